@@ -1,0 +1,1 @@
+"""Small parts that every layer may use: clock, ids, optional imports, the telemetry guard."""

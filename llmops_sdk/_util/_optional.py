@@ -1,0 +1,35 @@
+"""Optional and heavy imports, with an error that says what to install."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+from llmops_sdk.errors import LLMOpsError
+
+__all__ = ["MissingDependencyError", "require"]
+
+
+class MissingDependencyError(LLMOpsError, ImportError):
+    """An optional library is not installed; the message has the command that installs it."""
+
+
+def require(module: str, *, extra: str, purpose: str) -> ModuleType:
+    """Import `module`, or raise an error that names the extra of this package that brings it.
+
+    Args:
+        module: The dotted name to import.
+        extra: The extra of `llmops-sdk` that installs it.
+        purpose: What needs it, as in "Result.df()".
+
+    Raises:
+        MissingDependencyError: It is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name and error.name.split(".")[0] != module.split(".")[0]:
+            raise
+        raise MissingDependencyError(
+            f'{purpose} needs the library "{module}", which is not installed: pip install "llmops-sdk[{extra}]"'
+        ) from error

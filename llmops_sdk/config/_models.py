@@ -1,0 +1,208 @@
+"""The settings: frozen, keyword-only, one docstring a field. The reference page is generated from them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
+
+__all__ = [
+    "CacheSettings",
+    "CaptureSettings",
+    "ExportSettings",
+    "GuardrailSettings",
+    "ModelSettings",
+    "PriceSettings",
+    "RetrySettings",
+    "Settings",
+    "StoreSettings",
+    "Timeout",
+    "TracingSettings",
+]
+
+
+class Section(BaseModel):
+    """A part of the settings: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=())
+
+
+class Timeout(Section):
+    """Bounds on one call to a model, in seconds; None is no bound of that kind.
+
+    Example:
+        >>> import llmops_sdk as llmops
+        >>> llmops.chat("Hi", model="offline/echo", timeout=llmops.Timeout(total=10, first_token=2)).text
+        'Hi'
+    """
+
+    connect: PositiveFloat | None = 10.0
+    """Seconds to open a connection."""
+    first_token: PositiveFloat | None = None
+    """Seconds from the start of an attempt to the first chunk of a stream."""
+    between_chunks: PositiveFloat | None = 60.0
+    """Seconds between two chunks of a stream."""
+    total: PositiveFloat | None = 600.0
+    """Seconds for the whole call, every attempt and wait included."""
+
+
+class RetrySettings(Section):
+    """When and how often a failed call is tried again."""
+
+    attempts: Annotated[int, Field(ge=1, le=100)] = 3
+    """How many times a call is tried in all; 1 means never again."""
+    base: PositiveFloat = 0.5
+    """Seconds: the n-th wait is drawn uniformly from 0 to base·2ⁿ⁻¹ (full jitter)."""
+    max_wait: PositiveFloat = 20.0
+    """Seconds: the cap on a drawn wait."""
+    max_retry_after: NonNegativeFloat = 60.0
+    """Seconds: a Retry-After above this ends the attempts instead of being waited for."""
+
+
+class CacheSettings(Section):
+    """The cache of answers, kept on this machine. Off until turned on: it carries state from one call to the next."""
+
+    exact: bool = False
+    """Serve the stored answer of a request that is the same in every part."""
+    path: Path | None = None
+    """The folder; by default `cache` inside the store's folder."""
+    ttl: PositiveFloat | None = 86_400.0
+    """Seconds that an answer stays valid; None is until it is evicted."""
+    max_bytes: PositiveInt = 256 * 1024 * 1024
+    """Size at which the least recently used answers are dropped."""
+    namespace: str = ""
+    """Answers are shared only within one namespace, as in a tenant's name."""
+    sampled: bool = False
+    """Also store answers of calls with a temperature above zero."""
+
+
+class GuardrailSettings(Section):
+    """Checks on what goes in and what comes out."""
+
+    input: tuple[str, ...] = ()
+    """Guards on the prompt, by name, as in ["cards"] or ["cards:block"]."""
+    output: tuple[str, ...] = ()
+    """Guards on the answer, by name."""
+    on_error: Literal["closed", "open"] = "closed"
+    """What a guard that fails means: "closed" blocks the call, "open" lets it pass with a recorded verdict."""
+
+
+class CaptureSettings(Section):
+    """What is kept of arguments, results, prompts and answers in the local store."""
+
+    content: bool = True
+    """Keep them at all; names, times, tokens and costs are always kept."""
+    max_bytes: PositiveInt = 65_536
+    """Bytes of JSON kept of one value; the rest is cut, marked and counted."""
+    max_depth: PositiveInt = 12
+    """Levels of nesting kept."""
+    max_items: PositiveInt = 1_000
+    """Items kept of one list or mapping."""
+
+
+class StoreSettings(Section):
+    """The local store of traces."""
+
+    enabled: bool = True
+    """Keep traces on this machine."""
+    path: Path = Path(".llmops")
+    """The folder; relative paths are relative to the file that sets them."""
+    max_bytes: PositiveInt = 10 * 1024 * 1024 * 1024
+    """Size of the store at which the oldest files are dropped, and counted."""
+    retention_days: PositiveFloat | None = 90.0
+    """Days that a span is kept; None is without end."""
+    segment_bytes: PositiveInt = 16 * 1024 * 1024
+    """Size at which a new write-ahead file is begun."""
+    segment_seconds: PositiveFloat = 60.0
+    """Age at which a new write-ahead file is begun."""
+    fsync: bool = False
+    """Force each flush to the disk: survives a power cut, not only a killed process."""
+
+
+class ExportSettings(Section):
+    """Spans sent to an OTLP backend, besides the local store."""
+
+    endpoint: str | None = None
+    """The base URL, as in "http://127.0.0.1:4318"; wins over `OTEL_EXPORTER_OTLP_ENDPOINT`."""
+    protocol: Literal["http/protobuf", "grpc"] = "http/protobuf"
+    """How to send."""
+    headers: dict[str, str] = {}
+    """Headers of each request, as for an API key."""
+    content: bool = False
+    """Send prompts, answers, arguments and results too. They never leave the machine otherwise."""
+    timeout: PositiveFloat = 10.0
+    """Seconds for one request."""
+    host_content: bool = False
+    """Put content on the spans of a tracer provider that the application set up itself."""
+
+
+class TracingSettings(Section):
+    """The pipeline between the application and the sinks."""
+
+    queue_spans: PositiveInt = 65_536
+    """Spans that may wait; a further one is dropped and counted."""
+    queue_bytes: PositiveInt = 64 * 1024 * 1024
+    """Bytes of content that may wait."""
+    flush_interval: PositiveFloat = 0.5
+    """Seconds that a span waits at most before it is written."""
+    global_provider: Literal["auto", "never"] = "auto"
+    """Whether to become OpenTelemetry's global tracer provider when there is none, so that other libraries' spans
+    are kept too."""
+
+
+class PriceSettings(Section):
+    """The price of a model in USD per million tokens."""
+
+    input: NonNegativeFloat
+    """USD per million input tokens."""
+    output: NonNegativeFloat = 0.0
+    """USD per million output tokens."""
+    cache_read: NonNegativeFloat | None = None
+    """USD per million input tokens that the provider read from its own cache; by default the input price."""
+
+
+class ModelSettings(Section):
+    """A named model: what `model="smart"` means."""
+
+    model: str
+    """Provider and model, as in "anthropic/claude-sonnet-4-5"."""
+    base_url: str | None = None
+    """The server's base URL, for compatible servers."""
+    api_key_env: str | None = None
+    """The environment variable that holds the key, when it is not the provider's usual one."""
+    retry: RetrySettings | None = None
+    """In place of `[retry]`; keys left out are taken from there."""
+    timeout: Timeout | None = None
+    """In place of `[timeout]`; keys left out are taken from there."""
+    cache: CacheSettings | None = None
+    """In place of `[cache]`; keys left out are taken from there."""
+    guardrails: GuardrailSettings | None = None
+    """In place of `[guardrails]`; keys left out are taken from there."""
+    options: dict[str, Any] = {}
+    """Passed to the provider: for `offline/*` latency, tokens a second, failures, seed, script; for others `extra`."""
+
+
+class SettingsFields(Section):
+    """Every setting; `Settings` adds the sources."""
+
+    enabled: bool = True
+    """False turns everything off but the calls themselves."""
+    model: str = "offline/echo"
+    """The default model: a name from `[models]`, "provider/model", or "https://server/v1#model"."""
+    service: str | None = None
+    """The service's name on every span; by default `OTEL_SERVICE_NAME`, else the program's name."""
+    models: dict[str, ModelSettings] = {}
+    """Named models."""
+    prices: dict[str, PriceSettings] = {}
+    """Prices by model, over the built-in table."""
+    options: dict[str, Any] = {}
+    """Passed to the provider of the default model, like `[models.*] options`."""
+    retry: RetrySettings = RetrySettings()
+    timeout: Timeout = Timeout()
+    cache: CacheSettings = CacheSettings()
+    guardrails: GuardrailSettings = GuardrailSettings()
+    capture: CaptureSettings = CaptureSettings()
+    store: StoreSettings = StoreSettings()
+    export: ExportSettings = ExportSettings()
+    tracing: TracingSettings = TracingSettings()

@@ -1,0 +1,275 @@
+"""Every error that the SDK raises.
+
+The tree::
+
+    LLMOpsError
+    ├── ConfigError                      a setting is unknown, of the wrong type, or unreadable
+    ├── ProviderError                    a call to a model failed
+    │   ├── AuthenticationError          401: the key is missing or wrong
+    │   ├── PermissionDeniedError        402, 403: the key may not do this
+    │   ├── RateLimitError               429: too many requests or tokens
+    │   ├── BadRequestError              400, 422: the request can never succeed as it is
+    │   │   ├── ContextWindowError       the prompt is longer than the model takes
+    │   │   └── ContentFilterError       the provider refused the content
+    │   ├── NotFoundError                404: no such model or endpoint
+    │   ├── ServerError                  5xx, 529: the provider failed
+    │   ├── ProviderConnectionError      no connection, or it was reset
+    │   ├── ProviderTimeoutError         (also a TimeoutError) a deadline passed
+    │   └── StreamInterruptedError       a stream broke after its first chunk; `.partial`
+    │       └── IncompleteResponseError  a stream ended cleanly but without a finish reason
+    ├── CircuitOpenError                 the breaker of this model is open
+    ├── BudgetExceededError              a spending limit is reached
+    ├── LimitExceededError               a rate or concurrency limit is reached
+    ├── GuardrailViolation               a guard blocked the input or the output
+    ├── ValidationFailedError            the answer does not fit the type asked for
+    ├── StoreError                       the local store cannot be read or written
+    └── QueryError                       the SQL of a query is not valid or not allowed
+
+All of them pickle, so that they cross process pools and task queues.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = [
+    "AuthenticationError",
+    "BadRequestError",
+    "BudgetExceededError",
+    "CircuitOpenError",
+    "ConfigError",
+    "ContentFilterError",
+    "ContextWindowError",
+    "GuardrailViolation",
+    "IncompleteResponseError",
+    "LLMOpsError",
+    "LimitExceededError",
+    "NotFoundError",
+    "PermissionDeniedError",
+    "ProviderConnectionError",
+    "ProviderError",
+    "ProviderTimeoutError",
+    "QueryError",
+    "RateLimitError",
+    "ServerError",
+    "StoreError",
+    "StreamInterruptedError",
+    "ValidationFailedError",
+]
+
+
+def _rebuild(cls: type[LLMOpsError], message: str, state: dict[str, Any]) -> LLMOpsError:
+    error = cls.__new__(cls, message)
+    error.args = (message,)
+    error.__dict__.update(state)
+    return error
+
+
+class LLMOpsError(Exception):
+    """The root of every error raised by the SDK.
+
+    Args:
+        message: What is wrong, where, and what to do about it.
+
+    Example:
+        >>> import llmops_sdk as llmops
+        >>> issubclass(llmops.RateLimitError, llmops.LLMOpsError)
+        True
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The keyword-only fields are in __dict__; the default __reduce__ would call the class with args alone.
+        return _rebuild, (type(self), str(self.args[0]) if self.args else "", self.__dict__.copy())
+
+
+class ConfigError(LLMOpsError):
+    """A setting is unknown, of the wrong type, or in a file that cannot be read.
+
+    Attributes:
+        source: The file or the environment variable that holds it, or "arguments".
+        key: The dotted key, as in `retry.attempts`, or None when the file as a whole is bad.
+        value: The value that was found, or None.
+        nearest: The nearest known key, or None.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        source: str | None = None,
+        key: str | None = None,
+        value: object = None,
+        nearest: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.source = source
+        self.key = key
+        self.value = value
+        self.nearest = nearest
+
+
+class ProviderError(LLMOpsError):
+    """A call to a model failed.
+
+    Attributes:
+        provider: The provider's name, as in "openai".
+        model: The model as it was configured, as in "openai/gpt-4.1-mini".
+        status_code: The HTTP status, or None when there was no response.
+        retry_after: Seconds that the provider asked to wait, or None.
+        request_id: The provider's id of the request, or None.
+        attempts: The attempts made before the error was raised, oldest first.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        provider: str | None = None,
+        model: str | None = None,
+        status_code: int | None = None,
+        retry_after: float | None = None,
+        request_id: str | None = None,
+        attempts: tuple[Any, ...] = (),
+    ) -> None:
+        super().__init__(message)
+        self.provider = provider
+        self.model = model
+        self.status_code = status_code
+        self.retry_after = retry_after
+        self.request_id = request_id
+        self.attempts = attempts
+
+
+class AuthenticationError(ProviderError):
+    """The provider's key is missing or wrong (401)."""
+
+
+class PermissionDeniedError(ProviderError):
+    """The key is valid but may not do this (402, 403)."""
+
+
+class RateLimitError(ProviderError):
+    """The provider asks to slow down (429); see `retry_after`."""
+
+
+class BadRequestError(ProviderError):
+    """The request can never succeed as it is (400, 409, 422 and the other 4xx)."""
+
+
+class ContextWindowError(BadRequestError):
+    """The prompt and the answer together are longer than the model takes."""
+
+
+class ContentFilterError(BadRequestError):
+    """The provider's own filter refused the content."""
+
+
+class NotFoundError(ProviderError):
+    """There is no such model or endpoint (404)."""
+
+
+class ServerError(ProviderError):
+    """The provider failed (5xx, 529)."""
+
+
+class ProviderConnectionError(ProviderError):
+    """No connection could be made, or it was reset before the answer."""
+
+
+class ProviderTimeoutError(ProviderError, TimeoutError):
+    """A deadline of the call passed."""
+
+
+class StreamInterruptedError(ProviderError):
+    """A stream broke after its first chunk.
+
+    Attributes:
+        partial: What had arrived until then, as a `Response`.
+    """
+
+    def __init__(self, message: str, *, partial: Any = None, **fields: Any) -> None:
+        super().__init__(message, **fields)
+        self.partial = partial
+
+
+class IncompleteResponseError(StreamInterruptedError):
+    """A stream ended cleanly but without a finish reason, so that its answer may be cut short."""
+
+
+class CircuitOpenError(LLMOpsError):
+    """The circuit breaker of a model is open.
+
+    Attributes:
+        retry_at: Seconds until the next probe is allowed, or None.
+    """
+
+    def __init__(self, message: str, *, retry_at: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_at = retry_at
+
+
+class BudgetExceededError(LLMOpsError):
+    """A spending limit is reached."""
+
+
+class LimitExceededError(LLMOpsError):
+    """A rate or concurrency limit is reached."""
+
+
+class GuardrailViolation(LLMOpsError):  # noqa: N818 - the name is part of the public contract
+    """A guard blocked the input or the output.
+
+    Attributes:
+        guard: The guard's name.
+        rail: "input" or "output".
+        reason: Why, without the content itself.
+    """
+
+    def __init__(
+        self, message: str, *, guard: str | None = None, rail: str | None = None, reason: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.guard = guard
+        self.rail = rail
+        self.reason = reason
+
+
+class ValidationFailedError(LLMOpsError):
+    """The answer does not fit the type that was asked for, after every repeat.
+
+    Attributes:
+        response: The last answer, as a `Response`.
+        errors: What the validator said of it.
+    """
+
+    def __init__(self, message: str, *, response: Any = None, errors: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.response = response
+        self.errors = errors
+
+
+class StoreError(LLMOpsError):
+    """The local store cannot be read or written.
+
+    Attributes:
+        path: The folder or file it is about, or None.
+    """
+
+    def __init__(self, message: str, *, path: str | None = None) -> None:
+        super().__init__(message)
+        self.path = path
+
+
+class QueryError(LLMOpsError):
+    """The SQL of a query is not valid, or not allowed.
+
+    Attributes:
+        sql: The statement.
+    """
+
+    def __init__(self, message: str, *, sql: str | None = None) -> None:
+        super().__init__(message)
+        self.sql = sql

@@ -1,0 +1,256 @@
+"""What goes to a provider and what comes back: plain, typed, the same for every vendor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from llmops_sdk.config import Timeout
+
+__all__ = ["Attempt", "Chunk", "Embeddings", "Message", "Request", "Response", "ToolCall", "ToolCallDelta", "Usage"]
+
+Message: TypeAlias = dict[str, Any]
+"""One message in the OpenAI chat shape: `role`, `content`, and where they apply `tool_calls`, `tool_call_id`, `name`."""
+
+
+def _no_params() -> dict[str, Any]:
+    return {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One call to a model, as every stage sees it.
+
+    Attributes:
+        model: Provider and model, as in "openai/gpt-4.1-mini".
+        messages: The conversation in the OpenAI chat shape; the system prompt, where there is one, is the first.
+        tools: Tool definitions in the OpenAI shape, or empty.
+        response_schema: The JSON schema that the answer shall satisfy, or None.
+        response_schema_name: A name for that schema.
+        params: Standard parameters by their OpenAI names (temperature, max_tokens, top_p, stop, seed, tool_choice, …);
+            those not set are absent.
+        extra: A vendor's own parameters, passed on as they are.
+        timeout: The bounds on the call in seconds, or None for those of the configuration.
+        cache: False goes around the cache, True asks for it, None leaves it to the configuration.
+        policy_version: A digest of the guards in force, part of the cache's key.
+    """
+
+    model: str
+    messages: Sequence[Message]
+    tools: Sequence[Mapping[str, Any]] = ()
+    response_schema: Mapping[str, Any] | None = None
+    response_schema_name: str | None = None
+    params: Mapping[str, Any] = field(default_factory=_no_params)
+    extra: Mapping[str, Any] = field(default_factory=_no_params)
+    timeout: Timeout | None = None
+    cache: bool | None = None
+    policy_version: str = ""
+
+    @property
+    def provider(self) -> str:
+        """The part of the model's name before the first slash."""
+        return self.model.partition("/")[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Tokens of one call. Sub-counts are included in the totals.
+
+    Attributes:
+        input_tokens: Tokens of the prompt, cached ones included.
+        output_tokens: Tokens of the answer, reasoning included.
+        cache_read_tokens: Of the input, those that the provider read from its own cache.
+        reasoning_tokens: Of the output, those spent on reasoning.
+    """
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    reasoning_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCall:
+    """A tool that the model asks to be called.
+
+    Attributes:
+        id: The id that the tool's answer must carry.
+        name: The tool's name.
+        arguments: The arguments as JSON text, as the model wrote them.
+    """
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCallDelta:
+    """A piece of a tool call in a stream.
+
+    Attributes:
+        index: Which of the parallel calls it belongs to.
+        id: The call's id, in its first piece.
+        name: The tool's name, in its first piece.
+        arguments: The next part of the arguments' JSON text.
+    """
+
+    index: int
+    id: str | None = None
+    name: str | None = None
+    arguments: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One try at one model.
+
+    Attributes:
+        number: 1 for the first.
+        provider: The provider's name.
+        model: The model tried.
+        start_ns: When it began, nanoseconds since the epoch.
+        duration_ms: How long it took.
+        status: "ok", "error" or "cancelled".
+        status_code: The HTTP status of an error, or None.
+        error_type: The class of an error, or None.
+        retry_after: Seconds that the provider asked to wait, or None.
+        reason: Why it was made: "first", "retry", "fallback" or "reask".
+        cost: USD, or None when unknown.
+    """
+
+    number: int
+    provider: str
+    model: str
+    start_ns: int
+    duration_ms: float
+    status: str
+    status_code: int | None = None
+    error_type: str | None = None
+    retry_after: float | None = None
+    reason: str = "first"
+    cost: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunk:
+    """One piece of a streamed answer.
+
+    The fields after `reasoning` stand on the last chunk that has content or after it; a stage that knows one of them
+    sets it there with `dataclasses.replace`.
+
+    Attributes:
+        text: The next part of the text.
+        tool_calls: The next parts of tool calls.
+        reasoning: The next part of the reasoning text.
+        finish_reason: "stop", "length", "tool_calls" or "content_filter" when the answer is finished.
+        usage: The tokens of the whole call.
+        model: The model that served.
+        provider: The provider that served.
+        response_id: The provider's id of the answer.
+        cost: USD, or None when unknown.
+        cache: The tier of our cache that answered, or None.
+        saved_cost: USD that the cache saved, or None.
+        simulated: Whether no real model answered.
+        attempts: The attempts made so far.
+        raw: The vendor's own chunk.
+    """
+
+    text: str = ""
+    tool_calls: tuple[ToolCallDelta, ...] = ()
+    reasoning: str = ""
+    finish_reason: str | None = None
+    usage: Usage | None = None
+    model: str | None = None
+    provider: str | None = None
+    response_id: str | None = None
+    cost: float | None = None
+    cache: str | None = None
+    saved_cost: float | None = None
+    simulated: bool = False
+    attempts: tuple[Attempt, ...] = ()
+    raw: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Response:
+    """A whole answer.
+
+    Attributes:
+        text: The text, "" when there is only a tool call.
+        tool_calls: The tools that the model asks to be called.
+        parsed: The validated object, when a type was asked for.
+        usage: Tokens of the call that made the answer (also for an answer from the cache).
+        cost: USD of this call, 0.0 when our cache served it, None when the price is unknown.
+        saved_cost: USD that our cache saved, or None.
+        model: The model that served.
+        provider: The provider that served.
+        finish_reason: "stop", "length", "tool_calls", "content_filter", or None when the stream was left early.
+        cache: None, "exact" or "semantic".
+        attempts: Every attempt made for this answer.
+        trace_id: The trace's id, 32 lower-case hex digits, or None when it was not traced.
+        span_id: The span's id, 16 lower-case hex digits, or None.
+        response_id: The provider's id of the answer.
+        reasoning: The reasoning text, where the model gives it.
+        simulated: Whether no real model answered (the offline provider).
+        raw: The vendor's own object, or None.
+
+    Example:
+        >>> import llmops_sdk as llmops
+        >>> answer = llmops.chat("Say hello", model="offline/echo")
+        >>> answer.text, answer.simulated
+        ('Say hello', True)
+    """
+
+    text: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    parsed: Any = None
+    usage: Usage = field(default_factory=Usage)
+    cost: float | None = None
+    saved_cost: float | None = None
+    model: str = ""
+    provider: str = ""
+    finish_reason: str | None = None
+    cache: str | None = None
+    attempts: tuple[Attempt, ...] = ()
+    trace_id: str | None = None
+    span_id: str | None = None
+    response_id: str | None = None
+    reasoning: str = ""
+    simulated: bool = False
+    raw: Any = None
+
+    @property
+    def message(self) -> Message:
+        """The answer as an assistant's message, ready to be appended to the conversation."""
+        message: Message = {"role": "assistant", "content": self.text or None}
+        if self.tool_calls:
+            message["tool_calls"] = [
+                {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+                for call in self.tool_calls
+            ]
+        elif not self.text:
+            message["content"] = ""
+        return message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Embeddings:
+    """The vectors of a list of texts.
+
+    Attributes:
+        vectors: One list of floats for each text, in the texts' order.
+        usage: Tokens of the call.
+        cost: USD, or None when unknown.
+        model: The model that served.
+        provider: The provider that served.
+        simulated: Whether no real model answered.
+    """
+
+    vectors: list[list[float]]
+    usage: Usage = field(default_factory=Usage)
+    cost: float | None = None
+    model: str = ""
+    provider: str = ""
+    simulated: bool = False

@@ -1,0 +1,114 @@
+"""What travels through the pipeline, and what a sink is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+__all__ = ["Event", "Link", "LossRecord", "Record", "ScoreRecord", "Sink", "SpanRecord", "Stamp"]
+
+Event: TypeAlias = tuple[str, int, Mapping[str, Any]]
+"""Name, nanoseconds since the epoch, attributes."""
+
+Link: TypeAlias = tuple[int, int, Mapping[str, Any]]
+"""Trace id, span id, attributes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What `llmops.context` puts on every span below it. Immutable, shared by those spans."""
+
+    session_id: str | None = None
+    user_id: str | None = None
+    tags: tuple[str, ...] = ()
+    metadata: Mapping[str, Any] | None = None
+    prompt_name: str | None = None
+    prompt_version: str | None = None
+
+
+class SpanRecord(Protocol):
+    """An ended span, as the sinks read it. Nothing of it changes any more.
+
+    Ids are ints (128 and 64 bits), `parent_id` 0 for a root. `input` and `output` are strict JSON in UTF-8, or None.
+    `attributes` has the values that OpenTelemetry allows (str, bool, int, float, lists of one of them), and `bytes`
+    for JSON that is to be kept as it is (messages). `status` is "ok", "error", "cancelled", "closed" or "unset".
+    """
+
+    name: str
+    kind: str
+    trace_id: int
+    span_id: int
+    parent_id: int
+    start_ns: int
+    duration_ns: int
+    status: str
+    status_message: str | None
+    error_type: str | None
+    input: bytes | None
+    output: bytes | None
+    attributes: Mapping[str, Any] | None
+    events: Sequence[Event] | None
+    links: Sequence[Link] | None
+    stamp: Stamp | None
+    otel_kind: str
+    """"internal", "client", "server", "producer" or "consumer"."""
+    scope: str
+    """The instrumentation's name: "llmops_sdk" for our own spans."""
+    resource: Mapping[str, Any]
+    """The resource's attributes, `service.name` among them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreRecord:
+    """A judgement on a span or a trace; the latest wins by (target, name, source)."""
+
+    trace_id: str | None
+    span_id: str | None
+    name: str
+    value: float | None
+    label: str | None
+    comment: str | None
+    source: str
+    time_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossRecord:
+    """Something that was dropped, truncated or redacted, and why."""
+
+    time_ns: int
+    what: str
+    """"span", "input", "output", "attribute", "segment", …"""
+    reason: str
+    """"queue_full", "too_large", "redacted", "retention", "disk_full", …"""
+    count: int
+    bytes: int = 0
+
+
+Record: TypeAlias = SpanRecord | ScoreRecord | LossRecord
+
+
+class Sink(Protocol):
+    """Where ended spans go. Called from the pipeline's one thread only, but for `after_fork`."""
+
+    @property
+    def name(self) -> str:
+        """As in "store" or "otlp"; the keys of the counts in `FlushReport`."""
+        ...
+
+    def write(self, batch: Sequence[Record]) -> int:
+        """Take a batch; the number of spans that are safe now. May raise: the pipeline counts and logs it."""
+        ...
+
+    def flush(self, timeout: float) -> bool:
+        """Bring what was taken to its place within `timeout` seconds; whether all of it is there."""
+        ...
+
+    def close(self, timeout: float) -> None:
+        """Flush and release everything within `timeout` seconds."""
+        ...
+
+    def after_fork(self) -> None:
+        """In a forked child: let go of what belongs to the parent (descriptors, threads) without touching its data."""
+        ...

@@ -1,0 +1,68 @@
+"""The names of attributes and events, in one place.
+
+The `gen_ai.*` names are those of the GenAI semantic conventions 1.37 to 1.41 (status: development); the constants of
+`opentelemetry.semconv._incubating` are deprecated, so none is imported. What has no convention is under `llmops.*`.
+"""
+
+from __future__ import annotations
+
+# What a span is; also mapped to `openinference.span.kind` for Phoenix.
+KINDS = ("chain", "agent", "tool", "retriever", "llm", "embedding", "reranker", "guardrail", "evaluator")
+
+# A call to a model.
+OPERATION = "gen_ai.operation.name"
+PROVIDER = "gen_ai.provider.name"
+REQUEST_MODEL = "gen_ai.request.model"
+REQUEST_STREAM = "gen_ai.request.stream"
+REQUEST_PREFIX = "gen_ai.request."
+OUTPUT_TYPE = "gen_ai.output.type"
+RESPONSE_MODEL = "gen_ai.response.model"
+RESPONSE_ID = "gen_ai.response.id"
+FINISH_REASONS = "gen_ai.response.finish_reasons"
+TIME_TO_FIRST_CHUNK = "gen_ai.response.time_to_first_chunk"  # seconds
+INPUT_TOKENS = "gen_ai.usage.input_tokens"
+OUTPUT_TOKENS = "gen_ai.usage.output_tokens"
+CACHE_READ_TOKENS = "gen_ai.usage.cache_read.input_tokens"
+REASONING_TOKENS = "gen_ai.usage.reasoning.output_tokens"
+COST = "gen_ai.usage.cost"  # USD
+PROMPT_NAME = "gen_ai.prompt.name"
+PROMPT_VERSION = "gen_ai.prompt.version"
+
+# Content: JSON text, sent nowhere unless the configuration says so.
+INPUT_MESSAGES = "gen_ai.input.messages"
+OUTPUT_MESSAGES = "gen_ai.output.messages"
+TOOL_DEFINITIONS = "gen_ai.tool.definitions"
+CONTENT_ATTRIBUTES = frozenset({
+    INPUT_MESSAGES,
+    OUTPUT_MESSAGES,
+    TOOL_DEFINITIONS,
+    "gen_ai.system_instructions",
+    "gen_ai.tool.call.arguments",
+    "gen_ai.tool.call.result",
+    "input.value",
+    "output.value",
+})
+
+# Ours.
+KIND = "llmops.kind"
+STATUS = "llmops.status"  # ok, error, cancelled, closed, unset
+CACHE = "llmops.cache"  # exact, semantic
+ATTEMPTS = "llmops.attempts"  # how many
+SAVED_COST = "llmops.saved_cost"  # USD
+SIMULATED = "llmops.simulated"
+TAGS = "llmops.tags"
+METADATA_PREFIX = "llmops.metadata."
+
+# Who and what for.
+SESSION_ID = "session.id"
+CONVERSATION_ID = "gen_ai.conversation.id"
+USER_ID = "user.id"
+ERROR_TYPE = "error.type"
+CODE_FUNCTION = "code.function.name"
+
+# Events on a span. Their attributes bear the names of the columns of the views `attempts`, `cache_lookups` and
+# `guard_verdicts`.
+EVENT_ATTEMPT = "llmops.attempt"
+EVENT_CACHE_LOOKUP = "llmops.cache.lookup"
+EVENT_GUARD_VERDICT = "llmops.guard.verdict"
+EVENT_EXCEPTION = "exception"
