@@ -34,6 +34,8 @@ class Request:
         timeout: The bounds on the call in seconds, or None for those of the configuration.
         cache: False goes around the cache, True asks for it, None leaves it to the configuration.
         policy_version: A digest of the guards in force, part of the cache's key.
+        first_attempt: The number of the first attempt made for it; above 1 when the same call asks again.
+        reason: Why that first attempt is made: "first", "fallback" or "reask".
     """
 
     model: str
@@ -46,6 +48,8 @@ class Request:
     timeout: Timeout | None = None
     cache: bool | None = None
     policy_version: str = ""
+    first_attempt: int = 1
+    reason: str = "first"
 
     @property
     def provider(self) -> str:
