@@ -1,0 +1,94 @@
+# Every task of the project. `make help` lists them.
+#
+# Needs make and Python 3.11 or later; everything else goes into $(VENV). Another interpreter: make demo PYTHON=python3.13
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+
+VENV ?= .venv
+PYTHON ?=
+BIN := $(VENV)/bin
+# Bytecode is compiled when a module is first imported, not for all of the dependencies at once: a third of the time.
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-compile
+TESTS ?= tests
+WORKERS ?= 2
+
+.PHONY: help demo test checks lint format types pytest test-integration test-pythons bench docs requirements clean
+
+help: ## List the tasks.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
+
+demo: $(VENV)/.runtime ## Set up the runtime environment and run the main job, offline.
+	@$(BIN)/llmops demo
+
+test: checks pytest ## Set up the development environment; run every check and every fast test.
+
+checks: lint types
+
+lint: $(VENV)/.development ## Lint, formatting and the walls between the layers.
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/lint-imports --no-logo
+
+format: $(VENV)/.development ## Format, and fix what the linter can.
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+types: $(VENV)/.development ## Strict types of the package, and what users infer from it.
+	@$(BIN)/basedpyright --level error
+	@$(BIN)/mypy
+
+pytest: $(VENV)/.development ## The fast tests in random order, with branch coverage.
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup --cov --cov-report=term $(TESTS)
+
+test-integration: $(VENV)/.development ## Against real Phoenix and MLflow servers on this machine (slow to install).
+	@$(BIN)/python -m pytest -q -m integration tests/integration
+
+test-pythons: $(VENV)/.development ## Install the wheel and run smoke tests on each other supported Python at hand.
+	@$(BIN)/python .ci/test_pythons.py
+
+bench: $(VENV)/.development ## Time per decorated call and per written span.
+	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file"; done
+
+docs: $(VENV)/.development ## Regenerate the generated pages of docs/.
+	@$(BIN)/python -m llmops_sdk.store._docs > docs/schema.md
+	@$(BIN)/python -m llmops_sdk.config._docs > docs/configuration.md
+
+requirements: $(VENV)/.development ## Pin the newest versions of all dependencies, with hashes.
+	@$(BIN)/python .ci/requirements.py
+
+clean: ## Remove everything that the tasks made.
+	rm -rf $(VENV) build dist .coverage .coverage.* .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+$(VENV)/bin/python:
+	@python="$(PYTHON)"; \
+	if [ -z "$$python" ]; then \
+		for name in python3.11 python3.12 python3.13 python3 python; do \
+			if "$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then python=$$name; break; fi; \
+		done; \
+	fi; \
+	if [ -z "$$python" ]; then \
+		echo "No Python 3.11 or later was found. Install one, or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; \
+	fi; \
+	if ! "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
+		echo "$$python is $$("$$python" --version 2>&1 || true); Python 3.11 or later is needed: make PYTHON=/path/to/python3.11" >&2; exit 1; \
+	fi; \
+	echo "Setting up $(VENV) with $$("$$python" --version)"; \
+	"$$python" -m venv --clear $(VENV) || { \
+		echo "$$python cannot make virtual environments; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+
+$(VENV)/.runtime: .ci/requirements.txt pyproject.toml | $(VENV)/bin/python
+	@echo "Installing the runtime dependencies"
+	@$(PIP) --require-hashes -r .ci/requirements.txt
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.development: .ci/requirements-dev.txt pyproject.toml $(VENV)/.runtime
+	@echo "Installing the development dependencies"
+	@$(PIP) --require-hashes -r .ci/requirements-dev.txt
+	@touch $@
