@@ -6,7 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
-__all__ = ["Event", "Link", "LossRecord", "Record", "ScoreRecord", "Sink", "SpanRecord", "Stamp"]
+__all__ = [
+    "Event",
+    "Link",
+    "LossRecord",
+    "Record",
+    "Recordable",
+    "RecordedSpan",
+    "ScoreRecord",
+    "Sink",
+    "SpanRecord",
+    "Stamp",
+]
 
 Event: TypeAlias = tuple[str, int, Mapping[str, Any]]
 """Name, nanoseconds since the epoch, attributes."""
@@ -57,6 +68,42 @@ class SpanRecord(Protocol):
     """The instrumentation's name: "llmops_sdk" for our own spans."""
     resource: Mapping[str, Any]
     """The resource's attributes, `service.name` among them."""
+
+
+@dataclass(slots=True, kw_only=True)
+class RecordedSpan:
+    """An ended span of ours or of another library, as a `SpanRecord`. Made on the pipeline's thread."""
+
+    name: str
+    kind: str
+    trace_id: int
+    span_id: int
+    parent_id: int = 0
+    start_ns: int
+    duration_ns: int
+    status: str
+    status_message: str | None = None
+    error_type: str | None = None
+    input: bytes | None = None
+    output: bytes | None = None
+    attributes: Mapping[str, Any] | None = None
+    events: Sequence[Event] | None = None
+    links: Sequence[Link] | None = None
+    stamp: Stamp | None = None
+    otel_kind: str = "internal"
+    scope: str = "llmops_sdk"
+    resource: Mapping[str, Any]
+
+
+class Recordable(Protocol):
+    """What waits in the queue for a span: cheap to make in the application's thread, a record when asked."""
+
+    size: int
+    """Bytes of content that it holds."""
+
+    def to_record(self) -> SpanRecord:
+        """The span as the sinks read it; called once, on the pipeline's thread."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

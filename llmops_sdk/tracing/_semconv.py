@@ -32,16 +32,18 @@ PROMPT_VERSION = "gen_ai.prompt.version"
 INPUT_MESSAGES = "gen_ai.input.messages"
 OUTPUT_MESSAGES = "gen_ai.output.messages"
 TOOL_DEFINITIONS = "gen_ai.tool.definitions"
-CONTENT_ATTRIBUTES = frozenset({
-    INPUT_MESSAGES,
-    OUTPUT_MESSAGES,
-    TOOL_DEFINITIONS,
-    "gen_ai.system_instructions",
-    "gen_ai.tool.call.arguments",
-    "gen_ai.tool.call.result",
-    "input.value",
-    "output.value",
-})
+CONTENT_ATTRIBUTES = frozenset(
+    {
+        INPUT_MESSAGES,
+        OUTPUT_MESSAGES,
+        TOOL_DEFINITIONS,
+        "gen_ai.system_instructions",
+        "gen_ai.tool.call.arguments",
+        "gen_ai.tool.call.result",
+        "input.value",
+        "output.value",
+    }
+)
 
 # Ours.
 KIND = "llmops.kind"

@@ -1,0 +1,52 @@
+"""The current span, kept in OpenTelemetry's own context under its own key.
+
+So `opentelemetry.trace.get_current_span()`, propagators and other libraries' instrumentation see our spans, and ours
+nest under theirs. What `llmops.context` stamps on spans lives in the same context under a key of ours: one read of a
+context variable gives both.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar, Token
+from typing import TypeAlias, cast
+
+from opentelemetry import context as otel_context
+from opentelemetry.context.context import Context
+from opentelemetry.trace import propagation
+
+__all__ = ["SPAN_KEY", "STAMP_KEY", "Context", "ContextToken", "attach", "detach", "get"]
+
+SPAN_KEY: str = propagation._SPAN_KEY  # pyright: ignore[reportPrivateUsage] - the API has no public name for it
+STAMP_KEY: str = otel_context.create_key("llmops-stamp")
+
+ContextToken: TypeAlias = Token[Context]
+
+
+def _context_variable() -> ContextVar[Context] | None:
+    # attach() and detach() of the API cost three times what setting the variable costs. Another runtime context may
+    # be configured (OTEL_PYTHON_CONTEXT): then there is no such variable, and the API is used.
+    runtime: object = getattr(otel_context, "_RUNTIME_CONTEXT", None)
+    variable: object = getattr(runtime, "_current_context", None)
+    return cast("ContextVar[Context]", variable) if isinstance(variable, ContextVar) else None
+
+
+_variable = _context_variable()
+
+if _variable is not None:
+    get = _variable.get
+    attach = _variable.set
+    _reset = _variable.reset
+else:
+    get = otel_context.get_current
+    attach = otel_context.attach
+    _reset = otel_context.detach
+
+
+def detach(token: ContextToken) -> None:
+    """Put back the context from before `attach`."""
+    try:
+        _reset(token)
+    except ValueError:
+        # The token is of another context: the event loop finalised a generator in a task of its own. That context
+        # ends with the task, so there is nothing to put back.
+        return

@@ -1,0 +1,48 @@
+"""Attribute values as OpenTelemetry allows them, and what is said of an exception."""
+
+from __future__ import annotations
+
+import traceback
+from typing import TYPE_CHECKING, Any, cast
+
+from llmops_sdk.tracing._capture import encode
+
+if TYPE_CHECKING:
+    from llmops_sdk.tracing._capture import Bounds
+
+__all__ = ["attribute_value", "exception_attributes"]
+
+_SCALARS = frozenset({str, bool, int, float, bytes})
+_STACK_LIMIT = 16_384
+
+
+def attribute_value(value: object, bounds: Bounds) -> Any:
+    """`value` where OpenTelemetry allows it (a snapshot of a list), else its JSON as text."""
+    kind = type(value)
+    if kind is str:
+        text = cast("str", value)
+        return text if len(text) <= bounds.max_bytes else text[: bounds.max_bytes] + "…"
+    if kind in _SCALARS:
+        return value
+    if kind is list or kind is tuple:
+        items = tuple(cast("list[object]", value)[: bounds.max_items])
+        kinds = {type(item) for item in items}
+        if len(kinds) <= 1 and kinds <= {str, bool, int, float}:
+            return items
+    return encode(value, bounds).decode()
+
+
+def exception_attributes(error: BaseException, escaped: bool) -> dict[str, Any]:
+    """The attributes of an `exception` event by the semantic conventions.
+
+    Only frames are formatted, not the lines of `__notes__` or the locals; the chain of causes is kept.
+    """
+    cls = type(error)
+    module = cls.__module__
+    stack = "".join(traceback.format_exception(error))
+    return {
+        "exception.type": cls.__qualname__ if module == "builtins" else f"{module}.{cls.__qualname__}",
+        "exception.message": str(error)[:2_000],
+        "exception.stacktrace": stack if len(stack) <= _STACK_LIMIT else "…" + stack[-_STACK_LIMIT:],
+        "exception.escaped": "true" if escaped else "false",
+    }

@@ -1,0 +1,68 @@
+"""Beginning a span: its ids, its parent, whether it is kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from opentelemetry.trace import Span as OtelSpan
+
+from llmops_sdk._util._ids import new_span_id, new_trace_id
+from llmops_sdk.tracing import _active, _runtime
+from llmops_sdk.tracing._span import Span
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from llmops_sdk.tracing._records import Stamp
+
+__all__ = ["begin", "start_span"]
+
+
+def begin(runtime: _runtime.Runtime, context: _active.Context, name: str, kind: str) -> Span:
+    """A new span below the current one of `context`; it is not made current."""
+    parent = context.get(_active.SPAN_KEY)
+    stamp = cast("Stamp | None", context.get(_active.STAMP_KEY))
+    sampler = runtime.sampler
+    if type(parent) is Span:
+        trace_number = parent._trace_number  # pyright: ignore[reportPrivateUsage] - a friend, on the hot path
+        kept = parent.recording if sampler is None else sampler.keeps(trace_number, parent.recording)
+        return Span(
+            runtime, name, kind, trace_number, new_span_id(), parent._span_number, stamp, kept and runtime.enabled
+        )  # pyright: ignore[reportPrivateUsage]
+    if isinstance(parent, OtelSpan):
+        above = parent.get_span_context()
+        if above.is_valid:
+            sampled = bool(above.trace_flags.sampled)
+            kept = sampled if sampler is None else sampler.keeps(above.trace_id, sampled)
+            span = Span(
+                runtime, name, kind, above.trace_id, new_span_id(), above.span_id, stamp, kept and runtime.enabled
+            )
+            span.follow(above.trace_state)
+            return span
+    trace_number = new_trace_id()
+    kept = sampler is None or sampler.keeps(trace_number, None)
+    return Span(runtime, name, kind, trace_number, new_span_id(), 0, stamp, kept and runtime.enabled)
+
+
+def start_span(
+    name: str,
+    *,
+    kind: str = "chain",
+    otel_kind: str = "internal",
+    attributes: Mapping[str, Any] | None = None,
+) -> Span:
+    """Start a span below the current one without making it current; the caller ends it.
+
+    Args:
+        name: Its name.
+        kind: What it is, as in `llmops.trace`.
+        otel_kind: "internal", or "client" for a call that leaves the process.
+        attributes: Attributes from its start on.
+    """
+    runtime = _runtime.current or _runtime.start()
+    span = begin(runtime, _active.get(), name, kind)
+    if span.recording:
+        span.otel_kind = otel_kind
+        if attributes:
+            span.set_attributes(attributes)
+    return span

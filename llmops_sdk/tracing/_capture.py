@@ -1,0 +1,262 @@
+"""Values to JSON: bounded, strict, taken at once, and never by running code of the application.
+
+Most values are small and made of exact builtins: a short walk proves that, and orjson writes them. Everything else
+goes through `_plain`, which rebuilds the value from exact builtins within the bounds. Neither calls `__repr__`,
+`__str__` or `__getattr__` of the application's classes, and iterators are never advanced.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import decimal
+import enum
+import math
+import os
+import uuid
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, cast
+
+import orjson
+
+from llmops_sdk._util._guard import guarded
+
+__all__ = ["DEFAULT_BOUNDS", "UNREADABLE", "Bounds", "encode", "encode_arguments"]
+
+UNREADABLE = b'{"$unreadable":true}'
+_NONE = type(None)
+_INT_LIMIT = 1 << 63
+
+
+class Bounds(NamedTuple):
+    """How much of a value is kept."""
+
+    max_bytes: int = 65_536
+    max_depth: int = 12
+    max_items: int = 1_000
+
+
+DEFAULT_BOUNDS = Bounds()
+
+
+def _room_left(value: object, room: int, depth: int) -> int:
+    """The room left after `value`, negative when it is not exact builtins all through, or too large, or too deep."""
+    kind = type(value)
+    if kind is str:
+        return room - len(cast("str", value))
+    if kind is int or kind is bool or kind is _NONE:
+        return room - 8
+    if kind is float:
+        return room - 8 if math.isfinite(cast("float", value)) else -1
+    if kind is dict:
+        if depth <= 0:
+            return -1
+        for key, item in cast("dict[object, object]", value).items():
+            if type(key) is not str:
+                return -1
+            room = _room_left(item, room - len(key) - 4, depth - 1)
+            if room < 0:
+                return -1
+        return room
+    if kind is list or kind is tuple:
+        if depth <= 0:
+            return -1
+        for item in cast("list[object]", value):
+            room = _room_left(item, room - 2, depth - 1)
+            if room < 0:
+                return -1
+        return room
+    return -1
+
+
+def encode(value: object, bounds: Bounds = DEFAULT_BOUNDS) -> bytes:
+    """`value` as strict JSON in UTF-8, at most about `bounds.max_bytes` long; what is cut is marked.
+
+    Never raises for anything that a value may do.
+
+    Example:
+        >>> encode({"n": 1, "items": (1, 2)})
+        b'{"n":1,"items":[1,2]}'
+        >>> encode(float("nan")), encode({1, 2} - {2})
+        (b'"NaN"', b'[1]')
+    """
+    try:
+        # A quarter of the bound: a character may take several bytes in JSON.
+        if _room_left(value, bounds.max_bytes >> 2, bounds.max_depth) >= 0:
+            return orjson.dumps(value)
+    except (TypeError, ValueError, RuntimeError):
+        # An int over 64 bits, a lone surrogate, or a container that another thread changes: all handled below.
+        return guarded("capture", UNREADABLE, _encode_any, value, bounds)
+    return guarded("capture", UNREADABLE, _encode_any, value, bounds)
+
+
+def encode_arguments(
+    names: tuple[str, ...],
+    varargs: str,
+    ignore: frozenset[str],
+    args: tuple[object, ...],
+    kwargs: dict[str, object],
+    bounds: Bounds,
+) -> bytes:
+    """The arguments of a call as a JSON object by parameter name."""
+    values: dict[str, object] = dict(zip(names, args, strict=False))
+    if len(args) > len(names):
+        values[varargs] = args[len(names) :]
+    if kwargs:
+        values.update(kwargs)
+    if ignore:
+        values = {name: value for name, value in values.items() if name not in ignore}
+    return encode(values, bounds)
+
+
+def _encode_any(value: object, bounds: Bounds) -> bytes:
+    walk = _Walk(bounds)
+    line = orjson.dumps(walk.plain(value, bounds.max_depth))
+    if len(line) <= bounds.max_bytes * 2:
+        return line
+    # Escapes and multi-byte characters made it longer than the walk could know.
+    return orjson.dumps({"$truncated": len(line), "$head": line[: bounds.max_bytes // 2].decode("utf-8", "ignore")})
+
+
+class _Walk:
+    """One walk over one value, with what is left of its room."""
+
+    __slots__ = ("bounds", "open", "room")
+
+    def __init__(self, bounds: Bounds) -> None:
+        self.bounds = bounds
+        self.room = bounds.max_bytes
+        self.open: set[int] = set()
+
+    def plain(self, value: object, depth: int) -> object:
+        """`value` rebuilt from exact builtins that orjson writes as strict JSON."""
+        if value is None or value is True or value is False:
+            self.room -= 5
+            return value
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, enum.Enum):
+            return self.plain(object.__getattribute__(value, "_value_"), depth)
+        if isinstance(value, int):
+            self.room -= 8
+            number = int.__int__(value)
+            return number if -_INT_LIMIT <= number < _INT_LIMIT else self.text(_decimal_text(number))
+        if isinstance(value, float):
+            self.room -= 8
+            number = float.__float__(value)
+            return (
+                number if math.isfinite(number) else {math.inf: "Infinity", -math.inf: "-Infinity"}.get(number, "NaN")
+            )
+        if isinstance(value, (bytes, bytearray, memoryview)):
+            return {"$bytes": value.nbytes if isinstance(value, memoryview) else len(value)}
+        simple = _simple_text(value)
+        if simple is not None:
+            return self.text(simple)
+        return self.container(value, depth)
+
+    def text(self, value: str) -> str:
+        """A string within the room left, free of lone surrogates."""
+        length = str.__len__(value)
+        keep = max(self.room, 0)
+        if length > keep:
+            value = str.__getitem__(value, slice(0, keep))
+        self.room -= min(length, keep)
+        clean = str.encode(value, "utf-8", "replace").decode("utf-8")
+        return f"{clean}…[+{length - keep} characters]" if length > keep else clean
+
+    def container(self, value: object, depth: int) -> object:
+        """A container, with its own type's way of iterating only where that is a builtin's."""
+        if id(value) in self.open:
+            return {"$cycle": type(value).__name__}
+        if depth <= 0 or self.room <= 0:
+            return {"$truncated": type(value).__name__}
+        self.open.add(id(value))
+        try:
+            if isinstance(value, dict):
+                return self.mapping(dict.items(cast("dict[object, object]", value)), depth)
+            if isinstance(value, list):
+                return self.items(list.__iter__(cast("list[object]", value)), len(value), depth)
+            if isinstance(value, tuple):
+                return self.items(tuple.__iter__(cast("tuple[object, ...]", value)), len(value), depth)
+            if isinstance(value, set):
+                return self.items(set.__iter__(cast("set[object]", value)), len(value), depth)
+            if isinstance(value, frozenset):
+                return self.items(frozenset.__iter__(cast("frozenset[object]", value)), len(value), depth)
+            return self.instance(value, depth)
+        finally:
+            self.open.discard(id(value))
+
+    def items(self, values: Iterable[object], length: int, depth: int) -> list[object]:
+        """The items within the bounds, and how many more there are."""
+        kept: list[object] = []
+        for item in values:
+            if len(kept) >= self.bounds.max_items or self.room <= 0:
+                kept.append({"$truncated": length - len(kept)})
+                break
+            self.room -= 2
+            kept.append(self.plain(item, depth - 1))
+        return kept
+
+    def mapping(self, pairs: Iterable[tuple[object, object]], depth: int) -> dict[str, object]:
+        """The entries within the bounds; a key that is not text gets a text of its own."""
+        kept: dict[str, object] = {}
+        left = 0
+        for key, item in pairs:
+            if len(kept) >= self.bounds.max_items or self.room <= 0:
+                left += 1
+                continue
+            name = self.plain(key, 1)
+            text = name if isinstance(name, str) else orjson.dumps(name).decode()
+            self.room -= 4
+            kept[text] = self.plain(item, depth - 1)
+        if left:
+            kept["$truncated"] = left
+        return kept
+
+    def instance(self, value: object, depth: int) -> object:
+        """An object of a class: its fields where the class declares them, else only what it is."""
+        cls = type(value)
+        if isinstance(value, BaseException):
+            message = value.args[0] if value.args and isinstance(value.args[0], str) else None
+            return {"$exception": cls.__qualname__, "message": self.plain(message, depth - 1)}
+        if dataclasses.is_dataclass(cls):
+            return self.fields(value, [field.name for field in dataclasses.fields(cls)], depth)
+        for marker in ("__pydantic_fields__", "__attrs_attrs__"):
+            declared: object = cls.__dict__.get(marker)
+            if isinstance(declared, Mapping):
+                return self.fields(value, [str(name) for name in cast("Mapping[object, object]", declared)], depth)
+            if isinstance(declared, tuple):
+                return self.fields(value, [str(field.name) for field in cast("tuple[Any, ...]", declared)], depth)
+        kind = f"{cls.__module__}.{cls.__qualname__}"
+        if cls.__module__.partition(".")[0] in {"numpy", "pandas", "torch", "polars"}:
+            shape = guarded("capture", None, getattr, value, "shape", None)
+            if isinstance(shape, tuple):
+                return {"$type": kind, "shape": self.plain(shape, 2)}
+        return {"$type": kind}
+
+    def fields(self, value: object, names: list[str], depth: int) -> dict[str, object]:
+        """The named fields, read past any `__getattr__` or `__getattribute__` of the class."""
+        pairs: list[tuple[object, object]] = []
+        for name in names:
+            try:
+                pairs.append((name, object.__getattribute__(value, name)))
+            except AttributeError:
+                continue  # declared, but not set on this instance
+        return self.mapping(pairs, depth)
+
+
+def _decimal_text(number: int) -> str:
+    # Converting a huge int to decimal is quadratic and refused beyond 4,300 digits.
+    return str(number) if number.bit_length() < 4_096 else f"int of {number.bit_length()} bits"
+
+
+def _simple_text(value: object) -> str | None:
+    """The text of standard-library values that have one; exact types only, so that no override is run."""
+    kind = type(value)
+    if kind is dt.datetime or kind is dt.date or kind is dt.time:
+        return cast("dt.date", value).isoformat()
+    if kind is dt.timedelta or kind is decimal.Decimal or kind is uuid.UUID:
+        return str(value)
+    if isinstance(value, os.PathLike) and kind.__module__ in {"pathlib", "pathlib._local"}:
+        return os.fspath(cast("os.PathLike[str]", value))
+    return None

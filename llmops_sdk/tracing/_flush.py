@@ -1,0 +1,19 @@
+"""`flush`, `aflush` and `shutdown` as the application calls them."""
+
+from __future__ import annotations
+
+from llmops_sdk.tracing._pipeline import FlushReport
+from llmops_sdk.tracing._runtime import flush, shutdown
+
+__all__ = ["aflush", "flush", "shutdown"]
+
+
+async def aflush(timeout: float = 5.0) -> FlushReport:
+    """Flush without blocking the event loop; see `flush`.
+
+    Args:
+        timeout: Seconds to wait at most.
+    """
+    import asyncio
+
+    return await asyncio.to_thread(flush, timeout)

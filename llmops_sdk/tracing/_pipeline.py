@@ -1,0 +1,302 @@
+"""From the application's threads to the sinks: a bounded queue and one background thread.
+
+The application's side is `put`: two comparisons and an append. Everything else happens on the thread. It sleeps
+without a time-out while there is nothing to do, and starts at the first record.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import cast
+
+from llmops_sdk._util._guard import guarded
+from llmops_sdk.tracing._records import LossRecord, Record, Recordable, ScoreRecord, Sink
+
+__all__ = ["FlushReport", "Pipeline", "PipelineBounds"]
+
+_BATCH = 512
+_NUDGE_SPANS = 512
+_NUDGE_BYTES = 4 * 1024 * 1024
+_ERRORS_KEPT = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlushReport:
+    """What has become of the spans since the process began.
+
+    Attributes:
+        stored: Spans safe in the local store.
+        exported: Spans that the OTLP backend has taken.
+        pending: Spans still on their way to the store or a backend.
+        dropped: Spans lost because the queue was full or no sink took them.
+        errors: The latest failures, oldest first, at most 20.
+    """
+
+    stored: int = 0
+    exported: int = 0
+    pending: int = 0
+    dropped: int = 0
+    errors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineBounds:
+    """The size of the queue and how long a span waits in it."""
+
+    spans: int = 65_536
+    bytes: int = 64 * 1024 * 1024
+    interval: float = 0.5
+
+
+class _Marker:
+    """A place in the queue: set once everything before it is with the sinks."""
+
+    __slots__ = ("reached", "stop")
+
+    def __init__(self, *, stop: bool = False) -> None:
+        self.reached = threading.Event()
+        self.stop = stop
+
+
+@dataclass(slots=True)
+class _Counts:
+    stored: int = 0
+    sunk: Counter[str] = field(default_factory=Counter[str])
+    dropped: int = 0
+    errors: deque[str] = field(default_factory=lambda: deque[str](maxlen=_ERRORS_KEPT))
+
+
+class Pipeline:
+    """The queue, its thread and its sinks.
+
+    Args:
+        open_sinks: Makes the sinks; called on the pipeline's thread before the first batch.
+        bounds: The size of the queue.
+    """
+
+    def __init__(self, open_sinks: Callable[[], Sequence[Sink]], bounds: PipelineBounds) -> None:
+        self._open_sinks = open_sinks
+        self._sinks: Sequence[Sink] | None = None
+        self._bounds = bounds
+        self._max_spans = bounds.spans
+        self._max_bytes = bounds.bytes
+        self._counts = _Counts()
+        self._closed = False
+        self._new_queue()
+
+    def _new_queue(self) -> None:
+        self._queue: deque[ScoreRecord | LossRecord | Recordable | _Marker] = deque()
+        # Grown by the application's threads without a lock: a lost update leaves the figure a span too small until
+        # the thread next empties the queue and puts it right. The bound is for memory, not for accounting.
+        self._queued_bytes = 0
+        self._losses: dict[tuple[str, str], tuple[int, int]] = {}
+        self._losses_lock = threading.Lock()
+        self._wake = threading.Event()
+        self._idle = False
+        self._thread: threading.Thread | None = None
+        self._thread_lock = threading.Lock()
+        self._drain_lock = threading.Lock()
+        self._marker_waits = False
+
+    # --- the application's side -------------------------------------------------------------------------------
+
+    def put(self, record: ScoreRecord | LossRecord | Recordable, size: int) -> None:
+        """Queue a record whose content is `size` bytes long; a full queue drops and counts it."""
+        queue = self._queue
+        if len(queue) >= self._max_spans or self._queued_bytes + size > self._max_bytes:
+            self.record_loss("span", "queue_full", 1, size)
+            return
+        self._queued_bytes += size
+        queue.append(record)
+        if self._idle or self._thread is None:
+            self._rouse()
+        elif len(queue) == _NUDGE_SPANS or self._queued_bytes > _NUDGE_BYTES:
+            self._wake.set()
+
+    def record_loss(self, what: str, reason: str, count: int = 1, bytes: int = 0) -> None:  # noqa: A002 - the record's own field
+        """Count something that was dropped, truncated or redacted; the sum is stored with the next batch."""
+        with self._losses_lock:
+            known, size = self._losses.get((what, reason), (0, 0))
+            self._losses[what, reason] = (known + count, size + bytes)
+            if what == "span":
+                self._counts.dropped += count
+
+    def _rouse(self) -> None:
+        self._idle = False
+        if self._thread is None:
+            self._start_thread()
+        self._wake.set()
+
+    def _start_thread(self) -> None:
+        with self._thread_lock:
+            if self._thread is not None:
+                return
+            thread = threading.Thread(target=self._run, name="llmops-pipeline", daemon=True)
+            if not self._closed and _started(thread):
+                self._thread = thread
+                return
+        # After shutdown, and where no thread can start any more, write in the caller's.
+        self._drain()
+
+    # --- the background side ----------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        wake = self._wake
+        while True:
+            self._idle = True
+            # A record may have come before the flag was up; its thread saw no reason to wake this one.
+            if not self._queue:
+                wake.wait()
+            self._idle = False
+            wake.clear()
+            if not self._hurried():
+                wake.wait(self._bounds.interval)
+                wake.clear()
+            if self._drain():
+                return
+
+    def _hurried(self) -> bool:
+        return len(self._queue) >= _NUDGE_SPANS or self._queued_bytes > _NUDGE_BYTES or self._marker_waits
+
+    def _drain(self) -> bool:
+        """Hand everything queued to the sinks; whether a marker asked to stop."""
+        stop = False
+        with self._drain_lock:
+            first = True
+            while first or self._queue:
+                first = False
+                batch, marker = self._next_batch()
+                if batch:
+                    self._write(batch)
+                if marker is not None:
+                    stop = stop or marker.stop
+                    marker.reached.set()
+            self._queued_bytes = 0
+            self._marker_waits = False
+        return stop
+
+    def _next_batch(self) -> tuple[list[Record], _Marker | None]:
+        queue = self._queue
+        batch: list[Record] = list(self._take_losses())
+        while queue and len(batch) < _BATCH:
+            record = queue.popleft()
+            if isinstance(record, _Marker):
+                return batch, record
+            if isinstance(record, (ScoreRecord, LossRecord)):
+                batch.append(record)
+                continue
+            self._queued_bytes -= record.size
+            span = guarded("reading a span", None, record.to_record)
+            if span is not None:
+                batch.append(span)
+        return batch, None
+
+    def _take_losses(self) -> list[LossRecord]:
+        if not self._losses:
+            return []
+        with self._losses_lock:
+            now = time.time_ns()
+            taken = [
+                LossRecord(time_ns=now, what=what, reason=reason, count=count, bytes=size)
+                for (what, reason), (count, size) in self._losses.items()
+            ]
+            self._losses.clear()
+        return taken
+
+    def _write(self, batch: list[Record]) -> None:
+        sinks = self._opened()
+        if not sinks:
+            return
+        safe = 0
+        for sink in sinks:
+            count = guarded(f"the sink {sink.name}", None, sink.write, batch)
+            if count is None:
+                self._counts.errors.append(f"{sink.name}: a batch of {len(batch)} records was not taken")
+            else:
+                self._counts.sunk[sink.name] += count
+                safe = max(safe, count)
+        if "store" in {sink.name for sink in sinks} and safe == 0:
+            self._keep_losses(batch)
+        spans = sum(1 for record in batch if not isinstance(record, (LossRecord, ScoreRecord)))
+        if safe < spans:
+            self.record_loss("span", "not_taken", spans - safe)
+
+    def _keep_losses(self, batch: list[Record]) -> None:
+        # The counts of what was lost are stored when there is room again.
+        with self._losses_lock:
+            for record in batch:
+                if isinstance(record, LossRecord):
+                    count, size = self._losses.get((record.what, record.reason), (0, 0))
+                    self._losses[record.what, record.reason] = (count + record.count, size + record.bytes)
+
+    def _opened(self) -> Sequence[Sink]:
+        if self._sinks is None:
+            self._sinks = guarded("opening the sinks", cast("Sequence[Sink]", ()), self._open_sinks)
+        return self._sinks
+
+    # --- flush, shut down, fork -------------------------------------------------------------------------------
+
+    def flush(self, timeout: float) -> FlushReport:
+        """Bring everything queued until now to the sinks, within `timeout` seconds."""
+        deadline = time.monotonic() + timeout
+        self._reach(_Marker(), deadline)
+        for sink in self._sinks or ():
+            guarded(f"flushing the sink {sink.name}", False, sink.flush, max(deadline - time.monotonic(), 0.0))
+        return self.report()
+
+    def _reach(self, marker: _Marker, deadline: float) -> None:
+        if not self._queue and not self._losses and self._thread is None:
+            return
+        self._queue.append(marker)
+        self._marker_waits = True
+        self._rouse()
+        marker.reached.wait(max(deadline - time.monotonic(), 0.0))
+
+    def shut_down(self, timeout: float) -> FlushReport:
+        """Flush, stop the thread and close the sinks within `timeout` seconds; later records are written at once."""
+        deadline = time.monotonic() + timeout
+        self._reach(_Marker(stop=True), deadline)
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(max(deadline - time.monotonic(), 0.0))
+        self._closed = True
+        self._thread = None
+        self._drain()
+        for sink in self._sinks or ():
+            guarded(f"closing the sink {sink.name}", None, sink.close, max(deadline - time.monotonic(), 0.1))
+        return self.report()
+
+    def report(self) -> FlushReport:
+        """The counts so far."""
+        pending = sum(1 for record in list(self._queue) if not isinstance(record, _Marker))
+        exported = 0
+        for sink in self._sinks or ():
+            exported += int(getattr(sink, "exported", 0))
+            pending += int(getattr(sink, "pending", 0))
+        counts = self._counts
+        return FlushReport(
+            stored=counts.sunk["store"],
+            exported=exported,
+            pending=pending,
+            dropped=counts.dropped,
+            errors=tuple(counts.errors),
+        )
+
+    def after_fork(self) -> None:
+        """In a forked child: begin anew, with an empty queue and sinks that let go of what is the parent's."""
+        self._new_queue()
+        self._counts = _Counts()
+        for sink in self._sinks or ():
+            guarded(f"the sink {sink.name} after a fork", None, sink.after_fork)
+
+
+def _started(thread: threading.Thread) -> bool:
+    try:
+        thread.start()
+    except RuntimeError:
+        return False  # the interpreter is ending
+    return True

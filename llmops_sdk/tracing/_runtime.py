@@ -1,0 +1,246 @@
+"""The tracing in force: what the settings mean to the hot path, and its beginning, change and end."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import socket
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any
+
+from llmops_sdk._util._guard import guarded
+from llmops_sdk._version import __version__
+from llmops_sdk.tracing._capture import Bounds
+from llmops_sdk.tracing._pipeline import FlushReport, Pipeline, PipelineBounds
+from llmops_sdk.tracing._sampling import Sampler, sampler_from_environment
+
+if TYPE_CHECKING:
+    from llmops_sdk.config import Settings
+    from llmops_sdk.tracing._records import LossRecord, Recordable, ScoreRecord, Sink
+
+__all__ = ["Runtime", "current", "flush", "record_loss", "shutdown", "start"]
+
+_log = logging.getLogger("llmops_sdk")
+
+# Found by name when the pipeline starts: tracing stands below the store in the order of imports.
+SINKS = ("llmops_sdk.store:open_sink", "llmops_sdk.tracing._otlp:open_sink")
+
+
+class Runtime:
+    """What a span needs to know; replaced as a whole when the configuration changes.
+
+    Attributes:
+        enabled: False when the SDK is off: calls run, nothing is recorded.
+        content: Whether arguments, results, prompts and answers are kept.
+        bounds: How much of a value is kept.
+        resource: The resource's attributes.
+        sampler: Decides at a root span, None for all.
+    """
+
+    __slots__ = ("bounds", "content", "enabled", "pipeline", "put", "resource", "sampler", "settings")
+
+    def __init__(self, settings: Settings, pipeline: Pipeline) -> None:
+        self.settings = settings
+        self.pipeline = pipeline
+        self.put: Callable[[ScoreRecord | LossRecord | Recordable, int], None] = pipeline.put
+        self.enabled = settings.enabled
+        capture = settings.capture
+        self.content = capture.content
+        self.bounds = Bounds(capture.max_bytes, capture.max_depth, capture.max_items)
+        self.resource = _resource(settings)
+        self.sampler: Sampler | None = guarded("reading OTEL_TRACES_SAMPLER", None, sampler_from_environment)
+
+    def record_loss(self, what: str, reason: str, count: int = 1, bytes: int = 0) -> None:  # noqa: A002 - as in the record
+        """Count something that was dropped, truncated or redacted."""
+        self.pipeline.record_loss(what, reason, count, bytes)
+
+
+current: Runtime | None = None
+_lock = threading.RLock()
+_pid = os.getpid()
+
+
+def start() -> Runtime:
+    """The tracing in force; reads the configuration at first use.
+
+    Raises:
+        ConfigError: The configuration is not valid.
+    """
+    global current
+    runtime = current
+    if runtime is not None:
+        return runtime
+    from llmops_sdk import config
+
+    settings = config.current()
+    with _lock:
+        if current is None:
+            current = Runtime(settings, _new_pipeline(settings))
+            config.subscribe(_apply)
+            atexit.register(_at_exit)
+            _join_multiprocessing()
+            if settings.enabled and settings.tracing.global_provider == "auto":
+                guarded("installing the tracer provider", None, _adopt_foreign_spans)
+        return current
+
+
+def _adopt_foreign_spans() -> None:
+    from llmops_sdk.tracing._foreign import adopt
+
+    adopt()
+
+
+def _new_pipeline(settings: Settings) -> Pipeline:
+    tracing = settings.tracing
+    bounds = PipelineBounds(spans=tracing.queue_spans, bytes=tracing.queue_bytes, interval=tracing.flush_interval)
+
+    def open_sinks() -> Sequence[Sink]:
+        opened = [guarded(f"opening {name}", None, resolve_name(name), settings) for name in SINKS]
+        return [sink for sink in opened if sink is not None]
+
+    return Pipeline(open_sinks, bounds)
+
+
+def _apply(settings: Settings) -> None:
+    """Take new settings: spans in flight end in the pipeline that they began with."""
+    global current
+    with _lock:
+        old = current
+        if old is None:
+            return
+        before = old.settings
+        same = (before.store, before.export, before.tracing, before.service) == (
+            settings.store,
+            settings.export,
+            settings.tracing,
+            settings.service,
+        )
+        current = Runtime(settings, old.pipeline if same else _new_pipeline(settings))
+    if not same:
+        # Its queue is written out and its sinks are closed; a span that ends later is written at once.
+        old.pipeline.shut_down(5.0)
+
+
+def flush(timeout: float = 5.0) -> FlushReport:
+    """Bring every span that has ended to the store and to the backends.
+
+    Also done at exit. Spans that another process recorded are its own matter.
+
+    Args:
+        timeout: Seconds to wait at most.
+
+    Returns:
+        What has become of the spans since the process began.
+
+    Example:
+        >>> import llmops_sdk as llmops
+        >>> with llmops.span("work"):
+        ...     pass
+        >>> llmops.flush().dropped
+        0
+    """
+    runtime = current
+    return FlushReport() if runtime is None else runtime.pipeline.flush(timeout)
+
+
+def shutdown(timeout: float = 5.0) -> FlushReport:
+    """Flush, and release threads and files; a span that ends later is written at once, by its own thread.
+
+    Args:
+        timeout: Seconds to wait at most.
+    """
+    runtime = current
+    return FlushReport() if runtime is None else runtime.pipeline.shut_down(timeout)
+
+
+def reset() -> None:
+    """Shut down and forget the configuration that was read; the next use starts anew."""
+    global current
+    with _lock:
+        old, current = current, None
+    if old is not None:
+        old.pipeline.shut_down(5.0)
+        atexit.unregister(_at_exit)
+
+
+def record_loss(what: str, reason: str, count: int = 1, bytes: int = 0) -> None:  # noqa: A002 - as in the record
+    """Count something that was dropped, truncated or redacted; it can be queried in the view `losses`.
+
+    Args:
+        what: "span", "input", "output", "attribute", "cache", …
+        reason: Why, as in "queue_full".
+        count: How many.
+        bytes: How much, where that is known.
+    """
+    if current is not None:
+        current.record_loss(what, reason, count, bytes)
+
+
+def _at_exit() -> None:
+    if os.getpid() == _pid:
+        guarded("shutting down at exit", None, shutdown, 5.0)
+
+
+def _resource(settings: Settings) -> Mapping[str, Any]:
+    service = settings.service or os.path.basename(sys.argv[0] if sys.argv else "") or "unknown_service"
+    attributes: dict[str, Any] = {}
+    for pair in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "").split(","):
+        key, separator, value = pair.partition("=")
+        if separator and key.strip():
+            attributes[key.strip()] = value.strip()
+    attributes.update(
+        {
+            "service.name": service,
+            "process.pid": os.getpid(),
+            "host.name": socket.gethostname(),
+            "telemetry.sdk.name": "llmops-sdk",
+            "telemetry.sdk.language": "python",
+            "telemetry.sdk.version": __version__,
+        }
+    )
+    return attributes
+
+
+# --- forks ----------------------------------------------------------------------------------------------------
+
+
+def _after_fork() -> None:
+    global _pid, _lock
+    _pid = os.getpid()
+    _lock = threading.RLock()
+    runtime = current
+    if runtime is not None:
+        runtime.resource = {**runtime.resource, "process.pid": _pid}
+        runtime.pipeline.after_fork()
+        _join_multiprocessing()
+
+
+def _join_multiprocessing() -> None:
+    """Have a child of `multiprocessing` flush before it ends: it leaves by os._exit, past atexit."""
+    util = sys.modules.get("multiprocessing.util")
+    if util is not None:
+        # The child's bootstrap clears the finalizers that it inherits, then runs what is registered here.
+        util.register_after_fork(_Finalizer, _register_finalizer)  # pyright: ignore[reportUnknownMemberType]
+        if getattr(sys.modules.get("multiprocessing.process"), "parent_process", lambda: None)() is not None:
+            _register_finalizer(_Finalizer)
+
+
+class _Finalizer:
+    """Keeps the registration alive: multiprocessing holds its keys weakly."""
+
+
+def _register_finalizer(_: type[_Finalizer]) -> None:
+    util = sys.modules["multiprocessing.util"]
+    util.Finalize(None, _finalize, exitpriority=10)
+
+
+def _finalize() -> None:
+    guarded("shutting down a child process", None, shutdown, 5.0)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

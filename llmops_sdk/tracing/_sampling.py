@@ -1,0 +1,74 @@
+"""Head sampling by the standard variables `OTEL_TRACES_SAMPLER` and `OTEL_TRACES_SAMPLER_ARG`.
+
+The decision is OpenTelemetry's: the last 64 bits of the trace id against the ratio, so that services that share a
+trace agree on it.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+from llmops_sdk.errors import ConfigError
+
+__all__ = ["Sampler", "sampler_from_environment"]
+
+_MASK = (1 << 64) - 1
+
+
+class Sampler(NamedTuple):
+    """Which traces are kept.
+
+    Attributes:
+        bound: A root is kept when the low 64 bits of its trace id are below this.
+        follow_parent: Whether a span does as its parent does.
+    """
+
+    bound: int
+    follow_parent: bool
+
+    def keeps(self, trace_number: int, parent_sampled: bool | None) -> bool:
+        """Whether a span is kept.
+
+        Args:
+            trace_number: The trace's id.
+            parent_sampled: What was decided for its parent, None for a root.
+        """
+        if self.follow_parent and parent_sampled is not None:
+            return parent_sampled
+        return trace_number & _MASK < self.bound
+
+
+def sampler_from_environment() -> Sampler | None:
+    """The sampler that the environment asks for; None keeps every trace whose parent is kept.
+
+    Raises:
+        ConfigError: The name or the ratio is not one that OpenTelemetry knows.
+    """
+    name = os.environ.get("OTEL_TRACES_SAMPLER", "").strip().lower() or "parentbased_always_on"
+    if name == "parentbased_always_on":
+        return None
+    follow = name.startswith("parentbased_")
+    kind = name.removeprefix("parentbased_")
+    ratios = {"always_on": 1.0, "always_off": 0.0}
+    if kind in ratios:
+        return Sampler(round(ratios[kind] * (_MASK + 1)), follow)
+    if kind != "traceidratio":
+        raise ConfigError(
+            f"OTEL_TRACES_SAMPLER={name!r} is not known: use always_on, always_off, traceidratio, or one of these "
+            'with "parentbased_" before it.',
+            source="environment: OTEL_TRACES_SAMPLER",
+            value=name,
+        )
+    text = os.environ.get("OTEL_TRACES_SAMPLER_ARG", "1.0")
+    try:
+        ratio = float(text)
+    except ValueError:
+        ratio = -1.0
+    if not 0.0 <= ratio <= 1.0:
+        raise ConfigError(
+            f"OTEL_TRACES_SAMPLER_ARG={text!r} is not a ratio from 0 to 1.",
+            source="environment: OTEL_TRACES_SAMPLER_ARG",
+            value=text,
+        )
+    return Sampler(round(ratio * (_MASK + 1)), follow)

@@ -1,0 +1,413 @@
+"""The lean span: an OpenTelemetry span that costs a tenth of the SDK's.
+
+It holds what was measured and nothing that can be worked out later; mapping to attributes and encoding happen on the
+pipeline's thread.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import orjson
+from opentelemetry.trace import Span as OtelSpan
+from opentelemetry.trace import SpanContext, Status, StatusCode, TraceFlags
+
+from llmops_sdk._util._guard import guarded
+from llmops_sdk.tracing import _active, _semconv
+from llmops_sdk.tracing._attributes import attribute_value, exception_attributes
+from llmops_sdk.tracing._capture import encode
+from llmops_sdk.tracing._records import RecordedSpan
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import TraceState
+
+    from llmops_sdk.tracing._records import Event, Link, Stamp
+    from llmops_sdk.tracing._runtime import Runtime
+
+__all__ = ["Activation", "Span", "status_of"]
+
+_perf = time.perf_counter_ns
+_now = time.time_ns
+
+
+def status_of(error: BaseException) -> str:
+    """The status that an exception gives its span: "error", or for those that are no failure "cancelled", "closed"."""
+    if isinstance(error, Exception):
+        return "error"
+    return "closed" if isinstance(error, GeneratorExit) else "cancelled"
+
+
+class Span(OtelSpan):
+    """A span. Made by `llmops.span`, `llmops.trace` and the calls to models, not directly.
+
+    It is an `opentelemetry.trace.Span`: `set_attribute`, `add_event`, `record_exception`, `set_status` and the rest
+    work as there. After its end nothing changes any more.
+
+    Attributes:
+        name: The span's name.
+        kind: chain, agent, tool, retriever, llm, embedding, reranker, guardrail or evaluator.
+        recording: Whether anything is kept of it: False when it is not sampled, or the SDK is off.
+        status: "unset" until its end; then "ok", "error", "cancelled" or "closed".
+
+    Example:
+        >>> import llmops_sdk as llmops
+        >>> with llmops.span("rank", kind="reranker", input=["a", "b"]) as span:
+        ...     span.output = ["b", "a"]
+        ...     span.set({"rank.method": "bm25"})
+        >>> len(span.trace_id), span.status
+        (32, 'ok')
+    """
+
+    __slots__ = (
+        "_attributes",
+        "_ended",
+        "_events",
+        "_input",
+        "_links",
+        "_output",
+        "_parent_number",
+        "_runtime",
+        "_span_number",
+        "_stamp",
+        "_start_ns",
+        "_started",
+        "_trace_number",
+        "_trace_state",
+        "duration_ns",
+        "error_type",
+        "kind",
+        "name",
+        "otel_kind",
+        "recording",
+        "size",
+        "status",
+        "status_message",
+    )
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        name: str,
+        kind: str,
+        trace_number: int,
+        span_number: int,
+        parent_number: int,
+        stamp: Stamp | None,
+        recording: bool,
+    ) -> None:
+        self._runtime = runtime
+        self.name = name
+        self.kind = kind
+        self._trace_number = trace_number
+        self._span_number = span_number
+        self._parent_number = parent_number
+        self._stamp = stamp
+        self.recording = recording
+        self.status = "unset"
+        self._ended = not recording
+        self._attributes: dict[str, Any] | None = None
+        self._events: list[Event] | None = None
+        self._links: list[Link] | None = None
+        self._input: bytes | None = None
+        self._output: bytes | None = None
+        self._trace_state: TraceState | None = None
+        if recording:
+            self.size = 0
+            self.otel_kind = "internal"
+            self.status_message: str | None = None
+            self.error_type: str | None = None
+            self.duration_ns = 0
+            self._start_ns = _now()
+            self._started = _perf()
+
+    # --- ids --------------------------------------------------------------------------------------------------
+
+    @property
+    def trace_id(self) -> str:
+        """The trace's id, 32 lower-case hex digits."""
+        return f"{self._trace_number:032x}"
+
+    @property
+    def span_id(self) -> str:
+        """The span's id, 16 lower-case hex digits."""
+        return f"{self._span_number:016x}"
+
+    def get_span_context(self) -> SpanContext:
+        """The ids as OpenTelemetry has them."""
+        flags = TraceFlags.SAMPLED if self.recording else TraceFlags.DEFAULT
+        return SpanContext(self._trace_number, self._span_number, False, TraceFlags(flags), self._trace_state)
+
+    def is_recording(self) -> bool:
+        """Whether what is set on it is still kept."""
+        return not self._ended
+
+    def follow(self, trace_state: TraceState) -> None:
+        """Carry on the trace state of a parent from elsewhere."""
+        self._trace_state = trace_state
+
+    # --- content ----------------------------------------------------------------------------------------------
+
+    @property
+    def input(self) -> Any:
+        """What went in. Setting it takes a snapshot at once; reading gives that snapshot back."""
+        return None if self._input is None else orjson.loads(self._input)
+
+    @input.setter
+    def input(self, value: object) -> None:
+        runtime = self._runtime
+        if not self._ended and runtime.content:
+            self._input = encode(value, runtime.bounds)
+
+    @property
+    def output(self) -> Any:
+        """What came out. Setting it takes a snapshot at once; reading gives that snapshot back."""
+        return None if self._output is None else orjson.loads(self._output)
+
+    @output.setter
+    def output(self, value: object) -> None:
+        runtime = self._runtime
+        if not self._ended and runtime.content:
+            self._output = encode(value, runtime.bounds)
+
+    def take_input(self, json: bytes) -> None:
+        """Take a snapshot that was made already."""
+        self._input = json
+
+    def set(self, attributes: Mapping[str, Any] | None = None, /, **more: Any) -> Self:
+        """Set attributes; dotted names go in the mapping.
+
+        Args:
+            attributes: Names and values. `bytes` are taken as JSON and kept as they are.
+            more: Further ones whose names are identifiers.
+        """
+        if not self._ended:
+            self.set_attributes({**(attributes or {}), **more})
+        return self
+
+    def usage(
+        self,
+        *,
+        input_tokens: int | None = None,
+        output_tokens: int | None = None,
+        cost: float | None = None,
+        model: str | None = None,
+        cache_read_tokens: int | None = None,
+        reasoning_tokens: int | None = None,
+    ) -> Self:
+        """Say what a call to a model used.
+
+        Args:
+            input_tokens: Tokens of the prompt, cached ones included.
+            output_tokens: Tokens of the answer, reasoning included.
+            cost: USD.
+            model: The model that served.
+            cache_read_tokens: Of the input, those from the provider's cache.
+            reasoning_tokens: Of the output, those spent on reasoning.
+        """
+        named = {
+            _semconv.INPUT_TOKENS: input_tokens,
+            _semconv.OUTPUT_TOKENS: output_tokens,
+            _semconv.COST: cost,
+            _semconv.RESPONSE_MODEL: model,
+            _semconv.CACHE_READ_TOKENS: cache_read_tokens,
+            _semconv.REASONING_TOKENS: reasoning_tokens,
+        }
+        return self.set({name: value for name, value in named.items() if value is not None})
+
+    def score(
+        self,
+        name: str,
+        value: float | bool | str,
+        *,
+        label: str | None = None,
+        comment: str | None = None,
+        source: str = "user",
+    ) -> None:
+        """Judge this span; see `llmops.score`."""
+        from llmops_sdk.tracing._score import put_score
+
+        put_score(
+            name,
+            value,
+            span_id=self.span_id,
+            trace_id=self.trace_id,
+            label=label,
+            comment=comment,
+            source=source,
+        )
+
+    # --- OpenTelemetry's interface ----------------------------------------------------------------------------
+
+    def set_attribute(self, key: str, value: Any) -> None:
+        """Set one attribute."""
+        if self._ended:
+            return
+        if self._attributes is None:
+            self._attributes = {}
+        self._attributes[key] = attribute_value(value, self._runtime.bounds)
+
+    def set_attributes(self, attributes: Mapping[str, Any]) -> None:
+        """Set several attributes."""
+        for key, value in attributes.items():
+            self.set_attribute(key, value)
+
+    def add_event(self, name: str, attributes: Mapping[str, Any] | None = None, timestamp: int | None = None) -> None:
+        """Add an event.
+
+        Args:
+            name: Its name.
+            attributes: Its attributes.
+            timestamp: Nanoseconds since the epoch; now, when left out.
+        """
+        if self._ended:
+            return
+        if self._events is None:
+            self._events = []
+        bounds = self._runtime.bounds
+        if len(self._events) >= bounds.max_items:
+            self._runtime.record_loss("event", "too_many")
+            return
+        kept = {key: attribute_value(value, bounds) for key, value in (attributes or {}).items()}
+        self._events.append((name, timestamp or _now(), kept))
+
+    def add_link(self, context: SpanContext, attributes: Mapping[str, Any] | None = None) -> None:
+        """Link to a span of this or another trace."""
+        if self._ended or not context.is_valid:
+            return
+        if self._links is None:
+            self._links = []
+        bounds = self._runtime.bounds
+        kept = {key: attribute_value(value, bounds) for key, value in (attributes or {}).items()}
+        self._links.append((context.trace_id, context.span_id, kept))
+
+    def update_name(self, name: str) -> None:
+        """Give it another name."""
+        if not self._ended:
+            self.name = name
+
+    def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
+        """Set the status as OpenTelemetry does: once ok, always ok."""
+        if self._ended or self.status == "ok":
+            return
+        code = status.status_code if isinstance(status, Status) else status
+        if code is StatusCode.UNSET:
+            return
+        self.status = "ok" if code is StatusCode.OK else "error"
+        self.status_message = (status.description if isinstance(status, Status) else description) or None
+
+    def record_exception(
+        self,
+        exception: BaseException,
+        attributes: Mapping[str, Any] | None = None,
+        timestamp: int | None = None,
+        escaped: bool = False,
+    ) -> None:
+        """Add an `exception` event; it does not change the status."""
+        if not self._ended:
+            described = guarded("describing an exception", {}, exception_attributes, exception, escaped)
+            self.add_event(_semconv.EVENT_EXCEPTION, {**described, **(attributes or {})}, timestamp)
+
+    # --- its end ----------------------------------------------------------------------------------------------
+
+    def end(self, end_time: int | None = None, *, status: str = "ok") -> None:
+        """End it; what comes later is ignored.
+
+        Args:
+            end_time: Nanoseconds since the epoch; now, when left out.
+            status: Its status, unless one was set before.
+        """
+        if self._ended:
+            return
+        self._ended = True
+        self.duration_ns = max(end_time - self._start_ns, 0) if end_time else _perf() - self._started
+        if self.status == "unset":
+            self.status = status
+        size = 256
+        if self._input is not None:
+            size += len(self._input)
+        if self._output is not None:
+            size += len(self._output)
+        if self._attributes is not None:
+            size += 64 * len(self._attributes)
+        self.size = size
+        self._runtime.put(self, size)
+
+    def fail(self, error: BaseException) -> None:
+        """End it with the exception that left it: "error", or "cancelled" or "closed" where that is no failure."""
+        if self._ended:
+            return
+        status = status_of(error)
+        self.error_type = type(error).__qualname__
+        if status == "error":
+            self.record_exception(error, escaped=True)
+            self.status_message = guarded("describing an exception", None, _message_of, error)
+        self.status = status
+        self.end()
+
+    def activate(self) -> Activation:
+        """A context manager inside which this is the current span; it neither ends it nor records errors."""
+        return Activation(self)
+
+    def __enter__(self) -> Self:
+        """Itself: as OpenTelemetry has it, without becoming the current span."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End it, with the exception that leaves the block."""
+        if error is None:
+            self.end()
+        else:
+            self.fail(error)
+
+    def to_record(self) -> RecordedSpan:
+        """The ended span as the sinks read it."""
+        return RecordedSpan(
+            name=self.name,
+            kind=self.kind,
+            trace_id=self._trace_number,
+            span_id=self._span_number,
+            parent_id=self._parent_number,
+            start_ns=self._start_ns,
+            duration_ns=self.duration_ns,
+            status=self.status,
+            status_message=self.status_message,
+            error_type=self.error_type,
+            input=self._input,
+            output=self._output,
+            attributes=self._attributes,
+            events=self._events,
+            links=self._links,
+            stamp=self._stamp,
+            otel_kind=self.otel_kind,
+            resource=self._runtime.resource,
+        )
+
+
+def _message_of(error: BaseException) -> str:
+    return str(error)[:2_000]
+
+
+class Activation:
+    """Makes a span the current one inside a `with` block."""
+
+    __slots__ = ("_span", "_token")
+
+    def __init__(self, span: OtelSpan) -> None:
+        self._span = span
+
+    def __enter__(self) -> OtelSpan:
+        """Make it current."""
+        context = _active.get()
+        self._token = _active.attach(_active.Context({**context, _active.SPAN_KEY: self._span}))
+        return self._span
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Put back the one before."""
+        _active.detach(self._token)
