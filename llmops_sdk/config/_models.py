@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
+
+from llmops_sdk.config._secrets import masked
 
 __all__ = [
     "CacheSettings",
@@ -15,17 +17,49 @@ __all__ = [
     "ModelSettings",
     "PriceSettings",
     "RetrySettings",
-    "Settings",
+    "Section",
+    "SettingsFields",
     "StoreSettings",
     "Timeout",
     "TracingSettings",
 ]
 
 
-class Section(BaseModel):
-    """A part of the settings: frozen, and an unknown key is an error."""
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=())
+
+def _none(value: object) -> object:
+    """TOML and environment variables have no null, so the word "none" stands for it."""
+    return None if isinstance(value, str) and value.strip().lower() == "none" else value
+
+
+_OrNone = BeforeValidator(_none)
+
+OptionalText = Annotated[str | None, _OrNone]
+OptionalSeconds = Annotated[PositiveFloat | None, _OrNone]
+# A strict field takes only a Path and only a tuple; a file has strings and lists.
+FolderPath = Annotated[Path, Field(strict=False)]
+OptionalPath = Annotated[FolderPath | None, _OrNone]
+Names = Annotated[tuple[str, ...], Field(strict=False)]
+
+
+class Section(BaseModel):
+    """A part of the settings: frozen, an unknown key is an error, and so is a value of another type ("3" for 3)."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+        protected_namespaces=(),
+    )
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        """The fields, without the values of headers and of what looks like a secret."""
+        for name, value in super().__repr_args__():
+            yield name, masked((name or "",), value)
 
 
 class Timeout(Section):
@@ -37,13 +71,13 @@ class Timeout(Section):
         'Hi'
     """
 
-    connect: PositiveFloat | None = 10.0
+    connect: OptionalSeconds = 10.0
     """Seconds to open a connection."""
-    first_token: PositiveFloat | None = None
+    first_token: OptionalSeconds = None
     """Seconds from the start of an attempt to the first chunk of a stream."""
-    between_chunks: PositiveFloat | None = 60.0
+    between_chunks: OptionalSeconds = 60.0
     """Seconds between two chunks of a stream."""
-    total: PositiveFloat | None = 600.0
+    total: OptionalSeconds = 600.0
     """Seconds for the whole call, every attempt and wait included."""
 
 
@@ -65,9 +99,9 @@ class CacheSettings(Section):
 
     exact: bool = False
     """Serve the stored answer of a request that is the same in every part."""
-    path: Path | None = None
+    path: OptionalPath = None
     """The folder; by default `cache` inside the store's folder."""
-    ttl: PositiveFloat | None = 86_400.0
+    ttl: OptionalSeconds = 86_400.0
     """Seconds that an answer stays valid; None is until it is evicted."""
     max_bytes: PositiveInt = 256 * 1024 * 1024
     """Size at which the least recently used answers are dropped."""
@@ -80,9 +114,9 @@ class CacheSettings(Section):
 class GuardrailSettings(Section):
     """Checks on what goes in and what comes out."""
 
-    input: tuple[str, ...] = ()
+    input: Names = ()
     """Guards on the prompt, by name, as in ["cards"] or ["cards:block"]."""
-    output: tuple[str, ...] = ()
+    output: Names = ()
     """Guards on the answer, by name."""
     on_error: Literal["closed", "open"] = "closed"
     """What a guard that fails means: "closed" blocks the call, "open" lets it pass with a recorded verdict."""
@@ -106,11 +140,11 @@ class StoreSettings(Section):
 
     enabled: bool = True
     """Keep traces on this machine."""
-    path: Path = Path(".llmops")
-    """The folder; relative paths are relative to the file that sets them."""
+    path: FolderPath = Path(".llmops")
+    """The folder; relative paths are relative to the file that sets them, the default to the project's folder."""
     max_bytes: PositiveInt = 10 * 1024 * 1024 * 1024
     """Size of the store at which the oldest files are dropped, and counted."""
-    retention_days: PositiveFloat | None = 90.0
+    retention_days: OptionalSeconds = 90.0
     """Days that a span is kept; None is without end."""
     segment_bytes: PositiveInt = 16 * 1024 * 1024
     """Size at which a new write-ahead file is begun."""
@@ -123,8 +157,13 @@ class StoreSettings(Section):
 class ExportSettings(Section):
     """Spans sent to an OTLP backend, besides the local store."""
 
-    endpoint: str | None = None
+    enabled: bool = True
+    """Send spans when there is an endpoint; `OTEL_TRACES_EXPORTER=none` means false."""
+    endpoint: OptionalText = None
     """The base URL, as in "http://127.0.0.1:4318"; wins over `OTEL_EXPORTER_OTLP_ENDPOINT`."""
+    traces_endpoint: OptionalText = None
+    """The whole URL for spans, used as it is, like `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`; one from a place of lower
+    precedence than `endpoint` is left aside."""
     protocol: Literal["http/protobuf", "grpc"] = "http/protobuf"
     """How to send."""
     headers: dict[str, str] = {}
@@ -135,6 +174,15 @@ class ExportSettings(Section):
     """Seconds for one request."""
     host_content: bool = False
     """Put content on the spans of a tracer provider that the application set up itself."""
+
+    @property
+    def traces_url(self) -> str | None:
+        """Where spans are sent, or None when they are not: `/v1/traces` is added to a base URL over HTTP."""
+        if not self.enabled:
+            return None
+        if self.traces_endpoint or not self.endpoint:
+            return self.traces_endpoint
+        return self.endpoint if self.protocol == "grpc" else self.endpoint.rstrip("/") + "/v1/traces"
 
 
 class TracingSettings(Section):
@@ -167,9 +215,9 @@ class ModelSettings(Section):
 
     model: str
     """Provider and model, as in "anthropic/claude-sonnet-4-5"."""
-    base_url: str | None = None
+    base_url: OptionalText = None
     """The server's base URL, for compatible servers."""
-    api_key_env: str | None = None
+    api_key_env: OptionalText = None
     """The environment variable that holds the key, when it is not the provider's usual one."""
     retry: RetrySettings | None = None
     """In place of `[retry]`; keys left out are taken from there."""
@@ -184,13 +232,13 @@ class ModelSettings(Section):
 
 
 class SettingsFields(Section):
-    """Every setting; `Settings` adds the sources."""
+    """Every setting; `Settings` adds where each came from."""
 
     enabled: bool = True
     """False turns everything off but the calls themselves."""
     model: str = "offline/echo"
     """The default model: a name from `[models]`, "provider/model", or "https://server/v1#model"."""
-    service: str | None = None
+    service: OptionalText = None
     """The service's name on every span; by default `OTEL_SERVICE_NAME`, else the program's name."""
     models: dict[str, ModelSettings] = {}
     """Named models."""
