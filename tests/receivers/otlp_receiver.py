@@ -1,0 +1,255 @@
+"""OTLP backends on loopback, made of `opentelemetry-proto`: one that works, one that answers as told, one that hangs.
+
+    with OtlpReceiver() as backend:
+        ...  # send to backend.url
+        spans = backend.wait_for(2)
+        assert spans[0].attributes["gen_ai.request.model"] == "offline/echo"
+"""
+
+from __future__ import annotations
+
+import gzip
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+
+import grpc
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as trace_service
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as trace_service_grpc
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.trace.v1.trace_pb2 import Span as ProtoSpan
+
+__all__ = ["BlackHole", "GrpcOtlpReceiver", "OtlpReceiver", "ReceivedSpan", "Reply", "unused_port"]
+
+_DEADLINE = 30.0
+
+
+@dataclass(frozen=True)
+class ReceivedSpan:
+    """A span as it arrived, with plain Python values."""
+
+    name: str
+    kind: str
+    trace_id: str
+    span_id: str
+    parent_id: str
+    start_ns: int
+    end_ns: int
+    status: str
+    message: str
+    attributes: dict[str, Any]
+    events: list[tuple[str, int, dict[str, Any]]]
+    links: list[tuple[str, str, dict[str, Any]]]
+    resource: dict[str, Any]
+    scope: str
+    scope_version: str
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What the receiver answers a request with instead of taking it."""
+
+    status: int
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    takes: bool = False
+    """Whether the spans count as taken all the same."""
+
+
+class _Received:
+    def __init__(self) -> None:
+        self.spans: list[ReceivedSpan] = []
+        self.refused = 0
+        self.bodies: list[bytes] = []
+        self.headers: list[dict[str, str]] = []
+        self.paths: list[str] = []
+        self._arrived = threading.Condition()
+
+    def take(self, path: str, headers: dict[str, str], body: bytes, spans: Sequence[ReceivedSpan] | None) -> None:
+        with self._arrived:
+            self.paths.append(path)
+            self.headers.append(headers)
+            self.bodies.append(body)
+            if spans is None:
+                self.refused += 1
+            else:
+                self.spans.extend(spans)
+            self._arrived.notify_all()
+
+    def wait_for(self, count: int) -> list[ReceivedSpan]:
+        """The spans, once there are `count` of them."""
+        self.wait_until(lambda: len(self.spans) >= count, f"{count} spans")
+        return list(self.spans)
+
+    def wait_until(self, condition: Callable[[], bool], what: str) -> None:
+        """Wait until something is true of what arrived."""
+        with self._arrived:
+            if not self._arrived.wait_for(condition, _DEADLINE):
+                raise AssertionError(f"{what} did not arrive: {len(self.spans)} spans, {len(self.bodies)} requests")
+
+    def everything(self) -> bytes:
+        """All bytes that arrived, to search for what must not be in them."""
+        head = "\n".join(f"{name}: {value}" for headers in self.headers for name, value in headers.items())
+        return head.encode() + b"".join(self.bodies)
+
+
+class OtlpReceiver(_Received):
+    """An OTLP/HTTP backend.
+
+    Args:
+        replies: Answers to the first requests; None takes one as usual.
+    """
+
+    def __init__(self, replies: Sequence[Reply | None] = ()) -> None:
+        super().__init__()
+        self._replies = list(replies)
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                receiver._answer(self, body)
+
+            def log_message(self, format: str, *args: object) -> None:
+                """Quiet."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+
+    def _answer(self, request: BaseHTTPRequestHandler, body: bytes) -> None:
+        if request.headers.get("Content-Encoding") == "gzip":
+            body = gzip.decompress(body)
+        reply = self._replies.pop(0) if self._replies else None
+        if reply is None and request.path != "/v1/traces":
+            reply = Reply(404)
+        message = trace_service.ExportTraceServiceRequest.FromString(body)
+        taken = reply is None or reply.takes
+        self.take(request.path, dict(request.headers.items()), body, _spans(message) if taken else None)
+        content = trace_service.ExportTraceServiceResponse().SerializeToString() if reply is None else reply.body
+        request.send_response(200 if reply is None else reply.status)
+        for name, value in (reply.headers if reply else {}).items():
+            request.send_header(name, value)
+        request.send_header("Content-Type", "application/x-protobuf")
+        request.send_header("Content-Length", str(len(content)))
+        request.end_headers()
+        request.wfile.write(content)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class GrpcOtlpReceiver(_Received, trace_service_grpc.TraceServiceServicer):
+    """An OTLP/gRPC backend.
+
+    Args:
+        codes: Status codes that the first requests are answered with.
+    """
+
+    def __init__(self, codes: Sequence[grpc.StatusCode] = ()) -> None:
+        super().__init__()
+        self._codes = list(codes)
+        self._server = grpc.server(ThreadPoolExecutor(2))
+        trace_service_grpc.add_TraceServiceServicer_to_server(self, self._server)
+        self.url = f"http://127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
+
+    def Export(self, request, context):
+        """The service's one method."""
+        metadata = {key: str(value) for key, value in context.invocation_metadata()}
+        code = self._codes.pop(0) if self._codes else None
+        self.take("grpc", metadata, request.SerializeToString(), None if code else _spans(request))
+        if code is not None:
+            context.abort(code, "as the test asked")
+        return trace_service.ExportTraceServiceResponse()
+
+    def __enter__(self) -> Self:
+        self._server.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.stop(0).wait()
+
+
+class BlackHole:
+    """Takes connections and never answers."""
+
+    def __init__(self) -> None:
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+
+    def __enter__(self) -> Self:
+        # The kernel completes connections up to the backlog; nobody needs to accept them.
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+
+def unused_port() -> int:
+    """A port on which nothing listens, a moment ago at least."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+def wait_until(condition: Callable[[], bool], what: str, deadline: float = _DEADLINE) -> None:
+    """Wait for something that has no event to wait on."""
+    end = time.monotonic() + deadline
+    pause = threading.Event()
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError(f"{what}: not within {deadline:g} s")
+        pause.wait(0.01)
+
+
+def _spans(message: trace_service.ExportTraceServiceRequest) -> list[ReceivedSpan]:
+    found: list[ReceivedSpan] = []
+    for resource_spans in message.resource_spans:
+        resource = _attributes(resource_spans.resource.attributes)
+        for scope_spans in resource_spans.scope_spans:
+            found += [_span(span, resource, scope_spans.scope) for span in scope_spans.spans]
+    return found
+
+
+def _span(span: ProtoSpan, resource: dict[str, Any], scope: Any) -> ReceivedSpan:
+    return ReceivedSpan(
+        name=span.name,
+        kind=ProtoSpan.SpanKind.Name(span.kind).removeprefix("SPAN_KIND_").lower(),
+        trace_id=span.trace_id.hex(),
+        span_id=span.span_id.hex(),
+        parent_id=span.parent_span_id.hex(),
+        start_ns=span.start_time_unix_nano,
+        end_ns=span.end_time_unix_nano,
+        status=("unset", "ok", "error")[span.status.code],
+        message=span.status.message,
+        attributes=_attributes(span.attributes),
+        events=[(event.name, event.time_unix_nano, _attributes(event.attributes)) for event in span.events],
+        links=[(link.trace_id.hex(), link.span_id.hex(), _attributes(link.attributes)) for link in span.links],
+        resource=resource,
+        scope=scope.name,
+        scope_version=scope.version,
+    )
+
+
+def _attributes(pairs: Sequence[KeyValue]) -> dict[str, Any]:
+    return {pair.key: _plain(pair.value) for pair in pairs}
+
+
+def _plain(value: AnyValue) -> Any:
+    which = value.WhichOneof("value")
+    if which == "array_value":
+        return [_plain(item) for item in value.array_value.values]
+    return getattr(value, which) if which else None
