@@ -1,6 +1,10 @@
 """Providers of models: the protocol, the types, the offline provider and litellm."""
 
+from llmops_sdk.providers._accumulate import Accumulator, chunks_of
+from llmops_sdk.providers._cost import cost_of
+from llmops_sdk.providers._open import open_provider
 from llmops_sdk.providers._protocol import Provider, WrapperProvider
+from llmops_sdk.providers._tokens import count_messages, count_tokens
 from llmops_sdk.providers._types import (
     Attempt,
     Chunk,
@@ -14,6 +18,7 @@ from llmops_sdk.providers._types import (
 )
 
 __all__ = [
+    "Accumulator",
     "Attempt",
     "Chunk",
     "Embeddings",
@@ -25,4 +30,9 @@ __all__ = [
     "ToolCallDelta",
     "Usage",
     "WrapperProvider",
+    "chunks_of",
+    "cost_of",
+    "count_messages",
+    "count_tokens",
+    "open_provider",
 ]

@@ -11,7 +11,7 @@ from llmops_sdk.config import Timeout
 __all__ = ["Attempt", "Chunk", "Embeddings", "Message", "Request", "Response", "ToolCall", "ToolCallDelta", "Usage"]
 
 Message: TypeAlias = dict[str, Any]
-"""One message in the OpenAI chat shape: `role`, `content`, and where they apply `tool_calls`, `tool_call_id`, `name`."""
+"""One message in the OpenAI chat shape: `role`, `content`, where they apply `tool_calls`, `tool_call_id`, `name`."""
 
 
 def _no_params() -> dict[str, Any]:

@@ -1,0 +1,135 @@
+"""From chunks to a response, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from llmops_sdk.providers._tokens import text_pieces
+from llmops_sdk.providers._types import Attempt, Chunk, Response, ToolCall, ToolCallDelta, Usage
+
+__all__ = ["Accumulator", "chunks_of"]
+
+
+def _no_parts() -> list[str]:
+    return []
+
+
+@dataclass(slots=True)
+class _Call:
+    id: str | None = None
+    name: str = ""
+    arguments: list[str] = field(default_factory=_no_parts)
+
+
+class Accumulator:
+    """Joins the chunks of a stream into a `Response`, whole or as far as it came.
+
+    Example:
+        >>> from llmops_sdk.providers import Accumulator, Chunk
+        >>> whole = Accumulator()
+        >>> for chunk in (Chunk(text="Good "), Chunk(text="day", finish_reason="stop")):
+        ...     whole.add(chunk)
+        >>> whole.response().text, whole.response().finish_reason
+        ('Good day', 'stop')
+    """
+
+    def __init__(self) -> None:
+        self._text: list[str] = []
+        self._reasoning: list[str] = []
+        self._calls: list[_Call] = []
+        self._call_at: dict[int, _Call] = {}
+        self._attempts: tuple[Attempt, ...] = ()
+        self._usage: Usage | None = None
+        self._cost: float | None = None
+        self._saved_cost: float | None = None
+        self._model: str | None = None
+        self._provider: str | None = None
+        self._finish_reason: str | None = None
+        self._cache: str | None = None
+        self._response_id: str | None = None
+        self._simulated = False
+
+    def add(self, chunk: Chunk) -> None:
+        """Take the next chunk; of a field that stands on several, the last one that is set counts."""
+        if chunk.text:
+            self._text.append(chunk.text)
+        if chunk.reasoning:
+            self._reasoning.append(chunk.reasoning)
+        for delta in chunk.tool_calls:
+            self._add_call(delta)
+        self._attempts = chunk.attempts or self._attempts
+        self._usage = self._usage if chunk.usage is None else chunk.usage
+        self._cost = self._cost if chunk.cost is None else chunk.cost
+        self._saved_cost = self._saved_cost if chunk.saved_cost is None else chunk.saved_cost
+        self._model = chunk.model or self._model
+        self._provider = chunk.provider or self._provider
+        self._finish_reason = chunk.finish_reason or self._finish_reason
+        self._cache = chunk.cache or self._cache
+        self._response_id = chunk.response_id or self._response_id
+        self._simulated = self._simulated or chunk.simulated
+
+    def _add_call(self, delta: ToolCallDelta) -> None:
+        call = self._call_at.get(delta.index)
+        # Some servers number every call 0; a second id under one index is then another call.
+        if call is None or (delta.id and call.id and delta.id != call.id):
+            call = self._call_at[delta.index] = _Call()
+            self._calls.append(call)
+        call.id = call.id or delta.id
+        call.name = call.name or delta.name or ""
+        if delta.arguments:
+            call.arguments.append(delta.arguments)
+
+    def response(self) -> Response:
+        """What has arrived until now."""
+        return Response(
+            text="".join(self._text),
+            tool_calls=tuple(
+                ToolCall(id=call.id or f"call_{number}", name=call.name, arguments="".join(call.arguments))
+                for number, call in enumerate(self._calls)
+            ),
+            usage=self._usage or Usage(),
+            cost=self._cost,
+            saved_cost=self._saved_cost,
+            model=self._model or "",
+            provider=self._provider or "",
+            finish_reason=self._finish_reason,
+            cache=self._cache,
+            attempts=self._attempts,
+            response_id=self._response_id,
+            reasoning="".join(self._reasoning),
+            simulated=self._simulated,
+        )
+
+
+def chunks_of(response: Response) -> Iterator[Chunk]:
+    """Replay a whole answer as a stream: pieces of about a token, and a last chunk that carries everything else.
+
+    Example:
+        >>> from llmops_sdk.providers import Response, chunks_of
+        >>> [chunk.text for chunk in chunks_of(Response(text="Good day", finish_reason="stop"))]
+        ['Good', ' day', '']
+    """
+    base = Chunk(
+        model=response.model or None,
+        provider=response.provider or None,
+        response_id=response.response_id,
+        cache=response.cache,
+        simulated=response.simulated,
+    )
+    for piece in text_pieces(response.reasoning):
+        yield replace(base, reasoning=piece)
+    for piece in text_pieces(response.text):
+        yield replace(base, text=piece)
+    for index, call in enumerate(response.tool_calls):
+        yield replace(base, tool_calls=(ToolCallDelta(index=index, id=call.id, name=call.name),))
+        for piece in text_pieces(call.arguments):
+            yield replace(base, tool_calls=(ToolCallDelta(index=index, arguments=piece),))
+    yield replace(
+        base,
+        finish_reason=response.finish_reason,
+        usage=response.usage,
+        cost=response.cost,
+        saved_cost=response.saved_cost,
+        attempts=response.attempts,
+    )

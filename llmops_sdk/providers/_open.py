@@ -1,0 +1,62 @@
+"""From a resolved model to the provider that serves it."""
+
+from __future__ import annotations
+
+from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
+from llmops_sdk.config import ResolvedModel
+from llmops_sdk.errors import ConfigError
+from llmops_sdk.providers._names import nearest
+from llmops_sdk.providers._protocol import Provider
+
+__all__ = ["open_provider"]
+
+_OFFLINE = ("offline/echo", "offline/script")
+
+
+def open_provider(resolved: ResolvedModel, *, clock: Clock = SYSTEM_CLOCK) -> Provider:
+    """The provider that serves a model; nothing is sent anywhere, and litellm is not imported, before the first call.
+
+    Args:
+        resolved: The model with its settings.
+        clock: What the offline provider waits with.
+
+    Raises:
+        ConfigError: There is no such offline model, or an option of it is unknown or of the wrong type.
+
+    Example:
+        >>> from llmops_sdk.config import Settings, resolve_model
+        >>> from llmops_sdk.providers import Request, open_provider
+        >>> provider = open_provider(resolve_model(Settings(), "offline/echo"))
+        >>> provider.complete(Request(model="offline/echo", messages=[{"role": "user", "content": "Hi"}])).text
+        'Hi'
+    """
+    if resolved.provider == "offline":
+        return _open_offline(resolved, clock)
+    from llmops_sdk.providers._litellm import LitellmProvider
+
+    return LitellmProvider(resolved)
+
+
+def _open_offline(resolved: ResolvedModel, clock: Clock) -> Provider:
+    # Imported here: pydantic models and the token vocabulary are for users of the offline provider only.
+    from llmops_sdk.providers._offline import OfflineProvider
+    from llmops_sdk.providers._offline_answers import EchoAnswers, ScriptAnswers
+    from llmops_sdk.providers._offline_options import EchoOptions, ScriptOptions, parse_options
+
+    if resolved.model == "offline/echo":
+        options = parse_options(EchoOptions, resolved.options, name=resolved.model)
+        answers = EchoAnswers(options.seed)
+    elif resolved.model == "offline/script":
+        options = script = parse_options(ScriptOptions, resolved.options, name=resolved.model)
+        answers = ScriptAnswers(script)
+    else:
+        close = nearest(resolved.model, _OFFLINE)
+        raise ConfigError(
+            f'there is no model "{resolved.model}"; the offline models are {" and ".join(_OFFLINE)}',
+            key="model",
+            value=resolved.model,
+            nearest=close,
+        )
+    return OfflineProvider(
+        resolved.model, answers, options, timeout=resolved.timeout, price=resolved.price, clock=clock
+    )
