@@ -1,0 +1,36 @@
+"""The tree that the gates look at."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+_ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout."""
+    return _ROOT
+
+
+@pytest.fixture(scope="session")
+def sources() -> list[Path]:
+    """Every module that is shipped: the package and the integrations, without their tests."""
+    found = [*_ROOT.joinpath("llmops_sdk").rglob("*.py"), *_ROOT.joinpath("integrations").rglob("*.py")]
+    return sorted(path for path in found if "tests" not in path.relative_to(_ROOT).parts)
+
+
+@pytest.fixture(scope="session")
+def repository_files() -> list[Path]:
+    """Every file that is committed or about to be."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=_ROOT,
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    return sorted(path for name in listed.stdout.split("\0") if name and (path := _ROOT / name).is_file())

@@ -1,0 +1,87 @@
+"""The shape of the code: small modules, small functions, one broad `except`, nothing unfinished."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+MODULE_LINES = 400
+FUNCTION_LINES = 60
+GUARD = "llmops_sdk/_util/_guard.py"
+
+
+def _nodes(sources: list[Path], root: Path) -> Iterator[tuple[str, ast.AST]]:
+    for path in sources:
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            yield f"{path.relative_to(root).as_posix()}:{getattr(node, 'lineno', 0)}", node
+
+
+def test_modules_have_at_most_400_lines(sources: list[Path], root: Path):
+    sizes = {path.relative_to(root).as_posix(): len(path.read_text("utf-8").splitlines()) for path in sources}
+
+    assert {name: size for name, size in sizes.items() if size > MODULE_LINES} == {}
+    assert "llmops_sdk/__init__.py" in sizes
+
+
+def test_functions_have_at_most_60_lines(sources: list[Path], root: Path):
+    sizes = {
+        f"{where} {node.name}": (node.end_lineno or 0) - node.lineno + 1
+        for where, node in _nodes(sources, root)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+
+    assert {name: size for name, size in sizes.items() if size > FUNCTION_LINES} == {}
+    assert len(sizes) > 20
+
+
+def _is_broad(caught: ast.expr | None) -> bool:
+    if isinstance(caught, ast.Tuple):
+        return any(_is_broad(one) for one in caught.elts)
+    name = caught.attr if isinstance(caught, ast.Attribute) else getattr(caught, "id", None)
+    return caught is None or name in {"Exception", "BaseException"}
+
+
+def _suppresses_all(node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name | ast.Attribute)
+        and (node.func.id if isinstance(node.func, ast.Name) else node.func.attr) == "suppress"
+        and any(_is_broad(argument) for argument in node.args)
+    )
+
+
+def _lets_everything_through(handler: ast.ExceptHandler) -> bool:
+    """Whether the handler only looks on: it ends by raising again what it caught, and returns nothing before."""
+    last = handler.body[-1]
+    bare = isinstance(last, ast.Raise) and last.exc is None
+    return bare and not any(isinstance(node, ast.Return | ast.Continue | ast.Break) for node in ast.walk(handler))
+
+
+def test_only_the_telemetry_guard_catches_everything(sources: list[Path], root: Path):
+    broad = [
+        where
+        for where, node in _nodes(sources, root)
+        if (isinstance(node, ast.ExceptHandler) and _is_broad(node.type) and not _lets_everything_through(node))
+        or _suppresses_all(node)
+    ]
+
+    assert [where for where in broad if not where.startswith(GUARD)] == []
+    assert len(broad) == 1
+
+
+def test_nothing_is_left_unfinished(sources: list[Path], root: Path):
+    raised = [
+        where
+        for where, node in _nodes(sources, root)
+        if isinstance(node, ast.Raise) and node.exc is not None and "NotImplementedError" in ast.dump(node.exc)
+    ]
+    marked = [
+        f"{path.relative_to(root)}:{number}"
+        for path in sources
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
+        if re.search(r"#.*\b(TODO|FIXME|XXX|HACK)\b|pragma: no cover", line)
+    ]
+
+    assert raised + marked == []
