@@ -103,8 +103,14 @@ def _candidate(path: Path, user: int | None) -> Path | None:
     # os.path says False where Path raises: a folder above may be closed to this user.
     if not os.path.isfile(path):  # noqa: PTH113
         return None
-    if is_trusted(path, user):
-        return path
+    try:
+        if is_trusted(path, user):
+            return path
+    except OSError:
+        # It was removed, or closed to this user, since the line above.
+        return None
+    if path.name == _PYPROJECT and not _has_our_table(path):
+        return None
     with _lock:
         first = path not in _warned
         _warned.add(path)
@@ -116,6 +122,13 @@ def _candidate(path: Path, user: int | None) -> Path | None:
             path,
         )
     return None
+
+
+def _has_our_table(path: Path) -> bool:
+    try:
+        return "llmops" in tomllib.loads(path.read_bytes().decode()).get("tool", {})
+    except (OSError, ValueError):
+        return False
 
 
 def forget_warnings() -> None:
@@ -135,6 +148,8 @@ def read_file(path: Path, *, named_by: str | None = None) -> Layer:
         ConfigError: It is missing, unreadable, not UTF-8 or not TOML.
     """
     data = _parse(path, named_by)
+    if data is None:
+        return Layer({}, Origin.file(path))
     if path.name == _PYPROJECT:
         for name in ("tool", "llmops"):
             inner = data.get(name, {})
@@ -145,11 +160,15 @@ def read_file(path: Path, *, named_by: str | None = None) -> Layer:
     return Layer(anchored(data, path.parent), Origin.file(path))
 
 
-def _parse(path: Path, named_by: str | None) -> dict[str, Any]:
+def _parse(path: Path, named_by: str | None) -> dict[str, Any] | None:
+    """The whole file; None for a `pyproject.toml` that does not speak of us, which may be broken for all we care."""
     by = f" (named by {named_by})" if named_by else ""
     try:
         # Editors on Windows put a byte order mark before UTF-8.
-        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+        content = path.read_bytes()
+        if path.name == _PYPROJECT and b"llmops" not in content:
+            return None
+        return tomllib.loads(content.decode("utf-8-sig"))
     except FileNotFoundError as error:
         message = f"{path}: there is no such file{by}: correct the path, or leave it out."
         raise ConfigError(message, source=str(path)) from error

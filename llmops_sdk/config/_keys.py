@@ -74,9 +74,7 @@ def known_keys() -> Mapping[str, Key]:
 def lookup(path: tuple[object, ...]) -> Key | None:
     """The known key at a path, or None; a path into a table of free keys leads to that table's key."""
     table = _table()
-    parts = tuple(str(part) for part in path)
-    if len(parts) > 1 and (named := table.get(parts[:1])) and named.kind == "named":
-        parts = (parts[0], _NAME, *parts[2:])
+    parts = _pattern(tuple(str(part) for part in path))
     if parts in table:
         return table[parts]
     parents = (table[parts[:end]] for end in range(len(parts) - 1, 0, -1) if parts[:end] in table)
@@ -91,8 +89,7 @@ def nearest_key(path: tuple[object, ...]) -> str:
         ('retry.attempts', 'retry.attempts')
     """
     parts = tuple(str(part) for part in path)
-    named = len(parts) > 2 and lookup(parts[:1]) is not None and cast("Key", lookup(parts[:1])).kind == "named"
-    pattern = (parts[0], _NAME, *parts[2:]) if named else parts
+    pattern = _pattern(parts)
     keys = [key for key in _table() if key[-1] != _NAME]
     siblings = {key[-1]: key for key in keys if key[:-1] == pattern[:-1]}
     by_name = {dotted(key): key for key in keys}
@@ -105,8 +102,15 @@ def nearest_key(path: tuple[object, ...]) -> str:
     ):
         if found := difflib.get_close_matches(wanted, choices, n=1, cutoff=cutoff):
             nearest = choices[found[0]]
-            return dotted((nearest[0], parts[1], *nearest[2:]) if named and _NAME in nearest else nearest)
+            same_name = nearest[:2] == pattern[:2] and len(pattern) > 2
+            return dotted((*parts[:2], *nearest[2:]) if same_name else nearest)
     return "model"
+
+
+def _pattern(path: KeyPath) -> KeyPath:
+    """The path with the name of a named model or price replaced by `<name>`."""
+    named = _table().get(path[:1])
+    return (*path[:1], _NAME, *path[2:]) if named is not None and named.kind == "named" and len(path) > 1 else path
 
 
 @lru_cache(maxsize=1)
@@ -150,7 +154,7 @@ def _key(
         kind=kind,
         expected=expected,
         default="" if kind in {"section", "named"} or field.is_required() else _toml(field.get_default()),
-        doc=" ".join((doc or field.description or "").split()),
+        doc=" ".join((doc or field.description or "").partition("\n\n")[0].split()),
         variable="LLMOPS_" + "__".join("<NAME>" if part == _NAME else part.upper() for part in path),
         holds_path=_bare(annotation) is Path,
         annotation=annotation,

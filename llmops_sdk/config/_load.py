@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from llmops_sdk.config._environment import CONFIG_FILE_VARIABLE, environment_layer
 from llmops_sdk.config._files import Found, Surroundings, find, read_file
@@ -35,7 +34,7 @@ class _LayerSource(PydanticBaseSettingsSource):
         super().__init__(settings_cls)
         self._layer = layer
 
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002 - its protocol
         return self._layer.data.get(field_name), field_name, False
 
     def __call__(self) -> dict[str, Any]:
@@ -52,11 +51,13 @@ class _Merged(SettingsFields, BaseSettings):
         cls,
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
-        **_: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - its protocol, like the next two
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        layers: Sequence[Layer] = ()
-        if isinstance(init_settings, InitSettingsSource):
-            layers = init_settings.init_kwargs["layers"]
+        # The keyword arguments of the constructor: pydantic-settings passes them in this source.
+        given: Any = init_settings
+        layers: Sequence[Layer] = given.init_kwargs["layers"]
         return tuple(_LayerSource(settings_cls, layer) for layer in layers)
 
 
@@ -92,7 +93,7 @@ def load_from(
     layers = [_without_shadowed_url(layer, layers[:index]) for index, layer in enumerate(layers)]
     layers.append(Layer({"store": {"path": found.folder / StoreSettings().path}}, DEFAULT))
     try:
-        merged = _Merged(**{"layers": layers})
+        merged = _Merged(**cast("dict[str, Any]", {"layers": layers}))
     except ValidationError as error:
         problems = [_problem(item, origin_of(layers, _path(item)[:-1]).where) for item in error.errors()]
         raise_all(problems)
@@ -118,9 +119,9 @@ def _layers(
         for layer in (arguments, *files)
         for section in ("models", "prices")
         if isinstance(entries := layer.data.get(section), dict)
-        for name in entries  # pyright: ignore[reportUnknownVariableType] - checked with the layer, below
+        for name in cast("dict[str, Any]", entries)
     ]
-    environment, problems = environment_layer(surroundings.environ, surroundings.cwd, names)  # pyright: ignore[reportUnknownArgumentType]
+    environment, problems = environment_layer(surroundings.environ, surroundings.cwd, names)
     layers = [arguments, environment, *files]
     return [*layers, otel_layer(surroundings.environ, layers)], problems
 

@@ -118,7 +118,10 @@ def _chain(settings: SettingsFields, wanted: str, source: str, key: str) -> tupl
     while (entry := settings.models.get(target)) is not None:
         if target in chain:
             circle = " -> ".join([*chain, target])
-            text = f"{source}: {key}: named models point to each other in a circle: {circle}. Let one name {_FORMS}."
+            text = (
+                f"{source}: {key}: named models point to each other in a circle: {circle}. "
+                'Give one of them a "provider/model".'
+            )
             return chain, Problem(message=text, source=source, key=key, value=wanted)
         chain.append(target)
         if entry.model == target and "/" in target:
@@ -141,7 +144,8 @@ def _target_problem(settings: SettingsFields, target: str, source: str, key: str
     else:
         found = difflib.get_close_matches(target, settings.models, n=1, cutoff=0.0)
         nearest = found[0] if found else None
-        why = f"there is no such name in [models]{f'; the nearest is {nearest!r}' if nearest else ''}. It must be {_FORMS}"
+        instead = f"; the nearest is {nearest!r}" if nearest else ""
+        why = f"there is no such name in [models]{instead}. It must be {_FORMS}"
     text = f"{source}: {key} = {target!r} is not a model: {why}."
     return Problem(message=text, source=source, key=key, value=target, nearest=nearest)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, cast
 
 __all__ = ["HIDDEN", "is_secret", "masked", "shown"]
@@ -54,5 +55,5 @@ def masked(path: tuple[str, ...], value: Any) -> Any:
 
 def shown(path: tuple[str, ...], value: object) -> str:
     """The value as an error or a log may show it: without secrets, and cut at 200 characters."""
-    text = repr(masked(path, value))
+    text = repr(str(value) if isinstance(value, Path) else masked(path, value))
     return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"
