@@ -21,48 +21,11 @@ from llmops_sdk.providers._types import Request, Response, ToolCall
 
 __all__ = ["EchoAnswers", "ScriptAnswers"]
 
-_WORDS = [
-    "account",
-    "answer",
-    "balance",
-    "bank",
-    "branch",
-    "card",
-    "charge",
-    "check",
-    "customer",
-    "date",
-    "day",
-    "details",
-    "fee",
-    "help",
-    "hour",
-    "limit",
-    "message",
-    "minute",
-    "money",
-    "month",
-    "note",
-    "number",
-    "office",
-    "order",
-    "page",
-    "payment",
-    "place",
-    "question",
-    "rate",
-    "reason",
-    "receipt",
-    "request",
-    "result",
-    "service",
-    "statement",
-    "step",
-    "support",
-    "time",
-    "transfer",
-    "week",
-]
+_WORDS = (
+    *("account", "answer", "balance", "bank", "branch", "card", "charge", "check", "customer", "date", "day", "detail"),
+    *("fee", "help", "hour", "limit", "message", "minute", "money", "month", "note", "number", "office", "order"),
+    *("page", "payment", "place", "question", "rate", "reason", "receipt", "request", "result", "service", "step"),
+)
 
 
 class EchoAnswers:
