@@ -10,9 +10,10 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from types import TracebackType
+from typing import ParamSpec, Self, TypeVar
 
-__all__ = ["failures", "guarded", "raise_in_tests", "report"]
+__all__ = ["Caught", "failures", "guarded", "raise_in_tests", "report"]
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -57,3 +58,25 @@ def guarded(what: str, default: _D, function: Callable[_P, _T], *args: _P.args, 
             raise
         report(what, error)
         return default
+
+
+class Caught:
+    """Keeps what the application's own code raised inside the `with`, for a policy to decide what it means.
+
+    Args:
+        kinds: What to keep; everything else passes. GeneratorExit always passes.
+
+    Attributes:
+        error: What was raised, or None.
+    """
+
+    def __init__(self, kinds: type[BaseException] = Exception) -> None:
+        self._kinds = kinds
+        self.error: BaseException | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> bool:
+        self.error = error
+        return isinstance(error, self._kinds) and not isinstance(error, GeneratorExit)

@@ -1,0 +1,63 @@
+"""What an application's own tests need."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+__all__ = ["ManualClock"]
+
+
+class ManualClock:
+    """A clock that stands still until it is turned by hand; a wait turns it and returns at once.
+
+    Args:
+        start: Seconds since the epoch that it shows at first.
+
+    Example:
+        >>> from llmops_sdk.testing import ManualClock
+        >>> clock = ManualClock(start=1_000.0)
+        >>> clock.sleep(2.5)
+        >>> clock.advance(60)
+        >>> clock.time(), clock.monotonic(), clock.waits
+        (1062.5, 62.5, [2.5])
+    """
+
+    def __init__(self, start: float = 1_800_000_000.0) -> None:
+        self._lock = threading.Lock()
+        self._start = start
+        self._passed = 0.0
+        self.waits: list[float] = []
+        """The seconds of every wait, in order."""
+
+    def time(self) -> float:
+        """Seconds since the epoch."""
+        return self._start + self._passed
+
+    def monotonic(self) -> float:
+        """Seconds since the clock was made."""
+        return self._passed
+
+    def advance(self, seconds: float) -> None:
+        """Turn the clock forward.
+
+        Args:
+            seconds: By how much; never negative.
+
+        Raises:
+            ValueError: It is negative.
+        """
+        if seconds < 0:
+            raise ValueError(f"a clock cannot be turned back by {-seconds} s")
+        with self._lock:
+            self._passed += seconds
+
+    def sleep(self, seconds: float) -> None:
+        """Turn the clock forward instead of waiting in this thread."""
+        self.advance(seconds)
+        self.waits.append(seconds)
+
+    async def asleep(self, seconds: float) -> None:
+        """Turn the clock forward instead of waiting in this task; other tasks get their turn."""
+        self.sleep(seconds)
+        await asyncio.sleep(0)

@@ -1,0 +1,132 @@
+"""What is tried again, and after how long."""
+
+from __future__ import annotations
+
+import email.utils
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmops_sdk import errors
+from llmops_sdk.config import RetrySettings
+from llmops_sdk.providers import Response
+from llmops_sdk.resilience._policy import Left, backoff, next_wait, retry_after, retryable, status_code, transient
+
+NOW = 1_800_000_000.0
+PASSING = {"RateLimitError", "ServerError", "ProviderConnectionError", "ProviderTimeoutError"}
+
+
+def leaves(kind: type[BaseException]) -> list[type[BaseException]]:
+    return [kind, *(leaf for child in kind.__subclasses__() for leaf in leaves(child))]
+
+
+@pytest.mark.parametrize("kind", leaves(errors.LLMOpsError), ids=lambda kind: kind.__name__)
+def test_every_error_of_the_tree_is_classified(kind):
+    streams = {"StreamInterruptedError", "IncompleteResponseError"}
+    assert retryable(kind("x")) is (kind.__name__ in PASSING | streams)
+    assert transient(kind("x")) is (kind.__name__ in PASSING | streams)
+
+
+def test_a_broken_stream_is_tried_again_only_when_nothing_of_it_was_delivered():
+    assert retryable(errors.StreamInterruptedError("cut", partial=Response()))
+    assert not retryable(errors.StreamInterruptedError("cut", partial=Response(text="Once")))
+    assert not retryable(errors.IncompleteResponseError("cut", partial=Response(reasoning="Hm")))
+
+
+@pytest.mark.parametrize("error", [ValueError("bug"), TypeError("bug"), OSError("disk full"), KeyboardInterrupt()])
+def test_a_bug_is_not_tried_again(error):
+    assert not retryable(error)
+    assert not transient(error)
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError(), TimeoutError()])
+def test_connection_errors_pass_only_for_the_decorator(error):
+    assert transient(error)
+    assert not retryable(error)
+
+
+@pytest.mark.parametrize(
+    ("status", "again"),
+    [(400, False), (401, False), (402, False), (403, False), (404, False), (408, True), (409, False), (422, False)]
+    + [(429, True), (500, True), (502, True), (503, True), (529, True), (200, False)],
+)
+def test_a_vendors_error_is_classified_by_its_status(status, again):
+    class VendorError(Exception):
+        pass
+
+    by_attribute, by_response = VendorError(), VendorError()
+    by_attribute.status_code = status
+    by_response.response = SimpleNamespace(status_code=status)
+    for error in (by_attribute, by_response):
+        assert status_code(error) == status
+        assert transient(error) is again
+
+
+def headers(**named: str) -> Exception:
+    error = Exception("busy")
+    error.response = SimpleNamespace(headers={name.replace("_", "-"): value for name, value in named.items()})
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "seconds"),
+    [
+        (headers(Retry_After="2"), 2.0),
+        (headers(retry_after="1.5"), 1.5),
+        (headers(Retry_After="3600"), 3600.0),
+        (headers(Retry_After=email.utils.formatdate(NOW + 30, usegmt=True)), 30.0),
+        (headers(Retry_After=email.utils.formatdate(NOW + 30)), 30.0),
+        (headers(Retry_After=email.utils.formatdate(NOW - 30, usegmt=True)), 0.0),
+        (headers(retry_after_ms="250"), 0.25),
+        (headers(retry_after_ms="250", Retry_After="9"), 0.25),
+        (headers(retry_after_ms="soon", Retry_After="9"), 9.0),
+        (headers(Retry_After="soon"), None),
+        (headers(Retry_After="-1"), None),
+        (headers(Retry_After="nan"), None),
+        (headers(Retry_After="inf"), None),
+        (headers(), None),
+        (errors.RateLimitError("x", retry_after=7.0), 7.0),
+        (errors.RateLimitError("x", retry_after=-7.0), 0.0),
+        (errors.RateLimitError("x", retry_after=float("nan")), None),
+        (errors.RateLimitError("x"), None),
+        (ValueError(), None),
+    ],
+)
+def test_retry_after_in_every_form(error, seconds):
+    assert retry_after(error, NOW) == seconds
+
+
+@given(st.integers(1, 5000), st.floats(0.001, 100), st.floats(0.001, 1000), st.floats(0, 1))
+def test_jitter_is_full_and_capped(failures, base, cap, chance):
+    policy = RetrySettings(base=base, max_wait=cap)
+    wait = backoff(failures, policy, lambda low, high: low + (high - low) * chance)
+    assert 0 <= wait <= cap
+    assert wait <= base * 2.0 ** min(failures - 1, 500) * 1.000001
+    assert backoff(failures, policy, lambda low, high: low) == 0
+
+
+def test_the_upper_bound_doubles():
+    policy = RetrySettings(base=0.5, max_wait=3.0)
+    assert [backoff(n, policy, lambda low, high: high) for n in (1, 2, 3, 4, 5)] == [0.5, 1.0, 2.0, 3.0, 3.0]
+
+
+@pytest.mark.parametrize(
+    ("asked", "left", "wait"),
+    [
+        (None, Left(attempts=1, seconds=None), 0.5),
+        (None, Left(attempts=0, seconds=None), None),
+        (2.0, Left(attempts=1, seconds=None), 2.0),
+        (0.0, Left(attempts=1, seconds=None), 0.5),
+        (60.0, Left(attempts=1, seconds=None), 60.0),
+        (60.1, Left(attempts=1, seconds=None), None),
+        (3600.0, Left(attempts=1, seconds=None), None),
+        (2.0, Left(attempts=1, seconds=2.0), None),
+        (2.0, Left(attempts=1, seconds=2.1), 2.0),
+        (None, Left(attempts=1, seconds=0.4), None),
+        (None, Left(attempts=1, seconds=-1.0), None),
+    ],
+)
+def test_a_wait_keeps_every_bound(asked, left, wait):
+    assert next_wait(1, asked, left, RetrySettings(), lambda low, high: high) == wait
