@@ -1,0 +1,230 @@
+"""`@llmops.llm`: a function that returns a prompt becomes one that returns the answer."""
+
+from __future__ import annotations
+
+import contextvars
+import functools
+import inspect
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Literal, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
+
+from llmops_sdk._util._callables import kind_of
+from llmops_sdk._util._guard import Caught, guarded
+from llmops_sdk.client import _call
+from llmops_sdk.client._call import Origin
+from llmops_sdk.client._functions import DEFAULT
+from llmops_sdk.client._options import Prompt, PromptOptions, given, spelled_out
+from llmops_sdk.client._stages import Stages
+from llmops_sdk.client._stream import AsyncStream, Course, Stream
+from llmops_sdk.providers import Response
+from llmops_sdk.tracing import Span, start_span
+from llmops_sdk.tracing._decorator import TracedFunction
+
+__all__ = ["llm"]
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+_T_co = TypeVar("_T_co", covariant=True)
+
+
+class AnswerDecorator(Protocol[_T_co]):
+    """What `@llm(...)` gives: the answer in place of the prompt, async for an async function."""
+
+    @overload
+    def __call__(self, function: Callable[_P, Awaitable[Prompt]], /) -> Callable[_P, Coroutine[Any, Any, _T_co]]: ...
+    @overload
+    def __call__(self, function: Callable[_P, Prompt], /) -> Callable[_P, _T_co]: ...
+
+
+class StreamDecorator(Protocol):
+    """What `@llm(stream=True)` gives: a stream in place of the prompt, an async one for an async function."""
+
+    @overload
+    def __call__(self, function: Callable[_P, Awaitable[Prompt]], /) -> Callable[_P, AsyncStream]: ...
+    @overload
+    def __call__(self, function: Callable[_P, Prompt], /) -> Callable[_P, Stream]: ...
+
+
+@overload
+def llm(function: Callable[_P, Awaitable[Prompt]], /) -> Callable[_P, Coroutine[Any, Any, str]]: ...
+@overload
+def llm(function: Callable[_P, Prompt], /) -> Callable[_P, str]: ...
+@overload
+def llm(
+    model: str | None = None, *, stream: Literal[True], returns: Any = ..., **options: Unpack[PromptOptions]
+) -> StreamDecorator: ...
+@overload
+def llm(
+    model: str | None = None, *, returns: type[_T], stream: Literal[False] = ..., **options: Unpack[PromptOptions]
+) -> AnswerDecorator[_T]: ...
+@overload
+def llm(
+    model: str | None = None, *, stream: Literal[False] = ..., **options: Unpack[PromptOptions]
+) -> AnswerDecorator[str]: ...
+
+
+@spelled_out(PromptOptions)
+def llm(model: Any = None, *, returns: Any = str, stream: bool = False, **options: Any) -> Any:
+    """Make a prompt function: it is written as what it returns, the prompt, and gives its caller the answer.
+
+    It goes on functions, coroutines, methods, classmethods and staticmethods, above or below their decorator. Each
+    call is a span with the function's name, the call to the model is below it. Where guards watch the input, the
+    function's span has the prompt as the guards let it through in place of the arguments.
+
+    Args:
+        model: As in `chat`.
+        returns: `str` for the text, `Response` for the whole, or a pydantic model, dataclass or TypedDict for the
+            validated object (asked again with the error when the answer does not fit, twice at most).
+        stream: Whether the caller gets a `Stream` (of an async function an `AsyncStream`).
+        options: The other keyword parameters of `chat`.
+
+    Raises:
+        TypeError: A parameter is unknown, or what is decorated is no function that returns a prompt.
+
+    Example:
+        >>> import llmops_sdk as llmops
+        >>> @llmops.llm("offline/echo", temperature=0)
+        ... def greet(name: str) -> str:
+        ...     return f"Say hello to {name}"
+        >>> greet("Ada")
+        'Say hello to Ada'
+    """
+    if model is None or isinstance(model, str):
+        chosen = given("llm", options, PromptOptions, more=("model", "returns", "stream"))
+        if model is not None:
+            chosen["model"] = model
+        if returns is not str and returns is not Response:
+            chosen["response_model"] = returns
+        return functools.partial(_decorate, options=chosen, returns=returns, stream=stream)
+    return _decorate(model, options={}, returns=str, stream=False)
+
+
+def _decorate(function: Any, *, options: dict[str, Any], returns: Any, stream: bool) -> Any:
+    plain: Any = getattr(function, "__func__", function)
+    if not callable(plain) or inspect.isclass(plain):
+        raise TypeError(f"@llm goes on a function that returns a prompt, not on {function!r}")
+    kind = kind_of(plain)
+    name = getattr(plain, "__qualname__", None) or type(plain).__qualname__
+    if kind in ("generator", "asyncgen"):
+        raise TypeError(f"@llm: {name} yields; a prompt function returns the prompt (streams come of stream=True)")
+    prompted = _PromptFunction(name=name, options=options, returns=returns)
+    if kind == "coroutine":
+        run = prompted.astream if stream else prompted.acall
+    else:
+        run = prompted.stream if stream else prompted.call
+    return TracedFunction(function, cast("Any", run))
+
+
+_Arguments = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _PromptFunction:
+    """A decorated function's name and options, and the four ways to call it."""
+
+    name: str
+    options: dict[str, Any]
+    returns: Any
+
+    def call(self, function: Callable[..., Prompt], _: object, args: _Arguments, kwargs: dict[str, Any]) -> Any:
+        with _Function(self.name) as span, DEFAULT.lease() as stages:
+            origin = self._origin(stages, span, function, args, kwargs)
+            prompt = function(*args, **kwargs)
+            response = _call.complete(_call.prepare(stages, prompt, self.options, origin=origin))
+            return self._answer(span, response)
+
+    async def acall(
+        self, function: Callable[..., Awaitable[Prompt]], _: object, args: _Arguments, kwargs: dict[str, Any]
+    ) -> Any:
+        with _Function(self.name) as span, DEFAULT.lease() as stages:
+            origin = self._origin(stages, span, function, args, kwargs)
+            prompt = await function(*args, **kwargs)
+            response = await _call.acomplete(_call.prepare(stages, prompt, self.options, origin=origin))
+            return self._answer(span, response)
+
+    def stream(self, function: Callable[..., Prompt], _: object, args: _Arguments, kwargs: dict[str, Any]) -> Stream:
+        with _Function(self.name, ends=False) as span, DEFAULT.lease() as stages:
+            origin = self._origin(stages, span, function, args, kwargs)
+            prompt = function(*args, **kwargs)
+            return Stream(self._course(prompt, origin))
+
+    def astream(
+        self, function: Callable[..., Awaitable[Prompt]], _: object, args: _Arguments, kwargs: dict[str, Any]
+    ) -> AsyncStream:
+        context = contextvars.copy_context()
+
+        async def opening() -> Course:
+            # The function's span is a child of what was current at the call, as of a sync function.
+            with context.run(_Function, self.name, ends=False) as span, DEFAULT.lease() as stages:
+                origin = self._origin(stages, span, function, args, kwargs)
+                prompt = await function(*args, **kwargs)
+                return self._course(prompt, origin)
+
+        return AsyncStream(opening=opening)
+
+    def _origin(
+        self, stages: Stages, span: Span, function: Callable[..., Any], args: _Arguments, kwargs: dict[str, Any]
+    ) -> Origin:
+        raw = not _call.input_guards(stages, self.options)
+        if raw and span.recording and stages.settings.capture.content:
+            guarded("recording arguments", None, _take_arguments, span, function, args, kwargs)
+        return Origin(name=self.name, span=span, raw=raw)
+
+    def _course(self, prompt: object, origin: Origin) -> Course:
+        span = origin.span
+
+        def on_end(status: str, response: Response | None, error: BaseException | None) -> None:
+            if response is not None:
+                span.output = _shown(response)
+            if error is not None:
+                span.fail(error)
+            else:
+                span.end(status=status)
+
+        return DEFAULT.course(prompt, self.options, origin=origin, on_end=on_end)
+
+    def _answer(self, span: Span, response: Response) -> Any:
+        span.output = _shown(response)
+        if self.returns is Response:
+            return response
+        return response.text if self.returns is str else response.parsed
+
+
+def _shown(response: Response) -> object:
+    if response.parsed is not None:
+        return response.parsed
+    return response.message if response.tool_calls else response.text
+
+
+def _take_arguments(span: Span, function: Callable[..., Any], args: _Arguments, kwargs: dict[str, Any]) -> None:
+    with Caught(TypeError) as wrong:
+        span.input = dict(inspect.signature(function).bind(*args, **kwargs).arguments)
+    if wrong.error is not None:
+        # The call that follows raises Python's own error for these arguments.
+        span.input = {"args": list(args), **kwargs}
+
+
+class _Function:
+    """The span of a prompt function, current inside; ends with the block, or only with an error when not `ends`."""
+
+    __slots__ = ("_active", "_ends", "span")
+
+    def __init__(self, name: str, *, ends: bool = True) -> None:
+        self.span = start_span(name, kind="chain")
+        self._ends = ends
+        self._active = self.span.activate()
+
+    def __enter__(self) -> Span:
+        self._active.__enter__()
+        return self.span
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._active.__exit__(None, None, None)
+        if error is not None:
+            self.span.fail(error)
+        elif self._ends:
+            self.span.end()

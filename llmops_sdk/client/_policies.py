@@ -1,0 +1,138 @@
+"""What a call says of its policies, laid over what the configuration says."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from pydantic import ValidationError
+
+from llmops_sdk.config import CacheSettings, GuardrailSettings, RetrySettings, Timeout
+from llmops_sdk.errors import ConfigError
+
+if TYPE_CHECKING:
+    from llmops_sdk.client._options import GuardSpecs
+    from llmops_sdk.guardrails import Guard
+
+__all__ = ["cache_policy", "guard_specs", "retry_policy", "timeout_policy"]
+
+_Section = TypeVar("_Section", RetrySettings, CacheSettings, Timeout)
+
+
+def _laid_over(section: _Section, changes: Mapping[str, Any], name: str) -> _Section:
+    """A section with some of its keys replaced."""
+    try:
+        return type(section).model_validate({**section.model_dump(), **changes})
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+    key = ".".join(map(str, first["loc"]))
+    near = difflib.get_close_matches(key, type(section).model_fields, n=1)
+    raise ConfigError(
+        f"{name}={{{key!r}: {first['input']!r}}}: {first['msg']}" + (f"; did you mean {near[0]!r}?" if near else ""),
+        source="arguments",
+        key=f"{name}.{key}",
+        value=first["input"],
+        nearest=near[0] if near else None,
+    )
+
+
+def retry_policy(default: RetrySettings, given: object) -> RetrySettings:
+    """The retry policy of a call.
+
+    Args:
+        default: The configuration's.
+        given: None or True for that one, False for one attempt, a number of attempts, a dict of changes, or the whole.
+
+    Raises:
+        ConfigError: A key or a value is not a valid one.
+        TypeError: It is of none of these types.
+    """
+    match given:
+        case None | True:
+            return default
+        case False:
+            return default.model_copy(update={"attempts": 1})
+        case int():
+            return _laid_over(default, {"attempts": given}, "retry")
+        case RetrySettings():
+            return given
+        case Mapping():
+            return _laid_over(default, cast("Mapping[str, Any]", given), "retry")
+        case _:
+            raise TypeError(f"retry must be a bool, a number of attempts, a dict or RetrySettings, not {given!r}")
+
+
+def timeout_policy(default: Timeout, given: object) -> Timeout:
+    """The bounds of a call: seconds for the whole, a dict of changes, or a `Timeout`; None is the configuration's.
+
+    Raises:
+        ConfigError: A key or a value is not a valid one.
+        TypeError: It is of none of these types.
+    """
+    match given:
+        case None:
+            return default
+        case bool():
+            raise TypeError("timeout must be a number of seconds or a Timeout, not a bool")
+        case int() | float():
+            return _laid_over(default, {"total": given}, "timeout")
+        case Timeout():
+            return given
+        case Mapping():
+            return _laid_over(default, cast("Mapping[str, Any]", given), "timeout")
+        case _:
+            raise TypeError(f"timeout must be a number of seconds, a dict or a Timeout, not {given!r}")
+
+
+def cache_policy(default: CacheSettings, given: object) -> CacheSettings | None:
+    """The cache of a call, or None for none; a dict of changes turns the exact tier on unless it says otherwise.
+
+    Raises:
+        ConfigError: A key or a value is not a valid one.
+        TypeError: It is of none of these types.
+    """
+    match given:
+        case None:
+            chosen = default
+        case False:
+            return None
+        case True:
+            chosen = default.model_copy(update={"exact": True})
+        case CacheSettings():
+            chosen = given
+        case Mapping():
+            chosen = _laid_over(default, {"exact": True, **cast("Mapping[str, Any]", given)}, "cache")
+        case _:
+            raise TypeError(f"cache must be a bool, a dict or CacheSettings, not {given!r}")
+    return chosen if chosen.exact else None
+
+
+_Specs = tuple["str | Guard", ...]
+
+
+def guard_specs(default: GuardrailSettings, given: GuardSpecs | None) -> tuple[_Specs, _Specs]:
+    """The guards of a call on its input and on its output.
+
+    Args:
+        default: The configuration's.
+        given: None for those; a list for both rails (an empty one is none); a mapping with "input" and "output",
+            where a rail left out keeps the configuration's.
+
+    Raises:
+        TypeError: It is a bare string, or a rail is unknown.
+    """
+    if given is None:
+        return default.input, default.output
+    if isinstance(given, Mapping):
+        if unknown := set(given) - {"input", "output"}:
+            raise TypeError(f'guards has the rails "input" and "output", not {min(map(repr, unknown))}')
+        return _specs(given.get("input", default.input)), _specs(given.get("output", default.output))
+    both = _specs(given)
+    return both, both
+
+
+def _specs(given: object) -> _Specs:
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        raise TypeError(f"guards must be a list of names or guards, as in ['cards'], not {given!r}")
+    return tuple(cast("Sequence[str | Guard]", given))

@@ -1,0 +1,204 @@
+"""The span of one call to a model: what is known when it starts, and what is known when it ends."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+from llmops_sdk._util._guard import guarded
+from llmops_sdk.config import ResolvedModel
+from llmops_sdk.errors import ProviderError, ValidationFailedError
+from llmops_sdk.providers import (
+    Chunk,
+    Embeddings,
+    Request,
+    Response,
+    Usage,
+)
+from llmops_sdk.providers._genai import input_messages_json, output_messages_json
+from llmops_sdk.tracing import Span, _semconv, start_span
+
+__all__ = ["Record", "Subject"]
+
+# Parameters under the names of the GenAI conventions.
+_PARAMS = {
+    "temperature": "temperature",
+    "max_tokens": "max_tokens",
+    "top_p": "top_p",
+    "frequency_penalty": "frequency_penalty",
+    "presence_penalty": "presence_penalty",
+    "seed": "seed",
+    "stop": "stop_sequences",
+    "n": "choice.count",
+}
+
+# Models that run in this process: their spans are internal, and what they say is simulated.
+_IN_PROCESS = frozenset({"offline"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What a call's span is about.
+
+    Attributes:
+        operation: "chat" or "embeddings".
+        resolved: The model.
+        params: The standard parameters set.
+        streaming: Whether the answer comes in pieces.
+        structured: Whether a type was asked for.
+        content: Whether prompts and answers are kept.
+        prompt_name: The prompt function's name, or None.
+        prompt_span: The span of that function when its input shall be what the guards let through, or None.
+    """
+
+    operation: str
+    resolved: ResolvedModel
+    params: Mapping[str, Any]
+    streaming: bool = False
+    structured: bool = False
+    content: bool = True
+    prompt_name: str | None = None
+    prompt_span: Span | None = None
+
+    def start(self) -> Span:
+        """Start the span, a child of the current one."""
+        request_model = self.resolved.model.partition("/")[2] or self.resolved.model
+        attributes: dict[str, Any] = {
+            _semconv.OPERATION: self.operation,
+            _semconv.PROVIDER: self.resolved.provider,
+            _semconv.REQUEST_MODEL: request_model,
+        }
+        if self.streaming:
+            attributes[_semconv.REQUEST_STREAM] = True
+        if self.structured:
+            attributes[_semconv.OUTPUT_TYPE] = "json"
+        if self.prompt_name:
+            attributes[_semconv.PROMPT_NAME] = self.prompt_name
+        for name, conventional in _PARAMS.items():
+            if name in self.params and not (name == "n" and self.params[name] == 1):
+                value = self.params[name]
+                stops = name == "stop" and isinstance(value, str)
+                attributes[_semconv.REQUEST_PREFIX + conventional] = [value] if stops else value
+        in_process = self.resolved.provider in _IN_PROCESS
+        if in_process:
+            attributes[_semconv.SIMULATED] = True
+        return start_span(
+            f"{self.operation} {request_model}",
+            kind="embedding" if self.operation == "embeddings" else "llm",
+            otel_kind="internal" if in_process else "client",
+            attributes=attributes,
+        )
+
+
+class Record:
+    """Starts the span of a call, and writes into it what became of the call.
+
+    As a context manager the span is the current one inside, and ends with the block, with its error if there is one.
+    """
+
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
+        self.span = subject.start()
+        self._began = time.perf_counter()
+        self._active: AbstractContextManager[object] | None = None
+
+    def __enter__(self) -> Self:
+        """Make the span current."""
+        self._active = self.span.activate()
+        self._active.__enter__()
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """End the span."""
+        if self._active is not None:
+            self._active.__exit__(None, None, None)
+        if error is None:
+            self.span.end()
+        else:
+            self.fail(error)
+
+    def sent(self, request: Request) -> None:
+        """Keep the messages as they leave the input guards."""
+        if self.subject.content:
+            guarded("recording a prompt", None, self._sent, request)
+
+    def _sent(self, request: Request) -> None:
+        if self.span.recording:
+            self.span.set({_semconv.INPUT_MESSAGES: input_messages_json(request)})
+        if self.subject.prompt_span is not None:
+            self.subject.prompt_span.input = list(request.messages)
+
+    def sent_texts(self, texts: Sequence[str]) -> None:
+        """Keep the texts to embed as they leave the input guards."""
+        if self.subject.content:
+            self.span.input = list(texts)
+
+    def answered(self, response: Response) -> Response:
+        """Keep what is known of the answer, and give the response the span's ids."""
+        if not self.span.recording:
+            return response
+        guarded("recording an answer", None, self._answered, response)
+        return replace(response, trace_id=self.span.trace_id, span_id=self.span.span_id)
+
+    def _answered(self, response: Response) -> None:
+        attributes: dict[str, Any] = {
+            _semconv.ATTEMPTS: len(response.attempts),
+            **_spent(response.usage, response.cost),
+        }
+        if response.model:
+            attributes[_semconv.RESPONSE_MODEL] = response.model
+        if response.response_id:
+            attributes[_semconv.RESPONSE_ID] = response.response_id
+        if response.finish_reason:
+            attributes[_semconv.FINISH_REASONS] = [response.finish_reason]
+        if response.cache:
+            attributes[_semconv.CACHE] = response.cache
+        if response.saved_cost is not None:
+            attributes[_semconv.SAVED_COST] = response.saved_cost
+        if response.simulated:
+            attributes[_semconv.SIMULATED] = True
+        if self.subject.content and (response.text or response.tool_calls or response.finish_reason):
+            attributes[_semconv.OUTPUT_MESSAGES] = output_messages_json(response)
+        self.span.set(attributes)
+
+    def embedded(self, made: Embeddings) -> None:
+        """Keep what is known of the vectors."""
+        attributes: dict[str, Any] = {**_spent(made.usage, made.cost), _semconv.RESPONSE_MODEL: made.model}
+        if made.simulated:
+            attributes[_semconv.SIMULATED] = True
+        self.span.set(attributes)
+
+    def first_chunk(self, chunk: Chunk) -> bool:
+        """Note the time until the first chunk that has something in it; whether this is one."""
+        if not (chunk.text or chunk.tool_calls or chunk.reasoning):
+            return False
+        self.span.set({_semconv.TIME_TO_FIRST_CHUNK: time.perf_counter() - self._began})
+        return True
+
+    def fail(self, error: BaseException) -> None:
+        """End the span with the error that the caller gets."""
+        if isinstance(error, ValidationFailedError) and isinstance(error.response, Response):
+            error.response = self.answered(error.response)
+        elif isinstance(error, ProviderError):
+            self.span.set({_semconv.ATTEMPTS: len(error.attempts)})
+        self.span.fail(error)
+
+
+def _spent(usage: Usage, cost: float | None) -> dict[str, Any]:
+    # No tokens at all means that nobody counted them: unknown, not zero.
+    if not usage.input_tokens and not usage.output_tokens:
+        return {} if cost is None else {_semconv.COST: cost}
+    spent: dict[str, Any] = {
+        _semconv.INPUT_TOKENS: usage.input_tokens,
+        _semconv.OUTPUT_TOKENS: usage.output_tokens,
+    }
+    if usage.cache_read_tokens:
+        spent[_semconv.CACHE_READ_TOKENS] = usage.cache_read_tokens
+    if usage.reasoning_tokens:
+        spent[_semconv.REASONING_TOKENS] = usage.reasoning_tokens
+    if cost is not None:
+        spent[_semconv.COST] = cost
+    return spent

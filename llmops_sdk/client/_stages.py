@@ -1,0 +1,202 @@
+"""The stages around a model, made from one `Settings` object and shared by the calls that need the same ones."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from llmops_sdk._util._guard import guarded
+from llmops_sdk.caching import CacheProvider
+from llmops_sdk.client._answer import AnswerType
+from llmops_sdk.client._ask import AskProvider
+from llmops_sdk.config import CacheSettings, ResolvedModel, RetrySettings, Settings, resolve_model
+from llmops_sdk.guardrails import Guard, OutputGuardProvider, resolve
+from llmops_sdk.providers import Provider, WrapperProvider, open_provider
+from llmops_sdk.resilience import RetryProvider
+
+__all__ = ["Lease", "Policies", "Stages"]
+
+# How many models and combinations of policies are kept; beyond that the least recently used is made again.
+_KEPT = 256
+
+_T = TypeVar("_T")
+
+
+class _Recent(Generic[_T]):
+    """The most recently used values by key. Not thread-safe."""
+
+    def __init__(self) -> None:
+        self._values: OrderedDict[Hashable, _T] = OrderedDict()
+
+    def get(self, key: Hashable, make: Callable[[], _T]) -> _T:
+        """The value of `key`, made when it is not there."""
+        if key in self._values:
+            self._values.move_to_end(key)
+            return self._values[key]
+        value = self._values[key] = make()
+        if len(self._values) > _KEPT:
+            self._values.popitem(last=False)
+        return value
+
+    def values(self) -> list[_T]:
+        """All values."""
+        return list(self._values.values())
+
+
+class _SharedProvider(WrapperProvider):
+    """A provider that several chains stand on: none of them closes it."""
+
+    def close(self) -> None:
+        """Nothing: its `Stages` close it."""
+
+    async def aclose(self) -> None:
+        """Nothing: its `Stages` close it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policies:
+    """What a chain of stages is made for.
+
+    Attributes:
+        retry: When and how often to try again.
+        cache: The cache, or None for none.
+        output: The guards on the answer.
+        on_error: What a guard that fails means, "closed" or "open".
+        answer: The type that the answer shall have, or None.
+    """
+
+    retry: RetrySettings
+    cache: CacheSettings | None
+    output: tuple[Guard, ...]
+    on_error: str
+    answer: AnswerType | None
+
+    @property
+    def key(self) -> Hashable:
+        """Equal for the policies that can share a chain; guards count by identity, and the chain keeps them alive."""
+        return self.retry, self.cache, tuple(map(id, self.output)), self.on_error, self.answer
+
+
+class Stages:
+    """Providers and stages of one `Settings` object; closed once it is retired and the last call has left it.
+
+    Args:
+        settings: The settings that they are made from.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._lock = threading.RLock()
+        self._models: _Recent[ResolvedModel] = _Recent()
+        self._providers: _Recent[Provider] = _Recent()
+        self._chains: _Recent[Provider] = _Recent()
+        self._guards: _Recent[tuple[Guard, ...]] = _Recent()
+        self._calls = 0
+        self._retired = False
+        self._closed = False
+
+    def lease(self) -> Lease:
+        """The right to use them until it is released."""
+        with self._lock:
+            self._calls += 1
+        return Lease(self)
+
+    def model(self, name: str | None) -> ResolvedModel:
+        """What the name of a model means; None is the default model."""
+        with self._lock:
+            return self._models.get(name, lambda: resolve_model(self.settings, name))
+
+    def provider(self, resolved: ResolvedModel) -> Provider:
+        """The provider of a model, opened at its first use."""
+        with self._lock:
+            return self._providers.get(resolved.name, lambda: _SharedProvider(open_provider(resolved)))
+
+    def guards(self, specs: tuple[str | Guard, ...], on_error: str) -> tuple[Guard, ...]:
+        """The guards that names and objects stand for; those made from names alone are made once."""
+        if not all(isinstance(spec, str) for spec in specs):
+            return tuple(resolve(specs, on_error=on_error))
+        with self._lock:
+            return self._guards.get((specs, on_error), lambda: tuple(resolve(specs, on_error=on_error)))
+
+    def chain(self, resolved: ResolvedModel, policies: Policies) -> Provider:
+        """The stages below the input guards: cache, type of the answer, output guards, retry, provider."""
+        provider = self.provider(resolved)
+        with self._lock:
+            return self._chains.get((resolved.name, policies.key), lambda: self._build(provider, policies))
+
+    def _build(self, provider: Provider, policies: Policies) -> Provider:
+        chain: Provider = RetryProvider(provider, policies.retry)
+        if policies.output:
+            chain = OutputGuardProvider(chain, policies.output, policies.on_error)
+        if policies.answer is not None:
+            # Below the cache, so that an answer that does not fit is never stored.
+            chain = AskProvider(chain, policies.answer)
+        if policies.cache is not None:
+            path = policies.cache.path or self.settings.store.path / "cache"
+            chain = CacheProvider(chain, policies.cache, path=path)
+        return chain
+
+    def retire(self) -> None:
+        """Close them as soon as no call uses them any more."""
+        if self._last_one_out(retired=True):
+            self.close()
+
+    async def aretire(self) -> None:
+        """Close them as soon as no call uses them any more, async."""
+        if self._last_one_out(retired=True):
+            await self.aclose()
+
+    def release(self) -> None:
+        """A call has left; see `Lease`."""
+        if self._last_one_out(left=1):
+            self.close()
+
+    def _last_one_out(self, *, left: int = 0, retired: bool = False) -> bool:
+        with self._lock:
+            self._calls -= left
+            self._retired = self._retired or retired
+            last = self._retired and self._calls == 0 and not self._closed
+            self._closed = self._closed or last
+            return last
+
+    def close(self) -> None:
+        """Close every chain and every provider, whoever may still be using them."""
+        for stage in self._opened():
+            guarded("closing a provider", None, stage.close)
+
+    async def aclose(self) -> None:
+        """Close every chain and every provider, async."""
+        for stage in self._opened():
+            await stage.aclose()
+
+    def _opened(self) -> list[Provider]:
+        with self._lock:
+            providers = [one.inner for one in self._providers.values() if isinstance(one, _SharedProvider)]
+            return [*self._chains.values(), *providers]
+
+
+class Lease:
+    """Keeps `Stages` open for one call."""
+
+    __slots__ = ("_held", "stages")
+
+    def __init__(self, stages: Stages) -> None:
+        self.stages = stages
+        self._held = True
+
+    def release(self) -> None:
+        """Give it back; a second time does nothing."""
+        if self._held:
+            self._held = False
+            self.stages.release()
+
+    def __enter__(self) -> Stages:
+        """The stages."""
+        return self.stages
+
+    def __exit__(self, *exception: object) -> None:
+        """Give it back."""
+        self.release()
