@@ -13,7 +13,7 @@ import time
 __all__ = ["new_span_id", "new_trace_id"]
 
 # Not the module-level generator: an application that calls random.seed() must not make its trace ids repeat.
-_random = random.Random()
+_random = random.Random()  # noqa: S311 - ids are no secrets
 _getrandbits = _random.getrandbits
 _time = time.time
 

@@ -128,7 +128,7 @@ class _Walk:
         self.room = bounds.max_bytes
         self.open: set[int] = set()
 
-    def plain(self, value: object, depth: int) -> object:
+    def plain(self, value: Any, depth: int) -> object:
         """`value` rebuilt from exact builtins that orjson writes as strict JSON."""
         if value is None or value is True or value is False:
             self.room -= 5
@@ -164,27 +164,27 @@ class _Walk:
         clean = str.encode(value, "utf-8", "replace").decode("utf-8")
         return f"{clean}…[+{length - keep} characters]" if length > keep else clean
 
-    def container(self, value: object, depth: int) -> object:
+    def container(self, value: Any, depth: int) -> object:
         """A container, with its own type's way of iterating only where that is a builtin's."""
-        if id(value) in self.open:
+        here = id(value)
+        if here in self.open:
             return {"$cycle": type(value).__name__}
         if depth <= 0 or self.room <= 0:
             return {"$truncated": type(value).__name__}
-        self.open.add(id(value))
+        self.open.add(here)
         try:
+            # The builtin's own iteration, whatever a subclass overrides.
             if isinstance(value, dict):
-                return self.mapping(dict.items(cast("dict[object, object]", value)), depth)
-            if isinstance(value, list):
-                return self.items(list.__iter__(cast("list[object]", value)), len(value), depth)
-            if isinstance(value, tuple):
-                return self.items(tuple.__iter__(cast("tuple[object, ...]", value)), len(value), depth)
-            if isinstance(value, set):
-                return self.items(set.__iter__(cast("set[object]", value)), len(value), depth)
-            if isinstance(value, frozenset):
-                return self.items(frozenset.__iter__(cast("frozenset[object]", value)), len(value), depth)
+                return self.mapping(cast("Any", dict).items(value), depth)
+            for builtin in (list, tuple, set, frozenset):
+                if isinstance(value, builtin):
+                    values = cast("list[object]", value)
+                    return self.items(
+                        cast("Any", builtin).__iter__(values), cast("Any", builtin).__len__(values), depth
+                    )
             return self.instance(value, depth)
         finally:
-            self.open.discard(id(value))
+            self.open.discard(here)
 
     def items(self, values: Iterable[object], length: int, depth: int) -> list[object]:
         """The items within the bounds, and how many more there are."""
@@ -230,8 +230,8 @@ class _Walk:
         kind = f"{cls.__module__}.{cls.__qualname__}"
         if cls.__module__.partition(".")[0] in {"numpy", "pandas", "torch", "polars"}:
             shape = guarded("capture", None, getattr, value, "shape", None)
-            if isinstance(shape, tuple):
-                return {"$type": kind, "shape": self.plain(shape, 2)}
+            if type(shape) is tuple:
+                return {"$type": kind, "shape": self.plain(cast("object", shape), 2)}
         return {"$type": kind}
 
     def fields(self, value: object, names: list[str], depth: int) -> dict[str, object]:

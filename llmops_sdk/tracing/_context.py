@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Generator, Iterable, Mapping, MutableMapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
@@ -124,7 +124,7 @@ def context(
     tags: Iterable[str] = (),
     metadata: Mapping[str, Any] | None = None,
     prompt: str | tuple[str, str] | None = None,
-) -> Iterator[None]:
+) -> Generator[None]:
     """Stamp every span below, other libraries' spans included. Nested ones merge; the inner one wins.
 
     Args:
@@ -226,7 +226,7 @@ def inject(carrier: MutableMapping[str, str]) -> None:
 
 
 @contextlib.contextmanager
-def extract(carrier: Mapping[str, str]) -> Iterator[None]:
+def extract(carrier: Mapping[str, str]) -> Generator[None]:
     """Continue the trace that a caller's headers carry: spans inside the block are below the caller's span.
 
     Args:
@@ -241,7 +241,7 @@ def extract(carrier: Mapping[str, str]) -> Iterator[None]:
     from opentelemetry import propagate
 
     lower = {str(name).lower(): value for name, value in carrier.items()}
-    token = _active.attach(cast("_active.Context", propagate.extract(lower, _active.get())))
+    token = _active.attach(propagate.extract(lower, _active.get()))
     try:
         yield
     finally:

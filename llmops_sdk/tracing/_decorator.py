@@ -105,12 +105,12 @@ class _Plan:
             span.end()
 
 
-class TracedFunction(wrapt.FunctionWrapper):
+class TracedFunction(wrapt.FunctionWrapper[..., Any]):
     """A traced callable. It binds like the function inside; a copy or a pickle of it is that function's."""
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """By its name, as functions pickle."""
-        return self.__wrapped__.__qualname__
+        return cast("Any", self).__wrapped__.__qualname__
 
     def __copy__(self) -> TracedFunction:
         """Itself, as functions copy."""
@@ -206,7 +206,7 @@ def _trace_generator(plan: _Plan) -> Callable[..., Any]:
         runtime = _runtime.current or _runtime.start()
         generator = wrapped(*args, **kwargs)
         if not runtime.enabled:
-            return (yield from generator)
+            return cast("Any", (yield from generator))
         # The span begins with the first next(), as the body does, and is current only while the body runs.
         span = plan.start(runtime, _active.get(), instance, args, kwargs)
         joined = _Joined()
@@ -350,7 +350,7 @@ def trace(
 
 
 def _decorate(
-    function: object,
+    function: Any,
     name: str | None,
     kind: str,
     capture_input: bool,
@@ -358,9 +358,9 @@ def _decorate(
     ignore: frozenset[str],
     attributes: Mapping[str, Any] | None,
 ) -> Any:
-    if not callable(function) and not isinstance(function, (classmethod, staticmethod)):
+    if not (callable(cast("object", function)) or type(function) in {classmethod, staticmethod}):
         raise TypeError(f"@trace goes on something that can be called, not on {type(function).__name__}")
-    if inspect.isclass(function):
+    if isinstance(function, type):
         raise TypeError(f"@trace goes on functions and methods; decorate the methods of {function.__name__} instead")
     plan = _Plan(function, name, kind, capture_input, capture_output, ignore, attributes)
-    return TracedFunction(cast("Any", function), _wrapper_for(function, plan))
+    return TracedFunction(function, _wrapper_for(function, plan))

@@ -209,8 +209,6 @@ class Pipeline:
 
     def _write(self, batch: list[Record]) -> None:
         sinks = self._opened()
-        if not sinks:
-            return
         safe = 0
         for sink in sinks:
             count = guarded(f"the sink {sink.name}", None, sink.write, batch)
@@ -219,7 +217,7 @@ class Pipeline:
             else:
                 self._counts.sunk[sink.name] += count
                 safe = max(safe, count)
-        if "store" in {sink.name for sink in sinks} and safe == 0:
+        if safe == 0:
             self._keep_losses(batch)
         spans = sum(1 for record in batch if not isinstance(record, (LossRecord, ScoreRecord)))
         if safe < spans:

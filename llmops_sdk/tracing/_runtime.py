@@ -9,11 +9,13 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from llmops_sdk._util._guard import guarded
 from llmops_sdk._version import __version__
+from llmops_sdk.errors import ConfigError
 from llmops_sdk.tracing._capture import Bounds
 from llmops_sdk.tracing._pipeline import FlushReport, Pipeline, PipelineBounds
 from llmops_sdk.tracing._sampling import Sampler, sampler_from_environment
@@ -67,8 +69,8 @@ _pid = os.getpid()
 def start() -> Runtime:
     """The tracing in force; reads the configuration at first use.
 
-    Raises:
-        ConfigError: The configuration is not valid.
+    A configuration that is not valid does not break a traced call: that is logged once, and the defaults hold until
+    a valid one is loaded. What needs the configuration, a call to a model say, raises the `ConfigError`.
     """
     global current
     runtime = current
@@ -76,7 +78,11 @@ def start() -> Runtime:
         return runtime
     from llmops_sdk import config
 
-    settings = config.current()
+    try:
+        settings = config.current()
+    except ConfigError as error:
+        _log.warning("llmops: tracing goes on with the default settings: %s", error)
+        settings = config.Settings()
     with _lock:
         if current is None:
             current = Runtime(settings, _new_pipeline(settings))
@@ -88,21 +94,36 @@ def start() -> Runtime:
         return current
 
 
+def start_with(settings: Settings, sinks: Sequence[Sink]) -> Runtime:
+    """Trace into the given sinks from now on, until `reset`; for tests."""
+    global current
+    reset()
+    with _lock:
+        current = Runtime(settings, Pipeline(lambda: sinks, _bounds(settings)))
+        return current
+
+
 def _adopt_foreign_spans() -> None:
     from llmops_sdk.tracing._foreign import adopt
 
     adopt()
 
 
-def _new_pipeline(settings: Settings) -> Pipeline:
+def _bounds(settings: Settings) -> PipelineBounds:
     tracing = settings.tracing
-    bounds = PipelineBounds(spans=tracing.queue_spans, bytes=tracing.queue_bytes, interval=tracing.flush_interval)
+    return PipelineBounds(spans=tracing.queue_spans, bytes=tracing.queue_bytes, interval=tracing.flush_interval)
 
+
+def _new_pipeline(settings: Settings) -> Pipeline:
     def open_sinks() -> Sequence[Sink]:
-        opened = [guarded(f"opening {name}", None, resolve_name(name), settings) for name in SINKS]
+        opened = [_open_sink(name, settings) for name in SINKS]
         return [sink for sink in opened if sink is not None]
 
-    return Pipeline(open_sinks, bounds)
+    return Pipeline(open_sinks, _bounds(settings))
+
+
+def _open_sink(name: str, settings: Settings) -> Sink | None:
+    return guarded(f"opening the sink {name}", None, lambda: cast("Sink | None", resolve_name(name)(settings)))
 
 
 def _apply(settings: Settings) -> None:
@@ -186,7 +207,7 @@ def _at_exit() -> None:
 
 
 def _resource(settings: Settings) -> Mapping[str, Any]:
-    service = settings.service or os.path.basename(sys.argv[0] if sys.argv else "") or "unknown_service"
+    service = settings.service or Path(sys.argv[0] if sys.argv else "").name or "unknown_service"
     attributes: dict[str, Any] = {}
     for pair in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "").split(","):
         key, separator, value = pair.partition("=")

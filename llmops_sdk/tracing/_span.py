@@ -307,7 +307,7 @@ class Span(OtelSpan):
     ) -> None:
         """Add an `exception` event; it does not change the status."""
         if not self._ended:
-            described = guarded("describing an exception", {}, exception_attributes, exception, escaped)
+            described = guarded("describing an exception", None, exception_attributes, exception, escaped) or {}
             self.add_event(_semconv.EVENT_EXCEPTION, {**described, **(attributes or {})}, timestamp)
 
     # --- its end ----------------------------------------------------------------------------------------------

@@ -1,0 +1,72 @@
+"""A sink in memory, so that tests of tracing read the records themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+import llmops_sdk as llmops
+from llmops_sdk.config import Settings
+from llmops_sdk.tracing import _runtime
+from llmops_sdk.tracing._records import LossRecord, Record, ScoreRecord, SpanRecord
+
+
+class MemorySink:
+    """Keeps every record; refuses batches while `failing`."""
+
+    name = "store"
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self.failing = False
+        self.closed = False
+
+    def write(self, batch: Sequence[Record]) -> int:
+        if self.failing:
+            raise OSError("no space left")
+        self.records += batch
+        return sum(1 for record in batch if not isinstance(record, (LossRecord, ScoreRecord)))
+
+    def flush(self, timeout: float) -> bool:
+        return timeout >= 0
+
+    def close(self, timeout: float) -> None:
+        self.closed = timeout > 0
+
+    def after_fork(self) -> None:
+        self.records = []
+
+    @property
+    def spans(self) -> list[SpanRecord]:
+        """The spans so far, flushed."""
+        llmops.flush()
+        return [record for record in self.records if not isinstance(record, (LossRecord, ScoreRecord))]
+
+    @property
+    def losses(self) -> list[LossRecord]:
+        llmops.flush()
+        return [record for record in self.records if isinstance(record, LossRecord)]
+
+    @property
+    def scores(self) -> list[ScoreRecord]:
+        llmops.flush()
+        return [record for record in self.records if isinstance(record, ScoreRecord)]
+
+    def only(self) -> SpanRecord:
+        """The one span there is."""
+        (span,) = self.spans
+        return span
+
+    def named(self, name: str) -> SpanRecord:
+        """The one span of that name."""
+        (span,) = [span for span in self.spans if span.name == name]
+        return span
+
+
+@pytest.fixture
+def sink() -> Iterator[MemorySink]:
+    memory = MemorySink()
+    _runtime.start_with(Settings(), [memory])
+    yield memory
+    _runtime.reset()
