@@ -1,0 +1,100 @@
+"""Print docs/api.md: every public name, its signature and the first sentence of its docstring.
+
+Run by `make docs`; tests/gates/test_public_names.py holds the page to the code.
+"""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Iterator
+from typing import Any
+
+import llmops_sdk
+
+# The sections of the page, by the subpackage that a name lives in.
+_SECTIONS = {
+    "config": "Configuration",
+    "tracing": "Tracing",
+    "client": "Calls to models",
+    "providers": "What a call gives",
+    "resilience": "Retries",
+    "caching": "Caching",
+    "guardrails": "Guardrails",
+    "store": "Querying",
+    "errors": "Errors",
+}
+_INTRODUCTION = """# The public names
+
+Everything here is imported from `llmops_sdk` itself, by convention as `llmops`; it is what [stability](stability.md)
+speaks of. The page is generated from the code: `make docs`.
+"""
+
+
+def _summary(value: Any) -> str:
+    text = inspect.getdoc(value) or ""
+    return " ".join(text.split("\n\n", 1)[0].split())
+
+
+def _signatures(name: str, value: Any) -> Iterator[str]:
+    for form in typing.get_overloads(value) or [value]:
+        prefix = "async def" if inspect.iscoroutinefunction(inspect.unwrap(value)) else "def"
+        yield f"{prefix} {name}{inspect.signature(form)}"
+
+
+def _block(lines: list[str]) -> str:
+    return "```text\n" + "\n".join(lines) + "\n```\n"
+
+
+def _members(cls: type) -> Iterator[str]:
+    own = [name for name in dir(cls) if not name.startswith("_") and _is_ours(cls, name)]
+    for name in own:
+        if summary := _summary(inspect.getattr_static(cls, name)):
+            yield f"- `.{name}`: {summary}"
+
+
+def _is_ours(cls: type, name: str) -> bool:
+    home = next(base for base in cls.__mro__ if name in vars(base))
+    member = vars(home)[name]
+    documented = callable(member) or isinstance(member, property | classmethod | staticmethod)
+    return documented and home.__module__.startswith("llmops_sdk")
+
+
+def _entry(name: str, value: Any) -> Iterator[str]:
+    yield f"### `{name}`\n"
+    if inspect.isclass(value):
+        yield f"{_summary(value)}\n"
+        if members := list(_members(value)):
+            yield "\n".join(members) + "\n"
+        return
+    yield _block(list(_signatures(name, value)))
+    yield f"{_summary(value)}\n"
+
+
+def _error_tree(root: type, depth: int = 0) -> Iterator[str]:
+    yield f"{'  ' * depth}- `{root.__name__}`: {_summary(root)}"
+    for child in sorted(root.__subclasses__(), key=lambda cls: cls.__name__):
+        if child.__name__ in llmops_sdk.__all__:
+            yield from _error_tree(child, depth + 1)
+
+
+def page() -> str:
+    """The text of docs/api.md."""
+    homes: dict[str, list[str]] = {section: [] for section in _SECTIONS}
+    for name in sorted(llmops_sdk.__all__, key=str.lower):
+        value = getattr(llmops_sdk, name)
+        if not name.startswith("__"):
+            homes[value.__module__.split(".")[1]].append(name)
+    parts = [_INTRODUCTION]
+    for section, title in _SECTIONS.items():
+        parts.append(f"## {title}\n")
+        if section == "errors":
+            parts.append("\n".join(_error_tree(llmops_sdk.LLMOpsError)) + "\n")
+            continue
+        for name in homes[section]:
+            parts.extend(_entry(name, getattr(llmops_sdk, name)))
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    print(page(), end="")
