@@ -1,0 +1,139 @@
+"""The public names: importable, documented, the same to a type checker as to the program, twins alike."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import inspect
+from pathlib import Path
+from types import FunctionType
+from typing import Any
+
+import pytest
+
+import llmops_sdk
+from llmops_sdk import errors
+
+NAMES = sorted(name for name in llmops_sdk.__all__ if name != "__version__")
+# An example belongs to what a user calls; errors and records show theirs where they come from.
+CALLED = [name for name in NAMES if name[0].islower()] + ["LLM", "Timeout"]
+# The names that the public contract fixes and that exist so far.
+PAIRS = [
+    ("chat", "achat"),
+    ("stream", "astream"),
+    ("embed", "aembed"),
+    ("flush", "aflush"),
+    ("query", "aquery"),
+]
+
+
+def _names_for_type_checkers() -> set[str]:
+    tree = ast.parse(Path(llmops_sdk.__file__).read_text("utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            imports = [part for part in node.body if isinstance(part, ast.ImportFrom)]
+            return {alias.asname or alias.name for part in imports for alias in part.names}
+    return set()
+
+
+def test_the_program_and_the_type_checker_see_the_same_names():
+    assert len(NAMES) == len(set(NAMES))
+    assert _names_for_type_checkers() == set(NAMES)
+    assert set(dir(llmops_sdk)) >= set(NAMES)
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no_such_name"):
+        llmops_sdk.no_such_name  # noqa: B018 - looking it up is what is tested
+
+
+def test_every_error_is_public():
+    assert set(errors.__all__) <= set(llmops_sdk.__all__)
+    assert all(issubclass(getattr(llmops_sdk, name), llmops_sdk.LLMOpsError) for name in errors.__all__)
+
+
+def _undocumented_members(cls: type) -> list[str]:
+    return [
+        name
+        for name, member in vars(cls).items()
+        if not name.startswith("_")
+        and isinstance(member, FunctionType | property | classmethod | staticmethod)
+        and not inspect.getdoc(member)
+    ]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_public_name_is_documented(name: str):
+    value = getattr(llmops_sdk, name)
+    text = inspect.getdoc(value) or ""
+
+    assert value.__module__.startswith("llmops_sdk.")
+    assert text.split("\n\n")[0].rstrip().endswith((".", ":")), f"the docstring of {name} begins with a sentence"
+    assert not text.startswith(f"{name}("), "a dataclass's generated docstring is no documentation"
+    if inspect.isclass(value):
+        assert _undocumented_members(value) == []
+
+
+@pytest.mark.parametrize("name", CALLED)
+def test_what_a_user_calls_has_an_example(name: str):
+    assert ">>>" in (inspect.getdoc(getattr(llmops_sdk, name)) or "")
+
+
+def test_the_page_of_public_names_is_up_to_date(root: Path):
+    spec = importlib.util.spec_from_file_location("api_page", root / ".ci" / "api_page.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+    assert (root / "docs" / "api.md").read_text("utf-8") == module.page(), "run `make docs`"
+    assert all(f"`{name}`" in module.page() for name in NAMES)
+
+
+def _twins(cls: type) -> list[tuple[str, str]]:
+    names = {name for name in dir(cls) if callable(inspect.getattr_static(cls, name, None))}
+    return [(name, f"a{name}") for name in sorted(names) if f"a{name}" in names and not name.startswith("_")]
+
+
+def _parameters(function: Any) -> list[tuple[str, Any, Any, Any]]:
+    parameters = inspect.signature(function).parameters.values()
+    return [(one.name, one.kind, one.default, one.annotation) for one in parameters]
+
+
+def test_the_module_has_the_pairs_of_the_contract():
+    found = {(name, f"a{name}") for name in NAMES if f"a{name}" in NAMES}
+
+    assert found == set(PAIRS)
+
+
+@pytest.mark.parametrize(("plain", "asynchronous"), PAIRS, ids=[pair[0] for pair in PAIRS])
+def test_a_function_and_its_async_twin_take_the_same(plain: str, asynchronous: str):
+    first, second = getattr(llmops_sdk, plain), getattr(llmops_sdk, asynchronous)
+
+    assert _parameters(first) == _parameters(second)
+    assert not inspect.iscoroutinefunction(first)
+
+
+def test_the_methods_of_a_model_and_their_async_twins_take_the_same():
+    pairs = _twins(llmops_sdk.LLM)
+
+    assert {pair[0] for pair in pairs} >= {"chat", "stream", "embed", "close"}
+    for plain, asynchronous in pairs:
+        assert _parameters(getattr(llmops_sdk.LLM, plain)) == _parameters(getattr(llmops_sdk.LLM, asynchronous))
+
+
+def test_the_functions_take_what_the_methods_of_a_model_take():
+    for name in ("chat", "achat", "stream", "astream", "embed", "aembed"):
+        of_method = _parameters(getattr(llmops_sdk.LLM, name))[1:]  # without self
+        of_function = _parameters(getattr(llmops_sdk, name))
+        assert [one for one in of_function if one[0] != "model"] == [one for one in of_method if one[0] != "model"]
+
+
+def test_providers_and_their_async_twins_take_the_same():
+    from llmops_sdk.providers import Provider
+
+    pairs = _twins(Provider)
+
+    assert pairs != []
+    for plain, asynchronous in pairs:
+        assert _parameters(getattr(Provider, plain)) == _parameters(getattr(Provider, asynchronous))

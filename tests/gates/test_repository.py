@@ -1,0 +1,141 @@
+"""What the files of the repository may not say, and what their pins must."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+# Put together here, so that this file does not name them itself.
+REGISTRIES = [
+    ".".join(parts)
+    for parts in (
+        ("pypi", "org"),
+        ("pythonhosted", "org"),
+        ("npmjs", "org"),
+        ("npmjs", "com"),
+        ("crates", "io"),
+        ("proxy", "golang", "org"),
+        ("conda", "anaconda", "org"),
+    )
+]
+INDEX_OPTIONS = [
+    "--index" + "-url",
+    "--extra-index" + "-url",
+    "--find" + "-links",
+    "--trusted" + "-host",
+    "/simp" + "le/",
+]
+
+
+def _texts(files: list[Path]) -> dict[Path, str]:
+    texts: dict[Path, str] = {}
+    for path in files:
+        data = path.read_bytes()
+        if b"\0" not in data[:1024]:
+            texts[path] = data.decode("utf-8")
+    return texts
+
+
+def test_no_file_names_a_package_registry_or_this_machine(repository_files: list[Path], root: Path):
+    machine = {f"{root}/", f"{Path.home()}/", f"{sys.base_prefix}/"} - {"//", "/usr/"}
+    forbidden = [*REGISTRIES, *INDEX_OPTIONS, *sorted(machine)]
+
+    named = [
+        f"{path.relative_to(root)}: {word}"
+        for path, text in _texts(repository_files).items()
+        for word in forbidden
+        if word in text
+    ]
+
+    assert named == []
+    assert len(repository_files) > 20
+
+
+def test_the_top_of_the_tree_stays_small(repository_files: list[Path], root: Path):
+    top = {path.relative_to(root).parts[0] for path in repository_files}
+
+    assert top <= {
+        ".ci",
+        ".gitignore",
+        "CHANGELOG.md",
+        "LICENSE",
+        "Makefile",
+        "README.md",
+        "benchmarks",
+        "docs",
+        "examples",
+        "integrations",
+        "llmops_sdk",
+        "pyproject.toml",
+        "tests",
+    }
+
+
+def _pins(path: Path) -> dict[str, Version]:
+    lines = path.read_text("utf-8").replace("\\\n", " ").splitlines()
+    pins: dict[str, Version] = {}
+    for line in lines:
+        if not line.strip() or line.startswith("#"):
+            continue
+        match = re.fullmatch(
+            r"(?P<name>[A-Za-z0-9._-]+)==(?P<version>\S+)(?P<hashes>(?:\s+--hash=sha256:[0-9a-f]{64})+)\s*", line
+        )
+        assert match is not None, f"not a pin with hashes: {line[:80]}"
+        pins[_normal(match["name"])] = Version(match["version"])
+    return pins
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+def test_the_pins_satisfy_the_dependencies_of_the_package(name: str, root: Path):
+    project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]
+    wanted = [Requirement(text) for text in project["dependencies"]]
+    pins = _pins(root / ".ci" / name)
+
+    assert [str(one) for one in wanted if pins[_normal(one.name)] not in one.specifier] == []
+    assert len(pins) > len(wanted)
+
+
+def test_the_development_pins_are_the_runtime_pins_and_more(root: Path):
+    runtime = _pins(root / ".ci" / "requirements.txt")
+    development = _pins(root / ".ci" / "requirements-dev.txt")
+
+    assert runtime.items() < development.items()
+
+
+def test_every_module_imports_only_what_is_declared(sources: list[Path], root: Path):
+    project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]
+    texts = [*project["dependencies"], *(one for extra in project["optional-dependencies"].values() for one in extra)]
+    declared = {_normal(Requirement(text).name) for text in texts}
+    homes = {"google": "protobuf", "opentelemetry": "opentelemetry-api", "stdnum": "python-stdnum"}
+
+    foreign = {
+        f"{path.relative_to(root)}: {name}"
+        for path in sources
+        if path.is_relative_to(root / "llmops_sdk")
+        for name in _imported(path) - sys.stdlib_module_names - {"llmops_sdk"}
+        if homes.get(name, _normal(name)) not in declared
+    }
+
+    assert foreign == set()
+
+
+def _imported(path: Path) -> set[str]:
+    """The top-level packages that a module imports, at its head or inside functions."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module.split(".")[0])
+    return names
