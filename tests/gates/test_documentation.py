@@ -49,15 +49,16 @@ def test_the_snippets_that_are_not_run_are_valid_python():
             assert ast.parse(snippet.source, str(snippet)).body
 
 
-def _run(snippet: CodeExample, names: dict[str, Any], eval_example: EvalExample) -> None:
+def _problem(snippet: CodeExample, names: dict[str, Any], eval_example: EvalExample) -> str | None:
+    """Run a snippet; where it failed and how, in words: pytest cannot draw the traceback that pytest-examples makes."""
     run = eval_example.run_print_check if "#>" in snippet.source else eval_example.run
     try:
         names.update(run(snippet, module_globals=names))
     except Exception as error:
-        # pytest cannot draw the traceback that pytest-examples makes up: say where, and what.
-        where = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
-        lines = [f"{name}:{line}" for name, line in where if name.endswith(".md")]
-        pytest.fail(f"{lines[-1] if lines else snippet}: {type(error).__name__}: {error}", pytrace=False)
+        frames = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+        lines = [f"{name}:{line}" for name, line in frames if name.endswith(".md")]
+        return f"{lines[-1] if lines else snippet}: {type(error).__name__}: {error}"
+    return None
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if _snippets(page)], ids=_name)
@@ -68,7 +69,7 @@ def test_the_snippets_of_a_page_run(page: Path, eval_example: EvalExample, monke
     names: dict[str, Any] = {}
     for snippet in _snippets(page):
         if "skip" not in snippet.prefix_settings():
-            _run(snippet, names, eval_example)
+            assert _problem(snippet, names, eval_example) is None
 
     assert names != {} or all("skip" in one.prefix_settings() for one in _snippets(page))
 
