@@ -1,0 +1,143 @@
+"""Messages in the schema of OpenTelemetry's GenAI conventions, as JSON for spans.
+
+Whatever an application puts into a message must not break its call, so nothing here raises: what is no JSON becomes
+its text, lone surrogates become "?".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import orjson
+
+from llmops_sdk.providers._types import Message, Request, Response
+
+__all__ = ["input_messages_json", "output_messages_json"]
+
+_Part = dict[str, object]
+_DEEPEST = 32
+
+
+def input_messages_json(request: Request) -> bytes:
+    """The conversation as `gen_ai.input.messages`."""
+    return _json([_message(message) for message in request.messages])
+
+
+def output_messages_json(response: Response) -> bytes:
+    """The answer as `gen_ai.output.messages`, with its finish reason, without which some backends drop it."""
+    parts: list[_Part] = []
+    if response.reasoning:
+        parts.append({"type": "reasoning", "content": response.reasoning})
+    if response.text or not response.tool_calls:
+        parts.append({"type": "text", "content": response.text})
+    parts.extend(
+        {"type": "tool_call", "id": call.id, "name": call.name, "arguments": _arguments(call.arguments)}
+        for call in response.tool_calls
+    )
+    # A stream that its reader left has none; the schema asks for one all the same.
+    return _json([{"role": "assistant", "parts": parts, "finish_reason": response.finish_reason or "unknown"}])
+
+
+def _message(message: object) -> _Part:
+    if not isinstance(message, Mapping):
+        return {"role": "user", "parts": [{"type": "text", "content": _text(message)}]}
+    values = cast("Message", message)
+    role, content = _text(values.get("role", "user")), values.get("content")
+    if role == "tool":
+        answer: _Part = {"type": "tool_call_response", "id": values.get("tool_call_id"), "response": content}
+        return {"role": role, "parts": [answer]}
+    parts: list[_Part] = []
+    if isinstance(content, str):
+        parts.append({"type": "text", "content": content})
+    elif isinstance(content, list | tuple):
+        parts.extend(_part(part) for part in cast("Sequence[object]", content))
+    elif content is not None:
+        parts.append({"type": "text", "content": _text(content)})
+    calls = values.get("tool_calls")
+    if isinstance(calls, list | tuple):
+        parts.extend(_call(call) for call in cast("Sequence[object]", calls))
+    shaped: _Part = {"role": role, "parts": parts}
+    if values.get("name") is not None:
+        shaped["name"] = values["name"]
+    return shaped
+
+
+def _part(part: object) -> _Part:
+    if not isinstance(part, Mapping):
+        return {"type": "text", "content": _text(part)}
+    values = cast("Mapping[str, Any]", part)
+    kind = values.get("type")
+    if kind in {"text", "input_text"}:
+        return {"type": "text", "content": _text(values.get("text", ""))}
+    if kind == "image_url":
+        image: object = values.get("image_url")
+        url = cast("Mapping[str, object]", image).get("url") if isinstance(image, Mapping) else image
+        return _link(_text(url), "image")
+    if kind == "input_audio" and isinstance(values.get("input_audio"), Mapping):
+        audio = cast("Mapping[str, object]", values["input_audio"])
+        mime = f"audio/{_text(audio.get('format', 'wav'))}"
+        return {"type": "blob", "modality": "audio", "mime_type": mime, "content": _text(audio.get("data", ""))}
+    if kind == "file" and isinstance(values.get("file"), Mapping):
+        return {"type": "file", "file_id": cast("Mapping[str, object]", values["file"]).get("file_id")}
+    return {str(key): value for key, value in values.items()} | {"type": _text(kind or "unknown")}
+
+
+def _link(url: str, modality: str) -> _Part:
+    head, found, content = url.partition(";base64,")
+    if found and head.startswith("data:"):
+        return {"type": "blob", "modality": modality, "mime_type": head.removeprefix("data:"), "content": content}
+    return {"type": "uri", "modality": modality, "uri": url}
+
+
+def _call(call: object) -> _Part:
+    values = cast("Mapping[str, Any]", call) if isinstance(call, Mapping) else {}
+    function: object = values.get("function")
+    named = cast("Mapping[str, Any]", function) if isinstance(function, Mapping) else {}
+    return {
+        "type": "tool_call",
+        "id": values.get("id"),
+        "name": named.get("name"),
+        "arguments": _arguments(named.get("arguments")),
+    }
+
+
+def _arguments(arguments: object) -> object:
+    """The arguments as JSON where they are JSON, as a backend shows them; else as the model wrote them."""
+    if not isinstance(arguments, str):
+        return arguments
+    try:
+        return orjson.loads(arguments)
+    except orjson.JSONDecodeError:
+        return arguments
+
+
+def _json(value: object) -> bytes:
+    try:
+        return orjson.dumps(value)
+    except TypeError:  # a lone surrogate, an object that is no JSON, an integer over 64 bits, a key that is no text
+        return orjson.dumps(_plain(value, 0))
+
+
+def _plain(value: object, depth: int) -> object:
+    if value is None or isinstance(value, bool | float):
+        return value
+    if isinstance(value, int) and -(2**63) <= value < 2**64:
+        return int(value)
+    if depth > _DEEPEST:
+        return "…"
+    if isinstance(value, Mapping):
+        items = cast("Mapping[object, object]", value).items()
+        return {_text(key): _plain(item, depth + 1) for key, item in items}
+    if isinstance(value, list | tuple):
+        return [_plain(item, depth + 1) for item in cast("Sequence[object]", value)]
+    return _text(value)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    # The repr of an object of the application may run its code, and raise; its type's name cannot.
+    return str(value) if isinstance(value, int | float | type(None)) else f"<{type(value).__qualname__}>"
