@@ -1,0 +1,71 @@
+"""What `llmops doctor` says of the store."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from llmops_sdk.store._layout import read_manifest, segments_of
+from llmops_sdk.store.schema import SCHEMA_VERSION
+
+if TYPE_CHECKING:
+    from llmops_sdk.config import Settings
+
+__all__ = ["StoreInfo", "info"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreInfo:
+    """The store's place, size and state.
+
+    Attributes:
+        path: The folder.
+        exists: Whether it is there; it is made by the first write.
+        files: How many files of lines.
+        bytes: How large they are together.
+        schema_version: The version of the schema that it was written with, this version's where there is none yet.
+        writable: Whether this process may write into it, or make it.
+    """
+
+    path: Path
+    exists: bool
+    files: int
+    bytes: int
+    schema_version: int
+    writable: bool
+
+
+def info(settings: Settings) -> StoreInfo:
+    """The store's place, size and state; nothing is made or changed.
+
+    Args:
+        settings: The settings in force.
+
+    Raises:
+        StoreError: It cannot be read, or a newer version of the SDK wrote it.
+    """
+    path = settings.store.path.absolute()
+    manifest = read_manifest(path)
+    sizes = [size for segment in segments_of(path) if (size := _size(segment.path)) is not None]
+    return StoreInfo(
+        path=path,
+        exists=path.is_dir(),
+        files=len(sizes),
+        bytes=sum(sizes),
+        schema_version=manifest.schema_version if manifest else SCHEMA_VERSION,
+        writable=_writable(path),
+    )
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return None
+
+
+def _writable(path: Path) -> bool:
+    existing = next(folder for folder in (path, *path.parents) if folder.exists())
+    return existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)

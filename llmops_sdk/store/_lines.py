@@ -1,0 +1,200 @@
+"""A record becomes a line: strict JSON, valid UTF-8, at most 8 MiB, content spliced in as the bytes that it is."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeGuard, cast
+
+import orjson
+
+from llmops_sdk.store._plain import Plainer
+from llmops_sdk.store._promote import plain_json, plain_value, promote
+from llmops_sdk.store._vocabularies import kind_of, unflatten
+from llmops_sdk.tracing import _semconv as sc
+from llmops_sdk.tracing._records import Event, Link, LossRecord, Record, ScoreRecord, SpanRecord, Stamp
+
+__all__ = ["MAX_LINE", "Encoder", "is_span", "loss_line", "score_line"]
+
+MAX_LINE = 8 * 1024 * 1024
+"""Bytes. From about twice as much DuckDB refuses the whole file, not only the line."""
+
+_OURS = "llmops_sdk"
+_FLAGS = {
+    sc.EVENT_ATTEMPT: "attempt_events",
+    sc.EVENT_CACHE_LOOKUP: "lookup_events",
+    sc.EVENT_GUARD_VERDICT: "verdict_events",
+}
+_OPTIONS = orjson.OPT_APPEND_NEWLINE
+
+
+def is_span(record: Record) -> TypeGuard[SpanRecord]:
+    """Whether the record is a span, not a score or a loss."""
+    return not isinstance(record, (ScoreRecord, LossRecord))
+
+
+class Encoder:
+    """Makes lines of spans; what it had to cut or replace is counted in `losses`."""
+
+    def __init__(self) -> None:
+        self.losses: Counter[tuple[str, str]] = Counter()
+        """How many by what and reason."""
+        self.lost_bytes: Counter[tuple[str, str]] = Counter()
+        self._resource: Mapping[str, Any] | None = None
+        self._service: str | None = None
+        self._resource_json = orjson.Fragment(b"{}")
+
+    def span_line(self, record: SpanRecord) -> bytes:
+        """The line of one span, with its line break."""
+        row: dict[str, Any] = {"trace_id": f"{record.trace_id:032x}", "span_id": f"{record.span_id:016x}"}
+        if record.parent_id:
+            row["parent_span_id"] = f"{record.parent_id:016x}"
+        row["name"] = record.name
+        row["kind"] = record.kind
+        row["start_ns"] = record.start_ns
+        row["duration_ns"] = record.duration_ns
+        row["status"] = record.status
+        if record.status_message is not None:
+            row["status_message"] = record.status_message
+        if record.error_type is not None:
+            row["error_type"] = record.error_type
+        if record.input is not None:
+            row["input"] = orjson.Fragment(plain_json(record.input))
+        if record.output is not None:
+            row["output"] = orjson.Fragment(plain_json(record.output))
+        attributes = record.attributes
+        if attributes and record.scope != _OURS:
+            attributes = unflatten(attributes)
+            row["kind"] = kind_of(attributes, record.kind)
+        rest = promote(row, attributes) if attributes else {}
+        if record.stamp is not None:
+            _put_stamp(row, rest, record.stamp)
+        if record.resource is not self._resource:
+            self._take_resource(record.resource)
+        if self._service is not None:
+            row["service"] = self._service
+        if rest:
+            row["attributes"] = rest
+        if record.events:
+            _put_events(row, record.events)
+        if record.links:
+            row["links"] = [_link(link) for link in record.links]
+        row["otel_kind"] = record.otel_kind
+        row["scope"] = record.scope
+        row["resource"] = self._resource_json
+        return self._dump(row)
+
+    def _dump(self, row: dict[str, Any]) -> bytes:
+        try:
+            line = orjson.dumps(row, option=_OPTIONS)
+        except orjson.JSONEncodeError:
+            # A lone surrogate, an integer beyond 64 bits, or an object that is no attribute value: rare, so only then
+            # is every value looked at.
+            plainer = Plainer()
+            row = plainer.mapping(row)
+            self.losses.update(plainer.losses)
+            line = orjson.dumps(row, option=_OPTIONS)
+        return line if len(line) <= MAX_LINE else self._cut(row)
+
+    def _cut(self, row: dict[str, Any]) -> bytes:
+        sizes = sorted(((len(orjson.dumps(value)), key) for key, value in row.items()), reverse=True)
+        for size, key in sizes:
+            text = row[key]
+            row[key] = text[:1000] if isinstance(text, str) else {"llmops.truncated": True, "bytes": size}
+            self.losses[key, "too_large"] += 1
+            self.lost_bytes[key, "too_large"] += size
+            line = orjson.dumps(row, option=_OPTIONS)
+            if len(line) <= MAX_LINE:
+                break
+        return line  # pyright: ignore[reportPossiblyUnboundVariable] - a row has ids at least
+
+    def _take_resource(self, resource: Mapping[str, Any]) -> None:
+        # One process has one resource, so it is encoded once, not once a span.
+        plainer = Plainer()
+        plain = plainer.mapping(resource)
+        service = plain.get("service.name")
+        self._service = None if service is None else str(service)
+        self._resource_json = orjson.Fragment(orjson.dumps(plain))
+        self._resource = resource
+
+
+def _put_stamp(row: dict[str, Any], rest: dict[str, Any], stamp: Stamp) -> None:
+    # What was set on the span itself wins over what stands around it.
+    if stamp.session_id is not None:
+        row.setdefault("session_id", stamp.session_id)
+    if stamp.user_id is not None:
+        row.setdefault("user_id", stamp.user_id)
+    if stamp.prompt_name is not None:
+        row.setdefault("prompt_name", stamp.prompt_name)
+    if stamp.prompt_version is not None:
+        row.setdefault("prompt_version", stamp.prompt_version)
+    if stamp.tags:
+        row["tags"] = list(dict.fromkeys([*stamp.tags, *row.get("tags", ())]))
+    for key, value in (stamp.metadata or {}).items():
+        rest.setdefault(sc.METADATA_PREFIX + key, value)
+
+
+def _put_events(row: dict[str, Any], events: Sequence[Event]) -> None:
+    written: list[dict[str, Any]] = []
+    for name, time_ns, attributes in events:
+        written.append({"name": name, "time_ns": time_ns, "attributes": _attributes(attributes)})
+        flag = _FLAGS.get(name)
+        if flag is not None:
+            row[flag] = row.get(flag, 0) + 1
+    row["events"] = written
+    row["event_count"] = len(written)
+
+
+def _attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    plain: dict[str, Any] = {}
+    for key, value in attributes.items():
+        kind = cast("type[object]", type(value))
+        plain[key] = value if kind is str or kind is int or kind is bool else plain_value(value)
+    return plain
+
+
+def _link(link: Link) -> dict[str, Any]:
+    trace_id, span_id, attributes = link
+    return {"trace_id": f"{trace_id:032x}", "span_id": f"{span_id:016x}", "attributes": _attributes(attributes)}
+
+
+def score_line(record: ScoreRecord, losses: Counter[tuple[str, str]]) -> bytes:
+    """The line of one score, with its line break."""
+    value = record.value
+    if value is not None and not math.isfinite(value):
+        losses["value", "not_finite"] += 1
+        value = None
+    return _small_line(
+        {
+            "trace_id": record.trace_id,
+            "span_id": record.span_id,
+            "name": record.name,
+            "value": value,
+            "label": record.label,
+            "comment": record.comment,
+            "source": record.source,
+            "time_ns": record.time_ns,
+        },
+        losses,
+    )
+
+
+def loss_line(record: LossRecord) -> bytes:
+    """The line of one loss, with its line break."""
+    row = {"time_ns": record.time_ns, "what": record.what, "reason": record.reason}
+    return _small_line({**row, "count": record.count, "bytes": record.bytes}, Counter())
+
+
+def _small_line(row: dict[str, Any], losses: Counter[tuple[str, str]]) -> bytes:
+    for key, value in row.items():
+        if isinstance(value, str) and len(value) > 1_000_000:
+            losses[key, "too_large"] += 1
+            row[key] = value[:1_000_000]
+    try:
+        return orjson.dumps(row, option=_OPTIONS)
+    except orjson.JSONEncodeError:
+        plainer = Plainer()
+        row = plainer.mapping(row)
+        losses.update(plainer.losses)
+        return orjson.dumps(row, option=_OPTIONS)

@@ -1,0 +1,75 @@
+"""The slow way to plain JSON values, for what the fast encoder refuses."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+import orjson
+
+__all__ = ["Plainer", "not_finite"]
+
+_MAX_DEPTH = 32
+_MAX_VALUES = 100_000
+
+
+class Plainer:
+    """Turns any value into one that is strict JSON, without calling the application's code, and counts what it cost.
+
+    Lone surrogates become U+FFFD, integers beyond 64 bits and floats that are not finite become text, an object that
+    is no JSON value becomes its type's name, and nesting stops at 32 levels, a value at 100,000 parts.
+    """
+
+    def __init__(self) -> None:
+        self.losses: Counter[tuple[str, str]] = Counter()
+        self._left = _MAX_VALUES
+
+    def mapping(self, value: Mapping[Any, Any]) -> dict[str, Any]:
+        """A mapping with plain keys and values."""
+        return self._mapping(value, 0)
+
+    def _mapping(self, value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
+        return {str(self._value(key, depth)): self._value(item, depth + 1) for key, item in value.items()}
+
+    def _value(self, value: Any, depth: int) -> Any:
+        if value is None or isinstance(value, (bool, orjson.Fragment)):
+            return value
+        if isinstance(value, str):
+            return self._text(value)
+        if isinstance(value, int):
+            return int(value) if -(2**63) <= value < 2**63 else _digits(value)
+        if isinstance(value, float):
+            return float(value) if math.isfinite(value) else not_finite(value)
+        self._left -= 1
+        if depth > _MAX_DEPTH or self._left < 0:
+            self.losses["attribute", "too_deep"] += 1
+            return "…"
+        if type(value) is dict or type(value) is list or isinstance(value, (tuple, set, frozenset, Mapping)):
+            if isinstance(value, Mapping):
+                return self._mapping(cast("Mapping[Any, Any]", value), depth)
+            return [self._value(item, depth + 1) for item in cast("Iterable[Any]", value)]
+        self.losses["attribute", "not_json"] += 1
+        return f"<{type(value).__name__}>"
+
+    def _text(self, value: str) -> str:
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            self.losses["text", "not_unicode"] += 1
+            # UTF-16 has the surrogates, so a pair becomes its character and one without a partner U+FFFD.
+            return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return str.__str__(value)
+
+
+def not_finite(value: float) -> str:
+    """NaN and the infinities as text, spelled as in Protobuf's JSON mapping, which OTLP uses."""
+    if math.isnan(value):
+        return "NaN"
+    return "Infinity" if value > 0 else "-Infinity"
+
+
+def _digits(value: int) -> str:
+    # Python refuses to write very long integers in decimal.
+    return int.__repr__(value) if value.bit_length() < 10_000 else hex(value)

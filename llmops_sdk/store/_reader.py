@@ -1,0 +1,200 @@
+"""Queries: the manifest first, then the segments, read by an in-memory DuckDB that can do nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from llmops_sdk.errors import QueryError
+from llmops_sdk.store._layout import Segment, read_manifest, segments_of
+from llmops_sdk.store._result import TABLE, Result
+
+if TYPE_CHECKING:
+    from llmops_sdk.store._duck import duckdb
+    from llmops_sdk.store._statement import Parameters, Statement
+
+__all__ = ["aquery", "connect", "query"]
+
+_TRIES = 5
+_FLUSH_SECONDS = 5.0
+
+StorePath: TypeAlias = str | os.PathLike[str]
+
+
+def query(
+    sql: str, params: Parameters | None = None, *, path: StorePath | None = None, timeout: float | None = None
+) -> Result:
+    """The rows of one SELECT over the stored traces, this process's latest spans included.
+
+    It reads while other processes write. The SQL can read the views alone: no file, no network, no write.
+
+    Args:
+        sql: One statement: SELECT, WITH, FROM, VALUES, PIVOT, DESCRIBE, SUMMARIZE, SHOW or EXPLAIN.
+        params: Values for `?` or `$1` (a sequence) or for `$name` (a mapping).
+        path: The store's folder; by default that of the configuration.
+        timeout: Seconds after which it is given up, or None.
+
+    Raises:
+        QueryError: The SQL is not valid, not allowed, or took too long.
+        StoreError: The store cannot be read, or a newer version of the SDK wrote it.
+
+    Example:
+        >>> import llmops_sdk as llmops
+        >>> llmops.query("SELECT $1 + 1 AS n", [41]).rows()
+        [(42,)]
+    """
+    _flush()
+    job = _Job(sql, params, _folder(path), timeout)
+    # Not in this thread: there, Ctrl-C would wait until DuckDB looks up.
+    with ThreadPoolExecutor(1, "llmops-query") as thread:
+        future = thread.submit(job.answer)
+        try:
+            return future.result(timeout)
+        except TimeoutError:
+            if future.done():
+                raise
+            raise job.too_long() from None
+        finally:
+            job.cancel()
+
+
+async def aquery(
+    sql: str, params: Parameters | None = None, *, path: StorePath | None = None, timeout: float | None = None
+) -> Result:
+    """The rows of one SELECT, without blocking the event loop; a cancelled task ends the query. See `query`.
+
+    Args:
+        sql: One statement: SELECT, WITH, FROM, VALUES, PIVOT, DESCRIBE, SUMMARIZE, SHOW or EXPLAIN.
+        params: Values for `?` or `$1` (a sequence) or for `$name` (a mapping).
+        path: The store's folder; by default that of the configuration.
+        timeout: Seconds after which it is given up, or None.
+
+    Raises:
+        QueryError: The SQL is not valid, not allowed, or took too long.
+        StoreError: The store cannot be read, or a newer version of the SDK wrote it.
+    """
+    await asyncio.to_thread(_flush)
+    job = _Job(sql, params, _folder(path), timeout)
+    limit = asyncio.timeout(timeout)
+    try:
+        async with limit:
+            return await asyncio.to_thread(job.answer)
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        raise job.too_long() from None
+    finally:
+        if not job.ended.is_set():
+            # Ending it may take a moment, for which the event loop must not wait.
+            threading.Thread(target=job.cancel, name="llmops-cancel", daemon=True).start()
+
+
+def connect(*, path: StorePath | None = None, trusted: bool = False) -> duckdb.DuckDBPyConnection:
+    """A DuckDB connection of one's own with the views in place, for several statements, temporary tables and frames.
+
+    It sees what is appended to the files that were there when it was made; connect again for newer ones. Confined to
+    those files unless `trusted`, as far as DuckDB confines: a `COPY … TO` one of the store's own files is not refused.
+
+    Args:
+        path: The store's folder; by default that of the configuration.
+        trusted: True also lets its SQL read and write any file, load extensions and use the network.
+
+    Raises:
+        StoreError: The store cannot be read, or a newer version of the SDK wrote it.
+
+    Example:
+        >>> import llmops_sdk as llmops
+        >>> connection = llmops.connect()
+        >>> connection.execute("SELECT count(*) FROM spans WHERE name = 'nobody'").fetchone()
+        (0,)
+        >>> connection.close()
+    """
+    _flush()
+    from llmops_sdk.store._duck import open_connection
+
+    return open_connection(_segments(_folder(path)), trusted=trusted, frames=True)
+
+
+def _flush() -> None:
+    from llmops_sdk.tracing import flush
+
+    flush(timeout=_FLUSH_SECONDS)
+
+
+def _folder(path: StorePath | None) -> Path:
+    if path is not None:
+        return Path(path).absolute()
+    from llmops_sdk.config import current
+
+    return current().store.path.absolute()
+
+
+def _segments(folder: Path) -> list[Segment]:
+    manifest = read_manifest(folder)
+    return segments_of(folder, manifest.covered if manifest else frozenset())
+
+
+class _Job:
+    """One query, which another thread may end."""
+
+    def __init__(self, sql: str, params: Parameters | None, folder: Path, timeout: float | None) -> None:
+        self.ended = threading.Event()
+        self._sql = sql
+        self._params = params
+        self._folder = folder
+        self._timeout = timeout
+        self._cancelled = False
+        self._connection: duckdb.DuckDBPyConnection | None = None
+
+    def answer(self) -> Result:
+        try:
+            from llmops_sdk.store._statement import checked
+
+            statement = checked(self._sql, self._params)
+            for left in reversed(range(_TRIES)):
+                result = self._try(statement, last=left == 0)
+                if result is not None:
+                    return result
+            raise AssertionError("the last try returns or raises")
+        finally:
+            self.ended.set()
+
+    def cancel(self) -> None:
+        """End it; returns when it has ended. Nothing, when it has."""
+        self._cancelled = True
+        while not self.ended.is_set():
+            # Again and again: an interrupt that comes just before a statement begins does not reach it.
+            connection = self._connection
+            if connection is not None:
+                connection.interrupt()
+            self.ended.wait(0.02)
+
+    def too_long(self) -> QueryError:
+        return QueryError(
+            f"the query took longer than {self._timeout:g} s and was ended; ask for less (a WHERE on start_time, fewer "
+            f"columns), or give more time:\n\n{self._sql}",
+            sql=self._sql,
+        )
+
+    def _try(self, statement: Statement, *, last: bool) -> Result | None:
+        from llmops_sdk.store._duck import duckdb, open_connection, without_zones
+        from llmops_sdk.store._statement import is_missing_file, query_error
+
+        connection = open_connection(_segments(self._folder), trusted=False, frames=False)
+        self._connection = connection
+        try:
+            if self._cancelled:
+                raise duckdb.InterruptException("cancelled")
+            statement.run(connection, TABLE)
+            without_zones(connection, TABLE)
+            return Result(connection)
+        except duckdb.Error as error:
+            connection.close()
+            # Between the listing and the reading a file was compacted or dropped: list again.
+            if is_missing_file(error) and not last:
+                return None
+            raise query_error(error, self._sql) from error

@@ -1,0 +1,193 @@
+"""The write path: batches of the pipeline become lines in this process's segments."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
+from llmops_sdk._util._guard import guarded
+from llmops_sdk.errors import StoreError
+from llmops_sdk.store._layout import create_store
+from llmops_sdk.store._lines import Encoder, is_span, loss_line, score_line
+from llmops_sdk.store._retention import drop_old
+from llmops_sdk.store._segment import SegmentWriter
+from llmops_sdk.store.schema import STREAMS
+from llmops_sdk.tracing._records import LossRecord, Record, ScoreRecord
+
+if TYPE_CHECKING:
+    from llmops_sdk.config import Settings
+
+__all__ = ["StoreSink", "open_sink"]
+
+_DAY = 86_400.0
+
+
+class StoreSink:
+    """Keeps spans, scores and losses on this machine: what `write` returned for survives kill -9.
+
+    Called from one thread, as every sink of the pipeline.
+
+    Args:
+        path: The store's folder; made when it is missing, readable by its owner alone.
+        max_bytes: Size of all segments together at which the oldest sealed ones are dropped, and counted.
+        retention_days: Days after which a sealed segment is dropped, or None.
+        segment_bytes: Size at which a new segment is begun.
+        segment_seconds: Age at which a new segment is begun.
+        fsync: Whether each write is forced to the disk, to survive a power cut too.
+        clock: Tells the age of segments and the time of losses.
+
+    Raises:
+        StoreError: The folder cannot be made or written, or a newer version of the SDK wrote it.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        max_bytes: int = 10 * 1024**3,
+        retention_days: float | None = 90.0,
+        segment_bytes: int = 16 * 1024**2,
+        segment_seconds: float = 60.0,
+        fsync: bool = False,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self._path = path.absolute()
+        self._max_bytes = max_bytes
+        self._retention_days = retention_days
+        self._clock = clock
+        self._pid = os.getpid()
+        self._encoder = Encoder()
+        # Losses are kept here until they are written: a full disk must not lose the count of what it lost.
+        self._losses: Counter[tuple[str, str]] = Counter()
+        self._lost_bytes: Counter[tuple[str, str]] = Counter()
+        create_store(self._path)
+        self._spans, self._scores, self._loss_file = (
+            SegmentWriter(
+                self._path,
+                stream,
+                # A store smaller than a segment would otherwise never have a sealed one to drop.
+                max_bytes=min(segment_bytes, max(max_bytes // 4, 1)),
+                max_seconds=segment_seconds,
+                fsync=fsync,
+                clock=clock,
+            )
+            for stream in STREAMS
+        )
+        self._drop_old()
+
+    @property
+    def name(self) -> str:
+        """As it stands in `FlushReport`."""
+        return "store"
+
+    def write(self, batch: Sequence[Record]) -> int:
+        """Write a batch; the number of its spans that are on the disk now (all of them, when it returns).
+
+        Raises:
+            StoreError: The disk is full or the folder cannot be written: no span of the batch is in the store.
+        """
+        if self._pid != os.getpid():
+            self.after_fork()
+        self._rotate()
+        spans: list[bytes] = []
+        scores: list[bytes] = []
+        for record in batch:
+            if is_span(record):
+                line = guarded("encoding a span for the store", None, self._encoder.span_line, record)
+                if line is None:
+                    self._losses["span", "not_encodable"] += 1
+                else:
+                    spans.append(line)
+            elif isinstance(record, ScoreRecord):
+                scores.append(score_line(record, self._encoder.losses))
+        if scores:
+            self._scores.append(scores)
+        if spans:
+            self._spans.append(spans)
+        self._write_losses([record for record in batch if isinstance(record, LossRecord)])
+        return len(spans)
+
+    def flush(self, timeout: float) -> bool:  # noqa: ARG002 - a local write is not waited for
+        """Whether everything is written: a batch is, when `write` returns; counts of losses may wait for room."""
+        if self._pid != os.getpid():
+            self.after_fork()
+        self._write_losses([])
+        return not self._losses
+
+    def close(self, timeout: float) -> None:  # noqa: ARG002 - as flush
+        """Seal the segments. A later write begins new ones."""
+        if self._pid != os.getpid():
+            self.after_fork()
+        self._write_losses([])
+        for writer in (self._spans, self._scores, self._loss_file):
+            writer.seal()
+
+    def after_fork(self) -> None:
+        """In a forked child: close the inherited descriptors; the next write makes segments of its own."""
+        self._pid = os.getpid()
+        self._losses.clear()
+        self._lost_bytes.clear()
+        for writer in (self._spans, self._scores, self._loss_file):
+            writer.let_go()
+
+    def _rotate(self) -> None:
+        rotated = False
+        for writer in (self._spans, self._scores, self._loss_file):
+            if writer.due():
+                writer.seal()
+                rotated = True
+        if rotated:
+            self._drop_old()
+
+    def _drop_old(self) -> None:
+        days = self._retention_days
+        older_than = None if days is None else self._clock.time() - days * _DAY
+        for dropped in drop_old(self._path, max_bytes=self._max_bytes, older_than=older_than):
+            self._losses["segment", dropped.reason] += dropped.lines
+            self._lost_bytes["segment", dropped.reason] += dropped.bytes
+
+    def _write_losses(self, given: Sequence[LossRecord]) -> None:
+        self._losses.update(self._encoder.losses)
+        self._lost_bytes.update(self._encoder.lost_bytes)
+        self._encoder.losses.clear()
+        self._encoder.lost_bytes.clear()
+        if not given and not self._losses:
+            return
+        now = int(self._clock.time() * 1e9)
+        own = [
+            LossRecord(time_ns=now, what=what, reason=reason, count=count, bytes=self._lost_bytes[what, reason])
+            for (what, reason), count in self._losses.items()
+        ]
+        try:
+            self._loss_file.append([loss_line(record) for record in (*given, *own)])
+        except StoreError:
+            # The spans of the batch are safe, so this is no failure of theirs: the counts wait for room.
+            for record in given:
+                self._losses[record.what, record.reason] += record.count
+                self._lost_bytes[record.what, record.reason] += record.bytes
+            return
+        self._losses.clear()
+        self._lost_bytes.clear()
+
+
+def open_sink(settings: Settings) -> StoreSink | None:
+    """The sink that the settings ask for, or None when the store is off.
+
+    Raises:
+        StoreError: The folder cannot be made or written, or a newer version of the SDK wrote it.
+    """
+    store = settings.store
+    if not store.enabled:
+        return None
+    return StoreSink(
+        store.path,
+        max_bytes=store.max_bytes,
+        retention_days=store.retention_days,
+        segment_bytes=store.segment_bytes,
+        segment_seconds=store.segment_seconds,
+        fsync=store.fsync,
+    )
