@@ -38,6 +38,7 @@ class Key:
         variable: The environment variable that sets it.
         holds_path: Whether it is a file or folder, to be taken relative to what sets it.
         annotation: The type, for a value or a table.
+        section: The model of a section.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Key:
     variable: str
     holds_path: bool = False
     annotation: Any = None
+    section: type[Section] | None = None
 
 
 def dotted(path: tuple[object, ...]) -> str:
@@ -126,11 +128,10 @@ def _walk(model: type[Section], prefix: KeyPath) -> Iterator[Key]:
             yield _key(path, "section", "a table of keys", field, doc=field.description or section.__doc__)
             yield from _walk(section, path)
             continue
-        kind = _bare(field.annotation)
-        if get_origin(kind) is not dict:
+        if get_origin(_bare(field.annotation)) is not dict:
             yield _key(path, "value", _expected(field.annotation, field.metadata), field)
             continue
-        entry = _section(get_args(kind)[1])
+        entry = _section(_entry(field.annotation))
         if entry is None:
             yield _key(path, "table", _expected(field.annotation, ()), field)
             continue
@@ -158,6 +159,7 @@ def _key(
         variable="LLMOPS_" + "__".join("<NAME>" if part == _NAME else part.upper() for part in path),
         holds_path=_bare(annotation) is Path,
         annotation=annotation,
+        section=_section(_entry(annotation) if path[-1] == _NAME else annotation),
     )
 
 
@@ -187,6 +189,12 @@ def _bare(annotation: Any) -> Any:
 def _section(annotation: Any) -> type[Section] | None:
     bare = _bare(annotation)
     return bare if isinstance(bare, type) and issubclass(bare, Section) else None
+
+
+def _entry(annotation: Any) -> Any:
+    """The type of a table's values."""
+    bare = _bare(annotation)
+    return get_args(bare)[1] if get_origin(bare) is dict else None
 
 
 def _expected(annotation: Any, metadata: list[Any] | tuple[Any, ...]) -> str:

@@ -13,11 +13,11 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from llmops_sdk.config._environment import CONFIG_FILE_VARIABLE, environment_layer
 from llmops_sdk.config._files import Found, Surroundings, find, read_file
-from llmops_sdk.config._keys import KeyPath, dotted, lookup
+from llmops_sdk.config._keys import KeyPath, dotted
 from llmops_sdk.config._layers import DEFAULT, Layer, arguments_layer, origin_of
 from llmops_sdk.config._models import SettingsFields, StoreSettings
 from llmops_sdk.config._otel import otel_layer
-from llmops_sdk.config._problems import Problem, missing, raise_all, unknown, wrong
+from llmops_sdk.config._problems import Problem, found_problem, key_path, raise_all
 from llmops_sdk.config._resolve import model_problem
 from llmops_sdk.config._secrets import shown
 from llmops_sdk.config._settings import Settings, values
@@ -45,6 +45,10 @@ class _Merged(SettingsFields, BaseSettings):
     """Merges the layers that it is given; it reads nothing by itself."""
 
     model_config = SettingsConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=())
+
+    def __init__(self, layers: Sequence[Layer]) -> None:
+        # Not Section's: here what is wrong is to be told with the place that it comes from.
+        BaseSettings.__init__(self, **cast("dict[str, Any]", {"layers": layers}))
 
     @classmethod
     def settings_customise_sources(
@@ -93,9 +97,9 @@ def load_from(
     layers = [_without_shadowed_url(layer, layers[:index]) for index, layer in enumerate(layers)]
     layers.append(Layer({"store": {"path": found.folder / StoreSettings().path}}, DEFAULT))
     try:
-        merged = _Merged(**cast("dict[str, Any]", {"layers": layers}))
+        merged = _Merged(layers)
     except ValidationError as error:
-        problems = [_problem(item, origin_of(layers, _path(item)[:-1]).where) for item in error.errors()]
+        problems = [found_problem(item, origin_of(layers, key_path(item)[:-1]).where) for item in error.errors()]
         raise_all(problems)
         raise
     raise_all(list(_model_problems(merged, layers)))
@@ -153,25 +157,8 @@ def _problems(layer: Layer) -> list[Problem]:
         SettingsFields.model_validate(layer.data)
     except ValidationError as error:
         items = [item for item in error.errors() if item["type"] != "missing"]
-        return [_problem(item, layer.origin_at(_path(item)).where) for item in items]
+        return [found_problem(item, layer.origin_at(key_path(item)).where) for item in items]
     return []
-
-
-def _path(item: Mapping[str, Any]) -> KeyPath:
-    """The key that an error is about; a place in a list is no key."""
-    path = tuple(str(part) for part in item["loc"] if part != "[key]")
-    if item["type"] in {"extra_forbidden", "missing"}:
-        return path
-    while len(path) > 1 and lookup(path) is None:
-        path = path[:-1]
-    return path
-
-
-def _problem(item: Mapping[str, Any], source: str) -> Problem:
-    path = _path(item)
-    if item["type"] == "missing":
-        return missing(source, path)
-    return (unknown if item["type"] == "extra_forbidden" else wrong)(source, path, item["input"])
 
 
 def _model_problems(merged: SettingsFields, layers: Sequence[Layer]) -> Iterator[Problem]:

@@ -5,7 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+)
 
 from llmops_sdk.config._secrets import masked
 
@@ -55,6 +64,20 @@ class Section(BaseModel):
         use_attribute_docstrings=True,
         protected_namespaces=(),
     )
+
+    if not TYPE_CHECKING:  # type checkers are to see the fields as the arguments
+
+        def __init__(self, /, **fields: Any) -> None:
+            try:
+                super().__init__(**fields)
+            except ValidationError as error:
+                from llmops_sdk.config._problems import constructor_failure
+
+                # From None: pydantic's error has the values in it, secrets too.
+                raise constructor_failure(type(self), error) from None
+
+        # As pydantic's own RootModel has it: sections inside others are made without a call of this.
+        __init__.__pydantic_base_init__ = True
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         """The fields, without the values of headers and of what looks like a secret."""

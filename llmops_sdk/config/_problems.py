@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
-from llmops_sdk.config._keys import KeyPath, dotted, lookup, nearest_key
+from pydantic import ValidationError
+
+from llmops_sdk.config._keys import KeyPath, dotted, known_keys, lookup, nearest_key
+from llmops_sdk.config._models import Section
 from llmops_sdk.config._secrets import is_secret, shown
 from llmops_sdk.errors import ConfigError
 
-__all__ = ["Problem", "failure", "missing", "raise_all", "unknown", "wrong"]
+__all__ = [
+    "Problem",
+    "constructor_failure",
+    "failure",
+    "found_problem",
+    "key_path",
+    "missing",
+    "raise_all",
+    "unknown",
+    "wrong",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +72,31 @@ def missing(source: str, path: KeyPath) -> Problem:
     what = f", {known.expected}" if known else ""
     text = f"{source}: the key {dotted(path)} is missing: [{dotted(path[:-1])}] needs it{what}."
     return _problem(source, path, None, text)
+
+
+def key_path(item: Mapping[str, Any], prefix: KeyPath = ()) -> KeyPath:
+    """The key that an error of pydantic's is about; a place in a list is no key."""
+    path = (*prefix, *(str(part) for part in item["loc"] if part != "[key]"))
+    if item["type"] in {"extra_forbidden", "missing"}:
+        return path
+    while len(path) > 1 and lookup(path) is None:
+        path = path[:-1]
+    return path
+
+
+def found_problem(item: Mapping[str, Any], source: str, prefix: KeyPath = ()) -> Problem:
+    """An error of pydantic's in our words."""
+    path = key_path(item, prefix)
+    if item["type"] == "missing":
+        return missing(source, path)
+    return (unknown if item["type"] == "extra_forbidden" else wrong)(source, path, item["input"])
+
+
+def constructor_failure(section: type[Section], error: ValidationError) -> ConfigError:
+    """What is wrong with the arguments of a section that a program makes, as in `Timeout(total=-1)`."""
+    paths = [key.path for key in known_keys().values() if key.section is section]
+    prefix = min(paths, key=len, default=())  # [timeout] before [models.<name>.timeout]
+    return failure([found_problem(item, section.__name__, prefix) for item in error.errors()])
 
 
 def _problem(source: str, path: KeyPath, value: object, text: str) -> Problem:

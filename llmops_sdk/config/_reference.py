@@ -107,7 +107,7 @@ by `config_file` or `LLMOPS_CONFIG_FILE` is taken whoever owns it.
 |---|---|---|
 | a name from `[models]` | `"smart"` | that table; it may name another one |
 | `"provider/model"` | `"openai/gpt-4.1-mini"`, `"ollama/llama3.2"`, `"offline/echo"` | that provider's model |
-| `"https://server/v1#model"` | `"http://127.0.0.1:8000/v1#llama-3.2"` | a server that speaks the OpenAI API, and the model there |
+| `"https://server/v1#model"` | `"http://127.0.0.1:8000/v1#llama-3.2"` | a server with the OpenAI API, and its model |
 
 In `[models.<name>]` the tables `retry`, `timeout`, `cache` and `guardrails` need only the keys that differ; the others
 come from the general table. A price is looked up under the whole model, then under the part after the provider.
@@ -116,8 +116,8 @@ come from the general table. A price is looked up under the whole model, then un
 
 Every key has one: `retry.attempts` is `LLMOPS_RETRY__ATTEMPTS`, and `models.smart.model` is
 `LLMOPS_MODELS__SMART__MODEL`. For a name that is in use, other characters are written `_`: with `[models."gpt-4.1"]` in
-a file, `LLMOPS_MODELS__GPT_4_1__MODEL` means that one; a new name is taken in lower case. `true`/`false`, `1`/`0`, `yes`/`no`
-and `on`/`off` are booleans; lists are JSON or names between commas; tables are JSON, headers also
+a file, `LLMOPS_MODELS__GPT_4_1__MODEL` means that one; a new name is taken in lower case. `true`/`false`, `1`/`0`,
+`yes`/`no` and `on`/`off` are booleans; lists are JSON or names between commas; tables are JSON, headers also
 `name=value,name=value`; `none` is null. An empty variable counts as not set. Any other variable that begins with
 `LLMOPS_` is an error, but for {others}.
 
@@ -129,8 +129,8 @@ These variables of OpenTelemetry are read, where no key of ours is set:
 
 - `OTEL_EXPORTER_OTLP_ENDPOINT` is a base URL, to which `/v1/traces` is added over HTTP; the one for traces is used as
   it is. `export.endpoint` wins over both, and then the variables' headers are sent only if they name no other backend.
-- `OTEL_TRACES_EXPORTER` without `otlp` (as in `none`) sends nothing, unless `[export] enabled = true`; `otlp` without an
-  endpoint means `http://localhost:4318`.
+- `OTEL_TRACES_EXPORTER` without `otlp` (as in `none`) sends nothing, unless `[export] enabled = true`; `otlp` without
+  an endpoint means `http://localhost:4318`.
 - The time-out is in seconds, as OpenTelemetry's Python exporters read it.
 - `OTEL_SDK_DISABLED=true` turns off everything but the calls themselves, like `LLMOPS_ENABLED=false`.
 - `OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT`: `SPAN_ONLY`, `SPAN_AND_EVENT` and `true` send content;

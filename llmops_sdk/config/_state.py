@@ -14,7 +14,10 @@ from llmops_sdk.config._settings import Settings
 
 __all__ = ["configure", "current", "reset", "subscribe"]
 
-_lock = threading.RLock()
+# One `configure` after the other, so that subscribers are told in order. The other lock is never held while they are
+# called: one of them may hold a lock of its own while it subscribes or asks for the settings.
+_configuring = threading.RLock()
+_lock = threading.Lock()
 _current: Settings | None = None
 _subscribers: list[Callable[[Settings], object]] = []
 
@@ -40,10 +43,12 @@ def configure(config_file: str | os.PathLike[str] | None = None, **overrides: An
         3
     """
     global _current
-    with _lock:
+    with _configuring:
         settings = load(config_file, **overrides)
-        _current = settings
-        for callback in tuple(_subscribers):
+        with _lock:
+            _current = settings
+            callbacks = tuple(_subscribers)
+        for callback in callbacks:
             guarded("a subscriber to the configuration", None, callback, settings)
     return settings
 
@@ -109,9 +114,10 @@ def reset() -> None:
 
 
 def _after_fork() -> None:
-    # A thread of the parent may have held the lock; it does not exist in the child.
-    global _lock
-    _lock = threading.RLock()
+    # A thread of the parent may have held them; it does not exist in the child.
+    global _configuring, _lock
+    _configuring = threading.RLock()
+    _lock = threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):
