@@ -258,6 +258,8 @@ class OtlpSink:
         return self._exporter
 
     def _settle(self, batch: list[tuple[SpanRecord, int]], outcome: Outcome | None) -> float:
+        if self._closed:
+            return 0.0  # `close` has counted the batch, and said so
         verdict = outcome.verdict.value if outcome is not None else "later"
         reason = outcome.reason if outcome is not None else "the exporter failed"
         if verdict == "taken":
@@ -280,7 +282,7 @@ class OtlpSink:
         """Take a batch that is done with off the queue; `lost` of its spans did not arrive."""
         with self._changed:
             if self._closed:
-                return  # `close` has counted them
+                return
             for _ in batch:
                 self._queue_bytes -= self._queue.popleft()[1]
             self._settled += len(batch)

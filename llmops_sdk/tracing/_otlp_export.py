@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import threading
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -130,12 +131,16 @@ class _LastAnswer:
 
     def see_log(self, record: logging.LogRecord) -> None:
         """A line that the exporter logged on our thread: it has the only account of a failed connection."""
-        arguments = record.args if isinstance(record.args, tuple) else ()
-        for argument in arguments:
+        text = record.getMessage()
+        for argument in record.args if isinstance(record.args, tuple) else ():
             if isinstance(argument, Enum) and isinstance(argument.value, tuple):
                 self.grpc_code = argument.name  # a grpc.StatusCode
-        if self.http_status is None:
-            self.reason = record.getMessage()[:300]
+            elif isinstance(argument, Exception):
+                text = f"{type(argument).__name__}: {argument}"
+        # The first line says what happened, the last one only that there were no more tries. A URL's query may hold
+        # a key.
+        if not self.reason:
+            self.reason = re.sub(r"\?[^\s)]+", "", text)[:300]
 
     def outcome(self, *, taken: bool, unconverted: int) -> Outcome:
         status = self.http_status

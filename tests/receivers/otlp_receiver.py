@@ -1,9 +1,9 @@
 """OTLP backends on loopback, made of `opentelemetry-proto`: one that works, one that answers as told, one that hangs.
 
-    with OtlpReceiver() as backend:
-        ...  # send to backend.url
-        spans = backend.wait_for(2)
-        assert spans[0].attributes["gen_ai.request.model"] == "offline/echo"
+with OtlpReceiver() as backend:
+    ...  # send to backend.url
+    spans = backend.wait_for(2)
+    assert spans[0].attributes["gen_ai.request.model"] == "offline/echo"
 """
 
 from __future__ import annotations
@@ -68,6 +68,8 @@ class _Received:
         self.bodies: list[bytes] = []
         self.headers: list[dict[str, str]] = []
         self.paths: list[str] = []
+        self.clients: list[int] = []
+        """The port that each request came from."""
         self._arrived = threading.Condition()
 
     def take(self, path: str, headers: dict[str, str], body: bytes, spans: Sequence[ReceivedSpan] | None) -> None:
@@ -103,9 +105,10 @@ class OtlpReceiver(_Received):
 
     Args:
         replies: Answers to the first requests; None takes one as usual.
+        port: Where to listen; 0 for any free port.
     """
 
-    def __init__(self, replies: Sequence[Reply | None] = ()) -> None:
+    def __init__(self, replies: Sequence[Reply | None] = (), *, port: int = 0) -> None:
         super().__init__()
         self._replies = list(replies)
         receiver = self
@@ -120,7 +123,7 @@ class OtlpReceiver(_Received):
             def log_message(self, format: str, *args: object) -> None:
                 """Quiet."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
@@ -131,6 +134,7 @@ class OtlpReceiver(_Received):
         reply = self._replies.pop(0) if self._replies else None
         if reply is None and request.path != "/v1/traces":
             reply = Reply(404)
+        self.clients.append(request.client_address[1])
         message = trace_service.ExportTraceServiceRequest.FromString(body)
         taken = reply is None or reply.takes
         self.take(request.path, dict(request.headers.items()), body, _spans(message) if taken else None)
