@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -40,22 +40,22 @@ Since = Annotated[
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
-def run() -> int:
-    """Run the command line; returns the exit status."""
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line with `arguments` (by default those of the process); returns the exit status."""
     for stream in (sys.stdout, sys.stderr):
         # A character that the terminal's encoding lacks is shown escaped; it is no reason to stop.
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
     try:
-        app()
+        app(arguments)
     except SystemExit as leave:
         return leave.code if isinstance(leave.code, int) else 1
     return 0
 
 
 @contextmanager
-def _reported(debug: bool) -> Iterator[None]:
+def _reported(debug: bool) -> Generator[None]:
     """Turn what a command raises into one line on stderr and an exit status."""
     try:
         yield

@@ -30,6 +30,7 @@ __all__ = ["examine"]
 OK, NOTE, BROKEN = "ok", "note", "broken"
 _CONNECT_SECONDS = 1.0
 _LOW_DISK = 200 * 1024 * 1024
+_QUERY_IN_URL = re.compile(r"(://[^\s?'\"]*)\?[^\s'\"]+")
 _OPTIONAL = {"pandas": "pandas", "polars": "polars", "pyarrow": "arrow"}
 
 
@@ -105,7 +106,9 @@ def _configuration(settings: Settings) -> Iterator[Finding]:
     yield Finding("configuration", "files in use", ", ".join(sorted(files)) or "none: the defaults hold")
     for path, value in values(settings).items():
         key = ".".join(path)
-        yield Finding("setting", key, shown(path, value), settings.sources.get(key, ""))
+        # A key may stand in a URL's query; `shown` hides user names and passwords.
+        text = _QUERY_IN_URL.sub(r"\1?***", shown(path, value))
+        yield Finding("setting", key, text, settings.sources.get(key, ""))
 
 
 def _privacy(settings: Settings) -> Iterator[Finding]:
@@ -192,9 +195,7 @@ def _content(folder: Path) -> Iterator[Finding]:
     try:
         version = info(Settings(store=StoreSettings(path=folder))).schema_version
         spans, latest = query("SELECT count(*), max(start_time) FROM spans", store=folder).rows()[0]
-        lost = query(
-            "SELECT what, reason, sum(count)::BIGINT FROM losses GROUP BY ALL ORDER BY ALL", store=folder
-        ).rows()
+        lost = query(lost_sql, store=folder).rows()
     except LLMOpsError as error:
         yield Finding("store", "readable", str(error), "", BROKEN)
         return

@@ -55,8 +55,8 @@ def plain(value: Any) -> Any:
         return value if math.isfinite(value) else None
     if isinstance(value, Decimal):
         return float(value) if value.is_finite() else None
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return bytes(value).hex()
+    if isinstance(value, (bytes, bytearray)):
+        return value.hex()
     if isinstance(value, (datetime.datetime, datetime.date, datetime.time)):
         return value.isoformat()
     if isinstance(value, Mapping):
