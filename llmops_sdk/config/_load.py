@@ -93,6 +93,7 @@ def load_from(
     for layer in layers:
         problems += _problems(layer)
     raise_all(problems)
+    layers.append(otel_layer(surroundings.environ, layers))
     # What a place of higher precedence says of the base URL is not overruled by a whole URL from below.
     layers = [_without_shadowed_url(layer, layers[:index]) for index, layer in enumerate(layers)]
     layers.append(Layer({"store": {"path": found.folder / StoreSettings().path}}, DEFAULT))
@@ -115,7 +116,7 @@ def _layers(
     config_file: str | os.PathLike[str] | None,
     overrides: Mapping[str, Any],
 ) -> tuple[list[Layer], list[Problem]]:
-    """The layers from the highest precedence to the lowest, and what is wrong with the environment's."""
+    """Our own layers, the highest precedence first, and what is wrong with the environment's."""
     arguments = arguments_layer(overrides, surroundings.cwd)
     files = list(_files(surroundings, found, config_file))
     names = [
@@ -126,8 +127,7 @@ def _layers(
         for name in cast("dict[str, Any]", entries)
     ]
     environment, problems = environment_layer(surroundings.environ, surroundings.cwd, names)
-    layers = [arguments, environment, *files]
-    return [*layers, otel_layer(surroundings.environ, layers)], problems
+    return [arguments, environment, *files], problems
 
 
 def _files(surroundings: Surroundings, found: Found, config_file: str | os.PathLike[str] | None) -> Iterator[Layer]:

@@ -27,7 +27,7 @@ _FORMS = (
     'a name from [models], "provider/model" as in "openai/gpt-4.1-mini", '
     'or "https://server/v1#model" for an OpenAI-compatible server'
 )
-_URL = re.compile(r"(?P<base>https?://[^\s#]+)(?:#(?P<model>\S+))?", re.IGNORECASE)
+_URL = re.compile(r"(?P<base>https?://[^\s#]+)(?:#(?P<model>\S*))?", re.IGNORECASE)
 _QUALIFIED = re.compile(r"[A-Za-z0-9][\w.-]*/\S+")
 
 _S = TypeVar("_S", bound=Section)
