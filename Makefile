@@ -55,11 +55,21 @@ bench: $(VENV)/.development ## Time per decorated call and per written span.
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file"; done
 
 docs: $(VENV)/.development ## Regenerate the generated pages of docs/.
-	@$(BIN)/python -m llmops_sdk.store._docs > docs/schema.md
-	@$(BIN)/python -m llmops_sdk.config._docs > docs/configuration.md
+	@$(BIN)/python -m llmops_sdk.config._reference docs/configuration.md
+	@$(BIN)/python -m llmops_sdk.store._reference > docs/schema.md
+	@$(BIN)/python .ci/api_page.py > docs/api.md
 
-requirements: $(VENV)/.development ## Pin the newest versions of all dependencies, with hashes.
-	@$(BIN)/python .ci/requirements.py
+# The hashes of the public index and of nothing that this machine's pip may be told of besides.
+PIP_COMPILE := env -u PIP_FIND_LINKS -u PIP_EXTRA_INDEX_URL PIP_CONFIG_FILE=/dev/null \
+	CUSTOM_COMPILE_COMMAND="make requirements" $(VENV)/pip-tools/bin/pip-compile --quiet --upgrade --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-annotate --strip-extras --allow-unsafe
+
+requirements: $(VENV)/bin/python ## Pin the newest versions of all dependencies, with hashes (Python 3.11).
+	@$(BIN)/python -c 'import sys; sys.exit(0 if sys.version_info[:2] == (3, 11) else "the pins are made with Python 3.11")'
+	@[ -x $(VENV)/pip-tools/bin/pip-compile ] || { $(BIN)/python -m venv $(VENV)/pip-tools; \
+		$(VENV)/pip-tools/bin/python -m pip install --quiet --disable-pip-version-check pip-tools; }
+	@$(PIP_COMPILE) --build-deps-for editable --output-file .ci/requirements.txt pyproject.toml
+	@$(PIP_COMPILE) --output-file .ci/requirements-dev.txt .ci/requirements-dev.in
 
 clean: ## Remove everything that the tasks made.
 	rm -rf $(VENV) build dist .coverage .coverage.* .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache

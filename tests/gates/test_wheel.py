@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -39,8 +40,8 @@ def wheel(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy = tmp_path_factory.mktemp("source")
     for name in ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md"):
         shutil.copy(root / name, copy)
-    shutil.copytree(root / "llmops_sdk", copy / "llmops_sdk", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(root / "tests", copy / "tests", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("llmops_sdk", "examples", "tests"):
+        shutil.copytree(root / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     target = tmp_path_factory.mktemp("dist")
     _run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", target, folder=copy, timeout=100)
     return next(target.glob("llmops_sdk-*.whl"))
@@ -52,9 +53,11 @@ def test_the_wheel_has_the_package_and_nothing_else(wheel: Path, root: Path):
         entry_points = next(archive.read(name).decode() for name in names if name.endswith("/entry_points.txt"))
 
     shipped = {name for name in names if not name.split("/")[0].endswith(".dist-info")}
-    package = root / "llmops_sdk"
-    modules = {path.relative_to(root).as_posix() for path in package.rglob("*") if path.is_file()}
-    assert shipped == {name for name in modules if "__pycache__" not in name}
+    included = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["tool"]["hatch"]["build"]["targets"]["wheel"]
+    files = {path.relative_to(root).as_posix() for path in (root / "llmops_sdk").rglob("*") if path.is_file()}
+    package = {name for name in files if "__pycache__" not in name}
+    assert shipped == package | set(included.get("force-include", {}).values())
+    assert not any("test_" in name for name in shipped)
     assert "llmops_sdk/py.typed" in shipped
     assert [name for name in names if name.endswith("/licenses/LICENSE")] != []
     assert "llmops = llmops_sdk.cli:main" in entry_points

@@ -1,0 +1,67 @@
+"""Install the wheel on every other supported Python at hand and run the tests there.
+
+Run by `make test-pythons`. An interpreter is looked for on the PATH and among pyenv's versions; one that is not there
+is said so, and is no failure.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+VERSIONS = ("3.12", "3.13")
+ROOT = Path(__file__).parents[1]
+HOME = Path(sys.prefix) / "pythons"
+
+
+def _works(python: Path, version: str) -> bool:
+    # pyenv puts a name on the PATH for every version it has, and most of them only say that they are not active.
+    asked = subprocess.run(
+        [python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], capture_output=True, text=True, check=False
+    )
+    return asked.stdout.strip() == version
+
+
+def find(version: str) -> Path | None:
+    """An interpreter of this version, or None."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    named = shutil.which(f"python{version}")
+    candidates = [Path(named)] if named else []
+    candidates += sorted(pyenv.glob(f"{version}.*/bin/python"), reverse=True)
+    return next((python for python in candidates if _works(python, version)), None)
+
+
+def _run(*command: str | Path) -> None:
+    subprocess.run(list(map(str, command)), cwd=ROOT, check=True)
+
+
+def test(version: str, python: Path, wheel: Path) -> None:
+    """Set up an environment with the pinned dependencies and the wheel, and run the tests in it."""
+    environment = HOME / version
+    own = environment / "bin" / "python"
+    if not own.exists():
+        _run(python, "-m", "venv", environment)
+    install = (own, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-compile")
+    _run(*install, "--require-hashes", "-r", ".ci/requirements-dev.txt")
+    _run(*install, "--no-deps", "--force-reinstall", wheel)
+    # -P: the installed package is tested, not the one in this folder. The gates look at sources, once is enough.
+    _run(own, "-P", "-m", "pytest", "-q", "-n", "2", "--dist", "loadgroup", "--ignore", "tests/gates", "tests")
+
+
+def main() -> None:
+    """Test every version that is at hand."""
+    shutil.rmtree(HOME / "dist", ignore_errors=True)
+    _run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", HOME / "dist")
+    wheel = next((HOME / "dist").glob("*.whl"))
+    for version in VERSIONS:
+        python = find(version)
+        print(f"== Python {version}: {python or 'not at hand'}", flush=True)
+        if python:
+            test(version, python, wheel)
+
+
+if __name__ == "__main__":
+    main()
