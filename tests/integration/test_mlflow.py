@@ -1,0 +1,77 @@
+"""What a real MLflow shows of a program that only set OpenTelemetry's standard variables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import requests
+from real_backends import Backend, eventually
+
+QUESTION = "Where is my card?"
+SYSTEM = "You answer for a bank."
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]  # the first use installs the server
+Program = Callable[..., dict[str, Any]]
+
+
+def plain(value: dict[str, Any]) -> Any:
+    """An OTLP value in JSON as a Python value."""
+    ((kind, inner),) = value.items()
+    if kind == "array_value":
+        return [plain(item) for item in inner.get("values", [])]
+    if kind == "kvlist_value":
+        return {item["key"]: plain(item["value"]) for item in inner.get("values", [])}
+    return int(inner) if kind == "int_value" else inner
+
+
+def test_the_model_s_span_shows_all_that_mlflow_has_a_place_for(mlflow: Backend, run_program: Program) -> None:
+    said = run_program(
+        OTEL_EXPORTER_OTLP_ENDPOINT=mlflow.url,
+        OTEL_EXPORTER_OTLP_HEADERS="x-mlflow-experiment-id=0",
+        OTEL_SERVICE_NAME="support",
+        LLMOPS_EXPORT__CONTENT="true",
+    )
+    assert (said["exported"], said["dropped"]) == (5, 0)
+    response = said["responses"][0]
+
+    def read() -> dict[str, Any]:
+        url = f"{mlflow.url}/api/3.0/mlflow/traces/get"
+        answer = requests.get(url, params={"trace_id": f"tr-{response['trace_id']}"}, timeout=10)
+        return answer.json().get("trace", {}) if answer.ok else {}
+
+    trace = eventually(read, lambda trace: len(trace.get("spans", [])) >= 3, "the trace")
+    info = trace["trace_info"]
+    assert info["state"] == "OK"
+    assert info["trace_metadata"]["mlflow.trace.session"] == "session-7"
+    assert info["trace_metadata"]["mlflow.trace.user"] == "user-7"
+    tokens = json.loads(info["trace_metadata"]["mlflow.trace.tokenUsage"])
+    assert (tokens["input_tokens"], tokens["output_tokens"]) == (response["input_tokens"], response["output_tokens"])
+    assert info["tags"]["service.name"] == "support"
+
+    spans = {
+        span["name"]: {item["key"]: plain(item["value"]) for item in span["attributes"]} for span in trace["spans"]
+    }
+    shown = spans["chat offline/echo"]
+    assert shown["mlflow.spanType"] == "CHAT_MODEL"
+    assert shown["mlflow.llm.model"] == "offline/echo"
+    assert [part["content"] for message in shown["mlflow.spanInputs"] for part in message["parts"]] == [
+        SYSTEM,
+        QUESTION,
+    ]
+    assert shown["mlflow.spanOutputs"][0]["parts"][0]["content"] == response["text"]
+    assert shown["gen_ai.usage.cost"] == pytest.approx(response["cost"])
+    assert response["cost"] > 0
+    agent = spans["support.answer"]
+    assert agent["mlflow.spanType"] == "AGENT"
+    assert agent["mlflow.spanInputs"] == {"question": QUESTION}
+
+
+def test_without_the_experiment_s_header_mlflow_refuses_and_the_program_runs_on(
+    mlflow: Backend, run_program: Program
+) -> None:
+    said = run_program(OTEL_EXPORTER_OTLP_ENDPOINT=mlflow.url)
+    assert said["exported"] == 0
+    assert said["responses"][0]["text"]

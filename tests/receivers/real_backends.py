@@ -1,0 +1,109 @@
+"""Real backends, each in a virtual environment of its own and on a free port of loopback.
+
+Nothing of them is in the project's environment: they bring hundreds of packages with versions of their own. The
+environments are made at first use in `.integration` (or the folder in LLMOPS_TEST_BACKENDS) and kept.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+import venv
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import requests
+
+_ROOT = Path(__file__).parents[2]
+# Read now: the fixture that gives each test an environment of its own takes our variables away.
+BACKENDS = Path(os.environ.get("LLMOPS_TEST_BACKENDS") or _ROOT / ".integration").resolve()
+READY_WITHIN = 240.0
+_T = TypeVar("_T")
+
+
+__all__ = ["Backend", "environment", "eventually", "free_port", "serving"]
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A running server."""
+
+    url: str
+    grpc_url: str = ""
+
+
+def eventually(read: Callable[[], _T], done: Callable[[_T], bool], what: str, within: float = 60.0) -> _T:
+    """Read until it is as it should be; backends take spans in asynchronously."""
+    end = time.monotonic() + within
+    pause = threading.Event()
+    while True:
+        value = read()
+        if done(value):
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"{what}: not within {within:g} s; the last answer was {value!r:.2000}")
+        pause.wait(0.25)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def environment(name: str) -> Path:
+    """The folder of executables of the backend's environment, made when it is not there or of another version."""
+    requirements = _ROOT / "tests" / "integration" / f"requirements-{name}.txt"
+    folder = BACKENDS / f"venv-{name}"
+    stamp = folder / "installed.txt"
+    wanted = requirements.read_text()
+    if not stamp.exists() or stamp.read_text() != wanted:
+        venv.create(folder, with_pip=True, clear=True)
+        pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, "-r", str(requirements)], check=True, timeout=1500, stdin=subprocess.DEVNULL)
+        stamp.write_text(wanted)
+    return folder / "bin"
+
+
+@contextmanager
+def serving(command: list[str], health: str, environ: dict[str, str]) -> Iterator[None]:
+    with tempfile.NamedTemporaryFile("w+", suffix=".log") as log:
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith(("OTEL_", "LLMOPS_"))}
+        server = subprocess.Popen(
+            command,
+            env={**inherited, **environ},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+        def is_ready() -> bool:
+            if server.poll() is not None:
+                raise AssertionError(
+                    f"{command[0]} ended with {server.returncode}:\n{Path(log.name).read_text()[-4000:]}"
+                )
+            try:
+                return requests.get(health, timeout=2).ok
+            except requests.RequestException:
+                return False
+
+        try:
+            eventually(is_ready, bool, f"{command[0]} at {health}", READY_WITHIN)
+            yield
+        finally:
+            # Its workers are in the session that was made for it.
+            if server.poll() is None:
+                os.killpg(server.pid, signal.SIGTERM)
+                try:
+                    server.wait(20)
+                except subprocess.TimeoutExpired:
+                    os.killpg(server.pid, signal.SIGKILL)
+                    server.wait()
