@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
-from pydantic import TypeAdapter
+from pydantic import PydanticUserError, TypeAdapter
 
 from llmops_sdk.client._options import Tool
 from llmops_sdk.providers import Message
@@ -29,7 +29,7 @@ def messages_of(prompt: object, system: str | None = None) -> tuple[Message, ...
     """
     if isinstance(prompt, str):
         messages: tuple[Message, ...] = ({"role": "user", "content": prompt},)
-    elif isinstance(prompt, list | tuple):
+    elif isinstance(prompt, Sequence) and not isinstance(prompt, bytes | bytearray):
         listed = cast("Sequence[object]", prompt)
         if not listed:
             raise ValueError("the prompt is an empty list: give it at least one message")
@@ -90,7 +90,10 @@ def _function(tool: Callable[..., Any]) -> dict[str, Any]:
     function: dict[str, Any] = {"name": getattr(tool, "__name__", type(tool).__name__)}
     if description := inspect.getdoc(tool):
         function["description"] = description
-    schema: dict[str, Any] = TypeAdapter(cast("Any", tool)).json_schema()
+    try:
+        schema: dict[str, Any] = TypeAdapter(cast("Any", tool)).json_schema()
+    except PydanticUserError as error:
+        raise TypeError(f"tool {function['name']}: no JSON schema can be made of its parameters ({error})") from error
     if schema.get("type") != "object":
         raise TypeError(f"tool {function['name']}: its parameters must be ones that can be given by name")
     function["parameters"] = schema

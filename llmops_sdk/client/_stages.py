@@ -98,6 +98,11 @@ class Stages:
         self._retired = False
         self._closed = False
 
+    @property
+    def closed(self) -> bool:
+        """Whether their providers are closed."""
+        return self._closed
+
     def lease(self) -> Lease:
         """The right to use them until it is released."""
         with self._lock:

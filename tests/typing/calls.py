@@ -6,8 +6,9 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypedDict, assert_type
 
-import llmops_sdk as llmops
 from pydantic import BaseModel
+
+import llmops_sdk as llmops
 
 
 class Invoice(BaseModel):

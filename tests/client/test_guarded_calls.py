@@ -1,0 +1,141 @@
+"""Guards and the cache around a call, and a planted card number that must not reach the store."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import llmops_sdk as llmops
+
+
+def card_number() -> str:
+    """A number that passes Luhn's check, made here so that no such number stands in the source."""
+    digits = [4] + [int(digit) for digit in "00056655665556"]
+    total = sum(digit if at % 2 else digit * 2 - (9 if digit > 4 else 0) for at, digit in enumerate(digits))
+    return "".join(map(str, digits)) + str(-total % 10)
+
+
+def leaks(folder: Path, secret: str) -> list[str]:
+    """The files below a folder that hold the secret, however its digits are grouped."""
+    forms = [secret, " ".join(secret[at : at + 4] for at in range(0, len(secret), 4))]
+    return [
+        f"{path}: {form}"
+        for path in folder.rglob("*")
+        if path.is_file()
+        for form in forms
+        if form.encode() in path.read_bytes()
+    ]
+
+
+@pytest.mark.parametrize("how", ["configured", "list", "mapping"])
+async def test_a_planted_card_reaches_neither_the_model_nor_the_store(how, own_surroundings, rows):
+    card = card_number()
+    guards = {"configured": None, "list": ["cards"], "mapping": {"input": ["cards"]}}[how]
+    if how == "configured":
+        llmops.configure(guardrails={"input": ["cards"], "output": ["cards"]})
+
+    @llmops.llm(guards=guards)
+    def ask(text: str) -> str:
+        return f"My card is {text}"
+
+    @llmops.llm(guards=guards)
+    async def aask(text: str) -> str:
+        return f"My card is {text}"
+
+    @llmops.llm(stream=True, guards=guards)
+    def tell(text: str) -> str:
+        return f"My card is {text}"
+
+    @llmops.llm(stream=True, guards=guards)
+    async def atell(text: str) -> str:
+        return f"My card is {text}"
+
+    spaced = " ".join(card[at : at + 4] for at in range(0, 16, 4))
+    answers = [
+        llmops.chat(f"My card is {card}", guards=guards, cache=True).text,
+        llmops.chat(f"My card is {card}", guards=guards, cache=True).text,
+        llmops.chat(f"My card is {spaced}", system=f"Card {card}", guards=guards).text,
+        (await llmops.achat([{"role": "user", "content": [{"type": "text", "text": card}]}], guards=guards)).text,
+        "".join(chunk.text for chunk in llmops.stream(f"My card is {card}", guards=guards)),
+        ask(card),
+        await aask(card),
+        "".join(chunk.text for chunk in tell(card)),
+        "".join([chunk.text async for chunk in atell(card)]),
+    ]
+    assert not [answer for answer in answers if card in answer or spaced in answer]
+    found = rows("SELECT input FROM spans WHERE kind = 'chain'")
+    assert len(found) == 4
+    assert all("My card is" in row["input"] for row in found)
+    assert rows("SELECT count(*) AS n FROM guard_verdicts WHERE action = 'redact'")[0]["n"] >= len(answers)
+    assert leaks(own_surroundings, card) == []
+
+
+def test_a_blocked_prompt_raises_and_leaves_nothing_behind(own_surroundings, rows):
+    card = card_number()
+
+    @llmops.llm(guards=["cards:block"])
+    def ask(text: str) -> str:
+        return f"My card is {text}"
+
+    with pytest.raises(llmops.GuardrailViolation) as caught:
+        ask(card)
+    assert (caught.value.rail, card in str(caught.value)) == ("input", False)
+    found = rows("SELECT kind, status, error_type FROM spans ORDER BY kind")
+    assert found == [
+        {"kind": "chain", "status": "error", "error_type": "GuardrailViolation"},
+        {"kind": "llm", "status": "error", "error_type": "GuardrailViolation"},
+    ]
+    assert leaks(own_surroundings, card) == []
+
+
+def test_an_answer_is_guarded_before_it_is_recorded(own_surroundings, rows):
+    card = card_number()
+    llmops.configure(model="offline/script", options={"answers": [f"Your card is {card}"]})
+    guards = {"output": ["cards"]}
+    answer = llmops.chat("Which card?", guards=guards)
+    streamed = llmops.stream("Which card?", guards=guards)
+    text = "".join(chunk.text for chunk in streamed)
+    assert card not in answer.text + text + streamed.response.text
+    assert answer.text.startswith("Your card is ")
+    assert json.loads(rows("SELECT output_messages FROM llm_calls")[0]["output_messages"])
+    assert leaks(own_surroundings, card) == []
+
+
+def test_no_guards_for_one_call(rows):
+    llmops.configure(guardrails={"input": ["cards:block"]})
+    with pytest.raises(llmops.GuardrailViolation):
+        llmops.chat(f"My card is {card_number()}")
+    assert llmops.chat(f"My card is {card_number()}", guards=[]).text.startswith("My card is")
+
+
+def test_the_cache_serves_the_same_call(rows):
+    llmops.configure(cache={"exact": True}, prices={"offline/echo": {"input": 1.0, "output": 1.0}})
+    first, second = llmops.chat("Say hello"), llmops.chat("Say hello")
+    assert (first.cache, second.cache) == (None, "exact")
+    assert (second.text, second.cost, second.attempts) == ("Say hello", 0.0, ())
+    assert second.saved_cost == first.cost
+    assert second.span_id != first.span_id
+    assert rows("SELECT cache, cost, attempts FROM llm_calls ORDER BY start_ns") == [
+        {"cache": None, "cost": first.cost, "attempts": 1},
+        {"cache": "exact", "cost": 0.0, "attempts": 0},
+    ]
+    assert [row["hit"] for row in rows("SELECT hit FROM cache_lookups ORDER BY ALL")] == [False, True]
+    assert llmops.chat("Say hello", cache=False).cache is None
+    stream = llmops.stream("Say hello")
+    assert "".join(chunk.text for chunk in stream) == "Say hello"
+    assert stream.response.cache == "exact"
+
+
+async def test_the_cache_is_off_until_asked_for():
+    assert [llmops.chat("Say hello").cache for _ in range(2)] == [None, None]
+    assert [(await llmops.achat("Say hello", cache={"ttl": 60})).cache for _ in range(2)] == [None, "exact"]
+
+
+def test_the_same_prompt_under_other_guards_is_another_call():
+    card = card_number()
+    plain = llmops.chat(f"My card is {card}", cache=True)
+    guarded = llmops.chat(f"My card is {card}", cache=True, guards=["cards"])
+    assert (plain.cache, guarded.cache) == (None, None)
+    assert card not in guarded.text
