@@ -59,10 +59,11 @@ class RetryProvider(WrapperProvider):
         random: Draws the jitter between two bounds, as `random.uniform` does.
 
     Example:
-        >>> from llmops_sdk.config import RetrySettings
-        >>> from llmops_sdk.providers import OfflineProvider, Request
+        >>> from llmops_sdk.config import RetrySettings, Settings, resolve_model
+        >>> from llmops_sdk.providers import Request, open_provider
         >>> from llmops_sdk.resilience import RetryProvider
-        >>> provider = RetryProvider(OfflineProvider("echo"), RetrySettings(attempts=2))
+        >>> inner = open_provider(resolve_model(Settings(), "offline/echo"))
+        >>> provider = RetryProvider(inner, RetrySettings(attempts=2))
         >>> request = Request(model="offline/echo", messages=[{"role": "user", "content": "Hi"}])
         >>> [attempt.status for attempt in provider.complete(request).attempts]
         ['ok']

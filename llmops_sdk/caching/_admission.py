@@ -1,0 +1,38 @@
+"""What may be stored and served again: pure functions that give the reason against it, or None."""
+
+from __future__ import annotations
+
+from llmops_sdk.config import CacheSettings
+from llmops_sdk.providers import Request, Response
+
+__all__ = ["refused_request", "refused_response"]
+
+
+def refused_request(request: Request, settings: CacheSettings) -> str | None:
+    """Why the cache has nothing to do with a request, or None.
+
+    Args:
+        request: What is asked.
+        settings: Whether answers drawn with a temperature may be stored.
+    """
+    count, temperature = request.params.get("n"), request.params.get("temperature")
+    if count is not None and count != 1:
+        return "many_choices"
+    if temperature and not settings.sampled:
+        return "sampled"
+    return None
+
+
+def refused_response(response: Response) -> str | None:
+    """Why an answer is not stored, or None: only a whole text is, that the model itself ended.
+
+    Args:
+        response: The answer.
+    """
+    if response.tool_calls:
+        return "tool_calls"
+    if response.finish_reason != "stop":
+        return response.finish_reason or "incomplete"
+    if not response.text:
+        return "empty"
+    return None
