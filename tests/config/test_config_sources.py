@@ -109,12 +109,15 @@ def test_options_merge_deeply_and_the_upper_wins(
         {"retry__attempts": 5},
         {"retry.attempts": 5},
         {"retry": config.RetrySettings(attempts=5)},
+        {"retry__attempts": 5, "retry": {}},
+        {"options__a": 1, "options": {"b": 2}, "retry.attempts": 5},
     ],
 )
 def test_every_form_of_argument(project: Path, overrides: dict[str, object]) -> None:
     write(project / "llmops.toml", "[retry]\nattempts = 9\nmax_wait = 7\n")
     settings = config.load(**overrides)
     assert (settings.retry.attempts, settings.retry.max_wait) == (5, 7.0)
+    assert settings.options == ({"a": 1, "b": 2} if "options" in overrides else {})
 
 
 @pytest.mark.parametrize(
