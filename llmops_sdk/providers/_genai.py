@@ -80,7 +80,9 @@ def _part(part: object) -> _Part:
         return {"type": "blob", "modality": "audio", "mime_type": mime, "content": _text(audio.get("data", ""))}
     if kind == "file" and isinstance(values.get("file"), Mapping):
         return {"type": "file", "file_id": cast("Mapping[str, object]", values["file"]).get("file_id")}
-    return {str(key): value for key, value in values.items()} | {"type": _text(kind or "unknown")}
+    kept: _Part = {str(key): value for key, value in values.items()}
+    kept["type"] = _text(kind or "unknown")
+    return kept
 
 
 def _link(url: str, modality: str) -> _Part:
@@ -91,15 +93,18 @@ def _link(url: str, modality: str) -> _Part:
 
 
 def _call(call: object) -> _Part:
-    values = cast("Mapping[str, Any]", call) if isinstance(call, Mapping) else {}
-    function: object = values.get("function")
-    named = cast("Mapping[str, Any]", function) if isinstance(function, Mapping) else {}
+    values = _mapping(call)
+    named = _mapping(values.get("function"))
     return {
         "type": "tool_call",
         "id": values.get("id"),
         "name": named.get("name"),
         "arguments": _arguments(named.get("arguments")),
     }
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    return cast("Mapping[str, object]", value) if isinstance(value, Mapping) else {}
 
 
 def _arguments(arguments: object) -> object:
@@ -139,5 +144,7 @@ def _text(value: object) -> str:
         return value.decode("utf-8", "replace")
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
+    if isinstance(value, int):
+        return hex(value)  # a decimal text of thousands of digits is refused by Python
     # The repr of an object of the application may run its code, and raise; its type's name cannot.
-    return str(value) if isinstance(value, int | float | type(None)) else f"<{type(value).__qualname__}>"
+    return str(value) if isinstance(value, float | type(None)) else f"<{type(value).__qualname__}>"

@@ -1,0 +1,273 @@
+"""Every provider but the offline one, through litellm."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+from llmops_sdk.config import ResolvedModel, Timeout
+from llmops_sdk.errors import ConfigError, IncompleteResponseError, LLMOpsError, ProviderError, StreamInterruptedError
+from llmops_sdk.providers._accumulate import Accumulator
+from llmops_sdk.providers._litellm_clients import Clients, held_responses
+from llmops_sdk.providers._litellm_endpoint import Endpoint, conventional_name, endpoint_of
+from llmops_sdk.providers._litellm_errors import map_error
+from llmops_sdk.providers._litellm_library import Library, library
+from llmops_sdk.providers._litellm_mapping import (
+    StreamReader,
+    arguments_of,
+    finish_of,
+    price_of,
+    response_of,
+    route_of,
+    timeout_of,
+    usage_of,
+)
+from llmops_sdk.providers._names import nearest
+from llmops_sdk.providers._types import Chunk, Embeddings, Request, Response
+
+__all__ = ["LitellmProvider"]
+
+_log = logging.getLogger("llmops_sdk")
+_OFFLINE_ONLY = frozenset({"latency", "first_token", "tokens_per_second", "failures", "answers"})
+
+
+class LitellmProvider:
+    """Calls a model over the network, one request for each call: trying again is for the stages around it."""
+
+    def __init__(self, resolved: ResolvedModel) -> None:
+        self._resolved = resolved
+        self._name = conventional_name(resolved.provider)
+        self._clients = Clients()
+        self._known = False
+        left_out = sorted(_OFFLINE_ONLY & set(resolved.options))
+        if left_out:
+            _log.warning(
+                "llmops: the options %s are for offline models; %s does not get them", left_out, resolved.model
+            )
+        self._options = {key: value for key, value in resolved.options.items() if key not in _OFFLINE_ONLY}
+
+    @property
+    def name(self) -> str:
+        """The provider's name in the GenAI conventions."""
+        return self._name
+
+    def complete(self, request: Request) -> Response:
+        """The whole answer."""
+        endpoint = endpoint_of(self._resolved)
+        lib = self._library(endpoint)
+        arguments = self._arguments(lib, endpoint, request, stream=False)
+        try:
+            raw = lib.litellm.completion(**arguments, client=self._clients.sync(lib, endpoint))
+        except lib.raised as error:
+            raise self._mapped(error, request) from error
+        return self._response(lib, endpoint, raw)
+
+    async def acomplete(self, request: Request) -> Response:
+        """The whole answer, async."""
+        endpoint = endpoint_of(self._resolved)
+        lib = await self._alibrary(endpoint)
+        arguments = self._arguments(lib, endpoint, request, stream=False)
+        try:
+            raw = await lib.litellm.acompletion(**arguments, client=self._clients.asynchronous(lib, endpoint))
+        except lib.raised as error:
+            raise self._mapped(error, request) from error
+        return self._response(lib, endpoint, raw)
+
+    def stream(self, request: Request) -> Iterator[Chunk]:
+        """The answer in pieces; each has something in it, and the last one the finish reason."""
+        endpoint = endpoint_of(self._resolved)
+        lib = self._library(endpoint)
+        reading = _Reading(self._name, request)
+        with ExitStack() as undo:
+            undo.callback(reading.close)
+            try:
+                with held_responses(reading.held):
+                    reading.source = lib.litellm.completion(
+                        **self._arguments(lib, endpoint, request, stream=True),
+                        client=self._clients.sync(lib, endpoint),
+                    )
+                for raw in reading.source:
+                    if (chunk := reading.read(raw)) is not None:
+                        yield chunk
+            except lib.raised as error:
+                reading.broke(error, self._mapped(error, request))
+            yield reading.last(self._price(lib, endpoint, reading.reader.usage))
+
+    async def astream(self, request: Request) -> AsyncIterator[Chunk]:
+        """The answer in pieces, async."""
+        endpoint = endpoint_of(self._resolved)
+        lib = await self._alibrary(endpoint)
+        reading = _Reading(self._name, request)
+        try:
+            try:
+                with held_responses(reading.held):
+                    reading.source = await lib.litellm.acompletion(
+                        **self._arguments(lib, endpoint, request, stream=True),
+                        client=self._clients.asynchronous(lib, endpoint),
+                    )
+                async for raw in reading.source:
+                    if (chunk := reading.read(raw)) is not None:
+                        yield chunk
+            except lib.raised as error:
+                reading.broke(error, self._mapped(error, request))
+            yield reading.last(self._price(lib, endpoint, reading.reader.usage))
+        finally:
+            await reading.aclose()
+
+    def embed(self, texts: Sequence[str], request: Request) -> Embeddings:
+        """The vectors of `texts`."""
+        endpoint = endpoint_of(self._resolved)
+        lib = self._library(endpoint)
+        arguments = self._embedding(lib, endpoint, texts, request)
+        try:
+            raw = lib.litellm.embedding(**arguments, client=self._clients.sync(lib, endpoint))
+        except lib.raised as error:
+            raise self._mapped(error, request) from error
+        return self._embeddings(lib, endpoint, raw)
+
+    async def aembed(self, texts: Sequence[str], request: Request) -> Embeddings:
+        """The vectors of `texts`, async."""
+        endpoint = endpoint_of(self._resolved)
+        lib = await self._alibrary(endpoint)
+        arguments = self._embedding(lib, endpoint, texts, request)
+        try:
+            raw = await lib.litellm.aembedding(**arguments, client=self._clients.asynchronous(lib, endpoint))
+        except lib.raised as error:
+            raise self._mapped(error, request) from error
+        return self._embeddings(lib, endpoint, raw)
+
+    def close(self) -> None:
+        """Close the connections of the sync methods; those of the async ones need `aclose` in their event loop."""
+        self._clients.close()
+
+    async def aclose(self) -> None:
+        """Close the connections, those of the async methods in this event loop included."""
+        await self._clients.aclose()
+
+    def _library(self, endpoint: Endpoint) -> Library:
+        lib = library()
+        if not self._known:
+            known = {str(getattr(name, "value", name)) for name in lib.litellm.provider_list} | {"offline"}
+            if endpoint.vendor not in known:
+                close = nearest(endpoint.vendor, known)
+                hint = f'; did you mean "{close}/{endpoint.model}"?' if close else ""
+                raise ConfigError(
+                    f'"{self._resolved.model}": there is no provider "{endpoint.vendor}"{hint}',
+                    key="model",
+                    value=self._resolved.model,
+                    nearest=close,
+                )
+            self._known = True
+        return lib
+
+    async def _alibrary(self, endpoint: Endpoint) -> Library:
+        await asyncio.to_thread(library)  # seconds, the first time, which the event loop must not stand still for
+        return self._library(endpoint)
+
+    def _bounds(self, request: Request) -> Timeout:
+        return request.timeout or self._resolved.timeout
+
+    def _arguments(self, lib: Library, endpoint: Endpoint, request: Request, *, stream: bool) -> dict[str, Any]:
+        arguments = arguments_of(lib, endpoint, request, self._options)
+        arguments["timeout"] = timeout_of(lib, self._bounds(request), stream=stream)
+        if stream:
+            arguments |= {"stream": True, "stream_options": {"include_usage": True}}
+        return arguments
+
+    def _embedding(self, lib: Library, endpoint: Endpoint, texts: Sequence[str], request: Request) -> dict[str, Any]:
+        return {
+            **request.params,
+            **request.extra,
+            **route_of(endpoint, chat=False),
+            "input": list(texts),
+            "encoding_format": "float",
+            "max_retries": 0,
+            "timeout": timeout_of(lib, self._bounds(request), stream=False),
+        }
+
+    def _mapped(self, error: BaseException, request: Request) -> LLMOpsError:
+        return map_error(error, request, provider=self._name)
+
+    def _price(self, lib: Library, endpoint: Endpoint, usage: Any) -> float | None:
+        return price_of(lib, endpoint, usage, self._resolved.price, self._resolved.provider)
+
+    def _response(self, lib: Library, endpoint: Endpoint, raw: Any) -> Response:
+        cost = self._price(lib, endpoint, getattr(raw, "usage", None))
+        return response_of(raw, provider=self._name, cost=cost)
+
+    def _embeddings(self, lib: Library, endpoint: Endpoint, raw: Any) -> Embeddings:
+        return Embeddings(
+            vectors=[list(row["embedding"]) for row in sorted(raw.data, key=lambda row: row.get("index") or 0)],
+            usage=usage_of(raw.usage),
+            cost=self._price(lib, endpoint, raw.usage),
+            model=raw.model or self._resolved.model,
+            provider=self._name,
+        )
+
+
+class _Reading:
+    """One stream being read: what came, how it ended, and what is to be closed."""
+
+    def __init__(self, provider: str, request: Request) -> None:
+        self.reader = StreamReader(provider)
+        self.held: list[Any] = []
+        self.source: Any = None
+        self._provider = provider
+        self._request = request
+        self._seen = Accumulator()
+        self._began = False
+
+    def read(self, raw: Any) -> Chunk | None:
+        chunk = self.reader.read(raw)
+        if chunk is not None:
+            self._began = True
+            self._seen.add(chunk)
+        return chunk
+
+    def _finish(self) -> str | None:
+        # litellm reports a clean end without a finish reason as "stop"; what the server sent stands in these two.
+        source = self.source
+        return finish_of(
+            getattr(source, "received_finish_reason", None) or getattr(source, "intermittent_finish_reason", None)
+        )
+
+    def broke(self, error: BaseException, mapped: LLMOpsError) -> None:
+        """Raise what a break means; nothing, when the answer was whole before it."""
+        if self._finish() is not None:
+            return
+        if not self._began or not isinstance(mapped, ProviderError):
+            raise mapped from error
+        raise StreamInterruptedError(
+            f"the stream broke after its first chunk: {mapped}",
+            partial=self._seen.response(),
+            provider=self._provider,
+            model=self._request.model,
+            status_code=mapped.status_code,
+            retry_after=mapped.retry_after,
+            request_id=mapped.request_id,
+        ) from error
+
+    def last(self, cost: float | None) -> Chunk:
+        """The chunk that ends the stream, when the server said how it ends."""
+        finish = self._finish()
+        if finish is None:
+            raise IncompleteResponseError(
+                f"{self._request.model}: the stream ended without a finish reason; its answer may be cut short",
+                partial=self._seen.response(),
+                provider=self._provider,
+                model=self._request.model,
+            )
+        return self.reader.last(finish, cost)
+
+    def close(self) -> None:
+        for response in self.held:
+            response.close()
+
+    async def aclose(self) -> None:
+        for response in self.held:
+            await response.aclose()
+        if not self.held and self.source is not None:  # litellm's own client
+            await self.source.aclose()

@@ -1,0 +1,111 @@
+"""Where a model is served and with which key: read from the configuration and the environment, without litellm."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from llmops_sdk.config import ResolvedModel
+from llmops_sdk.errors import AuthenticationError
+
+__all__ = ["COMPATIBLE", "Endpoint", "conventional_name", "endpoint_of"]
+
+COMPATIBLE = "openai_compatible"
+"""The provider's name of a model that is given by the URL of its server."""
+
+# The variables that each vendor's own libraries read; the first that is set counts.
+_KEYS = {
+    "openai": ("OPENAI_API_KEY",),
+    "anthropic": ("ANTHROPIC_API_KEY",),
+    "gemini": ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
+    "mistral": ("MISTRAL_API_KEY",),
+    "groq": ("GROQ_API_KEY",),
+    "deepseek": ("DEEPSEEK_API_KEY",),
+    "openrouter": ("OPENROUTER_API_KEY",),
+    "xai": ("XAI_API_KEY",),
+    "cohere": ("COHERE_API_KEY", "CO_API_KEY"),
+}
+_BASES = {
+    "openai": ("OPENAI_BASE_URL", "OPENAI_API_BASE"),
+    "anthropic": ("ANTHROPIC_BASE_URL", "ANTHROPIC_API_BASE"),
+    "ollama": ("OLLAMA_API_BASE", "OLLAMA_HOST"),
+}
+# https://opentelemetry.io/docs/specs/semconv/registry/attributes/gen-ai/ (gen_ai.provider.name)
+_CONVENTIONAL = {
+    "azure": "azure.ai.openai",
+    "azure_ai": "azure.ai.inference",
+    "bedrock": "aws.bedrock",
+    "gemini": "gcp.gemini",
+    "mistral": "mistral_ai",
+    "moonshot": "moonshot_ai",
+    "vertex_ai": "gcp.vertex_ai",
+    "watsonx": "ibm.watsonx.ai",
+    "xai": "x_ai",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where to send a call.
+
+    Attributes:
+        vendor: The first part of the model's name, as in "ollama".
+        model: The rest of it.
+        api_key: The key, or None when litellm shall find it in the environment.
+        base_url: The server's base URL, or None for the vendor's own.
+    """
+
+    vendor: str
+    model: str
+    api_key: str | None
+    base_url: str | None
+
+
+def conventional_name(provider: str) -> str:
+    """The name of a provider in OpenTelemetry's GenAI conventions."""
+    return _CONVENTIONAL.get(provider, provider)
+
+
+def endpoint_of(resolved: ResolvedModel) -> Endpoint:
+    """Where calls to a model go.
+
+    Raises:
+        AuthenticationError: No key is set; the message names the variable to set. Nothing was sent.
+    """
+    vendor, _, model = resolved.model.partition("/")
+    return Endpoint(vendor, model, _key(resolved, vendor), _base(resolved, vendor))
+
+
+def _key(resolved: ResolvedModel, vendor: str) -> str | None:
+    if resolved.api_key_env is not None:
+        names, hint = (resolved.api_key_env,), "as api_key_env says"
+    elif resolved.provider == COMPATIBLE:
+        # Never another vendor's key: it would be given to whoever runs that server. Many need none.
+        return os.environ.get("LLMOPS_API_KEY") or "none"
+    elif vendor in _KEYS:
+        names, hint = _KEYS[vendor], 'or write model = "https://server/v1#model" for a server that needs no key'
+    else:
+        return None
+    for name in names:
+        if key := os.environ.get(name):
+            return key
+    raise AuthenticationError(
+        f"{resolved.model} needs a key: set the environment variable {' or '.join(names)}, {hint}",
+        provider=conventional_name(resolved.provider),
+        model=resolved.model,
+    )
+
+
+def _base(resolved: ResolvedModel, vendor: str) -> str | None:
+    base = resolved.base_url
+    for name in _BASES.get(vendor, ()):
+        base = base or os.environ.get(name)
+    if not base:
+        return None
+    base = base.rstrip("/")
+    if vendor == "anthropic":
+        return base.removesuffix("/v1/messages").removesuffix("/v1")  # litellm appends it
+    if vendor == "ollama" and "://" not in base:  # OLLAMA_HOST may be an address to listen on
+        host, colon, port = base.partition(":")
+        return f"http://{'127.0.0.1' if host in {'', '0.0.0.0'} else host}:{port if colon else 11434}"  # noqa: S104
+    return base

@@ -1,0 +1,192 @@
+"""From a vendor's exception to one of ours: the one place where it is decided.
+
+Classes are known by their names, along the whole line of their parents, so that litellm's, the openai library's and
+httpx's are told apart without importing any of them. Where a class says nothing (402, 403, 409 and 529 arrive as a
+generic APIError) the HTTP status decides.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import cast
+
+from llmops_sdk.errors import (
+    AuthenticationError,
+    BadRequestError,
+    BudgetExceededError,
+    ContentFilterError,
+    ContextWindowError,
+    LLMOpsError,
+    NotFoundError,
+    PermissionDeniedError,
+    ProviderConnectionError,
+    ProviderError,
+    ProviderTimeoutError,
+    RateLimitError,
+    ServerError,
+)
+from llmops_sdk.providers._types import Request
+
+__all__ = ["map_error", "retry_after_of"]
+
+_MAX_MESSAGE = 2_000
+_BY_NAME: dict[str, type[ProviderError]] = {
+    "ContextWindowExceededError": ContextWindowError,
+    "ContentPolicyViolationError": ContentFilterError,
+    "UnsupportedParamsError": BadRequestError,
+    "LiteLLMUnknownProvider": BadRequestError,
+    "RejectedRequestError": BadRequestError,
+    "GuardrailRaisedException": ContentFilterError,
+    "BlockedPiiEntityError": ContentFilterError,
+    "PaymentRequiredError": PermissionDeniedError,
+    "APIResponseValidationError": ServerError,
+}
+_TIMEOUTS = frozenset({"Timeout", "APITimeoutError", "TimeoutException", "TimeoutError", "ServerTimeoutError"})
+_CONNECTION = frozenset({"APIConnectionError", "TransportError", "StreamError", "OSError", "ClientError"})
+_WRAPPERS = ("litellm", "openai")
+_MALFORMED = frozenset({"JSONDecodeError", "UnicodeDecodeError", "ValidationError", "DecodingError"})
+
+
+def map_error(error: BaseException, request: Request, *, provider: str | None = None) -> LLMOpsError:
+    """The error of ours that says what `error` means; raise it `from error`.
+
+    Args:
+        error: What litellm, the openai library or httpx raised.
+        request: The call that failed.
+        provider: The provider's name; by default the first part of the model's.
+    """
+    if isinstance(error, LLMOpsError):
+        return error
+    names = _names(error)
+    if "MidStreamFallbackError" in names and isinstance(inner := getattr(error, "original_exception", None), Exception):
+        return map_error(inner, request, provider=provider)
+    message = f"{request.model}: {_message(error)}"
+    if "BudgetExceededError" in names:
+        return BudgetExceededError(message)
+    headers = _headers(error)
+    kind = _kind(error, names)
+    return kind(
+        message,
+        provider=provider or request.provider,
+        model=request.model,
+        status_code=None if issubclass(kind, ProviderConnectionError) else _status(error),
+        retry_after=retry_after_of(headers),
+        request_id=headers.get("x-request-id") or headers.get("request-id") or _text(error, "request_id"),
+    )
+
+
+def _kind(error: BaseException, names: frozenset[str]) -> type[ProviderError]:
+    for name, kind in _BY_NAME.items():
+        if name in names:
+            return kind
+    if names & _TIMEOUTS:
+        return ProviderTimeoutError
+    if names & _CONNECTION:
+        return _kind_of_connection(error)
+    status = _status(error)
+    return ProviderError if status is None else _kind_of_status(status)
+
+
+def _kind_of_status(status: int) -> type[ProviderError]:
+    if status in {402, 403}:
+        return PermissionDeniedError
+    named: dict[int, type[ProviderError]] = {
+        401: AuthenticationError,
+        404: NotFoundError,
+        408: ProviderTimeoutError,
+        429: RateLimitError,
+    }
+    if status in named:
+        return named[status]
+    if 400 <= status < 500:
+        return BadRequestError
+    return ServerError if status >= 500 else ProviderError
+
+
+def _kind_of_connection(error: BaseException) -> type[ProviderError]:
+    """What litellm calls a connection error is everything that it does not know, mistakes in a program among them."""
+    cause: BaseException | None = error
+    while cause is not None and type(cause).__module__.partition(".")[0] in _WRAPPERS:
+        status = _status(cause)
+        if status is not None and "APIConnectionError" not in _names(cause):
+            return _kind_of_status(status)
+        cause = cause.__cause__ or cause.__context__
+    if cause is None:
+        return ProviderConnectionError
+    names = _names(cause)
+    if names & _TIMEOUTS:
+        return ProviderTimeoutError
+    if names & _CONNECTION:
+        return ProviderConnectionError
+    return ServerError if names & _MALFORMED else ProviderError
+
+
+def _names(error: BaseException) -> frozenset[str]:
+    return frozenset(kind.__name__ for kind in type(error).__mro__)
+
+
+def _status(error: BaseException) -> int | None:
+    status = getattr(error, "status_code", None)
+    if status is None:
+        status = getattr(getattr(error, "response", None), "status_code", None)
+    if isinstance(status, str) and status.isdigit():
+        status = int(status)
+    return status if isinstance(status, int) and 100 <= status < 600 else None
+
+
+def _message(error: BaseException) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text if len(text) <= _MAX_MESSAGE else f"{text[:_MAX_MESSAGE]}…"
+
+
+def _text(error: BaseException, name: str) -> str | None:
+    value = getattr(error, name, None)
+    return value if isinstance(value, str) else None
+
+
+def _headers(error: BaseException) -> dict[str, str]:
+    """The response's headers, by their names in lower case."""
+    for holder in (error, getattr(error, "response", None)):
+        for name in ("litellm_response_headers", "headers"):
+            found: object = getattr(holder, name, None)
+            if isinstance(found, Mapping) and found:
+                items = cast("Mapping[object, object]", found)
+                return {str(key).lower().removeprefix("llm_provider-"): str(value) for key, value in items.items()}
+    return {}
+
+
+def retry_after_of(headers: Mapping[str, str]) -> float | None:
+    """Seconds that `Retry-After` or `retry-after-ms` ask to wait, never below 0; None when they ask for nothing.
+
+    Args:
+        headers: The response's headers, by their names in lower case.
+
+    Example:
+        >>> from llmops_sdk.providers._litellm_errors import retry_after_of
+        >>> retry_after_of({"retry-after": "1.5"}), retry_after_of({"retry-after-ms": "250"})
+        (1.5, 0.25)
+    """
+    milliseconds = _number(headers.get("retry-after-ms"))
+    if milliseconds is not None:
+        return max(0.0, milliseconds / 1_000)
+    asked = headers.get("retry-after")
+    seconds = _number(asked)
+    if seconds is not None:
+        return max(0.0, seconds)
+    if not asked:
+        return None
+    try:
+        return max(0.0, parsedate_to_datetime(asked).timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return None
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        number = float(text) if text else math.nan
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None

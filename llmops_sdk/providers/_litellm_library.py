@@ -1,0 +1,88 @@
+"""Importing litellm: once, late, and without its habits.
+
+litellm takes seconds to import, fetches a price map and header tables from the network, loads `.env` files, and prints
+advice. None of that may reach an application, so the variables that stop it are set before the import, unless the
+application has set them itself; they stay set, because litellm reads some of them at its calls.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["Library", "library"]
+
+_QUIET = {
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # else it fetches prices, blocking
+    "LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS": "True",  # else it fetches a table of headers
+    "LITELLM_MODE": "PRODUCTION",  # else it loads the `.env` files of the folders above
+}
+_lock = threading.Lock()
+_library: Library | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """What we use of litellm and of the libraries that it brings."""
+
+    litellm: Any
+    openai: Any
+    httpx: Any
+    http_handler: Any
+    """litellm's class around a sync httpx client."""
+    async_http_handler: Any
+    """litellm's class around an async httpx client, without its own second try."""
+    raised: tuple[type[BaseException], ...]
+    """Everything that a call may raise because of the provider."""
+
+
+def library() -> Library:
+    """litellm, imported at the first call of this function."""
+    global _library
+    if _library is None:
+        with _lock:
+            if _library is None:
+                _library = _load()
+    return _library
+
+
+def _load() -> Library:
+    theirs = "litellm" in sys.modules  # the application uses it too; its logging is then the application's
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import httpx
+        import litellm
+        import openai
+        from litellm import exceptions
+        from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler, HTTPHandler
+    if not theirs:
+        litellm.suppress_debug_info = True  # pyright: ignore[reportPrivateImportUsage]
+        for logger in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
+            logging.getLogger(logger).setLevel(logging.CRITICAL)
+    own = tuple(kind for kind in vars(exceptions).values() if isinstance(kind, type) and issubclass(kind, Exception))
+    return Library(
+        litellm=litellm,
+        openai=openai,
+        httpx=httpx,
+        http_handler=HTTPHandler,
+        async_http_handler=_once(AsyncHTTPHandler),
+        raised=(openai.OpenAIError, httpx.HTTPError, httpx.StreamError, OSError, *own),
+    )
+
+
+def _once(handler: Any) -> Any:
+    """The async client of litellm sends a request again when the connection breaks, which is for our retries to do."""
+
+    class OnceOnly(handler):
+        async def single_connection_post_request(self, *_args: Any, **_kwargs: Any) -> Any:
+            error = sys.exc_info()[1]
+            raise error if error is not None else RuntimeError("litellm asked for a second try of nothing")
+
+    return OnceOnly

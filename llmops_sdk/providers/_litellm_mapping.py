@@ -1,0 +1,203 @@
+"""From our request to litellm's arguments, and from its objects to ours."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import orjson
+
+from llmops_sdk.config import PriceSettings, Timeout
+from llmops_sdk.providers._cost import cost_of
+from llmops_sdk.providers._litellm_endpoint import COMPATIBLE, Endpoint
+from llmops_sdk.providers._litellm_library import Library
+from llmops_sdk.providers._types import Chunk, Request, Response, ToolCall, ToolCallDelta, Usage
+
+__all__ = ["StreamReader", "arguments_of", "price_of", "response_of", "timeout_of", "usage_of"]
+
+_FINISH = {
+    "function_call": "tool_calls",
+    "tool_use": "tool_calls",
+    "max_tokens": "length",
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "eos": "stop",
+    "refusal": "content_filter",
+    "safety": "content_filter",
+}
+
+
+def finish_of(reason: object) -> str | None:
+    """The finish reason by its OpenAI name."""
+    return _FINISH.get(reason.lower(), reason) if isinstance(reason, str) and reason else None
+
+
+def timeout_of(library: Library, bounds: Timeout, *, stream: bool) -> Any:
+    """The bounds as httpx knows them, none of them open: the gap between two reads, and the wait for a connection."""
+    total = bounds.total or 600.0
+    read = min(total, bounds.between_chunks or total) if stream else total
+    connect = min(total, bounds.connect or total)
+    return library.httpx.Timeout(read, connect=connect, pool=connect)
+
+
+def arguments_of(library: Library, endpoint: Endpoint, request: Request, options: Mapping[str, Any]) -> dict[str, Any]:
+    """What a chat call is made with, but for the client, the time-out and whether it streams."""
+    arguments: dict[str, Any] = {**options, **request.params, **request.extra}
+    # litellm changes some messages in place.
+    messages: list[Any] = [copy.deepcopy(dict(message)) for message in request.messages]
+    if request.tools:
+        arguments["tools"] = [copy.deepcopy(dict(tool)) for tool in request.tools]
+    if request.response_schema is not None:
+        name, schema = request.response_schema_name or "answer", dict(request.response_schema)
+        if _takes_schema(library, endpoint):
+            form = {"name": name, "schema": schema, "strict": _is_strict(schema)}
+            arguments["response_format"] = {"type": "json_schema", "json_schema": form}
+        else:
+            text = f"Answer with nothing but JSON that satisfies this JSON schema: {orjson.dumps(schema).decode()}"
+            messages.insert(0, {"role": "system", "content": text})
+    return {**arguments, **route_of(endpoint), "messages": messages, "max_retries": 0, "_skip_mcp_handler": True}
+
+
+def route_of(endpoint: Endpoint, *, chat: bool = True) -> dict[str, Any]:
+    """Where litellm shall send a call."""
+    # "ollama" in litellm is the older API, without messages and tools.
+    vendor = "ollama_chat" if endpoint.vendor == "ollama" and chat else endpoint.vendor
+    route: dict[str, Any] = {"model": f"{vendor}/{endpoint.model}"}
+    if endpoint.api_key is not None:
+        route["api_key"] = endpoint.api_key
+    if endpoint.base_url is not None:
+        route["api_base"] = endpoint.base_url
+    return route
+
+
+def _takes_schema(library: Library, endpoint: Endpoint) -> bool:
+    # Servers behind the OpenAI API take one, whatever litellm knows of their models.
+    if endpoint.vendor in {"openai", "ollama"}:
+        return True
+    return bool(library.litellm.supports_response_schema(endpoint.model, custom_llm_provider=endpoint.vendor))
+
+
+def _is_strict(schema: object) -> bool:
+    """Whether OpenAI's strict mode takes the schema: every object closed, and every property required."""
+    if isinstance(schema, list):
+        return all(_is_strict(item) for item in cast("list[object]", schema))
+    if not isinstance(schema, Mapping):
+        return True
+    values = cast("Mapping[str, Any]", schema)
+    if values.get("type") == "object" or "properties" in values:
+        named = values.get("properties", {})
+        if values.get("additionalProperties") is not False or set(named) != set(values.get("required", ())):
+            return False
+    return all(_is_strict(item) for item in values.values())
+
+
+def usage_of(usage: Any) -> Usage:
+    """The counts of litellm's usage object; None where it has none is 0."""
+    if usage is None:
+        return Usage()
+    prompt, completion = (
+        getattr(usage, "prompt_tokens_details", None),
+        getattr(usage, "completion_tokens_details", None),
+    )
+    return Usage(
+        input_tokens=getattr(usage, "prompt_tokens", 0) or 0,
+        output_tokens=getattr(usage, "completion_tokens", 0) or 0,
+        cache_read_tokens=getattr(prompt, "cached_tokens", 0) or 0,
+        reasoning_tokens=getattr(completion, "reasoning_tokens", 0) or 0,
+    )
+
+
+def price_of(
+    library: Library, endpoint: Endpoint, usage: Any, price: PriceSettings | None, provider: str
+) -> float | None:
+    """USD of a call: by the configured price, else by litellm's table; None when neither knows the model."""
+    if usage is None:
+        return None
+    if price is not None:
+        return cost_of(usage_of(usage), price)
+    # A server given by its URL may call its model what it likes.
+    if provider == COMPATIBLE:
+        return None
+    known: Mapping[str, Any] = library.litellm.model_cost
+    name = next((n for n in (f"{endpoint.vendor}/{endpoint.model}", endpoint.model) if n in known), None)
+    if name is None or known[name].get("input_cost_per_token") is None:
+        return None
+    costs = library.litellm.cost_per_token(
+        model=endpoint.model, custom_llm_provider=endpoint.vendor, usage_object=usage
+    )
+    return float(sum(costs))
+
+
+def response_of(raw: Any, *, provider: str, cost: float | None) -> Response:
+    """A whole answer."""
+    choice = raw.choices[0]
+    message = choice.message
+    return Response(
+        text=message.content or "",
+        tool_calls=tuple(
+            ToolCall(id=call.id or f"call_{n}", name=call.function.name or "", arguments=call.function.arguments or "")
+            for n, call in enumerate(message.tool_calls or ())
+        ),
+        usage=usage_of(getattr(raw, "usage", None)),
+        cost=cost,
+        model=raw.model or "",
+        provider=provider,
+        finish_reason=finish_of(choice.finish_reason),
+        response_id=raw.id,
+        reasoning=getattr(message, "reasoning_content", None) or "",
+        raw=raw,
+    )
+
+
+class StreamReader:
+    """Reads litellm's chunks, and keeps what stands in the last of ours."""
+
+    def __init__(self, provider: str) -> None:
+        self._provider = provider
+        self.usage: Any = None
+        self.model: str | None = None
+        self.response_id: str | None = None
+
+    def read(self, raw: Any) -> Chunk | None:
+        """Our chunk, or None when there is nothing in it for a consumer."""
+        self.usage = getattr(raw, "usage", None) or self.usage
+        self.model = raw.model or self.model
+        self.response_id = raw.id or self.response_id
+        delta = raw.choices[0].delta if raw.choices else None
+        if delta is None:
+            return None
+        text, reasoning = delta.content or "", getattr(delta, "reasoning_content", None) or ""
+        calls = tuple(_delta(call) for call in cast("Sequence[Any]", getattr(delta, "tool_calls", None) or ()))
+        if not (text or reasoning or calls):
+            return None
+        return Chunk(
+            text=text,
+            reasoning=reasoning,
+            tool_calls=calls,
+            model=self.model,
+            provider=self._provider,
+            response_id=self.response_id,
+            raw=raw,
+        )
+
+    def last(self, finish_reason: str, cost: float | None) -> Chunk:
+        """The chunk that ends the stream."""
+        return Chunk(
+            finish_reason=finish_reason,
+            usage=usage_of(self.usage) if self.usage is not None else None,
+            cost=cost,
+            model=self.model,
+            provider=self._provider,
+            response_id=self.response_id,
+        )
+
+
+def _delta(call: Any) -> ToolCallDelta:
+    function = call.function
+    return ToolCallDelta(
+        index=call.index or 0,
+        id=call.id or None,
+        name=(function.name if function else None) or None,
+        arguments=(function.arguments if function else None) or "",
+    )

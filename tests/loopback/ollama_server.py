@@ -1,0 +1,34 @@
+"""Ollama's chat API on loopback."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from loopback import LoopbackServer, Recorded
+
+
+class OllamaServer(LoopbackServer):
+    """Serves `POST /api/chat`, and `/api/show`, which litellm asks for a model's abilities."""
+
+    def _frame(self, request: Recorded, message: dict[str, Any], *, done: bool) -> dict[str, Any]:
+        frame = {"model": request.body.get("model"), "created_at": "2026-01-01T00:00:00Z", "message": message}
+        counts = {"prompt_eval_count": self.reply.input_tokens, "eval_count": self.reply.output_tokens}
+        return {**frame, "done": done, **({"done_reason": "stop", **counts} if done else {})}
+
+    def whole(self, request: Recorded) -> dict[str, Any]:
+        """The whole answer."""
+        if request.path == "/api/show":
+            return {"template": "", "model_info": {}, "capabilities": ["completion", "tools"]}
+        message: dict[str, Any] = {"role": "assistant", "content": self.reply.text}
+        if self.reply.tool_calls:
+            message["tool_calls"] = [{"function": {"name": n, "arguments": a}} for n, a in self.reply.tool_calls]
+        return self._frame(request, message, done=True)
+
+    def events(self, request: Recorded) -> Iterator[bytes]:
+        """A line of JSON for each word, and one that ends it."""
+        for piece in self.reply.pieces():
+            frame = self._frame(request, {"role": "assistant", "content": piece}, done=False)
+            yield json.dumps(frame).encode() + b"\n"
+        yield json.dumps(self._frame(request, {"role": "assistant", "content": ""}, done=True)).encode() + b"\n"
