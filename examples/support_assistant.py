@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import shlex
 import sys
 import time
@@ -68,7 +69,7 @@ async def support(question: str) -> llmops.Response:
 
 async def ask_all(questions: Iterable[str], concurrency: int, done: Callable[[], object]) -> Counter[str]:
     """Ask every question; returns what the program itself counted, to hold against what the store says."""
-    counts: Counter[str] = Counter()
+    counts = Counter({"calls": 0, "cache hits": 0, "attempts": 0, "failed": 0})
     waiting = iter(questions)  # shared: each worker takes the next question when it is free
 
     async def worker() -> None:
@@ -98,7 +99,7 @@ RUN = f"run-{uuid.uuid4().hex[:8]}"
 
 OVERVIEW = """
 WITH calls AS (SELECT * FROM llm_calls WHERE list_contains(tags, $run)),
-     away AS (  -- from the start of a call's first attempt to the end of its last: the provider and the waits between
+     away AS (  -- from a call's first attempt to the end of its last one: the provider, and the waits between
          SELECT span_id, (epoch_us(max(start_time)) - epoch_us(min(start_time))) / 1e3 + arg_max(duration_ms, attempt)
                          AS ms
          FROM attempts GROUP BY span_id)
@@ -107,10 +108,10 @@ SELECT count(*) AS "calls", count(*) FILTER (cache IS NOT NULL) AS "cache hits",
        (SELECT count(*) FROM guard_verdicts JOIN calls USING (span_id) WHERE action = 'redact') AS "redactions",
        quantile_cont(duration_ms, 0.50) AS "latency, ms, p50",
        quantile_cont(duration_ms, 0.95) AS "latency, ms, p95",
-       quantile_cont(duration_ms - $delay * attempts, 0.50) AS "less the set delay of each attempt, ms, p50",
-       quantile_cont(duration_ms - $delay * attempts, 0.95) AS "less the set delay of each attempt, ms, p95",
-       quantile_cont(duration_ms - coalesce(away.ms, 0), 0.50) AS "less all time at the provider and between, ms, p50",
-       quantile_cont(duration_ms - coalesce(away.ms, 0), 0.95) AS "less all time at the provider and between, ms, p95",
+       quantile_cont(duration_ms - $delay * attempts, 0.50) AS "less the set delay, ms, p50",
+       quantile_cont(duration_ms - $delay * attempts, 0.95) AS "less the set delay, ms, p95",
+       quantile_cont(duration_ms - coalesce(away.ms, 0), 0.50) AS "outside the attempts, ms, p50",
+       quantile_cont(duration_ms - coalesce(away.ms, 0), 0.95) AS "outside the attempts, ms, p95",
        (SELECT count(*) FROM spans WHERE list_contains(tags, $run)) AS "spans written"
 FROM calls LEFT JOIN away USING (span_id)"""
 
@@ -128,7 +129,7 @@ def show(console: Console, title: str, columns: Iterable[str], rows: Iterable[It
     for column in columns:
         table.add_column(column)
     for row in rows:
-        table.add_row(*(f"{value:,.2f}" if isinstance(value, float) else str(value) for value in row))
+        table.add_row(*(str(round(value, 4) if isinstance(value, float) else value) for value in row))
     console.print(table)
 
 
@@ -141,7 +142,8 @@ def trace_tree(trace_id: str) -> Tree:
         nodes[span_id] = nodes.get(parent_id, root).add(Text(f"{name}  {duration_ms:.1f} ms"))
     events = "SELECT span_id, name, attributes FROM events WHERE trace_id = ? ORDER BY time"
     for span_id, name, attributes in llmops.query(events, [trace_id]):
-        nodes[span_id].add(Text(f"{name}  {attributes}", style="dim"))
+        said = (f"{key}={value}" for key, value in json.loads(attributes).items() if key != "start_ns")
+        nodes[span_id].add(Text(" ".join([name, *said]), style="dim"))
     return root
 
 
