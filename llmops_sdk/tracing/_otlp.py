@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from opentelemetry import context as otel_context
@@ -222,11 +223,11 @@ class OtlpSink:
     def _send_here(self, deadline: float) -> None:
         """Send on the caller's thread, where there can be no other."""
         with _uninstrumented():
-            while self._queue and (left := deadline - time.monotonic()) > 0:
-                if self._send_batch(left):
+            while self._queue and time.monotonic() < deadline:
+                if self._send_batch(deadline):
                     return
 
-    def _send_batch(self, timeout: float | None = None) -> float:
+    def _send_batch(self, deadline: float | None = None) -> float:
         """Send the head of the queue; the seconds to pause before the next try, 0 when there is no need to."""
         with self._sending:
             with self._changed:
@@ -234,12 +235,17 @@ class OtlpSink:
                 self._hurry = False
             if not batch:
                 return 0.0
-            exporter = self._ready(timeout)
-            outcome = (
-                guarded("exporting over OTLP", None, exporter.export, [record for record, _ in batch])
-                if exporter is not None
-                else None
-            )
+            # An exporter's time-out is set once and for all: where a deadline holds, each batch has one of its own.
+            exporter = self._exporter if deadline is None else None
+            if exporter is None:
+                exporter = guarded("setting up the OTLP exporter", None, _load, self._destination, deadline)
+            if deadline is None:
+                self._exporter = exporter
+            outcome = None
+            if exporter is not None:
+                outcome = guarded("exporting over OTLP", None, exporter.export, [record for record, _ in batch])
+                if deadline is not None:
+                    guarded("closing the OTLP exporter", None, exporter.close)
             return self._settle(batch, outcome)
 
     def _head(self) -> list[tuple[SpanRecord, int]]:
@@ -251,11 +257,6 @@ class OtlpSink:
             batch.append(item)
             size += item[1]
         return batch
-
-    def _ready(self, timeout: float | None) -> BatchExporter | None:
-        if self._exporter is None:
-            self._exporter = guarded("setting up the OTLP exporter", None, _load, self._destination, timeout)
-        return self._exporter
 
     def _settle(self, batch: list[tuple[SpanRecord, int]], outcome: Outcome | None) -> float:
         if self._closed:
@@ -275,7 +276,7 @@ class OtlpSink:
             self._remove(batch, len(batch), "refused")
             return 0.0
         self._failures += 1
-        pause = min(_FIRST_PAUSE * 2 ** min(self._failures - 1, 10), _LONGEST_PAUSE) * random.uniform(0.8, 1.2)
+        pause = min(_FIRST_PAUSE * 2 ** min(self._failures - 1, 10), _LONGEST_PAUSE) * random.uniform(0.8, 1.2)  # noqa: S311 - jitter needs no secrecy
         return max(pause, outcome.retry_after or 0.0) if outcome is not None else pause
 
     def _remove(self, batch: list[tuple[SpanRecord, int]], lost: int, reason: str) -> None:
@@ -321,10 +322,14 @@ class OtlpSink:
         self._failures = 0
 
 
-def _load(destination: Destination, timeout: float | None) -> BatchExporter:
+def _load(destination: Destination, deadline: float | None) -> BatchExporter:
     with _importing:
         from llmops_sdk.tracing._otlp_export import BatchExporter
-    return BatchExporter(destination, timeout=timeout)
+    if deadline is not None:
+        # Less than what is left: the exporter spends its time-out on the request and a little on itself.
+        left = max(0.9 * (deadline - time.monotonic()), 0.1)
+        destination = replace(destination, timeout=min(left, destination.timeout))
+    return BatchExporter(destination)
 
 
 @contextmanager

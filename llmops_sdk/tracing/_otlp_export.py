@@ -11,7 +11,7 @@ import re
 import threading
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -73,12 +73,9 @@ class BatchExporter:
 
     Args:
         destination: Where to, and what may leave.
-        timeout: Seconds for one batch, when that must be fewer than the destination's.
     """
 
-    def __init__(self, destination: Destination, *, timeout: float | None = None) -> None:
-        if timeout is not None:
-            destination = replace(destination, timeout=min(timeout, destination.timeout))
+    def __init__(self, destination: Destination) -> None:
         self._convert = SpanConverter(content=destination.content)
         self._answer = _LastAnswer()
         self._exporter = _make_exporter(destination, self._answer)
