@@ -1,0 +1,19 @@
+"""Checks on what goes to a model and what comes from it: redaction, blocking, and a record of every verdict."""
+
+from llmops_sdk.guardrails._cards import CardGuard
+from llmops_sdk.guardrails._decorator import guard
+from llmops_sdk.guardrails._protocol import Guard, GuardContext, Verdict
+from llmops_sdk.guardrails._provider import InputGuardProvider, OutputGuardProvider
+from llmops_sdk.guardrails._registry import policy_version, resolve
+
+__all__ = [
+    "CardGuard",
+    "Guard",
+    "GuardContext",
+    "InputGuardProvider",
+    "OutputGuardProvider",
+    "Verdict",
+    "guard",
+    "policy_version",
+    "resolve",
+]

@@ -1,0 +1,146 @@
+"""`@guard`: the same checks for code that calls a vendor's client itself."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from contextlib import aclosing, closing
+from typing import Any, TypeAlias, TypeVar, cast
+
+from llmops_sdk._util._callables import Kind, decorate, kind_of
+from llmops_sdk.errors import ConfigError
+from llmops_sdk.guardrails._protocol import Guard, GuardContext, OnError, Rail
+from llmops_sdk.guardrails._registry import resolve
+from llmops_sdk.guardrails._runner import acheck_texts, check_texts
+from llmops_sdk.guardrails._texts import put, take
+
+__all__ = ["guard"]
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def guard(
+    *, input: Sequence[str | Guard] = (), output: Sequence[str | Guard] = (), on_error: OnError = "closed"
+) -> Callable[[_F], _F]:
+    """Check what goes into a function and what comes out of it; its signature and types are kept.
+
+    Checked are strings, also inside lists, tuples and dicts, of the arguments and of the result; other objects pass
+    as they are. A generator is held back until it has ended. Each verdict is an event on the current span.
+
+    Args:
+        input: Guards on the arguments, by name or as objects, in their order.
+        output: Guards on the result.
+        on_error: What a guard that fails means: "closed" blocks the call, "open" lets it pass.
+
+    Raises:
+        ConfigError: A guard's name is unknown, or `on_error` is neither.
+
+    Example:
+        >>> import llmops_sdk as llmops
+        >>> @llmops.guard(input=["cards"])
+        ... def ask(question: str) -> str:
+        ...     return f"You asked: {question}"
+        >>> ask("Is " + "4111 1111 " * 2 + "valid?")
+        'You asked: Is [CARD] valid?'
+    """
+    if on_error not in ("closed", "open"):
+        raise ConfigError(f'@guard(on_error={on_error!r}): "closed" or "open"', key="on_error", value=on_error)
+    checks = _Checks(resolve(input), resolve(output), on_error)
+
+    def wrap(target: Callable[..., Any]) -> Callable[..., Any]:
+        return _WRAPS[kind_of(target)](target, checks)
+
+    def decorator(target: _F) -> _F:
+        return cast("_F", decorate(target, wrap))
+
+    return decorator
+
+
+class _Checks:
+    """The guards of one function, sync and async."""
+
+    def __init__(self, before: tuple[Guard, ...], after: tuple[Guard, ...], on_error: OnError) -> None:
+        self._guards: Mapping[Rail, tuple[Guard, ...]] = {"input": before, "output": after}
+        self._on_error: OnError = on_error
+
+    def check(self, value: Any, rail: Rail) -> Any:
+        """The value to go on with."""
+        guards = self._guards[rail]
+        if not guards:
+            return value
+        return put(value, iter(check_texts(list(take(value)), guards, GuardContext(rail=rail), self._on_error)))
+
+    async def acheck(self, value: Any, rail: Rail) -> Any:
+        """The async twin of `check`."""
+        guards = self._guards[rail]
+        if not guards:
+            return value
+        return put(value, iter(await acheck_texts(list(take(value)), guards, GuardContext(rail=rail), self._on_error)))
+
+
+def _function(target: Callable[..., Any], checks: _Checks) -> Callable[..., Any]:
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        args, kwargs = checks.check((args, kwargs), "input")
+        return checks.check(target(*args, **kwargs), "output")
+
+    return wrapper
+
+
+def _coroutine(target: Callable[..., Any], checks: _Checks) -> Callable[..., Any]:
+    async def wrapper(*args: Any, **kwargs: Any) -> Any:
+        args, kwargs = await checks.acheck((args, kwargs), "input")
+        return await checks.acheck(await target(*args, **kwargs), "output")
+
+    return wrapper
+
+
+def _generator(target: Callable[..., Any], checks: _Checks) -> Callable[..., Any]:
+    def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+        args, kwargs = checks.check((args, kwargs), "input")
+        items: list[Any] = []
+        with closing(cast("Generator[Any, Any, Any]", target(*args, **kwargs))) as given:
+            result = _drain(given, items)
+        yield from _released(items, checks.check(_whole(items), "output"))
+        return checks.check(result, "output")
+
+    return wrapper
+
+
+def _drain(given: Generator[Any, Any, Any], items: list[Any]) -> Any:
+    """Take every item; the generator's return value."""
+    while True:
+        try:
+            items.append(next(given))
+        except StopIteration as end:
+            return end.value
+
+
+def _asyncgen(target: Callable[..., Any], checks: _Checks) -> Callable[..., Any]:
+    async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+        args, kwargs = await checks.acheck((args, kwargs), "input")
+        async with aclosing(cast("AsyncGenerator[Any, Any]", target(*args, **kwargs))) as given:
+            items = [item async for item in given]
+        for item in _released(items, await checks.acheck(_whole(items), "output")):
+            yield item
+
+    return wrapper
+
+
+def _whole(items: list[Any]) -> Any:
+    """What is checked of the items: strings as the one text that they are, since a number may span several."""
+    return "".join(items) if items and all(type(item) is str for item in items) else items
+
+
+def _released(items: list[Any], checked: Any) -> list[Any]:
+    """The items as they came when nothing was redacted."""
+    if isinstance(checked, str):
+        return items if checked == "".join(items) else [checked]
+    return checked
+
+
+_Wrap: TypeAlias = Callable[[Callable[..., Any], _Checks], Callable[..., Any]]
+_WRAPS: Mapping[Kind, _Wrap] = {
+    "function": _function,
+    "coroutine": _coroutine,
+    "generator": _generator,
+    "asyncgen": _asyncgen,
+}

@@ -1,0 +1,71 @@
+"""Guards by name."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+
+from llmops_sdk.errors import ConfigError
+from llmops_sdk.guardrails._cards import CardGuard
+from llmops_sdk.guardrails._protocol import Guard
+
+__all__ = ["policy_version", "resolve"]
+
+_NAMED: Mapping[str, Callable[[], Guard]] = {
+    "cards": CardGuard,
+    "cards:redact": CardGuard,
+    "cards:keep_last4": lambda: CardGuard(keep_last4=True),
+    "cards:block": lambda: CardGuard("block"),
+}
+
+
+def resolve(specs: Sequence[str | Guard]) -> tuple[Guard, ...]:
+    """The guards that are meant, in the same order.
+
+    Args:
+        specs: Names, as in "cards" or "cards:block", and guards.
+
+    Raises:
+        ConfigError: A name is unknown, or something is neither a name nor a guard.
+
+    Example:
+        >>> from llmops_sdk.guardrails import resolve
+        >>> [guard.version for guard in resolve(["cards", "cards:block"])]
+        ['1:redact', '1:block']
+    """
+    if isinstance(specs, str):
+        raise ConfigError(f"guards must be a list, as in [{specs!r}], not a bare string", value=specs)
+    return tuple(_named(spec) if isinstance(spec, str) else _checked(spec) for spec in specs)
+
+
+def _named(name: str) -> Guard:
+    if name in _NAMED:
+        return _NAMED[name]()
+    near = next(iter(difflib.get_close_matches(name, _NAMED, n=1, cutoff=0.4)), None)
+    known = ", ".join(_NAMED)
+    raise ConfigError(
+        f"there is no guard {name!r}" + (f"; did you mean {near!r}?" if near else "") + f" Known guards: {known}",
+        value=name,
+        nearest=near,
+    )
+
+
+def _checked(guard: object) -> Guard:
+    if isinstance(guard, type) or not isinstance(guard, Guard):
+        raise ConfigError(f"{guard!r} is not a guard: it needs a name, a version and a check method", value=guard)
+    return guard
+
+
+def policy_version(guards: Sequence[Guard], on_error: str = "closed") -> str:
+    """A digest of the guards in force, for the cache's key: "" where there is none.
+
+    Args:
+        guards: The guards of every rail.
+        on_error: What a guard that fails means.
+    """
+    if not guards:
+        return ""
+    named = [on_error, *([guard.name, guard.version] for guard in guards)]
+    return hashlib.blake2b(json.dumps(named).encode(), digest_size=16).hexdigest()

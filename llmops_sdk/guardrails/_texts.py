@@ -1,0 +1,179 @@
+"""The texts inside messages, JSON and arguments: taken out to be checked, and put back.
+
+`take` and `put` walk in the same order, so that the n-th text that comes back stands where the n-th was.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+from llmops_sdk.providers import Message, Response
+
+__all__ = ["put", "put_messages", "put_response", "put_text", "take", "take_messages", "take_response", "take_text"]
+
+# A string or a whole number of JSON; linear, since each alternative begins with another character. Fractions and
+# exponents are matched so that their digits are not taken for whole numbers.
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?', re.DOTALL)
+_INTEGER = re.compile(r"\d{12,}")
+_NESTED = 3
+"""Levels of JSON inside strings of JSON that are opened; deeper ones are checked as text."""
+
+
+def _is_json(text: str) -> bool:
+    """Whether a text is a JSON object or array."""
+    if not text.lstrip()[:1] in {"{", "["}:  # noqa: E713 - membership of a slice, which may be empty
+        return False
+    try:
+        json.loads(text)
+    except RecursionError:
+        return True  # too deep for the parser, not for the tokens
+    except ValueError:
+        return False
+    return True
+
+
+def _unquoted(token: str) -> str:
+    try:
+        return json.loads(token)
+    except ValueError:  # only in a document that is too deep to be parsed, and so may be no JSON
+        return token[1:-1]
+
+
+def take_text(text: str, level: int = 0) -> Iterator[str]:
+    """The texts to check in a text: itself, or where it is JSON the strings and long whole numbers inside."""
+    if level >= _NESTED or not _is_json(text):
+        yield text
+        return
+    for match in _TOKEN.finditer(text):
+        token = match.group()
+        if token.startswith('"'):
+            yield from take_text(_unquoted(token), level + 1)
+        elif _INTEGER.fullmatch(token):
+            yield token
+
+
+def put_text(text: str, checked: Iterator[str], level: int = 0) -> str:
+    """The text with the checked texts in place; JSON stays JSON, and what did not change stays as it was written."""
+    if level >= _NESTED or not _is_json(text):
+        return next(checked)
+
+    def replaced(match: re.Match[str]) -> str:
+        token = match.group()
+        if token.startswith('"'):
+            value = _unquoted(token)
+            new = put_text(value, checked, level + 1)
+            return token if new == value else json.dumps(new, ensure_ascii=token.isascii())
+        if _INTEGER.fullmatch(token):
+            new = next(checked)
+            return token if new == token else json.dumps(new)
+        return token
+
+    return _TOKEN.sub(replaced, text)
+
+
+def take(value: Any) -> Iterator[str]:
+    """The texts inside lists, tuples and dicts of any depth; other objects are left alone."""
+    if type(value) is str:
+        yield from take_text(value)
+    elif type(value) in (list, tuple):
+        for item in cast("Sequence[Any]", value):
+            yield from take(item)
+    elif type(value) is dict:
+        for item in cast("dict[Any, Any]", value).values():
+            yield from take(item)
+
+
+def put(value: Any, checked: Iterator[str]) -> Any:
+    """The value with the checked texts in place; what did not change is the same object."""
+    if type(value) is str:
+        text = put_text(value, checked)
+        return value if text == value else text
+    if type(value) is dict:
+        given = cast("dict[Any, Any]", value)
+        named = {key: put(item, checked) for key, item in given.items()}
+        return given if all(named[key] is given[key] for key in given) else named
+    if type(value) in (list, tuple):
+        items = cast("Sequence[Any]", value)
+        new = [put(item, checked) for item in items]
+        if all(one is other for one, other in zip(new, items, strict=True)):
+            return items
+        return tuple(new) if type(value) is tuple else new
+    return value
+
+
+def take_messages(messages: Sequence[Message]) -> Iterator[str]:
+    """The texts of a conversation: contents, text parts, and the arguments of tool calls."""
+    for message in messages:
+        for holder, key in _places(message):
+            yield from take_text(holder[key])
+
+
+def put_messages(messages: Sequence[Message], checked: Iterator[str]) -> list[Message]:
+    """The conversation with the checked texts in place; the messages that were given are not changed."""
+    return [_put_message(message, checked) for message in messages]
+
+
+def _put_message(message: Message, checked: Iterator[str]) -> Message:
+    copy = _copied(message)
+    changed = False
+    for holder, key in _places(copy):
+        new = put_text(holder[key], checked)
+        changed = changed or new != holder[key]
+        holder[key] = new
+    return copy if changed else message
+
+
+def _copied(value: Any) -> Any:
+    """A copy of the containers, not of what they hold (an image's bytes may be big)."""
+    copy: Any = value
+    if isinstance(value, dict):
+        copy = {key: _copied(item) for key, item in cast("dict[Any, Any]", value).items()}
+    elif isinstance(value, (list, tuple)):
+        copy = [_copied(item) for item in cast("Sequence[Any]", value)]
+    return copy
+
+
+def _places(message: Message) -> Iterator[tuple[dict[str, Any], str]]:
+    """Where in a message text stands that a person or a tool wrote: a dict and a key of it."""
+    content = message.get("content")
+    if isinstance(content, str):
+        yield message, "content"
+    elif isinstance(content, (list, tuple)):
+        for part in cast("Sequence[Any]", content):
+            if isinstance(part, dict):
+                yield from _texts_of(cast("dict[str, Any]", part), "text", "refusal", "content")
+    yield from _texts_of(message, "refusal", "reasoning_content")
+    for call in cast("Sequence[Any]", message.get("tool_calls") or ()):
+        function = cast("dict[str, Any]", call).get("function") if isinstance(call, dict) else None
+        if isinstance(function, dict):
+            yield from _texts_of(cast("dict[str, Any]", function), "arguments")
+
+
+def _texts_of(holder: dict[str, Any], *keys: str) -> Iterator[tuple[dict[str, Any], str]]:
+    for key in keys:
+        if isinstance(holder.get(key), str):
+            yield holder, key
+
+
+def take_response(response: Response) -> Iterator[str]:
+    """The texts of an answer: text, reasoning, and the arguments of tool calls."""
+    yield from take_text(response.text)
+    yield from take_text(response.reasoning)
+    for call in response.tool_calls:
+        yield from take_text(call.arguments)
+
+
+def put_response(response: Response, checked: Iterator[str]) -> Response:
+    """The answer with the checked texts in place; the vendor's object goes when it would tell what was redacted."""
+    new = replace(
+        response,
+        text=put_text(response.text, checked),
+        reasoning=put_text(response.reasoning, checked),
+        tool_calls=tuple(replace(call, arguments=put_text(call.arguments, checked)) for call in response.tool_calls),
+    )
+    same = (new.text, new.reasoning, new.tool_calls) == (response.text, response.reasoning, response.tool_calls)
+    return response if same else replace(new, raw=None)
