@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from contextlib import aclosing, closing
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import cast
 
 from llmops_sdk.client._answer import AnswerType, InvalidAnswerError
+from llmops_sdk.config import Timeout
 from llmops_sdk.errors import ProviderError, ProviderTimeoutError, ValidationFailedError
 from llmops_sdk.providers import Accumulator, Attempt, Chunk, Provider, Request, Response, Usage, WrapperProvider
 
@@ -73,7 +74,7 @@ class AskProvider(WrapperProvider):
     def stream(self, request: Request) -> Iterator[Chunk]:
         """The answer in pieces; an error at the end when the whole does not fit."""
         whole = Accumulator()
-        with closing(_closable(self.inner.stream(request))) as chunks:
+        with closing(cast("Generator[Chunk]", self.inner.stream(request))) as chunks:
             for chunk in chunks:
                 whole.add(chunk)
                 yield chunk
@@ -82,7 +83,7 @@ class AskProvider(WrapperProvider):
     async def astream(self, request: Request) -> AsyncIterator[Chunk]:
         """The answer in pieces, async."""
         whole = Accumulator()
-        async with aclosing(_closable(self.inner.astream(request))) as chunks:
+        async with aclosing(cast("AsyncGenerator[Chunk]", self.inner.astream(request))) as chunks:
             async for chunk in chunks:
                 whole.add(chunk)
                 yield chunk
@@ -96,11 +97,6 @@ class AskProvider(WrapperProvider):
         else:
             return
         raise refused(self._answer, response, errors)
-
-
-def _closable(chunks: Any) -> Any:
-    # The protocol promises iterators that can be closed; their type in the protocol is only that of an iterator.
-    return chunks
 
 
 @dataclass(slots=True)
@@ -160,7 +156,7 @@ class _Asked:
             reason="reask",
         )
 
-    def _remaining(self) -> Any:
+    def _remaining(self) -> Timeout | None:
         if self._deadline is None or self.request.timeout is None:
             return self.request.timeout
         left = self._deadline - time.monotonic()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 from llmops_sdk.client._answer import AnswerType, InvalidAnswerError, answer_type
 from llmops_sdk.client._ask import fitting
@@ -14,6 +14,7 @@ from llmops_sdk.client._prompt import messages_of, tool_definitions
 from llmops_sdk.client._record import Record, Subject
 from llmops_sdk.client._stages import Policies, Stages
 from llmops_sdk.guardrails import Guard, InputGuardProvider, policy_version
+from llmops_sdk.guardrails._protocol import OnError
 from llmops_sdk.providers import Chunk, Embeddings, Provider, Request, Response, WrapperProvider
 from llmops_sdk.tracing import Span
 
@@ -52,7 +53,7 @@ class Call:
     request: Request
     chain: Provider
     guards: tuple[Guard, ...]
-    on_error: str
+    on_error: OnError
     answer: AnswerType | None = None
 
     def guarded_by(self, record: Record) -> Provider:
@@ -100,7 +101,7 @@ class _Sent(WrapperProvider):
 def input_guards(stages: Stages, options: Mapping[str, Any]) -> tuple[Guard, ...]:
     """The guards on the input of a call with these options."""
     guardrails = stages.model(options.get("model")).guardrails
-    return stages.guards(guard_specs(guardrails, options.get("guards"))[0], guardrails.on_error)
+    return stages.guards(guard_specs(guardrails, options.get("guards"))[0])
 
 
 def prepare(
@@ -121,11 +122,10 @@ def prepare(
     answer = None if wanted is None else answer_type(wanted)
     on_error = resolved.guardrails.on_error
     before, after = guard_specs(resolved.guardrails, options.get("guards"))
-    guards, output = stages.guards(before, on_error), stages.guards(after, on_error)
-    cache = cache_policy(resolved.cache, options.get("cache"))
+    guards, output = stages.guards(before), stages.guards(after)
     policies = Policies(
         retry=retry_policy(resolved.retry, options.get("retry")),
-        cache=cache,
+        cache=cache_policy(resolved.cache, options.get("cache")),
         output=output,
         on_error=on_error,
         answer=answer,
@@ -140,9 +140,8 @@ def prepare(
         params=params,
         extra=dict(options.get("extra", {})),
         timeout=timeout_policy(resolved.timeout, options.get("timeout")),
-        # True asks for the cache where the configuration would leave it out (as with a temperature above zero).
-        cache=False if cache is None else options.get("cache") is True or None,
-        policy_version=policy_version((*guards, *output)),
+        cache=False if options.get("cache") is False else None,
+        policy_version=policy_version(output, on_error),  # the guards on the input add their own
     )
     subject = Subject(
         operation="chat",
@@ -162,7 +161,7 @@ def embedding_call(stages: Stages, options: Mapping[str, Any]) -> Call:
     """The call that asks for vectors."""
     resolved = stages.model(options.get("model"))
     on_error = resolved.guardrails.on_error
-    guards = stages.guards(guard_specs(resolved.guardrails, options.get("guards"))[0], on_error)
+    guards = input_guards(stages, options)
     retry = retry_policy(resolved.retry, options.get("retry"))
     policies = Policies(retry=retry, cache=None, output=(), on_error=on_error, answer=None)
     request = Request(
@@ -182,13 +181,13 @@ def texts_of(texts: object) -> list[str]:
     """A list of texts, checked."""
     if isinstance(texts, str) or not isinstance(texts, Sequence):
         raise TypeError(f"texts must be a list of strings, not {type(texts).__name__}")
-    listed = list(texts)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType] - checked next
+    listed = list(cast("Sequence[object]", texts))
     if not listed:
         raise ValueError("texts is empty: give it at least one string")
-    for at, text in enumerate(listed):  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    for at, text in enumerate(listed):
         if not isinstance(text, str):
-            raise TypeError(f"text {at} must be a string, not {type(text).__name__}")  # pyright: ignore[reportUnknownArgumentType]
-    return listed
+            raise TypeError(f"text {at} must be a string, not {type(text).__name__}")
+    return cast("list[str]", listed)
 
 
 def parsed(call: Call, response: Response) -> Response | None:

@@ -86,17 +86,16 @@ def timeout_policy(default: Timeout, given: object) -> Timeout:
 
 
 def cache_policy(default: CacheSettings, given: object) -> CacheSettings | None:
-    """The cache of a call, or None for none; a dict of changes turns the exact tier on unless it says otherwise.
+    """The cache that a call passes, or None for none; a dict turns the exact tier on unless it says otherwise.
 
     Raises:
         ConfigError: A key or a value is not a valid one.
         TypeError: It is of none of these types.
     """
     match given:
-        case None:
+        case None | False:
+            # A call that goes around the cache still passes it, so that the cache can record that it did.
             chosen = default
-        case False:
-            return None
         case True:
             chosen = default.model_copy(update={"exact": True})
         case CacheSettings():

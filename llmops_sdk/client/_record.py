@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, aclosing, closing
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, Self, TypeVar, cast
 
 from llmops_sdk._util._guard import guarded
 from llmops_sdk.config import ResolvedModel
@@ -17,11 +17,12 @@ from llmops_sdk.providers import (
     Request,
     Response,
     Usage,
+    WrapperProvider,
 )
 from llmops_sdk.providers._genai import input_messages_json, output_messages_json
-from llmops_sdk.tracing import Span, _semconv, start_span
+from llmops_sdk.tracing import Span, _active, _semconv, current_span, start_span
 
-__all__ = ["Record", "Subject"]
+__all__ = ["Record", "SpentProvider", "Subject"]
 
 # Parameters under the names of the GenAI conventions.
 _PARAMS = {
@@ -75,7 +76,9 @@ class Subject:
             attributes[_semconv.REQUEST_STREAM] = True
         if self.structured:
             attributes[_semconv.OUTPUT_TYPE] = "json"
-        if self.prompt_name:
+        stamp = _active.get().get(_active.STAMP_KEY)
+        if self.prompt_name and getattr(stamp, "prompt_name", None) is None:
+            # The name that the application gave with `llmops.context(prompt=...)` goes before the function's.
             attributes[_semconv.PROMPT_NAME] = self.prompt_name
         for name, conventional in _PARAMS.items():
             if name in self.params and not (name == "n" and self.params[name] == 1):
@@ -144,10 +147,10 @@ class Record:
         return replace(response, trace_id=self.span.trace_id, span_id=self.span.span_id)
 
     def _answered(self, response: Response) -> None:
-        attributes: dict[str, Any] = {
-            _semconv.ATTEMPTS: len(response.attempts),
-            **_spent(response.usage, response.cost),
-        }
+        attributes = _spent(response.usage, response.cost)
+        if response.attempts or response.cache or response.finish_reason:
+            # A stream that was left early has not told its attempts yet: unknown, not zero.
+            attributes[_semconv.ATTEMPTS] = len(response.attempts)
         if response.model:
             attributes[_semconv.RESPONSE_MODEL] = response.model
         if response.response_id:
@@ -185,6 +188,44 @@ class Record:
         elif isinstance(error, ProviderError):
             self.span.set({_semconv.ATTEMPTS: len(error.attempts)})
         self.span.fail(error)
+
+
+class SpentProvider(WrapperProvider):
+    """Puts on the current span what an answer cost before the guards outside see it: they may block what was paid."""
+
+    def complete(self, request: Request) -> Response:
+        """The whole answer."""
+        return _told(self.inner.complete(request))
+
+    async def acomplete(self, request: Request) -> Response:
+        """The whole answer, async."""
+        return _told(await self.inner.acomplete(request))
+
+    def stream(self, request: Request) -> Iterator[Chunk]:
+        """The answer in pieces."""
+        with closing(cast("Generator[Chunk]", self.inner.stream(request))) as chunks:
+            for chunk in chunks:
+                yield _told(chunk)
+
+    async def astream(self, request: Request) -> AsyncIterator[Chunk]:
+        """The answer in pieces, async."""
+        async with aclosing(cast("AsyncGenerator[Chunk]", self.inner.astream(request))) as chunks:
+            async for chunk in chunks:
+                yield _told(chunk)
+
+
+_Told = TypeVar("_Told", Response, Chunk)
+
+
+def _told(answer: _Told) -> _Told:
+    if answer.usage is not None:
+        attributes = _spent(answer.usage, answer.cost)
+        if answer.attempts:
+            attributes[_semconv.ATTEMPTS] = len(answer.attempts)
+        if answer.model:
+            attributes[_semconv.RESPONSE_MODEL] = answer.model
+        guarded("recording a cost", None, current_span().set, attributes)
+    return answer
 
 
 def _spent(usage: Usage, cost: float | None) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -12,8 +13,10 @@ from llmops_sdk._util._guard import guarded
 from llmops_sdk.caching import CacheProvider
 from llmops_sdk.client._answer import AnswerType
 from llmops_sdk.client._ask import AskProvider
+from llmops_sdk.client._record import SpentProvider
 from llmops_sdk.config import CacheSettings, ResolvedModel, RetrySettings, Settings, resolve_model
 from llmops_sdk.guardrails import Guard, OutputGuardProvider, resolve
+from llmops_sdk.guardrails._protocol import OnError
 from llmops_sdk.providers import Provider, WrapperProvider, open_provider
 from llmops_sdk.resilience import RetryProvider
 
@@ -46,6 +49,11 @@ class _Recent(Generic[_T]):
         return list(self._values.values())
 
 
+def _identity(resolved: ResolvedModel) -> str:
+    """What tells two models of the same name apart: where they are served, and what is set for them there."""
+    return json.dumps([resolved.base_url, resolved.options], sort_keys=True, default=str)
+
+
 class _SharedProvider(WrapperProvider):
     """A provider that several chains stand on: none of them closes it."""
 
@@ -71,7 +79,7 @@ class Policies:
     retry: RetrySettings
     cache: CacheSettings | None
     output: tuple[Guard, ...]
-    on_error: str
+    on_error: OnError
     answer: AnswerType | None
 
     @property
@@ -119,29 +127,29 @@ class Stages:
         with self._lock:
             return self._providers.get(resolved.name, lambda: _SharedProvider(open_provider(resolved)))
 
-    def guards(self, specs: tuple[str | Guard, ...], on_error: str) -> tuple[Guard, ...]:
+    def guards(self, specs: tuple[str | Guard, ...]) -> tuple[Guard, ...]:
         """The guards that names and objects stand for; those made from names alone are made once."""
         if not all(isinstance(spec, str) for spec in specs):
-            return tuple(resolve(specs, on_error=on_error))
+            return resolve(specs)
         with self._lock:
-            return self._guards.get((specs, on_error), lambda: tuple(resolve(specs, on_error=on_error)))
+            return self._guards.get(specs, lambda: resolve(specs))
 
     def chain(self, resolved: ResolvedModel, policies: Policies) -> Provider:
         """The stages below the input guards: cache, type of the answer, output guards, retry, provider."""
         provider = self.provider(resolved)
         with self._lock:
-            return self._chains.get((resolved.name, policies.key), lambda: self._build(provider, policies))
+            return self._chains.get((resolved.name, policies.key), lambda: self._build(resolved, provider, policies))
 
-    def _build(self, provider: Provider, policies: Policies) -> Provider:
+    def _build(self, resolved: ResolvedModel, provider: Provider, policies: Policies) -> Provider:
         chain: Provider = RetryProvider(provider, policies.retry)
         if policies.output:
-            chain = OutputGuardProvider(chain, policies.output, policies.on_error)
+            chain = OutputGuardProvider(SpentProvider(chain), policies.output, policies.on_error)
         if policies.answer is not None:
             # Below the cache, so that an answer that does not fit is never stored.
             chain = AskProvider(chain, policies.answer)
         if policies.cache is not None:
             path = policies.cache.path or self.settings.store.path / "cache"
-            chain = CacheProvider(chain, policies.cache, path=path)
+            chain = CacheProvider(chain, policies.cache, path=path, identity=_identity(resolved))
         return chain
 
     def retire(self) -> None:

@@ -76,10 +76,11 @@ class Course:
         self._end("ok", response, None)
 
     def fail(self, error: BaseException) -> None:
-        """The stream broke; its error carries what the guards have let through, not what the provider had sent."""
+        """The stream broke; what the guards let through of it is its response, and its error's `partial`."""
         response = self._whole.response()
-        if isinstance(error, StreamInterruptedError):
-            error.partial = response
+        # Guards on the output hold a stream back, and check what had come of a broken one: the consumer saw less.
+        if isinstance(error, StreamInterruptedError) and isinstance(error.partial, Response):
+            response = error.partial
         self._end("error", response, error)
 
     def close(self) -> None:

@@ -279,3 +279,11 @@ def test_a_prompt_function_pickles_by_its_name():
 
 def test_the_wrapped_function_can_still_be_called():
     assert inspect.unwrap(greet)("Ada") == "Hello Ada!"
+
+
+def test_the_name_that_the_application_gives_the_prompt_goes_first(rows):
+    with llmops.context(prompt=("welcome", "3")):
+        greet("Ada")
+    assert rows("SELECT prompt_name, prompt_version FROM llm_calls") == [
+        {"prompt_name": "welcome", "prompt_version": "3"}
+    ]
