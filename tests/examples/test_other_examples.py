@@ -110,11 +110,11 @@ def test_a_notebook_survives_reload_and_running_cells_again(tmp_path):
 def test_cells_run_twice_in_one_process(tmp_path):
     source = (EXAMPLES / "notebook_reload.py").read_text(encoding="utf-8")
     twice = f"""
-cells = {source.split("# %%")!r}
+cells = {source.split(chr(10) + "# %%")!r}
 space = {{"__name__": "__main__"}}
 for _ in range(2):
     for cell in cells:
-        exec("#" + cell if cell != cells[0] else cell, space)
+        exec("#" + cell if cell is not cells[0] else cell, space)
 print(space["llmops"].query("SELECT count(*) FROM llm_calls").scalar())
 """
     ran = subprocess.run([sys.executable, "-c", twice], capture_output=True, text=True, cwd=tmp_path, check=False)

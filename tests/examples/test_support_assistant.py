@@ -17,6 +17,7 @@ import llmops_sdk as llmops
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 QUESTIONS = 120
+demo_run = pytest.mark.xdist_group("demo run")  # one worker: the demo runs once for all of them
 
 
 def start(*arguments: str, cwd: Path, program: tuple[str, ...] = ("-m", "llmops_sdk", "demo"), **variables: str):
@@ -36,13 +37,17 @@ def finished(process, timeout=100):
     return process.returncode, out, err
 
 
-def made_questions(count: int) -> list[str]:
+def bank_help():
     spec = importlib.util.spec_from_file_location("bank_help", EXAMPLES / "bank_help.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return list(module.made_questions(count))
+    return module
+
+
+def made_questions(count: int) -> list[str]:
+    return list(bank_help().made_questions(count))
 
 
 def table(out: str) -> dict[str, list[str]]:
@@ -60,6 +65,7 @@ def run(tmp_path_factory):
     return folder, out
 
 
+@demo_run
 def test_the_report_agrees_with_the_store_and_with_the_program(run):
     folder, out = run
     printed = table(out)
@@ -78,6 +84,7 @@ def test_the_report_agrees_with_the_store_and_with_the_program(run):
     assert tries == attempts
 
 
+@demo_run
 def test_the_report_has_the_tree_and_the_example_prices(run):
     _, out = run
     assert re.search(r"offline/script \(simulated\) +│ +120 +│ +\d+ +│ +\d+ +│ +0\.\d+", out)
@@ -87,6 +94,7 @@ def test_the_report_has_the_tree_and_the_example_prices(run):
     assert "llmops.cache.lookup" in out
 
 
+@demo_run
 def test_one_path_is_streamed(run):
     folder, _ = run
     explained = sum(question.startswith("Explain") for question in made_questions(QUESTIONS))
@@ -98,6 +106,7 @@ def test_one_path_is_streamed(run):
     assert timed > 0
 
 
+@demo_run
 def test_no_card_number_is_anywhere_in_the_store(run):
     folder, _ = run
     numbers = [
@@ -111,6 +120,7 @@ def test_no_card_number_is_anywhere_in_the_store(run):
         assert number[:14].encode() not in kept
 
 
+@demo_run
 def test_the_printed_command_looks_further(run):
     folder, out = run
     [hint] = re.findall(r"Look further: (llmops .*)", out)
@@ -123,12 +133,12 @@ def test_the_printed_command_looks_further(run):
 
 
 def test_a_second_run_in_the_same_store_reports_on_itself(tmp_path):
-    for limit in (20, 10):
+    for limit in (8, 4):
         program = (str(EXAMPLES / "support_assistant.py"),)
         status, out, err = finished(start("--limit", str(limit), cwd=tmp_path, program=program))
         assert status == 0, err
         assert table(out)["calls"] == [str(limit), str(limit)]
-    assert llmops.query("SELECT count(*) FROM llm_calls", path=tmp_path / ".llmops-demo").scalar() == 30
+    assert llmops.query("SELECT count(*) FROM llm_calls", path=tmp_path / ".llmops-demo").scalar() == 12
 
 
 def test_another_model_is_one_variable(tmp_path):
@@ -150,24 +160,41 @@ def test_ones_own_questions(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "arguments", "said"),
+    ("content", "column", "said"),
     [
-        ("a,b\n1,2\n", [], 'has no column "text" (it has: a, b)'),
-        ("text\nhello\n", ["--column", "frage"], 'has no column "frage" (it has: text)'),
-        ("", [], "nothing at all"),
-        ("text\n\udcff\n", [], "not a CSV file in UTF-8"),
-        ("text\n" + "x" * 200_000 + "\n", [], "not a CSV file"),
-        (None, [], "No such file"),
+        ("a,b\n1,2\n", None, 'has no column "text" (it has: a, b)'),
+        ("text\nhello\n", "frage", 'has no column "frage" (it has: text)'),
+        ("", None, "nothing at all"),
+        ("text\n\udcff\n", None, "not a CSV file in UTF-8"),
+        ("text\n" + "x" * 200_000 + "\n", None, "not a CSV file"),
     ],
 )
-def test_a_bad_file_is_told_before_any_call(tmp_path, content, arguments, said):
+def test_a_bad_file_is_said_with_its_name(tmp_path, content, column, said):
+    file = tmp_path / "questions.csv"
+    file.write_text(content, encoding="utf-8", errors="surrogateescape")
+    with pytest.raises(ValueError, match=re.escape(said)) as caught:
+        list(bank_help().read_questions(file, column, None))
+    assert str(file) in str(caught.value)
+
+
+def test_a_file_is_read_row_by_row(tmp_path):
+    file = tmp_path / "questions.csv"
+    file.write_text("text\n" + "Where is my card?\n" * 50_000, encoding="utf-8")
+    questions = bank_help().read_questions(file, None, 3)
+    assert next(questions) == "Where is my card?"
+    assert len(list(questions)) == 2
+    assert list(bank_help().read_questions(file, "text", 0)) == []
+
+
+@pytest.mark.parametrize("content", ["a,b\n1,2\n", None])
+def test_a_bad_file_is_told_before_any_call(tmp_path, content):
     file = tmp_path / "questions.csv"
     if content is not None:
-        file.write_text(content, encoding="utf-8", errors="surrogateescape")
-    status, out, err = finished(start("--questions", str(file), *arguments, cwd=tmp_path))
+        file.write_text(content, encoding="utf-8")
+    status, out, err = finished(start("--questions", str(file), cwd=tmp_path))
     assert status == 2
     assert out == ""
-    assert said in err
+    assert err.startswith("llmops demo: ")
     assert len(err.splitlines()) == 1
     assert not (tmp_path / ".llmops-demo").exists()
 
