@@ -10,7 +10,7 @@ from typing import Any, TypeGuard, cast
 import orjson
 
 from llmops_sdk.store._plain import Plainer
-from llmops_sdk.store._promote import plain_json, plain_value, promote
+from llmops_sdk.store._promote import one_line, plain_value, promote
 from llmops_sdk.store._vocabularies import kind_of, unflatten
 from llmops_sdk.tracing import _semconv as sc
 from llmops_sdk.tracing._records import Event, Link, LossRecord, Record, ScoreRecord, SpanRecord, Stamp
@@ -60,9 +60,9 @@ class Encoder:
         if record.error_type is not None:
             row["error_type"] = record.error_type
         if record.input is not None:
-            row["input"] = orjson.Fragment(plain_json(record.input))
+            row["input"] = orjson.Fragment(one_line(record.input))
         if record.output is not None:
-            row["output"] = orjson.Fragment(plain_json(record.output))
+            row["output"] = orjson.Fragment(one_line(record.output))
         attributes = record.attributes
         if attributes and record.scope != _OURS:
             attributes = unflatten(attributes)
@@ -88,9 +88,14 @@ class Encoder:
     def _dump(self, row: dict[str, Any]) -> bytes:
         try:
             line = orjson.dumps(row, option=_OPTIONS)
+            # In text that orjson wrote nothing of a surrogate is left, so this one is in JSON that was spliced in;
+            # without its partner it would make the line unreadable.
+            suspect = b"\\ud" in line or b"\\uD" in line
         except orjson.JSONEncodeError:
-            # A lone surrogate, an integer beyond 64 bits, or an object that is no attribute value: rare, so only then
-            # is every value looked at.
+            # A lone surrogate, an integer beyond 64 bits, or an object that is no attribute value.
+            suspect = True
+            line = b""
+        if suspect:
             plainer = Plainer()
             row = plainer.mapping(row)
             self.losses.update(plainer.losses)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -34,8 +35,10 @@ class Plainer:
         return {str(self._value(key, depth)): self._value(item, depth + 1) for key, item in value.items()}
 
     def _value(self, value: Any, depth: int) -> Any:
-        if value is None or isinstance(value, (bool, orjson.Fragment)):
+        if value is None or isinstance(value, bool):
             return value
+        if isinstance(value, orjson.Fragment):
+            return self._spliced(value)
         if isinstance(value, str):
             return self._text(value)
         if isinstance(value, int):
@@ -53,6 +56,15 @@ class Plainer:
         self.losses["attribute", "not_json"] += 1
         return f"<{type(value).__name__}>"
 
+    def _spliced(self, value: orjson.Fragment) -> Any:
+        content = orjson.dumps(value)
+        try:
+            # Surrogates in pairs are characters, and orjson takes them.
+            orjson.loads(content)
+        except orjson.JSONDecodeError:
+            return self._value(_leniently(content), 1)
+        return value
+
     def _text(self, value: str) -> str:
         try:
             value.encode()
@@ -61,6 +73,13 @@ class Plainer:
             # UTF-16 has the surrogates, so a pair becomes its character and one without a partner U+FFFD.
             return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         return str.__str__(value)
+
+
+def _leniently(content: bytes) -> Any:
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        return content.decode("utf-8", "replace")
 
 
 def not_finite(value: float) -> str:

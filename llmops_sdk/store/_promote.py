@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import orjson
 
-from llmops_sdk.store._plain import Plainer, not_finite
+from llmops_sdk.store._plain import not_finite
 from llmops_sdk.store.schema import SPAN_KEYS, Key
 
-__all__ = ["KNOWN", "MOVED", "as_json", "plain_json", "plain_value", "promote"]
+__all__ = ["KNOWN", "MOVED", "as_json", "one_line", "plain_value", "promote"]
 
 _MAX_INT = 2**63 - 1
 _MIN_INT = -(2**63)
@@ -70,7 +69,7 @@ def _first(value: Any) -> str | None:
 def as_json(value: Any) -> orjson.Fragment | None:
     """JSON kept as it is from bytes, or checked from a string; None when it is not JSON."""
     if isinstance(value, bytes):
-        return orjson.Fragment(plain_json(value))
+        return orjson.Fragment(one_line(value))
     if isinstance(value, str):
         try:
             return orjson.Fragment(orjson.dumps(orjson.loads(value)))
@@ -118,29 +117,11 @@ KNOWN: Mapping[str, tuple[str, Callable[[Any], Any], int]] = {
 _get = KNOWN.get
 
 
-def plain_json(value: bytes) -> bytes:
-    """JSON on one line that DuckDB reads: a raw line break would tear the line, a lone surrogate would void it."""
+def one_line(value: bytes) -> bytes:
+    """JSON on one line: a line break between its tokens (inside a string it is escaped) would tear ours."""
     if b"\n" in value or b"\r" in value:
-        # Inside a string they would be escaped, so these stand between tokens.
-        value = value.replace(b"\n", b" ").replace(b"\r", b" ")
-    return _respelled(value) if b"\\ud" in value or b"\\uD" in value else value
-
-
-def _respelled(value: bytes) -> bytes:
-    try:
-        # Surrogates in pairs are characters, and orjson takes them.
-        orjson.loads(value)
-        return value
-    except orjson.JSONDecodeError:
-        decoded = _leniently(value)
-    return orjson.dumps(Plainer().mapping({"": decoded})[""])
-
-
-def _leniently(value: bytes) -> Any:
-    try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
-        return value.decode("utf-8", "replace")
+        return value.replace(b"\n", b" ").replace(b"\r", b" ")
+    return value
 
 
 def promote(row: dict[str, Any], attributes: Mapping[str, Any]) -> dict[str, Any]:
@@ -184,7 +165,7 @@ def promote(row: dict[str, Any], attributes: Mapping[str, Any]) -> dict[str, Any
 def plain_value(value: Any) -> Any:
     """A value as orjson writes it without loss: JSON bytes as they are, NaN and infinities as text."""
     if isinstance(value, bytes):
-        return orjson.Fragment(plain_json(value))
+        return orjson.Fragment(one_line(value))
     if isinstance(value, float):
         return value if math.isfinite(value) else not_finite(value)
     if isinstance(value, (list, tuple)):
