@@ -171,7 +171,7 @@ def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> int
     parser.add_argument("--questions", type=Path, metavar="FILE.csv", help="your own questions")
     parser.add_argument("--column", help='the column that holds them (default: "text" or "question")')
     parser.add_argument("--limit", type=int, metavar="N", help="ask N questions at most (default: all, or 200)")
-    parser.add_argument("--concurrency", type=int, default=32, metavar="N", help="how many at a time (default: 32)")
+    parser.add_argument("--concurrency", type=int, default=16, metavar="N", help="how many at a time (default: 16)")
     parser.add_argument("--model", help='a real model, as in "openai/gpt-4.1-mini" or "ollama/llama3.2"')
     parser.add_argument("--store", type=Path, default=".llmops-demo", help="the store's folder (%(default)s)")
     args = parser.parse_args(arguments)
