@@ -133,22 +133,24 @@ class _Walk:
         if value is None or value is True or value is False:
             self.room -= 5
             return value
-        if isinstance(value, str):
+        # By the type alone: isinstance() asks the value for its __class__, which may be the application's code.
+        cls = cast("type[Any]", type(cast("object", value)))
+        if issubclass(cls, str):
             return self.text(value)
-        if isinstance(value, enum.Enum):
+        if issubclass(cls, enum.Enum):
             return self.plain(object.__getattribute__(value, "_value_"), depth)
-        if isinstance(value, int):
+        if issubclass(cls, int):
             self.room -= 8
             number = int.__int__(value)
             return number if -_INT_LIMIT <= number < _INT_LIMIT else self.text(_decimal_text(number))
-        if isinstance(value, float):
+        if issubclass(cls, float):
             self.room -= 8
-            number = float.__float__(value)
-            return (
-                number if math.isfinite(number) else {math.inf: "Infinity", -math.inf: "-Infinity"}.get(number, "NaN")
-            )
-        if isinstance(value, (bytes, bytearray, memoryview)):
-            return {"$bytes": value.nbytes if isinstance(value, memoryview) else len(value)}
+            real = float.__float__(value)
+            return real if math.isfinite(real) else {math.inf: "Infinity", -math.inf: "-Infinity"}.get(real, "NaN")
+        if issubclass(cls, (bytes, bytearray)):
+            return {"$bytes": bytes.__len__(value) if issubclass(cls, bytes) else bytearray.__len__(value)}
+        if cls is memoryview:
+            return {"$bytes": value.nbytes}
         simple = _simple_text(value)
         if simple is not None:
             return self.text(simple)
@@ -174,14 +176,13 @@ class _Walk:
         self.open.add(here)
         try:
             # The builtin's own iteration, whatever a subclass overrides.
-            if isinstance(value, dict):
+            cls = cast("type[Any]", type(cast("object", value)))
+            if issubclass(cls, dict):
                 return self.mapping(cast("Any", dict).items(value), depth)
             for builtin in (list, tuple, set, frozenset):
-                if isinstance(value, builtin):
-                    values = cast("list[object]", value)
-                    return self.items(
-                        cast("Any", builtin).__iter__(values), cast("Any", builtin).__len__(values), depth
-                    )
+                if issubclass(cls, builtin):
+                    own = cast("Any", builtin)
+                    return self.items(own.__iter__(value), own.__len__(value), depth)
             return self.instance(value, depth)
         finally:
             self.open.discard(here)
@@ -213,11 +214,12 @@ class _Walk:
             kept["$truncated"] = left
         return kept
 
-    def instance(self, value: object, depth: int) -> object:
+    def instance(self, value: Any, depth: int) -> object:
         """An object of a class: its fields where the class declares them, else only what it is."""
-        cls = type(value)
-        if isinstance(value, BaseException):
-            message = value.args[0] if value.args and isinstance(value.args[0], str) else None
+        cls = cast("type[Any]", type(cast("object", value)))
+        if issubclass(cls, BaseException):
+            args = cast("tuple[object, ...]", BaseException.args.__get__(value))  # type: ignore[attr-defined]
+            message = args[0] if args and type(args[0]) is str else None
             return {"$exception": cls.__qualname__, "message": self.plain(message, depth - 1)}
         if dataclasses.is_dataclass(cls):
             return self.fields(value, [field.name for field in dataclasses.fields(cls)], depth)
@@ -257,6 +259,6 @@ def _simple_text(value: object) -> str | None:
         return cast("dt.date", value).isoformat()
     if kind is dt.timedelta or kind is decimal.Decimal or kind is uuid.UUID:
         return str(value)
-    if isinstance(value, os.PathLike) and kind.__module__ in {"pathlib", "pathlib._local"}:
+    if kind.__module__ in {"pathlib", "pathlib._local"} and hasattr(kind, "__fspath__"):
         return os.fspath(cast("os.PathLike[str]", value))
     return None

@@ -22,6 +22,7 @@ _BATCH = 512
 _NUDGE_SPANS = 512
 _NUDGE_BYTES = 4 * 1024 * 1024
 _ERRORS_KEPT = 20
+_FORK_WAIT = 2.0  # seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -283,6 +284,18 @@ class Pipeline:
             dropped=counts.dropped,
             errors=tuple(counts.errors),
         )
+
+    def before_fork(self) -> bool:
+        """Keep the thread from its work while the process forks; whether it could be kept.
+
+        A child has only the forking thread: what the others hold at that moment, an import's lock above all, stays
+        held in it. The wait is bounded, for a sink may be stuck on a disk or a network file system.
+        """
+        return self._drain_lock.acquire(timeout=_FORK_WAIT)
+
+    def after_fork_in_parent(self) -> None:
+        """Let the thread go on."""
+        self._drain_lock.release()
 
     def after_fork(self) -> None:
         """In a forked child: begin anew, with an empty queue and sinks that let go of what is the parent's."""

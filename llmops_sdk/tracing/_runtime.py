@@ -229,8 +229,23 @@ def _resource(settings: Settings) -> Mapping[str, Any]:
 # --- forks ----------------------------------------------------------------------------------------------------
 
 
+_held: list[Pipeline] = []
+
+
+def _before_fork() -> None:
+    runtime = current
+    if runtime is not None and runtime.pipeline.before_fork():
+        _held.append(runtime.pipeline)
+
+
+def _after_fork_in_parent() -> None:
+    while _held:
+        _held.pop().after_fork_in_parent()
+
+
 def _after_fork() -> None:
     global _pid, _lock
+    _held.clear()
     _pid = os.getpid()
     _lock = threading.RLock()
     runtime = current
@@ -246,8 +261,8 @@ def _join_multiprocessing() -> None:
     if util is not None:
         # The child's bootstrap clears the finalizers that it inherits, then runs what is registered here.
         util.register_after_fork(_Finalizer, _register_finalizer)  # pyright: ignore[reportUnknownMemberType]
-        if getattr(sys.modules.get("multiprocessing.process"), "parent_process", lambda: None)() is not None:
-            _register_finalizer(_Finalizer)
+        if util.process.parent_process() is not None:
+            _register_finalizer(_Finalizer)  # this is such a child already, and past its bootstrap
 
 
 class _Finalizer:
@@ -264,4 +279,4 @@ def _finalize() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork)

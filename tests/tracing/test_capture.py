@@ -1,0 +1,242 @@
+"""Values to JSON: strict, bounded, a snapshot, and nothing of the application's is run."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import decimal
+import enum
+import json
+import math
+import pathlib
+import threading
+import uuid
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pydantic
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import llmops_sdk as llmops
+from llmops_sdk.tracing._capture import Bounds, encode
+
+_JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: (
+        st.lists(inner, max_size=5)
+        | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), inner, max_size=5)
+    ),
+    max_leaves=20,
+)
+
+
+@given(_JSON)
+def test_plain_values_round_trip(value: Any):
+    assert json.loads(encode(value)) == value
+
+
+def strict(text: bytes) -> Any:
+    """Parsed by a reader that refuses what is not JSON."""
+
+    def refuse(constant: str) -> float:
+        raise ValueError(constant)
+
+    return json.loads(text.decode("utf-8"), parse_constant=refuse)
+
+
+class Color(enum.Enum):
+    RED = "red"
+
+
+class Number(enum.IntEnum):
+    ONE = 1
+
+
+@dataclasses.dataclass
+class Point:
+    x: int
+    inner: Any = None
+
+
+class Invoice(pydantic.BaseModel):
+    total: float
+    lines: list[str]
+
+
+class Hostile:
+    """Everything that a value can be asked raises."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise AssertionError(f"asked for {name}")
+
+    def __repr__(self) -> str:
+        raise AssertionError("repr")
+
+    def __str__(self) -> str:
+        raise AssertionError("str")
+
+    def __iter__(self) -> Any:
+        raise AssertionError("iter")
+
+    def __len__(self) -> int:
+        raise AssertionError("len")
+
+    def __eq__(self, other: object) -> bool:
+        raise AssertionError("eq")
+
+    __hash__ = None  # pyright: ignore[reportAssignmentType]
+
+
+class HostileText(str):
+    __slots__ = ()
+
+    def __len__(self) -> int:
+        raise AssertionError("len")
+
+    def __str__(self) -> str:
+        raise AssertionError("str")
+
+    def encode(self, *_: Any, **__: Any) -> bytes:
+        raise AssertionError("encode")
+
+
+class HostileList(list[Any]):
+    def __iter__(self) -> Any:
+        raise AssertionError("iter")
+
+    def __len__(self) -> int:
+        raise AssertionError("len")
+
+
+class HostileDict(dict[str, Any]):
+    def items(self) -> Any:
+        raise AssertionError("items")
+
+    def __iter__(self) -> Any:
+        raise AssertionError("iter")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ((1, "a", None), [1, "a", None]),
+        ({"k": {"n": [True, 1.5]}}, {"k": {"n": [True, 1.5]}}),
+        ({1: "int", ("a", 2): "tuple", None: "none"}, {"1": "int", '["a",2]': "tuple", "null": "none"}),
+        (math.nan, "NaN"),
+        ([math.inf, -math.inf], ["Infinity", "-Infinity"]),
+        ("lone \ud800 surrogate", "lone ? surrogate"),
+        (2**70, str(2**70)),
+        (-(2**63), -(2**63)),
+        (10**5000, f"int of {(10**5000).bit_length()} bits"),
+        (Color.RED, "red"),
+        (Number.ONE, 1),
+        (b"abc", {"$bytes": 3}),
+        (dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC), "2026-01-02T03:04:05+00:00"),
+        (dt.timedelta(seconds=1), "0:00:01"),
+        (decimal.Decimal("1.10"), "1.10"),
+        (uuid.UUID(int=1), "00000000-0000-0000-0000-000000000001"),
+        (pathlib.PurePosixPath("/a/b"), "/a/b"),
+        ({3}, [3]),
+        (Point(1, Point(2)), {"x": 1, "inner": {"x": 2, "inner": None}}),
+        (Invoice(total=1.5, lines=["a"]), {"total": 1.5, "lines": ["a"]}),
+        (ValueError("why"), {"$exception": "ValueError", "message": "why"}),
+        (np.zeros((2, 3)), {"$type": "numpy.ndarray", "shape": [2, 3]}),
+        (Hostile(), {"$type": f"{__name__}.Hostile"}),
+        ([Hostile()], [{"$type": f"{__name__}.Hostile"}]),
+        (HostileText("text"), "text"),
+        (HostileList([1]), [1]),
+        (HostileDict(a=1), {"a": 1}),
+        (threading.Lock(), {"$type": "_thread.lock"}),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_value_of_any_type(value: Any, expected: Any):
+    assert strict(encode(value)) == expected
+
+
+def test_a_data_frame_is_its_shape():
+    captured = strict(encode(pd.DataFrame({"a": [1, 2], "b": [3, 4]})))
+    assert captured["shape"] == [2, 2]
+
+
+def test_iterators_are_not_advanced():
+    numbers = iter([1, 2, 3])
+    mapped = map(str, [1, 2])
+    assert strict(encode({"a": numbers, "b": mapped}))["b"] == {"$type": "builtins.map"}
+    assert (list(numbers), list(mapped)) == ([1, 2, 3], ["1", "2"])
+
+
+def test_a_cycle_ends():
+    knot: list[Any] = [1]
+    knot.append(knot)
+    assert strict(encode(knot)) == [1, {"$cycle": "list"}]
+    point = Point(1)
+    point.inner = point
+    assert strict(encode(point)) == {"x": 1, "inner": {"$cycle": "Point"}}
+
+
+def test_deep_nesting_is_cut():
+    deep: list[Any] = []
+    for _ in range(10_000):
+        deep = [deep]
+    assert b'"$truncated"' in encode(deep)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "x" * 50_000_000,
+        ["y" * 1000] * 50_000,
+        {f"k{i}": "z" * 100 for i in range(100_000)},
+        "\x00" * 100_000,
+        "é" * 90_000,
+    ],
+    ids=["text", "list", "mapping", "escapes", "multi-byte"],
+)
+def test_a_huge_value_is_cut_and_marked(value: Any):
+    bounds = Bounds(max_bytes=65_536)
+    line = encode(value, bounds)
+    strict(line)
+    assert len(line) <= bounds.max_bytes * 6 + 4_096
+    assert b"truncated" in line or b"characters]" in line
+
+
+def test_what_is_left_out_is_counted():
+    assert strict(encode([*range(4), {5}], Bounds(max_bytes=120, max_items=3))) == [0, 1, 2, {"$truncated": 2}]
+
+
+def test_a_snapshot_is_from_before_the_call(sink):
+    @llmops.trace
+    def grow(items: list[int]) -> None:
+        items.append(2)
+
+    grow([1])
+    assert json.loads(sink.only().input) == {"items": [1]}
+
+
+def test_a_container_that_changes_meanwhile_is_no_error():
+    shared = {str(i): i for i in range(100)}
+    stop = threading.Event()
+
+    def churn() -> None:
+        n = 0
+        while not stop.is_set():
+            shared[f"x{n % 50}"] = n
+            shared.pop(f"x{(n + 25) % 50}", None)
+            n += 1
+
+    thread = threading.Thread(target=churn)
+    thread.start()
+    try:
+        captured = [strict(encode(shared)) for _ in range(300)]
+    finally:
+        stop.set()
+        thread.join()
+    assert len(captured) == 300

@@ -1,0 +1,137 @@
+"""The queue: bounded, counted, flushed, and never in the application's way."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+import llmops_sdk as llmops
+from llmops_sdk._util._guard import raise_in_tests
+from llmops_sdk.config import Settings, TracingSettings
+from llmops_sdk.tracing import _runtime
+from llmops_sdk.tracing._pipeline import Pipeline, PipelineBounds
+from llmops_sdk.tracing._records import ScoreRecord
+from tests.tracing.conftest import MemorySink
+
+
+class GatedSink(MemorySink):
+    """Does not take a batch before its gate is opened."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = threading.Event()
+        self.entered = threading.Event()
+
+    def write(self, batch):
+        self.entered.set()
+        self.gate.wait(30)
+        return super().write(batch)
+
+
+@pytest.fixture
+def gated():
+    sink = GatedSink()
+    settings = Settings(tracing=TracingSettings(queue_spans=10, queue_bytes=100_000, flush_interval=0.001))
+    _runtime.start_with(settings, [sink])
+    yield sink
+    sink.gate.set()
+    _runtime.reset()
+
+
+def spans(count: int, content: str = "") -> None:
+    for _ in range(count):
+        with llmops.span("work", input=content):
+            pass
+
+
+def test_a_full_queue_drops_the_newest_and_counts_it(gated):
+    spans(1)
+    assert gated.entered.wait(30)
+    spans(25)
+    gated.gate.set()
+    report = llmops.flush()
+    assert (report.stored, report.dropped, report.pending) == (11, 15, 0)
+    (loss,) = gated.losses
+    assert (loss.what, loss.reason, loss.count) == ("span", "queue_full", 15)
+    assert loss.bytes > 0
+
+
+def test_the_bytes_of_the_queue_are_bounded_too(gated):
+    spans(1)
+    assert gated.entered.wait(30)
+    spans(3, content="x" * 15_000)
+    spans(5, content="x" * 60_000)
+    gated.gate.set()
+    assert llmops.flush().dropped == 5
+
+
+def test_a_sink_that_fails_loses_nothing_uncounted():
+    sink = MemorySink()
+    _runtime.start_with(Settings(), [sink])
+    raise_in_tests(False)  # the guard is what this test is about
+    sink.failing = True
+    spans(3)
+    report = llmops.flush()
+    assert (report.stored, report.dropped) == (0, 3)
+    assert "store" in report.errors[0]
+    sink.failing = False
+    spans(2)
+    assert llmops.flush().stored == 2
+    assert [(loss.reason, loss.count) for loss in sink.losses] == [("not_taken", 3)]
+
+
+def test_flush_from_many_threads_at_once(sink):
+    def work() -> None:
+        spans(50)
+        assert llmops.flush(30).pending >= 0
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    report = llmops.flush()
+    assert (report.stored, report.dropped, report.pending) == (400, 0, 0)
+    assert len({span.span_id for span in sink.spans}) == 400
+
+
+async def test_aflush(sink):
+    spans(2)
+    assert (await llmops.aflush()).stored == 2
+
+
+def test_flush_before_anything_was_traced_is_empty():
+    assert llmops.flush() == llmops.FlushReport()
+
+
+def test_spans_after_shutdown_are_written_at_once(sink):
+    spans(1)
+    assert llmops.shutdown().stored == 1
+    assert sink.closed
+    spans(2)
+    assert len([record for record in sink.records if not isinstance(record, ScoreRecord)]) == 3
+
+
+def test_the_thread_sleeps_while_there_is_nothing_to_do(sink):
+    pipeline = Pipeline(lambda: [sink], PipelineBounds(interval=0.001))
+    assert pipeline.report() == llmops.FlushReport()
+    assert pipeline.flush(1).pending == 0
+    assert not any(thread.name == "llmops-pipeline" for thread in threading.enumerate())
+
+
+def test_nothing_is_recorded_when_the_sdk_is_off():
+    sink = MemorySink()
+    _runtime.start_with(Settings(enabled=False), [sink])
+
+    @llmops.trace
+    def f(x: int) -> int:
+        with llmops.span("inner") as span:
+            assert not span.recording
+            span.set(a=1).usage(input_tokens=1)
+            span.output = 1
+        llmops.score("good", True, trace_id="ab" * 16)
+        return x
+
+    assert f(1) == 1
+    assert (sink.spans, sink.scores) == ([], [])
