@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -56,29 +57,29 @@ class LitellmProvider:
 
     def complete(self, request: Request) -> Response:
         """The whole answer."""
-        endpoint = endpoint_of(self._resolved)
+        endpoint, outer = endpoint_of(self._resolved), sys.exc_info()[1]
         lib = self._library(endpoint)
         arguments = self._arguments(lib, endpoint, request, stream=False)
         try:
             raw = lib.litellm.completion(**arguments, client=self._clients.sync(lib, endpoint))
         except lib.raised as error:
-            raise self._mapped(error, request) from error
+            raise self._mapped(error, request, outer) from error
         return self._response(lib, endpoint, raw)
 
     async def acomplete(self, request: Request) -> Response:
         """The whole answer, async."""
-        endpoint = endpoint_of(self._resolved)
+        endpoint, outer = endpoint_of(self._resolved), sys.exc_info()[1]
         lib = await self._alibrary(endpoint)
         arguments = self._arguments(lib, endpoint, request, stream=False)
         try:
             raw = await lib.litellm.acompletion(**arguments, client=self._clients.asynchronous(lib, endpoint))
         except lib.raised as error:
-            raise self._mapped(error, request) from error
+            raise self._mapped(error, request, outer) from error
         return self._response(lib, endpoint, raw)
 
     def stream(self, request: Request) -> Iterator[Chunk]:
         """The answer in pieces; each has something in it, and the last one the finish reason."""
-        endpoint = endpoint_of(self._resolved)
+        endpoint, outer = endpoint_of(self._resolved), sys.exc_info()[1]
         lib = self._library(endpoint)
         reading = _Reading(self._name, request)
         with ExitStack() as undo:
@@ -93,12 +94,12 @@ class LitellmProvider:
                     if (chunk := reading.read(raw)) is not None:
                         yield chunk
             except lib.raised as error:
-                reading.broke(error, self._mapped(error, request))
+                reading.broke(error, self._mapped(error, request, outer))
             yield reading.last(self._price(lib, endpoint, reading.reader.usage))
 
     async def astream(self, request: Request) -> AsyncIterator[Chunk]:
         """The answer in pieces, async."""
-        endpoint = endpoint_of(self._resolved)
+        endpoint, outer = endpoint_of(self._resolved), sys.exc_info()[1]
         lib = await self._alibrary(endpoint)
         reading = _Reading(self._name, request)
         try:
@@ -112,31 +113,31 @@ class LitellmProvider:
                     if (chunk := reading.read(raw)) is not None:
                         yield chunk
             except lib.raised as error:
-                reading.broke(error, self._mapped(error, request))
+                reading.broke(error, self._mapped(error, request, outer))
             yield reading.last(self._price(lib, endpoint, reading.reader.usage))
         finally:
             await reading.aclose()
 
     def embed(self, texts: Sequence[str], request: Request) -> Embeddings:
         """The vectors of `texts`."""
-        endpoint = endpoint_of(self._resolved)
+        endpoint, outer = endpoint_of(self._resolved), sys.exc_info()[1]
         lib = self._library(endpoint)
         arguments = self._embedding(lib, endpoint, texts, request)
         try:
             raw = lib.litellm.embedding(**arguments, client=self._clients.sync(lib, endpoint))
         except lib.raised as error:
-            raise self._mapped(error, request) from error
+            raise self._mapped(error, request, outer) from error
         return self._embeddings(lib, endpoint, raw)
 
     async def aembed(self, texts: Sequence[str], request: Request) -> Embeddings:
         """The vectors of `texts`, async."""
-        endpoint = endpoint_of(self._resolved)
+        endpoint, outer = endpoint_of(self._resolved), sys.exc_info()[1]
         lib = await self._alibrary(endpoint)
         arguments = self._embedding(lib, endpoint, texts, request)
         try:
             raw = await lib.litellm.aembedding(**arguments, client=self._clients.asynchronous(lib, endpoint))
         except lib.raised as error:
-            raise self._mapped(error, request) from error
+            raise self._mapped(error, request, outer) from error
         return self._embeddings(lib, endpoint, raw)
 
     def close(self) -> None:
@@ -188,8 +189,8 @@ class LitellmProvider:
             "timeout": timeout_of(lib, self._bounds(request), stream=False),
         }
 
-    def _mapped(self, error: BaseException, request: Request) -> LLMOpsError:
-        return map_error(error, request, provider=self._name)
+    def _mapped(self, error: BaseException, request: Request, outer: BaseException | None) -> LLMOpsError:
+        return map_error(error, request, provider=self._name, outer=outer)
 
     def _price(self, lib: Library, endpoint: Endpoint, usage: Any) -> float | None:
         return price_of(lib, endpoint, usage, self._resolved.price, self._resolved.provider)

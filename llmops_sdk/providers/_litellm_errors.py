@@ -46,48 +46,77 @@ _BY_NAME: dict[str, type[ProviderError]] = {
 }
 _TIMEOUTS = frozenset({"Timeout", "APITimeoutError", "TimeoutException", "TimeoutError", "ServerTimeoutError"})
 _CONNECTION = frozenset({"APIConnectionError", "TransportError", "StreamError", "OSError", "ClientError"})
-_WRAPPERS = ("litellm", "openai")
+_RESPONSES = frozenset({"HTTPStatusError", "APIStatusError"})
 _MALFORMED = frozenset({"JSONDecodeError", "UnicodeDecodeError", "ValidationError", "DecodingError"})
 
 
-def map_error(error: BaseException, request: Request, *, provider: str | None = None) -> LLMOpsError:
+def map_error(
+    error: BaseException, request: Request, *, provider: str | None = None, outer: BaseException | None = None
+) -> LLMOpsError:
     """The error of ours that says what `error` means; raise it `from error`.
 
     Args:
         error: What litellm, the openai library or httpx raised.
         request: The call that failed.
         provider: The provider's name; by default the first part of the model's.
+        outer: What the application was handling when it made the call: it is in the chain of causes, and no cause.
     """
     if isinstance(error, LLMOpsError):
         return error
     names = _names(error)
     if "MidStreamFallbackError" in names and isinstance(inner := getattr(error, "original_exception", None), Exception):
-        return map_error(inner, request, provider=provider)
+        return map_error(inner, request, provider=provider, outer=outer)
     message = f"{request.model}: {_message(error)}"
     if "BudgetExceededError" in names:
         return BudgetExceededError(message)
     headers = _headers(error)
-    kind = _kind(error, names)
+    kind, status = _kind(error, names, _caught(error, outer))
     return kind(
         message,
         provider=provider or request.provider,
         model=request.model,
-        status_code=None if issubclass(kind, ProviderConnectionError) else _status(error),
+        status_code=status,
         retry_after=retry_after_of(headers),
         request_id=headers.get("x-request-id") or headers.get("request-id") or _text(error, "request_id"),
     )
 
 
-def _kind(error: BaseException, names: frozenset[str]) -> type[ProviderError]:
+def _kind(
+    error: BaseException, names: frozenset[str], caught: BaseException | None
+) -> tuple[type[ProviderError], int | None]:
+    """The class, and the status where there was a response."""
+    status = _status(error)
     for name, kind in _BY_NAME.items():
         if name in names:
-            return kind
-    if names & _TIMEOUTS:
-        return ProviderTimeoutError
-    if names & _CONNECTION:
-        return _kind_of_connection(error)
-    status = _status(error)
-    return ProviderError if status is None else _kind_of_status(status)
+            return kind, status
+    # Where no response came, litellm makes up a status, and it changes some; what it caught says so.
+    beneath = _names(caught) if caught is not None else names
+    if beneath & _TIMEOUTS:
+        return ProviderTimeoutError, None
+    if beneath & _CONNECTION:
+        return ProviderConnectionError, None
+    if caught is not None and beneath & _RESPONSES:
+        status = _status(caught) or status
+    elif "APIConnectionError" in names and caught is not None:
+        return _kind_of_unknown(caught, beneath)
+    return (ProviderError if status is None else _kind_of_status(status)), status
+
+
+def _kind_of_unknown(caught: BaseException, names: frozenset[str]) -> tuple[type[ProviderError], int | None]:
+    """What litellm does not know it calls a connection error, mistakes in a program among them."""
+    if "APIError" in names:  # an error event in a stream
+        body: object = getattr(caught, "body", None)
+        code = cast("Mapping[str, object]", body).get("code") if isinstance(body, Mapping) else None
+        return (_kind_of_status(code), code) if isinstance(code, int) and code >= 400 else (ServerError, None)
+    return (ServerError if names & _MALFORMED else ProviderError), None
+
+
+def _caught(error: BaseException, outer: BaseException | None) -> BaseException | None:
+    """The first exception below `error` that is not one of litellm's own, or None."""
+    cause: BaseException | None = error
+    while cause is not None and type(cause).__module__.partition(".")[0] == "litellm":
+        cause = cause.__cause__ or cause.__context__
+    return None if cause is outer else cause
 
 
 def _kind_of_status(status: int) -> type[ProviderError]:
@@ -104,24 +133,6 @@ def _kind_of_status(status: int) -> type[ProviderError]:
     if 400 <= status < 500:
         return BadRequestError
     return ServerError if status >= 500 else ProviderError
-
-
-def _kind_of_connection(error: BaseException) -> type[ProviderError]:
-    """What litellm calls a connection error is everything that it does not know, mistakes in a program among them."""
-    cause: BaseException | None = error
-    while cause is not None and type(cause).__module__.partition(".")[0] in _WRAPPERS:
-        status = _status(cause)
-        if status is not None and "APIConnectionError" not in _names(cause):
-            return _kind_of_status(status)
-        cause = cause.__cause__ or cause.__context__
-    if cause is None:
-        return ProviderConnectionError
-    names = _names(cause)
-    if names & _TIMEOUTS:
-        return ProviderTimeoutError
-    if names & _CONNECTION:
-        return ProviderConnectionError
-    return ServerError if names & _MALFORMED else ProviderError
 
 
 def _names(error: BaseException) -> frozenset[str]:

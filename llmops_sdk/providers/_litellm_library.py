@@ -13,7 +13,10 @@ import sys
 import threading
 import warnings
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
+
+from pydantic import BaseModel
 
 __all__ = ["Library", "library"]
 
@@ -22,6 +25,7 @@ _QUIET = {
     "LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS": "True",  # else it fetches a table of headers
     "LITELLM_MODE": "PRODUCTION",  # else it loads the `.env` files of the folders above
 }
+_OWN = r"litellm(\.|$)"  # the modules whose warnings are litellm's own affair: it uses names that pydantic deprecates
 _lock = threading.Lock()
 _library: Library | None = None
 
@@ -48,6 +52,9 @@ def library() -> Library:
         with _lock:
             if _library is None:
                 _library = _load()
+    # Looked at each time, because the application may have reset the filters since; it costs half a microsecond.
+    if not any(entry[3] is not None and getattr(entry[3], "pattern", None) == _OWN for entry in warnings.filters):
+        warnings.filterwarnings("ignore", module=_OWN)
     return _library
 
 
@@ -61,9 +68,16 @@ def _load() -> Library:
         import litellm
         import openai
         from litellm import exceptions
+        from litellm._service_logger import ServiceLogging
         from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler, HTTPHandler
+        from litellm.types import utils as types
+
+        _build(types)
     if not theirs:
         litellm.suppress_debug_info = True  # pyright: ignore[reportPrivateImportUsage]
+        # Else each chunk of a sync stream starts a thread's event loop, to log to nobody.
+        litellm.disable_streaming_logging = True  # pyright: ignore[reportPrivateImportUsage]
+        _without_loop(ServiceLogging, litellm)
         for logger in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
             logging.getLogger(logger).setLevel(logging.CRITICAL)
     own = tuple(kind for kind in vars(exceptions).values() if isinstance(kind, type) and issubclass(kind, Exception))
@@ -75,6 +89,24 @@ def _load() -> Library:
         async_http_handler=_once(AsyncHTTPHandler),
         raised=(openai.OpenAIError, httpx.HTTPError, httpx.StreamError, OSError, *own),
     )
+
+
+def _build(types: ModuleType) -> None:
+    """Build the validators that litellm leaves for its first calls: pydantic warns of them, which a call must not."""
+    for kind in vars(types).values():
+        if isinstance(kind, type) and issubclass(kind, BaseModel) and kind.__module__ == types.__name__:
+            kind.model_rebuild(raise_errors=False)
+
+
+def _without_loop(logger: Any, litellm: Any) -> None:
+    """Without this, each sync call makes an event loop, or puts a task on a running one, for callbacks nobody has set."""
+    report = logger.service_success_hook
+
+    def only_to_callbacks(self: Any, *args: Any, **kwargs: Any) -> None:
+        if litellm.service_callback:
+            report(self, *args, **kwargs)
+
+    logger.service_success_hook = only_to_callbacks
 
 
 def _once(handler: Any) -> Any:

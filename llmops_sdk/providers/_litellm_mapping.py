@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -16,6 +17,14 @@ from llmops_sdk.providers._types import Chunk, Request, Response, ToolCall, Tool
 
 __all__ = ["StreamReader", "arguments_of", "price_of", "response_of", "timeout_of", "usage_of"]
 
+_log = logging.getLogger("llmops_sdk")
+_told: dict[str, set[str]] = {}
+
+# Parameters without which the answer is still an answer to the question.
+_TUNING = frozenset({
+    "seed", "frequency_penalty", "presence_penalty", "logit_bias", "logprobs", "top_logprobs", "parallel_tool_calls",
+    "user",
+})  # fmt: skip
 _FINISH = {
     "function_call": "tool_calls",
     "tool_use": "tool_calls",
@@ -43,7 +52,7 @@ def timeout_of(library: Library, bounds: Timeout, *, stream: bool) -> Any:
 
 def arguments_of(library: Library, endpoint: Endpoint, request: Request, options: Mapping[str, Any]) -> dict[str, Any]:
     """What a chat call is made with, but for the client, the time-out and whether it streams."""
-    arguments: dict[str, Any] = {**options, **request.params, **request.extra}
+    arguments: dict[str, Any] = {**options, **_taken(library, endpoint, request), **request.extra}
     # litellm changes some messages in place.
     messages: list[Any] = [copy.deepcopy(dict(message)) for message in request.messages]
     if request.tools:
@@ -57,6 +66,18 @@ def arguments_of(library: Library, endpoint: Endpoint, request: Request, options
             text = f"Answer with nothing but JSON that satisfies this JSON schema: {orjson.dumps(schema).decode()}"
             messages.insert(0, {"role": "system", "content": text})
     return {**arguments, **route_of(endpoint), "messages": messages, "max_retries": 0, "_skip_mcp_handler": True}
+
+
+def _taken(library: Library, endpoint: Endpoint, request: Request) -> dict[str, Any]:
+    """The parameters that the vendor takes; what it cannot do is left out with a warning, so that a swap works."""
+    taken = library.litellm.get_supported_openai_params(model=endpoint.model, custom_llm_provider=endpoint.vendor)
+    if taken is None or not _TUNING & request.params.keys() - set(taken):
+        return dict(request.params)
+    left_out = _TUNING & request.params.keys() - set(taken)
+    for name in sorted(left_out - _told.setdefault(request.model, set())):
+        _log.warning('llmops: %s does not know the parameter "%s"; it is left out (logged once)', request.model, name)
+    _told[request.model] |= left_out
+    return {name: value for name, value in request.params.items() if name not in left_out}
 
 
 def route_of(endpoint: Endpoint, *, chat: bool = True) -> dict[str, Any]:
@@ -141,7 +162,7 @@ def response_of(raw: Any, *, provider: str, cost: float | None) -> Response:
         ),
         usage=usage_of(getattr(raw, "usage", None)),
         cost=cost,
-        model=raw.model or "",
+        model=(raw.model or "").removeprefix("ollama_chat/"),
         provider=provider,
         finish_reason=finish_of(choice.finish_reason),
         response_id=raw.id,

@@ -23,12 +23,22 @@ class OllamaServer(LoopbackServer):
             return {"template": "", "model_info": {}, "capabilities": ["completion", "tools"]}
         message: dict[str, Any] = {"role": "assistant", "content": self.reply.text}
         if self.reply.tool_calls:
-            message["tool_calls"] = [{"function": {"name": n, "arguments": a}} for n, a in self.reply.tool_calls]
+            message["tool_calls"] = self._calls()
         return self._frame(request, message, done=True)
+
+    def _calls(self) -> list[Any]:
+        return [{"function": {"name": name, "arguments": values}} for name, values in self.reply.tool_calls]
+
+    def error_event(self) -> bytes:
+        """An error in the middle of a stream."""
+        return json.dumps({"error": "overloaded"}).encode() + b"\n"
 
     def events(self, request: Recorded) -> Iterator[bytes]:
         """A line of JSON for each word, and one that ends it."""
         for piece in self.reply.pieces():
             frame = self._frame(request, {"role": "assistant", "content": piece}, done=False)
             yield json.dumps(frame).encode() + b"\n"
+        if self.reply.tool_calls:
+            message = {"role": "assistant", "content": "", "tool_calls": self._calls()}
+            yield json.dumps(self._frame(request, message, done=False)).encode() + b"\n"
         yield json.dumps(self._frame(request, {"role": "assistant", "content": ""}, done=True)).encode() + b"\n"
