@@ -42,6 +42,17 @@ def open_connection(segments: Sequence[Segment], *, trusted: bool, frames: bool)
             "temp_directory": str(Path(tempfile.gettempdir()) / f"llmops-{os.getpid()}"),
         },
     )
+    try:
+        _put_views(connection, segments)
+        if not trusted:
+            _confine(connection, segments)
+    except duckdb.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def _put_views(connection: duckdb.DuckDBPyConnection, segments: Sequence[Segment]) -> None:
     connection.execute("SET TimeZone = 'UTC'; CREATE SCHEMA store")
     for stream in STREAMS:
         connection.execute(_lines_sql(stream, [s.path for s in segments if s.stream is stream]))
@@ -56,14 +67,15 @@ def open_connection(segments: Sequence[Segment], *, trusted: bool, frames: bool)
     connection.execute(f"CREATE VIEW store.unreadable AS {unreadable}")
     for view in VIEWS:
         connection.execute(f"CREATE VIEW {view.name} AS {view.sql}")
-    if not trusted:
-        # The check is on the pattern and on the file that it names.
-        allowed = {spelling for s in segments for spelling in (str(s.path), _pattern(s.path))}
-        paths = ", ".join(quoted(path) for path in sorted(allowed))
-        connection.execute(f"SET allowed_paths = [{paths}]")
-        connection.execute("SET enable_external_access = false")
-        connection.execute("SET lock_configuration = true")
-    return connection
+
+
+def _confine(connection: duckdb.DuckDBPyConnection, segments: Sequence[Segment]) -> None:
+    # The check is on the pattern and on the file that it names.
+    allowed = {spelling for s in segments for spelling in (str(s.path), _pattern(s.path))}
+    paths = ", ".join(quoted(path) for path in sorted(allowed))
+    connection.execute(f"SET allowed_paths = [{paths}]")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
 
 
 def without_zones(connection: duckdb.DuckDBPyConnection, table: str) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from llmops_sdk.errors import QueryError
-from llmops_sdk.store._layout import Segment, read_manifest, segments_of
+from llmops_sdk.store._layout import read_manifest, segments_of
 from llmops_sdk.store._result import TABLE, Result
 
 if TYPE_CHECKING:
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["aquery", "connect", "query"]
 
-_TRIES = 5
+_T = TypeVar("_T")
+
+_TRIES = 10
 _FLUSH_SECONDS = 5.0
 
 StorePath: TypeAlias = str | os.PathLike[str]
@@ -114,9 +117,8 @@ def connect(*, path: StorePath | None = None, trusted: bool = False) -> duckdb.D
         >>> connection.close()
     """
     _flush()
-    from llmops_sdk.store._duck import open_connection
-
-    return open_connection(_segments(_folder(path)), trusted=trusted, frames=True)
+    folder = _folder(path)
+    return _retried(lambda: _open(folder, trusted=trusted, frames=True))
 
 
 def _flush() -> None:
@@ -133,9 +135,26 @@ def _folder(path: StorePath | None) -> Path:
     return current().store.path.absolute()
 
 
-def _segments(folder: Path) -> list[Segment]:
+def _open(folder: Path, *, trusted: bool, frames: bool) -> duckdb.DuckDBPyConnection:
+    from llmops_sdk.store._duck import open_connection
+
     manifest = read_manifest(folder)
-    return segments_of(folder, manifest.covered if manifest else frozenset())
+    segments = segments_of(folder, manifest.covered if manifest else frozenset())
+    return open_connection(segments, trusted=trusted, frames=frames)
+
+
+def _retried(attempt: Callable[[], _T]) -> _T:
+    """What `attempt` returns; made again when a file was dropped or compacted after it was listed."""
+    from llmops_sdk.store._duck import duckdb
+    from llmops_sdk.store._statement import is_missing_file
+
+    for _ in range(_TRIES - 1):
+        try:
+            return attempt()
+        except duckdb.IOException as error:
+            if not is_missing_file(error):
+                raise
+    return attempt()
 
 
 class _Job:
@@ -148,18 +167,20 @@ class _Job:
         self._folder = folder
         self._timeout = timeout
         self._cancelled = False
+        self._lock = threading.Lock()
+        """Held to interrupt and to let go, since a closed connection cannot be interrupted."""
         self._connection: duckdb.DuckDBPyConnection | None = None
 
     def answer(self) -> Result:
         try:
-            from llmops_sdk.store._statement import checked
+            from llmops_sdk.store._duck import duckdb
+            from llmops_sdk.store._statement import checked, query_error
 
             statement = checked(self._sql, self._params)
-            for left in reversed(range(_TRIES)):
-                result = self._try(statement, last=left == 0)
-                if result is not None:
-                    return result
-            raise AssertionError("the last try returns or raises")
+            try:
+                return _retried(lambda: self._try(statement))
+            except duckdb.Error as error:
+                raise query_error(error, self._sql) from error
         finally:
             self.ended.set()
 
@@ -168,9 +189,9 @@ class _Job:
         self._cancelled = True
         while not self.ended.is_set():
             # Again and again: an interrupt that comes just before a statement begins does not reach it.
-            connection = self._connection
-            if connection is not None:
-                connection.interrupt()
+            with self._lock:
+                if self._connection is not None:
+                    self._connection.interrupt()
             self.ended.wait(0.02)
 
     def too_long(self) -> QueryError:
@@ -180,21 +201,20 @@ class _Job:
             sql=self._sql,
         )
 
-    def _try(self, statement: Statement, *, last: bool) -> Result | None:
-        from llmops_sdk.store._duck import duckdb, open_connection, without_zones
-        from llmops_sdk.store._statement import is_missing_file, query_error
+    def _try(self, statement: Statement) -> Result:
+        from llmops_sdk.store._duck import duckdb, without_zones
 
-        connection = open_connection(_segments(self._folder), trusted=False, frames=False)
-        self._connection = connection
+        connection = _open(self._folder, trusted=False, frames=False)
+        with self._lock:
+            self._connection = connection
         try:
             if self._cancelled:
                 raise duckdb.InterruptException("cancelled")
             statement.run(connection, TABLE)
             without_zones(connection, TABLE)
             return Result(connection)
-        except duckdb.Error as error:
-            connection.close()
-            # Between the listing and the reading a file was compacted or dropped: list again.
-            if is_missing_file(error) and not last:
-                return None
-            raise query_error(error, self._sql) from error
+        except duckdb.Error:
+            with self._lock:
+                self._connection = None
+                connection.close()
+            raise

@@ -54,11 +54,13 @@ def checked(sql: str, params: Parameters | None) -> Statement:
     if isinstance(params, (str, bytes)):
         raise QueryError(f"the parameters are a list or a mapping, not {type(params).__name__}: [{params!r}]", sql=sql)
     try:
+        sql.encode()
+    except UnicodeEncodeError as error:
+        raise QueryError(f"the SQL is not valid Unicode at character {error.start}", sql=sql) from error
+    try:
         statements = duckdb.extract_statements(sql)
     except duckdb.Error as error:
         raise query_error(error, sql, shift=0) from error
-    except UnicodeEncodeError as error:
-        raise QueryError(f"the SQL is not valid Unicode at position {error.start}", sql=sql) from error
     if len(statements) != 1:
         raise QueryError(f"one statement is needed, these are {len(statements)}:\n\n{sql}", sql=sql)
     statement = statements[0]
@@ -103,11 +105,9 @@ def _list(names: set[str]) -> str:
     return ", ".join(f"${name}" for name in sorted(names)) or "none"
 
 
-def is_missing_file(error: duckdb.Error) -> bool:
+def is_missing_file(error: duckdb.IOException) -> bool:
     """Whether a file was gone when it was to be read."""
-    return isinstance(error, duckdb.IOException) and (
-        "No files found" in str(error) or "No such file" in str(error) or "Cannot open file" in str(error)
-    )
+    return any(words in str(error) for words in ("No files found", "No such file", "Cannot open file"))
 
 
 def query_error(error: duckdb.Error, sql: str, shift: int = 1) -> QueryError:
