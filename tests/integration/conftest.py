@@ -68,10 +68,10 @@ def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
 def run_program(tmp_path: Path) -> Callable[..., dict[str, object]]:
     """Run `program.py` in a process and a folder of its own; what it says of its calls."""
 
-    def run(**environ: str) -> dict[str, object]:
+    def run(session: str = "session-7", **environ: str) -> dict[str, object]:
         done = subprocess.run(
             [sys.executable, str(HERE / "program.py")],
-            env={**os.environ, **environ},
+            env={**os.environ, "SUPPORT_SESSION": session, **environ},
             cwd=tmp_path,
             capture_output=True,
             text=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import llmops_sdk as llmops
 
@@ -31,7 +32,9 @@ def stream(question: str) -> llmops.Response:
 
 def main() -> None:
     llmops.configure(prices={"offline/echo": {"input": 2.0, "output": 10.0}})
-    with llmops.context(session_id="session-7", user_id="user-7", tags=["beta"], metadata={"plan": "pro"}):
+    with llmops.context(
+        session_id=os.environ["SUPPORT_SESSION"], user_id="user-7", tags=["beta"], metadata={"plan": "pro"}
+    ):
         first = answer(QUESTION)
         second = stream(QUESTION)
     report = llmops.flush(30)

@@ -45,9 +45,9 @@ def test_the_model_s_span_shows_all_that_phoenix_has_a_place_for(
     spans = spans_of(phoenix, project, response["trace_id"], 3 if call == 0 else 2)
     llm = only(spans, "LLM")
     assert llm["context"] == {"trace_id": response["trace_id"], "span_id": response["span_id"]}
-    assert (llm["name"], llm["status_code"]) == ("chat offline/echo", "OK")
+    assert (llm["name"], llm["status_code"]) == ("chat echo", "OK")
     shown = llm["attributes"]
-    assert shown["llm.model_name"] == "offline/echo"
+    assert shown["llm.model_name"] == "echo"
     messages = [SYSTEM, QUESTION] if call == 0 else [QUESTION]
     assert [shown[f"llm.input_messages.{i}.message.content"] for i in range(len(messages))] == messages
     assert shown["llm.output_messages.0.message.role"] == "assistant"
@@ -67,11 +67,11 @@ def test_the_model_s_span_shows_all_that_phoenix_has_a_place_for(
 
 
 def test_phoenix_groups_the_traces_by_session(phoenix: Backend, run_program: Program) -> None:
-    said = run_program(OTEL_EXPORTER_OTLP_ENDPOINT=phoenix.url, OTEL_SERVICE_NAME="sessions")
+    said = run_program("session-8", OTEL_EXPORTER_OTLP_ENDPOINT=phoenix.url, OTEL_SERVICE_NAME="sessions")
     for response in said["responses"]:
         spans_of(phoenix, "sessions", response["trace_id"], 2)
     sessions = requests.get(f"{phoenix.url}/v1/projects/sessions/sessions", timeout=10).json()["data"]
-    (session,) = [session for session in sessions if session["session_id"] == "session-7"]
+    (session,) = [session for session in sessions if session["session_id"] == "session-8"]
     assert {trace["trace_id"] for trace in session["traces"]} == {item["trace_id"] for item in said["responses"]}
 
 
@@ -93,7 +93,7 @@ def test_without_content_phoenix_has_the_figures_and_no_word(phoenix: Backend, r
     response = said["responses"][0]
     spans = spans_of(phoenix, "no-content", response["trace_id"], 3)
     shown = only(spans, "LLM")["attributes"]
-    assert shown["llm.model_name"] == "offline/echo"
+    assert shown["llm.model_name"] == "echo"
     assert shown["llm.token_count.prompt"] == response["input_tokens"]
     assert shown["session.id"] == "session-7"
     everything = json.dumps(spans)
