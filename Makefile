@@ -12,6 +12,7 @@ MAKEFLAGS += --no-print-directory
 VENV ?= .venv
 PYTHON ?=
 BIN := $(VENV)/bin
+# The pins are complete, so pip has nothing to resolve (--no-deps).
 # Bytecode is compiled when a module is first imported, not for all of the dependencies at once: a third of the time.
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-compile
 TESTS ?= tests
@@ -94,11 +95,11 @@ $(VENV)/bin/python:
 
 $(VENV)/.runtime: .ci/requirements.txt pyproject.toml | $(VENV)/bin/python
 	@echo "Installing the runtime dependencies"
-	@$(PIP) --require-hashes -r .ci/requirements.txt
+	@$(PIP) --no-deps --require-hashes -r .ci/requirements.txt
 	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.development: .ci/requirements-dev.txt pyproject.toml $(VENV)/.runtime
 	@echo "Installing the development dependencies"
-	@$(PIP) --require-hashes -r .ci/requirements-dev.txt
+	@$(PIP) --no-deps --require-hashes -r .ci/requirements-dev.txt
 	@touch $@
