@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import CellType, CodeType
+from types import CellType, CodeType, ModuleType
 from typing import Any, TypeVar, cast, overload
 
 from llmops_sdk._util._callables import decorate, kind_of
@@ -236,14 +236,15 @@ def _cell(cell: CellType) -> Any:
         value = cell.cell_contents
     except ValueError:
         return None  # not yet assigned: a function that calls itself
-    return [value] if type(value) in (str, int, float, bool) else type(value).__qualname__
+    return [repr(value)] if type(value) in (str, int, float, bool) else type(value).__qualname__
 
 
 def _check_state(target: Callable[..., Any], key: Callable[..., Any] | None) -> None:
     """Refuse what has a state that the key does not know."""
     while isinstance(target, functools.partial):
         target = cast("functools.partial[Any]", target).func
-    if key is None and not (inspect.isfunction(target) or inspect.isbuiltin(target)):
+    plain = inspect.isfunction(target) or (inspect.isbuiltin(target) and isinstance(target.__self__, ModuleType))
+    if key is None and not plain:
         raise TypeError(f"@cache cannot tell what the results of {target!r} depend on: give it key=")
 
 

@@ -7,8 +7,6 @@ from contextlib import AsyncExitStack, ExitStack
 from random import uniform
 from typing import Any, TypeAlias, TypeVar, cast, overload
 
-from pydantic import ValidationError
-
 from llmops_sdk._util._callables import Kind, decorate, kind_of
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk._util._guard import Caught
@@ -80,7 +78,7 @@ def retry(
         >>> ask()
         'fine'
     """
-    policy = _policy(attempts=attempts, base=base, max_wait=max_wait, max_retry_after=max_retry_after)
+    policy = RetrySettings(attempts=attempts, base=base, max_wait=max_wait, max_retry_after=max_retry_after)
     if deadline is not None and not deadline > 0:
         raise ConfigError(f"@retry(deadline={deadline!r}): seconds above zero, or None", key="deadline", value=deadline)
     again = _predicate(on)
@@ -95,17 +93,6 @@ def retry(
         return decorate(target, wrap)
 
     return decorator if function is None else decorator(function)
-
-
-def _policy(**fields: Any) -> RetrySettings:
-    try:
-        return RetrySettings(**fields)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-    key = str(first["loc"][0])
-    raise ConfigError(
-        f"@retry({key}={first['input']!r}): {first['msg']}", source="arguments", key=key, value=first["input"]
-    )
 
 
 def _predicate(on: On | None) -> Callable[[BaseException], bool]:

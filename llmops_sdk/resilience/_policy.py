@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import email.utils
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC
 from typing import Any, cast
@@ -82,9 +82,11 @@ def retry_after(error: BaseException, now: float) -> float | None:
     if isinstance(seconds, (int, float)) and not isinstance(seconds, bool):
         return max(0.0, float(seconds)) if seconds == seconds else None  # noqa: PLR0124 - NaN is unlike itself
     headers = getattr(getattr(error, "response", None), "headers", None)
-    if not isinstance(headers, Mapping):
+    # Not every client's headers are a Mapping; those of http.client are not.
+    items = getattr(headers, "items", None)
+    if not callable(items):
         return None
-    named = {str(name).lower(): str(value) for name, value in cast("Mapping[Any, Any]", headers).items()}
+    named = {str(name).lower(): str(value) for name, value in cast("Iterable[tuple[Any, Any]]", items())}
     milliseconds = _number(named.get("retry-after-ms"))
     if milliseconds is not None:
         return milliseconds / 1000

@@ -18,6 +18,14 @@ NOW = 1_800_000_000.0
 PASSING = {"RateLimitError", "ServerError", "ProviderConnectionError", "ProviderTimeoutError"}
 
 
+def lowest(low, _high):
+    return low
+
+
+def highest(_low, high):
+    return high
+
+
 def leaves(kind: type[BaseException]) -> list[type[BaseException]]:
     return [kind, *(leaf for child in kind.__subclasses__() for leaf in leaves(child))]
 
@@ -104,12 +112,12 @@ def test_jitter_is_full_and_capped(failures, base, cap, chance):
     wait = backoff(failures, policy, lambda low, high: low + (high - low) * chance)
     assert 0 <= wait <= cap
     assert wait <= base * 2.0 ** min(failures - 1, 500) * 1.000001
-    assert backoff(failures, policy, lambda low, high: low) == 0
+    assert backoff(failures, policy, lowest) == 0
 
 
 def test_the_upper_bound_doubles():
     policy = RetrySettings(base=0.5, max_wait=3.0)
-    assert [backoff(n, policy, lambda low, high: high) for n in (1, 2, 3, 4, 5)] == [0.5, 1.0, 2.0, 3.0, 3.0]
+    assert [backoff(n, policy, highest) for n in (1, 2, 3, 4, 5)] == [0.5, 1.0, 2.0, 3.0, 3.0]
 
 
 @pytest.mark.parametrize(
@@ -129,4 +137,4 @@ def test_the_upper_bound_doubles():
     ],
 )
 def test_a_wait_keeps_every_bound(asked, left, wait):
-    assert next_wait(1, asked, left, RetrySettings(), lambda low, high: high) == wait
+    assert next_wait(1, asked, left, RetrySettings(), highest) == wait
