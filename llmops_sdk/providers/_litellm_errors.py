@@ -36,6 +36,10 @@ _MAX_MESSAGE = 2_000
 _BY_NAME: dict[str, type[ProviderError]] = {
     "ContextWindowExceededError": ContextWindowError,
     "ContentPolicyViolationError": ContentFilterError,
+    "AuthenticationError": AuthenticationError,
+    "PermissionDeniedError": PermissionDeniedError,
+    "NotFoundError": NotFoundError,
+    "RateLimitError": RateLimitError,
     "UnsupportedParamsError": BadRequestError,
     "LiteLLMUnknownProvider": BadRequestError,
     "RejectedRequestError": BadRequestError,

@@ -13,10 +13,7 @@ import sys
 import threading
 import warnings
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
-
-from pydantic import BaseModel
 
 __all__ = ["Library", "library"]
 
@@ -25,7 +22,9 @@ _QUIET = {
     "LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS": "True",  # else it fetches a table of headers
     "LITELLM_MODE": "PRODUCTION",  # else it loads the `.env` files of the folders above
 }
-_OWN = r"litellm(\.|$)"  # the modules whose warnings are litellm's own affair: it uses names that pydantic deprecates
+# Warnings that are litellm's own affair: it uses names that pydantic deprecates, and types that pydantic warns of in
+# its own name when a provider's module is first imported.
+_OWN = {"module": r"litellm(\.|$)", "message": r"Items? .* on TypedDict class .* using the `ReadOnly` qualifier"}
 _lock = threading.Lock()
 _library: Library | None = None
 
@@ -52,9 +51,14 @@ def library() -> Library:
         with _lock:
             if _library is None:
                 _library = _load()
-    # Looked at each time, because the application may have reset the filters since; it costs half a microsecond.
-    if not any(entry[3] is not None and getattr(entry[3], "pattern", None) == _OWN for entry in warnings.filters):
-        warnings.filterwarnings("ignore", module=_OWN)
+    # Looked at each time, because the application may have reset the filters since; it costs a microsecond.
+    for kind, pattern in _OWN.items():
+        if not any(
+            getattr(entry[1 if kind == "message" else 3], "pattern", None) == pattern for entry in warnings.filters
+        ):
+            warnings.filterwarnings(
+                "ignore", message=pattern if kind == "message" else "", module=pattern if kind == "module" else ""
+            )
     return _library
 
 
@@ -70,13 +74,10 @@ def _load() -> Library:
         from litellm import exceptions
         from litellm._service_logger import ServiceLogging
         from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler, HTTPHandler
-        from litellm.types import utils as types
-
-        _build(types)
     if not theirs:
-        litellm.suppress_debug_info = True  # pyright: ignore[reportPrivateImportUsage]
+        litellm.suppress_debug_info = True
         # Else each chunk of a sync stream starts a thread's event loop, to log to nobody.
-        litellm.disable_streaming_logging = True  # pyright: ignore[reportPrivateImportUsage]
+        litellm.disable_streaming_logging = True
         _without_loop(ServiceLogging, litellm)
         for logger in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
             logging.getLogger(logger).setLevel(logging.CRITICAL)
@@ -91,15 +92,8 @@ def _load() -> Library:
     )
 
 
-def _build(types: ModuleType) -> None:
-    """Build the validators that litellm leaves for its first calls: pydantic warns of them, which a call must not."""
-    for kind in vars(types).values():
-        if isinstance(kind, type) and issubclass(kind, BaseModel) and kind.__module__ == types.__name__:
-            kind.model_rebuild(raise_errors=False)
-
-
 def _without_loop(logger: Any, litellm: Any) -> None:
-    """Without this, each sync call makes an event loop, or puts a task on a running one, for callbacks nobody has set."""
+    """Keep sync calls from making an event loop, or a task on a running one, for callbacks that nobody has set."""
     report = logger.service_success_hook
 
     def only_to_callbacks(self: Any, *args: Any, **kwargs: Any) -> None:

@@ -1,0 +1,122 @@
+"""Every exception that litellm knows, and every HTTP status, is one of ours."""
+
+from __future__ import annotations
+
+import email.utils
+import inspect
+import pickle
+import time
+from typing import Any
+
+import httpx
+import pytest
+
+from llmops_sdk import errors
+from llmops_sdk.providers import Request
+from llmops_sdk.providers._litellm_errors import map_error, retry_after_of
+from llmops_sdk.providers._litellm_library import library
+
+pytestmark = pytest.mark.slow  # importing litellm takes seconds
+
+REQUEST = Request(model="openai/gpt-4.1-mini", messages=[])
+RETRYABLE = (errors.RateLimitError, errors.ServerError, errors.ProviderConnectionError, errors.ProviderTimeoutError)
+
+
+def exported() -> dict[str, type[Exception]]:
+    """Every exception class of litellm's that a call may raise."""
+    lib = library()
+    from litellm import exceptions
+
+    found = {name: kind for module in (lib.litellm, exceptions) for name, kind in vars(module).items()}
+    return {
+        n: k for n, k in found.items() if inspect.isclass(k) and issubclass(k, Exception) and "litellm" in k.__module__
+    }
+
+
+def made(kind: type[Exception]) -> Exception:
+    """An instance, with something for each argument that the class demands."""
+    response = httpx.Response(400, request=httpx.Request("POST", "http://127.0.0.1"))
+    known: dict[str, Any] = {"response": response, "status_code": 500, "request": response.request, "body": None}
+    arguments = {
+        name: known.get(name, "text")
+        for name, parameter in inspect.signature(kind).parameters.items()
+        if parameter.default is parameter.empty
+        and parameter.kind not in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD}
+    }
+    return kind(**arguments)
+
+
+def test_every_exception_of_litellm_is_one_of_ours_and_pickles():
+    classes = exported()
+    assert len(classes) > 20
+    expected = {
+        "AuthenticationError": errors.AuthenticationError,
+        "APIConnectionError": errors.ProviderConnectionError,
+        "BadGatewayError": errors.ServerError,
+        "BadRequestError": errors.BadRequestError,
+        "BudgetExceededError": errors.BudgetExceededError,
+        "ContentPolicyViolationError": errors.ContentFilterError,
+        "ContextWindowExceededError": errors.ContextWindowError,
+        "InternalServerError": errors.ServerError,
+        "MidStreamFallbackError": errors.ServerError,
+        "NotFoundError": errors.NotFoundError,
+        "PermissionDeniedError": errors.PermissionDeniedError,
+        "RateLimitError": errors.RateLimitError,
+        "ServiceUnavailableError": errors.ServerError,
+        "Timeout": errors.ProviderTimeoutError,
+        "UnprocessableEntityError": errors.BadRequestError,
+        "UnsupportedParamsError": errors.BadRequestError,
+    }
+    assert expected.keys() <= classes.keys()
+    for name, kind in classes.items():
+        try:
+            error = made(kind)
+        except (TypeError, AttributeError):  # not an error of a call: it is made of the proxy's own objects
+            assert name not in expected
+            continue
+        mapped = map_error(error, REQUEST)
+        assert isinstance(mapped, errors.ProviderError | errors.BudgetExceededError), name
+        assert type(mapped) is expected.get(name, type(mapped)), name
+        assert type(pickle.loads(pickle.dumps(mapped))) is type(mapped)
+
+
+@pytest.mark.parametrize("status", range(400, 600))
+def test_every_http_status_of_a_generic_error_has_a_class(status):
+    error = library().litellm.APIError(status_code=status, message="no", llm_provider="openai", model="m")
+    mapped = map_error(error, REQUEST)
+    assert isinstance(mapped, errors.ProviderError)
+    assert type(mapped) is not errors.ProviderError
+    assert mapped.status_code == status
+    assert isinstance(mapped, RETRYABLE) == (status in {408, 429} or status >= 500)
+
+
+def test_a_mistake_in_a_program_is_not_worth_another_try():
+    lib = library()
+
+    def provider_with_a_bug() -> None:
+        raise ValueError("a bug in a custom provider")
+
+    wrapped = lib.litellm.APIConnectionError(message="a bug", llm_provider="custom", model="m")
+    try:
+        try:
+            provider_with_a_bug()
+        except ValueError as error:
+            raise wrapped from error
+    except lib.raised as error:
+        mapped = map_error(error, REQUEST)
+    assert not isinstance(mapped, RETRYABLE)
+
+
+def test_retry_after_in_all_its_forms():
+    def date(seconds: float) -> str:
+        return email.utils.formatdate(time.time() + seconds, usegmt=True)
+
+    assert retry_after_of({"retry-after": "2"}) == 2.0
+    assert retry_after_of({"retry-after": "1.5"}) == 1.5
+    assert retry_after_of({"retry-after": "3600"}) == 3600.0
+    assert retry_after_of({"retry-after": "-1"}) == 0.0
+    assert retry_after_of({"retry-after-ms": "250", "retry-after": "9"}) == 0.25
+    assert retry_after_of({"retry-after": date(-3600)}) == 0.0
+    assert 3000 < (retry_after_of({"retry-after": date(3600)}) or 0) <= 3600
+    for nothing in ({}, {"retry-after": ""}, {"retry-after": "soon"}, {"retry-after": "nan"}, {"retry-after": "inf"}):
+        assert retry_after_of(nothing) is None

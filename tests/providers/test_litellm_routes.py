@@ -1,0 +1,353 @@
+"""The same program over real HTTP: the OpenAI chat API, the Anthropic messages API and Ollama, on loopback."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import pytest
+from anthropic_server import AnthropicServer
+from loopback import Fault, LoopbackServer, Reply
+from ollama_server import OllamaServer
+from openai_server import OpenAIServer
+
+from llmops_sdk import errors
+from llmops_sdk.config import ModelSettings, PriceSettings, Settings, Timeout, resolve_model
+from llmops_sdk.providers import Accumulator, Chunk, Provider, Request, Response, open_provider
+
+TOOLS = [
+    {"type": "function", "function": {"name": name, "description": name, "parameters": {"type": "object"}}}
+    for name in ("find", "pay")
+]
+pytestmark = pytest.mark.slow  # importing litellm takes seconds
+
+OPENAI, ANTHROPIC, OLLAMA = "openai/gpt-4.1-mini", "anthropic/claude-sonnet-4-5", "ollama/llama3.2"
+
+
+def ask(model: str, **fields: Any) -> Request:
+    messages = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Hello?"}]
+    return Request(model=model, messages=messages, **fields)
+
+
+def key() -> str:
+    return "key-for-tests"
+
+
+@pytest.fixture(params=[OPENAI, ANTHROPIC])
+def route(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, LoopbackServer]]:
+    model: str = request.param
+    kind = OpenAIServer if model == OPENAI else AnthropicServer
+    vendor = model.partition("/")[0].upper()
+    with kind() as server:
+        monkeypatch.setenv(f"{vendor}_API_KEY", key())
+        monkeypatch.setenv(f"{vendor}_BASE_URL", server.base_url if isinstance(server, OpenAIServer) else server.url)
+        yield model, server
+
+
+@pytest.fixture
+async def opened() -> AsyncIterator[Callable[..., Provider]]:
+    providers: list[Provider] = []
+
+    def open_(model: str, **settings: Any) -> Provider:
+        providers.append(open_provider(resolve_model(Settings(**settings), model)))
+        return providers[-1]
+
+    yield open_
+    for provider in providers:
+        await provider.aclose()
+
+
+async def every_way(provider: Provider, request: Request) -> dict[str, Response | errors.LLMOpsError]:
+    """The answer, or the error, of each of the four ways to call."""
+
+    def whole(chunks: list[Chunk]) -> Response:
+        joined = Accumulator()
+        for chunk in chunks:
+            joined.add(chunk)
+        return joined.response()
+
+    found: dict[str, Response | errors.LLMOpsError] = {}
+    for way in ("complete", "acomplete", "stream", "astream"):
+        try:
+            if way == "complete":
+                found[way] = provider.complete(request)
+            elif way == "acomplete":
+                found[way] = await provider.acomplete(request)
+            elif way == "stream":
+                found[way] = whole(list(provider.stream(request)))
+            else:
+                found[way] = whole([chunk async for chunk in provider.astream(request)])
+        except errors.LLMOpsError as error:
+            found[way] = error
+    return found
+
+
+async def test_every_way_gives_the_same_answer_with_one_request_each(route, opened):
+    model, server = route
+    server.reply = Reply(cached_tokens=3)
+    answers = await every_way(opened(model), ask(model))
+    assert len(server.requests) == 4
+    for answer in answers.values():
+        assert isinstance(answer, Response), answer
+        assert answer.text == "Good day to you."
+        assert answer.finish_reason == "stop"
+        assert answer.provider == model.partition("/")[0]
+        usage = answer.usage
+        assert (usage.input_tokens, usage.output_tokens, usage.cache_read_tokens) == (11, 7, 3)
+        assert answer.cost is not None
+        assert answer.cost > 0
+        assert not answer.simulated
+    sent = server.requests[0].headers
+    assert sent.get("authorization", "").endswith(key()) or sent.get("x-api-key") == key()
+
+
+async def test_parallel_tool_calls_arrive_whole_and_streamed(route, opened):
+    model, server = route
+    server.reply = Reply(text="", tool_calls=(("find", {"name": "Ada"}), ("pay", {"amount": 3})))
+    for answer in (await every_way(opened(model), ask(model, tools=TOOLS))).values():
+        assert isinstance(answer, Response), answer
+        assert [(call.name, call.arguments) for call in answer.tool_calls] == [
+            ("find", '{"name": "Ada"}'),
+            ("pay", '{"amount": 3}'),
+        ]
+        assert len({call.id for call in answer.tool_calls}) == 2
+        assert answer.finish_reason == "tool_calls"
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, errors.BadRequestError),
+        (401, errors.AuthenticationError),
+        (402, errors.PermissionDeniedError),
+        (403, errors.PermissionDeniedError),
+        (404, errors.NotFoundError),
+        (422, errors.BadRequestError),
+        (429, errors.RateLimitError),
+        (500, errors.ServerError),
+        (503, errors.ServerError),
+        (529, errors.ServerError),
+    ],
+)
+async def test_an_http_error_is_one_request_and_one_typed_error(route, opened, status, kind):
+    model, server = route
+    server.faults.extend([Fault(status=status, headers={"retry-after": "1.5"})] * 4)
+    for error in (await every_way(opened(model), ask(model))).values():
+        assert type(error) is kind, error
+        assert error.status_code == status
+        assert error.retry_after == 1.5
+        assert error.request_id == "req-1"
+        assert error.model == model
+        assert error.__cause__ is not None
+    assert len(server.requests) == 4
+
+
+async def test_a_dropped_connection_is_one_request_and_a_connection_error(route, opened):
+    model, server = route
+    server.faults.extend([Fault(drop=True)] * 4)
+    for error in (await every_way(opened(model), ask(model))).values():
+        assert type(error) is errors.ProviderConnectionError, error
+        assert error.status_code is None
+    assert len(server.requests) == 4
+
+
+async def test_what_the_application_was_handling_is_not_taken_for_the_cause(route, opened):
+    model, server = route
+    server.faults.append(Fault(status=503))
+    provider = opened(model)
+    try:
+        raise TimeoutError("the application's own")
+    except TimeoutError:
+        with pytest.raises(errors.ServerError):
+            provider.complete(ask(model))
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        (Fault(cut_after=4), errors.StreamInterruptedError),
+        (Fault(error_after=4), errors.StreamInterruptedError),
+        (Fault(garbage_after=4), errors.StreamInterruptedError),
+        (Fault(eof_after=4), errors.IncompleteResponseError),
+    ],
+)
+async def test_a_stream_that_breaks_or_just_ends_is_never_a_stop(route, opened, fault, kind):
+    model, server = route
+    server.reply = Reply(text="one two three four five six")
+    server.faults.extend([None, None, fault, fault])
+    answers = await every_way(opened(model), ask(model))
+    for way in ("stream", "astream"):
+        error = answers[way]
+        assert isinstance(error, kind), error
+        assert error.partial.text
+        assert server.reply.text.startswith(error.partial.text)
+        assert error.partial.finish_reason is None
+    assert len(server.requests) == 4
+
+
+async def test_a_stream_that_breaks_before_its_first_chunk_is_an_ordinary_failure(route, opened):
+    model, server = route
+    server.faults.extend([None, None, Fault(cut_after=0), Fault(cut_after=0)])
+    answers = await every_way(opened(model), ask(model))
+    for way in ("stream", "astream"):
+        assert type(answers[way]) is errors.ProviderConnectionError
+
+
+async def test_an_error_event_before_the_first_chunk_is_the_servers(route, opened):
+    model, server = route
+    server.faults.extend([None, None, Fault(error_after=0), Fault(error_after=0)])
+    answers = await every_way(opened(model), ask(model))
+    for way in ("stream", "astream"):
+        assert type(answers[way]) is errors.ServerError
+
+
+async def test_each_request_has_a_bound(route, opened):
+    model, server = route
+    server.faults.extend([Fault(hold_after=0)] * 4)
+    request = ask(model, timeout=Timeout(total=0.3, between_chunks=0.3, connect=5))
+    for error in (await every_way(opened(model), request)).values():
+        assert type(error) is errors.ProviderTimeoutError, error
+        assert error.status_code is None
+
+
+async def test_leaving_a_stream_closes_its_connection(route, opened):
+    model, server = route
+    provider = opened(model)
+    server.faults.append(Fault(hold_after=4))
+    chunks = provider.stream(ask(model))
+    assert next(chunks).text
+    chunks.close()
+    assert server.left.wait(20)
+    server.left.clear()
+    server.faults.append(Fault(hold_after=4))
+    achunks = provider.astream(ask(model))
+    assert (await anext(achunks)).text
+    await achunks.aclose()
+    assert server.left.wait(20)
+
+
+async def test_nothing_is_sent_before_a_stream_is_read(route, opened):
+    model, server = route
+    provider = opened(model)
+    provider.stream(ask(model)).close()
+    await provider.astream(ask(model)).aclose()
+    assert server.requests == []
+
+
+async def test_ollama_is_found_where_its_own_variable_says(opened, monkeypatch):
+    with OllamaServer() as server:
+        monkeypatch.setenv("OLLAMA_HOST", server.url.removeprefix("http://"))
+        answers = await every_way(opened(OLLAMA), ask(OLLAMA))
+        chats = [request for request in server.requests if request.path == "/api/chat"]
+    assert len(chats) == 4
+    for answer in answers.values():
+        assert isinstance(answer, Response), answer
+        assert (answer.text, answer.finish_reason, answer.model) == ("Good day to you.", "stop", "llama3.2")
+
+
+async def test_a_compatible_server_by_its_url_never_gets_the_openai_key(opened, monkeypatch):
+    with OpenAIServer() as server:
+        model = f"{server.base_url}#llama-3.2"
+        monkeypatch.setenv("OPENAI_API_KEY", key())
+        answer = opened(model).complete(ask("openai/llama-3.2"))
+        assert (answer.model, answer.provider, answer.cost) == ("llama-3.2-served", "openai_compatible", None)
+        assert key() not in str(server.requests[0].headers)
+        monkeypatch.setenv("LLMOPS_API_KEY", "own-" + key())
+        opened(model).complete(ask("openai/llama-3.2"))
+        assert server.requests[1].headers["authorization"] == f"Bearer own-{key()}"
+
+
+async def test_a_named_key_and_a_price_come_from_the_configuration(opened, monkeypatch):
+    with OpenAIServer() as server:
+        named = ModelSettings(model="openai/own", base_url=server.base_url, api_key_env="TEAM_KEY")
+        provider = opened(
+            "mine", models={"mine": named}, prices={"openai/own": PriceSettings(input=1_000_000, output=0)}
+        )
+        with pytest.raises(errors.AuthenticationError, match="TEAM_KEY"):
+            provider.complete(ask("openai/own"))
+        assert server.requests == []
+        monkeypatch.setenv("TEAM_KEY", key())
+        assert provider.complete(ask("openai/own")).cost == 11.0
+
+
+@pytest.mark.parametrize(("model", "name"), [(OPENAI, "OPENAI_API_KEY"), (ANTHROPIC, "ANTHROPIC_API_KEY")])
+async def test_a_missing_key_names_the_variable_to_set(opened, model, name):
+    provider = opened(model)
+    for error in (await every_way(provider, ask(model))).values():
+        assert type(error) is errors.AuthenticationError
+        assert name in str(error)
+
+
+def test_an_unknown_provider_names_the_nearest(opened):
+    with pytest.raises(errors.ConfigError, match="anthropic/claude") as caught:
+        opened("antropic/claude").complete(ask("antropic/claude"))
+    assert caught.value.nearest == "anthropic"
+
+
+async def test_a_schema_an_image_and_parameters_are_passed_on(opened, monkeypatch):
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}}}
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+    message = {"role": "user", "content": [{"type": "text", "text": "Look"}, image]}
+    with OpenAIServer(Reply(text='{"a": 1}', reasoning="Well, …", reasoning_tokens=2)) as server:
+        monkeypatch.setenv("OPENAI_API_KEY", key())
+        monkeypatch.setenv("OPENAI_API_BASE", server.base_url)
+        request = Request(
+            model=OPENAI,
+            messages=[message],
+            response_schema=schema,
+            response_schema_name="Look",
+            params={"temperature": 0.5, "max_tokens": 9},
+            extra={"my_own": 1},
+        )
+        answers = await every_way(opened(OPENAI), request)
+        sent = server.requests[0].body
+    assert sent["messages"] == [message]
+    assert sent["response_format"]["json_schema"] == {"name": "Look", "schema": schema, "strict": False}
+    assert (sent["temperature"], sent["max_tokens"], sent["my_own"]) == (0.5, 9, 1)
+    for answer in answers.values():
+        assert isinstance(answer, Response), answer
+        assert (answer.reasoning, answer.usage.reasoning_tokens) == ("Well, …", 2)
+
+
+async def test_vectors_come_in_the_order_of_their_texts(opened, monkeypatch):
+    model = "openai/text-embedding-3-small"
+    with OpenAIServer() as server:
+        monkeypatch.setenv("OPENAI_API_KEY", key())
+        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+        provider = opened(model)
+        request = Request(model=model, messages=[])
+        for found in (provider.embed(["a", "b"], request), await provider.aembed(["a", "b"], request)):
+            assert found.vectors == [[0.0, 1.0], [1.0, 1.0]]
+            assert found.usage.input_tokens == 5
+
+
+def test_a_program_that_forgets_to_close_prints_nothing():
+    """Importing and using litellm brings no advice, no warning and no unclosed anything to the user."""
+    program = """
+import asyncio, sys
+from openai_server import OpenAIServer
+from llmops_sdk.config import Settings, resolve_model
+from llmops_sdk.providers import Request, open_provider
+import os
+with OpenAIServer() as server:
+    os.environ |= {"OPENAI_API_KEY": "none", "OPENAI_BASE_URL": server.base_url}
+    provider = open_provider(resolve_model(Settings(), "openai/gpt-4.1-mini"))
+    assert "litellm" not in sys.modules
+    request = Request(model="openai/gpt-4.1-mini", messages=[{"role": "user", "content": "Hi"}])
+    provider.complete(request)
+    list(provider.stream(request))
+    async def main():
+        await provider.acomplete(request)
+        await provider.aclose()
+    asyncio.run(main())
+    assert len(server.requests) == 3
+"""
+    paths = os.pathsep.join(path for path in sys.path if path.endswith(("tests/loopback", "tests/receivers")))
+    environment = os.environ | {"PYTHONPATH": paths, "PYTHONWARNINGS": "default"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=100, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
