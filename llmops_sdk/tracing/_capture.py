@@ -11,6 +11,7 @@ import dataclasses
 import datetime as dt
 import decimal
 import enum
+import functools
 import math
 import os
 import uuid
@@ -137,6 +138,8 @@ class _Walk:
         cls = cast("type[Any]", type(cast("object", value)))
         if issubclass(cls, str):
             return self.text(value)
+        if cls is dict or cls is list or cls is tuple:
+            return self.container(value, depth)
         if issubclass(cls, enum.Enum):
             return self.plain(object.__getattribute__(value, "_value_"), depth)
         if issubclass(cls, int):
@@ -163,7 +166,7 @@ class _Walk:
         if length > keep:
             value = str.__getitem__(value, slice(0, keep))
         self.room -= min(length, keep)
-        clean = str.encode(value, "utf-8", "replace").decode("utf-8")
+        clean = value if type(value) is str and value.isascii() else str.encode(value, "utf-8", "replace").decode()
         return f"{clean}…[+{length - keep} characters]" if length > keep else clean
 
     def container(self, value: Any, depth: int) -> object:
@@ -221,14 +224,9 @@ class _Walk:
             args = cast("tuple[object, ...]", BaseException.args.__get__(value))  # type: ignore[attr-defined]
             message = args[0] if args and type(args[0]) is str else None
             return {"$exception": cls.__qualname__, "message": self.plain(message, depth - 1)}
-        if dataclasses.is_dataclass(cls):
-            return self.fields(value, [field.name for field in dataclasses.fields(cls)], depth)
-        for marker in ("__pydantic_fields__", "__attrs_attrs__"):
-            declared: object = cls.__dict__.get(marker)
-            if isinstance(declared, Mapping):
-                return self.fields(value, [str(name) for name in cast("Mapping[object, object]", declared)], depth)
-            if isinstance(declared, tuple):
-                return self.fields(value, [str(field.name) for field in cast("tuple[Any, ...]", declared)], depth)
+        names = _declared_fields(cls)
+        if names is not None:
+            return self.fields(value, names, depth)
         kind = f"{cls.__module__}.{cls.__qualname__}"
         if cls.__module__.partition(".")[0] in {"numpy", "pandas", "torch", "polars"}:
             shape = guarded("capture", None, getattr, value, "shape", None)
@@ -236,7 +234,7 @@ class _Walk:
                 return {"$type": kind, "shape": self.plain(cast("object", shape), 2)}
         return {"$type": kind}
 
-    def fields(self, value: object, names: list[str], depth: int) -> dict[str, object]:
+    def fields(self, value: object, names: tuple[str, ...], depth: int) -> dict[str, object]:
         """The named fields, read past any `__getattr__` or `__getattribute__` of the class."""
         pairs: list[tuple[object, object]] = []
         for name in names:
@@ -245,6 +243,20 @@ class _Walk:
             except AttributeError:
                 continue  # declared, but not set on this instance
         return self.mapping(pairs, depth)
+
+
+@functools.lru_cache(maxsize=1_024)
+def _declared_fields(cls: type[Any]) -> tuple[str, ...] | None:
+    """The fields that a dataclass, a pydantic model or an attrs class declares; None for other classes."""
+    if dataclasses.is_dataclass(cls):
+        return tuple(field.name for field in dataclasses.fields(cls))
+    for marker in ("__pydantic_fields__", "__attrs_attrs__"):
+        declared: object = cls.__dict__.get(marker)
+        if isinstance(declared, Mapping):
+            return tuple(str(name) for name in cast("Mapping[object, object]", declared))
+        if isinstance(declared, tuple):
+            return tuple(str(field.name) for field in cast("tuple[Any, ...]", declared))
+    return None
 
 
 def _decimal_text(number: int) -> str:
