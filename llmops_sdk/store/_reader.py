@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from llmops_sdk.errors import QueryError
+from llmops_sdk.errors import QueryError, StoreError
 from llmops_sdk.store._layout import read_manifest, segments_of
 from llmops_sdk.store._result import TABLE, Result
+from llmops_sdk.store.schema import VIEWS, View
 
 if TYPE_CHECKING:
     from llmops_sdk.store._duck import duckdb
@@ -118,7 +119,12 @@ def connect(*, path: StorePath | None = None, trusted: bool = False) -> duckdb.D
     """
     _flush()
     folder = _folder(path)
-    return _retried(lambda: _open(folder, trusted=trusted, frames=True))
+    from llmops_sdk.store._duck import duckdb
+
+    try:
+        return _retried(lambda: _open(folder, VIEWS, trusted=trusted, frames=True))
+    except duckdb.IOException as error:
+        raise StoreError(f"the store {folder} cannot be read: {error}", path=str(folder)) from error
 
 
 def _flush() -> None:
@@ -135,12 +141,12 @@ def _folder(path: StorePath | None) -> Path:
     return current().store.path.absolute()
 
 
-def _open(folder: Path, *, trusted: bool, frames: bool) -> duckdb.DuckDBPyConnection:
+def _open(folder: Path, views: Collection[View], *, trusted: bool, frames: bool) -> duckdb.DuckDBPyConnection:
     from llmops_sdk.store._duck import open_connection
 
     manifest = read_manifest(folder)
     segments = segments_of(folder, manifest.covered if manifest else frozenset())
-    return open_connection(segments, trusted=trusted, frames=frames)
+    return open_connection(segments, views=views, trusted=trusted, frames=frames)
 
 
 def _retried(attempt: Callable[[], _T]) -> _T:
@@ -204,7 +210,7 @@ class _Job:
     def _try(self, statement: Statement) -> Result:
         from llmops_sdk.store._duck import duckdb, without_zones
 
-        connection = _open(self._folder, trusted=False, frames=False)
+        connection = _open(self._folder, statement.views, trusted=False, frames=False)
         with self._lock:
             self._connection = connection
         try:

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from llmops_sdk.errors import QueryError
 from llmops_sdk.store._duck import duckdb
-from llmops_sdk.store.schema import VIEWS
+from llmops_sdk.store.schema import VIEWS, View
 
 __all__ = ["Parameters", "Statement", "checked", "is_missing_file", "query_error"]
 
@@ -19,6 +19,7 @@ Parameters: TypeAlias = Sequence[Any] | Mapping[str, Any]
 
 _ALLOWED = "SELECT, WITH, FROM, VALUES, PIVOT, DESCRIBE, SUMMARIZE, SHOW or EXPLAIN"
 _PLACE = re.compile(r"\n+LINE (\d+): (.*)\n( *\^+)\s*$", re.DOTALL)
+_CATALOG = re.compile(r"\b(show|describe|desc|summarize|information_schema|(duckdb|pg|sqlite)_\w+)\b", re.IGNORECASE)
 _COLUMN = re.compile(r'Referenced (?:column|table) "([^"]+)" not found')
 _EXPLAIN = re.compile(r"^\s*explain\s+(?:analyze\s+|\([^)]*\)\s*)?", re.IGNORECASE)
 _TABLE = re.compile(r"Table with name (.+?) does not exist")
@@ -32,6 +33,14 @@ class Statement:
     sql: str
     params: list[Any] | dict[str, Any] | None
     explain: bool
+
+    @property
+    def views(self) -> list[View]:
+        """The views that it may read: those it names, or every one where it asks for names."""
+        if _CATALOG.search(self.sql):
+            return list(VIEWS)
+        words = set(re.findall(r"\w+", self.sql.lower()))
+        return [view for view in VIEWS if view.name in words]
 
     def run(self, connection: duckdb.DuckDBPyConnection, table: str) -> None:
         """Put the rows into a new table."""
