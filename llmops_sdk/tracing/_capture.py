@@ -221,7 +221,7 @@ class _Walk:
         """An object of a class: its fields where the class declares them, else only what it is."""
         cls = cast("type[Any]", type(cast("object", value)))
         if issubclass(cls, BaseException):
-            args = cast("tuple[object, ...]", BaseException.args.__get__(value))  # type: ignore[attr-defined]
+            args = cast("tuple[object, ...]", cast("Any", BaseException).args.__get__(value))
             message = args[0] if args and type(args[0]) is str else None
             return {"$exception": cls.__qualname__, "message": self.plain(message, depth - 1)}
         names = _declared_fields(cls)

@@ -177,11 +177,11 @@ def _answer(messages: str) -> tuple[str, str]:
     """The answer's text, or the messages as they are when they hold something else than text."""
     try:
         parts = [part for message in json.loads(messages) for part in message["parts"]]
-        if parts and all(part["type"] == "text" for part in parts):
-            return _text("".join(part["content"] for part in parts)), "text/plain"
+        text = "".join(part["content"] for part in parts if part["type"] == "text")
+        whole = all(part["type"] == "text" for part in parts)
     except (ValueError, TypeError, KeyError):
-        pass  # not the conventions' shape: shown whole below
-    return messages, "application/json"
+        return messages, "application/json"  # not the conventions' shape
+    return (_text(text), "text/plain") if parts and whole else (messages, "application/json")
 
 
 def _mapping(attributes: Mapping[str, Any]) -> dict[str, Any]:
