@@ -24,6 +24,7 @@ _SECTIONS = {
     "store": "Querying",
     "errors": "Errors",
 }
+_WIDTH = 100
 _INTRODUCTION = """# The public names
 
 Everything here is imported from `llmops_sdk` itself, by convention as `llmops`; it is what [stability](stability.md)
@@ -36,10 +37,46 @@ def _summary(value: Any) -> str:
     return " ".join(text.split("\n\n", 1)[0].split())
 
 
+def _shown(parameter: inspect.Parameter) -> str:
+    text = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
+    text += parameter.name
+    if parameter.annotation is not inspect.Parameter.empty:
+        text += f": {_annotation(parameter.annotation)}"
+    if parameter.default is not inspect.Parameter.empty:
+        # A default that stands for "not given" has no form of its own to show.
+        plain = isinstance(parameter.default, str | int | float | tuple | None)
+        text += f" = {parameter.default!r}" if plain else " = ..."
+    return text
+
+
+def _annotation(annotation: Any) -> str:
+    return annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+
+
+def _parameters(signature: inspect.Signature) -> list[str]:
+    shown: list[str] = []
+    before: inspect.Parameter | None = None
+    for parameter in signature.parameters.values():
+        kinds = (before.kind if before else None, parameter.kind)
+        if kinds[0] == parameter.POSITIONAL_ONLY != kinds[1]:
+            shown.append("/")
+        if kinds[1] == parameter.KEYWORD_ONLY and kinds[0] not in {parameter.KEYWORD_ONLY, parameter.VAR_POSITIONAL}:
+            shown.append("*")
+        shown.append(_shown(parameter))
+        before = parameter
+    return [*shown, "/"] if before and before.kind == before.POSITIONAL_ONLY else shown
+
+
 def _signatures(name: str, value: Any) -> Iterator[str]:
     for form in typing.get_overloads(value) or [value]:
         prefix = "async def" if inspect.iscoroutinefunction(inspect.unwrap(value)) else "def"
-        yield f"{prefix} {name}{inspect.signature(form)}"
+        signature = inspect.signature(form)
+        parameters = _parameters(signature)
+        end = f") -> {_annotation(signature.return_annotation)}"
+        line = f"{prefix} {name}({', '.join(parameters)}{end}"
+        if len(line) > _WIDTH:
+            line = f"{prefix} {name}(\n    " + ",\n    ".join(parameters) + f",\n{end}"
+        yield line
 
 
 def _block(lines: list[str]) -> str:
@@ -47,7 +84,7 @@ def _block(lines: list[str]) -> str:
 
 
 def _members(cls: type) -> Iterator[str]:
-    own = [name for name in dir(cls) if not name.startswith("_") and _is_ours(cls, name)]
+    own = [name for name in dir(cls) if not name.startswith(("_", "model_")) and _is_ours(cls, name)]
     for name in own:
         if summary := _summary(inspect.getattr_static(cls, name)):
             yield f"- `.{name}`: {summary}"

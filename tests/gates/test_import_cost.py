@@ -88,7 +88,7 @@ def ask(question: str) -> str: return question
         ("import llmops_sdk as llmops; llmops.trace, llmops.span, llmops.context", HEAVY - {"wrapt"}),
         (DECORATED, HEAVY - {"wrapt"}),
         (PROMPT, {"diskcache", "duckdb", "grpc", "litellm", "numpy", "openai", "pandas", "rich", "typer"}),
-        ("import llmops_sdk as llmops; llmops.query", HEAVY - {"pydantic", "pydantic_settings"}),
+        ("import llmops_sdk as llmops; llmops.query", HEAVY - {"pydantic", "pydantic_settings", "wrapt"}),
     ],
     ids=["package", "errors", "names of tracing", "decorated functions", "prompt function", "query"],
 )

@@ -52,18 +52,20 @@ def _suppresses_all(node: ast.AST) -> bool:
     )
 
 
-def _lets_everything_through(handler: ast.ExceptHandler) -> bool:
-    """Whether the handler only looks on: it ends by raising again what it caught, and returns nothing before."""
+def _hands_on(handler: ast.ExceptHandler) -> bool:
+    """Whether what was caught goes on: raised again at the end, with no return before, or thrown into a generator."""
+    inside = list(ast.walk(handler))
     last = handler.body[-1]
-    bare = isinstance(last, ast.Raise) and last.exc is None
-    return bare and not any(isinstance(node, ast.Return | ast.Continue | ast.Break) for node in ast.walk(handler))
+    if isinstance(last, ast.Raise) and last.exc is None:
+        return not any(isinstance(node, ast.Return | ast.Continue | ast.Break) for node in inside)
+    return any(isinstance(node, ast.Attribute) and node.attr in {"throw", "athrow"} for node in inside)
 
 
 def test_only_the_telemetry_guard_catches_everything(sources: list[Path], root: Path):
     broad = [
         where
         for where, node in _nodes(sources, root)
-        if (isinstance(node, ast.ExceptHandler) and _is_broad(node.type) and not _lets_everything_through(node))
+        if (isinstance(node, ast.ExceptHandler) and _is_broad(node.type) and not _hands_on(node))
         or _suppresses_all(node)
     ]
 
