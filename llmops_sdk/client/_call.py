@@ -143,9 +143,11 @@ def prepare(
         cache=False if options.get("cache") is False else None,
         policy_version=policy_version(output, on_error),  # the guards on the input add their own
     )
+    chain = stages.chain(resolved, policies)
     subject = Subject(
         operation="chat",
-        resolved=resolved,
+        model=resolved.model,
+        provider=chain.name,
         params=params,
         streaming=streaming,
         structured=answer is not None,
@@ -153,7 +155,6 @@ def prepare(
         prompt_name=origin.name if origin else None,
         prompt_span=origin.span if origin and not origin.raw else None,
     )
-    chain = stages.chain(resolved, policies)
     return Call(subject=subject, request=request, chain=chain, guards=guards, on_error=on_error, answer=answer)
 
 
@@ -172,8 +173,8 @@ def embedding_call(stages: Stages, options: Mapping[str, Any]) -> Call:
         cache=False,
     )
     content = stages.settings.capture.content
-    subject = Subject(operation="embeddings", resolved=resolved, params={}, content=content)
     chain = stages.chain(resolved, policies)
+    subject = Subject(operation="embeddings", model=resolved.model, provider=chain.name, params={}, content=content)
     return Call(subject=subject, request=request, chain=chain, guards=guards, on_error=on_error)
 
 

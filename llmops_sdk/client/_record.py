@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Self, TypeVar, cast
 
 from llmops_sdk._util._guard import guarded
-from llmops_sdk.config import ResolvedModel
 from llmops_sdk.errors import ProviderError, ValidationFailedError
 from llmops_sdk.providers import (
     Chunk,
@@ -46,7 +45,8 @@ class Subject:
 
     Attributes:
         operation: "chat" or "embeddings".
-        resolved: The model.
+        model: Provider and model, as in "openai/gpt-4.1-mini".
+        provider: The provider's name in the GenAI conventions.
         params: The standard parameters set.
         streaming: Whether the answer comes in pieces.
         structured: Whether a type was asked for.
@@ -56,7 +56,8 @@ class Subject:
     """
 
     operation: str
-    resolved: ResolvedModel
+    model: str
+    provider: str
     params: Mapping[str, Any]
     streaming: bool = False
     structured: bool = False
@@ -66,10 +67,10 @@ class Subject:
 
     def start(self) -> Span:
         """Start the span, a child of the current one."""
-        request_model = self.resolved.model.partition("/")[2] or self.resolved.model
+        request_model = self.model.partition("/")[2] or self.model
         attributes: dict[str, Any] = {
             _semconv.OPERATION: self.operation,
-            _semconv.PROVIDER: self.resolved.provider,
+            _semconv.PROVIDER: self.provider,
             _semconv.REQUEST_MODEL: request_model,
         }
         if self.streaming:
@@ -85,7 +86,7 @@ class Subject:
                 value = self.params[name]
                 stops = name == "stop" and isinstance(value, str)
                 attributes[_semconv.REQUEST_PREFIX + conventional] = [value] if stops else value
-        in_process = self.resolved.provider in _IN_PROCESS
+        in_process = self.provider in _IN_PROCESS
         if in_process:
             attributes[_semconv.SIMULATED] = True
         return start_span(

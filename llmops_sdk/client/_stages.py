@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from llmops_sdk._util._guard import guarded
-from llmops_sdk.caching import CacheProvider
 from llmops_sdk.client._answer import AnswerType
 from llmops_sdk.client._ask import AskProvider
 from llmops_sdk.client._record import SpentProvider
@@ -148,6 +147,9 @@ class Stages:
             # Below the cache, so that an answer that does not fit is never stored.
             chain = AskProvider(chain, policies.answer)
         if policies.cache is not None:
+            # Imported here: the cache's database library is for those who use a cache.
+            from llmops_sdk.caching import CacheProvider
+
             path = policies.cache.path or self.settings.store.path / "cache"
             chain = CacheProvider(chain, policies.cache, path=path, identity=_identity(resolved))
         return chain

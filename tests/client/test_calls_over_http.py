@@ -1,0 +1,112 @@
+"""The same calls to servers on loopback: only the configuration changes."""
+
+from __future__ import annotations
+
+import json
+import uuid
+
+import pytest
+from anthropic_server import AnthropicServer
+from loopback import Fault, Reply
+from openai_server import OpenAIServer
+from pydantic import BaseModel
+
+import llmops_sdk as llmops
+
+
+class Invoice(BaseModel):
+    total: float
+
+
+@pytest.fixture
+def key(monkeypatch: pytest.MonkeyPatch) -> str:
+    made = uuid.uuid4().hex
+    for vendor in ("OPENAI", "ANTHROPIC"):
+        monkeypatch.setenv(f"{vendor}_API_KEY", made)
+    return made
+
+
+def test_one_line_sends_the_same_program_elsewhere(key, monkeypatch, rows):
+    @llmops.llm(max_tokens=50)
+    def ask(question: str) -> str:
+        return f"Please: {question}"
+
+    with OpenAIServer(Reply(text="From one.")) as one, AnthropicServer(Reply(text="From another.")) as other:
+        monkeypatch.setenv("OPENAI_BASE_URL", one.base_url)
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", other.url)
+        answers = [ask("Who?")]
+        llmops.configure(model="openai/gpt-4.1-mini")
+        answers.append(ask("Who?"))
+        llmops.configure(model="anthropic/claude-sonnet-4-5")
+        answers.append(ask("Who?"))
+    assert answers == ["Please: Who?", "From one.", "From another."]
+    assert key in one.requests[0].headers["authorization"]
+    found = rows("SELECT provider, request_model, simulated, input_tokens FROM llm_calls ORDER BY start_ns")
+    assert [row["provider"] for row in found] == ["offline", "openai", "anthropic"]
+    assert [row["request_model"] for row in found] == ["echo", "gpt-4.1-mini", "claude-sonnet-4-5"]
+    assert [bool(row["simulated"]) for row in found] == [True, False, False]
+    assert [row["input_tokens"] for row in found[1:]] == [11, 11]
+
+
+def test_attempts_equal_what_the_server_saw(key, rows):
+    with OpenAIServer() as server:
+        server.faults.extend([Fault(status=503), Fault(status=429, headers={"retry-after": "0"}), None])
+        llmops.configure(
+            models={"there": {"model": "openai/gpt-x", "base_url": server.base_url}}, retry={"base": 0.001}
+        )
+        answer = llmops.chat("Hi", model="there")
+        assert [one.status_code for one in answer.attempts] == [503, 429, None]
+        server.faults.append(Fault(status=400))
+        with pytest.raises(llmops.BadRequestError) as caught:
+            llmops.chat("Hi", model="there")
+        assert len(caught.value.attempts) == 1
+    assert len(server.requests) == 4
+    assert rows("SELECT attempts, status FROM llm_calls ORDER BY start_ns") == [
+        {"attempts": 3, "status": "ok"},
+        {"attempts": 1, "status": "error"},
+    ]
+
+
+async def test_leaving_a_stream_closes_the_connection(key, rows):
+    with OpenAIServer(Reply(text="one two three four")) as server:
+        server.faults.extend([Fault(hold_after=2), Fault(hold_after=2)])
+        url = f"{server.base_url}#gpt-x"
+        with llmops.stream("Hi", model=url, retry=False) as stream:
+            assert next(stream).text == "one "
+        assert server.left.wait(10)
+        server.left.clear()
+        async with llmops.astream("Hi", model=url, retry=False) as twin:
+            assert (await anext(twin)).text == "one "
+        assert server.left.wait(10)
+    assert stream.response.text == twin.response.text == "one "
+    assert [row["status"] for row in rows("SELECT status FROM llm_calls")] == ["closed", "closed"]
+
+
+def test_a_schema_and_tools_arrive(key, monkeypatch):
+    def weather(city: str) -> str:
+        """The weather of a city."""
+        return city
+
+    with OpenAIServer(Reply(text='{"total": 3.5}')) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+        llmops.configure(model="openai/gpt-4.1-mini")
+        assert llmops.chat("Read", response_model=Invoice, tools=[weather], extra={"vendor": 1}).parsed == Invoice(
+            total=3.5
+        )
+        body = server.requests[0].body
+    assert body["response_format"]["json_schema"]["name"] == "Invoice"
+    assert "total" in json.dumps(body["response_format"])
+    assert body["tools"][0]["function"]["name"] == "weather"
+    assert body["tools"][0]["function"]["description"] == "The weather of a city."
+    assert body["vendor"] == 1
+
+
+def test_a_guarded_prompt_never_leaves_the_process(key, monkeypatch):
+    card = "4111" + " 1111" * 3
+    with OpenAIServer() as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+        llmops.configure(model="openai/gpt-4.1-mini", guardrails={"input": ["cards"]})
+        llmops.chat(f"Charge {card} now", system=f"Not {card}")
+        body = json.dumps(server.requests[0].body)
+    assert card not in body
+    assert "Charge" in body
