@@ -137,9 +137,32 @@ def _details(span: Row, events: Sequence[Row], *, full: bool) -> Iterator[str]:
     for event in events:
         yield f"• {_event(event)}" if full else cut(f"• {_event(event)}", _CUT)
     has_messages = span["input_messages"] is not None
-    for name in ("input_messages", "output_messages") if has_messages else ("input", "output"):
+    if has_messages:
+        for role, text in [*_messages(span["input_messages"]), *_messages(span["output_messages"])]:
+            yield from _content(role, text, full=full)
+        return
+    for name in ("input", "output"):
         if span[name] is not None:
-            yield from _content(name.removesuffix("_messages"), span[name], full=full)
+            yield from _content(name, span[name], full=full)
+
+
+def _messages(stored: str | None) -> Iterator[tuple[str, str]]:
+    """Role and text of each message; what is not text (a tool call, an image) as its JSON."""
+    messages = _parsed(stored)
+    for message in cast("list[Any]", messages) if isinstance(messages, list) else [messages]:
+        if not isinstance(message, dict):
+            if message is not None:
+                yield "message", json_text(message)
+            continue
+        fields = cast("dict[str, Any]", message)
+        parts: Any = fields.get("parts")
+        said = [_part(part) for part in cast("list[Any]", parts)] if isinstance(parts, list) else [json_text(fields)]
+        yield str(fields.get("role", "message")), "\n".join(said)
+
+
+def _part(part: Any) -> str:
+    content = cast("dict[str, Any]", part).get("content") if isinstance(part, dict) else None
+    return content if isinstance(content, str) else json_text(part)
 
 
 def _event(event: Row) -> str:
@@ -154,8 +177,8 @@ def _event(event: Row) -> str:
 
 def _content(name: str, text: str, *, full: bool) -> Iterator[str]:
     if not full:
-        yield f"{name}: {cut(cell(text), _CUT)}"
+        yield f"{cell(name)}: {cut(cell(text), _CUT)}"
         return
     first, *rest = defuse(text).split("\n")
-    yield f"{name}: {first}"
+    yield f"{cell(name)}: {first}"
     yield from (f"  {line}" for line in rest)

@@ -188,6 +188,26 @@ def test_show_cuts_content_unless_full(command, tmp_path):
     assert "x" * 5000 in full
 
 
+def test_show_reads_messages_out(command, tmp_path):
+    llmops.configure(store={"path": tmp_path / "s"}, model="offline/echo")
+    first = llmops.chat("one\ntwo", system="Be brief.")
+    stored = {
+        "gen_ai.input.messages": '["odd", {"role": "tool", "parts": [{"type": "tool_call", "id": "7"}]}, {"a": 1}]'
+    }
+    with llmops.span("foreign", kind="llm", attributes=stored) as span:
+        pass
+    llmops.flush()
+    cut = command("show", first.trace_id, "--store", str(tmp_path / "s")).out
+    assert "system: Be brief." in cut
+    assert "user: one↵two" in cut
+    assert "assistant: one↵two" in cut
+    full = command("show", first.trace_id, "--full", "--store", str(tmp_path / "s")).out
+    assert "user: one\n" in full
+    odd = command("show", span.trace_id, "--store", str(tmp_path / "s"))
+    assert odd.status == 0
+    assert '"id": "7"' in odd.out
+
+
 def test_show_draws_deep_and_orphaned_spans(command, tmp_path):
     llmops.configure(store={"path": tmp_path / "s"})
 
