@@ -334,8 +334,10 @@ def _load(destination: Destination, deadline: float | None) -> BatchExporter:
 
 @contextmanager
 def _uninstrumented() -> Generator[None]:
-    # An instrumented `requests` or `grpc` would make a span of each export, and so another export.
-    token = otel_context.attach(otel_context.set_value(otel_context._SUPPRESS_INSTRUMENTATION_KEY, value=True))
+    # An instrumented `requests` or `grpc` would make a span of each export, and so another export. The SDK's own
+    # processors hold them off with this key too; there is no public name for it.
+    key = otel_context._SUPPRESS_INSTRUMENTATION_KEY  # pyright: ignore[reportPrivateUsage]
+    token = otel_context.attach(otel_context.set_value(key, value=True))
     try:
         yield
     finally:
