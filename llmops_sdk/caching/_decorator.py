@@ -253,7 +253,7 @@ def _is_json(value: Any) -> bool:
     todo: list[Any] = [value]
     while todo:
         item = todo.pop()
-        kind: type[Any] = type(item)
+        kind = cast("type[Any]", type(item))
         if kind is list:
             todo.extend(item)
         elif kind is dict:

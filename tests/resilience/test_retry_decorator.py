@@ -57,14 +57,19 @@ def kinds(flaky, clock, **options):
     async def asyncgen():
         yield flaky()
 
-    async def first():
-        return await anext(asyncgen())
+    def first():
+        (item,) = generator()
+        return item
+
+    async def afirst():
+        (item,) = [item async for item in asyncgen()]
+        return item
 
     return {
         "function": function,
         "coroutine": lambda: asyncio.run(coroutine()),
-        "generator": lambda: next(generator()),
-        "asyncgen": lambda: asyncio.run(first()),
+        "generator": first,
+        "asyncgen": lambda: asyncio.run(afirst()),
     }
 
 
