@@ -14,7 +14,6 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 from llmops_sdk._util._clock import Clock
 from llmops_sdk._util._guard import guarded
 from llmops_sdk.caching._codec import Entry, read_entry, write_entry
-from llmops_sdk.caching._disk import DiskStore
 from llmops_sdk.caching._flight import Flight, Flights, Outcome
 from llmops_sdk.tracing import current_span
 from llmops_sdk.tracing._semconv import EVENT_CACHE_LOOKUP
@@ -179,6 +178,9 @@ class ExactCache:
     """
 
     def __init__(self, folder: Path, *, ttl: float | None, max_bytes: int, clock: Clock) -> None:
+        # Imported here: diskcache and sqlite3 are for those who turn the cache on.
+        from llmops_sdk.caching._disk import DiskStore
+
         self.clock = clock
         self._disk = DiskStore(folder, max_bytes=max_bytes, clock=clock)
         self._ttl = ttl

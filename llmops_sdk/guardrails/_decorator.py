@@ -39,7 +39,7 @@ def guard(
         >>> @llmops.guard(input=["cards"])
         ... def ask(question: str) -> str:
         ...     return f"You asked: {question}"
-        >>> ask("Is " + "4111 1111 " * 2 + "valid?")
+        >>> ask("Is 4111" + " 1111" * 3 + " valid?")
         'You asked: Is [CARD] valid?'
     """
     if on_error not in ("closed", "open"):
