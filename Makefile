@@ -44,7 +44,7 @@ types: $(VENV)/.development ## Strict types of the package, and what users infer
 	@$(BIN)/mypy
 
 pytest: $(VENV)/.development ## The fast tests in random order, with branch coverage.
-	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup --cov --cov-report=term $(TESTS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --cov --cov-report=term $(TESTS)
 
 test-integration: $(VENV)/.development ## Against real Phoenix and MLflow servers on this machine (slow to install).
 	@$(BIN)/python -m pytest -q -m integration tests/integration
