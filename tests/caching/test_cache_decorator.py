@@ -100,7 +100,9 @@ def test_methods_of_every_kind(kept, calls):
 
 
 @pytest.mark.parametrize(
-    "value", [object(), {1, 2}, b"x", float("nan"), (1, 2), {1: 2}, [float("inf")], 2**70], ids=repr
+    "value",
+    [object(), {1, 2}, b"x", float("nan"), (1, 2), {1: 2}, [float("inf")], 2**70],
+    ids=["object", "set", "bytes", "nan", "tuple", "int-keys", "inf", "big"],
 )
 def test_a_result_that_is_not_json_is_given_and_not_stored(kept, calls, value, lookups):
     @kept()

@@ -110,7 +110,7 @@ def test_two_values_share_a_key_only_when_they_are_the_same_json(one, other):
 @pytest.mark.parametrize(
     "value",
     [object(), b"bytes", {1, 2}, float("nan"), float("inf"), datetime.date(2026, 11, 23), {("a", "b"): 1}],
-    ids=repr,
+    ids=["object", "bytes", "set", "nan", "inf", "date", "keys"],
 )
 def test_what_is_not_json_has_no_key(value):
     assert request_key(replace(BASE, extra={"value": value})) is None
