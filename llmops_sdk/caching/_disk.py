@@ -147,7 +147,11 @@ class DiskStore:
         """Close the database and end the thread; the next use opens both again."""
         session, self._session = self._session, _Session()
         if session.pid == os.getpid():
-            guarded("cache close", None, lambda: session.thread.submit(_close, session).result(_WAIT))
+            try:
+                closing = session.thread.submit(_close, session)
+            except RuntimeError:
+                return  # the interpreter is ending, and its executors have: the database closes with the process
+            guarded("cache close", None, closing.result, _WAIT)
             session.thread.shutdown(wait=False)
         else:
             _of_parents.append(session)

@@ -8,13 +8,14 @@ context variable gives both.
 from __future__ import annotations
 
 from contextvars import ContextVar, Token
+from types import TracebackType
 from typing import TypeAlias, cast
 
 from opentelemetry import context as otel_context
 from opentelemetry.context.context import Context
-from opentelemetry.trace import propagation
+from opentelemetry.trace import Span, propagation
 
-__all__ = ["SPAN_KEY", "STAMP_KEY", "Context", "ContextToken", "attach", "detach", "get"]
+__all__ = ["SPAN_KEY", "STAMP_KEY", "Activation", "Context", "ContextToken", "attach", "detach", "get"]
 
 SPAN_KEY: str = propagation._SPAN_KEY  # pyright: ignore[reportPrivateUsage] - the API has no public name for it
 STAMP_KEY: str = otel_context.create_key("llmops-stamp")
@@ -50,3 +51,24 @@ def detach(token: ContextToken) -> None:
         # The token is of another context: the event loop finalised a generator in a task of its own. That context
         # ends with the task, so there is nothing to put back.
         return
+
+
+class Activation:
+    """Makes a span the current one inside a `with` block."""
+
+    __slots__ = ("_span", "_token")
+
+    def __init__(self, span: Span) -> None:
+        self._span = span
+
+    def __enter__(self) -> Span:
+        """Make it current."""
+        context = get()
+        self._token = attach(Context({**context, SPAN_KEY: self._span}))
+        return self._span
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Put back the one before."""
+        detach(self._token)

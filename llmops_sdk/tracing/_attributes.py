@@ -5,12 +5,13 @@ from __future__ import annotations
 import traceback
 from typing import TYPE_CHECKING, Any, cast
 
+from llmops_sdk.tracing import _semconv
 from llmops_sdk.tracing._capture import encode
 
 if TYPE_CHECKING:
     from llmops_sdk.tracing._capture import Bounds
 
-__all__ = ["attribute_value", "exception_attributes"]
+__all__ = ["attribute_value", "exception_attributes", "usage_attributes"]
 
 _SCALARS = frozenset({str, bool, int, float, bytes})
 _STACK_LIMIT = 16_384
@@ -46,3 +47,23 @@ def exception_attributes(error: BaseException, escaped: bool) -> dict[str, Any]:
         "exception.stacktrace": stack if len(stack) <= _STACK_LIMIT else "…" + stack[-_STACK_LIMIT:],
         "exception.escaped": "true" if escaped else "false",
     }
+
+
+def usage_attributes(
+    input_tokens: int | None,
+    output_tokens: int | None,
+    cost: float | None,
+    model: str | None,
+    cache_read_tokens: int | None,
+    reasoning_tokens: int | None,
+) -> dict[str, Any]:
+    """What a call used, under the names of the conventions; what is None is left out."""
+    named = {
+        _semconv.INPUT_TOKENS: input_tokens,
+        _semconv.OUTPUT_TOKENS: output_tokens,
+        _semconv.COST: cost,
+        _semconv.RESPONSE_MODEL: model,
+        _semconv.CACHE_READ_TOKENS: cache_read_tokens,
+        _semconv.REASONING_TOKENS: reasoning_tokens,
+    }
+    return {name: value for name, value in named.items() if value is not None}

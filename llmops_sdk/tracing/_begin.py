@@ -25,10 +25,9 @@ def begin(runtime: _runtime.Runtime, context: _active.Context, name: str, kind: 
     sampler = runtime.sampler
     if type(parent) is Span:
         trace_number = parent._trace_number  # pyright: ignore[reportPrivateUsage] - a friend, on the hot path
+        above_number = parent._span_number  # pyright: ignore[reportPrivateUsage]
         kept = parent.recording if sampler is None else sampler.keeps(trace_number, parent.recording)
-        return Span(
-            runtime, name, kind, trace_number, new_span_id(), parent._span_number, stamp, kept and runtime.enabled
-        )  # pyright: ignore[reportPrivateUsage]
+        return Span(runtime, name, kind, trace_number, new_span_id(), above_number, stamp, kept and runtime.enabled)
     if isinstance(parent, OtelSpan):
         above = parent.get_span_context()
         if above.is_valid:

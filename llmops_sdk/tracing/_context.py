@@ -108,7 +108,8 @@ def current_span() -> Span | OtherSpan:
 
     Example:
         >>> import llmops_sdk as llmops
-        >>> llmops.current_span().set(step=1).recording
+        >>> llmops.current_span().set(step=1)
+        >>> llmops.current_span().recording
         False
     """
     found = _active.get().get(_active.SPAN_KEY)

@@ -13,7 +13,7 @@ from llmops_sdk._util._guard import guarded
 from llmops_sdk.tracing import _active, _runtime, _semconv
 from llmops_sdk.tracing._begin import begin
 from llmops_sdk.tracing._capture import UNREADABLE, encode_arguments
-from llmops_sdk.tracing._span import Activation, Span
+from llmops_sdk.tracing._span import Span
 
 __all__ = ["TracedFunction", "trace"]
 
@@ -213,13 +213,13 @@ def _trace_generator(plan: _Plan) -> Callable[..., Any]:
         step: Callable[[], Any] = functools.partial(next, generator)
         try:
             while True:
-                with Activation(span):
+                with _active.Activation(span):
                     item = step()
                 joined.add(item)
                 try:
                     sent = yield item
                 except GeneratorExit:
-                    with Activation(span):
+                    with _active.Activation(span):
                         generator.close()
                     raise
                 except BaseException as thrown:  # noqa: BLE001 - it is thrown into the body, whose it is
@@ -248,13 +248,13 @@ def _trace_async_generator(plan: _Plan) -> Callable[..., Any]:
         try:
             while True:
                 # Awaited in the consumer's own task, so that its time-outs and cancellation reach the body.
-                with Activation(span):
+                with _active.Activation(span):
                     item = await step()
                 joined.add(item)
                 try:
                     sent = yield item
                 except GeneratorExit:
-                    with Activation(span):
+                    with _active.Activation(span):
                         await generator.aclose()
                     raise
                 except BaseException as thrown:  # noqa: BLE001 - it is thrown into the body, whose it is

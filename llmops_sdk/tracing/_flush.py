@@ -13,6 +13,12 @@ async def aflush(timeout: float = 5.0) -> FlushReport:
 
     Args:
         timeout: Seconds to wait at most.
+
+    Example:
+        >>> import asyncio
+        >>> import llmops_sdk as llmops
+        >>> asyncio.run(llmops.aflush()).pending
+        0
     """
     import asyncio
 

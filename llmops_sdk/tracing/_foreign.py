@@ -56,7 +56,7 @@ class ForeignRecorder(SpanProcessor):
         context = _active.get() if parent_context is None else parent_context
         stamp = context.get(_active.STAMP_KEY)
         own = span.get_span_context()
-        if isinstance(stamp, Stamp) and own is not None and len(self._stamps) < _MAX_OPEN:
+        if isinstance(stamp, Stamp) and len(self._stamps) < _MAX_OPEN:
             self._stamps[own.span_id] = stamp
 
     def on_end(self, span: ReadableSpan) -> None:
@@ -111,5 +111,5 @@ class ForeignSpan:
             stamp=self.stamp,
             otel_kind=span.kind.name.lower(),
             scope=span.instrumentation_scope.name if span.instrumentation_scope else "",
-            resource=dict(span.resource.attributes),
+            resource=span.resource.attributes,
         )

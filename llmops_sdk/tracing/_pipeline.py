@@ -147,6 +147,9 @@ class Pipeline:
 
     def _run(self) -> None:
         wake = self._wake
+        with self._drain_lock:
+            # At once, not at the first batch: what they import may need threads, and at exit none can start.
+            self._opened()
         while True:
             self._idle = True
             # A record may have come before the flag was up; its thread saw no reason to wake this one.
@@ -265,8 +268,10 @@ class Pipeline:
         self._closed = True
         self._thread = None
         self._drain()
-        for sink in self._sinks or ():
+        # Opened in this order, closed in the other: the store comes first, and takes what the others report as lost.
+        for sink in reversed(self._sinks or ()):
             guarded(f"closing the sink {sink.name}", None, sink.close, max(deadline - time.monotonic(), 0.1))
+            self._drain()
         return self.report()
 
     def report(self) -> FlushReport:

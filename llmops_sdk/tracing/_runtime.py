@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import unquote
 
 from llmops_sdk._util._guard import guarded
 from llmops_sdk._version import __version__
@@ -173,6 +174,14 @@ def shutdown(timeout: float = 5.0) -> FlushReport:
 
     Args:
         timeout: Seconds to wait at most.
+
+    Returns:
+        What has become of the spans since the process began.
+
+    Example:
+        >>> import llmops_sdk as llmops
+        >>> llmops.shutdown(timeout=2.0).pending
+        0
     """
     runtime = current
     return FlushReport() if runtime is None else runtime.pipeline.shut_down(timeout)
@@ -212,7 +221,7 @@ def _resource(settings: Settings) -> Mapping[str, Any]:
     for pair in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "").split(","):
         key, separator, value = pair.partition("=")
         if separator and key.strip():
-            attributes[key.strip()] = value.strip()
+            attributes[key.strip()] = unquote(value.strip())
     attributes.update(
         {
             "service.name": service,
@@ -260,7 +269,7 @@ def _join_multiprocessing() -> None:
     util = sys.modules.get("multiprocessing.util")
     if util is not None:
         # The child's bootstrap clears the finalizers that it inherits, then runs what is registered here.
-        util.register_after_fork(_Finalizer, _register_finalizer)  # pyright: ignore[reportUnknownMemberType]
+        util.register_after_fork(_Finalizer, _register_finalizer)
         if util.process.parent_process() is not None:
             _register_finalizer(_Finalizer)  # this is such a child already, and past its bootstrap
 

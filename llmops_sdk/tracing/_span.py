@@ -17,7 +17,7 @@ from opentelemetry.trace import SpanContext, Status, StatusCode, TraceFlags
 
 from llmops_sdk._util._guard import guarded
 from llmops_sdk.tracing import _active, _semconv
-from llmops_sdk.tracing._attributes import attribute_value, exception_attributes
+from llmops_sdk.tracing._attributes import attribute_value, exception_attributes, usage_attributes
 from llmops_sdk.tracing._capture import encode
 from llmops_sdk.tracing._records import RecordedSpan
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from llmops_sdk.tracing._records import Event, Link, Stamp
     from llmops_sdk.tracing._runtime import Runtime
 
-__all__ = ["Activation", "Span", "status_of"]
+__all__ = ["Span", "status_of"]
 
 _perf = time.perf_counter_ns
 _now = time.time_ns
@@ -176,7 +176,7 @@ class Span(OtelSpan):
         """Take a snapshot that was made already."""
         self._input = json
 
-    def set(self, attributes: Mapping[str, Any] | None = None, /, **more: Any) -> Self:
+    def set(self, attributes: Mapping[str, Any] | None = None, /, **more: Any) -> None:
         """Set attributes; dotted names go in the mapping.
 
         Args:
@@ -185,7 +185,6 @@ class Span(OtelSpan):
         """
         if not self._ended:
             self.set_attributes({**(attributes or {}), **more})
-        return self
 
     def usage(
         self,
@@ -196,7 +195,7 @@ class Span(OtelSpan):
         model: str | None = None,
         cache_read_tokens: int | None = None,
         reasoning_tokens: int | None = None,
-    ) -> Self:
+    ) -> None:
         """Say what a call to a model used.
 
         Args:
@@ -207,15 +206,7 @@ class Span(OtelSpan):
             cache_read_tokens: Of the input, those from the provider's cache.
             reasoning_tokens: Of the output, those spent on reasoning.
         """
-        named = {
-            _semconv.INPUT_TOKENS: input_tokens,
-            _semconv.OUTPUT_TOKENS: output_tokens,
-            _semconv.COST: cost,
-            _semconv.RESPONSE_MODEL: model,
-            _semconv.CACHE_READ_TOKENS: cache_read_tokens,
-            _semconv.REASONING_TOKENS: reasoning_tokens,
-        }
-        return self.set({name: value for name, value in named.items() if value is not None})
+        return self.set(usage_attributes(input_tokens, output_tokens, cost, model, cache_read_tokens, reasoning_tokens))
 
     def score(
         self,
@@ -347,9 +338,9 @@ class Span(OtelSpan):
         self.status = status
         self.end()
 
-    def activate(self) -> Activation:
+    def activate(self) -> _active.Activation:
         """A context manager inside which this is the current span; it neither ends it nor records errors."""
-        return Activation(self)
+        return _active.Activation(self)
 
     def __enter__(self) -> Self:
         """Itself: as OpenTelemetry has it, without becoming the current span."""
@@ -390,24 +381,3 @@ class Span(OtelSpan):
 
 def _message_of(error: BaseException) -> str:
     return str(error)[:2_000]
-
-
-class Activation:
-    """Makes a span the current one inside a `with` block."""
-
-    __slots__ = ("_span", "_token")
-
-    def __init__(self, span: OtelSpan) -> None:
-        self._span = span
-
-    def __enter__(self) -> OtelSpan:
-        """Make it current."""
-        context = _active.get()
-        self._token = _active.attach(_active.Context({**context, _active.SPAN_KEY: self._span}))
-        return self._span
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Put back the one before."""
-        _active.detach(self._token)

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any
 
 from opentelemetry.trace import Span as OtelSpan
 from opentelemetry.trace import SpanContext, Status, StatusCode
 
-from llmops_sdk.tracing import _runtime, _semconv
-from llmops_sdk.tracing._attributes import attribute_value
+from llmops_sdk.tracing import _active, _runtime, _semconv
+from llmops_sdk.tracing._attributes import attribute_value, usage_attributes
 from llmops_sdk.tracing._capture import DEFAULT_BOUNDS, encode
-
-if TYPE_CHECKING:
-    from llmops_sdk.tracing._span import Activation
 
 __all__ = ["OtherSpan"]
 
@@ -60,10 +57,9 @@ class OtherSpan(OtelSpan):
         if self.recording and runtime is not None and runtime.content and runtime.settings.export.host_content:
             self._inner.set_attribute(key, encode(value, runtime.bounds).decode())
 
-    def set(self, attributes: Mapping[str, Any] | None = None, /, **more: Any) -> Self:
+    def set(self, attributes: Mapping[str, Any] | None = None, /, **more: Any) -> None:
         """Set attributes."""
         self.set_attributes({**(attributes or {}), **more})
-        return self
 
     def usage(
         self,
@@ -74,17 +70,9 @@ class OtherSpan(OtelSpan):
         model: str | None = None,
         cache_read_tokens: int | None = None,
         reasoning_tokens: int | None = None,
-    ) -> Self:
+    ) -> None:
         """Say what a call to a model used."""
-        named = {
-            _semconv.INPUT_TOKENS: input_tokens,
-            _semconv.OUTPUT_TOKENS: output_tokens,
-            _semconv.COST: cost,
-            _semconv.RESPONSE_MODEL: model,
-            _semconv.CACHE_READ_TOKENS: cache_read_tokens,
-            _semconv.REASONING_TOKENS: reasoning_tokens,
-        }
-        return self.set({name: value for name, value in named.items() if value is not None})
+        return self.set(usage_attributes(input_tokens, output_tokens, cost, model, cache_read_tokens, reasoning_tokens))
 
     def score(
         self,
@@ -109,11 +97,9 @@ class OtherSpan(OtelSpan):
                 source=source,
             )
 
-    def activate(self) -> Activation:
+    def activate(self) -> _active.Activation:
         """A context manager inside which this is the current span."""
-        from llmops_sdk.tracing._span import Activation
-
-        return Activation(self._inner)
+        return _active.Activation(self._inner)
 
     def fail(self, error: BaseException) -> None:
         """Record the exception and set the status; its owner ends it."""

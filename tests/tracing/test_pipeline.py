@@ -128,7 +128,8 @@ def test_nothing_is_recorded_when_the_sdk_is_off():
     def f(x: int) -> int:
         with llmops.span("inner") as span:
             assert not span.recording
-            span.set(a=1).usage(input_tokens=1)
+            span.set(a=1)
+            span.usage(input_tokens=1)
             span.output = 1
         llmops.score("good", True, trace_id="ab" * 16)
         return x

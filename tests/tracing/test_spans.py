@@ -45,7 +45,8 @@ async def test_async_with(sink):
 def test_nothing_changes_after_the_end(sink):
     with llmops.span("done") as span:
         pass
-    span.set(late=1).output = "late"
+    span.set(late=1)
+    span.output = "late"
     span.add_event("late")
     span.update_name("late")
     span.end()
@@ -86,7 +87,8 @@ def test_events_are_bounded_and_counted(sink):
 
 def test_no_current_span_is_inert(sink):
     span = llmops.current_span()
-    span.set(a=1).usage(cost=1.0)
+    span.set(a=1)
+    span.usage(cost=1.0)
     span.input = 1
     span.add_event("e")
     span.score("s", 1)
