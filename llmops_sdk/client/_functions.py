@@ -15,7 +15,7 @@ from llmops_sdk.providers import Embeddings, Response
 __all__ = ["DEFAULT", "achat", "aembed", "astream", "chat", "embed", "stream"]
 
 DEFAULT = LLM()
-atexit.register(guarded, "closing providers at exit", None, DEFAULT.let_go)
+atexit.register(guarded, "closing providers at exit", None, DEFAULT.at_exit)
 
 
 @spelled_out()

@@ -92,7 +92,7 @@ class LLM:
     def close(self) -> None:
         """Close it: further calls raise; its providers are closed when the last call in flight has ended."""
         self._closed = True
-        self.let_go()
+        self._let_go()
 
     async def aclose(self) -> None:
         """Close it, async."""
@@ -154,8 +154,13 @@ class LLM:
             on_error.pop_all()
         return course
 
-    def let_go(self) -> None:
-        """Close the providers that no call uses; the next call opens them anew."""
+    def at_exit(self) -> None:
+        """Close the providers. Not the caches: their threads have ended by then, and their files need no closing."""
+        stages = self._stages
+        if stages is not None:
+            stages.close_providers()
+
+    def _let_go(self) -> None:
         with self._lock:
             stages, self._stages = self._stages, None
         if stages is not None:

@@ -179,18 +179,23 @@ class Stages:
 
     def close(self) -> None:
         """Close every chain and every provider, whoever may still be using them."""
-        for stage in self._opened():
-            guarded("closing a provider", None, stage.close)
+        for chain in self._opened(self._chains):
+            guarded("closing the stages around a model", None, chain.close)
+        self.close_providers()
+
+    def close_providers(self) -> None:
+        """Close every provider."""
+        for provider in self._opened(self._providers):
+            guarded("closing a provider", None, provider.close)
 
     async def aclose(self) -> None:
         """Close every chain and every provider, async."""
-        for stage in self._opened():
-            await stage.aclose()
+        for opened in (*self._opened(self._chains), *self._opened(self._providers)):
+            await opened.aclose()
 
-    def _opened(self) -> list[Provider]:
+    def _opened(self, recent: _Recent[Provider]) -> list[Provider]:
         with self._lock:
-            providers = [one.inner for one in self._providers.values() if isinstance(one, _SharedProvider)]
-            return [*self._chains.values(), *providers]
+            return [one.inner if isinstance(one, _SharedProvider) else one for one in recent.values()]
 
 
 class Lease:

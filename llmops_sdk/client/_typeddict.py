@@ -29,7 +29,7 @@ def readable(hint: Any, within: tuple[Any, ...] = ()) -> Any:
             raise TypeError(f"{hint.__name__} contains itself: make it with typing_extensions.TypedDict")
         hints = typing_extensions.get_type_hints(hint, include_extras=True)
         fields = {name: _field(hint, name, one, (*within, hint)) for name, one in hints.items()}
-        return typing_extensions.TypedDict(hint.__name__, fields)  # pyright: ignore[reportGeneralTypeIssues, reportArgumentType]
+        return typing_extensions.TypedDict(hint.__name__, fields)  # pyright: ignore[reportArgumentType]
     arguments = typing.get_args(hint)
     changed = tuple(readable(one, within) for one in arguments)
     if changed == arguments:

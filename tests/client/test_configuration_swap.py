@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -96,3 +98,26 @@ def test_a_forked_child_opens_providers_of_its_own():
     assert os.waitstatus_to_exitcode(status) == 0
     assert os.read(read, 100) == b"parent"
     os.close(read)
+
+
+def test_a_program_ends_quietly_with_streams_open_and_a_cache_in_use(own_surroundings):
+    program = """
+import asyncio
+import llmops_sdk as llmops
+
+assert [llmops.chat("x", cache=True).cache for _ in range(2)] == [None, "exact"]
+left = llmops.stream("one two three")
+next(left)
+
+async def main():
+    global left_too
+    left_too = llmops.astream("one two three")
+    await anext(left_too)
+
+asyncio.run(main())
+"""
+    command = [sys.executable, "-W", "error", "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=own_surroundings, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    found = llmops.query("SELECT status, count(*) FROM llm_calls GROUP BY ALL ORDER BY ALL").rows()
+    assert [tuple(row) for row in found] == [("closed", 2), ("ok", 2)]
