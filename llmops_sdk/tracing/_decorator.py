@@ -9,10 +9,9 @@ from typing import Any, ParamSpec, TypeVar, cast, overload
 
 import wrapt
 
-from llmops_sdk._util._guard import guarded
 from llmops_sdk.tracing import _active, _runtime, _semconv
 from llmops_sdk.tracing._begin import begin
-from llmops_sdk.tracing._capture import UNREADABLE, encode_arguments
+from llmops_sdk.tracing._capture import encode_arguments
 from llmops_sdk.tracing._span import Span
 
 __all__ = ["TracedFunction", "trace"]
@@ -80,19 +79,7 @@ class _Plan:
         if span.recording:
             if self.capture_input and runtime.content:
                 names = self.names if instance is None else self.method_names
-                span.take_input(
-                    guarded(
-                        "capture",
-                        UNREADABLE,
-                        encode_arguments,
-                        names,
-                        self.varargs,
-                        self.ignore,
-                        args,
-                        kwargs,
-                        runtime.bounds,
-                    )
-                )
+                span.take_input(encode_arguments(names, self.varargs, self.ignore, args, kwargs, runtime.bounds))
             if self.attributes is not None:
                 span.set_attributes(self.attributes)
         return span

@@ -44,10 +44,23 @@ _WARN_EVERY = 300.0
 
 # A fork while the exporter is being imported would leave the child with an import lock that nobody releases.
 _importing = threading.Lock()
+_forking: list[bool] = []
+
+
+def _before_fork() -> None:
+    _importing.acquire()
+    _forking.append(True)
+
+
+def _after_fork() -> None:
+    # This module may be imported by what another hook does before the fork: then the lock was not taken for it.
+    if _forking:
+        _forking.pop()
+        _importing.release()
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_importing.acquire, after_in_parent=_importing.release, after_in_child=_importing.release
-    )
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
 
 
 def open_sink(settings: Settings) -> OtlpSink | None:
