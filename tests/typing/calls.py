@@ -144,7 +144,7 @@ bare(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 bare("Why?", word=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
 
-@llmops.llm  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
+@llmops.llm  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue, reportUntypedFunctionDecorator]
 def no_prompt() -> int:
     return 1
 
