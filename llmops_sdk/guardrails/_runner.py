@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import traceback
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -90,7 +91,8 @@ class _Turn:
             self._note("error", reason)
             return text
         self._note("block", reason)
-        raise self._violation(reason) from error
+        # Not as its cause either: a traceback prints the messages of the whole chain, and spans keep tracebacks.
+        raise self._violation(reason, _place_of(error)) from None
 
     def _note(self, action: str, reason: str) -> None:
         if _RANK[action] > _RANK[self.action]:
@@ -98,14 +100,20 @@ class _Turn:
         if reason:
             self.reasons[reason] = None
 
-    def _violation(self, reason: str) -> GuardrailViolation:
+    def _violation(self, reason: str, place: str = "") -> GuardrailViolation:
         rail = self.context.rail
         return GuardrailViolation(
-            f"the guard {self.guard.name!r} blocked the {rail}" + (f": {reason}" if reason else ""),
+            f"the guard {self.guard.name!r} blocked the {rail}" + (f": {reason}" if reason else "") + place,
             guard=self.guard.name,
             rail=rail,
             reason=reason,
         )
+
+
+def _place_of(error: BaseException) -> str:
+    """Where a guard failed, for whoever mends it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f" in {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
 
 
 def check_texts(texts: Sequence[str], guards: Sequence[Guard], context: GuardContext, on_error: OnError) -> list[str]:
