@@ -11,7 +11,6 @@ from types import TracebackType
 from typing import Any, Literal, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
 
 from llmops_sdk._util._callables import kind_of
-from llmops_sdk._util._guard import Caught, guarded
 from llmops_sdk.client import _call
 from llmops_sdk.client._call import Origin
 from llmops_sdk.client._functions import DEFAULT
@@ -20,6 +19,7 @@ from llmops_sdk.client._stages import Stages
 from llmops_sdk.client._stream import AsyncStream, Course, Stream
 from llmops_sdk.providers import Response
 from llmops_sdk.tracing import Span, start_span
+from llmops_sdk.tracing._capture import Parameters
 from llmops_sdk.tracing._decorator import TracedFunction
 
 __all__ = ["llm"]
@@ -109,7 +109,9 @@ def _decorate(function: Any, *, options: dict[str, Any], returns: Any, stream: b
     name = getattr(plain, "__qualname__", None) or type(plain).__qualname__
     if kind in ("generator", "asyncgen"):
         raise TypeError(f"@llm: {name} yields; a prompt function returns the prompt (streams come of stream=True)")
-    prompted = _PromptFunction(name=name, options=options, returns=returns)
+    prompted = _PromptFunction(
+        name=name, options=options, returns=returns, parameters=Parameters(inspect.unwrap(plain))
+    )
     if kind == "coroutine":
         run = prompted.astream if stream else prompted.acall
     else:
@@ -127,49 +129,50 @@ class _PromptFunction:
     name: str
     options: dict[str, Any]
     returns: Any
+    parameters: Parameters
 
-    def call(self, function: Callable[..., Prompt], _: object, args: _Arguments, kwargs: dict[str, Any]) -> Any:
+    def call(self, function: Callable[..., Prompt], instance: object, args: _Arguments, kwargs: dict[str, Any]) -> Any:
         with _Function(self.name) as span, DEFAULT.lease() as stages:
-            origin = self._origin(stages, span, function, args, kwargs)
+            origin = self._origin(stages, span, instance, args, kwargs)
             prompt = function(*args, **kwargs)
             response = _call.complete(_call.prepare(stages, prompt, self.options, origin=origin))
             return self._answer(span, response)
 
     async def acall(
-        self, function: Callable[..., Awaitable[Prompt]], _: object, args: _Arguments, kwargs: dict[str, Any]
+        self, function: Callable[..., Awaitable[Prompt]], instance: object, args: _Arguments, kwargs: dict[str, Any]
     ) -> Any:
         with _Function(self.name) as span, DEFAULT.lease() as stages:
-            origin = self._origin(stages, span, function, args, kwargs)
+            origin = self._origin(stages, span, instance, args, kwargs)
             prompt = await function(*args, **kwargs)
             response = await _call.acomplete(_call.prepare(stages, prompt, self.options, origin=origin))
             return self._answer(span, response)
 
-    def stream(self, function: Callable[..., Prompt], _: object, args: _Arguments, kwargs: dict[str, Any]) -> Stream:
+    def stream(
+        self, function: Callable[..., Prompt], instance: object, args: _Arguments, kwargs: dict[str, Any]
+    ) -> Stream:
         with _Function(self.name, ends=False) as span, DEFAULT.lease() as stages:
-            origin = self._origin(stages, span, function, args, kwargs)
+            origin = self._origin(stages, span, instance, args, kwargs)
             prompt = function(*args, **kwargs)
             return Stream(self._course(prompt, origin))
 
     def astream(
-        self, function: Callable[..., Awaitable[Prompt]], _: object, args: _Arguments, kwargs: dict[str, Any]
+        self, function: Callable[..., Awaitable[Prompt]], instance: object, args: _Arguments, kwargs: dict[str, Any]
     ) -> AsyncStream:
         context = contextvars.copy_context()
 
         async def opening() -> Course:
             # The function's span is a child of what was current at the call, as of a sync function.
             with context.run(_Function, self.name, ends=False) as span, DEFAULT.lease() as stages:
-                origin = self._origin(stages, span, function, args, kwargs)
+                origin = self._origin(stages, span, instance, args, kwargs)
                 prompt = await function(*args, **kwargs)
                 return self._course(prompt, origin)
 
         return AsyncStream(opening=opening)
 
-    def _origin(
-        self, stages: Stages, span: Span, function: Callable[..., Any], args: _Arguments, kwargs: dict[str, Any]
-    ) -> Origin:
+    def _origin(self, stages: Stages, span: Span, instance: object, args: _Arguments, kwargs: dict[str, Any]) -> Origin:
         raw = not _call.input_guards(stages, self.options)
-        if raw and span.recording and stages.settings.capture.content:
-            guarded("recording arguments", None, _take_arguments, span, function, args, kwargs)
+        if raw:
+            span.take_arguments(self.parameters, instance is not None, args, kwargs)
         return Origin(name=self.name, span=span, raw=raw)
 
     def _course(self, prompt: object, origin: Origin) -> Course:
@@ -196,14 +199,6 @@ def _shown(response: Response) -> object:
     if response.parsed is not None:
         return response.parsed
     return response.message if response.tool_calls else response.text
-
-
-def _take_arguments(span: Span, function: Callable[..., Any], args: _Arguments, kwargs: dict[str, Any]) -> None:
-    with Caught(TypeError) as wrong:
-        span.input = dict(inspect.signature(function).bind(*args, **kwargs).arguments)
-    if wrong.error is not None:
-        # The call that follows raises Python's own error for these arguments.
-        span.input = {"args": list(args), **kwargs}
 
 
 class _Function:

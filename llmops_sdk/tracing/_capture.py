@@ -12,8 +12,10 @@ import datetime as dt
 import decimal
 import enum
 import functools
+import inspect
 import math
 import os
+import types
 import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, cast
@@ -22,7 +24,7 @@ import orjson
 
 from llmops_sdk._util._guard import guarded
 
-__all__ = ["DEFAULT_BOUNDS", "UNREADABLE", "Bounds", "encode", "encode_arguments"]
+__all__ = ["DEFAULT_BOUNDS", "UNREADABLE", "Bounds", "Parameters", "encode"]
 
 UNREADABLE = b'{"$unreadable":true}'
 _NONE = type(None)
@@ -104,23 +106,44 @@ def encode(value: object, bounds: Bounds = DEFAULT_BOUNDS) -> bytes:
     return guarded("capture", UNREADABLE, _encode_any, value, bounds)
 
 
-def encode_arguments(
-    names: tuple[str, ...],
-    varargs: str,
-    ignore: frozenset[str],
-    args: tuple[object, ...],
-    kwargs: dict[str, object],
-    bounds: Bounds,
-) -> bytes:
-    """The arguments of a call as a JSON object by parameter name."""
-    values: dict[str, object] = dict(zip(names, args))  # noqa: B905 - fewer or more are both right; the keyword costs 0.5 µs
-    if len(args) > len(names):
-        values[varargs] = args[len(names) :]
-    if kwargs:
-        values.update(kwargs)
-    if ignore:
-        values = {name: value for name, value in values.items() if name not in ignore}
-    return encode(values, bounds)
+class Parameters:
+    """The parameters of a callable, to capture its arguments by name.
+
+    Args:
+        function: A function, or anything else that can be called: its arguments then have no names.
+        ignore: Names that are not kept.
+    """
+
+    __slots__ = ("_bound_names", "_ignore", "_names", "_varargs")
+
+    def __init__(self, function: object, ignore: frozenset[str] = frozenset()) -> None:
+        code: types.CodeType | None = getattr(function, "__code__", None)
+        self._names: tuple[str, ...] = code.co_varnames[: code.co_argcount] if code else ()
+        self._bound_names = self._names[1:]
+        index = code.co_argcount + code.co_kwonlyargcount if code and code.co_flags & inspect.CO_VARARGS else None
+        self._varargs = code.co_varnames[index] if code and index is not None else "args"
+        self._ignore = ignore
+
+    def encode(
+        self, bound: bool, args: tuple[object, ...], kwargs: dict[str, object], bounds: Bounds = DEFAULT_BOUNDS
+    ) -> bytes:
+        """The arguments of a call as a JSON object by parameter name.
+
+        Args:
+            bound: Whether the first parameter (self, cls) is bound already and not among `args`.
+            args: The positional arguments.
+            kwargs: The keyword arguments.
+            bounds: How much is kept.
+        """
+        names = self._bound_names if bound else self._names
+        values: dict[str, object] = dict(zip(names, args))  # noqa: B905 - other lengths are right; the keyword costs 0.5 µs
+        if len(args) > len(names):
+            values[self._varargs] = args[len(names) :]
+        if kwargs:
+            values.update(kwargs)
+        if self._ignore:
+            values = {name: value for name, value in values.items() if name not in self._ignore}
+        return encode(values, bounds)
 
 
 def _encode_any(value: object, bounds: Bounds) -> bytes:

@@ -9,9 +9,10 @@ from typing import Any, ParamSpec, TypeVar, cast, overload
 
 import wrapt
 
+from llmops_sdk._util._callables import kind_of
 from llmops_sdk.tracing import _active, _runtime, _semconv
 from llmops_sdk.tracing._begin import begin
-from llmops_sdk.tracing._capture import encode_arguments
+from llmops_sdk.tracing._capture import Parameters
 from llmops_sdk.tracing._span import Span
 
 __all__ = ["TracedFunction", "trace"]
@@ -20,7 +21,6 @@ _P = ParamSpec("_P")
 _R = TypeVar("_R")
 _F = TypeVar("_F", bound=Callable[..., Any])
 
-_VARARGS = 0x04
 _JOINED_ITEMS = 1_000
 
 
@@ -31,12 +31,9 @@ class _Plan:
         "attributes",
         "capture_input",
         "capture_output",
-        "ignore",
         "kind",
-        "method_names",
         "name",
-        "names",
-        "varargs",
+        "parameters",
     )
 
     def __init__(
@@ -54,17 +51,8 @@ class _Plan:
         self.kind = kind
         self.capture_input = capture_input
         self.capture_output = capture_output
-        self.ignore = ignore
         self.attributes = dict(attributes) if attributes else None
-        code = getattr(plain, "__code__", None)
-        if code is None:
-            self.names: tuple[str, ...] = ()
-            self.varargs = "args"
-        else:
-            self.names = code.co_varnames[: code.co_argcount]
-            index = code.co_argcount + code.co_kwonlyargcount
-            self.varargs = code.co_varnames[index] if code.co_flags & _VARARGS else "args"
-        self.method_names = self.names[1:]
+        self.parameters = Parameters(plain, ignore)
 
     def start(
         self,
@@ -77,9 +65,8 @@ class _Plan:
         """The span of one call, its arguments taken."""
         span = begin(runtime, context, self.name, self.kind)
         if span.recording:
-            if self.capture_input and runtime.content:
-                names = self.names if instance is None else self.method_names
-                span.take_input(encode_arguments(names, self.varargs, self.ignore, args, kwargs, runtime.bounds))
+            if self.capture_input:
+                span.take_arguments(self.parameters, instance is not None, args, kwargs)
             if self.attributes is not None:
                 span.set_attributes(self.attributes)
         return span
@@ -257,19 +244,12 @@ def _trace_async_generator(plan: _Plan) -> Callable[..., Any]:
     return run
 
 
-def _wrapper_for(function: object, plan: _Plan) -> Callable[..., Any]:
-    plain = getattr(function, "__func__", function)
-    while isinstance(plain, functools.partial):
-        plain = plain.func
-    if not inspect.isroutine(plain) and callable(plain) and not inspect.isclass(plain):
-        plain = type(plain).__call__
-    if inspect.isasyncgenfunction(plain):
-        return _trace_async_generator(plan)
-    if inspect.isgeneratorfunction(plain):
-        return _trace_generator(plan)
-    if inspect.iscoroutinefunction(plain):
-        return _trace_coroutine(plan)
-    return _trace_call(plan)
+_WRAPPERS = {
+    "function": _trace_call,
+    "coroutine": _trace_coroutine,
+    "generator": _trace_generator,
+    "asyncgen": _trace_async_generator,
+}
 
 
 @overload
@@ -350,4 +330,4 @@ def _decorate(
     if isinstance(function, type):
         raise TypeError(f"@trace goes on functions and methods; decorate the methods of {function.__name__} instead")
     plan = _Plan(function, name, kind, capture_input, capture_output, ignore, attributes)
-    return TracedFunction(function, _wrapper_for(function, plan))
+    return TracedFunction(function, _WRAPPERS[kind_of(getattr(function, "__func__", function))](plan))

@@ -24,6 +24,7 @@ from llmops_sdk.tracing._records import RecordedSpan
 if TYPE_CHECKING:
     from opentelemetry.trace import TraceState
 
+    from llmops_sdk.tracing._capture import Parameters
     from llmops_sdk.tracing._records import Event, Link, Stamp
     from llmops_sdk.tracing._runtime import Runtime
 
@@ -172,9 +173,13 @@ class Span(OtelSpan):
         if not self._ended and runtime.content:
             self._output = encode(value, runtime.bounds)
 
-    def take_input(self, json: bytes) -> None:
-        """Take a snapshot that was made already."""
-        self._input = json
+    def take_arguments(
+        self, parameters: Parameters, bound: bool, args: tuple[object, ...], kwargs: dict[str, object]
+    ) -> None:
+        """Take the arguments of a call as its input; see `Parameters.encode`."""
+        runtime = self._runtime
+        if runtime.content and not self._ended:
+            self._input = parameters.encode(bound, args, kwargs, runtime.bounds)
 
     def set(self, attributes: Mapping[str, Any] | None = None, /, **more: Any) -> None:
         """Set attributes; dotted names go in the mapping.
