@@ -75,7 +75,7 @@ class Settings(SettingsFields):
             return NotImplemented
         return all(getattr(self, name) == getattr(other, name) for name in SettingsFields.model_fields)
 
-    __hash__ = None  # pyright: ignore[reportAssignmentType] - tables are among the values
+    __hash__ = None  # tables are among the values
 
 
 def values(settings: SettingsFields) -> dict[KeyPath, Any]:
