@@ -80,6 +80,12 @@ async def aquery(
     Raises:
         QueryError: The SQL is not valid, not allowed, or took too long.
         StoreError: The store cannot be read, or a newer version of the SDK wrote it.
+
+    Example:
+        >>> import asyncio
+        >>> import llmops_sdk as llmops
+        >>> asyncio.run(llmops.aquery("SELECT count(*) FROM spans WHERE name = $name", {"name": "none"})).scalar()
+        0
     """
     await asyncio.to_thread(_flush)
     job = _Job(sql, params, _folder(path), timeout)

@@ -36,7 +36,7 @@ def begin(runtime: _runtime.Runtime, context: _active.Context, name: str, kind: 
             span = Span(
                 runtime, name, kind, above.trace_id, new_span_id(), above.span_id, stamp, kept and runtime.enabled
             )
-            span.follow(above.trace_state)
+            span._trace_state = above.trace_state  # pyright: ignore[reportPrivateUsage]
             return span
     trace_number = new_trace_id()
     kept = sampler is None or sampler.keeps(trace_number, None)

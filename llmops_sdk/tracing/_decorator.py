@@ -66,7 +66,7 @@ class _Plan:
         span = begin(runtime, context, self.name, self.kind)
         if span.recording:
             if self.capture_input:
-                span.take_arguments(self.parameters, instance is not None, args, kwargs)
+                span._take_arguments(self.parameters, instance is not None, args, kwargs)  # pyright: ignore[reportPrivateUsage] - a friend
             if self.attributes is not None:
                 span.set_attributes(self.attributes)
         return span

@@ -86,7 +86,7 @@ class ForeignSpan:
         self.stamp = stamp
         self.size = 512 + 64 * len(span.attributes or ())
 
-    def to_record(self) -> RecordedSpan:
+    def _to_record(self) -> RecordedSpan:
         """The span as the sinks read it."""
         span = self.span
         own = span.get_span_context()

@@ -194,7 +194,7 @@ class Pipeline:
                 batch.append(record)
                 continue
             self._queued_bytes -= record.size
-            span = guarded("reading a span", None, record.to_record)
+            span = guarded("reading a span", None, record._to_record)  # pyright: ignore[reportPrivateUsage] - a friend
             if span is not None:
                 batch.append(span)
         return batch, None

@@ -101,7 +101,7 @@ class Recordable(Protocol):
     size: int
     """Bytes of content that it holds."""
 
-    def to_record(self) -> SpanRecord:
+    def _to_record(self) -> SpanRecord:
         """The span as the sinks read it; called once, on the pipeline's thread."""
         ...
 

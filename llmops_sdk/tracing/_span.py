@@ -145,10 +145,6 @@ class Span(OtelSpan):
         """Whether what is set on it is still kept."""
         return not self._ended
 
-    def follow(self, trace_state: TraceState) -> None:
-        """Carry on the trace state of a parent from elsewhere."""
-        self._trace_state = trace_state
-
     # --- content ----------------------------------------------------------------------------------------------
 
     @property
@@ -173,7 +169,7 @@ class Span(OtelSpan):
         if not self._ended and runtime.content:
             self._output = encode(value, runtime.bounds)
 
-    def take_arguments(
+    def _take_arguments(
         self, parameters: Parameters, bound: bool, args: tuple[object, ...], kwargs: dict[str, object]
     ) -> None:
         """Take the arguments of a call as its input; see `Parameters.encode`."""
@@ -360,7 +356,7 @@ class Span(OtelSpan):
         else:
             self.fail(error)
 
-    def to_record(self) -> RecordedSpan:
+    def _to_record(self) -> RecordedSpan:
         """The ended span as the sinks read it."""
         return RecordedSpan(
             name=self.name,
