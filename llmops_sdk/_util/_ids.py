@@ -15,7 +15,7 @@ __all__ = ["new_span_id", "new_trace_id"]
 # Not the module-level generator: an application that calls random.seed() must not make its trace ids repeat.
 _random = random.Random()  # noqa: S311 - ids are no secrets
 _getrandbits = _random.getrandbits
-_time = time.time
+_now = time.time_ns
 
 if hasattr(os, "register_at_fork"):
     # A forked child starts with the parent's state and would repeat its ids.
@@ -24,7 +24,7 @@ if hasattr(os, "register_at_fork"):
 
 def new_trace_id() -> int:
     """A new 128-bit trace id, never zero."""
-    return (int(_time() * 1000) & 0xFFFFFFFFFFFF) << 80 | _getrandbits(80)
+    return (_now() // 1_000_000) << 80 | _getrandbits(80)
 
 
 def new_span_id() -> int:

@@ -32,6 +32,7 @@ __all__ = ["Span", "status_of"]
 
 _perf = time.perf_counter_ns
 _now = time.time_ns
+_BARE = 512  # bytes of memory of a span without content, about
 
 
 def status_of(error: BaseException) -> str:
@@ -63,11 +64,8 @@ class Span(OtelSpan):
     """
 
     __slots__ = (
-        "_attributes",
         "_ended",
-        "_events",
         "_input",
-        "_links",
         "_output",
         "_parent_number",
         "_runtime",
@@ -76,17 +74,23 @@ class Span(OtelSpan):
         "_start_ns",
         "_started",
         "_trace_number",
-        "_trace_state",
         "duration_ns",
-        "error_type",
         "kind",
         "name",
-        "otel_kind",
         "recording",
         "size",
         "status",
-        "status_message",
     )
+
+    # What most spans never set stands on the class and costs nothing at their start; the base class has no slots, so
+    # that an instance has a dictionary when one of these is set.
+    otel_kind: str = "internal"
+    status_message: str | None = None
+    error_type: str | None = None
+    _attributes: dict[str, Any] | None = None
+    _events: list[Event] | None = None
+    _links: list[Link] | None = None
+    _trace_state: TraceState | None = None
 
     def __init__(
         self,
@@ -107,20 +111,11 @@ class Span(OtelSpan):
         self._parent_number = parent_number
         self._stamp = stamp
         self.recording = recording
-        self.status = "unset"
         self._ended = not recording
-        self._attributes: dict[str, Any] | None = None
-        self._events: list[Event] | None = None
-        self._links: list[Link] | None = None
+        self.status = "unset"
         self._input: bytes | None = None
         self._output: bytes | None = None
-        self._trace_state: TraceState | None = None
         if recording:
-            self.size = 0
-            self.otel_kind = "internal"
-            self.status_message: str | None = None
-            self.error_type: str | None = None
-            self.duration_ns = 0
             self._start_ns = _now()
             self._started = _perf()
 
@@ -317,7 +312,7 @@ class Span(OtelSpan):
         self.duration_ns = max(end_time - self._start_ns, 0) if end_time else _perf() - self._started
         if self.status == "unset":
             self.status = status
-        size = 256
+        size = _BARE
         if self._input is not None:
             size += len(self._input)
         if self._output is not None:
