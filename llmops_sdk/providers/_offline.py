@@ -70,7 +70,8 @@ class OfflineProvider:
     def complete(self, request: Request) -> Response:
         """The whole answer, after `latency`, or at the pace of `tokens_per_second` when that takes longer."""
         wait, outcome = self._whole(request)
-        self._clock.sleep(wait)
+        if wait:
+            self._clock.sleep(wait)
         return _settled(outcome)
 
     async def acomplete(self, request: Request) -> Response:
@@ -96,7 +97,8 @@ class OfflineProvider:
     def embed(self, texts: Sequence[str], request: Request) -> Embeddings:
         """Unit vectors of hashed words: the same text has the same vector, similar texts lie nearer."""
         wait, outcome = self._vectors(texts, request)
-        self._clock.sleep(wait)
+        if wait:
+            self._clock.sleep(wait)
         return _settled(outcome)
 
     async def aembed(self, texts: Sequence[str], request: Request) -> Embeddings:

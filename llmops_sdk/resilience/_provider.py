@@ -221,8 +221,8 @@ class RetryProvider(WrapperProvider):
 
 
 def _bounded(request: Request, attempts: Attempts) -> Request:
-    """The request with the time that is left."""
-    left = attempts.remaining()
+    """The request with the time that is left; of the first attempt that is the whole."""
+    left = attempts.remaining() if attempts.made else None
     if left is None:
         return request
     return replace(request, timeout=(request.timeout or Timeout()).model_copy(update={"total": left}))
