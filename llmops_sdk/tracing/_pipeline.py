@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from llmops_sdk._util._guard import guarded
-from llmops_sdk.tracing._records import LossRecord, Record, Recordable, ScoreRecord, Sink
+from llmops_sdk.tracing._records import LossRecord, Record, Recordable, ScoreRecord, Sink, SpanRecord
 
 __all__ = ["FlushReport", "Pipeline", "PipelineBounds"]
 
@@ -77,10 +77,17 @@ class Pipeline:
     Args:
         open_sinks: Makes the sinks; called on the pipeline's thread before the first batch.
         bounds: The size of the queue.
+        transform: Changes each span and score on the pipeline's thread before any sink sees it; redaction, that is.
     """
 
-    def __init__(self, open_sinks: Callable[[], Sequence[Sink]], bounds: PipelineBounds) -> None:
+    def __init__(
+        self,
+        open_sinks: Callable[[], Sequence[Sink]],
+        bounds: PipelineBounds,
+        transform: Callable[[SpanRecord | ScoreRecord], SpanRecord | ScoreRecord] | None = None,
+    ) -> None:
         self._open_sinks = open_sinks
+        self._transform = transform
         self._sinks: Sequence[Sink] | None = None
         self._bounds = bounds
         self._max_spans = bounds.spans
@@ -185,19 +192,31 @@ class Pipeline:
 
     def _next_batch(self) -> tuple[list[Record], _Marker | None]:
         queue = self._queue
-        batch: list[Record] = list(self._take_losses())
+        batch: list[Record] = []
+        marker: _Marker | None = None
         while queue and len(batch) < _BATCH:
             record = queue.popleft()
             if isinstance(record, _Marker):
-                return batch, record
-            if isinstance(record, (ScoreRecord, LossRecord)):
+                marker = record
+                break
+            if isinstance(record, LossRecord):
                 batch.append(record)
                 continue
-            self._queued_bytes -= record.size
-            span = guarded("reading a span", None, record._to_record)  # pyright: ignore[reportPrivateUsage] - a friend
-            if span is not None:
-                batch.append(span)
-        return batch, None
+            score = isinstance(record, ScoreRecord)
+            if not score:
+                self._queued_bytes -= record.size
+            ready = guarded("reading a score" if score else "reading a span", None, self._ready, record)
+            if ready is None:
+                self.record_loss("score" if score else "span", "not_readable")
+            else:
+                batch.append(ready)
+        # Last, so that what was redacted in this batch is counted in it.
+        batch += self._take_losses()
+        return batch, marker
+
+    def _ready(self, record: ScoreRecord | Recordable) -> SpanRecord | ScoreRecord:
+        ready = record if isinstance(record, ScoreRecord) else record._to_record()  # pyright: ignore[reportPrivateUsage] - a friend
+        return ready if self._transform is None else self._transform(ready)
 
     def _take_losses(self) -> list[LossRecord]:
         if not self._losses:
