@@ -102,7 +102,7 @@ def request_() -> Request:
 @pytest.fixture
 def lookups() -> Iterator[Callable[[], list[dict[str, Any]]]]:
     with span("test") as one:
-        yield lambda: [dict(event[2]) for event in one._to_record().events or () if event[0] == "llmops.cache.lookup"]
+        yield lambda: [dict(event[2]) for event in one._events or () if event[0] == "llmops.cache.lookup"]
 
 
 @pytest.fixture

@@ -87,6 +87,6 @@ def verdicts() -> Iterator[Callable[[], list[dict[str, Any]]]]:
     with span("test") as one:
         yield lambda: [
             {key: value for key, value in event[2].items() if key != "duration_ms"}
-            for event in one._to_record().events or ()
+            for event in one._events or ()
             if event[0] == "llmops.guard.verdict" and event[2]["duration_ms"] >= 0
         ]

@@ -20,7 +20,7 @@ from llmops_sdk.tracing import span
 @pytest.fixture
 def attempts():
     with span("test") as one:
-        yield lambda: [dict(event[2]) for event in one._to_record().events or () if event[0] == "llmops.attempt"]
+        yield lambda: [dict(event[2]) for event in one._events or () if event[0] == "llmops.attempt"]
 
 
 class Flaky:
