@@ -125,6 +125,12 @@ class _LastAnswer:
         self.reason = f"HTTP {response.status_code} {response.reason or ''}".strip()
         if response.status_code == 200 and "protobuf" in response.headers.get("content-type", ""):
             self.rejected = _rejected(response.content)
+        if self.http_status >= 500 and self.http_status not in _RETRYABLE_HTTP:
+            # Exporters before 1.45 send again after any of the 5xx. This they take for a failure that is final.
+            from requests import RequestException
+
+            response.close()
+            raise RequestException(self.reason, response=response)
 
     def see_log(self, record: logging.LogRecord) -> None:
         """A line that the exporter logged on our thread: it has the only account of a failed connection."""
