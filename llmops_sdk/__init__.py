@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     )
     from llmops_sdk.guardrails import guard
     from llmops_sdk.providers import Attempt, Chunk, Embeddings, Response, ToolCall, Usage
-    from llmops_sdk.resilience import retry
+    from llmops_sdk.resilience import fallback, retry
     from llmops_sdk.store import Result, aquery, connect, query
     from llmops_sdk.tracing import (
         FlushReport,
@@ -67,6 +67,7 @@ if TYPE_CHECKING:
         span,
         trace,
     )
+    from llmops_sdk.tracing._executor import Executor
 
 # Where each public name lives, and its name there where that differs.
 _HOMES: dict[str, str] = {
@@ -104,7 +105,7 @@ _HOMES: dict[str, str] = {
     ),
     **dict.fromkeys(("guard",), "guardrails"),
     **dict.fromkeys(("Attempt", "Chunk", "Embeddings", "Response", "ToolCall", "Usage"), "providers"),
-    **dict.fromkeys(("retry",), "resilience"),
+    **dict.fromkeys(("fallback", "retry"), "resilience"),
     **dict.fromkeys(("Result", "aquery", "connect", "query"), "store"),
     **dict.fromkeys(
         (
@@ -123,6 +124,8 @@ _HOMES: dict[str, str] = {
         ),
         "tracing",
     ),
+    # By itself: what it derives from is for those who use it.
+    "Executor": "tracing._executor",
 }
 _RENAMED = {"settings": "current"}
 
@@ -139,6 +142,7 @@ __all__ = [
     "ContentFilterError",
     "ContextWindowError",
     "Embeddings",
+    "Executor",
     "FlushReport",
     "GuardrailViolation",
     "IncompleteResponseError",
@@ -177,6 +181,7 @@ __all__ = [
     "current_span",
     "embed",
     "extract",
+    "fallback",
     "flush",
     "guard",
     "inject",
