@@ -130,11 +130,11 @@ def prepare(
         on_error=on_error,
         answer=answer,
     )
-    params = {name: options[name] for name in STANDARD if name in options}
+    params = {name: value for name, value in options.items() if name in STANDARD}
     request = Request(
         model=resolved.model,
         messages=messages_of(prompt, options.get("system")),
-        tools=tool_definitions(options.get("tools", ())),
+        tools=tool_definitions(options["tools"]) if "tools" in options else (),
         response_schema=answer and answer.schema,
         response_schema_name=answer and answer.name,
         params=params,

@@ -128,6 +128,8 @@ class Stages:
 
     def guards(self, specs: tuple[str | Guard, ...]) -> tuple[Guard, ...]:
         """The guards that names and objects stand for; those made from names alone are made once."""
+        if not specs:
+            return ()
         if not all(isinstance(spec, str) for spec in specs):
             return resolve(specs)
         with self._lock:
