@@ -13,10 +13,11 @@ from llmops_sdk._util._guard import guarded
 from llmops_sdk.client._answer import AnswerType
 from llmops_sdk.client._ask import AskProvider
 from llmops_sdk.client._record import SpentProvider
+from llmops_sdk.client._shared import CALL_CLOCK, SharedProvider
 from llmops_sdk.config import CacheSettings, ResolvedModel, RetrySettings, Settings, resolve_model
 from llmops_sdk.guardrails import Guard, OutputGuardProvider, resolve
 from llmops_sdk.guardrails._protocol import OnError
-from llmops_sdk.providers import Provider, WrapperProvider, open_provider
+from llmops_sdk.providers import Provider, open_provider
 from llmops_sdk.resilience import RetryProvider
 
 __all__ = ["Lease", "Policies", "Stages"]
@@ -51,16 +52,6 @@ class _Recent(Generic[_T]):
 def _identity(resolved: ResolvedModel) -> str:
     """What tells two models of the same name apart: where they are served, and what is set for them there."""
     return json.dumps([resolved.base_url, resolved.options], sort_keys=True, default=str)
-
-
-class _SharedProvider(WrapperProvider):
-    """A provider that several chains stand on: none of them closes it."""
-
-    def close(self) -> None:
-        """Nothing: its `Stages` close it."""
-
-    async def aclose(self) -> None:
-        """Nothing: its `Stages` close it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +115,9 @@ class Stages:
     def provider(self, resolved: ResolvedModel) -> Provider:
         """The provider of a model, opened at its first use."""
         with self._lock:
-            return self._providers.get(resolved.name, lambda: _SharedProvider(open_provider(resolved)))
+            return self._providers.get(
+                resolved.name, lambda: SharedProvider(resolved, open_provider(resolved, clock=CALL_CLOCK))
+            )
 
     def guards(self, specs: tuple[str | Guard, ...]) -> tuple[Guard, ...]:
         """The guards that names and objects stand for; those made from names alone are made once."""
@@ -142,7 +135,7 @@ class Stages:
             return self._chains.get((resolved.name, policies.key), lambda: self._build(resolved, provider, policies))
 
     def _build(self, resolved: ResolvedModel, provider: Provider, policies: Policies) -> Provider:
-        chain: Provider = RetryProvider(provider, policies.retry)
+        chain: Provider = RetryProvider(provider, policies.retry, clock=CALL_CLOCK)
         if policies.output:
             chain = OutputGuardProvider(SpentProvider(chain), policies.output, policies.on_error)
         if policies.answer is not None:
@@ -197,7 +190,7 @@ class Stages:
 
     def _opened(self, recent: _Recent[Provider]) -> list[Provider]:
         with self._lock:
-            return [one.inner if isinstance(one, _SharedProvider) else one for one in recent.values()]
+            return [one.inner if isinstance(one, SharedProvider) else one for one in recent.values()]
 
 
 class Lease:
