@@ -10,7 +10,14 @@ from contextlib import ExitStack
 from typing import Any
 
 from llmops_sdk.config import ResolvedModel, Timeout
-from llmops_sdk.errors import ConfigError, IncompleteResponseError, LLMOpsError, ProviderError, StreamInterruptedError
+from llmops_sdk.errors import (
+    ConfigError,
+    IncompleteResponseError,
+    LLMOpsError,
+    ProviderError,
+    ServerError,
+    StreamInterruptedError,
+)
 from llmops_sdk.providers._accumulate import Accumulator
 from llmops_sdk.providers._litellm_clients import Clients, held_responses
 from llmops_sdk.providers._litellm_endpoint import Endpoint, conventional_name, endpoint_of
@@ -25,6 +32,7 @@ from llmops_sdk.providers._litellm_mapping import (
     route_of,
     timeout_of,
     usage_of,
+    vectors_of,
 )
 from llmops_sdk.providers._names import nearest
 from llmops_sdk.providers._types import Chunk, Embeddings, Request, Response
@@ -127,7 +135,7 @@ class LitellmProvider:
             raw = lib.litellm.embedding(**arguments, client=self._clients.sync(lib, endpoint))
         except lib.raised as error:
             raise self._mapped(error, request, outer) from error
-        return self._embeddings(lib, endpoint, raw)
+        return self._embeddings(lib, endpoint, raw, len(texts))
 
     async def aembed(self, texts: Sequence[str], request: Request) -> Embeddings:
         """The vectors of `texts`, async."""
@@ -138,7 +146,7 @@ class LitellmProvider:
             raw = await lib.litellm.aembedding(**arguments, client=self._clients.asynchronous(lib, endpoint))
         except lib.raised as error:
             raise self._mapped(error, request, outer) from error
-        return self._embeddings(lib, endpoint, raw)
+        return self._embeddings(lib, endpoint, raw, len(texts))
 
     def close(self) -> None:
         """Close the connections of the sync methods; those of the async ones need `aclose` in their event loop."""
@@ -196,17 +204,26 @@ class LitellmProvider:
         return price_of(lib, endpoint, usage, self._resolved.price, self._resolved.provider)
 
     def _response(self, lib: Library, endpoint: Endpoint, raw: Any) -> Response:
+        if not raw.choices:
+            raise self._malformed("it has no choices")
         cost = self._price(lib, endpoint, getattr(raw, "usage", None))
         return response_of(raw, provider=self._name, cost=cost)
 
-    def _embeddings(self, lib: Library, endpoint: Endpoint, raw: Any) -> Embeddings:
+    def _embeddings(self, lib: Library, endpoint: Endpoint, raw: Any, texts: int) -> Embeddings:
+        vectors = vectors_of(raw)
+        if vectors is None or len(vectors) != texts:
+            raise self._malformed(f"it does not have one vector for each of the {texts} texts")
         return Embeddings(
-            vectors=[list(row["embedding"]) for row in sorted(raw.data, key=lambda row: row.get("index") or 0)],
+            vectors=vectors,
             usage=usage_of(raw.usage),
             cost=self._price(lib, endpoint, raw.usage),
             model=raw.model or self._resolved.model,
             provider=self._name,
         )
+
+    def _malformed(self, what: str) -> ServerError:
+        model = self._resolved.model
+        return ServerError(f"{model}: the server's answer is malformed: {what}", provider=self._name, model=model)
 
 
 class _Reading:

@@ -15,7 +15,17 @@ from llmops_sdk.providers._litellm_endpoint import COMPATIBLE, Endpoint
 from llmops_sdk.providers._litellm_library import Library
 from llmops_sdk.providers._types import Chunk, Request, Response, ToolCall, ToolCallDelta, Usage
 
-__all__ = ["StreamReader", "arguments_of", "price_of", "response_of", "timeout_of", "usage_of"]
+__all__ = [
+    "StreamReader",
+    "arguments_of",
+    "finish_of",
+    "price_of",
+    "response_of",
+    "route_of",
+    "timeout_of",
+    "usage_of",
+    "vectors_of",
+]
 
 _log = logging.getLogger("llmops_sdk")
 _told: dict[str, set[str]] = {}
@@ -169,6 +179,13 @@ def response_of(raw: Any, *, provider: str, cost: float | None) -> Response:
         reasoning=getattr(message, "reasoning_content", None) or "",
         raw=raw,
     )
+
+
+def vectors_of(raw: Any) -> list[list[float]] | None:
+    """The vectors in the order of their texts, or None when one of them is none."""
+    rows = sorted(raw.data or (), key=lambda row: row.get("index") or 0)
+    vectors: list[Any] = [row.get("embedding") for row in rows]
+    return [list(vector) for vector in vectors] if all(isinstance(vector, list) for vector in vectors) else None
 
 
 class StreamReader:
