@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, TypeAlias, Union, cast, get_args, ge
 from annotated_types import Ge, Gt, Le
 from pydantic.fields import FieldInfo
 
-from llmops_sdk.config._models import Section, SettingsFields
+from llmops_sdk.config._models import Regex, Section, SettingsFields
 
 __all__ = ["Key", "KeyPath", "dotted", "known_keys", "lookup", "nearest_key"]
 
@@ -213,6 +213,7 @@ def _words(bare: Any) -> str:
         Path: "a path (a string)",
         tuple[str, ...]: "a list of strings",
         dict[str, str]: "a table of strings",
+        dict[str, Regex]: "a table of regular expressions",
         dict[str, Any]: "a table",
     }
     return simple[bare]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -26,6 +28,8 @@ __all__ = [
     "ModelSettings",
     "PriceSettings",
     "RetrySettings",
+    "RedactionSettings",
+    "Regex",
     "Section",
     "SettingsFields",
     "StoreSettings",
@@ -235,6 +239,28 @@ class PriceSettings(Section):
 
 class ModelSettings(Section):
     """A named model: what `model="smart"` means."""
+def _regex(text: str) -> str:
+    try:
+        pattern = re.compile(text)
+    except re.error as error:
+        raise ValueError(f"a regular expression ({error})") from None
+    if pattern.match(""):
+        raise ValueError("a regular expression that does not match the empty text")
+    return text
+
+
+Regex = Annotated[str, AfterValidator(_regex)]
+
+
+class RedactionSettings(Section):
+    """What is replaced by `[REDACTED:name]` in every text before it is stored or sent."""
+
+    enabled: bool = True
+    """Replace the well-known formats of secrets, what `patterns` match, and what the program's own redactors change."""
+    patterns: dict[str, Regex] = {}
+    """Further regular expressions by name, as in `employee = "E-\\d{6}"`; each is tried on every text."""
+
+
 
     model: str
     """Provider and model, as in "anthropic/claude-sonnet-4-5"."""
@@ -277,3 +303,4 @@ class SettingsFields(Section):
     store: StoreSettings = StoreSettings()
     export: ExportSettings = ExportSettings()
     tracing: TracingSettings = TracingSettings()
+    redaction: RedactionSettings = RedactionSettings()

@@ -89,7 +89,11 @@ def found_problem(item: Mapping[str, Any], source: str, prefix: KeyPath = ()) ->
     path = key_path(item, prefix)
     if item["type"] == "missing":
         return missing(source, path)
-    return (unknown if item["type"] == "extra_forbidden" else wrong)(source, path, item["input"])
+    if item["type"] == "extra_forbidden":
+        return unknown(source, path, item["input"])
+    # What a validator of ours says is wanted.
+    expected = str(item["ctx"]["error"]) if item["type"] == "value_error" else None
+    return wrong(source, path, item["input"], expected=expected)
 
 
 def constructor_failure(section: type[Section], error: ValidationError) -> ConfigError:

@@ -77,17 +77,14 @@ class Pipeline:
     Args:
         open_sinks: Makes the sinks; called on the pipeline's thread before the first batch.
         bounds: The size of the queue.
+
+    Attributes:
         transform: Changes each span and score on the pipeline's thread before any sink sees it; redaction, that is.
     """
 
-    def __init__(
-        self,
-        open_sinks: Callable[[], Sequence[Sink]],
-        bounds: PipelineBounds,
-        transform: Callable[[SpanRecord | ScoreRecord], SpanRecord | ScoreRecord] | None = None,
-    ) -> None:
+    def __init__(self, open_sinks: Callable[[], Sequence[Sink]], bounds: PipelineBounds) -> None:
         self._open_sinks = open_sinks
-        self._transform = transform
+        self.transform: Callable[[SpanRecord | ScoreRecord], SpanRecord | ScoreRecord] | None = None
         self._sinks: Sequence[Sink] | None = None
         self._bounds = bounds
         self._max_spans = bounds.spans
@@ -216,7 +213,7 @@ class Pipeline:
 
     def _ready(self, record: ScoreRecord | Recordable) -> SpanRecord | ScoreRecord:
         ready = record if isinstance(record, ScoreRecord) else record._to_record()  # pyright: ignore[reportPrivateUsage] - a friend
-        return ready if self._transform is None else self._transform(ready)
+        return ready if self.transform is None else self.transform(ready)
 
     def _take_losses(self) -> list[LossRecord]:
         if not self._losses:

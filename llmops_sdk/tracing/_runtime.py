@@ -29,6 +29,9 @@ __all__ = ["Runtime", "current", "flush", "record_loss", "shutdown", "start"]
 
 _log = logging.getLogger("llmops_sdk")
 
+# A change in one of these makes a new pipeline.
+_PIPELINE_SECTIONS = ("store", "export", "tracing", "redaction", "service")
+
 # Found by name when the pipeline starts: tracing stands below the store in the order of imports.
 SINKS = ("llmops_sdk.store:open_sink", "llmops_sdk.tracing._otlp:open_sink")
 
@@ -100,7 +103,7 @@ def start_with(settings: Settings, sinks: Sequence[Sink]) -> Runtime:
     global current
     reset()
     with _lock:
-        current = Runtime(settings, Pipeline(lambda: sinks, _bounds(settings)))
+        current = Runtime(settings, _new_pipeline(settings, lambda: sinks))
         return current
 
 
@@ -115,12 +118,17 @@ def _bounds(settings: Settings) -> PipelineBounds:
     return PipelineBounds(spans=tracing.queue_spans, bytes=tracing.queue_bytes, interval=tracing.flush_interval)
 
 
-def _new_pipeline(settings: Settings) -> Pipeline:
-    def open_sinks() -> Sequence[Sink]:
+def _new_pipeline(settings: Settings, open_sinks: Callable[[], Sequence[Sink]] | None = None) -> Pipeline:
+    def open_all() -> Sequence[Sink]:
         opened = [_open_sink(name, settings) for name in SINKS]
         return [sink for sink in opened if sink is not None]
 
-    return Pipeline(open_sinks, _bounds(settings))
+    pipeline = Pipeline(open_sinks or open_all, _bounds(settings))
+    if settings.redaction.enabled:
+        from llmops_sdk.tracing._redaction import RedactionStage
+
+        pipeline.transform = RedactionStage(settings.redaction.patterns, pipeline.record_loss)
+    return pipeline
 
 
 def _open_sink(name: str, settings: Settings) -> Sink | None:
@@ -135,12 +143,7 @@ def _apply(settings: Settings) -> None:
         if old is None:
             return
         before = old.settings
-        same = (before.store, before.export, before.tracing, before.service) == (
-            settings.store,
-            settings.export,
-            settings.tracing,
-            settings.service,
-        )
+        same = all(getattr(before, name) == getattr(settings, name) for name in _PIPELINE_SECTIONS)
         current = Runtime(settings, old.pipeline if same else _new_pipeline(settings))
     if not same:
         # Its queue is written out and its sinks are closed; a span that ends later is written at once.
