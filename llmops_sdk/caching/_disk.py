@@ -30,7 +30,7 @@ _T = TypeVar("_T")
 _WAIT = 2.0
 """Seconds that a call waits for the disk; then it goes on without."""
 _REST = 5.0
-"""Seconds after a failure in which the disk is left alone."""
+"""Seconds after a failure, or a wait in vain, in which the disk is left alone."""
 _DATABASE = "cache.db"
 
 
@@ -161,16 +161,33 @@ class DiskStore:
         return len(value) <= self._max_bytes // 8 and cache.set(key, value, expire=ttl)
 
     def _sync(self, what: str, default: _T, work: Callable[..., _T], *args: Any) -> _T:
-        return guarded(f"cache {what}", default, lambda: self._submit(default, work, args).result(_WAIT))
+        if self._rests(self._session):
+            return default
+        return guarded(f"cache {what}", default, lambda: self._result(self._submit(default, work, args), _WAIT))
 
     async def _async(self, what: str, default: _T, work: Callable[..., _T], *args: Any) -> _T:
+        if self._rests(self._session):
+            return default
         future = guarded(f"cache {what}", None, self._submit, default, work, args)
         if future is None:
             return default
         waiting = asyncio.wrap_future(future)
         waiting.add_done_callback(_looked_at)
         await asyncio.wait([waiting], timeout=_WAIT)
-        return guarded(f"cache {what}", default, future.result, 0)
+        return guarded(f"cache {what}", default, self._result, future, 0)
+
+    def _rests(self, session: _Session) -> bool:
+        return self._clock.monotonic() < session.rest_until
+
+    def _result(self, future: Future[_T], seconds: float) -> _T:
+        """What came of the work within `seconds`; after a disk that hangs, nobody waits for it and no work piles up."""
+        try:
+            return future.result(seconds)
+        except TimeoutError:
+            if not future.done():
+                future.cancel()
+                self._session.rest_until = self._clock.monotonic() + _REST
+            raise
 
     def _submit(self, default: _T, work: Callable[..., _T], args: tuple[Any, ...]) -> Future[_T]:
         if self._session.pid != os.getpid():
@@ -180,7 +197,7 @@ class DiskStore:
 
     def _use(self, session: _Session, default: _T, work: Callable[..., _T], args: tuple[Any, ...]) -> _T:
         """On the thread: open what is not open, and do the work."""
-        if self._clock.monotonic() < session.rest_until:
+        if self._rests(session):  # since a piece of work that was before this one in the line
             return default
         try:
             if session.cache is None:

@@ -152,6 +152,26 @@ def test_it_comes_back_when_the_place_does(make, counting, request_, tmp_path, c
     assert provider.complete(request_).cache == "exact"
 
 
+async def test_a_disk_that_hangs_is_waited_for_once(make, counting, request_, tmp_path, clock, application):
+    inner = counting()
+    provider = make(inner)
+    provider.complete(request_)
+    provider.close()
+    other_process = database(tmp_path)
+    other_process.execute("BEGIN EXCLUSIVE")
+    before = failures().get("cache read", 0)
+    for _ in range(10):
+        assert provider.complete(request_).cache is None
+        assert (await provider.acomplete(request_)).cache is None
+    assert failures()["cache read"] - before == 1
+    assert inner.calls == 21
+    other_process.execute("COMMIT")
+    other_process.close()
+    provider.close()  # its thread ends with the work that hung
+    clock.advance(60)
+    assert provider.complete(request_).cache == "exact"
+
+
 SETUP = """
 import os, pathlib, sys
 from llmops_sdk.caching import CacheProvider
