@@ -78,6 +78,8 @@ def _load() -> Library:
         litellm.suppress_debug_info = True
         # Else each chunk of a sync stream starts a thread's event loop, to log to nobody.
         litellm.disable_streaming_logging = True
+        # Else the name of some models ("llama-3…") makes each stream fetch a tokenizer, to price what has no price.
+        litellm.disable_hf_tokenizer_download = True
         _without_loop(ServiceLogging, litellm)
         for logger in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
             logging.getLogger(logger).setLevel(logging.CRITICAL)

@@ -200,7 +200,8 @@ class StreamReader:
     def read(self, raw: Any) -> Chunk | None:
         """Our chunk, or None when there is nothing in it for a consumer."""
         self.usage = getattr(raw, "usage", None) or self.usage
-        self.model = raw.model or self.model
+        # litellm puts the name that was asked for onto its chunks, and the server's beside, but for the last ones.
+        self.model = _served(raw) or self.model or raw.model
         self.response_id = raw.id or self.response_id
         delta = raw.choices[0].delta if raw.choices else None
         if delta is None:
@@ -229,6 +230,12 @@ class StreamReader:
             provider=self._provider,
             response_id=self.response_id,
         )
+
+
+def _served(raw: Any) -> str | None:
+    hidden = getattr(raw, "_hidden_params", None)
+    named = cast("Mapping[str, Any]", hidden).get("provider_response_model") if isinstance(hidden, Mapping) else None
+    return named if isinstance(named, str) else None
 
 
 def _delta(call: Any) -> ToolCallDelta:
