@@ -38,6 +38,28 @@ class View:
     sql: str
     example: str
 
+    @property
+    def fixed(self) -> frozenset[str]:
+        """The columns that stay, whatever the version: docs/stability.md promises them."""
+        return frozenset(_FIXED.get(self.name, "").split())
+
+
+_FIXED_SPANS = (
+    "trace_id span_id parent_span_id name kind start_time start_ns duration_ms status status_message error_type "
+    "input output service session_id user_id tags simulated attributes"
+)
+_FIXED = {
+    "spans": _FIXED_SPANS,
+    "llm_calls": f"{_FIXED_SPANS} operation provider request_model model input_tokens output_tokens cache_read_tokens "
+    "reasoning_tokens cost ttft_ms finish_reason cache attempts prompt_name prompt_version input_messages "
+    "output_messages",
+    "attempts": "trace_id span_id attempt provider model start_time duration_ms status status_code error_type "
+    "retry_after reason cost",
+    "cache_lookups": "trace_id span_id tier hit similarity age_s decision reason saved_cost",
+    "guard_verdicts": "trace_id span_id guard rail action reason duration_ms",
+    "scores": "trace_id span_id name value label comment source time",
+    "losses": "time what reason count bytes",
+}
 
 _START = Column("start_time", "TIMESTAMP", "When it began, in UTC.")
 _DURATION = Column("duration_ms", "DOUBLE", "How long it took.", "ms")
@@ -47,6 +69,9 @@ _COMPUTED = {
     "tags": "coalesce(tags, [])",
     "simulated": "coalesce(simulated, false)",
     "model": "coalesce(model, request_model)",
+    # A call's prompt and answer are written once, as messages.
+    "input": "coalesce(input, input_messages)",
+    "output": "coalesce(output, output_messages)",
 }
 
 
@@ -153,10 +178,12 @@ _TRACES_SQL = """SELECT trace_id,
     coalesce(sum(input_tokens) FILTER (kind IN ('llm', 'embedding')), 0)::BIGINT AS input_tokens,
     coalesce(sum(output_tokens) FILTER (kind IN ('llm', 'embedding')), 0)::BIGINT AS output_tokens,
     sum(cost) FILTER (kind IN ('llm', 'embedding')) AS cost,
-    coalesce(arg_min(input, start_ns) FILTER (parent_span_id IS NULL), arg_min(input, start_ns)) AS input,
-    coalesce(arg_max(output, start_ns + duration_ns) FILTER (parent_span_id IS NULL),
-             arg_max(output, start_ns + duration_ns)) AS output
-FROM store.spans GROUP BY trace_id"""
+    coalesce(arg_min(said, start_ns) FILTER (parent_span_id IS NULL), arg_min(said, start_ns)) AS input,
+    coalesce(arg_max(answered, start_ns + duration_ns) FILTER (parent_span_id IS NULL),
+             arg_max(answered, start_ns + duration_ns)) AS output
+FROM (SELECT *, coalesce(input, input_messages) AS said, coalesce(output, output_messages) AS answered
+      FROM store.spans)
+GROUP BY trace_id"""
 
 
 def _event_view(event: str, flag: str, columns: tuple[Column, ...]) -> str:
