@@ -244,8 +244,8 @@ async def test_a_cancelled_task_ends_its_query(filled):
 def test_ctrl_c_ends_a_query(filled):
     program = (
         "import sys\nfrom llmops_sdk.store import query\n"
-        "query('SELECT 1', path=sys.argv[1]); print('ready', flush=True)\n"
-        "try: query(sys.argv[2], path=sys.argv[1])\n"
+        "query('SELECT 1', path=sys.argv[1])\n"
+        "try: print('ready', flush=True); query(sys.argv[2], path=sys.argv[1])\n"
         "except KeyboardInterrupt: print('interrupted', flush=True)\n"
     )
     with subprocess.Popen(
