@@ -27,7 +27,8 @@ def _laid_over(section: _Section, changes: Mapping[str, Any], name: str) -> _Sec
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
     key = ".".join(map(str, first["loc"]))
-    near = difflib.get_close_matches(key, type(section).model_fields, n=1)
+    known = key in type(section).model_fields  # then its value is wrong, not its name
+    near = [] if known else difflib.get_close_matches(key, type(section).model_fields, n=1)
     raise ConfigError(
         f"{name}={{{key!r}: {first['input']!r}}}: {first['msg']}" + (f"; did you mean {near[0]!r}?" if near else ""),
         source="arguments",

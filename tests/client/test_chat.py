@@ -303,6 +303,21 @@ def test_without_content_neither_prompt_nor_answer_is_kept(rows, own_surrounding
     assert not [path for path in own_surroundings.rglob("*") if path.is_file() and b"periwinkle" in path.read_bytes()]
 
 
+def test_prompt_and_answer_are_the_input_and_output_of_the_span(rows):
+    llmops.chat("Say hello", system="Be kind.")
+    (span,) = rows("SELECT input, output, input_messages, output_messages FROM llm_calls")
+    assert (span["input"], span["output"]) == (span["input_messages"], span["output_messages"])
+    assert "Be kind." in span["input"]
+    assert "Say hello" in span["output"]
+
+
+def test_a_wrong_value_is_not_taken_for_a_wrong_name():
+    with pytest.raises(llmops.ConfigError) as caught:
+        llmops.chat("Hi", timeout=-1)
+    assert "greater than 0" in str(caught.value)
+    assert "did you mean" not in str(caught.value)
+
+
 def test_embeddings(rows):
     made = llmops.embed(["one fish", "two fish"])
     assert len(made.vectors) == 2
