@@ -226,19 +226,6 @@ class TracingSettings(Section):
     are kept too."""
 
 
-class PriceSettings(Section):
-    """The price of a model in USD per million tokens."""
-
-    input: NonNegativeFloat
-    """USD per million input tokens."""
-    output: NonNegativeFloat = 0.0
-    """USD per million output tokens."""
-    cache_read: NonNegativeFloat | None = None
-    """USD per million input tokens that the provider read from its own cache; by default the input price."""
-
-
-class ModelSettings(Section):
-    """A named model: what `model="smart"` means."""
 def _regex(text: str) -> str:
     try:
         pattern = re.compile(text)
@@ -261,6 +248,19 @@ class RedactionSettings(Section):
     """Further regular expressions by name, as in `employee = "E-\\d{6}"`; each is tried on every text."""
 
 
+class PriceSettings(Section):
+    """The price of a model in USD per million tokens."""
+
+    input: NonNegativeFloat
+    """USD per million input tokens."""
+    output: NonNegativeFloat = 0.0
+    """USD per million output tokens."""
+    cache_read: NonNegativeFloat | None = None
+    """USD per million input tokens that the provider read from its own cache; by default the input price."""
+
+
+class ModelSettings(Section):
+    """A named model: what `model="smart"` means."""
 
     model: str
     """Provider and model, as in "anthropic/claude-sonnet-4-5"."""
