@@ -7,12 +7,11 @@ generic APIError) the HTTP status decides.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from typing import cast
 
+from llmops_sdk._util._retry_after import seconds_asked
 from llmops_sdk.errors import (
     AuthenticationError,
     BadRequestError,
@@ -30,7 +29,7 @@ from llmops_sdk.errors import (
 )
 from llmops_sdk.providers._types import Request
 
-__all__ = ["map_error", "retry_after_of"]
+__all__ = ["map_error"]
 
 _MAX_MESSAGE = 2_000
 _BY_NAME: dict[str, type[ProviderError]] = {
@@ -80,7 +79,7 @@ def map_error(
         provider=provider or request.provider,
         model=request.model,
         status_code=status,
-        retry_after=retry_after_of(headers),
+        retry_after=seconds_asked(headers, time.time()),
         request_id=headers.get("x-request-id") or headers.get("request-id") or _text(error, "request_id"),
     )
 
@@ -171,37 +170,3 @@ def _headers(error: BaseException) -> dict[str, str]:
                 items = cast("Mapping[object, object]", found)
                 return {str(key).lower().removeprefix("llm_provider-"): str(value) for key, value in items.items()}
     return {}
-
-
-def retry_after_of(headers: Mapping[str, str]) -> float | None:
-    """Seconds that `Retry-After` or `retry-after-ms` ask to wait, never below 0; None when they ask for nothing.
-
-    Args:
-        headers: The response's headers, by their names in lower case.
-
-    Example:
-        >>> from llmops_sdk.providers._litellm_errors import retry_after_of
-        >>> retry_after_of({"retry-after": "1.5"}), retry_after_of({"retry-after-ms": "250"})
-        (1.5, 0.25)
-    """
-    milliseconds = _number(headers.get("retry-after-ms"))
-    if milliseconds is not None:
-        return max(0.0, milliseconds / 1_000)
-    asked = headers.get("retry-after")
-    seconds = _number(asked)
-    if seconds is not None:
-        return max(0.0, seconds)
-    if not asked:
-        return None
-    try:
-        return max(0.0, parsedate_to_datetime(asked).timestamp() - time.time())
-    except (ValueError, OverflowError):
-        return None
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        number = float(text) if text else math.nan
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None

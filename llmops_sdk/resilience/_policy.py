@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import email.utils
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC
 from typing import Any, cast
 
+from llmops_sdk._util._retry_after import seconds_asked
 from llmops_sdk.config import RetrySettings
 from llmops_sdk.errors import (
     ProviderConnectionError,
@@ -87,33 +86,7 @@ def retry_after(error: BaseException, now: float) -> float | None:
     if not callable(items):
         return None
     named = {str(name).lower(): str(value) for name, value in cast("Iterable[tuple[Any, Any]]", items())}
-    milliseconds = _number(named.get("retry-after-ms"))
-    if milliseconds is not None:
-        return milliseconds / 1000
-    value = named.get("retry-after")
-    seconds = _number(value)
-    return _seconds_until(value, now) if seconds is None else seconds
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        value = float(text) if text is not None else None
-    except ValueError:
-        return None
-    return value if value is not None and 0 <= value < float("inf") else None
-
-
-def _seconds_until(text: str | None, now: float) -> float | None:
-    """Seconds until an HTTP date, 0 for a past one, None for what is no date."""
-    try:
-        moment = email.utils.parsedate_to_datetime(text) if text is not None else None
-    except ValueError:
-        return None
-    if moment is None:
-        return None
-    # RFC 9110: an HTTP date is in GMT also where it does not say so.
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max(0.0, moment.timestamp() - now)
+    return seconds_asked(named, now)
 
 
 def backoff(failures: int, policy: RetrySettings, uniform: Uniform) -> float:

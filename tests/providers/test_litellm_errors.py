@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import email.utils
 import inspect
 import pickle
-import time
 from typing import Any
 
 import httpx
@@ -13,7 +11,7 @@ import pytest
 
 from llmops_sdk import errors
 from llmops_sdk.providers import Request
-from llmops_sdk.providers._litellm_errors import map_error, retry_after_of
+from llmops_sdk.providers._litellm_errors import map_error
 from llmops_sdk.providers._litellm_library import library
 
 pytestmark = pytest.mark.slow  # importing litellm takes seconds
@@ -107,18 +105,3 @@ def test_a_mistake_in_a_program_is_not_worth_another_try():
     except lib.raised as error:
         mapped = map_error(error, REQUEST)
     assert not isinstance(mapped, RETRYABLE)
-
-
-def test_retry_after_in_all_its_forms():
-    def date(seconds: float) -> str:
-        return email.utils.formatdate(time.time() + seconds, usegmt=True)
-
-    assert retry_after_of({"retry-after": "2"}) == 2.0
-    assert retry_after_of({"retry-after": "1.5"}) == 1.5
-    assert retry_after_of({"retry-after": "3600"}) == 3600.0
-    assert retry_after_of({"retry-after": "-1"}) == 0.0
-    assert retry_after_of({"retry-after-ms": "250", "retry-after": "9"}) == 0.25
-    assert retry_after_of({"retry-after": date(-3600)}) == 0.0
-    assert 3000 < (retry_after_of({"retry-after": date(3600)}) or 0) <= 3600
-    for nothing in ({}, {"retry-after": ""}, {"retry-after": "soon"}, {"retry-after": "nan"}, {"retry-after": "inf"}):
-        assert retry_after_of(nothing) is None
