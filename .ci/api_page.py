@@ -18,7 +18,7 @@ _SECTIONS = {
     "tracing": "Tracing",
     "client": "Calls to models",
     "providers": "What a call gives",
-    "resilience": "Retries",
+    "resilience": "Retries and fallbacks",
     "caching": "Caching",
     "guardrails": "Guardrails",
     "store": "Querying",

@@ -24,11 +24,15 @@ def refused_request(request: Request, settings: CacheSettings) -> str | None:
 
 
 def refused_response(response: Response) -> str | None:
-    """Why an answer is not stored, or None: only a whole text is, that the model itself ended.
+    """Why an answer is not stored, or None: only a whole text is, that the model asked for ended itself.
+
+    The answer of another model after a fallback would be served long after the first one is back.
 
     Args:
         response: The answer.
     """
+    if any(attempt.reason == "fallback" for attempt in response.attempts):
+        return "fallback"
     if response.tool_calls:
         return "tool_calls"
     if response.finish_reason != "stop":

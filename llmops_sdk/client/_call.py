@@ -12,7 +12,8 @@ from llmops_sdk.client._options import STANDARD
 from llmops_sdk.client._policies import cache_policy, guard_specs, retry_policy, timeout_policy
 from llmops_sdk.client._prompt import messages_of, tool_definitions
 from llmops_sdk.client._record import Record, Subject
-from llmops_sdk.client._stages import Policies, Stages
+from llmops_sdk.client._stages import Fallbacks, Policies, Stages
+from llmops_sdk.config import ResolvedModel
 from llmops_sdk.guardrails import Guard, InputGuardProvider, policy_version
 from llmops_sdk.guardrails._protocol import OnError
 from llmops_sdk.providers import Chunk, Embeddings, Provider, Request, Response, WrapperProvider
@@ -125,6 +126,7 @@ def prepare(
     guards, output = stages.guards(before), stages.guards(after)
     policies = Policies(
         retry=retry_policy(resolved.retry, options.get("retry")),
+        fallbacks=_fallbacks(stages, resolved, options.get("retry")),
         cache=cache_policy(resolved.cache, options.get("cache")),
         output=output,
         on_error=on_error,
@@ -158,8 +160,17 @@ def prepare(
     return Call(subject=subject, request=request, chain=chain, guards=guards, on_error=on_error, answer=answer)
 
 
+def _fallbacks(stages: Stages, resolved: ResolvedModel, retry: object) -> Fallbacks | None:
+    """The models to go on to; what a call says of retries holds for each, over its own configuration."""
+    if not resolved.fallbacks:
+        return None
+    models = tuple(stages.model(name) for name in resolved.fallbacks)
+    retries = tuple(retry_policy(model.retry, retry) for model in models)
+    return Fallbacks(policy=resolved.fallback, models=models, retries=retries)
+
+
 def embedding_call(stages: Stages, options: Mapping[str, Any]) -> Call:
-    """The call that asks for vectors."""
+    """The call that asks for vectors; without fallbacks: those of another model cannot be compared with them."""
     resolved = stages.model(options.get("model"))
     on_error = resolved.guardrails.on_error
     guards = input_guards(stages, options)

@@ -154,6 +154,10 @@ class Record:
             attributes[_semconv.ATTEMPTS] = len(response.attempts)
         if response.model:
             attributes[_semconv.RESPONSE_MODEL] = response.model
+        if response.provider and response.provider != self.subject.provider:
+            # After a fallback: the one that served, and not the one that was asked first.
+            attributes[_semconv.PROVIDER] = response.provider
+            attributes[_semconv.SIMULATED] = False
         if response.response_id:
             attributes[_semconv.RESPONSE_ID] = response.response_id
         if response.finish_reason:

@@ -14,13 +14,13 @@ from llmops_sdk.client._answer import AnswerType
 from llmops_sdk.client._ask import AskProvider
 from llmops_sdk.client._record import SpentProvider
 from llmops_sdk.client._shared import CALL_CLOCK, SharedProvider
-from llmops_sdk.config import CacheSettings, ResolvedModel, RetrySettings, Settings, resolve_model
+from llmops_sdk.config import CacheSettings, FallbackSettings, ResolvedModel, RetrySettings, Settings, resolve_model
 from llmops_sdk.guardrails import Guard, OutputGuardProvider, resolve
 from llmops_sdk.guardrails._protocol import OnError
 from llmops_sdk.providers import Provider, open_provider
-from llmops_sdk.resilience import RetryProvider
+from llmops_sdk.resilience import Candidate, FallbackProvider, RetryProvider
 
-__all__ = ["Lease", "Policies", "Stages"]
+__all__ = ["Fallbacks", "Lease", "Policies", "Stages"]
 
 # How many models and combinations of policies are kept; beyond that the least recently used is made again.
 _KEPT = 256
@@ -55,11 +55,32 @@ def _identity(resolved: ResolvedModel) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Fallbacks:
+    """The models to go on to.
+
+    Attributes:
+        policy: Which errors go on.
+        models: The models in order.
+        retries: When and how often to try each again.
+    """
+
+    policy: FallbackSettings
+    models: tuple[ResolvedModel, ...]
+    retries: tuple[RetrySettings, ...]
+
+    @property
+    def key(self) -> Hashable:
+        """Equal for the same fallbacks; within one `Settings` a name stands for one model."""
+        return self.policy, tuple(model.name for model in self.models), self.retries
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policies:
     """What a chain of stages is made for.
 
     Attributes:
         retry: When and how often to try again.
+        fallbacks: The models to go on to, or None for none.
         cache: The cache, or None for none.
         output: The guards on the answer.
         on_error: What a guard that fails means, "closed" or "open".
@@ -67,6 +88,7 @@ class Policies:
     """
 
     retry: RetrySettings
+    fallbacks: Fallbacks | None = None
     cache: CacheSettings | None
     output: tuple[Guard, ...]
     on_error: OnError
@@ -75,7 +97,8 @@ class Policies:
     @property
     def key(self) -> Hashable:
         """Equal for the policies that can share a chain; guards count by identity, and the chain keeps them alive."""
-        return self.retry, self.cache, tuple(map(id, self.output)), self.on_error, self.answer
+        fallbacks = self.fallbacks and self.fallbacks.key
+        return self.retry, fallbacks, self.cache, tuple(map(id, self.output)), self.on_error, self.answer
 
 
 class Stages:
@@ -129,13 +152,18 @@ class Stages:
             return self._guards.get(specs, lambda: resolve(specs))
 
     def chain(self, resolved: ResolvedModel, policies: Policies) -> Provider:
-        """The stages below the input guards: cache, type of the answer, output guards, retry, provider."""
+        """The stages below the input guards: cache, type of the answer, output guards, fallback, retry, provider."""
         provider = self.provider(resolved)
         with self._lock:
             return self._chains.get((resolved.name, policies.key), lambda: self._build(resolved, provider, policies))
 
     def _build(self, resolved: ResolvedModel, provider: Provider, policies: Policies) -> Provider:
         chain: Provider = RetryProvider(provider, policies.retry, clock=CALL_CLOCK)
+        if policies.fallbacks is not None:
+            candidates = [Candidate(resolved.model, chain)]
+            for model, retry in zip(policies.fallbacks.models, policies.fallbacks.retries, strict=True):
+                candidates.append(Candidate(model.model, RetryProvider(self.provider(model), retry, clock=CALL_CLOCK)))
+            chain = FallbackProvider(candidates, policies.fallbacks.policy)
         if policies.output:
             chain = OutputGuardProvider(SpentProvider(chain), policies.output, policies.on_error)
         if policies.answer is not None:

@@ -18,7 +18,7 @@ from llmops_sdk.config._layers import DEFAULT, Layer, arguments_layer, origin_of
 from llmops_sdk.config._models import SettingsFields, StoreSettings
 from llmops_sdk.config._otel import otel_layer
 from llmops_sdk.config._problems import Problem, found_problem, key_path, raise_all
-from llmops_sdk.config._resolve import model_problem
+from llmops_sdk.config._resolve import circle_problem, fallback_circle, model_problem
 from llmops_sdk.config._secrets import shown
 from llmops_sdk.config._settings import Settings, values
 
@@ -162,7 +162,7 @@ def _problems(layer: Layer) -> list[Problem]:
 
 
 def _model_problems(merged: SettingsFields, layers: Sequence[Layer]) -> Iterator[Problem]:
-    """The default model and every named one must lead to a provider's model."""
+    """The default model, every named one and every fallback must lead to a provider's model."""
     wanted: dict[KeyPath, str] = {("model",): merged.model}
     wanted |= {("models", name, "model"): name for name in merged.models}
     seen: set[str] = set()
@@ -172,6 +172,26 @@ def _model_problems(merged: SettingsFields, layers: Sequence[Layer]) -> Iterator
         if problem is not None and (len(path) > 1 or name not in merged.models) and problem.message not in seen:
             seen.add(problem.message)
             yield problem
+    yield from _fallback_problems(merged, layers)
+
+
+def _fallback_problems(merged: SettingsFields, layers: Sequence[Layer]) -> Iterator[Problem]:
+    lists: dict[KeyPath, tuple[str, ...]] = {("fallbacks",): merged.fallbacks}
+    lists |= {("models", name, "fallbacks"): entry.fallbacks for name, entry in merged.models.items()}
+    for path, names in lists.items():
+        # Of a name that there is, what is wrong is told where it stands.
+        for name in (one for one in names if one not in merged.models):
+            problem = model_problem(merged, name, origin_of(layers, path).where, dotted(path))
+            if problem is not None:
+                yield problem
+    told: set[str] = set()
+    for start in (merged.model, *merged.models):
+        circle = [] if start in told else fallback_circle(merged, start)
+        if circle:
+            told |= set(circle)
+            places: list[KeyPath] = [("models", start, "fallbacks"), ("fallbacks",), ("models", start, "model")]
+            path = next(path for path in places if any(layer.has(path) for layer in layers))
+            yield circle_problem(circle, origin_of(layers, path).where, dotted(path))
 
 
 def _log_effective(settings: Settings) -> None:

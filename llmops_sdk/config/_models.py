@@ -24,12 +24,13 @@ __all__ = [
     "CacheSettings",
     "CaptureSettings",
     "ExportSettings",
+    "FallbackSettings",
     "GuardrailSettings",
     "ModelSettings",
     "PriceSettings",
-    "RetrySettings",
     "RedactionSettings",
     "Regex",
+    "RetrySettings",
     "Section",
     "SettingsFields",
     "StoreSettings",
@@ -119,6 +120,18 @@ class RetrySettings(Section):
     """Seconds: the cap on a drawn wait."""
     max_retry_after: NonNegativeFloat = 60.0
     """Seconds: a Retry-After above this ends the attempts instead of being waited for."""
+
+
+class FallbackSettings(Section):
+    """Which errors let a call go on to the next of a model's `fallbacks`.
+
+    An outage, a full quota, a bad key and a missing model always do; a request that is not valid never does.
+    """
+
+    context_window: bool = True
+    """Go on when the prompt is longer than the model takes: the next one may be larger."""
+    content_filter: bool = False
+    """Go on when the provider's own filter refuses the content."""
 
 
 class CacheSettings(Section):
@@ -268,6 +281,10 @@ class ModelSettings(Section):
     """The server's base URL, for compatible servers."""
     api_key_env: OptionalText = None
     """The environment variable that holds the key, when it is not the provider's usual one."""
+    fallbacks: Names = ()
+    """Models to go on to when this one fails, in order: names from `[models]`, "provider/model" or URLs."""
+    fallback: FallbackSettings | None = None
+    """In place of `[fallback]`; keys left out are taken from there."""
     retry: RetrySettings | None = None
     """In place of `[retry]`; keys left out are taken from there."""
     timeout: Timeout | None = None
@@ -287,6 +304,8 @@ class SettingsFields(Section):
     """False turns everything off but the calls themselves."""
     model: str = "offline/echo"
     """The default model: a name from `[models]`, "provider/model", or "https://server/v1#model"."""
+    fallbacks: Names = ()
+    """Models to go on to when the default model fails, in order, unless `[models.*]` says it for that model."""
     service: OptionalText = None
     """The service's name on every span; by default `OTEL_SERVICE_NAME`, else the program's name."""
     models: dict[str, ModelSettings] = {}
@@ -296,6 +315,7 @@ class SettingsFields(Section):
     options: dict[str, Any] = {}
     """Passed to the provider of the default model, like `[models.*] options`."""
     retry: RetrySettings = RetrySettings()
+    fallback: FallbackSettings = FallbackSettings()
     timeout: Timeout = Timeout()
     cache: CacheSettings = CacheSettings()
     guardrails: GuardrailSettings = GuardrailSettings()

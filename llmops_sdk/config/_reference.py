@@ -17,6 +17,7 @@ model = "smart"                        # the one line that changes the provider
 
 [models.smart]                         # chat("...", model="smart")
 model = "anthropic/claude-sonnet-4-5"
+fallbacks = ["gpt-4.1", "local"]       # where its calls go when it fails
 [models.smart.retry]
 attempts = 4                           # the other keys come from [retry]
 
@@ -109,8 +110,10 @@ by `config_file` or `LLMOPS_CONFIG_FILE` is taken whoever owns it.
 | `"provider/model"` | `"openai/gpt-4.1-mini"`, `"ollama/llama3.2"`, `"offline/echo"` | that provider's model |
 | `"https://server/v1#model"` | `"http://127.0.0.1:8000/v1#llama-3.2"` | a server with the OpenAI API, and its model |
 
-In `[models.<name>]` the tables `retry`, `timeout`, `cache` and `guardrails` need only the keys that differ; the others
-come from the general table. A price is looked up under the whole model, then under the part after the provider.
+In `[models.<name>]` the tables `retry`, `fallback`, `timeout`, `cache` and `guardrails` need only the keys that differ;
+the others come from the general table. `fallbacks` are asked in order when the model fails, and after them the
+fallbacks of these ([what goes on to another model](providers.md#when-a-provider-fails)). A price is looked up under the
+whole model, then under the part after the provider.
 
 ## Environment variables
 

@@ -11,6 +11,7 @@ from typing import Any, TypeVar, cast
 from llmops_sdk.config._layers import ARGUMENTS
 from llmops_sdk.config._models import (
     CacheSettings,
+    FallbackSettings,
     GuardrailSettings,
     PriceSettings,
     RetrySettings,
@@ -21,7 +22,7 @@ from llmops_sdk.config._models import (
 from llmops_sdk.config._problems import Problem, failure
 from llmops_sdk.config._settings import Settings
 
-__all__ = ["ResolvedModel", "model_problem", "resolve_model"]
+__all__ = ["ResolvedModel", "circle_problem", "fallback_circle", "model_problem", "resolve_model"]
 
 _FORMS = (
     'a name from [models], "provider/model" as in "openai/gpt-4.1-mini", '
@@ -43,6 +44,8 @@ class ResolvedModel:
         provider: The provider, as in "openai"; "openai_compatible" for a URL.
         base_url: The server's base URL, or None for the provider's own.
         api_key_env: The environment variable that holds the key, or None for the provider's usual one.
+        fallbacks: The models to go on to when it fails, as they are named, with the fallbacks of these at the end.
+        fallback: Which errors go on to them.
         retry: When to try again.
         timeout: The bounds in seconds.
         cache: The cache.
@@ -56,6 +59,8 @@ class ResolvedModel:
     provider: str
     base_url: str | None
     api_key_env: str | None
+    fallbacks: tuple[str, ...]
+    fallback: FallbackSettings
     retry: RetrySettings
     timeout: Timeout
     cache: CacheSettings
@@ -72,7 +77,7 @@ def resolve_model(settings: Settings, name: str | None = None) -> ResolvedModel:
         name: A name from `[models]`, "provider/model", or "https://server/v1#model"; None is `settings.model`.
 
     Raises:
-        ConfigError: It is none of these, or named models point to each other in a circle.
+        ConfigError: It is none of these, or named models or fallbacks point to each other in a circle.
 
     Example:
         >>> from llmops_sdk.config import Settings, resolve_model
@@ -82,6 +87,8 @@ def resolve_model(settings: Settings, name: str | None = None) -> ResolvedModel:
     """
     wanted = settings.model if name is None else name
     chain, problem = _chain(settings, wanted, ARGUMENTS.where, "model")
+    if problem is None and (circle := fallback_circle(settings, wanted)):
+        problem = circle_problem(circle, ARGUMENTS.where, "fallbacks")
     if problem is not None:
         raise failure([problem])
     target = settings.models[chain[-1]].model if chain else wanted
@@ -97,6 +104,8 @@ def resolve_model(settings: Settings, name: str | None = None) -> ResolvedModel:
         provider=provider,
         base_url=_last([base_url, *(entry.base_url for entry in entries)]),
         api_key_env=_last([entry.api_key_env for entry in entries]),
+        fallbacks=_fallbacks(settings, wanted),
+        fallback=_policy(settings.fallback, [entry.fallback for entry in entries]),
         retry=_policy(settings.retry, [entry.retry for entry in entries]),
         timeout=_policy(settings.timeout, [entry.timeout for entry in entries]),
         cache=_policy(settings.cache, [entry.cache for entry in entries]),
@@ -109,6 +118,50 @@ def resolve_model(settings: Settings, name: str | None = None) -> ResolvedModel:
 def model_problem(settings: SettingsFields, wanted: str, source: str, key: str) -> Problem | None:
     """What is wrong with a model that a configuration names, or None."""
     return _chain(settings, wanted, source, key)[1]
+
+
+def fallback_circle(settings: SettingsFields, start: str) -> list[str]:
+    """The way from a model over fallbacks back to it, or nothing."""
+    before: dict[str, str] = {}
+    waiting = [start]
+    while waiting:
+        name = waiting.pop()
+        for target in _own_fallbacks(settings, name):
+            if target == start:
+                back = [start, name]
+                while back[-1] != start:
+                    back.append(before[back[-1]])
+                return back[::-1]
+            if target not in before:
+                before[target] = name
+                waiting.append(target)
+    return []
+
+
+def circle_problem(circle: list[str], source: str, key: str) -> Problem:
+    """What is wrong with fallbacks that go in a circle."""
+    way = " -> ".join(circle)
+    text = (
+        f"{source}: {key}: fallbacks lead back to where they began: {way}. "
+        'Take one of them out, or give a model of its own "fallbacks = []".'
+    )
+    return Problem(message=text, source=source, key=key, value=circle[0])
+
+
+def _own_fallbacks(settings: SettingsFields, wanted: str) -> tuple[str, ...]:
+    """The fallbacks that are set for a model, by itself or by a named model that it points to."""
+    for link in _chain(settings, wanted, "", "")[0]:
+        if "fallbacks" in settings.models[link].model_fields_set:
+            return settings.models[link].fallbacks
+    return settings.fallbacks if wanted == settings.model else ()
+
+
+def _fallbacks(settings: SettingsFields, wanted: str) -> tuple[str, ...]:
+    """The fallbacks of a model, then those of these, and so on; each once."""
+    found = list(dict.fromkeys(_own_fallbacks(settings, wanted)))
+    for name in found:  # grows while it is read
+        found += [one for one in _own_fallbacks(settings, name) if one not in found and one != wanted]
+    return tuple(found)
 
 
 def _chain(settings: SettingsFields, wanted: str, source: str, key: str) -> tuple[list[str], Problem | None]:

@@ -1,7 +1,9 @@
-"""Calls that fail and are made again: within a number of attempts, a total deadline, and what the server asks."""
+"""Calls that fail: made again, within attempts, a deadline and what the server asks; and then to another model."""
 
 from llmops_sdk.resilience._decorator import retry
-from llmops_sdk.resilience._policy import backoff, retryable
+from llmops_sdk.resilience._fallback import Candidate, FallbackProvider
+from llmops_sdk.resilience._fallback_decorator import fallback
+from llmops_sdk.resilience._policy import avoidable, backoff, retryable
 from llmops_sdk.resilience._provider import RetryProvider
 
-__all__ = ["RetryProvider", "backoff", "retry", "retryable"]
+__all__ = ["Candidate", "FallbackProvider", "RetryProvider", "avoidable", "backoff", "fallback", "retry", "retryable"]

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
-from contextlib import AsyncExitStack, ExitStack
+from collections.abc import Awaitable, Callable
 from random import uniform
-from typing import Any, TypeAlias, TypeVar, cast, overload
+from typing import Any, TypeVar, overload
 
-from llmops_sdk._util._callables import Kind, decorate, kind_of
+from llmops_sdk._util._callables import decorate
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
-from llmops_sdk._util._guard import Caught
 from llmops_sdk.config import RetrySettings
 from llmops_sdk.errors import ConfigError
-from llmops_sdk.resilience._attempts import Attempts
-from llmops_sdk.resilience._policy import transient
+from llmops_sdk.resilience._attempts import Attempts, Try
+from llmops_sdk.resilience._policy import On, predicate, transient
 from llmops_sdk.resilience._retry_loop import acall, call
+from llmops_sdk.resilience._wraps import wrapped
 
 __all__ = ["retry"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-
-On: TypeAlias = "type[BaseException] | tuple[type[BaseException], ...] | Callable[[BaseException], bool]"
+_T = TypeVar("_T")
 
 
 @overload
@@ -81,13 +79,13 @@ def retry(
     policy = RetrySettings(attempts=attempts, base=base, max_wait=max_wait, max_retry_after=max_retry_after)
     if deadline is not None and not deadline > 0:
         raise ConfigError(f"@retry(deadline={deadline!r}): seconds above zero, or None", key="deadline", value=deadline)
-    again = _predicate(on)
-
-    def begin() -> Attempts:
-        return Attempts(policy=policy, clock=clock, uniform=uniform, total=deadline)
+    again = predicate(on, transient)
 
     def wrap(target: Callable[..., Any]) -> Callable[..., Any]:
-        return _WRAPS[kind_of(target)](target, begin, again)
+        def start() -> _Retries:
+            return _Retries(target, Attempts(policy=policy, clock=clock, uniform=uniform, total=deadline), again)
+
+        return wrapped(target, start)
 
     def decorator(target: Any) -> Any:
         return decorate(target, wrap)
@@ -95,127 +93,19 @@ def retry(
     return decorator if function is None else decorator(function)
 
 
-def _predicate(on: On | None) -> Callable[[BaseException], bool]:
-    if on is None:
-        return transient
-    if isinstance(on, (type, tuple)):
-        kinds = cast("tuple[type[BaseException], ...]", on)
-        return lambda error: isinstance(error, kinds)
-    return on
+class _Retries:
+    """One call of a function that is tried again."""
 
+    def __init__(self, target: Callable[..., Any], attempts: Attempts, again: Callable[[BaseException], bool]) -> None:
+        self._target = target
+        self._attempts = attempts
+        self._again = again
 
-_Begin: TypeAlias = Callable[[], Attempts]
-_Again: TypeAlias = Callable[[BaseException], bool]
+    def begin(self) -> Try:
+        return self._attempts.begin()
 
+    def call(self, attempt: Callable[[Callable[..., Any]], _T]) -> _T:
+        return call(lambda: attempt(self._target), self._attempts, self._again)
 
-def _function(target: Callable[..., Any], begin: _Begin, again: _Again) -> Callable[..., Any]:
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        attempts = begin()
-
-        def attempt() -> Any:
-            with attempts.begin():
-                return target(*args, **kwargs)
-
-        return call(attempt, attempts, again)
-
-    return wrapper
-
-
-def _coroutine(target: Callable[..., Any], begin: _Begin, again: _Again) -> Callable[..., Any]:
-    async def wrapper(*args: Any, **kwargs: Any) -> Any:
-        attempts = begin()
-
-        async def attempt() -> Any:
-            with attempts.begin():
-                return await target(*args, **kwargs)
-
-        return await acall(attempt, attempts, again)
-
-    return wrapper
-
-
-def _generator(target: Callable[..., Any], begin: _Begin, again: _Again) -> Callable[..., Any]:
-    def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-        attempts = begin()
-
-        def attempt() -> tuple[ExitStack, Generator[Any, Any, Any]]:
-            with ExitStack() as undo:
-                undo.enter_context(attempts.begin())
-                items = target(*args, **kwargs)
-                undo.callback(items.close)
-                primed = _Primed(items)
-                return undo.pop_all(), primed
-
-        undo, primed = call(attempt, attempts, again)
-        with undo:
-            return (yield from primed)
-
-    return wrapper
-
-
-def _asyncgen(target: Callable[..., Any], begin: _Begin, again: _Again) -> Callable[..., Any]:
-    async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-        attempts = begin()
-
-        async def attempt() -> tuple[AsyncExitStack, AsyncGenerator[Any, Any], Any]:
-            async with AsyncExitStack() as undo:
-                undo.enter_context(attempts.begin())
-                items = target(*args, **kwargs)
-                undo.push_async_callback(items.aclose)
-                first = await anext(items, _END)
-                return undo.pop_all(), items, first
-
-        undo, items, item = await acall(attempt, attempts, again)
-        async with undo:
-            # There is no `yield from` here: what the consumer sends and throws is handed on by hand.
-            while item is not _END:
-                sent: Any = None
-                with Caught(BaseException) as thrown:
-                    sent = yield item
-                step: Awaitable[Any] = items.asend(sent) if thrown.error is None else items.athrow(thrown.error)
-                try:
-                    item = await step
-                except StopAsyncIteration:
-                    item = _END
-
-    return wrapper
-
-
-_END: Any = object()
-
-_WRAPS: Mapping[Kind, Callable[[Callable[..., Any], _Begin, _Again], Callable[..., Any]]] = {
-    "function": _function,
-    "coroutine": _coroutine,
-    "generator": _generator,
-    "asyncgen": _asyncgen,
-}
-
-
-class _Primed(Generator[Any, Any, Any]):
-    """A generator that is taken to its first item at once: `yield from` it gives that item, then the rest.
-
-    What the consumer sends, throws and closes reaches the generator inside, as `yield from` promises.
-    """
-
-    def __init__(self, items: Generator[Any, Any, Any]) -> None:
-        self._items = items
-        self._end: StopIteration | None = None
-        self._first: list[Any] = []
-        try:
-            self._first.append(next(items))
-        except StopIteration as end:
-            self._end = end
-
-    def send(self, value: Any, /) -> Any:
-        """The next item."""
-        if self._end is not None:
-            raise self._end
-        return self._first.pop() if self._first else self._items.send(value)
-
-    def throw(self, *error: Any) -> Any:
-        """Raise inside the generator."""
-        return self._items.throw(*error)
-
-    def close(self) -> None:
-        """End the generator inside."""
-        self._items.close()
+    async def acall(self, attempt: Callable[[Callable[..., Any]], Awaitable[_T]]) -> _T:
+        return await acall(lambda: attempt(self._target), self._attempts, self._again)

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 from llmops_sdk._util._retry_after import seconds_asked
-from llmops_sdk.config import RetrySettings
+from llmops_sdk.config import FallbackSettings, RetrySettings
 from llmops_sdk.errors import (
+    AuthenticationError,
+    CircuitOpenError,
+    ContentFilterError,
+    ContextWindowError,
+    LimitExceededError,
+    NotFoundError,
+    PermissionDeniedError,
     ProviderConnectionError,
     ProviderError,
     ProviderTimeoutError,
@@ -17,15 +25,34 @@ from llmops_sdk.errors import (
     StreamInterruptedError,
 )
 
-__all__ = ["Uniform", "backoff", "next_wait", "retry_after", "retryable", "status_code", "transient"]
+__all__ = [
+    "On",
+    "Uniform",
+    "avoidable",
+    "backoff",
+    "elsewhere",
+    "next_wait",
+    "predicate",
+    "retry_after",
+    "retryable",
+    "status_code",
+    "transient",
+]
 
 Uniform = Callable[[float, float], float]
 """Draws a number between two, as `random.uniform` does."""
+
+On: TypeAlias = "type[BaseException] | tuple[type[BaseException], ...] | Callable[[BaseException], bool]"
+"""Which exceptions a policy is for: their types, or a function that tells."""
 
 _RETRYABLE = (RateLimitError, ServerError, ProviderConnectionError, ProviderTimeoutError)
 # 409 is left out: a conflict is about the request's content as often as about a lock, and OpenAI-compatible servers
 # use it for both.
 _RETRYABLE_STATUS = frozenset({408, 429, *range(500, 600)})
+
+_UNREACHED = (ConnectionError, TimeoutError, socket.gaierror)
+# Of the openai and anthropic clients, and of httpx, for a server that hangs up: there is no OSError behind it.
+_UNREACHED_NAMES = frozenset({"APIConnectionError", "TransportError"})
 
 
 def retryable(error: BaseException) -> bool:
@@ -58,7 +85,60 @@ def transient(error: BaseException) -> bool:
         return retryable(error)
     if (status := status_code(error)) is not None:
         return status in _RETRYABLE_STATUS
-    return isinstance(error, (ConnectionError, TimeoutError))
+    # A vendor's client wraps what went wrong with the connection in an error of its own.
+    causes = [error]
+    while (cause := causes[-1].__cause__) is not None and cause not in causes:
+        causes.append(cause)
+    return any(
+        isinstance(one, _UNREACHED) or _UNREACHED_NAMES & {kind.__name__ for kind in type(one).__mro__}
+        for one in causes
+    )
+
+
+# What one model or one account has and another may not have.
+_OWN = (AuthenticationError, PermissionDeniedError, NotFoundError, CircuitOpenError, LimitExceededError)
+_OWN_STATUS = frozenset({401, 402, 403, 404})
+
+
+def avoidable(error: BaseException, policy: FallbackSettings) -> bool:
+    """Whether another model may answer what this one did not: an outage, a quota, a key; not a bad request.
+
+    Args:
+        error: What the model's provider raised.
+        policy: What is to be done about errors that are as much the request's as the model's.
+
+    Example:
+        >>> import llmops_sdk as llmops
+        >>> from llmops_sdk.config import FallbackSettings
+        >>> from llmops_sdk.resilience import avoidable
+        >>> errors = llmops.AuthenticationError("no key"), llmops.BadRequestError("no such role")
+        >>> [avoidable(error, FallbackSettings()) for error in errors]
+        [True, False]
+    """
+    if isinstance(error, ContextWindowError):
+        return policy.context_window
+    if isinstance(error, ContentFilterError):
+        return policy.content_filter
+    return isinstance(error, _OWN) or retryable(error)
+
+
+def elsewhere(error: BaseException) -> bool:
+    """The same for any callable: also connection errors, time-outs, and a vendor's exceptions by their HTTP status.
+
+    Args:
+        error: What the callable raised.
+    """
+    return avoidable(error, FallbackSettings()) or transient(error) or status_code(error) in _OWN_STATUS
+
+
+def predicate(on: On | None, default: Callable[[BaseException], bool]) -> Callable[[BaseException], bool]:
+    """The function that tells which exceptions a policy is for."""
+    if on is None:
+        return default
+    if isinstance(on, (type, tuple)):
+        kinds = cast("tuple[type[BaseException], ...]", on)
+        return lambda error: isinstance(error, kinds)
+    return on
 
 
 def status_code(error: BaseException) -> int | None:

@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field, replace
 from random import uniform
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk.config import RetrySettings, Timeout
 from llmops_sdk.errors import ProviderError, ProviderTimeoutError, StreamInterruptedError
 from llmops_sdk.providers import Accumulator, Chunk, Embeddings, Provider, Request, Response, WrapperProvider
 from llmops_sdk.resilience._attempts import Attempts, Try
+from llmops_sdk.resilience._chunks import aclose, close, is_piece
 from llmops_sdk.resilience._policy import Uniform, retryable
 from llmops_sdk.resilience._retry_loop import acall, call
 
@@ -122,11 +123,11 @@ class RetryProvider(WrapperProvider):
             with ExitStack() as undo:
                 one = undo.enter_context(attempts.begin())
                 chunks = self.inner.stream(_bounded(request, attempts))
-                undo.callback(_close, chunks)
+                undo.callback(close, chunks)
                 opened = _Opened(one, chunks, undo)
                 for chunk in chunks:
                     opened.held.append(chunk)
-                    if _is_piece(chunk):
+                    if is_piece(chunk):
                         break
                     _check(attempts)
                 _check(attempts)
@@ -155,11 +156,11 @@ class RetryProvider(WrapperProvider):
             async with AsyncExitStack() as undo:
                 one = undo.enter_context(attempts.begin())
                 chunks = self.inner.astream(_bounded(request, attempts))
-                undo.push_async_callback(_aclose, chunks)
+                undo.push_async_callback(aclose, chunks)
                 opened = _Opened(one, chunks, undo)
                 while (chunk := await _in_time(anext(chunks, None), attempts)) is not None:
                     opened.held.append(chunk)
-                    if _is_piece(chunk):
+                    if is_piece(chunk):
                         break
                     _check(attempts)
                 _check(attempts)
@@ -228,11 +229,6 @@ def _bounded(request: Request, attempts: Attempts) -> Request:
     return replace(request, timeout=(request.timeout or Timeout()).model_copy(update={"total": left}))
 
 
-def _is_piece(chunk: Chunk) -> bool:
-    """Whether a consumer would see something of the answer in it."""
-    return bool(chunk.text or chunk.tool_calls or chunk.reasoning or chunk.finish_reason)
-
-
 def _told(chunk: Chunk, attempts: Attempts, attempt: Try, seen: Accumulator) -> Chunk:
     """Note what the chunk says; from the finish reason on, it carries the attempts."""
     seen.add(chunk)
@@ -274,15 +270,3 @@ async def _in_time(
         if not bound.expired():
             raise
         raise _late(attempts, seen) from error
-
-
-def _close(chunks: Iterator[Any]) -> None:
-    close = getattr(chunks, "close", None)
-    if close is not None:
-        close()
-
-
-async def _aclose(chunks: AsyncIterator[Any]) -> None:
-    aclose = getattr(chunks, "aclose", None)
-    if aclose is not None:
-        await aclose()

@@ -65,6 +65,7 @@ CODE_FUNCTION = "code.function.name"
 # Events on a span. Their attributes bear the names of the columns of the views `attempts`, `cache_lookups` and
 # `guard_verdicts`.
 EVENT_ATTEMPT = "llmops.attempt"
+EVENT_FALLBACK = "llmops.fallback"
 EVENT_CACHE_LOOKUP = "llmops.cache.lookup"
 EVENT_GUARD_VERDICT = "llmops.guard.verdict"
 EVENT_EXCEPTION = "exception"

@@ -271,8 +271,33 @@ async def stacked_async(question: str) -> str:
     return question
 
 
+@llmops.fallback(bare, stacked)
+def with_fallback(question: str, *, polite: bool = True) -> str:
+    """With others."""
+    return question if polite else question.upper()
+
+
+@llmops.cache
+@llmops.fallback(stacked_async, on=(TimeoutError, ConnectionError))
+@llmops.retry
+async def with_fallback_async(question: str) -> str:
+    """A coroutine, stacked."""
+    return question
+
+
+@llmops.fallback(count, on=lambda error: "busy" in str(error))
+def counting(limit: int) -> Iterator[int]:
+    """A generator."""
+    yield limit
+
+
 assert_type(bare("a"), str)
 assert_type(stacked("a"), str)
+assert_type(with_fallback("a", polite=False), str)
+assert_type(counting(3), Iterator[int])
+kept_fallback: Callable[[str], Coroutine[Any, Any, str]] = with_fallback_async
+with_fallback(1)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - the parameters are kept
+llmops.fallback("openai/gpt-4.1")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - not a function
 kept: Callable[[str], Coroutine[Any, Any, str]] = stacked_async
 stacked(1)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - the parameters are kept
 
