@@ -1,6 +1,8 @@
 """Run LLM applications in production: tracing, SQL over traces, retries, caching and guardrails, with no server.
 
 Every public name is imported at its first use (PEP 562), so that `import llmops_sdk` costs next to nothing.
+
+To pytest, which would rewrite the package's asserts because a plugin of its own comes with it: PYTEST_DONT_REWRITE.
 """
 
 from __future__ import annotations

@@ -9,13 +9,17 @@ from __future__ import annotations
 import os
 import random
 import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 
-__all__ = ["new_span_id", "new_trace_id"]
+__all__ = ["SPAN_BITS", "drawn_from", "new_span_id", "new_trace_id"]
+
+SPAN_BITS = 64
 
 # Not the module-level generator: an application that calls random.seed() must not make its trace ids repeat.
 _random = random.Random()  # noqa: S311 - ids are no secrets
-_getrandbits = _random.getrandbits
-_now = time.time_ns
+_getrandbits: Callable[[int], int] = _random.getrandbits
+_now: Callable[[], int] = time.time_ns
 
 if hasattr(os, "register_at_fork"):
     # A forked child starts with the parent's state and would repeat its ids.
@@ -30,3 +34,15 @@ def new_trace_id() -> int:
 def new_span_id() -> int:
     """A new 64-bit span id, never zero."""
     return _getrandbits(64) or 1
+
+
+@contextmanager
+def drawn_from(draw: Callable[[int], int], now: Callable[[], int]) -> Generator[None]:
+    """Make ids of `draw`, given a number of bits, and `now`, in nanoseconds, while the block runs; for tests."""
+    global _getrandbits, _now
+    before = _getrandbits, _now
+    _getrandbits, _now = draw, now
+    try:
+        yield
+    finally:
+        _getrandbits, _now = before

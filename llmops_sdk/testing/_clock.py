@@ -1,4 +1,4 @@
-"""What an application's own tests need."""
+"""A clock that a test turns by hand."""
 
 from __future__ import annotations
 

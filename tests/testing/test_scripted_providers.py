@@ -1,0 +1,182 @@
+"""Scripts and failures: each kind of entry through each way of calling, and the errors of a wrong script."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+import llmops_sdk as llmops
+from llmops_sdk.providers import Chunk, Embeddings, Provider, Request, ToolCall, Usage
+from llmops_sdk.testing import FailingProvider, ScriptedProvider, ScriptError, use_provider
+
+ASKED = Request(model="openai/gpt-x", messages=[{"role": "user", "content": "How are you?"}])
+
+
+async def _all(provider: Provider) -> list[Chunk]:
+    return [chunk async for chunk in provider.astream(ASKED)]
+
+
+def test_both_are_providers():
+    assert isinstance(ScriptedProvider([]), Provider)
+    assert isinstance(FailingProvider(ValueError("x")), Provider)
+
+
+def test_a_text_is_a_whole_answer_however_it_is_asked_for():
+    provider = ScriptedProvider(["Good day."] * 4)
+    whole = [provider.complete(ASKED), asyncio.run(provider.acomplete(ASKED))]
+    pieces = [list(provider.stream(ASKED)), asyncio.run(_all(provider))]
+
+    assert whole[0] == whole[1]
+    assert (whole[0].text, whole[0].finish_reason, whole[0].simulated) == ("Good day.", "stop", True)
+    assert (whole[0].model, whole[0].provider) == ("openai/gpt-x", "scripted")
+    assert whole[0].usage.input_tokens > 0
+    assert whole[0].usage.output_tokens > 0
+    assert pieces[0] == pieces[1]
+    assert "".join(chunk.text for chunk in pieces[0]) == "Good day."
+    assert (pieces[0][-1].finish_reason, pieces[0][-1].usage) == ("stop", whole[0].usage)
+    assert provider.requests == (ASKED,) * 4
+    assert provider.remaining == 0
+
+
+def test_a_response_keeps_what_it_says():
+    call = ToolCall(id="c1", name="look_up", arguments='{"id": 7}')
+    given = llmops.Response(tool_calls=(call,), usage=Usage(input_tokens=7), cost=0.5, model="m", provider="p")
+    with use_provider(ScriptedProvider([given, given])):
+        answer = llmops.chat("Hi")
+        stream = llmops.stream("Hi")
+        list(stream)
+    for got in (answer, stream.response):
+        assert got.tool_calls == (call,)
+        assert (got.finish_reason, got.cost, got.usage.input_tokens) == ("tool_calls", 0.5, 7)
+        assert (got.model, got.provider, got.simulated) == ("m", "p", True)
+
+
+def test_pieces_are_streamed_as_they_are_given():
+    pieces = ["One ", Chunk(text="two", reasoning="hm"), "."]
+    with use_provider(ScriptedProvider([pieces, pieces, [Chunk(text="cut", finish_reason="length")]])):
+        stream = llmops.stream("Hi")
+        assert [chunk.text for chunk in stream] == ["One ", "two", ".", ""]
+        assert stream.response.reasoning == "hm"
+        assert stream.response.finish_reason == "stop"
+        assert llmops.chat("Hi").text == "One two."
+        assert llmops.chat("Hi").finish_reason == "length"
+
+
+def test_a_stream_breaks_where_the_script_says():
+    broken = llmops.StreamInterruptedError("reset")
+    with use_provider(ScriptedProvider([["One ", "two", broken], ["One", ValueError("mine")]])):
+        stream = llmops.stream("Hi")
+        seen: list[str] = []
+        with pytest.raises(llmops.StreamInterruptedError, match="reset") as caught:
+            seen.extend(chunk.text for chunk in stream)
+        assert caught.value.partial.text == "One two"
+        assert caught.value.model == "offline/echo"
+        with pytest.raises(ValueError, match="mine"):
+            llmops.chat("Hi")
+    assert broken.partial is None  # the script's own is not written to
+
+
+def test_errors_are_raised_anew_for_each_call():
+    slow = llmops.RateLimitError("slow down", status_code=429, retry_after=0.0)
+    provider = ScriptedProvider([slow, slow, llmops.ServerError, KeyboardInterrupt])
+    with use_provider(provider):
+        with pytest.raises(llmops.ServerError) as caught:
+            llmops.chat("Hi", retry={"attempts": 3, "base": 0.001})
+        assert [one.error_type for one in caught.value.attempts] == ["RateLimitError"] * 2 + ["ServerError"]
+        assert [one.status_code for one in caught.value.attempts] == [429, 429, None]
+        with pytest.raises(KeyboardInterrupt):
+            llmops.chat("Hi")
+    assert slow.attempts == ()
+    assert slow.model is None
+
+
+def test_a_function_answers_from_the_request():
+    with use_provider(ScriptedProvider([lambda request: request.messages[-1]["content"].upper()], repeat=True)):
+        assert [llmops.chat(text).text for text in ("one", "two")] == ["ONE", "TWO"]
+
+
+def test_vectors():
+    made = Embeddings(vectors=[[1.0], [2.0]])
+    with use_provider(ScriptedProvider([made, made, llmops.ServerError, "text", made, "text"])):
+        assert llmops.embed(["a", "b"]).vectors == [[1.0], [2.0]]
+        with pytest.raises(ScriptError, match="call 2 asks for 1 vectors; the script has 2"):
+            llmops.embed(["a"])
+        assert llmops.LLM(retry=False)
+        with pytest.raises(ScriptError, match="call 4 asks for vectors; the script has an object of type str"):
+            llmops.embed(["a", "b"])
+        with pytest.raises(ScriptError, match="call 5 asks for an answer; the script has an object of type Embeddings"):
+            llmops.chat("Hi")
+
+
+def test_a_script_that_ends_says_so_and_is_not_tried_again():
+    provider = ScriptedProvider(["one"])
+    with use_provider(provider):
+        llmops.chat("Hi")
+        with pytest.raises(ScriptError, match="call 2 comes after the end of the script, which has 1"):
+            llmops.chat("Hi")
+    assert len(provider.requests) == 2
+    with use_provider(ScriptedProvider([], repeat=True)), pytest.raises(ScriptError, match="which has 0"):
+        llmops.chat("Hi")
+
+
+def test_what_is_no_script_is_an_error():
+    with pytest.raises(TypeError, match=r"give a list, as in \['hello'\]"):
+        ScriptedProvider("hello")
+    with pytest.raises(TypeError, match="is no exception"):
+        FailingProvider("error")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    with use_provider(ScriptedProvider([int, [3]])):  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+        with pytest.raises(TypeError):
+            llmops.chat("Hi")
+        with pytest.raises(ScriptError, match="an object of type int is no piece of a stream"):
+            llmops.chat("Hi")
+
+
+def test_each_entry_is_taken_once_by_many_threads():
+    provider = ScriptedProvider([str(n) for n in range(200)])
+    with ThreadPoolExecutor(8) as pool:
+        texts = list(pool.map(lambda _: provider.complete(ASKED).text, range(200)))
+    assert sorted(texts, key=int) == [str(n) for n in range(200)]
+
+
+@pytest.mark.parametrize("way", ["complete", "acomplete", "stream", "astream"])
+def test_failures_then_answers(way: str):
+    provider = FailingProvider(llmops.ServerError("down", status_code=503), times=2, then="back")
+
+    def ask() -> str:
+        if way == "complete":
+            return provider.complete(ASKED).text
+        if way == "acomplete":
+            return asyncio.run(provider.acomplete(ASKED)).text
+        chunks = list(provider.stream(ASKED)) if way == "stream" else asyncio.run(_all(provider))
+        return "".join(chunk.text for chunk in chunks)
+
+    for _ in range(2):
+        with pytest.raises(llmops.ServerError) as caught:
+            ask()
+        assert (caught.value.status_code, caught.value.model) == (503, "openai/gpt-x")
+    assert [ask(), ask()] == ["back", "back"]
+    assert (provider.failures, len(provider.requests)) == (2, 4)
+
+
+def test_failures_of_every_call_and_another_provider_afterwards():
+    always = FailingProvider(llmops.AuthenticationError)
+    for _ in range(3):
+        with pytest.raises(llmops.AuthenticationError):
+            always.complete(ASKED)
+    assert always.failures == 3
+    scripted = ScriptedProvider([Embeddings(vectors=[[1.0]]), Embeddings(vectors=[[2.0]])])
+    vectors = FailingProvider(llmops.ServerError, times=1, then=scripted)
+    with pytest.raises(llmops.ServerError):
+        vectors.embed(["a"], ASKED)
+    assert vectors.embed(["a"], ASKED).vectors == [[1.0]]
+    assert asyncio.run(vectors.aembed(["a"], ASKED)).vectors == [[2.0]]
+
+
+def test_nothing_is_taken_before_the_first_piece_is_asked_for():
+    provider = ScriptedProvider(["one"])
+    unread = provider.stream(ASKED)
+    assert provider.requests == ()
+    assert next(unread).text == "one"
+    assert len(provider.requests) == 1
