@@ -139,3 +139,24 @@ def test_the_same_prompt_under_other_guards_is_another_call():
     guarded = llmops.chat(f"My card is {card}", cache=True, guards=["cards"])
     assert (plain.cache, guarded.cache) == (None, None)
     assert card not in guarded.text
+
+
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
+async def test_what_came_of_a_broken_stream_is_what_the_guards_let_through(asynchronous, own_surroundings, rows):
+    card = card_number()
+    llmops.configure(model="offline/echo", options={"failures": {"sequence": ["interrupted"]}}, retry={"attempts": 1})
+    options = {"guards": {"output": ["cards"]}}
+    prompt = f"{card} is the number of the card that I have used for years, in this town and in many others"
+    if asynchronous:
+        chunks = llmops.astream(prompt, **options)
+        with pytest.raises(llmops.StreamInterruptedError) as broken:
+            await anext(chunks)
+    else:
+        chunks = llmops.stream(prompt, **options)
+        with pytest.raises(llmops.StreamInterruptedError) as broken:
+            next(chunks)
+    assert chunks.response.text.startswith("[CARD] is the number of")
+    assert broken.value.partial == chunks.response
+    (kept,) = rows("SELECT output_messages AS said FROM llm_calls")
+    assert "[CARD] is the number of" in kept["said"]
+    assert card not in kept["said"]
