@@ -8,6 +8,7 @@ full, what the backend refuses for good, and what is still waiting at the end is
 from __future__ import annotations
 
 import logging
+import math
 import os
 import random
 import threading
@@ -183,19 +184,28 @@ class OtlpSink:
             return self._settled >= target and self._dropped == dropped
 
     def close(self, timeout: float) -> None:
-        """Send what waits and stop, within `timeout` seconds and with 2 s without an answer at most."""
+        """Send what waits and stop, within `timeout` seconds and with 2 s without an answer at most.
+
+        The 2 s run from the first request: to import the exporter takes seconds on a busy machine, and no backend is to
+        blame for that.
+        """
         begun = time.monotonic()
         deadline = begun + timeout
         with self._changed:
             if self._closed:
                 return
             self._hurry = True
-            self._answered_at = begun
+            self._answered_at = begun if self._exporter is not None else math.inf
             self._changed.notify_all()
-        if self._thread is None:
-            self._send_here(min(deadline, begun + _PATIENCE))
+        if self._thread is None and self._queue:
+            guarded("importing the OTLP exporter", None, _import)
+            self._send_here(min(deadline, time.monotonic() + _PATIENCE))
         with self._changed:
-            while self._queue and (left := min(deadline, self._answered_at + _PATIENCE) - time.monotonic()) > 0:
+            while (
+                self._thread is not None
+                and self._queue
+                and (left := min(deadline, self._answered_at + _PATIENCE) - time.monotonic()) > 0
+            ):
                 self._changed.wait(left)
             self._closed = True
             self._changed.notify_all()
@@ -252,8 +262,11 @@ class OtlpSink:
             exporter = self._exporter if deadline is None else None
             if exporter is None:
                 exporter = guarded("setting up the OTLP exporter", None, _load, self._destination, deadline)
-            if deadline is None:
-                self._exporter = exporter
+            if deadline is None and exporter is not self._exporter:
+                with self._changed:
+                    self._exporter = exporter
+                    self._answered_at = time.monotonic()
+                    self._changed.notify_all()
             outcome = None
             if exporter is not None:
                 outcome = guarded("exporting over OTLP", None, exporter.export, [record for record, _ in batch])
@@ -335,14 +348,19 @@ class OtlpSink:
         self._failures = 0
 
 
-def _load(destination: Destination, deadline: float | None) -> BatchExporter:
+def _import() -> type[BatchExporter]:
     with _importing:
         from llmops_sdk.tracing._otlp_export import BatchExporter
+    return BatchExporter
+
+
+def _load(destination: Destination, deadline: float | None) -> BatchExporter:
+    exporter = _import()
     if deadline is not None:
         # Less than what is left: the exporter spends its time-out on the request and a little on itself.
         left = max(0.9 * (deadline - time.monotonic()), 0.1)
         destination = replace(destination, timeout=min(left, destination.timeout))
-    return BatchExporter(destination)
+    return exporter(destination)
 
 
 @contextmanager
