@@ -186,6 +186,8 @@ def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> int
         total = sum(1 for _ in questions())  # reads the whole file once, so that a bad one is told before any call
     except (OSError, ValueError) as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
+    if args.questions and not total and limit != 0:
+        parser.exit(2, f"{parser.prog}: {args.questions} has no questions in it\n")
     store = args.store.resolve()
     model = {"model": args.model} if args.model else {}
     llmops.configure(HERE / "support_assistant.toml", store={"path": store}, cache={"namespace": RUN}, **model)

@@ -36,4 +36,10 @@ def run_demo(arguments: list[str]) -> int:
     module = importlib.util.module_from_spec(spec)
     sys.path.insert(0, str(path.parent))  # as `python examples/support_assistant.py` does, for the module beside it
     spec.loader.exec_module(module)
-    return int(module.main(arguments, prog="llmops demo"))
+    try:
+        return int(module.main(arguments, prog="llmops demo"))
+    except SystemExit as leave:
+        # rich leaves with 1 when the reader of its pipe (`head`) has had enough.
+        if isinstance(leave.__context__, BrokenPipeError):
+            return 0
+        raise

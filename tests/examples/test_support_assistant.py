@@ -186,7 +186,7 @@ def test_a_file_is_read_row_by_row(tmp_path):
     assert list(bank_help().read_questions(file, "text", 0)) == []
 
 
-@pytest.mark.parametrize("content", ["a,b\n1,2\n", None])
+@pytest.mark.parametrize("content", ["a,b\n1,2\n", "text\n\n", None])
 def test_a_bad_file_is_told_before_any_call(tmp_path, content):
     file = tmp_path / "questions.csv"
     if content is not None:
@@ -197,6 +197,14 @@ def test_a_bad_file_is_told_before_any_call(tmp_path, content):
     assert err.startswith("llmops demo: ")
     assert len(err.splitlines()) == 1
     assert not (tmp_path / ".llmops-demo").exists()
+
+
+def test_a_reader_that_has_enough_is_no_failure(tmp_path):
+    process = start("--limit", "2", cwd=tmp_path)
+    process.stdout.close()  # as `| head` does
+    with process.stderr:
+        assert process.stderr.read() == ""
+    assert process.wait(100) == 0
 
 
 def test_sql_while_the_demo_is_running(tmp_path):
