@@ -301,7 +301,7 @@ class SettingsFields(Section):
     """Every setting; `Settings` adds where each came from."""
 
     enabled: bool = True
-    """False turns everything off but the calls themselves."""
+    """False turns tracing, the store of traces and export off; calls keep their retries, guards and cache."""
     model: str = "offline/echo"
     """The default model: a name from `[models]`, "provider/model", or "https://server/v1#model"."""
     fallbacks: Names = ()

@@ -135,7 +135,8 @@ These variables of OpenTelemetry are read, where no key of ours is set:
 - `OTEL_TRACES_EXPORTER` without `otlp` (as in `none`) sends nothing, unless `[export] enabled = true`; `otlp` without
   an endpoint means `http://localhost:4318`.
 - The time-out is in seconds, as OpenTelemetry's Python exporters read it.
-- `OTEL_SDK_DISABLED=true` turns off everything but the calls themselves, like `LLMOPS_ENABLED=false`.
+- `OTEL_SDK_DISABLED=true` turns off tracing, the store of traces and export, like `LLMOPS_ENABLED=false`. Retries,
+  guards and the cache belong to the calls and stay: a switch for telemetry must not let a card number out.
 - `OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT`: `SPAN_ONLY`, `SPAN_AND_EVENT` and `true` send content;
   `NO_CONTENT`, `EVENT_ONLY` and `false` do not.
 - A value that is not known is ignored with a warning, as the standard asks.

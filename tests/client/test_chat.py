@@ -293,6 +293,21 @@ def test_with_the_sdk_off_the_call_is_made_without_telemetry(own_surroundings):
     assert not list(own_surroundings.rglob("*.ndjson"))
 
 
+def test_with_the_sdk_off_guards_retries_and_cache_stay():
+    card = "4111" + " 1111" * 3
+    failing = {"model": "offline/echo", "options": {"failures": {"sequence": ["server", "ok"]}}}
+    llmops.configure(
+        enabled=False,
+        models={"f": failing},
+        guardrails={"input": ["cards"]},
+        cache={"exact": True},
+        retry={"base": 0.001},
+    )
+    first, second = (llmops.chat(f"Charge {card}", model="f") for _ in range(2))
+    assert card not in first.text
+    assert (len(first.attempts), second.cache) == (2, "exact")
+
+
 def test_without_content_neither_prompt_nor_answer_is_kept(rows, own_surroundings):
     llmops.configure(capture={"content": False})
     llmops.chat("Say periwinkle")
