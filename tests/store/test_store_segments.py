@@ -173,12 +173,12 @@ def test_the_oldest_go_when_the_store_is_full_and_are_counted(store, make_span, 
     sink.close(1.0)
     total = sum(file.stat().st_size for file in segments(store))
     assert total <= 40_000 + 2 * 6_000
-    kept, newest = ask("SELECT count(*), max(span_id) FROM spans").rows()[0]
+    kept, oldest, newest = ask("SELECT count(*), min(span_id), max(span_id) FROM spans").rows()[0]
     lost, size = ask(
         "SELECT sum(count), sum(bytes) FROM losses WHERE what = 'segment' AND reason = 'max_bytes'"
     ).rows()[0]
     assert kept + lost == 100
-    assert newest == f"{100:016x}"
+    assert (oldest, newest) == (f"{100 - kept + 1:016x}", f"{100:016x}")
     assert size > 0
 
 
