@@ -18,7 +18,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-com
 TESTS ?= tests
 WORKERS ?= 2
 
-.PHONY: help demo test checks lint format types pytest test-integration test-pythons bench docs requirements clean
+.PHONY: help demo test checks lint format types pytest test-integration test-pythons bench bench-tracing bench-store \
+	docs requirements clean
 
 help: ## List the tasks.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
@@ -49,11 +50,17 @@ pytest: $(VENV)/.development ## The fast tests in random order, with branch cove
 test-integration: $(VENV)/.development ## Against real Phoenix and MLflow servers on this machine (slow to install).
 	@$(BIN)/python -m pytest -q -m integration tests/integration
 
-test-pythons: $(VENV)/.development ## Install the wheel and run smoke tests on each other supported Python at hand.
+test-pythons: $(VENV)/.development ## Install the wheel and run the tests on each other supported Python at hand (slow).
 	@$(BIN)/python .ci/test_pythons.py
 
-bench: $(VENV)/.development ## Time per decorated call and per written span.
-	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file"; done
+bench: $(VENV)/.development ## Every benchmark; benchmarks/README.md says what each measures.
+	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python "$$file"; echo; done
+
+bench-tracing: $(VENV)/.development ## Time of a decorated call, CPU of a span, cost of the import, against OpenTelemetry's.
+	@$(BIN)/python benchmarks/bench_tracing.py
+
+bench-store: $(VENV)/.development ## Spans written a second by one and four processes; the views against SQL by hand.
+	@$(BIN)/python benchmarks/bench_store.py
 
 docs: $(VENV)/.development ## Regenerate the generated pages of docs/.
 	@$(BIN)/python -m llmops_sdk.config._reference docs/configuration.md
