@@ -61,6 +61,7 @@ def test_the_wheel_has_the_package_and_nothing_else(wheel: Path, root: Path):
     assert "llmops_sdk/py.typed" in shipped
     assert [name for name in names if name.endswith("/licenses/LICENSE")] != []
     assert "llmops = llmops_sdk.cli:main" in entry_points
+    assert "llmops = llmops_sdk.testing._plugin" in entry_points
 
 
 @pytest.mark.timeout(400)  # installs the dependencies
