@@ -7,11 +7,13 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, cast
+from operator import itemgetter
+from typing import TypeAlias, cast
 
 import orjson
 from pydantic_core import SchemaValidator, core_schema
 
+from llmops_sdk._util._guard import Caught
 from llmops_sdk.tracing._secret_patterns import (
     COMMON,
     CONTEXT_KEY,
@@ -20,6 +22,7 @@ from llmops_sdk.tracing._secret_patterns import (
     PATTERNS,
     RARE,
     RARE_LITERALS,
+    SHORT,
     SecretPattern,
 )
 
@@ -34,7 +37,10 @@ _MAX_KEY = 256
 # A string of JSON that holds a secret: quotes, and credentials as in ://:p@h.
 _SHORTEST = 8
 
-Custom = tuple[str, "re.Pattern[str] | Callable[[str], str]"]
+_Found: TypeAlias = tuple[int, int, str]
+"""Start, end, kind."""
+
+Custom: TypeAlias = tuple[str, "re.Pattern[str] | Callable[[str], str]"]
 """A kind, and the pattern or the function that redacts it."""
 
 
@@ -44,7 +50,8 @@ def _sieve(pattern: str) -> Callable[[str], bool]:
 
 
 _has_literal = _sieve(LITERALS)
-_has_common = [_sieve(candidate) for candidate in COMMON]
+_has_short = _sieve(SHORT)
+_has_key, _has_url = (_sieve(candidate) for candidate in COMMON)
 _has_rare_literal = _sieve(RARE_LITERALS)
 _has_rare = _sieve(RARE)
 
@@ -58,15 +65,10 @@ def suspect(text: str) -> bool:
     if not text.isascii():
         # The sieves refuse what is not UTF-8, and a refusal would pass for "nothing there".
         text = text.encode("utf-8", "replace").decode()
-    return _has_literal(text) and (
-        any(has(text) for has in _has_common) or (_has_rare_literal(text) and _has_rare(text))
-    )
-
-
-class _Found(NamedTuple):
-    start: int
-    end: int
-    kind: str
+    if not _has_literal(text):
+        return _has_short(text)
+    return _has_short(text) or _has_key(text)
+        or _has_url(text) or (_has_rare_literal(text) and _has_rare(text))
 
 
 class TextRedactor:
@@ -191,7 +193,12 @@ class TextRedactor:
         return pattern.sub(replaced, text)
 
     def _by(self, text: str, kind: str, function: Callable[[str], str]) -> str:
-        new = cast("object", function(text))
+        new: object = None
+        with Caught() as caught:
+            new = cast("object", function(text))
+        if caught.error is not None:
+            # Neither its message nor its frames: they may quote the text, and this goes to the log.
+            raise RuntimeError(f"the redactor {kind!r} raised {type(caught.error).__name__}")
         if not isinstance(new, str):
             raise TypeError(f"the redactor {kind!r} gave {type(new).__name__} in place of a str")
         if new != text:
@@ -200,26 +207,23 @@ class TextRedactor:
 
     def _count(self, kind: str, number: int, text: str) -> None:
         self.counts[kind] += number
-        self.sizes[kind] += len(text.encode("utf-8", "replace"))
+        self.sizes[kind] += len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
 
 
 def _matches(pattern: SecretPattern, plain: _Unescaped) -> list[_Found]:
     compiled = pattern.compiled()
     group = 1 if compiled.groups else 0
-    return [
-        _Found(plain.origin(match.start(group)), plain.origin(match.end(group)), pattern.kind)
-        for match in compiled.finditer(plain.text)
-        if match.end(group) > match.start(group)
-    ]
+    spans = [match.span(group) for match in compiled.finditer(plain.text)]
+    return [(plain.origin(start), plain.origin(end), pattern.kind) for start, end in spans if end > start]
 
 
 def _united(found: list[_Found]) -> list[_Found]:
     """In their order; those that overlap as one, named by the format that begins first, or else by the earlier one."""
     united: list[_Found] = []
-    for item in sorted(found, key=lambda item: item.start):
-        if united and item.start < united[-1].end:
-            last = united[-1]
-            united[-1] = last._replace(end=max(last.end, item.end))
+    for item in sorted(found, key=itemgetter(0)):
+        if united and item[0] < united[-1][1]:
+            start, end, kind = united[-1]
+            united[-1] = (start, max(end, item[1]), kind)
         else:
             united.append(item)
     return united
@@ -256,5 +260,7 @@ class _Unescaped:
 
     def origin(self, place: int) -> int:
         """The place in the text as it was."""
+        if not self._here:
+            return place
         index = bisect.bisect_right(self._here, place) - 1
         return place if index < 0 else self._there[index] + place - self._here[index]

@@ -59,7 +59,10 @@ class RedactionStage:
 
     def __call__(self, record: SpanRecord | ScoreRecord) -> SpanRecord | ScoreRecord:
         """The record without secrets: the same object where there are none."""
-        redactor = TextRedactor((*self._patterns, *registered()))
+        added = registered()
+        if not self._patterns and not added and guarded("redaction", False, self._clean, record):
+            return record
+        redactor = TextRedactor((*self._patterns, *added))
         done: SpanRecord | ScoreRecord | None
         if isinstance(record, ScoreRecord):
             done = guarded("redaction", None, _score, record, redactor)
@@ -80,10 +83,14 @@ class RedactionStage:
             self._lose("secret", kind, count, redactor.sizes[kind])
         return done
 
+    def _clean(self, record: SpanRecord | ScoreRecord) -> bool:
+        """Whether there is nothing to replace; most often there is not."""
+        if isinstance(record, ScoreRecord):
+            return not suspect("\n".join(filter(None, (record.name, record.label, record.comment, record.source))))
+        known = self._resources.get(id(record.resource))
+        return known is not None and known[1] is record.resource and not suspect(_all_text(record))
+
     def _span(self, span: RecordedSpan, redactor: TextRedactor) -> RecordedSpan:
-        resource = self._resource(span.resource, redactor)
-        if not redactor.custom and not suspect(_all_text(span)):
-            return span if resource is span.resource else dataclasses.replace(span, resource=resource)
         message = span.status_message
         events, links = span.events, span.links
         # A new one, so that a failure halfway leaves nothing half done.
@@ -98,7 +105,7 @@ class RedactionStage:
             events=events and [_event(event, redactor) for event in events],
             links=links and [(trace, other, _mapping(kept, redactor, 0)) for trace, other, kept in links],
             stamp=None if span.stamp is None else _stamp(span.stamp, redactor),
-            resource=resource,
+            resource=self._resource(span.resource, redactor),
         )
 
     def _resource(self, resource: Mapping[str, Any], redactor: TextRedactor) -> Mapping[str, Any]:
@@ -135,9 +142,9 @@ class RedactionStage:
 # --- is there anything? -----------------------------------------------------------------------------------------
 
 
-def _all_text(span: RecordedSpan) -> str:
+def _all_text(span: SpanRecord) -> str:
     """Every text of the span in one, with the keys before their values."""
-    texts: list[str] = [span.name]
+    texts = [span.name]
     if span.input is not None:
         texts.append(span.input.decode("utf-8", "replace"))
     if span.output is not None:

@@ -5,17 +5,14 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable
-from typing import TypeAlias
 
-__all__ = ["Redactor", "add_redactor", "kind_name", "registered"]
-
-Redactor: TypeAlias = Callable[[str], str]
+__all__ = ["add_redactor", "kind_name", "registered"]
 
 _lock = threading.Lock()
-_registered: tuple[tuple[str, Redactor], ...] = ()
+_registered: tuple[tuple[str, Callable[[str], str]], ...] = ()
 
 
-def add_redactor(function: Redactor, *, name: str | None = None) -> Callable[[], None]:
+def add_redactor(function: Callable[[str], str], *, name: str | None = None) -> Callable[[], None]:
     """Have a function redact every text of spans and scores before it is stored or sent, from now on.
 
     It is called on the background thread with each string of arguments, results, prompts, answers, attributes, events,
@@ -48,7 +45,7 @@ def add_redactor(function: Redactor, *, name: str | None = None) -> Callable[[],
     return remove
 
 
-def registered() -> tuple[tuple[str, Redactor], ...]:
+def registered() -> tuple[tuple[str, Callable[[str], str]], ...]:
     """The names and functions in force, in the order in which they came."""
     return _registered
 

@@ -16,10 +16,13 @@ import functools
 import re
 from dataclasses import dataclass
 
-__all__ = ["COMMON", "CONTEXT_KEY", "CUT", "LITERALS", "PATTERNS", "RARE", "RARE_LITERALS", "SecretPattern"]
+__all__ = ["COMMON", "CONTEXT_KEY", "CUT", "LITERALS", "PATTERNS", "RARE", "RARE_LITERALS", "SHORT", "SecretPattern"]
 
 CUT = "…"
 """What the capture puts where it cut a text: a secret's beginning just before it is redacted too."""
+
+SHORT = "SK[0-9a-f]{4}"
+"""A sieve of its own: a literal of two characters among the others would cost ten times as much."""
 
 _WORD = "[A-Za-z0-9_]"
 _WORDS = "[A-Za-z0-9_-]"
@@ -77,7 +80,7 @@ def _token(
         kind=kind,
         literals=literals,
         candidate=_SK if common else prefix + body + "{4}",
-        pattern=f"{_NOT_AFTER}{prefix}(?:{check}{body}{{{least},}}+{tail}|{body}{{4,}}+(?={CUT}))",
+        pattern=f"{_NOT_AFTER}{prefix}(?:{check}{body}{{{least},}}+{tail}|{body}{{4,{least - 1}}}+(?={CUT}))",
         common=common,
     )
 
@@ -123,7 +126,7 @@ PATTERNS: tuple[SecretPattern, ...] = (
         kind="slack_webhook",
         literals=("hooks.slack",),
         candidate=r"hooks\.slack\.com",
-        pattern=rf"hooks\.slack\.com/[a-z]{{1,16}}/([A-Za-z0-9/_+-]{{20,}}+|[A-Za-z0-9/_+-]{{4,}}+(?={CUT}))",
+        pattern=rf"hooks\.slack\.com/[a-z]{{1,16}}/([A-Za-z0-9/_+-]{{20,}}+|[A-Za-z0-9/_+-]{{4,19}}+(?={CUT}))",
     ),
     _token("anthropic_key", "sk-ant-", 20, "sk-", body=_WORDS, check=_MIXED),
     _token("openai_key", "sk-(?:proj|svcacct|admin|None|or-v1)-", 20, "sk-", body=_WORDS, check=_MIXED),
@@ -146,8 +149,8 @@ PATTERNS: tuple[SecretPattern, ...] = (
     ),
     SecretPattern(
         kind="twilio_key",
-        literals=tuple(f"SK{digit:x}" for digit in range(16)),
-        candidate="SK[0-9a-f]{4}",
+        literals=("SK",),
+        candidate=SHORT,
         pattern=rf"{_NOT_AFTER}SK(?:[0-9a-f]{{32}}(?![A-Za-z0-9])|[0-9a-f]{{4,31}}+(?={CUT}))",
     ),
     SecretPattern(
@@ -225,12 +228,14 @@ def _any_of(*texts: str) -> str:
     return "|".join(dict.fromkeys(texts))
 
 
-LITERALS = _any_of(*(re.escape(text) for pattern in PATTERNS for text in pattern.literals), r"\\u00")
+LITERALS = _any_of(
+    *(re.escape(text) for pattern in PATTERNS if pattern.candidate != SHORT for text in pattern.literals), r"\\u00"
+)
 """The first sieve. An escape may hide a literal, so `\\u00` is one too."""
 
 COMMON = tuple(dict.fromkeys(pattern.candidate for pattern in PATTERNS if pattern.common))
 
-_RARE = [pattern for pattern in PATTERNS if not pattern.common]
+_RARE = [pattern for pattern in PATTERNS if not pattern.common and pattern.candidate != SHORT]
 RARE_LITERALS = _any_of(*(re.escape(text) for pattern in _RARE for text in pattern.literals), r"\\u00")
 RARE = _any_of(*(pattern.candidate for pattern in _RARE), r"\\u00[2-7][0-9A-Fa-f]")
 """`\\u00` only where it stands for a printable character: control characters often are so."""
