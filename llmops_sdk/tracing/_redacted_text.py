@@ -67,8 +67,9 @@ def suspect(text: str) -> bool:
         text = text.encode("utf-8", "replace").decode()
     if not _has_literal(text):
         return _has_short(text)
-    return _has_short(text) or _has_key(text)
-        or _has_url(text) or (_has_rare_literal(text) and _has_rare(text))
+    if _has_short(text) or _has_key(text) or _has_url(text):
+        return True
+    return _has_rare_literal(text) and _has_rare(text)
 
 
 class TextRedactor:
