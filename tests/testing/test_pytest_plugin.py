@@ -85,7 +85,7 @@ def test_alone(n, llmops_traces):
 
 def test_stored():
     work(99)
-    assert llmops.query("SELECT input->>'$.n' FROM spans").rows() == [("99",)]
+    assert llmops.query("SELECT input->>'$.n' FROM spans WHERE kind = 'chain'").rows() == [("99",)]
 
 async def _ask():
     return await llmops.achat("Hi", model="openai/gpt-x")

@@ -31,12 +31,13 @@ def ids(span: llmops.Span) -> tuple[int, int]:
 
 
 def test_submit_takes_span_context_and_variables_along(sink):
-    TENANT.set("acme")
+    token = TENANT.set("acme")
     with llmops.Executor(2, thread_name_prefix="ours") as pool:
         with llmops.context(session_id="s1", tags=["a"]), llmops.span("first") as first:
             one = pool.submit(work, 2, times=3)
         with llmops.span("second") as second:
             two = pool.submit(work, 4)
+    TENANT.reset(token)
 
     assert one.result()[:2] == (6, "acme")
     assert two.result()[:2] == (4, "acme")
