@@ -191,7 +191,7 @@ PATTERNS: tuple[SecretPattern, ...] = (
         candidate="[Aa](?:uthorization|UTHORIZATION)",
         pattern=(
             rf"(?i:authorization){_IS}(?:(?i:basic|bearer|token|digest|apikey|negotiate)\s{{1,4}}{_NO_PROSE}"
-            rf"|(?=[^\s\"']{{0,64}}\d))([^\s\"'\\,;<>\[\]]{{8,}}+)"
+            rf"|(?=[^\s\"']{{0,64}}\d))([^\s\"'\\,;<>()\[\]{{}}{CUT}]{{8,}}+)"
         ),
     ),
     SecretPattern(

@@ -1,0 +1,245 @@
+"""Secrets in a text and in JSON: all found, nothing else touched, in linear time."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+import uuid
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from planted_secrets import PlantedSecret, planted_secrets
+
+from llmops_sdk.tracing._redacted_text import TextRedactor, suspect
+
+SECRETS = planted_secrets()
+each = pytest.mark.parametrize("planted", SECRETS, ids=lambda planted: planted.name)
+
+
+def redacted(text: str, key: str = "") -> tuple[str, dict[str, int]]:
+    redactor = TextRedactor()
+    return redactor.text(text, key), dict(redactor.counts)
+
+
+def redacted_json(raw: bytes) -> tuple[bytes, dict[str, int]]:
+    redactor = TextRedactor()
+    return redactor.json(raw), dict(redactor.counts)
+
+
+@each
+@pytest.mark.parametrize("around", ["{}", "see {} now", "{}\nnext", "line\n{}", "({})", "'{}'", "a, {}, b", "é {} é"])
+def test_a_secret_in_a_text(planted: PlantedSecret, around: str):
+    text, counts = redacted(around.format(planted.text))
+    assert planted.core not in text
+    assert f"[REDACTED:{planted.kind}]" in text
+    assert counts == {planted.kind: 1}
+    before, after = around.split("{}")
+    assert text.startswith(before)
+    assert text.endswith(after)
+
+
+@each
+def test_only_the_secret_goes(planted: PlantedSecret):
+    text, _ = redacted(planted.text)
+    kept = re.sub(r"\[REDACTED:\w+\]", "|", text)
+    assert len(kept) <= len(planted.text) - len(planted.core) + 1
+    assert redacted(text) == (text, {})
+
+
+@each
+def test_two_in_one_text(planted: PlantedSecret):
+    other = next(one for one in planted_secrets(seed=2) if one.name == planted.name)
+    text, counts = redacted(f"{planted.text} and {other.text}")
+    assert planted.core not in text
+    assert other.core not in text
+    assert counts == {planted.kind: 2}
+
+
+@each
+def test_a_secret_that_was_cut(planted: PlantedSecret):
+    if planted.name in {"basic", "api-key-header", "twilio-token", "pem"}:
+        end = planted.text.index(planted.core) + len(planted.core)
+    else:
+        end = planted.text.index(planted.core) + len(planted.core) - 2
+    text, _ = redacted(planted.text[:end] + "…[+4000 characters]")
+    assert planted.core[:10] not in text
+    assert text.endswith("…[+4000 characters]")
+
+
+def everywhere(text: str) -> dict[str, Any]:
+    return {
+        "plain": text,
+        "list": [1, text, {"deep": [text]}],
+        "json in json": json.dumps({"a": text, "b": [json.dumps({"c": text})]}),
+        f"key {text}": None,
+    }
+
+
+@each
+def test_a_secret_in_json(planted: PlantedSecret):
+    raw = json.dumps(everywhere(planted.text), ensure_ascii=True).encode()
+    out, counts = redacted_json(raw)
+    assert planted.core not in str(json.loads(out))
+    assert planted.core.encode() not in out
+    assert planted.core.replace("/", "\\/").encode() not in out
+    assert counts == {planted.kind: 6}
+    value = json.loads(out)
+    assert json.loads(json.loads(value["json in json"])["b"][0])["c"] == value["plain"]
+
+
+@each
+@pytest.mark.parametrize("escape", ["\\u{:04x}", "\\u{:04X}"])
+def test_a_secret_behind_escapes(planted: PlantedSecret, escape: str):
+    whole = "".join(escape.format(ord(character)) for character in planted.text)
+    signs = re.sub(r"[^A-Za-z0-9]", lambda match: escape.format(ord(match[0])), planted.text)
+    slashes = json.dumps(planted.text)[1:-1].replace("/", "\\/")
+    for text in (whole, signs, slashes):
+        nested = json.dumps({"again": f'{{"x": "{text}"}}'})
+        out, counts = redacted_json(f'{{"a": "{text}", "b": {nested}}}'.encode())
+        assert counts == {planted.kind: 2}
+        value = json.loads(out)
+        assert planted.core not in value["a"]
+        assert planted.core not in json.loads(value["b"]["again"])["x"]
+
+
+def test_a_value_that_its_key_makes_a_secret():
+    aws, basic, twilio = (
+        next(planted.core for planted in SECRETS if planted.name == name)
+        for name in ("aws-secret", "basic", "twilio-token")
+    )
+    value = {
+        "aws_secret_access_key": aws,
+        "headers": {"Authorization": f"Basic {basic}==", "authorization": [f"Basic {basic}=="]},
+        "twilio_auth_token": twilio,
+        "aws_region": "eu-central-1",
+    }
+    out, counts = redacted_json(json.dumps(value).encode())
+    assert aws.encode() not in out
+    assert basic.encode() not in out
+    assert twilio.encode() not in out
+    assert counts == {"aws_secret_key": 1, "authorization": 2, "twilio_key": 1}
+    assert json.loads(out)["aws_region"] == "eu-central-1"
+    assert redacted(aws, "aws.secret_access_key")[1] == {"aws_secret_key": 1}
+
+
+HARMLESS = [
+    "9fceb02d0ae598e95dc970b74767f19372d61af8",
+    str(uuid.UUID(int=2**100 + 12345)),
+    "sk-learn, sk-ant, sk-proj, task-force, risk-averse, disk-usage-of-the-file-server-in-the-cellar",
+    "sk-admin-navigation-sidebar-item-with-a-long-name",
+    "ask-questions-first-then-answer-them-politely-and-briefly",
+    "https://bank.example:8080/path?email=a@b.example#frag",
+    "http://[::1]:8080/@scope/package",
+    "write to me@example.com or https://example.com/@user",
+    "Bearer authentication is explained below; bearer token-based-authentication too",
+    "Authorization: required for every request",
+    "The AKIA prefix marks an access key id; ASIA is a temporary one. ASIAN markets rose.",
+    "-----BEGIN CERTIFICATE-----\nMIIBszCCAVmgAwIBAgIUJ\n-----END CERTIFICATE-----",
+    "eyJhbGciOiJub25lIn0 is a header",
+    "secret_access_key is the name of the setting",
+    "npm_config_registry, hf_hub_download, gh_actions, xoxo-kisses-and-hugs",
+    "C:\\Users\\nobody\\temp",
+    "data:image/png;base64," + "iVBORw0KGgoAAAANSUhEUgAAAAEAAAAB+AKIA/hf+npm/eyJ" * 40,
+    "0123456789abcdef" * 4,
+    "",
+]
+
+
+@pytest.mark.parametrize("text", HARMLESS, ids=range(len(HARMLESS)))
+def test_what_only_looks_like_a_secret_stays(text: str):
+    assert redacted(text) == (text, {})
+    raw = json.dumps({"a": text, "b": json.dumps([text])}).encode()
+    assert redacted_json(raw) == (raw, {})
+
+
+def test_an_ordinary_text_is_not_even_suspect():
+    assert not suspect("Where is the card? The task-force asked at https://example.com/a/b. " * 50)
+
+
+texts = st.text(max_size=40)
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def planted_in(value: Any, secret: str) -> Any:
+    """The value with the secret after each of its strings."""
+    if isinstance(value, str):
+        return f"{value} {secret}"
+    if isinstance(value, list):
+        return [planted_in(item, secret) for item in value]
+    if isinstance(value, dict):
+        return {key: planted_in(item, secret) for key, item in value.items()}
+    return value
+
+
+@given(values, st.sampled_from(SECRETS), st.booleans())
+def test_json_stays_valid_and_equal_outside_of_what_was_replaced(value: Any, planted: PlantedSecret, ascii_only: bool):
+    raw = json.dumps(planted_in(value, planted.text), ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
+    out, _ = redacted_json(raw)
+    assert json.loads(out) == planted_in(value, redacted(planted.text)[0])
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_pass(raw: bytes):
+    secret = SECRETS[5]
+    out, counts = redacted_json(raw + b'"' + secret.text.encode() + b'" ' + secret.text.encode() + b" ")
+    assert secret.core.encode() not in out
+    assert counts == {secret.kind: 2}
+    assert out.startswith(raw) or b"\\" in raw
+
+
+HOSTILE = [
+    *(
+        "-sk-proj-a",
+        "sk-ant-a_-",
+        "-eyJaaaaaaaaaaaa",
+        "eyJaaaaaaaa.",
+        "-eyJaaaaaaaa.",
+        "://a:b",
+        "a@",
+        "://",
+        "a.",
+        "1-",
+    ),
+    *(
+        "-----BEGIN PRIVATE KEY-----",
+        "-----BEGIN PRIVATE KEY-----\nA: b\n",
+        "A" * 60 + "\n",
+        "-----END PRIVATE KEY-----",
+    ),
+    *("ghp_", "-ghp_aaa", "aws_secret_access_key=", 'aws_secret_access_key = "', "authorization: bearer ", "bearer a-"),
+    *(
+        "\\",
+        "\\u002d",
+        "\\\\n",
+        "xoxb-a-",
+        "twilio token",
+        "SG.aaaaaa.",
+        "…AAAA",
+        '"',
+        "hooks.slack.com/a/",
+        "api-key: ",
+    ),
+]
+
+
+@pytest.mark.parametrize("unit", HOSTILE, ids=range(len(HOSTILE)))
+def test_a_hostile_megabyte_takes_less_than_a_second(unit: str):
+    seed = "…" + " ".join(planted.text for planted in SECRETS)
+    text = seed + (unit * (1_000_000 // len(unit) + 1))[:1_000_000]
+    raw = json.dumps({"authorization": text}).encode()
+    begin = time.thread_time()
+    redacted(text, "authorization")
+    in_text = time.thread_time() - begin
+    begin = time.thread_time()
+    out, _ = redacted_json(raw)
+    in_json = time.thread_time() - begin
+    assert isinstance(json.loads(out)["authorization"], str)
+    assert in_text < 1.0
+    assert in_json < 1.0
