@@ -67,6 +67,7 @@ class Runtime:
 
 current: Runtime | None = None
 _lock = threading.RLock()
+_subscriptions: list[Callable[[], None]] = []
 _pid = os.getpid()
 
 
@@ -90,7 +91,8 @@ def start() -> Runtime:
     with _lock:
         if current is None:
             current = Runtime(settings, _new_pipeline(settings))
-            config.subscribe(_apply)
+            _subscriptions.append(config.subscribe(_apply))
+            atexit.unregister(_at_exit)
             atexit.register(_at_exit)
             _join_multiprocessing()
             if settings.enabled and settings.tracing.global_provider == "auto":
@@ -195,9 +197,10 @@ def reset() -> None:
     global current
     with _lock:
         old, current = current, None
+        while _subscriptions:
+            _subscriptions.pop()()
     if old is not None:
         old.pipeline.shut_down(5.0)
-        atexit.unregister(_at_exit)
 
 
 def record_loss(what: str, reason: str, count: int = 1, bytes: int = 0) -> None:  # noqa: A002 - as in the record
