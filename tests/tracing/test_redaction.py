@@ -198,6 +198,14 @@ def broken(text: str) -> str:
     return text
 
 
+def poisoned() -> NoReturn:
+    with llmops.span("s", input="poison", attributes={"a": "b", "n": 3}) as span:
+        span.set({"gen_ai.request.model": "m", "gen_ai.input.messages": b'["in the messages"]'})
+        span.output = "the output"
+        span.add_event("e", {"detail": "in an event", "n": 1})
+        raise RuntimeError("the message")
+
+
 @pytest.fixture
 def failing(kept: Kept, caplog: pytest.LogCaptureFixture) -> Iterator[Kept]:
     raise_in_tests(False)  # what an application sees: the guard reports and goes on
@@ -211,11 +219,8 @@ def test_a_stage_that_fails_leaves_the_content_out(failing: Kept, caplog: pytest
     text = TOKEN.text
     with llmops.context(session_id=f"s {text}"):
         for _ in range(2):
-            with pytest.raises(RuntimeError), llmops.span("s", input="poison", attributes={"a": "b", "n": 3}) as span:
-                span.set({"gen_ai.request.model": "m", "gen_ai.input.messages": b'["in the messages"]'})
-                span.output = "the output"
-                span.add_event("e", {"detail": "in an event", "n": 1})
-                raise RuntimeError("the message")
+            with pytest.raises(RuntimeError):
+                poisoned()
     with llmops.span("fine", input="clean"):
         pass
     llmops.score("n", 1.0, trace_id="ab" * 16, comment="poison", label="l")
