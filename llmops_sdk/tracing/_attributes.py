@@ -5,16 +5,18 @@ from __future__ import annotations
 import traceback
 from typing import TYPE_CHECKING, Any, cast
 
+from llmops_sdk._util._guard import Caught
 from llmops_sdk.tracing import _semconv
 from llmops_sdk.tracing._capture import encode
 
 if TYPE_CHECKING:
     from llmops_sdk.tracing._capture import Bounds
 
-__all__ = ["attribute_value", "exception_attributes", "usage_attributes"]
+__all__ = ["attribute_value", "exception_attributes", "message_of", "usage_attributes"]
 
 _SCALARS = frozenset({str, bool, int, float, bytes})
 _STACK_LIMIT = 16_384
+_STACK_FRAMES = 24
 
 
 def attribute_value(value: object, bounds: Bounds) -> Any:
@@ -33,6 +35,14 @@ def attribute_value(value: object, bounds: Bounds) -> Any:
     return encode(value, bounds).decode()
 
 
+def message_of(error: BaseException) -> str:
+    """The text of an exception, as far as its own class can tell it."""
+    text = ""
+    with Caught() as wrong:
+        text = str(error)[:2_000]
+    return text if wrong.error is None else f"<str() of this {type(error).__name__} raises>"
+
+
 def exception_attributes(error: BaseException, escaped: bool) -> dict[str, Any]:
     """The attributes of an `exception` event by the semantic conventions.
 
@@ -40,10 +50,11 @@ def exception_attributes(error: BaseException, escaped: bool) -> dict[str, Any]:
     """
     cls = type(error)
     module = cls.__module__
-    stack = "".join(traceback.format_exception(error))
+    # The frames nearest to the error: each of a hundred nested spans describes the same exception.
+    stack = "".join(traceback.format_exception(error, limit=-_STACK_FRAMES))
     return {
         "exception.type": cls.__qualname__ if module == "builtins" else f"{module}.{cls.__qualname__}",
-        "exception.message": str(error)[:2_000],
+        "exception.message": message_of(error),
         "exception.stacktrace": stack if len(stack) <= _STACK_LIMIT else "…" + stack[-_STACK_LIMIT:],
         "exception.escaped": "true" if escaped else "false",
     }

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, cast
 
 import orjson
 
-from llmops_sdk._util._guard import guarded
+from llmops_sdk._util._guard import Caught, guarded
 
 __all__ = ["DEFAULT_BOUNDS", "UNREADABLE", "Bounds", "Parameters", "encode"]
 
@@ -173,6 +173,11 @@ class Parameters:
 def _encode_any(value: object, bounds: Bounds) -> bytes:
     walk = _Walk(bounds)
     line = orjson.dumps(walk.plain(value, bounds.max_depth))
+    if walk.cut or len(line) > bounds.max_bytes * 2:
+        # Imported here: the runtime stands above this module, and few values are cut.
+        from llmops_sdk.tracing._runtime import record_loss
+
+        record_loss("value", "too_large", 1, walk.cut)
     if len(line) <= bounds.max_bytes * 2:
         return line
     # Escapes and multi-byte characters made it longer than the walk could know.
@@ -182,11 +187,12 @@ def _encode_any(value: object, bounds: Bounds) -> bytes:
 class _Walk:
     """One walk over one value, with what is left of its room."""
 
-    __slots__ = ("bounds", "open", "room")
+    __slots__ = ("bounds", "cut", "open", "room")
 
     def __init__(self, bounds: Bounds) -> None:
         self.bounds = bounds
         self.room = bounds.max_bytes
+        self.cut = 0  # how much was left out: characters of texts, one for each item
         self.open: set[int] = set()
 
     def plain(self, value: Any, depth: int) -> object:
@@ -212,18 +218,21 @@ class _Walk:
             return real if math.isfinite(real) else {math.inf: "Infinity", -math.inf: "-Infinity"}.get(real, "NaN")
         if issubclass(cls, (bytes, bytearray)):
             return {"$bytes": bytes.__len__(value) if issubclass(cls, bytes) else bytearray.__len__(value)}
-        if cls is memoryview:
-            return {"$bytes": value.nbytes}
-        simple = _simple_text(value)
-        if simple is not None:
-            return self.text(simple)
-        return self.container(value, depth)
+        # What is left may be the application's code, or a view of memory that is gone: it may raise for this value,
+        # and the others are kept.
+        with Caught() as wrong:
+            if cls is memoryview:
+                return {"$bytes": value.nbytes}
+            simple = _simple_text(value)
+            return self.text(simple) if simple is not None else self.container(value, depth)
+        return {"$unreadable": str(type.__getattribute__(cls, "__qualname__")), "error": type(wrong.error).__name__}
 
     def text(self, value: str) -> str:
         """A string within the room left, free of lone surrogates."""
         length = str.__len__(value)
         keep = max(self.room, 0)
         if length > keep:
+            self.cut += length - keep
             value = str.__getitem__(value, slice(0, keep))
         self.room -= min(length, keep)
         clean = value if type(value) is str and value.isascii() else str.encode(value, "utf-8", "replace").decode()
@@ -235,6 +244,7 @@ class _Walk:
         if here in self.open:
             return {"$cycle": type(value).__name__}
         if depth <= 0 or self.room <= 0:
+            self.cut += 1
             return {"$truncated": type(value).__name__}
         self.open.add(here)
         try:
@@ -255,6 +265,7 @@ class _Walk:
         kept: list[object] = []
         for item in values:
             if len(kept) >= self.bounds.max_items or self.room <= 0:
+                self.cut += length - len(kept)
                 kept.append({"$truncated": length - len(kept)})
                 break
             self.room -= 2
@@ -274,6 +285,7 @@ class _Walk:
             self.room -= 4
             kept[text] = self.plain(item, depth - 1)
         if left:
+            self.cut += left
             kept["$truncated"] = left
         return kept
 

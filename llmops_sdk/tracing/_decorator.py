@@ -79,8 +79,19 @@ class _Plan:
             span.end()
 
 
+class _BoundTracedFunction(wrapt.BoundFunctionWrapper[..., Any]):
+    """A traced method of an instance or a class; it pickles as the methods of Python do."""
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """By its owner and its name."""
+        method = cast("Any", self)
+        return getattr, (method.__self__, method.__name__)
+
+
 class TracedFunction(wrapt.FunctionWrapper[..., Any]):
     """A traced callable. It binds like the function inside; a copy or a pickle of it is that function's."""
+
+    __bound_function_wrapper__ = _BoundTracedFunction
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """By its name, as functions pickle."""
@@ -98,7 +109,7 @@ class TracedFunction(wrapt.FunctionWrapper[..., Any]):
 def _trace_call(plan: _Plan) -> Callable[..., Any]:
     span_key = _active.SPAN_KEY
     make_context = _active.Context
-    get, attach, detach = _active.get, _active.attach, _active.detach
+    get, attach = _active.get, _active.attach
 
     def call(wrapped: Callable[..., Any], instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         runtime = _runtime.current or _runtime.start()
@@ -106,14 +117,15 @@ def _trace_call(plan: _Plan) -> Callable[..., Any]:
             return wrapped(*args, **kwargs)
         context = get()
         span = plan.start(runtime, context, instance, args, kwargs)
-        token = attach(make_context({**context, span_key: span}))
+        # Inside the try, and put back by value: a signal's handler may raise between any two steps.
         try:
+            attach(make_context({**context, span_key: span}))
             result = wrapped(*args, **kwargs)
         except BaseException as error:
-            detach(token)
+            attach(context)
             span.fail(error)
             raise
-        detach(token)
+        attach(context)
         plan.finish(span, result)
         return result
 
@@ -127,14 +139,14 @@ def _trace_coroutine(plan: _Plan) -> Callable[..., Any]:
             return await wrapped(*args, **kwargs)
         context = _active.get()
         span = plan.start(runtime, context, instance, args, kwargs)
-        token = _active.attach(_active.Context({**context, _active.SPAN_KEY: span}))
         try:
+            _active.attach(_active.Context({**context, _active.SPAN_KEY: span}))
             result = await wrapped(*args, **kwargs)
         except BaseException as error:
-            _active.detach(token)
+            _active.attach(context)
             span.fail(error)
             raise
-        _active.detach(token)
+        _active.attach(context)
         plan.finish(span, result)
         return result
 
@@ -303,7 +315,7 @@ def trace(
         >>> add(1, 2, token="not kept")
         3
     """
-    if isinstance(ignore, str):
+    if isinstance(ignore, (str, bytes)):
         raise TypeError(f"ignore={ignore!r} is a string: give a list of parameter names, as in ignore=[{ignore!r}]")
     if kind not in _semconv.KINDS:
         raise ValueError(f"kind={kind!r} is not known: use one of {', '.join(_semconv.KINDS)}")

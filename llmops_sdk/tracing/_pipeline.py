@@ -230,14 +230,17 @@ class Pipeline:
     def _write(self, batch: list[Record]) -> None:
         sinks = self._opened()
         safe = 0
+        # Only the store keeps losses; when it returns it has those of the batch, whatever it says of the spans.
+        losses_kept = not any(sink.name == "store" for sink in sinks) and bool(sinks)
         for sink in sinks:
             count = guarded(f"the sink {sink.name}", None, sink.write, batch)
             if count is None:
                 self._counts.errors.append(f"{sink.name}: a batch of {len(batch)} records was not taken")
-            else:
-                self._counts.sunk[sink.name] += count
-                safe = max(safe, count)
-        if safe == 0:
+                continue
+            self._counts.sunk[sink.name] += count
+            safe = max(safe, count)
+            losses_kept = losses_kept or sink.name == "store"
+        if not losses_kept:
             self._keep_losses(batch)
         spans = sum(1 for record in batch if not isinstance(record, (LossRecord, ScoreRecord)))
         if safe < spans:

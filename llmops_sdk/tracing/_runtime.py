@@ -14,7 +14,7 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote
 
-from llmops_sdk._util._guard import guarded
+from llmops_sdk._util._guard import Caught, guarded
 from llmops_sdk._version import __version__
 from llmops_sdk.errors import ConfigError
 from llmops_sdk.tracing._capture import Bounds
@@ -81,23 +81,35 @@ def start() -> Runtime:
     runtime = current
     if runtime is not None:
         return runtime
+    # All of it under the lock, the imports too: a fork waits for it, since a child with an import begun by another
+    # thread would wait for that import for ever.
+    with _lock:
+        if current is None:
+            settings = _settings()
+            current = Runtime(settings, _new_pipeline(settings))
+            _hook_in(settings)
+        return current
+
+
+def _settings() -> Settings:
     from llmops_sdk import config
 
     try:
-        settings = config.current()
+        return config.current()
     except ConfigError as error:
         _log.warning("llmops: tracing goes on with the default settings: %s", error)
-        settings = config.Settings()
-    with _lock:
-        if current is None:
-            current = Runtime(settings, _new_pipeline(settings))
-            _subscriptions.append(config.subscribe(_apply))
-            atexit.unregister(_at_exit)
-            atexit.register(_at_exit)
-            _join_multiprocessing()
-            if settings.enabled and settings.tracing.global_provider == "auto":
-                guarded("installing the tracer provider", None, _adopt_foreign_spans)
-        return current
+        return config.Settings()
+
+
+def _hook_in(settings: Settings) -> None:
+    from llmops_sdk import config
+
+    _subscriptions.append(config.subscribe(_apply))
+    atexit.unregister(_at_exit)
+    atexit.register(_at_exit)
+    _join_multiprocessing()
+    if settings.enabled and settings.tracing.global_provider == "auto":
+        guarded("installing the tracer provider", None, _adopt_foreign_spans)
 
 
 def start_with(settings: Settings, sinks: Sequence[Sink]) -> Runtime:
@@ -112,7 +124,10 @@ def start_with(settings: Settings, sinks: Sequence[Sink]) -> Runtime:
 def _adopt_foreign_spans() -> None:
     from llmops_sdk.tracing._foreign import adopt
 
-    adopt()
+    with Caught(RuntimeError) as ending:
+        adopt()
+    if ending.error is not None:
+        _log.debug("llmops: other libraries' spans are not taken in: %s", ending.error)  # the interpreter is ending
 
 
 def _bounds(settings: Settings) -> PipelineBounds:
@@ -244,18 +259,22 @@ def _resource(settings: Settings) -> Mapping[str, Any]:
 # --- forks ----------------------------------------------------------------------------------------------------
 
 
-_held: list[Pipeline] = []
+_FORK_WAIT = 10.0  # seconds: the imports of a first use, on a busy machine
+_held: list[Callable[[], None]] = []
 
 
 def _before_fork() -> None:
+    # Bounded, both: a fork that goes on without them is better than one that never happens.
+    if _lock.acquire(timeout=_FORK_WAIT):
+        _held.append(_lock.release)
     runtime = current
     if runtime is not None and runtime.pipeline.before_fork():
-        _held.append(runtime.pipeline)
+        _held.append(runtime.pipeline.after_fork_in_parent)
 
 
 def _after_fork_in_parent() -> None:
     while _held:
-        _held.pop().after_fork_in_parent()
+        _held.pop()()
 
 
 def _after_fork() -> None:

@@ -17,7 +17,7 @@ from opentelemetry.trace import SpanContext, Status, StatusCode, TraceFlags
 
 from llmops_sdk._util._guard import guarded
 from llmops_sdk.tracing import _active, _semconv
-from llmops_sdk.tracing._attributes import attribute_value, exception_attributes, usage_attributes
+from llmops_sdk.tracing._attributes import attribute_value, exception_attributes, message_of, usage_attributes
 from llmops_sdk.tracing._capture import encode
 from llmops_sdk.tracing._records import RecordedSpan
 
@@ -327,10 +327,11 @@ class Span(OtelSpan):
         if self._ended:
             return
         status = status_of(error)
-        self.error_type = type(error).__qualname__
+        if status != "closed":
+            self.error_type = type(error).__qualname__
         if status == "error":
             self.record_exception(error, escaped=True)
-            self.status_message = guarded("describing an exception", None, _message_of, error)
+            self.status_message = message_of(error)
         self.status = status
         self.end()
 
@@ -373,7 +374,3 @@ class Span(OtelSpan):
             otel_kind=self.otel_kind,
             resource=self._runtime.resource,
         )
-
-
-def _message_of(error: BaseException) -> str:
-    return str(error)[:2_000]

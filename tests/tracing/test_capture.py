@@ -240,3 +240,30 @@ def test_a_container_that_changes_meanwhile_is_no_error():
         stop.set()
         thread.join()
     assert len(captured) == 300
+
+
+class RaisingZone(dt.tzinfo):
+    def utcoffset(self, when: dt.datetime | None) -> dt.timedelta:
+        raise RuntimeError("no offset")
+
+
+def test_a_value_that_cannot_be_read_leaves_the_others(sink):
+    released = memoryview(b"abc")
+    released.release()
+
+    @llmops.trace
+    def f(*values: object, b: int) -> int:
+        return b
+
+    assert f(dt.datetime(2026, 1, 1, tzinfo=RaisingZone()), released, b=1) == 1
+    captured = json.loads(sink.only().input)
+    assert captured["b"] == 1
+    assert [value["$unreadable"] for value in captured["values"]] == ["datetime", "memoryview"]
+
+
+def test_what_is_cut_is_a_loss_that_can_be_queried(sink):
+    with llmops.span("large", input="x" * 100_000):
+        pass
+    ((what, reason, count, size),) = [(loss.what, loss.reason, loss.count, loss.bytes) for loss in sink.losses]
+    assert (what, reason, count) == ("value", "too_large", 1)
+    assert size == 100_000 - 65_536

@@ -9,7 +9,7 @@ import pytest
 import llmops_sdk as llmops
 from llmops_sdk._util._guard import raise_in_tests
 from llmops_sdk.config import Settings, TracingSettings
-from llmops_sdk.tracing import _runtime
+from llmops_sdk.tracing import _runtime, record_loss
 from llmops_sdk.tracing._pipeline import Pipeline, PipelineBounds
 from llmops_sdk.tracing._records import ScoreRecord
 from tests.tracing.conftest import MemorySink
@@ -136,3 +136,11 @@ def test_nothing_is_recorded_when_the_sdk_is_off():
 
     assert f(1) == 1
     assert (sink.spans, sink.scores) == ([], [])
+
+
+def test_a_loss_is_counted_once_however_often_is_flushed():
+    _runtime.start()  # the real store: it says how many spans it took, and a batch of losses has none
+    record_loss("span", "trial")
+    for _ in range(5):
+        llmops.flush()
+    assert llmops.query("SELECT sum(count)::INT FROM losses WHERE reason = 'trial'").scalar() == 1

@@ -145,3 +145,26 @@ def test_a_store_that_cannot_be_written_leaves_the_program_alone(own_surrounding
     assert "[0, 1, 2]" in said
     assert "dropped=3" in said
     assert said.count("logged once") == 1
+
+
+def test_a_fork_while_other_threads_begin_to_trace():
+    run(
+        """
+import threading, time
+go = threading.Event()
+def begin(n):
+    go.wait()
+    work(n)
+threads = [threading.Thread(target=begin, args=(n,)) for n in range(4)]
+for thread in threads: thread.start()
+go.set()
+pid = os.fork()
+if pid == 0:
+    work("child")
+    llmops.flush()
+    os._exit(0)
+assert os.waitpid(pid, 0)[1] == 0
+for thread in threads: thread.join()
+"""
+    )
+    assert names() == [("work", 5)]

@@ -9,6 +9,7 @@ import functools
 import inspect
 import json
 import pickle
+import signal
 from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Any
 
@@ -177,7 +178,11 @@ def test_an_exception_passes_through_and_names_the_status(sink, error: BaseExcep
     with pytest.raises(type(error)) as caught:
         fail()
     assert caught.value is error
-    assert (sink.only().status, sink.only().error_type) == (status, type(error).__name__)
+    # A stream that its consumer left is no error of any type.
+    assert (sink.only().status, sink.only().error_type) == (
+        status,
+        None if status == "closed" else type(error).__name__,
+    )
     assert not otel_trace.get_current_span().get_span_context().is_valid
 
 
@@ -204,12 +209,61 @@ def test_an_exception_whose_str_raises_is_still_the_users(sink):
     def fail() -> None:
         raise HostileError
 
-    from llmops_sdk._util._guard import raise_in_tests
-
-    raise_in_tests(False)  # the guard is what this test is about
     with pytest.raises(HostileError):
         fail()
     assert sink.only().status == "error"
+    assert sink.only().status_message == "<str() of this HostileError raises>"
+
+
+def test_an_exception_through_many_spans_is_described_by_its_nearest_frames(sink):
+    @llmops.trace("level")
+    def down(n: int) -> None:
+        if n:
+            down(n - 1)
+        else:
+            raise ValueError("at the bottom")
+
+    with pytest.raises(ValueError, match="at the bottom"):
+        down(60)
+    stacks = [dict(span.events[0][2])["exception.stacktrace"] for span in sink.spans]
+    assert len(stacks) == 61
+    # Each span describes the whole way down: were all frames in it, n spans would cost n² frames.
+    assert all(stack.count("  File ") <= 24 for stack in stacks)
+    assert all("at the bottom" in stack for stack in stacks)
+
+
+def test_bound_methods_pickle():
+    thing = Thing(3)
+    assert pickle.loads(pickle.dumps(thing.method))(1) == 4
+    assert pickle.loads(pickle.dumps(Thing.class_outer))(1) == ("Thing", 1)
+
+
+def test_a_signal_between_any_two_steps_leaves_the_context_clean(sink):
+    class Alarm(Exception):  # noqa: N818 - what a handler of the application raises
+        pass
+
+    def ring(*_: object) -> None:
+        raise Alarm
+
+    @llmops.trace
+    def quick(n: int) -> int:
+        return n
+
+    before = signal.signal(signal.SIGALRM, ring)
+    rung = 0
+    try:
+        while rung < 100:
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 0.0005)
+                while True:
+                    quick(1)
+            except Alarm:
+                rung += 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert not llmops.current_span().recording
+    assert {span.parent_id for span in sink.spans} == {0}
 
 
 def test_children_are_below_their_parent_and_siblings_beside(sink):
