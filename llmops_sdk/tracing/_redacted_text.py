@@ -8,10 +8,10 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from operator import itemgetter
-from typing import TypeAlias, cast
+from typing import Annotated, TypeAlias, cast
 
 import orjson
-from pydantic_core import SchemaValidator, core_schema
+from pydantic import ConfigDict, StringConstraints, TypeAdapter
 
 from llmops_sdk._util._guard import Caught
 from llmops_sdk.tracing._secret_patterns import (
@@ -46,7 +46,9 @@ Custom: TypeAlias = tuple[str, "re.Pattern[str] | Callable[[str], str]"]
 
 def _sieve(pattern: str) -> Callable[[str], bool]:
     """Whether a text has a match, by Rust's linear-time engine."""
-    return SchemaValidator(core_schema.str_schema(pattern=pattern, regex_engine="rust-regex")).isinstance_python
+    matching = Annotated[str, StringConstraints(pattern=pattern)]
+    adapter: TypeAdapter[str] = TypeAdapter(matching, config=ConfigDict(regex_engine="rust-regex"))
+    return adapter.validator.isinstance_python
 
 
 _has_literal = _sieve(LITERALS)
