@@ -15,7 +15,7 @@ from opentelemetry import context as otel_context
 from opentelemetry.context.context import Context
 from opentelemetry.trace import Span, propagation
 
-__all__ = ["SPAN_KEY", "STAMP_KEY", "Activation", "Context", "ContextToken", "attach", "detach", "get"]
+__all__ = ["SPAN_KEY", "STAMP_KEY", "Activation", "Context", "ContextToken", "attach", "detach", "get", "reset"]
 
 SPAN_KEY: str = propagation._SPAN_KEY  # pyright: ignore[reportPrivateUsage] - the API has no public name for it
 STAMP_KEY: str = otel_context.create_key("llmops-stamp")
@@ -36,17 +36,17 @@ _variable = _context_variable()
 if _variable is not None:
     get = _variable.get
     attach = _variable.set
-    _reset = _variable.reset
+    reset = _variable.reset
 else:
     get = otel_context.get_current
     attach = otel_context.attach
-    _reset = otel_context.detach
+    reset = otel_context.detach
 
 
 def detach(token: ContextToken) -> None:
     """Put back the context from before `attach`."""
     try:
-        _reset(token)
+        reset(token)
     except ValueError:
         # The token is of another context: the event loop finalised a generator in a task of its own. That context
         # ends with the task, so there is nothing to put back.

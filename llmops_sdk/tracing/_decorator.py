@@ -109,7 +109,7 @@ class TracedFunction(wrapt.FunctionWrapper[..., Any]):
 def _trace_call(plan: _Plan) -> Callable[..., Any]:
     span_key = _active.SPAN_KEY
     make_context = _active.Context
-    get, attach = _active.get, _active.attach
+    get, attach, reset = _active.get, _active.attach, _active.reset
 
     def call(wrapped: Callable[..., Any], instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         runtime = _runtime.current or _runtime.start()
@@ -117,15 +117,20 @@ def _trace_call(plan: _Plan) -> Callable[..., Any]:
             return wrapped(*args, **kwargs)
         context = get()
         span = plan.start(runtime, context, instance, args, kwargs)
-        # Inside the try, and put back by value: a signal's handler may raise between any two steps.
+        # A signal's handler may raise between any two steps, but for calls of C: so the variable is set inside the try
+        # and put back by a call of C, by value where the handler came before the token was kept.
+        token: _active.ContextToken | None = None
         try:
-            attach(make_context({**context, span_key: span}))
+            token = attach(make_context({**context, span_key: span}))
             result = wrapped(*args, **kwargs)
         except BaseException as error:
-            attach(context)
+            if token is None:
+                attach(context)
+            else:
+                reset(token)
             span.fail(error)
             raise
-        attach(context)
+        reset(token)
         plan.finish(span, result)
         return result
 
@@ -139,14 +144,18 @@ def _trace_coroutine(plan: _Plan) -> Callable[..., Any]:
             return await wrapped(*args, **kwargs)
         context = _active.get()
         span = plan.start(runtime, context, instance, args, kwargs)
+        token: _active.ContextToken | None = None
         try:
-            _active.attach(_active.Context({**context, _active.SPAN_KEY: span}))
+            token = _active.attach(_active.Context({**context, _active.SPAN_KEY: span}))
             result = await wrapped(*args, **kwargs)
         except BaseException as error:
-            _active.attach(context)
+            if token is None:
+                _active.attach(context)
+            else:
+                _active.detach(token)
             span.fail(error)
             raise
-        _active.attach(context)
+        _active.detach(token)
         plan.finish(span, result)
         return result
 
