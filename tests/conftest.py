@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,10 @@ hypothesis.settings.load_profile("llmops")
 
 _OURS = ("LLMOPS_", "OTEL_")
 _VENDORS = ("_API_KEY", "_API_BASE", "_BASE_URL")
+
+
+# A job in the background of a shell is begun with SIGINT ignored, and so are the programs that it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(trylast=True)

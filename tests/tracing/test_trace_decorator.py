@@ -9,7 +9,6 @@ import functools
 import inspect
 import json
 import pickle
-import signal
 from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Any
 
@@ -236,37 +235,6 @@ def test_bound_methods_pickle():
     thing = Thing(3)
     assert pickle.loads(pickle.dumps(thing.method))(1) == 4
     assert pickle.loads(pickle.dumps(Thing.class_outer))(1) == ("Thing", 1)
-
-
-def test_a_signal_between_any_two_steps_leaves_the_context_clean(sink):
-    class Alarm(BaseException):  # as KeyboardInterrupt is: no guard of ours may keep it
-        pass
-
-    def ring(*_: object) -> None:
-        raise Alarm
-
-    @llmops.trace
-    def quick(n: int) -> int:
-        return n
-
-    quick(1)
-    # The timer of the process's own CPU time: pytest's time-out has the other one.
-    before = signal.signal(signal.SIGVTALRM, ring)
-    rung = 0
-    try:
-        for _ in range(60):
-            try:
-                signal.setitimer(signal.ITIMER_VIRTUAL, 0.0005)
-                for n in range(20_000):
-                    quick(n)
-            except Alarm:
-                rung += 1
-    finally:
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-        signal.signal(signal.SIGVTALRM, before)
-    assert rung > 0
-    assert not llmops.current_span().recording
-    assert {span.parent_id for span in sink.spans} == {0}
 
 
 def test_children_are_below_their_parent_and_siblings_beside(sink):
