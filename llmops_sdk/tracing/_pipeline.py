@@ -289,7 +289,9 @@ class Pipeline:
         self._drain()
         # Opened in this order, closed in the other: the store comes first, and takes what the others report as lost.
         for sink in reversed(self._sinks or ()):
-            guarded(f"closing the sink {sink.name}", None, sink.close, max(deadline - time.monotonic(), 0.1))
+            # Not while another thread, one that still records, writes in it.
+            with self._drain_lock:
+                guarded(f"closing the sink {sink.name}", None, sink.close, max(deadline - time.monotonic(), 0.1))
             self._drain()
         return self.report()
 
