@@ -149,7 +149,7 @@ class LitellmProvider:
         return self._embeddings(lib, endpoint, raw, len(texts))
 
     def close(self) -> None:
-        """Close the connections of the sync methods; those of the async ones need `aclose` in their event loop."""
+        """Close the connections of the sync methods; those of the async ones close when their event loop ends."""
         self._clients.close()
 
     async def aclose(self) -> None:

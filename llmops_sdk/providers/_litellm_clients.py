@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import weakref
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any
 
@@ -46,15 +45,22 @@ async def _ahold(response: Any) -> None:
     _hold(response)
 
 
+class _OfLoop:
+    """The clients of one event loop, and the generator by which the loop tells its end."""
+
+    def __init__(self) -> None:
+        self.clients: dict[Endpoint, tuple[Any, Any]] = {}
+        self.ending: AsyncGenerator[None] | None = None
+
+
 class Clients:
     """The clients of one provider: a sync one, and an async one for each event loop."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._sync: dict[Endpoint, tuple[Any, Any]] = {}
-        self._async: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Endpoint, tuple[Any, Any]]] = (
-            weakref.WeakKeyDictionary()
-        )
+        # Not by weak references: open connections refer to their loop, so it would live on in any case.
+        self._async: dict[asyncio.AbstractEventLoop, _OfLoop] = {}
 
     def sync(self, library: Library, endpoint: Endpoint) -> Any:
         """What litellm takes as `client` for a sync call, or None where it must use its own."""
@@ -82,9 +88,30 @@ class Clients:
             handler.client = http
             return http, handler
 
+        return self._get(self._of_loop(asyncio.get_running_loop()).clients, endpoint, make)
+
+    def _of_loop(self, loop: asyncio.AbstractEventLoop) -> _OfLoop:
         with self._lock:
-            of_loop = self._async.setdefault(asyncio.get_running_loop(), {})
-        return self._get(of_loop, endpoint, make)
+            if (known := self._async.get(loop)) is not None:
+                return known
+            # A loop that was closed without an end of its async generators has told us nothing.
+            self._async = {other: of for other, of in self._async.items() if not other.is_closed()}
+            made = self._async[loop] = _OfLoop()
+            made.ending = self._until_the_end(loop)
+        # Its first step registers the generator with the loop, which closes it, and so the clients, when it shuts down:
+        # the one hook that `asyncio.run` and every server offer for that.
+        with suppress(StopIteration):
+            made.ending.__anext__().send(None)
+        return made
+
+    async def _until_the_end(self, loop: asyncio.AbstractEventLoop) -> AsyncGenerator[None]:
+        try:
+            yield
+        finally:
+            with self._lock:
+                of_loop = self._async.pop(loop, None)
+            for http, _ in of_loop.clients.values() if of_loop is not None else ():
+                await http.aclose()
 
     def _get(
         self, clients: dict[Endpoint, tuple[Any, Any]], endpoint: Endpoint, make: Callable[[], tuple[Any, Any]]
@@ -107,9 +134,9 @@ class Clients:
         """Close the sync clients and the async ones of this event loop."""
         self.close()
         with self._lock:
-            of_loop = self._async.pop(asyncio.get_running_loop(), {})
-        for http, _ in of_loop.values():
-            await http.aclose()
+            of_loop = self._async.get(asyncio.get_running_loop())
+        if of_loop is not None and of_loop.ending is not None:
+            await of_loop.ending.aclose()
 
 
 def _openai(client: Any, endpoint: Endpoint, http: Any) -> Any:

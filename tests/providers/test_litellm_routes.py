@@ -344,12 +344,12 @@ with OpenAIServer() as server:
     list(provider.stream(request))
     async def main():
         await provider.acomplete(request)
-        await provider.aclose()
     asyncio.run(main())
-    assert len(server.requests) == 3
+    asyncio.run(main())
+    assert len(server.requests) == 4
 """
     paths = os.pathsep.join(path for path in sys.path if path.endswith(("tests/loopback", "tests/receivers")))
-    environment = os.environ | {"PYTHONPATH": paths, "PYTHONWARNINGS": "default"}
+    environment = os.environ | {"PYTHONPATH": paths, "PYTHONDEVMODE": "1"}
     done = subprocess.run(
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=100, check=False
     )
@@ -374,7 +374,6 @@ with OpenAIServer() as server:
         async def main():
             await provider.acomplete(request)
             assert [chunk async for chunk in provider.astream(request)]
-            await provider.aclose()
         asyncio.run(main())
         provider.close()
     assert len(server.requests) == 12
