@@ -103,7 +103,8 @@ class OtlpSink:
 
     def _begin(self) -> None:
         """The state of a process that has sent nothing yet."""
-        self._changed = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()  # entered itself: a condition takes it in Python, where Ctrl-C can leave it taken
+        self._changed = threading.Condition(self._lock)
         self._sending = threading.Lock()
         self._queue: deque[tuple[SpanRecord, int]] = deque()
         self._queue_bytes = 0
@@ -151,7 +152,7 @@ class OtlpSink:
         """Queue the spans of a batch; the number for which there was room. Never waits for the network."""
         spans = [record for record in batch if not isinstance(record, (ScoreRecord, LossRecord))]
         room, lost_bytes = 0, 0
-        with self._changed:
+        with self._lock:
             reason = "closed" if self._closed else "queue_full"
             for record in spans:
                 size = _size(record)
@@ -173,13 +174,13 @@ class OtlpSink:
     def flush(self, timeout: float) -> bool:
         """Wait until the backend has every span taken so far, `timeout` seconds at most; whether it has."""
         deadline = time.monotonic() + timeout
-        with self._changed:
+        with self._lock:
             target, dropped = self._taken, self._dropped
             self._hurry = True
             self._changed.notify_all()
         if self._thread is None:
             self._send_here(deadline)
-        with self._changed:
+        with self._lock:
             self._changed.wait_for(lambda: self._settled >= target, max(deadline - time.monotonic(), 0.0))
             return self._settled >= target and self._dropped == dropped
 
@@ -191,7 +192,7 @@ class OtlpSink:
         """
         begun = time.monotonic()
         deadline = begun + timeout
-        with self._changed:
+        with self._lock:
             if self._closed:
                 return
             self._hurry = True
@@ -200,7 +201,7 @@ class OtlpSink:
         if self._thread is None and self._queue:
             guarded("importing the OTLP exporter", None, _import)
             self._send_here(min(deadline, time.monotonic() + _PATIENCE))
-        with self._changed:
+        with self._lock:
             while (
                 self._thread is not None
                 and self._queue
@@ -235,12 +236,12 @@ class OtlpSink:
     def _run(self) -> None:
         with _uninstrumented():
             while True:
-                with self._changed:
+                with self._lock:
                     self._changed.wait_for(lambda: self._queue or self._closed)
                     if self._closed:
                         return
                 pause = self._send_batch()
-                with self._changed:
+                with self._lock:
                     self._changed.wait_for(lambda: self._hurry or self._closed, pause)
 
     def _send_here(self, deadline: float) -> None:
@@ -253,7 +254,7 @@ class OtlpSink:
     def _send_batch(self, deadline: float | None = None) -> float:
         """Send the head of the queue; the seconds to pause before the next try, 0 when there is no need to."""
         with self._sending:
-            with self._changed:
+            with self._lock:
                 batch = self._head()
                 self._hurry = False
             if not batch:
@@ -263,7 +264,7 @@ class OtlpSink:
             if exporter is None:
                 exporter = guarded("setting up the OTLP exporter", None, _load, self._destination, deadline)
             if deadline is None and exporter is not self._exporter:
-                with self._changed:
+                with self._lock:
                     self._exporter = exporter
                     self._answered_at = time.monotonic()
                     self._changed.notify_all()
@@ -307,7 +308,7 @@ class OtlpSink:
 
     def _remove(self, batch: list[tuple[SpanRecord, int]], lost: int, reason: str) -> None:
         """Take a batch that is done with off the queue; `lost` of its spans did not arrive."""
-        with self._changed:
+        with self._lock:
             if self._closed:
                 return
             for _ in batch:
@@ -321,7 +322,7 @@ class OtlpSink:
             self._lose("export", reason, lost, 0)
 
     def _abandon_rest(self) -> None:
-        with self._changed:
+        with self._lock:
             rest, size = len(self._queue), self._queue_bytes
             self._queue.clear()
             self._queue_bytes = 0

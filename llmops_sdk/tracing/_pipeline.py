@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from llmops_sdk._util._guard import guarded
+from llmops_sdk._util._latch import Latch
 from llmops_sdk.tracing._records import LossRecord, Record, Recordable, ScoreRecord, Sink, SpanRecord
 
 __all__ = ["FlushReport", "Pipeline", "PipelineBounds"]
@@ -59,7 +60,7 @@ class _Marker:
     __slots__ = ("reached", "stop")
 
     def __init__(self, *, stop: bool = False) -> None:
-        self.reached = threading.Event()
+        self.reached = Latch()
         self.stop = stop
 
 
@@ -100,7 +101,7 @@ class Pipeline:
         self._queued_bytes = 0
         self._losses: dict[tuple[str, str], tuple[int, int]] = {}
         self._losses_lock = threading.Lock()
-        self._wake = threading.Event()
+        self._wake = Latch()
         self._idle = False
         self._thread: threading.Thread | None = None
         self._thread_lock = threading.Lock()
@@ -163,7 +164,6 @@ class Pipeline:
             wake.clear()
             if not self._hurried():
                 wake.wait(self._bounds.interval)
-                wake.clear()
             if self._drain():
                 return
 
