@@ -349,7 +349,7 @@ with OpenAIServer() as server:
     assert len(server.requests) == 4
 """
     paths = os.pathsep.join(path for path in sys.path if path.endswith(("tests/loopback", "tests/receivers")))
-    environment = os.environ | {"PYTHONPATH": paths, "PYTHONDEVMODE": "1"}
+    environment = os.environ | {"PYTHONPATH": paths, "PYTHONWARNINGS": "always"}
     done = subprocess.run(
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=100, check=False
     )
