@@ -116,10 +116,10 @@ SELECT count(*) AS "calls", count(*) FILTER (cache IS NOT NULL) AS "cache hits",
 FROM calls LEFT JOIN away USING (span_id)"""
 
 BY_MODEL = """
-SELECT if(bool_or(simulated), model || ' (simulated)', model) AS "model", count(*) AS "calls",
+SELECT provider || '/' || model || if(bool_or(simulated), ' (simulated)', '') AS "model", count(*) AS "calls",
        sum(input_tokens)::BIGINT AS "input tokens", sum(output_tokens)::BIGINT AS "output tokens",
        round(sum(cost), 6) AS "cost, USD"
-FROM llm_calls WHERE list_contains(tags, $run) GROUP BY model ORDER BY ALL"""
+FROM llm_calls WHERE list_contains(tags, $run) GROUP BY provider, llm_calls.model ORDER BY ALL"""
 
 MOST_TRIED = "SELECT trace_id FROM llm_calls WHERE list_contains(tags, $run) ORDER BY attempts DESC, start_ns LIMIT 1"
 

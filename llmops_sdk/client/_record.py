@@ -19,6 +19,7 @@ from llmops_sdk.providers import (
     WrapperProvider,
 )
 from llmops_sdk.providers._genai import input_messages_json, output_messages_json
+from llmops_sdk.providers._types import model_name
 from llmops_sdk.tracing import Span, _active, _semconv, current_span, start_span
 
 __all__ = ["Record", "SpentProvider", "Subject"]
@@ -67,7 +68,7 @@ class Subject:
 
     def start(self) -> Span:
         """Start the span, a child of the current one."""
-        request_model = self.model.partition("/")[2] or self.model
+        request_model = model_name(self.model)
         attributes: dict[str, Any] = {
             _semconv.OPERATION: self.operation,
             _semconv.PROVIDER: self.provider,

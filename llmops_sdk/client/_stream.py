@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
@@ -81,6 +82,8 @@ class Course:
         # Guards on the output hold a stream back, and check what had come of a broken one: the consumer saw less.
         if isinstance(error, StreamInterruptedError) and isinstance(error.partial, Response):
             response = error.partial
+            if not response.attempts:
+                response = replace(response, attempts=error.attempts)
         self._end("error", response, error)
 
     def close(self) -> None:

@@ -18,7 +18,7 @@ from llmops_sdk.providers._cost import cost_of
 from llmops_sdk.providers._offline_options import EchoOptions, FailureDraws, simulated_failure
 from llmops_sdk.providers._offline_vectors import hashed_vector
 from llmops_sdk.providers._tokens import count_messages, count_tokens
-from llmops_sdk.providers._types import Chunk, Embeddings, Request, Response, Usage
+from llmops_sdk.providers._types import Chunk, Embeddings, Request, Response, Usage, model_name
 
 if TYPE_CHECKING:
     from llmops_sdk.config import PriceSettings
@@ -125,7 +125,7 @@ class OfflineProvider:
             finish_reason=answer.finish_reason,
             usage=usage,
             cost=cost_of(usage, self._price) if self._price else None,
-            model=self._model,
+            model=model_name(self._model),
             provider=self.name,
             response_id=f"offline-{self._options.seed}-{number}",
             simulated=True,
@@ -167,7 +167,7 @@ class OfflineProvider:
             vectors=[hashed_vector(text, dimensions=int(asked), seed=self._options.seed) for text in texts],
             usage=usage,
             cost=cost_of(usage, self._price) if self._price else None,
-            model=self._model,
+            model=model_name(self._model),
             provider=self.name,
             simulated=True,
         )

@@ -8,10 +8,26 @@ from typing import Any, TypeAlias
 
 from llmops_sdk.config import Timeout
 
-__all__ = ["Attempt", "Chunk", "Embeddings", "Message", "Request", "Response", "ToolCall", "ToolCallDelta", "Usage"]
+__all__ = [
+    "Attempt",
+    "Chunk",
+    "Embeddings",
+    "Message",
+    "Request",
+    "Response",
+    "ToolCall",
+    "ToolCallDelta",
+    "Usage",
+    "model_name",
+]
 
 Message: TypeAlias = dict[str, Any]
 """One message in the OpenAI chat shape: `role`, `content`, where they apply `tool_calls`, `tool_call_id`, `name`."""
+
+
+def model_name(model: str) -> str:
+    """The name of a model without its provider: "gpt-4.1-mini" of "openai/gpt-4.1-mini"."""
+    return model.partition("/")[2] or model
 
 
 def _no_params() -> dict[str, Any]:
@@ -55,6 +71,11 @@ class Request:
     def provider(self) -> str:
         """The part of the model's name before the first slash."""
         return self.model.partition("/")[0]
+
+    @property
+    def model_name(self) -> str:
+        """The model's name without its provider, as spans and attempts bear it."""
+        return model_name(self.model)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +134,7 @@ class Attempt:
     Attributes:
         number: 1 for the first.
         provider: The provider's name.
-        model: The model tried.
+        model: The model tried, without its provider.
         start_ns: When it began, nanoseconds since the epoch.
         duration_ms: How long it took.
         status: "ok", "error" or "cancelled".
@@ -188,7 +209,7 @@ class Response:
         usage: Tokens of the call that made the answer (also for an answer from the cache).
         cost: USD of this call, 0.0 when our cache served it, None when the price is unknown.
         saved_cost: USD that our cache saved, or None.
-        model: The model that served.
+        model: The model that served, without its provider.
         provider: The provider that served.
         finish_reason: "stop", "length", "tool_calls", "content_filter", or None when the stream was left early.
         cache: None, "exact" or "semantic".

@@ -12,6 +12,7 @@ from llmops_sdk._util._guard import guarded
 from llmops_sdk.config import RetrySettings
 from llmops_sdk.errors import ProviderError
 from llmops_sdk.providers import Attempt
+from llmops_sdk.providers._types import model_name
 from llmops_sdk.resilience._policy import Left, Uniform, next_wait, retry_after, status_code
 from llmops_sdk.tracing import current_span
 from llmops_sdk.tracing._semconv import EVENT_ATTEMPT
@@ -35,7 +36,7 @@ class Attempts:
         uniform: The source of chance.
         total: Seconds for the whole call, every attempt and wait included, or None.
         provider: The provider's name, "" when unknown.
-        model: The model's name, "" when unknown.
+        model: Provider and model, as in "openai/gpt-4.1-mini", "" when unknown.
         first: The number of the first attempt.
         reason: Why the first attempt is made.
         made: The attempts that have ended, oldest first.
@@ -126,7 +127,7 @@ class Try:
         return Attempt(
             number=self._number,
             provider=self._attempts.provider,
-            model=self._attempts.model,
+            model=model_name(self._attempts.model),
             start_ns=self._start_ns,
             duration_ms=(clock.monotonic() - self._began) * 1000,
             status=status,

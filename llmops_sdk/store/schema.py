@@ -102,7 +102,7 @@ _EVENT = _IDS + (
 _ATTEMPT = _IDS + (
     Column("attempt", "BIGINT", "1 for the first."),
     Column("provider", "VARCHAR", "The provider tried."),
-    Column("model", "VARCHAR", "The model tried."),
+    Column("model", "VARCHAR", "The model tried, without its provider."),
     _START,
     _DURATION,
     Column("status", "VARCHAR", "ok, error or cancelled."),

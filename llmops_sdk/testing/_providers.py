@@ -133,7 +133,7 @@ class ScriptedProvider:
                 vectors = len(entry.vectors)
                 raise ScriptError(f"call {number} asks for {len(texts)} vectors; the script has {vectors} for it")
             usage = entry.usage if entry.usage != Usage() else Usage(input_tokens=sum(map(count_tokens, texts)))
-            model, provider = entry.model or request.model, entry.provider or self._name
+            model, provider = entry.model or request.model_name, entry.provider or self._name
             return replace(entry, usage=usage, model=model, provider=provider, simulated=True)
         if _is_error(entry):
             raise _error(cast("_Error", entry), request, self._name)
@@ -182,7 +182,7 @@ class ScriptedProvider:
         return replace(
             response,
             usage=usage,
-            model=response.model or request.model,
+            model=response.model or request.model_name,
             provider=response.provider or self._name,
             finish_reason=response.finish_reason or ("tool_calls" if response.tool_calls else "stop"),
             simulated=True,
@@ -197,7 +197,7 @@ class ScriptedProvider:
             chunk = Chunk(text=piece) if isinstance(piece, str) else piece
             if not isinstance(chunk, Chunk):
                 raise ScriptError(f"call {number}: {_kind(chunk)} is no piece of a stream: give texts and Chunks")
-            model, provider = chunk.model or request.model, chunk.provider or self._name
+            model, provider = chunk.model or request.model_name, chunk.provider or self._name
             chunk = replace(chunk, model=model, provider=provider, simulated=True)
             whole.add(chunk)
             made.append(chunk)

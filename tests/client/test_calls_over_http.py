@@ -110,3 +110,27 @@ def test_a_guarded_prompt_never_leaves_the_process(key, monkeypatch):
         body = json.dumps(server.requests[0].body)
     assert card not in body
     assert "Charge" in body
+
+
+@pytest.mark.parametrize("model", ["offline/echo", "openai/gpt-x"])
+def test_attempts_and_calls_agree_on_provider_and_model(key, monkeypatch, rows, model):
+    with OpenAIServer() as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+        answer = llmops.chat("Hi", model=model)
+    provider, _, name = model.partition("/")
+    assert [(one.provider, one.model) for one in answer.attempts] == [(provider, name)]
+    joined = "SELECT c.request_model FROM llm_calls c JOIN attempts a USING (span_id, provider)"
+    assert rows(f"{joined} WHERE a.model = c.request_model") == [{"request_model": name}]
+
+
+@pytest.mark.parametrize("fault", [Fault(cut_after=3), Fault(eof_after=3)])
+def test_what_came_of_a_cut_stream_has_its_attempts(key, rows, fault):
+    with OpenAIServer(Reply(text="one two three four")) as server:
+        server.faults.extend([Fault(status=503), fault])
+        url = f"{server.base_url}#gpt-x"
+        with pytest.raises(llmops.StreamInterruptedError) as caught:
+            list(llmops.stream("Hi", model=url, retry={"base": 0.001}))
+    partial = caught.value.partial
+    assert [one.status for one in partial.attempts] == ["error", "error"]
+    assert partial.attempts == caught.value.attempts
+    assert rows("SELECT attempts FROM llm_calls") == [{"attempts": 2}]

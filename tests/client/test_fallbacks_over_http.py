@@ -99,13 +99,13 @@ def test_a_failure_of_the_first_is_answered_by_the_second(ask, first, second, ro
     assert (call["model"], call["attempts"], call["status"]) == (response.model, tries + 1, "ok")
     assert (bool(call["simulated"]), call["input_tokens"]) == (False, 11)
     found = rows("SELECT attempt, provider, model, status, status_code, reason FROM attempts ORDER BY attempt")
-    one = {"provider": "openai", "model": "openai/gpt-x", "status": "error", "status_code": fault.status}
+    one = {"provider": "openai", "model": "gpt-x", "status": "error", "status_code": fault.status}
     assert found == [
         *({"attempt": n, **one, "reason": "retry" if n > 1 else "first"} for n in range(1, tries + 1)),
         {
             "attempt": tries + 1,
             "provider": "anthropic",
-            "model": "anthropic/claude-sonnet-4-5",
+            "model": "claude-sonnet-4-5",
             "status": "ok",
             "status_code": None,
             "reason": "fallback",
@@ -258,7 +258,7 @@ def test_the_default_model_and_a_chain_of_names(first, second):
     )
     answer = llmops.chat("Hi")
     assert answer.text == "From the second."
-    assert [one.model for one in answer.attempts] == ["openai/gpt-x", "openai/gpt-y", "anthropic/claude-sonnet-4-5"]
+    assert [one.model for one in answer.attempts] == ["gpt-x", "gpt-y", "claude-sonnet-4-5"]
     assert [one.body["model"] for one in first.requests] == ["gpt-x", "gpt-y"]
 
 

@@ -217,7 +217,7 @@ def test_sql_while_the_demo_is_running(tmp_path):
             status, out, _ = finished(start(*query, "--format", "json", cwd=tmp_path, program=("-m", "llmops_sdk")))
             rows = json.loads(out) if status == 0 else []  # until the demo has made its store there is none
         assert demo.poll() is None
-        assert rows[0]["model"] == "offline/script"
+        assert rows[0]["model"] == "script"
     finally:
         demo.kill()
         demo.communicate()

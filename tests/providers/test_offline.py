@@ -85,7 +85,7 @@ async def test_every_way_gives_the_same_answer():
     ]
     for answer in answers:
         assert (answer.text, answer.finish_reason, answer.simulated) == ("Where is my card?", "stop", True)
-        assert (answer.model, answer.provider) == ("offline/echo", "offline")
+        assert (answer.model, answer.provider) == ("echo", "offline")
         assert answer.usage == Usage(input_tokens=8, output_tokens=5)
         assert answer.cost == pytest.approx(18e-6)
 

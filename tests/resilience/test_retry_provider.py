@@ -75,7 +75,7 @@ def test_a_good_answer_is_one_attempt(way, script, clock):
     text, attempts = way(RetryProvider(inner, POLICY, clock=clock))
     assert text == "Hello"
     assert [(a.number, a.status, a.reason, a.cost, a.provider, a.model) for a in attempts] == [
-        (1, "ok", "first", 0.25, "script", "script/one")
+        (1, "ok", "first", 0.25, "script", "one")
     ]
     assert clock.waits == []
 

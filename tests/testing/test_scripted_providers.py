@@ -30,7 +30,7 @@ def test_a_text_is_a_whole_answer_however_it_is_asked_for():
 
     assert whole[0] == whole[1]
     assert (whole[0].text, whole[0].finish_reason, whole[0].simulated) == ("Good day.", "stop", True)
-    assert (whole[0].model, whole[0].provider) == ("openai/gpt-x", "scripted")
+    assert (whole[0].model, whole[0].provider) == ("gpt-x", "scripted")
     assert whole[0].usage.input_tokens > 0
     assert whole[0].usage.output_tokens > 0
     assert pieces[0] == pieces[1]
