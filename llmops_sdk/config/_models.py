@@ -13,6 +13,7 @@ from pydantic import (
     ConfigDict,
     Field,
     NonNegativeFloat,
+    NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     ValidationError,
@@ -173,6 +174,8 @@ class CaptureSettings(Section):
     """Levels of nesting kept."""
     max_items: PositiveInt = 1_000
     """Items kept of one list or mapping."""
+    max_blob_bytes: NonNegativeInt = 8 * 1024 * 1024
+    """Bytes up to which an image is kept whole, in a file beside the store; 0 keeps only what it is."""
 
 
 class StoreSettings(Section):

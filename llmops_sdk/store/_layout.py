@@ -14,7 +14,16 @@ import orjson
 from llmops_sdk.errors import StoreError
 from llmops_sdk.store.schema import SCHEMA_VERSION, STREAMS, Stream
 
-__all__ = ["MANIFEST", "Manifest", "Segment", "create_store", "read_manifest", "refuse_newer", "segments_of"]
+__all__ = [
+    "MANIFEST",
+    "Manifest",
+    "Segment",
+    "create_store",
+    "put_file",
+    "read_manifest",
+    "refuse_newer",
+    "segments_of",
+]
 
 MANIFEST = "MANIFEST.json"
 _SEGMENT = re.compile(r"^.+\.v(\d+)\.ndjson$")
@@ -88,11 +97,11 @@ def create_store(path: Path) -> Manifest:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if new:
             # Prompts and answers do not belong into a repository.
-            _put(path / ".gitignore", b"*\n")
+            put_file(path / ".gitignore", b"*\n")
         manifest = read_manifest(path)
         if manifest is None:
             empty: dict[str, object] = {"schema_version": SCHEMA_VERSION, "files": [], "covered": []}
-            _put(path / MANIFEST, orjson.dumps(empty, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+            put_file(path / MANIFEST, orjson.dumps(empty, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
             manifest = read_manifest(path) or Manifest(SCHEMA_VERSION)
     except (FileExistsError, NotADirectoryError) as error:
         raise StoreError(
@@ -109,13 +118,16 @@ def create_store(path: Path) -> Manifest:
     return manifest
 
 
-def _put(file: Path, content: bytes) -> None:
-    """Write a file whole or not at all; one that is there already stays."""
+def put_file(file: Path, content: bytes, *, fsync: bool = False) -> None:
+    """Write a file whole or not at all, for its owner alone; one that is there already stays."""
     temporary = file.with_name(f".{file.name}.{uuid4().hex}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as out:
             out.write(content)
+            if fsync:
+                out.flush()
+                os.fsync(descriptor)
         os.link(temporary, file)
     except FileExistsError:
         return

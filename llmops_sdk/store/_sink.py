@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk._util._guard import guarded
 from llmops_sdk.errors import StoreError
+from llmops_sdk.store._blob_files import BlobFiles
 from llmops_sdk.store._layout import create_store
 from llmops_sdk.store._lines import Encoder, is_span, loss_line, score_line
 from llmops_sdk.store._retention import drop_old
@@ -33,8 +34,8 @@ class StoreSink:
 
     Args:
         path: The store's folder; made when it is missing, readable by its owner alone.
-        max_bytes: Size of all segments together at which the oldest sealed ones are dropped, and counted.
-        retention_days: Days after which a sealed segment is dropped, or None.
+        max_bytes: Size of all segments and blobs together at which the oldest are dropped, and counted.
+        retention_days: Days after which a sealed segment, or a blob that no span refers to since, is dropped, or None.
         segment_bytes: Size at which a new segment is begun.
         segment_seconds: Age at which a new segment is begun.
         fsync: Whether each write is forced to the disk, to survive a power cut too.
@@ -65,6 +66,7 @@ class StoreSink:
         self._losses: Counter[tuple[str, str]] = Counter()
         self._lost_bytes: Counter[tuple[str, str]] = Counter()
         create_store(self._path)
+        self._blobs = BlobFiles(self._path, fsync=fsync)
         self._spans, self._scores, self._loss_file = (
             SegmentWriter(
                 self._path,
@@ -101,6 +103,8 @@ class StoreSink:
                 if line is None:
                     self._losses["span", "not_encodable"] += 1
                 else:
+                    # First, so that a line never refers to what a crash kept from being there.
+                    self._blobs.write_for(line, self._encoder.losses, self._encoder.lost_bytes)
                     spans.append(line)
             elif isinstance(record, ScoreRecord):
                 scores.append(score_line(record, self._encoder.losses))
@@ -147,8 +151,8 @@ class StoreSink:
         days = self._retention_days
         older_than = None if days is None else self._clock.time() - days * _DAY
         for dropped in drop_old(self._path, max_bytes=self._max_bytes, older_than=older_than):
-            self._losses["segment", dropped.reason] += dropped.lines
-            self._lost_bytes["segment", dropped.reason] += dropped.bytes
+            self._losses[dropped.what, dropped.reason] += dropped.count
+            self._lost_bytes[dropped.what, dropped.reason] += dropped.bytes
 
     def _write_losses(self, given: Sequence[LossRecord]) -> None:
         self._losses.update(self._encoder.losses)

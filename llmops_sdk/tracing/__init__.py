@@ -4,6 +4,7 @@ from llmops_sdk.tracing._begin import start_span
 from llmops_sdk.tracing._capture import encode
 from llmops_sdk.tracing._context import context, current_span, extract, inject, score, span
 from llmops_sdk.tracing._decorator import trace
+from llmops_sdk.tracing._encoders import register_encoder
 from llmops_sdk.tracing._flush import aflush, flush, shutdown
 from llmops_sdk.tracing._pipeline import FlushReport
 from llmops_sdk.tracing._redactors import add_redactor
@@ -22,6 +23,7 @@ __all__ = [
     "flush",
     "inject",
     "record_loss",
+    "register_encoder",
     "score",
     "shutdown",
     "span",

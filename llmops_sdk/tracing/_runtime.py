@@ -17,6 +17,7 @@ from urllib.parse import unquote
 from llmops_sdk._util._guard import Caught, guarded
 from llmops_sdk._version import __version__
 from llmops_sdk.errors import ConfigError
+from llmops_sdk.tracing._blobs import settling
 from llmops_sdk.tracing._capture import Bounds
 from llmops_sdk.tracing._pipeline import FlushReport, Pipeline, PipelineBounds
 from llmops_sdk.tracing._sampling import Sampler, sampler_from_environment
@@ -56,7 +57,7 @@ class Runtime:
         self.enabled = settings.enabled
         capture = settings.capture
         self.content = capture.content
-        self.bounds = Bounds(capture.max_bytes, capture.max_depth, capture.max_items)
+        self.bounds = Bounds(capture.max_bytes, capture.max_depth, capture.max_items, capture.max_blob_bytes)
         self.resource = _resource(settings)
         self.sampler: Sampler | None = guarded("reading OTEL_TRACES_SAMPLER", None, sampler_from_environment)
 
@@ -141,10 +142,12 @@ def _new_pipeline(settings: Settings, open_sinks: Callable[[], Sequence[Sink]] |
         return [sink for sink in opened if sink is not None]
 
     pipeline = Pipeline(open_sinks or open_all, _bounds(settings))
+    redaction = None
     if settings.redaction.enabled:
         from llmops_sdk.tracing._redaction import RedactionStage
 
-        pipeline.transform = RedactionStage(settings.redaction.patterns, pipeline.record_loss)
+        redaction = RedactionStage(settings.redaction.patterns, pipeline.record_loss)
+    pipeline.transform = settling(redaction, pipeline.record_loss)
     return pipeline
 
 

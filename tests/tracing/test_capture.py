@@ -6,6 +6,7 @@ import dataclasses
 import datetime as dt
 import decimal
 import enum
+import hashlib
 import json
 import math
 import pathlib
@@ -137,7 +138,7 @@ class HostileDict(dict[str, Any]):
         (10**5000, f"int of {(10**5000).bit_length()} bits"),
         (Color.RED, "red"),
         (Number.ONE, 1),
-        (b"abc", {"$bytes": 3}),
+        (b"abc", {"$bytes": 3, "sha256": hashlib.sha256(b"abc").hexdigest(), "$head": "abc"}),
         (dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC), "2026-01-02T03:04:05+00:00"),
         (dt.timedelta(seconds=1), "0:00:01"),
         (decimal.Decimal("1.10"), "1.10"),
@@ -147,7 +148,7 @@ class HostileDict(dict[str, Any]):
         (Point(1, Point(2)), {"x": 1, "inner": {"x": 2, "inner": None}}),
         (Invoice(total=1.5, lines=["a"]), {"total": 1.5, "lines": ["a"]}),
         (ValueError("why"), {"$exception": "ValueError", "message": "why"}),
-        (np.zeros((2, 3)), {"$type": "numpy.ndarray", "shape": [2, 3]}),
+        (np.zeros((2, 3)), {"$type": "numpy.ndarray", "dtype": "float64", "shape": [2, 3], "$head": [0.0] * 6}),
         (Hostile(), {"$type": f"{__name__}.Hostile"}),
         ([Hostile()], [{"$type": f"{__name__}.Hostile"}]),
         (HostileText("text"), "text"),
@@ -242,11 +243,6 @@ def test_a_container_that_changes_meanwhile_is_no_error():
     assert len(captured) == 300
 
 
-class RaisingZone(dt.tzinfo):
-    def utcoffset(self, when: dt.datetime | None) -> dt.timedelta:
-        raise RuntimeError("no offset")
-
-
 def test_a_value_that_cannot_be_read_leaves_the_others(sink):
     released = memoryview(b"abc")
     released.release()
@@ -255,10 +251,10 @@ def test_a_value_that_cannot_be_read_leaves_the_others(sink):
     def f(*values: object, b: int) -> int:
         return b
 
-    assert f(dt.datetime(2026, 1, 1, tzinfo=RaisingZone()), released, b=1) == 1
+    assert f(released, b"", b=1) == 1
     captured = json.loads(sink.only().input)
     assert captured["b"] == 1
-    assert [value["$unreadable"] for value in captured["values"]] == ["datetime", "memoryview"]
+    assert [value.get("$unreadable") for value in captured["values"]] == ["builtins.memoryview", None]
 
 
 def test_what_is_cut_is_a_loss_that_can_be_queried(sink):

@@ -1,0 +1,167 @@
+"""Images and other large content on their way from the capture to files beside the store.
+
+The call only takes a reference: nothing is decoded, hashed or written in it. Its JSON has a token where the digest will
+stand. On the pipeline's thread the token becomes the SHA-256 of the content (`settled`), and the store writes the
+content into a file of that name when it writes a span that refers to it: what redaction left out is never written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
+
+from llmops_sdk._util._guard import guarded
+from llmops_sdk.tracing._records import ScoreRecord, SpanRecord
+
+__all__ = ["FOLDER", "REFERENCE", "defer", "has_ready", "settling", "take"]
+
+FOLDER = "blobs"
+"""The folder inside the store's."""
+REFERENCE = re.compile(rb"blobs/([0-9a-f]{64}\.[a-z0-9]{1,5})")
+"""How a span's JSON refers to a file there."""
+
+_WAITING_BYTES = 64 * 1024 * 1024
+_WAITING_ENTRIES = 1_024
+_PATIENCE = 600.0  # seconds that an open span's content is kept when there is no more room
+# As long as a digest, so that it is replaced in place. No digest begins with so many zeros.
+_ZEROS = "0" * 32
+_TOKEN = re.compile(_ZEROS + "[0-9a-f]{32}")
+_TOKEN_BYTES = re.compile(_TOKEN.pattern.encode())
+_UNKNOWN = "0" * 64
+
+
+class _Waiting(NamedTuple):
+    make: Callable[[], bytes]
+    size: int
+    suffix: str | None
+    since: float
+
+
+# Both are changed by single operations of C, which need no lock: a lock may be held where a process forks.
+_waiting: dict[str, _Waiting] = {}  # by token, from the application's threads
+_ready: dict[str, bytes] = {}  # by name of the file, on the pipeline's thread
+
+_T = TypeVar("_T", str, bytes)
+_Stage: TypeAlias = Callable[[SpanRecord | ScoreRecord], SpanRecord | ScoreRecord]
+
+
+def defer(make: Callable[[], bytes], size: int, suffix: str | None = None) -> dict[str, str] | None:
+    """Have content hashed later, and kept in a file; what the marker in the JSON says of it.
+
+    Args:
+        make: Gives the content; called on the pipeline's thread, once.
+        size: Bytes that it holds on to until then.
+        suffix: The file's, as in ".png"; None for the digest alone.
+
+    Returns:
+        `sha256` and, where there will be a file, `path`; None where nothing is traced or there is no room.
+    """
+    from llmops_sdk.tracing import _runtime
+
+    runtime = _runtime.current
+    if runtime is None:
+        return None
+    if not _room_for(size):
+        runtime.record_loss("blob", "queue_full", 1, size)
+        return None
+    token = _ZEROS + os.urandom(16).hex()
+    stored = suffix if runtime.settings.store.enabled else None
+    _waiting[token] = _Waiting(make, size, stored, time.monotonic())
+    return {"sha256": token} if stored is None else {"sha256": token, "path": f"{FOLDER}/{token}{stored}"}
+
+
+def _room_for(size: int) -> bool:
+    if _fits(size):
+        return True
+    # What was captured for spans that were dropped, or closed by redaction, is never asked for.
+    oldest = time.monotonic() - _PATIENCE
+    for token in [token for token, entry in list(_waiting.items()) if entry.since < oldest]:
+        _waiting.pop(token, None)
+    return _fits(size)
+
+
+def _fits(size: int) -> bool:
+    held = list(_waiting.values())
+    return len(held) < _WAITING_ENTRIES and sum(entry.size for entry in held) + size <= _WAITING_BYTES
+
+
+# --- on the pipeline's thread -------------------------------------------------------------------------------------
+
+
+def settling(stage: _Stage | None, lose: Callable[[str, str, int, int], None]) -> _Stage:
+    """The stage that puts digests where tokens stand, after the given one.
+
+    Args:
+        stage: Redaction, or None: what it leaves out is not settled.
+        lose: Told of what could not be kept, as `record_loss` is.
+    """
+
+    def settled(record: SpanRecord | ScoreRecord) -> SpanRecord | ScoreRecord:
+        done = record if stage is None else stage(record)
+        if _waiting and not isinstance(done, ScoreRecord):
+            _settle(done, lose)
+        return done
+
+    return settled
+
+
+def _settle(span: SpanRecord, lose: Callable[[str, str, int, int], None]) -> None:
+    if span.input is not None:
+        span.input = _with_digests(span.input, lose)
+    if span.output is not None:
+        span.output = _with_digests(span.output, lose)
+    if span.attributes:
+        span.attributes = _settled_values(span.attributes, lose)
+    if span.events:
+        span.events = [(name, when, _settled_values(kept, lose)) for name, when, kept in span.events]
+
+
+def _settled_values(values: Mapping[str, Any], lose: Callable[[str, str, int, int], None]) -> Mapping[str, Any]:
+    changed: dict[str, Any] = {}
+    for key, value in values.items():
+        kind = cast("type[object]", type(value))
+        if kind is str or kind is bytes:
+            new = _with_digests(value, lose)
+            if new is not value:
+                changed[key] = new
+    return {**values, **changed} if changed else values
+
+
+def _with_digests(raw: _T, lose: Callable[[str, str, int, int], None]) -> _T:
+    text = raw if isinstance(raw, bytes) else raw.encode("utf-8", "surrogatepass")
+    if _ZEROS.encode() not in text:
+        return raw
+    for token in dict.fromkeys(cast("list[bytes]", _TOKEN_BYTES.findall(text))):
+        text = text.replace(token, _digest(token.decode(), lose).encode())
+    return cast("_T", text if isinstance(raw, bytes) else text.decode("utf-8", "surrogatepass"))
+
+
+def _digest(token: str, lose: Callable[[str, str, int, int], None]) -> str:
+    entry = _waiting.pop(token, None)
+    if entry is None:
+        return _UNKNOWN  # given up, and counted, or no token of ours
+    content = guarded("reading captured content", None, entry.make)
+    if content is None:
+        lose("blob", "not_readable", 1, entry.size)
+        return _UNKNOWN
+    digest = hashlib.sha256(content).hexdigest()
+    if entry.suffix is not None:
+        _ready[digest + entry.suffix] = content
+        # Taken by the store with this very batch. Where there is none, or it failed, they must not pile up.
+        while len(_ready) > _WAITING_ENTRIES or sum(map(len, _ready.values())) > _WAITING_BYTES:
+            lose("blob", "queue_full", 1, len(_ready.pop(next(iter(_ready)))))
+    return digest
+
+
+def has_ready() -> bool:
+    """Whether there is any content for `take`."""
+    return bool(_ready)
+
+
+def take(name: str) -> bytes | None:
+    """The content of the file of that name, once."""
+    return _ready.pop(name, None)

@@ -1,0 +1,87 @@
+"""What a class or an object holds, read past everything that the application may have overridden.
+
+`getattr`, `isinstance` and `dataclasses.is_dataclass` may all run the application's code: a `__getattr__`, a property,
+a metaclass. What stands here reads C slots only.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Mapping
+from typing import Any, Final, cast
+
+__all__ = ["MISSING", "bases", "class_of", "instance_dict", "is_exactly", "lookup", "module_of", "read", "type_name"]
+
+MISSING: Final = object()
+"""In place of what is not there."""
+
+class_of: Callable[[object], type[Any]] = type
+"""The class of an object; `type` itself, which checkers follow into what they do not know."""
+
+_SLOTS = (types.MemberDescriptorType, types.GetSetDescriptorType)
+_of_type: Mapping[str, Any] = type.__dict__
+_bases = _of_type["__mro__"].__get__
+_namespace = _of_type["__dict__"].__get__
+_qualname = _of_type["__qualname__"].__get__
+_module = _of_type["__module__"].__get__
+
+
+def is_exactly(value: object, *kinds: type[Any]) -> bool:
+    """Whether the value is of one of these classes itself; `in` would ask a metaclass for its hash and equality."""
+    cls = class_of(value)
+    return any(cls is kind for kind in kinds)
+
+
+def bases(cls: type[Any]) -> tuple[type[Any], ...]:
+    """The class and its bases, in the order in which Python looks things up."""
+    return _bases(cls)
+
+
+def module_of(cls: type[Any]) -> str:
+    """The name of the module that made the class; "" when it says nothing sensible."""
+    try:
+        name: object = _module(cls)
+    except AttributeError:
+        return ""
+    return name if type(name) is str else ""
+
+
+def type_name(cls: type[Any]) -> str:
+    """Module and qualified name of a class."""
+    return f"{module_of(cls)}.{_qualname(cls)}"
+
+
+def lookup(cls: type[Any], name: str) -> Any:
+    """What stands under a name in the class or its bases, as it stands there; MISSING where nothing does."""
+    for base in _bases(cls):
+        namespace = _namespace(base)
+        if name in namespace:
+            return namespace[name]
+    return MISSING
+
+
+def instance_dict(value: object) -> dict[str, Any]:
+    """The attributes set on an object itself; empty for one that has no place for them."""
+    for base in _bases(class_of(value)):
+        descriptor = _namespace(base).get("__dict__")
+        if type(descriptor) is types.GetSetDescriptorType:
+            held: object = descriptor.__get__(value)
+            return cast("dict[str, Any]", held) if type(held) is dict else {}
+    return {}
+
+
+def read(value: object, name: str) -> Any:
+    """An attribute that is data: in a slot, on the object, or a plain value on its class; MISSING otherwise.
+
+    Properties and other descriptors written in Python are not run.
+    """
+    found = lookup(class_of(value), name)
+    if class_of(found) in _SLOTS:
+        try:
+            return found.__get__(value)
+        except AttributeError:
+            return MISSING
+    held = instance_dict(value)
+    if name in held:
+        return held[name]
+    return MISSING if found is MISSING or lookup(class_of(found), "__get__") is not MISSING else found
