@@ -7,6 +7,8 @@ To pytest, which would rewrite the package's asserts because a plugin of its own
 
 from __future__ import annotations
 
+import atexit
+import sys
 from typing import TYPE_CHECKING, Any
 
 from llmops_sdk._version import __version__
@@ -72,6 +74,7 @@ if TYPE_CHECKING:
         trace,
     )
     from llmops_sdk.tracing._executor import Executor
+    from llmops_sdk.tracing._sigterm import flush_on_sigterm
 
 # Where each public name lives, and its name there where that differs.
 _HOMES: dict[str, str] = {
@@ -130,8 +133,9 @@ _HOMES: dict[str, str] = {
         ),
         "tracing",
     ),
-    # By itself: what it derives from is for those who use it.
+    # By themselves: what they import is for those who use them.
     "Executor": "tracing._executor",
+    "flush_on_sigterm": "tracing._sigterm",
 }
 _RENAMED = {"settings": "current"}
 
@@ -190,6 +194,7 @@ __all__ = [
     "extract",
     "fallback",
     "flush",
+    "flush_on_sigterm",
     "guard",
     "inject",
     "llm",
@@ -218,3 +223,14 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+def _at_exit() -> None:
+    runtime = sys.modules.get(f"{__name__}.tracing._runtime")
+    if runtime is not None:
+        runtime.end_process()
+
+
+# At the import, not at the first use: `atexit` calls the latest first, so that what an application registers after it
+# has imported this package comes before it, be it the first use of all.
+atexit.register(_at_exit)

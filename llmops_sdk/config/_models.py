@@ -235,7 +235,7 @@ class TracingSettings(Section):
     """Spans that may wait; a further one is dropped and counted."""
     queue_bytes: PositiveInt = 64 * 1024 * 1024
     """Bytes of content that may wait."""
-    flush_interval: PositiveFloat = 0.5
+    flush_interval: PositiveFloat = 0.05
     """Seconds that a span waits at most before it is written."""
     global_provider: Literal["auto", "never"] = "auto"
     """Whether to become OpenTelemetry's global tracer provider when there is none, so that other libraries' spans

@@ -6,7 +6,6 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable, Collection
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
@@ -54,6 +53,9 @@ def query(
     _flush()
     job = _Job(sql, params, _folder(path), timeout)
     # Not in this thread: there, Ctrl-C would wait until DuckDB looks up.
+    # Here: its module cannot be imported while the interpreter is ending, when a first span may still want the store.
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(1, "llmops-query") as thread:
         future = thread.submit(job.answer)
         try:

@@ -24,6 +24,7 @@ _NUDGE_SPANS = 512
 _NUDGE_BYTES = 4 * 1024 * 1024
 _ERRORS_KEPT = 20
 _FORK_WAIT = 2.0  # seconds
+_CHILD_WRITES = 5.0  # seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +52,7 @@ class PipelineBounds:
 
     spans: int = 65_536
     bytes: int = 64 * 1024 * 1024
-    interval: float = 0.5
+    interval: float = 0.05
 
 
 class _Marker:
@@ -81,6 +82,7 @@ class Pipeline:
 
     Attributes:
         transform: Changes each span and score on the pipeline's thread before any sink sees it; redaction, that is.
+        write_through_until: Until then (`time.monotonic`) no thread is started: who makes a record writes it, at once.
     """
 
     def __init__(self, open_sinks: Callable[[], Sequence[Sink]], bounds: PipelineBounds) -> None:
@@ -92,6 +94,7 @@ class Pipeline:
         self._max_bytes = bounds.bytes
         self._counts = _Counts()
         self._closed = False
+        self.write_through_until = 0.0
         self._new_queue()
 
     def _new_queue(self) -> None:
@@ -105,7 +108,9 @@ class Pipeline:
         self._idle = False
         self._thread: threading.Thread | None = None
         self._thread_lock = threading.Lock()
+        self._starter = 0  # the thread that took it last
         self._drain_lock = threading.Lock()
+        self._drainer = 0  # the thread that took it last
         self._marker_waits = False
 
     # --- the application's side -------------------------------------------------------------------------------
@@ -138,14 +143,19 @@ class Pipeline:
         self._wake.set()
 
     def _start_thread(self) -> None:
+        # Not from inside itself, where the collector or a signal made a record: the thread that starts takes that too.
+        if self._starter == threading.get_ident() and self._thread_lock.locked():
+            return
         with self._thread_lock:
+            self._starter = threading.get_ident()
             if self._thread is not None:
                 return
-            thread = threading.Thread(target=self._run, name="llmops-pipeline", daemon=True)
-            if not self._closed and _started(thread):
-                self._thread = thread
-                return
-        # After shutdown, and where no thread can start any more, write in the caller's.
+            if not self._closed and time.monotonic() >= self.write_through_until:
+                thread = threading.Thread(target=self._run, name="llmops-pipeline", daemon=True)
+                if _started(thread):
+                    self._thread = thread
+                    return
+        # After shutdown, early in a forked child, and where no thread can start any more, write in the caller's.
         self._drain()
 
     # --- the background side ----------------------------------------------------------------------------------
@@ -153,6 +163,7 @@ class Pipeline:
     def _run(self) -> None:
         wake = self._wake
         with self._drain_lock:
+            self._drainer = threading.get_ident()
             # At once, not at the first batch: what they import may need threads, and at exit none can start.
             self._opened()
         while True:
@@ -173,7 +184,11 @@ class Pipeline:
     def _drain(self) -> bool:
         """Hand everything queued to the sinks; whether a marker asked to stop."""
         stop = False
+        # Not from inside itself, where the collector or a signal made a record: the loop below takes that too.
+        if self._drainer == threading.get_ident() and self._drain_lock.locked():
+            return stop
         with self._drain_lock:
+            self._drainer = threading.get_ident()
             first = True
             while first or self._queue:
                 first = False
@@ -291,6 +306,7 @@ class Pipeline:
         for sink in reversed(self._sinks or ()):
             # Not while another thread, one that still records, writes in it.
             with self._drain_lock:
+                self._drainer = threading.get_ident()
                 guarded(f"closing the sink {sink.name}", None, sink.close, max(deadline - time.monotonic(), 0.1))
             self._drain()
         return self.report()
@@ -317,15 +333,23 @@ class Pipeline:
         A child has only the forking thread: what the others hold at that moment, an import's lock above all, stays
         held in it. The wait is bounded, for a sink may be stuck on a disk or a network file system.
         """
-        return self._drain_lock.acquire(timeout=_FORK_WAIT)
+        if not self._drain_lock.acquire(timeout=_FORK_WAIT):
+            return False
+        self._drainer = threading.get_ident()
+        return True
 
     def after_fork_in_parent(self) -> None:
         """Let the thread go on."""
         self._drain_lock.release()
 
     def after_fork(self) -> None:
-        """In a forked child: begin anew, with an empty queue and sinks that let go of what is the parent's."""
+        """In a forked child: begin anew, with an empty queue and sinks that let go of what is the parent's.
+
+        Many children live for one piece of work and leave by os._exit, past every hook: what they record is written
+        through at first. One that lives on gets a thread, as any process.
+        """
         self._new_queue()
+        self.write_through_until = max(self.write_through_until, time.monotonic() + _CHILD_WRITES)
         self._counts = _Counts()
         for sink in self._sinks or ():
             guarded(f"the sink {sink.name} after a fork", None, sink.after_fork)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import atexit
 import logging
+import math
 import os
 import socket
 import sys
@@ -19,6 +19,7 @@ from llmops_sdk._version import __version__
 from llmops_sdk.errors import ConfigError
 from llmops_sdk.tracing._blobs import settling
 from llmops_sdk.tracing._capture import Bounds
+from llmops_sdk.tracing._endings import is_ending, join_libraries
 from llmops_sdk.tracing._pipeline import FlushReport, Pipeline, PipelineBounds
 from llmops_sdk.tracing._sampling import Sampler, sampler_from_environment
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from llmops_sdk.config import Settings
     from llmops_sdk.tracing._records import LossRecord, Recordable, ScoreRecord, Sink
 
-__all__ = ["Runtime", "current", "flush", "record_loss", "shutdown", "start"]
+__all__ = ["Runtime", "current", "end_process", "flush", "record_loss", "shutdown", "start"]
 
 _log = logging.getLogger("llmops_sdk")
 
@@ -106,10 +107,8 @@ def _hook_in(settings: Settings) -> None:
     from llmops_sdk import config
 
     _subscriptions.append(config.subscribe(_apply))
-    atexit.unregister(_at_exit)
-    atexit.register(_at_exit)
-    _join_multiprocessing()
-    if settings.enabled and settings.tracing.global_provider == "auto":
+    join_libraries(end_process)
+    if settings.enabled and settings.tracing.global_provider == "auto" and not is_ending():
         guarded("installing the tracer provider", None, _adopt_foreign_spans)
 
 
@@ -137,11 +136,20 @@ def _bounds(settings: Settings) -> PipelineBounds:
 
 
 def _new_pipeline(settings: Settings, open_sinks: Callable[[], Sequence[Sink]] | None = None) -> Pipeline:
+    late = is_ending()
+
     def open_all() -> Sequence[Sink]:
-        opened = [_open_sink(name, settings) for name in SINKS]
-        return [sink for sink in opened if sink is not None]
+        opened = [sink for name in SINKS if (sink := _open_sink(name, settings)) is not None]
+        if late:
+            for sink in opened:
+                # The store takes what comes all the same; a backend counts it as lost.
+                guarded(f"closing the sink {sink.name}", None, sink.close, 0.0)
+        return opened
 
     pipeline = Pipeline(open_sinks or open_all, _bounds(settings))
+    if late:
+        # Nobody would wait for its thread any more.
+        pipeline.write_through_until = math.inf
     redaction = None
     if settings.redaction.enabled:
         from llmops_sdk.tracing._redaction import RedactionStage
@@ -234,9 +242,10 @@ def record_loss(what: str, reason: str, count: int = 1, bytes: int = 0) -> None:
         current.record_loss(what, reason, count, bytes)
 
 
-def _at_exit() -> None:
+def end_process(**_: object) -> None:
+    """Shut down: what `atexit` and its like call, each in its own manner."""
     if os.getpid() == _pid:
-        guarded("shutting down at exit", None, shutdown, 5.0)
+        guarded("shutting down at the end of the process", None, shutdown, 5.0)
 
 
 def _resource(settings: Settings) -> Mapping[str, Any]:
@@ -289,30 +298,7 @@ def _after_fork() -> None:
     if runtime is not None:
         runtime.resource = {**runtime.resource, "process.pid": _pid}
         runtime.pipeline.after_fork()
-        _join_multiprocessing()
-
-
-def _join_multiprocessing() -> None:
-    """Have a child of `multiprocessing` flush before it ends: it leaves by os._exit, past atexit."""
-    util = sys.modules.get("multiprocessing.util")
-    if util is not None:
-        # The child's bootstrap clears the finalizers that it inherits, then runs what is registered here.
-        util.register_after_fork(_Finalizer, _register_finalizer)
-        if util.process.parent_process() is not None:
-            _register_finalizer(_Finalizer)  # this is such a child already, and past its bootstrap
-
-
-class _Finalizer:
-    """Keeps the registration alive: multiprocessing holds its keys weakly."""
-
-
-def _register_finalizer(_: type[_Finalizer]) -> None:
-    util = sys.modules["multiprocessing.util"]
-    util.Finalize(None, _finalize, exitpriority=10)
-
-
-def _finalize() -> None:
-    guarded("shutting down a child process", None, shutdown, 5.0)
+        join_libraries(end_process)
 
 
 if hasattr(os, "register_at_fork"):

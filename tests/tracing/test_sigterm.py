@@ -1,0 +1,224 @@
+"""SIGTERM and Ctrl-C, sent to real programs: how they end, and what is in the store then."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from otlp_receiver import BlackHole
+
+import llmops_sdk as llmops
+
+HEAD = """
+import atexit, multiprocessing, os, signal, sys, threading
+import llmops_sdk as llmops
+
+@llmops.trace
+def work(n=0):
+    return n
+
+def ready():
+    print("ready", flush=True)
+    threading.Event().wait()
+
+"""
+
+
+def ended(body: str, number: signal.Signals | None = signal.SIGTERM, **environ: str) -> tuple[int, str]:
+    """Run a program and send it a signal once it has said that it is ready; its status and what it printed."""
+    Path("program.py").write_text(HEAD + body)
+    with subprocess.Popen(
+        [sys.executable, "program.py"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, **environ},
+    ) as program:
+        assert program.stdout is not None
+        try:
+            if number is not None:
+                assert program.stdout.readline() == "ready\n"
+                program.send_signal(number)
+            said = program.communicate(timeout=60)[0]
+        finally:
+            program.kill()
+    return program.returncode, said
+
+
+def names() -> dict[str, int]:
+    """How many spans of each name are in the store; none twice."""
+    rows = llmops.query("SELECT name, count(*), count(DISTINCT span_id) FROM spans GROUP BY ALL").rows()
+    assert all(every == distinct for _, every, distinct in rows)
+    return {name: count for name, count, _ in rows}
+
+
+def test_the_hook_brings_every_span_to_the_store_and_leaves_the_status_to_the_signal():
+    done = ended("assert llmops.flush_on_sigterm()\nfor n in range(5000): work(n)\nready()")
+    assert done == (-signal.SIGTERM, "")
+    assert names() == {"work": 5000}
+
+
+def test_nothing_is_installed_unasked():
+    done = ended(
+        """
+work()
+llmops.flush()
+assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+ready()
+"""
+    )
+    assert done == (-signal.SIGTERM, "")
+    assert names() == {"work": 1}
+
+
+def test_ctrl_c_ends_as_without_us():
+    status, said = ended("work()\nllmops.flush()\nfor n in range(99): work(n)\nready()", signal.SIGINT)
+    assert status == -signal.SIGINT
+    assert said.rstrip().endswith("KeyboardInterrupt")
+    assert "llmops" not in said.partition("Traceback")[0]
+    assert names() == {"work": 100}
+
+
+HANDLERS = {
+    "that exits": ("lambda *_: sys.exit(5)", 5),
+    "that flushes and leaves": ("lambda *_: (llmops.flush(), os._exit(6))", 6),
+    "that raises": ("lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)", -signal.SIGINT),
+}
+
+
+@pytest.mark.parametrize("handler", HANDLERS)
+def test_a_handler_of_the_application_stays(handler: str):
+    code, expected = HANDLERS[handler]
+    status, _ = ended(
+        f"""
+mine = {code}
+signal.signal(signal.SIGTERM, mine)
+work()
+llmops.flush()
+assert llmops.flush_on_sigterm() is False
+assert signal.getsignal(signal.SIGTERM) is mine
+for n in range(99): work(n)
+ready()
+"""
+    )
+    assert status == expected
+    assert names() == {"work": 100}
+
+
+def test_an_ignored_signal_stays_ignored():
+    done = ended(
+        """
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+assert llmops.flush_on_sigterm() is False
+signal.raise_signal(signal.SIGTERM)
+work()
+""",
+        None,
+    )
+    assert done == (0, "")
+    assert names() == {"work": 1}
+
+
+def test_a_later_handler_that_calls_the_one_before_goes_on_as_without_us():
+    done = ended(
+        """
+assert llmops.flush_on_sigterm()
+before = signal.getsignal(signal.SIGTERM)
+def later(*occasion):
+    before(*occasion)
+    assert llmops.flush(0.0).stored == 50
+    work("after")
+signal.signal(signal.SIGTERM, later)
+for n in range(50): work(n)
+signal.raise_signal(signal.SIGTERM)
+assert signal.getsignal(signal.SIGTERM) is later
+sys.exit(7)
+""",
+        None,
+    )
+    assert done == (7, "")
+    assert names() == {"work": 51}
+
+
+def test_asked_for_twice_the_hook_is_the_same():
+    done = ended("assert llmops.flush_on_sigterm() and llmops.flush_on_sigterm(1.0)\nwork()\nready()")
+    assert done == (-signal.SIGTERM, "")
+    assert names() == {"work": 1}
+
+
+def test_only_the_main_thread_may_ask():
+    done = ended(
+        """
+def ask():
+    try:
+        llmops.flush_on_sigterm()
+    except llmops.LLMOpsError as error:
+        print(error)
+thread = threading.Thread(target=ask)
+thread.start()
+thread.join()
+assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+""",
+        None,
+    )
+    assert done == (0, "flush_on_sigterm() sets a signal's handler: call it in the main thread\n")
+
+
+@pytest.mark.parametrize("state", ["", "llmops.shutdown()"], ids=["by the thread", "written through"])
+def test_in_the_middle_of_recording_the_end_comes_and_nothing_is_torn(state: str):
+    done = ended(
+        f"""
+assert llmops.flush_on_sigterm()
+work()
+{state}
+print("ready", flush=True)
+n = 0
+while True:
+    work(n)
+    n += 1
+"""
+    )
+    assert done == (-signal.SIGTERM, "")
+    assert names()["work"] >= 1
+    numbers = [int(row[0]) for row in llmops.query("SELECT output FROM spans ORDER BY start_ns OFFSET 1").rows()]
+    assert numbers == list(range(len(numbers)))
+
+
+def test_a_backend_that_never_answers_holds_the_end_up_by_the_time_given_at_most():
+    with BlackHole() as hole:
+        status, _ = ended(
+            "assert llmops.flush_on_sigterm(0.5)\nfor n in range(1000): work(n)\nready()",
+            OTEL_EXPORTER_OTLP_ENDPOINT=hole.url,
+        )
+    assert status == -signal.SIGTERM
+    assert names() == {"work": 1000}
+
+
+def test_a_forked_child_inherits_the_hook():
+    done = ended(
+        """
+if __name__ == "__main__":
+    assert llmops.flush_on_sigterm()
+    work("parent")
+    reader, writer = os.pipe()
+    def job():
+        for n in range(100): work(n)
+        os.write(writer, b"1")
+        threading.Event().wait()
+    child = multiprocessing.get_context("fork").Process(target=job)
+    child.start()
+    os.read(reader, 1)
+    child.terminate()
+    child.join()
+    assert child.exitcode == -signal.SIGTERM
+""",
+        None,
+        PYTHONWARNINGS="ignore",
+    )
+    assert done == (0, "")
+    assert names() == {"work": 101}
