@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from llmops_sdk import config
-from llmops_sdk._util._guard import guarded
 from llmops_sdk.store import StoreSink, query
 from llmops_sdk.store._lines import Encoder, is_span
 from llmops_sdk.tracing import _runtime
@@ -230,10 +229,11 @@ def capture_traces() -> Generator[Traces]:
         nonlocal latest
         latest = changed
         _runtime.current = _runtime.Runtime(changed, ours.pipeline)
+        _runtime.join_provider(_runtime.current)
 
     unsubscribe = config.subscribe(follow)
     try:
-        _take_in_other_spans(known)
+        _runtime.join_provider(ours)
         yield Traces(ours.pipeline, sink)
     finally:
         unsubscribe()
@@ -242,13 +242,6 @@ def capture_traces() -> Generator[Traces]:
         ours.pipeline.shut_down(_FLUSH_SECONDS)
         if before is not None and latest is not known:
             _runtime._apply(latest)  # pyright: ignore[reportPrivateUsage] - what `configure` said meanwhile
-
-
-def _take_in_other_spans(settings: Settings) -> None:
-    if settings.tracing.global_provider == "auto":
-        from llmops_sdk.tracing._foreign import adopt
-
-        guarded("installing the tracer provider", None, adopt)
 
 
 def _traced(records: Sequence[SpanRecord]) -> list[TracedSpan]:

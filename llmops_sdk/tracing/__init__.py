@@ -10,6 +10,7 @@ from llmops_sdk.tracing._pipeline import FlushReport
 from llmops_sdk.tracing._redactors import add_redactor
 from llmops_sdk.tracing._runtime import record_loss
 from llmops_sdk.tracing._span import Span
+from llmops_sdk.tracing._tracer_provider import tracer_provider
 
 __all__ = [
     "FlushReport",
@@ -29,4 +30,5 @@ __all__ = [
     "span",
     "start_span",
     "trace",
+    "tracer_provider",
 ]

@@ -18,8 +18,12 @@ if TYPE_CHECKING:
 __all__ = ["begin", "start_span"]
 
 
-def begin(runtime: _runtime.Runtime, context: _active.Context, name: str, kind: str) -> Span:
+def begin(
+    runtime: _runtime.Runtime, context: _active.Context, name: str, kind: str, otel_kind: str = "internal"
+) -> Span:
     """A new span below the current one of `context`; it is not made current."""
+    if runtime.host is not None:
+        return runtime.host.begin(runtime, context, name, kind, otel_kind)
     parent: Any = context.get(_active.SPAN_KEY)
     stamp: Any = context.get(_active.STAMP_KEY)
     sampler = runtime.sampler
@@ -64,7 +68,7 @@ def start_span(
         attributes: Attributes from its start on.
     """
     runtime = _runtime.current or _runtime.start()
-    span = begin(runtime, _active.get(), name, kind)
+    span = begin(runtime, _active.get(), name, kind, otel_kind)
     if span.recording:
         span.otel_kind = otel_kind
         if attributes:

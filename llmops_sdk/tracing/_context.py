@@ -197,6 +197,8 @@ def score(
     """
     if span_id is None and trace_id is None:
         current = _active.get().get(_active.SPAN_KEY)
+        if type(current) is Span:
+            return current.score(name, value, label=label, comment=comment, source=source)
         found = current.get_span_context() if isinstance(current, OtelSpan) else None
         if found is None or not found.is_valid:
             raise LLMOpsError(
@@ -204,7 +206,7 @@ def score(
                 "span_id= or trace_id= (Response.span_id, span.span_id, or from a query)"
             )
         span_id, trace_id = f"{found.span_id:016x}", f"{found.trace_id:032x}"
-    put_score(name, value, span_id=span_id, trace_id=trace_id, label=label, comment=comment, source=source)
+    return put_score(name, value, span_id=span_id, trace_id=trace_id, label=label, comment=comment, source=source)
 
 
 def inject(carrier: MutableMapping[str, str]) -> None:

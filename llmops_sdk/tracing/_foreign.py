@@ -1,71 +1,166 @@
 """Spans of other libraries, through an OpenTelemetry SDK TracerProvider, into the same pipeline.
 
-Where the application has a provider of its own, our processor is added to it; where there is none, one is installed
-so that instrumented libraries have somewhere to send to. An application that sets its own later is told by
-OpenTelemetry's warning; `[tracing] global_provider = "never"` leaves the place free for it.
+Where the application has a provider of its own, our processor is added to it and our spans are begun at it too
+(`_host`); where there is none, one is installed so that instrumented libraries have somewhere to send to. An
+application that sets its own later is told by OpenTelemetry's warning; `[tracing] global_provider = "never"` leaves
+the place free for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace as otel_trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
-from opentelemetry.trace import StatusCode
+from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
+from opentelemetry.sdk.trace.sampling import _get_from_env_or_default as environment_sampler  # pyright: ignore[reportPrivateUsage] - there is no public way
 
 from llmops_sdk._util._guard import guarded
-from llmops_sdk.tracing import _active, _runtime, _semconv
-from llmops_sdk.tracing._records import RecordedSpan, Stamp
+from llmops_sdk.tracing import _active, _runtime
+from llmops_sdk.tracing._foreign_kinds import is_call
+from llmops_sdk.tracing._foreign_span import ForeignSpan
+from llmops_sdk.tracing._forward import Forwarded, Forwarder
+from llmops_sdk.tracing._host import SCOPE, Host, Watch
+from llmops_sdk.tracing._records import Stamp
+from llmops_sdk.tracing._span import Span
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.sdk.trace import Span as SdkSpan
+    from opentelemetry.trace import Link, SpanKind
+    from opentelemetry.trace.span import TraceState
+    from opentelemetry.util.types import Attributes
 
-__all__ = ["ForeignRecorder", "adopt"]
+    from llmops_sdk.tracing._runtime import Runtime
+
+__all__ = ["ForeignRecorder", "adopt", "own_provider"]
 
 _MAX_OPEN = 65_536
+_lock = threading.Lock()
+_own: _OwnProvider | None = None
 
 
-def adopt() -> None:
-    """Take in other libraries' spans: once, however often it is called."""
+def adopt(runtime: Runtime) -> None:
+    """Join the process's tracer provider, or become it where there is none: as often as a runtime is made."""
     provider = otel_trace.get_tracer_provider()
-    if isinstance(provider, TracerProvider):
-        if not getattr(provider, "_llmops_recorder", False):
-            provider.add_span_processor(ForeignRecorder())
-            provider._llmops_recorder = True  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+    if isinstance(provider, otel_trace.ProxyTracerProvider):
+        if runtime.settings.tracing.global_provider == "never":
+            runtime.host = Watch(adopt)
+            return
+        otel_trace.set_tracer_provider(own_provider(runtime))
+        provider = otel_trace.get_tracer_provider()
+    runtime.host = None
+    if isinstance(provider, otel_trace.NoOpTracerProvider) or (isinstance(provider, _OwnProvider) and provider.alone):
         return
-    if not isinstance(provider, otel_trace.ProxyTracerProvider):
-        return  # another implementation of the API: its spans do not come from the SDK
-    runtime = _runtime.current
-    own = TracerProvider(resource=Resource.create(dict(runtime.resource) if runtime else {}), shutdown_on_exit=False)
-    own.add_span_processor(ForeignRecorder())
-    own._llmops_recorder = True  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
-    otel_trace.set_tracer_provider(own)
+    if isinstance(provider, TracerProvider) and not isinstance(provider, _OwnProvider):
+        _record_from(provider)
+    host = Host(runtime, provider, beside=isinstance(provider, _OwnProvider))
+    runtime.put = host.put
+    runtime.host = host
+
+
+def _record_from(provider: TracerProvider) -> None:
+    """Add our processor, once."""
+    with _lock:
+        if not getattr(provider, "_llmops_recorder", False):
+            provider._llmops_recorder = True  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+            provider.add_span_processor(ForeignRecorder())
+
+
+def own_provider(runtime: Runtime) -> TracerProvider:
+    """The provider of ours, made at first use: the global one, or one beside the application's."""
+    global _own
+    with _lock:
+        if _own is None:
+            _own = _OwnProvider(dict(runtime.resource))
+        return _own
+
+
+class _OwnProvider(TracerProvider):
+    """Feeds our pipeline. A processor that the application adds to it makes it the application's provider as well."""
+
+    alone = True
+
+    def __init__(self, resource: dict[str, Any]) -> None:
+        super().__init__(sampler=_WithOurs(), resource=Resource.create(resource), shutdown_on_exit=False)
+        super().add_span_processor(ForeignRecorder(unsampled=True))
+        super().add_span_processor(Forwarder())
+
+    def add_span_processor(self, span_processor: SpanProcessor) -> None:
+        """Add a processor of the application's."""
+        super().add_span_processor(span_processor)
+        self.alone = False
+        runtime = _runtime.current
+        if runtime is not None and runtime.enabled:
+            guarded("joining the application's span processor", None, adopt, runtime)
+
+
+class _WithOurs(Sampler):
+    """Keeps for our pipeline what is below a span that is recorded; else the environment's sampler decides.
+
+    The flag that other services see stays that of the application's sampler.
+    """
+
+    def __init__(self) -> None:
+        self._roots = environment_sampler()
+
+    def should_sample(
+        self,
+        parent_context: Context | None,
+        trace_id: int,
+        name: str,
+        kind: SpanKind | None = None,
+        attributes: Attributes = None,
+        links: Sequence[Link] | None = None,
+        trace_state: TraceState | None = None,  # noqa: ARG002 - as OpenTelemetry calls it
+    ) -> SamplingResult:
+        """The environment's decision, but for what is below a span of ours that is kept."""
+        result = self._roots.should_sample(parent_context, trace_id, name, kind, attributes, links)
+        above = otel_trace.get_current_span(parent_context)
+        ours = type(above) is not Span or not above._outer_only  # pyright: ignore[reportPrivateUsage] - a friend
+        if result.decision is Decision.DROP and above.is_recording() and ours:
+            return SamplingResult(Decision.RECORD_ONLY, attributes, result.trace_state)
+        return result
+
+    def get_description(self) -> str:
+        """For OpenTelemetry's own use."""
+        return f"llmops({self._roots.get_description()})"
 
 
 class ForeignRecorder(SpanProcessor):
-    """Queues every ended SDK span for the pipeline, with the stamp that was in force at its start."""
+    """Queues every ended SDK span for the pipeline, with the stamp that was in force at its start.
 
-    def __init__(self) -> None:
-        self._stamps: dict[int, Stamp] = {}
+    Args:
+        unsampled: Take those too that are recorded but not sampled.
+    """
+
+    def __init__(self, *, unsampled: bool = False) -> None:
+        self._unsampled = unsampled
+        self._starts: dict[int, tuple[Stamp | None, bool]] = {}
 
     def on_start(self, span: SdkSpan, parent_context: Context | None = None) -> None:
-        """Remember the stamp: the span may end in another context."""
+        """Remember what stands around it: the span may end in another context."""
+        if isinstance(span, Forwarded) or _is_ours(span):
+            return
         context = _active.get() if parent_context is None else parent_context
         stamp = context.get(_active.STAMP_KEY)
-        own = span.get_span_context()
-        if isinstance(stamp, Stamp) and len(self._stamps) < _MAX_OPEN:
-            self._stamps[own.span_id] = stamp
+        known = stamp if isinstance(stamp, Stamp) else None
+        inner = guarded("looking above another library's span", False, is_call, context.get(_active.SPAN_KEY))
+        if (known is not None or inner) and len(self._starts) < _MAX_OPEN:
+            self._starts[span.get_span_context().span_id] = known, inner
 
     def on_end(self, span: ReadableSpan) -> None:
         """Queue it."""
         runtime = _runtime.current
         own = span.get_span_context()
-        stamp = self._stamps.pop(own.span_id, None) if own is not None else None
-        if runtime is not None and runtime.enabled and own is not None and own.trace_flags.sampled:
-            foreign = ForeignSpan(span, stamp)
+        if own is None or isinstance(span, Forwarded) or _is_ours(span):
+            return
+        stamp, inner = self._starts.pop(own.span_id, (None, False))
+        if runtime is not None and runtime.enabled and (own.trace_flags.sampled or self._unsampled):
+            foreign = ForeignSpan(span, stamp, inner)
             guarded("taking in another library's span", None, runtime.put, foreign, foreign.size)
 
     def shutdown(self) -> None:
@@ -76,40 +171,6 @@ class ForeignRecorder(SpanProcessor):
         return _runtime.flush(timeout_millis / 1000).pending == 0
 
 
-class ForeignSpan:
-    """An ended SDK span on its way to the pipeline's thread."""
-
-    __slots__ = ("size", "span", "stamp")
-
-    def __init__(self, span: ReadableSpan, stamp: Stamp | None) -> None:
-        self.span = span
-        self.stamp = stamp
-        self.size = 512 + 64 * len(span.attributes or ())
-
-    def _to_record(self) -> RecordedSpan:
-        """The span as the sinks read it."""
-        span = self.span
-        own = span.get_span_context()
-        attributes: Mapping[str, Any] = span.attributes or {}
-        error = span.status.status_code is StatusCode.ERROR
-        kind = str(attributes.get("openinference.span.kind", "")).lower()
-        start = span.start_time or 0
-        return RecordedSpan(
-            name=span.name,
-            kind=kind if kind in _semconv.KINDS else ("llm" if _semconv.OPERATION in attributes else "chain"),
-            trace_id=own.trace_id if own else 0,
-            span_id=own.span_id if own else 0,
-            parent_id=span.parent.span_id if span.parent else 0,
-            start_ns=start,
-            duration_ns=max((span.end_time or start) - start, 0),
-            status="error" if error else ("ok" if span.status.status_code is StatusCode.OK else "unset"),
-            status_message=span.status.description,
-            error_type=str(attributes[_semconv.ERROR_TYPE]) if _semconv.ERROR_TYPE in attributes else None,
-            attributes=dict(attributes),
-            events=[(event.name, event.timestamp, dict(event.attributes or {})) for event in span.events],
-            links=[(link.context.trace_id, link.context.span_id, dict(link.attributes or {})) for link in span.links],
-            stamp=self.stamp,
-            otel_kind=span.kind.name.lower(),
-            scope=span.instrumentation_scope.name if span.instrumentation_scope else "",
-            resource=span.resource.attributes,
-        )
+def _is_ours(span: ReadableSpan) -> bool:
+    """Whether it is the twin of a span of ours, which our pipeline has already."""
+    return span.instrumentation_scope is not None and span.instrumentation_scope.name == SCOPE

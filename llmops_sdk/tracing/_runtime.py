@@ -25,6 +25,7 @@ from llmops_sdk.tracing._sampling import Sampler, sampler_from_environment
 
 if TYPE_CHECKING:
     from llmops_sdk.config import Settings
+    from llmops_sdk.tracing._host import Beginner
     from llmops_sdk.tracing._records import LossRecord, Recordable, ScoreRecord, Sink
 
 __all__ = ["Runtime", "current", "end_process", "flush", "record_loss", "shutdown", "start"]
@@ -47,9 +48,10 @@ class Runtime:
         bounds: How much of a value is kept.
         resource: The resource's attributes.
         sampler: Decides at a root span, None for all.
+        host: Begins spans where the application has a tracer provider of its own, None where it has none; see `_host`.
     """
 
-    __slots__ = ("bounds", "content", "enabled", "pipeline", "put", "resource", "sampler", "settings")
+    __slots__ = ("bounds", "content", "enabled", "host", "pipeline", "put", "resource", "sampler", "settings")
 
     def __init__(self, settings: Settings, pipeline: Pipeline) -> None:
         self.settings = settings
@@ -60,6 +62,7 @@ class Runtime:
         self.content = capture.content
         self.bounds = Bounds(capture.max_bytes, capture.max_depth, capture.max_items, capture.max_blob_bytes)
         self.resource = _resource(settings)
+        self.host: Beginner | None = None
         self.sampler: Sampler | None = guarded("reading OTEL_TRACES_SAMPLER", None, sampler_from_environment)
 
     def record_loss(self, what: str, reason: str, count: int = 1, bytes: int = 0) -> None:  # noqa: A002 - as in the record
@@ -89,7 +92,8 @@ def start() -> Runtime:
         if current is None:
             settings = _settings()
             current = Runtime(settings, _new_pipeline(settings))
-            _hook_in(settings)
+            _hook_in()
+            join_provider(current)
         return current
 
 
@@ -103,13 +107,11 @@ def _settings() -> Settings:
         return config.Settings()
 
 
-def _hook_in(settings: Settings) -> None:
+def _hook_in() -> None:
     from llmops_sdk import config
 
     _subscriptions.append(config.subscribe(_apply))
     join_libraries(end_process)
-    if settings.enabled and settings.tracing.global_provider == "auto" and not is_ending():
-        guarded("installing the tracer provider", None, _adopt_foreign_spans)
 
 
 def start_with(settings: Settings, sinks: Sequence[Sink]) -> Runtime:
@@ -121,11 +123,21 @@ def start_with(settings: Settings, sinks: Sequence[Sink]) -> Runtime:
         return current
 
 
-def _adopt_foreign_spans() -> None:
+def join_provider(runtime: Runtime) -> None:
+    """Take in other libraries' spans, and begin ours at the application's own provider too where there is one."""
+    if not runtime.enabled:
+        from llmops_sdk.tracing._host import Off
+
+        runtime.host = Off()
+    elif not is_ending():
+        guarded("joining the tracer provider", None, _adopt, runtime)
+
+
+def _adopt(runtime: Runtime) -> None:
     from llmops_sdk.tracing._foreign import adopt
 
     with Caught(RuntimeError) as ending:
-        adopt()
+        adopt(runtime)
     if ending.error is not None:
         _log.debug("llmops: other libraries' spans are not taken in: %s", ending.error)  # the interpreter is ending
 
@@ -172,7 +184,9 @@ def _apply(settings: Settings) -> None:
             return
         before = old.settings
         same = all(getattr(before, name) == getattr(settings, name) for name in _PIPELINE_SECTIONS)
-        current = Runtime(settings, old.pipeline if same else _new_pipeline(settings))
+        new = Runtime(settings, old.pipeline if same else _new_pipeline(settings))
+        join_provider(new)
+        current = new
     if not same:
         # Its queue is written out and its sinks are closed; a span that ends later is written at once.
         old.pipeline.shut_down(5.0)

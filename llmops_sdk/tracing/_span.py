@@ -91,6 +91,9 @@ class Span(OtelSpan):
     _events: list[Event] | None = None
     _links: list[Link] | None = None
     _trace_state: TraceState | None = None
+    # The span of the same call at the application's own tracer provider, and whether it is kept only there: `_host`.
+    _outer: OtelSpan | None = None
+    _outer_only: bool = False
 
     def __init__(
         self,
@@ -133,6 +136,8 @@ class Span(OtelSpan):
 
     def get_span_context(self) -> SpanContext:
         """The ids as OpenTelemetry has them."""
+        if self._outer is not None:
+            return self._outer.get_span_context()
         flags = TraceFlags.SAMPLED if self.recording else TraceFlags.DEFAULT
         return SpanContext(self._trace_number, self._span_number, False, TraceFlags(flags), self._trace_state)
 

@@ -7,8 +7,6 @@ import subprocess
 import sys
 from typing import Any
 
-import pytest
-
 import llmops_sdk as llmops
 
 
@@ -59,28 +57,6 @@ with llmops.context(session_id="s", tags=["t"]):
     ]
     assert llmops.query("SELECT attributes->>'http.status' FROM spans WHERE name = 'GET /'").rows() == [("200",)]
     assert llmops.query("SELECT name, attributes->>'bytes' FROM events").rows() == [("sent", "3")]
-
-
-@pytest.mark.parametrize("when", ["before", "after"])
-def test_a_provider_of_the_application_stays(when: str):
-    setup = """
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-memory = InMemorySpanExporter()
-provider = TracerProvider()
-provider.add_span_processor(SimpleSpanProcessor(memory))
-trace.set_tracer_provider(provider)
-"""
-    begin = "outer()\n"
-    # Set later, the application's provider has the place to itself when ours is told to leave it free.
-    never = "llmops.configure(tracing__global_provider='never')\n"
-    program = _LIBRARY + (setup + begin if when == "before" else never + begin + setup)
-    seen = run(program + "outer()\nprint(json.dumps([s.name for s in memory.get_finished_spans()]))")
-    assert seen == ["GET /"] * (2 if when == "before" else 1)
-    found = dict(llmops.query("SELECT name, count(*) FROM spans GROUP BY ALL").rows())
-    assert found["outer"] == 2
-    assert found.get("GET /", 0) == (2 if when == "before" else 0)
 
 
 def test_another_librarys_current_span_can_be_written_on():
