@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from array import array
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, aclosing, closing
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from llmops_sdk.providers import (
 )
 from llmops_sdk.providers._genai import input_messages_json, output_messages_json
 from llmops_sdk.providers._types import model_name
-from llmops_sdk.tracing import Span, _active, _semconv, current_span, start_span
+from llmops_sdk.tracing import Span, _active, _pace, _semconv, current_span, start_span
 
 __all__ = ["Record", "SpentProvider", "Subject"]
 
@@ -109,6 +110,8 @@ class Record:
         self.span = subject.start()
         self._began = time.perf_counter()
         self._active: AbstractContextManager[object] | None = None
+        measured = subject.streaming and self.span.recording and _pace.wanted()
+        self._times: array[float] | None = array("d") if measured else None
 
     def __enter__(self) -> Self:
         """Make the span current."""
@@ -180,6 +183,21 @@ class Record:
             attributes[_semconv.SIMULATED] = True
         self.span.set(attributes)
 
+    def chunk_came(self) -> None:
+        """Note the time at which a chunk came, where metrics want it."""
+        if self._times is not None:
+            self._times.append(time.perf_counter())
+
+    def end(self, status: str) -> None:
+        """End the span of a stream."""
+        self._keep_times()
+        self.span.end(status=status)
+
+    def _keep_times(self) -> None:
+        if self._times:
+            _pace.keep(self.span._span_number, self._times)  # pyright: ignore[reportPrivateUsage] - a friend
+            self._times = None
+
     def first_chunk(self, chunk: Chunk) -> bool:
         """Note the time until the first chunk that has something in it; whether this is one."""
         if not (chunk.text or chunk.tool_calls or chunk.reasoning):
@@ -189,6 +207,7 @@ class Record:
 
     def fail(self, error: BaseException) -> None:
         """End the span with the error that the caller gets."""
+        self._keep_times()
         if isinstance(error, ValidationFailedError) and isinstance(error.response, Response):
             error.response = self.answered(error.response)
         elif isinstance(error, ProviderError):

@@ -52,8 +52,10 @@ class Course:
     def take(self, chunk: Chunk) -> None:
         """Another chunk has come."""
         self._whole.add(chunk)
-        if not self._first and self.record is not None:
-            self._first = self.record.first_chunk(chunk)
+        if self.record is not None:
+            self.record.chunk_came()
+            if not self._first:
+                self._first = self.record.first_chunk(chunk)
 
     def finish(self) -> None:
         """The stream is exhausted.
@@ -102,7 +104,7 @@ class Course:
             if error is not None:
                 record.fail(error)
             else:
-                record.span.end(status=status)
+                record.end(status)
         self.response = response
         self._lease.release()
         if self._on_end is not None:

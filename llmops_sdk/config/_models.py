@@ -34,6 +34,7 @@ __all__ = [
     "RetrySettings",
     "Section",
     "SettingsFields",
+    "SignalSettings",
     "StoreSettings",
     "Timeout",
     "TracingSettings",
@@ -57,6 +58,18 @@ OptionalSeconds = Annotated[PositiveFloat | None, _OrNone]
 FolderPath = Annotated[Path, Field(strict=False)]
 OptionalPath = Annotated[FolderPath | None, _OrNone]
 Names = Annotated[tuple[str, ...], Field(strict=False)]
+
+
+def _exporters(*known: str) -> AfterValidator:
+    def check(names: tuple[str, ...]) -> tuple[str, ...]:
+        if not set(names) <= set(known):
+            raise ValueError(f"a list of {' and '.join(repr(name) for name in known)}")
+        return tuple(dict.fromkeys(names))
+
+    return AfterValidator(check)
+
+
+Protocol = Literal["http/protobuf", "grpc"]
 
 
 class Section(BaseModel):
@@ -197,17 +210,35 @@ class StoreSettings(Section):
     """Force each flush to the disk: survives a power cut, not only a killed process."""
 
 
+class SignalSettings(Section):
+    """Metrics of calls to models, or scores as events (log records), besides the spans."""
+
+    exporters: Annotated[Names, _exporters("otlp")] = ("otlp",)
+    """Where they go: "otlp" is the backend; an empty list is nowhere."""
+    endpoint: OptionalText = None
+    """The whole URL, used as it is; by default the path of the signal is added to `[export] endpoint`."""
+    protocol: Annotated[Protocol | None, _OrNone] = None
+    """How to send; by default as spans are sent."""
+    headers: Annotated[dict[str, str] | None, _OrNone] = None
+    """Headers of each request; by default those of `[export]`."""
+    timeout: OptionalSeconds = None
+    """Seconds for one request; by default as for spans."""
+
+
 class ExportSettings(Section):
-    """Spans sent to an OTLP backend, besides the local store."""
+    """Spans, metrics and scores sent to an OTLP backend, besides the local store."""
 
     enabled: bool = True
-    """Send spans when there is an endpoint; `OTEL_TRACES_EXPORTER=none` means false."""
+    """Send anything at all."""
+    exporters: Annotated[Names, _exporters("otlp", "console")] = ("otlp",)
+    """Where spans go: "otlp" is the backend, when there is an endpoint; "console" writes a line of JSON for each to
+    stdout."""
     endpoint: OptionalText = None
     """The base URL, as in "http://127.0.0.1:4318"; wins over `OTEL_EXPORTER_OTLP_ENDPOINT`."""
     traces_endpoint: OptionalText = None
     """The whole URL for spans, used as it is, like `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`; one from a place of lower
     precedence than `endpoint` is left aside."""
-    protocol: Literal["http/protobuf", "grpc"] = "http/protobuf"
+    protocol: Protocol = "http/protobuf"
     """How to send."""
     headers: dict[str, str] = {}
     """Headers of each request, as for an API key."""
@@ -218,14 +249,35 @@ class ExportSettings(Section):
     host_content: bool = False
     """Put content on the spans of a tracer provider that the application set up itself."""
 
+    metrics: SignalSettings = SignalSettings()
+    """Durations and tokens of calls to models, as histograms: by default to the same backend, or to the meter
+    provider that the application has set up."""
+    logs: SignalSettings = SignalSettings()
+    """Scores, as the event `gen_ai.evaluation.result` on the span that is judged: by default to the same backend."""
+
     @property
     def traces_url(self) -> str | None:
         """Where spans are sent, or None when they are not: `/v1/traces` is added to a base URL over HTTP."""
-        if not self.enabled:
+        return self._url("traces", self.exporters, self.traces_endpoint, self.protocol)
+
+    @property
+    def metrics_url(self) -> str | None:
+        """Where metrics are sent, or None when they are not."""
+        signal = self.metrics
+        return self._url("metrics", signal.exporters, signal.endpoint, signal.protocol or self.protocol)
+
+    @property
+    def logs_url(self) -> str | None:
+        """Where scores are sent, or None when they are not."""
+        signal = self.logs
+        return self._url("logs", signal.exporters, signal.endpoint, signal.protocol or self.protocol)
+
+    def _url(self, signal: str, exporters: tuple[str, ...], own: str | None, protocol: Protocol) -> str | None:
+        if not self.enabled or "otlp" not in exporters:
             return None
-        if self.traces_endpoint or not self.endpoint:
-            return self.traces_endpoint
-        return self.endpoint if self.protocol == "grpc" else self.endpoint.rstrip("/") + "/v1/traces"
+        if own or not self.endpoint:
+            return own
+        return self.endpoint if protocol == "grpc" else f"{self.endpoint.rstrip('/')}/v1/{signal}"
 
 
 class TracingSettings(Section):

@@ -130,10 +130,12 @@ These variables of OpenTelemetry are read, where no key of ours is set:
 |---|---|
 {otel}
 
-- `OTEL_EXPORTER_OTLP_ENDPOINT` is a base URL, to which `/v1/traces` is added over HTTP; the one for traces is used as
-  it is. `export.endpoint` wins over both, and then the variables' headers are sent only if they name no other backend.
-- `OTEL_TRACES_EXPORTER` without `otlp` (as in `none`) sends nothing, unless `[export] enabled = true`; `otlp` without
-  an endpoint means `http://localhost:4318`.
+- `OTEL_EXPORTER_OTLP_ENDPOINT` is a base URL, to which `/v1/traces`, `/v1/metrics` and `/v1/logs` are added over HTTP;
+  those for one signal are used as they are. `export.endpoint` wins over all of them, and then the variables' headers
+  are sent only if they name no other backend.
+- `OTEL_TRACES_EXPORTER`, `OTEL_METRICS_EXPORTER` and `OTEL_LOGS_EXPORTER` are `none` or `otlp`; for spans also
+  `console`, and a list between commas. `otlp` without an endpoint means `http://localhost:4318`. What each other
+  variable of the standard does stands in [export.md](export.md#variables-of-opentelemetry).
 - The time-out is in seconds, as OpenTelemetry's Python exporters read it.
 - `OTEL_SDK_DISABLED=true` turns off tracing, the store of traces and export, like `LLMOPS_ENABLED=false`. Retries,
   guards and the cache belong to the calls and stay: a switch for telemetry must not let a card number out.

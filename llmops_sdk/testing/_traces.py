@@ -149,7 +149,7 @@ class Traces:
             >>> with capture_traces() as traces:
             ...     answer = llmops.chat("Hi", model="offline/echo")
             ...     traces.sql("SELECT model, finish_reason FROM llm_calls WHERE cost IS NULL").rows()
-            [('offline/echo', 'stop')]
+            [('echo', 'stop')]
         """
         records = self._records()
         # Through the store's own writer and reader: no second notion of what a view is.

@@ -1,127 +1,85 @@
-"""The sink that sends spans to an OTLP backend: a bounded queue and one thread in front of the batch exporter.
+"""All that leaves the process: spans to a backend and to the console, scores as events, metrics of calls to models.
 
-`write` never touches the network. Batches go out in order and at once; a batch that the backend could not take stays
-at the head of the queue and is sent again, with growing pauses, for as long as the process lives. What finds the queue
-full, what the backend refuses for good, and what is still waiting at the end is counted as lost.
+One sink to the pipeline, made of one for each destination. Each has a bounded queue and a thread of its own, so that
+one that is away holds up no other, and at the end they share one patience.
 """
 
 from __future__ import annotations
 
-import logging
-import math
-import os
-import random
-import threading
 import time
-from collections import deque
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
-
-from opentelemetry import context as otel_context
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
 
 from llmops_sdk._util._guard import guarded
+from llmops_sdk.tracing import _runtime
 from llmops_sdk.tracing._otlp_endpoint import Destination, find_destination
-from llmops_sdk.tracing._records import LossRecord, Record, ScoreRecord, SpanRecord
-from llmops_sdk.tracing._runtime import record_loss
+from llmops_sdk.tracing._otlp_metrics import MetricsSink
+from llmops_sdk.tracing._otlp_sink import OtlpSink
+from llmops_sdk.tracing._records import Record, RecordedSpan, Sink
 
 if TYPE_CHECKING:
     from llmops_sdk.config import Settings
-    from llmops_sdk.tracing._otlp_export import BatchExporter, Outcome
 
-__all__ = ["OtlpSink", "open_sink"]
-
-_log = logging.getLogger("llmops_sdk")
-
-_BATCH_SPANS = 512
-_BATCH_BYTES = 2 * 1024 * 1024  # servers commonly take requests of 4 MB, and encoding adds to the content
-_SPAN_BYTES = 512  # what a span without content takes, roughly
-_FIRST_PAUSE = 1.0
-_LONGEST_PAUSE = 30.0
-_PATIENCE = 1.7  # seconds without an answer after which `close` gives up, so that exit is delayed by 2 s at most
-_JOIN = 0.2
-_WARN_EVERY = 300.0
-
-# A fork while the exporter is being imported would leave the child with an import lock that nobody releases.
-_importing = threading.Lock()
-_forking: list[bool] = []
+__all__ = ["ExportSink", "open_sink"]
 
 
-def _before_fork() -> None:
-    _importing.acquire()
-    _forking.append(True)
+class _Part(Sink, Protocol):
+    """A sink that can be told that the end is near."""
+
+    def begin_close(self) -> None:
+        """Send what waits at once; the patience of `close` counts from here."""
+        ...
 
 
-def _after_fork() -> None:
-    # This module may be imported by what another hook does before the fork: then the lock was not taken for it.
-    if _forking:
-        _forking.pop()
-        _importing.release()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
-
-
-def open_sink(settings: Settings) -> OtlpSink | None:
-    """The sink for the configured backend, or None when there is none.
+def open_sink(settings: Settings) -> ExportSink | None:
+    """The sink for every configured destination, or None when there is none.
 
     Args:
         settings: The settings in force.
     """
-    destination = find_destination(settings)
-    if destination is None:
-        return None
-    return OtlpSink(destination, max_spans=settings.tracing.queue_spans, max_bytes=settings.tracing.queue_bytes)
+    export, tracing = settings.export, settings.tracing
+    resource = partial(_resource, settings)
+    console = Destination(endpoint="stdout", protocol="console", headers={}, content=export.content)
+    found = [
+        find_destination(settings),
+        console if export.enabled and "console" in export.exporters else None,
+        find_destination(settings, "logs", resource),
+    ]
+    parts: list[_Part] = [
+        OtlpSink(destination, max_spans=tracing.queue_spans, max_bytes=tracing.queue_bytes)
+        for destination in found
+        if destination is not None
+    ]
+    if export.enabled and export.metrics.exporters:
+        # Also without a backend: the application may set up a meter provider of its own, now or later.
+        parts.append(MetricsSink(find_destination(settings, "metrics", resource), max_calls=tracing.queue_spans))
+    return ExportSink(parts) if parts else None
 
 
-class OtlpSink:
-    """Sends spans to one backend.
+def _resource(settings: Settings) -> Mapping[str, Any]:
+    """The attributes of this process, without secrets, as spans bear them."""
+    attributes = _runtime._resource(settings)  # pyright: ignore[reportPrivateUsage] - a friend
+    if not settings.redaction.enabled:
+        return attributes
+    from llmops_sdk.tracing._redaction import RedactionStage
+
+    blank = RecordedSpan(
+        name="", kind="chain", trace_id=0, span_id=0, start_ns=0, duration_ns=0, status="unset", resource=attributes
+    )
+    redacted = RedactionStage(settings.redaction.patterns, _runtime.record_loss)(blank)
+    return redacted.resource if isinstance(redacted, RecordedSpan) else {}
+
+
+class ExportSink:
+    """Hands each batch to every part.
 
     Args:
-        destination: Where to, and what may leave.
-        max_spans: Spans that may wait; a further one is dropped and counted.
-        max_bytes: Bytes of content that may wait.
-        lose: Told what is lost, as `record_loss` is.
+        parts: The sinks, each with a thread of its own.
     """
 
-    def __init__(
-        self,
-        destination: Destination,
-        *,
-        max_spans: int = 65_536,
-        max_bytes: int = 64 * 1024 * 1024,
-        lose: Callable[[str, str, int, int], None] = record_loss,
-    ) -> None:
-        self._destination = destination
-        self._max_spans = max_spans
-        self._max_bytes = max_bytes
-        self._lose = lose
-        self._abandoned: list[BatchExporter | None] = []
-        self._begin()
-
-    def _begin(self) -> None:
-        """The state of a process that has sent nothing yet."""
-        self._lock = threading.Lock()  # entered itself: a condition takes it in Python, where Ctrl-C can leave it taken
-        self._changed = threading.Condition(self._lock)
-        self._sending = threading.Lock()
-        self._queue: deque[tuple[SpanRecord, int]] = deque()
-        self._queue_bytes = 0
-        self._taken = 0
-        self._exported = 0
-        self._dropped = 0
-        self._settled = 0
-        self._batch_limit = _BATCH_SPANS
-        self._failures = 0
-        self._hurry = False
-        self._closed = False
-        self._answered_at = 0.0
-        self._warned_at: float | None = None
-        self._exporter: BatchExporter | None = None
-        self._thread: threading.Thread | None = None
-        # Now and not at the first batch: from Python 3.12 on, none can be started once the interpreter is ending.
-        self._start_thread()
+    def __init__(self, parts: Sequence[_Part]) -> None:
+        self._parts = parts
 
     @property
     def name(self) -> str:
@@ -131,263 +89,41 @@ class OtlpSink:
     @property
     def exported(self) -> int:
         """Spans that the backend has taken."""
-        return self._exported
+        return sum(part.exported for part in self._spans())
 
     @property
     def pending(self) -> int:
-        """Spans that wait or are under way."""
-        return len(self._queue)
+        """Spans on their way to the backend."""
+        return sum(part.pending for part in self._spans())
 
-    @property
-    def dropped(self) -> int:
-        """Spans that will not reach the backend: no room, refused, or left at the end."""
-        return self._dropped
-
-    @property
-    def failures(self) -> int:
-        """Tries in a row that have failed; 0 when the last one worked."""
-        return self._failures
+    def _spans(self) -> list[OtlpSink]:
+        return [part for part in self._parts if isinstance(part, OtlpSink) and part.name == "otlp"]
 
     def write(self, batch: Sequence[Record]) -> int:
-        """Queue the spans of a batch; the number for which there was room. Never waits for the network."""
-        spans = [record for record in batch if not isinstance(record, (ScoreRecord, LossRecord))]
-        room, lost_bytes = 0, 0
-        with self._lock:
-            reason = "closed" if self._closed else "queue_full"
-            for record in spans:
-                size = _size(record)
-                if self._closed or len(self._queue) >= self._max_spans or self._queue_bytes + size > self._max_bytes:
-                    lost_bytes += size
-                    continue
-                self._queue.append((record, size))
-                self._queue_bytes += size
-                room += 1
-            self._taken += room
-            self._dropped += len(spans) - room
-            self._changed.notify_all()
-        if room < len(spans):
-            self._lose("export", reason, len(spans) - room, lost_bytes)
-        if self._thread is None and not self._closed:
-            self._start_thread()
-        return room
+        """Hand a batch to every part; how many spans the one that took most has taken."""
+        taken = {part.name: guarded(f"the sink {part.name}", 0, part.write, batch) for part in self._parts}
+        return max(taken.get("otlp", 0), taken.get("console", 0))
 
     def flush(self, timeout: float) -> bool:
-        """Wait until the backend has every span taken so far, `timeout` seconds at most; whether it has."""
+        """Wait until every part is done with what it has, `timeout` seconds at most; whether all are."""
         deadline = time.monotonic() + timeout
-        with self._lock:
-            target, dropped = self._taken, self._dropped
-            self._hurry = True
-            self._changed.notify_all()
-        if self._thread is None:
-            self._send_here(deadline)
-        with self._lock:
-            self._changed.wait_for(lambda: self._settled >= target, max(deadline - time.monotonic(), 0.0))
-            return self._settled >= target and self._dropped == dropped
+        for part in self._parts:
+            guarded(f"flushing the sink {part.name}", False, part.flush, 0.0)  # all begin before any is waited for
+        done = [
+            guarded(f"flushing the sink {part.name}", False, part.flush, max(deadline - time.monotonic(), 0.0))
+            for part in self._parts
+        ]
+        return all(done)
 
     def close(self, timeout: float) -> None:
-        """Send what waits and stop, within `timeout` seconds and with 2 s without an answer at most.
-
-        The 2 s run from the first request: to import the exporter takes seconds on a busy machine, and no backend is to
-        blame for that.
-        """
-        begun = time.monotonic()
-        deadline = begun + timeout
-        with self._lock:
-            if self._closed:
-                return
-            self._hurry = True
-            self._answered_at = begun if self._exporter is not None else math.inf
-            self._changed.notify_all()
-        if self._thread is None and self._queue:
-            guarded("importing the OTLP exporter", None, _import)
-            self._send_here(min(deadline, time.monotonic() + _PATIENCE))
-        with self._lock:
-            while (
-                self._thread is not None
-                and self._queue
-                and (left := min(deadline, self._answered_at + _PATIENCE) - time.monotonic()) > 0
-            ):
-                self._changed.wait(left)
-            self._closed = True
-            self._changed.notify_all()
-        self._abandon_rest()
-        if self._exporter is not None:
-            guarded("closing the OTLP exporter", None, self._exporter.close)
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(_JOIN)
+        """Close every part within `timeout` seconds: all of them send at the same time."""
+        deadline = time.monotonic() + timeout
+        for part in self._parts:
+            guarded(f"closing the sink {part.name}", None, part.begin_close)
+        for part in self._parts:
+            guarded(f"closing the sink {part.name}", None, part.close, max(deadline - time.monotonic(), 0.1))
 
     def after_fork(self) -> None:
-        """In a forked child: begin with an empty queue, a thread and a connection of its own."""
-        # The parent's exporter is kept and never touched again: its locks may be held by a thread that does not exist
-        # here, and closing its connection could speak on the parent's socket.
-        self._abandoned.append(self._exporter)
-        self._begin()
-
-    # --- the exporting thread ---------------------------------------------------------------------------------
-
-    def _start_thread(self) -> None:
-        thread = threading.Thread(target=self._run, name="llmops-otlp", daemon=True)
-        try:
-            thread.start()
-        except RuntimeError:
-            return  # the interpreter is ending, or there are too many threads: `flush` and `close` send
-        self._thread = thread
-
-    def _run(self) -> None:
-        with _uninstrumented():
-            while True:
-                with self._lock:
-                    self._changed.wait_for(lambda: self._queue or self._closed)
-                    if self._closed:
-                        return
-                pause = self._send_batch()
-                with self._lock:
-                    self._changed.wait_for(lambda: self._hurry or self._closed, pause)
-
-    def _send_here(self, deadline: float) -> None:
-        """Send on the caller's thread, where there can be no other."""
-        with _uninstrumented():
-            while self._queue and time.monotonic() < deadline:
-                if self._send_batch(deadline):
-                    return
-
-    def _send_batch(self, deadline: float | None = None) -> float:
-        """Send the head of the queue; the seconds to pause before the next try, 0 when there is no need to."""
-        with self._sending:
-            with self._lock:
-                batch = self._head()
-                self._hurry = False
-            if not batch:
-                return 0.0
-            # An exporter's time-out is set once and for all: where a deadline holds, each batch has one of its own.
-            exporter = self._exporter if deadline is None else None
-            if exporter is None:
-                exporter = guarded("setting up the OTLP exporter", None, _load, self._destination, deadline)
-            if deadline is None and exporter is not self._exporter:
-                with self._lock:
-                    self._exporter = exporter
-                    self._answered_at = time.monotonic()
-                    self._changed.notify_all()
-            outcome = None
-            if exporter is not None:
-                outcome = guarded("exporting over OTLP", None, exporter.export, [record for record, _ in batch])
-                if deadline is not None:
-                    guarded("closing the OTLP exporter", None, exporter.close)
-            return self._settle(batch, outcome)
-
-    def _head(self) -> list[tuple[SpanRecord, int]]:
-        batch: list[tuple[SpanRecord, int]] = []
-        size = 0
-        for item in self._queue:
-            if batch and (len(batch) >= self._batch_limit or size + item[1] > _BATCH_BYTES):
-                break
-            batch.append(item)
-            size += item[1]
-        return batch
-
-    def _settle(self, batch: list[tuple[SpanRecord, int]], outcome: Outcome | None) -> float:
-        if self._closed:
-            return 0.0  # `close` has counted the batch, and said so
-        verdict = outcome.verdict.value if outcome is not None else "later"
-        reason = outcome.reason if outcome is not None else "the exporter failed"
-        if verdict == "taken":
-            lost = outcome.lost if outcome is not None else 0
-            self._remove(batch, lost, "rejected")
-            self._recovered()
-            return 0.0
-        self._warn(reason, verdict)
-        if verdict == "too_large" and len(batch) > 1:
-            self._batch_limit = len(batch) // 2
-            return 0.0
-        if verdict in {"refused", "too_large"}:
-            self._remove(batch, len(batch), "refused")
-            return 0.0
-        self._failures += 1
-        pause = min(_FIRST_PAUSE * 2 ** min(self._failures - 1, 10), _LONGEST_PAUSE) * random.uniform(0.8, 1.2)  # noqa: S311 - jitter needs no secrecy
-        return max(pause, outcome.retry_after or 0.0) if outcome is not None else pause
-
-    def _remove(self, batch: list[tuple[SpanRecord, int]], lost: int, reason: str) -> None:
-        """Take a batch that is done with off the queue; `lost` of its spans did not arrive."""
-        with self._lock:
-            if self._closed:
-                return
-            for _ in batch:
-                self._queue_bytes -= self._queue.popleft()[1]
-            self._settled += len(batch)
-            self._exported += len(batch) - lost
-            self._dropped += lost
-            self._answered_at = time.monotonic()
-            self._changed.notify_all()
-        if lost:
-            self._lose("export", reason, lost, 0)
-
-    def _abandon_rest(self) -> None:
-        with self._lock:
-            rest, size = len(self._queue), self._queue_bytes
-            self._queue.clear()
-            self._queue_bytes = 0
-            self._settled += rest
-            self._dropped += rest
-            self._changed.notify_all()
-        if rest:
-            self._lose("export", "unfinished", rest, size)
-            _log.warning("llmops: %d spans could not be exported to %s before the end", rest, self._destination.shown)
-
-    # --- the log ----------------------------------------------------------------------------------------------
-
-    def _warn(self, reason: str, verdict: str) -> None:
-        now = time.monotonic()
-        if self._warned_at is not None and now - self._warned_at < _WARN_EVERY:
-            return
-        self._warned_at = now
-        what = "are kept and sent again" if verdict == "later" else "that it refuses are lost to it, and counted"
-        _log.warning("llmops: %s does not take spans (%s); they %s", self._destination.shown, reason or "?", what)
-
-    def _recovered(self) -> None:
-        if self._failures:
-            _log.info("llmops: %s takes spans again", self._destination.shown)
-        self._failures = 0
-
-
-def _import() -> type[BatchExporter]:
-    with _importing:
-        from llmops_sdk.tracing._otlp_export import BatchExporter
-    return BatchExporter
-
-
-def _load(destination: Destination, deadline: float | None) -> BatchExporter:
-    exporter = _import()
-    if deadline is not None:
-        # Less than what is left: the exporter spends its time-out on the request and a little on itself.
-        left = max(0.9 * (deadline - time.monotonic()), 0.1)
-        destination = replace(destination, timeout=min(left, destination.timeout))
-    return exporter(destination)
-
-
-@contextmanager
-def _uninstrumented() -> Generator[None]:
-    # An instrumented `requests` or `grpc` would make a span of each export, and so another export. The SDK's own
-    # processors hold them off with this key too; there is no public name for it.
-    key = otel_context._SUPPRESS_INSTRUMENTATION_KEY  # pyright: ignore[reportPrivateUsage]
-    token = otel_context.attach(otel_context.set_value(key, value=True))
-    try:
-        yield
-    finally:
-        otel_context.detach(token)
-
-
-def _size(record: SpanRecord) -> int:
-    """Bytes that a span takes in a request, roughly."""
-    size = _SPAN_BYTES + len(record.input or b"") + len(record.output or b"")
-    for value in (record.attributes or {}).values():
-        size += _length(value)
-    for _, _, attributes in record.events or ():
-        for value in attributes.values():
-            size += _length(value)
-    return size
-
-
-def _length(value: Any) -> int:
-    if isinstance(value, (str, bytes)):
-        return len(value)
-    return sum(_length(item) for item in cast("Sequence[Any]", value)) if isinstance(value, (list, tuple)) else 8
+        """In a forked child: every part begins anew."""
+        for part in self._parts:
+            guarded(f"the sink {part.name} after a fork", None, part.after_fork)

@@ -26,7 +26,7 @@ from llmops_sdk.tracing import _semconv as names
 from llmops_sdk.tracing._otlp_content import event_without_content, is_content
 from llmops_sdk.tracing._records import SpanRecord, Stamp
 
-__all__ = ["SpanConverter"]
+__all__ = ["SpanConverter", "own_scope", "plain_text", "sdk_resource"]
 
 _SCOPE = "llmops_sdk"
 _OPENINFERENCE_KIND = "openinference.span.kind"
@@ -56,7 +56,7 @@ class SpanConverter:
         if record.parent_id:
             parent = SpanContext(record.trace_id, record.parent_id, is_remote=False, trace_flags=_SAMPLED)
         return ReadableSpan(
-            name=_text(record.name),
+            name=plain_text(record.name),
             context=SpanContext(record.trace_id, record.span_id, is_remote=False, trace_flags=_SAMPLED),
             parent=parent,
             resource=self._resource(record.resource),
@@ -68,20 +68,20 @@ class SpanConverter:
             status=self._status(record),
             start_time=record.start_ns,
             end_time=record.start_ns + record.duration_ns,
-            instrumentation_scope=_scope(_text(record.scope)),
+            instrumentation_scope=_scope(plain_text(record.scope)),
         )
 
     def _attributes(self, record: SpanRecord) -> dict[str, Any]:
         made: dict[str, Any] = {}
         for key, value in (record.attributes or {}).items():
             if value is not None and (self._content or not is_content(key, value)):
-                made[_text(key)] = _value(value)
+                made[plain_text(key)] = _value(value)
         made[names.KIND] = record.kind
         made.setdefault(_OPENINFERENCE_KIND, record.kind.upper())
         if record.status not in _STATUS and record.status != "unset":
             made[names.STATUS] = record.status
         if record.error_type:
-            made.setdefault(names.ERROR_TYPE, _text(record.error_type))
+            made.setdefault(names.ERROR_TYPE, plain_text(record.error_type))
         if names.COST in made:
             made.setdefault("operation.cost", made[names.COST])
         if record.stamp is not None:
@@ -96,13 +96,13 @@ class SpanConverter:
             return Status(code)
         # An exception's message quotes what was being worked on; its class does not.
         told = record.status_message if self._content else record.error_type
-        return Status(code, _text(told) if told else None)
+        return Status(code, plain_text(told) if told else None)
 
     def _events(self, record: SpanRecord) -> list[OtelEvent]:
         made: list[OtelEvent] = []
         for name, time_ns, attributes in record.events or ():
             kept = attributes if self._content else event_without_content(name, attributes)
-            made.append(OtelEvent(_text(name), _mapping(kept), time_ns))
+            made.append(OtelEvent(plain_text(name), _mapping(kept), time_ns))
         return made
 
     def _links(self, record: SpanRecord) -> list[OtelLink]:
@@ -116,15 +116,25 @@ class SpanConverter:
         known = self._resources.get(id(attributes))
         if known is not None and known[0] is attributes:
             return known[1]
-        # Not Resource.create: its detectors run in a thread pool, which no longer starts when the interpreter ends.
-        merged = dict(attributes)
-        merged.setdefault("service.name", "unknown_service")
-        merged.setdefault("openinference.project.name", merged["service.name"])
-        resource = Resource(_mapping(merged))
+        resource = sdk_resource(attributes)
         if len(self._resources) >= 64:
             self._resources.clear()
         self._resources[id(attributes)] = (attributes, resource)
         return resource
+
+
+def sdk_resource(attributes: Mapping[str, Any]) -> Resource:
+    """The attributes of a process as OpenTelemetry's resource, with the project's name that Phoenix reads."""
+    # Not Resource.create: its detectors run in a thread pool, which no longer starts when the interpreter ends.
+    merged = dict(attributes)
+    merged.setdefault("service.name", "unknown_service")
+    merged.setdefault("openinference.project.name", merged["service.name"])
+    return Resource(_mapping(merged))
+
+
+def own_scope() -> InstrumentationScope:
+    """The scope of what this SDK records."""
+    return _scope(_SCOPE)
 
 
 @lru_cache(maxsize=256)
@@ -134,23 +144,23 @@ def _scope(name: str) -> InstrumentationScope:
 
 def _add_stamp(made: dict[str, Any], stamp: Stamp) -> None:
     if stamp.session_id is not None:
-        made.setdefault(names.SESSION_ID, _text(stamp.session_id))
-        made.setdefault(names.CONVERSATION_ID, _text(stamp.session_id))
+        made.setdefault(names.SESSION_ID, plain_text(stamp.session_id))
+        made.setdefault(names.CONVERSATION_ID, plain_text(stamp.session_id))
     if stamp.user_id is not None:
-        made.setdefault(names.USER_ID, _text(stamp.user_id))
+        made.setdefault(names.USER_ID, plain_text(stamp.user_id))
     if stamp.tags:
-        tags = [_text(tag) for tag in stamp.tags]
+        tags = [plain_text(tag) for tag in stamp.tags]
         made[names.TAGS] = tags
         made.setdefault("tag.tags", tags)
     if stamp.metadata:
-        metadata = {_text(key): value for key, value in stamp.metadata.items()}
+        metadata = {plain_text(key): value for key, value in stamp.metadata.items()}
         for key, value in metadata.items():
             made[names.METADATA_PREFIX + key] = _value(value)
-        made.setdefault("metadata", _text(_json(metadata)))
+        made.setdefault("metadata", plain_text(_json(metadata)))
     if stamp.prompt_name is not None:
-        made.setdefault(names.PROMPT_NAME, _text(stamp.prompt_name))
+        made.setdefault(names.PROMPT_NAME, plain_text(stamp.prompt_name))
     if stamp.prompt_version is not None:
-        made.setdefault(names.PROMPT_VERSION, _text(stamp.prompt_version))
+        made.setdefault(names.PROMPT_VERSION, plain_text(stamp.prompt_version))
 
 
 def _add_content(made: dict[str, Any], record: SpanRecord) -> None:
@@ -169,7 +179,7 @@ def _add_content(made: dict[str, Any], record: SpanRecord) -> None:
 def _shown(payload: bytes) -> tuple[str, str]:
     """A payload and its type: JSON text as it is, a JSON string as the text in it."""
     if payload[:1] == b'"':
-        return _text(json.loads(payload)), "text/plain"
+        return plain_text(json.loads(payload)), "text/plain"
     return payload.decode("utf-8", "replace"), "application/json"
 
 
@@ -181,17 +191,17 @@ def _answer(messages: str) -> tuple[str, str]:
         whole = all(part["type"] == "text" for part in parts)
     except (ValueError, TypeError, KeyError):
         return messages, "application/json"  # not the conventions' shape
-    return (_text(text), "text/plain") if parts and whole else (messages, "application/json")
+    return (plain_text(text), "text/plain") if parts and whole else (messages, "application/json")
 
 
 def _mapping(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    return {_text(key): _value(value) for key, value in attributes.items() if value is not None}
+    return {plain_text(key): _value(value) for key, value in attributes.items() if value is not None}
 
 
 def _value(value: Any) -> Any:
     """A value that protobuf can hold: nothing is lost, what does not fit becomes text."""
     if isinstance(value, str):
-        return _text(value)
+        return plain_text(value)
     if isinstance(value, (bool, float)):
         return value
     if isinstance(value, int):
@@ -199,17 +209,17 @@ def _value(value: Any) -> Any:
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     if isinstance(value, Mapping):
-        return _text(_json(cast("Mapping[str, Any]", value)))
+        return plain_text(_json(cast("Mapping[str, Any]", value)))
     if isinstance(value, Sequence):
         return _list(cast("Sequence[Any]", value))
-    return _text(str(value))
+    return plain_text(str(value))
 
 
 def _list(values: Sequence[Any]) -> Any:
     items: list[Any] = [_value(item) for item in values if item is not None]
     kinds: set[type[Any]] = {type(item) for item in items}
     if list in kinds:
-        return _text(_json(values))
+        return plain_text(_json(values))
     if len(kinds) > 1:
         # OpenTelemetry's lists hold one type; backends drop or misread others.
         as_one: Callable[[Any], Any] = float if kinds <= {int, float} else _plain
@@ -225,7 +235,7 @@ def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
-def _text(text: str) -> str:
+def plain_text(text: str) -> str:
     """The text in valid Unicode: a lone surrogate, which no encoding holds, becomes the replacement character."""
     if text.isascii():
         return text

@@ -1,38 +1,48 @@
-"""Where spans are exported to. The OTLP variables are already in the settings; here they become one record."""
+"""Where a signal is exported to. The OTLP variables are already in the settings; here they become one record."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from llmops_sdk.config import Settings
 
-__all__ = ["Destination", "find_destination"]
+__all__ = ["Destination", "Signal", "find_destination"]
+
+Signal: TypeAlias = Literal["traces", "metrics", "logs"]
 
 _log = logging.getLogger("llmops_sdk")
 
 
+def _no_resource() -> Mapping[str, Any]:
+    return {}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Destination:
-    """One OTLP backend.
+    """One OTLP backend, or the console, for one signal.
 
     Attributes:
         endpoint: The whole URL that a request goes to; with gRPC also "host:port".
+        signal: Spans, metrics, or scores as log records.
         protocol: How to send.
-        headers: Headers of each request, over those of `OTEL_EXPORTER_OTLP_HEADERS`.
+        headers: Headers of each request; those of the environment's variables that are not among them are not sent.
         timeout: Seconds for one batch, the exporter's own repeats included.
-        content: Whether prompts, answers, arguments and results are sent too.
+        content: Whether prompts, answers, arguments, results and comments are sent too.
+        resource: Gives the attributes of the process, for what does not bring its own.
     """
 
     endpoint: str
-    protocol: Literal["http/protobuf", "grpc"] = "http/protobuf"
+    signal: Signal = "traces"
+    protocol: Literal["http/protobuf", "grpc", "console"] = "http/protobuf"
     headers: Mapping[str, str]
     timeout: float = 10.0
     content: bool = False
+    resource: Callable[[], Mapping[str, Any]] = _no_resource
 
     @property
     def shown(self) -> str:
@@ -42,22 +52,30 @@ class Destination:
         return f"{parts.scheme}://{host}{parts.path}" if parts.scheme else host + parts.path
 
 
-def find_destination(settings: Settings) -> Destination | None:
+def find_destination(
+    settings: Settings, signal: Signal = "traces", resource: Callable[[], Mapping[str, Any]] = _no_resource
+) -> Destination | None:
     """The backend to send to, or None when there is none, or its URL cannot be used (which is logged).
 
     Args:
         settings: The settings in force.
+        signal: What is sent.
+        resource: Gives the attributes of the process.
     """
     export = settings.export
-    url = (export.traces_url or "").strip()
+    urls = {"traces": export.traces_url, "metrics": export.metrics_url, "logs": export.logs_url}
+    url = (urls[signal] or "").strip()
     if not url:
         return None
+    own = None if signal == "traces" else export.metrics if signal == "metrics" else export.logs
     found = Destination(
         endpoint=url,
-        protocol=export.protocol,
-        headers=dict(export.headers),
-        timeout=export.timeout,
+        signal=signal,
+        protocol=(own and own.protocol) or export.protocol,
+        headers=dict(export.headers if own is None or own.headers is None else own.headers),
+        timeout=(own and own.timeout) or export.timeout,
         content=export.content,
+        resource=resource,
     )
     return found if _is_usable(found) else None
 

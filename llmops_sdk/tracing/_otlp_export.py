@@ -1,4 +1,4 @@
-"""One batch to an OTLP backend, through OpenTelemetry's official exporters. Knows nothing of queues and threads.
+"""One batch to a backend or the console, through OpenTelemetry's official exporters. Knows no queues and threads.
 
 Imports `opentelemetry.sdk` and an exporter (0.25 to 0.75 s of CPU); it is itself imported on the exporting thread only.
 """
@@ -6,32 +6,29 @@ Imports `opentelemetry.sdk` and an exporter (0.25 to 0.75 s of CPU); it is itsel
 from __future__ import annotations
 
 import logging
-import os
 import re
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
-
 from llmops_sdk._util._guard import guarded
-from llmops_sdk.tracing._otlp_convert import SpanConverter
-from llmops_sdk.tracing._otlp_endpoint import Destination
-from llmops_sdk.tracing._records import SpanRecord
+from llmops_sdk.tracing._otlp_endpoint import Destination, Signal
+from llmops_sdk.tracing._otlp_exporters import make_exporter
+from llmops_sdk.tracing._records import ScoreRecord, SpanRecord
 
 if TYPE_CHECKING:
     import requests
 
-__all__ = ["BatchExporter", "Outcome", "Verdict"]
+__all__ = ["BatchExporter", "LastAnswer", "Outcome", "Verdict", "own_lines"]
 
-_LOGGERS = ("opentelemetry.exporter.otlp.proto.http.trace_exporter", "opentelemetry.exporter.otlp.proto.grpc.exporter")
-_CREDENTIAL_PROVIDERS = (
-    "OTEL_PYTHON_EXPORTER_OTLP_HTTP_CREDENTIAL_PROVIDER",
-    "OTEL_PYTHON_EXPORTER_OTLP_HTTP_TRACES_CREDENTIAL_PROVIDER",
+_LOGGERS = (
+    "opentelemetry.exporter.otlp.proto.grpc.exporter",
+    "opentelemetry.exporter.otlp.proto.http._log_exporter",
+    "opentelemetry.exporter.otlp.proto.http.metric_exporter",
+    "opentelemetry.exporter.otlp.proto.http.trace_exporter",
 )
 # What the specification lets a client repeat; anything else in the 4xx and 5xx must not be sent again as it is.
 _RETRYABLE_HTTP = frozenset({429, 502, 503, 504})
@@ -39,6 +36,8 @@ _FINAL_GRPC = frozenset({
     "INVALID_ARGUMENT", "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED", "FAILED_PRECONDITION", "UNIMPLEMENTED",
     "INTERNAL", "UNAUTHENTICATED", "UNKNOWN",
 })  # fmt: skip
+# What a backend without a place for metrics or logs answers, Phoenix and MLflow for two.
+_UNSUPPORTED = frozenset({404, 405, 415, 501, "UNIMPLEMENTED"})
 _MAX_RETRY_AFTER = 300.0
 
 
@@ -49,6 +48,7 @@ class Verdict(Enum):
     LATER = "later"
     TOO_LARGE = "too_large"
     REFUSED = "refused"
+    UNSUPPORTED = "unsupported"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +58,7 @@ class Outcome:
     Attributes:
         verdict: What is to be done with the batch.
         reason: Why it was not taken, for a person to read.
-        lost: Spans of a batch that was taken which the backend rejected or which could not be converted.
+        lost: Records of a batch that was taken which the backend rejected or which could not be converted.
         retry_after: Seconds that the backend asked to wait, or None.
     """
 
@@ -76,38 +76,39 @@ class BatchExporter:
     """
 
     def __init__(self, destination: Destination) -> None:
-        self._convert = SpanConverter(content=destination.content)
-        self._answer = _LastAnswer()
-        self._exporter = _make_exporter(destination, self._answer)
+        self._answer = LastAnswer(destination)
+        self._convert = _converter(destination)
+        self._exporter: Any = make_exporter(destination, self._answer)
 
-    def export(self, records: Sequence[SpanRecord]) -> Outcome:
+    def export(self, records: Sequence[SpanRecord | ScoreRecord]) -> Outcome:
         """Send a batch, and say what became of it.
 
         Args:
-            records: At most some hundred spans; a request must stay below what backends accept, commonly 4 MB.
+            records: At most some hundred; a request must stay below what backends accept, commonly 4 MB.
         """
-        spans: list[ReadableSpan] = []
+        converted: list[Any] = []
         for record in records:
-            span = guarded("the conversion of a span for export", None, self._convert, record)
-            if span is not None:
-                spans.append(span)
-        unconverted = len(records) - len(spans)
-        if not spans:
+            made = guarded("the conversion of a record for export", None, self._convert, record)
+            if made is not None:
+                converted.append(made)
+        unconverted = len(records) - len(converted)
+        if not converted:
             return Outcome(verdict=Verdict.TAKEN, lost=unconverted)
         self._answer.clear()
-        with _own_lines(self._answer):
-            result = self._exporter.export(spans)
-        return self._answer.outcome(taken=result is SpanExportResult.SUCCESS, unconverted=unconverted)
+        with own_lines(self._answer):
+            result = self._exporter.export(converted)
+        return self._answer.outcome(taken=result.name == "SUCCESS", unconverted=unconverted)
 
     def close(self) -> None:
         """Release the connection and end waiting; may be called from another thread."""
         self._exporter.shutdown()
 
 
-class _LastAnswer:
+class LastAnswer:
     """What is known of the backend's last answer; the exporters themselves only say "success" or "failure"."""
 
-    def __init__(self) -> None:
+    def __init__(self, destination: Destination) -> None:
+        self._signal: Signal = destination.signal
         self.clear()
 
     def clear(self) -> None:
@@ -115,7 +116,12 @@ class _LastAnswer:
         self.grpc_code: str | None = None
         self.reason = ""
         self.rejected = 0
+        self._final = False
         self.retry_after: float | None = None
+
+    def see_error(self, error: Exception) -> None:
+        """What writing to the console raised: it will not be better at the next try."""
+        self.reason, self._final = f"{type(error).__name__}: {error}", True
 
     def see_response(self, response: requests.Response, *_: Any, **__: Any) -> None:
         """A hook of `requests`: called with each response before the exporter has it."""
@@ -124,7 +130,7 @@ class _LastAnswer:
         self.retry_after = min(float(asked), _MAX_RETRY_AFTER) if asked.isdecimal() else None
         self.reason = f"HTTP {response.status_code} {response.reason or ''}".strip()
         if response.status_code == 200 and "protobuf" in response.headers.get("content-type", ""):
-            self.rejected = _rejected(response.content)
+            self.rejected = _rejected(self._signal, response.content)
         if self.http_status >= 500 and self.http_status not in _RETRYABLE_HTTP:
             # Exporters before 1.45 send again after any of the 5xx. This they take for a failure that is final.
             from requests import RequestException
@@ -152,15 +158,17 @@ class _LastAnswer:
             return Outcome(verdict=Verdict.REFUSED, reason=self.reason)
         if taken:
             return Outcome(verdict=Verdict.TAKEN, lost=self.rejected + unconverted)
+        if self._signal != "traces" and not _UNSUPPORTED.isdisjoint({status, self.grpc_code}):
+            return Outcome(verdict=Verdict.UNSUPPORTED, reason=self.reason)
         if status == 413:
             return Outcome(verdict=Verdict.TOO_LARGE, reason=self.reason)
         final = self.grpc_code in _FINAL_GRPC if status is None else status not in _RETRYABLE_HTTP
-        verdict = Verdict.REFUSED if final else Verdict.LATER
+        verdict = Verdict.REFUSED if final or self._final else Verdict.LATER
         return Outcome(verdict=verdict, reason=self.reason, retry_after=self.retry_after)
 
 
 @contextmanager
-def _own_lines(answer: _LastAnswer) -> Generator[None]:
+def own_lines(answer: LastAnswer) -> Generator[None]:
     """Keep what the exporter logs in this thread out of the application's log, and let `answer` see it.
 
     The application may use the same exporters itself, in other threads: its lines pass.
@@ -182,32 +190,27 @@ def _own_lines(answer: _LastAnswer) -> Generator[None]:
             logging.getLogger(name).removeFilter(passes)
 
 
-def _make_exporter(destination: Destination, answer: _LastAnswer) -> SpanExporter:
-    if destination.protocol == "grpc":
-        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcSpanExporter
+def _converter(destination: Destination) -> Callable[[Any], Any]:
+    if destination.signal == "logs":
+        from llmops_sdk.tracing._otlp_scores import ScoreConverter
 
-        headers = {key.lower(): value for key, value in destination.headers.items()}
-        return GrpcSpanExporter(endpoint=destination.endpoint, headers=headers, timeout=destination.timeout)
-    import requests
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        return ScoreConverter(content=destination.content, resource=destination.resource())
+    from llmops_sdk.tracing._otlp_convert import SpanConverter
 
-    session = None
-    if not any(os.environ.get(name) for name in _CREDENTIAL_PROVIDERS):
-        session = requests.Session()
-        session.hooks["response"].append(answer.see_response)
-    return OTLPSpanExporter(
-        endpoint=destination.endpoint,
-        headers=dict(destination.headers),
-        timeout=destination.timeout,
-        session=session,
-    )
+    return SpanConverter(content=destination.content)
 
 
-def _rejected(body: bytes) -> int:
+def _rejected(signal: Signal, body: bytes) -> int:
     from google.protobuf.message import DecodeError
+    from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
+    from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
     try:
-        return ExportTraceServiceResponse.FromString(body).partial_success.rejected_spans
+        if signal == "traces":
+            return ExportTraceServiceResponse.FromString(body).partial_success.rejected_spans
+        if signal == "logs":
+            return ExportLogsServiceResponse.FromString(body).partial_success.rejected_log_records
+        return ExportMetricsServiceResponse.FromString(body).partial_success.rejected_data_points
     except DecodeError:
         return 0

@@ -60,6 +60,8 @@ SESSION_ID = "session.id"
 CONVERSATION_ID = "gen_ai.conversation.id"
 USER_ID = "user.id"
 ERROR_TYPE = "error.type"
+SERVER_ADDRESS = "server.address"
+SERVER_PORT = "server.port"
 CODE_FUNCTION = "code.function.name"
 
 # Events on a span. Their attributes bear the names of the columns of the views `attempts`, `cache_lookups` and
@@ -69,3 +71,18 @@ EVENT_FALLBACK = "llmops.fallback"
 EVENT_CACHE_LOOKUP = "llmops.cache.lookup"
 EVENT_GUARD_VERDICT = "llmops.guard.verdict"
 EVENT_EXCEPTION = "exception"
+
+# The metrics of calls to models.
+METRIC_DURATION = "gen_ai.client.operation.duration"
+METRIC_TOKENS = "gen_ai.client.token.usage"
+METRIC_FIRST_CHUNK = "gen_ai.client.operation.time_to_first_chunk"
+METRIC_CHUNK = "gen_ai.client.operation.time_per_output_chunk"
+TOKEN_TYPE = "gen_ai.token.type"  # noqa: S105 - input or output, of a model
+
+# A score, as an event of its own.
+EVENT_EVALUATION = "gen_ai.evaluation.result"
+EVALUATION_NAME = "gen_ai.evaluation.name"
+EVALUATION_VALUE = "gen_ai.evaluation.score.value"
+EVALUATION_LABEL = "gen_ai.evaluation.score.label"
+EVALUATION_EXPLANATION = "gen_ai.evaluation.explanation"
+SCORE_SOURCE = "llmops.score.source"

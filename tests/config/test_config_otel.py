@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from llmops_sdk import config
+from llmops_sdk.errors import ConfigError
 
 BASE = "http://collector:4318"
 
@@ -127,3 +128,81 @@ def test_an_unknown_value_is_ignored_with_a_warning(
     messages = {record.getMessage() for record in caplog.records if record.levelname == "WARNING"}
     assert len(messages) == 1
     assert variable in messages.pop()
+
+
+TRACES, METRICS, LOGS = (f"{BASE}/v1/{signal}" for signal in ("traces", "metrics", "logs"))
+HERE = {"OTEL_EXPORTER_OTLP_ENDPOINT": BASE}
+
+
+@pytest.mark.parametrize(
+    ("environ", "urls"),
+    [
+        (HERE, (TRACES, METRICS, LOGS)),
+        ({**HERE, "OTEL_METRICS_EXPORTER": "none"}, (TRACES, None, LOGS)),
+        ({**HERE, "OTEL_LOGS_EXPORTER": "none"}, (TRACES, METRICS, None)),
+        ({**HERE, "OTEL_TRACES_EXPORTER": "none"}, (None, METRICS, LOGS)),
+        ({**HERE, "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL": "grpc"}, (TRACES, BASE, LOGS)),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": BASE}, (BASE, None, None)),
+        ({"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": BASE}, (None, BASE, None)),
+        ({"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": BASE}, (None, None, BASE)),
+        ({"OTEL_METRICS_EXPORTER": "otlp"}, (None, "http://localhost:4318/v1/metrics", None)),
+        ({"OTEL_LOGS_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, (None, None, "http://localhost:4317")),
+    ],
+)
+def test_where_each_signal_goes(
+    monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], urls: tuple[str | None, ...]
+) -> None:
+    export = load(monkeypatch, environ).export
+    assert (export.traces_url, export.metrics_url, export.logs_url) == urls
+    assert load(monkeypatch, {}, export__enabled=False).export.metrics_url is None
+
+
+def test_each_signal_has_headers_protocol_and_time_out_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    environ = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": BASE,
+        "OTEL_EXPORTER_OTLP_HEADERS": "x-a=general",
+        "OTEL_EXPORTER_OTLP_TRACES_HEADERS": "x-a=traces",
+        "OTEL_EXPORTER_OTLP_LOGS_HEADERS": "x-a=logs",
+        "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "grpc",
+        "OTEL_EXPORTER_OTLP_METRICS_TIMEOUT": "2",
+    }
+    export = load(monkeypatch, environ).export
+    assert export.headers == {"x-a": "traces"}
+    assert (export.metrics.headers, export.logs.headers) == ({"x-a": "general"}, {"x-a": "logs"})
+    assert (export.protocol, export.metrics.protocol) == ("grpc", "http/protobuf")
+    assert (export.timeout, export.metrics.timeout, export.logs.timeout) == (10.0, 2.0, None)
+
+
+def test_headers_for_traces_alone_are_not_given_to_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
+    environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": BASE, "OTEL_EXPORTER_OTLP_TRACES_HEADERS": "x-a=traces"}
+    assert load(monkeypatch, environ).export.metrics.headers == {}
+
+
+def test_headers_of_the_variables_do_not_go_to_another_backend_for_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
+    environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://other:4318", "OTEL_EXPORTER_OTLP_HEADERS": "x-auth=theirs"}
+    export = load(monkeypatch, environ, export={"metrics": {"endpoint": BASE}}).export
+    assert (export.metrics.endpoint, export.metrics.headers, export.headers) == (BASE, {}, {"x-auth": "theirs"})
+    environ = {"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "http://o", "OTEL_EXPORTER_OTLP_METRICS_HEADERS": "x-auth=theirs"}
+    export = load(monkeypatch, environ, export={"endpoint": BASE}).export
+    assert (export.metrics_url, export.metrics.headers) == (f"{BASE}/v1/metrics", None)
+
+
+def test_exporters_of_spans(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    assert load(monkeypatch, {}).export.exporters == ("otlp",)
+    assert load(monkeypatch, {"OTEL_TRACES_EXPORTER": "console,otlp"}).export.exporters == ("console", "otlp")
+    assert load(monkeypatch, {"OTEL_TRACES_EXPORTER": "none"}).export.exporters == ()
+    assert not caplog.records
+    assert load(monkeypatch, {"OTEL_TRACES_EXPORTER": "zipkin,console"}).export.exporters == ("console",)
+    assert [record.getMessage() for record in caplog.records] == [
+        'llmops: the exporter "zipkin" is not one of ours: use none or otlp or console'
+    ]
+    with pytest.raises(ConfigError, match="exporters"):
+        load(monkeypatch, {}, export={"exporters": ["zipkin"]})
+
+
+def test_otlp_as_json_gets_a_clear_message(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    assert load(monkeypatch, {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"}).export.protocol == "http/protobuf"
+    (line,) = {record.getMessage() for record in caplog.records}
+    assert line == (
+        "llmops: OTEL_EXPORTER_OTLP_PROTOCOL=http/json is ignored: OTLP as JSON is not sent; use http/protobuf or grpc"
+    )

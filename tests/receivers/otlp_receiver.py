@@ -12,19 +12,32 @@ import gzip
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
 import grpc
+from opentelemetry.proto.collector.logs.v1 import logs_service_pb2 as logs_service
+from opentelemetry.proto.collector.logs.v1 import logs_service_pb2_grpc as logs_service_grpc
+from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2 as metrics_service
+from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2_grpc as metrics_service_grpc
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as trace_service
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as trace_service_grpc
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as ProtoSpan
 
-__all__ = ["BlackHole", "GrpcOtlpReceiver", "OtlpReceiver", "ReceivedSpan", "Reply", "unused_port"]
+__all__ = [
+    "BlackHole",
+    "GrpcOtlpReceiver",
+    "OtlpReceiver",
+    "ReceivedLog",
+    "ReceivedPoint",
+    "ReceivedSpan",
+    "Reply",
+    "unused_port",
+]
 
 _DEADLINE = 30.0
 
@@ -51,6 +64,35 @@ class ReceivedSpan:
 
 
 @dataclass(frozen=True)
+class ReceivedLog:
+    """A log record as it arrived."""
+
+    event: str
+    time_ns: int
+    trace_id: str
+    span_id: str
+    severity: int
+    attributes: dict[str, Any]
+    resource: dict[str, Any]
+    scope: str
+
+
+@dataclass(frozen=True)
+class ReceivedPoint:
+    """A point of a histogram as it arrived."""
+
+    metric: str
+    unit: str
+    attributes: dict[str, Any]
+    count: int
+    sum: float
+    bounds: list[float]
+    buckets: list[int]
+    resource: dict[str, Any]
+    scope: str
+
+
+@dataclass(frozen=True)
 class Reply:
     """What the receiver answers a request with instead of taking it."""
 
@@ -64,6 +106,9 @@ class Reply:
 class _Received:
     def __init__(self) -> None:
         self.spans: list[ReceivedSpan] = []
+        self.logs: list[ReceivedLog] = []
+        self.exports: list[list[ReceivedPoint]] = []
+        """The points of each export of metrics."""
         self.refused = 0
         self.bodies: list[bytes] = []
         self.headers: list[dict[str, str]] = []
@@ -72,15 +117,27 @@ class _Received:
         """The port that each request came from."""
         self._arrived = threading.Condition()
 
-    def take(self, path: str, headers: dict[str, str], body: bytes, spans: Sequence[ReceivedSpan] | None) -> None:
+    def points(self, metric: str) -> list[ReceivedPoint]:
+        """The points of one metric in the latest export of metrics."""
+        return [point for point in (self.exports[-1] if self.exports else []) if point.metric == metric]
+
+    def requests(self, signal: str) -> int:
+        """How many requests there were for a signal."""
+        return sum(path.endswith(f"/{signal}") for path in self.paths)
+
+    def take(self, path: str, headers: dict[str, str], body: bytes, message: Any) -> None:
         with self._arrived:
             self.paths.append(path)
             self.headers.append(headers)
             self.bodies.append(body)
-            if spans is None:
+            if message is None:
                 self.refused += 1
+            elif isinstance(message, metrics_service.ExportMetricsServiceRequest):
+                self.exports.append(_points(message))
+            elif isinstance(message, logs_service.ExportLogsServiceRequest):
+                self.logs.extend(_logs(message))
             else:
-                self.spans.extend(spans)
+                self.spans.extend(_spans(message))
             self._arrived.notify_all()
 
     def wait_for(self, count: int) -> list[ReceivedSpan]:
@@ -106,10 +163,14 @@ class OtlpReceiver(_Received):
     Args:
         replies: Answers to the first requests; None takes one as usual.
         port: Where to listen; 0 for any free port.
+        refuse: Signals ("metrics", "logs") that it has no place for, as Phoenix has none, and the status it answers.
     """
 
-    def __init__(self, replies: Sequence[Reply | None] = (), *, port: int = 0) -> None:
+    def __init__(
+        self, replies: Sequence[Reply | None] = (), *, port: int = 0, refuse: Mapping[str, int] | None = None
+    ) -> None:
         super().__init__()
+        self._refused_paths = {f"/v1/{signal}": Reply(status) for signal, status in (refuse or {}).items()}
         self._replies = list(replies)
         receiver = self
 
@@ -131,14 +192,15 @@ class OtlpReceiver(_Received):
     def _answer(self, request: BaseHTTPRequestHandler, body: bytes) -> None:
         if request.headers.get("Content-Encoding") == "gzip":
             body = gzip.decompress(body)
-        reply = self._replies.pop(0) if self._replies else None
-        if reply is None and request.path != "/v1/traces":
+        reply = self._replies.pop(0) if self._replies else self._refused_paths.get(request.path)
+        kind = _KINDS.get(request.path)
+        if reply is None and kind is None:
             reply = Reply(404)
         self.clients.append(request.client_address[1])
-        message = trace_service.ExportTraceServiceRequest.FromString(body)
+        message = (kind or trace_service.ExportTraceServiceRequest).FromString(body)
         taken = reply is None or reply.takes
-        self.take(request.path, dict(request.headers.items()), body, _spans(message) if taken else None)
-        content = trace_service.ExportTraceServiceResponse().SerializeToString() if reply is None else reply.body
+        self.take(request.path, dict(request.headers.items()), body, message if taken else None)
+        content = b"" if reply is None else reply.body
         request.send_response(200 if reply is None else reply.status)
         for name, value in (reply.headers if reply else {}).items():
             request.send_header(name, value)
@@ -157,28 +219,36 @@ class OtlpReceiver(_Received):
         self._thread.join()
 
 
-class GrpcOtlpReceiver(_Received, trace_service_grpc.TraceServiceServicer):
+class GrpcOtlpReceiver(_Received):
     """An OTLP/gRPC backend.
 
     Args:
         codes: Status codes that the first requests are answered with.
+        traces_only: Whether it has no place for metrics and logs.
     """
 
-    def __init__(self, codes: Sequence[grpc.StatusCode] = ()) -> None:
+    def __init__(self, codes: Sequence[grpc.StatusCode] = (), *, traces_only: bool = False) -> None:
         super().__init__()
         self._codes = list(codes)
         self._server = grpc.server(ThreadPoolExecutor(2))
-        trace_service_grpc.add_TraceServiceServicer_to_server(self, self._server)
+        traces, metrics, logs = trace_service_grpc, metrics_service_grpc, logs_service_grpc
+        taken = _servicer(self, traces.TraceServiceServicer, trace_service.ExportTraceServiceResponse)
+        traces.add_TraceServiceServicer_to_server(taken, self._server)
+        if not traces_only:
+            taken = _servicer(self, metrics.MetricsServiceServicer, metrics_service.ExportMetricsServiceResponse)
+            metrics.add_MetricsServiceServicer_to_server(taken, self._server)
+            taken = _servicer(self, logs.LogsServiceServicer, logs_service.ExportLogsServiceResponse)
+            logs.add_LogsServiceServicer_to_server(taken, self._server)
         self.url = f"http://127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
 
-    def Export(self, request, context):
-        """The service's one method."""
+    def answer(self, request: Any, context: Any, response: Any) -> Any:
+        """Take a request, or refuse it as the test asked."""
         metadata = {key: str(value) for key, value in context.invocation_metadata()}
         code = self._codes.pop(0) if self._codes else None
-        self.take("grpc", metadata, request.SerializeToString(), None if code else _spans(request))
+        self.take("grpc", metadata, request.SerializeToString(), None if code else request)
         if code is not None:
             context.abort(code, "as the test asked")
-        return trace_service.ExportTraceServiceResponse()
+        return response
 
     def __enter__(self) -> Self:
         self._server.start()
@@ -186,6 +256,14 @@ class GrpcOtlpReceiver(_Received, trace_service_grpc.TraceServiceServicer):
 
     def __exit__(self, *_: object) -> None:
         self._server.stop(0).wait()
+
+
+def _servicer(receiver: GrpcOtlpReceiver, base: type[Any], response: type[Any]) -> Any:
+    class Servicer(base):
+        def Export(self, request, context):
+            return receiver.answer(request, context, response())
+
+    return Servicer()
 
 
 class BlackHole:
@@ -217,6 +295,51 @@ def wait_until(condition: Callable[[], bool], what: str, deadline: float = _DEAD
         if time.monotonic() > end:
             raise AssertionError(f"{what}: not within {deadline:g} s")
         pause.wait(0.01)
+
+
+_KINDS: dict[str, Any] = {
+    "/v1/traces": trace_service.ExportTraceServiceRequest,
+    "/v1/metrics": metrics_service.ExportMetricsServiceRequest,
+    "/v1/logs": logs_service.ExportLogsServiceRequest,
+}
+
+
+def _logs(message: logs_service.ExportLogsServiceRequest) -> list[ReceivedLog]:
+    return [
+        ReceivedLog(
+            event=record.event_name,
+            time_ns=record.time_unix_nano,
+            trace_id=record.trace_id.hex(),
+            span_id=record.span_id.hex(),
+            severity=record.severity_number,
+            attributes=_attributes(record.attributes),
+            resource=_attributes(resource_logs.resource.attributes),
+            scope=scope_logs.scope.name,
+        )
+        for resource_logs in message.resource_logs
+        for scope_logs in resource_logs.scope_logs
+        for record in scope_logs.log_records
+    ]
+
+
+def _points(message: metrics_service.ExportMetricsServiceRequest) -> list[ReceivedPoint]:
+    return [
+        ReceivedPoint(
+            metric=metric.name,
+            unit=metric.unit,
+            attributes=_attributes(point.attributes),
+            count=point.count,
+            sum=point.sum,
+            bounds=list(point.explicit_bounds),
+            buckets=list(point.bucket_counts),
+            resource=_attributes(resource_metrics.resource.attributes),
+            scope=scope_metrics.scope.name,
+        )
+        for resource_metrics in message.resource_metrics
+        for scope_metrics in resource_metrics.scope_metrics
+        for metric in scope_metrics.metrics
+        for point in metric.histogram.data_points
+    ]
 
 
 def _spans(message: trace_service.ExportTraceServiceRequest) -> list[ReceivedSpan]:

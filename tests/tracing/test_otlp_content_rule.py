@@ -8,8 +8,8 @@ import pytest
 from otlp_receiver import OtlpReceiver, ReceivedSpan
 from otlp_samples import sample_span
 
-from llmops_sdk.tracing._otlp import OtlpSink
 from llmops_sdk.tracing._otlp_endpoint import Destination
+from llmops_sdk.tracing._otlp_sink import OtlpSink
 from llmops_sdk.tracing._records import RecordedSpan, Stamp
 
 SECRET = "planted-" + "4f1c" * 4

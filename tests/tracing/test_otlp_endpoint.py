@@ -22,8 +22,10 @@ def url(**export: Any) -> str | None:
 
 
 def test_nothing_is_exported_unless_asked_for() -> None:
-    assert found() is None
-    assert open_sink(configure()) is None
+    settings = configure()
+    assert [find_destination(settings, signal) for signal in ("traces", "metrics", "logs")] == [None, None, None]
+    assert open_sink(configure(export__metrics={"exporters": []})) is None
+    assert open_sink(configure(export__enabled=False)) is None
 
 
 def test_the_path_is_added_to_a_base_url(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ PRELUDE = """
 import json, os, sys, threading, time
 sys.path.insert(0, sys.argv[2])
 from otlp_samples import sample_span
-from llmops_sdk.tracing._otlp import OtlpSink
+from llmops_sdk.tracing._otlp_sink import OtlpSink
 from llmops_sdk.tracing._otlp_endpoint import Destination
 
 def opened(**more):

@@ -13,8 +13,8 @@ from otlp_receiver import BlackHole, GrpcOtlpReceiver, OtlpReceiver, Reply, unus
 from otlp_samples import sample_span
 
 from llmops_sdk._util._guard import raise_in_tests
-from llmops_sdk.tracing._otlp import OtlpSink
 from llmops_sdk.tracing._otlp_endpoint import Destination
+from llmops_sdk.tracing._otlp_sink import OtlpSink
 from llmops_sdk.tracing._records import LossRecord, RecordedSpan, ScoreRecord
 
 Losses = list[tuple[str, str, int, int]]
