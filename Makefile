@@ -47,7 +47,7 @@ types: $(VENV)/.development ## Strict types of the package, and what users infer
 pytest: $(VENV)/.development ## The fast tests in random order, with branch coverage.
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --cov --cov-report=term $(TESTS)
 
-test-integration: $(VENV)/.development ## Against real Phoenix and MLflow servers on this machine (slow to install).
+test-integration: $(VENV)/.development ## Against real backends, application servers and a program that embeds Python (slow to install).
 	@$(BIN)/python -m pytest -q -m integration tests/integration
 
 test-pythons: $(VENV)/.development ## Install the wheel and run the tests on each other supported Python at hand (slow).
