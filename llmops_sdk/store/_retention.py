@@ -31,7 +31,7 @@ class Dropped:
     bytes: int
 
 
-def drop_old(store: Path, *, max_bytes: int, older_than: float | None) -> list[Dropped]:
+def drop_old(store: Path, *, max_bytes: int, older_than: float | None, max_blobs: int = _MAX_BLOBS) -> list[Dropped]:
     """Remove sealed segments and blobs: those last used before `older_than`, then the oldest until the rest fits.
 
     A segment whose writer lives is never removed, however old or large: its lock is held. A blob is as old as the
@@ -41,6 +41,7 @@ def drop_old(store: Path, *, max_bytes: int, older_than: float | None) -> list[D
         store: The store's folder.
         max_bytes: How many bytes all segments and blobs may have together.
         older_than: Seconds since the epoch, or None for no bound on age.
+        max_blobs: How many blobs there may be.
     """
     try:
         segments = segments_of(store)
@@ -57,7 +58,7 @@ def drop_old(store: Path, *, max_bytes: int, older_than: float | None) -> list[D
         aged.append((state.st_mtime, state.st_size, segment.path))
     aged.sort(key=itemgetter(0))
     total = sum(size for _, size, _ in aged)
-    too_many = len(blobs) - _MAX_BLOBS
+    too_many = len(blobs) - max_blobs
     dropped: list[Dropped] = []
     for used, size, what in aged:
         expired = older_than is not None and used < older_than

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
 from llmops_sdk._util._guard import guarded
 from llmops_sdk.tracing._records import ScoreRecord, SpanRecord
 
-__all__ = ["FOLDER", "REFERENCE", "defer", "has_ready", "settling", "take"]
+__all__ = ["FOLDER", "REFERENCE", "defer", "forget", "has_ready", "settling", "take"]
 
 FOLDER = "blobs"
 """The folder inside the store's."""
@@ -160,6 +160,12 @@ def _digest(token: str, lose: Callable[[str, str, int, int], None]) -> str:
 def has_ready() -> bool:
     """Whether there is any content for `take`."""
     return bool(_ready)
+
+
+def forget() -> None:
+    """Give up whatever is on its way."""
+    _waiting.clear()
+    _ready.clear()
 
 
 def take(name: str) -> bytes | None:

@@ -53,8 +53,8 @@ def bytes_like(walk: Walk, content: bytes, size: int | None = None) -> dict[str,
     said: dict[str, object] = {"$bytes": size}
     if whole:
         said.update(_digest(walk, content))
-    # As text, so that redaction finds what is legible in it.
-    said["$head"] = walk.text(content[:_SHOWN].decode("ascii", "backslashreplace"))
+    # As Python writes them, so that redaction finds what is legible in it.
+    said["$head"] = walk.text(repr(content[:_SHOWN])[2:-1])
     return walk.marker(said)
 
 

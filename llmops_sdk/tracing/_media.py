@@ -15,6 +15,7 @@ _DATA_URL = re.compile(r"data:([a-z]+/[a-z0-9.+-]+)(?:;[a-z0-9.+=_-]+)*;base64,"
 _LONGEST_PREFIX = 256
 # How the base64 of an image begins, where no data URL says what it is.
 _BASE64_HEADS = ("iVBORw0KGgo", "/9j/", "R0lGOD", "UklGR", "JVBERi0")
+_BASE64 = re.compile(r"[A-Za-z0-9+/\r\n]+=?=?\Z")
 _DECODED_AT_ONCE = 65_536
 _SUFFIXES = {
     "application/pdf": ".pdf",
@@ -126,7 +127,7 @@ def embedded(text: str) -> Embedded | None:
         if match is None:
             return None
         start, declared = match.end(), match[1].lower()
-    elif text.startswith(_BASE64_HEADS) and text.isascii() and " " not in text:
+    elif text.startswith(_BASE64_HEADS) and _BASE64.match(text[:_LONGEST_PREFIX]) and " " not in text:
         start, declared = 0, ""
     else:
         return None

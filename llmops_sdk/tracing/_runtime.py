@@ -17,7 +17,7 @@ from urllib.parse import unquote
 from llmops_sdk._util._guard import Caught, guarded
 from llmops_sdk._version import __version__
 from llmops_sdk.errors import ConfigError
-from llmops_sdk.tracing._blobs import settling
+from llmops_sdk.tracing._blobs import forget, settling
 from llmops_sdk.tracing._capture import Bounds
 from llmops_sdk.tracing._endings import is_ending, join_libraries
 from llmops_sdk.tracing._pipeline import FlushReport, Pipeline, PipelineBounds
@@ -241,6 +241,7 @@ def reset() -> None:
             _subscriptions.pop()()
     if old is not None:
         old.pipeline.shut_down(5.0)
+    forget()
 
 
 def record_loss(what: str, reason: str, count: int = 1, bytes: int = 0) -> None:  # noqa: A002 - as in the record

@@ -64,7 +64,7 @@ def instance_dict(value: object) -> dict[str, Any]:
     """The attributes set on an object itself; empty for one that has no place for them."""
     for base in _bases(class_of(value)):
         descriptor = _namespace(base).get("__dict__")
-        if type(descriptor) is types.GetSetDescriptorType:
+        if is_exactly(descriptor, *_SLOTS):
             held: object = descriptor.__get__(value)
             return cast("dict[str, Any]", held) if type(held) is dict else {}
     return {}
@@ -76,7 +76,7 @@ def read(value: object, name: str) -> Any:
     Properties and other descriptors written in Python are not run.
     """
     found = lookup(class_of(value), name)
-    if class_of(found) in _SLOTS:
+    if is_exactly(found, *_SLOTS):
         try:
             return found.__get__(value)
         except AttributeError:

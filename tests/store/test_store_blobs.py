@@ -1,0 +1,117 @@
+"""Files beside the segments: kept as long as the spans that refer to them, bounded, and what is dropped is counted."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from llmops_sdk.store import StoreSink
+from llmops_sdk.store._blob_files import Blob, BlobFiles, blobs_of, remove_blob
+from llmops_sdk.store._layout import create_store, put_file
+from llmops_sdk.store._retention import Dropped, drop_old
+from llmops_sdk.tracing import _blobs
+
+DAY = 86_400.0
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    folder = tmp_path / "store"
+    create_store(folder)
+    (folder / "blobs").mkdir(mode=0o700)
+    return folder
+
+
+def blob(store: Path, content: bytes, used: float) -> Path:
+    file = store / "blobs" / f"{hashlib.sha256(content).hexdigest()}.bin"
+    put_file(file, content)
+    os.utime(file, (used, used))
+    return file
+
+
+def segment(store: Path, size: int, written: float) -> Path:
+    file = store / "wal" / f"host-1-{size}-1.v1.ndjson"
+    file.write_bytes(b"x" * (size - 1) + b"\n")
+    os.utime(file, (written, written))
+    return file
+
+
+def test_those_not_used_since_go_with_their_spans(store: Path):
+    old, new = blob(store, b"old", 1 * DAY), blob(store, b"newer", 3 * DAY)
+    assert drop_old(store, max_bytes=10**9, older_than=2 * DAY) == [Dropped("blob", "retention", 1, 3)]
+    assert (old.exists(), new.exists()) == (False, True)
+
+
+def test_the_oldest_of_segments_and_blobs_go_first(store: Path):
+    files = [
+        blob(store, b"a" * 100, 1 * DAY),
+        segment(store, 200, 2 * DAY),
+        blob(store, b"b" * 300, 3 * DAY),
+        segment(store, 400, 4 * DAY),
+    ]
+    assert drop_old(store, max_bytes=750, older_than=None) == [
+        Dropped("blob", "max_bytes", 1, 100),
+        Dropped("segment", "max_bytes", 1, 200),
+    ]
+    assert [file.exists() for file in files] == [False, False, True, True]
+
+
+def test_too_many_files_go_too(store: Path):
+    files = [blob(store, bytes([n]), n * DAY) for n in range(5)]
+    kept = segment(store, 10, 0.0)
+    assert drop_old(store, max_bytes=10**9, older_than=None, max_blobs=3) == [Dropped("blob", "max_files", 1, 1)] * 2
+    assert [file.exists() for file in files] == [False, False, True, True, True]
+    assert kept.exists()
+
+
+def test_one_that_a_span_has_come_to_refer_to_meanwhile_stays(store: Path):
+    file = blob(store, b"content", 1 * DAY)
+    (known,) = blobs_of(store)
+    os.utime(file, (5 * DAY, 5 * DAY))
+    assert not remove_blob(known)
+    assert file.exists()
+    assert not remove_blob(Blob(store / "blobs" / "gone", 0.0, 1))
+
+
+def test_what_a_killed_process_left_is_removed(store: Path):
+    left, fresh = store / "blobs" / ".half.1", store / "blobs" / ".half.2"
+    for file in (left, fresh):
+        file.write_bytes(b"half")
+    os.utime(left, (1 * DAY, 1 * DAY))
+    assert blobs_of(store) == []
+    assert (left.exists(), fresh.exists()) == (False, True)
+
+
+def test_content_that_is_there_already_is_marked_as_used(store: Path):
+    file = blob(store, b"content", 1 * DAY)
+    name = file.name
+    losses: Counter[tuple[str, str]] = Counter()
+    _blobs._ready[name] = b"content"
+    BlobFiles(store, fsync=True).write_for(f'{{"path":"blobs/{name}"}}'.encode(), losses, Counter())
+    assert file.stat().st_mtime > 2 * DAY
+    assert (losses, _blobs.take(name)) == (Counter(), None)
+
+
+def test_two_writers_of_the_same_content(store: Path):
+    content = b"x" * 1_000_000
+    name = f"{hashlib.sha256(content).hexdigest()}.bin"
+    threads = [threading.Thread(target=put_file, args=(store / "blobs" / name, content)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [file.name for file in (store / "blobs").iterdir()] == [name]
+    assert (store / "blobs" / name).read_bytes() == content
+
+
+def test_what_goes_is_counted_by_the_sink(store: Path):
+    blob(store, b"old", 1 * DAY)
+    sink = StoreSink(store)
+    sink.close(1.0)
+    lines = [line for file in (store / "losses").glob("*.ndjson") for line in file.read_text().splitlines()]
+    assert any('"what":"blob","reason":"retention","count":1,"bytes":3' in line for line in lines)
