@@ -34,6 +34,22 @@ class Stream:
     """A line without this key is none of ours: a seal, or torn."""
 
 
+_SESSION = (
+    sc.SESSION_ID,
+    sc.CONVERSATION_ID,
+    "langfuse.session.id",
+    "traceloop.association.properties.session_id",
+    "traceloop.association.properties.thread_id",
+)
+_USER = (
+    sc.USER_ID,
+    "enduser.id",
+    "gen_ai.user",
+    "langfuse.user.id",
+    "llm.user",
+    "traceloop.association.properties.user_id",
+)
+
 SPAN_KEYS: tuple[Key, ...] = (
     Key("trace_id", "VARCHAR", "The trace's id, 32 lower-case hex digits; the first 12 are the time in milliseconds."),
     Key("span_id", "VARCHAR", "The span's id, 16 lower-case hex digits."),
@@ -48,19 +64,27 @@ SPAN_KEYS: tuple[Key, ...] = (
     Key("input", "JSON", "The arguments or the prompt, as JSON.", "", ("", "input.value", "traceloop.entity.input")),
     Key("output", "JSON", "The result or the answer, as JSON.", "", ("", "output.value", "traceloop.entity.output")),
     Key("service", "VARCHAR", "The service's name (`service.name`)."),
-    Key("session_id", "VARCHAR", "The session.", "", (sc.SESSION_ID, "traceloop.association.properties.session_id")),
-    Key("user_id", "VARCHAR", "The end user.", "", (sc.USER_ID, "traceloop.association.properties.user_id")),
+    Key("session_id", "VARCHAR", "The session.", "", _SESSION),
+    Key("user_id", "VARCHAR", "The end user.", "", _USER),
     Key("tags", "VARCHAR[]", "The tags; empty when there is none.", "", (sc.TAGS, "tag.tags")),
     Key("simulated", "BOOLEAN", "Whether no real model answered (the offline provider).", "", (sc.SIMULATED,)),
     Key("operation", "VARCHAR", "The operation: chat, text_completion, embeddings, …", "", (sc.OPERATION,)),
-    Key("provider", "VARCHAR", "The provider's name.", "", (sc.PROVIDER, "gen_ai.system", "llm.provider")),
-    Key("request_model", "VARCHAR", "The model that was asked for.", "", (sc.REQUEST_MODEL,)),
+    Key(
+        "provider", "VARCHAR", "The provider's name.", "", (sc.PROVIDER, "gen_ai.system", "llm.provider", "llm.system")
+    ),
+    Key(
+        "request_model",
+        "VARCHAR",
+        "The model that was asked for.",
+        "",
+        (sc.REQUEST_MODEL, "llm.request.model_name", "llm.request.model"),
+    ),
     Key(
         "model",
         "VARCHAR",
         "The model that served; in `llm_calls` the one asked for when none did.",
         "",
-        (sc.RESPONSE_MODEL, "llm.model_name", "embedding.model_name"),
+        (sc.RESPONSE_MODEL, "llm.response.model_name", "llm.response.model", "llm.model_name", "embedding.model_name"),
     ),
     Key(
         "input_tokens",
@@ -94,6 +118,7 @@ SPAN_KEYS: tuple[Key, ...] = (
         (
             sc.CACHE_READ_TOKENS,
             "gen_ai.usage.cache_read_input_tokens",
+            "gen_ai.usage.details.cache_read_tokens",
             "llm.token_count.prompt_details.cache_read",
         ),
     ),
@@ -105,6 +130,7 @@ SPAN_KEYS: tuple[Key, ...] = (
         (
             sc.REASONING_TOKENS,
             "gen_ai.usage.reasoning_tokens",
+            "gen_ai.usage.details.reasoning_tokens",
             "llm.token_count.completion_details.reasoning",
         ),
     ),
@@ -120,7 +146,14 @@ SPAN_KEYS: tuple[Key, ...] = (
         ),
     ),
     Key("saved_cost", "DOUBLE", "What our cache saved.", "USD", (sc.SAVED_COST,)),
-    Key("ttft_ms", "DOUBLE", "Time to the first chunk of a stream.", "ms", (sc.TIME_TO_FIRST_CHUNK,), "milliseconds"),
+    Key(
+        "ttft_ms",
+        "DOUBLE",
+        "Time to the first chunk of a stream.",
+        "ms",
+        (sc.TIME_TO_FIRST_CHUNK, "gen_ai.server.time_to_first_token"),
+        "milliseconds",
+    ),
     Key(
         "finish_reason",
         "VARCHAR",
@@ -129,6 +162,11 @@ SPAN_KEYS: tuple[Key, ...] = (
         (
             sc.FINISH_REASONS,
             "llm.finish_reason",
+            "llm.response.finish_reason",
+            "llm.response.stop_reason",
+            "gen_ai.response.finish_reason",
+            "gen_ai.response.stop_reason",
+            "anthropic.message.stop_reason",
         ),
         "first",
     ),
@@ -140,8 +178,20 @@ SPAN_KEYS: tuple[Key, ...] = (
         (sc.CACHE,),
     ),
     Key("attempts", "BIGINT", "How many tries were made at the provider.", "", (sc.ATTEMPTS,)),
-    Key("prompt_name", "VARCHAR", "The prompt's name.", "", (sc.PROMPT_NAME, "llm.prompt_template.name")),
-    Key("prompt_version", "VARCHAR", "The prompt's version.", "", (sc.PROMPT_VERSION, "llm.prompt_template.version")),
+    Key(
+        "prompt_name",
+        "VARCHAR",
+        "The prompt's name.",
+        "",
+        (sc.PROMPT_NAME, "llm.prompt_template.name", "traceloop.prompt.key"),
+    ),
+    Key(
+        "prompt_version",
+        "VARCHAR",
+        "The prompt's version.",
+        "",
+        (sc.PROMPT_VERSION, "llm.prompt_template.version", "traceloop.prompt.version"),
+    ),
     Key("input_messages", "JSON", "The conversation sent: a list of {role, parts}.", "", (sc.INPUT_MESSAGES,)),
     Key("output_messages", "JSON", "The answers: a list of {role, parts, finish_reason}.", "", (sc.OUTPUT_MESSAGES,)),
     Key("attributes", "JSON", "Every other attribute, as one JSON object."),

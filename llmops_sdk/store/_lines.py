@@ -11,7 +11,7 @@ import orjson
 
 from llmops_sdk.store._plain import Plainer
 from llmops_sdk.store._promote import one_line, plain_value, promote
-from llmops_sdk.store._vocabularies import kind_of, unflatten
+from llmops_sdk.store._vocabularies import translate
 from llmops_sdk.tracing import _semconv as sc
 from llmops_sdk.tracing._records import Event, Link, LossRecord, Record, ScoreRecord, SpanRecord, Stamp
 
@@ -65,8 +65,7 @@ class Encoder:
             row["output"] = orjson.Fragment(one_line(record.output))
         attributes = record.attributes
         if attributes and record.scope != _OURS:
-            attributes = unflatten(attributes)
-            row["kind"] = kind_of(attributes, record.kind)
+            attributes = translate(record)
         rest = promote(row, attributes) if attributes else {}
         if record.stamp is not None:
             _put_stamp(row, rest, record.stamp)

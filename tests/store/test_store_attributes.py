@@ -75,7 +75,7 @@ def test_openinference_is_mapped(sink, make_span, ask):
         "llm.output_messages.0.message.tool_calls.0.tool_call.function.name": "find",
         "llm.output_messages.0.message.tool_calls.0.tool_call.function.arguments": "{}",
     }
-    sink.write([make_span(scope="openinference.instrumentation.anthropic", attributes=attributes)])
+    sink.write([make_span(kind="llm", scope="openinference.instrumentation.anthropic", attributes=attributes)])
     row = ask("FROM llm_calls").dicts()[0]
     assert (row["kind"], row["model"], row["provider"], row["input_tokens"], row["output_tokens"]) == (
         "llm", "claude", "anthropic", 3, 4,
@@ -87,13 +87,14 @@ def test_openinference_is_mapped(sink, make_span, ask):
     messages = ask("SELECT direction, role, content, tool_calls FROM messages ORDER BY direction").rows()
     assert messages[0] == ("input", "user", "hi", None)
     assert messages[1][:3] == ("output", "assistant", "hello")
-    assert json.loads(messages[1][3]) == [{"type": "tool_call", "id": "c1", "name": "find", "arguments": "{}"}]
+    assert json.loads(messages[1][3]) == [{"type": "tool_call", "id": "c1", "name": "find", "arguments": {}}]
 
 
 def test_traceloop_and_the_first_gen_ai_names_are_mapped(sink, make_span, ask):
     sink.write([
         make_span(
             name="call",
+            kind="llm",
             scope="opentelemetry.instrumentation.openai",
             attributes={
                 "gen_ai.system": "openai", "llm.request.type": "chat", "gen_ai.request.model": "gpt-4",
@@ -105,6 +106,7 @@ def test_traceloop_and_the_first_gen_ai_names_are_mapped(sink, make_span, ask):
         ),
         make_span(
             name="step",
+            kind="tool",
             scope="traceloop",
             attributes={
                 "traceloop.span.kind": "tool", "traceloop.entity.input": "[1]", "traceloop.entity.output": "two",
