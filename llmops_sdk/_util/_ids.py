@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import random
-import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
@@ -19,16 +18,16 @@ SPAN_BITS = 64
 # Not the module-level generator: an application that calls random.seed() must not make its trace ids repeat.
 _random = random.Random()  # noqa: S311 - ids are no secrets
 _getrandbits: Callable[[int], int] = _random.getrandbits
-_now: Callable[[], int] = time.time_ns
+_timed = True
 
 if hasattr(os, "register_at_fork"):
     # A forked child starts with the parent's state and would repeat its ids.
     os.register_at_fork(after_in_child=_random.seed)
 
 
-def new_trace_id() -> int:
-    """A new 128-bit trace id, never zero."""
-    return (_now() // 1_000_000) << 80 | _getrandbits(80)
+def new_trace_id(now_ns: int) -> int:
+    """A new 128-bit trace id, never zero, of a trace that begins now, `now_ns` nanoseconds after the epoch."""
+    return (now_ns // 1_000_000) << 80 | _getrandbits(80) if _timed else _getrandbits(80)
 
 
 def new_span_id() -> int:
@@ -37,12 +36,12 @@ def new_span_id() -> int:
 
 
 @contextmanager
-def drawn_from(draw: Callable[[int], int], now: Callable[[], int]) -> Generator[None]:
-    """Make ids of `draw`, given a number of bits, and `now`, in nanoseconds, while the block runs; for tests."""
-    global _getrandbits, _now
-    before = _getrandbits, _now
-    _getrandbits, _now = draw, now
+def drawn_from(draw: Callable[[int], int]) -> Generator[None]:
+    """Make ids of `draw` alone, given a number of bits, while the block runs; for tests."""
+    global _getrandbits, _timed
+    before = _getrandbits, _timed
+    _getrandbits, _timed = draw, False
     try:
         yield
     finally:
-        _getrandbits, _now = before
+        _getrandbits, _timed = before

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.trace import Span as OtelSpan
 
-from llmops_sdk._util._ids import new_span_id, new_trace_id
+from llmops_sdk._util._ids import new_trace_id
 from llmops_sdk.tracing import _active, _runtime
-from llmops_sdk.tracing._span import Span
+from llmops_sdk.tracing._span import Span, new_span
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from llmops_sdk.tracing._records import Stamp
-
 __all__ = ["begin", "start_span"]
+
+_now = time.time_ns
 
 
 def begin(
@@ -27,29 +28,26 @@ def begin(
     parent: Any = context.get(_active.SPAN_KEY)
     stamp: Any = context.get(_active.STAMP_KEY)
     sampler = runtime.sampler
+    start = _now()
     # None and our own first: asking an abstract class whether something is its instance takes as long as all the rest.
     if parent is None:
-        return _root(runtime, name, kind, stamp)
-    if type(parent) is Span:
-        trace_number = parent._trace_number  # pyright: ignore[reportPrivateUsage] - a friend, on the hot path
+        above = None
+    elif type(parent) is Span:
+        trace = parent._trace_number  # pyright: ignore[reportPrivateUsage] - a friend, on the hot path
+        kept = parent.recording if sampler is None else sampler.keeps(trace, parent.recording)
         above_number = parent._span_number  # pyright: ignore[reportPrivateUsage]
-        kept = parent.recording if sampler is None else sampler.keeps(trace_number, parent.recording)
-        return Span(runtime, name, kind, trace_number, new_span_id(), above_number, stamp, kept and runtime.enabled)
-    above = parent.get_span_context() if isinstance(parent, OtelSpan) else None
+        return new_span(runtime, name, kind, trace, above_number, stamp, start, kept and runtime.enabled)
+    else:
+        above = parent.get_span_context() if isinstance(parent, OtelSpan) else None
     if above is None or not above.is_valid:
-        return _root(runtime, name, kind, stamp)
+        trace = new_trace_id(start)
+        kept = sampler is None or sampler.keeps(trace, None)
+        return new_span(runtime, name, kind, trace, 0, stamp, start, kept and runtime.enabled)
     sampled = bool(above.trace_flags.sampled)
     kept = sampled if sampler is None else sampler.keeps(above.trace_id, sampled)
-    span = Span(runtime, name, kind, above.trace_id, new_span_id(), above.span_id, stamp, kept and runtime.enabled)
+    span = new_span(runtime, name, kind, above.trace_id, above.span_id, stamp, start, kept and runtime.enabled)
     span._trace_state = above.trace_state  # pyright: ignore[reportPrivateUsage]
     return span
-
-
-def _root(runtime: _runtime.Runtime, name: str, kind: str, stamp: Stamp | None) -> Span:
-    trace_number = new_trace_id()
-    sampler = runtime.sampler
-    kept = runtime.enabled and (sampler is None or sampler.keeps(trace_number, None))
-    return Span(runtime, name, kind, trace_number, new_span_id(), 0, stamp, kept)
 
 
 def start_span(

@@ -4,79 +4,23 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
+import types
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ParamSpec, TypeVar, cast, overload
 
 import wrapt
 
 from llmops_sdk._util._callables import kind_of
 from llmops_sdk.tracing import _active, _runtime, _semconv
-from llmops_sdk.tracing._begin import begin
-from llmops_sdk.tracing._capture import Parameters
-from llmops_sdk.tracing._span import Span
+from llmops_sdk.tracing._binding import Binding
+from llmops_sdk.tracing._generators import trace_async_generator, trace_generator
+from llmops_sdk.tracing._plan import Plan
 
 __all__ = ["TracedFunction", "trace"]
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 _F = TypeVar("_F", bound=Callable[..., Any])
-
-_JOINED_ITEMS = 1_000
-
-
-class _Plan:
-    """What is known of a traced callable before it is called."""
-
-    __slots__ = (
-        "attributes",
-        "capture_input",
-        "capture_output",
-        "kind",
-        "name",
-        "parameters",
-    )
-
-    def __init__(
-        self,
-        function: object,
-        name: str | None,
-        kind: str,
-        capture_input: bool,
-        capture_output: bool,
-        ignore: frozenset[str],
-        attributes: Mapping[str, Any] | None,
-    ) -> None:
-        plain = inspect.unwrap(cast("Any", getattr(function, "__func__", function)))
-        self.name: str = name or getattr(plain, "__qualname__", None) or type(plain).__qualname__
-        self.kind = kind
-        self.capture_input = capture_input
-        self.capture_output = capture_output
-        self.attributes = dict(attributes) if attributes else None
-        self.parameters = Parameters(plain, ignore)
-
-    def start(
-        self,
-        runtime: _runtime.Runtime,
-        context: _active.Context,
-        instance: object,
-        args: tuple[object, ...],
-        kwargs: dict[str, object],
-    ) -> Span:
-        """The span of one call, its arguments taken."""
-        span = begin(runtime, context, self.name, self.kind)
-        if span.recording:
-            if self.capture_input:
-                span._take_arguments(self.parameters, instance is not None, args, kwargs)  # pyright: ignore[reportPrivateUsage] - a friend
-            if self.attributes is not None:
-                span.set_attributes(self.attributes)
-        return span
-
-    def finish(self, span: Span, result: object) -> None:
-        """End the span of a call that returned."""
-        if span.recording:
-            if self.capture_output:
-                span.output = result
-            span.end()
 
 
 class _BoundTracedFunction(wrapt.BoundFunctionWrapper[..., Any]):
@@ -89,7 +33,7 @@ class _BoundTracedFunction(wrapt.BoundFunctionWrapper[..., Any]):
 
 
 class TracedFunction(wrapt.FunctionWrapper[..., Any]):
-    """A traced callable. It binds like the function inside; a copy or a pickle of it is that function's."""
+    """A traced callable that is no plain function. It has all that the object inside has, and binds like it."""
 
     __bound_function_wrapper__ = _BoundTracedFunction
 
@@ -106,48 +50,52 @@ class TracedFunction(wrapt.FunctionWrapper[..., Any]):
         return self
 
 
-def _trace_call(plan: _Plan) -> Callable[..., Any]:
-    span_key = _active.SPAN_KEY
-    make_context = _active.Context
-    get, attach, reset = _active.get, _active.attach, _active.reset
+# The four ways to call. Each is made for a function that is decorated, and at each call of what wrapt holds. They reach
+# the context by its module and not by a name of their own, so that a notebook's function can be pickled by value.
 
-    def call(wrapped: Callable[..., Any], instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+
+def _call(plan: Plan, function: Callable[..., Any]) -> Callable[..., Any]:
+    def call(*args: Any, **kwargs: Any) -> Any:
         runtime = _runtime.current or _runtime.start()
         if not runtime.enabled:
-            return wrapped(*args, **kwargs)
-        context = get()
-        span = plan.start(runtime, context, instance, args, kwargs)
+            return function(*args, **kwargs)
+        context = _active.get()
+        span = plan.start(runtime, context, args, kwargs)
         # A signal's handler may raise between any two steps, but for calls of C: so the variable is set inside the try
         # and put back by a call of C, by value where the handler came before the token was kept.
         token: _active.ContextToken | None = None
         try:
-            token = attach(make_context({**context, span_key: span}))
-            result = wrapped(*args, **kwargs)
+            inner = context.copy()
+            inner[_active.SPAN_KEY] = span
+            token = _active.attach(inner)
+            result = function(*args, **kwargs)
         except BaseException as error:
             if token is None:
-                attach(context)
+                _active.attach(context)
             else:
-                reset(token)
+                _active.reset(token)
             span.fail(error)
             raise
-        reset(token)
-        plan.finish(span, result)
+        _active.reset(token)
+        span._return(result, plan.capture_output)  # pyright: ignore[reportPrivateUsage] - a friend
         return result
 
     return call
 
 
-def _trace_coroutine(plan: _Plan) -> Callable[..., Any]:
-    async def run(wrapped: Callable[..., Any], instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _coroutine(plan: Plan, function: Callable[..., Any]) -> Callable[..., Any]:
+    async def call(*args: Any, **kwargs: Any) -> Any:
         runtime = _runtime.current or _runtime.start()
         if not runtime.enabled:
-            return await wrapped(*args, **kwargs)
+            return await function(*args, **kwargs)
         context = _active.get()
-        span = plan.start(runtime, context, instance, args, kwargs)
+        span = plan.start(runtime, context, args, kwargs)
         token: _active.ContextToken | None = None
         try:
-            token = _active.attach(_active.Context({**context, _active.SPAN_KEY: span}))
-            result = await wrapped(*args, **kwargs)
+            inner = context.copy()
+            inner[_active.SPAN_KEY] = span
+            token = _active.attach(inner)
+            result = await function(*args, **kwargs)
         except BaseException as error:
             if token is None:
                 _active.attach(context)
@@ -156,120 +104,17 @@ def _trace_coroutine(plan: _Plan) -> Callable[..., Any]:
             span.fail(error)
             raise
         _active.detach(token)
-        plan.finish(span, result)
+        span._return(result, plan.capture_output)  # pyright: ignore[reportPrivateUsage] - a friend
         return result
 
-    return run
+    return call
 
 
-class _Joined:
-    """What a generator yielded, for its span's output: the items, or one text when all are text."""
-
-    __slots__ = ("count", "items")
-
-    def __init__(self) -> None:
-        self.items: list[object] = []
-        self.count = 0
-
-    def add(self, item: object) -> None:
-        self.count += 1
-        if len(self.items) < _JOINED_ITEMS:
-            self.items.append(item)
-
-    def output(self) -> object:
-        if self.items and all(type(item) is str for item in self.items):
-            return "".join(cast("list[str]", self.items))
-        return self.items
-
-
-def _end_stream(plan: _Plan, span: Span, joined: _Joined, error: BaseException | None) -> None:
-    if not span.recording:
-        return
-    if plan.capture_output:
-        span.output = joined.output()
-    span.set_attribute("llmops.stream.items", joined.count)
-    if error is None:
-        span.end()
-    else:
-        span.fail(error)
-
-
-def _trace_generator(plan: _Plan) -> Callable[..., Any]:
-    def run(
-        wrapped: Callable[..., Any], instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Generator[Any, Any, Any]:
-        runtime = _runtime.current or _runtime.start()
-        generator = wrapped(*args, **kwargs)
-        if not runtime.enabled:
-            return cast("Any", (yield from generator))
-        # The span begins with the first next(), as the body does, and is current only while the body runs.
-        span = plan.start(runtime, _active.get(), instance, args, kwargs)
-        joined = _Joined()
-        step: Callable[[], Any] = functools.partial(next, generator)
-        try:
-            while True:
-                with _active.Activation(span):
-                    item = step()
-                joined.add(item)
-                try:
-                    sent = yield item
-                except GeneratorExit:
-                    with _active.Activation(span):
-                        generator.close()
-                    raise
-                except BaseException as thrown:  # noqa: BLE001 - it is thrown into the body, whose it is
-                    step = functools.partial(generator.throw, thrown)
-                else:
-                    step = functools.partial(generator.send, sent)
-        except StopIteration as stop:
-            _end_stream(plan, span, joined, None)
-            return stop.value
-        except BaseException as error:
-            _end_stream(plan, span, joined, error)
-            raise
-
-    return run
-
-
-def _trace_async_generator(plan: _Plan) -> Callable[..., Any]:
-    async def run(
-        wrapped: Callable[..., Any], instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> AsyncGenerator[Any, Any]:
-        runtime = _runtime.current or _runtime.start()
-        generator: AsyncGenerator[Any, Any] = wrapped(*args, **kwargs)
-        span = plan.start(runtime, _active.get(), instance, args, kwargs)
-        joined = _Joined()
-        step: Callable[[], Any] = generator.__anext__
-        try:
-            while True:
-                # Awaited in the consumer's own task, so that its time-outs and cancellation reach the body.
-                with _active.Activation(span):
-                    item = await step()
-                joined.add(item)
-                try:
-                    sent = yield item
-                except GeneratorExit:
-                    with _active.Activation(span):
-                        await generator.aclose()
-                    raise
-                except BaseException as thrown:  # noqa: BLE001 - it is thrown into the body, whose it is
-                    step = functools.partial(generator.athrow, thrown)
-                else:
-                    step = functools.partial(generator.asend, sent)
-        except StopAsyncIteration:
-            _end_stream(plan, span, joined, None)
-        except BaseException as error:
-            _end_stream(plan, span, joined, error)
-            raise
-
-    return run
-
-
-_WRAPPERS = {
-    "function": _trace_call,
-    "coroutine": _trace_coroutine,
-    "generator": _trace_generator,
-    "asyncgen": _trace_async_generator,
+_WAYS: dict[str, Callable[[Plan, Callable[..., Any]], Callable[..., Any]]] = {
+    "function": _call,
+    "coroutine": _coroutine,
+    "generator": trace_generator,
+    "asyncgen": trace_async_generator,
 }
 
 
@@ -350,5 +195,37 @@ def _decorate(
         raise TypeError(f"@trace goes on something that can be called, not on {type(function).__name__}")
     if isinstance(function, type):
         raise TypeError(f"@trace goes on functions and methods; decorate the methods of {function.__name__} instead")
-    plan = _Plan(function, name, kind, capture_input, capture_output, ignore, attributes)
-    return TracedFunction(function, _WRAPPERS[kind_of(getattr(function, "__func__", function))](plan))
+    options = (name, kind, capture_input, capture_output, ignore, attributes)
+    if type(function) is types.FunctionType:
+        return _traced(function, options, Binding.of(function) or False)
+    if type(function) in {classmethod, staticmethod, types.MethodType}:
+        inner = function.__func__
+        if type(inner) is types.FunctionType:
+            traced = _traced(inner, options, type(function) is not staticmethod)
+            return (
+                types.MethodType(traced, function.__self__) if hasattr(function, "__self__") else type(function)(traced)
+            )
+    return TracedFunction(function, _for_wrapt(function, options))
+
+
+def _traced(function: Any, options: tuple[Any, ...], bound: bool | Binding) -> Any:
+    """A function around a function: it binds, pickles, copies and is inspected as any other."""
+    plan = Plan(function, *options)
+    plan.bound = bound
+    wrapper: Any = functools.wraps(function)(_WAYS[kind_of(function)](plan, function))
+    # Only to be looked at: the wrapper takes whatever comes, and the function inside fills in what is missing.
+    wrapper.__defaults__, wrapper.__kwdefaults__ = function.__defaults__, function.__kwdefaults__
+    wrapper.__signature__ = inspect.signature(function)
+    plan.wrapper = wrapper
+    return wrapper
+
+
+def _for_wrapt(function: Any, options: tuple[Any, ...]) -> Callable[..., Any]:
+    plan, of_method = Plan(function, *options), Plan(function, *options)
+    of_method.given = True
+    way = _WAYS[kind_of(getattr(function, "__func__", function))]
+
+    def call(wrapped: Callable[..., Any], instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return way(plan if instance is None else of_method, wrapped)(*args, **kwargs)
+
+    return call

@@ -189,25 +189,31 @@ class Pipeline:
             return stop
         with self._drain_lock:
             self._drainer = threading.get_ident()
-            first = True
-            while first or self._queue:
-                first = False
-                batch, marker = self._next_batch()
-                if batch:
-                    self._write(batch)
-                if marker is not None:
-                    stop = stop or marker.stop
-                    marker.reached.set()
-            self._queued_bytes = 0
             self._marker_waits = False
+            # Twice: what was there, and what that made meanwhile, in the collector for one. Not until there is nothing
+            # left: a thread that records without end would hold this one for ever.
+            for _ in range(2):
+                left = max(len(self._queue), 1)
+                while left > 0:
+                    batch, marker, taken = self._next_batch(left)
+                    left -= max(taken, 1)
+                    if batch:
+                        self._write(batch)
+                    if marker is not None:
+                        stop = stop or marker.stop
+                        marker.reached.set()
+            self._queued_bytes = sum(getattr(record, "size", 0) for record in list(self._queue))
         return stop
 
-    def _next_batch(self) -> tuple[list[Record], _Marker | None]:
+    def _next_batch(self, most: int) -> tuple[list[Record], _Marker | None, int]:
+        """Records for the sinks, the marker that ended them, if one did, and how many of at most `most` were taken."""
         queue = self._queue
         batch: list[Record] = []
         marker: _Marker | None = None
-        while queue and len(batch) < _BATCH:
+        taken = 0
+        while queue and taken < most and taken < _BATCH:
             record = queue.popleft()
+            taken += 1
             if isinstance(record, _Marker):
                 marker = record
                 break
@@ -224,7 +230,7 @@ class Pipeline:
                 batch.append(ready)
         # Last, so that what was redacted in this batch is counted in it.
         batch += self._take_losses()
-        return batch, marker
+        return batch, marker, taken
 
     def _ready(self, record: ScoreRecord | Recordable) -> SpanRecord | ScoreRecord:
         ready = record if isinstance(record, ScoreRecord) else record._to_record()  # pyright: ignore[reportPrivateUsage] - a friend

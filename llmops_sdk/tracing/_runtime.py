@@ -151,12 +151,18 @@ def _new_pipeline(settings: Settings, open_sinks: Callable[[], Sequence[Sink]] |
     late = is_ending()
 
     def open_all() -> Sequence[Sink]:
-        opened = [sink for name in SINKS if (sink := _open_sink(name, settings)) is not None]
+        opened = [sink for opener in openers if (sink := guarded("opening a sink", None, opener, settings)) is not None]
         if late:
             for sink in opened:
                 # The store takes what comes all the same; a backend counts it as lost.
                 guarded(f"closing the sink {sink.name}", None, sink.close, 0.0)
         return opened
+
+    # Their modules are loaded here, in the thread of the first call and not in the pipeline's: at exit no thread may be
+    # left to do it, a fork must not fall into it, and a class that is built by exec makes the interpreter forget that
+    # it ends by a Ctrl-C, and so its exit status.
+    found = [guarded(f"loading the sink {name}", None, resolve_name, name) for name in SINKS if open_sinks is None]
+    openers = cast("list[Callable[[Settings], Sink | None]]", [opener for opener in found if opener is not None])
 
     pipeline = Pipeline(open_sinks or open_all, _bounds(settings))
     if late:
@@ -169,10 +175,6 @@ def _new_pipeline(settings: Settings, open_sinks: Callable[[], Sequence[Sink]] |
         redaction = RedactionStage(settings.redaction.patterns, pipeline.record_loss)
     pipeline.transform = settling(redaction, pipeline.record_loss)
     return pipeline
-
-
-def _open_sink(name: str, settings: Settings) -> Sink | None:
-    return guarded(f"opening the sink {name}", None, lambda: cast("Sink | None", resolve_name(name)(settings)))
 
 
 def _apply(settings: Settings) -> None:

@@ -7,7 +7,7 @@ pipeline's thread.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -16,23 +16,27 @@ from opentelemetry.trace import Span as OtelSpan
 from opentelemetry.trace import SpanContext, Status, StatusCode, TraceFlags
 
 from llmops_sdk._util._guard import guarded
+from llmops_sdk._util._ids import new_span_id
 from llmops_sdk.tracing import _active, _semconv
-from llmops_sdk.tracing._attributes import attribute_value, exception_attributes, message_of, usage_attributes
+from llmops_sdk.tracing._attributes import attribute_value, exception_attributes, message_of
 from llmops_sdk.tracing._capture import encode
+from llmops_sdk.tracing._measures import Measures
 from llmops_sdk.tracing._records import RecordedSpan
+from llmops_sdk.tracing._waiting import WAITING_ITEMS, may_wait
 
 if TYPE_CHECKING:
     from opentelemetry.trace import TraceState
 
-    from llmops_sdk.tracing._capture import Parameters
+    from llmops_sdk.tracing._capture import Bounds, Parameters
     from llmops_sdk.tracing._records import Event, Link, Stamp
     from llmops_sdk.tracing._runtime import Runtime
 
-__all__ = ["Span", "status_of"]
+__all__ = ["Span", "new_span", "status_of"]
 
 _perf = time.perf_counter_ns
 _now = time.time_ns
-_BARE = 512  # bytes of memory of a span without content, about
+_new = object.__new__
+_BARE = 1_024  # bytes of memory of a span, with content that is small enough to wait as it is, about
 
 
 def status_of(error: BaseException) -> str:
@@ -42,7 +46,7 @@ def status_of(error: BaseException) -> str:
     return "closed" if isinstance(error, GeneratorExit) else "cancelled"
 
 
-class Span(OtelSpan):
+class Span(Measures, OtelSpan):
     """A span. Made by `llmops.span`, `llmops.trace` and the calls to models, not directly.
 
     It is an `opentelemetry.trace.Span`: `set_attribute`, `add_event`, `record_exception`, `set_status` and the rest
@@ -82,6 +86,8 @@ class Span(OtelSpan):
         "status",
     )
 
+    _input: bytes | tuple[Parameters, bool, tuple[object, ...], dict[str, object], Bounds] | None
+    _output: bytes | tuple[object] | None
     # What most spans never set stands on the class and costs nothing at their start; the base class has no slots, so
     # that an instance has a dictionary when one of these is set.
     otel_kind: str = "internal"
@@ -95,32 +101,38 @@ class Span(OtelSpan):
     _outer: OtelSpan | None = None
     _outer_only: bool = False
 
-    def __init__(
-        self,
+    def __init__(self) -> None:
+        raise TypeError("a span is made by llmops.span(...), llmops.trace or a call to a model")
+
+    @staticmethod
+    def _begun(
         runtime: Runtime,
         name: str,
         kind: str,
         trace_number: int,
-        span_number: int,
         parent_number: int,
         stamp: Stamp | None,
+        start_ns: int,
         recording: bool,
-    ) -> None:
-        self._runtime = runtime
-        self.name = name
-        self.kind = kind
-        self._trace_number = trace_number
-        self._span_number = span_number
-        self._parent_number = parent_number
-        self._stamp = stamp
-        self.recording = recording
-        self._ended = not recording
-        self.status = "unset"
-        self._input: bytes | None = None
-        self._output: bytes | None = None
-        if recording:
-            self._start_ns = _now()
-            self._started = _perf()
+    ) -> Span:
+        """A span that began at `start_ns`, nanoseconds since the epoch; `parent_number` is 0 for a root."""
+        # Not in __init__: a class that is called takes three times as long as this.
+        span = _new(Span)
+        span._runtime = runtime
+        span.name = name
+        span.kind = kind
+        span._trace_number = trace_number
+        span._span_number = new_span_id()
+        span._parent_number = parent_number
+        span._stamp = stamp
+        span._start_ns = start_ns
+        span.recording = recording
+        span._ended = not recording
+        span.status = "unset"
+        span._input = None
+        span._output = None
+        span._started = _perf()
+        return span
 
     # --- ids --------------------------------------------------------------------------------------------------
 
@@ -150,7 +162,8 @@ class Span(OtelSpan):
     @property
     def input(self) -> Any:
         """What went in. Setting it takes a snapshot at once; reading gives that snapshot back."""
-        return None if self._input is None else orjson.loads(self._input)
+        kept = self._input_json()
+        return None if kept is None else orjson.loads(kept)
 
     @input.setter
     def input(self, value: object) -> None:
@@ -161,7 +174,8 @@ class Span(OtelSpan):
     @property
     def output(self) -> Any:
         """What came out. Setting it takes a snapshot at once; reading gives that snapshot back."""
-        return None if self._output is None else orjson.loads(self._output)
+        kept = self._output_json()
+        return None if kept is None else orjson.loads(kept)
 
     @output.setter
     def output(self, value: object) -> None:
@@ -174,8 +188,30 @@ class Span(OtelSpan):
     ) -> None:
         """Take the arguments of a call as its input; see `Parameters.encode`."""
         runtime = self._runtime
-        if runtime.content and not self._ended:
+        if not runtime.content or self._ended:
+            return
+        if len(args) + len(kwargs) <= WAITING_ITEMS and may_wait(args) and (not kwargs or may_wait(kwargs.values())):
+            self._input = (parameters, bound, args, kwargs, runtime.bounds)
+        else:
             self._input = parameters.encode(bound, args, kwargs, runtime.bounds)
+
+    def _input_json(self) -> bytes | None:
+        kept = self._input
+        if kept is None or isinstance(kept, bytes):
+            return kept
+        parameters, bound, args, kwargs, bounds = kept
+        return parameters.encode(bound, args, kwargs, bounds)
+
+    def _keep(self, value: object, parts: Sequence[object]) -> None:
+        """Take the output: `parts` are what of it may change, the value itself or the items of a list of the SDK's."""
+        runtime = self._runtime
+        if runtime.content:
+            waits = len(parts) <= WAITING_ITEMS and may_wait(parts)
+            self._output = (value,) if waits else encode(value, runtime.bounds)
+
+    def _output_json(self) -> bytes | None:
+        kept = self._output
+        return encode(kept[0], self._runtime.bounds) if isinstance(kept, tuple) else kept
 
     def set(self, attributes: Mapping[str, Any] | None = None, /, **more: Any) -> None:
         """Set attributes; dotted names go in the mapping.
@@ -186,50 +222,6 @@ class Span(OtelSpan):
         """
         if not self._ended:
             self.set_attributes({**(attributes or {}), **more})
-
-    def usage(
-        self,
-        *,
-        input_tokens: int | None = None,
-        output_tokens: int | None = None,
-        cost: float | None = None,
-        model: str | None = None,
-        cache_read_tokens: int | None = None,
-        reasoning_tokens: int | None = None,
-    ) -> None:
-        """Say what a call to a model used.
-
-        Args:
-            input_tokens: Tokens of the prompt, cached ones included.
-            output_tokens: Tokens of the answer, reasoning included.
-            cost: USD.
-            model: The model that served.
-            cache_read_tokens: Of the input, those from the provider's cache.
-            reasoning_tokens: Of the output, those spent on reasoning.
-        """
-        return self.set(usage_attributes(input_tokens, output_tokens, cost, model, cache_read_tokens, reasoning_tokens))
-
-    def score(
-        self,
-        name: str,
-        value: float | bool | str,
-        *,
-        label: str | None = None,
-        comment: str | None = None,
-        source: str = "user",
-    ) -> None:
-        """Judge this span; see `llmops.score`."""
-        from llmops_sdk.tracing._score import put_score
-
-        put_score(
-            name,
-            value,
-            span_id=self.span_id,
-            trace_id=self.trace_id,
-            label=label,
-            comment=comment,
-            source=source,
-        )
 
     # --- OpenTelemetry's interface ----------------------------------------------------------------------------
 
@@ -245,6 +237,11 @@ class Span(OtelSpan):
         """Set several attributes."""
         for key, value in attributes.items():
             self.set_attribute(key, value)
+
+    def _add_plain(self, attributes: dict[str, Any]) -> None:
+        """Set attributes that are plain numbers and texts of our own."""
+        if not self._ended:
+            self._attributes = {**self._attributes, **attributes} if self._attributes else attributes
 
     def add_event(self, name: str, attributes: Mapping[str, Any] | None = None, timestamp: int | None = None) -> None:
         """Add an event.
@@ -317,10 +314,25 @@ class Span(OtelSpan):
         self.duration_ns = max(end_time - self._start_ns, 0) if end_time else _perf() - self._started
         if self.status == "unset":
             self.status = status
+        self._hand_over()
+
+    def _return(self, result: object, kept: bool) -> None:
+        """End it with what the call returned; `kept` says whether that is its output."""
+        if self._ended:
+            return
+        self.duration_ns = _perf() - self._started
+        if kept:
+            self._keep(result, (result,))
+        self._ended = True
+        if self.status == "unset":
+            self.status = "ok"
+        self._hand_over()
+
+    def _hand_over(self) -> None:
         size = _BARE
-        if self._input is not None:
+        if type(self._input) is bytes:
             size += len(self._input)
-        if self._output is not None:
+        if type(self._output) is bytes:
             size += len(self._output)
         if self._attributes is not None:
             size += 64 * len(self._attributes)
@@ -370,8 +382,8 @@ class Span(OtelSpan):
             status=self.status,
             status_message=self.status_message,
             error_type=self.error_type,
-            input=self._input,
-            output=self._output,
+            input=self._input_json(),
+            output=self._output_json(),
             attributes=self._attributes,
             events=self._events,
             links=self._links,
@@ -379,3 +391,6 @@ class Span(OtelSpan):
             otel_kind=self.otel_kind,
             resource=self._runtime.resource,
         )
+
+
+new_span = Span._begun  # pyright: ignore[reportPrivateUsage] - for `begin` alone

@@ -9,19 +9,19 @@ from opentelemetry.trace import Span as OtelSpan
 from opentelemetry.trace import SpanContext, Status, StatusCode
 
 from llmops_sdk.tracing import _active, _runtime, _semconv
-from llmops_sdk.tracing._attributes import attribute_value, usage_attributes
+from llmops_sdk.tracing._attributes import attribute_value
 from llmops_sdk.tracing._capture import DEFAULT_BOUNDS, encode
+from llmops_sdk.tracing._measures import Measures
 
 __all__ = ["OtherSpan"]
 
 
-class OtherSpan(OtelSpan):
+class OtherSpan(Measures, OtelSpan):
     """A span that is not ours: everything is passed on to it; where there is none, nothing is kept."""
 
     def __init__(self, inner: OtelSpan) -> None:
         self._inner = inner
         found = inner.get_span_context()
-        self._valid = found.is_valid
         self.trace_id = f"{found.trace_id:032x}"
         self.span_id = f"{found.span_id:016x}"
         self.recording = inner.is_recording()
@@ -60,42 +60,6 @@ class OtherSpan(OtelSpan):
     def set(self, attributes: Mapping[str, Any] | None = None, /, **more: Any) -> None:
         """Set attributes."""
         self.set_attributes({**(attributes or {}), **more})
-
-    def usage(
-        self,
-        *,
-        input_tokens: int | None = None,
-        output_tokens: int | None = None,
-        cost: float | None = None,
-        model: str | None = None,
-        cache_read_tokens: int | None = None,
-        reasoning_tokens: int | None = None,
-    ) -> None:
-        """Say what a call to a model used."""
-        return self.set(usage_attributes(input_tokens, output_tokens, cost, model, cache_read_tokens, reasoning_tokens))
-
-    def score(
-        self,
-        name: str,
-        value: float | bool | str,
-        *,
-        label: str | None = None,
-        comment: str | None = None,
-        source: str = "user",
-    ) -> None:
-        """Judge this span; nothing happens where there is none."""
-        from llmops_sdk.tracing._score import put_score
-
-        if self._valid:
-            put_score(
-                name,
-                value,
-                span_id=self.span_id,
-                trace_id=self.trace_id,
-                label=label,
-                comment=comment,
-                source=source,
-            )
 
     def activate(self) -> _active.Activation:
         """A context manager inside which this is the current span."""

@@ -17,7 +17,7 @@ def sample_span(**changes: Any) -> RecordedSpan:
     fields: dict[str, Any] = {
         "name": "work",
         "kind": "chain",
-        "trace_id": new_trace_id(),
+        "trace_id": new_trace_id(1_790_000_000_000_000_000),
         "span_id": new_span_id(),
         "start_ns": 1_790_000_000_000_000_000,
         "duration_ns": 1_500_000,

@@ -267,7 +267,7 @@ def test_what_inspect_says(function: Callable[..., Any], decorate: Callable[...,
         inspect.isfunction, inspect.ismethod, inspect.isroutine, inspect.iscoroutinefunction,
         inspect.isgeneratorfunction, inspect.isasyncgenfunction, inspect.isclass, inspect.isbuiltin, callable,
         inspect.signature, inspect.getsource, inspect.getfullargspec, inspect.getdoc, inspect.getmodule,
-        inspect.getsourcefile, inspect.unwrap, inspect.getfile,
+        inspect.unwrap,
     ):  # fmt: skip
         assert question(traced) == question(function), question
     for name in ("__name__", "__qualname__", "__module__", "__doc__", "__annotations__", "__type_params__"):

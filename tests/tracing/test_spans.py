@@ -71,7 +71,7 @@ def test_opentelemetrys_interface(sink):
     assert (found.name, found.status, found.status_message) == ("renamed", "error", "bad")
     assert found.attributes["list"] == (1, 2)
     assert json.loads(found.attributes["mixed"]) == [1, "a"]
-    assert json.loads(found.attributes["object"]) == {"k": {"$type": "builtins.type"}}
+    assert json.loads(found.attributes["object"]) == {"k": {"$type": "builtins.type", "name": "builtins.object"}}
     assert found.events == [("e", 5, {"n": 1})]
     assert found.links == [(1, 2, {"why": "x"})]
     assert Link(other).context is other

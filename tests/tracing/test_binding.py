@@ -1,0 +1,154 @@
+"""Which first argument is `self` or `cls` and no argument of the call; names of what a traced function makes."""
+
+from __future__ import annotations
+
+import abc
+import functools
+import inspect
+import pickle
+import types
+from typing import Any
+
+import pytest
+from span_rows import recorded
+
+import llmops_sdk as llmops
+
+
+class Shop:
+    """Each method takes x, however it is bound."""
+
+    @llmops.trace
+    def method(self, x: int) -> int:
+        return x
+
+    @llmops.trace
+    def __private(self, x: int) -> int:
+        return x
+
+    def private(self, x: int) -> int:
+        return self.__private(x)
+
+    @llmops.trace
+    @classmethod
+    def above_class(cls, x: int) -> int:
+        return x
+
+    @classmethod
+    @llmops.trace
+    def below_class(cls, x: int) -> int:
+        return x
+
+    @llmops.trace
+    @staticmethod
+    def above_static(x: Any) -> Any:
+        return x
+
+    @staticmethod
+    @llmops.trace
+    def below_static(x: Any) -> Any:
+        return x
+
+    @property
+    @llmops.trace
+    def price(self) -> int:
+        return 3
+
+    @functools.cached_property
+    @llmops.trace
+    def stock(self) -> int:
+        return 4
+
+
+class Branch(Shop):
+    pass
+
+
+@llmops.trace
+def helped(self: Any, x: int) -> int:
+    return x
+
+
+class Adopted:
+    """A function from elsewhere that became a method."""
+
+    taken = helped
+
+
+def inputs(call: Any) -> list[Any]:
+    before = len(recorded())
+    call()
+    return [row["input"] for row in recorded()[before:]]
+
+
+@pytest.mark.parametrize("shop", [Shop(), Branch()], ids=["itself", "a subclass"])
+@pytest.mark.parametrize("name", ["method", "private", "above_class", "below_class", "above_static", "below_static"])
+def test_only_the_arguments_are_kept(shop: Shop, name: str) -> None:
+    assert inputs(lambda: getattr(shop, name)(5)) == [{"x": 5}]
+
+
+def test_a_static_method_keeps_an_instance_of_its_own_class() -> None:
+    for name in ("above_static", "below_static"):
+        assert [*inputs(lambda name=name: getattr(Shop, name)(Shop()))[0]] == ["x"]
+
+
+def test_looked_up_on_the_class() -> None:
+    assert inputs(lambda: Shop.method(Shop(), 5)) == [{"x": 5}]
+    assert inputs(lambda: Shop.below_class(5)) == [{"x": 5}]
+
+
+@pytest.mark.parametrize("name", ["price", "stock"])
+def test_properties_have_no_arguments(name: str) -> None:
+    assert inputs(lambda: getattr(Shop(), name)) == [{}]
+
+
+def test_a_function_that_became_a_method_and_is_still_a_function() -> None:
+    assert inputs(lambda: Adopted().taken(5)) == [{"x": 5}]
+    assert inputs(lambda: helped("me", 5)) == [{"self": "me", "x": 5}]
+
+
+def test_a_method_taken_from_its_instance_stays_a_method() -> None:
+    shop = Shop()
+    traced = llmops.trace(shop.private)
+    assert isinstance(traced, types.MethodType)
+    assert traced.__self__ is shop
+    assert inputs(lambda: traced(5)) == [{"x": 5}, {"x": 5}]
+
+
+def test_a_metaclass_that_answers_for_its_class_is_not_asked() -> None:
+    class Nosy(abc.ABCMeta):
+        @property
+        def __mro__(cls) -> Any:
+            raise AssertionError
+
+        def __instancecheck__(cls, instance: object) -> bool:
+            raise AssertionError
+
+    class Thing(metaclass=Nosy):
+        @llmops.trace
+        def method(self, x: int) -> int:
+            return x
+
+    assert inputs(lambda: Thing().method(5)) == [{"x": 5}]
+
+
+def test_what_a_traced_function_makes_has_its_name() -> None:
+    @llmops.trace
+    async def wait() -> None: ...
+
+    @llmops.trace
+    def talk() -> Any:
+        yield 1
+
+    coroutine, generator = wait(), talk()
+    assert (coroutine.__name__, generator.__name__) == ("wait", "talk")
+    assert coroutine.__qualname__.endswith("<locals>.wait")
+    coroutine.close()
+    generator.close()
+
+
+def test_descriptors_stay_what_they_are() -> None:
+    assert isinstance(vars(Shop)["above_class"], classmethod)
+    assert isinstance(vars(Shop)["above_static"], staticmethod)
+    assert inspect.isfunction(Shop.method)
+    assert pickle.loads(pickle.dumps(Shop.method)) is Shop.method
