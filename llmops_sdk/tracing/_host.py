@@ -7,6 +7,7 @@ sides. At the end it gets what may leave the pipeline: content and the names of 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -18,7 +19,7 @@ from llmops_sdk._util._guard import guarded
 from llmops_sdk._util._ids import new_span_id, new_trace_id
 from llmops_sdk._version import __version__
 from llmops_sdk.tracing import _active
-from llmops_sdk.tracing._span import Span
+from llmops_sdk.tracing._span import Span, new_span
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
@@ -134,8 +135,9 @@ class Off:
     def begin(self, runtime: Runtime, context: _active.Context, name: str, kind: str, otel_kind: str) -> Span:  # noqa: ARG002 - as a `Beginner`
         """A span of which nothing is kept and that stands for the one above it."""
         above = _above(context)
-        trace_number = above.trace_id or new_trace_id()
-        span = Span(runtime, name, kind, trace_number, new_span_id(), above.span_id, None, recording=False)
+        start = time.time_ns()
+        trace_number = above.trace_id or new_trace_id(start)
+        span = new_span(runtime, name, kind, trace_number, above.span_id, None, start, recording=False)
         span._outer = NonRecordingSpan(above)  # pyright: ignore[reportPrivateUsage] - a friend
         return span
 
@@ -148,16 +150,18 @@ def _above(context: _active.Context) -> SpanContext:
 def _span(runtime: Runtime, context: _active.Context, name: str, kind: str, outer: OtelSpan | None) -> Span:
     """Our span of a call that has the span `outer` at the application's provider, or none there."""
     above = _above(context)
+    start = time.time_ns()
     found = INVALID_SPAN_CONTEXT if outer is None else outer.get_span_context()
     if not found.is_valid or found.span_id == above.span_id:
         outer = None  # its tracer is turned off
-        trace_number = above.trace_id or new_trace_id()
+        trace_number = above.trace_id or new_trace_id(start)
         found = SpanContext(trace_number, new_span_id(), is_remote=False, trace_state=above.trace_state)
     kept = runtime.enabled and _kept(runtime, context.get(_active.SPAN_KEY), above, found.trace_id)
     outer_only = not kept and outer is not None and outer.is_recording()
     parent_number = above.span_id if found.trace_id == above.trace_id else 0
     stamp: Any = context.get(_active.STAMP_KEY)
-    span = Span(runtime, name, kind, found.trace_id, found.span_id, parent_number, stamp, kept or outer_only)
+    span = new_span(runtime, name, kind, found.trace_id, parent_number, stamp, start, kept or outer_only)
+    span._span_number = found.span_id  # pyright: ignore[reportPrivateUsage] - a friend
     span._trace_state = found.trace_state  # pyright: ignore[reportPrivateUsage] - a friend
     if outer is not None:
         span._outer = outer  # pyright: ignore[reportPrivateUsage]
