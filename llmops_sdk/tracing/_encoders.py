@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast, overload
 from llmops_sdk._util._guard import Caught, report
 from llmops_sdk.tracing._statics import class_of, type_name
 
-__all__ = ["NOT_ENCODED", "encoded", "encoder_of", "has_encoders", "register_encoder"]
+__all__ = ["NOT_ENCODED", "encoded", "encoder_of", "is_busy", "register_encoder", "version"]
 
 _T = TypeVar("_T")
 _F = TypeVar("_F", bound=Callable[[Any], object])
@@ -27,6 +27,7 @@ _UNFINISHED: tuple[type[Any], ...] = (types.CoroutineType, types.GeneratorType, 
 _lock = threading.Lock()
 # By the class's identity: a metaclass may have a hash of its own. The class is kept alive beside its encoder.
 _registered: dict[int, tuple[type[Any], Callable[[Any], object]]] = {}
+_version = 0
 _inside = threading.local()
 
 
@@ -81,14 +82,21 @@ def register_encoder(cls: type[Any], function: Callable[[Any], object] | None = 
         raise TypeError(f"an encoder is a function of one value, not {type(function).__name__}")
     if any(is_kind(function) for is_kind in _NOT_AT_ONCE):
         raise TypeError("an encoder returns what to keep: it cannot be asynchronous or a generator")
+    global _version
     with _lock:
         _registered[id(cls)] = (cls, function)
+        _version += 1
     return function
 
 
-def has_encoders() -> bool:
-    """Whether any is registered, and none is at work in this thread: what it traces in turn is kept without."""
-    return bool(_registered) and not getattr(_inside, "busy", False)
+def version() -> int:
+    """How often one was registered: what was found out before does not hold after."""
+    return _version
+
+
+def is_busy() -> bool:
+    """Whether an encoder is at work in this thread: what it traces in turn is kept without."""
+    return getattr(_inside, "busy", False)
 
 
 def encoder_of(cls: type[Any]) -> Callable[[Any], object] | None:

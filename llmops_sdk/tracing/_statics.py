@@ -7,10 +7,21 @@ a metaclass. What stands here reads C slots only.
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, cast
 
-__all__ = ["MISSING", "bases", "class_of", "instance_dict", "is_exactly", "lookup", "module_of", "read", "type_name"]
+__all__ = [
+    "MISSING",
+    "bases",
+    "class_of",
+    "field_reader",
+    "instance_dict",
+    "is_exactly",
+    "lookup",
+    "module_of",
+    "read",
+    "type_name",
+]
 
 MISSING: Final = object()
 """In place of what is not there."""
@@ -29,7 +40,10 @@ _module = _of_type["__module__"].__get__
 def is_exactly(value: object, *kinds: type[Any]) -> bool:
     """Whether the value is of one of these classes itself; `in` would ask a metaclass for its hash and equality."""
     cls = class_of(value)
-    return any(cls is kind for kind in kinds)
+    for kind in kinds:  # noqa: SIM110 - a generator takes twice as long
+        if cls is kind:
+            return True
+    return False
 
 
 def bases(cls: type[Any]) -> tuple[type[Any], ...]:
@@ -60,14 +74,49 @@ def lookup(cls: type[Any], name: str) -> Any:
     return MISSING
 
 
-def instance_dict(value: object) -> dict[str, Any]:
-    """The attributes set on an object itself; empty for one that has no place for them."""
-    for base in _bases(class_of(value)):
+def dict_reader(cls: type[Any]) -> Callable[[object], object] | None:
+    """What reads the attributes set on an object of the class; None for one that has no place for them."""
+    for base in _bases(cls):
         descriptor = _namespace(base).get("__dict__")
         if is_exactly(descriptor, *_SLOTS):
-            held: object = descriptor.__get__(value)
-            return cast("dict[str, Any]", held) if type(held) is dict else {}
-    return {}
+            return descriptor.__get__
+    return None
+
+
+def instance_dict(value: object) -> dict[str, Any]:
+    """The attributes set on an object itself; empty for one that has no place for them."""
+    reader = dict_reader(class_of(value))
+    held = None if reader is None else reader(value)
+    return cast("dict[str, Any]", held) if type(held) is dict else {}
+
+
+def field_reader(cls: type[Any], names: Sequence[str]) -> Callable[[object], list[Any]]:
+    """What reads the named attributes of an object of the class, as `read` does one."""
+    reader = dict_reader(cls)
+    found = [(name, lookup(cls, name)) for name in names]
+    slots = {name: held.__get__ for name, held in found if is_exactly(held, *_SLOTS)}
+    plain = {name: held for name, held in found if name not in slots and not _is_descriptor(held)}
+
+    def read_all(value: object) -> list[Any]:
+        held = None if reader is None else reader(value)
+        own = cast("dict[str, Any]", held) if type(held) is dict else {}
+        return [
+            _in_slot(slots[name], value) if name in slots else own[name] if name in own else plain.get(name, MISSING)
+            for name in names
+        ]
+
+    return read_all
+
+
+def _in_slot(getter: Callable[[object], object], value: object) -> object:
+    try:
+        return getter(value)
+    except AttributeError:
+        return MISSING
+
+
+def _is_descriptor(found: object) -> bool:
+    return found is MISSING or lookup(class_of(found), "__get__") is not MISSING
 
 
 def read(value: object, name: str) -> Any:
@@ -75,13 +124,4 @@ def read(value: object, name: str) -> Any:
 
     Properties and other descriptors written in Python are not run.
     """
-    found = lookup(class_of(value), name)
-    if is_exactly(found, *_SLOTS):
-        try:
-            return found.__get__(value)
-        except AttributeError:
-            return MISSING
-    held = instance_dict(value)
-    if name in held:
-        return held[name]
-    return MISSING if found is MISSING or lookup(class_of(found), "__get__") is not MISSING else found
+    return field_reader(class_of(value), (name,))(value)[0]

@@ -16,10 +16,10 @@ import orjson
 
 from llmops_sdk._util._guard import Caught
 from llmops_sdk.tracing import _blobs
-from llmops_sdk.tracing._encoders import NOT_ENCODED, encoded, encoder_of, has_encoders
-from llmops_sdk.tracing._kinds import BRANCHES, LEAVES, declared, described, learn
+from llmops_sdk.tracing._encoders import NOT_ENCODED, encoded, is_busy
+from llmops_sdk.tracing._kinds import plan_of
 from llmops_sdk.tracing._media import Media, embedded, suffix_of
-from llmops_sdk.tracing._statics import bases, class_of, type_name
+from llmops_sdk.tracing._statics import class_of, type_name
 
 if TYPE_CHECKING:
     from llmops_sdk.tracing._capture import Bounds
@@ -43,15 +43,13 @@ class Walk:
         room: Bytes of JSON left.
     """
 
-    __slots__ = ("_fields", "_open", "bounds", "cut", "room")
+    __slots__ = ("_open", "bounds", "cut", "room")
 
     def __init__(self, bounds: Bounds) -> None:
         self.bounds = bounds
         self.room = bounds.max_bytes
         self.cut = 0
         self._open: set[int] = set()
-        # By the class's identity: a metaclass may have a hash of its own.
-        self._fields: dict[int, object] = {}
 
     def whole(self, value: object) -> object:
         """`value` rebuilt from exact builtins that orjson writes as strict JSON."""
@@ -78,30 +76,17 @@ class Walk:
         return self.marker({"$unreadable": type_name(cls), "error": type(wrong.error).__name__})
 
     def _other(self, value: Any, cls: type[Any], depth: int) -> object:
-        own = has_encoders()
-        lineage = bases(cls)
-        for base in lineage:
-            if own:
-                encoder = encoder_of(base)
-                kept = NOT_ENCODED if encoder is None else encoded(encoder, value)
+        plan = plan_of(cls)
+        if plan.encoders and not is_busy():
+            for encoder in plan.encoders:
+                kept = encoded(encoder, value)
                 if kept is not NOT_ENCODED:
                     # A level less, for an encoder may return a value of its own class for ever.
                     return self.branch(value, depth, lambda walk, _, left, kept=kept: walk.plain(kept, left - 1))
-            known = id(base)
-            if known not in LEAVES and known not in BRANCHES and base is not object:
-                learn(base)
-            leaf = LEAVES.get(known)
-            if leaf is not None:
-                return leaf(self, value)
-            branch = BRANCHES.get(known)
-            if branch is not None:
-                return self.branch(value, depth, branch)
-        fields = self._fields.get(id(cls), self)
-        if fields is self:
-            fields = self._fields[id(cls)] = declared(cls)
-        if fields is None:
-            return self.marker(described(self, value))
-        return self.branch(value, depth, cast("Callable[[Walk, Any, int], object]", fields))
+        if plan.branch is not None:
+            return self.branch(value, depth, plan.branch)
+        assert plan.leaf is not None  # a plan has one of the two
+        return plan.leaf(self, value)
 
     def branch(self, value: object, depth: int, how: Callable[[Walk, Any, int], object]) -> object:
         """What may hold other values, within the depth, and once on the way down."""
