@@ -160,7 +160,7 @@ class ForeignRecorder(SpanProcessor):
             return
         stamp, inner = self._starts.pop(own.span_id, (None, False))
         if runtime is not None and runtime.enabled and (own.trace_flags.sampled or self._unsampled):
-            foreign = ForeignSpan(span, stamp, inner)
+            foreign = ForeignSpan(span, stamp, inner, content=runtime.content)
             guarded("taking in another library's span", None, runtime.put, foreign, foreign.size)
 
     def shutdown(self) -> None:

@@ -9,6 +9,7 @@ from opentelemetry.trace import StatusCode
 
 from llmops_sdk.tracing import _semconv
 from llmops_sdk.tracing._foreign_kinds import kind_of
+from llmops_sdk.tracing._otlp_content import event_without_content, is_content
 from llmops_sdk.tracing._records import RecordedSpan
 
 if TYPE_CHECKING:
@@ -20,14 +21,24 @@ __all__ = ["ForeignSpan"]
 
 
 class ForeignSpan:
-    """An ended SDK span on its way to the pipeline's thread."""
+    """An ended SDK span on its way to the pipeline's thread.
 
-    __slots__ = ("inner", "size", "span", "stamp")
+    Args:
+        span: The span.
+        stamp: What `llmops.context` said where it began.
+        inner: Whether it is below the span of a call to a model, see `kind_of`.
+        content: Whether prompts, answers and the texts of exceptions are kept: `[capture] content`.
+    """
 
-    def __init__(self, span: ReadableSpan, stamp: Stamp | None = None, inner: bool = False) -> None:
+    __slots__ = ("content", "inner", "size", "span", "stamp")
+
+    def __init__(
+        self, span: ReadableSpan, stamp: Stamp | None = None, inner: bool = False, *, content: bool = True
+    ) -> None:
         self.span = span
         self.stamp = stamp
         self.inner = inner
+        self.content = content
         self.size = 512 + 64 * len(span.attributes or ())
 
     def _to_record(self) -> RecordedSpan:
@@ -38,6 +49,12 @@ class ForeignSpan:
         error = span.status.status_code is StatusCode.ERROR
         start = span.start_time or 0
         events: list[Event] = [(event.name, event.timestamp, dict(event.attributes or {})) for event in span.events]
+        error_type = _error_type(attributes, events) if error else None
+        message = span.status.description
+        if not self.content:
+            attributes = {key: value for key, value in attributes.items() if not is_content(key, value)}
+            events = [(name, time_ns, event_without_content(name, kept)) for name, time_ns, kept in events]
+            message = None
         return RecordedSpan(
             name=span.name,
             kind=kind_of(attributes, inner=self.inner),
@@ -47,8 +64,8 @@ class ForeignSpan:
             start_ns=start,
             duration_ns=max((span.end_time or start) - start, 0),
             status="error" if error else ("ok" if span.status.status_code is StatusCode.OK else "unset"),
-            status_message=span.status.description,
-            error_type=_error_type(attributes, events) if error else None,
+            status_message=message,
+            error_type=error_type,
             attributes=dict(attributes),
             events=events,
             links=[(link.context.trace_id, link.context.span_id, dict(link.attributes or {})) for link in span.links],

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from typing import Any
 
+import pytest
+
 import llmops_sdk as llmops
 
 
@@ -70,3 +72,73 @@ with tracer.start_as_current_span("theirs"):
     )
     # Nothing of ours had begun yet, so the provider was not ours: the wrapper did no harm.
     assert llmops.query("SELECT count(*) FROM spans").scalar() == 0
+
+
+def test_where_no_content_is_kept_theirs_is_not_either(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("LLMOPS_CAPTURE__CONTENT", "false")
+    run(
+        _LIBRARY
+        + """
+llmops.configure()
+attributes = {"input.value": "a prompt", "gen_ai.operation.name": "chat", "gen_ai.request.model": "m"}
+try:
+    with llmops.span("ours"), tracer.start_as_current_span("call", attributes=attributes) as call:
+        call.add_event("gen_ai.user.message", {"content": "a prompt", "role": "user"})
+        raise ValueError("a prompt")
+except ValueError:
+    pass
+"""
+    )
+    (row,) = llmops.query("FROM llm_calls").dicts()
+    assert (row["model"], row["status"], row["error_type"]) == ("m", "error", "ValueError")
+    assert "a prompt" not in str(row)
+
+
+def test_a_call_that_two_libraries_describe_is_counted_once():
+    run(
+        _LIBRARY
+        + """
+call = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "m", "gen_ai.usage.input_tokens": 5}
+openinference = {"llm.system": "openai"}
+
+with llmops.span("ours", kind="llm"):  # says that it is a call, and not which: its calls are those below
+    with tracer.start_as_current_span("outer", attributes=openinference) as outer:
+        with tracer.start_as_current_span("inner", attributes=call):
+            with tracer.start_as_current_span("POST"):
+                pass
+        outer.set_attributes({"openinference.span.kind": "LLM", "llm.token_count.prompt": 5})
+with llmops.span("answer"):
+    with tracer.start_as_current_span("first", attributes=call):
+        pass
+    with tracer.start_as_current_span("second", attributes=call):
+        pass
+"""
+    )
+    assert llmops.query("SELECT name, input_tokens FROM llm_calls ORDER BY start_ns").rows() == [
+        ("ours", None),
+        ("outer", 5),
+        ("first", 5),
+        ("second", 5),
+    ]
+    assert llmops.query("SELECT name, kind FROM spans WHERE name IN ('inner', 'POST') ORDER BY name").rows() == [
+        ("POST", "chain"),
+        ("inner", "chain"),
+    ]
+    assert llmops.query("SELECT sum(input_tokens) FROM traces").scalar() == 15
+
+
+def test_our_own_calls_are_not_counted_again_where_the_vendor_s_client_is_instrumented():
+    run(
+        _LIBRARY
+        + """
+from llmops_sdk.tracing import start_span
+
+# As chat() begins its span, before the vendor's client is called.
+ours = start_span("chat m", kind="llm", otel_kind="client", attributes={"gen_ai.operation.name": "chat"})
+with ours.activate(), tracer.start_as_current_span("ChatCompletion", attributes={"openinference.span.kind": "LLM"}):
+    pass
+ours.end()
+"""
+    )
+    assert llmops.query("SELECT name FROM llm_calls").rows() == [("chat m",)]
+    assert llmops.query("SELECT count(*) FROM spans").scalar() == 2
