@@ -16,6 +16,7 @@ FORMAT_VERSION = 1
 
 _TEXTS = ("text", "model", "provider", "reasoning")
 _TEXTS_OR_NONE = ("finish_reason", "response_id")
+_COUNTS = {"input_tokens", "output_tokens", "cache_read_tokens", "reasoning_tokens", "cache_creation_tokens"}
 _STORED = ("text", "tool_calls", "usage", "cost", "model", "provider", "finish_reason", "response_id", "reasoning")
 
 
@@ -79,7 +80,7 @@ def read_response(payload: Any) -> Response | None:
         and all(found.get(name) is None or type(found[name]) is str for name in _TEXTS_OR_NONE)
         and type(found.get("simulated")) is bool
         and (cost is None or type(cost) in (int, float))
-        and _is_record(usage, {"input_tokens", "output_tokens", "cache_read_tokens", "reasoning_tokens"}, int)
+        and _is_record(usage, _COUNTS, int)
         and isinstance(calls, list)
         and all(_is_record(call, {"id", "name", "arguments"}, str) for call in cast("list[Any]", calls))
     ):

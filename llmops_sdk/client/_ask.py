@@ -173,4 +173,5 @@ def _sum(one: Usage, other: Usage) -> Usage:
         output_tokens=one.output_tokens + other.output_tokens,
         cache_read_tokens=one.cache_read_tokens + other.cache_read_tokens,
         reasoning_tokens=one.reasoning_tokens + other.reasoning_tokens,
+        cache_creation_tokens=one.cache_creation_tokens + other.cache_creation_tokens,
     )

@@ -17,6 +17,7 @@ from llmops_sdk.config import ResolvedModel
 from llmops_sdk.guardrails import Guard, InputGuardProvider, policy_version
 from llmops_sdk.guardrails._protocol import OnError
 from llmops_sdk.providers import Chunk, Embeddings, Provider, Request, Response, WrapperProvider
+from llmops_sdk.providers._types import model_name
 from llmops_sdk.tracing import Span
 
 __all__ = ["Call", "Origin", "acomplete", "aembed", "complete", "embed", "embedding_call", "prepare"]
@@ -151,6 +152,9 @@ def prepare(
         model=resolved.model,
         provider=chain.name,
         params=params,
+        extra=request.extra,
+        server=getattr(chain, "server", None),
+        fallback_servers=_servers(stages, resolved),
         streaming=streaming,
         structured=answer is not None,
         content=stages.settings.capture.content,
@@ -169,6 +173,13 @@ def _fallbacks(stages: Stages, resolved: ResolvedModel, retry: object) -> Fallba
     return Fallbacks(policy=resolved.fallback, models=models, retries=retries)
 
 
+def _servers(stages: Stages, resolved: ResolvedModel) -> dict[tuple[str, str], tuple[str, int] | None]:
+    """The servers of the models to go on to, by provider and model, as the last attempt names them."""
+    models = [stages.model(name) for name in resolved.fallbacks]
+    providers = [(stages.provider(model), model.model) for model in models]
+    return {(one.name, model_name(model)): getattr(one, "server", None) for one, model in providers}
+
+
 def embedding_call(stages: Stages, options: Mapping[str, Any]) -> Call:
     """The call that asks for vectors; without fallbacks: those of another model cannot be compared with them."""
     resolved = stages.model(options.get("model"))
@@ -185,7 +196,14 @@ def embedding_call(stages: Stages, options: Mapping[str, Any]) -> Call:
     )
     content = stages.settings.capture.content
     chain = stages.chain(resolved, policies)
-    subject = Subject(operation="embeddings", model=resolved.model, provider=chain.name, params={}, content=content)
+    subject = Subject(
+        operation="embeddings",
+        model=resolved.model,
+        provider=chain.name,
+        params={},
+        server=getattr(chain, "server", None),
+        content=content,
+    )
     return Call(subject=subject, request=request, chain=chain, guards=guards, on_error=on_error)
 
 

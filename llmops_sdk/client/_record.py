@@ -6,10 +6,11 @@ import time
 from array import array
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, aclosing, closing
-from dataclasses import dataclass, replace
-from typing import Any, Self, TypeVar, cast
+from dataclasses import dataclass, field, replace
+from typing import Any, Self, TypeAlias, TypeVar, cast
 
 from llmops_sdk._util._guard import guarded
+from llmops_sdk.client._request_attributes import request_attributes, vendor_attributes
 from llmops_sdk.errors import ProviderError, ValidationFailedError
 from llmops_sdk.providers import (
     Chunk,
@@ -19,26 +20,22 @@ from llmops_sdk.providers import (
     Usage,
     WrapperProvider,
 )
-from llmops_sdk.providers._genai import input_messages_json, output_messages_json
+from llmops_sdk.providers._genai import input_messages_json, output_messages_json, tool_definitions_json
 from llmops_sdk.providers._types import model_name
 from llmops_sdk.tracing import Span, _active, _pace, _semconv, current_span, start_span
 
 __all__ = ["Record", "SpentProvider", "Subject"]
 
-# Parameters under the names of the GenAI conventions.
-_PARAMS = {
-    "temperature": "temperature",
-    "max_tokens": "max_tokens",
-    "top_p": "top_p",
-    "frequency_penalty": "frequency_penalty",
-    "presence_penalty": "presence_penalty",
-    "seed": "seed",
-    "stop": "stop_sequences",
-    "n": "choice.count",
-}
-
 # Models that run in this process: their spans are internal, and what they say is simulated.
 _IN_PROCESS = frozenset({"offline"})
+
+
+Server: TypeAlias = tuple[str, int]
+"""An address and a port."""
+
+
+def _nothing() -> dict[Any, Any]:
+    return {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +47,9 @@ class Subject:
         model: Provider and model, as in "openai/gpt-4.1-mini".
         provider: The provider's name in the GenAI conventions.
         params: The standard parameters set.
+        extra: The vendor's own parameters.
+        server: The address and port that the request goes to, or None when they are not known.
+        fallback_servers: Those of the models to go on to, by provider and model.
         streaming: Whether the answer comes in pieces.
         structured: Whether a type was asked for.
         content: Whether prompts and answers are kept.
@@ -61,6 +61,9 @@ class Subject:
     model: str
     provider: str
     params: Mapping[str, Any]
+    extra: Mapping[str, Any] = field(default_factory=_nothing)
+    server: Server | None = None
+    fallback_servers: Mapping[tuple[str, str], Server | None] = field(default_factory=_nothing)
     streaming: bool = False
     structured: bool = False
     content: bool = True
@@ -77,17 +80,13 @@ class Subject:
         }
         if self.streaming:
             attributes[_semconv.REQUEST_STREAM] = True
-        if self.structured:
-            attributes[_semconv.OUTPUT_TYPE] = "json"
+        attributes |= request_attributes(self.params, self.extra, provider=self.provider, structured=self.structured)
+        if self.server is not None:
+            attributes[_semconv.SERVER_ADDRESS], attributes[_semconv.SERVER_PORT] = self.server
         stamp = _active.get().get(_active.STAMP_KEY)
         if self.prompt_name and getattr(stamp, "prompt_name", None) is None:
             # The name that the application gave with `llmops.context(prompt=...)` goes before the function's.
             attributes[_semconv.PROMPT_NAME] = self.prompt_name
-        for name, conventional in _PARAMS.items():
-            if name in self.params and not (name == "n" and self.params[name] == 1):
-                value = self.params[name]
-                stops = name == "stop" and isinstance(value, str)
-                attributes[_semconv.REQUEST_PREFIX + conventional] = [value] if stops else value
         in_process = self.provider in _IN_PROCESS
         if in_process:
             attributes[_semconv.SIMULATED] = True
@@ -136,6 +135,8 @@ class Record:
     def _sent(self, request: Request) -> None:
         if self.span.recording:
             self.span.set({_semconv.INPUT_MESSAGES: input_messages_json(request)})
+            if request.tools:
+                self.span.set({_semconv.TOOL_DEFINITIONS: tool_definitions_json(request.tools)})
         if self.subject.prompt_span is not None:
             self.subject.prompt_span.input = list(request.messages)
 
@@ -162,6 +163,9 @@ class Record:
             # After a fallback: the one that served, and not the one that was asked first.
             attributes[_semconv.PROVIDER] = response.provider
             attributes[_semconv.SIMULATED] = False
+        if response.attempts:
+            self._served_by((response.attempts[-1].provider, response.attempts[-1].model))
+        attributes |= vendor_attributes(response.raw, response.provider)
         if response.response_id:
             attributes[_semconv.RESPONSE_ID] = response.response_id
         if response.finish_reason:
@@ -176,9 +180,23 @@ class Record:
             attributes[_semconv.OUTPUT_MESSAGES] = output_messages_json(response)
         self.span.set(attributes)
 
+    def _served_by(self, model: tuple[str, str]) -> None:
+        """After a fallback: the server is that of the model that answered, or none."""
+        if model not in self.subject.fallback_servers:
+            return
+        server = self.subject.fallback_servers[model]
+        if server is not None:
+            self.span.set({_semconv.SERVER_ADDRESS: server[0], _semconv.SERVER_PORT: server[1]})
+            return
+        kept = self.span._attributes or {}  # pyright: ignore[reportPrivateUsage] - a friend; OpenTelemetry cannot unset
+        for name in (_semconv.SERVER_ADDRESS, _semconv.SERVER_PORT):
+            kept.pop(name, None)
+
     def embedded(self, made: Embeddings) -> None:
         """Keep what is known of the vectors."""
         attributes: dict[str, Any] = {**_spent(made.usage, made.cost), _semconv.RESPONSE_MODEL: made.model}
+        if made.vectors:
+            attributes[_semconv.EMBEDDING_DIMENSIONS] = len(made.vectors[0])
         if made.simulated:
             attributes[_semconv.SIMULATED] = True
         self.span.set(attributes)
@@ -202,7 +220,8 @@ class Record:
         """Note the time until the first chunk that has something in it; whether this is one."""
         if not (chunk.text or chunk.tool_calls or chunk.reasoning):
             return False
-        self.span.set({_semconv.TIME_TO_FIRST_CHUNK: time.perf_counter() - self._began})
+        vendor = vendor_attributes(chunk.raw, chunk.provider or "")
+        self.span.set({_semconv.TIME_TO_FIRST_CHUNK: time.perf_counter() - self._began, **vendor})
         return True
 
     def fail(self, error: BaseException) -> None:
@@ -263,6 +282,8 @@ def _spent(usage: Usage, cost: float | None) -> dict[str, Any]:
     }
     if usage.cache_read_tokens:
         spent[_semconv.CACHE_READ_TOKENS] = usage.cache_read_tokens
+    if usage.cache_creation_tokens:
+        spent[_semconv.CACHE_CREATION_TOKENS] = usage.cache_creation_tokens
     if usage.reasoning_tokens:
         spent[_semconv.REASONING_TOKENS] = usage.reasoning_tokens
     if cost is not None:

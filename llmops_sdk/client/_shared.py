@@ -74,6 +74,11 @@ class SharedProvider(WrapperProvider):
         """The name of the provider that serves."""
         return self._serving().name
 
+    @property
+    def server(self) -> tuple[str, int] | None:
+        """The address and port of the server that the provider calls, where it says so."""
+        return getattr(self._serving(), "server", None)
+
     def complete(self, request: Request) -> Response:
         """The whole answer."""
         return self._serving().complete(request)

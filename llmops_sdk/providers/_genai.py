@@ -13,10 +13,11 @@ import orjson
 
 from llmops_sdk.providers._types import Message, Request, Response
 
-__all__ = ["input_messages_json", "output_messages_json"]
+__all__ = ["input_messages_json", "output_messages_json", "tool_definitions_json"]
 
 _Part = dict[str, object]
 _DEEPEST = 32
+_ROLES = {"developer": "system", "function": "tool"}  # names of OpenAI's that the schema does not have
 
 
 def input_messages_json(request: Request) -> bytes:
@@ -39,13 +40,33 @@ def output_messages_json(response: Response) -> bytes:
     return _json([{"role": "assistant", "parts": parts, "finish_reason": response.finish_reason or "unknown"}])
 
 
+def tool_definitions_json(tools: Sequence[Mapping[str, Any]]) -> bytes:
+    """The tools as `gen_ai.tool.definitions`."""
+    return _json([_definition(tool) for tool in tools])
+
+
+def _definition(tool: Mapping[str, Any]) -> _Part:
+    function = tool.get("function")
+    if not isinstance(function, Mapping):
+        # A tool of the vendor's own, as a web search: some have no name but their type.
+        return {"name": _text(tool.get("name") or tool.get("type", "")), **tool, "type": _text(tool.get("type", ""))}
+    named = cast("Mapping[str, Any]", function)
+    made: _Part = {"type": "function", "name": _text(named.get("name", ""))}
+    made.update({key: named[key] for key in ("description", "parameters") if named.get(key) is not None})
+    return made
+
+
 def _message(message: object) -> _Part:
     if not isinstance(message, Mapping):
         return {"role": "user", "parts": [{"type": "text", "content": _text(message)}]}
     values = cast("Message", message)
-    role, content = _text(values.get("role", "user")), values.get("content")
+    role, content = _ROLES.get(role := _text(values.get("role", "user")), role), values.get("content")
     if role == "tool":
-        answer: _Part = {"type": "tool_call_response", "id": values.get("tool_call_id"), "response": content}
+        called = values.get("tool_call_id")
+        response: object = content
+        if isinstance(content, list | tuple):
+            response = [_part(part) for part in cast("Sequence[object]", content)]
+        answer: _Part = {"type": "tool_call_response", "id": _or_none(called), "response": response}
         return {"role": role, "parts": [answer]}
     parts: list[_Part] = []
     if isinstance(content, str):
@@ -54,12 +75,16 @@ def _message(message: object) -> _Part:
         parts.extend(_part(part) for part in cast("Sequence[object]", content))
     elif content is not None:
         parts.append({"type": "text", "content": _text(content)})
+    if values.get("refusal"):
+        parts.append({"type": "refusal", "content": _text(values["refusal"])})
     calls = values.get("tool_calls")
     if isinstance(calls, list | tuple):
         parts.extend(_call(call) for call in cast("Sequence[object]", calls))
+    if isinstance(values.get("function_call"), Mapping):
+        parts.append(_call({"function": values["function_call"]}))
     shaped: _Part = {"role": role, "parts": parts}
     if values.get("name") is not None:
-        shaped["name"] = values["name"]
+        shaped["name"] = _text(values["name"])
     return shaped
 
 
@@ -69,7 +94,10 @@ def _part(part: object) -> _Part:
     values = cast("Mapping[str, Any]", part)
     kind = values.get("type")
     if kind in {"text", "input_text"}:
-        return {"type": "text", "content": _text(values.get("text", ""))}
+        return {"type": "text", "content": _text(values.get("text", values.get("content", "")))}
+    if kind in {"reasoning", "thinking"}:
+        told = next((values[key] for key in ("thinking", "text", "content") if key in values), "")
+        return {"type": "reasoning", "content": _text(told)}
     if kind == "image_url":
         image: object = values.get("image_url")
         url = cast("Mapping[str, object]", image).get("url") if isinstance(image, Mapping) else image
@@ -79,10 +107,25 @@ def _part(part: object) -> _Part:
         mime = f"audio/{_text(audio.get('format', 'wav'))}"
         return {"type": "blob", "modality": "audio", "mime_type": mime, "content": _text(audio.get("data", ""))}
     if kind == "file" and isinstance(values.get("file"), Mapping):
-        return {"type": "file", "file_id": cast("Mapping[str, object]", values["file"]).get("file_id")}
+        file = cast("Mapping[str, object]", values["file"])
+        if file.get("file_id") is None:
+            return _link(_text(file.get("file_data", "")), "document")
+        return {"type": "file", "modality": "document", "file_id": _text(file["file_id"])}
+    if kind == "refusal":
+        return {"type": "refusal", "content": _text(values.get("refusal", ""))}
+    if kind == "image" and isinstance(values.get("source"), Mapping):
+        return _source(cast("Mapping[str, object]", values["source"]))
     kept: _Part = {str(key): value for key, value in values.items()}
     kept["type"] = _text(kind or "unknown")
     return kept
+
+
+def _source(source: Mapping[str, object]) -> _Part:
+    """An image in Anthropic's shape."""
+    if source.get("type") == "base64":
+        mime = _text(source.get("media_type", "image/png"))
+        return {"type": "blob", "modality": "image", "mime_type": mime, "content": _text(source.get("data", ""))}
+    return {"type": "uri", "modality": "image", "uri": _text(source.get("url", ""))}
 
 
 def _link(url: str, modality: str) -> _Part:
@@ -97,14 +140,18 @@ def _call(call: object) -> _Part:
     named = _mapping(values.get("function"))
     return {
         "type": "tool_call",
-        "id": values.get("id"),
-        "name": named.get("name"),
+        "id": _or_none(values.get("id")),
+        "name": _text(named.get("name", "")),
         "arguments": _arguments(named.get("arguments")),
     }
 
 
 def _mapping(value: object) -> Mapping[str, object]:
     return cast("Mapping[str, object]", value) if isinstance(value, Mapping) else {}
+
+
+def _or_none(value: object) -> str | None:
+    return None if value is None else _text(value)
 
 
 def _arguments(arguments: object) -> object:

@@ -20,7 +20,7 @@ from llmops_sdk.errors import (
 )
 from llmops_sdk.providers._accumulate import Accumulator
 from llmops_sdk.providers._litellm_clients import Clients, held_responses
-from llmops_sdk.providers._litellm_endpoint import Endpoint, conventional_name, endpoint_of
+from llmops_sdk.providers._litellm_endpoint import Endpoint, conventional_name, endpoint_of, server_of
 from llmops_sdk.providers._litellm_errors import map_error
 from llmops_sdk.providers._litellm_library import Library, library
 from llmops_sdk.providers._litellm_mapping import (
@@ -62,6 +62,11 @@ class LitellmProvider:
     def name(self) -> str:
         """The provider's name in the GenAI conventions."""
         return self._name
+
+    @property
+    def server(self) -> tuple[str, int] | None:
+        """The address and port of the server that it calls, or None when only litellm knows them."""
+        return server_of(self._resolved)
 
     def complete(self, request: Request) -> Response:
         """The whole answer."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from llmops_sdk.config import ResolvedModel
 from llmops_sdk.errors import AuthenticationError
 
-__all__ = ["COMPATIBLE", "Endpoint", "conventional_name", "endpoint_of"]
+__all__ = ["COMPATIBLE", "Endpoint", "conventional_name", "endpoint_of", "server_of"]
 
 COMPATIBLE = "openai_compatible"
 """The provider's name of a model that is given by the URL of its server."""
@@ -29,6 +30,18 @@ _BASES = {
     "openai": ("OPENAI_BASE_URL", "OPENAI_API_BASE"),
     "anthropic": ("ANTHROPIC_BASE_URL", "ANTHROPIC_API_BASE"),
     "ollama": ("OLLAMA_API_BASE", "OLLAMA_HOST"),
+}
+# Where each vendor's own API is served, for spans.
+_HOSTS = {
+    "openai": "api.openai.com",
+    "anthropic": "api.anthropic.com",
+    "gemini": "generativelanguage.googleapis.com",
+    "mistral": "api.mistral.ai",
+    "groq": "api.groq.com",
+    "deepseek": "api.deepseek.com",
+    "openrouter": "openrouter.ai",
+    "xai": "api.x.ai",
+    "cohere": "api.cohere.com",
 }
 # https://opentelemetry.io/docs/specs/semconv/registry/attributes/gen-ai/ (gen_ai.provider.name)
 _CONVENTIONAL = {
@@ -74,6 +87,20 @@ def endpoint_of(resolved: ResolvedModel) -> Endpoint:
     """
     vendor, _, model = resolved.model.partition("/")
     return Endpoint(vendor, model, _key(resolved, vendor), _base(resolved, vendor))
+
+
+def server_of(resolved: ResolvedModel) -> tuple[str, int] | None:
+    """The address and port that calls to a model go to, or None when only litellm knows them."""
+    vendor = resolved.model.partition("/")[0]
+    base = _base(resolved, vendor) or ("http://127.0.0.1:11434" if vendor == "ollama" else None)
+    if base is None:
+        return (_HOSTS[vendor], 443) if vendor in _HOSTS else None
+    try:
+        parts = urlsplit(base)
+        port = parts.port or (80 if parts.scheme == "http" else 443)
+    except ValueError:
+        return None
+    return (parts.hostname, port) if parts.hostname else None
 
 
 def _key(resolved: ResolvedModel, vendor: str) -> str | None:

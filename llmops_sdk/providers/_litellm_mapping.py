@@ -135,6 +135,7 @@ def usage_of(usage: Any) -> Usage:
         input_tokens=getattr(usage, "prompt_tokens", 0) or 0,
         output_tokens=getattr(usage, "completion_tokens", 0) or 0,
         cache_read_tokens=getattr(prompt, "cached_tokens", 0) or 0,
+        cache_creation_tokens=getattr(prompt, "cache_creation_tokens", 0) or 0,
         reasoning_tokens=getattr(completion, "reasoning_tokens", 0) or 0,
     )
 

@@ -67,6 +67,11 @@ class WrapperProvider:
         """The name of the provider inside."""
         return self.inner.name
 
+    @property
+    def server(self) -> tuple[str, int] | None:
+        """The address and port of the server that the provider inside calls, where it says so."""
+        return getattr(self.inner, "server", None)
+
     def complete(self, request: Request) -> Response:
         """The whole answer."""
         return self.inner.complete(request)

@@ -87,12 +87,14 @@ class Usage:
         output_tokens: Tokens of the answer, reasoning included.
         cache_read_tokens: Of the input, those that the provider read from its own cache.
         reasoning_tokens: Of the output, those spent on reasoning.
+        cache_creation_tokens: Of the input, those that the provider wrote to its own cache.
     """
 
     input_tokens: int = 0
     output_tokens: int = 0
     cache_read_tokens: int = 0
     reasoning_tokens: int = 0
+    cache_creation_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,6 +35,12 @@ _OUTPUT, _OUTPUT_TYPE = "output.value", "output.mime_type"
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 _STATUS = {"ok": StatusCode.OK, "error": StatusCode.ERROR}
 _KIND = {kind.name.lower(): kind for kind in SpanKind}
+_OPERATIONS = {
+    "agent": "invoke_agent",
+    "embedding": "embeddings",
+    "retriever": "retrieval",
+    "tool": "execute_tool",
+}
 _INT64 = range(-(2**63), 2**63)
 
 
@@ -80,6 +86,8 @@ class SpanConverter:
         made.setdefault(_OPENINFERENCE_KIND, record.kind.upper())
         if record.status not in _STATUS and record.status != "unset":
             made[names.STATUS] = record.status
+        if record.scope == _SCOPE:
+            _add_operation(made, record)
         if record.error_type:
             made.setdefault(names.ERROR_TYPE, plain_text(record.error_type))
         if names.COST in made:
@@ -142,6 +150,19 @@ def _scope(name: str) -> InstrumentationScope:
     return InstrumentationScope(name, __version__ if name == _SCOPE else None)
 
 
+def _add_operation(made: dict[str, Any], record: SpanRecord) -> None:
+    """What a span of the application's own is in the GenAI conventions: its kind says it."""
+    operation = _OPERATIONS.get(record.kind)
+    if operation is None:
+        return
+    made.setdefault(names.OPERATION, operation)
+    if record.kind == "tool":
+        made.setdefault(names.TOOL_NAME, plain_text(record.name))
+        made.setdefault(names.TOOL_TYPE, "function")
+    elif record.kind == "agent":
+        made.setdefault(names.AGENT_NAME, plain_text(record.name))
+
+
 def _add_stamp(made: dict[str, Any], stamp: Stamp) -> None:
     if stamp.session_id is not None:
         made.setdefault(names.SESSION_ID, plain_text(stamp.session_id))
@@ -168,6 +189,11 @@ def _add_content(made: dict[str, Any], record: SpanRecord) -> None:
     # answer is needed twice: without `output.value` Phoenix puts {"id", "model"} in that place.
     if record.input is not None and names.INPUT_MESSAGES not in made and _INPUT not in made:
         made[_INPUT], made[_INPUT_TYPE] = _shown(record.input)
+    if record.kind == "tool" and record.scope == _SCOPE:
+        if record.input is not None:
+            made.setdefault(names.TOOL_ARGUMENTS, record.input.decode("utf-8", "replace"))
+        if record.output is not None:
+            made.setdefault(names.TOOL_RESULT, record.output.decode("utf-8", "replace"))
     if _OUTPUT in made:
         return
     if record.output is not None:

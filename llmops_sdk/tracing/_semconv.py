@@ -23,7 +23,12 @@ TIME_TO_FIRST_CHUNK = "gen_ai.response.time_to_first_chunk"  # seconds
 INPUT_TOKENS = "gen_ai.usage.input_tokens"
 OUTPUT_TOKENS = "gen_ai.usage.output_tokens"
 CACHE_READ_TOKENS = "gen_ai.usage.cache_read.input_tokens"
+CACHE_CREATION_TOKENS = "gen_ai.usage.cache_creation.input_tokens"  # the one spelling that Phoenix and Langfuse read
 REASONING_TOKENS = "gen_ai.usage.reasoning.output_tokens"
+EMBEDDING_DIMENSIONS = "gen_ai.embeddings.dimension.count"
+OPENAI_REQUEST_SERVICE_TIER = "openai.request.service_tier"
+OPENAI_SERVICE_TIER = "openai.response.service_tier"
+OPENAI_FINGERPRINT = "openai.response.system_fingerprint"
 COST = "gen_ai.usage.cost"  # USD
 PROMPT_NAME = "gen_ai.prompt.name"
 PROMPT_VERSION = "gen_ai.prompt.version"
@@ -32,18 +37,25 @@ PROMPT_VERSION = "gen_ai.prompt.version"
 INPUT_MESSAGES = "gen_ai.input.messages"
 OUTPUT_MESSAGES = "gen_ai.output.messages"
 TOOL_DEFINITIONS = "gen_ai.tool.definitions"
+TOOL_ARGUMENTS = "gen_ai.tool.call.arguments"
+TOOL_RESULT = "gen_ai.tool.call.result"
 CONTENT_ATTRIBUTES = frozenset(
     {
         INPUT_MESSAGES,
         OUTPUT_MESSAGES,
         TOOL_DEFINITIONS,
         "gen_ai.system_instructions",
-        "gen_ai.tool.call.arguments",
-        "gen_ai.tool.call.result",
+        TOOL_ARGUMENTS,
+        TOOL_RESULT,
         "input.value",
         "output.value",
     }
 )
+
+# Tools, agents, retrievers.
+TOOL_NAME = "gen_ai.tool.name"
+TOOL_TYPE = "gen_ai.tool.type"
+AGENT_NAME = "gen_ai.agent.name"
 
 # Ours.
 KIND = "llmops.kind"

@@ -25,11 +25,11 @@ class AnthropicServer(LoopbackServer):
 
     def _input(self) -> dict[str, Any]:
         # This API counts what it read from its cache beside the input, not within it.
-        cached = self.reply.cached_tokens
+        cached, created = self.reply.cached_tokens, self.reply.cache_creation_tokens
         return {
-            "input_tokens": self.reply.input_tokens - cached,
+            "input_tokens": self.reply.input_tokens - cached - created,
             "cache_read_input_tokens": cached,
-            "cache_creation_input_tokens": 0,
+            "cache_creation_input_tokens": created,
         }
 
     def _message(self, request: Recorded, content: list[Any], stop: str | None, output: int) -> dict[str, Any]:

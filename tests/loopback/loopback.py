@@ -55,6 +55,8 @@ class Reply:
     output_tokens: int = 7
     cached_tokens: int = 0
     reasoning_tokens: int = 0
+    cache_creation_tokens: int = 0
+    refusal: str = ""
 
     def pieces(self) -> list[str]:
         """The text, a word at a time."""

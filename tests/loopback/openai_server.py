@@ -18,7 +18,14 @@ class OpenAIServer(LoopbackServer):
         return f"{self.url}/v1"
 
     def _frame(self, request: Recorded, kind: str) -> dict[str, Any]:
-        return {"id": "chatcmpl-1", "object": kind, "created": 1, "model": f"{request.body['model']}-served"}
+        return {
+            "id": "chatcmpl-1",
+            "object": kind,
+            "created": 1,
+            "model": f"{request.body['model']}-served",
+            "system_fingerprint": "fp_1",
+            "service_tier": "default",
+        }
 
     def _usage(self) -> dict[str, Any]:
         reply = self.reply
@@ -46,6 +53,8 @@ class OpenAIServer(LoopbackServer):
                 "usage": {"prompt_tokens": 5, "total_tokens": 5},
             }
         message: dict[str, Any] = {"role": "assistant", "content": self.reply.text or None}
+        if self.reply.refusal:
+            message["refusal"] = self.reply.refusal
         if self.reply.reasoning:
             message["reasoning_content"] = self.reply.reasoning
         if self.reply.tool_calls:
