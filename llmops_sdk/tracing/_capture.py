@@ -119,6 +119,8 @@ class Parameters:
         self._ignore = ignore
         known = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount] if code else ()
         self._heads = {name: b"," + orjson.dumps(name) + b":" for name in known if name not in ignore}
+        if code and code.co_posonlyargcount and code.co_flags & inspect.CO_VARKEYWORDS:
+            self._heads.clear()  # a keyword may have the name of a parameter too: not the fast way
 
     def encode(
         self, bound: bool, args: tuple[object, ...], kwargs: dict[str, object], bounds: Bounds = DEFAULT_BOUNDS
@@ -139,8 +141,12 @@ class Parameters:
             values: dict[str, object] = dict(zip(names, args, strict=False))
             if len(args) > len(names):
                 values[self._varargs] = args[len(names) :]
-            values.update(kwargs)
-            return encode({name: value for name, value in values.items() if name not in self._ignore}, bounds)
+            values = {name: value for name, value in values.items() if name not in self._ignore}
+            for name, value in kwargs.items():
+                if name not in self._ignore:
+                    # As the keyword `a` of f(a, /, **more), or `args` of f(*args, **more).
+                    values[f"{name}#2" if name in values else name] = value
+            return encode(values, bounds)
 
     def _joined(
         self, names: tuple[str, ...], args: tuple[object, ...], kwargs: dict[str, object], bounds: Bounds

@@ -328,3 +328,16 @@ def errors() -> None:
         timeout: TimeoutError = error
         assert_type(error.status_code, int | None)
         raise timeout from error
+
+
+# --- encoders: the function stays what it is --------------------------------------------------------------------------
+
+
+@llmops.register_encoder(Address)
+def encode_address(value: Address) -> dict[str, str]:
+    """As a decorator."""
+    return {"city": value.city}
+
+
+assert_type(encode_address(Address("Graz")), dict[str, str])
+llmops.register_encoder(Invoice, lambda value: value.total)
