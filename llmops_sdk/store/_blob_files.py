@@ -12,7 +12,7 @@ from typing import NamedTuple
 from llmops_sdk.store._layout import put_file
 from llmops_sdk.tracing import _blobs
 
-__all__ = ["Blob", "BlobFiles", "blobs_of", "remove_blob"]
+__all__ = ["Blob", "BlobFiles", "blobs_of", "remove_abandoned", "remove_blob"]
 
 _ABANDONED = 3_600.0  # seconds after which what a killed process was writing is removed
 
@@ -66,19 +66,30 @@ class BlobFiles:
 
 
 def blobs_of(store: Path) -> list[Blob]:
-    """Every blob of the store; what a killed process left half written is removed."""
-    found: list[Blob] = []
+    """Every blob of the store."""
+    return [
+        Blob(Path(entry.path), state.st_mtime, state.st_size)
+        for entry, state in _entries(store)
+        if not entry.name.startswith(".")
+    ]
+
+
+def remove_abandoned(store: Path) -> None:
+    """Remove what killed processes left half written."""
+    for entry, state in _entries(store):
+        if entry.name.startswith(".") and state.st_mtime < time.time() - _ABANDONED:
+            Path(entry.path).unlink(missing_ok=True)
+
+
+def _entries(store: Path) -> list[tuple[os.DirEntry[str], os.stat_result]]:
+    found: list[tuple[os.DirEntry[str], os.stat_result]] = []
     try:
         entries = list(os.scandir(store / _blobs.FOLDER))
     except (FileNotFoundError, NotADirectoryError):
         return found
     for entry in entries:
         with contextlib.suppress(FileNotFoundError):  # another process was faster
-            state = entry.stat(follow_symlinks=False)
-            if not entry.name.startswith("."):
-                found.append(Blob(Path(entry.path), state.st_mtime, state.st_size))
-            elif state.st_mtime < time.time() - _ABANDONED:
-                Path(entry.path).unlink()
+            found.append((entry, entry.stat(follow_symlinks=False)))
     return found
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from llmops_sdk.store._blob_files import blobs_of
 from llmops_sdk.store._layout import read_manifest, segments_of
 from llmops_sdk.store.schema import SCHEMA_VERSION
 
@@ -24,7 +25,7 @@ class StoreInfo:
         path: The folder.
         exists: Whether it is there; it is made by the first write.
         files: How many files of lines.
-        bytes: How large they are together.
+        bytes: How large they are together, with the content beside them.
         schema_version: The version of the schema that it was written with, this version's where there is none yet.
         writable: Whether this process may write into it, or make it.
     """
@@ -53,7 +54,7 @@ def info(settings: Settings) -> StoreInfo:
         path=path,
         exists=path.is_dir(),
         files=len(sizes),
-        bytes=sum(sizes),
+        bytes=sum(sizes) + sum(blob.size for blob in blobs_of(path)),
         schema_version=manifest.schema_version if manifest else SCHEMA_VERSION,
         writable=_writable(path),
     )

@@ -8,7 +8,7 @@ from operator import itemgetter
 from pathlib import Path
 
 from llmops_sdk.errors import StoreError
-from llmops_sdk.store._blob_files import Blob, blobs_of, remove_blob
+from llmops_sdk.store._blob_files import Blob, blobs_of, remove_abandoned, remove_blob
 from llmops_sdk.store._layout import segments_of
 from llmops_sdk.store._locks import try_lock
 
@@ -48,6 +48,7 @@ def drop_old(store: Path, *, max_bytes: int, older_than: float | None, max_blobs
     except StoreError:
         # A newer version writes here too; what it keeps is for it to decide.
         return []
+    remove_abandoned(store)
     blobs = blobs_of(store)
     aged: list[tuple[float, int, Path | Blob]] = [(blob.used, blob.size, blob) for blob in blobs]
     for segment in segments:

@@ -27,15 +27,13 @@ REFERENCE = re.compile(rb"blobs/([0-9a-f]{64}\.[a-z0-9]{1,5})")
 _WAITING_BYTES = 64 * 1024 * 1024
 _WAITING_ENTRIES = 1_024
 _PATIENCE = 600.0  # seconds that an open span's content is kept when there is no more room
-# As long as a digest, so that it is replaced in place. No digest begins with so many zeros.
-_ZEROS = "0" * 32
-_TOKEN = re.compile(_ZEROS + "[0-9a-f]{32}")
-_TOKEN_BYTES = re.compile(_TOKEN.pattern.encode())
-_UNKNOWN = "0" * 64
+_PENDING = "pending-"
+_TOKEN = re.compile(_PENDING.encode() + b"[0-9a-f]{32}")
 
 
 class _Waiting(NamedTuple):
     make: Callable[[], bytes]
+    held: object
     size: int
     suffix: str | None
     since: float
@@ -49,12 +47,12 @@ _T = TypeVar("_T", str, bytes)
 _Stage: TypeAlias = Callable[[SpanRecord | ScoreRecord], SpanRecord | ScoreRecord]
 
 
-def defer(make: Callable[[], bytes], size: int, suffix: str | None = None) -> dict[str, str] | None:
+def defer(make: Callable[[], bytes], held: bytes | str, suffix: str | None = None) -> dict[str, str] | None:
     """Have content hashed later, and kept in a file; what the marker in the JSON says of it.
 
     Args:
         make: Gives the content; called on the pipeline's thread, once.
-        size: Bytes that it holds on to until then.
+        held: What it holds on to until then; the same object in several spans takes its room once.
         suffix: The file's, as in ".png"; None for the digest alone.
 
     Returns:
@@ -65,28 +63,32 @@ def defer(make: Callable[[], bytes], size: int, suffix: str | None = None) -> di
     runtime = _runtime.current
     if runtime is None:
         return None
-    if not _room_for(size):
-        runtime.record_loss("blob", "queue_full", 1, size)
+    if not _room_for(held, runtime.record_loss):
+        runtime.record_loss("blob", "queue_full", 1, len(held))
         return None
-    token = _ZEROS + os.urandom(16).hex()
+    token = _PENDING + os.urandom(16).hex()
     stored = suffix if runtime.settings.store.enabled else None
-    _waiting[token] = _Waiting(make, size, stored, time.monotonic())
+    _waiting[token] = _Waiting(make, held, len(held), stored, time.monotonic())
     return {"sha256": token} if stored is None else {"sha256": token, "path": f"{FOLDER}/{token}{stored}"}
 
 
-def _room_for(size: int) -> bool:
-    if _fits(size):
+def _room_for(held: bytes | str, lose: Callable[[str, str, int, int], None]) -> bool:
+    if _fits(held):
         return True
     # What was captured for spans that were dropped, or closed by redaction, is never asked for.
     oldest = time.monotonic() - _PATIENCE
     for token in [token for token, entry in list(_waiting.items()) if entry.since < oldest]:
-        _waiting.pop(token, None)
-    return _fits(size)
+        given_up = _waiting.pop(token, None)
+        if given_up is not None:
+            lose("blob", "queue_full", 1, given_up.size)
+    return _fits(held)
 
 
-def _fits(size: int) -> bool:
-    held = list(_waiting.values())
-    return len(held) < _WAITING_ENTRIES and sum(entry.size for entry in held) + size <= _WAITING_BYTES
+def _fits(held: bytes | str) -> bool:
+    entries = list(_waiting.values())
+    sizes = {id(entry.held): entry.size for entry in entries}
+    sizes[id(held)] = len(held)
+    return len(entries) < _WAITING_ENTRIES and sum(sizes.values()) <= _WAITING_BYTES
 
 
 # --- on the pipeline's thread -------------------------------------------------------------------------------------
@@ -133,27 +135,31 @@ def _settled_values(values: Mapping[str, Any], lose: Callable[[str, str, int, in
 
 def _with_digests(raw: _T, lose: Callable[[str, str, int, int], None]) -> _T:
     text = raw if isinstance(raw, bytes) else raw.encode("utf-8", "surrogatepass")
-    if _ZEROS.encode() not in text:
+    if _PENDING.encode() not in text:
         return raw
-    for token in dict.fromkeys(cast("list[bytes]", _TOKEN_BYTES.findall(text))):
-        text = text.replace(token, _digest(token.decode(), lose).encode())
+    for token in dict.fromkeys(cast("list[bytes]", _TOKEN.findall(text))):
+        digest = _digest(token.decode(), lose)
+        if digest is not None:
+            text = text.replace(token, digest.encode())
     return cast("_T", text if isinstance(raw, bytes) else text.decode("utf-8", "surrogatepass"))
 
 
-def _digest(token: str, lose: Callable[[str, str, int, int], None]) -> str:
+def _digest(token: str, lose: Callable[[str, str, int, int], None]) -> str | None:
     entry = _waiting.pop(token, None)
     if entry is None:
-        return _UNKNOWN  # given up, and counted, or no token of ours
+        return None  # given up, or no token of ours
     content = guarded("reading captured content", None, entry.make)
     if content is None:
         lose("blob", "not_readable", 1, entry.size)
-        return _UNKNOWN
+        return None
     digest = hashlib.sha256(content).hexdigest()
     if entry.suffix is not None:
         _ready[digest + entry.suffix] = content
         # Taken by the store with this very batch. Where there is none, or it failed, they must not pile up.
-        while len(_ready) > _WAITING_ENTRIES or sum(map(len, _ready.values())) > _WAITING_BYTES:
-            lose("blob", "queue_full", 1, len(_ready.pop(next(iter(_ready)))))
+        for name in list(_ready):
+            if len(_ready) <= _WAITING_ENTRIES and sum(map(len, list(_ready.values()))) <= _WAITING_BYTES:
+                break
+            lose("blob", "queue_full", 1, len(_ready.pop(name, b"")))
     return digest
 
 

@@ -83,7 +83,8 @@ def _found(cls: type[Any]) -> tuple[Plan, bool]:
     lasting = True
     for base in bases(cls):
         encoder = encoder_of(base)
-        if encoder is not None:
+        # One for `object` is for what declares nothing of itself.
+        if encoder is not None and (base is not object or _declared(cls) is None):
             encoders.append(encoder)
         known = id(base)
         if known not in LEAVES and known not in BRANCHES:

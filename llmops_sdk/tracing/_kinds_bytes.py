@@ -62,14 +62,14 @@ def _digest(walk: Walk, content: bytes) -> dict[str, str]:
     if len(content) <= _HASHED_AT_ONCE:
         walk.room -= 64
         return {"sha256": hashlib.sha256(content).hexdigest()}
-    return _blobs.defer(lambda: content, len(content)) or {}
+    return _blobs.defer(lambda: content, content) or {}
 
 
 def _image(walk: Walk, media: Media, content: bytes) -> dict[str, object]:
     size = len(content)
     inline = size * 4 // 3 + 4
     if inline > min(walk.bounds.max_bytes >> 2, walk.room):
-        return walk.media(media, size, lambda: content, size)
+        return walk.media(media, size, lambda: content, content)
     said: dict[str, object] = {"$media": media.type, "bytes": size}
     if media.width is not None:
         said.update(width=media.width, height=media.height)

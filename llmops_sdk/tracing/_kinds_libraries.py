@@ -187,7 +187,7 @@ def _pillow(image: Any) -> tuple[_Leaves, _Branches]:
         if size <= walk.bounds.max_bytes >> 2:
             return {**said, **bytes_like(walk, png(pixels, mode, width, height))}
         media = Media("image/png", width, height)
-        return {**said, **walk.media(media, size, lambda: png(pixels, mode, width, height), size)}
+        return {**said, **walk.media(media, size, lambda: png(pixels, mode, width, height), pixels)}
 
     return {image.Image: picture}, {}
 

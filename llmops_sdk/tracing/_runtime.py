@@ -243,7 +243,7 @@ def reset() -> None:
             _subscriptions.pop()()
     if old is not None:
         old.pipeline.shut_down(5.0)
-    forget()
+        forget()
 
 
 def record_loss(what: str, reason: str, count: int = 1, bytes: int = 0) -> None:  # noqa: A002 - as in the record

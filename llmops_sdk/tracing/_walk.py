@@ -115,7 +115,7 @@ class Walk:
             whole = value if type(value) is str else str.__getitem__(value, slice(None))
             found = embedded(whole)
             if found is not None:
-                return self.media(found.media, found.size, lambda: found.content(whole), length)
+                return self.media(found.media, found.size, lambda: found.content(whole), whole)
         keep = max(self.room, 0)
         clean = _clean(str.__getitem__(value, slice(0, keep)) if length > keep else value)
         size = len(orjson.dumps(clean)) - 2
@@ -200,14 +200,14 @@ class Walk:
 
     # --- bytes ------------------------------------------------------------------------------------------------
 
-    def media(self, media: Media, size: int, make: Callable[[], bytes], held: int) -> dict[str, object]:
+    def media(self, media: Media, size: int, make: Callable[[], bytes], held: bytes | str) -> dict[str, object]:
         """An image or the like: what it is, and a reference to its file beside the store.
 
         Args:
             media: What it is.
             size: Bytes of the content.
             make: Gives the content, later and in another thread.
-            held: Bytes of memory that stay in use until then.
+            held: What stays in memory until then.
         """
         said: dict[str, object] = {"$media": media.type, "bytes": size}
         if media.width is not None:

@@ -84,6 +84,7 @@ def test_what_a_killed_process_left_is_removed(store: Path):
         file.write_bytes(b"half")
     os.utime(left, (1 * DAY, 1 * DAY))
     assert blobs_of(store) == []
+    assert drop_old(store, max_bytes=1, older_than=None) == []
     assert (left.exists(), fresh.exists()) == (False, True)
 
 

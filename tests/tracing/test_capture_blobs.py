@@ -225,13 +225,29 @@ def test_a_span_that_is_never_written_leaves_no_file():
     assert len(files()) == 1
 
 
+def test_text_of_the_application_that_looks_like_a_placeholder_stays():
+    texts = ["0" * 64, "0" * 44 + "de0b6b3a7640000" + "0" * 5, "pending-" + "ab" * 16, "blobs/pending-" + "ab" * 16]
+    with llmops.span("look", input=[*texts, LARGE]):
+        pass
+    assert only("look")["input"][:-1] == texts
+
+
+def test_secrets_in_bytes_are_redacted():
+    key = "AKIA" + "IOSFODNN7EXAMPLE"
+    with llmops.span("read", input=[f"id {key} end".encode(), (" " * 50 + key).encode() * 2]):
+        pass
+    text = json.dumps(only("read")["input"])
+    assert (key not in text, text.count("REDACTED")) == (True, 2)
+
+
 def test_what_waits_is_bounded():
     llmops.configure(capture={"max_blob_bytes": 100_000_000})
     large = LARGE[:8] + LARGE[8:] + bytes(20_000_000)
-    with llmops.span("look", input=[large, large, large, large]):
+    others = [large[:-1] + bytes([n]) for n in range(3)]
+    with llmops.span("look", input=[large, *others, large]):
         pass
     said = only("look")["input"]
-    assert ["path" in one for one in said] == [True, True, True, False]
+    assert ["path" in one for one in said] == [True, True, True, False, True]
     assert "sha256" not in said[3]
     assert ("blob", "queue_full", 1) in losses()
     # What was given up has made room.
