@@ -24,6 +24,7 @@ from opentelemetry.trace.status import Status, StatusCode
 from llmops_sdk._version import __version__
 from llmops_sdk.tracing import _semconv as names
 from llmops_sdk.tracing._otlp_content import event_without_content, is_content
+from llmops_sdk.tracing._otlp_limits import limits_from_environment
 from llmops_sdk.tracing._records import SpanRecord, Stamp
 
 __all__ = ["SpanConverter", "own_scope", "plain_text", "sdk_resource"]
@@ -53,6 +54,7 @@ class SpanConverter:
 
     def __init__(self, *, content: bool) -> None:
         self._content = content
+        self._limits = limits_from_environment()
         # By identity: the spans of one process share their resource's mapping, and hashing it costs more than the rest.
         self._resources: dict[int, tuple[Mapping[str, Any], Resource]] = {}
 
@@ -67,15 +69,18 @@ class SpanConverter:
             parent=parent,
             resource=self._resource(record.resource),
             # A plain dict: the SDK's own mapping would evict the oldest of more than 128.
-            attributes=self._attributes(record),
-            events=self._events(record),
-            links=self._links(record),
+            attributes=self._cut(self._attributes(record), self._limits.attributes),
+            events=self._limits.listed(self._events(record), self._limits.events),
+            links=self._limits.listed(self._links(record), self._limits.links),
             kind=_KIND.get(record.otel_kind, SpanKind.INTERNAL),
             status=self._status(record),
             start_time=record.start_ns,
             end_time=record.start_ns + record.duration_ns,
             instrumentation_scope=_scope(plain_text(record.scope)),
         )
+
+    def _cut(self, attributes: dict[str, Any], count: int | None) -> Mapping[str, Any]:
+        return self._limits.bounded(attributes, count) if self._limits else attributes
 
     def _attributes(self, record: SpanRecord) -> dict[str, Any]:
         made: dict[str, Any] = {}
@@ -110,14 +115,15 @@ class SpanConverter:
         made: list[OtelEvent] = []
         for name, time_ns, attributes in record.events or ():
             kept = attributes if self._content else event_without_content(name, attributes)
-            made.append(OtelEvent(plain_text(name), _mapping(kept), time_ns))
+            made.append(OtelEvent(plain_text(name), self._cut(_mapping(kept), self._limits.event_attributes), time_ns))
         return made
 
     def _links(self, record: SpanRecord) -> list[OtelLink]:
         made: list[OtelLink] = []
         for trace_id, span_id, attributes in record.links or ():
             kept = {k: v for k, v in attributes.items() if self._content or not is_content(k, v)}
-            made.append(OtelLink(SpanContext(trace_id, span_id, is_remote=False), _mapping(kept)))
+            cut = self._cut(_mapping(kept), self._limits.link_attributes)
+            made.append(OtelLink(SpanContext(trace_id, span_id, is_remote=False), cut))
         return made
 
     def _resource(self, attributes: Mapping[str, Any]) -> Resource:

@@ -115,7 +115,13 @@ def _session(destination: Destination, seen: Seen) -> requests.Session | None:
         return None  # the exporter makes that provider's own
     import requests
 
-    session = requests.Session()
+    class Session(requests.Session):
+        def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
+            # Else REQUESTS_CA_BUNDLE, which companies set for all programs, wins over the certificate for this backend.
+            own = self.verify if verify is None and isinstance(self.verify, str) else verify
+            return super().merge_environment_settings(url, proxies, stream, own, cert)
+
+    session = Session()
     session.hooks["response"].append(seen.see_response)
     foreign = _environment_headers(destination.signal).keys() - {name.lower() for name in destination.headers}
     if foreign:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gzip
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -163,11 +164,17 @@ class OtlpReceiver(_Received):
     Args:
         replies: Answers to the first requests; None takes one as usual.
         port: Where to listen; 0 for any free port.
+        tls: Serves HTTPS with it.
         refuse: Signals ("metrics", "logs") that it has no place for, as Phoenix has none, and the status it answers.
     """
 
     def __init__(
-        self, replies: Sequence[Reply | None] = (), *, port: int = 0, refuse: Mapping[str, int] | None = None
+        self,
+        replies: Sequence[Reply | None] = (),
+        *,
+        port: int = 0,
+        refuse: Mapping[str, int] | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         super().__init__()
         self._refused_paths = {f"/v1/{signal}": Reply(status) for signal, status in (refuse or {}).items()}
@@ -186,7 +193,9 @@ class OtlpReceiver(_Received):
 
         self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
 
     def _answer(self, request: BaseHTTPRequestHandler, body: bytes) -> None:

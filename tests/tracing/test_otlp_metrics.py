@@ -235,3 +235,31 @@ def test_without_a_backend_or_a_meter_provider_nothing_is_measured() -> None:
     sink.write([call()])
     assert not sink._waits()
     sink.close(1.0)
+
+
+FORK = """
+import os, sys
+import llmops_sdk as llmops
+llmops.chat("Hi", model="offline/echo")
+llmops.flush(30)
+child = os.fork()
+llmops.chat("Hi", model="offline/echo")
+report = llmops.flush(30)
+if child == 0:
+    os._exit(report.pending)
+sys.exit(os.waitpid(child, 0)[1])
+"""
+
+
+def test_a_forked_child_measures_on_its_own(tmp_path: Any) -> None:
+    with OtlpReceiver() as backend:
+        environ = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": backend.url}
+        command = [sys.executable, "-W", "ignore", "-c", FORK]
+        subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, timeout=60, check=True)
+        latest = {
+            point.resource["process.pid"]: point.count
+            for points in backend.exports
+            for point in points
+            if point.metric == DURATION
+        }
+    assert sorted(latest.values()) == [1, 2]
