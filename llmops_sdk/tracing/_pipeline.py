@@ -15,6 +15,7 @@ from typing import cast
 
 from llmops_sdk._util._guard import guarded
 from llmops_sdk._util._latch import Latch
+from llmops_sdk.tracing._endings import count_threads, join_thread
 from llmops_sdk.tracing._records import LossRecord, Record, Recordable, ScoreRecord, Sink, SpanRecord
 
 __all__ = ["FlushReport", "Pipeline", "PipelineBounds"]
@@ -112,6 +113,8 @@ class Pipeline:
         self._drain_lock = threading.Lock()
         self._drainer = 0  # the thread that took it last
         self._marker_waits = False
+        self._forking = False
+        self._held_for_fork = False
 
     # --- the application's side -------------------------------------------------------------------------------
 
@@ -148,7 +151,7 @@ class Pipeline:
             return
         with self._thread_lock:
             self._starter = threading.get_ident()
-            if self._thread is not None:
+            if self._thread is not None or self._forking:
                 return
             if not self._closed and time.monotonic() >= self.write_through_until:
                 thread = threading.Thread(target=self._run, name="llmops-pipeline", daemon=True)
@@ -177,9 +180,15 @@ class Pipeline:
                 wake.wait(self._bounds.interval)
             if self._drain():
                 return
+            if self._forking:
+                break
+        self._thread = None
+        if self._queue and not self._forking:
+            self._rouse()  # the fork did not wait for this thread, and is over
 
     def _hurried(self) -> bool:
-        return len(self._queue) >= _NUDGE_SPANS or self._queued_bytes > _NUDGE_BYTES or self._marker_waits
+        busy = len(self._queue) >= _NUDGE_SPANS or self._queued_bytes > _NUDGE_BYTES
+        return busy or self._marker_waits or self._forking
 
     def _drain(self) -> bool:
         """Hand everything queued to the sinks; whether a marker asked to stop."""
@@ -194,7 +203,7 @@ class Pipeline:
             # left: a thread that records without end would hold this one for ever.
             for _ in range(2):
                 left = max(len(self._queue), 1)
-                while left > 0:
+                while left > 0 and not self._forking:
                     batch, marker, taken = self._next_batch(left)
                     left -= max(taken, 1)
                     if batch:
@@ -202,6 +211,9 @@ class Pipeline:
                     if marker is not None:
                         stop = stop or marker.stop
                         marker.reached.set()
+            if self._losses and self._thread is None:
+                # What a sink has just lost: there may be no next batch to go with.
+                self._write([*self._take_losses()])
             self._queued_bytes = sum(getattr(record, "size", 0) for record in list(self._queue))
         return stop
 
@@ -333,20 +345,32 @@ class Pipeline:
             errors=tuple(counts.errors),
         )
 
-    def before_fork(self) -> bool:
-        """Keep the thread from its work while the process forks; whether it could be kept.
+    def before_fork(self) -> None:
+        """End the thread between two batches, for as long as the process forks; what is queued waits.
 
         A child has only the forking thread: what the others hold at that moment, an import's lock above all, stays
-        held in it. The wait is bounded, for a sink may be stuck on a disk or a network file system.
+        held in it, and Python 3.12 warns of every fork with other threads. The wait is bounded, for a sink may be
+        stuck on a disk or a network file system.
         """
-        if not self._drain_lock.acquire(timeout=_FORK_WAIT):
-            return False
+        deadline = time.monotonic() + _FORK_WAIT
+        thread = self._thread
+        count = 0 if thread is None else count_threads()
+        self._forking = True
+        if thread is not None and thread is not threading.current_thread():
+            self._wake.set()
+            join_thread(thread, _FORK_WAIT, count)
+        # Nor by a thread that writes its own records.
+        self._held_for_fork = self._drain_lock.acquire(timeout=max(deadline - time.monotonic(), 0.0))
         self._drainer = threading.get_ident()
-        return True
 
     def after_fork_in_parent(self) -> None:
-        """Let the thread go on."""
-        self._drain_lock.release()
+        """Go on."""
+        self._forking = False
+        if self._held_for_fork:
+            self._held_for_fork = False
+            self._drain_lock.release()
+        if self._queue and self._thread is None:
+            self._rouse()
 
     def after_fork(self) -> None:
         """In a forked child: begin anew, with an empty queue and sinks that let go of what is the parent's.

@@ -297,8 +297,9 @@ def _before_fork() -> None:
     if _lock.acquire(timeout=_FORK_WAIT):
         _held.append(_lock.release)
     runtime = current
-    if runtime is not None and runtime.pipeline.before_fork():
+    if runtime is not None:
         _held.append(runtime.pipeline.after_fork_in_parent)
+        runtime.pipeline.before_fork()
 
 
 def _after_fork_in_parent() -> None:

@@ -1,0 +1,316 @@
+"""The life of a process, from a first use at its very end to forks of all kinds; each with a real program."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from otlp_receiver import BlackHole, OtlpReceiver
+
+import llmops_sdk as llmops
+
+HEAD = """
+import atexit, faulthandler, multiprocessing, os, sys, threading
+import llmops_sdk as llmops
+
+@llmops.trace
+def work(n=0):
+    return n
+
+"""
+
+
+def ended(body: str, *, head: str = HEAD, **environ: str) -> tuple[int, str]:
+    """Run a program; its status and what it printed. Only an end of a process, or a flush, writes what waits."""
+    Path("program.py").write_text(head + body)
+    done = subprocess.run(
+        [sys.executable, "program.py"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=90,
+        check=False,
+        env={**os.environ, "LLMOPS_TRACING__FLUSH_INTERVAL": "3600", **environ},
+    )
+    return done.returncode, done.stdout
+
+
+def names() -> dict[str, int]:
+    """How many spans of each name are in the store; none twice."""
+    rows = llmops.query("SELECT name, count(*), count(DISTINCT span_id) FROM spans GROUP BY ALL").rows()
+    assert all(every == distinct for _, every, distinct in rows)
+    return {name: count for name, count, _ in rows}
+
+
+# --- first uses at the end --------------------------------------------------------------------------------------------
+
+FIRST_USES = {
+    "in an atexit function": HEAD + "atexit.register(work)",
+    "in two of them": HEAD + "atexit.register(work); atexit.register(lambda: [work() for _ in range(9)])",
+    "of an import without a decorator": """
+import atexit
+import llmops_sdk as llmops
+def late():
+    with llmops.span("work"):
+        pass
+atexit.register(late)
+""",
+    "in an atexit function from before the import": """
+import atexit, threading
+atexit.register(lambda: work())
+"""
+    + HEAD,
+    "of an import in an atexit function": """
+import atexit, threading
+def late():
+    import llmops_sdk as llmops
+    with llmops.span("work"):
+        pass
+atexit.register(late)
+""",
+    "in a thread that outlives the main one": HEAD
+    + "threading.Thread(target=lambda: (threading.main_thread().join(), work())).start()",
+}
+
+
+@pytest.mark.parametrize("use", FIRST_USES)
+def test_a_first_use(use: str) -> None:
+    assert ended("", head=FIRST_USES[use]) == (0, "")
+    assert names() == {"work": 10 if "two" in use else 1}
+    assert llmops.query("FROM losses").rows() == []
+
+
+@pytest.mark.parametrize("use", ["in an atexit function", "of an import in an atexit function"])
+def test_a_first_use_is_not_exported_any_more_and_that_is_counted(use: str) -> None:
+    with OtlpReceiver() as backend:
+        assert ended("", head=FIRST_USES[use], OTEL_EXPORTER_OTLP_ENDPOINT=backend.url) == (0, "")
+        assert backend.spans == []
+    assert names() == {"work": 1}
+    assert llmops.query("SELECT what, reason, count FROM losses").rows() == [("export", "closed", 1)]
+
+
+# --- ends -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_full_queue_and_a_backend_that_never_answers() -> None:
+    with BlackHole() as hole:
+        status, said = ended(
+            "llmops.flush()\nfor n in range(8000): work(n)",
+            OTEL_EXPORTER_OTLP_ENDPOINT=hole.url,
+            LLMOPS_TRACING__QUEUE_SPANS="1000",
+        )
+    assert status == 0
+    assert "could not be exported" in said
+    stored = names()["work"]
+    dropped = llmops.query("SELECT coalesce(sum(count), 0) FROM losses WHERE what = 'span'").scalar()
+    assert stored >= 1000
+    assert stored + dropped == 8000
+
+
+@pytest.mark.parametrize("end", ["os.abort()", "faulthandler.enable(); faulthandler._sigsegv()", "os._exit(3)"])
+def test_an_end_that_nothing_hears_of_keeps_what_was_flushed(end: str) -> None:
+    status, said = ended(f"for n in range(500): work(n)\nassert llmops.flush().stored == 500\n{end}")
+    assert status == {"os.abort()": -signal.SIGABRT, "os._exit(3)": 3}.get(end, -signal.SIGSEGV)
+    assert said == "" or "faulthandler" in end  # which shows where each thread stood
+    assert names() == {"work": 500}
+
+
+def test_nothing_is_left_behind() -> None:
+    assert ended(
+        """
+work()
+if pid := os.fork():
+    os.waitpid(pid, 0)
+    work()
+    assert llmops.flush().stored == 2
+    assert {thread.name for thread in threading.enumerate()} == {"MainThread", "llmops-pipeline"}
+llmops.shutdown()
+assert threading.enumerate() == [threading.main_thread()]
+try:
+    os.waitpid(-1, os.WNOHANG)
+except ChildProcessError:
+    sys.exit(0)
+sys.exit("a child is left")
+"""
+    ) == (0, "")
+    assert names() == {"work": 2}
+
+
+# --- forks ------------------------------------------------------------------------------------------------------------
+
+CHILDREN = {
+    "os._exit": ("os._exit(7)", 7),
+    "sys.exit": ("sys.exit(7)", 7),
+    "an exception": ("os.dup2(os.open(os.devnull, os.O_WRONLY), 2); raise ValueError", 1),
+    "SIGKILL": ("os.kill(os.getpid(), 9)", -9),
+    "flush and os._exit": ("llmops.flush(); os._exit(7)", 7),
+    "shutdown and os._exit": ("llmops.shutdown(); work(); os._exit(7)", 7),
+}
+
+
+@pytest.mark.parametrize("way", CHILDREN)
+@pytest.mark.parametrize("queued", ["", "llmops.flush()"], ids=["a queue", "flushed"])
+def test_a_forked_child_that_leaves_by(way: str, queued: str) -> None:
+    code, status = CHILDREN[way]
+    # Without the threads that Python 3.12 warns of: ours ends for the time of the fork.
+    assert ended(
+        f"""
+for n in range(1000): work(n)
+{queued}
+pid = os.fork()
+if pid == 0:
+    for n in range(100): work(n)
+    {code}
+assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == {status}
+for n in range(10): work(n)
+""",
+        PYTHONWARNINGS="error",
+    ) == (0, "")
+    assert names() == {"work": 1110 + ("shutdown" in way)}
+
+
+def test_a_child_that_lives_on_gets_a_thread() -> None:
+    assert ended(
+        """
+work()
+pid = os.fork()
+if pid == 0:
+    from llmops_sdk.tracing import _runtime
+    work()
+    assert threading.enumerate() == [threading.main_thread()]
+    _runtime.current.pipeline.write_through_until = 0.0  # its first seconds are over
+    for n in range(2000): work(n)
+    assert len(threading.enumerate()) == 2
+    sys.exit(0)
+assert os.waitpid(pid, 0)[1] == 0
+"""
+    ) == (0, "")
+    assert names() == {"work": 2002}
+
+
+def test_a_fork_in_a_thread() -> None:
+    assert ended(
+        """
+def fork():
+    pid = os.fork()
+    if pid == 0:
+        work()
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+for n in range(100): work(n)
+threads = [threading.Thread(target=fork) for _ in range(4)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+work()
+""",
+        PYTHONWARNINGS="ignore",
+    ) == (0, "")
+    assert names() == {"work": 105}
+
+
+def test_many_forks_in_a_row_and_spans_in_between() -> None:
+    assert ended(
+        """
+for _ in range(30):
+    for n in range(100): work(n)
+    pid = os.fork()
+    if pid == 0:
+        work()
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+assert llmops.flush(30.0).stored == 3000
+""",
+        PYTHONWARNINGS="error",
+    ) == (0, "")
+    assert names() == {"work": 3030}
+
+
+POOLS = {
+    "a pool that is closed": """
+    with context.Pool(2) as pool:
+        pool.map(work, range(40))
+        pool.close()
+        pool.join()
+""",
+    "a pool that recycles its workers": """
+    with context.Pool(2, maxtasksperchild=10) as pool:
+        pool.map(work, range(40), chunksize=1)
+        pool.close()
+        pool.join()
+""",
+    "an executor": """
+    with ProcessPoolExecutor(2, mp_context=context) as pool:
+        list(pool.map(work, range(40)))
+""",
+    "processes": """
+    processes = [context.Process(target=several, args=(10,)) for _ in range(4)]
+    for process in processes: process.start()
+    for process in processes: process.join()
+    assert {process.exitcode for process in processes} == {0}
+""",
+    "processes that exit": """
+    processes = [context.Process(target=leaving, args=(10,)) for _ in range(4)]
+    for process in processes: process.start()
+    for process in processes: process.join()
+    assert {process.exitcode for process in processes} == {7}
+""",
+}
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+@pytest.mark.parametrize("pool", POOLS)
+def test_multiprocessing(pool: str, method: str) -> None:
+    functions = """
+from concurrent.futures import ProcessPoolExecutor
+
+def several(count):
+    for n in range(count): work(n)
+
+def leaving(count):
+    several(count)
+    sys.exit(7)
+
+"""
+    main = f"""
+if __name__ == "__main__":
+    context = multiprocessing.get_context({method!r})
+    for n in range(100): work(n)
+{POOLS[pool]}
+    for n in range(10): work(n)
+"""
+    assert ended(functions + main) == (0, "")
+    assert names() == {"work": 150}
+
+
+# --- records made inside of a write -----------------------------------------------------------------------------------
+
+
+def test_a_record_that_is_made_while_its_thread_writes_waits_for_the_write() -> None:
+    # As the collector makes one, when it closes a traced generator in the middle of anything.
+    assert ended(
+        """
+import gc
+class Held:
+    @llmops.trace("closed by the collector")
+    def __del__(self):
+        pass
+def leave_a_cycle():
+    held = Held()
+    held.me = held
+gc.disable()
+work()
+llmops.shutdown()  # from here on, each span is written by the thread that makes it
+gc.set_threshold(1)
+gc.enable()
+for n in range(200):
+    leave_a_cycle()
+    work(n)
+gc.disable()
+gc.collect()
+"""
+    ) == (0, "")
+    assert names() == {"work": 201, "closed by the collector": 200}
