@@ -21,9 +21,14 @@ import llmops_sdk as llmops
 def work(n=0):
     return n
 
+def pause():
+    # Not without end: Python does not hear of a signal that comes in the moment before it waits.
+    while True:
+        threading.Event().wait(0.1)
+
 def ready():
     print("ready", flush=True)
-    threading.Event().wait()
+    pause()
 
 """
 
@@ -209,7 +214,7 @@ if __name__ == "__main__":
     def job():
         for n in range(100): work(n)
         os.write(writer, b"1")
-        threading.Event().wait()
+        pause()
     child = multiprocessing.get_context("fork").Process(target=job)
     child.start()
     os.read(reader, 1)
