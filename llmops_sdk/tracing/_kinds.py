@@ -49,8 +49,8 @@ class Plan(NamedTuple):
 
     Attributes:
         encoders: The application's, the nearest first; each is tried until one does not fail.
-        leaf: Else this, for a value that holds no others,
-        branch: or this, for one that may.
+        leaf: Else this, for a value that holds no others, or None:
+        branch: then this, for one that may.
     """
 
     encoders: tuple[Callable[[Any], object], ...]
@@ -105,7 +105,8 @@ def _learn(cls: type[Any]) -> bool:
     if library not in _LIBRARIES or library in _learned:
         return True
     module = sys.modules.get(_LIBRARIES[library])
-    if module is None:
+    # Another thread may be at the import of it.
+    if module is None or getattr(module.__spec__, "_initializing", False):
         return False
     from llmops_sdk.tracing import _kinds_libraries
 
@@ -130,7 +131,7 @@ def _declared(cls: type[Any]) -> Branch | None:
     if type(models) is dict:
         return _model(cls, cast("dict[str, Any]", models), lookup(cls, "__pydantic_computed_fields__"))
     attributes: object = lookup(cls, "__attrs_attrs__")
-    if isinstance(attributes, tuple):
+    if issubclass(class_of(attributes), tuple):
         return _fields(cls, [(str(one.name), one.repr is not False) for one in cast("tuple[Any, ...]", attributes)])
     fields: object = lookup(cls, "__dataclass_fields__")
     if type(fields) is dict:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -35,8 +34,10 @@ def of(library: str, module: ModuleType) -> tuple[_Leaves, _Branches]:
     return _KNOWN[library](module)
 
 
-def _as_text(walk: Walk, value: object) -> object:
-    return walk.text(str(value))
+def _text_of(cls: Any) -> Callable[[Walk, Any], object]:
+    """As the library writes it, whatever a subclass overrides."""
+    method: Callable[[object], str] = cls.__str__
+    return lambda walk, value: walk.text(method(value))
 
 
 # --- numpy ----------------------------------------------------------------------------------------------------------
@@ -48,18 +49,22 @@ def _numpy(numpy: Any) -> tuple[_Leaves, _Branches]:
         head = plain.flat[:_ITEMS].tolist()
         said: dict[str, object] = {
             "$type": type_name(class_of(value)),
-            "dtype": str(plain.dtype),
+            "dtype": walk.text(str(plain.dtype)),
             "shape": list(plain.shape),
             "$head": walk.items(head, len(head), depth),
         }
         return walk.marker(said)
 
     def scalar(walk: Walk, value: Any) -> object:
-        item = numpy.generic.item(value)
-        exact = class_of(item) in {bool, int, float, complex, str, bytes}
-        return walk.plain(item, 1) if exact else walk.text(str(item if isinstance(item, dt.date) else value))
+        return walk.plain(numpy.generic.item(value), 1)
 
-    return {numpy.generic: scalar}, {numpy.ndarray: array}
+    def record(walk: Walk, value: Any) -> object:
+        return walk.marker({"$type": type_name(class_of(value)), "dtype": walk.text(str(value.dtype))})
+
+    # Their items are not the builtins that JSON has.
+    others = (numpy.datetime64, numpy.timedelta64, numpy.longdouble, numpy.clongdouble)
+    leaves: _Leaves = {numpy.generic: scalar, numpy.void: record, **{cls: _text_of(cls) for cls in others}}
+    return leaves, {numpy.ndarray: array}
 
 
 # --- tables ---------------------------------------------------------------------------------------------------------
@@ -84,7 +89,7 @@ def _series(
     said: dict[str, object] = {"$type": type_name(class_of(value))}
     if name is not None:
         said["name"] = walk.plain(name, 1)
-    said.update(dtype=str(kind), shape=[length], **{"$head": walk.items(head, len(head), depth)})
+    said.update(dtype=walk.text(str(kind)), shape=[length], **{"$head": walk.items(head, len(head), depth)})
     return walk.marker(said)
 
 
@@ -109,12 +114,10 @@ def _pandas(pandas: Any) -> tuple[_Leaves, _Branches]:
         return _series(walk, value, depth, value.name, value.dtype, len(value), head)
 
     leaves: _Leaves = {
-        pandas.Timestamp: lambda walk, value: walk.text(value.isoformat()),
-        pandas.Timedelta: _as_text,
-        pandas.Period: _as_text,
-        pandas.Interval: lambda walk, value: walk.text(f"{value.left}..{value.right}"),
-        type(pandas.NaT): _as_text,
-        type(pandas.NA): _as_text,
+        pandas.Timestamp: lambda walk, value: walk.text(pandas.Timestamp.isoformat(value)),
+        **{cls: _text_of(cls) for cls in (pandas.Timedelta, pandas.Period, pandas.Interval)},
+        type(pandas.NaT): _text_of(type(pandas.NaT)),
+        type(pandas.NA): _text_of(type(pandas.NA)),
     }
     return leaves, {pandas.DataFrame: frame, pandas.Series: series, pandas.Index: series}
 
@@ -165,7 +168,7 @@ def _pydantic(pydantic: Any) -> tuple[_Leaves, _Branches]:
 
 
 def _pydantic_core(core: Any) -> tuple[_Leaves, _Branches]:
-    return {core.Url: _as_text, core.MultiHostUrl: _as_text}, {}
+    return {cls: _text_of(cls) for cls in (core.Url, core.MultiHostUrl)}, {}
 
 
 # --- Pillow ---------------------------------------------------------------------------------------------------------

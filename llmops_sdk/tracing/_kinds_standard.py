@@ -206,7 +206,8 @@ def _chain(walk: Walk, value: Any, depth: int) -> object:
                     yield key, item
 
     found = list(islice(pairs(), walk.bounds.max_items + 1))
-    return walk.mapping(found, len(found), depth)
+    cut = len(found) > walk.bounds.max_items
+    return walk.mapping(found, sum(map(_DICT.__len__, layers)) if cut else len(found), depth)
 
 
 def _holder(walk: Walk, value: Any, depth: int) -> object:

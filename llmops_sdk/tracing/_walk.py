@@ -17,7 +17,7 @@ import orjson
 from llmops_sdk._util._guard import Caught
 from llmops_sdk.tracing import _blobs
 from llmops_sdk.tracing._encoders import NOT_ENCODED, encoded, is_busy
-from llmops_sdk.tracing._kinds import plan_of
+from llmops_sdk.tracing._kinds import Plan, plan_of
 from llmops_sdk.tracing._media import Media, embedded, suffix_of
 from llmops_sdk.tracing._statics import class_of, type_name
 
@@ -78,13 +78,22 @@ class Walk:
     def _other(self, value: Any, cls: type[Any], depth: int) -> object:
         plan = plan_of(cls)
         if plan.encoders and not is_busy():
-            for encoder in plan.encoders:
-                kept = encoded(encoder, value)
-                if kept is not NOT_ENCODED:
-                    # A level less, for an encoder may return a value of its own class for ever.
-                    return self.branch(value, depth, lambda walk, _, left, kept=kept: walk.plain(kept, left - 1))
+            return self.branch(value, depth, lambda _, it, left: self._by_encoder(it, plan, left))
         if plan.branch is not None:
             return self.branch(value, depth, plan.branch)
+        return self._leaf(plan, value)
+
+    def _by_encoder(self, value: object, plan: Plan, depth: int) -> object:
+        for encoder in plan.encoders:
+            kept = encoded(encoder, value)
+            if kept is not NOT_ENCODED:
+                # A level less, for an encoder may return a value of its own class for ever.
+                return self.plain(kept, depth - 1)
+        if plan.branch is not None:
+            return plan.branch(self, value, depth)
+        return self._leaf(plan, value)
+
+    def _leaf(self, plan: Plan, value: object) -> object:
         assert plan.leaf is not None  # a plan has one of the two
         return plan.leaf(self, value)
 

@@ -222,6 +222,19 @@ def test_a_snapshot_is_from_before_the_call(sink):
     assert json.loads(sink.only().input) == {"items": [1]}
 
 
+def test_a_keyword_with_the_name_of_a_parameter(sink):
+    @llmops.trace("positional")
+    def positional(a: int, /, **more: int) -> None: ...
+
+    @llmops.trace("rest")
+    def rest(*args: int, **more: int) -> None: ...
+
+    positional(1, a=2, b=3)
+    rest(1, args=2)
+    assert json.loads(sink.named("positional").input) == {"a": 1, "a#2": 2, "b": 3}
+    assert json.loads(sink.named("rest").input) == {"args": [1], "args#2": 2}
+
+
 def test_a_container_that_changes_meanwhile_is_no_error():
     shared = {str(i): i for i in range(100)}
     stop = threading.Event()

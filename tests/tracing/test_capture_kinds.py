@@ -434,7 +434,9 @@ def test_numpy():
     assert kept(np.zeros(3).view(OwnArray))["$head"] == [0.0, 0.0, 0.0]
     scalars = [np.int8(1), np.float32(0.5), np.float64("nan"), np.bool_(True), np.str_("x"), np.longdouble(2)]
     assert kept(scalars) == [1, 0.5, "NaN", True, "x", "2.0"]
-    assert kept([np.datetime64("2026-01-02"), np.datetime64("NaT"), np.complex64(1)]) == ["2026-01-02", "NaT", "(1+0j)"]
+    moments = [np.datetime64("2026-01-02"), np.datetime64("NaT", "s"), np.timedelta64(3, "s")]
+    assert kept(moments) == ["2026-01-02", "NaT", "3 seconds"]
+    assert kept([np.complex64(1), np.void(b"ab")]) == ["(1+0j)", {"$type": "numpy.void", "dtype": "|V2"}]
 
 
 def test_pandas():

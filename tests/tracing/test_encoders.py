@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import datetime as dt
 import json
 import logging
@@ -136,6 +137,41 @@ def test_one_that_fails_is_reported_once_and_the_value_kept_without(
     assert said in logged
     assert "4711" not in caplog.text
     assert [(loss.what, loss.reason, loss.count) for loss in sink.losses] == [("value", "encoder_failed", 3)]
+
+
+def test_a_value_that_is_on_the_way_already_is_not_encoded_again():
+    ran: list[str] = []
+
+    class Knot:
+        me: object = None
+
+    @register_encoder(Knot)
+    def encode_knot(value: Knot) -> object:
+        ran.append("knot")
+        return {"me": value.me}
+
+    assert encode_knot is not None
+    knot = Knot()
+    knot.me = [knot]
+    assert kept([knot]) == [{"me": [{"$cycle": "Knot"}]}]
+    assert kept([[knot]], Bounds(max_depth=2)) == [[{"$truncated": "Knot"}]]
+    assert ran == ["knot"]
+
+
+def test_one_for_object_is_for_what_declares_nothing():
+    """Taken back at the end: it would hold for every other test of this process."""
+    from llmops_sdk.tracing import _encoders
+
+    @dataclasses.dataclass
+    class Declared:
+        x: int
+
+    register_encoder(object, lambda value: type(value).__name__)
+    try:
+        assert kept([Account("1"), Declared(1), dt.date(2026, 1, 2), {1}]) == ["Account", {"x": 1}, "2026-01-02", [1]]
+    finally:
+        del _encoders._registered[id(object)]
+        _encoders._version += 1
 
 
 def test_the_base_class_s_encoder_takes_over():
