@@ -112,8 +112,10 @@ def _configuration(settings: Settings) -> Iterator[Finding]:
 
 
 def _privacy(settings: Settings) -> Iterator[Finding]:
-    content, source = settings.export.content, settings.source("export.content")
-    if settings.export.traces_url is None:
+    export = settings.export
+    content, source = export.content, settings.source("export.content")
+    console = export.enabled and "console" in export.exporters
+    if not (export.traces_url or export.logs_url or console):
         yield Finding("privacy", "content leaves this machine", "no: no exporter is set", source)
     elif content:
         yield Finding("privacy", "content leaves this machine", "YES: prompts and answers are exported", source, NOTE)
@@ -124,26 +126,38 @@ def _privacy(settings: Settings) -> Iterator[Finding]:
 
 
 def _exporter(settings: Settings) -> Iterator[Finding]:
-    url = settings.export.traces_url
+    export = settings.export
+    general = settings.source("export.endpoint")
+    source = settings.source("export.traces_endpoint") if export.traces_endpoint else general
+    yield _reached("endpoint", export.traces_url, source)
+    for what, url, signal in (
+        ("metrics", export.metrics_url, export.metrics),
+        ("scores", export.logs_url, export.logs),
+    ):
+        # Where spans go to the same server, one answer says enough.
+        if url is not None and (signal.endpoint or export.traces_url is None):
+            key = "metrics" if what == "metrics" else "logs"
+            yield _reached(what, url, settings.source(f"export.{key}.endpoint") if signal.endpoint else general)
+    if export.enabled and "console" in export.exporters:
+        yield Finding("exporter", "console", "spans are written to stdout", settings.source("export.exporters"))
+
+
+def _reached(what: str, url: str | None, source: str) -> Finding:
     if url is None:
-        yield Finding("exporter", "endpoint", "none", settings.source("export.endpoint"))
-        return
-    source = settings.source("export.traces_endpoint" if settings.export.traces_endpoint else "export.endpoint")
+        return Finding("exporter", what, "none", source)
     try:
         parts = urlsplit(url if "//" in url else f"//{url}")
         host, port = parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme, 4317)
     except ValueError:
         host, port, parts = None, 0, urlsplit("")
     if not host:
-        yield Finding("exporter", "endpoint", "not a URL", source, BROKEN)
-        return
+        return Finding("exporter", what, "not a URL", source, BROKEN)
     shown = f"{parts.scheme or 'grpc'}://{host}:{port}{parts.path}"  # without a user name, a password or a query
     try:
         socket.create_connection((host, port), timeout=_CONNECT_SECONDS).close()
     except OSError as error:
-        yield Finding("exporter", "endpoint", f"{shown} cannot be reached: {error}", source, BROKEN)
-    else:
-        yield Finding("exporter", "endpoint", f"{shown} accepts connections", source)
+        return Finding("exporter", what, f"{shown} cannot be reached: {error}", source, BROKEN)
+    return Finding("exporter", what, f"{shown} accepts connections", source)
 
 
 def _store(folder: Path, *, enabled: bool) -> Iterator[Finding]:

@@ -297,6 +297,20 @@ def test_doctor_reaches_the_exporter_and_says_whether_content_leaves(command):
     assert findings["configuration", "files in use"]["value"].endswith("llmops.toml")
 
 
+def test_doctor_tells_of_the_console_and_of_signals_that_go_elsewhere(command):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/in"
+        text = f'[export]\nexporters = ["console"]\ncontent = true\n[export.metrics]\nendpoint = "{url}"\n'
+        Path("llmops.toml").write_text(text)
+        ran = command("doctor", "--format", "json")
+    assert ran.status == 0, ran.err
+    findings = {(row["part"], row["what"]): row["value"] for row in json.loads(ran.out)}
+    assert findings["exporter", "endpoint"] == "none"
+    assert findings["exporter", "metrics"] == f"{url} accepts connections"
+    assert findings["exporter", "console"] == "spans are written to stdout"
+    assert findings["privacy", "content leaves this machine"].startswith("YES")
+
+
 def test_doctor_reports_a_bad_configuration_and_a_store_that_is_a_file(command, tmp_path):
     Path("llmops.toml").write_text("[retry]\nattempts = 'many'\n")
     (tmp_path / "file").write_text("")
