@@ -13,20 +13,22 @@ from llmops_sdk.store._plain import Plainer
 from llmops_sdk.store._promote import one_line, plain_value, promote
 from llmops_sdk.store._vocabularies import translate
 from llmops_sdk.tracing import _semconv as sc
-from llmops_sdk.tracing._records import Event, Link, LossRecord, Record, ScoreRecord, SpanRecord, Stamp
+from llmops_sdk.tracing._records import SCOPE, Event, Link, LossRecord, Record, ScoreRecord, SpanRecord, Stamp
 
 __all__ = ["MAX_LINE", "Encoder", "is_span", "loss_line", "score_line"]
 
 MAX_LINE = 8 * 1024 * 1024
 """Bytes. From about twice as much DuckDB refuses the whole file, not only the line."""
 
-_OURS = "llmops_sdk"
 _FLAGS = {
     sc.EVENT_ATTEMPT: "attempt_events",
     sc.EVENT_CACHE_LOOKUP: "lookup_events",
     sc.EVENT_GUARD_VERDICT: "verdict_events",
 }
 _OPTIONS = orjson.OPT_APPEND_NEWLINE
+_HEAD = b'{"trace_id":"%032x","span_id":"%016x",%b"name":%b,"kind":"%b","start_ns":%d,"duration_ns":%d,"status":"%b"'
+_NAMES_KEPT = 1_024
+_NAME_LENGTH = 256  # characters
 
 
 def is_span(record: Record) -> TypeGuard[SpanRecord]:
@@ -44,9 +46,71 @@ class Encoder:
         self._resource: Mapping[str, Any] | None = None
         self._service: str | None = None
         self._resource_json = orjson.Fragment(b"{}")
+        self._names: dict[str, bytes] = {}
+        self._tails: dict[str, bytes] = {}
 
     def span_line(self, record: SpanRecord) -> bytes:
         """The line of one span, with its line break."""
+        if record.resource is not self._resource:
+            self._take_resource(record.resource)
+        if (
+            record.scope == SCOPE
+            and not (record.attributes or record.events or record.links)
+            and record.stamp is None
+            and record.status_message is None
+            and record.error_type is None
+            and type(record.name) is str
+            and record.name.isascii()
+            and (line := self._short_line(record)) is not None
+        ):
+            return line
+        return self._long_line(record)
+
+    def _short_line(self, record: SpanRecord) -> bytes | None:
+        """The line of a span of ours with nothing special, as most are, from pieces; None where that is not safe.
+
+        The same bytes as the long way's, in a quarter of its time.
+        """
+        name = self._names.get(record.name)
+        if name is None:
+            name = self._take_name(record.name)
+        # The %-formatting of bytes takes half the time of an f-string and its encoding.
+        parent = b'"parent_span_id":"%016x",' % record.parent_id if record.parent_id else b""
+        head = _HEAD % (
+            record.trace_id,
+            record.span_id,
+            parent,
+            name,
+            record.kind.encode(),
+            record.start_ns,
+            record.duration_ns,
+            record.status.encode(),
+        )
+        content = b""
+        if record.input is not None:
+            content = b',"input":' + record.input
+        if record.output is not None:
+            content += b',"output":' + record.output
+        # A line break would tear the line, and half a surrogate make it unreadable: the long way mends both.
+        if b"\n" in content or b"\r" in content or b"\\ud" in content or b"\\uD" in content:
+            return None
+        tail = self._tails.get(record.otel_kind)
+        if tail is None:
+            rest = {"otel_kind": record.otel_kind, "scope": SCOPE, "resource": self._resource_json}
+            row = rest if self._service is None else {"service": self._service, **rest}
+            tail = self._tails[record.otel_kind] = b"," + orjson.dumps(row, option=_OPTIONS)[1:]
+        line = head + content + tail
+        return line if len(line) <= MAX_LINE else None
+
+    def _take_name(self, name: str) -> bytes:
+        text = orjson.dumps(name)
+        if len(self._names) >= _NAMES_KEPT:
+            self._names.clear()
+        if len(name) <= _NAME_LENGTH:
+            self._names[name] = text
+        return text
+
+    def _long_line(self, record: SpanRecord) -> bytes:
         row: dict[str, Any] = {"trace_id": f"{record.trace_id:032x}", "span_id": f"{record.span_id:016x}"}
         if record.parent_id:
             row["parent_span_id"] = f"{record.parent_id:016x}"
@@ -64,13 +128,11 @@ class Encoder:
         if record.output is not None:
             row["output"] = orjson.Fragment(one_line(record.output))
         attributes = record.attributes
-        if attributes and record.scope != _OURS:
+        if attributes and record.scope != SCOPE:
             attributes = translate(record)
         rest = promote(row, attributes) if attributes else {}
         if record.stamp is not None:
             _put_stamp(row, rest, record.stamp)
-        if record.resource is not self._resource:
-            self._take_resource(record.resource)
         if self._service is not None:
             row["service"] = self._service
         if rest:
@@ -121,6 +183,7 @@ class Encoder:
         self._service = None if service is None else str(service)
         self._resource_json = orjson.Fragment(orjson.dumps(plain))
         self._resource = resource
+        self._tails.clear()
 
 
 def _put_stamp(row: dict[str, Any], rest: dict[str, Any], stamp: Stamp) -> None:

@@ -44,7 +44,7 @@ _waiting: dict[str, _Waiting] = {}  # by token, from the application's threads
 _ready: dict[str, bytes] = {}  # by name of the file, on the pipeline's thread
 
 _T = TypeVar("_T", str, bytes)
-_Stage: TypeAlias = Callable[[SpanRecord | ScoreRecord], SpanRecord | ScoreRecord]
+_Stage: TypeAlias = Callable[[list[SpanRecord | ScoreRecord]], list[SpanRecord | ScoreRecord]]
 
 
 def defer(make: Callable[[], bytes], held: bytes | str, suffix: str | None = None) -> dict[str, str] | None:
@@ -102,10 +102,12 @@ def settling(stage: _Stage | None, lose: Callable[[str, str, int, int], None]) -
         lose: Told of what could not be kept, as `record_loss` is.
     """
 
-    def settled(record: SpanRecord | ScoreRecord) -> SpanRecord | ScoreRecord:
-        done = record if stage is None else stage(record)
-        if _waiting and not isinstance(done, ScoreRecord):
-            _settle(done, lose)
+    def settled(records: list[SpanRecord | ScoreRecord]) -> list[SpanRecord | ScoreRecord]:
+        done = records if stage is None else stage(records)
+        if _waiting:
+            for record in done:
+                if not isinstance(record, ScoreRecord):
+                    _settle(record, lose)
         return done
 
     return settled

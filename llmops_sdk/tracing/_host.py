@@ -19,6 +19,7 @@ from llmops_sdk._util._guard import guarded
 from llmops_sdk._util._ids import new_span_id, new_trace_id
 from llmops_sdk._version import __version__
 from llmops_sdk.tracing import _active
+from llmops_sdk.tracing._records import SCOPE
 from llmops_sdk.tracing._span import Span, new_span
 
 if TYPE_CHECKING:
@@ -27,10 +28,7 @@ if TYPE_CHECKING:
     from llmops_sdk.tracing._records import LossRecord, Recordable, RecordedSpan, ScoreRecord
     from llmops_sdk.tracing._runtime import Runtime
 
-__all__ = ["SCOPE", "Beginner", "Host", "Off", "Watch"]
-
-SCOPE = "llmops_sdk"
-"""The name of our tracer at the application's provider."""
+__all__ = ["Beginner", "Host", "Off", "Watch"]
 
 _KINDS = {kind.name.lower(): kind for kind in SpanKind}
 
@@ -97,7 +95,7 @@ class Host:
         record.stamp = None  # sessions and users are named in our pipeline only
         if not self._content:
             record.input = record.output = None
-        return self._convert(record if self._redact is None else cast("RecordedSpan", self._redact(record)))
+        return self._convert(record if self._redact is None else cast("RecordedSpan", self._redact([record])[0]))
 
     def _show(self, span: Span, outer: OtelSpan) -> None:
         shown = self.without_content(span)

@@ -67,7 +67,7 @@ def _resource(settings: Settings) -> Mapping[str, Any]:
     blank = RecordedSpan(
         name="", kind="chain", trace_id=0, span_id=0, start_ns=0, duration_ns=0, status="unset", resource=attributes
     )
-    redacted = RedactionStage(settings.redaction.patterns, _runtime.record_loss)(blank)
+    redacted = RedactionStage(settings.redaction.patterns, _runtime.record_loss)([blank])[0]
     return redacted.resource if isinstance(redacted, RecordedSpan) else {}
 
 

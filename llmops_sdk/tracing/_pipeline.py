@@ -11,7 +11,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from typing import TypeAlias, cast
 
 from llmops_sdk._util._guard import guarded
 from llmops_sdk._util._latch import Latch
@@ -19,6 +19,8 @@ from llmops_sdk.tracing._endings import count_threads, join_thread
 from llmops_sdk.tracing._records import LossRecord, Record, Recordable, ScoreRecord, Sink, SpanRecord
 
 __all__ = ["FlushReport", "Pipeline", "PipelineBounds"]
+
+Transform: TypeAlias = Callable[[list[SpanRecord | ScoreRecord]], list[SpanRecord | ScoreRecord]]
 
 _BATCH = 512
 _NUDGE_SPANS = 512
@@ -82,13 +84,13 @@ class Pipeline:
         bounds: The size of the queue.
 
     Attributes:
-        transform: Changes each span and score on the pipeline's thread before any sink sees it; redaction, that is.
+        transform: Changes spans and scores on the pipeline's thread before any sink sees them; redaction, that is.
         write_through_until: Until then (`time.monotonic`) no thread is started: who makes a record writes it, at once.
     """
 
     def __init__(self, open_sinks: Callable[[], Sequence[Sink]], bounds: PipelineBounds) -> None:
         self._open_sinks = open_sinks
-        self.transform: Callable[[SpanRecord | ScoreRecord], SpanRecord | ScoreRecord] | None = None
+        self.transform: Transform | None = None
         self._sinks: Sequence[Sink] | None = None
         self._bounds = bounds
         self._max_spans = bounds.spans
@@ -221,6 +223,7 @@ class Pipeline:
         """Records for the sinks, the marker that ended them, if one did, and how many of at most `most` were taken."""
         queue = self._queue
         batch: list[Record] = []
+        content: list[SpanRecord | ScoreRecord] = []
         marker: _Marker | None = None
         taken = 0
         while queue and taken < most and taken < _BATCH:
@@ -232,21 +235,32 @@ class Pipeline:
             if isinstance(record, LossRecord):
                 batch.append(record)
                 continue
-            score = isinstance(record, ScoreRecord)
-            if not score:
-                self._queued_bytes -= record.size
-            ready = guarded("reading a score" if score else "reading a span", None, self._ready, record)
+            if isinstance(record, ScoreRecord):
+                content.append(record)
+                continue
+            self._queued_bytes -= record.size
+            ready = guarded("reading a span", None, record._to_record)  # pyright: ignore[reportPrivateUsage] - a friend
             if ready is None:
-                self.record_loss("score" if score else "span", "not_readable")
+                self.record_loss("span", "not_readable")
             else:
-                batch.append(ready)
+                content.append(ready)
+        batch += self._transformed(content)
         # Last, so that what was redacted in this batch is counted in it.
         batch += self._take_losses()
         return batch, marker, taken
 
-    def _ready(self, record: ScoreRecord | Recordable) -> SpanRecord | ScoreRecord:
-        ready = record if isinstance(record, ScoreRecord) else record._to_record()  # pyright: ignore[reportPrivateUsage] - a friend
-        return ready if self.transform is None else self.transform(ready)
+    def _transformed(self, records: list[SpanRecord | ScoreRecord]) -> list[SpanRecord | ScoreRecord]:
+        transform = self.transform
+        if transform is None or not records:
+            return records
+        done = guarded("the stages before the sinks", None, transform, records)
+        if done is not None:
+            return done
+        if len(records) > 1:
+            # One of them is at fault; the others are kept.
+            return [ready for record in records for ready in self._transformed([record])]
+        self.record_loss("score" if isinstance(records[0], ScoreRecord) else "span", "not_readable")
+        return []
 
     def _take_losses(self) -> list[LossRecord]:
         if not self._losses:

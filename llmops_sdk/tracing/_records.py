@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 __all__ = [
+    "SCOPE",
     "Event",
     "Link",
     "LossRecord",
@@ -18,6 +19,9 @@ __all__ = [
     "SpanRecord",
     "Stamp",
 ]
+
+SCOPE = "llmops_sdk"
+"""The instrumentation's name on our own spans."""
 
 Event: TypeAlias = tuple[str, int, Mapping[str, Any]]
 """Name, nanoseconds since the epoch, attributes."""
@@ -91,7 +95,7 @@ class RecordedSpan:
     links: Sequence[Link] | None = None
     stamp: Stamp | None = None
     otel_kind: str = "internal"
-    scope: str = "llmops_sdk"
+    scope: str = SCOPE
     resource: Mapping[str, Any]
 
 

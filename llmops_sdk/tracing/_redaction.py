@@ -24,6 +24,7 @@ _NO_RESOURCE: Mapping[str, Any] = {}
 _FAILED = "[REDACTED:redaction_failed]"
 _MAX_DEPTH = 32
 _MAX_RESOURCES = 16
+_FEW = 16  # records: of so few, each is looked at alone when one of them may hold a secret
 # The capture keeps so many characters of an exception's message, without a mark where it cut.
 _MESSAGE_LENGTH = 2_000
 _MESSAGE = "exception.message"
@@ -44,7 +45,7 @@ _NAMES_KEPT = frozenset({
 
 
 class RedactionStage:
-    """Called with each span and score, gives it back without secrets.
+    """Called with spans and scores, gives them back without secrets.
 
     Args:
         patterns: Regular expressions by name, besides the well-known formats.
@@ -57,10 +58,18 @@ class RedactionStage:
         # By identity: a process has one or two, shared by all of its spans. The first of each pair keeps the id alive.
         self._resources: dict[int, tuple[Mapping[str, Any], Mapping[str, Any]]] = {}
 
-    def __call__(self, record: SpanRecord | ScoreRecord) -> SpanRecord | ScoreRecord:
-        """The record without secrets: the same object where there are none."""
+    def __call__(self, records: list[SpanRecord | ScoreRecord]) -> list[SpanRecord | ScoreRecord]:
+        """The records without secrets: the same objects where there are none."""
+        if not self._patterns and not registered() and guarded("redaction", False, self._clean, records):
+            return records
+        if len(records) <= _FEW:
+            return [self._redacted(record) for record in records]
+        groups = (records[at : at + _FEW] for at in range(0, len(records), _FEW))
+        return [record for group in groups for record in self(group)]
+
+    def _redacted(self, record: SpanRecord | ScoreRecord) -> SpanRecord | ScoreRecord:
         added = registered()
-        if not self._patterns and not added and guarded("redaction", False, self._clean, record):
+        if not self._patterns and not added and guarded("redaction", False, self._clean, [record]):
             return record
         redactor = TextRedactor((*self._patterns, *added))
         done: SpanRecord | ScoreRecord | None
@@ -83,12 +92,23 @@ class RedactionStage:
             self._lose("secret", kind, count, redactor.sizes[kind])
         return done
 
-    def _clean(self, record: SpanRecord | ScoreRecord) -> bool:
-        """Whether there is nothing to replace; most often there is not."""
-        if isinstance(record, ScoreRecord):
-            return not suspect("\n".join(filter(None, (record.name, record.label, record.comment, record.source))))
-        known = self._resources.get(id(record.resource))
-        return known is not None and known[1] is record.resource and not suspect(_all_text(record))
+    def _clean(self, records: list[SpanRecord | ScoreRecord]) -> bool:
+        """Whether there is nothing to replace; most often there is not, and one look at all texts together shows it."""
+        texts: list[str] = []
+        payloads: list[bytes] = []
+        resource: object = None
+        for record in records:
+            if isinstance(record, ScoreRecord):
+                texts += filter(None, (record.name, record.label, record.comment, record.source))
+                continue
+            if record.resource is not resource:
+                resource = record.resource
+                known = self._resources.get(id(resource))
+                if known is None or known[1] is not resource:
+                    return False
+            _collect_span(record, texts, payloads)
+        texts.append(b"\n".join(payloads).decode("utf-8", "replace"))
+        return not suspect("\n".join(texts))
 
     def _span(self, span: RecordedSpan, redactor: TextRedactor) -> RecordedSpan:
         message = span.status_message
@@ -142,13 +162,13 @@ class RedactionStage:
 # --- is there anything? -----------------------------------------------------------------------------------------
 
 
-def _all_text(span: SpanRecord) -> str:
-    """Every text of the span in one, with the keys before their values."""
-    texts = [span.name]
+def _collect_span(span: SpanRecord, texts: list[str], payloads: list[bytes]) -> None:
+    """Every text of the span, with the keys before their values."""
+    texts.append(span.name)
     if span.input is not None:
-        texts.append(span.input.decode("utf-8", "replace"))
+        payloads.append(span.input)
     if span.output is not None:
-        texts.append(span.output.decode("utf-8", "replace"))
+        payloads.append(span.output)
     if span.status_message is not None:
         texts.append(_marked(span.status_message))
     if span.error_type is not None:
@@ -168,7 +188,6 @@ def _all_text(span: SpanRecord) -> str:
         texts += (stamp.prompt_name or "", stamp.prompt_version or "")
         if stamp.metadata:
             _collect(stamp.metadata, texts)
-    return "\n".join(texts)
 
 
 def _collect(attributes: Mapping[str, Any], texts: list[str]) -> None:

@@ -21,7 +21,7 @@ from llmops_sdk.tracing import _active, _semconv
 from llmops_sdk.tracing._attributes import attribute_value, exception_attributes, message_of
 from llmops_sdk.tracing._capture import encode
 from llmops_sdk.tracing._measures import Measures
-from llmops_sdk.tracing._records import RecordedSpan
+from llmops_sdk.tracing._records import SCOPE, RecordedSpan
 from llmops_sdk.tracing._waiting import WAITING_ITEMS, may_wait
 
 if TYPE_CHECKING:
@@ -371,26 +371,28 @@ class Span(Measures, OtelSpan):
 
     def _to_record(self) -> RecordedSpan:
         """The ended span as the sinks read it."""
-        return RecordedSpan(
-            name=self.name,
-            kind=self.kind,
-            trace_id=self._trace_number,
-            span_id=self._span_number,
-            parent_id=self._parent_number,
-            start_ns=self._start_ns,
-            duration_ns=self.duration_ns,
-            status=self.status,
-            status_message=self.status_message,
-            error_type=self.error_type,
-            input=self._input_json(),
-            output=self._output_json(),
-            attributes=self._attributes,
-            events=self._events,
-            links=self._links,
-            stamp=self._stamp,
-            otel_kind=self.otel_kind,
-            resource=self._runtime.resource,
-        )
+        # Not by its constructor, whose twenty keyword arguments take four times as long.
+        record = _new(RecordedSpan)
+        record.name = self.name
+        record.kind = self.kind
+        record.trace_id = self._trace_number
+        record.span_id = self._span_number
+        record.parent_id = self._parent_number
+        record.start_ns = self._start_ns
+        record.duration_ns = self.duration_ns
+        record.status = self.status
+        record.status_message = self.status_message
+        record.error_type = self.error_type
+        record.input = self._input_json()
+        record.output = self._output_json()
+        record.attributes = self._attributes
+        record.events = self._events
+        record.links = self._links
+        record.stamp = self._stamp
+        record.otel_kind = self.otel_kind
+        record.scope = SCOPE
+        record.resource = self._runtime.resource
+        return record
 
 
 new_span = Span._begun  # pyright: ignore[reportPrivateUsage] - for `begin` alone

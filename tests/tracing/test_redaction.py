@@ -150,8 +150,8 @@ def test_a_span_without_secrets_is_the_same_object(kept: Kept):
     (span,) = kept.of(RecordedSpan)
     lost: list[tuple[Any, ...]] = []
     stage = RedactionStage({}, lambda *loss: lost.append(loss))
-    stage(span)
-    assert stage(span) is span
+    stage([span])
+    assert stage([span])[0] is span
     assert lost == []
     assert kept.losses() == {}
 
@@ -163,7 +163,7 @@ def test_what_describes_the_process_is_redacted_and_counted_once(kept: Kept):
     span.resource = {"service.name": "s", "deployment.note": TOKEN.text}
     lost: list[tuple[Any, ...]] = []
     stage = RedactionStage({}, lambda *loss: lost.append(loss))
-    redacted = [stage(span), stage(span)]
+    redacted = [*stage([span]), *stage([span])]
     assert [one.resource["deployment.note"] for one in redacted if isinstance(one, RecordedSpan)] == [
         f"[REDACTED:{TOKEN.kind}]"
     ] * 2

@@ -1,0 +1,82 @@
+"""A plain span's line is put together from pieces: the same bytes as the long way's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from otlp_samples import sample_span
+
+from llmops_sdk.store._lines import MAX_LINE, Encoder
+
+NUMBERS = st.integers(min_value=1, max_value=2**63 - 1)
+CONTENT = st.none() | st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+).map(orjson.dumps)
+
+
+def both(**changes: Any) -> tuple[bytes, bytes]:
+    record = sample_span(**changes)
+    encoder = Encoder()
+    short = encoder.span_line(record)
+    return short, encoder._long_line(record)
+
+
+@given(
+    name=st.text(),
+    trace_id=NUMBERS,
+    span_id=NUMBERS,
+    parent_id=st.just(0) | NUMBERS,
+    start_ns=NUMBERS,
+    duration_ns=st.just(0) | NUMBERS,
+    status=st.sampled_from(["ok", "error", "cancelled", "closed", "unset"]),
+    kind=st.sampled_from(["chain", "tool", "llm"]),
+    otel_kind=st.sampled_from(["internal", "client"]),
+    input=CONTENT,
+    output=CONTENT,
+)
+def test_both_ways_write_the_same_bytes(**changes: Any) -> None:
+    short, long = both(**changes)
+    assert short == long
+    assert orjson.loads(short)["name"] == changes["name"]
+
+
+@pytest.mark.parametrize("content", [b'{"a":\n1}', b'"\\ud800"', b'"\\uDFFF"', b'{\r"a":1}'])
+def test_content_that_would_break_the_line_is_mended(content: bytes) -> None:
+    short, long = both(input=content)
+    assert short == long
+    assert short.count(b"\n") == 1
+    orjson.loads(short)
+
+
+@pytest.mark.parametrize("name", ["\ud800", 'a"b\\c', "a\nb", "x" * 1_000, ""])
+def test_names_of_every_kind(name: str) -> None:
+    short, long = both(name=name)
+    assert short == long
+    orjson.loads(short)
+
+
+def test_many_names_are_not_kept_for_ever() -> None:
+    encoder = Encoder()
+    for number in range(5_000):
+        assert orjson.loads(encoder.span_line(sample_span(name=f"n{number}")))["name"] == f"n{number}"
+    assert len(encoder._names) <= 1_024
+
+
+def test_a_line_that_is_too_long_is_cut() -> None:
+    short, _ = both(input=orjson.dumps("x" * (MAX_LINE + 1)))
+    assert len(short) <= MAX_LINE
+
+
+def test_another_resource_is_another_end_of_the_line() -> None:
+    encoder = Encoder()
+    rows = [
+        orjson.loads(encoder.span_line(sample_span(resource={"service.name": name}))) for name in ("one", "two", "one")
+    ]
+    assert [row["service"] for row in rows] == ["one", "two", "one"]
+    assert [row["resource"] for row in rows] == [{"service.name": name} for name in ("one", "two", "one")]
