@@ -6,7 +6,7 @@ from llmops_sdk.tracing._context import context, current_span, extract, inject, 
 from llmops_sdk.tracing._decorator import trace
 from llmops_sdk.tracing._encoders import register_encoder
 from llmops_sdk.tracing._flush import aflush, flush, shutdown
-from llmops_sdk.tracing._pipeline import FlushReport
+from llmops_sdk.tracing._records import FlushReport
 from llmops_sdk.tracing._redactors import add_redactor
 from llmops_sdk.tracing._runtime import record_loss
 from llmops_sdk.tracing._span import Span

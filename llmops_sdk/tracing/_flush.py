@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmops_sdk.tracing._pipeline import FlushReport
+from llmops_sdk.tracing._records import FlushReport
 from llmops_sdk.tracing._runtime import flush, shutdown
 
 __all__ = ["aflush", "flush", "shutdown"]

@@ -16,9 +16,18 @@ from typing import TypeAlias, cast
 from llmops_sdk._util._guard import guarded
 from llmops_sdk._util._latch import Latch
 from llmops_sdk.tracing._endings import count_threads, join_thread
-from llmops_sdk.tracing._records import LossRecord, Record, Recordable, ScoreRecord, Sink, SpanRecord
+from llmops_sdk.tracing._records import (
+    FlushReport,
+    LossRecord,
+    PipelineBounds,
+    Record,
+    Recordable,
+    ScoreRecord,
+    Sink,
+    SpanRecord,
+)
 
-__all__ = ["FlushReport", "Pipeline", "PipelineBounds"]
+__all__ = ["Pipeline"]
 
 Transform: TypeAlias = Callable[[list[SpanRecord | ScoreRecord]], list[SpanRecord | ScoreRecord]]
 
@@ -28,34 +37,6 @@ _NUDGE_BYTES = 4 * 1024 * 1024
 _ERRORS_KEPT = 20
 _FORK_WAIT = 2.0  # seconds
 _CHILD_WRITES = 5.0  # seconds
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FlushReport:
-    """What has become of the spans since the process began.
-
-    Attributes:
-        stored: Spans safe in the local store.
-        exported: Spans that the OTLP backend has taken.
-        pending: Spans still on their way to the store or a backend.
-        dropped: Spans lost because the queue was full or no sink took them.
-        errors: The latest failures, oldest first, at most 20.
-    """
-
-    stored: int = 0
-    exported: int = 0
-    pending: int = 0
-    dropped: int = 0
-    errors: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PipelineBounds:
-    """The size of the queue and how long a span waits in it."""
-
-    spans: int = 65_536
-    bytes: int = 64 * 1024 * 1024
-    interval: float = 0.05
 
 
 class _Marker:

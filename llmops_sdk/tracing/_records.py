@@ -1,4 +1,4 @@
-"""What travels through the pipeline, and what a sink is."""
+"""What travels through the pipeline, what a sink is, and what the pipeline holds and reports."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import Any, Protocol, TypeAlias
 __all__ = [
     "SCOPE",
     "Event",
+    "FlushReport",
     "Link",
     "LossRecord",
+    "PipelineBounds",
     "Record",
     "Recordable",
     "RecordedSpan",
@@ -163,3 +165,31 @@ class Sink(Protocol):
     def after_fork(self) -> None:
         """In a forked child: let go of what belongs to the parent (descriptors, threads) without touching its data."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlushReport:
+    """What has become of the spans since the process began.
+
+    Attributes:
+        stored: Spans safe in the local store.
+        exported: Spans that the OTLP backend has taken.
+        pending: Spans still on their way to the store or a backend.
+        dropped: Spans lost because the queue was full or no sink took them.
+        errors: The latest failures, oldest first, at most 20.
+    """
+
+    stored: int = 0
+    exported: int = 0
+    pending: int = 0
+    dropped: int = 0
+    errors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineBounds:
+    """The size of the queue and how long a span waits in it."""
+
+    spans: int = 65_536
+    bytes: int = 64 * 1024 * 1024
+    interval: float = 0.05

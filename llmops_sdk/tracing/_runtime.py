@@ -20,7 +20,8 @@ from llmops_sdk.errors import ConfigError
 from llmops_sdk.tracing._blobs import forget, settling
 from llmops_sdk.tracing._capture import Bounds
 from llmops_sdk.tracing._endings import is_ending, join_libraries
-from llmops_sdk.tracing._pipeline import FlushReport, Pipeline, PipelineBounds
+from llmops_sdk.tracing._pipeline import Pipeline
+from llmops_sdk.tracing._records import FlushReport, PipelineBounds
 from llmops_sdk.tracing._sampling import Sampler, sampler_from_environment
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import llmops_sdk as llmops
 from llmops_sdk._util._guard import raise_in_tests
 from llmops_sdk.config import Settings, TracingSettings
 from llmops_sdk.tracing import _runtime, record_loss
-from llmops_sdk.tracing._pipeline import Pipeline, PipelineBounds
-from llmops_sdk.tracing._records import ScoreRecord
+from llmops_sdk.tracing._pipeline import Pipeline
+from llmops_sdk.tracing._records import PipelineBounds, ScoreRecord
 from tests.tracing.conftest import MemorySink
 
 
