@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import types
 from collections.abc import Callable
 from typing import Any, Literal, TypeAlias, cast
 
@@ -19,6 +20,9 @@ def kind_of(function: Callable[..., Any]) -> Kind:
     target: Any = function if inspect.isroutine(function) or inspect.isclass(function) else function.__call__
     if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(target):
         return "coroutine"
+    code = getattr(target, "__code__", None)
+    if isinstance(code, types.CodeType) and code.co_flags & inspect.CO_ITERABLE_COROUTINE:
+        return "coroutine"  # a generator below @types.coroutine: what it makes is awaited
     if inspect.isasyncgenfunction(target):
         return "asyncgen"
     if inspect.isgeneratorfunction(target):

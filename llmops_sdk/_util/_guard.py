@@ -46,7 +46,7 @@ def report(what: str, error: Exception) -> None:
         _log.warning("llmops: %s failed (%s: %s); logged once", what, type(error).__name__, error, exc_info=error)
 
 
-def guarded(what: str, default: _D, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T | _D:
+def guarded(what: str, default: _D, function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T | _D:
     """Call `function`; should it raise, report that under `what` and return `default`.
 
     KeyboardInterrupt, SystemExit and cancellation are not caught: they belong to the application.

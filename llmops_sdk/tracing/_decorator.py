@@ -77,7 +77,8 @@ def _call(plan: Plan, function: Callable[..., Any]) -> Callable[..., Any]:
             span.fail(error)
             raise
         _active.reset(token)
-        span._return(result, plan.capture_output)  # pyright: ignore[reportPrivateUsage] - a friend
+        kept = result if plan.show_output is None else plan.shown(span, result)
+        span._return(kept, plan.capture_output)  # pyright: ignore[reportPrivateUsage] - a friend
         return result
 
     return call
@@ -104,7 +105,8 @@ def _coroutine(plan: Plan, function: Callable[..., Any]) -> Callable[..., Any]:
             span.fail(error)
             raise
         _active.detach(token)
-        span._return(result, plan.capture_output)  # pyright: ignore[reportPrivateUsage] - a friend
+        kept = result if plan.show_output is None else plan.shown(span, result)
+        span._return(kept, plan.capture_output)  # pyright: ignore[reportPrivateUsage] - a friend
         return result
 
     return call
@@ -127,8 +129,8 @@ def trace(
     name: str | None = None,
     *,
     kind: str = "chain",
-    capture_input: bool = True,
-    capture_output: bool = True,
+    capture_input: bool | Callable[..., object] = True,
+    capture_output: bool | Callable[[Any], object] = True,
     ignore: Iterable[str] = (),
     attributes: Mapping[str, Any] | None = None,
 ) -> Callable[[_F], _F]: ...
@@ -138,8 +140,8 @@ def trace(
     name: Any = None,
     *,
     kind: str = "chain",
-    capture_input: bool = True,
-    capture_output: bool = True,
+    capture_input: bool | Callable[..., object] = True,
+    capture_output: bool | Callable[[Any], object] = True,
     ignore: Iterable[str] = (),
     attributes: Mapping[str, Any] | None = None,
 ) -> Any:
@@ -152,8 +154,9 @@ def trace(
     Args:
         name: The span's name; by default the function's qualified name.
         kind: What it is: chain, agent, tool, retriever, llm, embedding, reranker, guardrail or evaluator.
-        capture_input: Keep the arguments.
-        capture_output: Keep the result.
+        capture_input: Keep the arguments; or a function that is given them, without `self` and `cls`, and returns
+            what is kept.
+        capture_output: Keep the result; or a function that is given it and returns what is kept.
         ignore: Names of parameters that are not kept.
         attributes: Attributes of every span.
 
@@ -186,8 +189,8 @@ def _decorate(
     function: Any,
     name: str | None,
     kind: str,
-    capture_input: bool,
-    capture_output: bool,
+    capture_input: bool | Callable[..., object],
+    capture_output: bool | Callable[[Any], object],
     ignore: frozenset[str],
     attributes: Mapping[str, Any] | None,
 ) -> Any:

@@ -52,7 +52,8 @@ class _Inside:
             output: Any = self.items
             if output and all(type(item) is str for item in output):
                 output = "".join(output)
-            span._keep(output, self.items)  # pyright: ignore[reportPrivateUsage] - a friend
+            shown = plan.shown(span, output)
+            span._keep(shown, self.items if shown is output else (shown,))  # pyright: ignore[reportPrivateUsage] - a friend
         said: dict[str, Any] = {"llmops.stream.items": self.count}
         if self.count:
             said[_semconv.TIME_TO_FIRST_CHUNK] = (self._first - self._began) / 1e9

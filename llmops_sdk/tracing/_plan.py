@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
+from llmops_sdk._util._guard import guarded
 from llmops_sdk.tracing import _active, _runtime
 from llmops_sdk.tracing._begin import begin
 from llmops_sdk.tracing._binding import Binding
@@ -14,6 +15,8 @@ from llmops_sdk.tracing._span import Span
 
 __all__ = ["Plan"]
 
+_NOT_SHOWN = {"$unreadable": True}
+
 
 class Plan:
     """What is known of a traced callable before it is called.
@@ -21,6 +24,8 @@ class Plan:
     Attributes:
         bound: Whether the first argument is `self` or `cls`: True or False, or who finds that out at a call.
         given: Whether `self` or `cls` is given already and not among the arguments.
+        show_input: Says what is kept of the arguments; None for all of them.
+        show_output: Says what is kept of the result; None for all of it.
     """
 
     __slots__ = (
@@ -32,6 +37,8 @@ class Plan:
         "kind",
         "name",
         "parameters",
+        "show_input",
+        "show_output",
         "wrapper",
     )
 
@@ -40,16 +47,18 @@ class Plan:
         function: object,
         name: str | None,
         kind: str,
-        capture_input: bool,
-        capture_output: bool,
+        capture_input: bool | Callable[..., object],
+        capture_output: bool | Callable[[Any], object],
         ignore: frozenset[str],
         attributes: Mapping[str, Any] | None,
     ) -> None:
         plain = inspect.unwrap(cast("Any", getattr(function, "__func__", function)))
         self.name: str = name or getattr(plain, "__qualname__", None) or type(plain).__qualname__
         self.kind = kind
-        self.capture_input = capture_input
-        self.capture_output = capture_output
+        self.capture_input = capture_input is not False
+        self.capture_output = capture_output is not False
+        self.show_input = capture_input if callable(capture_input) else None
+        self.show_output = capture_output if callable(capture_output) else None
         self.attributes = dict(attributes) if attributes else None
         self.parameters = Parameters(plain, ignore)
         self.bound: bool | Binding = False
@@ -63,13 +72,19 @@ class Plan:
         span = begin(runtime, context, self.name, self.kind)
         if span.recording:
             if self.capture_input:
-                bound = self.bound
-                if bound is False:
-                    span._take_arguments(self.parameters, self.given, args, kwargs)  # pyright: ignore[reportPrivateUsage] - a friend
-                else:
-                    if bound is not True:
-                        bound = bound.binds(self.wrapper, args)
-                    span._take_arguments(self.parameters, bound, args[1:] if bound else args, kwargs)  # pyright: ignore[reportPrivateUsage]
+                given, bound = self.given, self.bound
+                if bound is not False and (bound is True or bound.binds(self.wrapper, args)):
+                    given, args = True, args[1:]
+                if self.show_input is None:
+                    span._take_arguments(self.parameters, given, args, kwargs)  # pyright: ignore[reportPrivateUsage] - a friend
+                elif runtime.content:
+                    span.input = guarded("capture_input", _NOT_SHOWN, self.show_input, *args, **kwargs)
             if self.attributes is not None:
                 span.set_attributes(self.attributes)
         return span
+
+    def shown(self, span: Span, result: object) -> object:
+        """What is kept of a result."""
+        if self.show_output is None or not span.recording:
+            return result
+        return guarded("capture_output", _NOT_SHOWN, self.show_output, result)

@@ -152,3 +152,22 @@ def test_descriptors_stay_what_they_are() -> None:
     assert isinstance(vars(Shop)["above_static"], staticmethod)
     assert inspect.isfunction(Shop.method)
     assert pickle.loads(pickle.dumps(Shop.method)) is Shop.method
+
+
+def test_a_generator_below_types_coroutine_is_awaited() -> None:
+    @llmops.trace
+    @types.coroutine
+    def wait(x: int) -> Any:
+        yield
+        return x
+
+    async def main() -> int:
+        return await wait(5)
+
+    before = len(recorded())
+    running = main()
+    running.send(None)
+    with pytest.raises(StopIteration) as done:
+        running.send(None)
+    assert done.value.value == 5
+    assert [(row["output"], row["status"]) for row in recorded()[before:]] == [(5, "ok")]

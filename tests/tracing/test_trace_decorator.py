@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
+import dataclasses
 import functools
 import inspect
 import json
@@ -16,6 +17,7 @@ import pytest
 from opentelemetry import trace as otel_trace
 
 import llmops_sdk as llmops
+from llmops_sdk._util._guard import raise_in_tests
 
 
 @llmops.trace
@@ -482,3 +484,50 @@ def test_what_cannot_be_called_is_refused():
         llmops.trace(5)  # pyright: ignore[reportCallIssue, reportArgumentType]
     with pytest.raises(TypeError, match="decorate the methods of Thing"):
         llmops.trace(Thing)
+
+
+@dataclasses.dataclass
+class Shelf:
+    """Whose method's arguments are shown by a function."""
+
+    books: int = 3
+
+    @llmops.trace(capture_input=lambda title, *, what: {"length": len(title), "what": what}, capture_output=type)
+    def find(self, title: str, *, what: str) -> str:
+        return title
+
+
+def test_functions_say_what_is_kept(sink):
+    @llmops.trace(capture_input=lambda text: len(text), capture_output=lambda items: f"{len(items)} items")
+    def split(text: str) -> list[str]:
+        return text.split()
+
+    @llmops.trace(capture_output=str.upper)
+    def talk() -> Generator[str]:
+        yield from "ab"
+
+    assert split("a b c") == ["a", "b", "c"]
+    assert Shelf().find("Emma", what="book") == "Emma"
+    assert list(talk()) == ["a", "b"]
+    split_span, find, talked = sink.spans
+    assert (split_span.input, split_span.output) == (b"5", b'"3 items"')
+    assert json.loads(find.input) == {"length": 4, "what": "book"}
+    assert talked.output == b'"AB"'
+
+
+@pytest.mark.parametrize("option", ["capture_input", "capture_output"])
+def test_a_function_that_fails_to_say_what_is_kept_does_not_fail_the_call(sink, option: str):
+    def wrong(_value: object) -> object:
+        raise ValueError
+
+    @llmops.trace(**{option: wrong})
+    def double(function: int) -> int:
+        return function * 2
+
+    raise_in_tests(False)
+    try:
+        assert double(function=2) == 4
+    finally:
+        raise_in_tests(True)
+    kept = sink.only()
+    assert (kept.input if option == "capture_input" else kept.output) == b'{"$unreadable":true}'
