@@ -35,7 +35,7 @@ _BATCH = 512
 _NUDGE_SPANS = 512
 _NUDGE_BYTES = 4 * 1024 * 1024
 _ERRORS_KEPT = 20
-_FORK_WAIT = 2.0  # seconds
+_FORK_WAIT = 10.0  # seconds: the imports of a first batch, on a busy machine
 _CHILD_WRITES = 5.0  # seconds
 
 
