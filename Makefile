@@ -47,7 +47,7 @@ types: $(VENV)/.development ## Strict types of the package, and what users infer
 pytest: $(VENV)/.development ## The fast tests in random order, with branch coverage.
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --cov --cov-report=term $(TESTS)
 
-test-integration: $(VENV)/.development ## Against real backends, application servers and a program that embeds Python (slow to install).
+test-integration: $(VENV)/.development ## Real backends, instrumentors, application servers, a program that embeds Python (slow to install).
 	@$(BIN)/python -m pytest -q -m integration tests/integration
 
 test-pythons: $(VENV)/.development ## Install the wheel and run the tests on each other supported Python at hand (slow).
@@ -78,6 +78,8 @@ requirements: $(VENV)/bin/python ## Pin the newest versions of all dependencies,
 		$(VENV)/pip-tools/bin/python -m pip install --quiet --disable-pip-version-check pip-tools; }
 	@$(PIP_COMPILE) --build-deps-for editable --output-file .ci/requirements.txt pyproject.toml
 	@$(PIP_COMPILE) --output-file .ci/requirements-dev.txt .ci/requirements-dev.in
+	@$(PIP_COMPILE) --output-file tests/integration/requirements-instrumentors.txt \
+		tests/integration/requirements-instrumentors.in
 
 clean: ## Remove everything that the tasks made.
 	rm -rf $(VENV) build dist .coverage .coverage.* .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache

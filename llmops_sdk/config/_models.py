@@ -291,7 +291,7 @@ class TracingSettings(Section):
     """Seconds that a span waits at most before it is written."""
     global_provider: Literal["auto", "never"] = "auto"
     """Whether to become OpenTelemetry's global tracer provider when there is none, so that other libraries' spans
-    are kept too."""
+    are kept too. One that the application set is joined either way."""
 
 
 def _regex(text: str) -> str:

@@ -20,7 +20,7 @@ from opentelemetry.sdk.trace.sampling import _get_from_env_or_default as environ
 
 from llmops_sdk._util._guard import guarded
 from llmops_sdk.tracing import _active, _runtime
-from llmops_sdk.tracing._foreign_kinds import is_call
+from llmops_sdk.tracing._foreign_kinds import is_call, is_described
 from llmops_sdk.tracing._foreign_span import ForeignSpan
 from llmops_sdk.tracing._forward import Forwarded, Forwarder
 from llmops_sdk.tracing._host import SCOPE, Host, Watch
@@ -148,7 +148,7 @@ class ForeignRecorder(SpanProcessor):
         context = _active.get() if parent_context is None else parent_context
         stamp = context.get(_active.STAMP_KEY)
         known = stamp if isinstance(stamp, Stamp) else None
-        inner = guarded("looking above another library's span", False, is_call, context.get(_active.SPAN_KEY))
+        inner = guarded("looking above another library's span", False, _is_inner, span, context)
         if (known is not None or inner) and len(self._starts) < _MAX_OPEN:
             self._starts[span.get_span_context().span_id] = known, inner
 
@@ -169,6 +169,11 @@ class ForeignRecorder(SpanProcessor):
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Bring what is queued to its place."""
         return _runtime.flush(timeout_millis / 1000).pending == 0
+
+
+def _is_inner(span: ReadableSpan, context: Context) -> bool:
+    scope = span.instrumentation_scope
+    return is_call(context.get(_active.SPAN_KEY)) or (scope is not None and is_described(scope.name))
 
 
 def _is_ours(span: ReadableSpan) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any, cast
 
 from llmops_sdk.tracing import _semconv as sc
 from llmops_sdk.tracing._span import Span
 
-__all__ = ["is_call", "kind_of"]
+__all__ = ["is_call", "is_described", "kind_of"]
 
 # By attribute, the first that says something decides. Values in lower case.
 _KINDS: Mapping[str, Mapping[str, str]] = {
@@ -41,13 +42,32 @@ _CALLS = ("llm", "embedding")
 _OPENINFERENCE_CALL = ("llm.system", "llm.provider", "llm.invocation_parameters", "embedding.invocation_parameters")
 
 
+# Clients that make spans of their own, and the instrumentors that describe the same calls with more. Where the
+# instrumentor is on, its span is the call; it does not always stand above the client's.
+_INSTRUMENTORS = {
+    "com.anthropic.sdk.python": (
+        ("openinference.instrumentation.anthropic", "AnthropicInstrumentor"),
+        ("opentelemetry.instrumentation.anthropic", "AnthropicInstrumentor"),
+    ),
+}
+
+
+def is_described(scope: str) -> bool:
+    """Whether an instrumentor that is on describes the calls that this client makes spans of by itself."""
+    for module, name in _INSTRUMENTORS.get(scope, ()):
+        instrumentor = getattr(sys.modules.get(module), name, None)
+        if instrumentor is not None and instrumentor().is_instrumented_by_opentelemetry:
+            return True
+    return False
+
+
 def kind_of(attributes: Mapping[str, Any], *, inner: bool = False) -> str:
     """The kind of another library's span.
 
     Args:
         attributes: Its attributes.
-        inner: Whether it is below the span of a call to a model. A call that two libraries describe is counted once,
-            by the outer span: the inner one is of the kind "chain".
+        inner: Whether another span stands for the call, the one above it most often. A call that two libraries
+            describe is counted once: this one is of the kind "chain".
     """
     kind = "chain"
     for name, kinds in _KINDS.items():

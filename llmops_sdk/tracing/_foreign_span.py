@@ -26,7 +26,7 @@ class ForeignSpan:
     Args:
         span: The span.
         stamp: What `llmops.context` said where it began.
-        inner: Whether it is below the span of a call to a model, see `kind_of`.
+        inner: Whether another span stands for the call that it describes, see `kind_of`.
         content: Whether prompts, answers and the texts of exceptions are kept: `[capture] content`.
     """
 
