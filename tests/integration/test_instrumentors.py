@@ -1,4 +1,4 @@
-"""The instrumentors of OpenInference and Traceloop with the vendors' real clients, against servers on loopback.
+"""The instrumentors of OpenInference and Traceloop with the vendors' real clients on loopback, and a real Sentry.
 
 They run in an environment of their own, into which our distributions are installed as wheels.
 """
@@ -158,6 +158,20 @@ def test_two_instrumentors_of_one_client_are_one_call(told: Any) -> None:
     spans = told("openinference.openai", "opentelemetry.openai")
     assert len(tree(spans)) == 4
     assert llmops.query("SELECT count(*), sum(input_tokens) FROM llm_calls").rows() == [(1, 11)]
+
+
+def test_sentry_s_processor_sees_one_transaction_with_the_tree_of_the_store(run: Run, tmp_path: Path) -> None:
+    done = run(str(HERE / "under_sentry.py"))
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["transactions"] == ["answer", "calling"]
+    assert told["tree"] == [["theirs", "answer"], ["chat echo", "theirs"]]
+    assert told["headers"] == ["baggage", "sentry-trace"]
+    assert "my card" not in told["everything"]
+    assert "user-7" not in told["everything"]
+    llmops.configure(store={"path": str(tmp_path / "store")})
+    here = llmops.query("SELECT span_id FROM spans WHERE trace_id = ? ORDER BY span_id", [told["trace_id"]]).rows()
+    assert [row[0] for row in here] == told["ids"]
 
 
 @pytest.mark.parametrize("vendor", VENDORS)
