@@ -24,7 +24,9 @@ def begin(
 ) -> Span:
     """A new span below the current one of `context`; it is not made current."""
     if runtime.host is not None:
-        return runtime.host.begin(runtime, context, name, kind, otel_kind)
+        made = runtime.host.begin(runtime, context, name, kind, otel_kind)
+        if made is not None:
+            return made
     parent: Any = context.get(_active.SPAN_KEY)
     stamp: Any = context.get(_active.STAMP_KEY)
     sampler = runtime.sampler

@@ -36,8 +36,8 @@ _KINDS = {kind.name.lower(): kind for kind in SpanKind}
 class Beginner(Protocol):
     """Begins spans in place of `_begin.begin`, where a runtime has one; the ordinary way costs nothing for it."""
 
-    def begin(self, runtime: Runtime, context: _active.Context, name: str, kind: str, otel_kind: str) -> Span:
-        """A new span below the current one of `context`; it is not made current."""
+    def begin(self, runtime: Runtime, context: _active.Context, name: str, kind: str, otel_kind: str) -> Span | None:
+        """A new span below the current one of `context`, not made current; None for the ordinary way."""
         ...
 
 
@@ -109,7 +109,7 @@ class Host:
 
 
 class Watch:
-    """Looks for the application's provider at each span until there is one, where we leave the place free for it.
+    """Looks for the application's provider at each root until there is one, where we leave the place free for it.
 
     Args:
         adopt: Joins the provider that is there and gives the runtime another beginner, or none.
@@ -118,13 +118,14 @@ class Watch:
     def __init__(self, adopt: Callable[[Runtime], None]) -> None:
         self._adopt = adopt
 
-    def begin(self, runtime: Runtime, context: _active.Context, name: str, kind: str, otel_kind: str) -> Span:
-        """A new span, at the application's provider too once there is one."""
+    def begin(self, runtime: Runtime, context: _active.Context, name: str, kind: str, otel_kind: str) -> Span | None:
+        """A new span at the application's provider too once there is one; the ordinary way until then."""
+        if type(context.get(_active.SPAN_KEY)) is Span:
+            return None
         if not isinstance(otel_trace.get_tracer_provider(), otel_trace.ProxyTracerProvider):
             guarded("joining the application's tracer provider", None, self._adopt, runtime)
-        if runtime.host is not self and runtime.host is not None:
-            return runtime.host.begin(runtime, context, name, kind, otel_kind)
-        return _span(runtime, context, name, kind, None)
+        host = runtime.host
+        return None if host is None or host is self else host.begin(runtime, context, name, kind, otel_kind)
 
 
 class Off:
