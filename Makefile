@@ -18,7 +18,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-com
 TESTS ?= tests
 WORKERS ?= 2
 
-.PHONY: help demo test checks lint format types pytest test-integration test-pythons bench bench-tracing bench-store \
+.PHONY: help demo test checks lint format types pytest test-integration test-pythons bench bench-tracing bench-tracing-load bench-store \
 	docs requirements clean
 
 help: ## List the tasks.
@@ -58,6 +58,9 @@ bench: $(VENV)/.development ## Every benchmark; benchmarks/README.md says what e
 
 bench-tracing: $(VENV)/.development ## Time of a decorated call, CPU of a span, cost of the import, against OpenTelemetry's.
 	@$(BIN)/python benchmarks/bench_tracing.py
+
+bench-tracing-load: $(VENV)/.development ## Many threads, an event loop, and a long run with a burst; ten minutes.
+	@$(BIN)/python benchmarks/bench_tracing_load.py
 
 bench-store: $(VENV)/.development ## Spans written a second by one and four processes; the views against SQL by hand.
 	@$(BIN)/python benchmarks/bench_store.py
