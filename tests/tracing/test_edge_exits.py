@@ -64,8 +64,7 @@ ENDS = {
     "the end": ("", 0),
     "sys.exit": ("sys.exit(3)", 3),
     "an exception": ("raise ValueError", 1),
-    # Flushed before: an import that the pipeline's thread is at, of dataclasses say, takes the status from Python 3.11.
-    "an interrupt": ("llmops.flush(); [work() for _ in range(10)]; raise KeyboardInterrupt", -signal.SIGINT),
+    "an interrupt": ("raise KeyboardInterrupt", -signal.SIGINT),
     "another thread's end": ("threading.Thread(target=lambda: [work() for _ in range(10)]).start()", 0),
     "flush and os._exit": ("llmops.flush(); os._exit(4)", 4),
     "shutdown": ("llmops.shutdown()", 0),
