@@ -12,10 +12,11 @@ from typing import Annotated
 import typer
 
 from llmops_sdk._version import __version__
+from llmops_sdk.cli._examples import EXAMPLES
 from llmops_sdk.cli._formats import Format
 from llmops_sdk.cli._stats import Grouping
 from llmops_sdk.cli._text import defuse
-from llmops_sdk.cli._usage import UsageError, parse_age
+from llmops_sdk.cli._usage import UsageError
 from llmops_sdk.errors import LLMOpsError
 
 __all__ = ["run"]
@@ -35,8 +36,28 @@ Store = Annotated[
 Form = Annotated[Format, typer.Option("--format", help="How rows are written; cells of a plain table are cut at 200.")]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=0, help="Rows shown at most; 0 is all of them.")]
 Since = Annotated[
-    str | None, typer.Option("--since", metavar="AGE", help="Only what began within this time: 90s, 30m, 2h, 7d.")
+    str | None, typer.Option("--since", metavar="WHEN", help="Began at or after: an age (30s, 5m, 2h, 7d) or a time.")
 ]
+Until = Annotated[
+    str | None, typer.Option("--until", metavar="WHEN", help="Began before: an age, or an ISO time (UTC).")
+]
+Model = Annotated[
+    str | None, typer.Option("--model", metavar="NAME", help="A model that was asked for or that served.")
+]
+Session = Annotated[str | None, typer.Option("--session", metavar="ID", help="The session's id.")]
+User = Annotated[str | None, typer.Option("--user", metavar="ID", help="The user's id.")]
+Status = Annotated[
+    str | None, typer.Option("--status", metavar="STATUS", help="ok, error, cancelled, closed or unset.")
+]
+Kind = Annotated[
+    str | None, typer.Option("--kind", metavar="KIND", help="The kind of a span: llm, tool, retriever, agent, …")
+]
+Tag = Annotated[list[str] | None, typer.Option("--tag", metavar="TAG", help="A tag; given again, each must be there.")]
+Score = Annotated[
+    list[str] | None,
+    typer.Option("--score", metavar="NAME[<>=]VALUE", help='A score, as in "helpful<0.5"; NAME alone: it has one.'),
+]
+Search = Annotated[str | None, typer.Option("--search", metavar="TEXT", help="In a name, input, output, attribute.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
@@ -100,7 +121,7 @@ def demo(context: typer.Context) -> None:
     raise typer.Exit(status)
 
 
-@app.command()
+@app.command(epilog=EXAMPLES["sql"])
 def sql(
     statement: Annotated[
         str | None, typer.Argument(metavar="SQL", help='The query, or "-" to read it from stdin.', show_default=False)
@@ -124,30 +145,44 @@ def sql(
         run_sql(statement, file=file, form=form, limit=limit, timeout=timeout, store=store)
 
 
-@app.command()
+@app.command(epilog=EXAMPLES["traces"])
 def traces(
     since: Since = None,
-    model: Annotated[str | None, typer.Option("--model", help="A model that was asked for or that served.")] = None,
-    session: Annotated[str | None, typer.Option("--session", help="The session's id.")] = None,
-    user: Annotated[str | None, typer.Option("--user", help="The user's id.")] = None,
-    status: Annotated[str | None, typer.Option("--status", help="ok, error, cancelled, closed or unset.")] = None,
-    search: Annotated[str | None, typer.Option("--search", help="Text in a name, an input or an output.")] = None,
+    until: Until = None,
+    model: Model = None,
+    session: Session = None,
+    user: User = None,
+    status: Status = None,
+    kind: Kind = None,
+    tag: Tag = None,
+    score: Score = None,
+    search: Search = None,
     limit: Limit = 20,
     form: Form = Format.TABLE,
     store: Store = None,
     debug: Debug = False,
 ) -> None:
-    """List the latest traces."""
-    from llmops_sdk.cli._traces import TraceFilter, list_traces
+    """List the latest traces: those of which one span fits each filter."""
+    from llmops_sdk.cli._filters import parse_filter
+    from llmops_sdk.cli._traces import list_traces
 
     with _reported(debug):
-        wanted = TraceFilter(
-            since=parse_age(since), model=model, session=session, user=user, status=status, search=search
+        wanted = parse_filter(
+            since=since,
+            until=until,
+            model=model,
+            session=session,
+            user=user,
+            status=status,
+            kind=kind,
+            search=search,
+            tags=tag or (),
+            scores=score or (),
         )
         list_traces(wanted, limit=limit, form=form, store=store)
 
 
-@app.command()
+@app.command(epilog=EXAMPLES["show"])
 def show(
     trace_id: Annotated[str, typer.Argument(metavar="TRACE_ID", help="The id, or as much of its start as is unique.")],
     full: Annotated[bool, typer.Option("--full", help="Do not cut the content.")] = False,
@@ -162,10 +197,19 @@ def show(
         show_trace(trace_id, full=full, form=form, store=store)
 
 
-@app.command()
+@app.command(epilog=EXAMPLES["stats"])
 def stats(
     by: Annotated[Grouping, typer.Option("--by", help="What the calls are grouped by.")] = Grouping.MODEL,
     since: Since = None,
+    until: Until = None,
+    model: Model = None,
+    session: Session = None,
+    user: User = None,
+    status: Status = None,
+    kind: Kind = None,
+    tag: Tag = None,
+    score: Score = None,
+    search: Search = None,
     simulated: Annotated[bool, typer.Option("--simulated", help="Count simulated calls in the total's cost.")] = False,
     limit: Limit = 50,
     form: Form = Format.TABLE,
@@ -173,10 +217,23 @@ def stats(
     debug: Debug = False,
 ) -> None:
     """Sum the calls up: errors, cache hits, latency, tokens and cost."""
+    from llmops_sdk.cli._filters import parse_filter
     from llmops_sdk.cli._stats import show_stats
 
     with _reported(debug):
-        show_stats(by, since=parse_age(since), simulated=simulated, limit=limit, form=form, store=store)
+        wanted = parse_filter(
+            since=since,
+            until=until,
+            model=model,
+            session=session,
+            user=user,
+            status=status,
+            kind=kind,
+            search=search,
+            tags=tag or (),
+            scores=score or (),
+        )
+        show_stats(by, wanted, simulated=simulated, limit=limit, form=form, store=store)
 
 
 @app.command()

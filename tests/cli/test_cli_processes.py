@@ -62,11 +62,9 @@ def test_ctrl_c_is_status_130_without_a_traceback(llmops_process, store, tmp_pat
     assert "Traceback" not in err
 
 
-def test_a_terminal_gets_a_drawn_table(llmops_process, store):
+def on_a_terminal(llmops_process, *arguments):
     ours, theirs = pty.openpty()
-    process = llmops_process(
-        "sql", "SELECT name FROM spans ORDER BY name", "--store", str(store), stdout=theirs, text=False
-    )
+    process = llmops_process(*arguments, stdout=theirs, text=False)
     os.close(theirs)
     drawn = b""
     try:
@@ -78,8 +76,20 @@ def test_a_terminal_gets_a_drawn_table(llmops_process, store):
         os.close(ours)
     assert process.wait(60) == 0
     process.stderr.close()
-    assert "│ checkout".encode() in drawn
-    assert "┏".encode() in drawn
+    return drawn.decode()
+
+
+def test_a_terminal_gets_a_drawn_table(llmops_process, store):
+    drawn = on_a_terminal(llmops_process, "sql", "SELECT name FROM spans ORDER BY name", "--store", str(store))
+    assert "│ checkout" in drawn
+    assert "┏" in drawn
+
+
+def test_stats_draws_bars_on_a_terminal(llmops_process, store):
+    drawn = on_a_terminal(llmops_process, "stats", "--limit", "1", "--store", str(store))
+    rows = [line.split("│") for line in drawn.splitlines() if "│" in line]
+    bars = {row[1].strip(): row[-2].strip() for row in rows}
+    assert bars == {"gpt": "█" * 20, "total": ""}
 
 
 def test_output_in_an_encoding_that_lacks_the_characters(llmops_process, store):

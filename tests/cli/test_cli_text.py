@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from llmops_sdk.cli._formats import Format, write_rows
 from llmops_sdk.cli._text import cell, csv_cell, defuse, json_text, plain
-from llmops_sdk.cli._usage import UsageError, parse_age
 
 CONTROLS = {chr(code) for code in [*range(0x20), *range(0x7F, 0xA0), 0x202E, 0x2066, 0x2028]} - {"\n", "\t"}
 
@@ -99,14 +98,3 @@ def test_numbers_in_tables_are_rounded_for_the_eye(value, text):
 def test_values_of_other_types_become_text():
     assert plain(datetime.timedelta(seconds=5)) == "0:00:05"
     assert plain({1, 2}) in ([1, 2], [2, 1])
-
-
-def test_ages():
-    now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
-    then = parse_age("2h")
-    assert then is not None
-    assert abs((now - then) - datetime.timedelta(hours=2)) < datetime.timedelta(minutes=1)
-    assert parse_age(None) is None
-    for wrong in ("2", "h", "-2h", "2 hours", "99999999w"):
-        with pytest.raises(UsageError):
-            parse_age(wrong)

@@ -1,0 +1,29 @@
+"""The examples in the help texts; the tests run each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+__all__ = ["COMMANDS", "EXAMPLES"]
+
+COMMANDS: Mapping[str, tuple[str, ...]] = {
+    "sql": (
+        "llmops sql 'SELECT model, count(*), sum(cost) FROM llm_calls GROUP BY ALL'",
+        "llmops sql 'SELECT * FROM losses' --format json",
+    ),
+    "traces": (
+        "llmops traces --since 2h --status error",
+        "llmops traces --user ada --tag shop --search refund --format json",
+        "llmops traces --score 'helpful<0.5' --limit 0 --format csv",
+    ),
+    "show": ("llmops show 019ab3", "llmops show 019ab3 --full --format json"),
+    "stats": (
+        "llmops stats --since 7d --by day",
+        "llmops stats --by user --model gpt-4.1-mini --format csv",
+        "llmops stats --by prompt --score helpful=true",
+    ),
+}
+
+EXAMPLES: Mapping[str, str] = {
+    command: "Examples:\n\n" + "\n\n".join(f"  {line}" for line in lines) for command, lines in COMMANDS.items()
+}

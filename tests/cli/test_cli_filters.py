@@ -1,0 +1,183 @@
+"""The filters: what they accept, and that each lets through what it says and nothing else."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from datetime import datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import llmops_sdk as llmops
+from llmops_sdk.cli._examples import COMMANDS
+from llmops_sdk.cli._filters import ScoreTest, parse_filter, parse_moment
+from llmops_sdk.cli._usage import UsageError
+
+NOW = datetime(2026, 11, 23, 14, 0)  # noqa: DTZ001 - the store's times are naive and in UTC
+
+
+@pytest.mark.parametrize(
+    ("text", "ago"),
+    [
+        ("30s", timedelta(seconds=30)),
+        ("5m", timedelta(minutes=5)),
+        (" 2h ", timedelta(hours=2)),
+        ("1.5 d", timedelta(days=1.5)),
+        ("4w", timedelta(weeks=4)),
+    ],
+)
+def test_an_age_is_counted_back_from_now(text, ago):
+    assert parse_moment(text, NOW) == NOW - ago
+
+
+@pytest.mark.parametrize(
+    ("text", "then"),
+    [
+        ("2026-11-20", datetime(2026, 11, 20)),  # noqa: DTZ001
+        ("20261120", datetime(2026, 11, 20)),  # noqa: DTZ001
+        ("2026-11-20T10:30", datetime(2026, 11, 20, 10, 30)),  # noqa: DTZ001
+        ("2026-11-20 10:30:00Z", datetime(2026, 11, 20, 10, 30)),  # noqa: DTZ001
+        ("2026-11-20T10:30:00+02:00", datetime(2026, 11, 20, 8, 30)),  # noqa: DTZ001
+    ],
+)
+def test_a_time_is_taken_as_utc(text, then):
+    assert parse_moment(text, NOW) == then
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("2", "the unit is missing"),
+        ("3y", '"y" is no unit of time'),
+        ("3M", '"M" is no unit of time'),
+        ("h", "neither an age"),
+        ("-2h", "neither an age"),
+        ("", "neither an age"),
+        ("2026-13-01", "neither an age"),
+        ("99999999w", "too far back"),
+        ("9" * 400 + "d", "too far back"),
+        ("0001-01-01T00:00+05:00", "too far back"),
+    ],
+)
+def test_what_is_no_time_is_said(text, said):
+    with pytest.raises(UsageError, match=said):
+        parse_moment(text, NOW)
+
+
+@given(st.text())
+def test_a_time_is_read_or_refused(text):
+    try:
+        moment = parse_moment(text, NOW)
+    except UsageError:
+        return
+    assert moment is not None
+    assert moment.tzinfo is None
+
+
+@pytest.mark.parametrize(
+    ("text", "test"),
+    [
+        ("helpful", ScoreTest("helpful")),
+        ("helpful<0.5", ScoreTest("helpful", "<", value=0.5)),
+        ("helpful >= 1e-1", ScoreTest("helpful", ">=", value=0.1)),
+        ("is ok=true", ScoreTest("is ok", "=", value=1.0)),
+        ("tone=friendly", ScoreTest("tone", "=", label="friendly")),
+        ("tone!=a=b", ScoreTest("tone", "!=", label="a=b")),
+        ("x=nan", ScoreTest("x", "=", label="nan")),
+    ],
+)
+def test_a_score_is_tested_by_number_or_label(text, test):
+    assert parse_filter(scores=[text]).scores == (test,)
+
+
+@pytest.mark.parametrize("text", ["", "=1", "helpful<", "helpful=", "helpful<low", "x>nan"])
+def test_what_is_no_test_of_a_score_is_said(text):
+    with pytest.raises(UsageError, match=r"score|number"):
+        parse_filter(scores=[text])
+
+
+@pytest.fixture
+def scored(store):
+    """The small store, and scores on a span, on a whole trace, and labels."""
+    with llmops.context(tags=["night", "shop"]), llmops.span("scored") as root:
+        with llmops.span("answer", kind="llm", attributes={"gen_ai.request.model": "toy"}) as inner:
+            inner.score("helpful", 0.25)
+        llmops.score("tone", "friendly", trace_id=root.trace_id)
+    assert llmops.flush().pending == 0
+    return store
+
+
+def names(ran):
+    assert ran.status == 0, ran.err
+    return sorted(row["name"] for row in json.loads(ran.out))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--tag", "shop"], ["checkout", "scored"]),
+        (["--tag", "shop", "--tag", "night"], ["scored"]),
+        (["--kind", "llm"], ["chat toy", "checkout", "scored"]),
+        (["--kind", "llm", "--user", "ada"], ["checkout"]),
+        (["--model", "toy"], ["chat toy", "scored"]),
+        (["--status", "error"], ["=1+1"]),
+        (["--score", "helpful"], ["scored"]),
+        (["--score", "helpful<0.5"], ["scored"]),
+        (["--score", "helpful>0.5"], []),
+        (["--score", "tone=friendly"], ["scored"]),
+        (["--score", "tone!=friendly"], []),
+        (["--score", "tone=friendly", "--score", "helpful=0.25"], ["scored"]),
+        (["--search", "NEEDLE"], ["=1+1"]),
+        (["--search", "%"], []),
+        (["--until", "1h"], []),
+        (["--since", "2000-01-01", "--tag", "night"], ["scored"]),
+        (["--tag", "'] OR true --"], []),
+        (["--score", "x' OR true --=1"], []),
+        (["--search", "'; DROP VIEW spans; --"], []),
+    ],
+)
+def test_traces_pass_when_one_span_fits_each_filter(command, scored, arguments, expected):
+    assert names(command("traces", *arguments, "--store", str(scored), "--format", "json")) == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "calls"),
+    [
+        ([], 4),
+        (["--model", "toy"], 2),
+        (["--tag", "shop"], 3),
+        (["--user", "ada"], 2),
+        (["--session", "s1"], 2),
+        (["--kind", "embedding"], 0),
+        (["--score", "helpful<0.5"], 1),
+        (["--score", "tone=friendly"], 1),
+        (["--search", "hello"], 3),
+        (["--status", "error"], 0),
+        (["--since", "1h"], 4),
+        (["--until", "1h"], 0),
+    ],
+)
+def test_stats_count_the_calls_that_pass(command, scored, arguments, calls):
+    ran = command("stats", *arguments, "--store", str(scored), "--format", "json")
+    assert ran.status == 0, ran.err
+    assert sum(row["calls"] for row in json.loads(ran.out)) == calls
+
+
+@pytest.mark.parametrize("line", [line for name, lines in COMMANDS.items() if name != "tail" for line in lines])
+def test_the_examples_of_the_help_run(command, scored, line):
+    program, name, *arguments = shlex.split(line)
+    assert program == "llmops"
+    if name == "show":
+        [first] = json.loads(command("traces", "--tag", "night", "--store", str(scored), "--format", "json").out)
+        arguments[0] = first["trace_id"]
+    ran = command(name, *arguments, "--store", str(scored))
+    assert (ran.status, ran.err.startswith("llmops:")) == (0, False), ran.err
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_the_help_has_its_examples(command, name):
+    shown = " ".join(command(name, "--help").out.split())
+    for line in COMMANDS[name]:
+        assert line in shown
