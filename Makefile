@@ -18,8 +18,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-com
 TESTS ?= tests
 WORKERS ?= 2
 
-.PHONY: help demo test checks lint format types pytest test-integration test-pythons bench bench-tracing bench-tracing-load bench-store \
-	docs requirements clean
+.PHONY: help demo test checks lint format types pytest test-integration test-pythons bench bench-tracing \
+	bench-tracing-load bench-store bench-tracers docs requirements clean
 
 help: ## List the tasks.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
@@ -53,8 +53,9 @@ test-integration: $(VENV)/.development ## Real backends, instrumentors, applicat
 test-pythons: $(VENV)/.development ## Install the wheel and run the tests on each other supported Python at hand (slow).
 	@$(BIN)/python .ci/test_pythons.py
 
-bench: $(VENV)/.development ## Every benchmark; benchmarks/README.md says what each measures.
-	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python "$$file"; echo; done
+bench: $(VENV)/.development ## Every benchmark but the tracers'; benchmarks/README.md says what each measures.
+	@for file in $(filter-out %/bench_tracers.py,$(wildcard benchmarks/bench_*.py)); do \
+		echo "== $$file"; $(BIN)/python "$$file"; echo; done
 
 bench-tracing: $(VENV)/.development ## Time of a decorated call, CPU of a span, cost of the import, against OpenTelemetry's.
 	@$(BIN)/python benchmarks/bench_tracing.py
@@ -64,6 +65,9 @@ bench-tracing-load: $(VENV)/.development ## Many threads, an event loop, and a l
 
 bench-store: $(VENV)/.development ## Spans written a second by one and four processes; the views against SQL by hand.
 	@$(BIN)/python benchmarks/bench_store.py
+
+bench-tracers: $(VENV)/.development ## A decorated call under six other tracers, each in an environment of its own (slow to install).
+	@$(BIN)/python benchmarks/bench_tracers.py
 
 docs: $(VENV)/.development ## Regenerate the generated pages of docs/.
 	@$(BIN)/python -m llmops_sdk.config._reference docs/configuration.md
@@ -83,6 +87,7 @@ requirements: $(VENV)/bin/python ## Pin the newest versions of all dependencies,
 	@$(PIP_COMPILE) --output-file .ci/requirements-dev.txt .ci/requirements-dev.in
 	@$(PIP_COMPILE) --output-file tests/integration/requirements-instrumentors.txt \
 		tests/integration/requirements-instrumentors.in
+	@for file in benchmarks/requirements-tracers/*.in; do $(PIP_COMPILE) --output-file "$${file%.in}.txt" "$$file"; done
 
 clean: ## Remove everything that the tasks made.
 	rm -rf $(VENV) build dist .coverage .coverage.* .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache
