@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -234,6 +234,51 @@ def stats(
             scores=score or (),
         )
         show_stats(by, wanted, simulated=simulated, limit=limit, form=form, store=store)
+
+
+@app.command(epilog=EXAMPLES["tail"])
+def tail(
+    follow: Annotated[
+        bool, typer.Option("--follow/--no-follow", help="Go on until Ctrl-C; or show the latest.")
+    ] = True,
+    spans: Annotated[bool, typer.Option("--spans", help="Each span, not each trace.")] = False,
+    last: Annotated[int, typer.Option("--last", "-n", min=0, help="How many of the latest to begin with.")] = 10,
+    since: Since = None,
+    until: Until = None,
+    model: Model = None,
+    session: Session = None,
+    user: User = None,
+    status: Status = None,
+    kind: Kind = None,
+    tag: Tag = None,
+    score: Score = None,
+    search: Search = None,
+    form: Annotated[
+        Format, typer.Option("--format", help="How rows are written; JSON is one object a line.")
+    ] = Format.TABLE,
+    store: Store = None,
+    debug: Debug = False,
+) -> None:
+    """Show traces as they end, whichever process makes them."""
+    from llmops_sdk.cli._filters import parse_filter
+
+    # Ctrl-C is the way to end it, so no failure.
+    with _reported(debug), suppress(KeyboardInterrupt):
+        wanted = parse_filter(
+            since=since,
+            until=until,
+            model=model,
+            session=session,
+            user=user,
+            status=status,
+            kind=kind,
+            search=search,
+            tags=tag or (),
+            scores=score or (),
+        )
+        from llmops_sdk.cli._tail import tail as run_tail
+
+        run_tail(wanted, spans=spans, follow=follow, last=last, form=form, store=store)
 
 
 @app.command()

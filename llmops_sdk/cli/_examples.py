@@ -22,6 +22,12 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
         "llmops stats --by user --model gpt-4.1-mini --format csv",
         "llmops stats --by prompt --score helpful=true",
     ),
+    "tail": (
+        "llmops tail",
+        "llmops tail --status error --format json",
+        "llmops tail --spans --kind tool --user ada",
+        "llmops tail --no-follow -n 50 --since 1h",
+    ),
 }
 
 EXAMPLES: Mapping[str, str] = {

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, TextIO
 
 from llmops_sdk.cli._text import cell, csv_cell, cut, is_numeric, json_text
 
-__all__ = ["Format", "write_rows"]
+__all__ = ["Format", "RowStream", "write_rows"]
 
 _CELL = 200
 
@@ -102,3 +102,48 @@ def write_rows(form: Format, columns: Sequence[str], rows: Iterable[Sequence[Any
         print_table(columns, list(rows), out)
     else:
         out.writelines(_table_lines(columns, list(rows)))
+
+
+class RowStream:
+    """Rows that are written as they come: lines of a table or of Markdown, CSV, or a JSON object a line.
+
+    The head is written at once, so that who reads knows that rows may come.
+
+    Args:
+        form: How.
+        widths: The columns' names, and how wide each is in a table; a longer cell widens its own line.
+        numbers: Which columns hold numbers, and so are drawn to the right.
+        out: Where to; flushed after each lot of rows.
+    """
+
+    def __init__(self, form: Format, widths: Mapping[str, int], numbers: Collection[str], out: TextIO) -> None:
+        self._form = form
+        self._widths = [max(width, len(name)) for name, width in widths.items()]
+        self._right = [name in numbers for name in widths]
+        self._columns = list(widths)
+        self._out = out
+        if form is Format.CSV:
+            _write_csv(self._columns, [], out)
+        elif form is Format.MARKDOWN:
+            _write_markdown(self._columns, [], out)
+        elif form is Format.TABLE:
+            out.write(self._line(self._columns))
+        out.flush()
+
+    def write(self, rows: Sequence[Sequence[Any]]) -> None:
+        """Write rows, each with the values of all columns."""
+        for row in rows:
+            if self._form is Format.JSON:
+                self._out.write(json_text(dict(zip(self._columns, row, strict=True))) + "\n")
+            elif self._form is Format.CSV:
+                csv.writer(self._out, lineterminator="\n").writerow([csv_cell(value) for value in row])
+            elif self._form is Format.MARKDOWN:
+                self._out.write(_markdown_row(cell(value) for value in row))
+            else:
+                self._out.write(self._line(row))
+        self._out.flush()
+
+    def _line(self, row: Sequence[Any]) -> str:
+        texts = [cut(cell(value), _CELL) for value in row]
+        cells = zip(texts, self._widths, self._right, strict=True)
+        return "  ".join(text.rjust(w) if right else text.ljust(w) for text, w, right in cells).rstrip() + "\n"

@@ -27,7 +27,7 @@ def test_help_imports_nothing_heavy(tmp_path):
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
     assert ran.returncode == 0, ran.stderr
-    for name in ("demo", "sql", "traces", "show", "stats", "doctor"):
+    for name in ("demo", "sql", "traces", "show", "stats", "tail", "doctor"):
         assert f"\n  {name} " in ran.stdout
 
 
