@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from types import TracebackType
@@ -43,7 +44,12 @@ def report(what: str, error: Exception) -> None:
         _counts[what] += 1
         first = _counts[what] == 1
     if first:
-        _log.warning("llmops: %s failed (%s: %s); logged once", what, type(error).__name__, error, exc_info=error)
+        told, shown = type(error).__name__, None
+        with Caught():  # what the application raised may stand in its chain, and not let itself be formatted
+            traceback.format_exception(error)
+            told, shown = f"{told}: {error}", error
+        with Caught():  # and a handler of the application's may raise
+            _log.warning("llmops: %s failed (%s); logged once", what, told, exc_info=shown)
 
 
 def guarded(what: str, default: _D, function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T | _D:

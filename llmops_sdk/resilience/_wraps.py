@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapp
 from contextlib import AbstractContextManager, AsyncExitStack, ExitStack
 from typing import Any, Protocol, TypeAlias, TypeVar
 
+from llmops_sdk._util._asyncgen import first_step
 from llmops_sdk._util._callables import Kind, kind_of
 from llmops_sdk._util._guard import Caught
 
@@ -90,7 +91,9 @@ def _asyncgen(start: Callable[[], Run]) -> _Target:
                 undo.enter_context(run.begin())
                 items = target(*args, **kwargs)
                 undo.push_async_callback(items.aclose)
-                first = await anext(items, _END)
+                first = _END
+                with Caught(StopAsyncIteration):
+                    first = await first_step(items)
                 return undo.pop_all(), items, first
 
         undo, items, item = await run.acall(attempt)

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Callable, Mapping
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
+
+import orjson
 
 from llmops_sdk._util._guard import Caught
 from llmops_sdk.tracing import _semconv
 from llmops_sdk.tracing._capture import encode
+from llmops_sdk.tracing._statics import class_of, module_of, qualname_of, type_name
 
 if TYPE_CHECKING:
     from llmops_sdk.tracing._capture import Bounds
 
-__all__ = ["attribute_value", "exception_attributes", "message_of", "usage_attributes"]
+__all__ = ["attribute_value", "attribute_values", "exception_attributes", "message_of", "text_of", "usage_attributes"]
 
 _SCALARS = frozenset({str, bool, int, float, bytes})
+_SCALAR_STARTS = frozenset(b"%c" % byte for byte in b'"-0123456789tf')
 _STACK_LIMIT = 16_384
 _STACK_FRAMES = 24
+_trace_of: Callable[[BaseException], TracebackType | None] = BaseException.__dict__["__traceback__"].__get__
 
 
 def attribute_value(value: object, bounds: Bounds) -> Any:
@@ -32,7 +39,22 @@ def attribute_value(value: object, bounds: Bounds) -> Any:
         kinds = {type(item) for item in items}
         if len(kinds) <= 1 and kinds <= {str, bool, int, float}:
             return items
-    return encode(value, bounds).decode()
+    raw = encode(value, bounds)
+    # A string enum, a path, numpy's numbers and flags: they stay a text, a number, a flag.
+    return orjson.loads(raw) if raw[:1] in _SCALAR_STARTS else raw.decode()
+
+
+def attribute_values(attributes: Mapping[str, Any] | None, bounds: Bounds) -> dict[str, Any]:
+    """`attribute_value` of each."""
+    return {text_of(key): attribute_value(value, bounds) for key, value in (attributes or {}).items()}
+
+
+def text_of(value: object) -> str:
+    """A name or an id as text: programs have them as numbers, UUIDs and string enums too."""
+    kind = class_of(value)
+    if kind is str:
+        return cast("str", value)
+    return str.__str__(cast("str", value)) if issubclass(kind, str) else str(value)
 
 
 def message_of(error: BaseException) -> str:
@@ -48,12 +70,15 @@ def exception_attributes(error: BaseException, escaped: bool) -> dict[str, Any]:
 
     Only frames are formatted, not the lines of `__notes__` or the locals; the chain of causes is kept.
     """
-    cls = type(error)
-    module = cls.__module__
-    # The frames nearest to the error: each of a hundred nested spans describes the same exception.
-    stack = "".join(traceback.format_exception(error, limit=-_STACK_FRAMES))
+    cls = class_of(error)
+    stack = ""
+    with Caught() as wrong:
+        # The frames nearest to the error: each of a hundred nested spans describes the same exception.
+        stack = "".join(traceback.format_exception(error, limit=-_STACK_FRAMES))
+    if wrong.error is not None:  # its chain or its notes are properties of its class that raise
+        stack = "".join(traceback.format_tb(_trace_of(error), limit=-_STACK_FRAMES)) + type_name(cls)
     return {
-        "exception.type": cls.__qualname__ if module == "builtins" else f"{module}.{cls.__qualname__}",
+        "exception.type": qualname_of(cls) if module_of(cls) == "builtins" else type_name(cls),
         "exception.message": message_of(error),
         "exception.stacktrace": stack if len(stack) <= _STACK_LIMIT else "…" + stack[-_STACK_LIMIT:],
         "exception.escaped": "true" if escaped else "false",

@@ -12,6 +12,7 @@ from opentelemetry.trace import Span as OtelSpan
 
 from llmops_sdk.errors import LLMOpsError
 from llmops_sdk.tracing import _active, _runtime, _semconv
+from llmops_sdk.tracing._attributes import text_of
 from llmops_sdk.tracing._begin import begin
 from llmops_sdk.tracing._records import Stamp
 from llmops_sdk.tracing._score import put_score
@@ -98,7 +99,7 @@ def span(
     """
     if kind not in _semconv.KINDS:
         raise ValueError(f"kind={kind!r} is not known: use one of {', '.join(_semconv.KINDS)}")
-    return _SpanScope(name, kind, input, {**(attributes or {}), **more})
+    return _SpanScope(text_of(name), kind, input, {**(attributes or {}), **more})
 
 
 def current_span() -> Span | OtherSpan:
@@ -150,12 +151,12 @@ def context(
     outer = cast("Stamp | None", current.get(_active.STAMP_KEY)) or Stamp()
     name, version = (prompt, None) if isinstance(prompt, str) or prompt is None else prompt
     stamp = Stamp(
-        session_id=session_id if session_id is not None else outer.session_id,
-        user_id=user_id if user_id is not None else outer.user_id,
-        tags=tuple(dict.fromkeys((*outer.tags, *tags))),
-        metadata={**(outer.metadata or {}), **(metadata or {})} or None,
-        prompt_name=name if name is not None else outer.prompt_name,
-        prompt_version=version if name is not None else outer.prompt_version,
+        session_id=text_of(session_id) if session_id is not None else outer.session_id,
+        user_id=text_of(user_id) if user_id is not None else outer.user_id,
+        tags=tuple(dict.fromkeys((*outer.tags, *map(text_of, tags)))),
+        metadata={**(outer.metadata or {}), **{text_of(key): value for key, value in (metadata or {}).items()}} or None,
+        prompt_name=text_of(name) if name is not None else outer.prompt_name,
+        prompt_version=outer.prompt_version if name is None else None if version is None else text_of(version),
     )
     token = _active.attach(_active.Context({**current, _active.STAMP_KEY: stamp}))
     try:

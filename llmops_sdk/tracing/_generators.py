@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from typing import Any, cast
 
+from llmops_sdk._util._asyncgen import first_step
 from llmops_sdk.tracing import _active, _runtime, _semconv
 from llmops_sdk.tracing._plan import Plan
 from llmops_sdk.tracing._span import Span
@@ -84,10 +85,13 @@ def trace_generator(plan: Plan, function: Callable[..., Any]) -> Callable[..., A
                 step, given = generator.send, None
                 try:
                     given = yield item
-                except GeneratorExit:
+                except GeneratorExit as left:
                     with _active.Activation(inside.span):
-                        generator.close()
-                    raise
+                        value = generator.close()
+                    if value is None:
+                        raise
+                    inside.end(plan, left)
+                    return value  # Python 3.13 gives it to whoever closes
                 except BaseException as thrown:  # noqa: BLE001 - it is thrown into the body, whose it is
                     step, given = generator.throw, thrown
         except StopIteration as stop:
@@ -107,18 +111,16 @@ def trace_async_generator(plan: Plan, function: Callable[..., Any]) -> Callable[
         runtime = _runtime.current or _runtime.start()
         generator: AsyncGenerator[Any, Any] = function(*args, **kwargs)
         inside = _Inside(plan.start(runtime, _active.get(), args, kwargs))
-        step: Callable[[Any], Any] = generator.asend
-        given: Any = None
+        step: Awaitable[Any] = first_step(generator)
         try:
             while True:
                 # Awaited in the consumer's own task, so that its time-outs and cancellation reach the body.
                 token = inside.enter()
                 try:
-                    item = await step(given)
+                    item = await step
                 finally:
                     _active.detach(token)
                 inside.add(item)
-                step, given = generator.asend, None
                 try:
                     given = yield item
                 except GeneratorExit:
@@ -126,13 +128,15 @@ def trace_async_generator(plan: Plan, function: Callable[..., Any]) -> Callable[
                         await generator.aclose()
                     raise
                 except BaseException as thrown:  # noqa: BLE001 - it is thrown into the body, whose it is
-                    step, given = generator.athrow, thrown
+                    step = generator.athrow(thrown)
+                else:
+                    step = generator.asend(given)
         except StopAsyncIteration:
             inside.end(plan, None)
         except BaseException as error:
             inside.end(plan, error)
             raise
         finally:
-            del given
+            del step  # as above
 
     return call

@@ -7,6 +7,7 @@ import time
 
 from llmops_sdk.errors import LLMOpsError
 from llmops_sdk.tracing import _runtime
+from llmops_sdk.tracing._attributes import text_of
 from llmops_sdk.tracing._records import ScoreRecord
 
 __all__ = ["put_score"]
@@ -40,11 +41,11 @@ def put_score(
     record = ScoreRecord(
         trace_id=_checked(trace_id, 32, "trace_id"),
         span_id=_checked(span_id, 16, "span_id"),
-        name=name,
+        name=text_of(name),
         value=number,
-        label=label,
-        comment=comment,
-        source=source,
+        label=None if label is None else text_of(label),
+        comment=None if comment is None else text_of(comment),
+        source=text_of(source),
         time_ns=time.time_ns(),
     )
     runtime.put(record, 256)
@@ -53,7 +54,7 @@ def put_score(
 def _checked(value: str | None, digits: int, what: str) -> str | None:
     if value is None:
         return None
-    text = value.lower()
+    text = text_of(value).lower()
     if len(text) != digits or not set(text) <= set("0123456789abcdef"):
         raise LLMOpsError(f"{what}={value!r} is not {digits} hex digits; take it from span.{what} or a query")
     return text

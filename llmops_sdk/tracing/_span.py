@@ -18,10 +18,11 @@ from opentelemetry.trace import SpanContext, Status, StatusCode, TraceFlags
 from llmops_sdk._util._guard import guarded
 from llmops_sdk._util._ids import new_span_id
 from llmops_sdk.tracing import _active, _semconv
-from llmops_sdk.tracing._attributes import attribute_value, exception_attributes, message_of
+from llmops_sdk.tracing._attributes import attribute_value, attribute_values, exception_attributes, message_of, text_of
 from llmops_sdk.tracing._capture import encode
 from llmops_sdk.tracing._measures import Measures
 from llmops_sdk.tracing._records import SCOPE, RecordedSpan
+from llmops_sdk.tracing._statics import class_of, qualname_of
 from llmops_sdk.tracing._waiting import WAITING_ITEMS, may_wait
 
 if TYPE_CHECKING:
@@ -231,7 +232,7 @@ class Span(Measures, OtelSpan):
             return
         if self._attributes is None:
             self._attributes = {}
-        self._attributes[key] = attribute_value(value, self._runtime.bounds)
+        self._attributes[text_of(key)] = attribute_value(value, self._runtime.bounds)
 
     def set_attributes(self, attributes: Mapping[str, Any]) -> None:
         """Set several attributes."""
@@ -259,8 +260,7 @@ class Span(Measures, OtelSpan):
         if len(self._events) >= bounds.max_items:
             self._runtime.record_loss("event", "too_many")
             return
-        kept = {key: attribute_value(value, bounds) for key, value in (attributes or {}).items()}
-        self._events.append((name, timestamp or _now(), kept))
+        self._events.append((text_of(name), timestamp or _now(), attribute_values(attributes, bounds)))
 
     def add_link(self, context: SpanContext, attributes: Mapping[str, Any] | None = None) -> None:
         """Link to a span of this or another trace."""
@@ -268,14 +268,13 @@ class Span(Measures, OtelSpan):
             return
         if self._links is None:
             self._links = []
-        bounds = self._runtime.bounds
-        kept = {key: attribute_value(value, bounds) for key, value in (attributes or {}).items()}
+        kept = attribute_values(attributes, self._runtime.bounds)
         self._links.append((context.trace_id, context.span_id, kept))
 
     def update_name(self, name: str) -> None:
         """Give it another name."""
         if not self._ended:
-            self.name = name
+            self.name = text_of(name)
 
     def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
         """Set the status as OpenTelemetry does: once ok, always ok."""
@@ -345,7 +344,7 @@ class Span(Measures, OtelSpan):
             return
         status = status_of(error)
         if status != "closed":
-            self.error_type = type(error).__qualname__
+            self.error_type = qualname_of(class_of(error))
         if status == "error":
             self.record_exception(error, escaped=True)
             self.status_message = message_of(error)

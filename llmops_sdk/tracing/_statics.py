@@ -19,6 +19,7 @@ __all__ = [
     "is_exactly",
     "lookup",
     "module_of",
+    "qualname_of",
     "read",
     "type_name",
 ]
@@ -33,8 +34,10 @@ _SLOTS = (types.MemberDescriptorType, types.GetSetDescriptorType)
 _of_type: Mapping[str, Any] = type.__dict__
 _bases = _of_type["__mro__"].__get__
 _namespace = _of_type["__dict__"].__get__
-_qualname = _of_type["__qualname__"].__get__
 _module = _of_type["__module__"].__get__
+
+qualname_of: Callable[[type[Any]], str] = _of_type["__qualname__"].__get__
+"""The qualified name of a class."""
 
 
 def is_exactly(value: object, *kinds: type[Any]) -> bool:
@@ -62,7 +65,7 @@ def module_of(cls: type[Any]) -> str:
 
 def type_name(cls: type[Any]) -> str:
     """Module and qualified name of a class."""
-    return f"{module_of(cls)}.{_qualname(cls)}"
+    return f"{module_of(cls)}.{qualname_of(cls)}"
 
 
 def lookup(cls: type[Any], name: str) -> Any:
