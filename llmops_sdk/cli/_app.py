@@ -282,6 +282,38 @@ def tail(
 
 
 @app.command()
+def export(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Ends with .parquet, .jsonl, .csv, or .json for OTLP.")],
+    what: Annotated[str, typer.Option("--what", help="spans, scores or losses.")] = "spans",
+    form: Annotated[
+        str | None, typer.Option("--format", help="parquet, jsonl, csv or otlp, whatever FILE's end.")
+    ] = None,
+    where: Annotated[
+        str | None, typer.Option("--where", metavar="SQL", help="Only where this holds, as in: \"model = 'gpt'\".")
+    ] = None,
+    since: Since = None,
+    until: Until = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace FILE if it is there.")] = False,
+    store: Store = None,
+    debug: Debug = False,
+) -> None:
+    """Write spans, scores or losses to a file: Parquet, JSON lines, CSV or OTLP."""
+    from llmops_sdk.cli._export import run_export
+
+    with _reported(debug):
+        run_export(
+            file,
+            what=what,
+            form=form,
+            where=where,
+            since=since,
+            until=until,
+            force=force,
+            store=store,
+        )
+
+
+@app.command()
 def doctor(form: Form = Format.TABLE, store: Store = None, debug: Debug = False) -> None:
     """Check installation, settings, store and exporter."""
     from llmops_sdk.cli._doctor import examine

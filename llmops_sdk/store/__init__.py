@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from llmops_sdk.store._export import Exported, export
 from llmops_sdk.store._info import StoreInfo, info
 from llmops_sdk.store._reader import aquery, connect, query
 from llmops_sdk.store._result import Result
 from llmops_sdk.store._sink import StoreSink, open_sink
 
-__all__ = ["Result", "StoreInfo", "StoreSink", "aquery", "connect", "info", "open_sink", "query"]
+__all__ = ["Exported", "Result", "StoreInfo", "StoreSink", "aquery", "connect", "export", "info", "open_sink", "query"]

@@ -24,7 +24,12 @@ def quoted(text: str) -> str:
 
 
 def open_connection(
-    segments: Sequence[Segment], *, views: Collection[View] = VIEWS, trusted: bool, frames: bool
+    segments: Sequence[Segment],
+    *,
+    views: Collection[View] = VIEWS,
+    trusted: bool,
+    frames: bool,
+    output: Path | None = None,
 ) -> duckdb.DuckDBPyConnection:
     """An in-memory database with the views over `segments`.
 
@@ -34,6 +39,7 @@ def open_connection(
         trusted: False confines it: of all files it reads only the segments, it writes none, has no network, loads no
             extension, and none of that can be changed back.
         frames: Whether SQL may name the caller's data frames.
+        output: The one file that it may write besides. Rows then come in no order, so that none are held back.
     """
     connection = duckdb.connect(
         ":memory:",
@@ -42,13 +48,14 @@ def open_connection(
             "autoload_known_extensions": "false",
             "allow_community_extensions": "false",
             "python_enable_replacements": "true" if frames else "false",
+            "preserve_insertion_order": "true" if output is None else "false",
             "temp_directory": str(Path(tempfile.gettempdir()) / f"llmops-{os.getpid()}"),
         },
     )
     try:
         _put_views(connection, segments, views)
         if not trusted:
-            _confine(connection, segments)
+            _confine(connection, segments, output)
     except duckdb.Error:
         connection.close()
         raise
@@ -72,9 +79,11 @@ def _put_views(connection: duckdb.DuckDBPyConnection, segments: Sequence[Segment
         connection.execute(f"CREATE VIEW {view.name} AS {view.sql}")
 
 
-def _confine(connection: duckdb.DuckDBPyConnection, segments: Sequence[Segment]) -> None:
+def _confine(connection: duckdb.DuckDBPyConnection, segments: Sequence[Segment], output: Path | None) -> None:
     # The check is on the pattern and on the file that it names.
     allowed = {spelling for s in segments for spelling in (str(s.path), _pattern(s.path))}
+    if output is not None:
+        allowed.add(str(output))
     paths = ", ".join(quoted(path) for path in sorted(allowed))
     connection.execute(f"SET allowed_paths = [{paths}]")
     connection.execute("SET enable_external_access = false")

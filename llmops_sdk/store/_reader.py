@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from llmops_sdk.store._duck import duckdb
     from llmops_sdk.store._statement import Parameters, Statement
 
-__all__ = ["aquery", "connect", "query"]
+__all__ = ["StorePath", "aquery", "connect", "flush_first", "query", "retried", "store_folder"]
 
 _T = TypeVar("_T")
 
@@ -50,8 +50,8 @@ def query(
         >>> llmops.query("SELECT $1 + 1 AS n", [41]).rows()
         [(42,)]
     """
-    _flush()
-    job = _Job(sql, params, _folder(path), timeout)
+    flush_first()
+    job = _Job(sql, params, store_folder(path), timeout)
     # Not in this thread: there, Ctrl-C would wait until DuckDB looks up.
     # Here: its module cannot be imported while the interpreter is ending, when a first span may still want the store.
     from concurrent.futures import ThreadPoolExecutor
@@ -89,8 +89,8 @@ async def aquery(
         >>> asyncio.run(llmops.aquery("SELECT count(*) FROM spans WHERE name = $name", {"name": "none"})).scalar()
         0
     """
-    await asyncio.to_thread(_flush)
-    job = _Job(sql, params, _folder(path), timeout)
+    await asyncio.to_thread(flush_first)
+    job = _Job(sql, params, store_folder(path), timeout)
     limit = asyncio.timeout(timeout)
     try:
         async with limit:
@@ -125,23 +125,25 @@ def connect(*, path: StorePath | None = None, trusted: bool = False) -> duckdb.D
         (0,)
         >>> connection.close()
     """
-    _flush()
-    folder = _folder(path)
+    flush_first()
+    folder = store_folder(path)
     from llmops_sdk.store._duck import duckdb
 
     try:
-        return _retried(lambda: _open(folder, VIEWS, trusted=trusted, frames=True))
+        return retried(lambda: _open(folder, VIEWS, trusted=trusted, frames=True))
     except duckdb.IOException as error:
         raise StoreError(f"the store {folder} cannot be read: {error}", path=str(folder)) from error
 
 
-def _flush() -> None:
+def flush_first() -> None:
+    """Bring this process's latest spans to the store, so that they are found."""
     from llmops_sdk.tracing import flush
 
     flush(timeout=_FLUSH_SECONDS)
 
 
-def _folder(path: StorePath | None) -> Path:
+def store_folder(path: StorePath | None) -> Path:
+    """The folder given, else that of the settings."""
     if path is not None:
         return Path(path).absolute()
     from llmops_sdk.config import current
@@ -157,7 +159,7 @@ def _open(folder: Path, views: Collection[View], *, trusted: bool, frames: bool)
     return open_connection(segments, views=views, trusted=trusted, frames=frames)
 
 
-def _retried(attempt: Callable[[], _T]) -> _T:
+def retried(attempt: Callable[[], _T]) -> _T:
     """What `attempt` returns; made again when a file was dropped or compacted after it was listed."""
     from llmops_sdk.store._duck import duckdb
     from llmops_sdk.store._statement import is_missing_file
@@ -192,7 +194,7 @@ class _Job:
 
             statement = checked(self._sql, self._params)
             try:
-                return _retried(lambda: self._try(statement))
+                return retried(lambda: self._try(statement))
             except duckdb.Error as error:
                 raise query_error(error, self._sql) from error
         finally:

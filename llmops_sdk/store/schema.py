@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from llmops_sdk.store._keys import LOSS_KEYS, SCORE_KEYS, SEAL, SPAN_KEYS, STREAMS, Key, Stream
 from llmops_sdk.tracing import _semconv as sc
 
-__all__ = ["SCHEMA_VERSION", "SEAL", "SPAN_KEYS", "STREAMS", "VIEWS", "Column", "Key", "Stream", "View"]
+__all__ = ["SCHEMA_VERSION", "SEAL", "SHOWN", "SPAN_KEYS", "STREAMS", "VIEWS", "Column", "Key", "Stream", "View"]
 
 SCHEMA_VERSION = 1
 
@@ -94,6 +94,8 @@ _CALLS = _SPANS + _columns(
     "saved_cost ttft_ms finish_reason cache attempts prompt_name prompt_version input_messages output_messages"
 )
 _IDS = _columns("trace_id span_id")
+SHOWN = _select(_CALLS)
+"""What the views show of a line of `spans`, as the list of a SELECT from `store.spans`."""
 _EVENT = _IDS + (
     Column("time", "TIMESTAMP", "When, in UTC."),
     Column("name", "VARCHAR", "The event's name."),
@@ -246,7 +248,7 @@ VIEWS: tuple[View, ...] = (
     View("traces", "One row a trace, rolled up from its spans.", _TRACE, _TRACES_SQL,
          "SELECT name, duration_ms, cost FROM traces WHERE errors > 0 ORDER BY start_time DESC"),
     View("llm_calls", "The spans that are calls to models (kind llm or embedding).", _CALLS,
-         f"SELECT {_select(_CALLS)} FROM store.spans WHERE kind IN ('llm', 'embedding')",
+         f"SELECT {SHOWN} FROM store.spans WHERE kind IN ('llm', 'embedding')",
          "SELECT model, count(*), sum(cost), quantile_cont(duration_ms, 0.95) FROM llm_calls GROUP BY ALL"),
     View("attempts", "Every try at a provider.", _ATTEMPT,
          _event_view(sc.EVENT_ATTEMPT, "attempt_events", _ATTEMPT),

@@ -1,0 +1,108 @@
+"""Stored spans as OTLP JSON: a line an `ExportTraceServiceRequest`, as OpenTelemetry's file exporters write it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, cast
+
+import orjson
+
+from llmops_sdk.store.schema import SPAN_KEYS, Column
+from llmops_sdk.tracing import _semconv as sc
+
+__all__ = ["otlp_lines"]
+
+_KINDS = {"internal": 1, "server": 2, "client": 3, "producer": 4, "consumer": 5}
+_STATUS = {"ok": 1, "error": 2}
+_INT64 = range(-(2**63), 2**63)
+_NAMED = {key.name: key for key in SPAN_KEYS if key.attributes and key.attributes[0] and key.convert != "own"}
+
+
+def otlp_lines(columns: Sequence[Column], batches: Iterable[Sequence[tuple[Any, ...]]]) -> Iterator[bytes]:
+    """A request for each batch of spans, grouped by process and by library."""
+    names = [column.name for column in columns]
+    for rows in batches:
+        groups: dict[str, dict[str, list[dict[str, Any]]]] = {}
+        for row in rows:
+            span = dict(zip(names, row, strict=True))
+            scopes = groups.setdefault(span["resource"] or "{}", {})
+            scopes.setdefault(span["scope"] or "", []).append(_span(span))
+        resources = [
+            {
+                "resource": {"attributes": _attributes(orjson.loads(resource))},
+                "scopeSpans": [{"scope": {"name": scope}, "spans": spans} for scope, spans in scopes.items()],
+            }
+            for resource, scopes in groups.items()
+        ]
+        yield orjson.dumps({"resourceSpans": resources}, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _span(span: Mapping[str, Any]) -> dict[str, Any]:
+    made: dict[str, Any] = {"traceId": span["trace_id"], "spanId": span["span_id"]}
+    if span["parent_span_id"]:
+        made["parentSpanId"] = span["parent_span_id"]
+    made["name"] = span["name"] or ""
+    made["kind"] = _KINDS.get(span["otel_kind"], 1)
+    made["startTimeUnixNano"] = str(span["start_ns"])
+    made["endTimeUnixNano"] = str((span["start_ns"] or 0) + (span["duration_ns"] or 0))
+    made["attributes"] = _attributes(_named(span))
+    events: list[dict[str, Any]] = orjson.loads(span["events"] or "[]")
+    made["events"] = [
+        {"timeUnixNano": str(e["time_ns"]), "name": e["name"], "attributes": _attributes(e["attributes"])}
+        for e in events
+    ]
+    links: list[dict[str, Any]] = orjson.loads(span["links"] or "[]")
+    made["links"] = [
+        {"traceId": link["trace_id"], "spanId": link["span_id"], "attributes": _attributes(link["attributes"])}
+        for link in links
+    ]
+    made["status"] = {"code": _STATUS.get(span["status"], 0)}
+    if span["status_message"] is not None:
+        made["status"]["message"] = span["status_message"]
+    return made
+
+
+def _named(span: Mapping[str, Any]) -> dict[str, Any]:
+    """What the columns hold, under the names in force, with what has no column."""
+    made: dict[str, Any] = orjson.loads(span["attributes"] or "{}")
+    made[sc.KIND] = span["kind"]
+    made.setdefault("openinference.span.kind", (span["kind"] or "").upper())
+    if span["status"] not in _STATUS and span["status"] != "unset":
+        made[sc.STATUS] = span["status"]
+    for name, key in _NAMED.items():
+        value = span[name]
+        if value is None:
+            continue
+        if key.convert == "milliseconds":
+            value = value / 1000
+        elif key.convert == "first":
+            value = [value]
+        made[key.attributes[0]] = value
+    for name in ("input", "output"):
+        if span[name] is not None:
+            plain = span[name].startswith('"')
+            made[f"{name}.value"] = orjson.loads(span[name]) if plain else span[name]
+            made[f"{name}.mime_type"] = "text/plain" if plain else "application/json"
+    return made
+
+
+def _attributes(values: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [{"key": key, "value": _value(value)} for key, value in values.items() if value is not None]
+
+
+def _value(value: Any) -> dict[str, Any]:
+    if isinstance(value, bool):
+        return {"boolValue": value}
+    if isinstance(value, int):
+        # As text, since JSON's readers take numbers for doubles.
+        return {"intValue": str(value)} if value in _INT64 else {"stringValue": str(value)}
+    if isinstance(value, float):
+        return {"doubleValue": value}
+    if isinstance(value, str):
+        return {"stringValue": value}
+    if isinstance(value, list):
+        return {"arrayValue": {"values": [_value(item) for item in cast("list[Any]", value)]}}
+    if isinstance(value, dict):
+        entries = cast("dict[str, Any]", value).items()
+        return {"kvlistValue": {"values": [{"key": key, "value": _value(item)} for key, item in entries]}}
+    return {}
