@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -15,11 +15,13 @@ from llmops_sdk.errors import (
     IncompleteResponseError,
     LLMOpsError,
     ProviderError,
+    ProviderTimeoutError,
     ServerError,
     StreamInterruptedError,
 )
 from llmops_sdk.providers._accumulate import Accumulator
-from llmops_sdk.providers._litellm_clients import Clients, held_responses
+from llmops_sdk.providers._first_token import FirstToken
+from llmops_sdk.providers._litellm_clients import Clients, watched
 from llmops_sdk.providers._litellm_endpoint import Endpoint, conventional_name, endpoint_of, server_of
 from llmops_sdk.providers._litellm_errors import map_error
 from llmops_sdk.providers._litellm_library import Library, library
@@ -94,15 +96,17 @@ class LitellmProvider:
         """The answer in pieces; each has something in it, and the last one the finish reason."""
         endpoint, outer = endpoint_of(self._resolved), sys.exc_info()[1]
         lib = self._library(endpoint)
-        reading = _Reading(self._name, request)
+        reading = _Reading(self._name, request, self._bounds(request))
         with ExitStack() as undo:
             undo.callback(reading.close)
+            undo.enter_context(reading.first)
             try:
-                with held_responses(reading.held):
-                    reading.source = lib.litellm.completion(
-                        **self._arguments(lib, endpoint, request, stream=True),
-                        client=self._clients.sync(lib, endpoint),
-                    )
+                client = self._clients.sync(lib, endpoint)
+                with watched(reading):
+                    if client is None:
+                        reading.sent()  # litellm's own client tells nobody
+                    arguments = self._arguments(lib, endpoint, request, stream=True)
+                    reading.source = lib.litellm.completion(**arguments, client=client)
                 for raw in reading.source:
                     if (chunk := reading.read(raw)) is not None:
                         yield chunk
@@ -114,22 +118,27 @@ class LitellmProvider:
         """The answer in pieces, async."""
         endpoint, outer = endpoint_of(self._resolved), sys.exc_info()[1]
         lib = await self._alibrary(endpoint)
-        reading = _Reading(self._name, request)
+        reading = _Reading(self._name, request, self._bounds(request))
         try:
             try:
-                with held_responses(reading.held):
-                    reading.source = await lib.litellm.acompletion(
-                        **self._arguments(lib, endpoint, request, stream=True),
-                        client=self._clients.asynchronous(lib, endpoint),
-                    )
-                async for raw in reading.source:
-                    if (chunk := reading.read(raw)) is not None:
-                        yield chunk
+                # The first chunk under a time-out of the loop, which no `yield` may stand in; then the others.
+                chunk = await reading.begun(lambda: self._open(lib, endpoint, request, reading))
+                while chunk is not None:
+                    yield chunk
+                    chunk = await reading.following()
             except lib.raised as error:
                 reading.broke(error, self._mapped(error, request, outer))
             yield reading.last(self._price(lib, endpoint, reading.reader.usage))
         finally:
             await reading.aclose()
+
+    async def _open(self, lib: Library, endpoint: Endpoint, request: Request, reading: _Reading) -> None:
+        client = self._clients.asynchronous(lib, endpoint)
+        with watched(reading):
+            if client is None:
+                reading.sent()
+            arguments = self._arguments(lib, endpoint, request, stream=True)
+            reading.source = await lib.litellm.acompletion(**arguments, client=client)
 
     def embed(self, texts: Sequence[str], request: Request) -> Embeddings:
         """The vectors of `texts`."""
@@ -234,9 +243,12 @@ class LitellmProvider:
 class _Reading:
     """One stream being read: what came, how it ended, and what is to be closed."""
 
-    def __init__(self, provider: str, request: Request) -> None:
+    def __init__(self, provider: str, request: Request, bounds: Timeout) -> None:
         self.reader = StreamReader(provider)
+        self.first = FirstToken(bounds.first_token)
+        self._bound: asyncio.Timeout | None = None
         self.held: list[Any] = []
+        self._bounds = bounds
         self.source: Any = None
         self._provider = provider
         self._request = request
@@ -246,9 +258,54 @@ class _Reading:
     def read(self, raw: Any) -> Chunk | None:
         chunk = self.reader.read(raw)
         if chunk is not None:
-            self._began = True
+            if not self._began:
+                self._began = True
+                self.first.came()
             self._seen.add(chunk)
         return chunk
+
+    def sent(self) -> None:
+        """A request is about to be sent: from now on the first chunk is waited for, not while litellm gets ready."""
+        seconds = self._bounds.first_token
+        if seconds is None:
+            return
+        if self._bound is None:
+            self.first.start()
+        elif not self._bound.expired():
+            self._bound.reschedule(asyncio.get_running_loop().time() + seconds)
+
+    def take(self, response: Any) -> None:
+        """An HTTP response of this stream, its headers read."""
+        self.held.append(response)
+        self.first.watch(response)
+        within = response.request.extensions.get("timeout")
+        if within and self._bounds.first_token is not None:
+            within["read"] = self._bounds.between_chunks or self._bounds.total
+
+    async def begun(self, open_: Callable[[], Awaitable[None]]) -> Chunk | None:
+        """The first chunk, or None when there is none, within its bound."""
+        self._bound = bound = asyncio.timeout(None)
+        try:
+            async with bound:
+                await open_()
+                return await self.following()
+        except TimeoutError as error:
+            if not bound.expired():
+                raise
+            raise self._late() from error
+
+    async def following(self) -> Chunk | None:
+        """The next chunk, or None at the end."""
+        async for raw in self.source:
+            if (chunk := self.read(raw)) is not None:
+                return chunk
+        return None
+
+    def _late(self) -> ProviderTimeoutError:
+        model, seconds = self._request.model, self._bounds.first_token
+        return ProviderTimeoutError(
+            f"{model}: the first chunk did not come within {seconds:g} s", provider=self._provider, model=model
+        )
 
     def _finish(self) -> str | None:
         # litellm reports a clean end without a finish reason as "stop"; what the server sent stands in these two.
@@ -261,6 +318,8 @@ class _Reading:
         """Raise what a break means; nothing, when the answer was whole before it."""
         if self._finish() is not None:
             return
+        if self.first.passed and not self._began:
+            raise self._late() from error
         if not self._began or not isinstance(mapped, ProviderError):
             raise mapped from error
         raise StreamInterruptedError(
@@ -276,6 +335,8 @@ class _Reading:
     def last(self, cost: float | None) -> Chunk:
         """The chunk that ends the stream, when the server said how it ends."""
         finish = self._finish()
+        if finish is None and self.first.passed and not self._began:
+            raise self._late()
         if finish is None:
             raise IncompleteResponseError(
                 f"{self._request.model}: the stream ended without a finish reason; its answer may be cut short",

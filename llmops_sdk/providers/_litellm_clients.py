@@ -11,34 +11,54 @@ import threading
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Protocol
 
 from llmops_sdk.providers._litellm_endpoint import Endpoint
 from llmops_sdk.providers._litellm_library import Library
 
-__all__ = ["Clients", "held_responses"]
+__all__ = ["Clients", "Watcher", "watched"]
 
 # Which of litellm's code paths take which kind of client.
 _OPENAI = frozenset({"openai"})
 _HTTPX = frozenset({"anthropic", "gemini", "ollama"})
 
-_held: ContextVar[list[Any] | None] = ContextVar("llmops_held_responses", default=None)
+_watching: ContextVar[Watcher | None] = ContextVar("llmops_watcher", default=None)
+
+
+class Watcher(Protocol):
+    """Follows the requests of one call."""
+
+    def sent(self) -> None:
+        """A request is about to be sent."""
+
+    def take(self, response: Any) -> None:
+        """A response, its headers read and nothing else."""
 
 
 @contextmanager
-def held_responses(into: list[Any]) -> Generator[None, None, None]:
-    """Collect the HTTP responses that calls within this block open, so that a stream left early can be closed."""
-    token = _held.set(into)
+def watched(watcher: Watcher) -> Generator[None, None, None]:
+    """Tell `watcher` of the HTTP requests that calls within this block send, and of the responses to them."""
+    token = _watching.set(watcher)
     try:
         yield
     finally:
-        _held.reset(token)
+        _watching.reset(token)
+
+
+def _sent(_request: Any) -> None:
+    watcher = _watching.get()
+    if watcher is not None:
+        watcher.sent()
+
+
+async def _asent(request: Any) -> None:
+    _sent(request)
 
 
 def _hold(response: Any) -> None:
-    held = _held.get()
-    if held is not None:
-        held.append(response)
+    watcher = _watching.get()
+    if watcher is not None:
+        watcher.take(response)
 
 
 async def _ahold(response: Any) -> None:
@@ -67,7 +87,7 @@ class Clients:
 
         def make() -> tuple[Any, Any]:
             http = library.httpx.Client(
-                follow_redirects=True, limits=_limits(library), event_hooks={"response": [_hold]}
+                follow_redirects=True, limits=_limits(library), event_hooks={"request": [_sent], "response": [_hold]}
             )
             if endpoint.vendor in _OPENAI:
                 return http, _openai(library.openai.OpenAI, endpoint, http)
@@ -80,7 +100,7 @@ class Clients:
 
         def make() -> tuple[Any, Any]:
             http = library.httpx.AsyncClient(
-                follow_redirects=True, limits=_limits(library), event_hooks={"response": [_ahold]}
+                follow_redirects=True, limits=_limits(library), event_hooks={"request": [_asent], "response": [_ahold]}
             )
             if endpoint.vendor in _OPENAI:
                 return http, _openai(library.openai.AsyncOpenAI, endpoint, http)

@@ -55,7 +55,8 @@ def finish_of(reason: object) -> str | None:
 def timeout_of(library: Library, bounds: Timeout, *, stream: bool) -> Any:
     """The bounds as httpx knows them, none of them open: the gap between two reads, and the wait for a connection."""
     total = bounds.total or 600.0
-    read = min(total, bounds.between_chunks or total) if stream else total
+    # Of a stream it is the bound on its headers; that between two chunks is set once they are there.
+    read = min(total, bounds.between_chunks or total, bounds.first_token or total) if stream else total
     connect = min(total, bounds.connect or total)
     return library.httpx.Timeout(read, connect=connect, pool=connect)
 

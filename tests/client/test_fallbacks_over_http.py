@@ -113,6 +113,17 @@ def test_a_failure_of_the_first_is_answered_by_the_second(ask, first, second, ro
     ]
 
 
+@pytest.mark.parametrize("ask", ["stream", "astream"], indirect=True)
+@pytest.mark.parametrize("held", [0, 1], ids=["headers alone", "an event without text"])
+def test_a_stream_that_hangs_before_its_first_chunk(ask, first, second, held):
+    first.faults.append(Fault(hold_after=held))
+    configure(retry={"attempts": 1}, timeout={"first_token": 0.3})
+    response = ask()
+    assert (response.text, response.provider) == ("From the second.", "anthropic")
+    assert [one.error_type for one in response.attempts] == ["ProviderTimeoutError", None]
+    assert (len(first.requests), len(second.requests)) == (1, 1)
+
+
 def test_a_refused_connection(ask, first, second):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -214,6 +216,46 @@ async def test_each_request_has_a_bound(route, opened):
     for error in (await every_way(opened(model), request)).values():
         assert type(error) is errors.ProviderTimeoutError, error
         assert error.status_code is None
+
+
+@pytest.mark.parametrize("held", [0, 1], ids=["headers alone", "an event without text"])
+async def test_the_first_chunk_has_a_bound_of_its_own(route, opened, held: int):
+    model, server = route
+    server.faults.extend([Fault(hold_after=held)] * 2)
+    request = ask(model, timeout=Timeout(total=60, between_chunks=60, first_token=0.3))
+    provider = opened(model)
+    for read in (lambda: list(provider.stream(request)), lambda: collected(provider.astream(request))):
+        with pytest.raises(errors.ProviderTimeoutError, match=r"the first chunk did not come within 0.3 s"):
+            await settled(read)
+        assert server.left.wait(20)
+        server.left.clear()
+
+
+async def test_a_bound_on_the_first_chunk_is_none_on_the_others(route, opened):
+    model, server = route
+    server.faults.extend([Fault(hold_after=4)] * 2)
+    request = ask(model, timeout=Timeout(total=60, between_chunks=0.5, first_token=0.2))
+    provider = opened(model)
+    chunks, achunks = provider.stream(request), provider.astream(request)
+    for first, rest in (
+        (lambda: next(chunks), lambda: list(chunks)),
+        (lambda: anext(achunks), lambda: collected(achunks)),
+    ):
+        assert (await settled(first)).text
+        began = time.monotonic()
+        with pytest.raises(errors.StreamInterruptedError) as broken:
+            await settled(rest)
+        assert time.monotonic() - began >= 0.45
+        assert broken.value.partial.text
+
+
+async def settled(call: Callable[[], Any]) -> Any:
+    found = call()
+    return await found if inspect.isawaitable(found) else found
+
+
+async def collected(chunks: AsyncIterator[Chunk]) -> list[Chunk]:
+    return [chunk async for chunk in chunks]
 
 
 async def test_leaving_a_stream_closes_its_connection(route, opened):
