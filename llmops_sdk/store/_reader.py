@@ -57,13 +57,15 @@ def query(
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(1, "llmops-query") as thread:
-        future = thread.submit(job.answer)
         try:
-            return future.result(timeout)
-        except TimeoutError:
-            if future.done():
-                raise
-            raise job.too_long() from None
+            # Inside, for Ctrl-C may come while the thread starts: the pool would wait for a query that nobody ends.
+            future = thread.submit(job.answer)
+            try:
+                return future.result(timeout)
+            except TimeoutError:
+                if future.done():
+                    raise
+                raise job.too_long() from None
         finally:
             job.cancel()
 
@@ -183,11 +185,13 @@ class _Job:
         self._folder = folder
         self._timeout = timeout
         self._cancelled = False
+        self._begun = False
         self._lock = threading.Lock()
         """Held to interrupt and to let go, since a closed connection cannot be interrupted."""
         self._connection: duckdb.DuckDBPyConnection | None = None
 
     def answer(self) -> Result:
+        self._begun = True
         try:
             from llmops_sdk.store._duck import duckdb
             from llmops_sdk.store._statement import checked, query_error
@@ -201,9 +205,9 @@ class _Job:
             self.ended.set()
 
     def cancel(self) -> None:
-        """End it; returns when it has ended. Nothing, when it has."""
+        """End it; returns when it has ended. Nothing, when it has; one that begins later ends by itself."""
         self._cancelled = True
-        while not self.ended.is_set():
+        while self._begun and not self.ended.is_set():
             # Again and again: an interrupt that comes just before a statement begins does not reach it.
             with self._lock:
                 if self._connection is not None:
