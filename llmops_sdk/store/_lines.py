@@ -25,6 +25,7 @@ _FLAGS = {
     sc.EVENT_CACHE_LOOKUP: "lookup_events",
     sc.EVENT_GUARD_VERDICT: "verdict_events",
 }
+_NO_SPANS = frozenset({ScoreRecord, LossRecord})
 _OPTIONS = orjson.OPT_APPEND_NEWLINE
 _HEAD = b'{"trace_id":"%032x","span_id":"%016x",%b"name":%b,"kind":"%b","start_ns":%d,"duration_ns":%d,"status":"%b"'
 _NAMES_KEPT = 1_024
@@ -33,7 +34,7 @@ _NAME_LENGTH = 256  # characters
 
 def is_span(record: Record) -> TypeGuard[SpanRecord]:
     """Whether the record is a span, not a score or a loss."""
-    return not isinstance(record, (ScoreRecord, LossRecord))
+    return type(record) not in _NO_SPANS
 
 
 class Encoder:
@@ -48,6 +49,10 @@ class Encoder:
         self._resource_json = orjson.Fragment(b"{}")
         self._names: dict[str, bytes] = {}
         self._tails: dict[str, bytes] = {}
+
+    def span_lines(self, records: Sequence[SpanRecord]) -> list[bytes]:
+        """The lines of spans, each with its line break."""
+        return [self.span_line(record) for record in records]
 
     def span_line(self, record: SpanRecord) -> bytes:
         """The line of one span, with its line break."""

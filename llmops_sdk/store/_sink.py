@@ -17,7 +17,8 @@ from llmops_sdk.store._lines import Encoder, is_span, loss_line, score_line
 from llmops_sdk.store._retention import drop_old
 from llmops_sdk.store._segment import SegmentWriter
 from llmops_sdk.store.schema import STREAMS
-from llmops_sdk.tracing._records import LossRecord, Record, ScoreRecord
+from llmops_sdk.tracing._blobs import has_ready
+from llmops_sdk.tracing._records import LossRecord, Record, ScoreRecord, SpanRecord
 
 if TYPE_CHECKING:
     from llmops_sdk.config import Settings
@@ -95,25 +96,36 @@ class StoreSink:
         if self._pid != os.getpid():
             self.after_fork()
         self._rotate()
-        spans: list[bytes] = []
         scores: list[bytes] = []
+        ended: list[SpanRecord] = []
         for record in batch:
             if is_span(record):
-                line = guarded("encoding a span for the store", None, self._encoder.span_line, record)
-                if line is None:
-                    self._losses["span", "not_encodable"] += 1
-                else:
-                    # First, so that a line never refers to what a crash kept from being there.
-                    self._blobs.write_for(line, self._encoder.losses, self._encoder.lost_bytes)
-                    spans.append(line)
+                ended.append(record)
             elif isinstance(record, ScoreRecord):
                 scores.append(score_line(record, self._encoder.losses))
+        spans = self._lines_of(ended)
+        for line in spans if has_ready() else ():
+            # First, so that a line never refers to what a crash kept from being there.
+            self._blobs.write_for(line, self._encoder.losses, self._encoder.lost_bytes)
         if scores:
             self._scores.append(scores)
         if spans:
             self._spans.append(spans)
         self._write_losses([record for record in batch if isinstance(record, LossRecord)])
         return len(spans)
+
+    def _lines_of(self, ended: list[SpanRecord]) -> list[bytes]:
+        encoder = self._encoder
+        before = Counter(encoder.losses), Counter(encoder.lost_bytes)
+        lines = guarded("encoding spans for the store", None, encoder.span_lines, ended)
+        if lines is not None:
+            return lines
+        encoder.losses, encoder.lost_bytes = before  # what was counted halfway is counted again below
+        if len(ended) > 1:
+            # One of them is at fault; the others are kept.
+            return [line for record in ended for line in self._lines_of([record])]
+        self._losses["span", "not_encodable"] += 1
+        return []
 
     def flush(self, timeout: float) -> bool:  # noqa: ARG002 - a local write is not waited for
         """Whether everything is written: a batch is, when `write` returns; counts of losses may wait for room."""

@@ -15,7 +15,7 @@ from typing import TypeAlias, cast
 
 from llmops_sdk._util._guard import guarded
 from llmops_sdk._util._latch import Latch
-from llmops_sdk.tracing._endings import count_threads, join_thread
+from llmops_sdk.tracing._endings import count_threads, join_thread, start_thread
 from llmops_sdk.tracing._records import (
     FlushReport,
     LossRecord,
@@ -47,6 +47,9 @@ class _Marker:
     def __init__(self, *, stop: bool = False) -> None:
         self.reached = Latch()
         self.stop = stop
+
+
+_NO_SPANS = frozenset({_Marker, LossRecord, ScoreRecord})
 
 
 @dataclass(slots=True)
@@ -138,7 +141,7 @@ class Pipeline:
                 return
             if not self._closed and time.monotonic() >= self.write_through_until:
                 thread = threading.Thread(target=self._run, name="llmops-pipeline", daemon=True)
-                if _started(thread):
+                if start_thread(thread):
                     self._thread = thread
                     return
         # After shutdown, early in a forked child, and where no thread can start any more, write in the caller's.
@@ -205,30 +208,38 @@ class Pipeline:
         queue = self._queue
         batch: list[Record] = []
         content: list[SpanRecord | ScoreRecord] = []
+        ended: list[Recordable] = []
         marker: _Marker | None = None
         taken = 0
         while queue and taken < most and taken < _BATCH:
             record = queue.popleft()
             taken += 1
-            if isinstance(record, _Marker):
+            if type(record) not in _NO_SPANS:  # one look for the most of them
+                span = cast("Recordable", record)
+                self._queued_bytes -= span.size
+                ended.append(span)
+            elif isinstance(record, _Marker):
                 marker = record
                 break
-            if isinstance(record, LossRecord):
+            elif isinstance(record, LossRecord):
                 batch.append(record)
-                continue
-            if isinstance(record, ScoreRecord):
+            elif isinstance(record, ScoreRecord):
                 content.append(record)
-                continue
-            self._queued_bytes -= record.size
-            ready = guarded("reading a span", None, record._to_record)  # pyright: ignore[reportPrivateUsage] - a friend
-            if ready is None:
-                self.record_loss("span", "not_readable")
-            else:
-                content.append(ready)
+        content += self._read(ended)
         batch += self._transformed(content)
         # Last, so that what was redacted in this batch is counted in it.
         batch += self._take_losses()
         return batch, marker, taken
+
+    def _read(self, ended: list[Recordable]) -> list[SpanRecord]:
+        records = guarded("reading spans", None, _to_records, ended)
+        if records is not None:
+            return records
+        if len(ended) > 1:
+            # One of them is at fault; the others are kept.
+            return [record for span in ended for record in self._read([span])]
+        self.record_loss("span", "not_readable")
+        return []
 
     def _transformed(self, records: list[SpanRecord | ScoreRecord]) -> list[SpanRecord | ScoreRecord]:
         transform = self.transform
@@ -270,7 +281,7 @@ class Pipeline:
             losses_kept = losses_kept or sink.name == "store"
         if not losses_kept:
             self._keep_losses(batch)
-        spans = sum(1 for record in batch if not isinstance(record, (LossRecord, ScoreRecord)))
+        spans = sum(type(record) not in _NO_SPANS for record in batch)
         if safe < spans:
             self.record_loss("span", "not_taken", spans - safe)
 
@@ -380,9 +391,5 @@ class Pipeline:
             guarded(f"the sink {sink.name} after a fork", None, sink.after_fork)
 
 
-def _started(thread: threading.Thread) -> bool:
-    try:
-        thread.start()
-    except RuntimeError:
-        return False  # the interpreter is ending
-    return True
+def _to_records(ended: list[Recordable]) -> list[SpanRecord]:
+    return [span._to_record() for span in ended]  # pyright: ignore[reportPrivateUsage] - a friend
