@@ -74,7 +74,6 @@ USER_ID = "user.id"
 ERROR_TYPE = "error.type"
 SERVER_ADDRESS = "server.address"
 SERVER_PORT = "server.port"
-CODE_FUNCTION = "code.function.name"
 
 # Events on a span. Their attributes bear the names of the columns of the views `attempts`, `cache_lookups` and
 # `guard_verdicts`.
