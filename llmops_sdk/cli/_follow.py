@@ -9,7 +9,8 @@ from pathlib import Path
 
 import orjson
 
-from llmops_sdk.store._layout import Segment, read_manifest, segments_of
+from llmops_sdk.store._layout import Segment, segments_of
+from llmops_sdk.store._manifest import read_manifest
 from llmops_sdk.store.schema import SEAL
 
 __all__ = ["Follower", "Lines"]

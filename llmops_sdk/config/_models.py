@@ -208,6 +208,9 @@ class StoreSettings(Section):
     """Age at which a new write-ahead file is begun."""
     fsync: bool = False
     """Force each flush to the disk: survives a power cut, not only a killed process."""
+    compaction: Literal["auto", "manual"] = "auto"
+    """Turn write-ahead files into Parquet files, a tenth in size: "auto" in a process of its own when there are
+    enough, "manual" only with `llmops compact`."""
 
 
 class SignalSettings(Section):

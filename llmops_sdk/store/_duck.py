@@ -10,10 +10,21 @@ from pathlib import Path
 
 import duckdb
 
-from llmops_sdk.store._layout import Segment
+from llmops_sdk.store._layout import Sources
+from llmops_sdk.store._manifest import DataFile
 from llmops_sdk.store.schema import SEAL, STREAMS, VIEWS, Stream, View
 
-__all__ = ["duckdb", "open_connection", "quoted", "without_zones"]
+__all__ = [
+    "duckdb",
+    "lines_sql",
+    "open_connection",
+    "pattern",
+    "quoted",
+    "read_lines",
+    "rows_sql",
+    "unreadable_sql",
+    "without_zones",
+]
 
 _MAX_OBJECT = 32 * 1024 * 1024
 
@@ -24,19 +35,19 @@ def quoted(text: str) -> str:
 
 
 def open_connection(
-    segments: Sequence[Segment],
+    sources: Sources,
     *,
     views: Collection[View] = VIEWS,
     trusted: bool,
     frames: bool,
     output: Path | None = None,
 ) -> duckdb.DuckDBPyConnection:
-    """An in-memory database with the views over `segments`.
+    """An in-memory database with the views over a store's files.
 
     Args:
-        segments: The files to read.
+        sources: The files to read.
         views: Which views to make. Each costs some 10 ms, since DuckDB looks into the files of a view that it makes.
-        trusted: False confines it: of all files it reads only the segments, it writes none, has no network, loads no
+        trusted: False confines it: of all files it reads only those, it writes none, has no network, loads no
             extension, and none of that can be changed back.
         frames: Whether SQL may name the caller's data frames.
         output: The one file that it may write besides. Rows then come in no order, so that none are held back.
@@ -53,39 +64,55 @@ def open_connection(
         },
     )
     try:
-        _put_views(connection, segments, views)
+        _put_views(connection, sources, views)
         if not trusted:
-            _confine(connection, segments, output)
+            _confine(connection, sources, output)
     except duckdb.Error:
         connection.close()
         raise
     return connection
 
 
-def _put_views(connection: duckdb.DuckDBPyConnection, segments: Sequence[Segment], views: Collection[View]) -> None:
+def _put_views(connection: duckdb.DuckDBPyConnection, sources: Sources, views: Collection[View]) -> None:
     connection.execute("SET TimeZone = 'UTC'; CREATE SCHEMA store")
     for stream in STREAMS:
-        connection.execute(_lines_sql(stream, [s.path for s in segments if s.stream is stream]))
-        connection.execute(
-            f"CREATE VIEW store.{stream.name} AS SELECT * EXCLUDE ({SEAL.name}) FROM store.{stream.name}_lines "
-            f"WHERE {stream.required} IS NOT NULL"
-        )
-    unreadable = " UNION ALL ".join(
-        f"SELECT 1 AS line FROM store.{s.name}_lines WHERE {s.required} IS NULL AND {SEAL.name} IS NULL"
-        for s in STREAMS
-    )
-    connection.execute(f"CREATE VIEW store.unreadable AS {unreadable}")
+        paths = [segment.path for segment in sources.segments if segment.stream is stream]
+        files = [file for file in sources.files if file.stream == stream.name]
+        connection.execute(f"CREATE VIEW store.{stream.name}_lines AS {lines_sql(stream, paths)}")
+        connection.execute(f"CREATE VIEW store.{stream.name} AS {rows_sql(stream, sources.folder, files)}")
+    connection.execute(f"CREATE VIEW store.unreadable AS {unreadable_sql(sources.unreadable)}")
     for view in views:
         connection.execute(f"CREATE VIEW {view.name} AS {view.sql}")
 
 
-def _confine(connection: duckdb.DuckDBPyConnection, segments: Sequence[Segment], output: Path | None) -> None:
+def rows_sql(stream: Stream, folder: Path, files: Sequence[DataFile]) -> str:
+    """Every row of a stream: the lines of its segments that can be read, and the rows of its Parquet files."""
+    names = ", ".join(key.name for key in stream.keys)
+    parts = [f"SELECT {names} FROM store.{stream.name}_lines WHERE {stream.required} IS NOT NULL"]
+    if files:
+        listed = ", ".join(quoted(pattern(folder / file.name)) for file in files)
+        columns = ", ".join(f"{k.name}::JSON AS {k.name}" if k.type == "JSON" else k.name for k in stream.keys)
+        parts.append(f"SELECT {columns} FROM read_parquet([{listed}])")
+    return " UNION ALL ".join(parts)
+
+
+def unreadable_sql(before: int) -> str:
+    """How many lines cannot be read, or could not be when they were compacted."""
+    counts = " + ".join(
+        f"(SELECT count(*) FROM store.{s.name}_lines WHERE {s.required} IS NULL AND {SEAL.name} IS NULL)"
+        for s in STREAMS
+    )
+    return f"SELECT {before} + {counts} AS lines"
+
+
+def _confine(connection: duckdb.DuckDBPyConnection, sources: Sources, output: Path | None) -> None:
+    paths = [segment.path for segment in sources.segments] + [sources.folder / file.name for file in sources.files]
     # The check is on the pattern and on the file that it names.
-    allowed = {spelling for s in segments for spelling in (str(s.path), _pattern(s.path))}
+    allowed = {spelling for path in paths for spelling in (str(path), pattern(path))}
     if output is not None:
         allowed.add(str(output))
-    paths = ", ".join(quoted(path) for path in sorted(allowed))
-    connection.execute(f"SET allowed_paths = [{paths}]")
+    listed = ", ".join(quoted(path) for path in sorted(allowed))
+    connection.execute(f"SET allowed_paths = [{listed}]")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
 
@@ -102,20 +129,31 @@ def without_zones(connection: duckdb.DuckDBPyConnection, table: str) -> None:
         connection.execute(f"ALTER TABLE {table} ALTER {column} TYPE TIMESTAMP")
 
 
-def _lines_sql(stream: Stream, paths: Sequence[Path]) -> str:
-    keys = (*stream.keys, SEAL)
+def lines_sql(stream: Stream, paths: Sequence[Path]) -> str:
+    """Every line of some segments, those that are none of ours as NULLs."""
     if not paths:
-        nothing = ", ".join(f"NULL::{key.type} AS {key.name}" for key in keys)
-        return f"CREATE VIEW store.{stream.name}_lines AS SELECT {nothing} WHERE false"
+        keys = (*stream.keys, SEAL)
+        return f"SELECT {', '.join(f'NULL::{key.type} AS {key.name}' for key in keys)} WHERE false"
     # A list of names, no glob: an empty glob is an error.
-    files = ", ".join(quoted(_pattern(path)) for path in paths)
-    columns = ", ".join(f"{key.name}: '{key.type}'" for key in keys)
+    return f"SELECT * FROM {read_lines(stream, [pattern(path) for path in paths])}"
+
+
+def read_lines(stream: Stream, patterns: Sequence[str], options: str = "") -> str:
+    """DuckDB's call that reads lines of a stream.
+
+    Args:
+        stream: Whose lines they are.
+        patterns: The files.
+        options: Further arguments, each with a comma before it.
+    """
+    files = ", ".join(quoted(one) for one in patterns)
+    columns = ", ".join(f"{key.name}: '{key.type}'" for key in (*stream.keys, SEAL))
     return (
-        f"CREATE VIEW store.{stream.name}_lines AS SELECT * FROM read_json([{files}], columns = {{{columns}}}, "
-        f"format = 'newline_delimited', ignore_errors = true, maximum_object_size = {_MAX_OBJECT})"
+        f"read_json([{files}], columns = {{{columns}}}, format = 'newline_delimited', ignore_errors = true, "
+        f"maximum_object_size = {_MAX_OBJECT}{options})"
     )
 
 
-def _pattern(path: Path) -> str:
-    # DuckDB takes every name for a pattern.
+def pattern(path: Path) -> str:
+    """A path as DuckDB is to take it, who takes every name for a pattern."""
     return "".join(f"[{char}]" if char in "*?[" else char for char in str(path))

@@ -16,8 +16,8 @@ from uuid import uuid4
 from llmops_sdk.errors import StoreError
 from llmops_sdk.store._export_otlp import otlp_lines
 from llmops_sdk.store._export_rows import csv_lines, json_lines
-from llmops_sdk.store._layout import read_manifest, segments_of
-from llmops_sdk.store._reader import StorePath, flush_first, retried, store_folder
+from llmops_sdk.store._layout import Sources
+from llmops_sdk.store._reader import StorePath, flush_first, leased, retried, store_folder
 from llmops_sdk.store.schema import SHOWN, SPAN_KEYS, Column
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def _written(
 
     os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     try:
-        rows = retried(lambda: _Job(folder, statement, form, file).run(progress))
+        rows = retried(lambda: _try(folder, statement, form, file, progress))
     except duckdb.IOException as error:
         raise StoreError(f"{folder} cannot be exported: {error}", path=str(folder)) from error
     except duckdb.Error as error:
@@ -131,10 +131,17 @@ def _written(
         return rows, os.fstat(written.fileno()).st_size
 
 
+def _try(
+    folder: Path, statement: Statement, form: ExportForm, out: Path, progress: Callable[[int, int], None] | None
+) -> int:
+    with leased(folder) as sources:
+        return _Job(sources, statement, form, out).run(progress)
+
+
 class _Job:
     """One try at writing the file, in a thread of its own: in the caller's, Ctrl-C would wait for DuckDB."""
 
-    def __init__(self, folder: Path, statement: Statement, form: ExportForm, out: Path) -> None:
+    def __init__(self, sources: Sources, statement: Statement, form: ExportForm, out: Path) -> None:
         from llmops_sdk.store._duck import open_connection
 
         self._statement = statement
@@ -145,9 +152,7 @@ class _Job:
         self._stopped = threading.Event()
         self._idle = threading.Event()
         self._idle.set()
-        manifest = read_manifest(folder)
-        segments = segments_of(folder, manifest.covered if manifest else frozenset())
-        self._connection = open_connection(segments, trusted=False, frames=False, output=out)
+        self._connection = open_connection(sources, trusted=False, frames=False, output=out)
 
     def run(self, progress: Callable[[int, int], None] | None) -> int:
         """Write; how many rows."""

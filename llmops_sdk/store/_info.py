@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llmops_sdk.store._blob_files import blobs_of
-from llmops_sdk.store._layout import read_manifest, segments_of
-from llmops_sdk.store.schema import SCHEMA_VERSION
+from llmops_sdk.store._layout import segments_of
+from llmops_sdk.store._manifest import Manifest, read_manifest
 
 if TYPE_CHECKING:
     from llmops_sdk.config import Settings
@@ -24,8 +24,9 @@ class StoreInfo:
     Attributes:
         path: The folder.
         exists: Whether it is there; it is made by the first write.
-        files: How many files of lines.
+        files: How many files of spans, scores and losses.
         bytes: How large they are together, with the content beside them.
+        waiting: How many bytes of them are segments, which compaction has not come to.
         schema_version: The version of the schema that it was written with, this version's where there is none yet.
         writable: Whether this process may write into it, or make it.
     """
@@ -34,6 +35,7 @@ class StoreInfo:
     exists: bool
     files: int
     bytes: int
+    waiting: int
     schema_version: int
     writable: bool
 
@@ -48,14 +50,16 @@ def info(settings: Settings) -> StoreInfo:
         StoreError: It cannot be read, or a newer version of the SDK wrote it.
     """
     path = settings.store.path.absolute()
-    manifest = read_manifest(path)
-    sizes = [size for segment in segments_of(path) if (size := _size(segment.path)) is not None]
+    manifest = read_manifest(path) or Manifest()
+    segments = segments_of(path, manifest.covered)
+    sizes = [size for segment in segments if (size := _size(segment.path)) is not None]
     return StoreInfo(
         path=path,
         exists=path.is_dir(),
-        files=len(sizes),
-        bytes=sum(sizes) + sum(blob.size for blob in blobs_of(path)),
-        schema_version=manifest.schema_version if manifest else SCHEMA_VERSION,
+        files=len(sizes) + len(manifest.files),
+        bytes=sum(sizes) + sum(file.bytes for file in manifest.files) + sum(blob.size for blob in blobs_of(path)),
+        waiting=sum(sizes),
+        schema_version=manifest.schema_version,
         writable=_writable(path),
     )
 

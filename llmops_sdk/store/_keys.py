@@ -32,6 +32,8 @@ class Stream:
     keys: tuple[Key, ...]
     required: str
     """A line without this key is none of ours: a seal, or torn."""
+    files: str
+    """The folder of the Parquet files that segments are compacted into."""
 
 
 _SESSION = (
@@ -228,7 +230,7 @@ LOSS_KEYS: tuple[Key, ...] = (
 SEAL = Key("seal", "BIGINT", "On the last line of a segment that was closed well: how many lines went before it.")
 
 STREAMS: tuple[Stream, ...] = (
-    Stream("spans", "wal", SPAN_KEYS, "trace_id"),
-    Stream("scores", "scores", SCORE_KEYS, "name"),
-    Stream("losses", "losses", LOSS_KEYS, "what"),
+    Stream("spans", "wal", SPAN_KEYS, "trace_id", "spans"),
+    Stream("scores", "scores", SCORE_KEYS, "name", "scores"),
+    Stream("losses", "losses", LOSS_KEYS, "what", "losses"),
 )

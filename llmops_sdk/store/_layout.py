@@ -1,41 +1,22 @@
-"""Where things lie in a store: the folder, its manifest, its segments."""
+"""Where things lie in a store: the folder, its segments, and what a reader reads."""
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
-import orjson
-
 from llmops_sdk.errors import StoreError
-from llmops_sdk.store.schema import SCHEMA_VERSION, STREAMS, Stream
+from llmops_sdk.store._leases import Lease
+from llmops_sdk.store._manifest import MANIFEST, DataFile, Manifest, encode, read_manifest, refuse_newer
+from llmops_sdk.store.schema import STREAMS, Stream
 
-__all__ = [
-    "MANIFEST",
-    "Manifest",
-    "Segment",
-    "create_store",
-    "put_file",
-    "read_manifest",
-    "refuse_newer",
-    "segments_of",
-]
+__all__ = ["Segment", "Sources", "create_store", "data_files", "put_file", "read_sources", "segments_of"]
 
-MANIFEST = "MANIFEST.json"
 _SEGMENT = re.compile(r"^.+\.v(\d+)\.ndjson$")
-
-
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """What a store says of itself. Read before the list of segments: what it covers is no longer read from them."""
-
-    schema_version: int
-    files: tuple[str, ...] = ()
-    covered: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,43 +27,10 @@ class Segment:
     stream: Stream
     version: int
 
-
-def refuse_newer(version: int, path: Path) -> None:
-    """Raise StoreError where a newer version of the SDK wrote what this one would misread."""
-    if version > SCHEMA_VERSION:
-        raise StoreError(
-            f"{path} was written by llmops-sdk with store schema {version}; this one reads up to {SCHEMA_VERSION}: "
-            f'upgrade (pip install --upgrade "llmops-sdk"), or set LLMOPS_STORE__PATH to another folder',
-            path=str(path),
-        )
-
-
-def read_manifest(path: Path) -> Manifest | None:
-    """The store's manifest, or None where there is none.
-
-    Raises:
-        StoreError: It cannot be read, or a newer version wrote it.
-    """
-    file = path / MANIFEST
-    try:
-        content: Any = orjson.loads(file.read_bytes())
-        manifest = Manifest(
-            int(content["schema_version"]), tuple(content.get("files", ())), frozenset(content.get("covered", ()))
-        )
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise StoreError(f"cannot read {file}: {error.strerror}", path=str(file)) from error
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise StoreError(
-            f"{file} is damaged ({error}): move it away; the store makes a new one, and the spans are in the files "
-            "beside it",
-            path=str(file),
-        ) from error
-    refuse_newer(manifest.schema_version, path)
-    if manifest.files:
-        raise StoreError(f"{path} has compacted files, which this version does not read: upgrade", path=str(path))
-    return manifest
+    @property
+    def name(self) -> str:
+        """As the manifest names it: its path below the store's folder."""
+        return f"{self.stream.folder}/{self.path.name}"
 
 
 def create_store(path: Path) -> Manifest:
@@ -100,9 +48,11 @@ def create_store(path: Path) -> Manifest:
             put_file(path / ".gitignore", b"*\n")
         manifest = read_manifest(path)
         if manifest is None:
-            empty: dict[str, object] = {"schema_version": SCHEMA_VERSION, "files": [], "covered": []}
-            put_file(path / MANIFEST, orjson.dumps(empty, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
-            manifest = read_manifest(path) or Manifest(SCHEMA_VERSION)
+            if data_files(path):
+                # Lost. Whoever reads or compacts makes it again; an empty one would leave these files to be swept.
+                return Manifest()
+            put_file(path / MANIFEST, encode(Manifest()))
+            manifest = read_manifest(path) or Manifest()
     except (FileExistsError, NotADirectoryError) as error:
         raise StoreError(
             f"the store {path} cannot be made: {error.filename} is a file, not a folder; set [store] path (or "
@@ -116,6 +66,11 @@ def create_store(path: Path) -> Manifest:
             path=str(path),
         ) from error
     return manifest
+
+
+def data_files(path: Path) -> list[Path]:
+    """The Parquet files in a store's folders, those that its manifest does not name included."""
+    return [file for stream in STREAMS for file in sorted((path / stream.files).glob("[!.]*.parquet"))]
 
 
 def put_file(file: Path, content: bytes, *, fsync: bool = False) -> None:
@@ -135,8 +90,52 @@ def put_file(file: Path, content: bytes, *, fsync: bool = False) -> None:
         temporary.unlink()
 
 
-def segments_of(path: Path, covered: frozenset[str] = frozenset()) -> list[Segment]:
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The files that hold a store's lines at one moment, each line once."""
+
+    segments: tuple[Segment, ...]
+    files: tuple[DataFile, ...]
+    folder: Path
+    unreadable: int
+    """How many lines of segments that are gone could not be read."""
+    lease: Lease | None
+    """Held as long as the files are read."""
+
+
+def read_sources(path: Path, *, lease: bool = True) -> Sources:
+    """What is to be read now; `lease` keeps it there until that is released.
+
+    Args:
+        path: The store's folder; it need not be there.
+        lease: False where the reader can do with what goes meanwhile.
+
+    Raises:
+        StoreError: The store cannot be read, or a newer version of the SDK wrote it.
+    """
+    # In this order: what is compacted after the manifest was read is still in its segments.
+    manifest = read_manifest(path)
+    if manifest is None and data_files(path):
+        from llmops_sdk.store._duck_rebuild import rebuild_manifest
+
+        manifest = rebuild_manifest(path)
+    manifest = manifest or Manifest()
+    held = Lease(path, manifest.generation) if lease and path.is_dir() else None
+    try:
+        segments = segments_of(path, manifest.covered)
+    except StoreError:
+        if held is not None:
+            held.release()
+        raise
+    return Sources(tuple(segments), manifest.files, path, manifest.unreadable, held)
+
+
+def segments_of(path: Path, covered: Collection[str] = frozenset()) -> list[Segment]:
     """Every segment of the store that the manifest does not cover, by name.
+
+    Args:
+        path: The store's folder.
+        covered: Names, as in "wal/….v1.ndjson".
 
     Raises:
         StoreError: A newer version wrote one of them.

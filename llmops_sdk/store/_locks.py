@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
 
+from llmops_sdk._util._clock import SYSTEM_CLOCK
 from llmops_sdk.errors import StoreError
 
-__all__ = ["try_lock"]
+__all__ = ["sole_changer", "try_lock"]
+
+_LOCK = "compact.lock"
+_STEP = 0.02  # seconds
 
 if sys.platform == "win32":
 
@@ -31,3 +40,29 @@ else:
         except BlockingIOError:
             return False
         return True
+
+
+@contextmanager
+def sole_changer(store: Path, wait: float = 0.0) -> Generator[bool]:
+    """Be the one who changes the manifest and removes files; whether nobody else is.
+
+    Args:
+        store: The store's folder.
+        wait: Seconds to wait for who is.
+
+    Raises:
+        StoreError: The folder cannot be written.
+    """
+    try:
+        descriptor = os.open(store / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise StoreError(
+            f"the store {store} cannot be changed: {error.strerror}; make it writable for this user", path=str(store)
+        ) from error
+    try:
+        deadline = time.monotonic() + wait
+        while not (taken := try_lock(descriptor)) and time.monotonic() < deadline:
+            SYSTEM_CLOCK.sleep(_STEP)
+        yield taken
+    finally:
+        os.close(descriptor)

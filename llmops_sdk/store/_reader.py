@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Callable, Collection
+import weakref
+from collections.abc import Callable, Collection, Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from llmops_sdk.errors import QueryError, StoreError
-from llmops_sdk.store._layout import read_manifest, segments_of
+from llmops_sdk.store._layout import Sources, read_sources
 from llmops_sdk.store._result import TABLE, Result
 from llmops_sdk.store.schema import VIEWS, View
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from llmops_sdk.store._duck import duckdb
     from llmops_sdk.store._statement import Parameters, Statement
 
-__all__ = ["StorePath", "aquery", "connect", "flush_first", "query", "retried", "store_folder"]
+__all__ = ["StorePath", "aquery", "connect", "flush_first", "leased", "query", "retried", "store_folder"]
 
 _T = TypeVar("_T")
 
@@ -132,7 +134,7 @@ def connect(*, path: StorePath | None = None, trusted: bool = False) -> duckdb.D
     from llmops_sdk.store._duck import duckdb
 
     try:
-        return retried(lambda: _open(folder, VIEWS, trusted=trusted, frames=True))
+        return retried(lambda: _connection(folder, trusted))
     except duckdb.IOException as error:
         raise StoreError(f"the store {folder} cannot be read: {error}", path=str(folder)) from error
 
@@ -153,12 +155,36 @@ def store_folder(path: StorePath | None) -> Path:
     return current().store.path.absolute()
 
 
-def _open(folder: Path, views: Collection[View], *, trusted: bool, frames: bool) -> duckdb.DuckDBPyConnection:
+def _connection(folder: Path, trusted: bool) -> duckdb.DuckDBPyConnection:
+    with leased(folder, keep=True) as sources:
+        connection = _open(sources, VIEWS, trusted=trusted, frames=True)
+        if sources.lease is not None:
+            weakref.finalize(connection, sources.lease.release)
+        return connection
+
+
+@contextmanager
+def leased(folder: Path, *, keep: bool = False) -> Generator[Sources]:
+    """The files to read, which stay where they are inside the block; with `keep` also after one that ends well.
+
+    Raises:
+        StoreError: The store cannot be read, or a newer version of the SDK wrote it.
+    """
+    sources = read_sources(folder)
+    try:
+        yield sources
+    except BaseException:
+        keep = False
+        raise
+    finally:
+        if sources.lease is not None and not keep:
+            sources.lease.release()
+
+
+def _open(sources: Sources, views: Collection[View], *, trusted: bool, frames: bool) -> duckdb.DuckDBPyConnection:
     from llmops_sdk.store._duck import open_connection
 
-    manifest = read_manifest(folder)
-    segments = segments_of(folder, manifest.covered if manifest else frozenset())
-    return open_connection(segments, views=views, trusted=trusted, frames=frames)
+    return open_connection(sources, views=views, trusted=trusted, frames=frames)
 
 
 def retried(attempt: Callable[[], _T]) -> _T:
@@ -222,9 +248,13 @@ class _Job:
         )
 
     def _try(self, statement: Statement) -> Result:
+        with leased(self._folder) as sources:
+            return self._run(statement, sources)
+
+    def _run(self, statement: Statement, sources: Sources) -> Result:
         from llmops_sdk.store._duck import duckdb, without_zones
 
-        connection = _open(self._folder, statement.views, trusted=False, frames=False)
+        connection = _open(sources, statement.views, trusted=False, frames=False)
         with self._lock:
             self._connection = connection
         try:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk._util._guard import guarded
 from llmops_sdk.errors import StoreError
+from llmops_sdk.store._background import BackgroundCompaction, CompactionMode
 from llmops_sdk.store._blob_files import BlobFiles
 from llmops_sdk.store._layout import create_store
 from llmops_sdk.store._lines import Encoder, is_span, loss_line, score_line
@@ -40,6 +41,7 @@ class StoreSink:
         segment_bytes: Size at which a new segment is begun.
         segment_seconds: Age at which a new segment is begun.
         fsync: Whether each write is forced to the disk, to survive a power cut too.
+        compaction: "auto" starts a process that turns sealed segments into Parquet files when there are enough.
         clock: Tells the age of segments and the time of losses.
 
     Raises:
@@ -55,6 +57,7 @@ class StoreSink:
         segment_bytes: int = 16 * 1024**2,
         segment_seconds: float = 60.0,
         fsync: bool = False,
+        compaction: CompactionMode = "auto",
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._path = path.absolute()
@@ -80,7 +83,10 @@ class StoreSink:
             )
             for stream in STREAMS
         )
+        self._compaction = BackgroundCompaction(self._path, compaction)
         self._drop_old()
+        # What many short processes left, of which none lived to seal a second segment.
+        self._compaction.consider()
 
     @property
     def name(self) -> str:
@@ -147,6 +153,7 @@ class StoreSink:
         self._pid = os.getpid()
         self._losses.clear()
         self._lost_bytes.clear()
+        self._compaction.after_fork()
         for writer in (self._spans, self._scores, self._loss_file):
             writer.let_go()
 
@@ -158,6 +165,9 @@ class StoreSink:
                 rotated = True
         if rotated:
             self._drop_old()
+            self._compaction.consider()
+        else:
+            self._compaction.is_running()
 
     def _drop_old(self) -> None:
         days = self._retention_days
@@ -206,4 +216,5 @@ def open_sink(settings: Settings) -> StoreSink | None:
         segment_bytes=store.segment_bytes,
         segment_seconds=store.segment_seconds,
         fsync=store.fsync,
+        compaction=store.compaction,
     )

@@ -240,7 +240,7 @@ QUALIFY row_number() OVER (PARTITION BY coalesce(span_id, trace_id), name, sourc
 
 _LOSSES_SQL = """SELECT make_timestamp(time_ns // 1000) AS time, what, reason, count, bytes FROM store.losses
 UNION ALL
-SELECT NULL, 'line', 'unreadable', count(*), NULL FROM store.unreadable HAVING count(*) > 0"""
+SELECT NULL, 'line', 'unreadable', lines, NULL FROM store.unreadable WHERE lines > 0"""
 
 VIEWS: tuple[View, ...] = (
     View("spans", "Every span.", _SPANS, f"SELECT {_select(_SPANS)} FROM store.spans",

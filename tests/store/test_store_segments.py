@@ -29,7 +29,7 @@ def test_the_layout_and_its_modes(store, sink, make_span):
         "0o700", "0o700", "0o600",
     ]  # fmt: skip
     assert json.loads((store / "MANIFEST.json").read_text()) == {
-        "schema_version": SCHEMA_VERSION, "files": [], "covered": [],
+        "schema_version": SCHEMA_VERSION, "generation": 0, "files": [], "covered": {}, "trash": {}, "unreadable": 0,
     }  # fmt: skip
     assert (store / ".gitignore").read_text() == "*\n"
     assert segments(store)[0].name.endswith(f"-{segments(store)[0].name.split('-')[-1]}")
@@ -305,7 +305,7 @@ def test_a_covered_segment_is_not_read(store, make_span, ask):
     sink = StoreSink(store)
     sink.write([make_span()])
     sink.close(1.0)
-    covered = [f"wal/{file.name}" for file in segments(store)]
+    covered = {f"wal/{file.name}": [1, 0.0] for file in segments(store)}
     (store / "MANIFEST.json").write_text(json.dumps({"schema_version": 1, "files": [], "covered": covered}))
     assert ask("SELECT count(*) FROM spans").scalar() == 0
 

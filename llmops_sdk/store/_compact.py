@@ -1,0 +1,300 @@
+"""Compaction: sealed segments become Parquet files, small files become larger ones, what nobody reads is removed.
+
+It may be killed at any step: a file is written under another name, forced to the disk and renamed, and counts from the
+moment when the manifest names it. What a killed compactor left is removed by the next.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from operator import attrgetter
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from llmops_sdk.errors import StoreError
+from llmops_sdk.store._layout import Segment, create_store, segments_of
+from llmops_sdk.store._locks import sole_changer, try_lock
+from llmops_sdk.store._manifest import DataFile, Manifest, commit, read_manifest, sync_folder
+from llmops_sdk.store._origin import Origin
+from llmops_sdk.store._sweep import GRACE, sweep
+from llmops_sdk.store.schema import SCHEMA_VERSION, SEAL, STREAMS, Stream
+
+if TYPE_CHECKING:
+    from llmops_sdk.store._duck_parquet import ParquetWriter
+
+__all__ = ["Compacted", "compact_store"]
+
+_CHUNK_BYTES = 512 * 1024**2  # of lines: some 40 MB of Parquet, which is never put together with others again
+_CHUNK_FILES = 512
+_FAN_IN = 8
+_LARGE = 32 * 1024**2  # a file of this size is put together with others no more: each time costs as much as the first
+_SEAL = b'{"' + SEAL.name.encode() + b'":'
+_BLOCK = 1024**2
+
+
+@dataclass(slots=True, kw_only=True)
+class Compacted:
+    """What a compaction did."""
+
+    segments: int = 0
+    """Segments whose lines are in Parquet files now."""
+    rows: int = 0
+    """Their lines."""
+    bytes_before: int = 0
+    """Bytes of those segments."""
+    bytes_after: int = 0
+    """Bytes of the files made of them."""
+    merged: int = 0
+    """Parquet files that were put together into larger ones."""
+    skipped: int = 0
+    """Segments that DuckDB could not convert; they are read as they are."""
+    files: int = 0
+    """Parquet files in all."""
+    busy: bool = False
+    """Whether another process was at it, so that nothing was done."""
+
+
+def compact_store(
+    store: Path,
+    *,
+    wait: float = 0.0,
+    grace: float = GRACE,
+    progress: Callable[[int, int], None] | None = None,
+) -> Compacted:
+    """Compact every segment whose writer has let go of it.
+
+    Args:
+        store: The store's folder.
+        wait: Seconds to wait for another process that compacts.
+        grace: Seconds for which files that are read no more stay, for readers that hold no lease.
+        progress: Called after each step with the bytes of segments that are done and those that were there.
+
+    Raises:
+        StoreError: The store cannot be read or written, or a newer version of the SDK wrote it.
+    """
+    manifest = create_store(store)
+    if read_manifest(store) is None:
+        from llmops_sdk.store._duck_rebuild import rebuild_manifest
+
+        manifest = rebuild_manifest(store)
+    with sole_changer(store, wait) as alone:
+        if not alone:
+            return Compacted(busy=True, files=len(manifest.files))
+        try:
+            return _Compaction(store, grace).run(progress)
+        except OSError as error:
+            raise StoreError(
+                f"the store {store} cannot be compacted: {error.strerror or error}; nothing is lost: free space, or "
+                "make it writable, and try again",
+                path=str(store),
+            ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A segment, its size and when it was last written."""
+
+    segment: Segment
+    size: int
+    written: float
+
+
+class _Compaction:
+    """One run, by who holds the store's lock."""
+
+    def __init__(self, store: Path, grace: float) -> None:
+        self._store = store
+        self._grace = grace
+        self._done = Compacted()
+        self._manifest: Manifest = create_store(store)
+
+    def run(self, progress: Callable[[int, int], None] | None) -> Compacted:
+        from llmops_sdk.store._duck_parquet import ParquetWriter
+        from llmops_sdk.store._duck_views import VIEWS_FILE, write_views
+
+        self._manifest = sweep(self._store, self._manifest, grace=self._grace)
+        found = self._found()
+        total = sum(one.size for one in found)
+        before = self._manifest.generation
+        with contextlib.closing(ParquetWriter()) as writer:
+            for stream in STREAMS:
+                for chunk in _chunks([one for one in found if one.segment.stream is stream]):
+                    self._take(writer, stream, chunk)
+                    if progress is not None:
+                        progress(self._done.bytes_before, total)
+                while self._merge(writer, stream):
+                    pass
+        if self._manifest.generation != before or not (self._store / VIEWS_FILE).exists():
+            write_views(self._store, self._manifest)
+        self._done.files = len(self._manifest.files)
+        return self._done
+
+    def _found(self) -> list[_Found]:
+        found: list[_Found] = []
+        for segment in segments_of(self._store, self._manifest.covered):
+            with contextlib.suppress(FileNotFoundError):
+                state = segment.path.stat()
+                found.append(_Found(segment, state.st_size, state.st_mtime))
+        return sorted(found, key=attrgetter("written"))
+
+    def _take(self, writer: ParquetWriter, stream: Stream, chunk: Sequence[_Found]) -> None:
+        with _held(chunk) as held:
+            if held:
+                self._compact(writer, stream, held)
+
+    def _compact(self, writer: ParquetWriter, stream: Stream, held: Sequence[_Found]) -> None:
+        paths = [one.segment.path for one in held]
+        names = [one.segment.name for one in held]
+        out, origin = self._new_file(stream, 0, max(one.written for one in held), holds=names)
+        try:
+            rows = writer.from_lines(stream, paths, _temporary(out), origin)
+            lines, seals = _count_lines(paths)
+            # Only where the sum says that there is one: to ask DuckDB costs as much as the file.
+            unreadable = 0 if rows + seals == lines else writer.unreadable(stream, paths)
+        except StoreError:
+            _temporary(out).unlink(missing_ok=True)
+            if len(held) == 1:
+                self._done.skipped += 1
+                return
+            half = len(held) // 2
+            self._compact(writer, stream, held[:half])
+            self._compact(writer, stream, held[half:])
+            return
+        made = self._put(out, origin, rows)
+        self._manifest = commit(
+            self._store,
+            self._manifest.next(time=time.time(), add=made, cover=names, unreadable=unreadable),
+        )
+        self._done.segments += len(held)
+        self._done.rows += rows
+        self._done.bytes_before += sum(one.size for one in held)
+        self._done.bytes_after += sum(file.bytes for file in made)
+
+    def _merge(self, writer: ParquetWriter, stream: Stream) -> bool:
+        """Put the oldest small files of a level together; whether there were enough of them."""
+        mine = [file for file in self._manifest.files if file.stream == stream.name and file.bytes < _LARGE]
+        for level in sorted({file.level for file in mine}):
+            # Of one version: the columns of another are others.
+            same = [file for file in mine if file.level == level and file.version == SCHEMA_VERSION][:_FAN_IN]
+            if len(same) == _FAN_IN:
+                names = [file.name for file in same]
+                out, origin = self._new_file(stream, level + 1, max(file.written for file in same), replaces=names)
+                rows = writer.from_files([self._store / name for name in names], _temporary(out), origin)
+                if rows != sum(file.rows for file in same):
+                    raise StoreError(
+                        f"{rows} of {sum(file.rows for file in same)} rows came through when files of {self._store} "
+                        "were put together; they stay as they are",
+                        path=str(self._store),
+                    )
+                made = self._put(out, origin, rows)
+                self._manifest = commit(self._store, self._manifest.next(time=time.time(), add=made, remove=same))
+                self._done.merged += len(same)
+                return True
+        return False
+
+    def _new_file(
+        self, stream: Stream, level: int, written: float, *, holds: Sequence[str] = (), replaces: Sequence[str] = ()
+    ) -> tuple[Path, Origin]:
+        folder = self._store / stream.files
+        folder.mkdir(mode=0o700, exist_ok=True)
+        origin = Origin(
+            generation=self._manifest.generation + 1,
+            stream=stream.name,
+            version=SCHEMA_VERSION,
+            level=level,
+            written=written,
+            holds=holds,
+            replaces=replaces,
+        )
+        return folder / f"L{level}-{origin.generation:08}-{uuid4().hex}.parquet", origin
+
+    def _put(self, out: Path, origin: Origin, rows: int) -> list[DataFile]:
+        """Give a written file its name; none where it has no rows."""
+        temporary = _temporary(out)
+        if not rows:
+            temporary.unlink()
+            return []
+        temporary.chmod(0o600)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+            size = os.fstat(file.fileno()).st_size
+        temporary.replace(out)
+        sync_folder(out.parent)
+        return [
+            DataFile(
+                name=f"{out.parent.name}/{out.name}",
+                stream=origin.stream,
+                version=origin.version,
+                level=origin.level,
+                rows=rows,
+                bytes=size,
+                written=origin.written,
+            )
+        ]
+
+
+def _temporary(out: Path) -> Path:
+    return out.with_name(f".{out.name}")
+
+
+def _chunks(found: Sequence[_Found]) -> Iterator[list[_Found]]:
+    chunk: list[_Found] = []
+    size = 0
+    for one in found:
+        if chunk and (size + one.size > _CHUNK_BYTES or len(chunk) >= _CHUNK_FILES):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(one)
+        size += one.size
+    if chunk:
+        yield chunk
+
+
+@contextmanager
+def _held(chunk: Sequence[_Found]) -> Generator[list[_Found]]:
+    """Those segments that nobody appends to, locked, so that nobody drops them meanwhile."""
+    held: list[_Found] = []
+    with contextlib.ExitStack() as stack:
+        for one in chunk:
+            try:
+                file = stack.enter_context(one.segment.path.open("rb"))
+            except FileNotFoundError:
+                continue
+            # A child that its writer forked may keep the lock of a segment that is closed.
+            if not try_lock(file.fileno()) and not _is_sealed(file.fileno()):
+                continue
+            state = os.fstat(file.fileno())
+            if state.st_nlink == 0:
+                continue
+            if state.st_size == 0:
+                # Its writer died before its first line, or has yet to lock it: then it takes another name.
+                one.segment.path.unlink(missing_ok=True)
+                continue
+            held.append(_Found(one.segment, state.st_size, state.st_mtime))
+        yield held
+
+
+def _is_sealed(descriptor: int) -> bool:
+    size = os.fstat(descriptor).st_size
+    tail = os.pread(descriptor, 64, max(size - 64, 0))
+    return tail.endswith(b"\n") and tail[:-1].rpartition(b"\n")[2].startswith(_SEAL)
+
+
+def _count_lines(paths: Sequence[Path]) -> tuple[int, int]:
+    """How many lines the files have, and how many of them are seals."""
+    lines = seals = 0
+    for path in paths:
+        with path.open("rb") as file:
+            last = b"\n"
+            while block := file.read(_BLOCK):
+                lines += block.count(b"\n")
+                last = block[-1:]
+            lines += last != b"\n"
+            seals += _is_sealed(file.fileno())
+    return lines, seals

@@ -1,0 +1,318 @@
+"""Compaction: what it makes of segments, what it leaves alone, and what a lost manifest costs. Real files and locks."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from llmops_sdk.errors import StoreError
+from llmops_sdk.store import StoreSink, connect, query
+from llmops_sdk.store._compact import compact_store
+from llmops_sdk.store._layout import create_store, segments_of
+from llmops_sdk.store._locks import sole_changer
+from llmops_sdk.store._manifest import Manifest, read_manifest
+from llmops_sdk.store._retention import Dropped, drop_old
+from llmops_sdk.store.schema import VIEWS
+from llmops_sdk.tracing._records import LossRecord, ScoreRecord
+
+AT_ONCE = {"grace": 0.0}
+
+
+def write(store: Path, make_span, numbers, **fields) -> None:
+    sink = StoreSink(store, compaction="manual")
+    sink.write([make_span(span_id=number, **fields) for number in numbers])
+    sink.close(1.0)
+
+
+def manifest_of(store: Path) -> Manifest:
+    manifest = read_manifest(store)
+    assert manifest is not None
+    return manifest
+
+
+def parquet_of(store: Path, folder: str = "spans") -> list[str]:
+    return sorted(file.name for file in (store / folder).glob("*.parquet"))
+
+
+def ids(store: Path) -> list[str]:
+    return [name for (name,) in query("SELECT span_id FROM spans ORDER BY ALL", path=store).rows()]
+
+
+@pytest.fixture
+def everything(make_span):
+    """Something for each view."""
+    events = [
+        ("llmops.attempt", 5_000, {"attempt": 1, "provider": "p", "status": "error", "status_code": 503, "cost": 0.5}),
+        ("llmops.attempt", 6_000, {"attempt": 2, "provider": "p", "status": "ok", "retry_after": 1.5}),
+        ("llmops.cache.lookup", 7_000, {"tier": "exact", "hit": False, "decision": "miss"}),
+        ("llmops.guard.verdict", 8_000, {"guard": "cards", "rail": "input", "action": "redact", "duration_ms": 0.5}),
+    ]
+    messages = {
+        "gen_ai.input.messages": b'[{"role":"user","parts":[{"type":"text","content":"\\u00fc \\"x\\""}]}]',
+        "gen_ai.output.messages": b'[{"role":"assistant","parts":[{"type":"tool_call","id":"1","name":"f"}]}]',
+        "gen_ai.usage.input_tokens": 7, "gen_ai.usage.cost": 0.25, "gen_ai.response.model": "m", "app.list": [1, 2],
+    }  # fmt: skip
+    return [
+        make_span(span_id=1, input=b'{"a": [1, {"b": null}]}', output=b'"text"', attributes={"app.x": 2**60}),
+        make_span(span_id=2, parent_id=1, kind="llm", attributes=messages, events=events, links=[(5, 6, {"l": True})]),
+        make_span(span_id=3, trace_id=2**100, status="error", error_type="E", status_message="so \n it is"),
+        ScoreRecord(
+            trace_id="1" * 32, span_id=None, name="good", value=1.0, label="l", comment="c", source="me", time_ns=1
+        ),
+        LossRecord(time_ns=5, what="input", reason="too_large", count=3, bytes=9),
+    ]
+
+
+def test_every_view_gives_the_same_rows_from_parquet_as_from_lines(store, everything):
+    sink = StoreSink(store, compaction="manual")
+    sink.write(everything)
+    sink.close(1.0)
+    before = {view.name: query(f"FROM {view.name} ORDER BY ALL", path=store).rows() for view in VIEWS}
+    types = {view.name: query(f"DESCRIBE {view.name}", path=store).rows() for view in VIEWS}
+    done = compact_store(store, **AT_ONCE)
+    assert (done.segments, done.skipped, done.busy) == (3, 0, False)
+    assert done.rows == len(everything)
+    compact_store(store, **AT_ONCE)
+    assert segments_of(store) == []
+    assert {view.name: query(f"FROM {view.name} ORDER BY ALL", path=store).rows() for view in VIEWS} == before
+    assert {view.name: query(f"DESCRIBE {view.name}", path=store).rows() for view in VIEWS} == types
+    assert all(before.values())
+
+
+def test_a_live_segment_is_left_to_its_writer(store, make_span):
+    write(store, make_span, [1, 2])
+    sink = StoreSink(store, compaction="manual")
+    sink.write([make_span(span_id=3)])
+    assert compact_store(store, **AT_ONCE).segments == 1
+    sink.write([make_span(span_id=4)])
+    assert ids(store) == [f"{number:016x}" for number in (1, 2, 3, 4)]
+    sink.close(1.0)
+    assert compact_store(store, **AT_ONCE).segments == 1
+    assert ids(store) == [f"{number:016x}" for number in (1, 2, 3, 4)]
+
+
+def test_a_sealed_segment_whose_lock_a_forked_child_keeps_is_compacted(store, make_span):
+    sink = StoreSink(store, compaction="manual")
+    sink.write([make_span()])
+    kept = os.dup(sink._spans._descriptor)  # as a child that the application forked
+    try:
+        assert compact_store(store, **AT_ONCE).segments == 0
+        sink.close(1.0)
+        assert compact_store(store, **AT_ONCE).segments == 1
+    finally:
+        os.close(kept)
+    assert query("SELECT count(*) FROM spans", path=store).scalar() == 1
+
+
+def test_an_empty_segment_goes_and_its_writer_takes_another_name(store, make_span):
+    create_store(store)
+    empty = store / "wal" / "host-1-x-1.v1.ndjson"
+    empty.touch()
+    assert compact_store(store, **AT_ONCE).segments == 0
+    assert not empty.exists()
+
+
+@pytest.mark.parametrize(
+    ("damage", "lost"),
+    [
+        (lambda data: data[:-30], 1),
+        (lambda data: data + b"\0" * 5_000, 1),
+        (lambda data: data + b"not JSON\n" + b'{"other": 1}\n', 2),
+        (lambda data: data.replace(b'"name":"work"', b'"name":"w\xff\xfe"', 1), 1),
+    ],
+    ids=["torn", "zeros", "foreign lines", "not Unicode"],
+)
+def test_what_cannot_be_read_is_counted_for_good(store, make_span, damage, lost):
+    sink = StoreSink(store, compaction="manual")
+    sink.write([make_span(span_id=number) for number in (1, 2, 3)])
+    sink.after_fork()
+    (segment,) = segments_of(store)
+    segment.path.write_bytes(damage(segment.path.read_bytes()))
+    seen = query("SELECT what, reason, count FROM losses", path=store).rows(), ids(store)
+    assert seen[0] == [("line", "unreadable", lost)]
+    compact_store(store, **AT_ONCE)
+    compact_store(store, **AT_ONCE)
+    assert segments_of(store) == []
+    assert (query("SELECT what, reason, count FROM losses", path=store).rows(), ids(store)) == seen
+
+
+def test_small_files_become_larger_ones(store, make_span):
+    for number in range(1, 18):
+        write(store, make_span, [number])
+        done = compact_store(store, **AT_ONCE)
+        assert len(ids(store)) == number
+    assert done.merged == 0
+    files = manifest_of(store).files
+    assert sorted((file.level, file.rows) for file in files) == [(0, 1), (1, 8), (1, 8)]
+    compact_store(store, **AT_ONCE)
+    assert sorted(f"spans/{name}" for name in parquet_of(store)) == sorted(file.name for file in files)
+
+
+def test_scores_and_losses_are_compacted_too(store, make_span):
+    sink = StoreSink(store, compaction="manual")
+    score = ScoreRecord(
+        trace_id="1" * 32, span_id=None, name="good", value=1.0, label=None, comment=None, source="me", time_ns=1
+    )
+    sink.write([make_span(), score, LossRecord(time_ns=5, what="input", reason="too_large", count=3, bytes=9)])
+    sink.close(1.0)
+    compact_store(store, **AT_ONCE)
+    compact_store(store, **AT_ONCE)
+    assert segments_of(store) == []
+    assert query("SELECT name, value, source FROM scores", path=store).rows() == [("good", 1.0, "me")]
+    assert query("SELECT what, reason, count, bytes FROM losses", path=store).rows() == [("input", "too_large", 3, 9)]
+
+
+def test_only_one_compacts(store, make_span):
+    write(store, make_span, [1])
+    with sole_changer(store) as alone:
+        assert alone
+        assert compact_store(store).busy
+    assert compact_store(store).segments == 1
+
+
+def test_nothing_goes_that_a_reader_may_still_open(store, make_span):
+    write(store, make_span, [1])
+    connection = connect(path=store)
+    compact_store(store, **AT_ONCE)
+    write(store, make_span, [2])
+    compact_store(store, **AT_ONCE)  # would remove the first segment
+    assert connection.execute("SELECT span_id FROM spans").fetchall() == [(f"{1:016x}",)]
+    connection.close()
+    del connection
+    compact_store(store, **AT_ONCE)
+    compact_store(store, **AT_ONCE)
+    assert segments_of(store) == []
+    assert list((store / "readers").iterdir()) == []
+    assert len(ids(store)) == 2
+
+
+def test_a_reader_that_was_killed_holds_nothing(store, make_span):
+    write(store, make_span, [1])
+    program = (
+        "import os, sys; from pathlib import Path; from llmops_sdk.store._layout import read_sources\n"
+        "sources = read_sources(Path(sys.argv[1])); assert sources.lease; os.kill(os.getpid(), 9)"
+    )
+    killed = subprocess.run([sys.executable, "-c", program, str(store)], check=False)
+    assert killed.returncode == -9
+    assert len(list((store / "readers").iterdir())) == 1
+    compact_store(store, **AT_ONCE)
+    compact_store(store, **AT_ONCE)
+    assert segments_of(store) == []
+    assert list((store / "readers").iterdir()) == []
+
+
+def test_files_stay_for_their_grace(store, make_span):
+    write(store, make_span, [1])
+    compact_store(store)
+    compact_store(store)
+    assert len(segments_of(store)) == 1
+    assert ids(store) == [f"{1:016x}"]
+
+
+def test_what_a_killed_compactor_left_is_removed(store, make_span):
+    write(store, make_span, [1])
+    compact_store(store, **AT_ONCE)
+    (name,) = parquet_of(store)
+    for left in ("L0-00000009-orphan.parquet", ".L0-00000009-half.parquet"):
+        (store / "spans" / left).write_bytes((store / "spans" / name).read_bytes()[:100])
+    assert ids(store) == [f"{1:016x}"]
+    compact_store(store, **AT_ONCE)
+    assert [file.name for file in (store / "spans").iterdir()] == [name]
+
+
+def test_a_lost_manifest_is_made_again_from_the_files(store, make_span):
+    for number in range(1, 10):
+        write(store, make_span, [number])
+        compact_store(store)
+    write(store, make_span, [10])
+    before = manifest_of(store)
+    assert before.trash
+    assert before.covered
+    (store / "MANIFEST.json").unlink()
+    # A writer makes no empty one, which would leave the files to be swept.
+    write(store, make_span, [11])
+    assert read_manifest(store) is None
+    assert ids(store) == [f"{number:016x}" for number in range(1, 12)]
+    assert set(manifest_of(store).files) == set(before.files)
+    (store / "MANIFEST.json").unlink()
+    compact_store(store, **AT_ONCE)
+    assert ids(store) == [f"{number:016x}" for number in range(1, 12)]
+
+
+def test_a_foreign_parquet_file_in_the_place_of_a_lost_manifest_is_named(store, make_span):
+    write(store, make_span, [1])
+    compact_store(store)
+    (store / "MANIFEST.json").unlink()
+    (store / "spans" / "mine.parquet").write_bytes(b"PAR1")
+    with pytest.raises(StoreError, match=r"mine\.parquet is no Parquet file of a store"):
+        query("FROM spans", path=store)
+
+
+def test_retention_takes_parquet_files_and_counts_their_rows(store, make_span):
+    write(store, make_span, [1, 2])
+    compact_store(store, **AT_ONCE)
+    write(store, make_span, [3])
+    size = manifest_of(store).files[0].bytes
+    rest = sum(segment.path.stat().st_size for segment in segments_of(store, manifest_of(store).covered))
+    assert drop_old(store, max_bytes=rest, older_than=None) == [Dropped("segment", "max_bytes", 2, size)]
+    assert ids(store) == [f"{3:016x}"]
+    assert manifest_of(store).trash.keys() == {f"spans/{name}" for name in parquet_of(store)}
+    old = segments_of(store, manifest_of(store).covered)[0].path
+    os.utime(old, (1.0, 1.0))
+    compact_store(store)
+    assert [(d.what, d.reason, d.count) for d in drop_old(store, max_bytes=10**9, older_than=2.0)] == [
+        ("segment", "retention", 1)
+    ]
+    assert ids(store) == []
+
+
+def test_retention_leaves_parquet_files_while_another_changes_the_store(store, make_span):
+    write(store, make_span, [1])
+    compact_store(store, **AT_ONCE)
+    with sole_changer(store):
+        assert drop_old(store, max_bytes=1, older_than=None) == []
+    assert ids(store) == [f"{1:016x}"]
+
+
+def test_an_older_manifest_with_lists_is_read(store, make_span):
+    write(store, make_span, [1])
+    (store / "MANIFEST.json").write_text(json.dumps({"schema_version": 1, "files": [], "covered": []}))
+    assert ids(store) == [f"{1:016x}"]
+    assert compact_store(store).segments == 1
+
+
+def test_a_store_where_no_lease_can_be_taken_is_read(store, make_span):
+    write(store, make_span, [1])
+    compact_store(store)
+    (store / "readers").write_text("in the way, as a folder that cannot be written")
+    assert ids(store) == [f"{1:016x}"]
+    connection = connect(path=store)
+    assert connection.execute("SELECT count(*) FROM spans").fetchall() == [(1,)]
+    connection.close()
+
+
+def test_the_views_file_sees_what_is_written_after_it(store, make_span):
+    import duckdb
+
+    write(store, make_span, [1])
+    compact_store(store)
+    write(store, make_span, [2])
+    with duckdb.connect(str(store / "traces.duckdb"), read_only=True) as connection:
+        assert connection.execute("SELECT span_id FROM spans ORDER BY ALL").fetchall() == [
+            (f"{1:016x}",), (f"{2:016x}",),
+        ]  # fmt: skip
+        assert connection.execute("FROM losses").fetchall() == []
+        for view in VIEWS:
+            connection.execute(f"FROM {view.name}").fetchall()
+    assert oct((store / "traces.duckdb").stat().st_mode & 0o777) == "0o600"
+
+
+def test_compacting_what_is_no_store_says_so(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(StoreError, match="is a file, not a folder"):
+        compact_store(tmp_path / "file")
