@@ -1,8 +1,9 @@
 """Answers that are served again: an exact tier on disk, one call at a time for each question."""
 
 from llmops_sdk.caching._decorator import cache
+from llmops_sdk.caching._erase import erase
 from llmops_sdk.caching._exact import CacheStats
 from llmops_sdk.caching._key import request_key
 from llmops_sdk.caching._provider import CacheProvider
 
-__all__ = ["CacheProvider", "CacheStats", "cache", "request_key"]
+__all__ = ["CacheProvider", "CacheStats", "cache", "erase", "request_key"]

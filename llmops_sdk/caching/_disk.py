@@ -23,7 +23,7 @@ import diskcache
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk._util._guard import guarded
 
-__all__ = ["DiskStore"]
+__all__ = ["DATABASE", "DiskStore"]
 
 _T = TypeVar("_T")
 
@@ -31,7 +31,7 @@ _WAIT = 2.0
 """Seconds that a call waits for the disk; then it goes on without."""
 _REST = 5.0
 """Seconds after a failure, or a wait in vain, in which the disk is left alone."""
-_DATABASE = "cache.db"
+DATABASE = "cache.db"
 
 
 _MODE_RAW = 1  # the value itself stands in the row
@@ -207,7 +207,7 @@ class DiskStore:
             # The connection may be left in the middle of a transaction; only a new one is sure to work.
             _close(session)
             if type(error) is sqlite3.DatabaseError:  # not its children: a damaged file, which will never work again
-                _set_aside(self.folder / _DATABASE)
+                _set_aside(self.folder / DATABASE)
             else:
                 session.rest_until = self._clock.monotonic() + _REST
             raise
@@ -250,7 +250,7 @@ def _open(folder: Path, max_bytes: int) -> _Cache:
         missing.mkdir(mode=0o700, exist_ok=True)
     folder.chmod(0o700)
     # SQLite gives the files beside the database the mode that the database has.
-    descriptor = os.open(folder / _DATABASE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    descriptor = os.open(folder / DATABASE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
         os.fchmod(descriptor, 0o600)
     finally:

@@ -1,23 +1,37 @@
-"""The commands and their options: the one module that imports typer. Each command's work is in a module of its own."""
+"""The commands that look, and the way into all of them. Each command's work is in a module of its own."""
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from llmops_sdk._version import __version__
+from llmops_sdk.cli._app_store import add_store_commands
 from llmops_sdk.cli._examples import EXAMPLES
 from llmops_sdk.cli._formats import Format
+from llmops_sdk.cli._options import (
+    Debug,
+    Form,
+    Kind,
+    Limit,
+    Model,
+    Score,
+    Search,
+    Session,
+    Since,
+    Status,
+    Store,
+    Tag,
+    Until,
+    User,
+    reported,
+)
 from llmops_sdk.cli._stats import Grouping
-from llmops_sdk.cli._text import defuse
-from llmops_sdk.cli._usage import UsageError
-from llmops_sdk.errors import LLMOpsError
 
 __all__ = ["run"]
 
@@ -29,36 +43,6 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help: it starts fast and reads well in a pipe
     pretty_exceptions_enable=False,
 )
-
-Store = Annotated[
-    Path | None, typer.Option("--store", metavar="PATH", help="The store's folder; by default that of the settings.")
-]
-Form = Annotated[Format, typer.Option("--format", help="How rows are written; cells of a plain table are cut at 200.")]
-Limit = Annotated[int, typer.Option("--limit", "-n", min=0, help="Rows shown at most; 0 is all of them.")]
-Since = Annotated[
-    str | None, typer.Option("--since", metavar="WHEN", help="Began at or after: an age (30s, 5m, 2h, 7d) or a time.")
-]
-Until = Annotated[
-    str | None, typer.Option("--until", metavar="WHEN", help="Began before: an age, or an ISO time (UTC).")
-]
-Model = Annotated[
-    str | None, typer.Option("--model", metavar="NAME", help="A model that was asked for or that served.")
-]
-Session = Annotated[str | None, typer.Option("--session", metavar="ID", help="The session's id.")]
-User = Annotated[str | None, typer.Option("--user", metavar="ID", help="The user's id.")]
-Status = Annotated[
-    str | None, typer.Option("--status", metavar="STATUS", help="ok, error, cancelled, closed or unset.")
-]
-Kind = Annotated[
-    str | None, typer.Option("--kind", metavar="KIND", help="The kind of a span: llm, tool, retriever, agent, …")
-]
-Tag = Annotated[list[str] | None, typer.Option("--tag", metavar="TAG", help="A tag; given again, each must be there.")]
-Score = Annotated[
-    list[str] | None,
-    typer.Option("--score", metavar="NAME[<>=]VALUE", help='A score, as in "helpful<0.5"; NAME alone: it has one.'),
-]
-Search = Annotated[str | None, typer.Option("--search", metavar="TEXT", help="In a name, input, output, attribute.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -73,29 +57,6 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as leave:
         return leave.code if isinstance(leave.code, int) else 1
     return 0
-
-
-@contextmanager
-def _reported(debug: bool) -> Generator[None]:
-    """Turn what a command raises into one line on stderr and an exit status."""
-    try:
-        yield
-        sys.stdout.flush()
-    except UsageError as error:
-        raise typer.BadParameter(str(error)) from error
-    except LLMOpsError as error:
-        if debug:
-            raise
-        # DuckDB points with a line of carets; on one line there is nothing to point at.
-        lines = [line.strip() for line in defuse(str(error)).splitlines() if line.strip(" ^")]
-        print(f"llmops: {'; '.join(lines)}", file=sys.stderr)
-        raise typer.Exit(1) from error
-    except BrokenPipeError as error:
-        # The reader of the pipe (`head`) has had enough. Nothing may be written when the interpreter flushes.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(0) from error
-    except KeyboardInterrupt as error:
-        raise typer.Exit(130) from error
 
 
 def _version(asked: bool) -> None:
@@ -116,7 +77,7 @@ def demo(context: typer.Context) -> None:
     """Run an example program and report on it in SQL."""
     from llmops_sdk.cli._demo import run_demo
 
-    with _reported("--debug" in context.args):
+    with reported("--debug" in context.args):
         status = run_demo([argument for argument in context.args if argument != "--debug"])
     raise typer.Exit(status)
 
@@ -141,7 +102,7 @@ def sql(
     """Query the traces with SQL, also while programs are writing them."""
     from llmops_sdk.cli._sql import run_sql
 
-    with _reported(debug):
+    with reported(debug):
         run_sql(statement, file=file, form=form, limit=limit, timeout=timeout, store=store)
 
 
@@ -166,7 +127,7 @@ def traces(
     from llmops_sdk.cli._filters import parse_filter
     from llmops_sdk.cli._traces import list_traces
 
-    with _reported(debug):
+    with reported(debug):
         wanted = parse_filter(
             since=since,
             until=until,
@@ -193,7 +154,7 @@ def show(
     """Show one trace as a tree, with what happened in it."""
     from llmops_sdk.cli._show import show_trace
 
-    with _reported(debug):
+    with reported(debug):
         show_trace(trace_id, full=full, form=form, store=store)
 
 
@@ -220,7 +181,7 @@ def stats(
     from llmops_sdk.cli._filters import parse_filter
     from llmops_sdk.cli._stats import show_stats
 
-    with _reported(debug):
+    with reported(debug):
         wanted = parse_filter(
             since=since,
             until=until,
@@ -263,7 +224,7 @@ def tail(
     from llmops_sdk.cli._filters import parse_filter
 
     # Ctrl-C is the way to end it, so no failure.
-    with _reported(debug), suppress(KeyboardInterrupt):
+    with reported(debug), suppress(KeyboardInterrupt):
         wanted = parse_filter(
             since=since,
             until=until,
@@ -282,42 +243,13 @@ def tail(
 
 
 @app.command()
-def export(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Ends with .parquet, .jsonl, .csv, or .json for OTLP.")],
-    what: Annotated[str, typer.Option("--what", help="spans, scores or losses.")] = "spans",
-    form: Annotated[
-        str | None, typer.Option("--format", help="parquet, jsonl, csv or otlp, whatever FILE's end.")
-    ] = None,
-    where: Annotated[
-        str | None, typer.Option("--where", metavar="SQL", help="Only where this holds, as in: \"model = 'gpt'\".")
-    ] = None,
-    since: Since = None,
-    until: Until = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace FILE if it is there.")] = False,
-    store: Store = None,
-    debug: Debug = False,
-) -> None:
-    """Write spans, scores or losses to a file: Parquet, JSON lines, CSV or OTLP."""
-    from llmops_sdk.cli._export import run_export
-
-    with _reported(debug):
-        run_export(
-            file,
-            what=what,
-            form=form,
-            where=where,
-            since=since,
-            until=until,
-            force=force,
-            store=store,
-        )
-
-
-@app.command()
 def doctor(form: Form = Format.TABLE, store: Store = None, debug: Debug = False) -> None:
     """Check installation, settings, store and exporter."""
     from llmops_sdk.cli._doctor import examine
 
-    with _reported(debug):
+    with reported(debug):
         healthy = examine(form=form, store=store)
     raise typer.Exit(0 if healthy else 1)
+
+
+add_store_commands(app)

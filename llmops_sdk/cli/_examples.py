@@ -28,6 +28,14 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
         "llmops tail --spans --kind tool --user ada",
         "llmops tail --no-follow -n 50 --since 1h",
     ),
+    "compact": ("llmops compact",),
+    "prune": (
+        "llmops prune --user ada --dry-run",
+        "llmops prune --session s1 --yes",
+        "llmops prune --older-than 90d --yes",
+        "llmops prune --max-bytes 2GB --yes",
+    ),
+    "snapshot": ("llmops snapshot traces.duckdb --force",),
 }
 
 EXAMPLES: Mapping[str, str] = {

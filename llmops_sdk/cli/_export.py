@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from llmops_sdk.cli._filters import parse_moment
-from llmops_sdk.cli._reading import store_folder
+from llmops_sdk.cli._progress import progress_bar
+from llmops_sdk.cli._reading import existing_store
 from llmops_sdk.cli._usage import UsageError
-from llmops_sdk.errors import StoreError
 
 if TYPE_CHECKING:
     from llmops_sdk.store._export import ExportForm, ExportWhat
@@ -36,34 +36,23 @@ def run_export(
         QueryError: The condition is not valid or not allowed.
         StoreError: There is no store, or the file cannot be written, or it is there.
     """
-    folder = store_folder(store)
-    if not folder.is_dir():
-        raise StoreError(f"there is no store at {folder}: name another with --store PATH", path=str(folder))
+    folder = existing_store(store)
     from llmops_sdk.store import export
 
     now = datetime.now(UTC).replace(tzinfo=None)
-    shown = sys.stderr.isatty()
     try:
-        done = export(
-            file,
-            what=cast("ExportWhat", what),
-            form=cast("ExportForm | None", form),
-            where=where,
-            since=parse_moment(since, now),
-            until=parse_moment(until, now),
-            force=force,
-            path=folder,
-            progress=_show if shown else None,
-        )
+        with progress_bar("written", "rows") as progress:
+            done = export(
+                file,
+                what=cast("ExportWhat", what),
+                form=cast("ExportForm | None", form),
+                where=where,
+                since=parse_moment(since, now),
+                until=parse_moment(until, now),
+                force=force,
+                path=folder,
+                progress=progress,
+            )
     except ValueError as error:
         raise UsageError(str(error)) from error
-    finally:
-        if shown:
-            sys.stderr.write("\r\x1b[K")
     print(f"{done.rows:,} {what} in {done.file} ({done.bytes:,} bytes, {done.form})", file=sys.stderr)
-
-
-def _show(rows: int, total: int) -> None:
-    share = f"{rows:,} of {total:,} rows ({100 * rows // total} %)" if total else "counting the rows"
-    sys.stderr.write(f"\r{share}\x1b[K")
-    sys.stderr.flush()

@@ -13,7 +13,7 @@ from llmops_sdk.errors import StoreError
 if TYPE_CHECKING:
     from llmops_sdk.store import Result
 
-__all__ = ["query", "show", "store_folder"]
+__all__ = ["existing_store", "query", "show", "store_folder"]
 
 
 def store_folder(store: Path | None) -> Path:
@@ -25,6 +25,21 @@ def store_folder(store: Path | None) -> Path:
     return current().store.path.absolute()
 
 
+def existing_store(store: Path | None) -> Path:
+    """The store's folder, which must be there: a command makes none.
+
+    Raises:
+        StoreError: It is not.
+    """
+    folder = store_folder(store)
+    if not folder.is_dir():
+        raise StoreError(
+            f"there is no store at {folder}: run a program that makes calls, or name another store with --store PATH",
+            path=str(folder),
+        )
+    return folder
+
+
 def query(
     sql: str, params: Mapping[str, Any] | None = None, *, store: Path | None, timeout: float | None = None
 ) -> Result:
@@ -34,12 +49,7 @@ def query(
         QueryError: The SQL is not valid, not allowed, or took longer than `timeout` seconds.
         StoreError: There is no store, or it cannot be read.
     """
-    folder = store_folder(store)
-    if not folder.is_dir():
-        raise StoreError(
-            f"there is no store at {folder}: run a program that makes calls, or name another store with --store PATH",
-            path=str(folder),
-        )
+    folder = existing_store(store)
     from llmops_sdk.store import query as run
 
     return run(sql, params or None, path=folder, timeout=timeout)

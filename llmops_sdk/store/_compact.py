@@ -28,7 +28,7 @@ from llmops_sdk.store.schema import SCHEMA_VERSION, SEAL, STREAMS, Stream
 if TYPE_CHECKING:
     from llmops_sdk.store._duck_parquet import ParquetWriter
 
-__all__ = ["Compacted", "compact_store"]
+__all__ = ["Compacted", "compact_store", "ensure_manifest"]
 
 _CHUNK_BYTES = 512 * 1024**2  # of lines: some 40 MB of Parquet, which is never put together with others again
 _CHUNK_FILES = 512
@@ -78,11 +78,7 @@ def compact_store(
     Raises:
         StoreError: The store cannot be read or written, or a newer version of the SDK wrote it.
     """
-    manifest = create_store(store)
-    if read_manifest(store) is None:
-        from llmops_sdk.store._duck_rebuild import rebuild_manifest
-
-        manifest = rebuild_manifest(store)
+    manifest = ensure_manifest(store)
     with sole_changer(store, wait) as alone:
         if not alone:
             return Compacted(busy=True, files=len(manifest.files))
@@ -94,6 +90,23 @@ def compact_store(
                 "make it writable, and try again",
                 path=str(store),
             ) from error
+
+
+def ensure_manifest(store: Path) -> Manifest:
+    """The store's manifest, made where there is none; for who does not hold the store's lock yet.
+
+    Args:
+        store: The store's folder.
+
+    Raises:
+        StoreError: The store cannot be read or written, or a newer version of the SDK wrote it.
+    """
+    manifest = create_store(store)
+    if read_manifest(store) is not None:
+        return manifest
+    from llmops_sdk.store._duck_rebuild import rebuild_manifest
+
+    return rebuild_manifest(store)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +125,15 @@ class _Compaction:
         self._store = store
         self._grace = grace
         self._done = Compacted()
-        self._manifest: Manifest = create_store(store)
+        self._manifest = Manifest()
 
     def run(self, progress: Callable[[int, int], None] | None) -> Compacted:
         from llmops_sdk.store._duck_parquet import ParquetWriter
         from llmops_sdk.store._duck_views import VIEWS_FILE, write_views
+        from llmops_sdk.store._prune import finish_pruning
 
+        finish_pruning(self._store)
+        self._manifest = create_store(self._store)
         self._manifest = sweep(self._store, self._manifest, grace=self._grace)
         found = self._found()
         total = sum(one.size for one in found)

@@ -85,10 +85,17 @@ def _put_views(connection: duckdb.DuckDBPyConnection, sources: Sources, views: C
         connection.execute(f"CREATE VIEW {view.name} AS {view.sql}")
 
 
-def rows_sql(stream: Stream, folder: Path, files: Sequence[DataFile]) -> str:
-    """Every row of a stream: the lines of its segments that can be read, and the rows of its Parquet files."""
+def rows_sql(stream: Stream, folder: Path, files: Sequence[DataFile], *, lines: str | None = None) -> str:
+    """Every row of a stream: the lines of its segments that can be read, and the rows of its Parquet files.
+
+    Args:
+        stream: Whose rows they are.
+        folder: The store's.
+        files: The Parquet files.
+        lines: The view over the lines; by default that in `store`.
+    """
     names = ", ".join(key.name for key in stream.keys)
-    parts = [f"SELECT {names} FROM store.{stream.name}_lines WHERE {stream.required} IS NOT NULL"]
+    parts = [f"SELECT {names} FROM {lines or f'store.{stream.name}_lines'} WHERE {stream.required} IS NOT NULL"]
     if files:
         listed = ", ".join(quoted(pattern(folder / file.name)) for file in files)
         columns = ", ".join(f"{k.name}::JSON AS {k.name}" if k.type == "JSON" else k.name for k in stream.keys)
@@ -96,10 +103,10 @@ def rows_sql(stream: Stream, folder: Path, files: Sequence[DataFile]) -> str:
     return " UNION ALL ".join(parts)
 
 
-def unreadable_sql(before: int) -> str:
-    """How many lines cannot be read, or could not be when they were compacted."""
+def unreadable_sql(before: int, *, lines: str = "store.{}_lines") -> str:
+    """How many lines cannot be read, or could not be when they were compacted: `before` of them."""
     counts = " + ".join(
-        f"(SELECT count(*) FROM store.{s.name}_lines WHERE {s.required} IS NULL AND {SEAL.name} IS NULL)"
+        f"(SELECT count(*) FROM {lines.format(s.name)} WHERE {s.required} IS NULL AND {SEAL.name} IS NULL)"
         for s in STREAMS
     )
     return f"SELECT {before} + {counts} AS lines"

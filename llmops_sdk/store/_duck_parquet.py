@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from llmops_sdk.errors import StoreError
@@ -63,14 +63,37 @@ class ParquetWriter:
             origin,
         )
 
-    def from_files(self, files: Sequence[Path], out: Path, origin: Origin) -> int:
-        """Write the rows of files of one version as one file; how many they are.
+    def from_files(self, files: Sequence[Path], out: Path, origin: Origin, *, unless: str = "false") -> int:
+        """Write the rows of files of one version as one file, but for some; how many they are.
+
+        Args:
+            files: The files.
+            out: The new file.
+            origin: What it is to say of itself.
+            unless: Which rows are left out, in SQL.
 
         Raises:
             StoreError: DuckDB cannot read them, or write it.
         """
         listed = ", ".join(quoted(pattern(file)) for file in files)
-        return self._copy(f"SELECT * FROM read_parquet([{listed}])", out, origin)
+        where = "" if unless == "false" else f" WHERE ({unless}) IS NOT TRUE"
+        return self._copy(f"SELECT * FROM read_parquet([{listed}]){where}", out, origin)
+
+    def count(self, files: Sequence[Path], condition: str) -> int:
+        """How many rows of files a condition in SQL holds for.
+
+        Raises:
+            StoreError: DuckDB cannot read them.
+        """
+        listed = ", ".join(quoted(pattern(file)) for file in files)
+        return self._number(f"SELECT count(*) FROM read_parquet([{listed}]) WHERE {condition}")
+
+    def doom(self, traces: Collection[str], spans: Collection[str]) -> None:
+        """Have the tables `doomed_traces` and `doomed_spans` for conditions."""
+        for name, ids in (("doomed_traces", traces), ("doomed_spans", spans)):
+            self._connection.execute(
+                f"CREATE OR REPLACE TABLE {name} AS SELECT unnest($ids::VARCHAR[]) AS id", {"ids": list(ids)}
+            )
 
     def unreadable(self, stream: Stream, segments: Sequence[Path]) -> int:
         """How many lines of some segments cannot be read.

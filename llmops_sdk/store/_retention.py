@@ -16,6 +16,7 @@ from llmops_sdk.store._blob_files import Blob, blobs_of, remove_abandoned, remov
 from llmops_sdk.store._layout import Segment, segments_of
 from llmops_sdk.store._locks import sole_changer, try_lock
 from llmops_sdk.store._manifest import DataFile, Manifest, commit, read_manifest
+from llmops_sdk.store._scrub import PRUNED
 from llmops_sdk.store._sweep import sweep
 
 __all__ = ["Dropped", "drop_old"]
@@ -165,6 +166,6 @@ def _remove_if_sealed(store: Path, segment: Segment) -> int | None:
         # Compacted since it was listed: its lines are in a file now, which is the one to be dropped.
         if segment.name in (read_manifest(store) or Manifest()).covered:
             return None
-        lines = sum(1 for line in file if not line.startswith((b'{"seal":', b"\0")))
+        lines = sum(1 for line in file if not line.startswith((b'{"seal":', PRUNED, b"\0")))
         segment.path.unlink(missing_ok=True)
         return lines

@@ -31,9 +31,9 @@ Command = Callable[..., Ran]
 def command(capsys: pytest.CaptureFixture[str]) -> Command:
     """`llmops …` in this process."""
 
-    def go(*arguments: str) -> Ran:
+    def go(*arguments: str | Path) -> Ran:
         capsys.readouterr()
-        status = run(arguments)
+        status = run([str(argument) for argument in arguments])
         captured = capsys.readouterr()
         return Ran(status, captured.out, captured.err)
 

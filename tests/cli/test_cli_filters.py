@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from datetime import datetime, timedelta
 
 import pytest
@@ -166,13 +167,14 @@ def test_stats_count_the_calls_that_pass(command, scored, arguments, calls):
 
 
 @pytest.mark.parametrize("line", [line for name, lines in COMMANDS.items() if name != "tail" for line in lines])
-def test_the_examples_of_the_help_run(command, scored, line):
+def test_the_examples_of_the_help_run(command, scored, tmp_path, line):
     program, name, *arguments = shlex.split(line)
     assert program == "llmops"
     if name == "show":
         [first] = json.loads(command("traces", "--tag", "night", "--store", str(scored), "--format", "json").out)
         arguments[0] = first["trace_id"]
-    ran = command(name, *arguments, "--store", str(scored))
+    # Some change it.
+    ran = command(name, *arguments, "--store", shutil.copytree(scored, tmp_path / "copy"))
     assert (ran.status, ran.err.startswith("llmops:")) == (0, False), ran.err
 
 

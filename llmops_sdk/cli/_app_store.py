@@ -1,0 +1,98 @@
+"""The commands that change a store, or take data out of it and into it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from llmops_sdk.cli._examples import EXAMPLES
+from llmops_sdk.cli._options import Debug, Session, Since, Store, Until, User, reported
+
+__all__ = ["add_store_commands"]
+
+
+def export(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Ends with .parquet, .jsonl, .csv, or .json for OTLP.")],
+    what: Annotated[str, typer.Option("--what", help="spans, scores or losses.")] = "spans",
+    form: Annotated[
+        str | None, typer.Option("--format", help="parquet, jsonl, csv or otlp, whatever FILE's end.")
+    ] = None,
+    where: Annotated[
+        str | None, typer.Option("--where", metavar="SQL", help="Only where this holds, as in: \"model = 'gpt'\".")
+    ] = None,
+    since: Since = None,
+    until: Until = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace FILE if it is there.")] = False,
+    store: Store = None,
+    debug: Debug = False,
+) -> None:
+    """Write spans, scores or losses to a file: Parquet, JSON lines, CSV or OTLP."""
+    from llmops_sdk.cli._export import run_export
+
+    with reported(debug):
+        run_export(
+            file,
+            what=what,
+            form=form,
+            where=where,
+            since=since,
+            until=until,
+            force=force,
+            store=store,
+        )
+
+
+def compact(store: Store = None, debug: Debug = False) -> None:
+    """Turn write-ahead files into Parquet files now; a process beside each application does so by itself."""
+    from llmops_sdk.cli._compact import run_compact
+
+    with reported(debug):
+        run_compact(store=store)
+
+
+def prune(
+    user: User = None,
+    session: Session = None,
+    trace: Annotated[str | None, typer.Option("--trace", metavar="ID", help="The trace's id, 32 digits.")] = None,
+    older_than: Annotated[
+        str | None, typer.Option("--older-than", metavar="WHEN", help="What began before: an age (90d) or a time.")
+    ] = None,
+    max_bytes: Annotated[
+        str | None, typer.Option("--max-bytes", metavar="SIZE", help="The oldest files until it fits, as in 2GB.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    keep_cache: Annotated[
+        bool, typer.Option("--keep-cache", help="By user or session: leave the cached answers.")
+    ] = False,
+    store: Store = None,
+    debug: Debug = False,
+) -> None:
+    """Remove the data of a user, a session or a trace, or what is old or too much, from every file."""
+    from llmops_sdk.cli._prune import Wanted, run_prune
+
+    wanted = Wanted(user=user, session=session, trace=trace, older_than=older_than, max_bytes=max_bytes)
+    with reported(debug):
+        clean = run_prune(wanted, dry_run=dry_run, yes=yes, keep_cache=keep_cache, store=store)
+    raise typer.Exit(0 if clean else 1)
+
+
+def snapshot(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The new database, as in traces.duckdb.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace FILE if it is there.")] = False,
+    store: Store = None,
+    debug: Debug = False,
+) -> None:
+    """Write all rows into one DuckDB database, for heavy analysis and other machines."""
+    from llmops_sdk.cli._compact import run_snapshot
+
+    with reported(debug):
+        run_snapshot(file, force=force, store=store)
+
+
+def add_store_commands(app: typer.Typer) -> None:
+    """Give them to the command line."""
+    for command in (compact, export, prune, snapshot):
+        app.command(epilog=EXAMPLES.get(command.__name__))(command)
