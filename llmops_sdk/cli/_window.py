@@ -20,11 +20,13 @@ _STREAMS: dict[str, Stream] = {stream.name: stream for stream in STREAMS if stre
 _SHOWN = 100_000
 
 _INSERT = """
-INSERT INTO store.{stream} ({columns}, arrived, size, number)
-SELECT {fields}, $now, length(line), nextval('store.numbers') FROM (
-    SELECT line, CASE WHEN json_valid(line) THEN from_json(line, $shape) END AS read
-    FROM (SELECT unnest($lines::VARCHAR[]) AS line)
-) WHERE read.{required} IS NOT NULL
+INSERT INTO store.{stream} BY NAME
+SELECT *, {computed} $now AS arrived, nextval('store.numbers') AS number FROM (
+    SELECT {fields}, length(line) AS size FROM (
+        SELECT line, CASE WHEN json_valid(line) THEN from_json(line, $shape) END AS read
+        FROM (SELECT unnest($lines::VARCHAR[]) AS line)
+    ) WHERE read.{required} IS NOT NULL
+)
 """
 _NEXT = """
 SELECT {columns} FROM ({rows}) AS found
@@ -84,8 +86,12 @@ class Window:
             "CREATE SEQUENCE store.numbers; CREATE TABLE store.shown (id VARCHAR, size BIGINT, number BIGINT)"
         )
         for stream in _STREAMS.values():
-            columns = ", ".join(f"{key.name} {key.type}" for key in stream.keys)
-            self._run(f"CREATE TABLE store.{stream.name} ({columns}, arrived DOUBLE, size BIGINT, number BIGINT)")
+            keys = ", ".join(f"NULL::{key.type} AS {key.name}" for key in stream.keys)
+            computed = "".join(f", {sql} AS {name}" for name, sql in stream.computed)
+            self._run(
+                f"CREATE TABLE store.{stream.name} AS SELECT *{computed}, 0.5::DOUBLE AS arrived, 0::BIGINT AS size, "
+                f"0::BIGINT AS number FROM (SELECT {keys}) LIMIT 0"
+            )
         for view in VIEWS:
             if view.name in _VIEWS:
                 self._run(f"CREATE VIEW {view.name} AS {view.sql}")
@@ -105,8 +111,8 @@ class Window:
         shape = self._shapes[stream]
         statement = _INSERT.format(
             stream=stream,
-            columns=", ".join(shape),
-            fields=", ".join(f"read.{name}" for name in shape),
+            fields=", ".join(f"read.{name} AS {name}" for name in shape),
+            computed="".join(f"{sql} AS {name}, " for name, sql in _STREAMS[stream].computed),
             required=_STREAMS[stream].required,
         )
         texts = [text for line in lines if (text := _text(line)) is not None]

@@ -16,6 +16,7 @@ from llmops_sdk.store.schema import SEAL, STREAMS, VIEWS, Stream, View
 
 __all__ = [
     "duckdb",
+    "line_columns",
     "lines_sql",
     "open_connection",
     "pattern",
@@ -38,6 +39,7 @@ def open_connection(
     sources: Sources,
     *,
     views: Collection[View] = VIEWS,
+    tables: bool = True,
     trusted: bool,
     frames: bool,
     output: Path | None = None,
@@ -46,7 +48,8 @@ def open_connection(
 
     Args:
         sources: The files to read.
-        views: Which views to make. Each costs some 10 ms, since DuckDB looks into the files of a view that it makes.
+        views: Which views to make.
+        tables: False makes only those tables of the schema `store` that the views read.
         trusted: False confines it: of all files it reads only those, it writes none, has no network, loads no
             extension, and none of that can be changed back.
         frames: Whether SQL may name the caller's data frames.
@@ -64,7 +67,7 @@ def open_connection(
         },
     )
     try:
-        _put_views(connection, sources, views)
+        _put_views(connection, sources, views, tables=tables)
         if not trusted:
             _confine(connection, sources, output)
     except duckdb.Error:
@@ -73,14 +76,21 @@ def open_connection(
     return connection
 
 
-def _put_views(connection: duckdb.DuckDBPyConnection, sources: Sources, views: Collection[View]) -> None:
+def _put_views(
+    connection: duckdb.DuckDBPyConnection, sources: Sources, views: Collection[View], *, tables: bool
+) -> None:
     connection.execute("SET TimeZone = 'UTC'; CREATE SCHEMA store")
+    # Each costs milliseconds, since DuckDB looks into the files of a view that it makes.
+    read = " ".join(view.sql for view in views)
+    everything = tables or "store.unreadable" in read
     for stream in STREAMS:
-        paths = [segment.path for segment in sources.segments if segment.stream is stream]
-        files = [file for file in sources.files if file.stream == stream.name]
-        connection.execute(f"CREATE VIEW store.{stream.name}_lines AS {lines_sql(stream, paths)}")
-        connection.execute(f"CREATE VIEW store.{stream.name} AS {rows_sql(stream, sources.folder, files)}")
-    connection.execute(f"CREATE VIEW store.unreadable AS {unreadable_sql(sources.unreadable)}")
+        if everything or f"store.{stream.name}" in read:
+            paths = [segment.path for segment in sources.segments if segment.stream is stream]
+            files = [file for file in sources.files if file.stream == stream.name]
+            connection.execute(f"CREATE VIEW store.{stream.name}_lines AS {lines_sql(stream, paths)}")
+            connection.execute(f"CREATE VIEW store.{stream.name} AS {rows_sql(stream, sources.folder, files)}")
+    if everything:
+        connection.execute(f"CREATE VIEW store.unreadable AS {unreadable_sql(sources.unreadable)}")
     for view in views:
         connection.execute(f"CREATE VIEW {view.name} AS {view.sql}")
 
@@ -94,13 +104,18 @@ def rows_sql(stream: Stream, folder: Path, files: Sequence[DataFile], *, lines: 
         files: The Parquet files.
         lines: The view over the lines; by default that in `store`.
     """
-    names = ", ".join(key.name for key in stream.keys)
-    parts = [f"SELECT {names} FROM {lines or f'store.{stream.name}_lines'} WHERE {stream.required} IS NOT NULL"]
+    read = lines or f"store.{stream.name}_lines"
+    parts = [f"SELECT {line_columns(stream)} FROM {read} WHERE {stream.required} IS NOT NULL"]
     if files:
         listed = ", ".join(quoted(pattern(folder / file.name)) for file in files)
-        columns = ", ".join(f"{k.name}::JSON AS {k.name}" if k.type == "JSON" else k.name for k in stream.keys)
-        parts.append(f"SELECT {columns} FROM read_parquet([{listed}])")
+        names = ", ".join([key.name for key in stream.keys] + [name for name, _ in stream.computed])
+        parts.append(f"SELECT {names} FROM read_parquet([{listed}])")
     return " UNION ALL ".join(parts)
+
+
+def line_columns(stream: Stream) -> str:
+    """What a row has of a line: the keys, and what is computed from them."""
+    return ", ".join([key.name for key in stream.keys] + [f"{sql} AS {name}" for name, sql in stream.computed])
 
 
 def unreadable_sql(before: int, *, lines: str = "store.{}_lines") -> str:
@@ -126,14 +141,11 @@ def _confine(connection: duckdb.DuckDBPyConnection, sources: Sources, output: Pa
 
 def without_zones(connection: duckdb.DuckDBPyConnection, table: str) -> None:
     """Make every time in the table naive and UTC: with a zone, fetching it would need another library."""
-    found = connection.execute(
-        "SELECT column_name FROM duckdb_columns() "
-        "WHERE schema_name || '.' || table_name = $1 AND data_type = 'TIMESTAMP WITH TIME ZONE'",
-        [table],
-    ).fetchall()
-    for (name,) in found:
-        column = '"' + str(name).replace('"', '""') + '"'
-        connection.execute(f"ALTER TABLE {table} ALTER {column} TYPE TIMESTAMP")
+    # Of this table alone: to list the columns of all tables, DuckDB would look into the files of every view.
+    for name, kind, *_ in connection.execute(f"DESCRIBE {table}").fetchall():
+        if kind == "TIMESTAMP WITH TIME ZONE":
+            column = '"' + str(name).replace('"', '""') + '"'
+            connection.execute(f"ALTER TABLE {table} ALTER {column} TYPE TIMESTAMP")
 
 
 def lines_sql(stream: Stream, paths: Sequence[Path]) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from llmops_sdk.errors import StoreError
-from llmops_sdk.store._duck import duckdb, lines_sql, pattern, quoted
+from llmops_sdk.store._duck import duckdb, line_columns, lines_sql, pattern, quoted
 from llmops_sdk.store._origin import KEY, Origin
 from llmops_sdk.store.schema import SEAL, Stream
 
@@ -54,11 +54,8 @@ class ParquetWriter:
         Raises:
             StoreError: DuckDB cannot read them, or write it.
         """
-        columns = ", ".join(
-            f"{key.name}::VARCHAR AS {key.name}" if key.type == "JSON" else key.name for key in stream.keys
-        )
         return self._copy(
-            f"SELECT {columns} FROM ({lines_sql(stream, segments)}) WHERE {stream.required} IS NOT NULL",
+            f"SELECT {line_columns(stream)} FROM ({lines_sql(stream, segments)}) WHERE {stream.required} IS NOT NULL",
             out,
             origin,
         )

@@ -34,6 +34,8 @@ class Stream:
     """A line without this key is none of ours: a seal, or torn."""
     files: str
     """The folder of the Parquet files that segments are compacted into."""
+    computed: tuple[tuple[str, str], ...] = ()
+    """Columns that a Parquet file has besides the keys, so that its statistics serve a filter on them: name and SQL."""
 
 
 _SESSION = (
@@ -230,7 +232,7 @@ LOSS_KEYS: tuple[Key, ...] = (
 SEAL = Key("seal", "BIGINT", "On the last line of a segment that was closed well: how many lines went before it.")
 
 STREAMS: tuple[Stream, ...] = (
-    Stream("spans", "wal", SPAN_KEYS, "trace_id", "spans"),
+    Stream("spans", "wal", SPAN_KEYS, "trace_id", "spans", (("start_time", "make_timestamp(start_ns // 1000)"),)),
     Stream("scores", "scores", SCORE_KEYS, "name", "scores"),
     Stream("losses", "losses", LOSS_KEYS, "what", "losses"),
 )

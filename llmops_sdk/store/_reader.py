@@ -6,7 +6,7 @@ import asyncio
 import os
 import threading
 import weakref
-from collections.abc import Callable, Collection, Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 from llmops_sdk.errors import QueryError, StoreError
 from llmops_sdk.store._layout import Sources, read_sources
 from llmops_sdk.store._result import TABLE, Result
-from llmops_sdk.store.schema import VIEWS, View
 
 if TYPE_CHECKING:
     from llmops_sdk.store._duck import duckdb
@@ -156,8 +155,10 @@ def store_folder(path: StorePath | None) -> Path:
 
 
 def _connection(folder: Path, trusted: bool) -> duckdb.DuckDBPyConnection:
+    from llmops_sdk.store._duck import open_connection
+
     with leased(folder, keep=True) as sources:
-        connection = _open(sources, VIEWS, trusted=trusted, frames=True)
+        connection = open_connection(sources, trusted=trusted, frames=True)
         if sources.lease is not None:
             weakref.finalize(connection, sources.lease.release)
         return connection
@@ -179,12 +180,6 @@ def leased(folder: Path, *, keep: bool = False) -> Generator[Sources]:
     finally:
         if sources.lease is not None and not keep:
             sources.lease.release()
-
-
-def _open(sources: Sources, views: Collection[View], *, trusted: bool, frames: bool) -> duckdb.DuckDBPyConnection:
-    from llmops_sdk.store._duck import open_connection
-
-    return open_connection(sources, views=views, trusted=trusted, frames=frames)
 
 
 def retried(attempt: Callable[[], _T]) -> _T:
@@ -252,9 +247,11 @@ class _Job:
             return self._run(statement, sources)
 
     def _run(self, statement: Statement, sources: Sources) -> Result:
-        from llmops_sdk.store._duck import duckdb, without_zones
+        from llmops_sdk.store._duck import duckdb, open_connection, without_zones
 
-        connection = _open(sources, statement.views, trusted=False, frames=False)
+        connection = open_connection(
+            sources, views=statement.views, tables=statement.names_tables, trusted=False, frames=False
+        )
         with self._lock:
             self._connection = connection
         try:

@@ -22,11 +22,6 @@ __all__ = ["TABLE", "Result"]
 TABLE = "store.result"
 """The table of the private connection that holds the rows."""
 
-_COLUMNS = (
-    "SELECT column_name, data_type FROM duckdb_columns() "
-    "WHERE schema_name || '.' || table_name = $1 ORDER BY column_index"
-)
-
 _CELL = 80
 _BATCH = 10_000
 
@@ -48,9 +43,10 @@ class Result:
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
-        described = connection.execute(_COLUMNS, [TABLE]).fetchall()
-        self._columns = tuple(str(name) for name, _ in described)
-        self._types = tuple(str(kind) for _, kind in described)
+        # Not from the catalog, for which DuckDB would look into the files of every view.
+        described = connection.execute(f"DESCRIBE {TABLE}").fetchall()
+        self._columns = tuple(str(name) for name, *_ in described)
+        self._types = tuple(str(kind) for _, kind, *_ in described)
         counted = connection.execute(f"SELECT count(*) FROM {TABLE}").fetchone()
         self._length = int(counted[0]) if counted else 0
 

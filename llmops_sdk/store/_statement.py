@@ -42,6 +42,11 @@ class Statement:
         words = set(re.findall(r"\w+", self.sql.lower()))
         return [view for view in VIEWS if view.name in words]
 
+    @property
+    def names_tables(self) -> bool:
+        """Whether it may read what is behind the views."""
+        return _CATALOG.search(self.sql) is not None or "store" in self.sql.lower()
+
     def run(self, connection: duckdb.DuckDBPyConnection, table: str) -> None:
         """Put the rows into a new table."""
         if self.explain:

@@ -64,7 +64,6 @@ _FIXED = {
 _START = Column("start_time", "TIMESTAMP", "When it began, in UTC.")
 _DURATION = Column("duration_ms", "DOUBLE", "How long it took.", "ms")
 _COMPUTED = {
-    "start_time": "make_timestamp(start_ns // 1000)",
     "duration_ms": "duration_ns / 1e6",
     "tags": "coalesce(tags, [])",
     "simulated": "coalesce(simulated, false)",
