@@ -7,6 +7,8 @@ from llmops_sdk.config._load import load
 from llmops_sdk.config._models import (
     CacheSettings,
     CaptureSettings,
+    DestinationSettings,
+    ExportFilter,
     ExportSettings,
     FallbackSettings,
     GuardrailSettings,
@@ -25,6 +27,8 @@ from llmops_sdk.config._state import configure, current, reset, subscribe
 __all__ = [
     "CacheSettings",
     "CaptureSettings",
+    "DestinationSettings",
+    "ExportFilter",
     "ExportSettings",
     "FallbackSettings",
     "GuardrailSettings",

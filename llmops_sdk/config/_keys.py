@@ -104,15 +104,20 @@ def nearest_key(path: tuple[object, ...]) -> str:
     ):
         if found := difflib.get_close_matches(wanted, choices, n=1, cutoff=cutoff):
             nearest = choices[found[0]]
-            same_name = nearest[:2] == pattern[:2] and len(pattern) > 2
-            return dotted((*parts[:2], *nearest[2:]) if same_name else nearest)
+            # Where the user has chosen a name, it is the one that is meant.
+            at = nearest.index(_NAME) + 1 if _NAME in nearest else 0
+            same_name = 0 < at < len(pattern) and nearest[:at] == pattern[:at]
+            return dotted((*parts[:at], *nearest[at:]) if same_name else nearest)
     return "model"
 
 
 def _pattern(path: KeyPath) -> KeyPath:
-    """The path with the name of a named model or price replaced by `<name>`."""
-    named = _table().get(path[:1])
-    return (*path[:1], _NAME, *path[2:]) if named is not None and named.kind == "named" and len(path) > 1 else path
+    """The path with the name of a model, a price or a destination replaced by `<name>`."""
+    for length in range(1, min(len(path), 3)):
+        key = _table().get(path[:length])
+        if key is not None and key.kind == "named":
+            return (*path[:length], _NAME, *path[length + 1 :])
+    return path
 
 
 @lru_cache(maxsize=1)

@@ -4,26 +4,18 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    ValidationError,
-)
+from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from llmops_sdk.config._secrets import masked
+from llmops_sdk.config._export_models import DestinationSettings, ExportFilter, ExportSettings, SignalSettings
+from llmops_sdk.config._sections import FolderPath, Names, OptionalPath, OptionalSeconds, OptionalText, Section
 
 __all__ = [
     "CacheSettings",
     "CaptureSettings",
+    "DestinationSettings",
+    "ExportFilter",
     "ExportSettings",
     "FallbackSettings",
     "GuardrailSettings",
@@ -39,69 +31,6 @@ __all__ = [
     "Timeout",
     "TracingSettings",
 ]
-
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-
-def _none(value: object) -> object:
-    """TOML and environment variables have no null, so the word "none" stands for it."""
-    return None if isinstance(value, str) and value.strip().lower() == "none" else value
-
-
-_OrNone = BeforeValidator(_none)
-
-OptionalText = Annotated[str | None, _OrNone]
-OptionalSeconds = Annotated[PositiveFloat | None, _OrNone]
-# A strict field takes only a Path and only a tuple; a file has strings and lists.
-FolderPath = Annotated[Path, Field(strict=False)]
-OptionalPath = Annotated[FolderPath | None, _OrNone]
-Names = Annotated[tuple[str, ...], Field(strict=False)]
-
-
-def _exporters(*known: str) -> AfterValidator:
-    def check(names: tuple[str, ...]) -> tuple[str, ...]:
-        if not set(names) <= set(known):
-            raise ValueError(f"a list of {' and '.join(repr(name) for name in known)}")
-        return tuple(dict.fromkeys(names))
-
-    return AfterValidator(check)
-
-
-Protocol = Literal["http/protobuf", "grpc"]
-
-
-class Section(BaseModel):
-    """A part of the settings: frozen, an unknown key is an error, and so is a value of another type ("3" for 3)."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        strict=True,
-        allow_inf_nan=False,
-        use_attribute_docstrings=True,
-        protected_namespaces=(),
-    )
-
-    if not TYPE_CHECKING:  # type checkers are to see the fields as the arguments
-
-        def __init__(self, /, **fields: Any) -> None:
-            try:
-                super().__init__(**fields)
-            except ValidationError as error:
-                from llmops_sdk.config._problems import constructor_failure
-
-                # From None: pydantic's error has the values in it, secrets too.
-                raise constructor_failure(type(self), error) from None
-
-        # As pydantic's own RootModel has it: sections inside others are made without a call of this.
-        __init__.__pydantic_base_init__ = True
-
-    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
-        """The fields, without the values of headers and of what looks like a secret."""
-        for name, value in super().__repr_args__():
-            yield name, masked((name or "",), value)
 
 
 class Timeout(Section):
@@ -211,76 +140,6 @@ class StoreSettings(Section):
     compaction: Literal["auto", "manual"] = "auto"
     """Turn write-ahead files into Parquet files, a tenth in size: "auto" in a process of its own when there are
     enough, "manual" only with `llmops compact`."""
-
-
-class SignalSettings(Section):
-    """Metrics of calls to models, or scores as events (log records), besides the spans."""
-
-    exporters: Annotated[Names, _exporters("otlp")] = ("otlp",)
-    """Where they go: "otlp" is the backend; an empty list is nowhere."""
-    endpoint: OptionalText = None
-    """The whole URL, used as it is; by default the path of the signal is added to `[export] endpoint`."""
-    protocol: Annotated[Protocol | None, _OrNone] = None
-    """How to send; by default as spans are sent."""
-    headers: Annotated[dict[str, str] | None, _OrNone] = None
-    """Headers of each request; by default those of `[export]`."""
-    timeout: OptionalSeconds = None
-    """Seconds for one request; by default as for spans."""
-
-
-class ExportSettings(Section):
-    """Spans, metrics and scores sent to an OTLP backend, besides the local store."""
-
-    enabled: bool = True
-    """Send anything at all."""
-    exporters: Annotated[Names, _exporters("otlp", "console")] = ("otlp",)
-    """Where spans go: "otlp" is the backend, when there is an endpoint; "console" writes a line of JSON for each to
-    stdout."""
-    endpoint: OptionalText = None
-    """The base URL, as in "http://127.0.0.1:4318"; wins over `OTEL_EXPORTER_OTLP_ENDPOINT`."""
-    traces_endpoint: OptionalText = None
-    """The whole URL for spans, used as it is, like `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`; one from a place of lower
-    precedence than `endpoint` is left aside."""
-    protocol: Protocol = "http/protobuf"
-    """How to send."""
-    headers: dict[str, str] = {}
-    """Headers of each request, as for an API key."""
-    content: bool = False
-    """Send prompts, answers, arguments and results too. They never leave the machine otherwise."""
-    timeout: PositiveFloat = 10.0
-    """Seconds for one request."""
-    host_content: bool = False
-    """Put content on the spans of a tracer provider that the application set up itself."""
-
-    metrics: SignalSettings = SignalSettings()
-    """Durations and tokens of calls to models, as histograms: by default to the same backend, or to the meter
-    provider that the application has set up."""
-    logs: SignalSettings = SignalSettings()
-    """Scores, as the event `gen_ai.evaluation.result` on the span that is judged: by default to the same backend."""
-
-    @property
-    def traces_url(self) -> str | None:
-        """Where spans are sent, or None when they are not: `/v1/traces` is added to a base URL over HTTP."""
-        return self._url("traces", self.exporters, self.traces_endpoint, self.protocol)
-
-    @property
-    def metrics_url(self) -> str | None:
-        """Where metrics are sent, or None when they are not."""
-        signal = self.metrics
-        return self._url("metrics", signal.exporters, signal.endpoint, signal.protocol or self.protocol)
-
-    @property
-    def logs_url(self) -> str | None:
-        """Where scores are sent, or None when they are not."""
-        signal = self.logs
-        return self._url("logs", signal.exporters, signal.endpoint, signal.protocol or self.protocol)
-
-    def _url(self, signal: str, exporters: tuple[str, ...], own: str | None, protocol: Protocol) -> str | None:
-        if not self.enabled or "otlp" not in exporters:
-            return None
-        if own or not self.endpoint:
-            return own
-        return self.endpoint if protocol == "grpc" else f"{self.endpoint.rstrip('/')}/v1/{signal}"
 
 
 class TracingSettings(Section):

@@ -161,7 +161,7 @@ def _tables() -> Iterator[str]:
     yield from _rows([key for key in keys if len(key.path) == 1 and key.kind in {"value", "table"}])
     for section in keys:
         # What a named model has in place of a general section has the same keys.
-        if section.kind != "section" or len(section.path) > 2:
+        if section.kind != "section" or (section.path[0] == "models" and len(section.path) > 2):
             continue
         yield f"\n### `[{section.name}]`\n\n{section.doc}\n"
         below = [key for key in keys if key.path[:-1] == section.path]
@@ -172,7 +172,7 @@ def _rows(keys: list[Key]) -> Iterator[str]:
     yield "| key | takes | default | meaning |"
     yield "|---|---|---|---|"
     for key in keys:
-        default = f"`{key.default}`" if key.default else "–" if key.kind == "section" else "required"
+        default = f"`{key.default}`" if key.default else "–" if key.kind in {"section", "named"} else "required"
         yield f"| `{key.path[-1]}` | {key.expected} | {default} | {key.doc} |"
 
 

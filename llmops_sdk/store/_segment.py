@@ -8,6 +8,7 @@ import re
 import socket
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 from uuid import uuid4
 
 import orjson
@@ -18,9 +19,25 @@ from llmops_sdk.store._layout import create_store
 from llmops_sdk.store._locks import try_lock
 from llmops_sdk.store.schema import SCHEMA_VERSION, SEAL, Stream
 
-__all__ = ["SegmentWriter"]
+__all__ = ["SegmentWatcher", "SegmentWriter"]
 
 _HOST = re.sub(r"[^A-Za-z0-9_]+", "_", socket.gethostname())[:40] or "host"
+
+
+class SegmentWatcher(Protocol):
+    """Told of each segment of a writer, in the writer's thread: an outbox."""
+
+    def opened(self, segment: Path) -> None:
+        """It is there, locked and empty."""
+        ...
+
+    def written(self, size: int) -> None:
+        """It has so many bytes now."""
+        ...
+
+    def sealed(self, segment: str, size: int) -> None:
+        """No line comes after these bytes."""
+        ...
 
 
 class SegmentWriter:
@@ -33,10 +50,19 @@ class SegmentWriter:
         max_seconds: Age at which it does.
         fsync: Whether each write is forced to the disk.
         clock: Tells the age.
+        watchers: Told of each segment.
     """
 
     def __init__(
-        self, store: Path, stream: Stream, *, max_bytes: int, max_seconds: float, fsync: bool, clock: Clock
+        self,
+        store: Path,
+        stream: Stream,
+        *,
+        max_bytes: int,
+        max_seconds: float,
+        fsync: bool,
+        clock: Clock,
+        watchers: Sequence[SegmentWatcher] = (),
     ) -> None:
         self._store = store
         self._stream = stream
@@ -44,6 +70,8 @@ class SegmentWriter:
         self._max_seconds = max_seconds
         self._fsync = fsync
         self._clock = clock
+        self._watchers = watchers
+        self._name = ""
         self._descriptor = -1
         self._number = 0
         self._size = 0
@@ -63,7 +91,7 @@ class SegmentWriter:
         """
         if self._descriptor >= 0 and os.fstat(self._descriptor).st_nlink == 0:
             # Somebody removed the file: what is written to it would be gone with its descriptor.
-            self._release()
+            self._end()
         if self._descriptor < 0:
             self._open()
         data = b"".join(lines)
@@ -76,6 +104,8 @@ class SegmentWriter:
             raise self._error(error) from error
         self._size += len(data)
         self._lines += len(lines)
+        for watcher in self._watchers:
+            watcher.written(self._size)
 
     def due(self) -> bool:
         """Whether the segment is large or old enough for a new one to begin."""
@@ -96,7 +126,7 @@ class SegmentWriter:
         except OSError as error:
             self._give_up()
             raise self._error(error) from error
-        self._release()
+        self._end()
 
     def let_go(self) -> None:
         """In a forked child: close the inherited descriptor; the parent's file and its lock stay the parent's."""
@@ -123,6 +153,9 @@ class SegmentWriter:
             if locked:
                 self._descriptor, self._size, self._lines = descriptor, 0, 0
                 self._opened = self._clock.monotonic()
+                self._name = name
+                for watcher in self._watchers:
+                    watcher.opened(self._store / self._stream.folder / name)
                 return
             os.close(descriptor)
         raise StoreError(f"no segment could be locked in {self._store}: is it on a network file system?")
@@ -132,7 +165,12 @@ class SegmentWriter:
         # to this file again, since the cut may fail too.
         with contextlib.suppress(OSError):
             os.ftruncate(self._descriptor, self._size)
+        self._end()
+
+    def _end(self) -> None:
         self._release()
+        for watcher in self._watchers:
+            watcher.sealed(self._name, self._size)
 
     def _release(self) -> None:
         if self._descriptor >= 0:

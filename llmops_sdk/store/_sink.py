@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from llmops_sdk.store._background import BackgroundCompaction, CompactionMode
 from llmops_sdk.store._blob_files import BlobFiles
 from llmops_sdk.store._layout import create_store
 from llmops_sdk.store._lines import Encoder, is_span, loss_line, score_line
+from llmops_sdk.store._outbox import SegmentOutbox
 from llmops_sdk.store._retention import drop_old
 from llmops_sdk.store._segment import SegmentWriter
 from llmops_sdk.store.schema import STREAMS
@@ -43,6 +44,9 @@ class StoreSink:
         fsync: Whether each write is forced to the disk, to survive a power cut too.
         compaction: "auto" starts a process that turns sealed segments into Parquet files when there are enough.
         clock: Tells the age of segments and the time of losses.
+        destinations: Names of those that each span is kept for until they have it.
+        outbox_bytes: Size at which the oldest of that is given up, and counted, for each of them.
+        outbox_days: Age at which it is.
 
     Raises:
         StoreError: The folder cannot be made or written, or a newer version of the SDK wrote it.
@@ -59,6 +63,9 @@ class StoreSink:
         fsync: bool = False,
         compaction: CompactionMode = "auto",
         clock: Clock = SYSTEM_CLOCK,
+        destinations: Sequence[str] = (),
+        outbox_bytes: int = 1024**3,
+        outbox_days: float = 7.0,
     ) -> None:
         self._path = path.absolute()
         self._max_bytes = max_bytes
@@ -71,6 +78,10 @@ class StoreSink:
         self._lost_bytes: Counter[tuple[str, str]] = Counter()
         create_store(self._path)
         self._blobs = BlobFiles(self._path, fsync=fsync)
+        self._outboxes = {
+            name: SegmentOutbox(self._path, name, max_bytes=outbox_bytes, max_days=outbox_days, lose=self._lose)
+            for name in destinations
+        }
         self._spans, self._scores, self._loss_file = (
             SegmentWriter(
                 self._path,
@@ -80,6 +91,7 @@ class StoreSink:
                 max_seconds=segment_seconds,
                 fsync=fsync,
                 clock=clock,
+                watchers=list(self._outboxes.values()) if stream.name == "spans" else (),
             )
             for stream in STREAMS
         )
@@ -92,6 +104,15 @@ class StoreSink:
     def name(self) -> str:
         """As it stands in `FlushReport`."""
         return "store"
+
+    @property
+    def outboxes(self) -> Mapping[str, SegmentOutbox]:
+        """What waits for each destination, by its name."""
+        return self._outboxes
+
+    def _lose(self, what: str, reason: str, count: int, size: int) -> None:
+        self._losses[what, reason] += count
+        self._lost_bytes[what, reason] += size
 
     def write(self, batch: Sequence[Record]) -> int:
         """Write a batch; the number of its spans that are on the disk now (all of them, when it returns).
@@ -144,9 +165,12 @@ class StoreSink:
         """Seal the segments. A later write begins new ones."""
         if self._pid != os.getpid():
             self.after_fork()
+        self._spans.seal()
+        self._scores.seal()
         self._write_losses([])
-        for writer in (self._spans, self._scores, self._loss_file):
-            writer.seal()
+        self._loss_file.seal()
+        for outbox in self._outboxes.values():
+            outbox.close()
 
     def after_fork(self) -> None:
         """In a forked child: close the inherited descriptors; the next write makes segments of its own."""
@@ -154,6 +178,8 @@ class StoreSink:
         self._losses.clear()
         self._lost_bytes.clear()
         self._compaction.after_fork()
+        for outbox in self._outboxes.values():
+            outbox.after_fork()
         for writer in (self._spans, self._scores, self._loss_file):
             writer.let_go()
 
@@ -217,4 +243,7 @@ def open_sink(settings: Settings) -> StoreSink | None:
         segment_seconds=store.segment_seconds,
         fsync=store.fsync,
         compaction=store.compaction,
+        destinations=sorted(settings.export.trace_destinations) if settings.export.outbox else (),
+        outbox_bytes=settings.export.outbox_bytes,
+        outbox_days=settings.export.outbox_days,
     )

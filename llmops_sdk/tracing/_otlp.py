@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from llmops_sdk._util._guard import guarded
 from llmops_sdk.tracing import _runtime
-from llmops_sdk.tracing._otlp_endpoint import Destination, find_destination
+from llmops_sdk.tracing._otlp_endpoint import Destination, find_destination, find_destinations
+from llmops_sdk.tracing._otlp_filter import filter_of
 from llmops_sdk.tracing._otlp_metrics import MetricsSink
 from llmops_sdk.tracing._otlp_sink import OtlpSink
+from llmops_sdk.tracing._outbox import Outbox
 from llmops_sdk.tracing._records import Record, RecordedSpan, Sink
 
 if TYPE_CHECKING:
@@ -40,9 +42,11 @@ def open_sink(settings: Settings) -> ExportSink | None:
     """
     export, tracing = settings.export, settings.tracing
     resource = partial(_resource, settings)
-    console = Destination(endpoint="stdout", protocol="console", headers={}, content=export.content)
+    console = Destination(
+        endpoint="stdout", protocol="console", headers={}, content=export.content, passes=filter_of(export.filter)
+    )
     found = [
-        find_destination(settings),
+        *find_destinations(settings),
         console if export.enabled and "console" in export.exporters else None,
         find_destination(settings, "logs", resource),
     ]
@@ -98,6 +102,11 @@ class ExportSink:
 
     def _spans(self) -> list[OtlpSink]:
         return [part for part in self._parts if isinstance(part, OtlpSink) and part.name == "otlp"]
+
+    def use_outboxes(self, outboxes: Mapping[str, Outbox]) -> None:
+        """Rely on the store's outboxes; called once, before the first batch."""
+        for part in self._spans():
+            part.use_outboxes(outboxes)
 
     def write(self, batch: Sequence[Record]) -> int:
         """Hand a batch to every part; how many spans the one that took most has taken."""

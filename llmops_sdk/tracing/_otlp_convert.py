@@ -50,10 +50,12 @@ class SpanConverter:
 
     Args:
         content: Whether prompts, answers, arguments, results and the texts of exceptions go along.
+        passes: The share of the spans like one that are sent; what is sent for a share says so.
     """
 
-    def __init__(self, *, content: bool) -> None:
+    def __init__(self, *, content: bool, passes: Callable[[SpanRecord], float | None] | None = None) -> None:
         self._content = content
+        self._passes = passes
         self._limits = limits_from_environment()
         # By identity: the spans of one process share their resource's mapping, and hashing it costs more than the rest.
         self._resources: dict[int, tuple[Mapping[str, Any], Resource]] = {}
@@ -101,6 +103,9 @@ class SpanConverter:
             _add_stamp(made, record.stamp)
         if self._content:
             _add_content(made, record)
+        share = None if self._passes is None else self._passes(record)
+        if share is not None and share < 1.0:
+            made["llmops.export.sample"] = share
         return made
 
     def _status(self, record: SpanRecord) -> Status:

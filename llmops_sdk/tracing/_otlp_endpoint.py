@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
+from llmops_sdk.tracing._otlp_filter import filter_of
+from llmops_sdk.tracing._records import SpanRecord
+
 if TYPE_CHECKING:
     from llmops_sdk.config import Settings
 
-__all__ = ["Destination", "Signal", "find_destination"]
+__all__ = ["Destination", "Signal", "find_destination", "find_destinations"]
 
 Signal: TypeAlias = Literal["traces", "metrics", "logs"]
 
@@ -34,9 +37,13 @@ class Destination:
         timeout: Seconds for one batch, the exporter's own repeats included.
         content: Whether prompts, answers, arguments, results and comments are sent too.
         resource: Gives the attributes of the process, for what does not bring its own.
+        name: What it is called in the configuration; "default" for the backend of `[export]` itself.
+        passes: Whether a span is for it, and the share of those like it that are; None lets every span pass.
     """
 
     endpoint: str
+    name: str = "default"
+    passes: Callable[[SpanRecord], float | None] | None = None
     signal: Signal = "traces"
     protocol: Literal["http/protobuf", "grpc", "console"] = "http/protobuf"
     headers: Mapping[str, str]
@@ -52,28 +59,53 @@ class Destination:
         return f"{parts.scheme}://{host}{parts.path}" if parts.scheme else host + parts.path
 
 
-def find_destination(
-    settings: Settings, signal: Signal = "traces", resource: Callable[[], Mapping[str, Any]] = _no_resource
-) -> Destination | None:
-    """The backend to send to, or None when there is none, or its URL cannot be used (which is logged).
+def find_destinations(settings: Settings) -> list[Destination]:
+    """The backends that spans go to, but for those whose URL cannot be used (which is logged).
 
     Args:
         settings: The settings in force.
-        signal: What is sent.
+    """
+    export = settings.export
+    found: list[Destination] = []
+    for name, own in export.trace_destinations.items():
+        protocol = own.protocol or export.protocol
+        base = own.endpoint.strip()
+        over_http = protocol != "grpc" and name != "default"
+        destination = Destination(
+            endpoint=f"{base.rstrip('/')}/v1/traces" if over_http else base,
+            protocol=protocol,
+            headers=dict(export.headers if name == "default" else own.headers),
+            timeout=own.timeout or export.timeout,
+            content=export.content if own.content is None else own.content,
+            name=name,
+            passes=filter_of(own.filter),
+        )
+        if _is_usable(destination):
+            found.append(destination)
+    return found
+
+
+def find_destination(
+    settings: Settings, signal: Signal, resource: Callable[[], Mapping[str, Any]] = _no_resource
+) -> Destination | None:
+    """The backend for metrics or scores, or None when there is none, or its URL cannot be used (which is logged).
+
+    Args:
+        settings: The settings in force.
+        signal: What is sent: "metrics" or "logs".
         resource: Gives the attributes of the process.
     """
     export = settings.export
-    urls = {"traces": export.traces_url, "metrics": export.metrics_url, "logs": export.logs_url}
-    url = (urls[signal] or "").strip()
+    own, url = (export.metrics, export.metrics_url) if signal == "metrics" else (export.logs, export.logs_url)
+    url = (url or "").strip()
     if not url:
         return None
-    own = None if signal == "traces" else export.metrics if signal == "metrics" else export.logs
     found = Destination(
         endpoint=url,
         signal=signal,
-        protocol=(own and own.protocol) or export.protocol,
-        headers=dict(export.headers if own is None or own.headers is None else own.headers),
-        timeout=(own and own.timeout) or export.timeout,
+        protocol=own.protocol or export.protocol,
+        headers=dict(export.headers if own.headers is None else own.headers),
+        timeout=own.timeout or export.timeout,
         content=export.content,
         resource=resource,
     )

@@ -197,7 +197,7 @@ def _converter(destination: Destination) -> Callable[[Any], Any]:
         return ScoreConverter(content=destination.content, resource=destination.resource())
     from llmops_sdk.tracing._otlp_convert import SpanConverter
 
-    return SpanConverter(content=destination.content)
+    return SpanConverter(content=destination.content, passes=destination.passes)
 
 
 def _rejected(signal: Signal, body: bytes) -> int:

@@ -1,43 +1,46 @@
 """The sink that sends spans or scores to a backend: a bounded queue and one thread in front of the batch exporter.
 
 `write` never touches the network. Batches go out in order and at once; a batch that the backend could not take stays
-at the head of the queue and is sent again, with growing pauses, for as long as the process lives. What finds the queue
-full, what the backend refuses for good, and what is still waiting at the end is counted as lost.
+at the head of the queue and is sent again, with growing pauses, for as long as the process lives. What the backend
+refuses for good is counted as lost. What finds the queue full, or still waits at the end, is in the store's outbox:
+it is read from there when the backend takes something again, in this process or in a later one. Without an outbox it
+is lost too.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, TypeAlias
 
 from llmops_sdk._util._guard import guarded
+from llmops_sdk.tracing._otlp_backlog import Backlog, Part
+from llmops_sdk.tracing._otlp_delivery import Delivery, Judgement, load_exporter
 from llmops_sdk.tracing._otlp_endpoint import Destination
+from llmops_sdk.tracing._otlp_filter import chosen
 from llmops_sdk.tracing._otlp_sizes import size_of
-from llmops_sdk.tracing._otlp_threads import import_lock, uninstrumented
-from llmops_sdk.tracing._records import LossRecord, Record, ScoreRecord, SpanRecord
+from llmops_sdk.tracing._otlp_threads import uninstrumented
+from llmops_sdk.tracing._outbox import Outbox
+from llmops_sdk.tracing._records import Record, ScoreRecord, SpanRecord
 from llmops_sdk.tracing._runtime import record_loss
 
 if TYPE_CHECKING:
-    from llmops_sdk.tracing._otlp_export import BatchExporter, Outcome
+    from llmops_sdk.tracing._otlp_export import BatchExporter
 
 __all__ = ["PATIENCE", "OtlpSink"]
 
 _log = logging.getLogger("llmops_sdk")
 
-_BATCH_SPANS = 512
 _BATCH_BYTES = 2 * 1024 * 1024  # servers commonly take requests of 4 MB, and encoding adds to the content
-_FIRST_PAUSE = 1.0
-_LONGEST_PAUSE = 30.0
 PATIENCE = 1.7  # seconds without an answer after which `close` gives up, so that exit is delayed by 2 s at most
 _JOIN = 0.2
-_WARN_EVERY = 300.0
+_ADOPT_EVERY = 60.0
 
 _Item: TypeAlias = "tuple[SpanRecord | ScoreRecord, int]"
 """A record that waits, and its size in bytes."""
@@ -69,8 +72,21 @@ class OtlpSink:
         self._max_bytes = max_bytes
         self._lose = lose
         self._noun, self._what = _SCORES if destination.signal == "logs" else _SPANS
+        self._chosen = partial(chosen, scores=destination.signal == "logs", passes=destination.passes)
         self._abandoned: list[BatchExporter | None] = []
+        self._outbox: Outbox | None = None
+        self._backlog: Backlog | None = None
         self._begin()
+
+    def use_outboxes(self, outboxes: Mapping[str, Outbox]) -> None:
+        """Rely on the destination's from now on, and send what dead processes left; before the first batch."""
+        outbox = outboxes.get(self._destination.name)
+        if outbox is None or self.name != "otlp":
+            return
+        with self._lock:
+            self._outbox = outbox
+            self._backlog = Backlog(outbox, self._chosen)
+            self._changed.notify_all()
 
     def _begin(self) -> None:
         """The state of a process that has sent nothing yet."""
@@ -83,15 +99,15 @@ class OtlpSink:
         self._exported = 0
         self._dropped = 0
         self._settled = 0
-        self._batch_limit = _BATCH_SPANS
-        self._failures = 0
+        self._delivery = Delivery(self._destination, self._noun, self._exporter_loaded)
         self._hurry = False
         self._closed = False
         self._off = False
         self._answered_at = 0.0
         self._ending_at: float | None = None
-        self._warned_at: float | None = None
-        self._exporter: BatchExporter | None = None
+        self._adopted_at = 0.0
+        if self._outbox is not None:
+            self._backlog = Backlog(self._outbox, self._chosen)
         self._thread: threading.Thread | None = None
         # Now and not at the first batch: from Python 3.12 on, none can be started once the interpreter is ending.
         self._start_thread()
@@ -110,49 +126,59 @@ class OtlpSink:
 
     @property
     def pending(self) -> int:
-        """Spans that wait or are under way."""
-        return len(self._queue)
+        """Spans of this process that wait or are under way, those that only the outbox holds included."""
+        backlog = self._backlog
+        return len(self._queue) + (backlog.unsent if backlog is not None else 0)
 
     @property
     def dropped(self) -> int:
-        """Spans that will not reach the backend: no room, refused, or left at the end."""
+        """Spans that will not reach the backend."""
         return self._dropped
 
     @property
     def failures(self) -> int:
-        """Tries in a row that have failed; 0 when the last one worked."""
-        return self._failures
+        """Tries in a row that have failed."""
+        return self._delivery.failures
 
     def write(self, batch: Sequence[Record]) -> int:
-        """Queue what of a batch is for this backend; how much found room. Never waits for the network."""
-        scores = self._destination.signal == "logs"
-        records = [
-            record
-            for record in batch
-            if not isinstance(record, LossRecord) and isinstance(record, ScoreRecord) is scores
-        ]
-        if not records:
-            return 0
-        room, lost_bytes = 0, 0
+        """Queue what of a batch is for this backend; how much is safe. Never waits for the network."""
+        records, backlog = self._chosen(batch), self._backlog
+        sizes = [size_of(record) for record in records]
         with self._lock:
-            reason = "closed" if self._closed else "not_supported" if self._off else "queue_full"
-            ended = self._closed or self._off
-            for record in records:
-                size = size_of(record)
-                if ended or len(self._queue) >= self._max_spans or self._queue_bytes + size > self._max_bytes:
-                    lost_bytes += size
-                    continue
-                self._queue.append((record, size))
-                self._queue_bytes += size
-                room += 1
+            kept = backlog is not None and backlog.is_kept
+            if backlog is not None and kept and (self._closed or backlog.behind or not self._has_room(sizes)):
+                if records:
+                    backlog.note(len(records), queued=False)
+                room, reason = len(records), ""
+            else:
+                room, reason = self._enqueue(records, sizes)
+                if backlog is not None:
+                    backlog.note(room, queued=True)
             self._taken += room
             self._dropped += len(records) - room
             self._changed.notify_all()
         if room < len(records):
-            self._lose(self._what, reason, len(records) - room, lost_bytes)
-        if self._thread is None and not ended:
+            self._lose(self._what, reason, len(records) - room, sum(sizes[room:]))
+        if records and self._thread is None and not self._closed and not self._off:
             self._start_thread()
         return room
+
+    def _has_room(self, sizes: Sequence[int]) -> bool:
+        fits = self._queue_bytes + sum(sizes) <= self._max_bytes
+        return fits and len(self._queue) + len(sizes) <= self._max_spans
+
+    def _enqueue(self, records: Sequence[SpanRecord | ScoreRecord], sizes: Sequence[int]) -> tuple[int, str]:
+        """How many of the first records found room, and why the others did not."""
+        if self._closed or self._off:
+            return 0, "closed" if self._closed else "not_supported"
+        room = 0
+        for record, size in zip(records, sizes, strict=True):
+            if len(self._queue) >= self._max_spans or self._queue_bytes + size > self._max_bytes:
+                break
+            self._queue.append((record, size))
+            self._queue_bytes += size
+            room += 1
+        return room, "queue_full"
 
     def begin_close(self) -> None:
         """Send what waits at once; the patience of `close` counts from here, so that several sinks share it."""
@@ -187,23 +213,27 @@ class OtlpSink:
                 return
             self._hurry = True
             asked = begun if self._ending_at is None else self._ending_at
-            self._answered_at = asked if self._exporter is not None else math.inf
+            self._answered_at = asked if self._delivery.has_exporter else math.inf
             self._changed.notify_all()
-        if self._thread is None and self._queue:
-            guarded("importing the OTLP exporter", None, _import)
+        if self._thread is None and self._waits():
+            guarded("importing the OTLP exporter", None, load_exporter)
             self._send_here(min(deadline, time.monotonic() + PATIENCE))
         with self._lock:
             while (
                 self._thread is not None
-                and self._queue
+                and self._waits()
                 and (left := min(deadline, self._answered_at + PATIENCE) - time.monotonic()) > 0
             ):
                 self._changed.wait(left)
-            self._closed = True
+            self._closed = self._delivery.quiet = True
             self._changed.notify_all()
         self._abandon_rest()
-        if self._exporter is not None:
-            guarded("closing the OTLP exporter", None, self._exporter.close)
+        if self._backlog is not None:
+            # What is under way is acknowledged when it is taken, so that the next process does not send it again.
+            if self._sending.acquire(timeout=max(min(deadline, asked + PATIENCE) - time.monotonic(), 0.0)):
+                self._sending.release()
+            self._backlog.close()
+        self._delivery.close()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(_JOIN)
 
@@ -211,7 +241,7 @@ class OtlpSink:
         """In a forked child: begin with an empty queue, a thread and a connection of its own."""
         # The parent's exporter is kept and never touched again: its locks may be held by a thread that does not exist
         # here, and closing its connection could speak on the parent's socket.
-        self._abandoned.append(self._exporter)
+        self._abandoned.append(self._delivery.exporter)
         self._begin()
 
     # --- the exporting thread ---------------------------------------------------------------------------------
@@ -228,80 +258,95 @@ class OtlpSink:
         with uninstrumented():
             while True:
                 with self._lock:
-                    self._changed.wait_for(lambda: self._queue or self._closed)
+                    self._changed.wait_for(lambda: self._waits() or self._closed or self._may_adopt())
                     if self._closed:
                         return
-                pause = self._send_batch()
+                pause = self._send_next()
                 with self._lock:
                     self._changed.wait_for(lambda: self._hurry or self._closed, pause)
+
+    def _waits(self) -> bool:
+        """Whether spans of this process do."""
+        return bool(self._queue) or (self._backlog is not None and self._backlog.behind)
+
+    def _may_adopt(self) -> bool:
+        return self._backlog is not None and self._backlog.adoption_due
 
     def _send_here(self, deadline: float) -> None:
         """Send on the caller's thread, where there can be no other."""
         with uninstrumented():
-            while self._queue and time.monotonic() < deadline:
-                if self._send_batch(deadline):
+            while self._waits() and time.monotonic() < deadline:
+                if self._send_next(deadline):
                     return
 
-    def _send_batch(self, deadline: float | None = None) -> float:
-        """Send the head of the queue; the seconds to pause before the next try, 0 when there is no need to."""
+    def _send_next(self, deadline: float | None = None) -> float:
+        """Send what is next; the seconds to pause before the next try, 0 when there is no need to."""
         with self._sending:
             with self._lock:
                 batch = self._head()
                 self._hurry = False
-            if not batch:
-                return 0.0
-            # An exporter's time-out is set once and for all: where a deadline holds, each batch has one of its own.
-            exporter = self._exporter if deadline is None else None
-            if exporter is None:
-                exporter = guarded("setting up the OTLP exporter", None, _load, self._destination, deadline)
-            if deadline is None and exporter is not self._exporter:
-                with self._lock:
-                    self._exporter = exporter
-                    self._answered_at = time.monotonic()
-                    self._changed.notify_all()
-            outcome = None
-            if exporter is not None:
-                outcome = guarded("exporting over OTLP", None, exporter.export, [record for record, _ in batch])
-                if deadline is not None:
-                    guarded("closing the OTLP exporter", None, exporter.close)
-            return self._settle(batch, outcome)
+            if batch:
+                return self._settle(batch, self._delivery.send([record for record, _ in batch], deadline))
+            return self._send_backlog(deadline) if self._backlog is not None else 0.0
+
+    def _exporter_loaded(self) -> None:
+        with self._lock:
+            self._answered_at = time.monotonic()
+            self._changed.notify_all()
+
+    def _send_backlog(self, deadline: float | None) -> float:
+        """Send some of what only the outbox holds."""
+        backlog = self._backlog
+        part: Part | None = guarded("reading the outbox", None, backlog.next) if backlog is not None else None
+        if backlog is None or part is None:
+            with self._lock:
+                if backlog is not None:
+                    backlog.caught_up()
+                self._changed.notify_all()
+            return 0.0
+        begun = time.monotonic()
+        records = list(islice(part.left, self._delivery.batch_limit))
+        judgement = self._delivery.send(records, deadline) if records else Judgement(done=True)
+        lost = judgement.lost
+        with self._lock:
+            if not judgement.done:
+                return judgement.pause
+            for _ in records:
+                part.left.popleft()
+            self._exported += len(records) - lost
+            self._dropped += lost
+            if not part.adopted:
+                self._settled += len(records)
+                backlog.unsent = max(backlog.unsent - len(records), 0)
+            self._answered_at = time.monotonic()
+            self._changed.notify_all()
+        if not part.left:
+            backlog.done(part)
+        if lost:
+            self._lose(self._what, "refused", lost, 0)
+        # What others left is no hurry: half of the time is the application's.
+        return time.monotonic() - begun if part.adopted else 0.0
 
     def _head(self) -> list[_Item]:
         batch: list[_Item] = []
         size = 0
         for item in self._queue:
-            if batch and (len(batch) >= self._batch_limit or size + item[1] > _BATCH_BYTES):
+            if batch and (len(batch) >= self._delivery.batch_limit or size + item[1] > _BATCH_BYTES):
                 break
             batch.append(item)
             size += item[1]
         return batch
 
-    def _settle(self, batch: list[_Item], outcome: Outcome | None) -> float:
+    def _settle(self, batch: list[_Item], judgement: Judgement) -> float:
         if self._closed:
-            return 0.0  # `close` has counted the batch, and said so
-        verdict = outcome.verdict.value if outcome is not None else "later"
-        reason = outcome.reason if outcome is not None else "the exporter failed"
-        if verdict == "taken":
-            lost = outcome.lost if outcome is not None else 0
-            self._remove(batch, lost, "rejected")
-            self._recovered()
-            return 0.0
-        if verdict != "unsupported":
-            self._warn(reason, verdict)
-        if verdict == "too_large" and len(batch) > 1:
-            self._batch_limit = len(batch) // 2
-            return 0.0
-        if verdict == "unsupported":
-            self._turn_off(reason)
-            return 0.0
-        if verdict in {"refused", "too_large"}:
-            self._remove(batch, len(batch), "refused")
-            return 0.0
-        self._failures += 1
-        pause = min(_FIRST_PAUSE * 2 ** min(self._failures - 1, 10), _LONGEST_PAUSE) * random.uniform(0.8, 1.2)  # noqa: S311 - jitter needs no secrecy
-        return max(pause, outcome.retry_after or 0.0) if outcome is not None else pause
+            return 0.0  # `close` has said what becomes of the batch
+        if judgement.unsupported:
+            self._turn_off(judgement.unsupported)
+        elif judgement.done:
+            self._remove(batch, judgement.lost)
+        return judgement.pause
 
-    def _remove(self, batch: list[_Item], lost: int, reason: str) -> None:
+    def _remove(self, batch: list[_Item], lost: int) -> None:
         """Take a batch that is done with off the queue; `lost` of its records did not arrive."""
         with self._lock:
             if self._closed:
@@ -311,30 +356,37 @@ class OtlpSink:
             self._settled += len(batch)
             self._exported += len(batch) - lost
             self._dropped += lost
-            self._answered_at = time.monotonic()
+            self._answered_at = now = time.monotonic()
+            if self._backlog is not None:
+                self._backlog.sent(len(batch))
+                if now - self._adopted_at > _ADOPT_EVERY:
+                    self._adopted_at, self._backlog.adoption_due = now, True
             self._changed.notify_all()
         if lost:
-            self._lose(self._what, reason, lost, 0)
+            self._lose(self._what, "rejected" if lost < len(batch) else "refused", lost, 0)
 
     def _turn_off(self, reason: str) -> None:
         """The backend has no place for these: say it once, and leave it alone."""
         rest, _ = self._drop_rest(off=True)
-        variable = f"OTEL_{self._destination.signal.upper()}_EXPORTER"
         _log.warning(
-            "llmops: %s takes no %s (%s): they stay in the local store, it is left alone; %s=none says so beforehand",
-            self._destination.shown,
-            self._noun,
-            reason or "?",
-            variable,
+            "llmops: %s takes no %s (%s): they stay in the local store, it is left alone; set OTEL_%s_EXPORTER=none",
+            *(self._destination.shown, self._noun, reason, self._destination.signal.upper()),
         )
         self._lose(self._what, "not_supported", rest, 0)
 
     def _abandon_rest(self) -> None:
-        rest, size = self._drop_rest()
-        if rest:
-            self._lose(self._what, "unfinished", rest, size)
-            shown = self._destination.shown
-            _log.warning("llmops: %d %s could not be exported to %s before the end", rest, self._noun, shown)
+        backlog, shown = self._backlog, self._destination.shown
+        if backlog is not None and backlog.is_kept and self._waits():
+            with self._lock:
+                # What waits in memory is in the outbox too.
+                backlog.unsent += len(self._queue)
+                self._queue.clear()
+            _log.warning(
+                "llmops: %d spans wait for %s: the next process sends them, or llmops replay", backlog.unsent, shown
+            )
+        elif (rest := self._drop_rest())[0]:
+            self._lose(self._what, "unfinished", *rest)
+            _log.warning("llmops: %d %s could not be exported to %s before the end", rest[0], self._noun, shown)
 
     def _drop_rest(self, *, off: bool = False) -> tuple[int, int]:
         with self._lock:
@@ -346,35 +398,3 @@ class OtlpSink:
             self._dropped += rest
             self._changed.notify_all()
         return rest, size
-
-    # --- the log ----------------------------------------------------------------------------------------------
-
-    def _warn(self, reason: str, verdict: str) -> None:
-        now = time.monotonic()
-        if self._warned_at is not None and now - self._warned_at < _WARN_EVERY:
-            return
-        self._warned_at = now
-        what = "are kept and sent again" if verdict == "later" else "that it refuses are lost to it, and counted"
-        _log.warning(
-            "llmops: %s does not take %s (%s); they %s", self._destination.shown, self._noun, reason or "?", what
-        )
-
-    def _recovered(self) -> None:
-        if self._failures:
-            _log.info("llmops: %s takes %s again", self._destination.shown, self._noun)
-        self._failures = 0
-
-
-def _import() -> type[BatchExporter]:
-    with import_lock:
-        from llmops_sdk.tracing._otlp_export import BatchExporter
-    return BatchExporter
-
-
-def _load(destination: Destination, deadline: float | None) -> BatchExporter:
-    exporter = _import()
-    if deadline is not None:
-        # Less than what is left: the exporter spends its time-out on the request and a little on itself.
-        left = max(0.9 * (deadline - time.monotonic()), 0.1)
-        destination = replace(destination, timeout=min(left, destination.timeout))
-    return exporter(destination)

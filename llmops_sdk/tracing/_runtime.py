@@ -20,6 +20,7 @@ from llmops_sdk.errors import ConfigError
 from llmops_sdk.tracing._blobs import forget, settling
 from llmops_sdk.tracing._capture import Bounds
 from llmops_sdk.tracing._endings import is_ending, join_libraries
+from llmops_sdk.tracing._outbox import OutboxOwner, OutboxUser
 from llmops_sdk.tracing._pipeline import Pipeline
 from llmops_sdk.tracing._records import FlushReport, PipelineBounds
 from llmops_sdk.tracing._sampling import Sampler, sampler_from_environment
@@ -153,6 +154,9 @@ def _new_pipeline(settings: Settings, open_sinks: Callable[[], Sequence[Sink]] |
 
     def open_all() -> Sequence[Sink]:
         opened = [sink for opener in openers if (sink := guarded("opening a sink", None, opener, settings)) is not None]
+        for owner in [sink for sink in opened if isinstance(sink, OutboxOwner)]:
+            for user in [sink for sink in opened if isinstance(sink, OutboxUser)]:
+                user.use_outboxes(owner.outboxes)
         if late:
             for sink in opened:
                 # The store takes what comes all the same; a backend counts it as lost.

@@ -179,6 +179,8 @@ class OtlpReceiver(_Received):
         super().__init__()
         self._refused_paths = {f"/v1/{signal}": Reply(status) for signal, status in (refuse or {}).items()}
         self._replies = list(replies)
+        self.always: Reply | None = None
+        """What every request is answered with, as long as it is set."""
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -201,7 +203,7 @@ class OtlpReceiver(_Received):
     def _answer(self, request: BaseHTTPRequestHandler, body: bytes) -> None:
         if request.headers.get("Content-Encoding") == "gzip":
             body = gzip.decompress(body)
-        reply = self._replies.pop(0) if self._replies else self._refused_paths.get(request.path)
+        reply = self._replies.pop(0) if self._replies else self.always or self._refused_paths.get(request.path)
         kind = _KINDS.get(request.path)
         if reply is None and kind is None:
             reply = Reply(404)

@@ -7,13 +7,14 @@ import pytest
 
 from llmops_sdk.config import Settings, configure
 from llmops_sdk.tracing._otlp import open_sink
-from llmops_sdk.tracing._otlp_endpoint import Destination, find_destination
+from llmops_sdk.tracing._otlp_endpoint import Destination, find_destination, find_destinations
 
 
 def found(**export: Any) -> Destination | None:
     settings = configure(export=export)
     assert isinstance(settings, Settings)
-    return find_destination(settings)
+    destinations = find_destinations(settings)
+    return destinations[0] if destinations else None
 
 
 def url(**export: Any) -> str | None:
@@ -23,7 +24,8 @@ def url(**export: Any) -> str | None:
 
 def test_nothing_is_exported_unless_asked_for() -> None:
     settings = configure()
-    assert [find_destination(settings, signal) for signal in ("traces", "metrics", "logs")] == [None, None, None]
+    assert find_destinations(settings) == []
+    assert [find_destination(settings, signal) for signal in ("metrics", "logs")] == [None, None]
     assert open_sink(configure(export__metrics={"exporters": []})) is None
     assert open_sink(configure(export__enabled=False)) is None
 
