@@ -10,7 +10,12 @@ import orjson
 from llmops_sdk.store.schema import SPAN_KEYS, Column
 from llmops_sdk.tracing import _semconv as sc
 
-__all__ = ["otlp_lines"]
+__all__ = ["ADDED", "TEXT", "otlp_lines"]
+
+ADDED = "llmops.export.added"
+"""An attribute with the names of those that are not the span's own: `import` takes them out again."""
+TEXT = "llmops.export.text"
+"""And one with which of input and output were a JSON string, whose text alone is in the file."""
 
 _KINDS = {"internal": 1, "server": 2, "client": 3, "producer": 4, "consumer": 5}
 _STATUS = {"ok": 1, "error": 2}
@@ -65,8 +70,16 @@ def _span(span: Mapping[str, Any]) -> dict[str, Any]:
 def _named(span: Mapping[str, Any]) -> dict[str, Any]:
     """What the columns hold, under the names in force, with what has no column."""
     made: dict[str, Any] = orjson.loads(span["attributes"] or "{}")
+    added: list[str] = []
+    texts: list[str] = []
+
+    def add(name: str, value: Any) -> None:
+        if name not in made:
+            made[name] = value
+            added.append(name)
+
     made[sc.KIND] = span["kind"]
-    made.setdefault("openinference.span.kind", (span["kind"] or "").upper())
+    add("openinference.span.kind", (span["kind"] or "").upper())
     if span["status"] not in _STATUS and span["status"] != "unset":
         made[sc.STATUS] = span["status"]
     for name, key in _NAMED.items():
@@ -81,13 +94,19 @@ def _named(span: Mapping[str, Any]) -> dict[str, Any]:
     for name in ("input", "output"):
         if span[name] is not None:
             plain = span[name].startswith('"')
-            made[f"{name}.value"] = orjson.loads(span[name]) if plain else span[name]
-            made[f"{name}.mime_type"] = "text/plain" if plain else "application/json"
+            made.pop(f"{name}.value", None)
+            add(f"{name}.value", orjson.loads(span[name]) if plain else span[name])
+            add(f"{name}.mime_type", "text/plain" if plain else "application/json")
+            if plain:
+                texts.append(name)
+    made[ADDED] = added
+    if texts:
+        made[TEXT] = texts
     return made
 
 
 def _attributes(values: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [{"key": key, "value": _value(value)} for key, value in values.items() if value is not None]
+    return [{"key": key, "value": _value(value)} for key, value in values.items()]
 
 
 def _value(value: Any) -> dict[str, Any]:

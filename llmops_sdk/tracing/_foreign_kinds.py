@@ -9,7 +9,7 @@ from typing import Any, cast
 from llmops_sdk.tracing import _semconv as sc
 from llmops_sdk.tracing._span import Span
 
-__all__ = ["is_call", "is_described", "kind_of"]
+__all__ = ["CALLS", "is_call", "is_described", "kind_of"]
 
 # By attribute, the first that says something decides. Values in lower case.
 _KINDS: Mapping[str, Mapping[str, str]] = {
@@ -37,7 +37,7 @@ _KINDS: Mapping[str, Mapping[str, str]] = {
     # Traceloop, before the conventions
     "llm.request.type": {"chat": "llm", "completion": "llm", "embedding": "embedding", "rerank": "reranker"},
 }
-_CALLS = ("llm", "embedding")
+CALLS = ("llm", "embedding")
 # What OpenInference's instrumentors know of a call when it begins; its kind they set at the end.
 _OPENINFERENCE_CALL = ("llm.system", "llm.provider", "llm.invocation_parameters", "embedding.invocation_parameters")
 
@@ -76,7 +76,7 @@ def kind_of(attributes: Mapping[str, Any], *, inner: bool = False) -> str:
         if known is not None:
             kind = known
             break
-    return "chain" if inner and kind in _CALLS else kind
+    return "chain" if inner and kind in CALLS else kind
 
 
 def is_call(span: object) -> bool:
@@ -86,9 +86,9 @@ def is_call(span: object) -> bool:
     """
     if type(span) is Span:
         attributes: Any = span._attributes  # pyright: ignore[reportPrivateUsage] - a friend
-        return span.kind in _CALLS and attributes is not None and sc.OPERATION in attributes
+        return span.kind in CALLS and attributes is not None and sc.OPERATION in attributes
     attributes = getattr(span, "attributes", None)
     if not isinstance(attributes, Mapping):
         return False
     known = cast("Mapping[str, Any]", attributes)
-    return kind_of(known) in _CALLS or any(name in known for name in _OPENINFERENCE_CALL)
+    return kind_of(known) in CALLS or any(name in known for name in _OPENINFERENCE_CALL)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from llmops_sdk.tracing._records import Event, Stamp
 
-__all__ = ["ForeignSpan"]
+__all__ = ["ForeignSpan", "error_type_of"]
 
 
 class ForeignSpan:
@@ -49,7 +49,7 @@ class ForeignSpan:
         error = span.status.status_code is StatusCode.ERROR
         start = span.start_time or 0
         events: list[Event] = [(event.name, event.timestamp, dict(event.attributes or {})) for event in span.events]
-        error_type = _error_type(attributes, events) if error else None
+        error_type = error_type_of(attributes, events) if error else None
         message = span.status.description
         if not self.content:
             attributes = {key: value for key, value in attributes.items() if not is_content(key, value)}
@@ -76,7 +76,7 @@ class ForeignSpan:
         )
 
 
-def _error_type(attributes: Mapping[str, Any], events: Sequence[Event]) -> str | None:
+def error_type_of(attributes: Mapping[str, Any], events: Sequence[Event]) -> str | None:
     """The error's class, without its module, as for our own spans."""
     named = attributes.get(_semconv.ERROR_TYPE)
     for name, _, described in reversed(events):
