@@ -44,6 +44,25 @@ def export(
         )
 
 
+def import_files(
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="As written by export, or OTLP JSON of others.")
+    ],
+    form: Annotated[
+        str | None, typer.Option("--format", help="parquet, jsonl, csv or otlp, whatever FILE's end.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Take also what the store has already.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count.")] = False,
+    store: Store = None,
+    debug: Debug = False,
+) -> None:
+    """Put files of spans, scores or losses into the store: each file whole or not at all."""
+    from llmops_sdk.cli._import import run_import
+
+    with reported(debug):
+        run_import(files, form=form, force=force, dry_run=dry_run, store=store)
+
+
 def compact(store: Store = None, debug: Debug = False) -> None:
     """Turn write-ahead files into Parquet files now; a process beside each application does so by itself."""
     from llmops_sdk.cli._compact import run_compact
@@ -96,3 +115,4 @@ def add_store_commands(app: typer.Typer) -> None:
     """Give them to the command line."""
     for command in (compact, export, prune, snapshot):
         app.command(epilog=EXAMPLES.get(command.__name__))(command)
+    app.command("import", epilog=EXAMPLES["import"])(import_files)

@@ -36,6 +36,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
         "llmops prune --max-bytes 2GB --yes",
     ),
     "snapshot": ("llmops snapshot traces.duckdb --force",),
+    "import": ("llmops import week.parquet", "llmops import spans.jsonl traces.json.gz --dry-run"),
 }
 
 EXAMPLES: Mapping[str, str] = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from llmops_sdk.store._compacting import Compacted, compact
 from llmops_sdk.store._export import Exported, export
 from llmops_sdk.store._info import StoreInfo, info
@@ -11,9 +13,15 @@ from llmops_sdk.store._result import Result
 from llmops_sdk.store._sink import StoreSink, open_sink
 from llmops_sdk.store._snapshot import Snapshot, snapshot
 
+if TYPE_CHECKING:
+    from llmops_sdk.store._import import Imported, import_file
+    from llmops_sdk.store._otlp_decode import OtlpDecodeError
+
 __all__ = [
     "Compacted",
     "Exported",
+    "Imported",
+    "OtlpDecodeError",
     "Pruned",
     "Result",
     "Snapshot",
@@ -23,9 +31,22 @@ __all__ = [
     "compact",
     "connect",
     "export",
+    "import_file",
     "info",
     "open_sink",
     "prune",
     "query",
     "snapshot",
 ]
+
+# This package is loaded by the first traced call, which has no use for these.
+_LATER = {"Imported": "_import", "OtlpDecodeError": "_otlp_decode", "import_file": "_import"}
+
+
+def __getattr__(name: str) -> Any:
+    module = _LATER.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{module}"), name)

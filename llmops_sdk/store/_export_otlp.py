@@ -7,10 +7,11 @@ from typing import Any, cast
 
 import orjson
 
+from llmops_sdk.store._import_restored import KEPT
 from llmops_sdk.store.schema import SPAN_KEYS, Column
 from llmops_sdk.tracing import _semconv as sc
 
-__all__ = ["ADDED", "TEXT", "otlp_lines"]
+__all__ = ["ADDED", "NAMED", "TEXT", "otlp_lines"]
 
 ADDED = "llmops.export.added"
 """An attribute with the names of those that are not the span's own: `import` takes them out again."""
@@ -20,7 +21,8 @@ TEXT = "llmops.export.text"
 _KINDS = {"internal": 1, "server": 2, "client": 3, "producer": 4, "consumer": 5}
 _STATUS = {"ok": 1, "error": 2}
 _INT64 = range(-(2**63), 2**63)
-_NAMED = {key.name: key for key in SPAN_KEYS if key.attributes and key.attributes[0] and key.convert != "own"}
+NAMED = {key.name: key for key in SPAN_KEYS if key.attributes and key.attributes[0] and key.convert != "own"}
+"""The columns that an attribute stands for, by name."""
 
 
 def otlp_lines(columns: Sequence[Column], batches: Iterable[Sequence[tuple[Any, ...]]]) -> Iterator[bytes]:
@@ -69,20 +71,10 @@ def _span(span: Mapping[str, Any]) -> dict[str, Any]:
 
 def _named(span: Mapping[str, Any]) -> dict[str, Any]:
     """What the columns hold, under the names in force, with what has no column."""
-    made: dict[str, Any] = orjson.loads(span["attributes"] or "{}")
-    added: list[str] = []
-    texts: list[str] = []
-
-    def add(name: str, value: Any) -> None:
-        if name not in made:
-            made[name] = value
-            added.append(name)
-
-    made[sc.KIND] = span["kind"]
-    add("openinference.span.kind", (span["kind"] or "").upper())
+    ours: dict[str, Any] = {sc.KIND: span["kind"]}
     if span["status"] not in _STATUS and span["status"] != "unset":
-        made[sc.STATUS] = span["status"]
-    for name, key in _NAMED.items():
+        ours[sc.STATUS] = span["status"]
+    for name, key in NAMED.items():
         value = span[name]
         if value is None:
             continue
@@ -90,16 +82,22 @@ def _named(span: Mapping[str, Any]) -> dict[str, Any]:
             value = value / 1000
         elif key.convert == "first":
             value = [value]
-        made[key.attributes[0]] = value
+        ours[key.attributes[0]] = value
+    added: dict[str, Any] = {"openinference.span.kind": (span["kind"] or "").upper()}
+    texts: list[str] = []
     for name in ("input", "output"):
         if span[name] is not None:
             plain = span[name].startswith('"')
-            made.pop(f"{name}.value", None)
-            add(f"{name}.value", orjson.loads(span[name]) if plain else span[name])
-            add(f"{name}.mime_type", "text/plain" if plain else "application/json")
+            ours[f"{name}.value"] = orjson.loads(span[name]) if plain else span[name]
+            added[f"{name}.mime_type"] = "text/plain" if plain else "application/json"
             if plain:
                 texts.append(name)
-    made[ADDED] = added
+    # What has the name of a column and did not become it (a list say, where a text is asked for) gives way.
+    rest: dict[str, Any] = orjson.loads(span["attributes"] or "{}")
+    made = {KEPT + name if name in ours else name: value for name, value in rest.items()} | ours
+    added = {name: value for name, value in added.items() if name not in made}
+    made |= added
+    made[ADDED] = list(added)
     if texts:
         made[TEXT] = texts
     return made

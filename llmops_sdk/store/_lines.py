@@ -9,6 +9,7 @@ from typing import Any, TypeGuard, cast
 
 import orjson
 
+from llmops_sdk.store._import_restored import RestoredSpan, promote_restored
 from llmops_sdk.store._plain import Plainer
 from llmops_sdk.store._promote import one_line, plain_value, promote
 from llmops_sdk.store._vocabularies import translate
@@ -133,9 +134,12 @@ class Encoder:
         if record.output is not None:
             row["output"] = orjson.Fragment(one_line(record.output))
         attributes = record.attributes
-        if attributes and record.scope != SCOPE:
-            attributes = translate(record)
-        rest = promote(row, attributes) if attributes else {}
+        if attributes and type(record) is RestoredSpan:
+            rest = promote_restored(row, attributes)
+        else:
+            if attributes and record.scope != SCOPE:
+                attributes = translate(record)
+            rest = promote(row, attributes) if attributes else {}
         if record.stamp is not None:
             _put_stamp(row, rest, record.stamp)
         if self._service is not None:

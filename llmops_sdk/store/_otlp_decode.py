@@ -6,7 +6,7 @@ import math
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -50,6 +50,13 @@ class Decoded:
         if len(self.problems) < _MAX_PROBLEMS:
             self.problems.append(f"{where}: {error}")
 
+    def settle(self, what: str, before: int, reader: Reader) -> None:
+        """Count what was lost since there were `before` rejected."""
+        if self.rejected > before:
+            self.losses[what, "not_decodable"] = self.rejected - before
+        self.losses += reader.losses
+        reader.losses.clear()
+
 
 class Decoder:
     """Reads requests. May be used by several threads.
@@ -71,24 +78,7 @@ class Decoder:
             OtlpDecodeError: It is no such request.
         """
         reader, decoded = _reader(encoding), Decoded()
-        others: list[RecordedSpan] = []
-        for group in _groups(reader.spans, body):
-            resource = self._interned(group.resource)
-            for number, item in enumerate(group.items):
-                try:
-                    span = reader.span(item)
-                except MalformedError as error:
-                    decoded.reject(f"{group.where}[{number}]", error)
-                    continue
-                told = sc.KIND in span.attributes
-                record = record_of(span, group.scope, resource)
-                decoded.spans.append(record)
-                if not told and record.kind in CALLS:
-                    others.append(record)
-        _count_once(others, decoded.spans)
-        decoded.losses += reader.losses
-        if decoded.rejected:
-            decoded.losses["span", "not_decodable"] = decoded.rejected
+        self._take_spans(reader, _groups(reader.spans, body), decoded)
         return decoded
 
     def logs(self, body: bytes, encoding: Encoding) -> Decoded:
@@ -102,20 +92,43 @@ class Decoder:
             OtlpDecodeError: It is no such request.
         """
         reader, decoded = _reader(encoding), Decoded()
-        for group in _groups(reader.logs, body):
+        _take_scores(reader, _groups(reader.logs, body), decoded)
+        return decoded
+
+    def loaded(self, request: object) -> Decoded:
+        """The spans and the scores of a request in JSON that is loaded already, for traces or for logs.
+
+        Args:
+            request: What the JSON holds.
+
+        Raises:
+            OtlpDecodeError: It is no such request.
+        """
+        from llmops_sdk.store._otlp_decode_json import JsonReader
+
+        reader, decoded = JsonReader(), Decoded()
+        self._take_spans(reader, _groups(reader.spans_in, request), decoded)
+        _take_scores(reader, _groups(reader.logs_in, request), decoded)
+        return decoded
+
+    def _take_spans(self, reader: Reader, groups: Iterator[Group], decoded: Decoded) -> None:
+        others: list[RecordedSpan] = []
+        before = decoded.rejected
+        for group in groups:
+            resource = self._interned(group.resource)
             for number, item in enumerate(group.items):
                 try:
-                    log = reader.log(item)
-                    if sc.EVENT_EVALUATION in (log.event, log.attributes.get("event.name")):
-                        decoded.scores.append(_score(log, group.scope))
-                    else:
-                        decoded.ignored += 1
+                    span = reader.span(item)
                 except MalformedError as error:
                     decoded.reject(f"{group.where}[{number}]", error)
-        decoded.losses += reader.losses
-        if decoded.rejected:
-            decoded.losses["score", "not_decodable"] = decoded.rejected
-        return decoded
+                    continue
+                told = sc.KIND in span.attributes
+                record = record_of(span, group.scope, resource)
+                decoded.spans.append(record)
+                if not told and record.kind in CALLS:
+                    others.append(record)
+        _count_once(others, decoded.spans)
+        decoded.settle("span", before, reader)
 
     def _interned(self, resource: Mapping[str, Any]) -> Mapping[str, Any]:
         name = repr(resource)
@@ -125,6 +138,21 @@ class Decoder:
                 self._resources.clear()
             known = self._resources[name] = resource
         return known
+
+
+def _take_scores(reader: Reader, groups: Iterator[Group], decoded: Decoded) -> None:
+    before = decoded.rejected
+    for group in groups:
+        for number, item in enumerate(group.items):
+            try:
+                log = reader.log(item)
+                if sc.EVENT_EVALUATION in (log.event, log.attributes.get("event.name")):
+                    decoded.scores.append(_score(log, group.scope))
+                else:
+                    decoded.ignored += 1
+            except MalformedError as error:
+                decoded.reject(f"{group.where}[{number}]", error)
+    decoded.settle("score", before, reader)
 
 
 def _count_once(others: list[RecordedSpan], spans: list[RecordedSpan]) -> None:
@@ -150,9 +178,9 @@ def _reader(encoding: Encoding) -> Reader:
     return ProtoReader()
 
 
-def _groups(read: Any, body: bytes) -> Iterator[Group]:
+def _groups(read: Callable[[Any], Iterator[Group]], request: object) -> Iterator[Group]:
     try:
-        yield from read(body)
+        yield from read(request)
     except MalformedError as error:
         raise OtlpDecodeError(f"no OTLP request: {error}") from error
 

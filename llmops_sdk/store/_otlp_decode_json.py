@@ -68,20 +68,21 @@ class JsonReader:
 
     def spans(self, body: bytes) -> Iterator[Group]:
         """The groups of a request for traces."""
-        return self.groups(load_json(body), ("resourceSpans", "scopeSpans", "spans"))
+        return self.spans_in(load_json(body))
 
     def logs(self, body: bytes) -> Iterator[Group]:
         """The groups of a request for logs."""
-        return self.groups(load_json(body), ("resourceLogs", "scopeLogs", "logRecords"))
+        return self.logs_in(load_json(body))
 
-    def groups(self, request: Any, names: tuple[str, str, str]) -> Iterator[Group]:
-        """The groups of a request that is loaded already.
+    def spans_in(self, request: Any) -> Iterator[Group]:
+        """The groups of a request for traces that is loaded already."""
+        return self._groups(request, "resourceSpans", "scopeSpans", "spans")
 
-        Args:
-            request: It.
-            names: What the lists in it are called, from the outside inwards.
-        """
-        outer, middle, inner = names
+    def logs_in(self, request: Any) -> Iterator[Group]:
+        """The groups of a request for logs that is loaded already."""
+        return self._groups(request, "resourceLogs", "scopeLogs", "logRecords")
+
+    def _groups(self, request: Any, outer: str, middle: str, inner: str) -> Iterator[Group]:
         for number, group in enumerate(_list(_object(request, "the request"), outer)):
             where = f"{outer}[{number}]"
             pieces = _object(group, where)

@@ -8,6 +8,7 @@ from typing import Any, cast
 import orjson
 
 from llmops_sdk.store._export_otlp import ADDED, TEXT
+from llmops_sdk.store._import_restored import RestoredSpan
 from llmops_sdk.store._otlp_decode_wire import WireSpan
 from llmops_sdk.tracing import _semconv as sc
 from llmops_sdk.tracing._foreign_kinds import kind_of
@@ -42,7 +43,8 @@ def record_of(span: WireSpan, scope: str, resource: Mapping[str, Any]) -> Record
         messages = _json_of(attributes.get(name))
         if messages is not None:
             attributes[name] = messages
-    if isinstance(kind, str) and isinstance(attributes.get(ADDED), list):
+    exported = isinstance(kind, str) and isinstance(attributes.get(ADDED), list)
+    if exported:
         message = span.message
         payloads = _exported(attributes)
     elif isinstance(kind, str) and scope == SCOPE:
@@ -53,7 +55,7 @@ def record_of(span: WireSpan, scope: str, resource: Mapping[str, Any]) -> Record
             status = attributes.pop(sc.STATUS)
     else:
         kind = kind_of(attributes)
-    return RecordedSpan(
+    return (RestoredSpan if exported else RecordedSpan)(
         name=span.name,
         kind=kind,
         trace_id=span.trace_id,
@@ -63,7 +65,7 @@ def record_of(span: WireSpan, scope: str, resource: Mapping[str, Any]) -> Record
         duration_ns=max(span.end_ns - span.start_ns, 0),
         status=status,
         status_message=message,
-        error_type=error_type_of(attributes, span.events) if status == "error" else None,
+        error_type=error_type_of(attributes, span.events) if status == "error" and not exported else None,
         input=payloads.get("input"),
         output=payloads.get("output"),
         attributes=attributes,
@@ -82,10 +84,10 @@ def _exported(attributes: dict[str, Any]) -> dict[str, bytes]:
     texts = cast("list[object]", texts) if isinstance(texts, list) else []
     payloads: dict[str, bytes] = {}
     for name in _PAYLOADS:
-        value = attributes.get(f"{name}.value")
-        payload = _payload(value, text=name in texts) if f"{name}.value" in added else None
+        payload = _payload(attributes.get(f"{name}.value"), text=name in texts)
         if payload is not None:
             payloads[name] = payload
+            del attributes[f"{name}.value"]
     for name in added:
         if isinstance(name, str):
             attributes.pop(name, None)

@@ -1,0 +1,269 @@
+"""Import: a file is in the store whole or not at all, nothing is doubled, and what is wrong is said with its place."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from otlp_requests import simple_request, simple_span
+
+import llmops_sdk as llmops
+from llmops_sdk.errors import StoreError
+from llmops_sdk.store import StoreSink, export, import_file, query
+
+FORMS = ["parquet", "jsonl", "csv", "json"]
+
+
+@pytest.fixture
+def filled(tmp_path: Path, make_span: Any) -> Path:
+    """A store with 1,500 spans."""
+    sink = StoreSink(tmp_path / "filled")
+    sink.write([make_span(span_id=number, input=b"%d" % number) for number in range(1, 1501)])
+    sink.close(1.0)
+    return tmp_path / "filled"
+
+
+def count(store: Path, view: str = "spans") -> int:
+    return query(f"SELECT count(*) FROM {view}", path=store).scalar()
+
+
+def nothing_left(store: Path) -> bool:
+    """Whether no import has left anything but what is in the store."""
+    return not (store / "import").exists() and not list(store.rglob("*.rest"))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_file_imported_again_doubles_nothing_unless_forced(filled, store, tmp_path, form):
+    file = export(tmp_path / f"spans.{form}", path=filled).file
+    half = export(tmp_path / f"half.{form}", where="span_id < '00000000000002ee'", path=filled)
+    assert import_file(half.file, path=store).spans == half.rows == 749
+    done = import_file(file, path=store)
+    assert (done.spans, done.present) == (751, 749)
+    assert count(store) == 1500
+    assert query("SELECT count(DISTINCT span_id) FROM spans", path=store).scalar() == 1500
+    again = import_file(file, path=store)
+    assert (again.spans, again.present, count(store)) == (0, 1500, 1500)
+    forced = import_file(file, path=store, force=True)
+    assert (forced.spans, forced.present, count(store)) == (1500, 0, 3000)
+    assert nothing_left(store)
+    assert [path.name for path in store.glob("wal/*") if path.stat().st_mode & 0o777 != 0o600] == []
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_dry_run_counts_and_writes_nothing(filled, store, tmp_path, form):
+    file = export(tmp_path / f"spans.{form}", path=filled).file
+    done = import_file(file, path=store, dry_run=True)
+    assert (done.spans, done.present, store.exists()) == (1500, 0, False)
+    before = sorted(filled.rglob("*"))
+    assert import_file(file, path=filled, dry_run=True).present == 1500
+    assert sorted(filled.rglob("*")) == before
+
+
+def test_what_others_wrote_in_otlp_json_is_imported(store, tmp_path):
+    lines = tmp_path / "traces.json"
+    lines.write_text("".join(json.dumps(simple_request([simple_span(number)])) + "\n" for number in (1, 2)))
+    whole = tmp_path / "whole.json"
+    whole.write_text(json.dumps(simple_request([simple_span(3), simple_span(4)]), indent=2))
+    packed = tmp_path / "traces.jsonl.gz"
+    packed.write_bytes(gzip.compress((json.dumps(simple_request([simple_span(5)])) + "\n\n").encode()))
+    log = {"eventName": "gen_ai.evaluation.result", "traceId": "1" * 32, "timeUnixNano": "5", "attributes": [
+        {"key": "gen_ai.evaluation.name", "value": {"stringValue": "good"}}]}  # fmt: skip
+    logs = tmp_path / "logs.json"
+    logs.write_text(json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": [log, {}]}]}]}))
+    metrics = tmp_path / "metrics.json"
+    metrics.write_text('{"resourceMetrics": []}')
+    assert [import_file(file, path=store).spans for file in (lines, whole, packed, metrics)] == [2, 2, 1, 0]
+    done = import_file(logs, path=store)
+    assert (done.scores, done.ignored) == (1, 1)
+    rows = query("SELECT name, service, kind, scope FROM spans", path=store).rows()
+    assert rows == [("work", "tests", "chain", "a.library")] * 5
+    assert count(store, "scores") == 1
+
+
+def test_a_bad_span_is_left_out_and_counted(store, tmp_path):
+    file = tmp_path / "traces.json"
+    file.write_text(json.dumps(simple_request([simple_span(1), simple_span(2, traceId="0" * 32)])))
+    done = import_file(file, path=store)
+    assert (done.spans, done.rejected) == (1, 1)
+    assert "spans[1]: traceId is missing or all zeros" in done.problems[0]
+    found = query("SELECT what, reason, count FROM losses", path=store).rows()
+    assert found == [("span", "not_decodable", 1)]
+    import_file(file, path=store)
+    assert query("SELECT sum(count) FROM losses", path=store).scalar() == 1
+
+
+def torn(text: str) -> str:
+    return text[: len(text) * 2 // 3]
+
+
+ROW = json.dumps({"trace_id": "1" * 32, "span_id": "2" * 16, "start_ns": 5, "name": "n"}) + "\n"
+REFUSED = {
+    "torn.jsonl": (ROW + torn(ROW), r"torn\.jsonl, line 2: no JSON .*take that line out"),
+    "array.jsonl": (ROW + "[1]\n", "line 2: no object"),
+    "id.jsonl": (ROW + ROW.replace("2" * 16, "short"), "line 2: span_id is not 16 hex digits: 'short'"),
+    "zero.jsonl": (ROW.replace("1" * 32, "0" * 32), "line 1: trace_id is missing or all zeros"),
+    "time.jsonl": (ROW.replace('"start_ns": 5', '"start_ns": "noon"'), "line 1: start_ns is no integer"),
+    "late.jsonl": (ROW.replace('"start_ns": 5', f'"start_ns": {2**63 - 1}, "duration_ns": 1'), "no time between"),
+    "near.jsonl": (ROW + ROW.replace('"name"', '"nane"'), 'line 2: .*no column "nane", did you mean "name"'),
+    "mixed.jsonl": (ROW + '{"what": "a", "count": 1}\n', "line 2: losses among spans"),
+    "other.jsonl": ('{"some": "log"}\n', r"line 1: the columns \(some\) are not those of exported spans"),
+    "events.jsonl": (ROW.replace('"n"', '"n", "events": "x"'), "events is no list of JSON objects"),
+    "torn.json": (json.dumps(simple_request([simple_span(1)])) + "\n" + '{"resourceSpans": [{', "line 2: no JSON"),
+    "whole.json": (torn(json.dumps(simple_request([simple_span(1)]), indent=1)), "neither a request in JSON a line"),
+    "foreign.json": ('{"some": "thing"}', "line 1: no OTLP request"),
+    "shape.json": ('{"resourceSpans": {}}', "line 1: no OTLP request: resourceSpans is no list"),
+    "columns.csv": ('trace_id,span_id,start_ns,colour\n"1","2",3,"red"\n', 'no column "colour"'),
+    "cells.csv": ('trace_id,span_id,start_ns\n"' + "1" * 32 + '","' + "2" * 16 + '",noon\n', "row 1: start_ns is no"),
+    "torn.csv": ('trace_id,span_id,start_ns\n"' + "1" * 32 + '","' + "2" * 16, "torn"),
+    "unended.csv": ('trace_id,span_id,start_ns\n"' + "1" * 32 + '","' + "2" * 16 + '",12', "torn"),
+    "foreign.csv": ("a,b\n1,2\n", "are not those of exported spans"),
+    "foreign.parquet": ("no parquet", "torn, or not of the form"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_torn_or_foreign_file_is_refused_with_its_place_and_leaves_nothing(filled, tmp_path, name):
+    text, says = REFUSED[name]
+    file = tmp_path / name
+    file.write_text(text)
+    with pytest.raises(StoreError, match=says) as caught:
+        import_file(file, path=filled)
+    assert "Nothing of this file was imported" in str(caught.value)
+    assert caught.value.path == str(file)
+    assert (count(filled), nothing_left(filled)) == (1500, True)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_file_that_was_cut_off_is_refused(filled, store, tmp_path, form):
+    file = export(tmp_path / f"spans.{form}", path=filled).file
+    file.write_bytes(file.read_bytes()[:-7])
+    with pytest.raises(StoreError, match="torn"):
+        import_file(file, path=store)
+    assert count(store) == 0
+    packed = tmp_path / "spans.jsonl.gz"
+    packed.write_bytes(gzip.compress(ROW.encode() * 100)[:-9])
+    with pytest.raises(StoreError, match="torn"):
+        import_file(packed, path=store)
+    assert (count(store), nothing_left(store)) == (0, True)
+
+
+def test_what_is_no_file_or_of_no_form_is_refused(store, tmp_path):
+    with pytest.raises(StoreError, match="there is no file"):
+        import_file(tmp_path / "none.csv", path=store)
+    with pytest.raises(StoreError, match="there is no file"):
+        import_file(tmp_path, path=store)
+    (tmp_path / "spans.txt").write_text(ROW)
+    for more in ({}, {"form": "xml"}):
+        with pytest.raises(ValueError, match=r"\.parquet, \.jsonl"):
+            import_file(tmp_path / "spans.txt", path=store, **more)
+    assert import_file(tmp_path / "spans.txt", form="jsonl", path=store).spans == 1
+    (tmp_path / "empty.jsonl").write_text("")
+    (tmp_path / "empty.csv").write_text("")
+    assert import_file(tmp_path / "empty.jsonl", path=store).spans == 0
+    assert import_file(tmp_path / "empty.csv", path=store).spans == 0
+
+
+def test_names_that_are_patterns_and_columns_of_other_tools(store, tmp_path):
+    file = tmp_path / "a*[b]?.parquet"
+    with duckdb.connect() as connection:
+        connection.execute(f"""COPY (SELECT '{"1" * 32}' AS trace_id, '{"2" * 16}' AS span_id, 7::UBIGINT AS start_ns,
+            {{'a': 1}}::JSON AS attributes, ['x'] AS tags, 'n' AS name) TO '{file}'""")
+    assert import_file(file, path=store).spans == 1
+    assert query("SELECT name, start_ns, attributes, tags FROM spans", path=store).rows() == [
+        ("n", 7, '{"a":1}', ["x"])
+    ]
+
+
+def test_secrets_are_redacted_and_content_is_left_out_as_the_settings_say(store, tmp_path):
+    secret = "sk-proj-" + "aB3dE5gH7jK9" * 4
+    file = tmp_path / "traces.json"
+    attributes = {"input.value": f"my key is {secret}", "note": f"Bearer {secret}"}
+    file.write_text(json.dumps(simple_request([simple_span(1, attributes=attributes)])))
+    import_file(file, path=store)
+    stored = b"".join(path.read_bytes() for path in store.rglob("*") if path.is_file())
+    assert secret.encode() not in stored
+    assert query("SELECT sum(count) FROM losses WHERE what = 'secret'", path=store).scalar() >= 2
+    llmops.configure(capture={"content": False})
+    import_file(file, path=store, force=True)
+    assert query("SELECT count(*) FROM spans WHERE input IS NULL", path=store).scalar() == 1
+
+
+def test_a_line_too_large_is_cut_and_counted(store, tmp_path):
+    file = tmp_path / "spans.jsonl"
+    file.write_text(ROW.replace('"n"', '"n", "input": "%s"' % ("x" * 9_000_000)))
+    assert import_file(file, path=store).spans == 1
+    assert query("SELECT input FROM spans", path=store).scalar().startswith('{"llmops.truncated":true')
+    assert query("SELECT what, reason FROM losses", path=store).rows() == [("input", "too_large")]
+
+
+@pytest.mark.parametrize("form", ["jsonl", "parquet"])
+def test_progress_is_told(filled, store, tmp_path, form):
+    file = export(tmp_path / f"spans.{form}", path=filled).file
+    told: list[tuple[int, int, int]] = []
+    import_file(file, path=store, progress=lambda *now: told.append(now))
+    assert [records for records, _, _ in told] == [512, 1024, 1500]
+    sizes = {size for _, _, size in told}
+    assert sizes == ({file.stat().st_size} if form == "jsonl" else {0})
+    assert all(0 < read <= size for _, read, size in told if size)
+
+
+def test_an_exception_while_it_runs_leaves_nothing(filled, store, tmp_path):
+    def stop(*_: int) -> None:
+        raise KeyboardInterrupt
+
+    file = export(tmp_path / "spans.jsonl", path=filled).file
+    with pytest.raises(KeyboardInterrupt):
+        import_file(file, path=store, progress=stop)
+    assert (count(store), nothing_left(store)) == (0, True)
+
+
+def test_one_import_at_a_time(filled, store, tmp_path):
+    file = export(tmp_path / "spans.jsonl", path=filled).file
+    refused: list[str] = []
+
+    def meanwhile(*_: int) -> None:
+        if not refused:
+            with pytest.raises(StoreError, match="another import") as caught:
+                import_file(file, path=store)
+            refused.append(str(caught.value))
+
+    assert import_file(file, path=store, progress=meanwhile).spans == 1500
+    assert refused != []
+    assert count(store) == 1500
+
+
+def test_a_folder_that_cannot_be_written_is_an_error(filled, tmp_path):
+    file = export(tmp_path / "spans.jsonl", path=filled).file
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(StoreError, match="is a file, not a folder"):
+        import_file(file, path=tmp_path / "taken")
+
+
+@pytest.mark.parametrize("size", [1, 3_000_000, 12_000_000])
+def test_a_killed_import_leaves_nothing_in_the_store(filled, tmp_path, size):
+    file = tmp_path / "many.jsonl"
+    row = ROW.replace('"n"', f'"{"x" * 400}"')
+    with file.open("w") as out:
+        for number in range(40_000):
+            out.write(row.replace("2" * 16, f"{number + 10_000:016x}"))
+    program = "import sys; from llmops_sdk.store import import_file; import_file(sys.argv[1], path=sys.argv[2])"
+    pause = threading.Event()
+    with subprocess.Popen([sys.executable, "-c", program, str(file), str(filled)]) as process:
+        while process.poll() is None:
+            if sum(path.stat().st_size for path in filled.glob("import/*/wal/*.ndjson")) >= size:
+                os.kill(process.pid, signal.SIGKILL)
+                break
+            pause.wait(0.001)
+        assert process.wait(60) == -signal.SIGKILL
+    assert count(filled) == 1500
+    assert import_file(file, path=filled).spans == 40_000
+    assert (count(filled), nothing_left(filled)) == (41_500, True)
