@@ -19,7 +19,7 @@ TESTS ?= tests
 WORKERS ?= 2
 
 .PHONY: help demo test checks lint format types pytest test-integration test-pythons bench bench-tracing \
-	bench-tracing-load bench-store bench-tracers docs requirements clean
+	bench-tracing-load bench-collect bench-store bench-tracers docs requirements clean
 
 help: ## List the tasks.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
@@ -65,6 +65,9 @@ bench-tracing-load: $(VENV)/.development ## Many threads, an event loop, and a l
 
 bench-store: $(VENV)/.development ## Spans written a second by one and four processes; the views against SQL by hand.
 	@$(BIN)/python benchmarks/bench_store.py
+
+bench-collect: $(VENV)/.development ## Spans that a collector takes from two senders: pace, CPU a span, time of a request.
+	@$(BIN)/python benchmarks/bench_collect.py
 
 bench-tracers: $(VENV)/.development ## A decorated call under six other tracers, each in an environment of its own (slow to install).
 	@$(BIN)/python benchmarks/bench_tracers.py

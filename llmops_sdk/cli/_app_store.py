@@ -63,6 +63,37 @@ def import_files(
         run_import(files, form=form, force=force, dry_run=dry_run, store=store)
 
 
+def collect(
+    host: Annotated[str, typer.Option("--host", help="The address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="The port; 0 takes any free one.")] = 4318,
+    allow_remote: Annotated[
+        bool, typer.Option("--allow-remote", help="Let --host be one that other machines reach.")
+    ] = False,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option("--allow-host", metavar="NAME", help="A name that senders use besides localhost."),
+    ] = None,
+    token_env: Annotated[
+        str | None,
+        typer.Option("--token-env", metavar="NAME", help="The variable that holds the bearer token to ask for."),
+    ] = None,
+    store: Store = None,
+    debug: Debug = False,
+) -> None:
+    """Receive OTLP over HTTP from any program into the store, until Ctrl-C."""
+    from llmops_sdk.cli._collect import run_collect
+
+    with reported(debug):
+        run_collect(
+            host=host,
+            port=port,
+            allow_remote=allow_remote,
+            allow_hosts=allow_host or (),
+            token_env=token_env,
+            store=store,
+        )
+
+
 def compact(store: Store = None, debug: Debug = False) -> None:
     """Turn write-ahead files into Parquet files now; a process beside each application does so by itself."""
     from llmops_sdk.cli._compact import run_compact
@@ -113,6 +144,6 @@ def snapshot(
 
 def add_store_commands(app: typer.Typer) -> None:
     """Give them to the command line."""
-    for command in (compact, export, prune, snapshot):
+    for command in (collect, compact, export, prune, snapshot):
         app.command(epilog=EXAMPLES.get(command.__name__))(command)
     app.command("import", epilog=EXAMPLES["import"])(import_files)

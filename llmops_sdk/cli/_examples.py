@@ -37,6 +37,11 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     ),
     "snapshot": ("llmops snapshot traces.duckdb --force",),
     "import": ("llmops import week.parquet", "llmops import spans.jsonl traces.json.gz --dry-run"),
+    "collect": (
+        "llmops collect",
+        "llmops collect --port 0 --store other_store",
+        "llmops collect --host 0.0.0.0 --allow-remote --token-env COLLECT_TOKEN",
+    ),
 }
 
 EXAMPLES: Mapping[str, str] = {

@@ -1,0 +1,8 @@
+"""A receiver of OTLP over HTTP into the local store, for programs of any language: what `llmops collect` runs."""
+
+from __future__ import annotations
+
+from llmops_sdk.collect._collector import Collected, Collector
+from llmops_sdk.collect._limits import Limits
+
+__all__ = ["Collected", "Collector", "Limits"]

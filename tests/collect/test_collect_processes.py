@@ -1,0 +1,126 @@
+"""`llmops collect` as a process: stopped, killed, and under the load of two senders."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from llmops_sdk.cli._app import run
+from llmops_sdk.cli._examples import COMMANDS
+from llmops_sdk.store import query
+
+SENDER = Path(__file__).with_name("load_sender.py")
+
+
+@contextmanager
+def collecting(store: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """`llmops collect` and its URL."""
+    command = [sys.executable, "-m", "llmops_sdk", "collect", "--port", "0", "--store", str(store), *arguments]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        found = re.search(r"http://\S+:\d+", line)
+        assert found is not None, line + process.stderr.read()
+        try:
+            yield process, found[0]
+        finally:
+            process.kill()
+
+
+def sender(url: str, name: str, batches: int, size: int) -> subprocess.Popen[str]:
+    arguments = [sys.executable, str(SENDER), url, name, str(batches), str(size)]
+    return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_well(tmp_path, number):
+    store = tmp_path / "store"
+    with collecting(store) as (process, url):
+        with sender(url, "a", 3, 10) as sending:
+            assert sending.wait(60) == 0
+        process.send_signal(number)
+        assert process.wait(60) == 0
+        assert process.stderr is not None
+        told = process.stderr.read()
+    assert "OTEL_EXPORTER_OTLP_ENDPOINT=" + url in told
+    assert told.endswith("30 spans and 0 scores of 3 requests\n")
+    assert all(b'{"seal":' in path.read_bytes() for path in store.glob("wal/*.ndjson"))
+
+
+def test_what_was_answered_200_survives_kill_9(tmp_path):
+    store = tmp_path / "store"
+    answered = 0
+    with collecting(store) as (process, url), sender(url, "a", 0, 50) as sending:
+        assert sending.stdout is not None
+        for line in sending.stdout:
+            answered = int(line.split()[0])
+            if answered >= 1_000:
+                os.kill(process.pid, signal.SIGKILL)
+                break
+        for line in sending.stdout:
+            answered = int(line.split()[0])
+        assert process.wait(60) == -signal.SIGKILL
+        sending.wait(60)
+    ids = {int(row[0], 16) for row in query("SELECT span_id FROM spans", path=store)}
+    assert set(range(1, answered + 1)) <= ids
+    assert len(ids) == query("SELECT count(*) FROM spans", path=store).scalar()
+    # The one batch more whose answer was lost is there whole or not at all.
+    assert len(ids) in (answered, answered + 50)
+
+
+def test_two_senders_at_once_lose_and_double_nothing(tmp_path):
+    store = tmp_path / "store"
+    with collecting(store) as (process, url):
+        senders = [sender(url, name, 20, 100) for name in ("a", "b")]
+        for one in senders:
+            with one:
+                assert one.wait(100) == 0
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    rows = query(
+        "SELECT service, count(*), count(DISTINCT span_id) FROM spans GROUP BY ALL ORDER BY 1", path=store
+    ).rows()
+    assert rows == [("a", 2_000, 2_000), ("b", 2_000, 2_000)]
+
+
+def test_a_wrong_usage_is_status_2_and_a_taken_port_status_1(tmp_path, capsys):
+    store = ["--store", str(tmp_path / "store")]
+    assert run(["collect", "--host", "0.0.0.0", *store]) == 2
+    assert run(["collect", "--token-env", "NO_SUCH_VARIABLE", *store]) == 2
+    assert run(["collect", "--port", "99999", *store]) == 2
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        assert run(["collect", "--port", str(taken.getsockname()[1]), *store]) == 1
+    assert "--port" in capsys.readouterr().err.splitlines()[-1]
+    # The handlers of the signals are as they were.
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize("line", COMMANDS["collect"])
+def test_the_examples_of_the_help_run_and_an_open_address_is_warned_of(tmp_path, monkeypatch, line):
+    monkeypatch.setenv("COLLECT_TOKEN", "t")
+    remote = "--allow-remote" in line
+    with collecting(tmp_path / "a", *shlex.split(line)[2:], "--port", "0") as (process, url):
+        with sender(url.replace("0.0.0.0", "127.0.0.1"), "a", 1, 1) as sending:
+            assert (sending.wait(60) == 0) is not remote
+            assert sending.stderr is not None
+            assert ("AssertionError: 401" in sending.stderr.read()) is remote
+        process.send_signal(signal.SIGTERM)
+        assert process.stderr is not None
+        assert "warning" not in process.stderr.read()
+
+
+def test_an_address_open_to_all_is_warned_of(tmp_path):
+    with collecting(tmp_path / "a", "--host", "0.0.0.0", "--allow-remote") as (process, _):
+        process.send_signal(signal.SIGTERM)
+        assert process.stderr is not None
+        assert "warning: every machine" in process.stderr.read()
