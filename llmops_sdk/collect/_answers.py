@@ -21,9 +21,8 @@ _CODES = {400: 3, 401: 16, 403: 7, 404: 5, 405: 12, 408: 4, 411: 3, 413: 8, 415:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What has become of a request: how much of it is on the disk, and how much is not and why."""
+    """What has become of a request that was taken: how much of it could not be, and why."""
 
-    kept: int
     rejected: int = 0
     message: str = ""
 

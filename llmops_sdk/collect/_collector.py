@@ -208,11 +208,11 @@ class Collector:
                 decoded = read(unpacked, encoding)
             except OtlpDecodeError as error:
                 raise RefusedError(400, str(error)) from error
-            return self._write(signal, decoded)
+            return self._write(decoded)
         finally:
             self._turns.release()
 
-    def _write(self, signal: Signal, decoded: Decoded) -> Taken:
+    def _write(self, decoded: Decoded) -> Taken:
         if not self._writing.acquire(timeout=self._limits.turn_seconds):
             raise later("more comes in than can be written")
         try:
@@ -229,4 +229,4 @@ class Collector:
         problems = list(decoded.problems)
         if decoded.ignored:
             problems.append("of log records, only the events gen_ai.evaluation.result are kept")
-        return Taken(written if signal == "traces" else len(decoded.scores), rejected, "; ".join(problems))
+        return Taken(rejected, "; ".join(problems))

@@ -124,6 +124,9 @@ class RequestHandler(BaseHTTPRequestHandler):
 
     def _get(self) -> bytes:
         self._begin("GET")
+        if self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers:
+            # A body that nobody reads would be taken for the next request.
+            self.close_connection = True
         return self._server.health()
 
     def do_HEAD(self) -> None:

@@ -123,6 +123,7 @@ class _Job:
         self._file = file
         self._form: ExportForm = form
         self._intake = Intake(settings)
+        self._max_bytes = settings.store.max_bytes
         self._progress = progress
         self._size = file.stat().st_size
         self._read = 0
@@ -143,6 +144,7 @@ class _Job:
             self._write(stage)
         finally:
             stage.close()
+        self._check_size(stage)
         present: Counter[str] = Counter()
         if not force and folder.is_dir():
             for stream in STREAMS:
@@ -162,6 +164,16 @@ class _Job:
             ignored=self._ignored,
             problems=tuple(self._problems),
         )
+
+    def _check_size(self, stage: Stage) -> None:
+        # What is larger than the store may be would be dropped by the next writer, with all that is older.
+        size = sum(file.stat().st_size for stream in STREAMS if (file := stage.segment(stream)) is not None)
+        if size > self._max_bytes:
+            raise StoreError(
+                f"{self._file} takes {size:,} bytes, more than the whole store may have ({self._max_bytes:,}): raise "
+                "[store] max_bytes (LLMOPS_STORE__MAX_BYTES). Nothing of this file was imported",
+                path=str(self._file),
+            )
 
     def _take_requests(self, stage: Stage) -> None:
         for decoded in otlp_requests(self._file, self._heard):
@@ -190,7 +202,10 @@ class _Job:
     def _write(self, stage: Stage) -> None:
         told = [record for record in self._waiting if isinstance(record, LossRecord)]
         others = [record for record in self._waiting if not isinstance(record, LossRecord)]
-        stage.write([*self._intake(others), *told])
+        spans = sum(isinstance(record, RecordedSpan) for record in others)
+        lost = spans - stage.write([*self._intake(others), *told])
+        self._counts["spans"] -= lost
+        self._rejected += lost
         self._waiting.clear()
         self._waiting_bytes = 0
         if self._progress is not None:

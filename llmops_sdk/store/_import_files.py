@@ -25,9 +25,8 @@ _FORMS: dict[str, ExportForm] = {
     ".csv": "csv",
     ".json": "otlp",
 }
-_MAX_LINE = 64 * 1024 * 1024
+_MAX_LINE = 64 * 1024 * 1024  # bytes, and of a file that is one request
 _CHUNK = 1024 * 1024
-_MAX_FILE = 256 * 1024 * 1024
 _REQUESTS = ("resourceSpans", "resource_spans", "resourceLogs", "resource_logs", "resourceMetrics", "resource_metrics")
 
 Read = Callable[[int], None]
@@ -89,17 +88,19 @@ def _decoded(decoder: Decoder, file: Path, where: str, request: object) -> Decod
     if not isinstance(request, dict) or (request and not any(name in request for name in _REQUESTS)):
         refuse(file, where, "no OTLP request; rows as llmops export writes them are read with --format jsonl")
     try:
-        return decoder.loaded(cast("dict[str, Any]", request))
+        decoded = decoder.loaded(cast("dict[str, Any]", request))
     except OtlpDecodeError as error:
         raise StoreError(f"{file}{where}: {error}. Nothing of this file was imported", path=str(file)) from error
+    decoded.problems[:] = [f"{where.removeprefix(', ')} {problem}".strip() for problem in decoded.problems]
+    return decoded
 
 
 def _whole(file: Path, first: MalformedError) -> object:
     with _opened(file) as opened:
-        body = _read(file, lambda: opened.read(_MAX_FILE + 1))
-    if len(body) > _MAX_FILE:
+        body = _read(file, lambda: opened.read(_MAX_LINE + 1))
+    if len(body) > _MAX_LINE:
         refuse(
-            file, ", line 1", f"{first}, and the file is too large to be one request (more than {_MAX_FILE:,} bytes)"
+            file, ", line 1", f"{first}, and the file is too large to be one request (more than {_MAX_LINE:,} bytes)"
         )
     try:
         return load_json(body)

@@ -81,9 +81,9 @@ class Stage:
             compaction="manual",
         )
 
-    def write(self, batch: Sequence[Record]) -> None:
-        """Take a batch; nothing of it is in the store yet."""
-        self._sink.write(batch)
+    def write(self, batch: Sequence[Record]) -> int:
+        """Take a batch, of which nothing is in the store yet; how many of its spans could be written."""
+        return self._sink.write(batch)
 
     def close(self) -> None:
         """End writing."""

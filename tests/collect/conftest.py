@@ -2,36 +2,17 @@
 
 from __future__ import annotations
 
-import http.client
 import json
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from collect_client import LIMITS, Answer, answer_of, connect
 from otlp_requests import simple_request, simple_span
 
-from llmops_sdk.collect import Collector, Limits
-from llmops_sdk.store import query
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a request was answered."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
+from llmops_sdk.collect import Collector
 
 Post = Callable[..., Answer]
-
-LIMITS = Limits(body_bytes=1_000_000, waiting_bytes=3_000_000, connections=8, request_seconds=1.0, idle_seconds=20.0)
 
 
 @pytest.fixture
@@ -43,15 +24,6 @@ def store(tmp_path: Path) -> Path:
 def collector(store: Path) -> Iterator[Collector]:
     with Collector(path=store, port=0, limits=LIMITS) as collector:
         yield collector
-
-
-def connect(collector: Collector, timeout: float = 30.0) -> http.client.HTTPConnection:
-    return http.client.HTTPConnection("127.0.0.1", int(collector.url.rpartition(":")[2]), timeout=timeout)
-
-
-def answer_of(connection: http.client.HTTPConnection) -> Answer:
-    response = connection.getresponse()
-    return Answer(response.status, dict(response.headers.items()), response.read())
 
 
 @pytest.fixture
@@ -69,7 +41,3 @@ def post(collector: Collector) -> Post:
             connection.close()
 
     return send
-
-
-def count(store: Path, view: str = "spans") -> int:
-    return query(f"SELECT count(*) FROM {view}", path=store).scalar()

@@ -8,7 +8,6 @@ import os
 import re
 import resource
 import socket
-import sys
 import threading
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from collect_client import LIMITS, answer_of, connect, count
 from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
@@ -29,9 +29,6 @@ import llmops_sdk as llmops
 from llmops_sdk.collect import Collector, Limits
 from llmops_sdk.errors import ConfigError, LLMOpsError
 from llmops_sdk.store import query
-
-support = sys.modules[next(name for name in sys.modules if name.endswith("collect.conftest"))]
-LIMITS, answer_of, connect, count = support.LIMITS, support.answer_of, support.connect, support.count
 
 
 def request(*spans: Any) -> bytes:
@@ -273,6 +270,14 @@ def test_one_connection_takes_many_requests(collector, store):
     assert (count(store), collector.counts.requests, collector.counts.spans) == (50, 50, 50)
 
 
+def test_a_get_with_a_body_does_not_leave_it_for_the_next_request(collector, store):
+    body = request()
+    hidden = head(f"Content-Length: {len(body)}") + body
+    begin = f"GET /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(hidden)}\r\n\r\n"
+    assert raw(collector, begin.encode() + hidden).count(b"HTTP/1.1") == 1
+    assert count(store) == 0
+
+
 def test_health_is_told(collector, post):
     post()
     answer = post(b"", "/healthz", "GET")
@@ -298,6 +303,21 @@ def test_too_much_at_once_is_to_come_again(store):
         assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
         connection.close()
     assert count(store) == 0
+
+
+@pytest.mark.parametrize("what", ["_writing", "_turns"])
+def test_a_writer_that_cannot_keep_up_has_senders_come_again(store, what):
+    with Collector(path=store, port=0, limits=Limits(turns=1, turn_seconds=0.05)) as collector:
+        with getattr(collector, what):
+            connection = connect(collector)
+            connection.request("POST", "/v1/traces", request(), {"Content-Type": "application/json"})
+            answer = answer_of(connection)
+            assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
+            assert count(store) == 0
+        connection.request("POST", "/v1/traces", request(), {"Content-Type": "application/json"})
+        assert answer_of(connection).status == 200
+        connection.close()
+    assert count(store) == 1
 
 
 def test_a_disk_that_is_full_is_never_answered_200(collector, post, store):
@@ -345,6 +365,12 @@ def test_names_and_addresses(store, tmp_path):
         other.stop()
         with pytest.raises(LLMOpsError, match="already"):
             collector.start()
+    with Collector(path=store, host="localhost", port=0) as collector:
+        assert collector.url.startswith("http://localhost:")
+        connection = connect(collector)
+        connection.request("GET", "/healthz")
+        assert answer_of(connection).status == 200
+        connection.close()
     with Collector(path=store, host="0.0.0.0", port=0, allow_remote=True) as collector:
         connection = connect(collector)
         connection.request("GET", "/healthz", headers={"Host": "any.name"})

@@ -18,7 +18,7 @@ from otlp_requests import simple_request, simple_span
 
 import llmops_sdk as llmops
 from llmops_sdk.errors import StoreError
-from llmops_sdk.store import StoreSink, export, import_file, query
+from llmops_sdk.store import StoreSink, compact, export, import_file, query
 
 FORMS = ["parquet", "jsonl", "csv", "json"]
 
@@ -58,6 +58,15 @@ def test_a_file_imported_again_doubles_nothing_unless_forced(filled, store, tmp_
     assert [path.name for path in store.glob("wal/*") if path.stat().st_mode & 0o777 != 0o600] == []
 
 
+def test_what_is_compacted_is_known_too(filled, store, tmp_path):
+    file = export(tmp_path / "spans.jsonl", path=filled).file
+    assert import_file(file, path=store).spans == 1500
+    assert compact(path=store).rows == 1500
+    again = import_file(file, path=store)
+    assert (again.spans, again.present, count(store)) == (0, 1500, 1500)
+    assert import_file(export(tmp_path / "spans.csv", path=store).file, path=filled).present == 1500
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_a_dry_run_counts_and_writes_nothing(filled, store, tmp_path, form):
     file = export(tmp_path / f"spans.{form}", path=filled).file
@@ -68,12 +77,23 @@ def test_a_dry_run_counts_and_writes_nothing(filled, store, tmp_path, form):
     assert sorted(filled.rglob("*")) == before
 
 
+@pytest.mark.parametrize("form", ["jsonl", "csv", "json"])
+def test_compressed_files_are_read(filled, store, tmp_path, form):
+    file = export(tmp_path / f"spans.{form}", path=filled).file
+    packed = tmp_path / f"packed.{form}.gz"
+    packed.write_bytes(gzip.compress(file.read_bytes()))
+    assert import_file(packed, path=store).spans == 1500
+    packed.write_bytes(gzip.compress(file.read_bytes())[:-9])
+    with pytest.raises(StoreError, match="torn"):
+        import_file(packed, path=store)
+
+
 def test_what_others_wrote_in_otlp_json_is_imported(store, tmp_path):
     lines = tmp_path / "traces.json"
     lines.write_text("".join(json.dumps(simple_request([simple_span(number)])) + "\n" for number in (1, 2)))
     whole = tmp_path / "whole.json"
     whole.write_text(json.dumps(simple_request([simple_span(3), simple_span(4)]), indent=2))
-    packed = tmp_path / "traces.jsonl.gz"
+    packed = tmp_path / "traces-2026.11.jsonl.gz"
     packed.write_bytes(gzip.compress((json.dumps(simple_request([simple_span(5)])) + "\n\n").encode()))
     log = {"eventName": "gen_ai.evaluation.result", "traceId": "1" * 32, "timeUnixNano": "5", "attributes": [
         {"key": "gen_ai.evaluation.name", "value": {"stringValue": "good"}}]}  # fmt: skip
@@ -94,7 +114,7 @@ def test_a_bad_span_is_left_out_and_counted(store, tmp_path):
     file.write_text(json.dumps(simple_request([simple_span(1), simple_span(2, traceId="0" * 32)])))
     done = import_file(file, path=store)
     assert (done.spans, done.rejected) == (1, 1)
-    assert "spans[1]: traceId is missing or all zeros" in done.problems[0]
+    assert done.problems == ("line 1 resourceSpans[0].scopeSpans[0].spans[1]: traceId is missing or all zeros",)
     found = query("SELECT what, reason, count FROM losses", path=store).rows()
     assert found == [("span", "not_decodable", 1)]
     import_file(file, path=store)
@@ -203,6 +223,14 @@ def test_a_line_too_large_is_cut_and_counted(store, tmp_path):
     assert import_file(file, path=store).spans == 1
     assert query("SELECT input FROM spans", path=store).scalar().startswith('{"llmops.truncated":true')
     assert query("SELECT what, reason FROM losses", path=store).rows() == [("input", "too_large")]
+
+
+def test_what_the_store_has_no_room_for_is_refused(filled, store, tmp_path):
+    file = export(tmp_path / "spans.jsonl", path=filled).file
+    llmops.configure(store={"max_bytes": 100_000})
+    with pytest.raises(StoreError, match="max_bytes"):
+        import_file(file, path=store)
+    assert (count(store), nothing_left(store)) == (0, True)
 
 
 @pytest.mark.parametrize("form", ["jsonl", "parquet"])
