@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from llmops_sdk.store._duck import duckdb as duckdb_library
     from llmops_sdk.tracing._records import Record
 
-__all__ = ["Stage", "stage_in"]
+__all__ = ["Stage", "stage_in", "sweep_imports"]
 
 _T = TypeVar("_T")
 _FOLDER = "import"
@@ -55,6 +55,15 @@ def stage_in(store: Path) -> Generator[Path]:
             raise _unwritable(store, error) from error
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def sweep_imports(store: Path) -> None:
+    """Remove what a killed import left, unless one is under way."""
+    if not (store / _FOLDER).is_dir():
+        return
+    with os.fdopen(os.open(store / _LOCK, os.O_RDWR | os.O_CREAT, 0o600), "wb") as lock:
+        if try_lock(lock.fileno()):
+            shutil.rmtree(store / _FOLDER, ignore_errors=True)
 
 
 def _unwritable(store: Path, error: OSError) -> StoreError:

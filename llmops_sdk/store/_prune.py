@@ -160,6 +160,10 @@ class _Pruning:
 
     def _run(self, person: dict[str, str], older_than: timedelta | datetime | None, dry_run: bool) -> Pruned:
         finish_pruning(self._store)
+        if not dry_run:
+            from llmops_sdk.store._import_stage import sweep_imports
+
+            sweep_imports(self._store)
         traces: set[str] = set()
         spans = scores = 0
         for _ in range(_ROUNDS):

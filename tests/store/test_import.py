@@ -18,7 +18,7 @@ from otlp_requests import simple_request, simple_span
 
 import llmops_sdk as llmops
 from llmops_sdk.errors import StoreError
-from llmops_sdk.store import StoreSink, compact, export, import_file, query
+from llmops_sdk.store import StoreSink, compact, export, import_file, prune, query
 
 FORMS = ["parquet", "jsonl", "csv", "json"]
 
@@ -274,6 +274,19 @@ def test_a_folder_that_cannot_be_written_is_an_error(filled, tmp_path):
     (tmp_path / "taken").write_text("")
     with pytest.raises(StoreError, match="is a file, not a folder"):
         import_file(file, path=tmp_path / "taken")
+
+
+def test_pruning_removes_what_a_killed_import_left_and_nothing_of_a_living_one(filled, store, tmp_path):
+    left = filled / "import" / "x" / "wal"
+    left.mkdir(parents=True)
+    (left / "a.v1.ndjson").write_text('{"user_id": "ada"}')
+    prune(user_id="ada", path=filled, dry_run=True)
+    assert left.exists()
+    prune(user_id="ada", path=filled)
+    assert nothing_left(filled)
+    file = export(tmp_path / "spans.jsonl", path=filled).file
+    assert import_file(file, path=store, progress=lambda *_: prune(user_id="ada", path=store) and None).spans == 1500
+    assert count(store) == 1500
 
 
 @pytest.mark.parametrize("size", [1, 3_000_000, 12_000_000])
