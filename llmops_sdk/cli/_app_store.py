@@ -129,6 +129,46 @@ def prune(
     raise typer.Exit(0 if clean else 1)
 
 
+def replay(
+    to: Annotated[
+        str | None, typer.Option("--to", metavar="URL", help="A backend's base URL, or a destination's name.")
+    ] = None,
+    protocol: Annotated[str, typer.Option("--protocol", help="http/protobuf or grpc, for a URL.")] = "http/protobuf",
+    header: Annotated[
+        list[str] | None, typer.Option("--header", metavar="NAME=VALUE", help="Of each request, for a URL.")
+    ] = None,
+    content: Annotated[
+        bool | None, typer.Option("--content/--no-content", help="Send prompts and answers, or do not.")
+    ] = None,
+    where: Annotated[
+        str | None, typer.Option("--where", metavar="SQL", help="Only where this holds, as in: \"model = 'gpt'\".")
+    ] = None,
+    since: Since = None,
+    until: Until = None,
+    discard: Annotated[
+        str | None, typer.Option("--discard", metavar="NAME", help="Remove what waits for a destination.")
+    ] = None,
+    store: Store = None,
+    debug: Debug = False,
+) -> None:
+    """Send what waits for backends that were away, or what the store has to any backend."""
+    from llmops_sdk.cli._replay import Asked, run_replay
+
+    asked = Asked(
+        to=to,
+        protocol=protocol,
+        headers=header or (),
+        content=content,
+        where=where,
+        since=since,
+        until=until,
+        discard=discard,
+    )
+    with reported(debug):
+        clean = run_replay(asked, store=store)
+    raise typer.Exit(0 if clean else 1)
+
+
 def snapshot(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The new database, as in traces.duckdb.")],
     force: Annotated[bool, typer.Option("--force", help="Replace FILE if it is there.")] = False,
@@ -144,6 +184,6 @@ def snapshot(
 
 def add_store_commands(app: typer.Typer) -> None:
     """Give them to the command line."""
-    for command in (collect, compact, export, prune, snapshot):
+    for command in (collect, compact, export, prune, replay, snapshot):
         app.command(epilog=EXAMPLES.get(command.__name__))(command)
     app.command("import", epilog=EXAMPLES["import"])(import_files)

@@ -35,6 +35,11 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
         "llmops prune --older-than 90d --yes",
         "llmops prune --max-bytes 2GB --yes",
     ),
+    "replay": (
+        "llmops replay",
+        "llmops replay --to http://127.0.0.1:6006 --since 7d",
+        "llmops replay --discard old-backend",
+    ),
     "snapshot": ("llmops snapshot traces.duckdb --force",),
     "import": ("llmops import week.parquet", "llmops import spans.jsonl traces.json.gz --dry-run"),
     "collect": (

@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from llmops_sdk.store._statement import Statement
 
-__all__ = ["ExportForm", "ExportWhat", "Exported", "export"]
+__all__ = ["ExportForm", "ExportWhat", "Exported", "export", "rows_of_spans"]
 
 ExportForm: TypeAlias = Literal["parquet", "jsonl", "csv", "otlp"]
 ExportWhat: TypeAlias = Literal["spans", "scores", "losses"]
@@ -106,6 +106,38 @@ def export(
         with contextlib.suppress(OSError):
             temporary.unlink()
     return Exported(target, chosen, rows, size)
+
+
+def rows_of_spans(
+    folder: Path, where: str | None, since: datetime | None, until: datetime | None
+) -> Iterator[Mapping[str, Any]]:
+    """Each stored span that a condition holds for, in about the order in which they were written; a few in memory.
+
+    Args:
+        folder: The store's.
+        where: An SQL condition on the columns of `llm_calls`.
+        since: Only what began at this time or later.
+        until: Only what began before this time.
+
+    Raises:
+        QueryError: The condition is not valid or not allowed.
+        StoreError: The store cannot be read.
+    """
+    from llmops_sdk.store._duck import duckdb, open_connection
+    from llmops_sdk.store._statement import checked, query_error
+
+    statement = checked(_sql("spans", where), {"since": _naive(since), "until": _naive(until)})
+    with leased(folder) as sources, open_connection(sources, trusted=False, frames=False) as connection:
+        try:
+            found = connection.execute(statement.sql, statement.params)
+            names = [str(column[0]) for column in found.description or ()]
+            while batch := found.fetchmany(_BATCH):
+                for row in batch:
+                    yield dict(zip(names, row, strict=True))
+        except duckdb.IOException as error:
+            raise StoreError(f"{folder} cannot be read: {error}", path=str(folder)) from error
+        except duckdb.Error as error:
+            raise query_error(error, statement.sql, shift=0) from error
 
 
 def _written(

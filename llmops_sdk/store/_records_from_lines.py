@@ -48,6 +48,22 @@ class RecordReader:
         except (ValueError, KeyError, TypeError, IndexError, AttributeError):
             return None  # torn, or none of ours
 
+    def of_row(self, row: Mapping[str, Any]) -> RecordedSpan | None:
+        """The span of a row of `store.spans`, or None where it has none.
+
+        Args:
+            row: Its columns; JSON as text.
+        """
+        fields = {
+            key.name: value if key.type == "JSON" else json.dumps(value)
+            for key in SPAN_KEYS
+            if (value := row.get(key.name)) is not None
+        }
+        try:
+            return self._record(fields)
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+            return None  # a foreign hand's
+
     def _record(self, fields: dict[str, str]) -> RecordedSpan:
         attributes, metadata = _attributes(fields)
         parent = _loaded(fields, "parent_span_id")

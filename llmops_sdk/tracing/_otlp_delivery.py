@@ -60,6 +60,8 @@ class Delivery:
         """How many records go into one request."""
         self.failures = 0
         """Tries in a row that have failed."""
+        self.reason = ""
+        """Why the last one did."""
         self.quiet = False
         """Whether nobody is told of another failure: at the end it has been said what waits."""
 
@@ -107,6 +109,7 @@ class Delivery:
             return Judgement(done=True, lost=outcome.lost if outcome is not None else 0)
         if verdict == "unsupported":
             return Judgement(done=False, unsupported=reason or "?")
+        self.reason = reason
         self._warn(reason, verdict)
         if verdict == "too_large" and count > 1:
             self.batch_limit = count // 2

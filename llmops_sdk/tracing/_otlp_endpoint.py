@@ -14,7 +14,7 @@ from llmops_sdk.tracing._records import SpanRecord
 if TYPE_CHECKING:
     from llmops_sdk.config import Settings
 
-__all__ = ["Destination", "Signal", "find_destination", "find_destinations"]
+__all__ = ["Destination", "Signal", "find_destination", "find_destinations", "made_destination"]
 
 Signal: TypeAlias = Literal["traces", "metrics", "logs"]
 
@@ -83,6 +83,22 @@ def find_destinations(settings: Settings) -> list[Destination]:
         if _is_usable(destination):
             found.append(destination)
     return found
+
+
+def made_destination(url: str, *, protocol: str, headers: Mapping[str, str], content: bool) -> Destination:
+    """A backend that is no destination of the configuration.
+
+    Args:
+        url: Its base URL.
+        protocol: "http/protobuf" or "grpc".
+        headers: Of each request.
+        content: Whether prompts, answers, arguments and results are sent.
+    """
+    over = "grpc" if protocol == "grpc" else "http/protobuf"
+    path = "" if over == "grpc" or urlsplit(url).path.endswith("/v1/traces") else "/v1/traces"
+    return Destination(
+        endpoint=url.rstrip("/") + path, protocol=over, headers=dict(headers), content=content, name="url"
+    )
 
 
 def find_destination(

@@ -176,7 +176,13 @@ class MetricsSink:
     def _wait(self, target: int, deadline: Callable[[], float]) -> bool:
         """Wait until what was taken before it was asked is recorded and sent; whether nothing is left."""
         with self._lock:
-            while self._thread is not None and self._answered < target and (left := deadline() - time.monotonic()) > 0:
+            # A thread that has ended answers no more: a flush after the end is not to wait for it.
+            while (
+                self._thread is not None
+                and self._thread.is_alive()
+                and self._answered < target
+                and (left := deadline() - time.monotonic()) > 0
+            ):
                 self._changed.wait(left)
         return not self._waits()
 

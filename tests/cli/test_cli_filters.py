@@ -166,8 +166,8 @@ def test_stats_count_the_calls_that_pass(command, scored, arguments, calls):
     assert sum(row["calls"] for row in json.loads(ran.out)) == calls
 
 
-# These need files, or go on until they are stopped; their own tests run them.
-ELSEWHERE = ("tail", "import", "collect")
+# These need files or a backend, or go on until they are stopped; their own tests run them.
+ELSEWHERE = ("tail", "import", "collect", "replay")
 
 
 @pytest.mark.parametrize("line", [line for name, lines in COMMANDS.items() if name not in ELSEWHERE for line in lines])
