@@ -29,6 +29,7 @@ __all__ = ["examine"]
 
 OK, NOTE, BROKEN = "ok", "note", "broken"
 _CONNECT_SECONDS = 1.0
+_MUCH_WAITING = 256 * 1024 * 1024
 _LOW_DISK = 200 * 1024 * 1024
 _QUERY_IN_URL = re.compile(r"(://[^\s?'\"]*)\?[^\s'\"]+")
 _OPTIONAL = {"pandas": "pandas", "polars": "polars", "pyarrow": "arrow"}
@@ -66,7 +67,9 @@ def examine(*, form: Format, store: Path | None) -> bool:
         findings += _exporter(settings)
     if store is not None or settings is not None:
         folder = store if store is not None else settings.store.path if settings is not None else Path()
-        findings += _store(folder.expanduser().absolute(), enabled=settings is None or settings.store.enabled)
+        folder = folder.expanduser().absolute()
+        findings += _store(folder, enabled=settings is None or settings.store.enabled)
+        findings += _outboxes(folder, settings)
     write_rows(form, ("part", "what", "value", "source", "state"), [astuple(found) for found in findings], sys.stdout)
     broken = [found for found in findings if found.state == BROKEN]
     sys.stdout.flush()
@@ -115,10 +118,14 @@ def _privacy(settings: Settings) -> Iterator[Finding]:
     export = settings.export
     content, source = export.content, settings.source("export.content")
     console = export.enabled and "console" in export.exporters
-    if not (export.traces_url or export.logs_url or console):
+    told = [name for name, own in export.trace_destinations.items() if own.content] if not content else []
+    if not (export.trace_destinations or export.logs_url or console):
         yield Finding("privacy", "content leaves this machine", "no: no exporter is set", source)
     elif content:
         yield Finding("privacy", "content leaves this machine", "YES: prompts and answers are exported", source, NOTE)
+    elif told:
+        value = f"YES: prompts and answers are exported to {', '.join(told)}"
+        yield Finding("privacy", "content leaves this machine", value, f"export.destinations.{told[0]}.content", NOTE)
     else:
         yield Finding("privacy", "content leaves this machine", "no: spans are exported without it", source)
     kept = "yes, in the local store" if settings.capture.content and settings.store.enabled else "no"
@@ -130,6 +137,8 @@ def _exporter(settings: Settings) -> Iterator[Finding]:
     general = settings.source("export.endpoint")
     source = settings.source("export.traces_endpoint") if export.traces_endpoint else general
     yield _reached("endpoint", export.traces_url, source)
+    for name, own in export.destinations.items() if export.enabled else ():
+        yield _reached(f"destination {name}", own.endpoint, settings.source(f"export.destinations.{name}.endpoint"))
     for what, url, signal in (
         ("metrics", export.metrics_url, export.metrics),
         ("scores", export.logs_url, export.logs),
@@ -180,6 +189,19 @@ def _store(folder: Path, *, enabled: bool) -> Iterator[Finding]:
     yield from _content(folder)
 
 
+def _outboxes(folder: Path, settings: Settings | None) -> Iterator[Finding]:
+    from llmops_sdk.store._outbox import outbox_sizes
+
+    known = settings.export.trace_destinations if settings is not None else {}
+    for name, size in outbox_sizes(folder).items():
+        if name in known:
+            value = f"{size / 1e6:.3f} MB" + (": llmops replay sends it now" if size else "")
+            yield Finding("store", f"waits for {name}", value, "", NOTE if size else OK)
+        else:
+            value = f"{size / 1e6:.3f} MB for no configured destination: llmops replay --discard {name} removes it"
+            yield Finding("store", f"waits for {name}", value, "", NOTE)
+
+
 def _writable(folder: Path) -> Iterator[Finding]:
     try:
         # Tried, not asked: permissions do not tell of a read-only file system or a quota.
@@ -207,13 +229,16 @@ def _content(folder: Path) -> Iterator[Finding]:
 
     lost_sql = "SELECT what, reason, sum(count)::BIGINT FROM losses GROUP BY ALL ORDER BY ALL"
     try:
-        version = info(Settings(store=StoreSettings(path=folder))).schema_version
+        known = info(Settings(store=StoreSettings(path=folder)))
         spans, latest = query("SELECT count(*), max(start_time) FROM spans", store=folder).rows()[0]
         lost = query(lost_sql, store=folder).rows()
     except LLMOpsError as error:
         yield Finding("store", "readable", str(error), "", BROKEN)
         return
-    yield Finding("store", "schema version", str(version))
+    yield Finding("store", "schema version", str(known.schema_version))
+    behind = known.waiting > _MUCH_WAITING
+    value = f"{known.waiting / 1e6:.3f} MB" + (": llmops compact does it now" if behind else "")
+    yield Finding("store", "not yet compacted", value, "", NOTE if behind else OK)
     yield Finding("store", "spans", f"{spans}, the latest at {latest:%Y-%m-%d %H:%M:%S} UTC" if spans else "0")
     for what, reason, count in lost:
         yield Finding("store", "lost or redacted", f"{count} x {what}: {reason}", "the view losses", NOTE)

@@ -130,3 +130,14 @@ def test_a_flush_after_the_end_does_not_wait(store):
         begun = time.monotonic()
         llmops.flush(60.0)
         assert time.monotonic() - begun < 30
+
+
+def test_the_doctor_says_what_waits_and_for_whom(command, store, monkeypatch):
+    with OtlpReceiver() as backend:
+        monkeypatch.setenv("LLMOPS_EXPORT__DESTINATIONS__MINE__ENDPOINT", backend.url)
+        monkeypatch.setenv("LLMOPS_EXPORT__DESTINATIONS__MINE__CONTENT", "true")
+        said = command("doctor", "--store", store, "--format", "csv").out
+    assert "for no configured destination: llmops replay --discard default removes it" in said
+    assert "YES: prompts and answers are exported to mine" in said
+    assert "destination mine" in said
+    assert "not yet compacted" in said
