@@ -28,7 +28,8 @@ _FLAGS = {
 }
 _NO_SPANS = frozenset({ScoreRecord, LossRecord})
 _OPTIONS = orjson.OPT_APPEND_NEWLINE
-_HEAD = b'{"trace_id":"%032x","span_id":"%016x",%b"name":%b,"kind":"%b","start_ns":%d,"duration_ns":%d,"status":"%b"'
+_SHORT = b'{"trace_id":"%032x","span_id":"%016x",%b%b,"start_ns":%d,"duration_ns":%d,"status":"%b"%b%b%b'
+_LOOKED_AT = 64  # spans at once: what is joined for it stays in the processor's cache
 _NAMES_KEPT = 1_024
 _NAME_LENGTH = 256  # characters
 
@@ -48,73 +49,90 @@ class Encoder:
         self._resource: Mapping[str, Any] | None = None
         self._service: str | None = None
         self._resource_json = orjson.Fragment(b"{}")
-        self._names: dict[str, bytes] = {}
+        self._heads: dict[tuple[str, str], bytes] = {}
         self._tails: dict[str, bytes] = {}
 
     def span_lines(self, records: Sequence[SpanRecord]) -> list[bytes]:
         """The lines of spans, each with its line break."""
-        return [self.span_line(record) for record in records]
+        lines: list[bytes] = []
+        for at in range(0, len(records), _LOOKED_AT):
+            lines += self._few_lines(records[at : at + _LOOKED_AT])
+        return lines
+
+    def _few_lines(self, records: Sequence[SpanRecord]) -> list[bytes]:
+        lines: list[bytes] = []
+        short: list[bytes] = []
+        for record in records:
+            if record.resource is not self._resource:
+                self._take_resource(record.resource)
+            line = self._short_line(record)
+            if line is None:
+                line = self._long_line(record)
+            else:
+                short.append(line)
+            lines.append(line)
+        # One look at all of them is most often enough; else each is looked at, and the long way mends what is torn.
+        if not _are_whole(short):
+            torn = {line for line in short if not _are_whole([line])}
+            lines = [
+                self._long_line(record) if line in torn else line for line, record in zip(lines, records, strict=True)
+            ]
+        return lines
 
     def span_line(self, record: SpanRecord) -> bytes:
         """The line of one span, with its line break."""
-        if record.resource is not self._resource:
-            self._take_resource(record.resource)
-        if (
-            record.scope == SCOPE
-            and not (record.attributes or record.events or record.links)
-            and record.stamp is None
-            and record.status_message is None
-            and record.error_type is None
-            and type(record.name) is str
-            and record.name.isascii()
-            and (line := self._short_line(record)) is not None
-        ):
-            return line
-        return self._long_line(record)
+        return self.span_lines((record,))[0]
 
     def _short_line(self, record: SpanRecord) -> bytes | None:
-        """The line of a span of ours with nothing special, as most are, from pieces; None where that is not safe.
+        """The line of a span of ours with nothing special, as most are, from pieces; None of any other.
 
-        The same bytes as the long way's, in a quarter of its time.
+        The same bytes as the long way's, in a quarter of its time, where the content is whole.
         """
-        name = self._names.get(record.name)
-        if name is None:
-            name = self._take_name(record.name)
+        if (
+            record.attributes
+            or record.events
+            or record.links
+            or record.stamp is not None
+            or record.status_message is not None
+            or record.error_type is not None
+            or record.scope != SCOPE
+        ):
+            return None
+        head = self._heads.get((record.name, record.kind)) or self._take_head(record)
+        rest = self._tails.get(record.otel_kind) or self._take_tail(record.otel_kind)
+        if head is None:
+            return None
         # The %-formatting of bytes takes half the time of an f-string and its encoding.
-        parent = b'"parent_span_id":"%016x",' % record.parent_id if record.parent_id else b""
-        head = _HEAD % (
+        parent = record.parent_id
+        return _SHORT % (
             record.trace_id,
             record.span_id,
-            parent,
-            name,
-            record.kind.encode(),
+            b'"parent_span_id":"%016x",' % parent if parent else b"",
+            head,
             record.start_ns,
             record.duration_ns,
             record.status.encode(),
+            b"" if (given := record.input) is None else b',"input":' + given,
+            b"" if (output := record.output) is None else b',"output":' + output,
+            rest,
         )
-        content = b""
-        if record.input is not None:
-            content = b',"input":' + record.input
-        if record.output is not None:
-            content += b',"output":' + record.output
-        # A line break would tear the line, and half a surrogate make it unreadable: the long way mends both.
-        if b"\n" in content or b"\r" in content or b"\\ud" in content or b"\\uD" in content:
-            return None
-        tail = self._tails.get(record.otel_kind)
-        if tail is None:
-            rest = {"otel_kind": record.otel_kind, "scope": SCOPE, "resource": self._resource_json}
-            row = rest if self._service is None else {"service": self._service, **rest}
-            tail = self._tails[record.otel_kind] = b"," + orjson.dumps(row, option=_OPTIONS)[1:]
-        line = head + content + tail
-        return line if len(line) <= MAX_LINE else None
 
-    def _take_name(self, name: str) -> bytes:
-        text = orjson.dumps(name)
-        if len(self._names) >= _NAMES_KEPT:
-            self._names.clear()
+    def _take_head(self, record: SpanRecord) -> bytes | None:
+        name = record.name
+        if type(name) is not str or not name.isascii():
+            return None
+        head = b'"name":%b,"kind":%b' % (orjson.dumps(name), orjson.dumps(record.kind))
+        if len(self._heads) >= _NAMES_KEPT:
+            self._heads.clear()
         if len(name) <= _NAME_LENGTH:
-            self._names[name] = text
-        return text
+            self._heads[name, record.kind] = head
+        return head
+
+    def _take_tail(self, otel_kind: str) -> bytes:
+        row = {"otel_kind": otel_kind, "scope": SCOPE, "resource": self._resource_json}
+        whole = row if self._service is None else {"service": self._service, **row}
+        tail = self._tails[otel_kind] = b"," + orjson.dumps(whole, option=_OPTIONS)[1:]
+        return tail
 
     def _long_line(self, record: SpanRecord) -> bytes:
         row: dict[str, Any] = {"trace_id": f"{record.trace_id:032x}", "span_id": f"{record.span_id:016x}"}
@@ -193,6 +211,17 @@ class Encoder:
         self._resource_json = orjson.Fragment(orjson.dumps(plain))
         self._resource = resource
         self._tails.clear()
+
+
+def _are_whole(lines: Sequence[bytes]) -> bool:
+    """Whether no short line is torn by a break inside it, unreadable by half a surrogate, or too long."""
+    text = b"".join(lines)
+    if text.count(b"\n") != len(lines) or b"\r" in text:
+        return False
+    # One byte is looked for at many times the pace of three.
+    if b"\\" in text and (b"\\ud" in text or b"\\uD" in text):
+        return False
+    return len(text) <= MAX_LINE or all(len(line) <= MAX_LINE for line in lines)
 
 
 def _put_stamp(row: dict[str, Any], rest: dict[str, Any], stamp: Stamp) -> None:

@@ -52,9 +52,10 @@ def detach(token: ContextToken) -> None:
     """Put back the context from before `attach`."""
     try:
         reset(token)
-    except ValueError:
+    except (ValueError, RuntimeError):
         # The token is of another context: the event loop finalised a generator in a task of its own. That context
-        # ends with the task, so there is nothing to put back.
+        # ends with the task, so there is nothing to put back. Or it has been used: a signal's handler raised between
+        # that and the next step.
         return
 
 

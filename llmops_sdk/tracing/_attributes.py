@@ -17,7 +17,15 @@ from llmops_sdk.tracing._statics import class_of, module_of, qualname_of, type_n
 if TYPE_CHECKING:
     from llmops_sdk.tracing._capture import Bounds
 
-__all__ = ["attribute_value", "attribute_values", "exception_attributes", "message_of", "text_of", "usage_attributes"]
+__all__ = [
+    "attribute_value",
+    "attribute_values",
+    "exception_attributes",
+    "message_of",
+    "status_of",
+    "text_of",
+    "usage_attributes",
+]
 
 _SCALARS = frozenset({str, bool, int, float, bytes})
 _SCALAR_STARTS = frozenset(b"%c" % byte for byte in b'"-0123456789tf')
@@ -55,6 +63,13 @@ def text_of(value: object) -> str:
     if kind is str:
         return cast("str", value)
     return str.__str__(cast("str", value)) if issubclass(kind, str) else str(value)
+
+
+def status_of(error: BaseException) -> str:
+    """The status that an exception gives its span: "error", or for those that are no failure "cancelled", "closed"."""
+    if isinstance(error, Exception):
+        return "error"
+    return "closed" if isinstance(error, GeneratorExit) else "cancelled"
 
 
 def message_of(error: BaseException) -> str:

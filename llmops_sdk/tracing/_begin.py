@@ -14,6 +14,8 @@ from llmops_sdk.tracing._span import Span, new_span
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from llmops_sdk.tracing._records import Stamp
+
 __all__ = ["begin", "start_span"]
 
 _now = time.time_ns
@@ -33,14 +35,23 @@ def begin(
     start = _now()
     # None and our own first: asking an abstract class whether something is its instance takes as long as all the rest.
     if parent is None:
-        above = None
+        trace, above = new_trace_id(start), 0
+        kept = sampler is None or sampler.keeps(trace, None)
     elif type(parent) is Span:
-        trace = parent._trace_number  # pyright: ignore[reportPrivateUsage] - a friend, on the hot path
-        kept = parent.recording if sampler is None else sampler.keeps(trace, parent.recording)
-        above_number = parent._span_number  # pyright: ignore[reportPrivateUsage]
-        return new_span(runtime, name, kind, trace, above_number, stamp, start, kept and runtime.enabled)
+        trace, above, kept = parent._trace_number, parent._span_number, parent.recording  # pyright: ignore[reportPrivateUsage] - a friend, on the hot path
+        if sampler is not None:
+            kept = sampler.keeps(trace, kept)
     else:
-        above = parent.get_span_context() if isinstance(parent, OtelSpan) else None
+        return _below_other(runtime, parent, name, kind, stamp, start)
+    return new_span(runtime, name, kind, trace, above, stamp, start, kept and runtime.enabled)
+
+
+def _below_other(
+    runtime: _runtime.Runtime, parent: object, name: str, kind: str, stamp: Stamp | None, start: int
+) -> Span:
+    """A new span below another library's."""
+    sampler = runtime.sampler
+    above = parent.get_span_context() if isinstance(parent, OtelSpan) else None
     if above is None or not above.is_valid:
         trace = new_trace_id(start)
         kept = sampler is None or sampler.keeps(trace, None)

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from llmops_sdk._util._guard import guarded
+from llmops_sdk.tracing._waiting import WAITING_ITEMS
 from llmops_sdk.tracing._walk import Walk
 
 __all__ = ["DEFAULT_BOUNDS", "UNREADABLE", "Bounds", "Parameters", "encode"]
@@ -39,35 +40,44 @@ DEFAULT_BOUNDS = Bounds()
 def _room_left(value: Any, room: int, depth: int) -> int:
     """The room left after `value`, negative when it is not exact builtins all through, or too large, or too deep."""
     kind = _type_of(value)  # no cast() below: it is a call, and this runs for every value captured
-    if kind is str:
-        return room - len(value)
-    if kind is int or kind is bool or kind is _NONE:
-        return room - 8
-    if kind is float:
-        return room - 8 if math.isfinite(value) else -1
-    if depth <= 0:
-        return -1
+    # Containers first: what is inside one and most often there, text and ints, is looked at without a call of its own.
     if kind is dict:
+        # An entry takes four at least, so a large one is known before it is walked, and room is looked at once.
+        if depth <= 0 or 4 * len(value) > room:
+            return -1
         for key, item in value.items():
             if type(key) is not str:
                 return -1
-            # Text and ints are most of what there is: a look here saves a call for each.
             inner = _type_of(item)
             if inner is str:
-                room -= len(key) + 4 + len(item)
+                room -= len(key) + len(item) + 4
             elif inner is int:
                 room -= len(key) + 12
             else:
                 room = _room_left(item, room - len(key) - 4, depth - 1)
-            if room < 0:
-                return -1
+                if room < 0:
+                    return -1
         return room
     if kind is list or kind is tuple:
+        if depth <= 0 or 2 * len(value) > room:
+            return -1
         for item in value:
-            room = _room_left(item, room - 2, depth - 1)
-            if room < 0:
-                return -1
+            inner = _type_of(item)
+            if inner is str:
+                room -= len(item) + 2
+            elif inner is int:
+                room -= 10
+            else:
+                room = _room_left(item, room - 2, depth - 1)
+                if room < 0:
+                    return -1
         return room
+    if kind is str:
+        return room - len(value)
+    if kind is int or kind is bool or kind is _NONE:
+        return room - 8
+    if kind is float and math.isfinite(value):
+        return room - 8
     return -1
 
 
@@ -108,7 +118,7 @@ class Parameters:
         ignore: Names that are not kept.
     """
 
-    __slots__ = ("_bound_names", "_heads", "_ignore", "_names", "_varargs")
+    __slots__ = ("_bound_forms", "_bound_names", "_forms", "_heads", "_ignore", "_names", "_varargs")
 
     def __init__(self, function: object, ignore: frozenset[str] = frozenset()) -> None:
         code: types.CodeType | None = getattr(function, "__code__", None)
@@ -121,6 +131,30 @@ class Parameters:
         self._heads = {name: b"," + orjson.dumps(name) + b":" for name in known if name not in ignore}
         if code and code.co_posonlyargcount and code.co_flags & inspect.CO_VARKEYWORDS:
             self._heads.clear()  # a keyword may have the name of a parameter too: not the fast way
+        self._forms = self._forms_of(self._names)
+        self._bound_forms = self._forms_of(self._bound_names)
+
+    def _forms_of(self, names: tuple[str, ...]) -> list[bytes]:
+        """The object of the first none, one, two, … parameters, with a place for each value."""
+        forms = [b"{}"]
+        for name in names[:WAITING_ITEMS]:
+            if name not in self._heads:
+                break
+            start = b"{" if len(forms) == 1 else forms[-1][:-1] + b","
+            forms.append(start + orjson.dumps(name).replace(b"%", b"%%") + b":%b}")
+        return forms
+
+    def encode_waiting(
+        self, bound: bool, args: tuple[object, ...], kwargs: dict[str, object] | None, bounds: Bounds
+    ) -> bytes:
+        """As `encode`, of values that `may_wait`."""
+        forms = self._bound_forms if bound else self._forms
+        if kwargs or len(args) >= len(forms):
+            return self.encode(bound, args, kwargs or {}, bounds)
+        try:
+            return forms[len(args)] % tuple(map(orjson.dumps, args))
+        except TypeError:  # a lone surrogate
+            return self.encode(bound, args, {}, bounds)
 
     def encode(
         self, bound: bool, args: tuple[object, ...], kwargs: dict[str, object], bounds: Bounds = DEFAULT_BOUNDS
@@ -135,6 +169,10 @@ class Parameters:
         """
         names = self._bound_names if bound else self._names
         try:
+            if len(args) == 1 and names and not kwargs and names[0] in self._heads:
+                name, value = names[0], args[0]
+                if _room_left(value, bounds.max_bytes >> 2, bounds.max_depth) >= 0:
+                    return orjson.dumps(({name: value},))[1:-1]  # a slice for the sake of memory, as in `encode`
             return self._joined(names, args, kwargs, bounds)
         except (KeyError, TypeError, ValueError, RuntimeError):
             # A name that is ignored or unknown, or a value that the fast way does not take.

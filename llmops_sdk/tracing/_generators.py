@@ -8,71 +8,64 @@ from typing import Any, cast
 
 from llmops_sdk._util._asyncgen import first_step
 from llmops_sdk.tracing import _active, _runtime, _semconv
+from llmops_sdk.tracing._kept import joined
 from llmops_sdk.tracing._plan import Plan
 from llmops_sdk.tracing._span import Span
 
 __all__ = ["trace_async_generator", "trace_generator"]
 
 _JOINED_ITEMS = 1_000
-_TEXT = {str}
-_new = object.__new__
 _perf = time.perf_counter_ns
 
 
-class _Inside:
-    """A generator's span, made current for each step of the body, and what was yielded, for its output."""
+def _inside(span: Span, context: _active.Context) -> dict[str, object]:
+    """The context of whoever takes the next item, with the span as the current one."""
+    inner = context.copy()
+    inner[_active.SPAN_KEY] = span
+    return inner
 
-    __slots__ = ("_context", "_first", "_inner", "count", "items", "span")
 
-    span: Span
-    items: list[object]
-    count: int
-    _context: _active.Context | None
+def _leave(inner: object, context: _active.Context, token: _active.ContextToken | None) -> None:
+    """Put back the context from before a step that an exception ended, perhaps one of a signal's handler.
 
-    @classmethod
-    def of(cls, span: Span) -> _Inside:
-        """Made without a call of the class, which takes three times as long."""
-        self = _new(cls)
-        self.span = span
-        self.items = []
-        self.count = 0
-        self._context = None
-        return self
+    That may come before the step's token is kept, or after it is used: the context tells.
+    """
+    if token is not None:
+        _active.detach(token)
+    if _active.get() is inner:
+        _active.attach(context)
 
-    def enter(self) -> _active.ContextToken:
-        """Make the span current, in the context of whoever takes the next item."""
-        context = _active.get()
-        if context is not self._context:
-            self._context = context
-            self._inner = context.copy()
-            self._inner[_active.SPAN_KEY] = self.span
-        return _active.attach(self._inner)
 
-    def add(self, item: object) -> None:
-        if not self.count:
-            self._first = _perf()
-        self.count += 1
-        if self.count <= _JOINED_ITEMS:
-            self.items.append(item)
+def _end(plan: Plan, span: Span, items: list[Any], count: int, first: int, error: BaseException | None) -> None:
+    """End the span of a generator.
 
-    def end(self, plan: Plan, error: BaseException | None) -> None:
-        span = self.span
-        if not span.recording:
-            return
-        if plan.capture_output:
-            output: Any = self.items
-            if set(map(type, output)) == _TEXT:
-                output = "".join(output)
-            shown = output if plan.show_output is None else plan.shown(span, output)
-            span._keep(shown, self.items if shown is output else (shown,))  # pyright: ignore[reportPrivateUsage] - a friend
-        said: dict[str, Any] = {"llmops.stream.items": self.count}
-        if self.count:
-            said[_semconv.TIME_TO_FIRST_CHUNK] = (self._first - span._started) / 1e9  # pyright: ignore[reportPrivateUsage] - a friend
-        span._add_plain(said)  # pyright: ignore[reportPrivateUsage] - a friend
-        if error is None:
-            span.end()
+    Args:
+        plan: The generator's.
+        span: Its span.
+        items: The first of what it yielded.
+        count: How many it yielded.
+        first: When the first came, by `time.perf_counter_ns`.
+        error: What ended it, None for its own end.
+    """
+    if not span.recording:
+        return
+    if plan.capture_output:
+        if plan.show_output is None:
+            span._keep_items(items)  # pyright: ignore[reportPrivateUsage] - a friend
         else:
-            span.fail(error)
+            span._keep(plan.shown(span, joined(items)))  # pyright: ignore[reportPrivateUsage]
+    said: dict[str, Any] = {"llmops.stream.items": count}
+    if count:
+        said[_semconv.TIME_TO_FIRST_CHUNK] = (first - span._started) / 1e9  # pyright: ignore[reportPrivateUsage]
+    span._add_plain(said)  # pyright: ignore[reportPrivateUsage]
+    if error is None:
+        span._return(None, kept=False)  # pyright: ignore[reportPrivateUsage]
+    else:
+        span.fail(error)
+
+
+# The loops below keep all of a step in their own frame: a stream has many, and a call for each half of one took as
+# long as the rest.
 
 
 def trace_generator(plan: Plan, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -82,33 +75,51 @@ def trace_generator(plan: Plan, function: Callable[..., Any]) -> Callable[..., A
         if not runtime.enabled:
             return cast("Any", (yield from generator))
         # The span begins with the first next(), as the body does, and is current only while the body runs.
-        inside = _Inside.of(plan.start(runtime, _active.get(), args, kwargs))
+        context = _active.get()
+        span = plan.start(runtime, context, args, kwargs)
+        inner = _inside(span, context)
+        items: list[Any] = []
+        count = first = 0
+        token: _active.ContextToken | None = None
+        inside = False
         step, given = generator.send, None
         try:
             while True:
-                token = inside.enter()
-                try:
-                    item = step(given)
-                finally:
-                    _active.detach(token)
-                inside.add(item)
+                now = _active.get()
+                if now is not context:
+                    context, inner = now, _inside(span, now)
+                inside = True
+                token = _active.attach(inner)
+                item = step(given)
+                # Never of another context, as it may be in an async generator: a step is one call.
+                _active.reset(token)
+                inside = False
+                if not count:
+                    first = _perf()
+                count += 1
+                if count <= _JOINED_ITEMS:
+                    items.append(item)
                 step, given = generator.send, None
                 try:
                     given = yield item
                 except GeneratorExit as left:
-                    with _active.Activation(inside.span):
+                    with _active.Activation(span):
                         value = generator.close()
                     if value is None:
                         raise
-                    inside.end(plan, left)
+                    _end(plan, span, items, count, first, left)
                     return value  # Python 3.13 gives it to whoever closes
                 except BaseException as thrown:  # noqa: BLE001 - it is thrown into the body, whose it is
                     step, given = generator.throw, thrown
         except StopIteration as stop:
-            inside.end(plan, None)
+            if inside:
+                _leave(inner, context, token)
+            _end(plan, span, items, count, first, None)
             return stop.value
         except BaseException as error:
-            inside.end(plan, error)
+            if inside:
+                _leave(inner, context, token)
+            _end(plan, span, items, count, first, error)
             raise
         finally:
             del given  # an exception would keep this frame, which keeps it
@@ -120,21 +131,34 @@ def trace_async_generator(plan: Plan, function: Callable[..., Any]) -> Callable[
     async def call(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         runtime = _runtime.current or _runtime.start()
         generator: AsyncGenerator[Any, Any] = function(*args, **kwargs)
-        inside = _Inside.of(plan.start(runtime, _active.get(), args, kwargs))
+        context = _active.get()
+        span = plan.start(runtime, context, args, kwargs)
+        inner = _inside(span, context)
+        items: list[Any] = []
+        count = first = 0
+        token: _active.ContextToken | None = None
+        inside = False
         step: Awaitable[Any] = first_step(generator)
         try:
             while True:
                 # Awaited in the consumer's own task, so that its time-outs and cancellation reach the body.
-                token = inside.enter()
-                try:
-                    item = await step
-                finally:
-                    _active.detach(token)
-                inside.add(item)
+                now = _active.get()
+                if now is not context:
+                    context, inner = now, _inside(span, now)
+                inside = True
+                token = _active.attach(inner)
+                item = await step
+                _active.detach(token)
+                inside = False
+                if not count:
+                    first = _perf()
+                count += 1
+                if count <= _JOINED_ITEMS:
+                    items.append(item)
                 try:
                     given = yield item
                 except GeneratorExit:
-                    with _active.Activation(inside.span):
+                    with _active.Activation(span):
                         await generator.aclose()
                     raise
                 except BaseException as thrown:  # noqa: BLE001 - it is thrown into the body, whose it is
@@ -142,9 +166,13 @@ def trace_async_generator(plan: Plan, function: Callable[..., Any]) -> Callable[
                 else:
                     step = generator.asend(given)
         except StopAsyncIteration:
-            inside.end(plan, None)
+            if inside:
+                _leave(inner, context, token)
+            _end(plan, span, items, count, first, None)
         except BaseException as error:
-            inside.end(plan, error)
+            if inside:
+                _leave(inner, context, token)
+            _end(plan, span, items, count, first, error)
             raise
         finally:
             del step  # as above

@@ -11,7 +11,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 from llmops_sdk._util._guard import guarded
 from llmops_sdk._util._latch import Latch
@@ -210,14 +210,14 @@ class Pipeline:
         content: list[SpanRecord | ScoreRecord] = []
         ended: list[Recordable] = []
         marker: _Marker | None = None
-        taken = 0
-        while queue and taken < most and taken < _BATCH:
-            record = queue.popleft()
+        taken = size = 0
+        most = min(most, _BATCH)
+        while taken < most and queue:
+            record: Any = queue.popleft()
             taken += 1
             if type(record) not in _NO_SPANS:  # one look for the most of them
-                span = cast("Recordable", record)
-                self._queued_bytes -= span.size
-                ended.append(span)
+                size += record.size
+                ended.append(record)
             elif isinstance(record, _Marker):
                 marker = record
                 break
@@ -225,6 +225,7 @@ class Pipeline:
                 batch.append(record)
             elif isinstance(record, ScoreRecord):
                 content.append(record)
+        self._queued_bytes -= size
         content += self._read(ended)
         batch += self._transformed(content)
         # Last, so that what was redacted in this batch is counted in it.
@@ -281,9 +282,10 @@ class Pipeline:
             losses_kept = losses_kept or sink.name == "store"
         if not losses_kept:
             self._keep_losses(batch)
-        spans = sum(type(record) not in _NO_SPANS for record in batch)
-        if safe < spans:
-            self.record_loss("span", "not_taken", spans - safe)
+        if safe < len(batch):  # or there are scores and losses among them
+            spans = sum(type(record) not in _NO_SPANS for record in batch)
+            if safe < spans:
+                self.record_loss("span", "not_taken", spans - safe)
 
     def _keep_losses(self, batch: list[Record]) -> None:
         # The counts of what was lost are stored when there is room again.

@@ -24,6 +24,7 @@ _NO_RESOURCE: Mapping[str, Any] = {}
 _FAILED = "[REDACTED:redaction_failed]"
 _MAX_DEPTH = 32
 _MAX_RESOURCES = 16
+_LOOKED_AT = 48  # records at once: their texts, joined, are most often no fresh memory of the system's for every batch
 _FEW = 16  # records: of so few, each is looked at alone when one of them may hold a secret
 # The capture keeps so many characters of an exception's message, without a mark where it cut.
 _MESSAGE_LENGTH = 2_000
@@ -60,11 +61,14 @@ class RedactionStage:
 
     def __call__(self, records: list[SpanRecord | ScoreRecord]) -> list[SpanRecord | ScoreRecord]:
         """The records without secrets: the same objects where there are none."""
-        if not self._patterns and not registered() and guarded("redaction", False, self._clean, records):
-            return records
-        if len(records) <= _FEW:
-            return [self._redacted(record) for record in records]
-        groups = (records[at : at + _FEW] for at in range(0, len(records), _FEW))
+        size = _LOOKED_AT
+        if len(records) <= size:
+            if not self._patterns and not registered() and guarded("redaction", False, self._clean, records):
+                return records
+            if len(records) <= _FEW:
+                return [self._redacted(record) for record in records]
+            size = _FEW
+        groups = (records[at : at + size] for at in range(0, len(records), size))
         return [record for group in groups for record in self(group)]
 
     def _redacted(self, record: SpanRecord | ScoreRecord) -> SpanRecord | ScoreRecord:

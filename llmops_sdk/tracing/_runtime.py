@@ -24,6 +24,7 @@ from llmops_sdk.tracing._outbox import OutboxOwner, OutboxUser
 from llmops_sdk.tracing._pipeline import Pipeline
 from llmops_sdk.tracing._records import FlushReport, PipelineBounds
 from llmops_sdk.tracing._sampling import Sampler, sampler_from_environment
+from llmops_sdk.tracing._waiting import WAITING_BYTES
 
 if TYPE_CHECKING:
     from llmops_sdk.config import Settings
@@ -48,12 +49,13 @@ class Runtime:
         enabled: False when the SDK is off: calls run, nothing is recorded.
         content: Whether arguments, results, prompts and answers are kept.
         bounds: How much of a value is kept.
+        waits: Whether small values that cannot change may be kept as they are, and encoded later.
         resource: The resource's attributes.
         sampler: Decides at a root span, None for all.
         host: Begins spans where the application has a tracer provider of its own, None where it has none; see `_host`.
     """
 
-    __slots__ = ("bounds", "content", "enabled", "host", "pipeline", "put", "resource", "sampler", "settings")
+    __slots__ = ("bounds", "content", "enabled", "host", "pipeline", "put", "resource", "sampler", "settings", "waits")
 
     def __init__(self, settings: Settings, pipeline: Pipeline) -> None:
         self.settings = settings
@@ -63,6 +65,7 @@ class Runtime:
         capture = settings.capture
         self.content = capture.content
         self.bounds = Bounds(capture.max_bytes, capture.max_depth, capture.max_items, capture.max_blob_bytes)
+        self.waits = capture.content and capture.max_bytes >= WAITING_BYTES
         self.resource = _resource(settings)
         self.host: Beginner | None = None
         self.sampler: Sampler | None = guarded("reading OTEL_TRACES_SAMPLER", None, sampler_from_environment)

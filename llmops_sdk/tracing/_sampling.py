@@ -7,7 +7,7 @@ trace agree on it.
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from llmops_sdk.errors import ConfigError
 
@@ -16,7 +16,8 @@ __all__ = ["Sampler", "sampler_from_environment"]
 _MASK = (1 << 64) - 1
 
 
-class Sampler(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Sampler:
     """Which traces are kept.
 
     Attributes:

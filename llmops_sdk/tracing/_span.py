@@ -7,7 +7,7 @@ pipeline's thread.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -18,33 +18,33 @@ from opentelemetry.trace import SpanContext, Status, StatusCode, TraceFlags
 from llmops_sdk._util._guard import guarded
 from llmops_sdk._util._ids import new_span_id
 from llmops_sdk.tracing import _active, _semconv
-from llmops_sdk.tracing._attributes import attribute_value, attribute_values, exception_attributes, message_of, text_of
+from llmops_sdk.tracing._attributes import (
+    attribute_value,
+    attribute_values,
+    exception_attributes,
+    message_of,
+    status_of,
+    text_of,
+)
 from llmops_sdk.tracing._capture import encode
+from llmops_sdk.tracing._kept import input_json, keep, keep_items, output_json, to_record
 from llmops_sdk.tracing._measures import Measures
-from llmops_sdk.tracing._records import SCOPE, RecordedSpan
 from llmops_sdk.tracing._statics import class_of, qualname_of
 from llmops_sdk.tracing._waiting import WAITING_ITEMS, may_wait
 
 if TYPE_CHECKING:
     from opentelemetry.trace import TraceState
 
-    from llmops_sdk.tracing._capture import Bounds, Parameters
+    from llmops_sdk.tracing._capture import Parameters
     from llmops_sdk.tracing._records import Event, Link, Stamp
     from llmops_sdk.tracing._runtime import Runtime
 
-__all__ = ["Span", "new_span", "status_of"]
+__all__ = ["Span", "new_span"]
 
 _perf = time.perf_counter_ns
 _now = time.time_ns
 _new = object.__new__
 _BARE = 1_024  # bytes of memory of a span, with content that is small enough to wait as it is, about
-
-
-def status_of(error: BaseException) -> str:
-    """The status that an exception gives its span: "error", or for those that are no failure "cancelled", "closed"."""
-    if isinstance(error, Exception):
-        return "error"
-    return "closed" if isinstance(error, GeneratorExit) else "cancelled"
 
 
 class Span(Measures, OtelSpan):
@@ -69,9 +69,15 @@ class Span(Measures, OtelSpan):
     """
 
     __slots__ = (
+        "_attributes",
+        "_bound",
         "_ended",
+        "_events",
         "_input",
+        "_kwargs",
+        "_links",
         "_output",
+        "_parameters",
         "_parent_number",
         "_runtime",
         "_span_number",
@@ -80,23 +86,31 @@ class Span(Measures, OtelSpan):
         "_started",
         "_trace_number",
         "duration_ns",
+        "error_type",
         "kind",
         "name",
+        "otel_kind",
         "recording",
         "size",
         "status",
+        "status_message",
     )
 
-    _input: bytes | tuple[Parameters, bool, tuple[object, ...], dict[str, object], Bounds] | None
-    _output: bytes | tuple[object] | None
-    # What most spans never set stands on the class and costs nothing at their start; the base class has no slots, so
+    otel_kind: str
+    status_message: str | None
+    error_type: str | None
+    _attributes: dict[str, Any] | None
+    _events: list[Event] | None
+    _links: list[Link] | None
+    # What waits to be encoded is kept bare, since each tuple around it is one more thing for the collector to visit:
+    # as an input the arguments, with the next three; as an output a number, a text, or the list of what was yielded.
+    _input: bytes | tuple[object, ...] | None
+    _parameters: Parameters
+    _bound: bool
+    _kwargs: dict[str, object] | None
+    _output: bytes | float | str | list[object] | None
+    # What few spans ever set stands on the class and costs nothing at their start; the base class has no slots, so
     # that an instance has a dictionary when one of these is set.
-    otel_kind: str = "internal"
-    status_message: str | None = None
-    error_type: str | None = None
-    _attributes: dict[str, Any] | None = None
-    _events: list[Event] | None = None
-    _links: list[Link] | None = None
     _trace_state: TraceState | None = None
     # The span of the same call at the application's own tracer provider, and whether it is kept only there: `_host`.
     _outer: OtelSpan | None = None
@@ -132,6 +146,12 @@ class Span(Measures, OtelSpan):
         span.status = "unset"
         span._input = None
         span._output = None
+        span._attributes = None
+        span._events = None
+        span._links = None
+        span.status_message = None
+        span.error_type = None
+        span.otel_kind = "internal"
         span._started = _perf()
         return span
 
@@ -163,7 +183,7 @@ class Span(Measures, OtelSpan):
     @property
     def input(self) -> Any:
         """What went in. Setting it takes a snapshot at once; reading gives that snapshot back."""
-        kept = self._input_json()
+        kept = input_json(self)
         return None if kept is None else orjson.loads(kept)
 
     @input.setter
@@ -175,7 +195,7 @@ class Span(Measures, OtelSpan):
     @property
     def output(self) -> Any:
         """What came out. Setting it takes a snapshot at once; reading gives that snapshot back."""
-        kept = self._output_json()
+        kept = output_json(self)
         return None if kept is None else orjson.loads(kept)
 
     @output.setter
@@ -191,28 +211,21 @@ class Span(Measures, OtelSpan):
         runtime = self._runtime
         if not runtime.content or self._ended:
             return
-        if len(args) + len(kwargs) <= WAITING_ITEMS and may_wait(args) and (not kwargs or may_wait(kwargs.values())):
-            self._input = (parameters, bound, args, kwargs, runtime.bounds)
+        if (
+            runtime.waits
+            and len(args) + len(kwargs) <= WAITING_ITEMS
+            and may_wait(args)
+            and (not kwargs or may_wait(kwargs.values()))
+        ):
+            self._parameters = parameters
+            self._bound = bound
+            self._kwargs = kwargs or None
+            self._input = args
         else:
             self._input = parameters.encode(bound, args, kwargs, runtime.bounds)
 
-    def _input_json(self) -> bytes | None:
-        kept = self._input
-        if kept is None or isinstance(kept, bytes):
-            return kept
-        parameters, bound, args, kwargs, bounds = kept
-        return parameters.encode(bound, args, kwargs, bounds)
-
-    def _keep(self, value: object, parts: Sequence[object]) -> None:
-        """Take the output: `parts` are what of it may change, the value itself or the items of a list of the SDK's."""
-        runtime = self._runtime
-        if runtime.content:
-            waits = len(parts) <= WAITING_ITEMS and may_wait(parts)
-            self._output = (value,) if waits else encode(value, runtime.bounds)
-
-    def _output_json(self) -> bytes | None:
-        kept = self._output
-        return encode(kept[0], self._runtime.bounds) if isinstance(kept, tuple) else kept
+    _keep = keep
+    _keep_items = keep_items
 
     def set(self, attributes: Mapping[str, Any] | None = None, /, **more: Any) -> None:
         """Set attributes; dotted names go in the mapping.
@@ -321,7 +334,7 @@ class Span(Measures, OtelSpan):
             return
         self.duration_ns = _perf() - self._started
         if kept:
-            self._keep(result, (result,))
+            self._keep(result)
         self._ended = True
         if self.status == "unset":
             self.status = "ok"
@@ -368,30 +381,7 @@ class Span(Measures, OtelSpan):
         else:
             self.fail(error)
 
-    def _to_record(self) -> RecordedSpan:
-        """The ended span as the sinks read it."""
-        # Not by its constructor, whose twenty keyword arguments take four times as long.
-        record = _new(RecordedSpan)
-        record.name = self.name
-        record.kind = self.kind
-        record.trace_id = self._trace_number
-        record.span_id = self._span_number
-        record.parent_id = self._parent_number
-        record.start_ns = self._start_ns
-        record.duration_ns = self.duration_ns
-        record.status = self.status
-        record.status_message = self.status_message
-        record.error_type = self.error_type
-        record.input = self._input_json()
-        record.output = self._output_json()
-        record.attributes = self._attributes
-        record.events = self._events
-        record.links = self._links
-        record.stamp = self._stamp
-        record.otel_kind = self.otel_kind
-        record.scope = SCOPE
-        record.resource = self._runtime.resource
-        return record
+    _to_record = to_record
 
 
 new_span = Span._begun  # pyright: ignore[reportPrivateUsage] - for `begin` alone

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import isfinite
 
-__all__ = ["WAITING_ITEMS", "may_wait"]
+__all__ = ["INT_LIMIT", "SMALL_TEXT", "WAITING_BYTES", "WAITING_ITEMS", "may_wait"]
 
 WAITING_ITEMS = 16
 """How many values of one span may wait; with the bounds below that is a small part of what a span holds."""
-_SMALL_TEXT = 256  # characters
-_INT_LIMIT = 1 << 63
+SMALL_TEXT = 256  # characters
+WAITING_BYTES = 4 * WAITING_ITEMS * (SMALL_TEXT + 8)
+"""The bound of a value from which on nothing that waits can be too large."""
+INT_LIMIT = 1 << 63
 
 
 def may_wait(values: Iterable[object]) -> bool:
@@ -17,11 +20,14 @@ def may_wait(values: Iterable[object]) -> bool:
     for value in values:
         kind = type(value)
         if kind is int:
-            if not -_INT_LIMIT <= value < _INT_LIMIT:  # pyright: ignore[reportOperatorIssue] - it is an int
+            if not -INT_LIMIT <= value < INT_LIMIT:  # pyright: ignore[reportOperatorIssue] - it is an int
                 return False
         elif kind is str:
-            if len(value) > _SMALL_TEXT:  # pyright: ignore[reportArgumentType] - it is a str; a cast would be a call
+            if len(value) > SMALL_TEXT:  # pyright: ignore[reportArgumentType] - it is a str; a cast would be a call
                 return False
-        elif value is not None and kind is not bool and kind is not float:
+        elif kind is float:
+            if not isfinite(value):  # pyright: ignore[reportArgumentType] - it is a float
+                return False
+        elif value is not None and kind is not bool:
             return False
     return True

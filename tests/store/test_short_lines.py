@@ -54,6 +54,19 @@ def test_content_that_would_break_the_line_is_mended(content: bytes) -> None:
     orjson.loads(short)
 
 
+def test_a_torn_line_among_many_is_mended_and_no_other_is_written_twice() -> None:
+    encoder = Encoder()
+    contents = [b'"plain"', b'{"a":\n1}', b'"\\ud83d\\ude00"', b'"C:\\\\users"', b'"\\ud800"'] * 40
+    records = [sample_span(input=content, span_id=number + 1) for number, content in enumerate(contents)]
+    records[7] = sample_span(input=b'"\\udfff"', attributes={"own": "\ud800"}, span_id=8)
+    lines = encoder.span_lines(records)
+    rows = [orjson.loads(line) for line in lines]
+    assert [line.count(b"\n") for line in lines] == [1] * len(records)
+    assert [int(row["span_id"], 16) for row in rows] == [record.span_id for record in records]
+    assert [row["input"] for row in rows[:5]] == ["plain", {"a": 1}, "\U0001f600", "C:\\users", "\ufffd"]
+    assert encoder.losses["text", "not_unicode"] == 40 + 2
+
+
 @pytest.mark.parametrize("name", ["\ud800", 'a"b\\c', "a\nb", "x" * 1_000, ""])
 def test_names_of_every_kind(name: str) -> None:
     short, long = both(name=name)
@@ -65,7 +78,7 @@ def test_many_names_are_not_kept_for_ever() -> None:
     encoder = Encoder()
     for number in range(5_000):
         assert orjson.loads(encoder.span_line(sample_span(name=f"n{number}")))["name"] == f"n{number}"
-    assert len(encoder._names) <= 1_024
+    assert len(encoder._heads) <= 1_024
 
 
 def test_a_line_that_is_too_long_is_cut() -> None:

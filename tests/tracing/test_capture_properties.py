@@ -10,7 +10,8 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from llmops_sdk.tracing._capture import Bounds, Parameters, encode
+from llmops_sdk.tracing._capture import DEFAULT_BOUNDS, Bounds, Parameters, encode
+from llmops_sdk.tracing._waiting import may_wait
 
 _SCALARS = (
     st.none()
@@ -94,3 +95,21 @@ def test_json_round_trips_by_the_slow_way_too(value: Any):
     """As inside a set or any other value that the fast way does not take."""
     kept = strict(encode([value, {0}], Bounds(max_bytes=10_000_000, max_depth=50)))
     assert kept == [value, [0]]
+
+
+@given(
+    st.lists(st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats() | st.text(), max_size=4),
+    st.dictionaries(st.sampled_from(["b", "more"]), st.integers(0, 9) | st.text(max_size=9)),
+    st.sampled_from([frozenset[str](), frozenset({"a"}), frozenset({"ä"})]),
+    st.booleans(),
+)
+def test_what_waits_is_encoded_as_at_the_call(args: list[Any], named: dict[str, Any], ignored: Any, bound: bool):
+    def function(a: object = None, ä: object = None, c: object = None, *rest: object, **more: object) -> None: ...  # noqa: PLC2401 - names may be so
+
+    if not may_wait(args):
+        assert any(isinstance(value, float) or len(str(value)) > 256 for value in args)
+        return
+    parameters = Parameters(function, ignored)
+    later = parameters.encode_waiting(bound, tuple(args), dict(named), DEFAULT_BOUNDS)
+    assert later == parameters.encode(bound, tuple(args), dict(named))
+    strict(later)
