@@ -75,9 +75,14 @@ def status_of(error: BaseException) -> str:
 def message_of(error: BaseException) -> str:
     """The text of an exception, as far as its own class can tell it."""
     text = ""
-    with Caught() as wrong:
-        text = str(error)[:2_000]
-    return text if wrong.error is None else f"<str() of this {type(error).__name__} raises>"
+    try:
+        # Whatever it raises, an exit too: what the application raised is on its way to whoever waits for it.
+        with Caught(BaseException) as wrong:
+            text = str(error)[:2_000]
+        raised = wrong.error is not None
+    except GeneratorExit:
+        raised = True
+    return f"<str() of this {qualname_of(class_of(error))} raises>" if raised else text
 
 
 def exception_attributes(error: BaseException, escaped: bool) -> dict[str, Any]:
@@ -87,7 +92,7 @@ def exception_attributes(error: BaseException, escaped: bool) -> dict[str, Any]:
     """
     cls = class_of(error)
     stack = ""
-    with Caught() as wrong:
+    with Caught(BaseException) as wrong:
         # The frames nearest to the error: each of a hundred nested spans describes the same exception.
         stack = "".join(traceback.format_exception(error, limit=-_STACK_FRAMES))
     if wrong.error is not None:  # its chain or its notes are properties of its class that raise

@@ -69,7 +69,8 @@ class Binding:
                 held = next((value for value in space.values() if _inside(value) is wrapper), None)
                 if held is None:
                     continue
-            self._static = isinstance(held, staticmethod)
+            # Python makes a staticmethod of `__new__`, and gives it the class all the same.
+            self._static = isinstance(held, staticmethod) and self._name != "__new__"
             self._known = cls
             return not self._static
         return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Iterable, Mapping, MutableMapping
+from collections.abc import Generator, Iterable, Mapping, MutableMapping, MutableSequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
@@ -216,6 +216,9 @@ def inject(carrier: MutableMapping[str, str]) -> None:
     Args:
         carrier: The headers; W3C `traceparent`, `tracestate` and `baggage`, or what `OTEL_PROPAGATORS` says.
 
+    Raises:
+        LLMOpsError: It is no mapping that can be written.
+
     Example:
         >>> import llmops_sdk as llmops
         >>> headers: dict[str, str] = {}
@@ -226,6 +229,12 @@ def inject(carrier: MutableMapping[str, str]) -> None:
     """
     from opentelemetry import propagate
 
+    given: object = carrier
+    if not hasattr(given, "__setitem__") or isinstance(given, MutableSequence):
+        raise LLMOpsError(
+            f"inject() writes headers into a mapping and was given {type(given).__name__}: give a dict, as in "
+            "headers = {}; llmops.inject(headers)"
+        )
     propagate.inject(carrier)
 
 
@@ -234,7 +243,10 @@ def extract(carrier: Mapping[str, str]) -> Generator[None]:
     """Continue the trace that a caller's headers carry: spans inside the block are below the caller's span.
 
     Args:
-        carrier: The headers of the request; their names in any case.
+        carrier: The headers of the request; their names in any case, texts or bytes.
+
+    Raises:
+        LLMOpsError: It is no mapping.
 
     Example:
         >>> import llmops_sdk as llmops
@@ -244,9 +256,26 @@ def extract(carrier: Mapping[str, str]) -> Generator[None]:
     """
     from opentelemetry import propagate
 
-    lower = {str(name).lower(): value for name, value in carrier.items()}
+    given: object = carrier
+    if not callable(getattr(given, "items", None)):
+        raise LLMOpsError(
+            f"extract() reads a mapping of headers and was given {type(given).__name__}: give a dict, as in "
+            "llmops.extract(request.headers), dict(pairs) for a list of pairs, or {} where there are no headers"
+        )
+    lower = {_header(name).lower(): _values(value) for name, value in carrier.items()}
     token = _active.attach(propagate.extract(lower, _active.get()))
     try:
         yield
     finally:
         _active.detach(token)
+
+
+def _header(value: object) -> str:
+    """A header's name or value as text; ASGI has them as bytes."""
+    return value.decode("latin-1") if isinstance(value, bytes) else value if isinstance(value, str) else ""
+
+
+def _values(value: object) -> list[str]:
+    """The values of a header: some frameworks have a list of them. What is neither says nothing."""
+    each = cast("Iterable[object]", value) if isinstance(value, (list, tuple)) else (value,)
+    return [text for item in each if (text := _header(item))]

@@ -214,7 +214,7 @@ def _decorate(
 def _traced(function: Any, options: tuple[Any, ...], bound: bool | Binding) -> Any:
     """A function around a function: it binds, pickles, copies and is inspected as any other."""
     plan = Plan(function, *options)
-    plan.bound = bound
+    plan.bound = bound or function.__name__ == "__new__"  # a staticmethod that is given its class all the same
     wrapper: Any = functools.wraps(function)(_WAYS[kind_of(function)](plan, function))
     # Only to be looked at: the wrapper takes whatever comes, and the function inside fills in what is missing.
     wrapper.__defaults__, wrapper.__kwdefaults__ = function.__defaults__, function.__kwdefaults__

@@ -138,3 +138,33 @@ def test_generic_and_typed_methods() -> None:
     assert Box[int]().put(1) == [1]
     assert typing.get_type_hints(Box.put) == {"item": _T, "return": list[_T]}
     assert typing.get_type_hints(llmops.trace(counted)) == {"x": int, "return": int}
+
+
+def test_new_is_given_its_class_and_keeps_the_other_arguments() -> None:
+    class Plain:
+        @llmops.trace("plain")
+        def __new__(cls, x: int) -> Any:  # noqa: ARG004
+            return super().__new__(cls)
+
+    class Static:
+        @llmops.trace("above")
+        @staticmethod
+        def __new__(cls: type[Static], x: int) -> Any:
+            return object.__new__(cls)
+
+    class Below(Plain):
+        @staticmethod
+        @llmops.trace("below")
+        def __new__(cls: type[Below], x: int) -> Any:
+            return Plain.__new__(cls, x + 1)
+
+    class Number(int):
+        @llmops.trace("number")
+        def __new__(cls, x: int) -> Any:
+            return super().__new__(cls, x)
+
+    with context_unchanged():
+        assert [type(cls(1)) for cls in (Plain, Static, Below, Number)] == [Plain, Static, Below, Number]
+    assert [(row["name"], row["input"]) for row in recorded()] == [
+        ("plain", {"x": 1}), ("above", {"x": 1}), ("below", {"x": 1}), ("plain", {"x": 2}), ("number", {"x": 1}),
+    ]  # fmt: skip

@@ -309,3 +309,22 @@ def test_raised_once_more_has_one_traceback_entry_of_the_body() -> None:
             llmops.trace(function)(error.with_traceback(None))
         assert caught.value is error
     assert [row["status"] for row in recorded()] == ["error"] * 3
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, GeneratorExit, asyncio.CancelledError, RecursionError])
+@pytest.mark.parametrize("form", RUNS)
+def test_an_exception_whose_text_raises(form: str, kind: type[BaseException]) -> None:
+    """Nobody asked for its text but us: it is the user's own that reaches them."""
+
+    class MuteError(Exception):
+        def __str__(self) -> str:
+            raise kind
+
+        __repr__ = __str__
+
+    name, run = RUNS[form]
+    with context_unchanged(), pytest.raises(MuteError):
+        run(MuteError())
+    row = only(name)
+    assert (row["status"], row["error_type"].rpartition(".")[2]) == ("error", "MuteError")
+    assert "MuteError" in row["status_message"]
