@@ -16,7 +16,18 @@ from opentelemetry import context as otel_context
 from opentelemetry.context.context import Context
 from opentelemetry.trace import Span, propagation
 
-__all__ = ["SPAN_KEY", "STAMP_KEY", "Activation", "Context", "ContextToken", "attach", "detach", "get", "reset"]
+__all__ = [
+    "SPAN_KEY",
+    "STAMP_KEY",
+    "Activation",
+    "Context",
+    "ContextToken",
+    "attach",
+    "detach",
+    "get",
+    "leave",
+    "reset",
+]
 
 SPAN_KEY: str = propagation._SPAN_KEY  # pyright: ignore[reportPrivateUsage] - the API has no public name for it
 STAMP_KEY: str = otel_context.create_key("llmops-stamp")
@@ -59,23 +70,48 @@ def detach(token: ContextToken) -> None:
         return
 
 
+def leave(token: ContextToken, inner: object) -> None:
+    """End a block that made `inner` the context: put back the one from before.
+
+    A generator that holds a block open may be closed anywhere, by the collector too. Then what is current has nothing
+    to do with the block, or what was before it is over, and nothing is put back.
+    """
+    now = get()
+    if now is inner or not _is_elsewhere(now, inner, token):
+        detach(token)
+
+
+def _is_elsewhere(now: Any, inner: Any, token: Any) -> bool:
+    before = getattr(token, "old_value", None)
+    if isinstance(before, dict) and _is_over(cast("dict[str, object]", before).get(SPAN_KEY)):
+        return True
+    current, own = now.get(SPAN_KEY), inner.get(SPAN_KEY)
+    number: object = getattr(current, "_trace_number", None)
+    # One of the same trace may be what the block itself has left behind.
+    return number is not None and not _is_over(current) and number != getattr(own, "_trace_number", None)
+
+
+def _is_over(span: object) -> bool:
+    return bool(getattr(span, "_ended", False) and getattr(span, "recording", False))
+
+
 class Activation:
     """Makes a span the current one inside a `with` block."""
 
-    __slots__ = ("_span", "_token")
+    __slots__ = ("_inner", "_span", "_token")
 
     def __init__(self, span: Span) -> None:
         self._span = span
 
     def __enter__(self) -> Span:
         """Make it current."""
-        context = get().copy()
-        context[SPAN_KEY] = self._span
-        self._token = attach(context)
+        self._inner = get().copy()
+        self._inner[SPAN_KEY] = self._span
+        self._token = attach(self._inner)
         return self._span
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Put back the one before."""
-        detach(self._token)
+        leave(self._token, self._inner)

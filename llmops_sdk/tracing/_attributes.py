@@ -31,6 +31,12 @@ _SCALARS = frozenset({str, bool, int, float, bytes})
 _SCALAR_STARTS = frozenset(b"%c" % byte for byte in b'"-0123456789tf')
 _STACK_LIMIT = 16_384
 _STACK_FRAMES = 24
+_CHAIN = 16
+_TRACE = "Traceback (most recent call last):\n"
+_BECAUSE = "\nThe above exception was the direct cause of the following exception:\n\n"
+_DURING = "\nDuring handling of the above exception, another exception occurred:\n\n"
+_cause_of: Callable[[BaseException], BaseException | None] = BaseException.__dict__["__cause__"].__get__
+_context_of: Callable[[BaseException], BaseException | None] = BaseException.__dict__["__context__"].__get__
 _trace_of: Callable[[BaseException], TracebackType | None] = BaseException.__dict__["__traceback__"].__get__
 
 
@@ -82,7 +88,7 @@ def message_of(error: BaseException) -> str:
         raised = wrong.error is not None
     except GeneratorExit:
         raised = True
-    return f"<str() of this {qualname_of(class_of(error))} raises>" if raised else text
+    return f"<str() of this {qualname_of(class_of(error)).rpartition('.')[2]} raises>" if raised else text
 
 
 def exception_attributes(error: BaseException, escaped: bool) -> dict[str, Any]:
@@ -94,15 +100,40 @@ def exception_attributes(error: BaseException, escaped: bool) -> dict[str, Any]:
     stack = ""
     with Caught(BaseException) as wrong:
         # The frames nearest to the error: each of a hundred nested spans describes the same exception.
-        stack = "".join(traceback.format_exception(error, limit=-_STACK_FRAMES))
+        stack = "".join(_formatted(error))
     if wrong.error is not None:  # its chain or its notes are properties of its class that raise
         stack = "".join(traceback.format_tb(_trace_of(error), limit=-_STACK_FRAMES)) + type_name(cls)
     return {
-        "exception.type": qualname_of(cls) if module_of(cls) == "builtins" else type_name(cls),
+        "exception.type": _type_of(error),
         "exception.message": message_of(error),
         "exception.stacktrace": stack if len(stack) <= _STACK_LIMIT else "…" + stack[-_STACK_LIMIT:],
         "exception.escaped": "true" if escaped else "false",
     }
+
+
+def _formatted(error: BaseException) -> list[str]:
+    """The exception with what led to it, the nearest few of them: a loop that tries again may chain thousands."""
+    behind: BaseException | None = error
+    for _ in range(_CHAIN):
+        behind = behind and (_cause_of(behind) or _context_of(behind))
+    if behind is None:
+        return traceback.format_exception(error, limit=-_STACK_FRAMES)
+    told: list[str] = []
+    link: BaseException | None = error
+    for _ in range(_CHAIN):
+        if link is None:
+            break
+        # By hand: the functions of `traceback` look at the whole chain, whatever they are asked for.
+        frames = traceback.format_tb(_trace_of(link), limit=-_STACK_FRAMES)
+        cause = _cause_of(link)
+        told[:0] = [_BECAUSE if cause else _DURING, _TRACE, *frames, f"{_type_of(link)}: {message_of(link)}\n"]
+        link = cause or _context_of(link)
+    return told
+
+
+def _type_of(error: BaseException) -> str:
+    cls = class_of(error)
+    return qualname_of(cls) if module_of(cls) == "builtins" else type_name(cls)
 
 
 def usage_attributes(

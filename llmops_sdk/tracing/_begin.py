@@ -9,7 +9,7 @@ from opentelemetry.trace import Span as OtelSpan
 
 from llmops_sdk._util._ids import new_trace_id
 from llmops_sdk.tracing import _active, _runtime
-from llmops_sdk.tracing._span import Span, new_span
+from llmops_sdk.tracing._span import SILENT, Span, new_span
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["begin", "start_span"]
 
 _now = time.time_ns
+_SILENT_TRACE: int = SILENT._trace_number  # pyright: ignore[reportPrivateUsage]
 
 
 def begin(
@@ -39,7 +40,7 @@ def begin(
         kept = sampler is None or sampler.keeps(trace, None)
     elif type(parent) is Span:
         trace, above, kept = parent._trace_number, parent._span_number, parent.recording  # pyright: ignore[reportPrivateUsage] - a friend, on the hot path
-        if sampler is not None:
+        if sampler is not None and trace != _SILENT_TRACE:
             kept = sampler.keeps(trace, kept)
     else:
         return _below_other(runtime, parent, name, kind, stamp, start)

@@ -7,6 +7,7 @@ argument, by the qualified name that the function got in its body, or by the fun
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
@@ -26,7 +27,7 @@ class Binding:
         function: The undecorated function.
     """
 
-    __slots__ = ("_known", "_module", "_name", "_owner_name", "_static")
+    __slots__ = ("_known", "_module", "_name", "_owner_name", "_static", "_stranger")
 
     def __init__(self, function: Any) -> None:
         owner, _, name = function.__qualname__.rpartition(".")
@@ -35,6 +36,7 @@ class Binding:
         self._module: str | None = function.__module__
         self._known: type | None = None
         self._static = False
+        self._stranger: Callable[[], object] | None = None
 
     @classmethod
     def of(cls, function: Any) -> Binding | None:
@@ -59,8 +61,11 @@ class Binding:
         )
 
     def _among(self, wrapper: object, classes: tuple[type, ...]) -> bool:
-        if self._known is not None:
-            return self._known in classes
+        # Where it stands in several classes, the one that was found last; and the last that was found not to hold it.
+        if self._known is not None and self._known in classes:
+            return True
+        if self._stranger is not None and self._stranger() is classes[0]:
+            return False
         for cls in classes:
             space = _namespace_of(cls)
             if self._owner_name and cls.__qualname__ == self._owner_name and cls.__module__ == self._module:
@@ -73,6 +78,7 @@ class Binding:
             self._static = isinstance(held, staticmethod) and self._name != "__new__"
             self._known = cls
             return not self._static
+        self._stranger = weakref.ref(classes[0])
         return False
 
 

@@ -121,7 +121,8 @@ class Parameters:
     __slots__ = ("_bound_forms", "_bound_names", "_forms", "_heads", "_ignore", "_names", "_varargs")
 
     def __init__(self, function: object, ignore: frozenset[str] = frozenset()) -> None:
-        code: types.CodeType | None = getattr(function, "__code__", None)
+        found: object = getattr(function, "__code__", None)
+        code = found if isinstance(found, types.CodeType) else None
         self._names: tuple[str, ...] = code.co_varnames[: code.co_argcount] if code else ()
         self._bound_names = self._names[1:]
         index = code.co_argcount + code.co_kwonlyargcount if code and code.co_flags & inspect.CO_VARARGS else None

@@ -28,13 +28,15 @@ __all__ = ["context", "current_span", "extract", "inject", "score", "span"]
 class _SpanScope:
     """What `llmops.span(...)` gives: starts the span on entering, ends it on leaving."""
 
-    __slots__ = ("_attributes", "_input", "_kind", "_name", "_span", "_token")
+    __slots__ = ("_attributes", "_entered", "_input", "_kind", "_name")
 
     def __init__(self, name: str, kind: str, input: object, attributes: dict[str, Any]) -> None:
         self._name = name
         self._kind = kind
         self._input = input
         self._attributes = attributes
+        # Newest last: one object may be entered again inside itself.
+        self._entered: list[tuple[Span, object, ContextToken]] = []
 
     def __enter__(self) -> Span:
         """Start the span and make it current."""
@@ -46,19 +48,21 @@ class _SpanScope:
                 span.input = self._input
             if self._attributes:
                 span.set_attributes(self._attributes)
-        self._span = span
-        self._token: ContextToken = _active.attach(_active.Context({**context, _active.SPAN_KEY: span}))
+        inner = context.copy()
+        inner[_active.SPAN_KEY] = span
+        self._entered.append((span, inner, _active.attach(inner)))
         return span
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End the span, with the exception that leaves the block."""
-        _active.detach(self._token)
+        span, inner, token = self._entered.pop()
+        _active.leave(token, inner)
         if error is None:
-            self._span.end()
+            span.end()
         else:
-            self._span.fail(error)
+            span.fail(error)
 
     async def __aenter__(self) -> Span:
         """Start the span and make it current."""
@@ -158,11 +162,13 @@ def context(
         prompt_name=text_of(name) if name is not None else outer.prompt_name,
         prompt_version=outer.prompt_version if name is None else None if version is None else text_of(version),
     )
-    token = _active.attach(_active.Context({**current, _active.STAMP_KEY: stamp}))
+    inner = current.copy()
+    inner[_active.STAMP_KEY] = stamp
+    token = _active.attach(inner)
     try:
         yield
     finally:
-        _active.detach(token)
+        _active.leave(token, inner)
 
 
 def score(
@@ -263,11 +269,12 @@ def extract(carrier: Mapping[str, str]) -> Generator[None]:
             "llmops.extract(request.headers), dict(pairs) for a list of pairs, or {} where there are no headers"
         )
     lower = {_header(name).lower(): _values(value) for name, value in carrier.items()}
-    token = _active.attach(propagate.extract(lower, _active.get()))
+    inner = propagate.extract(lower, _active.get())
+    token = _active.attach(inner)
     try:
         yield
     finally:
-        _active.detach(token)
+        _active.leave(token, inner)
 
 
 def _header(value: object) -> str:

@@ -11,6 +11,7 @@ from typing import Any, ParamSpec, TypeVar, cast, overload
 import wrapt
 
 from llmops_sdk._util._callables import kind_of
+from llmops_sdk._util._guard import Caught
 from llmops_sdk.tracing import _active, _runtime, _semconv
 from llmops_sdk.tracing._binding import Binding
 from llmops_sdk.tracing._generators import trace_async_generator, trace_generator
@@ -218,7 +219,8 @@ def _traced(function: Any, options: tuple[Any, ...], bound: bool | Binding) -> A
     wrapper: Any = functools.wraps(function)(_WAYS[kind_of(function)](plan, function))
     # Only to be looked at: the wrapper takes whatever comes, and the function inside fills in what is missing.
     wrapper.__defaults__, wrapper.__kwdefaults__ = function.__defaults__, function.__kwdefaults__
-    wrapper.__signature__ = inspect.signature(function)
+    with Caught():  # of one that has none, whoever asks the wrapper for its own is told so
+        wrapper.__signature__ = inspect.signature(function)
     plan.wrapper = wrapper
     return wrapper
 

@@ -179,9 +179,8 @@ class Pipeline:
     def _drain(self) -> bool:
         """Hand everything queued to the sinks; whether a marker asked to stop."""
         stop = False
-        # Not from inside itself, where the collector or a signal made a record: the loop below takes that too.
-        if self._drainer == threading.get_ident() and self._drain_lock.locked():
-            return stop
+        if self._inside_itself():
+            return stop  # the collector or a signal made a record: the loop below takes that too
         with self._drain_lock:
             self._drainer = threading.get_ident()
             self._marker_waits = False
@@ -202,6 +201,10 @@ class Pipeline:
                 self._write([*self._take_losses()])
             self._queued_bytes = sum(getattr(record, "size", 0) for record in list(self._queue))
         return stop
+
+    def _inside_itself(self) -> bool:
+        """Whether this thread hands records to the sinks just now, and calls what is the application's for it."""
+        return self._drainer == threading.get_ident() and self._drain_lock.locked()
 
     def _next_batch(self, most: int) -> tuple[list[Record], _Marker | None, int]:
         """Records for the sinks, the marker that ended them, if one did, and how many of at most `most` were taken."""
@@ -311,7 +314,7 @@ class Pipeline:
         return self.report()
 
     def _reach(self, marker: _Marker, deadline: float) -> None:
-        if not self._queue and not self._losses and self._thread is None:
+        if (not self._queue and not self._losses and self._thread is None) or self._inside_itself():
             return
         self._queue.append(marker)
         self._marker_waits = True

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-from llmops_sdk._util._guard import guarded
+from llmops_sdk._util._guard import Caught, guarded
 from llmops_sdk.tracing import _active, _runtime
 from llmops_sdk.tracing._begin import begin
 from llmops_sdk.tracing._binding import Binding
@@ -52,8 +52,11 @@ class Plan:
         ignore: frozenset[str],
         attributes: Mapping[str, Any] | None,
     ) -> None:
-        plain = inspect.unwrap(cast("Any", getattr(function, "__func__", function)))
-        self.name: str = name or getattr(plain, "__qualname__", None) or type(plain).__qualname__
+        plain: Any = function
+        with Caught():  # an object that has whatever attribute it is asked for is wrapped for ever
+            plain = inspect.unwrap(cast("Any", getattr(function, "__func__", function)))
+        own: object = getattr(plain, "__qualname__", None)
+        self.name: str = name or (own if isinstance(own, str) else "") or type(plain).__qualname__
         self.kind = kind
         self.capture_input = capture_input is not False
         self.capture_output = capture_output is not False

@@ -14,6 +14,7 @@ import orjson
 from pydantic import ConfigDict, StringConstraints, TypeAdapter
 
 from llmops_sdk._util._guard import Caught
+from llmops_sdk.tracing import _active
 from llmops_sdk.tracing._secret_patterns import (
     COMMON,
     CONTEXT_KEY,
@@ -25,6 +26,7 @@ from llmops_sdk.tracing._secret_patterns import (
     SHORT,
     SecretPattern,
 )
+from llmops_sdk.tracing._span import SILENT
 
 __all__ = ["Custom", "TextRedactor", "suspect"]
 
@@ -197,7 +199,8 @@ class TextRedactor:
 
     def _by(self, text: str, kind: str, function: Callable[[str], str]) -> str:
         new: object = None
-        with Caught() as caught:
+        # Spans of its own would come here again, and bring more.
+        with Caught() as caught, _active.Activation(SILENT):
             new = cast("object", function(text))
         if caught.error is not None:
             # Neither its message nor its frames: they may quote the text, and this goes to the log.

@@ -9,14 +9,14 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import orjson
 from opentelemetry.trace import Span as OtelSpan
 from opentelemetry.trace import SpanContext, Status, StatusCode, TraceFlags
 
 from llmops_sdk._util._guard import guarded
-from llmops_sdk._util._ids import new_span_id
+from llmops_sdk._util._ids import new_span_id, new_trace_id
 from llmops_sdk.tracing import _active, _semconv
 from llmops_sdk.tracing._attributes import (
     attribute_value,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from llmops_sdk.tracing._records import Event, Link, Stamp
     from llmops_sdk.tracing._runtime import Runtime
 
-__all__ = ["Span", "new_span"]
+__all__ = ["SILENT", "Span", "new_span"]
 
 _perf = time.perf_counter_ns
 _now = time.time_ns
@@ -385,3 +385,6 @@ class Span(Measures, OtelSpan):
 
 
 new_span = Span._begun  # pyright: ignore[reportPrivateUsage] - for `begin` alone
+
+SILENT = new_span(cast("Any", None), "", "chain", new_trace_id(time.time_ns()), 0, None, 0, recording=False)
+"""The current span where the SDK calls a function of the application's for its own work: nothing below it is kept."""
