@@ -15,6 +15,8 @@ from llmops_sdk.tracing._span import Span
 __all__ = ["trace_async_generator", "trace_generator"]
 
 _JOINED_ITEMS = 1_000
+_ITEMS = "llmops.stream.items"
+_FIRST = _semconv.TIME_TO_FIRST_CHUNK
 _perf = time.perf_counter_ns
 
 
@@ -54,10 +56,11 @@ def _end(plan: Plan, span: Span, items: list[Any], count: int, first: int, error
             span._keep_items(items)  # pyright: ignore[reportPrivateUsage] - a friend
         else:
             span._keep(plan.shown(span, joined(items)))  # pyright: ignore[reportPrivateUsage]
-    said: dict[str, Any] = {"llmops.stream.items": count}
-    if count:
-        said[_semconv.TIME_TO_FIRST_CHUNK] = (first - span._started) / 1e9  # pyright: ignore[reportPrivateUsage]
-    span._add_plain(said)  # pyright: ignore[reportPrivateUsage]
+    if not count:
+        span._add_plain({_ITEMS: 0})  # pyright: ignore[reportPrivateUsage]
+    else:
+        waited = (first - span._started) / 1e9  # pyright: ignore[reportPrivateUsage]
+        span._add_plain({_ITEMS: count, _FIRST: waited})  # pyright: ignore[reportPrivateUsage]
     if error is None:
         span._return(None, kept=False)  # pyright: ignore[reportPrivateUsage]
     else:
@@ -77,12 +80,14 @@ def trace_generator(plan: Plan, function: Callable[..., Any]) -> Callable[..., A
         # The span begins with the first next(), as the body does, and is current only while the body runs.
         context = _active.get()
         span = plan.start(runtime, context, args, kwargs)
-        inner = _inside(span, context)
+        inner = context.copy()
+        inner[_active.SPAN_KEY] = span
         items: list[Any] = []
         count = first = 0
         token: _active.ContextToken | None = None
         inside = False
-        step, given = generator.send, None
+        send = step = generator.send
+        given = None
         try:
             while True:
                 now = _active.get()
@@ -99,7 +104,7 @@ def trace_generator(plan: Plan, function: Callable[..., Any]) -> Callable[..., A
                 count += 1
                 if count <= _JOINED_ITEMS:
                     items.append(item)
-                step, given = generator.send, None
+                step, given = send, None
                 try:
                     given = yield item
                 except GeneratorExit as left:
@@ -112,8 +117,9 @@ def trace_generator(plan: Plan, function: Callable[..., Any]) -> Callable[..., A
                 except BaseException as thrown:  # noqa: BLE001 - it is thrown into the body, whose it is
                     step, given = generator.throw, thrown
         except StopIteration as stop:
-            if inside:
-                _leave(inner, context, token)
+            # Of the step, with its token in hand: no call is needed.
+            if inside and token is not None:
+                _active.reset(token)
             _end(plan, span, items, count, first, None)
             return stop.value
         except BaseException as error:

@@ -37,6 +37,7 @@ class Plan:
         "kind",
         "name",
         "parameters",
+        "plain",
         "show_input",
         "show_output",
         "wrapper",
@@ -64,6 +65,8 @@ class Plan:
         self.show_output = capture_output if callable(capture_output) else None
         self.attributes = dict(attributes) if attributes else None
         self.parameters = Parameters(plain, ignore)
+        # Whether there is no more to a span than its arguments, as of most functions.
+        self.plain = self.capture_input and self.show_input is None and self.attributes is None
         self.bound: bool | Binding = False
         self.given = False
         self.wrapper: object = None
@@ -74,6 +77,9 @@ class Plan:
         """The span of one call, its arguments taken."""
         span = begin(runtime, context, self.name, self.kind)
         if span.recording:
+            if self.plain and self.bound is False:
+                span._take_arguments(self.parameters, self.given, args, kwargs)  # pyright: ignore[reportPrivateUsage] - a friend
+                return span
             if self.capture_input:
                 given, bound = self.given, self.bound
                 if bound is not False and (bound is True or bound.binds(self.wrapper, args)):
