@@ -133,25 +133,28 @@ class Span(Measures, OtelSpan):
         """A span that began at `start_ns`, nanoseconds since the epoch; `parent_number` is 0 for a root."""
         # Not in __init__: a class that is called takes three times as long as this.
         span = _new(Span)
-        span._runtime = runtime
         span.name = name
         span.kind = kind
         span._trace_number = trace_number
         span._span_number = new_span_id()
-        span._parent_number = parent_number
-        span._stamp = stamp
-        span._start_ns = start_ns
         span.recording = recording
-        span._ended = not recording
         span.status = "unset"
-        span._input = None
-        span._output = None
-        span._attributes = None
-        span._events = None
-        span._links = None
         span.status_message = None
         span.error_type = None
         span.otel_kind = "internal"
+        span._input = None
+        span._output = None
+        if not recording:
+            span._ended = True  # and nobody asks for the rest
+            return span
+        span._ended = False
+        span._runtime = runtime
+        span._parent_number = parent_number
+        span._stamp = stamp
+        span._start_ns = start_ns
+        span._attributes = None
+        span._events = None
+        span._links = None
         span._started = _perf()
         return span
 
@@ -188,9 +191,8 @@ class Span(Measures, OtelSpan):
 
     @input.setter
     def input(self, value: object) -> None:
-        runtime = self._runtime
-        if not self._ended and runtime.content:
-            self._input = encode(value, runtime.bounds)
+        if not self._ended and self._runtime.content:
+            self._input = encode(value, self._runtime.bounds)
 
     @property
     def output(self) -> Any:
@@ -200,17 +202,16 @@ class Span(Measures, OtelSpan):
 
     @output.setter
     def output(self, value: object) -> None:
-        runtime = self._runtime
-        if not self._ended and runtime.content:
-            self._output = encode(value, runtime.bounds)
+        if not self._ended and self._runtime.content:
+            self._output = encode(value, self._runtime.bounds)
 
     def _take_arguments(
         self, parameters: Parameters, bound: bool, args: tuple[object, ...], kwargs: dict[str, object]
     ) -> None:
         """Take the arguments of a call as its input; see `Parameters.encode`."""
-        runtime = self._runtime
-        if not runtime.content or self._ended:
+        if self._ended or not self._runtime.content:
             return
+        runtime = self._runtime
         if (
             runtime.waits
             and len(args) + len(kwargs) <= WAITING_ITEMS

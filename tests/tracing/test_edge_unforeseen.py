@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from opentelemetry.trace import StatusCode
 from span_rows import context_unchanged, only, recorded, statuses, stored
 
 import llmops_sdk as llmops
@@ -530,3 +531,27 @@ threading.Thread(target=thread).start()
     assert {row["name"]: row["status"] for row in stored(Path(".llmops"))} == {
         "__del__": "ok", "finalize": "ok", "atexit": "ok", "thread": "ok", "generator": "closed",
     }  # fmt: skip
+
+
+def test_everything_may_be_asked_of_a_span_that_is_not_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_off")
+    with llmops.span("not kept", input={"a": 1}, attributes={"b": 2}) as span:
+        span.input = span.output = [1]
+        span.set(c=3)
+        span.usage(input_tokens=1)
+        span.set_status(StatusCode.ERROR, "no")
+        span.record_exception(ValueError("no"))
+        span.add_event("e", {"d": 4})
+        span.add_link(span.get_span_context())
+        span.update_name("other")
+        span.fail(ValueError("no"))
+        span.end()
+        assert (span.input, span.output, span.recording, span.is_recording()) == (None, None, False, False)
+        assert (span.name, span.kind, span.status, span.status_message, span.error_type, span.otel_kind) == (
+            "not kept", "chain", "unset", None, None, "internal",
+        )  # fmt: skip
+        assert not span.get_span_context().trace_flags.sampled
+        carrier: dict[str, str] = {}
+        llmops.inject(carrier)
+        assert carrier["traceparent"] == f"00-{span.trace_id}-{span.span_id}-00"
+    assert recorded() == []
