@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Generator, Iterable, Mapping, MutableMapping, MutableSequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from opentelemetry import trace as otel_trace
 from opentelemetry.trace import Span as OtelSpan
@@ -18,9 +18,6 @@ from llmops_sdk.tracing._records import Stamp
 from llmops_sdk.tracing._score import put_score
 from llmops_sdk.tracing._span import Span
 from llmops_sdk.tracing._wrapped import OtherSpan
-
-if TYPE_CHECKING:
-    from llmops_sdk.tracing._active import ContextToken
 
 __all__ = ["context", "current_span", "extract", "inject", "score", "span"]
 
@@ -35,8 +32,8 @@ class _SpanScope:
         self._kind = kind
         self._input = input
         self._attributes = attributes
-        # Newest last: one object may be entered again inside itself.
-        self._entered: list[tuple[Span, object, ContextToken]] = []
+        # Span, context and token, and the same of the one before: an object may be entered again inside itself.
+        self._entered: Any = None
 
     def __enter__(self) -> Span:
         """Start the span and make it current."""
@@ -50,14 +47,14 @@ class _SpanScope:
                 span.set_attributes(self._attributes)
         inner = context.copy()
         inner[_active.SPAN_KEY] = span
-        self._entered.append((span, inner, _active.attach(inner)))
+        self._entered = (span, inner, _active.attach(inner), self._entered)
         return span
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End the span, with the exception that leaves the block."""
-        span, inner, token = self._entered.pop()
+        span, inner, token, self._entered = self._entered
         _active.leave(token, inner)
         if error is None:
             span.end()

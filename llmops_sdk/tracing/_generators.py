@@ -49,7 +49,7 @@ def _end(plan: Plan, span: Span, items: list[Any], count: int, first: int, error
         first: When the first came, by `time.perf_counter_ns`.
         error: What ended it, None for its own end.
     """
-    if not span.recording:
+    if not span.is_recording():
         return
     if plan.capture_output:
         if plan.show_output is None:
