@@ -63,8 +63,6 @@ class Encoder:
         lines: list[bytes] = []
         short: list[bytes] = []
         for record in records:
-            if record.resource is not self._resource:
-                self._take_resource(record.resource)
             line = self._short_line(record)
             if line is None:
                 line = self._long_line(record)
@@ -89,7 +87,8 @@ class Encoder:
         The same bytes as the long way's, in a quarter of its time, where the content is whole.
         """
         if (
-            record.attributes
+            type(record.name) is not str
+            or record.attributes
             or record.events
             or record.links
             or record.stamp is not None
@@ -98,6 +97,8 @@ class Encoder:
             or record.scope != SCOPE
         ):
             return None
+        if record.resource is not self._resource:
+            self._take_resource(record.resource)
         head = self._heads.get((record.name, record.kind)) or self._take_head(record)
         rest = self._tails.get(record.otel_kind) or self._take_tail(record.otel_kind)
         if head is None:
@@ -119,7 +120,7 @@ class Encoder:
 
     def _take_head(self, record: SpanRecord) -> bytes | None:
         name = record.name
-        if type(name) is not str or not name.isascii():
+        if not name.isascii():
             return None
         head = b'"name":%b,"kind":%b' % (orjson.dumps(name), orjson.dumps(record.kind))
         if len(self._heads) >= _NAMES_KEPT:
@@ -135,6 +136,8 @@ class Encoder:
         return tail
 
     def _long_line(self, record: SpanRecord) -> bytes:
+        if record.resource is not self._resource:
+            self._take_resource(record.resource)
         row: dict[str, Any] = {"trace_id": f"{record.trace_id:032x}", "span_id": f"{record.span_id:016x}"}
         if record.parent_id:
             row["parent_span_id"] = f"{record.parent_id:016x}"

@@ -82,13 +82,19 @@ def leave(token: ContextToken, inner: object) -> None:
 
 
 def _is_elsewhere(now: Any, inner: Any, token: Any) -> bool:
-    before = getattr(token, "old_value", None)
-    if isinstance(before, dict) and _is_over(cast("dict[str, object]", before).get(SPAN_KEY)):
+    outer: object = getattr(token, "old_value", None)
+    before = cast("dict[str, object]", outer).get(SPAN_KEY) if isinstance(outer, dict) else None
+    if _is_over(before):
         return True
-    current, own = now.get(SPAN_KEY), inner.get(SPAN_KEY)
-    number: object = getattr(current, "_trace_number", None)
+    own: object = getattr(inner.get(SPAN_KEY), "_trace_number", None)
+    if own is None:
+        return False
+    current = now.get(SPAN_KEY)
+    if current is None:
+        return before is None
     # One of the same trace may be what the block itself has left behind.
-    return number is not None and not _is_over(current) and number != getattr(own, "_trace_number", None)
+    number: object = getattr(current, "_trace_number", None)
+    return number is not None and number != own and not _is_over(current)
 
 
 def _is_over(span: object) -> bool:

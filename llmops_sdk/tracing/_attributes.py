@@ -37,6 +37,7 @@ _BECAUSE = "\nThe above exception was the direct cause of the following exceptio
 _DURING = "\nDuring handling of the above exception, another exception occurred:\n\n"
 _cause_of: Callable[[BaseException], BaseException | None] = BaseException.__dict__["__cause__"].__get__
 _context_of: Callable[[BaseException], BaseException | None] = BaseException.__dict__["__context__"].__get__
+_is_alone: Callable[[BaseException], bool] = BaseException.__dict__["__suppress_context__"].__get__
 _trace_of: Callable[[BaseException], TracebackType | None] = BaseException.__dict__["__traceback__"].__get__
 
 
@@ -113,21 +114,18 @@ def exception_attributes(error: BaseException, escaped: bool) -> dict[str, Any]:
 
 def _formatted(error: BaseException) -> list[str]:
     """The exception with what led to it, the nearest few of them: a loop that tries again may chain thousands."""
-    behind: BaseException | None = error
-    for _ in range(_CHAIN):
-        behind = behind and (_cause_of(behind) or _context_of(behind))
-    if behind is None:
+    links: list[BaseException] = []
+    link: BaseException | None = error
+    while link is not None and len(links) < _CHAIN:
+        links.append(link)
+        link = _cause_of(link) or (None if _is_alone(link) else _context_of(link))
+    if link is None:
         return traceback.format_exception(error, limit=-_STACK_FRAMES)
     told: list[str] = []
-    link: BaseException | None = error
-    for _ in range(_CHAIN):
-        if link is None:
-            break
+    for link in reversed(links):
         # By hand: the functions of `traceback` look at the whole chain, whatever they are asked for.
-        frames = traceback.format_tb(_trace_of(link), limit=-_STACK_FRAMES)
-        cause = _cause_of(link)
-        told[:0] = [_BECAUSE if cause else _DURING, _TRACE, *frames, f"{_type_of(link)}: {message_of(link)}\n"]
-        link = cause or _context_of(link)
+        told += [_DURING if _cause_of(link) is None else _BECAUSE, _TRACE]
+        told += [*traceback.format_tb(_trace_of(link), limit=-_STACK_FRAMES), f"{_type_of(link)}: {message_of(link)}\n"]
     return told
 
 

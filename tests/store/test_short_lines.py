@@ -67,6 +67,27 @@ def test_a_torn_line_among_many_is_mended_and_no_other_is_written_twice() -> Non
     assert encoder.losses["text", "not_unicode"] == 40 + 2
 
 
+def test_a_torn_line_keeps_its_own_resource() -> None:
+    torn = sample_span(input=b'"\\ud800"', resource={"service.name": "one"})
+    whole = sample_span(resource={"service.name": "two"}, span_id=2)
+    rows = [orjson.loads(line) for line in Encoder().span_lines([torn, whole])]
+    assert [row["service"] for row in rows] == ["one", "two"]
+
+
+def test_a_name_of_a_class_of_the_applications_is_not_asked() -> None:
+    class Loud(str):
+        __slots__ = ()
+
+        def __hash__(self) -> int:
+            raise RuntimeError
+
+        __eq__ = __hash__  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+
+    short, long = both(name=Loud("loud"))
+    assert short == long
+    assert orjson.loads(short)["name"] == "loud"
+
+
 @pytest.mark.parametrize("name", ["\ud800", 'a"b\\c', "a\nb", "x" * 1_000, ""])
 def test_names_of_every_kind(name: str) -> None:
     short, long = both(name=name)

@@ -85,6 +85,18 @@ def test_what_a_block_left_behind_ends_with_the_block_around_it() -> None:
         stream.close()
 
 
+def test_a_stamp_around_an_open_block_ends_where_it_ends() -> None:
+    with context_unchanged():
+        with llmops.context(user_id="u"):
+            stream: Any = _spans()
+            next(stream)
+        with context_unchanged():
+            stream.close()
+    with llmops.span("after"):
+        pass
+    assert "user_id" not in only("after")
+
+
 def test_one_block_object_entered_inside_itself() -> None:
     block = llmops.span("twice")
     with context_unchanged(), block as first, block as second:
