@@ -95,8 +95,9 @@ _CALLS = _SPANS + _columns(
 _IDS = _columns("trace_id span_id")
 SHOWN = _select(_CALLS)
 """What the views show of a line of `spans`, as the list of a SELECT from `store.spans`."""
+_WHEN = Column("time", "TIMESTAMP", "When, in UTC.")
 _EVENT = _IDS + (
-    Column("time", "TIMESTAMP", "When, in UTC."),
+    _WHEN,
     Column("name", "VARCHAR", "The event's name."),
     Column("attributes", "JSON", "Its attributes, as one JSON object."),
 )
@@ -121,6 +122,7 @@ _LOOKUP = _IDS + (
     Column("decision", "VARCHAR", "What was done: hit, miss, bypass, …"),
     Column("reason", "VARCHAR", "Why."),
     Column("saved_cost", "DOUBLE", "What it saved.", "USD"),
+    _WHEN,
 )
 _VERDICT = _IDS + (
     Column("guard", "VARCHAR", "The guard's name."),
@@ -128,6 +130,7 @@ _VERDICT = _IDS + (
     Column("action", "VARCHAR", "What was done: allow, redact, block, …"),
     Column("reason", "VARCHAR", "Why, without the content itself."),
     Column("duration_ms", "DOUBLE", "How long the check took.", "ms"),
+    _WHEN,
 )
 _MESSAGE = _IDS + (
     Column("direction", "VARCHAR", "input or output."),
@@ -137,10 +140,10 @@ _MESSAGE = _IDS + (
     Column("parts", "JSON", "Every part, as in the GenAI conventions."),
     Column("tool_calls", "JSON", "The tool calls among them, as a list; NULL when there is none."),
     Column("finish_reason", "VARCHAR", "Why it ended, on an answer."),
+    Column("start_time", "TIMESTAMP", "When the call began, in UTC."),
+    *_columns("session_id user_id"),
 )
-_SCORE = _columns("trace_id span_id name value label comment source", SCORE_KEYS) + (
-    Column("time", "TIMESTAMP", "When, in UTC."),
-)
+_SCORE = _columns("trace_id span_id name value label comment source", SCORE_KEYS) + (_WHEN,)
 _LOSS = (Column("time", "TIMESTAMP", "When, in UTC; NULL for lines that cannot be read."),) + _columns(
     "what reason count bytes", LOSS_KEYS
 )
@@ -189,14 +192,13 @@ GROUP BY trace_id"""
 
 def _event_view(event: str, flag: str, columns: tuple[Column, ...]) -> str:
     # Only the rows that have such an event are parsed: the flag was written beside it.
-    picked = ", ".join(
-        "make_timestamp(coalesce(e.attributes.start_ns, e.time_ns) // 1000) AS start_time"
-        if column.name == "start_time"
-        else f"e.attributes.{column.name} AS {column.name}"
-        for column in columns
-        if column not in _IDS
-    )
-    fields = [f'"{c.name}":"{c.type}"' for c in columns if c not in _IDS and c.name != "start_time"]
+    times = {
+        _START: "make_timestamp(coalesce(e.attributes.start_ns, e.time_ns) // 1000)",
+        _WHEN: "make_timestamp(e.time_ns // 1000)",
+    }
+    own = [column for column in columns if column not in _IDS]
+    picked = ", ".join(f"{times.get(column, f'e.attributes.{column.name}')} AS {column.name}" for column in own)
+    fields = [f'"{column.name}":"{column.type}"' for column in own if column not in times]
     fields += ['"start_ns":"BIGINT"'] if _START in columns else []
     shape = '[{"name":"VARCHAR","time_ns":"BIGINT","attributes":{' + ",".join(fields) + "}}]"
     return (
@@ -222,14 +224,15 @@ _MESSAGES_SQL = """SELECT trace_id, span_id, direction, position, message->>'$.r
     coalesce(CASE WHEN json_type(message, '$.tool_calls') = 'ARRAY' THEN message->'$.tool_calls' END,
         CASE WHEN len(list_filter(parts_list, lambda part: part->>'$.type' = 'tool_call')) > 0
         THEN to_json(list_filter(parts_list, lambda part: part->>'$.type' = 'tool_call')) END) AS tool_calls,
-    message->>'$.finish_reason' AS finish_reason
-FROM (SELECT trace_id, span_id, direction, position, message,
+    message->>'$.finish_reason' AS finish_reason, make_timestamp(start_ns // 1000) AS start_time, session_id, user_id
+FROM (SELECT *,
         from_json(coalesce(message->'$.parts', message->'$.content'), '["JSON"]') AS parts_list
-    FROM (SELECT trace_id, span_id, direction, unnest(list) AS message, generate_subscripts(list, 1) - 1 AS position
-        FROM (SELECT trace_id, span_id, 'input' AS direction, from_json(input_messages, '["JSON"]') AS list
+    FROM (SELECT * EXCLUDE (list), unnest(list) AS message, generate_subscripts(list, 1) - 1 AS position
+        FROM (SELECT trace_id, span_id, start_ns, session_id, user_id, 'input' AS direction,
+                from_json(input_messages, '["JSON"]') AS list
             FROM store.spans WHERE input_messages IS NOT NULL
             UNION ALL
-            SELECT trace_id, span_id, 'output', from_json(output_messages, '["JSON"]')
+            SELECT trace_id, span_id, start_ns, session_id, user_id, 'output', from_json(output_messages, '["JSON"]')
             FROM store.spans WHERE output_messages IS NOT NULL)))"""
 
 # The latest judgement wins: a score is changed by giving it again.
