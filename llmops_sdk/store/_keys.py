@@ -224,7 +224,7 @@ SCORE_KEYS: tuple[Key, ...] = (
 LOSS_KEYS: tuple[Key, ...] = (
     Key("time_ns", "BIGINT", "When, since the epoch.", "ns"),
     Key("what", "VARCHAR", "What was lost: span, input, output, attribute, text, segment, line, …"),
-    Key("reason", "VARCHAR", "Why: queue_full, too_large, redacted, retention, max_bytes, disk_full, …"),
+    Key("reason", "VARCHAR", "Why: queue_full, too_large, retention, max_bytes, …; of a redacted text, what it was."),
     Key("count", "BIGINT", "How many (of a segment: the spans in it)."),
     Key("bytes", "BIGINT", "How large they were.", "bytes"),
 )

@@ -111,12 +111,15 @@ async def aquery(
 def connect(*, path: StorePath | None = None, trusted: bool = False) -> duckdb.DuckDBPyConnection:
     """A DuckDB connection of one's own with the views in place, for several statements, temporary tables and frames.
 
+    A data frame is made known with `connection.register("name", frame)`.
+
     It sees what is appended to the files that were there when it was made; connect again for newer ones. Confined to
     those files unless `trusted`, as far as DuckDB confines: a `COPY … TO` one of the store's own files is not refused.
 
     Args:
         path: The store's folder; by default that of the configuration.
-        trusted: True also lets its SQL read and write any file, load extensions and use the network.
+        trusted: True also lets its SQL read and write any file, load extensions, use the network, and name the
+            program's data frames without `register`.
 
     Raises:
         StoreError: The store cannot be read, or a newer version of the SDK wrote it.

@@ -280,3 +280,15 @@ def test_a_file_that_cannot_be_read_at_all_ends_in_an_error(filled, ask):
 def test_the_callers_folder_and_home_stay_clean(filled, ask):
     ask("SELECT * FROM spans ORDER BY name")
     assert not list(Path.cwd().iterdir())
+
+
+def test_a_data_frame_is_joined(filled):
+    import pandas as pd
+
+    frame = pd.DataFrame({"name": ["n1", "n3", "n9"]})
+    joined = "SELECT count(*) FROM frame JOIN spans USING (name)"
+    with connect(path=filled, trusted=True) as connection:
+        assert connection.execute(joined).fetchone() == (2,)
+    with connect(path=filled) as connection:
+        connection.register("frame", frame)
+        assert connection.execute(joined).fetchone() == (2,)
