@@ -15,6 +15,8 @@ import llmops_sdk as llmops
 from llmops_sdk.cli._examples import COMMANDS
 from llmops_sdk.cli._filters import ScoreTest, parse_filter, parse_moment
 from llmops_sdk.cli._usage import UsageError
+from llmops_sdk.store import StoreSink
+from llmops_sdk.tracing._records import RecordedSpan
 
 NOW = datetime(2026, 11, 23, 14, 0)  # noqa: DTZ001 - the store's times are naive and in UTC
 
@@ -187,3 +189,30 @@ def test_the_help_has_its_examples(command, name):
     shown = " ".join(command(name, "--help").out.split())
     for line in COMMANDS[name]:
         assert line in shown
+
+
+def test_the_latest_traces_are_found_among_the_latest_spans(command, tmp_path):
+    # Long traces that began early and go on late, beside short ones: the order is that of their beginnings.
+    start, minute = 1_795_000_000_000_000_000, 60_000_000_000
+
+    def span(trace: int, number: int, at: int) -> RecordedSpan:
+        return RecordedSpan(
+            name=f"t{trace}", kind="chain", trace_id=trace, span_id=number, parent_id=0 if number == 1 else 1,
+            start_ns=start + at * minute, duration_ns=1, status="ok", attributes={}, resource={},
+        )  # fmt: skip
+
+    spans = [span(trace, 1, trace) for trace in range(1, 41)]
+    spans += [span(1, 2 + number, 100 + number) for number in range(150)]  # of the first trace, after all others
+    sink = StoreSink(tmp_path / "many")
+    sink.write(spans)
+    sink.close(1.0)
+    names = [f"t{trace}" for trace in range(40, 0, -1)]
+    for limit in ("1", "2", "5", "39", "40", "0"):
+        ran = command("traces", "--store", str(tmp_path / "many"), "--limit", limit, "--format", "json")
+        assert [row["name"] for row in json.loads(ran.out)] == names[: int(limit) or None], limit
+        assert ("older" in ran.err) is (limit not in {"40", "0"}), limit
+    whole = json.loads(command("traces", "--store", str(tmp_path / "many"), "-n", "0", "--format", "json").out)
+    assert whole[-1]["spans"] == 151
+    since = command("traces", "--store", str(tmp_path / "many"), "--since", "2026-11-18T11:36:40", "--format", "json")
+    assert [row["name"] for row in json.loads(since.out)] == names[:11][: len(json.loads(since.out))]
+    assert len(json.loads(since.out)) == 11
