@@ -7,6 +7,7 @@ from llmops_sdk.config._load import load
 from llmops_sdk.config._models import (
     CacheSettings,
     CaptureSettings,
+    ColumnSettings,
     DestinationSettings,
     ExportFilter,
     ExportSettings,
@@ -27,6 +28,7 @@ from llmops_sdk.config._state import configure, current, reset, subscribe
 __all__ = [
     "CacheSettings",
     "CaptureSettings",
+    "ColumnSettings",
     "DestinationSettings",
     "ExportFilter",
     "ExportSettings",

@@ -14,7 +14,8 @@ from typing import Annotated, Any, Literal, TypeAlias, Union, cast, get_args, ge
 from annotated_types import Ge, Gt, Le
 from pydantic.fields import FieldInfo
 
-from llmops_sdk.config._models import Regex, Section, SettingsFields
+from llmops_sdk.config._forms import Regex
+from llmops_sdk.config._models import Section, SettingsFields
 
 __all__ = ["Key", "KeyPath", "dotted", "known_keys", "lookup", "nearest_key"]
 
@@ -112,11 +113,11 @@ def nearest_key(path: tuple[object, ...]) -> str:
 
 
 def _pattern(path: KeyPath) -> KeyPath:
-    """The path with the name of a model, a price or a destination replaced by `<name>`."""
-    for length in range(1, min(len(path), 3)):
-        key = _table().get(path[:length])
-        if key is not None and key.kind == "named":
-            return (*path[:length], _NAME, *path[length + 1 :])
+    """The path with the name of a named model, price or column replaced by `<name>`."""
+    for end in range(1, len(path)):
+        found = _table().get(path[:end])
+        if found is not None and found.kind == "named":
+            return (*path[:end], _NAME, *path[end + 1 :])
     return path
 
 

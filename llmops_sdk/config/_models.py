@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import BeforeValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from llmops_sdk.config._export_models import DestinationSettings, ExportFilter, ExportSettings, SignalSettings
+from llmops_sdk.config._forms import ColumnName, Regex
 from llmops_sdk.config._sections import FolderPath, Names, OptionalPath, OptionalSeconds, OptionalText, Section
 
 __all__ = [
     "CacheSettings",
     "CaptureSettings",
+    "ColumnSettings",
     "DestinationSettings",
     "ExportFilter",
     "ExportSettings",
@@ -22,7 +23,6 @@ __all__ = [
     "ModelSettings",
     "PriceSettings",
     "RedactionSettings",
-    "Regex",
     "RetrySettings",
     "Section",
     "SettingsFields",
@@ -120,6 +120,19 @@ class CaptureSettings(Section):
     """Bytes up to which an image is kept whole, in a file beside the store; 0 keeps only what it is."""
 
 
+def _attribute(value: object) -> object:
+    return {"attribute": value} if isinstance(value, str) else value
+
+
+class ColumnSettings(Section):
+    """A column made of an attribute."""
+
+    attribute: Annotated[str, Field(min_length=1)]
+    """The attribute's name, or a key of the metadata of `llmops.context`."""
+    type: Literal["VARCHAR", "BIGINT", "DOUBLE", "BOOLEAN", "TIMESTAMP", "JSON"] = "VARCHAR"
+    """DuckDB's type; a value that does not fit it is NULL."""
+
+
 class StoreSettings(Section):
     """The local store of traces."""
 
@@ -137,6 +150,9 @@ class StoreSettings(Section):
     """Age at which a new write-ahead file is begun."""
     fsync: bool = False
     """Force each flush to the disk: survives a power cut, not only a killed process."""
+    columns: dict[ColumnName, Annotated[ColumnSettings, BeforeValidator(_attribute)]] = {}
+    """Columns of one's own in `spans`, `llm_calls` and `traces`: an attribute's name, as in `tenant = "app.tenant"`, or
+    `{ attribute = "app.tenant", type = "BIGINT" }`."""
     compaction: Literal["auto", "manual"] = "auto"
     """Turn write-ahead files into Parquet files, a tenth in size: "auto" in a process of its own when there are
     enough, "manual" only with `llmops compact`."""
@@ -154,19 +170,6 @@ class TracingSettings(Section):
     global_provider: Literal["auto", "never"] = "auto"
     """Whether to become OpenTelemetry's global tracer provider when there is none, so that other libraries' spans
     are kept too. One that the application set is joined either way."""
-
-
-def _regex(text: str) -> str:
-    try:
-        pattern = re.compile(text)
-    except re.error as error:
-        raise ValueError(f"a regular expression ({error})") from None
-    if pattern.match(""):
-        raise ValueError("a regular expression that does not match the empty text")
-    return text
-
-
-Regex = Annotated[str, AfterValidator(_regex)]
 
 
 class RedactionSettings(Section):

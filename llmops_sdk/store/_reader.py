@@ -159,9 +159,10 @@ def store_folder(path: StorePath | None) -> Path:
 
 def _connection(folder: Path, trusted: bool) -> duckdb.DuckDBPyConnection:
     from llmops_sdk.store._duck import open_connection
+    from llmops_sdk.store._own_columns import current_views
 
     with leased(folder, keep=True) as sources:
-        connection = open_connection(sources, trusted=trusted, frames=True)
+        connection = open_connection(sources, views=current_views(), trusted=trusted, frames=True)
         if sources.lease is not None:
             weakref.finalize(connection, sources.lease.release)
         return connection

@@ -11,7 +11,8 @@ from typing import Any, TypeAlias
 
 from llmops_sdk.errors import QueryError
 from llmops_sdk.store._duck import duckdb
-from llmops_sdk.store.schema import VIEWS, View
+from llmops_sdk.store._own_columns import current_views
+from llmops_sdk.store.schema import View
 
 __all__ = ["Parameters", "Statement", "checked", "is_missing_file", "query_error"]
 
@@ -20,7 +21,10 @@ Parameters: TypeAlias = Sequence[Any] | Mapping[str, Any]
 _ALLOWED = "SELECT, WITH, FROM, VALUES, PIVOT, DESCRIBE, SUMMARIZE, SHOW or EXPLAIN"
 _PLACE = re.compile(r"\n+LINE (\d+): (.*)\n( *\^+)\s*$", re.DOTALL)
 _CATALOG = re.compile(r"\b(show|describe|desc|summarize|information_schema|(duckdb|pg|sqlite)_\w+)\b", re.IGNORECASE)
-_COLUMN = re.compile(r'Referenced (?:column|table) "([^"]+)" not found')
+_COLUMN = re.compile(
+    r'Referenced column "([^"]+)" not found|does not have a column named "([^"]+)"|Column "([^"]+)" does not exist on'
+)
+_ALIAS = re.compile(r'Referenced table "([^"]+)" not found')
 _EXPLAIN = re.compile(r"^\s*explain\s+(?:analyze\s+|\([^)]*\)\s*)?", re.IGNORECASE)
 _TABLE = re.compile(r"Table with name (.+?) does not exist")
 _DID_YOU_MEAN = re.compile(r"\n(?:Did you mean|Candidate (?:bindings|tables)).*")
@@ -38,9 +42,9 @@ class Statement:
     def views(self) -> list[View]:
         """The views that it may read: those it names, or every one where it asks for names."""
         if _CATALOG.search(self.sql):
-            return list(VIEWS)
+            return list(current_views())
         words = set(re.findall(r"\w+", self.sql.lower()))
-        return [view for view in VIEWS if view.name in words]
+        return [view for view in current_views() if view.name in words]
 
     @property
     def names_tables(self) -> bool:
@@ -149,13 +153,24 @@ def query_error(error: duckdb.Error, sql: str, shift: int = 1) -> QueryError:
 def _meant(message: str) -> str:
     table = _TABLE.search(message)
     if table:
-        views = [view.name for view in VIEWS]
+        views = [view.name for view in current_views()]
         return f"\n{_nearest(table[1], views)}The views are {', '.join(views)}."
+    alias = _ALIAS.search(message)
+    if alias:
+        return f"\nThe FROM clause has no {alias[1]}: use the names (or the aliases) that it gives."
     column = _COLUMN.search(message)
     if column:
-        nearest = _nearest(column[1], sorted({c.name for view in VIEWS for c in view.columns}))
-        return "\n" + nearest + "docs/schema.md has every column; so has DESCRIBE, as in: DESCRIBE llm_calls"
+        nearest = _elsewhere(column[column.lastindex or 1])
+        return f"\n{nearest}docs/schema.md has every column; so has DESCRIBE, as in: DESCRIBE llm_calls"
     return ""
+
+
+def _elsewhere(column: str) -> str:
+    """Which views have the column, or else which columns are spelt nearly so."""
+    views = [view.name for view in current_views() if column.lower() in {c.name for c in view.columns}]
+    if views:
+        return f"A column {column.lower()} is in {', '.join(views)}. "
+    return _nearest(column, sorted({c.name for view in current_views() for c in view.columns}))
 
 
 def _nearest(name: str, known: list[str]) -> str:

@@ -13,7 +13,19 @@ from dataclasses import dataclass
 from llmops_sdk.store._keys import LOSS_KEYS, SCORE_KEYS, SEAL, SPAN_KEYS, STREAMS, Key, Stream
 from llmops_sdk.tracing import _semconv as sc
 
-__all__ = ["SCHEMA_VERSION", "SEAL", "SHOWN", "SPAN_KEYS", "STREAMS", "VIEWS", "Column", "Key", "Stream", "View"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "SEAL",
+    "SHOWN",
+    "SPAN_KEYS",
+    "STREAMS",
+    "VIEWS",
+    "Column",
+    "Key",
+    "Stream",
+    "View",
+    "traces_sql",
+]
 
 SCHEMA_VERSION = 1
 
@@ -167,7 +179,10 @@ _TRACE = (
     Column("output", "JSON", "The last output in it: the root's, where it has one."),
 )
 
-_TRACES_SQL = """SELECT trace_id,
+
+def traces_sql(further: str = "") -> str:
+    """The view `traces`, with further aggregates over a trace's spans, each with a comma before it."""
+    return f"""SELECT trace_id,
     coalesce(arg_min(name, start_ns) FILTER (parent_span_id IS NULL), arg_min(name, start_ns)) AS name,
     make_timestamp(min(start_ns) // 1000) AS start_time,
     (max(start_ns + duration_ns) - min(start_ns)) / 1e6 AS duration_ms,
@@ -184,7 +199,7 @@ _TRACES_SQL = """SELECT trace_id,
     sum(cost) FILTER (kind IN ('llm', 'embedding')) AS cost,
     coalesce(arg_min(said, start_ns) FILTER (parent_span_id IS NULL), arg_min(said, start_ns)) AS input,
     coalesce(arg_max(answered, start_ns + duration_ns) FILTER (parent_span_id IS NULL),
-             arg_max(answered, start_ns + duration_ns)) AS output
+             arg_max(answered, start_ns + duration_ns)) AS output{further}
 FROM (SELECT *, coalesce(input, input_messages) AS said, coalesce(output, output_messages) AS answered
       FROM store.spans)
 GROUP BY trace_id"""
@@ -247,7 +262,7 @@ SELECT NULL, 'line', 'unreadable', lines, NULL FROM store.unreadable WHERE lines
 VIEWS: tuple[View, ...] = (
     View("spans", "Every span.", _SPANS, f"SELECT {_select(_SPANS)} FROM store.spans",
          "SELECT name, count(*), avg(duration_ms) FROM spans GROUP BY ALL ORDER BY 3 DESC"),
-    View("traces", "One row a trace, rolled up from its spans.", _TRACE, _TRACES_SQL,
+    View("traces", "One row a trace, rolled up from its spans.", _TRACE, traces_sql(),
          "SELECT name, duration_ms, cost FROM traces WHERE errors > 0 ORDER BY start_time DESC"),
     View("llm_calls", "The spans that are calls to models (kind llm or embedding).", _CALLS,
          f"SELECT {SHOWN} FROM store.spans WHERE kind IN ('llm', 'embedding')",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import pickle
 import signal
 import subprocess
@@ -292,3 +293,47 @@ def test_a_data_frame_is_joined(filled):
     with connect(path=filled) as connection:
         connection.register("frame", frame)
         assert connection.execute(joined).fetchone() == (2,)
+
+
+@pytest.mark.parametrize(
+    ("sql", "told"),
+    [
+        ("SELECT cost FROM spans", "A column cost is in traces, llm_calls, attempts"),
+        ("SELECT s.cost FROM spans s", "A column cost is in traces, llm_calls, attempts"),
+        ("SELECT spans.nmae FROM spans", "Did you mean name"),
+        ("FROM spans JOIN traces USING (kind)", "A column kind is in spans, llm_calls"),
+        ("SELECT x.name FROM spans s", "The FROM clause has no x"),
+        ("SELECT quantil(duration_ms) FROM spans", 'Did you mean "quantile"'),
+        ("SELECT name FROM trace", "Did you mean traces"),
+    ],
+)
+def test_an_error_says_where_a_name_is_to_be_found(ask, sql, told):
+    with pytest.raises(QueryError) as caught:
+        ask(sql)
+    assert told in str(caught.value)
+    assert sql in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT getenv('HOME')", "FROM duckdb_secrets()", "SELECT * FROM which_secret('x', 's3')",
+        "FROM read_csv_auto('/etc/passwd')", "FROM sniff_csv('/etc/passwd')", "FROM read_ndjson('/etc/passwd')",
+        "FROM read_json_objects('/etc/passwd')", "FROM parquet_metadata('/etc/passwd')", "FROM '/etc/*'",
+        "FROM \"/etc/passwd\"", "SELECT (SELECT content FROM read_text('/etc/passwd'))",
+        "WITH f AS (FROM read_blob('/etc/passwd')) FROM f", "FROM query('SELECT * FROM read_text(''/etc/passwd'')')",
+        "FROM query_table('/etc/passwd')", "FROM '{folder}/MANIFEST.json'", "FROM glob('{folder}/*')",
+        "FROM read_text('{folder}/../../etc/passwd')", "FROM 's3://bucket/x.parquet'", "FROM 'https://127.0.0.1:9/x.csv'",
+        "SELECT 1 /* ; */; COPY (SELECT 1) TO '{folder}/x'", "SELECT 1; -- x\nSET threads = 1", "EXECUTE p", "CALL x()",
+        "CREATE MACRO f() AS 1", "CREATE TEMP TABLE t AS SELECT 1", "DETACH memory", "CHECKPOINT", "VACUUM",
+        "IMPORT DATABASE '{folder}'", "RESET threads", "PRAGMA enable_profiling", "UPDATE spans SET name = 'x'",
+        "DELETE FROM spans", "ALTER VIEW spans RENAME TO s", "COMMENT ON VIEW spans IS 'x'", "TRUNCATE spans",
+        "EXPLAIN SET threads = 1", "WITH x AS (DELETE FROM spans RETURNING *) FROM x", "LOAD '/tmp/x.duckdb_extension'",
+        "ATTACH ':memory:' AS other", "MERGE INTO spans USING spans s ON true WHEN MATCHED THEN DELETE",
+    ],
+)  # fmt: skip
+def test_nothing_gets_out_of_the_store(filled, ask, sql):
+    before = {path: path.read_bytes() for path in filled.rglob("*") if path.is_file()}
+    with contextlib.suppress(QueryError):
+        assert ask(sql.format(folder=filled)).rows() == []
+    assert {path: path.read_bytes() for path in filled.rglob("*") if path.is_file()} == before

@@ -1,0 +1,106 @@
+"""`[store.columns]`: attributes and metadata as columns of the views."""
+
+from __future__ import annotations
+
+import duckdb
+import pytest
+
+import llmops_sdk as llmops
+from llmops_sdk.errors import ConfigError, QueryError
+from llmops_sdk.store import compact, connect, query
+from llmops_sdk.store._own_columns import column_sql
+
+COLUMNS = {
+    "tenant": "tenant",
+    "candidates": {"attribute": "app.candidates", "type": "BIGINT"},
+    "share": {"attribute": 'it\'s a/b~c "d"', "type": "DOUBLE"},
+    "cold": {"attribute": "cold", "type": "BOOLEAN"},
+    "began": {"attribute": "at", "type": "TIMESTAMP"},
+    "shape": {"attribute": "shape", "type": "JSON"},
+}
+
+
+@pytest.fixture
+def filled(store):
+    llmops.configure(store={"path": store, "columns": COLUMNS}, model="offline/echo")
+    with llmops.context(metadata={"tenant": "acme"}), llmops.span("outer", attributes={"app.candidates": 3}):
+        with llmops.span("odd", attributes={"app.candidates": "many", 'it\'s a/b~c "d"': 0.5, "cold": True}):
+            llmops.chat("Hi")
+        with llmops.span("own", attributes={"tenant": "its own", "at": "2026-11-01T12:00:00", "shape": "{}"}):
+            pass
+    assert llmops.flush().pending == 0
+    return store
+
+
+@pytest.mark.parametrize("compacted", [False, True], ids=["lines", "Parquet"])
+def test_an_attribute_or_metadata_is_a_column(filled, compacted):
+    if compacted:
+        llmops.shutdown()
+        assert compact(path=filled)
+    rows = query("SELECT name, tenant, candidates, share, cold, began::VARCHAR, shape FROM spans ORDER BY name").rows()
+    assert rows == [
+        ("chat echo", "acme", None, None, None, None, None),
+        ("odd", "acme", None, 0.5, True, None, None),
+        ("outer", "acme", 3, None, None, None, None),
+        ("own", "its own", None, None, None, "2026-11-01 12:00:00", '"{}"'),
+    ]
+    described = {row["column_name"]: row["column_type"] for row in query("DESCRIBE spans").dicts()}
+    assert [described[name] for name in COLUMNS] == ["VARCHAR", "BIGINT", "DOUBLE", "BOOLEAN", "TIMESTAMP", "JSON"]
+
+
+def test_calls_and_traces_have_it_too(filled):
+    assert query("SELECT tenant FROM llm_calls").rows() == [("acme",)]
+    assert query("SELECT tenant, candidates, share, spans FROM traces").rows() == [("acme", 3, 0.5, 4)]
+    with connect() as connection:
+        assert connection.execute("SELECT count(*) FROM spans WHERE tenant = 'acme'").fetchone() == (3,)
+    with pytest.raises(QueryError, match="Did you mean tenant"):
+        query("SELECT tennant FROM spans")
+
+
+def test_without_the_setting_there_is_no_such_column(filled):
+    llmops.configure(store={"path": filled})
+    with pytest.raises(QueryError, match='"tenant" not found'):
+        query("SELECT tenant FROM spans")
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"model": "app.model"}, r"store\.columns\.model: there is a column of this name already in llm_calls"),
+        ({"name": "x"}, "already in spans, traces, llm_calls"),
+        ({"errors": "x"}, "already in traces"),
+        ({"mine": "session.id"}, "the attribute session.id is the column session_id already"),
+        ({"mine": "a\nb"}, "cannot be printed"),
+    ],
+)
+def test_a_column_that_cannot_be_is_refused_when_it_is_asked_for(store, columns, message):
+    llmops.configure(store={"path": store, "columns": columns})
+    for ask in (lambda: query("SELECT 1"), connect):
+        with pytest.raises(ConfigError, match=message) as caught:
+            ask()
+        assert caught.value.key == f"store.columns.{next(iter(columns))}"
+    with llmops.span("goes on"):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"Tenant": "x"}, "a column's name: lower-case letters"),
+        ({'a"; DROP VIEW spans; --': "x"}, "a column's name: lower-case letters"),
+        ({"a": {"attribute": "x", "type": "INT"}}, r'store\.columns\.a\.type = .INT.* must be "VARCHAR" or "BIGINT"'),
+        ({"a": {"attribut": "x"}}, r"store\.columns\.a\.attribut"),
+        ({"a": {"type": "JSON"}}, r"store\.columns\.a\.attribute is missing"),
+        ({"a": 3}, r"store\.columns\.a = 3 is not valid"),
+    ],
+)
+def test_a_column_that_is_badly_said_is_refused_at_once(columns, message):
+    with pytest.raises(ConfigError, match=message):
+        llmops.configure(store={"columns": columns})
+
+
+def test_the_expression_reads_any_name():
+    for name in ("a.b", "a/b", "~", "'", '"', "0", "$", "a b", "日本"):
+        sql = f"SELECT {column_sql(name, 'BIGINT', 'object')} FROM (SELECT json_object($name, 7) AS object)"
+        with duckdb.connect() as connection:
+            assert connection.execute(sql, {"name": name}).fetchone() == (7,), name
