@@ -21,6 +21,8 @@ class Key:
     """The attribute that fills it, and after it those of older vocabularies."""
     convert: str = ""
     """How the attribute's value becomes the column's, where the type does not say it: see `_promote.CONVERTERS`."""
+    since: int = 1
+    """The version of the schema that brought it: in files of an older one it is NULL."""
 
 
 @dataclass(frozen=True, slots=True)

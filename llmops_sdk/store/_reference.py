@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from llmops_sdk.store.schema import SCHEMA_VERSION, SPAN_KEYS, VIEWS, View
+from llmops_sdk.store.schema import SCHEMA_VERSION, SPAN_KEYS, VIEWS, Column, View
 
-__all__ = ["reference"]
+__all__ = ["example", "reference"]
 
 _INTRODUCTION = f"""# The store's schema
 
@@ -32,15 +32,55 @@ in `attributes` alone.
 """
 
 
+# Where what the type suggests says little.
+_EXAMPLES = {
+    "parent_span_id": "SELECT name FROM {view} WHERE parent_span_id IS NULL",
+    "start_ns": "SELECT start_ns + (duration_ms * 1e6)::BIGINT AS end_ns FROM {view}",
+    "status_message": "SELECT status_message, count(*) FROM {view} WHERE status = 'error' GROUP BY ALL",
+    "input": "SELECT input->>'$.question' AS question FROM {view} WHERE contains(input::VARCHAR, 'card')",
+    "output": "SELECT name, output FROM {view} WHERE output IS NULL OR json_type(output) = 'NULL'",
+    "tags": "SELECT count(*) FROM {view} WHERE list_contains(tags, 'batch')",
+    "attributes": "SELECT (attributes->>'$.\"app.candidates\"')::BIGINT AS candidates FROM {view}",
+    "events": "SELECT name, json_array_length(events) AS events FROM {view} WHERE events IS NOT NULL",
+    "links": "SELECT links->>'$[0].trace_id' AS linked FROM {view} WHERE links IS NOT NULL",
+    "resource": "SELECT resource->>'$.\"host.name\"' AS host, count(*) FROM {view} GROUP BY ALL",
+    "input_messages": "SELECT json_array_length(input_messages) AS length, count(*) FROM {view} GROUP BY ALL",
+    "output_messages": "SELECT output_messages->>'$[0].parts[0].content' AS answer FROM {view}",
+    "cost": "SELECT sum(cost), count(*) FILTER (cost IS NULL) AS unknown FROM {view}",
+    "parts": "SELECT parts->>'$[0].type' AS type, count(*) FROM {view} GROUP BY ALL",
+    "tool_calls": "SELECT tool_calls->>'$[0].name' AS tool, count(*) FROM {view} WHERE tool_calls IS NOT NULL GROUP BY ALL",
+    "content": "SELECT role, content FROM {view} WHERE content ILIKE '%card%'",
+    "comment": "SELECT name, value, comment FROM {view} WHERE comment IS NOT NULL",
+    "label": "SELECT name, label, count(*) FROM {view} WHERE label IS NOT NULL GROUP BY ALL",
+    "position": "SELECT trace_id, max(position) + 1 AS messages FROM {view} GROUP BY ALL",
+    "trace_id": "FROM {view} WHERE trace_id = '01a218aabbed34e9eeee425b7041a52e'",
+    "span_id": "FROM {view} WHERE span_id = 'd8dbc8e99e6395aa'",
+    "start_time": "FROM {view} WHERE start_time >= now() - INTERVAL 1 DAY",
+    "time": "FROM {view} WHERE time >= '2026-11-01' OR time IS NULL",
+}
+_BY_TYPE = {
+    "BOOLEAN": "SELECT avg({column}::INT) AS share FROM {view}",
+    "BIGINT": "SELECT sum({column}), max({column}) FROM {view}",
+    "DOUBLE": "SELECT avg({column}), quantile_cont({column}, 0.95) FROM {view}",
+}
+
+
+def example(view: View, column: Column) -> str:
+    """A query of the column."""
+    text = _EXAMPLES.get(column.name) or _BY_TYPE.get(column.type, "SELECT {column}, count(*) FROM {view} GROUP BY ALL")
+    return text.format(view=view.name, column=column.name)
+
+
 def _view(view: View) -> str:
     marks = dict.fromkeys(view.fixed, "●")
     rows = "\n".join(
-        f"| `{column.name}` | {marks.get(column.name, '')} | {column.type} | {column.unit} | {column.doc} |"
+        f"| `{column.name}` | {marks.get(column.name, '')} | {column.type} | {column.unit} | {column.doc} | "
+        f"`{example(view, column)}` |"
         for column in view.columns
     )
     return (
         f"\n## `{view.name}`\n\n{view.doc}\n\n```sql\n{view.example}\n```\n\n"
-        f"| column | fixed | type | unit | meaning |\n|---|---|---|---|---|\n{rows}\n"
+        f"| column | fixed | type | unit | meaning | for example |\n|---|---|---|---|---|---|\n{rows}\n"
     )
 
 

@@ -21,8 +21,11 @@ from typing import Any
 import pytest
 
 from llmops_sdk.store import query
+from llmops_sdk.store._reference import example
+from llmops_sdk.store.schema import VIEWS
 
 PAGE = Path(__file__).parents[2] / "docs" / "querying.md"
+SCHEMA = (PAGE.parent / "schema.md").read_text("utf-8")
 PROGRAM = Path(__file__).with_name("bank_assistant.py")
 QUESTIONS: dict[str, str] = dict(
     re.findall(r"^## ([^\n]*)\n(?:(?!^## ).)*?^```sql\n(.*?)^```", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
@@ -419,3 +422,14 @@ def test_what_the_calls_returned_is_what_the_store_has(days):
     for line in answered:
         names = ("model", "input_tokens", "output_tokens", "cost", "saved_cost", "cache", "finish_reason")
         assert stored[line["span_id"]] == (*(line[name] for name in names), len(line["attempts"])), line
+
+
+@pytest.mark.parametrize(
+    ("view", "column"), [(view, column) for view in VIEWS for column in view.columns], ids=lambda one: one.name
+)
+def test_the_example_of_a_column_runs(days, view, column):
+    sql = example(view, column)
+    assert column.name in sql
+    assert sql in SCHEMA
+    assert "|" not in sql  # it stands in a table
+    assert query(sql, path=days.path).columns
