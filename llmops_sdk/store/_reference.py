@@ -48,7 +48,7 @@ _EXAMPLES = {
     "output_messages": "SELECT output_messages->>'$[0].parts[0].content' AS answer FROM {view}",
     "cost": "SELECT sum(cost), count(*) FILTER (cost IS NULL) AS unknown FROM {view}",
     "parts": "SELECT parts->>'$[0].type' AS type, count(*) FROM {view} GROUP BY ALL",
-    "tool_calls": "SELECT tool_calls->>'$[0].name' AS tool, count(*) FROM {view} WHERE tool_calls IS NOT NULL GROUP BY ALL",
+    "tool_calls": "SELECT tool_calls->>'$[0].name' AS tool FROM {view} WHERE tool_calls IS NOT NULL",
     "content": "SELECT role, content FROM {view} WHERE content ILIKE '%card%'",
     "comment": "SELECT name, value, comment FROM {view} WHERE comment IS NOT NULL",
     "label": "SELECT name, label, count(*) FROM {view} WHERE label IS NOT NULL GROUP BY ALL",
