@@ -18,6 +18,7 @@ from llmops_sdk.config._models import (
     RedactionSettings,
     RetrySettings,
     StoreSettings,
+    ThinningSettings,
     Timeout,
     TracingSettings,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "RetrySettings",
     "Settings",
     "StoreSettings",
+    "ThinningSettings",
     "Timeout",
     "TracingSettings",
     "configure",

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, NonNegativeFloat, NonNegativeInt, P
 
 from llmops_sdk.config._export_models import DestinationSettings, ExportFilter, ExportSettings, SignalSettings
 from llmops_sdk.config._forms import ColumnName, Regex
-from llmops_sdk.config._sections import FolderPath, Names, OptionalPath, OptionalSeconds, OptionalText, Section
+from llmops_sdk.config._sections import FolderPath, Names, OptionalPath, OptionalSeconds, OptionalText, OrNone, Section
 
 __all__ = [
     "CacheSettings",
@@ -28,6 +28,7 @@ __all__ = [
     "SettingsFields",
     "SignalSettings",
     "StoreSettings",
+    "ThinningSettings",
     "Timeout",
     "TracingSettings",
 ]
@@ -133,6 +134,23 @@ class ColumnSettings(Section):
     """DuckDB's type; a value that does not fit it is NULL."""
 
 
+class ThinningSettings(Section):
+    """Old traces of the local store thinned out by compaction: a share of those that tell nothing is kept."""
+
+    share: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """The share of the old traces that is kept; the column `weight` of their spans says how many each stands for."""
+    after_days: PositiveFloat = 7.0
+    """Days after which a trace is old."""
+    keep_errors: bool = True
+    """Keep every trace with an error."""
+    keep_scored: bool = True
+    """Keep every trace that has a score."""
+    keep_slower_than: OptionalSeconds = None
+    """Seconds: keep every trace with a span that took longer."""
+    keep_costlier_than: Annotated[NonNegativeFloat | None, OrNone] = None
+    """USD: keep every trace that cost more."""
+
+
 class StoreSettings(Section):
     """The local store of traces."""
 
@@ -156,6 +174,8 @@ class StoreSettings(Section):
     compaction: Literal["auto", "manual"] = "auto"
     """Turn write-ahead files into Parquet files, a tenth in size: "auto" in a process of its own when there are
     enough, "manual" only with `llmops compact`."""
+    thinning: ThinningSettings = ThinningSettings()
+    """What becomes of old traces."""
 
 
 class TracingSettings(Section):

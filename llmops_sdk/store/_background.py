@@ -15,6 +15,7 @@ from typing import Literal, TypeAlias
 from llmops_sdk.errors import StoreError
 from llmops_sdk.store._layout import segments_of
 from llmops_sdk.store._manifest import Manifest, read_manifest
+from llmops_sdk.store._thin import Thinning
 
 __all__ = ["BackgroundCompaction", "CompactionMode"]
 
@@ -32,10 +33,12 @@ class BackgroundCompaction:
     Args:
         store: The store's folder.
         mode: "auto", or "manual" for never.
+        thinning: What becomes of old traces.
     """
 
-    def __init__(self, store: Path, mode: CompactionMode) -> None:
+    def __init__(self, store: Path, mode: CompactionMode, thinning: Thinning) -> None:
         self._store = store
+        self._thinning = thinning
         self._on = mode == "auto"
         self._pid = 0
 
@@ -87,7 +90,7 @@ class BackgroundCompaction:
             # -P: a file of the working folder must not be taken for one of the libraries.
             self._pid = os.posix_spawn(
                 interpreter,
-                [interpreter, "-P", "-m", _PROGRAM, str(self._store)],
+                [interpreter, "-P", "-m", _PROGRAM, str(self._store), self._thinning.encode()],
                 environment,
                 file_actions=nothing,
             )

@@ -18,11 +18,13 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from llmops_sdk.errors import StoreError
-from llmops_sdk.store._layout import Segment, create_store, segments_of
+from llmops_sdk.store._layout import Segment, create_store, read_sources, segments_of
 from llmops_sdk.store._locks import sole_changer, try_lock
+from llmops_sdk.store._loss_lines import count_loss
 from llmops_sdk.store._manifest import DataFile, Manifest, commit, read_manifest, sync_folder
 from llmops_sdk.store._origin import Origin
 from llmops_sdk.store._sweep import GRACE, sweep
+from llmops_sdk.store._thin import Thinning, thinned_files
 from llmops_sdk.store.schema import SCHEMA_VERSION, SEAL, STREAMS, Stream
 
 if TYPE_CHECKING:
@@ -52,6 +54,8 @@ class Compacted:
     """Bytes of the files made of them."""
     merged: int = 0
     """Parquet files that were put together into larger ones."""
+    thinned: int = 0
+    """Spans of old traces that are gone, since only a share of them is kept."""
     skipped: int = 0
     """Segments that DuckDB could not convert; they are read as they are."""
     files: int = 0
@@ -65,6 +69,7 @@ def compact_store(
     *,
     wait: float = 0.0,
     grace: float = GRACE,
+    thinning: Thinning | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Compacted:
     """Compact every segment whose writer has let go of it.
@@ -73,6 +78,7 @@ def compact_store(
         store: The store's folder.
         wait: Seconds to wait for another process that compacts.
         grace: Seconds for which files that are read no more stay, for readers that hold no lease.
+        thinning: Which traces of old files stay; None for all.
         progress: Called after each step with the bytes of segments that are done and those that were there.
 
     Raises:
@@ -83,7 +89,7 @@ def compact_store(
         if not alone:
             return Compacted(busy=True, files=len(manifest.files))
         try:
-            return _Compaction(store, grace).run(progress)
+            return _Compaction(store, grace, thinning or Thinning()).run(progress)
         except OSError as error:
             raise StoreError(
                 f"the store {store} cannot be compacted: {error.strerror or error}; nothing is lost: free space, or "
@@ -121,8 +127,9 @@ class _Found:
 class _Compaction:
     """One run, by who holds the store's lock."""
 
-    def __init__(self, store: Path, grace: float) -> None:
+    def __init__(self, store: Path, grace: float, thinning: Thinning) -> None:
         self._store = store
+        self._thinning = thinning
         self._grace = grace
         self._done = Compacted()
         self._manifest = Manifest()
@@ -146,6 +153,7 @@ class _Compaction:
                         progress(self._done.bytes_before, total)
                 while self._merge(writer, stream):
                     pass
+            self._thin(writer)
         if self._manifest.generation != before or not (self._store / VIEWS_FILE).exists():
             write_views(self._store, self._manifest)
         self._done.files = len(self._manifest.files)
@@ -197,10 +205,13 @@ class _Compaction:
         mine = [file for file in self._manifest.files if file.stream == stream.name and file.bytes < _LARGE]
         for level in sorted({file.level for file in mine}):
             # Of one version: the columns of another are others.
-            same = [file for file in mine if file.level == level and file.version == SCHEMA_VERSION][:_FAN_IN]
+            same = [file for file in mine if file.level == level and file.version == SCHEMA_VERSION]
+            same = [file for file in same if file.thinned is same[0].thinned][:_FAN_IN]
             if len(same) == _FAN_IN:
                 names = [file.name for file in same]
-                out, origin = self._new_file(stream, level + 1, max(file.written for file in same), replaces=names)
+                out, origin = self._new_file(
+                    stream, level + 1, max(file.written for file in same), replaces=names, thinned=same[0].thinned
+                )
                 rows = writer.from_files([self._store / name for name in names], _temporary(out), origin)
                 if rows != sum(file.rows for file in same):
                     raise StoreError(
@@ -214,8 +225,37 @@ class _Compaction:
                 return True
         return False
 
+    def _thin(self, writer: ParquetWriter) -> None:
+        """Leave a share of the traces of old files."""
+        files = thinned_files(self._manifest.files, self._thinning)
+        if not files:
+            return
+        stream = next(stream for stream in STREAMS if stream.name == "spans")
+        writer.keep(read_sources(self._store, lease=False), self._thinning.kept)
+        for file in files:
+            source = self._store / file.name
+            going = writer.count([source], self._thinning.going)
+            out, origin = self._new_file(stream, file.level, file.written, replaces=[file.name], thinned=True)
+            rows = writer.from_files(
+                [source], _temporary(out), origin, unless=self._thinning.going, weight=self._thinning.weight
+            )
+            if rows != file.rows - going:
+                raise StoreError(f"{rows} rows of {file.name} came through in place of {file.rows - going}; it stays")
+            made = self._put(out, origin, rows)
+            self._manifest = commit(self._store, self._manifest.next(time=time.time(), add=made, remove=[file]))
+            self._done.thinned += going
+            if going:
+                count_loss(self._store, "span", "thinned", going, file.bytes - sum(one.bytes for one in made))
+
     def _new_file(
-        self, stream: Stream, level: int, written: float, *, holds: Sequence[str] = (), replaces: Sequence[str] = ()
+        self,
+        stream: Stream,
+        level: int,
+        written: float,
+        *,
+        holds: Sequence[str] = (),
+        replaces: Sequence[str] = (),
+        thinned: bool = False,
     ) -> tuple[Path, Origin]:
         folder = self._store / stream.files
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -226,6 +266,7 @@ class _Compaction:
             level=level,
             written=written,
             holds=holds,
+            thinned=thinned,
             replaces=replaces,
         )
         return folder / f"L{level}-{origin.generation:08}-{uuid4().hex}.parquet", origin
@@ -251,6 +292,7 @@ class _Compaction:
                 rows=rows,
                 bytes=size,
                 written=origin.written,
+                thinned=origin.thinned,
             )
         ]
 

@@ -1,4 +1,4 @@
-"""The program that compacts a store beside an application: `python -m llmops_sdk.store._compact_process FOLDER`."""
+"""The program that compacts a store beside an application: `… -m llmops_sdk.store._compact_process FOLDER THINNING`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from llmops_sdk.errors import StoreError
 from llmops_sdk.store._compact import compact_store
+from llmops_sdk.store._thin import Thinning
 
 __all__ = ["main"]
 
@@ -22,7 +23,7 @@ def main() -> int:
         os.setsid()
     os.nice(_NICE)
     try:
-        compact_store(Path(sys.argv[1]))
+        compact_store(Path(sys.argv[1]), thinning=Thinning.decode(sys.argv[2]) if len(sys.argv) > 2 else None)
     except StoreError:
         return 1  # nobody reads its output; `llmops doctor` tells what waits, and `llmops compact` why
     return 0

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from llmops_sdk.store._compact import Compacted, compact_store
 from llmops_sdk.store._reader import StorePath, flush_first, store_folder
+from llmops_sdk.store._thin import Thinning
 
 __all__ = ["Compacted", "compact"]
 
@@ -34,4 +35,6 @@ def compact(*, path: StorePath | None = None, progress: Callable[[int, int], Non
     folder = store_folder(path)
     if not folder.is_dir():
         return Compacted()
-    return compact_store(folder, wait=_WAIT, progress=progress)
+    from llmops_sdk.config import current
+
+    return compact_store(folder, wait=_WAIT, thinning=Thinning.of(current().store.thinning), progress=progress)

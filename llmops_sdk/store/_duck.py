@@ -20,6 +20,7 @@ __all__ = [
     "lines_sql",
     "open_connection",
     "pattern",
+    "put_tables",
     "quoted",
     "read_lines",
     "rows_sql",
@@ -79,20 +80,25 @@ def open_connection(
 def _put_views(
     connection: duckdb.DuckDBPyConnection, sources: Sources, views: Collection[View], *, tables: bool
 ) -> None:
-    connection.execute("SET TimeZone = 'UTC'; CREATE SCHEMA store")
+    connection.execute("SET TimeZone = 'UTC'")
     # Each costs milliseconds, since DuckDB looks into the files of a view that it makes.
     read = " ".join(view.sql for view in views)
     everything = tables or "store.unreadable" in read
-    for stream in STREAMS:
-        if everything or f"store.{stream.name}" in read:
-            paths = [segment.path for segment in sources.segments if segment.stream is stream]
-            files = [file for file in sources.files if file.stream == stream.name]
-            connection.execute(f"CREATE VIEW store.{stream.name}_lines AS {lines_sql(stream, paths)}")
-            connection.execute(f"CREATE VIEW store.{stream.name} AS {rows_sql(stream, sources.folder, files)}")
+    put_tables(connection, sources, [s for s in STREAMS if everything or f"store.{s.name}" in read])
     if everything:
         connection.execute(f"CREATE VIEW store.unreadable AS {unreadable_sql(sources.unreadable)}")
     for view in views:
         connection.execute(f"CREATE VIEW {view.name} AS {view.sql}")
+
+
+def put_tables(connection: duckdb.DuckDBPyConnection, sources: Sources, streams: Sequence[Stream] = STREAMS) -> None:
+    """Make the schema `store` with every row of some streams."""
+    connection.execute("CREATE SCHEMA store")
+    for stream in streams:
+        paths = [segment.path for segment in sources.segments if segment.stream is stream]
+        files = [file for file in sources.files if file.stream == stream.name]
+        connection.execute(f"CREATE VIEW store.{stream.name}_lines AS {lines_sql(stream, paths)}")
+        connection.execute(f"CREATE VIEW store.{stream.name} AS {rows_sql(stream, sources.folder, files)}")
 
 
 def rows_sql(stream: Stream, folder: Path, files: Sequence[DataFile], *, lines: str | None = None) -> str:

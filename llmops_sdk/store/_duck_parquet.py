@@ -8,7 +8,8 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from llmops_sdk.errors import StoreError
-from llmops_sdk.store._duck import duckdb, line_columns, lines_sql, pattern, quoted
+from llmops_sdk.store._duck import duckdb, line_columns, lines_sql, pattern, put_tables, quoted
+from llmops_sdk.store._layout import Sources
 from llmops_sdk.store._origin import KEY, Origin
 from llmops_sdk.store.schema import SEAL, Stream
 
@@ -60,7 +61,9 @@ class ParquetWriter:
             origin,
         )
 
-    def from_files(self, files: Sequence[Path], out: Path, origin: Origin, *, unless: str = "false") -> int:
+    def from_files(
+        self, files: Sequence[Path], out: Path, origin: Origin, *, unless: str = "false", weight: str = ""
+    ) -> int:
         """Write the rows of files of one version as one file, but for some; how many they are.
 
         Args:
@@ -68,13 +71,33 @@ class ParquetWriter:
             out: The new file.
             origin: What it is to say of itself.
             unless: Which rows are left out, in SQL.
+            weight: What the others weigh, in SQL; as before where it is empty.
 
         Raises:
             StoreError: DuckDB cannot read them, or write it.
         """
         listed = ", ".join(quoted(pattern(file)) for file in files)
         where = "" if unless == "false" else f" WHERE ({unless}) IS NOT TRUE"
-        return self._copy(f"SELECT * FROM read_parquet([{listed}]){where}", out, origin)
+        columns = f"* REPLACE ({weight} AS weight)" if weight else "*"
+        return self._copy(f"SELECT {columns} FROM read_parquet([{listed}]){where}", out, origin)
+
+    def keep(self, sources: Sources, kept: str) -> None:
+        """Have the table `kept_traces` for conditions.
+
+        Args:
+            sources: All of the store.
+            kept: A SELECT of ids from the schema `store`.
+
+        Raises:
+            StoreError: DuckDB cannot read them.
+        """
+        try:
+            put_tables(self._connection, sources)
+            self._connection.execute(
+                f"CREATE OR REPLACE TABLE kept_traces AS SELECT DISTINCT id FROM ({kept}) WHERE id IS NOT NULL"
+            )
+        except duckdb.Error as error:
+            raise StoreError(f"compaction failed, and nothing is lost: {error}") from error
 
     def count(self, files: Sequence[Path], condition: str) -> int:
         """How many rows of files a condition in SQL holds for.

@@ -49,6 +49,7 @@ def rebuild_manifest(store: Path) -> Manifest:
                 rows=origin["rows"],
                 bytes=(store / name).stat().st_size,
                 written=origin["written"],
+                thinned=origin["thinned"],
             )
             for name, origin in sorted(origins.items())
             if name not in replaced

@@ -233,8 +233,10 @@ LOSS_KEYS: tuple[Key, ...] = (
 
 SEAL = Key("seal", "BIGINT", "On the last line of a segment that was closed well: how many lines went before it.")
 
+_COMPUTED = (("start_time", "make_timestamp(start_ns // 1000)"), ("weight", "1.0::DOUBLE"))
+
 STREAMS: tuple[Stream, ...] = (
-    Stream("spans", "wal", SPAN_KEYS, "trace_id", "spans", (("start_time", "make_timestamp(start_ns // 1000)"),)),
+    Stream("spans", "wal", SPAN_KEYS, "trace_id", "spans", _COMPUTED),
     Stream("scores", "scores", SCORE_KEYS, "name", "scores"),
     Stream("losses", "losses", LOSS_KEYS, "what", "losses"),
 )

@@ -48,6 +48,8 @@ class DataFile:
     bytes: int
     written: float
     """When the latest of its lines was written, in seconds since the epoch."""
+    thinned: bool = False
+    """Whether only a share of its traces is left."""
 
 
 @dataclass(frozen=True, slots=True)

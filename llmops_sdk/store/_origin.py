@@ -25,6 +25,7 @@ class Origin:
     written: float
     holds: Sequence[str] = ()
     """The segments whose lines it has."""
+    thinned: bool = False
     replaces: Sequence[str] = ()
     """The Parquet files whose rows it has."""
 

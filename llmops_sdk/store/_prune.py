@@ -11,21 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from llmops_sdk._util._clock import SYSTEM_CLOCK
 from llmops_sdk.errors import StoreError
 from llmops_sdk.store._blob_files import Blob, blobs_of, remove_blob
 from llmops_sdk.store._compact import ensure_manifest
 from llmops_sdk.store._doomed import Doomed, read_journal, remove_journal, write_journal
-from llmops_sdk.store._lines import loss_line
 from llmops_sdk.store._locks import sole_changer
+from llmops_sdk.store._loss_lines import count_loss
 from llmops_sdk.store._manifest import DataFile, Manifest, commit, read_manifest, sync_folder
 from llmops_sdk.store._origin import Origin
 from llmops_sdk.store._reader import StorePath, flush_first, query, store_folder
 from llmops_sdk.store._retention import drop_old
 from llmops_sdk.store._scrub import all_segments, scrub
-from llmops_sdk.store._segment import SegmentWriter
-from llmops_sdk.store.schema import STREAMS
-from llmops_sdk.tracing._records import LossRecord
 
 if TYPE_CHECKING:
     from llmops_sdk.store._duck_parquet import ParquetWriter
@@ -131,7 +127,7 @@ def _to_size(folder: Path, max_bytes: int, dry_run: bool) -> Pruned:
         raise ValueError("what max_bytes would remove is not known beforehand: leave dry_run out")
     dropped = drop_old(folder, max_bytes=max_bytes, older_than=None)
     for one in dropped:
-        _count_loss(folder, one.what, one.reason, one.count, one.bytes)
+        count_loss(folder, one.what, one.reason, one.count, one.bytes)
     return Pruned(
         spans=sum(one.count for one in dropped if one.what == "segment"),
         blobs=sum(one.count for one in dropped if one.what == "blob"),
@@ -179,7 +175,7 @@ class _Pruning:
             remove_journal(self._store)
         left = 0 if dry_run else self._find(person, older_than)[1]
         if not dry_run and spans + scores:
-            _count_loss(self._store, "span", "pruned", spans - left, 0)
+            count_loss(self._store, "span", "pruned", spans - left, 0)
         return Pruned(traces=len(traces), spans=spans - left, scores=scores, blobs=self._blobs, left=left)
 
     def _find(self, person: dict[str, str], older_than: timedelta | datetime | None) -> tuple[Doomed, int, int]:
@@ -259,6 +255,7 @@ class _Pruning:
             version=file.version,
             level=file.level,
             written=file.written,
+            thinned=file.thinned,
             replaces=[file.name],
         )
         out = source.with_name(f"L{file.level}-{origin.generation:08}-{uuid4().hex}.parquet")
@@ -300,11 +297,3 @@ def _cutoff_ns(older_than: timedelta | datetime) -> int:
 
     moment = older_than if older_than.tzinfo is not None else older_than.replace(tzinfo=UTC)
     return int(moment.timestamp() * 1e9)
-
-
-def _count_loss(store: Path, what: str, reason: str, count: int, size: int) -> None:
-    stream = next(stream for stream in STREAMS if stream.name == "losses")
-    writer = SegmentWriter(store, stream, max_bytes=1, max_seconds=1.0, fsync=False, clock=SYSTEM_CLOCK)
-    record = LossRecord(time_ns=time.time_ns(), what=what, reason=reason, count=count, bytes=size)
-    writer.append([loss_line(record)])
-    writer.seal()

@@ -18,6 +18,7 @@ from llmops_sdk.store._lines import Encoder, is_span, loss_line, score_line
 from llmops_sdk.store._outbox import SegmentOutbox
 from llmops_sdk.store._retention import drop_old
 from llmops_sdk.store._segment import SegmentWriter
+from llmops_sdk.store._thin import Thinning
 from llmops_sdk.store.schema import STREAMS
 from llmops_sdk.tracing._blobs import has_ready
 from llmops_sdk.tracing._records import LossRecord, Record, ScoreRecord, SpanRecord
@@ -44,6 +45,7 @@ class StoreSink:
         fsync: Whether each write is forced to the disk, to survive a power cut too.
         compaction: "auto" starts a process that turns sealed segments into Parquet files when there are enough.
         clock: Tells the age of segments and the time of losses.
+        thinning: What compaction leaves of old traces.
         destinations: Names of those that each span is kept for until they have it.
         outbox_bytes: Size at which the oldest of that is given up, and counted, for each of them.
         outbox_days: Age at which it is.
@@ -63,6 +65,7 @@ class StoreSink:
         fsync: bool = False,
         compaction: CompactionMode = "auto",
         clock: Clock = SYSTEM_CLOCK,
+        thinning: Thinning = Thinning(),  # noqa: B008 - frozen
         destinations: Sequence[str] = (),
         outbox_bytes: int = 1024**3,
         outbox_days: float = 7.0,
@@ -95,7 +98,7 @@ class StoreSink:
             )
             for stream in STREAMS
         )
-        self._compaction = BackgroundCompaction(self._path, compaction)
+        self._compaction = BackgroundCompaction(self._path, compaction, thinning)
         self._drop_old()
         # What many short processes left, of which none lived to seal a second segment.
         self._compaction.consider()
@@ -243,6 +246,7 @@ def open_sink(settings: Settings) -> StoreSink | None:
         segment_seconds=store.segment_seconds,
         fsync=store.fsync,
         compaction=store.compaction,
+        thinning=Thinning.of(store.thinning),
         destinations=sorted(settings.export.trace_destinations) if settings.export.outbox else (),
         outbox_bytes=settings.export.outbox_bytes,
         outbox_days=settings.export.outbox_days,

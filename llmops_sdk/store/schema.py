@@ -75,6 +75,11 @@ _FIXED = {
 
 _START = Column("start_time", "TIMESTAMP", "When it began, in UTC.")
 _DURATION = Column("duration_ms", "DOUBLE", "How long it took.", "ms")
+_WEIGHT = Column(
+    "weight",
+    "DOUBLE",
+    "How many spans it stands for: 1, or more of an old trace of which `[store.thinning]` keeps a share.",
+)
 _COMPUTED = {
     "duration_ms": "duration_ns / 1e6",
     "tags": "coalesce(tags, [])",
@@ -88,7 +93,7 @@ _COMPUTED = {
 
 def _columns(names: str, keys: tuple[Key, ...] = SPAN_KEYS) -> tuple[Column, ...]:
     known = {key.name: Column(key.name, key.type, key.doc, key.unit) for key in keys}
-    known |= {"start_time": _START, "duration_ms": _DURATION}
+    known |= {"start_time": _START, "duration_ms": _DURATION, "weight": _WEIGHT}
     return tuple(known[name] for name in names.split())
 
 
@@ -98,7 +103,8 @@ def _select(columns: tuple[Column, ...]) -> str:
 
 _SPANS = _columns(
     "trace_id span_id parent_span_id name kind start_time start_ns duration_ms status status_message error_type "
-    "input output service session_id user_id tags simulated attributes events links otel_kind scope resource"
+    "input output service session_id user_id tags simulated attributes events links otel_kind scope resource "
+    "weight"
 )
 _CALLS = _SPANS + _columns(
     "operation provider request_model model input_tokens output_tokens cache_read_tokens reasoning_tokens cost "

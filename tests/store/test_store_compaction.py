@@ -17,6 +17,7 @@ from llmops_sdk.store._layout import create_store, segments_of
 from llmops_sdk.store._locks import sole_changer
 from llmops_sdk.store._manifest import Manifest, read_manifest
 from llmops_sdk.store._retention import Dropped, drop_old
+from llmops_sdk.store._thin import Thinning
 from llmops_sdk.store.schema import VIEWS
 from llmops_sdk.tracing._records import LossRecord, ScoreRecord
 
@@ -316,3 +317,72 @@ def test_compacting_what_is_no_store_says_so(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(StoreError, match="is a file, not a folder"):
         compact_store(tmp_path / "file")
+
+
+@pytest.fixture
+def old_traces(store, make_span):
+    """A hundred traces of two spans: one failed, one is slow, one was costly, one was judged; all in an old file."""
+    sink = StoreSink(store, retention_days=None, compaction="manual")
+    for number in range(1, 101):
+        trace = number << 64 | (number * 2**57)  # the random half from 1/128 to 100/128
+        more = {7: {"status": "error"}, 17: {"duration_ns": 9 * 10**9}, 27: {"attributes": {"gen_ai.usage.cost": 2.0}}}
+        sink.write([
+            make_span(trace_id=trace, span_id=2 * number, **more.get(number, {})),
+            make_span(trace_id=trace, span_id=2 * number + 1, parent_id=2 * number),
+        ])  # fmt: skip
+    judged = ScoreRecord(
+        trace_id=None,
+        span_id=f"{2 * 97:016x}",
+        name="good",
+        value=1.0,
+        label=None,
+        comment=None,
+        source="me",
+        time_ns=1,
+    )
+    sink.write([judged])
+    sink.close(1.0)
+    for file in (store / "wal").glob("*.v1.ndjson"):
+        os.utime(file, (1.0, 1.0))
+    return store
+
+
+def numbers(store: Path) -> list[int]:
+    return sorted({int(span, 16) // 2 for (span,) in query("SELECT span_id FROM spans", path=store).rows()})
+
+
+def test_old_traces_are_thinned_out_but_for_those_that_tell_something(old_traces):
+    thinning = Thinning(share=0.25, keep_slower_than=5.0, keep_costlier_than=1.0)
+    done = compact_store(old_traces, thinning=thinning, **AT_ONCE)
+    assert numbers(old_traces) == [*range(1, 32), 97]
+    assert done.thinned == 2 * 68
+    assert query("SELECT what, reason, count FROM losses", path=old_traces).rows() == [("span", "thinned", 136)]
+    # Each that stays for the share stands for four; the others for themselves.
+    weights = dict(query("SELECT span_id, weight FROM spans", path=old_traces).rows())
+    assert {int(span, 16) // 2 for span, weight in weights.items() if weight == 1.0} == {7, 17, 27, 97}
+    assert set(weights.values()) == {1.0, 4.0}
+    # Once: what is left is not thinned again.
+    assert compact_store(old_traces, thinning=thinning, **AT_ONCE).thinned == 0
+    assert query("SELECT sum(weight) FROM spans WHERE weight > 1", path=old_traces).scalar() == 4 * 2 * 28
+
+
+def test_a_share_of_nothing_leaves_what_is_kept_by_a_rule(old_traces):
+    compact_store(old_traces, thinning=Thinning(share=0.0, keep_scored=False), **AT_ONCE)
+    assert numbers(old_traces) == [7]
+
+
+def test_young_files_and_a_share_of_one_are_left_alone(store, old_traces, make_span):
+    assert compact_store(old_traces, thinning=Thinning(share=1.0), **AT_ONCE).thinned == 0
+    write(store, make_span, [999])
+    compact_store(store, **AT_ONCE)
+    compact_store(store, thinning=Thinning(share=0.0, keep_errors=False, keep_scored=False), **AT_ONCE)
+    assert ids(store) == [f"{999:016x}"]
+
+
+def test_the_settings_reach_the_compactor():
+    thinning = Thinning(share=0.5, after_days=1.5, keep_errors=False, keep_slower_than=2.0)
+    assert Thinning.decode(thinning.encode()) == thinning
+    from llmops_sdk.config import Settings, StoreSettings, ThinningSettings
+
+    settings = Settings(store=StoreSettings(thinning=ThinningSettings(share=0.5, keep_costlier_than=3.0)))
+    assert Thinning.of(settings.store.thinning) == Thinning(share=0.5, keep_costlier_than=3.0)
