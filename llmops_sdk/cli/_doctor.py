@@ -21,6 +21,7 @@ from llmops_sdk._version import __version__
 from llmops_sdk.cli._formats import Format, write_rows
 from llmops_sdk.cli._reading import query
 from llmops_sdk.errors import ConfigError, LLMOpsError
+from llmops_sdk.store._filesystems import network_file_system
 
 if TYPE_CHECKING:
     from llmops_sdk.config import Settings
@@ -183,6 +184,9 @@ def _store(folder: Path, *, enabled: bool) -> Iterator[Finding]:
         yield Finding("store", "place", f"{folder} is a file, not a folder", "", BROKEN)
         return
     yield Finding("store", "place", str(folder))
+    kind = network_file_system(folder)
+    if kind is not None:
+        yield Finding("store", "file system", f'{kind}: refused unless [store] network = "allow"', "", NOTE)
     yield from _writable(folder)
     sizes = list(_sizes(folder))
     yield Finding("store", "size", f"{sum(sizes) / 1e6:.3f} MB in {len(sizes)} files")

@@ -176,6 +176,8 @@ class StoreSettings(Section):
     enough, "manual" only with `llmops compact`."""
     thinning: ThinningSettings = ThinningSettings()
     """What becomes of old traces."""
+    network: Literal["refuse", "allow"] = "refuse"
+    """Whether the folder may lie on a network file system, whose locks do not tell for certain who still writes."""
 
 
 class TracingSettings(Section):

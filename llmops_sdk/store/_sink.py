@@ -13,6 +13,7 @@ from llmops_sdk._util._guard import guarded
 from llmops_sdk.errors import StoreError
 from llmops_sdk.store._background import BackgroundCompaction, CompactionMode
 from llmops_sdk.store._blob_files import BlobFiles
+from llmops_sdk.store._filesystems import refuse_network
 from llmops_sdk.store._layout import create_store
 from llmops_sdk.store._lines import Encoder, is_span, loss_line, score_line
 from llmops_sdk.store._outbox import SegmentOutbox
@@ -233,11 +234,13 @@ def open_sink(settings: Settings) -> StoreSink | None:
     """The sink that the settings ask for, or None when the store is off.
 
     Raises:
-        StoreError: The folder cannot be made or written, or a newer version of the SDK wrote it.
+        StoreError: The folder cannot be made or written, lies on a network file system, or a newer version wrote it.
     """
     store = settings.store
     if not store.enabled:
         return None
+    if store.network == "refuse":
+        refuse_network(store.path.absolute())
     return StoreSink(
         store.path,
         max_bytes=store.max_bytes,
