@@ -63,8 +63,9 @@ bench-tracing: $(VENV)/.development ## Time of a decorated call, CPU of a span, 
 bench-tracing-load: $(VENV)/.development ## Many threads, an event loop, and a long run with a burst; ten minutes.
 	@$(BIN)/python benchmarks/bench_tracing_load.py
 
-bench-store: $(VENV)/.development ## Spans written a second by one and four processes; the views against SQL by hand.
-	@$(BIN)/python benchmarks/bench_store.py
+bench-store: $(VENV)/.development ## Writing, compaction, and queries against SQL by hand, up to 10M spans; 25 minutes, 14 GB.
+	@for part in writing compaction queries; do \
+		echo "== $$part"; $(BIN)/python benchmarks/bench_store_$$part.py; echo; done
 
 bench-collect: $(VENV)/.development ## Spans that a collector takes from two senders: pace, CPU a span, time of a request.
 	@$(BIN)/python benchmarks/bench_collect.py
@@ -75,6 +76,7 @@ bench-tracers: $(VENV)/.development ## A decorated call under six other tracers,
 docs: $(VENV)/.development ## Regenerate the generated pages of docs/.
 	@$(BIN)/python -m llmops_sdk.config._reference docs/configuration.md
 	@$(BIN)/python -m llmops_sdk.store._reference > docs/schema.md
+	@$(BIN)/python -m llmops_sdk.store._clickhouse > docs/clickhouse.sql
 	@$(BIN)/python .ci/api_page.py > docs/api.md
 
 # The hashes of the public index and of nothing that this machine's pip may be told of besides.

@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias
 
 from llmops_sdk.errors import StoreError
 from llmops_sdk.store._layout import segments_of
-from llmops_sdk.store._manifest import Manifest, read_manifest
+from llmops_sdk.store._manifest import Manifest, read_manifest, views_are_old
 from llmops_sdk.store._thin import Thinning
 
 __all__ = ["BackgroundCompaction", "CompactionMode"]
@@ -71,7 +71,8 @@ class BackgroundCompaction:
                     count += 1
         except StoreError:
             return False  # a newer version's, or damaged: whoever reads it is told
-        return size >= _BYTES or count >= _FILES
+        # Views that name dropped files fail for whoever opens them with another tool.
+        return size >= _BYTES or count >= _FILES or views_are_old(self._store)
 
     def _start(self) -> None:
         interpreter = find_interpreter()

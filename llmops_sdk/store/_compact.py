@@ -19,9 +19,9 @@ from uuid import uuid4
 
 from llmops_sdk.errors import StoreError
 from llmops_sdk.store._layout import Segment, create_store, read_sources, segments_of
-from llmops_sdk.store._locks import sole_changer, try_lock
+from llmops_sdk.store._locks import most_files, sole_changer, try_lock
 from llmops_sdk.store._loss_lines import count_loss
-from llmops_sdk.store._manifest import DataFile, Manifest, commit, read_manifest, sync_folder
+from llmops_sdk.store._manifest import DataFile, Manifest, commit, read_manifest, sync_folder, views_are_old
 from llmops_sdk.store._origin import Origin
 from llmops_sdk.store._sweep import GRACE, sweep
 from llmops_sdk.store._thin import Thinning, thinned_files
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["Compacted", "compact_store", "ensure_manifest"]
 
 _CHUNK_BYTES = 512 * 1024**2  # of lines: some 40 MB of Parquet, which is never put together with others again
-_CHUNK_FILES = 512
+_CHUNK_FILES = 512  # all of them open at once
 _FAN_IN = 8
 _LARGE = 32 * 1024**2  # a file of this size is put together with others no more: each time costs as much as the first
 _SEAL = b'{"' + SEAL.name.encode() + b'":'
@@ -132,7 +132,11 @@ class _Compaction:
         self._thinning = thinning
         self._grace = grace
         self._done = Compacted()
-        self._manifest = Manifest()
+        manifest = read_manifest(store)
+        if manifest is None:
+            # Removed while the lock was waited for: with an empty one every file would be swept.
+            raise StoreError(f"MANIFEST.json of {store} has gone: try again, and it is made again", path=str(store))
+        self._manifest: Manifest = manifest
 
     def run(self, progress: Callable[[int, int], None] | None) -> Compacted:
         from llmops_sdk.store._duck_parquet import ParquetWriter
@@ -140,11 +144,12 @@ class _Compaction:
         from llmops_sdk.store._prune import finish_pruning
 
         finish_pruning(self._store)
-        self._manifest = create_store(self._store)
+        self._manifest = read_manifest(self._store) or self._manifest
+        before = self._manifest.generation
+        old = views_are_old(self._store) or not (self._store / VIEWS_FILE).exists()
         self._manifest = sweep(self._store, self._manifest, grace=self._grace)
         found = self._found()
         total = sum(one.size for one in found)
-        before = self._manifest.generation
         with contextlib.closing(ParquetWriter()) as writer:
             for stream in STREAMS:
                 for chunk in _chunks([one for one in found if one.segment.stream is stream]):
@@ -154,7 +159,7 @@ class _Compaction:
                 while self._merge(writer, stream):
                     pass
             self._thin(writer)
-        if self._manifest.generation != before or not (self._store / VIEWS_FILE).exists():
+        if old or self._manifest.generation != before:
             write_views(self._store, self._manifest)
         self._done.files = len(self._manifest.files)
         return self._done
@@ -304,8 +309,9 @@ def _temporary(out: Path) -> Path:
 def _chunks(found: Sequence[_Found]) -> Iterator[list[_Found]]:
     chunk: list[_Found] = []
     size = 0
+    most = max(1, min(_CHUNK_FILES, most_files() // 4))
     for one in found:
-        if chunk and (size + one.size > _CHUNK_BYTES or len(chunk) >= _CHUNK_FILES):
+        if chunk and (size + one.size > _CHUNK_BYTES or len(chunk) >= most):
             yield chunk
             chunk, size = [], 0
         chunk.append(one)

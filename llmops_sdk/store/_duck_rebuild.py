@@ -12,6 +12,7 @@ import orjson
 from llmops_sdk.errors import StoreError
 from llmops_sdk.store._duck import duckdb, pattern, quoted
 from llmops_sdk.store._layout import data_files
+from llmops_sdk.store._leases import latest_reader
 from llmops_sdk.store._locks import sole_changer
 from llmops_sdk.store._manifest import DataFile, Gone, Manifest, commit, read_manifest
 from llmops_sdk.store._origin import KEY
@@ -38,7 +39,9 @@ def rebuild_manifest(store: Path) -> Manifest:
             raise StoreError(f"{store} is being changed by another process: try again later", path=str(store))
         origins = {f"{file.parent.name}/{file.name}": _origin(file) for file in data_files(store)}
         replaced = {name for origin in origins.values() for name in origin["replaces"]}
+        # Later than any that a living reader knows, so that nothing goes which one of them reads.
         generation = max((origin["generation"] for origin in origins.values()), default=0)
+        generation = max(generation, latest_reader(store)) + 1
         now = Gone(generation, time.time())
         files = tuple(
             DataFile(

@@ -294,7 +294,8 @@ def _sql(what: ExportWhat, where: str | None) -> str:
     stored = ", ".join(f'{key.name} AS "stored {key.name}"' for key in SPAN_KEYS)
     picked = ", ".join(f'"stored {key.name}" AS {key.name}' for key in SPAN_KEYS)
     return (
-        f"SELECT {picked}, start_time, duration_ms FROM (SELECT {SHOWN}, {stored} FROM store.spans) WHERE {condition}"
+        f"SELECT {picked}, start_time, duration_ms, weight FROM (SELECT {SHOWN}, {stored} FROM store.spans) "
+        f"WHERE {condition}"
     )
 
 

@@ -21,7 +21,7 @@ from llmops_sdk.tracing._records import LossRecord, RecordedSpan, ScoreRecord
 __all__ = ["Table", "row_of_cells", "row_of_json", "table_of"]
 
 _IDENTIFYING = {"spans": ("trace_id", "span_id", "start_ns"), "scores": ("name", "source"), "losses": ("what", "count")}
-_COMPUTED = {"start_time", "duration_ms"}
+_COMPUTED = {"start_time": "TIMESTAMP", "duration_ms": "DOUBLE", "weight": "DOUBLE"}
 _TEXTS = ("VARCHAR", "VARCHAR[]", "JSON")
 _LONG_NUMBER = re.compile(rb"\d{19}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -290,9 +290,7 @@ def _tables() -> dict[str, Table]:
     return {
         stream.name: Table(
             stream,
-            {key.name: key.type for key in stream.keys} | {"start_time": "TIMESTAMP", "duration_ms": "DOUBLE"}
-            if stream.name == "spans"
-            else shown[stream.name],
+            {key.name: key.type for key in stream.keys} | _COMPUTED if stream.name == "spans" else shown[stream.name],
             records[stream.name],
         )
         for stream in STREAMS

@@ -16,6 +16,7 @@ from llmops_sdk.store.schema import STREAMS, Stream
 
 __all__ = ["Segment", "Sources", "create_store", "data_files", "put_file", "read_sources", "segments_of"]
 
+_TRIES = 16
 _SEGMENT = re.compile(r"^.+\.v(\d+)\.ndjson$")
 
 
@@ -120,14 +121,40 @@ def read_sources(path: Path, *, lease: bool = True) -> Sources:
 
         manifest = rebuild_manifest(path)
     manifest = manifest or Manifest()
-    held = Lease(path, manifest.generation) if lease and path.is_dir() else None
+    held = None
+    if lease and path.is_dir():
+        manifest, held = _leased(path, manifest)
     try:
-        segments = segments_of(path, manifest.covered)
+        # Empty ones are removed at once when their writers are dead, whoever has listed them.
+        segments = [one for one in segments_of(path, manifest.covered) if not _is_empty(one.path)]
     except StoreError:
         if held is not None:
             held.release()
         raise
     return Sources(tuple(segments), manifest.files, path, manifest.unreadable, held)
+
+
+def _leased(path: Path, manifest: Manifest) -> tuple[Manifest, Lease]:
+    """A lease, and the manifest that it holds: what was gone before may be removed, a segment without a word."""
+    for _ in range(_TRIES):
+        held = Lease(path, manifest.generation)
+        try:
+            latest = read_manifest(path)
+        except StoreError:
+            held.release()
+            raise
+        if latest is None or latest.generation == manifest.generation:
+            return manifest, held
+        held.release()
+        manifest = latest
+    raise StoreError(f"{path} changes faster than it can be read: try again", path=str(path))
+
+
+def _is_empty(file: Path) -> bool:
+    try:
+        return file.stat().st_size == 0
+    except FileNotFoundError:
+        return False  # whoever opens it finds out, and looks again
 
 
 def segments_of(path: Path, covered: Collection[str] = frozenset()) -> list[Segment]:

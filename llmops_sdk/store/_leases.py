@@ -10,9 +10,10 @@ from uuid import uuid4
 
 from llmops_sdk.store._locks import try_lock
 
-__all__ = ["Lease", "oldest_reader"]
+__all__ = ["Lease", "latest_reader", "oldest_reader"]
 
 FOLDER = "readers"
+_TRIES = 8
 _LONGEST = 86_400.0
 """Seconds: a connection that somebody forgot must not keep files for ever."""
 
@@ -26,13 +27,19 @@ class Lease:
     """
 
     def __init__(self, store: Path, generation: int) -> None:
-        self._file = store / FOLDER / f"{generation}-{uuid4().hex}"
+        self._file = store / FOLDER / str(generation)
         self._descriptor = -1
         self._owner = os.getpid()
         with contextlib.suppress(OSError):
             self._file.parent.mkdir(mode=0o700, exist_ok=True)
-            self._descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-            try_lock(self._descriptor)
+            for _ in range(_TRIES):
+                self._file = self._file.with_name(f"{generation}-{uuid4().hex}")
+                self._descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+                if try_lock(self._descriptor) and os.fstat(self._descriptor).st_nlink:
+                    break
+                # Between the two somebody took it for that of a dead reader.
+                os.close(self._descriptor)
+                self._descriptor = -1
 
     def release(self) -> None:
         """End it."""
@@ -74,3 +81,16 @@ def oldest_reader(store: Path) -> int | None:
         finally:
             os.close(descriptor)
     return min(generations, default=None)
+
+
+def latest_reader(store: Path) -> int:
+    """The highest generation that a reader, dead or living, has left its name for; 0 where there is none.
+
+    Args:
+        store: The store's folder.
+    """
+    try:
+        numbers = [entry.name.partition("-")[0] for entry in os.scandir(store / FOLDER)]
+    except OSError:
+        return 0
+    return max((int(number) for number in numbers if number.isdecimal()), default=0)

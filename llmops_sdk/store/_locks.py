@@ -12,7 +12,7 @@ from pathlib import Path
 from llmops_sdk._util._clock import SYSTEM_CLOCK
 from llmops_sdk.errors import StoreError
 
-__all__ = ["sole_changer", "try_lock"]
+__all__ = ["most_files", "sole_changer", "try_lock", "unlock"]
 
 _LOCK = "compact.lock"
 _STEP = 0.02  # seconds
@@ -26,8 +26,16 @@ if sys.platform == "win32":
             "LLMOPS_STORE__ENABLED=false and send the spans to an OTLP backend"
         )
 
+    def unlock(descriptor: int) -> None:
+        """Nothing, since nothing is ever locked."""
+
+    def most_files() -> int:
+        """What the C library allows by default."""
+        return 512
+
 else:
     import fcntl
+    import resource
 
     def try_lock(descriptor: int) -> bool:
         """Take the exclusive lock of an open file without waiting; whether it was free.
@@ -40,6 +48,15 @@ else:
         except BlockingIOError:
             return False
         return True
+
+    def unlock(descriptor: int) -> None:
+        """Give the lock back also where a child that was forked meanwhile has a copy of the descriptor."""
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+    def most_files() -> int:
+        """How many files this process may have open: 256 by default on macOS."""
+        soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        return sys.maxsize if soft == resource.RLIM_INFINITY else soft
 
 
 @contextmanager
@@ -59,10 +76,13 @@ def sole_changer(store: Path, wait: float = 0.0) -> Generator[bool]:
         raise StoreError(
             f"the store {store} cannot be changed: {error.strerror}; make it writable for this user", path=str(store)
         ) from error
+    taken = False
     try:
         deadline = time.monotonic() + wait
         while not (taken := try_lock(descriptor)) and time.monotonic() < deadline:
             SYSTEM_CLOCK.sleep(_STEP)
         yield taken
     finally:
+        if taken:
+            unlock(descriptor)
         os.close(descriptor)

@@ -19,7 +19,9 @@ from llmops_sdk.errors import StoreError
 from llmops_sdk.store.schema import SCHEMA_VERSION
 
 __all__ = [
+    "EMPTY_SEGMENT",
     "MANIFEST",
+    "VIEWS_FILE",
     "DataFile",
     "Gone",
     "Manifest",
@@ -28,9 +30,14 @@ __all__ = [
     "read_manifest",
     "refuse_newer",
     "sync_folder",
+    "views_are_old",
 ]
 
 MANIFEST = "MANIFEST.json"
+VIEWS_FILE = "traces.duckdb"
+"""The small database of views over the files that the manifest names."""
+EMPTY_SEGMENT = "none.ndjson"
+"""So that those views find a file where no segment is, since DuckDB refuses a pattern that finds none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,6 +209,18 @@ def commit(path: Path, manifest: Manifest) -> Manifest:
         temporary.unlink(missing_ok=True)
     sync_folder(path)
     return manifest
+
+
+def views_are_old(path: Path) -> bool:
+    """Whether the manifest has changed since the views were made: their maker was killed, or retention dropped files.
+
+    Args:
+        path: The store's folder.
+    """
+    try:
+        return (path / VIEWS_FILE).stat().st_mtime_ns < (path / MANIFEST).stat().st_mtime_ns
+    except FileNotFoundError:
+        return False
 
 
 def sync_folder(path: Path) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
 
-from llmops_sdk.store._locks import try_lock
+from llmops_sdk.store._locks import try_lock, unlock
 from llmops_sdk.store._records_from_lines import RecordReader
 from llmops_sdk.tracing._outbox import Piece, Position
 
@@ -332,7 +332,10 @@ def _is_free(path: Path) -> bool:
     except FileNotFoundError:
         return True
     try:
-        return try_lock(descriptor)
+        free = try_lock(descriptor)
+        if free:
+            unlock(descriptor)
+        return free
     finally:
         os.close(descriptor)
 

@@ -134,11 +134,14 @@ def connect(*, path: StorePath | None = None, trusted: bool = False) -> duckdb.D
     flush_first()
     folder = store_folder(path)
     from llmops_sdk.store._duck import duckdb
+    from llmops_sdk.store._statement import damaged_file
 
     try:
         return retried(lambda: _connection(folder, trusted))
-    except duckdb.IOException as error:
-        raise StoreError(f"the store {folder} cannot be read: {error}", path=str(folder)) from error
+    except duckdb.Error as error:
+        raise damaged_file(error, folder) or StoreError(
+            f"the store {folder} cannot be read: {error}", path=str(folder)
+        ) from error
 
 
 def flush_first() -> None:
@@ -194,7 +197,7 @@ def retried(attempt: Callable[[], _T]) -> _T:
     for _ in range(_TRIES - 1):
         try:
             return attempt()
-        except duckdb.IOException as error:
+        except duckdb.Error as error:
             if not is_missing_file(error):
                 raise
     return attempt()
@@ -219,13 +222,13 @@ class _Job:
         self._begun = True
         try:
             from llmops_sdk.store._duck import duckdb
-            from llmops_sdk.store._statement import checked, query_error
+            from llmops_sdk.store._statement import checked, damaged_file, query_error
 
             statement = checked(self._sql, self._params)
             try:
                 return retried(lambda: self._try(statement))
             except duckdb.Error as error:
-                raise query_error(error, self._sql) from error
+                raise damaged_file(error, self._folder) or query_error(error, self._sql) from error
         finally:
             self.ended.set()
 

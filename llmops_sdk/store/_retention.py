@@ -14,7 +14,7 @@ from typing import TypeAlias
 from llmops_sdk.errors import StoreError
 from llmops_sdk.store._blob_files import Blob, blobs_of, remove_abandoned, remove_blob
 from llmops_sdk.store._layout import Segment, segments_of
-from llmops_sdk.store._locks import sole_changer, try_lock
+from llmops_sdk.store._locks import sole_changer, try_lock, unlock
 from llmops_sdk.store._manifest import DataFile, Manifest, commit, read_manifest
 from llmops_sdk.store._scrub import PRUNED
 from llmops_sdk.store._sweep import sweep
@@ -149,7 +149,10 @@ def _is_free(segment: Segment) -> bool:
     except FileNotFoundError:
         return False
     try:
-        return try_lock(descriptor)
+        free = try_lock(descriptor)
+        if free:
+            unlock(descriptor)
+        return free
     finally:
         os.close(descriptor)
 

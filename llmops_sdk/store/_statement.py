@@ -7,14 +7,15 @@ import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeAlias
 
-from llmops_sdk.errors import QueryError
+from llmops_sdk.errors import QueryError, StoreError
 from llmops_sdk.store._duck import duckdb
 from llmops_sdk.store._own_columns import current_views
-from llmops_sdk.store.schema import View
+from llmops_sdk.store.schema import STREAMS, View
 
-__all__ = ["Parameters", "Statement", "checked", "is_missing_file", "query_error"]
+__all__ = ["Parameters", "Statement", "checked", "damaged_file", "is_missing_file", "query_error"]
 
 Parameters: TypeAlias = Sequence[Any] | Mapping[str, Any]
 
@@ -26,6 +27,7 @@ _COLUMN = re.compile(
 )
 _ALIAS = re.compile(r'Referenced table "([^"]+)" not found')
 _EXPLAIN = re.compile(r"^\s*explain\s+(?:analyze\s+|\([^)]*\)\s*)?", re.IGNORECASE)
+_FILE = re.compile(r"/(\w+)/([^/\"']+\.(?:parquet|ndjson))[\"']")
 _TABLE = re.compile(r"Table with name (.+?) does not exist")
 _DID_YOU_MEAN = re.compile(r"\n(?:Did you mean|Candidate (?:bindings|tables)).*")
 
@@ -123,9 +125,35 @@ def _list(names: set[str]) -> str:
     return ", ".join(f"${name}" for name in sorted(names)) or "none"
 
 
-def is_missing_file(error: duckdb.IOException) -> bool:
+def is_missing_file(error: duckdb.Error) -> bool:
     """Whether a file was gone when it was to be read."""
-    return any(words in str(error) for words in ("No files found", "No such file", "Cannot open file"))
+    if isinstance(error, duckdb.PermissionException):
+        # What is no file DuckDB takes for a folder, in which it may not look either.
+        return ".ndjson/**/" in str(error)
+    words = ("No files found", "No such file", "Cannot open file")
+    return isinstance(error, duckdb.IOException) and any(word in str(error) for word in words)
+
+
+def damaged_file(error: duckdb.Error, folder: Path) -> StoreError | None:
+    """What to do about a file of the store that cannot be read; None when that is not what is wrong.
+
+    Args:
+        error: What DuckDB raised.
+        folder: The store's.
+    """
+    text = str(error).partition("\n")[0].strip()
+    found = _FILE.search(text) if isinstance(error, (duckdb.IOException, duckdb.InvalidInputException)) else None
+    if found is None:
+        return None
+    matches = [stream for stream in STREAMS if found[1] in {stream.folder, stream.files}]
+    if not matches:
+        return None
+    file = folder / found[1] / found[2]
+    if file.suffix == ".parquet":
+        do = "put it back from a copy, or move it away and remove MANIFEST.json, which is made again from the others"
+    else:
+        do = "move it away"
+    return StoreError(f"{file} is missing or cannot be read: {do}. DuckDB says: {text}", path=str(file))
 
 
 def query_error(error: duckdb.Error, sql: str, shift: int = 1) -> QueryError:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 
 from llmops_sdk.store._leases import oldest_reader
-from llmops_sdk.store._manifest import MANIFEST, Gone, Manifest, commit
+from llmops_sdk.store._manifest import EMPTY_SEGMENT, MANIFEST, VIEWS_FILE, Gone, Manifest, commit
 from llmops_sdk.store.schema import STREAMS
 
 __all__ = ["GRACE", "sweep"]
@@ -54,7 +55,13 @@ def _remove_abandoned(store: Path, manifest: Manifest) -> None:
                 file.unlink(missing_ok=True)
         for file in folder.glob(".*.parquet"):
             file.unlink(missing_ok=True)
-    for file in store.glob(f".{MANIFEST}.*"):
-        # Not that of a process that makes the store at this moment.
-        if abs(time.time() - file.stat().st_mtime) > _ABANDONED:
+    for stream in STREAMS:
+        for file in (store / stream.folder).glob(f".{EMPTY_SEGMENT}.*"):
             file.unlink(missing_ok=True)
+    for file in store.glob(f".{VIEWS_FILE}.*"):
+        file.unlink(missing_ok=True)
+    for file in (*store.glob(f".{MANIFEST}.*"), *store.glob("..gitignore.*")):
+        # Not that of a process that makes the store at this moment, without the lock; it may be gone again.
+        with contextlib.suppress(FileNotFoundError):
+            if abs(time.time() - file.stat().st_mtime) > _ABANDONED:
+                file.unlink()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from llmops_sdk.store import StoreSink, query
+from llmops_sdk.store._clickhouse import clickhouse
 from llmops_sdk.store._reference import reference
 from llmops_sdk.store.schema import VIEWS
 
@@ -34,6 +35,11 @@ FIXED = {
 def test_the_reference_is_up_to_date():
     written = Path(__file__).parents[2] / "docs" / "schema.md"
     assert written.read_text(encoding="utf-8") == reference(), "python -m llmops_sdk.store._reference > docs/schema.md"
+
+
+def test_the_statements_for_clickhouse_are_up_to_date():
+    written = Path(__file__).parents[2] / "docs" / "clickhouse.sql"
+    assert written.read_text(encoding="utf-8") == clickhouse(), "make docs"
 
 
 @pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)

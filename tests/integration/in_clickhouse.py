@@ -1,0 +1,16 @@
+"""Makes the views of the statements on stdin in an embedded ClickHouse, and writes each view as JSON, a line a view."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from chdb.session import Session
+
+session = Session()
+for statement in sys.stdin.read().split(";\n"):
+    if statement.strip():
+        session.query(statement)
+for view in sys.argv[1:]:
+    rows = str(session.query(f"SELECT * FROM llmops.{view}", "JSONCompactEachRowWithNames")).splitlines()
+    print(json.dumps([view, [json.loads(row) for row in rows]]))

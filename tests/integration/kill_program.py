@@ -1,0 +1,253 @@
+"""The processes that the kill tests kill: forked from one that has imported everything, so that a thousand are cheap.
+
+Run as a program it takes orders from standard input, a line of JSON each, and answers each with one: see `serve`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import itertools
+import json
+import os
+import random
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "store"))
+
+from span_writer import PlainSpan
+
+import llmops_sdk as llmops
+from llmops_sdk.store import StoreSink, connect, query
+from llmops_sdk.store._compact import compact_store
+from llmops_sdk.store._duck import duckdb
+from llmops_sdk.store._retention import drop_old
+
+Ack = Callable[[int, int], None]
+"""Told of a range of span ids that are stored: the first, and how many."""
+
+SMALL = {"segment_bytes": 6_000, "segment_seconds": 3_600.0, "compaction": "manual"}
+
+
+def write_life(store: Path, first: int, ack: Ack) -> None:
+    """One writer from its beginning to its end: several segments, a loss, a seal."""
+    sink = StoreSink(store, **SMALL)
+    for start in range(first, first + 60, 12):
+        sink.write([PlainSpan(span_id=number, input=b'"' + b"x" * 150 + b'"') for number in range(start, start + 12)])
+        ack(start, 12)
+    sink.close(1.0)
+
+
+def write_on(store: Path, first: int, ack: Ack) -> None:
+    """A writer without end."""
+    sink = StoreSink(store, **SMALL)
+    for start in itertools.count(first, 5):
+        sink.write([PlainSpan(span_id=number) for number in range(start, start + 5)])
+        ack(start, 5)
+
+
+def write_in_threads(store: Path, first: int, ack: Ack) -> None:
+    """Three writers in one process, each with a sink of its own, without end."""
+    threads = [threading.Thread(target=write_on, args=(store, first + n * 1_000_000, ack)) for n in range(3)]
+    for thread in threads:
+        thread.start()
+    threads[0].join()
+
+
+def write_and_fork(store: Path, first: int, ack: Ack) -> None:
+    """A writer that forks another again and again; each writes on."""
+    sink = StoreSink(store, **SMALL)
+    sink.write([PlainSpan(span_id=first)])
+    ack(first, 1)
+    for number in itertools.count(1):
+        child = os.fork()
+        if child == 0:
+            begin = first + number * 1_000
+            for start in range(begin, begin + 30, 5):
+                sink.write([PlainSpan(span_id=one) for one in range(start, start + 5)])
+                ack(start, 5)
+            os._exit(0)
+        sink.write([PlainSpan(span_id=first + number * 1_000 + 500)])
+        ack(first + number * 1_000 + 500, 1)
+        os.waitpid(child, 0)
+
+
+def write_by_the_api(store: Path, first: int, ack: Ack) -> None:
+    """Spans of the public API, acknowledged by `flush`; the number is in the name."""
+    llmops.configure(store={"path": str(store), "compaction": "manual", "segment_bytes": 6_000})
+    done = 0
+    for start in itertools.count(first, 4):
+        for number in range(start, start + 4):
+            with llmops.span(f"api-{number}"):
+                pass
+        report = llmops.flush()
+        done += 4
+        if report.stored == done and not report.pending and not report.dropped:
+            ack(start, 4)
+
+
+def compact_once(store: Path, first: int, ack: Ack) -> None:
+    """One compaction, which removes at once what nobody reads."""
+    compact_store(store, grace=0.0)
+
+
+def compact_on(store: Path, first: int, ack: Ack) -> None:
+    """Compactions without end."""
+    while True:
+        compact_store(store, grace=0.0)
+
+
+def retain_on(store: Path, first: int, ack: Ack) -> None:
+    """Retention without end, with bounds that nothing exceeds."""
+    while True:
+        drop_old(store, max_bytes=10**12, older_than=time.time() - 86_400.0)
+
+
+def retain_once(store: Path, first: int, ack: Ack) -> None:
+    """A bound of half the size: a sink that drops the rest and counts it."""
+    size = sum(file.stat().st_size for file in store.rglob("*") if file.is_file())
+    StoreSink(store, max_bytes=size // 2, compaction="manual").close(1.0)
+
+
+def read_on(store: Path, first: int, ack: Ack) -> None:
+    """Queries without end; each count is acknowledged, as `first`."""
+    while True:
+        ack(query("SELECT count(*) FROM spans", path=store).scalar(), 0)
+
+
+def read_connected(store: Path, first: int, ack: Ack) -> None:
+    """Connections that are held over compactions, and killed with their leases."""
+    while True:
+        connection = connect(path=store)
+        for _ in range(3):
+            ack(connection.execute("SELECT count(*) FROM spans").fetchall()[0][0], 0)
+        connection.close()
+
+
+def read_views(store: Path, first: int, ack: Ack) -> None:
+    """DuckDB itself on traces.duckdb, which is never half there."""
+    while True:
+        if (store / "traces.duckdb").exists():
+            with duckdb.connect(str(store / "traces.duckdb"), read_only=True) as connection:
+                ack(connection.execute("SELECT count(*) FROM duckdb_views() WHERE NOT internal").fetchall()[0][0], 0)
+
+
+ROLES: dict[str, Callable[[Path, int, Ack], None]] = {
+    role.__name__: role
+    for role in (
+        write_life, write_on, write_in_threads, write_and_fork, write_by_the_api,
+        compact_once, compact_on, retain_on, retain_once, read_on, read_connected, read_views,
+    )
+}  # fmt: skip
+
+
+def become(
+    role: str,
+    store: Path,
+    first: int,
+    output: int,
+    *,
+    shim: Any = None,
+    at: int = 0,
+    half: bool = False,
+    counts: int = -1,
+) -> None:
+    """The life of a forked child; with `at` 0 nothing kills it, and the number of its calls goes to `counts`."""
+
+    def ack(start: int, count: int) -> None:
+        os.write(output, b"%d %d %b\n" % (start, count, role.encode()))  # one write: whole, or not there
+
+    status = 1
+    try:
+        if shim is not None:
+            shim.kill_arm(at, half)
+        ROLES[role](store, first, ack)
+        if shim is not None:
+            os.write(counts, str(shim.kill_count()).encode())
+        status = 0
+    except BaseException as error:
+        os.write(
+            output, f"! {role}: {type(error).__name__}: {str(error)[:500]}\n".encode().replace(b"\n", b" ") + b"\n"
+        )
+    finally:
+        os._exit(status)
+
+
+def serve() -> None:
+    """Orders: {"role", "store", "first", "at", "half", "output"}; the answer: {"status", "calls"}."""
+    shim = ctypes.CDLL(os.environ["LD_PRELOAD"])
+    shim.kill_count.restype = ctypes.c_long
+    for line in sys.stdin:
+        order = json.loads(line)
+        output = os.open(order["output"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        counted, counts = os.pipe()
+        child = os.fork()
+        if child == 0:
+            become(
+                order["role"],
+                Path(order["store"]),
+                order["first"],
+                output,
+                shim=shim,
+                at=order["at"],
+                half=order["half"],
+                counts=counts,
+            )
+        os.close(counts)
+        os.close(output)
+        status = os.waitpid(child, 0)[1]
+        calls = int(os.read(counted, 100) or b"0")
+        os.close(counted)
+        print(json.dumps({"status": status, "calls": calls}), flush=True)
+
+
+def rampage(store: Path, kills: int, seed: int, seconds: float, acks: Path) -> None:
+    """Start every role, kill one at random and start it anew, until there were so many kills or the time is over."""
+    chance = random.Random(seed)
+    output = os.open(acks, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    names = [name for name in ROLES if name.endswith("_on") or name in {"write_in_threads", "write_and_fork"}]
+    names += ["write_by_the_api", "read_connected", "read_views", "compact_on"]
+    firsts = itertools.count(10_000_000, 10_000_000)
+    living: dict[int, str] = {}
+
+    def start(name: str) -> None:
+        first = next(firsts)
+        if (child := os.fork()) == 0:
+            os.setpgid(0, 0)  # with its children, as a container that is stopped
+            become(name, store, first, output)
+        living[child] = name
+
+    for name in names:
+        start(name)
+    done: dict[str, int] = {}
+    deadline = time.monotonic() + seconds
+    while sum(done.values()) < kills and time.monotonic() < deadline:
+        time.sleep(chance.expovariate(25.0))
+        child = chance.choice(sorted(living))
+        name = living.pop(child)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child, 9)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, 9)
+        if os.waitpid(child, 0)[1] == 9:
+            done[name] = done.get(name, 0) + 1
+        start(name)
+    for child in living:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child, 9)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, 9)
+        os.waitpid(child, 0)
+    print(json.dumps(done), flush=True)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        rampage(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]), Path(sys.argv[5]))
+    else:
+        serve()
