@@ -23,9 +23,11 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "store"))
 from span_writer import PlainSpan
 
 import llmops_sdk as llmops
+from llmops_sdk.config import current
 from llmops_sdk.store import StoreSink, connect, query
 from llmops_sdk.store._compact import compact_store
 from llmops_sdk.store._duck import duckdb
+from llmops_sdk.store._own_columns import current_views
 from llmops_sdk.store._retention import drop_old
 
 Ack = Callable[[int, int], None]
@@ -214,6 +216,11 @@ def rampage(store: Path, kills: int, seed: int, seconds: float, acks: Path) -> N
     names += ["write_by_the_api", "read_connected", "read_views", "compact_on"]
     firsts = itertools.count(10_000_000, 10_000_000)
     living: dict[int, str] = {}
+    born: dict[int, float] = {}
+
+    def is_due(child: int) -> bool:
+        # A query takes seconds where a dozen processes share two cores: a reader is to have read before it is killed.
+        return not living[child].startswith("read") or time.monotonic() - born[child] > 4.0
 
     def start(name: str) -> None:
         first = next(firsts)
@@ -221,14 +228,18 @@ def rampage(store: Path, kills: int, seed: int, seconds: float, acks: Path) -> N
             os.setpgid(0, 0)  # with its children, as a container that is stopped
             become(name, store, first, output)
         living[child] = name
+        born[child] = time.monotonic()
 
+    # A query asks for the settings and the views: each child would else be killed while it imports what they need.
+    current()
+    current_views()
     for name in names:
         start(name)
     done: dict[str, int] = {}
     deadline = time.monotonic() + seconds
     while sum(done.values()) < kills and time.monotonic() < deadline:
-        time.sleep(chance.expovariate(25.0))
-        child = chance.choice(sorted(living))
+        time.sleep(chance.expovariate(7.0))
+        child = chance.choice(sorted(filter(is_due, living)))
         name = living.pop(child)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child, 9)

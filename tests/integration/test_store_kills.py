@@ -184,7 +184,7 @@ def test_a_writer_killed_at_each_call(killer, tmp_path):
 def test_the_rampage(tmp_path):
     print(f"LLMOPS_TEST_SEED={SEED}")
     store, acks = tmp_path / "store", tmp_path / "acks"
-    command = [sys.executable, str(HERE / "kill_program.py"), str(store), "700", str(SEED), "100", str(acks)]
+    command = [sys.executable, str(HERE / "kill_program.py"), str(store), "800", str(SEED), "150", str(acks)]
     # A compactor as the SDK starts it, and a writer of a fresh interpreter, besides the forked ones.
     spawned = 0
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as program:
@@ -199,7 +199,7 @@ def test_the_rampage(tmp_path):
             counts.append(there[0])
             compactor = subprocess.Popen([sys.executable, "-m", "llmops_sdk.store._compact_process", str(store)])
             try:
-                compactor.wait(chance.uniform(0.3, 1.2))
+                compactor.wait(chance.uniform(0.5, 6.0))
             except subprocess.TimeoutExpired:
                 compactor.kill()
                 spawned += 1
