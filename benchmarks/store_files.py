@@ -36,7 +36,7 @@ _FIRST_MS = FIRST_NS // 1_000_000
 _GROUP_ROWS = 20_480
 _COPY = f"(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 4, ROW_GROUP_SIZE {_GROUP_ROWS}{{more}})"
 _IDEAL = """SELECT make_timestamp(start_ns // 1000) AS start_time, duration_ns / 1e6 AS duration_ms,
-    * REPLACE (coalesce(model, request_model) AS model) FROM ({rows})"""
+    * EXCLUDE (start_time, weight) REPLACE (coalesce(model, request_model) AS model) FROM ({rows})"""
 
 
 def write_first(folder: Path, spans: int, *, days: float) -> Path:
@@ -79,7 +79,8 @@ def _moved(source: Path, number: int, files: int) -> str:
         printf('%012x', {moved}) || md5(trace_id || '{number}')[:20] AS trace_id,
         md5(span_id || '{number}')[:16] AS span_id,
         md5(parent_span_id || '{number}')[:16] AS parent_span_id,
-        start_ns + ({moved} - {begun}) * 1000000 AS start_ns) FROM read_parquet('{source}')"""
+        start_ns + ({moved} - {begun}) * 1000000 AS start_ns,
+        start_time + to_milliseconds({moved} - {begun}) AS start_time) FROM read_parquet('{source}')"""
 
 
 def build(folder: Path, first: Path, files: int, spans_a_file: int) -> tuple[Path, Path]:
