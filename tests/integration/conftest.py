@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from real_backends import Backend, environment, free_port, serving
+from real_backends import Backend, serve_mlflow, serve_phoenix
 
 HERE = Path(__file__).parent
 
@@ -18,50 +18,15 @@ HERE = Path(__file__).parent
 @pytest.fixture(scope="session")
 def phoenix(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
     """Arize Phoenix, with a database of its own."""
-    bin_folder = environment("phoenix")
-    port, grpc_port = free_port(), free_port()
-    environ = {
-        "PHOENIX_WORKING_DIR": str(tmp_path_factory.mktemp("phoenix")),
-        "PHOENIX_HOST": "127.0.0.1",
-        "PHOENIX_PORT": str(port),
-        "PHOENIX_GRPC_PORT": str(grpc_port),
-        "PHOENIX_TELEMETRY_ENABLED": "false",
-        "PHOENIX_ALLOW_EXTERNAL_RESOURCES": "false",
-        "PHOENIX_DISABLE_AGENT_ASSISTANT": "true",
-    }
-    url = f"http://127.0.0.1:{port}"
-    with serving([str(bin_folder / "phoenix"), "serve"], f"{url}/healthz", environ):
-        yield Backend(url, f"http://127.0.0.1:{grpc_port}")
+    with serve_phoenix(tmp_path_factory.mktemp("phoenix")) as backend:
+        yield backend
 
 
 @pytest.fixture(scope="session")
 def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
     """MLflow's tracking server, with a database of its own."""
-    bin_folder = environment("mlflow")
-    folder = tmp_path_factory.mktemp("mlflow")
-    port = free_port()
-    environ = {
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-        "PATH": f"{bin_folder}{os.pathsep}{os.environ.get('PATH', '')}",
-    }
-    command = [
-        str(bin_folder / "mlflow"),
-        "server",
-        "--backend-store-uri",
-        f"sqlite:///{folder}/mlflow.db",
-        "--artifacts-destination",
-        str(folder / "artifacts"),
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-        "--workers",
-        "1",
-    ]
-    url = f"http://127.0.0.1:{port}"
-    with serving(command, f"{url}/health", environ):
-        yield Backend(url)
+    with serve_mlflow(tmp_path_factory.mktemp("mlflow")) as backend:
+        yield backend
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ READY_WITHIN = 240.0
 _T = TypeVar("_T")
 
 
-__all__ = ["Backend", "environment", "eventually", "free_port", "serving"]
+__all__ = ["Backend", "environment", "eventually", "free_port", "serve_mlflow", "serve_phoenix", "serving"]
 
 
 @dataclass(frozen=True)
@@ -107,3 +107,40 @@ def serving(command: list[str], health: str, environ: dict[str, str]) -> Iterato
                 except subprocess.TimeoutExpired:
                     os.killpg(server.pid, signal.SIGKILL)
                     server.wait()
+
+
+@contextmanager
+def serve_phoenix(folder: Path) -> Iterator[Backend]:
+    """Arize Phoenix, with a database of its own in the folder."""
+    bin_folder = environment("phoenix")
+    port, grpc_port = free_port(), free_port()
+    environ = {
+        "PHOENIX_WORKING_DIR": str(folder),
+        "PHOENIX_HOST": "127.0.0.1",
+        "PHOENIX_PORT": str(port),
+        "PHOENIX_GRPC_PORT": str(grpc_port),
+        "PHOENIX_TELEMETRY_ENABLED": "false",
+        "PHOENIX_ALLOW_EXTERNAL_RESOURCES": "false",
+        "PHOENIX_DISABLE_AGENT_ASSISTANT": "true",
+    }
+    url = f"http://127.0.0.1:{port}"
+    with serving([str(bin_folder / "phoenix"), "serve"], f"{url}/healthz", environ):
+        yield Backend(url, f"http://127.0.0.1:{grpc_port}")
+
+
+@contextmanager
+def serve_mlflow(folder: Path) -> Iterator[Backend]:
+    """MLflow's tracking server, with a database of its own in the folder."""
+    bin_folder = environment("mlflow")
+    port = free_port()
+    environ = {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "PATH": f"{bin_folder}{os.pathsep}{os.environ.get('PATH', '')}",
+    }
+    command = [str(bin_folder / "mlflow"), "server", "--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
+    command += ["--artifacts-destination", str(folder / "artifacts"), "--host", "127.0.0.1"]
+    command += ["--port", str(port), "--workers", "1"]
+    url = f"http://127.0.0.1:{port}"
+    with serving(command, f"{url}/health", environ):
+        yield Backend(url)
