@@ -19,7 +19,8 @@ TESTS ?= tests
 WORKERS ?= 2
 
 .PHONY: help demo test checks lint format types pytest test-integration test-pythons bench bench-tracing \
-	bench-tracing-load bench-collect bench-store bench-tracers docs requirements clean
+	bench-tracing-load bench-collect bench-store bench-tracers bench-backends \
+	docs requirements clean
 
 help: ## List the tasks.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
@@ -53,8 +54,8 @@ test-integration: $(VENV)/.development ## Real backends, instrumentors, applicat
 test-pythons: $(VENV)/.development ## Install the wheel and run the tests on each other supported Python at hand (slow).
 	@$(BIN)/python .ci/test_pythons.py
 
-bench: $(VENV)/.development ## Every benchmark but the tracers'; benchmarks/README.md says what each measures.
-	@for file in $(filter-out %/bench_tracers.py,$(wildcard benchmarks/bench_*.py)); do \
+bench: $(VENV)/.development ## Every benchmark but the tracers' and the backends'; benchmarks/README.md says what each measures.
+	@for file in $(filter-out %/bench_tracers.py %/bench_backends.py,$(wildcard benchmarks/bench_*.py)); do \
 		echo "== $$file"; $(BIN)/python "$$file"; echo; done
 
 bench-tracing: $(VENV)/.development ## Time of a decorated call, CPU of a span, cost of the import, against OpenTelemetry's.
@@ -72,6 +73,9 @@ bench-collect: $(VENV)/.development ## Spans that a collector takes from two sen
 
 bench-tracers: $(VENV)/.development ## A decorated call under six other tracers, each in an environment of its own (slow to install).
 	@$(BIN)/python benchmarks/bench_tracers.py
+
+bench-backends: $(VENV)/.development ## The same spans in a real Phoenix, a real MLflow and our store (slow to install and to run).
+	@PYTHONPATH=tests/receivers $(BIN)/python benchmarks/bench_backends.py
 
 docs: $(VENV)/.development ## Regenerate the generated pages of docs/.
 	@$(BIN)/python -m llmops_sdk.config._reference docs/configuration.md
