@@ -12,6 +12,7 @@ import logging
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
@@ -57,6 +58,7 @@ class SegmentOutbox:
         self._max_age = max_days * _DAY
         self._lose = lose
         self._reader = RecordReader()
+        self._told = False
         self._begin()
 
     def _begin(self) -> None:
@@ -65,6 +67,7 @@ class SegmentOutbox:
         self._position: Position | None = None
         self._acknowledged: Position | None = None
         self._adopting = -1
+        self._listed: deque[Path] = deque()  # what may be adopted, the oldest first
         self._owner = ""
         self._owner_lock = -1
 
@@ -101,11 +104,16 @@ class SegmentOutbox:
             os.link(segment, self._folder / segment.name)
         except OSError as error:
             self._position = None
-            _log.warning(
-                "llmops: %s cannot be kept for export (%s): what a backend does not take before the end is lost",
-                segment.name,
-                error.strerror,
-            )
+            with contextlib.suppress(OSError):
+                (self._folder / f"{segment.name}.cursor").unlink(missing_ok=True)
+            if not self._told:  # each minute has a segment
+                self._told = True
+                _log.warning(
+                    "llmops: segments cannot be kept for export in %s (%s): what a backend does not take before the "
+                    "end is lost",
+                    self._folder,
+                    error.strerror,
+                )
             return
         with self._lock:
             self._own[segment.name] = None
@@ -200,9 +208,17 @@ class SegmentOutbox:
         """Where the oldest segment of a dead process goes on, or None where there is none, or another adopts."""
         if not self._take_adoption():
             return None
-        for path in self._by_age():
-            if path.name not in self._own and self._is_left(path):
-                return Position(path.name, self._cursor(path.name)[0])
+        while True:
+            fresh = not self._listed
+            if fresh:
+                # Not for each: after a week without the backend there are ten thousand.
+                self._listed.extend(self._by_age())
+            while self._listed:
+                path = self._listed.popleft()
+                if path.name not in self._own and path.exists() and self._is_left(path):
+                    return Position(path.name, self._cursor(path.name)[0])
+            if fresh:
+                break
         self._remove_dead_owners()
         self.release()
         return None

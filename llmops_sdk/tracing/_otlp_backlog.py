@@ -40,6 +40,8 @@ class Backlog:
         self._sent = 0
         self._last: Position | None = None
         """Where what was queued ends."""
+        self._noted: Position | None = outbox.position()
+        """Where the latest batch but one ends; a batch that the store could not write does not move it."""
         self._until: Position | None = None
         """Where what was not queued ends; None while all is."""
         self._own: Part | None = None
@@ -56,7 +58,12 @@ class Backlog:
     @property
     def is_kept(self) -> bool:
         """Whether the latest batch is in the outbox."""
-        return self._outbox.position() is not None
+        return self._outbox.position() not in {None, self._noted}
+
+    @property
+    def may_acknowledge(self) -> bool:
+        """Whether there is something to acknowledge that nothing was sent for: a filter keeps back what is there."""
+        return bool(self._marks) and self._marks[0][0] <= self._sent
 
     def note(self, count: int, *, queued: bool) -> None:
         """The pipeline has handed over a batch.
@@ -65,13 +72,18 @@ class Backlog:
             count: How many spans of it are for the destination.
             queued: Whether they wait in memory; otherwise they are read from the outbox when their turn comes.
         """
-        position = self._outbox.position()
+        position = self._outbox.position() if self.is_kept else None
         if queued:
             self._queued += count
-            if position is not None:
-                self._last = position
-                self._marks.append((self._queued, position))
-        else:
+        if position is None:
+            return
+        self._noted = position
+        if queued:
+            self._last = position
+            if self._marks and self._marks[-1][0] == self._queued:
+                self._marks.pop()  # of one place in the queue the latest: their number stays within the queue's bound
+            self._marks.append((self._queued, position))
+        elif count or self.behind:
             self._until = position
             self.unsent += count
 
@@ -109,11 +121,17 @@ class Backlog:
             self._own = Part(piece, self._chosen(piece.records), adopted=False)
         return self._own
 
-    def caught_up(self) -> None:
-        """End being behind, where everything up to the latest batch has been read; under the sink's lock."""
+    def caught_up(self) -> int:
+        """End being behind, where everything up to the latest batch has been read; under the sink's lock.
+
+        Returns:
+            Spans that were not there any more: pruned, or given up for the outbox's bounds and counted then.
+        """
+        missing = 0
         if self._own is None and self._last == self._until:
             self._until = None
-            self.unsent = 0
+            missing, self.unsent = self.unsent, 0
+        return missing
 
     def _next_adopted(self) -> Part | None:
         while self._foreign is None:
@@ -132,4 +150,5 @@ class Backlog:
 
     def close(self) -> None:
         """Let others have what is left."""
+        self.sent(0)
         self._outbox.release()

@@ -17,14 +17,14 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from llmops_sdk._util._guard import guarded
 from llmops_sdk.tracing._otlp_backlog import Backlog, Part
 from llmops_sdk.tracing._otlp_delivery import Delivery, Judgement, load_exporter
 from llmops_sdk.tracing._otlp_endpoint import Destination
 from llmops_sdk.tracing._otlp_filter import chosen
-from llmops_sdk.tracing._otlp_sizes import size_of
+from llmops_sdk.tracing._otlp_sizes import Item, head_of, size_of
 from llmops_sdk.tracing._otlp_threads import uninstrumented
 from llmops_sdk.tracing._outbox import Outbox
 from llmops_sdk.tracing._records import Record, ScoreRecord, SpanRecord
@@ -37,13 +37,9 @@ __all__ = ["PATIENCE", "OtlpSink"]
 
 _log = logging.getLogger("llmops_sdk")
 
-_BATCH_BYTES = 2 * 1024 * 1024  # servers commonly take requests of 4 MB, and encoding adds to the content
 PATIENCE = 1.7  # seconds without an answer after which `close` gives up, so that exit is delayed by 2 s at most
 _JOIN = 0.2
 _ADOPT_EVERY = 60.0
-
-_Item: TypeAlias = "tuple[SpanRecord | ScoreRecord, int]"
-"""A record that waits, and its size in bytes."""
 
 # What the records of each signal are called, in the log and in the counts of losses.
 _SPANS, _SCORES = ("spans", "export"), ("scores", "export_scores")
@@ -93,7 +89,7 @@ class OtlpSink:
         self._lock = threading.Lock()  # entered itself: a condition takes it in Python, where Ctrl-C can leave it taken
         self._changed = threading.Condition(self._lock)
         self._sending = threading.Lock()
-        self._queue: deque[_Item] = deque()
+        self._queue: deque[Item] = deque()
         self._queue_bytes = 0
         self._taken = 0
         self._exported = 0
@@ -147,11 +143,10 @@ class OtlpSink:
         with self._lock:
             kept = backlog is not None and backlog.is_kept
             if backlog is not None and kept and (self._closed or backlog.behind or not self._has_room(sizes)):
-                if records:
-                    backlog.note(len(records), queued=False)
+                backlog.note(len(records), queued=False)
                 room, reason = len(records), ""
             else:
-                room, reason = self._enqueue(records, sizes)
+                room, reason = self._enqueue(records, sizes, kept=kept)
                 if backlog is not None:
                     backlog.note(room, queued=True)
             self._taken += room
@@ -167,7 +162,9 @@ class OtlpSink:
         fits = self._queue_bytes + sum(sizes) <= self._max_bytes
         return fits and len(self._queue) + len(sizes) <= self._max_spans
 
-    def _enqueue(self, records: Sequence[SpanRecord | ScoreRecord], sizes: Sequence[int]) -> tuple[int, str]:
+    def _enqueue(
+        self, records: Sequence[SpanRecord | ScoreRecord], sizes: Sequence[int], *, kept: bool
+    ) -> tuple[int, str]:
         """How many of the first records found room, and why the others did not."""
         if self._closed or self._off:
             return 0, "closed" if self._closed else "not_supported"
@@ -175,7 +172,7 @@ class OtlpSink:
         for record, size in zip(records, sizes, strict=True):
             if len(self._queue) >= self._max_spans or self._queue_bytes + size > self._max_bytes:
                 break
-            self._queue.append((record, size))
+            self._queue.append((record, size, kept))
             self._queue_bytes += size
             room += 1
         return room, "queue_full"
@@ -197,7 +194,10 @@ class OtlpSink:
         if self._thread is None:
             self._send_here(deadline)
         with self._lock:
-            self._changed.wait_for(lambda: self._settled >= target, max(deadline - time.monotonic(), 0.0))
+            # After the end nobody sends: what waits is the next process's.
+            self._changed.wait_for(
+                lambda: self._settled >= target or self._closed, max(deadline - time.monotonic(), 0.0)
+            )
             return self._settled >= target and self._dropped == dropped
 
     def close(self, timeout: float) -> None:
@@ -258,7 +258,7 @@ class OtlpSink:
         with uninstrumented():
             while True:
                 with self._lock:
-                    self._changed.wait_for(lambda: self._waits() or self._closed or self._may_adopt())
+                    self._changed.wait_for(lambda: self._waits() or self._closed or self._has_backlog())
                     if self._closed:
                         return
                 pause = self._send_next()
@@ -269,8 +269,9 @@ class OtlpSink:
         """Whether spans of this process do."""
         return bool(self._queue) or (self._backlog is not None and self._backlog.behind)
 
-    def _may_adopt(self) -> bool:
-        return self._backlog is not None and self._backlog.adoption_due
+    def _has_backlog(self) -> bool:
+        backlog = self._backlog
+        return backlog is not None and (backlog.adoption_due or backlog.may_acknowledge)
 
     def _send_here(self, deadline: float) -> None:
         """Send on the caller's thread, where there can be no other."""
@@ -283,10 +284,10 @@ class OtlpSink:
         """Send what is next; the seconds to pause before the next try, 0 when there is no need to."""
         with self._sending:
             with self._lock:
-                batch = self._head()
+                batch = head_of(self._queue, self._delivery.batch_limit)
                 self._hurry = False
             if batch:
-                return self._settle(batch, self._delivery.send([record for record, _ in batch], deadline))
+                return self._settle(batch, self._delivery.send([record for record, *_ in batch], deadline))
             return self._send_backlog(deadline) if self._backlog is not None else 0.0
 
     def _exporter_loaded(self) -> None:
@@ -297,11 +298,15 @@ class OtlpSink:
     def _send_backlog(self, deadline: float | None) -> float:
         """Send some of what only the outbox holds."""
         backlog = self._backlog
+        if backlog is not None and backlog.may_acknowledge:
+            with self._lock:
+                backlog.sent(0)
         part: Part | None = guarded("reading the outbox", None, backlog.next) if backlog is not None else None
         if backlog is None or part is None:
             with self._lock:
-                if backlog is not None:
-                    backlog.caught_up()
+                missing = backlog.caught_up() if backlog is not None else 0
+                self._settled += missing
+                self._dropped += missing
                 self._changed.notify_all()
             return 0.0
         begun = time.monotonic()
@@ -327,17 +332,7 @@ class OtlpSink:
         # What others left is no hurry: half of the time is the application's.
         return time.monotonic() - begun if part.adopted else 0.0
 
-    def _head(self) -> list[_Item]:
-        batch: list[_Item] = []
-        size = 0
-        for item in self._queue:
-            if batch and (len(batch) >= self._delivery.batch_limit or size + item[1] > _BATCH_BYTES):
-                break
-            batch.append(item)
-            size += item[1]
-        return batch
-
-    def _settle(self, batch: list[_Item], judgement: Judgement) -> float:
+    def _settle(self, batch: list[Item], judgement: Judgement) -> float:
         if self._closed:
             return 0.0  # `close` has said what becomes of the batch
         if judgement.unsupported:
@@ -346,7 +341,7 @@ class OtlpSink:
             self._remove(batch, judgement.lost)
         return judgement.pause
 
-    def _remove(self, batch: list[_Item], lost: int) -> None:
+    def _remove(self, batch: list[Item], lost: int) -> None:
         """Take a batch that is done with off the queue; `lost` of its records did not arrive."""
         with self._lock:
             if self._closed:
@@ -376,15 +371,17 @@ class OtlpSink:
 
     def _abandon_rest(self) -> None:
         backlog, shown = self._backlog, self._destination.shown
-        if backlog is not None and backlog.is_kept and self._waits():
+        if backlog is not None and self._waits():
             with self._lock:
-                # What waits in memory is in the outbox too.
-                backlog.unsent += len(self._queue)
-                self._queue.clear()
-            _log.warning(
-                "llmops: %d spans wait for %s: the next process sends them, or llmops replay", backlog.unsent, shown
-            )
-        elif (rest := self._drop_rest())[0]:
+                # What waits in memory is in the outbox too, but for what the store could not write.
+                backlog.unsent += sum(kept for *_, kept in self._queue)
+                self._queue = deque(item for item in self._queue if not item[2])
+                self._queue_bytes = sum(size for _, size, _ in self._queue)
+            if backlog.unsent:
+                _log.warning(
+                    "llmops: %d spans wait for %s: the next process sends them, or llmops replay", backlog.unsent, shown
+                )
+        if (rest := self._drop_rest())[0]:
             self._lose(self._what, "unfinished", *rest)
             _log.warning("llmops: %d %s could not be exported to %s before the end", rest[0], self._noun, shown)
 

@@ -2,15 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, cast
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias, cast
 
 from llmops_sdk.tracing._records import ScoreRecord, SpanRecord
 
-__all__ = ["size_of"]
+__all__ = ["BATCH_BYTES", "Item", "head_of", "size_of"]
 
 _SPAN_BYTES = 512  # what a span without content takes
 _SCORE_BYTES = 256
+
+
+BATCH_BYTES = 2 * 1024 * 1024
+"""Of one request: servers commonly take 4 MB, and encoding adds to the content."""
+
+Item: TypeAlias = "tuple[SpanRecord | ScoreRecord, int, bool]"
+"""A record that waits, its size in bytes, and whether the outbox has it too."""
+
+
+def head_of(queue: Iterable[Item], most: int) -> list[Item]:
+    """What of a queue goes into the next request.
+
+    Args:
+        queue: What waits, in order.
+        most: How many records a request may have.
+    """
+    batch: list[Item] = []
+    size = 0
+    for item in queue:
+        if batch and (len(batch) >= most or size + item[1] > BATCH_BYTES):
+            break
+        batch.append(item)
+        size += item[1]
+    return batch
 
 
 def size_of(record: SpanRecord | ScoreRecord) -> int:
