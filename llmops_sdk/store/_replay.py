@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from llmops_sdk.store._records_from_lines import RecordReader
 from llmops_sdk.tracing._otlp_delivery import Delivery
 from llmops_sdk.tracing._otlp_endpoint import Destination, find_destinations, made_destination
 from llmops_sdk.tracing._otlp_filter import chosen
+from llmops_sdk.tracing._otlp_sizes import BATCH_BYTES, size_of
 from llmops_sdk.tracing._otlp_threads import uninstrumented
 from llmops_sdk.tracing._records import ScoreRecord, SpanRecord
 
@@ -144,19 +144,21 @@ def _destination(
 
 def _drain(folder: Path, destination: Destination, progress: Callable[[int, int], None] | None) -> Replayed:
     done = Replayed(destination.name)
-    total = outbox_sizes(folder)[destination.name]
+    total, past = outbox_sizes(folder)[destination.name], 0
     outbox = SegmentOutbox(folder, destination.name, max_bytes=2**63, max_days=1e9, lose=_nothing)
     delivery = Delivery(destination, "spans", lambda: None)
     try:
         while not done.reason and (begin := outbox.adopt()) is not None:
+            past += begin.offset
             while not done.reason and (piece := outbox.read_adopted(begin, _PIECE)) is not None:
                 records = chosen(piece.records, scores=False, passes=destination.passes)
                 done.filtered += len(piece.records) - len(records)
                 if _send(delivery, records, done):
                     outbox.acknowledge(piece.end)
+                    past += piece.end.offset - begin.offset
                     begin = piece.end
                 if progress is not None:
-                    progress(total - outbox_sizes(folder).get(destination.name, 0), total)
+                    progress(min(past, total), total)
     finally:
         delivery.close()
         outbox.close()
@@ -175,15 +177,8 @@ def _send_rows(
 ) -> Replayed:
     done = Replayed(destination.name if destination.name != "url" else destination.shown)
     delivery = Delivery(destination, "spans", lambda: None)
-    reader = RecordReader()
     try:
-        for batch in _batches(rows, delivery.batch_limit):
-            records = chosen(
-                [record for row in batch if (record := reader.of_row(row)) is not None],
-                scores=False,
-                passes=destination.passes,
-            )
-            done.filtered += len(batch) - len(records)
+        for records in _batches(_records(destination, rows, done), delivery.batch_limit):
             if not _send(delivery, records, done):
                 done.left = 1
                 break
@@ -194,9 +189,29 @@ def _send_rows(
     return done
 
 
-def _batches(rows: Iterable[Mapping[str, object]], size: int) -> Iterator[list[Mapping[str, object]]]:
-    at = iter(rows)
-    while batch := list(islice(at, size)):
+def _records(
+    destination: Destination, rows: Iterable[Mapping[str, object]], done: Replayed
+) -> Iterator[SpanRecord | ScoreRecord]:
+    reader = RecordReader()
+    for row in rows:
+        record = reader.of_row(row)
+        passing = [] if record is None else chosen([record], scores=False, passes=destination.passes)
+        done.filtered += 1 - len(passing)
+        yield from passing
+
+
+def _batches(records: Iterable[SpanRecord | ScoreRecord], most: int) -> Iterator[list[SpanRecord | ScoreRecord]]:
+    """At most so many in each, and no more content than a backend takes: prompts may have megabytes."""
+    batch: list[SpanRecord | ScoreRecord] = []
+    size = 0
+    for record in records:
+        more = size_of(record)
+        if batch and (len(batch) >= most or size + more > BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(record)
+        size += more
+    if batch:
         yield batch
 
 

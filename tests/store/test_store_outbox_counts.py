@@ -15,7 +15,7 @@ from otlp_receiver import OtlpReceiver, Reply, wait_until
 import llmops_sdk as llmops
 from llmops_sdk.config import ExportFilter
 from llmops_sdk.errors import StoreError
-from llmops_sdk.store import StoreSink, query
+from llmops_sdk.store import StoreSink, query, replay
 from llmops_sdk.store._lines import Encoder
 from llmops_sdk.store._outbox import SegmentOutbox
 from llmops_sdk.store._records_from_lines import RecordReader
@@ -199,6 +199,19 @@ def test_a_flush_after_the_end_does_not_wait_for_a_backend_that_is_away(store):
 
         threading.Thread(target=flush, daemon=True).start()
         assert done.wait(60)
+
+
+def test_a_replay_of_large_spans_sends_requests_that_a_backend_takes(store):
+    llmops.configure(store={"path": store}, capture={"max_bytes": 2_000_000})
+    for number in range(12):
+        with llmops.span(f"n{number}", input={"text": "x" * 900_000}):
+            pass
+    llmops.shutdown()
+    with OtlpReceiver() as backend:
+        (done,) = replay(to=backend.url, content=True, path=store)
+        assert (done.sent, done.left) == (12, 0)
+        assert received(backend) == names(0, 12)
+        assert max(map(len, backend.bodies)) < 4 * 1024**2
 
 
 def test_the_folder_is_not_listed_again_for_each_segment_that_is_adopted(store, make_span, monkeypatch):
