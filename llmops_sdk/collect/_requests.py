@@ -13,7 +13,7 @@ from llmops_sdk._util._guard import Caught, report
 from llmops_sdk._version import __version__
 from llmops_sdk.collect._answers import CONTENT_TYPES, Signal, accepted, refused
 from llmops_sdk.collect._bodies import Body, DeadlineReader
-from llmops_sdk.collect._refusal import RefusedError
+from llmops_sdk.collect._refusal import RefusedError, later
 from llmops_sdk.store._otlp_decode import Encoding
 
 if TYPE_CHECKING:
@@ -178,6 +178,9 @@ class RequestHandler(BaseHTTPRequestHandler):
         self._refuse(RefusedError(400 if code == 501 else code, message or explain or "this is no request"))
 
     def _refuse(self, refusal: RefusedError) -> None:
+        if self._server.stopping and refusal.status == 400:
+            # What the stop cut off looks malformed; senders drop what a 400 answers.
+            refusal = later("the collector stops: send this again")
         self._server.count_refused(refusal.status)
         if self._unread:
             self.close_connection = True

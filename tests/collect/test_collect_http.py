@@ -11,6 +11,7 @@ import socket
 import threading
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -399,19 +400,28 @@ def test_secrets_are_redacted(post, store):
     assert b"[REDACTED:" in stored
 
 
+def begun(server: Any, connection: socket.socket) -> bool:
+    """Whether the server has begun to read a request of a connection."""
+    with server._changed:
+        for request, handler in server._open.items():
+            if request.getpeername() == connection.getsockname():
+                return handler is not None and not handler.reader.is_idle
+    return False
+
+
 def test_stopping_lets_what_is_under_way_end_and_seals_the_files(store: Path):
     collector = Collector(path=store, port=0)
     collector.start()
-    idle = connect(collector)
-    idle.request("GET", "/healthz")
-    assert answer_of(idle).status == 200
+    address = ("127.0.0.1", int(collector.url.rpartition(":")[2]))
+    server = collector._server
+    assert server is not None
     body = request()
     sent = head(f"Content-Length: {len(body)}") + body
-    with socket.create_connection(("127.0.0.1", int(collector.url.rpartition(":")[2])), timeout=30) as connection:
+    with closing(connect(collector)) as idle, socket.create_connection(address, timeout=30) as connection:
+        idle.request("GET", "/healthz")
+        assert answer_of(idle).status == 200
         connection.sendall(sent[:-1])
-        server = collector._server
-        assert server is not None
-        wait_until(lambda: any(h is not None and not h.reader.is_idle for h in server._open.values()), "it is begun")
+        wait_until(lambda: begun(server, connection), "it is begun")
         with ThreadPoolExecutor(1) as thread:
             stopping = thread.submit(collector.stop)
             wait_until(lambda: server.stopping, "it stops")
@@ -420,11 +430,26 @@ def test_stopping_lets_what_is_under_way_end_and_seals_the_files(store: Path):
             stopping.result(30)
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert b"Connection: close" in answer
-    idle.close()
     assert count(store) == 1
     assert all(b'{"seal":' in path.read_bytes() for path in store.glob("wal/*.ndjson"))
     with pytest.raises(OSError):
-        socket.create_connection(("127.0.0.1", int(collector.url.rpartition(":")[2])))
+        socket.create_connection(address)
+
+
+def test_a_request_that_the_stop_cuts_off_is_to_be_sent_again(store: Path):
+    with Collector(path=store, port=0) as collector:
+        server = collector._server
+        assert server is not None
+        body = request()
+        sent = head(f"Content-Length: {len(body)}") + body
+        with socket.create_connection(("127.0.0.1", int(collector.url.rpartition(":")[2])), timeout=30) as connection:
+            connection.sendall(sent[:-1])
+            wait_until(lambda: begun(server, connection), "it is begun")
+            server.stop(0.0)
+            answer = connection.recv(65_536)
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b"Retry-After: 1" in answer
+    assert count(store) == 0
 
 
 def test_a_tick_seals_what_is_old(store, monkeypatch):
