@@ -48,7 +48,9 @@ class Timeout(Section):
     first_token: OptionalSeconds = None
     """Seconds from the start of an attempt to the first chunk of a stream."""
     between_chunks: OptionalSeconds = 60.0
-    """Seconds between two chunks of a stream."""
+    """Seconds between two signs of life in a stream: chunks, or what a server sends to keep the connection open."""
+    attempt: OptionalSeconds = None
+    """Seconds for one attempt at a whole answer, after which the next one has its turn; streams have `first_token`."""
     total: OptionalSeconds = 600.0
     """Seconds for the whole call, every attempt and wait included."""
 

@@ -5,30 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
 
 from llmops_sdk.config import ResolvedModel, Timeout
-from llmops_sdk.errors import (
-    ConfigError,
-    IncompleteResponseError,
-    LLMOpsError,
-    ProviderError,
-    ProviderTimeoutError,
-    ServerError,
-    StreamInterruptedError,
-)
-from llmops_sdk.providers._accumulate import Accumulator
-from llmops_sdk.providers._first_token import FirstToken
+from llmops_sdk.errors import ConfigError, LLMOpsError, ServerError
 from llmops_sdk.providers._litellm_clients import Clients, watched
 from llmops_sdk.providers._litellm_endpoint import Endpoint, conventional_name, endpoint_of, server_of
 from llmops_sdk.providers._litellm_errors import map_error
 from llmops_sdk.providers._litellm_library import Library, library
 from llmops_sdk.providers._litellm_mapping import (
-    StreamReader,
     arguments_of,
-    finish_of,
     price_of,
     response_of,
     route_of,
@@ -36,6 +24,7 @@ from llmops_sdk.providers._litellm_mapping import (
     usage_of,
     vectors_of,
 )
+from llmops_sdk.providers._litellm_reading import Asking, Reading
 from llmops_sdk.providers._names import nearest
 from llmops_sdk.providers._types import Chunk, Embeddings, Request, Response
 
@@ -74,32 +63,33 @@ class LitellmProvider:
         """The whole answer."""
         endpoint, outer = endpoint_of(self._resolved), sys.exc_info()[1]
         lib = self._library(endpoint)
-        arguments = self._arguments(lib, endpoint, request, stream=False)
+        arguments, asking = self._arguments(lib, endpoint, request, stream=False), Asking(self._bounds(request))
         try:
-            raw = lib.litellm.completion(**arguments, client=self._clients.sync(lib, endpoint))
+            with watched(asking):
+                raw = lib.litellm.completion(**arguments, client=self._clients.sync(lib, endpoint))
         except lib.raised as error:
-            raise self._mapped(error, request, outer) from error
+            raise self._mapped(error, request, outer, asking) from error
         return self._response(lib, endpoint, raw)
 
     async def acomplete(self, request: Request) -> Response:
         """The whole answer, async."""
         endpoint, outer = endpoint_of(self._resolved), sys.exc_info()[1]
         lib = await self._alibrary(endpoint)
-        arguments = self._arguments(lib, endpoint, request, stream=False)
+        arguments, asking = self._arguments(lib, endpoint, request, stream=False), Asking(self._bounds(request))
         try:
-            raw = await lib.litellm.acompletion(**arguments, client=self._clients.asynchronous(lib, endpoint))
+            with watched(asking):
+                raw = await lib.litellm.acompletion(**arguments, client=self._clients.asynchronous(lib, endpoint))
         except lib.raised as error:
-            raise self._mapped(error, request, outer) from error
+            raise self._mapped(error, request, outer, asking) from error
         return self._response(lib, endpoint, raw)
 
     def stream(self, request: Request) -> Iterator[Chunk]:
         """The answer in pieces; each has something in it, and the last one the finish reason."""
         endpoint, outer = endpoint_of(self._resolved), sys.exc_info()[1]
         lib = self._library(endpoint)
-        reading = _Reading(self._name, request, self._bounds(request))
+        reading = Reading(self._name, request, self._bounds(request))
         with ExitStack() as undo:
             undo.callback(reading.close)
-            undo.enter_context(reading.first)
             try:
                 client = self._clients.sync(lib, endpoint)
                 with watched(reading):
@@ -111,14 +101,14 @@ class LitellmProvider:
                     if (chunk := reading.read(raw)) is not None:
                         yield chunk
             except lib.raised as error:
-                reading.broke(error, self._mapped(error, request, outer))
-            yield reading.last(self._price(lib, endpoint, reading.reader.usage))
+                reading.broke(error, self._mapped(error, request, outer, reading))
+            yield reading.last(self._price(lib, endpoint, reading.usage()))
 
     async def astream(self, request: Request) -> AsyncIterator[Chunk]:
         """The answer in pieces, async."""
         endpoint, outer = endpoint_of(self._resolved), sys.exc_info()[1]
         lib = await self._alibrary(endpoint)
-        reading = _Reading(self._name, request, self._bounds(request))
+        reading = Reading(self._name, request, self._bounds(request))
         try:
             try:
                 # The first chunk under a time-out of the loop, which no `yield` may stand in; then the others.
@@ -127,12 +117,12 @@ class LitellmProvider:
                     yield chunk
                     chunk = await reading.following()
             except lib.raised as error:
-                reading.broke(error, self._mapped(error, request, outer))
-            yield reading.last(self._price(lib, endpoint, reading.reader.usage))
+                reading.broke(error, self._mapped(error, request, outer, reading))
+            yield reading.last(self._price(lib, endpoint, reading.usage()))
         finally:
             await reading.aclose()
 
-    async def _open(self, lib: Library, endpoint: Endpoint, request: Request, reading: _Reading) -> None:
+    async def _open(self, lib: Library, endpoint: Endpoint, request: Request, reading: Reading) -> None:
         client = self._clients.asynchronous(lib, endpoint)
         with watched(reading):
             if client is None:
@@ -144,22 +134,24 @@ class LitellmProvider:
         """The vectors of `texts`."""
         endpoint, outer = endpoint_of(self._resolved), sys.exc_info()[1]
         lib = self._library(endpoint)
-        arguments = self._embedding(lib, endpoint, texts, request)
+        arguments, asking = self._embedding(lib, endpoint, texts, request), Asking(self._bounds(request))
         try:
-            raw = lib.litellm.embedding(**arguments, client=self._clients.sync(lib, endpoint))
+            with watched(asking):
+                raw = lib.litellm.embedding(**arguments, client=self._clients.sync(lib, endpoint))
         except lib.raised as error:
-            raise self._mapped(error, request, outer) from error
+            raise self._mapped(error, request, outer, asking) from error
         return self._embeddings(lib, endpoint, raw, len(texts))
 
     async def aembed(self, texts: Sequence[str], request: Request) -> Embeddings:
         """The vectors of `texts`, async."""
         endpoint, outer = endpoint_of(self._resolved), sys.exc_info()[1]
         lib = await self._alibrary(endpoint)
-        arguments = self._embedding(lib, endpoint, texts, request)
+        arguments, asking = self._embedding(lib, endpoint, texts, request), Asking(self._bounds(request))
         try:
-            raw = await lib.litellm.aembedding(**arguments, client=self._clients.asynchronous(lib, endpoint))
+            with watched(asking):
+                raw = await lib.litellm.aembedding(**arguments, client=self._clients.asynchronous(lib, endpoint))
         except lib.raised as error:
-            raise self._mapped(error, request, outer) from error
+            raise self._mapped(error, request, outer, asking) from error
         return self._embeddings(lib, endpoint, raw, len(texts))
 
     def close(self) -> None:
@@ -211,8 +203,10 @@ class LitellmProvider:
             "timeout": timeout_of(lib, self._bounds(request), stream=False),
         }
 
-    def _mapped(self, error: BaseException, request: Request, outer: BaseException | None) -> LLMOpsError:
-        return map_error(error, request, provider=self._name, outer=outer)
+    def _mapped(
+        self, error: BaseException, request: Request, outer: BaseException | None, asking: Asking
+    ) -> LLMOpsError:
+        return map_error(error, request, provider=self._name, outer=outer, answered=asking.answered)
 
     def _price(self, lib: Library, endpoint: Endpoint, usage: Any) -> float | None:
         return price_of(lib, endpoint, usage, self._resolved.price, self._resolved.provider)
@@ -238,120 +232,3 @@ class LitellmProvider:
     def _malformed(self, what: str) -> ServerError:
         model = self._resolved.model
         return ServerError(f"{model}: the server's answer is malformed: {what}", provider=self._name, model=model)
-
-
-class _Reading:
-    """One stream being read: what came, how it ended, and what is to be closed."""
-
-    def __init__(self, provider: str, request: Request, bounds: Timeout) -> None:
-        self.reader = StreamReader(provider)
-        self.first = FirstToken(bounds.first_token)
-        self._bound: asyncio.Timeout | None = None
-        self.held: list[Any] = []
-        self._bounds = bounds
-        self.source: Any = None
-        self._provider = provider
-        self._request = request
-        self._seen = Accumulator()
-        self._began = False
-
-    def read(self, raw: Any) -> Chunk | None:
-        chunk = self.reader.read(raw)
-        if chunk is not None:
-            if not self._began:
-                self._began = True
-                self.first.came()
-            self._seen.add(chunk)
-        return chunk
-
-    def sent(self) -> None:
-        """A request is about to be sent: from now on the first chunk is waited for, not while litellm gets ready."""
-        seconds = self._bounds.first_token
-        if seconds is None:
-            return
-        if self._bound is None:
-            self.first.start()
-        elif not self._bound.expired():
-            self._bound.reschedule(asyncio.get_running_loop().time() + seconds)
-
-    def take(self, response: Any) -> None:
-        """An HTTP response of this stream, its headers read."""
-        self.held.append(response)
-        self.first.watch(response)
-        within = response.request.extensions.get("timeout")
-        if within and self._bounds.first_token is not None:
-            within["read"] = self._bounds.between_chunks or self._bounds.total
-
-    async def begun(self, open_: Callable[[], Awaitable[None]]) -> Chunk | None:
-        """The first chunk, or None when there is none, within its bound."""
-        self._bound = bound = asyncio.timeout(None)
-        try:
-            async with bound:
-                await open_()
-                return await self.following()
-        except TimeoutError as error:
-            if not bound.expired():
-                raise
-            raise self._late() from error
-
-    async def following(self) -> Chunk | None:
-        """The next chunk, or None at the end."""
-        async for raw in self.source:
-            if (chunk := self.read(raw)) is not None:
-                return chunk
-        return None
-
-    def _late(self) -> ProviderTimeoutError:
-        model, seconds = self._request.model, self._bounds.first_token
-        return ProviderTimeoutError(
-            f"{model}: the first chunk did not come within {seconds:g} s", provider=self._provider, model=model
-        )
-
-    def _finish(self) -> str | None:
-        # litellm reports a clean end without a finish reason as "stop"; what the server sent stands in these two.
-        source = self.source
-        return finish_of(
-            getattr(source, "received_finish_reason", None) or getattr(source, "intermittent_finish_reason", None)
-        )
-
-    def broke(self, error: BaseException, mapped: LLMOpsError) -> None:
-        """Raise what a break means; nothing, when the answer was whole before it."""
-        if self._finish() is not None:
-            return
-        if self.first.passed and not self._began:
-            raise self._late() from error
-        if not self._began or not isinstance(mapped, ProviderError):
-            raise mapped from error
-        raise StreamInterruptedError(
-            f"the stream broke after its first chunk: {mapped}",
-            partial=self._seen.response(),
-            provider=self._provider,
-            model=self._request.model,
-            status_code=mapped.status_code,
-            retry_after=mapped.retry_after,
-            request_id=mapped.request_id,
-        ) from error
-
-    def last(self, cost: float | None) -> Chunk:
-        """The chunk that ends the stream, when the server said how it ends."""
-        finish = self._finish()
-        if finish is None and self.first.passed and not self._began:
-            raise self._late()
-        if finish is None:
-            raise IncompleteResponseError(
-                f"{self._request.model}: the stream ended without a finish reason; its answer may be cut short",
-                partial=self._seen.response(),
-                provider=self._provider,
-                model=self._request.model,
-            )
-        return self.reader.last(finish, cost)
-
-    def close(self) -> None:
-        for response in self.held:
-            response.close()
-
-    async def aclose(self) -> None:
-        for response in self.held:
-            await response.aclose()
-        if not self.held and self.source is not None:  # litellm's own client
-            await self.source.aclose()

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, Protocol
 
+from llmops_sdk.providers._litellm_deadline import keep_deadlines, limit
 from llmops_sdk.providers._litellm_endpoint import Endpoint
 from llmops_sdk.providers._litellm_library import Library
 
@@ -31,6 +32,14 @@ class Watcher(Protocol):
     def sent(self) -> None:
         """A request is about to be sent."""
 
+    def left(self) -> float:
+        """Seconds until the call must end."""
+        ...
+
+    def pause(self) -> float:
+        """Seconds until the server must have said something."""
+        ...
+
     def take(self, response: Any) -> None:
         """A response, its headers read and nothing else."""
 
@@ -45,10 +54,11 @@ def watched(watcher: Watcher) -> Generator[None, None, None]:
         _watching.reset(token)
 
 
-def _sent(_request: Any) -> None:
+def _sent(request: Any) -> None:
     watcher = _watching.get()
     if watcher is not None:
         watcher.sent()
+        limit(request, watcher.pause, watcher.left)
 
 
 async def _asent(request: Any) -> None:
@@ -86,8 +96,12 @@ class Clients:
         """What litellm takes as `client` for a sync call, or None where it must use its own."""
 
         def make() -> tuple[Any, Any]:
-            http = library.httpx.Client(
-                follow_redirects=True, limits=_limits(library), event_hooks={"request": [_sent], "response": [_hold]}
+            http = keep_deadlines(
+                library.httpx.Client(
+                    follow_redirects=True,
+                    limits=_limits(library),
+                    event_hooks={"request": [_sent], "response": [_hold]},
+                )
             )
             if endpoint.vendor in _OPENAI:
                 return http, _openai(library.openai.OpenAI, endpoint, http)
@@ -99,8 +113,12 @@ class Clients:
         """What litellm takes as `client` for an async call in this event loop, or None where it must use its own."""
 
         def make() -> tuple[Any, Any]:
-            http = library.httpx.AsyncClient(
-                follow_redirects=True, limits=_limits(library), event_hooks={"request": [_asent], "response": [_ahold]}
+            http = keep_deadlines(
+                library.httpx.AsyncClient(
+                    follow_redirects=True,
+                    limits=_limits(library),
+                    event_hooks={"request": [_asent], "response": [_ahold]},
+                )
             )
             if endpoint.vendor in _OPENAI:
                 return http, _openai(library.openai.AsyncOpenAI, endpoint, http)

@@ -47,6 +47,12 @@ _BY_NAME: dict[str, type[ProviderError]] = {
     "PaymentRequiredError": PermissionDeniedError,
     "APIResponseValidationError": ServerError,
 }
+# What a server says in the body where the status and the class say no more than "bad request".
+_BY_CODE: dict[str, type[ProviderError]] = {
+    "content_filter": ContentFilterError,
+    "content_policy_violation": ContentFilterError,
+    "context_length_exceeded": ContextWindowError,
+}
 _TIMEOUTS = frozenset({"Timeout", "APITimeoutError", "TimeoutException", "TimeoutError", "ServerTimeoutError"})
 _CONNECTION = frozenset({"APIConnectionError", "TransportError", "StreamError", "OSError", "ClientError"})
 _RESPONSES = frozenset({"HTTPStatusError", "APIStatusError"})
@@ -54,7 +60,12 @@ _MALFORMED = frozenset({"JSONDecodeError", "UnicodeDecodeError", "ValidationErro
 
 
 def map_error(
-    error: BaseException, request: Request, *, provider: str | None = None, outer: BaseException | None = None
+    error: BaseException,
+    request: Request,
+    *,
+    provider: str | None = None,
+    outer: BaseException | None = None,
+    answered: bool = False,
 ) -> LLMOpsError:
     """The error of ours that says what `error` means; raise it `from error`.
 
@@ -63,17 +74,18 @@ def map_error(
         request: The call that failed.
         provider: The provider's name; by default the first part of the model's.
         outer: What the application was handling when it made the call: it is in the chain of causes, and no cause.
+        answered: Whether the server had begun a good answer: what cannot be read of it is the server's failure.
     """
     if isinstance(error, LLMOpsError):
         return error
     names = _names(error)
     if "MidStreamFallbackError" in names and isinstance(inner := getattr(error, "original_exception", None), Exception):
-        return map_error(inner, request, provider=provider, outer=outer)
+        return map_error(inner, request, provider=provider, outer=outer, answered=answered)
     message = f"{request.model}: {_message(error)}"
     if "BudgetExceededError" in names:
         return BudgetExceededError(message)
     headers = _headers(error)
-    kind, status = _kind(error, names, _caught(error, outer))
+    kind, status = _kind(error, names, _caught(error, outer), answered=answered)
     return kind(
         message,
         provider=provider or request.provider,
@@ -85,19 +97,24 @@ def map_error(
 
 
 def _kind(
-    error: BaseException, names: frozenset[str], caught: BaseException | None
+    error: BaseException, names: frozenset[str], caught: BaseException | None, *, answered: bool
 ) -> tuple[type[ProviderError], int | None]:
     """The class, and the status where there was a response."""
     status = _status(error)
     for name, kind in _BY_NAME.items():
         if name in names:
             return kind, status
+    body = _body(error) or _body(caught)
+    if (coded := _BY_CODE.get(str(body.get("code")))) is not None:
+        return coded, status
     # Where no response came, litellm makes up a status, and it changes some; what it caught says so.
     beneath = _names(caught) if caught is not None else names
     if beneath & _TIMEOUTS:
         return ProviderTimeoutError, None
-    if beneath & _CONNECTION:
+    if beneath & _CONNECTION and not (answered and caught is None):
         return ProviderConnectionError, None
+    if answered:
+        return _kind_of_bad_answer(body, status)
     if caught is not None and beneath & _RESPONSES:
         status = _status(caught) or status
     elif "APIConnectionError" in names and caught is not None:
@@ -105,13 +122,29 @@ def _kind(
     return (ProviderError if status is None else _kind_of_status(status)), status
 
 
+def _kind_of_bad_answer(body: Mapping[str, object], status: int | None) -> tuple[type[ProviderError], int | None]:
+    """An error in an answer that began well, or an answer that cannot be read."""
+    code = body.get("code")
+    if isinstance(code, int) and code >= 400:
+        return _kind_of_status(code), code
+    # litellm gives what it cannot read a 500, and a vendor's word for what was wrong with the request its status.
+    if status is not None and 400 <= status < 500:
+        return _kind_of_status(status), status
+    return ServerError, None
+
+
 def _kind_of_unknown(caught: BaseException, names: frozenset[str]) -> tuple[type[ProviderError], int | None]:
     """What litellm does not know it calls a connection error, mistakes in a program among them."""
     if "APIError" in names:  # an error event in a stream
-        body: object = getattr(caught, "body", None)
-        code = cast("Mapping[str, object]", body).get("code") if isinstance(body, Mapping) else None
+        code = _body(caught).get("code")
         return (_kind_of_status(code), code) if isinstance(code, int) and code >= 400 else (ServerError, None)
     return (ServerError if names & _MALFORMED else ProviderError), None
+
+
+def _body(error: BaseException | None) -> Mapping[str, object]:
+    """What the server said of an error, where the vendor's library keeps it."""
+    body: object = getattr(error, "body", None)
+    return cast("Mapping[str, object]", body) if isinstance(body, Mapping) else {}
 
 
 def _caught(error: BaseException, outer: BaseException | None) -> BaseException | None:

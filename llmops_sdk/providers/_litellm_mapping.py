@@ -55,7 +55,7 @@ def finish_of(reason: object) -> str | None:
 def timeout_of(library: Library, bounds: Timeout, *, stream: bool) -> Any:
     """The bounds as httpx knows them, none of them open: the gap between two reads, and the wait for a connection."""
     total = bounds.total or 600.0
-    # Of a stream it is the bound on its headers; that between two chunks is set once they are there.
+    # For litellm's own clients; ours ask anew before each wait (see `limit`).
     read = min(total, bounds.between_chunks or total, bounds.first_token or total) if stream else total
     connect = min(total, bounds.connect or total)
     return library.httpx.Timeout(read, connect=connect, pool=connect)
@@ -222,11 +222,11 @@ class StreamReader:
             raw=raw,
         )
 
-    def last(self, finish_reason: str, cost: float | None) -> Chunk:
-        """The chunk that ends the stream."""
+    def last(self, finish_reason: str, usage: Any, cost: float | None) -> Chunk:
+        """The chunk that ends the stream; `usage` is litellm's, or None when it is not known."""
         return Chunk(
             finish_reason=finish_reason,
-            usage=usage_of(self.usage) if self.usage is not None else None,
+            usage=usage_of(usage) if usage is not None else None,
             cost=cost,
             model=self.model,
             provider=self._provider,

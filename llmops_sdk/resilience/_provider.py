@@ -88,7 +88,7 @@ class RetryProvider(WrapperProvider):
 
         def attempt() -> Response:
             with attempts.begin() as one:
-                response = self.inner.complete(_bounded(request, attempts))
+                response = self.inner.complete(_bounded(request, attempts, whole=True))
                 one.cost = response.cost
                 return response
 
@@ -104,7 +104,8 @@ class RetryProvider(WrapperProvider):
 
         async def attempt() -> Response:
             with attempts.begin() as one:
-                response = await _in_time(self.inner.acomplete(_bounded(request, attempts)), attempts)
+                bounded = _bounded(request, attempts, whole=True)
+                response = await _whole_in_time(self.inner.acomplete(bounded), attempts, bounded)
                 one.cost = response.cost
                 return response
 
@@ -186,7 +187,7 @@ class RetryProvider(WrapperProvider):
 
         def attempt() -> Embeddings:
             with attempts.begin() as one:
-                embeddings = self.inner.embed(texts, _bounded(request, attempts))
+                embeddings = self.inner.embed(texts, _bounded(request, attempts, whole=True))
                 one.cost = embeddings.cost
                 return embeddings
 
@@ -202,7 +203,8 @@ class RetryProvider(WrapperProvider):
 
         async def attempt() -> Embeddings:
             with attempts.begin() as one:
-                embeddings = await _in_time(self.inner.aembed(texts, _bounded(request, attempts)), attempts)
+                bounded = _bounded(request, attempts, whole=True)
+                embeddings = await _whole_in_time(self.inner.aembed(texts, bounded), attempts, bounded)
                 one.cost = embeddings.cost
                 return embeddings
 
@@ -221,12 +223,13 @@ class RetryProvider(WrapperProvider):
         )
 
 
-def _bounded(request: Request, attempts: Attempts) -> Request:
-    """The request with the time that is left; of the first attempt that is the whole."""
-    left = attempts.remaining() if attempts.made else None
-    if left is None:
-        return request
-    return replace(request, timeout=(request.timeout or Timeout()).model_copy(update={"total": left}))
+def _bounded(request: Request, attempts: Attempts, *, whole: bool = False) -> Request:
+    """The request with the time that is left; of the first attempt that is all, unless an attempt has a bound."""
+    timeout = request.timeout or Timeout()
+    left = attempts.remaining() if attempts.made else timeout.total
+    if whole and timeout.attempt is not None:
+        left = timeout.attempt if left is None else min(left, timeout.attempt)
+    return request if left == timeout.total else replace(request, timeout=timeout.model_copy(update={"total": left}))
 
 
 def _told(chunk: Chunk, attempts: Attempts, attempt: Try, seen: Accumulator) -> Chunk:
@@ -256,6 +259,24 @@ def _late(attempts: Attempts, seen: Accumulator | None) -> ProviderError:
         provider=attempts.provider,
         model=attempts.model,
     )
+
+
+async def _whole_in_time(work: Awaitable[_T], attempts: Attempts, request: Request) -> _T:
+    """Await an attempt within the bounds of its request, whether or not the provider inside keeps to them."""
+    timeout = request.timeout or Timeout()
+    bound = asyncio.timeout(timeout.total)
+    try:
+        async with bound:
+            return await work
+    except TimeoutError as error:
+        if not bound.expired():
+            raise
+        _check(attempts)
+        raise ProviderTimeoutError(
+            f"{attempts.model}: the attempt took longer than {timeout.total:g} s",
+            provider=attempts.provider,
+            model=attempts.model,
+        ) from error
 
 
 async def _in_time(
