@@ -165,7 +165,7 @@ class Reading(Asking):
         ) from error
 
     def usage(self) -> Any:
-        """litellm's usage object, where the server sent the counts: without them litellm makes up some of its own."""
+        """Litellm's usage object, where the server sent the counts: without them litellm makes up some of its own."""
         chunks = getattr(self.source, "chunks", None)
         told = chunks is None or any(getattr(chunk, "usage", None) is not None for chunk in chunks)
         return self._reader.usage if told else None
