@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Self
 
 __all__ = ["Left", "keep_deadlines", "limit", "moment", "seconds_left"]
 
@@ -36,7 +36,7 @@ class _Until(float):
 
     _left: Left
 
-    def __new__(cls, seconds: float, left: Left) -> _Until:
+    def __new__(cls, seconds: float, left: Left) -> Self:
         made = super().__new__(cls, seconds)
         made._left = left
         return made
