@@ -302,15 +302,19 @@ class SegmentOutbox:
             (self._folder / f"{segment}.cursor").unlink(missing_ok=True)
 
     def _by_age(self) -> list[Path]:
-        found: list[tuple[float, Path]] = []
+        return [path for path, _ in self._states()]
+
+    def _states(self) -> list[tuple[Path, os.stat_result]]:
+        """The segments, oldest first; at any time another thread or process may remove one."""
+        found: list[tuple[Path, os.stat_result]] = []
         for path in self._folder.glob(f"*{_SUFFIX}"):
             with contextlib.suppress(FileNotFoundError):
-                found.append((path.stat().st_mtime, path))
-        return [path for _, path in sorted(found)]
+                found.append((path, path.stat()))
+        return sorted(found, key=lambda one: (one[1].st_mtime, one[0]))
 
     def _trim(self) -> None:
         """Give up the oldest segments that are too many or too old; not the one that is written."""
-        sizes = [(path, path.stat()) for path in self._by_age() if path.exists()]
+        sizes = self._states()
         total = sum(state.st_size for _, state in sizes)
         now = time.time()
         for path, state in sizes:
@@ -365,6 +369,5 @@ def outbox_sizes(store: Path) -> dict[str, int]:
     sizes: dict[str, int] = {}
     for folder in sorted((store / FOLDER).glob("*")):
         if folder.is_dir():
-            files = [file for file in folder.glob(f"*{_SUFFIX}") if file.exists()]
-            sizes[folder.name] = sum(file.stat().st_size for file in files)
+            sizes[folder.name] = sum(_size(file) for file in folder.glob(f"*{_SUFFIX}"))
     return sizes

@@ -6,7 +6,7 @@ import contextlib
 import os
 import re
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 from uuid import uuid4
@@ -14,6 +14,7 @@ from uuid import uuid4
 import orjson
 
 from llmops_sdk._util._clock import Clock
+from llmops_sdk._util._guard import guarded
 from llmops_sdk.errors import StoreError
 from llmops_sdk.store._layout import create_store
 from llmops_sdk.store._locks import try_lock
@@ -104,8 +105,7 @@ class SegmentWriter:
             raise self._error(error) from error
         self._size += len(data)
         self._lines += len(lines)
-        for watcher in self._watchers:
-            watcher.written(self._size)
+        self._tell(lambda watcher: watcher.written(self._size))
 
     def due(self) -> bool:
         """Whether the segment is large or old enough for a new one to begin."""
@@ -154,8 +154,7 @@ class SegmentWriter:
                 self._descriptor, self._size, self._lines = descriptor, 0, 0
                 self._opened = self._clock.monotonic()
                 self._name = name
-                for watcher in self._watchers:
-                    watcher.opened(self._store / self._stream.folder / name)
+                self._tell(lambda watcher: watcher.opened(self._store / self._stream.folder / name))
                 return
             os.close(descriptor)
         raise StoreError(f"no segment could be locked in {self._store}: is it on a network file system?")
@@ -169,8 +168,12 @@ class SegmentWriter:
 
     def _end(self) -> None:
         self._release()
+        self._tell(lambda watcher: watcher.sealed(self._name, self._size))
+
+    def _tell(self, event: Callable[[SegmentWatcher], None]) -> None:
         for watcher in self._watchers:
-            watcher.sealed(self._name, self._size)
+            # The lines are in the file: what a watcher cannot do takes none of them away.
+            guarded("keeping segments for export", None, event, watcher)
 
     def _release(self) -> None:
         if self._descriptor >= 0:

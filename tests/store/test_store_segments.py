@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from llmops_sdk._util._guard import failures, raise_in_tests
 from llmops_sdk.errors import StoreError
 from llmops_sdk.store import StoreSink, query
 from llmops_sdk.store._locks import try_lock
@@ -220,6 +221,7 @@ import resource, signal, sys
 sys.path.insert(0, sys.argv[2])
 from pathlib import Path
 from span_writer import PlainSpan
+from llmops_sdk._util._guard import failures, raise_in_tests
 from llmops_sdk.errors import StoreError
 from llmops_sdk.store import StoreSink
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -327,3 +329,29 @@ def test_a_segment_is_never_appended_to_after_a_failure(store, turned_clock):
     os.close(writer._descriptor)  # what the kernel says of a disk that went away
     with pytest.raises(OSError, match="Bad file descriptor"):
         writer.append([b'{"trace_id":"2"}\n'])
+
+
+class Unlucky:
+    """A watcher to which every file that it touches is gone."""
+
+    def opened(self, segment: Path) -> None:
+        raise FileNotFoundError(segment)
+
+    def written(self, size: int) -> None:
+        raise FileNotFoundError(size)
+
+    def sealed(self, segment: str, size: int) -> None:
+        raise FileNotFoundError(segment, size)
+
+
+def test_what_fails_for_a_watcher_takes_no_line_away(store, turned_clock, ask):
+    raise_in_tests(False)  # that the guard reports it is what is wanted here
+    StoreSink(store).close(1.0)
+    writer = SegmentWriter(
+        store, STREAMS[0], max_bytes=1, max_seconds=60.0, fsync=False, clock=turned_clock, watchers=[Unlucky()]
+    )
+    for number in range(3):
+        writer.append([b'{"trace_id":"%d"}\n' % number])
+        writer.seal()
+    assert ask("SELECT count(*) FROM spans").scalar() == 3
+    assert failures()["keeping segments for export"] == 9
