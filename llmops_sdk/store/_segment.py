@@ -154,7 +154,7 @@ class SegmentWriter:
                 self._descriptor, self._size, self._lines = descriptor, 0, 0
                 self._opened = self._clock.monotonic()
                 self._name = name
-                self._tell(lambda watcher: watcher.opened(self._store / self._stream.folder / name))
+                self._tell(lambda watcher: watcher.opened(self._store / self._stream.folder / self._name))
                 return
             os.close(descriptor)
         raise StoreError(f"no segment could be locked in {self._store}: is it on a network file system?")
