@@ -9,12 +9,13 @@ import contextlib
 import os
 import re
 import sys
+import time
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 from llmops_sdk.errors import StoreError
 from llmops_sdk.store._layout import segments_of
-from llmops_sdk.store._manifest import Manifest, read_manifest, views_are_old
+from llmops_sdk.store._manifest import MANIFEST, Manifest, read_manifest, views_are_old
 from llmops_sdk.store._thin import Thinning
 
 __all__ = ["BackgroundCompaction", "CompactionMode"]
@@ -23,6 +24,8 @@ CompactionMode: TypeAlias = Literal["auto", "manual"]
 
 _BYTES = 32 * 1024**2
 _FILES = 64
+_BURST = 8
+_PAUSE = 60.0
 _INTERPRETER = re.compile(r"(python|pypy)[0-9.t]*(\.exe)?", re.IGNORECASE)
 _PROGRAM = "llmops_sdk.store._compact_process"
 
@@ -43,7 +46,10 @@ class BackgroundCompaction:
         self._pid = 0
 
     def consider(self) -> None:
-        """Start one if segments of 32 MiB, or 64 of them, wait; called when one has been sealed."""
+        """Start one if it is due; called when a segment has been sealed.
+
+        When 32 MiB or 64 segments wait, though a minute after the one before; sooner when eight times as much waits.
+        """
         if self._on and not self.is_running() and self._is_due():
             self._start()
 
@@ -72,7 +78,13 @@ class BackgroundCompaction:
         except StoreError:
             return False  # a newer version's, or damaged: whoever reads it is told
         # Views that name dropped files fail for whoever opens them with another tool.
-        return size >= _BYTES or count >= _FILES or views_are_old(self._store)
+        return self._is_worth_it(size, count) or views_are_old(self._store)
+
+    def _is_worth_it(self, size: int, count: int) -> bool:
+        # Each call costs half a second whatever it finds, and makes files that are put together later at the price of
+        # a second conversion: a pause keeps that below a hundredth of a core, and large files are made at once.
+        many = max(size / _BYTES, count / _FILES)
+        return many >= _BURST or (many >= 1 and _age(self._store / MANIFEST) >= _PAUSE)
 
     def _start(self) -> None:
         interpreter = find_interpreter()
@@ -97,6 +109,13 @@ class BackgroundCompaction:
             )
         except OSError:
             self._on = False  # no more processes, or not allowed: the segments are read as they are
+
+
+def _age(file: Path) -> float:
+    """Seconds since a file was changed, or until then where the clock went back."""
+    with contextlib.suppress(FileNotFoundError):
+        return abs(time.time() - file.stat().st_mtime)
+    return 0.0
 
 
 def find_interpreter() -> str | None:

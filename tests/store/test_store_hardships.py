@@ -496,7 +496,7 @@ BESIDE = """
 import signal, time
 from llmops_sdk.store._background import BackgroundCompaction
 import llmops_sdk.store._background as background
-background._FILES = 3
+background._FILES, background._PAUSE = 3, 0.0
 for number in range(1, 6):
     sink = StoreSink(store, compaction="manual")
     sink.write([PlainSpan(span_id=number)])
