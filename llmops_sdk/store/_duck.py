@@ -44,6 +44,7 @@ def open_connection(
     trusted: bool,
     frames: bool,
     output: Path | None = None,
+    warm: bool = False,
 ) -> duckdb.DuckDBPyConnection:
     """An in-memory database with the views over a store's files.
 
@@ -55,6 +56,7 @@ def open_connection(
             extension, and none of that can be changed back.
         frames: Whether SQL may name the caller's data frames.
         output: The one file that it may write besides. Rows then come in no order, so that none are held back.
+        warm: Whether it stays open while nobody asks: then it keeps nothing of the files in memory.
     """
     connection = duckdb.connect(
         ":memory:",
@@ -65,6 +67,8 @@ def open_connection(
             "python_enable_replacements": "true" if frames else "false",
             "preserve_insertion_order": "true" if output is None else "false",
             "temp_directory": str(Path(tempfile.gettempdir()) / f"llmops-{os.getpid()}"),
+            # What an idle one holds goes back to the system within seconds.
+            **({"enable_external_file_cache": "false", "allocator_background_threads": "true"} if warm else {}),
         },
     )
     try:

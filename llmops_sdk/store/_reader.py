@@ -255,10 +255,11 @@ class _Job:
 
     def _run(self, statement: Statement, sources: Sources) -> Result:
         from llmops_sdk.store._duck import duckdb, open_connection, without_zones
+        from llmops_sdk.store._warm import WarmConnection
 
-        connection = open_connection(
-            sources, views=statement.views, tables=statement.names_tables, trusted=False, frames=False
-        )
+        views = statement.views
+        warm = None if statement.names_tables else WarmConnection.over(sources, views)
+        connection = warm.connection if warm else open_connection(sources, views=views, trusted=False, frames=False)
         with self._lock:
             self._connection = connection
         try:
@@ -266,7 +267,11 @@ class _Job:
                 raise duckdb.InterruptException("cancelled")
             statement.run(connection, TABLE)
             without_zones(connection, TABLE)
-            return Result(connection)
+            result = warm.result() if warm else Result(connection)
+            with self._lock:
+                # An interrupt that comes late would end the next query.
+                self._connection = None
+            return result
         except duckdb.Error:
             with self._lock:
                 self._connection = None

@@ -64,5 +64,6 @@ def context_unchanged() -> Iterator[None]:
         yield
     finally:
         after = {variable: id(value) for variable, value in contextvars.copy_context().items()}
-        assert after == before
+        changed = {variable.name for variable in {*before, *after} if before.get(variable) != after.get(variable)}
+        assert not changed, f"of the context these variables are others: {sorted(changed)}"
         assert not llmops.current_span().is_recording()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 import pickle
 import sys
@@ -111,6 +112,7 @@ def test_a_stream_to_its_end() -> None:
 
 @pytest.mark.parametrize("how", ["close", "with", "drop"])
 def test_a_stream_left_early(how: str) -> None:
+    gc.collect()  # of what other tests left, now, for it may have set variables
     with context_unchanged():
         stream = ask_stream("one two three four five")
         if how == "with":
@@ -122,8 +124,6 @@ def test_a_stream_left_early(how: str) -> None:
                 stream.close()
             else:
                 del stream
-                import gc
-
                 gc.collect()
     function, call = _pair("ask_stream")
     assert (function["status"], call["status"]) == ("closed", "closed")
