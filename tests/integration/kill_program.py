@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import itertools
 import json
+import mmap
 import os
 import random
 import sys
@@ -99,9 +100,10 @@ def compact_once(store: Path, first: int, ack: Ack) -> None:
 
 
 def compact_on(store: Path, first: int, ack: Ack) -> None:
-    """Compactions without end."""
+    """Compactions without end; each that was one is acknowledged."""
     while True:
-        compact_store(store, grace=0.0)
+        if not compact_store(store, grace=0.0).busy:
+            ack(0, 0)
 
 
 def retain_on(store: Path, first: int, ack: Ack) -> None:
@@ -158,10 +160,12 @@ def become(
     at: int = 0,
     half: bool = False,
     counts: int = -1,
+    told: Callable[[], None] = lambda: None,
 ) -> None:
     """The life of a forked child; with `at` 0 nothing kills it, and the number of its calls goes to `counts`."""
 
     def ack(start: int, count: int) -> None:
+        told()
         os.write(output, b"%d %d %b\n" % (start, count, role.encode()))  # one write: whole, or not there
 
     status = 1
@@ -215,39 +219,46 @@ def rampage(store: Path, kills: int, seed: int, seconds: float, acks: Path) -> N
     names = [name for name in ROLES if name.endswith("_on") or name in {"write_in_threads", "write_and_fork"}]
     names += ["write_by_the_api", "read_connected", "read_views", "compact_on"]
     firsts = itertools.count(10_000_000, 10_000_000)
-    living: dict[int, str] = {}
-    born: dict[int, float] = {}
+    living: dict[int, int] = {}
+    told = mmap.mmap(-1, len(names))
+    """Who has acknowledged something, by its place among the names."""
 
     def is_due(child: int) -> bool:
-        # A query takes seconds where a dozen processes share two cores: a reader is to have read before it is killed.
-        return not living[child].startswith("read") or time.monotonic() - born[child] > 4.0
+        # Where a dozen processes share two cores a query takes seconds, and a compaction more the more waits: readers
+        # are to have read before they are killed, and of the compactors two in three to have compacted.
+        name = names[living[child]]
+        unbounded = name.startswith("read") or (name == "compact_on" and chance.random() < 0.66)
+        return not unbounded or bool(told[living[child]])
 
-    def start(name: str) -> None:
-        first = next(firsts)
+    def start(place: int) -> None:
+        name, first = names[place], next(firsts)
+        told[place] = 0
         if (child := os.fork()) == 0:
             os.setpgid(0, 0)  # with its children, as a container that is stopped
-            become(name, store, first, output)
-        living[child] = name
-        born[child] = time.monotonic()
+            become(name, store, first, output, told=lambda: told.__setitem__(place, 1))
+        living[child] = place
 
     # A query asks for the settings and the views: each child would else be killed while it imports what they need.
     current()
     current_views()
-    for name in names:
-        start(name)
+    for place in range(len(names)):
+        start(place)
     done: dict[str, int] = {}
     deadline = time.monotonic() + seconds
     while sum(done.values()) < kills and time.monotonic() < deadline:
         time.sleep(chance.expovariate(7.0))
-        child = chance.choice(sorted(filter(is_due, living)))
-        name = living.pop(child)
+        due = [child for child in sorted(living) if is_due(child)]
+        if not due:
+            continue
+        child = chance.choice(due)
+        place = living.pop(child)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child, 9)
         with contextlib.suppress(ProcessLookupError):
             os.kill(child, 9)
         if os.waitpid(child, 0)[1] == 9:
-            done[name] = done.get(name, 0) + 1
-        start(name)
+            done[names[place]] = done.get(names[place], 0) + 1
+        start(place)
     for child in living:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child, 9)
