@@ -63,8 +63,11 @@ class Reply:
         return [word + " " for word in self.text.split(" ")[:-1]] + self.text.split(" ")[-1:] if self.text else []
 
 
-class _Quiet(ThreadingHTTPServer):
+class Quiet(ThreadingHTTPServer):
+    """A server with room for many connections at once, which writes nothing."""
+
     daemon_threads = True
+    request_queue_size = 128
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that goes away is part of the tests."""
@@ -77,14 +80,16 @@ class LoopbackServer:
     taken one for each request, None for none. `left` is set once a client leaves a stream that is held.
     """
 
-    def __init__(self, reply: Reply | None = None) -> None:
+    def __init__(self, reply: Reply | None = None, *, listen: bool = True) -> None:
         self.reply = reply or Reply()
         self.faults: deque[Fault | None] = deque()
         self.requests: list[Recorded] = []
         self.left = threading.Event()
         self._closing = threading.Event()
         self._lock = threading.Lock()
-        self._http = _Quiet(("127.0.0.1", 0), _handler(self))
+        if not listen:  # only its answers are wanted
+            return
+        self._http = Quiet(("127.0.0.1", 0), self.handler())
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)
 
     @property
@@ -101,6 +106,10 @@ class LoopbackServer:
         self._http.shutdown()
         self._thread.join(10)
         self._http.server_close()
+
+    def handler(self) -> type[BaseHTTPRequestHandler]:
+        """What answers a request."""
+        return _handler(self)
 
     def record(self, request: Recorded) -> Fault | None:
         """Note a request, and take the fault that it shall meet."""

@@ -1,0 +1,167 @@
+"""How a call that met a fault went, and what that is worth.
+
+Standard library only, as fault_cases.py.
+
+- pass: it ended as the criterion says, in the answer or in the right typed error.
+- partial: so it did, by the right number of requests, and yet something beside it is missing or wrong.
+- safe: a typed error where an answer was to be had, or another typed error than the right one.
+- fail: a wrong answer, a hang, an error of no type, or requests other than configured.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from fault_cases import Cell, Want, want
+from fault_server import CALLS, TEXT, Scene
+
+GRADES = ("pass", "partial", "safe", "fail")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What the caller got.
+
+    Attributes:
+        text: The text, or the part of it that came before an error.
+        calls: The tool calls, or what came of them, as names and JSON texts.
+        error: The error's class by its name, or None.
+        typed: Whether that is a class of the library under test.
+        message: The error's message.
+        status: The HTTP status on the error.
+        seconds: How long it took.
+        tokens: Input and output, where they are told.
+        more: What else the library under test tells.
+    """
+
+    text: str = ""
+    calls: tuple[tuple[str, str], ...] = ()
+    error: str | None = None
+    typed: bool = False
+    message: str = ""
+    status: int | None = None
+    seconds: float = 0.0
+    tokens: tuple[int, int] | None = None
+    more: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """A grade, and why it is not a better one."""
+
+    grade: str
+    reasons: tuple[str, ...] = ()
+
+
+def whole(outcome: Outcome, cell: Cell) -> bool:
+    """Whether it is the right answer."""
+    if not cell.tools:
+        return outcome.text == TEXT and not outcome.calls
+    return not outcome.text and _parsed(outcome) == list(CALLS)
+
+
+def _parsed(outcome: Outcome) -> list[tuple[str, Any]]:
+    try:
+        return [(name, json.loads(text)) for name, text in outcome.calls]
+    except ValueError:
+        return []
+
+
+def begun(outcome: Outcome, cell: Cell) -> bool:
+    """Whether it is the beginning of the right answer, nothing in it twice, and not all of it."""
+    if cell.case.fault == "drip":  # the server itself says its last word again and again
+        return bool(outcome.text or outcome.calls)
+    if not cell.tools:
+        return bool(outcome.text) and TEXT.startswith(outcome.text) and outcome.text != TEXT
+    right = all(
+        name == CALLS[n][0] and json.dumps(CALLS[n][1]).startswith(text)
+        for n, (name, text) in enumerate(outcome.calls)
+    )
+    return bool(outcome.calls) and right and not whole(outcome, cell)
+
+
+def grade(cell: Cell, outcome: Outcome, scene: Scene, beside: Iterable[str] = ()) -> Verdict:
+    """What the outcome of a cell is worth.
+
+    Args:
+        cell: The call.
+        outcome: What the caller got.
+        scene: What the server saw.
+        beside: What is wrong beside the outcome itself.
+    """
+    wanted = want(cell)
+    wrong = tuple(_failures(cell, outcome, scene, wanted))
+    if wrong:
+        return Verdict(grade="fail", reasons=wrong)
+    if wanted.served is not None and outcome.error is not None:
+        return Verdict(grade="safe", reasons=(f"{outcome.error} where an answer was to be had: {outcome.message}",))
+    if wanted.served is None and outcome.error not in wanted.errors:
+        return Verdict(grade="safe", reasons=(f"{outcome.error}, not {_any(wanted.errors)}: {outcome.message}",))
+    lesser = (*_lesser(cell, outcome, scene, wanted), *beside)
+    return Verdict(grade="partial" if lesser else "pass", reasons=lesser)
+
+
+def _failures(cell: Cell, outcome: Outcome, scene: Scene, wanted: Want) -> Iterator[str]:
+    if scene.hung:
+        yield "it hung until the server let it go"
+    if outcome.error is not None and not outcome.typed:
+        yield f"an error of no type: {outcome.error}: {outcome.message}"
+    if outcome.error is None and not whole(outcome, cell):
+        yield f"a wrong answer: {outcome.text!r} {outcome.calls}"
+    if wanted.served is None and outcome.error is None:
+        yield f"an answer in place of {_any(wanted.errors)}"
+    asked = (scene.asked["first"], scene.asked["second"])
+    if asked != wanted.asked:
+        yield f"requests {asked}, not {wanted.asked}"
+
+
+def _lesser(cell: Cell, outcome: Outcome, scene: Scene, wanted: Want) -> Iterator[str]:
+    if wanted.served is None and cell.ending.delivered and not begun(outcome, cell):
+        yield f"the pieces that came: {outcome.text!r} {outcome.calls}"
+    if wanted.served is None and outcome.status not in cell.ending.statuses:
+        yield f"status {outcome.status} on the error, not {_any(map(str, cell.ending.statuses))}"
+    if scene.gone != scene.held:
+        yield f"{scene.held - scene.gone} connections still open"
+    if wanted.served is not None and outcome.tokens is not None:
+        counted = (0, 0) if cell.case.uncounted and outcome.tokens == (0, 0) else (11, 7)
+        if outcome.tokens != counted:
+            yield f"tokens {outcome.tokens}"
+
+
+def _any(errors: Iterable[str]) -> str:
+    return " or ".join(sorted(errors))
+
+
+def worst(grades: Iterable[str]) -> str:
+    """The lowest of some grades."""
+    return max(grades, key=GRADES.index)
+
+
+def table(rows: list[dict[str, Any]]) -> dict[str, dict[str, str]]:
+    """The lowest grade of each fault in each way of calling."""
+    found: dict[str, dict[str, str]] = {}
+    for row in rows:
+        ways = found.setdefault(row["fault"], {})
+        ways[row["way"]] = worst([row["grade"], ways.get(row["way"], "pass")])
+    return found
+
+
+def row_of(cell: Cell, outcome: Outcome, scene: Scene, verdict: Verdict) -> dict[str, Any]:
+    """A cell's row in the machine-readable table."""
+    return {
+        "fault": cell.case.fault,
+        "case": cell.case.name,
+        "criterion": cell.case.criterion,
+        "setup": cell.setup,
+        "way": cell.way,
+        "route": cell.route,
+        "tools": cell.tools,
+        "grade": verdict.grade,
+        "reasons": list(verdict.reasons),
+        "error": outcome.error,
+        "requests": [scene.asked["first"], scene.asked["second"]],
+        "seconds": round(outcome.seconds, 3),
+    }
