@@ -77,8 +77,7 @@ def begun(outcome: Outcome, cell: Cell) -> bool:
     if not cell.tools:
         return bool(outcome.text) and TEXT.startswith(outcome.text) and outcome.text != TEXT
     right = all(
-        name == CALLS[n][0] and json.dumps(CALLS[n][1]).startswith(text)
-        for n, (name, text) in enumerate(outcome.calls)
+        name == CALLS[n][0] and json.dumps(CALLS[n][1]).startswith(text) for n, (name, text) in enumerate(outcome.calls)
     )
     return bool(outcome.calls) and right and not whole(outcome, cell)
 
