@@ -44,10 +44,10 @@ FROM llmops.store_spans AS s;
 
 CREATE OR REPLACE VIEW llmops.traces AS
 SELECT s.trace_id AS trace_id,
-    coalesce(argMinIf(s.name, s.start_ns, s.parent_span_id IS NULL), argMin(s.name, s.start_ns)) AS name,
+    coalesce(argMinOrNullIf(s.name, s.start_ns, s.parent_span_id IS NULL), argMin(s.name, s.start_ns)) AS name,
     fromUnixTimestamp64Micro(intDiv(min(s.start_ns), 1000), 'UTC') AS start_time,
     (max(s.start_ns + s.duration_ns) - min(s.start_ns)) / 1e6 AS duration_ms,
-    argMinIf(s.status, s.start_ns, s.parent_span_id IS NULL) AS status,
+    argMinOrNullIf(s.status, s.start_ns, s.parent_span_id IS NULL) AS status,
     argMin(s.service, s.start_ns) AS service,
     argMin(s.session_id, s.start_ns) AS session_id,
     argMin(s.user_id, s.start_ns) AS user_id,
@@ -58,8 +58,8 @@ SELECT s.trace_id AS trace_id,
     coalesce(sumIf(s.input_tokens, s.kind IN ('llm', 'embedding')), 0) AS input_tokens,
     coalesce(sumIf(s.output_tokens, s.kind IN ('llm', 'embedding')), 0) AS output_tokens,
     sumIf(s.cost, s.kind IN ('llm', 'embedding')) AS cost,
-    coalesce(argMinIf(coalesce(s.input, s.input_messages), s.start_ns, s.parent_span_id IS NULL), argMin(coalesce(s.input, s.input_messages), s.start_ns)) AS input,
-    coalesce(argMaxIf(coalesce(s.output, s.output_messages), s.start_ns + s.duration_ns, s.parent_span_id IS NULL), argMax(coalesce(s.output, s.output_messages), s.start_ns + s.duration_ns)) AS output
+    coalesce(argMinOrNullIf(coalesce(s.input, s.input_messages), s.start_ns, s.parent_span_id IS NULL), argMin(coalesce(s.input, s.input_messages), s.start_ns)) AS input,
+    coalesce(argMaxOrNullIf(coalesce(s.output, s.output_messages), s.start_ns + s.duration_ns, s.parent_span_id IS NULL), argMax(coalesce(s.output, s.output_messages), s.start_ns + s.duration_ns)) AS output
 FROM llmops.store_spans AS s GROUP BY s.trace_id;
 
 CREATE OR REPLACE VIEW llmops.llm_calls AS

@@ -41,12 +41,13 @@ _COMPUTED = {
 }
 _CALLS = "s.kind IN ('llm', 'embedding')"
 _ROOT = "s.parent_span_id IS NULL"
+# OrNull: without a root these would, at times, be empty and not NULL.
 _TRACES = {
     "trace_id": "s.trace_id",
-    "name": f"coalesce(argMinIf(s.name, s.start_ns, {_ROOT}), argMin(s.name, s.start_ns))",
+    "name": f"coalesce(argMinOrNullIf(s.name, s.start_ns, {_ROOT}), argMin(s.name, s.start_ns))",
     "start_time": "fromUnixTimestamp64Micro(intDiv(min(s.start_ns), 1000), 'UTC')",
     "duration_ms": "(max(s.start_ns + s.duration_ns) - min(s.start_ns)) / 1e6",
-    "status": f"argMinIf(s.status, s.start_ns, {_ROOT})",
+    "status": f"argMinOrNullIf(s.status, s.start_ns, {_ROOT})",
     "service": "argMin(s.service, s.start_ns)",
     "session_id": "argMin(s.session_id, s.start_ns)",
     "user_id": "argMin(s.user_id, s.start_ns)",
@@ -57,8 +58,8 @@ _TRACES = {
     "input_tokens": f"coalesce(sumIf(s.input_tokens, {_CALLS}), 0)",
     "output_tokens": f"coalesce(sumIf(s.output_tokens, {_CALLS}), 0)",
     "cost": f"sumIf(s.cost, {_CALLS})",
-    "input": f"coalesce(argMinIf({_COMPUTED['input']}, s.start_ns, {_ROOT}), argMin({_COMPUTED['input']}, s.start_ns))",
-    "output": f"coalesce(argMaxIf({_COMPUTED['output']}, s.start_ns + s.duration_ns, {_ROOT}), "
+    "input": f"coalesce(argMinOrNullIf({_COMPUTED['input']}, s.start_ns, {_ROOT}), argMin({_COMPUTED['input']}, s.start_ns))",
+    "output": f"coalesce(argMaxOrNullIf({_COMPUTED['output']}, s.start_ns + s.duration_ns, {_ROOT}), "
     f"argMax({_COMPUTED['output']}, s.start_ns + s.duration_ns))",
 }
 _EVENT = {
