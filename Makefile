@@ -19,7 +19,7 @@ TESTS ?= tests
 WORKERS ?= 2
 
 .PHONY: help demo test checks lint format types pytest test-integration test-pythons bench bench-tracing \
-	bench-tracing-load bench-collect bench-store bench-tracers bench-backends \
+	bench-tracing-load bench-collect bench-store bench-tracers bench-backends bench-faults \
 	docs requirements clean
 
 help: ## List the tasks.
@@ -54,8 +54,8 @@ test-integration: $(VENV)/.development ## Real backends, instrumentors, applicat
 test-pythons: $(VENV)/.development ## Install the wheel and run the tests on each other supported Python at hand (slow).
 	@$(BIN)/python .ci/test_pythons.py
 
-bench: $(VENV)/.development ## Every benchmark but the tracers' and the backends'; benchmarks/README.md says what each measures.
-	@for file in $(filter-out %/bench_tracers.py %/bench_backends.py,$(wildcard benchmarks/bench_*.py)); do \
+bench: $(VENV)/.development ## Every benchmark but those that install others; benchmarks/README.md says what each measures.
+	@for file in $(filter-out %/bench_tracers.py %/bench_backends.py %/bench_faults.py,$(wildcard benchmarks/bench_*.py)); do \
 		echo "== $$file"; $(BIN)/python "$$file"; echo; done
 
 bench-tracing: $(VENV)/.development ## Time of a decorated call, CPU of a span, cost of the import, against OpenTelemetry's.
@@ -77,6 +77,9 @@ bench-tracers: $(VENV)/.development ## A decorated call under six other tracers,
 bench-backends: $(VENV)/.development ## The same spans in a real Phoenix, a real MLflow and our store (slow to install and to run).
 	@PYTHONPATH=tests/receivers $(BIN)/python benchmarks/bench_backends.py
 
+bench-faults: $(VENV)/.development ## Sixteen faults of a provider, played to us and to three others (slow to install).
+	@$(BIN)/python benchmarks/bench_faults.py
+
 docs: $(VENV)/.development ## Regenerate the generated pages of docs/.
 	@$(BIN)/python -m llmops_sdk.config._reference docs/configuration.md
 	@$(BIN)/python -m llmops_sdk.store._reference > docs/schema.md
@@ -96,7 +99,7 @@ requirements: $(VENV)/bin/python ## Pin the newest versions of all dependencies,
 	@$(PIP_COMPILE) --output-file .ci/requirements-dev.txt .ci/requirements-dev.in
 	@$(PIP_COMPILE) --output-file tests/integration/requirements-instrumentors.txt \
 		tests/integration/requirements-instrumentors.in
-	@for file in benchmarks/requirements-tracers/*.in; do $(PIP_COMPILE) --output-file "$${file%.in}.txt" "$$file"; done
+	@for file in benchmarks/requirements-*/*.in; do $(PIP_COMPILE) --output-file "$${file%.in}.txt" "$$file"; done
 
 clean: ## Remove everything that the tasks made.
 	rm -rf $(VENV) build dist .coverage .coverage.* .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache

@@ -26,7 +26,6 @@ import sys
 import tempfile
 import threading
 import time
-import venv
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,6 +33,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench_tracing import ANSWER, BURST, PAYLOAD, ROUNDS, bare_tracer, burst, compare
+from environments import environment
 
 HERE = Path(__file__).resolve().parent
 ENVIRONMENTS = HERE.parent / ".venv" / "tracers"
@@ -273,19 +273,10 @@ def serving() -> Iterator[Sink]:
 
 
 def interpreter(name: str) -> Path:
-    """The Python of the tracer's environment, made when it is not there or of other versions; ours is this one."""
+    """The Python of the tracer's environment; ours is this one."""
     if name == OURS:
         return Path(sys.executable)
-    requirements = HERE / "requirements-tracers" / f"{name}.txt"
-    folder = ENVIRONMENTS / name
-    python, stamp, wanted = folder / "bin" / "python", folder / "installed.txt", requirements.read_text()
-    if not stamp.exists() or stamp.read_text() != wanted:
-        print(f"installing {name}", file=sys.stderr, flush=True)
-        venv.create(folder, with_pip=True, clear=True)
-        pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
-        _run([*pip, "--no-deps", "--require-hashes", "-r", str(requirements)], timeout=900)
-        stamp.write_text(wanted)
-    return python
+    return environment(HERE / "requirements-tracers" / f"{name}.txt", ENVIRONMENTS / name)
 
 
 def distributions(python: Path, name: str) -> int:

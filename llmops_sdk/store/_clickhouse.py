@@ -58,7 +58,8 @@ _TRACES = {
     "input_tokens": f"coalesce(sumIf(s.input_tokens, {_CALLS}), 0)",
     "output_tokens": f"coalesce(sumIf(s.output_tokens, {_CALLS}), 0)",
     "cost": f"sumIf(s.cost, {_CALLS})",
-    "input": f"coalesce(argMinOrNullIf({_COMPUTED['input']}, s.start_ns, {_ROOT}), argMin({_COMPUTED['input']}, s.start_ns))",
+    "input": f"coalesce(argMinOrNullIf({_COMPUTED['input']}, s.start_ns, {_ROOT}), "
+    f"argMin({_COMPUTED['input']}, s.start_ns))",
     "output": f"coalesce(argMaxOrNullIf({_COMPUTED['output']}, s.start_ns + s.duration_ns, {_ROOT}), "
     f"argMax({_COMPUTED['output']}, s.start_ns + s.duration_ns))",
 }
