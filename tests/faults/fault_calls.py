@@ -29,7 +29,7 @@ from llmops_sdk.tracing import _runtime
 
 AT_ONCE = 4
 """Threads, and as many tasks beside them; of calls that wait for a time-out many more, since they need no processor."""
-WAITING = 12
+WAITING = 24
 NAMES = {"openai": "gpt-x", "anthropic": "claude-sonnet-4-5"}
 OTHER = {"openai": "anthropic", "anthropic": "openai"}
 

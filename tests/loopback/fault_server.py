@@ -25,9 +25,9 @@ TEXT = "One two three four five six."
 """What a call that asks for no tool is answered."""
 CALLS = (("find", {"name": "Ada"}), ("pay", {"amount": 3}))
 """What a call with tools is answered: two tools at once."""
-PACE = 0.02
+PACE = 0.1
 """Seconds between the pieces of a drip."""
-PATIENCE = 15.0
+PATIENCE = 30.0
 """Seconds after which a client that is still there is let go, and the call is one that hung."""
 
 
