@@ -54,7 +54,8 @@ def retry(
         function: A function, coroutine function, generator or async generator; methods of every kind too.
         attempts: How many times it is called in all; 1 means never again.
         on: The exceptions that may pass, or a function that tells them. By default the errors of providers that
-            may, connection errors, time-outs, and any exception with an HTTP status of 408, 429 or 5xx.
+            may, connection errors, time-outs, any exception with an HTTP status of 408, 429 or 5xx, and what the
+            openai and anthropic clients raise for an error event that says that the server failed.
         base: Seconds: the n-th wait is drawn uniformly from 0 to base·2ⁿ⁻¹.
         max_wait: Seconds: the cap on a drawn wait.
         max_retry_after: Seconds: a server that asks for a longer wait is not waited for.

@@ -35,8 +35,8 @@ def fallback(*others: Callable[..., Any], on: On | None = None) -> Callable[[_F]
             return something to iterate over.
         on: The exceptions to go on from, or a function that tells them. By default the errors of providers that
             another model may not have (an outage, a quota, a key, a missing model, a prompt too long; not a bad
-            request), connection errors, time-outs, and any exception with an HTTP status of 401 to 404, 408, 429 or
-            5xx.
+            request), connection errors, time-outs, any exception with an HTTP status of 401 to 404, 408, 429 or
+            5xx, and what the openai and anthropic clients raise for an error event that says that the server failed.
 
     Raises:
         TypeError: There is no other function, or one is of another kind.

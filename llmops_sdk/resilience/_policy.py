@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
@@ -49,6 +49,9 @@ _RETRYABLE = (RateLimitError, ServerError, ProviderConnectionError, ProviderTime
 # 409 is left out: a conflict is about the request's content as often as about a lock, and OpenAI-compatible servers
 # use it for both.
 _RETRYABLE_STATUS = frozenset({408, 429, *range(500, 600)})
+# What the openai and anthropic clients raise for an error event in a stream has no status, or the 200 that it began
+# with; what went wrong stands in the event.
+_RETRYABLE_EVENTS = frozenset({"api_error", "overloaded_error", "rate_limit_error", "server_error", "timeout_error"})
 
 _UNREACHED = (ConnectionError, TimeoutError, socket.gaierror)
 # Of the openai and anthropic clients, and of httpx, for a server that hangs up: there is no OSError behind it.
@@ -83,8 +86,10 @@ def transient(error: BaseException) -> bool:
     """
     if isinstance(error, ProviderError):
         return retryable(error)
-    if (status := status_code(error)) is not None:
+    if (status := status_code(error)) is not None and status >= 400:
         return status in _RETRYABLE_STATUS
+    if _event_type(error) in _RETRYABLE_EVENTS:
+        return True
     # A vendor's client wraps what went wrong with the connection in an error of its own.
     causes = [error]
     while (cause := causes[-1].__cause__) is not None and cause not in causes:
@@ -93,6 +98,18 @@ def transient(error: BaseException) -> bool:
         isinstance(one, _UNREACHED) or _UNREACHED_NAMES & {kind.__name__ for kind in type(one).__mro__}
         for one in causes
     )
+
+
+def _event_type(error: BaseException) -> str:
+    """The type of error that an event in a stream told, as the vendors' clients keep it in `error.body`."""
+    body: object = getattr(error, "body", None)
+    if not isinstance(body, Mapping):
+        return ""
+    outer = cast("Mapping[str, object]", body)
+    # OpenAI's is the error itself, Anthropic's the event around it.
+    inner = outer.get("error")
+    told = cast("Mapping[str, object]", inner) if isinstance(inner, Mapping) else outer
+    return str(told.get("type"))
 
 
 # What one model or one account has and another may not have.

@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 from llmops_sdk import errors
 from llmops_sdk.config import RetrySettings
 from llmops_sdk.providers import Response
-from llmops_sdk.resilience._policy import Left, backoff, next_wait, retry_after, retryable, status_code, transient
+from llmops_sdk.resilience._policy import (
+    Left,
+    backoff,
+    elsewhere,
+    next_wait,
+    retry_after,
+    retryable,
+    status_code,
+    transient,
+)
 
 NOW = 1_800_000_000.0
 PASSING = {"RateLimitError", "ServerError", "ProviderConnectionError", "ProviderTimeoutError"}
@@ -66,6 +75,36 @@ def test_a_vendors_error_is_classified_by_its_status(status, again):
     for error in (by_attribute, by_response):
         assert status_code(error) == status
         assert transient(error) is again
+
+
+@pytest.mark.parametrize(
+    ("body", "again"),
+    [
+        ({"message": "overloaded", "type": "server_error", "code": 500}, True),
+        ({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}, True),
+        ({"type": "error", "error": {"type": "rate_limit_error"}}, True),
+        ({"type": "error", "error": {"type": "invalid_request_error"}}, False),
+        ({"type": "error", "error": "api_error"}, False),
+        ({"type": ["server_error"]}, False),
+        ({}, False),
+        ("server_error", False),
+        (None, False),
+    ],
+)
+@pytest.mark.parametrize("status", [None, 200])
+def test_an_error_event_in_a_vendors_stream_is_classified_by_its_type(body, again, status):
+    error = Exception("overloaded")
+    error.body = body
+    if status is not None:  # Anthropic's client gives it the status of the stream's headers
+        error.status_code = status
+    assert transient(error) is again
+    assert elsewhere(error) is again
+
+
+def test_a_status_counts_for_more_than_a_body():
+    error = Exception("bad")
+    error.status_code, error.body = 400, {"type": "server_error"}
+    assert not transient(error)
 
 
 def headers(**named: str) -> Exception:
