@@ -103,9 +103,9 @@ Written by `make bench-faults`; what is played, how and to whom is said in `benc
 fallback is there, and one that stays and none is. Each library is allowed one retry.
 
 - pass: it ended as the criterion says, in the answer or in the right typed error, by the requests that were configured.
-- partial: so it did, and yet something beside it is missing or wrong.
+- partial: so it did, and yet something beside it is missing or wrong, or there were fewer requests than configured.
 - safe: a typed error where an answer was to be had, or another typed error than the right one.
-- fail: a wrong answer, a hang, an error of no type, or requests other than configured.
+- fail: a wrong answer, a hang, an error of no type, or more requests than configured.
 
 {faults}
 {sums}

@@ -27,6 +27,7 @@ PATIENCE = 90.0
 """Seconds for a call: some of them wait as long as a server asks."""
 _STATUSES = {401: "AuthenticationError", 402: "PermissionDeniedError", 403: "PermissionDeniedError",
              404: "NotFoundError", 429: "RateLimitError"}  # fmt: skip
+_ALIKE = ("RateLimit", "BadRequest", "Authentication", "PermissionDenied", "NotFound")
 _SAME = {
     "APITimeoutError": "ProviderTimeoutError",
     "Timeout": "ProviderTimeoutError",
@@ -39,9 +40,8 @@ _SAME = {
     "APIResponseValidationError": "ServerError",
     "ContextWindowExceededError": "ContextWindowError",
     "ContextOverflowError": "ContextWindowError",
-    "OpenAIContextOverflowError": "ContextWindowError",
-    "AnthropicContextOverflowError": "ContextWindowError",
     "ContentPolicyViolationError": "ContentFilterError",
+    **{f"{each}Error": f"{each}Error" for each in _ALIKE},
     "UnprocessableEntityError": "BadRequestError",
     "MidStreamFallbackError": "StreamInterruptedError",
 }
@@ -111,8 +111,9 @@ class Client:
             return Outcome(text=got.text, calls=calls, seconds=seconds, tokens=tokens)
         typed = type(error).__module__.partition(".")[0] in self.roots
         status = getattr(error, "status_code", None)
-        name = _SAME.get(type(error).__name__, type(error).__name__)
-        name = _STATUSES.get(status, name) if name == "APIStatusError" and isinstance(status, int) else name
+        names = [each.__name__ for each in type(error).__mro__]
+        name = next((known for each in names if (known := _SAME.get(each))), names[0])
+        name = _STATUSES.get(status, name) if "APIStatusError" in names and isinstance(status, int) else name
         if typed and cell.ending.delivered and (got.text or got.calls):
             name, status = "StreamInterruptedError", None
         expected = cell.ending.statuses
@@ -351,8 +352,9 @@ class LangChain(Client):
         for number, call in enumerate(message.tool_calls if pieces is None else pieces):
             arguments = call["args"]
             got.call(number, call["name"], arguments if isinstance(arguments, str) else json.dumps(arguments))
-        if message.usage_metadata:
-            got.tokens = [(message.usage_metadata["input_tokens"], message.usage_metadata["output_tokens"])]
+        usage = message.usage_metadata
+        if usage and usage["input_tokens"]:  # of Anthropic's streams it reads one of the two events that tell
+            got.tokens = [(usage["input_tokens"], usage["output_tokens"])]
 
 
 CLIENTS: dict[str, type[Client]] = {"litellm-router": Router, "langchain": LangChain, "openai": OpenAIClient}

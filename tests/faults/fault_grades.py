@@ -3,9 +3,9 @@
 Standard library only, as fault_cases.py.
 
 - pass: it ended as the criterion says, in the answer or in the right typed error.
-- partial: so it did, by the right number of requests, and yet something beside it is missing or wrong.
+- partial: so it did, and yet something beside it is missing or wrong, or there were fewer requests than configured.
 - safe: a typed error where an answer was to be had, or another typed error than the right one.
-- fail: a wrong answer, a hang, an error of no type, or requests other than configured.
+- fail: a wrong answer, a hang, an error of no type, or more requests than configured.
 """
 
 from __future__ import annotations
@@ -112,12 +112,17 @@ def _failures(cell: Cell, outcome: Outcome, scene: Scene, wanted: Want) -> Itera
         yield f"a wrong answer: {outcome.text!r} {outcome.calls}"
     if wanted.served is None and outcome.error is None:
         yield f"an answer in place of {_any(wanted.errors)}"
-    asked = (scene.asked["first"], scene.asked["second"])
-    if asked != wanted.asked:
-        yield f"requests {asked}, not {wanted.asked}"
+    if scene.asked["first"] > wanted.asked[0] or scene.asked["second"] > wanted.asked[1]:
+        yield _requests(scene, wanted)
+
+
+def _requests(scene: Scene, wanted: Want) -> str:
+    return f"requests {scene.asked['first'], scene.asked['second']}, not {wanted.asked}"
 
 
 def _lesser(cell: Cell, outcome: Outcome, scene: Scene, wanted: Want) -> Iterator[str]:
+    if (scene.asked["first"], scene.asked["second"]) != wanted.asked:
+        yield _requests(scene, wanted)
     if wanted.served is None and cell.ending.delivered and not begun(outcome, cell):
         yield f"the pieces that came: {outcome.text!r} {outcome.calls}"
     if wanted.served is None and outcome.status not in cell.ending.statuses:
