@@ -7,6 +7,7 @@ from llmops_sdk.config._load import load
 from llmops_sdk.config._models import (
     CacheSettings,
     CaptureSettings,
+    CassetteSettings,
     ColumnSettings,
     DestinationSettings,
     ExportFilter,
@@ -29,6 +30,7 @@ from llmops_sdk.config._state import configure, current, reset, subscribe
 __all__ = [
     "CacheSettings",
     "CaptureSettings",
+    "CassetteSettings",
     "ColumnSettings",
     "DestinationSettings",
     "ExportFilter",

@@ -15,7 +15,7 @@ from llmops_sdk.config._environment import CONFIG_FILE_VARIABLE, environment_lay
 from llmops_sdk.config._files import Found, Surroundings, find, read_file
 from llmops_sdk.config._keys import KeyPath, dotted
 from llmops_sdk.config._layers import DEFAULT, Layer, arguments_layer, origin_of
-from llmops_sdk.config._models import SettingsFields, StoreSettings
+from llmops_sdk.config._models import CassetteSettings, SettingsFields, StoreSettings
 from llmops_sdk.config._otel import otel_layer
 from llmops_sdk.config._problems import Problem, found_problem, key_path, raise_all
 from llmops_sdk.config._resolve import circle_problem, fallback_circle, model_problem
@@ -96,7 +96,11 @@ def load_from(
     layers.append(otel_layer(surroundings.environ, layers))
     # What a place of higher precedence says of the base URL is not overruled by a whole URL from below.
     layers = [_without_shadowed_url(layer, layers[:index]) for index, layer in enumerate(layers)]
-    layers.append(Layer({"store": {"path": found.folder / StoreSettings().path}}, DEFAULT))
+    folders = {
+        "store": {"path": found.folder / StoreSettings().path},
+        "cassettes": {"folder": found.folder / CassetteSettings().folder},
+    }
+    layers.append(Layer(folders, DEFAULT))
     try:
         merged = _Merged(layers)
     except ValidationError as error:

@@ -14,6 +14,7 @@ from llmops_sdk.config._sections import FolderPath, Names, OptionalPath, Optiona
 __all__ = [
     "CacheSettings",
     "CaptureSettings",
+    "CassetteSettings",
     "ColumnSettings",
     "DestinationSettings",
     "ExportFilter",
@@ -205,6 +206,19 @@ class RedactionSettings(Section):
     """Further regular expressions by name, as in `employee = "E-\\d{6}"`; each is tried on every text."""
 
 
+class CassetteSettings(Section):
+    """Recorded answers, for the models `cassette/NAME`."""
+
+    folder: FolderPath = Path("cassettes")
+    """Where they are, a file each; relative paths are relative to the file that sets them, the default to the project's
+    folder."""
+    mode: Literal["replay", "new", "record"] = "replay"
+    """"replay" asks no model, and what was not recorded is an error; "new" asks for what was not recorded, and records
+    it; "record" asks for everything anew."""
+    records: OptionalText = None
+    """The model to record from, where the options of a cassette's model do not say."""
+
+
 class PriceSettings(Section):
     """The price of a model in USD per million tokens."""
 
@@ -268,3 +282,4 @@ class SettingsFields(Section):
     export: ExportSettings = ExportSettings()
     tracing: TracingSettings = TracingSettings()
     redaction: RedactionSettings = RedactionSettings()
+    cassettes: CassetteSettings = CassetteSettings()

@@ -131,7 +131,7 @@ class ScriptOptions(EchoOptions):
     """Answers in turn, and rules. Without any, answers are made from the seed and the prompt."""
 
 
-_Parsed = TypeVar("_Parsed", bound=EchoOptions)
+_Parsed = TypeVar("_Parsed", bound=BaseModel)
 
 
 def parse_options(kind: type[_Parsed], options: Mapping[str, Any], *, name: str) -> _Parsed:

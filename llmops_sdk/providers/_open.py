@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
-from llmops_sdk.config import ResolvedModel
+from llmops_sdk.config import ResolvedModel, current, resolve_model
 from llmops_sdk.errors import ConfigError
 from llmops_sdk.providers._names import nearest
 from llmops_sdk.providers._protocol import Provider
@@ -32,6 +32,8 @@ def open_provider(resolved: ResolvedModel, *, clock: Clock = SYSTEM_CLOCK) -> Pr
     """
     if resolved.provider == "offline":
         return _open_offline(resolved, clock)
+    if resolved.provider == "cassette":
+        return _open_cassette(resolved, clock)
     from llmops_sdk.providers._litellm import LitellmProvider
 
     return LitellmProvider(resolved)
@@ -60,3 +62,31 @@ def _open_offline(resolved: ResolvedModel, clock: Clock) -> Provider:
     return OfflineProvider(
         resolved.model, answers, options, timeout=resolved.timeout, price=resolved.price, clock=clock
     )
+
+
+def _open_cassette(resolved: ResolvedModel, clock: Clock) -> Provider:
+    from llmops_sdk.providers._cassette import CassetteProvider
+    from llmops_sdk.providers._cassette_options import CassetteOptions
+    from llmops_sdk.providers._offline_options import parse_options
+
+    options = parse_options(CassetteOptions, resolved.options, name=resolved.model)
+
+    def recorder() -> tuple[str, Provider]:
+        settings = current()
+        source = options.records or settings.cassettes.records
+        if source is None:
+            raise ConfigError(
+                f"{resolved.model} is to record, and no model is named: set [cassettes] records, as in "
+                '"openai/gpt-4.1-mini", or options.records of its own in [models]',
+                key="cassettes.records",
+            )
+        found = resolve_model(settings, source)
+        if found.provider == "cassette":
+            raise ConfigError(
+                f'{resolved.model} is to record from "{source}", which is a cassette itself',
+                key="cassettes.records",
+                value=source,
+            )
+        return found.model, open_provider(found, clock=clock)
+
+    return CassetteProvider(resolved.model.partition("/")[2], recorder, realtime=options.realtime, clock=clock)

@@ -9,14 +9,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from llmops_sdk.testing._calls import RealCallBlockedError, block_real_calls, use_clock, use_provider
+    from llmops_sdk.testing._calls import (
+        CassetteError,
+        RealCallBlockedError,
+        block_real_calls,
+        use_clock,
+        use_provider,
+    )
     from llmops_sdk.testing._clock import ManualClock
     from llmops_sdk.testing._ids import sequential_ids
     from llmops_sdk.testing._providers import FailingProvider, ScriptedProvider, ScriptError
     from llmops_sdk.testing._traces import TracedEvent, TracedSpan, Traces, capture_traces
 
 _HOMES: dict[str, str] = {
-    **dict.fromkeys(("RealCallBlockedError", "block_real_calls", "use_clock", "use_provider"), "_calls"),
+    **dict.fromkeys(
+        ("CassetteError", "RealCallBlockedError", "block_real_calls", "use_clock", "use_provider"), "_calls"
+    ),
     **dict.fromkeys(("ManualClock",), "_clock"),
     **dict.fromkeys(("sequential_ids",), "_ids"),
     **dict.fromkeys(("FailingProvider", "ScriptError", "ScriptedProvider"), "_providers"),
@@ -24,6 +32,7 @@ _HOMES: dict[str, str] = {
 }
 
 __all__ = [
+    "CassetteError",
     "FailingProvider",
     "ManualClock",
     "RealCallBlockedError",

@@ -14,10 +14,11 @@ from llmops_sdk.client._shared import STAND_INS
 from llmops_sdk.config import ResolvedModel
 from llmops_sdk.errors import LLMOpsError
 from llmops_sdk.providers import Chunk, Embeddings, Provider, Request, Response
+from llmops_sdk.providers._cassette_tape import CassetteError
 
-__all__ = ["RealCallBlockedError", "block_real_calls", "use_clock", "use_provider"]
+__all__ = ["CassetteError", "RealCallBlockedError", "block_real_calls", "use_clock", "use_provider"]
 
-_NOT_REAL = frozenset({"offline", "cassette"})
+_NOT_REAL = frozenset({"offline"})
 
 _P = TypeVar("_P", bound=Provider)
 _T = TypeVar("_T")
@@ -83,7 +84,11 @@ class _Rules:
         if resolved.provider in _NOT_REAL:
             return opened
         block = next((rule for rule in rules if rule.provider is None), None)
-        return opened if block is None or block.names(resolved) else _Blocked(resolved, opened.name)
+        if block is None or block.names(resolved):
+            return opened
+        blocked = _Blocked(resolved, opened.name)
+        record = getattr(opened, "recording_by", None)
+        return blocked if record is None else record(blocked)
 
 
 _RULES = _Rules()
@@ -138,9 +143,9 @@ def use_provider(provider: _P, *, model: str | None = None) -> AbstractContextMa
 def block_real_calls(*, allow: Iterable[str] = ()) -> AbstractContextManager[None]:
     """Let no call to a real model leave while the `with` block runs: not from any thread, whole, streamed or async.
 
-    The offline models, cassettes and what `use_provider` puts in place answer as before. Of several blocks the
-    innermost decides. Calls that go past the SDK, by a vendor's own client, are not seen. As a fixture, the pytest
-    plugin has it by the name `block_real_calls`.
+    The offline models and what `use_provider` puts in place answer as before; cassettes replay, and record nothing. Of
+    several blocks the innermost decides. Calls that go past the SDK, by a vendor's own client, are not seen. As a
+    fixture, the pytest plugin has it by the name `block_real_calls`.
 
     Args:
         allow: Models that may be called all the same, as in "ollama/*".

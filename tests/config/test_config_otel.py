@@ -124,7 +124,9 @@ def test_disabled(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_unknown_value_is_ignored_with_a_warning(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, variable: str, text: str
 ) -> None:
-    assert load(monkeypatch, {variable: text}) == config.Settings(store={"path": config.load().store.path})
+    plain = config.load()
+    folders = {"store": {"path": plain.store.path}, "cassettes": {"folder": plain.cassettes.folder}}
+    assert load(monkeypatch, {variable: text}) == config.Settings(**folders)
     messages = {record.getMessage() for record in caplog.records if record.levelname == "WARNING"}
     assert len(messages) == 1
     assert variable in messages.pop()
