@@ -19,7 +19,7 @@ TESTS ?= tests
 WORKERS ?= 2
 
 .PHONY: help demo test checks lint format types pytest test-integration test-pythons bench bench-tracing \
-	bench-tracing-load bench-collect bench-store bench-tracers bench-backends bench-faults \
+	bench-tracing-load bench-collect bench-store bench-tracers bench-backends bench-faults soak-faults \
 	docs requirements clean
 
 help: ## List the tasks.
@@ -79,6 +79,9 @@ bench-backends: $(VENV)/.development ## The same spans in a real Phoenix, a real
 
 bench-faults: $(VENV)/.development ## Sixteen faults of a provider, played to us and to three others (slow to install).
 	@$(BIN)/python benchmarks/bench_faults.py
+
+soak-faults: $(VENV)/.development ## 100,000 calls, one in five of which meets a fault: nothing is left behind; half an hour.
+	@$(BIN)/python benchmarks/soak_faults.py
 
 docs: $(VENV)/.development ## Regenerate the generated pages of docs/.
 	@$(BIN)/python -m llmops_sdk.config._reference docs/configuration.md
