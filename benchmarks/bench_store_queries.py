@@ -65,9 +65,9 @@ class Query:
 QUERIES = (
     Query(
         "model × day, p95",
-        "SELECT model, start_time::DATE AS day, count(*), sum(input_tokens), sum(cost)::DECIMAL(18, 4), "
+        "SELECT model, start_time::DATE AS day, count(*), sum(input_tokens), sum(cost::DECIMAL(18, 9)), "
         "quantile_cont(duration_ms, 0.95) FROM llm_calls GROUP BY ALL ORDER BY ALL",
-        "SELECT model, start_time::DATE AS day, count(*), sum(input_tokens), sum(cost)::DECIMAL(18, 4), "
+        "SELECT model, start_time::DATE AS day, count(*), sum(input_tokens), sum(cost::DECIMAL(18, 9)), "
         f"quantile_cont(duration_ms, 0.95) FROM '{{file}}' WHERE {_CALL} GROUP BY ALL ORDER BY ALL",
     ),
     Query(
@@ -90,8 +90,8 @@ QUERIES = (
     ),
     Query(
         "group by an attribute",
-        f"SELECT {_TENANT} AS tenant, count(*), sum(cost)::DECIMAL(18, 4) FROM llm_calls GROUP BY ALL ORDER BY ALL",
-        f"SELECT {_TENANT} AS tenant, count(*), sum(cost)::DECIMAL(18, 4) FROM '{{file}}' WHERE {_CALL} "
+        f"SELECT {_TENANT} AS tenant, count(*), sum(cost::DECIMAL(18, 9)) FROM llm_calls GROUP BY ALL ORDER BY ALL",
+        f"SELECT {_TENANT} AS tenant, count(*), sum(cost::DECIMAL(18, 9)) FROM '{{file}}' WHERE {_CALL} "
         "GROUP BY ALL ORDER BY ALL",
     ),
     Query(

@@ -243,10 +243,23 @@ def tail(
 
 
 @app.command()
-def doctor(form: Form = Format.TABLE, store: Store = None, debug: Debug = False) -> None:
-    """Check installation, settings, store and exporter."""
+def doctor(
+    form: Form = Format.TABLE,
+    store: Store = None,
+    explain: Annotated[
+        str | None,
+        typer.Option("--explain", metavar="MODEL", help="Every value that holds for a model, and what sets it."),
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Check installation, settings, store and exporter, or explain what holds for a model."""
     from llmops_sdk.cli._doctor import examine
+    from llmops_sdk.cli._explain import explain as run_explain
 
+    if explain is not None:
+        with reported(debug):
+            run_explain(explain, form=form)
+        return
     with reported(debug):
         healthy = examine(form=form, store=store)
     raise typer.Exit(0 if healthy else 1)

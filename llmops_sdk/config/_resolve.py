@@ -22,7 +22,7 @@ from llmops_sdk.config._models import (
 from llmops_sdk.config._problems import Problem, failure
 from llmops_sdk.config._settings import Settings
 
-__all__ = ["ResolvedModel", "circle_problem", "fallback_circle", "model_problem", "resolve_model"]
+__all__ = ["ResolvedModel", "circle_problem", "fallback_circle", "model_chain", "model_problem", "resolve_model"]
 
 _FORMS = (
     'a name from [models], "provider/model" as in "openai/gpt-4.1-mini", '
@@ -118,6 +118,11 @@ def resolve_model(settings: Settings, name: str | None = None) -> ResolvedModel:
 def model_problem(settings: SettingsFields, wanted: str, source: str, key: str) -> Problem | None:
     """What is wrong with a model that a configuration names, or None."""
     return _chain(settings, wanted, source, key)[1]
+
+
+def model_chain(settings: SettingsFields, wanted: str) -> tuple[str, ...]:
+    """The names of `[models]` that a model's name leads over, the one wanted first; none for "provider/model"."""
+    return tuple(_chain(settings, wanted, "", "")[0])
 
 
 def fallback_circle(settings: SettingsFields, start: str) -> list[str]:

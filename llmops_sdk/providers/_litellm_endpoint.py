@@ -9,7 +9,15 @@ from urllib.parse import urlsplit
 from llmops_sdk.config import ResolvedModel
 from llmops_sdk.errors import AuthenticationError
 
-__all__ = ["COMPATIBLE", "Endpoint", "conventional_name", "endpoint_of", "server_of"]
+__all__ = [
+    "COMPATIBLE",
+    "Endpoint",
+    "base_variables",
+    "conventional_name",
+    "endpoint_of",
+    "key_variables",
+    "server_of",
+]
 
 COMPATIBLE = "openai_compatible"
 """The provider's name of a model that is given by the URL of its server."""
@@ -86,7 +94,7 @@ def endpoint_of(resolved: ResolvedModel) -> Endpoint:
         AuthenticationError: No key is set; the message names the variable to set. Nothing was sent.
     """
     vendor, _, model = resolved.model.partition("/")
-    return Endpoint(vendor, model, _key(resolved, vendor), _base(resolved, vendor))
+    return Endpoint(vendor, model, _key(resolved), _base(resolved, vendor))
 
 
 def server_of(resolved: ResolvedModel) -> tuple[str, int] | None:
@@ -103,16 +111,30 @@ def server_of(resolved: ResolvedModel) -> tuple[str, int] | None:
     return (parts.hostname, port) if parts.hostname else None
 
 
-def _key(resolved: ResolvedModel, vendor: str) -> str | None:
+def key_variables(resolved: ResolvedModel) -> tuple[str, ...]:
+    """The environment variables of which the first that is set holds the key; none where litellm alone knows them."""
     if resolved.api_key_env is not None:
-        names, hint = (resolved.api_key_env,), "as api_key_env says"
-    elif resolved.provider == COMPATIBLE:
-        # Never another vendor's key: it would be given to whoever runs that server. Many need none.
-        return os.environ.get("LLMOPS_API_KEY") or "none"
-    elif vendor in _KEYS:
-        names, hint = _KEYS[vendor], 'or write model = "https://server/v1#model" for a server that needs no key'
-    else:
+        return (resolved.api_key_env,)
+    if resolved.provider == COMPATIBLE:
+        # Never another vendor's key: it would be given to whoever runs that server.
+        return ("LLMOPS_API_KEY",)
+    return _KEYS.get(resolved.model.partition("/")[0], ())
+
+
+def base_variables(resolved: ResolvedModel) -> tuple[str, ...]:
+    """The environment variables that may hold the server's base URL where the configuration does not."""
+    return _BASES.get(resolved.model.partition("/")[0], ())
+
+
+def _key(resolved: ResolvedModel) -> str | None:
+    names = key_variables(resolved)
+    if resolved.api_key_env is None and resolved.provider == COMPATIBLE:
+        return os.environ.get(names[0]) or "none"  # many need none
+    if not names:
         return None
+    hint = 'or write model = "https://server/v1#model" for a server that needs no key'
+    if resolved.api_key_env is not None:
+        hint = "as api_key_env says"
     for name in names:
         if key := os.environ.get(name):
             return key
@@ -125,7 +147,7 @@ def _key(resolved: ResolvedModel, vendor: str) -> str | None:
 
 def _base(resolved: ResolvedModel, vendor: str) -> str | None:
     base = resolved.base_url
-    for name in _BASES.get(vendor, ()):
+    for name in base_variables(resolved):
         base = base or os.environ.get(name)
     if not base:
         return None
