@@ -274,7 +274,7 @@ def half(kind: str, count: int, url: str, refusing: str) -> dict[str, Any]:
             first = {"model": f"{route}/{name}", "base_url": f"{base}{path}"}
             models[f"{route}{suffix}"] = first
             models[f"{route}{suffix}-kept"] = {**first, "fallbacks": [f"{other}-second"]}
-    llmops.configure(models=models, retry={"attempts": ATTEMPTS, "base": 0.001})
+    llmops.configure(models=models, retry={"attempts": ATTEMPTS, "base": 0.001, "budget": None})
     tally = Tally(every=max(1, count // 400))
 
     def sync() -> tuple[Held, Held, float]:

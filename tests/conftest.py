@@ -46,3 +46,5 @@ def own_surroundings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyte
     for name in ("llmops_sdk.tracing._runtime", "llmops_sdk.config"):
         if name in sys.modules:
             sys.modules[name].reset()
+    if budgets := sys.modules.get("llmops_sdk.resilience._budget"):
+        budgets.forget_budgets()

@@ -67,6 +67,9 @@ class RetrySettings(Section):
     """Seconds: the cap on a drawn wait."""
     max_retry_after: NonNegativeFloat = 60.0
     """Seconds: a Retry-After above this ends the attempts instead of being waited for."""
+    budget: Annotated[PositiveFloat | None, OrNone] = 500.0
+    """Tokens that all retries at one model share in a process: one costs 14, or 5 after a 429, and they come back when
+    it succeeds; a call that needs none gives 1. Without enough of them nothing is tried again; "none" is no bound."""
 
 
 class FallbackSettings(Section):

@@ -13,6 +13,7 @@ from llmops_sdk.config import RetrySettings
 from llmops_sdk.errors import ProviderError
 from llmops_sdk.providers import Attempt
 from llmops_sdk.providers._types import model_name
+from llmops_sdk.resilience._budget import RetryBudget
 from llmops_sdk.resilience._policy import Left, Uniform, next_wait, retry_after, status_code
 from llmops_sdk.tracing import current_span
 from llmops_sdk.tracing._semconv import EVENT_ATTEMPT
@@ -39,6 +40,7 @@ class Attempts:
         model: Provider and model, as in "openai/gpt-4.1-mini", "" when unknown.
         first: The number of the first attempt.
         reason: Why the first attempt is made.
+        budget: What retries cost, or None where nothing bounds them.
         made: The attempts that have ended, oldest first.
     """
 
@@ -50,8 +52,10 @@ class Attempts:
     model: str = ""
     first: int = 1
     reason: str = "first"
+    budget: RetryBudget | None = None
     made: list[Attempt] = field(default_factory=_no_attempts)
     _deadline: float | None = None
+    _cost: float | None = None
 
     def __post_init__(self) -> None:
         self._deadline = None if self.total is None else self.clock.monotonic() + self.total
@@ -64,7 +68,11 @@ class Attempts:
         """Seconds to wait before the next attempt, or None when `error` is to be raised."""
         failures = len(self.made)
         left = Left(attempts=self.policy.attempts - failures, seconds=self.remaining())
-        return next_wait(failures, retry_after(error, self.clock.time()), left, self.policy, self.uniform)
+        wait = next_wait(failures, retry_after(error, self.clock.time()), left, self.policy, self.uniform)
+        if wait is None or self.budget is None:
+            return wait
+        self._cost = self.budget.take(throttled=status_code(error) == 429)
+        return None if self._cost is None else wait
 
     def begin(self) -> Try:
         """The next attempt, as a context manager that records how it ended and swallows nothing."""
@@ -77,6 +85,8 @@ class Attempts:
     def add(self, attempt: Attempt) -> None:
         """Keep an ended attempt, and put it on the current span."""
         self.made.append(attempt)
+        if self.budget is not None and attempt.status == "ok":
+            self.budget.give(self._cost)
         guarded("record attempt", None, _record_event, attempt)
 
     @property

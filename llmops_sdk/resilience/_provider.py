@@ -14,6 +14,7 @@ from llmops_sdk.config import RetrySettings, Timeout
 from llmops_sdk.errors import ProviderError, ProviderTimeoutError, StreamInterruptedError
 from llmops_sdk.providers import Accumulator, Chunk, Embeddings, Provider, Request, Response, WrapperProvider
 from llmops_sdk.resilience._attempts import Attempts, Try
+from llmops_sdk.resilience._budget import budget_of
 from llmops_sdk.resilience._chunks import aclose, close, is_piece
 from llmops_sdk.resilience._policy import Uniform, retryable
 from llmops_sdk.resilience._retry_loop import acall, call
@@ -220,6 +221,7 @@ class RetryProvider(WrapperProvider):
             model=request.model,
             first=request.first_attempt,
             reason=request.reason,
+            budget=budget_of(request.model, self.policy.budget),
         )
 
 

@@ -15,6 +15,7 @@ from llmops_sdk.config import ResolvedModel
 from llmops_sdk.errors import LLMOpsError
 from llmops_sdk.providers import Chunk, Embeddings, Provider, Request, Response
 from llmops_sdk.providers._cassette_tape import CassetteError
+from llmops_sdk.resilience._budget import forget_budgets
 
 __all__ = ["CassetteError", "RealCallBlockedError", "block_real_calls", "use_clock", "use_provider"]
 
@@ -64,7 +65,8 @@ class _Rules:
         self._rules: tuple[_Rule, ...] = ()
 
     def begin(self, rule: _Rule) -> None:
-        """Let a rule hold."""
+        """Let a rule hold. Failures that a test makes are no outage of the model's."""
+        forget_budgets()
         with self._lock:
             self._rules = (*self._rules, rule)
             STAND_INS.provider = self.serving

@@ -165,7 +165,7 @@ def configured(server: FaultServer) -> Iterator[None]:
             patch.setenv(f"{route.upper()}_API_KEY", secrets.token_hex(8))
         STAND_INS.clock = _NoWaiting()
         try:
-            llmops.configure(models=models, retry={"attempts": ATTEMPTS, "base": 0.001})
+            llmops.configure(models=models, retry={"attempts": ATTEMPTS, "base": 0.001, "budget": None})
             yield
         finally:
             STAND_INS.clock = clock
