@@ -160,7 +160,7 @@ class OutputGuardProvider(WrapperProvider):
             with closing(cast("Generator[Chunk]", self.inner.stream(request))) as chunks:
                 for chunk in chunks:
                     whole.add(chunk)
-                    held.append(chunk)
+                    _hold(chunk, held)
         except StreamInterruptedError as error:
             self._mend(error, request)
             raise
@@ -178,7 +178,7 @@ class OutputGuardProvider(WrapperProvider):
             async with aclosing(cast("AsyncGenerator[Chunk]", self.inner.astream(request))) as chunks:
                 async for chunk in chunks:
                     whole.add(chunk)
-                    held.append(chunk)
+                    _hold(chunk, held)
         except StreamInterruptedError as error:
             await self._amend(error, request)
             raise
@@ -214,6 +214,14 @@ class OutputGuardProvider(WrapperProvider):
                 error.partial = await self._achecked(partial, request)
             except GuardrailViolation:
                 return
+
+
+def _hold(chunk: Chunk, held: list[Chunk]) -> None:
+    """Hold a chunk back; nobody has seen what another model's answer makes void."""
+    if chunk.restarted:
+        held.clear()
+        chunk = replace(chunk, restarted=False)
+    held.append(chunk)
 
 
 def _released(held: list[Chunk], response: Response, checked: Response) -> Iterator[Chunk]:

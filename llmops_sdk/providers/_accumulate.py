@@ -35,6 +35,9 @@ class Accumulator:
     """
 
     def __init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
         self._text: list[str] = []
         self._reasoning: list[str] = []
         self._calls: list[_Call] = []
@@ -52,6 +55,8 @@ class Accumulator:
 
     def add(self, chunk: Chunk) -> None:
         """Take the next chunk; of a field that stands on several, the last one that is set counts."""
+        if chunk.restarted:
+            self._begin()
         if chunk.text:
             self._text.append(chunk.text)
         if chunk.reasoning:

@@ -180,6 +180,7 @@ class Chunk:
         cache: The tier of our cache that answered, or None.
         saved_cost: USD that the cache saved, or None.
         simulated: Whether no real model answered.
+        restarted: Whether another model begins anew here: what came before is no part of the answer.
         attempts: The attempts made so far.
         raw: The vendor's own chunk.
     """
@@ -196,6 +197,7 @@ class Chunk:
     cache: str | None = None
     saved_cost: float | None = None
     simulated: bool = False
+    restarted: bool = False
     attempts: tuple[Attempt, ...] = ()
     raw: Any = None
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk.config import FallbackSettings, Timeout
-from llmops_sdk.errors import ProviderError
+from llmops_sdk.errors import ProviderError, StreamInterruptedError
 from llmops_sdk.providers import Attempt, Chunk, Provider, Request, Response, WrapperProvider
 from llmops_sdk.resilience._chunks import aclose, close, is_piece
 from llmops_sdk.resilience._policy import avoidable
@@ -35,6 +35,9 @@ class Candidate:
 
 class FallbackProvider(WrapperProvider):
     """Asks one model after another until one answers; a stream only until the first piece of its answer.
+
+    With `after_first_token = "restart"` a stream that breaks later goes on with the next model's whole answer, of which
+    the first chunk is marked.
 
     The total deadline of the request spans all of them, and their attempts are numbered through: they stand in the
     `attempts` of the answer or of the error that is raised, which is that of the last model asked. A vendor's own
@@ -173,6 +176,7 @@ class _Hops:
     _made: tuple[Attempt, ...] = ()
     _before: tuple[str, ...] = ()
     _delivered: bool = False
+    _restarted: bool = False
     _held: list[Chunk] = field(default_factory=_no_chunks)
     _deadline: float | None = None
 
@@ -221,6 +225,9 @@ class _Hops:
         """The chunks that are held back; from here on there is no other model."""
         self._delivered = True
         held, self._held = self._held, []
+        if self._restarted and held:
+            held[0] = replace(held[0], restarted=True)
+            self._restarted = False
         return iter(held)
 
     def __enter__(self) -> None:
@@ -235,9 +242,12 @@ class _Hops:
             self._made = error.attempts = (*self._made, *error.attempts)
         left = self._left()
         last = self._at + 1 == len(self.candidates) or (left is not None and left <= 0)
-        if self._delivered or last or not avoidable(error, self.policy):
+        broken = self._delivered and isinstance(error, StreamInterruptedError)
+        restarts = broken and self.policy.after_first_token == "restart"  # noqa: S105 - of a model
+        if last or not (restarts or (not self._delivered and avoidable(error, self.policy))):
             add_notes(error, self._before)
             return False
+        self._delivered, self._restarted = False, self._restarted or restarts
         self._before = (*self._before, told_before(self.candidates[self._at].model, error))
         self._held.clear()
         self._at += 1
