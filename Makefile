@@ -19,7 +19,7 @@ TESTS ?= tests
 WORKERS ?= 2
 
 .PHONY: help demo test checks lint format types pytest test-integration test-pythons bench bench-tracing \
-	bench-tracing-load bench-collect bench-store bench-tracers bench-backends bench-faults soak-faults \
+	bench-tracing-load bench-collect bench-store bench-tracers bench-backends bench-calls bench-faults soak-faults \
 	docs requirements clean
 
 help: ## List the tasks.
@@ -55,7 +55,7 @@ test-pythons: $(VENV)/.development ## Install the wheel and run the tests on eac
 	@$(BIN)/python .ci/test_pythons.py
 
 bench: $(VENV)/.development ## Every benchmark but those that install others; benchmarks/README.md says what each measures.
-	@for file in $(filter-out %/bench_tracers.py %/bench_backends.py %/bench_faults.py,$(wildcard benchmarks/bench_*.py)); do \
+	@for file in $(filter-out %/bench_tracers.py %/bench_backends.py %/bench_faults.py %/bench_calls.py,$(wildcard benchmarks/bench_*.py)); do \
 		echo "== $$file"; $(BIN)/python "$$file"; echo; done
 
 bench-tracing: $(VENV)/.development ## Time of a decorated call, CPU of a span, cost of the import, against OpenTelemetry's.
@@ -76,6 +76,9 @@ bench-tracers: $(VENV)/.development ## A decorated call under six other tracers,
 
 bench-backends: $(VENV)/.development ## The same spans in a real Phoenix, a real MLflow and our store (slow to install and to run).
 	@PYTHONPATH=tests/receivers $(BIN)/python benchmarks/bench_backends.py
+
+bench-calls: $(VENV)/.development ## What a call to a model costs beside the model: ours, litellm's and pydantic-ai's.
+	@$(BIN)/python benchmarks/bench_calls.py
 
 bench-faults: $(VENV)/.development ## Sixteen faults of a provider, played to us and to three others (slow to install).
 	@$(BIN)/python benchmarks/bench_faults.py

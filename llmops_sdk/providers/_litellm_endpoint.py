@@ -27,6 +27,7 @@ _KEYS = {
     "openai": ("OPENAI_API_KEY",),
     "anthropic": ("ANTHROPIC_API_KEY",),
     "gemini": ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
+    "azure": ("AZURE_API_KEY", "AZURE_OPENAI_API_KEY"),
     "mistral": ("MISTRAL_API_KEY",),
     "groq": ("GROQ_API_KEY",),
     "deepseek": ("DEEPSEEK_API_KEY",),
@@ -34,9 +35,12 @@ _KEYS = {
     "xai": ("XAI_API_KEY",),
     "cohere": ("COHERE_API_KEY", "CO_API_KEY"),
 }
+# With one of these litellm signs in by itself, and needs no key.
+_SIGN_INS = {"azure": ("AZURE_AD_TOKEN", "AZURE_OPENAI_AD_TOKEN", "AZURE_CLIENT_ID", "AZURE_FEDERATED_TOKEN_FILE")}
 _BASES = {
     "openai": ("OPENAI_BASE_URL", "OPENAI_API_BASE"),
     "anthropic": ("ANTHROPIC_BASE_URL", "ANTHROPIC_API_BASE"),
+    "azure": ("AZURE_API_BASE",),
     "ollama": ("OLLAMA_API_BASE", "OLLAMA_HOST"),
 }
 # Where each vendor's own API is served, for spans.
@@ -138,6 +142,9 @@ def _key(resolved: ResolvedModel) -> str | None:
     for name in names:
         if key := os.environ.get(name):
             return key
+    vendor = resolved.model.partition("/")[0]
+    if resolved.api_key_env is None and any(map(os.environ.get, _SIGN_INS.get(vendor, ()))):
+        return None
     raise AuthenticationError(
         f"{resolved.model} needs a key: set the environment variable {' or '.join(names)}, {hint}",
         provider=conventional_name(resolved.provider),
