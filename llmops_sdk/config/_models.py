@@ -201,6 +201,8 @@ class TracingSettings(Section):
     global_provider: Literal["auto", "never"] = "auto"
     """Whether to become OpenTelemetry's global tracer provider when there is none, so that other libraries' spans
     are kept too. One that the application set is joined either way."""
+    attempts: Literal["events", "spans"] = "events"
+    """What the attempts of a call to a model are: events on its one span, or also spans below it."""
 
 
 class RedactionSettings(Section):

@@ -9,14 +9,14 @@ from typing import Self
 
 from llmops_sdk._util._clock import Clock
 from llmops_sdk._util._guard import guarded
-from llmops_sdk.config import RetrySettings
+from llmops_sdk.config import RetrySettings, current
 from llmops_sdk.errors import ProviderError
 from llmops_sdk.providers import Attempt
 from llmops_sdk.providers._types import model_name
 from llmops_sdk.resilience._budget import RetryBudget
 from llmops_sdk.resilience._policy import Left, Uniform, next_wait, retry_after, status_code
-from llmops_sdk.tracing import current_span
-from llmops_sdk.tracing._semconv import EVENT_ATTEMPT
+from llmops_sdk.tracing import Span, current_span, start_span
+from llmops_sdk.tracing import _semconv as sc
 
 __all__ = ["Attempts", "Try"]
 
@@ -109,7 +109,26 @@ def _record_event(attempt: Attempt) -> None:
         "reason": attempt.reason,
         "cost": attempt.cost,
     }
-    current_span().add_event(EVENT_ATTEMPT, {key: value for key, value in fields.items() if value is not None})
+    current_span().add_event(sc.EVENT_ATTEMPT, {key: value for key, value in fields.items() if value is not None})
+
+
+def _begin_span(attempts: Attempts, number: int, reason: str) -> Span | None:
+    """A span for an attempt, where the settings want one. It is no call of its own: those are counted."""
+    if current().tracing.attempts != "spans":
+        return None
+    known = {sc.PROVIDER: attempts.provider, sc.REQUEST_MODEL: model_name(attempts.model)}
+    attributes = {"llmops.attempt.number": number, "llmops.attempt.reason": reason}
+    attributes.update((name, value) for name, value in known.items() if value)
+    return start_span(f"attempt {number}", attributes=attributes)
+
+
+def _end_span(span: Span, error: BaseException | None) -> None:
+    if error is None:
+        span.end()
+        return
+    if (status := status_code(error)) is not None:
+        span.set_attribute("http.response.status_code", status)
+    span.fail(error)
 
 
 class Try:
@@ -120,7 +139,7 @@ class Try:
         finished: Set when a stream has come to its finish reason: a consumer that leaves then cancels nothing.
     """
 
-    __slots__ = ("_attempts", "_began", "_number", "_reason", "_start_ns", "cost", "finished")
+    __slots__ = ("_attempts", "_began", "_number", "_reason", "_span", "_start_ns", "cost", "finished")
 
     def __init__(self, attempts: Attempts) -> None:
         self._attempts = attempts
@@ -130,6 +149,7 @@ class Try:
         self._began = attempts.clock.monotonic()
         self.cost: float | None = None
         self.finished = False
+        self._span = guarded("attempt's span", None, _begin_span, attempts, self._number, self._reason)
 
     def record(self, status: str, error: BaseException | None = None) -> Attempt:
         """The attempt as it stands now."""
@@ -150,7 +170,11 @@ class Try:
 
     def end(self, error: BaseException | None = None) -> None:
         """Record how it ended; the attempts so far are put on a provider's error."""
-        if error is None or (self.finished and isinstance(error, _CANCELLED)):
+        if self.finished and isinstance(error, _CANCELLED):
+            error = None
+        if self._span is not None:
+            guarded("attempt's span", None, _end_span, self._span, error)
+        if error is None:
             self._attempts.add(self.record("ok"))
         else:
             self._attempts.add(self.record("cancelled" if isinstance(error, _CANCELLED) else "error", error))
