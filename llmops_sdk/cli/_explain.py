@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from llmops_sdk.cli._formats import Format, write_rows
@@ -130,7 +131,10 @@ class _Explained:
     def _price(self) -> tuple[str, str, str, str]:
         price, prices = self._resolved.price, self._settings.prices
         if price is None:
-            return "price", "litellm's table, if it has the model", "", ""
+            if self._resolved.provider in {"offline", "cassette"}:
+                return "price", "none", "", ""
+            # The table bears no date of its own: that of the release which it came with says how old it is.
+            return "price", f"the table of litellm {version('litellm')}, if it has the model", "", ""
         name = next(name for name, each in prices.items() if each is price)
         told = f"{price.input:g} in, {price.output:g} out, USD per million tokens"
         _, _, key, source = self._row("", "", ("prices", name, "input"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from importlib.metadata import version
 from pathlib import Path
 
 CONFIGURATION = """
@@ -76,7 +77,9 @@ def test_the_key_is_named_and_never_shown(command, monkeypatch):
     assert "hidden" not in str(found)
     monkeypatch.delenv("LLMOPS_API_KEY", raising=False)
     assert explained(command, "local")["key"] == ("not set; many servers need none", "LLMOPS_API_KEY", "")
-    assert explained(command, "offline/echo")["key"][0] == "none is needed"
+    found = explained(command, "offline/echo")
+    assert (found["key"][0], found["price"][0]) == ("none is needed", "none")
+    assert explained(command, "local")["price"][0] == f"the table of litellm {version('litellm')}, if it has the model"
 
 
 def test_a_model_by_its_own_name_and_one_that_there_is_not(command):
