@@ -82,7 +82,7 @@ class FallbackSettings(Section):
     """Go on when the prompt is longer than the model takes: the next one may be larger."""
     content_filter: bool = False
     """Go on when the provider's own filter refuses the content."""
-    after_first_token: Literal["fail", "restart"] = "fail"  # noqa: S105 - a token of a model
+    broken_stream: Literal["fail", "restart"] = "fail"
     """What becomes of a stream that breaks after its first piece: an error with what had come, or the next model's
     whole answer, of which the first chunk is marked `restarted`."""
 

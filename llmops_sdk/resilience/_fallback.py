@@ -36,7 +36,7 @@ class Candidate:
 class FallbackProvider(WrapperProvider):
     """Asks one model after another until one answers; a stream only until the first piece of its answer.
 
-    With `after_first_token = "restart"` a stream that breaks later goes on with the next model's whole answer, of which
+    With `broken_stream = "restart"` a stream that breaks later goes on with the next model's whole answer, of which
     the first chunk is marked.
 
     The total deadline of the request spans all of them, and their attempts are numbered through: they stand in the
@@ -243,7 +243,7 @@ class _Hops:
         left = self._left()
         last = self._at + 1 == len(self.candidates) or (left is not None and left <= 0)
         broken = self._delivered and isinstance(error, StreamInterruptedError)
-        restarts = broken and self.policy.after_first_token == "restart"  # noqa: S105 - of a model
+        restarts = broken and self.policy.broken_stream == "restart"
         if last or not (restarts or (not self._delivered and avoidable(error, self.policy))):
             add_notes(error, self._before)
             return False

@@ -35,7 +35,7 @@ def models(policy: str, scripts: dict[str, list[Any]], **more: Any) -> Any:
     llmops.configure(
         model=f"{names[0]}/m",
         fallbacks=[f"{name}/m" for name in names[1:]],
-        fallback={"after_first_token": policy},
+        fallback={"broken_stream": policy},
         **more,
     )
     from contextlib import ExitStack
