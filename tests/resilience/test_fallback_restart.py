@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
 import llmops_sdk as llmops
-from llmops_sdk.providers import Chunk
+from llmops_sdk.providers import Chunk, ToolCallDelta
 from llmops_sdk.testing import ManualClock, ScriptedProvider, use_clock, use_provider
 
 BROKEN = ["One ", "two ", llmops.StreamInterruptedError("cut")]
@@ -38,8 +39,6 @@ def models(policy: str, scripts: dict[str, list[Any]], **more: Any) -> Any:
         fallback={"broken_stream": policy},
         **more,
     )
-    from contextlib import ExitStack
-
     stack = ExitStack()
     stack.enter_context(use_clock(ManualClock()))
     for name, script in scripts.items():
@@ -90,14 +89,11 @@ async def test_three_models_and_a_failure_between(streamed: Any):
 
 
 async def test_tool_calls_of_the_broken_answer_are_none_of_the_new_one(streamed: Any):
-    delta = Chunk
-    from llmops_sdk.providers import ToolCallDelta
-
     broken = [
-        delta(tool_calls=(ToolCallDelta(index=0, id="a", name="find", arguments='{"x"'),)),
+        Chunk(tool_calls=(ToolCallDelta(index=0, id="a", name="find", arguments='{"x"'),)),
         llmops.StreamInterruptedError("cut"),
     ]
-    whole = [delta(tool_calls=(ToolCallDelta(index=0, id="b", name="pay", arguments="{}"),))]
+    whole = [Chunk(tool_calls=(ToolCallDelta(index=0, id="b", name="pay", arguments="{}"),))]
     with models("restart", {"one": [broken], "two": [whole]}):
         _, stream = await streamed()
     assert [(call.id, call.name, call.arguments) for call in stream.response.tool_calls] == [("b", "pay", "{}")]
