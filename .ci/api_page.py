@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import typing
 from collections.abc import Iterator
+from importlib import import_module
 from typing import Any
 
 import llmops_sdk
@@ -115,13 +116,18 @@ def _error_tree(root: type, depth: int = 0) -> Iterator[str]:
             yield from _error_tree(child, depth + 1)
 
 
+def _section(name: str) -> str:
+    public = [one for one in _SECTIONS if name in import_module(f"llmops_sdk.{one}").__all__]
+    return public[0] if public else "tracing"
+
+
 def page() -> str:
     """The text of docs/api.md."""
     homes: dict[str, list[str]] = {section: [] for section in _SECTIONS}
     for name in sorted(llmops_sdk.__all__, key=str.lower):
         value = getattr(llmops_sdk, name)
         if not name.startswith("__"):
-            homes[value.__module__.split(".")[1]].append(name)
+            homes[_section(name)].append(name)
     parts = [_INTRODUCTION]
     for section, title in _SECTIONS.items():
         parts.append(f"## {title}\n")

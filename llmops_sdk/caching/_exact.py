@@ -13,6 +13,7 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 
 from llmops_sdk._util._clock import Clock
 from llmops_sdk._util._guard import guarded
+from llmops_sdk._util._public import public
 from llmops_sdk.caching._codec import Entry, read_entry, write_entry
 from llmops_sdk.caching._flight import Flight, Flights, Outcome
 from llmops_sdk.tracing import current_span
@@ -23,6 +24,7 @@ __all__ = ["CacheStats", "ExactCache", "Lookup", "Plan", "record_bypass"]
 _T = TypeVar("_T")
 
 
+@public("llmops_sdk.caching")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheStats:
     """What a cache has done in this process, and what it holds.

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
+from llmops_sdk._util._public import public
 from llmops_sdk.config._sections import Names, OptionalSeconds, OptionalText, OrNone, Section
 
 __all__ = ["DestinationSettings", "ExportFilter", "ExportSettings", "SignalSettings"]
@@ -42,6 +43,7 @@ class SignalSettings(Section):
     """Seconds for one request; by default as for spans."""
 
 
+@public("llmops_sdk.config")
 class ExportFilter(Section):
     """Which spans a destination gets; all of them, unless something is said. The local store keeps every one."""
 
@@ -60,6 +62,7 @@ class ExportFilter(Section):
     """USD: send spans that cost more, whatever the share."""
 
 
+@public("llmops_sdk.config")
 class DestinationSettings(Section):
     """A further backend that spans are sent to, by a name of its own."""
 
@@ -85,6 +88,7 @@ def _names(destinations: dict[str, DestinationSettings]) -> dict[str, Destinatio
     return destinations
 
 
+@public("llmops_sdk.config")
 class ExportSettings(Section):
     """Spans, metrics and scores sent to an OTLP backend, besides the local store."""
 

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, TypeAlias, Union, cast, get_args, ge
 from annotated_types import Ge, Gt, Le
 from pydantic.fields import FieldInfo
 
+from llmops_sdk._util._public import public
 from llmops_sdk.config._forms import Regex
 from llmops_sdk.config._models import Section, SettingsFields
 
@@ -25,6 +26,7 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+|<name>")
 _NAME = "<name>"
 
 
+@public("llmops_sdk.config")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
     """One known key.

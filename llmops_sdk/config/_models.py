@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
+from llmops_sdk._util._public import public
 from llmops_sdk.config._export_models import DestinationSettings, ExportFilter, ExportSettings, SignalSettings
 from llmops_sdk.config._forms import ColumnName, Regex
 from llmops_sdk.config._sections import FolderPath, Names, OptionalPath, OptionalSeconds, OptionalText, OrNone, Section
@@ -35,6 +36,7 @@ __all__ = [
 ]
 
 
+@public("llmops_sdk")
 class Timeout(Section):
     """Bounds on one call to a model, in seconds; None is no bound of that kind.
 
@@ -56,6 +58,7 @@ class Timeout(Section):
     """Seconds for the whole call, every attempt and wait included."""
 
 
+@public("llmops_sdk.config")
 class RetrySettings(Section):
     """When and how often a failed call is tried again."""
 
@@ -72,6 +75,7 @@ class RetrySettings(Section):
     it succeeds; a call that needs none gives 1. Without enough of them nothing is tried again; "none" is no bound."""
 
 
+@public("llmops_sdk.config")
 class FallbackSettings(Section):
     """Which errors let a call go on to the next of a model's `fallbacks`.
 
@@ -87,6 +91,7 @@ class FallbackSettings(Section):
     whole answer, of which the first chunk is marked `restarted`."""
 
 
+@public("llmops_sdk.config")
 class CacheSettings(Section):
     """The cache of answers, kept on this machine. Off until turned on: it carries state from one call to the next."""
 
@@ -104,6 +109,7 @@ class CacheSettings(Section):
     """Also store answers of calls with a temperature above zero."""
 
 
+@public("llmops_sdk.config")
 class GuardrailSettings(Section):
     """Checks on what goes in and what comes out."""
 
@@ -115,6 +121,7 @@ class GuardrailSettings(Section):
     """What a guard that fails means: "closed" blocks the call, "open" lets it pass with a recorded verdict."""
 
 
+@public("llmops_sdk.config")
 class CaptureSettings(Section):
     """What is kept of arguments, results, prompts and answers in the local store."""
 
@@ -134,6 +141,7 @@ def _attribute(value: object) -> object:
     return {"attribute": value} if isinstance(value, str) else value
 
 
+@public("llmops_sdk.config")
 class ColumnSettings(Section):
     """A column made of an attribute."""
 
@@ -143,6 +151,7 @@ class ColumnSettings(Section):
     """DuckDB's type; a value that does not fit it is NULL."""
 
 
+@public("llmops_sdk.config")
 class ThinningSettings(Section):
     """Old traces of the local store thinned out by compaction: a share of those that tell nothing is kept."""
 
@@ -160,6 +169,7 @@ class ThinningSettings(Section):
     """USD: keep every trace that cost more."""
 
 
+@public("llmops_sdk.config")
 class StoreSettings(Section):
     """The local store of traces."""
 
@@ -189,6 +199,7 @@ class StoreSettings(Section):
     """Whether the folder may lie on a network file system, whose locks do not tell for certain who still writes."""
 
 
+@public("llmops_sdk.config")
 class TracingSettings(Section):
     """The pipeline between the application and the sinks."""
 
@@ -205,6 +216,7 @@ class TracingSettings(Section):
     """What the attempts of a call to a model are: events on its one span, or also spans below it."""
 
 
+@public("llmops_sdk.config")
 class RedactionSettings(Section):
     """What is replaced by `[REDACTED:name]` in every text before it is stored or sent."""
 
@@ -214,6 +226,7 @@ class RedactionSettings(Section):
     """Further regular expressions by name, as in `employee = "E-\\d{6}"`; each is tried on every text."""
 
 
+@public("llmops_sdk.config")
 class CassetteSettings(Section):
     """Recorded answers, for the models `cassette/NAME`."""
 
@@ -227,6 +240,7 @@ class CassetteSettings(Section):
     """The model to record from, where the options of a cassette's model do not say."""
 
 
+@public("llmops_sdk.config")
 class PriceSettings(Section):
     """The price of a model in USD per million tokens."""
 
@@ -238,6 +252,7 @@ class PriceSettings(Section):
     """USD per million input tokens that the provider read from its own cache; by default the input price."""
 
 
+@public("llmops_sdk.config")
 class ModelSettings(Section):
     """A named model: what `model="smart"` means."""
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
+from llmops_sdk._util._public import public
 from llmops_sdk.config._layers import ARGUMENTS
 from llmops_sdk.config._models import (
     CacheSettings,
@@ -34,6 +35,7 @@ _QUALIFIED = re.compile(r"[A-Za-z0-9][\w.-]*/\S+")
 _S = TypeVar("_S", bound=Section)
 
 
+@public("llmops_sdk.config")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResolvedModel:
     """A model, and the policies that hold for calls to it.

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from pydantic import PrivateAttr
 
+from llmops_sdk._util._public import public
 from llmops_sdk.config._keys import KeyPath, dotted, lookup, nearest_key
 from llmops_sdk.config._layers import DEFAULT, leaves
 from llmops_sdk.config._models import ModelSettings, PriceSettings, Section, SettingsFields
@@ -20,6 +21,7 @@ def _no_sources() -> dict[str, str]:
     return {}
 
 
+@public("llmops_sdk")
 class Settings(SettingsFields):
     """Every setting, frozen, and where each came from; two are equal when their values are.
 

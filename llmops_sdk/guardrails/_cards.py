@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from itertools import accumulate
 from typing import Literal
 
+from llmops_sdk._util._public import public
 from llmops_sdk.guardrails._protocol import GuardContext, Span, Verdict
 
 __all__ = ["CardGuard", "find_cards"]
@@ -152,6 +153,7 @@ def _is_luhn(number: str) -> bool:
     return luhn.is_valid(number)
 
 
+@public("llmops_sdk.guardrails")
 class CardGuard:
     """Finds the numbers of payment cards, and redacts them or blocks the call.
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from llmops_sdk._util._clock import Clock
 from llmops_sdk.config import current
-from llmops_sdk.errors import ConfigError, ProviderError, StreamInterruptedError
+from llmops_sdk.errors import CassetteError, ConfigError, ProviderError, StreamInterruptedError
 from llmops_sdk.providers._accumulate import Accumulator, chunks_of
 from llmops_sdk.providers._cassette_answers import chunk_of, embeddings_of, error_of, plain, plain_error, response_of
 from llmops_sdk.providers._cassette_request import (
@@ -30,7 +30,7 @@ from llmops_sdk.providers._cassette_request import (
     nearest_request,
     shortened,
 )
-from llmops_sdk.providers._cassette_tape import CassetteError, Recording, Tape
+from llmops_sdk.providers._cassette_tape import Recording, Tape
 from llmops_sdk.providers._types import Chunk, Embeddings, Request, Response
 
 if TYPE_CHECKING:

@@ -12,30 +12,14 @@ from typing import Any
 from uuid import uuid4
 
 from llmops_sdk._util._clock import SYSTEM_CLOCK
-from llmops_sdk.errors import LLMOpsError
+from llmops_sdk.errors import CassetteError
 
-__all__ = ["CassetteError", "Recording", "Tape"]
+__all__ = ["Recording", "Tape"]
 
 Recording = dict[str, Any]
 """A line: `digest`, `request`, and what came: `response`, `chunks`, `vectors`, `error`."""
 
 _PATIENCE = 30.0
-
-
-class CassetteError(LLMOpsError):
-    """A cassette cannot answer: it has no recording of the request, or its file cannot be read or written.
-
-    It is no `ProviderError`: nothing tries again, and no fallback is asked.
-
-    Attributes:
-        path: The cassette's file.
-        nearest: The recorded request that is most like the one that was made, or None.
-    """
-
-    def __init__(self, message: str, *, path: str, nearest: dict[str, Any] | None = None) -> None:
-        super().__init__(message)
-        self.path = path
-        self.nearest = nearest
 
 
 class Tape:

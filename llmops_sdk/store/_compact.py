@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from llmops_sdk._util._public import public
 from llmops_sdk.errors import StoreError
 from llmops_sdk.store._layout import Segment, create_store, read_sources, segments_of
 from llmops_sdk.store._locks import most_files, sole_changer, try_lock
@@ -40,6 +41,7 @@ _SEAL = b'{"' + SEAL.name.encode() + b'":'
 _BLOCK = 1024**2
 
 
+@public("llmops_sdk.store")
 @dataclass(slots=True, kw_only=True)
 class Compacted:
     """What a compaction did."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 from uuid import uuid4
 
+from llmops_sdk._util._public import public
 from llmops_sdk.errors import StoreError
 from llmops_sdk.store._export_otlp import otlp_lines
 from llmops_sdk.store._export_rows import csv_lines, json_lines
@@ -36,6 +37,7 @@ _GROUP = 8_192
 _TICK = 0.1  # seconds
 
 
+@public("llmops_sdk.store")
 @dataclass(frozen=True, slots=True)
 class Exported:
     """What an export wrote."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llmops_sdk._util._public import public
 from llmops_sdk.errors import StoreError
 from llmops_sdk.store._export import ExportForm
 from llmops_sdk.store._import_files import form_of, otlp_requests, table_records
@@ -29,6 +30,7 @@ _BATCH = 512  # records written at once
 _BATCH_BYTES = 16 * 1024 * 1024
 
 
+@public("llmops_sdk.store")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Imported:
     """What came of an import.

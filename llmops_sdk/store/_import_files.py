@@ -9,10 +9,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import IO, Any, NoReturn, cast, get_args
 
-from llmops_sdk.errors import StoreError
+from llmops_sdk.errors import OtlpDecodeError, StoreError
 from llmops_sdk.store._export import ExportForm
 from llmops_sdk.store._import_rows import Table, row_of_cells, row_of_json, table_of
-from llmops_sdk.store._otlp_decode import Decoded, Decoder, OtlpDecodeError
+from llmops_sdk.store._otlp_decode import Decoded, Decoder
 from llmops_sdk.store._otlp_decode_json import load_json
 from llmops_sdk.store._otlp_decode_wire import MalformedError
 

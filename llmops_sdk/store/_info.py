@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from llmops_sdk._util._public import public
 from llmops_sdk.store._blob_files import blobs_of
 from llmops_sdk.store._layout import segments_of
 from llmops_sdk.store._manifest import Manifest, read_manifest
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["StoreInfo", "info"]
 
 
+@public("llmops_sdk.store")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreInfo:
     """The store's place, size and state.

@@ -10,23 +10,19 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from llmops_sdk.errors import LLMOpsError
+from llmops_sdk.errors import OtlpDecodeError
 from llmops_sdk.store._otlp_decode_record import record_of
 from llmops_sdk.store._otlp_decode_wire import Group, MalformedError, Reader, WireLog
 from llmops_sdk.tracing import _semconv as sc
 from llmops_sdk.tracing._foreign_kinds import CALLS
 from llmops_sdk.tracing._records import SCOPE, RecordedSpan, ScoreRecord
 
-__all__ = ["Decoded", "Decoder", "Encoding", "OtlpDecodeError"]
+__all__ = ["Decoded", "Decoder", "Encoding"]
 
 Encoding: TypeAlias = Literal["protobuf", "json"]
 
 _MAX_RESOURCES = 16
 _MAX_PROBLEMS = 5
-
-
-class OtlpDecodeError(LLMOpsError):
-    """A request that is no OTLP: the message says what is wrong and where."""
 
 
 @dataclass(slots=True)

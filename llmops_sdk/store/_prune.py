@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from llmops_sdk._util._public import public
 from llmops_sdk.errors import StoreError
 from llmops_sdk.store._blob_files import Blob, blobs_of, remove_blob
 from llmops_sdk.store._compact import ensure_manifest
@@ -34,6 +35,7 @@ _TEXT = "concat_ws(' ', input, output, input_messages, output_messages, attribut
 _BLOBS = f"regexp_extract_all({_TEXT}, 'blobs/([0-9a-f]{{64}}\\.[a-z0-9]{{1,5}})', 1)"
 
 
+@public("llmops_sdk.store")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pruned:
     """What a pruning removed, or would.

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from llmops_sdk._util._public import public
 from llmops_sdk.errors import StoreError
 from llmops_sdk.store._export import rows_of_spans
 from llmops_sdk.store._outbox import FOLDER, SegmentOutbox, outbox_sizes
@@ -31,6 +32,7 @@ _PATIENCE = 3
 """Tries in a row without an answer after which a backend counts as away."""
 
 
+@public("llmops_sdk.store")
 @dataclass(slots=True)
 class Replayed:
     """What came of a replay, for one destination.

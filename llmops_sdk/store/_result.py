@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from llmops_sdk._util._optional import require
+from llmops_sdk._util._public import public
 
 if TYPE_CHECKING:
     import pandas as pd  # noqa: TID251 - for the type checker alone
@@ -26,6 +27,7 @@ _CELL = 80
 _BATCH = 10_000
 
 
+@public("llmops_sdk")
 class Result:
     """The rows of a query, held in memory; iterating gives tuples.
 

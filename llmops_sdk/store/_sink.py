@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk._util._guard import guarded
+from llmops_sdk._util._public import public
 from llmops_sdk.errors import StoreError
 from llmops_sdk.store._background import BackgroundCompaction, CompactionMode
 from llmops_sdk.store._blob_files import BlobFiles
@@ -32,6 +33,7 @@ __all__ = ["StoreSink", "open_sink"]
 _DAY = 86_400.0
 
 
+@public("llmops_sdk.store")
 class StoreSink:
     """Keeps spans, scores and losses on this machine: what `write` returned for survives kill -9.
 

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
+from llmops_sdk._util._public import public
 from llmops_sdk.errors import StoreError
 from llmops_sdk.store._reader import StorePath, flush_first, leased, retried, store_folder
 
 __all__ = ["Snapshot", "snapshot"]
 
 
+@public("llmops_sdk.store")
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """What a snapshot has: its file, the rows of spans, scores and losses together, and its size."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from llmops_sdk import config
+from llmops_sdk._util._public import public
 from llmops_sdk.store import StoreSink, query
 from llmops_sdk.store._lines import Encoder, is_span
 from llmops_sdk.tracing import _runtime
@@ -28,6 +29,7 @@ __all__ = ["TracedEvent", "TracedSpan", "Traces", "capture_traces"]
 _FLUSH_SECONDS = 30.0
 
 
+@public("llmops_sdk.testing")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TracedEvent:
     """An event on a span.
@@ -43,6 +45,7 @@ class TracedEvent:
     attributes: Mapping[str, Any]
 
 
+@public("llmops_sdk.testing")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TracedSpan:
     """An ended span, as a test looks at it; the columns that it does not have are there by `Traces.sql`.
@@ -92,6 +95,7 @@ class TracedSpan:
     scope: str
 
 
+@public("llmops_sdk.testing")
 class Traces:
     """What was recorded since the block began, or since `clear`; made by `capture_traces` and `llmops_traces`.
 

@@ -7,12 +7,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from typing import ParamSpec, TypeVar
 
+from llmops_sdk._util._public import public
+
 __all__ = ["Executor"]
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
+@public("llmops_sdk")
 class Executor(ThreadPoolExecutor):
     """A thread pool whose calls run in the context of whoever submitted them.
 

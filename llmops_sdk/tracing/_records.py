@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
+from llmops_sdk._util._public import public
+
 __all__ = [
     "SCOPE",
     "Event",
@@ -167,6 +169,7 @@ class Sink(Protocol):
         ...
 
 
+@public("llmops_sdk")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlushReport:
     """What has become of the spans since the process began.

@@ -14,6 +14,7 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote
 
+from llmops_sdk._util._exit import at_exit
 from llmops_sdk._util._guard import Caught, guarded
 from llmops_sdk._version import __version__
 from llmops_sdk.errors import ConfigError
@@ -292,6 +293,8 @@ def _resource(settings: Settings) -> Mapping[str, Any]:
     )
     return attributes
 
+
+at_exit(end_process)
 
 # --- forks ----------------------------------------------------------------------------------------------------
 

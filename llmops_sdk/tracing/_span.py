@@ -17,6 +17,7 @@ from opentelemetry.trace import SpanContext, Status, StatusCode, TraceFlags
 
 from llmops_sdk._util._guard import guarded
 from llmops_sdk._util._ids import new_span_id, new_trace_id
+from llmops_sdk._util._public import public
 from llmops_sdk.tracing import _active, _semconv
 from llmops_sdk.tracing._attributes import (
     attribute_value,
@@ -47,6 +48,7 @@ _new = object.__new__
 _BARE = 1_024  # bytes of memory of a span, with content that is small enough to wait as it is, about
 
 
+@public("llmops_sdk")
 class Span(Measures, OtelSpan):
     """A span. Made by `llmops.span`, `llmops.trace` and the calls to models, not directly.
 

@@ -21,9 +21,10 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 from otlp_requests import as_json, as_protobuf, simple_request, simple_span
 
+from llmops_sdk.errors import OtlpDecodeError
 from llmops_sdk.store import StoreSink
 from llmops_sdk.store._lines import Encoder
-from llmops_sdk.store._otlp_decode import Decoder, OtlpDecodeError
+from llmops_sdk.store._otlp_decode import Decoder
 from llmops_sdk.tracing._foreign_span import ForeignSpan
 
 _START = 1_795_000_000_123_456_789
