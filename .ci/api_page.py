@@ -125,7 +125,6 @@ def page() -> str:
     """The text of docs/api.md."""
     homes: dict[str, list[str]] = {section: [] for section in _SECTIONS}
     for name in sorted(llmops_sdk.__all__, key=str.lower):
-        value = getattr(llmops_sdk, name)
         if not name.startswith("__"):
             homes[_section(name)].append(name)
     parts = [_INTRODUCTION]

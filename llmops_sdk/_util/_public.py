@@ -29,7 +29,7 @@ def public(module: str) -> Callable[[_Class], _Class]:
         # What only a type checker imports stays text, as before.
         own = inspect.get_annotations(cls)
         with contextlib.suppress(NameError):
-            hints = get_type_hints(cls, include_extras=True) if own else {}
+            hints = get_type_hints(cls, localns={cls.__name__: cls}, include_extras=True) if own else {}
             cls.__annotations__ = {name: hints[name] for name in own}
         cls.__module__ = module
         return cls
