@@ -87,10 +87,10 @@ soak-faults: $(VENV)/.development ## 100,000 calls, one in five of which meets a
 	@$(BIN)/python benchmarks/soak_faults.py
 
 docs: $(VENV)/.development ## Regenerate the generated pages of docs/.
-	@$(BIN)/python -m llmops_sdk.config._reference docs/configuration.md
-	@$(BIN)/python -m llmops_sdk.store._reference > docs/schema.md
-	@$(BIN)/python -m llmops_sdk.store._clickhouse > docs/clickhouse.sql
-	@$(BIN)/python .ci/api_page.py > docs/api.md
+	@$(BIN)/python tools/configuration_page.py > docs/configuration.md
+	@$(BIN)/python tools/schema_page.py > docs/schema.md
+	@$(BIN)/python -m llmops_sdk.store.schema._clickhouse > docs/clickhouse.sql
+	@$(BIN)/python tools/api_page.py > docs/api.md
 
 # The hashes of the public index and of nothing that this machine's pip may be told of besides.
 PIP_COMPILE := env -u PIP_FIND_LINKS -u PIP_EXTRA_INDEX_URL PIP_CONFIG_FILE=/dev/null \

@@ -78,8 +78,8 @@ if TYPE_CHECKING:
         span,
         trace,
     )
-    from llmops_sdk.tracing._executor import Executor
-    from llmops_sdk.tracing._sigterm import flush_on_sigterm
+    from llmops_sdk.tracing.runtime._executor import Executor
+    from llmops_sdk.tracing.runtime._sigterm import flush_on_sigterm
 
 # The module of each public name; `settings` is `current` there.
 __getattr__, __dir__ = lazy_names(
@@ -103,8 +103,8 @@ __getattr__, __dir__ = lazy_names(
             FlushReport Span add_redactor aflush context current_span extract flush inject register_encoder score
             shutdown span trace
         """,
-        "tracing._executor": "Executor",
-        "tracing._sigterm": "flush_on_sigterm",
+        "tracing.runtime._executor": "Executor",
+        "tracing.runtime._sigterm": "flush_on_sigterm",
     },
 )
 

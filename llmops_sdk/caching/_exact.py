@@ -17,7 +17,7 @@ from llmops_sdk._util._public import public
 from llmops_sdk.caching._codec import Entry, read_entry, write_entry
 from llmops_sdk.caching._flight import Flight, Flights, Outcome
 from llmops_sdk.tracing import current_span
-from llmops_sdk.tracing._semconv import EVENT_CACHE_LOOKUP
+from llmops_sdk.tracing.records._semconv import EVENT_CACHE_LOOKUP
 
 __all__ = ["CacheStats", "ExactCache", "Lookup", "Plan", "record_bypass"]
 

@@ -10,11 +10,11 @@ from typing import Any, Self, TypeAlias
 
 from llmops_sdk._util._guard import Caught, guarded, report
 from llmops_sdk._util._public import public
-from llmops_sdk.client._answer import InvalidAnswerError
-from llmops_sdk.client._ask import fitting, refused
 from llmops_sdk.client._call import Call
 from llmops_sdk.client._record import Record
 from llmops_sdk.client._stages import Lease
+from llmops_sdk.client.structured._answer import InvalidAnswerError
+from llmops_sdk.client.structured._ask import fitting, refused
 from llmops_sdk.errors import LLMOpsError, StreamInterruptedError
 from llmops_sdk.providers import Accumulator, Chunk, Response
 

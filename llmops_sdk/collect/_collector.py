@@ -20,10 +20,10 @@ from llmops_sdk.collect._limits import Limits
 from llmops_sdk.collect._refusal import RefusedError, later
 from llmops_sdk.collect._server import Server
 from llmops_sdk.errors import ConfigError, LLMOpsError, OtlpDecodeError, StoreError
-from llmops_sdk.store._intake import Intake
-from llmops_sdk.store._otlp_decode import Decoded, Decoder, Encoding
-from llmops_sdk.store._reader import StorePath
 from llmops_sdk.store._sink import open_sink
+from llmops_sdk.store.exchange._intake import Intake
+from llmops_sdk.store.otlp._read import Decoded, Decoder, Encoding
+from llmops_sdk.store.reading._query import StorePath
 
 __all__ = ["Collected", "Collector"]
 

@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING
 
 from llmops_sdk._util._lazy import lazy_names
 from llmops_sdk.errors import OtlpDecodeError
-from llmops_sdk.store._info import StoreInfo, info
-from llmops_sdk.store._reader import aquery, connect, query
-from llmops_sdk.store._result import Result
 from llmops_sdk.store._sink import StoreSink, open_sink
+from llmops_sdk.store.files._info import StoreInfo, info
+from llmops_sdk.store.reading._query import aquery, connect, query
+from llmops_sdk.store.reading._result import Result
 
 if TYPE_CHECKING:
-    from llmops_sdk.store._compacting import Compacted, compact
-    from llmops_sdk.store._export import Exported, export
-    from llmops_sdk.store._import import Imported, import_file
-    from llmops_sdk.store._prune import Pruned, prune
-    from llmops_sdk.store._replay import Replayed, discard, replay
-    from llmops_sdk.store._snapshot import Snapshot, snapshot
+    from llmops_sdk.store.exchange._export import Exported, export
+    from llmops_sdk.store.exchange._import import Imported, import_file
+    from llmops_sdk.store.exchange._snapshot import Snapshot, snapshot
+    from llmops_sdk.store.maintenance._compact_now import Compacted, compact
+    from llmops_sdk.store.maintenance._prune import Pruned, prune
+    from llmops_sdk.store.outbox._replay import Replayed, discard, replay
 
 __all__ = [
     "Compacted",
@@ -48,11 +48,11 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
-        "_compacting": "Compacted compact",
-        "_export": "Exported export",
-        "_import": "Imported import_file",
-        "_prune": "Pruned prune",
-        "_replay": "Replayed discard replay",
-        "_snapshot": "Snapshot snapshot",
+        "maintenance._compact_now": "Compacted compact",
+        "exchange._export": "Exported export",
+        "exchange._import": "Imported import_file",
+        "maintenance._prune": "Pruned prune",
+        "outbox._replay": "Replayed discard replay",
+        "exchange._snapshot": "Snapshot snapshot",
     },
 )

@@ -111,7 +111,7 @@ def test_what_a_user_calls_has_an_example(name: str):
 
 
 def test_the_page_of_public_names_is_up_to_date(root: Path):
-    spec = importlib.util.spec_from_file_location("api_page", root / ".ci" / "api_page.py")
+    spec = importlib.util.spec_from_file_location("api_page", root / "tools" / "api_page.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

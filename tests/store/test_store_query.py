@@ -16,7 +16,7 @@ import pytest
 
 from llmops_sdk.errors import MissingDependencyError, QueryError, StoreError
 from llmops_sdk.store import StoreSink, aquery, connect, query
-from llmops_sdk.store.schema import VIEWS
+from llmops_sdk.store.schema._views import VIEWS
 
 ENDLESS = "SELECT count(*) FROM range(1000000000000) a, range(1000000000) b WHERE a.range % 7 = b.range % 11"
 
