@@ -1,0 +1,32 @@
+"""Statistics that evaluation, drift, monitoring, routing and the command line share.
+
+Pure functions and small objects: no I/O, no clock.
+"""
+
+from llmops_sdk.stats._binomial import binomial_tail, mcnemar
+from llmops_sdk.stats._charts import CusumChart, CusumPoint, EwmaChart, EwmaPoint
+from llmops_sdk.stats._intervals import Interval, normal_quantile, wilson_interval
+from llmops_sdk.stats._multiplicity import benjamini_hochberg, holm
+from llmops_sdk.stats._robust import Baseline, robust_baseline
+from llmops_sdk.stats._sequential import RateEProcess, log_rate_e_value
+from llmops_sdk.stats._standard_error import MeanEstimate, mean_estimate
+
+__all__ = [
+    "Baseline",
+    "CusumChart",
+    "CusumPoint",
+    "EwmaChart",
+    "EwmaPoint",
+    "Interval",
+    "MeanEstimate",
+    "RateEProcess",
+    "benjamini_hochberg",
+    "binomial_tail",
+    "holm",
+    "log_rate_e_value",
+    "mcnemar",
+    "mean_estimate",
+    "normal_quantile",
+    "robust_baseline",
+    "wilson_interval",
+]
