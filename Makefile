@@ -91,6 +91,7 @@ docs: $(VENV)/.development ## Regenerate the generated pages of docs/.
 	@$(BIN)/python tools/schema_page.py > docs/schema.md
 	@$(BIN)/python -m llmops_sdk.store.schema._clickhouse > docs/clickhouse.sql
 	@$(BIN)/python tools/api_page.py > docs/api.md
+	@$(BIN)/python tools/package_tree.py
 
 # The hashes of the public index and of nothing that this machine's pip may be told of besides.
 PIP_COMPILE := env -u PIP_FIND_LINKS -u PIP_EXTRA_INDEX_URL PIP_CONFIG_FILE=/dev/null \
