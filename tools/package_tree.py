@@ -6,6 +6,8 @@ Each line is a folder and the first sentence of its `__init__`.
 from __future__ import annotations
 
 import ast
+import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,23 +16,13 @@ __all__ = ["PAGE", "with_tree"]
 _ROOT = Path(__file__).parents[1]
 PAGE = _ROOT / "docs" / "development.md"
 _BEGIN, _END = "<!-- the tree: made by `make docs` -->\n", "<!-- end of the tree -->"
-# From the bottom of the imports to the top; `__init__` files do not say it.
-_ORDER = [
-    "_util",
-    "stats",
-    "config",
-    "tracing",
-    "export",
-    "store",
-    "providers",
-    "resilience",
-    "caching",
-    "guardrails",
-    "client",
-    "collect",
-    "testing",
-    "cli",
-]
+
+
+def _bottom_up() -> list[str]:
+    """Return the packages in the order of the layers contract, the lowest first."""
+    contracts = tomllib.loads((_ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
+    layers = next(one["layers"] for one in contracts if one["id"] == "layers")
+    return [name.strip().removeprefix("llmops_sdk.") for layer in reversed(layers) for name in re.split("[|:]", layer)]
 
 
 def _summary(text: str) -> str:
@@ -43,7 +35,8 @@ def _lines(folder: Path, depth: int) -> Iterator[str]:
     yield f"{name:<20}{_summary(text)}".rstrip()
     below = sorted(path.parent for path in folder.glob("*/__init__.py"))
     if depth == 0:
-        below.sort(key=lambda path: _ORDER.index(path.name))
+        order = _bottom_up()
+        below.sort(key=lambda path: order.index(path.name))
     for path in below:
         yield from _lines(path, depth + 1)
 

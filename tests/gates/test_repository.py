@@ -66,6 +66,7 @@ def test_the_top_of_the_tree_stays_small(repository_files: list[Path], root: Pat
         ".gitignore",
         "CHANGELOG.md",
         "LICENSE",
+        "SECURITY.md",
         "Makefile",
         "README.md",
         "benchmarks",
@@ -75,6 +76,7 @@ def test_the_top_of_the_tree_stays_small(repository_files: list[Path], root: Pat
         "llmops_sdk",
         "pyproject.toml",
         "tests",
+        "tools",
     }
 
 
