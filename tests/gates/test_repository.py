@@ -68,6 +68,7 @@ def test_the_top_of_the_tree_stays_small(repository_files: list[Path], root: Pat
         "LICENSE",
         "Makefile",
         "README.md",
+        "SECURITY.md",
         "benchmarks",
         "docs",
         "examples",
@@ -75,6 +76,7 @@ def test_the_top_of_the_tree_stays_small(repository_files: list[Path], root: Pat
         "llmops_sdk",
         "pyproject.toml",
         "tests",
+        "tools",
     }
 
 
