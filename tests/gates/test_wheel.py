@@ -16,6 +16,9 @@ from pathlib import Path
 import pytest
 from pytest_examples import find_examples
 
+_FILES = ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "SECURITY.md")
+_FOLDERS = ("llmops_sdk", "docs", "examples")
+
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("wheel")]
 
 
@@ -40,9 +43,9 @@ def _run(*command: str | Path, folder: Path, timeout: float) -> str:
 def built(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder with the source archive and the wheel, built from a copy of what would be committed."""
     copy = tmp_path_factory.mktemp("source")
-    for name in ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "SECURITY.md"):
+    for name in _FILES:
         shutil.copy(root / name, copy)
-    for name in ("llmops_sdk", "docs", "examples", "tests"):
+    for name in (*_FOLDERS, "tests"):
         shutil.copytree(root / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     target = tmp_path_factory.mktemp("dist")
     build = ("-m", "build", "--sdist", "--wheel", "--no-isolation", "--outdir", target)
@@ -77,9 +80,9 @@ def test_the_source_archive_has_the_documentation_and_no_tests(built: Path, root
         names = {name.partition("/")[2] for name in archive.getnames()}
 
     documents = {path.relative_to(root).as_posix() for path in (root / "docs").rglob("*") if path.is_file()}
-    assert names >= documents | {"README.md", "CHANGELOG.md", "SECURITY.md", "LICENSE", "pyproject.toml"}
+    assert names >= documents | set(_FILES)
     assert names >= {path.relative_to(root).as_posix() for path in (root / "examples").glob("*.py")}
-    assert {name.partition("/")[0] for name in names} & {"tests", "benchmarks", ".ci"} == set()
+    assert {name.partition("/")[0] for name in names} <= {"", ".gitignore", "PKG-INFO", *_FILES, *_FOLDERS}
 
 
 def test_the_metadata_names_the_projects_pages(wheel: Path):
