@@ -87,10 +87,10 @@ soak-faults: $(VENV)/.development ## 100,000 calls, one in five of which meets a
 	@$(BIN)/python benchmarks/soak_faults.py
 
 docs: $(VENV)/.development ## Regenerate the generated pages of docs/.
-	@$(BIN)/python -m llmops_sdk.config._reference docs/configuration.md
-	@$(BIN)/python -m llmops_sdk.store._reference > docs/schema.md
-	@$(BIN)/python -m llmops_sdk.store._clickhouse > docs/clickhouse.sql
-	@$(BIN)/python .ci/api_page.py > docs/api.md
+	@$(BIN)/python tools/configuration_page.py > docs/configuration.md
+	@$(BIN)/python tools/schema_page.py > docs/schema.md
+	@$(BIN)/python -m llmops_sdk.store.schema._clickhouse > docs/clickhouse.sql
+	@$(BIN)/python tools/api_page.py > docs/api.md
 
 picture: $(VENV)/.development ## Draw docs/terminal.svg, the README's picture, from the real commands.
 	@$(BIN)/python tools/terminal_picture.py

@@ -36,11 +36,11 @@ from store_processes import ROOM, hear, memory_mb, scale, tell, timed, together
 from store_spans import DAY_NS, FIRST_NS, MIXED, Spans, Texts
 
 from llmops_sdk import query
-from llmops_sdk.store._compact import compact_store
+from llmops_sdk.export._destinations import Destination
+from llmops_sdk.export._span_sink import OtlpSink
 from llmops_sdk.store._sink import StoreSink
-from llmops_sdk.tracing._otlp_endpoint import Destination
-from llmops_sdk.tracing._otlp_sink import OtlpSink
-from llmops_sdk.tracing._records import RecordedSpan
+from llmops_sdk.store.maintenance._compact import compact_store
+from llmops_sdk.tracing.records._records import RecordedSpan
 
 BACKEND_SPANS = scale("BACKEND_SPANS", 100_000) // 4 * 4
 CALLS = BACKEND_SPANS // 2

@@ -14,10 +14,10 @@ import string
 import time
 from collections.abc import Callable
 
-from llmops_sdk.store._lines import Encoder
-from llmops_sdk.tracing import _semconv
-from llmops_sdk.tracing._records import RecordedSpan, Stamp
-from llmops_sdk.tracing._redaction import RedactionStage
+from llmops_sdk.store.lines._encode import Encoder
+from llmops_sdk.tracing.privacy._stage import RedactionStage
+from llmops_sdk.tracing.records import _semconv
+from llmops_sdk.tracing.records._records import RecordedSpan, Stamp
 
 ROUNDS = 41
 CALLS = 400

@@ -21,9 +21,9 @@ from store_processes import ROOM, hear, medians, parquet_bytes, scale, tell, tog
 from store_spans import LARGE, MIXED, SMALL, Spans, Texts
 
 from llmops_sdk import query
-from llmops_sdk.store._background import _BURST, _BYTES
-from llmops_sdk.store._compact import compact_store
 from llmops_sdk.store._sink import StoreSink
+from llmops_sdk.store.maintenance._background import _BURST, _BYTES
+from llmops_sdk.store.maintenance._compact import compact_store
 
 COMPACT_SPANS = scale("COMPACT_SPANS", 200_000)
 ROUNDS = 3
@@ -33,7 +33,7 @@ FAST = _BURST * _BYTES
 
 def compact(folder: str, size: str, step: str) -> None:
     """Write, and compact at the end or in steps; the CPU and the bytes."""
-    from llmops_sdk.store import _duck_parquet  # noqa: F401 - its import is not what is measured
+    from llmops_sdk.store.duck import _parquet as _duck_parquet  # noqa: F401 - its import is not what is measured
 
     store = Path(folder)
     sink = StoreSink(store, compaction="manual", max_bytes=ROOM)

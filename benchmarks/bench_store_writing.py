@@ -41,7 +41,7 @@ from store_spans import BATCH, LARGE, SMALL, Spans, Texts, renewed
 
 from llmops_sdk import query
 from llmops_sdk.store._sink import StoreSink
-from llmops_sdk.tracing._records import RecordedSpan
+from llmops_sdk.tracing.records._records import RecordedSpan
 
 WRITE_SPANS = scale("WRITE_SPANS", 400_000)
 MEMORY_SPANS = scale("MEMORY_SPANS", 10_000_000)
@@ -201,7 +201,7 @@ def beside(folder: str) -> None:
 
 
 def _rows(store: Path) -> int:
-    from llmops_sdk.store._manifest import Manifest, read_manifest
+    from llmops_sdk.store.files._manifest import Manifest, read_manifest
 
     return sum(file.rows for file in (read_manifest(store) or Manifest()).files if file.stream == "spans")
 

@@ -22,13 +22,13 @@ import duckdb
 from store_processes import ROOM
 from store_spans import DAY_NS, FIRST_NS, MIXED, Spans, Texts
 
-from llmops_sdk.store._compact import compact_store
-from llmops_sdk.store._duck_views import write_views
-from llmops_sdk.store._layout import create_store
-from llmops_sdk.store._manifest import DataFile, commit, read_manifest
-from llmops_sdk.store._origin import KEY, Origin
 from llmops_sdk.store._sink import StoreSink
-from llmops_sdk.store.schema import SCHEMA_VERSION
+from llmops_sdk.store.duck._origin import KEY, Origin
+from llmops_sdk.store.duck._views_file import write_views
+from llmops_sdk.store.files._layout import create_store
+from llmops_sdk.store.files._manifest import DataFile, commit, read_manifest
+from llmops_sdk.store.maintenance._compact import compact_store
+from llmops_sdk.store.schema._views import SCHEMA_VERSION
 
 DAYS = 30
 FILE_SPANS = 100_000

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from llmops_sdk.store._layout import segments_of
-from llmops_sdk.store._manifest import Manifest, read_manifest
+from llmops_sdk.store.files._layout import segments_of
+from llmops_sdk.store.files._manifest import Manifest, read_manifest
 
 _T = TypeVar("_T")
 

@@ -19,8 +19,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from llmops_sdk._util._ids import new_trace_id
-from llmops_sdk.tracing import _semconv as sc
-from llmops_sdk.tracing._records import RecordedSpan, Stamp
+from llmops_sdk.tracing.records import _semconv as sc
+from llmops_sdk.tracing.records._records import RecordedSpan, Stamp
 
 BATCH = 512
 """Spans that the pipeline gives to the store at once."""

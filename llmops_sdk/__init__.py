@@ -7,10 +7,10 @@ To pytest, which would rewrite the package's asserts because a plugin of its own
 
 from __future__ import annotations
 
-import atexit
-import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from llmops_sdk._util import _exit as _exit  # registers with atexit
+from llmops_sdk._util._lazy import lazy_names
 from llmops_sdk._version import __version__
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         AuthenticationError,
         BadRequestError,
         BudgetExceededError,
+        CassetteError,
         CircuitOpenError,
         ConfigError,
         ContentFilterError,
@@ -41,13 +42,17 @@ if TYPE_CHECKING:
         IncompleteResponseError,
         LimitExceededError,
         LLMOpsError,
+        MissingDependencyError,
         NotFoundError,
+        OtlpDecodeError,
         PermissionDeniedError,
         ProviderConnectionError,
         ProviderError,
         ProviderTimeoutError,
         QueryError,
         RateLimitError,
+        RealCallBlockedError,
+        ScriptError,
         ServerError,
         StoreError,
         StreamInterruptedError,
@@ -73,71 +78,35 @@ if TYPE_CHECKING:
         span,
         trace,
     )
-    from llmops_sdk.tracing._executor import Executor
-    from llmops_sdk.tracing._sigterm import flush_on_sigterm
+    from llmops_sdk.tracing.runtime._executor import Executor
+    from llmops_sdk.tracing.runtime._sigterm import flush_on_sigterm
 
-# Where each public name lives, and its name there where that differs.
-_HOMES: dict[str, str] = {
-    **dict.fromkeys(("cache",), "caching"),
-    **dict.fromkeys(
-        ("LLM", "AsyncStream", "Stream", "achat", "aembed", "astream", "chat", "embed", "llm", "stream"), "client"
-    ),
-    **dict.fromkeys(("Settings", "Timeout", "configure", "settings"), "config"),
-    **dict.fromkeys(
-        (
-            "AuthenticationError",
-            "BadRequestError",
-            "BudgetExceededError",
-            "CircuitOpenError",
-            "ConfigError",
-            "ContentFilterError",
-            "ContextWindowError",
-            "GuardrailViolation",
-            "IncompleteResponseError",
-            "LLMOpsError",
-            "LimitExceededError",
-            "NotFoundError",
-            "PermissionDeniedError",
-            "ProviderConnectionError",
-            "ProviderError",
-            "ProviderTimeoutError",
-            "QueryError",
-            "RateLimitError",
-            "ServerError",
-            "StoreError",
-            "StreamInterruptedError",
-            "ValidationFailedError",
-        ),
-        "errors",
-    ),
-    **dict.fromkeys(("guard",), "guardrails"),
-    **dict.fromkeys(("Attempt", "Chunk", "Embeddings", "Response", "ToolCall", "Usage"), "providers"),
-    **dict.fromkeys(("fallback", "retry"), "resilience"),
-    **dict.fromkeys(("Result", "aquery", "connect", "query"), "store"),
-    **dict.fromkeys(
-        (
-            "FlushReport",
-            "Span",
-            "add_redactor",
-            "aflush",
-            "context",
-            "current_span",
-            "extract",
-            "flush",
-            "inject",
-            "register_encoder",
-            "score",
-            "shutdown",
-            "span",
-            "trace",
-        ),
-        "tracing",
-    ),
-    # By themselves: what they import is for those who use them.
-    "Executor": "tracing._executor",
-    "flush_on_sigterm": "tracing._sigterm",
-}
-_RENAMED = {"settings": "current"}
+# The module of each public name; `settings` is `current` there.
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "caching": "cache",
+        "client": "LLM AsyncStream Stream achat aembed astream chat embed llm stream",
+        "config": "Settings Timeout configure settings=current",
+        "errors": """
+            AuthenticationError BadRequestError BudgetExceededError CassetteError CircuitOpenError ConfigError
+            ContentFilterError ContextWindowError GuardrailViolation IncompleteResponseError LLMOpsError
+            LimitExceededError MissingDependencyError NotFoundError OtlpDecodeError PermissionDeniedError
+            ProviderConnectionError ProviderError ProviderTimeoutError QueryError RateLimitError RealCallBlockedError
+            ScriptError ServerError StoreError StreamInterruptedError ValidationFailedError
+        """,
+        "guardrails": "guard",
+        "providers": "Attempt Chunk Embeddings Response ToolCall Usage",
+        "resilience": "fallback retry",
+        "store": "Result aquery connect query",
+        "tracing": """
+            FlushReport Span add_redactor aflush context current_span extract flush inject register_encoder score
+            shutdown span trace
+        """,
+        "tracing.runtime._executor": "Executor",
+        "tracing.runtime._sigterm": "flush_on_sigterm",
+    },
+)
 
 __all__ = [
     "LLM",
@@ -146,6 +115,7 @@ __all__ = [
     "AuthenticationError",
     "BadRequestError",
     "BudgetExceededError",
+    "CassetteError",
     "Chunk",
     "CircuitOpenError",
     "ConfigError",
@@ -158,15 +128,19 @@ __all__ = [
     "IncompleteResponseError",
     "LLMOpsError",
     "LimitExceededError",
+    "MissingDependencyError",
     "NotFoundError",
+    "OtlpDecodeError",
     "PermissionDeniedError",
     "ProviderConnectionError",
     "ProviderError",
     "ProviderTimeoutError",
     "QueryError",
     "RateLimitError",
+    "RealCallBlockedError",
     "Response",
     "Result",
+    "ScriptError",
     "ServerError",
     "Settings",
     "Span",
@@ -208,29 +182,3 @@ __all__ = [
     "stream",
     "trace",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import importlib
-
-    value = getattr(importlib.import_module(f"{__name__}.{home}"), _RENAMED.get(name, name))
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
-
-
-def _at_exit() -> None:
-    runtime = sys.modules.get(f"{__name__}.tracing._runtime")
-    if runtime is not None:
-        runtime.end_process()
-
-
-# At the import, not at the first use: `atexit` calls the latest first, so that what an application registers after it
-# has imported this package comes before it, be it the first use of all.
-atexit.register(_at_exit)

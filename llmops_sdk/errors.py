@@ -23,7 +23,12 @@ The tree::
     ├── GuardrailViolation               a guard blocked the input or the output
     ├── ValidationFailedError            the answer does not fit the type asked for
     ├── StoreError                       the local store cannot be read or written
-    └── QueryError                       the SQL of a query is not valid or not allowed
+    ├── QueryError                       the SQL of a query is not valid or not allowed
+    ├── OtlpDecodeError                  a request or a file is not valid OTLP
+    ├── MissingDependencyError           (also an ImportError) an optional library is not installed
+    ├── CassetteError                    a cassette has no recording of a request, or its file is unreadable
+    ├── ScriptError                      a scripted provider in a test has no answer for a call
+    └── RealCallBlockedError             a test called a real model inside `block_real_calls()`
 
 All of them pickle, so that they cross process pools and task queues.
 """
@@ -36,6 +41,7 @@ __all__ = [
     "AuthenticationError",
     "BadRequestError",
     "BudgetExceededError",
+    "CassetteError",
     "CircuitOpenError",
     "ConfigError",
     "ContentFilterError",
@@ -44,13 +50,17 @@ __all__ = [
     "IncompleteResponseError",
     "LLMOpsError",
     "LimitExceededError",
+    "MissingDependencyError",
     "NotFoundError",
+    "OtlpDecodeError",
     "PermissionDeniedError",
     "ProviderConnectionError",
     "ProviderError",
     "ProviderTimeoutError",
     "QueryError",
     "RateLimitError",
+    "RealCallBlockedError",
+    "ScriptError",
     "ServerError",
     "StoreError",
     "StreamInterruptedError",
@@ -273,3 +283,43 @@ class QueryError(LLMOpsError):
     def __init__(self, message: str, *, sql: str | None = None) -> None:
         super().__init__(message)
         self.sql = sql
+
+
+class CassetteError(LLMOpsError):
+    """A cassette cannot answer: it has no recording of the request, or its file cannot be read or written.
+
+    It is no `ProviderError`: nothing tries again, and no fallback is asked.
+
+    Attributes:
+        path: The cassette's file.
+        nearest: The recorded request that is most like the one that was made, or None.
+    """
+
+    def __init__(self, message: str, *, path: str, nearest: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.path = path
+        self.nearest = nearest
+
+
+class RealCallBlockedError(LLMOpsError):
+    """A call to a real model was made inside `block_real_calls()`; it is not tried again and reaches no fallback.
+
+    Attributes:
+        model: The model that was called, as in "openai/gpt-4.1-mini".
+    """
+
+    def __init__(self, message: str, *, model: str) -> None:
+        super().__init__(message)
+        self.model = model
+
+
+class ScriptError(LLMOpsError):
+    """A script has no answer for a call, or one of another kind; the test's script is wrong, or the calls are."""
+
+
+class OtlpDecodeError(LLMOpsError):
+    """A request that is no OTLP: the message says what is wrong and where."""
+
+
+class MissingDependencyError(LLMOpsError, ImportError):
+    """An optional library is not installed; the message has the command that installs it."""

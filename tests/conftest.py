@@ -43,7 +43,7 @@ def own_surroundings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyte
     raise_in_tests(True)
     yield folder
     raise_in_tests(False)  # what fails while everything is torn down is not the test's matter
-    for name in ("llmops_sdk.tracing._runtime", "llmops_sdk.config"):
+    for name in ("llmops_sdk.tracing.runtime._start", "llmops_sdk.config"):
         if name in sys.modules:
             sys.modules[name].reset()
     if budgets := sys.modules.get("llmops_sdk.resilience._budget"):

@@ -5,13 +5,9 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
-from llmops_sdk.errors import LLMOpsError
+from llmops_sdk.errors import MissingDependencyError
 
-__all__ = ["MissingDependencyError", "require"]
-
-
-class MissingDependencyError(LLMOpsError, ImportError):
-    """An optional library is not installed; the message has the command that installs it."""
+__all__ = ["require"]
 
 
 def require(module: str, *, extra: str, purpose: str) -> ModuleType:

@@ -13,16 +13,18 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 
 from llmops_sdk._util._clock import Clock
 from llmops_sdk._util._guard import guarded
+from llmops_sdk._util._public import public
 from llmops_sdk.caching._codec import Entry, read_entry, write_entry
 from llmops_sdk.caching._flight import Flight, Flights, Outcome
 from llmops_sdk.tracing import current_span
-from llmops_sdk.tracing._semconv import EVENT_CACHE_LOOKUP
+from llmops_sdk.tracing.records._semconv import EVENT_CACHE_LOOKUP
 
 __all__ = ["CacheStats", "ExactCache", "Lookup", "Plan", "record_bypass"]
 
 _T = TypeVar("_T")
 
 
+@public("llmops_sdk.caching")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheStats:
     """What a cache has done in this process, and what it holds.

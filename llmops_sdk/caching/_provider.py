@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
+from llmops_sdk._util._public import public
 from llmops_sdk.caching._admission import refused_request, refused_response
 from llmops_sdk.caching._codec import read_response, write_response
 from llmops_sdk.caching._exact import CacheStats, ExactCache, Lookup, record_bypass
@@ -42,6 +43,7 @@ class _ResponsePlan:
         return value.saved_cost
 
 
+@public("llmops_sdk.caching")
 class CacheProvider(WrapperProvider):
     """Serves the stored answer of a request that is the same in every part, and stores new ones.
 

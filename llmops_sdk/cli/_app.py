@@ -13,7 +13,6 @@ import typer
 from llmops_sdk._version import __version__
 from llmops_sdk.cli._app_store import add_store_commands
 from llmops_sdk.cli._examples import EXAMPLES
-from llmops_sdk.cli._formats import Format
 from llmops_sdk.cli._options import (
     Debug,
     Form,
@@ -31,7 +30,8 @@ from llmops_sdk.cli._options import (
     User,
     reported,
 )
-from llmops_sdk.cli._stats import Grouping
+from llmops_sdk.cli.inspect._stats import Grouping
+from llmops_sdk.cli.output._formats import Format
 
 __all__ = ["run"]
 
@@ -100,7 +100,7 @@ def sql(
     debug: Debug = False,
 ) -> None:
     """Query the traces with SQL, also while programs are writing them."""
-    from llmops_sdk.cli._sql import run_sql
+    from llmops_sdk.cli.inspect._sql import run_sql
 
     with reported(debug):
         run_sql(statement, file=file, form=form, limit=limit, timeout=timeout, store=store)
@@ -125,7 +125,7 @@ def traces(
 ) -> None:
     """List the latest traces: those of which one span fits each filter."""
     from llmops_sdk.cli._filters import parse_filter
-    from llmops_sdk.cli._traces import list_traces
+    from llmops_sdk.cli.inspect._traces import list_traces
 
     with reported(debug):
         wanted = parse_filter(
@@ -152,7 +152,7 @@ def show(
     debug: Debug = False,
 ) -> None:
     """Show one trace as a tree, with what happened in it."""
-    from llmops_sdk.cli._show import show_trace
+    from llmops_sdk.cli.inspect._show import show_trace
 
     with reported(debug):
         show_trace(trace_id, full=full, form=form, store=store)
@@ -179,7 +179,7 @@ def stats(
 ) -> None:
     """Sum the calls up: errors, cache hits, latency, tokens and cost."""
     from llmops_sdk.cli._filters import parse_filter
-    from llmops_sdk.cli._stats import show_stats
+    from llmops_sdk.cli.inspect._stats import show_stats
 
     with reported(debug):
         wanted = parse_filter(
@@ -237,7 +237,7 @@ def tail(
             tags=tag or (),
             scores=score or (),
         )
-        from llmops_sdk.cli._tail import tail as run_tail
+        from llmops_sdk.cli.inspect._tail import tail as run_tail
 
         run_tail(wanted, spans=spans, follow=follow, last=last, form=form, store=store)
 
@@ -253,8 +253,8 @@ def doctor(
     debug: Debug = False,
 ) -> None:
     """Check installation, settings, store and exporter, or explain what holds for a model."""
-    from llmops_sdk.cli._doctor import examine
-    from llmops_sdk.cli._explain import explain as run_explain
+    from llmops_sdk.cli.inspect._doctor import examine
+    from llmops_sdk.cli.inspect._explain import explain as run_explain
 
     if explain is not None:
         with reported(debug):

@@ -29,7 +29,7 @@ def export(
     debug: Debug = False,
 ) -> None:
     """Write spans, scores or losses to a file: Parquet, JSON lines, CSV or OTLP."""
-    from llmops_sdk.cli._export import run_export
+    from llmops_sdk.cli.storage._export import run_export
 
     with reported(debug):
         run_export(
@@ -57,7 +57,7 @@ def import_files(
     debug: Debug = False,
 ) -> None:
     """Put files of spans, scores or losses into the store: each file whole or not at all."""
-    from llmops_sdk.cli._import import run_import
+    from llmops_sdk.cli.storage._import import run_import
 
     with reported(debug):
         run_import(files, form=form, force=force, dry_run=dry_run, store=store)
@@ -81,7 +81,7 @@ def collect(
     debug: Debug = False,
 ) -> None:
     """Receive OTLP over HTTP from any program into the store, until Ctrl-C."""
-    from llmops_sdk.cli._collect import run_collect
+    from llmops_sdk.cli.storage._collect import run_collect
 
     with reported(debug):
         run_collect(
@@ -96,7 +96,7 @@ def collect(
 
 def compact(store: Store = None, debug: Debug = False) -> None:
     """Turn write-ahead files into Parquet files now; a process beside each application does so by itself."""
-    from llmops_sdk.cli._compact import run_compact
+    from llmops_sdk.cli.storage._compact import run_compact
 
     with reported(debug):
         run_compact(store=store)
@@ -121,7 +121,7 @@ def prune(
     debug: Debug = False,
 ) -> None:
     """Remove the data of a user, a session or a trace, or what is old or too much, from every file."""
-    from llmops_sdk.cli._prune import Wanted, run_prune
+    from llmops_sdk.cli.storage._prune import Wanted, run_prune
 
     wanted = Wanted(user=user, session=session, trace=trace, older_than=older_than, max_bytes=max_bytes)
     with reported(debug):
@@ -152,7 +152,7 @@ def replay(
     debug: Debug = False,
 ) -> None:
     """Send what waits for backends that were away, or what the store has to any backend."""
-    from llmops_sdk.cli._replay import Asked, run_replay
+    from llmops_sdk.cli.storage._replay import Asked, run_replay
 
     asked = Asked(
         to=to,
@@ -176,7 +176,7 @@ def snapshot(
     debug: Debug = False,
 ) -> None:
     """Write all rows into one DuckDB database, for heavy analysis and other machines."""
-    from llmops_sdk.cli._compact import run_snapshot
+    from llmops_sdk.cli.storage._compact import run_snapshot
 
     with reported(debug):
         run_snapshot(file, force=force, store=store)

@@ -11,9 +11,9 @@ from typing import Annotated
 
 import typer
 
-from llmops_sdk.cli._formats import Format
-from llmops_sdk.cli._text import defuse
 from llmops_sdk.cli._usage import UsageError
+from llmops_sdk.cli.output._formats import Format
+from llmops_sdk.cli.output._text import defuse
 from llmops_sdk.errors import LLMOpsError
 
 __all__ = [

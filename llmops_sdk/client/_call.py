@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from llmops_sdk.client._answer import AnswerType, InvalidAnswerError, answer_type
-from llmops_sdk.client._ask import fitting
 from llmops_sdk.client._options import STANDARD
 from llmops_sdk.client._policies import cache_policy, guard_specs, retry_policy, timeout_policy
 from llmops_sdk.client._prompt import messages_of, tool_definitions
 from llmops_sdk.client._record import Record, Subject
 from llmops_sdk.client._stages import Fallbacks, Policies, Stages
+from llmops_sdk.client.structured._answer import AnswerType, InvalidAnswerError, answer_type
+from llmops_sdk.client.structured._ask import fitting
 from llmops_sdk.config import ResolvedModel
 from llmops_sdk.guardrails import Guard, InputGuardProvider, policy_version
 from llmops_sdk.guardrails._protocol import OnError

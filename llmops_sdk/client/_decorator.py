@@ -19,8 +19,8 @@ from llmops_sdk.client._stages import Stages
 from llmops_sdk.client._stream import AsyncStream, Course, Stream
 from llmops_sdk.providers import Response
 from llmops_sdk.tracing import Span, start_span
-from llmops_sdk.tracing._capture import Parameters
-from llmops_sdk.tracing._decorator import TracedFunction
+from llmops_sdk.tracing.capture._arguments import Parameters
+from llmops_sdk.tracing.decorators._trace import TracedFunction
 
 __all__ = ["llm"]
 

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Self, Unpack
 
 from llmops_sdk import config
+from llmops_sdk._util._public import public
 from llmops_sdk.client import _call
 from llmops_sdk.client._call import Call, Origin
 from llmops_sdk.client._options import CallOptions, Prompt, PromptOptions, given, spelled_out
@@ -22,6 +23,7 @@ from llmops_sdk.providers import Embeddings, Response
 __all__ = ["LLM"]
 
 
+@public("llmops_sdk")
 class LLM:
     """Calls models, with options of its own; what a call gives goes before them, the configuration comes after.
 

@@ -12,6 +12,7 @@ from typing import Any, Self, TypeAlias, TypeVar, cast
 from llmops_sdk._util._guard import guarded
 from llmops_sdk.client._request_attributes import request_attributes, vendor_attributes
 from llmops_sdk.errors import ProviderError, ValidationFailedError
+from llmops_sdk.export.metrics import _chunk_times as _pace
 from llmops_sdk.providers import (
     Chunk,
     Embeddings,
@@ -22,7 +23,9 @@ from llmops_sdk.providers import (
 )
 from llmops_sdk.providers._genai import input_messages_json, output_messages_json, tool_definitions_json
 from llmops_sdk.providers._types import model_name
-from llmops_sdk.tracing import Span, _active, _pace, _semconv, current_span, start_span
+from llmops_sdk.tracing import Span, current_span, start_span
+from llmops_sdk.tracing.records import _semconv
+from llmops_sdk.tracing.spans import _active
 
 __all__ = ["Record", "SpentProvider", "Subject"]
 

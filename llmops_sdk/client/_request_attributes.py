@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from llmops_sdk.tracing import _semconv
+from llmops_sdk.tracing.records import _semconv
 
 __all__ = ["request_attributes", "vendor_attributes"]
 

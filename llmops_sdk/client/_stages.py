@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from llmops_sdk._util._guard import guarded
-from llmops_sdk.client._answer import AnswerType
-from llmops_sdk.client._ask import AskProvider
 from llmops_sdk.client._record import SpentProvider
 from llmops_sdk.client._shared import CALL_CLOCK, SharedProvider
+from llmops_sdk.client.structured._answer import AnswerType
+from llmops_sdk.client.structured._ask import AskProvider
 from llmops_sdk.config import CacheSettings, FallbackSettings, ResolvedModel, RetrySettings, Settings, resolve_model
 from llmops_sdk.guardrails import Guard, OutputGuardProvider, resolve
 from llmops_sdk.guardrails._protocol import OnError

@@ -9,11 +9,12 @@ from types import TracebackType
 from typing import Any, Self, TypeAlias
 
 from llmops_sdk._util._guard import Caught, guarded, report
-from llmops_sdk.client._answer import InvalidAnswerError
-from llmops_sdk.client._ask import fitting, refused
+from llmops_sdk._util._public import public
 from llmops_sdk.client._call import Call
 from llmops_sdk.client._record import Record
 from llmops_sdk.client._stages import Lease
+from llmops_sdk.client.structured._answer import InvalidAnswerError
+from llmops_sdk.client.structured._ask import fitting, refused
 from llmops_sdk.errors import LLMOpsError, StreamInterruptedError
 from llmops_sdk.providers import Accumulator, Chunk, Response
 
@@ -139,6 +140,7 @@ def _whole(course: Course | None) -> Response:
     return course.response
 
 
+@public("llmops_sdk")
 class Stream:
     """The chunks of an answer, as they come. Made by `stream`, not directly.
 
@@ -211,6 +213,7 @@ class Stream:
             guarded("closing an abandoned stream", None, self.close)
 
 
+@public("llmops_sdk")
 class AsyncStream:
     """The chunks of an answer, as they come. Made by `astream`, not directly.
 

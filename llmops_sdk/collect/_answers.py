@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 import orjson
 
-from llmops_sdk.store._otlp_decode import Encoding
+from llmops_sdk.store.otlp._read import Encoding
 
 __all__ = ["CONTENT_TYPES", "Signal", "Taken", "accepted", "refused"]
 

@@ -12,17 +12,18 @@ from typing import Self
 
 import orjson
 
+from llmops_sdk._util._public import public
 from llmops_sdk.collect._access import Access, is_loopback
 from llmops_sdk.collect._answers import Signal, Taken
 from llmops_sdk.collect._bodies import unpack
 from llmops_sdk.collect._limits import Limits
 from llmops_sdk.collect._refusal import RefusedError, later
 from llmops_sdk.collect._server import Server
-from llmops_sdk.errors import ConfigError, LLMOpsError, StoreError
-from llmops_sdk.store._intake import Intake
-from llmops_sdk.store._otlp_decode import Decoded, Decoder, Encoding, OtlpDecodeError
-from llmops_sdk.store._reader import StorePath
+from llmops_sdk.errors import ConfigError, LLMOpsError, OtlpDecodeError, StoreError
 from llmops_sdk.store._sink import open_sink
+from llmops_sdk.store.exchange._intake import Intake
+from llmops_sdk.store.otlp._read import Decoded, Decoder, Encoding
+from llmops_sdk.store.reading._query import StorePath
 
 __all__ = ["Collected", "Collector"]
 
@@ -30,6 +31,7 @@ _POLL = 0.1  # seconds until a stop is seen
 _FULL_SECONDS = 5
 
 
+@public("llmops_sdk.collect")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collected:
     """What a collector has taken so far.
@@ -49,6 +51,7 @@ class Collected:
     refused: dict[int, int]
 
 
+@public("llmops_sdk.collect")
 class Collector:
     """Receives OTLP over HTTP and keeps it in a store, from `start`, or the head of a `with`, to `stop`.
 

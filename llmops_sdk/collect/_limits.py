@@ -5,11 +5,14 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
+from llmops_sdk._util._public import public
+
 __all__ = ["Budget", "Limits"]
 
 _MIB = 1024 * 1024
 
 
+@public("llmops_sdk.collect")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """Bounds of a collector.

@@ -14,7 +14,7 @@ from llmops_sdk._version import __version__
 from llmops_sdk.collect._answers import CONTENT_TYPES, Signal, accepted, refused
 from llmops_sdk.collect._bodies import Body, DeadlineReader
 from llmops_sdk.collect._refusal import RefusedError, later
-from llmops_sdk.store._otlp_decode import Encoding
+from llmops_sdk.store.otlp._read import Encoding
 
 if TYPE_CHECKING:
     from llmops_sdk.collect._server import Server

@@ -15,7 +15,7 @@ from llmops_sdk.collect._access import Access
 from llmops_sdk.collect._answers import Signal, Taken
 from llmops_sdk.collect._limits import Budget, Limits
 from llmops_sdk.collect._requests import RequestHandler
-from llmops_sdk.store._otlp_decode import Encoding
+from llmops_sdk.store.otlp._read import Encoding
 
 __all__ = ["Server", "Work"]
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from llmops_sdk.config._keys import Key, known_keys
-from llmops_sdk.config._load import load
-from llmops_sdk.config._models import (
+from llmops_sdk.config._state import configure, current, reset, subscribe
+from llmops_sdk.config.loading._keys import Key, known_keys
+from llmops_sdk.config.loading._load import load
+from llmops_sdk.config.loading._resolve_model import ResolvedModel, resolve_model
+from llmops_sdk.config.loading._settings import Settings
+from llmops_sdk.config.sections._models import (
     CacheSettings,
     CaptureSettings,
     CassetteSettings,
@@ -23,9 +26,6 @@ from llmops_sdk.config._models import (
     Timeout,
     TracingSettings,
 )
-from llmops_sdk.config._resolve import ResolvedModel, resolve_model
-from llmops_sdk.config._settings import Settings
-from llmops_sdk.config._state import configure, current, reset, subscribe
 
 __all__ = [
     "CacheSettings",

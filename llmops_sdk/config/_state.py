@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 from llmops_sdk._util._guard import guarded
-from llmops_sdk.config._files import forget_warnings
-from llmops_sdk.config._load import load
-from llmops_sdk.config._settings import Settings
+from llmops_sdk.config.loading._files import forget_warnings
+from llmops_sdk.config.loading._load import load
+from llmops_sdk.config.loading._settings import Settings
 
 __all__ = ["configure", "current", "reset", "subscribe"]
 

@@ -1,10 +1,10 @@
 """Checks on what goes to a model and what comes from it: redaction, blocking, and a record of every verdict."""
 
-from llmops_sdk.guardrails._cards import CardGuard
 from llmops_sdk.guardrails._decorator import guard
 from llmops_sdk.guardrails._protocol import Guard, GuardContext, Verdict
 from llmops_sdk.guardrails._provider import InputGuardProvider, OutputGuardProvider
 from llmops_sdk.guardrails._registry import policy_version, resolve
+from llmops_sdk.guardrails.detectors._cards import CardGuard
 
 __all__ = [
     "CardGuard",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
+from llmops_sdk._util._public import public
+
 __all__ = ["Action", "Guard", "GuardContext", "OnError", "Rail", "Span", "Verdict"]
 
 Rail: TypeAlias = Literal["input", "output"]
@@ -15,6 +17,7 @@ Span: TypeAlias = tuple[int, int, str]
 """Where something was found in the text: start, end, and what it is, as in "CARD"."""
 
 
+@public("llmops_sdk.guardrails")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuardContext:
     """What a guard may know besides the text.
@@ -28,6 +31,7 @@ class GuardContext:
     model: str | None = None
 
 
+@public("llmops_sdk.guardrails")
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What a guard says of a text.
@@ -59,6 +63,7 @@ class Verdict:
             raise ValueError("a verdict that redacts needs the text to go on with")
 
 
+@public("llmops_sdk.guardrails")
 @runtime_checkable
 class Guard(Protocol):
     """Checks texts. One object serves many calls at once, so that a check keeps its state to itself.

@@ -7,6 +7,7 @@ from contextlib import aclosing, closing
 from dataclasses import replace
 from typing import cast
 
+from llmops_sdk._util._public import public
 from llmops_sdk.errors import GuardrailViolation, StreamInterruptedError
 from llmops_sdk.guardrails._protocol import Guard, GuardContext, OnError
 from llmops_sdk.guardrails._registry import policy_version
@@ -17,6 +18,7 @@ from llmops_sdk.providers import Accumulator, Chunk, Embeddings, Provider, Reque
 __all__ = ["InputGuardProvider", "OutputGuardProvider"]
 
 
+@public("llmops_sdk.guardrails")
 class InputGuardProvider(WrapperProvider):
     """Checks every message before anything inside sees it: the cache, the trace of an attempt, the provider.
 
@@ -106,6 +108,7 @@ class InputGuardProvider(WrapperProvider):
         return replace(request, messages=messages, policy_version=version)
 
 
+@public("llmops_sdk.guardrails")
 class OutputGuardProvider(WrapperProvider):
     """Checks the answer before anything outside sees it: text, reasoning, and the arguments of tool calls.
 

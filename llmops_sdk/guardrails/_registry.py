@@ -8,8 +8,8 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 
 from llmops_sdk.errors import ConfigError
-from llmops_sdk.guardrails._cards import CardGuard
 from llmops_sdk.guardrails._protocol import Guard
+from llmops_sdk.guardrails.detectors._cards import CardGuard
 
 __all__ = ["policy_version", "resolve"]
 

@@ -14,7 +14,7 @@ from llmops_sdk._util._guard import Caught, guarded
 from llmops_sdk.errors import GuardrailViolation
 from llmops_sdk.guardrails._protocol import Guard, GuardContext, OnError, Verdict
 from llmops_sdk.tracing import current_span
-from llmops_sdk.tracing._semconv import EVENT_GUARD_VERDICT
+from llmops_sdk.tracing.records._semconv import EVENT_GUARD_VERDICT
 
 __all__ = ["acheck_texts", "check_texts"]
 

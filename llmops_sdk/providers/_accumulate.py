@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
+from llmops_sdk._util._public import public
 from llmops_sdk.providers._tokens import text_pieces
 from llmops_sdk.providers._types import Attempt, Chunk, Response, ToolCall, ToolCallDelta, Usage
 
@@ -22,6 +23,7 @@ class _Call:
     arguments: list[str] = field(default_factory=_no_parts)
 
 
+@public("llmops_sdk.providers")
 class Accumulator:
     """Joins the chunks of a stream into a `Response`, whole or as far as it came.
 

@@ -34,16 +34,16 @@ def open_provider(resolved: ResolvedModel, *, clock: Clock = SYSTEM_CLOCK) -> Pr
         return _open_offline(resolved, clock)
     if resolved.provider == "cassette":
         return _open_cassette(resolved, clock)
-    from llmops_sdk.providers._litellm import LitellmProvider
+    from llmops_sdk.providers.litellm._provider import LitellmProvider
 
     return LitellmProvider(resolved)
 
 
 def _open_offline(resolved: ResolvedModel, clock: Clock) -> Provider:
     # Imported here: pydantic models and the token vocabulary are for users of the offline provider only.
-    from llmops_sdk.providers._offline import OfflineProvider
-    from llmops_sdk.providers._offline_answers import EchoAnswers, ScriptAnswers
-    from llmops_sdk.providers._offline_options import EchoOptions, ScriptOptions, parse_options
+    from llmops_sdk.providers.offline._answers import EchoAnswers, ScriptAnswers
+    from llmops_sdk.providers.offline._options import EchoOptions, ScriptOptions, parse_options
+    from llmops_sdk.providers.offline._provider import OfflineProvider
 
     if resolved.model == "offline/echo":
         options = parse_options(EchoOptions, resolved.options, name=resolved.model)
@@ -65,9 +65,9 @@ def _open_offline(resolved: ResolvedModel, clock: Clock) -> Provider:
 
 
 def _open_cassette(resolved: ResolvedModel, clock: Clock) -> Provider:
-    from llmops_sdk.providers._cassette import CassetteProvider
-    from llmops_sdk.providers._cassette_options import CassetteOptions
-    from llmops_sdk.providers._offline_options import parse_options
+    from llmops_sdk.providers.cassettes._options import CassetteOptions
+    from llmops_sdk.providers.cassettes._provider import CassetteProvider
+    from llmops_sdk.providers.offline._options import parse_options
 
     options = parse_options(CassetteOptions, resolved.options, name=resolved.model)
 

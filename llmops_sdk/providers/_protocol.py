@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
+from llmops_sdk._util._public import public
 from llmops_sdk.providers._types import Chunk, Embeddings, Request, Response
 
 __all__ = ["Provider", "WrapperProvider"]
 
 
+@public("llmops_sdk.providers")
 @runtime_checkable
 class Provider(Protocol):
     """Answers requests, whole or streamed, sync or async.
@@ -56,6 +58,7 @@ class Provider(Protocol):
         ...
 
 
+@public("llmops_sdk.providers")
 class WrapperProvider:
     """A stage: passes everything on to the provider inside; a subclass overrides what it changes."""
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from llmops_sdk._util._public import public
 from llmops_sdk.config import Timeout
 
 __all__ = [
@@ -34,6 +35,7 @@ def _no_params() -> dict[str, Any]:
     return {}
 
 
+@public("llmops_sdk.providers")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """One call to a model, as every stage sees it.
@@ -78,6 +80,7 @@ class Request:
         return model_name(self.model)
 
 
+@public("llmops_sdk")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
     """Tokens of one call. Sub-counts are included in the totals.
@@ -97,6 +100,7 @@ class Usage:
     cache_creation_tokens: int = 0
 
 
+@public("llmops_sdk")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCall:
     """A tool that the model asks to be called.
@@ -112,6 +116,7 @@ class ToolCall:
     arguments: str
 
 
+@public("llmops_sdk.providers")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCallDelta:
     """A piece of a tool call in a stream.
@@ -129,6 +134,7 @@ class ToolCallDelta:
     arguments: str = ""
 
 
+@public("llmops_sdk")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
     """One try at one model.
@@ -160,6 +166,7 @@ class Attempt:
     cost: float | None = None
 
 
+@public("llmops_sdk")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chunk:
     """One piece of a streamed answer.
@@ -202,6 +209,7 @@ class Chunk:
     raw: Any = None
 
 
+@public("llmops_sdk")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
     """A whole answer.
@@ -264,6 +272,7 @@ class Response:
         return message
 
 
+@public("llmops_sdk")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Embeddings:
     """The vectors of a list of texts.

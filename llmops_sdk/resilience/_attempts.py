@@ -16,7 +16,7 @@ from llmops_sdk.providers._types import model_name
 from llmops_sdk.resilience._budget import RetryBudget
 from llmops_sdk.resilience._policy import Left, Uniform, next_wait, retry_after, status_code
 from llmops_sdk.tracing import Span, current_span, start_span
-from llmops_sdk.tracing import _semconv as sc
+from llmops_sdk.tracing.records import _semconv as sc
 
 __all__ = ["Attempts", "Try"]
 

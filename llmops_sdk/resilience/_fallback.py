@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TypeVar
 
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
+from llmops_sdk._util._public import public
 from llmops_sdk.config import FallbackSettings, Timeout
 from llmops_sdk.errors import ProviderError, StreamInterruptedError
 from llmops_sdk.providers import Attempt, Chunk, Provider, Request, Response, WrapperProvider
@@ -20,6 +21,7 @@ __all__ = ["Candidate", "FallbackProvider", "add_notes", "told_before"]
 _Told = TypeVar("_Told", Response, Chunk)
 
 
+@public("llmops_sdk.resilience")
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """One of the models that may serve a call.
@@ -33,6 +35,7 @@ class Candidate:
     provider: Provider
 
 
+@public("llmops_sdk.resilience")
 class FallbackProvider(WrapperProvider):
     """Asks one model after another until one answers; a stream only until the first piece of its answer.
 

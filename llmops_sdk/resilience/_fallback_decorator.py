@@ -14,7 +14,7 @@ from llmops_sdk.resilience._fallback import add_notes, told_before
 from llmops_sdk.resilience._policy import On, elsewhere, predicate, status_code
 from llmops_sdk.resilience._wraps import wrapped
 from llmops_sdk.tracing import current_span
-from llmops_sdk.tracing._semconv import EVENT_FALLBACK
+from llmops_sdk.tracing.records._semconv import EVENT_FALLBACK
 
 __all__ = ["fallback"]
 

@@ -10,6 +10,7 @@ from random import uniform
 from typing import Generic, TypeVar
 
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
+from llmops_sdk._util._public import public
 from llmops_sdk.config import RetrySettings, Timeout
 from llmops_sdk.errors import ProviderError, ProviderTimeoutError, StreamInterruptedError
 from llmops_sdk.providers import Accumulator, Chunk, Embeddings, Provider, Request, Response, WrapperProvider
@@ -47,6 +48,7 @@ class _Opened(Generic[_Chunks, _Stack]):
     held: list[Chunk] = field(default_factory=_no_chunks)
 
 
+@public("llmops_sdk.resilience")
 class RetryProvider(WrapperProvider):
     """Tries a failed call again, within a number of attempts and a total deadline.
 

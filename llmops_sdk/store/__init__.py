@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from llmops_sdk.store._info import StoreInfo, info
-from llmops_sdk.store._reader import aquery, connect, query
-from llmops_sdk.store._result import Result
+from llmops_sdk._util._lazy import lazy_names
+from llmops_sdk.errors import OtlpDecodeError
 from llmops_sdk.store._sink import StoreSink, open_sink
+from llmops_sdk.store.files._info import StoreInfo, info
+from llmops_sdk.store.reading._query import aquery, connect, query
+from llmops_sdk.store.reading._result import Result
 
 if TYPE_CHECKING:
-    from llmops_sdk.store._compacting import Compacted, compact
-    from llmops_sdk.store._export import Exported, export
-    from llmops_sdk.store._import import Imported, import_file
-    from llmops_sdk.store._otlp_decode import OtlpDecodeError
-    from llmops_sdk.store._prune import Pruned, prune
-    from llmops_sdk.store._replay import Replayed, discard, replay
-    from llmops_sdk.store._snapshot import Snapshot, snapshot
+    from llmops_sdk.store.exchange._export import Exported, export
+    from llmops_sdk.store.exchange._import import Imported, import_file
+    from llmops_sdk.store.exchange._snapshot import Snapshot, snapshot
+    from llmops_sdk.store.maintenance._compact_now import Compacted, compact
+    from llmops_sdk.store.maintenance._prune import Pruned, prune
+    from llmops_sdk.store.outbox._replay import Replayed, discard, replay
 
 __all__ = [
     "Compacted",
@@ -43,29 +44,15 @@ __all__ = [
     "snapshot",
 ]
 
-# This package is loaded by the first traced call, which has no use for these.
-_LATER = {
-    "Compacted": "_compacting",
-    "Exported": "_export",
-    "Imported": "_import",
-    "OtlpDecodeError": "_otlp_decode",
-    "Pruned": "_prune",
-    "Replayed": "_replay",
-    "Snapshot": "_snapshot",
-    "compact": "_compacting",
-    "discard": "_replay",
-    "export": "_export",
-    "import_file": "_import",
-    "prune": "_prune",
-    "replay": "_replay",
-    "snapshot": "_snapshot",
-}
-
-
-def __getattr__(name: str) -> Any:
-    module = _LATER.get(name)
-    if module is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"{__name__}.{module}"), name)
+# The first traced call loads this package; it does not need these.
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "maintenance._compact_now": "Compacted compact",
+        "exchange._export": "Exported export",
+        "exchange._import": "Imported import_file",
+        "maintenance._prune": "Pruned prune",
+        "outbox._replay": "Replayed discard replay",
+        "exchange._snapshot": "Snapshot snapshot",
+    },
+)

@@ -10,19 +10,20 @@ from typing import TYPE_CHECKING
 
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk._util._guard import guarded
+from llmops_sdk._util._public import public
 from llmops_sdk.errors import StoreError
-from llmops_sdk.store._background import BackgroundCompaction, CompactionMode
-from llmops_sdk.store._blob_files import BlobFiles
-from llmops_sdk.store._filesystems import refuse_network
-from llmops_sdk.store._layout import create_store
-from llmops_sdk.store._lines import Encoder, is_span, loss_line, score_line
-from llmops_sdk.store._outbox import SegmentOutbox
-from llmops_sdk.store._retention import drop_old
-from llmops_sdk.store._segment import SegmentWriter
-from llmops_sdk.store._thin import Thinning
-from llmops_sdk.store.schema import STREAMS
-from llmops_sdk.tracing._blobs import has_ready
-from llmops_sdk.tracing._records import LossRecord, Record, ScoreRecord, SpanRecord
+from llmops_sdk.store.files._blob_files import BlobFiles
+from llmops_sdk.store.files._filesystems import refuse_network
+from llmops_sdk.store.files._layout import create_store
+from llmops_sdk.store.files._segment import SegmentWriter
+from llmops_sdk.store.lines._encode import Encoder, is_span, loss_line, score_line
+from llmops_sdk.store.maintenance._background import BackgroundCompaction, CompactionMode
+from llmops_sdk.store.maintenance._retention import drop_old
+from llmops_sdk.store.maintenance._thinning import Thinning
+from llmops_sdk.store.outbox._outbox import SegmentOutbox
+from llmops_sdk.store.schema._views import STREAMS
+from llmops_sdk.tracing.capture._blobs import has_ready
+from llmops_sdk.tracing.records._records import LossRecord, Record, ScoreRecord, SpanRecord
 
 if TYPE_CHECKING:
     from llmops_sdk.config import Settings
@@ -32,6 +33,7 @@ __all__ = ["StoreSink", "open_sink"]
 _DAY = 86_400.0
 
 
+@public("llmops_sdk.store")
 class StoreSink:
     """Keeps spans, scores and losses on this machine: what `write` returned for survives kill -9.
 

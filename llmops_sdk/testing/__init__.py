@@ -6,30 +6,28 @@ first use, so that the plugin costs a test run nothing where it is not used.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from llmops_sdk._util._lazy import lazy_names
+from llmops_sdk.errors import CassetteError, RealCallBlockedError, ScriptError
 
 if TYPE_CHECKING:
-    from llmops_sdk.testing._calls import (
-        CassetteError,
-        RealCallBlockedError,
-        block_real_calls,
-        use_clock,
-        use_provider,
-    )
+    from llmops_sdk.testing._calls import block_real_calls, use_clock, use_provider
     from llmops_sdk.testing._clock import ManualClock
     from llmops_sdk.testing._ids import sequential_ids
-    from llmops_sdk.testing._providers import FailingProvider, ScriptedProvider, ScriptError
+    from llmops_sdk.testing._providers import FailingProvider, ScriptedProvider
     from llmops_sdk.testing._traces import TracedEvent, TracedSpan, Traces, capture_traces
 
-_HOMES: dict[str, str] = {
-    **dict.fromkeys(
-        ("CassetteError", "RealCallBlockedError", "block_real_calls", "use_clock", "use_provider"), "_calls"
-    ),
-    **dict.fromkeys(("ManualClock",), "_clock"),
-    **dict.fromkeys(("sequential_ids",), "_ids"),
-    **dict.fromkeys(("FailingProvider", "ScriptError", "ScriptedProvider"), "_providers"),
-    **dict.fromkeys(("TracedEvent", "TracedSpan", "Traces", "capture_traces"), "_traces"),
-}
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "_calls": "block_real_calls use_clock use_provider",
+        "_clock": "ManualClock",
+        "_ids": "sequential_ids",
+        "_providers": "FailingProvider ScriptedProvider",
+        "_traces": "TracedEvent TracedSpan Traces capture_traces",
+    },
+)
 
 __all__ = [
     "CassetteError",
@@ -47,18 +45,3 @@ __all__ = [
     "use_clock",
     "use_provider",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import importlib
-
-    value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)

@@ -12,30 +12,17 @@ from typing import Generic, TypeVar
 from llmops_sdk._util._clock import Clock
 from llmops_sdk.client._shared import STAND_INS
 from llmops_sdk.config import ResolvedModel
-from llmops_sdk.errors import LLMOpsError
+from llmops_sdk.errors import RealCallBlockedError
 from llmops_sdk.providers import Chunk, Embeddings, Provider, Request, Response
-from llmops_sdk.providers._cassette_tape import CassetteError
 from llmops_sdk.resilience._budget import forget_budgets
 
-__all__ = ["CassetteError", "RealCallBlockedError", "block_real_calls", "use_clock", "use_provider"]
+__all__ = ["block_real_calls", "use_clock", "use_provider"]
 
 _NOT_REAL = frozenset({"offline"})
 
 _P = TypeVar("_P", bound=Provider)
 _T = TypeVar("_T")
 _C = TypeVar("_C", bound=Clock)
-
-
-class RealCallBlockedError(LLMOpsError):
-    """A call to a real model was made inside `block_real_calls()`; it is not tried again and reaches no fallback.
-
-    Attributes:
-        model: The model that was called, as in "openai/gpt-4.1-mini".
-    """
-
-    def __init__(self, message: str, *, model: str) -> None:
-        super().__init__(message)
-        self.model = model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

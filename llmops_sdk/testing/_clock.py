@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import threading
 
+from llmops_sdk._util._public import public
+
 __all__ = ["ManualClock"]
 
 
+@public("llmops_sdk.testing")
 class ManualClock:
     """A clock that stands still until it is turned by hand; a wait turns it and returns at once.
 

@@ -9,7 +9,8 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import TypeAlias, cast
 
-from llmops_sdk.errors import LLMOpsError, ProviderError, StreamInterruptedError
+from llmops_sdk._util._public import public
+from llmops_sdk.errors import LLMOpsError, ProviderError, ScriptError, StreamInterruptedError
 from llmops_sdk.providers import (
     Accumulator,
     Chunk,
@@ -23,7 +24,7 @@ from llmops_sdk.providers import (
     count_tokens,
 )
 
-__all__ = ["FailingProvider", "ScriptError", "ScriptedProvider"]
+__all__ = ["FailingProvider", "ScriptedProvider"]
 
 _Error: TypeAlias = BaseException | type[BaseException]
 _Piece: TypeAlias = str | Chunk | _Error
@@ -32,10 +33,7 @@ Entry: TypeAlias = _Answer | Callable[[Request], _Answer]
 """One call's answer in a script; see `ScriptedProvider`."""
 
 
-class ScriptError(LLMOpsError):
-    """A script has no answer for a call, or one of another kind; the test's script is wrong, or the calls are."""
-
-
+@public("llmops_sdk.testing")
 class ScriptedProvider:
     """Answers each call with the next entry of a list, and keeps the requests; a retry is a call of its own.
 
@@ -209,6 +207,7 @@ class ScriptedProvider:
         return made
 
 
+@public("llmops_sdk.testing")
 class FailingProvider:
     """Raises an error at each of its first calls, then lets another provider answer.
 

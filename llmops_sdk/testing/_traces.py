@@ -11,23 +11,23 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from llmops_sdk import config
+from llmops_sdk._util._public import public
 from llmops_sdk.store import StoreSink, query
-from llmops_sdk.store._lines import Encoder, is_span
-from llmops_sdk.tracing import _runtime
-from llmops_sdk.tracing._records import Record, SpanRecord
+from llmops_sdk.store.lines._encode import Encoder, is_span
+from llmops_sdk.tracing.records._records import Record, SpanRecord
+from llmops_sdk.tracing.runtime._start import record_into
+from llmops_sdk.tracing.spans._runtime import RecordPipeline
 
 if TYPE_CHECKING:
-    from llmops_sdk.config import Settings
     from llmops_sdk.store import Result
-    from llmops_sdk.store._statement import Parameters
-    from llmops_sdk.tracing._pipeline import Pipeline
+    from llmops_sdk.store.reading._statement import Parameters
 
 __all__ = ["TracedEvent", "TracedSpan", "Traces", "capture_traces"]
 
 _FLUSH_SECONDS = 30.0
 
 
+@public("llmops_sdk.testing")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TracedEvent:
     """An event on a span.
@@ -43,6 +43,7 @@ class TracedEvent:
     attributes: Mapping[str, Any]
 
 
+@public("llmops_sdk.testing")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TracedSpan:
     """An ended span, as a test looks at it; the columns that it does not have are there by `Traces.sql`.
@@ -92,13 +93,14 @@ class TracedSpan:
     scope: str
 
 
+@public("llmops_sdk.testing")
 class Traces:
     """What was recorded since the block began, or since `clear`; made by `capture_traces` and `llmops_traces`.
 
     Each look first brings what has ended to its place, so that no test waits or sleeps for its spans.
     """
 
-    def __init__(self, pipeline: Pipeline, sink: _MemorySink) -> None:
+    def __init__(self, pipeline: RecordPipeline, sink: _MemorySink) -> None:
         self._pipeline = pipeline
         self._sink = sink
 
@@ -219,29 +221,9 @@ def capture_traces() -> Generator[Traces]:
         >>> call.parent.name, call.attributes["gen_ai.request.model"]
         ('answer', 'echo')
     """
-    known = latest = config.current()
     sink = _MemorySink()
-    with _runtime._lock:  # pyright: ignore[reportPrivateUsage] - nothing may start tracing in between
-        before, _runtime.current = _runtime.current, None  # what was in force is put aside, not shut down
-        ours = _runtime.start_with(known.model_copy(update={"enabled": True}), [sink])
-
-    def follow(changed: Settings) -> None:
-        nonlocal latest
-        latest = changed
-        _runtime.current = _runtime.Runtime(changed, ours.pipeline)
-        _runtime.join_provider(_runtime.current)
-
-    unsubscribe = config.subscribe(follow)
-    try:
-        _runtime.join_provider(ours)
-        yield Traces(ours.pipeline, sink)
-    finally:
-        unsubscribe()
-        with _runtime._lock:  # pyright: ignore[reportPrivateUsage]
-            _runtime.current = before
-        ours.pipeline.shut_down(_FLUSH_SECONDS)
-        if before is not None and latest is not known:
-            _runtime._apply(latest)  # pyright: ignore[reportPrivateUsage] - what `configure` said meanwhile
+    with record_into([sink]) as pipeline:
+        yield Traces(pipeline, sink)
 
 
 def _traced(records: Sequence[SpanRecord]) -> list[TracedSpan]:

@@ -1,16 +1,16 @@
 """Tracing: the decorator, spans, context, scores, and the pipeline that brings them to the sinks."""
 
-from llmops_sdk.tracing._begin import start_span
-from llmops_sdk.tracing._capture import encode
-from llmops_sdk.tracing._context import context, current_span, extract, inject, score, span
-from llmops_sdk.tracing._decorator import trace
-from llmops_sdk.tracing._encoders import register_encoder
-from llmops_sdk.tracing._flush import aflush, flush, shutdown
-from llmops_sdk.tracing._records import FlushReport
-from llmops_sdk.tracing._redactors import add_redactor
-from llmops_sdk.tracing._runtime import record_loss
-from llmops_sdk.tracing._span import Span
-from llmops_sdk.tracing._tracer_provider import tracer_provider
+from llmops_sdk.tracing.capture._encode import encode
+from llmops_sdk.tracing.capture._encoders import register_encoder
+from llmops_sdk.tracing.decorators._trace import trace
+from llmops_sdk.tracing.interop._tracer_provider import tracer_provider
+from llmops_sdk.tracing.privacy._redactors import add_redactor
+from llmops_sdk.tracing.records._losses import record_loss
+from llmops_sdk.tracing.records._records import FlushReport
+from llmops_sdk.tracing.runtime._flush import aflush, flush, shutdown
+from llmops_sdk.tracing.spans._begin import start_span
+from llmops_sdk.tracing.spans._blocks import context, current_span, extract, inject, score, span
+from llmops_sdk.tracing.spans._span import Span
 
 __all__ = [
     "FlushReport",

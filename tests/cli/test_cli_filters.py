@@ -16,7 +16,7 @@ from llmops_sdk.cli._examples import COMMANDS
 from llmops_sdk.cli._filters import ScoreTest, parse_filter, parse_moment
 from llmops_sdk.cli._usage import UsageError
 from llmops_sdk.store import StoreSink
-from llmops_sdk.tracing._records import RecordedSpan
+from llmops_sdk.tracing.records._records import RecordedSpan
 
 NOW = datetime(2026, 11, 23, 14, 0)  # noqa: DTZ001 - the store's times are naive and in UTC
 

@@ -11,7 +11,7 @@ from otlp_receiver import GrpcOtlpReceiver, OtlpReceiver, Reply, unused_port
 import llmops_sdk as llmops
 from llmops_sdk.errors import StoreError
 from llmops_sdk.store import discard, replay
-from llmops_sdk.store._outbox import outbox_sizes
+from llmops_sdk.store.outbox._outbox import outbox_sizes
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_what_waits_is_sent_and_does_not_wait_any_more(command, store):
 
 
 def test_a_backend_that_is_still_away_is_status_1_and_nothing_is_lost(command, store, monkeypatch):
-    monkeypatch.setattr("llmops_sdk.tracing._otlp_delivery._FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("llmops_sdk.export._delivery._FIRST_PAUSE", 0.01)
     with OtlpReceiver() as backend:
         backend.always = Reply(503)
         configured(store, endpoint=backend.url, timeout=1.0)

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmops_sdk.cli._formats import Format, write_rows
-from llmops_sdk.cli._text import cell, csv_cell, defuse, json_text, plain
+from llmops_sdk.cli.output._formats import Format, write_rows
+from llmops_sdk.cli.output._text import cell, csv_cell, defuse, json_text, plain
 
 CONTROLS = {chr(code) for code in [*range(0x20), *range(0x7F, 0xA0), 0x202E, 0x2066, 0x2028]} - {"\n", "\t"}
 

@@ -11,7 +11,7 @@ import pydantic
 import pytest
 
 import llmops_sdk as llmops
-from llmops_sdk.client._answer import InvalidAnswerError, answer_type
+from llmops_sdk.client.structured._answer import InvalidAnswerError, answer_type
 
 GOOD = '{"total": 12.5, "currency": "EUR"}'
 BAD = '{"total": "much"}'

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmops_sdk import config
-from llmops_sdk.config._environment import environment_layer
-from llmops_sdk.config._keys import nearest_key
+from llmops_sdk.config.loading._environment import environment_layer
+from llmops_sdk.config.loading._keys import nearest_key
 from llmops_sdk.errors import ConfigError
 
 JARGON = ("pydantic", "validation error", "errors.pydantic", "type=", "input_value", "BaseModel", "https://")

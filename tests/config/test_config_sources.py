@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmops_sdk import config
-from llmops_sdk.config._files import Surroundings
-from llmops_sdk.config._load import load_from
+from llmops_sdk.config.loading._files import Surroundings
+from llmops_sdk.config.loading._load import load_from
 from llmops_sdk.errors import ConfigError
 
 ORDER = ("arguments", "environment", "file", "pyproject")

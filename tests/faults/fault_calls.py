@@ -25,7 +25,7 @@ import llmops_sdk as llmops
 from llmops_sdk import config
 from llmops_sdk._util._guard import raise_in_tests
 from llmops_sdk.client._shared import STAND_INS
-from llmops_sdk.tracing import _runtime
+from llmops_sdk.tracing.runtime import _start as _runtime
 
 AT_ONCE = 4
 """Threads, and as many tasks beside them; of calls that wait for a time-out many more, since they need no processor."""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from stdnum import luhn
 
 from llmops_sdk.guardrails import CardGuard, GuardContext
-from llmops_sdk.guardrails._cards import _ISSUERS, find_cards
+from llmops_sdk.guardrails.detectors._cards import _ISSUERS, find_cards
 
 INPUT = GuardContext(rail="input")
 ISSUED = [(first, length) for first, _, lengths in _ISSUERS for length in lengths]

@@ -26,10 +26,10 @@ from span_writer import PlainSpan
 import llmops_sdk as llmops
 from llmops_sdk.config import current
 from llmops_sdk.store import StoreSink, connect, query
-from llmops_sdk.store._compact import compact_store
-from llmops_sdk.store._duck import duckdb
-from llmops_sdk.store._own_columns import current_views
-from llmops_sdk.store._retention import drop_old
+from llmops_sdk.store.duck._sql import duckdb
+from llmops_sdk.store.maintenance._compact import compact_store
+from llmops_sdk.store.maintenance._retention import drop_old
+from llmops_sdk.store.schema._user_columns import current_views
 
 Ack = Callable[[int, int], None]
 """Told of a range of span ids that are stored: the first, and how many."""

@@ -15,7 +15,7 @@ TASKS = """
 import os
 import llmops_sdk as llmops
 from celery import Celery
-from llmops_sdk.tracing import _runtime
+from llmops_sdk.tracing.spans import _runtime
 
 folder = os.environ["CELERY_TEST_FOLDER"]
 app = Celery("celery_tasks", broker="filesystem://", backend=f"file://{folder}/results")

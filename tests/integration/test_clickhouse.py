@@ -14,9 +14,9 @@ import pytest
 from real_backends import environment
 
 from llmops_sdk.store import StoreSink, compact, export, query
-from llmops_sdk.store._clickhouse import clickhouse
-from llmops_sdk.store.schema import VIEWS
-from llmops_sdk.tracing._records import RecordedSpan
+from llmops_sdk.store.schema._clickhouse import clickhouse
+from llmops_sdk.store.schema._views import VIEWS
+from llmops_sdk.tracing.records._records import RecordedSpan
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]  # the first use installs ClickHouse
 

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from llmops_sdk.store import query
-from llmops_sdk.store._compact import compact_store
+from llmops_sdk.store.maintenance._compact import compact_store
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
@@ -197,7 +197,9 @@ def test_the_rampage(tmp_path):
             assert there[0] == there[1]
             assert there[0] >= counts[-1], "a count fell"
             counts.append(there[0])
-            compactor = subprocess.Popen([sys.executable, "-m", "llmops_sdk.store._compact_process", str(store)])
+            compactor = subprocess.Popen(
+                [sys.executable, "-m", "llmops_sdk.store.maintenance._compact_process", str(store)]
+            )
             try:
                 compactor.wait(chance.uniform(0.5, 6.0))
             except subprocess.TimeoutExpired:

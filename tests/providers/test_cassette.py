@@ -18,8 +18,8 @@ from openai_server import OpenAIServer
 import llmops_sdk as llmops
 from llmops_sdk import errors
 from llmops_sdk.providers import Chunk, Embeddings, Request, Response, ToolCall, ToolCallDelta, Usage
-from llmops_sdk.providers._cassette import CassetteProvider
-from llmops_sdk.providers._cassette_answers import error_of, plain_error
+from llmops_sdk.providers.cassettes._answers import error_of, plain_error
+from llmops_sdk.providers.cassettes._provider import CassetteProvider
 from llmops_sdk.testing import CassetteError, ManualClock, RealCallBlockedError, ScriptedProvider, block_real_calls
 
 CALLS = (ToolCall(id="c1", name="find", arguments='{"a": 1}'), ToolCall(id="c2", name="pay", arguments="{}"))

@@ -11,8 +11,8 @@ import pytest
 
 from llmops_sdk import errors
 from llmops_sdk.providers import Request
-from llmops_sdk.providers._litellm_errors import map_error
-from llmops_sdk.providers._litellm_library import library
+from llmops_sdk.providers.litellm._errors import map_error
+from llmops_sdk.providers.litellm._library import library
 
 pytestmark = pytest.mark.slow  # importing litellm takes seconds
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, FormatChecker
 
-from llmops_sdk.providers._schema_instance import SchemaUnsupportedError, instance_of
+from llmops_sdk.providers.offline._schema_instance import SchemaUnsupportedError, instance_of
 
 
 def valid(instance: object, schema: dict[str, Any]) -> bool:

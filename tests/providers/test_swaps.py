@@ -11,7 +11,7 @@ import pytest
 import llmops_sdk as llmops
 from llmops_sdk.config import Settings, resolve_model
 from llmops_sdk.errors import AuthenticationError
-from llmops_sdk.providers._litellm_endpoint import base_variables, endpoint_of, key_variables
+from llmops_sdk.providers.litellm._endpoint import base_variables, endpoint_of, key_variables
 
 PAGE = Path(__file__).parents[2] / "docs" / "providers.md"
 ROWS = {

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from llmops_sdk.store import StoreSink
-from llmops_sdk.tracing._records import Event, Link, Stamp
+from llmops_sdk.tracing.records._records import Event, Link, Stamp
 
 START_NS = 1_795_000_000_000_000_000
 RESOURCE: Mapping[str, Any] = {"service.name": "tests"}

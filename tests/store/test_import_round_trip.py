@@ -13,8 +13,8 @@ import pytest
 from hypothesis import example, given, settings
 
 from llmops_sdk.store import StoreSink, connect, export, import_file
-from llmops_sdk.store.schema import SPAN_KEYS
-from llmops_sdk.tracing._records import LossRecord, ScoreRecord, Stamp
+from llmops_sdk.store.schema._views import SPAN_KEYS
+from llmops_sdk.tracing.records._records import LossRecord, ScoreRecord, Stamp
 
 NAMES = [key.name for key in SPAN_KEYS]
 FORMS = ["parquet", "jsonl", "csv", "json"]

@@ -21,10 +21,11 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 from otlp_requests import as_json, as_protobuf, simple_request, simple_span
 
+from llmops_sdk.errors import OtlpDecodeError
 from llmops_sdk.store import StoreSink
-from llmops_sdk.store._lines import Encoder
-from llmops_sdk.store._otlp_decode import Decoder, OtlpDecodeError
-from llmops_sdk.tracing._foreign_span import ForeignSpan
+from llmops_sdk.store.lines._encode import Encoder
+from llmops_sdk.store.otlp._read import Decoder
+from llmops_sdk.tracing.interop._foreign_span import ForeignSpan
 
 _START = 1_795_000_000_123_456_789
 RECORDED: list[dict[str, Any]] = json.loads(Path(__file__).with_name("instrumentor_spans.json").read_text("utf-8"))
@@ -301,8 +302,8 @@ def test_evaluations_are_scores_and_other_logs_are_not():
 def test_our_own_score_comes_back_as_it_was_sent():
     from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
 
-    from llmops_sdk.tracing._otlp_scores import ScoreConverter
-    from llmops_sdk.tracing._records import ScoreRecord
+    from llmops_sdk.export._scores import ScoreConverter
+    from llmops_sdk.tracing.records._records import ScoreRecord
 
     score = ScoreRecord(trace_id="1" * 32, span_id="2" * 16, name="n", value=0.25, label="l", comment="c",
                         source="user", time_ns=_START)  # fmt: skip
@@ -311,8 +312,8 @@ def test_our_own_score_comes_back_as_it_was_sent():
 
 
 def test_our_own_span_comes_back_as_it_was_sent(make_span):
-    from llmops_sdk.tracing._otlp_convert import SpanConverter
-    from llmops_sdk.tracing._records import Stamp
+    from llmops_sdk.tracing.interop._convert import SpanConverter
+    from llmops_sdk.tracing.records._records import Stamp
 
     resource = {"service.name": "tests", "openinference.project.name": "tests"}
     spans = [
@@ -326,10 +327,10 @@ def test_our_own_span_comes_back_as_it_was_sent(make_span):
 
 
 def test_protobuf_is_imported_when_a_request_in_it_is_read():
-    spec = importlib.util.find_spec("llmops_sdk.store._otlp_decode")
+    spec = importlib.util.find_spec("llmops_sdk.store.otlp._read")
     assert spec is not None
     program = (
-        "import sys, llmops_sdk.store._otlp_decode as d; d.Decoder().traces(b'{}', 'json');"
+        "import sys, llmops_sdk.store.otlp._read as d; d.Decoder().traces(b'{}', 'json');"
         "assert 'google.protobuf' not in sys.modules, 'protobuf'"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True).stderr == ""

@@ -12,9 +12,10 @@ import hypothesis.strategies as st
 from hypothesis import given, settings
 from otlp_requests import simple_request, simple_span
 
+from llmops_sdk.errors import OtlpDecodeError
 from llmops_sdk.store import StoreSink, query
-from llmops_sdk.store._otlp_decode import Decoder, OtlpDecodeError
-from llmops_sdk.store.schema import VIEWS
+from llmops_sdk.store.otlp._read import Decoder
+from llmops_sdk.store.schema._views import VIEWS
 
 scalars = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=8)
 scalars |= st.sampled_from(

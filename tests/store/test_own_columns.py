@@ -8,7 +8,7 @@ import pytest
 import llmops_sdk as llmops
 from llmops_sdk.errors import ConfigError, QueryError
 from llmops_sdk.store import compact, connect, query
-from llmops_sdk.store._own_columns import column_sql
+from llmops_sdk.store.schema._user_columns import column_sql
 
 COLUMNS = {
     "tenant": "tenant",

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from schema_page import example
 
 from llmops_sdk.store import query
-from llmops_sdk.store._reference import example
-from llmops_sdk.store.schema import VIEWS
+from llmops_sdk.store.schema._views import VIEWS
 
 PAGE = Path(__file__).parents[2] / "docs" / "querying.md"
 SCHEMA = (PAGE.parent / "schema.md").read_text("utf-8")

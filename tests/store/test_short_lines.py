@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from otlp_samples import sample_span
 
-from llmops_sdk.store._lines import MAX_LINE, Encoder
+from llmops_sdk.store.lines._encode import MAX_LINE, Encoder
 
 NUMBERS = st.integers(min_value=1, max_value=2**63 - 1)
 CONTENT = st.none() | st.recursive(

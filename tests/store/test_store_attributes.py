@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from llmops_sdk.store._promote import KNOWN
-from llmops_sdk.tracing._records import Stamp
+from llmops_sdk.store.lines._promote import KNOWN
+from llmops_sdk.tracing.records._records import Stamp
 
 CALL = {
     "gen_ai.operation.name": "chat",

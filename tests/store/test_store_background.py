@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from llmops_sdk.store import StoreSink, query
-from llmops_sdk.store._background import BackgroundCompaction, CompactionMode
-from llmops_sdk.store._layout import segments_of
-from llmops_sdk.store._locks import sole_changer
-from llmops_sdk.store._manifest import MANIFEST, read_manifest
-from llmops_sdk.store._thin import Thinning
+from llmops_sdk.store.files._layout import segments_of
+from llmops_sdk.store.files._locks import sole_changer
+from llmops_sdk.store.files._manifest import MANIFEST, read_manifest
+from llmops_sdk.store.maintenance._background import BackgroundCompaction, CompactionMode
+from llmops_sdk.store.maintenance._thinning import Thinning
 
 HOUR = 3_600
 
@@ -52,7 +52,7 @@ def started(store: Path, mode: CompactionMode = "auto") -> bool:
     ],
 )
 def test_it_is_started_when_enough_waits_and_not_again_at_once(store, make_span, monkeypatch, segments, age, starts):
-    monkeypatch.setattr("llmops_sdk.store._background._FILES", 2)
+    monkeypatch.setattr("llmops_sdk.store.maintenance._background._FILES", 2)
     make_segments(store, make_span, segments)
     changed = time.time() - age
     os.utime(store / MANIFEST, (changed, changed))
@@ -69,13 +69,13 @@ def test_the_bytes_count_as_well_as_the_files(store, make_span, monkeypatch):
     make_segments(store, make_span, 1)
     size = sum(segment.path.stat().st_size for segment in segments_of(store))
     os.utime(store / MANIFEST, (1.0, 1.0))
-    monkeypatch.setattr("llmops_sdk.store._background._BYTES", size + 1)
+    monkeypatch.setattr("llmops_sdk.store.maintenance._background._BYTES", size + 1)
     assert not started(store)
-    monkeypatch.setattr("llmops_sdk.store._background._BYTES", size)
+    monkeypatch.setattr("llmops_sdk.store.maintenance._background._BYTES", size)
     assert started(store)
 
 
 def test_none_is_started_where_it_is_to_be_done_by_hand(store, make_span, monkeypatch):
-    monkeypatch.setattr("llmops_sdk.store._background._FILES", 1)
+    monkeypatch.setattr("llmops_sdk.store.maintenance._background._FILES", 1)
     make_segments(store, make_span, 9)
     assert not started(store, "manual")

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from llmops_sdk.store import StoreSink
-from llmops_sdk.store._blob_files import Blob, BlobFiles, blobs_of, remove_blob
-from llmops_sdk.store._layout import create_store, put_file
-from llmops_sdk.store._retention import Dropped, drop_old
-from llmops_sdk.tracing import _blobs
+from llmops_sdk.store.files._blob_files import Blob, BlobFiles, blobs_of, remove_blob
+from llmops_sdk.store.files._layout import create_store, put_file
+from llmops_sdk.store.maintenance._retention import Dropped, drop_old
+from llmops_sdk.tracing.capture import _blobs
 
 DAY = 86_400.0
 

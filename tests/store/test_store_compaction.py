@@ -12,14 +12,14 @@ import pytest
 
 from llmops_sdk.errors import StoreError
 from llmops_sdk.store import StoreSink, connect, query
-from llmops_sdk.store._compact import compact_store
-from llmops_sdk.store._layout import create_store, segments_of
-from llmops_sdk.store._locks import sole_changer
-from llmops_sdk.store._manifest import Manifest, read_manifest
-from llmops_sdk.store._retention import Dropped, drop_old
-from llmops_sdk.store._thin import Thinning
-from llmops_sdk.store.schema import VIEWS
-from llmops_sdk.tracing._records import LossRecord, ScoreRecord
+from llmops_sdk.store.files._layout import create_store, segments_of
+from llmops_sdk.store.files._locks import sole_changer
+from llmops_sdk.store.files._manifest import Manifest, read_manifest
+from llmops_sdk.store.maintenance._compact import compact_store
+from llmops_sdk.store.maintenance._retention import Dropped, drop_old
+from llmops_sdk.store.maintenance._thinning import Thinning
+from llmops_sdk.store.schema._views import VIEWS
+from llmops_sdk.tracing.records._records import LossRecord, ScoreRecord
 
 AT_ONCE = {"grace": 0.0}
 
@@ -195,7 +195,7 @@ def test_nothing_goes_that_a_reader_may_still_open(store, make_span):
 def test_a_reader_that_was_killed_holds_nothing(store, make_span):
     write(store, make_span, [1])
     program = (
-        "import os, sys; from pathlib import Path; from llmops_sdk.store._layout import read_sources\n"
+        "import os, sys; from pathlib import Path; from llmops_sdk.store.files._layout import read_sources\n"
         "sources = read_sources(Path(sys.argv[1])); assert sources.lease; os.kill(os.getpid(), 9)"
     )
     killed = subprocess.run([sys.executable, "-c", program, str(store)], check=False)

@@ -14,8 +14,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from llmops_sdk.errors import QueryError, StoreError
 from llmops_sdk.store import StoreSink, connect, export
-from llmops_sdk.store.schema import SPAN_KEYS
-from llmops_sdk.tracing._records import ScoreRecord, Stamp
+from llmops_sdk.store.schema._views import SPAN_KEYS
+from llmops_sdk.tracing.records._records import ScoreRecord, Stamp
 
 NAMES = [key.name for key in SPAN_KEYS]
 JSON_NAMES = {key.name for key in SPAN_KEYS if key.type == "JSON"}

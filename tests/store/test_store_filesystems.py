@@ -7,7 +7,7 @@ import pytest
 from llmops_sdk.config import Settings, StoreSettings
 from llmops_sdk.errors import StoreError
 from llmops_sdk.store import open_sink
-from llmops_sdk.store._filesystems import network_file_system, refuse_network
+from llmops_sdk.store.files._filesystems import network_file_system, refuse_network
 
 TABLE = """\
 22 1 0:21 / / rw,relatime shared:1 - ext4 /dev/vda rw

@@ -14,13 +14,15 @@ from pathlib import Path
 import pytest
 
 from llmops_sdk.errors import StoreError
-from llmops_sdk.store import StoreSink, _duck, connect, query
-from llmops_sdk.store._compact import compact_store
-from llmops_sdk.store._layout import create_store, read_sources, segments_of
-from llmops_sdk.store._leases import Lease, oldest_reader
-from llmops_sdk.store._locks import sole_changer
-from llmops_sdk.store._manifest import Manifest, read_manifest
-from llmops_sdk.store._retention import drop_old
+from llmops_sdk.store import StoreSink, connect, query
+from llmops_sdk.store.duck import _sql as _duck
+from llmops_sdk.store.duck._sources import read_sources
+from llmops_sdk.store.files._layout import create_store, segments_of
+from llmops_sdk.store.files._leases import Lease, oldest_reader
+from llmops_sdk.store.files._locks import sole_changer
+from llmops_sdk.store.files._manifest import Manifest, read_manifest
+from llmops_sdk.store.maintenance._compact import compact_store
+from llmops_sdk.store.maintenance._retention import drop_old
 
 AT_ONCE = {"grace": 0.0}
 HERE = Path(__file__).parent
@@ -51,7 +53,9 @@ def run(program: str, *arguments: object, **more) -> str:
     """What a program in a process of its own printed."""
     head = f"import os, sys; sys.path.insert(0, {str(HERE)!r})\nfrom pathlib import Path\n"
     head += "from span_writer import PlainSpan\nfrom llmops_sdk.store import StoreSink, query\n"
-    head += "from llmops_sdk.store._compact import compact_store\nfrom llmops_sdk.errors import StoreError\n"
+    head += (
+        "from llmops_sdk.store.maintenance._compact import compact_store\nfrom llmops_sdk.errors import StoreError\n"
+    )
     head += "store = Path(sys.argv[1])\n"
     done = subprocess.run(
         [sys.executable, "-c", head + program, *map(str, arguments)],
@@ -293,8 +297,8 @@ def test_a_manifest_lost_while_a_compactor_waits_costs_nothing(store, make_span)
 
 def test_a_child_forked_while_the_store_is_changed_does_not_keep_the_lock(store):
     program = """
-from llmops_sdk.store._locks import sole_changer
-from llmops_sdk.store._layout import create_store
+from llmops_sdk.store.files._locks import sole_changer
+from llmops_sdk.store.files._layout import create_store
 create_store(store)
 goes, stays = os.pipe()
 with sole_changer(store) as alone:
@@ -494,8 +498,8 @@ def test_a_clock_that_was_wrong_keeps_no_trash_and_drops_nothing_young(store, ma
 
 BESIDE = """
 import signal, time
-from llmops_sdk.store._background import BackgroundCompaction
-import llmops_sdk.store._background as background
+from llmops_sdk.store.maintenance._background import BackgroundCompaction
+import llmops_sdk.store.maintenance._background as background
 background._FILES, background._PAUSE = 3, 0.0
 for number in range(1, 6):
     sink = StoreSink(store, compaction="manual")

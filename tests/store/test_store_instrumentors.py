@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
-from llmops_sdk.tracing._foreign_span import ForeignSpan
+from llmops_sdk.tracing.interop._foreign_span import ForeignSpan
 
 _RECORDED: list[dict[str, Any]] = json.loads(Path(__file__).with_name("instrumentor_spans.json").read_text("utf-8"))
 _START = 1_795_000_000_000_000_000

@@ -15,10 +15,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from span_writer import PlainSpan
 
 from llmops_sdk.store import StoreSink, connect, query
-from llmops_sdk.store._compact import compact_store
-from llmops_sdk.store._layout import data_files, segments_of
-from llmops_sdk.store._manifest import Manifest, read_manifest
-from llmops_sdk.tracing._records import LossRecord, ScoreRecord
+from llmops_sdk.store.files._layout import data_files, segments_of
+from llmops_sdk.store.files._manifest import Manifest, read_manifest
+from llmops_sdk.store.maintenance._compact import compact_store
+from llmops_sdk.tracing.records._records import LossRecord, ScoreRecord
 
 YEAR = 365 * 86_400.0
 LONG = bool(os.environ.get("LLMOPS_TEST_LONG"))

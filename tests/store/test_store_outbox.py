@@ -18,13 +18,13 @@ from hypothesis import given, settings
 from otlp_receiver import BlackHole, OtlpReceiver, Reply, unused_port, wait_until
 
 from llmops_sdk.store import StoreSink, prune, query
-from llmops_sdk.store._compact import compact_store
-from llmops_sdk.store._lines import Encoder
-from llmops_sdk.store._outbox import SegmentOutbox, outbox_sizes
-from llmops_sdk.store._records_from_lines import RecordReader
-from llmops_sdk.tracing._otlp_convert import SpanConverter
-from llmops_sdk.tracing._outbox import Position
-from llmops_sdk.tracing._records import RecordedSpan, Stamp
+from llmops_sdk.store.lines._decode import RecordReader
+from llmops_sdk.store.lines._encode import Encoder
+from llmops_sdk.store.maintenance._compact import compact_store
+from llmops_sdk.store.outbox._outbox import SegmentOutbox, outbox_sizes
+from llmops_sdk.tracing.interop._convert import SpanConverter
+from llmops_sdk.tracing.records._outbox import Position
+from llmops_sdk.tracing.records._records import RecordedSpan, Stamp
 
 PROGRAM = """
 import json, os, sys
@@ -120,8 +120,8 @@ def test_one_that_comes_back_during_the_run_gets_everything_in_order(store):
 
 
 def test_a_full_queue_loses_nothing(store):
-    from llmops_sdk.tracing._otlp_endpoint import Destination
-    from llmops_sdk.tracing._otlp_sink import OtlpSink
+    from llmops_sdk.export._destinations import Destination
+    from llmops_sdk.export._span_sink import OtlpSink
 
     with OtlpReceiver() as backend:
         backend.always = Reply(503)
@@ -197,7 +197,7 @@ def test_a_destination_gets_only_what_was_recorded_since_it_is_configured(store)
 
 def test_a_sample_is_the_same_everywhere_and_keeps_errors(store):
     from llmops_sdk.config import ExportFilter
-    from llmops_sdk.tracing._otlp_filter import filter_of
+    from llmops_sdk.export._filter import filter_of
 
     passes = filter_of(ExportFilter(sample=0.25, keep_slower_than=1.0, keep_costlier_than=0.5))
     assert passes is not None

@@ -15,15 +15,15 @@ from otlp_receiver import OtlpReceiver, Reply, wait_until
 import llmops_sdk as llmops
 from llmops_sdk.config import ExportFilter
 from llmops_sdk.errors import StoreError
+from llmops_sdk.export._destinations import Destination
+from llmops_sdk.export._filter import filter_of
+from llmops_sdk.export._span_sink import OtlpSink
 from llmops_sdk.store import StoreSink, query, replay
-from llmops_sdk.store._lines import Encoder
-from llmops_sdk.store._outbox import SegmentOutbox
-from llmops_sdk.store._records_from_lines import RecordReader
-from llmops_sdk.tracing._otlp_convert import SpanConverter
-from llmops_sdk.tracing._otlp_endpoint import Destination
-from llmops_sdk.tracing._otlp_filter import filter_of
-from llmops_sdk.tracing._otlp_sink import OtlpSink
-from llmops_sdk.tracing._records import RecordedSpan
+from llmops_sdk.store.lines._decode import RecordReader
+from llmops_sdk.store.lines._encode import Encoder
+from llmops_sdk.store.outbox._outbox import SegmentOutbox
+from llmops_sdk.tracing.interop._convert import SpanConverter
+from llmops_sdk.tracing.records._records import RecordedSpan
 
 
 def span(number: int, **more: Any) -> RecordedSpan:

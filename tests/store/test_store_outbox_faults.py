@@ -19,7 +19,7 @@ from otlp_receiver import BlackHole, GrpcOtlpReceiver, OtlpReceiver, unused_port
 
 import llmops_sdk as llmops
 from llmops_sdk.store import query, replay
-from llmops_sdk.store._outbox import outbox_sizes
+from llmops_sdk.store.outbox._outbox import outbox_sizes
 
 PROGRAM = """
 import json, os, sys, time

@@ -13,12 +13,12 @@ import pytest
 
 from llmops_sdk.errors import StoreError
 from llmops_sdk.store import StoreSink, connect, prune, query
-from llmops_sdk.store._compact import compact_store
-from llmops_sdk.store._doomed import Doomed, write_journal
-from llmops_sdk.store._layout import put_file
-from llmops_sdk.store._locks import sole_changer
-from llmops_sdk.store._manifest import read_manifest
-from llmops_sdk.tracing._records import ScoreRecord, Stamp
+from llmops_sdk.store.files._layout import put_file
+from llmops_sdk.store.files._locks import sole_changer
+from llmops_sdk.store.files._manifest import read_manifest
+from llmops_sdk.store.maintenance._compact import compact_store
+from llmops_sdk.store.maintenance._prune_plan import Doomed, write_journal
+from llmops_sdk.tracing.records._records import ScoreRecord, Stamp
 
 ADA, BOB = "ada@example.org", "bob@example.org"
 START = 1_795_000_000_000_000_000
@@ -255,7 +255,7 @@ def test_what_is_meant_has_to_be_said_once(store, given):
 
 
 def test_while_another_changes_the_store_it_waits_and_says_so(store, filled, monkeypatch):
-    monkeypatch.setattr("llmops_sdk.store._prune._WAIT", 0.05)
+    monkeypatch.setattr("llmops_sdk.store.maintenance._prune._WAIT", 0.05)
     with sole_changer(store), pytest.raises(StoreError, match="being changed by another process"):
         prune(user_id=ADA, path=store)
 

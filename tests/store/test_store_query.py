@@ -14,10 +14,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from llmops_sdk._util._optional import MissingDependencyError
-from llmops_sdk.errors import QueryError, StoreError
+from llmops_sdk.errors import MissingDependencyError, QueryError, StoreError
 from llmops_sdk.store import StoreSink, aquery, connect, query
-from llmops_sdk.store.schema import VIEWS
+from llmops_sdk.store.schema._views import VIEWS
 
 ENDLESS = "SELECT count(*) FROM range(1000000000000) a, range(1000000000) b WHERE a.range % 7 = b.range % 11"
 
@@ -195,7 +194,7 @@ def test_a_library_that_is_not_there_is_named(filled):
         "    try: shape()\n"
         f"    except {MissingDependencyError.__name__} as error: print(error)\n"
     )
-    program = "from llmops_sdk._util._optional import MissingDependencyError\n" + program
+    program = "from llmops_sdk.errors import MissingDependencyError\n" + program
     ran = subprocess.run([sys.executable, "-c", program, str(filled)], capture_output=True, text=True, check=True)
     assert [line.split("[")[1] for line in ran.stdout.splitlines()] == ['pandas]"', 'polars]"', 'arrow]"']
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 
 from llmops_sdk.store import StoreSink, query
-from llmops_sdk.tracing._records import LossRecord, ScoreRecord, Stamp
+from llmops_sdk.tracing.records._records import LossRecord, ScoreRecord, Stamp
 
 HOSTILE = [
     "", " ", "line\nbreak", "car\rriage", "nul\x00inside", "\x1b[31mred", "a\u2028b", "\u202eright left", "quote\"s'",

@@ -15,9 +15,9 @@ import pytest
 from llmops_sdk._util._guard import failures, raise_in_tests
 from llmops_sdk.errors import StoreError
 from llmops_sdk.store import StoreSink, query
-from llmops_sdk.store._locks import try_lock
-from llmops_sdk.store._segment import SegmentWriter
-from llmops_sdk.store.schema import SCHEMA_VERSION, STREAMS
+from llmops_sdk.store.files._locks import try_lock
+from llmops_sdk.store.files._segment import SegmentWriter
+from llmops_sdk.store.schema._views import SCHEMA_VERSION, STREAMS
 
 
 def segments(store: Path, folder: str = "wal") -> list[Path]:
@@ -142,7 +142,7 @@ sink.close(1.0)
 def test_the_parents_lock_outlives_the_childs_copy(store, sink, make_span):
     sink.write([make_span()])
     program = (
-        "import sys; from llmops_sdk.store._locks import try_lock\n"
+        "import sys; from llmops_sdk.store.files._locks import try_lock\n"
         "with open(sys.argv[1]) as file: sys.exit(try_lock(file.fileno()))"
     )
     file = str(segments(store)[0])

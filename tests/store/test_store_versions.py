@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import duckdb
 
-from llmops_sdk.store._duck import lines_sql, rows_sql
-from llmops_sdk.store._duck_parquet import ParquetWriter
-from llmops_sdk.store._manifest import DataFile
-from llmops_sdk.store._origin import Origin
-from llmops_sdk.store.schema import SPAN_KEYS, STREAMS, VIEWS, Key
+from llmops_sdk.store.duck._origin import Origin
+from llmops_sdk.store.duck._parquet import ParquetWriter
+from llmops_sdk.store.duck._sql import lines_sql, rows_sql
+from llmops_sdk.store.files._manifest import DataFile
+from llmops_sdk.store.schema._views import SPAN_KEYS, STREAMS, VIEWS, Key
 
 SPANS = STREAMS[0]
 MOOD = Key("mood", "VARCHAR", "How it felt.", since=2)

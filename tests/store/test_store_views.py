@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from schema_page import reference
 
 from llmops_sdk.store import StoreSink, query
-from llmops_sdk.store._clickhouse import clickhouse
-from llmops_sdk.store._reference import reference
-from llmops_sdk.store.schema import VIEWS
+from llmops_sdk.store.schema._clickhouse import clickhouse
+from llmops_sdk.store.schema._views import VIEWS
 
 START = 1_795_000_000_000_000_000
 BEGAN = datetime.datetime(2026, 11, 18, 11, 6, 40)  # noqa: DTZ001 - times are naive and in UTC
@@ -34,7 +34,7 @@ FIXED = {
 
 def test_the_reference_is_up_to_date():
     written = Path(__file__).parents[2] / "docs" / "schema.md"
-    assert written.read_text(encoding="utf-8") == reference(), "python -m llmops_sdk.store._reference > docs/schema.md"
+    assert written.read_text(encoding="utf-8") == reference(), "run `make docs`"
 
 
 def test_the_statements_for_clickhouse_are_up_to_date():

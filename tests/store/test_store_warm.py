@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from llmops_sdk.errors import QueryError, StoreError
-from llmops_sdk.store import StoreSink, _warm, query
-from llmops_sdk.store._compact import compact_store
-from llmops_sdk.store.schema import STREAMS
+from llmops_sdk.store import StoreSink, query
+from llmops_sdk.store.maintenance._compact import compact_store
+from llmops_sdk.store.reading import _warm
+from llmops_sdk.store.schema._views import STREAMS
 
 
 @pytest.fixture(autouse=True)

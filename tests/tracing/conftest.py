@@ -8,8 +8,8 @@ import pytest
 
 import llmops_sdk as llmops
 from llmops_sdk.config import Settings
-from llmops_sdk.tracing import _runtime
-from llmops_sdk.tracing._records import LossRecord, Record, ScoreRecord, SpanRecord
+from llmops_sdk.tracing.records._records import LossRecord, Record, ScoreRecord, SpanRecord
+from llmops_sdk.tracing.runtime import _start as _runtime
 
 
 class MemorySink:

@@ -22,7 +22,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import llmops_sdk as llmops
-from llmops_sdk.tracing._capture import Bounds, encode
+from llmops_sdk.tracing.capture._bounds import Bounds
+from llmops_sdk.tracing.capture._encode import encode
 
 _JSON = st.recursive(
     st.none()

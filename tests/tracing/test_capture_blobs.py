@@ -18,9 +18,9 @@ import pytest
 from span_rows import only, recorded
 
 import llmops_sdk as llmops
-from llmops_sdk.tracing import _blobs
-from llmops_sdk.tracing._capture import encode
-from llmops_sdk.tracing._media import media_of, png
+from llmops_sdk.tracing.capture import _blobs
+from llmops_sdk.tracing.capture._encode import encode
+from llmops_sdk.tracing.capture._media import media_of, png
 
 
 def picture(width: int, height: int, seed: int = 1) -> bytes:

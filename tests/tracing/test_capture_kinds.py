@@ -36,7 +36,8 @@ import pyarrow as pa
 import pydantic
 import pytest
 
-from llmops_sdk.tracing._capture import Bounds, encode
+from llmops_sdk.tracing.capture._bounds import Bounds
+from llmops_sdk.tracing.capture._encode import encode
 
 
 def kept(value: object, bounds: Bounds | None = None) -> Any:

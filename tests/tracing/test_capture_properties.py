@@ -10,8 +10,10 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from llmops_sdk.tracing._capture import DEFAULT_BOUNDS, Bounds, Parameters, encode
-from llmops_sdk.tracing._waiting import may_wait
+from llmops_sdk.tracing.capture._arguments import Parameters
+from llmops_sdk.tracing.capture._bounds import DEFAULT_BOUNDS, Bounds
+from llmops_sdk.tracing.capture._deferrable import may_wait
+from llmops_sdk.tracing.capture._encode import encode
 
 _SCALARS = (
     st.none()

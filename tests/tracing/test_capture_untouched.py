@@ -20,7 +20,8 @@ from unittest import mock
 import pydantic
 import pytest
 
-from llmops_sdk.tracing._capture import Bounds, encode
+from llmops_sdk.tracing.capture._bounds import Bounds
+from llmops_sdk.tracing.capture._encode import encode
 
 RAN: list[str] = []
 

@@ -15,7 +15,8 @@ import pytest
 
 import llmops_sdk as llmops
 from llmops_sdk.tracing import register_encoder
-from llmops_sdk.tracing._capture import Bounds, encode
+from llmops_sdk.tracing.capture._bounds import Bounds
+from llmops_sdk.tracing.capture._encode import encode
 
 
 def kept(value: object, bounds: Bounds | None = None) -> Any:
@@ -160,7 +161,7 @@ def test_a_value_that_is_on_the_way_already_is_not_encoded_again():
 
 def test_one_for_object_is_for_what_declares_nothing():
     """Taken back at the end: it would hold for every other test of this process."""
-    from llmops_sdk.tracing import _encoders
+    from llmops_sdk.tracing.capture import _encoders
 
     @dataclasses.dataclass
     class Declared:

@@ -12,7 +12,7 @@ import pytest
 from otlp_receiver import BlackHole, OtlpReceiver
 
 import llmops_sdk as llmops
-from llmops_sdk.store._outbox import outbox_sizes
+from llmops_sdk.store.outbox._outbox import outbox_sizes
 
 HEAD = """
 import atexit, faulthandler, multiprocessing, os, sys, threading
@@ -181,7 +181,7 @@ def test_a_child_that_lives_on_gets_a_thread() -> None:
 work()
 pid = os.fork()
 if pid == 0:
-    from llmops_sdk.tracing import _runtime
+    from llmops_sdk.tracing.spans import _runtime
     work()
     assert threading.enumerate() == [threading.main_thread()]
     _runtime.current.pipeline.write_through_until = 0.0  # its first seconds are over

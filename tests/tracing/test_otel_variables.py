@@ -17,8 +17,8 @@ from otlp_samples import sample_span
 
 import llmops_sdk as llmops
 from llmops_sdk import config
-from llmops_sdk.tracing._otlp_endpoint import Destination
-from llmops_sdk.tracing._otlp_sink import OtlpSink
+from llmops_sdk.export._destinations import Destination
+from llmops_sdk.export._span_sink import OtlpSink
 
 PAGE = (Path(__file__).parents[2] / "docs" / "export.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| `(OTEL_\w+)` \| (yes|no) \| (yes|no) \| (.+) \|$", PAGE, re.MULTILINE)

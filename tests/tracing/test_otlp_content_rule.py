@@ -8,9 +8,9 @@ import pytest
 from otlp_receiver import OtlpReceiver, ReceivedSpan
 from otlp_samples import sample_span
 
-from llmops_sdk.tracing._otlp_endpoint import Destination
-from llmops_sdk.tracing._otlp_sink import OtlpSink
-from llmops_sdk.tracing._records import RecordedSpan, Stamp
+from llmops_sdk.export._destinations import Destination
+from llmops_sdk.export._span_sink import OtlpSink
+from llmops_sdk.tracing.records._records import RecordedSpan, Stamp
 
 SECRET = "planted-" + "4f1c" * 4
 TEXT = json.dumps(SECRET).encode()
@@ -138,7 +138,7 @@ def test_content_leaves_when_it_is_on() -> None:
 
 @pytest.mark.parametrize("key", FOREIGN_CONTENT)
 def test_each_key_under_which_libraries_put_content_is_known(key: str) -> None:
-    from llmops_sdk.tracing._otlp_content import is_content
+    from llmops_sdk.tracing.privacy._content import is_content
 
     assert is_content(key, "text")
 
@@ -159,6 +159,6 @@ def test_each_key_under_which_libraries_put_content_is_known(key: str) -> None:
     ],
 )
 def test_what_is_no_content_is_not_held_back(key: str) -> None:
-    from llmops_sdk.tracing._otlp_content import is_content
+    from llmops_sdk.tracing.privacy._content import is_content
 
     assert not is_content(key, "text")

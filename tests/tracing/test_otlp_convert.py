@@ -7,7 +7,7 @@ from otlp_receiver import ReceivedSpan, _spans
 from otlp_samples import sample_span
 
 from llmops_sdk._version import __version__
-from llmops_sdk.tracing._records import RecordedSpan, Stamp
+from llmops_sdk.tracing.records._records import RecordedSpan, Stamp
 
 INPUT_MESSAGES = b'[{"role":"user","parts":[{"type":"text","content":"Hi"}]}]'
 OUTPUT_MESSAGES = b'[{"role":"assistant","parts":[{"type":"text","content":"Hello"}],"finish_reason":"stop"}]'
@@ -18,7 +18,7 @@ def encoded(*records: RecordedSpan, content: bool = True) -> list[ReceivedSpan]:
     from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-    from llmops_sdk.tracing._otlp_convert import SpanConverter
+    from llmops_sdk.tracing.interop._convert import SpanConverter
 
     convert = SpanConverter(content=content)
     message = encode_spans([convert(record) for record in records])

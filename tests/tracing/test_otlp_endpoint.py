@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from llmops_sdk.config import Settings, configure
-from llmops_sdk.tracing._otlp import open_sink
-from llmops_sdk.tracing._otlp_endpoint import Destination, find_destination, find_destinations
+from llmops_sdk.export._destinations import Destination, find_destination, find_destinations
+from llmops_sdk.export._sink import open_sink
 
 
 def found(**export: Any) -> Destination | None:

@@ -14,9 +14,9 @@ from otlp_receiver import BlackHole, GrpcOtlpReceiver, OtlpReceiver, ReceivedPoi
 from otlp_samples import sample_span
 
 import llmops_sdk as llmops
-from llmops_sdk.tracing import _pace
-from llmops_sdk.tracing._otlp_endpoint import Destination
-from llmops_sdk.tracing._otlp_metrics import MetricsSink, measured
+from llmops_sdk.export._destinations import Destination
+from llmops_sdk.export.metrics import _chunk_times as _pace
+from llmops_sdk.export.metrics._sink import MetricsSink, measured
 
 SECONDS = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92]
 TOKENS = [1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864]

@@ -15,8 +15,8 @@ PRELUDE = """
 import json, os, sys, threading, time
 sys.path.insert(0, sys.argv[2])
 from otlp_samples import sample_span
-from llmops_sdk.tracing._otlp_sink import OtlpSink
-from llmops_sdk.tracing._otlp_endpoint import Destination
+from llmops_sdk.export._span_sink import OtlpSink
+from llmops_sdk.export._destinations import Destination
 
 def opened(**more):
     return OtlpSink(Destination(endpoint=sys.argv[1], headers={}, content=True, **more))
@@ -32,7 +32,7 @@ print(json.dumps({"took": time.monotonic() - begun, "exported": sink.exported, "
 
 
 # To import the exporter takes seconds on a busy machine; what is not about that does it before.
-IMPORTED = "import llmops_sdk.tracing._otlp_export"
+IMPORTED = "import llmops_sdk.export._batch"
 
 
 def closing(before: str = "", *, timeout: float = 30.0) -> str:

@@ -11,9 +11,9 @@ import pytest
 from otlp_receiver import BlackHole, GrpcOtlpReceiver, OtlpReceiver
 
 import llmops_sdk as llmops
-from llmops_sdk.tracing._otlp_endpoint import Destination
-from llmops_sdk.tracing._otlp_sink import OtlpSink
-from llmops_sdk.tracing._records import ScoreRecord
+from llmops_sdk.export._destinations import Destination
+from llmops_sdk.export._span_sink import OtlpSink
+from llmops_sdk.tracing.records._records import ScoreRecord
 
 COMMENT = "planted-" + "c0de" * 4
 

@@ -13,9 +13,9 @@ from otlp_receiver import BlackHole, GrpcOtlpReceiver, OtlpReceiver, Reply, unus
 from otlp_samples import sample_span
 
 from llmops_sdk._util._guard import raise_in_tests
-from llmops_sdk.tracing._otlp_endpoint import Destination
-from llmops_sdk.tracing._otlp_sink import OtlpSink
-from llmops_sdk.tracing._records import LossRecord, RecordedSpan, ScoreRecord
+from llmops_sdk.export._destinations import Destination
+from llmops_sdk.export._span_sink import OtlpSink
+from llmops_sdk.tracing.records._records import LossRecord, RecordedSpan, ScoreRecord
 
 Losses = list[tuple[str, str, int, int]]
 
@@ -227,7 +227,7 @@ def test_a_span_that_cannot_be_converted_does_not_take_the_others_with_it() -> N
 def test_the_application_s_own_exporter_keeps_its_log_lines(caplog: pytest.LogCaptureFixture) -> None:
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
-    from llmops_sdk.tracing._otlp_convert import SpanConverter
+    from llmops_sdk.tracing.interop._convert import SpanConverter
 
     with OtlpReceiver([Reply(400), Reply(400)]) as backend, opened(http(backend)) as sink:
         sink.write([sample_span()])

@@ -9,9 +9,10 @@ import pytest
 import llmops_sdk as llmops
 from llmops_sdk._util._guard import raise_in_tests
 from llmops_sdk.config import Settings, TracingSettings
-from llmops_sdk.tracing import _runtime, record_loss
-from llmops_sdk.tracing._pipeline import Pipeline
-from llmops_sdk.tracing._records import PipelineBounds, ScoreRecord
+from llmops_sdk.tracing import record_loss
+from llmops_sdk.tracing.records._records import PipelineBounds, ScoreRecord
+from llmops_sdk.tracing.runtime import _start as _runtime
+from llmops_sdk.tracing.runtime._pipeline import Pipeline
 from tests.tracing.conftest import MemorySink
 
 

@@ -40,7 +40,7 @@ def names() -> list[tuple[str, int]]:
     return sorted(llmops.query("SELECT name, count(*) FROM spans GROUP BY ALL").rows())
 
 
-def test_a_program_that_only_ends_loses_nothing():
+def test_every_span_of_a_short_program_is_in_the_store_after_exit():
     run("for n in range(2000): work(n)")
     assert names() == [("work", 2000)]
 

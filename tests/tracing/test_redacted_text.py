@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from planted_secrets import PlantedSecret, planted_secrets
 
-from llmops_sdk.tracing._redacted_text import TextRedactor, suspect
+from llmops_sdk.tracing.privacy._text import TextRedactor, suspect
 
 SECRETS = planted_secrets()
 each = pytest.mark.parametrize("planted", SECRETS, ids=lambda planted: planted.name)

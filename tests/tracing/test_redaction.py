@@ -16,10 +16,10 @@ from planted_secrets import PlantedSecret, planted_secrets
 import llmops_sdk as llmops
 from llmops_sdk._util._guard import raise_in_tests
 from llmops_sdk.config import RedactionSettings, Settings
-from llmops_sdk.tracing import _runtime
-from llmops_sdk.tracing._foreign import ForeignRecorder
-from llmops_sdk.tracing._records import LossRecord, RecordedSpan, ScoreRecord
-from llmops_sdk.tracing._redaction import RedactionStage
+from llmops_sdk.tracing.interop._recorder import ForeignRecorder
+from llmops_sdk.tracing.privacy._stage import RedactionStage
+from llmops_sdk.tracing.records._records import LossRecord, RecordedSpan, ScoreRecord
+from llmops_sdk.tracing.runtime import _start as _runtime
 
 SECRETS = planted_secrets()
 TOKEN = next(planted for planted in SECRETS if planted.name == "github")

@@ -219,7 +219,7 @@ def test_activate_neither_ends_nor_records(sink):
 )
 def test_the_standard_samplers(monkeypatch, name, argument, kept):
     from llmops_sdk.config import Settings
-    from llmops_sdk.tracing import _runtime
+    from llmops_sdk.tracing.runtime import _start as _runtime
     from tests.tracing.conftest import MemorySink
 
     monkeypatch.setenv("OTEL_TRACES_SAMPLER", name)

@@ -1,0 +1,248 @@
+"""`llmops doctor`: what is installed, set, stored and reachable."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import re
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from llmops_sdk._version import __version__
+from llmops_sdk.cli.output._formats import Format, write_rows
+from llmops_sdk.cli.output._reading import query
+from llmops_sdk.errors import ConfigError, LLMOpsError
+from llmops_sdk.store.files._filesystems import network_file_system
+
+if TYPE_CHECKING:
+    from llmops_sdk.config import Settings
+
+__all__ = ["examine"]
+
+OK, NOTE, BROKEN = "ok", "note", "broken"
+_CONNECT_SECONDS = 1.0
+_MUCH_WAITING = 256 * 1024 * 1024
+_LOW_DISK = 200 * 1024 * 1024
+_QUERY_IN_URL = re.compile(r"(://[^\s?'\"]*)\?[^\s'\"]+")
+_OPTIONAL = {"pandas": "pandas", "polars": "polars", "pyarrow": "arrow"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report."""
+
+    part: str
+    what: str
+    value: str
+    source: str = ""
+    state: str = OK
+
+
+def examine(*, form: Format, store: Path | None) -> bool:
+    """Write what is found to stdout; returns whether nothing is broken.
+
+    Args:
+        form: How.
+        store: The store's folder, or None for that of the settings.
+    """
+    findings = list(_installation())
+    settings: Settings | None = None
+    try:
+        from llmops_sdk.config import load
+
+        settings = load()
+    except ConfigError as error:
+        findings.append(Finding("configuration", "settings", str(error), error.source or "", BROKEN))
+    if settings is not None:
+        findings += _configuration(settings)
+        findings += _privacy(settings)
+        findings += _exporter(settings)
+    if store is not None or settings is not None:
+        folder = store if store is not None else settings.store.path if settings is not None else Path()
+        folder = folder.expanduser().absolute()
+        findings += _store(folder, enabled=settings is None or settings.store.enabled)
+        findings += _outboxes(folder, settings)
+    write_rows(form, ("part", "what", "value", "source", "state"), [astuple(found) for found in findings], sys.stdout)
+    broken = [found for found in findings if found.state == BROKEN]
+    sys.stdout.flush()
+    for found in broken:
+        print(f"broken: {found.part}, {found.what}: {found.value}", file=sys.stderr)
+    return not broken
+
+
+def _installation() -> Iterator[Finding]:
+    yield Finding("installation", "llmops-sdk", __version__, str(Path(__file__).resolve().parents[2]))
+    yield Finding("installation", "python", platform.python_version(), sys.executable)
+    yield Finding("installation", "platform", platform.platform())
+    for name in _requirements():
+        try:
+            yield Finding("installation", name, importlib.metadata.version(name))
+        except importlib.metadata.PackageNotFoundError:
+            yield Finding("installation", name, "not installed: pip install llmops-sdk", "", BROKEN)
+    for module, extra in _OPTIONAL.items():
+        present = importlib.util.find_spec(module) is not None
+        value = importlib.metadata.version(module) if present else f'not installed: pip install "llmops-sdk[{extra}]"'
+        yield Finding("optional", module, value, "", OK if present else NOTE)
+
+
+def _requirements() -> list[str]:
+    try:
+        declared = importlib.metadata.requires("llmops-sdk") or []
+    except importlib.metadata.PackageNotFoundError:
+        return []  # run from a source tree that is not installed
+    return [re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0] for line in declared if "extra ==" not in line]
+
+
+def _configuration(settings: Settings) -> Iterator[Finding]:
+    from llmops_sdk.config._secrets import shown
+    from llmops_sdk.config.loading._settings import values
+
+    files = {s.partition(": ")[2] for s in settings.sources.values() if ": " in s and not s.startswith("environment")}
+    yield Finding("configuration", "files in use", ", ".join(sorted(files)) or "none: the defaults hold")
+    for path, value in values(settings).items():
+        key = ".".join(path)
+        # A key may stand in a URL's query; `shown` hides user names and passwords.
+        text = _QUERY_IN_URL.sub(r"\1?***", shown(path, value))
+        yield Finding("setting", key, text, settings.sources.get(key, ""))
+
+
+def _privacy(settings: Settings) -> Iterator[Finding]:
+    export = settings.export
+    content, source = export.content, settings.source("export.content")
+    console = export.enabled and "console" in export.exporters
+    told = [name for name, own in export.trace_destinations.items() if own.content] if not content else []
+    if not (export.trace_destinations or export.logs_url or console):
+        yield Finding("privacy", "content leaves this machine", "no: no exporter is set", source)
+    elif content:
+        yield Finding("privacy", "content leaves this machine", "YES: prompts and answers are exported", source, NOTE)
+    elif told:
+        value = f"YES: prompts and answers are exported to {', '.join(told)}"
+        yield Finding("privacy", "content leaves this machine", value, f"export.destinations.{told[0]}.content", NOTE)
+    else:
+        yield Finding("privacy", "content leaves this machine", "no: spans are exported without it", source)
+    kept = "yes, in the local store" if settings.capture.content and settings.store.enabled else "no"
+    yield Finding("privacy", "content is kept", kept, settings.source("capture.content"))
+
+
+def _exporter(settings: Settings) -> Iterator[Finding]:
+    export = settings.export
+    general = settings.source("export.endpoint")
+    source = settings.source("export.traces_endpoint") if export.traces_endpoint else general
+    yield _reached("endpoint", export.traces_url, source)
+    for name, own in export.destinations.items() if export.enabled else ():
+        yield _reached(f"destination {name}", own.endpoint, settings.source(f"export.destinations.{name}.endpoint"))
+    for what, url, signal in (
+        ("metrics", export.metrics_url, export.metrics),
+        ("scores", export.logs_url, export.logs),
+    ):
+        # Where spans go to the same server, one answer says enough.
+        if url is not None and (signal.endpoint or export.traces_url is None):
+            key = "metrics" if what == "metrics" else "logs"
+            yield _reached(what, url, settings.source(f"export.{key}.endpoint") if signal.endpoint else general)
+    if export.enabled and "console" in export.exporters:
+        yield Finding("exporter", "console", "spans are written to stdout", settings.source("export.exporters"))
+
+
+def _reached(what: str, url: str | None, source: str) -> Finding:
+    if url is None:
+        return Finding("exporter", what, "none", source)
+    try:
+        parts = urlsplit(url if "//" in url else f"//{url}")
+        host, port = parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme, 4317)
+    except ValueError:
+        host, port, parts = None, 0, urlsplit("")
+    if not host:
+        return Finding("exporter", what, "not a URL", source, BROKEN)
+    shown = f"{parts.scheme or 'grpc'}://{host}:{port}{parts.path}"  # without a user name, a password or a query
+    try:
+        socket.create_connection((host, port), timeout=_CONNECT_SECONDS).close()
+    except OSError as error:
+        return Finding("exporter", what, f"{shown} cannot be reached: {error}", source, BROKEN)
+    return Finding("exporter", what, f"{shown} accepts connections", source)
+
+
+def _store(folder: Path, *, enabled: bool) -> Iterator[Finding]:
+    if not enabled:
+        yield Finding("store", "place", "turned off", "store.enabled", NOTE)
+        return
+    if not folder.exists():
+        parent = next(place for place in folder.parents if place.exists())
+        usable = parent.is_dir() and os.access(parent, os.W_OK | os.X_OK)
+        value = f"{folder} (made by the first span)" if usable else f"{folder} cannot be made: {parent} is not writable"
+        yield Finding("store", "place", value, "", OK if usable else BROKEN)
+        return
+    if not folder.is_dir():
+        yield Finding("store", "place", f"{folder} is a file, not a folder", "", BROKEN)
+        return
+    yield Finding("store", "place", str(folder))
+    kind = network_file_system(folder)
+    if kind is not None:
+        yield Finding("store", "file system", f'{kind}: refused unless [store] network = "allow"', "", NOTE)
+    yield from _writable(folder)
+    sizes = list(_sizes(folder))
+    yield Finding("store", "size", f"{sum(sizes) / 1e6:.3f} MB in {len(sizes)} files")
+    yield from _content(folder)
+
+
+def _outboxes(folder: Path, settings: Settings | None) -> Iterator[Finding]:
+    from llmops_sdk.store.outbox._outbox import outbox_sizes
+
+    known = settings.export.trace_destinations if settings is not None else {}
+    for name, size in outbox_sizes(folder).items():
+        if name in known:
+            value = f"{size / 1e6:.3f} MB" + (": llmops replay sends it now" if size else "")
+            yield Finding("store", f"waits for {name}", value, "", NOTE if size else OK)
+        else:
+            value = f"{size / 1e6:.3f} MB for no configured destination: llmops replay --discard {name} removes it"
+            yield Finding("store", f"waits for {name}", value, "", NOTE)
+
+
+def _writable(folder: Path) -> Iterator[Finding]:
+    try:
+        # Tried, not asked: permissions do not tell of a read-only file system or a quota.
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"x")
+        yield Finding("store", "writable", "yes")
+    except OSError as error:
+        yield Finding("store", "writable", f"no: {error.strerror}", "", BROKEN)
+    free = shutil.disk_usage(folder).free
+    yield Finding("store", "free disk", f"{free / 1e9:.1f} GB", "", NOTE if free < _LOW_DISK else OK)
+
+
+def _sizes(folder: Path) -> Iterator[int]:
+    for file in folder.rglob("*"):
+        try:
+            if file.is_file():
+                yield file.stat().st_size
+        except OSError:
+            continue  # removed by its owner in this moment
+
+
+def _content(folder: Path) -> Iterator[Finding]:
+    from llmops_sdk.config import Settings, StoreSettings
+    from llmops_sdk.store import info
+
+    lost_sql = "SELECT what, reason, sum(count)::BIGINT FROM losses GROUP BY ALL ORDER BY ALL"
+    try:
+        known = info(Settings(store=StoreSettings(path=folder)))
+        spans, latest = query("SELECT count(*), max(start_time) FROM spans", store=folder).rows()[0]
+        lost = query(lost_sql, store=folder).rows()
+    except LLMOpsError as error:
+        yield Finding("store", "readable", str(error), "", BROKEN)
+        return
+    yield Finding("store", "schema version", str(known.schema_version))
+    behind = known.waiting > _MUCH_WAITING
+    value = f"{known.waiting / 1e6:.3f} MB" + (": llmops compact does it now" if behind else "")
+    yield Finding("store", "not yet compacted", value, "", NOTE if behind else OK)
+    yield Finding("store", "spans", f"{spans}, the latest at {latest:%Y-%m-%d %H:%M:%S} UTC" if spans else "0")
+    for what, reason, count in lost:
+        yield Finding("store", "lost or redacted", f"{count} x {what}: {reason}", "the view losses", NOTE)

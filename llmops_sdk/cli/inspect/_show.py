@@ -1,0 +1,184 @@
+"""`llmops show`: one trace as a tree."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias, cast
+
+from llmops_sdk.cli._usage import UsageError
+from llmops_sdk.cli.output._formats import Format, write_rows
+from llmops_sdk.cli.output._reading import query
+from llmops_sdk.cli.output._text import cell, cut, defuse, json_text
+from llmops_sdk.errors import LLMOpsError
+
+__all__ = ["show_trace"]
+
+Row: TypeAlias = Mapping[str, Any]
+
+_COLUMNS = """span_id, parent_span_id, name, kind, start_time, start_ns, duration_ms, status, status_message,
+       error_type, session_id, user_id, tags, simulated"""
+_CALL_COLUMNS = "model, input_tokens, output_tokens, cost, saved_cost, ttft_ms, finish_reason, cache, attempts"
+_CONTENT = "input, output, input_messages, output_messages"
+
+_SPANS = f"""
+SELECT s.*, c.* EXCLUDE (span_id) FROM
+    (SELECT {_COLUMNS}, input, output FROM spans WHERE trace_id = $trace) s LEFT JOIN
+    (SELECT span_id, {_CALL_COLUMNS}, input_messages, output_messages FROM llm_calls WHERE trace_id = $trace) c
+    USING (span_id)
+ORDER BY start_ns, span_id
+"""  # noqa: S608 - constants
+_EVENTS = "SELECT span_id, time, name, attributes FROM events WHERE trace_id = $trace ORDER BY time"
+_MATCHES = "SELECT DISTINCT trace_id FROM spans WHERE starts_with(trace_id, $prefix) ORDER BY trace_id LIMIT 9"
+_CUT = 160
+
+
+def show_trace(trace_id: str, *, full: bool, form: Format, store: Path | None) -> None:
+    """Write a trace to stdout: a tree, or with another format its spans in the order in which they began.
+
+    Args:
+        trace_id: The id in hex, or its beginning.
+        full: Do not cut the content.
+        form: A tree for the table's format; JSON has everything, the events too.
+        store: The store's folder, or None for that of the settings.
+
+    Raises:
+        UsageError: `trace_id` is not hex.
+        LLMOpsError: No trace has this id, or more than one begins so.
+    """
+    whole = _resolved(trace_id, store)
+    result = query(_SPANS, {"trace": whole}, store=store)
+    spans: list[Row] = [dict(zip(result.columns, row, strict=True)) for row in result.rows()]
+    events: dict[str, list[Row]] = defaultdict(list)
+    for span_id, time, name, attributes in query(_EVENTS, {"trace": whole}, store=store).rows():
+        events[span_id].append({"time": time, "name": name, "attributes": _parsed(attributes)})
+    if form is Format.TABLE:
+        sys.stdout.writelines(f"{line}\n" for line in _tree(whole, spans, events, full=full))
+    elif form is Format.JSON:
+        parsed = [_whole(span, events[span["span_id"]]) for span in spans]
+        sys.stdout.write(json_text({"trace_id": whole, "spans": parsed}, indent=2) + "\n")
+    else:
+        write_rows(form, result.columns, [list(span.values()) for span in spans], sys.stdout)
+
+
+def _resolved(text: str, store: Path | None) -> str:
+    prefix = text.strip().lower()
+    if not re.fullmatch(r"[0-9a-f]{1,32}", prefix):
+        raise UsageError(f'"{text}" is no trace id: 1 to 32 hexadecimal digits, as `llmops traces` lists them')
+    found = [row[0] for row in query(_MATCHES, {"prefix": prefix}, store=store).rows()]
+    if not found:
+        raise LLMOpsError(f"no trace has an id that starts with {prefix}; `llmops traces` lists the latest")
+    if len(found) > 1:
+        more = ", …" if len(found) > 8 else ""
+        raise LLMOpsError(f"more than one trace starts with {prefix}: {', '.join(found[:8])}{more}")
+    return str(found[0])
+
+
+def _parsed(text: str | None) -> Any:
+    try:
+        return None if text is None else json.loads(text)
+    except ValueError:
+        return text  # another program's span: not every attribute that should be JSON is
+
+
+def _whole(span: Row, events: Sequence[Row]) -> dict[str, Any]:
+    content = {name: _parsed(span[name]) for name in _CONTENT.split(", ")}
+    return {**span, **content, "events": list(events)}
+
+
+def _tree(trace_id: str, spans: Sequence[Row], events: Mapping[str, Sequence[Row]], *, full: bool) -> Iterator[str]:
+    present = {span["span_id"] for span in spans}
+    children: dict[str | None, list[Row]] = defaultdict(list)
+    for span in spans:
+        # A parent in another service, or not ended yet: the span stands at the top.
+        children[span["parent_span_id"] if span["parent_span_id"] in present else None].append(span)
+    yield f"trace {trace_id}"
+    drawn: set[str] = set()
+    for top in [*children[None], *spans]:  # the second time for spans that are each other's parents
+        # A stack, not recursion: agents nest deeper than Python does.
+        stack = [] if top["span_id"] in drawn else [(top, "", "")]
+        while stack:
+            span, before, below = stack.pop()
+            if span["span_id"] in drawn:
+                continue
+            drawn.add(span["span_id"])
+            yield f"{before}{_headline(span)}"
+            inner = children[span["span_id"]]
+            gutter = below + ("│ " if inner else "  ")
+            for line in _details(span, events.get(span["span_id"], ()), full=full):
+                yield f"{gutter}  {line}"
+            for child in reversed(inner):
+                last = child is inner[-1]
+                stack.append((child, below + ("└─ " if last else "├─ "), below + ("   " if last else "│  ")))
+
+
+def _headline(span: Row) -> str:
+    parts = [cell(span["name"]), f"[{cell(span['kind'])}]" if span["kind"] else "", f"{span['duration_ms']:.1f} ms"]
+    if span["model"] is not None:
+        parts.append(cell(span["model"]) + (" (simulated)" if span["simulated"] else ""))
+        parts.append(f"{span['input_tokens'] or 0} → {span['output_tokens'] or 0} tokens")
+        parts += [f"${span['cost']:.6f}"] if span["cost"] is not None else []
+        parts += [f"cache: {cell(span['cache'])}"] if span["cache"] else []
+    if span["status"] not in {"ok", "unset", None}:
+        parts.append(cell(span["status"]).upper())
+    return "  ".join(part for part in parts if part)
+
+
+def _details(span: Row, events: Sequence[Row], *, full: bool) -> Iterator[str]:
+    who = {"session": span["session_id"], "user": span["user_id"], "tags": ", ".join(span["tags"] or ())}
+    if span["parent_span_id"] is None and any(who.values()):
+        yield "  ".join(f"{name} {cell(value)}" for name, value in who.items() if value)
+    if span["status_message"] or span["error_type"]:
+        yield from _content("error", f"{span['error_type'] or ''}: {span['status_message'] or ''}", full=full)
+    for event in events:
+        yield f"• {_event(event)}" if full else cut(f"• {_event(event)}", _CUT)
+    has_messages = span["input_messages"] is not None
+    if has_messages:
+        for role, text in [*_messages(span["input_messages"]), *_messages(span["output_messages"])]:
+            yield from _content(role, text, full=full)
+        return
+    for name in ("input", "output"):
+        if span[name] is not None:
+            yield from _content(name, span[name], full=full)
+
+
+def _messages(stored: str | None) -> Iterator[tuple[str, str]]:
+    """Role and text of each message; what is not text (a tool call, an image) as its JSON."""
+    messages = _parsed(stored)
+    for message in cast("list[Any]", messages) if isinstance(messages, list) else [messages]:
+        if not isinstance(message, dict):
+            if message is not None:
+                yield "message", json_text(message)
+            continue
+        fields = cast("dict[str, Any]", message)
+        parts: Any = fields.get("parts")
+        said = [_part(part) for part in cast("list[Any]", parts)] if isinstance(parts, list) else [json_text(fields)]
+        yield str(fields.get("role", "message")), "\n".join(said)
+
+
+def _part(part: Any) -> str:
+    content = cast("dict[str, Any]", part).get("content") if isinstance(part, dict) else None
+    return content if isinstance(content, str) else json_text(part)
+
+
+def _event(event: Row) -> str:
+    attributes = event["attributes"]
+    if not isinstance(attributes, dict):
+        return cell(event["name"])
+    pairs = cast("dict[str, Any]", attributes).items()
+    known = {key: value for key, value in pairs if value is not None and key != "start_ns"}
+    name = str(event["name"]).removeprefix("llmops.")
+    return "  ".join([cell(name), *(f"{cell(key)}={cell(value)}" for key, value in known.items())])
+
+
+def _content(name: str, text: str, *, full: bool) -> Iterator[str]:
+    if not full:
+        yield f"{cell(name)}: {cut(cell(text), _CUT)}"
+        return
+    first, *rest = defuse(text).split("\n")
+    yield f"{cell(name)}: {first}"
+    yield from (f"  {line}" for line in rest)

@@ -1,0 +1,149 @@
+"""Rows written as a table, JSON, CSV or Markdown."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from enum import StrEnum
+from typing import Any, TextIO
+
+from llmops_sdk.cli.output._text import cell, csv_cell, cut, is_numeric, json_text
+
+__all__ = ["Format", "RowStream", "write_rows"]
+
+_CELL = 200
+
+
+class Format(StrEnum):
+    """How rows are written."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+    MARKDOWN = "markdown"
+
+
+def _unique(names: Sequence[str]) -> list[str]:
+    """Column names that can be keys: `SELECT 1 AS a, 2 AS a` has two of one name."""
+    seen: set[str] = set()
+    unique: list[str] = []
+    for name in names:
+        free = next(
+            candidate
+            for candidate in itertools.chain([name], (f"{name}_{n}" for n in itertools.count(1)))
+            if candidate not in seen
+        )
+        seen.add(free)
+        unique.append(free)
+    return unique
+
+
+def _write_json(columns: Sequence[str], rows: Iterable[Sequence[Any]], out: TextIO) -> None:
+    names = _unique(columns)
+    separator = "[\n"
+    for row in rows:
+        out.write(separator + json_text(dict(zip(names, row, strict=True))))
+        separator = ",\n"
+    out.write("[]\n" if separator == "[\n" else "\n]\n")
+
+
+def _write_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]], out: TextIO) -> None:
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([csv_cell(name) for name in columns])
+    writer.writerows([csv_cell(value) for value in row] for row in rows)
+
+
+def _markdown_row(values: Iterable[str]) -> str:
+    # "<" too: where the table is rendered, trace text must stay text.
+    return "| " + " | ".join(v.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;") for v in values) + " |\n"
+
+
+def _write_markdown(columns: Sequence[str], rows: Iterable[Sequence[Any]], out: TextIO) -> None:
+    kept = list(rows)
+    out.write(_markdown_row(cell(name) for name in columns))
+    out.write("|" + "|".join(" ---: " if is_numeric(kept, i) else " --- " for i in range(len(columns))) + "|\n")
+    out.writelines(_markdown_row(cell(value) for value in row) for row in kept)
+
+
+def _table_lines(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Iterator[str]:
+    names = [cell(name) for name in columns]
+    # One huge cell must not widen every line; the other formats have it whole.
+    texts = [[cut(cell(value), _CELL) for value in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(names, *texts, strict=True)]
+    right = [is_numeric(rows, i) for i in range(len(columns))]
+    for line in [names, ["-" * w for w in widths], *texts]:
+        yield (
+            "  ".join(
+                text.rjust(w) if r else text.ljust(w) for text, w, r in zip(line, widths, right, strict=True)
+            ).rstrip()
+            + "\n"
+        )
+
+
+def write_rows(form: Format, columns: Sequence[str], rows: Iterable[Sequence[Any]], out: TextIO) -> None:
+    """Write rows to `out`; JSON and CSV as they come, a table and Markdown when all are there.
+
+    Args:
+        form: How.
+        columns: The columns' names.
+        rows: One sequence of values for each row, in the order of the columns.
+        out: Where to.
+    """
+    if form is Format.JSON:
+        _write_json(columns, rows, out)
+    elif form is Format.CSV:
+        _write_csv(columns, rows, out)
+    elif form is Format.MARKDOWN:
+        _write_markdown(columns, rows, out)
+    elif out.isatty():
+        from llmops_sdk.cli.output._terminal import print_table
+
+        print_table(columns, list(rows), out)
+    else:
+        out.writelines(_table_lines(columns, list(rows)))
+
+
+class RowStream:
+    """Rows that are written as they come: lines of a table or of Markdown, CSV, or a JSON object a line.
+
+    The head is written at once, so that who reads knows that rows may come.
+
+    Args:
+        form: How.
+        widths: The columns' names, and how wide each is in a table; a longer cell widens its own line.
+        numbers: Which columns hold numbers, and so are drawn to the right.
+        out: Where to; flushed after each lot of rows.
+    """
+
+    def __init__(self, form: Format, widths: Mapping[str, int], numbers: Collection[str], out: TextIO) -> None:
+        self._form = form
+        self._widths = [max(width, len(name)) for name, width in widths.items()]
+        self._right = [name in numbers for name in widths]
+        self._columns = list(widths)
+        self._out = out
+        if form is Format.CSV:
+            _write_csv(self._columns, [], out)
+        elif form is Format.MARKDOWN:
+            _write_markdown(self._columns, [], out)
+        elif form is Format.TABLE:
+            out.write(self._line(self._columns))
+        out.flush()
+
+    def write(self, rows: Sequence[Sequence[Any]]) -> None:
+        """Write rows, each with the values of all columns."""
+        for row in rows:
+            if self._form is Format.JSON:
+                self._out.write(json_text(dict(zip(self._columns, row, strict=True))) + "\n")
+            elif self._form is Format.CSV:
+                csv.writer(self._out, lineterminator="\n").writerow([csv_cell(value) for value in row])
+            elif self._form is Format.MARKDOWN:
+                self._out.write(_markdown_row(cell(value) for value in row))
+            else:
+                self._out.write(self._line(row))
+        self._out.flush()
+
+    def _line(self, row: Sequence[Any]) -> str:
+        texts = [cut(cell(value), _CELL) for value in row]
+        cells = zip(texts, self._widths, self._right, strict=True)
+        return "  ".join(text.rjust(w) if right else text.ljust(w) for text, w, right in cells).rstrip() + "\n"

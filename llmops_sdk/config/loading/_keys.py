@@ -1,0 +1,253 @@
+"""The known keys, read off the section models: what each takes, its default, and the nearest one to a misspelt key."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from types import MappingProxyType, NoneType, UnionType
+from typing import Annotated, Any, Literal, TypeAlias, Union, cast, get_args, get_origin
+
+from annotated_types import Ge, Gt, Le
+from pydantic.fields import FieldInfo
+
+from llmops_sdk._util._public import public
+from llmops_sdk.config.sections._models import Section, SettingsFields
+from llmops_sdk.config.sections._value_types import Regex
+
+__all__ = ["Key", "KeyPath", "dotted", "known_keys", "lookup", "nearest_key"]
+
+KeyPath: TypeAlias = tuple[str, ...]
+
+_BARE = re.compile(r"[A-Za-z0-9_-]+|<name>")
+_NAME = "<name>"
+
+
+@public("llmops_sdk.config")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """One known key.
+
+    Attributes:
+        name: The dotted key; `<name>` stands for a name that the user chooses, as in `models.<name>.model`.
+        path: The same in parts.
+        kind: "value", "table" (free keys, as in headers), "section" (fixed keys) or "named" (sections by name).
+        expected: What it takes, in words.
+        default: The default as TOML would have it, or "" where there is none.
+        doc: What it is for.
+        variable: The environment variable that sets it.
+        holds_path: Whether it is a file or folder, to be taken relative to what sets it.
+        annotation: The type, for a value or a table.
+        section: The model of a section.
+    """
+
+    name: str
+    path: KeyPath
+    kind: Literal["value", "table", "section", "named"]
+    expected: str
+    default: str
+    doc: str
+    variable: str
+    holds_path: bool = False
+    annotation: Any = None
+    section: type[Section] | None = None
+
+
+def dotted(path: tuple[object, ...]) -> str:
+    """The key as TOML writes it: parts with other characters than letters, digits, - and _ are quoted.
+
+    Example:
+        >>> dotted(("models", "gpt-4.1", "retry", "attempts"))
+        'models."gpt-4.1".retry.attempts'
+    """
+    return ".".join(str(part) if _BARE.fullmatch(str(part)) else f'"{part}"' for part in path)
+
+
+def known_keys() -> Mapping[str, Key]:
+    """Every key that a configuration may have, by its dotted name.
+
+    Example:
+        >>> known_keys()["retry.attempts"].expected
+        'a whole number from 1 to 100'
+    """
+    return MappingProxyType({key.name: key for key in _table().values()})
+
+
+def lookup(path: tuple[object, ...]) -> Key | None:
+    """The known key at a path, or None; a path into a table of free keys leads to that table's key."""
+    table = _table()
+    parts = _pattern(tuple(str(part) for part in path))
+    if parts in table:
+        return table[parts]
+    parents = (table[parts[:end]] for end in range(len(parts) - 1, 0, -1) if parts[:end] in table)
+    return next((key for key in parents if key.kind == "table"), None)
+
+
+def nearest_key(path: tuple[object, ...]) -> str:
+    """The known key that looks most like an unknown one: a sibling if one does, else any.
+
+    Example:
+        >>> nearest_key(("retry", "atempts")), nearest_key(("retry_attempts",))
+        ('retry.attempts', 'retry.attempts')
+    """
+    parts = tuple(str(part) for part in path)
+    pattern = _pattern(parts)
+    keys = [key for key in _table() if key[-1] != _NAME]
+    siblings = {key[-1]: key for key in keys if key[:-1] == pattern[:-1]}
+    by_name = {dotted(key): key for key in keys}
+    by_last = {key[-1]: key for key in reversed(keys) if _NAME not in key}
+    for wanted, choices, cutoff in (
+        (pattern[-1], siblings, 0.6),
+        (dotted(pattern), by_name, 0.6),
+        (pattern[-1], by_last, 0.6),
+        (dotted(pattern), by_name, 0.0),
+    ):
+        if found := difflib.get_close_matches(wanted, choices, n=1, cutoff=cutoff):
+            nearest = choices[found[0]]
+            # Where the user has chosen a name, it is the one that is meant.
+            at = nearest.index(_NAME) + 1 if _NAME in nearest else 0
+            same_name = 0 < at < len(pattern) and nearest[:at] == pattern[:at]
+            return dotted((*parts[:at], *nearest[at:]) if same_name else nearest)
+    return "model"
+
+
+def _pattern(path: KeyPath) -> KeyPath:
+    """The path with the name of a named model, price or column replaced by `<name>`."""
+    for end in range(1, len(path)):
+        found = _table().get(path[:end])
+        if found is not None and found.kind == "named":
+            return (*path[:end], _NAME, *path[end + 1 :])
+    return path
+
+
+@lru_cache(maxsize=1)
+def _table() -> Mapping[KeyPath, Key]:
+    return {key.path: key for key in _walk(SettingsFields, ())}
+
+
+def _walk(model: type[Section], prefix: KeyPath) -> Iterator[Key]:
+    for name, field in model.model_fields.items():
+        path = (*prefix, name)
+        section = _section(field.annotation)
+        if section is not None:
+            yield _key(path, "section", "a table of keys", field, doc=field.description or section.__doc__)
+            yield from _walk(section, path)
+            continue
+        if get_origin(_bare(field.annotation)) is not dict:
+            yield _key(path, "value", _expected(field.annotation, field.metadata), field)
+            continue
+        entry = _section(_entry(field.annotation))
+        if entry is None:
+            yield _key(path, "table", _expected(field.annotation, ()), field)
+            continue
+        yield _key(path, "named", "tables by name", field)
+        yield _key((*path, _NAME), "section", "a table of keys", field, doc=entry.__doc__)
+        yield from _walk(entry, (*path, _NAME))
+
+
+def _key(
+    path: KeyPath,
+    kind: Literal["value", "table", "section", "named"],
+    expected: str,
+    field: FieldInfo,
+    *,
+    doc: str | None = None,
+) -> Key:
+    annotation: Any = field.rebuild_annotation()
+    return Key(
+        name=dotted(path),
+        path=path,
+        kind=kind,
+        expected=expected,
+        default="" if kind in {"section", "named"} or field.is_required() else _toml(field.get_default()),
+        doc=" ".join((doc or field.description or "").partition("\n\n")[0].split()),
+        variable="LLMOPS_" + "__".join("<NAME>" if part == _NAME else part.upper() for part in path),
+        holds_path=_bare(annotation) is Path,
+        annotation=annotation,
+        section=_section(_entry(annotation) if path[-1] == _NAME else annotation),
+    )
+
+
+def _parts(annotation: Any) -> tuple[Any, list[Any], bool]:
+    """The type without Annotated and None; its metadata; whether None is allowed."""
+    metadata: list[Any] = []
+    optional = False
+    while True:
+        origin = get_origin(annotation)
+        if origin is Annotated:
+            annotation, *more = get_args(annotation)
+            metadata += more
+        elif origin in {Union, UnionType}:
+            members = [member for member in get_args(annotation) if member is not NoneType]
+            optional = optional or len(members) < len(get_args(annotation))
+            if len(members) != 1:
+                return annotation, metadata, optional
+            annotation = members[0]
+        else:
+            return annotation, metadata, optional
+
+
+def _bare(annotation: Any) -> Any:
+    return _parts(annotation)[0]
+
+
+def _section(annotation: Any) -> type[Section] | None:
+    bare = _bare(annotation)
+    return bare if isinstance(bare, type) and issubclass(bare, Section) else None
+
+
+def _entry(annotation: Any) -> Any:
+    """The type of a table's values."""
+    bare = _bare(annotation)
+    return get_args(bare)[1] if get_origin(bare) is dict else None
+
+
+def _expected(annotation: Any, metadata: list[Any] | tuple[Any, ...]) -> str:
+    bare, more, optional = _parts(annotation)
+    return _words(bare) + _bounds([*metadata, *more]) + (' or "none"' if optional else "")
+
+
+def _words(bare: Any) -> str:
+    if get_origin(bare) is Literal:
+        return " or ".join(f'"{choice}"' for choice in get_args(bare))
+    simple: dict[Any, str] = {
+        bool: "true or false",
+        int: "a whole number",
+        float: "a number",
+        str: "a string",
+        Path: "a path (a string)",
+        tuple[str, ...]: "a list of strings",
+        dict[str, str]: "a table of strings",
+        dict[str, Regex]: "a table of regular expressions",
+        dict[str, Any]: "a table",
+    }
+    return simple[bare]
+
+
+def _bounds(metadata: list[Any]) -> str:
+    least: Any = None
+    most: Any = None
+    for bound in metadata:
+        for item in bound.metadata if isinstance(bound, FieldInfo) else [bound]:
+            if isinstance(item, Gt):
+                return f" above {item.gt}"
+            least = item.ge if isinstance(item, Ge) else least
+            most = item.le if isinstance(item, Le) else most
+    if least is not None and most is not None:
+        return f" from {least} to {most}"
+    return f" of {least} or more" if least is not None else ""
+
+
+def _toml(value: Any) -> str:
+    if value is None:
+        return '"none"'
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, tuple):
+        return "[" + ", ".join(_toml(item) for item in cast("tuple[Any, ...]", value)) + "]"
+    return "{}" if isinstance(value, dict) else f'"{value}"'

@@ -1,0 +1,140 @@
+"""Where a signal is exported to. The OTLP variables are already in the settings; here they become one record."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from urllib.parse import urlsplit
+
+from llmops_sdk.export._filter import filter_of
+from llmops_sdk.tracing.records._records import SpanRecord
+
+if TYPE_CHECKING:
+    from llmops_sdk.config import Settings
+
+__all__ = ["Destination", "Signal", "find_destination", "find_destinations", "made_destination"]
+
+Signal: TypeAlias = Literal["traces", "metrics", "logs"]
+
+_log = logging.getLogger("llmops_sdk")
+
+
+def _no_resource() -> Mapping[str, Any]:
+    return {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Destination:
+    """One OTLP backend, or the console, for one signal.
+
+    Attributes:
+        endpoint: The whole URL that a request goes to; with gRPC also "host:port".
+        signal: Spans, metrics, or scores as log records.
+        protocol: How to send.
+        headers: Headers of each request; those of the environment's variables that are not among them are not sent.
+        timeout: Seconds for one batch, the exporter's own repeats included.
+        content: Whether prompts, answers, arguments, results and comments are sent too.
+        resource: Gives the attributes of the process, for what does not bring its own.
+        name: What it is called in the configuration; "default" for the backend of `[export]` itself.
+        passes: Whether a span is for it, and the share of those like it that are; None lets every span pass.
+    """
+
+    endpoint: str
+    name: str = "default"
+    passes: Callable[[SpanRecord], float | None] | None = None
+    signal: Signal = "traces"
+    protocol: Literal["http/protobuf", "grpc", "console"] = "http/protobuf"
+    headers: Mapping[str, str]
+    timeout: float = 10.0
+    content: bool = False
+    resource: Callable[[], Mapping[str, Any]] = _no_resource
+
+    @property
+    def shown(self) -> str:
+        """The endpoint as it may stand in a log: without a user name, a password or a query."""
+        parts = urlsplit(self.endpoint if "//" in self.endpoint else f"//{self.endpoint}")
+        host = parts.netloc.rpartition("@")[2]
+        return f"{parts.scheme}://{host}{parts.path}" if parts.scheme else host + parts.path
+
+
+def find_destinations(settings: Settings) -> list[Destination]:
+    """The backends that spans go to, but for those whose URL cannot be used (which is logged).
+
+    Args:
+        settings: The settings in force.
+    """
+    export = settings.export
+    found: list[Destination] = []
+    for name, own in export.trace_destinations.items():
+        protocol = own.protocol or export.protocol
+        base = own.endpoint.strip()
+        over_http = protocol != "grpc" and name != "default"
+        destination = Destination(
+            endpoint=f"{base.rstrip('/')}/v1/traces" if over_http else base,
+            protocol=protocol,
+            headers=dict(export.headers if name == "default" else own.headers),
+            timeout=own.timeout or export.timeout,
+            content=export.content if own.content is None else own.content,
+            name=name,
+            passes=filter_of(own.filter),
+        )
+        if _is_usable(destination):
+            found.append(destination)
+    return found
+
+
+def made_destination(url: str, *, protocol: str, headers: Mapping[str, str], content: bool) -> Destination:
+    """A backend that is no destination of the configuration.
+
+    Args:
+        url: Its base URL.
+        protocol: "http/protobuf" or "grpc".
+        headers: Of each request.
+        content: Whether prompts, answers, arguments and results are sent.
+    """
+    over = "grpc" if protocol == "grpc" else "http/protobuf"
+    path = "" if over == "grpc" or urlsplit(url).path.endswith("/v1/traces") else "/v1/traces"
+    return Destination(
+        endpoint=url.rstrip("/") + path, protocol=over, headers=dict(headers), content=content, name="url"
+    )
+
+
+def find_destination(
+    settings: Settings, signal: Signal, resource: Callable[[], Mapping[str, Any]] = _no_resource
+) -> Destination | None:
+    """The backend for metrics or scores, or None when there is none, or its URL cannot be used (which is logged).
+
+    Args:
+        settings: The settings in force.
+        signal: What is sent: "metrics" or "logs".
+        resource: Gives the attributes of the process.
+    """
+    export = settings.export
+    own, url = (export.metrics, export.metrics_url) if signal == "metrics" else (export.logs, export.logs_url)
+    url = (url or "").strip()
+    if not url:
+        return None
+    found = Destination(
+        endpoint=url,
+        signal=signal,
+        protocol=own.protocol or export.protocol,
+        headers=dict(export.headers if own.headers is None else own.headers),
+        timeout=own.timeout or export.timeout,
+        content=export.content,
+        resource=resource,
+    )
+    return found if _is_usable(found) else None
+
+
+def _is_usable(found: Destination) -> bool:
+    parts = urlsplit(found.endpoint if "//" in found.endpoint else f"//{found.endpoint}")
+    schemes = {"http", "https"} if found.protocol == "http/protobuf" else {"http", "https", ""}
+    if parts.scheme in schemes and parts.netloc.rpartition("@")[2]:
+        return True
+    _log.warning(
+        "llmops: the OTLP endpoint %r is not a URL that starts with http:// or https://; nothing is exported",
+        found.shown,
+    )
+    return False

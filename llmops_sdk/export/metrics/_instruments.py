@@ -1,0 +1,139 @@
+"""The histograms of calls to models, in the application's meter provider or one of ours in front of the exporter.
+
+Source: OpenTelemetry's semantic conventions for generative AI, client metrics. Imports `opentelemetry.sdk.metrics`; it
+is itself imported on the metrics thread only.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import (
+    MetricExporter,
+    MetricExportResult,
+    MetricsData,
+    PeriodicExportingMetricReader,
+)
+
+from llmops_sdk._version import __version__
+from llmops_sdk.export._batch import LastAnswer, Outcome, Verdict, own_lines
+from llmops_sdk.export._destinations import Destination
+from llmops_sdk.export._exporters import make_exporter
+from llmops_sdk.export.metrics._sink import Measured
+from llmops_sdk.tracing.interop._convert import sdk_resource
+from llmops_sdk.tracing.records import _semconv as names
+
+__all__ = ["Instruments"]
+
+_SECONDS = tuple(0.01 * 2**power for power in range(14))
+_TOKENS = tuple(4**power for power in range(14))
+
+
+class Instruments:
+    """Records calls, and sends their sums.
+
+    Args:
+        host: The application's meter provider, or None.
+        destination: Where the sums are sent when there is none.
+    """
+
+    def __init__(self, host: Any, destination: Destination | None) -> None:
+        self._reader: PeriodicExportingMetricReader | None = None
+        self._exporter: _Exporter | None = None
+        provider = host
+        if host is None and destination is not None:
+            self._exporter = _Exporter(destination)
+            # No interval of its own: its thread would outlive a fork with the locks that it held there.
+            self._reader = PeriodicExportingMetricReader(self._exporter, export_interval_millis=math.inf)
+            resource = sdk_resource(destination.resource())
+            provider = MeterProvider([self._reader], resource=resource, shutdown_on_exit=False)
+        meter = provider.get_meter("llmops_sdk", __version__)
+        self._duration = meter.create_histogram(
+            names.METRIC_DURATION,
+            unit="s",
+            description="GenAI operation duration.",
+            explicit_bucket_boundaries_advisory=_SECONDS,
+        )
+        self._tokens = meter.create_histogram(
+            names.METRIC_TOKENS,
+            unit="{token}",
+            description="Number of input and output tokens used.",
+            explicit_bucket_boundaries_advisory=_TOKENS,
+        )
+        self._first_chunk = meter.create_histogram(
+            names.METRIC_FIRST_CHUNK,
+            unit="s",
+            description="Time from the request to the first chunk of a stream.",
+            explicit_bucket_boundaries_advisory=_SECONDS,
+        )
+        self._chunk = meter.create_histogram(
+            names.METRIC_CHUNK,
+            unit="s",
+            description="Time from one chunk of a stream to the next.",
+            explicit_bucket_boundaries_advisory=_SECONDS,
+        )
+
+    @property
+    def sends(self) -> bool:
+        """Whether the sums are sent from here, and not by the application."""
+        return self._reader is not None
+
+    def record(self, call: Measured) -> None:
+        """Record one call."""
+        attributes: dict[str, Any] = dict(call.attributes)
+        for kind, count in call.tokens.items():
+            self._tokens.record(count, {**attributes, names.TOKEN_TYPE: kind})
+        if call.first_chunk is not None:
+            self._first_chunk.record(call.first_chunk, attributes)
+        for seconds in call.chunks:
+            self._chunk.record(seconds, attributes)
+        if call.failed is not None:
+            attributes[names.ERROR_TYPE] = call.failed
+        if call.cache is not None:
+            attributes[names.CACHE] = call.cache
+        self._duration.record(call.seconds, attributes)
+
+    def send(self, timeout: float) -> Outcome:
+        """Collect the sums and send them, within `timeout` seconds; what became of it."""
+        if self._reader is None or self._exporter is None:
+            return Outcome(verdict=Verdict.TAKEN)
+        self._reader.collect(timeout_millis=timeout * 1000)
+        return self._exporter.outcome
+
+    def close(self) -> None:
+        """Release the connection and end waiting; may be called from another thread."""
+        if self._exporter is not None:
+            self._exporter.shutdown()
+
+
+class _Exporter(MetricExporter):
+    """An official exporter, with the account of what became of the last export: the reader keeps none."""
+
+    def __init__(self, destination: Destination) -> None:
+        self._answer = LastAnswer(destination)
+        self._inner: Any = make_exporter(destination, self._answer)
+        # As the environment asks; the SDK's own readers ask an exporter for them by these names.
+        super().__init__(
+            preferred_temporality=self._inner._preferred_temporality,
+            preferred_aggregation=self._inner._preferred_aggregation,
+        )
+        self.outcome = Outcome(verdict=Verdict.TAKEN)
+        self._closed = False
+
+    def export(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any) -> MetricExportResult:
+        self._answer.clear()
+        self.outcome = Outcome(verdict=Verdict.LATER)
+        with own_lines(self._answer):
+            result = self._inner.export(metrics_data, timeout_millis=timeout_millis, **kwargs)
+        self.outcome = self._answer.outcome(taken=result is MetricExportResult.SUCCESS, unconverted=0)
+        return result
+
+    def force_flush(self, timeout_millis: float = 10_000) -> bool:  # noqa: ARG002 - nothing is held back
+        return True
+
+    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:  # noqa: ARG002 - the SDK's signature
+        if not self._closed:
+            self._closed = True
+            self._inner.shutdown(timeout_millis=timeout_millis)

@@ -1,0 +1,250 @@
+"""From our request to litellm's arguments, and from its objects to ours."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import orjson
+
+from llmops_sdk.config import PriceSettings, Timeout
+from llmops_sdk.providers._cost import cost_of
+from llmops_sdk.providers._types import Chunk, Request, Response, ToolCall, ToolCallDelta, Usage
+from llmops_sdk.providers.litellm._endpoint import COMPATIBLE, Endpoint
+from llmops_sdk.providers.litellm._library import Library
+
+__all__ = [
+    "StreamReader",
+    "arguments_of",
+    "finish_of",
+    "price_of",
+    "response_of",
+    "route_of",
+    "timeout_of",
+    "usage_of",
+    "vectors_of",
+]
+
+_log = logging.getLogger("llmops_sdk")
+_told: dict[str, set[str]] = {}
+
+# Parameters without which the answer is still an answer to the question.
+_TUNING = frozenset({
+    "seed", "frequency_penalty", "presence_penalty", "logit_bias", "logprobs", "top_logprobs", "parallel_tool_calls",
+    "user",
+})  # fmt: skip
+_FINISH = {
+    "function_call": "tool_calls",
+    "tool_use": "tool_calls",
+    "max_tokens": "length",
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "eos": "stop",
+    "refusal": "content_filter",
+    "safety": "content_filter",
+}
+
+
+def finish_of(reason: object) -> str | None:
+    """The finish reason by its OpenAI name."""
+    return _FINISH.get(reason.lower(), reason) if isinstance(reason, str) and reason else None
+
+
+def timeout_of(library: Library, bounds: Timeout, *, stream: bool) -> Any:
+    """The bounds as httpx knows them, none of them open: the gap between two reads, and the wait for a connection."""
+    total = bounds.total or 600.0
+    # For litellm's own clients; ours ask anew before each wait (see `limit`).
+    read = min(total, bounds.between_chunks or total, bounds.first_token or total) if stream else total
+    connect = min(total, bounds.connect or total)
+    return library.httpx.Timeout(read, connect=connect, pool=connect)
+
+
+def arguments_of(library: Library, endpoint: Endpoint, request: Request, options: Mapping[str, Any]) -> dict[str, Any]:
+    """What a chat call is made with, but for the client, the time-out and whether it streams."""
+    arguments: dict[str, Any] = {**options, **_taken(library, endpoint, request), **request.extra}
+    # litellm changes some messages in place.
+    messages: list[Any] = [copy.deepcopy(dict(message)) for message in request.messages]
+    if request.tools:
+        arguments["tools"] = [copy.deepcopy(dict(tool)) for tool in request.tools]
+    if request.response_schema is not None:
+        name, schema = request.response_schema_name or "answer", dict(request.response_schema)
+        if _takes_schema(library, endpoint):
+            form = {"name": name, "schema": schema, "strict": _is_strict(schema)}
+            arguments["response_format"] = {"type": "json_schema", "json_schema": form}
+        else:
+            text = f"Answer with nothing but JSON that satisfies this JSON schema: {orjson.dumps(schema).decode()}"
+            messages.insert(0, {"role": "system", "content": text})
+    return {**arguments, **route_of(endpoint), "messages": messages, "max_retries": 0, "_skip_mcp_handler": True}
+
+
+def _taken(library: Library, endpoint: Endpoint, request: Request) -> dict[str, Any]:
+    """The parameters that the vendor takes; what it cannot do is left out with a warning, so that a swap works."""
+    taken = library.litellm.get_supported_openai_params(model=endpoint.model, custom_llm_provider=endpoint.vendor)
+    if taken is None or not _TUNING & request.params.keys() - set(taken):
+        return dict(request.params)
+    left_out = _TUNING & request.params.keys() - set(taken)
+    for name in sorted(left_out - _told.setdefault(request.model, set())):
+        _log.warning('llmops: %s does not know the parameter "%s"; it is left out (logged once)', request.model, name)
+    _told[request.model] |= left_out
+    return {name: value for name, value in request.params.items() if name not in left_out}
+
+
+def route_of(endpoint: Endpoint, *, chat: bool = True) -> dict[str, Any]:
+    """Where litellm shall send a call."""
+    # "ollama" in litellm is the older API, without messages and tools.
+    vendor = "ollama_chat" if endpoint.vendor == "ollama" and chat else endpoint.vendor
+    route: dict[str, Any] = {"model": f"{vendor}/{endpoint.model}"}
+    if endpoint.api_key is not None:
+        route["api_key"] = endpoint.api_key
+    if endpoint.base_url is not None:
+        route["api_base"] = endpoint.base_url
+    return route
+
+
+def _takes_schema(library: Library, endpoint: Endpoint) -> bool:
+    # Servers behind the OpenAI API take one, whatever litellm knows of their models.
+    if endpoint.vendor in {"openai", "ollama"}:
+        return True
+    return bool(library.litellm.supports_response_schema(endpoint.model, custom_llm_provider=endpoint.vendor))
+
+
+def _is_strict(schema: object) -> bool:
+    """Whether OpenAI's strict mode takes the schema: every object closed, and every property required."""
+    if isinstance(schema, list):
+        return all(_is_strict(item) for item in cast("list[object]", schema))
+    if not isinstance(schema, Mapping):
+        return True
+    values = cast("Mapping[str, Any]", schema)
+    if values.get("type") == "object" or "properties" in values:
+        named = values.get("properties", {})
+        if values.get("additionalProperties") is not False or set(named) != set(values.get("required", ())):
+            return False
+    return all(_is_strict(item) for item in values.values())
+
+
+def usage_of(usage: Any) -> Usage:
+    """The counts of litellm's usage object; None where it has none is 0."""
+    if usage is None:
+        return Usage()
+    prompt, completion = (
+        getattr(usage, "prompt_tokens_details", None),
+        getattr(usage, "completion_tokens_details", None),
+    )
+    return Usage(
+        input_tokens=getattr(usage, "prompt_tokens", 0) or 0,
+        output_tokens=getattr(usage, "completion_tokens", 0) or 0,
+        cache_read_tokens=getattr(prompt, "cached_tokens", 0) or 0,
+        cache_creation_tokens=getattr(prompt, "cache_creation_tokens", 0) or 0,
+        reasoning_tokens=getattr(completion, "reasoning_tokens", 0) or 0,
+    )
+
+
+def price_of(
+    library: Library, endpoint: Endpoint, usage: Any, price: PriceSettings | None, provider: str
+) -> float | None:
+    """USD of a call: by the configured price, else by litellm's table; None when neither knows the model."""
+    if usage is None:
+        return None
+    if price is not None:
+        return cost_of(usage_of(usage), price)
+    # A server given by its URL may call its model what it likes.
+    if provider == COMPATIBLE:
+        return None
+    known: Mapping[str, Any] = library.litellm.model_cost
+    name = next((n for n in (f"{endpoint.vendor}/{endpoint.model}", endpoint.model) if n in known), None)
+    if name is None or known[name].get("input_cost_per_token") is None:
+        return None
+    costs = library.litellm.cost_per_token(
+        model=endpoint.model, custom_llm_provider=endpoint.vendor, usage_object=usage
+    )
+    return float(sum(costs))
+
+
+def response_of(raw: Any, *, provider: str, cost: float | None) -> Response:
+    """A whole answer."""
+    choice = raw.choices[0]
+    message = choice.message
+    return Response(
+        text=message.content or "",
+        tool_calls=tuple(
+            ToolCall(id=call.id or f"call_{n}", name=call.function.name or "", arguments=call.function.arguments or "")
+            for n, call in enumerate(message.tool_calls or ())
+        ),
+        usage=usage_of(getattr(raw, "usage", None)),
+        cost=cost,
+        model=(raw.model or "").removeprefix("ollama_chat/"),
+        provider=provider,
+        finish_reason=finish_of(choice.finish_reason),
+        response_id=raw.id,
+        reasoning=getattr(message, "reasoning_content", None) or "",
+        raw=raw,
+    )
+
+
+def vectors_of(raw: Any) -> list[list[float]] | None:
+    """The vectors in the order of their texts, or None when one of them is none."""
+    rows = sorted(raw.data or (), key=lambda row: row.get("index") or 0)
+    vectors: list[Any] = [row.get("embedding") for row in rows]
+    return [list(vector) for vector in vectors] if all(isinstance(vector, list) for vector in vectors) else None
+
+
+class StreamReader:
+    """Reads litellm's chunks, and keeps what stands in the last of ours."""
+
+    def __init__(self, provider: str) -> None:
+        self._provider = provider
+        self.usage: Any = None
+        self.model: str | None = None
+        self.response_id: str | None = None
+
+    def read(self, raw: Any) -> Chunk | None:
+        """Our chunk, or None when there is nothing in it for a consumer."""
+        self.usage = getattr(raw, "usage", None) or self.usage
+        # litellm puts the name that was asked for onto its chunks, and the server's beside, but for the last ones.
+        self.model = _served(raw) or self.model or raw.model
+        self.response_id = raw.id or self.response_id
+        delta = raw.choices[0].delta if raw.choices else None
+        if delta is None:
+            return None
+        text, reasoning = delta.content or "", getattr(delta, "reasoning_content", None) or ""
+        calls = tuple(_delta(call) for call in cast("Sequence[Any]", getattr(delta, "tool_calls", None) or ()))
+        if not (text or reasoning or calls):
+            return None
+        return Chunk(
+            text=text,
+            reasoning=reasoning,
+            tool_calls=calls,
+            model=self.model,
+            provider=self._provider,
+            response_id=self.response_id,
+            raw=raw,
+        )
+
+    def last(self, finish_reason: str, usage: Any, cost: float | None) -> Chunk:
+        """The chunk that ends the stream; `usage` is litellm's, or None when it is not known."""
+        return Chunk(
+            finish_reason=finish_reason,
+            usage=usage_of(usage) if usage is not None else None,
+            cost=cost,
+            model=self.model,
+            provider=self._provider,
+            response_id=self.response_id,
+        )
+
+
+def _served(raw: Any) -> str | None:
+    hidden = getattr(raw, "_hidden_params", None)
+    named = cast("Mapping[str, Any]", hidden).get("provider_response_model") if isinstance(hidden, Mapping) else None
+    return named if isinstance(named, str) else None
+
+
+def _delta(call: Any) -> ToolCallDelta:
+    function = call.function
+    return ToolCallDelta(
+        index=call.index or 0,
+        id=call.id or None,
+        name=(function.name if function else None) or None,
+        arguments=(function.arguments if function else None) or "",
+    )

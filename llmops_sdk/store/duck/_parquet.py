@@ -1,0 +1,155 @@
+"""Parquet files of a store's lines, written by DuckDB within a bound of memory and with one thread."""
+# ruff: noqa: S608 - statements are put together from the schema and from quoted names of files
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from llmops_sdk.errors import StoreError
+from llmops_sdk.store.duck._origin import KEY, Origin
+from llmops_sdk.store.duck._sql import duckdb, line_columns, lines_sql, pattern, put_tables, quoted
+from llmops_sdk.store.files._layout import Sources
+from llmops_sdk.store.schema._views import SEAL, Stream
+
+__all__ = ["ParquetWriter"]
+
+_MEMORY = 512 * 1024**2
+_LEAST = 256 * 1024**2  # DuckDB's own buffers for the longest line
+_LEVEL = 4  # of zstd: smaller than at 3 in the same time; from 5 on the time grows by half
+_GROUP_ROWS = 20_480
+_GROUP_BYTES = 96 * 1024**2  # whichever comes first: rows may have megabytes each
+_CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+
+
+class ParquetWriter:
+    """Writes Parquet files."""
+
+    def __init__(self) -> None:
+        self._connection = duckdb.connect(
+            ":memory:",
+            config={
+                "threads": 1,
+                "memory_limit": f"{_memory() // 1024**2}MiB",
+                "temp_directory": "",  # nothing here needs more than a group of rows
+                "preserve_insertion_order": "false",
+                "autoinstall_known_extensions": "false",
+                "autoload_known_extensions": "false",
+            },
+        )
+
+    def close(self) -> None:
+        """End the connection."""
+        self._connection.close()
+
+    def from_lines(self, stream: Stream, segments: Sequence[Path], out: Path, origin: Origin) -> int:
+        """Write the lines of some segments; how many could be read.
+
+        Args:
+            stream: Whose they are.
+            segments: The files.
+            out: The new file.
+            origin: What it is to say of itself.
+
+        Raises:
+            StoreError: DuckDB cannot read them, or write it.
+        """
+        return self._copy(
+            f"SELECT {line_columns(stream)} FROM ({lines_sql(stream, segments)}) WHERE {stream.required} IS NOT NULL",
+            out,
+            origin,
+        )
+
+    def from_files(
+        self, files: Sequence[Path], out: Path, origin: Origin, *, unless: str = "false", weight: str = ""
+    ) -> int:
+        """Write the rows of files of one version as one file, but for some; how many they are.
+
+        Args:
+            files: The files.
+            out: The new file.
+            origin: What it is to say of itself.
+            unless: Which rows are left out, in SQL.
+            weight: What the others weigh, in SQL; as before where it is empty.
+
+        Raises:
+            StoreError: DuckDB cannot read them, or write it.
+        """
+        listed = ", ".join(quoted(pattern(file)) for file in files)
+        where = "" if unless == "false" else f" WHERE ({unless}) IS NOT TRUE"
+        columns = f"* REPLACE ({weight} AS weight)" if weight else "*"
+        return self._copy(f"SELECT {columns} FROM read_parquet([{listed}]){where}", out, origin)
+
+    def keep(self, sources: Sources, kept: str) -> None:
+        """Have the table `kept_traces` for conditions.
+
+        Args:
+            sources: All of the store.
+            kept: A SELECT of ids from the schema `store`.
+
+        Raises:
+            StoreError: DuckDB cannot read them.
+        """
+        try:
+            put_tables(self._connection, sources)
+            self._connection.execute(
+                f"CREATE OR REPLACE TABLE kept_traces AS SELECT DISTINCT id FROM ({kept}) WHERE id IS NOT NULL"
+            )
+        except duckdb.Error as error:
+            raise StoreError(f"compaction failed, and nothing is lost: {error}") from error
+
+    def count(self, files: Sequence[Path], condition: str) -> int:
+        """How many rows of files a condition in SQL holds for.
+
+        Raises:
+            StoreError: DuckDB cannot read them.
+        """
+        listed = ", ".join(quoted(pattern(file)) for file in files)
+        return self._number(f"SELECT count(*) FROM read_parquet([{listed}]) WHERE {condition}")
+
+    def doom(self, traces: Collection[str], spans: Collection[str]) -> None:
+        """Have the tables `doomed_traces` and `doomed_spans` for conditions."""
+        for name, ids in (("doomed_traces", traces), ("doomed_spans", spans)):
+            self._connection.execute(
+                f"CREATE OR REPLACE TABLE {name} AS SELECT unnest($ids::VARCHAR[]) AS id", {"ids": list(ids)}
+            )
+
+    def unreadable(self, stream: Stream, segments: Sequence[Path]) -> int:
+        """How many lines of some segments cannot be read.
+
+        Raises:
+            StoreError: DuckDB cannot read the files.
+        """
+        return self._number(
+            f"SELECT count(*) FROM ({lines_sql(stream, segments)}) "
+            f"WHERE {stream.required} IS NULL AND {SEAL.name} IS NULL"
+        )
+
+    def _copy(self, select: str, out: Path, origin: Origin) -> int:
+        return self._number(
+            f"COPY ({select}) TO {quoted(str(out))} (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL {_LEVEL}, "
+            f"ROW_GROUP_SIZE {_GROUP_ROWS}, ROW_GROUP_SIZE_BYTES {_GROUP_BYTES}, USE_TMP_FILE false, "
+            f"KV_METADATA {{{KEY}: {quoted(origin.encode())}}})"
+        )
+
+    def _number(self, sql: str) -> int:
+        try:
+            row = self._connection.execute(sql).fetchone()
+        except duckdb.Error as error:
+            raise StoreError(f"compaction failed, and nothing is lost: {error}") from error
+        return int(row[0]) if row else 0
+
+
+def _memory() -> int:
+    """Bytes for DuckDB: no more than a quarter of what the container may have."""
+    limits = [_MEMORY]
+    for name in _CGROUPS:
+        try:
+            text = Path(name).read_text(encoding="ascii").strip()
+        except OSError:
+            continue
+        if text.isdecimal():
+            limits.append(int(text) // 4)
+    limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4)
+    return max(min(limits), _LEAST)

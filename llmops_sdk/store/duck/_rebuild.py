@@ -1,0 +1,92 @@
+"""A manifest that was lost, made again from what each Parquet file says of itself."""
+# ruff: noqa: S608 - the statement has nothing but the quoted name of a file in it
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from llmops_sdk.errors import StoreError
+from llmops_sdk.store.duck._origin import KEY
+from llmops_sdk.store.duck._sql import duckdb, pattern, quoted
+from llmops_sdk.store.files._layout import create_store, data_files
+from llmops_sdk.store.files._leases import latest_reader
+from llmops_sdk.store.files._locks import sole_changer
+from llmops_sdk.store.files._manifest import DataFile, Gone, Manifest, commit, read_manifest
+
+__all__ = ["rebuild_manifest"]
+
+_WAIT = 60.0
+
+
+def rebuild_manifest(store: Path) -> Manifest:
+    """Make the manifest of a store whose Parquet files have none, and put it there.
+
+    Args:
+        store: The store's folder.
+
+    Raises:
+        StoreError: A file is none of ours or cannot be read, or the folder cannot be written.
+    """
+    with sole_changer(store, _WAIT) as alone:
+        there = read_manifest(store)
+        if there is not None:
+            return there
+        if not alone:
+            raise StoreError(f"{store} is being changed by another process: try again later", path=str(store))
+        origins = {f"{file.parent.name}/{file.name}": _origin(file) for file in data_files(store)}
+        replaced = {name for origin in origins.values() for name in origin["replaces"]}
+        # Later than any that a living reader knows, so that nothing goes which one of them reads.
+        generation = max((origin["generation"] for origin in origins.values()), default=0)
+        generation = max(generation, latest_reader(store)) + 1
+        now = Gone(generation, time.time())
+        files = tuple(
+            DataFile(
+                name=name,
+                stream=origin["stream"],
+                version=origin["version"],
+                level=origin["level"],
+                rows=origin["rows"],
+                bytes=(store / name).stat().st_size,
+                written=origin["written"],
+                thinned=origin["thinned"],
+            )
+            for name, origin in sorted(origins.items())
+            if name not in replaced
+        )
+        held = {name: now for origin in origins.values() for name in origin["holds"] if (store / name).exists()}
+        trash = dict.fromkeys(replaced & origins.keys(), now)
+        return commit(store, Manifest(generation=generation, files=files, covered=held, trash=trash))
+
+
+def _origin(file: Path) -> dict[str, Any]:
+    name = quoted(pattern(file))
+    try:
+        with duckdb.connect(":memory:") as connection:
+            said = dict(connection.execute(f"SELECT key, value FROM parquet_kv_metadata({name})").fetchall())
+            rows = connection.execute(f"SELECT sum(num_rows) FROM parquet_file_metadata({name})").fetchone()
+        return {**orjson.loads(said[KEY.encode()]), "rows": int(rows[0]) if rows else 0}
+    except (duckdb.Error, KeyError, ValueError) as error:
+        raise StoreError(
+            f"MANIFEST.json of {file.parents[1]} is missing and cannot be made again, since {file.name} is no Parquet "
+            f"file of a store ({error}): move that file away and try again",
+            path=str(file),
+        ) from error
+
+
+def ensure_manifest(store: Path) -> Manifest:
+    """The store's manifest, made where there is none; for who does not hold the store's lock yet.
+
+    Args:
+        store: The store's folder.
+
+    Raises:
+        StoreError: The store cannot be read or written, or a newer version of the SDK wrote it.
+    """
+    manifest = create_store(store)
+    if read_manifest(store) is not None:
+        return manifest
+    return rebuild_manifest(store)

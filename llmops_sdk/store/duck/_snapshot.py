@@ -1,0 +1,51 @@
+"""A store's rows and views as a native DuckDB database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from llmops_sdk.errors import StoreError
+from llmops_sdk.store.duck._errors import is_missing_file
+from llmops_sdk.store.duck._sql import duckdb, lines_sql, rows_sql, unreadable_sql
+from llmops_sdk.store.files._layout import Sources
+from llmops_sdk.store.schema._views import STREAMS, VIEWS
+
+__all__ = ["write_snapshot"]
+
+
+def write_snapshot(file: Path, sources: Sources, progress: Callable[[int, int], None] | None) -> int:
+    """Write the database; how many rows its tables have.
+
+    Args:
+        file: A new file.
+        sources: What is read.
+        progress: Called after each table.
+
+    Raises:
+        StoreError: DuckDB cannot write it.
+    """
+    rows = 0
+    try:
+        with duckdb.connect(str(file), config={"preserve_insertion_order": "false"}) as connection:
+            connection.execute("SET TimeZone = 'UTC'; CREATE SCHEMA store")
+            for number, stream in enumerate(STREAMS):
+                paths = [segment.path for segment in sources.segments if segment.stream is stream]
+                files = [one for one in sources.files if one.stream == stream.name]
+                connection.execute(f"CREATE TEMP VIEW {stream.name}_lines AS {lines_sql(stream, paths)}")
+                made = connection.execute(
+                    f"CREATE TABLE store.{stream.name} AS "
+                    f"{rows_sql(stream, sources.folder, files, lines=f'{stream.name}_lines')}"
+                ).fetchone()
+                rows += int(made[0]) if made else 0
+                if progress is not None:
+                    progress(number + 1, len(STREAMS))
+            counted = connection.execute(unreadable_sql(sources.unreadable, lines="{}_lines")).fetchone()
+            connection.execute(f"CREATE VIEW store.unreadable AS SELECT {int(counted[0]) if counted else 0} AS lines")
+            for view in VIEWS:
+                connection.execute(f"CREATE VIEW {view.name} AS {view.sql}")
+    except duckdb.Error as error:
+        if isinstance(error, duckdb.IOException) and is_missing_file(error):
+            raise  # it was removed before it was read: tried again with the new list
+        raise StoreError(f"{file} cannot be written: {error}", path=str(file)) from error
+    return rows

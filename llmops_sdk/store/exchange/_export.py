@@ -1,0 +1,257 @@
+"""`export`: the spans, scores or losses of a store in one file, for other tools and other machines."""
+# ruff: noqa: S608 - statements are put together from the schema; the user's condition runs confined to the store
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+from uuid import uuid4
+
+from llmops_sdk._util._public import public
+from llmops_sdk.errors import StoreError
+from llmops_sdk.store.exchange._export_rows import csv_lines, json_lines
+from llmops_sdk.store.files._layout import Sources
+from llmops_sdk.store.otlp._write import otlp_lines
+from llmops_sdk.store.reading._query import StorePath, flush_first, leased, retried, store_folder
+from llmops_sdk.store.reading._rows import naive_utc, rows_sql
+from llmops_sdk.store.schema._views import Column
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from llmops_sdk.store.reading._statement import Statement
+
+__all__ = ["ExportForm", "ExportWhat", "Exported", "export"]
+
+ExportForm: TypeAlias = Literal["parquet", "jsonl", "csv", "otlp"]
+ExportWhat: TypeAlias = Literal["spans", "scores", "losses"]
+
+_SUFFIXES: dict[str, ExportForm] = {".parquet": "parquet", ".jsonl": "jsonl", ".csv": "csv", ".json": "otlp"}
+_BATCH = 512  # rows; at most some 4 GB, were each as large as a line may be, and some 2 MB as they are
+_GROUP = 8_192
+_TICK = 0.1  # seconds
+
+
+@public("llmops_sdk.store")
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What an export wrote."""
+
+    file: Path
+    form: ExportForm
+    rows: int
+    bytes: int
+
+
+def export(
+    file: StorePath,
+    *,
+    what: ExportWhat = "spans",
+    form: ExportForm | None = None,
+    where: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    force: bool = False,
+    path: StorePath | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Exported:
+    """Write the spans, the scores or the losses of a store to one file, which is there whole or not at all.
+
+    Spans are written as they are stored, with every column; scores and losses as their views show them, in no order.
+
+    Args:
+        file: Where to.
+        what: Which of the three; only spans can be "otlp".
+        form: "parquet", "jsonl", "csv" or "otlp"; by default what the name ends with, .json being OTLP.
+        where: An SQL condition on the columns of the view `llm_calls`, `scores` or `losses`; it may ask other views.
+        since: Only what began at this time or later; without a zone it is UTC.
+        until: Only what began before this time.
+        force: Replace the file if it is there.
+        path: The store's folder; by default that of the configuration.
+        progress: Called now and then with the rows written and the rows in all (0 while they are counted).
+
+    Raises:
+        StoreError: The store cannot be read, or the file not written, or it is there and `force` is not given.
+        QueryError: The condition is not valid or not allowed.
+        ValueError: The form is not known, or does not fit.
+
+    Example:
+        >>> from tempfile import mkdtemp
+        >>> from llmops_sdk.store import export
+        >>> export(mkdtemp() + "/none.jsonl", where="name = 'nobody'").rows
+        0
+    """
+    folder = store_folder(path)
+    target = _target(file, folder, force)
+    chosen = _form(target, what, form)
+    flush_first()
+    from llmops_sdk.store.reading._statement import checked
+
+    statement = checked(rows_sql(what, where), {"since": naive_utc(since), "until": naive_utc(until)})
+    temporary = target.with_name(f".{target.name}.{uuid4().hex}")
+    try:
+        rows, size = _written(temporary, folder, statement, chosen, progress)
+        if force:
+            temporary.replace(target)
+        else:
+            os.link(temporary, target)
+    except FileExistsError as error:
+        raise _exists(target) from error
+    except OSError as error:
+        raise StoreError(f"{target} cannot be written: {error.strerror}", path=str(target)) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+    return Exported(target, chosen, rows, size)
+
+
+def _written(
+    file: Path,
+    folder: Path,
+    statement: Statement,
+    form: ExportForm,
+    progress: Callable[[int, int], None] | None,
+) -> tuple[int, int]:
+    """The rows and the bytes of the file, on the disk."""
+    from llmops_sdk.store.duck._sql import duckdb
+    from llmops_sdk.store.reading._statement import query_error
+
+    os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    try:
+        rows = retried(lambda: _try(folder, statement, form, file, progress))
+    except duckdb.IOException as error:
+        raise StoreError(f"{folder} cannot be exported: {error}", path=str(folder)) from error
+    except duckdb.Error as error:
+        raise query_error(error, statement.sql, shift=0) from error
+    with file.open("rb") as written:
+        os.fsync(written.fileno())
+        return rows, os.fstat(written.fileno()).st_size
+
+
+def _try(
+    folder: Path, statement: Statement, form: ExportForm, out: Path, progress: Callable[[int, int], None] | None
+) -> int:
+    with leased(folder) as sources:
+        return _Job(sources, statement, form, out).run(progress)
+
+
+class _Job:
+    """One try at writing the file, in a thread of its own: in the caller's, Ctrl-C would wait for DuckDB."""
+
+    def __init__(self, sources: Sources, statement: Statement, form: ExportForm, out: Path) -> None:
+        from llmops_sdk.store.duck._sql import open_connection
+
+        self._statement = statement
+        self._form: ExportForm = form
+        self._out = out
+        self._rows = 0
+        self._total = 0
+        self._stopped = threading.Event()
+        self._idle = threading.Event()
+        self._idle.set()
+        self._connection = open_connection(sources, trusted=False, frames=False, output=out)
+
+    def run(self, progress: Callable[[int, int], None] | None) -> int:
+        """Write; how many rows."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        with self._connection, ThreadPoolExecutor(1, "llmops-export") as thread:
+            try:
+                if progress is not None:
+                    self._total = self._waited(thread.submit(self._held, self._count), progress)
+                return self._waited(thread.submit(self._held, self._write), progress)
+            finally:
+                self._stopped.set()
+                thread.shutdown(wait=False, cancel_futures=True)
+                # Again and again: an interrupt that comes just before a statement begins does not reach it.
+                while not self._idle.is_set():
+                    self._connection.interrupt()
+                    self._idle.wait(_TICK)
+
+    def _waited(self, work: Future[int], progress: Callable[[int, int], None] | None) -> int:
+        while True:
+            try:
+                return work.result(_TICK)
+            except TimeoutError:
+                if work.done():
+                    raise
+                if progress is not None:
+                    progress(self._done(), self._total)
+
+    def _count(self) -> int:
+        return self._counted(f"SELECT count(*) FROM (\n{self._statement.sql}\n)")
+
+    def _counted(self, sql: str) -> int:
+        return sum(count for (count,) in self._connection.execute(sql, self._statement.params).fetchall())
+
+    def _held(self, work: Callable[[], int]) -> int:
+        self._idle.clear()
+        try:
+            return 0 if self._stopped.is_set() else work()
+        finally:
+            self._idle.set()
+
+    def _done(self) -> int:
+        if self._form != "parquet":
+            return self._rows
+        return int(self._total * max(self._connection.query_progress(), 0.0) / 100)
+
+    def _write(self) -> int:
+        described = self._connection.execute(f"DESCRIBE {self._statement.sql}", self._statement.params).fetchall()
+        columns = tuple(Column(str(name), str(kind), "") for name, kind, *_ in described)
+        if self._form == "parquet":
+            return self._write_parquet(columns)
+        lines = {"csv": csv_lines, "jsonl": json_lines, "otlp": otlp_lines}[self._form]
+        with self._out.open("wb") as out:
+            for line in lines(columns, self._batches()):
+                out.write(line)
+        return self._rows
+
+    def _batches(self) -> Iterator[list[tuple[Any, ...]]]:
+        rows = self._connection.execute(self._statement.sql, self._statement.params)
+        while not self._stopped.is_set() and (batch := rows.fetchmany(_BATCH)):
+            yield batch
+            self._rows += len(batch)
+
+    def _write_parquet(self, columns: Sequence[Column]) -> int:
+        from llmops_sdk.store.duck._sql import quoted
+
+        # JSON as plain text: other readers of Parquet refuse DuckDB's own kind of column.
+        picked = ", ".join(f"{c.name}::VARCHAR AS {c.name}" if c.type == "JSON" else c.name for c in columns)
+        return self._counted(
+            f"COPY (SELECT {picked} FROM (\n{self._statement.sql}\n)) TO {quoted(str(self._out))} "
+            f"(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_GROUP}, USE_TMP_FILE false)"
+        )
+
+
+def _target(file: StorePath, folder: Path, force: bool) -> Path:
+    target = Path(file).expanduser().absolute()
+    if not force and target.exists():
+        raise _exists(target)
+    if target.resolve().is_relative_to(folder.resolve()):
+        raise StoreError(f"{target} lies in the store itself: name a file elsewhere", path=str(target))
+    return target
+
+
+def _form(target: Path, what: ExportWhat, form: ExportForm | None) -> ExportForm:
+    if what not in get_args(ExportWhat):
+        raise ValueError(f'"{what}" cannot be exported: {", ".join(get_args(ExportWhat))}')
+    chosen = form or _SUFFIXES.get(target.suffix.lower())
+    if chosen is None or chosen not in get_args(ExportForm):
+        raise ValueError(
+            f"what form {target.name} is to have is not clear: end it with {', '.join(_SUFFIXES)}, or give one of "
+            f"{', '.join(get_args(ExportForm))}"
+        )
+    if chosen == "otlp" and what != "spans":
+        raise ValueError(f"OTLP JSON holds spans alone; write the {what} as jsonl, csv or parquet")
+    return chosen
+
+
+def _exists(target: Path) -> StoreError:
+    return StoreError(f"{target} is there already: give another name, or force=True (--force)", path=str(target))

@@ -1,0 +1,300 @@
+"""Rows as `export` writes them, Parquet, JSON lines or CSV, become the records that they were."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any, NamedTuple, cast
+
+import orjson
+
+from llmops_sdk.store.lines._restored import RestoredSpan, kept_name
+from llmops_sdk.store.otlp._read_json import load_json
+from llmops_sdk.store.otlp._wire import MalformedError, checked_id, checked_time
+from llmops_sdk.store.otlp._write import NAMED
+from llmops_sdk.store.schema._views import STREAMS, VIEWS, Stream
+from llmops_sdk.tracing.records._records import LossRecord, RecordedSpan, ScoreRecord
+
+__all__ = ["Table", "row_of_cells", "row_of_json", "table_of"]
+
+_IDENTIFYING = {"spans": ("trace_id", "span_id", "start_ns"), "scores": ("name", "source"), "losses": ("what", "count")}
+_COMPUTED = {"start_time": "TIMESTAMP", "duration_ms": "DOUBLE", "weight": "DOUBLE"}
+_TEXTS = ("VARCHAR", "VARCHAR[]", "JSON")
+_LONG_NUMBER = re.compile(rb"\d{19}")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Table(NamedTuple):
+    """What the rows of a file are."""
+
+    stream: Stream
+    types: Mapping[str, str]
+    """The DuckDB type of each column that may be there."""
+    record: Callable[[Mapping[str, Any]], RecordedSpan | ScoreRecord | LossRecord | None]
+    """A row as a record; None for one that is not of the store itself. Raises MalformedError."""
+
+
+def table_of(names: Iterable[str]) -> Table:
+    """What rows with these columns are.
+
+    Raises:
+        MalformedError: They are none of ours, or one of the columns is not known.
+    """
+    given = list(names)
+    for stream in STREAMS:
+        if all(name in given for name in _IDENTIFYING[stream.name]):
+            break
+    else:
+        raise MalformedError(
+            f"the columns ({_some(given)}) are not those of exported spans, scores or losses: "
+            "spans have trace_id, span_id and start_ns, scores name and source, losses what and count"
+        )
+    table = _TABLES[stream.name]
+    for name in given:
+        if name not in table.types:
+            near = difflib.get_close_matches(name, table.types, 1)
+            raise MalformedError(
+                f'the {stream.name} of this version have no column "{name}"'
+                + (f', did you mean "{near[0]}"?' if near else "")
+                + ' Rename or leave it out, put it into "attributes", or upgrade if a newer version wrote the file'
+            )
+    return table
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(name[:50] for name in names[:8])
+    return shown + (", …" if len(names) > 8 else "")
+
+
+# --- the forms ----------------------------------------------------------------------------------------------------
+
+
+def row_of_json(line: bytes, types: Mapping[str, str]) -> dict[str, Any]:
+    """A row of JSON lines that was looked at already."""
+    # Integers beyond 64 bits would become floats there.
+    row = cast("dict[str, Any]", json.loads(line) if _LONG_NUMBER.search(line) else orjson.loads(line))
+    for name, value in row.items():
+        kind = types.get(name)
+        if kind == "JSON" and value is not None:
+            row[name] = _dumped(value)
+        elif kind == "TIMESTAMP" and value is not None:
+            row[name] = _time(value)
+    return row
+
+
+def _dumped(value: Any) -> bytes:
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+
+
+def row_of_cells(
+    cells: Iterable[Any], names: Iterable[str], types: Mapping[str, str], *, signed: bool
+) -> dict[str, Any]:
+    """A row of Parquet or of CSV.
+
+    Args:
+        cells: Its values, all of them text in CSV.
+        names: The columns.
+        types: Their types.
+        signed: Whether text may have the sign before it that `export` puts there in CSV.
+
+    Raises:
+        MalformedError: A cell does not fit its column.
+    """
+    row: dict[str, Any] = {}
+    for name, cell in zip(names, cells, strict=True):
+        if cell is None:
+            continue
+        kind = types[name]
+        if signed and kind in _TEXTS:
+            cell = cell.removeprefix("'")  # noqa: PLW2901
+        try:
+            row[name] = _FROM_CELL[kind](cell) if kind in _FROM_CELL else cell
+        except (ValueError, TypeError, KeyError) as error:
+            raise MalformedError(f"{name} is no {kind}: {str(cell)[:100]!r}") from error
+    return row
+
+
+def _flag(cell: Any) -> bool:
+    if isinstance(cell, str):
+        return {"true": True, "false": False}[cell]
+    return bool(cell)
+
+
+def _texts(cell: Any) -> list[str]:
+    return orjson.loads(cell) if isinstance(cell, str) else list(cell)
+
+
+def _time(value: Any) -> int:
+    """Nanoseconds since the epoch."""
+    moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+    since = (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)) - _EPOCH
+    return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1_000
+
+
+_FROM_CELL: Mapping[str, Callable[[Any], Any]] = {
+    "BIGINT": int,
+    "INTEGER": int,
+    "DOUBLE": float,
+    "BOOLEAN": _flag,
+    "JSON": lambda cell: cell.encode("utf-8", "surrogatepass"),
+    "VARCHAR[]": _texts,
+    "TIMESTAMP": _time,
+}
+
+
+# --- the records --------------------------------------------------------------------------------------------------
+
+
+def _span(row: Mapping[str, Any]) -> RecordedSpan:
+    start = checked_time(_int(row, "start_ns"), "start_ns")
+    duration = _int(row, "duration_ns", 0)
+    checked_time(start + duration, "start_ns + duration_ns")
+    attributes = {kept_name(name): value for name, value in _object(row, "attributes").items()}
+    for name, key in NAMED.items():
+        value = row.get(name)
+        if value is not None:
+            if key.type == "JSON":
+                value = _payload(row, name)
+            elif key.convert == "milliseconds":
+                value = (_number(row, name) or 0.0) / 1000
+            attributes[key.attributes[0]] = [value] if key.convert == "first" else value
+    resource = _object(row, "resource")
+    if row.get("service") is not None:
+        resource.setdefault("service.name", row["service"])
+    return RestoredSpan(
+        name=_text(row, "name") or "",
+        kind=_text(row, "kind") or "chain",
+        trace_id=checked_id(_hex(row, "trace_id", 32), "trace_id"),
+        span_id=checked_id(_hex(row, "span_id", 16), "span_id"),
+        parent_id=_hex(row, "parent_span_id", 16),
+        start_ns=start,
+        duration_ns=max(duration, 0),
+        status=_text(row, "status") or "unset",
+        status_message=_text(row, "status_message"),
+        error_type=_text(row, "error_type"),
+        input=_payload(row, "input"),
+        output=_payload(row, "output"),
+        attributes=attributes,
+        events=[
+            (_text(one, "name") or "", checked_time(_int(one, "time_ns"), "time_ns"), one.get("attributes") or {})
+            for one in _objects(row, "events")
+        ],
+        links=[
+            (_hex(one, "trace_id", 32), _hex(one, "span_id", 16), one.get("attributes") or {})
+            for one in _objects(row, "links")
+        ],
+        otel_kind=_text(row, "otel_kind") or "internal",
+        scope=_text(row, "scope") or "",
+        resource=resource,
+    )
+
+
+def _score(row: Mapping[str, Any]) -> ScoreRecord:
+    return ScoreRecord(
+        trace_id=_text(row, "trace_id"),
+        span_id=_text(row, "span_id"),
+        name=_text(row, "name") or "",
+        value=_number(row, "value"),
+        label=_text(row, "label"),
+        comment=_text(row, "comment"),
+        source=_text(row, "source") or "",
+        time_ns=checked_time(_int(row, "time"), "time"),
+    )
+
+
+def _loss(row: Mapping[str, Any]) -> LossRecord | None:
+    if row.get("time") is None:
+        return None  # made up by the view: lines of the other store that cannot be read
+    return LossRecord(
+        time_ns=checked_time(_int(row, "time"), "time"),
+        what=_text(row, "what") or "",
+        reason=_text(row, "reason") or "",
+        count=_int(row, "count", 0),
+        bytes=_int(row, "bytes", 0),
+    )
+
+
+def _int(row: Mapping[str, Any], name: str, default: int | None = None) -> int:
+    value = row.get(name, default)
+    if not isinstance(value, int) or isinstance(value, bool) or not -(2**63) <= value < 2**63:
+        raise MalformedError(f"{name} is no integer of 64 bits: {str(value)[:100]!r}")
+    return value
+
+
+def _text(row: Mapping[str, Any], name: str) -> str | None:
+    value = row.get(name)
+    if value is not None and not isinstance(value, str):
+        raise MalformedError(f"{name} is no text: {str(value)[:100]!r}")
+    return value
+
+
+def _hex(row: Mapping[str, Any], name: str, digits: int) -> int:
+    text = _text(row, name)
+    if text is None:
+        return 0
+    try:
+        raw = bytes.fromhex(text)
+    except ValueError:
+        raw = b""
+    if len(raw) * 2 != digits:
+        raise MalformedError(f"{name} is not {digits} hex digits: {text[:100]!r}")
+    return int.from_bytes(raw, "big")
+
+
+def _number(row: Mapping[str, Any], name: str) -> float | None:
+    value = row.get(name)
+    if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)):
+        return value
+    raise MalformedError(f"{name} is no number: {str(value)[:100]!r}")
+
+
+def _payload(row: Mapping[str, Any], name: str) -> bytes | None:
+    _json(row, name)  # it stands in the line as it is, so it must be JSON
+    return row.get(name)
+
+
+def _json(row: Mapping[str, Any], name: str) -> Any:
+    raw: bytes | None = row.get(name)
+    if raw is None:
+        return None
+    try:
+        return json.loads(raw) if _LONG_NUMBER.search(raw) else load_json(raw)
+    except (ValueError, RecursionError) as error:
+        raise MalformedError(f"{name} is no JSON: {raw[:100]!r}") from error
+
+
+def _object(row: Mapping[str, Any], name: str) -> dict[str, Any]:
+    found = _json(row, name)
+    if found is not None and not isinstance(found, dict):
+        raise MalformedError(f"{name} is no JSON object: {str(found)[:100]!r}")
+    return cast("dict[str, Any]", found or {})
+
+
+def _objects(row: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    found = _json(row, name)
+    items = cast("list[Any]", found if isinstance(found, list) else [found] if found is not None else [])
+    if not all(isinstance(item, dict) for item in items):
+        raise MalformedError(f"{name} is no list of JSON objects")
+    return cast("list[dict[str, Any]]", items)
+
+
+def _tables() -> dict[str, Table]:
+    records: Mapping[str, Callable[..., Any]] = {"spans": _span, "scores": _score, "losses": _loss}
+    shown = {view.name: {column.name: column.type for column in view.columns} for view in VIEWS}
+    return {
+        stream.name: Table(
+            stream,
+            {key.name: key.type for key in stream.keys} | _COMPUTED if stream.name == "spans" else shown[stream.name],
+            records[stream.name],
+        )
+        for stream in STREAMS
+    }
+
+
+_TABLES = _tables()

@@ -1,0 +1,81 @@
+"""What comes from outside (`import`, `collect`) goes to the store as what the pipeline brings: redacted."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from llmops_sdk.store.lines._restored import KEPT
+from llmops_sdk.tracing.privacy._content import event_without_content, is_content
+from llmops_sdk.tracing.records._records import LossRecord, Record, RecordedSpan, ScoreRecord
+
+if TYPE_CHECKING:
+    from llmops_sdk.config import Settings
+
+__all__ = ["Intake"]
+
+
+class Intake:
+    """Makes records ready for the store. Called by one thread at a time.
+
+    Args:
+        settings: `[redaction]` and `[capture] content` count here as for the program's own spans.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._content = settings.capture.content
+        self._losses: Counter[tuple[str, str]] = Counter()
+        self._bytes: Counter[tuple[str, str]] = Counter()
+        self._stage = None
+        if settings.redaction.enabled:
+            from llmops_sdk.tracing.privacy._stage import RedactionStage
+
+            self._stage = RedactionStage(settings.redaction.patterns, self._lose)
+
+    def __call__(
+        self, records: Sequence[RecordedSpan | ScoreRecord], losses: Counter[tuple[str, str]] | None = None
+    ) -> list[Record]:
+        """The records as they are to be written, and what was lost on the way.
+
+        Args:
+            records: Spans and scores.
+            losses: What was lost before, to be told with the rest.
+        """
+        kept = list(records)
+        if not self._content:
+            kept = [_without_content(one) if isinstance(one, RecordedSpan) else one for one in kept]
+        if self._stage is not None:
+            redacted = self._stage(list(kept))
+            # Where nothing was replaced, nothing is to be another: the stage puts a mark where this process's capture
+            # would have cut.
+            kept = redacted if self._losses else kept
+        done: list[Record] = [*kept]
+        self._losses.update(losses or {})
+        if self._losses:
+            now = time.time_ns()
+            done += [
+                LossRecord(time_ns=now, what=what, reason=reason, count=count, bytes=self._bytes[what, reason])
+                for (what, reason), count in self._losses.items()
+            ]
+            self._losses.clear()
+            self._bytes.clear()
+        return done
+
+    def _lose(self, what: str, reason: str, count: int, size: int) -> None:
+        self._losses[what, reason] += count
+        self._bytes[what, reason] += size
+
+
+def _without_content(span: RecordedSpan) -> RecordedSpan:
+    attributes = span.attributes or {}
+    return dataclasses.replace(
+        span,
+        input=None,
+        output=None,
+        status_message=None,
+        attributes={key: value for key, value in attributes.items() if not is_content(key.removeprefix(KEPT), value)},
+        events=[(name, time_ns, event_without_content(name, kept)) for name, time_ns, kept in span.events or ()],
+    )

@@ -1,0 +1,78 @@
+"""What `llmops doctor` says of the store."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from llmops_sdk._util._public import public
+from llmops_sdk.store.files._blob_files import blobs_of
+from llmops_sdk.store.files._layout import segments_of
+from llmops_sdk.store.files._manifest import Manifest, read_manifest
+
+if TYPE_CHECKING:
+    from llmops_sdk.config import Settings
+
+__all__ = ["StoreInfo", "info"]
+
+
+@public("llmops_sdk.store")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreInfo:
+    """The store's place, size and state.
+
+    Attributes:
+        path: The folder.
+        exists: Whether it is there; it is made by the first write.
+        files: How many files of spans, scores and losses.
+        bytes: How large they are together, with the content beside them.
+        waiting: How many bytes of them are segments, which compaction has not come to.
+        schema_version: The version of the schema that it was written with, this version's where there is none yet.
+        writable: Whether this process may write into it, or make it.
+    """
+
+    path: Path
+    exists: bool
+    files: int
+    bytes: int
+    waiting: int
+    schema_version: int
+    writable: bool
+
+
+def info(settings: Settings) -> StoreInfo:
+    """The store's place, size and state; nothing is made or changed.
+
+    Args:
+        settings: The settings in force.
+
+    Raises:
+        StoreError: It cannot be read, or a newer version of the SDK wrote it.
+    """
+    path = settings.store.path.absolute()
+    manifest = read_manifest(path) or Manifest()
+    segments = segments_of(path, manifest.covered)
+    sizes = [size for segment in segments if (size := _size(segment.path)) is not None]
+    return StoreInfo(
+        path=path,
+        exists=path.is_dir(),
+        files=len(sizes) + len(manifest.files),
+        bytes=sum(sizes) + sum(file.bytes for file in manifest.files) + sum(blob.size for blob in blobs_of(path)),
+        waiting=sum(sizes),
+        schema_version=manifest.schema_version,
+        writable=_writable(path),
+    )
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return None
+
+
+def _writable(path: Path) -> bool:
+    existing = next(folder for folder in (path, *path.parents) if folder.exists())
+    return existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)

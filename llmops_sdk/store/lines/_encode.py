@@ -1,0 +1,308 @@
+"""A record becomes a line: strict JSON, valid UTF-8, at most 8 MiB, content spliced in as the bytes that it is."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeGuard, cast
+
+import orjson
+
+from llmops_sdk.store.lines._plain import Plainer
+from llmops_sdk.store.lines._promote import one_line, plain_value, promote
+from llmops_sdk.store.lines._restored import RestoredSpan, promote_restored
+from llmops_sdk.store.lines._translate import translate
+from llmops_sdk.tracing.records import _semconv as sc
+from llmops_sdk.tracing.records._records import SCOPE, Event, Link, LossRecord, Record, ScoreRecord, SpanRecord, Stamp
+
+__all__ = ["MAX_LINE", "Encoder", "is_span", "loss_line", "score_line"]
+
+MAX_LINE = 8 * 1024 * 1024
+"""Bytes. From about twice as much DuckDB refuses the whole file, not only the line."""
+
+_FLAGS = {
+    sc.EVENT_ATTEMPT: "attempt_events",
+    sc.EVENT_CACHE_LOOKUP: "lookup_events",
+    sc.EVENT_GUARD_VERDICT: "verdict_events",
+}
+_NO_SPANS = frozenset({ScoreRecord, LossRecord})
+_OPTIONS = orjson.OPT_APPEND_NEWLINE
+_SHORT = b'{"trace_id":"%032x","span_id":"%016x",%b%b,"start_ns":%d,"duration_ns":%d,"status":"%b"%b%b%b'
+_LOOKED_AT = 64  # spans at once: what is joined for it stays in the processor's cache
+_NAMES_KEPT = 1_024
+_NAME_LENGTH = 256  # characters
+
+
+def is_span(record: Record) -> TypeGuard[SpanRecord]:
+    """Whether the record is a span, not a score or a loss."""
+    return type(record) not in _NO_SPANS
+
+
+class Encoder:
+    """Makes lines of spans; what it had to cut or replace is counted in `losses`."""
+
+    def __init__(self) -> None:
+        self.losses: Counter[tuple[str, str]] = Counter()
+        """How many by what and reason."""
+        self.lost_bytes: Counter[tuple[str, str]] = Counter()
+        self._resource: Mapping[str, Any] | None = None
+        self._service: str | None = None
+        self._resource_json = orjson.Fragment(b"{}")
+        self._heads: dict[tuple[str, str], bytes] = {}
+        self._tails: dict[str, bytes] = {}
+
+    def span_lines(self, records: Sequence[SpanRecord]) -> list[bytes]:
+        """The lines of spans, each with its line break."""
+        lines: list[bytes] = []
+        for at in range(0, len(records), _LOOKED_AT):
+            lines += self._few_lines(records[at : at + _LOOKED_AT])
+        return lines
+
+    def _few_lines(self, records: Sequence[SpanRecord]) -> list[bytes]:
+        lines: list[bytes] = []
+        short: list[bytes] = []
+        for record in records:
+            line = self._short_line(record)
+            if line is None:
+                line = self._long_line(record)
+            else:
+                short.append(line)
+            lines.append(line)
+        # One look at all of them is most often enough; else each is looked at, and the long way mends what is torn.
+        if not _are_whole(short):
+            torn = {line for line in short if not _are_whole([line])}
+            lines = [
+                self._long_line(record) if line in torn else line for line, record in zip(lines, records, strict=True)
+            ]
+        return lines
+
+    def span_line(self, record: SpanRecord) -> bytes:
+        """The line of one span, with its line break."""
+        return self.span_lines((record,))[0]
+
+    def _short_line(self, record: SpanRecord) -> bytes | None:
+        """The line of a span of ours with nothing special, as most are, from pieces; None of any other.
+
+        The same bytes as the long way's, in a quarter of its time, where the content is whole.
+        """
+        if (
+            type(record.name) is not str
+            or record.attributes
+            or record.events
+            or record.links
+            or record.stamp is not None
+            or record.status_message is not None
+            or record.error_type is not None
+            or record.scope != SCOPE
+        ):
+            return None
+        if record.resource is not self._resource:
+            self._take_resource(record.resource)
+        head = self._heads.get((record.name, record.kind)) or self._take_head(record)
+        rest = self._tails.get(record.otel_kind) or self._take_tail(record.otel_kind)
+        if head is None:
+            return None
+        # The %-formatting of bytes takes half the time of an f-string and its encoding.
+        parent = record.parent_id
+        return _SHORT % (
+            record.trace_id,
+            record.span_id,
+            b'"parent_span_id":"%016x",' % parent if parent else b"",
+            head,
+            record.start_ns,
+            record.duration_ns,
+            record.status.encode(),
+            b"" if (given := record.input) is None else b',"input":' + given,
+            b"" if (output := record.output) is None else b',"output":' + output,
+            rest,
+        )
+
+    def _take_head(self, record: SpanRecord) -> bytes | None:
+        name = record.name
+        if not name.isascii():
+            return None
+        head = b'"name":%b,"kind":%b' % (orjson.dumps(name), orjson.dumps(record.kind))
+        if len(self._heads) >= _NAMES_KEPT:
+            self._heads.clear()
+        if len(name) <= _NAME_LENGTH:
+            self._heads[name, record.kind] = head
+        return head
+
+    def _take_tail(self, otel_kind: str) -> bytes:
+        row = {"otel_kind": otel_kind, "scope": SCOPE, "resource": self._resource_json}
+        whole = row if self._service is None else {"service": self._service, **row}
+        tail = self._tails[otel_kind] = b"," + orjson.dumps(whole, option=_OPTIONS)[1:]
+        return tail
+
+    def _long_line(self, record: SpanRecord) -> bytes:
+        if record.resource is not self._resource:
+            self._take_resource(record.resource)
+        row: dict[str, Any] = {"trace_id": f"{record.trace_id:032x}", "span_id": f"{record.span_id:016x}"}
+        if record.parent_id:
+            row["parent_span_id"] = f"{record.parent_id:016x}"
+        row["name"] = record.name
+        row["kind"] = record.kind
+        row["start_ns"] = record.start_ns
+        row["duration_ns"] = record.duration_ns
+        row["status"] = record.status
+        if record.status_message is not None:
+            row["status_message"] = record.status_message
+        if record.error_type is not None:
+            row["error_type"] = record.error_type
+        if record.input is not None:
+            row["input"] = orjson.Fragment(one_line(record.input))
+        if record.output is not None:
+            row["output"] = orjson.Fragment(one_line(record.output))
+        attributes = record.attributes
+        if attributes and type(record) is RestoredSpan:
+            rest = promote_restored(row, attributes)
+        else:
+            if attributes and record.scope != SCOPE:
+                attributes = translate(record)
+            rest = promote(row, attributes) if attributes else {}
+        if record.stamp is not None:
+            _put_stamp(row, rest, record.stamp)
+        if self._service is not None:
+            row["service"] = self._service
+        if rest:
+            row["attributes"] = rest
+        if record.events:
+            _put_events(row, record.events)
+        if record.links:
+            row["links"] = [_link(link) for link in record.links]
+        row["otel_kind"] = record.otel_kind
+        row["scope"] = record.scope
+        row["resource"] = self._resource_json
+        return self._dump(row)
+
+    def _dump(self, row: dict[str, Any]) -> bytes:
+        try:
+            line = orjson.dumps(row, option=_OPTIONS)
+            # In text that orjson wrote nothing of a surrogate is left, so this one is in JSON that was spliced in;
+            # without its partner it would make the line unreadable.
+            suspect = b"\\ud" in line or b"\\uD" in line
+        except orjson.JSONEncodeError:
+            # A lone surrogate, an integer beyond 64 bits, or an object that is no attribute value.
+            suspect = True
+            line = b""
+        if suspect:
+            plainer = Plainer()
+            row = plainer.mapping(row)
+            self.losses.update(plainer.losses)
+            line = orjson.dumps(row, option=_OPTIONS)
+        return line if len(line) <= MAX_LINE else self._cut(row)
+
+    def _cut(self, row: dict[str, Any]) -> bytes:
+        sizes = sorted(((len(orjson.dumps(value)), key) for key, value in row.items()), reverse=True)
+        for size, key in sizes:
+            text = row[key]
+            row[key] = text[:1000] if isinstance(text, str) else {"llmops.truncated": True, "bytes": size}
+            self.losses[key, "too_large"] += 1
+            self.lost_bytes[key, "too_large"] += size
+            line = orjson.dumps(row, option=_OPTIONS)
+            if len(line) <= MAX_LINE:
+                break
+        return line  # pyright: ignore[reportPossiblyUnboundVariable] - a row has ids at least
+
+    def _take_resource(self, resource: Mapping[str, Any]) -> None:
+        # One process has one resource, so it is encoded once, not once a span.
+        plainer = Plainer()
+        plain = plainer.mapping(resource)
+        service = plain.get("service.name")
+        self._service = None if service is None else str(service)
+        self._resource_json = orjson.Fragment(orjson.dumps(plain))
+        self._resource = resource
+        self._tails.clear()
+
+
+def _are_whole(lines: Sequence[bytes]) -> bool:
+    """Whether no short line is torn by a break inside it, unreadable by half a surrogate, or too long."""
+    text = b"".join(lines)
+    if text.count(b"\n") != len(lines) or b"\r" in text:
+        return False
+    # One byte is looked for at many times the pace of three.
+    if b"\\" in text and (b"\\ud" in text or b"\\uD" in text):
+        return False
+    return len(text) <= MAX_LINE or all(len(line) <= MAX_LINE for line in lines)
+
+
+def _put_stamp(row: dict[str, Any], rest: dict[str, Any], stamp: Stamp) -> None:
+    # What was set on the span itself wins over what stands around it.
+    if stamp.session_id is not None:
+        row.setdefault("session_id", stamp.session_id)
+    if stamp.user_id is not None:
+        row.setdefault("user_id", stamp.user_id)
+    if stamp.prompt_name is not None:
+        row.setdefault("prompt_name", stamp.prompt_name)
+    if stamp.prompt_version is not None:
+        row.setdefault("prompt_version", stamp.prompt_version)
+    if stamp.tags:
+        row["tags"] = list(dict.fromkeys([*stamp.tags, *row.get("tags", ())]))
+    for key, value in (stamp.metadata or {}).items():
+        rest.setdefault(sc.METADATA_PREFIX + key, value)
+
+
+def _put_events(row: dict[str, Any], events: Sequence[Event]) -> None:
+    written: list[dict[str, Any]] = []
+    for name, time_ns, attributes in events:
+        written.append({"name": name, "time_ns": time_ns, "attributes": _attributes(attributes)})
+        flag = _FLAGS.get(name)
+        if flag is not None:
+            row[flag] = row.get(flag, 0) + 1
+    row["events"] = written
+    row["event_count"] = len(written)
+
+
+def _attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    plain: dict[str, Any] = {}
+    for key, value in attributes.items():
+        kind = cast("type[object]", type(value))
+        plain[key] = value if kind is str or kind is int or kind is bool else plain_value(value)
+    return plain
+
+
+def _link(link: Link) -> dict[str, Any]:
+    trace_id, span_id, attributes = link
+    return {"trace_id": f"{trace_id:032x}", "span_id": f"{span_id:016x}", "attributes": _attributes(attributes)}
+
+
+def score_line(record: ScoreRecord, losses: Counter[tuple[str, str]]) -> bytes:
+    """The line of one score, with its line break."""
+    value = record.value
+    if value is not None and not math.isfinite(value):
+        losses["value", "not_finite"] += 1
+        value = None
+    return _small_line(
+        {
+            "trace_id": record.trace_id,
+            "span_id": record.span_id,
+            "name": record.name,
+            "value": value,
+            "label": record.label,
+            "comment": record.comment,
+            "source": record.source,
+            "time_ns": record.time_ns,
+        },
+        losses,
+    )
+
+
+def loss_line(record: LossRecord) -> bytes:
+    """The line of one loss, with its line break."""
+    row = {"time_ns": record.time_ns, "what": record.what, "reason": record.reason}
+    return _small_line({**row, "count": record.count, "bytes": record.bytes}, Counter())
+
+
+def _small_line(row: dict[str, Any], losses: Counter[tuple[str, str]]) -> bytes:
+    for key, value in row.items():
+        if isinstance(value, str) and len(value) > 1_000_000:
+            losses[key, "too_large"] += 1
+            row[key] = value[:1_000_000]
+    try:
+        return orjson.dumps(row, option=_OPTIONS)
+    except orjson.JSONEncodeError:
+        plainer = Plainer()
+        row = plainer.mapping(row)
+        losses.update(plainer.losses)
+        return orjson.dumps(row, option=_OPTIONS)

@@ -1,0 +1,167 @@
+"""Other libraries' vocabularies, put into ours when a span is written.
+
+Three tables make the whole mapping. An attribute that only has another name fills its column by `_keys.SPAN_KEYS`,
+which lists every name. What is spelt otherwise or stands inside another attribute is in the tables below. Messages
+that are flattened into attributes, or come as events, are made whole by `_messages`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import orjson
+
+from llmops_sdk.store.lines._translate_messages import finish, unflatten, with_events
+from llmops_sdk.tracing.records import _semconv as sc
+from llmops_sdk.tracing.records._records import Event, SpanRecord
+
+__all__ = ["translate"]
+
+_OPERATION_OF_KIND = {"llm": "chat", "embedding": "embeddings"}
+_OPERATION_OF_TRACELOOP = {"chat": "chat", "completion": "text_completion", "embedding": "embeddings"}
+# OpenInference: prompts and completions of the API before there were messages.
+_TEXT_COMPLETION = ("llm.prompts", "llm.completions")
+
+_PROVIDERS = {
+    "aws": "aws.bedrock",
+    "amazon": "aws.bedrock",
+    "bedrock": "aws.bedrock",
+    "az.ai.inference": "azure.ai.inference",
+    "az.ai.openai": "azure.ai.openai",
+    "azure": "azure.ai.openai",
+    "gemini": "gcp.gemini",
+    "google": "gcp.gen_ai",
+    "google_genai": "gcp.gemini",
+    "mistral": "mistral_ai",
+    "mistralai": "mistral_ai",
+    "moonshot": "moonshot_ai",
+    "vertexai": "gcp.vertex_ai",
+    "vertex_ai": "gcp.vertex_ai",
+    "watsonx": "ibm.watsonx.ai",
+    "xai": "x_ai",
+}
+_PROVIDER_NAMES = (sc.PROVIDER, "gen_ai.system", "llm.provider", "llm.system")
+
+_FINISH_REASONS = {
+    "content_filtered": "content_filter",
+    "end_turn": "stop",
+    "eos": "stop",
+    "function_call": "tool_calls",
+    "max_tokens": "length",
+    "refusal": "content_filter",
+    "safety": "content_filter",
+    "stop_sequence": "stop",
+    "tool_call": "tool_calls",
+    "tool_use": "tool_calls",
+}
+_FINISH_NAMES = (
+    sc.FINISH_REASONS,
+    "llm.finish_reason",
+    "llm.response.finish_reason",
+    "llm.response.stop_reason",
+    "gen_ai.response.finish_reason",
+    "gen_ai.response.stop_reason",
+    "anthropic.message.stop_reason",
+)
+
+# The model that was asked for, where it is only said among the parameters of the request.
+_PARAMETERS = ("llm.invocation_parameters", "embedding.invocation_parameters")
+_MODEL_PARAMETERS = ("model", "model_name", "model_id")
+_REQUEST_MODEL_NAMES = (sc.REQUEST_MODEL, "llm.request.model_name", "llm.request.model")
+
+# The event that marks the first piece of a stream.
+_FIRST_CHUNK = ("First Token Stream Event", "gen_ai.content.completion.chunk")
+_FIRST_CHUNK_NAMES = (sc.TIME_TO_FIRST_CHUNK, "gen_ai.server.time_to_first_token")
+
+_PARTIAL_COSTS = ("llm.cost.prompt", "llm.cost.completion")
+_COST_NAMES = (sc.COST, "operation.cost", "llm.cost.total")
+
+
+def translate(record: SpanRecord) -> dict[str, Any]:
+    """The attributes of another library's span, with those of ours that they amount to.
+
+    What they say in their own names stays beside it, but for what is moved (messages).
+    """
+    attributes = unflatten(record.attributes or {})
+    if record.kind in _OPERATION_OF_KIND or sc.OPERATION in attributes:
+        with_events(attributes, record.events or ())
+        for name, derive in _DERIVED.items():
+            value = derive(attributes, record)
+            if value is not None:
+                attributes[name] = value
+        finish(attributes, attributes.get(sc.FINISH_REASONS))
+    return attributes
+
+
+def _first(attributes: Mapping[str, Any], names: tuple[str, ...]) -> Any:
+    return next((attributes[name] for name in names if attributes.get(name) is not None), None)
+
+
+def _operation(attributes: Mapping[str, Any], record: SpanRecord) -> str | None:
+    known = attributes.get(sc.OPERATION)
+    if known == "completion":
+        return "text_completion"
+    if known is not None:
+        return None
+    request = attributes.get("llm.request.type")
+    if isinstance(request, str) and request in _OPERATION_OF_TRACELOOP:
+        return _OPERATION_OF_TRACELOOP[request]
+    if record.kind == "llm" and any(name.startswith(_TEXT_COMPLETION) for name in attributes):
+        return "text_completion"
+    return _OPERATION_OF_KIND.get(record.kind)
+
+
+def _provider(attributes: Mapping[str, Any], _: SpanRecord) -> str | None:
+    named = _first(attributes, _PROVIDER_NAMES)
+    if not isinstance(named, str):
+        return None
+    lower = named.lower()
+    return _PROVIDERS.get(lower, lower)
+
+
+def _request_model(attributes: Mapping[str, Any], _: SpanRecord) -> str | None:
+    if _first(attributes, _REQUEST_MODEL_NAMES) is not None:
+        return None
+    text = _first(attributes, _PARAMETERS)
+    if not isinstance(text, str):
+        return None
+    try:
+        parameters: Any = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(parameters, dict):
+        return None
+    found = _first(cast("dict[str, Any]", parameters), _MODEL_PARAMETERS)
+    return found if isinstance(found, str) else None
+
+
+def _finish_reasons(attributes: Mapping[str, Any], _: SpanRecord) -> list[str] | None:
+    said = _first(attributes, _FINISH_NAMES)
+    reasons: list[Any] = list(cast("list[Any]", said)) if isinstance(said, (list, tuple)) else [said]
+    texts = [reason.lower() for reason in reasons if isinstance(reason, str)]
+    return [_FINISH_REASONS.get(text, text) for text in texts] if texts and len(texts) == len(reasons) else None
+
+
+def _time_to_first_chunk(attributes: Mapping[str, Any], record: SpanRecord) -> float | None:
+    if _first(attributes, _FIRST_CHUNK_NAMES) is not None:
+        return None
+    events: list[Event] = [event for event in record.events or () if event[0] in _FIRST_CHUNK]
+    return max(events[0][1] - record.start_ns, 0) / 1e9 if events else None
+
+
+def _cost(attributes: Mapping[str, Any], _: SpanRecord) -> float | None:
+    parts = [attributes.get(name) for name in _PARTIAL_COSTS]
+    numbers = [part for part in parts if isinstance(part, (int, float)) and not isinstance(part, bool)]
+    return float(sum(numbers)) if numbers and _first(attributes, _COST_NAMES) is None else None
+
+
+# Our attribute, and what gives it where it is missing or spelt otherwise; None leaves it as it is.
+_DERIVED: Mapping[str, Callable[[Mapping[str, Any], SpanRecord], Any]] = {
+    sc.OPERATION: _operation,
+    sc.PROVIDER: _provider,
+    sc.REQUEST_MODEL: _request_model,
+    sc.FINISH_REASONS: _finish_reasons,
+    sc.TIME_TO_FIRST_CHUNK: _time_to_first_chunk,
+    sc.COST: _cost,
+}

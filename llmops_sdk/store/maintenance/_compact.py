@@ -1,0 +1,351 @@
+"""Compaction: sealed segments become Parquet files, small files become larger ones, what nobody reads is removed.
+
+It may be killed at any step: a file is written under another name, forced to the disk and renamed, and counts from the
+moment when the manifest names it. What a killed compactor left is removed by the next.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from operator import attrgetter
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from llmops_sdk._util._public import public
+from llmops_sdk.errors import StoreError
+from llmops_sdk.store.duck._origin import Origin
+from llmops_sdk.store.duck._rebuild import ensure_manifest
+from llmops_sdk.store.duck._sources import read_sources
+from llmops_sdk.store.files._layout import Segment, segments_of
+from llmops_sdk.store.files._locks import most_files, sole_changer, try_lock
+from llmops_sdk.store.files._manifest import DataFile, Manifest, commit, read_manifest, sync_folder, views_are_old
+from llmops_sdk.store.files._sweep import GRACE, sweep
+from llmops_sdk.store.lines._count_loss import count_loss
+from llmops_sdk.store.maintenance._thinning import Thinning, thinned_files
+from llmops_sdk.store.schema._views import SCHEMA_VERSION, SEAL, STREAMS, Stream
+
+if TYPE_CHECKING:
+    from llmops_sdk.store.duck._parquet import ParquetWriter
+
+__all__ = ["Compacted", "compact_store", "ensure_manifest"]
+
+_CHUNK_BYTES = 512 * 1024**2  # of lines: some 40 MB of Parquet, which is never put together with others again
+_CHUNK_FILES = 512  # all of them open at once
+_FAN_IN = 8
+_LARGE = 32 * 1024**2  # a file of this size is put together with others no more: each time costs as much as the first
+_SEAL = b'{"' + SEAL.name.encode() + b'":'
+_BLOCK = 1024**2
+
+
+@public("llmops_sdk.store")
+@dataclass(slots=True, kw_only=True)
+class Compacted:
+    """What a compaction did."""
+
+    segments: int = 0
+    """Segments whose lines are in Parquet files now."""
+    rows: int = 0
+    """Their lines."""
+    bytes_before: int = 0
+    """Bytes of those segments."""
+    bytes_after: int = 0
+    """Bytes of the files made of them."""
+    merged: int = 0
+    """Parquet files that were put together into larger ones."""
+    thinned: int = 0
+    """Spans of old traces that are gone, since only a share of them is kept."""
+    skipped: int = 0
+    """Segments that DuckDB could not convert; they are read as they are."""
+    files: int = 0
+    """Parquet files in all."""
+    busy: bool = False
+    """Whether another process was at it, so that nothing was done."""
+
+
+def compact_store(
+    store: Path,
+    *,
+    wait: float = 0.0,
+    grace: float = GRACE,
+    thinning: Thinning | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Compacted:
+    """Compact every segment whose writer has let go of it.
+
+    Args:
+        store: The store's folder.
+        wait: Seconds to wait for another process that compacts.
+        grace: Seconds for which files that are read no more stay, for readers that hold no lease.
+        thinning: Which traces of old files stay; None for all.
+        progress: Called after each step with the bytes of segments that are done and those that were there.
+
+    Raises:
+        StoreError: The store cannot be read or written, or a newer version of the SDK wrote it.
+    """
+    manifest = ensure_manifest(store)
+    with sole_changer(store, wait) as alone:
+        if not alone:
+            return Compacted(busy=True, files=len(manifest.files))
+        try:
+            return _Compaction(store, grace, thinning or Thinning()).run(progress)
+        except OSError as error:
+            raise StoreError(
+                f"the store {store} cannot be compacted: {error.strerror or error}; nothing is lost: free space, or "
+                "make it writable, and try again",
+                path=str(store),
+            ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A segment, its size and when it was last written."""
+
+    segment: Segment
+    size: int
+    written: float
+
+
+class _Compaction:
+    """One run, by who holds the store's lock."""
+
+    def __init__(self, store: Path, grace: float, thinning: Thinning) -> None:
+        self._store = store
+        self._thinning = thinning
+        self._grace = grace
+        self._done = Compacted()
+        manifest = read_manifest(store)
+        if manifest is None:
+            # Removed while the lock was waited for: with an empty one every file would be swept.
+            raise StoreError(f"MANIFEST.json of {store} has gone: try again, and it is made again", path=str(store))
+        self._manifest: Manifest = manifest
+
+    def run(self, progress: Callable[[int, int], None] | None) -> Compacted:
+        from llmops_sdk.store.duck._parquet import ParquetWriter
+        from llmops_sdk.store.duck._views_file import VIEWS_FILE, write_views
+        from llmops_sdk.store.maintenance._prune import finish_pruning
+
+        finish_pruning(self._store)
+        self._manifest = read_manifest(self._store) or self._manifest
+        before = self._manifest.generation
+        old = views_are_old(self._store) or not (self._store / VIEWS_FILE).exists()
+        self._manifest = sweep(self._store, self._manifest, grace=self._grace)
+        found = self._found()
+        total = sum(one.size for one in found)
+        with contextlib.closing(ParquetWriter()) as writer:
+            for stream in STREAMS:
+                for chunk in _chunks([one for one in found if one.segment.stream is stream]):
+                    self._take(writer, stream, chunk)
+                    if progress is not None:
+                        progress(self._done.bytes_before, total)
+                while self._merge(writer, stream):
+                    pass
+            self._thin(writer)
+        if old or self._manifest.generation != before:
+            write_views(self._store, self._manifest)
+        self._done.files = len(self._manifest.files)
+        return self._done
+
+    def _found(self) -> list[_Found]:
+        found: list[_Found] = []
+        for segment in segments_of(self._store, self._manifest.covered):
+            with contextlib.suppress(FileNotFoundError):
+                state = segment.path.stat()
+                found.append(_Found(segment, state.st_size, state.st_mtime))
+        return sorted(found, key=attrgetter("written"))
+
+    def _take(self, writer: ParquetWriter, stream: Stream, chunk: Sequence[_Found]) -> None:
+        with _held(chunk) as held:
+            if held:
+                self._compact(writer, stream, held)
+
+    def _compact(self, writer: ParquetWriter, stream: Stream, held: Sequence[_Found]) -> None:
+        paths = [one.segment.path for one in held]
+        names = [one.segment.name for one in held]
+        out, origin = self._new_file(stream, 0, max(one.written for one in held), holds=names)
+        try:
+            rows = writer.from_lines(stream, paths, _temporary(out), origin)
+            lines, seals = _count_lines(paths)
+            # Only where the sum says that there is one: to ask DuckDB costs as much as the file.
+            unreadable = 0 if rows + seals == lines else writer.unreadable(stream, paths)
+        except StoreError:
+            _temporary(out).unlink(missing_ok=True)
+            if len(held) == 1:
+                self._done.skipped += 1
+                return
+            half = len(held) // 2
+            self._compact(writer, stream, held[:half])
+            self._compact(writer, stream, held[half:])
+            return
+        made = self._put(out, origin, rows)
+        self._manifest = commit(
+            self._store,
+            self._manifest.next(time=time.time(), add=made, cover=names, unreadable=unreadable),
+        )
+        self._done.segments += len(held)
+        self._done.rows += rows
+        self._done.bytes_before += sum(one.size for one in held)
+        self._done.bytes_after += sum(file.bytes for file in made)
+
+    def _merge(self, writer: ParquetWriter, stream: Stream) -> bool:
+        """Put the oldest small files of a level together; whether there were enough of them."""
+        mine = [file for file in self._manifest.files if file.stream == stream.name and file.bytes < _LARGE]
+        for level in sorted({file.level for file in mine}):
+            # Of one version: the columns of another are others.
+            same = [file for file in mine if file.level == level and file.version == SCHEMA_VERSION]
+            same = [file for file in same if file.thinned is same[0].thinned][:_FAN_IN]
+            if len(same) == _FAN_IN:
+                names = [file.name for file in same]
+                out, origin = self._new_file(
+                    stream, level + 1, max(file.written for file in same), replaces=names, thinned=same[0].thinned
+                )
+                rows = writer.from_files([self._store / name for name in names], _temporary(out), origin)
+                if rows != sum(file.rows for file in same):
+                    raise StoreError(
+                        f"{rows} of {sum(file.rows for file in same)} rows came through when files of {self._store} "
+                        "were put together; they stay as they are",
+                        path=str(self._store),
+                    )
+                made = self._put(out, origin, rows)
+                self._manifest = commit(self._store, self._manifest.next(time=time.time(), add=made, remove=same))
+                self._done.merged += len(same)
+                return True
+        return False
+
+    def _thin(self, writer: ParquetWriter) -> None:
+        """Leave a share of the traces of old files."""
+        files = thinned_files(self._manifest.files, self._thinning)
+        if not files:
+            return
+        stream = next(stream for stream in STREAMS if stream.name == "spans")
+        writer.keep(read_sources(self._store, lease=False), self._thinning.kept)
+        for file in files:
+            source = self._store / file.name
+            going = writer.count([source], self._thinning.going)
+            out, origin = self._new_file(stream, file.level, file.written, replaces=[file.name], thinned=True)
+            rows = writer.from_files(
+                [source], _temporary(out), origin, unless=self._thinning.going, weight=self._thinning.weight
+            )
+            if rows != file.rows - going:
+                raise StoreError(f"{rows} rows of {file.name} came through in place of {file.rows - going}; it stays")
+            made = self._put(out, origin, rows)
+            self._manifest = commit(self._store, self._manifest.next(time=time.time(), add=made, remove=[file]))
+            self._done.thinned += going
+            if going:
+                count_loss(self._store, "span", "thinned", going, file.bytes - sum(one.bytes for one in made))
+
+    def _new_file(
+        self,
+        stream: Stream,
+        level: int,
+        written: float,
+        *,
+        holds: Sequence[str] = (),
+        replaces: Sequence[str] = (),
+        thinned: bool = False,
+    ) -> tuple[Path, Origin]:
+        folder = self._store / stream.files
+        folder.mkdir(mode=0o700, exist_ok=True)
+        origin = Origin(
+            generation=self._manifest.generation + 1,
+            stream=stream.name,
+            version=SCHEMA_VERSION,
+            level=level,
+            written=written,
+            holds=holds,
+            thinned=thinned,
+            replaces=replaces,
+        )
+        return folder / f"L{level}-{origin.generation:08}-{uuid4().hex}.parquet", origin
+
+    def _put(self, out: Path, origin: Origin, rows: int) -> list[DataFile]:
+        """Give a written file its name; none where it has no rows."""
+        temporary = _temporary(out)
+        if not rows:
+            temporary.unlink()
+            return []
+        temporary.chmod(0o600)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+            size = os.fstat(file.fileno()).st_size
+        temporary.replace(out)
+        sync_folder(out.parent)
+        return [
+            DataFile(
+                name=f"{out.parent.name}/{out.name}",
+                stream=origin.stream,
+                version=origin.version,
+                level=origin.level,
+                rows=rows,
+                bytes=size,
+                written=origin.written,
+                thinned=origin.thinned,
+            )
+        ]
+
+
+def _temporary(out: Path) -> Path:
+    return out.with_name(f".{out.name}")
+
+
+def _chunks(found: Sequence[_Found]) -> Iterator[list[_Found]]:
+    chunk: list[_Found] = []
+    size = 0
+    most = max(1, min(_CHUNK_FILES, most_files() // 4))
+    for one in found:
+        if chunk and (size + one.size > _CHUNK_BYTES or len(chunk) >= most):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(one)
+        size += one.size
+    if chunk:
+        yield chunk
+
+
+@contextmanager
+def _held(chunk: Sequence[_Found]) -> Generator[list[_Found]]:
+    """Those segments that nobody appends to, locked, so that nobody drops them meanwhile."""
+    held: list[_Found] = []
+    with contextlib.ExitStack() as stack:
+        for one in chunk:
+            try:
+                file = stack.enter_context(one.segment.path.open("rb"))
+            except FileNotFoundError:
+                continue
+            # A child that its writer forked may keep the lock of a segment that is closed.
+            if not try_lock(file.fileno()) and not _is_sealed(file.fileno()):
+                continue
+            state = os.fstat(file.fileno())
+            if state.st_nlink == 0:
+                continue
+            if state.st_size == 0:
+                # Its writer died before its first line, or has yet to lock it: then it takes another name.
+                one.segment.path.unlink(missing_ok=True)
+                continue
+            held.append(_Found(one.segment, state.st_size, state.st_mtime))
+        yield held
+
+
+def _is_sealed(descriptor: int) -> bool:
+    size = os.fstat(descriptor).st_size
+    tail = os.pread(descriptor, 64, max(size - 64, 0))
+    return tail.endswith(b"\n") and tail[:-1].rpartition(b"\n")[2].startswith(_SEAL)
+
+
+def _count_lines(paths: Sequence[Path]) -> tuple[int, int]:
+    """How many lines the files have, and how many of them are seals."""
+    lines = seals = 0
+    for path in paths:
+        with path.open("rb") as file:
+            last = b"\n"
+            while block := file.read(_BLOCK):
+                lines += block.count(b"\n")
+                last = block[-1:]
+            lines += last != b"\n"
+            seals += _is_sealed(file.fileno())
+    return lines, seals

@@ -1,0 +1,209 @@
+"""OTLP requests become records: protobuf and JSON, traces and logs; one decoder for `import` and `collect`."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from llmops_sdk.errors import OtlpDecodeError
+from llmops_sdk.store.otlp._records import record_of
+from llmops_sdk.store.otlp._wire import Group, MalformedError, Reader, WireLog
+from llmops_sdk.tracing.records import _semconv as sc
+from llmops_sdk.tracing.records._records import SCOPE, RecordedSpan, ScoreRecord
+from llmops_sdk.tracing.records._span_kinds import CALLS
+
+__all__ = ["Decoded", "Decoder", "Encoding"]
+
+Encoding: TypeAlias = Literal["protobuf", "json"]
+
+_MAX_RESOURCES = 16
+_MAX_PROBLEMS = 5
+
+
+@dataclass(slots=True)
+class Decoded:
+    """What was in a request."""
+
+    spans: list[RecordedSpan] = field(default_factory=list)
+    scores: list[ScoreRecord] = field(default_factory=list)
+    rejected: int = 0
+    """Spans, or log records, that could not be read."""
+    ignored: int = 0
+    """Log records that are no scores."""
+    problems: list[str] = field(default_factory=list)
+    """Why some were rejected: the first few."""
+    losses: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """What was lost, by what and reason."""
+
+    def reject(self, where: str, error: MalformedError) -> None:
+        """Count one that could not be read."""
+        self.rejected += 1
+        if len(self.problems) < _MAX_PROBLEMS:
+            self.problems.append(f"{where}: {error}")
+
+    def settle(self, what: str, before: int, reader: Reader) -> None:
+        """Count what was lost since there were `before` rejected."""
+        if self.rejected > before:
+            self.losses[what, "not_decodable"] = self.rejected - before
+        self.losses += reader.losses
+        reader.losses.clear()
+
+
+class Decoder:
+    """Reads requests. May be used by several threads.
+
+    The spans of one process share one mapping of its attributes, also over requests: what comes after counts on it.
+    """
+
+    def __init__(self) -> None:
+        self._resources: dict[str, Mapping[str, Any]] = {}
+
+    def traces(self, body: bytes, encoding: Encoding) -> Decoded:
+        """The spans of an `ExportTraceServiceRequest`; one that cannot be read does not lose the others.
+
+        Args:
+            body: The request.
+            encoding: How it is written.
+
+        Raises:
+            OtlpDecodeError: It is no such request.
+        """
+        reader, decoded = _reader(encoding), Decoded()
+        self._take_spans(reader, _groups(reader.spans, body), decoded)
+        return decoded
+
+    def logs(self, body: bytes, encoding: Encoding) -> Decoded:
+        """The scores of an `ExportLogsServiceRequest`: its `gen_ai.evaluation.result` events.
+
+        Args:
+            body: The request.
+            encoding: How it is written.
+
+        Raises:
+            OtlpDecodeError: It is no such request.
+        """
+        reader, decoded = _reader(encoding), Decoded()
+        _take_scores(reader, _groups(reader.logs, body), decoded)
+        return decoded
+
+    def loaded(self, request: object) -> Decoded:
+        """The spans and the scores of a request in JSON that is loaded already, for traces or for logs.
+
+        Args:
+            request: What the JSON holds.
+
+        Raises:
+            OtlpDecodeError: It is no such request.
+        """
+        from llmops_sdk.store.otlp._read_json import JsonReader
+
+        reader, decoded = JsonReader(), Decoded()
+        self._take_spans(reader, _groups(reader.spans_in, request), decoded)
+        _take_scores(reader, _groups(reader.logs_in, request), decoded)
+        return decoded
+
+    def _take_spans(self, reader: Reader, groups: Iterator[Group], decoded: Decoded) -> None:
+        others: list[RecordedSpan] = []
+        before = decoded.rejected
+        for group in groups:
+            resource = self._interned(group.resource)
+            for number, item in enumerate(group.items):
+                try:
+                    span = reader.span(item)
+                except MalformedError as error:
+                    decoded.reject(f"{group.where}[{number}]", error)
+                    continue
+                told = sc.KIND in span.attributes
+                record = record_of(span, group.scope, resource)
+                decoded.spans.append(record)
+                if not told and record.kind in CALLS:
+                    others.append(record)
+        _count_once(others, decoded.spans)
+        decoded.settle("span", before, reader)
+
+    def _interned(self, resource: Mapping[str, Any]) -> Mapping[str, Any]:
+        name = repr(resource)
+        known = self._resources.get(name)
+        if known is None:
+            if len(self._resources) >= _MAX_RESOURCES:
+                self._resources.clear()
+            known = self._resources[name] = resource
+        return known
+
+
+def _take_scores(reader: Reader, groups: Iterator[Group], decoded: Decoded) -> None:
+    before = decoded.rejected
+    for group in groups:
+        for number, item in enumerate(group.items):
+            try:
+                log = reader.log(item)
+                if sc.EVENT_EVALUATION in (log.event, log.attributes.get("event.name")):
+                    decoded.scores.append(_score(log, group.scope))
+                else:
+                    decoded.ignored += 1
+            except MalformedError as error:
+                decoded.reject(f"{group.where}[{number}]", error)
+    decoded.settle("score", before, reader)
+
+
+def _count_once(others: list[RecordedSpan], spans: list[RecordedSpan]) -> None:
+    """A call that two libraries describe, one below the other, is the outer one's; see `kind_of`."""
+    if others:
+        calls = {
+            (span.trace_id, span.span_id)
+            for span in spans
+            if span.kind in CALLS and (span.scope != SCOPE or sc.OPERATION in (span.attributes or ()))
+        }
+        for span in others:
+            if (span.trace_id, span.parent_id) in calls:
+                span.kind = "chain"
+
+
+def _reader(encoding: Encoding) -> Reader:
+    if encoding == "json":
+        from llmops_sdk.store.otlp._read_json import JsonReader
+
+        return JsonReader()
+    from llmops_sdk.store.otlp._read_protobuf import ProtoReader
+
+    return ProtoReader()
+
+
+def _groups(read: Callable[[Any], Iterator[Group]], request: object) -> Iterator[Group]:
+    try:
+        yield from read(request)
+    except MalformedError as error:
+        raise OtlpDecodeError(f"no OTLP request: {error}") from error
+
+
+def _score(log: WireLog, scope: str) -> ScoreRecord:
+    if not log.trace_id and not log.span_id:
+        raise MalformedError("an evaluation without the id of a trace or a span judges nothing")
+    name, value = log.attributes.get(sc.EVALUATION_NAME), log.attributes.get(sc.EVALUATION_VALUE)
+    if not isinstance(name, str) or not name:
+        raise MalformedError(f"an evaluation needs {sc.EVALUATION_NAME}")
+    return ScoreRecord(
+        trace_id=f"{log.trace_id:032x}" if log.trace_id else None,
+        span_id=f"{log.span_id:016x}" if log.span_id else None,
+        name=name,
+        value=_number(value),
+        label=_text(log.attributes.get(sc.EVALUATION_LABEL)),
+        comment=_text(log.attributes.get(sc.EVALUATION_EXPLANATION)),
+        source=_text(log.attributes.get(sc.SCORE_SOURCE)) or scope or "otlp",
+        time_ns=log.time_ns or time.time_ns(),
+    )
+
+
+def _number(value: Any) -> float | None:
+    if not isinstance(value, (bool, int, float)) or abs(value) > sys.float_info.max:
+        return None
+    return None if math.isnan(value) else float(value)
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None

@@ -1,0 +1,135 @@
+"""A span from the wire becomes a record: as another library's span does in a process, and ours as they were."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import orjson
+
+from llmops_sdk.store.lines._restored import RestoredSpan
+from llmops_sdk.store.otlp._wire import WireSpan
+from llmops_sdk.store.otlp._write import ADDED, TEXT
+from llmops_sdk.tracing.interop._foreign_span import error_type_of
+from llmops_sdk.tracing.records import _semconv as sc
+from llmops_sdk.tracing.records._records import SCOPE, RecordedSpan
+from llmops_sdk.tracing.records._span_kinds import kind_of
+
+__all__ = ["record_of"]
+
+_OTEL_KINDS = {2: "server", 3: "client", 4: "producer", 5: "consumer"}
+_STATUSES = {1: "ok", 2: "error"}
+_OUR_STATUSES = ("cancelled", "closed")
+_MESSAGES = (sc.INPUT_MESSAGES, sc.OUTPUT_MESSAGES)
+_PAYLOADS = ("input", "output")
+# What our exporter says twice, for backends that know the one name alone.
+_SAME_AS = {"operation.cost": sc.COST, sc.CONVERSATION_ID: sc.SESSION_ID, "tag.tags": sc.TAGS}
+
+
+def record_of(span: WireSpan, scope: str, resource: Mapping[str, Any]) -> RecordedSpan:
+    """The span as the pipeline's sinks read it; `span.attributes` is taken over.
+
+    Args:
+        span: The span.
+        scope: The name of the library that made it.
+        resource: The attributes of its process.
+    """
+    attributes = span.attributes
+    status = _STATUSES.get(span.status, "unset")
+    message = span.message or None
+    kind = attributes.get(sc.KIND)
+    payloads: dict[str, bytes] = {}
+    for name in _MESSAGES:
+        messages = _json_of(attributes.get(name))
+        if messages is not None:
+            attributes[name] = messages
+    exported = isinstance(kind, str) and isinstance(attributes.get(ADDED), list)
+    if exported:
+        message = span.message
+        payloads = _exported(attributes)
+    elif isinstance(kind, str) and scope == SCOPE:
+        payloads = _sent(attributes, kind)
+    if isinstance(kind, str):
+        del attributes[sc.KIND]
+        if status == "unset" and attributes.get(sc.STATUS) in _OUR_STATUSES:
+            status = attributes.pop(sc.STATUS)
+    else:
+        kind = kind_of(attributes)
+    return (RestoredSpan if exported else RecordedSpan)(
+        name=span.name,
+        kind=kind,
+        trace_id=span.trace_id,
+        span_id=span.span_id,
+        parent_id=span.parent_id,
+        start_ns=span.start_ns,
+        duration_ns=max(span.end_ns - span.start_ns, 0),
+        status=status,
+        status_message=message,
+        error_type=error_type_of(attributes, span.events) if status == "error" and not exported else None,
+        input=payloads.get("input"),
+        output=payloads.get("output"),
+        attributes=attributes,
+        events=span.events,
+        links=span.links,
+        otel_kind=_OTEL_KINDS.get(span.kind, "internal"),
+        scope=scope,
+        resource=resource,
+    )
+
+
+def _exported(attributes: dict[str, Any]) -> dict[str, bytes]:
+    """Take out what `export` put in, so that the span is again what was stored."""
+    added = cast("list[object]", attributes.pop(ADDED))
+    texts = attributes.pop(TEXT, None)
+    texts = cast("list[object]", texts) if isinstance(texts, list) else []
+    payloads: dict[str, bytes] = {}
+    for name in _PAYLOADS:
+        payload = _payload(attributes.get(f"{name}.value"), text=name in texts)
+        if payload is not None:
+            payloads[name] = payload
+            del attributes[f"{name}.value"]
+    for name in added:
+        if isinstance(name, str):
+            attributes.pop(name, None)
+    return payloads
+
+
+def _sent(attributes: dict[str, Any], kind: str) -> dict[str, bytes]:
+    """Take out what this SDK's exporter says twice of a span of its own."""
+    payloads: dict[str, bytes] = {}
+    for name in _PAYLOADS:
+        mime = attributes.pop(f"{name}.mime_type", None)
+        payload = _payload(attributes.get(f"{name}.value"), text=mime != "application/json")
+        if payload is not None:
+            payloads[name] = payload
+            del attributes[f"{name}.value"]
+    if attributes.get("openinference.span.kind") == kind.upper():
+        del attributes["openinference.span.kind"]
+    for again, name in _SAME_AS.items():
+        if again in attributes and attributes[again] == attributes.get(name):
+            del attributes[again]
+    if any(name.startswith(sc.METADATA_PREFIX) for name in attributes):
+        attributes.pop("metadata", None)
+    return payloads
+
+
+def _payload(value: Any, *, text: bool) -> bytes | None:
+    if not isinstance(value, str):
+        return None
+    if text:
+        try:
+            return orjson.dumps(value)
+        except orjson.JSONEncodeError:  # half a surrogate, which the store's encoder mends
+            return None
+    return _json_of(value)
+
+
+def _json_of(value: object) -> bytes | None:
+    """JSON text, lists and mappings as the bytes that a column of JSON takes; None for anything else."""
+    try:
+        if isinstance(value, str):
+            orjson.loads(value)
+            return value.encode()
+        return orjson.dumps(value) if isinstance(value, (list, dict)) else None
+    except (ValueError, TypeError):
+        return None

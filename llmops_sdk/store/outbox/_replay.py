@@ -1,0 +1,237 @@
+"""`replay`: what backends have not taken yet, or what the store has, to a backend now."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from llmops_sdk._util._public import public
+from llmops_sdk.errors import StoreError
+from llmops_sdk.export._delivery import Delivery
+from llmops_sdk.export._destinations import Destination, find_destinations, made_destination
+from llmops_sdk.export._filter import chosen
+from llmops_sdk.export._sizes import BATCH_BYTES, size_of
+from llmops_sdk.export._threads import uninstrumented
+from llmops_sdk.store.lines._decode import RecordReader
+from llmops_sdk.store.outbox._outbox import FOLDER, SegmentOutbox, outbox_sizes
+from llmops_sdk.store.reading._query import StorePath, flush_first, store_folder
+from llmops_sdk.store.reading._rows import rows_of_spans
+from llmops_sdk.tracing.records._records import ScoreRecord, SpanRecord
+
+if TYPE_CHECKING:
+    from llmops_sdk.config import Settings
+
+__all__ = ["Replayed", "discard", "replay"]
+
+_PIECE = 512 * 1024
+_PATIENCE = 3
+"""Tries in a row without an answer after which a backend counts as away."""
+
+
+@public("llmops_sdk.store")
+@dataclass(slots=True)
+class Replayed:
+    """What came of a replay, for one destination.
+
+    Attributes:
+        destination: Its name, or its URL.
+        sent: Spans that it has taken.
+        lost: Spans that it refuses for good.
+        left: Bytes that still wait in the outbox; 1 where the replay of a store ended early.
+        filtered: Spans that are not for it.
+        reason: Why something is left, or empty.
+    """
+
+    destination: str
+    sent: int = 0
+    lost: int = 0
+    left: int = 0
+    filtered: int = 0
+    reason: str = ""
+
+
+def replay(
+    *,
+    to: str | None = None,
+    protocol: str = "http/protobuf",
+    headers: Mapping[str, str] | None = None,
+    content: bool | None = None,
+    where: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    path: StorePath | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Replayed]:
+    """Send what waits in the outboxes, or, with `to`, what the store has, and wait until it is done.
+
+    What a living process is about to send itself is left to it. Nothing is marked by a replay with `to`: a second one
+    sends the same again.
+
+    Args:
+        to: A base URL, or the name of a configured destination; None for what waits, for each of them.
+        protocol: "http/protobuf" or "grpc", for a URL.
+        headers: Of each request, for a URL.
+        content: Send prompts, answers, arguments and results too; by default as `[export]`, or the destination, says.
+        where: With `to`: an SQL condition on the columns of `llm_calls`.
+        since: With `to`: only what began at this time or later; without a zone it is UTC.
+        until: With `to`: only what began before this time.
+        path: The store's folder; by default that of the configuration.
+        progress: Called with the bytes or spans that are done, and those that there are (0 where that is not known).
+
+    Raises:
+        StoreError: There is no such destination, or the store cannot be read.
+        QueryError: The condition is not valid or not allowed.
+
+    Example:
+        >>> from llmops_sdk.store import replay
+        >>> replay()
+        []
+    """
+    from llmops_sdk.config import current
+
+    settings, folder = current(), store_folder(path)
+    flush_first()
+    with uninstrumented():
+        if to is None:
+            return [_drain(folder, destination, progress) for destination in _waiting(settings, folder)]
+        destination = _destination(settings, to, protocol, headers or {}, content)
+        rows = rows_of_spans(folder, where, since, until)
+        return [_send_rows(destination, rows, progress)]
+
+
+def discard(name: str, *, path: StorePath | None = None) -> int:
+    """Remove what waits for a destination, for good; its bytes.
+
+    Args:
+        name: The destination's.
+        path: The store's folder; by default that of the configuration.
+
+    Raises:
+        StoreError: Nothing waits for a destination of that name.
+    """
+    folder = store_folder(path)
+    sizes = outbox_sizes(folder)
+    if name not in sizes:
+        raise StoreError(
+            f'nothing waits for a destination "{name}": {", ".join(sizes) or "there is no outbox"}', path=str(folder)
+        )
+    shutil.rmtree(folder / FOLDER / name)
+    return sizes[name]
+
+
+def _waiting(settings: Settings, folder: Path) -> list[Destination]:
+    sizes = outbox_sizes(folder)
+    return [destination for destination in find_destinations(settings) if sizes.get(destination.name)]
+
+
+def _destination(
+    settings: Settings, to: str, protocol: str, headers: Mapping[str, str], content: bool | None
+) -> Destination:
+    known = {destination.name: destination for destination in find_destinations(settings)}
+    if "//" not in to:
+        if to not in known:
+            names = ", ".join(known) or "none is configured"
+            raise StoreError(f'there is no destination "{to}": {names}; or give a URL, as in http://127.0.0.1:4318')
+        found = known[to]
+    else:
+        found = made_destination(to, protocol=protocol, headers=headers, content=settings.export.content)
+    from dataclasses import replace
+
+    return found if content is None else replace(found, content=content)
+
+
+def _drain(folder: Path, destination: Destination, progress: Callable[[int, int], None] | None) -> Replayed:
+    done = Replayed(destination.name)
+    total, past = outbox_sizes(folder)[destination.name], 0
+    outbox = SegmentOutbox(folder, destination.name, max_bytes=2**63, max_days=1e9, lose=_nothing)
+    delivery = Delivery(destination, "spans", lambda: None)
+    try:
+        while not done.reason and (begin := outbox.adopt()) is not None:
+            past += begin.offset
+            while not done.reason and (piece := outbox.read_adopted(begin, _PIECE)) is not None:
+                records = chosen(piece.records, scores=False, passes=destination.passes)
+                done.filtered += len(piece.records) - len(records)
+                if _send(delivery, records, done):
+                    outbox.acknowledge(piece.end)
+                    past += piece.end.offset - begin.offset
+                    begin = piece.end
+                if progress is not None:
+                    progress(min(past, total), total)
+    finally:
+        delivery.close()
+        outbox.close()
+    done.left = outbox_sizes(folder).get(destination.name, 0)
+    if done.left and not done.reason:
+        done.reason = "a living process writes or sends it"
+    return done
+
+
+def _nothing(_what: str, _reason: str, _count: int, _bytes: int) -> None:
+    """Nothing is given up here."""
+
+
+def _send_rows(
+    destination: Destination, rows: Iterable[Mapping[str, object]], progress: Callable[[int, int], None] | None
+) -> Replayed:
+    done = Replayed(destination.name if destination.name != "url" else destination.shown)
+    delivery = Delivery(destination, "spans", lambda: None)
+    try:
+        for records in _batches(_records(destination, rows, done), delivery.batch_limit):
+            if not _send(delivery, records, done):
+                done.left = 1
+                break
+            if progress is not None:
+                progress(done.sent + done.lost + done.filtered, 0)
+    finally:
+        delivery.close()
+    return done
+
+
+def _records(
+    destination: Destination, rows: Iterable[Mapping[str, object]], done: Replayed
+) -> Iterator[SpanRecord | ScoreRecord]:
+    reader = RecordReader()
+    for row in rows:
+        record = reader.of_row(row)
+        passing = [] if record is None else chosen([record], scores=False, passes=destination.passes)
+        done.filtered += 1 - len(passing)
+        yield from passing
+
+
+def _batches(records: Iterable[SpanRecord | ScoreRecord], most: int) -> Iterator[list[SpanRecord | ScoreRecord]]:
+    """At most so many in each, and no more content than a backend takes: prompts may have megabytes."""
+    batch: list[SpanRecord | ScoreRecord] = []
+    size = 0
+    for record in records:
+        more = size_of(record)
+        if batch and (len(batch) >= most or size + more > BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(record)
+        size += more
+    if batch:
+        yield batch
+
+
+def _send(delivery: Delivery, records: Sequence[SpanRecord | ScoreRecord], done: Replayed) -> bool:
+    """Whether all of them are done with; why not is in `done.reason`."""
+    from llmops_sdk._util._clock import SYSTEM_CLOCK
+
+    at = 0
+    while at < len(records):
+        batch = records[at : at + delivery.batch_limit]
+        judgement = delivery.send(batch)
+        if judgement.done:
+            done.sent += len(batch) - judgement.lost
+            done.lost += judgement.lost
+            at += len(batch)
+        elif judgement.pause and delivery.failures >= _PATIENCE:
+            done.reason = delivery.reason or "the backend does not answer"
+            return False
+        elif judgement.pause:
+            SYSTEM_CLOCK.sleep(judgement.pause)
+    return True

@@ -1,0 +1,185 @@
+"""The rows of a query."""
+# ruff: noqa: S608 - the one name put into a statement is a constant
+
+from __future__ import annotations
+
+import html
+import sys
+import unicodedata
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from llmops_sdk._util._optional import require
+from llmops_sdk._util._public import public
+
+if TYPE_CHECKING:
+    import pandas as pd  # noqa: TID251 - for the type checker alone
+    import polars as pl
+
+    from llmops_sdk.store.duck._sql import duckdb
+
+__all__ = ["TABLE", "Result"]
+
+TABLE = "store.result"
+"""The table of the private connection that holds the rows."""
+
+_CELL = 80
+_BATCH = 10_000
+
+
+@public("llmops_sdk")
+class Result:
+    """The rows of a query, held in memory; iterating gives tuples.
+
+    Times are naive and in UTC. The rows do not change when the store does.
+
+    Example:
+        >>> import llmops_sdk as llmops
+        >>> result = llmops.query("SELECT 1 AS a, 'x' AS b")
+        >>> result.columns, result.rows(), len(result)
+        (('a', 'b'), [(1, 'x')], 1)
+        >>> for a, b in result:
+        ...     print(a, b)
+        1 x
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+        # Not from the catalog, for which DuckDB would look into the files of every view.
+        described = connection.execute(f"DESCRIBE {TABLE}").fetchall()
+        self._columns = tuple(str(name) for name, *_ in described)
+        self._types = tuple(str(kind) for _, kind, *_ in described)
+        counted = connection.execute(f"SELECT count(*) FROM {TABLE}").fetchone()
+        self._length = int(counted[0]) if counted else 0
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns' names; a name that came twice has a number appended."""
+        return self._columns
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """The columns' DuckDB types, as in "BIGINT"."""
+        return self._types
+
+    def __len__(self) -> int:
+        """How many rows."""
+        return self._length
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        """The rows as tuples."""
+        cursor = self._connection.cursor().execute(f"FROM {TABLE}")
+        while rows := cursor.fetchmany(_BATCH):
+            yield from rows
+
+    def rows(self) -> list[tuple[Any, ...]]:
+        """Every row as a tuple."""
+        return self._connection.cursor().execute(f"FROM {TABLE}").fetchall()
+
+    def dicts(self) -> list[dict[str, Any]]:
+        """Every row as a dict by column.
+
+        Example:
+            >>> import llmops_sdk as llmops
+            >>> llmops.query("SELECT 1 AS a, 'x' AS b").dicts()
+            [{'a': 1, 'b': 'x'}]
+        """
+        return [dict(zip(self._columns, row, strict=True)) for row in self.rows()]
+
+    def scalar(self) -> Any:
+        """The first column of the first row, or None when there is no row.
+
+        Example:
+            >>> import llmops_sdk as llmops
+            >>> llmops.query("SELECT 6 * 7").scalar()
+            42
+        """
+        row = self._connection.cursor().execute(f"FROM {TABLE} LIMIT 1").fetchone()
+        return row[0] if row else None
+
+    def df(self) -> pd.DataFrame:
+        """The rows as a pandas DataFrame.
+
+        Raises:
+            MissingDependencyError: pandas is not installed.
+        """
+        require("pandas", extra="pandas", purpose="Result.df()")
+        return self._connection.cursor().sql(f"FROM {TABLE}").df()
+
+    def pl(self) -> pl.DataFrame:
+        """The rows as a polars DataFrame.
+
+        Raises:
+            MissingDependencyError: polars or pyarrow is not installed.
+        """
+        require("polars", extra="polars", purpose="Result.pl()")
+        require("pyarrow", extra="polars", purpose="Result.pl()")
+        return self._connection.cursor().sql(f"FROM {TABLE}").pl()
+
+    def arrow(self) -> Any:
+        """The rows as a pyarrow Table.
+
+        Raises:
+            MissingDependencyError: pyarrow is not installed.
+        """
+        require("pyarrow", extra="arrow", purpose="Result.arrow()")
+        return self._connection.cursor().sql(f"FROM {TABLE}").to_arrow_table()
+
+    def show(self, max_rows: int = 40) -> None:
+        """Print the first rows as a table, control characters made visible.
+
+        Args:
+            max_rows: How many rows at most.
+
+        Example:
+            >>> import llmops_sdk as llmops
+            >>> llmops.query("SELECT 1 AS a, 'x' AS b").show()
+            a  b
+            -  -
+            1  x
+            (1 row)
+        """
+        cells = [[_shown(cell) for cell in row] for row in self._first(max_rows)]
+        head = [_shown(name) for name in self._columns]
+        widths = [max(map(_width, column)) for column in zip(head, *cells, strict=True)]
+        lines = [
+            "  ".join(cell + " " * (width - _width(cell)) for cell, width in zip(line, widths, strict=True)).rstrip()
+            for line in (head, ["-" * width for width in widths], *cells)
+        ]
+        sys.stdout.write("\n".join([*lines, self._footer(max_rows)]) + "\n")
+
+    def _first(self, count: int) -> list[tuple[Any, ...]]:
+        return self._connection.cursor().execute(f"FROM {TABLE} LIMIT {int(count)}").fetchall()
+
+    def _footer(self, shown: int) -> str:
+        rows = f"{self._length} row" + ("" if self._length == 1 else "s")
+        return f"({rows})" if self._length <= shown else f"({rows}, the first {shown} shown)"
+
+    def __repr__(self) -> str:
+        """The columns and how many rows."""
+        return f"Result({', '.join(map(_shown, self._columns))}: {self._length} rows)"
+
+    def _repr_html_(self) -> str:
+        """The first rows as a table, for notebooks."""
+        head = "".join(f"<th>{html.escape(_shown(name))}</th>" for name in self._columns)
+        body = "".join(
+            "<tr>" + "".join(f"<td>{html.escape(_shown(cell))}</td>" for cell in row) + "</tr>"
+            for row in self._first(40)
+        )
+        return (
+            f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table><p>{html.escape(self._footer(40))}</p>"
+        )
+
+
+def _shown(value: object) -> str:
+    """One cell on one line: a stored text must not move the cursor, colour the terminal or reorder the line."""
+    text = "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+    if len(text) > _CELL:
+        text = text[: _CELL - 1] + "…"
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def _width(text: str) -> int:
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 0 if unicodedata.combining(c) else 1 for c in text)

@@ -1,0 +1,174 @@
+"""One statement of the user's: checked before it runs, explained when it fails."""
+# ruff: noqa: S608 - the user's SQL is the purpose; what it may do is held by `checked` and by the connection
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from llmops_sdk.errors import QueryError
+from llmops_sdk.store.duck._sql import duckdb
+from llmops_sdk.store.schema._user_columns import current_views
+from llmops_sdk.store.schema._views import View
+
+__all__ = ["Parameters", "Statement", "checked", "query_error"]
+
+Parameters: TypeAlias = Sequence[Any] | Mapping[str, Any]
+
+_ALLOWED = "SELECT, WITH, FROM, VALUES, PIVOT, DESCRIBE, SUMMARIZE, SHOW or EXPLAIN"
+_PLACE = re.compile(r"\n+LINE (\d+): (.*)\n( *\^+)\s*$", re.DOTALL)
+_CATALOG = re.compile(r"\b(show|describe|desc|summarize|information_schema|(duckdb|pg|sqlite)_\w+)\b", re.IGNORECASE)
+_COLUMN = re.compile(
+    r'Referenced column "([^"]+)" not found|does not have a column named "([^"]+)"|Column "([^"]+)" does not exist on'
+)
+_ALIAS = re.compile(r'Referenced table "([^"]+)" not found')
+_EXPLAIN = re.compile(r"^\s*explain\s+(?:analyze\s+|\([^)]*\)\s*)?", re.IGNORECASE)
+_FILE = re.compile(r"/(\w+)/([^/\"']+\.(?:parquet|ndjson))[\"']")
+_TABLE = re.compile(r"Table with name (.+?) does not exist")
+_DID_YOU_MEAN = re.compile(r"\n(?:Did you mean|Candidate (?:bindings|tables)).*")
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A statement that reads, and its values."""
+
+    sql: str
+    params: list[Any] | dict[str, Any] | None
+    explain: bool
+
+    @property
+    def views(self) -> list[View]:
+        """The views that it may read: those it names, or every one where it asks for names."""
+        if _CATALOG.search(self.sql):
+            return list(current_views())
+        words = set(re.findall(r"\w+", self.sql.lower()))
+        return [view for view in current_views() if view.name in words]
+
+    @property
+    def names_tables(self) -> bool:
+        """Whether it may read what is behind the views."""
+        return _CATALOG.search(self.sql) is not None or "store" in self.sql.lower()
+
+    def run(self, connection: duckdb.DuckDBPyConnection, table: str) -> None:
+        """Put the rows into a new table."""
+        if self.explain:
+            # EXPLAIN is no subquery.
+            rows = connection.execute(self.sql, self.params).fetchall()
+            connection.execute(f"CREATE TABLE {table} (explain_key VARCHAR, explain_value VARCHAR)")
+            connection.executemany(f"INSERT INTO {table} VALUES ($1, $2)", rows)
+        else:
+            # On lines of its own: for a comment at its end, and so that DuckDB's line is the user's but for one.
+            connection.execute(f"CREATE TABLE {table} AS FROM (\n{self.sql}\n)", self.params)
+
+
+def checked(sql: str, params: Parameters | None) -> Statement:
+    """The one statement in `sql`, which reads.
+
+    Raises:
+        QueryError: It is none, several, one that does more than read, or its parameters do not fit.
+    """
+    if isinstance(params, (str, bytes)):
+        raise QueryError(f"the parameters are a list or a mapping, not {type(params).__name__}: [{params!r}]", sql=sql)
+    try:
+        sql.encode()
+    except UnicodeEncodeError as error:
+        raise QueryError(f"the SQL is not valid Unicode at character {error.start}", sql=sql) from error
+    try:
+        statements = duckdb.extract_statements(sql)
+    except duckdb.Error as error:
+        raise query_error(error, sql, shift=0) from error
+    if len(statements) != 1:
+        raise QueryError(f"one statement is needed, these are {len(statements)}:\n\n{sql}", sql=sql)
+    statement = statements[0]
+    text = statement.query.rstrip().rstrip(";").rstrip()
+    kind = statement.type.name
+    # EXPLAIN ANALYZE executes, so what is explained must read too.
+    if not _reads(_EXPLAIN.sub("", text, count=1) if kind == "EXPLAIN" else text):
+        raise QueryError(
+            f"a query only reads ({_ALLOWED}), this is {kind}; llmops.connect() gives a connection for more:\n\n{sql}",
+            sql=sql,
+        )
+    return Statement(text, _values(sql, statement.named_parameters, params), kind == "EXPLAIN")
+
+
+def _reads(sql: str) -> bool:
+    try:
+        statements = duckdb.extract_statements(sql)
+    except duckdb.Error:
+        return False
+    kinds = [statement.type.name for statement in statements]
+    # Of the statements that DuckDB makes several of, only PIVOT is one of reading.
+    return kinds == ["SELECT"] or (kinds == ["MULTI"] and re.match(r"\s*pivot\b", sql, re.IGNORECASE) is not None)
+
+
+def _values(sql: str, names: set[str], params: Parameters | None) -> list[Any] | dict[str, Any] | None:
+    given = {str(name) for name in params} if isinstance(params, Mapping) else _numbers(len(params or ()))
+    if given != names:
+        positional = names == _numbers(len(names))
+        wanted = f"{len(names)} parameter{'' if len(names) == 1 else 's'}" if positional else _list(names)
+        got = _list(given) if isinstance(params, Mapping) else str(len(params or ()))
+        raise QueryError(f"the SQL has {wanted}, but {got} given:\n\n{sql}", sql=sql)
+    if isinstance(params, Mapping):
+        return dict(params)
+    return list(params) if params else None
+
+
+def _numbers(count: int) -> set[str]:
+    return {str(number) for number in range(1, count + 1)}
+
+
+def _list(names: set[str]) -> str:
+    return ", ".join(f"${name}" for name in sorted(names)) or "none"
+
+
+def query_error(error: duckdb.Error, sql: str, shift: int = 1) -> QueryError:
+    """DuckDB's error with the place in the user's SQL, and with the names that may have been meant.
+
+    Args:
+        error: What DuckDB raised.
+        sql: The user's SQL.
+        shift: Lines that stood before it.
+    """
+    text = str(error)
+    place = _PLACE.search(text)
+    if place is None:
+        return QueryError(f"{text.strip()}{_meant(text)}\n\n{sql}", sql=sql)
+    what = text[: place.start()]
+    meant = _meant(what)
+    if meant:
+        what = _DID_YOU_MEAN.sub("", what)
+    # The caret stands under a label whose number may have one digit more than ours.
+    label = f"LINE {int(place[1]) - shift}: "
+    caret = place[3][len(f"LINE {place[1]}: ") - len(label) :]
+    return QueryError(f"{what.strip()}{meant}\n\n{label}{place[2]}\n{caret}", sql=sql)
+
+
+def _meant(message: str) -> str:
+    table = _TABLE.search(message)
+    if table:
+        views = [view.name for view in current_views()]
+        return f"\n{_nearest(table[1], views)}The views are {', '.join(views)}."
+    alias = _ALIAS.search(message)
+    if alias:
+        return f"\nThe FROM clause has no {alias[1]}: use the names (or the aliases) that it gives."
+    column = _COLUMN.search(message)
+    if column:
+        nearest = _elsewhere(column[column.lastindex or 1])
+        return f"\n{nearest}docs/schema.md has every column; so has DESCRIBE, as in: DESCRIBE llm_calls"
+    return ""
+
+
+def _elsewhere(column: str) -> str:
+    """Which views have the column, or else which columns are spelt nearly so."""
+    views = [view.name for view in current_views() if column.lower() in {c.name for c in view.columns}]
+    if views:
+        return f"A column {column.lower()} is in {', '.join(views)}. "
+    return _nearest(column, sorted({c.name for view in current_views() for c in view.columns}))
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.6)
+    return f"Did you mean {' or '.join(near)}? " if near else ""

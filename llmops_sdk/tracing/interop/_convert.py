@@ -1,0 +1,279 @@
+"""From our span record to OpenTelemetry's, with the one set of attributes that every backend reads.
+
+`gen_ai.*` for all of them, `openinference.span.kind` and `input.value`/`output.value` for Phoenix and what follows
+OpenInference, `session.id` and `user.id`, and the cost under the two names that are in use.
+
+This module imports `opentelemetry.sdk`; it is itself imported on the exporting thread only.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, cast
+
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import Event as OtelEvent
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import Link as OtelLink
+from opentelemetry.trace import SpanContext, SpanKind, TraceFlags
+from opentelemetry.trace.status import Status, StatusCode
+
+from llmops_sdk._version import __version__
+from llmops_sdk.tracing.interop._limits import limits_from_environment
+from llmops_sdk.tracing.privacy._content import event_without_content, is_content
+from llmops_sdk.tracing.records import _semconv as names
+from llmops_sdk.tracing.records._records import SpanRecord, Stamp
+
+__all__ = ["SpanConverter", "own_scope", "plain_text", "sdk_resource"]
+
+_SCOPE = "llmops_sdk"
+_OPENINFERENCE_KIND = "openinference.span.kind"
+_INPUT, _INPUT_TYPE = "input.value", "input.mime_type"
+_OUTPUT, _OUTPUT_TYPE = "output.value", "output.mime_type"
+_SAMPLED = TraceFlags(TraceFlags.SAMPLED)
+_STATUS = {"ok": StatusCode.OK, "error": StatusCode.ERROR}
+_KIND = {kind.name.lower(): kind for kind in SpanKind}
+_OPERATIONS = {
+    "agent": "invoke_agent",
+    "embedding": "embeddings",
+    "retriever": "retrieval",
+    "tool": "execute_tool",
+}
+_INT64 = range(-(2**63), 2**63)
+
+
+class SpanConverter:
+    """Converts span records for one backend.
+
+    Args:
+        content: Whether prompts, answers, arguments, results and the texts of exceptions go along.
+        passes: The share of the spans like one that are sent; what is sent for a share says so.
+    """
+
+    def __init__(self, *, content: bool, passes: Callable[[SpanRecord], float | None] | None = None) -> None:
+        self._content = content
+        self._passes = passes
+        self._limits = limits_from_environment()
+        # By identity: the spans of one process share their resource's mapping, and hashing it costs more than the rest.
+        self._resources: dict[int, tuple[Mapping[str, Any], Resource]] = {}
+
+    def __call__(self, record: SpanRecord) -> ReadableSpan:
+        """The span as the official exporters take it."""
+        parent = None
+        if record.parent_id:
+            parent = SpanContext(record.trace_id, record.parent_id, is_remote=False, trace_flags=_SAMPLED)
+        return ReadableSpan(
+            name=plain_text(record.name),
+            context=SpanContext(record.trace_id, record.span_id, is_remote=False, trace_flags=_SAMPLED),
+            parent=parent,
+            resource=self._resource(record.resource),
+            # A plain dict: the SDK's own mapping would evict the oldest of more than 128.
+            attributes=self._cut(self._attributes(record), self._limits.attributes),
+            events=self._limits.listed(self._events(record), self._limits.events),
+            links=self._limits.listed(self._links(record), self._limits.links),
+            kind=_KIND.get(record.otel_kind, SpanKind.INTERNAL),
+            status=self._status(record),
+            start_time=record.start_ns,
+            end_time=record.start_ns + record.duration_ns,
+            instrumentation_scope=_scope(plain_text(record.scope)),
+        )
+
+    def _cut(self, attributes: dict[str, Any], count: int | None) -> Mapping[str, Any]:
+        return self._limits.bounded(attributes, count) if self._limits else attributes
+
+    def _attributes(self, record: SpanRecord) -> dict[str, Any]:
+        made: dict[str, Any] = {}
+        for key, value in (record.attributes or {}).items():
+            if value is not None and (self._content or not is_content(key, value)):
+                made[plain_text(key)] = _value(value)
+        made[names.KIND] = record.kind
+        made.setdefault(_OPENINFERENCE_KIND, record.kind.upper())
+        if record.status not in _STATUS and record.status != "unset":
+            made[names.STATUS] = record.status
+        if record.scope == _SCOPE:
+            _add_operation(made, record)
+        if record.error_type:
+            made.setdefault(names.ERROR_TYPE, plain_text(record.error_type))
+        if names.COST in made:
+            made.setdefault("operation.cost", made[names.COST])
+        if record.stamp is not None:
+            _add_stamp(made, record.stamp)
+        if self._content:
+            _add_content(made, record)
+        share = None if self._passes is None else self._passes(record)
+        if share is not None and share < 1.0:
+            made["llmops.export.sample"] = share
+        return made
+
+    def _status(self, record: SpanRecord) -> Status:
+        code = _STATUS.get(record.status, StatusCode.UNSET)
+        if code is not StatusCode.ERROR:
+            return Status(code)
+        # An exception's message quotes what was being worked on; its class does not.
+        told = record.status_message if self._content else record.error_type
+        return Status(code, plain_text(told) if told else None)
+
+    def _events(self, record: SpanRecord) -> list[OtelEvent]:
+        made: list[OtelEvent] = []
+        for name, time_ns, attributes in record.events or ():
+            kept = attributes if self._content else event_without_content(name, attributes)
+            made.append(OtelEvent(plain_text(name), self._cut(_mapping(kept), self._limits.event_attributes), time_ns))
+        return made
+
+    def _links(self, record: SpanRecord) -> list[OtelLink]:
+        made: list[OtelLink] = []
+        for trace_id, span_id, attributes in record.links or ():
+            kept = {k: v for k, v in attributes.items() if self._content or not is_content(k, v)}
+            cut = self._cut(_mapping(kept), self._limits.link_attributes)
+            made.append(OtelLink(SpanContext(trace_id, span_id, is_remote=False), cut))
+        return made
+
+    def _resource(self, attributes: Mapping[str, Any]) -> Resource:
+        known = self._resources.get(id(attributes))
+        if known is not None and known[0] is attributes:
+            return known[1]
+        resource = sdk_resource(attributes)
+        if len(self._resources) >= 64:
+            self._resources.clear()
+        self._resources[id(attributes)] = (attributes, resource)
+        return resource
+
+
+def sdk_resource(attributes: Mapping[str, Any]) -> Resource:
+    """The attributes of a process as OpenTelemetry's resource, with the project's name that Phoenix reads."""
+    # Not Resource.create: its detectors run in a thread pool, which no longer starts when the interpreter ends.
+    merged = dict(attributes)
+    merged.setdefault("service.name", "unknown_service")
+    merged.setdefault("openinference.project.name", merged["service.name"])
+    return Resource(_mapping(merged))
+
+
+def own_scope() -> InstrumentationScope:
+    """The scope of what this SDK records."""
+    return _scope(_SCOPE)
+
+
+@lru_cache(maxsize=256)
+def _scope(name: str) -> InstrumentationScope:
+    return InstrumentationScope(name, __version__ if name == _SCOPE else None)
+
+
+def _add_operation(made: dict[str, Any], record: SpanRecord) -> None:
+    """What a span of the application's own is in the GenAI conventions: its kind says it."""
+    operation = _OPERATIONS.get(record.kind)
+    if operation is None:
+        return
+    made.setdefault(names.OPERATION, operation)
+    if record.kind == "tool":
+        made.setdefault(names.TOOL_NAME, plain_text(record.name))
+        made.setdefault(names.TOOL_TYPE, "function")
+    elif record.kind == "agent":
+        made.setdefault(names.AGENT_NAME, plain_text(record.name))
+
+
+def _add_stamp(made: dict[str, Any], stamp: Stamp) -> None:
+    if stamp.session_id is not None:
+        made.setdefault(names.SESSION_ID, plain_text(stamp.session_id))
+        made.setdefault(names.CONVERSATION_ID, plain_text(stamp.session_id))
+    if stamp.user_id is not None:
+        made.setdefault(names.USER_ID, plain_text(stamp.user_id))
+    if stamp.tags:
+        tags = [plain_text(tag) for tag in stamp.tags]
+        made[names.TAGS] = tags
+        made.setdefault("tag.tags", tags)
+    if stamp.metadata:
+        metadata = {plain_text(key): value for key, value in stamp.metadata.items()}
+        for key, value in metadata.items():
+            made[names.METADATA_PREFIX + key] = _value(value)
+        made.setdefault("metadata", plain_text(_json(metadata)))
+    if stamp.prompt_name is not None:
+        made.setdefault(names.PROMPT_NAME, plain_text(stamp.prompt_name))
+    if stamp.prompt_version is not None:
+        made.setdefault(names.PROMPT_VERSION, plain_text(stamp.prompt_version))
+
+
+def _add_content(made: dict[str, Any], record: SpanRecord) -> None:
+    # A model's span has its prompt as messages, and Phoenix shows those; `input.value` would only repeat them. Its
+    # answer is needed twice: without `output.value` Phoenix puts {"id", "model"} in that place.
+    if record.input is not None and names.INPUT_MESSAGES not in made and _INPUT not in made:
+        made[_INPUT], made[_INPUT_TYPE] = _shown(record.input)
+    if record.kind == "tool" and record.scope == _SCOPE:
+        if record.input is not None:
+            made.setdefault(names.TOOL_ARGUMENTS, record.input.decode("utf-8", "replace"))
+        if record.output is not None:
+            made.setdefault(names.TOOL_RESULT, record.output.decode("utf-8", "replace"))
+    if _OUTPUT in made:
+        return
+    if record.output is not None:
+        made[_OUTPUT], made[_OUTPUT_TYPE] = _shown(record.output)
+    elif isinstance(made.get(names.OUTPUT_MESSAGES), str):
+        made[_OUTPUT], made[_OUTPUT_TYPE] = _answer(made[names.OUTPUT_MESSAGES])
+
+
+def _shown(payload: bytes) -> tuple[str, str]:
+    """A payload and its type: JSON text as it is, a JSON string as the text in it."""
+    if payload[:1] == b'"':
+        return plain_text(json.loads(payload)), "text/plain"
+    return payload.decode("utf-8", "replace"), "application/json"
+
+
+def _answer(messages: str) -> tuple[str, str]:
+    """The answer's text, or the messages as they are when they hold something else than text."""
+    try:
+        parts = [part for message in json.loads(messages) for part in message["parts"]]
+        text = "".join(part["content"] for part in parts if part["type"] == "text")
+        whole = all(part["type"] == "text" for part in parts)
+    except (ValueError, TypeError, KeyError):
+        return messages, "application/json"  # not the conventions' shape
+    return (plain_text(text), "text/plain") if parts and whole else (messages, "application/json")
+
+
+def _mapping(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    return {plain_text(key): _value(value) for key, value in attributes.items() if value is not None}
+
+
+def _value(value: Any) -> Any:
+    """A value that protobuf can hold: nothing is lost, what does not fit becomes text."""
+    if isinstance(value, str):
+        return plain_text(value)
+    if isinstance(value, (bool, float)):
+        return value
+    if isinstance(value, int):
+        return value if value in _INT64 else str(value)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, Mapping):
+        return plain_text(_json(cast("Mapping[str, Any]", value)))
+    if isinstance(value, Sequence):
+        return _list(cast("Sequence[Any]", value))
+    return plain_text(str(value))
+
+
+def _list(values: Sequence[Any]) -> Any:
+    items: list[Any] = [_value(item) for item in values if item is not None]
+    kinds: set[type[Any]] = {type(item) for item in items}
+    if list in kinds:
+        return plain_text(_json(values))
+    if len(kinds) > 1:
+        # OpenTelemetry's lists hold one type; backends drop or misread others.
+        as_one: Callable[[Any], Any] = float if kinds <= {int, float} else _plain
+        return [as_one(item) for item in items]
+    return items
+
+
+def _plain(item: Any) -> str:
+    return item if isinstance(item, str) else json.dumps(item)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def plain_text(text: str) -> str:
+    """The text in valid Unicode: a lone surrogate, which no encoding holds, becomes the replacement character."""
+    if text.isascii():
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -1,0 +1,85 @@
+"""An ended SDK span of another library, as a record of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.trace import StatusCode
+
+from llmops_sdk.tracing.privacy._content import event_without_content, is_content
+from llmops_sdk.tracing.records import _semconv
+from llmops_sdk.tracing.records._records import RecordedSpan
+from llmops_sdk.tracing.records._span_kinds import kind_of
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import ReadableSpan
+
+    from llmops_sdk.tracing.records._records import Event, Stamp
+
+__all__ = ["ForeignSpan", "error_type_of"]
+
+
+class ForeignSpan:
+    """An ended SDK span on its way to the pipeline's thread.
+
+    Args:
+        span: The span.
+        stamp: What `llmops.context` said where it began.
+        inner: Whether another span stands for the call that it describes, see `kind_of`.
+        content: Whether prompts, answers and the texts of exceptions are kept: `[capture] content`.
+    """
+
+    __slots__ = ("content", "inner", "size", "span", "stamp")
+
+    def __init__(
+        self, span: ReadableSpan, stamp: Stamp | None = None, inner: bool = False, *, content: bool = True
+    ) -> None:
+        self.span = span
+        self.stamp = stamp
+        self.inner = inner
+        self.content = content
+        self.size = 512 + 64 * len(span.attributes or ())
+
+    def _to_record(self) -> RecordedSpan:
+        """The span as the sinks read it."""
+        span = self.span
+        own = span.get_span_context()
+        attributes: Mapping[str, Any] = span.attributes or {}
+        error = span.status.status_code is StatusCode.ERROR
+        start = span.start_time or 0
+        events: list[Event] = [(event.name, event.timestamp, dict(event.attributes or {})) for event in span.events]
+        error_type = error_type_of(attributes, events) if error else None
+        message = span.status.description
+        if not self.content:
+            attributes = {key: value for key, value in attributes.items() if not is_content(key, value)}
+            events = [(name, time_ns, event_without_content(name, kept)) for name, time_ns, kept in events]
+            message = None
+        return RecordedSpan(
+            name=span.name,
+            kind=kind_of(attributes, inner=self.inner),
+            trace_id=own.trace_id if own else 0,
+            span_id=own.span_id if own else 0,
+            parent_id=span.parent.span_id if span.parent else 0,
+            start_ns=start,
+            duration_ns=max((span.end_time or start) - start, 0),
+            status="error" if error else ("ok" if span.status.status_code is StatusCode.OK else "unset"),
+            status_message=message,
+            error_type=error_type,
+            attributes=dict(attributes),
+            events=events,
+            links=[(link.context.trace_id, link.context.span_id, dict(link.attributes or {})) for link in span.links],
+            stamp=self.stamp,
+            otel_kind=span.kind.name.lower(),
+            scope=span.instrumentation_scope.name if span.instrumentation_scope else "",
+            resource=span.resource.attributes,
+        )
+
+
+def error_type_of(attributes: Mapping[str, Any], events: Sequence[Event]) -> str | None:
+    """The error's class, without its module, as for our own spans."""
+    named = attributes.get(_semconv.ERROR_TYPE)
+    for name, _, described in reversed(events):
+        if named is None and name == _semconv.EVENT_EXCEPTION:
+            named = described.get("exception.type")
+    return None if named is None else str(named).rpartition(".")[2]

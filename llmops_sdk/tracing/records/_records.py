@@ -1,0 +1,198 @@
+"""What travels through the pipeline, what a sink is, and what the pipeline holds and reports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+from llmops_sdk._util._public import public
+
+__all__ = [
+    "SCOPE",
+    "Event",
+    "FlushReport",
+    "Link",
+    "LossRecord",
+    "PipelineBounds",
+    "Record",
+    "Recordable",
+    "RecordedSpan",
+    "ScoreRecord",
+    "Sink",
+    "SpanRecord",
+    "Stamp",
+]
+
+SCOPE = "llmops_sdk"
+"""The instrumentation's name on our own spans."""
+
+Event: TypeAlias = tuple[str, int, Mapping[str, Any]]
+"""Name, nanoseconds since the epoch, attributes."""
+
+Link: TypeAlias = tuple[int, int, Mapping[str, Any]]
+"""Trace id, span id, attributes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What `llmops.context` puts on every span below it. Immutable, shared by those spans."""
+
+    session_id: str | None = None
+    user_id: str | None = None
+    tags: tuple[str, ...] = ()
+    metadata: Mapping[str, Any] | None = None
+    prompt_name: str | None = None
+    prompt_version: str | None = None
+
+
+class SpanRecord(Protocol):
+    """An ended span, as the sinks read it. Nothing of it changes any more.
+
+    Ids are ints (128 and 64 bits), `parent_id` 0 for a root. `input` and `output` are strict JSON in UTF-8, or None.
+    `attributes` has the values that OpenTelemetry allows (str, bool, int, float, lists of one of them), and `bytes`
+    for JSON that is to be kept as it is (messages). `status` is "ok", "error", "cancelled", "closed" or "unset".
+    """
+
+    name: str
+    kind: str
+    trace_id: int
+    span_id: int
+    parent_id: int
+    start_ns: int
+    duration_ns: int
+    status: str
+    status_message: str | None
+    error_type: str | None
+    input: bytes | None
+    output: bytes | None
+    attributes: Mapping[str, Any] | None
+    events: Sequence[Event] | None
+    links: Sequence[Link] | None
+    stamp: Stamp | None
+    otel_kind: str
+    """"internal", "client", "server", "producer" or "consumer"."""
+    scope: str
+    """The instrumentation's name: "llmops_sdk" for our own spans."""
+    resource: Mapping[str, Any]
+    """The resource's attributes, `service.name` among them."""
+
+
+@dataclass(slots=True, kw_only=True)
+class RecordedSpan:
+    """An ended span of ours or of another library, as a `SpanRecord`. Made on the pipeline's thread."""
+
+    name: str
+    kind: str
+    trace_id: int
+    span_id: int
+    parent_id: int = 0
+    start_ns: int
+    duration_ns: int
+    status: str
+    status_message: str | None = None
+    error_type: str | None = None
+    input: bytes | None = None
+    output: bytes | None = None
+    attributes: Mapping[str, Any] | None = None
+    events: Sequence[Event] | None = None
+    links: Sequence[Link] | None = None
+    stamp: Stamp | None = None
+    otel_kind: str = "internal"
+    scope: str = SCOPE
+    resource: Mapping[str, Any]
+
+
+class Recordable(Protocol):
+    """What waits in the queue for a span: cheap to make in the application's thread, a record when asked."""
+
+    size: int
+    """Bytes of content that it holds."""
+
+    def _to_record(self) -> SpanRecord:
+        """The span as the sinks read it; called once, on the pipeline's thread."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreRecord:
+    """A judgement on a span or a trace; the latest wins by (target, name, source)."""
+
+    trace_id: str | None
+    span_id: str | None
+    name: str
+    value: float | None
+    label: str | None
+    comment: str | None
+    source: str
+    time_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossRecord:
+    """Something that was dropped, truncated or redacted, and why."""
+
+    time_ns: int
+    what: str
+    """"span", "input", "output", "attribute", "segment", …"""
+    reason: str
+    """"queue_full", "too_large", "redacted", "retention", "disk_full", …"""
+    count: int
+    bytes: int = 0
+
+
+Record: TypeAlias = SpanRecord | ScoreRecord | LossRecord
+
+
+class Sink(Protocol):
+    """Where ended spans go. Called from the pipeline's one thread only, but for `after_fork`."""
+
+    @property
+    def name(self) -> str:
+        """As in "store" or "otlp"; the keys of the counts in `FlushReport`."""
+        ...
+
+    def write(self, batch: Sequence[Record]) -> int:
+        """Take a batch; the number of spans that are safe now. May raise: the pipeline counts and logs it."""
+        ...
+
+    def flush(self, timeout: float) -> bool:
+        """Bring what was taken to its place within `timeout` seconds; whether all of it is there."""
+        ...
+
+    def close(self, timeout: float) -> None:
+        """Flush and release everything within `timeout` seconds."""
+        ...
+
+    def after_fork(self) -> None:
+        """In a forked child: let go of what belongs to the parent (descriptors, threads) without touching its data."""
+        ...
+
+
+@public("llmops_sdk")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlushReport:
+    """What has become of the spans since the process began.
+
+    Attributes:
+        stored: Spans safe in the local store.
+        exported: Spans that the OTLP backend has taken.
+        pending: Spans still on their way to the store or a backend.
+        dropped: Spans lost because the queue was full or no sink took them.
+        errors: The latest failures, oldest first, at most 20.
+    """
+
+    stored: int = 0
+    exported: int = 0
+    pending: int = 0
+    dropped: int = 0
+    errors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineBounds:
+    """The size of the queue and how long a span waits in it."""
+
+    spans: int = 65_536
+    bytes: int = 64 * 1024 * 1024
+    interval: float = 0.05
