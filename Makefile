@@ -91,6 +91,7 @@ docs: $(VENV)/.development ## Regenerate the generated pages of docs/.
 	@$(BIN)/python tools/schema_page.py > docs/schema.md
 	@$(BIN)/python -m llmops_sdk.store.schema._clickhouse > docs/clickhouse.sql
 	@$(BIN)/python tools/api_page.py > docs/api.md
+	@$(BIN)/python tools/package_tree.py
 
 picture: $(VENV)/.development ## Draw docs/terminal.svg, the README's picture, from the real commands.
 	@$(BIN)/python tools/terminal_picture.py

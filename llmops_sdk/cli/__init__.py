@@ -1,4 +1,4 @@
-"""The command `llmops`, also `python -m llmops_sdk`; one module a command."""
+"""The command `llmops`, also `python -m llmops_sdk`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Calls to models: functions, the class `LLM`, streams, and prompt functions."""
+"""Calls to models: functions, the class `LLM`, streams and prompt functions.
+
+Doors for other packages: `_shared`.
+"""
 
 from llmops_sdk.client._decorator import llm
 from llmops_sdk.client._functions import achat, aembed, astream, chat, embed, stream

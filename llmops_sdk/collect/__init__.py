@@ -1,4 +1,4 @@
-"""A receiver of OTLP over HTTP into the local store, for programs of any language: what `llmops collect` runs."""
+"""Receive OTLP over HTTP into the local store, for programs in any language: `llmops collect`."""
 
 from __future__ import annotations
 

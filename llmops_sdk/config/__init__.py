@@ -1,4 +1,7 @@
-"""Settings: where they come from, what they mean, and the one object in force."""
+"""Settings: the models of their sections, the sources they come from, and the one object in force.
+
+Doors for other packages: `_secrets`.
+"""
 
 from __future__ import annotations
 

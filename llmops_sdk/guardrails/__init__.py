@@ -1,4 +1,7 @@
-"""Checks on what goes to a model and what comes from it: redaction, blocking, and a record of every verdict."""
+"""Check what goes to a model and what comes back: redact, block, and record every verdict.
+
+Doors for other packages: `_protocol`.
+"""
 
 from llmops_sdk.guardrails._decorator import guard
 from llmops_sdk.guardrails._protocol import Guard, GuardContext, Verdict

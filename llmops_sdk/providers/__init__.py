@@ -1,4 +1,7 @@
-"""Providers of models: the protocol, the types, the offline provider and litellm."""
+"""Providers of models: one protocol, the offline provider, cassettes, and litellm behind it.
+
+Doors for other packages: `_genai`, `_types`.
+"""
 
 from llmops_sdk.providers._accumulate import Accumulator, chunks_of
 from llmops_sdk.providers._cost import cost_of

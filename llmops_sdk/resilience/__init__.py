@@ -1,4 +1,7 @@
-"""Calls that fail: made again, within attempts, a deadline and what the server asks; and then to another model."""
+"""Make failed calls again within attempts, a budget and a deadline, then fall back to another model.
+
+Doors for other packages: `_budget`.
+"""
 
 from llmops_sdk.resilience._decorator import retry
 from llmops_sdk.resilience._fallback import Candidate, FallbackProvider

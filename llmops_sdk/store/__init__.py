@@ -1,4 +1,7 @@
-"""The local store: spans written as lines, read with SQL. Nothing here imports DuckDB until a query is made."""
+"""The local store: write records as lines, compact them to Parquet, read them with SQL.
+
+Doors for other packages: `_sink`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tracing: the decorator, spans, context, scores, and the pipeline that brings them to the sinks."""
+"""Tracing: the decorator, spans, context, scores, and the pipeline that takes them to the sinks."""
 
 from llmops_sdk.tracing.capture._encode import encode
 from llmops_sdk.tracing.capture._encoders import register_encoder

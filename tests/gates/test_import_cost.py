@@ -89,8 +89,9 @@ def ask(question: str) -> str: return question
         (DECORATED, HEAVY - {"wrapt"}),
         (PROMPT, {"diskcache", "duckdb", "grpc", "litellm", "numpy", "openai", "pandas", "rich", "typer"}),
         ("import llmops_sdk as llmops; llmops.query", HEAVY - {"pydantic", "pydantic_settings", "wrapt"}),
+        ("import llmops_sdk.stats", HEAVY),
     ],
-    ids=["package", "errors", "names of tracing", "decorated functions", "prompt function", "query"],
+    ids=["package", "errors", "names of tracing", "decorated functions", "prompt function", "query", "stats"],
 )
 def test_nothing_heavy_is_imported_before_it_is_used(program: str, heavy: set[str], tmp_path: Path):
     assert _within(_modules_after(program, tmp_path), heavy) == set()

@@ -1,1 +1,1 @@
-"""Trial."""
+"""Commands that only look: SQL, traces, statistics, live tail and diagnosis."""

@@ -1,1 +1,1 @@
-"""Trial."""
+"""Ask for a typed answer: schemas, validation, and asking again when it does not validate."""

@@ -1,1 +1,1 @@
-"""Trial."""
+"""The guards that find something in a text, one family a module."""

@@ -1,1 +1,1 @@
-"""Trial."""
+"""Record a real model's answers once, and replay them in tests."""

@@ -1,1 +1,4 @@
-"""Trial."""
+"""Export and import files, take in foreign records, write snapshots.
+
+Doors for other packages: `_export`, `_intake`.
+"""

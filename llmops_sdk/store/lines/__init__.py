@@ -1,1 +1,4 @@
-"""Trial."""
+"""Convert a record to a line of JSON and back; translate other vocabularies to our columns.
+
+Doors for other packages: `_encode`.
+"""

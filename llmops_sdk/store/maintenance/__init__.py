@@ -1,1 +1,1 @@
-"""Trial."""
+"""Compaction, sampling of old traces, retention and prune, also in the background process."""

@@ -1,1 +1,4 @@
-"""Trial."""
+"""Read and write OTLP requests, JSON and protobuf, without their libraries' classes.
+
+Doors for other packages: `_read`.
+"""

@@ -1,1 +1,4 @@
-"""Trial."""
+"""Query the store: `query`, `aquery`, `connect`, results, and the follower of new lines.
+
+Doors for other packages: `_follow`, `_query`, `_statement`.
+"""

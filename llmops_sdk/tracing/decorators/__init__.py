@@ -1,1 +1,4 @@
-"""Trial."""
+"""`@trace` on functions, coroutines, generators and async generators.
+
+Doors for other packages: `_trace`.
+"""

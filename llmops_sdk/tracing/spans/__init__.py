@@ -1,1 +1,4 @@
-"""Trial."""
+"""The live span: ids, parent, attributes, scores, and the blocks that open it.
+
+Doors for other packages: `_active`, `_runtime`.
+"""
