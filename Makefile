@@ -20,7 +20,7 @@ WORKERS ?= 2
 
 .PHONY: help demo test checks lint format types pytest test-integration test-pythons bench bench-tracing \
 	bench-tracing-load bench-collect bench-store bench-tracers bench-backends bench-calls bench-faults soak-faults \
-	docs requirements clean
+	docs picture requirements clean
 
 help: ## List the tasks.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
@@ -92,6 +92,9 @@ docs: $(VENV)/.development ## Regenerate the generated pages of docs/.
 	@$(BIN)/python -m llmops_sdk.store.schema._clickhouse > docs/clickhouse.sql
 	@$(BIN)/python tools/api_page.py > docs/api.md
 	@$(BIN)/python tools/package_tree.py
+
+picture: $(VENV)/.development ## Draw docs/terminal.svg, the README's picture, from the real commands.
+	@$(BIN)/python tools/terminal_picture.py
 
 # The hashes of the public index and of nothing that this machine's pip may be told of besides.
 PIP_COMPILE := env -u PIP_FIND_LINKS -u PIP_EXTRA_INDEX_URL PIP_CONFIG_FILE=/dev/null \
