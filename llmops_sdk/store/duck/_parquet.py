@@ -11,7 +11,7 @@ from llmops_sdk.errors import StoreError
 from llmops_sdk.store.duck._origin import KEY, Origin
 from llmops_sdk.store.duck._sql import duckdb, line_columns, lines_sql, pattern, put_tables, quoted
 from llmops_sdk.store.files._layout import Sources
-from llmops_sdk.store.schema._views import SEAL, Stream
+from llmops_sdk.store.schema._views import SEAL, RecordStream
 
 __all__ = ["ParquetWriter"]
 
@@ -43,7 +43,7 @@ class ParquetWriter:
         """End the connection."""
         self._connection.close()
 
-    def from_lines(self, stream: Stream, segments: Sequence[Path], out: Path, origin: Origin) -> int:
+    def from_lines(self, stream: RecordStream, segments: Sequence[Path], out: Path, origin: Origin) -> int:
         """Write the lines of some segments; how many could be read.
 
         Args:
@@ -115,7 +115,7 @@ class ParquetWriter:
                 f"CREATE OR REPLACE TABLE {name} AS SELECT unnest($ids::VARCHAR[]) AS id", {"ids": list(ids)}
             )
 
-    def unreadable(self, stream: Stream, segments: Sequence[Path]) -> int:
+    def unreadable(self, stream: RecordStream, segments: Sequence[Path]) -> int:
         """How many lines of some segments cannot be read.
 
         Raises:

@@ -12,7 +12,7 @@ from uuid import uuid4
 from llmops_sdk.errors import StoreError
 from llmops_sdk.store.files._leases import Lease
 from llmops_sdk.store.files._manifest import MANIFEST, DataFile, Manifest, encode, read_manifest, refuse_newer
-from llmops_sdk.store.schema._views import STREAMS, Stream
+from llmops_sdk.store.schema._views import RECORD_STREAMS, RecordStream
 
 __all__ = ["Segment", "Sources", "create_store", "data_files", "put_file", "segments_of"]
 
@@ -25,13 +25,13 @@ class Segment:
     """A file of lines; its name ends with the version of the schema that its writer knew."""
 
     path: Path
-    stream: Stream
+    stream: RecordStream
     version: int
 
     @property
     def name(self) -> str:
         """As the manifest names it: its path below the store's folder."""
-        return f"{self.stream.folder}/{self.path.name}"
+        return f"{self.stream.segment_folder}/{self.path.name}"
 
 
 def create_store(path: Path) -> Manifest:
@@ -42,7 +42,7 @@ def create_store(path: Path) -> Manifest:
     """
     try:
         new = not path.exists()
-        for folder in (path, *(path / stream.folder for stream in STREAMS)):
+        for folder in (path, *(path / stream.segment_folder for stream in RECORD_STREAMS.values())):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if new:
             # Prompts and answers do not belong into a repository.
@@ -71,7 +71,11 @@ def create_store(path: Path) -> Manifest:
 
 def data_files(path: Path) -> list[Path]:
     """The Parquet files in a store's folders, those that its manifest does not name included."""
-    return [file for stream in STREAMS for file in sorted((path / stream.files).glob("[!.]*.parquet"))]
+    return [
+        file
+        for stream in RECORD_STREAMS.values()
+        for file in sorted((path / stream.parquet_folder).glob("[!.]*.parquet"))
+    ]
 
 
 def put_file(file: Path, content: bytes, *, fsync: bool = False) -> None:
@@ -115,8 +119,8 @@ def segments_of(path: Path, covered: Collection[str] = frozenset()) -> list[Segm
         StoreError: A newer version wrote one of them.
     """
     found: list[Segment] = []
-    for stream in STREAMS:
-        folder = path / stream.folder
+    for stream in RECORD_STREAMS.values():
+        folder = path / stream.segment_folder
         try:
             names = sorted(file.name for file in folder.iterdir())
         except (FileNotFoundError, NotADirectoryError):
@@ -125,7 +129,7 @@ def segments_of(path: Path, covered: Collection[str] = frozenset()) -> list[Segm
             raise StoreError(f"cannot read {folder}: {error.strerror}", path=str(folder)) from error
         for name in names:
             match = _SEGMENT.match(name)
-            if match and f"{stream.folder}/{name}" not in covered:
+            if match and f"{stream.segment_folder}/{name}" not in covered:
                 refuse_newer(int(match[1]), folder / name)
                 found.append(Segment(folder / name, stream, int(match[1])))
     return found

@@ -18,7 +18,7 @@ from llmops_sdk._util._guard import guarded
 from llmops_sdk.errors import StoreError
 from llmops_sdk.store.files._layout import create_store
 from llmops_sdk.store.files._locks import try_lock
-from llmops_sdk.store.schema._views import SCHEMA_VERSION, SEAL, Stream
+from llmops_sdk.store.schema._views import SCHEMA_VERSION, SEAL, RecordStream
 
 __all__ = ["SegmentWatcher", "SegmentWriter"]
 
@@ -57,7 +57,7 @@ class SegmentWriter:
     def __init__(
         self,
         store: Path,
-        stream: Stream,
+        stream: RecordStream,
         *,
         max_bytes: int,
         max_seconds: float,
@@ -141,7 +141,9 @@ class SegmentWriter:
             name = f"{_HOST}-{os.getpid()}-{uuid4().hex}-{self._number}.v{SCHEMA_VERSION}.ndjson"
             try:
                 descriptor = os.open(
-                    self._store / self._stream.folder / name, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600
+                    self._store / self._stream.segment_folder / name,
+                    os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL,
+                    0o600,
                 )
             except OSError as error:
                 raise self._error(error) from error
@@ -154,7 +156,7 @@ class SegmentWriter:
                 self._descriptor, self._size, self._lines = descriptor, 0, 0
                 self._opened = self._clock.monotonic()
                 self._name = name
-                self._tell(lambda watcher: watcher.opened(self._store / self._stream.folder / self._name))
+                self._tell(lambda watcher: watcher.opened(self._store / self._stream.segment_folder / self._name))
                 return
             os.close(descriptor)
         raise StoreError(f"no segment could be locked in {self._store}: is it on a network file system?")
@@ -181,7 +183,7 @@ class SegmentWriter:
             self._descriptor = -1
 
     def _error(self, error: OSError) -> StoreError:
-        folder = self._store / self._stream.folder
+        folder = self._store / self._stream.segment_folder
         return StoreError(
             f"the store {folder} cannot be written: {error.strerror}; free space, make it writable, lower [store] "
             "max_bytes, or set [store] path (or LLMOPS_STORE__PATH) to another folder",

@@ -28,7 +28,7 @@ from llmops_sdk.store.files._manifest import DataFile, Manifest, commit, read_ma
 from llmops_sdk.store.files._sweep import GRACE, sweep
 from llmops_sdk.store.lines._count_loss import count_loss
 from llmops_sdk.store.maintenance._thinning import Thinning, thinned_files
-from llmops_sdk.store.schema._views import SCHEMA_VERSION, SEAL, STREAMS, Stream
+from llmops_sdk.store.schema._views import RECORD_STREAMS, SCHEMA_VERSION, SEAL, RecordStream
 
 if TYPE_CHECKING:
     from llmops_sdk.store.duck._parquet import ParquetWriter
@@ -138,7 +138,7 @@ class _Compaction:
         found = self._found()
         total = sum(one.size for one in found)
         with contextlib.closing(ParquetWriter()) as writer:
-            for stream in STREAMS:
+            for stream in RECORD_STREAMS.values():
                 for chunk in _chunks([one for one in found if one.segment.stream is stream]):
                     self._take(writer, stream, chunk)
                     if progress is not None:
@@ -159,12 +159,12 @@ class _Compaction:
                 found.append(_Found(segment, state.st_size, state.st_mtime))
         return sorted(found, key=attrgetter("written"))
 
-    def _take(self, writer: ParquetWriter, stream: Stream, chunk: Sequence[_Found]) -> None:
+    def _take(self, writer: ParquetWriter, stream: RecordStream, chunk: Sequence[_Found]) -> None:
         with _held(chunk) as held:
             if held:
                 self._compact(writer, stream, held)
 
-    def _compact(self, writer: ParquetWriter, stream: Stream, held: Sequence[_Found]) -> None:
+    def _compact(self, writer: ParquetWriter, stream: RecordStream, held: Sequence[_Found]) -> None:
         paths = [one.segment.path for one in held]
         names = [one.segment.name for one in held]
         out, origin = self._new_file(stream, 0, max(one.written for one in held), holds=names)
@@ -192,7 +192,7 @@ class _Compaction:
         self._done.bytes_before += sum(one.size for one in held)
         self._done.bytes_after += sum(file.bytes for file in made)
 
-    def _merge(self, writer: ParquetWriter, stream: Stream) -> bool:
+    def _merge(self, writer: ParquetWriter, stream: RecordStream) -> bool:
         """Put the oldest small files of a level together; whether there were enough of them."""
         mine = [file for file in self._manifest.files if file.stream == stream.name and file.bytes < _LARGE]
         for level in sorted({file.level for file in mine}):
@@ -222,7 +222,7 @@ class _Compaction:
         files = thinned_files(self._manifest.files, self._thinning)
         if not files:
             return
-        stream = next(stream for stream in STREAMS if stream.name == "spans")
+        stream = RECORD_STREAMS["spans"]
         writer.keep(read_sources(self._store, lease=False), self._thinning.kept)
         for file in files:
             source = self._store / file.name
@@ -241,7 +241,7 @@ class _Compaction:
 
     def _new_file(
         self,
-        stream: Stream,
+        stream: RecordStream,
         level: int,
         written: float,
         *,
@@ -249,7 +249,7 @@ class _Compaction:
         replaces: Sequence[str] = (),
         thinned: bool = False,
     ) -> tuple[Path, Origin]:
-        folder = self._store / stream.files
+        folder = self._store / stream.parquet_folder
         folder.mkdir(mode=0o700, exist_ok=True)
         origin = Origin(
             generation=self._manifest.generation + 1,

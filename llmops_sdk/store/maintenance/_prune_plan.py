@@ -12,6 +12,7 @@ from uuid import uuid4
 import orjson
 
 from llmops_sdk.store.files._manifest import sync_folder
+from llmops_sdk.store.schema._views import RECORD_STREAMS
 
 __all__ = ["Doomed", "read_journal", "remove_journal", "write_journal"]
 
@@ -40,11 +41,12 @@ class Doomed:
 
     def condition(self, stream: str) -> str | None:
         """Which rows of a stream's Parquet file go, in SQL over `doomed_traces` and `doomed_spans`; None for none."""
-        if stream == "losses":
-            return None  # counts, without content
+        rules = RECORD_STREAMS[stream]
+        if rules.pruned_by == "nothing":
+            return None
         if self.before_ns is not None:
-            return f"{'start_ns' if stream == 'spans' else 'time_ns'} < {self.before_ns:d}"
-        return _BY_TRACE if stream == "spans" else _BY_TRACE_OR_SPAN
+            return f"{rules.time_column} < {self.before_ns:d}"
+        return _BY_TRACE if rules.pruned_by == "trace" else _BY_TRACE_OR_SPAN
 
     def has(self, line: bytes) -> bool:
         """Whether a line of a segment goes."""
