@@ -18,6 +18,7 @@ from llmops_sdk.errors import (
     BudgetExceededError,
     ContentFilterError,
     ContextWindowError,
+    IncompleteResponseError,
     LLMOpsError,
     NotFoundError,
     PermissionDeniedError,
@@ -80,6 +81,10 @@ def map_error(
         return error
     names = _names(error)
     if "MidStreamFallbackError" in names and isinstance(inner := getattr(error, "original_exception", None), Exception):
+        if isinstance(error.__context__, StopIteration | StopAsyncIteration):
+            # Nothing broke: litellm itself raises this at the end of a stream that has no finish reason.
+            text = f"{request.model}: the stream ended without a finish reason"
+            return IncompleteResponseError(text, provider=provider or request.provider, model=request.model)
         return map_error(inner, request, provider=provider, outer=outer, answered=answered)
     message = f"{request.model}: {_message(error)}"
     if "BudgetExceededError" in names:
