@@ -69,7 +69,6 @@ def test_the_top_of_the_tree_stays_small(repository_files: list[Path], root: Pat
         "SECURITY.md",
         "Makefile",
         "README.md",
-        "SECURITY.md",
         "benchmarks",
         "docs",
         "examples",
