@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from typing import Any, cast
 
-from llmops_sdk._util._asyncgen import first_step
+from llmops_sdk._util._asyncgen import first_anext_unhooked
 from llmops_sdk.tracing.decorators._plan import Plan
 from llmops_sdk.tracing.records import _semconv
 from llmops_sdk.tracing.spans import _active, _runtime
@@ -145,7 +145,7 @@ def trace_async_generator(plan: Plan, function: Callable[..., Any]) -> Callable[
         count = first = 0
         token: _active.ContextToken | None = None
         inside = False
-        step: Awaitable[Any] = first_step(generator)
+        step: Awaitable[Any] = first_anext_unhooked(generator)
         try:
             while True:
                 # Awaited in the consumer's own task, so that its time-outs and cancellation reach the body.

@@ -10,7 +10,7 @@ from typing import Any, ParamSpec, TypeVar, cast, overload
 
 import wrapt
 
-from llmops_sdk._util._callables import kind_of
+from llmops_sdk._util._callables import call_style_of
 from llmops_sdk._util._guard import Caught
 from llmops_sdk.tracing.decorators._binding import Binding
 from llmops_sdk.tracing.decorators._generators import trace_async_generator, trace_generator
@@ -217,7 +217,7 @@ def _traced(function: Any, options: tuple[Any, ...], bound: bool | Binding) -> A
     """A function around a function: it binds, pickles, copies and is inspected as any other."""
     plan = Plan(function, *options)
     plan.bound = bound or function.__name__ == "__new__"  # a staticmethod that is given its class all the same
-    wrapper: Any = functools.wraps(function)(_WAYS[kind_of(function)](plan, function))
+    wrapper: Any = functools.wraps(function)(_WAYS[call_style_of(function)](plan, function))
     # Only to be looked at: the wrapper takes whatever comes, and the function inside fills in what is missing.
     wrapper.__defaults__, wrapper.__kwdefaults__ = function.__defaults__, function.__kwdefaults__
     with Caught():  # of one that has none, whoever asks the wrapper for its own is told so
@@ -229,7 +229,7 @@ def _traced(function: Any, options: tuple[Any, ...], bound: bool | Binding) -> A
 def _for_wrapt(function: Any, options: tuple[Any, ...]) -> Callable[..., Any]:
     plan, of_method = Plan(function, *options), Plan(function, *options)
     of_method.given = True
-    way = _WAYS[kind_of(getattr(function, "__func__", function))]
+    way = _WAYS[call_style_of(getattr(function, "__func__", function))]
 
     def call(wrapped: Callable[..., Any], instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return way(plan if instance is None else of_method, wrapped)(*args, **kwargs)
