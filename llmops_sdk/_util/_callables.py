@@ -8,7 +8,7 @@ import types
 from collections.abc import Callable
 from typing import Any, Literal, TypeAlias, cast
 
-__all__ = ["CallStyle", "decorate", "call_style_of"]
+__all__ = ["CallStyle", "call_style_of", "decorate"]
 
 CallStyle: TypeAlias = Literal["function", "coroutine", "generator", "asyncgen"]
 

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple, cast
 from llmops_sdk._util._guard import guarded
 from llmops_sdk._util._static_reads import (
     MISSING,
-    mro_of,
-    class_of,
     attributes_reader,
     class_attribute,
+    class_of,
     module_of,
+    mro_of,
     read_attribute,
     type_name,
 )

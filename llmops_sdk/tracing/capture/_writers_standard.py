@@ -24,10 +24,10 @@ from typing import Any, cast
 
 from llmops_sdk._util._static_reads import (
     MISSING,
+    class_attribute,
     class_of,
     instance_dict,
     is_exactly,
-    class_attribute,
     module_of,
     read_attribute,
     type_name,

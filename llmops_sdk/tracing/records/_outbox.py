@@ -1,8 +1,8 @@
 """Declare what the exporters need from the store, so that unsent spans need no memory.
 
 The store's segments are the outbox. While a destination is configured, the store keeps each segment under a second name
-until the destination acknowledges it, even if the store itself removes the segment. The next process adopts the segments
-of a dead one.
+until the destination acknowledges it, even if the store itself removes the segment. The next process adopts the
+segments of a dead one.
 """
 
 from __future__ import annotations
