@@ -13,7 +13,7 @@ from pathlib import Path
 from types import CellType, CodeType, ModuleType
 from typing import Any, TypeVar, cast, overload
 
-from llmops_sdk._util._callables import decorate, kind_of
+from llmops_sdk._util._callables import call_style_of, decorate
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk.caching._exact import ExactCache, record_bypass
 from llmops_sdk.caching._flight import FlightTimeoutError
@@ -83,7 +83,7 @@ def cache(
         raise ConfigError(f"@cache(ttl={ttl!r}): seconds above zero, or None for ever", key="ttl", value=ttl)
 
     def wrap(target: Callable[..., Any]) -> Callable[..., Any]:
-        kind = kind_of(target)
+        kind = call_style_of(target)
         if kind not in ("function", "coroutine"):
             raise TypeError(f"@cache takes functions and coroutine functions, and {target!r} is a generator")
         _check_state(target, key)

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequen
 from contextlib import aclosing, closing
 from typing import Any, TypeAlias, TypeVar, cast
 
-from llmops_sdk._util._callables import Kind, decorate, kind_of
+from llmops_sdk._util._callables import CallStyle, call_style_of, decorate
 from llmops_sdk.errors import ConfigError
 from llmops_sdk.guardrails._protocol import Guard, GuardContext, OnError, Rail
 from llmops_sdk.guardrails._registry import resolve
@@ -47,7 +47,7 @@ def guard(
     checks = _Checks(resolve(input), resolve(output), on_error)
 
     def wrap(target: Callable[..., Any]) -> Callable[..., Any]:
-        return _WRAPS[kind_of(target)](target, checks)
+        return _WRAPS[call_style_of(target)](target, checks)
 
     def decorator(target: _F) -> _F:
         return cast("_F", decorate(target, wrap))
@@ -138,7 +138,7 @@ def _released(items: list[Any], checked: Any) -> list[Any]:
 
 
 _Wrap: TypeAlias = Callable[[Callable[..., Any], _Checks], Callable[..., Any]]
-_WRAPS: Mapping[Kind, _Wrap] = {
+_WRAPS: Mapping[CallStyle, _Wrap] = {
     "function": _function,
     "coroutine": _coroutine,
     "generator": _generator,

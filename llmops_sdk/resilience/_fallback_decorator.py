@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Any, TypeAlias, TypeVar, cast
 
-from llmops_sdk._util._callables import Kind, decorate, kind_of
+from llmops_sdk._util._callables import CallStyle, call_style_of, decorate
 from llmops_sdk._util._guard import guarded
 from llmops_sdk.resilience._fallback import add_notes, told_before
 from llmops_sdk.resilience._policy import On, elsewhere, predicate, status_code
@@ -56,7 +56,7 @@ def fallback(*others: Callable[..., Any], on: On | None = None) -> Callable[[_F]
     goes_on = predicate(on, elsewhere)
 
     def wrap(target: _Target) -> _Target:
-        targets = (target, *(_alike(other, kind_of(target)) for other in others))
+        targets = (target, *(_alike(other, call_style_of(target)) for other in others))
         return wrapped(target, lambda: _Hops(targets, goes_on))
 
     def decorator(target: Any) -> Any:
@@ -117,14 +117,14 @@ def _record_event(failed: str, following: str, error: Exception) -> None:
     current_span().add_event(EVENT_FALLBACK, {key: value for key, value in fields.items() if value is not None})
 
 
-def _alike(given: Any, kind: Kind) -> _Target:
+def _alike(given: Any, kind: CallStyle) -> _Target:
     """The other callable as one of the decorated one's kind."""
     other: _Target = given
     if isinstance(given, (classmethod, staticmethod)):
         other = cast("classmethod[Any, Any, Any] | staticmethod[Any, Any]", given).__func__
     if not callable(other):
         raise TypeError(f"@fallback needs functions, not {other!r}")
-    own = kind_of(other)
+    own = call_style_of(other)
     if own == kind:
         return other
     lift = _LIFTS.get((own, kind))
@@ -162,12 +162,12 @@ def _as_asyncgen(other: _Target) -> _Target:
     return lifted
 
 
-_LIFTS: Mapping[tuple[Kind, Kind], Callable[[_Target], _Target]] = {
+_LIFTS: Mapping[tuple[CallStyle, CallStyle], Callable[[_Target], _Target]] = {
     ("function", "coroutine"): _as_coroutine,
     ("function", "generator"): _as_generator,
     ("function", "asyncgen"): _as_asyncgen,
 }
-_WORDS: Mapping[Kind, str] = {
+_WORDS: Mapping[CallStyle, str] = {
     "function": "a plain function",
     "coroutine": "a coroutine function",
     "generator": "a generator",

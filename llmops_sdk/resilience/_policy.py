@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
-from llmops_sdk._util._retry_after import seconds_asked
+from llmops_sdk._util._retry_after import retry_after_seconds
 from llmops_sdk.config import FallbackSettings, RetrySettings
 from llmops_sdk.errors import (
     AuthenticationError,
@@ -183,7 +183,7 @@ def retry_after(error: BaseException, now: float) -> float | None:
     if not callable(items):
         return None
     named = {str(name).lower(): str(value) for name, value in cast("Iterable[tuple[Any, Any]]", items())}
-    return seconds_asked(named, now)
+    return retry_after_seconds(named, now)
 
 
 def backoff(failures: int, policy: RetrySettings, uniform: Uniform) -> float:

@@ -6,8 +6,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapp
 from contextlib import AbstractContextManager, AsyncExitStack, ExitStack
 from typing import Any, Protocol, TypeAlias, TypeVar
 
-from llmops_sdk._util._asyncgen import first_step
-from llmops_sdk._util._callables import Kind, kind_of
+from llmops_sdk._util._asyncgen import first_anext_unhooked
+from llmops_sdk._util._callables import CallStyle, call_style_of
 from llmops_sdk._util._guard import Caught
 
 __all__ = ["Run", "wrapped"]
@@ -34,7 +34,7 @@ class Run(Protocol):
 
 def wrapped(target: _Target, start: Callable[[], Run]) -> _Target:
     """A callable of the same kind, each call of which is a run of its own."""
-    return _WRAPS[kind_of(target)](start)
+    return _WRAPS[call_style_of(target)](start)
 
 
 def _function(start: Callable[[], Run]) -> _Target:
@@ -93,7 +93,7 @@ def _asyncgen(start: Callable[[], Run]) -> _Target:
                 undo.push_async_callback(items.aclose)
                 first = _END
                 with Caught(StopAsyncIteration):
-                    first = await first_step(items)
+                    first = await first_anext_unhooked(items)
                 return undo.pop_all(), items, first
 
         undo, items, item = await run.acall(attempt)
@@ -114,7 +114,7 @@ def _asyncgen(start: Callable[[], Run]) -> _Target:
 
 _END: Any = object()
 
-_WRAPS: Mapping[Kind, Callable[[Callable[[], Run]], _Target]] = {
+_WRAPS: Mapping[CallStyle, Callable[[Callable[[], Run]], _Target]] = {
     "function": _function,
     "coroutine": _coroutine,
     "generator": _generator,

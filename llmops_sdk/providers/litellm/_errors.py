@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from typing import cast
 
-from llmops_sdk._util._retry_after import seconds_asked
+from llmops_sdk._util._retry_after import retry_after_seconds
 from llmops_sdk.errors import (
     AuthenticationError,
     BadRequestError,
@@ -96,7 +96,7 @@ def map_error(
         provider=provider or request.provider,
         model=request.model,
         status_code=status,
-        retry_after=seconds_asked(headers, time.time()),
+        retry_after=retry_after_seconds(headers, time.time()),
         request_id=headers.get("x-request-id") or headers.get("request-id") or _text(error, "request_id"),
     )
 
