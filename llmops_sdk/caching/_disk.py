@@ -171,7 +171,7 @@ class DiskStore:
         return session.failed_at <= self._clock.monotonic() < session.failed_at + _BACKOFF
 
     def _result(self, future: Future[_T], seconds: float) -> _T:
-        """Return the result of the work; back off from a disk that hangs, so that no calls wait and no work piles up."""
+        """Return the result of the work; back off from a disk that hangs, so that no calls wait for it."""
         try:
             return future.result(seconds)
         except TimeoutError:
