@@ -95,8 +95,7 @@ soak-faults: $(VENV)/.development ## 100,000 calls, one in five of which meets a
 docs: $(VENV)/.development ## Regenerate the generated pages of docs/.
 	@$(BIN)/python tools/configuration_page.py > docs/configuration.md
 	@$(BIN)/python tools/schema_page.py > docs/schema.md
-	@$(BIN)/python -c "from llmops_sdk.store.schema._clickhouse import clickhouse; print(clickhouse(), end='')" \
-		> docs/clickhouse.sql
+	@$(BIN)/llmops export --clickhouse-views > docs/clickhouse.sql
 	@$(BIN)/python tools/api_page.py > docs/api.md
 	@$(BIN)/python tools/package_tree.py
 
