@@ -112,6 +112,11 @@ class StoreSink:
         return "store"
 
     @property
+    def is_local(self) -> bool:
+        """Return True: queries read what this sink has written."""
+        return True
+
+    @property
     def outboxes(self) -> Mapping[str, SegmentOutbox]:
         """What waits for each destination, by its name."""
         return self._outboxes

@@ -32,18 +32,18 @@ def _snippets(page: Path) -> list[CodeExample]:
     return list(find_examples(page))
 
 
-def test_the_readme_begins_with_a_program():
+def test_readme_starts_with_a_program():
     assert _snippets(_ROOT / "README.md") != []
 
 
-def test_the_snippets_that_are_not_run_are_counted():
+def test_skipped_snippets_are_counted():
     reasons = {_name(page): [one.prefix_settings().get("skip") for one in _snippets(page)] for page in PAGES}
     counted = {name: sum(reason is not None for reason in page) for name, page in reasons.items()}
 
     assert {name: count for name, count in counted.items() if count} == SKIPPED
 
 
-def test_the_snippets_that_are_not_run_are_valid_python():
+def test_skipped_snippets_are_valid_python():
     for page in PAGES:
         for snippet in _snippets(page):
             assert ast.parse(snippet.source, str(snippet)).body
@@ -62,7 +62,7 @@ def _problem(snippet: CodeExample, names: dict[str, Any], eval_example: EvalExam
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if _snippets(page)], ids=_name)
-def test_the_snippets_of_a_page_run(page: Path, eval_example: EvalExample, monkeypatch: pytest.MonkeyPatch):
+def test_snippets_of_a_page_run(page: Path, eval_example: EvalExample, monkeypatch: pytest.MonkeyPatch):
     # A snippet runs as the main module; the test run's own comes back afterwards.
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
     eval_example.set_config(line_length=120)
@@ -79,7 +79,7 @@ def _settings(page: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if _settings(page)], ids=_name)
-def test_the_settings_that_a_page_shows_are_valid(page: Path, tmp_path: Path):
+def test_settings_on_a_page_are_valid(page: Path, tmp_path: Path):
     from llmops_sdk import config
 
     for text in _settings(page):
@@ -92,7 +92,7 @@ def test_the_settings_that_a_page_shows_are_valid(page: Path, tmp_path: Path):
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 
 
-def test_links_between_pages_lead_somewhere():
+def test_links_between_pages_resolve():
     broken = [
         f"{_name(page)}: {target}"
         for page in PAGES

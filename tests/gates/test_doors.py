@@ -29,7 +29,7 @@ def _imports_across_packages() -> set[tuple[str, str]]:
     return found
 
 
-def test_packages_reach_into_others_through_doors_only():
+def test_packages_import_others_through_doors_only():
     packages = {module for module in _GRAPH.modules if _GRAPH.find_children(module)}
     beside_doors = [
         f"{importer} imports {imported}"
@@ -41,7 +41,7 @@ def test_packages_reach_into_others_through_doors_only():
 
 
 @pytest.mark.parametrize("package", sorted(one for one in _GRAPH.modules if _GRAPH.find_children(one)))
-def test_every_door_is_used_and_a_folder_stays_small(package: str):
+def test_every_door_is_used_and_folders_are_small(package: str):
     modules = [one for one in _GRAPH.find_children(package) if not _GRAPH.find_children(one)]
     used = {imported for _, imported in _imports_across_packages()}
 

@@ -61,7 +61,7 @@ def _hands_on(handler: ast.ExceptHandler) -> bool:
     return any(isinstance(node, ast.Attribute) and node.attr in {"throw", "athrow"} for node in inside)
 
 
-def test_only_the_telemetry_guard_catches_everything(sources: list[Path], root: Path):
+def test_only_the_telemetry_guard_catches_all_exceptions(sources: list[Path], root: Path):
     broad = [
         where
         for where, node in _nodes(sources, root)
@@ -73,7 +73,7 @@ def test_only_the_telemetry_guard_catches_everything(sources: list[Path], root: 
     assert len(broad) == 1
 
 
-def test_nothing_is_left_unfinished(sources: list[Path], root: Path):
+def test_no_code_is_unfinished(sources: list[Path], root: Path):
     raised = [
         where
         for where, node in _nodes(sources, root)

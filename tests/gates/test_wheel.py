@@ -47,7 +47,7 @@ def wheel(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return next(target.glob("llmops_sdk-*.whl"))
 
 
-def test_the_wheel_has_the_package_and_nothing_else(wheel: Path, root: Path):
+def test_wheel_has_the_package_and_nothing_else(wheel: Path, root: Path):
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         entry_points = next(archive.read(name).decode() for name in names if name.endswith("/entry_points.txt"))
@@ -65,7 +65,7 @@ def test_the_wheel_has_the_package_and_nothing_else(wheel: Path, root: Path):
 
 
 @pytest.mark.timeout(400)  # installs the dependencies
-def test_the_quick_start_runs_where_only_the_wheel_is_installed(wheel: Path, root: Path, tmp_path: Path):
+def test_quick_start_runs_with_only_the_wheel(wheel: Path, root: Path, tmp_path: Path):
     pins = re.findall(r"^[A-Za-z0-9._-]+==\S+", (root / ".ci" / "requirements.txt").read_text("utf-8"), re.MULTILINE)
     (tmp_path / "constraints.txt").write_text("\n".join(pins), "utf-8")
     program = next(iter(find_examples(root / "README.md"))).source

@@ -15,7 +15,8 @@ from llmops_sdk.tracing.runtime import _start as _runtime
 class MemorySink:
     """Keeps every record; refuses batches while `failing`."""
 
-    name = "store"
+    name = "memory"
+    is_local = True
 
     def __init__(self) -> None:
         self.records: list[Record] = []

@@ -40,7 +40,7 @@ def outer():
 """
 
 
-def test_they_join_our_traces_in_both_directions_and_bear_the_stamps():
+def test_foreign_spans_join_our_traces_and_get_the_context():
     run(
         _LIBRARY
         + """
@@ -61,7 +61,7 @@ with llmops.context(session_id="s", tags=["t"]):
     assert llmops.query("SELECT name, attributes->>'bytes' FROM events").rows() == [("sent", "3")]
 
 
-def test_another_librarys_current_span_can_be_written_on():
+def test_attributes_can_be_set_on_a_foreign_current_span():
     run(
         _LIBRARY
         + """
@@ -74,7 +74,7 @@ with tracer.start_as_current_span("theirs"):
     assert llmops.query("SELECT count(*) FROM spans").scalar() == 0
 
 
-def test_where_no_content_is_kept_theirs_is_not_either(monkeypatch: pytest.MonkeyPatch):
+def test_content_of_foreign_spans_is_dropped_if_capture_is_off(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("LLMOPS_CAPTURE__CONTENT", "false")
     run(
         _LIBRARY
@@ -94,7 +94,7 @@ except ValueError:
     assert "a prompt" not in str(row)
 
 
-def test_a_call_that_two_libraries_describe_is_counted_once():
+def test_call_described_by_two_libraries_counts_once():
     run(
         _LIBRARY
         + """
@@ -127,7 +127,7 @@ with llmops.span("answer"):
     assert llmops.query("SELECT sum(input_tokens) FROM traces").scalar() == 15
 
 
-def test_our_own_calls_are_not_counted_again_where_the_vendor_s_client_is_instrumented():
+def test_own_call_with_instrumented_vendor_client_counts_once():
     run(
         _LIBRARY
         + """

@@ -46,7 +46,7 @@ def spans(count: int, content: str = "") -> None:
             pass
 
 
-def test_a_full_queue_drops_the_newest_and_counts_it(gated):
+def test_full_queue_drops_the_newest_and_counts_it(gated):
     spans(1)
     assert gated.entered.wait(30)
     spans(25)
@@ -58,7 +58,7 @@ def test_a_full_queue_drops_the_newest_and_counts_it(gated):
     assert loss.bytes > 0
 
 
-def test_the_bytes_of_the_queue_are_bounded_too(gated):
+def test_queue_is_bounded_by_bytes(gated):
     spans(1)
     assert gated.entered.wait(30)
     spans(3, content="x" * 15_000)
@@ -67,7 +67,7 @@ def test_the_bytes_of_the_queue_are_bounded_too(gated):
     assert llmops.flush().dropped == 5
 
 
-def test_a_sink_that_fails_loses_nothing_uncounted():
+def test_spans_refused_by_a_failing_sink_are_counted():
     sink = MemorySink()
     _runtime.start_with(Settings(), [sink])
     raise_in_tests(False)  # the guard is what this test is about
@@ -82,7 +82,7 @@ def test_a_sink_that_fails_loses_nothing_uncounted():
     assert [(loss.reason, loss.count) for loss in sink.losses] == [("not_taken", 3)]
 
 
-def test_flush_from_many_threads_at_once(sink):
+def test_concurrent_flushes_all_return(sink):
     def work() -> None:
         spans(50)
         assert llmops.flush(30).pending >= 0
@@ -97,16 +97,16 @@ def test_flush_from_many_threads_at_once(sink):
     assert len({span.span_id for span in sink.spans}) == 400
 
 
-async def test_aflush(sink):
+async def test_aflush_writes_ended_spans(sink):
     spans(2)
     assert (await llmops.aflush()).stored == 2
 
 
-def test_flush_before_anything_was_traced_is_empty():
+def test_flush_before_first_trace_reports_zero():
     assert llmops.flush() == llmops.FlushReport()
 
 
-def test_spans_after_shutdown_are_written_at_once(sink):
+def test_span_after_shutdown_is_written_at_once(sink):
     spans(1)
     assert llmops.shutdown().stored == 1
     assert sink.closed
@@ -114,14 +114,14 @@ def test_spans_after_shutdown_are_written_at_once(sink):
     assert len([record for record in sink.records if not isinstance(record, ScoreRecord)]) == 3
 
 
-def test_the_thread_sleeps_while_there_is_nothing_to_do(sink):
+def test_thread_sleeps_while_queue_is_empty(sink):
     pipeline = Pipeline(lambda: [sink], PipelineBounds(interval=0.001))
     assert pipeline.report() == llmops.FlushReport()
     assert pipeline.flush(1).pending == 0
     assert not any(thread.name == "llmops-pipeline" for thread in threading.enumerate())
 
 
-def test_nothing_is_recorded_when_the_sdk_is_off():
+def test_disabled_sdk_records_nothing():
     sink = MemorySink()
     _runtime.start_with(Settings(enabled=False), [sink])
 
@@ -139,7 +139,7 @@ def test_nothing_is_recorded_when_the_sdk_is_off():
     assert (sink.spans, sink.scores) == ([], [])
 
 
-def test_a_loss_is_counted_once_however_often_is_flushed():
+def test_repeated_flush_counts_a_loss_once():
     _runtime.start()  # the real store: it says how many spans it took, and a batch of losses has none
     record_loss("span", "trial")
     for _ in range(5):

@@ -10,7 +10,7 @@ from llmops_sdk._util._asyncgen import first_step
 from llmops_sdk.tracing.decorators._plan import Plan
 from llmops_sdk.tracing.records import _semconv
 from llmops_sdk.tracing.spans import _active, _runtime
-from llmops_sdk.tracing.spans._content import joined
+from llmops_sdk.tracing.spans._content import join_texts
 from llmops_sdk.tracing.spans._span import Span
 
 __all__ = ["trace_async_generator", "trace_generator"]
@@ -54,16 +54,15 @@ def _end(plan: Plan, span: Span, items: list[Any], count: int, first: int, error
         return
     if plan.capture_output:
         if plan.show_output is None:
-            span._keep_items(items)  # pyright: ignore[reportPrivateUsage] - a friend
+            span.capture_items(items)
         else:
-            span._keep(plan.shown(span, joined(items)))  # pyright: ignore[reportPrivateUsage]
+            span.capture_output(plan.shown(span, join_texts(items)))
     if not count:
-        span._add_plain({_ITEMS: 0})  # pyright: ignore[reportPrivateUsage]
+        span.add_plain_attributes({_ITEMS: 0})
     else:
-        waited = (first - span._started) / 1e9  # pyright: ignore[reportPrivateUsage]
-        span._add_plain({_ITEMS: count, _FIRST: waited})  # pyright: ignore[reportPrivateUsage]
+        span.add_plain_attributes({_ITEMS: count, _FIRST: span.seconds_until(first)})
     if error is None:
-        span._return(None, kept=False)  # pyright: ignore[reportPrivateUsage]
+        span.return_result(None, captured=False)
     else:
         span.fail(error)
 

@@ -10,8 +10,8 @@ from llmops_sdk._util._guard import Caught, guarded
 from llmops_sdk.tracing.capture._arguments import Parameters
 from llmops_sdk.tracing.decorators._binding import Binding
 from llmops_sdk.tracing.spans import _active, _runtime
-from llmops_sdk.tracing.spans._begin import begin
 from llmops_sdk.tracing.spans._span import Span
+from llmops_sdk.tracing.spans._start_span import start_child
 
 __all__ = ["Plan"]
 
@@ -75,17 +75,17 @@ class Plan:
         self, runtime: _runtime.Runtime, context: _active.Context, args: tuple[object, ...], kwargs: dict[str, object]
     ) -> Span:
         """The span of one call, its arguments taken."""
-        span = begin(runtime, context, self.name, self.kind)
+        span = start_child(runtime, context, self.name, self.kind)
         if span.recording:
             if self.plain and self.bound is False:
-                span._take_arguments(self.parameters, self.given, args, kwargs)  # pyright: ignore[reportPrivateUsage] - a friend
+                span.capture_arguments(self.parameters, self.given, args, kwargs)
                 return span
             if self.capture_input:
                 given, bound = self.given, self.bound
                 if bound is not False and (bound is True or bound.binds(self.wrapper, args)):
                     given, args = True, args[1:]
                 if self.show_input is None:
-                    span._take_arguments(self.parameters, given, args, kwargs)  # pyright: ignore[reportPrivateUsage] - a friend
+                    span.capture_arguments(self.parameters, given, args, kwargs)
                 elif runtime.content:
                     span.input = guarded("capture_input", _NOT_SHOWN, self.show_input, *args, **kwargs)
             if self.attributes is not None:

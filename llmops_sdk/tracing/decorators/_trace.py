@@ -80,7 +80,7 @@ def _call(plan: Plan, function: Callable[..., Any]) -> Callable[..., Any]:
             raise
         _active.reset(token)
         kept = result if plan.show_output is None else plan.shown(span, result)
-        span._return(kept, plan.capture_output)  # pyright: ignore[reportPrivateUsage] - a friend
+        span.return_result(kept, plan.capture_output)
         return result
 
     return call
@@ -108,7 +108,7 @@ def _coroutine(plan: Plan, function: Callable[..., Any]) -> Callable[..., Any]:
             raise
         _active.detach(token)
         kept = result if plan.show_output is None else plan.shown(span, result)
-        span._return(kept, plan.capture_output)  # pyright: ignore[reportPrivateUsage] - a friend
+        span.return_result(kept, plan.capture_output)
         return result
 
     return call

@@ -1,7 +1,6 @@
 """Head sampling by the standard variables `OTEL_TRACES_SAMPLER` and `OTEL_TRACES_SAMPLER_ARG`.
 
-The decision is OpenTelemetry's: the last 64 bits of the trace id against the ratio, so that services that share a
-trace agree on it.
+As in OpenTelemetry, the last 64 bits of the trace id decide, so that services that share a trace agree.
 """
 
 from __future__ import annotations
@@ -18,22 +17,22 @@ _MASK = (1 << 64) - 1
 
 @dataclass(frozen=True, slots=True)
 class Sampler:
-    """Which traces are kept.
+    """Decides which traces are recorded.
 
     Attributes:
-        bound: A root is kept when the low 64 bits of its trace id are below this.
-        follow_parent: Whether a span does as its parent does.
+        bound: A root span is recorded if the low 64 bits of its trace id are below this.
+        follow_parent: Whether a span takes over the decision of its parent.
     """
 
     bound: int
     follow_parent: bool
 
-    def keeps(self, trace_number: int, parent_sampled: bool | None) -> bool:
-        """Whether a span is kept.
+    def samples(self, trace_number: int, parent_sampled: bool | None) -> bool:
+        """Return whether a span is recorded.
 
         Args:
             trace_number: The trace's id.
-            parent_sampled: What was decided for its parent, None for a root.
+            parent_sampled: The decision for the parent, None for a root.
         """
         if self.follow_parent and parent_sampled is not None:
             return parent_sampled
@@ -41,7 +40,7 @@ class Sampler:
 
 
 def sampler_from_environment() -> Sampler | None:
-    """The sampler that the environment asks for; None keeps every trace whose parent is kept.
+    """Return the sampler that the environment asks for; None records every trace whose parent is recorded.
 
     Raises:
         ConfigError: The name or the ratio is not one that OpenTelemetry knows.
@@ -50,11 +49,11 @@ def sampler_from_environment() -> Sampler | None:
     if name == "parentbased_always_on":
         return None
     follow = name.startswith("parentbased_")
-    kind = name.removeprefix("parentbased_")
+    base = name.removeprefix("parentbased_")
     ratios = {"always_on": 1.0, "always_off": 0.0}
-    if kind in ratios:
-        return Sampler(round(ratios[kind] * (_MASK + 1)), follow)
-    if kind != "traceidratio":
+    if base in ratios:
+        return Sampler(round(ratios[base] * (_MASK + 1)), follow)
+    if base != "traceidratio":
         raise ConfigError(
             f"OTEL_TRACES_SAMPLER={name!r} is not known: use always_on, always_off, traceidratio, or one of these "
             'with "parentbased_" before it.',

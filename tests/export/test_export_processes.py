@@ -54,7 +54,7 @@ def run(program: str, url: str, *, timeout: float = 60.0) -> tuple[dict[str, obj
     return json.loads(done.stdout.splitlines()[-1]), done.stderr, time.monotonic() - begun
 
 
-def test_a_short_program_exports_what_it_wrote() -> None:
+def test_short_program_exports_its_spans() -> None:
     with OtlpReceiver() as backend:
         said, errors, _ = run(closing(), backend.url + "/v1/traces")
         assert (said["exported"], said["dropped"]) == (3, 0)
@@ -63,7 +63,7 @@ def test_a_short_program_exports_what_it_wrote() -> None:
 
 
 @pytest.mark.parametrize("where", ["black hole", "dead"])
-def test_the_end_is_not_held_up_by_a_backend_that_is_away(where: str) -> None:
+def test_unreachable_backend_delays_exit_at_most_two_seconds(where: str) -> None:
     with BlackHole() as hole:
         base = hole.url if where == "black hole" else f"http://127.0.0.1:{unused_port()}"
         said, errors, _ = run(closing(IMPORTED, timeout=5.0), base + "/v1/traces")
@@ -75,7 +75,7 @@ def test_the_end_is_not_held_up_by_a_backend_that_is_away(where: str) -> None:
     assert len(lines) <= 2
 
 
-def test_without_a_thread_flush_and_close_send() -> None:
+def test_flush_and_close_send_if_no_thread_can_start() -> None:
     # The state of a program that ends under Python 3.12 and later; here, no stack of this size can be had.
     no_thread = "threading.stack_size(1 << 50)\n"
     with OtlpReceiver() as backend:
@@ -113,7 +113,7 @@ print(json.dumps({"child": code, "exported": sink.exported}))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-def test_a_forked_child_has_a_queue_a_thread_and_a_connection_of_its_own() -> None:
+def test_forked_child_sends_over_its_own_connection() -> None:
     with OtlpReceiver() as backend:
         program = FORK.replace("PROTOCOL", "'http/protobuf'").replace("HELD", "")
         said, _, _ = run(program, backend.url + "/v1/traces")
@@ -125,7 +125,7 @@ def test_a_forked_child_has_a_queue_a_thread_and_a_connection_of_its_own() -> No
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-def test_a_forked_child_does_not_send_what_waited_in_the_parent() -> None:
+def test_forked_child_does_not_send_the_parents_queue() -> None:
     # Nothing is sent while the sending lock is held, so all of it waits at the fork.
     held = "sink._sending.acquire(); sink.write([sample_span(name='waited') for _ in range(5)])"
     program = FORK.replace("PROTOCOL", "'http/protobuf'").replace("HELD", held)
@@ -137,7 +137,7 @@ def test_a_forked_child_does_not_send_what_waited_in_the_parent() -> None:
         assert (names.count("waited"), names.count("child"), len(names)) == (5, 1, 8)
 
 
-def test_nothing_heavy_is_imported_on_the_application_s_thread() -> None:
+def test_heavy_imports_happen_on_the_exporting_thread() -> None:
     program = """
 from llmops_sdk.tracing import _otlp
 heavy = ("opentelemetry.sdk", "opentelemetry.exporter", "requests", "grpc", "google.protobuf")
@@ -147,7 +147,7 @@ print(json.dumps({"heavy": [name for name in sys.modules if name.startswith(heav
     assert said == {"heavy": []}
 
 
-def test_grpc_is_released_at_the_end() -> None:
+def test_close_releases_grpc() -> None:
     with GrpcOtlpReceiver() as backend:
         program = closing().replace("opened()", "opened(protocol='grpc')")
         said, errors, took = run(program, backend.url)
