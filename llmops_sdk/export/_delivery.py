@@ -66,11 +66,6 @@ class Delivery:
         """Whether to log no further failures: `OtlpSink.close` logs what is left."""
 
     @property
-    def has_exporter(self) -> bool:
-        """Return whether the exporter has been imported."""
-        return self._exporter is not None
-
-    @property
     def exporter(self) -> BatchExporter | None:
         """Return the exporter, or None until it has been imported."""
         return self._exporter

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, Protocol
 
 from llmops_sdk.config.loading._environment import header_pairs
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
 
 __all__ = ["make_exporter"]
 
+_CLASSES = {
+    "traces": "trace_exporter:OTLPSpanExporter",
+    "metrics": "metric_exporter:OTLPMetricExporter",
+    "logs": "_log_exporter:OTLPLogExporter",
+}
 _CREDENTIAL_PROVIDERS = (
     "OTEL_PYTHON_EXPORTER_OTLP_HTTP_CREDENTIAL_PROVIDER",
     "OTEL_PYTHON_EXPORTER_OTLP_HTTP_{}_CREDENTIAL_PROVIDER",
@@ -29,13 +35,8 @@ _CREDENTIAL_PROVIDERS = (
 class ResponseObserver(Protocol):
     """Sees the responses that the exporters do not report."""
 
-    def see_response(self, response: requests.Response, *more: Any, **named: Any) -> None:
-        """Take an HTTP response, before the exporter sees it."""
-        ...
-
-    def see_error(self, error: Exception) -> None:
-        """Take an error while writing to the console."""
-        ...
+    def see_response(self, response: requests.Response, *more: Any, **named: Any) -> None: ...
+    def see_error(self, error: Exception) -> None: ...
 
 
 def make_exporter(destination: Destination, observer: ResponseObserver) -> Any:
@@ -49,9 +50,9 @@ def make_exporter(destination: Destination, observer: ResponseObserver) -> Any:
         return _console(observer)
     if destination.protocol == "grpc":
         headers = _TruthyHeaders((key.lower(), value) for key, value in destination.headers.items())
-        exporter = _grpc_exporter(destination.signal)
+        exporter = _exporter_class("grpc", destination.signal)
         return exporter(endpoint=destination.endpoint, headers=headers, timeout=destination.timeout)
-    return _http_exporter(destination.signal)(
+    return _exporter_class("http", destination.signal)(
         endpoint=destination.endpoint,
         headers=dict(destination.headers),
         timeout=destination.timeout,
@@ -75,32 +76,8 @@ def _console(observer: ResponseObserver) -> Any:
     return LineExporter(out=sys.stdout, formatter=lambda span: span.to_json(indent=None) + "\n")
 
 
-def _http_exporter(signal: str) -> Any:
-    if signal == "metrics":
-        from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
-
-        return OTLPMetricExporter
-    if signal == "logs":
-        from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
-
-        return OTLPLogExporter
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-
-    return OTLPSpanExporter
-
-
-def _grpc_exporter(signal: str) -> Any:
-    if signal == "metrics":
-        from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
-
-        return OTLPMetricExporter
-    if signal == "logs":
-        from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter
-
-        return OTLPLogExporter
-    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
-
-    return OTLPSpanExporter
+def _exporter_class(transport: str, signal: str) -> Any:
+    return resolve_name(f"opentelemetry.exporter.otlp.proto.{transport}.{_CLASSES[signal]}")
 
 
 class _TruthyHeaders(dict[str, str]):

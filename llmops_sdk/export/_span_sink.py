@@ -221,7 +221,7 @@ class OtlpSink:
                 return
             self._send_at_once = True
             close_began = begun if self._close_began_at is None else self._close_began_at
-            self._response_at = close_began if self._delivery.has_exporter else math.inf
+            self._response_at = close_began if self._delivery.exporter is not None else math.inf
             self._changed.notify_all()
         if self._thread is None and self._has_unsent():
             guarded("importing the OTLP exporter", None, load_exporter)

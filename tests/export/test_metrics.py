@@ -234,7 +234,7 @@ def test_application_meter_provider_gets_the_metrics(endpoint: bool, tmp_path: A
 def test_nothing_is_measured_without_backend_and_meter_provider() -> None:
     sink = MetricsSink(None)
     sink.write([call()])
-    assert not sink._waits()
+    assert not sink._has_work()
     sink.close(1.0)
 
 

@@ -14,6 +14,7 @@ from otlp_samples import sample_span
 
 from llmops_sdk._util._guard import raise_in_tests
 from llmops_sdk.export._destinations import Destination
+from llmops_sdk.export._sink import ExportSink
 from llmops_sdk.export._span_sink import OtlpSink
 from llmops_sdk.tracing.records._records import LossRecord, RecordedSpan, ScoreRecord
 
@@ -56,6 +57,12 @@ def test_scores_and_losses_are_not_sent_as_spans() -> None:
         assert sink.write([score, sample_span()]) == 1
         assert sink.flush(30.0)
         assert len(backend.spans) == 1
+
+
+def test_span_that_one_of_two_backends_takes_counts_as_taken() -> None:
+    with OtlpReceiver() as backend, opened(http(backend)) as first, opened(http(backend), max_spans=0) as full:
+        for parts in ([first, full], [full, first]):
+            assert ExportSink(parts).write([sample_span(), sample_span()]) == 2
 
 
 def test_request_stays_below_the_size_limit() -> None:

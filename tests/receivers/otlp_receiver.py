@@ -283,13 +283,22 @@ class BlackHole:
     def __init__(self) -> None:
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        self._connections: list[socket.socket] = []
+
+    def accept_request(self) -> bytes:
+        """Return the start of the oldest request, which stays without an answer."""
+        self._socket.settimeout(_DEADLINE)
+        connection, _ = self._socket.accept()
+        self._connections.append(connection)
+        return connection.recv(1_024)
 
     def __enter__(self) -> Self:
-        # The kernel completes connections up to the backlog; nobody needs to accept them.
+        # The kernel completes connections up to the backlog, without `accept`.
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._socket.close()
+        for each in (self._socket, *self._connections):
+            each.close()
 
 
 def unused_port() -> int:

@@ -292,7 +292,7 @@ def work():
 assert [work() for _ in range(3)] == [7, 7, 7]
 tell()
 """
-    run(f"KIND = {kind!r}\n{broken}", stderr="beginning a span at the application's tracer failed")
+    run(f"KIND = {kind!r}\n{broken}", stderr="starting a span at the application's tracer failed")
     assert llmops.query("SELECT name, count(*) FROM spans GROUP BY ALL ORDER BY ALL").rows() == [
         ("part", 3),
         ("work", 3),
@@ -386,6 +386,21 @@ tell(headers)
     assert tree(told["spans"]) == {"GET /": None}
     assert told["more"] == {}
     assert llmops.query("SELECT count(*) FROM spans").scalar() == 0
+
+
+def test_foreign_span_below_a_disabled_span_logs_nothing():
+    told = run(
+        """
+trace.set_tracer_provider(host())
+with llmops.span("on"):
+    pass
+llmops.configure(enabled=False)
+with llmops.span("off"), tracer.start_as_current_span("theirs"):
+    pass
+tell()
+"""
+    )
+    assert tree(told["spans"]) == {"on": None, "theirs": None}
 
 
 def test_configure_again_adds_no_second_recorder():

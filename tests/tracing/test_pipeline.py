@@ -1,8 +1,9 @@
-"""The queue: bounded, counted, flushed, and never in the application's way."""
+"""The queue is bounded, counts what it drops, and never blocks the application."""
 
 from __future__ import annotations
 
 import threading
+from pkgutil import resolve_name
 
 import pytest
 
@@ -17,7 +18,7 @@ from tests.tracing.conftest import MemorySink
 
 
 class GatedSink(MemorySink):
-    """Does not take a batch before its gate is opened."""
+    """Takes no batch until its gate opens."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -75,7 +76,7 @@ def test_spans_refused_by_a_failing_sink_are_counted():
     spans(3)
     report = llmops.flush()
     assert (report.stored, report.dropped) == (0, 3)
-    assert "store" in report.errors[0]
+    assert "memory" in report.errors[0]
     sink.failing = False
     spans(2)
     assert llmops.flush().stored == 2
@@ -95,6 +96,32 @@ def test_concurrent_flushes_all_return(sink):
     report = llmops.flush()
     assert (report.stored, report.dropped, report.pending) == (400, 0, 0)
     assert len({span.span_id for span in sink.spans}) == 400
+
+
+class RemoteSink(MemorySink):
+    """Counts flushes."""
+
+    is_local = False
+    flushes = 0
+
+    def flush(self, timeout: float) -> bool:
+        self.flushes += 1
+        return super().flush(timeout)
+
+
+def test_local_flush_does_not_flush_remote_sinks(sink):
+    remote = RemoteSink()
+    pipeline = _runtime.start_with(Settings(), [sink, remote]).pipeline
+    spans(1)
+    report = pipeline.flush(30, local_only=True)
+    assert (report.stored, len(sink.records), len(remote.records), remote.flushes) == (1, 1, 1, 0)
+    assert pipeline.flush(30).stored == 1
+    assert remote.flushes == 1
+
+
+@pytest.mark.parametrize("name", _runtime.SINKS)
+def test_sink_name_resolves_to_a_function(name: str):
+    assert callable(resolve_name(name))
 
 
 async def test_aflush_writes_ended_spans(sink):

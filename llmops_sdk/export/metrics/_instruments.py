@@ -29,6 +29,12 @@ __all__ = ["Instruments"]
 
 _SECONDS = tuple(0.01 * 2**power for power in range(14))
 _TOKENS = tuple(4**power for power in range(14))
+_HISTOGRAMS = (
+    (names.METRIC_DURATION, "s", "GenAI operation duration.", _SECONDS),
+    (names.METRIC_TOKENS, "{token}", "Number of input and output tokens used.", _TOKENS),
+    (names.METRIC_FIRST_CHUNK, "s", "Time from the request to the first chunk of a stream.", _SECONDS),
+    (names.METRIC_CHUNK, "s", "Time from one chunk of a stream to the next.", _SECONDS),
+)
 
 
 class Instruments:
@@ -50,30 +56,12 @@ class Instruments:
             resource = sdk_resource(destination.resource())
             provider = MeterProvider([self._reader], resource=resource, shutdown_on_exit=False)
         meter = provider.get_meter("llmops_sdk", __version__)
-        self._duration = meter.create_histogram(
-            names.METRIC_DURATION,
-            unit="s",
-            description="GenAI operation duration.",
-            explicit_bucket_boundaries_advisory=_SECONDS,
-        )
-        self._tokens = meter.create_histogram(
-            names.METRIC_TOKENS,
-            unit="{token}",
-            description="Number of input and output tokens used.",
-            explicit_bucket_boundaries_advisory=_TOKENS,
-        )
-        self._first_chunk = meter.create_histogram(
-            names.METRIC_FIRST_CHUNK,
-            unit="s",
-            description="Time from the request to the first chunk of a stream.",
-            explicit_bucket_boundaries_advisory=_SECONDS,
-        )
-        self._chunk = meter.create_histogram(
-            names.METRIC_CHUNK,
-            unit="s",
-            description="Time from one chunk of a stream to the next.",
-            explicit_bucket_boundaries_advisory=_SECONDS,
-        )
+        self._histograms = {
+            name: meter.create_histogram(
+                name, unit=unit, description=description, explicit_bucket_boundaries_advisory=buckets
+            )
+            for name, unit, description, buckets in _HISTOGRAMS
+        }
 
     @property
     def sends(self) -> bool:
@@ -83,17 +71,18 @@ class Instruments:
     def record(self, call: Measured) -> None:
         """Record one call."""
         attributes: dict[str, Any] = dict(call.attributes)
+        histograms = self._histograms
         for token_type, count in call.tokens.items():
-            self._tokens.record(count, {**attributes, names.TOKEN_TYPE: token_type})
+            histograms[names.METRIC_TOKENS].record(count, {**attributes, names.TOKEN_TYPE: token_type})
         if call.first_chunk is not None:
-            self._first_chunk.record(call.first_chunk, attributes)
+            histograms[names.METRIC_FIRST_CHUNK].record(call.first_chunk, attributes)
         for seconds in call.chunks:
-            self._chunk.record(seconds, attributes)
+            histograms[names.METRIC_CHUNK].record(seconds, attributes)
         if call.error_type is not None:
             attributes[names.ERROR_TYPE] = call.error_type
         if call.cache is not None:
             attributes[names.CACHE] = call.cache
-        self._duration.record(call.seconds, attributes)
+        histograms[names.METRIC_DURATION].record(call.seconds, attributes)
 
     def send(self, timeout: float) -> Outcome:
         """Collect the histograms and send them within `timeout` seconds; return the outcome."""

@@ -91,7 +91,6 @@ class _OwnProvider(TracerProvider):
         super().add_span_processor(HostForwarder())
 
     def add_span_processor(self, span_processor: SpanProcessor) -> None:
-        """Add a processor for the application."""
         super().add_span_processor(span_processor)
         self.feeds_only_us = False
         runtime = _runtime.current
@@ -127,7 +126,6 @@ class _OurSampler(Sampler):
         return result
 
     def get_description(self) -> str:
-        """Describe the sampler, as OpenTelemetry asks."""
         return f"llmops({self._inner.get_description()})"
 
 
@@ -154,7 +152,6 @@ class ForeignRecorder(SpanProcessor):
             self._starts[span.get_span_context().span_id] = known, inner
 
     def on_end(self, span: ReadableSpan) -> None:
-        """Enqueue the span."""
         runtime = _runtime.current
         own = span.get_span_context()
         if own is None or isinstance(span, ForwardedSpan) or _is_twin(span):
@@ -164,11 +161,7 @@ class ForeignRecorder(SpanProcessor):
             foreign = PendingForeignSpan(span, stamp, inner, content=runtime.content)
             guarded("taking in another library's span", None, runtime.put, foreign, foreign.size)
 
-    def shutdown(self) -> None:
-        """Do nothing: there is nothing to release."""
-
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Flush the pipeline."""
         runtime = _runtime.current
         return runtime is None or runtime.pipeline.flush(timeout_millis / 1000).pending == 0
 

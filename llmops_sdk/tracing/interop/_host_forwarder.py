@@ -37,7 +37,6 @@ class ForwardedSpan(ReadableSpan):
         self.added[key] = value
 
     def set_attributes(self, attributes: Mapping[str, Any]) -> None:
-        """Set several attributes."""
         self.added.update(attributes)
 
 
@@ -48,7 +47,6 @@ class HostForwarder(SpanProcessor):
         self._open: dict[int, dict[str, Any]] = {}
 
     def on_start(self, span: SdkSpan, parent_context: Context | None = None) -> None:
-        """Tell the application's processors that a span starts."""
         guarded("showing a span to the application", None, self._start, span, parent_context)
 
     def _start(self, span: SdkSpan, parent_context: Context | None) -> None:
@@ -60,7 +58,6 @@ class HostForwarder(SpanProcessor):
         processor.on_start(shown, parent_context)  # pyright: ignore[reportArgumentType] - it has all that processors read
 
     def on_end(self, span: ReadableSpan) -> None:
-        """Tell the application's processors that a span ends, without its content."""
         guarded("showing a span to the application", None, self._end, span)
 
     def _end(self, span: ReadableSpan) -> None:
@@ -71,13 +68,6 @@ class HostForwarder(SpanProcessor):
             return
         shown = _copy(host, span, host.without_content(PendingForeignSpan(span)), added)
         processor.on_end(shown)
-
-    def shutdown(self) -> None:
-        """Do nothing: there is nothing to release."""
-
-    def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002 - as OpenTelemetry calls it
-        """Return True: nothing is queued here."""
-        return True
 
 
 def _application() -> tuple[HostSpans | None, SpanProcessor | None]:

@@ -197,6 +197,7 @@ class SpanContent:
     def to_record(self) -> RecordedSpan:
         """Return the ended span as the sinks read it."""
         # Attributes are set one by one: the constructor with its twenty keyword arguments takes four times as long.
+        runtime = self._runtime
         record = _new(RecordedSpan)
         record.name = self.name
         record.kind = self.kind
@@ -211,7 +212,7 @@ class SpanContent:
         # As `input_json` and `output_json`, without the call.
         value: Any = self._input
         if value is not None and type(value) is not bytes:
-            value = self._parameters.encode_waiting(self._bound, value, self._kwargs, self._runtime.bounds)
+            value = self._parameters.encode_waiting(self._bound, value, self._kwargs, runtime.bounds)
         record.input = value
         value = self._output
         if value is not None and type(value) is not bytes:
@@ -223,5 +224,5 @@ class SpanContent:
         record.stamp = self._stamp
         record.otel_kind = self.otel_kind
         record.scope = SCOPE
-        record.resource = self._runtime.resource
+        record.resource = runtime.resource
         return record
