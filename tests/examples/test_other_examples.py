@@ -1,4 +1,4 @@
-"""The examples for web frameworks and notebooks, run as their readers run them."""
+"""Run the examples for web frameworks and notebooks as their readers do."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Server:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    """The FastAPI example under a real uvicorn; its socket is ours, so that requests wait until it has started."""
+    """Run the FastAPI example under uvicorn, on our socket: requests wait until it has started."""
     with socket.create_server(("127.0.0.1", 0), backlog=64) as listening:
         store = tmp_path / "traces"
         environment = {
@@ -83,7 +83,7 @@ async def test_concurrent_fastapi_requests_have_separate_traces(server):
 
 
 async def test_fastapi_closes_the_stream_of_a_disconnected_client(server):
-    question = "word " * 4000  # ten seconds at the pace set above
+    question = "word " * 4000  # ten seconds at the speed set above
     async with (
         httpx.AsyncClient(base_url=server.url, timeout=60) as client,
         client.stream("GET", "/ask", params={"question": question}, headers={"X-User": "gone"}) as answer,

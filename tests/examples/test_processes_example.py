@@ -1,4 +1,4 @@
-"""The example of threads and processes, run as its readers run it, with each way to start a process."""
+"""Run the example of threads and processes with each start method."""
 
 from __future__ import annotations
 

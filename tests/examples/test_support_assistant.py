@@ -1,4 +1,4 @@
-"""The main job: it runs, its report agrees with the store, and the store holds no card number."""
+"""The support assistant runs, its report matches the store, and the store has no card number."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ def made_questions(count: int) -> list[str]:
 
 
 def table(out: str) -> dict[str, list[str]]:
-    """The rows of the printed tables by their first cell."""
+    """Return the rows of the printed tables by their first cell."""
     rows = (line.strip("│┃ ").split("│") for line in out.splitlines() if line.startswith("│"))
     return {cells[0].strip(): [cell.strip() for cell in cells[1:]] for cells in rows}
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """The demo, once: its output and the store that it left."""
+    """Run the demo once; return its output and its store."""
     folder = tmp_path_factory.mktemp("demo")
     status, out, err = finished(start("--limit", str(QUESTIONS), "--concurrency", "8", cwd=folder))
     assert status == 0, err
@@ -215,7 +215,7 @@ def test_sql_works_while_the_demo_runs(tmp_path):
         while not rows:
             assert demo.poll() is None
             status, out, _ = finished(start(*query, "--format", "json", cwd=tmp_path, program=("-m", "llmops_sdk")))
-            rows = json.loads(out) if status == 0 else []  # until the demo has made its store there is none
+            rows = json.loads(out) if status == 0 else []  # the demo creates its store a little later
         assert demo.poll() is None
         assert rows[0]["model"] == "script"
     finally:

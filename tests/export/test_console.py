@@ -1,4 +1,4 @@
-"""`OTEL_TRACES_EXPORTER=console`: a line of JSON a span on stdout."""
+"""`OTEL_TRACES_EXPORTER=console`: one line of JSON per span on stdout."""
 
 from __future__ import annotations
 

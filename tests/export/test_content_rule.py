@@ -1,4 +1,4 @@
-"""Nothing of a prompt, an answer, an argument, a result or an exception's text leaves unless the settings say so."""
+"""Prompts, answers, arguments, results and exception texts are sent only if the settings say so."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SECRET = "planted-" + "4f1c" * 4
 TEXT = json.dumps(SECRET).encode()
 MESSAGES = json.dumps([{"role": "user", "parts": [{"type": "text", "content": SECRET}]}]).encode()
 
-# Each is a key under which some library puts content on a span.
+# Keys under which some library puts content on a span.
 FOREIGN_CONTENT = [
     "all_messages_events",
     "embedding.embeddings.0.embedding.text",

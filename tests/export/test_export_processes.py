@@ -1,4 +1,4 @@
-"""The sink at the end of a process, in a forked child, and where no thread can start."""
+"""The sink at the end of a process, in a forked child, and without threads."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ print(json.dumps({"took": time.monotonic() - begun, "exported": sink.exported, "
 """
 
 
-# To import the exporter takes seconds on a busy machine; what is not about that does it before.
+# Importing the exporter takes seconds on a busy machine; most tests do it before they measure.
 IMPORTED = "import llmops_sdk.export._batch"
 
 
@@ -40,7 +40,7 @@ def closing(before: str = "", *, timeout: float = 30.0) -> str:
 
 
 def run(program: str, url: str, *, timeout: float = 60.0) -> tuple[dict[str, object], str, float]:
-    """The JSON that the program printed last, its standard error, and how long it took."""
+    """Run a program; return its last line of JSON, its standard error, and the seconds it took."""
     receivers = next(path for path in sys.path if path.endswith("receivers"))
     begun = time.monotonic()
     done = subprocess.run(
@@ -69,14 +69,14 @@ def test_unreachable_backend_delays_exit_at_most_two_seconds(where: str) -> None
         said, errors, _ = run(closing(IMPORTED, timeout=5.0), base + "/v1/traces")
     assert (said["exported"], said["dropped"]) == (0, 3)
     assert isinstance(said["took"], float)
-    assert said["took"] < 6  # 2 s are promised, the rest is for a busy machine; the exporter by itself takes 10
+    assert said["took"] < 6  # 2 s are documented, the rest is for a busy machine; the exporter alone would take 10 s
     lines = errors.splitlines()
     assert lines[-1].startswith("llmops: 3 spans could not be exported to http://127.0.0.1:")
     assert len(lines) <= 2
 
 
 def test_flush_and_close_send_if_no_thread_can_start() -> None:
-    # The state of a program that ends under Python 3.12 and later; here, no stack of this size can be had.
+    # Like a program that ends under Python 3.12 or later: no thread can have a stack of this size.
     no_thread = "threading.stack_size(1 << 50)\n"
     with OtlpReceiver() as backend:
         said, errors, _ = run(no_thread + closing(), backend.url + "/v1/traces")
@@ -119,14 +119,14 @@ def test_forked_child_sends_over_its_own_connection() -> None:
         said, _, _ = run(program, backend.url + "/v1/traces")
         assert said == {"child": 0, "exported": 2}
         assert sorted(span.name for span in backend.spans) == ["child", "parent after", "parent before"]
-        # Three requests over two connections: the child's came from a port of its own.
+        # Three requests over two connections: the child used its own port.
         ports = dict(zip([span.name for span in backend.spans], backend.clients, strict=True))
         assert ports["parent before"] == ports["parent after"] != ports["child"]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_forked_child_does_not_send_the_parents_queue() -> None:
-    # Nothing is sent while the sending lock is held, so all of it waits at the fork.
+    # Nothing is sent while a test holds the sending lock, so the queue is full at the fork.
     held = "sink._sending.acquire(); sink.write([sample_span(name='waited') for _ in range(5)])"
     program = FORK.replace("PROTOCOL", "'http/protobuf'").replace("HELD", held)
     program = program.replace("code = os", "sink._sending.release()\ncode = os")

@@ -1,4 +1,4 @@
-"""The metrics of calls to models, as a backend gets them."""
+"""Metrics of model calls as a backend receives them."""
 
 from __future__ import annotations
 

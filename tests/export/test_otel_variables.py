@@ -1,4 +1,4 @@
-"""The table of OpenTelemetry's variables in docs/export.md says of each what it does: here each does it, or nothing."""
+"""Check the table of OpenTelemetry's variables in docs/export.md: each variable has its effect, or none."""
 
 from __future__ import annotations
 
@@ -235,7 +235,7 @@ def variable(name: str, signal: str) -> str:
 
 
 def sent_by(backend: Any) -> dict[str, int]:
-    """How much of each signal a call and a score bring to a backend."""
+    """Return how many requests of each signal a call and a score cause."""
     answer = llmops.chat("Hi", model="offline/echo")
     llmops.score("good", True, trace_id=answer.trace_id)
     llmops.flush(30.0)
@@ -285,7 +285,7 @@ def test_certificates_apply_by_signal(signal: str, environment: Set, certificate
     context.load_cert_chain(certificates / "server.pem", certificates / "server.key")
     context.load_verify_locations(certificates / "client.pem")
     context.verify_mode = ssl.CERT_REQUIRED
-    environment(REQUESTS_CA_BUNDLE=str(certificates / "client.pem"))  # as companies set it, for all programs
+    environment(REQUESTS_CA_BUNDLE=str(certificates / "client.pem"))  # as companies set it for all programs
     with OtlpReceiver(tls=context) as backend:
         url = backend.url if not signal else f"{backend.url}/v1/{signal}"
         environment(**{variable("OTEL_EXPORTER_OTLP_ENDPOINT", signal): url})

@@ -44,7 +44,7 @@ def test_spans_are_sent_once_in_order_and_counted() -> None:
         assert sink.flush(30.0)
         assert (sink.name, sink.exported, sink.pending, sink.dropped) == ("otlp", 1300, 0, 0)
         assert [span.name for span in backend.spans] == [span.name for span in spans]
-        assert len(backend.bodies) == 3  # of 512 at most
+        assert len(backend.bodies) == 3  # of at most 512 spans
 
 
 def test_scores_and_losses_are_not_sent_as_spans() -> None:
@@ -121,7 +121,7 @@ def wait_for_failures(sink: OtlpSink, count: int) -> None:
     pause = threading.Event()
     while sink.failures < count:
         assert time.monotonic() < end
-        sink.flush(0.0)  # tries at once
+        sink.flush(0.0)  # sends at once
         pause.wait(0.01)
 
 
@@ -194,7 +194,7 @@ def test_write_does_not_wait_for_a_hanging_backend() -> None:
         begun = time.monotonic()
         for _ in range(100):
             sink.write([sample_span()])
-        assert time.monotonic() - begun < 5  # the exporter's own time-out is 10
+        assert time.monotonic() - begun < 5  # the exporter's time-out is 10 s
         assert not sink.flush(0.05)
         assert sink.pending == 101
 

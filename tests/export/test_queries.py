@@ -32,7 +32,7 @@ def connect() -> object:
 
 @pytest.mark.parametrize("ask", [query, aquery, connect])
 def test_query_answers_while_the_backend_has_not(ask: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
-    # So long that only an answer of the backend could end the wait: it never comes.
+    # So long that only an answer of the backend could end the wait. It never comes.
     monkeypatch.setattr("llmops_sdk.store.reading._query._FLUSH_SECONDS", 3_600.0)
     with BlackHole() as backend:
         llmops.configure(export={"endpoint": backend.url, "metrics": {"exporters": []}})

@@ -133,6 +133,6 @@ def test_three_silent_signals_share_the_bound_of_exit(tmp_path: Any) -> None:
             timeout=60,
             check=True,
         )
-    # 2 s of waiting for answers, and the imports that a busy machine takes.
+    # 2 s of waiting, and the imports on a busy machine.
     assert float(run.stdout) < 6.0
     assert len(list((tmp_path / ".llmops" / "wal").glob("*.ndjson"))) >= 1

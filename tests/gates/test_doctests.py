@@ -1,4 +1,4 @@
-"""The examples in docstrings are run, each by itself in an empty folder."""
+"""Run the examples in docstrings, each in an empty folder."""
 
 from __future__ import annotations
 

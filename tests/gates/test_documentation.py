@@ -1,4 +1,4 @@
-"""The programs and settings that README.md and docs/ show: each is run or loaded.
+"""Run the programs and load the settings in README.md and docs/.
 
 The Python snippets of a page run in order, in one namespace and an empty folder, as a reader would try them. Where a
 snippet has `#>` comments, they are what `print` printed. A snippet that needs what a test cannot have (a vendor's key)
@@ -20,7 +20,7 @@ from pytest_examples import CodeExample, EvalExample, find_examples
 
 _ROOT = Path(__file__).parents[2]
 PAGES = [_ROOT / "README.md", *sorted((_ROOT / "docs").rglob("*.md"))]
-# How many snippets of a page opt out.
+# Number of snippets of a page that opt out.
 SKIPPED: dict[str, int] = {}
 
 
@@ -50,7 +50,7 @@ def test_skipped_snippets_are_valid_python():
 
 
 def _problem(snippet: CodeExample, names: dict[str, Any], eval_example: EvalExample) -> str | None:
-    """Run a snippet; where it failed and how, in words: pytest cannot draw the traceback that pytest-examples makes."""
+    """Run a snippet; return where and how it failed, because pytest cannot show the traceback."""
     run = eval_example.run_print_check if "#>" in snippet.source else eval_example.run
     try:
         names.update(run(snippet, module_globals=names))
@@ -63,7 +63,7 @@ def _problem(snippet: CodeExample, names: dict[str, Any], eval_example: EvalExam
 
 @pytest.mark.parametrize("page", [page for page in PAGES if _snippets(page)], ids=_name)
 def test_snippets_of_a_page_run(page: Path, eval_example: EvalExample, monkeypatch: pytest.MonkeyPatch):
-    # A snippet runs as the main module; the test run's own comes back afterwards.
+    # A snippet runs as the main module; monkeypatch restores the test run's own.
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
     eval_example.set_config(line_length=120)
     names: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""Between packages, code imports a package itself or a door: a module that the package's docstring names as one."""
+"""Packages import other packages, or their doors: the modules that a package's docstring names."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _imports_across_packages() -> set[tuple[str, str]]:
     for importer in _GRAPH.modules - {"llmops_sdk"}:
         for imported in _GRAPH.find_modules_directly_imported_by(importer):
             top, target = importer.split(".")[1], imported.split(".")
-            # `_util` is for every package.
+            # Every package may import `_util`.
             if len(target) > 2 and target[1] not in {top, "_util"}:
                 found.add((importer, imported))
     return found

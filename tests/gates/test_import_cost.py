@@ -1,4 +1,4 @@
-"""What `import llmops_sdk` brings with it, looked at in fresh interpreters."""
+"""The modules that `import llmops_sdk` loads, checked in fresh interpreters."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ HEAVY = {
     "typer",
     "wrapt",
 }
-# What importing the package may add to what importing opentelemetry.trace does.
+# Modules that the package may load in addition to those of opentelemetry.trace.
 ALLOWED: dict[str, str] = {}
 
 
 def _modules_after(program: str, folder: Path) -> set[str]:
-    # Without the environment of the measuring tools: coverage imports modules of its own.
+    # Without coverage's variables: coverage loads modules of its own.
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("COV", "PYTHON"))}
     listing = subprocess.run(
         [sys.executable, "-c", f"{program}\nimport json, sys\nprint(json.dumps(sorted(sys.modules)))"],
@@ -84,7 +84,7 @@ def ask(question: str) -> str: return question
     [
         ("import llmops_sdk", HEAVY),
         ("import llmops_sdk as llmops; llmops.RateLimitError, llmops.LLMOpsError", HEAVY),
-        # What stands on decorated functions is resolved when the user's module is imported.
+        # Decorators run when the user's module is imported.
         ("import llmops_sdk as llmops; llmops.trace, llmops.span, llmops.context", HEAVY - {"wrapt"}),
         (DECORATED, HEAVY - {"wrapt"}),
         (PROMPT, {"diskcache", "duckdb", "grpc", "litellm", "numpy", "openai", "pandas", "rich", "typer"}),

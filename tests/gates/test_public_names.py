@@ -1,4 +1,4 @@
-"""The public names: importable, documented, the same to a type checker as to the program, twins alike."""
+"""Public names are importable and documented, type checkers see the same names, and async twins match."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ import llmops_sdk
 from llmops_sdk import errors
 
 NAMES = sorted(name for name in llmops_sdk.__all__ if name != "__version__")
-# An example belongs to what a user calls; errors and records show theirs where they come from.
+# Functions need an example; errors and records appear in the examples of the functions that raise or return them.
 CALLED = [name for name in NAMES if name[0].islower()] + ["LLM", "Timeout"]
-# The names that the public contract fixes and that exist so far.
+# The pairs of the public contract.
 PAIRS = [
     ("chat", "achat"),
     ("stream", "astream"),
@@ -63,7 +63,7 @@ def test_public_classes_name_a_public_module(package: str):
 
     for cls in classes:
         assert not any(part.startswith("_") for part in cls.__module__.split(".")), cls
-        # So it pickles: the class is found again by the name that the pickle holds.
+        # A pickle finds the class by this name.
         assert pickle.loads(pickle.dumps(cls)) is cls
         if dataclasses.is_dataclass(cls):
             assert set(get_type_hints(cls)) >= {one.name for one in dataclasses.fields(cls)}

@@ -1,4 +1,4 @@
-"""What the files of the repository may not say, and what their pins must."""
+"""Files name no registry or machine; pins match the dependencies."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-# Put together here, so that this file does not name them itself.
+# Joined at run time, so that this file does not contain the names.
 REGISTRIES = [
     ".".join(parts)
     for parts in (
@@ -131,7 +131,7 @@ def test_modules_import_only_declared_dependencies(sources: list[Path], root: Pa
 
 
 def _imported(path: Path) -> set[str]:
-    """The top-level packages that a module imports, at its head or inside functions."""
+    """Return the top-level packages that a module imports, at its head or inside functions."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):

@@ -1,4 +1,4 @@
-"""The wheel: what is in it, and the README's first program with it, in an environment that has nothing else."""
+"""Check the wheel's content, and run the README's first program with only the wheel installed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("wheel")]
 
 
 def _run(*command: str | Path, folder: Path, timeout: float) -> str:
-    """Run a program as a newcomer's shell would: nothing of this test run in its environment."""
+    """Run a program without the environment of this test run."""
     ours = ("COV", "LLMOPS_", "OTEL_", "PYTEST", "PYTHON", "VIRTUAL_ENV")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     done = subprocess.run(
@@ -36,7 +36,7 @@ def _run(*command: str | Path, folder: Path, timeout: float) -> str:
 
 @pytest.fixture(scope="module")
 def wheel(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from a copy of what would be committed."""
+    """Build the wheel from a copy of the repository."""
     copy = tmp_path_factory.mktemp("source")
     for name in ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md"):
         shutil.copy(root / name, copy)

@@ -1,4 +1,4 @@
-"""Other libraries' OpenTelemetry spans, in a process of their own: the global provider can be set only once."""
+"""Other libraries' OpenTelemetry spans. Each test runs a process: the global provider can be set only once."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ with tracer.start_as_current_span("theirs"):
     llmops.current_span().output = "kept off the host's span"
 """
     )
-    # Nothing of ours had begun yet, so the provider was not ours: the wrapper did no harm.
+    # None of our spans had started yet, so the provider was not ours.
     assert llmops.query("SELECT count(*) FROM spans").scalar() == 0
 
 
@@ -101,7 +101,7 @@ def test_call_described_by_two_libraries_counts_once():
 call = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "m", "gen_ai.usage.input_tokens": 5}
 openinference = {"llm.system": "openai"}
 
-with llmops.span("ours", kind="llm"):  # says that it is a call, and not which: its calls are those below
+with llmops.span("ours", kind="llm"):  # declares a call without naming a model: the calls are below it
     with tracer.start_as_current_span("outer", attributes=openinference) as outer:
         with tracer.start_as_current_span("inner", attributes=call):
             with tracer.start_as_current_span("POST"):
@@ -133,7 +133,7 @@ def test_own_call_with_instrumented_vendor_client_counts_once():
         + """
 from llmops_sdk.tracing import start_span
 
-# As chat() begins its span, before the vendor's client is called.
+# As chat() starts its span, before it calls the vendor's client.
 ours = start_span("chat m", kind="llm", otel_kind="client", attributes={"gen_ai.operation.name": "chat"})
 with ours.activate(), tracer.start_as_current_span("ChatCompletion", attributes={"openinference.span.kind": "LLM"}):
     pass

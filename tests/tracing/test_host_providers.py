@@ -89,7 +89,7 @@ def run(program: str, stderr: str = "", **environ: str) -> Any:
 
 
 def tree(spans: list[dict[str, Any]]) -> dict[str, str | None]:
-    """Each span's name with its parent's; every name is there once."""
+    """Return the parent's name of each span by its name; names are unique."""
     names = {span["id"]: span["name"] for span in spans}
     assert len(names) == len({span["name"] for span in spans}) == len(spans)
     return {span["name"]: names[span["parent"]] if span["parent"] else None for span in spans}
@@ -157,7 +157,7 @@ def test_host_content_setting_sends_content_without_secrets():
 
 
 def test_host_processor_sees_parents_start_before_children():
-    """As Sentry's: it builds its own tree while spans begin and end, and reads the current span for its headers."""
+    """Like Sentry, the host builds its own tree as spans start and end, and reads the current span for its headers."""
     told = run(
         """
 class Tree(SpanProcessor):
@@ -238,7 +238,7 @@ other = OtherProvider()
 
 
 def test_provider_without_the_otel_sdk_gets_the_whole_tree():
-    """As Datadog's. Its own spans do not come from the SDK, so they are in its tree only; ours are in both."""
+    """Like Datadog, the host has spans that do not come from the SDK: they are in its tree only; ours are in both."""
     told = run(
         _OTHER
         + """
@@ -252,7 +252,7 @@ tell([[span.name, names.get(span.parent), "input.value" in span.attributes] for 
     assert told["more"] == [["inside", "GET /", False], ["GET /", "outer", False], ["outer", None, False]]
     rows = llmops.query("SELECT name, trace_id, span_id, parent_span_id FROM spans ORDER BY start_ns").dicts()
     assert [row["name"] for row in rows] == ["outer", "inside"]
-    # One trace, by the ids of the application's implementation, and the span between them is its own.
+    # One trace, with the ids of the application's provider; the span in the middle is its own.
     assert rows[0]["trace_id"] == rows[1]["trace_id"] == f"{1000:032x}"
     assert [row["span_id"] for row in rows] == [f"{1001:016x}", f"{1003:016x}"]
     assert rows[1]["parent_span_id"] == f"{1002:016x}"
@@ -311,7 +311,7 @@ tell()
     )
     assert told["global"] == "TracerProvider"
     assert tree(told["spans"]) == _TREE
-    # Before there was a provider nobody recorded the library's span.
+    # Without a provider, nothing recorded the library's span.
     counts = dict(llmops.query("SELECT name, count(*) FROM spans GROUP BY ALL").rows())
     assert counts == {"outer": 2, "GET /": 1, "inside": 2}
 
@@ -365,7 +365,7 @@ def test_host_keeps_spans_that_the_environment_sampler_drops():
         "trace.set_tracer_provider(host(sampler=sampling.ALWAYS_ON))\ncall()\ntell()", OTEL_TRACES_SAMPLER="always_off"
     )
     assert tree(told["spans"]) == _TREE
-    # The library's span is the host's to sample.
+    # The host samples the library's span.
     assert [row[0] for row in llmops.query("SELECT name FROM spans").rows()] == ["GET /"]
 
 

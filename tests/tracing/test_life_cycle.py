@@ -1,4 +1,4 @@
-"""The life of a process, from a first use at its very end to forks of all kinds; each with a real program."""
+"""Process life cycle: first use during exit, abrupt ends, forks. Each test runs a real program."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def work(n=0):
 
 
 def ended(body: str, *, head: str = HEAD, **environ: str) -> tuple[int, str]:
-    """Run a program; its status and what it printed. Only an end of a process, or a flush, writes what waits."""
+    """Run a program; return its status and output. Spans are written only at exit or by a flush."""
     Path("program.py").write_text(head + body)
     done = subprocess.run(
         [sys.executable, "program.py"],
@@ -41,13 +41,13 @@ def ended(body: str, *, head: str = HEAD, **environ: str) -> tuple[int, str]:
 
 
 def names() -> dict[str, int]:
-    """How many spans of each name are in the store; none twice."""
+    """Return how many spans of each name the store has; check that none is there twice."""
     rows = llmops.query("SELECT name, count(*), count(DISTINCT span_id) FROM spans GROUP BY ALL").rows()
     assert all(every == distinct for _, every, distinct in rows)
     return {name: count for name, count, _ in rows}
 
 
-# --- first uses at the end --------------------------------------------------------------------------------------------
+# --- first use during exit --------------------------------------------------------------------------------------------
 
 FIRST_USES = {
     "in an atexit function": HEAD + "atexit.register(work)",
@@ -117,7 +117,7 @@ def test_exit_is_bounded_with_full_queue_and_silent_backend() -> None:
 def test_flushed_spans_survive_an_abrupt_end(end: str) -> None:
     status, said = ended(f"for n in range(500): work(n)\nassert llmops.flush().stored == 500\n{end}")
     assert status == {"os.abort()": -signal.SIGABRT, "os._exit(3)": 3}.get(end, -signal.SIGSEGV)
-    assert said == "" or "faulthandler" in end  # which shows where each thread stood
+    assert said == "" or "faulthandler" in end  # which prints the stack of each thread
     assert names() == {"work": 500}
 
 
@@ -158,7 +158,7 @@ CHILDREN = {
 @pytest.mark.parametrize("queued", ["", "llmops.flush()"], ids=["a queue", "flushed"])
 def test_forked_child_stores_its_spans_however_it_exits(way: str, queued: str) -> None:
     code, status = CHILDREN[way]
-    # Without the threads that Python 3.12 warns of: ours ends for the time of the fork.
+    # Python 3.12 warns about threads at a fork: ours stops during the fork.
     assert ended(
         f"""
 for n in range(1000): work(n)
@@ -292,7 +292,7 @@ if __name__ == "__main__":
 
 
 def test_record_made_during_a_write_is_written_after_it() -> None:
-    # As the collector makes one, when it closes a traced generator in the middle of anything.
+    # As a garbage collection does when it closes a traced generator at any point.
     assert ended(
         """
 import gc
@@ -305,7 +305,7 @@ def leave_a_cycle():
     held.me = held
 gc.disable()
 work()
-llmops.shutdown()  # from here on, each span is written by the thread that makes it
+llmops.shutdown()  # from here on, each thread writes its own spans
 gc.set_threshold(1)
 gc.enable()
 for n in range(200):

@@ -71,7 +71,7 @@ def test_queue_is_bounded_by_bytes(gated):
 def test_spans_refused_by_a_failing_sink_are_counted():
     sink = MemorySink()
     _runtime.start_with(Settings(), [sink])
-    raise_in_tests(False)  # the guard is what this test is about
+    raise_in_tests(False)  # as in an application
     sink.failing = True
     spans(3)
     report = llmops.flush()
@@ -167,7 +167,7 @@ def test_disabled_sdk_records_nothing():
 
 
 def test_repeated_flush_counts_a_loss_once():
-    _runtime.start()  # the real store: it says how many spans it took, and a batch of losses has none
+    _runtime.start()  # the real store returns the number of spans, which is 0 for a batch of losses
     record_loss("span", "trial")
     for _ in range(5):
         llmops.flush()

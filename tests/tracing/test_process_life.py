@@ -22,7 +22,7 @@ def work(n):
 
 
 def run(body: str, *, expect: int = 0, folder: Path | None = None) -> str:
-    """Run a program in this folder, with its store in `.llmops`; what it printed."""
+    """Run a program in this folder, with its store in `.llmops`; return its output."""
     done = subprocess.run(
         [sys.executable, "-c", _HEAD + body],
         capture_output=True,
@@ -171,7 +171,7 @@ for thread in threads: thread.join()
 
 
 def test_signal_at_any_step_leaves_the_context_clean():
-    # The timer of the process's own CPU time; without the collector, whose callbacks would keep the exception.
+    # A timer of the process's CPU time; without garbage collection, whose callbacks would swallow the exception.
     said = run(
         """
 import gc, signal

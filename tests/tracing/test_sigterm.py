@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C, sent to real programs: how they end, and what is in the store then."""
+"""SIGTERM and Ctrl-C sent to real programs: their exit status, and the spans in the store."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def work(n=0):
     return n
 
 def pause():
-    # Not without end: Python does not hear of a signal that comes in the moment before it waits.
+    # Bounded: Python misses a signal that arrives just before it starts to wait.
     while True:
         threading.Event().wait(0.1)
 
@@ -34,7 +34,7 @@ def ready():
 
 
 def ended(body: str, number: signal.Signals | None = signal.SIGTERM, **environ: str) -> tuple[int, str]:
-    """Run a program and send it a signal once it has said that it is ready; its status and what it printed."""
+    """Run a program and send it a signal once it is ready; return its status and output."""
     Path("program.py").write_text(HEAD + body)
     with subprocess.Popen(
         [sys.executable, "program.py"],
@@ -55,7 +55,7 @@ def ended(body: str, number: signal.Signals | None = signal.SIGTERM, **environ: 
 
 
 def names() -> dict[str, int]:
-    """How many spans of each name are in the store; none twice."""
+    """Return how many spans of each name the store has; check that none is there twice."""
     rows = llmops.query("SELECT name, count(*), count(DISTINCT span_id) FROM spans GROUP BY ALL").rows()
     assert all(every == distinct for _, every, distinct in rows)
     return {name: count for name, count, _ in rows}

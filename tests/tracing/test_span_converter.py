@@ -14,7 +14,7 @@ OUTPUT_MESSAGES = b'[{"role":"assistant","parts":[{"type":"text","content":"Hell
 
 
 def encoded(*records: RecordedSpan, content: bool = True) -> list[ReceivedSpan]:
-    """As the official encoder sends it and a backend reads it."""
+    """Return a span as the official encoder sends it and a backend reads it."""
     from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
