@@ -10,19 +10,19 @@ import re
 import threading
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from llmops_sdk._util._guard import guarded
 from llmops_sdk.export._destinations import Destination, Signal
 from llmops_sdk.export._exporters import make_exporter
+from llmops_sdk.export._outcome import DeliveryStatus, Outcome
 from llmops_sdk.tracing.records._records import ScoreRecord, SpanRecord
 
 if TYPE_CHECKING:
     import requests
 
-__all__ = ["BatchExporter", "DeliveryStatus", "LastResponse", "Outcome", "exporter_log_filter"]
+__all__ = ["BatchExporter", "LastResponse", "exporter_log_filter"]
 
 _LOGGERS = (
     "opentelemetry.exporter.otlp.proto.grpc.exporter",
@@ -41,39 +41,8 @@ _UNSUPPORTED = frozenset({404, 405, 415, 501, "UNIMPLEMENTED"})
 _MAX_RETRY_AFTER = 300.0
 
 
-class DeliveryStatus(Enum):
-    """The answer of a backend to a batch."""
-
-    ACCEPTED = "accepted"
-    RETRY = "retry"
-    TOO_LARGE = "too_large"
-    REFUSED = "refused"
-    UNSUPPORTED = "unsupported"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """The outcome of one attempt to export a batch.
-
-    Attributes:
-        status: The answer of the backend.
-        reason: Why it was not accepted, for a person to read.
-        lost: Records of an accepted batch that the backend rejected or that could not be converted.
-        retry_after: Seconds that the backend asked to wait, or None.
-    """
-
-    status: DeliveryStatus
-    reason: str = ""
-    lost: int = 0
-    retry_after: float | None = None
-
-
 class BatchExporter:
-    """Sends batches to one backend, from one thread.
-
-    Args:
-        destination: The backend, and what is sent to it.
-    """
+    """Sends batches to one backend, from one thread."""
 
     def __init__(self, destination: Destination) -> None:
         self._response = LastResponse(destination)

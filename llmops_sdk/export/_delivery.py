@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 from llmops_sdk._util._guard import guarded
 from llmops_sdk.export._destinations import Destination
+from llmops_sdk.export._outcome import DeliveryStatus, Outcome
 from llmops_sdk.export._threads import import_lock
 from llmops_sdk.tracing.records._records import ScoreRecord, SpanRecord
 
 if TYPE_CHECKING:
-    from llmops_sdk.export._batch import BatchExporter, Outcome
+    from llmops_sdk.export._batch import BatchExporter
 
 __all__ = ["Delivery", "DeliveryResult", "load_exporter"]
 
@@ -54,7 +55,7 @@ class Delivery:
         self._destination = destination
         self._noun = noun
         self._loaded = loaded
-        self._exporter: BatchExporter | None = None
+        self.exporter: BatchExporter | None = None  # None until it has been imported
         self._warned_at: float | None = None
         self.batch_limit = _BATCH_SPANS
         """Maximum number of records in one request."""
@@ -65,11 +66,6 @@ class Delivery:
         self.quiet = False
         """Whether to log no further failures: `OtlpSink.close` logs what is left."""
 
-    @property
-    def exporter(self) -> BatchExporter | None:
-        """Return the exporter, or None until it has been imported."""
-        return self._exporter
-
     def send(self, records: Sequence[SpanRecord | ScoreRecord], deadline: float | None = None) -> DeliveryResult:
         """Try to send a batch.
 
@@ -78,11 +74,11 @@ class Delivery:
             deadline: The end of the attempt by `time.monotonic`, or None for the destination's time-out.
         """
         # An exporter's time-out is fixed: with a deadline, each batch gets an exporter of its own.
-        exporter = self._exporter if deadline is None else None
+        exporter = self.exporter if deadline is None else None
         if exporter is None:
             exporter = guarded("setting up the OTLP exporter", None, _load, self._destination, deadline)
-        if deadline is None and exporter is not self._exporter:
-            self._exporter = exporter
+        if deadline is None and exporter is not self.exporter:
+            self.exporter = exporter
             self._loaded()
         outcome = None
         if exporter is not None:
@@ -93,36 +89,36 @@ class Delivery:
 
     def close(self) -> None:
         """Release the connection."""
-        if self._exporter is not None:
-            guarded("closing the OTLP exporter", None, self._exporter.close)
+        if self.exporter is not None:
+            guarded("closing the OTLP exporter", None, self.exporter.close)
 
     def _interpret(self, count: int, outcome: Outcome | None) -> DeliveryResult:
-        status = outcome.status.value if outcome is not None else "retry"
-        reason = outcome.reason if outcome is not None else "the exporter failed"
-        if status == "accepted":
+        outcome = outcome or Outcome(status=DeliveryStatus.RETRY, reason="the exporter failed")
+        status, reason = outcome.status, outcome.reason
+        if status is DeliveryStatus.ACCEPTED:
             self._note_recovery()
-            return DeliveryResult(done=True, lost=outcome.lost if outcome is not None else 0)
-        if status == "unsupported":
+            return DeliveryResult(done=True, lost=outcome.lost)
+        if status is DeliveryStatus.UNSUPPORTED:
             return DeliveryResult(done=False, unsupported=reason or "?")
         self.reason = reason
         self._warn(reason, status)
-        if status == "too_large" and count > 1:
+        if status is DeliveryStatus.TOO_LARGE and count > 1:
             self.batch_limit = count // 2
             return DeliveryResult(done=False)
-        if status in {"refused", "too_large"}:
+        if status is not DeliveryStatus.RETRY:
             return DeliveryResult(done=True, lost=count)
         self.failures += 1
         pause = min(_FIRST_PAUSE * 2 ** min(self.failures - 1, 10), _LONGEST_PAUSE) * random.uniform(0.8, 1.2)  # noqa: S311 - jitter needs no secrecy
-        return DeliveryResult(done=False, pause=max(pause, (outcome and outcome.retry_after) or 0.0))
+        return DeliveryResult(done=False, pause=max(pause, outcome.retry_after or 0.0))
 
-    def _warn(self, reason: str, status: str) -> None:
+    def _warn(self, reason: str, status: DeliveryStatus) -> None:
         now = time.monotonic()
         if self.quiet:
             return
         if self._warned_at is not None and now - self._warned_at < _WARN_EVERY:
             return
         self._warned_at = now
-        what = "are kept and sent again" if status == "retry" else "that it refuses are counted as lost"
+        what = "are kept and sent again" if status is DeliveryStatus.RETRY else "that it refuses are counted as lost"
         _log.warning(
             "llmops: %s did not accept %s (%s); those %s", self._destination.shown, self._noun, reason or "?", what
         )

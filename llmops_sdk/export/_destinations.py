@@ -60,11 +60,7 @@ class Destination:
 
 
 def find_destinations(settings: Settings) -> list[Destination]:
-    """Return the backends for spans. Those with an invalid URL are left out and logged.
-
-    Args:
-        settings: The current settings.
-    """
+    """Return the backends for spans. Those with an invalid URL are left out and logged."""
     export = settings.export
     found: list[Destination] = []
     for name, own in export.trace_destinations.items():
@@ -86,14 +82,7 @@ def find_destinations(settings: Settings) -> list[Destination]:
 
 
 def destination_for_url(url: str, *, protocol: str, headers: Mapping[str, str], content: bool) -> Destination:
-    """Return a destination that is not in the configuration.
-
-    Args:
-        url: The base URL.
-        protocol: "http/protobuf" or "grpc".
-        headers: Headers of each request.
-        content: Whether prompts, answers, arguments and results are sent.
-    """
+    """Return a destination that is not in the configuration, from its base URL."""
     over = "grpc" if protocol == "grpc" else "http/protobuf"
     path = "" if over == "grpc" or urlsplit(url).path.endswith("/v1/traces") else "/v1/traces"
     return Destination(
@@ -104,13 +93,7 @@ def destination_for_url(url: str, *, protocol: str, headers: Mapping[str, str], 
 def find_destination(
     settings: Settings, signal: Signal, resource: Callable[[], Mapping[str, Any]] = _no_resource
 ) -> Destination | None:
-    """Return the backend for metrics or scores, or None. An invalid URL is logged.
-
-    Args:
-        settings: The current settings.
-        signal: "metrics" or "logs".
-        resource: Returns the attributes of the process.
-    """
+    """Return the backend for metrics or scores (signal "logs"), or None. An invalid URL is logged."""
     export = settings.export
     own, url = (export.metrics, export.metrics_url) if signal == "metrics" else (export.logs, export.logs_url)
     url = (url or "").strip()

@@ -40,12 +40,7 @@ class ResponseObserver(Protocol):
 
 
 def make_exporter(destination: Destination, observer: ResponseObserver) -> Any:
-    """Return the exporter for a destination.
-
-    Args:
-        destination: The backend.
-        observer: Sees the responses.
-    """
+    """Return the exporter for a destination; the observer sees the responses."""
     if destination.protocol == "console":
         return _console(observer)
     if destination.protocol == "grpc":

@@ -23,9 +23,6 @@ def filter_of(wanted: ExportFilter) -> Callable[[SpanRecord], float | None] | No
 
     The filter returns the share of similar spans that are sent, 1.0 for a span that is always sent, or None for a span
     that is not sent.
-
-    Args:
-        wanted: The settings.
     """
     kinds, patterns = frozenset(wanted.kinds), wanted.names
     if not kinds and not patterns and wanted.sample >= 1.0:
@@ -51,13 +48,7 @@ def filter_of(wanted: ExportFilter) -> Callable[[SpanRecord], float | None] | No
 def select_records(
     batch: Sequence[Record], *, scores: bool, passes: Callable[[SpanRecord], float | None] | None
 ) -> list[SpanRecord | ScoreRecord]:
-    """Return the scores of a batch, or the spans of a batch that pass.
-
-    Args:
-        batch: Records of any type.
-        scores: True for the scores, False for the spans.
-        passes: The filter from `filter_of`.
-    """
+    """Return the scores of a batch, or the spans of a batch that pass the filter."""
     found: list[SpanRecord | ScoreRecord] = []
     for record in batch:
         if isinstance(record, (LossRecord, ScoreRecord)):

@@ -23,12 +23,7 @@ _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 
 
 class ScoreConverter:
-    """Converts scores for one backend.
-
-    Args:
-        content: Whether comments are sent.
-        resource: The attributes of the process.
-    """
+    """Converts scores for one backend; `content` tells whether comments are sent."""
 
     def __init__(self, *, content: bool, resource: Mapping[str, Any]) -> None:
         self._content = content

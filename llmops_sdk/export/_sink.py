@@ -31,11 +31,7 @@ _Part: TypeAlias = OtlpSink | MetricsSink
 
 
 def open_sink(settings: Settings) -> ExportSink | None:
-    """Return the sink for all configured destinations, or None without any.
-
-    Args:
-        settings: The current settings.
-    """
+    """Return the sink for all configured destinations, or None without any."""
     export, tracing = settings.export, settings.tracing
     resource = partial(_resource, settings)
     console = Destination(
@@ -72,11 +68,7 @@ def _resource(settings: Settings) -> Mapping[str, Any]:
 
 
 class ExportSink:
-    """Hands each batch to every part.
-
-    Args:
-        parts: The sinks of the destinations, each with its own thread.
-    """
+    """Hands each batch to every part: the sinks of the destinations, each with its own thread."""
 
     def __init__(self, parts: Sequence[_Part]) -> None:
         self._parts = parts

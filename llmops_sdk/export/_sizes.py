@@ -20,12 +20,7 @@ Item: TypeAlias = "tuple[SpanRecord | ScoreRecord, int, bool]"
 
 
 def head_of(queue: Iterable[Item], most: int) -> list[Item]:
-    """Return the items of a queue that fit into the next request.
-
-    Args:
-        queue: The items in order.
-        most: Maximum number of records in a request.
-    """
+    """Return the items of a queue, at most `most`, that fit into the next request."""
     batch: list[Item] = []
     size = 0
     for item in queue:

@@ -92,8 +92,8 @@ class OtlpSink:
         self._queue: deque[Item] = deque()
         self._queue_bytes = 0
         self._received = 0
-        self._exported = 0
-        self._dropped = 0
+        self.exported = 0  # spans that the backend has accepted
+        self.dropped = 0  # spans that will never reach the backend
         self._accounted = 0
         self._delivery = Delivery(self._destination, self._noun, self._exporter_loaded)
         self._send_at_once = False
@@ -125,20 +125,10 @@ class OtlpSink:
         return "otlp" if self.is_span_backend else "console"
 
     @property
-    def exported(self) -> int:
-        """Return how many spans the backend has accepted."""
-        return self._exported
-
-    @property
     def pending(self) -> int:
         """Return how many spans of this process are unsent, including those that only the outbox holds."""
         backlog = self._backlog
         return len(self._queue) + (backlog.unsent if backlog is not None else 0)
-
-    @property
-    def dropped(self) -> int:
-        """Return how many spans will never reach the backend."""
-        return self._dropped
 
     @property
     def failures(self) -> int:
@@ -159,7 +149,7 @@ class OtlpSink:
                 if backlog is not None:
                     backlog.note(room, queued=True)
             self._received += room
-            self._dropped += len(records) - room
+            self.dropped += len(records) - room
             self._changed.notify_all()
         if room < len(records):
             self._lose(self._loss_name, reason, len(records) - room, sum(sizes[room:]))
@@ -197,7 +187,7 @@ class OtlpSink:
         """Wait at most `timeout` seconds until the backend has every span so far; return whether it has."""
         deadline = time.monotonic() + timeout
         with self._lock:
-            target, dropped = self._received, self._dropped
+            target, dropped = self._received, self.dropped
             self._send_at_once = True
             self._changed.notify_all()
         if self._thread is None:
@@ -207,7 +197,7 @@ class OtlpSink:
             self._changed.wait_for(
                 lambda: self._accounted >= target or self._closed, max(deadline - time.monotonic(), 0.0)
             )
-            return self._accounted >= target and self._dropped == dropped
+            return self._accounted >= target and self.dropped == dropped
 
     def close(self, timeout: float) -> None:
         """Send the queue and stop, within `timeout` seconds and at most 2 s without a response.
@@ -306,7 +296,7 @@ class OtlpSink:
             with self._lock:
                 missing = backlog.caught_up() if backlog is not None else 0
                 self._accounted += missing
-                self._dropped += missing
+                self.dropped += missing
                 self._changed.notify_all()
             return 0.0
         begun = time.monotonic()
@@ -318,8 +308,8 @@ class OtlpSink:
                 return result.pause
             for _ in records:
                 chunk.left.popleft()
-            self._exported += len(records) - lost
-            self._dropped += lost
+            self.exported += len(records) - lost
+            self.dropped += lost
             if not chunk.adopted:
                 self._accounted += len(records)
                 backlog.unsent = max(backlog.unsent - len(records), 0)
@@ -349,8 +339,8 @@ class OtlpSink:
             for _ in batch:
                 self._queue_bytes -= self._queue.popleft()[1]
             self._accounted += len(batch)
-            self._exported += len(batch) - lost
-            self._dropped += lost
+            self.exported += len(batch) - lost
+            self.dropped += lost
             self._response_at = now = time.monotonic()
             if self._backlog is not None:
                 self._backlog.sent(len(batch))
@@ -392,6 +382,6 @@ class OtlpSink:
             self._queue.clear()
             self._queue_bytes = 0
             self._accounted += rest
-            self._dropped += rest
+            self.dropped += rest
             self._changed.notify_all()
         return rest, size

@@ -18,9 +18,10 @@ from opentelemetry.sdk.metrics.export import (
 )
 
 from llmops_sdk._version import __version__
-from llmops_sdk.export._batch import DeliveryStatus, LastResponse, Outcome, exporter_log_filter
+from llmops_sdk.export._batch import LastResponse, exporter_log_filter
 from llmops_sdk.export._destinations import Destination
 from llmops_sdk.export._exporters import make_exporter
+from llmops_sdk.export._outcome import DeliveryStatus, Outcome
 from llmops_sdk.export.metrics._measured import Measured
 from llmops_sdk.tracing.interop._convert import sdk_resource
 from llmops_sdk.tracing.records import _semconv as names
@@ -38,12 +39,7 @@ _HISTOGRAMS = (
 
 
 class Instruments:
-    """Records calls into histograms, and sends these.
-
-    Args:
-        host: The application's meter provider, or None.
-        destination: The backend if the application has no meter provider.
-    """
+    """Records calls into histograms of the application's meter provider, or into ours, which go to the destination."""
 
     def __init__(self, host: Any, destination: Destination | None) -> None:
         self._reader: PeriodicExportingMetricReader | None = None

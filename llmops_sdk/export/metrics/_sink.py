@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from llmops_sdk._util._guard import guarded
 from llmops_sdk.export._destinations import Destination
+from llmops_sdk.export._outcome import DeliveryStatus, Outcome
 from llmops_sdk.export._span_sink import PATIENCE
 from llmops_sdk.export._threads import import_lock, start_daemon, uninstrumented
 from llmops_sdk.export.metrics._chunk_times import host_meter_provider
@@ -24,7 +25,6 @@ from llmops_sdk.tracing.records._losses import record_loss
 from llmops_sdk.tracing.records._records import LossRecord, Record, ScoreRecord
 
 if TYPE_CHECKING:
-    from llmops_sdk.export._batch import Outcome
     from llmops_sdk.export.metrics._instruments import Instruments
 
 __all__ = ["MetricsSink"]
@@ -213,17 +213,17 @@ class MetricsSink:
         left = 10.0 if deadline is None else max(deadline - time.monotonic(), 0.1)
         outcome = guarded("exporting metrics", None, instruments.send, left)
         self._sent_at, self._sending_at = time.monotonic(), None
-        status = "retry" if outcome is None else outcome.status.value
-        if status == "accepted":
+        outcome = outcome or Outcome(status=DeliveryStatus.RETRY)
+        if outcome.status is DeliveryStatus.ACCEPTED:
             self._dirty = self._warned = False
-            if outcome is not None and outcome.lost:
+            if outcome.lost:
                 self._lose(_WHAT, "rejected", outcome.lost, 0)
             return
-        self._warn(outcome, off=status == "unsupported")
+        self._warn(outcome, off=outcome.status is DeliveryStatus.UNSUPPORTED)
 
-    def _warn(self, outcome: Outcome | None, *, off: bool) -> None:
+    def _warn(self, outcome: Outcome, *, off: bool) -> None:
         shown = "the backend" if self._destination is None else self._destination.shown
-        reason = (outcome.reason if outcome is not None else "") or "?"
+        reason = outcome.reason or "?"
         if off:
             self._off, self._dirty = True, False
             text = "llmops: %s does not accept metrics (%s); export of metrics is turned off for this process. Set "

@@ -130,11 +130,7 @@ class _OurSampler(Sampler):
 
 
 class ForeignRecorder(SpanProcessor):
-    """Enqueues every ended SDK span, with the stamp from its start.
-
-    Args:
-        unsampled: Whether to take spans that are recorded but not sampled.
-    """
+    """Enqueues every ended SDK span, with the stamp from its start; `unsampled` includes unsampled spans."""
 
     def __init__(self, *, unsampled: bool = False) -> None:
         self._unsampled = unsampled

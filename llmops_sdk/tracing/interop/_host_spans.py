@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DisabledStarter", "HostSpans", "HostWatcher"]
 
-_KINDS = {kind.name.lower(): kind for kind in SpanKind}
+_OTEL_KINDS = {kind.name.lower(): kind for kind in SpanKind}
 
 
 class HostSpans:
@@ -63,7 +63,7 @@ class HostSpans:
         return _with_twin(runtime, context, name, kind, twin)
 
     def _start(self, context: _active.Context, name: str, otel_kind: str) -> OtelSpan:
-        return self._tracer.start_span(name, context=context, kind=_KINDS.get(otel_kind, SpanKind.INTERNAL))
+        return self._tracer.start_span(name, context=context, kind=_OTEL_KINDS.get(otel_kind, SpanKind.INTERNAL))
 
     def put(self, record: ScoreRecord | LossRecord | Recordable, size: int) -> None:
         """Enqueue a record for the pipeline. The twin of a span ends first, in the caller's thread."""
@@ -101,11 +101,7 @@ class HostSpans:
 
 
 class HostWatcher:
-    """Checks at each root span whether the application has set a provider by now.
-
-    Args:
-        join: Joins the provider and sets the runtime's span starter.
-    """
+    """Checks at each root span whether the application has set a provider by now, and then joins it."""
 
     def __init__(self, join: Callable[[Runtime], None]) -> None:
         self._join = join

@@ -372,7 +372,6 @@ class Pipeline:
         self._draining_thread = threading.get_ident()
 
     def after_fork_in_parent(self) -> None:
-        """Resume after a fork."""
         self._forking = False
         if self._locked_for_fork:
             self._locked_for_fork = False

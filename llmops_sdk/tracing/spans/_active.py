@@ -109,14 +109,12 @@ class Activation:
         self._span = span
 
     def __enter__(self) -> Span:
-        """Make the span current."""
         self._inner = get().copy()
         self._inner[SPAN_KEY] = self._span
         self._token = attach(self._inner)
         return self._span
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, cls: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Restore the context from before."""
         leave(self._token, self._inner)

@@ -37,7 +37,6 @@ class _SpanScope:
         self._entered: Any = None
 
     def __enter__(self) -> Span:
-        """Start the span and make it current."""
         runtime = _runtime.current or _runtime.start()
         context = _active.get()
         span = start_child(runtime, context, self._name, self._kind)
@@ -52,9 +51,8 @@ class _SpanScope:
         return span
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, cls: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End the span, with the exception that leaves the block."""
         span, inner, token, self._entered = self._entered
         _active.leave(token, inner)
         if error is None:
@@ -63,14 +61,12 @@ class _SpanScope:
             span.fail(error)
 
     async def __aenter__(self) -> Span:
-        """Start the span and make it current."""
         return self.__enter__()
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, cls: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End the span."""
-        self.__exit__(kind, error, trace)
+        self.__exit__(cls, error, trace)
 
 
 def span(

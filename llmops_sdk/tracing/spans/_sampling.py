@@ -28,12 +28,7 @@ class Sampler:
     follow_parent: bool
 
     def samples(self, trace_number: int, parent_sampled: bool | None) -> bool:
-        """Return whether a span is recorded.
-
-        Args:
-            trace_number: The trace's id.
-            parent_sampled: The decision for the parent, None for a root.
-        """
+        """Return whether a span is recorded; `parent_sampled` is None for a root span."""
         if self.follow_parent and parent_sampled is not None:
             return parent_sampled
         return trace_number & _MASK < self.bound
@@ -48,27 +43,20 @@ def sampler_from_environment() -> Sampler | None:
     name = os.environ.get("OTEL_TRACES_SAMPLER", "").strip().lower() or "parentbased_always_on"
     if name == "parentbased_always_on":
         return None
-    follow = name.startswith("parentbased_")
-    base = name.removeprefix("parentbased_")
-    ratios = {"always_on": 1.0, "always_off": 0.0}
-    if base in ratios:
-        return Sampler(round(ratios[base] * (_MASK + 1)), follow)
-    if base != "traceidratio":
-        raise ConfigError(
-            f"OTEL_TRACES_SAMPLER={name!r} is not known: use always_on, always_off, traceidratio, or one of these "
-            'with "parentbased_" before it.',
-            source="environment: OTEL_TRACES_SAMPLER",
-            value=name,
-        )
-    text = os.environ.get("OTEL_TRACES_SAMPLER_ARG", "1.0")
-    try:
-        ratio = float(text)
-    except ValueError:
-        ratio = -1.0
-    if not 0.0 <= ratio <= 1.0:
-        raise ConfigError(
-            f"OTEL_TRACES_SAMPLER_ARG={text!r} is not a ratio from 0 to 1.",
-            source="environment: OTEL_TRACES_SAMPLER_ARG",
-            value=text,
-        )
-    return Sampler(round(ratio * (_MASK + 1)), follow)
+    ratio = {"always_on": 1.0, "always_off": 0.0}.get(name.removeprefix("parentbased_"))
+    if ratio is None:
+        if name.removeprefix("parentbased_") != "traceidratio":
+            use = 'use always_on, always_off, traceidratio, or one of these with "parentbased_" before it'
+            raise _invalid("OTEL_TRACES_SAMPLER", name, f"is not known: {use}.")
+        text = os.environ.get("OTEL_TRACES_SAMPLER_ARG", "1.0")
+        try:
+            ratio = float(text)
+        except ValueError:
+            ratio = -1.0
+        if not 0.0 <= ratio <= 1.0:
+            raise _invalid("OTEL_TRACES_SAMPLER_ARG", text, "is not a ratio from 0 to 1.")
+    return Sampler(round(ratio * (_MASK + 1)), name.startswith("parentbased_"))
+
+
+def _invalid(variable: str, value: str, problem: str) -> ConfigError:
+    return ConfigError(f"{variable}={value!r} {problem}", source=f"environment: {variable}", value=value)

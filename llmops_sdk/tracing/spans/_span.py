@@ -262,7 +262,7 @@ class Span(SpanContent, UsageAndScores):
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, cls: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End the span, with the exception that leaves the block."""
         if error is None:
