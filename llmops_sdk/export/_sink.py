@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ExportSink", "open_sink"]
 
-
 _Part: TypeAlias = OtlpSink | MetricsSink
 
 
@@ -70,18 +69,11 @@ def _resource(settings: Settings) -> Mapping[str, Any]:
 class ExportSink:
     """Hands each batch to every part: the sinks of the destinations, each with its own thread."""
 
+    name = "otlp"
+    is_local = False
+
     def __init__(self, parts: Sequence[_Part]) -> None:
         self._parts = parts
-
-    @property
-    def name(self) -> str:
-        """Return the name for logs."""
-        return "otlp"
-
-    @property
-    def is_local(self) -> bool:
-        """Return False: records leave this machine."""
-        return False
 
     @property
     def exported(self) -> int:

@@ -57,6 +57,8 @@ class StoreSink:
         StoreError: The folder cannot be made or written, or a newer version of the SDK wrote it.
     """
 
+    is_local = True  # queries read what this sink has written
+
     def __init__(
         self,
         path: Path,
@@ -110,11 +112,6 @@ class StoreSink:
     def name(self) -> str:
         """As it stands in `FlushReport`."""
         return "store"
-
-    @property
-    def is_local(self) -> bool:
-        """Return True: queries read what this sink has written."""
-        return True
 
     @property
     def outboxes(self) -> Mapping[str, SegmentOutbox]:

@@ -45,6 +45,8 @@ class MetricsSink:
         lose: Counts losses, as `record_loss` does.
     """
 
+    name = "metrics"
+
     def __init__(
         self,
         destination: Destination | None,
@@ -76,11 +78,6 @@ class MetricsSink:
         self._instruments: Instruments | None = None
         # Now: since Python 3.12, no thread can start while the interpreter ends.
         self._thread = None if self._destination is None else start_daemon(self._run, "llmops-metrics")
-
-    @property
-    def name(self) -> str:
-        """Return the name for logs."""
-        return "metrics"
 
     def write(self, batch: Sequence[Record]) -> int:
         """Enqueue the measurements of a batch; return 0, because the sink stores no spans."""
