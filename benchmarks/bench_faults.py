@@ -98,19 +98,19 @@ def share(rows: list[dict[str, Any]]) -> str:
 
 PAGE = """# Sixteen faults of a provider
 
-Written by `make bench-faults`; what is played, how and to whom is said in `bench_faults.py` and `fault_clients.py`.
-{calls} calls: each form of a fault, in four ways, with a fault that passes after one request, one that stays while a
-fallback is there, and one that stays and none is. Each library is allowed one retry.
+`make bench-faults` writes this page. `bench_faults.py` and `fault_clients.py` define the faults, the calls and the
+clients. There are {calls} calls: each form of a fault, in four ways (sync or async, whole or streamed). A fault passes
+after one request, or it stays with a fallback, or it stays without one. Each library may retry once.
 
-- pass: it ended as the criterion says, in the answer or in the right typed error, by the requests that were configured.
-- partial: so it did, and yet something beside it is missing or wrong, or there were fewer requests than configured.
-- safe: a typed error where an answer was to be had, or another typed error than the right one.
-- fail: a wrong answer, a hang, an error of no type, or more requests than configured.
+- pass: the call ended as the criterion says, with the answer or the right error, and with the configured requests.
+- partial: the same, but something next to it is missing or wrong, or there were fewer requests than configured.
+- safe: a typed error instead of a possible answer, or the wrong typed error.
+- fail: a wrong answer, a hang, an untyped error, or more requests than configured.
 
 {faults}
 {sums}
-What others are not asked for: the attempts that they made, what they waited between them, their spans. Where pieces
-were delivered, an error of theirs of any class tells of the interruption.
+The other libraries are not graded on their recorded attempts, on their waits, or on their spans. After delivered
+pieces, an error of any class counts as a report of the interruption.
 
 {criteria}"""
 

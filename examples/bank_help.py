@@ -1,4 +1,4 @@
-"""The bank of support_assistant.py: its help pages, and the questions that its customers ask."""
+"""The bank of support_assistant.py: its help pages and its customers' questions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Article(NamedTuple):
 
 
 def words(text: str) -> frozenset[str]:
-    """The words of a text that say what it is about."""
+    """Return the words of a text that describe its subject."""
     return frozenset(word for word in re.findall(r"[a-z]+", text.lower()) if len(word) > 3 or word == "pin")
 
 
@@ -35,7 +35,7 @@ ARTICLES = load_articles(Path(__file__).with_name("bank_articles.md"))
 
 
 def card_number(rng: random.Random) -> str:
-    """A number that passes the check digit of real cards (Luhn) and belongs to nobody."""
+    """Return a random number with a valid check digit (Luhn)."""
     digits = [4, *(rng.randrange(10) for _ in range(14))]
     doubled = sum(sum(divmod(2 * digit, 10)) for digit in digits[::2])
     digits.append(-(doubled + sum(digits[1::2])) % 10)
@@ -43,7 +43,7 @@ def card_number(rng: random.Random) -> str:
 
 
 def made_questions(count: int) -> Iterator[str]:
-    """Questions about the help pages, with repeats; every tenth customer types a card number."""
+    """Yield questions about the help pages, with repeats. Every tenth has a card number."""
     rng = random.Random(7)
     known = [question for article in ARTICLES for question in article.questions]
     for number in range(count):
@@ -52,7 +52,7 @@ def made_questions(count: int) -> Iterator[str]:
 
 
 def read_questions(path: Path, column: str | None, limit: int | None) -> Iterator[str]:
-    """The column of a CSV file, row by row; a ValueError says what is wrong with the file, and where."""
+    """Yield a column of a CSV file, row by row. A ValueError names the fault and its line."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         rows = csv.DictReader(file)
         try:

@@ -1,7 +1,7 @@
 """A web service that streams answers: `uvicorn fastapi_app:app`, then `curl -N localhost:8000/ask?question=Hello`.
 
-One trace a request, although many run at once: the context of a request is its task's own. Spans are written by a
-background thread, so that a handler never waits for the disk.
+Each request has its own trace, although many run at once, because each task has its own context. A background thread
+writes the spans, so a handler never waits for the disk.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import llmops_sdk as llmops
 @asynccontextmanager
 async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
     yield
-    await llmops.aflush()  # also done at exit; here it is before the server says that it has stopped
+    await llmops.aflush()  # uvicorn ends by the signal and skips what runs at exit
 
 
 app = FastAPI(lifespan=lifespan)
@@ -44,7 +44,7 @@ async def whole(question: str, x_user: Caller = "nobody") -> dict[str, str]:
 
 @app.get("/blocking")
 def blocking(question: str, x_user: Caller = "nobody") -> dict[str, str]:
-    """A handler without `async` runs in a thread; its calls are traced the same."""
+    """Answer in a thread, because this handler is not `async`; its calls are traced too."""
     with llmops.context(user_id=x_user):
         return {"answer": llmops.chat(question).text}
 
@@ -52,8 +52,8 @@ def blocking(question: str, x_user: Caller = "nobody") -> dict[str, str]:
 @app.get("/ask")
 async def streamed(question: str, x_user: Caller = "nobody") -> StreamingResponse:
     async def pieces() -> AsyncIterator[str]:
-        # Inside the generator: the body of a response is sent after the handler has returned. When the browser goes
-        # away, the generator is closed, the call is cancelled and its span ends with the status "closed".
+        # Open the stream inside the generator: the body is sent after the handler returns. When the
+        # browser disconnects, the call is cancelled, and its span ends with the status "cancelled" or "closed".
         with llmops.context(user_id=x_user):
             async with answer_in_pieces(question) as stream:
                 async for chunk in stream:
@@ -76,7 +76,7 @@ async def unavailable(_request: Request, error: Exception) -> JSONResponse:
 
 @app.get("/slow")
 def slow(limit: int = 10) -> list[dict[str, object]]:
-    """The slowest calls so far, by SQL; a handler without `async`, because a query takes some milliseconds."""
+    """Return the slowest calls, by SQL. The handler is not `async`, because a query takes some milliseconds."""
     if not 1 <= limit <= 100:
         raise HTTPException(422, "limit is between 1 and 100")
     sql = "SELECT trace_id, user_id, duration_ms, status FROM llm_calls ORDER BY duration_ms DESC LIMIT $limit"

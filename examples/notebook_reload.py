@@ -1,11 +1,10 @@
-"""What a notebook does: run a cell again, change the settings, reload a module, and look at the traces in between.
+"""In a notebook: run a cell again, change the settings, reload a module, and query the traces in between.
 
-The cells are separated by `# %%`, as editors and Jupyter (with jupytext) read them; as a script it runs from top to
-bottom. Every cell may be run again at any time: there is one pipeline and one store in the process, whatever is
-reloaded.
+`# %%` separates the cells, for editors and for Jupyter with jupytext. As a script, the file runs from top to bottom.
+You can run every cell again at any time: the process has one pipeline and one store, also after a reload.
 """
 
-# %% Settings. Running this cell again replaces what it said the last time.
+# %% Settings. Running this cell again replaces the earlier settings.
 import importlib
 
 import llmops_sdk as llmops
@@ -13,7 +12,7 @@ import llmops_sdk as llmops
 llmops.configure(store={"path": ".llmops"}, service="notebook")
 
 
-# %% A prompt function. Running the cell again defines it again; calls of both versions are in the store.
+# %% A prompt function. Running the cell again defines it again. The store has the calls of both versions.
 @llmops.llm(returns=llmops.Response)
 def summary(text: str) -> str:
     return f"Summarise in one sentence: {text}"
@@ -21,13 +20,13 @@ def summary(text: str) -> str:
 
 first = summary("The card arrived after three days.")
 
-# %% What was that? `flush` waits until it is in the store; `.df()` gives a DataFrame where pandas is installed.
+# %% Query it. `flush` waits until the spans are in the store. `.df()` returns a DataFrame if pandas is installed.
 llmops.flush()
 calls = llmops.query("SELECT name, model, duration_ms, input_tokens FROM llm_calls ORDER BY start_ns DESC LIMIT 10")
 calls.show()
 
-# %% `%autoreload` and `importlib.reload` make a new module object of the package. Functions that were decorated before
-# go on working, and everything still goes to the one pipeline.
+# %% `%autoreload` and `importlib.reload` load the package again. Functions decorated before still work, and
+# use the same pipeline.
 llmops = importlib.reload(llmops)
 second = summary("The PIN came one day later.")
 llmops.flush()
@@ -37,4 +36,4 @@ llmops.flush()
 ).rows()
 print(f"{spans} calls, before and after the reload, in one store")
 
-# %% asyncio runs in a notebook already: write `await summarise("...")` in a cell; in a script it needs asyncio.run.
+# %% A notebook has a running event loop, so `await` works in a cell. A script needs `asyncio.run`.

@@ -1,4 +1,4 @@
-"""A support assistant for a bank: search the help pages, ask a model, and read in SQL what happened.
+"""A support assistant for a bank: search the help pages, ask a model, and query the traces with SQL.
 
 Run it with `llmops demo` or `python examples/support_assistant.py`; `--help` lists the options. Nothing leaves the
 machine: the model is simulated until LLMOPS_MODEL or --model names a real one.
@@ -31,8 +31,8 @@ HERE = Path(__file__).parent
 SYSTEM = "You answer customers of a bank. Use only the articles you are given; say so when they do not have the answer."
 
 
-# The application: a retriever, two prompt functions and the function that joins them. Customers type card numbers:
-# the guard redacts them from the prompt, and capture_input=False keeps the raw question out of the traces as well.
+# The application: a retriever, two prompt functions, and the function that joins them. Customers type card numbers. The
+# guard redacts them in the prompt. capture_input=False keeps the raw question out of the traces too.
 
 
 @llmops.trace(kind="retriever", capture_input=False)
@@ -68,7 +68,7 @@ async def support(question: str) -> llmops.Response:
 
 
 async def ask_all(questions: Iterable[str], concurrency: int, done: Callable[[], object]) -> Counter[str]:
-    """Ask every question; returns what the program itself counted, to hold against what the store says."""
+    """Ask every question and return the program's own counts, to compare with the store's."""
     counts = Counter({"calls": 0, "cache hits": 0, "attempts": 0, "failed": 0})
     waiting = iter(questions)  # shared: each worker takes the next question when it is free
 
@@ -81,7 +81,7 @@ async def ask_all(questions: Iterable[str], concurrency: int, done: Callable[[],
                     response = await support(question)
                     counts["cache hits"] += response.cache is not None
                     counts["attempts"] += len(response.attempts)
-                except llmops.LLMOpsError as error:  # one customer's bad luck; the others are served
+                except llmops.LLMOpsError as error:  # one call failed; the others continue
                     counts["failed"] += 1
                     counts["attempts"] += len(getattr(error, "attempts", ()))
                     counts[f"error: {error}"] += 1
@@ -93,13 +93,13 @@ async def ask_all(questions: Iterable[str], concurrency: int, done: Callable[[],
     return counts
 
 
-# The report: every number in it comes from the store, by SQL. A tag keeps the runs of one store apart.
+# The report: every number comes from the store, by SQL. A tag separates the runs of one store.
 
 RUN = f"run-{uuid.uuid4().hex[:8]}"
 
 OVERVIEW = """
 WITH calls AS (SELECT * FROM llm_calls WHERE list_contains(tags, $run)),
-     away AS (  -- from a call's first attempt to the end of its last one: the provider, and the waits between
+     away AS (  -- from the start of a call's first attempt to the end of its last: provider time and waits
          SELECT span_id, (epoch_us(max(start_time)) - epoch_us(min(start_time))) / 1e3 + arg_max(duration_ms, attempt)
                          AS ms
          FROM attempts GROUP BY span_id)
@@ -108,10 +108,10 @@ SELECT count(*) AS "calls", count(*) FILTER (cache IS NOT NULL) AS "cache hits",
        (SELECT count(*) FROM guard_verdicts JOIN calls USING (span_id) WHERE action = 'redact') AS "redactions",
        quantile_cont(duration_ms, 0.50) AS "latency, ms, p50",
        quantile_cont(duration_ms, 0.95) AS "latency, ms, p95",
-       quantile_cont(duration_ms - $delay * attempts, 0.50) AS "less the set delay, ms, p50",
-       quantile_cont(duration_ms - $delay * attempts, 0.95) AS "less the set delay, ms, p95",
-       quantile_cont(duration_ms - coalesce(away.ms, 0), 0.50) AS "outside the attempts, ms, p50",
-       quantile_cont(duration_ms - coalesce(away.ms, 0), 0.95) AS "outside the attempts, ms, p95",
+       quantile_cont(duration_ms - $delay * attempts, 0.50) AS "without simulated delay, ms, p50",
+       quantile_cont(duration_ms - $delay * attempts, 0.95) AS "without simulated delay, ms, p95",
+       quantile_cont(duration_ms - coalesce(away.ms, 0), 0.50) AS "outside all attempts, ms, p50",
+       quantile_cont(duration_ms - coalesce(away.ms, 0), 0.95) AS "outside all attempts, ms, p95",
        (SELECT count(*) FROM spans WHERE list_contains(tags, $run)) AS "spans written"
 FROM calls LEFT JOIN away USING (span_id)"""
 
@@ -134,7 +134,7 @@ def show(console: Console, title: str, columns: Iterable[str], rows: Iterable[It
 
 
 def trace_tree(trace_id: str) -> Tree:
-    """One trace: its spans, and below them what happened in them (attempts, cache look-ups, verdicts)."""
+    """Return a trace as a tree of its spans and their events (attempts, cache look-ups, verdicts)."""
     root = Tree(Text(f"trace {trace_id}"))
     nodes: dict[str | None, Tree] = {}
     spans = "SELECT span_id, parent_span_id, name, duration_ms FROM spans WHERE trace_id = ? ORDER BY start_ns"
@@ -156,7 +156,7 @@ def report(console: Console, counts: Counter[str], wall: float, store: Path) -> 
     measured = {"wall time, s": wall, "store, MB": sum(file.stat().st_size for file in files) / 1e6}
     numbers = {**dict(zip(overview.columns, overview.rows()[0], strict=True)), **measured}
     rows = ((name, value, counts.get(name, "")) for name, value in numbers.items())
-    show(console, "This run", ("", "the store says", "the program counted"), rows)
+    show(console, "This run", ("", "from the store", "counted by the program"), rows)
     by_model = llmops.query(BY_MODEL, {"run": RUN})
     show(console, "By model, at the example prices", by_model.columns, by_model.rows())
     for (trace_id,) in llmops.query(MOST_TRIED, {"run": RUN}):
@@ -170,10 +170,10 @@ def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> int
     parser = argparse.ArgumentParser(prog=prog, description="A support assistant for a bank.")
     parser.add_argument("--questions", type=Path, metavar="FILE.csv", help="your own questions")
     parser.add_argument("--column", help='the column that holds them (default: "text" or "question")')
-    parser.add_argument("--limit", type=int, metavar="N", help="ask N questions at most (default: all, or 200)")
-    parser.add_argument("--concurrency", type=int, default=16, metavar="N", help="how many at a time (default: 16)")
-    parser.add_argument("--model", help='a real model, as in "openai/gpt-4.1-mini" or "ollama/llama3.2"')
-    parser.add_argument("--store", type=Path, default=".llmops-demo", help="the store's folder (%(default)s)")
+    parser.add_argument("--limit", type=int, metavar="N", help="number of questions (default: all of FILE.csv, or 200)")
+    parser.add_argument("--concurrency", type=int, default=16, metavar="N", help="parallel calls (default: 16)")
+    parser.add_argument("--model", help='a real model, such as "openai/gpt-4.1-mini" or "ollama/llama3.2"')
+    parser.add_argument("--store", type=Path, default=".llmops-demo", help="the store's folder (default: %(default)s)")
     args = parser.parse_args(arguments)
     limit = args.limit if args.limit is not None else None if args.questions else 200
     if args.concurrency < 1 or (limit is not None and limit < 0):
@@ -183,11 +183,11 @@ def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> int
         return read_questions(args.questions, args.column, limit) if args.questions else made_questions(limit or 0)
 
     try:
-        total = sum(1 for _ in questions())  # reads the whole file once, so that a bad one is told before any call
+        total = sum(1 for _ in questions())  # read the whole file once, to report a bad one before any call
     except (OSError, ValueError) as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
     if args.questions and not total and limit != 0:
-        parser.exit(2, f"{parser.prog}: {args.questions} has no questions in it\n")
+        parser.exit(2, f"{parser.prog}: {args.questions} has no questions\n")
     store = args.store.resolve()
     model = {"model": args.model} if args.model else {}
     llmops.configure(HERE / "support_assistant.toml", store={"path": store}, cache={"namespace": RUN}, **model)
@@ -200,7 +200,8 @@ def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> int
         flushed = llmops.flush(timeout=60)
         wall = time.perf_counter() - started
     report(console, counts, wall, store)
-    console.print(f'Look further: llmops sql --store {shlex.quote(str(args.store))} "FROM llm_calls"', soft_wrap=True)
+    sql = "SELECT user_id, status, attempts, cost FROM llm_calls LIMIT 9"
+    console.print(f'Query it yourself: llmops sql --store {shlex.quote(str(args.store))} "{sql}"', soft_wrap=True)
     return 0 if counts["calls"] == total and not flushed.pending else 1
 
 

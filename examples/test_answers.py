@@ -1,8 +1,8 @@
-"""How an application on llmops-sdk is tested: no network, no key, no waiting.
+"""Test an application that uses llmops-sdk: no network, no key, no waiting.
 
     pytest test_answers.py
 
-The fixtures `llmops_traces` and `block_real_calls` come with the package.
+The package includes the fixtures `llmops_traces` and `block_real_calls`.
 """
 
 import pytest
@@ -10,7 +10,7 @@ import pytest
 import llmops_sdk as llmops
 from llmops_sdk.testing import FailingProvider, ManualClock, ScriptedProvider, use_clock, use_provider
 
-# --- the application; in real life in a module of its own -------------------------------------------------------------
+# --- the application; usually in its own module -----------------------------------------------------------------------
 
 
 @llmops.trace(kind="retriever")
@@ -33,12 +33,12 @@ def answer(question):
 
 # --- its tests --------------------------------------------------------------------------------------------------------
 
-# No test of this file reaches a real model, even one that forgot to say who answers.
-# For a whole project, in pyproject.toml: [tool.pytest.ini_options] usefixtures = ["block_real_calls"]
+# No test of this file can call a real model, even if it forgets to set a provider.
+# For a whole project, set in pyproject.toml: [tool.pytest.ini_options] usefixtures = ["block_real_calls"]
 pytestmark = pytest.mark.usefixtures("block_real_calls")
 
 
-def test_the_answer_is_the_models():
+def test_answer_returns_the_models_text():
     with use_provider(ScriptedProvider(["In three days."])) as model:
         assert answer("Where is my card") == "In three days."
     sent = model.requests[0].messages
@@ -46,7 +46,7 @@ def test_the_answer_is_the_models():
     assert "Article about card" in sent[1]["content"]
 
 
-def test_the_search_stands_beside_the_call(llmops_traces):
+def test_search_and_call_are_traced(llmops_traces):
     with use_provider(ScriptedProvider(["In three days."])):
         answer("Where is my card")
     searched = llmops_traces.one("search")
@@ -56,7 +56,7 @@ def test_the_search_stands_beside_the_call(llmops_traces):
     assert calls.rows() == [("gpt-4.1-mini", True, "ask_model")]
 
 
-def test_a_busy_provider_is_asked_again(llmops_traces):
+def test_rate_limited_call_is_retried(llmops_traces):
     busy = llmops.RateLimitError("slow down", status_code=429, retry_after=20)
     with use_clock(ManualClock()) as clock, use_provider(FailingProvider(busy, times=2, then="In three days.")):
         assert answer("Where is my card") == "In three days."
@@ -66,7 +66,7 @@ def test_a_busy_provider_is_asked_again(llmops_traces):
 
 
 @pytest.mark.parametrize("error", [llmops.AuthenticationError, llmops.ServerError])
-def test_an_outage_is_apologised_for(error, llmops_traces):
+def test_outage_returns_an_apology(error, llmops_traces):
     with use_clock(ManualClock()), use_provider(FailingProvider(error)):
         assert answer("Where is my card") == "We are sorry: please call us."
     failed = llmops_traces.sql("SELECT name, error_type FROM spans WHERE status = 'error' ORDER BY start_ns").rows()
@@ -74,6 +74,6 @@ def test_an_outage_is_apologised_for(error, llmops_traces):
     assert {error_type for _, error_type in failed} == {error.__name__}
 
 
-def test_a_forgotten_provider_is_told():
+def test_call_without_a_provider_is_blocked():
     with pytest.raises(llmops.LLMOpsError, match=r'a call to the real model "openai/gpt-4.1-mini" was blocked'):
         answer("Where is my card")

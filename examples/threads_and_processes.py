@@ -1,9 +1,9 @@
-"""One trace over threads, a pool of processes and a process of one's own.
+"""One trace over threads, a process pool and a single process.
 
     python threads_and_processes.py [fork|forkserver|spawn]
 
-Threads: `llmops.Executor` takes the current span and `llmops.context` along. Another process has to be told: `inject`
-writes the current trace into a dict of strings, `extract` continues it there.
+`llmops.Executor` carries the current span and `llmops.context` into threads. For another process, `inject` writes the
+current trace into a dict of strings, and `extract` continues the trace there.
 """
 
 import multiprocessing
@@ -19,7 +19,7 @@ def summarise(document: str) -> str:
 
 
 def in_a_process(carrier: dict[str, str], session_id: str, document: str) -> str:
-    # The trace comes with the carrier. What `llmops.context` says stays in its process, so it is said again.
+    # The carrier has only the trace, so open `llmops.context` again here.
     with llmops.extract(carrier), llmops.context(session_id=session_id):
         return summarise(document)
 
@@ -31,7 +31,7 @@ def main(start_method: str) -> None:
     with llmops.context(session_id="s1"), llmops.span("summaries") as span:
         carrier: dict[str, str] = {}
         llmops.inject(carrier)
-        # Before the threads: a process that forks should have none of its own.
+        # Fork before starting threads: a process that forks should have none.
         with ProcessPoolExecutor(2, mp_context=processes) as pool:
             futures = [pool.submit(in_a_process, carrier, "s1", document) for document in documents]
             print([future.result() for future in futures])

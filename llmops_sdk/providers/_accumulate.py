@@ -1,4 +1,4 @@
-"""From chunks to a response, and back."""
+"""Join chunks into a response, and split a response into chunks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _no_parts() -> list[str]:
 
 
 @dataclass(slots=True)
-class _Call:
+class _PartialCall:
     id: str | None = None
     name: str = ""
     arguments: list[str] = field(default_factory=_no_parts)
@@ -25,7 +25,7 @@ class _Call:
 
 @public("llmops_sdk.providers")
 class Accumulator:
-    """Joins the chunks of a stream into a `Response`, whole or as far as it came.
+    """Joins the chunks of a stream into a `Response`, at any point of the stream.
 
     Example:
         >>> from llmops_sdk.providers import Accumulator, Chunk
@@ -37,13 +37,13 @@ class Accumulator:
     """
 
     def __init__(self) -> None:
-        self._begin()
+        self._reset()
 
-    def _begin(self) -> None:
+    def _reset(self) -> None:
         self._text: list[str] = []
         self._reasoning: list[str] = []
-        self._calls: list[_Call] = []
-        self._call_at: dict[int, _Call] = {}
+        self._calls: list[_PartialCall] = []
+        self._call_at: dict[int, _PartialCall] = {}
         self._attempts: tuple[Attempt, ...] = ()
         self._usage: Usage | None = None
         self._cost: float | None = None
@@ -56,9 +56,9 @@ class Accumulator:
         self._simulated = False
 
     def add(self, chunk: Chunk) -> None:
-        """Take the next chunk; of a field that stands on several, the last one that is set counts."""
+        """Add the next chunk. If several chunks set a field, the last value counts."""
         if chunk.restarted:
-            self._begin()
+            self._reset()
         if chunk.text:
             self._text.append(chunk.text)
         if chunk.reasoning:
@@ -78,9 +78,9 @@ class Accumulator:
 
     def _add_call(self, delta: ToolCallDelta) -> None:
         call = self._call_at.get(delta.index)
-        # Some servers number every call 0; a second id under one index is then another call.
+        # Some servers give every call the index 0: a second id under one index starts another call.
         if call is None or (delta.id and call.id and delta.id != call.id):
-            call = self._call_at[delta.index] = _Call()
+            call = self._call_at[delta.index] = _PartialCall()
             self._calls.append(call)
         call.id = call.id or delta.id
         call.name = call.name or delta.name or ""
@@ -88,7 +88,7 @@ class Accumulator:
             call.arguments.append(delta.arguments)
 
     def response(self) -> Response:
-        """What has arrived until now."""
+        """Return the response made of the chunks so far."""
         return Response(
             text="".join(self._text),
             tool_calls=tuple(
@@ -110,7 +110,7 @@ class Accumulator:
 
 
 def chunks_of(response: Response) -> Iterator[Chunk]:
-    """Replay a whole answer as a stream: pieces of about a token, and a last chunk that carries everything else.
+    """Split a whole answer into chunks of about a token, and a last chunk with everything else.
 
     Example:
         >>> from llmops_sdk.providers import Response, chunks_of

@@ -9,10 +9,10 @@ __all__ = ["cost_of"]
 
 
 def cost_of(usage: Usage, price: PriceSettings) -> float:
-    """The cost of a call in USD.
+    """Return the cost of a call in USD.
 
     Args:
-        usage: Tokens of the call; those read from the provider's cache are part of the input tokens.
+        usage: Tokens of the call. The input tokens include those that the provider read from its cache.
         price: USD per million tokens.
 
     Example:

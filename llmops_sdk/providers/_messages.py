@@ -1,4 +1,4 @@
-"""Reading messages in the OpenAI chat shape."""
+"""Read messages in the OpenAI chat shape."""
 
 from __future__ import annotations
 
@@ -9,26 +9,17 @@ __all__ = ["last_text", "text_of"]
 
 
 def text_of(message: Mapping[str, Any]) -> str:
-    """The text of a message: its content, or the text parts of it one after the other."""
+    """Return the text of a message: its content, or the text parts of its content on lines of their own."""
     content = message.get("content")
     if isinstance(content, str):
         return content
     if not isinstance(content, list | tuple):
         return ""
-    texts: list[str] = []
-    for part in cast("Sequence[object]", content):
-        if isinstance(part, str):
-            texts.append(part)
-        elif isinstance(part, Mapping):
-            text = cast("Mapping[str, object]", part).get("text")
-            if isinstance(text, str):
-                texts.append(text)
-    return "\n".join(texts)
+    parts = cast("Sequence[object]", content)
+    texts = [cast("Mapping[str, object]", part).get("text") if isinstance(part, Mapping) else part for part in parts]
+    return "\n".join(text for text in texts if isinstance(text, str))
 
 
 def last_text(messages: Sequence[Mapping[str, Any]], role: str) -> str | None:
-    """The text of the last message of `role`, or None when there is none."""
-    for message in reversed(messages):
-        if message.get("role") == role:
-            return text_of(message)
-    return None
+    """Return the text of the last message of `role`, or None if there is none."""
+    return next((text_of(message) for message in reversed(messages) if message.get("role") == role), None)

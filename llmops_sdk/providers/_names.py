@@ -1,4 +1,4 @@
-"""The nearest known name to one that is not known."""
+"""Suggest a known name for an unknown one."""
 
 from __future__ import annotations
 
@@ -9,6 +9,5 @@ __all__ = ["nearest"]
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The one of `known` that looks most like `name`, or None when none does."""
-    found = difflib.get_close_matches(name.lower(), list(known), n=1, cutoff=0.6)
-    return found[0] if found else None
+    """Return the most similar of the `known` names, or None if none is similar."""
+    return next(iter(difflib.get_close_matches(name.lower(), list(known), n=1, cutoff=0.6)), None)

@@ -1,4 +1,4 @@
-"""From a resolved model to the provider that serves it."""
+"""Open the provider of a resolved model."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ _OFFLINE = ("offline/echo", "offline/script")
 
 
 def open_provider(resolved: ResolvedModel, *, clock: Clock = SYSTEM_CLOCK) -> Provider:
-    """The provider that serves a model; nothing is sent anywhere, and litellm is not imported, before the first call.
+    """Return the provider that serves a model.
+
+    Opening sends no request and does not import litellm; the first call does.
 
     Args:
         resolved: The model with its settings.
-        clock: What the offline provider waits with.
+        clock: The clock that simulated latency waits on.
 
     Raises:
-        ConfigError: There is no such offline model, or an option of it is unknown or of the wrong type.
+        ConfigError: The offline model does not exist, or one of its options is unknown or of the wrong type.
 
     Example:
         >>> from llmops_sdk.config import Settings, resolve_model
@@ -40,7 +42,7 @@ def open_provider(resolved: ResolvedModel, *, clock: Clock = SYSTEM_CLOCK) -> Pr
 
 
 def _open_offline(resolved: ResolvedModel, clock: Clock) -> Provider:
-    # Imported here: pydantic models and the token vocabulary are for users of the offline provider only.
+    # A lazy import: only users of the offline provider pay for its pydantic models and the token vocabulary.
     from llmops_sdk.providers.offline._answers import EchoAnswers, ScriptAnswers
     from llmops_sdk.providers.offline._options import EchoOptions, ScriptOptions, parse_options
     from llmops_sdk.providers.offline._provider import OfflineProvider
@@ -52,12 +54,11 @@ def _open_offline(resolved: ResolvedModel, clock: Clock) -> Provider:
         options = script = parse_options(ScriptOptions, resolved.options, name=resolved.model)
         answers = ScriptAnswers(script)
     else:
-        close = nearest(resolved.model, _OFFLINE)
         raise ConfigError(
             f'there is no model "{resolved.model}"; the offline models are {" and ".join(_OFFLINE)}',
             key="model",
             value=resolved.model,
-            nearest=close,
+            nearest=nearest(resolved.model, _OFFLINE),
         )
     return OfflineProvider(
         resolved.model, answers, options, timeout=resolved.timeout, price=resolved.price, clock=clock
@@ -71,22 +72,22 @@ def _open_cassette(resolved: ResolvedModel, clock: Clock) -> Provider:
 
     options = parse_options(CassetteOptions, resolved.options, name=resolved.model)
 
-    def recorder() -> tuple[str, Provider]:
+    def open_recorded() -> tuple[str, Provider]:
         settings = current()
         source = options.records or settings.cassettes.records
         if source is None:
             raise ConfigError(
-                f"{resolved.model} is to record, and no model is named: set [cassettes] records, as in "
-                '"openai/gpt-4.1-mini", or options.records of its own in [models]',
+                f"{resolved.model} does not know which model to record: set [cassettes] records, as in "
+                '"openai/gpt-4.1-mini", or options.records of this model in [models]',
                 key="cassettes.records",
             )
-        found = resolve_model(settings, source)
-        if found.provider == "cassette":
+        recorded = resolve_model(settings, source)
+        if recorded.provider == "cassette":
             raise ConfigError(
-                f'{resolved.model} is to record from "{source}", which is a cassette itself',
+                f'{resolved.model} cannot record "{source}", which is a cassette itself',
                 key="cassettes.records",
                 value=source,
             )
-        return found.model, open_provider(found, clock=clock)
+        return recorded.model, open_provider(recorded, clock=clock)
 
-    return CassetteProvider(resolved.model.partition("/")[2], recorder, realtime=options.realtime, clock=clock)
+    return CassetteProvider(resolved.model.partition("/")[2], open_recorded, realtime=options.realtime, clock=clock)

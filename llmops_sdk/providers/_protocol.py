@@ -1,4 +1,4 @@
-"""The one interface behind which every provider and every stage stands."""
+"""The interface of every provider, and of every stage around one."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ __all__ = ["Provider", "WrapperProvider"]
 class Provider(Protocol):
     """Answers requests, whole or streamed, sync or async.
 
-    An implementation raises only errors of `llmops_sdk.errors` for what goes wrong with the provider. A stream that
-    is closed early releases everything it holds. `stream` and `astream` do nothing before the first `next`.
+    When the provider fails, an implementation raises errors of `llmops_sdk.errors` only. A stream that is closed
+    early releases its connection. `stream` and `astream` do nothing before the first `next`.
     """
 
     @property
     def name(self) -> str:
-        """The provider's name in the GenAI conventions, as in "openai"."""
+        """Return the provider's name in the GenAI conventions, as in "openai"."""
         ...
 
     def complete(self, request: Request) -> Response:
-        """The whole answer."""
+        """Return the whole answer."""
         ...
 
     async def acomplete(self, request: Request) -> Response:
-        """The whole answer, async."""
+        """Return the whole answer, async."""
         ...
 
     def stream(self, request: Request) -> Iterator[Chunk]:
-        """The answer in pieces."""
+        """Yield the answer in chunks."""
         ...
 
     def astream(self, request: Request) -> AsyncIterator[Chunk]:
-        """The answer in pieces, async."""
+        """Yield the answer in chunks, async."""
         ...
 
     def embed(self, texts: Sequence[str], request: Request) -> Embeddings:
-        """The vectors of `texts`; of the request only model, extra and timeout are read."""
+        """Return the vectors of `texts`; of the request, only model, params, extra and timeout count."""
         ...
 
     async def aembed(self, texts: Sequence[str], request: Request) -> Embeddings:
-        """The vectors of `texts`, async."""
+        """Return the vectors of `texts`, async."""
         ...
 
     def close(self) -> None:
@@ -60,43 +60,43 @@ class Provider(Protocol):
 
 @public("llmops_sdk.providers")
 class WrapperProvider:
-    """A stage: passes everything on to the provider inside; a subclass overrides what it changes."""
+    """A stage that passes every call to its inner provider; a subclass overrides what it changes."""
 
     def __init__(self, inner: Provider) -> None:
         self.inner = inner
 
     @property
     def name(self) -> str:
-        """The name of the provider inside."""
+        """Return the name of the inner provider."""
         return self.inner.name
 
     @property
     def server(self) -> tuple[str, int] | None:
-        """The address and port of the server that the provider inside calls, where it says so."""
+        """Return the address and port of the inner provider's server, or None if unknown."""
         return getattr(self.inner, "server", None)
 
     def complete(self, request: Request) -> Response:
-        """The whole answer."""
+        """Return the whole answer."""
         return self.inner.complete(request)
 
     async def acomplete(self, request: Request) -> Response:
-        """The whole answer, async."""
+        """Return the whole answer, async."""
         return await self.inner.acomplete(request)
 
     def stream(self, request: Request) -> Iterator[Chunk]:
-        """The answer in pieces."""
+        """Yield the answer in chunks."""
         return self.inner.stream(request)
 
     def astream(self, request: Request) -> AsyncIterator[Chunk]:
-        """The answer in pieces, async."""
+        """Yield the answer in chunks, async."""
         return self.inner.astream(request)
 
     def embed(self, texts: Sequence[str], request: Request) -> Embeddings:
-        """The vectors of `texts`."""
+        """Return the vectors of `texts`."""
         return self.inner.embed(texts, request)
 
     async def aembed(self, texts: Sequence[str], request: Request) -> Embeddings:
-        """The vectors of `texts`, async."""
+        """Return the vectors of `texts`, async."""
         return await self.inner.aembed(texts, request)
 
     def close(self) -> None:

@@ -1,11 +1,10 @@
-"""Token counts without a network: those of the cl100k_base encoding (GPT-4's), for the offline provider.
+"""Count tokens without a network, in the cl100k_base encoding (GPT-4's), for the offline provider.
 
-The vocabulary is the file inside litellm's distribution, read without importing litellm. Should a release of litellm
-not bring it, the count falls back to one token for every four letters or digits of a word and one for every other
-sign, and a warning says so once.
+The vocabulary is a file inside litellm's distribution; reading it does not import litellm. If a release of litellm
+lacks the file, each four letters or digits of a word and each other sign count as one token, and one warning says so.
 
-A message counts as its text, its tool calls' names and arguments, and 3 tokens for its frame, so that the count of a
-conversation is the sum over its messages. Images count nothing.
+A message counts as its text, its tool calls' names and arguments, and 3 tokens for its frame. The count of a
+conversation is the sum over its messages. Images do not count.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ __all__ = ["count_messages", "count_tokens", "load_counter", "text_pieces", "voc
 
 _log = logging.getLogger("llmops_sdk")
 
-# The file's name is the SHA-1 of the address that tiktoken knows the vocabulary by.
+# tiktoken names the file by the SHA-1 of the vocabulary's address.
 _VOCABULARY = "litellm_core_utils/tokenizers/9b5ad71b2ce5302211f9c61530b329a4922fc6a4"
 _SHA256 = "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7"
 # The encoding is this split into words plus the vocabulary: https://github.com/openai/tiktoken.
@@ -40,8 +39,8 @@ _PLAIN = re.compile(r"\w{1,4}|[^\w\s]")
 
 
 def vocabulary_path() -> Path | None:
-    """Where the vocabulary is, or None when litellm does not bring it."""
-    spec = importlib.util.find_spec("litellm")  # finds the folder; a top-level name is not imported by this
+    """Return the path of the vocabulary, or None if litellm does not contain it."""
+    spec = importlib.util.find_spec("litellm")  # finds the folder without importing it
     for folder in (spec.submodule_search_locations if spec else None) or ():
         path = Path(folder, _VOCABULARY)
         if path.is_file():
@@ -50,9 +49,9 @@ def vocabulary_path() -> Path | None:
 
 
 def load_counter(path: Path | None) -> Callable[[str], int]:
-    """A function that counts the tokens of a text with the vocabulary at `path`, or the plain count for None."""
+    """Return a function that counts the tokens of a text: exactly by the vocabulary at `path`, roughly without it."""
     if path is None or hashlib.sha256(data := path.read_bytes()).hexdigest() != _SHA256:
-        _log.warning("llmops: the token vocabulary was not found; offline token counts are rough (logged once)")
+        _log.warning("llmops: token vocabulary not found; offline token counts are rough (logged once)")
         return lambda text: sum(1 for _ in _PLAIN.finditer(text))
     import tiktoken
 
@@ -67,7 +66,7 @@ def _counter() -> Callable[[str], int]:
 
 
 def count_tokens(text: str) -> int:
-    """How many tokens `text` has.
+    """Return the number of tokens in `text`.
 
     Example:
         >>> from llmops_sdk.providers import count_tokens
@@ -78,7 +77,7 @@ def count_tokens(text: str) -> int:
 
 
 def count_messages(messages: Sequence[Mapping[str, Any]]) -> int:
-    """How many tokens a conversation has: the sum over its messages."""
+    """Return the number of tokens in a conversation: the sum over its messages."""
     return sum(_FRAME + count_tokens(text_of(message)) + _count_calls(message) for message in messages)
 
 
@@ -96,5 +95,5 @@ def _count_calls(message: Mapping[str, Any]) -> int:
 
 
 def text_pieces(text: str) -> list[str]:
-    """`text` cut into pieces of about a token, as a stream brings it: words with the space before them."""
+    """Split `text` into pieces of about a token, each a word with the space before it."""
     return _PIECE.findall(text)

@@ -1,4 +1,4 @@
-"""What goes to a provider and what comes back: plain, typed, the same for every vendor."""
+"""Requests, responses and chunks: plain, typed, the same for every vendor."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ __all__ = [
 ]
 
 Message: TypeAlias = dict[str, Any]
-"""One message in the OpenAI chat shape: `role`, `content`, where they apply `tool_calls`, `tool_call_id`, `name`."""
+"""One message in the OpenAI chat shape: `role`, `content`, and if needed `tool_calls`, `tool_call_id`, `name`."""
 
 
 def model_name(model: str) -> str:
-    """The name of a model without its provider: "gpt-4.1-mini" of "openai/gpt-4.1-mini"."""
+    """Return the name of a model without its provider: "gpt-4.1-mini" of "openai/gpt-4.1-mini"."""
     return model.partition("/")[2] or model
 
 
@@ -42,17 +42,17 @@ class Request:
 
     Attributes:
         model: Provider and model, as in "openai/gpt-4.1-mini".
-        messages: The conversation in the OpenAI chat shape; the system prompt, where there is one, is the first.
+        messages: The conversation in the OpenAI chat shape. A system prompt comes first.
         tools: Tool definitions in the OpenAI shape, or empty.
-        response_schema: The JSON schema that the answer shall satisfy, or None.
+        response_schema: The JSON schema that the answer must satisfy, or None.
         response_schema_name: A name for that schema.
-        params: Standard parameters by their OpenAI names (temperature, max_tokens, top_p, stop, seed, tool_choice, …);
-            those not set are absent.
-        extra: A vendor's own parameters, passed on as they are.
-        timeout: The bounds on the call in seconds, or None for those of the configuration.
-        cache: False goes around the cache, True asks for it, None leaves it to the configuration.
-        policy_version: A digest of the guards in force, part of the cache's key.
-        first_attempt: The number of the first attempt made for it; above 1 when the same call asks again.
+        params: Standard parameters by their OpenAI names (temperature, max_tokens, top_p, stop, seed, tool_choice, …).
+            Unset parameters are absent.
+        extra: The vendor's own parameters, passed on unchanged.
+        timeout: Time limits of the call in seconds, or None for the configured ones.
+        cache: False bypasses the cache, True uses it, None follows the configuration.
+        policy_version: A digest of the active guards, part of the cache key.
+        first_attempt: Number of the first attempt for this request; above 1 when the same call asks again.
         reason: Why that first attempt is made: "first", "fallback" or "reask".
     """
 
@@ -71,12 +71,12 @@ class Request:
 
     @property
     def provider(self) -> str:
-        """The part of the model's name before the first slash."""
+        """Return the part of the model's name before the first slash."""
         return self.model.partition("/")[0]
 
     @property
     def model_name(self) -> str:
-        """The model's name without its provider, as spans and attempts bear it."""
+        """Return the model's name without its provider, as in spans and attempts."""
         return model_name(self.model)
 
 
@@ -86,11 +86,11 @@ class Usage:
     """Tokens of one call. Sub-counts are included in the totals.
 
     Attributes:
-        input_tokens: Tokens of the prompt, cached ones included.
-        output_tokens: Tokens of the answer, reasoning included.
-        cache_read_tokens: Of the input, those that the provider read from its own cache.
-        reasoning_tokens: Of the output, those spent on reasoning.
-        cache_creation_tokens: Of the input, those that the provider wrote to its own cache.
+        input_tokens: Tokens of the prompt, including cached ones.
+        output_tokens: Tokens of the answer, including reasoning.
+        cache_read_tokens: Input tokens that the provider read from its own cache.
+        reasoning_tokens: Output tokens spent on reasoning.
+        cache_creation_tokens: Input tokens that the provider wrote to its own cache.
     """
 
     input_tokens: int = 0
@@ -103,10 +103,10 @@ class Usage:
 @public("llmops_sdk")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCall:
-    """A tool that the model asks to be called.
+    """A request of the model to call a tool.
 
     Attributes:
-        id: The id that the tool's answer must carry.
+        id: The id that the tool's answer must repeat.
         name: The tool's name.
         arguments: The arguments as JSON text, as the model wrote them.
     """
@@ -122,7 +122,7 @@ class ToolCallDelta:
     """A piece of a tool call in a stream.
 
     Attributes:
-        index: Which of the parallel calls it belongs to.
+        index: The number of the parallel call that this piece belongs to.
         id: The call's id, in its first piece.
         name: The tool's name, in its first piece.
         arguments: The next part of the arguments' JSON text.
@@ -137,19 +137,19 @@ class ToolCallDelta:
 @public("llmops_sdk")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One try at one model.
+    """One attempt at one model.
 
     Attributes:
         number: 1 for the first.
         provider: The provider's name.
         model: The model tried, without its provider.
-        start_ns: When it began, nanoseconds since the epoch.
-        duration_ms: How long it took.
+        start_ns: Start time, nanoseconds since the epoch.
+        duration_ms: Duration in milliseconds.
         status: "ok", "error" or "cancelled".
         status_code: The HTTP status of an error, or None.
         error_type: The class of an error, or None.
         retry_after: Seconds that the provider asked to wait, or None.
-        reason: Why it was made: "first", "retry", "fallback" or "reask".
+        reason: Why the attempt was made: "first", "retry", "fallback" or "reask".
         cost: USD, or None when unknown.
     """
 
@@ -171,8 +171,8 @@ class Attempt:
 class Chunk:
     """One piece of a streamed answer.
 
-    The fields after `reasoning` stand on the last chunk that has content or after it; a stage that knows one of them
-    sets it there with `dataclasses.replace`.
+    The fields after `reasoning` are set on the last chunk with content or on a later one. A stage that knows one of
+    them sets it there with `dataclasses.replace`.
 
     Attributes:
         text: The next part of the text.
@@ -187,7 +187,7 @@ class Chunk:
         cache: The tier of our cache that answered, or None.
         saved_cost: USD that the cache saved, or None.
         simulated: Whether no real model answered.
-        restarted: Whether another model begins anew here: what came before is no part of the answer.
+        restarted: Whether another model starts over here; earlier chunks are not part of the answer.
         attempts: The attempts made so far.
         raw: The vendor's own chunk.
     """
@@ -216,20 +216,20 @@ class Response:
 
     Attributes:
         text: The text, "" when there is only a tool call.
-        tool_calls: The tools that the model asks to be called.
-        parsed: The validated object, when a type was asked for.
-        usage: Tokens of the call that made the answer (also for an answer from the cache).
+        tool_calls: The tools that the model asks to call.
+        parsed: The validated object, if the caller asked for a type.
+        usage: Tokens of the call that produced the answer, even if it comes from the cache.
         cost: USD of this call, 0.0 when our cache served it, None when the price is unknown.
         saved_cost: USD that our cache saved, or None.
         model: The model that served, without its provider.
         provider: The provider that served.
-        finish_reason: "stop", "length", "tool_calls", "content_filter", or None when the stream was left early.
+        finish_reason: "stop", "length", "tool_calls", "content_filter", or None when the stream was closed early.
         cache: None, "exact" or "semantic".
         attempts: Every attempt made for this answer.
-        trace_id: The trace's id, 32 lower-case hex digits, or None when it was not traced.
+        trace_id: The trace's id, 32 lower-case hex digits, or None if the call was not traced.
         span_id: The span's id, 16 lower-case hex digits, or None.
         response_id: The provider's id of the answer.
-        reasoning: The reasoning text, where the model gives it.
+        reasoning: The reasoning text, if the model returns it.
         simulated: Whether no real model answered (the offline provider).
         raw: The vendor's own object, or None.
 
@@ -260,7 +260,7 @@ class Response:
 
     @property
     def message(self) -> Message:
-        """The answer as an assistant's message, ready to be appended to the conversation."""
+        """Return the answer as an assistant message, to append to the conversation."""
         message: Message = {"role": "assistant", "content": self.text or None}
         if self.tool_calls:
             message["tool_calls"] = [
@@ -278,7 +278,7 @@ class Embeddings:
     """The vectors of a list of texts.
 
     Attributes:
-        vectors: One list of floats for each text, in the texts' order.
+        vectors: One list of floats for each text, in the order of the texts.
         usage: Tokens of the call.
         cost: USD, or None when unknown.
         model: The model that served.

@@ -326,10 +326,10 @@ def _usage_late(exchange: Exchange) -> None:
 
 # --- The cases --------------------------------------------------------------------------------------------------------
 
-_AGAIN = "One more attempt at the same model, as configured, then the next model; alone, that error after 2 requests."
-_ONCE = "One request, then the next model; alone, that error after 1 request."
-_NEVER = "One request and that error; no other model is asked."
-_PARTIAL = "StreamInterruptedError or its child with the pieces as `.partial`, one request, no piece twice."
+_AGAIN = "One retry at the same model, then the next model. Without a next model: that error, after 2 requests."
+_ONCE = "One request, then the next model. Without a next model: that error, after 1 request."
+_NEVER = "One request and that error. No fallback."
+_PARTIAL = "Streamed: StreamInterruptedError or its child, with the pieces as `.partial`; one request; no piece twice."
 _WAITS = {"first_token": BOUND, "between_chunks": AMPLE, "attempt": BOUND, "total": AMPLE}
 
 
@@ -354,7 +354,7 @@ def _rates() -> Iterator[Case]:
     ]
     limited = _status(429, "RateLimitError")
     for name, play, asked in forms:
-        criterion = f"RateLimitError; the wait is what was asked for. {_AGAIN}"
+        criterion = f"RateLimitError; the wait is the requested time. {_AGAIN}"
         yield _same("429", name, play, replace(limited, asked=asked), criterion)
     never = replace(limited, again=False, asked=(3600, 3600))
     yield _same("429", "Retry-After: 3600", _rate(lambda: "3600"), never, f"RateLimitError without a wait. {_ONCE}")
@@ -390,7 +390,7 @@ def _statuses() -> Iterator[Case]:
 
 
 def _waits() -> Iterator[Case]:
-    late = f"ProviderTimeoutError once the bound has passed, and the connection is closed. {_AGAIN}"
+    late = f"ProviderTimeoutError after the bound; the connection is closed. {_AGAIN}"
 
     def silent(fault: str, name: str, play: Play) -> Case:
         return Case(fault=fault, name=name, play=play, whole=LATE, stream=LATE, criterion=late, timeouts=_WAITS)
@@ -412,13 +412,13 @@ def _waits() -> Iterator[Case]:
     total = {**ample, "attempt": BOUND, "total": BOUND}
     yield broken("stall", "silence between two chunks", _stall, gap)
     yield broken("stall", "silence beyond the total deadline", _stall, total)
-    yield broken("drip", "pieces for ever", _drip, total)
-    yield broken("drip", "keep-alives, or header lines, for ever", _drip_of_nothing, total)
+    yield broken("drip", "pieces without end", _drip, total)
+    yield broken("drip", "keep-alives, or header lines, without end", _drip_of_nothing, total)
 
 
 def _breaks() -> Iterator[Case]:
     partial = f"{_PARTIAL} Whole: the answer is unreadable. {_AGAIN}"
-    early = f"Nothing was delivered yet, so it is an ordinary failure. {_AGAIN}"
+    early = f"Nothing was delivered yet: an ordinary failure. {_AGAIN}"
 
     def case(fault: str, name: str, play: Play, whole: Ending = UNREADABLE, stream: Ending = BROKEN) -> Case:
         criterion = partial if stream.delivered else early
@@ -434,18 +434,18 @@ def _breaks() -> Iterator[Case]:
     play = _put_in(_no_json, lambda _: b"[1, 2", early=True)
     yield case(malformed, "no JSON, before the first piece", play, stream=EMPTY)
     play = _put_in(_no_event, lambda _: b"[]", early=True)
-    yield case(malformed, "JSON of another kind", play, stream=UNREADABLE)
+    yield case(malformed, "JSON of another type", play, stream=UNREADABLE)
     said: frozenset[int | None] = frozenset({None, 500, 529})  # a status may stand in the event
     play = _put_in(_error_event, _error_object, early=False)
     yield case("in-band error event", "after some pieces", play, stream=replace(BROKEN, statuses=said))
     play = _put_in(_error_event, _error_object, early=True)
     yield case("in-band error event", "before the first piece", play, stream=replace(UNREADABLE, statuses=said))
     yield case("wrong content type", "a web page", _page, stream=EMPTY)
-    yield case("wrong content type", "a stream for a whole answer, or the reverse", _other_kind, stream=EMPTY)
+    yield case("wrong content type", "a stream instead of a whole answer, or the reverse", _other_kind, stream=EMPTY)
 
 
 def _counts() -> Iterator[Case]:
-    criterion = "The answer by one request; no token is counted twice."
+    criterion = "The answer, by one request; no token counts twice."
     yield _same("doubled or late usage", "doubled", _usage_doubled, GOOD, criterion)
     late = _same("doubled or late usage", "after the end, or missing", _usage_late, GOOD, criterion)
     yield replace(late, criterion=f"{criterion} Unknown counts give no cost.", uncounted=True)

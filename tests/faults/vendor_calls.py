@@ -31,8 +31,8 @@ NO_WORD_OF = {
     # These clients know the time between two bytes and no total, so that what goes on saying nothing is read for ever.
     "slow first token: keep-alives and no token",
     "stall: silence beyond the total deadline",
-    "drip: pieces for ever",
-    "drip: keep-alives, or header lines, for ever",
+    "drip: pieces without end",
+    "drip: keep-alives, or header lines, without end",
     # To them these are a 400 like others.
     "4xx: context window",
 }

@@ -19,7 +19,7 @@ import pytest
 from pytest_examples import CodeExample, EvalExample, find_examples
 
 _ROOT = Path(__file__).parents[2]
-PAGES = [_ROOT / "README.md", *sorted((_ROOT / "docs").rglob("*.md"))]
+PAGES = [_ROOT / "README.md", _ROOT / "SECURITY.md", *sorted((_ROOT / "docs").rglob("*.md"))]
 # Number of snippets of a page that opt out.
 SKIPPED: dict[str, int] = {}
 

@@ -66,6 +66,7 @@ def test_top_folder_stays_small(repository_files: list[Path], root: Path):
         ".gitignore",
         "CHANGELOG.md",
         "LICENSE",
+        "SECURITY.md",
         "Makefile",
         "README.md",
         "benchmarks",
@@ -75,6 +76,7 @@ def test_top_folder_stays_small(repository_files: list[Path], root: Path):
         "llmops_sdk",
         "pyproject.toml",
         "tests",
+        "tools",
     }
 
 

@@ -1,4 +1,4 @@
-"""Check the wheel's content, and run the README's first program with only the wheel installed."""
+"""Check the wheel and the source archive, and run the README's first program with only the wheel installed."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tomllib
 import zipfile
+from email.parser import Parser
 from pathlib import Path
 
 import pytest
 from pytest_examples import find_examples
+
+_FILES = ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "SECURITY.md")
+_FOLDERS = ("llmops_sdk", "docs", "examples")
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("wheel")]
 
@@ -35,16 +40,22 @@ def _run(*command: str | Path, folder: Path, timeout: float) -> str:
 
 
 @pytest.fixture(scope="module")
-def wheel(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the wheel from a copy of the repository."""
+def built(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the source archive and the wheel from a copy of the repository; return their folder."""
     copy = tmp_path_factory.mktemp("source")
-    for name in ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md"):
+    for name in _FILES:
         shutil.copy(root / name, copy)
-    for name in ("llmops_sdk", "examples", "tests"):
+    for name in (*_FOLDERS, "tests"):
         shutil.copytree(root / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     target = tmp_path_factory.mktemp("dist")
-    _run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", target, folder=copy, timeout=100)
-    return next(target.glob("llmops_sdk-*.whl"))
+    build = ("-m", "build", "--sdist", "--wheel", "--no-isolation", "--outdir", target)
+    _run(sys.executable, *build, folder=copy, timeout=100)
+    return target
+
+
+@pytest.fixture(scope="module")
+def wheel(built: Path) -> Path:
+    return next(built.glob("llmops_sdk-*.whl"))
 
 
 def test_wheel_has_the_package_and_nothing_else(wheel: Path, root: Path):
@@ -62,6 +73,26 @@ def test_wheel_has_the_package_and_nothing_else(wheel: Path, root: Path):
     assert [name for name in names if name.endswith("/licenses/LICENSE")] != []
     assert "llmops = llmops_sdk.cli:main" in entry_points
     assert "llmops = llmops_sdk.testing._plugin" in entry_points
+
+
+def test_the_source_archive_has_the_documentation_and_no_tests(built: Path, root: Path):
+    with tarfile.open(next(built.glob("llmops_sdk-*.tar.gz"))) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+
+    documents = {path.relative_to(root).as_posix() for path in (root / "docs").rglob("*") if path.is_file()}
+    assert names >= documents | set(_FILES)
+    assert names >= {path.relative_to(root).as_posix() for path in (root / "examples").glob("*.py")}
+    assert {name.partition("/")[0] for name in names} <= {"", ".gitignore", "PKG-INFO", *_FILES, *_FOLDERS}
+
+
+def test_the_metadata_names_the_projects_pages(wheel: Path):
+    with zipfile.ZipFile(wheel) as archive:
+        name = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        metadata = Parser().parsestr(archive.read(name).decode())
+
+    urls = dict(line.split(", ", 1) for line in metadata.get_all("Project-URL"))
+    assert set(urls) == {"Homepage", "Documentation", "Changelog", "Issues", "Source"}
+    assert all(url.startswith("https://") for url in urls.values())
 
 
 @pytest.mark.timeout(400)  # installs the dependencies

@@ -1,4 +1,4 @@
-"""Cassettes: what was recorded comes back, what was not is named, no secret is written. Real files and processes."""
+"""Cassettes replay recordings, describe missing ones, and never write secrets. Real files and processes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from openai_server import OpenAIServer
 import llmops_sdk as llmops
 from llmops_sdk import errors
 from llmops_sdk.providers import Chunk, Embeddings, Request, Response, ToolCall, ToolCallDelta, Usage
-from llmops_sdk.providers.cassettes._answers import error_of, plain_error
+from llmops_sdk.providers.cassettes._codec import decode_error, encode_error
 from llmops_sdk.providers.cassettes._provider import CassetteProvider
 from llmops_sdk.testing import CassetteError, ManualClock, RealCallBlockedError, ScriptedProvider, block_real_calls
 
@@ -27,7 +27,7 @@ RICH = Response(
     text="Hello", tool_calls=CALLS, usage=Usage(input_tokens=3, output_tokens=0, reasoning_tokens=2), cost=0.25,
     model="gpt", provider="openai", finish_reason="tool_calls", response_id="r1", reasoning="Hm.",
 )  # fmt: skip
-PIECES = (
+CHUNKS = (
     Chunk(text="Good ", reasoning="So"),
     Chunk(text="day", tool_calls=(ToolCallDelta(index=0, id="c1", name="find"), ToolCallDelta(index=1, name="pay"))),
     Chunk(tool_calls=(ToolCallDelta(index=0, arguments='{"a":'), ToolCallDelta(index=0, arguments=" 1}"))),
@@ -44,15 +44,15 @@ def ask(text: str = "Hello?", **more: Any) -> Request:
 def cassette(
     script: Sequence[Any] = (), mode: str = "replay", *, realtime: bool = False, clock: Any = None, **settings: Any
 ) -> CassetteProvider:
-    """One whose model answers by a script; without one it has none."""
+    """Return a cassette that records from a script; without a script, recording fails the test."""
     llmops.configure(cassettes={"mode": mode}, **settings)
     source = ScriptedProvider(list(script))
 
-    def recorder() -> tuple[str, Any]:
-        assert script, "no model is to be asked"
+    def open_recorded() -> tuple[str, Any]:
+        assert script, "no model should be asked"
         return "openai/gpt", source
 
-    return CassetteProvider("support", recorder, realtime=realtime, clock=clock or ManualClock())
+    return CassetteProvider("support", open_recorded, realtime=realtime, clock=clock or ManualClock())
 
 
 def file() -> Path:
@@ -63,37 +63,37 @@ def lines() -> list[dict[str, Any]]:
     return [json.loads(line) for line in file().read_text().splitlines()]
 
 
-def told(response: Response) -> list[Any]:
-    """What a recording keeps of an answer."""
+def recorded_fields(response: Response) -> list[Any]:
+    """Return the fields that a recording keeps."""
     return [
         response.text, response.tool_calls, response.usage, response.cost, response.model, response.provider,
         response.finish_reason, response.response_id, response.reasoning,
     ]  # fmt: skip
 
 
-async def whole(provider: CassetteProvider, request: Request, way: str) -> Response:
-    return provider.complete(request) if way == "sync" else await provider.acomplete(request)
+async def complete(provider: CassetteProvider, request: Request, style: str) -> Response:
+    return provider.complete(request) if style == "sync" else await provider.acomplete(request)
 
 
-async def pieces(provider: CassetteProvider, request: Request, way: str) -> list[Chunk]:
-    if way == "sync":
+async def stream(provider: CassetteProvider, request: Request, style: str) -> list[Chunk]:
+    if style == "sync":
         return list(provider.stream(request))
     return [chunk async for chunk in provider.astream(request)]
 
 
-@pytest.mark.parametrize("way", ["sync", "async"])
-async def test_a_whole_answer_comes_back_as_it_was(way: str):
-    first = await whole(cassette([RICH], "new"), ask(), way)
-    again = await whole(cassette(), ask(), way)
-    assert told(again) == told(first) == told(RICH)
+@pytest.mark.parametrize("style", ["sync", "async"])
+async def test_whole_answer_replays_unchanged(style: str):
+    first = await complete(cassette([RICH], "new"), ask(), style)
+    again = await complete(cassette(), ask(), style)
+    assert recorded_fields(again) == recorded_fields(first) == recorded_fields(RICH)
     assert again.simulated
     assert again.raw is None
 
 
-@pytest.mark.parametrize("way", ["sync", "async"])
-async def test_a_stream_comes_back_piece_by_piece(way: str):
-    first = await pieces(cassette([PIECES], "new"), ask(), way)
-    again = await pieces(cassette(), ask(), way)
+@pytest.mark.parametrize("style", ["sync", "async"])
+async def test_stream_replays_chunk_by_chunk(style: str):
+    first = await stream(cassette([CHUNKS], "new"), ask(), style)
+    again = await stream(cassette(), ask(), style)
     fields = ("text", "tool_calls", "reasoning", "finish_reason", "usage", "cost")
     assert [[getattr(chunk, name) for name in fields] for chunk in again] == [
         [getattr(chunk, name) for name in fields] for chunk in first
@@ -101,8 +101,8 @@ async def test_a_stream_comes_back_piece_by_piece(way: str):
     assert all(chunk.simulated for chunk in again)
 
 
-def test_a_stream_may_be_asked_for_whole_and_the_reverse():
-    recording = cassette([PIECES, RICH], "new")
+def test_recorded_stream_replays_whole_and_the_reverse():
+    recording = cassette([CHUNKS, RICH], "new")
     list(recording.stream(ask("streamed")))
     recording.complete(ask("whole"))
     replayed = cassette()
@@ -113,27 +113,31 @@ def test_a_stream_may_be_asked_for_whole_and_the_reverse():
     assert chunks[-1].finish_reason == "tool_calls"
 
 
-@pytest.mark.parametrize("way", ["sync", "async"])
-async def test_vectors_come_back(way: str):
+@pytest.mark.parametrize("style", ["sync", "async"])
+async def test_vectors_replay_unchanged(style: str):
     vectors = Embeddings(vectors=[[0.5, -1e-9], [1.0, 2.0]], usage=Usage(input_tokens=4), cost=0.1, model="e")
     recording = cassette([vectors], "new")
-    asked = Request(model="cassette/support", messages=[], params={"dimensions": 2})
-    made = recording.embed(["a", "b"], asked) if way == "sync" else await recording.aembed(["a", "b"], asked)
-    again = cassette().embed(["a", "b"], asked) if way == "sync" else await cassette().aembed(["a", "b"], asked)
-    assert (again.vectors, again.usage, again.cost, again.model) == (made.vectors, made.usage, 0.1, "e")
+    request = Request(model="cassette/support", messages=[], params={"dimensions": 2})
+
+    async def embed(provider: CassetteProvider) -> Embeddings:
+        texts = ["a", "b"]
+        return provider.embed(texts, request) if style == "sync" else await provider.aembed(texts, request)
+
+    first, again = await embed(recording), await embed(cassette())
+    assert (again.vectors, again.usage, again.cost, again.model) == (first.vectors, first.usage, 0.1, "e")
     with pytest.raises(CassetteError, match="nearest of 1 differs: texts"):
-        cassette().embed(["b", "a"], asked)
+        cassette().embed(["b", "a"], request)
 
 
-@pytest.mark.parametrize("kind", ERRORS)
-def test_an_error_of_a_provider_comes_back_with_its_class(kind: type[errors.ProviderError]):
-    error = kind("no", provider="openai", model="gpt", status_code=418, retry_after=1.5, request_id="r")
-    again = error_of(json.loads(json.dumps(plain_error(error))))
-    assert type(again) is kind
+@pytest.mark.parametrize("error_class", ERRORS)
+def test_provider_error_replays_with_its_class(error_class: type[errors.ProviderError]):
+    error = error_class("no", provider="openai", model="gpt", status_code=418, retry_after=1.5, request_id="r")
+    again = decode_error(json.loads(json.dumps(encode_error(error))))
+    assert type(again) is error_class
     assert (str(again), vars(again)) == (str(error), vars(error))
 
 
-def test_an_error_and_its_retry_are_two_recordings_in_their_order():
+def test_error_and_its_retry_replay_in_order():
     busy = errors.RateLimitError("busy", status_code=429, retry_after=2.0)
     for mode, script in (("new", [busy, RICH]), ("replay", [])):
         provider = cassette(script, mode)
@@ -148,8 +152,8 @@ def test_an_error_and_its_retry_are_two_recordings_in_their_order():
     ]
 
 
-def test_a_broken_stream_comes_back_broken():
-    script = [[*PIECES[:2], errors.StreamInterruptedError("cut")]]
+def test_interrupted_stream_replays_interrupted():
+    script = [[*CHUNKS[:2], errors.StreamInterruptedError("cut")]]
     for mode in ("new", "replay"):
         got: list[str] = []
         with pytest.raises(errors.StreamInterruptedError) as raised:
@@ -158,17 +162,17 @@ def test_a_broken_stream_comes_back_broken():
         assert raised.value.partial.text == "Good day"
 
 
-async def test_a_stream_that_is_left_is_not_recorded():
-    stream = cassette([PIECES], "new").stream(ask())
-    assert next(stream).text == "Good "
-    stream.close()  # type: ignore[attr-defined]
-    astream = cassette([PIECES], "new").astream(ask())
-    assert (await anext(astream)).text == "Good "
-    await astream.aclose()  # type: ignore[attr-defined]
+async def test_stream_closed_early_is_not_recorded():
+    chunks = cassette([CHUNKS], "new").stream(ask())
+    assert next(chunks).text == "Good "
+    chunks.close()  # type: ignore[attr-defined]
+    achunks = cassette([CHUNKS], "new").astream(ask())
+    assert (await anext(achunks)).text == "Good "
+    await achunks.aclose()  # type: ignore[attr-defined]
     assert not file().exists()
 
 
-def test_new_asks_for_what_is_missing_alone_and_record_for_everything():
+def test_mode_new_records_missing_requests_and_mode_record_all():
     cassette(["one"], "new").complete(ask("1"))
     provider = cassette(["two"], "new")
     assert [provider.complete(ask("1")).text, provider.complete(ask("2")).text] == ["one", "two"]
@@ -180,9 +184,9 @@ def test_new_asks_for_what_is_missing_alone_and_record_for_everything():
     assert len(lines()) == 3
 
 
-def test_what_is_missing_is_named_with_the_nearest():
+def test_missing_recording_error_describes_the_nearest_request():
     with pytest.raises(
-        CassetteError, match=r"it has none\. To record it, run with LLMOPS_CASSETTES__MODE=new"
+        CassetteError, match=r"it is empty\. To record it, run with LLMOPS_CASSETTES__MODE=new"
     ) as raised:
         cassette().complete(ask())
     assert raised.value.nearest is None
@@ -197,7 +201,7 @@ def test_what_is_missing_is_named_with_the_nearest():
     assert raised.value.nearest == lines()[0]["request"]
 
 
-def test_what_decides_the_answer_is_in_the_key_and_nothing_else():
+def test_key_has_only_what_decides_the_answer():
     schema, tools = {"type": "object"}, [{"type": "function", "function": {"name": "f"}}]
     cassette(["one"], "new").complete(ask(params={"seed": 1}, tools=tools, response_schema=schema))
     same = ask(
@@ -215,7 +219,7 @@ def test_what_decides_the_answer_is_in_the_key_and_nothing_else():
             cassette().complete(other)
 
 
-def test_no_secret_is_written_and_the_request_is_found_all_the_same():
+def test_secrets_are_redacted_and_the_request_is_still_found():
     key = "sk-" + "proj-" + secrets.token_hex(24)
     remove = llmops.add_redactor(lambda text: text.replace("Project X", "[project]"))
     try:
@@ -230,7 +234,7 @@ def test_no_secret_is_written_and_the_request_is_found_all_the_same():
     assert cassette().complete(asked).text.startswith("[REDACTED")
 
 
-def test_long_contents_are_kept_as_their_digest():
+def test_long_contents_are_written_as_digests():
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 100_000}}
     asked = Request(model="m", messages=[{"role": "user", "content": [image]}])
     cassette(["A picture."], "new").complete(asked)
@@ -241,7 +245,7 @@ def test_long_contents_are_kept_as_their_digest():
         cassette().complete(asked)
 
 
-def test_times_are_waited_for_where_they_are_wanted():
+def test_realtime_replays_the_recorded_delays():
     recorded = {"digest": "", "request": {}, "chunks": [[0.5, {"text": "a"}], [0.25, {"text": "b"}]]}
     cassette(["x"], "new").complete(ask())
     recorded["digest"] = lines()[0]["digest"]
@@ -254,7 +258,7 @@ def test_times_are_waited_for_where_they_are_wanted():
     assert not any(clock.waits)
 
 
-def test_a_changed_file_is_read_anew():
+def test_changed_file_is_read_again():
     cassette(["one"], "new").complete(ask())
     provider = cassette()
     assert provider.complete(ask()).text == "one"
@@ -263,26 +267,26 @@ def test_a_changed_file_is_read_anew():
 
 
 @pytest.mark.parametrize("line", ["{", "[]", "3", '{"request": {}}', '{"digest": 3}'])
-def test_a_line_that_is_no_recording_is_named(line: str):
+def test_error_names_a_line_that_is_not_a_recording(line: str):
     cassette(["one"], "new").complete(ask())
     file().write_text(file().read_text() + "\n" + line + "\n")
-    with pytest.raises(CassetteError, match=r"line 3 of the cassette .*support\.jsonl is no recording"):
+    with pytest.raises(CassetteError, match=r"line 3 of the cassette .*support\.jsonl is not a recording"):
         cassette().complete(ask())
 
 
-def test_a_folder_that_cannot_be_written_is_named():
+def test_error_names_a_file_that_cannot_be_written():
     Path("cassettes").write_text("a file")
     with pytest.raises(CassetteError, match=r"support\.jsonl cannot be (read|written): "):
         cassette(["one"], "new").complete(ask())
 
 
 @pytest.mark.parametrize("name", ["../up", "/etc/x", "a//b", "a/../b", ".hidden", "a b", ""])
-def test_a_name_stays_in_the_folder(name: str):
-    with pytest.raises(llmops.ConfigError):
+def test_invalid_cassette_name_raises_config_error(name: str):
+    with pytest.raises(llmops.ConfigError, match="is not a valid cassette name|is not a model"):
         llmops.chat("Hi", model=f"cassette/{name}")
 
 
-def test_without_a_model_to_record_from_there_is_a_word_of_it():
+def test_invalid_model_to_record_from_raises_config_error():
     llmops.configure(cassettes={"mode": "new"})
     with pytest.raises(llmops.ConfigError, match=r"\[cassettes\] records"):
         llmops.chat("Hi", model="cassette/support", retry=False)
@@ -294,7 +298,7 @@ def test_without_a_model_to_record_from_there_is_a_word_of_it():
         llmops.chat("Hi", model="m")
 
 
-def test_nothing_is_recorded_where_real_calls_are_blocked():
+def test_blocked_real_calls_are_not_recorded():
     llmops.configure(model="cassette/support", cassettes={"mode": "new", "records": "offline/echo"})
     llmops.chat("recorded")
     with block_real_calls():
@@ -304,7 +308,7 @@ def test_nothing_is_recorded_where_real_calls_are_blocked():
     assert llmops.chat("not recorded").text == "not recorded"
 
 
-def test_a_miss_is_not_tried_again_and_reaches_no_fallback():
+def test_missing_recording_is_not_retried_and_skips_fallbacks():
     llmops.configure(model="cassette/support", fallbacks=["offline/echo"], retry={"attempts": 3, "base": 0.001})
     with pytest.raises(CassetteError):
         llmops.chat("Hi")
@@ -320,23 +324,23 @@ for number in range(20):
 """
 
 
-def test_several_processes_record_into_one_file():
+def test_processes_record_into_one_file_without_loss():
     writers = [subprocess.Popen([sys.executable, "-c", RACE, str(number)], env={**os.environ}) for number in range(3)]
     assert [writer.wait(120) for writer in writers] == [0, 0, 0]
-    asked = {line["request"]["messages"][0]["content"] for line in lines()}
-    assert asked == {f"{one}-{number}" for one in range(3) for number in range(20)}
+    recorded = {line["request"]["messages"][0]["content"] for line in lines()}
+    assert recorded == {f"{one}-{number}" for one in range(3) for number in range(20)}
     assert len(lines()) == 60
     assert [path.name for path in Path("cassettes").iterdir()] == ["support.jsonl"]
 
 
 @pytest.mark.slow  # importing litellm takes seconds
-def test_a_whole_application_runs_from_a_cassette_of_real_http(monkeypatch: pytest.MonkeyPatch):
+def test_application_replays_recorded_http_calls(monkeypatch: pytest.MonkeyPatch):
     def application() -> list[Any]:
         tools = [{"type": "function", "function": {"name": "find", "parameters": {"type": "object"}}}]
         answer = llmops.chat("Where?", tools=tools)
         chunks = [chunk.text for chunk in llmops.stream("And then?")]
         vectors = llmops.embed(["a", "b"]).vectors
-        return [told(answer), [one.status_code for one in answer.attempts], chunks, vectors]
+        return [recorded_fields(answer), [one.status_code for one in answer.attempts], chunks, vectors]
 
     llmops.configure(
         model="smart", retry={"attempts": 2, "base": 0.001},

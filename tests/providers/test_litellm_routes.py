@@ -201,6 +201,16 @@ async def test_a_stream_that_breaks_before_its_first_chunk_is_an_ordinary_failur
         assert type(answers[way]) is errors.ProviderConnectionError
 
 
+async def test_a_stream_that_ends_before_its_first_text_is_incomplete(route, opened):
+    model, server = route
+    server.faults.extend([None, None, Fault(eof_after=1), Fault(eof_after=1)])
+    answers = await every_way(opened(model), ask(model))
+    for way in ("stream", "astream"):
+        error = answers[way]
+        assert type(error) is errors.IncompleteResponseError, error
+        assert error.partial.text == ""
+
+
 async def test_an_error_event_before_the_first_chunk_is_the_servers(route, opened):
     model, server = route
     server.faults.extend([None, None, Fault(error_after=0), Fault(error_after=0)])

@@ -1,4 +1,4 @@
-"""The options of a cassette: frozen, and an unknown one is an error."""
+"""The options of a cassette. They are frozen, and unknown options are errors."""
 
 from __future__ import annotations
 
@@ -13,6 +13,6 @@ class CassetteOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
 
     records: str | None = None
-    """The model to record from; by default that of `[cassettes]`."""
+    """The model to record from; None uses `[cassettes] records`."""
     realtime: bool = False
-    """Whether answers and their pieces come as late as they were recorded, in place of at once."""
+    """Replay answers and chunks with their recorded delays instead of at once."""

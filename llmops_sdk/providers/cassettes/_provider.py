@@ -1,7 +1,7 @@
-"""`cassette/NAME`: answers recorded from a real model once, and replayed from a file ever after.
+"""`cassette/NAME`: record a real model's answers once, and replay them from a file.
 
-It stands where a vendor's client would, below retries, cache, guards and spans, so that a test of the whole application
-runs as in production but for the network.
+A cassette replaces the vendor's client, below retries, cache, guards and spans. A test of the whole application
+therefore runs as in production, without the network.
 """
 
 from __future__ import annotations
@@ -21,9 +21,17 @@ from llmops_sdk.config import current
 from llmops_sdk.errors import CassetteError, ConfigError, ProviderError, StreamInterruptedError
 from llmops_sdk.providers._accumulate import Accumulator, chunks_of
 from llmops_sdk.providers._types import Chunk, Embeddings, Request, Response
-from llmops_sdk.providers.cassettes._answers import chunk_of, embeddings_of, error_of, plain, plain_error, response_of
+from llmops_sdk.providers.cassettes._codec import (
+    decode_chunk,
+    decode_embeddings,
+    decode_error,
+    decode_response,
+    encode,
+    encode_error,
+)
+from llmops_sdk.providers.cassettes._file import CassetteFile, Recording
 from llmops_sdk.providers.cassettes._request import (
-    Canonical,
+    CanonicalRequest,
     canonical_chat,
     canonical_embed,
     differences,
@@ -31,7 +39,6 @@ from llmops_sdk.providers.cassettes._request import (
     nearest_request,
     shortened,
 )
-from llmops_sdk.providers.cassettes._tape import Recording, Tape
 
 if TYPE_CHECKING:
     from llmops_sdk.providers._protocol import Provider
@@ -42,223 +49,224 @@ _NAME = re.compile(r"\w[\w.-]*(?:/\w[\w.-]*)*")
 
 
 class CassetteProvider:
-    """Replays recordings, or has a model answer and records that, as `[cassettes] mode` says.
+    """Replays recordings, or asks a model and records its answers, as `[cassettes] mode` says.
 
-    Recordings of the same request are replayed in their order, and the last of them from then on.
+    Recordings of the same request replay in order; the last one repeats.
 
     Args:
-        name: The cassette's, as in "support" or "support/refunds".
-        recorder: Opens the model to record from; raises `ConfigError` when there is none.
-        realtime: Whether pieces come as late as they were recorded.
-        clock: What those waits are waited with.
+        name: The cassette's name, as in "support" or "support/refunds".
+        open_recorded: Opens the model to record from; raises `ConfigError` if there is none.
+        realtime: Whether to replay the recorded delays.
+        clock: The clock that replayed delays wait on.
     """
 
     def __init__(
-        self, name: str, recorder: Callable[[], tuple[str, Provider]], *, realtime: bool, clock: Clock
+        self, name: str, open_recorded: Callable[[], tuple[str, Provider]], *, realtime: bool, clock: Clock
     ) -> None:
         if not _NAME.fullmatch(name):
             raise ConfigError(
-                f'"cassette/{name}" names no file: use letters, digits, "_", "-", "." and "/", as in '
+                f'"cassette/{name}" is not a valid cassette name: use letters, digits, "_", "-", "." and "/", as in '
                 '"cassette/support"',
                 key="model",
                 value=f"cassette/{name}",
             )
         self._name = name
-        self._recorder = recorder
+        self._open_recorded = open_recorded
         self._realtime = realtime
         self._clock = clock
+        self._only_missing = False
+        # Copies of this object share what follows.
         self._lock = threading.Lock()
-        self._opened: list[tuple[str, Provider]] = []
-        self._played: dict[str, int] = {}
-        self._new: set[str] = set()
-        self._tape: list[Tape] = []
-        self._sparing = False
+        self._recorded: list[tuple[str, Provider]] = []
+        self._files: list[CassetteFile] = []
+        self._replays: dict[str, int] = {}
+        self._recorded_now: set[str] = set()
 
     @property
     def name(self) -> str:
-        """Always "cassette"."""
+        """Return "cassette"."""
         return "cassette"
 
     def recording_by(self, provider: Provider) -> CassetteProvider:
-        """The same cassette with another provider in the place of the model, asked only for what was not recorded."""
-        made = copy(self)
-        made._opened = [("", provider)]
-        made._sparing = True
-        return made
+        """Return the same cassette with `provider` as its model, asked for missing recordings only."""
+        copied = copy(self)
+        copied._recorded = [("", provider)]
+        copied._only_missing = True
+        return copied
 
     # --- Calls --------------------------------------------------------------------------------------------------------
 
     def complete(self, request: Request) -> Response:
-        """The whole answer."""
-        asked = canonical_chat(request)
-        if (found := self._found(asked)) is not None:
-            self._clock.sleep(self._wait(found.get("seconds", 0)))
-            return _whole(found)
-        inner, request = self._inner(request)
-        with self._recorded(asked) as came:
-            made = inner.complete(request)
-            came["response"] = plain(made)
-            return made
+        """Return the whole answer."""
+        canonical = canonical_chat(request)
+        if (recording := self._find(canonical)) is not None:
+            self._clock.sleep(self._delay(recording.get("seconds", 0)))
+            return _replay_response(recording)
+        model, request = self._recorded_model(request)
+        with self._record(canonical) as outcome:
+            response = model.complete(request)
+            outcome["response"] = encode(response)
+            return response
 
     async def acomplete(self, request: Request) -> Response:
-        """The whole answer, async."""
-        asked = canonical_chat(request)
-        if (found := self._found(asked)) is not None:
-            await self._clock.asleep(self._wait(found.get("seconds", 0)))
-            return _whole(found)
-        inner, request = self._inner(request)
-        with self._recorded(asked) as came:
-            made = await inner.acomplete(request)
-            came["response"] = plain(made)
-            return made
+        """Return the whole answer, async."""
+        canonical = canonical_chat(request)
+        if (recording := self._find(canonical)) is not None:
+            await self._clock.asleep(self._delay(recording.get("seconds", 0)))
+            return _replay_response(recording)
+        model, request = self._recorded_model(request)
+        with self._record(canonical) as outcome:
+            response = await model.acomplete(request)
+            outcome["response"] = encode(response)
+            return response
 
     def stream(self, request: Request) -> Iterator[Chunk]:
-        """The answer in pieces; a stream that its consumer leaves early is not recorded."""
-        asked = canonical_chat(request)
-        if (found := self._found(asked)) is not None:
-            for seconds, piece in _pieces(found):
-                self._clock.sleep(self._wait(seconds))
-                yield _raised(piece)
+        """Yield the answer in chunks. A stream that the consumer closes early is not recorded."""
+        canonical = canonical_chat(request)
+        if (recording := self._find(canonical)) is not None:
+            for seconds, step in _replay_chunks(recording):
+                self._clock.sleep(self._delay(seconds))
+                yield _return_or_raise(step)
             return
-        inner, request = self._inner(request)
-        with self._recorded(asked) as came, closing(cast("Generator[Chunk]", inner.stream(request))) as source:
-            pieces = came["chunks"] = _Pieces()
+        model, request = self._recorded_model(request)
+        with self._record(canonical) as outcome, closing(cast("Generator[Chunk]", model.stream(request))) as source:
+            chunks = outcome["chunks"] = _TimedChunks()
             for chunk in source:
-                yield pieces.add(chunk)
+                yield chunks.add(chunk)
 
     async def astream(self, request: Request) -> AsyncIterator[Chunk]:
-        """The answer in pieces, async."""
-        asked = canonical_chat(request)
-        if (found := self._found(asked)) is not None:
-            for seconds, piece in _pieces(found):
-                await self._clock.asleep(self._wait(seconds))
-                yield _raised(piece)
+        """Yield the answer in chunks, async."""
+        canonical = canonical_chat(request)
+        if (recording := self._find(canonical)) is not None:
+            for seconds, step in _replay_chunks(recording):
+                await self._clock.asleep(self._delay(seconds))
+                yield _return_or_raise(step)
             return
-        inner, request = self._inner(request)
-        with self._recorded(asked) as came:
-            pieces = came["chunks"] = _Pieces()
-            async with aclosing(cast("AsyncGenerator[Chunk]", inner.astream(request))) as source:
+        model, request = self._recorded_model(request)
+        with self._record(canonical) as outcome:
+            chunks = outcome["chunks"] = _TimedChunks()
+            async with aclosing(cast("AsyncGenerator[Chunk]", model.astream(request))) as source:
                 async for chunk in source:
-                    yield pieces.add(chunk)
+                    yield chunks.add(chunk)
 
     def embed(self, texts: Sequence[str], request: Request) -> Embeddings:
-        """The vectors of `texts`."""
-        asked = canonical_embed(texts, request)
-        if (found := self._found(asked)) is not None:
-            return _vectors(found)
-        inner, request = self._inner(request)
-        with self._recorded(asked) as came:
-            made = inner.embed(texts, request)
-            came["embeddings"] = plain(made)
-            return made
+        """Return the vectors of `texts`."""
+        canonical = canonical_embed(texts, request)
+        if (recording := self._find(canonical)) is not None:
+            return _replay_embeddings(recording)
+        model, request = self._recorded_model(request)
+        with self._record(canonical) as outcome:
+            embeddings = model.embed(texts, request)
+            outcome["embeddings"] = encode(embeddings)
+            return embeddings
 
     async def aembed(self, texts: Sequence[str], request: Request) -> Embeddings:
-        """The vectors of `texts`, async."""
-        asked = canonical_embed(texts, request)
-        if (found := self._found(asked)) is not None:
-            return _vectors(found)
-        inner, request = self._inner(request)
-        with self._recorded(asked) as came:
-            made = await inner.aembed(texts, request)
-            came["embeddings"] = plain(made)
-            return made
+        """Return the vectors of `texts`, async."""
+        canonical = canonical_embed(texts, request)
+        if (recording := self._find(canonical)) is not None:
+            return _replay_embeddings(recording)
+        model, request = self._recorded_model(request)
+        with self._record(canonical) as outcome:
+            embeddings = await model.aembed(texts, request)
+            outcome["embeddings"] = encode(embeddings)
+            return embeddings
 
     def close(self) -> None:
-        """Close the model that was recorded from."""
-        for _, provider in self._opened:
+        """Close the recorded model."""
+        for _, provider in self._recorded:
             provider.close()
 
     async def aclose(self) -> None:
-        """Close the model that was recorded from, async."""
-        for _, provider in self._opened:
+        """Close the recorded model, async."""
+        for _, provider in self._recorded:
             await provider.aclose()
 
-    # --- The tape -----------------------------------------------------------------------------------------------------
+    # --- The file -----------------------------------------------------------------------------------------------------
 
-    def _wait(self, seconds: float) -> float:
+    def _delay(self, seconds: float) -> float:
         return seconds if self._realtime else 0.0
 
-    def _inner(self, request: Request) -> tuple[Provider, Request]:
-        """Who is asked, and the request as it is for them."""
+    def _recorded_model(self, request: Request) -> tuple[Provider, Request]:
+        """Return the model to record from, opened once, and the request for that model."""
         with self._lock:
-            if not self._opened:
-                self._opened.append(self._recorder())
-            model, provider = self._opened[0]
+            if not self._recorded:
+                self._recorded.append(self._open_recorded())
+            model, provider = self._recorded[0]
         return provider, replace(request, model=model or request.model)
 
-    def _reel(self) -> Tape:
+    def _file(self) -> CassetteFile:
         path = current().cassettes.folder / f"{self._name}.jsonl"
         with self._lock:
-            if not self._tape or self._tape[0].path != path:
-                self._tape[:] = [Tape(path)]
-            return self._tape[0]
+            if not self._files or self._files[0].path != path:
+                self._files[:] = [CassetteFile(path)]
+            return self._files[0]
 
-    def _found(self, asked: Canonical) -> Recording | None:
-        """What to replay, or None where it is to be recorded."""
-        mode, key, tape = current().cassettes.mode, digest(asked), self._reel()
-        known = tape.recordings()
-        mine = [one for one in known if one["digest"] == key]
+    def _find(self, canonical: CanonicalRequest) -> Recording | None:
+        """Return the recording to replay, or None if the model must be asked."""
+        mode, key, file = current().cassettes.mode, digest(canonical), self._file()
+        recordings = file.recordings()
+        matching = [one for one in recordings if one["digest"] == key]
         with self._lock:
-            # What is recorded now goes on to be: the retry of a recorded error is another answer.
-            renewed = (mode == "record" or key in self._new) and not self._sparing
-            if mode != "replay" and (renewed or not mine):
+            # Once this run has recorded a request, it records its repetitions too: a retry gets another answer.
+            record_again = (mode == "record" or key in self._recorded_now) and not self._only_missing
+            if mode != "replay" and (record_again or not matching):
                 return None
-            if mine:
-                at = self._played.get(key, 0)
-                self._played[key] = at + 1
-                return mine[min(at, len(mine) - 1)]
-        near = nearest_request(asked, (one.get("request", {}) for one in known))
-        there = (
-            f"the nearest of {len(known)} differs: {differences(asked, near)}" if near is not None else "it has none"
-        )
+            if matching:
+                replayed = self._replays.get(key, 0)
+                self._replays[key] = replayed + 1
+                return matching[min(replayed, len(matching) - 1)]
+        nearest = nearest_request(canonical, (one.get("request", {}) for one in recordings))
+        hint = "it is empty"
+        if nearest is not None:
+            hint = f"the nearest of {len(recordings)} differs: {differences(canonical, nearest)}"
         raise CassetteError(
-            f"the cassette {tape.path} has no recording of this request; {there}. To record it, run with "
+            f"the cassette {file.path} has no recording of this request; {hint}. To record it, run with "
             "LLMOPS_CASSETTES__MODE=new",
-            path=str(tape.path),
-            nearest=near,
+            path=str(file.path),
+            nearest=nearest,
         )
 
     @contextmanager
-    def _recorded(self, asked: Canonical) -> Generator[dict[str, Any]]:
-        """Record what is put into the mapping, and an error of the provider's; nothing of a call that is left."""
-        came: dict[str, Any] = {}
-        began = time.monotonic()
+    def _record(self, canonical: CanonicalRequest) -> Generator[dict[str, Any]]:
+        """Record what the block puts into the mapping, or the provider's error; nothing if the call is cancelled."""
+        outcome: dict[str, Any] = {}
+        started = time.monotonic()
         try:
-            yield came
+            yield outcome
         except ProviderError as error:
-            came["error"] = plain_error(error)
-            self._keep(asked, time.monotonic() - began, came)
+            outcome["error"] = encode_error(error)
+            self._write(canonical, time.monotonic() - started, outcome)
             raise
-        self._keep(asked, time.monotonic() - began, came)
+        self._write(canonical, time.monotonic() - started, outcome)
 
-    def _keep(self, asked: Canonical, seconds: float, came: dict[str, Any]) -> None:
-        key = digest(asked)
-        if isinstance(came.get("chunks"), _Pieces):
-            came["chunks"] = came["chunks"].made
-        recording = {"digest": key, "request": shortened(asked), "seconds": round(seconds, 3), **came}
+    def _write(self, canonical: CanonicalRequest, seconds: float, outcome: dict[str, Any]) -> None:
+        key = digest(canonical)
+        if isinstance(outcome.get("chunks"), _TimedChunks):
+            outcome["chunks"] = outcome["chunks"].encoded
+        recording = {"digest": key, "request": shortened(canonical), "seconds": round(seconds, 3), **outcome}
         line = json.dumps(recording, ensure_ascii=False, separators=(",", ":"), default=repr)
         with self._lock:
-            first = key not in self._new
-            self._new.add(key)
-        self._reel().add(_redacted(line), instead_of=key if first else None)
+            first = key not in self._recorded_now
+            self._recorded_now.add(key)
+        self._file().add(_redact(line), replacing=key if first else None)
 
 
-class _Pieces:
-    """The pieces of a stream, with the seconds before each."""
+class _TimedChunks:
+    """The chunks of a stream, with the seconds before each."""
 
     def __init__(self) -> None:
-        self.made: list[tuple[float, dict[str, Any]]] = []
-        self._before = time.monotonic()
+        self.encoded: list[tuple[float, dict[str, Any]]] = []
+        self._last = time.monotonic()
 
     def add(self, chunk: Chunk) -> Chunk:
         now = time.monotonic()
-        self.made.append((round(now - self._before, 3), plain(chunk)))
-        self._before = now
+        self.encoded.append((round(now - self._last, 3), encode(chunk)))
+        self._last = now
         return chunk
 
 
-def _redacted(line: str) -> bytes:
-    """A line without secrets: of the well-known formats, the configured patterns, and the application's redactors."""
+def _redact(line: str) -> bytes:
+    """Remove well-known secrets, the configured patterns and what the application's redactors find."""
     from llmops_sdk.tracing.privacy._redactors import kind_name, registered
     from llmops_sdk.tracing.privacy._text import TextRedactor
 
@@ -267,39 +275,39 @@ def _redacted(line: str) -> bytes:
     return TextRedactor([*custom, *registered()]).json(line.encode("utf-8", "surrogatepass"))
 
 
-def _whole(found: Recording) -> Response:
-    if "response" in found:
-        return response_of(found["response"])
+def _replay_response(recording: Recording) -> Response:
+    if "response" in recording:
+        return decode_response(recording["response"])
     whole = Accumulator()
-    for _, piece in _pieces(found):
-        whole.add(_raised(piece))
+    for _, step in _replay_chunks(recording):
+        whole.add(_return_or_raise(step))
     return whole.response()
 
 
-def _pieces(found: Recording) -> Iterator[tuple[float, Chunk | ProviderError]]:
-    if "response" in found:
-        for number, chunk in enumerate(chunks_of(response_of(found["response"]))):
-            yield (found.get("seconds", 0) if number == 0 else 0), chunk
+def _replay_chunks(recording: Recording) -> Iterator[tuple[float, Chunk | ProviderError]]:
+    if "response" in recording:
+        for number, chunk in enumerate(chunks_of(decode_response(recording["response"]))):
+            yield (recording.get("seconds", 0) if number == 0 else 0), chunk
         return
     partial = Accumulator()
-    for seconds, one in found.get("chunks", ()):
-        chunk = chunk_of(one)
+    for seconds, encoded in recording.get("chunks", ()):
+        chunk = decode_chunk(encoded)
         partial.add(chunk)
         yield seconds, chunk
-    if "error" in found:
-        error = error_of(found["error"])
+    if "error" in recording:
+        error = decode_error(recording["error"])
         if isinstance(error, StreamInterruptedError):
             error.partial = partial.response()
         yield 0, error
 
 
-def _vectors(found: Recording) -> Embeddings:
-    if "error" in found:
-        raise error_of(found["error"])
-    return embeddings_of(found["embeddings"])
+def _replay_embeddings(recording: Recording) -> Embeddings:
+    if "error" in recording:
+        raise decode_error(recording["error"])
+    return decode_embeddings(recording["embeddings"])
 
 
-def _raised(piece: Chunk | ProviderError) -> Chunk:
-    if isinstance(piece, ProviderError):
-        raise piece
-    return piece
+def _return_or_raise(step: Chunk | ProviderError) -> Chunk:
+    if isinstance(step, ProviderError):
+        raise step
+    return step

@@ -1,4 +1,4 @@
-"""A request as a cassette knows it: what decides the answer, its digest, and what to say of one that is not there."""
+"""Reduce a request to what decides its answer, digest it, and describe how two requests differ."""
 
 from __future__ import annotations
 
@@ -6,44 +6,52 @@ import difflib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
-from itertools import takewhile
+from itertools import takewhile, zip_longest
 from typing import Any, TypeAlias, cast
 
 from llmops_sdk.providers._types import Request
 
-__all__ = ["Canonical", "canonical_chat", "canonical_embed", "differences", "digest", "nearest_request", "shortened"]
+__all__ = [
+    "CanonicalRequest",
+    "canonical_chat",
+    "canonical_embed",
+    "differences",
+    "digest",
+    "nearest_request",
+    "shortened",
+]
 
-Canonical: TypeAlias = dict[str, Any]
-"""JSON: what of a request decides its answer; what is empty is left out."""
+CanonicalRequest: TypeAlias = dict[str, Any]
+"""The parts of a request that decide its answer, as JSON; empty parts are absent."""
 
-# A vendor's own parameters that are about the connection, or that are secret.
-_UNSAID = frozenset({"api_key", "api_base", "base_url", "headers", "extra_headers", "default_headers", "timeout"})
-_LONG = 4_096
-_SHOWN = 3
+# Parameters of a vendor that concern the connection, or are secret.
+_IGNORED = frozenset({"api_key", "api_base", "base_url", "headers", "extra_headers", "default_headers", "timeout"})
+_LONG_CHARS = 4_096
+_SHOWN_DIFFERENCES = 3
 _SHOWN_CHARS = 60
-_COMPARED = 200
+_COMPARED_REQUESTS = 200
 _COMPARED_CHARS = 2_000
 
 
-def canonical_chat(request: Request) -> Canonical:
-    """What decides the answer of a chat: whole or streamed, and by which model, does not count."""
-    return _said(
+def canonical_chat(request: Request) -> CanonicalRequest:
+    """Return what decides the answer of a chat. Model and streaming do not count."""
+    return _canonical(
+        request,
         messages=list(request.messages),
         tools=list(request.tools),
         schema=request.response_schema,
-        params=dict(request.params),
-        extra={name: value for name, value in request.extra.items() if name not in _UNSAID},
     )
 
 
-def canonical_embed(texts: Sequence[str], request: Request) -> Canonical:
-    """What decides vectors."""
-    extra = {name: value for name, value in request.extra.items() if name not in _UNSAID}
-    return _said(texts=list(texts), params=dict(request.params), extra=extra)
+def canonical_embed(texts: Sequence[str], request: Request) -> CanonicalRequest:
+    """Return what decides vectors."""
+    return _canonical(request, texts=list(texts))
 
 
-def _said(**parts: Any) -> Canonical:
-    # Through JSON, so that a tuple is the list that comes back from the file.
+def _canonical(request: Request, **parts: Any) -> CanonicalRequest:
+    parts["params"] = dict(request.params)
+    parts["extra"] = {name: value for name, value in request.extra.items() if name not in _IGNORED}
+    # JSON turns tuples into lists, as they come back from the file.
     return json.loads(_text({name: part for name, part in parts.items() if part}))
 
 
@@ -51,68 +59,70 @@ def _text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=repr)
 
 
-def digest(asked: Canonical) -> str:
-    """16 hexadecimal digits that are the same for the same request."""
-    return blake2b(_text(asked).encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+def _hash(text: str) -> str:
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+
+def digest(request: CanonicalRequest) -> str:
+    """Return 16 hexadecimal digits, equal for equal requests."""
+    return _hash(_text(request))
 
 
 def shortened(value: Any) -> Any:
-    """The same with every long text, as an image's, replaced by its digest: the key has the whole."""
-    if isinstance(value, str) and len(value) > _LONG:
-        whole = blake2b(value.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
-        return f"{value[: _SHOWN_CHARS // 2]}… ({len(value)} characters, blake2b {whole})"
+    """Replace long texts, such as images, by their digest. The digest of the request covers the whole text."""
+    if isinstance(value, str) and len(value) > _LONG_CHARS:
+        return f"{value[: _SHOWN_CHARS // 2]}… ({len(value)} characters, blake2b {_hash(value)})"
     if isinstance(value, Mapping):
-        return {key: shortened(each) for key, each in cast("Mapping[str, Any]", value).items()}
+        return {key: shortened(one) for key, one in cast("Mapping[str, Any]", value).items()}
     if isinstance(value, list):
-        return [shortened(each) for each in cast("list[Any]", value)]
+        return [shortened(one) for one in cast("list[Any]", value)]
     return value
 
 
-def nearest_request(asked: Canonical, known: Iterable[Canonical]) -> Canonical | None:
-    """The recorded request that is most like the one asked, or None where there is none."""
-    wanted = _text(shortened(asked))[:_COMPARED_CHARS]
-    best: tuple[float, Canonical] | None = None
-    for number, one in enumerate(known):
-        if number >= _COMPARED:
+def nearest_request(request: CanonicalRequest, recorded: Iterable[CanonicalRequest]) -> CanonicalRequest | None:
+    """Return the recorded request that is most similar, or None if there are no recordings."""
+    wanted = _text(shortened(request))[:_COMPARED_CHARS]
+    best: tuple[float, CanonicalRequest] | None = None
+    for number, other in enumerate(recorded):
+        if number >= _COMPARED_REQUESTS:
             break
-        matcher = difflib.SequenceMatcher(None, wanted, _text(one)[:_COMPARED_CHARS], autojunk=False)
-        likeness = matcher.quick_ratio() if best and matcher.quick_ratio() <= best[0] else matcher.ratio()
-        if best is None or likeness > best[0]:
-            best = (likeness, one)
+        matcher = difflib.SequenceMatcher(None, wanted, _text(other)[:_COMPARED_CHARS], autojunk=False)
+        similarity = matcher.quick_ratio() if best and matcher.quick_ratio() <= best[0] else matcher.ratio()
+        if best is None or similarity > best[0]:
+            best = (similarity, other)
     return best[1] if best else None
 
 
-def differences(asked: Canonical, recorded: Canonical) -> str:
-    """Where two requests differ, in words: the first few places."""
-    found = list(_places("", shortened(asked), recorded))
-    more = f", and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-    return "; ".join(found[:_SHOWN]) + more
+def differences(request: CanonicalRequest, recorded: CanonicalRequest) -> str:
+    """Describe the first differences between two requests."""
+    found = list(_differences("", shortened(request), recorded))
+    more = f", and {len(found) - _SHOWN_DIFFERENCES} more" if len(found) > _SHOWN_DIFFERENCES else ""
+    return "; ".join(found[:_SHOWN_DIFFERENCES]) + more
 
 
-def _places(where: str, asked: Any, recorded: Any) -> Iterator[str]:
-    if asked == recorded:
+def _differences(path: str, request: Any, recorded: Any) -> Iterator[str]:
+    if request == recorded:
         return
-    if isinstance(asked, dict) and isinstance(recorded, dict):
-        one, other = cast("dict[str, Any]", asked), cast("dict[str, Any]", recorded)
+    if isinstance(request, dict) and isinstance(recorded, dict):
+        one, other = cast("dict[str, Any]", request), cast("dict[str, Any]", recorded)
         for key in sorted({*one, *other}):
-            yield from _places(f"{where}.{key}" if where else key, one.get(key), other.get(key))
-    elif isinstance(asked, list) and isinstance(recorded, list):
-        ones, others = cast("list[Any]", asked), cast("list[Any]", recorded)
-        for at in range(max(len(ones), len(others))):
-            one, other = (each[at] if at < len(each) else None for each in (ones, others))
-            yield from _places(f"{where}[{at}]", one, other)
+            yield from _differences(f"{path}.{key}" if path else key, one.get(key), other.get(key))
+    elif isinstance(request, list) and isinstance(recorded, list):
+        pairs = zip_longest(cast("list[Any]", request), cast("list[Any]", recorded))
+        for number, (one, other) in enumerate(pairs):
+            yield from _differences(f"{path}[{number}]", one, other)
     else:
-        one, other = _shown(asked), _shown(recorded)
-        # From a little before the first difference.
-        alike = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
-        begin = max(alike - _SHOWN_CHARS // 2, 0)
-        yield f"{where} is {_brief(one, begin)}, recorded is {_brief(other, begin)}"
-
-
-def _brief(text: str, begin: int) -> str:
-    end = begin + _SHOWN_CHARS
-    return f"{'…' if begin else ''}{text[begin:end]}{'…' if len(text) > end else ''}"
+        one, other = _shown(request), _shown(recorded)
+        # Start a little before the first difference.
+        equal = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+        start = max(equal - _SHOWN_CHARS // 2, 0)
+        yield f"{path} is {_excerpt(one, start)}, recorded is {_excerpt(other, start)}"
 
 
 def _shown(value: Any) -> str:
     return "nothing" if value is None else _text(value)
+
+
+def _excerpt(text: str, start: int) -> str:
+    end = start + _SHOWN_CHARS
+    return f"{'…' if start else ''}{text[start:end]}{'…' if len(text) > end else ''}"

@@ -11,13 +11,14 @@ import time
 from collections.abc import Mapping
 from typing import cast
 
-from llmops_sdk._util._retry_after import seconds_asked
+from llmops_sdk._util._retry_after import retry_after_seconds
 from llmops_sdk.errors import (
     AuthenticationError,
     BadRequestError,
     BudgetExceededError,
     ContentFilterError,
     ContextWindowError,
+    IncompleteResponseError,
     LLMOpsError,
     NotFoundError,
     PermissionDeniedError,
@@ -80,6 +81,10 @@ def map_error(
         return error
     names = _names(error)
     if "MidStreamFallbackError" in names and isinstance(inner := getattr(error, "original_exception", None), Exception):
+        if isinstance(error.__context__, StopIteration | StopAsyncIteration):
+            # Nothing broke: litellm itself raises this at the end of a stream that has no finish reason.
+            text = f"{request.model}: the stream ended without a finish reason"
+            return IncompleteResponseError(text, provider=provider or request.provider, model=request.model)
         return map_error(inner, request, provider=provider, outer=outer, answered=answered)
     message = f"{request.model}: {_message(error)}"
     if "BudgetExceededError" in names:
@@ -91,7 +96,7 @@ def map_error(
         provider=provider or request.provider,
         model=request.model,
         status_code=status,
-        retry_after=seconds_asked(headers, time.time()),
+        retry_after=retry_after_seconds(headers, time.time()),
         request_id=headers.get("x-request-id") or headers.get("request-id") or _text(error, "request_id"),
     )
 

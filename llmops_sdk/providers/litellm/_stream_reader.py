@@ -147,9 +147,9 @@ class Reading(Asking):
         )
 
     def broke(self, error: BaseException, mapped: LLMOpsError) -> None:
-        """Raise what a break means; nothing, when the answer was whole before it."""
-        if self._finish() is not None:
-            return
+        """Raise what a break means; nothing, when the answer was whole before it, or the stream just ended."""
+        if self._finish() is not None or isinstance(mapped, IncompleteResponseError):
+            return  # `last` tells the two apart
         if self._is_late and isinstance(mapped, ProviderTimeoutError):
             raise self._late() from error
         if not self._began or not isinstance(mapped, ProviderError):

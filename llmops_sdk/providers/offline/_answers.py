@@ -1,4 +1,4 @@
-"""What the offline models say: an echo, or a script."""
+"""Make the answers of the offline models: an echo, or a script."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ _WORDS = (
 
 
 class EchoAnswers:
-    """Answers with the text of the user's last message, or as the request's tools and schema demand."""
+    """Answers with the user's last message, or with the tool call or object that the request demands."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
 
     def __call__(self, request: Request) -> Response:
-        """The answer to `request`."""
+        """Return the answer to `request`."""
         return (
-            _demanded_call(request, self._seed)
-            or _demanded_schema(request, self._seed)
-            or _spoken(last_text(request.messages, "user") or "", request)
+            _forced_tool_call(request, self._seed)
+            or _object_of_schema(request, self._seed)
+            or _text_response(last_text(request.messages, "user") or "", request)
         )
 
 
 class ScriptAnswers:
-    """Answers by rules, else in turn, else with words drawn from the seed and the prompt."""
+    """Answers by matching rules, then by the other answers in turn, then with words drawn by seed and prompt."""
 
     def __init__(self, options: ScriptOptions) -> None:
         self._seed = options.seed
@@ -54,37 +54,37 @@ class ScriptAnswers:
         self._in_turn = itertools.cycle(in_turn) if in_turn else None
 
     def __call__(self, request: Request) -> Response:
-        """The answer to `request`."""
-        rule = self._rule(request)
-        if rule is not None and rule.tool_calls and _may_call(request):
-            return _calling(request, rule.tool_calls, rule.text, self._seed)
+        """Return the answer to `request`."""
+        rule = self._find_rule(request)
+        if rule is not None and rule.tool_calls and _may_call_tools(request):
+            return _call_tools(request, rule.tool_calls, rule.text, self._seed)
         return (
-            _demanded_call(request, self._seed)
-            or (_spoken(rule.text, request) if rule is not None and (rule.text or not rule.tool_calls) else None)
-            or _demanded_schema(request, self._seed)
-            or _spoken(_drawn_text(request, self._seed), request)
+            _forced_tool_call(request, self._seed)
+            or (_text_response(rule.text, request) if rule is not None and (rule.text or not rule.tool_calls) else None)
+            or _object_of_schema(request, self._seed)
+            or _text_response(_random_text(request, self._seed), request)
         )
 
-    def _rule(self, request: Request) -> Rule | None:
+    def _find_rule(self, request: Request) -> Rule | None:
         for prompt in _prompts(request):
             for rule in self._matched:
-                if (not rule.tool_calls or _may_call(request)) and _matches(rule.match or "", prompt):
+                if (not rule.tool_calls or _may_call_tools(request)) and _matches(rule.match or "", prompt):
                     return rule
         return next(self._in_turn) if self._in_turn else None
 
 
 def _prompts(request: Request) -> list[str]:
-    """What a rule may match: a tool's result first, when that is what is to be answered, then the user's question."""
+    """Return the texts that a rule may match: the tool's result if it is the last message, then the question."""
     question = last_text(request.messages, "user") or ""
-    return [text_of(request.messages[-1]), question] if _after_tool(request) else [question]
+    return [text_of(request.messages[-1]), question] if _answers_tool_result(request) else [question]
 
 
-def _after_tool(request: Request) -> bool:
+def _answers_tool_result(request: Request) -> bool:
     return bool(request.messages) and request.messages[-1].get("role") == "tool"
 
 
-def _may_call(request: Request) -> bool:
-    return bool(request.tools) and request.params.get("tool_choice") != "none" and not _after_tool(request)
+def _may_call_tools(request: Request) -> bool:
+    return bool(request.tools) and request.params.get("tool_choice") != "none" and not _answers_tool_result(request)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -102,40 +102,35 @@ def _matches(match: str, prompt: str) -> bool:
     return pattern is not None and pattern.search(prompt) is not None
 
 
-def _demanded_call(request: Request, seed: int) -> Response | None:
-    """The call that `tool_choice` forces, or None when it forces none."""
-    if not _may_call(request):
+def _forced_tool_call(request: Request, seed: int) -> Response | None:
+    """Return the tool call that `tool_choice` forces, or None if it forces none."""
+    if not _may_call_tools(request):
         return None
     choice = request.params.get("tool_choice")
     if isinstance(choice, Mapping):
         function = cast("Mapping[str, object]", choice).get("function")
         name = cast("Mapping[str, object]", function).get("name") if isinstance(function, Mapping) else None
-        if not isinstance(name, str) or name not in _functions(request):
+        if not isinstance(name, str) or name not in _functions_by_name(request):
             raise BadRequestError(
                 f"tool_choice asks for the tool {name!r}, which the request does not define",
                 provider="offline",
                 model=request.model,
                 status_code=400,
             )
-        return _calling(request, (ScriptedCall(name=name),), "", seed)
+        return _call_tools(request, (ScriptedCall(name=name),), "", seed)
     if choice == "required":
-        return _calling(request, (ScriptedCall(name=next(iter(_functions(request)))),), "", seed)
+        return _call_tools(request, (ScriptedCall(name=next(iter(_functions_by_name(request)))),), "", seed)
     return None
 
 
-def _functions(request: Request) -> dict[str, Mapping[str, Any]]:
-    """The request's tools by name."""
-    found: dict[str, Mapping[str, Any]] = {}
-    for tool in request.tools:
-        function: object = tool.get("function", tool)
-        if isinstance(function, Mapping):
-            values = cast("Mapping[str, Any]", function)
-            found[str(values.get("name"))] = values
-    return found
+def _functions_by_name(request: Request) -> dict[str, Mapping[str, Any]]:
+    functions: list[Any] = [tool.get("function", tool) for tool in request.tools]
+    mappings = (cast("Mapping[str, Any]", one) for one in functions if isinstance(one, Mapping))
+    return {str(function.get("name")): function for function in mappings}
 
 
-def _calling(request: Request, calls: Sequence[ScriptedCall], text: str, seed: int) -> Response:
-    functions = _functions(request)
+def _call_tools(request: Request, calls: Sequence[ScriptedCall], text: str, seed: int) -> Response:
+    functions = _functions_by_name(request)
     made: list[ToolCall] = []
     for number, call in enumerate(calls):
         if isinstance(call.arguments, str):
@@ -144,49 +139,46 @@ def _calling(request: Request, calls: Sequence[ScriptedCall], text: str, seed: i
             arguments = orjson.dumps(call.arguments).decode()
         else:
             schema = functions.get(call.name, {}).get("parameters") or {"type": "object"}
-            arguments = _instance(request, schema, seed + number)
+            arguments = _instance_json(request, schema, seed + number)
         made.append(ToolCall(id=f"call_{len(request.messages)}_{number}", name=call.name, arguments=arguments))
     return Response(text=text, tool_calls=tuple(made), finish_reason="tool_calls")
 
 
-def _demanded_schema(request: Request, seed: int) -> Response | None:
+def _object_of_schema(request: Request, seed: int) -> Response | None:
     if request.response_schema is None:
         return None
-    return _spoken(_instance(request, request.response_schema, seed), request)
+    return _text_response(_instance_json(request, request.response_schema, seed), request)
 
 
-def _instance(request: Request, schema: Mapping[str, Any], seed: int) -> str:
+def _instance_json(request: Request, schema: Mapping[str, Any], seed: int) -> str:
     try:
         return json.dumps(instance_of(schema, seed=seed), ensure_ascii=False)
     except SchemaUnsupportedError as error:
         raise BadRequestError(
-            f"{request.model} cannot make an instance of the JSON schema: {error}; use offline/script with the answer",
+            f"{request.model} cannot make an instance of the JSON schema: {error}; "
+            "use offline/script and write the answer there",
             provider="offline",
             model=request.model,
             status_code=400,
         ) from error
 
 
-def _drawn_text(request: Request, seed: int) -> str:
+def _random_text(request: Request, seed: int) -> str:
     prompt = "\n".join(text_of(message) for message in request.messages)
     draws = random.Random(f"{seed}:{prompt}".encode("utf-8", "surrogatepass"))  # noqa: S311 - not a secret
     sentence = " ".join(draws.choices(_WORDS, k=draws.randint(8, 40)))
     return f"{sentence.capitalize()}."
 
 
-def _spoken(text: str, request: Request) -> Response:
-    """`text` as an answer, within `stop` and `max_tokens`."""
+def _text_response(text: str, request: Request) -> Response:
+    """Return `text` as an answer, cut at `stop` and `max_tokens`."""
     stops = request.params.get("stop")
     for stop in [stops] if isinstance(stops, str) else cast("Sequence[str]", stops or ()):
         text = text.partition(stop)[0] if stop else text
     limit = request.params.get("max_completion_tokens", request.params.get("max_tokens"))
     if not isinstance(limit, int) or count_tokens(text) <= limit:
         return Response(text=text, finish_reason="stop")
-    kept: list[str] = []
-    room = limit
-    for piece in text_pieces(text):
-        room -= count_tokens(piece)
-        if room < 0:
-            break
-        kept.append(piece)
-    return Response(text="".join(kept), finish_reason="length")
+    pieces = text_pieces(text)
+    totals = itertools.accumulate(map(count_tokens, pieces))
+    within = sum(1 for _ in itertools.takewhile(lambda total: total <= limit, totals))
+    return Response(text="".join(pieces[:within]), finish_reason="length")

@@ -1,4 +1,4 @@
-"""The options of the offline provider: frozen, and an unknown one is an error."""
+"""The options of the offline provider. They are frozen, and unknown options are errors."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ __all__ = [
     "simulated_failure",
 ]
 
-FailureKind: TypeAlias = Literal[
+FailureName: TypeAlias = Literal[
     "rate_limit",
     "server",
     "timeout",
@@ -74,31 +74,31 @@ class _Options(BaseModel):
 
 
 class FailureProfile(_Options):
-    """Which calls fail, and how. The n-th call of a provider has the same fate in every run."""
+    """Which calls fail, and how. The n-th call of a provider has the same outcome in every run."""
 
     rate: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Share of the calls that fail, after those of `sequence`."""
-    errors: Annotated[tuple[FailureKind, ...], Field(min_length=1)] = ("server",)
-    """What a failing call fails with; one of them is drawn."""
-    sequence: tuple[Literal["ok"] | FailureKind, ...] = ()
-    """The fate of the first calls, one by one, as in ["server", "ok"]."""
+    """Share of calls that fail, after the calls of `sequence`."""
+    errors: Annotated[tuple[FailureName, ...], Field(min_length=1)] = ("server",)
+    """Errors of failing calls; each failing call draws one."""
+    sequence: tuple[Literal["ok"] | FailureName, ...] = ()
+    """Outcomes of the first calls, as in ["server", "ok"]."""
     retry_after: NonNegativeFloat | None = None
-    """Seconds that a rate limit or a server's failure asks to wait."""
+    """Seconds to wait that a rate limit or a server failure asks for."""
 
 
 class EchoOptions(_Options):
     """The options of `offline/echo`."""
 
     latency: NonNegativeFloat = 0.0
-    """Seconds to a whole answer, to the first chunk of a stream, or to a failure."""
+    """Seconds before a whole answer, the first chunk of a stream, or a failure."""
     first_token: NonNegativeFloat | None = None
-    """Seconds to the first chunk of a stream, when it is not `latency`."""
+    """Seconds before the first chunk of a stream; None uses `latency`."""
     tokens_per_second: PositiveFloat | None = None
-    """The pace after the first token; None is at once."""
+    """Speed after the first token; None is instant."""
     seed: int = 0
-    """Makes the drawn failures, values and vectors; the same seed makes the same ones."""
+    """Seed of failures, values and vectors; equal seeds give equal results."""
     dimensions: PositiveInt = 256
-    """Length of the vectors that `embed` makes."""
+    """Length of the vectors that `embed` returns."""
     failures: FailureProfile = FailureProfile()
     """Which calls fail."""
 
@@ -109,39 +109,39 @@ class ScriptedCall(_Options):
     name: str
     """The tool's name."""
     arguments: dict[str, Any] | str | None = None
-    """The arguments, or their JSON text as it is; None makes valid ones from the tool's schema."""
+    """The arguments, or their JSON text; None generates valid ones from the tool's schema."""
 
 
 class Rule(_Options):
     """One scripted answer."""
 
     match: str | None = None
-    """The answer is given to a prompt that contains this text, whatever the case, or that this regular expression
-    finds. Without it the answer is one of those given in turn when no match applies."""
+    """The answer applies to prompts that contain this text, in any case, or that match this regular expression.
+    Answers without `match` take turns when no rule matches."""
     text: str = ""
     """The answer's text."""
     tool_calls: tuple[ScriptedCall, ...] = ()
-    """Tools to call first; the rule holds only for requests with tools, and not for the turn after a tool's result."""
+    """Tools to call first. The rule then applies only to requests with tools, and not right after a tool's result."""
 
 
 class ScriptOptions(EchoOptions):
     """The options of `offline/script`."""
 
     answers: tuple[str | Rule, ...] = ()
-    """Answers in turn, and rules. Without any, answers are made from the seed and the prompt."""
+    """Answers in turn, and rules. Without answers, the seed and the prompt determine the text."""
 
 
 _Parsed = TypeVar("_Parsed", bound=BaseModel)
 
 
-def parse_options(kind: type[_Parsed], options: Mapping[str, Any], *, name: str) -> _Parsed:
-    """`options` of the model `name`, checked.
+def parse_options(options_class: type[_Parsed], options: Mapping[str, Any], *, name: str) -> _Parsed:
+    """Check the `options` of the model `name`.
 
     Raises:
-        ConfigError: One is unknown or of the wrong type; the error has its key, its value and the nearest known key.
+        ConfigError: An option is unknown or of the wrong type. The error has its key, value and nearest known key.
     """
     try:
-        return kind.model_validate(dict(options))
+        return options_class.model_validate(dict(options))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         path = ".".join(str(part) for part in first["loc"])
@@ -149,7 +149,7 @@ def parse_options(kind: type[_Parsed], options: Mapping[str, Any], *, name: str)
         if first["type"] != "extra_forbidden":
             message = f"{key} = {first['input']!r} of {name} is not valid: {first['msg']}"
             raise ConfigError(message, key=key, value=first["input"]) from error
-        model = FailureProfile if path.startswith("failures.") else Rule if "." in path else kind
+        model = FailureProfile if path.startswith("failures.") else Rule if "." in path else options_class
         close = nearest(path.rpartition(".")[2], model.model_fields)
         hint = f'; did you mean "{close}"?' if close else f"; known are {', '.join(sorted(model.model_fields))}"
         raise ConfigError(
@@ -158,7 +158,7 @@ def parse_options(kind: type[_Parsed], options: Mapping[str, Any], *, name: str)
 
 
 class FailureDraws:
-    """Draws the fate of each call from the seed and the call's number, so that concurrent runs fail as often."""
+    """Draws the outcome of each call from the seed and the call's number: concurrent runs fail as often."""
 
     def __init__(self, profile: FailureProfile, seed: int) -> None:
         self._profile = profile
@@ -167,27 +167,26 @@ class FailureDraws:
         self._calls = 0
 
     def draw(self) -> tuple[int, str | None]:
-        """The number of this call, from 0, and the kind of its failure or None."""
+        """Return the number of this call, from 0, and the name of its failure or None."""
         with self._lock:
             number = self._calls
             self._calls += 1
         if number < len(self._profile.sequence):
-            fate = self._profile.sequence[number]
-            return number, None if fate == "ok" else fate
+            outcome = self._profile.sequence[number]
+            return number, None if outcome == "ok" else outcome
         if not self._profile.rate:
             return number, None
         draws = random.Random(f"{self._seed}:{number}")  # noqa: S311 - a simulation, not a secret
         return number, draws.choice(self._profile.errors) if draws.random() < self._profile.rate else None
 
 
-def simulated_failure(kind: str, *, model: str, retry_after: float | None = None) -> ProviderError:
-    """The error that a drawn failure raises."""
-    cls, status = _FAILURES[kind]
-    waits = retry_after if kind in {"rate_limit", "server"} else None
-    return cls(
-        f'{model} failed with "{kind}", as its failure profile says',
+def simulated_failure(failure: str, *, model: str, retry_after: float | None = None) -> ProviderError:
+    """Return the error of a drawn failure."""
+    error_class, status = _FAILURES[failure]
+    return error_class(
+        f'{model} failed with "{failure}", as its failure profile says',
         provider="offline",
         model=model,
         status_code=status,
-        retry_after=waits,
+        retry_after=retry_after if failure in {"rate_limit", "server"} else None,
     )

@@ -1,4 +1,4 @@
-"""Instances of JSON schemas: what an offline model answers when an object is asked for."""
+"""Make instances of JSON schemas: the offline models' answers when a request asks for an object."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import math
 import random
 import re
+import uuid
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any, cast
@@ -14,17 +15,17 @@ from llmops_sdk.providers.offline._regex_text import text_for
 from llmops_sdk.providers.offline._schema_merge import (
     Schema,
     SchemaUnsupportedError,
+    distinguishing_properties,
     flatten,
     merge,
-    telling_apart,
     types_of,
 )
 
 __all__ = ["SchemaUnsupportedError", "instance_of"]
 
-_DEEP = 4  # levels below which only what is required is made, so that recursive schemas end
-_DEEPEST = 40
-_MOST_VALUES = 20_000
+_FULL_DEPTH = 4  # deeper levels get only what is required, so that recursive schemas end
+_MAX_DEPTH = 40
+_MAX_VALUES = 20_000
 _TRIES = 50
 _WORDS = ("amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heron", "iris", "jade", "kelp", "larch")
 _FORMATS = {
@@ -32,44 +33,38 @@ _FORMATS = {
     "date": "2026-01-15",
     "time": "09:30:00Z",
     "duration": "P1DT2H",
-    "email": "ada@example.com",
-    "idn-email": "ada@example.com",
-    "hostname": "www.example.com",
-    "idn-hostname": "www.example.com",
-    "ipv4": "192.0.2.10",
+    **dict.fromkeys(("email", "idn-email"), "ada@example.com"),
+    **dict.fromkeys(("hostname", "idn-hostname"), "www.example.com"),
+    **dict.fromkeys(("ipv4", "ipvanyaddress"), "192.0.2.10"),
     "ipv6": "2001:db8::10",
-    "ipvanyaddress": "192.0.2.10",
     "ipv4network": "192.0.2.0/24",
     "ipv6network": "2001:db8::/64",
-    "uri": "https://example.com/page",
-    "iri": "https://example.com/page",
-    "uri-reference": "https://example.com/page",
+    **dict.fromkeys(("uri", "iri", "uri-reference"), "https://example.com/page"),
     "regex": "^[a-z]+$",
     "json-pointer": "/items/0",
     "json-string": "{}",
-    "base64": "YW1iZXI=",
-    "base64url": "YW1iZXI=",
+    **dict.fromkeys(("base64", "base64url"), "YW1iZXI="),
 }
 
 
 def instance_of(schema: Mapping[str, Any], *, seed: int = 0) -> Any:
-    """A JSON value that satisfies `schema`; the same seed makes the same one.
+    """Return a JSON value that satisfies `schema`; equal seeds give equal values.
 
     Args:
         schema: A JSON schema, draft 2020-12 as pydantic writes it.
-        seed: Chooses among the values that the schema allows.
+        seed: Selects among the values that the schema allows.
 
     Raises:
-        SchemaUnsupportedError: The schema has a construct that no instance is made for, or allows no instance.
+        SchemaUnsupportedError: The schema allows no instance, or uses an unsupported keyword.
 
     Example:
         >>> instance_of({"type": "object", "properties": {"paid": {"const": True}}, "required": ["paid"]})
         {'paid': True}
     """
-    return _Maker(schema, seed).make(schema, 0)
+    return _InstanceMaker(schema, seed).make(schema, 0)
 
 
-class _Maker:
+class _InstanceMaker:
     def __init__(self, root: Mapping[str, Any], seed: int) -> None:
         self._root = root
         self._draws = random.Random(seed)  # noqa: S311 - example values, not secrets
@@ -77,50 +72,50 @@ class _Maker:
 
     def make(self, schema: object, depth: int) -> Any:
         self._made += 1
-        if self._made > _MOST_VALUES or depth > _DEEPEST:
-            raise SchemaUnsupportedError("it is too large, or has no end")
+        if self._made > _MAX_VALUES or depth > _MAX_DEPTH:
+            raise SchemaUnsupportedError("it is too large or recurses without end")
         flat = flatten(schema, self._root)
         for keyword in ("anyOf", "oneOf"):
             if keyword in flat:
                 return self._branch(flat, keyword, depth)
         if "const" in flat or "enum" in flat:
             values = [flat["const"]] if "const" in flat else flat["enum"]
-            fitting = [value for value in values if _fits(value, flat)]
-            if not fitting:
+            allowed = [value for value in values if _is_allowed(value, flat)]
+            if not allowed:
                 raise SchemaUnsupportedError(f"none of the values {values!r} satisfies the rest of its schema")
-            return self._draws.choice(fitting)
+            return self._draws.choice(allowed)
         types = types_of(flat)
-        if "null" in types and (depth >= _DEEP or types == ("null",)):
+        if "null" in types and (depth >= _FULL_DEPTH or types == ("null",)):
             return None
-        return self._of_type(next(kind for kind in types if kind != "null"), flat, depth)
-
-    def _of_type(self, kind: str, flat: Schema, depth: int) -> Any:
-        if kind == "object":
-            return self._object(flat, depth)
-        if kind == "array":
-            return self._array(flat, depth)
-        if kind == "string":
-            return self._string(flat)
-        if kind in {"integer", "number"}:
-            return self._number(flat, whole=kind == "integer")
-        if kind == "boolean":
-            return self._draws.random() < 0.5
-        raise SchemaUnsupportedError(f"there is no type {kind!r}")
+        match next(name for name in types if name != "null"):
+            case "object":
+                return self._object(flat, depth)
+            case "array":
+                return self._array(flat, depth)
+            case "string":
+                return self._string(flat)
+            case "integer" | "number" as name:
+                return self._number(flat, whole=name == "integer")
+            case "boolean":
+                return self._draws.random() < 0.5
+            case unknown:
+                raise SchemaUnsupportedError(f"unknown type {unknown!r}")
 
     def _branch(self, flat: Schema, keyword: str, depth: int) -> Any:
         rest = {key: value for key, value in flat.items() if key != keyword}
         branches = [flatten(merge(rest, flatten(branch, self._root)), self._root) for branch in flat[keyword]]
 
-        def late(branch: Schema) -> tuple[bool, bool]:
-            nullish = types_of(branch) == ("null",)
-            return (not nullish, types_of(branch)[0] in {"object", "array"}) if depth >= _DEEP else (nullish, False)
+        def order(branch: Schema) -> tuple[bool, bool]:
+            null = types_of(branch) == ("null",)
+            return (null, False) if depth < _FULL_DEPTH else (not null, types_of(branch)[0] in {"object", "array"})
 
         reasons: list[str] = []
-        for branch in sorted(branches, key=late):
+        for branch in sorted(branches, key=order):
             try:
                 if keyword == "oneOf":
                     others = [other for other in branches if other is not branch]
-                    branch = merge(branch, {"required": telling_apart(branch, others, self._root)})  # noqa: PLW2901
+                    required = distinguishing_properties(branch, others, self._root)
+                    return self.make(merge(branch, {"required": required}), depth + 1)
                 return self.make(branch, depth + 1)
             except SchemaUnsupportedError as error:
                 reasons.append(str(error))
@@ -129,24 +124,24 @@ class _Maker:
     def _object(self, flat: Schema, depth: int) -> dict[str, Any]:
         required: Sequence[str] = flat.get("required", ())
         named = [name for name, schema in flat.get("properties", {}).items() if schema is not False]
-        optional = [name for name in named if name not in required] if depth < _DEEP else []
+        optional = [name for name in named if name not in required] if depth < _FULL_DEPTH else []
         room = flat.get("maxProperties", math.inf) - len(required)
         chosen = [*required, *optional[: max(0, int(min(room, len(optional))))]]
-        # In the order of the properties, as a model would write them.
+        # Keep the order of the properties, as a model would write them.
         chosen.sort(key=lambda name: named.index(name) if name in named else len(named))
         made = {name: self.make(_property(flat, name), depth + 1) for name in dict.fromkeys(chosen)}
-        open_map = isinstance(flat.get("additionalProperties"), Mapping) and not named and depth < _DEEP
+        open_map = isinstance(flat.get("additionalProperties"), Mapping) and not named and depth < _FULL_DEPTH
         wanted = max(flat.get("minProperties", 0), int(open_map and flat.get("maxProperties", 1) > 0))
         spare = [name for name in named if name not in made]
         for _ in range(_TRIES + wanted):
             if len(made) >= wanted:
                 return made
-            name = spare.pop(0) if spare else self._name(flat, len(made), depth)
+            name = spare.pop(0) if spare else self._property_name(flat, len(made), depth)
             if name not in made:
                 made[name] = self.make(_property(flat, name), depth + 1)
-        raise SchemaUnsupportedError(f"no {wanted} different property names were found")
+        raise SchemaUnsupportedError(f"{wanted} different property names were not found")
 
-    def _name(self, flat: Schema, number: int, depth: int) -> str:
+    def _property_name(self, flat: Schema, number: int, depth: int) -> str:
         if "propertyNames" in flat:
             return self.make({"allOf": [{"type": "string"}, flat["propertyNames"]]}, depth + 1)
         if flat.get("patternProperties"):
@@ -156,10 +151,10 @@ class _Maker:
     def _array(self, flat: Schema, depth: int) -> list[Any]:
         items, prefix = _items(flat)
         least = flat.get("minItems", 0)
-        wanted = max(least, 0 if depth >= _DEEP else len(prefix) or 1)
+        wanted = max(least, 0 if depth >= _FULL_DEPTH else len(prefix) or 1)
         wanted = min(wanted, flat.get("maxItems", wanted), len(prefix) if items is False else wanted)
         if wanted < least:
-            raise SchemaUnsupportedError(f"{least} items are asked for and {wanted} allowed")
+            raise SchemaUnsupportedError(f"it requires {least} items and allows {wanted}")
         made: list[Any] = []
         seen: set[str] = set()
         for index in range(wanted):
@@ -172,33 +167,32 @@ class _Maker:
                     made.append(value)
                     break
             else:
-                raise SchemaUnsupportedError(f"no {wanted} different items were found")
+                raise SchemaUnsupportedError(f"{wanted} different items were not found")
         return made
 
     def _string(self, flat: Schema) -> str:
-        shape, pattern = flat.get("format"), flat.get("pattern")
         for _ in range(_TRIES):
-            if shape == "uuid":
-                text = str(_uuid(self._draws))
-            elif shape in _FORMATS:
-                text = _FORMATS[shape]
-            elif isinstance(pattern, str):
-                text = text_for(pattern, self._draws)
-            else:
-                text = self._words(flat.get("minLength", 0), flat.get("maxLength"))
-            if text is not None and _fits(text, flat):
+            text = self._text(flat)
+            if text is not None and _is_allowed(text, flat):
                 return text
-        named = {key: flat[key] for key in ("format", "pattern", "minLength", "maxLength") if key in flat}
-        raise SchemaUnsupportedError(f"no text was found for {named}")
+        keywords = {key: flat[key] for key in ("format", "pattern", "minLength", "maxLength") if key in flat}
+        raise SchemaUnsupportedError(f"no text was found for {keywords}")
 
-    def _words(self, least: int, most: int | None) -> str:
-        if least > _MOST_VALUES:
+    def _text(self, flat: Schema) -> str | None:
+        if flat.get("format") == "uuid":
+            return str(uuid.UUID(int=self._draws.getrandbits(128), version=4))
+        if flat.get("format") in _FORMATS:
+            return _FORMATS[flat["format"]]
+        if isinstance(flat.get("pattern"), str):
+            return text_for(flat["pattern"], self._draws)
+        least = flat.get("minLength", 0)
+        if least > _MAX_VALUES:
             raise SchemaUnsupportedError(f"a text of {least} characters is too long")
         text = self._draws.choice(_WORDS)
         while len(text) < least:
             text += " " + self._draws.choice(_WORDS)
-        text = text if most is None else text[:most]
-        # A space at the end would go when the text is stripped, as pydantic may.
+        text = text[: flat.get("maxLength")]
+        # pydantic may strip a space at the end.
         return text[:-1] + "s" if text.endswith(" ") else text
 
     def _number(self, flat: Schema, *, whole: bool) -> int | float:
@@ -207,36 +201,34 @@ class _Maker:
         if whole:
             grid = Fraction((step or Fraction(1)).numerator)
         elif step is None:
-            # Hundredths where there are some between the bounds, else a finer grid.
+            # Hundredths, or a finer grid if the bounds are too close.
             grid = Fraction(1, 100)
             while high > low and high - low < 4 * grid:
                 grid /= 100
         else:
             grid = step
         first, last = math.ceil(low / grid), math.floor(high / grid)
-        for _ in range(_TRIES):
-            if first > last:
-                break
+        for _ in range(_TRIES if first <= last else 0):
             exact = self._draws.randint(first, last) * grid
             value = int(exact) if whole or exact.denominator == 1 else float(exact)
-            if _fits(value, flat):
+            if _is_allowed(value, flat):
                 return value
         raise SchemaUnsupportedError(f"no number was found between {float(low):g} and {float(high):g}")
 
 
 def _property(flat: Schema, name: str) -> object:
-    """The schema of the property `name`, from every keyword that speaks of it."""
+    """Return the schema of the property `name`, joined from all keywords that apply."""
     parts: list[object] = [flat["properties"][name]] if name in flat.get("properties", {}) else []
     parts += [schema for pattern, schema in flat.get("patternProperties", {}).items() if re.search(pattern, name)]
     if not parts:
         parts = [flat.get("additionalProperties", True)]
     if False in parts:
-        raise SchemaUnsupportedError(f"the property {name!r} is required and not allowed")
+        raise SchemaUnsupportedError(f"it requires and forbids the property {name!r}")
     return parts[0] if len(parts) == 1 else {"allOf": parts}
 
 
 def _items(flat: Schema) -> tuple[object, list[object]]:
-    """The schema of the further items, and those of the first ones."""
+    """Return the schema of the further items, and the schemas of the first ones."""
     items: object = flat.get("items", True)
     if isinstance(items, list):  # the form before draft 2020-12
         return flat.get("additionalItems", True), cast("list[object]", items)
@@ -252,19 +244,14 @@ def _bounds(flat: Schema) -> tuple[Fraction, Fraction]:
 
 
 def _identity(value: object) -> str:
-    # JSON has one kind of number: 1 and 1.0 are the same item.
+    # JSON has one number type: 1 and 1.0 are the same item.
     whole = int(value) if isinstance(value, float) and value.is_integer() else value
     return json.dumps(whole, sort_keys=True)
 
 
-def _uuid(draws: random.Random) -> str:
-    digits = f"{draws.getrandbits(128):032x}"
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
-
-
-def _fits(value: object, flat: Schema) -> bool:
-    """Whether a scalar satisfies the flat keywords that speak of its type."""
-    if "type" in flat and not any(_is_a(value, kind) for kind in types_of(flat)):
+def _is_allowed(value: object, flat: Schema) -> bool:
+    """Tell whether a scalar satisfies the keywords for its type."""
+    if "type" in flat and not any(_is_type(value, name) for name in types_of(flat)):
         return False
     if isinstance(value, str):
         return flat.get("minLength", 0) <= len(value) <= flat.get("maxLength", math.inf) and (
@@ -280,10 +267,9 @@ def _fits(value: object, flat: Schema) -> bool:
     return True
 
 
-def _is_a(value: object, kind: str) -> bool:
-    if kind in {"number", "integer"}:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            return False
-        return kind == "number" or float(value).is_integer()
+def _is_type(value: object, name: str) -> bool:
+    if name in {"number", "integer"}:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        return number and (name == "number" or float(cast("float", value)).is_integer())
     python = {"string": str, "boolean": bool, "null": type(None), "object": Mapping, "array": list}
-    return isinstance(value, python.get(kind, ()))
+    return isinstance(value, python.get(name, ()))

@@ -1,4 +1,4 @@
-"""JSON schemas made flat: references resolved, `allOf` merged, branches told apart."""
+"""Flatten JSON schemas: resolve references, merge `allOf`, and distinguish the branches of `oneOf`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias, cast
 from urllib.parse import unquote
 
-__all__ = ["Schema", "SchemaUnsupportedError", "flatten", "merge", "telling_apart", "types_of"]
+__all__ = ["Schema", "SchemaUnsupportedError", "distinguishing_properties", "flatten", "merge", "types_of"]
 
 Schema: TypeAlias = dict[str, Any]
 
@@ -28,14 +28,14 @@ _ALL_TYPES = ("string", "number", "integer", "object", "array", "boolean", "null
 
 
 class SchemaUnsupportedError(ValueError):
-    """The schema has a construct that no instance is made for, or allows no instance."""
+    """The schema allows no instance, or uses an unsupported keyword."""
 
 
 def flatten(schema: object, root: Mapping[str, Any]) -> Schema:
-    """`schema` without `$ref` and `allOf` at its top.
+    """Return `schema` without `$ref` and `allOf` at its top.
 
     Raises:
-        SchemaUnsupportedError: A reference leads nowhere or in a circle, or the parts contradict each other.
+        SchemaUnsupportedError: A reference is broken or circular, or the parts contradict each other.
     """
     seen: list[str] = []
     flat = _as_schema(schema)
@@ -45,7 +45,7 @@ def flatten(schema: object, root: Mapping[str, Any]) -> Schema:
         if "$ref" in flat:
             reference = str(flat["$ref"])
             if seen.count(reference) > 8:
-                raise SchemaUnsupportedError(f"$ref {reference!r} leads in a circle")
+                raise SchemaUnsupportedError(f"$ref {reference!r} is circular")
             seen.append(reference)
             parts.append(_as_schema(_resolve(reference, root)))
         for part in parts:
@@ -78,12 +78,12 @@ def _resolve(reference: str, root: Mapping[str, Any]) -> object:
         elif isinstance(found, list) and key.isdigit() and int(key) < len(cast("list[object]", found)):
             found = cast("list[object]", found)[int(key)]
         else:
-            raise SchemaUnsupportedError(f"$ref {reference!r} leads nowhere")
+            raise SchemaUnsupportedError(f"$ref {reference!r} points to a missing part of the schema")
     return found
 
 
 def merge(first: Mapping[str, Any], second: Mapping[str, Any]) -> Schema:
-    """A schema whose instances satisfy both."""
+    """Return a schema whose instances satisfy both."""
     merged = dict(first)
     for key, value in second.items():
         if key not in merged or merged[key] == value or key in _ANNOTATIONS:
@@ -93,25 +93,23 @@ def merge(first: Mapping[str, Any], second: Mapping[str, Any]) -> Schema:
         else:
             raise SchemaUnsupportedError(f'two values of "{key}" cannot be joined')
     if first.get("properties") != second.get("properties"):
-        _close(merged, first, second)
+        _drop_forbidden_properties(merged, first, second)
     return merged
 
 
-def _close(merged: Schema, *parts: Mapping[str, Any]) -> None:
-    """What a part that allows no further properties does not name, the whole does not have either."""
+def _drop_forbidden_properties(merged: Schema, *parts: Mapping[str, Any]) -> None:
+    """Remove properties that a closed part does not name."""
     for part in parts:
         further = part.get("additionalProperties", True)
         if isinstance(further, Mapping) and "properties" in merged:
-            raise SchemaUnsupportedError('"additionalProperties" beside the properties of another part')
+            raise SchemaUnsupportedError('"additionalProperties" cannot be joined with the properties of another part')
         if further is False and not part.get("patternProperties"):
             named = part.get("properties", {})
             merged["properties"] = {k: v for k, v in merged.get("properties", {}).items() if k in named}
 
 
 def _both(first: object, second: object) -> object:
-    if first is False or second is False:
-        return False
-    return {"allOf": [first, second]}
+    return False if first is False or second is False else {"allOf": [first, second]}
 
 
 def _union(first: list[Any], second: list[Any]) -> list[Any]:
@@ -119,26 +117,25 @@ def _union(first: list[Any], second: list[Any]) -> list[Any]:
 
 
 def _common(first: list[Any], second: list[Any]) -> list[Any]:
-    kept = [item for item in first if item in second]
-    if not kept:
+    common = [item for item in first if item in second]
+    if not common:
         raise SchemaUnsupportedError('two lists of "enum" have nothing in common')
-    return kept
+    return common
 
 
 def _common_types(first: str | list[str], second: str | list[str]) -> list[str]:
-    one, two = ([kinds] if isinstance(kinds, str) else kinds for kinds in (first, second))
-    kept = [kind for kind in one if kind in two or (kind == "integer" and "number" in two)]
-    if "integer" in two and "number" in one and "integer" not in kept:
-        kept.append("integer")
-    if not kept:
+    one, two = ([types] if isinstance(types, str) else types for types in (first, second))
+    common = [name for name in one if name in two or (name == "integer" and "number" in two)]
+    if "integer" in two and "number" in one and "integer" not in common:
+        common.append("integer")
+    if not common:
         raise SchemaUnsupportedError(f"the types {first!r} and {second!r} have nothing in common")
-    return kept
+    return common
 
 
 def _properties(first: Mapping[str, Any], second: Mapping[str, Any]) -> Schema:
-    joined = {**first, **second}
-    return {name: _both(first[name], second[name]) if name in first and name in second else joined[name]
-            for name in joined}  # fmt: skip
+    shared = {name: _both(first[name], second[name]) for name in first.keys() & second.keys()}
+    return {**first, **second, **shared}
 
 
 _COMBINE: dict[str, Callable[[Any, Any], Any]] = {
@@ -158,16 +155,14 @@ _COMBINE: dict[str, Callable[[Any, Any], Any]] = {
 
 
 def types_of(schema: Mapping[str, Any]) -> tuple[str, ...]:
-    """The types that a flat schema allows, the likeliest first; guessed from its keywords when it names none."""
+    """Return the types that a flat schema allows, likeliest first; without "type", guess from the other keywords."""
     named = schema.get("type")
     if isinstance(named, str):
         return (named,)
     if isinstance(named, list):
         return tuple(cast("list[str]", named))
-    for kind, keywords in _HINTS.items():
-        if any(keyword in schema for keyword in keywords):
-            return (kind,)
-    return _ALL_TYPES
+    guesses = (name for name, keywords in _HINTS.items() if any(keyword in schema for keyword in keywords))
+    return next(((name,) for name in guesses), _ALL_TYPES)
 
 
 def _values(schema: object, root: Mapping[str, Any]) -> list[Any] | None:
@@ -181,23 +176,22 @@ def _disjoint(first: list[Any] | None, second: list[Any] | None) -> bool:
     return first is not None and second is not None and not any(value in second for value in first)
 
 
-def telling_apart(chosen: Mapping[str, Any], others: list[Schema], root: Mapping[str, Any]) -> list[str]:
-    """The properties that an instance of `chosen` must have so that it is an instance of none of `others`.
+def distinguishing_properties(chosen: Mapping[str, Any], others: list[Schema], root: Mapping[str, Any]) -> list[str]:
+    """Return the properties that an instance of `chosen` needs in order not to match any of `others`.
 
     Raises:
-        SchemaUnsupportedError: Nothing tells them apart.
+        SchemaUnsupportedError: An instance of `chosen` may match another branch too.
     """
     names: list[str] = []
     for other in others:
-        one, two = ({"number" if kind == "integer" else kind for kind in types_of(flat)} for flat in (chosen, other))
+        one, two = ({"number" if name == "integer" else name for name in types_of(flat)} for flat in (chosen, other))
         explicit = "type" in chosen and "type" in other
         if (explicit and not one & two) or _disjoint(_values(chosen, root), _values(other, root)):
             continue
         mine, theirs = chosen.get("properties", {}), other.get("properties", {})
-        for name in mine:
-            if name in theirs and _disjoint(_values(mine[name], root), _values(theirs[name], root)):
-                names.append(name)
-                break
-        else:
-            raise SchemaUnsupportedError('branches of "oneOf" that nothing tells apart')
+        shared = (name for name in mine if name in theirs)
+        apart = (name for name in shared if _disjoint(_values(mine[name], root), _values(theirs[name], root)))
+        if (found := next(apart, None)) is None:
+            raise SchemaUnsupportedError('two branches of "oneOf" may match the same value')
+        names.append(found)
     return names

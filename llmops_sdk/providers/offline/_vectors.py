@@ -1,4 +1,4 @@
-"""Vectors of texts without a model."""
+"""Make vectors of texts without a model."""
 
 from __future__ import annotations
 
@@ -12,26 +12,25 @@ _WORD = re.compile(r"\w+")
 
 
 def hashed_vector(text: str, *, dimensions: int, seed: int) -> list[float]:
-    """The unit vector of the words of `text`, each hashed to a place and a sign.
+    """Return the unit vector of the words of `text`, each hashed to a dimension and a sign.
 
-    Texts that share words have a cosine above zero; it says nothing of their meaning.
+    Texts that share words have a cosine above zero. The vector says nothing about meaning.
 
     Args:
         text: Any text.
         dimensions: Length of the vector.
-        seed: Another seed gives other places and signs.
+        seed: Selects dimensions and signs.
 
     The hashing trick: Weinberger et al., "Feature Hashing for Large Scale Multitask Learning", ICML 2009.
     """
     vector = [0.0] * dimensions
-    words = _WORD.findall(text.casefold()) or [""]
-    for word in words:
+    for word in _WORD.findall(text.casefold()) or [""]:
         _add(vector, f"w:{word}", seed, 1.0)
-        padded = f"^{word}$"  # pieces of words, so that "pay" and "payment" are not strangers
+        padded = f"^{word}$"  # parts of words make "pay" and "payment" similar
         for start in range(len(padded) - 2):
             _add(vector, f"p:{padded[start : start + 3]}", seed, 0.3)
     norm = math.sqrt(sum(value * value for value in vector))
-    if norm == 0.0:  # everything cancelled out, which takes very few dimensions
+    if norm == 0.0:  # all words cancel out, which needs very few dimensions
         _add(vector, f"t:{text}", seed, norm := 1.0)
     return [value / norm for value in vector]
 

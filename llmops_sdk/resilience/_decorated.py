@@ -1,4 +1,4 @@
-"""A policy around each kind of callable: what is done again or elsewhere, until a result or a first item has come."""
+"""Run a policy around callables of every style; for generators until the first item has come."""
 
 from __future__ import annotations
 
@@ -6,38 +6,38 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapp
 from contextlib import AbstractContextManager, AsyncExitStack, ExitStack
 from typing import Any, Protocol, TypeAlias, TypeVar
 
-from llmops_sdk._util._asyncgen import first_step
-from llmops_sdk._util._callables import Kind, kind_of
+from llmops_sdk._util._asyncgen import first_anext_unhooked
+from llmops_sdk._util._callables import CallStyle, call_style_of
 from llmops_sdk._util._guard import Caught
 
-__all__ = ["Run", "wrapped"]
+__all__ = ["PolicyRun", "wrap_callable"]
 
 _T = TypeVar("_T")
 _Target: TypeAlias = Callable[..., Any]
 
 
-class Run(Protocol):
+class PolicyRun(Protocol):
     """One call of a decorated function under a policy."""
 
     def begin(self) -> AbstractContextManager[object]:
-        """Around one try, until its result or its last item."""
+        """Return the context of one attempt, which lasts until the result or the last item."""
         ...
 
     def call(self, attempt: Callable[[_Target], _T], /) -> _T:
-        """Make tries, each with the callable whose turn it is, until one succeeds or the policy gives up."""
+        """Make attempts, each with the callable that the policy chooses, until one succeeds or the policy gives up."""
         ...
 
     async def acall(self, attempt: Callable[[_Target], Awaitable[_T]], /) -> _T:
-        """The async twin of `call`."""
+        """Make attempts as `call` does, async."""
         ...
 
 
-def wrapped(target: _Target, start: Callable[[], Run]) -> _Target:
-    """A callable of the same kind, each call of which is a run of its own."""
-    return _WRAPS[kind_of(target)](start)
+def wrap_callable(target: _Target, start: Callable[[], PolicyRun]) -> _Target:
+    """Return a callable of the same style that starts a run of the policy at each call."""
+    return _WRAPPERS[call_style_of(target)](start)
 
 
-def _function(start: Callable[[], Run]) -> _Target:
+def _function(start: Callable[[], PolicyRun]) -> _Target:
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         run = start()
 
@@ -50,7 +50,7 @@ def _function(start: Callable[[], Run]) -> _Target:
     return wrapper
 
 
-def _coroutine(start: Callable[[], Run]) -> _Target:
+def _coroutine(start: Callable[[], PolicyRun]) -> _Target:
     async def wrapper(*args: Any, **kwargs: Any) -> Any:
         run = start()
 
@@ -63,26 +63,42 @@ def _coroutine(start: Callable[[], Run]) -> _Target:
     return wrapper
 
 
-def _generator(start: Callable[[], Run]) -> _Target:
+def _generator(start: Callable[[], PolicyRun]) -> _Target:
     def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
         run = start()
 
-        def attempt(target: _Target) -> tuple[ExitStack, Generator[Any, Any, Any]]:
+        def attempt(target: _Target) -> tuple[ExitStack, Generator[Any, Any, Any], Any, Any]:
             with ExitStack() as undo:
                 undo.enter_context(run.begin())
                 items = target(*args, **kwargs)
                 undo.callback(items.close)
-                primed = _Primed(items)
-                return undo.pop_all(), primed
+                first, result = _END, None
+                try:
+                    first = next(items)
+                except StopIteration as end:
+                    result = end.value
+                return undo.pop_all(), items, first, result
 
-        undo, primed = run.call(attempt)
+        undo, items, item, result = run.call(attempt)
+        thrown = Caught(BaseException)
         with undo:
-            return (yield from primed)
+            while item is not _END:
+                sent: Any = None
+                with thrown:
+                    sent = yield item
+                if sent is None and thrown.error is None:
+                    return (yield from items)
+                # `yield from` cannot begin with a value sent or an error thrown.
+                try:
+                    item = items.send(sent) if thrown.error is None else items.throw(thrown.error)
+                except StopIteration as end:
+                    item, result = _END, end.value
+        return result
 
     return wrapper
 
 
-def _asyncgen(start: Callable[[], Run]) -> _Target:
+def _asyncgen(start: Callable[[], PolicyRun]) -> _Target:
     async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         run = start()
 
@@ -93,15 +109,15 @@ def _asyncgen(start: Callable[[], Run]) -> _Target:
                 undo.push_async_callback(items.aclose)
                 first = _END
                 with Caught(StopAsyncIteration):
-                    first = await first_step(items)
+                    first = await first_anext_unhooked(items)
                 return undo.pop_all(), items, first
 
         undo, items, item = await run.acall(attempt)
+        thrown = Caught(BaseException)
         async with undo:
-            # There is no `yield from` here: what the consumer sends and throws is handed on by hand.
             while item is not _END:
                 sent: Any = None
-                with Caught(BaseException) as thrown:
+                with thrown:
                     sent = yield item
                 step: Awaitable[Any] = items.asend(sent) if thrown.error is None else items.athrow(thrown.error)
                 try:
@@ -114,39 +130,9 @@ def _asyncgen(start: Callable[[], Run]) -> _Target:
 
 _END: Any = object()
 
-_WRAPS: Mapping[Kind, Callable[[Callable[[], Run]], _Target]] = {
+_WRAPPERS: Mapping[CallStyle, Callable[[Callable[[], PolicyRun]], _Target]] = {
     "function": _function,
     "coroutine": _coroutine,
     "generator": _generator,
     "asyncgen": _asyncgen,
 }
-
-
-class _Primed(Generator[Any, Any, Any]):
-    """A generator that is taken to its first item at once: `yield from` it gives that item, then the rest.
-
-    What the consumer sends, throws and closes reaches the generator inside, as `yield from` promises.
-    """
-
-    def __init__(self, items: Generator[Any, Any, Any]) -> None:
-        self._items = items
-        self._end: StopIteration | None = None
-        self._first: list[Any] = []
-        try:
-            self._first.append(next(items))
-        except StopIteration as end:
-            self._end = end
-
-    def send(self, value: Any, /) -> Any:
-        """The next item."""
-        if self._end is not None:
-            raise self._end
-        return self._first.pop() if self._first else self._items.send(value)
-
-    def throw(self, *error: Any) -> Any:
-        """Raise inside the generator."""
-        return self._items.throw(*error)
-
-    def close(self) -> None:
-        """End the generator inside."""
-        self._items.close()
