@@ -172,7 +172,7 @@ class _PromptFunction:
     def _origin(self, stages: Stages, span: Span, instance: object, args: _Arguments, kwargs: dict[str, Any]) -> Origin:
         raw = not _call.input_guards(stages, self.options)
         if raw:
-            span._take_arguments(self.parameters, instance is not None, args, kwargs)  # pyright: ignore[reportPrivateUsage] - a friend
+            span.capture_arguments(self.parameters, instance is not None, args, kwargs)
         return Origin(name=self.name, span=span, raw=raw)
 
     def _course(self, prompt: object, origin: Origin) -> Course:

@@ -57,6 +57,8 @@ class StoreSink:
         StoreError: The folder cannot be made or written, or a newer version of the SDK wrote it.
     """
 
+    is_local = True  # queries read what this sink has written
+
     def __init__(
         self,
         path: Path,

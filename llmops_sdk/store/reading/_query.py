@@ -147,9 +147,9 @@ def connect(*, path: StorePath | None = None, trusted: bool = False) -> duckdb.D
 
 def flush_first() -> None:
     """Bring this process's latest spans to the store, so that they are found."""
-    from llmops_sdk.tracing import flush
+    from llmops_sdk.tracing.runtime._start import flush_local
 
-    flush(timeout=_FLUSH_SECONDS)
+    flush_local(_FLUSH_SECONDS)
 
 
 def store_folder(path: StorePath | None) -> Path:

@@ -10,7 +10,7 @@ from llmops_sdk._util._asyncgen import first_anext_unhooked
 from llmops_sdk.tracing.decorators._plan import CallPlan
 from llmops_sdk.tracing.records import _semconv
 from llmops_sdk.tracing.spans import _active, _runtime
-from llmops_sdk.tracing.spans._content import joined
+from llmops_sdk.tracing.spans._content import join_texts
 from llmops_sdk.tracing.spans._span import Span
 
 __all__ = ["trace_async_generator", "trace_generator"]
@@ -56,16 +56,15 @@ def _end_span(
         return
     if plan.capture_output:
         if plan.output_filter is None:
-            span._keep_items(items)  # pyright: ignore[reportPrivateUsage] - a friend
+            span.capture_items(items)
         else:
-            span._keep(plan.captured_result(span, joined(items)))  # pyright: ignore[reportPrivateUsage]
+            span.capture_output(plan.captured_result(span, join_texts(items)))
     if not count:
-        span._add_plain({_ITEMS: 0})  # pyright: ignore[reportPrivateUsage]
+        span.add_plain_attributes({_ITEMS: 0})
     else:
-        waited = (first - span._started) / 1e9  # pyright: ignore[reportPrivateUsage]
-        span._add_plain({_ITEMS: count, _FIRST: waited})  # pyright: ignore[reportPrivateUsage]
+        span.add_plain_attributes({_ITEMS: count, _FIRST: span.seconds_until(first)})
     if error is None:
-        span._return(None, kept=False)  # pyright: ignore[reportPrivateUsage]
+        span.return_result(None, captured=False)
     else:
         span.fail(error)
 

@@ -10,8 +10,8 @@ from llmops_sdk._util._guard import Caught, guarded
 from llmops_sdk.tracing.capture._arguments import Parameters
 from llmops_sdk.tracing.decorators._binding import Binding
 from llmops_sdk.tracing.spans import _active, _runtime
-from llmops_sdk.tracing.spans._begin import begin
 from llmops_sdk.tracing.spans._span import Span
+from llmops_sdk.tracing.spans._start_span import start_child
 
 __all__ = ["CallPlan"]
 
@@ -75,10 +75,10 @@ class CallPlan:
         self, runtime: _runtime.Runtime, context: _active.Context, args: tuple[object, ...], kwargs: dict[str, object]
     ) -> Span:
         """Start the span of a call, and capture its arguments."""
-        span = begin(runtime, context, self.name, self.kind)
+        span = start_child(runtime, context, self.name, self.kind)
         if span.recording:
             if self.arguments_only and self.takes_receiver is False:
-                span._take_arguments(self.parameters, self.receiver_bound, args, kwargs)  # pyright: ignore[reportPrivateUsage] - a friend
+                span.capture_arguments(self.parameters, self.receiver_bound, args, kwargs)
                 return span
             if self.capture_input:
                 receiver_bound, takes_receiver = self.receiver_bound, self.takes_receiver
@@ -87,7 +87,7 @@ class CallPlan:
                 ):
                     receiver_bound, args = True, args[1:]
                 if self.input_filter is None:
-                    span._take_arguments(self.parameters, receiver_bound, args, kwargs)  # pyright: ignore[reportPrivateUsage] - a friend
+                    span.capture_arguments(self.parameters, receiver_bound, args, kwargs)
                 elif runtime.content:
                     span.input = guarded("capture_input", _UNREADABLE, self.input_filter, *args, **kwargs)
             if self.attributes is not None:

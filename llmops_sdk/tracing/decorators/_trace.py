@@ -76,7 +76,7 @@ def _call(plan: CallPlan, function: Callable[..., Any]) -> Callable[..., Any]:
             raise
         _active.reset(token)
         kept = result if plan.output_filter is None else plan.captured_result(span, result)
-        span._return(kept, plan.capture_output)  # pyright: ignore[reportPrivateUsage] - a friend
+        span.return_result(kept, plan.capture_output)
         return result
 
     return call
@@ -104,7 +104,7 @@ def _coroutine(plan: CallPlan, function: Callable[..., Any]) -> Callable[..., An
             raise
         _active.detach(token)
         kept = result if plan.output_filter is None else plan.captured_result(span, result)
-        span._return(kept, plan.capture_output)  # pyright: ignore[reportPrivateUsage] - a friend
+        span.return_result(kept, plan.capture_output)
         return result
 
     return call

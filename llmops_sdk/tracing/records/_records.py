@@ -109,7 +109,7 @@ class Recordable(Protocol):
     size: int
     """Bytes of its content."""
 
-    def _to_record(self) -> SpanRecord:
+    def to_record(self) -> SpanRecord:
         """Return the span as sinks read it; called once, on the pipeline's thread."""
         ...
 
@@ -149,7 +149,12 @@ class Sink(Protocol):
 
     @property
     def name(self) -> str:
-        """Return the sink's name, such as "store" or "otlp", for errors and counts."""
+        """Return the name for logs, as in "store" or "otlp"."""
+        ...
+
+    @property
+    def is_local(self) -> bool:
+        """Return whether the sink stores all records on this machine, where queries find them."""
         ...
 
     def write(self, batch: Sequence[Record]) -> int:

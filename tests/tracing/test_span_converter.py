@@ -14,7 +14,7 @@ OUTPUT_MESSAGES = b'[{"role":"assistant","parts":[{"type":"text","content":"Hell
 
 
 def encoded(*records: RecordedSpan, content: bool = True) -> list[ReceivedSpan]:
-    """As the official encoder sends it and a backend reads it."""
+    """Return a span as the official encoder sends it and a backend reads it."""
     from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
@@ -48,7 +48,7 @@ def llm_span(**changes: object) -> RecordedSpan:
     return sample_span(**{**fields, **changes})
 
 
-def test_a_models_span_has_the_one_set_of_attributes_that_every_backend_reads() -> None:
+def test_model_span_has_the_attributes_that_backends_read() -> None:
     stamp = Stamp(
         session_id="s-1",
         user_id="u-1",
@@ -87,7 +87,7 @@ def test_a_models_span_has_the_one_set_of_attributes_that_every_backend_reads() 
     }
 
 
-def test_identity_times_kind_resource_and_scope_arrive() -> None:
+def test_ids_times_kind_resource_and_scope_arrive() -> None:
     record = llm_span(
         parent_id=0x1234,
         trace_id=0xABC,
@@ -109,7 +109,7 @@ def test_identity_times_kind_resource_and_scope_arrive() -> None:
     assert (span.scope, span.scope_version) == ("llmops_sdk", __version__)
 
 
-def test_the_project_for_phoenix_can_be_set_in_the_resource() -> None:
+def test_resource_can_set_the_phoenix_project() -> None:
     (span,) = encoded(sample_span(resource={"service.name": "a", "openinference.project.name": "b"}))
     assert span.resource["openinference.project.name"] == "b"
 
@@ -123,14 +123,14 @@ def test_the_project_for_phoenix_can_be_set_in_the_resource() -> None:
         (b"null", "null", "application/json"),
     ],
 )
-def test_input_and_output_of_other_spans(payload: bytes, value: str, mime_type: str) -> None:
+def test_input_and_output_have_value_and_mime_type(payload: bytes, value: str, mime_type: str) -> None:
     (span,) = encoded(sample_span(kind="tool", input=payload, output=payload))
     assert span.attributes["openinference.span.kind"] == "TOOL"
     assert (span.attributes["input.value"], span.attributes["input.mime_type"]) == (value, mime_type)
     assert (span.attributes["output.value"], span.attributes["output.mime_type"]) == (value, mime_type)
 
 
-def test_a_models_span_without_messages_shows_its_input() -> None:
+def test_model_span_without_messages_shows_its_input() -> None:
     (span,) = encoded(sample_span(kind="llm", input=b'{"prompt":"Hi"}'))
     assert span.attributes["input.value"] == '{"prompt":"Hi"}'
 
@@ -144,7 +144,7 @@ def test_a_models_span_without_messages_shows_its_input() -> None:
         (b"no json", None, "application/json"),
     ],
 )
-def test_the_answer_is_taken_from_the_messages_where_there_is_no_output(
+def test_answer_comes_from_messages_if_there_is_no_output(
     messages: bytes, value: str | None, mime_type: str
 ) -> None:
     (span,) = encoded(llm_span(output=None, attributes={"gen_ai.output.messages": messages}))
@@ -162,14 +162,14 @@ def test_the_answer_is_taken_from_the_messages_where_there_is_no_output(
         ("closed", "unset", "closed"),
     ],
 )
-def test_status(status: str, code: str, ours: str | None) -> None:
+def test_status_maps_to_otel_code_and_our_attribute(status: str, code: str, ours: str | None) -> None:
     (span,) = encoded(sample_span(status=status, status_message="why", error_type="ValueError"))
     assert (span.status, span.attributes.get("llmops.status")) == (code, ours)
     assert span.message == ("why" if status == "error" else "")
     assert span.attributes["error.type"] == "ValueError"
 
 
-def test_attributes_of_another_library_win_over_ours() -> None:
+def test_attributes_of_other_libraries_win() -> None:
     attributes = {"openinference.span.kind": "AGENT", "session.id": "theirs", "output.value": "x", "input.value": "y"}
     (span,) = encoded(
         sample_span(
@@ -180,7 +180,7 @@ def test_attributes_of_another_library_win_over_ours() -> None:
     assert (span.scope, span.scope_version) == ("other.library", "")
 
 
-def test_more_than_128_attributes_all_arrive() -> None:
+def test_more_than_128_attributes_arrive() -> None:
     many = {f"flattened.{number}": number for number in range(500)}
     (span,) = encoded(llm_span(attributes={"gen_ai.operation.name": "chat", **many}))
     assert span.attributes["gen_ai.operation.name"] == "chat"
@@ -210,13 +210,13 @@ def test_more_than_128_attributes_all_arrive() -> None:
         (range(2), [0, 1]),
     ],
 )
-def test_no_value_is_lost_in_encoding(value: object, arrives: object) -> None:
+def test_values_that_protobuf_cannot_hold_become_text(value: object, arrives: object) -> None:
     (span,) = encoded(sample_span(attributes={"key": value, "after": 1}, events=[("e", 1, {"key": value})]))
     assert (span.attributes["key"], span.attributes["after"]) == (arrives, 1)
     assert span.events[0][2] == {"key": arrives}
 
 
-def test_surrogates_in_names_keys_and_texts_lose_nothing() -> None:
+def test_lone_surrogates_do_not_lose_the_span() -> None:
     bad, good = "n\udcff", "n\ufffd"
     record = sample_span(
         name=bad,
@@ -234,7 +234,7 @@ def test_surrogates_in_names_keys_and_texts_lose_nothing() -> None:
     assert json.loads(span.attributes["metadata"]) == {good: good}
 
 
-def test_absent_values_are_left_out() -> None:
+def test_none_values_are_left_out() -> None:
     (span,) = encoded(sample_span(attributes={"a": None, "b": (None, "x")}))
     assert "a" not in span.attributes
     assert span.attributes["b"] == ["x"]

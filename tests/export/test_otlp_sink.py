@@ -14,6 +14,7 @@ from otlp_samples import sample_span
 
 from llmops_sdk._util._guard import raise_in_tests
 from llmops_sdk.export._destinations import Destination
+from llmops_sdk.export._sink import ExportSink
 from llmops_sdk.export._span_sink import OtlpSink
 from llmops_sdk.tracing.records._records import LossRecord, RecordedSpan, ScoreRecord
 
@@ -36,17 +37,17 @@ def http(backend: OtlpReceiver | BlackHole) -> str:
     return backend.url + "/v1/traces"
 
 
-def test_spans_are_sent_once_and_counted() -> None:
+def test_spans_are_sent_once_in_order_and_counted() -> None:
     with OtlpReceiver() as backend, opened(http(backend)) as sink:
         spans = [sample_span(name=f"n{number}") for number in range(1300)]
         assert sink.write(spans) == 1300
         assert sink.flush(30.0)
         assert (sink.name, sink.exported, sink.pending, sink.dropped) == ("otlp", 1300, 0, 0)
         assert [span.name for span in backend.spans] == [span.name for span in spans]
-        assert len(backend.bodies) == 3  # of 512 at most
+        assert len(backend.bodies) == 3  # of at most 512 spans
 
 
-def test_scores_and_losses_are_not_spans() -> None:
+def test_scores_and_losses_are_not_sent_as_spans() -> None:
     score = ScoreRecord(
         trace_id="1", span_id=None, name="n", value=1.0, label=None, comment=None, source="user", time_ns=1
     )
@@ -58,7 +59,13 @@ def test_scores_and_losses_are_not_spans() -> None:
         assert len(backend.spans) == 1
 
 
-def test_a_batch_stays_below_what_servers_take() -> None:
+def test_span_that_one_of_two_backends_takes_counts_as_taken() -> None:
+    with OtlpReceiver() as backend, opened(http(backend)) as first, opened(http(backend), max_spans=0) as full:
+        for parts in ([first, full], [full, first]):
+            assert ExportSink(parts).write([sample_span(), sample_span()]) == 2
+
+
+def test_request_stays_below_the_size_limit() -> None:
     with OtlpReceiver() as backend, opened(http(backend)) as sink:
         sink.write([sample_span(output=b'"' + b"x" * 500_000 + b'"') for _ in range(20)])
         assert sink.flush(30.0)
@@ -66,7 +73,7 @@ def test_a_batch_stays_below_what_servers_take() -> None:
         assert max(len(body) for body in backend.bodies) < 4 * 1024 * 1024
 
 
-def test_headers_are_sent() -> None:
+def test_configured_headers_are_sent() -> None:
     with OtlpReceiver() as backend, opened(http(backend), headers={"X-Project": "blue"}) as sink:
         sink.write([sample_span()])
         assert sink.flush(30.0)
@@ -74,7 +81,7 @@ def test_headers_are_sent() -> None:
         assert (sent["x-project"], sent["content-type"]) == ("blue", "application/x-protobuf")
 
 
-def test_gzip_when_the_standard_variable_asks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gzip_is_used_if_the_variable_asks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")
     with OtlpReceiver() as backend, opened(http(backend)) as sink:
         sink.write([sample_span(name="packed")])
@@ -84,7 +91,7 @@ def test_gzip_when_the_standard_variable_asks_for_it(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("replies", [[Reply(503)], [Reply(429, {"Retry-After": "0"}), Reply(502)]])
-def test_a_backend_that_was_away_gets_everything_once(replies: list[Reply]) -> None:
+def test_backend_gets_everything_once_after_failures(replies: list[Reply]) -> None:
     with OtlpReceiver(replies) as backend, opened(http(backend)) as sink:
         spans = [sample_span() for _ in range(40)]
         sink.write(spans)
@@ -94,7 +101,7 @@ def test_a_backend_that_was_away_gets_everything_once(replies: list[Reply]) -> N
         assert (sink.exported, sink.pending, sink.dropped, sink.failures) == (40, 0, 0, 0)
 
 
-def test_a_failed_batch_is_kept_and_sent_when_the_backend_is_there_again(caplog: pytest.LogCaptureFixture) -> None:
+def test_failed_batch_is_sent_when_the_backend_is_back(caplog: pytest.LogCaptureFixture) -> None:
     port = unused_port()
     with opened(f"http://127.0.0.1:{port}/v1/traces", timeout=0.2) as sink, caplog.at_level(logging.DEBUG):
         sink.write([sample_span(name="first")])
@@ -114,12 +121,12 @@ def wait_for_failures(sink: OtlpSink, count: int) -> None:
     pause = threading.Event()
     while sink.failures < count:
         assert time.monotonic() < end
-        sink.flush(0.0)  # tries at once
+        sink.flush(0.0)  # sends at once
         pause.wait(0.01)
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 500, 302])
-def test_what_the_backend_refuses_for_good_is_not_sent_again_but_counted(status: int) -> None:
+def test_final_refusal_is_counted_without_retry(status: int) -> None:
     losses: Losses = []
     with OtlpReceiver([Reply(status)]) as backend, opened(http(backend), losses=losses) as sink:
         sink.write([sample_span(), sample_span()])
@@ -131,7 +138,7 @@ def test_what_the_backend_refuses_for_good_is_not_sent_again_but_counted(status:
         assert [span.name for span in backend.spans] == ["next"]
 
 
-def test_a_request_that_is_too_large_is_sent_in_halves() -> None:
+def test_too_large_request_is_halved() -> None:
     losses: Losses = []
     with OtlpReceiver([Reply(413), Reply(413)]) as backend, opened(http(backend), losses=losses) as sink:
         sink.write([sample_span(name=str(number)) for number in range(8)])
@@ -140,7 +147,7 @@ def test_a_request_that_is_too_large_is_sent_in_halves() -> None:
         assert losses == []
 
 
-def test_a_single_span_that_is_too_large_is_lost_alone() -> None:
+def test_single_too_large_span_is_lost_alone() -> None:
     losses: Losses = []
     with OtlpReceiver([Reply(413)]) as backend, opened(http(backend), losses=losses) as sink:
         sink.write([sample_span()])
@@ -149,7 +156,7 @@ def test_a_single_span_that_is_too_large_is_lost_alone() -> None:
         assert backend.spans == []
 
 
-def test_spans_that_the_backend_rejects_in_a_partial_success_are_counted() -> None:
+def test_partial_success_counts_rejected_spans() -> None:
     partial = ExportTraceServiceResponse()
     partial.partial_success.rejected_spans = 2
     losses: Losses = []
@@ -161,7 +168,7 @@ def test_spans_that_the_backend_rejects_in_a_partial_success_are_counted() -> No
         assert losses == [("export", "rejected", 2, 0)]
 
 
-def test_a_full_queue_drops_the_newest_and_counts_it() -> None:
+def test_full_queue_drops_the_newest_and_counts_it() -> None:
     losses: Losses = []
     with BlackHole() as backend, opened(http(backend), losses=losses, max_spans=3) as sink:
         assert sink.write([sample_span() for _ in range(5)]) == 3
@@ -173,7 +180,7 @@ def test_a_full_queue_drops_the_newest_and_counts_it() -> None:
         ]
 
 
-def test_the_queue_is_bounded_by_bytes_too() -> None:
+def test_queue_is_bounded_by_bytes() -> None:
     losses: Losses = []
     with BlackHole() as backend, opened(http(backend), losses=losses, max_bytes=100_000) as sink:
         assert sink.write([sample_span(input=b"1" * 40_000) for _ in range(3)]) == 2
@@ -181,18 +188,18 @@ def test_the_queue_is_bounded_by_bytes_too() -> None:
         assert losses[0][3] >= 40_000
 
 
-def test_writing_never_waits_for_a_backend_that_hangs() -> None:
+def test_write_does_not_wait_for_a_hanging_backend() -> None:
     with BlackHole() as backend, opened(http(backend)) as sink:
         sink.write([sample_span()])
         begun = time.monotonic()
         for _ in range(100):
             sink.write([sample_span()])
-        assert time.monotonic() - begun < 5  # the exporter's own time-out is 10
+        assert time.monotonic() - begun < 5  # the exporter's time-out is 10 s
         assert not sink.flush(0.05)
         assert sink.pending == 101
 
 
-def test_what_waits_at_the_end_is_counted_and_later_spans_too() -> None:
+def test_unsent_and_later_spans_count_as_dropped_after_close() -> None:
     losses: Losses = []
     with BlackHole() as backend, opened(http(backend), losses=losses) as sink:
         sink.write([sample_span(), sample_span()])
@@ -205,7 +212,7 @@ def test_what_waits_at_the_end_is_counted_and_later_spans_too() -> None:
         assert len(losses) == 2
 
 
-def test_close_sends_what_waits() -> None:
+def test_close_sends_the_queue() -> None:
     with OtlpReceiver() as backend, opened(http(backend)) as sink:
         sink.write([sample_span() for _ in range(700)])
         sink.close(30.0)
@@ -213,7 +220,7 @@ def test_close_sends_what_waits() -> None:
         assert (sink.exported, sink.dropped) == (700, 0)
 
 
-def test_a_span_that_cannot_be_converted_does_not_take_the_others_with_it() -> None:
+def test_unconvertible_span_is_lost_alone() -> None:
     raise_in_tests(False)  # as in an application
     losses: Losses = []
     broken: RecordedSpan = sample_span(start_ns="never")
@@ -224,7 +231,7 @@ def test_a_span_that_cannot_be_converted_does_not_take_the_others_with_it() -> N
         assert losses == [("export", "rejected", 1, 0)]
 
 
-def test_the_application_s_own_exporter_keeps_its_log_lines(caplog: pytest.LogCaptureFixture) -> None:
+def test_application_exporter_keeps_its_log_lines(caplog: pytest.LogCaptureFixture) -> None:
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
     from llmops_sdk.tracing.interop._convert import SpanConverter
@@ -239,7 +246,7 @@ def test_the_application_s_own_exporter_keeps_its_log_lines(caplog: pytest.LogCa
     assert sorted(lines) == ["llmops_sdk", "opentelemetry.exporter.otlp.proto.http.trace_exporter"]
 
 
-def test_grpc() -> None:
+def test_spans_are_sent_over_grpc() -> None:
     with (
         GrpcOtlpReceiver([grpc.StatusCode.UNAVAILABLE]) as backend,
         opened(backend.url, protocol="grpc", headers={"X-Project": "blue"}) as sink,
@@ -251,7 +258,7 @@ def test_grpc() -> None:
         assert (sink.exported, sink.dropped) == (2, 0)
 
 
-def test_grpc_refusals_are_counted(caplog: pytest.LogCaptureFixture) -> None:
+def test_grpc_refusal_is_counted(caplog: pytest.LogCaptureFixture) -> None:
     losses: Losses = []
     with (
         GrpcOtlpReceiver([grpc.StatusCode.UNAUTHENTICATED]) as backend,

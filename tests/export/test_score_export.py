@@ -29,7 +29,7 @@ def judged(url: str, *, content: bool) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("content", [False, True])
-def test_a_score_is_an_event_on_the_span_that_it_judges(content: bool) -> None:
+def test_score_is_an_event_on_its_span(content: bool) -> None:
     with OtlpReceiver() as backend:
         ids = judged(backend.url, content=content)
         (event,) = backend.logs
@@ -47,7 +47,7 @@ def test_a_score_is_an_event_on_the_span_that_it_judges(content: bool) -> None:
     assert event.time_ns > 0
 
 
-def test_a_score_of_a_trace_has_no_span() -> None:
+def test_trace_score_has_no_span_id() -> None:
     with OtlpReceiver() as backend:
         llmops.configure(export={"endpoint": backend.url})
         llmops.score("resolved", "yes", trace_id="ab" * 16)
@@ -58,7 +58,7 @@ def test_a_score_of_a_trace_has_no_span() -> None:
     assert "gen_ai.evaluation.score.value" not in event.attributes
 
 
-def test_secrets_are_redacted_in_it_and_in_its_resource(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secrets_in_score_and_resource_are_redacted(monkeypatch: pytest.MonkeyPatch) -> None:
     secret = "AKIA" + "Q7WERTYUIOPASDFG"
     monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", f"team={secret}")
     with OtlpReceiver() as backend:
@@ -72,7 +72,7 @@ def test_secrets_are_redacted_in_it_and_in_its_resource(monkeypatch: pytest.Monk
     assert backend.logs[0].resource["team"] == "[REDACTED:aws_access_key]"
 
 
-def test_none_turns_them_off(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_logs_exporter_none_turns_scores_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_LOGS_EXPORTER", "none")
     with OtlpReceiver() as backend:
         judged(backend.url, content=True)
@@ -85,7 +85,7 @@ def score(**changes: Any) -> ScoreRecord:
 
 
 @pytest.mark.parametrize("status", [404, 405, 415])
-def test_a_backend_without_a_place_for_them_is_left_alone(status: int, caplog: pytest.LogCaptureFixture) -> None:
+def test_backend_without_logs_gets_no_second_request(status: int, caplog: pytest.LogCaptureFixture) -> None:
     losses: list[tuple[str, str, int, int]] = []
     with OtlpReceiver(refuse={"logs": status}) as backend:
         destination = Destination(endpoint=f"{backend.url}/v1/logs", signal="logs", headers={})
@@ -102,7 +102,7 @@ def test_a_backend_without_a_place_for_them_is_left_alone(status: int, caplog: p
     assert sum(count for _, _, count, _ in losses) == 3
 
 
-def test_over_grpc_too() -> None:
+def test_scores_are_sent_over_grpc() -> None:
     with GrpcOtlpReceiver() as backend:
         sink = OtlpSink(Destination(endpoint=backend.url, signal="logs", protocol="grpc", headers={}))
         sink.write([score(comment="no", name="lone \ud83d surrogate")])
@@ -119,7 +119,7 @@ llmops.score("helpful", True, span_id=answer.span_id, trace_id=answer.trace_id)
 """
 
 
-def test_three_signals_into_a_black_hole_share_the_bound_of_exit(tmp_path: Any) -> None:
+def test_three_silent_signals_share_the_bound_of_exit(tmp_path: Any) -> None:
     timed = "import sys, time, atexit\nlate = []\natexit.register(lambda: print(time.monotonic() - late[0]))\n"
     program = timed + PROGRAM + "llmops.flush(0.0)\nlate.append(time.monotonic())\n"
     with BlackHole() as hole:
@@ -133,6 +133,6 @@ def test_three_signals_into_a_black_hole_share_the_bound_of_exit(tmp_path: Any) 
             timeout=60,
             check=True,
         )
-    # 2 s of waiting for answers, and the imports that a busy machine takes.
+    # 2 s of waiting, and the imports on a busy machine.
     assert float(run.stdout) < 6.0
     assert len(list((tmp_path / ".llmops" / "wal").glob("*.ndjson"))) >= 1

@@ -1,4 +1,4 @@
-"""The metrics of calls to models, as a backend gets them."""
+"""Metrics of model calls as a backend receives them."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from otlp_samples import sample_span
 
 import llmops_sdk as llmops
 from llmops_sdk.export._destinations import Destination
-from llmops_sdk.export.metrics import _chunk_times as _pace
-from llmops_sdk.export.metrics._sink import MetricsSink, measured
+from llmops_sdk.export.metrics import _chunk_times
+from llmops_sdk.export.metrics._measured import measure
+from llmops_sdk.export.metrics._sink import MetricsSink
 
 SECONDS = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92]
 TOKENS = [1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864]
@@ -47,7 +48,7 @@ def sent(*records: Any) -> list[ReceivedPoint]:
         return backend.exports[-1] if backend.exports else []
 
 
-def test_durations_and_tokens_have_the_buckets_and_attributes_of_the_conventions() -> None:
+def test_histograms_follow_the_genai_conventions() -> None:
     points = {(point.metric, point.attributes.get("gen_ai.token.type")): point for point in sent(call(0.05), call(0.5))}
     assert set(points) == {(DURATION, None), (USAGE, "input"), (USAGE, "output")}
     duration = points[DURATION, None]
@@ -60,23 +61,23 @@ def test_durations_and_tokens_have_the_buckets_and_attributes_of_the_conventions
     assert points[USAGE, "output"].sum == 14
 
 
-def test_a_stream_has_the_times_of_its_chunks() -> None:
+def test_stream_records_the_times_between_chunks() -> None:
     stream = call(attributes={"gen_ai.request.stream": True, "gen_ai.response.time_to_first_chunk": 0.25})
-    _pace.keep(stream.span_id, array("d", [1.0, 1.03, 1.13]))
+    _chunk_times.keep(stream.span_id, array("d", [1.0, 1.03, 1.13]))
     points = {point.metric: point for point in sent(stream)}
     assert (points[FIRST].count, points[FIRST].sum, points[FIRST].bounds) == (1, 0.25, SECONDS)
     assert (points[CHUNK].count, points[CHUNK].sum) == (2, pytest.approx(0.13))
     assert points[CHUNK].buckets == [0, 0, 1, 0, 1, *[0] * 10]
     assert (points[FIRST].attributes, points[CHUNK].unit) == (CALL, "s")
-    assert _pace.take(stream.span_id) is None
+    assert _chunk_times.take(stream.span_id) is None
 
 
-def test_an_error_has_its_type_on_the_duration_alone() -> None:
+def test_error_type_is_only_on_the_duration() -> None:
     (failed,) = sent(sample_span(kind="llm", status="error", error_type="ServerError", attributes=CALL))
     assert (failed.metric, failed.attributes) == (DURATION, {**CALL, "error.type": "ServerError"})
 
 
-def test_an_answer_from_our_cache_cost_no_tokens() -> None:
+def test_cached_answer_records_no_tokens() -> None:
     (served,) = sent(call(attributes={"llmops.cache": "exact", "gen_ai.response.time_to_first_chunk": 0.1}))
     assert (served.metric, served.attributes) == (DURATION, {**CALL, "llmops.cache": "exact"})
 
@@ -89,12 +90,12 @@ def test_an_answer_from_our_cache_cost_no_tokens() -> None:
         sample_span(kind="llm", scope="another.library", attributes=CALL),
     ],
 )
-def test_what_is_no_call_of_ours_is_not_measured(record: Any) -> None:
-    assert measured(record) is None
+def test_spans_that_are_not_our_calls_are_not_measured(record: Any) -> None:
+    assert measure(record) is None
 
 
 @pytest.mark.parametrize("status", [404, 405, 415, 501])
-def test_a_backend_without_a_place_for_metrics_is_left_alone(status: int, caplog: pytest.LogCaptureFixture) -> None:
+def test_backend_without_metrics_gets_no_second_request(status: int, caplog: pytest.LogCaptureFixture) -> None:
     losses: list[tuple[str, str, int, int]] = []
     with OtlpReceiver(refuse={"metrics": status}) as backend:
         destination = Destination(endpoint=f"{backend.url}/v1/metrics", signal="metrics", headers={})
@@ -110,7 +111,7 @@ def test_a_backend_without_a_place_for_metrics_is_left_alone(status: int, caplog
     assert losses == [("export_metrics", "not_supported", 1, 0)]
 
 
-def test_over_grpc_too() -> None:
+def test_metrics_are_sent_over_grpc() -> None:
     with GrpcOtlpReceiver() as backend:
         sink = MetricsSink(Destination(endpoint=backend.url, signal="metrics", protocol="grpc", headers={"x-a": "1"}))
         sink.write([call()])
@@ -128,7 +129,7 @@ def test_over_grpc_too() -> None:
         assert losses == [("export_metrics", "not_supported", 1, 0)]
 
 
-def test_sums_that_could_not_be_sent_are_sent_later(caplog: pytest.LogCaptureFixture) -> None:
+def test_failed_metrics_are_sent_later(caplog: pytest.LogCaptureFixture) -> None:
     with OtlpReceiver([Reply(400)]) as backend:
         sink = MetricsSink(Destination(endpoint=f"{backend.url}/v1/metrics", signal="metrics", headers={}))
         sink.write([call()])
@@ -138,10 +139,10 @@ def test_sums_that_could_not_be_sent_are_sent_later(caplog: pytest.LogCaptureFix
         sink.close(5.0)
         (duration,) = backend.points(DURATION)
         assert duration.count == 2
-    assert sum("does not take metrics" in record.getMessage() for record in caplog.records) == 1
+    assert sum("did not accept metrics" in record.getMessage() for record in caplog.records) == 1
 
 
-def test_the_queue_is_bounded_and_what_finds_no_room_is_counted() -> None:
+def test_calls_beyond_the_queue_are_counted() -> None:
     losses: list[tuple[str, str, int, int]] = []
     with OtlpReceiver() as backend:
         destination = Destination(endpoint=f"{backend.url}/v1/metrics", signal="metrics", headers={})
@@ -153,7 +154,7 @@ def test_the_queue_is_bounded_and_what_finds_no_room_is_counted() -> None:
     assert (duration.count, losses) == (3, [("export_metrics", "queue_full", 2, 0)])
 
 
-def test_a_black_hole_bounds_flush_and_close() -> None:
+def test_silent_backend_bounds_flush_and_close() -> None:
     with BlackHole() as hole:
         sink = MetricsSink(Destination(endpoint=f"{hole.url}/v1/metrics", signal="metrics", headers={}))
         sink.write([call()])
@@ -163,7 +164,7 @@ def test_a_black_hole_bounds_flush_and_close() -> None:
         assert time.monotonic() - begun < 4.5
 
 
-def test_calls_are_measured_end_to_end_after_the_store_has_them() -> None:
+def test_client_calls_arrive_as_metrics() -> None:
     with OtlpReceiver() as backend:
         outage = {"model": "offline/echo", "options": {"failures": {"sequence": ["server"]}}}
         llmops.configure(export={"endpoint": backend.url}, models={"failing": outage}, service="shop")
@@ -185,7 +186,7 @@ def test_calls_are_measured_end_to_end_after_the_store_has_them() -> None:
         assert first.resource["service.name"] == "shop"
 
 
-def test_none_turns_them_off(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_metrics_exporter_none_turns_metrics_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_METRICS_EXPORTER", "none")
     with OtlpReceiver() as backend:
         llmops.configure(export={"endpoint": backend.url})
@@ -212,7 +213,7 @@ for scope in data.resource_metrics[0].scope_metrics:
 
 
 @pytest.mark.parametrize("endpoint", [False, True])
-def test_the_applications_own_meter_provider_is_used(endpoint: bool, tmp_path: Any) -> None:
+def test_application_meter_provider_gets_the_metrics(endpoint: bool, tmp_path: Any) -> None:
     with OtlpReceiver() as backend:
         environ = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": backend.url if endpoint else ""}
         run = subprocess.run(
@@ -230,10 +231,10 @@ def test_the_applications_own_meter_provider_is_used(endpoint: bool, tmp_path: A
     assert found[DURATION] == ["1", "14"]
 
 
-def test_without_a_backend_or_a_meter_provider_nothing_is_measured() -> None:
+def test_nothing_is_measured_without_backend_and_meter_provider() -> None:
     sink = MetricsSink(None)
     sink.write([call()])
-    assert not sink._waits()
+    assert not sink._has_work()
     sink.close(1.0)
 
 
@@ -251,7 +252,7 @@ sys.exit(os.waitpid(child, 0)[1])
 """
 
 
-def test_a_forked_child_measures_on_its_own(tmp_path: Any) -> None:
+def test_forked_child_sends_its_own_metrics(tmp_path: Any) -> None:
     with OtlpReceiver() as backend:
         environ = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": backend.url}
         command = [sys.executable, "-W", "ignore", "-c", FORK]

@@ -1,9 +1,8 @@
-"""Spans of other libraries, through an OpenTelemetry SDK TracerProvider, into the same pipeline.
+"""Record other libraries' spans through an OpenTelemetry SDK TracerProvider.
 
-Where the application has a provider of its own, our processor is added to it and our spans are begun at it too
-(`_host`); where there is none, one is installed so that instrumented libraries have somewhere to send to. An
-application that sets its own later is told by OpenTelemetry's warning; `[tracing] global_provider = "never"` leaves
-the place free for it.
+If the application has its own provider, we add our processor to it and start twins of our spans there
+(`_host_spans`). Otherwise we install ours, so that instrumented libraries have a provider. If the application sets its
+own later, OpenTelemetry warns about it; `[tracing] global_provider = "never"` leaves the place free.
 """
 
 from __future__ import annotations
@@ -19,9 +18,9 @@ from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
 from opentelemetry.sdk.trace.sampling import _get_from_env_or_default as environment_sampler  # pyright: ignore[reportPrivateUsage] - there is no public way
 
 from llmops_sdk._util._guard import guarded
-from llmops_sdk.tracing.interop._foreign_span import ForeignSpan
-from llmops_sdk.tracing.interop._forward import Forwarded, Forwarder
-from llmops_sdk.tracing.interop._host import SCOPE, Host, Watch
+from llmops_sdk.tracing.interop._foreign_span import PendingForeignSpan
+from llmops_sdk.tracing.interop._host_forwarder import ForwardedSpan, HostForwarder
+from llmops_sdk.tracing.interop._host_spans import SCOPE, HostSpans, HostWatcher
 from llmops_sdk.tracing.interop._inner_calls import is_call, is_described
 from llmops_sdk.tracing.records._records import Stamp
 from llmops_sdk.tracing.spans import _active, _runtime
@@ -36,34 +35,36 @@ if TYPE_CHECKING:
 
     from llmops_sdk.tracing.spans._runtime import Runtime
 
-__all__ = ["ForeignRecorder", "adopt", "own_provider"]
+__all__ = ["ForeignRecorder", "join_tracer_provider", "own_provider"]
 
 _MAX_OPEN = 65_536
 _lock = threading.Lock()
 _own: _OwnProvider | None = None
 
 
-def adopt(runtime: Runtime) -> None:
-    """Join the process's tracer provider, or become it where there is none: as often as a runtime is made."""
+def join_tracer_provider(runtime: Runtime) -> None:
+    """Join the process's tracer provider, or install ours if there is none. Each new runtime calls this."""
     provider = otel_trace.get_tracer_provider()
     if isinstance(provider, otel_trace.ProxyTracerProvider):
         if runtime.settings.tracing.global_provider == "never":
-            runtime.host = Watch(adopt)
+            runtime.span_starter = HostWatcher(join_tracer_provider)
             return
         otel_trace.set_tracer_provider(own_provider(runtime))
         provider = otel_trace.get_tracer_provider()
-    runtime.host = None
-    if isinstance(provider, otel_trace.NoOpTracerProvider) or (isinstance(provider, _OwnProvider) and provider.alone):
+    runtime.span_starter = None
+    if isinstance(provider, otel_trace.NoOpTracerProvider) or (
+        isinstance(provider, _OwnProvider) and provider.feeds_only_us
+    ):
         return
     if isinstance(provider, TracerProvider) and not isinstance(provider, _OwnProvider):
         _record_from(provider)
-    host = Host(runtime, provider, beside=isinstance(provider, _OwnProvider))
+    host = HostSpans(runtime, provider, on_our_provider=isinstance(provider, _OwnProvider))
     runtime.put = host.put
-    runtime.host = host
+    runtime.span_starter = host
 
 
 def _record_from(provider: TracerProvider) -> None:
-    """Add our processor, once."""
+    """Add our processor to the provider, once."""
     with _lock:
         if not getattr(provider, "_llmops_recorder", False):
             provider._llmops_recorder = True  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
@@ -71,7 +72,7 @@ def _record_from(provider: TracerProvider) -> None:
 
 
 def own_provider(runtime: Runtime) -> TracerProvider:
-    """The provider of ours, made at first use: the global one, or one beside the application's."""
+    """Return our provider; the first call creates it. It is the global one if the application has none."""
     global _own
     with _lock:
         if _own is None:
@@ -80,32 +81,31 @@ def own_provider(runtime: Runtime) -> TracerProvider:
 
 
 class _OwnProvider(TracerProvider):
-    """Feeds our pipeline. A processor that the application adds to it makes it the application's provider as well."""
+    """Our provider. Once the application adds a processor, it counts as the application's provider too."""
 
-    alone = True
+    feeds_only_us = True
 
     def __init__(self, resource: dict[str, Any]) -> None:
-        super().__init__(sampler=_WithOurs(), resource=Resource.create(resource), shutdown_on_exit=False)
+        super().__init__(sampler=_OurSampler(), resource=Resource.create(resource), shutdown_on_exit=False)
         super().add_span_processor(ForeignRecorder(unsampled=True))
-        super().add_span_processor(Forwarder())
+        super().add_span_processor(HostForwarder())
 
     def add_span_processor(self, span_processor: SpanProcessor) -> None:
-        """Add a processor of the application's."""
         super().add_span_processor(span_processor)
-        self.alone = False
+        self.feeds_only_us = False
         runtime = _runtime.current
         if runtime is not None and runtime.enabled:
-            guarded("joining the application's span processor", None, adopt, runtime)
+            guarded("joining the application's span processor", None, join_tracer_provider, runtime)
 
 
-class _WithOurs(Sampler):
-    """Keeps for our pipeline what is below a span that is recorded; else the environment's sampler decides.
+class _OurSampler(Sampler):
+    """Records spans below a recorded span for our pipeline; otherwise the environment's sampler decides.
 
-    The flag that other services see stays that of the application's sampler.
+    Other services see the flag of the application's sampler.
     """
 
     def __init__(self) -> None:
-        self._roots = environment_sampler()
+        self._inner = environment_sampler()
 
     def should_sample(
         self,
@@ -117,33 +117,28 @@ class _WithOurs(Sampler):
         links: Sequence[Link] | None = None,
         trace_state: TraceState | None = None,  # noqa: ARG002 - as OpenTelemetry calls it
     ) -> SamplingResult:
-        """The environment's decision, but for what is below a span of ours that is kept."""
-        result = self._roots.should_sample(parent_context, trace_id, name, kind, attributes, links)
+        """Return the inner decision, but record what is below a recorded span."""
+        result = self._inner.should_sample(parent_context, trace_id, name, kind, attributes, links)
         above = otel_trace.get_current_span(parent_context)
-        ours = type(above) is not Span or not above._outer_only  # pyright: ignore[reportPrivateUsage] - a friend
+        ours = type(above) is not Span or not above.host_only
         if result.decision is Decision.DROP and above.is_recording() and ours:
             return SamplingResult(Decision.RECORD_ONLY, attributes, result.trace_state)
         return result
 
     def get_description(self) -> str:
-        """For OpenTelemetry's own use."""
-        return f"llmops({self._roots.get_description()})"
+        return f"llmops({self._inner.get_description()})"
 
 
 class ForeignRecorder(SpanProcessor):
-    """Queues every ended SDK span for the pipeline, with the stamp that was in force at its start.
-
-    Args:
-        unsampled: Take those too that are recorded but not sampled.
-    """
+    """Enqueues every ended SDK span, with the stamp from its start; `unsampled` includes unsampled spans."""
 
     def __init__(self, *, unsampled: bool = False) -> None:
         self._unsampled = unsampled
         self._starts: dict[int, tuple[Stamp | None, bool]] = {}
 
     def on_start(self, span: SdkSpan, parent_context: Context | None = None) -> None:
-        """Remember what stands around it: the span may end in another context."""
-        if isinstance(span, Forwarded) or _is_ours(span):
+        """Remember the context of the start: the span may end in another context."""
+        if isinstance(span, ForwardedSpan) or _is_twin(span):
             return
         context = _active.get() if parent_context is None else parent_context
         stamp = context.get(_active.STAMP_KEY)
@@ -153,21 +148,16 @@ class ForeignRecorder(SpanProcessor):
             self._starts[span.get_span_context().span_id] = known, inner
 
     def on_end(self, span: ReadableSpan) -> None:
-        """Queue it."""
         runtime = _runtime.current
         own = span.get_span_context()
-        if own is None or isinstance(span, Forwarded) or _is_ours(span):
+        if own is None or isinstance(span, ForwardedSpan) or _is_twin(span):
             return
         stamp, inner = self._starts.pop(own.span_id, (None, False))
         if runtime is not None and runtime.enabled and (own.trace_flags.sampled or self._unsampled):
-            foreign = ForeignSpan(span, stamp, inner, content=runtime.content)
+            foreign = PendingForeignSpan(span, stamp, inner, content=runtime.content)
             guarded("taking in another library's span", None, runtime.put, foreign, foreign.size)
 
-    def shutdown(self) -> None:
-        """Nothing of its own to release."""
-
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Bring what is queued to its place."""
         runtime = _runtime.current
         return runtime is None or runtime.pipeline.flush(timeout_millis / 1000).pending == 0
 
@@ -177,6 +167,6 @@ def _is_inner(span: ReadableSpan, context: Context) -> bool:
     return is_call(context.get(_active.SPAN_KEY)) or (scope is not None and is_described(scope.name))
 
 
-def _is_ours(span: ReadableSpan) -> bool:
-    """Whether it is the twin of a span of ours, which our pipeline has already."""
+def _is_twin(span: ReadableSpan) -> bool:
+    """Return whether our pipeline has this span already, as a span of ours."""
     return span.instrumentation_scope is not None and span.instrumentation_scope.name == SCOPE

@@ -22,7 +22,7 @@ def url(**export: Any) -> str | None:
     return destination.endpoint if destination else None
 
 
-def test_nothing_is_exported_unless_asked_for() -> None:
+def test_nothing_is_exported_by_default() -> None:
     settings = configure()
     assert find_destinations(settings) == []
     assert [find_destination(settings, signal) for signal in ("metrics", "logs")] == [None, None]
@@ -30,7 +30,7 @@ def test_nothing_is_exported_unless_asked_for() -> None:
     assert open_sink(configure(export__enabled=False)) is None
 
 
-def test_the_path_is_added_to_a_base_url(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_base_url_gets_the_traces_path(monkeypatch: pytest.MonkeyPatch) -> None:
     assert url(endpoint="http://127.0.0.1:6006") == "http://127.0.0.1:6006/v1/traces"
     assert url(endpoint="http://127.0.0.1:6006/") == "http://127.0.0.1:6006/v1/traces"
     assert url(endpoint="https://host/api/otel") == "https://host/api/otel/v1/traces"
@@ -40,20 +40,20 @@ def test_the_path_is_added_to_a_base_url(monkeypatch: pytest.MonkeyPatch) -> Non
     assert url(endpoint="http://set:4318") == "http://set:4318/v1/traces"
 
 
-def test_the_traces_endpoint_of_the_environment_is_taken_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_traces_endpoint_variable_is_used_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://env:4318")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://env:4318/spans")
     assert url() == "http://env:4318/spans"
     assert url(endpoint="http://set:4318") == "http://set:4318/v1/traces"
 
 
-def test_the_standard_switch_turns_it_off(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_traces_exporter_none_turns_export_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://env:4318")
     monkeypatch.setenv("OTEL_TRACES_EXPORTER", "none")
     assert found() is None
 
 
-def test_headers_protocol_timeout_and_content_come_along(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_headers_protocol_timeout_and_content_are_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://env:4317")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-a=1,x-b=two%20words")
@@ -73,18 +73,18 @@ def test_headers_protocol_timeout_and_content_come_along(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("endpoint", ["127.0.0.1:6006", "ftp://host", "http://", "localhost", "file:///tmp"])
-def test_a_url_that_cannot_be_used_is_one_warning(endpoint: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_invalid_url_logs_one_warning(endpoint: str, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         assert found(endpoint=endpoint) is None
     (line,) = [record.getMessage() for record in caplog.records if "OTLP endpoint" in record.getMessage()]
     assert "nothing is exported" in line
 
 
-def test_grpc_takes_a_host_and_a_port() -> None:
+def test_grpc_accepts_host_and_port() -> None:
     assert url(endpoint="localhost:4317", protocol="grpc") == "localhost:4317"
 
 
-def test_a_password_in_the_url_is_not_shown() -> None:
+def test_password_in_the_url_is_not_logged() -> None:
     password = "p" * 12
     destination = found(endpoint=f"https://me:{password}@host/x?token={password}", protocol="grpc")
     assert destination is not None

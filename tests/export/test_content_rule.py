@@ -1,4 +1,4 @@
-"""Nothing of a prompt, an answer, an argument, a result or an exception's text leaves unless the settings say so."""
+"""Prompts, answers, arguments, results and exception texts are sent only if the settings say so."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SECRET = "planted-" + "4f1c" * 4
 TEXT = json.dumps(SECRET).encode()
 MESSAGES = json.dumps([{"role": "user", "parts": [{"type": "text", "content": SECRET}]}]).encode()
 
-# Each is a key under which some library puts content on a span.
+# Keys under which some library puts content on a span.
 FOREIGN_CONTENT = [
     "all_messages_events",
     "embedding.embeddings.0.embedding.text",
@@ -102,13 +102,13 @@ def sent(records: list[RecordedSpan], *, content: bool) -> tuple[bytes, list[Rec
         return backend.everything(), backend.spans
 
 
-def test_no_content_leaves_when_it_is_off() -> None:
+def test_no_content_is_sent_if_off() -> None:
     raw, spans = sent(spans_with_the_secret(), content=False)
     assert SECRET.encode() not in raw
     assert len(spans) == 3
 
 
-def test_names_numbers_and_who_it_was_for_leave_all_the_same() -> None:
+def test_names_numbers_and_users_are_sent_without_content() -> None:
     _, (chat, _, _) = sent(spans_with_the_secret(), content=False)
     assert chat.attributes["gen_ai.request.model"] == "gpt-4.1-mini"
     assert chat.attributes["gen_ai.usage.input_tokens"] == 1234
@@ -127,7 +127,7 @@ def test_names_numbers_and_who_it_was_for_leave_all_the_same() -> None:
     ]
 
 
-def test_content_leaves_when_it_is_on() -> None:
+def test_content_is_sent_if_on() -> None:
     _, (chat, tool, foreign) = sent(spans_with_the_secret(), content=True)
     assert chat.message == f"cannot parse {SECRET}"
     assert chat.attributes["gen_ai.input.messages"] == MESSAGES.decode()
@@ -137,7 +137,7 @@ def test_content_leaves_when_it_is_on() -> None:
 
 
 @pytest.mark.parametrize("key", FOREIGN_CONTENT)
-def test_each_key_under_which_libraries_put_content_is_known(key: str) -> None:
+def test_content_keys_of_other_libraries_are_removed(key: str) -> None:
     from llmops_sdk.tracing.privacy._content import is_content
 
     assert is_content(key, "text")
@@ -158,7 +158,7 @@ def test_each_key_under_which_libraries_put_content_is_known(key: str) -> None:
         "tool.name",
     ],
 )
-def test_what_is_no_content_is_not_held_back(key: str) -> None:
+def test_keys_without_content_are_sent(key: str) -> None:
     from llmops_sdk.tracing.privacy._content import is_content
 
     assert not is_content(key, "text")

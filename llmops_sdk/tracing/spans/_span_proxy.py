@@ -1,4 +1,4 @@
-"""Another library's span, or none, with the methods of ours."""
+"""A proxy that gives another library's span the methods of ours."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from llmops_sdk.tracing.capture._encode import encode
 from llmops_sdk.tracing.records import _semconv
 from llmops_sdk.tracing.spans import _active, _runtime
 from llmops_sdk.tracing.spans._attributes import attribute_value
-from llmops_sdk.tracing.spans._measures import Measures
+from llmops_sdk.tracing.spans._usage_and_scores import UsageAndScores
 
-__all__ = ["OtherSpan"]
+__all__ = ["SpanProxy"]
 
 
-class OtherSpan(Measures, OtelSpan):
-    """A span that is not ours: everything is passed on to it; where there is none, nothing is kept."""
+class SpanProxy(UsageAndScores):
+    """Passes everything on to another library's span. Without a span it does nothing."""
 
     def __init__(self, inner: OtelSpan) -> None:
         self._inner = inner
@@ -32,56 +32,52 @@ class OtherSpan(Measures, OtelSpan):
 
     @property
     def status(self) -> str:
-        """Unknown of another library's span."""
+        """Return "unset": other libraries' spans do not show their status."""
         return "unset"
 
     @property
     def input(self) -> Any:
-        """Not readable of another library's span."""
+        """Return None: other libraries' spans do not show their content."""
         return None
 
     @input.setter
     def input(self, value: object) -> None:
-        self._content("input.value", value)
+        self._set_content("input.value", value)
 
     @property
     def output(self) -> Any:
-        """Not readable of another library's span."""
+        """Return None: other libraries' spans do not show their content."""
         return None
 
     @output.setter
     def output(self, value: object) -> None:
-        self._content("output.value", value)
+        self._set_content("output.value", value)
 
-    def _content(self, key: str, value: object) -> None:
-        # It is the host's span, which the host exports: content goes on it only where the host asked for that.
+    def _set_content(self, key: str, value: object) -> None:
+        # The application exports this span: content goes on it only if the application asked for that.
         runtime = _runtime.current
         if self.recording and runtime is not None and runtime.content and runtime.settings.export.host_content:
             self._inner.set_attribute(key, encode(value, runtime.bounds).decode())
 
-    def set(self, attributes: Mapping[str, Any] | None = None, /, **more: Any) -> None:
-        """Set attributes."""
-        self.set_attributes({**(attributes or {}), **more})
-
     def activate(self) -> _active.Activation:
-        """A context manager inside which this is the current span."""
+        """Return a context manager that makes this the current span."""
         return _active.Activation(self._inner)
 
     def fail(self, error: BaseException) -> None:
-        """Record the exception and set the status; its owner ends it."""
+        """Record the exception and set the status. The owner of the span ends it."""
         self.record_exception(error)
         self.set_status(StatusCode.ERROR)
 
     def get_span_context(self) -> SpanContext:
-        """The ids as OpenTelemetry has them."""
+        """Return the ids as OpenTelemetry has them."""
         return self._inner.get_span_context()
 
     def is_recording(self) -> bool:
-        """Whether what is set on it is still kept."""
+        """Return whether the span still takes changes."""
         return self._inner.is_recording()
 
     def set_attribute(self, key: str, value: Any) -> None:
-        """Set one attribute; content goes only on spans of ours."""
+        """Set one attribute. Content is left out: it goes only on spans of ours."""
         if self.recording and key not in _semconv.CONTENT_ATTRIBUTES:
             kept = attribute_value(value, DEFAULT_BOUNDS)
             self._inner.set_attribute(key, kept.decode("utf-8", "replace") if isinstance(kept, bytes) else kept)
@@ -102,7 +98,7 @@ class OtherSpan(Measures, OtelSpan):
         self._inner.add_link(context, dict(attributes or {}))
 
     def update_name(self, name: str) -> None:
-        """Give it another name."""
+        """Rename the span."""
         self._inner.update_name(name)
 
     def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
@@ -120,5 +116,5 @@ class OtherSpan(Measures, OtelSpan):
         self._inner.record_exception(exception, dict(attributes or {}), timestamp, escaped)
 
     def end(self, end_time: int | None = None) -> None:
-        """End it."""
+        """End the span."""
         self._inner.end(end_time)

@@ -1,4 +1,4 @@
-"""The table of OpenTelemetry's variables in docs/export.md says of each what it does: here each does it, or nothing."""
+"""Check the table of OpenTelemetry's variables in docs/export.md: each variable has its effect, or none."""
 
 from __future__ import annotations
 
@@ -209,18 +209,18 @@ CHECKS: dict[str, Callable[[Set, Path], None]] = {
 }
 
 
-def test_every_row_has_a_check_and_every_check_a_row() -> None:
+def test_documented_variables_and_checks_match() -> None:
     assert len(ROWS) == len({name for name, *_ in ROWS}) > 30
     assert set(CHECKS) | BY_SIGNAL == HONOURED
 
 
 @pytest.mark.parametrize("name", [name for name in CHECKS if name != "OTEL_TRACES_SAMPLER_ARG"])
-def test_what_is_honoured(name: str, environment: Set, tmp_path: Path) -> None:
+def test_honoured_variable_has_its_effect(name: str, environment: Set, tmp_path: Path) -> None:
     CHECKS[name](environment, tmp_path)
 
 
 @pytest.mark.parametrize("name", LEFT_ALONE)
-def test_what_is_not_honoured_changes_nothing(name: str, environment: Set) -> None:
+def test_ignored_variable_changes_nothing(name: str, environment: Set) -> None:
     before, span = config.load(), exported(name="same", trace_id=1, span_id=2)
     environment(**{name: "1"})
     assert config.load() == before
@@ -235,7 +235,7 @@ def variable(name: str, signal: str) -> str:
 
 
 def sent_by(backend: Any) -> dict[str, int]:
-    """How much of each signal a call and a score bring to a backend."""
+    """Return how many requests of each signal a call and a score cause."""
     answer = llmops.chat("Hi", model="offline/echo")
     llmops.score("good", True, trace_id=answer.trace_id)
     llmops.flush(30.0)
@@ -243,7 +243,7 @@ def sent_by(backend: Any) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("signal", ["", "traces", "metrics", "logs"])
-def test_endpoint_headers_and_compression(signal: str, environment: Set) -> None:
+def test_endpoint_headers_and_compression_apply_by_signal(signal: str, environment: Set) -> None:
     with OtlpReceiver() as backend:
         url = backend.url if not signal else f"{backend.url}/v1/{signal}"
         environment(**{variable("OTEL_EXPORTER_OTLP_ENDPOINT", signal): url})
@@ -256,7 +256,7 @@ def test_endpoint_headers_and_compression(signal: str, environment: Set) -> None
 
 
 @pytest.mark.parametrize("signal", ["", "traces", "metrics", "logs"])
-def test_protocol_insecure_and_time_out(signal: str, environment: Set) -> None:
+def test_protocol_insecure_and_timeout_apply_by_signal(signal: str, environment: Set) -> None:
     with GrpcOtlpReceiver() as backend:
         address = backend.url.removeprefix("http://")
         environment(**{variable("OTEL_EXPORTER_OTLP_ENDPOINT", signal): address})
@@ -280,12 +280,12 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("signal", ["", "traces", "metrics", "logs"])
-def test_certificates(signal: str, environment: Set, certificates: Path) -> None:
+def test_certificates_apply_by_signal(signal: str, environment: Set, certificates: Path) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificates / "server.pem", certificates / "server.key")
     context.load_verify_locations(certificates / "client.pem")
     context.verify_mode = ssl.CERT_REQUIRED
-    environment(REQUESTS_CA_BUNDLE=str(certificates / "client.pem"))  # as companies set it, for all programs
+    environment(REQUESTS_CA_BUNDLE=str(certificates / "client.pem"))  # as companies set it for all programs
     with OtlpReceiver(tls=context) as backend:
         url = backend.url if not signal else f"{backend.url}/v1/{signal}"
         environment(**{variable("OTEL_EXPORTER_OTLP_ENDPOINT", signal): url})
@@ -295,7 +295,7 @@ def test_certificates(signal: str, environment: Set, certificates: Path) -> None
         assert sent_by(backend) == {name: int(signal in {"", name}) for name in ("traces", "metrics", "logs")}
 
 
-def test_headers_of_the_variables_do_not_reach_another_backend(environment: Set) -> None:
+def test_environment_headers_do_not_reach_other_backends(environment: Set) -> None:
     environment(OTEL_EXPORTER_OTLP_ENDPOINT="http://other.example:4318", OTEL_EXPORTER_OTLP_HEADERS="x-auth=theirs")
     with OtlpReceiver() as backend:
         llmops.configure(export={"endpoint": backend.url})

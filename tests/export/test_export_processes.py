@@ -1,4 +1,4 @@
-"""The sink at the end of a process, in a forked child, and where no thread can start."""
+"""The sink at the end of a process, in a forked child, and without threads."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ print(json.dumps({"took": time.monotonic() - begun, "exported": sink.exported, "
 """
 
 
-# To import the exporter takes seconds on a busy machine; what is not about that does it before.
+# Importing the exporter takes seconds on a busy machine; most tests do it before they measure.
 IMPORTED = "import llmops_sdk.export._batch"
 
 
@@ -40,7 +40,7 @@ def closing(before: str = "", *, timeout: float = 30.0) -> str:
 
 
 def run(program: str, url: str, *, timeout: float = 60.0) -> tuple[dict[str, object], str, float]:
-    """The JSON that the program printed last, its standard error, and how long it took."""
+    """Run a program; return its last line of JSON, its standard error, and the seconds it took."""
     receivers = next(path for path in sys.path if path.endswith("receivers"))
     begun = time.monotonic()
     done = subprocess.run(
@@ -54,7 +54,7 @@ def run(program: str, url: str, *, timeout: float = 60.0) -> tuple[dict[str, obj
     return json.loads(done.stdout.splitlines()[-1]), done.stderr, time.monotonic() - begun
 
 
-def test_a_short_program_exports_what_it_wrote() -> None:
+def test_short_program_exports_its_spans() -> None:
     with OtlpReceiver() as backend:
         said, errors, _ = run(closing(), backend.url + "/v1/traces")
         assert (said["exported"], said["dropped"]) == (3, 0)
@@ -63,20 +63,20 @@ def test_a_short_program_exports_what_it_wrote() -> None:
 
 
 @pytest.mark.parametrize("where", ["black hole", "dead"])
-def test_the_end_is_not_held_up_by_a_backend_that_is_away(where: str) -> None:
+def test_unreachable_backend_delays_exit_at_most_two_seconds(where: str) -> None:
     with BlackHole() as hole:
         base = hole.url if where == "black hole" else f"http://127.0.0.1:{unused_port()}"
         said, errors, _ = run(closing(IMPORTED, timeout=5.0), base + "/v1/traces")
     assert (said["exported"], said["dropped"]) == (0, 3)
     assert isinstance(said["took"], float)
-    assert said["took"] < 6  # 2 s are promised, the rest is for a busy machine; the exporter by itself takes 10
+    assert said["took"] < 6  # 2 s are documented, the rest is for a busy machine; the exporter alone would take 10 s
     lines = errors.splitlines()
     assert lines[-1].startswith("llmops: 3 spans could not be exported to http://127.0.0.1:")
     assert len(lines) <= 2
 
 
-def test_without_a_thread_flush_and_close_send() -> None:
-    # The state of a program that ends under Python 3.12 and later; here, no stack of this size can be had.
+def test_flush_and_close_send_if_no_thread_can_start() -> None:
+    # Like a program that ends under Python 3.12 or later: no thread can have a stack of this size.
     no_thread = "threading.stack_size(1 << 50)\n"
     with OtlpReceiver() as backend:
         said, errors, _ = run(no_thread + closing(), backend.url + "/v1/traces")
@@ -113,20 +113,20 @@ print(json.dumps({"child": code, "exported": sink.exported}))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-def test_a_forked_child_has_a_queue_a_thread_and_a_connection_of_its_own() -> None:
+def test_forked_child_sends_over_its_own_connection() -> None:
     with OtlpReceiver() as backend:
         program = FORK.replace("PROTOCOL", "'http/protobuf'").replace("HELD", "")
         said, _, _ = run(program, backend.url + "/v1/traces")
         assert said == {"child": 0, "exported": 2}
         assert sorted(span.name for span in backend.spans) == ["child", "parent after", "parent before"]
-        # Three requests over two connections: the child's came from a port of its own.
+        # Three requests over two connections: the child used its own port.
         ports = dict(zip([span.name for span in backend.spans], backend.clients, strict=True))
         assert ports["parent before"] == ports["parent after"] != ports["child"]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-def test_a_forked_child_does_not_send_what_waited_in_the_parent() -> None:
-    # Nothing is sent while the sending lock is held, so all of it waits at the fork.
+def test_forked_child_does_not_send_the_parents_queue() -> None:
+    # Nothing is sent while a test holds the sending lock, so the queue is full at the fork.
     held = "sink._sending.acquire(); sink.write([sample_span(name='waited') for _ in range(5)])"
     program = FORK.replace("PROTOCOL", "'http/protobuf'").replace("HELD", held)
     program = program.replace("code = os", "sink._sending.release()\ncode = os")
@@ -137,7 +137,7 @@ def test_a_forked_child_does_not_send_what_waited_in_the_parent() -> None:
         assert (names.count("waited"), names.count("child"), len(names)) == (5, 1, 8)
 
 
-def test_nothing_heavy_is_imported_on_the_application_s_thread() -> None:
+def test_heavy_imports_happen_on_the_exporting_thread() -> None:
     program = """
 from llmops_sdk.tracing import _otlp
 heavy = ("opentelemetry.sdk", "opentelemetry.exporter", "requests", "grpc", "google.protobuf")
@@ -147,7 +147,7 @@ print(json.dumps({"heavy": [name for name in sys.modules if name.startswith(heav
     assert said == {"heavy": []}
 
 
-def test_grpc_is_released_at_the_end() -> None:
+def test_close_releases_grpc() -> None:
     with GrpcOtlpReceiver() as backend:
         program = closing().replace("opened()", "opened(protocol='grpc')")
         said, errors, took = run(program, backend.url)

@@ -1,7 +1,7 @@
-"""What instrumentors record for our pipeline, shown to the application's span processors too, without content.
+"""Show instrumentors' spans to the application's span processors too, without content.
 
-Only where an application has an SDK provider of its own: there `tracer_provider()` is another, and without this the
-application's tree would lack the spans between its own and ours.
+This happens only if the application has its own SDK provider. `tracer_provider()` is then a different one, and the
+application's traces would lack the spans that instrumentors create there.
 """
 
 from __future__ import annotations
@@ -13,42 +13,40 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.trace import Status
 
 from llmops_sdk._util._guard import guarded
-from llmops_sdk.tracing.interop._foreign_span import ForeignSpan
-from llmops_sdk.tracing.interop._host import Host
+from llmops_sdk.tracing.interop._foreign_span import PendingForeignSpan
+from llmops_sdk.tracing.interop._host_spans import HostSpans
 from llmops_sdk.tracing.spans import _runtime
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.sdk.trace import Span as SdkSpan
 
-__all__ = ["Forwarded", "Forwarder"]
+__all__ = ["ForwardedSpan", "HostForwarder"]
 
 _MAX_OPEN = 65_536
 
 
-class Forwarded(ReadableSpan):
-    """A span as the application's processors see it: while it is open nothing of it but its name and its place."""
+class ForwardedSpan(ReadableSpan):
+    """A span as the application's processors see it: while it is open, only its name and its ids."""
 
     added: dict[str, Any]
-    """What the processors set on it."""
+    """Attributes that the processors set."""
 
     def set_attribute(self, key: str, value: Any) -> None:
-        """Set an attribute, as a processor may when a span begins."""
+        """Set an attribute, as a processor may when a span starts."""
         self.added[key] = value
 
     def set_attributes(self, attributes: Mapping[str, Any]) -> None:
-        """Set several."""
         self.added.update(attributes)
 
 
-class Forwarder(SpanProcessor):
-    """Begins and ends each span at the application's processors."""
+class HostForwarder(SpanProcessor):
+    """Starts and ends each span at the application's processors."""
 
     def __init__(self) -> None:
         self._open: dict[int, dict[str, Any]] = {}
 
     def on_start(self, span: SdkSpan, parent_context: Context | None = None) -> None:
-        """Show that it begins."""
         guarded("showing a span to the application", None, self._start, span, parent_context)
 
     def _start(self, span: SdkSpan, parent_context: Context | None) -> None:
@@ -57,10 +55,9 @@ class Forwarder(SpanProcessor):
             return
         shown = _copy(host, span)
         self._open[span.get_span_context().span_id] = shown.added
-        processor.on_start(shown, parent_context)  # pyright: ignore[reportArgumentType] - all that a processor asks of one
+        processor.on_start(shown, parent_context)  # pyright: ignore[reportArgumentType] - it has all that processors read
 
     def on_end(self, span: ReadableSpan) -> None:
-        """Show what may leave of it."""
         guarded("showing a span to the application", None, self._end, span)
 
     def _end(self, span: ReadableSpan) -> None:
@@ -69,22 +66,15 @@ class Forwarder(SpanProcessor):
         host, processor = _application()
         if own is None or added is None or host is None or processor is None or not own.trace_flags.sampled:
             return
-        shown = _copy(host, span, host.without_content(ForeignSpan(span)), added)
+        shown = _copy(host, span, host.without_content(PendingForeignSpan(span)), added)
         processor.on_end(shown)
 
-    def shutdown(self) -> None:
-        """Nothing of its own to release."""
 
-    def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002 - as OpenTelemetry calls it
-        """Nothing waits here."""
-        return True
-
-
-def _application() -> tuple[Host | None, SpanProcessor | None]:
+def _application() -> tuple[HostSpans | None, SpanProcessor | None]:
     runtime = _runtime.current
-    host = None if runtime is None else runtime.host
-    # Processors that were added to our own provider see its spans by themselves.
-    if not isinstance(host, Host) or not isinstance(host.provider, TracerProvider) or host.beside:
+    host = None if runtime is None else runtime.span_starter
+    # Processors on our own provider see its spans without us.
+    if not isinstance(host, HostSpans) or not isinstance(host.provider, TracerProvider) or host.on_our_provider:
         return None, None
     # The SDK has no public way to a provider's processors.
     processor = getattr(host.provider, "_active_span_processor", None)
@@ -92,21 +82,21 @@ def _application() -> tuple[Host | None, SpanProcessor | None]:
 
 
 def _copy(
-    host: Host, span: ReadableSpan, shown: ReadableSpan | None = None, added: dict[str, Any] | None = None
-) -> Forwarded:
+    host: HostSpans, span: ReadableSpan, visible: ReadableSpan | None = None, added: dict[str, Any] | None = None
+) -> ForwardedSpan:
     provider: Any = host.provider
-    copy = Forwarded(
-        name=span.name if shown is None else shown.name,
+    copy = ForwardedSpan(
+        name=span.name if visible is None else visible.name,
         context=span.get_span_context(),
         parent=span.parent,
         resource=provider.resource,
-        attributes={} if shown is None else {**(shown.attributes or {}), **(added or {})},
-        events=() if shown is None else shown.events,
-        links=() if shown is None else shown.links,
+        attributes={} if visible is None else {**(visible.attributes or {}), **(added or {})},
+        events=() if visible is None else visible.events,
+        links=() if visible is None else visible.links,
         kind=span.kind,
-        status=Status() if shown is None else shown.status,
+        status=Status() if visible is None else visible.status,
         start_time=span.start_time,
-        end_time=None if shown is None else span.end_time,
+        end_time=None if visible is None else span.end_time,
         instrumentation_scope=span.instrumentation_scope,
     )
     copy.added = {}

@@ -1,4 +1,4 @@
-"""`OTEL_TRACES_EXPORTER=console`: a line of JSON a span on stdout."""
+"""`OTEL_TRACES_EXPORTER=console`: one line of JSON per span on stdout."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def lines(tmp_path: Path, **environ: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("content", ["false", "true"])
-def test_each_span_is_a_line_and_content_obeys_the_rule(tmp_path: Path, content: str) -> None:
+def test_each_span_is_one_line_and_content_follows_the_setting(tmp_path: Path, content: str) -> None:
     switch = {"OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": content}
     chat, outer = lines(tmp_path, OTEL_TRACES_EXPORTER="console", **switch)
     assert (chat["name"], outer["name"]) == ("chat echo", "outer")
@@ -44,23 +44,23 @@ def test_each_span_is_a_line_and_content_obeys_the_rule(tmp_path: Path, content:
     assert (SECRET in json.dumps([chat, outer])) is (content == "true")
 
 
-def test_a_list_sends_to_both(tmp_path: Path) -> None:
+def test_console_and_otlp_both_get_spans(tmp_path: Path) -> None:
     with OtlpReceiver() as backend:
         written = lines(tmp_path, OTEL_TRACES_EXPORTER="console,otlp", OTEL_EXPORTER_OTLP_ENDPOINT=backend.url)
         assert sorted(span["name"] for span in written) == sorted(span.name for span in backend.wait_for(2))
 
 
-def test_none_and_disabled_write_nothing(tmp_path: Path) -> None:
+def test_none_or_disabled_sdk_writes_nothing(tmp_path: Path) -> None:
     assert lines(tmp_path, OTEL_TRACES_EXPORTER="none") == []
     assert lines(tmp_path, OTEL_TRACES_EXPORTER="console", OTEL_SDK_DISABLED="true") == []
 
 
-def test_in_the_configuration(tmp_path: Path) -> None:
+def test_console_can_be_set_in_the_configuration(tmp_path: Path) -> None:
     (tmp_path / "llmops.toml").write_text('[export]\nexporters = ["console"]\n')
     assert [span["name"] for span in lines(tmp_path)] == ["chat echo", "outer"]
 
 
-def test_a_reader_that_went_away_breaks_nothing(tmp_path: Path) -> None:
+def test_closed_pipe_does_not_break_the_program(tmp_path: Path) -> None:
     read, write = os.pipe()
     os.close(read)
     run = subprocess.run(
