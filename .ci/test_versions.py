@@ -23,9 +23,8 @@ ROOT = Path(__file__).parents[1]
 VENV = Path(sys.prefix)
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-DIRECT = [
-    Requirement(text) for text in {*PROJECT["dependencies"], *(one for extra in EXTRAS.values() for one in extra)}
-]
+NAMED = [*PROJECT["dependencies"], *(text for extra in EXTRAS.values() for text in extra)]
+DIRECT = [Requirement(text) for text in dict.fromkeys(NAMED)]
 PRINT_VERSIONS = """
 import sys
 from importlib.metadata import version
