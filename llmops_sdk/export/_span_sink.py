@@ -18,13 +18,14 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from llmops_sdk._util._daemon import start_daemon
 from llmops_sdk._util._guard import guarded
 from llmops_sdk.export._backlog import Backlog, BacklogChunk
 from llmops_sdk.export._delivery import Delivery, DeliveryResult, load_exporter
 from llmops_sdk.export._destinations import Destination
 from llmops_sdk.export._filter import select_records
 from llmops_sdk.export._sizes import Item, head_of, size_of
-from llmops_sdk.export._threads import start_daemon, uninstrumented
+from llmops_sdk.export._threads import uninstrumented
 from llmops_sdk.tracing.records._losses import record_loss
 from llmops_sdk.tracing.records._outbox import Outbox
 from llmops_sdk.tracing.records._records import Record, ScoreRecord, SpanRecord

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from opentelemetry import context as otel_context
 
-__all__ = ["import_lock", "start_daemon", "uninstrumented"]
+__all__ = ["import_lock", "uninstrumented"]
 
 # A fork during the import of an exporter would leave an import lock taken in the child.
 import_lock = threading.Lock()
@@ -30,16 +30,6 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
-
-
-def start_daemon(target: Callable[[], None], name: str) -> threading.Thread | None:
-    """Start a daemon thread; return None if the interpreter is ending or there are too many threads."""
-    thread = threading.Thread(target=target, name=name, daemon=True)
-    try:
-        thread.start()
-    except RuntimeError:
-        return None
-    return thread
 
 
 @contextmanager

@@ -139,7 +139,7 @@ def test_forked_child_does_not_send_the_parents_queue() -> None:
 
 def test_heavy_imports_happen_on_the_exporting_thread() -> None:
     program = """
-from llmops_sdk.tracing import _otlp
+from llmops_sdk.export import _sink
 heavy = ("opentelemetry.sdk", "opentelemetry.exporter", "requests", "grpc", "google.protobuf")
 print(json.dumps({"heavy": [name for name in sys.modules if name.startswith(heavy)]}))
 """

@@ -9,7 +9,7 @@ from pathlib import Path
 OPENERS = {"The", "A", "An", "What", "Whether", "How", "Where", "When", "Which"} | {
     *("Every", "Each", "All", "As", "One", "Its", "No", "So")
 }
-MINIMUM_SHARE = 0.52
+MINIMUM_SHARE = 0.66
 
 
 def _openings(sources: list[Path], root: Path) -> dict[str, str]:

@@ -14,11 +14,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from llmops_sdk._util._daemon import start_daemon
 from llmops_sdk._util._guard import guarded
 from llmops_sdk.export._destinations import Destination
 from llmops_sdk.export._outcome import DeliveryStatus, Outcome
 from llmops_sdk.export._span_sink import PATIENCE
-from llmops_sdk.export._threads import import_lock, start_daemon, uninstrumented
+from llmops_sdk.export._threads import import_lock, uninstrumented
 from llmops_sdk.export.metrics._chunk_times import host_meter_provider
 from llmops_sdk.export.metrics._measured import Measured, measure
 from llmops_sdk.tracing.records._losses import record_loss

@@ -25,11 +25,10 @@ from llmops_sdk._version import __version__
 from llmops_sdk.tracing.interop._limits import limits_from_environment
 from llmops_sdk.tracing.privacy._content import event_without_content, is_content
 from llmops_sdk.tracing.records import _semconv as names
-from llmops_sdk.tracing.records._records import SpanRecord, Stamp
+from llmops_sdk.tracing.records._records import SCOPE, SpanRecord, Stamp
 
 __all__ = ["SpanConverter", "own_scope", "plain_text", "sdk_resource"]
 
-_SCOPE = "llmops_sdk"
 _OPENINFERENCE_KIND = "openinference.span.kind"
 _INPUT, _INPUT_TYPE = "input.value", "input.mime_type"
 _OUTPUT, _OUTPUT_TYPE = "output.value", "output.mime_type"
@@ -93,7 +92,7 @@ class SpanConverter:
         made.setdefault(_OPENINFERENCE_KIND, record.kind.upper())
         if record.status not in _STATUS and record.status != "unset":
             made[names.STATUS] = record.status
-        if record.scope == _SCOPE:
+        if record.scope == SCOPE:
             _add_operation(made, record)
         if record.error_type:
             made.setdefault(names.ERROR_TYPE, plain_text(record.error_type))
@@ -153,12 +152,12 @@ def sdk_resource(attributes: Mapping[str, Any]) -> Resource:
 
 def own_scope() -> InstrumentationScope:
     """Return the instrumentation scope of this SDK."""
-    return _scope(_SCOPE)
+    return _scope(SCOPE)
 
 
 @lru_cache(maxsize=256)
 def _scope(name: str) -> InstrumentationScope:
-    return InstrumentationScope(name, __version__ if name == _SCOPE else None)
+    return InstrumentationScope(name, __version__ if name == SCOPE else None)
 
 
 def _add_operation(made: dict[str, Any], record: SpanRecord) -> None:
@@ -174,11 +173,15 @@ def _add_operation(made: dict[str, Any], record: SpanRecord) -> None:
 
 
 def _add_stamp(made: dict[str, Any], stamp: Stamp) -> None:
-    if stamp.session_id is not None:
-        made.setdefault(names.SESSION_ID, plain_text(stamp.session_id))
-        made.setdefault(names.CONVERSATION_ID, plain_text(stamp.session_id))
-    if stamp.user_id is not None:
-        made.setdefault(names.USER_ID, plain_text(stamp.user_id))
+    for key, value in (
+        (names.SESSION_ID, stamp.session_id),
+        (names.CONVERSATION_ID, stamp.session_id),
+        (names.USER_ID, stamp.user_id),
+        (names.PROMPT_NAME, stamp.prompt_name),
+        (names.PROMPT_VERSION, stamp.prompt_version),
+    ):
+        if value is not None:
+            made.setdefault(key, plain_text(value))
     if stamp.tags:
         tags = [plain_text(tag) for tag in stamp.tags]
         made[names.TAGS] = tags
@@ -188,10 +191,6 @@ def _add_stamp(made: dict[str, Any], stamp: Stamp) -> None:
         for key, value in metadata.items():
             made[names.METADATA_PREFIX + key] = _value(value)
         made.setdefault("metadata", plain_text(_json(metadata)))
-    if stamp.prompt_name is not None:
-        made.setdefault(names.PROMPT_NAME, plain_text(stamp.prompt_name))
-    if stamp.prompt_version is not None:
-        made.setdefault(names.PROMPT_VERSION, plain_text(stamp.prompt_version))
 
 
 def _add_content(made: dict[str, Any], record: SpanRecord) -> None:
@@ -199,7 +198,7 @@ def _add_content(made: dict[str, Any], record: SpanRecord) -> None:
     # twice: without `output.value` Phoenix shows {"id", "model"} instead.
     if record.input is not None and names.INPUT_MESSAGES not in made and _INPUT not in made:
         made[_INPUT], made[_INPUT_TYPE] = _shown(record.input)
-    if record.kind == "tool" and record.scope == _SCOPE:
+    if record.kind == "tool" and record.scope == SCOPE:
         if record.input is not None:
             made.setdefault(names.TOOL_ARGUMENTS, record.input.decode("utf-8", "replace"))
         if record.output is not None:

@@ -33,16 +33,7 @@ _FIRST = ("gen_ai.", "openinference.", "error.", "session.", "user.", "llmops.")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpanLimits:
-    """Limits on an exported span; None means unlimited.
-
-    Attributes:
-        attributes: Number of attributes of a span.
-        value_length: Characters of an attribute that is a text.
-        events: Number of events of a span.
-        links: Number of links of a span.
-        event_attributes: Number of attributes of an event.
-        link_attributes: Number of attributes of a link.
-    """
+    """Limits on the numbers in an exported span, and on the characters of an attribute; None means unlimited."""
 
     attributes: int | None = None
     value_length: int | None = None

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, cast
 
+from llmops_sdk._util._daemon import start_daemon
 from llmops_sdk._util._guard import guarded
 from llmops_sdk._util._latch import Latch
 from llmops_sdk.tracing.records._records import (
@@ -25,7 +26,7 @@ from llmops_sdk.tracing.records._records import (
     Sink,
     SpanRecord,
 )
-from llmops_sdk.tracing.runtime._process_end import count_threads, join_thread, start_thread
+from llmops_sdk.tracing.runtime._process_end import count_threads, join_thread
 
 __all__ = ["Pipeline"]
 
@@ -139,9 +140,8 @@ class Pipeline:
             if self._thread is not None or self._forking:
                 return
             if not self._closed and time.monotonic() >= self.write_through_until:
-                thread = threading.Thread(target=self._run, name="llmops-pipeline", daemon=True)
-                if start_thread(thread):
-                    self._thread = thread
+                self._thread = start_daemon(self._run, "llmops-pipeline")
+                if self._thread is not None:
                     return
         # After shutdown, early in a forked child, and if no thread can start, write in the caller's thread.
         self._drain()

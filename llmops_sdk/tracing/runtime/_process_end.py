@@ -15,7 +15,7 @@ from typing import Protocol
 
 from llmops_sdk._util._guard import guarded
 
-__all__ = ["ExitCallback", "count_threads", "is_ending", "join_libraries", "join_thread", "start_thread"]
+__all__ = ["ExitCallback", "count_threads", "is_ending", "join_libraries", "join_thread"]
 
 _EXIT_SECONDS = 0.05  # seconds until the kernel drops a thread that Python has joined
 
@@ -38,15 +38,6 @@ def count_threads() -> int:
     except OSError:
         return 0
     return int(text.rpartition(")")[2].split()[17])
-
-
-def start_thread(thread: threading.Thread) -> bool:
-    """Start a thread; return False if no thread can start any more."""
-    try:
-        thread.start()
-    except RuntimeError:
-        return False  # the interpreter is ending
-    return True
 
 
 def join_thread(thread: threading.Thread, timeout: float, count: int) -> None:

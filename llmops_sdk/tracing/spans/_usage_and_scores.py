@@ -73,7 +73,7 @@ class UsageAndScores(OtelSpan):
         comment: str | None = None,
         source: str = "user",
     ) -> None:
-        """Attach a score to this span; see `llmops.score`. A proxy that stands for no span ignores it."""
+        """Attach a score to this span; see `llmops.score`. Without a span, do nothing."""
         if self.trace_id != _NO_TRACE:
             put_score(
                 name,
