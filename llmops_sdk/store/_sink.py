@@ -19,7 +19,7 @@ from llmops_sdk.store.files._segment import SegmentWriter
 from llmops_sdk.store.lines._encode import Encoder
 from llmops_sdk.store.maintenance._background import BackgroundCompaction, CompactionMode
 from llmops_sdk.store.maintenance._retention import drop_old
-from llmops_sdk.store.maintenance._thinning import Thinning
+from llmops_sdk.store.maintenance._thinning import ThinningPolicy
 from llmops_sdk.store.outbox._outbox import SegmentOutbox
 from llmops_sdk.store.schema._views import RECORD_STREAMS
 from llmops_sdk.tracing.capture._blobs import has_ready
@@ -68,7 +68,7 @@ class StoreSink:
         fsync: bool = False,
         compaction: CompactionMode = "auto",
         clock: Clock = SYSTEM_CLOCK,
-        thinning: Thinning = Thinning(),  # noqa: B008 - frozen
+        thinning: ThinningPolicy = ThinningPolicy(),  # noqa: B008 - frozen
         destinations: Sequence[str] = (),
         outbox_bytes: int = 1024**3,
         outbox_days: float = 7.0,
@@ -105,7 +105,7 @@ class StoreSink:
         self._compaction = BackgroundCompaction(self._path, compaction, thinning)
         self._drop_old()
         # What many short processes left, of which none lived to seal a second segment.
-        self._compaction.consider()
+        self._compaction.start_if_due()
 
     @property
     def name(self) -> str:
@@ -190,7 +190,7 @@ class StoreSink:
         for outbox in self._outboxes.values():
             outbox.after_fork()
         for writer in self._writers.values():
-            writer.let_go()
+            writer.close_in_child()
 
     def _rotate(self) -> None:
         rotated = False
@@ -200,7 +200,7 @@ class StoreSink:
                 rotated = True
         if rotated:
             self._drop_old()
-            self._compaction.consider()
+            self._compaction.start_if_due()
         else:
             self._compaction.is_running()
 
@@ -255,7 +255,7 @@ def open_sink(settings: Settings) -> StoreSink | None:
         segment_seconds=store.segment_seconds,
         fsync=store.fsync,
         compaction=store.compaction,
-        thinning=Thinning.of(store.thinning),
+        thinning=ThinningPolicy.from_settings(store.thinning),
         destinations=sorted(settings.export.trace_destinations) if settings.export.outbox else (),
         outbox_bytes=settings.export.outbox_bytes,
         outbox_days=settings.export.outbox_days,

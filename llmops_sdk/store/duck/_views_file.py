@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from llmops_sdk.errors import StoreError
 from llmops_sdk.store.duck._sql import duckdb, pattern, quoted, read_lines, rows_sql, unreadable_sql
-from llmops_sdk.store.files._layout import put_file
+from llmops_sdk.store.files._layout import create_file
 from llmops_sdk.store.files._manifest import EMPTY_SEGMENT, VIEWS_FILE, Manifest
 from llmops_sdk.store.schema._views import RECORD_STREAMS, VIEWS, RecordStream
 
@@ -55,7 +55,7 @@ def _make(file: Path, store: Path, manifest: Manifest) -> None:
     with duckdb.connect(str(file)) as connection:
         connection.execute("CREATE SCHEMA store")
         for stream in RECORD_STREAMS.values():
-            put_file(store / stream.segment_folder / EMPTY_SEGMENT, b"")
+            create_file(store / stream.segment_folder / EMPTY_SEGMENT, b"")
             files = [file for file in manifest.files if file.stream == stream.name]
             connection.execute(f"CREATE VIEW store.{stream.name}_lines AS {_live_lines(stream, store, manifest)}")
             connection.execute(f"CREATE VIEW store.{stream.name} AS {rows_sql(stream, store, files)}")

@@ -91,9 +91,9 @@ def export(
     target = _target(file, folder, force)
     chosen = _form(target, what, form)
     flush_first()
-    from llmops_sdk.store.reading._statement import checked
+    from llmops_sdk.store.reading._statement import check_statement
 
-    statement = checked(rows_sql(what, where), {"since": naive_utc(since), "until": naive_utc(until)})
+    statement = check_statement(rows_sql(what, where), {"since": naive_utc(since), "until": naive_utc(until)})
     temporary = target.with_name(f".{target.name}.{uuid4().hex}")
     try:
         rows, size = _written(temporary, folder, statement, chosen, progress)

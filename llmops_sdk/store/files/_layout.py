@@ -10,11 +10,11 @@ from pathlib import Path
 from uuid import uuid4
 
 from llmops_sdk.errors import StoreError
-from llmops_sdk.store.files._leases import Lease
+from llmops_sdk.store.files._leases import ReaderLease
 from llmops_sdk.store.files._manifest import MANIFEST, DataFile, Manifest, encode, read_manifest, refuse_newer
 from llmops_sdk.store.schema._views import RECORD_STREAMS, RecordStream
 
-__all__ = ["Segment", "Sources", "create_store", "data_files", "put_file", "segments_of"]
+__all__ = ["Segment", "Sources", "create_file", "create_store", "list_data_files", "list_segments"]
 
 _TRIES = 16
 _SEGMENT = re.compile(r"^.+\.v(\d+)\.ndjson$")
@@ -46,13 +46,13 @@ def create_store(path: Path) -> Manifest:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if new:
             # Prompts and answers do not belong into a repository.
-            put_file(path / ".gitignore", b"*\n")
+            create_file(path / ".gitignore", b"*\n")
         manifest = read_manifest(path)
         if manifest is None:
-            if data_files(path):
+            if list_data_files(path):
                 # Lost. Whoever reads or compacts makes it again; an empty one would leave these files to be swept.
                 return Manifest()
-            put_file(path / MANIFEST, encode(Manifest()))
+            create_file(path / MANIFEST, encode(Manifest()))
             manifest = read_manifest(path) or Manifest()
     except (FileExistsError, NotADirectoryError) as error:
         raise StoreError(
@@ -69,7 +69,7 @@ def create_store(path: Path) -> Manifest:
     return manifest
 
 
-def data_files(path: Path) -> list[Path]:
+def list_data_files(path: Path) -> list[Path]:
     """The Parquet files in a store's folders, those that its manifest does not name included."""
     return [
         file
@@ -78,7 +78,7 @@ def data_files(path: Path) -> list[Path]:
     ]
 
 
-def put_file(file: Path, content: bytes, *, fsync: bool = False) -> None:
+def create_file(file: Path, content: bytes, *, fsync: bool = False) -> None:
     """Write a file whole or not at all, for its owner alone; one that is there already stays."""
     temporary = file.with_name(f".{file.name}.{uuid4().hex}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -104,11 +104,11 @@ class Sources:
     folder: Path
     unreadable: int
     """How many lines of segments that are gone could not be read."""
-    lease: Lease | None
+    lease: ReaderLease | None
     """Held as long as the files are read."""
 
 
-def segments_of(path: Path, covered: Collection[str] = frozenset()) -> list[Segment]:
+def list_segments(path: Path, covered: Collection[str] = frozenset()) -> list[Segment]:
     """Every segment of the store that the manifest does not cover, by name.
 
     Args:

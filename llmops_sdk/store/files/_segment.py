@@ -101,11 +101,11 @@ class SegmentWriter:
             if self._fsync:
                 os.fsync(self._descriptor)
         except OSError as error:
-            self._give_up()
+            self._discard_partial_batch()
             raise self._error(error) from error
         self._size += len(data)
         self._lines += len(lines)
-        self._tell(lambda watcher: watcher.written(self._size))
+        self._notify(lambda watcher: watcher.written(self._size))
 
     def due(self) -> bool:
         """Whether the segment is large or old enough for a new one to begin."""
@@ -124,11 +124,11 @@ class SegmentWriter:
         try:
             _write_all(self._descriptor, orjson.dumps({SEAL.name: self._lines}, option=orjson.OPT_APPEND_NEWLINE))
         except OSError as error:
-            self._give_up()
+            self._discard_partial_batch()
             raise self._error(error) from error
         self._end()
 
-    def let_go(self) -> None:
+    def close_in_child(self) -> None:
         """In a forked child: close the inherited descriptor; the parent's file and its lock stay the parent's."""
         self._release()
 
@@ -156,12 +156,12 @@ class SegmentWriter:
                 self._descriptor, self._size, self._lines = descriptor, 0, 0
                 self._opened = self._clock.monotonic()
                 self._name = name
-                self._tell(lambda watcher: watcher.opened(self._store / self._stream.segment_folder / self._name))
+                self._notify(lambda watcher: watcher.opened(self._store / self._stream.segment_folder / self._name))
                 return
             os.close(descriptor)
         raise StoreError(f"no segment could be locked in {self._store}: is it on a network file system?")
 
-    def _give_up(self) -> None:
+    def _discard_partial_batch(self) -> None:
         # What was written of a batch is cut off, so that a batch is there whole or not at all; and nothing is appended
         # to this file again, since the cut may fail too.
         with contextlib.suppress(OSError):
@@ -170,9 +170,9 @@ class SegmentWriter:
 
     def _end(self) -> None:
         self._release()
-        self._tell(lambda watcher: watcher.sealed(self._name, self._size))
+        self._notify(lambda watcher: watcher.sealed(self._name, self._size))
 
-    def _tell(self, event: Callable[[SegmentWatcher], None]) -> None:
+    def _notify(self, event: Callable[[SegmentWatcher], None]) -> None:
         for watcher in self._watchers:
             # The lines are in the file: what a watcher cannot do takes none of them away.
             guarded("keeping segments for export", None, event, watcher)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from llmops_sdk.store.files._leases import oldest_reader
 from llmops_sdk.store.files._locks import try_lock
-from llmops_sdk.store.files._manifest import EMPTY_SEGMENT, MANIFEST, VIEWS_FILE, Gone, Manifest, commit
+from llmops_sdk.store.files._manifest import EMPTY_SEGMENT, MANIFEST, VIEWS_FILE, Manifest, RetiredFile, commit
 from llmops_sdk.store.schema._views import RECORD_STREAMS
 
 __all__ = ["GRACE", "sweep"]
@@ -43,7 +43,7 @@ def sweep(store: Path, manifest: Manifest, *, grace: float = GRACE) -> Manifest:
     return commit(store, manifest.without(frozenset(removed))) if removed else manifest
 
 
-def _is_over(entry: Gone, grace: float) -> bool:
+def _is_over(entry: RetiredFile, grace: float) -> bool:
     # The distance, so that a clock that was set back keeps nothing for years.
     return abs(time.time() - entry.time) >= grace
 

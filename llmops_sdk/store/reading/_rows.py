@@ -33,9 +33,9 @@ def rows_of_spans(
         StoreError: The store cannot be read.
     """
     from llmops_sdk.store.duck._sql import duckdb, open_connection
-    from llmops_sdk.store.reading._statement import checked, query_error
+    from llmops_sdk.store.reading._statement import check_statement, query_error
 
-    statement = checked(rows_sql("spans", where), {"since": naive_utc(since), "until": naive_utc(until)})
+    statement = check_statement(rows_sql("spans", where), {"since": naive_utc(since), "until": naive_utc(until)})
     with leased(folder) as sources, open_connection(sources, trusted=False, frames=False) as connection:
         try:
             found = connection.execute(statement.sql, statement.params)

@@ -14,15 +14,15 @@ import orjson
 from llmops_sdk.store.files._manifest import sync_folder
 from llmops_sdk.store.schema._views import RECORD_STREAMS
 
-__all__ = ["Doomed", "read_journal", "remove_journal", "write_journal"]
+__all__ = ["PruneSelection", "read_journal", "remove_journal", "write_journal"]
 
 _JOURNAL = "PRUNE.json"
-_BY_TRACE = "trace_id IN (SELECT id FROM doomed_traces)"
-_BY_TRACE_OR_SPAN = "trace_id IN (SELECT id FROM doomed_traces) OR span_id IN (SELECT id FROM doomed_spans)"
+_BY_TRACE = "trace_id IN (SELECT id FROM removed_traces)"
+_BY_TRACE_OR_SPAN = "trace_id IN (SELECT id FROM removed_traces) OR span_id IN (SELECT id FROM removed_spans)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Doomed:
+class PruneSelection:
     """Which rows go: all that are of some traces, or all that are older than a time.
 
     Attributes:
@@ -39,8 +39,8 @@ class Doomed:
     words: tuple[str, ...] = ()
     before_ns: int | None = None
 
-    def condition(self, stream: str) -> str | None:
-        """Which rows of a stream's Parquet file go, in SQL over `doomed_traces` and `doomed_spans`; None for none."""
+    def row_condition(self, stream: str) -> str | None:
+        """Which rows of a stream's Parquet file go, in SQL over `removed_traces` and `removed_spans`; None for none."""
         rules = RECORD_STREAMS[stream]
         if rules.pruned_by == "nothing":
             return None
@@ -48,23 +48,23 @@ class Doomed:
             return f"{rules.time_column} < {self.before_ns:d}"
         return _BY_TRACE if rules.pruned_by == "trace" else _BY_TRACE_OR_SPAN
 
-    def has(self, line: bytes) -> bool:
+    def matches(self, line: bytes) -> bool:
         """Whether a line of a segment goes."""
         try:
             row: Any = orjson.loads(line)
         except orjson.JSONDecodeError:
-            return self._has_torn(line)
+            return self._matches_torn_line(line)
         if not isinstance(row, dict) or "what" in row:
             return False
-        return self._has_row(row)  # pyright: ignore[reportUnknownArgumentType] - any JSON
+        return self._matches_row(row)  # pyright: ignore[reportUnknownArgumentType] - any JSON
 
-    def _has_row(self, row: Mapping[str, Any]) -> bool:
+    def _matches_row(self, row: Mapping[str, Any]) -> bool:
         if self.before_ns is not None:
             began = row.get("start_ns", row.get("time_ns"))
             return isinstance(began, int) and began < self.before_ns
         return row.get("trace_id") in self.traces or ("source" in row and row.get("span_id") in self.spans)
 
-    def _has_torn(self, line: bytes) -> bool:
+    def _matches_torn_line(self, line: bytes) -> bool:
         if self.before_ns is not None:
             return False
         head = line[:45].decode("ascii", "replace")
@@ -73,20 +73,20 @@ class Doomed:
         return any(orjson.dumps(word)[1:-1] in line for word in self.words)
 
 
-def write_journal(store: Path, doomed: Doomed) -> None:
+def write_journal(store: Path, selection: PruneSelection) -> None:
     """Say what is to go, on the disk, before the first of it does: what is left could not be found by it again.
 
     Args:
         store: The store's folder, whose lock the caller holds.
-        doomed: What goes.
+        selection: What goes.
     """
     temporary = store / f".{_JOURNAL}.{uuid4().hex}"
     content = {
-        "traces": sorted(doomed.traces),
-        "spans": sorted(doomed.spans),
-        "blobs": sorted(doomed.blobs),
-        "words": doomed.words,
-        "before_ns": doomed.before_ns,
+        "traces": sorted(selection.traces),
+        "spans": sorted(selection.spans),
+        "blobs": sorted(selection.blobs),
+        "words": selection.words,
+        "before_ns": selection.before_ns,
     }
     with temporary.open("xb") as out:
         temporary.chmod(0o600)
@@ -97,7 +97,7 @@ def write_journal(store: Path, doomed: Doomed) -> None:
     sync_folder(store)
 
 
-def read_journal(store: Path) -> Doomed | None:
+def read_journal(store: Path) -> PruneSelection | None:
     """What somebody who was killed had begun to prune, or None.
 
     Args:
@@ -107,7 +107,7 @@ def read_journal(store: Path) -> Doomed | None:
         content: Any = orjson.loads((store / _JOURNAL).read_bytes())
     except FileNotFoundError:
         return None
-    return Doomed(
+    return PruneSelection(
         traces=frozenset(content["traces"]),
         spans=frozenset(content["spans"]),
         blobs=frozenset(content["blobs"]),

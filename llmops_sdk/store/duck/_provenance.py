@@ -7,14 +7,14 @@ from dataclasses import asdict, dataclass
 
 import orjson
 
-__all__ = ["KEY", "Origin"]
+__all__ = ["KEY", "FileProvenance"]
 
 KEY = "llmops"
 """Its key in the file's metadata."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
+class FileProvenance:
     """Where a file's rows come from."""
 
     generation: int
