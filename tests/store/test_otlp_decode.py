@@ -299,14 +299,23 @@ def test_evaluations_are_scores_and_other_logs_are_not():
     assert decoded.scores[0].time_ns == 1_795_000_000_000_000_000
 
 
-def test_our_own_score_comes_back_as_it_was_sent():
+@pytest.mark.parametrize(
+    "target",
+    [
+        {"trace_id": "1" * 32, "span_id": "2" * 16},
+        {"trace_id": "1" * 32, "span_id": None},
+        {"trace_id": None, "span_id": None, "session_id": "s-1"},
+        {"trace_id": "1" * 32, "span_id": "2" * 16, "document_id": "d-1"},
+    ],
+    ids=["span", "trace", "session", "document"],
+)
+def test_exported_score_is_decoded_to_the_same_record(target):
     from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
 
     from llmops_sdk.export._scores import ScoreConverter
     from llmops_sdk.tracing.records._records import ScoreRecord
 
-    score = ScoreRecord(trace_id="1" * 32, span_id="2" * 16, name="n", value=0.25, label="l", comment="c",
-                        source="user", time_ns=_START)  # fmt: skip
+    score = ScoreRecord(**target, name="n", value=0.25, label="l", comment="c", source="user", time_ns=_START)
     request: ExportLogsServiceRequest = encode_logs([ScoreConverter(content=True, resource={})(score)])
     assert Decoder().logs(request.SerializeToString(), "protobuf").scores == [score]
 

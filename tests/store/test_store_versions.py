@@ -18,7 +18,7 @@ NEWER = replace(SPANS, columns=(*SPAN_COLUMNS, MOOD))
 
 
 def test_every_key_is_of_a_version_that_there_is():
-    assert {key.since for stream in RECORD_STREAMS.values() for key in stream.columns} == {1}
+    assert {key.since for stream in RECORD_STREAMS.values() for key in stream.columns} == {1, 2}
 
 
 def test_an_older_file_is_read_beside_a_newer_one_with_NULL_for_what_it_lacks(tmp_path):

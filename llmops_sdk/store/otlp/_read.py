@@ -182,14 +182,17 @@ def _groups(read: Callable[[Any], Iterator[Group]], request: object) -> Iterator
 
 
 def _score(log: WireLog, scope: str) -> ScoreRecord:
-    if not log.trace_id and not log.span_id:
-        raise MalformedError("an evaluation without the id of a trace or a span judges nothing")
+    session_id = None if log.trace_id or log.span_id else _text(log.attributes.get(sc.SESSION_ID))
+    if not log.trace_id and not log.span_id and not session_id:
+        raise MalformedError("an evaluation needs the id of a trace, a span or a session")
     name, value = log.attributes.get(sc.EVALUATION_NAME), log.attributes.get(sc.EVALUATION_VALUE)
     if not isinstance(name, str) or not name:
         raise MalformedError(f"an evaluation needs {sc.EVALUATION_NAME}")
     return ScoreRecord(
         trace_id=f"{log.trace_id:032x}" if log.trace_id else None,
         span_id=f"{log.span_id:016x}" if log.span_id else None,
+        session_id=session_id,
+        document_id=_text(log.attributes.get(sc.SCORE_DOCUMENT)),
         name=name,
         value=_number(value),
         label=_text(log.attributes.get(sc.EVALUATION_LABEL)),

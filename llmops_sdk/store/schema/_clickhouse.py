@@ -126,7 +126,7 @@ def _select(view: View) -> str:
         return f"SELECT {listed}\n{_each_event(flag)} AND JSONExtractString(e, 'name') = '{event}'"
     if view.name == "messages":
         return " UNION ALL\n".join(_messages(names, direction) for direction in ("input", "output"))
-    target = "coalesce(s.span_id, s.trace_id), s.name, s.source"
+    target = "coalesce(s.span_id, s.trace_id), s.session_id, s.document_id, s.name, s.source"
     latest = f"\nQUALIFY row_number() OVER (PARTITION BY {target} ORDER BY s.time DESC) = 1"
     latest = latest if view.name == "scores" else ""
     return f"SELECT {_listed(names, {})}\nFROM llmops.store_{view.name} AS s{latest}"
