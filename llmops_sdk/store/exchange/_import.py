@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from llmops_sdk._util._public import public
 from llmops_sdk.errors import StoreError
 from llmops_sdk.store.exchange._export import ExportForm
+from llmops_sdk.store.exchange._foreign_records import ForeignRecords
 from llmops_sdk.store.exchange._import_files import form_of, otlp_requests, table_records
 from llmops_sdk.store.exchange._import_stage import Stage, stage_in
-from llmops_sdk.store.exchange._intake import Intake
 from llmops_sdk.store.files._layout import create_store
 from llmops_sdk.store.reading._query import StorePath, store_folder
 from llmops_sdk.store.schema._views import RECORD_STREAMS, stream_name
@@ -127,7 +127,7 @@ class _Job:
     ) -> None:
         self._file = file
         self._form: ExportForm = form
-        self._intake = Intake(settings)
+        self._intake = ForeignRecords(settings)
         self._max_bytes = settings.store.max_bytes
         self._progress = progress
         self._size = file.stat().st_size

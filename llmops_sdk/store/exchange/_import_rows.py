@@ -12,10 +12,10 @@ from typing import Any, NamedTuple, cast
 
 import orjson
 
-from llmops_sdk.store.lines._restored import RestoredSpan, kept_name
+from llmops_sdk.store.lines._promote import ATTRIBUTE_COLUMNS, attribute_value
+from llmops_sdk.store.lines._restored import RestoredSpan, shadowed_name
 from llmops_sdk.store.otlp._read_json import load_json
 from llmops_sdk.store.otlp._wire import MalformedError, checked_id, checked_time
-from llmops_sdk.store.otlp._write import NAMED
 from llmops_sdk.store.schema._views import RECORD_STREAMS, RecordStream
 from llmops_sdk.tracing.records._records import RecordedSpan
 
@@ -153,15 +153,12 @@ def _span(row: Mapping[str, Any]) -> RecordedSpan:
     start = checked_time(_int(row, "start_ns"), "start_ns")
     duration = _int(row, "duration_ns", 0)
     checked_time(start + duration, "start_ns + duration_ns")
-    attributes = {kept_name(name): value for name, value in _object(row, "attributes").items()}
-    for name, key in NAMED.items():
-        value = row.get(name)
-        if value is not None:
-            if key.type == "JSON":
-                value = _payload(row, name)
-            elif key.convert == "milliseconds":
-                value = (_number(row, name) or 0.0) / 1000
-            attributes[key.attributes[0]] = [value] if key.convert == "first" else value
+    attributes = {shadowed_name(name): value for name, value in _object(row, "attributes").items()}
+    for name, column in ATTRIBUTE_COLUMNS.items():
+        if row.get(name) is not None:
+            check = _payload if column.type == "JSON" else _number if column.convert == "milliseconds" else None
+            value = row[name] if check is None else check(row, name)
+            attributes[column.attributes[0]] = attribute_value(column, value)
     resource = _object(row, "resource")
     if row.get("service") is not None:
         resource.setdefault("service.name", row["service"])
