@@ -127,26 +127,26 @@ def torn(text: str) -> str:
 
 ROW = json.dumps({"trace_id": "1" * 32, "span_id": "2" * 16, "start_ns": 5, "name": "n"}) + "\n"
 REFUSED = {
-    "torn.jsonl": (ROW + torn(ROW), r"torn\.jsonl, line 2: invalid JSON .*take that line out"),
-    "array.jsonl": (ROW + "[1]\n", "line 2: no object"),
+    "torn.jsonl": (ROW + torn(ROW), r"torn\.jsonl, line 2: invalid JSON .*remove that line"),
+    "array.jsonl": (ROW + "[1]\n", "line 2: not a JSON object"),
     "id.jsonl": (ROW + ROW.replace("2" * 16, "short"), "line 2: span_id is not 16 hex digits: 'short'"),
     "zero.jsonl": (ROW.replace("1" * 32, "0" * 32), "line 1: trace_id is missing or all zeros"),
-    "time.jsonl": (ROW.replace('"start_ns": 5', '"start_ns": "noon"'), "line 1: start_ns is no integer"),
-    "late.jsonl": (ROW.replace('"start_ns": 5', f'"start_ns": {2**63 - 1}, "duration_ns": 1'), "no time between"),
+    "time.jsonl": (ROW.replace('"start_ns": 5', '"start_ns": "noon"'), "line 1: start_ns is not a 64-bit integer"),
+    "late.jsonl": (ROW.replace('"start_ns": 5', f'"start_ns": {2**63 - 1}, "duration_ns": 1'), "not a time between"),
     "near.jsonl": (ROW + ROW.replace('"name"', '"nane"'), 'line 2: .*no column "nane", did you mean "name"'),
     "mixed.jsonl": (ROW + '{"what": "a", "count": 1}\n', "line 2: losses among spans"),
     "other.jsonl": ('{"some": "log"}\n', r"line 1: the columns \(some\) are not those of an exported file"),
-    "events.jsonl": (ROW.replace('"n"', '"n", "events": "x"'), "events is no list of JSON objects"),
+    "events.jsonl": (ROW.replace('"n"', '"n", "events": "x"'), "events is not a list of JSON objects"),
     "torn.json": (json.dumps(simple_request([simple_span(1)])) + "\n" + '{"resourceSpans": [{', "line 2: invalid JSON"),
-    "whole.json": (torn(json.dumps(simple_request([simple_span(1)]), indent=1)), "neither a request in JSON a line"),
-    "foreign.json": ('{"some": "thing"}', "line 1: no OTLP request"),
+    "whole.json": (torn(json.dumps(simple_request([simple_span(1)]), indent=1)), "neither one JSON request a line"),
+    "foreign.json": ('{"some": "thing"}', "line 1: not an OTLP request"),
     "shape.json": ('{"resourceSpans": {}}', "line 1: not a valid OTLP request: resourceSpans is not a list"),
     "columns.csv": ('trace_id,span_id,start_ns,colour\n"1","2",3,"red"\n', 'no column "colour"'),
-    "cells.csv": ('trace_id,span_id,start_ns\n"' + "1" * 32 + '","' + "2" * 16 + '",noon\n', "row 1: start_ns is no"),
+    "cells.csv": ('trace_id,span_id,start_ns\n"' + "1" * 32 + '","' + "2" * 16 + '",noon\n', "row 1: start_ns is not"),
     "torn.csv": ('trace_id,span_id,start_ns\n"' + "1" * 32 + '","' + "2" * 16, "torn"),
     "unended.csv": ('trace_id,span_id,start_ns\n"' + "1" * 32 + '","' + "2" * 16 + '",12', "torn"),
     "foreign.csv": ("a,b\n1,2\n", "are not those of an exported file"),
-    "foreign.parquet": ("no parquet", "torn, or not of the form"),
+    "foreign.parquet": ("no parquet", "torn, or has another form"),
 }
 
 
