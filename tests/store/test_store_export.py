@@ -178,7 +178,7 @@ def test_scores_and_losses_have_the_columns_of_their_views(filled, tmp_path):
     scores = export(tmp_path / "scores.jsonl", what="scores", path=filled)
     assert [orjson.loads(line) for line in scores.file.read_bytes().splitlines()] == [
         {"trace_id": f"{1:032x}", "name": "good", "value": 0.1, "comment": "@c", "source": "user",
-         "time": "1970-01-01T00:00:00.000012"}
+         "time": "1970-01-01T00:00:00.000012", "target": "trace"}
     ]  # fmt: skip
     assert '"\'@c"' in export(tmp_path / "scores.csv", what="scores", path=filled).file.read_text()
     assert export(tmp_path / "losses.parquet", what="losses", path=filled).rows == 0
