@@ -21,7 +21,7 @@ from llmops_sdk.store.files._segment import SEAL_PREFIX
 from llmops_sdk.store.maintenance._compact import compact_store
 from llmops_sdk.store.reading._follow import Follower, Gap, Lines
 
-RECORD_STREAMS = ("spans", "scores")
+STREAMS = ("spans", "scores")
 
 
 def read_all(follower: Follower, limit: int = 10_000) -> tuple[list[bytes], int]:
@@ -60,7 +60,7 @@ class Interleavings(RuleBasedStateMachine):
         self.temporary = TemporaryDirectory()
         self.store = Path(self.temporary.name) / "store"
         self.sinks = [StoreSink(self.store, compaction="manual") for _ in range(2)]
-        self.follower = Follower(self.store, RECORD_STREAMS)
+        self.follower = Follower(self.store, STREAMS)
         self.position = ""
         self.written = 0
         self.read: list[int] = []
@@ -103,7 +103,7 @@ class Interleavings(RuleBasedStateMachine):
             # As after a crash: what was read since is read again, once.
             self.read, self.read_bytes, self.missed = self.saved[0][:], *self.saved[1:]
             self.follower.close()
-            self.follower = Follower(self.store, RECORD_STREAMS, self.position)
+            self.follower = Follower(self.store, STREAMS, self.position)
 
     @invariant()
     def no_line_comes_twice(self) -> None:
@@ -130,13 +130,13 @@ def test_each_line_is_read_once_or_counted_in_a_gap():
 
 def test_a_follower_goes_on_where_another_stopped(store, sink, make_span):
     sink.write([make_span(span_id=1)])
-    follower = Follower(store, RECORD_STREAMS)
+    follower = Follower(store, STREAMS)
     sink.write([make_span(span_id=number) for number in (2, 3, 4)])
-    assert ids(read_all(Follower(store, RECORD_STREAMS, follower.position))[0]) == [2, 3, 4]
+    assert ids(read_all(Follower(store, STREAMS, follower.position))[0]) == [2, 3, 4]
     [first] = follower.read(1)
     assert isinstance(first, Lines)
     assert ids(list(first.lines)) == [2]
-    again = Follower(store, RECORD_STREAMS, follower.position)
+    again = Follower(store, STREAMS, follower.position)
     sink.close(1.0)
     sink.write([make_span(span_id=5)])
     assert ids(read_all(again)[0]) == [3, 4, 5]
@@ -146,12 +146,12 @@ def test_a_follower_goes_on_where_another_stopped(store, sink, make_span):
 
 
 def test_compaction_that_leaves_segments_for_their_grace_makes_no_gap(store, sink, make_span):
-    follower = Follower(store, RECORD_STREAMS)
+    follower = Follower(store, STREAMS)
     position = follower.position
     sink.write([make_span(span_id=1)])
     sink.close(1.0)
     compact_store(store)
-    followers = (follower, Follower(store, RECORD_STREAMS, position))
+    followers = (follower, Follower(store, STREAMS, position))
     for one in followers:
         lines, missed = read_all(one)
         assert (ids(lines), missed) == ([1], 0)
@@ -162,7 +162,7 @@ def test_compaction_that_leaves_segments_for_their_grace_makes_no_gap(store, sin
 
 
 def test_lines_compacted_while_away_are_a_gap_of_their_bytes(store, sink, make_span):
-    follower = Follower(store, RECORD_STREAMS)
+    follower = Follower(store, STREAMS)
     sink.write([make_span(span_id=1)])
     read_all(follower)
     position = follower.position
@@ -175,7 +175,7 @@ def test_lines_compacted_while_away_are_a_gap_of_their_bytes(store, sink, make_s
         len(one) for file in (store / "wal").glob("h*") for one in file.open("rb") if not one.startswith(SEAL_PREFIX)
     )
     compact_store(store, grace=0.0)
-    again = Follower(store, RECORD_STREAMS, position)
+    again = Follower(store, STREAMS, position)
     sink.write([make_span(span_id=4)])
     found = again.read()
     assert [type(one) for one in found] == [Lines, Gap]
@@ -186,7 +186,7 @@ def test_lines_compacted_while_away_are_a_gap_of_their_bytes(store, sink, make_s
 
 
 def test_a_pruned_line_makes_no_gap_and_comes_once(store, sink, make_span):
-    follower = Follower(store, RECORD_STREAMS)
+    follower = Follower(store, STREAMS)
     sink.write([make_span(span_id=1, trace_id=1), make_span(span_id=2, trace_id=2)])
     assert ids(read_all(follower)[0]) == [1, 2]
     prune(trace_id=f"{1:032x}", path=store)
@@ -199,18 +199,18 @@ def test_a_pruned_line_makes_no_gap_and_comes_once(store, sink, make_span):
 
 @pytest.mark.parametrize("torn", [b"", line(3)[:20], line(3)])
 def test_a_torn_last_line_makes_no_gap(store, segment, torn):
-    follower = Follower(store, RECORD_STREAMS)
+    follower = Follower(store, STREAMS)
     segment.write_bytes(line(1) + b"\n" + line(2) + b"\n" + torn)
     assert ids(read_all(follower)[0]) == ([1, 2, 3] if torn == line(3) else [1, 2])
     position = follower.position
     compact_store(store, grace=0.0)
-    for one in (follower, Follower(store, RECORD_STREAMS, position)):
+    for one in (follower, Follower(store, STREAMS, position)):
         assert read_all(one) == ([], 0)
         one.close()
 
 
 def test_killed_writers_and_a_compactor_between_reads_lose_and_repeat_nothing(store, writer_program):
-    position = Follower(store, RECORD_STREAMS).position
+    position = Follower(store, STREAMS).position
     found: list[bytes] = []
     for name in ("a", "b", "c"):
         process = subprocess.Popen(
@@ -219,7 +219,7 @@ def test_killed_writers_and_a_compactor_between_reads_lose_and_repeat_nothing(st
         assert process.stdout is not None
         for _ in range(40):
             process.stdout.readline()
-            follower = Follower(store, RECORD_STREAMS, position)
+            follower = Follower(store, STREAMS, position)
             for one in follower.read(500):
                 assert isinstance(one, Lines)
                 found += one.lines
@@ -228,7 +228,7 @@ def test_killed_writers_and_a_compactor_between_reads_lose_and_repeat_nothing(st
         process.kill()
         process.communicate()
         compact_store(store)
-    follower = Follower(store, RECORD_STREAMS, position)
+    follower = Follower(store, STREAMS, position)
     lines, missed = read_all(follower)
     follower.close()
     rows = query("SELECT name, span_id FROM spans", path=store).rows()
@@ -240,9 +240,9 @@ def test_killed_writers_and_a_compactor_between_reads_lose_and_repeat_nothing(st
 def test_a_position_is_short_and_a_wrong_one_is_refused(store, segment):
     for number in range(64):
         segment.with_name(f"host-{number}-a-1.v1.ndjson").write_bytes(line(number) + b"\n")
-    follower = Follower(store, RECORD_STREAMS)
+    follower = Follower(store, STREAMS)
     assert len(follower.position) < 64 * 40
     follower.close()
     for wrong in ("", "x", "W10=", follower.position[:-9]):
         with pytest.raises(StoreError, match="position"):
-            Follower(store, RECORD_STREAMS, wrong)
+            Follower(store, STREAMS, wrong)

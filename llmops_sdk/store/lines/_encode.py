@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, TypeGuard, cast
 
 import orjson
@@ -53,6 +54,7 @@ class Encoder:
         self._resource_json = orjson.Fragment(b"{}")
         self._heads: dict[tuple[str, str], bytes] = {}
         self._tails: dict[str, bytes] = {}
+        self._layouts: dict[str, tuple[list[str], Callable[[Any], tuple[Any, ...]], list[str], list[str]]] = {}
 
     def span_lines(self, records: Sequence[SpanRecord]) -> list[bytes]:
         """Return the lines of spans, with line breaks."""
@@ -180,20 +182,34 @@ class Encoder:
 
     def record_line(self, stream: RecordStream, record: object) -> bytes:
         """Return the line of a score, a loss or another record with its stream's columns as attributes."""
-        row: dict[str, Any] = {}
-        for column in stream.columns:
-            value = getattr(record, column.name)
-            if isinstance(value, str) and len(value) > _MAX_TEXT:
-                self.losses[column.name, "too_large"] += 1
-                value = value[:_MAX_TEXT]
-            elif isinstance(value, bytes):
-                value = orjson.Fragment(one_line(value))
-            elif isinstance(value, float) and not math.isfinite(value):
-                self.losses[column.name, "not_finite"] += 1
-                value = None
-            if value is not None:
-                row[column.name] = value
-        return self._dump(row)
+        layout = self._layouts.get(stream.name)
+        if layout is None:
+            names = [column.name for column in stream.columns]
+            floats = [column.name for column in stream.columns if column.type == "DOUBLE"]
+            payloads = [column.name for column in stream.columns if column.type == "JSON"]
+            layout = self._layouts[stream.name] = (names, attrgetter(*names), floats, payloads)
+        names, values, floats, payloads = layout
+        row: dict[str, Any] = dict(zip(names, values(record)))  # noqa: B905 - `strict` takes as long as all the rest
+        for name in floats:
+            if row[name] is not None and not math.isfinite(row[name]):
+                self.losses[name, "not_finite"] += 1
+                row[name] = None
+        for name in payloads:
+            row[name] = orjson.Fragment(one_line(row[name] or b"null"))
+        line = self._dump(row) if payloads else self._dump_text(row)
+        if len(line) > _MAX_TEXT:
+            for name, value in row.items():
+                if isinstance(value, str) and len(value) > _MAX_TEXT:
+                    self.losses[name, "too_large"] += 1
+                    row[name] = value[:_MAX_TEXT]
+            line = self._dump(row)
+        return line
+
+    def _dump_text(self, row: dict[str, Any]) -> bytes:
+        try:
+            return orjson.dumps(row, option=_NEWLINE)
+        except orjson.JSONEncodeError:
+            return self._dump(row)
 
     def _dump(self, row: dict[str, Any]) -> bytes:
         try:
