@@ -62,7 +62,7 @@ _PARAMETERS = ("llm.invocation_parameters", "embedding.invocation_parameters")
 _MODEL_PARAMETERS = ("model", "model_name", "model_id")
 
 # Events at the first chunk of a stream.
-_FIRST_CHUNK = ("First Token RecordStream Event", "gen_ai.content.completion.chunk")
+_FIRST_CHUNK = ("First Token Stream Event", "gen_ai.content.completion.chunk")
 
 _PARTIAL_COSTS = ("llm.cost.prompt", "llm.cost.completion")
 
