@@ -199,9 +199,12 @@ SELECT s.trace_id AS trace_id,
     s.label AS label,
     s.comment AS comment,
     s.source AS source,
-    s.time AS time
+    s.time AS time,
+    s.session_id AS session_id,
+    s.document_id AS document_id,
+    s.target AS target
 FROM llmops.store_scores AS s
-QUALIFY row_number() OVER (PARTITION BY coalesce(s.span_id, s.trace_id), s.name, s.source ORDER BY s.time DESC) = 1;
+QUALIFY row_number() OVER (PARTITION BY coalesce(s.span_id, s.trace_id), s.session_id, s.document_id, s.name, s.source ORDER BY s.time DESC) = 1;
 
 CREATE OR REPLACE VIEW llmops.losses AS
 SELECT s.time AS time,

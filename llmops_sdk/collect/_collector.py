@@ -21,7 +21,7 @@ from llmops_sdk.collect._refusal import RefusedError, later
 from llmops_sdk.collect._server import Server
 from llmops_sdk.errors import ConfigError, LLMOpsError, OtlpDecodeError, StoreError
 from llmops_sdk.store._sink import open_sink
-from llmops_sdk.store.exchange._intake import Intake
+from llmops_sdk.store.exchange._foreign_records import ForeignRecords
 from llmops_sdk.store.otlp._read import Decoded, Decoder, Encoding
 from llmops_sdk.store.reading._query import StorePath
 
@@ -107,7 +107,7 @@ class Collector:
         sink = open_sink(settings)
         assert sink is not None
         self._sink = sink
-        self._intake = Intake(settings)
+        self._intake = ForeignRecords(settings)
         self._decoder = Decoder()
         self._turns = threading.BoundedSemaphore(self._limits.turns)
         self._writing = threading.Lock()

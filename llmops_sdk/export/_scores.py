@@ -46,6 +46,10 @@ class ScoreConverter:
             names.EVALUATION_NAME: plain_text(score.name),
             names.SCORE_SOURCE: plain_text(score.source),
         }
+        if score.session_id is not None:
+            made[names.SESSION_ID] = plain_text(score.session_id)
+        if score.document_id is not None:
+            made[names.SCORE_DOCUMENT] = plain_text(score.document_id)
         if score.value is not None:
             made[names.EVALUATION_VALUE] = score.value
         if score.label is not None:

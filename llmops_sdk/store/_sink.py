@@ -1,4 +1,4 @@
-"""The write path: batches of the pipeline become lines in this process's segments."""
+"""The write path: encode batches of the pipeline as lines in this process's segments."""
 
 from __future__ import annotations
 
@@ -35,26 +35,26 @@ _DAY = 86_400.0
 
 @public("llmops_sdk.store")
 class StoreSink:
-    """Keeps spans, scores and losses on this machine: what `write` returned for survives kill -9.
+    """Stores spans, scores and losses on this machine. A batch survives kill -9 once `write` returns.
 
-    Called from one thread, as every sink of the pipeline.
+    The pipeline calls it from one thread, like every sink.
 
     Args:
-        path: The store's folder; made when it is missing, readable by its owner alone.
-        max_bytes: Size of all segments and blobs together at which the oldest are dropped, and counted.
-        retention_days: Days after which a sealed segment, or a blob that no span refers to since, is dropped, or None.
-        segment_bytes: Size at which a new segment is begun.
-        segment_seconds: Age at which a new segment is begun.
-        fsync: Whether each write is forced to the disk, to survive a power cut too.
+        path: The store's folder, created if missing; only its owner can read it.
+        max_bytes: Total size of segments and blobs at which the sink drops the oldest, and counts them.
+        retention_days: Days after which the sink drops a sealed segment or an unused blob; None for never.
+        segment_bytes: Size at which a new segment starts.
+        segment_seconds: Age at which a new segment starts.
+        fsync: Whether to force each write to the disk, to survive a power failure too.
         compaction: "auto" starts a process that turns sealed segments into Parquet files when there are enough.
-        clock: Tells the age of segments and the time of losses.
+        clock: The clock for the age of segments and the time of losses.
         thinning: What compaction leaves of old traces.
-        destinations: Names of those that each span is kept for until they have it.
-        outbox_bytes: Size at which the oldest of that is given up, and counted, for each of them.
-        outbox_days: Age at which it is.
+        destinations: Names of the destinations whose outboxes keep each span until it is delivered.
+        outbox_bytes: Size at which an outbox drops its oldest spans, and counts them.
+        outbox_days: Age at which an outbox drops a span.
 
     Raises:
-        StoreError: The folder cannot be made or written, or a newer version of the SDK wrote it.
+        StoreError: The folder cannot be created or written, or a newer version of the SDK wrote it.
     """
 
     is_local = True  # queries read what this sink has written
@@ -81,13 +81,13 @@ class StoreSink:
         self._clock = clock
         self._pid = os.getpid()
         self._encoder = Encoder()
-        # Losses are kept here until they are written: a full disk must not lose the count of what it lost.
+        # Losses stay here until they are written: a full disk must not lose their counts.
         self._losses: Counter[tuple[str, str]] = Counter()
         self._lost_bytes: Counter[tuple[str, str]] = Counter()
         create_store(self._path)
         self._blobs = BlobFiles(self._path, fsync=fsync)
         self._outboxes = {
-            name: SegmentOutbox(self._path, name, max_bytes=outbox_bytes, max_days=outbox_days, lose=self._lose)
+            name: SegmentOutbox(self._path, name, max_bytes=outbox_bytes, max_days=outbox_days, lose=self._count_loss)
             for name in destinations
         }
         self._stream_names = {stream.record_type: stream.name for stream in RECORD_STREAMS.values()}
@@ -95,7 +95,7 @@ class StoreSink:
             stream.name: SegmentWriter(
                 self._path,
                 stream,
-                # A store smaller than a segment would otherwise never have a sealed one to drop.
+                # Otherwise a store smaller than a segment would never have a sealed one to drop.
                 max_bytes=min(segment_bytes, max(max_bytes // 4, 1)),
                 max_seconds=segment_seconds,
                 fsync=fsync,
@@ -106,28 +106,28 @@ class StoreSink:
         }
         self._compaction = BackgroundCompaction(self._path, compaction, thinning)
         self._drop_old()
-        # What many short processes left, of which none lived to seal a second segment.
+        # Many short processes may have left one segment each.
         self._compaction.start_if_due()
 
     @property
     def name(self) -> str:
-        """As it stands in `FlushReport`."""
+        """Return the sink's name in `FlushReport`."""
         return "store"
 
     @property
     def outboxes(self) -> Mapping[str, SegmentOutbox]:
-        """What waits for each destination, by its name."""
+        """Return the outboxes by destination."""
         return self._outboxes
 
-    def _lose(self, what: str, reason: str, count: int, size: int) -> None:
+    def _count_loss(self, what: str, reason: str, count: int, size: int) -> None:
         self._losses[what, reason] += count
         self._lost_bytes[what, reason] += size
 
     def write(self, batch: Sequence[Record]) -> int:
-        """Write a batch; the number of its spans that are on the disk now (all of them, when it returns).
+        """Write a batch to the disk, and return the number of its spans.
 
         Raises:
-            StoreError: The disk is full or the folder cannot be written: no span of the batch is in the store.
+            StoreError: The disk is full or the folder cannot be written. The store then has no span of the batch.
         """
         if self._pid != os.getpid():
             self.after_fork()
@@ -140,9 +140,9 @@ class StoreSink:
                 ended.append(cast("SpanRecord", record))
             else:
                 others.setdefault(name, []).append(record)
-        spans = self._lines_of(ended)
+        spans = self._encode_spans(ended)
         for line in spans if has_ready() else ():
-            # First, so that a line never refers to what a crash kept from being there.
+            # First, so that after a crash no line refers to a missing blob.
             self._blobs.write_for(line, self._encoder.losses, self._encoder.lost_bytes)
         losses = others.pop("losses", [])
         for name, records in others.items():
@@ -153,28 +153,28 @@ class StoreSink:
         self._write_losses(losses)
         return len(spans)
 
-    def _lines_of(self, ended: list[SpanRecord]) -> list[bytes]:
+    def _encode_spans(self, ended: list[SpanRecord]) -> list[bytes]:
         encoder = self._encoder
         before = Counter(encoder.losses), Counter(encoder.lost_bytes)
         lines = guarded("encoding spans for the store", None, encoder.span_lines, ended)
         if lines is not None:
             return lines
-        encoder.losses, encoder.lost_bytes = before  # what was counted halfway is counted again below
+        encoder.losses, encoder.lost_bytes = before  # the retry below counts them again
         if len(ended) > 1:
-            # One of them is at fault; the others are kept.
-            return [line for record in ended for line in self._lines_of([record])]
+            # One span fails: encode the others.
+            return [line for record in ended for line in self._encode_spans([record])]
         self._losses["span", "not_encodable"] += 1
         return []
 
-    def flush(self, timeout: float) -> bool:  # noqa: ARG002 - a local write is not waited for
-        """Whether everything is written: a batch is, when `write` returns; counts of losses may wait for room."""
+    def flush(self, timeout: float) -> bool:  # noqa: ARG002 - local writes do not wait
+        """Return whether everything is written. Batches are; counts of losses may wait for disk space."""
         if self._pid != os.getpid():
             self.after_fork()
         self._write_losses([])
         return not self._losses
 
     def close(self, timeout: float) -> None:  # noqa: ARG002 - as flush
-        """Seal the segments. A later write begins new ones."""
+        """Seal the segments. A later write starts new ones."""
         if self._pid != os.getpid():
             self.after_fork()
         self._write_losses([])
@@ -184,7 +184,7 @@ class StoreSink:
             outbox.close()
 
     def after_fork(self) -> None:
-        """In a forked child: close the inherited descriptors; the next write makes segments of its own."""
+        """Close the inherited descriptors in a forked child. The next write starts new segments."""
         self._pid = os.getpid()
         self._losses.clear()
         self._lost_bytes.clear()
@@ -213,12 +213,12 @@ class StoreSink:
             self._losses[dropped.what, dropped.reason] += dropped.count
             self._lost_bytes[dropped.what, dropped.reason] += dropped.bytes
 
-    def _write_losses(self, given: Sequence[LossRecord]) -> None:
+    def _write_losses(self, records: Sequence[LossRecord]) -> None:
         self._losses.update(self._encoder.losses)
         self._lost_bytes.update(self._encoder.lost_bytes)
         self._encoder.losses.clear()
         self._encoder.lost_bytes.clear()
-        if not given and not self._losses:
+        if not records and not self._losses:
             return
         now = int(self._clock.time() * 1e9)
         own = [
@@ -227,10 +227,10 @@ class StoreSink:
         ]
         encode = self._encoder.record_line
         try:
-            self._writers["losses"].append([encode(RECORD_STREAMS["losses"], record) for record in (*given, *own)])
+            self._writers["losses"].append([encode(RECORD_STREAMS["losses"], record) for record in (*records, *own)])
         except StoreError:
-            # The spans of the batch are safe, so this is no failure of theirs: the counts wait for room.
-            for record in given:
+            # The batch itself is safe. The counts wait for disk space.
+            for record in records:
                 self._losses[record.what, record.reason] += record.count
                 self._lost_bytes[record.what, record.reason] += record.bytes
             return
@@ -239,10 +239,10 @@ class StoreSink:
 
 
 def open_sink(settings: Settings) -> StoreSink | None:
-    """The sink that the settings ask for, or None when the store is off.
+    """Return a sink for the settings, or None if the store is off.
 
     Raises:
-        StoreError: The folder cannot be made or written, lies on a network file system, or a newer version wrote it.
+        StoreError: The folder cannot be created or written, is on a network file system, or a newer version wrote it.
     """
     store = settings.store
     if not store.enabled:

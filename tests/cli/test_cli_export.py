@@ -29,7 +29,7 @@ def test_export_takes_conditions(command, store, tmp_path):
     assert [orjson.loads(line)["name"] for line in file.read_bytes().splitlines()] == ["chat toy"]
     again = command("export", str(file), "--until", "1h", "--store", str(store))
     assert again.status == 1
-    assert "is there already" in again.err
+    assert "already exists" in again.err
     assert command("export", str(file), "--until", "1h", "--force", "--store", str(store)).err.startswith("0 spans")
 
 

@@ -44,7 +44,7 @@ def test_a_file_that_cannot_be_imported_is_one_line_and_status_1(command, tmp_pa
     (tmp_path / "a.jsonl").write_text("{\n")
     ran = command("import", str(tmp_path / "a.jsonl"), "--store", str(tmp_path / "new"))
     assert (ran.status, len(ran.err.splitlines())) == (1, 1)
-    assert ran.err.startswith(f"llmops: {tmp_path / 'a.jsonl'}, line 1: no JSON")
+    assert ran.err.startswith(f"llmops: {tmp_path / 'a.jsonl'}, line 1: invalid JSON")
     assert command("import", str(tmp_path / "none.csv"), "--store", str(tmp_path / "new")).status == 1
 
 

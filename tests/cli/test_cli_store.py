@@ -47,10 +47,10 @@ def test_snapshot_writes_a_database_that_duckdb_opens(command, store, tmp_path):
         ]  # fmt: skip
         assert connection.execute("SELECT count(*) FROM traces").fetchall() == [(2,)]
     refused = command("snapshot", file, "--store", store)
-    assert (refused.status, "is there already" in refused.err) == (1, True)
+    assert (refused.status, "already exists" in refused.err) == (1, True)
     assert command("snapshot", file, "--store", store, "--force").status == 0
     inside = command("snapshot", store / "x.duckdb", "--store", store)
-    assert (inside.status, "lies in the store itself" in inside.err) == (1, True)
+    assert (inside.status, "is inside the store" in inside.err) == (1, True)
 
 
 def test_prune_by_user_takes_the_cached_answers_too(command, store):

@@ -1,4 +1,4 @@
-"""Import: a file is in the store whole or not at all, nothing is doubled, and what is wrong is said with its place."""
+"""Imports are complete or leave nothing, double nothing, and name the place of an error."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def nothing_left(store: Path) -> bool:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_file_imported_again_doubles_nothing_unless_forced(filled, store, tmp_path, form):
+def test_second_import_doubles_nothing_unless_forced(filled, store, tmp_path, form):
     file = export(tmp_path / f"spans.{form}", path=filled).file
     half = export(tmp_path / f"half.{form}", where="span_id < '00000000000002ee'", path=filled)
     assert import_file(half.file, path=store).spans == half.rows == 749
@@ -58,7 +58,7 @@ def test_a_file_imported_again_doubles_nothing_unless_forced(filled, store, tmp_
     assert [path.name for path in store.glob("wal/*") if path.stat().st_mode & 0o777 != 0o600] == []
 
 
-def test_what_is_compacted_is_known_too(filled, store, tmp_path):
+def test_import_finds_known_spans_in_parquet_files(filled, store, tmp_path):
     file = export(tmp_path / "spans.jsonl", path=filled).file
     assert import_file(file, path=store).spans == 1500
     assert compact(path=store).rows == 1500
@@ -68,7 +68,7 @@ def test_what_is_compacted_is_known_too(filled, store, tmp_path):
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_dry_run_counts_and_writes_nothing(filled, store, tmp_path, form):
+def test_dry_run_counts_and_writes_nothing(filled, store, tmp_path, form):
     file = export(tmp_path / f"spans.{form}", path=filled).file
     done = import_file(file, path=store, dry_run=True)
     assert (done.spans, done.present, store.exists()) == (1500, 0, False)
@@ -88,7 +88,7 @@ def test_compressed_files_are_read(filled, store, tmp_path, form):
         import_file(packed, path=store)
 
 
-def test_what_others_wrote_in_otlp_json_is_imported(store, tmp_path):
+def test_otlp_json_of_other_tools_is_imported(store, tmp_path):
     lines = tmp_path / "traces.json"
     lines.write_text("".join(json.dumps(simple_request([simple_span(number)])) + "\n" for number in (1, 2)))
     whole = tmp_path / "whole.json"
@@ -109,7 +109,7 @@ def test_what_others_wrote_in_otlp_json_is_imported(store, tmp_path):
     assert count(store, "scores") == 1
 
 
-def test_a_bad_span_is_left_out_and_counted(store, tmp_path):
+def test_bad_span_is_skipped_and_counted(store, tmp_path):
     file = tmp_path / "traces.json"
     file.write_text(json.dumps(simple_request([simple_span(1), simple_span(2, traceId="0" * 32)])))
     done = import_file(file, path=store)
@@ -127,31 +127,31 @@ def torn(text: str) -> str:
 
 ROW = json.dumps({"trace_id": "1" * 32, "span_id": "2" * 16, "start_ns": 5, "name": "n"}) + "\n"
 REFUSED = {
-    "torn.jsonl": (ROW + torn(ROW), r"torn\.jsonl, line 2: no JSON .*take that line out"),
-    "array.jsonl": (ROW + "[1]\n", "line 2: no object"),
+    "torn.jsonl": (ROW + torn(ROW), r"torn\.jsonl, line 2: invalid JSON .*remove that line"),
+    "array.jsonl": (ROW + "[1]\n", "line 2: not a JSON object"),
     "id.jsonl": (ROW + ROW.replace("2" * 16, "short"), "line 2: span_id is not 16 hex digits: 'short'"),
     "zero.jsonl": (ROW.replace("1" * 32, "0" * 32), "line 1: trace_id is missing or all zeros"),
-    "time.jsonl": (ROW.replace('"start_ns": 5', '"start_ns": "noon"'), "line 1: start_ns is no integer"),
-    "late.jsonl": (ROW.replace('"start_ns": 5', f'"start_ns": {2**63 - 1}, "duration_ns": 1'), "no time between"),
+    "time.jsonl": (ROW.replace('"start_ns": 5', '"start_ns": "noon"'), "line 1: start_ns is not a 64-bit integer"),
+    "late.jsonl": (ROW.replace('"start_ns": 5', f'"start_ns": {2**63 - 1}, "duration_ns": 1'), "not a time between"),
     "near.jsonl": (ROW + ROW.replace('"name"', '"nane"'), 'line 2: .*no column "nane", did you mean "name"'),
     "mixed.jsonl": (ROW + '{"what": "a", "count": 1}\n', "line 2: losses among spans"),
     "other.jsonl": ('{"some": "log"}\n', r"line 1: the columns \(some\) are not those of an exported file"),
-    "events.jsonl": (ROW.replace('"n"', '"n", "events": "x"'), "events is no list of JSON objects"),
-    "torn.json": (json.dumps(simple_request([simple_span(1)])) + "\n" + '{"resourceSpans": [{', "line 2: no JSON"),
-    "whole.json": (torn(json.dumps(simple_request([simple_span(1)]), indent=1)), "neither a request in JSON a line"),
-    "foreign.json": ('{"some": "thing"}', "line 1: no OTLP request"),
-    "shape.json": ('{"resourceSpans": {}}', "line 1: no OTLP request: resourceSpans is no list"),
+    "events.jsonl": (ROW.replace('"n"', '"n", "events": "x"'), "events is not a list of JSON objects"),
+    "torn.json": (json.dumps(simple_request([simple_span(1)])) + "\n" + '{"resourceSpans": [{', "line 2: invalid JSON"),
+    "whole.json": (torn(json.dumps(simple_request([simple_span(1)]), indent=1)), "neither one JSON request a line"),
+    "foreign.json": ('{"some": "thing"}', "line 1: not an OTLP request"),
+    "shape.json": ('{"resourceSpans": {}}', "line 1: not a valid OTLP request: resourceSpans is not a list"),
     "columns.csv": ('trace_id,span_id,start_ns,colour\n"1","2",3,"red"\n', 'no column "colour"'),
-    "cells.csv": ('trace_id,span_id,start_ns\n"' + "1" * 32 + '","' + "2" * 16 + '",noon\n', "row 1: start_ns is no"),
+    "cells.csv": ('trace_id,span_id,start_ns\n"' + "1" * 32 + '","' + "2" * 16 + '",noon\n', "row 1: start_ns is not"),
     "torn.csv": ('trace_id,span_id,start_ns\n"' + "1" * 32 + '","' + "2" * 16, "torn"),
     "unended.csv": ('trace_id,span_id,start_ns\n"' + "1" * 32 + '","' + "2" * 16 + '",12', "torn"),
     "foreign.csv": ("a,b\n1,2\n", "are not those of an exported file"),
-    "foreign.parquet": ("no parquet", "torn, or not of the form"),
+    "foreign.parquet": ("no parquet", "torn, or has another form"),
 }
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_torn_or_foreign_file_is_refused_with_its_place_and_leaves_nothing(filled, tmp_path, name):
+def test_torn_or_foreign_file_raises_with_place_and_leaves_nothing(filled, tmp_path, name):
     text, says = REFUSED[name]
     file = tmp_path / name
     file.write_text(text)
@@ -163,7 +163,7 @@ def test_a_torn_or_foreign_file_is_refused_with_its_place_and_leaves_nothing(fil
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_file_that_was_cut_off_is_refused(filled, store, tmp_path, form):
+def test_truncated_file_raises(filled, store, tmp_path, form):
     file = export(tmp_path / f"spans.{form}", path=filled).file
     file.write_bytes(file.read_bytes()[:-7])
     with pytest.raises(StoreError, match="torn"):
@@ -176,7 +176,7 @@ def test_a_file_that_was_cut_off_is_refused(filled, store, tmp_path, form):
     assert (count(store), nothing_left(store)) == (0, True)
 
 
-def test_what_is_no_file_or_of_no_form_is_refused(store, tmp_path):
+def test_missing_file_or_unknown_form_raises(store, tmp_path):
     with pytest.raises(StoreError, match="there is no file"):
         import_file(tmp_path / "none.csv", path=store)
     with pytest.raises(StoreError, match="there is no file"):
@@ -192,7 +192,7 @@ def test_what_is_no_file_or_of_no_form_is_refused(store, tmp_path):
     assert import_file(tmp_path / "empty.csv", path=store).spans == 0
 
 
-def test_names_that_are_patterns_and_columns_of_other_tools(store, tmp_path):
+def test_glob_characters_in_names_and_foreign_columns_are_read(store, tmp_path):
     file = tmp_path / "a*[b]?.parquet"
     with duckdb.connect() as connection:
         connection.execute(f"""COPY (SELECT '{"1" * 32}' AS trace_id, '{"2" * 16}' AS span_id, 7::UBIGINT AS start_ns,
@@ -203,7 +203,7 @@ def test_names_that_are_patterns_and_columns_of_other_tools(store, tmp_path):
     ]
 
 
-def test_secrets_are_redacted_and_content_is_left_out_as_the_settings_say(store, tmp_path):
+def test_import_follows_redaction_and_content_settings(store, tmp_path):
     secret = "sk-proj-" + "aB3dE5gH7jK9" * 4
     file = tmp_path / "traces.json"
     attributes = {"input.value": f"my key is {secret}", "note": f"Bearer {secret}"}
@@ -217,7 +217,7 @@ def test_secrets_are_redacted_and_content_is_left_out_as_the_settings_say(store,
     assert query("SELECT count(*) FROM spans WHERE input IS NULL", path=store).scalar() == 1
 
 
-def test_a_line_too_large_is_cut_and_counted(store, tmp_path):
+def test_too_large_line_is_cut_and_counted(store, tmp_path):
     file = tmp_path / "spans.jsonl"
     file.write_text(ROW.replace('"n"', '"n", "input": "%s"' % ("x" * 9_000_000)))
     assert import_file(file, path=store).spans == 1
@@ -225,7 +225,7 @@ def test_a_line_too_large_is_cut_and_counted(store, tmp_path):
     assert query("SELECT what, reason FROM losses", path=store).rows() == [("input", "too_large")]
 
 
-def test_what_the_store_has_no_room_for_is_refused(filled, store, tmp_path):
+def test_import_larger_than_max_bytes_raises(filled, store, tmp_path):
     file = export(tmp_path / "spans.jsonl", path=filled).file
     llmops.configure(store={"max_bytes": 100_000})
     with pytest.raises(StoreError, match="max_bytes"):
@@ -234,7 +234,7 @@ def test_what_the_store_has_no_room_for_is_refused(filled, store, tmp_path):
 
 
 @pytest.mark.parametrize("form", ["jsonl", "parquet"])
-def test_progress_is_told(filled, store, tmp_path, form):
+def test_progress_is_reported(filled, store, tmp_path, form):
     file = export(tmp_path / f"spans.{form}", path=filled).file
     told: list[tuple[int, int, int]] = []
     import_file(file, path=store, progress=lambda *now: told.append(now))
@@ -244,7 +244,7 @@ def test_progress_is_told(filled, store, tmp_path, form):
     assert all(0 < read <= size for _, read, size in told if size)
 
 
-def test_an_exception_while_it_runs_leaves_nothing(filled, store, tmp_path):
+def test_exception_during_import_leaves_nothing(filled, store, tmp_path):
     def stop(*_: int) -> None:
         raise KeyboardInterrupt
 
@@ -254,7 +254,7 @@ def test_an_exception_while_it_runs_leaves_nothing(filled, store, tmp_path):
     assert (count(store), nothing_left(store)) == (0, True)
 
 
-def test_one_import_at_a_time(filled, store, tmp_path):
+def test_second_concurrent_import_raises(filled, store, tmp_path):
     file = export(tmp_path / "spans.jsonl", path=filled).file
     refused: list[str] = []
 
@@ -269,14 +269,14 @@ def test_one_import_at_a_time(filled, store, tmp_path):
     assert count(store) == 1500
 
 
-def test_a_folder_that_cannot_be_written_is_an_error(filled, tmp_path):
+def test_unwritable_store_raises(filled, tmp_path):
     file = export(tmp_path / "spans.jsonl", path=filled).file
     (tmp_path / "taken").write_text("")
     with pytest.raises(StoreError, match="is a file, not a folder"):
         import_file(file, path=tmp_path / "taken")
 
 
-def test_pruning_removes_what_a_killed_import_left_and_nothing_of_a_living_one(filled, store, tmp_path):
+def test_prune_removes_leftovers_of_killed_imports_only(filled, store, tmp_path):
     left = filled / "import" / "x" / "wal"
     left.mkdir(parents=True)
     (left / "a.v1.ndjson").write_text('{"user_id": "ada"}')
@@ -290,7 +290,7 @@ def test_pruning_removes_what_a_killed_import_left_and_nothing_of_a_living_one(f
 
 
 @pytest.mark.parametrize("size", [1, 3_000_000, 12_000_000])
-def test_a_killed_import_leaves_nothing_in_the_store(filled, tmp_path, size):
+def test_killed_import_leaves_nothing_in_the_store(filled, tmp_path, size):
     file = tmp_path / "many.jsonl"
     row = ROW.replace('"n"', f'"{"x" * 400}"')
     with file.open("w") as out:

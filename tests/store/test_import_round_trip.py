@@ -1,4 +1,4 @@
-"""Export, import into an empty store, export: the same rows, in every form and whatever is in them."""
+"""Export, import into an empty store, export again: the rows are equal, in every form."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def different(one: Path, other: Path) -> list[tuple[str, Any, Any]]:
 @given(spans=spans)
 @example(spans=[{"input": b'"=1"', "output": b'"{}"', "attributes": {"input.value": "old", "k": None}}])
 @example(spans=[{"events": [("exception", 5, {"exception.message": "x" * 2_000})], "status_message": "y" * 2_000}])
-def test_any_span_comes_back_from_every_form(form: str, spans: list[dict[str, Any]]):
+def test_any_span_survives_every_form(form: str, spans: list[dict[str, Any]]):
     make = sys.modules["span_writer"].PlainSpan
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -143,7 +143,7 @@ def test_any_span_comes_back_from_every_form(form: str, spans: list[dict[str, An
         max_size=3,
     ),
 )
-def test_scores_and_losses_come_back_from_every_form(form: str, scores: list[Any], losses: list[Any]):
+def test_scores_and_losses_survive_every_form(form: str, scores: list[Any], losses: list[Any]):
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         sink = StoreSink(folder / "first")

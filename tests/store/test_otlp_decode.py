@@ -1,4 +1,4 @@
-"""OTLP requests become records, as another library's span in this process does; no span harms another."""
+"""OTLP requests decode to the records that the same spans give in this process; no span harms another."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ ENCODED = {
 
 @pytest.mark.parametrize("form", ENCODED)
 @pytest.mark.parametrize("name", ["instrumentors", "everything"])
-def test_a_span_over_the_wire_is_the_row_of_the_same_span_in_this_process(form, name, store, tmp_path, ask):
+def test_decoded_span_equals_the_same_span_in_process(form, name, store, tmp_path, ask):
     spans = recorded_spans() if name == "instrumentors" else [rich_span()]
     decoded = Decoder().traces(*ENCODED[form](spans))
     assert (len(decoded.spans), decoded.rejected, decoded.problems) == (len(spans), 0, [])
@@ -118,14 +118,14 @@ def test_a_span_over_the_wire_is_the_row_of_the_same_span_in_this_process(form, 
         assert (own[0]["duration_ns"], own[0]["parent_span_id"]) == (1_000_000_007, f"{9:016x}")
 
 
-def test_the_spans_of_one_process_share_its_attributes_over_requests():
+def test_spans_of_one_process_share_one_resource():
     decoder = Decoder()
     first, second = (decoder.traces(as_protobuf([sdk_span(number)]), "protobuf").spans[0] for number in (1, 2))
     assert first.resource is second.resource
     assert decoder.traces(as_json([sdk_span(3)]), "json").spans[0].resource is first.resource
 
 
-def test_a_call_that_two_libraries_describe_is_the_outer_ones():
+def test_call_of_two_libraries_counts_once():
     chat = {"gen_ai.operation.name": "chat"}
     body = as_protobuf([sdk_span(2, parent=2, attributes=chat), sdk_span(1, attributes=chat), sdk_span(5, parent=2)])
     assert [span.kind for span in Decoder().traces(body, "protobuf").spans] == ["chain", "llm", "chain"]
@@ -153,7 +153,7 @@ BAD_SPANS = {
 
 
 @pytest.mark.parametrize("bad", BAD_SPANS)
-def test_a_bad_span_is_counted_and_loses_no_other(bad):
+def test_bad_json_span_is_counted_and_harms_no_other(bad):
     body = json.dumps(simple_request([simple_span(1), BAD_SPANS[bad], simple_span(2)])).encode()
     decoded = Decoder().traces(body, "json")
     assert [span.span_id for span in decoded.spans] == [1, 2]
@@ -162,7 +162,7 @@ def test_a_bad_span_is_counted_and_loses_no_other(bad):
     assert decoded.problems[0].startswith("resourceSpans[0].scopeSpans[0].spans[1]: ")
 
 
-def test_a_bad_span_in_protobuf_is_counted_and_loses_no_other():
+def test_bad_protobuf_span_is_counted_and_harms_no_other():
     request = ExportTraceServiceRequest()
     request.ParseFromString(as_protobuf([sdk_span(number) for number in range(5)]))
     spans = request.resource_spans[0].scope_spans[0].spans
@@ -178,24 +178,24 @@ def test_a_bad_span_in_protobuf_is_counted_and_loses_no_other():
 @pytest.mark.parametrize(
     ("body", "encoding", "says"),
     [
-        (b"", "json", "no JSON"),
-        (b'{"resourceSpans": [', "json", "no JSON"),
-        (b"[]", "json", "is no object"),
-        (b'{"resourceSpans": {}}', "json", "resourceSpans is no list"),
-        (b'{"resourceSpans": [{"scopeSpans": [1]}]}', "json", r"resourceSpans\[0\].scopeSpans\[0\] is no object"),
-        (b"[" * 100_000, "json", "no JSON"),
-        (b"\xff\xff", "json", "no JSON"),
+        (b"", "json", "invalid JSON"),
+        (b'{"resourceSpans": [', "json", "invalid JSON"),
+        (b"[]", "json", "is not an object"),
+        (b'{"resourceSpans": {}}', "json", "resourceSpans is not a list"),
+        (b'{"resourceSpans": [{"scopeSpans": [1]}]}', "json", r"resourceSpans\[0\].scopeSpans\[0\] is not an object"),
+        (b"[" * 100_000, "json", "invalid JSON"),
+        (b"\xff\xff", "json", "invalid JSON"),
         (b"not protobuf", "protobuf", "ExportTraceServiceRequest"),
         (as_protobuf([sdk_span()])[:-3], "protobuf", "ExportTraceServiceRequest"),
     ],
 )
-def test_what_is_no_request_is_an_error_that_says_where(body, encoding, says):
+def test_invalid_request_raises_with_place(body, encoding, says):
     with pytest.raises(OtlpDecodeError, match=says) as caught:
         Decoder().traces(body, encoding)
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
 
 
-def test_what_a_reader_does_not_know_is_passed_over():
+def test_unknown_fields_are_ignored():
     span = simple_span(
         flags=1, traceState="a=b", droppedAttributesCount=3, brandNew={"x": [1]}, kind="SPAN_KIND_SERVER"
     )
@@ -208,7 +208,7 @@ def test_what_a_reader_does_not_know_is_passed_over():
     assert Decoder().traces(b"", "protobuf").spans == []
 
 
-def test_hostile_values_are_kept_in_bounds(sink, ask):
+def test_hostile_values_stay_within_bounds(sink, ask):
     deep: dict[str, Any] = {"stringValue": "bottom"}
     for _ in range(60):
         deep = {"kvlistValue": {"values": [{"key": "k", "value": deep}]}}
@@ -239,7 +239,7 @@ def test_hostile_values_are_kept_in_bounds(sink, ask):
     }  # fmt: skip
 
 
-def test_two_spans_of_the_largest_times_break_no_view(sink, ask):
+def test_largest_times_break_no_view(sink, ask):
     late = {"startTimeUnixNano": str(2**63 - 2), "endTimeUnixNano": str(2**63 - 1)}
     early = {"startTimeUnixNano": "0", "endTimeUnixNano": str(2**63 - 1)}
     back = {"startTimeUnixNano": "10", "endTimeUnixNano": "5"}
@@ -275,7 +275,7 @@ def logs_request(*records: Any) -> bytes:
     return json.dumps({"resourceLogs": [{"scopeLogs": [scoped]}]}).encode()
 
 
-def test_evaluations_are_scores_and_other_logs_are_not():
+def test_only_evaluation_events_become_scores():
     named = {"event.name": {"stringValue": "gen_ai.evaluation.result"}, "llmops.score.source": {"stringValue": "me"}}
     decoded = Decoder().logs(
         logs_request(
@@ -299,19 +299,28 @@ def test_evaluations_are_scores_and_other_logs_are_not():
     assert decoded.scores[0].time_ns == 1_795_000_000_000_000_000
 
 
-def test_our_own_score_comes_back_as_it_was_sent():
+@pytest.mark.parametrize(
+    "target",
+    [
+        {"trace_id": "1" * 32, "span_id": "2" * 16},
+        {"trace_id": "1" * 32, "span_id": None},
+        {"trace_id": None, "span_id": None, "session_id": "s-1"},
+        {"trace_id": "1" * 32, "span_id": "2" * 16, "document_id": "d-1"},
+    ],
+    ids=["span", "trace", "session", "document"],
+)
+def test_exported_score_is_decoded_to_the_same_record(target):
     from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
 
     from llmops_sdk.export._scores import ScoreConverter
     from llmops_sdk.tracing.records._records import ScoreRecord
 
-    score = ScoreRecord(trace_id="1" * 32, span_id="2" * 16, name="n", value=0.25, label="l", comment="c",
-                        source="user", time_ns=_START)  # fmt: skip
+    score = ScoreRecord(**target, name="n", value=0.25, label="l", comment="c", source="user", time_ns=_START)
     request: ExportLogsServiceRequest = encode_logs([ScoreConverter(content=True, resource={})(score)])
     assert Decoder().logs(request.SerializeToString(), "protobuf").scores == [score]
 
 
-def test_our_own_span_comes_back_as_it_was_sent(make_span):
+def test_exported_span_is_decoded_to_the_same_line(make_span):
     from llmops_sdk.tracing.interop._convert import SpanConverter
     from llmops_sdk.tracing.records._records import Stamp
 
@@ -326,7 +335,7 @@ def test_our_own_span_comes_back_as_it_was_sent(make_span):
     assert [orjson.loads(Encoder().span_line(one)) for one in Decoder().traces(body, "protobuf").spans] == lines
 
 
-def test_protobuf_is_imported_when_a_request_in_it_is_read():
+def test_json_requests_do_not_import_protobuf():
     spec = importlib.util.find_spec("llmops_sdk.store.otlp._read")
     assert spec is not None
     program = (

@@ -1,4 +1,4 @@
-"""Whatever a sender writes: it is read, or refused by the one error; it never harms the store or another span."""
+"""Any input is read or raises OtlpDecodeError, and never harms the store or another span."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def put(node: Any, path: tuple[Any, ...], value: Any) -> Any:
     return node
 
 
-def test_any_json_is_read_or_refused_and_harms_no_view():
+def test_any_json_is_read_or_raises_and_harms_no_view():
     whole = simple_request([
         simple_span(1, events=[{"name": "llmops.attempt", "timeUnixNano": "5", "attributes": []}],
                     links=[{"traceId": "1" * 32, "spanId": "2" * 16}], status={"code": 2, "message": "m"},
@@ -95,7 +95,7 @@ def test_any_json_is_read_or_refused_and_harms_no_view():
 
 @settings(max_examples=200)
 @given(data=st.data())
-def test_any_bytes_are_read_or_refused(data: st.DataObject):
+def test_any_bytes_are_read_or_raise(data: st.DataObject):
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
     message = ExportTraceServiceRequest()

@@ -392,7 +392,7 @@ EXPECTED: dict[str, Callable[[Days], list[tuple[Any, ...]]]] = {
 }
 
 
-def test_every_question_of_the_page_is_checked():
+def test_every_question_of_the_page_has_a_count():
     assert list(QUESTIONS) == list(EXPECTED)
     assert len(QUESTIONS) >= 20
 
@@ -404,7 +404,7 @@ def close(found: Any, expected: Any) -> bool:
 
 
 @pytest.mark.parametrize("question", EXPECTED)
-def test_the_sql_of_a_question_gives_what_was_counted_by_hand(days, question):
+def test_question_sql_returns_the_count_made_by_hand(days, question):
     found = query(QUESTIONS[question], path=days.path)
     expected = EXPECTED[question](days)
     assert len(expected) > 0
@@ -413,7 +413,7 @@ def test_the_sql_of_a_question_gives_what_was_counted_by_hand(days, question):
         assert all(map(close, row, wanted)), (row, wanted)
 
 
-def test_what_the_calls_returned_is_what_the_store_has(days):
+def test_store_agrees_with_returned_usage(days):
     asked = """SELECT span_id, model, input_tokens, output_tokens, cost, saved_cost, cache, finish_reason, attempts
         FROM llm_calls"""
     stored = {row[0]: row[1:] for row in query(asked, path=days.path)}
@@ -427,7 +427,7 @@ def test_what_the_calls_returned_is_what_the_store_has(days):
 @pytest.mark.parametrize(
     ("view", "column"), [(view, column) for view in VIEWS for column in view.columns], ids=lambda one: one.name
 )
-def test_the_example_of_a_column_runs(days, view, column):
+def test_column_example_runs(days, view, column):
     sql = example(view, column)
     assert column.name in sql
     assert sql in SCHEMA

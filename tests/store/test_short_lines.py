@@ -1,4 +1,4 @@
-"""A plain span's line is put together from pieces: the same bytes as the long way's."""
+"""The fast path for plain spans writes the same bytes as the slow path."""
 
 from __future__ import annotations
 
@@ -40,21 +40,21 @@ def both(**changes: Any) -> tuple[bytes, bytes]:
     input=CONTENT,
     output=CONTENT,
 )
-def test_both_ways_write_the_same_bytes(**changes: Any) -> None:
+def test_fast_and_slow_path_write_equal_bytes(**changes: Any) -> None:
     short, long = both(**changes)
     assert short == long
     assert orjson.loads(short)["name"] == changes["name"]
 
 
 @pytest.mark.parametrize("content", [b'{"a":\n1}', b'"\\ud800"', b'"\\uDFFF"', b'{\r"a":1}'])
-def test_content_that_would_break_the_line_is_mended(content: bytes) -> None:
+def test_content_that_breaks_lines_is_repaired(content: bytes) -> None:
     short, long = both(input=content)
     assert short == long
     assert short.count(b"\n") == 1
     orjson.loads(short)
 
 
-def test_a_torn_line_among_many_is_mended_and_no_other_is_written_twice() -> None:
+def test_one_torn_line_is_repaired_and_none_is_doubled() -> None:
     encoder = Encoder()
     contents = [b'"plain"', b'{"a":\n1}', b'"\\ud83d\\ude00"', b'"C:\\\\users"', b'"\\ud800"'] * 40
     records = [sample_span(input=content, span_id=number + 1) for number, content in enumerate(contents)]
@@ -67,14 +67,14 @@ def test_a_torn_line_among_many_is_mended_and_no_other_is_written_twice() -> Non
     assert encoder.losses["text", "not_unicode"] == 40 + 2
 
 
-def test_a_torn_line_keeps_its_own_resource() -> None:
+def test_repaired_line_keeps_its_resource() -> None:
     torn = sample_span(input=b'"\\ud800"', resource={"service.name": "one"})
     whole = sample_span(resource={"service.name": "two"}, span_id=2)
     rows = [orjson.loads(line) for line in Encoder().span_lines([torn, whole])]
     assert [row["service"] for row in rows] == ["one", "two"]
 
 
-def test_a_name_of_a_class_of_the_applications_is_not_asked() -> None:
+def test_name_of_a_str_subclass_runs_no_application_code() -> None:
     class Loud(str):
         __slots__ = ()
 
@@ -89,25 +89,25 @@ def test_a_name_of_a_class_of_the_applications_is_not_asked() -> None:
 
 
 @pytest.mark.parametrize("name", ["\ud800", 'a"b\\c', "a\nb", "x" * 1_000, ""])
-def test_names_of_every_kind(name: str) -> None:
+def test_fast_and_slow_path_agree_on_any_name(name: str) -> None:
     short, long = both(name=name)
     assert short == long
     orjson.loads(short)
 
 
-def test_many_names_are_not_kept_for_ever() -> None:
+def test_name_cache_is_bounded() -> None:
     encoder = Encoder()
     for number in range(5_000):
         assert orjson.loads(encoder.span_line(sample_span(name=f"n{number}")))["name"] == f"n{number}"
     assert len(encoder._heads) <= 1_024
 
 
-def test_a_line_that_is_too_long_is_cut() -> None:
+def test_too_long_line_is_cut() -> None:
     short, _ = both(input=orjson.dumps("x" * (MAX_LINE + 1)))
     assert len(short) <= MAX_LINE
 
 
-def test_another_resource_is_another_end_of_the_line() -> None:
+def test_changed_resource_changes_the_line() -> None:
     encoder = Encoder()
     rows = [
         orjson.loads(encoder.span_line(sample_span(resource={"service.name": name}))) for name in ("one", "two", "one")

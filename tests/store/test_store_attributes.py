@@ -1,4 +1,4 @@
-"""Known attributes fill columns, in whichever vocabulary they come."""
+"""Known attributes of every vocabulary fill columns."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CALL = {
 }
 
 
-def test_a_call_fills_its_columns_and_the_rest_stays(sink, make_span, ask):
+def test_known_attributes_fill_columns_and_others_stay(sink, make_span, ask):
     stamp = Stamp(
         session_id="s", user_id="u", tags=("a",), metadata={"plan": "pro"}, prompt_name="p", prompt_version="2"
     )
@@ -45,7 +45,7 @@ def test_a_call_fills_its_columns_and_the_rest_stays(sink, make_span, ask):
     assert json.loads(row["attributes"]) == {"gen_ai.request.temperature": 0.5, "llmops.metadata.plan": "pro"}
 
 
-def test_the_span_itself_wins_over_the_context_around_it(sink, make_span, ask):
+def test_span_attributes_win_over_context(sink, make_span, ask):
     sink.write(
         [make_span(attributes={"session.id": 7, "user.id": "own"}, stamp=Stamp(session_id="around", user_id="x"))]
     )
@@ -53,12 +53,12 @@ def test_the_span_itself_wins_over_the_context_around_it(sink, make_span, ask):
 
 
 @pytest.mark.parametrize("attribute", [name for name, known in KNOWN.items() if known[1](7) is None])
-def test_a_value_of_the_wrong_type_stays_an_attribute(sink, make_span, ask, attribute):
+def test_value_of_wrong_type_stays_an_attribute(sink, make_span, ask, attribute):
     sink.write([make_span(kind="llm", attributes={attribute: 7})])
     assert json.loads(ask("SELECT attributes FROM spans").scalar()) == {attribute: 7}
 
 
-def test_openinference_is_mapped(sink, make_span, ask):
+def test_openinference_attributes_fill_columns(sink, make_span, ask):
     attributes = {
         "openinference.span.kind": "LLM",
         "llm.model_name": "claude",
@@ -90,7 +90,7 @@ def test_openinference_is_mapped(sink, make_span, ask):
     assert json.loads(messages[1][3]) == [{"type": "tool_call", "id": "c1", "name": "find", "arguments": {}}]
 
 
-def test_traceloop_and_the_first_gen_ai_names_are_mapped(sink, make_span, ask):
+def test_traceloop_and_older_gen_ai_names_fill_columns(sink, make_span, ask):
     sink.write([
         make_span(
             name="call",
@@ -122,18 +122,18 @@ def test_traceloop_and_the_first_gen_ai_names_are_mapped(sink, make_span, ask):
     assert ask("SELECT kind, input, output FROM spans WHERE name = 'step'").rows() == [("tool", "[1]", '"two"')]
 
 
-def test_the_newer_name_wins_wherever_it_stands(sink, make_span, ask):
+def test_newer_name_wins_in_any_order(sink, make_span, ask):
     older, newer = {"gen_ai.system": "old"}, {"gen_ai.provider.name": "new"}
     sink.write([make_span(kind="llm", attributes=older | newer), make_span(kind="llm", attributes=newer | older)])
     assert ask("SELECT provider, attributes FROM llm_calls").rows() == [("new", '{"gen_ai.system":"old"}')] * 2
 
 
-def test_content_that_has_its_column_already_stays_an_attribute(sink, make_span, ask):
+def test_second_content_for_a_column_stays_an_attribute(sink, make_span, ask):
     sink.write([make_span(input=b'"ours"', attributes={"input.value": "theirs"})])
     assert ask("SELECT input, attributes FROM spans").rows() == [('"ours"', '{"input.value":"theirs"}')]
 
 
-def test_both_message_shapes_are_unnested(sink, make_span, ask):
+def test_view_messages_reads_both_message_shapes(sink, make_span, ask):
     semconv = (
         b'[{"role":"system","parts":[{"type":"text","content":"be"},{"type":"text","content":"kind"}]},'
         b'{"role":"tool","parts":[{"type":"tool_call_response","id":"1","response":"r"}]}]'

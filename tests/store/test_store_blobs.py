@@ -1,4 +1,4 @@
-"""Files beside the segments: kept as long as the spans that refer to them, bounded, and what is dropped is counted."""
+"""Blob files stay as long as spans refer to them, within bounds, and dropped ones are counted."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def segment(store: Path, size: int, written: float) -> Path:
     return file
 
 
-def test_those_not_used_since_go_with_their_spans(store: Path):
+def test_retention_drops_blobs_with_their_spans(store: Path):
     old, new = blob(store, b"old", 1 * DAY), blob(store, b"newer", 3 * DAY)
     assert drop_old(store, max_bytes=10**9, older_than=2 * DAY) == [Dropped("blob", "retention", 1, 3)]
     assert (old.exists(), new.exists()) == (False, True)
 
 
-def test_the_oldest_of_segments_and_blobs_go_first(store: Path):
+def test_max_bytes_drops_oldest_segments_and_blobs_first(store: Path):
     files = [
         blob(store, b"a" * 100, 1 * DAY),
         segment(store, 200, 2 * DAY),
@@ -61,7 +61,7 @@ def test_the_oldest_of_segments_and_blobs_go_first(store: Path):
     assert [file.exists() for file in files] == [False, False, True, True]
 
 
-def test_too_many_files_go_too(store: Path):
+def test_too_many_blobs_are_dropped(store: Path):
     files = [blob(store, bytes([n]), n * DAY) for n in range(5)]
     kept = segment(store, 10, 0.0)
     assert drop_old(store, max_bytes=10**9, older_than=None, max_blobs=3) == [Dropped("blob", "max_files", 1, 1)] * 2
@@ -69,7 +69,7 @@ def test_too_many_files_go_too(store: Path):
     assert kept.exists()
 
 
-def test_one_that_a_span_has_come_to_refer_to_meanwhile_stays(store: Path):
+def test_blob_in_use_again_stays(store: Path):
     file = blob(store, b"content", 1 * DAY)
     (known,) = list_blobs(store)
     os.utime(file, (5 * DAY, 5 * DAY))
@@ -78,7 +78,7 @@ def test_one_that_a_span_has_come_to_refer_to_meanwhile_stays(store: Path):
     assert not remove_blob(Blob(store / "blobs" / "gone", 0.0, 1))
 
 
-def test_what_a_killed_process_left_is_removed(store: Path):
+def test_leftovers_of_killed_processes_are_removed(store: Path):
     left, fresh = store / "blobs" / ".half.1", store / "blobs" / ".half.2"
     for file in (left, fresh):
         file.write_bytes(b"half")
@@ -88,7 +88,7 @@ def test_what_a_killed_process_left_is_removed(store: Path):
     assert (left.exists(), fresh.exists()) == (False, True)
 
 
-def test_content_that_is_there_already_is_marked_as_used(store: Path):
+def test_existing_blob_is_marked_as_used(store: Path):
     file = blob(store, b"content", 1 * DAY)
     name = file.name
     losses: Counter[tuple[str, str]] = Counter()
@@ -98,7 +98,7 @@ def test_content_that_is_there_already_is_marked_as_used(store: Path):
     assert (losses, _blobs.take(name)) == (Counter(), None)
 
 
-def test_two_writers_of_the_same_content(store: Path):
+def test_threads_can_write_the_same_blob_at_once(store: Path):
     content = b"x" * 1_000_000
     name = f"{hashlib.sha256(content).hexdigest()}.bin"
     threads = [threading.Thread(target=create_file, args=(store / "blobs" / name, content)) for _ in range(4)]
@@ -110,7 +110,7 @@ def test_two_writers_of_the_same_content(store: Path):
     assert (store / "blobs" / name).read_bytes() == content
 
 
-def test_what_goes_is_counted_by_the_sink(store: Path):
+def test_sink_counts_dropped_blobs(store: Path):
     blob(store, b"old", 1 * DAY)
     sink = StoreSink(store)
     sink.close(1.0)

@@ -1,4 +1,4 @@
-"""Export: every value comes back exactly, in every form; a file is there whole or not at all."""
+"""Exports have every value exactly, in every form, and are complete or absent."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def stored(store: Path) -> Counter[tuple[object, ...]]:
     return Counter(map(repr, rows))
 
 
-def test_parquet_holds_every_value(filled, tmp_path):
+def test_parquet_has_every_value(filled, tmp_path):
     done = export(tmp_path / "spans.parquet", path=filled)
     assert (done.rows, done.form, done.bytes) == (1500, "parquet", done.file.stat().st_size)
     with duckdb.connect() as connection:
@@ -74,7 +74,7 @@ def test_parquet_holds_every_value(filled, tmp_path):
     assert (start, duration) == (datetime(2026, 11, 18, 11, 6, 40, 123456), 9_007_199_254_740_993 / 1e6)  # noqa: DTZ001
 
 
-def test_jsonl_holds_every_value(filled, tmp_path):
+def test_jsonl_has_every_value(filled, tmp_path):
     done = export(tmp_path / "spans.jsonl", path=filled)
     lines = [orjson.loads(line) for line in done.file.read_bytes().splitlines()]
     with connect(path=filled) as connection:
@@ -89,7 +89,7 @@ def test_jsonl_holds_every_value(filled, tmp_path):
     assert b'{"a":[1,2.5,{"b":null}],"big":9007199254740993}' in done.file.read_bytes()
 
 
-def test_csv_holds_every_value_and_no_formula(filled, tmp_path):
+def test_csv_has_every_value_and_no_formula(filled, tmp_path):
     done = export(tmp_path / "spans.csv", path=filled)
     with duckdb.connect() as connection:
         table = connection.execute(
@@ -132,7 +132,7 @@ def hex_ids(value: object) -> object:
     return value
 
 
-def test_otlp_is_what_otlp_readers_read(filled, tmp_path):
+def test_otlp_export_is_valid_otlp(filled, tmp_path):
     from base64 import b64encode
 
     from google.protobuf import json_format
@@ -174,17 +174,17 @@ def test_otlp_is_what_otlp_readers_read(filled, tmp_path):
     assert [(link.trace_id[-1], link.span_id[-1]) for link in span.links] == [(3, 4)]
 
 
-def test_scores_and_losses_are_exported_as_their_views_show_them(filled, tmp_path):
+def test_scores_and_losses_have_the_columns_of_their_views(filled, tmp_path):
     scores = export(tmp_path / "scores.jsonl", what="scores", path=filled)
     assert [orjson.loads(line) for line in scores.file.read_bytes().splitlines()] == [
         {"trace_id": f"{1:032x}", "name": "good", "value": 0.1, "comment": "@c", "source": "user",
-         "time": "1970-01-01T00:00:00.000012"}
+         "time": "1970-01-01T00:00:00.000012", "target": "trace"}
     ]  # fmt: skip
     assert '"\'@c"' in export(tmp_path / "scores.csv", what="scores", path=filled).file.read_text()
     assert export(tmp_path / "losses.parquet", what="losses", path=filled).rows == 0
 
 
-def test_conditions_see_the_views_and_times_are_bounds(filled, tmp_path):
+def test_where_since_and_until_select_rows(filled, tmp_path):
     def count(**more: object) -> int:
         return export(tmp_path / "some.csv", path=filled, force=True, **more).rows
 
@@ -196,13 +196,13 @@ def test_conditions_see_the_views_and_times_are_bounds(filled, tmp_path):
 
 
 @pytest.mark.parametrize("where", ["nothing = 1", "1 = 1; DROP VIEW spans", "name = $1", "name =", "1) FROM spans --"])
-def test_a_bad_condition_leaves_no_file(filled, tmp_path, where):
+def test_invalid_condition_leaves_no_file(filled, tmp_path, where):
     with pytest.raises(QueryError):
         export(tmp_path / "x.csv", where=where, path=filled)
     assert [file.name for file in tmp_path.iterdir()] == ["store"]
 
 
-def test_a_condition_reaches_no_other_file(filled, tmp_path):
+def test_condition_cannot_read_other_files(filled, tmp_path):
     secret = tmp_path / "secret.csv"
     secret.write_text("a\n1\n")
     with pytest.raises(QueryError, match=r"[Pp]ermission"):
@@ -210,7 +210,7 @@ def test_a_condition_reaches_no_other_file(filled, tmp_path):
     assert not (tmp_path / "x.csv").exists()
 
 
-def test_nothing_is_overwritten_unless_forced(filled, tmp_path):
+def test_existing_file_stays_without_force(filled, tmp_path):
     file = tmp_path / "x.csv"
     file.write_text("mine")
     with pytest.raises(StoreError, match="--force"):
@@ -225,14 +225,14 @@ def test_nothing_is_overwritten_unless_forced(filled, tmp_path):
     assert sorted(file.name for file in tmp_path.iterdir()) == ["store", "x.csv"]
 
 
-def test_forms_that_do_not_fit_are_refused(filled, tmp_path):
+def test_unfitting_forms_raise(filled, tmp_path):
     for more in ({"form": "xml"}, {}, {"what": "scores", "form": "otlp"}, {"what": "blobs", "form": "csv"}):
         with pytest.raises(ValueError, match=r"form|exported|OTLP"):
             export(tmp_path / "x.txt", path=filled, **more)
 
 
 @pytest.mark.parametrize("form", ["parquet", "csv"])
-def test_progress_is_told_in_rows(store, tmp_path, make_span, form):
+def test_progress_is_reported_in_rows(store, tmp_path, make_span, form):
     sink = StoreSink(store)
     sink.write([make_span(span_id=number + 1) for number in range(40_000)])
     sink.close(1.0)
@@ -242,7 +242,7 @@ def test_progress_is_told_in_rows(store, tmp_path, make_span, form):
     assert all((done, total) == (0, 0) or 0 <= done <= total == 40_000 for done, total in told)
 
 
-def test_an_exception_while_it_runs_ends_it_and_leaves_nothing(store, tmp_path, make_span):
+def test_exception_during_export_leaves_no_file(store, tmp_path, make_span):
     sink = StoreSink(store)
     sink.write([make_span()])
     sink.close(1.0)

@@ -81,7 +81,7 @@ _CLAUDE = ("chat", "anthropic", "claude-sonnet-4-5", "claude-sonnet-4-5-served")
         ("openinference.instrumentation.langchain", "ChatOpenAI"),
     ],
 )
-def test_three_libraries_tell_the_same_of_a_call(calls: Take, scope: str, name: str):
+def test_three_libraries_fill_the_same_columns(calls: Take, scope: str, name: str):
     row = calls(scope, name)[0]
     assert _figures(row) == (*_GPT, 11, 7, 4, "stop")
     assert (row["reasoning_tokens"], row["kind"], row["service"]) == (2, "llm", "support")
@@ -97,7 +97,7 @@ def test_three_libraries_tell_the_same_of_a_call(calls: Take, scope: str, name: 
         ("opentelemetry.instrumentation.openai.v1", "openai.chat"),
     ],
 )
-def test_a_stream_an_embedding_tool_calls_and_an_error(calls: Take, scope: str, name: str):
+def test_stream_tools_embedding_and_error_fill_columns(calls: Take, scope: str, name: str):
     _, stream, tools, failed = calls(scope, name)
     assert _figures(stream) == (*_GPT, 11, 7, 4, "stop")
     assert 0 < stream["ttft_ms"] < 1000
@@ -122,7 +122,7 @@ def test_a_stream_an_embedding_tool_calls_and_an_error(calls: Take, scope: str, 
         ("opentelemetry.instrumentation.openai.v1", "openai.embeddings"),
     ],
 )
-def test_an_embedding(calls: Take, scope: str, name: str):
+def test_embedding_fills_columns(calls: Take, scope: str, name: str):
     (row,) = calls(scope, name)
     assert (row["kind"], row["operation"], row["provider"], row["input_tokens"]) == (
         "embedding",
@@ -140,7 +140,7 @@ def test_an_embedding(calls: Take, scope: str, name: str):
         ("com.anthropic.sdk.python", "anthropic.messages.create"),
     ],
 )
-def test_anthropic_by_its_instrumentor_and_by_its_own_client(calls: Take, scope: str, name: str):
+def test_anthropic_call_fills_columns(calls: Take, scope: str, name: str):
     first = calls(scope, name)[0]
     assert _figures(first) == (*_CLAUDE, 11, 7, 4, "stop")
     tools = calls(scope, name)[-1]
@@ -155,7 +155,7 @@ def test_anthropic_by_its_instrumentor_and_by_its_own_client(calls: Take, scope:
         ]
 
 
-def test_langchain_s_steps_are_of_their_kinds(calls: Take, ask: Any):
+def test_langchain_steps_have_their_kinds(calls: Take, ask: Any):
     calls("", "")
     kinds = dict(ask("SELECT name, kind FROM spans WHERE scope LIKE '%langchain' GROUP BY ALL").rows())
     assert kinds == {
@@ -167,7 +167,7 @@ def test_langchain_s_steps_are_of_their_kinds(calls: Take, ask: Any):
     assert ask("SELECT input->>'$', output->>'$' FROM spans WHERE name = 'weather'").rows() == [("Oslo", "cold")]
 
 
-def test_messages_as_events_of_the_conventions_before_1_37(sink: Any, ask: Any):
+def test_message_events_before_1_37_are_read(sink: Any, ask: Any):
     body = "gen_ai.event.content"
     events: list[Any] = [
         ["gen_ai.system.message", 1, {"content": "Be kind."}],
@@ -184,7 +184,7 @@ def test_messages_as_events_of_the_conventions_before_1_37(sink: Any, ask: Any):
     assert json.loads(row["attributes"])["gen_ai.system"] == "az.ai.openai"
 
 
-def test_messages_in_one_event_or_attribute_of_the_first_conventions(sink: Any, ask: Any):
+def test_message_attributes_of_the_first_conventions_are_read(sink: Any, ask: Any):
     recorded = {"name": "chat m", "kind": "CLIENT", "scope": "other", "version": "1", "status": ["UNSET", None]}
     in_event = {
         "attributes": {"gen_ai.operation.name": "chat"},
@@ -226,7 +226,7 @@ def test_messages_in_one_event_or_attribute_of_the_first_conventions(sink: Any, 
         {"llm.cost.prompt": True, "llm.cost.completion": "much", "gen_ai.output.messages": '[1, {"role": 2}]'},
     ],
 )
-def test_what_fits_no_vocabulary_is_kept_and_breaks_nothing(sink: Any, ask: Any, attributes: dict[str, Any]):
+def test_unknown_shapes_stay_attributes_and_break_nothing(sink: Any, ask: Any, attributes: dict[str, Any]):
     recorded = {"name": "odd", "kind": "CLIENT", "scope": "other", "version": "1", "status": ["UNSET", None]}
     attributes = {"openinference.span.kind": "LLM", **attributes}
     sink.write([PendingForeignSpan(_span(0, {**recorded, "attributes": attributes, "events": []})).to_record()])
@@ -238,7 +238,7 @@ def test_what_fits_no_vocabulary_is_kept_and_breaks_nothing(sink: Any, ask: Any,
         assert re.sub(r"\W", "", str(value))[:5] in kept or not isinstance(value, str)
 
 
-def test_the_parts_of_an_expensive_call_add_up(sink: Any, ask: Any):
+def test_partial_costs_add_up_to_the_cost(sink: Any, ask: Any):
     attributes = {"openinference.span.kind": "LLM", "llm.cost.prompt": 0.25, "llm.cost.completion": 0.5}
     recorded = {"name": "priced", "kind": "CLIENT", "scope": "other", "version": "1", "status": ["OK", None]}
     sink.write([PendingForeignSpan(_span(0, {**recorded, "attributes": attributes, "events": []})).to_record()])

@@ -1,4 +1,4 @@
-"""The store against a model of it: whatever happens in whatever order, what was acknowledged is found exactly once."""
+"""Compare the store with a model: in any order of events, each acknowledged record is found exactly once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is written comes back, whatever it is."""
+"""Every written value is read back."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def module_span():
         max_size=4,
     )
 )
-def test_any_span_comes_back_as_it_was(module_span, spans):
+def test_any_span_is_read_back_unchanged(module_span, spans):
     with tempfile.TemporaryDirectory() as folder:
         sink = StoreSink(Path(folder))
         assert sink.write([module_span(**span) for span in spans]) == len(spans)
@@ -86,7 +86,7 @@ def test_any_span_comes_back_as_it_was(module_span, spans):
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_hostile_text_comes_back(sink, make_span, ask, text):
+def test_hostile_text_is_read_back_unchanged(sink, make_span, ask, text):
     sink.write(
         [
             make_span(
@@ -108,7 +108,7 @@ def test_lone_surrogates_are_replaced_and_counted(sink, make_span, ask):
     assert ask("SELECT count FROM losses WHERE what = 'text' AND reason = 'not_unicode'").scalar() == 4
 
 
-def test_numbers_that_json_has_not(sink, make_span, ask):
+def test_numbers_beyond_json_become_text(sink, make_span, ask):
     attributes = {
         "nan": math.nan,
         "inf": [1.0, -math.inf],
@@ -123,7 +123,7 @@ def test_numbers_that_json_has_not(sink, make_span, ask):
     assert ask("SELECT cost FROM llm_calls").scalar() is None
 
 
-def test_what_is_no_attribute_value_loses_only_itself(sink, make_span, ask):
+def test_invalid_attribute_value_loses_only_itself(sink, make_span, ask):
     cycle: list[object] = []
     cycle.append(cycle)
     sink.write(
@@ -136,7 +136,7 @@ def test_what_is_no_attribute_value_loses_only_itself(sink, make_span, ask):
     assert dict(ask("SELECT reason, count FROM losses").rows()) == {"not_json": 1, "too_deep": 1}
 
 
-def test_json_that_spans_lines_or_is_none_harms_no_other_line(sink, make_span, ask):
+def test_multiline_or_invalid_json_harms_no_other_line(sink, make_span, ask):
     sink.write(
         [
             make_span(name="a", input=b'{\n "a":\r\n 1}'),
@@ -151,7 +151,7 @@ def test_json_that_spans_lines_or_is_none_harms_no_other_line(sink, make_span, a
     assert json.loads(ask("SELECT input FROM spans WHERE name = 'b'").scalar()) == "not   json \\ud8"
 
 
-def test_a_line_too_large_is_cut_where_it_is_largest_and_counted(sink, make_span, ask):
+def test_too_large_line_loses_its_largest_value(sink, make_span, ask):
     big = json.dumps("x" * 9_000_000).encode()
     sink.write([make_span(input=big, output=b'"kept"'), make_span(name="y" * 9_000_000)])
     rows = ask("SELECT input, output, length(name) FROM spans ORDER BY length(name)").rows()
@@ -164,7 +164,7 @@ def test_a_line_too_large_is_cut_where_it_is_largest_and_counted(sink, make_span
     }
 
 
-def test_scores_and_losses_come_back_and_the_latest_score_wins(sink, ask):
+def test_latest_score_wins_and_losses_are_read_back(sink, ask):
     def score(**fields):
         base = {"trace_id": "t", "span_id": None, "name": "good", "value": None, "label": None, "comment": None}
         return ScoreRecord(**{**base, "source": "user", "time_ns": 1_000, **fields})

@@ -1,4 +1,4 @@
-"""The views: their columns and types are those of docs/schema.md, and they add up."""
+"""Views have the columns and types of docs/schema.md, and their totals are right."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ FIXED = {
         retry_after reason cost""",
     "cache_lookups": "trace_id span_id tier hit similarity age_s decision reason saved_cost",
     "guard_verdicts": "trace_id span_id guard rail action reason duration_ms",
-    "scores": "trace_id span_id name value label comment source time",
+    "scores": "trace_id span_id name value label comment source time session_id document_id target",
     "losses": "time what reason count bytes",
 }
 
 
-def test_the_reference_is_up_to_date():
+def test_schema_page_is_up_to_date():
     written = Path(__file__).parents[2] / "docs" / "schema.md"
     assert written.read_text(encoding="utf-8") == reference(), "run `make docs`"
 
 
-def test_the_statements_for_clickhouse_are_up_to_date():
+def test_clickhouse_statements_are_up_to_date():
     written = Path(__file__).parents[2] / "docs" / "clickhouse.sql"
     assert written.read_text(encoding="utf-8") == clickhouse(), "make docs"
 
 
 @pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
 @pytest.mark.parametrize("filled", [False, True], ids=["no store", "a store"])
-def test_a_view_has_the_documented_columns_and_types(store, ask, make_span, view, filled):
+def test_view_has_documented_columns_and_types(store, ask, make_span, view, filled):
     if filled:
         sink = StoreSink(store)
         sink.write([make_span(kind="llm", attributes={"gen_ai.input.messages": b'[{"role":"user","content":"x"}]'})])
@@ -55,7 +55,7 @@ def test_a_view_has_the_documented_columns_and_types(store, ask, make_span, view
 
 
 @pytest.mark.parametrize("view", FIXED)
-def test_the_columns_of_the_contract_are_there(view):
+def test_promised_columns_exist(view):
     columns = [column.name for column in next(found for found in VIEWS if found.name == view).columns]
     fixed = set(FIXED[view].split()) | (set(FIXED["spans"].split()) if view == "llm_calls" else set())
     assert fixed <= set(columns)
@@ -63,7 +63,7 @@ def test_the_columns_of_the_contract_are_there(view):
     assert set(next(found for found in VIEWS if found.name == view).fixed.split()) == fixed
 
 
-def test_the_prompt_and_the_answer_of_a_call_are_its_input_and_output(sink, make_span, ask):
+def test_messages_serve_as_input_and_output(sink, make_span, ask):
     asked, said = b'[{"role":"user","content":"Q"}]', b'[{"role":"assistant","content":"A"}]'
     messages = {"gen_ai.input.messages": asked, "gen_ai.output.messages": said}
     sink.write([
@@ -75,12 +75,12 @@ def test_the_prompt_and_the_answer_of_a_call_are_its_input_and_output(sink, make
         assert ask(f"SELECT input, output FROM {view} ORDER BY trace_id").rows() == found, view
 
 
-def test_reading_makes_no_folder(store, ask):
+def test_reading_creates_no_folder(store, ask):
     assert ask("SELECT count(*) FROM spans").scalar() == 0
     assert not store.exists()
 
 
-def test_a_trace_adds_up(sink, make_span, ask):
+def test_trace_totals_add_up_its_spans(sink, make_span, ask):
     call = {"gen_ai.usage.input_tokens": 5, "gen_ai.usage.output_tokens": 2, "gen_ai.usage.cost": 0.5}
     sink.write([
         make_span(kind="llm", span_id=2, parent_id=1, start_ns=START + 1_000_000, attributes=call, input=b'"second"'),
@@ -100,7 +100,7 @@ def test_a_trace_adds_up(sink, make_span, ask):
     assert (running["name"], running["status"], running["cost"]) == ("still running's child", None, None)
 
 
-def test_events_become_rows_of_their_views(sink, make_span, ask):
+def test_events_appear_in_their_views(sink, make_span, ask):
     sink.write([
         make_span(events=[
             ("llmops.attempt", START, {"attempt": 1, "provider": "p", "model": "m", "start_ns": START + 1_000,
@@ -127,7 +127,7 @@ def test_importing_the_store_does_not_import_duckdb():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_the_current_store_is_that_of_the_configuration(monkeypatch, store, make_span):
+def test_query_reads_the_configured_store(monkeypatch, store, make_span):
     sink = StoreSink(store)
     sink.write([make_span()])
     monkeypatch.setenv("LLMOPS_STORE__PATH", str(store))

@@ -144,9 +144,7 @@ def test_model_span_without_messages_shows_its_input() -> None:
         (b"no json", None, "application/json"),
     ],
 )
-def test_answer_comes_from_messages_if_there_is_no_output(
-    messages: bytes, value: str | None, mime_type: str
-) -> None:
+def test_answer_comes_from_messages_if_there_is_no_output(messages: bytes, value: str | None, mime_type: str) -> None:
     (span,) = encoded(llm_span(output=None, attributes={"gen_ai.output.messages": messages}))
     expected = value if value is not None else messages.decode()
     assert (span.attributes["output.value"], span.attributes["output.mime_type"]) == (expected, mime_type)

@@ -15,7 +15,7 @@ from llmops_sdk.cli.inspect._traces import TRACE_COLUMNS
 from llmops_sdk.cli.inspect._window import Window
 from llmops_sdk.cli.output._formats import Format, RowStream
 from llmops_sdk.cli.output._reading import query, store_folder
-from llmops_sdk.store.reading._follow import Follower
+from llmops_sdk.store.reading._follow import Follower, Lines
 
 __all__ = ["Tail", "tail"]
 
@@ -116,12 +116,11 @@ class Tail:
     def step(self) -> None:
         """Write what has ended since the last step."""
         pending = 0
-        for new in self._follower.read():
-            self._window.add(new.stream, new.lines, self._clock.monotonic())
-            pending += sum(map(len, new.lines))
-            if pending > _PENDING:
-                self._show()
-                pending = 0
+        while pending <= _PENDING and (batch := self._follower.read()):
+            for new in batch:
+                if isinstance(new, Lines):
+                    self._window.add(new.stream, new.lines, self._clock.monotonic())
+                    pending += sum(map(len, new.lines))
         # All that is new together, as far as memory allows: it is shown in order, and traces with all their spans.
         if pending:
             self._show()

@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from llmops_sdk.cli._filters import Filter
 from llmops_sdk.cli.output._formats import Format, write_rows
-from llmops_sdk.cli.output._reading import query
+from llmops_sdk.cli.output._reading import existing_store, query
+from llmops_sdk.store.reading._latest import TraceFilter, latest_traces
 
 __all__ = ["TRACE_COLUMNS", "list_traces"]
 
@@ -19,65 +18,41 @@ TRACE_COLUMNS = (
     "trace_id, start_time, duration_ms, name, spans, input_tokens, output_tokens, cost, simulated, errors, status, "
     "session_id, user_id"
 )
-_COLUMNS = TRACE_COLUMNS.split(", ")
-_START = _COLUMNS.index("start_time")
-_LOOK = 64
-"""Of how many spans a trace may be for the latest traces to be found in the latest spans."""
 
 
 def list_traces(wanted: Filter, *, limit: int, form: Format, store: Path | None) -> None:
-    """Write the latest traces that pass `wanted` to stdout, newest first.
+    """Write the latest traces that match a filter to stdout, newest first.
 
     Args:
-        wanted: Which.
-        limit: How many at most; 0 is all.
-        form: How.
-        store: The store's folder, or None for that of the settings.
+        wanted: The filter.
+        limit: The largest number of traces; 0 is all.
+        form: The output format.
+        store: The store's folder, or None for the configured one.
 
     Raises:
-        StoreError: There is no store, or it cannot be read.
+        StoreError: The store does not exist or cannot be read.
     """
-    rows = _of_the_latest_spans(wanted, limit, store) if limit else None
-    if rows is None:
+    is_cut = False
+    if limit:
+        rows, following = latest_traces(existing_store(store), TRACE_COLUMNS, limit=limit, chosen=_trace_filter(wanted))
+        is_cut = following is not None
+    else:
         where = wanted.where("traces")
-        most = f"LIMIT {limit + 1}" if limit else ""
-        statement = f"SELECT {TRACE_COLUMNS} FROM traces WHERE {where.sql} ORDER BY start_time DESC, trace_id {most}"
+        statement = f"SELECT {TRACE_COLUMNS} FROM traces WHERE {where.sql} ORDER BY start_time DESC, trace_id"
         rows = query(statement, where.params, store=store).rows()
-    write_rows(form, _COLUMNS, rows[:limit] if limit else rows, sys.stdout)
-    sys.stdout.flush()  # so that the note comes after the rows where both go to one place
-    if limit and len(rows) > limit:
+    write_rows(form, TRACE_COLUMNS.split(", "), rows, sys.stdout)
+    sys.stdout.flush()  # the note comes after the rows where both go to one place
+    if is_cut:
         print("there are older ones; --limit 0 shows all", file=sys.stderr)
 
 
-def _of_the_latest_spans(wanted: Filter, limit: int, store: Path | None) -> Sequence[tuple[Any, ...]] | None:
-    """The latest traces and one more, of which no other traces are rolled up; None where that cannot be told.
-
-    All spans that began after the earliest of those looked at are among them, so a trace that began after it is whole,
-    and no other one is later.
-    """
-    if wanted != replace(Filter(), since=wanted.since, until=wanted.until):
-        return None
-    where = wanted.where("spans")
-    count = _LOOK * (limit + 1)
-    spans = query(
-        f"SELECT trace_id, start_time FROM spans WHERE {where.sql} ORDER BY start_time DESC LIMIT {count}",
-        where.params,
-        store=store,
-    ).rows()
-    begins = {str(trace): start for trace, start in spans}  # the last of a trace's is its earliest
-    chosen = sorted(sorted(begins), key=lambda trace: begins[trace], reverse=True)[: limit + 1]
-    if len(spans) == count and len(chosen) <= limit:
-        return None
-    whole = replace(wanted, since=None).where("traces")
-    ids = {f"trace_{number}": trace for number, trace in enumerate(chosen)}
-    names = ", ".join(f"${name}" for name in ids) or "NULL"
-    rows = query(
-        f"SELECT {TRACE_COLUMNS} FROM traces WHERE trace_id IN ({names}) AND {whole.sql} "
-        "ORDER BY start_time DESC, trace_id",
-        {**ids, **whole.params},
-        store=store,
-    ).rows()
-    earliest = spans[-1][1] if len(spans) == count else None
-    if any(row[_START] != begins[str(row[0])] or row[_START] == earliest for row in rows):
-        return None
-    return rows
+def _trace_filter(wanted: Filter) -> TraceFilter:
+    of_row = Filter(since=wanted.since, until=wanted.until, status=wanted.status).where("traces")
+    of_id = replace(wanted, since=None, until=None, status=None).where("traces")
+    return TraceFilter(
+        where=of_row.sql,
+        ids=of_id.sql,
+        params={**of_row.params, **of_id.params},
+        since=wanted.since,
+        until=wanted.until,
+    )

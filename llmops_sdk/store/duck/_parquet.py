@@ -108,9 +108,9 @@ class ParquetWriter:
         listed = ", ".join(quoted(pattern(file)) for file in files)
         return self._number(f"SELECT count(*) FROM read_parquet([{listed}]) WHERE {condition}")
 
-    def mark_for_removal(self, traces: Collection[str], spans: Collection[str]) -> None:
-        """Have the tables `removed_traces` and `removed_spans` for conditions."""
-        for name, ids in (("removed_traces", traces), ("removed_spans", spans)):
+    def mark_for_removal(self, traces: Collection[str], spans: Collection[str], sessions: Collection[str]) -> None:
+        """Make the tables `removed_traces`, `removed_spans` and `removed_sessions` for conditions."""
+        for name, ids in (("removed_traces", traces), ("removed_spans", spans), ("removed_sessions", sessions)):
             self._connection.execute(
                 f"CREATE OR REPLACE TABLE {name} AS SELECT unnest($ids::VARCHAR[]) AS id", {"ids": list(ids)}
             )

@@ -1,9 +1,8 @@
-"""`export`: the spans, scores or losses of a store in one file, for other tools and other machines."""
+"""Export the spans, scores or losses of a store to one file, for other tools and machines."""
 # ruff: noqa: S608 - statements are put together from the schema; the user's condition runs confined to the store
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -11,11 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
-from uuid import uuid4
 
 from llmops_sdk._util._public import public
 from llmops_sdk.errors import StoreError
 from llmops_sdk.store.exchange._export_rows import csv_lines, json_lines
+from llmops_sdk.store.exchange._target_file import check_target, temporary_file
 from llmops_sdk.store.files._layout import Sources
 from llmops_sdk.store.otlp._write import otlp_lines
 from llmops_sdk.store.reading._query import StorePath, flush_first, leased, retried, store_folder
@@ -33,7 +32,7 @@ ExportForm: TypeAlias = Literal["parquet", "jsonl", "csv", "otlp"]
 ExportWhat: TypeAlias = Literal["spans", "scores", "losses"]
 
 _SUFFIXES: dict[str, ExportForm] = {".parquet": "parquet", ".jsonl": "jsonl", ".csv": "csv", ".json": "otlp"}
-_BATCH = 512  # rows; at most some 4 GB, were each as large as a line may be, and some 2 MB as they are
+_BATCH = 512  # rows: usually 2 MB, and at most 4 GB if each is as large as a line may be
 _GROUP = 8_192
 _TICK = 0.1  # seconds
 
@@ -41,7 +40,7 @@ _TICK = 0.1  # seconds
 @public("llmops_sdk.store")
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What an export wrote."""
+    """The result of an export."""
 
     file: Path
     form: ExportForm
@@ -61,25 +60,25 @@ def export(
     path: StorePath | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Exported:
-    """Write the spans, the scores or the losses of a store to one file, which is there whole or not at all.
+    """Write the spans, scores or losses of a store to one file, completely or not at all.
 
-    Spans are written as they are stored, with every column; scores and losses as their views show them, in no order.
+    Spans have every stored column; scores and losses have the columns of their views, in no order.
 
     Args:
-        file: Where to.
-        what: Which of the three; only spans can be "otlp".
-        form: "parquet", "jsonl", "csv" or "otlp"; by default what the name ends with, .json being OTLP.
+        file: The new file.
+        what: "spans", "scores" or "losses"; only spans can be "otlp".
+        form: "parquet", "jsonl", "csv" or "otlp"; by default as the file name ends, with .json for OTLP.
         where: An SQL condition on the columns of the view `llm_calls`, `scores` or `losses`; it may ask other views.
-        since: Only what began at this time or later; without a zone it is UTC.
-        until: Only what began before this time.
-        force: Replace the file if it is there.
-        path: The store's folder; by default that of the configuration.
-        progress: Called now and then with the rows written and the rows in all (0 while they are counted).
+        since: Only records from this time on; UTC without a zone.
+        until: Only records before this time.
+        force: Replace an existing file.
+        path: The store's folder; by default the configured one.
+        progress: Called now and then with the rows written and the total (0 while they are counted).
 
     Raises:
-        StoreError: The store cannot be read, or the file not written, or it is there and `force` is not given.
-        QueryError: The condition is not valid or not allowed.
-        ValueError: The form is not known, or does not fit.
+        StoreError: The store cannot be read, the file cannot be written, or it exists and `force` is False.
+        QueryError: The condition is invalid or not allowed.
+        ValueError: The form is unknown or does not fit.
 
     Example:
         >>> from tempfile import mkdtemp
@@ -88,43 +87,31 @@ def export(
         0
     """
     folder = store_folder(path)
-    target = _target(file, folder, force)
+    target = check_target(file, folder, force=force)
     chosen = _form(target, what, form)
     flush_first()
     from llmops_sdk.store.reading._statement import check_statement
 
     statement = check_statement(rows_sql(what, where), {"since": naive_utc(since), "until": naive_utc(until)})
-    temporary = target.with_name(f".{target.name}.{uuid4().hex}")
-    try:
-        rows, size = _written(temporary, folder, statement, chosen, progress)
-        if force:
-            temporary.replace(target)
-        else:
-            os.link(temporary, target)
-    except FileExistsError as error:
-        raise _exists(target) from error
-    except OSError as error:
-        raise StoreError(f"{target} cannot be written: {error.strerror}", path=str(target)) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+    with temporary_file(target, force=force) as temporary:
+        rows, size = _write_file(temporary, folder, statement, chosen, progress)
     return Exported(target, chosen, rows, size)
 
 
-def _written(
+def _write_file(
     file: Path,
     folder: Path,
     statement: Statement,
     form: ExportForm,
     progress: Callable[[int, int], None] | None,
 ) -> tuple[int, int]:
-    """The rows and the bytes of the file, on the disk."""
+    """Write the file to the disk and return its rows and bytes."""
     from llmops_sdk.store.duck._sql import duckdb
     from llmops_sdk.store.reading._statement import query_error
 
     os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     try:
-        rows = retried(lambda: _try(folder, statement, form, file, progress))
+        rows = retried(lambda: _attempt(folder, statement, form, file, progress))
     except duckdb.IOException as error:
         raise StoreError(f"{folder} cannot be exported: {error}", path=str(folder)) from error
     except duckdb.Error as error:
@@ -134,15 +121,15 @@ def _written(
         return rows, os.fstat(written.fileno()).st_size
 
 
-def _try(
+def _attempt(
     folder: Path, statement: Statement, form: ExportForm, out: Path, progress: Callable[[int, int], None] | None
 ) -> int:
     with leased(folder) as sources:
-        return _Job(sources, statement, form, out).run(progress)
+        return _ExportRun(sources, statement, form, out).write(progress)
 
 
-class _Job:
-    """One try at writing the file, in a thread of its own: in the caller's, Ctrl-C would wait for DuckDB."""
+class _ExportRun:
+    """One attempt to write the file, in another thread: in the caller's thread, Ctrl-C would wait for DuckDB."""
 
     def __init__(self, sources: Sources, statement: Statement, form: ExportForm, out: Path) -> None:
         from llmops_sdk.store.duck._sql import open_connection
@@ -157,24 +144,24 @@ class _Job:
         self._idle.set()
         self._connection = open_connection(sources, trusted=False, frames=False, output=out)
 
-    def run(self, progress: Callable[[int, int], None] | None) -> int:
-        """Write; how many rows."""
+    def write(self, progress: Callable[[int, int], None] | None) -> int:
+        """Write the file and return the number of rows."""
         from concurrent.futures import ThreadPoolExecutor
 
         with self._connection, ThreadPoolExecutor(1, "llmops-export") as thread:
             try:
                 if progress is not None:
-                    self._total = self._waited(thread.submit(self._held, self._count), progress)
-                return self._waited(thread.submit(self._held, self._write), progress)
+                    self._total = self._wait(thread.submit(self._run, self._count), progress)
+                return self._wait(thread.submit(self._run, self._write), progress)
             finally:
                 self._stopped.set()
                 thread.shutdown(wait=False, cancel_futures=True)
-                # Again and again: an interrupt that comes just before a statement begins does not reach it.
+                # Repeat: an interrupt just before a statement starts does not reach it.
                 while not self._idle.is_set():
                     self._connection.interrupt()
                     self._idle.wait(_TICK)
 
-    def _waited(self, work: Future[int], progress: Callable[[int, int], None] | None) -> int:
+    def _wait(self, work: Future[int], progress: Callable[[int, int], None] | None) -> int:
         while True:
             try:
                 return work.result(_TICK)
@@ -190,7 +177,7 @@ class _Job:
     def _counted(self, sql: str) -> int:
         return sum(count for (count,) in self._connection.execute(sql, self._statement.params).fetchall())
 
-    def _held(self, work: Callable[[], int]) -> int:
+    def _run(self, work: Callable[[], int]) -> int:
         self._idle.clear()
         try:
             return 0 if self._stopped.is_set() else work()
@@ -204,7 +191,7 @@ class _Job:
 
     def _write(self) -> int:
         described = self._connection.execute(f"DESCRIBE {self._statement.sql}", self._statement.params).fetchall()
-        columns = tuple(Column(str(name), str(kind), "") for name, kind, *_ in described)
+        columns = tuple(Column(str(name), str(value_type), "") for name, value_type, *_ in described)
         if self._form == "parquet":
             return self._write_parquet(columns)
         lines = {"csv": csv_lines, "jsonl": json_lines, "otlp": otlp_lines}[self._form]
@@ -222,21 +209,12 @@ class _Job:
     def _write_parquet(self, columns: Sequence[Column]) -> int:
         from llmops_sdk.store.duck._sql import quoted
 
-        # JSON as plain text: other readers of Parquet refuse DuckDB's own kind of column.
+        # JSON as plain text: other Parquet readers refuse DuckDB's JSON columns.
         picked = ", ".join(f"{c.name}::VARCHAR AS {c.name}" if c.type == "JSON" else c.name for c in columns)
         return self._counted(
             f"COPY (SELECT {picked} FROM (\n{self._statement.sql}\n)) TO {quoted(str(self._out))} "
             f"(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_GROUP}, USE_TMP_FILE false)"
         )
-
-
-def _target(file: StorePath, folder: Path, force: bool) -> Path:
-    target = Path(file).expanduser().absolute()
-    if not force and target.exists():
-        raise _exists(target)
-    if target.resolve().is_relative_to(folder.resolve()):
-        raise StoreError(f"{target} lies in the store itself: name a file elsewhere", path=str(target))
-    return target
 
 
 def _form(target: Path, what: ExportWhat, form: ExportForm | None) -> ExportForm:
@@ -245,13 +223,9 @@ def _form(target: Path, what: ExportWhat, form: ExportForm | None) -> ExportForm
     chosen = form or _SUFFIXES.get(target.suffix.lower())
     if chosen is None or chosen not in get_args(ExportForm):
         raise ValueError(
-            f"what form {target.name} is to have is not clear: end it with {', '.join(_SUFFIXES)}, or give one of "
+            f"the form of {target.name} is unknown: end the name with {', '.join(_SUFFIXES)}, or give one of "
             f"{', '.join(get_args(ExportForm))}"
         )
     if chosen == "otlp" and what != "spans":
-        raise ValueError(f"OTLP JSON holds spans alone; write the {what} as jsonl, csv or parquet")
+        raise ValueError(f"OTLP JSON can only hold spans: write the {what} as jsonl, csv or parquet")
     return chosen
-
-
-def _exists(target: Path) -> StoreError:
-    return StoreError(f"{target} is there already: give another name, or force=True (--force)", path=str(target))

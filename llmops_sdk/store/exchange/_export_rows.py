@@ -1,4 +1,4 @@
-"""Rows as lines of JSON and of CSV, from which every value can be had back exactly."""
+"""Write rows as lines of JSON or CSV, from which every value can be read back exactly."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from llmops_sdk.store.schema._views import Column
 
 __all__ = ["csv_lines", "json_lines"]
 
-# What a spreadsheet takes for a formula, and the sign that we put before it.
+# Characters that make a spreadsheet read a formula, and the sign that we prefix.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
 
 
 def json_lines(columns: Sequence[Column], batches: Iterable[Sequence[tuple[Any, ...]]]) -> Iterator[bytes]:
-    """An object a row; JSON stays what it was, byte for byte, and NULLs are left out."""
+    """Yield one object a row, with JSON unchanged byte for byte and without NULLs."""
     names = [column.name for column in columns]
     nested = [column.type == "JSON" for column in columns]
     for rows in batches:
@@ -33,7 +33,7 @@ def json_lines(columns: Sequence[Column], batches: Iterable[Sequence[tuple[Any, 
 
 
 def csv_lines(columns: Sequence[Column], batches: Iterable[Sequence[tuple[Any, ...]]]) -> Iterator[bytes]:
-    """A heading and a line a row: text is quoted, so that NULL (nothing) and "" differ; no cell is a formula."""
+    """Yield a header and one line a row. Text is quoted, so that NULL (empty) and "" differ; no cell is a formula."""
     yield (",".join(column.name for column in columns) + "\n").encode()
     for rows in batches:
         for row in rows:
@@ -50,6 +50,6 @@ def _cell(value: Any) -> str:
     if isinstance(value, datetime):
         return value.isoformat(sep=" ")
     text = value if isinstance(value, str) else orjson.dumps(value).decode()
-    # Text that begins with the sign gets another, so that taking one away always gives the text back.
+    # Text that begins with the sign gets another: removing one always restores the text.
     sign = "'" if text.startswith(_FORMULA) else ""
     return f'"{sign}{text}"' if '"' not in text else '"' + sign + text.replace('"', '""') + '"'

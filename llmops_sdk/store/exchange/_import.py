@@ -1,4 +1,4 @@
-"""`import_file`: what `export` wrote, and OTLP JSON of others, into a store; a file is imported whole or not at all."""
+"""Import files that `export` wrote, and OTLP JSON from other tools: each file completely or not at all."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from llmops_sdk._util._public import public
 from llmops_sdk.errors import StoreError
 from llmops_sdk.store.exchange._export import ExportForm
+from llmops_sdk.store.exchange._foreign_records import ForeignRecords
 from llmops_sdk.store.exchange._import_files import form_of, otlp_requests, table_records
 from llmops_sdk.store.exchange._import_stage import Stage, stage_in
-from llmops_sdk.store.exchange._intake import Intake
 from llmops_sdk.store.files._layout import create_store
 from llmops_sdk.store.reading._query import StorePath, store_folder
 from llmops_sdk.store.schema._views import RECORD_STREAMS, stream_name
@@ -34,19 +34,19 @@ _BATCH_BYTES = 16 * 1024 * 1024
 @public("llmops_sdk.store")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Imported:
-    """What came of an import.
+    """The result of an import.
 
     Attributes:
         file: The file.
-        form: What form it had.
-        spans: Spans that are in the store now, or would be after a dry run.
+        form: Its form.
+        spans: Spans that are now in the store, or would be without `dry_run`.
         scores: Scores, likewise.
         losses: Losses, likewise.
         others: Records of other kinds, likewise, by the name of their view.
-        present: Spans, scores and losses that the store had already; they were passed over.
-        rejected: Spans and scores of OTLP that could not be read; the view `losses` counts them.
-        ignored: What is none of these: log records that are no scores, and what the other store could not read.
-        problems: Why some were rejected: the first few.
+        present: Records that the store already had; the import skipped them.
+        rejected: Spans and scores in OTLP that could not be read; the view `losses` counts them.
+        ignored: Log records that are not scores, and counts of lines that the other store could not read.
+        problems: The reasons of the first few rejections.
     """
 
     file: Path
@@ -70,23 +70,22 @@ def import_file(
     path: StorePath | None = None,
     progress: Callable[[int, int, int], None] | None = None,
 ) -> Imported:
-    """Put the spans, scores or losses of a file into a store: all of them, or when it fails none.
+    """Import the spans, scores or losses of a file: all of them, or none if it fails.
 
-    It takes what `export` writes, and OTLP JSON of others: a request a line or one as a whole, also compressed by gzip.
-    Redaction and `[capture] content` hold as for the program's own spans.
+    The file is one that `export` wrote, or OTLP JSON from other tools (a request a line, or one request), also gzipped.
+    Redaction and `[capture] content` apply as for the program's own spans.
 
     Args:
-        file: Where from.
-        form: "parquet", "jsonl", "csv" or "otlp"; by default what the name's end and the first line say.
-        force: Take also what is in the store already, by trace and span id.
-        dry_run: Only count; nothing is written into the store.
-        path: The store's folder, made where it is missing; by default that of the configuration.
-        progress: Called now and then with the records so far, the bytes read and the bytes in all (0 and 0 where that
-            is not known).
+        file: The file.
+        form: "parquet", "jsonl", "csv" or "otlp"; by default as the name ends and the first line shows.
+        force: Import records even if the store already has them.
+        dry_run: Only count; write nothing.
+        path: The store's folder, created if missing; by default the configured one.
+        progress: Called now and then with the records so far, the bytes read and the total bytes (both 0 if unknown).
 
     Raises:
-        StoreError: The file is torn, not of such a form or has unknown columns, or the store cannot be read or written.
-        ValueError: The form is not known.
+        StoreError: The file is torn, has another form or unknown columns, or the store cannot be read or written.
+        ValueError: The form is unknown.
 
     Example:
         >>> from tempfile import mkdtemp
@@ -100,34 +99,34 @@ def import_file(
 
     source = Path(file).expanduser().absolute()
     if not source.is_file():
-        raise StoreError(f"there is no file {source}", path=str(source))
+        raise StoreError(f"{source} does not exist or is not a file", path=str(source))
     folder = store_folder(path)
     chosen = form_of(source, form)
     place: AbstractContextManager[Path]
     if dry_run:
-        place = _elsewhere()
+        place = _temporary_folder()
     else:
         create_store(folder)
         place = stage_in(folder)
     with place as staging:
-        return _Job(source, chosen, current(), progress).run(staging, folder, force=force, dry_run=dry_run)
+        return _FileImport(source, chosen, current(), progress).run(staging, folder, force=force, dry_run=dry_run)
 
 
 @contextmanager
-def _elsewhere() -> Generator[Path]:
+def _temporary_folder() -> Generator[Path]:
     with tempfile.TemporaryDirectory(prefix="llmops-") as folder:
         yield Path(folder)
 
 
-class _Job:
-    """One file on its way into the store."""
+class _FileImport:
+    """The import of one file."""
 
     def __init__(
         self, file: Path, form: ExportForm, settings: Settings, progress: Callable[[int, int, int], None] | None
     ) -> None:
         self._file = file
         self._form: ExportForm = form
-        self._intake = Intake(settings)
+        self._prepare = ForeignRecords(settings)
         self._max_bytes = settings.store.max_bytes
         self._progress = progress
         self._size = file.stat().st_size
@@ -136,24 +135,24 @@ class _Job:
         self._rejected = 0
         self._ignored = 0
         self._problems: list[str] = []
-        self._waiting: list[Any] = []
-        self._waiting_bytes = 0
+        self._pending: list[Any] = []
+        self._pending_bytes = 0
 
     def run(self, staging: Path, folder: Path, *, force: bool, dry_run: bool) -> Imported:
         stage = Stage(staging)
         try:
             if self._form == "otlp":
-                self._take_requests(stage)
+                self._add_requests(stage)
             else:
-                self._take_rows(stage)
-            self._write(stage)
+                self._add_rows(stage)
+            self._flush(stage)
         finally:
             stage.close()
         self._check_size(stage)
         present: Counter[str] = Counter()
         if not force and folder.is_dir():
             for stream in RECORD_STREAMS.values():
-                # What was lost on the way of a span is no row of the file.
+                # The stage may have losses of its own, which are not rows of the file.
                 if self._counts[stream.name]:
                     present[stream.name] = stage.drop_present(folder, stream)
         if not dry_run and present.total() < max(self._counts.total(), 1):
@@ -170,52 +169,52 @@ class _Job:
         )
 
     def _check_size(self, stage: Stage) -> None:
-        # What is larger than the store may be would be dropped by the next writer, with all that is older.
+        # The next writer would drop an import larger than max_bytes, and everything older.
         size = sum(
             file.stat().st_size for stream in RECORD_STREAMS.values() if (file := stage.segment(stream)) is not None
         )
         if size > self._max_bytes:
             raise StoreError(
-                f"{self._file} takes {size:,} bytes, more than the whole store may have ({self._max_bytes:,}): raise "
+                f"{self._file} takes {size:,} bytes, more than the store's limit of {self._max_bytes:,}: raise "
                 "[store] max_bytes (LLMOPS_STORE__MAX_BYTES). Nothing of this file was imported",
                 path=str(self._file),
             )
 
-    def _take_requests(self, stage: Stage) -> None:
-        for decoded in otlp_requests(self._file, self._heard):
+    def _add_requests(self, stage: Stage) -> None:
+        for decoded in otlp_requests(self._file, self._on_read):
             self._rejected += decoded.rejected
             self._ignored += decoded.ignored
             self._problems += decoded.problems[: 5 - len(self._problems)]
-            self._take([*decoded.spans, *decoded.scores], stage)
+            self._add([*decoded.spans, *decoded.scores], stage)
             if decoded.losses:
-                stage.write(self._intake([], decoded.losses))
+                stage.write(self._prepare([], decoded.losses))
 
-    def _take_rows(self, stage: Stage) -> None:
-        for _, records, ignored in table_records(self._file, self._form, self._heard):
+    def _add_rows(self, stage: Stage) -> None:
+        for _, records, ignored in table_records(self._file, self._form, self._on_read):
             self._ignored += ignored
-            self._take(records, stage)
+            self._add(records, stage)
 
-    def _take(self, records: list[Any], stage: Stage) -> None:
+    def _add(self, records: list[Any], stage: Stage) -> None:
         for record in records:
             span = isinstance(record, RecordedSpan)
             self._counts[stream_name(record)] += 1
-            self._waiting.append(record)
+            self._pending.append(record)
             if span:
-                self._waiting_bytes += len(record.input or b"") + len(record.output or b"")
-            if len(self._waiting) >= _BATCH or self._waiting_bytes >= _BATCH_BYTES:
-                self._write(stage)
+                self._pending_bytes += len(record.input or b"") + len(record.output or b"")
+            if len(self._pending) >= _BATCH or self._pending_bytes >= _BATCH_BYTES:
+                self._flush(stage)
 
-    def _write(self, stage: Stage) -> None:
-        redacted = [record for record in self._waiting if isinstance(record, (RecordedSpan, ScoreRecord))]
-        others = [record for record in self._waiting if not isinstance(record, (RecordedSpan, ScoreRecord))]
+    def _flush(self, stage: Stage) -> None:
+        redacted = [record for record in self._pending if isinstance(record, (RecordedSpan, ScoreRecord))]
+        others = [record for record in self._pending if not isinstance(record, (RecordedSpan, ScoreRecord))]
         spans = sum(isinstance(record, RecordedSpan) for record in redacted)
-        lost = spans - stage.write([*self._intake(redacted), *others])
+        lost = spans - stage.write([*self._prepare(redacted), *others])
         self._counts["spans"] -= lost
         self._rejected += lost
-        self._waiting.clear()
-        self._waiting_bytes = 0
+        self._pending.clear()
+        self._pending_bytes = 0
         if self._progress is not None:
             self._progress(self._counts.total(), self._read, self._size if self._read else 0)
 
-    def _heard(self, read: int) -> None:
+    def _on_read(self, read: int) -> None:
         self._read = read

@@ -1,4 +1,4 @@
-"""The files that `import` reads: what form they have, and their lines and rows with where each stands."""
+"""Read the files of an import: find their form, and yield their records with their places for errors."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ _CHUNK = 1024 * 1024
 _REQUESTS = ("resourceSpans", "resource_spans", "resourceLogs", "resource_logs", "resourceMetrics", "resource_metrics")
 
 Read = Callable[[int], None]
-"""Told the bytes of the file that were read so far."""
+"""Called with the number of bytes read so far."""
 
 
 def refuse(file: Path, where: str, what: str) -> NoReturn:
-    """Raise the error of a file that cannot be imported."""
+    """Raise the error for a file that cannot be imported."""
     raise StoreError(f"{file}{where}: {what}. Nothing of this file was imported", path=str(file))
 
 
 def form_of(file: Path, form: ExportForm | None) -> ExportForm:
-    """What form a file has: by its name's end, and where that may be two, by its first line.
+    """Return the form of a file by the end of its name, and by its first line if that leaves two.
 
     Raises:
-        ValueError: The form is not known.
+        ValueError: The form is unknown.
         StoreError: The file cannot be read.
     """
     suffixes = [suffix for suffix in file.suffixes[-2:] if suffix.lower() != ".gz"]
     chosen = form or (_FORMS.get(suffixes[-1].lower()) if suffixes else None)
     if chosen is None or chosen not in get_args(ExportForm):
         raise ValueError(
-            f"what form {file.name} has is not clear: end it with {', '.join(_FORMS)} (.gz may follow), or give one "
+            f"the form of {file.name} is unknown: end the name with {', '.join(_FORMS)} (.gz may follow), or give one "
             f"of {', '.join(get_args(ExportForm))}"
         )
     return _sniffed(file, chosen) if form is None and chosen in ("jsonl", "otlp") else chosen
@@ -73,10 +73,10 @@ def _sniffed(file: Path, by_name: ExportForm) -> ExportForm:
 
 
 def otlp_requests(file: Path, read: Read) -> Iterator[Decoded]:
-    """What is in the requests of a file: one a line, or one whole.
+    """Yield the contents of the requests of a file: one request a line, or one in all.
 
     Raises:
-        StoreError: The file cannot be read, or holds something else.
+        StoreError: The file cannot be read, or has other contents.
     """
     decoder = Decoder()
     for number, line in _lines(file, read):
@@ -84,7 +84,7 @@ def otlp_requests(file: Path, read: Read) -> Iterator[Decoded]:
             request = load_json(line)
         except MalformedError as error:
             if number > 1:
-                refuse(file, f", line {number}", f"{error}; if the file is torn there, take that line out")
+                refuse(file, f", line {number}", f"{error}; if the file is torn there, remove that line")
             request = _whole(file, error)
             yield _decoded(decoder, file, "", request)
             return
@@ -93,7 +93,7 @@ def otlp_requests(file: Path, read: Read) -> Iterator[Decoded]:
 
 def _decoded(decoder: Decoder, file: Path, where: str, request: object) -> Decoded:
     if not isinstance(request, dict) or (request and not any(name in request for name in _REQUESTS)):
-        refuse(file, where, "no OTLP request; rows as llmops export writes them are read with --format jsonl")
+        refuse(file, where, "not an OTLP request. To import rows that llmops export wrote, give --format jsonl")
     try:
         decoded = decoder.loaded(cast("dict[str, Any]", request))
     except OtlpDecodeError as error:
@@ -106,20 +106,18 @@ def _whole(file: Path, first: MalformedError) -> object:
     with _opened(file) as opened:
         body = _read(file, lambda: opened.read(_MAX_LINE + 1))
     if len(body) > _MAX_LINE:
-        refuse(
-            file, ", line 1", f"{first}, and the file is too large to be one request (more than {_MAX_LINE:,} bytes)"
-        )
+        refuse(file, ", line 1", f"{first}, and the file is too large for one request (more than {_MAX_LINE:,} bytes)")
     try:
         return load_json(body)
     except MalformedError as error:
-        refuse(file, "", f"neither a request in JSON a line nor one as a whole: {error}")
+        refuse(file, "", f"neither one JSON request a line nor one in all: {error}")
 
 
 def table_records(file: Path, form: ExportForm, read: Read) -> Iterator[tuple[Table, list[Any], int]]:
-    """The rows of a file as records: what they are, the records of a batch, and how many rows belong to none.
+    """Yield batches of a file: its table, the records, and the number of rows without a record.
 
     Raises:
-        StoreError: The file cannot be read, or a row or a column is not as `export` writes it.
+        StoreError: The file cannot be read, or `export` does not write such a row or column.
     """
     rows = _json_rows(file, read) if form == "jsonl" else _cell_rows(file, form)
     for table, where, batch in rows:
@@ -144,13 +142,13 @@ def _json_rows(file: Path, read: Read) -> Iterator[_Batch]:
             table = _table_for(load_json(line), table)
             made = row_of_json(line, table.types)
         except (MalformedError, ValueError) as error:
-            refuse(file, f", line {number}", f"{error}; if the file is torn there, take that line out")
+            refuse(file, f", line {number}", f"{error}; if the file is torn there, remove that line")
         yield table, ("line", number), [made]
 
 
 def _table_for(row: object, before: Table | None) -> Table:
     if not isinstance(row, dict):
-        raise MalformedError("no object")
+        raise MalformedError("not a JSON object")
     names = cast("dict[str, Any]", row)
     if before is not None and names.keys() <= before.types.keys():
         return before
@@ -165,7 +163,7 @@ def _cell_rows(file: Path, form: ExportForm) -> Iterator[_Batch]:
 
     if form == "csv":
         _check_end(file)
-    with closing(_heard(file, lambda: open_rows(file, form))) as rows:
+    with closing(_with_duckdb(file, lambda: open_rows(file, form))) as rows:
         if not rows.names:
             return
         try:
@@ -173,7 +171,7 @@ def _cell_rows(file: Path, form: ExportForm) -> Iterator[_Batch]:
         except MalformedError as error:
             refuse(file, "", str(error))
         number = 1
-        while batch := _heard(file, rows.fetch):
+        while batch := _with_duckdb(file, rows.fetch):
             made: list[dict[str, Any]] = []
             for cells in batch:
                 try:
@@ -185,25 +183,25 @@ def _cell_rows(file: Path, form: ExportForm) -> Iterator[_Batch]:
 
 
 def _check_end(file: Path) -> None:
-    """Refuse CSV that is torn inside a row: DuckDB passes over a last row in which a quotation mark stays open."""
+    """Refuse CSV that is torn inside a row: DuckDB skips a last row with an unclosed quotation mark."""
     quotes, last = 0, b"\n"
     with _opened(file) as opened:
         while chunk := _read(file, lambda: opened.read(_CHUNK)):
             quotes += chunk.count(b'"')
             last = chunk[-1:]
     if quotes % 2 or last != b"\n":
-        what = "a quotation mark stays open" if quotes % 2 else "the last row has no line break"
-        refuse(file, "", f"it is torn at its end: {what}; take that row out, or end it")
+        what = "a quotation mark is not closed" if quotes % 2 else "the last row has no line break"
+        refuse(file, "", f"it is torn at its end: {what}; remove that row, or complete it")
 
 
-def _heard(file: Path, work: Callable[[], Any]) -> Any:
+def _with_duckdb(file: Path, work: Callable[[], Any]) -> Any:
     from llmops_sdk.store.duck._sql import duckdb
 
     try:
         return work()
     except duckdb.Error as error:
-        told = str(error).strip().split("\n")[0]
-        refuse(file, "", f"it is torn, or not of the form that it is read as: {told}")
+        message = str(error).strip().split("\n")[0]
+        refuse(file, "", f"it is torn, or has another form: {message}")
 
 
 def _lines(file: Path, read: Read) -> Iterator[tuple[int, bytes]]:
@@ -212,7 +210,7 @@ def _lines(file: Path, read: Read) -> Iterator[tuple[int, bytes]]:
         while line := _read(file, lambda: opened.readline(_MAX_LINE + 1)):
             number += 1
             if len(line) > _MAX_LINE:
-                refuse(file, f", line {number}", f"a line of more than {_MAX_LINE:,} bytes")
+                refuse(file, f", line {number}", f"the line has more than {_MAX_LINE:,} bytes")
             if line.strip():
                 yield number, line
             raw = getattr(opened, "fileobj", None) or opened
@@ -221,7 +219,7 @@ def _lines(file: Path, read: Read) -> Iterator[tuple[int, bytes]]:
 
 def _opened(file: Path) -> IO[bytes]:
     try:
-        # By its first bytes: a name does not tell whether a sender compressed.
+        # By the first bytes: the name does not say whether the sender compressed.
         with file.open("rb") as opened:
             packed = opened.read(2) == b"\x1f\x8b"
         return cast("IO[bytes]", gzip.open(file, "rb")) if packed else file.open("rb")
@@ -233,8 +231,6 @@ def _read(file: Path, read: Callable[[], bytes]) -> bytes:
     try:
         return read()
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        refuse(
-            file, "", f"the compressed file is torn ({error}); unpack what is whole of it (gzip -dc), and import that"
-        )
+        refuse(file, "", f"the compressed file is torn ({error}); unpack its intact part (gzip -dc), and import that")
     except OSError as error:
         raise StoreError(f"{file} cannot be read: {error.strerror}", path=str(file)) from error

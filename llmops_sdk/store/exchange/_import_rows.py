@@ -1,4 +1,4 @@
-"""Rows as `export` writes them, Parquet, JSON lines or CSV, become the records that they were."""
+"""Turn exported rows (Parquet, JSON lines or CSV) back into records."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Any, NamedTuple, cast
 
 import orjson
 
-from llmops_sdk.store.lines._restored import RestoredSpan, kept_name
+from llmops_sdk.store.lines._promote import ATTRIBUTE_COLUMNS, attribute_value
+from llmops_sdk.store.lines._restored import RestoredSpan, shadowed_name
 from llmops_sdk.store.otlp._read_json import load_json
 from llmops_sdk.store.otlp._wire import MalformedError, checked_id, checked_time
-from llmops_sdk.store.otlp._write import NAMED
 from llmops_sdk.store.schema._views import RECORD_STREAMS, RecordStream
 from llmops_sdk.tracing.records._records import RecordedSpan
 
@@ -28,20 +28,20 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Table(NamedTuple):
-    """What the rows of a file are."""
+    """The stream and the columns of a file's rows."""
 
     stream: RecordStream
     types: Mapping[str, str]
-    """The DuckDB type of each column that may be there."""
+    """DuckDB types of the possible columns."""
     record: Callable[[Mapping[str, Any]], Any]
-    """A row as a record; None for one that is not of the store itself. Raises MalformedError."""
+    """Makes a record of a row, or None if the row was not stored; raises MalformedError."""
 
 
 def table_of(names: Iterable[str]) -> Table:
-    """What rows with these columns are.
+    """Return the table of rows with these columns.
 
     Raises:
-        MalformedError: They are none of ours, or one of the columns is not known.
+        MalformedError: No stream has these columns, or one of them is unknown.
     """
     given = list(names)
     for stream in RECORD_STREAMS.values():
@@ -55,9 +55,9 @@ def table_of(names: Iterable[str]) -> Table:
         if name not in table.types:
             near = difflib.get_close_matches(name, table.types, 1)
             raise MalformedError(
-                f'the {stream.name} of this version have no column "{name}"'
+                f'{stream.name} of this version have no column "{name}"'
                 + (f', did you mean "{near[0]}"?' if near else "")
-                + ' Rename or leave it out, put it into "attributes", or upgrade if a newer version wrote the file'
+                + ' Rename or remove it, move it into "attributes", or upgrade if a newer version wrote the file'
             )
     return table
 
@@ -67,18 +67,17 @@ def _some(names: list[str]) -> str:
     return shown + (", …" if len(names) > 8 else "")
 
 
-# --- the forms ----------------------------------------------------------------------------------------------------
+# --- from the forms to rows ---------------------------------------------------------------------------------------
 
 
 def row_of_json(line: bytes, types: Mapping[str, str]) -> dict[str, Any]:
-    """A row of JSON lines that was looked at already."""
-    # Integers beyond 64 bits would become floats there.
+    """Return the row of a valid line of JSON."""
+    # orjson would turn integers beyond 64 bits into floats.
     row = cast("dict[str, Any]", json.loads(line) if _LONG_NUMBER.search(line) else orjson.loads(line))
     for name, value in row.items():
-        kind = types.get(name)
-        if kind == "JSON" and value is not None:
+        if types.get(name) == "JSON" and value is not None:
             row[name] = _dumped(value)
-        elif kind == "TIMESTAMP" and value is not None:
+        elif types.get(name) == "TIMESTAMP" and value is not None:
             row[name] = _time(value)
     return row
 
@@ -93,13 +92,13 @@ def _dumped(value: Any) -> bytes:
 def row_of_cells(
     cells: Iterable[Any], names: Iterable[str], types: Mapping[str, str], *, signed: bool
 ) -> dict[str, Any]:
-    """A row of Parquet or of CSV.
+    """Return a row of Parquet or CSV.
 
     Args:
-        cells: Its values, all of them text in CSV.
+        cells: The values; in CSV, all are text.
         names: The columns.
         types: Their types.
-        signed: Whether text may have the sign before it that `export` puts there in CSV.
+        signed: Whether text may begin with the sign that `export` adds in CSV.
 
     Raises:
         MalformedError: A cell does not fit its column.
@@ -108,13 +107,13 @@ def row_of_cells(
     for name, cell in zip(names, cells, strict=True):
         if cell is None:
             continue
-        kind = types[name]
-        if signed and kind in _TEXTS:
+        value_type = types[name]
+        if signed and value_type in _TEXTS:
             cell = cell.removeprefix("'")  # noqa: PLW2901
         try:
-            row[name] = _FROM_CELL[kind](cell) if kind in _FROM_CELL else cell
+            row[name] = _FROM_CELL[value_type](cell) if value_type in _FROM_CELL else cell
         except (ValueError, TypeError, KeyError) as error:
-            raise MalformedError(f"{name} is no {kind}: {str(cell)[:100]!r}") from error
+            raise MalformedError(f"{name} is not of type {value_type}: {str(cell)[:100]!r}") from error
     return row
 
 
@@ -129,7 +128,7 @@ def _texts(cell: Any) -> list[str]:
 
 
 def _time(value: Any) -> int:
-    """Nanoseconds since the epoch."""
+    """Return nanoseconds since the epoch."""
     moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
     since = (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)) - _EPOCH
     return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1_000
@@ -146,22 +145,19 @@ _FROM_CELL: Mapping[str, Callable[[Any], Any]] = {
 }
 
 
-# --- the records --------------------------------------------------------------------------------------------------
+# --- from rows to records -----------------------------------------------------------------------------------------
 
 
 def _span(row: Mapping[str, Any]) -> RecordedSpan:
     start = checked_time(_int(row, "start_ns"), "start_ns")
     duration = _int(row, "duration_ns", 0)
     checked_time(start + duration, "start_ns + duration_ns")
-    attributes = {kept_name(name): value for name, value in _object(row, "attributes").items()}
-    for name, key in NAMED.items():
-        value = row.get(name)
-        if value is not None:
-            if key.type == "JSON":
-                value = _payload(row, name)
-            elif key.convert == "milliseconds":
-                value = (_number(row, name) or 0.0) / 1000
-            attributes[key.attributes[0]] = [value] if key.convert == "first" else value
+    attributes = {shadowed_name(name): value for name, value in _object(row, "attributes").items()}
+    for name, column in ATTRIBUTE_COLUMNS.items():
+        if row.get(name) is not None:
+            check = _payload if column.type == "JSON" else _number if column.convert == "milliseconds" else None
+            value = row[name] if check is None else check(row, name)
+            attributes[column.attributes[0]] = attribute_value(column, value)
     resource = _object(row, "resource")
     if row.get("service") is not None:
         resource.setdefault("service.name", row["service"])
@@ -194,7 +190,7 @@ def _span(row: Mapping[str, Any]) -> RecordedSpan:
 
 
 def _record(stream: RecordStream, row: Mapping[str, Any]) -> Any:
-    """Return the record of a row of a stream other than spans, or None for a loss that the view has made up."""
+    """Return the record of a row of a stream other than spans, or None for a loss that only the view has."""
     if stream.name == "losses" and row.get("time") is None:
         return None
     values: dict[str, Any] = {}
@@ -211,14 +207,14 @@ def _record(stream: RecordStream, row: Mapping[str, Any]) -> Any:
 def _int(row: Mapping[str, Any], name: str, default: int | None = None) -> int:
     value = row.get(name, default)
     if not isinstance(value, int) or isinstance(value, bool) or not -(2**63) <= value < 2**63:
-        raise MalformedError(f"{name} is no integer of 64 bits: {str(value)[:100]!r}")
+        raise MalformedError(f"{name} is not a 64-bit integer: {str(value)[:100]!r}")
     return value
 
 
 def _text(row: Mapping[str, Any], name: str) -> str | None:
     value = row.get(name)
     if value is not None and not isinstance(value, str):
-        raise MalformedError(f"{name} is no text: {str(value)[:100]!r}")
+        raise MalformedError(f"{name} is not text: {str(value)[:100]!r}")
     return value
 
 
@@ -239,11 +235,11 @@ def _number(row: Mapping[str, Any], name: str) -> float | None:
     value = row.get(name)
     if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)):
         return value
-    raise MalformedError(f"{name} is no number: {str(value)[:100]!r}")
+    raise MalformedError(f"{name} is not a number: {str(value)[:100]!r}")
 
 
 def _payload(row: Mapping[str, Any], name: str) -> bytes | None:
-    _json(row, name)  # it stands in the line as it is, so it must be JSON
+    _json(row, name)  # the line contains these bytes, so they must be valid
     return row.get(name)
 
 
@@ -254,13 +250,13 @@ def _json(row: Mapping[str, Any], name: str) -> Any:
     try:
         return json.loads(raw) if _LONG_NUMBER.search(raw) else load_json(raw)
     except (ValueError, RecursionError) as error:
-        raise MalformedError(f"{name} is no JSON: {raw[:100]!r}") from error
+        raise MalformedError(f"{name} is not valid JSON: {raw[:100]!r}") from error
 
 
 def _object(row: Mapping[str, Any], name: str) -> dict[str, Any]:
     found = _json(row, name)
     if found is not None and not isinstance(found, dict):
-        raise MalformedError(f"{name} is no JSON object: {str(found)[:100]!r}")
+        raise MalformedError(f"{name} is not a JSON object: {str(found)[:100]!r}")
     return cast("dict[str, Any]", found or {})
 
 
@@ -268,7 +264,7 @@ def _objects(row: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
     found = _json(row, name)
     items = cast("list[Any]", found if isinstance(found, list) else [found] if found is not None else [])
     if not all(isinstance(item, dict) for item in items):
-        raise MalformedError(f"{name} is no list of JSON objects")
+        raise MalformedError(f"{name} is not a list of JSON objects")
     return cast("list[dict[str, Any]]", items)
 
 

@@ -1,4 +1,4 @@
-"""Where an import is put together: a store inside the store, whose segments move out when they are whole."""
+"""Prepare an import in a store inside the store, and move its complete segments out."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ _TICK = 0.1  # seconds
 
 @contextmanager
 def stage_in(store: Path) -> Generator[Path]:
-    """A folder in the store for one import at a time; what a killed one left is removed.
+    """Yield an empty folder in the store for one import at a time.
 
     Raises:
-        StoreError: Another import is under way, or the folder cannot be made.
+        StoreError: Another import is running, or the folder cannot be created.
     """
     folder = store / _FOLDER
     try:
@@ -46,7 +46,7 @@ def stage_in(store: Path) -> Generator[Path]:
         raise _unwritable(store, error) from error
     with os.fdopen(descriptor, "wb"):
         if not try_lock(descriptor):
-            raise StoreError(f"another import into {store} is under way: wait until it has ended", path=str(store))
+            raise StoreError(f"another import into {store} is running: wait until it ends", path=str(store))
         try:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(mode=0o700)
@@ -62,12 +62,12 @@ def _unwritable(store: Path, error: OSError) -> StoreError:
 
 
 class Stage:
-    """Takes records, as one segment a stream, and moves what is new of them into the store.
+    """Collects records in one segment a stream, and moves the new ones into the store.
 
-    One segment, however large: renaming it is what makes an import whole or nothing.
+    There is one segment however large, because one rename makes an import complete or leaves nothing.
 
     Args:
-        folder: Where to put it together, on the store's own disk.
+        folder: An empty folder on the store's disk.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -82,15 +82,15 @@ class Stage:
         )
 
     def write(self, batch: Sequence[Record]) -> int:
-        """Take a batch, of which nothing is in the store yet; how many of its spans could be written."""
+        """Add a batch to the stage, and return the number of spans that could be written."""
         return self._sink.write(batch)
 
     def close(self) -> None:
-        """End writing."""
+        """Seal the segments."""
         self._sink.close(0.0)
 
     def drop_present(self, store: Path, stream: RecordStream) -> int:
-        """Take out what the store has already; how many lines that was."""
+        """Remove lines that the store already has, and return their number."""
         file = self.segment(stream)
         if file is None:
             return 0
@@ -100,19 +100,21 @@ class Stage:
 
         def drop() -> int:
             with connect(path=store, trusted=True) as connection:
-                return _interruptible(connection, lambda: _without(file, present_lines(connection, stream, file)))
+                return _interruptible(connection, lambda: _remove_lines(file, present_lines(connection, stream, file)))
 
         try:
             return retried(drop)
         except duckdb.Error as error:
-            raise StoreError(f"what the store {store} has already cannot be read: {error}", path=str(store)) from error
+            raise StoreError(
+                f"the store {store} cannot be searched for known records: {error}", path=str(store)
+            ) from error
 
     def segment(self, stream: RecordStream) -> Path | None:
-        """The file of a stream, if there is one."""
+        """Return the segment of a stream, or None."""
         return next(iter(sorted((self._folder / stream.segment_folder).glob("*.ndjson"))), None)
 
     def move_to(self, store: Path) -> None:
-        """Into the store, each stream by one renaming."""
+        """Move the segments into the store, each by one rename."""
         for stream in RECORD_STREAMS.values():
             file = self.segment(stream)
             if file is not None:
@@ -121,8 +123,8 @@ class Stage:
                 file.rename(store / stream.segment_folder / file.name)
 
 
-def _without(file: Path, numbers: Iterator[int]) -> int:
-    """Take lines out of a sealed segment, or the whole of it when none is left; how many."""
+def _remove_lines(file: Path, numbers: Iterator[int]) -> int:
+    """Remove numbered lines from a sealed segment, or the file if none is left; return how many."""
     skip = next(numbers, None)
     if skip is None:
         return 0
@@ -147,7 +149,7 @@ def _without(file: Path, numbers: Iterator[int]) -> int:
 
 
 def _interruptible(connection: duckdb_library.DuckDBPyConnection, work: Callable[[], _T]) -> _T:
-    """Do it in another thread: in the caller's, Ctrl-C would wait for DuckDB."""
+    """Run work in another thread: in the caller's thread, Ctrl-C would wait for DuckDB."""
     from concurrent.futures import ThreadPoolExecutor, wait
 
     with ThreadPoolExecutor(1, "llmops-import") as thread:
@@ -155,7 +157,7 @@ def _interruptible(connection: duckdb_library.DuckDBPyConnection, work: Callable
         try:
             return future.result()
         finally:
-            # Again and again: an interrupt that comes just before a statement begins does not reach it.
+            # Repeat: an interrupt just before a statement starts does not reach it.
             while not future.done():
                 connection.interrupt()
                 wait((future,), _TICK)

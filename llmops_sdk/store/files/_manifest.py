@@ -83,7 +83,9 @@ class Manifest:
     trash: Mapping[str, RetiredFile] = field(default_factory=_no_files)
     """Parquet files whose rows are in another, or were dropped."""
     unreadable: int = 0
-    """How many lines of segments could not be read when they were compacted."""
+    """Lines of segments that compaction could not read."""
+    taken_bytes: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Bytes of lines that compaction has ever taken from segments, by stream; older versions do not write it."""
 
     def next(
         self,
@@ -93,6 +95,7 @@ class Manifest:
         remove: Sequence[DataFile] = (),
         cover: Sequence[str] = (),
         unreadable: int = 0,
+        taken: tuple[str, int] | None = None,
     ) -> Manifest:
         """The manifest after a change.
 
@@ -102,6 +105,7 @@ class Manifest:
             remove: Files that are not.
             cover: Names of segments that are not.
             unreadable: Lines of those that could not be read.
+            taken: The stream of those, and the bytes of their lines without seals.
         """
         gone = RetiredFile(self.generation + 1, time)
         left = {file.name for file in remove}
@@ -112,6 +116,7 @@ class Manifest:
             covered={**self.covered, **dict.fromkeys(cover, gone)},
             trash={**self.trash, **dict.fromkeys(left, gone)},
             unreadable=self.unreadable + unreadable,
+            taken_bytes=self.taken_bytes if taken is None else _added(self.taken_bytes, *taken),
         )
 
     def without(self, removed: frozenset[str]) -> Manifest:
@@ -122,6 +127,10 @@ class Manifest:
             covered={name: gone for name, gone in self.covered.items() if name not in removed},
             trash={name: gone for name, gone in self.trash.items() if name not in removed},
         )
+
+
+def _added(sizes: Mapping[str, int], stream: str, size: int) -> Mapping[str, int]:
+    return {**sizes, stream: sizes.get(stream, 0) + size}
 
 
 def refuse_newer(version: int, path: Path) -> None:
@@ -169,6 +178,7 @@ def _decoded(content: Mapping[str, Any]) -> Manifest:
         covered=_gone(content.get("covered", {})),
         trash=_gone(content.get("trash", {})),
         unreadable=int(content.get("unreadable", 0)),
+        taken_bytes={str(stream): int(size) for stream, size in content.get("taken_bytes", {}).items()},
     )
 
 
@@ -186,6 +196,7 @@ def encode(manifest: Manifest) -> bytes:
         "covered": {name: (gone.generation, gone.time) for name, gone in manifest.covered.items()},
         "trash": {name: (gone.generation, gone.time) for name, gone in manifest.trash.items()},
         "unreadable": manifest.unreadable,
+        "taken_bytes": dict(manifest.taken_bytes),
     }
     return orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 

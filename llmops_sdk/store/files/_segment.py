@@ -20,7 +20,10 @@ from llmops_sdk.store.files._layout import create_store
 from llmops_sdk.store.files._locks import try_lock
 from llmops_sdk.store.schema._views import SCHEMA_VERSION, SEAL, RecordStream
 
-__all__ = ["SegmentWatcher", "SegmentWriter"]
+__all__ = ["SEAL_PREFIX", "SegmentWatcher", "SegmentWriter", "seal_size"]
+
+SEAL_PREFIX = b'{"' + SEAL.name.encode() + b'":'
+"""The beginning of a segment's last line."""
 
 _HOST = re.sub(r"[^A-Za-z0-9_]+", "_", socket.gethostname())[:40] or "host"
 
@@ -189,6 +192,14 @@ class SegmentWriter:
             "max_bytes, or set [store] path (or LLMOPS_STORE__PATH) to another folder",
             path=str(folder),
         )
+
+
+def seal_size(descriptor: int) -> int:
+    """Return the bytes of a segment's seal with its line break, or 0 when the segment has none."""
+    size = os.fstat(descriptor).st_size
+    tail = os.pread(descriptor, 64, max(size - 64, 0))
+    last = tail[:-1].rpartition(b"\n")[2]
+    return len(last) + 1 if tail.endswith(b"\n") and last.startswith(SEAL_PREFIX) else 0
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

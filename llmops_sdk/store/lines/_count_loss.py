@@ -1,4 +1,4 @@
-"""A loss that is counted outside the write path: by what changes a store's files."""
+"""Count losses outside the write path: compaction, prune and retention lose records too."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ __all__ = ["count_loss"]
 
 
 def count_loss(store: Path, what: str, reason: str, count: int, size: int) -> None:
-    """Write one line of losses, in a segment of its own.
+    """Write one line of losses in a segment of its own.
 
     Args:
         store: The store's folder.
-        what: What was lost.
-        reason: Why.
+        what: The kind of thing lost, as in the view `losses`.
+        reason: The reason.
         count: How many.
-        size: How many bytes.
+        size: Their bytes.
 
     Raises:
-        StoreError: It cannot be written.
+        StoreError: The segment cannot be written.
     """
     stream = RECORD_STREAMS["losses"]
     writer = SegmentWriter(store, stream, max_bytes=1, max_seconds=1.0, fsync=False, clock=SYSTEM_CLOCK)

@@ -1,4 +1,4 @@
-"""A line of a segment as the record that it was made of: for whoever sends it on later."""
+"""Turn lines of segments back into span records, for the outbox and replay."""
 
 from __future__ import annotations
 
@@ -6,63 +6,60 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
+from llmops_sdk.store.lines._promote import ATTRIBUTE_COLUMNS, attribute_value
 from llmops_sdk.store.schema._views import SPAN_COLUMNS
 from llmops_sdk.tracing.records import _semconv as sc
 from llmops_sdk.tracing.records._records import RecordedSpan, Stamp
 
 __all__ = ["RecordReader"]
 
-_NAMED = {
-    key.name: key
-    for key in SPAN_COLUMNS
-    if key.attributes and key.attributes[0] and key.convert != "own" and key.name != "error_type"
-}
-_STAMPED = frozenset({"session_id", "user_id", "tags", "prompt_name", "prompt_version"})
+# Fields of the record or of its stamp.
+_FIELDS = frozenset({"error_type", "session_id", "user_id", "tags", "prompt_name", "prompt_version"})
 _RESOURCES = 64
 _raw = json.JSONDecoder().raw_decode
 
 
 class RecordReader:
-    """Makes records of lines. The spans of one process share their resource, as they did."""
+    """Decodes lines. The spans of one process share one resource mapping."""
 
     def __init__(self) -> None:
         self._resources: dict[str, Mapping[str, Any]] = {}
 
     def records(self, lines: Iterable[bytes]) -> list[RecordedSpan]:
-        """The spans among some lines; a seal, a torn line and what was pruned are none.
+        """Return the spans of some lines, without seals, torn lines and pruned lines.
 
         Args:
-            lines: Each with or without its line break.
+            lines: Lines, with or without line breaks.
         """
         return [record for line in lines if (record := self.record(line)) is not None]
 
     def record(self, line: bytes) -> RecordedSpan | None:
-        """The span of a line, or None where it has none.
+        """Return the span of a line, or None if it has none.
 
         Args:
-            line: With or without its line break.
+            line: A line, with or without its line break.
         """
         try:
             fields = _fields(line.decode())
             return self._record(fields) if "trace_id" in fields else None
         except (ValueError, KeyError, TypeError, IndexError, AttributeError):
-            return None  # torn, or none of ours
+            return None  # torn, or not ours
 
-    def of_row(self, row: Mapping[str, Any]) -> RecordedSpan | None:
-        """The span of a row of `store.spans`, or None where it has none.
+    def record_of_row(self, row: Mapping[str, Any]) -> RecordedSpan | None:
+        """Return the span of a row of `store.spans`, or None if it cannot be read.
 
         Args:
-            row: Its columns; JSON as text.
+            row: The columns by name, with JSON as text.
         """
         fields = {
-            key.name: value if key.type == "JSON" else json.dumps(value)
-            for key in SPAN_COLUMNS
-            if (value := row.get(key.name)) is not None
+            column.name: value if column.type == "JSON" else json.dumps(value)
+            for column in SPAN_COLUMNS
+            if (value := row.get(column.name)) is not None
         }
         try:
             return self._record(fields)
         except (ValueError, KeyError, TypeError, IndexError, AttributeError):
-            return None  # a foreign hand's
+            return None  # not written by this SDK
 
     def _record(self, fields: dict[str, str]) -> RecordedSpan:
         attributes, metadata = _attributes(fields)
@@ -103,12 +100,12 @@ class RecordReader:
 
 
 def _fields(text: str) -> dict[str, str]:
-    """The keys of a line, each with its JSON as it stands there: a number beyond 64 bits stays what it was."""
+    """Return the keys of a line with their JSON text, so that numbers beyond 64 bits stay unchanged."""
     found: dict[str, str] = {}
     at = text.index("{") + 1
     while text[at] != "}":
         key, at = _raw(text, at)
-        begin = at + 1  # our lines have no space between their tokens
+        begin = at + 1  # our lines have no spaces between tokens
         _, at = _raw(text, begin)
         found[key] = text[begin:at]
         at += text[at] == ","
@@ -126,18 +123,13 @@ def _payload(fields: Mapping[str, str], name: str) -> bytes | None:
 
 
 def _attributes(fields: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The attributes as they were, and the metadata that stood among them."""
+    """Return the span's attributes, and the metadata stored among them."""
     made: dict[str, Any] = {}
-    for name, key in _NAMED.items():
+    for name, column in ATTRIBUTE_COLUMNS.items():
         text = fields.get(name)
-        if text is None or name in _STAMPED:
-            continue
-        value: Any = text.encode() if key.type == "JSON" else json.loads(text)
-        if key.convert == "milliseconds":
-            value = value / 1000
-        elif key.convert == "first":
-            value = [value]
-        made[key.attributes[0]] = value
+        if text is not None and name not in _FIELDS:
+            value = text.encode() if column.type == "JSON" else json.loads(text)
+            made[column.attributes[0]] = attribute_value(column, value)
     metadata: dict[str, Any] = {}
     for name, text in _fields(fields.get("attributes", "{}")).items():
         value = json.loads(text)
@@ -149,7 +141,7 @@ def _attributes(fields: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, An
 
 
 def _is_nested(value: Any) -> bool:
-    """Whether it was JSON in bytes: an attribute is else a scalar or a list of them."""
+    """Return whether the attribute was JSON in bytes: any other is a scalar or a list of scalars."""
     if isinstance(value, list):
         return any(isinstance(item, (list, dict)) for item in cast("list[Any]", value))
     return isinstance(value, dict)

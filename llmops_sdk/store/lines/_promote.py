@@ -1,4 +1,4 @@
-"""Which attribute fills which column, and how its value becomes the column's. Made from `schema.SPAN_COLUMNS`."""
+"""Move attribute values into columns and back, as `schema.SPAN_COLUMNS` says."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any, cast
 
 import orjson
 
-from llmops_sdk.store.lines._plain import not_finite
+from llmops_sdk.store.lines._sanitize import not_finite
 from llmops_sdk.store.schema._views import SPAN_COLUMNS, StoredColumn
 
-__all__ = ["KNOWN", "MOVED", "as_json", "one_line", "plain_value", "promote"]
+__all__ = ["ATTRIBUTE_COLUMNS", "KNOWN", "MOVED", "as_json", "attribute_value", "one_line", "plain_value", "promote"]
 
 _MAX_INT = 2**63 - 1
 _MIN_INT = -(2**63)
 
-# What an attribute of an older vocabulary holds is moved when it is content, since it may be large; the others stay
-# among the attributes too, under the name that their library gave them.
+# Older attributes with content move into their column, since they may be large. Other older attributes also stay among
+# the attributes, under their library's name.
 MOVED = frozenset({"input.value", "output.value", "traceloop.entity.input", "traceloop.entity.output"})
 
 
@@ -67,7 +67,7 @@ def _first(value: Any) -> str | None:
 
 
 def as_json(value: Any) -> orjson.Fragment | None:
-    """JSON kept as it is from bytes, or checked from a string; None when it is not JSON."""
+    """Return bytes unchanged as JSON, or a string if it is valid JSON; else None."""
     if isinstance(value, bytes):
         return orjson.Fragment(one_line(value))
     if isinstance(value, str):
@@ -102,41 +102,56 @@ CONVERTERS: Mapping[str, Callable[[Any], Any]] = {
 }
 
 
-def _converter(key: StoredColumn, attribute: str) -> Callable[[Any], Any]:
-    return _payload if attribute in MOVED else CONVERTERS[key.convert or key.type]
+def _converter(column: StoredColumn, attribute: str) -> Callable[[Any], Any]:
+    return _payload if attribute in MOVED else CONVERTERS[column.convert or column.type]
 
 
 KNOWN: Mapping[str, tuple[str, Callable[[Any], Any], int]] = {
-    attribute: (key.name, _converter(key, attribute), rank)
-    for key in SPAN_COLUMNS
-    for rank, attribute in enumerate(key.attributes)
-    if attribute and key.convert != "own"
+    attribute: (column.name, _converter(column, attribute), rank)
+    for column in SPAN_COLUMNS
+    for rank, attribute in enumerate(column.attributes)
+    if attribute and column.convert != "own"
 }
-"""Column, conversion and rank of each known attribute; rank 0 is the name in force, the others are older ones."""
+"""Column, converter and rank of each known attribute. Rank 0 is the current name; the others are older."""
 
 _get = KNOWN.get
 
 
+ATTRIBUTE_COLUMNS: Mapping[str, StoredColumn] = {
+    column.name: column
+    for column in SPAN_COLUMNS
+    if column.attributes and column.attributes[0] and column.convert != "own"
+}
+"""The columns that an attribute fills, by name."""
+
+
+def attribute_value(column: StoredColumn, value: Any) -> Any:
+    """Return the attribute value that `promote` turns into this column's value."""
+    if column.convert == "milliseconds":
+        return value / 1000
+    return [value] if column.convert == "first" else value
+
+
 def one_line(value: bytes) -> bytes:
-    """JSON on one line: a line break between its tokens (inside a string it is escaped) would tear ours."""
+    """Replace line breaks between JSON tokens (inside strings they are escaped): they would tear our line."""
     if b"\n" in value or b"\r" in value:
         return value.replace(b"\n", b" ").replace(b"\r", b" ")
     return value
 
 
 def promote(row: dict[str, Any], attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Fill the columns of `row` from the known attributes; the rest is returned, as it is to be written.
+    """Fill the columns of `row` from the known attributes, and return the other attributes, ready to write.
 
-    A value that does not fit its column stays with the rest, so that nothing is lost by a wrong type. Where two
-    vocabularies fill one column, the newer wins.
+    A value of the wrong type stays among the other attributes. If two vocabularies fill one column, the newer wins.
     """
     rest: dict[str, Any] = {}
     older: list[tuple[int, str, Any, str]] | None = None
     for key, value in attributes.items():
         known = _get(key)
         if known is None:
-            kind = cast("type[object]", type(value))
-            rest[key] = value if kind is str or kind is int or kind is bool else plain_value(value)
+            value_type = cast("type[object]", type(value))
+            plain = value_type is str or value_type is int or value_type is bool
+            rest[key] = value if plain else plain_value(value)
             continue
         column, convert, rank = known
         converted = convert(value)
@@ -163,7 +178,7 @@ def promote(row: dict[str, Any], attributes: Mapping[str, Any]) -> dict[str, Any
 
 
 def plain_value(value: Any) -> Any:
-    """A value as orjson writes it without loss: JSON bytes as they are, NaN and infinities as text."""
+    """Return a value that orjson writes without loss: JSON bytes unchanged, NaN and infinities as text."""
     if isinstance(value, bytes):
         return orjson.Fragment(one_line(value))
     if isinstance(value, float):

@@ -1,8 +1,8 @@
-"""Other libraries' vocabularies, put into ours when a span is written.
+"""Translate the attributes of other libraries' spans into ours when a span is written.
 
-Three tables make the whole mapping. An attribute that only has another name fills its column by `_keys.SPAN_COLUMNS`,
-which lists every name. What is spelt otherwise or stands inside another attribute is in the tables below. Messages
-that are flattened into attributes, or come as events, are made whole by `_messages`.
+An attribute that only has another name fills its column through `SPAN_COLUMNS`, which lists all names. The tables below
+cover values that are spelt differently or are inside another attribute. `_translate_messages` rebuilds messages that
+are flattened into attributes or sent as events.
 """
 
 from __future__ import annotations
@@ -12,15 +12,17 @@ from typing import Any, cast
 
 import orjson
 
-from llmops_sdk.store.lines._translate_messages import finish, unflatten, with_events
+from llmops_sdk.store.lines._translate_messages import add_finish_reasons, unflatten, with_events
+from llmops_sdk.store.schema._views import SPAN_COLUMNS
 from llmops_sdk.tracing.records import _semconv as sc
 from llmops_sdk.tracing.records._records import Event, SpanRecord
 
 __all__ = ["translate"]
 
+_NAMES = {column.name: column.attributes for column in SPAN_COLUMNS}
 _OPERATION_OF_KIND = {"llm": "chat", "embedding": "embeddings"}
 _OPERATION_OF_TRACELOOP = {"chat": "chat", "completion": "text_completion", "embedding": "embeddings"}
-# OpenInference: prompts and completions of the API before there were messages.
+# OpenInference: prompts and completions of the older text API.
 _TEXT_COMPLETION = ("llm.prompts", "llm.completions")
 
 _PROVIDERS = {
@@ -41,7 +43,6 @@ _PROVIDERS = {
     "watsonx": "ibm.watsonx.ai",
     "xai": "x_ai",
 }
-_PROVIDER_NAMES = (sc.PROVIDER, "gen_ai.system", "llm.provider", "llm.system")
 
 _FINISH_REASONS = {
     "content_filtered": "content_filter",
@@ -55,33 +56,21 @@ _FINISH_REASONS = {
     "tool_call": "tool_calls",
     "tool_use": "tool_calls",
 }
-_FINISH_NAMES = (
-    sc.FINISH_REASONS,
-    "llm.finish_reason",
-    "llm.response.finish_reason",
-    "llm.response.stop_reason",
-    "gen_ai.response.finish_reason",
-    "gen_ai.response.stop_reason",
-    "anthropic.message.stop_reason",
-)
 
-# The model that was asked for, where it is only said among the parameters of the request.
+# Request parameters that name the requested model.
 _PARAMETERS = ("llm.invocation_parameters", "embedding.invocation_parameters")
 _MODEL_PARAMETERS = ("model", "model_name", "model_id")
-_REQUEST_MODEL_NAMES = (sc.REQUEST_MODEL, "llm.request.model_name", "llm.request.model")
 
-# The event that marks the first piece of a stream.
-_FIRST_CHUNK = ("First Token RecordStream Event", "gen_ai.content.completion.chunk")
-_FIRST_CHUNK_NAMES = (sc.TIME_TO_FIRST_CHUNK, "gen_ai.server.time_to_first_token")
+# Events at the first chunk of a stream.
+_FIRST_CHUNK = ("First Token Stream Event", "gen_ai.content.completion.chunk")
 
 _PARTIAL_COSTS = ("llm.cost.prompt", "llm.cost.completion")
-_COST_NAMES = (sc.COST, "operation.cost", "llm.cost.total")
 
 
 def translate(record: SpanRecord) -> dict[str, Any]:
-    """The attributes of another library's span, with those of ours that they amount to.
+    """Return the attributes of another library's span, with our attributes added.
 
-    What they say in their own names stays beside it, but for what is moved (messages).
+    The library's own attributes stay, except messages, which move.
     """
     attributes = unflatten(record.attributes or {})
     if record.kind in _OPERATION_OF_KIND or sc.OPERATION in attributes:
@@ -90,7 +79,7 @@ def translate(record: SpanRecord) -> dict[str, Any]:
             value = derive(attributes, record)
             if value is not None:
                 attributes[name] = value
-        finish(attributes, attributes.get(sc.FINISH_REASONS))
+        add_finish_reasons(attributes, attributes.get(sc.FINISH_REASONS))
     return attributes
 
 
@@ -113,15 +102,15 @@ def _operation(attributes: Mapping[str, Any], record: SpanRecord) -> str | None:
 
 
 def _provider(attributes: Mapping[str, Any], _: SpanRecord) -> str | None:
-    named = _first(attributes, _PROVIDER_NAMES)
-    if not isinstance(named, str):
+    name = _first(attributes, _NAMES["provider"])
+    if not isinstance(name, str):
         return None
-    lower = named.lower()
+    lower = name.lower()
     return _PROVIDERS.get(lower, lower)
 
 
 def _request_model(attributes: Mapping[str, Any], _: SpanRecord) -> str | None:
-    if _first(attributes, _REQUEST_MODEL_NAMES) is not None:
+    if _first(attributes, _NAMES["request_model"]) is not None:
         return None
     text = _first(attributes, _PARAMETERS)
     if not isinstance(text, str):
@@ -137,14 +126,14 @@ def _request_model(attributes: Mapping[str, Any], _: SpanRecord) -> str | None:
 
 
 def _finish_reasons(attributes: Mapping[str, Any], _: SpanRecord) -> list[str] | None:
-    said = _first(attributes, _FINISH_NAMES)
-    reasons: list[Any] = list(cast("list[Any]", said)) if isinstance(said, (list, tuple)) else [said]
+    value = _first(attributes, _NAMES["finish_reason"])
+    reasons: list[Any] = list(cast("list[Any]", value)) if isinstance(value, (list, tuple)) else [value]
     texts = [reason.lower() for reason in reasons if isinstance(reason, str)]
     return [_FINISH_REASONS.get(text, text) for text in texts] if texts and len(texts) == len(reasons) else None
 
 
 def _time_to_first_chunk(attributes: Mapping[str, Any], record: SpanRecord) -> float | None:
-    if _first(attributes, _FIRST_CHUNK_NAMES) is not None:
+    if _first(attributes, _NAMES["ttft_ms"]) is not None:
         return None
     events: list[Event] = [event for event in record.events or () if event[0] in _FIRST_CHUNK]
     return max(events[0][1] - record.start_ns, 0) / 1e9 if events else None
@@ -153,10 +142,10 @@ def _time_to_first_chunk(attributes: Mapping[str, Any], record: SpanRecord) -> f
 def _cost(attributes: Mapping[str, Any], _: SpanRecord) -> float | None:
     parts = [attributes.get(name) for name in _PARTIAL_COSTS]
     numbers = [part for part in parts if isinstance(part, (int, float)) and not isinstance(part, bool)]
-    return float(sum(numbers)) if numbers and _first(attributes, _COST_NAMES) is None else None
+    return float(sum(numbers)) if numbers and _first(attributes, _NAMES["cost"]) is None else None
 
 
-# Our attribute, and what gives it where it is missing or spelt otherwise; None leaves it as it is.
+# Our attribute, and the function that derives it if it is missing or spelt differently. None leaves it unchanged.
 _DERIVED: Mapping[str, Callable[[Mapping[str, Any], SpanRecord], Any]] = {
     sc.OPERATION: _operation,
     sc.PROVIDER: _provider,

@@ -1,7 +1,7 @@
-"""Messages of other vocabularies, as the GenAI conventions have them: a list of {role, parts, finish_reason}.
+"""Convert messages of other vocabularies to the GenAI conventions: a list of {role, parts, finish_reason}.
 
-OpenInference and Traceloop flatten them into attributes (`llm.input_messages.0.message.role`, `gen_ai.prompt.0.role`);
-the conventions up to 1.36 made an event of each.
+OpenInference and Traceloop flatten messages into attributes (`llm.input_messages.0.message.role`,
+`gen_ai.prompt.0.role`). The conventions up to 1.36 sent each message as an event.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import orjson
 from llmops_sdk.tracing.records import _semconv as sc
 from llmops_sdk.tracing.records._records import Event
 
-__all__ = ["finish", "unflatten", "with_events"]
+__all__ = ["add_finish_reasons", "unflatten", "with_events"]
 
-# Where a piece belongs, by the beginning of its name; what follows is the message's number, a dot, and the piece.
+# Target of a piece by its prefix, which the message's number, a dot and the name of the piece follow.
 _FLAT = {
     "llm.input_messages.": sc.INPUT_MESSAGES,
     "llm.output_messages.": sc.OUTPUT_MESSAGES,
@@ -27,12 +27,12 @@ _FLAT = {
 }
 _FLAT_PREFIXES = tuple(_FLAT)
 _NOT_FLAT = frozenset({sc.PROMPT_NAME, sc.PROMPT_VERSION})
-# What stands before the pieces of one message, and of one part of it.
+# Prefixes of the pieces of one message.
 _WRAPPERS = ("message.", "prompt.", "completion.")
 _ROLES = {"human": "user", "ai": "assistant", "model": "assistant", "function": "tool", "developer": "system"}
 _DEFAULT_ROLE = {sc.INPUT_MESSAGES: "user", sc.OUTPUT_MESSAGES: "assistant"}
 
-# Events of the conventions up to 1.36, and the role that they speak for.
+# Message events of the conventions up to 1.36, with their roles.
 _EVENT_ROLES = {
     "gen_ai.system.message": "system",
     "gen_ai.user.message": "user",
@@ -41,12 +41,12 @@ _EVENT_ROLES = {
 }
 _EVENT_CHOICE = "gen_ai.choice"
 _EVENT_BODY = "gen_ai.event.content"
-# And up to 1.27: all messages of a direction in one event, or in one attribute.
+# Up to 1.27: all messages of a direction in one event or attribute.
 _WHOLE = {"gen_ai.prompt": sc.INPUT_MESSAGES, "gen_ai.completion": sc.OUTPUT_MESSAGES}
 
 
 def unflatten(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """The attributes with flattened messages made whole. Pieces that fit no message stay as they are."""
+    """Return the attributes with flattened messages rebuilt. Pieces that fit no message stay unchanged."""
     kept: dict[str, Any] = {}
     whole: dict[str, dict[int, dict[str, Any]]] = {}
     for key, value in attributes.items():
@@ -73,16 +73,16 @@ def unflatten(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_events(attributes: dict[str, Any], events: Sequence[Event]) -> None:
-    """Add the messages that came as events, where there are none among the attributes."""
+    """Add messages from events if the attributes have none."""
     found: dict[str, list[dict[str, Any]]] = {}
-    for name, _, said in events:
+    for name, _, fields in events:
         for key, target in _WHOLE.items():
-            if isinstance(said.get(key), str):
-                found.setdefault(target, []).extend(_whole(said[key], _DEFAULT_ROLE[target]) or ())
+            if isinstance(fields.get(key), str):
+                found.setdefault(target, []).extend(_whole(fields[key], _DEFAULT_ROLE[target]) or ())
         if name not in _EVENT_ROLES and name != _EVENT_CHOICE:
             continue
-        body = _loaded(said.get(_EVENT_BODY))
-        pieces: dict[str, Any] = {**said, **(cast("dict[str, Any]", body) if isinstance(body, dict) else {})}
+        body = _loaded(fields.get(_EVENT_BODY))
+        pieces: dict[str, Any] = {**fields, **(cast("dict[str, Any]", body) if isinstance(body, dict) else {})}
         inner = pieces.get("message")
         inner = _loaded(inner)
         if isinstance(inner, dict):
@@ -94,8 +94,8 @@ def with_events(attributes: dict[str, Any], events: Sequence[Event]) -> None:
             attributes[target] = _json(messages)
 
 
-def finish(attributes: dict[str, Any], reasons: Any) -> None:
-    """Give the answers the reason why they ended, where only the span says it."""
+def add_finish_reasons(attributes: dict[str, Any], reasons: Any) -> None:
+    """Give the answers the finish reasons of the span."""
     if not isinstance(reasons, list) or not reasons:
         return
     messages = _loaded(attributes.get(sc.OUTPUT_MESSAGES))
@@ -110,7 +110,7 @@ def finish(attributes: dict[str, Any], reasons: Any) -> None:
 
 
 def _whole(text: str, role: str) -> list[dict[str, Any]] | None:
-    """A list of messages in JSON, of whatever shape."""
+    """Convert a JSON list of messages of any shape."""
     loaded = _loaded(text)
     if isinstance(loaded, str) or loaded is None:
         return [_message({"content": text}, role)]
@@ -121,7 +121,7 @@ def _whole(text: str, role: str) -> list[dict[str, Any]] | None:
 
 
 def _nested(pieces: Mapping[str, Any]) -> dict[str, Any]:
-    """`{"tool_calls.0.tool_call.id": …}` as `{"tool_calls": [{"tool_call": {"id": …}}]}`."""
+    """Turn `{"tool_calls.0.tool_call.id": …}` into `{"tool_calls": [{"tool_call": {"id": …}}]}`."""
     root: dict[str, Any] = {}
     for path, value in pieces.items():
         names = path.split(".")
@@ -134,7 +134,7 @@ def _nested(pieces: Mapping[str, Any]) -> dict[str, Any]:
         else:
             at[names[-1]] = value
             continue
-        root[path] = value  # both a value and a branch: kept under its whole name
+        root[path] = value  # both a value and a branch: it keeps its full name
     return cast("dict[str, Any]", _listed(root))
 
 
@@ -148,9 +148,9 @@ def _listed(node: Any) -> Any:
 
 
 def _message(pieces: Mapping[str, Any], role: str) -> dict[str, Any]:
-    """A message of any of the shapes as {role, parts, finish_reason}; what fits nowhere stays under its name."""
-    said = pieces.get("role")
-    role = _ROLES.get(said.lower(), said.lower()) if isinstance(said, str) else role
+    """Convert a message of any shape to {role, parts, finish_reason}. Other fields keep their names."""
+    own_role = pieces.get("role")
+    role = _ROLES.get(own_role.lower(), own_role.lower()) if isinstance(own_role, str) else role
     if isinstance(pieces.get("parts"), list):
         return {**pieces, "role": role}
     parts: list[dict[str, Any]] = []
@@ -173,7 +173,7 @@ def _message(pieces: Mapping[str, Any], role: str) -> dict[str, Any]:
 def _parts(content: Any, answers: Any) -> list[dict[str, Any]]:
     if answers is not None:
         return [{"type": "tool_call_response", "id": answers, "response": content}]
-    # A list of parts is often written as JSON into the one attribute.
+    # Libraries often write a list of parts as JSON into one attribute.
     loaded = _loaded(content) if isinstance(content, str) and content.startswith("[{") else content
     if isinstance(loaded, list):
         items = cast("list[Any]", loaded)
@@ -211,7 +211,7 @@ def _image_url(pieces: Mapping[str, Any]) -> str | None:
 
 
 def _call(call: Any) -> dict[str, Any]:
-    """A tool call of any of the shapes."""
+    """Convert a tool call of any shape."""
     pieces: dict[str, Any] = cast("dict[str, Any]", call) if isinstance(call, dict) else {"name": call}
     for wrapper in ("tool_call", "function"):
         inner = pieces.get(wrapper)
@@ -228,7 +228,7 @@ def _call(call: Any) -> dict[str, Any]:
 
 
 def _loaded(value: Any) -> Any:
-    """What a JSON text holds; anything else as it is."""
+    """Load a JSON text; return anything else unchanged."""
     if not isinstance(value, (str, bytes)):
         return value
     try:

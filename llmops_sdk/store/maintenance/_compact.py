@@ -25,10 +25,11 @@ from llmops_sdk.store.duck._sources import read_sources
 from llmops_sdk.store.files._layout import Segment, list_segments
 from llmops_sdk.store.files._locks import exclusive_lock, max_open_files, try_lock
 from llmops_sdk.store.files._manifest import DataFile, Manifest, commit, read_manifest, sync_folder, views_are_old
+from llmops_sdk.store.files._segment import seal_size
 from llmops_sdk.store.files._sweep import GRACE, sweep
 from llmops_sdk.store.lines._count_loss import count_loss
 from llmops_sdk.store.maintenance._thinning import ThinningPolicy, files_to_thin
-from llmops_sdk.store.schema._views import RECORD_STREAMS, SCHEMA_VERSION, SEAL, RecordStream
+from llmops_sdk.store.schema._views import RECORD_STREAMS, SCHEMA_VERSION, RecordStream
 
 if TYPE_CHECKING:
     from llmops_sdk.store.duck._parquet import ParquetWriter
@@ -39,7 +40,6 @@ _CHUNK_BYTES = 512 * 1024**2  # of lines: some 40 MB of Parquet, which is never 
 _CHUNK_FILES = 512  # all of them open at once
 _FAN_IN = 8
 _LARGE = 32 * 1024**2  # a file of this size is put together with others no more: each time costs as much as the first
-_SEAL = b'{"' + SEAL.name.encode() + b'":'
 _BLOCK = 1024**2
 
 
@@ -170,7 +170,7 @@ class _Compaction:
         out, origin = self._new_file(stream, 0, max(one.written for one in locked), holds=names)
         try:
             rows = writer.write_lines(stream, paths, _temporary(out), origin)
-            lines, seals = _count_lines(paths)
+            lines, seals, seal_bytes = _count_lines(paths)
             # Only where the sum says that there is one: to ask DuckDB costs as much as the file.
             unreadable = 0 if rows + seals == lines else writer.count_unreadable(stream, paths)
         except StoreError:
@@ -185,7 +185,13 @@ class _Compaction:
         made = self._publish(out, origin, rows)
         self._manifest = commit(
             self._store,
-            self._manifest.next(time=time.time(), add=made, cover=names, unreadable=unreadable),
+            self._manifest.next(
+                time=time.time(),
+                add=made,
+                cover=names,
+                unreadable=unreadable,
+                taken=(stream.name, sum(one.size for one in locked) - seal_bytes),
+            ),
         )
         self._done.segments += len(locked)
         self._done.rows += rows
@@ -318,7 +324,7 @@ def _locked_segments(chunk: Sequence[_SegmentState]) -> Generator[list[_SegmentS
             except FileNotFoundError:
                 continue
             # A child that its writer forked may keep the lock of a segment that is closed.
-            if not try_lock(file.fileno()) and not _is_sealed(file.fileno()):
+            if not try_lock(file.fileno()) and not seal_size(file.fileno()):
                 continue
             state = os.fstat(file.fileno())
             if state.st_nlink == 0:
@@ -331,15 +337,9 @@ def _locked_segments(chunk: Sequence[_SegmentState]) -> Generator[list[_SegmentS
         yield locked
 
 
-def _is_sealed(descriptor: int) -> bool:
-    size = os.fstat(descriptor).st_size
-    tail = os.pread(descriptor, 64, max(size - 64, 0))
-    return tail.endswith(b"\n") and tail[:-1].rpartition(b"\n")[2].startswith(_SEAL)
-
-
-def _count_lines(paths: Sequence[Path]) -> tuple[int, int]:
-    """How many lines the files have, and how many of them are seals."""
-    lines = seals = 0
+def _count_lines(paths: Sequence[Path]) -> tuple[int, int, int]:
+    """Return the number of lines, the number of seals among them, and the bytes of the seals."""
+    lines = seals = seal_bytes = 0
     for path in paths:
         with path.open("rb") as file:
             last = b"\n"
@@ -347,5 +347,7 @@ def _count_lines(paths: Sequence[Path]) -> tuple[int, int]:
                 lines += block.count(b"\n")
                 last = block[-1:]
             lines += last != b"\n"
-            seals += _is_sealed(file.fileno())
-    return lines, seals
+            seal = seal_size(file.fileno())
+            seals += seal > 0
+            seal_bytes += seal
+    return lines, seals, seal_bytes

@@ -201,15 +201,28 @@ class _Pruning:
             given,
         )
         named = [span for (span,) in judged]
+        # A session goes with the last of its traces.
+        ended = self._ask(
+            f"SELECT session_id FROM store.spans WHERE session_id IN (SELECT session_id FROM {mine}) "  # noqa: S608 - constants
+            "GROUP BY ALL HAVING bool_and(trace_id IN (SELECT unnest($traces::VARCHAR[])))",
+            given,
+        )
+        sessions: set[str] = {session for (session,) in ended}
+        if name == "session_id":
+            sessions.add(value)
         scores = self._ask(
             "SELECT count(*) FROM store.scores WHERE trace_id IN (SELECT unnest($traces::VARCHAR[])) "
-            "OR span_id IN (SELECT unnest($spans::VARCHAR[]))",
-            {"traces": traces, "spans": named},
+            "OR span_id IN (SELECT unnest($spans::VARCHAR[])) OR session_id IN (SELECT unnest($sessions::VARCHAR[]))",
+            {"traces": traces, "spans": named, "sessions": list(sessions)},
         )[0][0]
         blobs = self._ask(f"SELECT DISTINCT unnest({_BLOBS}) FROM {mine} AND {_TEXT} LIKE '%blobs/%'", given)  # noqa: S608 - constants
         words = (value,)
         selection = PruneSelection(
-            traces=frozenset(traces), spans=frozenset(named), blobs=frozenset(b for (b,) in blobs), words=words
+            traces=frozenset(traces),
+            spans=frozenset(named),
+            sessions=frozenset(sessions),
+            blobs=frozenset(b for (b,) in blobs),
+            words=words,
         )
         return selection, spans, scores
 
@@ -225,7 +238,7 @@ class _Pruning:
         segments = list(all_segments(self._store))
         done, total = 0, len(manifest.files) + len(segments)
         with contextlib.closing(ParquetWriter()) as writer:
-            writer.mark_for_removal(selection.traces, selection.spans)
+            writer.mark_for_removal(selection.traces, selection.spans, selection.sessions)
             for file in manifest.files:
                 manifest = self._rewrite(writer, manifest, file, selection)
                 done = self._step(done, total)
@@ -248,7 +261,7 @@ class _Pruning:
     def _rewrite(
         self, writer: ParquetWriter, manifest: Manifest, file: DataFile, selection: PruneSelection
     ) -> Manifest:
-        condition = selection.row_condition(file.stream)
+        condition = selection.row_condition(file.stream, file.version)
         source = self._store / file.name
         dropped = 0 if condition is None else writer.count_rows([source], condition)
         if not dropped or condition is None:

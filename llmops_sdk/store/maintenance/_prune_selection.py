@@ -17,8 +17,8 @@ from llmops_sdk.store.schema._views import RECORD_STREAMS
 __all__ = ["PruneSelection", "read_journal", "remove_journal", "write_journal"]
 
 _JOURNAL = "PRUNE.json"
-_BY_TRACE = "trace_id IN (SELECT id FROM removed_traces)"
-_BY_TRACE_OR_SPAN = "trace_id IN (SELECT id FROM removed_traces) OR span_id IN (SELECT id FROM removed_spans)"
+_BY_TRACE = {"trace_id": "removed_traces"}
+_BY_TARGET = {"trace_id": "removed_traces", "span_id": "removed_spans", "session_id": "removed_sessions"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +28,7 @@ class PruneSelection:
     Attributes:
         traces: Ids of traces.
         spans: Ids of those of their spans that scores name without the trace.
+        sessions: Ids of sessions whose scores go.
         blobs: Names of the files that those spans refer to.
         words: The user's or the session's id, by which a torn line is known.
         before_ns: Rows that began earlier go.
@@ -35,18 +36,26 @@ class PruneSelection:
 
     traces: frozenset[str] = frozenset()
     spans: frozenset[str] = frozenset()
+    sessions: frozenset[str] = frozenset()
     blobs: frozenset[str] = frozenset()
     words: tuple[str, ...] = ()
     before_ns: int | None = None
 
-    def row_condition(self, stream: str) -> str | None:
-        """Which rows of a stream's Parquet file go, in SQL over `removed_traces` and `removed_spans`; None for none."""
+    def row_condition(self, stream: str, version: int) -> str | None:
+        """Return which rows of a stream's Parquet file go, in SQL over the tables of `mark_for_removal`; None for none.
+
+        Args:
+            stream: The stream's name.
+            version: The file's schema version.
+        """
         rules = RECORD_STREAMS[stream]
         if rules.pruned_by == "nothing":
-            return None  # counts, without content
+            return None
         if self.before_ns is not None:
             return f"{rules.time_column} < {self.before_ns:d}"
-        return _BY_TRACE if rules.pruned_by == "trace" else _BY_TRACE_OR_SPAN
+        tables = _BY_TRACE if rules.pruned_by == "trace" else _BY_TARGET
+        names = [column.name for column in rules.columns if column.since <= version]
+        return " OR ".join(f"{name} IN (SELECT id FROM {tables[name]})" for name in names if name in tables)  # noqa: S608 - constants
 
     def matches(self, line: bytes) -> bool:
         """Whether a line of a segment goes."""
@@ -62,7 +71,9 @@ class PruneSelection:
         if self.before_ns is not None:
             began = row.get("start_ns", row.get("time_ns"))
             return isinstance(began, int) and began < self.before_ns
-        return row.get("trace_id") in self.traces or ("source" in row and row.get("span_id") in self.spans)
+        if row.get("trace_id") in self.traces:
+            return True
+        return "source" in row and (row.get("span_id") in self.spans or row.get("session_id") in self.sessions)
 
     def _matches_torn_line(self, line: bytes) -> bool:
         if self.before_ns is not None:
@@ -84,6 +95,7 @@ def write_journal(store: Path, selection: PruneSelection) -> None:
     content = {
         "traces": sorted(selection.traces),
         "spans": sorted(selection.spans),
+        "sessions": sorted(selection.sessions),
         "blobs": sorted(selection.blobs),
         "words": selection.words,
         "before_ns": selection.before_ns,
@@ -110,6 +122,7 @@ def read_journal(store: Path) -> PruneSelection | None:
     return PruneSelection(
         traces=frozenset(content["traces"]),
         spans=frozenset(content["spans"]),
+        sessions=frozenset(content.get("sessions", ())),  # an older version's journal has none
         blobs=frozenset(content["blobs"]),
         words=tuple(content["words"]),
         before_ns=content["before_ns"],

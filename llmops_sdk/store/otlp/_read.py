@@ -1,4 +1,4 @@
-"""OTLP requests become records: protobuf and JSON, traces and logs; one decoder for `import` and `collect`."""
+"""Decode OTLP requests for `import` and `collect`: protobuf and JSON, traces and logs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from llmops_sdk.errors import OtlpDecodeError
-from llmops_sdk.store.otlp._records import record_of
+from llmops_sdk.store.otlp._records import span_record
 from llmops_sdk.store.otlp._wire import Group, MalformedError, Reader, WireLog
 from llmops_sdk.tracing.records import _semconv as sc
 from llmops_sdk.tracing.records._records import SCOPE, RecordedSpan, ScoreRecord
@@ -27,27 +27,27 @@ _MAX_PROBLEMS = 5
 
 @dataclass(slots=True)
 class Decoded:
-    """What was in a request."""
+    """The contents of a request."""
 
     spans: list[RecordedSpan] = field(default_factory=list)
     scores: list[ScoreRecord] = field(default_factory=list)
     rejected: int = 0
-    """Spans, or log records, that could not be read."""
+    """Unreadable spans or log records."""
     ignored: int = 0
-    """Log records that are no scores."""
+    """Log records that are not scores."""
     problems: list[str] = field(default_factory=list)
-    """Why some were rejected: the first few."""
+    """The reasons of the first few rejections."""
     losses: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """What was lost, by what and reason."""
+    """Losses by what and reason."""
 
     def reject(self, where: str, error: MalformedError) -> None:
-        """Count one that could not be read."""
+        """Count an item that cannot be read."""
         self.rejected += 1
         if len(self.problems) < _MAX_PROBLEMS:
             self.problems.append(f"{where}: {error}")
 
-    def settle(self, what: str, before: int, reader: Reader) -> None:
-        """Count what was lost since there were `before` rejected."""
+    def add_losses(self, what: str, before: int, reader: Reader) -> None:
+        """Add the reader's losses, and the rejections beyond the first `before`."""
         if self.rejected > before:
             self.losses[what, "not_decodable"] = self.rejected - before
         self.losses += reader.losses
@@ -55,50 +55,50 @@ class Decoded:
 
 
 class Decoder:
-    """Reads requests. May be used by several threads.
+    """Decodes requests, in several threads at a time.
 
-    The spans of one process share one mapping of its attributes, also over requests: what comes after counts on it.
+    The spans of one process share one resource mapping, also across requests. The encoder relies on it.
     """
 
     def __init__(self) -> None:
         self._resources: dict[str, Mapping[str, Any]] = {}
 
     def traces(self, body: bytes, encoding: Encoding) -> Decoded:
-        """The spans of an `ExportTraceServiceRequest`; one that cannot be read does not lose the others.
+        """Decode the spans of an `ExportTraceServiceRequest`. A span that cannot be read does not affect the others.
 
         Args:
             body: The request.
-            encoding: How it is written.
+            encoding: Its encoding.
 
         Raises:
-            OtlpDecodeError: It is no such request.
+            OtlpDecodeError: The body is not such a request.
         """
         reader, decoded = _reader(encoding), Decoded()
         self._take_spans(reader, _groups(reader.spans, body), decoded)
         return decoded
 
     def logs(self, body: bytes, encoding: Encoding) -> Decoded:
-        """The scores of an `ExportLogsServiceRequest`: its `gen_ai.evaluation.result` events.
+        """Decode the scores of an `ExportLogsServiceRequest`: its `gen_ai.evaluation.result` events.
 
         Args:
             body: The request.
-            encoding: How it is written.
+            encoding: Its encoding.
 
         Raises:
-            OtlpDecodeError: It is no such request.
+            OtlpDecodeError: The body is not such a request.
         """
         reader, decoded = _reader(encoding), Decoded()
         _take_scores(reader, _groups(reader.logs, body), decoded)
         return decoded
 
     def loaded(self, request: object) -> Decoded:
-        """The spans and the scores of a request in JSON that is loaded already, for traces or for logs.
+        """Decode the spans and scores of a loaded JSON request.
 
         Args:
-            request: What the JSON holds.
+            request: The loaded JSON.
 
         Raises:
-            OtlpDecodeError: It is no such request.
+            OtlpDecodeError: The body is not such a request.
         """
         from llmops_sdk.store.otlp._read_json import JsonReader
 
@@ -118,13 +118,13 @@ class Decoder:
                 except MalformedError as error:
                     decoded.reject(f"{group.where}[{number}]", error)
                     continue
-                told = sc.KIND in span.attributes
-                record = record_of(span, group.scope, resource)
+                has_kind = sc.KIND in span.attributes
+                record = span_record(span, group.scope, resource)
                 decoded.spans.append(record)
-                if not told and record.kind in CALLS:
+                if not has_kind and record.kind in CALLS:
                     others.append(record)
-        _count_once(others, decoded.spans)
-        decoded.settle("span", before, reader)
+        _mark_inner_calls(others, decoded.spans)
+        decoded.add_losses("span", before, reader)
 
     def _interned(self, resource: Mapping[str, Any]) -> Mapping[str, Any]:
         name = repr(resource)
@@ -148,11 +148,11 @@ def _take_scores(reader: Reader, groups: Iterator[Group], decoded: Decoded) -> N
                     decoded.ignored += 1
             except MalformedError as error:
                 decoded.reject(f"{group.where}[{number}]", error)
-    decoded.settle("score", before, reader)
+    decoded.add_losses("score", before, reader)
 
 
-def _count_once(others: list[RecordedSpan], spans: list[RecordedSpan]) -> None:
-    """A call that two libraries describe, one below the other, is the outer one's; see `kind_of`."""
+def _mark_inner_calls(others: list[RecordedSpan], spans: list[RecordedSpan]) -> None:
+    """Turn a call below another library's span of the same call into a chain, so that it counts once."""
     if others:
         calls = {
             (span.trace_id, span.span_id)
@@ -178,18 +178,21 @@ def _groups(read: Callable[[Any], Iterator[Group]], request: object) -> Iterator
     try:
         yield from read(request)
     except MalformedError as error:
-        raise OtlpDecodeError(f"no OTLP request: {error}") from error
+        raise OtlpDecodeError(f"not a valid OTLP request: {error}") from error
 
 
 def _score(log: WireLog, scope: str) -> ScoreRecord:
-    if not log.trace_id and not log.span_id:
-        raise MalformedError("an evaluation without the id of a trace or a span judges nothing")
+    session_id = None if log.trace_id or log.span_id else _text(log.attributes.get(sc.SESSION_ID))
+    if not log.trace_id and not log.span_id and not session_id:
+        raise MalformedError("an evaluation needs the id of a trace, a span or a session")
     name, value = log.attributes.get(sc.EVALUATION_NAME), log.attributes.get(sc.EVALUATION_VALUE)
     if not isinstance(name, str) or not name:
         raise MalformedError(f"an evaluation needs {sc.EVALUATION_NAME}")
     return ScoreRecord(
         trace_id=f"{log.trace_id:032x}" if log.trace_id else None,
         span_id=f"{log.span_id:016x}" if log.span_id else None,
+        session_id=session_id,
+        document_id=_text(log.attributes.get(sc.SCORE_DOCUMENT)),
         name=name,
         value=_number(value),
         label=_text(log.attributes.get(sc.EVALUATION_LABEL)),

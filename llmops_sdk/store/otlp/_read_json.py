@@ -1,4 +1,4 @@
-"""OTLP in JSON, as the specification has it and as senders write it.
+"""Read OTLP in JSON, both as specified and as senders write it.
 
 Ids are hex, or base64 where protobuf's own JSON mapping was used; names are camelCase or snake_case; integers of 64
 bits are text or numbers; enums are numbers or names.
@@ -38,10 +38,10 @@ _SCALARS = {
 
 
 def load_json(body: bytes) -> Any:
-    """A JSON text: NaN, lone surrogates and integers of any length are let pass, for they are dealt with further on.
+    """Load a JSON text. It may have NaN, lone surrogates and long integers; later stages handle them.
 
     Raises:
-        MalformedError: It is no JSON.
+        MalformedError: The text is not valid JSON.
     """
     try:
         return orjson.loads(body)
@@ -49,29 +49,29 @@ def load_json(body: bytes) -> Any:
         try:
             return json.loads(body)
         except (ValueError, RecursionError) as error:
-            raise MalformedError(f"no JSON ({error})") from error
+            raise MalformedError(f"invalid JSON ({error})") from error
 
 
 class JsonReader:
-    """Reads requests in JSON; unknown fields are passed over."""
+    """Reads requests in JSON and ignores unknown fields."""
 
     def __init__(self) -> None:
         self.losses: Counter[tuple[str, str]] = Counter()
 
     def spans(self, body: bytes) -> Iterator[Group]:
-        """The groups of a request for traces."""
+        """Yield the groups of a traces request."""
         return self.spans_in(load_json(body))
 
     def logs(self, body: bytes) -> Iterator[Group]:
-        """The groups of a request for logs."""
+        """Yield the groups of a logs request."""
         return self.logs_in(load_json(body))
 
     def spans_in(self, request: Any) -> Iterator[Group]:
-        """The groups of a request for traces that is loaded already."""
+        """Yield the groups of a loaded traces request."""
         return self._groups(request, "resourceSpans", "scopeSpans", "spans")
 
     def logs_in(self, request: Any) -> Iterator[Group]:
-        """The groups of a request for logs that is loaded already."""
+        """Yield the groups of a loaded logs request."""
         return self._groups(request, "resourceLogs", "scopeLogs", "logRecords")
 
     def _groups(self, request: Any, outer: str, middle: str, inner: str) -> Iterator[Group]:
@@ -89,7 +89,7 @@ class JsonReader:
                 yield Group(f"{inside}.{inner}", resource, _text(scope, "name"), _list(held, inner))
 
     def span(self, item: Any) -> WireSpan:
-        """A span's object with plain values."""
+        """Read a span's object."""
         span = _object(item, "it")
         status = _object(span.get("status") or {}, "status")
         return WireSpan(
@@ -114,7 +114,7 @@ class JsonReader:
         )
 
     def log(self, item: Any) -> WireLog:
-        """A log record's object with plain values."""
+        """Read a log record's object."""
         log = _object(item, "it")
         return WireLog(
             trace_id=_id(log, "traceId", 16),
@@ -153,8 +153,8 @@ class JsonReader:
         return None
 
 
-def _scalar(kind: str, found: Any, key: str) -> Any:
-    if kind == "double" and not isinstance(found, bool):
+def _scalar(value_type: str, found: Any, key: str) -> Any:
+    if value_type == "double" and not isinstance(found, bool):
         if isinstance(found, (int, float)):
             return float(found)
         if isinstance(found, str) and len(found) < 400:
@@ -162,11 +162,13 @@ def _scalar(kind: str, found: Any, key: str) -> Any:
                 return float(found)  # "NaN", "Infinity", or a number as text
             except ValueError:
                 pass
-    elif kind == "int":
+    elif value_type == "int":
         return _integer(found, f"intValue of {key[:100]!r}")
-    elif (kind == "bool" and isinstance(found, bool)) or (kind in ("string", "bytes") and isinstance(found, str)):
+    elif (value_type == "bool" and isinstance(found, bool)) or (
+        value_type in ("string", "bytes") and isinstance(found, str)
+    ):
         return found
-    raise MalformedError(f"the value of {key[:100]!r} is no {kind}: {str(found)[:100]!r}")
+    raise MalformedError(f"the value of {key[:100]!r} is not of type {value_type}: {str(found)[:100]!r}")
 
 
 def _get(holder: dict[str, Any], name: str) -> Any:
@@ -181,7 +183,7 @@ def _snake(name: str) -> str:
 
 def _object(value: Any, what: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise MalformedError(f"{what} is no object but {type(value).__name__}")
+        raise MalformedError(f"{what} is not an object but {type(value).__name__}")
     return cast("dict[str, Any]", value)
 
 
@@ -190,7 +192,7 @@ def _list(holder: dict[str, Any], name: str) -> list[Any]:
     if found is None:
         return []
     if not isinstance(found, list):
-        raise MalformedError(f"{name} is no list but {type(found).__name__}")
+        raise MalformedError(f"{name} is not a list but {type(found).__name__}")
     return cast("list[Any]", found)
 
 
@@ -199,7 +201,7 @@ def _text(holder: dict[str, Any], name: str) -> str:
     if found is None:
         return ""
     if not isinstance(found, str):
-        raise MalformedError(f"{name} is no string: {str(found)[:100]!r}")
+        raise MalformedError(f"{name} is not a string: {str(found)[:100]!r}")
     return found
 
 
@@ -213,7 +215,7 @@ def _integer(found: Any, what: str) -> int:
             return int(found)
         except ValueError:
             pass
-    raise MalformedError(f"{what} is no integer: {str(found)[:100]!r}")
+    raise MalformedError(f"{what} is not an integer: {str(found)[:100]!r}")
 
 
 def _time(holder: dict[str, Any], name: str) -> int:

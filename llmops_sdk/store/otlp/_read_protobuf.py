@@ -1,4 +1,4 @@
-"""OTLP in protobuf. This module imports protobuf; it is itself imported when a request in it is read."""
+"""Read OTLP in protobuf. Only a protobuf request imports this module, and with it protobuf."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ __all__ = ["ProtoReader"]
 
 
 class ProtoReader:
-    """Reads requests in protobuf; unknown fields are passed over, as protobuf does it."""
+    """Reads requests in protobuf, which ignores unknown fields."""
 
     def __init__(self) -> None:
         self.losses: Counter[tuple[str, str]] = Counter()
 
     def spans(self, body: bytes) -> Iterator[Group]:
-        """The groups of a request for traces."""
+        """Yield the groups of a traces request."""
         request = ExportTraceServiceRequest()
         _parse(request, body)
         for number, group in enumerate(request.resource_spans):
@@ -37,7 +37,7 @@ class ProtoReader:
                 yield Group(where, resource, scoped.scope.name, scoped.spans)
 
     def logs(self, body: bytes) -> Iterator[Group]:
-        """The groups of a request for logs."""
+        """Yield the groups of a logs request."""
         request = ExportLogsServiceRequest()
         _parse(request, body)
         for number, group in enumerate(request.resource_logs):
@@ -46,7 +46,7 @@ class ProtoReader:
                 yield Group(where, {}, scoped.scope.name, scoped.log_records)
 
     def span(self, item: Span) -> WireSpan:
-        """A span's message with plain values."""
+        """Read a span's message."""
         return WireSpan(
             trace_id=checked_id(_id(item.trace_id, 16, "trace_id"), "trace_id"),
             span_id=checked_id(_id(item.span_id, 8, "span_id"), "span_id"),
@@ -77,7 +77,7 @@ class ProtoReader:
         )
 
     def log(self, item: LogRecord) -> WireLog:
-        """A log record's message with plain values."""
+        """Read a log record's message."""
         return WireLog(
             trace_id=_id(item.trace_id, 16, "trace_id"),
             span_id=_id(item.span_id, 8, "span_id"),
@@ -101,7 +101,7 @@ class ProtoReader:
                 return [self._value(item, depth + 1) for item in value.array_value.values]
             return self._attributes(value.kvlist_value.values, depth + 1)
         found = getattr(value, which)
-        # As the JSON mapping of protobuf writes it.
+        # Base64, as in the JSON mapping of protobuf.
         return base64.b64encode(found).decode() if which == "bytes_value" else found
 
 
@@ -110,7 +110,7 @@ def _parse(request: ExportTraceServiceRequest | ExportLogsServiceRequest, body: 
         request.ParseFromString(body)
     except DecodeError as error:
         name = request.DESCRIPTOR.full_name
-        raise MalformedError(f"the body is no {name} in protobuf ({error})") from error
+        raise MalformedError(f"the body is not a valid {name} in protobuf ({error})") from error
 
 
 def _id(raw: bytes, length: int, what: str) -> int:

@@ -1,4 +1,4 @@
-"""A span from the wire becomes a record: as another library's span does in a process, and ours as they were."""
+"""Turn spans from the wire into records: other libraries' like in the process, and ours unchanged."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from llmops_sdk.tracing.records import _semconv as sc
 from llmops_sdk.tracing.records._records import SCOPE, RecordedSpan
 from llmops_sdk.tracing.records._span_kinds import kind_of
 
-__all__ = ["record_of"]
+__all__ = ["span_record"]
 
 _OTEL_KINDS = {2: "server", 3: "client", 4: "producer", 5: "consumer"}
 _STATUSES = {1: "ok", 2: "error"}
 _OUR_STATUSES = ("cancelled", "closed")
 _MESSAGES = (sc.INPUT_MESSAGES, sc.OUTPUT_MESSAGES)
 _PAYLOADS = ("input", "output")
-# What our exporter says twice, for backends that know the one name alone.
+# Attributes that our exporter repeats for backends that know only the other name.
 _SAME_AS = {"operation.cost": sc.COST, sc.CONVERSATION_ID: sc.SESSION_ID, "tag.tags": sc.TAGS}
 
 
-def record_of(span: WireSpan, scope: str, resource: Mapping[str, Any]) -> RecordedSpan:
-    """The span as the pipeline's sinks read it; `span.attributes` is taken over.
+def span_record(span: WireSpan, scope: str, resource: Mapping[str, Any]) -> RecordedSpan:
+    """Return the span as the pipeline's sinks read it. The record takes over `span.attributes`.
 
     Args:
-        span: The span.
+        span: A span from the wire.
         scope: The name of the library that made it.
         resource: The attributes of its process.
     """
@@ -46,9 +46,9 @@ def record_of(span: WireSpan, scope: str, resource: Mapping[str, Any]) -> Record
     exported = isinstance(kind, str) and isinstance(attributes.get(ADDED), list)
     if exported:
         message = span.message
-        payloads = _exported(attributes)
+        payloads = _take_export_additions(attributes)
     elif isinstance(kind, str) and scope == SCOPE:
-        payloads = _sent(attributes, kind)
+        payloads = _take_sent_duplicates(attributes, kind)
     if isinstance(kind, str):
         del attributes[sc.KIND]
         if status == "unset" and attributes.get(sc.STATUS) in _OUR_STATUSES:
@@ -77,8 +77,8 @@ def record_of(span: WireSpan, scope: str, resource: Mapping[str, Any]) -> Record
     )
 
 
-def _exported(attributes: dict[str, Any]) -> dict[str, bytes]:
-    """Take out what `export` put in, so that the span is again what was stored."""
+def _take_export_additions(attributes: dict[str, Any]) -> dict[str, bytes]:
+    """Remove what `export` added, and return the payloads: the span is again as stored."""
     added = cast("list[object]", attributes.pop(ADDED))
     texts = attributes.pop(TEXT, None)
     texts = cast("list[object]", texts) if isinstance(texts, list) else []
@@ -94,8 +94,8 @@ def _exported(attributes: dict[str, Any]) -> dict[str, bytes]:
     return payloads
 
 
-def _sent(attributes: dict[str, Any], kind: str) -> dict[str, bytes]:
-    """Take out what this SDK's exporter says twice of a span of its own."""
+def _take_sent_duplicates(attributes: dict[str, Any], kind: str) -> dict[str, bytes]:
+    """Remove what this SDK's exporter repeats on its own spans, and return the payloads."""
     payloads: dict[str, bytes] = {}
     for name in _PAYLOADS:
         mime = attributes.pop(f"{name}.mime_type", None)
@@ -119,13 +119,13 @@ def _payload(value: Any, *, text: bool) -> bytes | None:
     if text:
         try:
             return orjson.dumps(value)
-        except orjson.JSONEncodeError:  # half a surrogate, which the store's encoder mends
+        except orjson.JSONEncodeError:  # a lone surrogate, which the store's encoder replaces
             return None
     return _json_of(value)
 
 
 def _json_of(value: object) -> bytes | None:
-    """JSON text, lists and mappings as the bytes that a column of JSON takes; None for anything else."""
+    """Return JSON text, a list or a mapping as the bytes of a JSON column; None for anything else."""
     try:
         if isinstance(value, str):
             orjson.loads(value)

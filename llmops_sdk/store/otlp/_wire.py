@@ -1,4 +1,4 @@
-"""What the two readers of OTLP give alike: a span as it came over the wire, with plain Python values."""
+"""The output of both OTLP readers: spans and log records from the wire, with plain Python values."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ __all__ = [
 ]
 
 MAX_DEPTH = 32
-"""Levels of lists and mappings in one attribute; what is deeper becomes "…", and is counted."""
+"""Levels of lists and mappings in one attribute. Deeper values become "…" and are counted."""
 LATEST = 2**63 - 1
-"""Nanoseconds: the year 2262, the last that a column of 64 bits holds."""
+"""Nanoseconds: the year 2262, the last that fits into 64 bits."""
 
 
 class MalformedError(ValueError):
-    """A piece of a request that cannot be read; the text says which and why."""
+    """A part of a request that cannot be read. The message says which and why."""
 
 
 @dataclass(slots=True, kw_only=True)
 class WireSpan:
-    """A span as it came. Ids are ints and not 0, but for `parent_id` of a root; times are within the columns' range."""
+    """A span from the wire. Ids are not 0, except the `parent_id` of a root. Times fit their columns."""
 
     trace_id: int
     span_id: int
@@ -47,12 +47,12 @@ class WireSpan:
     links: list[Link]
     status: int
     message: str | None
-    """None where there is none, if the encoding can tell."""
+    """None if there is no message and the encoding can tell."""
 
 
 @dataclass(slots=True, kw_only=True)
 class WireLog:
-    """A log record, as far as a score needs it. Ids are 0 where there is none."""
+    """The fields of a log record that a score needs. A missing id is 0."""
 
     trace_id: int
     span_id: int
@@ -62,7 +62,7 @@ class WireLog:
 
 
 class Group(NamedTuple):
-    """The spans, or the log records, that one library made in one process."""
+    """The spans or log records of one library in one process."""
 
     where: str
     resource: Mapping[str, Any]
@@ -71,37 +71,37 @@ class Group(NamedTuple):
 
 
 class Reader(Protocol):
-    """One of the two encodings."""
+    """A reader of one encoding."""
 
     losses: Counter[tuple[str, str]]
-    """What was cut while reading."""
+    """Losses while reading."""
 
     def spans(self, body: bytes) -> Iterator[Group]:
-        """The groups of a request for traces; raises MalformedError."""
+        """Yield the groups of a traces request; raise MalformedError."""
         ...
 
     def logs(self, body: bytes) -> Iterator[Group]:
-        """The groups of a request for logs; raises MalformedError."""
+        """Yield the groups of a logs request; raise MalformedError."""
         ...
 
     def span(self, item: Any) -> WireSpan:
-        """One item of a group; raises MalformedError."""
+        """Read one item of a group; raise MalformedError."""
         ...
 
     def log(self, item: Any) -> WireLog:
-        """One item of a group; raises MalformedError."""
+        """Read one item of a group; raise MalformedError."""
         ...
 
 
 def checked_id(number: int, what: str) -> int:
-    """An id that is one."""
+    """Return the id if it is not 0."""
     if number == 0:
         raise MalformedError(f"{what} is missing or all zeros")
     return number
 
 
 def checked_time(number: int, what: str) -> int:
-    """A time that a column holds."""
+    """Return the time if it fits its column."""
     if not 0 <= number <= LATEST:
-        raise MalformedError(f"{what} {number} is no time between 1970 and 2262 in nanoseconds")
+        raise MalformedError(f"{what} {number} is not a time between 1970 and 2262 in nanoseconds")
     return number

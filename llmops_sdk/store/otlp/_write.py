@@ -1,4 +1,4 @@
-"""Stored spans as OTLP JSON: a line an `ExportTraceServiceRequest`, as OpenTelemetry's file exporters write it."""
+"""Write stored spans as OTLP JSON: one `ExportTraceServiceRequest` a line, as OpenTelemetry's file exporters do."""
 
 from __future__ import annotations
 
@@ -7,26 +7,25 @@ from typing import Any, cast
 
 import orjson
 
-from llmops_sdk.store.lines._restored import KEPT
-from llmops_sdk.store.schema._views import SPAN_COLUMNS, Column
+from llmops_sdk.store.lines._promote import ATTRIBUTE_COLUMNS, attribute_value
+from llmops_sdk.store.lines._restored import SHADOWED
+from llmops_sdk.store.schema._views import Column
 from llmops_sdk.tracing.records import _semconv as sc
 
-__all__ = ["ADDED", "NAMED", "TEXT", "otlp_lines"]
+__all__ = ["ADDED", "TEXT", "otlp_lines"]
 
 ADDED = "llmops.export.added"
-"""An attribute with the names of those that are not the span's own: `import` takes them out again."""
+"""An attribute that lists those the export added; `import` removes them."""
 TEXT = "llmops.export.text"
-"""And one with which of input and output were a JSON string, whose text alone is in the file."""
+"""An attribute that says which of input and output were JSON strings; the file has only their text."""
 
 _KINDS = {"internal": 1, "server": 2, "client": 3, "producer": 4, "consumer": 5}
 _STATUS = {"ok": 1, "error": 2}
 _INT64 = range(-(2**63), 2**63)
-NAMED = {key.name: key for key in SPAN_COLUMNS if key.attributes and key.attributes[0] and key.convert != "own"}
-"""The columns that an attribute stands for, by name."""
 
 
 def otlp_lines(columns: Sequence[Column], batches: Iterable[Sequence[tuple[Any, ...]]]) -> Iterator[bytes]:
-    """A request for each batch of spans, grouped by process and by library."""
+    """Yield a request for each batch of spans, grouped by process and by library."""
     names = [column.name for column in columns]
     for rows in batches:
         groups: dict[str, dict[str, list[dict[str, Any]]]] = {}
@@ -52,7 +51,7 @@ def _span(span: Mapping[str, Any]) -> dict[str, Any]:
     made["kind"] = _KINDS.get(span["otel_kind"], 1)
     made["startTimeUnixNano"] = str(span["start_ns"])
     made["endTimeUnixNano"] = str((span["start_ns"] or 0) + (span["duration_ns"] or 0))
-    made["attributes"] = _attributes(_named(span))
+    made["attributes"] = _attributes(_span_attributes(span))
     events: list[dict[str, Any]] = orjson.loads(span["events"] or "[]")
     made["events"] = [
         {"timeUnixNano": str(e["time_ns"]), "name": e["name"], "attributes": _attributes(e["attributes"])}
@@ -69,20 +68,14 @@ def _span(span: Mapping[str, Any]) -> dict[str, Any]:
     return made
 
 
-def _named(span: Mapping[str, Any]) -> dict[str, Any]:
-    """What the columns hold, under the names in force, with what has no column."""
+def _span_attributes(span: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns under their current attribute names, and the other attributes."""
     ours: dict[str, Any] = {sc.KIND: span["kind"]}
     if span["status"] not in _STATUS and span["status"] != "unset":
         ours[sc.STATUS] = span["status"]
-    for name, key in NAMED.items():
-        value = span[name]
-        if value is None:
-            continue
-        if key.convert == "milliseconds":
-            value = value / 1000
-        elif key.convert == "first":
-            value = [value]
-        ours[key.attributes[0]] = value
+    for name, column in ATTRIBUTE_COLUMNS.items():
+        if span[name] is not None:
+            ours[column.attributes[0]] = attribute_value(column, span[name])
     added: dict[str, Any] = {"openinference.span.kind": (span["kind"] or "").upper()}
     texts: list[str] = []
     for name in ("input", "output"):
@@ -92,9 +85,9 @@ def _named(span: Mapping[str, Any]) -> dict[str, Any]:
             added[f"{name}.mime_type"] = "text/plain" if plain else "application/json"
             if plain:
                 texts.append(name)
-    # What has the name of a column and did not become it (a list say, where a text is asked for) gives way.
+    # An attribute with a column's name that did not fit the column (as a list for a text) is renamed.
     rest: dict[str, Any] = orjson.loads(span["attributes"] or "{}")
-    made = {KEPT + name if name in ours else name: value for name, value in rest.items()} | ours
+    made = {SHADOWED + name if name in ours else name: value for name, value in rest.items()} | ours
     added = {name: value for name, value in added.items() if name not in made}
     made |= added
     made[ADDED] = list(added)
@@ -111,7 +104,7 @@ def _value(value: Any) -> dict[str, Any]:
     if isinstance(value, bool):
         return {"boolValue": value}
     if isinstance(value, int):
-        # As text, since JSON's readers take numbers for doubles.
+        # As text, since JSON readers parse numbers as doubles.
         return {"intValue": str(value)} if value in _INT64 else {"stringValue": str(value)}
     if isinstance(value, float):
         return {"doubleValue": value}

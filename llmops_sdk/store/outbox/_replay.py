@@ -196,7 +196,7 @@ def _records(
 ) -> Iterator[SpanRecord | ScoreRecord]:
     reader = RecordReader()
     for row in rows:
-        record = reader.of_row(row)
+        record = reader.record_of_row(row)
         passing = [] if record is None else select_records([record], scores=False, passes=destination.passes)
         done.filtered += 1 - len(passing)
         yield from passing

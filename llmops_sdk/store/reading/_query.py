@@ -1,4 +1,4 @@
-"""Queries: the manifest first, then the segments, read by an in-memory DuckDB that can do nothing else."""
+"""Run queries: list the store's files, then read them with a confined in-memory DuckDB."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import os
 import threading
 import weakref
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
@@ -19,8 +19,9 @@ from llmops_sdk.store.reading._result import TABLE, Result
 if TYPE_CHECKING:
     from llmops_sdk.store.duck._sql import duckdb
     from llmops_sdk.store.reading._statement import Parameters, Statement
+    from llmops_sdk.store.schema._views import View
 
-__all__ = ["StorePath", "aquery", "connect", "flush_first", "leased", "query", "retried", "store_folder"]
+__all__ = ["StorePath", "aquery", "connect", "flush_first", "leased", "query", "retried", "run_query", "store_folder"]
 
 _T = TypeVar("_T")
 
@@ -33,18 +34,18 @@ StorePath: TypeAlias = str | os.PathLike[str]
 def query(
     sql: str, params: Parameters | None = None, *, path: StorePath | None = None, timeout: float | None = None
 ) -> Result:
-    """The rows of one SELECT over the stored traces, this process's latest spans included.
+    """Run one SELECT over the stored traces, including this process's latest spans.
 
-    It reads while other processes write. The SQL can read the views alone: no file, no network, no write.
+    It reads while other processes write. The SQL reads the views only: no files, no network, no writes.
 
     Args:
         sql: One statement: SELECT, WITH, FROM, VALUES, PIVOT, DESCRIBE, SUMMARIZE, SHOW or EXPLAIN.
         params: Values for `?` or `$1` (a sequence) or for `$name` (a mapping).
-        path: The store's folder; by default that of the configuration.
-        timeout: Seconds after which it is given up, or None.
+        path: The store's folder; by default the configured one.
+        timeout: Seconds after which the query fails, or None.
 
     Raises:
-        QueryError: The SQL is not valid, not allowed, or took too long.
+        QueryError: The SQL is invalid, not allowed, or took too long.
         StoreError: The store cannot be read, or a newer version of the SDK wrote it.
 
     Example:
@@ -53,14 +54,28 @@ def query(
         [(42,)]
     """
     flush_first()
-    job = _QueryJob(sql, params, store_folder(path), timeout)
-    # Not in this thread: there, Ctrl-C would wait until DuckDB looks up.
-    # Here: its module cannot be imported while the interpreter is ending, when a first span may still want the store.
+    return run_query(sql, params, store_folder(path), timeout)
+
+
+def run_query(
+    sql: str, params: Parameters | None, folder: Path, timeout: float | None, views: Sequence[View] | None = None
+) -> Result:
+    """Run one SELECT in a thread of its own, so that Ctrl-C ends it at once.
+
+    Args:
+        sql: The statement.
+        params: Its values.
+        folder: The store's folder.
+        timeout: Seconds, or None.
+        views: The views that the SDK's own SQL needs beside `store.spans`; None for a statement of the user.
+    """
+    job = _QueryJob(sql, params, folder, timeout, views)
+    # Imported late: this cannot be imported while the interpreter ends, when a first span may still need the store.
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(1, "llmops-query") as thread:
         try:
-            # Inside, for Ctrl-C may come while the thread starts: the pool would wait for a query that nobody ends.
+            # Inside the `try`: Ctrl-C may come while the thread starts, and the pool would wait for the query.
             future = thread.submit(job.run)
             try:
                 return future.result(timeout)
@@ -75,16 +90,16 @@ def query(
 async def aquery(
     sql: str, params: Parameters | None = None, *, path: StorePath | None = None, timeout: float | None = None
 ) -> Result:
-    """The rows of one SELECT, without blocking the event loop; a cancelled task ends the query. See `query`.
+    """Run one SELECT without blocking the event loop; cancelling the task ends the query. See `query`.
 
     Args:
         sql: One statement: SELECT, WITH, FROM, VALUES, PIVOT, DESCRIBE, SUMMARIZE, SHOW or EXPLAIN.
         params: Values for `?` or `$1` (a sequence) or for `$name` (a mapping).
-        path: The store's folder; by default that of the configuration.
-        timeout: Seconds after which it is given up, or None.
+        path: The store's folder; by default the configured one.
+        timeout: Seconds after which the query fails, or None.
 
     Raises:
-        QueryError: The SQL is not valid, not allowed, or took too long.
+        QueryError: The SQL is invalid, not allowed, or took too long.
         StoreError: The store cannot be read, or a newer version of the SDK wrote it.
 
     Example:
@@ -105,21 +120,22 @@ async def aquery(
         raise job.timeout_error() from None
     finally:
         if not job.ended.is_set():
-            # Ending it may take a moment, for which the event loop must not wait.
+            # Ending it may take a moment; the event loop must not wait for that.
             threading.Thread(target=job.cancel, name="llmops-cancel", daemon=True).start()
 
 
 def connect(*, path: StorePath | None = None, trusted: bool = False) -> duckdb.DuckDBPyConnection:
-    """A DuckDB connection of one's own with the views in place, for several statements, temporary tables and frames.
+    """Open a DuckDB connection with the views, for several statements, temporary tables and data frames.
 
-    A data frame is made known with `connection.register("name", frame)`.
+    Register a data frame with `connection.register("name", frame)`.
 
-    It sees what is appended to the files that were there when it was made; connect again for newer ones. Confined to
-    those files unless `trusted`, as far as DuckDB confines: a `COPY … TO` one of the store's own files is not refused.
+    The connection sees what is appended to the files that existed when it was opened; connect again to see newer
+    files. Unless `trusted`, it reads those files only, as far as DuckDB confines it: DuckDB does not refuse
+    `COPY … TO` one of the store's own files.
 
     Args:
-        path: The store's folder; by default that of the configuration.
-        trusted: True also lets its SQL read and write any file, load extensions, use the network, and name the
+        path: The store's folder; by default the configured one.
+        trusted: True also allows SQL to read and write any file, load extensions, use the network, and name the
             program's data frames without `register`.
 
     Raises:
@@ -146,14 +162,14 @@ def connect(*, path: StorePath | None = None, trusted: bool = False) -> duckdb.D
 
 
 def flush_first() -> None:
-    """Bring this process's latest spans to the store, so that they are found."""
+    """Write this process's latest spans to the store."""
     from llmops_sdk.tracing.runtime._start import flush_local
 
     flush_local(_FLUSH_SECONDS)
 
 
 def store_folder(path: StorePath | None) -> Path:
-    """The folder given, else that of the settings."""
+    """Return the given folder as an absolute path, or the configured one."""
     if path is not None:
         return Path(path).absolute()
     from llmops_sdk.config import current
@@ -174,7 +190,7 @@ def _connection(folder: Path, trusted: bool) -> duckdb.DuckDBPyConnection:
 
 @contextmanager
 def leased(folder: Path, *, keep: bool = False) -> Generator[Sources]:
-    """The files to read, which stay where they are inside the block; with `keep` also after one that ends well.
+    """Yield the files to read, under a lease that keeps them on disk; `keep` keeps the lease after success.
 
     Raises:
         StoreError: The store cannot be read, or a newer version of the SDK wrote it.
@@ -191,7 +207,7 @@ def leased(folder: Path, *, keep: bool = False) -> Generator[Sources]:
 
 
 def retried(attempt: Callable[[], _T]) -> _T:
-    """What `attempt` returns; made again when a file was dropped or compacted after it was listed."""
+    """Return the result of `attempt`; try again when a listed file has been dropped or compacted since."""
     from llmops_sdk.store.duck._errors import is_missing_file
     from llmops_sdk.store.duck._sql import duckdb
 
@@ -205,18 +221,26 @@ def retried(attempt: Callable[[], _T]) -> _T:
 
 
 class _QueryJob:
-    """One query, which another thread may end."""
+    """One query, which another thread may cancel."""
 
-    def __init__(self, sql: str, params: Parameters | None, folder: Path, timeout: float | None) -> None:
+    def __init__(
+        self,
+        sql: str,
+        params: Parameters | None,
+        folder: Path,
+        timeout: float | None,
+        views: Sequence[View] | None = None,
+    ) -> None:
         self.ended = threading.Event()
         self._sql = sql
         self._params = params
         self._folder = folder
         self._timeout = timeout
+        self._views = views
         self._cancelled = False
         self._started = False
+        # Guards interrupt and close: a closed connection cannot be interrupted.
         self._lock = threading.Lock()
-        """Held to interrupt and to let go, since a closed connection cannot be interrupted."""
         self._connection: duckdb.DuckDBPyConnection | None = None
 
     def run(self) -> Result:
@@ -235,10 +259,10 @@ class _QueryJob:
             self.ended.set()
 
     def cancel(self) -> None:
-        """End it; returns when it has ended. Nothing, when it has; one that begins later ends by itself."""
+        """End the query and wait until it has ended; a query that has not started yet ends as it starts."""
         self._cancelled = True
         while self._started and not self.ended.is_set():
-            # Again and again: an interrupt that comes just before a statement begins does not reach it.
+            # Repeatedly: an interrupt just before a statement starts has no effect.
             with self._lock:
                 if self._connection is not None:
                     self._connection.interrupt()
@@ -246,8 +270,8 @@ class _QueryJob:
 
     def timeout_error(self) -> QueryError:
         return QueryError(
-            f"the query took longer than {self._timeout:g} s and was ended; ask for less (a WHERE on start_time, fewer "
-            f"columns), or give more time:\n\n{self._sql}",
+            f"the query took longer than {self._timeout:g} s and was stopped; read less (a WHERE on start_time, fewer "
+            f"columns) or raise the timeout:\n\n{self._sql}",
             sql=self._sql,
         )
 
@@ -259,8 +283,9 @@ class _QueryJob:
         from llmops_sdk.store.duck._sql import duckdb, open_connection, without_zones
         from llmops_sdk.store.reading._warm import WarmConnection
 
-        views = statement.views
-        warm = None if statement.names_tables else WarmConnection.acquire(sources, views)
+        views = statement.views if self._views is None else self._views
+        needs_tables = self._views is None and statement.names_tables
+        warm = None if needs_tables else WarmConnection.acquire(sources, views)
         connection = warm.connection if warm else open_connection(sources, views=views, trusted=False, frames=False)
         with self._lock:
             self._connection = connection
@@ -271,7 +296,7 @@ class _QueryJob:
             without_zones(connection, TABLE)
             result = warm.result() if warm else Result(connection)
             with self._lock:
-                # An interrupt that comes late would end the next query.
+                # A late interrupt would end the next query.
                 self._connection = None
             return result
         except duckdb.Error:

@@ -72,12 +72,7 @@ SPAN_COLUMNS: tuple[StoredColumn, ...] = (
         "BIGINT",
         "Tokens of the prompt, cached ones included.",
         "tokens",
-        (
-            sc.INPUT_TOKENS,
-            "gen_ai.usage.prompt_tokens",
-            "llm.token_count.prompt",
-            "llm.usage.prompt_tokens",
-        ),
+        (sc.INPUT_TOKENS, "gen_ai.usage.prompt_tokens", "llm.token_count.prompt", "llm.usage.prompt_tokens"),
     ),
     StoredColumn(
         "output_tokens",
@@ -120,11 +115,7 @@ SPAN_COLUMNS: tuple[StoredColumn, ...] = (
         "DOUBLE",
         "What it cost; NULL when unknown, 0 when our cache served it.",
         "USD",
-        (
-            sc.COST,
-            "operation.cost",
-            "llm.cost.total",
-        ),
+        (sc.COST, "operation.cost", "llm.cost.total"),
     ),
     StoredColumn("saved_cost", "DOUBLE", "What our cache saved.", "USD", (sc.SAVED_COST,)),
     StoredColumn(

@@ -1,6 +1,6 @@
 """The views and the schema's version: the door to the schema for the rest of the SDK.
 
-A change that an older reader would misread, or a new stored column, raises `SCHEMA_VERSION`.
+`SCHEMA_VERSION` goes up with each new stored column and with each change that an older reader would misread.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = [
     "stream_name",
 ]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 VIEWS: list[View] = [
     SPANS_VIEW,

@@ -104,6 +104,7 @@ class RedactionStage:
         for record in records:
             if isinstance(record, ScoreRecord):
                 texts += filter(None, (record.name, record.label, record.comment, record.source))
+                texts += filter(None, (record.session_id, record.document_id))
                 continue
             if record.resource is not resource:
                 resource = record.resource
@@ -285,6 +286,8 @@ def _score(score: ScoreRecord, redactor: TextRedactor) -> ScoreRecord:
         label=_optional(score.label, redactor),
         comment=_optional(score.comment, redactor),
         source=redactor.text(score.source),
+        session_id=_optional(score.session_id, redactor),
+        document_id=_optional(score.document_id, redactor),
     )
 
 

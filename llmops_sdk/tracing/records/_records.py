@@ -116,10 +116,14 @@ class Recordable(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreRecord:
-    """A judgement on a span or a trace; the latest wins by (target, name, source)."""
+    """A score of a span, a trace, a session, or a document of a span; the latest wins by (target, name, source)."""
 
     trace_id: str | None
     span_id: str | None
+    session_id: str | None = None
+    """The scored session; then `trace_id` and `span_id` are None."""
+    document_id: str | None = None
+    """The scored document of the span, or of the trace."""
     name: str
     value: float | None
     label: str | None

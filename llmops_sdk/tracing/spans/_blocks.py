@@ -171,11 +171,13 @@ def score(
     *,
     span_id: str | None = None,
     trace_id: str | None = None,
+    session_id: str | None = None,
+    document_id: str | None = None,
     label: str | None = None,
     comment: str | None = None,
     source: str = "user",
 ) -> None:
-    """Attach a score to a span or trace: the current one, or any other by id, even later and from another process.
+    """Attach a score to a span, trace, session or document: the current span, or any by id, even later and elsewhere.
 
     For each target, name and source, the latest score counts.
 
@@ -184,21 +186,25 @@ def score(
         value: A finite number, a bool, or a word.
         span_id: 16 hex digits; the current span if neither id is given.
         trace_id: 32 hex digits.
+        session_id: A session, given alone: the score is about the whole conversation.
+        document_id: A document that the span (by default the current one) has retrieved.
         label: A word for the value.
         comment: The reason.
         source: Who gives the score, as in "user" or "reviewer".
 
     Raises:
-        LLMOpsError: There is neither an id nor a current span, or an id or the value is invalid.
+        LLMOpsError: No id is given and there is no current span, or an id or the value is not valid.
+        TypeError: `session_id` is given together with another id.
+        ValueError: `session_id` or `document_id` is empty.
 
     Example:
         >>> import llmops_sdk as llmops
         >>> answer = llmops.chat("Hi", model="offline/echo")
         >>> llmops.score("helpful", True, span_id=answer.span_id, trace_id=answer.trace_id)
     """
-    if span_id is None and trace_id is None:
+    if span_id is None and trace_id is None and session_id is None:
         current = _active.get().get(_active.SPAN_KEY)
-        if type(current) is Span:
+        if type(current) is Span and document_id is None:
             return current.score(name, value, label=label, comment=comment, source=source)
         found = current.get_span_context() if isinstance(current, OtelSpan) else None
         if found is None or not found.is_valid:
@@ -207,4 +213,14 @@ def score(
                 "span_id= or trace_id= (Response.span_id, span.span_id, or from a query)"
             )
         span_id, trace_id = f"{found.span_id:016x}", f"{found.trace_id:032x}"
-    return put_score(name, value, span_id=span_id, trace_id=trace_id, label=label, comment=comment, source=source)
+    return put_score(
+        name,
+        value,
+        span_id=span_id,
+        trace_id=trace_id,
+        session_id=session_id,
+        document_id=document_id,
+        label=label,
+        comment=comment,
+        source=source,
+    )

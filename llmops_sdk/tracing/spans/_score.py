@@ -19,6 +19,8 @@ def put_score(
     *,
     span_id: str | None,
     trace_id: str | None,
+    session_id: str | None = None,
+    document_id: str | None = None,
     label: str | None,
     comment: str | None,
     source: str,
@@ -26,6 +28,12 @@ def put_score(
     """Enqueue a score; see `llmops.score`."""
     if not name:
         raise LLMOpsError('a score needs a name, as in llmops.score("helpful", True)')
+    if session_id is not None and (span_id, trace_id, document_id) != (None, None, None):
+        raise TypeError(
+            f"score({name!r}, …) has several targets: give session_id= alone, or span_id=, trace_id= and document_id="
+        )
+    if "" in (session_id, document_id):
+        raise ValueError(f"score({name!r}, …) has an empty session_id= or document_id=: leave it out, or give the id")
     number: float | None
     if isinstance(value, bool):
         number, label = float(value), label or str(value).lower()
@@ -41,6 +49,8 @@ def put_score(
     record = ScoreRecord(
         trace_id=_checked(trace_id, 32, "trace_id"),
         span_id=_checked(span_id, 16, "span_id"),
+        session_id=None if session_id is None else text_of(session_id),
+        document_id=None if document_id is None else text_of(document_id),
         name=text_of(name),
         value=number,
         label=None if label is None else text_of(label),

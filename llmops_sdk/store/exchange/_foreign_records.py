@@ -1,4 +1,4 @@
-"""What comes from outside (`import`, `collect`) goes to the store as what the pipeline brings: redacted."""
+"""Redact records from outside (`import`, `collect`) like those of the pipeline."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from llmops_sdk.store.lines._restored import KEPT
+from llmops_sdk.store.lines._restored import SHADOWED
 from llmops_sdk.tracing.privacy._content import event_without_content, is_content
 from llmops_sdk.tracing.records._records import LossRecord, Record, RecordedSpan, ScoreRecord
 
 if TYPE_CHECKING:
     from llmops_sdk.config import Settings
 
-__all__ = ["Intake"]
+__all__ = ["ForeignRecords"]
 
 
-class Intake:
-    """Makes records ready for the store. Called by one thread at a time.
+class ForeignRecords:
+    """Prepares records from outside for the store, in one thread at a time.
 
     Args:
-        settings: `[redaction]` and `[capture] content` count here as for the program's own spans.
+        settings: `[redaction]` and `[capture] content` apply as for the program's own spans.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -33,24 +33,23 @@ class Intake:
         if settings.redaction.enabled:
             from llmops_sdk.tracing.privacy._stage import RedactionStage
 
-            self._stage = RedactionStage(settings.redaction.patterns, self._lose)
+            self._stage = RedactionStage(settings.redaction.patterns, self._count_loss)
 
     def __call__(
         self, records: Sequence[RecordedSpan | ScoreRecord], losses: Counter[tuple[str, str]] | None = None
     ) -> list[Record]:
-        """The records as they are to be written, and what was lost on the way.
+        """Return the records to write, followed by the losses.
 
         Args:
             records: Spans and scores.
-            losses: What was lost before, to be told with the rest.
+            losses: Earlier losses, to report with the new ones.
         """
         kept = list(records)
         if not self._content:
             kept = [_without_content(one) if isinstance(one, RecordedSpan) else one for one in kept]
         if self._stage is not None:
             redacted = self._stage(list(kept))
-            # Where nothing was replaced, nothing is to be another: the stage puts a mark where this process's capture
-            # would have cut.
+            # If the stage replaced nothing, keep the originals: it also marks where this process's capture would cut.
             kept = redacted if self._losses else kept
         done: list[Record] = [*kept]
         self._losses.update(losses or {})
@@ -64,7 +63,7 @@ class Intake:
             self._bytes.clear()
         return done
 
-    def _lose(self, what: str, reason: str, count: int, size: int) -> None:
+    def _count_loss(self, what: str, reason: str, count: int, size: int) -> None:
         self._losses[what, reason] += count
         self._bytes[what, reason] += size
 
@@ -76,6 +75,8 @@ def _without_content(span: RecordedSpan) -> RecordedSpan:
         input=None,
         output=None,
         status_message=None,
-        attributes={key: value for key, value in attributes.items() if not is_content(key.removeprefix(KEPT), value)},
+        attributes={
+            key: value for key, value in attributes.items() if not is_content(key.removeprefix(SHADOWED), value)
+        },
         events=[(name, time_ns, event_without_content(name, kept)) for name, time_ns, kept in span.events or ()],
     )

@@ -1,4 +1,4 @@
-"""The slow way to plain JSON values, for what the fast encoder refuses."""
+"""Turn any value into strict JSON: the slow path, for values that the fast encoder refuses."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Any, cast
 
 import orjson
 
-__all__ = ["Plainer", "not_finite"]
+__all__ = ["JsonSanitizer", "not_finite"]
 
 _MAX_DEPTH = 32
 _MAX_VALUES = 100_000
 
 
-class Plainer:
-    """Turns any value into one that is strict JSON, without calling the application's code, and counts what it cost.
+class JsonSanitizer:
+    """Turns any value into strict JSON without running the application's code, and counts the losses.
 
-    Lone surrogates become U+FFFD, integers beyond 64 bits and floats that are not finite become text, an object that
-    is no JSON value becomes its type's name, and nesting stops at 32 levels, a value at 100,000 parts.
+    Lone surrogates become U+FFFD. Integers beyond 64 bits and floats that are not finite become text. Any other object
+    becomes its type's name. Nesting stops at 32 levels, and a value at 100,000 parts.
     """
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class Plainer:
         self._left = _MAX_VALUES
 
     def mapping(self, value: Mapping[Any, Any]) -> dict[str, Any]:
-        """A mapping with plain keys and values."""
+        """Return a mapping whose keys and values are strict JSON."""
         return self._mapping(value, 0)
 
     def _mapping(self, value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
@@ -38,7 +38,7 @@ class Plainer:
         if value is None or isinstance(value, bool):
             return value
         if isinstance(value, orjson.Fragment):
-            return self._spliced(value)
+            return self._fragment(value)
         if isinstance(value, str):
             return self._text(value)
         if isinstance(value, int):
@@ -56,13 +56,13 @@ class Plainer:
         self.losses["attribute", "not_json"] += 1
         return f"<{type(value).__name__}>"
 
-    def _spliced(self, value: orjson.Fragment) -> Any:
+    def _fragment(self, value: orjson.Fragment) -> Any:
         content = orjson.dumps(value)
         try:
-            # Surrogates in pairs are characters, and orjson takes them.
+            # orjson accepts surrogates in pairs.
             orjson.loads(content)
         except orjson.JSONDecodeError:
-            return self._value(_leniently(content), 1)
+            return self._value(_load_lenient(content), 1)
         return value
 
     def _text(self, value: str) -> str:
@@ -70,12 +70,12 @@ class Plainer:
             value.encode()
         except UnicodeEncodeError:
             self.losses["text", "not_unicode"] += 1
-            # UTF-16 has the surrogates, so a pair becomes its character and one without a partner U+FFFD.
+            # In UTF-16 a pair of surrogates becomes its character, and a lone one U+FFFD.
             return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         return str.__str__(value)
 
 
-def _leniently(content: bytes) -> Any:
+def _load_lenient(content: bytes) -> Any:
     try:
         return json.loads(content)
     except (ValueError, RecursionError):
@@ -83,12 +83,12 @@ def _leniently(content: bytes) -> Any:
 
 
 def not_finite(value: float) -> str:
-    """NaN and the infinities as text, spelled as in Protobuf's JSON mapping, which OTLP uses."""
+    """Return NaN or an infinity as text, spelled as in the JSON mapping of Protobuf, which OTLP uses."""
     if math.isnan(value):
         return "NaN"
     return "Infinity" if value > 0 else "-Infinity"
 
 
 def _digits(value: int) -> str:
-    # Python refuses to write very long integers in decimal.
+    # Python refuses to print very long integers in decimal.
     return int.__repr__(value) if value.bit_length() < 10_000 else hex(value)

@@ -1,0 +1,66 @@
+"""Write a file that exists completely or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+from llmops_sdk.errors import StoreError
+from llmops_sdk.store.reading._query import StorePath
+
+__all__ = ["check_target", "temporary_file"]
+
+
+def check_target(file: StorePath, store: Path, *, force: bool) -> Path:
+    """Return the absolute path of a file to write.
+
+    Args:
+        file: The file.
+        store: The store's folder.
+        force: Whether the file may exist.
+
+    Raises:
+        StoreError: The file exists, or is inside the store.
+    """
+    target = Path(file).expanduser().absolute()
+    if not force and target.exists():
+        raise _exists(target)
+    if target.resolve().is_relative_to(store.resolve()):
+        raise StoreError(f"{target} is inside the store: choose a file elsewhere", path=str(target))
+    return target
+
+
+@contextmanager
+def temporary_file(target: Path, *, force: bool) -> Generator[Path]:
+    """Yield a path to write to, which becomes the target at the end of the block.
+
+    Args:
+        target: The target.
+        force: Whether to replace an existing file.
+
+    Raises:
+        StoreError: The target cannot be written, or exists meanwhile.
+    """
+    temporary = target.with_name(f".{target.name}.{uuid4().hex}")
+    try:
+        yield temporary
+        if force:
+            temporary.replace(target)
+        else:
+            os.link(temporary, target)
+    except FileExistsError as error:
+        raise _exists(target) from error
+    except OSError as error:
+        raise StoreError(f"{target} cannot be written: {error.strerror}", path=str(target)) from error
+    finally:
+        with contextlib.suppress(OSError):
+            for left in target.parent.glob(f"{temporary.name}*"):
+                left.unlink()
+
+
+def _exists(target: Path) -> StoreError:
+    return StoreError(f"{target} already exists: choose another name, or force=True (--force)", path=str(target))

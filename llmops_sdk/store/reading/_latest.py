@@ -1,0 +1,196 @@
+"""The latest traces, page by page, without rolling up the whole store.
+
+The newest spans give the start of a time slice. The slice gives the ids of its newest traces. Their spans alone are
+then rolled up. A trace that began before the slice belongs to an older one and is left out; a slice with too few traces
+is replaced by a larger one, at last by the whole store.
+"""
+# ruff: noqa: S608 - statements are put together from the schema; values are parameters or numbers
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from llmops_sdk.store.reading._query import flush_first, run_query
+from llmops_sdk.store.schema._user_columns import current_views
+
+__all__ = ["TraceFilter", "TraceKey", "TracePage", "latest_traces"]
+
+_SLICE_SPANS = 64
+"""Spans a wanted trace in the first slice."""
+_GROWTH = 16
+_SLICES = 3
+_START_US = "coalesce(epoch_us(start_time), -1)"  # a foreign line may have no start
+_ORDER = f"ORDER BY {_START_US} DESC, trace_id"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC).replace(tzinfo=None)
+
+
+class TraceKey(NamedTuple):
+    """The place of a trace in the list: newest first, then by id."""
+
+    start_ns: int
+    """Nanoseconds since the epoch, cut to the microseconds of the column `start_time`."""
+    trace_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceFilter:
+    """The traces that a list shows; the values of both conditions are in `params`.
+
+    Attributes:
+        where: SQL over a row of `traces`.
+        ids: SQL over a trace's id, with subqueries on `spans`, `llm_calls` and `scores`: "trace_id IN (SELECT …)".
+            A subquery may look at the trace's own spans and scores only.
+        params: Values by name.
+            since: Only traces that began at this time or later, in UTC.
+        until: Only traces that began before this time, in UTC.
+    """
+
+    where: str = "true"
+    ids: str = "true"
+    params: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+class TracePage(NamedTuple):
+    """One page of the list."""
+
+    rows: list[tuple[Any, ...]]
+    next: TraceKey | None
+    """Pass it as `after` to get the next page; None on the last one."""
+
+
+def latest_traces(
+    folder: Path,
+    columns: str,
+    *,
+    limit: int,
+    chosen: TraceFilter | None = None,
+    after: TraceKey | None = None,
+    timeout: float | None = None,
+) -> TracePage:
+    """Return the newest traces as rows of the view `traces`, newest first, then by id.
+
+    Args:
+        folder: The store's folder.
+        columns: The columns wanted, separated by commas.
+        limit: The number of traces, at least 1.
+        chosen: The filter, or None for every trace.
+        after: The key of the last trace of the page before, or None for the first page.
+        timeout: Seconds for each of the queries, or None.
+
+    Raises:
+        QueryError: A condition is invalid, not allowed, or took too long.
+        StoreError: The store cannot be read, or a newer version of the SDK wrote it.
+    """
+    flush_first()
+    search = _Search(folder, chosen or TraceFilter(), after, limit + 1, timeout)
+    keys = search.newest_keys()
+    if not keys:
+        return TracePage([], None)
+    rows = search.ask(f"SELECT {columns} FROM ({search.roll_up(keys[:limit])}) {_ORDER}")
+    return TracePage(rows, keys[limit - 1] if len(keys) > limit else None)
+
+
+class _Search:
+    """The search for one page; one trace more than the page tells whether there is another page."""
+
+    def __init__(
+        self, folder: Path, chosen: TraceFilter, after: TraceKey | None, wanted: int, timeout: float | None
+    ) -> None:
+        self._folder = folder
+        self._chosen = chosen
+        self._after = after
+        self._wanted = wanted
+        self._timeout = timeout
+        words = set(re.findall(r"\w+", f"{chosen.where} {chosen.ids}".lower()))
+        self._views = {view.name: view for view in current_views() if view.name in words | {"traces"}}
+        self._since_ns = None if chosen.since is None else _nanoseconds(chosen.since)
+        ends = [] if after is None else [after.start_ns + 1_000]
+        ends += [] if chosen.until is None else [_nanoseconds(chosen.until)]
+        self._until_ns = min(ends, default=None)
+
+    def ask(self, sql: str, params: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
+        return run_query(sql, params or None, self._folder, self._timeout, list(self._views.values())).rows()
+
+    def newest_keys(self) -> list[TraceKey]:
+        for spans in (_SLICE_SPANS * self._wanted * _GROWTH**number for number in range(_SLICES)):
+            start = self._slice_start(spans)
+            if start is None or (self._since_ns is not None and start <= self._since_ns):
+                break
+            keys = self._keys(start)
+            if len(keys) == self._wanted and self._are_whole(keys):
+                return keys
+            if len(keys) == self._wanted and len(keys := self._keys(start, whole=True)) == self._wanted:
+                return keys
+        return self._keys(self._since_ns, whole=self._since_ns is not None)
+
+    def roll_up(self, keys: Sequence[TraceKey]) -> str:
+        """Return the view `traces` over the spans of these traces alone."""
+        spans = f"(SELECT * FROM store.spans WHERE start_ns >= {min(keys).start_ns:d} AND {_is_among(keys)})"
+        if min(keys).start_ns < 0:
+            spans = f"(SELECT * FROM store.spans WHERE {_is_among(keys)})"
+        return self._views["traces"].sql.replace("store.spans", spans)
+
+    def _slice_start(self, spans: int) -> int | None:
+        """Return the start of the slice with this many spans, or None when the store has fewer."""
+        before = "" if self._until_ns is None else f"WHERE start_ns < {self._until_ns:d} "
+        newest = f"SELECT start_ns FROM store.spans {before}ORDER BY start_ns DESC LIMIT {spans:d}"
+        [(start, count)] = self.ask(f"SELECT min(start_ns), count(*) FROM ({newest})")
+        return None if start is None or count < spans else int(start) // 1_000 * 1_000
+
+    def _keys(self, since_ns: int | None, *, whole: bool = False) -> list[TraceKey]:
+        """Return the newest keys among the spans of a slice; `whole` leaves out traces that began before it."""
+        spans = "store.spans" if since_ns is None else f"(SELECT * FROM store.spans WHERE start_ns >= {since_ns:d})"
+        # Inside the roll-up: DuckDB does not push a subquery's condition below an aggregation.
+        conditions = [] if self._chosen.ids == "true" else [f"({self._chosen.ids})"]
+        if self._until_ns is not None:
+            conditions.append(
+                f"trace_id IN (SELECT trace_id FROM {spans} WHERE coalesce(start_ns, -1) < {self._until_ns:d})"
+            )
+        rolled = f"(SELECT * FROM {spans} WHERE {' AND '.join(conditions)})" if conditions else spans
+        shadows = [
+            f"{name} AS NOT MATERIALIZED ({view.sql.replace('store.spans', rolled if name == 'traces' else spans)})"
+            for name, view in self._views.items()
+        ]
+        where = [f"({self._chosen.where})"]
+        params = dict(self._chosen.params)
+        if self._after is not None:
+            where.append(
+                f"({_START_US} < {self._after.start_ns // 1_000:d} OR ({_START_US} = "
+                f"{self._after.start_ns // 1_000:d} AND trace_id > $after_id))"
+            )
+            params["after_id"] = self._after.trace_id
+        if whole:
+            where.append(f"trace_id NOT IN (SELECT trace_id FROM store.spans WHERE start_ns < {since_ns:d})")
+        rows = self.ask(
+            f"WITH {', '.join(shadows)} SELECT {_START_US}, trace_id FROM traces WHERE {' AND '.join(where)} {_ORDER} "
+            f"LIMIT {self._wanted:d}",
+            params,
+        )
+        return [TraceKey(start * 1_000, trace_id) for start, trace_id in rows]
+
+    def _are_whole(self, keys: Sequence[TraceKey]) -> bool:
+        """Return whether each trace began where its slice shows the start."""
+        starts = dict(
+            self.ask(
+                f"SELECT trace_id, min(start_ns) // 1000 * 1000 FROM store.spans WHERE {_is_among(keys)} "
+                "GROUP BY trace_id"
+            )
+        )
+        return all(starts.get(key.trace_id) == key.start_ns for key in keys)
+
+
+def _is_among(keys: Sequence[TraceKey]) -> str:
+    # Constants, not a subquery: DuckDB compares them with the statistics of the files.
+    listed = ", ".join("'" + key.trace_id.replace("'", "''") + "'" for key in keys)
+    return f"trace_id IN ({listed})"
+
+
+def _nanoseconds(time: datetime) -> int:
+    return (time - _EPOCH) // timedelta(microseconds=1) * 1_000
