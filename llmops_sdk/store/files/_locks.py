@@ -12,7 +12,7 @@ from pathlib import Path
 from llmops_sdk._util._clock import SYSTEM_CLOCK
 from llmops_sdk.errors import StoreError
 
-__all__ = ["exclusive_lock", "max_open_files", "try_lock", "unlock"]
+__all__ = ["exclusive_lock", "is_unlocked", "max_open_files", "try_lock", "unlock"]
 
 _LOCK = "compact.lock"
 _STEP = 0.02  # seconds
@@ -57,6 +57,21 @@ else:
         """Return the number of files that this process may open: 256 by default on macOS."""
         soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         return sys.maxsize if soft == resource.RLIM_INFINITY else soft
+
+
+def is_unlocked(path: Path) -> bool:
+    """Return whether a file is unlocked or missing."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return True
+    try:
+        free = try_lock(descriptor)
+        if free:
+            unlock(descriptor)
+        return free
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 from llmops_sdk._util._public import public
 from llmops_sdk.errors import StoreError
@@ -24,10 +23,11 @@ from llmops_sdk.store.duck._rebuild import ensure_manifest
 from llmops_sdk.store.duck._sources import read_sources
 from llmops_sdk.store.files._layout import Segment, list_segments
 from llmops_sdk.store.files._locks import exclusive_lock, max_open_files, try_lock
-from llmops_sdk.store.files._manifest import DataFile, Manifest, commit, read_manifest, sync_folder, views_are_old
+from llmops_sdk.store.files._manifest import Manifest, commit, read_manifest, views_are_old
 from llmops_sdk.store.files._segment import seal_size
 from llmops_sdk.store.files._sweep import GRACE, sweep
 from llmops_sdk.store.lines._count_loss import count_loss
+from llmops_sdk.store.maintenance._data_files import new_file, publish, temporary_name
 from llmops_sdk.store.maintenance._thinning import ThinningPolicy, files_to_thin
 from llmops_sdk.store.schema._views import SCHEMA_VERSION, STREAMS, Stream
 
@@ -169,12 +169,12 @@ class _Compaction:
         names = [one.segment.name for one in locked]
         out, origin = self._new_file(stream, 0, max(one.written for one in locked), holds=names)
         try:
-            rows = writer.write_lines(stream, paths, _temporary(out), origin)
+            rows = writer.write_lines(stream, paths, temporary_name(out), origin)
             lines, seals, seal_bytes = _count_lines(paths)
             # Only when the sums differ: asking DuckDB costs as much as writing the file.
             unreadable = 0 if rows + seals == lines else writer.count_unreadable(stream, paths)
         except StoreError:
-            _temporary(out).unlink(missing_ok=True)
+            temporary_name(out).unlink(missing_ok=True)
             if len(locked) == 1:
                 self._done.skipped += 1
                 return
@@ -182,7 +182,7 @@ class _Compaction:
             self._compact(writer, stream, locked[:half])
             self._compact(writer, stream, locked[half:])
             return
-        made = self._publish(out, origin, rows)
+        made = publish(out, origin, rows)
         self._manifest = commit(
             self._store,
             self._manifest.next(
@@ -210,14 +210,14 @@ class _Compaction:
                 out, origin = self._new_file(
                     stream, level + 1, max(file.written for file in same), replaces=names, thinned=same[0].thinned
                 )
-                rows = writer.write_rows([self._store / name for name in names], _temporary(out), origin)
+                rows = writer.write_rows([self._store / name for name in names], temporary_name(out), origin)
                 if rows != sum(file.rows for file in same):
                     raise StoreError(
                         f"merging files of {self._store} kept {rows} of {sum(file.rows for file in same)} rows; "
                         "the files stay unmerged",
                         path=str(self._store),
                     )
-                made = self._publish(out, origin, rows)
+                made = publish(out, origin, rows)
                 self._manifest = commit(self._store, self._manifest.next(time=time.time(), add=made, remove=same))
                 self._done.merged += len(same)
                 return True
@@ -235,11 +235,15 @@ class _Compaction:
             dropped = writer.count_rows([source], self._thinning.rows_to_drop)
             out, origin = self._new_file(stream, file.level, file.written, replaces=[file.name], thinned=True)
             rows = writer.write_rows(
-                [source], _temporary(out), origin, unless=self._thinning.rows_to_drop, weight=self._thinning.new_weight
+                [source],
+                temporary_name(out),
+                origin,
+                unless=self._thinning.rows_to_drop,
+                weight=self._thinning.new_weight,
             )
             if rows != file.rows - dropped:
                 raise StoreError(f"sampling {file.name} kept {rows} rows instead of {file.rows - dropped}; it stays")
-            made = self._publish(out, origin, rows)
+            made = publish(out, origin, rows)
             self._manifest = commit(self._store, self._manifest.next(time=time.time(), add=made, remove=[file]))
             self._done.thinned += dropped
             if dropped:
@@ -255,8 +259,6 @@ class _Compaction:
         replaces: Sequence[str] = (),
         thinned: bool = False,
     ) -> tuple[Path, FileProvenance]:
-        folder = self._store / stream.files
-        folder.mkdir(mode=0o700, exist_ok=True)
         origin = FileProvenance(
             generation=self._manifest.generation + 1,
             stream=stream.name,
@@ -267,36 +269,7 @@ class _Compaction:
             thinned=thinned,
             replaces=replaces,
         )
-        return folder / f"L{level}-{origin.generation:08}-{uuid4().hex}.parquet", origin
-
-    def _publish(self, out: Path, origin: FileProvenance, rows: int) -> list[DataFile]:
-        """Rename a written file into place; return it for the manifest, or nothing when it has no rows."""
-        temporary = _temporary(out)
-        if not rows:
-            temporary.unlink()
-            return []
-        temporary.chmod(0o600)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-            size = os.fstat(file.fileno()).st_size
-        temporary.replace(out)
-        sync_folder(out.parent)
-        return [
-            DataFile(
-                name=f"{out.parent.name}/{out.name}",
-                stream=origin.stream,
-                version=origin.version,
-                level=origin.level,
-                rows=rows,
-                bytes=size,
-                written=origin.written,
-                thinned=origin.thinned,
-            )
-        ]
-
-
-def _temporary(out: Path) -> Path:
-    return out.with_name(f".{out.name}")
+        return new_file(self._store / stream.files, origin), origin
 
 
 def _chunks(found: Sequence[_SegmentState]) -> Iterator[list[_SegmentState]]:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 from llmops_sdk._util._public import public
 from llmops_sdk.errors import StoreError
@@ -17,9 +16,10 @@ from llmops_sdk.store.duck._provenance import FileProvenance
 from llmops_sdk.store.duck._rebuild import ensure_manifest
 from llmops_sdk.store.files._blob_files import Blob, list_blobs, remove_blob
 from llmops_sdk.store.files._locks import exclusive_lock
-from llmops_sdk.store.files._manifest import DataFile, Manifest, commit, read_manifest, sync_folder
+from llmops_sdk.store.files._manifest import DataFile, Manifest, commit, read_manifest
 from llmops_sdk.store.files._overwrite import all_segments, overwrite_lines
 from llmops_sdk.store.lines._count_loss import count_loss
+from llmops_sdk.store.maintenance._data_files import new_file, publish, temporary_name
 from llmops_sdk.store.maintenance._prune_selection import PruneSelection, read_journal, remove_journal, write_journal
 from llmops_sdk.store.maintenance._retention import drop_old
 from llmops_sdk.store.reading._query import StorePath, flush_first, query, store_folder
@@ -262,20 +262,11 @@ class _Pruning:
             thinned=file.thinned,
             replaces=[file.name],
         )
-        out = source.with_name(f"L{file.level}-{origin.generation:08}-{uuid4().hex}.parquet")
-        temporary = out.with_name(f".{out.name}")
-        rows = writer.write_rows([source], temporary, origin, unless=condition)
+        out = new_file(source.parent, origin)
+        rows = writer.write_rows([source], temporary_name(out), origin, unless=condition)
         if rows != file.rows - dropped:
             raise StoreError(f"pruning {file.name} kept {rows} rows instead of {file.rows - dropped}; the file stays")
-        made: list[DataFile] = []
-        if rows:
-            temporary.chmod(0o600)
-            size = temporary.stat().st_size
-            temporary.replace(out)
-            sync_folder(out.parent)
-            made = [replace(file, name=f"{out.parent.name}/{out.name}", rows=rows, bytes=size)]
-        else:
-            temporary.unlink()
+        made = publish(out, origin, rows)
         return commit(self._store, manifest.next(time=time.time(), add=made, remove=[file]))
 
     def _remove_blobs(self, selection: PruneSelection) -> None:

@@ -14,7 +14,7 @@ from typing import TypeAlias
 from llmops_sdk.errors import StoreError
 from llmops_sdk.store.files._blob_files import Blob, list_blobs, remove_abandoned, remove_blob
 from llmops_sdk.store.files._layout import Segment, list_segments
-from llmops_sdk.store.files._locks import exclusive_lock, try_lock, unlock
+from llmops_sdk.store.files._locks import exclusive_lock, is_unlocked, try_lock
 from llmops_sdk.store.files._manifest import DataFile, Manifest, commit, read_manifest
 from llmops_sdk.store.files._overwrite import PRUNED
 from llmops_sdk.store.files._sweep import sweep
@@ -81,7 +81,10 @@ def drop_old(store: Path, *, max_bytes: int, older_than: float | None, max_blobs
         if isinstance(aged.what, DataFile):
             files.append((aged.what, reason))
             continue
-        count = _remove_blob(aged.what) if isinstance(aged.what, Blob) else _remove_if_sealed(store, aged.what)
+        if isinstance(aged.what, Blob):
+            count = 1 if remove_blob(aged.what) else None
+        else:
+            count = _remove_if_sealed(store, aged.what)
         if count is not None:
             dropped.append(Dropped("blob" if isinstance(aged.what, Blob) else "segment", reason, count, aged.size))
     if files or manifest.covered or manifest.trash:
@@ -116,7 +119,7 @@ def _select_for_removal(
         else:
             break
         # A live segment stays, so its size still counts.
-        if not isinstance(one.what, Segment) or _is_free(one.what):
+        if not isinstance(one.what, Segment) or is_unlocked(one.what.path):
             total -= one.size
             too_many -= isinstance(one.what, Blob)
             yield one, reason
@@ -137,24 +140,6 @@ def _drop_data_files(store: Path, files: Sequence[tuple[DataFile, str]]) -> list
             return [Dropped("segment", reason, file.rows, file.bytes) for file, reason in there]
     except (OSError, StoreError):
         return []  # not writable now: the next segment triggers another try
-
-
-def _remove_blob(blob: Blob) -> int | None:
-    return 1 if remove_blob(blob) else None
-
-
-def _is_free(segment: Segment) -> bool:
-    try:
-        descriptor = os.open(segment.path, os.O_RDONLY)
-    except FileNotFoundError:
-        return False
-    try:
-        free = try_lock(descriptor)
-        if free:
-            unlock(descriptor)
-        return free
-    finally:
-        os.close(descriptor)
 
 
 def _remove_if_sealed(store: Path, segment: Segment) -> int | None:

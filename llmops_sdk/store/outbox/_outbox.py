@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
 
-from llmops_sdk.store.files._locks import try_lock, unlock
+from llmops_sdk.store.files._locks import is_unlocked, try_lock
 from llmops_sdk.store.lines._decode import RecordReader
 from llmops_sdk.tracing.records._outbox import Piece, Position
 
@@ -226,11 +226,11 @@ class SegmentOutbox:
     def _is_abandoned(self, path: Path) -> bool:
         """Return whether the owner of a segment is dead."""
         owner = self._cursor(path.name)[1]
-        return _is_free(self._folder / (owner + _OWNER) if owner else path)
+        return is_unlocked(self._folder / (owner + _OWNER) if owner else path)
 
     def _remove_dead_owners(self) -> None:
         for file in self._folder.glob(f"*{_OWNER}"):
-            if _is_free(file):
+            if is_unlocked(file):
                 file.unlink(missing_ok=True)
 
     def read_adopted(self, after: Position, most: int) -> Piece | None:
@@ -343,21 +343,6 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except FileNotFoundError:
         return 0
-
-
-def _is_free(path: Path) -> bool:
-    """Return whether a file is unlocked or missing."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
-        return True
-    try:
-        free = try_lock(descriptor)
-        if free:
-            unlock(descriptor)
-        return free
-    finally:
-        os.close(descriptor)
 
 
 def outbox_sizes(store: Path) -> dict[str, int]:
