@@ -177,7 +177,7 @@ def test_lines_compacted_while_away_are_a_gap_of_their_bytes(store, sink, make_s
     sink.close(1.0)
     sink.write([make_span(span_id=3)])
     sink.close(1.0)
-    lines = [one for file in (store / "wal").glob("*.ndjson") for one in file.open("rb")]
+    lines = [one for file in (store / "wal").glob("*.ndjson") for one in file.read_bytes().splitlines(keepends=True)]
     size = sum(len(one) for one in lines if not one.startswith(SEAL_PREFIX))
     compact_and_remove(store)
     again = Follower(store, STREAMS, position)

@@ -116,11 +116,14 @@ class Tail:
     def step(self) -> None:
         """Write the traces or spans that have ended since the last step."""
         pending = 0
-        while pending <= _PENDING and (batch := self._follower.read()):
+        while batch := self._follower.read():
             for new in batch:
                 if isinstance(new, Lines):
                     self._window.add(new.stream, new.lines, self._clock.monotonic())
                     pending += sum(map(len, new.lines))
+            if pending > _PENDING:
+                self._show()
+                pending = 0
         # Once for all new lines, as far as memory allows: in order, and traces with all their spans.
         if pending:
             self._show()
