@@ -110,6 +110,10 @@ print(duckdb.sql(\"\"\"SELECT trace_id, min(start_time) AS start_time, max(epoch
     sum(input_tokens), sum(output_tokens), sum(cost), bool_or(simulated), count(*) FILTER (status = 'error'),
     arg_min(status, start_time) FILTER (parent_span_id IS NULL), arg_min(session_id, start_time),
     arg_min(user_id, start_time) FROM '{file}' GROUP BY trace_id ORDER BY start_time DESC LIMIT 20\"\"\").fetchall())"""
+ERRORS_BY_HAND = TRACES_BY_HAND.replace("GROUP BY trace_id", "GROUP BY trace_id HAVING status = 'error'").replace(
+    "arg_min(status, start_time) FILTER (parent_span_id IS NULL)",
+    "arg_min(status, start_time) FILTER (parent_span_id IS NULL) AS status",
+)
 
 
 def compare(query: Query, store: Path, ideal: Path, expected_calls: int) -> dict[str, float]:
@@ -169,6 +173,11 @@ def commands(store: Path, ideal: Path, spans: int) -> None:
             "`llmops traces`",
             command(program, "traces", "--store", str(store), "--format", "csv", says="support.answer"),
             command(sys.executable, "-c", TRACES_BY_HAND.format(file=ideal), says="support.answer"),
+        ),
+        (
+            "`llmops traces --status error`",
+            command(program, "traces", "--status", "error", "--store", str(store), "--format", "csv", says="error"),
+            command(sys.executable, "-c", ERRORS_BY_HAND.format(file=ideal), says="error"),
         ),
     )
     print(

@@ -302,8 +302,8 @@ def test_the_memory_is_bounded():
     everything = parse_filter().where("spans")
     for start in range(0, 5000, 50):
         window.add("spans", [line(number) for number in range(start, start + 50)], 0.0)
-        window.forget()
-    held = window.take("SELECT * FROM spans WHERE true", "name", "trace_id || span_id", everything)
+        window.evict()
+    held = window.new_rows("SELECT * FROM spans WHERE true", "name", "trace_id || span_id", everything)
     window.close()
     assert 100 <= len(held) <= 150
     assert held[-1] == ("n4999",)
@@ -417,7 +417,7 @@ endless = (
 )
 threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
 try:
-    window.take(endless, "n", "trace_id", parse_filter().where("traces"))
+    window.new_rows(endless, "n", "trace_id", parse_filter().where("traces"))
 except KeyboardInterrupt:
     print("interrupted")
 """

@@ -250,7 +250,7 @@ def test_a_foreign_parquet_file_in_the_place_of_a_lost_manifest_is_named(store, 
     compact_store(store)
     (store / "MANIFEST.json").unlink()
     (store / "spans" / "mine.parquet").write_bytes(b"PAR1")
-    with pytest.raises(StoreError, match=r"mine\.parquet is no Parquet file of a store"):
+    with pytest.raises(StoreError, match=r"mine\.parquet is not a Parquet file of a store"):
         query("FROM spans", path=store)
 
 

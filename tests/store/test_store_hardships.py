@@ -207,7 +207,7 @@ def test_a_damaged_parquet_file_is_named_and_the_rest_can_be_had(store, make_spa
             change()
         assert bad.name in str(caught.value)
     # As the error of the query says.
-    with pytest.raises(StoreError, match="move it away and remove MANIFEST"):
+    with pytest.raises(StoreError, match="move it away and delete MANIFEST"):
         ids(store)
     bad.unlink(missing_ok=True)
     (store / "MANIFEST.json").unlink()

@@ -257,7 +257,7 @@ def test_where_no_link_can_be_made_it_is_said_once_and_the_memory_is_what_there_
     sink = StoreSink(store, destinations=["default"])
     assert sink.write([make_span()]) == 1
     assert sink.outboxes["default"].position() is None
-    assert "cannot be kept for export" in caplog.text
+    assert "cannot keep segments for export" in caplog.text
     sink.close(1.0)
 
 

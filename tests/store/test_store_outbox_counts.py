@@ -148,7 +148,7 @@ def test_that_no_link_can_be_made_is_said_once(store, make_span, caplog):
     with caplog.at_level(logging.WARNING):
         for number in range(5):
             sink.write([make_span(span_id=number + 1)])
-    assert caplog.text.count("cannot be kept for export") == 1
+    assert caplog.text.count("cannot keep segments for export") == 1
     sink.close(1.0)
 
 

@@ -252,7 +252,7 @@ def test_an_open_connection_says_that_it_must_be_made_anew(store, filled):
 
 @pytest.mark.parametrize("given", [{}, {"user_id": "a", "session_id": "b"}, {"user_id": "a", "max_bytes": 1}])
 def test_what_is_meant_has_to_be_said_once(store, given):
-    with pytest.raises(ValueError, match="by one of user_id, session_id, trace_id, older_than and max_bytes"):
+    with pytest.raises(ValueError, match="exactly one of user_id, session_id, trace_id, older_than and max_bytes"):
         prune(**given, path=store)
 
 

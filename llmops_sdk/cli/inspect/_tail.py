@@ -1,4 +1,4 @@
-"""`llmops tail`: traces, or spans, as they end, in whichever process."""
+"""`llmops tail`: show traces or spans of all processes as they end."""
 # ruff: noqa: S608 - the conditions' values are parameters
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ _END = "start_time + to_microseconds((duration_ms * 1e3)::BIGINT)"
 
 
 def tail(wanted: Filter, *, spans: bool, follow: bool, last: int, form: Format, store: Path | None) -> None:
-    """Write the latest traces to stdout, and each that ends from now on, until the reader leaves or Ctrl-C.
+    """Write the latest traces to stdout, then each trace that ends, until Ctrl-C or until the pipe closes.
 
     Args:
-        wanted: Which.
-        spans: Spans, not traces.
+        wanted: The filter.
+        spans: Whether to show spans instead of traces.
         follow: False stops after the latest ones.
-        last: How many of the latest to begin with.
-        form: How; JSON is one object a line.
-        store: The store's folder, or None for that of the settings; to follow, it need not be there yet.
+        last: The number of latest traces to start with.
+        form: The output format; JSON is one object a line.
+        store: The store's folder, or None for the configured one; following waits for a missing store.
 
     Raises:
-        StoreError: The store cannot be read; without `follow`, also that there is none.
+        StoreError: The store cannot be read, or does not exist and `follow` is False.
     """
     out = sys.stdout
     if not follow:
@@ -54,32 +54,32 @@ def tail(wanted: Filter, *, spans: bool, follow: bool, last: int, form: Format, 
         print(f"there is no store at {folder} yet; waiting for it", file=sys.stderr, flush=True)
     watching = Tail(wanted, spans=spans, last=last, form=form, folder=folder, out=out)
     try:
-        while not _is_left(out):
+        while not _pipe_is_closed(out):
             watching.step()
             SYSTEM_CLOCK.sleep(_POLL_SECONDS)
     finally:
         watching.close()
 
 
-def _is_left(out: TextIO) -> bool:
-    """Whether nobody reads the pipe any more (`| head`): with nothing to write, that is not met by writing."""
+def _pipe_is_closed(out: TextIO) -> bool:
+    """Return whether the reader closed the pipe (`| head`), which an idle writer does not notice."""
     left = select.poll()
-    left.register(out.fileno(), 0)  # what is told unasked: the other end is closed
+    left.register(out.fileno(), 0)  # reports a closed pipe even without event flags
     return bool(left.poll(0))
 
 
 class Tail:
-    """Looks at the store again and again; see `tail` for the arguments.
+    """Polls the store and writes what is new; see `tail` for the arguments.
 
     Args:
-        wanted: Which.
-        spans: Spans, not traces.
-        last: How many of the latest to begin with.
-        form: How.
+        wanted: The filter.
+        spans: Whether to show spans instead of traces.
+        last: The number of latest traces to start with.
+        form: The output format.
         folder: The store's folder.
-        out: Where to.
-        clock: Tells how long nothing has come of a trace.
-        max_spans: How many of the latest spans to hold in memory.
+        out: The output stream.
+        clock: Measures how long a trace has been quiet.
+        max_spans: The number of latest spans to hold in memory.
     """
 
     def __init__(
@@ -99,29 +99,32 @@ class Tail:
         self._folder = folder
         self._clock = clock
         self._looked = clock.monotonic()
-        # The places in the files first: what is written while the latest are read is in both, and shown once.
+        # The follower first: a trace written during the query for the latest is in both, and shown once.
         self._follower = Follower(folder, ("spans", "scores"))
         began = int(clock.time() * 1e9)
         self._window = Window(began, content=wanted.search is not None, max_spans=max_spans)
         latest = _latest(wanted, spans=spans, last=last, store=folder) if last and folder.is_dir() else []
-        self._window.mark([row[0] + row[1] if spans else row[0] for row in latest])
+        self._window.mark_shown([row[0] + row[1] if spans else row[0] for row in latest])
         self._rows = _rows_of(spans, form, out)
         self._rows.write(latest)
 
     def close(self) -> None:
-        """Let go of files and memory."""
+        """Close files and free memory."""
         self._follower.close()
         self._window.close()
 
     def step(self) -> None:
-        """Write what has ended since the last step."""
+        """Write the traces or spans that have ended since the last step."""
         pending = 0
-        while pending <= _PENDING and (batch := self._follower.read()):
+        while batch := self._follower.read():
             for new in batch:
                 if isinstance(new, Lines):
                     self._window.add(new.stream, new.lines, self._clock.monotonic())
                     pending += sum(map(len, new.lines))
-        # All that is new together, as far as memory allows: it is shown in order, and traces with all their spans.
+            if pending > _PENDING:
+                self._show()
+                pending = 0
+        # Once for all new lines, as far as memory allows: in order, and traces with all their spans.
         if pending:
             self._show()
         now = self._clock.monotonic()
@@ -132,25 +135,25 @@ class Tail:
     def _show(self) -> None:
         where = self._wanted.where("spans" if self._spans else "traces")
         if self._spans:
-            self._rows.write(self._window.take(_span_rows(where.sql), _SPAN_COLUMNS, "trace_id || span_id", where))
-            self._window.forget()
+            self._rows.write(self._window.new_rows(_span_rows(where.sql), _SPAN_COLUMNS, "trace_id || span_id", where))
+            self._window.evict()
             return
-        # Of these the window may lack a part.
+        # The window may lack spans of these.
         ids = self._window.incomplete()
         self._rows.write(self._looked_up(ids, "status IS NOT NULL"))
-        self._window.mark(ids)
+        self._window.mark_shown(ids)
         ended = f"SELECT * FROM traces WHERE status IS NOT NULL AND ({where.sql})"
-        self._rows.write(self._window.take(ended, TRACE_COLUMNS, "trace_id", where))
-        self._window.forget()
+        self._rows.write(self._window.new_rows(ended, TRACE_COLUMNS, "trace_id", where))
+        self._window.evict()
 
     def _show_rootless(self, now: float) -> None:
-        """Traces without a root: it is in another service, or its process was killed, or it takes long."""
+        """Show quiet traces without a root: it may be in another service, lost with its process, or still running."""
         ids = self._window.rootless(now - _QUIET_SECONDS)
         self._rows.write(self._looked_up(ids, "status IS NULL"))
-        self._window.mark([f"{trace_id}?" for trace_id in ids])
+        self._window.mark_shown([f"{trace_id}?" for trace_id in ids])
 
     def _looked_up(self, ids: Sequence[str], state: str) -> list[tuple[Any, ...]]:
-        if not ids or not self._folder.is_dir():  # somebody may remove it; another may come
+        if not ids or not self._folder.is_dir():  # the store may vanish and come back
             return []
         where = self._wanted.where("traces")
         statement = (
@@ -174,7 +177,7 @@ def _span_rows(where: str) -> str:
 
 
 def _latest(wanted: Filter, *, spans: bool, last: int, store: Path | None) -> list[tuple[Any, ...]]:
-    """The latest that have ended, in that order; a trace without a root counts as ended when it has been quiet."""
+    """Return the latest ended ones in order; a quiet trace without a root counts as ended."""
     where = wanted.where("spans" if spans else "traces")
     params: dict[str, Any] = {**where.params, "last": last}
     if spans:

@@ -1,4 +1,4 @@
-"""The latest spans of the programs that run, in memory: the store's own views, over the lines that have just come."""
+"""The latest spans in memory: the store's views over lines that have just arrived."""
 # ruff: noqa: S608 - statements are put together from the schema and from conditions whose values are parameters
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ SELECT trace_id FROM store.spans GROUP BY trace_id
 HAVING bool_or(parent_span_id IS NULL) AND min(start_ns) <= $whole_since
    AND trace_id NOT IN (SELECT id FROM store.shown)
 """
-# Made anew: what is deleted of a table in memory still takes its room.
+# Replaced, not deleted from: deleted rows of an in-memory table still take memory.
 _KEEP = """
 CREATE OR REPLACE TABLE store.{table} AS SELECT * FROM store.{table}
 WINDOW newest AS (ORDER BY number DESC ROWS UNBOUNDED PRECEDING)
@@ -52,13 +52,13 @@ QUALIFY row_number() OVER newest <= {rows} AND sum(size) OVER newest <= {bytes}
 
 
 class Window:
-    """Holds at most so many spans, and what has been shown of them.
+    """Holds the latest spans, up to a limit, and the ids already shown.
 
     Args:
-        since_ns: Nanoseconds since the epoch; of a trace that began before, the window may lack spans.
-        content: Whether inputs and outputs are wanted too: for a search.
-        max_spans: How many spans to hold.
-        max_bytes: How many bytes of lines to hold.
+        since_ns: Nanoseconds since the epoch; the window may lack spans of traces that began before.
+        content: Whether to hold inputs and outputs, for a search.
+        max_spans: Limit for the number of spans.
+        max_bytes: Limit for the bytes of their lines.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Window:
             name: {key.name: _shape(key.type) for key in stream.columns if key.name not in left_out}
             for name, stream in _STREAMS.items()
         }
-        # One thread and little memory: what is watched needs the machine more.
+        # One thread and little memory: leave the machine to the watched programs.
         self._connection = duckdb.connect(
             ":memory:",
             config={
@@ -97,16 +97,16 @@ class Window:
                 self._run(f"CREATE VIEW {view.name} AS {view.sql}")
 
     def close(self) -> None:
-        """Let go of the memory."""
+        """Free the memory."""
         self._connection.close()
 
     def add(self, stream: str, lines: Iterable[bytes], now: float) -> None:
-        """Take lines of a stream; those that cannot be read are left out, as the store leaves them out.
+        """Add lines of a stream; leave unreadable lines out, as the store does.
 
         Args:
             stream: The stream's name.
             lines: Whole lines.
-            now: Seconds on the clock that `rootless` is asked by.
+            now: The time of arrival in seconds, on the clock of `rootless`.
         """
         shape = self._shapes[stream]
         statement = _INSERT.format(
@@ -118,22 +118,22 @@ class Window:
         texts = [text for line in lines if (text := _text(line)) is not None]
         self._run(statement, {"lines": texts, "shape": json.dumps(shape), "now": now})
 
-    def take(self, rows: str, columns: str, key: str, where: Where) -> list[tuple[Any, ...]]:
-        """Rows that have not been taken yet, in the order in which they ended.
+    def new_rows(self, rows: str, columns: str, key: str, where: Where) -> list[tuple[Any, ...]]:
+        """Return rows not shown yet, in the order in which they ended, and mark them as shown.
 
         Args:
-            rows: A SELECT, with the condition of `where`.
-            columns: What is wanted of its rows; the first is the trace's id.
-            key: What tells one row from another, in SQL.
+            rows: A SELECT with the condition of `where`.
+            columns: The columns wanted; the first is the trace's id.
+            key: An SQL expression that identifies a row.
             where: The condition in `rows`.
         """
         found = self._run(_NEXT.format(columns=f"{key}, {columns}", rows=rows, key=key), where.params)
         once = {row[0]: row[1:] for row in found}
-        self.mark(list(once))
+        self.mark_shown(list(once))
         return list(once.values())
 
-    def mark(self, ids: Sequence[str]) -> None:
-        """Note that these have been shown, or need not be."""
+    def mark_shown(self, ids: Sequence[str]) -> None:
+        """Mark ids as shown."""
         if ids:
             self._run(
                 "INSERT INTO store.shown SELECT id, 32, nextval('store.numbers') "
@@ -142,16 +142,16 @@ class Window:
             )
 
     def incomplete(self) -> list[str]:
-        """Traces that have ended and of which the window may lack spans."""
+        """Return ended traces of which the window may lack spans."""
         found = self._run(_OLD, {"whole_since": self._whole_since})
         return [row[0] for row in found]
 
     def rootless(self, before: float) -> list[str]:
-        """Traces whose root has not come, and nothing else either after `before`."""
+        """Return traces without a root and without new spans since `before`."""
         return [row[0] for row in self._run(_ROOTLESS, {"before": before})]
 
-    def forget(self) -> None:
-        """Drop the oldest, where there is half as much again as there may be."""
+    def evict(self) -> None:
+        """Drop the oldest spans when the window exceeds a limit by half."""
         for table, rows in (("spans", self._max_spans), ("scores", self._max_spans), ("shown", _SHOWN)):
             [(count, size)] = self._run(f"SELECT count(*), coalesce(sum(size), 0) FROM store.{table}")
             if count <= rows * 1.5 and size <= self._max_bytes * 1.5:
@@ -170,12 +170,12 @@ class Window:
         try:
             return self._connection.execute(statement, params).fetchall()
         except (RuntimeError, duckdb.InterruptException) as error:
-            # What DuckDB makes of a Ctrl-C that comes while it works; nothing else interrupts it.
+            # DuckDB raises these on Ctrl-C; nothing else interrupts it.
             raise KeyboardInterrupt from error
 
 
-def _shape(kind: str) -> str | list[str]:
-    return [kind.removesuffix("[]")] if kind.endswith("[]") else kind
+def _shape(column_type: str) -> str | list[str]:
+    return [column_type.removesuffix("[]")] if column_type.endswith("[]") else column_type
 
 
 def _text(line: bytes) -> str | None:

@@ -1,4 +1,4 @@
-"""Everything that imports DuckDB below the reader: connections, SQL text, Parquet, the manifest's rebuild.
+"""Everything that imports DuckDB below the reader: connections, SQL text, Parquet files, rebuilding the manifest.
 
 Doors for other packages: `_sql`.
 """

@@ -1,4 +1,4 @@
-"""What DuckDB raises when a file of the store is gone or cannot be read."""
+"""Recognize DuckDB's errors for a file of the store that is missing or damaged."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ _FILE = re.compile(r"/(\w+)/([^/\"']+\.(?:parquet|ndjson))[\"']")
 
 
 def is_missing_file(error: duckdb.Error) -> bool:
-    """Whether a file was gone when it was to be read."""
+    """Return whether DuckDB failed because a file no longer exists."""
     if isinstance(error, duckdb.PermissionException):
-        # What is no file DuckDB takes for a folder, in which it may not look either.
+        # DuckDB takes a missing file for a folder, which it may not list either.
         return ".ndjson/**/" in str(error)
     words = ("No files found", "No such file", "Cannot open file")
     return isinstance(error, duckdb.IOException) and any(word in str(error) for word in words)
 
 
 def damaged_file(error: duckdb.Error, folder: Path) -> StoreError | None:
-    """What to do about a file of the store that cannot be read; None when that is not what is wrong.
+    """Return an error that says how to repair a damaged file of the store, or None for other errors.
 
     Args:
-        error: What DuckDB raised.
-        folder: The store's.
+        error: DuckDB's error.
+        folder: The store's folder.
     """
     text = str(error).partition("\n")[0].strip()
     found = _FILE.search(text) if isinstance(error, (duckdb.IOException, duckdb.InvalidInputException)) else None
@@ -41,7 +41,7 @@ def damaged_file(error: duckdb.Error, folder: Path) -> StoreError | None:
         return None
     file = folder / found[1] / found[2]
     if file.suffix == ".parquet":
-        do = "put it back from a copy, or move it away and remove MANIFEST.json, which is made again from the others"
+        do = "restore it from a copy, or move it away and delete MANIFEST.json, which is rebuilt from the other files"
     else:
         do = "move it away"
     return StoreError(f"{file} is missing or cannot be read: {do}. DuckDB says: {text}", path=str(file))

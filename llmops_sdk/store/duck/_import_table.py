@@ -1,4 +1,4 @@
-"""What `import` needs DuckDB for: Parquet and CSV, and which lines the store has already."""
+"""Read Parquet and CSV files for `import`, and find lines that the store already has."""
 # ruff: noqa: S608 - statements are put together from the schema and from quoted names of files
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _MEMORY = "512MB"
 
 
 class Rows:
-    """The rows of a file, batch by batch."""
+    """The rows of a file, in batches."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, sql: str | None, names: Sequence[str]) -> None:
         self.names = list(names)
@@ -33,17 +33,17 @@ class Rows:
             connection.execute(sql)
 
     def fetch(self) -> list[tuple[Any, ...]]:
-        """The next few; none at the end."""
+        """Return the next batch; an empty one at the end."""
         return self._connection.fetchmany(_BATCH)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._connection.close()
 
 
 def open_rows(file: Path, form: str) -> Rows:
-    """The rows of a file in Parquet, or in CSV as text; no names where it is empty."""
-    # Without a place of its own it would put what does not fit into memory beside the program.
+    """Open a Parquet file, or a CSV file as text; an empty file has no names."""
+    # By default DuckDB spills into the working folder.
     folder = str(Path(tempfile.gettempdir()) / f"llmops-{os.getpid()}")
     connection = duckdb.connect(":memory:", config={"autoinstall_known_extensions": "false", "temp_directory": folder})
     connection.execute(f"SET TimeZone = 'UTC'; SET memory_limit = '{_MEMORY}'; SET preserve_insertion_order = true")
@@ -75,14 +75,14 @@ def _heading(file: Path) -> list[str]:
 
 
 def present_lines(store: duckdb.DuckDBPyConnection, stream: RecordStream, file: Path) -> Iterator[int]:
-    """The numbers of those lines of a file, from 0, that the store has already, in order.
+    """Yield the numbers, from 0, of the lines that the store already has, in order.
 
-    Memory is bounded: what does not fit is put to the disk by DuckDB.
+    Memory is bounded: DuckDB spills to disk.
 
     Args:
         store: A trusted connection to the store.
-        stream: Which stream.
-        file: Lines as they are to be put into it.
+        stream: The stream of the lines.
+        file: The lines to add to it.
     """
     key = stream.same_record
     columns = ", ".join(f"{one.name}: '{one.type}'" for one in stream.columns)
@@ -90,11 +90,11 @@ def present_lines(store: duckdb.DuckDBPyConnection, stream: RecordStream, file: 
         f"read_json({quoted(pattern(file))}, columns = {{{columns}}}, format = 'newline_delimited', "
         "maximum_object_size = 33554432)"
     )
-    # By one thread, so that the numbers are those of the lines.
+    # One thread numbers the rows in the order of the lines.
     store.execute(f"SET memory_limit = '{_MEMORY}'; SET threads = 1; SET preserve_insertion_order = true")
     store.execute(f"CREATE TEMP TABLE staged AS SELECT row_number() OVER () - 1 AS line, {key} AS key FROM {lines}")
     store.execute("RESET threads")
-    # The store's lines are read past the new ones, whatever their number.
+    # Only the new lines are held in memory, not the store's.
     store.execute(
         f"CREATE TEMP TABLE known AS SELECT DISTINCT {key} AS key FROM store.{stream.name} "
         f"WHERE {key} IN (SELECT key FROM staged)"

@@ -1,4 +1,4 @@
-"""Parquet files of a store's lines, written by DuckDB within a bound of memory and with one thread."""
+"""Write a store's lines as Parquet files, with bounded memory and one thread."""
 # ruff: noqa: S608 - statements are put together from the schema and from quoted names of files
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ __all__ = ["ParquetWriter"]
 
 _MEMORY = 512 * 1024**2
 _LEAST = 256 * 1024**2  # DuckDB's own buffers for the longest line
-_LEVEL = 4  # of zstd: smaller than at 3 in the same time; from 5 on the time grows by half
+_LEVEL = 4  # of zstd: smaller than 3 in the same time; 5 takes half as long again
 _GROUP_ROWS = 20_480
-_GROUP_BYTES = 96 * 1024**2  # whichever comes first: rows may have megabytes each
+_GROUP_BYTES = 96 * 1024**2  # whichever limit comes first: a row may have megabytes
 _CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
@@ -32,7 +32,7 @@ class ParquetWriter:
             config={
                 "threads": 1,
                 "memory_limit": f"{_memory() // 1024**2}MiB",
-                "temp_directory": "",  # nothing here needs more than a group of rows
+                "temp_directory": "",  # a group of rows fits into memory
                 "preserve_insertion_order": "false",
                 "autoinstall_known_extensions": "false",
                 "autoload_known_extensions": "false",
@@ -40,17 +40,17 @@ class ParquetWriter:
         )
 
     def close(self) -> None:
-        """End the connection."""
+        """Close the connection."""
         self._connection.close()
 
     def write_lines(self, stream: RecordStream, segments: Sequence[Path], out: Path, origin: FileProvenance) -> int:
-        """Write the lines of some segments; how many could be read.
+        """Write the lines of segments; return the number of readable lines.
 
         Args:
-            stream: Whose they are.
+            stream: The stream of the segments.
             segments: The files.
             out: The new file.
-            origin: What it is to say of itself.
+            origin: The provenance of the new file.
 
         Raises:
             StoreError: DuckDB cannot read them, or write it.
@@ -64,14 +64,14 @@ class ParquetWriter:
     def write_rows(
         self, files: Sequence[Path], out: Path, origin: FileProvenance, *, unless: str = "false", weight: str = ""
     ) -> int:
-        """Write the rows of files of one version as one file, but for some; how many they are.
+        """Write the rows of files of one version into one file, except some; return the number written.
 
         Args:
             files: The files.
             out: The new file.
-            origin: What it is to say of itself.
-            unless: Which rows are left out, in SQL.
-            weight: What the others weigh, in SQL; as before where it is empty.
+            origin: The provenance of the new file.
+            unless: An SQL condition; matching rows are left out.
+            weight: An SQL expression for the weight of the others; empty keeps their weight.
 
         Raises:
             StoreError: DuckDB cannot read them, or write it.
@@ -82,11 +82,11 @@ class ParquetWriter:
         return self._copy(f"SELECT {columns} FROM read_parquet([{listed}]){where}", out, origin)
 
     def create_kept_traces(self, sources: Sources, kept: str) -> None:
-        """Have the table `kept_traces` for conditions.
+        """Create the table `kept_traces` for conditions.
 
         Args:
-            sources: All of the store.
-            kept: A SELECT of ids from the schema `store`.
+            sources: All files of the store.
+            kept: A SELECT of trace ids from the schema `store`.
 
         Raises:
             StoreError: DuckDB cannot read them.
@@ -97,10 +97,10 @@ class ParquetWriter:
                 f"CREATE OR REPLACE TABLE kept_traces AS SELECT DISTINCT id FROM ({kept}) WHERE id IS NOT NULL"
             )
         except duckdb.Error as error:
-            raise StoreError(f"compaction failed, and nothing is lost: {error}") from error
+            raise StoreError(f"compaction failed; no data is lost: {error}") from error
 
     def count_rows(self, files: Sequence[Path], condition: str) -> int:
-        """How many rows of files a condition in SQL holds for.
+        """Return the number of rows that match an SQL condition.
 
         Raises:
             StoreError: DuckDB cannot read them.
@@ -109,14 +109,14 @@ class ParquetWriter:
         return self._number(f"SELECT count(*) FROM read_parquet([{listed}]) WHERE {condition}")
 
     def mark_for_removal(self, traces: Collection[str], spans: Collection[str], sessions: Collection[str]) -> None:
-        """Make the tables `removed_traces`, `removed_spans` and `removed_sessions` for conditions."""
+        """Create the tables `removed_traces`, `removed_spans` and `removed_sessions` for conditions."""
         for name, ids in (("removed_traces", traces), ("removed_spans", spans), ("removed_sessions", sessions)):
             self._connection.execute(
                 f"CREATE OR REPLACE TABLE {name} AS SELECT unnest($ids::VARCHAR[]) AS id", {"ids": list(ids)}
             )
 
     def count_unreadable(self, stream: RecordStream, segments: Sequence[Path]) -> int:
-        """How many lines of some segments cannot be read.
+        """Return the number of unreadable lines in segments.
 
         Raises:
             StoreError: DuckDB cannot read the files.
@@ -137,12 +137,12 @@ class ParquetWriter:
         try:
             row = self._connection.execute(sql).fetchone()
         except duckdb.Error as error:
-            raise StoreError(f"compaction failed, and nothing is lost: {error}") from error
+            raise StoreError(f"compaction failed; no data is lost: {error}") from error
         return int(row[0]) if row else 0
 
 
 def _memory() -> int:
-    """Bytes for DuckDB: no more than a quarter of what the container may have."""
+    """Return DuckDB's memory limit in bytes: at most a quarter of the container's."""
     limits = [_MEMORY]
     for name in _CGROUPS:
         try:

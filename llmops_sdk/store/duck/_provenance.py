@@ -1,4 +1,4 @@
-"""What a Parquet file says of itself, so that a lost manifest can be made again."""
+"""Provenance in the metadata of a Parquet file, from which a lost manifest is rebuilt."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ import orjson
 __all__ = ["KEY", "FileProvenance"]
 
 KEY = "llmops"
-"""Its key in the file's metadata."""
+"""The key of the provenance in the file's metadata."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileProvenance:
-    """Where a file's rows come from."""
+    """The origin of a file's rows."""
 
     generation: int
-    """The first one whose manifest names the file."""
+    """The generation of the first manifest that names the file."""
     stream: str
     version: int
     level: int
     written: float
     holds: Sequence[str] = ()
-    """The segments whose lines it has."""
+    """The segments whose lines are in the file."""
     thinned: bool = False
     replaces: Sequence[str] = ()
-    """The Parquet files whose rows it has."""
+    """The Parquet files whose rows are in the file."""
 
     def encode(self) -> str:
-        """As it stands in the file."""
+        """Return the JSON for the file's metadata."""
         return orjson.dumps(asdict(self)).decode()

@@ -1,4 +1,4 @@
-"""A manifest that was lost, made again from what each Parquet file says of itself."""
+"""Rebuild a lost manifest from the provenance in the Parquet files."""
 # ruff: noqa: S608 - the statement has nothing but the quoted name of a file in it
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _WAIT = 60.0
 
 
 def rebuild_manifest(store: Path) -> Manifest:
-    """Make the manifest of a store whose Parquet files have none, and put it there.
+    """Write a new manifest for a store that has Parquet files but no manifest.
 
     Args:
         store: The store's folder.
 
     Raises:
-        StoreError: A file is none of ours or cannot be read, or the folder cannot be written.
+        StoreError: A file is foreign or unreadable, or the folder cannot be written.
     """
     with exclusive_lock(store, _WAIT) as acquired:
         there = read_manifest(store)
@@ -39,7 +39,7 @@ def rebuild_manifest(store: Path) -> Manifest:
             raise StoreError(f"{store} is being changed by another process: try again later", path=str(store))
         origins = {f"{file.parent.name}/{file.name}": _provenance(file) for file in list_data_files(store)}
         replaced = {name for origin in origins.values() for name in origin["replaces"]}
-        # Later than any that a living reader knows, so that nothing goes which one of them reads.
+        # Later than the generation of any living reader, so that no file it reads is removed.
         generation = max((origin["generation"] for origin in origins.values()), default=0)
         generation = max(generation, latest_reader(store)) + 1
         now = RetiredFile(generation, time.time())
@@ -71,14 +71,14 @@ def _provenance(file: Path) -> dict[str, Any]:
         return {**orjson.loads(said[KEY.encode()]), "rows": int(rows[0]) if rows else 0}
     except (duckdb.Error, KeyError, ValueError) as error:
         raise StoreError(
-            f"MANIFEST.json of {file.parents[1]} is missing and cannot be made again, since {file.name} is no Parquet "
-            f"file of a store ({error}): move that file away and try again",
+            f"MANIFEST.json of {file.parents[1]} is missing and cannot be rebuilt: {file.name} is not a Parquet "
+            f"file of a store ({error}); move that file away and try again",
             path=str(file),
         ) from error
 
 
 def ensure_manifest(store: Path) -> Manifest:
-    """The store's manifest, made where there is none; for who does not hold the store's lock yet.
+    """Return the store's manifest; create it when missing. The caller must not hold the store's lock.
 
     Args:
         store: The store's folder.

@@ -1,4 +1,4 @@
-"""A store's rows and views as a native DuckDB database."""
+"""Write a store's rows and views into a native DuckDB database."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = ["write_snapshot"]
 
 
 def write_snapshot(file: Path, sources: Sources, progress: Callable[[int, int], None] | None) -> int:
-    """Write the database; how many rows its tables have.
+    """Write the database; return the number of rows in its tables.
 
     Args:
         file: A new file.
-        sources: What is read.
+        sources: The files to read.
         progress: Called after each table.
 
     Raises:
@@ -46,6 +46,6 @@ def write_snapshot(file: Path, sources: Sources, progress: Callable[[int, int], 
                 connection.execute(f"CREATE VIEW {view.name} AS {view.sql}")
     except duckdb.Error as error:
         if isinstance(error, duckdb.IOException) and is_missing_file(error):
-            raise  # it was removed before it was read: tried again with the new list
+            raise  # removed before it was read: the caller lists the files again
         raise StoreError(f"{file} cannot be written: {error}", path=str(file)) from error
     return rows

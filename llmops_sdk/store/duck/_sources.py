@@ -1,4 +1,4 @@
-"""What is to be read of a store now, a lost manifest made again."""
+"""List the files that a reader reads; rebuild a lost manifest first."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _TRIES = 16
 
 
 def read_sources(path: Path, *, lease: bool = True) -> Sources:
-    """What is to be read now; `lease` keeps it there until that is released.
+    """Return the files to read now; a lease keeps them on disk until it is released.
 
     Args:
-        path: The store's folder; it need not be there.
-        lease: False where the reader can do with what goes meanwhile.
+        path: The store's folder; it need not exist.
+        lease: False when the reader copes with files that vanish.
 
     Raises:
         StoreError: The store cannot be read, or a newer version of the SDK wrote it.
     """
-    # In this order: what is compacted after the manifest was read is still in its segments.
+    # Manifest first: lines compacted after this read are still in their segments.
     manifest = read_manifest(path)
     if manifest is None and list_data_files(path):
         from llmops_sdk.store.duck._rebuild import rebuild_manifest
@@ -35,7 +35,7 @@ def read_sources(path: Path, *, lease: bool = True) -> Sources:
     if lease and path.is_dir():
         manifest, held = _leased(path, manifest)
     try:
-        # Empty ones are removed at once when their writers are dead, whoever has listed them.
+        # Empty segments of dead writers are removed at once, without regard to leases.
         segments = [one for one in list_segments(path, manifest.covered) if not _is_empty(one.path)]
     except StoreError:
         if held is not None:
@@ -45,7 +45,7 @@ def read_sources(path: Path, *, lease: bool = True) -> Sources:
 
 
 def _leased(path: Path, manifest: Manifest) -> tuple[Manifest, ReaderLease]:
-    """A lease, and the manifest that it holds: what was gone before may be removed, a segment without a word."""
+    """Take a lease; return it with the manifest that it protects."""
     for _ in range(_TRIES):
         held = ReaderLease(path, manifest.generation)
         try:
@@ -57,11 +57,11 @@ def _leased(path: Path, manifest: Manifest) -> tuple[Manifest, ReaderLease]:
             return manifest, held
         held.release()
         manifest = latest
-    raise StoreError(f"{path} changes faster than it can be read: try again", path=str(path))
+    raise StoreError(f"{path} changes faster than it can be read; try again", path=str(path))
 
 
 def _is_empty(file: Path) -> bool:
     try:
         return file.stat().st_size == 0
     except FileNotFoundError:
-        return False  # whoever opens it finds out, and looks again
+        return False  # opening it fails, and the reader lists the files again

@@ -1,4 +1,4 @@
-"""DuckDB, the one module that imports it: a connection with the views in place."""
+"""Open DuckDB connections that have the store's views, and build the SQL under the views."""
 # ruff: noqa: S608 - statements are put together from the schema and from quoted names of files
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _MAX_OBJECT = 32 * 1024 * 1024
 
 
 def quoted(text: str) -> str:
-    """A string as an SQL literal."""
+    """Return a string as an SQL literal."""
     return "'" + text.replace("'", "''") + "'"
 
 
@@ -46,17 +46,17 @@ def open_connection(
     output: Path | None = None,
     warm: bool = False,
 ) -> duckdb.DuckDBPyConnection:
-    """An in-memory database with the views over a store's files.
+    """Open an in-memory database with the views over a store's files.
 
     Args:
         sources: The files to read.
-        views: Which views to make.
-        tables: False makes only those tables of the schema `store` that the views read.
-        trusted: False confines it: of all files it reads only those, it writes none, has no network, loads no
-            extension, and none of that can be changed back.
+        views: The views to create.
+        tables: False creates only the tables of the schema `store` that the views read.
+        trusted: False confines the connection for good: it reads these files only, writes none, has no network and
+            loads no extension.
         frames: Whether SQL may name the caller's data frames.
-        output: The one file that it may write besides. Rows then come in no order, so that none are held back.
-        warm: Whether it stays open while nobody asks: then it keeps nothing of the files in memory.
+        output: One file that the connection may write. Rows then come in any order, which saves memory.
+        warm: Whether the connection stays open between queries; it then caches no file content.
     """
     connection = duckdb.connect(
         ":memory:",
@@ -67,7 +67,7 @@ def open_connection(
             "python_enable_replacements": "true" if frames else "false",
             "preserve_insertion_order": "true" if output is None else "false",
             "temp_directory": str(Path(tempfile.gettempdir()) / f"llmops-{os.getpid()}"),
-            # What an idle one holds goes back to the system within seconds.
+            # An idle connection returns its memory to the system within seconds.
             **({"enable_external_file_cache": "false", "allocator_background_threads": "true"} if warm else {}),
         },
     )
@@ -85,7 +85,7 @@ def _put_views(
     connection: duckdb.DuckDBPyConnection, sources: Sources, views: Collection[View], *, tables: bool
 ) -> None:
     connection.execute("SET TimeZone = 'UTC'")
-    # Each costs milliseconds, since DuckDB looks into the files of a view that it makes.
+    # Each view costs milliseconds: DuckDB opens its files to create it.
     read = " ".join(view.sql for view in views)
     everything = tables or "store.unreadable" in read
     put_tables(connection, sources, [s for s in RECORD_STREAMS.values() if everything or f"store.{s.name}" in read])
@@ -98,7 +98,7 @@ def _put_views(
 def put_tables(
     connection: duckdb.DuckDBPyConnection, sources: Sources, streams: Iterable[RecordStream] | None = None
 ) -> None:
-    """Make the schema `store` with every row of some streams; of all by default."""
+    """Create the schema `store` with all rows of some streams."""
     connection.execute("CREATE SCHEMA store")
     for stream in RECORD_STREAMS.values() if streams is None else streams:
         paths = [segment.path for segment in sources.segments if segment.stream is stream]
@@ -108,17 +108,17 @@ def put_tables(
 
 
 def rows_sql(stream: RecordStream, folder: Path, files: Sequence[DataFile], *, lines: str | None = None) -> str:
-    """Every row of a stream: the lines of its segments that can be read, and the rows of its Parquet files.
+    """Return SQL for all rows of a stream: readable lines of its segments, and rows of its Parquet files.
 
     Args:
-        stream: Whose rows they are.
-        folder: The store's.
+        stream: The stream.
+        folder: The store's folder.
         files: The Parquet files.
-        lines: The view over the lines; by default that in `store`.
+        lines: The view over the lines; by default the one in `store`.
     """
     read = lines or f"store.{stream.name}_lines"
     parts = [f"SELECT {line_columns(stream)} FROM {read} WHERE {stream.required} IS NOT NULL"]
-    # Each version by itself: to unite files by their columns' names takes up to twice the time.
+    # One scan per version: matching columns by name across files takes up to twice the time.
     for version in sorted({file.version for file in files}):
         listed = ", ".join(quoted(pattern(folder / file.name)) for file in files if file.version == version)
         names = [k.name if k.since <= version else f"NULL::{k.type} AS {k.name}" for k in stream.columns]
@@ -127,12 +127,12 @@ def rows_sql(stream: RecordStream, folder: Path, files: Sequence[DataFile], *, l
 
 
 def line_columns(stream: RecordStream) -> str:
-    """What a row has of a line: the keys, and what is computed from them."""
+    """Return the columns that a row takes from a line: the keys and the computed columns."""
     return ", ".join([key.name for key in stream.columns] + [f"{sql} AS {name}" for name, sql in stream.computed])
 
 
 def unreadable_sql(before: int, *, lines: str = "store.{}_lines") -> str:
-    """How many lines cannot be read, or could not be when they were compacted: `before` of them."""
+    """Return SQL for the number of unreadable lines; `before` of them were found by compaction."""
     counts = " + ".join(
         f"(SELECT count(*) FROM {lines.format(s.name)} WHERE {s.required} IS NULL AND {SEAL.name} IS NULL)"
         for s in RECORD_STREAMS.values()
@@ -142,7 +142,7 @@ def unreadable_sql(before: int, *, lines: str = "store.{}_lines") -> str:
 
 def _confine(connection: duckdb.DuckDBPyConnection, sources: Sources, output: Path | None) -> None:
     paths = [segment.path for segment in sources.segments] + [sources.folder / file.name for file in sources.files]
-    # The check is on the pattern and on the file that it names.
+    # DuckDB checks the pattern and the file that it matches.
     allowed = {spelling for path in paths for spelling in (str(path), pattern(path))}
     if output is not None:
         allowed.add(str(output))
@@ -153,30 +153,30 @@ def _confine(connection: duckdb.DuckDBPyConnection, sources: Sources, output: Pa
 
 
 def without_zones(connection: duckdb.DuckDBPyConnection, table: str) -> None:
-    """Make every time in the table naive and UTC: with a zone, fetching it would need another library."""
-    # Of this table alone: to list the columns of all tables, DuckDB would look into the files of every view.
-    for name, kind, *_ in connection.execute(f"DESCRIBE {table}").fetchall():
-        if kind == "TIMESTAMP WITH TIME ZONE":
+    """Make all times of a table naive and UTC: fetching times with a zone needs another library."""
+    # DESCRIBE, not the catalog: for the catalog DuckDB opens the files of every view.
+    for name, value_type, *_ in connection.execute(f"DESCRIBE {table}").fetchall():
+        if value_type == "TIMESTAMP WITH TIME ZONE":
             column = '"' + str(name).replace('"', '""') + '"'
             connection.execute(f"ALTER TABLE {table} ALTER {column} TYPE TIMESTAMP")
 
 
 def lines_sql(stream: RecordStream, paths: Sequence[Path]) -> str:
-    """Every line of some segments, those that are none of ours as NULLs."""
+    """Return SQL for all lines of segments; foreign lines are rows of NULLs."""
     if not paths:
         keys = (*stream.columns, SEAL)
         return f"SELECT {', '.join(f'NULL::{key.type} AS {key.name}' for key in keys)} WHERE false"
-    # A list of names, no glob: an empty glob is an error.
+    # Names, not a glob: an empty glob is an error.
     return f"SELECT * FROM {read_lines(stream, [pattern(path) for path in paths])}"
 
 
 def read_lines(stream: RecordStream, patterns: Sequence[str], options: str = "") -> str:
-    """DuckDB's call that reads lines of a stream.
+    """Return the call of `read_json` that reads lines of a stream.
 
     Args:
-        stream: Whose lines they are.
+        stream: The stream.
         patterns: The files.
-        options: Further arguments, each with a comma before it.
+        options: Further arguments, each after a comma.
     """
     files = ", ".join(quoted(one) for one in patterns)
     columns = ", ".join(f"{key.name}: '{key.type}'" for key in (*stream.columns, SEAL))
@@ -187,5 +187,5 @@ def read_lines(stream: RecordStream, patterns: Sequence[str], options: str = "")
 
 
 def pattern(path: Path) -> str:
-    """A path as DuckDB is to take it, who takes every name for a pattern."""
+    """Return a path escaped for DuckDB, which treats file names as glob patterns."""
     return "".join(f"[{char}]" if char in "*?[" else char for char in str(path))

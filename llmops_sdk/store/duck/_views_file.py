@@ -1,7 +1,7 @@
-"""`traces.duckdb`: a small database that holds nothing but the views, for DuckDB's own shell and other tools.
+"""Write `traces.duckdb`: a small database with only the views, for DuckDB's shell and other tools.
 
-It is made anew with each change of the manifest. Between two changes it sees what is appended, and new segments too: it
-reads whatever lies in their folders, but for the segments that the files hold already.
+Each change of the manifest rewrites it. Between changes it sees appended lines and new segments: it reads all segments
+in their folders, except those already in Parquet files.
 """
 # ruff: noqa: S608 - statements are put together from the schema and from quoted names of files
 
@@ -22,16 +22,16 @@ __all__ = ["VIEWS_FILE", "write_views"]
 
 
 def write_views(store: Path, manifest: Manifest) -> None:
-    """Put the views over the store's files into the place of those before; for who holds the store's lock.
+    """Replace the file of views. The caller must hold the store's lock.
 
     Args:
-        store: The store's folder, which has every folder of segments.
-        manifest: What the files are.
+        store: The store's folder; its folders of segments exist.
+        manifest: The current manifest.
     """
     temporary = store / f".{VIEWS_FILE}.{uuid4().hex}"
     try:
         if "?" in str(store):
-            # DuckDB takes what follows in the name of a database for options.
+            # DuckDB parses the rest of the name as options.
             with tempfile.TemporaryDirectory(prefix="llmops-") as folder:
                 made = Path(folder) / VIEWS_FILE
                 _make(made, store, manifest)
@@ -42,8 +42,8 @@ def write_views(store: Path, manifest: Manifest) -> None:
         temporary.replace(store / VIEWS_FILE)
     except duckdb.Error as error:
         raise StoreError(
-            f"{store / VIEWS_FILE} could not be made ({str(error).splitlines()[0]}); no span is lost, and "
-            "`llmops compact` makes it again",
+            f"{store / VIEWS_FILE} could not be written ({str(error).splitlines()[0]}); no span is lost. "
+            "Run `llmops compact` to write it again",
             path=str(store / VIEWS_FILE),
         ) from error
     finally:

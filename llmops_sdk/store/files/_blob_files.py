@@ -1,4 +1,4 @@
-"""The content that is too large for a line: a file for each, named by its SHA-256."""
+"""Store content that is too large for a line in files named by their SHA-256."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from llmops_sdk.tracing.capture import _blobs
 
 __all__ = ["Blob", "BlobFiles", "list_blobs", "remove_abandoned", "remove_blob"]
 
-_ABANDONED = 3_600.0  # seconds after which what a killed process was writing is removed
+_ABANDONED = 3_600.0  # seconds after which a half-written file is removed
 
 
 class Blob(NamedTuple):
-    """A file of the folder; `used` is when a span last came to refer to it, in seconds since the epoch."""
+    """A blob file; `used` is the time of the latest reference to it, in seconds since the epoch."""
 
     path: Path
     used: float
@@ -26,11 +26,11 @@ class Blob(NamedTuple):
 
 
 class BlobFiles:
-    """Writes the content that spans refer to.
+    """Writes the blobs that spans refer to.
 
     Args:
         store: The store's folder.
-        fsync: Whether each file is forced to the disk.
+        fsync: Whether to force each file to the disk.
     """
 
     def __init__(self, store: Path, *, fsync: bool) -> None:
@@ -38,12 +38,12 @@ class BlobFiles:
         self._fsync = fsync
 
     def write_for(self, line: bytes, losses: Counter[tuple[str, str]], lost_bytes: Counter[tuple[str, str]]) -> None:
-        """Write what a span's line refers to; content that is there already is only marked as used.
+        """Write the blobs that a span's line refers to; mark an existing blob as used.
 
         Args:
-            line: The span as it will be written.
-            losses: Where content that could not be written is counted; the span is kept all the same.
-            lost_bytes: And how much it was.
+            line: The span's line.
+            losses: Counts blobs that could not be written; the span itself is still written.
+            lost_bytes: Counts their bytes.
         """
         if not _blobs.has_ready():
             return
@@ -66,7 +66,7 @@ class BlobFiles:
 
 
 def list_blobs(store: Path) -> list[Blob]:
-    """Every blob of the store."""
+    """Return every blob of the store."""
     return [
         Blob(Path(entry.path), state.st_mtime, state.st_size)
         for entry, state in _entries(store)
@@ -75,7 +75,7 @@ def list_blobs(store: Path) -> list[Blob]:
 
 
 def remove_abandoned(store: Path) -> None:
-    """Remove what killed processes left half written."""
+    """Remove files that killed processes left half-written."""
     for entry, state in _entries(store):
         if entry.name.startswith(".") and state.st_mtime < time.time() - _ABANDONED:
             Path(entry.path).unlink(missing_ok=True)
@@ -94,7 +94,7 @@ def _entries(store: Path) -> list[tuple[os.DirEntry[str], os.stat_result]]:
 
 
 def remove_blob(blob: Blob) -> bool:
-    """Remove it, unless a span has come to refer to it meanwhile; whether it is gone by this."""
+    """Remove a blob unless a span has referred to it since; return whether this call removed it."""
     try:
         if blob.path.stat().st_mtime != blob.used:
             return False

@@ -1,4 +1,4 @@
-"""What `llmops doctor` says of the store."""
+"""Report the store's place, size and state for `llmops doctor`."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class StoreInfo:
 
     Attributes:
         path: The folder.
-        exists: Whether it is there; it is made by the first write.
-        files: How many files of spans, scores and losses.
-        bytes: How large they are together, with the content beside them.
-        waiting: How many bytes of them are segments, which compaction has not come to.
-        schema_version: The version of the schema that it was written with, this version's where there is none yet.
-        writable: Whether this process may write into it, or make it.
+        exists: Whether it exists; the first write creates it.
+        files: The number of files of spans, scores and losses.
+        bytes: Their total size, including blobs.
+        waiting: Bytes of segments that are not compacted yet.
+        schema_version: The store's schema version; this SDK's version for a new store.
+        writable: Whether this process may write to the folder, or create it.
     """
 
     path: Path
@@ -43,13 +43,13 @@ class StoreInfo:
 
 
 def info(settings: Settings) -> StoreInfo:
-    """The store's place, size and state; nothing is made or changed.
+    """Return the store's place, size and state without changing anything.
 
     Args:
         settings: The settings in force.
 
     Raises:
-        StoreError: It cannot be read, or a newer version of the SDK wrote it.
+        StoreError: The store cannot be read, or a newer version of the SDK wrote it.
     """
     path = settings.store.path.absolute()
     manifest = read_manifest(path) or Manifest()

@@ -1,4 +1,4 @@
-"""Where things lie in a store: the folder, its segments, and what a reader reads."""
+"""Create a store's folder, and list its segments and Parquet files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SEGMENT = re.compile(r"^.+\.v(\d+)\.ndjson$")
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A file of lines; its name ends with the version of the schema that its writer knew."""
+    """A file of lines; its name ends with its writer's schema version."""
 
     path: Path
     stream: RecordStream
@@ -30,33 +30,33 @@ class Segment:
 
     @property
     def name(self) -> str:
-        """As the manifest names it: its path below the store's folder."""
+        """Return the path below the store's folder, as in the manifest."""
         return f"{self.stream.segment_folder}/{self.path.name}"
 
 
 def create_store(path: Path) -> Manifest:
-    """Make the folders and the manifest where they are missing; the manifest.
+    """Create missing folders and a missing manifest; return the manifest.
 
     Raises:
-        StoreError: The folder cannot be made or written, or a newer version wrote the store.
+        StoreError: The folder cannot be created or written, or a newer version wrote the store.
     """
     try:
         new = not path.exists()
         for folder in (path, *(path / stream.segment_folder for stream in RECORD_STREAMS.values())):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if new:
-            # Prompts and answers do not belong into a repository.
+            # Keeps prompts and answers out of repositories.
             create_file(path / ".gitignore", b"*\n")
         manifest = read_manifest(path)
         if manifest is None:
             if list_data_files(path):
-                # Lost. Whoever reads or compacts makes it again; an empty one would leave these files to be swept.
+                # Lost. A reader or compactor rebuilds it; with an empty one the sweep would remove these files.
                 return Manifest()
             create_file(path / MANIFEST, encode(Manifest()))
             manifest = read_manifest(path) or Manifest()
     except (FileExistsError, NotADirectoryError) as error:
         raise StoreError(
-            f"the store {path} cannot be made: {error.filename} is a file, not a folder; set [store] path (or "
+            f"the store {path} cannot be created: {error.filename} is a file, not a folder; set [store] path (or "
             "LLMOPS_STORE__PATH) to another folder",
             path=str(path),
         ) from error
@@ -70,7 +70,7 @@ def create_store(path: Path) -> Manifest:
 
 
 def list_data_files(path: Path) -> list[Path]:
-    """The Parquet files in a store's folders, those that its manifest does not name included."""
+    """Return the Parquet files in a store's folders, whether or not the manifest names them."""
     return [
         file
         for stream in RECORD_STREAMS.values()
@@ -79,7 +79,7 @@ def list_data_files(path: Path) -> list[Path]:
 
 
 def create_file(file: Path, content: bytes, *, fsync: bool = False) -> None:
-    """Write a file whole or not at all, for its owner alone; one that is there already stays."""
+    """Create a file atomically, readable by its owner alone; leave an existing file unchanged."""
     temporary = file.with_name(f".{file.name}.{uuid4().hex}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
@@ -103,17 +103,17 @@ class Sources:
     files: tuple[DataFile, ...]
     folder: Path
     unreadable: int
-    """How many lines of segments that are gone could not be read."""
+    """Unreadable lines of segments that compaction removed."""
     lease: ReaderLease | None
-    """Held as long as the files are read."""
+    """Keeps the files on disk while they are read."""
 
 
 def list_segments(path: Path, covered: Collection[str] = frozenset()) -> list[Segment]:
-    """Every segment of the store that the manifest does not cover, by name.
+    """Return the segments that the manifest does not cover, sorted by name.
 
     Args:
         path: The store's folder.
-        covered: Names, as in "wal/….v1.ndjson".
+        covered: Names of covered segments, as in "wal/….v1.ndjson".
 
     Raises:
         StoreError: A newer version wrote one of them.

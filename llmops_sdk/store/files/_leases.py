@@ -1,4 +1,4 @@
-"""Who reads: a reader holds a lock on a file named by its generation, so that no file goes that it may still open."""
+"""Reader leases: a reader locks a file named by its generation, which keeps every file it may open on disk."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ __all__ = ["ReaderLease", "latest_reader", "oldest_reader"]
 FOLDER = "readers"
 _TRIES = 8
 _LONGEST = 86_400.0
-"""Seconds: a connection that somebody forgot must not keep files for ever."""
+"""Seconds after which a forgotten connection no longer keeps files."""
 
 
 class ReaderLease:
-    """While it is held, every file that the manifest of `generation` names stays.
+    """Keeps every file that one generation of the manifest names, until it is released.
 
     Args:
-        store: The store's folder. Where it cannot be written there is no lease: files then go after their grace.
-        generation: The manifest's.
+        store: The store's folder. A store that cannot be written has no leases; its files stay for the grace period.
+        generation: The manifest's generation.
     """
 
     def __init__(self, store: Path, generation: int) -> None:
@@ -37,16 +37,16 @@ class ReaderLease:
                 self._descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
                 if try_lock(self._descriptor) and os.fstat(self._descriptor).st_nlink:
                     break
-                # Between the two somebody took it for that of a dead reader.
+                # Between open and lock, a sweep took the file for a dead reader's.
                 os.close(self._descriptor)
                 self._descriptor = -1
 
     def release(self) -> None:
-        """End it."""
+        """Release the lease."""
         if self._descriptor < 0:
             return
         with contextlib.suppress(OSError):
-            # A forked child has a copy of the descriptor; the file is its parent's.
+            # A forked child has a copy of the descriptor; the file belongs to the parent.
             if self._owner == os.getpid():
                 self._file.unlink(missing_ok=True)
             os.close(self._descriptor)
@@ -54,7 +54,7 @@ class ReaderLease:
 
 
 def oldest_reader(store: Path) -> int | None:
-    """The generation of the oldest living reader, or None when there is none; what the dead left is removed.
+    """Return the generation of the oldest living reader, or None; remove the leases of dead readers.
 
     Args:
         store: The store's folder.
@@ -84,7 +84,7 @@ def oldest_reader(store: Path) -> int | None:
 
 
 def latest_reader(store: Path) -> int:
-    """The highest generation that a reader, dead or living, has left its name for; 0 where there is none.
+    """Return the highest generation of any lease, of living or dead readers; 0 without leases.
 
     Args:
         store: The store's folder.

@@ -1,4 +1,4 @@
-"""Locks on files: how one process knows that another still writes."""
+"""File locks, which show one process that another still writes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from llmops_sdk._util._clock import SYSTEM_CLOCK
 from llmops_sdk.errors import StoreError
 
-__all__ = ["exclusive_lock", "max_open_files", "try_lock", "unlock"]
+__all__ = ["exclusive_lock", "is_unlocked", "max_open_files", "try_lock", "unlock"]
 
 _LOCK = "compact.lock"
 _STEP = 0.02  # seconds
@@ -20,17 +20,17 @@ _STEP = 0.02  # seconds
 if sys.platform == "win32":
 
     def try_lock(descriptor: int) -> bool:  # noqa: ARG001 - the signature of the other
-        """Not on this platform: without a lock that ends with its process, a live segment could be removed."""
+        """Raise: without a lock that ends with its process, a live segment could be removed."""
         raise StoreError(
             "the local store needs flock, which Windows does not have: run under WSL, or set "
             "LLMOPS_STORE__ENABLED=false and send the spans to an OTLP backend"
         )
 
     def unlock(descriptor: int) -> None:
-        """Nothing, since nothing is ever locked."""
+        """Do nothing: no lock is ever taken."""
 
     def max_open_files() -> int:
-        """What the C library allows by default."""
+        """Return the default limit of the C library."""
         return 512
 
 else:
@@ -38,10 +38,10 @@ else:
     import resource
 
     def try_lock(descriptor: int) -> bool:
-        """Take the exclusive lock of an open file without waiting; whether it was free.
+        """Take the exclusive lock of an open file without waiting; return whether it was free.
 
-        The lock belongs to the open file: it ends when the last descriptor of it is closed, kill -9 included, and a
-        forked child that closes its copy does not end the parent's.
+        The lock belongs to the open file: it ends when the last descriptor is closed, also by kill -9. A forked
+        child that closes its copy does not end it.
         """
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -50,22 +50,37 @@ else:
         return True
 
     def unlock(descriptor: int) -> None:
-        """Give the lock back also where a child that was forked meanwhile has a copy of the descriptor."""
+        """Release the lock, even if a forked child has a copy of the descriptor."""
         fcntl.flock(descriptor, fcntl.LOCK_UN)
 
     def max_open_files() -> int:
-        """How many files this process may have open: 256 by default on macOS."""
+        """Return the number of files that this process may open: 256 by default on macOS."""
         soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         return sys.maxsize if soft == resource.RLIM_INFINITY else soft
 
 
+def is_unlocked(path: Path) -> bool:
+    """Return whether a file is unlocked or missing."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return True
+    try:
+        free = try_lock(descriptor)
+        if free:
+            unlock(descriptor)
+        return free
+    finally:
+        os.close(descriptor)
+
+
 @contextmanager
 def exclusive_lock(store: Path, wait: float = 0.0) -> Generator[bool]:
-    """Be the one who changes the manifest and removes files; whether nobody else is.
+    """Hold the lock for changing the manifest and removing files; yield whether it was acquired.
 
     Args:
         store: The store's folder.
-        wait: Seconds to wait for who is.
+        wait: Seconds to wait for another holder.
 
     Raises:
         StoreError: The folder cannot be written.

@@ -1,7 +1,7 @@
-"""A store's manifest: which files are read, which are not any more, and how it changes.
+"""A store's manifest: the files to read and the files that are retired.
 
-It is replaced as a whole, by whoever holds `compact.lock`, and its generation grows by one each time. A reader reads it
-first and lists the segments afterwards: what it covers is in a file that it names, so that each span is read once.
+The holder of `compact.lock` replaces it as a whole and increments its generation. A reader reads it first and lists the
+segments afterwards. Lines of covered segments are in the files that it names, so each span is read once.
 """
 
 from __future__ import annotations
@@ -35,33 +35,33 @@ __all__ = [
 
 MANIFEST = "MANIFEST.json"
 VIEWS_FILE = "traces.duckdb"
-"""The small database of views over the files that the manifest names."""
+"""A small database of views over the files that the manifest names."""
 EMPTY_SEGMENT = "none.ndjson"
-"""So that those views find a file where no segment is, since DuckDB refuses a pattern that finds none."""
+"""Lets those views find a file when there are no segments: DuckDB refuses a pattern without matches."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataFile:
-    """A Parquet file of lines that were in segments."""
+    """A Parquet file of compacted lines."""
 
     name: str
-    """Its path below the store's folder."""
+    """The path below the store's folder."""
     stream: str
     version: int
-    """The version of the schema that it was written with."""
+    """The schema version of its writer."""
     level: int
-    """How often its rows have been put together with others': 0 for those that come from segments."""
+    """The number of merges behind its rows: 0 for rows straight from segments."""
     rows: int
     bytes: int
     written: float
-    """When the latest of its lines was written, in seconds since the epoch."""
+    """The time of its latest line, in seconds since the epoch."""
     thinned: bool = False
-    """Whether only a share of its traces is left."""
+    """Whether old traces in it have been sampled."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetiredFile:
-    """A file that is read no more from this generation on; it is removed when no reader is older."""
+    """A file that readers stop reading at this generation; the sweep removes it when no reader is older."""
 
     generation: int
     time: float
@@ -73,7 +73,7 @@ def _no_files() -> Mapping[str, RetiredFile]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """What a store says of itself."""
+    """The content of a store's MANIFEST.json."""
 
     schema_version: int = SCHEMA_VERSION
     generation: int = 0
@@ -81,7 +81,7 @@ class Manifest:
     covered: Mapping[str, RetiredFile] = field(default_factory=_no_files)
     """Segments whose lines are in `files`."""
     trash: Mapping[str, RetiredFile] = field(default_factory=_no_files)
-    """Parquet files whose rows are in another, or were dropped."""
+    """Parquet files that were merged into others or dropped."""
     unreadable: int = 0
     """Lines of segments that compaction could not read."""
     taken_bytes: Mapping[str, int] = field(default_factory=dict[str, int])
@@ -97,15 +97,15 @@ class Manifest:
         unreadable: int = 0,
         taken: tuple[str, int] | None = None,
     ) -> Manifest:
-        """The manifest after a change.
+        """Return the manifest after a change.
 
         Args:
             time: Now, in seconds since the epoch.
-            add: Files that are read from now on.
-            remove: Files that are not.
-            cover: Names of segments that are not.
-            unreadable: Lines of those that could not be read.
-            taken: The stream of those, and the bytes of their lines without seals.
+            add: New files to read.
+            remove: Files to retire.
+            cover: Names of segments to retire.
+            unreadable: Unreadable lines of these segments.
+            taken: The stream of these segments and the bytes of their lines, without seals.
         """
         gone = RetiredFile(self.generation + 1, time)
         left = {file.name for file in remove}
@@ -120,7 +120,7 @@ class Manifest:
         )
 
     def without(self, removed: frozenset[str]) -> Manifest:
-        """The manifest when files that it said to be gone have been removed."""
+        """Return the manifest after retired files have been deleted."""
         return replace(
             self,
             generation=self.generation + 1,
@@ -134,7 +134,7 @@ def _added(sizes: Mapping[str, int], stream: str, size: int) -> Mapping[str, int
 
 
 def refuse_newer(version: int, path: Path) -> None:
-    """Raise StoreError where a newer version of the SDK wrote what this one would misread."""
+    """Raise StoreError for a file of a newer SDK, which this one would misread."""
     if version > SCHEMA_VERSION:
         raise StoreError(
             f"{path} was written by llmops-sdk with store schema {version}; this one reads up to {SCHEMA_VERSION}: "
@@ -144,7 +144,7 @@ def refuse_newer(version: int, path: Path) -> None:
 
 
 def read_manifest(path: Path) -> Manifest | None:
-    """The store's manifest, or None where there is none.
+    """Return the store's manifest, or None when there is none.
 
     Args:
         path: The store's folder.
@@ -188,7 +188,7 @@ def _gone(files: Any) -> Mapping[str, RetiredFile]:
 
 
 def encode(manifest: Manifest) -> bytes:
-    """The manifest's file."""
+    """Return the content of the manifest's file."""
     content = {
         "schema_version": manifest.schema_version,
         "generation": manifest.generation,
@@ -202,11 +202,11 @@ def encode(manifest: Manifest) -> bytes:
 
 
 def commit(path: Path, manifest: Manifest) -> Manifest:
-    """Put the manifest in the place of the one before it, on the disk; for who holds the store's lock.
+    """Replace the manifest on disk; return it. The caller must hold the store's lock.
 
     Args:
         path: The store's folder.
-        manifest: The new one. What it names is on the disk already.
+        manifest: The new manifest. The files that it names are already on disk.
     """
     temporary = path / f".{MANIFEST}.{uuid4().hex}"
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -223,7 +223,7 @@ def commit(path: Path, manifest: Manifest) -> Manifest:
 
 
 def views_are_old(path: Path) -> bool:
-    """Whether the manifest has changed since the views were made: their maker was killed, or retention dropped files.
+    """Return whether the views are older than the manifest, after a kill or after retention.
 
     Args:
         path: The store's folder.

@@ -1,7 +1,7 @@
-"""Lines taken out of segments in place: overwritten, so that nothing moves under who writes, reads or sends them.
+"""Remove lines from segments in place, by overwriting them.
 
-A writer appends to its file and never looks back, and a cursor counts bytes: both can go on. Whoever has the file under
-another name, as the outbox has, sees the same bytes.
+No byte moves, so a writer keeps appending and a cursor keeps its offset. The outbox, which has the file under another
+name, sees the same bytes.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from llmops_sdk.store.schema._views import SEAL
 __all__ = ["PRUNED", "all_segments", "overwrite_lines"]
 
 PRUNED = b'{"pruned":1,"' + SEAL.name.encode() + b'":0}'
-"""What stands at the beginning of such a line: JSON, none of a span's keys, and a seal's, so that it is no unreadable
-one. A seal itself begins with its own key."""
+"""The beginning of an overwritten line: JSON with a seal's key, so that it does not count as unreadable. A real seal
+begins with that key."""
 
 
 def all_segments(store: Path) -> Iterator[Path]:
-    """Every file of lines below the store's folder, each once whatever its names.
+    """Yield every file of lines below the store's folder; hard links to one file count once.
 
     Args:
         store: The store's folder.
@@ -37,11 +37,11 @@ def all_segments(store: Path) -> Iterator[Path]:
 
 
 def overwrite_lines(path: Path, matches: Callable[[bytes], bool]) -> int:
-    """Overwrite lines of a file, on the disk; how many.
+    """Overwrite matching lines of a file and force them to disk; return their number.
 
     Args:
-        path: The file, which may be appended to meanwhile.
-        matches: Whether a line, without its line break, is to go.
+        path: The file; a writer may append to it in the meantime.
+        matches: Returns whether to overwrite a line, given without its line break.
     """
     try:
         descriptor = os.open(path, os.O_RDWR)

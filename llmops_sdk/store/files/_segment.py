@@ -1,4 +1,4 @@
-"""One process's segment of one stream: made new, locked, appended to in whole lines, sealed."""
+"""Write a process's segments: create and lock a file, append whole lines, seal it."""
 
 from __future__ import annotations
 
@@ -29,32 +29,32 @@ _HOST = re.sub(r"[^A-Za-z0-9_]+", "_", socket.gethostname())[:40] or "host"
 
 
 class SegmentWatcher(Protocol):
-    """Told of each segment of a writer, in the writer's thread: an outbox."""
+    """Receives the events of a writer's segments, in the writer's thread; an outbox is one."""
 
     def opened(self, segment: Path) -> None:
-        """It is there, locked and empty."""
+        """Handle a new segment, locked and empty."""
         ...
 
     def written(self, size: int) -> None:
-        """It has so many bytes now."""
+        """Handle a write; the segment now has `size` bytes."""
         ...
 
     def sealed(self, segment: str, size: int) -> None:
-        """No line comes after these bytes."""
+        """Handle the end of a segment; no line follows its `size` bytes."""
         ...
 
 
 class SegmentWriter:
-    """Appends to a segment of its own, and begins a new one when that is large, old, gone or torn.
+    """Appends lines to a segment; starts a new one when the old one is large, old, deleted or torn.
 
     Args:
         store: The store's folder.
-        stream: Which stream.
-        max_bytes: Size at which the next write begins a new segment.
+        stream: The stream to write.
+        max_bytes: Size at which `due` returns True.
         max_seconds: Age at which it does.
-        fsync: Whether each write is forced to the disk.
-        clock: Tells the age.
-        watchers: Told of each segment.
+        fsync: Whether to force each write to the disk.
+        clock: Measures the age.
+        watchers: Receive the segments' events.
     """
 
     def __init__(
@@ -84,17 +84,17 @@ class SegmentWriter:
 
     @property
     def is_open(self) -> bool:
-        """Whether there is a segment that the next write may append to."""
+        """Return whether the next write appends to an existing segment."""
         return self._descriptor >= 0
 
     def append(self, lines: Sequence[bytes]) -> None:
-        """Write whole lines; all of them are in the file afterwards, or, when it raises, none.
+        """Write whole lines: all of them, or none when it raises.
 
         Raises:
             StoreError: The disk is full, or the folder cannot be written.
         """
         if self._descriptor >= 0 and os.fstat(self._descriptor).st_nlink == 0:
-            # Somebody removed the file: what is written to it would be gone with its descriptor.
+            # The file was deleted; lines written to it would vanish with the descriptor.
             self._end()
         if self._descriptor < 0:
             self._open()
@@ -111,16 +111,16 @@ class SegmentWriter:
         self._notify(lambda watcher: watcher.written(self._size))
 
     def due(self) -> bool:
-        """Whether the segment is large or old enough for a new one to begin."""
+        """Return whether the segment is large or old enough to rotate."""
         return self.is_open and (
             self._size >= self._max_bytes or self._clock.monotonic() - self._opened >= self._max_seconds
         )
 
     def seal(self) -> None:
-        """Write the last line and let go of the segment; without one, nothing.
+        """Write the seal and close the segment, if one is open.
 
         Raises:
-            StoreError: The line could not be written; the segment is let go all the same.
+            StoreError: The seal could not be written; the segment is closed anyway.
         """
         if self._descriptor < 0:
             return
@@ -132,13 +132,12 @@ class SegmentWriter:
         self._end()
 
     def close_in_child(self) -> None:
-        """In a forked child: close the inherited descriptor; the parent's file and its lock stay the parent's."""
+        """Close the inherited descriptor in a forked child; the parent keeps its file and lock."""
         self._release()
 
     def _open(self) -> None:
         create_store(self._store)
-        # A name of one's own, and a lock before the first line. Between the two another process that drops old
-        # segments could take it; then there is a next name.
+        # Between creating and locking the file, a process that drops old segments may delete it; then try a new name.
         for _ in range(8):
             self._number += 1
             name = f"{_HOST}-{os.getpid()}-{uuid4().hex}-{self._number}.v{SCHEMA_VERSION}.ndjson"
@@ -162,11 +161,10 @@ class SegmentWriter:
                 self._notify(lambda watcher: watcher.opened(self._store / self._stream.segment_folder / self._name))
                 return
             os.close(descriptor)
-        raise StoreError(f"no segment could be locked in {self._store}: is it on a network file system?")
+        raise StoreError(f"cannot lock a segment in {self._store}; is it on a network file system?")
 
     def _discard_partial_batch(self) -> None:
-        # What was written of a batch is cut off, so that a batch is there whole or not at all; and nothing is appended
-        # to this file again, since the cut may fail too.
+        # Cut the partial batch off, and never append to this file again: the cut may fail too.
         with contextlib.suppress(OSError):
             os.ftruncate(self._descriptor, self._size)
         self._end()
@@ -177,7 +175,7 @@ class SegmentWriter:
 
     def _notify(self, event: Callable[[SegmentWatcher], None]) -> None:
         for watcher in self._watchers:
-            # The lines are in the file: what a watcher cannot do takes none of them away.
+            # The lines are in the file; a watcher's failure must not lose them.
             guarded("keeping segments for export", None, event, watcher)
 
     def _release(self) -> None:

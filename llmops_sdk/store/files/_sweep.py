@@ -1,4 +1,4 @@
-"""Removing what no reader reads any more, and what killed processes left."""
+"""Delete retired files that no reader may open, and leftovers of killed processes."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from llmops_sdk.store.schema._views import RECORD_STREAMS
 __all__ = ["GRACE", "sweep"]
 
 GRACE = 60.0
-"""Seconds for which what is read no more stays, for readers without a lease: other tools, a store they cannot write."""
+"""Seconds for which retired files stay for readers without a lease, such as other tools."""
 _ABANDONED = 3_600.0
 _FOLDER = "import"
 _LOCK = "import.lock"
 
 
 def sweep(store: Path, manifest: Manifest, *, grace: float = GRACE) -> Manifest:
-    """Remove what the manifest says to be gone and no living reader may open, and half-written files.
+    """Delete retired files that no living reader may open, and half-written files.
 
     Args:
-        store: The store's folder, whose lock the caller holds.
-        manifest: As it is.
-        grace: Seconds that must have passed in any case.
+        store: The store's folder; the caller holds its lock.
+        manifest: The current manifest.
+        grace: Seconds to keep each file in any case.
     """
     _remove_abandoned(store, manifest)
     gone = {**manifest.covered, **manifest.trash}
@@ -44,12 +44,12 @@ def sweep(store: Path, manifest: Manifest, *, grace: float = GRACE) -> Manifest:
 
 
 def _is_over(entry: RetiredFile, grace: float) -> bool:
-    # The distance, so that a clock that was set back keeps nothing for years.
+    # Absolute: a clock that was set back must not keep files for years.
     return abs(time.time() - entry.time) >= grace
 
 
 def _remove_abandoned(store: Path, manifest: Manifest) -> None:
-    """Files of compactors that were killed: the caller is the only one that may make any now."""
+    """Delete files of killed compactors; the caller holds the lock, so no compactor runs."""
     known = {file.name for file in manifest.files} | manifest.trash.keys()
     for stream in RECORD_STREAMS.values():
         folder = store / stream.parquet_folder
@@ -66,14 +66,14 @@ def _remove_abandoned(store: Path, manifest: Manifest) -> None:
     for file in store.glob(f".{VIEWS_FILE}.*"):
         file.unlink(missing_ok=True)
     for file in (*store.glob(f".{MANIFEST}.*"), *store.glob("..gitignore.*")):
-        # Not that of a process that makes the store at this moment, without the lock; it may be gone again.
+        # A process may be creating the store right now, without the lock.
         with contextlib.suppress(FileNotFoundError):
             if abs(time.time() - file.stat().st_mtime) > _ABANDONED:
                 file.unlink()
 
 
 def sweep_imports(store: Path) -> None:
-    """Remove what a killed import left, unless one is under way."""
+    """Delete the leftovers of a killed import, unless an import is running."""
     if not (store / _FOLDER).is_dir():
         return
     with os.fdopen(os.open(store / _LOCK, os.O_RDWR | os.O_CREAT, 0o600), "wb") as lock:

@@ -1,6 +1,6 @@
-"""Compaction beside the application: a process of its own, niced, started when enough segments are sealed.
+"""Start compaction in a low-priority background process when enough segments are sealed.
 
-DuckDB takes 80 MB and a core's whole attention for a while, neither of which is the application's to give.
+In the application itself, DuckDB would take 80 MB and a whole core for a while.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _PROGRAM = "llmops_sdk.store.maintenance._compact_process"
 
 
 class BackgroundCompaction:
-    """Starts a compactor when there is enough for it to do, one at a time.
+    """Starts one compactor at a time, when there is enough to compact.
 
     Args:
         store: The store's folder.
         mode: "auto", or "manual" for never.
-        thinning: What becomes of old traces.
+        thinning: How compaction samples old traces.
     """
 
     def __init__(self, store: Path, mode: CompactionMode, thinning: ThinningPolicy) -> None:
@@ -46,25 +46,25 @@ class BackgroundCompaction:
         self._pid = 0
 
     def start_if_due(self) -> None:
-        """Start one if it is due; called when a segment has been sealed.
+        """Start a compactor if it is due; call this after a segment is sealed.
 
-        When 32 MiB or 64 segments wait, though a minute after the one before; sooner when eight times as much waits.
+        It is due when 32 MiB or 64 segments wait, at most once a minute; at once when eight times as much waits.
         """
         if self._on and not self.is_running() and self._is_due():
             self._start()
 
     def is_running(self) -> bool:
-        """Whether the one that was started last is still at it; one that has ended is taken leave of."""
+        """Return whether the last compactor still runs; reap it if it has exited."""
         if not self._pid:
             return False
-        with contextlib.suppress(ChildProcessError):  # the application has waited for every child of its own
+        with contextlib.suppress(ChildProcessError):  # the application may wait for all its children itself
             if os.waitpid(self._pid, os.WNOHANG)[0] == 0:
                 return True
         self._pid = 0
         return False
 
     def after_fork(self) -> None:
-        """In a forked child: the compactor is the parent's."""
+        """Forget the parent's compactor in a forked child."""
         self._pid = 0
 
     def _is_due(self) -> bool:
@@ -76,13 +76,12 @@ class BackgroundCompaction:
                     size += segment.path.stat().st_size
                     count += 1
         except StoreError:
-            return False  # a newer version's, or damaged: whoever reads it is told
-        # Views that name dropped files fail for whoever opens them with another tool.
+            return False  # a newer version's store, or a damaged one: readers report it
+        # Views that name dropped files fail in other tools.
         return self._is_worth_it(size, count) or views_are_old(self._store)
 
     def _is_worth_it(self, size: int, count: int) -> bool:
-        # Each call costs half a second whatever it finds, and makes files that are put together later at the price of
-        # a second conversion: a pause keeps that below a hundredth of a core, and large files are made at once.
+        # A run costs half a second, and small files cost a merge later: the pause keeps that below 1 % of a core.
         many = max(size / _BYTES, count / _FILES)
         return many >= _BURST or (many >= 1 and _age(self._store / MANIFEST) >= _PAUSE)
 
@@ -91,16 +90,16 @@ class BackgroundCompaction:
         if interpreter is None:
             self._on = False
             return
-        # The package may be on this program's path alone.
+        # The package may be on the path of this program only.
         root = str(Path(__file__).parents[3])
         known = os.environ.get("PYTHONPATH", "").split(os.pathsep)
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join([root, *filter(None, known)])}
         nothing = [
-            (os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0)  # its output is nobody's
+            (os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0)  # nobody reads its output
             for number in (0, 1, 2)
         ]
         try:
-            # -P: a file of the working folder must not be taken for one of the libraries.
+            # -P: never import modules from the working folder.
             self._pid = os.posix_spawn(
                 interpreter,
                 [interpreter, "-P", "-m", _PROGRAM, str(self._store), self._thinning.encode()],
@@ -108,18 +107,18 @@ class BackgroundCompaction:
                 file_actions=nothing,
             )
         except OSError:
-            self._on = False  # no more processes, or not allowed: the segments are read as they are
+            self._on = False  # no process can be started; readers read the segments as they are
 
 
 def _age(file: Path) -> float:
-    """Seconds since a file was changed, or until then where the clock went back."""
+    """Return the seconds since a file was changed; absolute, in case the clock was set back."""
     with contextlib.suppress(FileNotFoundError):
         return abs(time.time() - file.stat().st_mtime)
     return 0.0
 
 
 def find_interpreter() -> str | None:
-    """This process's Python, or None where `sys.executable` is another program: frozen, or with Python inside."""
+    """Return this process's Python, or None in frozen programs and programs that embed Python."""
     name = Path(sys.executable or "").name
     if getattr(sys, "frozen", False) or not _INTERPRETER.fullmatch(name) or not os.access(sys.executable, os.X_OK):
         return None

@@ -1,7 +1,7 @@
-"""Compaction: sealed segments become Parquet files, small files become larger ones, what nobody reads is removed.
+"""Compaction: convert sealed segments to Parquet, merge small files, sample old traces, delete retired files.
 
-It may be killed at any step: a file is written under another name, forced to the disk and renamed, and counts from the
-moment when the manifest names it. What a killed compactor left is removed by the next.
+It may be killed at any step. It writes a file under a temporary name, forces it to disk and renames it; the file counts
+once the manifest names it. The next compactor removes the leftovers of a killed one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 from llmops_sdk._util._public import public
 from llmops_sdk.errors import StoreError
@@ -24,10 +23,11 @@ from llmops_sdk.store.duck._rebuild import ensure_manifest
 from llmops_sdk.store.duck._sources import read_sources
 from llmops_sdk.store.files._layout import Segment, list_segments
 from llmops_sdk.store.files._locks import exclusive_lock, max_open_files, try_lock
-from llmops_sdk.store.files._manifest import DataFile, Manifest, commit, read_manifest, sync_folder, views_are_old
+from llmops_sdk.store.files._manifest import Manifest, commit, read_manifest, views_are_old
 from llmops_sdk.store.files._segment import seal_size
 from llmops_sdk.store.files._sweep import GRACE, sweep
 from llmops_sdk.store.lines._count_loss import count_loss
+from llmops_sdk.store.maintenance._data_files import new_file, publish, temporary_name
 from llmops_sdk.store.maintenance._thinning import ThinningPolicy, files_to_thin
 from llmops_sdk.store.schema._views import RECORD_STREAMS, SCHEMA_VERSION, RecordStream
 
@@ -36,36 +36,36 @@ if TYPE_CHECKING:
 
 __all__ = ["Compacted", "compact_store", "ensure_manifest"]
 
-_CHUNK_BYTES = 512 * 1024**2  # of lines: some 40 MB of Parquet, which is never put together with others again
+_CHUNK_BYTES = 512 * 1024**2  # of lines, some 40 MB of Parquet: large enough never to be merged
 _CHUNK_FILES = 512  # all of them open at once
 _FAN_IN = 8
-_LARGE = 32 * 1024**2  # a file of this size is put together with others no more: each time costs as much as the first
+_LARGE = 32 * 1024**2  # no merge from this size on: each merge costs as much as the first conversion
 _BLOCK = 1024**2
 
 
 @public("llmops_sdk.store")
 @dataclass(slots=True, kw_only=True)
 class Compacted:
-    """What a compaction did."""
+    """The outcome of a compaction."""
 
     segments: int = 0
-    """Segments whose lines are in Parquet files now."""
+    """Segments converted to Parquet files."""
     rows: int = 0
-    """Their lines."""
+    """Their readable lines."""
     bytes_before: int = 0
     """Bytes of those segments."""
     bytes_after: int = 0
-    """Bytes of the files made of them."""
+    """Bytes of the new files."""
     merged: int = 0
-    """Parquet files that were put together into larger ones."""
+    """Parquet files merged into larger ones."""
     thinned: int = 0
-    """Spans of old traces that are gone, since only a share of them is kept."""
+    """Spans of old traces removed by sampling."""
     skipped: int = 0
-    """Segments that DuckDB could not convert; they are read as they are."""
+    """Segments that DuckDB could not convert; readers read them unchanged."""
     files: int = 0
-    """Parquet files in all."""
+    """Parquet files in total."""
     busy: bool = False
-    """Whether another process was at it, so that nothing was done."""
+    """Whether another process was compacting, so that this one did nothing."""
 
 
 def compact_store(
@@ -76,14 +76,14 @@ def compact_store(
     thinning: ThinningPolicy | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Compacted:
-    """Compact every segment whose writer has let go of it.
+    """Compact every segment that its writer has closed.
 
     Args:
         store: The store's folder.
-        wait: Seconds to wait for another process that compacts.
-        grace: Seconds for which files that are read no more stay, for readers that hold no lease.
-        thinning: Which traces of old files stay; None for all.
-        progress: Called after each step with the bytes of segments that are done and those that were there.
+        wait: Seconds to wait for another compactor.
+        grace: Seconds for which retired files stay, for readers without a lease.
+        thinning: How to sample old traces; None keeps all.
+        progress: Called after each step with the bytes of segments done and the total.
 
     Raises:
         StoreError: The store cannot be read or written, or a newer version of the SDK wrote it.
@@ -96,7 +96,7 @@ def compact_store(
             return _Compaction(store, grace, thinning or ThinningPolicy()).run(progress)
         except OSError as error:
             raise StoreError(
-                f"the store {store} cannot be compacted: {error.strerror or error}; nothing is lost: free space, or "
+                f"the store {store} cannot be compacted: {error.strerror or error}; no data is lost. Free space or "
                 "make it writable, and try again",
                 path=str(store),
             ) from error
@@ -104,7 +104,7 @@ def compact_store(
 
 @dataclass(frozen=True, slots=True)
 class _SegmentState:
-    """A segment, its size and when it was last written."""
+    """A segment with its size and the time of its last write."""
 
     segment: Segment
     size: int
@@ -112,7 +112,7 @@ class _SegmentState:
 
 
 class _Compaction:
-    """One run, by who holds the store's lock."""
+    """One run. The caller must hold the store's lock."""
 
     def __init__(self, store: Path, grace: float, thinning: ThinningPolicy) -> None:
         self._store = store
@@ -121,8 +121,8 @@ class _Compaction:
         self._done = Compacted()
         manifest = read_manifest(store)
         if manifest is None:
-            # Removed while the lock was waited for: with an empty one every file would be swept.
-            raise StoreError(f"MANIFEST.json of {store} has gone: try again, and it is made again", path=str(store))
+            # Deleted while this process waited for the lock: with an empty one the sweep would delete every file.
+            raise StoreError(f"MANIFEST.json of {store} was deleted; try again to rebuild it", path=str(store))
         self._manifest: Manifest = manifest
 
     def run(self, progress: Callable[[int, int], None] | None) -> Compacted:
@@ -169,12 +169,12 @@ class _Compaction:
         names = [one.segment.name for one in locked]
         out, origin = self._new_file(stream, 0, max(one.written for one in locked), holds=names)
         try:
-            rows = writer.write_lines(stream, paths, _temporary(out), origin)
+            rows = writer.write_lines(stream, paths, temporary_name(out), origin)
             lines, seals, seal_bytes = _count_lines(paths)
-            # Only where the sum says that there is one: to ask DuckDB costs as much as the file.
+            # Only when the sums differ: asking DuckDB costs as much as writing the file.
             unreadable = 0 if rows + seals == lines else writer.count_unreadable(stream, paths)
         except StoreError:
-            _temporary(out).unlink(missing_ok=True)
+            temporary_name(out).unlink(missing_ok=True)
             if len(locked) == 1:
                 self._done.skipped += 1
                 return
@@ -182,7 +182,7 @@ class _Compaction:
             self._compact(writer, stream, locked[:half])
             self._compact(writer, stream, locked[half:])
             return
-        made = self._publish(out, origin, rows)
+        made = publish(out, origin, rows)
         self._manifest = commit(
             self._store,
             self._manifest.next(
@@ -199,10 +199,10 @@ class _Compaction:
         self._done.bytes_after += sum(file.bytes for file in made)
 
     def _merge(self, writer: ParquetWriter, stream: RecordStream) -> bool:
-        """Put the oldest small files of a level together; whether there were enough of them."""
+        """Merge the oldest small files of a level; return whether there were enough."""
         mine = [file for file in self._manifest.files if file.stream == stream.name and file.bytes < _LARGE]
         for level in sorted({file.level for file in mine}):
-            # Of one version: the columns of another are others.
+            # Of one version: another version has other columns.
             same = [file for file in mine if file.level == level and file.version == SCHEMA_VERSION]
             same = [file for file in same if file.thinned is same[0].thinned][:_FAN_IN]
             if len(same) == _FAN_IN:
@@ -210,21 +210,21 @@ class _Compaction:
                 out, origin = self._new_file(
                     stream, level + 1, max(file.written for file in same), replaces=names, thinned=same[0].thinned
                 )
-                rows = writer.write_rows([self._store / name for name in names], _temporary(out), origin)
+                rows = writer.write_rows([self._store / name for name in names], temporary_name(out), origin)
                 if rows != sum(file.rows for file in same):
                     raise StoreError(
-                        f"{rows} of {sum(file.rows for file in same)} rows came through when files of {self._store} "
-                        "were put together; they stay as they are",
+                        f"merging files of {self._store} kept {rows} of {sum(file.rows for file in same)} rows; "
+                        "the files stay unmerged",
                         path=str(self._store),
                     )
-                made = self._publish(out, origin, rows)
+                made = publish(out, origin, rows)
                 self._manifest = commit(self._store, self._manifest.next(time=time.time(), add=made, remove=same))
                 self._done.merged += len(same)
                 return True
         return False
 
     def _thin(self, writer: ParquetWriter) -> None:
-        """Leave a share of the traces of old files."""
+        """Sample the traces of old files."""
         files = files_to_thin(self._manifest.files, self._thinning)
         if not files:
             return
@@ -235,11 +235,15 @@ class _Compaction:
             dropped = writer.count_rows([source], self._thinning.rows_to_drop)
             out, origin = self._new_file(stream, file.level, file.written, replaces=[file.name], thinned=True)
             rows = writer.write_rows(
-                [source], _temporary(out), origin, unless=self._thinning.rows_to_drop, weight=self._thinning.new_weight
+                [source],
+                temporary_name(out),
+                origin,
+                unless=self._thinning.rows_to_drop,
+                weight=self._thinning.new_weight,
             )
             if rows != file.rows - dropped:
-                raise StoreError(f"{rows} rows of {file.name} came through in place of {file.rows - dropped}; it stays")
-            made = self._publish(out, origin, rows)
+                raise StoreError(f"sampling {file.name} kept {rows} rows instead of {file.rows - dropped}; it stays")
+            made = publish(out, origin, rows)
             self._manifest = commit(self._store, self._manifest.next(time=time.time(), add=made, remove=[file]))
             self._done.thinned += dropped
             if dropped:
@@ -255,8 +259,6 @@ class _Compaction:
         replaces: Sequence[str] = (),
         thinned: bool = False,
     ) -> tuple[Path, FileProvenance]:
-        folder = self._store / stream.parquet_folder
-        folder.mkdir(mode=0o700, exist_ok=True)
         origin = FileProvenance(
             generation=self._manifest.generation + 1,
             stream=stream.name,
@@ -267,36 +269,7 @@ class _Compaction:
             thinned=thinned,
             replaces=replaces,
         )
-        return folder / f"L{level}-{origin.generation:08}-{uuid4().hex}.parquet", origin
-
-    def _publish(self, out: Path, origin: FileProvenance, rows: int) -> list[DataFile]:
-        """Give a written file its name; none where it has no rows."""
-        temporary = _temporary(out)
-        if not rows:
-            temporary.unlink()
-            return []
-        temporary.chmod(0o600)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-            size = os.fstat(file.fileno()).st_size
-        temporary.replace(out)
-        sync_folder(out.parent)
-        return [
-            DataFile(
-                name=f"{out.parent.name}/{out.name}",
-                stream=origin.stream,
-                version=origin.version,
-                level=origin.level,
-                rows=rows,
-                bytes=size,
-                written=origin.written,
-                thinned=origin.thinned,
-            )
-        ]
-
-
-def _temporary(out: Path) -> Path:
-    return out.with_name(f".{out.name}")
+        return new_file(self._store / stream.parquet_folder, origin), origin
 
 
 def _chunks(found: Sequence[_SegmentState]) -> Iterator[list[_SegmentState]]:
@@ -315,7 +288,7 @@ def _chunks(found: Sequence[_SegmentState]) -> Iterator[list[_SegmentState]]:
 
 @contextmanager
 def _locked_segments(chunk: Sequence[_SegmentState]) -> Generator[list[_SegmentState]]:
-    """Those segments that nobody appends to, locked, so that nobody drops them meanwhile."""
+    """Yield the segments without a living writer, locked so that no other process drops them."""
     locked: list[_SegmentState] = []
     with contextlib.ExitStack() as stack:
         for one in chunk:
@@ -323,14 +296,14 @@ def _locked_segments(chunk: Sequence[_SegmentState]) -> Generator[list[_SegmentS
                 file = stack.enter_context(one.segment.path.open("rb"))
             except FileNotFoundError:
                 continue
-            # A child that its writer forked may keep the lock of a segment that is closed.
+            # A forked child of the writer may still hold the lock of a closed segment.
             if not try_lock(file.fileno()) and not seal_size(file.fileno()):
                 continue
             state = os.fstat(file.fileno())
             if state.st_nlink == 0:
                 continue
             if state.st_size == 0:
-                # Its writer died before its first line, or has yet to lock it: then it takes another name.
+                # Its writer died before the first line, or has not locked it yet and will take another name.
                 one.segment.path.unlink(missing_ok=True)
                 continue
             locked.append(_SegmentState(one.segment, state.st_size, state.st_mtime))

@@ -1,4 +1,4 @@
-"""`compact` as an application or a person calls it."""
+"""`compact` for applications and users."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _WAIT = 60.0
 
 
 def compact(*, path: StorePath | None = None, progress: Callable[[int, int], None] | None = None) -> Compacted:
-    """Turn the segments that nobody writes any more into Parquet files, now, in this process.
+    """Convert finished segments to Parquet files now, in this process.
 
-    A process of its own does so beside every application that writes (`[store] compaction`), so that this is for a
-    store that is to be small and fast at once: before it is copied, or where compaction is "manual".
+    A background process normally does this for every application that writes (`[store] compaction`). Call this to make
+    a store small and fast at once, before a copy for example, or when compaction is "manual".
 
     Args:
-        path: The store's folder; by default that of the configuration.
-        progress: Called after each step with the bytes that are done and those that there were.
+        path: The store's folder; by default the configured one.
+        progress: Called after each step with the bytes done and the total.
 
     Raises:
         StoreError: The store cannot be read or written, or a newer version of the SDK wrote it.

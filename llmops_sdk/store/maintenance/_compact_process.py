@@ -17,15 +17,15 @@ _NICE = 10
 
 
 def main() -> int:
-    """Compact the store that is named; the exit status."""
-    # Not ended with the application's own processes by a Ctrl-C in its terminal.
+    """Compact the store named on the command line; return the exit status."""
+    # A session of its own: Ctrl-C in the application's terminal does not end it.
     with suppress(OSError):
         os.setsid()
     os.nice(_NICE)
     try:
         compact_store(Path(sys.argv[1]), thinning=ThinningPolicy.decode(sys.argv[2]) if len(sys.argv) > 2 else None)
     except StoreError:
-        return 1  # nobody reads its output; `llmops doctor` tells what waits, and `llmops compact` why
+        return 1  # nobody reads the output; `llmops doctor` shows what waits, and `llmops compact` why
     return 0
 
 

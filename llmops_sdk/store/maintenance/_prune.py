@@ -1,15 +1,14 @@
-"""`prune`: the data of a user, a session or a trace, or all that is older, truly gone from every file of the store."""
+"""`prune`: delete the data of a user, session or trace, or old data, from every file of the store."""
 
 from __future__ import annotations
 
 import contextlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 from llmops_sdk._util._public import public
 from llmops_sdk.errors import StoreError
@@ -17,9 +16,10 @@ from llmops_sdk.store.duck._provenance import FileProvenance
 from llmops_sdk.store.duck._rebuild import ensure_manifest
 from llmops_sdk.store.files._blob_files import Blob, list_blobs, remove_blob
 from llmops_sdk.store.files._locks import exclusive_lock
-from llmops_sdk.store.files._manifest import DataFile, Manifest, commit, read_manifest, sync_folder
+from llmops_sdk.store.files._manifest import DataFile, Manifest, commit, read_manifest
 from llmops_sdk.store.files._overwrite import all_segments, overwrite_lines
 from llmops_sdk.store.lines._count_loss import count_loss
+from llmops_sdk.store.maintenance._data_files import new_file, publish, temporary_name
 from llmops_sdk.store.maintenance._prune_selection import PruneSelection, read_journal, remove_journal, write_journal
 from llmops_sdk.store.maintenance._retention import drop_old
 from llmops_sdk.store.reading._query import StorePath, flush_first, query, store_folder
@@ -38,13 +38,13 @@ _BLOBS = f"regexp_extract_all({_TEXT}, 'blobs/([0-9a-f]{{64}}\\.[a-z0-9]{{1,5}})
 @public("llmops_sdk.store")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pruned:
-    """What a pruning removed, or would.
+    """The data that a prune deleted, or would delete.
 
     Attributes:
-        traces: Traces; 0 where whole files went.
+        traces: Traces; 0 for whole files.
         spans: Spans.
         scores: Scores.
-        blobs: Files beside the store, images above all.
+        blobs: Blob files, mostly images.
         left: Spans of the same user, session or trace that a living process has written since.
     """
 
@@ -66,12 +66,12 @@ def prune(
     path: StorePath | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Pruned:
-    """Remove the data of a user, a session or a trace, or what is old or too much, from every file of a store.
+    """Delete the data of a user, a session or a trace, or the oldest data, from every file of a store.
 
-    By user or session, each trace goes whole in which a span has the id, with its scores and the images that no other
-    span refers to. The bytes are overwritten or rewritten, in the files that living processes write and in what waits
-    to be exported too. A connection of `connect` that is open has to be made anew. What was removed is counted in
-    `losses` as `pruned`. Exactly one of the first five says what.
+    A user or session selects every trace with a span of that id. Scores go with their traces, and so do images that no
+    other span refers to. The bytes are overwritten or rewritten, also in files that living processes write and in the
+    outboxes. Reopen connections of `connect` afterwards. `losses` counts the spans as `pruned`. Pass exactly one of the
+    first five arguments.
 
     Args:
         user_id: The user.
@@ -79,13 +79,13 @@ def prune(
         trace_id: The trace, 32 hex digits.
         older_than: Spans and scores that began longer ago, or before this time.
         max_bytes: The store's size; the oldest files go until it fits.
-        dry_run: Only count.
-        path: The store's folder; by default that of the configuration.
-        progress: Called with the files that are done and those that there are.
+        dry_run: Count only.
+        path: The store's folder; by default the configured one.
+        progress: Called with the files done and the total.
 
     Raises:
-        ValueError: None of the five, or several, are given.
-        StoreError: The store is not there, cannot be read or written, or is being changed by another process.
+        ValueError: Not exactly one of the five is given.
+        StoreError: The store cannot be read or written, or another process is changing it.
 
     Example:
         >>> import llmops_sdk as llmops
@@ -98,7 +98,7 @@ def prune(
     given = {"user_id": user_id, "session_id": session_id, "trace_id": trace_id}
     person = {name: value for name, value in given.items() if value is not None}
     if len(person) + (older_than is not None) + (max_bytes is not None) != 1:
-        raise ValueError("say what is to be pruned by one of user_id, session_id, trace_id, older_than and max_bytes")
+        raise ValueError("pass exactly one of user_id, session_id, trace_id, older_than and max_bytes")
     folder = store_folder(path)
     flush_first()
     if not folder.is_dir():
@@ -113,7 +113,7 @@ def prune(
 
 
 def finish_pruning(store: Path) -> None:
-    """Go on with what somebody who was killed had begun; for who holds the store's lock.
+    """Finish a prune whose process was killed. The caller must hold the store's lock.
 
     Args:
         store: The store's folder.
@@ -126,7 +126,7 @@ def finish_pruning(store: Path) -> None:
 
 def _to_size(folder: Path, max_bytes: int, dry_run: bool) -> Pruned:
     if dry_run:
-        raise ValueError("what max_bytes would remove is not known beforehand: leave dry_run out")
+        raise ValueError("dry_run cannot predict what max_bytes removes; leave dry_run out")
     dropped = drop_old(folder, max_bytes=max_bytes, older_than=None)
     for one in dropped:
         count_loss(folder, one.what, one.reason, one.count, one.bytes)
@@ -151,8 +151,8 @@ class _Pruning:
             return self._run(person, older_than, dry_run)
         except OSError as error:
             raise StoreError(
-                f"{self._store} cannot be pruned: {error.strerror or error}; what is left is found again: make it "
-                "writable, free space, and try again",
+                f"{self._store} cannot be pruned: {error.strerror or error}; make it writable, free space, and "
+                "try again to delete the rest",
                 path=str(self._store),
             ) from error
 
@@ -170,7 +170,7 @@ class _Pruning:
             traces |= selection.traces
             if dry_run or not (found or judged):
                 break
-            # By age there is no need for a journal: what is left is as old as before.
+            # By age no journal is needed: the rest can be found by its age again.
             if person:
                 write_journal(self._store, selection)
             self.apply(selection)
@@ -181,7 +181,7 @@ class _Pruning:
         return Pruned(traces=len(traces), spans=spans - left, scores=scores, blobs=self._blobs, left=left)
 
     def _find(self, person: dict[str, str], older_than: timedelta | datetime | None) -> tuple[PruneSelection, int, int]:
-        """What goes, and how many spans and scores that is."""
+        """Return the selection, and its number of spans and scores."""
         if older_than is not None:
             before = _cutoff_ns(older_than)
             counts = self._ask(
@@ -230,7 +230,7 @@ class _Pruning:
         return query(sql, params, path=self._store).rows()
 
     def apply(self, selection: PruneSelection) -> None:
-        """Remove it from every file; may be done twice."""
+        """Delete the selection from every file; doing it twice is harmless."""
         from llmops_sdk.store.duck._parquet import ParquetWriter
         from llmops_sdk.store.duck._views_file import write_views
 
@@ -245,7 +245,7 @@ class _Pruning:
         for segment in segments:
             overwrite_lines(segment, selection.matches)
             done = self._step(done, total)
-        # At once, and not after their grace: who has one open goes on with it.
+        # At once, without the grace period; a reader that has a file open keeps it.
         for name in manifest.trash:
             (self._store / name).unlink(missing_ok=True)
         if manifest.trash:
@@ -275,20 +275,11 @@ class _Pruning:
             thinned=file.thinned,
             replaces=[file.name],
         )
-        out = source.with_name(f"L{file.level}-{origin.generation:08}-{uuid4().hex}.parquet")
-        temporary = out.with_name(f".{out.name}")
-        rows = writer.write_rows([source], temporary, origin, unless=condition)
+        out = new_file(source.parent, origin)
+        rows = writer.write_rows([source], temporary_name(out), origin, unless=condition)
         if rows != file.rows - dropped:
-            raise StoreError(f"{rows} rows of {file.name} came through in place of {file.rows - dropped}; it stays")
-        made: list[DataFile] = []
-        if rows:
-            temporary.chmod(0o600)
-            size = temporary.stat().st_size
-            temporary.replace(out)
-            sync_folder(out.parent)
-            made = [replace(file, name=f"{out.parent.name}/{out.name}", rows=rows, bytes=size)]
-        else:
-            temporary.unlink()
+            raise StoreError(f"pruning {file.name} kept {rows} rows instead of {file.rows - dropped}; the file stays")
+        made = publish(out, origin, rows)
         return commit(self._store, manifest.next(time=time.time(), add=made, remove=[file]))
 
     def _remove_blobs(self, selection: PruneSelection) -> None:

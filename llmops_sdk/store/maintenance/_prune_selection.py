@@ -1,4 +1,4 @@
-"""What is to be pruned: as conditions on rows, as a test on lines, and as a journal that outlives a kill."""
+"""The selection of a prune: a condition on rows, a test for lines, and a journal that survives a kill."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _BY_TARGET = {"trace_id": "removed_traces", "span_id": "removed_spans", "session
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PruneSelection:
-    """Which rows go: all that are of some traces, or all that are older than a time.
+    """Rows to delete: those of some traces, or those before a time.
 
     Attributes:
         traces: Ids of traces.
-        spans: Ids of those of their spans that scores name without the trace.
+        spans: Ids of spans of these traces that scores name without the trace.
         sessions: Ids of sessions whose scores go.
-        blobs: Names of the files that those spans refer to.
-        words: The user's or the session's id, by which a torn line is known.
-        before_ns: Rows that began earlier go.
+        blobs: Names of the blobs that these spans refer to.
+        words: The id of the user or session, which identifies torn lines.
+        before_ns: Select rows that began earlier.
     """
 
     traces: frozenset[str] = frozenset()
@@ -58,7 +58,7 @@ class PruneSelection:
         return " OR ".join(f"{name} IN (SELECT id FROM {tables[name]})" for name in names if name in tables)  # noqa: S608 - constants
 
     def matches(self, line: bytes) -> bool:
-        """Whether a line of a segment goes."""
+        """Return whether a segment's line is selected."""
         try:
             row: Any = orjson.loads(line)
         except orjson.JSONDecodeError:
@@ -85,11 +85,11 @@ class PruneSelection:
 
 
 def write_journal(store: Path, selection: PruneSelection) -> None:
-    """Say what is to go, on the disk, before the first of it does: what is left could not be found by it again.
+    """Write the selection to disk before deleting: after a kill, it could not be computed from the rest.
 
     Args:
-        store: The store's folder, whose lock the caller holds.
-        selection: What goes.
+        store: The store's folder; the caller holds its lock.
+        selection: The rows to delete.
     """
     temporary = store / f".{_JOURNAL}.{uuid4().hex}"
     content = {
@@ -110,10 +110,10 @@ def write_journal(store: Path, selection: PruneSelection) -> None:
 
 
 def read_journal(store: Path) -> PruneSelection | None:
-    """What somebody who was killed had begun to prune, or None.
+    """Return the selection of a killed prune, or None.
 
     Args:
-        store: The store's folder, whose lock the caller holds.
+        store: The store's folder; the caller holds its lock.
     """
     try:
         content: Any = orjson.loads((store / _JOURNAL).read_bytes())
@@ -130,9 +130,9 @@ def read_journal(store: Path) -> PruneSelection | None:
 
 
 def remove_journal(store: Path) -> None:
-    """All of it is gone.
+    """Delete the journal of a finished prune.
 
     Args:
-        store: The store's folder, whose lock the caller holds.
+        store: The store's folder; the caller holds its lock.
     """
     (store / _JOURNAL).unlink(missing_ok=True)

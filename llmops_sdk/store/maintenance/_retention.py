@@ -1,4 +1,4 @@
-"""What keeps a store bounded: the oldest segments, Parquet files and blobs go, and that they went is told."""
+"""Keep a store within its limits: drop the oldest segments, Parquet files and blobs, and report them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import TypeAlias
 from llmops_sdk.errors import StoreError
 from llmops_sdk.store.files._blob_files import Blob, list_blobs, remove_abandoned, remove_blob
 from llmops_sdk.store.files._layout import Segment, list_segments
-from llmops_sdk.store.files._locks import exclusive_lock, try_lock, unlock
+from llmops_sdk.store.files._locks import exclusive_lock, is_unlocked, try_lock
 from llmops_sdk.store.files._manifest import DataFile, Manifest, commit, read_manifest
 from llmops_sdk.store.files._overwrite import PRUNED
 from llmops_sdk.store.files._sweep import sweep
@@ -22,12 +22,12 @@ from llmops_sdk.store.files._sweep import sweep
 __all__ = ["Dropped", "drop_old"]
 
 
-_MAX_BLOBS = 65_536  # files, so that looking at all of them stays quick
+_MAX_BLOBS = 65_536  # files: listing them all stays quick
 
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """A file that was removed."""
+    """A dropped file."""
 
     what: str
     """"segment" for lines, compacted or not, or "blob"."""
@@ -49,23 +49,23 @@ class _Candidate:
 
 
 def drop_old(store: Path, *, max_bytes: int, older_than: float | None, max_blobs: int = _MAX_BLOBS) -> list[Dropped]:
-    """Remove segments, Parquet files and blobs: those last used before `older_than`, then the oldest until all fits.
+    """Drop files last used before `older_than`, then the oldest until the rest fits; return the dropped ones.
 
-    A segment whose writer lives is never removed, however old or large: its lock is held. A blob is as old as the
-    latest span that refers to it, so that one goes not before the other. Parquet files stay while another process
-    changes the store, which is looked at again with the next segment.
+    It never drops a segment with a living writer, which holds the segment's lock. A blob is as old as the latest span
+    that refers to it, so it outlives that span. Parquet files stay while another process changes the store; the next
+    segment triggers another try.
 
     Args:
         store: The store's folder.
-        max_bytes: How many bytes all of them may have together.
-        older_than: Seconds since the epoch, or None for no bound on age.
-        max_blobs: How many blobs there may be.
+        max_bytes: Limit for the bytes of all files.
+        older_than: Seconds since the epoch, or None for no limit on age.
+        max_blobs: Limit for the number of blobs.
     """
     try:
         manifest = read_manifest(store) or Manifest()
         segments = list_segments(store, manifest.covered)
     except StoreError:
-        # A newer version writes here too; what it keeps is for it to decide.
+        # A newer version of the SDK writes here too and decides for itself.
         return []
     remove_abandoned(store)
     blobs = list_blobs(store)
@@ -81,7 +81,10 @@ def drop_old(store: Path, *, max_bytes: int, older_than: float | None, max_blobs
         if isinstance(aged.what, DataFile):
             files.append((aged.what, reason))
             continue
-        count = _remove_blob(aged.what) if isinstance(aged.what, Blob) else _remove_if_sealed(store, aged.what)
+        if isinstance(aged.what, Blob):
+            count = 1 if remove_blob(aged.what) else None
+        else:
+            count = _remove_if_sealed(store, aged.what)
         if count is not None:
             dropped.append(Dropped("blob" if isinstance(aged.what, Blob) else "segment", reason, count, aged.size))
     if files or manifest.covered or manifest.trash:
@@ -102,7 +105,7 @@ def _candidates(segments: Iterable[Segment], files: Iterable[DataFile], blobs: I
 def _select_for_removal(
     aged: Sequence[_Candidate], *, max_bytes: int, older_than: float | None, too_many: int
 ) -> Iterator[tuple[_Candidate, str]]:
-    """What is to go, the oldest first, and why; it counts as gone, also where it turns out to be in use."""
+    """Yield the files to drop and the reasons, oldest first; a file in use counts as dropped, too."""
     total = sum(one.size for one in aged)
     for one in aged:
         if older_than is not None and one.used < older_than:
@@ -115,50 +118,32 @@ def _select_for_removal(
             continue
         else:
             break
-        # A live segment is left where it is, so its size stays.
-        if not isinstance(one.what, Segment) or _is_free(one.what):
+        # A live segment stays, so its size still counts.
+        if not isinstance(one.what, Segment) or is_unlocked(one.what.path):
             total -= one.size
             too_many -= isinstance(one.what, Blob)
             yield one, reason
 
 
 def _drop_data_files(store: Path, files: Sequence[tuple[DataFile, str]]) -> list[Dropped]:
-    """Take Parquet files out of the manifest, and remove what nobody reads any more."""
+    """Remove Parquet files from the manifest, and delete retired files."""
     try:
         with exclusive_lock(store) as acquired:
             manifest = read_manifest(store) if acquired else None
             if manifest is None:
                 return []
-            # Another may have been faster since the list was made.
+            # Another process may have dropped some since they were listed.
             there = [(file, reason) for file, reason in files if file in manifest.files]
             if there:
                 manifest = commit(store, manifest.next(time=time.time(), remove=[file for file, _ in there]))
             sweep(store, manifest)
             return [Dropped("segment", reason, file.rows, file.bytes) for file, reason in there]
     except (OSError, StoreError):
-        return []  # it cannot be written now: the next segment comes by here again
-
-
-def _remove_blob(blob: Blob) -> int | None:
-    return 1 if remove_blob(blob) else None
-
-
-def _is_free(segment: Segment) -> bool:
-    try:
-        descriptor = os.open(segment.path, os.O_RDONLY)
-    except FileNotFoundError:
-        return False
-    try:
-        free = try_lock(descriptor)
-        if free:
-            unlock(descriptor)
-        return free
-    finally:
-        os.close(descriptor)
+        return []  # not writable now: the next segment triggers another try
 
 
 def _remove_if_sealed(store: Path, segment: Segment) -> int | None:
-    """How many lines went with the file, or None when it is live, or another process was faster."""
+    """Delete a segment without a living writer; return its lines, or None when it was left or already gone."""
     try:
         descriptor = os.open(segment.path, os.O_RDONLY)
     except FileNotFoundError:
@@ -166,7 +151,7 @@ def _remove_if_sealed(store: Path, segment: Segment) -> int | None:
     with os.fdopen(descriptor, "rb") as file:
         if not try_lock(descriptor) or os.fstat(descriptor).st_nlink == 0:
             return None
-        # Compacted since it was listed: its lines are in a file now, which is the one to be dropped.
+        # Compacted since it was listed: its lines are in a Parquet file now.
         if segment.name in (read_manifest(store) or Manifest()).covered:
             return None
         lines = sum(1 for line in file if not line.startswith((b'{"seal":', PRUNED, b"\0")))

@@ -1,7 +1,7 @@
-"""Old traces thinned out: those that tell something stay, of the others a share, and each that stays says its weight.
+"""Sample old traces: keep the interesting ones and a share of the others, and store each kept trace's weight.
 
-It is done after the durable write and long after the trace has ended, since only then is known whether one of its spans
-failed or somebody judged it. A file is thinned once.
+Compaction samples long after a trace has ended, when it is known whether a span failed or somebody scored it. It
+samples each file once.
 """
 
 # ruff: noqa: S608 - statements are put together from numbers
@@ -27,15 +27,15 @@ _RANDOM = 1 << 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ThinningPolicy:
-    """Which traces of old files stay.
+    """Which old traces compaction keeps.
 
     Attributes:
-        share: Of those of which nothing else says that they stay.
-        after_days: Age of a file's latest line from which it is thinned.
-        keep_errors: Traces with an error stay.
-        keep_scored: Traces that somebody judged stay.
-        keep_slower_than: Seconds: traces with a span that took longer stay.
-        keep_costlier_than: USD: traces that cost more stay.
+        share: Share of the traces to keep that no other rule keeps.
+        after_days: Age of a file's latest line at which the file is sampled.
+        keep_errors: Keep traces with an error.
+        keep_scored: Keep traces with a score.
+        keep_slower_than: Keep traces with a span that took longer, in seconds.
+        keep_costlier_than: Keep traces that cost more, in USD.
     """
 
     share: float = 1.0
@@ -47,7 +47,7 @@ class ThinningPolicy:
 
     @classmethod
     def from_settings(cls, settings: ThinningSettings) -> ThinningPolicy:
-        """What the settings say."""
+        """Return the policy of the settings."""
         return cls(
             share=settings.share,
             after_days=settings.after_days,
@@ -59,17 +59,17 @@ class ThinningPolicy:
 
     @classmethod
     def decode(cls, text: str) -> ThinningPolicy:
-        """As `encode` wrote it."""
+        """Return the policy that `encode` wrote."""
         fields: dict[str, Any] = orjson.loads(text)
         return cls(**fields)
 
     def encode(self) -> str:
-        """As one argument of a program."""
+        """Return the policy as one command-line argument."""
         return orjson.dumps(self).decode()
 
     @property
     def traces_to_keep(self) -> str:
-        """The ids of traces that stay, as a SELECT from `spans` and `scores` of the schema `store`."""
+        """Return a SELECT of the trace ids that a rule keeps, from the schema `store`."""
         rules = ["SELECT NULL::VARCHAR AS id WHERE false"]
         if self.keep_errors:
             rules.append("SELECT trace_id FROM store.spans WHERE status = 'error'")
@@ -88,14 +88,14 @@ class ThinningPolicy:
 
     @property
     def rows_to_drop(self) -> str:
-        """Which rows go: the condition over a file, where the table `kept_traces` has the ids of those that stay."""
-        # By the random half of the id, as the filter of an export decides; hex of one length compares as numbers do.
+        """Return the condition for rows to drop; the table `kept_traces` has the ids that a rule keeps."""
+        # By the random half of the id, as export filters do; hex numbers of equal length compare like numbers.
         bound = f"{int(self.share * _RANDOM):017x}"
         return f"('0' || substr(trace_id, 17)) >= '{bound}' AND trace_id NOT IN (SELECT id FROM kept_traces)"
 
     @property
     def new_weight(self) -> str:
-        """What a row that stays weighs then, in SQL."""
+        """Return SQL for the weight of a kept row."""
         if self.share <= 0.0:
             return "weight"
         return f"CASE WHEN trace_id IN (SELECT id FROM kept_traces) THEN weight ELSE weight / {self.share!r} END"
@@ -104,12 +104,12 @@ class ThinningPolicy:
 def files_to_thin(
     files: Sequence[DataFile], thinning: ThinningPolicy, now: Callable[[], float] = time.time
 ) -> list[DataFile]:
-    """The files of spans that are old enough, and have not been thinned.
+    """Return the files of spans that are old enough and not sampled yet.
 
     Args:
-        files: Those of a manifest.
-        thinning: What is asked for.
-        now: Seconds since the epoch.
+        files: The files of a manifest.
+        thinning: The policy.
+        now: Returns seconds since the epoch.
     """
     if thinning.share >= 1.0:
         return []

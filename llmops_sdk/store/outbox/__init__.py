@@ -1,4 +1,4 @@
-"""Hold what a backend has not acknowledged yet, and send it again.
+"""Keep spans until a backend acknowledges them, and send them again.
 
 Doors for other packages: `_outbox`.
 """

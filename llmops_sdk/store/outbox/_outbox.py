@@ -1,8 +1,8 @@
-"""The outbox of one destination: hard links to segments, and how far each has been acknowledged.
+"""The outbox of one destination: hard links to segments, and a cursor for each with the acknowledged bytes.
 
-A link costs one call of the system a segment, and keeps the lines when the segment is compacted, pruned (in place, so
-here too) or dropped. A segment's cursor names its owner, the process that wrote it and sends it; that has a lock on a
-file of its own, so that others see when it is dead and adopt what it left.
+A link costs one system call per segment. It keeps the lines when the segment is compacted or dropped. Pruning
+overwrites lines in place, so here too. A cursor names its owner, the process that writes and sends the segment. The
+owner locks a file of its own, so other processes notice its death and adopt its segments.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
 
-from llmops_sdk.store.files._locks import try_lock, unlock
+from llmops_sdk.store.files._locks import is_unlocked, try_lock
 from llmops_sdk.store.lines._decode import RecordReader
 from llmops_sdk.tracing.records._outbox import Piece, Position
 
@@ -34,14 +34,14 @@ _log = logging.getLogger("llmops_sdk")
 
 
 class SegmentOutbox:
-    """What waits for one destination.
+    """Segments that wait for one destination.
 
     Args:
         store: The store's folder.
-        name: The destination's.
-        max_bytes: Size at which the oldest segments are given up, and counted.
-        max_days: Age at which they are.
-        lose: Told what is given up: what, why, how many spans, how many bytes.
+        name: The destination's name.
+        max_bytes: Size above which the oldest segments are dropped and counted.
+        max_days: Age above which they are.
+        lose: Called for dropped segments with what, reason, number of spans and bytes.
     """
 
     def __init__(
@@ -67,19 +67,19 @@ class SegmentOutbox:
         self._position: Position | None = None
         self._acknowledged: Position | None = None
         self._adoption_lock = -1
-        self._adoptable: deque[Path] = deque()  # what may be adopted, the oldest first
+        self._adoptable: deque[Path] = deque()  # oldest first
         self._owner = ""
         self._owner_lock = -1
 
     def after_fork(self) -> None:
-        """In a forked child: what the parent wrote and adopts is the parent's."""
+        """Forget the parent's segments in a forked child."""
         for descriptor in (self._adoption_lock, self._owner_lock):
             if descriptor >= 0:
                 os.close(descriptor)
         self._reset()
 
     def close(self) -> None:
-        """Leave what is not acknowledged to whoever comes next."""
+        """Leave unacknowledged segments to the next process."""
         self.release()
         if self._owner_lock >= 0:
             with contextlib.suppress(OSError):
@@ -90,27 +90,27 @@ class SegmentOutbox:
     # --- the writing side ---------------------------------------------------------------------------------------
 
     def opened(self, segment: Path) -> None:
-        """Keep a new segment for the destination, too.
+        """Link a new segment into the outbox.
 
         Args:
-            segment: It has its writer's lock and no line yet.
+            segment: The segment, locked by its writer and still empty.
         """
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if self._owner_lock < 0:
                 self._owner, self._owner_lock = self._new_owner()
-            # Before the link: what has no owner is adopted.
+            # Before the link: another process adopts a segment without an owner.
             self._put_cursor(Position(segment.name, 0))
             os.link(segment, self._folder / segment.name)
         except OSError as error:
             self._position = None
             with contextlib.suppress(OSError):
                 (self._folder / f"{segment.name}.cursor").unlink(missing_ok=True)
-            if not self._warned:  # each minute has a segment
+            if not self._warned:  # there is a segment a minute
                 self._warned = True
                 _log.warning(
-                    "llmops: segments cannot be kept for export in %s (%s): what a backend does not take before the "
-                    "end is lost",
+                    "llmops: cannot keep segments for export in %s (%s): spans that a backend has not accepted "
+                    "when the process ends are lost",
                     self._folder,
                     error.strerror,
                 )
@@ -123,21 +123,21 @@ class SegmentOutbox:
         while True:
             owner = uuid4().hex
             descriptor = os.open(self._folder / (owner + _OWNER), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-            # Between the two another may have taken it for one of a dead process.
+            # Between open and lock, another process may take it for a dead owner's file.
             if try_lock(descriptor) and os.fstat(descriptor).st_nlink:
                 return owner, descriptor
             os.close(descriptor)
 
     def written(self, size: int) -> None:
-        """The latest segment has `size` bytes now."""
+        """Note that the latest segment has `size` bytes now."""
         if self._position is not None:
             self._position = Position(self._position.segment, size)
 
     def sealed(self, segment: str, size: int) -> None:
-        """Its writer is done with a segment.
+        """Note that a segment is complete.
 
         Args:
-            segment: Its name.
+            segment: The segment's name.
             size: Its bytes without the seal.
         """
         with self._lock:
@@ -151,14 +151,14 @@ class SegmentOutbox:
     # --- the sending side ---------------------------------------------------------------------------------------
 
     def position(self) -> Position | None:
-        """Where this process's latest batch ends, or None where it is not kept for the destination."""
+        """Return the end of this process's latest batch, or None when the outbox does not have it."""
         return self._position
 
     def acknowledge(self, position: Position) -> None:
-        """The destination has everything of the segment's process up to here.
+        """Note that the destination has all spans of the segment's process up to a position.
 
         Args:
-            position: In one of this process's segments, or in an adopted one.
+            position: A position in a segment of this process or in an adopted one.
         """
         with self._lock:
             if position.segment in self._own_segments:
@@ -184,12 +184,12 @@ class SegmentOutbox:
                 return
 
     def read(self, after: Position | None, until: Position, most: int) -> Piece | None:
-        """The next spans of this process, or None when all before `until` are read.
+        """Return the next spans of this process, or None at `until`.
 
         Args:
-            after: What was read last, or None for the beginning of the oldest segment.
+            after: The end of the previous read, or None for the start of the oldest segment.
             until: Where to stop.
-            most: Bytes to read, and the rest of a line.
+            most: Bytes to read, plus the rest of a line.
         """
         with self._lock:
             names = list(self._own_segments)
@@ -205,13 +205,13 @@ class SegmentOutbox:
         return None
 
     def adopt(self) -> Position | None:
-        """Where the oldest segment of a dead process goes on, or None where there is none, or another adopts."""
+        """Return the position in the oldest segment of a dead process, or None when there is none or another adopts."""
         if not self._acquire_adoption_lock():
             return None
         while True:
             fresh = not self._adoptable
             if fresh:
-                # Not for each: after a week without the backend there are ten thousand.
+                # Once for all segments: after a week without the backend there are ten thousand.
                 self._adoptable.extend(self._by_age())
             while self._adoptable:
                 path = self._adoptable.popleft()
@@ -224,21 +224,21 @@ class SegmentOutbox:
         return None
 
     def _is_abandoned(self, path: Path) -> bool:
-        """Whether who wrote a segment, and was to send it, is dead."""
+        """Return whether the owner of a segment is dead."""
         owner = self._cursor(path.name)[1]
-        return _is_free(self._folder / (owner + _OWNER) if owner else path)
+        return is_unlocked(self._folder / (owner + _OWNER) if owner else path)
 
     def _remove_dead_owners(self) -> None:
         for file in self._folder.glob(f"*{_OWNER}"):
-            if _is_free(file):
+            if is_unlocked(file):
                 file.unlink(missing_ok=True)
 
     def read_adopted(self, after: Position, most: int) -> Piece | None:
-        """The next spans of an adopted segment, or None at its end: then it is removed.
+        """Return the next spans of an adopted segment; at its end, remove it and return None.
 
         Args:
-            after: What was read last.
-            most: Bytes to read, and the rest of a line.
+            after: The end of the previous read.
+            most: Bytes to read, plus the rest of a line.
         """
         piece = self._piece(after, most, None)
         if piece is None:
@@ -246,7 +246,7 @@ class SegmentOutbox:
         return piece
 
     def release(self) -> None:
-        """Let others adopt."""
+        """Let other processes adopt."""
         if self._adoption_lock >= 0:
             os.close(self._adoption_lock)
             self._adoption_lock = -1
@@ -280,7 +280,7 @@ class SegmentOutbox:
         return Piece(self._reader.records(data.splitlines()), Position(after.segment, after.offset + len(data)))
 
     def _put_cursor(self, position: Position) -> None:
-        # Fixed width, so that one write replaces it whole.
+        # Fixed width: one write replaces all of it.
         with contextlib.suppress(OSError):
             descriptor = os.open(self._folder / f"{position.segment}.cursor", os.O_WRONLY | os.O_CREAT, 0o600)
             try:
@@ -289,7 +289,7 @@ class SegmentOutbox:
                 os.close(descriptor)
 
     def _cursor(self, segment: str) -> tuple[int, str]:
-        """How many bytes have been acknowledged, and the owner."""
+        """Return the acknowledged bytes and the owner."""
         try:
             offset, _, owner = (self._folder / f"{segment}.cursor").read_text(encoding="ascii").strip().partition(" ")
             return int(offset), owner
@@ -305,7 +305,7 @@ class SegmentOutbox:
         return [path for path, _ in self._states()]
 
     def _states(self) -> list[tuple[Path, os.stat_result]]:
-        """The segments, oldest first; at any time another thread or process may remove one."""
+        """Return the segments, oldest first; others may remove one at any time."""
         found: list[tuple[Path, os.stat_result]] = []
         for path in self._folder.glob(f"*{_SUFFIX}"):
             with contextlib.suppress(FileNotFoundError):
@@ -313,7 +313,7 @@ class SegmentOutbox:
         return sorted(found, key=lambda one: (one[1].st_mtime, one[0]))
 
     def _drop_excess(self) -> None:
-        """Give up the oldest segments that are too many or too old; not the one that is written."""
+        """Drop segments that are too old, or the oldest above the size limit; never the one being written."""
         sizes = self._states()
         total = sum(state.st_size for _, state in sizes)
         now = time.time()
@@ -345,23 +345,8 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _is_free(path: Path) -> bool:
-    """Whether nobody holds the lock of a file, or it is gone."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
-        return True
-    try:
-        free = try_lock(descriptor)
-        if free:
-            unlock(descriptor)
-        return free
-    finally:
-        os.close(descriptor)
-
-
 def outbox_sizes(store: Path) -> dict[str, int]:
-    """Bytes of the segments that wait for each destination, by its name.
+    """Return the bytes that wait for each destination, by its name.
 
     Args:
         store: The store's folder.

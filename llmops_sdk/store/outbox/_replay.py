@@ -1,4 +1,4 @@
-"""`replay`: what backends have not taken yet, or what the store has, to a backend now."""
+"""`replay`: send waiting spans, or stored spans, to a backend now."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ __all__ = ["Replayed", "discard", "replay"]
 
 _PIECE = 512 * 1024
 _PATIENCE = 3
-"""Tries in a row without an answer after which a backend counts as away."""
+"""Failed tries in a row after which a backend counts as unavailable."""
 
 
 @public("llmops_sdk.store")
 @dataclass(slots=True)
 class Replayed:
-    """What came of a replay, for one destination.
+    """The outcome of a replay for one destination.
 
     Attributes:
-        destination: Its name, or its URL.
-        sent: Spans that it has taken.
-        lost: Spans that it refuses for good.
-        left: Bytes that still wait in the outbox; 1 where the replay of a store ended early.
-        filtered: Spans that are not for it.
+        destination: The destination's name or URL.
+        sent: Spans that it accepted.
+        lost: Spans that it rejected for good.
+        left: Bytes still in the outbox; 1 when the replay of a store ended early.
+        filtered: Spans that its filter excludes.
         reason: Why something is left, or empty.
     """
 
@@ -66,25 +66,25 @@ def replay(
     path: StorePath | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Replayed]:
-    """Send what waits in the outboxes, or, with `to`, what the store has, and wait until it is done.
+    """Send the spans in the outboxes, or with `to` the spans in the store, and wait until they are sent.
 
-    What a living process is about to send itself is left to it. Nothing is marked by a replay with `to`: a second one
-    sends the same again.
+    A living process sends its own waiting spans; a replay leaves them to it. A replay with `to` marks nothing as sent:
+    a second one sends the same spans again.
 
     Args:
-        to: A base URL, or the name of a configured destination; None for what waits, for each of them.
+        to: A base URL, or the name of a configured destination; None for the outboxes of all destinations.
         protocol: "http/protobuf" or "grpc", for a URL.
-        headers: Of each request, for a URL.
-        content: Send prompts, answers, arguments and results too; by default as `[export]`, or the destination, says.
+        headers: Headers of each request, for a URL.
+        content: Whether to send prompts, answers, arguments and results; by default as configured.
         where: With `to`: an SQL condition on the columns of `llm_calls`.
-        since: With `to`: only what began at this time or later; without a zone it is UTC.
-        until: With `to`: only what began before this time.
-        path: The store's folder; by default that of the configuration.
-        progress: Called with the bytes or spans that are done, and those that there are (0 where that is not known).
+        since: With `to`: only spans that began at this time or later; a time without a zone is UTC.
+        until: With `to`: only spans that began before this time.
+        path: The store's folder; by default the configured one.
+        progress: Called with the bytes or spans done and the total (0 when unknown).
 
     Raises:
-        StoreError: There is no such destination, or the store cannot be read.
-        QueryError: The condition is not valid or not allowed.
+        StoreError: The destination does not exist, or the store cannot be read.
+        QueryError: The condition is invalid or not allowed.
 
     Example:
         >>> from llmops_sdk.store import replay
@@ -104,11 +104,11 @@ def replay(
 
 
 def discard(name: str, *, path: StorePath | None = None) -> int:
-    """Remove what waits for a destination, for good; its bytes.
+    """Delete the spans that wait for a destination; return their bytes.
 
     Args:
-        name: The destination's.
-        path: The store's folder; by default that of the configuration.
+        name: The destination's name.
+        path: The store's folder; by default the configured one.
 
     Raises:
         StoreError: Nothing waits for a destination of that name.
@@ -147,7 +147,7 @@ def _destination(
 def _drain(folder: Path, destination: Destination, progress: Callable[[int, int], None] | None) -> Replayed:
     done = Replayed(destination.name)
     total, past = outbox_sizes(folder)[destination.name], 0
-    outbox = SegmentOutbox(folder, destination.name, max_bytes=2**63, max_days=1e9, lose=_nothing)
+    outbox = SegmentOutbox(folder, destination.name, max_bytes=2**63, max_days=1e9, lose=_ignore_loss)
     delivery = Delivery(destination, "spans", lambda: None)
     try:
         while not done.reason and (begin := outbox.adopt()) is not None:
@@ -170,8 +170,8 @@ def _drain(folder: Path, destination: Destination, progress: Callable[[int, int]
     return done
 
 
-def _nothing(_what: str, _reason: str, _count: int, _bytes: int) -> None:
-    """Nothing is given up here."""
+def _ignore_loss(_what: str, _reason: str, _count: int, _bytes: int) -> None:
+    """Do nothing: these limits drop no segment."""
 
 
 def _send_rows(
@@ -203,7 +203,7 @@ def _records(
 
 
 def _batches(records: Iterable[SpanRecord | ScoreRecord], most: int) -> Iterator[list[SpanRecord | ScoreRecord]]:
-    """At most so many in each, and no more content than a backend takes: prompts may have megabytes."""
+    """Split records into batches by number and by size: prompts may have megabytes."""
     batch: list[SpanRecord | ScoreRecord] = []
     size = 0
     for record in records:
@@ -218,7 +218,7 @@ def _batches(records: Iterable[SpanRecord | ScoreRecord], most: int) -> Iterator
 
 
 def _send(delivery: Delivery, records: Sequence[SpanRecord | ScoreRecord], done: Replayed) -> bool:
-    """Whether all of them are done with; why not is in `done.reason`."""
+    """Send all records; return False and set `done.reason` when the backend gives no answer."""
     from llmops_sdk._util._clock import SYSTEM_CLOCK
 
     at = 0

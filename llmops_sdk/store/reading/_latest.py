@@ -24,6 +24,7 @@ _SLICE_SPANS = 64
 """Spans a wanted trace in the first slice."""
 _GROWTH = 16
 _SLICES = 3
+_GUESSES = 8
 _START_US = "coalesce(epoch_us(start_time), -1)"  # a foreign line may have no start
 _ORDER = f"ORDER BY {_START_US} DESC, trace_id"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC).replace(tzinfo=None)
@@ -114,6 +115,7 @@ class _Search:
         ends = [] if after is None else [after.start_ns + 1_000]
         ends += [] if chosen.until is None else [_nanoseconds(chosen.until)]
         self._until_ns = min(ends, default=None)
+        self._bounds: list[tuple[Any, ...]] = []
 
     def ask(self, sql: str, params: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
         return run_query(sql, params or None, self._folder, self._timeout, list(self._views.values())).rows()
@@ -138,11 +140,25 @@ class _Search:
         return self._views["traces"].sql.replace("store.spans", spans)
 
     def _slice_start(self, spans: int) -> int | None:
-        """Return the start of the slice with this many spans, or None when the store has fewer."""
-        before = "" if self._until_ns is None else f"WHERE start_ns < {self._until_ns:d} "
-        newest = f"SELECT start_ns FROM store.spans {before}ORDER BY start_ns DESC LIMIT {spans:d}"
-        [(start, count)] = self.ask(f"SELECT min(start_ns), count(*) FROM ({newest})")
-        return None if start is None or count < spans else int(start) // 1_000 * 1_000
+        """Return the start of a slice with about this many spans or more, or None when the store has fewer."""
+        before = "true" if self._until_ns is None else f"start_ns < {self._until_ns:d}"
+        count = "SELECT count(start_ns), min(start_ns), max(start_ns) FROM store.spans WHERE"
+        [(total, oldest, newest)] = self._bounds = self._bounds or self.ask(f"{count} {before}")
+        if total < spans:
+            return None
+        # A guess from the average density, corrected by counting: sorting all spans by time costs much more.
+        width, enough = (newest - oldest) * spans // total + 1_000, None
+        for _ in range(_GUESSES):
+            start = (newest - width) // 1_000 * 1_000
+            if start <= oldest:
+                return enough
+            [(found, _, _)] = self.ask(f"{count} start_ns >= {start:d} AND {before}")
+            if found >= spans:
+                enough = start
+            if spans <= found <= spans * _GROWTH:
+                break
+            width = width * 2 if found < spans else width // _GROWTH + 1_000
+        return enough
 
     def _keys(self, since_ns: int | None, *, whole: bool = False) -> list[TraceKey]:
         """Return the newest keys among the spans of a slice; `whole` leaves out traces that began before it."""

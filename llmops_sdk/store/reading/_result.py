@@ -1,4 +1,4 @@
-"""The rows of a query."""
+"""The result of a query."""
 # ruff: noqa: S608 - the one name put into a statement is a constant
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["TABLE", "Result"]
 
 TABLE = "store.result"
-"""The table of the private connection that holds the rows."""
+"""The table with the rows, in the result's connection."""
 
 _CELL = 80
 _BATCH = 10_000
@@ -45,39 +45,39 @@ class Result:
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
-        # Not from the catalog, for which DuckDB would look into the files of every view.
+        # DESCRIBE, not the catalog: for the catalog DuckDB opens the files of every view.
         described = connection.execute(f"DESCRIBE {TABLE}").fetchall()
         self._columns = tuple(str(name) for name, *_ in described)
-        self._types = tuple(str(kind) for _, kind, *_ in described)
+        self._types = tuple(str(type_name) for _, type_name, *_ in described)
         counted = connection.execute(f"SELECT count(*) FROM {TABLE}").fetchone()
         self._length = int(counted[0]) if counted else 0
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns' names; a name that came twice has a number appended."""
+        """Return the columns' names; repeated names get a number."""
         return self._columns
 
     @property
     def types(self) -> tuple[str, ...]:
-        """The columns' DuckDB types, as in "BIGINT"."""
+        """Return the columns' DuckDB types, as in "BIGINT"."""
         return self._types
 
     def __len__(self) -> int:
-        """How many rows."""
+        """Return the number of rows."""
         return self._length
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
-        """The rows as tuples."""
+        """Yield the rows as tuples."""
         cursor = self._connection.cursor().execute(f"FROM {TABLE}")
         while rows := cursor.fetchmany(_BATCH):
             yield from rows
 
     def rows(self) -> list[tuple[Any, ...]]:
-        """Every row as a tuple."""
+        """Return every row as a tuple."""
         return self._connection.cursor().execute(f"FROM {TABLE}").fetchall()
 
     def dicts(self) -> list[dict[str, Any]]:
-        """Every row as a dict by column.
+        """Return every row as a dict by column.
 
         Example:
             >>> import llmops_sdk as llmops
@@ -87,7 +87,7 @@ class Result:
         return [dict(zip(self._columns, row, strict=True)) for row in self.rows()]
 
     def scalar(self) -> Any:
-        """The first column of the first row, or None when there is no row.
+        """Return the first column of the first row, or None without rows.
 
         Example:
             >>> import llmops_sdk as llmops
@@ -98,7 +98,7 @@ class Result:
         return row[0] if row else None
 
     def df(self) -> pd.DataFrame:
-        """The rows as a pandas DataFrame.
+        """Return the rows as a pandas DataFrame.
 
         Raises:
             MissingDependencyError: pandas is not installed.
@@ -107,7 +107,7 @@ class Result:
         return self._connection.cursor().sql(f"FROM {TABLE}").df()
 
     def pl(self) -> pl.DataFrame:
-        """The rows as a polars DataFrame.
+        """Return the rows as a polars DataFrame.
 
         Raises:
             MissingDependencyError: polars or pyarrow is not installed.
@@ -117,7 +117,7 @@ class Result:
         return self._connection.cursor().sql(f"FROM {TABLE}").pl()
 
     def arrow(self) -> Any:
-        """The rows as a pyarrow Table.
+        """Return the rows as a pyarrow Table.
 
         Raises:
             MissingDependencyError: pyarrow is not installed.
@@ -126,10 +126,10 @@ class Result:
         return self._connection.cursor().sql(f"FROM {TABLE}").to_arrow_table()
 
     def show(self, max_rows: int = 40) -> None:
-        """Print the first rows as a table, control characters made visible.
+        """Print the first rows as a table, with control characters made visible.
 
         Args:
-            max_rows: How many rows at most.
+            max_rows: The largest number of rows to print.
 
         Example:
             >>> import llmops_sdk as llmops
@@ -156,11 +156,11 @@ class Result:
         return f"({rows})" if self._length <= shown else f"({rows}, the first {shown} shown)"
 
     def __repr__(self) -> str:
-        """The columns and how many rows."""
+        """Return the columns and the number of rows."""
         return f"Result({', '.join(map(_shown, self._columns))}: {self._length} rows)"
 
     def _repr_html_(self) -> str:
-        """The first rows as a table, for notebooks."""
+        """Return the first rows as an HTML table, for notebooks."""
         head = "".join(f"<th>{html.escape(_shown(name))}</th>" for name in self._columns)
         body = "".join(
             "<tr>" + "".join(f"<td>{html.escape(_shown(cell))}</td>" for cell in row) + "</tr>"
@@ -172,7 +172,7 @@ class Result:
 
 
 def _shown(value: object) -> str:
-    """One cell on one line: a stored text must not move the cursor, colour the terminal or reorder the line."""
+    """Return a cell as one printable line: stored text must not control the terminal."""
     text = "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
     if len(text) > _CELL:
         text = text[: _CELL - 1] + "…"

@@ -1,4 +1,4 @@
-"""Rows of spans, a few in memory at a time."""
+"""Stream rows of spans."""
 # ruff: noqa: S608
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ _BATCH = 512  # rows
 def rows_of_spans(
     folder: Path, where: str | None, since: datetime | None, until: datetime | None
 ) -> Iterator[Mapping[str, Any]]:
-    """Each stored span that a condition holds for, in about the order in which they were written; a few in memory.
+    """Yield the stored spans that match a condition, roughly in the order of writing, with few in memory.
 
     Args:
-        folder: The store's.
+        folder: The store's folder.
         where: An SQL condition on the columns of `llm_calls`.
-        since: Only what began at this time or later.
-        until: Only what began before this time.
+        since: Only spans that began at this time or later.
+        until: Only spans that began before this time.
 
     Raises:
-        QueryError: The condition is not valid or not allowed.
+        QueryError: The condition is invalid or not allowed.
         StoreError: The store cannot be read.
     """
     from llmops_sdk.store.duck._sql import duckdb, open_connection
@@ -52,12 +52,12 @@ def rows_of_spans(
 def rows_sql(what: str, where: str | None) -> str:
     time = "start_time" if what == "spans" else "time"
     bounds = [f"(\n{where}\n)"] if where is not None else []
-    # Both are always named, so that the parameters are always the same.
+    # Always both, so that the statement always has the same parameters.
     bounds += [f"($since IS NULL OR {time} >= $since::TIMESTAMP) AND ($until IS NULL OR {time} < $until::TIMESTAMP)"]
     condition = " AND ".join(bounds)
     if what != "spans":
         return f"SELECT * FROM {what} WHERE {condition}"
-    # What is written is what is stored; what the condition sees is what the views show.
+    # The rows have the stored values; the condition sees the columns of the views.
     stored = ", ".join(f'{key.name} AS "stored {key.name}"' for key in SPAN_COLUMNS)
     picked = ", ".join(f'"stored {key.name}" AS {key.name}' for key in SPAN_COLUMNS)
     return (

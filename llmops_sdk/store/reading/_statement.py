@@ -1,4 +1,4 @@
-"""One statement of the user's: check_statement before it runs, explained when it fails."""
+"""Check a user's SQL statement before it runs, and explain its errors."""
 # ruff: noqa: S608 - the user's SQL is the purpose; what it may do is held by `check_statement` and by the connection
 
 from __future__ import annotations
@@ -26,14 +26,13 @@ _COLUMN = re.compile(
 )
 _ALIAS = re.compile(r'Referenced table "([^"]+)" not found')
 _EXPLAIN = re.compile(r"^\s*explain\s+(?:analyze\s+|\([^)]*\)\s*)?", re.IGNORECASE)
-_FILE = re.compile(r"/(\w+)/([^/\"']+\.(?:parquet|ndjson))[\"']")
 _TABLE = re.compile(r"Table with name (.+?) does not exist")
 _DID_YOU_MEAN = re.compile(r"\n(?:Did you mean|Candidate (?:bindings|tables)).*")
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A statement that reads, and its values."""
+    """A read-only statement and its parameters."""
 
     sql: str
     params: list[Any] | dict[str, Any] | None
@@ -41,7 +40,7 @@ class Statement:
 
     @property
     def views(self) -> list[View]:
-        """The views that it may read: those it names, or every one where it asks for names."""
+        """Return the views that the statement may read: those it names, or all when it reads the catalog."""
         if _CATALOG.search(self.sql):
             return list(current_views())
         words = set(re.findall(r"\w+", self.sql.lower()))
@@ -49,26 +48,26 @@ class Statement:
 
     @property
     def names_tables(self) -> bool:
-        """Whether it may read what is behind the views."""
+        """Return whether the statement may read the tables under the views."""
         return _CATALOG.search(self.sql) is not None or "store" in self.sql.lower()
 
     def run(self, connection: duckdb.DuckDBPyConnection, table: str) -> None:
-        """Put the rows into a new table."""
+        """Store the rows in a new table."""
         if self.explain:
-            # EXPLAIN is no subquery.
+            # EXPLAIN cannot be a subquery.
             rows = connection.execute(self.sql, self.params).fetchall()
             connection.execute(f"CREATE TABLE {table} (explain_key VARCHAR, explain_value VARCHAR)")
             connection.executemany(f"INSERT INTO {table} VALUES ($1, $2)", rows)
         else:
-            # On lines of its own: for a comment at its end, and so that DuckDB's line is the user's but for one.
+            # On its own lines: it may end with a comment, and DuckDB's line numbers are off by just one.
             connection.execute(f"CREATE TABLE {table} AS FROM (\n{self.sql}\n)", self.params)
 
 
 def check_statement(sql: str, params: Parameters | None) -> Statement:
-    """The one statement in `sql`, which reads.
+    """Parse SQL that must be one read-only statement.
 
     Raises:
-        QueryError: It is none, several, one that does more than read, or its parameters do not fit.
+        QueryError: It is not one statement, does more than read, or its parameters do not fit.
     """
     if isinstance(params, (str, bytes)):
         raise QueryError(f"the parameters are a list or a mapping, not {type(params).__name__}: [{params!r}]", sql=sql)
@@ -84,14 +83,15 @@ def check_statement(sql: str, params: Parameters | None) -> Statement:
         raise QueryError(f"one statement is needed, these are {len(statements)}:\n\n{sql}", sql=sql)
     statement = statements[0]
     text = statement.query.rstrip().rstrip(";").rstrip()
-    kind = statement.type.name
-    # EXPLAIN ANALYZE executes, so what is explained must read too.
-    if not _reads(_EXPLAIN.sub("", text, count=1) if kind == "EXPLAIN" else text):
+    statement_type = statement.type.name
+    # EXPLAIN ANALYZE executes the statement, so that must be read-only too.
+    if not _reads(_EXPLAIN.sub("", text, count=1) if statement_type == "EXPLAIN" else text):
         raise QueryError(
-            f"a query only reads ({_ALLOWED}), this is {kind}; llmops.connect() gives a connection for more:\n\n{sql}",
+            f"a query only reads ({_ALLOWED}), this is {statement_type}; llmops.connect() gives a connection "
+            f"for more:\n\n{sql}",
             sql=sql,
         )
-    return Statement(text, _values(sql, statement.named_parameters, params), kind == "EXPLAIN")
+    return Statement(text, _values(sql, statement.named_parameters, params), statement_type == "EXPLAIN")
 
 
 def _reads(sql: str) -> bool:
@@ -99,9 +99,9 @@ def _reads(sql: str) -> bool:
         statements = duckdb.extract_statements(sql)
     except duckdb.Error:
         return False
-    kinds = [statement.type.name for statement in statements]
-    # Of the statements that DuckDB makes several of, only PIVOT is one of reading.
-    return kinds == ["SELECT"] or (kinds == ["MULTI"] and re.match(r"\s*pivot\b", sql, re.IGNORECASE) is not None)
+    types = [statement.type.name for statement in statements]
+    # DuckDB splits some statements into several; of these only PIVOT is read-only.
+    return types == ["SELECT"] or (types == ["MULTI"] and re.match(r"\s*pivot\b", sql, re.IGNORECASE) is not None)
 
 
 def _values(sql: str, names: set[str], params: Parameters | None) -> list[Any] | dict[str, Any] | None:
@@ -125,12 +125,12 @@ def _list(names: set[str]) -> str:
 
 
 def query_error(error: duckdb.Error, sql: str, shift: int = 1) -> QueryError:
-    """DuckDB's error with the place in the user's SQL, and with the names that may have been meant.
+    """Convert DuckDB's error: add the place in the user's SQL and similar names.
 
     Args:
-        error: What DuckDB raised.
+        error: DuckDB's error.
         sql: The user's SQL.
-        shift: Lines that stood before it.
+        shift: Lines before the SQL in the executed statement.
     """
     text = str(error)
     place = _PLACE.search(text)
@@ -140,7 +140,7 @@ def query_error(error: duckdb.Error, sql: str, shift: int = 1) -> QueryError:
     meant = _suggestion(what)
     if meant:
         what = _DID_YOU_MEAN.sub("", what)
-    # The caret stands under a label whose number may have one digit more than ours.
+    # DuckDB's line number may have one digit more than ours, which moves the caret.
     label = f"LINE {int(place[1]) - shift}: "
     caret = place[3][len(f"LINE {place[1]}: ") - len(label) :]
     return QueryError(f"{what.strip()}{meant}\n\n{label}{place[2]}\n{caret}", sql=sql)
@@ -162,7 +162,7 @@ def _suggestion(message: str) -> str:
 
 
 def _views_with(column: str) -> str:
-    """Which views have the column, or else which columns are spelt nearly so."""
+    """Return a hint: the views that have the column, or columns with similar names."""
     views = [view.name for view in current_views() if column.lower() in {c.name for c in view.columns}]
     if views:
         return f"A column {column.lower()} is in {', '.join(views)}. "

@@ -1,8 +1,7 @@
-"""One connection that stays open between two queries: to open a store anew costs more than many a question.
+"""Keep one connection open between queries: opening a store costs more than many queries.
 
-It is used by one query and its result at a time, and only as long as the store's files are the same ones. After a query
-that took long it is closed: there opening costs little, and DuckDB's allocator keeps for seconds what was taken, 600 MB
-after some.
+One query and its result use it at a time, and only while the store's files stay the same. A slow query closes it: then
+opening costs little in comparison, and DuckDB would hold its memory, up to 600 MB, for seconds.
 """
 
 from __future__ import annotations
@@ -22,15 +21,15 @@ from llmops_sdk.store.schema._views import View
 __all__ = ["WarmConnection"]
 
 _SECONDS = 0.5
-"""Of a query, after which its connection is not kept."""
+"""A query that takes longer closes its connection."""
 
 
 class WarmConnection:
-    """A confined connection for queries that name nothing but views.
+    """A confined connection for queries that name views only.
 
     Args:
-        sources: The files that it reads.
-        views: What it has.
+        sources: The files to read.
+        views: The views to create.
     """
 
     def __init__(self, sources: Sources, views: Sequence[View]) -> None:
@@ -44,11 +43,11 @@ class WarmConnection:
 
     @classmethod
     def acquire(cls, sources: Sources, views: Sequence[View]) -> WarmConnection:
-        """The idle one, or a new one that has its views too.
+        """Return the idle connection, or a new one.
 
         Args:
-            sources: The files to read, on which there is a lease.
-            views: Those that are needed.
+            sources: The files to read, under a lease.
+            views: The views needed.
         """
         found = _idle.take()
         wanted = {view.name: view for view in views}
@@ -59,14 +58,14 @@ class WarmConnection:
             return found
         found.connection.close()
         try:
-            # Who asks for two views in turn shall find both.
+            # Keep the views of earlier queries, for callers that alternate between views.
             return cls(sources, list({**found._views, **wanted}.values()))
         except duckdb.Error:
-            # A file that cannot be read is the matter of those who ask for what is in it.
+            # A damaged file must fail only the queries that read it.
             return cls(sources, views)
 
     def result(self) -> Result:
-        """What is in its table; it is idle again when that is wanted no more."""
+        """Return the rows in the table; the connection becomes idle when the result is garbage."""
         result = Result(self.connection)
         self._seconds = time.monotonic() - self._started_at
         weakref.finalize(result, self._end, os.getpid()).atexit = False
@@ -74,7 +73,7 @@ class WarmConnection:
 
     def _end(self, pid: int) -> None:
         if pid != os.getpid():
-            return  # a fork has DuckDB's memory without its threads
+            return  # a forked child has DuckDB's memory without its threads
         if self._seconds > _SECONDS:
             self.connection.close()
             return
@@ -96,10 +95,10 @@ def _key(sources: Sources) -> Hashable:
 
 
 class _IdleSlot:
-    """Room for one."""
+    """Holds at most one idle connection."""
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()  # the collector may end a result in the middle of either
+        self._lock = threading.RLock()  # the garbage collector may finalize a result inside either method
         self._one: WarmConnection | None = None
 
     def take(self) -> WarmConnection | None:
@@ -115,7 +114,7 @@ class _IdleSlot:
         one.connection.close()
 
     def clear(self) -> None:
-        """Close it: before a fork, which would take it along without its threads."""
+        """Close it before a fork, which would copy it without its threads."""
         found = self.take()
         if found is not None:
             found.connection.close()
