@@ -246,9 +246,9 @@ def _generating(value: object) -> Any:
 @pytest.mark.parametrize(
     ("cls", "encoder", "message"),
     [
-        ("Account", lambda value: value, "takes a class first"),
-        (Account("1"), lambda value: value, "takes a class first"),
-        (Account, "text", "function of one value, not str"),
+        ("Account", lambda value: value, "expects a class first"),
+        (Account("1"), lambda value: value, "expects a class first"),
+        (Account, "text", "function of one value, got str"),
         (Account, _asynchronous, "cannot be asynchronous"),
         (Account, _generating, "cannot be asynchronous"),
     ],

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from llmops_sdk._util._exit import at_exit
 from llmops_sdk._util._guard import Caught, guarded
 from llmops_sdk.errors import ConfigError
-from llmops_sdk.tracing.capture._blobs import forget, keep_files, settling
+from llmops_sdk.tracing.capture._blobs import discard_all, enable_files, with_digests_stage
 from llmops_sdk.tracing.records._losses import set_recorder
 from llmops_sdk.tracing.records._outbox import OutboxOwner, OutboxUser
 from llmops_sdk.tracing.records._records import FlushReport, PipelineBounds
@@ -48,7 +48,7 @@ _pid = os.getpid()
 def _put_in_force(runtime: _MaybeRuntime) -> _MaybeRuntime:
     _runtime.current = runtime
     set_recorder(None if runtime is None else runtime.record_loss)
-    keep_files(None if runtime is None else runtime.settings.store.enabled)
+    enable_files(None if runtime is None else runtime.settings.store.enabled)
     return runtime
 
 
@@ -181,7 +181,7 @@ def _new_pipeline(settings: Settings, open_sinks: Callable[[], Sequence[Sink]] |
         from llmops_sdk.tracing.privacy._stage import RedactionStage
 
         redaction = RedactionStage(settings.redaction.patterns, pipeline.record_loss)
-    pipeline.transform = settling(redaction, pipeline.record_loss)
+    pipeline.transform = with_digests_stage(redaction, pipeline.record_loss)
     return pipeline
 
 
@@ -250,7 +250,7 @@ def reset() -> None:
             _subscriptions.pop()()
     if old is not None:
         old.pipeline.shut_down(5.0)
-        forget()
+        discard_all()
 
 
 def end_process(**_: object) -> None:

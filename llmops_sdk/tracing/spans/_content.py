@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from llmops_sdk._util._static_reads import class_of
-from llmops_sdk.tracing.capture._deferrable import INT_LIMIT, SMALL_TEXT, WAITING_ITEMS, may_wait
+from llmops_sdk.tracing.capture._deferrable import INT_LIMIT, MAX_DEFERRED_TEXT, MAX_DEFERRED_VALUES, can_defer
 from llmops_sdk.tracing.capture._encode import encode
 from llmops_sdk.tracing.records._records import SCOPE, RecordedSpan
 
@@ -31,10 +31,10 @@ def keep(span: Span, value: Any) -> None:
     runtime = span._runtime
     if not runtime.content:
         return
-    # As `may_wait`, of the one value.
+    # As `can_defer`, of the one value.
     kind = class_of(value)
     if kind is str:
-        waits = runtime.waits and len(value) <= SMALL_TEXT
+        waits = runtime.waits and len(value) <= MAX_DEFERRED_TEXT
     elif kind is int:
         waits = runtime.waits and -INT_LIMIT <= value < INT_LIMIT
     elif value is None:
@@ -49,7 +49,7 @@ def keep_items(span: Span, items: list[Any]) -> None:
     """Take what was yielded, a list of the SDK's own, or let it wait."""
     runtime = span._runtime
     if runtime.content:
-        waits = runtime.waits and len(items) <= WAITING_ITEMS and may_wait(items)
+        waits = runtime.waits and len(items) <= MAX_DEFERRED_VALUES and can_defer(items)
         span._output = items if waits else encode(joined(items), runtime.bounds)
 
 
@@ -58,7 +58,7 @@ def input_json(span: Span) -> bytes | None:
     kept: Any = span._input
     if kept is None or type(kept) is bytes:
         return kept
-    return span._parameters.encode_waiting(span._bound, kept, span._kwargs, span._runtime.bounds)
+    return span._parameters.encode_deferred(span._bound, kept, span._kwargs, span._runtime.bounds)
 
 
 def output_json(span: Span) -> bytes | None:
@@ -87,7 +87,7 @@ def to_record(span: Span) -> RecordedSpan:
     record.error_type = span.error_type
     given: Any = span._input
     if given is not None and type(given) is not bytes:
-        given = span._parameters.encode_waiting(span._bound, given, span._kwargs, runtime.bounds)
+        given = span._parameters.encode_deferred(span._bound, given, span._kwargs, runtime.bounds)
     record.input = given
     output: Any = span._output
     if output is not None and type(output) is not bytes:

@@ -19,7 +19,7 @@ from llmops_sdk._util._guard import guarded
 from llmops_sdk._util._ids import new_span_id, new_trace_id
 from llmops_sdk._util._public import public
 from llmops_sdk._util._static_reads import class_of, qualname_of
-from llmops_sdk.tracing.capture._deferrable import WAITING_ITEMS, may_wait
+from llmops_sdk.tracing.capture._deferrable import MAX_DEFERRED_VALUES, can_defer
 from llmops_sdk.tracing.capture._encode import encode
 from llmops_sdk.tracing.records import _semconv
 from llmops_sdk.tracing.spans import _active
@@ -217,9 +217,9 @@ class Span(Measures, OtelSpan):
         runtime = self._runtime
         if (
             runtime.waits
-            and len(args) + len(kwargs) <= WAITING_ITEMS
-            and may_wait(args)
-            and (not kwargs or may_wait(kwargs.values()))
+            and len(args) + len(kwargs) <= MAX_DEFERRED_VALUES
+            and can_defer(args)
+            and (not kwargs or can_defer(kwargs.values()))
         ):
             self._parameters = parameters
             self._bound = bound
