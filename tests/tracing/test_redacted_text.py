@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from planted_secrets import PlantedSecret, planted_secrets
 
-from llmops_sdk.tracing.privacy._text import TextRedactor, suspect
+from llmops_sdk.tracing.privacy._text_redactor import TextRedactor, may_hold_secret
 
 SECRETS = planted_secrets()
 each = pytest.mark.parametrize("planted", SECRETS, ids=lambda planted: planted.name)
@@ -156,7 +156,7 @@ def test_what_only_looks_like_a_secret_stays(text: str):
 
 
 def test_an_ordinary_text_is_not_even_suspect():
-    assert not suspect("Where is the card? The task-force asked at https://example.com/a/b. " * 50)
+    assert not may_hold_secret("Where is the card? The task-force asked at https://example.com/a/b. " * 50)
 
 
 texts = st.text(max_size=40)

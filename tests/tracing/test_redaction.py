@@ -17,7 +17,7 @@ import llmops_sdk as llmops
 from llmops_sdk._util._guard import raise_in_tests
 from llmops_sdk.config import RedactionSettings, Settings
 from llmops_sdk.tracing.interop._recorder import ForeignRecorder
-from llmops_sdk.tracing.privacy._stage import RedactionStage
+from llmops_sdk.tracing.privacy._redaction_stage import RedactionStage
 from llmops_sdk.tracing.records._records import LossRecord, RecordedSpan, ScoreRecord
 from llmops_sdk.tracing.runtime import _start as _runtime
 

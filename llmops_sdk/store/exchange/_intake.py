@@ -31,7 +31,7 @@ class Intake:
         self._bytes: Counter[tuple[str, str]] = Counter()
         self._stage = None
         if settings.redaction.enabled:
-            from llmops_sdk.tracing.privacy._stage import RedactionStage
+            from llmops_sdk.tracing.privacy._redaction_stage import RedactionStage
 
             self._stage = RedactionStage(settings.redaction.patterns, self._lose)
 

@@ -45,7 +45,7 @@ class Host:
     def __init__(self, runtime: Runtime, provider: otel_trace.TracerProvider, *, beside: bool = False) -> None:
         # Here, not at the first end of a span.
         from llmops_sdk.tracing.interop._convert import SpanConverter
-        from llmops_sdk.tracing.privacy._stage import RedactionStage
+        from llmops_sdk.tracing.privacy._redaction_stage import RedactionStage
 
         self.provider = provider
         self.beside = beside

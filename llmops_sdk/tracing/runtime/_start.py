@@ -178,7 +178,7 @@ def _new_pipeline(settings: Settings, open_sinks: Callable[[], Sequence[Sink]] |
         pipeline.write_through_until = math.inf
     redaction = None
     if settings.redaction.enabled:
-        from llmops_sdk.tracing.privacy._stage import RedactionStage
+        from llmops_sdk.tracing.privacy._redaction_stage import RedactionStage
 
         redaction = RedactionStage(settings.redaction.patterns, pipeline.record_loss)
     pipeline.transform = with_digests_stage(redaction, pipeline.record_loss)
