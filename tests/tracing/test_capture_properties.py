@@ -93,7 +93,7 @@ def test_arguments_are_strict_json_within_the_bound(named: dict[str, Any], args:
 
 
 @given(_JSON)
-def test_json_round_trips_by_the_slow_way_too(value: Any):
+def test_json_round_trips_through_the_walk(value: Any):
     """As inside a set or any other value that the fast way does not take."""
     kept = strict(encode([value, {0}], Bounds(max_bytes=10_000_000, max_depth=50)))
     assert kept == [value, [0]]
@@ -105,7 +105,9 @@ def test_json_round_trips_by_the_slow_way_too(value: Any):
     st.sampled_from([frozenset[str](), frozenset({"a"}), frozenset({"ä"})]),
     st.booleans(),
 )
-def test_what_waits_is_encoded_as_at_the_call(args: list[Any], named: dict[str, Any], ignored: Any, bound: bool):
+def test_deferred_values_encode_as_they_do_at_the_call(
+    args: list[Any], named: dict[str, Any], ignored: Any, bound: bool
+):
     def function(a: object = None, ä: object = None, c: object = None, *rest: object, **more: object) -> None: ...  # noqa: PLC2401 - names may be so
 
     if not can_defer(args):
