@@ -92,7 +92,7 @@ def test_a_static_method_keeps_an_instance_of_its_own_class() -> None:
         assert [*inputs(lambda name=name: getattr(Shop, name)(Shop()))[0]] == ["x"]
 
 
-def test_a_method_called_on_the_class_captures_self() -> None:
+def test_a_receiver_passed_through_the_class_is_not_captured() -> None:
     assert inputs(lambda: Shop.method(Shop(), 5)) == [{"x": 5}]
     assert inputs(lambda: Shop.below_class(5)) == [{"x": 5}]
 
@@ -132,7 +132,7 @@ def test_binding_does_not_run_a_metaclass() -> None:
     assert inputs(lambda: Thing().method(5)) == [{"x": 5}]
 
 
-def test_objects_made_by_a_traced_function_keep_its_name() -> None:
+def test_coroutines_and_generators_keep_the_functions_name() -> None:
     @llmops.trace
     async def wait() -> None: ...
 

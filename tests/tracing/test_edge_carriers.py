@@ -16,7 +16,7 @@ PARENT = f"00-{TRACE}-{SPAN}-01"
 
 
 @pytest.mark.parametrize("carrier", [[("traceparent", PARENT)], None, "traceparent", 7, (), b"", {"traceparent"}])
-def test_extract_from_a_non_mapping_begins_a_trace(carrier: Any) -> None:
+def test_extract_from_a_non_mapping_raises(carrier: Any) -> None:
     wrong = pytest.raises(llmops.LLMOpsError, match=rf"{type(carrier).__name__}: give a dict")
     with context_unchanged(), wrong, llmops.extract(carrier):
         raise AssertionError

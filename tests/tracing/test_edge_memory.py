@@ -68,7 +68,7 @@ def test_the_arguments_go_before_the_flush_too() -> None:
     assert _gone(reference)
 
 
-def test_an_exception_holds_no_extra_objects() -> None:
+def test_arguments_of_a_failed_call_are_freed() -> None:
     value = Big()
     reference = weakref.ref(value)
     with contextlib.suppress(ValueError):

@@ -159,7 +159,7 @@ def test_a_traced_cached_property_runs_once() -> None:
     thing = Thing()
     assert thing.value is thing.value
     assert (only("property")["input"], only("property")["output"]) == ({}, [1])
-    with pytest.raises(TypeError, match="not on cached_property"):
+    with pytest.raises(TypeError, match="got cached_property"):
         llmops.trace("wrong")(functools.cached_property(len))  # type: ignore[type-var]  # pyright: ignore[reportArgumentType]
 
 

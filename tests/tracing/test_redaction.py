@@ -325,7 +325,7 @@ def test_redaction_can_be_turned_off():
     _runtime.reset()
 
 
-def test_a_redactor_added_later_applies_at_once(tmp_path: Path):
+def test_redaction_can_be_turned_on_at_run_time(tmp_path: Path):
     llmops.configure(store__path=str(tmp_path / "s"), redaction__enabled=False)
     with llmops.span("before", input=TOKEN.text):
         pass
