@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 
 from llmops_sdk.store.lines._encode import Encoder
-from llmops_sdk.tracing.privacy._stage import RedactionStage
+from llmops_sdk.tracing.privacy._redaction_stage import RedactionStage
 from llmops_sdk.tracing.records import _semconv
 from llmops_sdk.tracing.records._records import RecordedSpan, Stamp
 

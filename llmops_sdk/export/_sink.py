@@ -57,7 +57,7 @@ def _resource(settings: Settings) -> Mapping[str, Any]:
     attributes = process_resource(settings)
     if not settings.redaction.enabled:
         return attributes
-    from llmops_sdk.tracing.privacy._stage import RedactionStage
+    from llmops_sdk.tracing.privacy._redaction_stage import RedactionStage
 
     blank = RecordedSpan(
         name="", kind="chain", trace_id=0, span_id=0, start_ns=0, duration_ns=0, status="unset", resource=attributes

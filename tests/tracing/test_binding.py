@@ -83,7 +83,7 @@ def inputs(call: Any) -> list[Any]:
 
 @pytest.mark.parametrize("shop", [Shop(), Branch()], ids=["itself", "a subclass"])
 @pytest.mark.parametrize("name", ["method", "private", "above_class", "below_class", "above_static", "below_static"])
-def test_only_the_arguments_are_kept(shop: Shop, name: str) -> None:
+def test_the_receiver_is_not_captured(shop: Shop, name: str) -> None:
     assert inputs(lambda: getattr(shop, name)(5)) == [{"x": 5}]
 
 
@@ -92,7 +92,7 @@ def test_a_static_method_keeps_an_instance_of_its_own_class() -> None:
         assert [*inputs(lambda name=name: getattr(Shop, name)(Shop()))[0]] == ["x"]
 
 
-def test_looked_up_on_the_class() -> None:
+def test_a_receiver_passed_through_the_class_is_not_captured() -> None:
     assert inputs(lambda: Shop.method(Shop(), 5)) == [{"x": 5}]
     assert inputs(lambda: Shop.below_class(5)) == [{"x": 5}]
 
@@ -115,7 +115,7 @@ def test_a_method_taken_from_its_instance_stays_a_method() -> None:
     assert inputs(lambda: traced(5)) == [{"x": 5}, {"x": 5}]
 
 
-def test_a_metaclass_that_answers_for_its_class_is_not_asked() -> None:
+def test_binding_does_not_run_a_metaclass() -> None:
     class Nosy(abc.ABCMeta):
         @property
         def __mro__(cls) -> Any:
@@ -132,7 +132,7 @@ def test_a_metaclass_that_answers_for_its_class_is_not_asked() -> None:
     assert inputs(lambda: Thing().method(5)) == [{"x": 5}]
 
 
-def test_what_a_traced_function_makes_has_its_name() -> None:
+def test_coroutines_and_generators_keep_the_functions_name() -> None:
     @llmops.trace
     async def wait() -> None: ...
 
@@ -147,7 +147,7 @@ def test_what_a_traced_function_makes_has_its_name() -> None:
     generator.close()
 
 
-def test_descriptors_stay_what_they_are() -> None:
+def test_decorated_descriptors_keep_their_type() -> None:
     assert isinstance(vars(Shop)["above_class"], classmethod)
     assert isinstance(vars(Shop)["above_static"], staticmethod)
     assert inspect.isfunction(Shop.method)

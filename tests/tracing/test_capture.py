@@ -159,11 +159,11 @@ class HostileDict(dict[str, Any]):
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_a_value_of_any_type(value: Any, expected: Any):
+def test_values_of_every_type_are_captured(value: Any, expected: Any):
     assert strict(encode(value)) == expected
 
 
-def test_a_data_frame_is_its_shape():
+def test_a_data_frame_is_captured_as_its_shape():
     captured = strict(encode(pd.DataFrame({"a": [1, 2], "b": [3, 4]})))
     assert captured["shape"] == [2, 2]
 
@@ -175,7 +175,7 @@ def test_iterators_are_not_advanced():
     assert (list(numbers), list(mapped)) == ([1, 2, 3], ["1", "2"])
 
 
-def test_a_cycle_ends():
+def test_a_cycle_becomes_a_marker():
     knot: list[Any] = [1]
     knot.append(knot)
     assert strict(encode(knot)) == [1, {"$cycle": "list"}]
@@ -210,11 +210,11 @@ def test_a_huge_value_is_cut_and_marked(value: Any):
     assert b"truncated" in line or b"characters]" in line
 
 
-def test_what_is_left_out_is_counted():
+def test_omitted_items_are_counted():
     assert strict(encode([*range(4), {5}], Bounds(max_bytes=120, max_items=3))) == [0, 1, 2, {"$truncated": 2}]
 
 
-def test_a_snapshot_is_from_before_the_call(sink):
+def test_arguments_are_captured_before_the_call(sink):
     @llmops.trace
     def grow(items: list[int]) -> None:
         items.append(2)
@@ -223,7 +223,7 @@ def test_a_snapshot_is_from_before_the_call(sink):
     assert json.loads(sink.only().input) == {"items": [1]}
 
 
-def test_a_keyword_with_the_name_of_a_parameter(sink):
+def test_a_keyword_named_like_a_positional_parameter_is_captured(sink):
     @llmops.trace("positional")
     def positional(a: int, /, **more: int) -> None: ...
 
@@ -236,7 +236,7 @@ def test_a_keyword_with_the_name_of_a_parameter(sink):
     assert json.loads(sink.named("rest").input) == {"args": [1], "args#2": 2}
 
 
-def test_a_container_that_changes_meanwhile_is_no_error():
+def test_a_container_changed_during_capture_raises_nothing():
     shared = {str(i): i for i in range(100)}
     stop = threading.Event()
 
@@ -257,7 +257,7 @@ def test_a_container_that_changes_meanwhile_is_no_error():
     assert len(captured) == 300
 
 
-def test_a_value_that_cannot_be_read_leaves_the_others(sink):
+def test_an_unreadable_value_does_not_affect_its_siblings(sink):
     released = memoryview(b"abc")
     released.release()
 
@@ -271,7 +271,7 @@ def test_a_value_that_cannot_be_read_leaves_the_others(sink):
     assert [value.get("$unreadable") for value in captured["values"]] == ["builtins.memoryview", None]
 
 
-def test_what_is_cut_is_a_loss_that_can_be_queried(sink):
+def test_cut_content_appears_in_losses(sink):
     with llmops.span("large", input="x" * 100_000):
         pass
     ((what, reason, count, size),) = [(loss.what, loss.reason, loss.count, loss.bytes) for loss in sink.losses]

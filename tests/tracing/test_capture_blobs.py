@@ -51,7 +51,7 @@ def losses() -> list[tuple[str, str, int]]:
     return [tuple(row) for row in llmops.query("SELECT what, reason, count FROM losses ORDER BY ALL").rows()]
 
 
-def test_a_picture_in_bytes_is_read_back():
+def test_an_image_in_bytes_round_trips_through_its_blob():
     with llmops.span("look", input={"image": LARGE}):
         pass
     said = only("look")["input"]["image"]
@@ -76,7 +76,7 @@ URL = f"data:image/png;base64,{base64.b64encode(LARGE).decode()}"
     ],
     ids=["data URL", "bare base64", "with a parameter", "with line breaks", "without padding"],
 )
-def test_a_picture_in_a_text(text: str):
+def test_an_image_in_base64_text_becomes_a_blob(text: str):
     messages = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": text}}]}]
     with llmops.span("ask", input=messages):
         pass
@@ -85,7 +85,7 @@ def test_a_picture_in_a_text(text: str):
     assert (folder() / said["path"]).read_bytes() == LARGE
 
 
-def test_a_small_picture_stands_in_the_json():
+def test_a_small_image_is_inlined_in_the_json():
     url = f"data:image/png;base64,{base64.b64encode(SMALL).decode()}"
     said, text = json.loads(encode([SMALL, url]))
     assert text == url
@@ -110,7 +110,7 @@ def test_a_small_picture_stands_in_the_json():
         "data:;base64," + "A" * 30_000,
     ],
 )
-def test_a_text_that_only_begins_like_one_stays_text(text: str):
+def test_text_that_only_begins_like_an_image_stays_text(text: str):
     (said,) = json.loads(encode([text, {1}]))[:1]
     assert said == text
 
@@ -124,7 +124,7 @@ def test_a_text_that_only_begins_like_one_stays_text(text: str):
         ("DATA:IMAGE/SVG+XML;BASE64,", "image/svg+xml", "svg"),
     ],
 )
-def test_other_content_in_data_urls(text: str, media: str, suffix: str):
+def test_data_urls_of_other_types_become_blobs(text: str, media: str, suffix: str):
     content = b"anything " * 4_000
     with llmops.span("read", input=[text + base64.b64encode(content).decode()]):
         pass
@@ -145,7 +145,7 @@ def test_the_same_content_is_one_file():
         assert json.loads(row["events"][0]["attributes"]["image"])["again"] == marker(LARGE, width=150, height=100)
 
 
-def test_it_is_the_content_at_the_time_of_the_call():
+def test_a_blob_holds_the_content_at_the_time_of_the_call():
     content = bytearray(LARGE)
 
     @llmops.trace(name="change")
@@ -156,7 +156,7 @@ def test_it_is_the_content_at_the_time_of_the_call():
     assert (folder() / only("change")["input"]["image"]["path"]).read_bytes() == LARGE
 
 
-def test_large_bytes_that_are_no_picture_have_a_digest_and_no_file():
+def test_large_bytes_without_media_get_a_digest_but_no_file():
     content = b"\x00\x01" * 1_000_000
     with llmops.span("read", input={"raw": content}):
         pass
@@ -174,14 +174,14 @@ def test_content_over_the_limit_is_counted():
     assert (files(), losses()) == ({}, [("blob", "too_large", 1)])
 
 
-def test_a_limit_of_zero_keeps_none_and_counts_none():
+def test_a_blob_limit_of_zero_stores_and_counts_nothing():
     llmops.configure(capture={"max_blob_bytes": 0})
     with llmops.span("look", input=[LARGE]):
         pass
     assert (files(), losses()) == ({}, [])
 
 
-def test_without_a_store_there_is_a_digest_and_no_path(sink: Any):
+def test_without_a_store_a_blob_has_a_digest_but_no_path(sink: Any):
     llmops.configure(store={"enabled": False})
     encoded = json.loads(encode([LARGE]))[0]
     assert set(encoded) >= {"sha256"}
@@ -190,11 +190,11 @@ def test_without_a_store_there_is_a_digest_and_no_path(sink: Any):
     assert json.loads(sink.only().input)[0]["sha256"] == hashlib.sha256(LARGE).hexdigest()
 
 
-def test_without_tracing_only_what_it_is():
+def test_without_tracing_media_is_only_described():
     assert json.loads(encode([LARGE])) == [{"$media": "image/png", "bytes": len(LARGE), "width": 150, "height": 100}]
 
 
-def test_what_redaction_leaves_out_is_never_written():
+def test_blobs_removed_by_redaction_are_never_written():
     def failing(_: str) -> str:
         raise ValueError
 
@@ -225,7 +225,7 @@ def test_a_span_that_is_never_written_leaves_no_file():
     assert len(files()) == 1
 
 
-def test_text_of_the_application_that_looks_like_a_placeholder_stays():
+def test_application_text_that_looks_like_a_token_is_unchanged():
     texts = ["0" * 64, "0" * 44 + "de0b6b3a7640000" + "0" * 5, "pending-" + "ab" * 16, "blobs/pending-" + "ab" * 16]
     with llmops.span("look", input=[*texts, LARGE]):
         pass
@@ -240,7 +240,7 @@ def test_secrets_in_bytes_are_redacted():
     assert (key not in text, text.count("REDACTED")) == (True, 2)
 
 
-def test_what_waits_is_bounded():
+def test_pending_blob_content_is_bounded():
     llmops.configure(capture={"max_blob_bytes": 100_000_000})
     large = LARGE[:8] + LARGE[8:] + bytes(20_000_000)
     others = [large[:-1] + bytes([n]) for n in range(3)]
@@ -256,7 +256,7 @@ def test_what_waits_is_bounded():
     assert "path" in only("again")["input"][0]
 
 
-def test_content_that_cannot_be_written_is_counted_and_the_span_kept():
+def test_unwritable_blob_content_is_counted_and_the_span_stored():
     with llmops.span("first"):
         pass
     llmops.flush()
@@ -294,7 +294,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_what_flush_reports_survives_a_kill():
+def test_flushed_blobs_survive_a_kill():
     done = subprocess.run([sys.executable, "-c", PROGRAM, SMALL.hex()], check=False, timeout=100)
     assert done.returncode == -9
     (row,) = recorded()
@@ -326,7 +326,7 @@ def test_a_child_writes_the_content_of_its_own_spans():
         assert hashlib.sha256((folder() / said["path"]).read_bytes()).hexdigest() == said["sha256"]
 
 
-def test_nothing_is_left_waiting():
+def test_no_blob_content_stays_in_memory_after_a_flush():
     with llmops.span("look", input=[LARGE, b"x" * 1_000_000], attributes={"a": [LARGE, 1]}):
         pass
     recorded()
@@ -363,7 +363,7 @@ def _jpeg(width: int, height: int) -> bytes:
         (b"text", None),
     ],
 )
-def test_what_the_beginning_of_a_file_says(head: bytes, expected: object):
+def test_media_types_are_recognised_by_their_first_bytes(head: bytes, expected: object):
     found = media_of(head)
     assert (None if found is None else tuple(found)) == expected
 

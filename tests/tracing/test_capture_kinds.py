@@ -126,7 +126,7 @@ class Access(enum.Flag):
     WRITE = 2
 
 
-def test_dataclasses():
+def test_dataclasses_are_captured_by_field():
     assert kept(Plain(1)) == {"x": 1, "other": [], "late": 5, "secret": {"$hidden": True}}
     assert kept(Slotted(1, Slotted(2))) == {"x": 1, "inner": {"x": 2, "inner": None}}
     knot = Slotted(1, [])
@@ -137,7 +137,7 @@ def test_dataclasses():
     assert kept(dataclasses.make_dataclass("Made", ["a"])(3)) == {"a": 3}
 
 
-def test_pydantic_models():
+def test_pydantic_models_are_captured_by_field():
     model = Model(name="a", more=[1])
     hidden = {"$hidden": True}
     expected = {"name": "a", "key": "**********", "raw": "**********", "hidden": hidden, "internal": hidden}
@@ -154,13 +154,13 @@ def test_pydantic_models():
     ]
 
 
-def test_attrs_named_tuples_and_typed_dicts():
+def test_attrs_named_tuples_and_typed_dicts_are_captured_by_field():
     assert kept(WithAttrs(1)) == kept(SubOfAttrs(1)) == {"x": 1, "secret": {"$hidden": True}}
     assert kept(Pair(1, Pair(2, None))) == {"a": 1, "b": {"a": 2, "b": None}}
     assert kept(Row(a=1)) == {"a": 1}
 
 
-def test_enums_and_flags():
+def test_enums_and_flags_are_captured_by_value():
     assert kept([Color.RED, Color.LISTED, Access.READ | Access.WRITE]) == ["red", ["a", 1], 3]
 
 
@@ -237,12 +237,12 @@ BERLIN = zoneinfo.ZoneInfo("UTC")
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_the_standard_library(value: Any, expected: Any):
+def test_standard_library_values_are_captured_as_text(value: Any, expected: Any):
     assert kept(value) == expected
     assert kept([value, {"again": value}]) == [expected, {"again": expected}]
 
 
-def test_keys_that_collide_as_text():
+def test_keys_with_the_same_text_are_numbered():
     assert kept({1: "a", "1": "b", "1#2": "c", 1.5: "d", None: "e", "null": "f"}) == {
         "1": "a",
         "1#2": "b",
@@ -284,11 +284,11 @@ def test_keys_that_collide_as_text():
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_exceptions(error: Exception, expected: Any):
+def test_exceptions_are_captured_as_class_and_message(error: Exception, expected: Any):
     assert kept(error) == expected
 
 
-def test_an_exception_brings_neither_locals_nor_its_own_text():
+def test_a_captured_exception_has_no_locals_and_no_custom_text():
     class OwnError(Exception):
         def __str__(self) -> str:
             raise AssertionError("the application's code")
@@ -353,12 +353,12 @@ def _things() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", list(_things()))
-def test_what_has_no_data_is_its_class(name: str):
+def test_values_without_data_are_captured_as_their_class(name: str):
     value = _things()[name]
     assert kept([value])[0] == {"$type": f"{type(value).__module__}.{type(value).__qualname__}"}
 
 
-def test_a_coroutine_and_a_task_are_left_alone():
+def test_coroutines_and_tasks_are_not_awaited():
     import asyncio
 
     async def main() -> Any:
@@ -373,7 +373,7 @@ def test_a_coroutine_and_a_task_are_left_alone():
     assert result == "done"
 
 
-def test_open_files_and_sockets(tmp_path: pathlib.Path):
+def test_open_files_and_sockets_are_captured_by_name(tmp_path: pathlib.Path):
     path = tmp_path / "a.txt"
     path.write_text("text")
     with path.open() as text, path.open("rb") as raw, path.open("rb", buffering=0) as bare:
@@ -393,7 +393,7 @@ def test_open_files_and_sockets(tmp_path: pathlib.Path):
 
 
 @pytest.mark.parametrize("make", [bytes, bytearray, lambda text: memoryview(bytes(text))], ids=["b", "array", "view"])
-def test_bytes(make: Any):
+def test_bytes_are_captured_as_size_digest_and_head(make: Any):
     content = b"\x00abc\xff" * 100
     assert kept(make(content)) == {
         "$bytes": 500,
@@ -424,7 +424,7 @@ class OwnFrame(pd.DataFrame):
         raise AssertionError("the application's code")
 
 
-def test_numpy():
+def test_numpy_values_are_captured_as_shape_and_head():
     said = kept(np.arange(12, dtype="int16").reshape(3, 4))
     assert said == {"$type": "numpy.ndarray", "dtype": "int16", "shape": [3, 4], "$head": list(range(8))}
     assert kept(np.array([math_nan := float("nan"), 1.0]))["$head"] == ["NaN", 1.0], math_nan
@@ -440,7 +440,7 @@ def test_numpy():
     assert kept([np.complex64(1), np.void(b"ab")]) == ["(1+0j)", {"$type": "numpy.void", "dtype": "|V2"}]
 
 
-def test_pandas():
+def test_pandas_values_are_captured_as_shape_and_head():
     frame = pd.DataFrame({"a": range(7), "b": ["x"] * 7})
     assert kept(frame) == {
         "$type": f"{type(frame).__module__}.DataFrame",
@@ -458,7 +458,7 @@ def test_pandas():
     assert kept(pd.DataFrame([[1, 2]], columns=["a", "a"]))["columns"] == ["a", "a"]
 
 
-def test_polars_and_arrow():
+def test_polars_and_arrow_tables_are_captured_as_shape_and_head():
     frame = pl.DataFrame({"a": [1, None], "b": ["x", "y"]})
     said = kept(frame)
     assert (said["shape"], said["columns"], said["$head"]) == ([2, 2], ["a", "b"], [[1, "x"], [None, "y"]])
@@ -490,7 +490,7 @@ class LazyTensor:
     dtype = shape
 
 
-def test_tensors_by_what_they_declare():
+def test_tensors_are_captured_as_shape_and_dtype():
     assert kept(FakeTensor()) == {"$type": f"{__name__}.FakeTensor", "dtype": "bfloat16", "shape": [2, 3]}
     assert kept(LazyTensor()) == {"$type": f"{__name__}.LazyTensor"}
     assert kept([mock.MagicMock(), mock.create_autospec(FakeTensor)]) == [

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from llmops_sdk.tracing.capture._arguments import Parameters
 from llmops_sdk.tracing.capture._bounds import DEFAULT_BOUNDS, Bounds
-from llmops_sdk.tracing.capture._deferrable import may_wait
+from llmops_sdk.tracing.capture._deferrable import can_defer
 from llmops_sdk.tracing.capture._encode import encode
 
 _SCALARS = (
@@ -93,7 +93,7 @@ def test_arguments_are_strict_json_within_the_bound(named: dict[str, Any], args:
 
 
 @given(_JSON)
-def test_json_round_trips_by_the_slow_way_too(value: Any):
+def test_json_round_trips_through_the_walk(value: Any):
     """As inside a set or any other value that the fast way does not take."""
     kept = strict(encode([value, {0}], Bounds(max_bytes=10_000_000, max_depth=50)))
     assert kept == [value, [0]]
@@ -105,13 +105,15 @@ def test_json_round_trips_by_the_slow_way_too(value: Any):
     st.sampled_from([frozenset[str](), frozenset({"a"}), frozenset({"ä"})]),
     st.booleans(),
 )
-def test_what_waits_is_encoded_as_at_the_call(args: list[Any], named: dict[str, Any], ignored: Any, bound: bool):
+def test_deferred_values_encode_as_they_do_at_the_call(
+    args: list[Any], named: dict[str, Any], ignored: Any, bound: bool
+):
     def function(a: object = None, ä: object = None, c: object = None, *rest: object, **more: object) -> None: ...  # noqa: PLC2401 - names may be so
 
-    if not may_wait(args):
+    if not can_defer(args):
         assert any(isinstance(value, float) or len(str(value)) > 256 for value in args)
         return
     parameters = Parameters(function, ignored)
-    later = parameters.encode_waiting(bound, tuple(args), dict(named), DEFAULT_BOUNDS)
+    later = parameters.encode_deferred(bound, tuple(args), dict(named), DEFAULT_BOUNDS)
     assert later == parameters.encode(bound, tuple(args), dict(named))
     strict(later)

@@ -163,7 +163,7 @@ VALUES: dict[str, Callable[[], Any]] = {
 
 
 @pytest.mark.parametrize("kind", list(VALUES))
-def test_nothing_of_a_value_is_run(kind: str):
+def test_capture_runs_no_code_of_a_value(kind: str):
     value = VALUES[kind]()
     RAN.clear()
     line = encode([value, {"k": value}])
@@ -173,7 +173,7 @@ def test_nothing_of_a_value_is_run(kind: str):
     assert b"$unreadable" not in line
 
 
-def test_what_is_kept_of_hostile_builtins():
+def test_builtin_subclasses_are_read_past_their_overrides():
     kept = [json.loads(encode(VALUES[kind]())) for kind in ("str", "int", "float", "list", "dict", "datetime", "tuple")]
     assert kept == ["text", 3, 0.5, [1, 2], {"a": 1}, "2026-01-02T00:00:00", [1, 2]]
     assert json.loads(encode(Mapped("stored"))) == {"name": "stored"}
@@ -194,7 +194,7 @@ def test_a_mock_is_not_called():
     assert mock.call.create not in value.method_calls
 
 
-def test_a_repr_that_hangs_is_not_waited_for():
+def test_a_hanging_repr_does_not_block_capture():
     class Hangs:
         def __repr__(self) -> str:
             threading.Event().wait(60)
@@ -215,7 +215,7 @@ def test_a_repr_that_hangs_is_not_waited_for():
     assert time.monotonic() - began < 30
 
 
-def test_a_repr_that_recurses():
+def test_a_recursive_repr_does_not_break_capture():
     class Recursing:
         def __repr__(self) -> str:
             return f"{self!r}"
@@ -223,7 +223,7 @@ def test_a_repr_that_recurses():
     assert json.loads(encode(Recursing()))["$type"].endswith("Recursing")
 
 
-def test_near_the_end_of_the_stack_the_call_goes_on():
+def test_a_call_near_the_recursion_limit_still_succeeds():
     """However little of the stack is left, the capture neither raises nor breaks the JSON."""
     import logging
 
@@ -257,7 +257,7 @@ def test_near_the_end_of_the_stack_the_call_goes_on():
     assert all(json.loads(line) for line in lines)
 
 
-def test_values_are_the_same_afterwards():
+def test_capture_does_not_change_values():
     class Model(pydantic.BaseModel):
         a: int
         b: list[int] = pydantic.Field(default_factory=list)
@@ -282,7 +282,7 @@ def test_values_are_the_same_afterwards():
     assert (list(values[1]), dict(values[2]), values[3].maxlen) == (["b", "a"], {"a": [1]}, 2)
 
 
-def test_iterators_stand_where_they_stood():
+def test_capture_does_not_advance_iterators():
     import itertools
 
     things: list[Any] = [iter([1]), map(str, [1]), zip([1], strict=True), (n for n in [1]), reversed([1]),
@@ -296,7 +296,7 @@ def test_iterators_stand_where_they_stood():
 
 
 @pytest.mark.parametrize("depth", [1, 3, 1_000_000])
-def test_any_bound_on_depth_holds(depth: int):
+def test_every_depth_bound_is_respected(depth: int):
     deep: Any = 0
     for _ in range(10_000):
         deep = [deep]

@@ -21,7 +21,7 @@ async def numbers(count: int) -> AsyncGenerator[int]:
         yield number
 
 
-def test_exhausted() -> None:
+def test_an_exhausted_stream_ends_ok() -> None:
     async def main() -> list[int]:
         with context_unchanged():
             return [n async for n in numbers(3)]
@@ -42,7 +42,7 @@ def test_break_without_aclose_is_ended_while_the_loop_goes_on() -> None:
     assert asyncio.run(main()) == "closed"
 
 
-def test_aclosing() -> None:
+def test_aclosing_ends_the_span_once() -> None:
     async def main() -> None:
         with context_unchanged():
             async with contextlib.aclosing(numbers(3)) as stream:
@@ -66,7 +66,7 @@ def test_aclose_twice_and_after_the_end() -> None:
     assert only("numbers")["status"] == "ok"
 
 
-def test_never_begun() -> None:
+def test_a_stream_never_begun_leaves_no_span() -> None:
     async def main() -> None:
         stream = numbers(1)
         await stream.aclose()
@@ -122,7 +122,7 @@ def test_consumer_cancelled_between_two_items() -> None:
     assert only("numbers")["status"] == "closed"
 
 
-def test_body_raises() -> None:
+def test_an_error_in_the_body_ends_the_span() -> None:
     error = ValueError("inside")
 
     @llmops.trace(name="breaks")
@@ -142,7 +142,7 @@ def test_body_raises() -> None:
     assert (row["status"], row["error_type"]) == ("error", "ValueError")
 
 
-def test_consumer_raises() -> None:
+def test_an_error_of_the_consumer_closes_the_stream() -> None:
     async def main() -> None:
         with context_unchanged():
             async with contextlib.aclosing(numbers(3)) as stream:
@@ -155,7 +155,7 @@ def test_consumer_raises() -> None:
 
 
 @pytest.mark.parametrize("where", ["inside", "outside"])
-def test_asyncio_timeout_fires(where: str) -> None:
+def test_an_asyncio_timeout_cancels_the_body(where: str) -> None:
     tasks: list[object] = []
 
     @llmops.trace(name="slow")
@@ -200,7 +200,7 @@ def test_anyio_cancel_scope_around_an_item() -> None:
     assert only("slow")["status"] == "ok"
 
 
-def test_task_group_inside() -> None:
+def test_a_task_group_inside_the_body_nests_its_spans() -> None:
     @llmops.trace
     async def child(n: int) -> int:
         await asyncio.sleep(0)
@@ -243,7 +243,7 @@ def test_consumed_in_another_task_than_begun() -> None:
     assert parents() == {"wanders": None, "step 0": "wanders", "step 1": "wanders", "step 2": "wanders"}
 
 
-def test_span_block_held_open_by_the_body() -> None:
+def test_a_span_block_open_across_yields_nests_correctly() -> None:
     @llmops.trace(name="holds")
     async def holds() -> AsyncIterator[int]:
         with llmops.span("block"):
@@ -262,7 +262,7 @@ def test_span_block_held_open_by_the_body() -> None:
     assert set(statuses().values()) == {"ok"}
 
 
-def test_a_body_that_goes_on_after_close() -> None:
+def test_a_body_that_yields_after_close_raises_like_python() -> None:
     @llmops.trace(name="stubborn")
     async def stubborn() -> AsyncGenerator[int]:
         try:
@@ -283,7 +283,7 @@ def test_a_body_that_goes_on_after_close() -> None:
     only("stubborn")
 
 
-def test_two_at_once_are_refused_as_python_does() -> None:
+def test_concurrent_anext_raises_runtime_error() -> None:
     @llmops.trace(name="busy")
     async def busy() -> AsyncGenerator[int]:
         await asyncio.sleep(0)

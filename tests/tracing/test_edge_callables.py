@@ -45,7 +45,7 @@ CALLS: dict[str, tuple[Callable[[Thing], Any], Callable[[Thing], Any]]] = {
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_on_an_instance(name: str) -> None:
+def test_calls_on_an_instance_do_not_capture_the_receiver(name: str) -> None:
     thing = Thing()
     call, expected = CALLS[name]
     with context_unchanged():
@@ -56,7 +56,7 @@ def test_on_an_instance(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["class_below", "class_above", "static_below", "static_above"])
-def test_on_the_class_and_a_subclass(name: str) -> None:
+def test_calls_on_a_class_and_its_subclass_bind_correctly(name: str) -> None:
     class Sub(Thing):
         pass
 
@@ -75,7 +75,7 @@ def test_super_gives_two_spans() -> None:
     }  # fmt: skip
 
 
-def test_unbound_and_bound() -> None:
+def test_unbound_and_bound_methods_behave_as_in_python() -> None:
     thing = Thing()
     assert Thing.method(thing, 1) == thing.method(1) == (thing, 1)
     assert thing.method == thing.method
@@ -88,7 +88,7 @@ def test_unbound_and_bound() -> None:
     assert hash(thing.method) == hash(thing.method)
 
 
-def test_a_parameter_named_self_elsewhere() -> None:
+def test_a_later_parameter_named_self_is_captured() -> None:
     @llmops.trace("odd")
     def odd(x: int, self: int) -> int:
         return x - self
@@ -108,7 +108,7 @@ def test_every_keyword_reaches_the_function(name: str) -> None:
     assert only("takes")["output"] == {name: 1}
 
 
-def test_partials() -> None:
+def test_traced_partials_keep_result_and_signature() -> None:
     def add(a: int, b: int, c: int = 0) -> int:
         return a + b + c
 
@@ -122,7 +122,7 @@ def test_partials() -> None:
 
 
 @pytest.mark.parametrize("kind", ["coroutine", "generator", "async generator"])
-def test_partials_of_other_kinds(kind: str) -> None:
+def test_partials_of_coroutines_and_generators_are_traced(kind: str) -> None:
     async def coroutine(a: int) -> int:
         await asyncio.sleep(0)
         return a
@@ -147,7 +147,7 @@ def test_partials_of_other_kinds(kind: str) -> None:
     assert (row["status"], row["output"]) == ("ok", 1 if kind == "coroutine" else [1])
 
 
-def test_a_partialmethod() -> None:
+def test_a_partialmethod_of_a_traced_method_makes_one_span() -> None:
     class Holder:
         @llmops.trace
         def add(self, a: int, b: int) -> tuple[Holder, int]:
@@ -160,7 +160,7 @@ def test_a_partialmethod() -> None:
     assert len(recorded()) == 1
 
 
-def test_callable_objects() -> None:
+def test_traced_callable_objects_of_each_call_style_work() -> None:
     class Adder:
         def __init__(self, n: int) -> None:
             self.n = n
@@ -197,21 +197,21 @@ BUILTINS: dict[str, Callable[[str], object]] = {
 
 
 @pytest.mark.parametrize("name", BUILTINS)
-def test_builtins(name: str) -> None:
+def test_traced_builtins_return_what_they_return_untraced(name: str) -> None:
     function = BUILTINS[name]
     with context_unchanged():
         assert llmops.trace("builtin")(function)("12") == function("12")
     assert only("builtin")["status"] == "ok"
 
 
-def test_bound_methods() -> None:
+def test_a_traced_bound_method_captures_only_its_arguments() -> None:
     thing = Thing()
     traced = llmops.trace("bound")(thing.plain)
     assert traced(4) == 4
     assert only("bound")["input"] == {"x": 4}
 
 
-def test_nested_functions_and_lambdas() -> None:
+def test_nested_functions_and_lambdas_are_traced() -> None:
     def outer() -> Callable[[int], int]:
         n = 10
 

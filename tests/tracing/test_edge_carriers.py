@@ -16,7 +16,7 @@ PARENT = f"00-{TRACE}-{SPAN}-01"
 
 
 @pytest.mark.parametrize("carrier", [[("traceparent", PARENT)], None, "traceparent", 7, (), b"", {"traceparent"}])
-def test_what_is_no_mapping_of_headers(carrier: Any) -> None:
+def test_extract_from_a_non_mapping_raises(carrier: Any) -> None:
     wrong = pytest.raises(llmops.LLMOpsError, match=rf"{type(carrier).__name__}: give a dict")
     with context_unchanged(), wrong, llmops.extract(carrier):
         raise AssertionError
@@ -25,7 +25,7 @@ def test_what_is_no_mapping_of_headers(carrier: Any) -> None:
 @pytest.mark.parametrize(
     "carrier", [[], None, "traceparent", 7, (), b"", bytearray(), {"traceparent"}, types.MappingProxyType({})]
 )
-def test_what_is_no_mapping_to_write_in(carrier: Any) -> None:
+def test_inject_into_a_non_mapping_raises(carrier: Any) -> None:
     with llmops.span("work"), pytest.raises(llmops.LLMOpsError, match=rf"{type(carrier).__name__}: give a dict"):
         llmops.inject(carrier)
     assert only("work")["status"] == "ok"
@@ -58,7 +58,7 @@ def test_every_kind_of_headers_continues_the_trace(carrier: Any) -> None:
 
 
 @pytest.mark.parametrize("value", ["", "00", PARENT[:-3], "x" * 10_000, b"\xff", 7, None, [], [None], {}, "00-0-0-0"])
-def test_headers_that_say_nothing_begin_a_trace(value: Any) -> None:
+def test_headers_without_a_trace_begin_a_trace(value: Any) -> None:
     with context_unchanged(), llmops.extract({"traceparent": value, "tracestate": value}), llmops.span("served"):
         pass
     assert "parent_span_id" not in only("served")

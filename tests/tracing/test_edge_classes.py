@@ -66,7 +66,7 @@ def test_dataclass_methods_and_init() -> None:
     )
 
 
-def test_enter_and_exit() -> None:
+def test_traced_enter_and_exit_work_in_a_with_block() -> None:
     class Managed:
         @llmops.trace("__enter__")
         def __enter__(self) -> Any:
@@ -129,7 +129,7 @@ def test_abstract_and_protocol_methods() -> None:
     assert [row["name"] for row in recorded()] == ["below", "size"]
 
 
-def test_generic_and_typed_methods() -> None:
+def test_generic_and_typed_methods_keep_their_signature() -> None:
     class Box(Generic[_T]):
         @llmops.trace
         def put(self, item: _T) -> list[_T]:

@@ -75,7 +75,7 @@ ENDS = {
 
 
 @pytest.mark.parametrize("end", ENDS)
-def test_a_full_queue_at(tmp_path: Path, end: str) -> None:
+def test_a_full_queue_at_exit_does_not_hang(tmp_path: Path, end: str) -> None:
     code, status = ENDS[end]
     done = run(tmp_path, f"for n in range(20_000): work(n)\n{code}")
     assert done.returncode == status
@@ -83,7 +83,7 @@ def test_a_full_queue_at(tmp_path: Path, end: str) -> None:
     assert names(tmp_path) == {"work": 20_010 if "range(10)" in code else 20_000}
 
 
-def test_a_black_hole_endpoint(tmp_path: Path) -> None:
+def test_an_endpoint_that_never_answers_does_not_block_exit(tmp_path: Path) -> None:
     with black_hole() as endpoint:
         began = time.monotonic()
         done = run(tmp_path, "for n in range(60_000): work(n)", OTEL_EXPORTER_OTLP_ENDPOINT=endpoint, seconds=60)
@@ -130,7 +130,7 @@ while llmops.flush().stored < 100:
     assert names(tmp_path)["work"] >= 100
 
 
-def test_objects_deleted_at_the_end(tmp_path: Path) -> None:
+def test_objects_deleted_at_exit_may_still_trace(tmp_path: Path) -> None:
     done = run(tmp_path, """
 class Held:
     @llmops.trace("del")

@@ -50,7 +50,7 @@ WAYS = {
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("queued", [True, False], ids=["parent has a queue", "parent has flushed"])
-def test_fork(tmp_path: Path, way: str, queued: bool) -> None:
+def test_a_forked_child_and_its_parent_both_record(tmp_path: Path, way: str, queued: bool) -> None:
     names = run(tmp_path, f"""
 for n in range(100):
     work("before")
@@ -89,7 +89,7 @@ with llmops.span("outer"):
     assert rows["work"]["parent_span_id"] == rows["outer"]["span_id"]
 
 
-def test_a_child_of_a_child(tmp_path: Path) -> None:
+def test_a_grandchild_process_records_its_spans(tmp_path: Path) -> None:
     assert run(tmp_path, """
 work("first")
 if os.fork() == 0:
@@ -117,7 +117,7 @@ for n in range(8):
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-def test_multiprocessing(tmp_path: Path, method: str) -> None:
+def test_multiprocessing_children_record_their_spans(tmp_path: Path, method: str) -> None:
     assert run(tmp_path, f"""
 context = multiprocessing.get_context({method!r})
 work("parent")
@@ -129,7 +129,7 @@ assert process.exitcode == 0
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_a_process_pool(tmp_path: Path, method: str) -> None:
+def test_spans_in_a_process_pool_are_recorded(tmp_path: Path, method: str) -> None:
     assert run(tmp_path, f"""
 from concurrent.futures import ProcessPoolExecutor
 work("parent")
@@ -138,7 +138,7 @@ with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context({method!r})) 
 """) == {"parent": 1, "child": 20}  # fmt: skip
 
 
-def test_a_multiprocessing_pool(tmp_path: Path) -> None:
+def test_spans_in_a_multiprocessing_pool_are_recorded(tmp_path: Path) -> None:
     assert run(tmp_path, """
 work("parent")
 with multiprocessing.get_context("fork").Pool(2) as pool:
@@ -157,7 +157,7 @@ work("parent")
 """) == {"parent": 1, "child": 5}  # fmt: skip
 
 
-def test_subprocess_and_exec(tmp_path: Path) -> None:
+def test_subprocesses_and_exec_lose_no_spans(tmp_path: Path) -> None:
     assert run(tmp_path, """
 import subprocess
 work("parent")

@@ -124,7 +124,7 @@ def test_send_of_none_begins() -> None:
     assert only("talk")["status"] == "closed"
 
 
-def test_close_gives_what_the_generator_type_gives() -> None:
+def test_close_returns_what_a_plain_generator_returns() -> None:
     @llmops.trace(name="returns")
     def returns() -> Generator[int, None, str]:
         try:
@@ -140,7 +140,7 @@ def test_close_gives_what_the_generator_type_gives() -> None:
     assert only("returns")["status"] == "closed"
 
 
-def test_close_where_the_body_raises() -> None:
+def test_an_error_raised_during_close_propagates() -> None:
     error = OSError("while closing")
 
     @llmops.trace(name="raises")
@@ -261,7 +261,7 @@ async def coroutine() -> int:
 
 @pytest.mark.parametrize("function", [plain, coroutine, talk, atalk], ids=lambda f: f.__name__)
 @pytest.mark.parametrize("decorate", [llmops.trace, llmops.trace(name="x", kind="tool")], ids=["bare", "called"])
-def test_what_inspect_says(function: Callable[..., Any], decorate: Callable[..., Any]) -> None:
+def test_inspect_sees_the_original_call_style(function: Callable[..., Any], decorate: Callable[..., Any]) -> None:
     traced = decorate(function)
     for question in (
         inspect.isfunction, inspect.ismethod, inspect.isroutine, inspect.iscoroutinefunction,
@@ -276,7 +276,7 @@ def test_what_inspect_says(function: Callable[..., Any], decorate: Callable[...,
 
 
 @pytest.mark.parametrize("function", [coroutine, talk, atalk], ids=lambda f: f.__name__)
-def test_what_a_call_gives_is_of_pythons_kind(function: Callable[..., Any]) -> None:
+def test_a_call_returns_pythons_own_generator_type(function: Callable[..., Any]) -> None:
     mine, pythons = llmops.trace(function)(), function()
     for kind in (
         collections.abc.Coroutine, collections.abc.Awaitable, collections.abc.Generator, collections.abc.Iterator,
@@ -296,7 +296,7 @@ def test_what_a_call_gives_is_of_pythons_kind(function: Callable[..., Any]) -> N
             asyncio.run(each.aclose())
 
 
-def test_generator_state() -> None:
+def test_inspect_getgeneratorstate_works() -> None:
     stream = llmops.trace(talk)()
     assert inspect.getgeneratorstate(stream) == "GEN_CREATED"
     next(stream)

@@ -394,7 +394,7 @@ def _strict(row: dict[str, Any], column: str) -> None:
 
 
 @pytest.mark.parametrize("kind", VALUES)
-def test_as_argument_and_result(kind: str) -> None:
+def test_hostile_arguments_and_results_do_not_break_the_call(kind: str) -> None:
     value = VALUES[kind]()
 
     @llmops.trace(name="traced")
@@ -415,7 +415,7 @@ def test_as_argument_and_result(kind: str) -> None:
 @pytest.mark.parametrize(
     "kind", ["bad repr", "bad getattribute", "tensor", "deep dicts", "nan", "surrogates", "bad dict"]
 )
-def test_on_a_block(kind: str) -> None:
+def test_hostile_values_on_a_span_block_do_not_raise(kind: str) -> None:
     value = VALUES[kind]()
     with context_unchanged(), llmops.span("block", input=value, attributes={"a.b": value}, more=value) as span:
         span.output = value
@@ -429,7 +429,7 @@ def test_on_a_block(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["bad repr", "bad getattr", "bad getattribute", "tensor", "yes to all", "lock"])
-def test_as_items_of_generators(kind: str) -> None:
+def test_hostile_generator_items_do_not_break_the_stream(kind: str) -> None:
     value = VALUES[kind]()
 
     @llmops.trace(name="traced")
@@ -444,7 +444,7 @@ def test_as_items_of_generators(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["bad repr", "bad getattribute", "bad getattr", "yes to all", "tensor"])
-def test_as_self(kind: str) -> None:
+def test_a_hostile_self_does_not_break_the_call(kind: str) -> None:
     @llmops.trace(name="traced")
     def traced(self: Any, x: int) -> int:
         return x

@@ -27,7 +27,7 @@ def make(name: str, count: int) -> Iterator[int]:
     return numbers()
 
 
-def test_exhausted_out_of_order() -> None:
+def test_generators_exhausted_out_of_order_restore_the_context() -> None:
     with llmops.span("outer") as outer:
         first, second = make("a", 2), make("b", 1)
         for stream in (first, second, first, second, first):
@@ -38,7 +38,7 @@ def test_exhausted_out_of_order() -> None:
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations("abc")))
-def test_closed_in_any_order(order: tuple[str, ...]) -> None:
+def test_generators_closed_in_any_order_restore_the_context(order: tuple[str, ...]) -> None:
     with context_unchanged():
         streams = {name: make(name, 3) for name in "abc"}
         for stream in streams.values():
@@ -49,7 +49,7 @@ def test_closed_in_any_order(order: tuple[str, ...]) -> None:
     assert {name: parents()[name] for name in "abc"} == dict.fromkeys("abc")
 
 
-def test_zip_and_islice() -> None:
+def test_zip_and_islice_over_generators_keep_the_context() -> None:
     with context_unchanged():
         assert list(zip(make("a", 2), make("b", 3), strict=False)) == [(0, 0), (1, 1)]
         assert list(itertools.islice(make("c", 5), 2)) == [0, 1]
@@ -58,7 +58,7 @@ def test_zip_and_islice() -> None:
     assert (got["a"], got["b"], got["c"]) == ("ok", "closed", "closed")
 
 
-def test_nested_by_yield_from() -> None:
+def test_yield_from_nests_the_inner_span() -> None:
     @llmops.trace("outer")
     def outer() -> Iterator[int]:
         yield from make("a", 2)
@@ -104,7 +104,7 @@ def test_made_under_one_span_and_begun_under_another() -> None:
     only("a")
 
 
-def test_dropped_and_collected() -> None:
+def test_a_collected_generator_ends_its_span() -> None:
     with context_unchanged():
         stream = make("a", 3)
         next(stream)
@@ -153,7 +153,7 @@ def test_iterated_by_a_pool_thread_for_each_item() -> None:
     assert statuses()["a"] == "ok"
 
 
-def test_async_siblings() -> None:
+def test_interleaved_async_generators_stay_siblings() -> None:
     @llmops.trace("stream")
     async def stream(name: str) -> AsyncIterator[str]:
         for number in range(2):

@@ -84,7 +84,7 @@ RUNS: dict[str, tuple[str, Callable[[BaseException], object]]] = {
 
 @pytest.mark.parametrize("kind", STATUS, ids=lambda kind: kind.__name__)
 @pytest.mark.parametrize("form", RUNS)
-def test_one_ended_span(form: str, kind: type[BaseException]) -> None:
+def test_each_ending_of_a_call_leaves_one_ended_span(form: str, kind: type[BaseException]) -> None:
     name, run = RUNS[form]
     if kind is StopAsyncIteration and "async generator" in form:
         with pytest.raises(RuntimeError):
@@ -119,7 +119,7 @@ def test_generator_exit_of_a_plain_function() -> None:
     assert only("function")["status"] != "ok"
 
 
-def test_a_real_interrupt() -> None:
+def test_a_real_sigint_ends_the_span_and_propagates() -> None:
     @llmops.trace(name="waits")
     def waits() -> None:
         signal.raise_signal(signal.SIGINT)
@@ -203,7 +203,7 @@ def test_cancelled_and_swallowed_is_ok() -> None:
     assert only("calm")["status"] == "ok"
 
 
-def test_wait_for_times_out() -> None:
+def test_a_wait_for_timeout_cancels_the_span() -> None:
     @llmops.trace(name="inner")
     async def inner() -> None:
         await asyncio.Event().wait()
@@ -245,7 +245,7 @@ def test_a_shielded_call_goes_on() -> None:
     assert only("inner")["status"] == "ok"
 
 
-def test_exception_groups() -> None:
+def test_an_exception_group_propagates_unchanged() -> None:
     @llmops.trace
     async def child(n: int) -> None:
         await asyncio.sleep(0)

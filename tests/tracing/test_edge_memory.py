@@ -50,7 +50,7 @@ async def streams_async(value: Any) -> AsyncIterator[Any]:
     yield value
 
 
-def test_arguments_and_results() -> None:
+def test_arguments_and_results_are_freed_after_the_call() -> None:
     value = Big()
     reference = weakref.ref(value)
     gives_back(gives_back({"deep": [value]}))
@@ -68,7 +68,7 @@ def test_the_arguments_go_before_the_flush_too() -> None:
     assert _gone(reference)
 
 
-def test_what_an_exception_holds() -> None:
+def test_arguments_of_a_failed_call_are_freed() -> None:
     value = Big()
     reference = weakref.ref(value)
     with contextlib.suppress(ValueError):

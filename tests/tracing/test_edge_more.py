@@ -121,7 +121,9 @@ class _Broken(logging.Handler):
         raise ValueError(record.getMessage())
 
 
-def test_what_the_guard_says_never_raises(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> None:
+def test_logging_a_guarded_failure_never_raises(
+    caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
     log, handler = logging.getLogger("llmops_sdk"), _Broken()
     hostile = RuntimeError("ours")
     hostile.__context__ = _HOSTILE["__cause__"]("the application's")
@@ -150,7 +152,7 @@ class _Number(enum.IntEnum):
     ("given", "kept"),
     [(7, "7"), (uuid.UUID(int=7), str(uuid.UUID(int=7))), (_Word.ADMIN, "admin"), (b"raw", "b'raw'"), (["a"], "['a']")],
 )
-def test_ids_that_are_no_text_are_kept_as_text_and_the_content_too(given: Any, kept: str) -> None:
+def test_non_string_ids_are_stringified(given: Any, kept: str) -> None:
     with (
         context_unchanged(),
         llmops.context(
@@ -168,7 +170,7 @@ def test_ids_that_are_no_text_are_kept_as_text_and_the_content_too(given: Any, k
     assert llmops.query("SELECT label, comment, source FROM scores").rows() == [(kept, kept, kept)]
 
 
-def test_names_and_keys_that_are_no_text_lose_nothing(sink: Any) -> None:
+def test_non_string_names_and_keys_are_stringified(sink: Any) -> None:
     number: Any = 7
     with (
         llmops.context(metadata={number: "seven"}),
@@ -186,13 +188,13 @@ def test_names_and_keys_that_are_no_text_lose_nothing(sink: Any) -> None:
     assert [dict(kept) for _, _, kept in first.links or ()] == [{"7": "seven"}]
 
 
-def test_an_id_of_a_score_that_is_no_text_is_an_error_that_names_it() -> None:
+def test_a_non_string_score_id_raises_an_error_that_names_it() -> None:
     number: Any = 5
     with pytest.raises(llmops.LLMOpsError, match="trace_id=5 is not 32 hex digits"):
         llmops.score("helpful", 1, trace_id=number)
 
 
-def test_attributes_that_are_a_text_a_number_or_a_flag_stay_one(sink: Any) -> None:
+def test_scalar_attribute_subclasses_become_plain_scalars(sink: Any) -> None:
     given = {
         "word": _Word.ADMIN,
         "enum": _Number.THREE,

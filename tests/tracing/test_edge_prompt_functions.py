@@ -71,7 +71,7 @@ def _pair(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
     return function, below[0]
 
 
-def test_a_function() -> None:
+def test_a_prompt_function_makes_one_call_span() -> None:
     with context_unchanged():
         assert ask("hello") == "hello"
     function, call = _pair("ask")
@@ -79,7 +79,7 @@ def test_a_function() -> None:
     assert (function["input"], function["output"]) == ({"text": "hello"}, "hello")
 
 
-def test_a_coroutine() -> None:
+def test_a_prompt_coroutine_makes_one_call_span() -> None:
     async def main() -> None:
         with context_unchanged():
             assert await ask_async("hello") == "hello"
@@ -90,7 +90,7 @@ def test_a_coroutine() -> None:
 
 
 @pytest.mark.parametrize("name", ["method", "class_below", "class_above", "static_below", "static_above"])
-def test_methods(name: str) -> None:
+def test_prompt_methods_do_not_send_self(name: str) -> None:
     with context_unchanged():
         assert getattr(Asker(), name)("hi") == "hi"
     function, _ = _pair(f"Asker.{name}")
@@ -167,7 +167,7 @@ def test_an_async_stream_whose_consumer_is_cancelled() -> None:
 @pytest.mark.parametrize("error", [ValueError("x"), KeyboardInterrupt(), SystemExit(2), asyncio.CancelledError()],
                          ids=lambda error: type(error).__name__)  # fmt: skip
 @pytest.mark.parametrize("stream", [False, True])
-def test_the_body_raises(error: BaseException, stream: bool) -> None:
+def test_an_error_in_the_prompt_body_propagates(error: BaseException, stream: bool) -> None:
     @llmops.llm("offline/echo", stream=stream)
     def asks() -> str:
         raise error
@@ -189,7 +189,7 @@ def test_a_wrong_call_raises_pythons_own_error() -> None:
     assert str(ours.value).split("()")[1] == str(pythons.value).split("()")[1]
 
 
-def test_what_inspect_says() -> None:
+def test_inspect_sees_the_prompt_functions_signature() -> None:
     assert inspect.isfunction(ask)
     assert inspect.iscoroutinefunction(ask_async)
     assert str(inspect.signature(ask)) == "(text: 'str') -> 'str'"
@@ -197,13 +197,13 @@ def test_what_inspect_says() -> None:
     assert (ask.__name__, ask.__qualname__, ask.__doc__) == ("ask", "ask", "Ask.")
 
 
-def test_pickle() -> None:
+def test_prompt_functions_pickle_by_name() -> None:
     sys.modules.setdefault(__name__, inspect.getmodule(Asker))
     assert pickle.loads(pickle.dumps(ask)) is ask
     assert pickle.loads(pickle.dumps(Asker())).method("a") == "a"
 
 
-def test_hostile_arguments() -> None:
+def test_hostile_arguments_do_not_break_a_prompt_call() -> None:
     class Rude:
         def __repr__(self) -> str:
             raise ValueError
@@ -220,7 +220,7 @@ def test_hostile_arguments() -> None:
     assert only(asks.__qualname__)["status"] == "ok"
 
 
-def test_traced_around_and_below() -> None:
+def test_trace_works_above_and_below_a_prompt_function() -> None:
     outer = llmops.trace("outer")(ask)
     assert outer("x") == "x"
     assert only("ask")["parent_span_id"] == only("outer")["span_id"]

@@ -14,7 +14,7 @@ import llmops_sdk as llmops
 
 
 @pytest.mark.parametrize("above", [True, False])
-def test_contextmanager(above: bool) -> None:
+def test_a_traced_contextmanager_works(above: bool) -> None:
     def body() -> Iterator[int]:
         yield 1
 
@@ -32,7 +32,7 @@ def test_contextmanager(above: bool) -> None:
     assert [row["status"] for row in rows] == (["ok", "ok"] if above else ["ok", "error"])
 
 
-def test_asynccontextmanager() -> None:
+def test_a_traced_asynccontextmanager_works() -> None:
     @contextlib.asynccontextmanager
     @llmops.trace("managed")
     async def managed() -> AsyncIterator[int]:
@@ -91,7 +91,7 @@ def test_singledispatch_in_both_orders() -> None:
     assert [row["name"] for row in recorded()] == ["base", "int", "above", "above"]
 
 
-def test_singledispatchmethod() -> None:
+def test_a_traced_singledispatchmethod_dispatches() -> None:
     class Holder:
         @functools.singledispatchmethod
         @llmops.trace
@@ -123,7 +123,7 @@ def test_wraps_stacks_in_both_orders() -> None:
     assert parents() == {"a": None, "b": "a", "c": None}
 
 
-def test_wraps_over_another_kind() -> None:
+def test_functools_wraps_over_another_call_style_works() -> None:
     """A sync wrapper around a coroutine function, as many libraries have: what is called decides."""
 
     async def coroutine(x: int) -> int:

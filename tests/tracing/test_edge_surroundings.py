@@ -20,7 +20,7 @@ from traced_things import Thing, top_level
 import llmops_sdk as llmops
 
 
-def test_autospec() -> None:
+def test_mock_autospec_sees_the_original_signature() -> None:
     spec = mock.create_autospec(top_level)
     spec(x=1)
     with pytest.raises(TypeError):
@@ -33,7 +33,7 @@ def test_autospec() -> None:
     assert recorded() == []
 
 
-def test_weak_references_and_attributes() -> None:
+def test_traced_functions_accept_weak_references_and_attributes() -> None:
     reference = weakref.ref(top_level)
     assert reference() is top_level
     weakref.WeakKeyDictionary()[top_level] = 1
@@ -45,7 +45,7 @@ def test_weak_references_and_attributes() -> None:
     assert hash(top_level) == hash(top_level)
 
 
-def test_copies() -> None:
+def test_copies_of_traced_functions_still_work() -> None:
     assert copy.copy(top_level) is top_level
     assert copy.deepcopy(top_level) is top_level
     assert copy.deepcopy({"f": top_level})["f"](2) == 2
@@ -110,7 +110,7 @@ def test_recursion_500_deep() -> None:
     assert {row["trace_id"] for row in rows} == {rows[0]["trace_id"]}
 
 
-def test_a_hot_reload(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reloaded_module_traces_its_new_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import importlib
 
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -145,7 +145,7 @@ def test_a_trace_function_sees_the_body(monkeypatch: pytest.MonkeyPatch) -> None
     assert only("top_level")["status"] == "ok"
 
 
-def test_classes_are_callables() -> None:
+def test_a_class_is_traced_or_refused() -> None:
     """Either it is traced as its constructor is, or it is refused; it never stops being usable in silence."""
 
     class Plain:
@@ -160,7 +160,7 @@ def test_classes_are_callables() -> None:
     assert only("Plain")["status"] == "ok"
 
 
-def test_property_below_the_decorator() -> None:
+def test_a_property_is_traced_or_refused() -> None:
     """As for a class: traced, or refused when decorated."""
     try:
 

@@ -43,7 +43,7 @@ def test_nothing_of_pythons_is_patched() -> None:
     assert ThreadPoolExecutor.submit.__module__ == "concurrent.futures.thread"
 
 
-def test_copy_context_run() -> None:
+def test_copy_context_run_carries_the_span() -> None:
     with context_unchanged():
         with llmops.span("outer"):
             context = contextvars.copy_context()
@@ -109,7 +109,7 @@ def test_to_thread_and_run_in_executor() -> None:
     }  # fmt: skip
 
 
-def test_callbacks_and_tasks() -> None:
+def test_loop_callbacks_and_tasks_inherit_the_span() -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
         done = loop.create_future()
@@ -257,7 +257,7 @@ def test_a_sync_function_that_runs_a_loop() -> None:
     assert parents() == {"outer": None, "inner": "outer"}
 
 
-def test_an_exit_stack() -> None:
+def test_an_exit_stack_of_span_blocks_nests_them() -> None:
     with context_unchanged(), contextlib.ExitStack() as stack:
         for name in ("a", "b", "c"):
             stack.enter_context(llmops.span(name))
@@ -285,7 +285,7 @@ def test_ended_twice_is_one_span() -> None:
 
 
 @pytest.mark.parametrize("backend", ["asyncio"])
-def test_anyio_task_groups(backend: str) -> None:
+def test_spans_in_anyio_task_groups_nest(backend: str) -> None:
     async def main() -> None:
         async with llmops.span("outer"), anyio.create_task_group() as group:
             for n in range(3):

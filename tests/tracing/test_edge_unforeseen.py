@@ -149,7 +149,7 @@ def test_a_method_given_to_another_class() -> None:
     assert [row["input"] for row in recorded()] == [{"x": 1}, {"x": 2}, {"x": 3}, {"x": 4}]
 
 
-def test_cached_properties() -> None:
+def test_a_traced_cached_property_runs_once() -> None:
     class Thing:
         @functools.cached_property
         @llmops.trace("property")
@@ -159,7 +159,7 @@ def test_cached_properties() -> None:
     thing = Thing()
     assert thing.value is thing.value
     assert (only("property")["input"], only("property")["output"]) == ({}, [1])
-    with pytest.raises(TypeError, match="not on cached_property"):
+    with pytest.raises(TypeError, match="got cached_property"):
         llmops.trace("wrong")(functools.cached_property(len))  # type: ignore[type-var]  # pyright: ignore[reportArgumentType]
 
 
@@ -248,7 +248,7 @@ def test_methods_that_python_calls() -> None:
     assert not any(inputs.values())
 
 
-def test_enums_and_named_tuples() -> None:
+def test_methods_of_enums_and_named_tuples_are_traced() -> None:
     class Colour(enum.Enum):
         RED = 1
 
@@ -288,12 +288,12 @@ class _Everything:
         return x
 
 
-def test_an_object_that_has_every_attribute() -> None:
+def test_an_object_with_a_catch_all_getattr_can_be_traced() -> None:
     assert llmops.trace("every")(_Everything())(1) == 1
     assert only("every")["status"] == "ok"
 
 
-def test_a_function_that_says_it_wraps_itself() -> None:
+def test_a_function_that_wraps_itself_can_be_traced() -> None:
     def round_and_round(x: int) -> int:
         return x
 
@@ -340,7 +340,7 @@ def test_a_chain_of_thousands_is_told_from_its_end(chained: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["function", "generator"])
-def test_recursion_without_end(kind: str) -> None:
+def test_endless_recursion_raises_recursion_error(kind: str) -> None:
     code = f"""
 import llmops_sdk as llmops
 if {kind == "generator"}:
@@ -441,7 +441,7 @@ def test_an_async_generator_driven_by_hand_and_dropped() -> None:
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with Python 3.12")
-def test_eager_tasks() -> None:
+def test_spans_in_eager_tasks_nest() -> None:
     @llmops.trace("child")
     async def child(number: int) -> int:
         if number:

@@ -28,7 +28,7 @@ class Account:
         self.number = number
 
 
-def test_as_a_function_and_as_a_decorator():
+def test_encoders_register_by_call_and_by_decorator():
     class Own(Account):
         pass
 
@@ -65,7 +65,7 @@ def test_the_nearest_class_wins():
     assert kept([Base(), Middle(), Leaf(), Other("a"), "a"]) == ["base", "base", "leaf", {"upper": "A"}, "a"]
 
 
-def test_it_goes_before_what_is_known_of_the_class():
+def test_an_encoder_overrides_the_builtin_writer():
     class Model(pydantic.BaseModel):
         token: str
 
@@ -81,7 +81,7 @@ def test_it_goes_before_what_is_known_of_the_class():
     }
 
 
-def test_what_it_returns_is_captured_in_its_turn():
+def test_an_encoders_result_is_captured_within_the_bounds():
     class Tree:
         def __init__(self, *children: object) -> None:
             self.children = children
@@ -116,7 +116,7 @@ def test_what_it_returns_is_captured_in_its_turn():
     ],
     ids=["raises", "itself", "not implemented", "generator", "coroutine", "wrong arguments"],
 )
-def test_one_that_fails_is_reported_once_and_the_value_kept_without(
+def test_a_failing_encoder_is_logged_once_and_bypassed(
     encoder: Any, said: str, sink: Any, caplog: pytest.LogCaptureFixture
 ):
     class Broken(Account):
@@ -140,7 +140,7 @@ def test_one_that_fails_is_reported_once_and_the_value_kept_without(
     assert [(loss.what, loss.reason, loss.count) for loss in sink.losses] == [("value", "encoder_failed", 3)]
 
 
-def test_a_value_that_is_on_the_way_already_is_not_encoded_again():
+def test_a_value_inside_itself_is_not_encoded_again():
     ran: list[str] = []
 
     class Knot:
@@ -159,7 +159,7 @@ def test_a_value_that_is_on_the_way_already_is_not_encoded_again():
     assert ran == ["knot"]
 
 
-def test_one_for_object_is_for_what_declares_nothing():
+def test_an_encoder_for_object_skips_classes_with_declared_fields():
     """Taken back at the end: it would hold for every other test of this process."""
     from llmops_sdk.tracing.capture import _encoders
 
@@ -175,7 +175,7 @@ def test_one_for_object_is_for_what_declares_nothing():
         _encoders._version += 1
 
 
-def test_the_base_class_s_encoder_takes_over():
+def test_the_base_class_encoder_replaces_a_failing_one():
     class Base:
         pass
 
@@ -199,7 +199,7 @@ def test_an_interrupt_of_the_application_passes():
         encode([Slow()])
 
 
-def test_one_that_traces_the_same_value_ends(sink: Any):
+def test_an_encoder_that_traces_its_own_value_terminates(sink: Any):
     class Node:
         pass
 
@@ -217,7 +217,7 @@ def test_one_that_traces_the_same_value_ends(sink: Any):
     assert json.loads(sink.named("describe").input)["node"]["$type"].endswith("Node")
 
 
-def test_on_attributes_and_spans(sink: Any):
+def test_encoders_apply_to_attributes_and_span_content(sink: Any):
     class Money:
         cents = 250
 
@@ -230,7 +230,7 @@ def test_on_attributes_and_spans(sink: Any):
 
 
 @pytest.mark.parametrize("cls", [str, int, float, bool, type(None), list, tuple, dict])
-def test_builtins_stay_as_they_are(cls: type):
+def test_builtins_cannot_be_given_an_encoder(cls: type):
     with pytest.raises(TypeError, match="subclass"):
         register_encoder(cls, lambda value: value)
 
@@ -246,20 +246,20 @@ def _generating(value: object) -> Any:
 @pytest.mark.parametrize(
     ("cls", "encoder", "message"),
     [
-        ("Account", lambda value: value, "takes a class first"),
-        (Account("1"), lambda value: value, "takes a class first"),
-        (Account, "text", "function of one value, not str"),
+        ("Account", lambda value: value, "expects a class first"),
+        (Account("1"), lambda value: value, "expects a class first"),
+        (Account, "text", "function of one value, got str"),
         (Account, _asynchronous, "cannot be asynchronous"),
         (Account, _generating, "cannot be asynchronous"),
     ],
 )
-def test_what_cannot_be_an_encoder(cls: Any, encoder: Any, message: str):
+def test_invalid_classes_and_encoders_raise_type_error(cls: Any, encoder: Any, message: str):
     with pytest.raises(TypeError, match=message):
         register_encoder(cls, encoder)
     assert kept([Account("1")]) == [{"$type": f"{__name__}.Account"}]
 
 
-def test_from_many_threads():
+def test_encoders_work_from_many_threads():
     classes = [type(f"Kind{n}", (), {}) for n in range(50)]
 
     def register(part: list[type]) -> None:

@@ -30,7 +30,7 @@ def ids(span: llmops.Span) -> tuple[int, int]:
     return int(span.trace_id, 16), int(span.span_id, 16)
 
 
-def test_submit_takes_span_context_and_variables_along(sink):
+def test_submit_carries_span_context_and_variables(sink):
     token = TENANT.set("acme")
     with llmops.Executor(2, thread_name_prefix="ours") as pool:
         with llmops.context(session_id="s1", tags=["a"]), llmops.span("first") as first:
@@ -47,7 +47,7 @@ def test_submit_takes_span_context_and_variables_along(sink):
     assert stamped == ["s1"]
 
 
-def test_map_takes_them_to_every_item_at_once(sink):
+def test_map_carries_the_context_to_all_items(sink):
     together = threading.Barrier(4, timeout=30)
 
     def meet(number: int) -> int:
@@ -60,7 +60,7 @@ def test_map_takes_them_to_every_item_at_once(sink):
     assert parents(sink) == [ids(batch)] * 4
 
 
-def test_what_a_call_changes_stays_its_own(sink):
+def test_context_changes_of_a_call_do_not_leak(sink):
     def change(name: str) -> str:
         before = TENANT.get()
         TENANT.set(name)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from planted_secrets import PlantedSecret, planted_secrets
 
-from llmops_sdk.tracing.privacy._text import TextRedactor, suspect
+from llmops_sdk.tracing.privacy._text_redactor import TextRedactor, may_hold_secret
 
 SECRETS = planted_secrets()
 each = pytest.mark.parametrize("planted", SECRETS, ids=lambda planted: planted.name)
@@ -31,7 +31,7 @@ def redacted_json(raw: bytes) -> tuple[bytes, dict[str, int]]:
 
 @each
 @pytest.mark.parametrize("around", ["{}", "see {} now", "{}\nnext", "line\n{}", "({})", "'{}'", "a, {}, b", "é {} é"])
-def test_a_secret_in_a_text(planted: PlantedSecret, around: str):
+def test_a_secret_in_text_is_redacted(planted: PlantedSecret, around: str):
     text, counts = redacted(around.format(planted.text))
     assert planted.core not in text
     assert f"[REDACTED:{planted.kind}]" in text
@@ -42,7 +42,7 @@ def test_a_secret_in_a_text(planted: PlantedSecret, around: str):
 
 
 @each
-def test_only_the_secret_goes(planted: PlantedSecret):
+def test_only_the_secret_is_replaced(planted: PlantedSecret):
     text, _ = redacted(planted.text)
     kept = re.sub(r"\[REDACTED:\w+\]", "|", text)
     assert len(kept) <= len(planted.text) - len(planted.core) + 1
@@ -50,7 +50,7 @@ def test_only_the_secret_goes(planted: PlantedSecret):
 
 
 @each
-def test_two_in_one_text(planted: PlantedSecret):
+def test_two_secrets_in_one_text_are_both_redacted(planted: PlantedSecret):
     other = next(one for one in planted_secrets(seed=2) if one.name == planted.name)
     text, counts = redacted(f"{planted.text} and {other.text}")
     assert planted.core not in text
@@ -59,7 +59,7 @@ def test_two_in_one_text(planted: PlantedSecret):
 
 
 @each
-def test_a_secret_that_was_cut(planted: PlantedSecret):
+def test_the_beginning_of_a_cut_secret_is_redacted(planted: PlantedSecret):
     if planted.name in {"basic", "api-key-header", "twilio-token", "pem"}:
         end = planted.text.index(planted.core) + len(planted.core)
     else:
@@ -79,7 +79,7 @@ def everywhere(text: str) -> dict[str, Any]:
 
 
 @each
-def test_a_secret_in_json(planted: PlantedSecret):
+def test_a_secret_in_json_is_redacted(planted: PlantedSecret):
     raw = json.dumps(everywhere(planted.text), ensure_ascii=True).encode()
     out, counts = redacted_json(raw)
     assert planted.core not in str(json.loads(out))
@@ -92,7 +92,7 @@ def test_a_secret_in_json(planted: PlantedSecret):
 
 @each
 @pytest.mark.parametrize("escape", ["\\u{:04x}", "\\u{:04X}"])
-def test_a_secret_behind_escapes(planted: PlantedSecret, escape: str):
+def test_a_secret_behind_escapes_is_redacted(planted: PlantedSecret, escape: str):
     whole = "".join(escape.format(ord(character)) for character in planted.text)
     signs = re.sub(r"[^A-Za-z0-9]", lambda match: escape.format(ord(match[0])), planted.text)
     slashes = json.dumps(planted.text)[1:-1].replace("/", "\\/")
@@ -105,7 +105,7 @@ def test_a_secret_behind_escapes(planted: PlantedSecret, escape: str):
         assert planted.core not in json.loads(value["b"]["again"])["x"]
 
 
-def test_a_value_that_its_key_makes_a_secret():
+def test_a_value_is_redacted_because_of_its_key():
     aws, basic, twilio = (
         next(planted.core for planted in SECRETS if planted.name == name)
         for name in ("aws-secret", "basic", "twilio-token")
@@ -149,14 +149,14 @@ HARMLESS = [
 
 
 @pytest.mark.parametrize("text", HARMLESS, ids=range(len(HARMLESS)))
-def test_what_only_looks_like_a_secret_stays(text: str):
+def test_lookalikes_of_secrets_are_unchanged(text: str):
     assert redacted(text) == (text, {})
     raw = json.dumps({"a": text, "b": json.dumps([text])}).encode()
     assert redacted_json(raw) == (raw, {})
 
 
-def test_an_ordinary_text_is_not_even_suspect():
-    assert not suspect("Where is the card? The task-force asked at https://example.com/a/b. " * 50)
+def test_the_sieves_rule_out_ordinary_text():
+    assert not may_hold_secret("Where is the card? The task-force asked at https://example.com/a/b. " * 50)
 
 
 texts = st.text(max_size=40)
@@ -186,7 +186,7 @@ def test_json_stays_valid_and_equal_outside_of_what_was_replaced(value: Any, pla
 
 
 @given(st.binary(max_size=60))
-def test_any_bytes_pass(raw: bytes):
+def test_any_bytes_are_accepted_as_json(raw: bytes):
     secret = SECRETS[5]
     out, counts = redacted_json(raw + b'"' + secret.text.encode() + b'" ' + secret.text.encode() + b" ")
     assert secret.core.encode() not in out

@@ -17,7 +17,7 @@ import llmops_sdk as llmops
 from llmops_sdk._util._guard import raise_in_tests
 from llmops_sdk.config import RedactionSettings, Settings
 from llmops_sdk.tracing.interop._foreign_recorder import ForeignRecorder
-from llmops_sdk.tracing.privacy._stage import RedactionStage
+from llmops_sdk.tracing.privacy._redaction_stage import RedactionStage
 from llmops_sdk.tracing.records._records import LossRecord, RecordedSpan, ScoreRecord
 from llmops_sdk.tracing.runtime import _start as _runtime
 
@@ -133,7 +133,7 @@ def test_nothing_planted_reaches_the_store_or_a_backend(tmp_path: Path):
     assert spans[0][0] >= 3 * len(SECRETS)
 
 
-def test_each_place_counts_once(kept: Kept):
+def test_each_redacted_place_counts_once(kept: Kept):
     text = TOKEN.text
     with llmops.context(session_id=text, user_id="u", tags=[text]), llmops.span("s", input=[text, {"a": text}]) as span:
         span.output = f"{text} {text}"
@@ -157,7 +157,7 @@ def test_a_span_without_secrets_is_the_same_object(kept: Kept):
     assert kept.losses() == {}
 
 
-def test_what_describes_the_process_is_redacted_and_counted_once(kept: Kept):
+def test_the_resource_is_redacted_and_counted_once(kept: Kept):
     with llmops.span("s"):
         pass
     (span,) = kept.of(RecordedSpan)
@@ -171,7 +171,7 @@ def test_what_describes_the_process_is_redacted_and_counted_once(kept: Kept):
     assert lost == [("secret", TOKEN.kind, 1, len(TOKEN.text))]
 
 
-def test_an_exception_whose_message_was_cut_in_a_secret(kept: Kept):
+def test_an_exception_message_cut_inside_a_secret_is_redacted(kept: Kept):
     text = TOKEN.text
     with pytest.raises(ValueError, match="x"), llmops.span("s"):
         raise ValueError("x" * (1_999 - 12) + " " + text)
@@ -180,7 +180,7 @@ def test_an_exception_whose_message_was_cut_in_a_secret(kept: Kept):
     assert text[:10] not in str(span.events)
 
 
-def test_a_stack_trace_that_was_cut_in_a_secret(kept: Kept):
+def test_a_stack_trace_cut_inside_a_secret_is_redacted(kept: Kept):
     text = TOKEN.text
     for cut in range(8, len(text), 8):
         with pytest.raises(ValueError, match="Z"), llmops.span("s"):
@@ -216,7 +216,7 @@ def failing(kept: Kept, caplog: pytest.LogCaptureFixture) -> Iterator[Kept]:
     remove()
 
 
-def test_a_stage_that_fails_leaves_the_content_out(failing: Kept, caplog: pytest.LogCaptureFixture):
+def test_a_failing_stage_drops_the_content(failing: Kept, caplog: pytest.LogCaptureFixture):
     text = TOKEN.text
     with llmops.context(session_id=f"s {text}"):
         for _ in range(2):
@@ -243,7 +243,7 @@ def test_a_stage_that_fails_leaves_the_content_out(failing: Kept, caplog: pytest
 
 
 @pytest.mark.parametrize("answer", [None, 1, b"x"])
-def test_a_redactor_that_gives_no_text_closes(kept: Kept, answer: Any):
+def test_a_redactor_that_returns_no_string_drops_the_content(kept: Kept, answer: Any):
     raise_in_tests(False)
     remove = llmops.add_redactor(lambda _: answer, name="odd")
     with llmops.span("s", input="private"):
@@ -258,7 +258,7 @@ def test_a_redactor_that_gives_no_text_closes(kept: Kept, answer: Any):
 # --- what the application adds -----------------------------------------------------------------------------------
 
 
-def test_patterns_of_the_configuration():
+def test_configured_patterns_are_redacted():
     sink = Kept()
     _runtime.start_with(
         Settings(redaction=RedactionSettings(patterns={"employee": r"E-\d{6}", "odd name": "Zq+"})), [sink]
@@ -275,7 +275,7 @@ def test_patterns_of_the_configuration():
     _runtime.reset()
 
 
-def test_a_redactor_of_the_program(kept: Kept):
+def test_an_application_redactor_changes_stored_text(kept: Kept):
     seen: list[str] = []
 
     def project(text: str) -> str:
@@ -315,7 +315,7 @@ def test_a_redactor_sees_no_known_secret(kept: Kept):
     assert kept.losses() == {("secret", TOKEN.kind): 1}
 
 
-def test_off_by_configuration():
+def test_redaction_can_be_turned_off():
     sink = Kept()
     _runtime.start_with(Settings(redaction=RedactionSettings(enabled=False)), [sink])
     with llmops.span("s", input=TOKEN.text):
@@ -326,7 +326,7 @@ def test_off_by_configuration():
     _runtime.reset()
 
 
-def test_turned_on_while_it_runs(tmp_path: Path):
+def test_redaction_can_be_turned_on_at_run_time(tmp_path: Path):
     llmops.configure(store__path=str(tmp_path / "s"), redaction__enabled=False)
     with llmops.span("before", input=TOKEN.text):
         pass
@@ -339,7 +339,7 @@ def test_turned_on_while_it_runs(tmp_path: Path):
 
 
 @pytest.mark.parametrize("regex", ["[a-", "(", "a*", ""])
-def test_a_pattern_that_is_none_is_an_error_that_names_its_key(tmp_path: Path, regex: str):
+def test_an_invalid_pattern_raises_an_error_that_names_its_key(tmp_path: Path, regex: str):
     file = tmp_path / "llmops.toml"
     file.write_text(f'[redaction.patterns]\ngood = "x+"\nstaff = "{regex}"\n', "utf-8")
     with pytest.raises(llmops.ConfigError, match="regular expression") as caught:

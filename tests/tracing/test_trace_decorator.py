@@ -85,14 +85,14 @@ def test_a_function_gives_its_result_and_one_span(sink):
     assert span.resource["service.name"]
 
 
-def test_options_are_kept(sink):
+def test_decorator_options_appear_on_the_span(sink):
     assert with_options(1, secret="x" * 8) == [1]
     span = sink.only()
     assert (span.name, span.kind, dict(span.attributes)) == ("renamed", "tool", {"team": "a"})
     assert json.loads(span.input) == {"x": 1}
 
 
-def test_capture_can_be_left_out(sink):
+def test_capture_can_be_turned_off(sink):
     @llmops.trace(capture_input=False, capture_output=False)
     def f(x: int) -> int:
         return x
@@ -119,12 +119,12 @@ def test_capture_can_be_left_out(sink):
         (lambda: llmops.trace(lambda *items, **more: len(items) + len(more))(1, 2, k=3), 3, {"items": [1, 2], "k": 3}),
     ],
 )
-def test_every_form_of_callable(sink, call: Callable[[], Any], expected: Any, captured: dict[str, Any]):
+def test_every_form_of_callable_is_traced(sink, call: Callable[[], Any], expected: Any, captured: dict[str, Any]):
     assert call() == expected
     assert json.loads(sink.only().input) == captured
 
 
-def test_below_a_property(sink):
+def test_a_traced_property_getter_works(sink):
     assert Thing(4).doubled == 8
     assert sink.only().name == "Thing.doubled"
 
@@ -134,7 +134,7 @@ async def test_an_async_callable_object(sink):
     assert json.loads(sink.only().output) == 2
 
 
-def test_the_decorated_function_is_still_itself():
+def test_a_decorated_function_keeps_its_metadata():
     async def coroutine() -> None: ...
     def generator() -> Generator[int]:
         yield 1
@@ -367,7 +367,7 @@ def test_a_generator_never_begun_has_no_span(sink):
     assert sink.spans == []
 
 
-def test_a_generator_that_fails(sink):
+def test_a_failing_generator_ends_its_span_with_the_error(sink):
     @llmops.trace
     def stream() -> Generator[str]:
         yield "a"
@@ -479,7 +479,7 @@ def test_an_unknown_kind_names_the_known_ones():
         llmops.trace(kind="chian")
 
 
-def test_what_cannot_be_called_is_refused():
+def test_non_callables_and_classes_raise_type_error():
     with pytest.raises(TypeError, match="int"):
         llmops.trace(5)  # pyright: ignore[reportCallIssue, reportArgumentType]
     with pytest.raises(TypeError, match="decorate the methods of Thing"):
@@ -497,7 +497,7 @@ class Shelf:
         return title
 
 
-def test_functions_say_what_is_kept(sink):
+def test_capture_functions_choose_what_is_captured(sink):
     @llmops.trace(capture_input=lambda text: len(text), capture_output=lambda items: f"{len(items)} items")
     def split(text: str) -> list[str]:
         return text.split()
@@ -516,7 +516,7 @@ def test_functions_say_what_is_kept(sink):
 
 
 @pytest.mark.parametrize("option", ["capture_input", "capture_output"])
-def test_a_function_that_fails_to_say_what_is_kept_does_not_fail_the_call(sink, option: str):
+def test_a_failing_capture_function_does_not_fail_the_call(sink, option: str):
     def wrong(_value: object) -> object:
         raise ValueError
 

@@ -267,12 +267,12 @@ class _TimedChunks:
 
 def _redact(line: str) -> bytes:
     """Remove well-known secrets, the configured patterns and what the application's redactors find."""
-    from llmops_sdk.tracing.privacy._redactors import kind_name, registered
-    from llmops_sdk.tracing.privacy._text import TextRedactor
+    from llmops_sdk.tracing.privacy._redactors import redaction_label, registered_redactors
+    from llmops_sdk.tracing.privacy._text_redactor import TextRedactor
 
     patterns = current().redaction.patterns
-    custom = [(kind_name(name), re.compile(pattern)) for name, pattern in patterns.items()]
-    return TextRedactor([*custom, *registered()]).json(line.encode("utf-8", "surrogatepass"))
+    custom = [(redaction_label(name), re.compile(pattern)) for name, pattern in patterns.items()]
+    return TextRedactor([*custom, *registered_redactors()]).json(line.encode("utf-8", "surrogatepass"))
 
 
 def _replay_response(recording: Recording) -> Response:

@@ -31,7 +31,7 @@ class ForeignRecords:
         self._bytes: Counter[tuple[str, str]] = Counter()
         self._stage = None
         if settings.redaction.enabled:
-            from llmops_sdk.tracing.privacy._stage import RedactionStage
+            from llmops_sdk.tracing.privacy._redaction_stage import RedactionStage
 
             self._stage = RedactionStage(settings.redaction.patterns, self._count_loss)
 

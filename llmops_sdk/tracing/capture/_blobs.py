@@ -1,8 +1,9 @@
-"""Images and other large content on their way from the capture to files beside the store.
+"""Pass images and other large content from the capture to files beside the store.
 
-The call only takes a reference: nothing is decoded, hashed or written in it. Its JSON has a token where the digest will
-stand. On the pipeline's thread the token becomes the SHA-256 of the content (`settled`), and the store writes the
-content into a file of that name when it writes a span that refers to it: what redaction left out is never written.
+The traced call only takes a reference: it does not decode, hash or write. Its JSON has a token in place of the digest.
+On the pipeline's thread `with_digests_stage` replaces the token by the SHA-256 of the content. The store writes the
+content to a file of that name when it writes a span that refers to it, so content that redaction removed never gets
+written.
 """
 
 from __future__ import annotations
@@ -18,172 +19,170 @@ from llmops_sdk._util._guard import guarded
 from llmops_sdk.tracing.records._losses import record_loss
 from llmops_sdk.tracing.records._records import ScoreRecord, SpanRecord
 
-__all__ = ["FOLDER", "REFERENCE", "defer", "forget", "has_ready", "keep_files", "settling", "take"]
+__all__ = ["FOLDER", "REFERENCE", "defer", "discard_all", "enable_files", "has_ready", "take", "with_digests_stage"]
 
 FOLDER = "blobs"
 """The folder inside the store's."""
 REFERENCE = re.compile(rb"blobs/([0-9a-f]{64}\.[a-z0-9]{1,5})")
-"""How a span's JSON refers to a file there."""
+"""How a span's JSON refers to a file in that folder."""
 
-_WAITING_BYTES = 64 * 1024 * 1024
-_WAITING_ENTRIES = 1_024
-_PATIENCE = 600.0  # seconds that an open span's content is kept when there is no more room
-_PENDING = "pending-"
-_TOKEN = re.compile(_PENDING.encode() + b"[0-9a-f]{32}")
+_MAX_BYTES = 64 * 1024 * 1024
+_MAX_ENTRIES = 1_024
+_EXPIRE_SECONDS = 600.0  # after so long, content of a span that is still open makes room for others
+_MARK = "pending-"
+_TOKEN = re.compile(_MARK.encode() + b"[0-9a-f]{32}")
 
 
-class _Waiting(NamedTuple):
-    make: Callable[[], bytes]
-    held: object
+class _Pending(NamedTuple):
+    load: Callable[[], bytes]
+    source: object
     size: int
     suffix: str | None
-    since: float
+    deferred_at: float
 
 
-# Both are changed by single operations of C, which need no lock: a lock may be held where a process forks.
-_waiting: dict[str, _Waiting] = {}  # by token, from the application's threads
-_ready: dict[str, bytes] = {}  # by name of the file, on the pipeline's thread
+# Single C operations change both, without a lock: a fork could leave a lock taken.
+_pending: dict[str, _Pending] = {}  # by token; filled by the application's threads
+_ready: dict[str, bytes] = {}  # by file name; filled by the pipeline's thread
 
 _T = TypeVar("_T", str, bytes)
 _Stage: TypeAlias = Callable[[list[SpanRecord | ScoreRecord]], list[SpanRecord | ScoreRecord]]
 
-
-# Whether content is kept in files; None while nothing is traced.
-_kept: bool | None = None
+_files_enabled: bool | None = None
 
 
-def keep_files(kept: bool | None) -> None:
-    """Say whether a store takes the content: True for files, False for digests alone, None while nothing is traced."""
-    global _kept
-    _kept = kept
+def enable_files(enabled: bool | None) -> None:
+    """Set whether a store takes the content: True for files, False for digests alone, None while tracing is off."""
+    global _files_enabled
+    _files_enabled = enabled
 
 
-def defer(make: Callable[[], bytes], held: bytes | str, suffix: str | None = None) -> dict[str, str] | None:
-    """Have content hashed later, and kept in a file; what the marker in the JSON says of it.
+def defer(load: Callable[[], bytes], source: bytes | str, suffix: str | None = None) -> dict[str, str] | None:
+    """Hash content later, and store it in a file; return the fields that refer to it.
 
     Args:
-        make: Gives the content; called on the pipeline's thread, once.
-        held: What it holds on to until then; the same object in several spans takes its room once.
-        suffix: The file's, as in ".png"; None for the digest alone.
+        load: Returns the content; called once, on the pipeline's thread.
+        source: The object that `load` keeps in memory; several spans with the same object need its room once.
+        suffix: The suffix of the file, as in ".png"; None for the digest alone.
 
     Returns:
-        `sha256` and, where there will be a file, `path`; None where nothing is traced or there is no room.
+        `sha256` and, if there will be a file, `path`; None if tracing is off or the memory limit is reached.
     """
-    if _kept is None:
+    if _files_enabled is None:
         return None
-    if not _room_for(held, record_loss):
-        record_loss("blob", "queue_full", 1, len(held))
+    if not _has_room_for(source):
+        record_loss("blob", "queue_full", 1, len(source))
         return None
-    token = _PENDING + os.urandom(16).hex()
-    stored = suffix if _kept else None
-    _waiting[token] = _Waiting(make, held, len(held), stored, time.monotonic())
+    token = _MARK + os.urandom(16).hex()
+    stored = suffix if _files_enabled else None
+    _pending[token] = _Pending(load, source, len(source), stored, time.monotonic())
     return {"sha256": token} if stored is None else {"sha256": token, "path": f"{FOLDER}/{token}{stored}"}
 
 
-def _room_for(held: bytes | str, lose: Callable[[str, str, int, int], None]) -> bool:
-    if _fits(held):
+def _has_room_for(source: bytes | str) -> bool:
+    if _fits(source):
         return True
-    # What was captured for spans that were dropped, or closed by redaction, is never asked for.
-    oldest = time.monotonic() - _PATIENCE
-    for token in [token for token, entry in list(_waiting.items()) if entry.since < oldest]:
-        given_up = _waiting.pop(token, None)
-        if given_up is not None:
-            lose("blob", "queue_full", 1, given_up.size)
-    return _fits(held)
+    # The pipeline never resolves the content of spans that were dropped or emptied by redaction.
+    oldest = time.monotonic() - _EXPIRE_SECONDS
+    for token in [token for token, entry in list(_pending.items()) if entry.deferred_at < oldest]:
+        expired = _pending.pop(token, None)
+        if expired is not None:
+            record_loss("blob", "queue_full", 1, expired.size)
+    return _fits(source)
 
 
-def _fits(held: bytes | str) -> bool:
-    entries = list(_waiting.values())
-    sizes = {id(entry.held): entry.size for entry in entries}
-    sizes[id(held)] = len(held)
-    return len(entries) < _WAITING_ENTRIES and sum(sizes.values()) <= _WAITING_BYTES
+def _fits(source: bytes | str) -> bool:
+    entries = list(_pending.values())
+    sizes = {id(entry.source): entry.size for entry in entries}
+    sizes[id(source)] = len(source)
+    return len(entries) < _MAX_ENTRIES and sum(sizes.values()) <= _MAX_BYTES
 
 
 # --- on the pipeline's thread -------------------------------------------------------------------------------------
 
 
-def settling(stage: _Stage | None, lose: Callable[[str, str, int, int], None]) -> _Stage:
-    """The stage that puts digests where tokens stand, after the given one.
+def with_digests_stage(stage: _Stage | None, on_loss: Callable[[str, str, int, int], None]) -> _Stage:
+    """Return a pipeline stage that runs `stage`, then replaces tokens by digests.
 
     Args:
-        stage: Redaction, or None: what it leaves out is not settled.
-        lose: Told of what could not be kept, as `record_loss` is.
+        stage: The redaction stage, or None.
+        on_loss: Called like `record_loss` for content that is lost.
     """
 
-    def settled(records: list[SpanRecord | ScoreRecord]) -> list[SpanRecord | ScoreRecord]:
+    def resolve(records: list[SpanRecord | ScoreRecord]) -> list[SpanRecord | ScoreRecord]:
         done = records if stage is None else stage(records)
-        if _waiting:
+        if _pending:
             for record in done:
                 if not isinstance(record, ScoreRecord):
-                    _settle(record, lose)
+                    _resolve_span(record, on_loss)
         return done
 
-    return settled
+    return resolve
 
 
-def _settle(span: SpanRecord, lose: Callable[[str, str, int, int], None]) -> None:
+def _resolve_span(span: SpanRecord, on_loss: Callable[[str, str, int, int], None]) -> None:
     if span.input is not None:
-        span.input = _with_digests(span.input, lose)
+        span.input = _resolve_digests(span.input, on_loss)
     if span.output is not None:
-        span.output = _with_digests(span.output, lose)
+        span.output = _resolve_digests(span.output, on_loss)
     if span.attributes:
-        span.attributes = _settled_values(span.attributes, lose)
+        span.attributes = _resolve_attributes(span.attributes, on_loss)
     if span.events:
-        span.events = [(name, when, _settled_values(kept, lose)) for name, when, kept in span.events]
+        span.events = [(name, when, _resolve_attributes(values, on_loss)) for name, when, values in span.events]
 
 
-def _settled_values(values: Mapping[str, Any], lose: Callable[[str, str, int, int], None]) -> Mapping[str, Any]:
+def _resolve_attributes(values: Mapping[str, Any], on_loss: Callable[[str, str, int, int], None]) -> Mapping[str, Any]:
     changed: dict[str, Any] = {}
     for key, value in values.items():
-        kind = cast("type[object]", type(value))
-        if kind is str or kind is bytes:
-            new = _with_digests(value, lose)
+        cls = cast("type[object]", type(value))
+        if cls is str or cls is bytes:
+            new = _resolve_digests(value, on_loss)
             if new is not value:
                 changed[key] = new
     return {**values, **changed} if changed else values
 
 
-def _with_digests(raw: _T, lose: Callable[[str, str, int, int], None]) -> _T:
+def _resolve_digests(raw: _T, on_loss: Callable[[str, str, int, int], None]) -> _T:
     text = raw if isinstance(raw, bytes) else raw.encode("utf-8", "surrogatepass")
-    if _PENDING.encode() not in text:
+    if _MARK.encode() not in text:
         return raw
     for token in dict.fromkeys(cast("list[bytes]", _TOKEN.findall(text))):
-        digest = _digest(token.decode(), lose)
+        digest = _digest(token.decode(), on_loss)
         if digest is not None:
             text = text.replace(token, digest.encode())
     return cast("_T", text if isinstance(raw, bytes) else text.decode("utf-8", "surrogatepass"))
 
 
-def _digest(token: str, lose: Callable[[str, str, int, int], None]) -> str | None:
-    entry = _waiting.pop(token, None)
+def _digest(token: str, on_loss: Callable[[str, str, int, int], None]) -> str | None:
+    entry = _pending.pop(token, None)
     if entry is None:
-        return None  # given up, or no token of ours
-    content = guarded("reading captured content", None, entry.make)
+        return None  # expired, or not our token
+    content = guarded("reading captured content", None, entry.load)
     if content is None:
-        lose("blob", "not_readable", 1, entry.size)
+        on_loss("blob", "not_readable", 1, entry.size)
         return None
     digest = hashlib.sha256(content).hexdigest()
     if entry.suffix is not None:
         _ready[digest + entry.suffix] = content
-        # Taken by the store with this very batch. Where there is none, or it failed, they must not pile up.
+        # The store takes them with this batch. Without a store, or after it failed, they must not pile up.
         for name in list(_ready):
-            if len(_ready) <= _WAITING_ENTRIES and sum(map(len, list(_ready.values()))) <= _WAITING_BYTES:
+            if len(_ready) <= _MAX_ENTRIES and sum(map(len, list(_ready.values()))) <= _MAX_BYTES:
                 break
-            lose("blob", "queue_full", 1, len(_ready.pop(name, b"")))
+            on_loss("blob", "queue_full", 1, len(_ready.pop(name, b"")))
     return digest
 
 
 def has_ready() -> bool:
-    """Whether there is any content for `take`."""
+    """Tell whether `take` has any content."""
     return bool(_ready)
 
 
-def forget() -> None:
-    """Give up whatever is on its way."""
-    _waiting.clear()
+def discard_all() -> None:
+    """Discard all content that is not in a file yet."""
+    _pending.clear()
     _ready.clear()
 
 
 def take(name: str) -> bytes | None:
-    """The content of the file of that name, once."""
+    """Return the content of the named file, and forget it."""
     return _ready.pop(name, None)

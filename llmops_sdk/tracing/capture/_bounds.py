@@ -1,4 +1,4 @@
-"""How much of a value is captured."""
+"""Define how much of a value to capture."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["DEFAULT_BOUNDS", "Bounds"]
 
 
 class Bounds(NamedTuple):
-    """How much of a value is kept."""
+    """How much of a value to capture: bytes of JSON, levels, items per container, bytes of a media file."""
 
     max_bytes: int = 65_536
     max_depth: int = 12

@@ -1,8 +1,8 @@
-"""Values to JSON: bounded, strict, taken at once, and never by running code of the application.
+"""Encode values as bounded, strict JSON at once, without running the application's code.
 
-Most values are small and made of exact builtins: a short walk proves that, and orjson writes them. Everything else is
-rebuilt from exact builtins within the bounds, in `_walk`. Neither calls `__repr__`, `__str__` or `__getattr__` of the
-application's classes, and iterators are never advanced.
+Most values are small and consist of exact builtins: a short check proves that, and orjson writes them. `_walk` rebuilds
+all others from exact builtins within the bounds. Neither calls `__repr__`, `__str__` or `__getattr__` of the
+application's classes, and neither advances an iterator.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from llmops_sdk.tracing.capture._bounds import DEFAULT_BOUNDS, Bounds
 from llmops_sdk.tracing.capture._walk import ValueWalk
 from llmops_sdk.tracing.records._losses import record_loss
 
-__all__ = ["UNREADABLE", "encode", "room_left"]
+__all__ = ["encode", "room_left"]
 
-UNREADABLE = b'{"$unreadable":true}'
+_UNREADABLE = b'{"$unreadable":true}'
 _NONE = type(None)
-_type_of: Any = type  # checkers follow the type of an Any into what they do not know
+_type_of: Any = type  # as Any, so that checkers do not infer types for its result
 
 
 def room_left(value: Any, room: int, depth: int) -> int:
-    """The room left after `value`, negative when it is not exact builtins all through, or too large, or too deep."""
-    kind = _type_of(value)  # no cast() below: it is a call, and this runs for every value captured
-    # Containers first: what is inside one and most often there, text and ints, is looked at without a call of its own.
-    if kind is dict:
-        # An entry takes four at least, so a large one is known before it is walked, and room is looked at once.
+    """Return the room left after `value`; negative if it is too large, too deep, or not made of exact builtins only."""
+    cls = _type_of(value)  # no cast() below: it is a call, and this runs for every captured value
+    # Containers first: the loops handle their most frequent items, texts and ints, without a call.
+    if cls is dict:
+        # An entry takes at least four bytes, so this rejects a large dict before the loop.
         if depth <= 0 or 4 * len(value) > room:
             return -1
         for key, item in value.items():
@@ -45,7 +45,7 @@ def room_left(value: Any, room: int, depth: int) -> int:
                 if room < 0:
                     return -1
         return room
-    if kind is list or kind is tuple:
+    if cls is list or cls is tuple:
         if depth <= 0 or 2 * len(value) > room:
             return -1
         for item in value:
@@ -59,19 +59,19 @@ def room_left(value: Any, room: int, depth: int) -> int:
                 if room < 0:
                     return -1
         return room
-    if kind is str:
+    if cls is str:
         return room - len(value)
-    if kind is int or kind is bool or kind is _NONE:
+    if cls is int or cls is bool or cls is _NONE:
         return room - 8
-    if kind is float and math.isfinite(value):
+    if cls is float and math.isfinite(value):
         return room - 8
     return -1
 
 
 def encode(value: object, bounds: Bounds = DEFAULT_BOUNDS) -> bytes:
-    """`value` as strict JSON in UTF-8, at most about `bounds.max_bytes` long; what is cut is marked.
+    """Encode the value as strict JSON in UTF-8 of at most about `bounds.max_bytes`; markers show what is cut.
 
-    Never raises for anything that a value may do.
+    It never raises, whatever the value does.
 
     Example:
         >>> encode({"n": 1, "items": (1, 2)})
@@ -80,30 +80,25 @@ def encode(value: object, bounds: Bounds = DEFAULT_BOUNDS) -> bytes:
         (b'"NaN"', b'[1]')
     """
     try:
-        kind = type(value)
-        # A quarter of the bound: a character may take several bytes in JSON.
-        if (
-            kind is int
-            or kind is bool
-            or kind is _NONE
-            or room_left(value, bounds.max_bytes >> 2, bounds.max_depth) >= 0
-        ):
-            # The slice is a copy of just this size. What orjson returns was cut from a kilobyte, and the rest of that
-            # stays unusable as long as the span waits: a fresh page of memory for every two spans or so.
+        cls = type(value)
+        # A quarter of the bound, because a character may take several bytes in JSON.
+        if cls is int or cls is bool or cls is _NONE or room_left(value, bounds.max_bytes >> 2, bounds.max_depth) >= 0:
+            # The slice makes a copy of the exact size. orjson's result sits in a block of a kilobyte, and the rest of
+            # that block stays unusable while the span is queued: about one fresh page of memory for every two spans.
             return orjson.dumps((value,))[1:-1]
     except (TypeError, ValueError, RuntimeError):
-        # An int over 64 bits, a lone surrogate, or a container that another thread changes: all handled below.
-        return guarded("capture", UNREADABLE, _encode_any, value, bounds)
-    return guarded("capture", UNREADABLE, _encode_any, value, bounds)
+        # An int over 64 bits, a lone surrogate, or a container that another thread changes: the walk handles them.
+        return guarded("capture", _UNREADABLE, _encode_any, value, bounds)
+    return guarded("capture", _UNREADABLE, _encode_any, value, bounds)
 
 
 def _encode_any(value: object, bounds: Bounds) -> bytes:
     walk = ValueWalk(bounds)
-    line = orjson.dumps(walk.whole(value))
+    line = orjson.dumps(walk.rebuild_all(value))
     limit = bounds.max_bytes * 3 // 2
-    if walk.cut or len(line) > limit:
-        record_loss("value", "too_large", 1, walk.cut)
+    if walk.omitted or len(line) > limit:
+        record_loss("value", "too_large", 1, walk.omitted)
     if len(line) <= limit:
         return line
-    # Many markers made it longer than the walk could know.
+    # Many markers made it longer than the walk estimated.
     return orjson.dumps({"$truncated": len(line), "$head": line[: bounds.max_bytes // 2].decode("utf-8", "ignore")})

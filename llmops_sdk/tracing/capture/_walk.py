@@ -1,8 +1,7 @@
-"""One walk over one value that the fast way does not take: rebuilt from exact builtins, within the bounds.
+"""Rebuild a value from exact builtins, within the bounds, when the fast way of `_encode` does not apply.
 
-No code of the application runs: values are told apart by their type alone, builtins are read by the builtin's own
-methods whatever a subclass overrides, and fields past every property. The one exception is what the application
-registered for it, its encoders.
+The walk runs no code of the application: it tells values apart by type alone, reads builtins by the builtin's own
+methods, and reads fields past all properties. The only exception are the encoders that the application registered.
 """
 
 from __future__ import annotations
@@ -18,49 +17,49 @@ from llmops_sdk._util._guard import Caught
 from llmops_sdk._util._static_reads import class_of, type_name
 from llmops_sdk.tracing.capture import _blobs
 from llmops_sdk.tracing.capture._bounds import Bounds
-from llmops_sdk.tracing.capture._encoders import NOT_ENCODED, encoded, is_busy
-from llmops_sdk.tracing.capture._media import Media, embedded, suffix_of
+from llmops_sdk.tracing.capture._encoders import NOT_ENCODED, is_encoding, run_encoder
+from llmops_sdk.tracing.capture._media import Media, embedded_media, suffix_of
 from llmops_sdk.tracing.capture._writer_types import Branch
-from llmops_sdk.tracing.capture._writers import Plan, plan_of
+from llmops_sdk.tracing.capture._writers import Writer, writer_of
 from llmops_sdk.tracing.records._losses import record_loss
 
 __all__ = ["ValueWalk"]
 
 _INT_LIMIT = 1 << 63
-_MARKER = 24  # bytes, about
-_MAX_DEPTH = 100  # a level takes a few frames of the stack, and orjson writes 254 at most
+_MARKER_BYTES = 24  # about
+_MAX_DEPTH = 100  # a level takes a few stack frames, and orjson writes 254 levels at most
 
 
 class ValueWalk:
-    """A walk with what is left of its room.
+    """A walk over one value, with the room that is left.
 
     Args:
-        bounds: How much is kept.
+        bounds: How much to capture.
 
     Attributes:
         bounds: As given.
-        cut: How much was left out: characters of texts, one for each item.
-        room: Bytes of JSON left.
+        omitted: How much the walk left out: the characters of texts, and one for each item.
+        room: The bytes of JSON that are left.
     """
 
-    __slots__ = ("_open", "bounds", "cut", "room")
+    __slots__ = ("_open", "bounds", "omitted", "room")
 
     def __init__(self, bounds: Bounds) -> None:
         self.bounds = bounds
         self.room = bounds.max_bytes
-        self.cut = 0
+        self.omitted = 0
         self._open: set[int] = set()
 
-    def whole(self, value: object) -> object:
-        """`value` rebuilt from exact builtins that orjson writes as strict JSON."""
-        return self.plain(value, min(self.bounds.max_depth, _MAX_DEPTH))
+    def rebuild_all(self, value: object) -> object:
+        """Rebuild the whole value from exact builtins that orjson writes as strict JSON."""
+        return self.rebuild(value, min(self.bounds.max_depth, _MAX_DEPTH))
 
-    def plain(self, value: Any, depth: int) -> object:
-        """The same, with so many levels left."""
+    def rebuild(self, value: Any, depth: int) -> object:
+        """Rebuild a value, at most `depth` levels deep."""
         if value is None or value is True or value is False:
             self.room -= 5
             return value
-        # By the type alone: isinstance() asks the value for its __class__, which may be the application's code.
+        # By the type alone: isinstance() reads the value's __class__, which may be the application's code.
         cls = class_of(value)
         if cls is str:
             return self.text(value)
@@ -68,91 +67,92 @@ class ValueWalk:
             return self.integer(value)
         if cls is float:
             return self.real(value)
-        # What is left may be a view of memory that is gone, or the code of a library: it may raise for this value, and
-        # the others are kept.
-        with Caught() as wrong:
-            return self._other(value, cls, depth)
+        # A view of freed memory or a library's code may raise for this value; capture the others.
+        with Caught() as caught:
+            return self._rebuild_other(value, cls, depth)
         self._open.discard(id(cast("object", value)))
-        return self.marker({"$unreadable": type_name(cls), "error": type(wrong.error).__name__})
+        return self.marker({"$unreadable": type_name(cls), "error": type(caught.error).__name__})
 
-    def _other(self, value: Any, cls: type[Any], depth: int) -> object:
-        plan = plan_of(cls)
-        if plan.encoders and not is_busy():
-            return self.branch(value, depth, lambda _, it, left: self._by_encoder(it, plan, left))
-        if plan.branch is not None:
-            return self.branch(value, depth, plan.branch)
-        return self._leaf(plan, value)
+    def _rebuild_other(self, value: Any, cls: type[Any], depth: int) -> object:
+        writer = writer_of(cls)
+        if writer.encoders and not is_encoding():
+            return self.branch(value, depth, lambda _, it, left: self._rebuild_encoded(it, writer, left))
+        if writer.branch is not None:
+            return self.branch(value, depth, writer.branch)
+        assert writer.leaf is not None  # a writer has one of the two
+        return writer.leaf(self, value)
 
-    def _by_encoder(self, value: object, plan: Plan, depth: int) -> object:
-        for encoder in plan.encoders:
-            kept = encoded(encoder, value)
-            if kept is not NOT_ENCODED:
-                # A level less, for an encoder may return a value of its own class for ever.
-                return self.plain(kept, depth - 1)
-        if plan.branch is not None:
-            return plan.branch(self, value, depth)
-        return self._leaf(plan, value)
+    def _rebuild_encoded(self, value: object, writer: Writer, depth: int) -> object:
+        for encoder in writer.encoders:
+            encoded = run_encoder(encoder, value)
+            if encoded is not NOT_ENCODED:
+                # One level less, because an encoder may return a value of its own class without end.
+                return self.rebuild(encoded, depth - 1)
+        if writer.branch is not None:
+            return writer.branch(self, value, depth)
+        assert writer.leaf is not None
+        return writer.leaf(self, value)
 
-    def _leaf(self, plan: Plan, value: object) -> object:
-        assert plan.leaf is not None  # a plan has one of the two
-        return plan.leaf(self, value)
-
-    def branch(self, value: object, depth: int, how: Branch) -> object:
-        """What may hold other values, within the depth, and once on the way down."""
-        here = id(value)
-        if here in self._open:
+    def branch(self, value: object, depth: int, write: Branch) -> object:
+        """Write a value that may hold others, unless it is too deep or its own ancestor."""
+        key = id(value)
+        if key in self._open:
             return self.marker({"$cycle": type_name(class_of(value)).rpartition(".")[2]})
         if depth <= 0 or self.room <= 0:
-            self.cut += 1
+            self.omitted += 1
             return self.marker({"$truncated": type_name(class_of(value)).rpartition(".")[2]})
-        self._open.add(here)
-        kept = how(self, value, depth)
-        self._open.discard(here)
-        return kept
+        self._open.add(key)
+        written = write(self, value, depth)
+        self._open.discard(key)
+        return written
 
-    def marker(self, said: dict[str, object]) -> dict[str, object]:
-        """What stands in place of a value, taken off the room."""
-        self.room -= _MARKER
-        return said
+    def marker(self, marker: dict[str, object]) -> dict[str, object]:
+        """Return what replaces a value, and take its size off the room."""
+        self.room -= _MARKER_BYTES
+        return marker
+
+    def type_marker(self, value: object, **more: object) -> dict[str, object]:
+        """Return a marker with the value's type."""
+        return self.marker({"$type": type_name(class_of(value)), **more})
 
     # --- texts and numbers ------------------------------------------------------------------------------------
 
     def text(self, value: str) -> object:
-        """A string within the room left, free of lone surrogates; a long one that is an image as that."""
+        """Return the string within the room, without lone surrogates; a long one that is an image as media."""
         length = str.__len__(value)
         if length > self.bounds.max_bytes >> 2:
             whole = value if type(value) is str else str.__getitem__(value, slice(None))
-            found = embedded(whole)
+            found = embedded_media(whole)
             if found is not None:
                 return self.media(found.media, found.size, lambda: found.content(whole), whole)
-        keep = max(self.room, 0)
-        clean = _clean(str.__getitem__(value, slice(0, keep)) if length > keep else value)
+        limit = max(self.room, 0)
+        clean = _without_surrogates(str.__getitem__(value, slice(0, limit)) if length > limit else value)
         size = len(orjson.dumps(clean)) - 2
-        if size > keep:
-            # Escapes and characters of several bytes: in proportion, and exactly where they all stand at one end.
-            keep = keep * len(clean) // size
-            clean = clean[:keep]
+        if size > limit:
+            # Escapes and wide characters: cut in proportion, then measure, in case they are all at one end.
+            limit = limit * len(clean) // size
+            clean = clean[:limit]
             size = len(orjson.dumps(clean)) - 2
         self.room -= size + 2
-        left = length - min(keep, length)
-        if not left:
+        cut = length - min(limit, length)
+        if not cut:
             return clean
-        self.cut += left
-        self.room -= _MARKER
-        return f"{clean}…[+{left} characters]"
+        self.omitted += cut
+        self.room -= _MARKER_BYTES
+        return f"{clean}…[+{cut} characters]"
 
     def integer(self, value: int) -> object:
-        """An int of any size and class; beyond 64 bits as text."""
+        """Return an int of any size and class; beyond 64 bits as text."""
         number = int.__int__(value)
         if -_INT_LIMIT <= number < _INT_LIMIT:
             self.room -= 8 if -100_000 < number < 1_000_000 else 21
             return number
-        # Converting a huge int to decimal is quadratic and refused beyond 4,300 digits.
+        # Python converts a huge int to decimal in quadratic time, and refuses beyond 4,300 digits.
         bits = number.bit_length()
         return self.text(str(number) if bits < 4_096 else f"int of {bits} bits")
 
     def real(self, value: float) -> object:
-        """A float of any class; what JSON has no number for as text."""
+        """Return a float of any class; NaN and the infinities as text."""
         self.room -= 12
         real = float.__float__(value)
         return real if math.isfinite(real) else {math.inf: "Infinity", -math.inf: "-Infinity"}.get(real, "NaN")
@@ -160,74 +160,72 @@ class ValueWalk:
     # --- containers -------------------------------------------------------------------------------------------
 
     def items(self, values: Iterable[object], length: int, depth: int) -> list[object]:
-        """The items within the bounds, and how many more there are.
+        """Return the items within the bounds, then a marker with the number of items left out.
 
         Args:
-            values: Read at once and only as far as they are kept: iterating must run nothing of the application's.
-            length: How many there are.
-            depth: Levels left, this one included.
+            values: Read at once, and only as far as needed. Its iteration must not run code of the application.
+            length: The number of items.
+            depth: The levels left, including this one.
         """
-        kept: list[object] = []
+        written: list[object] = []
         for item in list(islice(values, self.bounds.max_items)):
             if self.room <= 0:
                 break
             self.room -= 1
-            kept.append(self.plain(item, depth - 1))
-        if length > len(kept):
-            self.cut += length - len(kept)
-            kept.append(self.marker({"$truncated": length - len(kept)}))
-        return kept
+            written.append(self.rebuild(item, depth - 1))
+        if length > len(written):
+            self.omitted += length - len(written)
+            written.append(self.marker({"$truncated": length - len(written)}))
+        return written
 
     def mapping(self, pairs: Iterable[tuple[object, object]], length: int, depth: int) -> dict[str, object]:
-        """The entries within the bounds; a key that is not text gets a text of its own.
+        """Return the entries within the bounds; a key that is not text gets a unique text.
 
         Args:
-            pairs: As `items` takes values.
-            length: How many there are.
-            depth: Levels left, this one included.
+            pairs: Read as `items` reads its values.
+            length: The number of entries.
+            depth: The levels left, including this one.
         """
-        kept: dict[str, object] = {}
+        written: dict[str, object] = {}
         doubled: dict[str, int] = {}
         for key, item in list(islice(pairs, self.bounds.max_items)):
             if self.room <= 0:
                 break
-            name = self.plain(key, 1)
+            name = self.rebuild(key, 1)
             text = name if isinstance(name, str) else orjson.dumps(name).decode()
-            while text in kept:
-                # As 1 and "1" do.
+            while text in written:
+                # Two keys may have one text, such as 1 and "1".
                 doubled[text] = doubled.get(text, 1) + 1
                 text = f"{text}#{doubled[text]}"
             self.room -= 2
-            kept[text] = self.plain(item, depth - 1)
-        if length > len(kept):
-            self.cut += length - len(kept)
+            written[text] = self.rebuild(item, depth - 1)
+        if length > len(written):
+            self.omitted += length - len(written)
             name = "$truncated"
-            while name in kept:
+            while name in written:
                 name = f"${name}"
-            kept.update(self.marker({name: length - len(kept)}))
-        return kept
+            written.update(self.marker({name: length - len(written)}))
+        return written
 
-    # --- bytes ------------------------------------------------------------------------------------------------
+    # --- media ------------------------------------------------------------------------------------------------
 
-    def media(self, media: Media, size: int, make: Callable[[], bytes], held: bytes | str) -> dict[str, object]:
-        """An image or the like: what it is, and a reference to its file beside the store.
+    def media(self, media: Media, size: int, load: Callable[[], bytes], source: bytes | str) -> dict[str, object]:
+        """Return a description of an image or other media, with a reference to its file beside the store.
 
         Args:
-            media: What it is.
-            size: Bytes of the content.
-            make: Gives the content, later and in another thread.
-            held: What stays in memory until then.
+            media: Its type and size in pixels.
+            size: The bytes of the content.
+            load: Returns the content; called later, in another thread.
+            source: The object that `load` keeps in memory until then.
         """
-        said: dict[str, object] = {"$media": media.type, "bytes": size}
-        if media.width is not None:
-            said.update(width=media.width, height=media.height)
+        description = media.describe(size)
         if size <= self.bounds.max_blob_bytes:
-            said.update(_blobs.defer(make, held, suffix_of(media.type)) or {})
+            description.update(_blobs.defer(load, source, suffix_of(media.type)) or {})
         elif self.bounds.max_blob_bytes:
             record_loss("blob", "too_large", 1, size)
-        self.room -= len(orjson.dumps(said))
-        return said
+        self.room -= len(orjson.dumps(description))
+        return description
 
 
-def _clean(value: str) -> str:
+def _without_surrogates(value: str) -> str:
     return value if type(value) is str and value.isascii() else str.encode(value, "utf-8", "replace").decode()

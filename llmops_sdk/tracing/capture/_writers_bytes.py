@@ -1,4 +1,4 @@
-"""How binary values are written: how much, their digest and their beginning, and an image as that."""
+"""Write binary values: their size, digest and first bytes; an image as media."""
 
 from __future__ import annotations
 
@@ -9,68 +9,66 @@ from llmops_sdk.tracing.capture import _blobs
 from llmops_sdk.tracing.capture._media import Media, media_of
 from llmops_sdk.tracing.capture._writer_types import Walk
 
-__all__ = ["bytes_like", "of_bytearray", "of_bytes", "of_memoryview"]
+__all__ = ["write_bytearray", "write_bytes", "write_content", "write_memoryview"]
 
-_SHOWN = 64  # bytes of binary content that stand in the JSON
-_SNIFFED = 16_384  # bytes in which an image says its size
-_HASHED_AT_ONCE = 256 * 1024  # about a quarter of a millisecond
-_COPIED = 8 * 1024 * 1024  # what may change meanwhile has to be copied, which takes time too
-
-
-def of_bytes(walk: Walk, value: bytes) -> object:
-    return bytes_like(walk, value if type(value) is bytes else bytes.__getitem__(value, slice(None)))
+_HEAD_BYTES = 64  # of binary content in the JSON
+_MEDIA_HEAD_BYTES = 16_384  # enough to find the size of an image
+_MAX_HASHED_AT_ONCE = 256 * 1024  # takes about a quarter of a millisecond
+_MAX_COPIED = 8 * 1024 * 1024  # mutable content needs a copy, which takes time too
 
 
-def of_bytearray(walk: Walk, value: bytearray) -> object:
+def write_bytes(walk: Walk, value: bytes) -> object:
+    return write_content(walk, value if type(value) is bytes else bytes.__getitem__(value, slice(None)))
+
+
+def write_bytearray(walk: Walk, value: bytearray) -> object:
     size = bytearray.__len__(value)
-    part = bytearray.__getitem__(value, slice(0, size if size <= _COPIED else _SNIFFED))
-    return bytes_like(walk, bytes(part), size)
+    part = bytearray.__getitem__(value, slice(0, size if size <= _MAX_COPIED else _MEDIA_HEAD_BYTES))
+    return write_content(walk, bytes(part), size)
 
 
-def of_memoryview(walk: Walk, value: memoryview) -> object:
+def write_memoryview(walk: Walk, value: memoryview) -> object:
     size = value.nbytes
-    if size <= _COPIED:
-        return bytes_like(walk, value.tobytes(), size)
-    return bytes_like(walk, value[: _SNIFFED // value.itemsize].tobytes() if value.ndim == 1 else b"", size)
+    if size <= _MAX_COPIED:
+        return write_content(walk, value.tobytes(), size)
+    return write_content(walk, value[: _MEDIA_HEAD_BYTES // value.itemsize].tobytes() if value.ndim == 1 else b"", size)
 
 
-def bytes_like(walk: Walk, content: bytes, size: int | None = None) -> dict[str, object]:
-    """Binary content: how much, its digest and its beginning; an image as that.
+def write_content(walk: Walk, content: bytes, size: int | None = None) -> dict[str, object]:
+    """Write binary content: its size, digest and first bytes; an image as media.
 
     Args:
         walk: The walk.
-        content: All of it, or the beginning.
-        size: Bytes in all, where `content` is only the beginning.
+        content: The whole content, or its beginning.
+        size: The bytes of the whole, if `content` is only its beginning.
     """
-    whole = size is None or size == len(content)
+    complete = size is None or size == len(content)
     size = len(content) if size is None else size
-    media = media_of(content[:_SNIFFED])
-    if media is not None and whole:
-        return _image(walk, media, content)
-    said: dict[str, object] = {"$bytes": size}
-    if whole:
-        said.update(_digest(walk, content))
-    # As Python writes them, so that redaction finds what is legible in it.
-    said["$head"] = walk.text(repr(content[:_SHOWN])[2:-1])
-    return walk.marker(said)
+    media = media_of(content[:_MEDIA_HEAD_BYTES])
+    if media is not None and complete:
+        return _write_media(walk, media, content)
+    description: dict[str, object] = {"$bytes": size}
+    if complete:
+        description.update(_digest(walk, content))
+    # Escaped as Python does it, so that redaction finds the readable part.
+    description["$head"] = walk.text(repr(content[:_HEAD_BYTES])[2:-1])
+    return walk.marker(description)
 
 
 def _digest(walk: Walk, content: bytes) -> dict[str, str]:
-    if len(content) <= _HASHED_AT_ONCE:
+    if len(content) <= _MAX_HASHED_AT_ONCE:
         walk.room -= 64
         return {"sha256": hashlib.sha256(content).hexdigest()}
     return _blobs.defer(lambda: content, content) or {}
 
 
-def _image(walk: Walk, media: Media, content: bytes) -> dict[str, object]:
+def _write_media(walk: Walk, media: Media, content: bytes) -> dict[str, object]:
     size = len(content)
     inline = size * 4 // 3 + 4
     if inline > min(walk.bounds.max_bytes >> 2, walk.room):
         return walk.media(media, size, lambda: content, content)
-    said: dict[str, object] = {"$media": media.type, "bytes": size}
-    if media.width is not None:
-        said.update(width=media.width, height=media.height)
-    said.update(_digest(walk, content))
-    said["data"] = b64encode(content).decode()
+    description = media.describe(size)
+    description.update(_digest(walk, content))
+    description["data"] = b64encode(content).decode()
     walk.room -= inline
-    return walk.marker(said)
+    return walk.marker(description)

@@ -1,4 +1,4 @@
-"""How values of Python's own classes are written, subclasses with overrides of their own included."""
+"""Write values of Python's own classes and their subclasses, whatever these override."""
 
 from __future__ import annotations
 
@@ -32,24 +32,20 @@ from llmops_sdk._util._static_reads import (
     read_attribute,
     type_name,
 )
-from llmops_sdk.tracing.capture._writer_types import Walk
-from llmops_sdk.tracing.capture._writers_bytes import of_bytearray, of_bytes, of_memoryview
+from llmops_sdk.tracing.capture._writer_types import Branch, Branches, Leaf, Leaves, Walk
+from llmops_sdk.tracing.capture._writers_bytes import write_bytearray, write_bytes, write_memoryview
 
-__all__ = ["BRANCHES", "LEAVES"]
+__all__ = ["BRANCHES", "LEAVES", "class_text"]
 
-# The builtins' own methods, whatever a subclass overrides; checkers follow these into what they do not know.
+# The builtins as Any, so that checkers do not infer types for the results of their methods.
 _DICT: Any = dict
-_LIST: Any = list
 _TUPLE: Any = tuple
-_SET: Any = set
-_FROZENSET: Any = frozenset
-_DEQUE: Any = collections.deque
 _ARRAY: Any = array.array
 _GROUP: Any = BaseExceptionGroup
 _ERROR: Any = BaseException
 _VIEWED: Any = {}
 _SCALARS = (str, int, float, bool, type(None))
-# Zones that are no code of the application.
+# Zones whose methods are not code of the application.
 _KNOWN_ZONES = (type(None), dt.timezone, zoneinfo.ZoneInfo)
 _ZONE_LIBRARIES = frozenset({"dateutil", "pytz"})
 
@@ -57,8 +53,11 @@ _ZONE_LIBRARIES = frozenset({"dateutil", "pytz"})
 # --- texts ----------------------------------------------------------------------------------------------------------
 
 
-def _own_text(cls: type[Any]) -> Callable[[Walk, Any], object]:
-    """As the class itself writes it; used for classes whose method is C, or reads slots only."""
+def class_text(cls: Any) -> Leaf:
+    """Return a writer of the text that the class's own `__str__` gives, whatever a subclass overrides.
+
+    Use it for classes whose `__str__` is C, or reads slots only.
+    """
     method = cast("Callable[[Any], str]", cls.__str__)
     return lambda walk, value: walk.text(method(value))
 
@@ -77,67 +76,45 @@ def _zone(walk: Walk, value: zoneinfo.ZoneInfo) -> object:
     return walk.text(key) if type(key) is str else walk.marker({"$type": "zoneinfo.ZoneInfo"})
 
 
-def _moment(cls: type[Any], *parts: str) -> Callable[[Walk, Any], object]:
-    """A datetime or a time: as ISO 8601, where its zone is no code of the application."""
-    write: Callable[[Any], str] = cls.isoformat
+def _time_writer(cls: type[Any], *parts: str) -> Leaf:
+    """Return a writer of ISO 8601; a datetime or time with a zone of the application is written without it."""
+    isoformat: Callable[[Any], str] = cls.isoformat
     read_zone = cls.__dict__["tzinfo"].__get__
     readers = [getattr(cls, part).__get__ for part in parts]
 
-    def moment(walk: Walk, value: object) -> object:
+    def write(walk: Walk, value: object) -> object:
         zone: object = read_zone(value)
-        kind = class_of(zone)
-        if is_exactly(zone, *_KNOWN_ZONES) or module_of(kind).partition(".")[0] in _ZONE_LIBRARIES:
-            return walk.text(write(value))
+        zone_class = class_of(zone)
+        if is_exactly(zone, *_KNOWN_ZONES) or module_of(zone_class).partition(".")[0] in _ZONE_LIBRARIES:
+            return walk.text(isoformat(value))
         naive = cls(*(reader(value) for reader in readers))
-        return walk.marker({"$datetime": naive.isoformat(), "tzinfo": type_name(kind)})
+        return walk.marker({"$datetime": naive.isoformat(), "tzinfo": type_name(zone_class)})
 
-    return moment
-
-
-# --- things that only have a name -----------------------------------------------------------------------------------
+    return write
 
 
-def _named(walk: Walk, value: Any) -> object:
-    """A function: its class and its own name."""
-    said: dict[str, object] = {"$type": type_name(class_of(value))}
-    name: object = value.__qualname__  # C's, which holds only exact text
+# --- functions, classes, modules, files -------------------------------------------------------------------------------
+
+
+def _named(walk: Walk, value: object, name: object) -> object:
+    return walk.type_marker(value, name=walk.text(name)) if type(name) is str else walk.type_marker(value)
+
+
+def _function(walk: Walk, value: Any) -> object:
+    name: object = value.__qualname__  # a C slot, which holds only exact text
     module: object = value.__module__
-    if type(name) is str:
-        said["name"] = walk.text(f"{module}.{name}" if type(module) is str else name)
-    return walk.marker(said)
-
-
-def _class(walk: Walk, value: type[Any]) -> object:
-    return walk.marker({"$type": type_name(class_of(value)), "name": walk.text(type_name(value))})
-
-
-def _module(walk: Walk, value: types.ModuleType) -> object:
-    name: object = instance_dict(value).get("__name__")
-    said: dict[str, object] = {"$type": type_name(class_of(value))}
-    if type(name) is str:
-        said["name"] = walk.text(name)
-    return walk.marker(said)
+    return _named(walk, value, f"{module}.{name}" if type(name) is str and type(module) is str else name)
 
 
 def _file(walk: Walk, value: object) -> object:
-    """An open file: its class, and its path where Python itself opened it."""
-    said: dict[str, object] = {"$type": type_name(class_of(value))}
+    """Write an open file: its class, and its path if Python itself opened it."""
     raw: Any = value
     with contextlib.suppress(ValueError):  # detached from its buffer
         if type(raw) is io.TextIOWrapper:
             raw = raw.buffer
         if is_exactly(raw, io.BufferedReader, io.BufferedWriter, io.BufferedRandom):
             raw = raw.raw
-    if type(raw) is io.FileIO:
-        name: object = instance_dict(raw).get("name")
-        if type(name) is str:
-            said["name"] = walk.text(name)
-    return walk.marker(said)
-
-
-def _pattern(walk: Walk, value: re.Pattern[Any]) -> object:
-    pattern: object = value.pattern
-    return walk.marker({"$type": "re.Pattern", "pattern": walk.plain(pattern, 1)})
+    return _named(walk, value, instance_dict(raw).get("name") if type(raw) is io.FileIO else None)
 
 
 def _range(walk: Walk, value: range) -> object:
@@ -147,18 +124,18 @@ def _range(walk: Walk, value: range) -> object:
 # --- containers -----------------------------------------------------------------------------------------------------
 
 
-def _dict(walk: Walk, value: dict[object, object], depth: int) -> object:
+def _sequence_writer(cls: Any) -> Branch:
+    return lambda walk, value, depth: walk.items(cls.__iter__(value), cls.__len__(value), depth)
+
+
+def _dict(walk: Walk, value: dict[Any, Any], depth: int) -> object:
     return walk.mapping(_DICT.items(value), _DICT.__len__(value), depth)
 
 
 def _ordered(walk: Walk, value: Any, depth: int) -> object:
-    # In its own order where no subclass has a say in the iteration.
+    # A subclass may override the iteration, so only the exact class gives its own order.
     own: Any = dict if class_of(value) is not collections.OrderedDict else collections.OrderedDict
     return walk.mapping(own.items(value), _DICT.__len__(value), depth)
-
-
-def _list(walk: Walk, value: list[object], depth: int) -> object:
-    return walk.items(_LIST.__iter__(value), _LIST.__len__(value), depth)
 
 
 def _tuple(walk: Walk, value: tuple[object, ...], depth: int) -> object:
@@ -170,17 +147,13 @@ def _tuple(walk: Walk, value: tuple[object, ...], depth: int) -> object:
 
 
 def _set(walk: Walk, value: Any, depth: int) -> object:
-    own = _SET if issubclass(class_of(value), set) else _FROZENSET
+    own: Any = set if issubclass(class_of(value), set) else frozenset
     items: list[Any] = list(islice(own.__iter__(value), walk.bounds.max_items))
-    kinds = [class_of(item) for item in items]
-    # Texts or numbers: what else there is would be compared by its own code.
-    if all(kind is str for kind in kinds) or all(kind is int or kind is float for kind in kinds):
+    classes = [class_of(item) for item in items]
+    # Sort only texts or numbers: comparing other items may run their code.
+    if all(cls is str for cls in classes) or all(cls is int or cls is float for cls in classes):
         items.sort()
     return walk.items(items, own.__len__(value), depth)
-
-
-def _deque(walk: Walk, value: Any, depth: int) -> object:
-    return walk.items(_DEQUE.__iter__(value), _DEQUE.__len__(value), depth)
 
 
 def _view(walk: Walk, value: Any, depth: int) -> object:
@@ -188,7 +161,7 @@ def _view(walk: Walk, value: Any, depth: int) -> object:
 
 
 def _proxy(walk: Walk, value: types.MappingProxyType[Any, Any], depth: int) -> object:
-    # The collector alone knows what is behind it without asking it.
+    # Only the garbage collector finds the mapping behind a proxy without running its code.
     behind = gc.get_referents(value)
     if len(behind) == 1 and issubclass(class_of(behind[0]), dict):
         return _dict(walk, behind[0], depth)
@@ -199,17 +172,17 @@ def _chain(walk: Walk, value: Any, depth: int) -> object:
     maps: object = read_attribute(value, "maps")
     layers = cast("list[Any]", maps) if type(maps) is list else []
     if not all(issubclass(class_of(layer), dict) for layer in layers):
-        return walk.marker({"$type": type_name(class_of(value))})
-    seen: dict[str, tuple[object, object]] = {}
+        return walk.type_marker(value)
+    seen: set[str] = set()
 
-    # The first that has a key wins; only texts are compared, for other keys have code of their own.
+    # The first layer with a key wins. Compare only texts: other keys may run their own code.
     def pairs() -> Iterator[tuple[object, object]]:
         for layer in layers:
             for key, item in _DICT.items(layer):
                 if type(key) is not str:
                     yield key, item
                 elif key not in seen:
-                    seen[key] = (key, item)
+                    seen.add(key)
                     yield key, item
 
     found = list(islice(pairs(), walk.bounds.max_items + 1))
@@ -217,82 +190,78 @@ def _chain(walk: Walk, value: Any, depth: int) -> object:
     return walk.mapping(found, sum(map(_DICT.__len__, layers)) if cut else len(found), depth)
 
 
-def _holder(walk: Walk, value: Any, depth: int) -> object:
-    """UserDict, UserList, UserString: what they hold."""
-    data = read_attribute(value, "data")
-    return walk.marker({"$type": type_name(class_of(value))}) if data is MISSING else walk.plain(data, depth)
+def _wrapper_writer(attribute: str) -> Branch:
+    """Return a writer for a class that wraps one value, in this attribute."""
+
+    def write(walk: Walk, value: Any, depth: int) -> object:
+        inner = read_attribute(value, attribute)
+        return walk.type_marker(value) if inner is MISSING else walk.rebuild(inner, depth)
+
+    return write
 
 
 def _namespace(walk: Walk, value: Any, depth: int) -> object:
-    held = instance_dict(value)
-    return walk.mapping(_DICT.items(held), len(held), depth)
+    return _dict(walk, instance_dict(value), depth)
 
 
 def _array(walk: Walk, value: array.array[Any]) -> object:
     length = _ARRAY.__len__(value)
-    head = [walk.plain(_ARRAY.__getitem__(value, index), 1) for index in range(min(length, 8))]
-    return walk.marker(
-        {"$type": type_name(class_of(value)), "typecode": value.typecode, "length": length, "$head": head}
-    )
+    head = [walk.rebuild(_ARRAY.__getitem__(value, index), 1) for index in range(min(length, 8))]
+    return walk.type_marker(value, typecode=value.typecode, length=length, **{"$head": head})
 
 
 def _slice(walk: Walk, value: slice[Any, Any, Any], depth: int) -> object:
-    return walk.marker({"$slice": [walk.plain(part, depth - 1) for part in (value.start, value.stop, value.step)]})
-
-
-def _enum(walk: Walk, value: enum.Enum, depth: int) -> object:
-    held = read_attribute(value, "_value_")
-    return walk.marker({"$type": type_name(class_of(value))}) if held is MISSING else walk.plain(held, depth)
+    return walk.marker({"$slice": [walk.rebuild(part, depth - 1) for part in (value.start, value.stop, value.step)]})
 
 
 def _exception(walk: Walk, value: BaseException, depth: int) -> object:
-    """Its class and message; neither its traceback nor what hangs on that."""
+    """Write the class and message of an exception, without its traceback."""
     cls = class_of(value)
-    said: dict[str, object] = {"$exception": type_name(cls).removeprefix("builtins.")}
+    marker: dict[str, object] = {"$exception": type_name(cls).removeprefix("builtins.")}
     args: tuple[object, ...] = _ERROR.args.__get__(value)
-    method: object = class_attribute(cls, "__str__")
+    str_method: object = class_attribute(cls, "__str__")
     grouped = issubclass(cls, BaseExceptionGroup)
     if len(args) == 1 and type(args[0]) is str:
-        said["message"] = walk.text(args[0])
+        marker["message"] = walk.text(args[0])
     elif grouped:
-        said["message"] = walk.text(_GROUP.message.__get__(value))
+        marker["message"] = walk.text(_GROUP.message.__get__(value))
         nested: tuple[object, ...] = _GROUP.exceptions.__get__(value)
-        said["exceptions"] = walk.items(nested, len(nested), depth)
-    elif all(is_exactly(arg, *_SCALARS) for arg in args) and _is_python_own(method):
-        # Python's own method, and nothing in it that could have code of its own.
+        marker["exceptions"] = walk.items(nested, len(nested), depth)
+    elif all(is_exactly(arg, *_SCALARS) for arg in args) and _is_pythons_own(str_method):
+        # Python's own `__str__`, over arguments that have no code of their own.
         filename: object = read_attribute(value, "filename") if issubclass(cls, OSError) else None
         if is_exactly(filename, *_SCALARS):
-            said["message"] = walk.text(cast("Any", method)(value))
+            marker["message"] = walk.text(cast("Any", str_method)(value))
     elif args:
-        said["args"] = walk.items(args, len(args), depth)
-    return walk.marker(said)
+        marker["args"] = walk.items(args, len(args), depth)
+    return walk.marker(marker)
 
 
-def _is_python_own(method: object) -> bool:
+def _is_pythons_own(method: object) -> bool:
     return type(method) is types.WrapperDescriptorType and module_of(method.__objclass__) == "builtins"
 
 
-LEAVES: dict[type[Any], Callable[[Walk, Any], object]] = {
+LEAVES: Leaves = {
     str: lambda walk, value: walk.text(value),
     int: lambda walk, value: walk.integer(value),
     float: lambda walk, value: walk.real(value),
     complex: lambda walk, value: walk.text(complex.__repr__(value)),
-    bytes: of_bytes,
-    bytearray: of_bytearray,
-    memoryview: of_memoryview,
+    bytes: write_bytes,
+    bytearray: write_bytearray,
+    memoryview: write_memoryview,
     dt.date: lambda walk, value: walk.text(dt.date.isoformat(value)),
-    dt.datetime: _moment(dt.datetime, "year", "month", "day", "hour", "minute", "second", "microsecond"),
-    dt.time: _moment(dt.time, "hour", "minute", "second", "microsecond"),
-    dt.timedelta: _own_text(dt.timedelta),
-    dt.timezone: _own_text(dt.timezone),
+    dt.datetime: _time_writer(dt.datetime, "year", "month", "day", "hour", "minute", "second", "microsecond"),
+    dt.time: _time_writer(dt.time, "hour", "minute", "second", "microsecond"),
     zoneinfo.ZoneInfo: _zone,
-    decimal.Decimal: _own_text(decimal.Decimal),
     fractions.Fraction: _fraction,
     uuid.UUID: _uuid,
-    pathlib.PurePath: _own_text(pathlib.PurePath),
     **{
-        cls: _own_text(cls)
+        cls: class_text(cls)
         for cls in (
+            dt.timedelta,
+            dt.timezone,
+            decimal.Decimal,
+            pathlib.PurePath,
             ipaddress.IPv4Address,
             ipaddress.IPv6Address,
             ipaddress.IPv4Network,
@@ -301,37 +270,37 @@ LEAVES: dict[type[Any], Callable[[Walk, Any], object]] = {
     },
     array.array: _array,
     range: _range,
-    re.Pattern: _pattern,
-    type: _class,
-    types.ModuleType: _module,
-    types.FunctionType: _named,
-    types.BuiltinFunctionType: _named,
-    types.MethodDescriptorType: _named,
-    io.IOBase.__mro__[-2]: _file,  # the class in C below it, of which all are
+    re.Pattern: lambda walk, value: walk.marker({"$type": "re.Pattern", "pattern": walk.rebuild(value.pattern, 1)}),
+    type: lambda walk, value: _named(walk, value, type_name(value)),
+    types.ModuleType: lambda walk, value: _named(walk, value, instance_dict(value).get("__name__")),
+    types.FunctionType: _function,
+    types.BuiltinFunctionType: _function,
+    types.MethodDescriptorType: _function,
+    io.IOBase.__mro__[-2]: _file,  # its base in C, which all files share
 }
 
-BRANCHES: dict[type[Any], Callable[[Walk, Any, int], object]] = {
+BRANCHES: Branches = {
     dict: _dict,
-    list: _list,
+    list: _sequence_writer(list),
     tuple: _tuple,
     set: _set,
     frozenset: _set,
     collections.OrderedDict: _ordered,
-    collections.deque: _deque,
+    collections.deque: _sequence_writer(collections.deque),
     collections.ChainMap: _chain,
-    collections.UserDict: _holder,
-    collections.UserList: _holder,
-    collections.UserString: _holder,
+    collections.UserDict: _wrapper_writer("data"),
+    collections.UserList: _wrapper_writer("data"),
+    collections.UserString: _wrapper_writer("data"),
     types.MappingProxyType: _proxy,
     types.SimpleNamespace: _namespace,
     class_of(_VIEWED.keys()): _view,
     class_of(_VIEWED.values()): _view,
     class_of(_VIEWED.items()): _view,
     slice: _slice,
-    enum.Enum: _enum,
+    enum.Enum: _wrapper_writer("_value_"),
     BaseException: _exception,
-    types.MethodType: lambda walk, value, depth: walk.plain(value.__func__, depth),
+    types.MethodType: lambda walk, value, depth: walk.rebuild(value.__func__, depth),
     functools.partial: lambda walk, value, depth: walk.marker(
-        {"$type": "functools.partial", "function": walk.plain(value.func, depth - 1)}
+        {"$type": "functools.partial", "function": walk.rebuild(value.func, depth - 1)}
     ),
 }

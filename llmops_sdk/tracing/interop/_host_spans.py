@@ -45,7 +45,7 @@ class HostSpans:
     def __init__(self, runtime: Runtime, provider: otel_trace.TracerProvider, *, on_our_provider: bool = False) -> None:
         # Imported here, not when the first span ends.
         from llmops_sdk.tracing.interop._convert import SpanConverter
-        from llmops_sdk.tracing.privacy._stage import RedactionStage
+        from llmops_sdk.tracing.privacy._redaction_stage import RedactionStage
 
         self.provider = provider
         self.on_our_provider = on_our_provider

@@ -1,7 +1,7 @@
-"""What of a span may leave the machine when content must not.
+"""Tell which attributes of a span are content, which must not leave the machine by default.
 
-Every vocabulary that reaches the pipeline is covered, for other libraries' spans pass through it too: the GenAI
-conventions and their older names, OpenInference, Traceloop, and what Langfuse, MLflow, Logfire and pydantic-ai write.
+Other libraries' spans pass through the pipeline too. So this covers the GenAI conventions and their older names,
+OpenInference, Traceloop, and the attributes of Langfuse, MLflow, Logfire and pydantic-ai.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from llmops_sdk.tracing.records import _semconv as names
 
 __all__ = ["event_without_content", "is_content"]
 
-_KEYS = names.CONTENT_ATTRIBUTES | {
+_CONTENT_KEYS = names.CONTENT_ATTRIBUTES | {
     "all_messages_events",
     "embedding.text",
     "embedding.vector",
@@ -37,7 +37,7 @@ _KEYS = names.CONTENT_ATTRIBUTES | {
     "tool_call.function.arguments",
     "tool_response",
 }
-_PREFIXES = (
+_CONTENT_PREFIXES = (
     "embedding.embeddings",
     "gen_ai.completion.",
     "gen_ai.input.",
@@ -71,12 +71,12 @@ _PREFIXES = (
     "traceloop.entity.input",
     "traceloop.entity.output",
 )
-# These fall under a prefix above and carry no content.
-_SAFE = frozenset({names.PROMPT_NAME, names.PROMPT_VERSION, "input.mime_type", "output.mime_type"})
+# These match a prefix above but are not content.
+_SAFE_KEYS = frozenset({names.PROMPT_NAME, names.PROMPT_VERSION, "input.mime_type", "output.mime_type"})
 
-# Of an event, only what is known to be free of content leaves: `gen_ai.user.message` and its like carry it under
-# names as plain as "content", and an application's own events may carry anything.
-_EVENT_KEYS = frozenset(
+# Events use an allowlist: `gen_ai.user.message` and similar events hold content under plain names such as
+# "content", and an application's own events may hold anything.
+_SAFE_EVENT_KEYS = frozenset(
     {
         "error.type",
         "exception.escaped",
@@ -92,7 +92,7 @@ _EVENT_KEYS = frozenset(
         "role",
     }
 )
-_OWN_EVENT_KEYS = frozenset(
+_SAFE_OWN_EVENT_KEYS = frozenset(
     {
         "action",
         "age_s",
@@ -120,14 +120,14 @@ _OWN_EVENTS = frozenset({names.EVENT_ATTEMPT, names.EVENT_CACHE_LOOKUP, names.EV
 
 
 def is_content(key: str, value: Any) -> bool:
-    """Whether an attribute of a span holds, or may hold, a prompt, an answer, arguments or a result."""
-    if key in _SAFE:
+    """Tell whether a span's attribute may hold a prompt, an answer, arguments or a result."""
+    if key in _SAFE_KEYS:
         return False
-    # JSON that travels as bytes is messages.
-    return isinstance(value, bytes) or key in _KEYS or key.startswith(_PREFIXES)
+    # Only messages are JSON in bytes.
+    return isinstance(value, bytes) or key in _CONTENT_KEYS or key.startswith(_CONTENT_PREFIXES)
 
 
 def event_without_content(name: str, attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """The attributes of an event that may leave."""
-    allowed = _OWN_EVENT_KEYS if name in _OWN_EVENTS else _EVENT_KEYS
+    """Return the event's attributes that are not content."""
+    allowed = _SAFE_OWN_EVENT_KEYS if name in _OWN_EVENTS else _SAFE_EVENT_KEYS
     return {key: value for key, value in attributes.items() if key in allowed and not isinstance(value, bytes)}

@@ -1,4 +1,4 @@
-"""The application's own redactors: functions that see every text before it is stored or sent."""
+"""Register the application's own redactors, which see every text before the SDK stores or sends it."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ import re
 import threading
 from collections.abc import Callable
 
-__all__ = ["add_redactor", "kind_name", "registered"]
+__all__ = ["add_redactor", "redaction_label", "registered_redactors"]
 
 _lock = threading.Lock()
 _registered: tuple[tuple[str, Callable[[str], str]], ...] = ()
 
 
 def add_redactor(function: Callable[[str], str], *, name: str | None = None) -> Callable[[], None]:
-    """Have a function redact every text of spans and scores before it is stored or sent, from now on.
+    """Register a function that redacts every text of spans and scores before the SDK stores or sends it.
 
-    It is called on the background thread with each string of arguments, results, prompts, answers, attributes, events,
-    exceptions, context and scores, after the well-known secrets and `[redaction] patterns` are replaced, JSON already
-    decoded. A text that it changes counts as one in the view `losses`, as ("secret", name). When it raises, the content
-    of that span is left out.
+    The background thread calls it with each string of arguments, results, prompts, answers, attributes, events,
+    exceptions, context and scores. JSON is decoded by then, and the well-known secrets and `[redaction] patterns` are
+    replaced. Each text that it changes counts in the view `losses` as ("secret", name). If it raises, the SDK drops the
+    content of that span.
 
     Args:
-        function: Takes a string and gives it back, changed or not.
-        name: Its name in `losses`; by default the function's own.
+        function: Takes a string and returns it, changed or unchanged.
+        name: The name in `losses`; by default the function's name.
 
     Returns:
-        A function that takes it away again.
+        A function that removes the redactor.
 
     Example:
         >>> import llmops_sdk as llmops
@@ -33,23 +33,23 @@ def add_redactor(function: Callable[[str], str], *, name: str | None = None) -> 
         >>> remove()
     """
     global _registered
-    entry = (kind_name(name or getattr(function, "__name__", type(function).__name__)), function)
+    entry = (redaction_label(name or getattr(function, "__name__", type(function).__name__)), function)
     with _lock:
         _registered = (*_registered, entry)
 
     def remove() -> None:
         global _registered
         with _lock:
-            _registered = tuple(kept for kept in _registered if kept is not entry)
+            _registered = tuple(one for one in _registered if one is not entry)
 
     return remove
 
 
-def registered() -> tuple[tuple[str, Callable[[str], str]], ...]:
-    """The names and functions in force, in the order in which they came."""
+def registered_redactors() -> tuple[tuple[str, Callable[[str], str]], ...]:
+    """Return the names and functions of all redactors, in the order of their registration."""
     return _registered
 
 
-def kind_name(name: str) -> str:
-    """A name as it may stand in a replacement, inside JSON too."""
+def redaction_label(name: str) -> str:
+    """Return a name that is safe inside a replacement, also in JSON."""
     return re.sub(r"[^\w.-]+", "_", name)[:64]

@@ -1,13 +1,12 @@
-"""The secret formats that are redacted by default, each with what a scan looks for before it tries the whole pattern.
+"""Define the secret formats, and sieves that rule out most texts before the scan tries the patterns.
 
-Sieves come first, each finer and slower than the one before. LITERALS are a few fixed characters of each format, all
-searched for at once; of those that are in ordinary text too (`://`, `sk-`) some more characters are asked for at once
-(COMMON), of the others (RARE_LITERALS) only then (RARE). The sieves are read by the regular expressions of Rust that
-come with pydantic: linear in time whatever the text, and a tenth of the time of `re`, which tries an alternation at
-every character. Only what passes them meets the patterns themselves.
+Each sieve is finer and slower than the one before. LITERALS matches a few fixed characters of any format. Some of these
+are common in ordinary text (`://`, `sk-`), so COMMON asks for more characters of those formats. RARE_LITERALS, then
+RARE, do the same for the other formats. The sieves run on the Rust regular expressions that come with pydantic: linear
+in time, and ten times faster than `re`, which tries an alternation at each character.
 
-Every pattern is linear too: a run of characters is taken whole or not at all (possessive quantifiers), begins only
-where its fixed prefix stands, and a look ahead is bounded.
+The patterns are linear too: possessive quantifiers take a run of characters whole or not at all, a match begins only at
+a fixed prefix, and lookaheads are bounded.
 """
 
 from __future__ import annotations
@@ -19,45 +18,59 @@ from dataclasses import dataclass
 __all__ = ["COMMON", "CONTEXT_KEY", "CUT", "LITERALS", "PATTERNS", "RARE", "RARE_LITERALS", "SHORT", "SecretPattern"]
 
 CUT = "…"
-"""What the capture puts where it cut a text: a secret's beginning just before it is redacted too."""
+"""The mark where the capture cut a text. The patterns also match the beginning of a secret right before it."""
 
 SHORT = "SK[0-9a-f]{4}"
-"""A sieve of its own: a literal of two characters among the others would cost ten times as much."""
+"""A separate sieve: a two-character literal would make LITERALS ten times slower."""
 
-_WORD = "[A-Za-z0-9_]"
-_WORDS = "[A-Za-z0-9_-]"
-_NOT_AFTER = "(?<![A-Za-z0-9])"
-# After a name as in `key = "value"`, `'key': 'value'`, `key => value`, `("key", "value")`.
-_IS = r"[\"'\]]{0,2}\s{0,4}(?:=>|[:=,])\s{0,4}[\"'\[(]{0,3}"
+_WORD_CHAR = "[A-Za-z0-9_]"
+_WORD_OR_HYPHEN = "[A-Za-z0-9_-]"
+_NOT_AFTER_WORD = "(?<![A-Za-z0-9])"
+# Between a name and its value, as in `key = "value"`, `'key': 'value'`, `key => value`, `("key", "value")`.
+_ASSIGNED = r"[\"'\]]{0,2}\s{0,4}(?:=>|[:=,])\s{0,4}[\"'\[(]{0,3}"
 # Words of prose after "Bearer" or "Authorization:", as in "bearer token-based".
-_NO_PROSE = r"(?![a-z/-]{1,31}(?![A-Za-z0-9._~+/=-]))"
-# "task-force" is no candidate; what stands before may be an escape, as in `\nsk-`.
-_SK = r"(?:^|[^A-Za-z0-9]|\\[nrt])sk-[A-Za-z0-9][A-Za-z0-9-]{3}"
-# Not words joined by hyphens, as a CSS class or a package's name is: such have neither digits nor capitals.
-_MIXED = rf"(?={_WORDS}{{0,64}}?(?:[A-Z0-9_]|[a-z]{{16}}))"
+_NOT_PROSE = r"(?![a-z/-]{1,31}(?![A-Za-z0-9._~+/=-]))"
+# Not "task-force"; an escape may come before, as in `\nsk-`.
+_SK_CANDIDATE = r"(?:^|[^A-Za-z0-9]|\\[nrt])sk-[A-Za-z0-9][A-Za-z0-9-]{3}"
+# Not hyphenated words such as a CSS class or a package name: they have neither digits nor capitals.
+_MIXED = rf"(?={_WORD_OR_HYPHEN}{{0,64}}?(?:[A-Z0-9_]|[a-z]{{16}}))"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecretPattern:
-    """One format.
+    """One secret format.
 
     Attributes:
-        kind: Stands in the replacement and in `losses`.
-        literals: One of them is in every text that the pattern matches.
-        candidate: What the second sieve looks for, in Rust's syntax.
-        common: Whether the literals are in ordinary text too.
-        pattern: The whole; where it has a group, that is the secret, and a match without it is none.
+        label: Its name in replacements, in `losses` and in verdicts.
+        literals: Each text that the pattern matches contains one of them.
+        candidate: The regular expression of the finer sieve, in Rust's syntax.
+        common: Whether the literals are common in ordinary text.
+        pattern: The regular expression. If it has a group, the group is the secret, and a match without it is none.
     """
 
-    kind: str
+    label: str
     literals: tuple[str, ...]
     candidate: str
     pattern: str
     common: bool = False
 
     def compiled(self) -> re.Pattern[str]:
-        """The pattern, compiled at its first use: two dozen of them at once would take ten milliseconds."""
+        """Compile the pattern at its first use: all two dozen at once would take ten milliseconds."""
         return _compiled(self.pattern)
+
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """Return the start and end of each secret of this format in the text.
+
+        Example:
+            >>> from llmops_sdk.tracing.privacy._secrets import PATTERNS
+            >>> [(one.label, one.spans("key AKIA" + "A1" * 8)) for one in PATTERNS[:1]]
+            [('aws_access_key', [(4, 24)])]
+        """
+        if not any(literal in text for literal in self.literals):
+            return []
+        compiled = self.compiled()
+        group = 1 if compiled.groups else 0
+        return [match.span(group) for match in compiled.finditer(text) if match.start(group) < match.end(group)]
 
 
 @functools.cache
@@ -66,21 +79,21 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 def _token(
-    kind: str,
+    label: str,
     prefix: str,
     least: int,
     *literals: str,
-    body: str = _WORD,
+    body: str = _WORD_CHAR,
     check: str = "",
     tail: str = "",
 ) -> SecretPattern:
-    """A prefix and at least so many characters after it, or fewer where the text was cut."""
+    """Define a format of a prefix and at least `least` characters, or fewer before a cut."""
     common = literals == ("sk-",)
     return SecretPattern(
-        kind=kind,
+        label=label,
         literals=literals,
-        candidate=_SK if common else prefix + body + "{4}",
-        pattern=f"{_NOT_AFTER}{prefix}(?:{check}{body}{{{least},}}+{tail}|{body}{{4,{least - 1}}}+(?={CUT}))",
+        candidate=_SK_CANDIDATE if common else prefix + body + "{4}",
+        pattern=f"{_NOT_AFTER_WORD}{prefix}(?:{check}{body}{{{least},}}+{tail}|{body}{{4,{least - 1}}}+(?={CUT}))",
         common=common,
     )
 
@@ -92,16 +105,16 @@ _BEARER = r"[A-Za-z0-9._~+/-]"
 
 PATTERNS: tuple[SecretPattern, ...] = (
     SecretPattern(
-        kind="aws_access_key",
+        label="aws_access_key",
         literals=("AKIA", "ASIA"),
         candidate="A(?:K|S)IA[A-Z0-9]{4}",
-        pattern=rf"{_NOT_AFTER}A[KS]IA(?:[A-Z0-9]{{16}}(?![A-Za-z0-9])|[A-Z0-9]{{4,15}}+(?={CUT}))",
+        pattern=rf"{_NOT_AFTER_WORD}A[KS]IA(?:[A-Z0-9]{{16}}(?![A-Za-z0-9])|[A-Z0-9]{{4,15}}+(?={CUT}))",
     ),
     SecretPattern(
-        kind="aws_secret_key",
+        label="aws_secret_key",
         literals=("ecret", "ECRET"),
         candidate=r"[Aa][Ww][Ss].?[Ss](?:ecret|ECRET)|[Ss](?:ecret|ECRET).?[Aa](?:ccess|CCESS)",
-        pattern=rf"{_AWS_NAME}{_IS}([A-Za-z0-9/+]{{40}}(?![A-Za-z0-9/+])=?|[A-Za-z0-9/+]{{4,39}}+(?={CUT}))",
+        pattern=rf"{_AWS_NAME}{_ASSIGNED}([A-Za-z0-9/+]{{40}}(?![A-Za-z0-9/+])=?|[A-Za-z0-9/+]{{4,39}}+(?={CUT}))",
     ),
     _token("github_token", "gh[oprsu]_", 36, "gho_", "ghp_", "ghr_", "ghs_", "ghu_"),
     _token("github_token", "github_pat_", 22, "github_pat_"),
@@ -110,7 +123,7 @@ PATTERNS: tuple[SecretPattern, ...] = (
         "gl(?:pat|ptt|dt|rt)-",
         20,
         *("glpat-", "glptt-", "gldt-", "glrt-"),
-        body=_WORDS,
+        body=_WORD_OR_HYPHEN,
         tail=r"(?:\.[0-9a-z]{2}\.[0-9a-z]{7,9})?",
     ),
     _token(
@@ -123,105 +136,105 @@ PATTERNS: tuple[SecretPattern, ...] = (
     ),
     _token("slack_token", "xapp-", 20, "xapp-", body="[A-Za-z0-9-]", check=r"(?=[A-Za-z0-9-]{0,24}\d)"),
     SecretPattern(
-        kind="slack_webhook",
+        label="slack_webhook",
         literals=("hooks.slack",),
         candidate=r"hooks\.slack\.com",
         pattern=rf"hooks\.slack\.com/[a-z]{{1,16}}/([A-Za-z0-9/_+-]{{20,}}+|[A-Za-z0-9/_+-]{{4,19}}+(?={CUT}))",
     ),
-    _token("anthropic_key", "sk-ant-", 20, "sk-", body=_WORDS, check=_MIXED),
-    _token("openai_key", "sk-(?:proj|svcacct|admin|None|or-v1)-", 20, "sk-", body=_WORDS, check=_MIXED),
+    _token("anthropic_key", "sk-ant-", 20, "sk-", body=_WORD_OR_HYPHEN, check=_MIXED),
+    _token("openai_key", "sk-(?:proj|svcacct|admin|None|or-v1)-", 20, "sk-", body=_WORD_OR_HYPHEN, check=_MIXED),
     _token("openai_key", "sk-", 32, "sk-", body="[A-Za-z0-9]"),
     _token("groq_key", "gsk_", 40, "gsk_"),
     _token("xai_key", "xai-", 60, "xai-"),
-    _token("google_api_key", "AIza", 35, "AIza", body=_WORDS),
-    _token("google_oauth", "GOCSPX-", 24, "GOCSPX-", body=_WORDS),
-    _token("google_oauth", r"ya29\.", 20, "ya29.", body=_WORDS),
+    _token("google_api_key", "AIza", 35, "AIza", body=_WORD_OR_HYPHEN),
+    _token("google_oauth", "GOCSPX-", 24, "GOCSPX-", body=_WORD_OR_HYPHEN),
+    _token("google_oauth", r"ya29\.", 20, "ya29.", body=_WORD_OR_HYPHEN),
     _token("stripe_key", "[rs]k_live_", 16, "k_live_"),
     _token("stripe_key", "whsec_", 24, "whsec_", body="[A-Za-z0-9+/]"),
     _token("huggingface_token", "hf_", 34, "hf_"),
     _token("npm_token", "npm_", 36, "npm_"),
-    _token("pypi_token", "pypi-AgE", 32, "pypi-", body=_WORDS),
+    _token("pypi_token", "pypi-AgE", 32, "pypi-", body=_WORD_OR_HYPHEN),
     SecretPattern(
-        kind="sendgrid_key",
+        label="sendgrid_key",
         literals=("SG.",),
-        candidate=rf"SG\.{_WORDS}{{4}}",
-        pattern=rf"{_NOT_AFTER}SG\.(?:{_WORDS}{{22}}\.{_WORDS}{{43,}}+|{_WORDS}{{4,22}}+(?:\.{_WORDS}{{0,42}}+)?(?={CUT}))",
+        candidate=rf"SG\.{_WORD_OR_HYPHEN}{{4}}",
+        pattern=rf"{_NOT_AFTER_WORD}SG\.(?:{_WORD_OR_HYPHEN}{{22}}\.{_WORD_OR_HYPHEN}{{43,}}+|{_WORD_OR_HYPHEN}{{4,22}}+(?:\.{_WORD_OR_HYPHEN}{{0,42}}+)?(?={CUT}))",
     ),
     SecretPattern(
-        kind="twilio_key",
+        label="twilio_key",
         literals=("SK",),
         candidate=SHORT,
-        pattern=rf"{_NOT_AFTER}SK(?:[0-9a-f]{{32}}(?![A-Za-z0-9])|[0-9a-f]{{4,31}}+(?={CUT}))",
+        pattern=rf"{_NOT_AFTER_WORD}SK(?:[0-9a-f]{{32}}(?![A-Za-z0-9])|[0-9a-f]{{4,31}}+(?={CUT}))",
     ),
     SecretPattern(
-        kind="twilio_key",
+        label="twilio_key",
         literals=("wilio", "WILIO"),
         candidate="[Tt](?:wilio|WILIO)",
-        pattern=rf"(?i:twilio[\w.\s-]{{0,24}}?(?:token|secret)){_IS}([A-Za-z0-9]{{32}}(?![A-Za-z0-9]))",
+        pattern=rf"(?i:twilio[\w.\s-]{{0,24}}?(?:token|secret)){_ASSIGNED}([A-Za-z0-9]{{32}}(?![A-Za-z0-9]))",
     ),
     SecretPattern(
-        kind="jwt",
+        label="jwt",
         literals=("eyJ",),
-        candidate=rf"eyJ{_WORDS}{{8}}",
-        # The last form takes what is none, so that a run is read from its beginning only.
+        candidate=rf"eyJ{_WORD_OR_HYPHEN}{{8}}",
+        # The last alternative consumes other runs, so that the search does not start again inside them.
         pattern=(
-            rf"{_NOT_AFTER}(?:(eyJ{_WORDS}{{8,}}+(?:\.eyJ{_WORDS}{{4,}}+(?:\.{_WORDS}++)?"
-            rf"|\.{_WORDS}*+\.{_WORDS}{{8,}}+(?:\.{_WORDS}++){{0,2}}|(?:\.{_WORDS}*+){{0,2}}(?={CUT})))|eyJ{_WORDS}{{8,}}+)"
+            rf"{_NOT_AFTER_WORD}(?:(eyJ{_WORD_OR_HYPHEN}{{8,}}+(?:\.eyJ{_WORD_OR_HYPHEN}{{4,}}+(?:\.{_WORD_OR_HYPHEN}++)?"
+            rf"|\.{_WORD_OR_HYPHEN}*+\.{_WORD_OR_HYPHEN}{{8,}}+(?:\.{_WORD_OR_HYPHEN}++){{0,2}}|(?:\.{_WORD_OR_HYPHEN}*+){{0,2}}(?={CUT})))|eyJ{_WORD_OR_HYPHEN}{{8,}}+)"
         ),
     ),
     SecretPattern(
-        kind="private_key",
+        label="private_key",
         literals=("-----BEGIN",),
         candidate="-----BEGIN",
-        # To its end; where that is missing, as far as the lines look like one.
+        # Up to the END line; without one, as far as the lines look like a key.
         pattern=(
             rf"{_KEY_BEGIN}(?:(?:-(?!-)|[^-])++{_KEY_END}"
             r"|\s*+(?:[A-Za-z][A-Za-z-]{2,30}: [^\n]{0,200}\n\s*+){0,8}(?:[A-Za-z0-9+/=]{16,}+\s*+)*+[A-Za-z0-9+/=]*+)"
         ),
     ),
     SecretPattern(
-        kind="private_key",
+        label="private_key",
         literals=("-----END",),
         candidate="-----END",
         pattern=rf"\A{CUT}[A-Za-z0-9+/=\s]*+{_KEY_END}",
     ),
     SecretPattern(
-        kind="authorization",
+        label="authorization",
         literals=("uthorization", "UTHORIZATION"),
         candidate="[Aa](?:uthorization|UTHORIZATION)",
         pattern=(
-            rf"(?i:authorization){_IS}(?:(?i:basic|bearer|token|digest|apikey|negotiate)\s{{1,4}}{_NO_PROSE}"
+            rf"(?i:authorization){_ASSIGNED}(?:(?i:basic|bearer|token|digest|apikey|negotiate)\s{{1,4}}{_NOT_PROSE}"
             rf"|(?=[^\s\"']{{0,64}}\d))([^\s\"'\\,;<>()\[\]{{}}{CUT}]{{8,}}+)"
         ),
     ),
     SecretPattern(
-        kind="authorization",
+        label="authorization",
         literals=("earer ", "earer\t"),
         candidate=rf"[Bb]earer\s{{1,4}}{_BEARER}{{4}}",
-        pattern=(rf"(?<![A-Za-z0-9])(?i:bearer)\s{{1,4}}{_NO_PROSE}({_BEARER}{{16,}}+=*+|{_BEARER}{{4,}}+(?={CUT}))"),
+        pattern=(rf"(?<![A-Za-z0-9])(?i:bearer)\s{{1,4}}{_NOT_PROSE}({_BEARER}{{16,}}+=*+|{_BEARER}{{4,}}+(?={CUT}))"),
     ),
     SecretPattern(
-        kind="authorization",
+        label="authorization",
         literals=("pi-key", "pi-Key", "PI-Key"),
         candidate="[Aa](?:pi|PI)-[Kk]ey",
-        pattern=rf"(?i:api-key){_IS}(?=[^\s\"']{{0,64}}\d)({_BEARER}{{16,}}+=*+)",
+        pattern=rf"(?i:api-key){_ASSIGNED}(?=[^\s\"']{{0,64}}\d)({_BEARER}{{16,}}+=*+)",
     ),
     SecretPattern(
-        kind="url_credentials",
+        label="url_credentials",
         literals=("://", r":\/", r":\\"),
         candidate=rf":(?:\\*/){{2}}[^\s/\"'<>@]*:[^\s/\"'<>]+[@{CUT}]",
         common=True,
-        # Up to the last @ before the path; digits and then ? or # are a port.
+        # Up to the last @ before the path. Digits and then ? or # are a port.
         pattern=(
             rf"(?<=://)(?!\[REDACTED:)([^\s/\"'<>@:]{{0,256}}+:(?!\d{{1,5}}[?#])"
             rf"[^\s/\"'<>@]{{1,512}}(?:@[^\s/\"'<>@?#,;]{{1,512}}(?=@))*+(?=@|{CUT}))"
         ),
     ),
 )
-"""The formats; of two that match the same text, the earlier one names it."""
+"""All formats. If two match the same text, the earlier one names it."""
 
 CONTEXT_KEY = re.compile(r"secret|authorization|twilio|api-key|\$head", re.IGNORECASE)
-"""A name, of a key or an attribute, that says what its value is."""
+"""Matches keys and attribute names that help to recognise their value."""
 
 
 def _any_of(*texts: str) -> str:
@@ -238,4 +251,4 @@ COMMON = tuple(dict.fromkeys(pattern.candidate for pattern in PATTERNS if patter
 _RARE = [pattern for pattern in PATTERNS if not pattern.common and pattern.candidate != SHORT]
 RARE_LITERALS = _any_of(*(re.escape(text) for pattern in _RARE for text in pattern.literals), r"\\u00")
 RARE = _any_of(*(pattern.candidate for pattern in _RARE), r"\\u00[2-7][0-9A-Fa-f]")
-"""`\\u00` only where it stands for a printable character: control characters often are so."""
+"""Matches `\\u00` only for printable characters, because control characters are often escaped."""

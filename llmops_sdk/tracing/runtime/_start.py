@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from llmops_sdk._util._exit import at_exit
 from llmops_sdk._util._guard import Caught, guarded
 from llmops_sdk.errors import ConfigError
-from llmops_sdk.tracing.capture._blobs import forget, keep_files, settling
+from llmops_sdk.tracing.capture._blobs import discard_all, enable_files, with_digests_stage
 from llmops_sdk.tracing.records._losses import set_recorder
 from llmops_sdk.tracing.records._outbox import OutboxOwner, OutboxUser
 from llmops_sdk.tracing.records._records import FlushReport, PipelineBounds
@@ -58,7 +58,7 @@ _pid = os.getpid()
 def _install(runtime: _MaybeRuntime) -> _MaybeRuntime:
     _runtime.current = runtime
     set_recorder(None if runtime is None else runtime.record_loss)
-    keep_files(None if runtime is None else runtime.settings.store.enabled)
+    enable_files(None if runtime is None else runtime.settings.store.enabled)
     return runtime
 
 
@@ -185,10 +185,10 @@ def _new_pipeline(settings: Settings, open_sinks: Callable[[], Sequence[Sink]] |
         pipeline.write_through_until = math.inf
     redaction = None
     if settings.redaction.enabled:
-        from llmops_sdk.tracing.privacy._stage import RedactionStage
+        from llmops_sdk.tracing.privacy._redaction_stage import RedactionStage
 
         redaction = RedactionStage(settings.redaction.patterns, pipeline.record_loss)
-    pipeline.transform = settling(redaction, pipeline.record_loss)
+    pipeline.transform = with_digests_stage(redaction, pipeline.record_loss)
     return pipeline
 
 
@@ -280,7 +280,7 @@ def reset() -> None:
             _subscriptions.pop()()
     if old is not None:
         old.pipeline.shut_down(5.0)
-        forget()
+        discard_all()
 
 
 def shut_down_at_exit(**_: object) -> None:

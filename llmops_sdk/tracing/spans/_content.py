@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any, cast
 
 from llmops_sdk._util._static_reads import class_of
-from llmops_sdk.tracing.capture._deferrable import INT_LIMIT, SMALL_TEXT, WAITING_ITEMS, may_wait
+from llmops_sdk.tracing.capture._deferrable import INT_LIMIT, MAX_DEFERRED_TEXT, MAX_DEFERRED_VALUES, can_defer
 from llmops_sdk.tracing.capture._encode import encode
 from llmops_sdk.tracing.records._records import SCOPE, RecordedSpan
 
@@ -103,9 +103,9 @@ class SpanContent:
             return
         if (
             runtime.defers_encoding
-            and len(args) + len(kwargs) <= WAITING_ITEMS
-            and may_wait(args)
-            and (not kwargs or may_wait(kwargs.values()))
+            and len(args) + len(kwargs) <= MAX_DEFERRED_VALUES
+            and can_defer(args)
+            and (not kwargs or can_defer(kwargs.values()))
         ):
             self._parameters = parameters
             self._bound = bound
@@ -119,10 +119,10 @@ class SpanContent:
         runtime = self._runtime
         if not runtime.content:
             return
-        # `may_wait` inlined, for one value.
+        # `can_defer` inlined, for one value.
         cls = class_of(value)
         if cls is str:
-            deferred = runtime.defers_encoding and len(value) <= SMALL_TEXT
+            deferred = runtime.defers_encoding and len(value) <= MAX_DEFERRED_TEXT
         elif cls is int:
             deferred = runtime.defers_encoding and -INT_LIMIT <= value < INT_LIMIT
         elif value is None:
@@ -136,7 +136,7 @@ class SpanContent:
         """Take what a generator yielded as the output. The list must not change afterwards."""
         runtime = self._runtime
         if runtime.content:
-            deferred = runtime.defers_encoding and len(items) <= WAITING_ITEMS and may_wait(items)
+            deferred = runtime.defers_encoding and len(items) <= MAX_DEFERRED_VALUES and can_defer(items)
             self._output = items if deferred else encode(join_texts(items), runtime.bounds)
 
     def add_plain_attributes(self, attributes: dict[str, Any]) -> None:
@@ -185,7 +185,7 @@ class SpanContent:
         value: Any = self._input
         if value is None or type(value) is bytes:
             return value
-        return self._parameters.encode_waiting(self._bound, value, self._kwargs, self._runtime.bounds)
+        return self._parameters.encode_deferred(self._bound, value, self._kwargs, self._runtime.bounds)
 
     def output_json(self) -> bytes | None:
         """Return the output as JSON, or None if there is no output."""
@@ -212,7 +212,7 @@ class SpanContent:
         # As `input_json` and `output_json`, without the call.
         value: Any = self._input
         if value is not None and type(value) is not bytes:
-            value = self._parameters.encode_waiting(self._bound, value, self._kwargs, runtime.bounds)
+            value = self._parameters.encode_deferred(self._bound, value, self._kwargs, runtime.bounds)
         record.input = value
         value = self._output
         if value is not None and type(value) is not bytes:

@@ -9,7 +9,7 @@ from opentelemetry.context import Context
 
 from llmops_sdk._util._guard import guarded
 from llmops_sdk.tracing.capture._bounds import Bounds
-from llmops_sdk.tracing.capture._deferrable import WAITING_BYTES
+from llmops_sdk.tracing.capture._deferrable import MIN_BYTES_TO_DEFER
 from llmops_sdk.tracing.records._records import FlushReport, LossRecord, Recordable, ScoreRecord
 from llmops_sdk.tracing.records._resource import process_resource
 from llmops_sdk.tracing.spans._sampling import Sampler, sampler_from_environment
@@ -74,7 +74,7 @@ class Runtime:
         capture = settings.capture
         self.content = capture.content
         self.bounds = Bounds(capture.max_bytes, capture.max_depth, capture.max_items, capture.max_blob_bytes)
-        self.defers_encoding = capture.content and capture.max_bytes >= WAITING_BYTES
+        self.defers_encoding = capture.content and capture.max_bytes >= MIN_BYTES_TO_DEFER
         self.resource = process_resource(settings)
         self.span_starter: SpanStarter | None = None
         self.sampler: Sampler | None = guarded("reading OTEL_TRACES_SAMPLER", None, sampler_from_environment)

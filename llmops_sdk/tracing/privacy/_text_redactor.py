@@ -1,0 +1,269 @@
+"""Replace secrets in a text or in JSON: find them behind escapes, and keep the JSON valid."""
+
+from __future__ import annotations
+
+import bisect
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from operator import itemgetter
+from typing import Annotated, TypeAlias, cast
+
+import orjson
+from pydantic import ConfigDict, StringConstraints, TypeAdapter
+
+from llmops_sdk._util._guard import Caught
+from llmops_sdk.tracing.privacy._secrets import (
+    COMMON,
+    CONTEXT_KEY,
+    CUT,
+    LITERALS,
+    PATTERNS,
+    RARE,
+    RARE_LITERALS,
+    SHORT,
+)
+from llmops_sdk.tracing.spans import _active
+from llmops_sdk.tracing.spans._span import SILENT
+
+__all__ = ["CustomRedactor", "TextRedactor", "may_hold_secret"]
+
+_STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+_BACKSLASHES = re.compile(r'\\++(?:u00([2-7][0-9a-fA-F])|([/"\'nrt]))?+')
+_WHITESPACE = {"n": "\n", "r": "\r", "t": "\t"}
+# The key that the capture gives to the beginning of a cut value.
+_HEAD_KEY = "$head"
+_MAX_KEY = 256
+# The shortest JSON string with a secret: quotes, and credentials as in ://:p@h.
+_MIN_STRING = 8
+
+_Found: TypeAlias = tuple[int, int, str]
+"""Start, end, label."""
+
+CustomRedactor: TypeAlias = tuple[str, "re.Pattern[str] | Callable[[str], str]"]
+"""A label, and the pattern or function that redacts."""
+
+
+def _sieve(pattern: str) -> Callable[[str], bool]:
+    """Return a test for a match, by Rust's linear-time engine."""
+    matching = Annotated[str, StringConstraints(pattern=pattern)]
+    adapter: TypeAdapter[str] = TypeAdapter(matching, config=ConfigDict(regex_engine="rust-regex"))
+    return adapter.validator.isinstance_python
+
+
+_has_literal = _sieve(LITERALS)
+_has_short = _sieve(SHORT)
+_has_key, _has_url = (_sieve(candidate) for candidate in COMMON)
+_has_rare_literal = _sieve(RARE_LITERALS)
+_has_rare = _sieve(RARE)
+
+
+def may_hold_secret(text: str) -> bool:
+    """Tell whether a text may hold a secret; False is certain.
+
+    Args:
+        text: Any text, also JSON with its escapes.
+    """
+    if not text.isascii():
+        # The sieves reject text that is not valid UTF-8, which would look like "no match".
+        text = text.encode("utf-8", "replace").decode()
+    if not _has_literal(text):
+        return _has_short(text)
+    if _has_short(text) or _has_key(text) or _has_url(text):
+        return True
+    return _has_rare_literal(text) and _has_rare(text)
+
+
+class TextRedactor:
+    """A redactor that replaces secrets by `[REDACTED:label]`, and counts them.
+
+    Args:
+        custom: Further patterns and functions. They see every text, after the well-known formats are replaced.
+
+    Attributes:
+        custom: As given.
+        counts: The number of replaced secrets by label.
+        sizes: Their bytes in UTF-8 by label.
+    """
+
+    __slots__ = ("counts", "custom", "sizes")
+
+    def __init__(self, custom: Sequence[CustomRedactor] = ()) -> None:
+        self.custom = custom
+        self.counts: Counter[str] = Counter()
+        self.sizes: Counter[str] = Counter()
+
+    def text(self, text: str, key: str = "") -> str:
+        """Return the text without secrets; the same object if it has none.
+
+        Args:
+            text: Any text; valid JSON inside it stays valid.
+            key: The key of the text, which may tell that it is a secret.
+        """
+        by_name = bool(key) and len(key) <= _MAX_KEY and CONTEXT_KEY.search(key) is not None
+        if by_name or may_hold_secret(text):
+            text = self._replace_known(text, key if by_name else "")
+        for label, how in self.custom:
+            text = (
+                self._by_pattern(text, label, how)
+                if isinstance(how, re.Pattern)
+                else self._by_function(text, label, how)
+            )
+        return text
+
+    def name(self, name: str) -> str:
+        """Return a name without secrets of the well-known formats."""
+        return self._replace_known(name, "") if may_hold_secret(name) else name
+
+    def add(self, other: TextRedactor) -> None:
+        """Add the counts of another redactor."""
+        self.counts.update(other.counts)
+        self.sizes.update(other.sizes)
+
+    def json(self, raw: bytes, key: str = "") -> bytes:
+        """Return the JSON without secrets in its strings and keys, and otherwise byte for byte the same.
+
+        Args:
+            raw: JSON in UTF-8; in invalid JSON, the parts outside of strings are redacted as text.
+            key: The key of the whole value.
+        """
+        text = raw.decode("utf-8", "surrogateescape")
+        if not self.custom and not may_hold_secret(text) and not CONTEXT_KEY.search(key):
+            return raw
+        parts: list[str] = []
+        copied = name_start = before = 0
+        for match in _STRING.finditer(text):
+            start, end = match.span()
+            if end - start >= _MIN_STRING or self.custom:
+                # The key is the string before a colon. The first item of a list gets the list's key.
+                between = text[before:start]
+                colon = len(between) < _MIN_STRING and between.strip(" \t\r\n[") == ":"
+                name = key if not before else text[name_start + 1 : before - 1] if colon else ""
+                literal = text[start:end]
+                new = self._json_string(literal, name)
+                outside = self._outside_strings(between)
+                if new is not literal or outside is not between:
+                    parts += (text[copied:before], outside, new)
+                    copied = end
+            name_start, before = start, end
+        rest = text[before:]
+        return "".join((*parts, text[copied:before], self._outside_strings(rest))).encode("utf-8", "surrogateescape")
+
+    def _outside_strings(self, between: str) -> str:
+        # Valid JSON has no secret outside of its strings.
+        return self._replace_known(between, "") if len(between) >= _MIN_STRING and may_hold_secret(between) else between
+
+    def _json_string(self, literal: str, name: str) -> str:
+        """Redact a string of JSON, quotes included."""
+        if not self.custom and not may_hold_secret(literal) and not (name and CONTEXT_KEY.search(name)):
+            return literal
+        try:
+            value = json.loads(literal, strict=False)
+        except ValueError:
+            return f'"{self.text(literal[1:-1], name)}"'  # an invalid escape: redact the raw text
+        new = self.text(value, name)
+        if new == value:
+            return literal
+        try:
+            return orjson.dumps(new).decode()
+        except orjson.JSONEncodeError:
+            return json.dumps(new)  # a lone surrogate
+
+    def _replace_known(self, text: str, key: str) -> str:
+        head = f"{key}: " if key else ""
+        tail = CUT if key == _HEAD_KEY else ""
+        plain = _Unescaped(f"{head}{text}{tail}")
+        found: list[_Found] = []
+        for pattern in PATTERNS:
+            found += [
+                (plain.origin(start), plain.origin(end), pattern.label) for start, end in pattern.spans(plain.text)
+            ]
+        done = len(head)
+        end = done + len(text)
+        parts: list[str] = []
+        for start, stop, label in _merge_overlaps(found):
+            # Skip secrets in the key itself: the caller redacts the key separately.
+            begin, stop = max(start, done), min(stop, end)  # noqa: PLW2901 - clipped
+            if begin >= stop or start < len(head):
+                continue
+            parts += (text[done - len(head) : begin - len(head)], f"[REDACTED:{label}]")
+            self._count(label, 1, text[begin - len(head) : stop - len(head)])
+            done = stop
+        return "".join((*parts, text[done - len(head) :])) if parts else text
+
+    def _by_pattern(self, text: str, label: str, pattern: re.Pattern[str]) -> str:
+        def replaced(match: re.Match[str]) -> str:
+            if match.start() == match.end():
+                return ""
+            self._count(label, 1, match[0])
+            return f"[REDACTED:{label}]"
+
+        return pattern.sub(replaced, text)
+
+    def _by_function(self, text: str, label: str, function: Callable[[str], str]) -> str:
+        new: object = None
+        # Spans that the function creates would come unescaped_end again and never end.
+        with Caught() as caught, _active.Activation(SILENT):
+            new = cast("object", function(text))
+        if caught.error is not None:
+            # Log neither its message nor its frames: they may quote the text.
+            raise RuntimeError(f"the redactor {label!r} raised {type(caught.error).__name__}")
+        if not isinstance(new, str):
+            raise TypeError(f"the redactor {label!r} must return a str, got {type(new).__name__}")
+        if new != text:
+            self._count(label, 1, text)
+        return new
+
+    def _count(self, label: str, number: int, text: str) -> None:
+        self.counts[label] += number
+        self.sizes[label] += len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+
+
+def _merge_overlaps(found: list[_Found]) -> list[_Found]:
+    """Sort the matches and merge overlaps; the match that begins first, or the earlier format, gives the label."""
+    united: list[_Found] = []
+    for item in sorted(found, key=itemgetter(0)):
+        if united and item[0] < united[-1][1]:
+            start, end, label = united[-1]
+            united[-1] = (start, max(end, item[1]), label)
+        else:
+            united.append(item)
+    return united
+
+
+class _Unescaped:
+    r"""A text without its JSON escapes, also nested ones, that maps positions back to the original.
+
+    It resolves only the escapes that patterns need: printable ASCII as `\u002d`, the slash, quotes and whitespace.
+    """
+
+    __slots__ = ("_original_ends", "_unescaped_ends", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._unescaped_ends: list[int] = []
+        self._original_ends: list[int] = []
+        if "\\" not in text:
+            return
+        parts: list[str] = []
+        done = unescaped_end = 0
+        for match in _BACKSLASHES.finditer(text):
+            start, end = match.span()
+            code, simple = match.groups()
+            if code is None and simple is None:
+                continue
+            char = chr(int(code, 16)) if code else _WHITESPACE.get(simple, simple)
+            parts += (text[done:start], char)
+            unescaped_end += start - done + 1
+            done = end
+            self._unescaped_ends.append(unescaped_end)
+            self._original_ends.append(end)
+        self.text = "".join((*parts, text[done:]))
+
+    def origin(self, position: int) -> int:
+        """Return the position in the original text."""
+        if not self._unescaped_ends:
+            return position
+        index = bisect.bisect_right(self._unescaped_ends, position) - 1
+        return position if index < 0 else self._original_ends[index] + position - self._unescaped_ends[index]
