@@ -401,11 +401,10 @@ def test_secrets_are_redacted(post, store):
 
 
 def begun(server: Any, connection: socket.socket) -> bool:
-    """Whether the server has begun to read a request of a connection."""
-    with server._changed:
-        for request, handler in server._open.items():
-            if request.getpeername() == connection.getsockname():
-                return handler is not None and not handler.reader.is_idle
+    """Return whether the server has begun to read a request of a connection."""
+    for request, reader in tuple(server.readers.items()):
+        if request.getpeername() == connection.getsockname():
+            return reader is not None and not reader.is_idle
     return False
 
 
