@@ -8,13 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from pydantic import ValidationError
-from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from llmops_sdk.config.loading._environment import CONFIG_FILE_VARIABLE, environment_layer
 from llmops_sdk.config.loading._files import ConfigFiles, ProcessEnvironment, find_files, read_file
 from llmops_sdk.config.loading._keys import KeyPath, dotted
-from llmops_sdk.config.loading._layers import DEFAULT, Layer, arguments_layer, source_of
+from llmops_sdk.config.loading._layers import DEFAULT, Layer, arguments_layer, leaves, set_at, source_of
 from llmops_sdk.config.loading._otel_variables import otel_layer
 from llmops_sdk.config.loading._problems import Problem, from_pydantic, key_path, raise_if_any
 from llmops_sdk.config.loading._resolve_model import circle_problem, fallback_circle, model_problem
@@ -26,43 +24,6 @@ from llmops_sdk.config.sections._store import StoreSettings
 __all__ = ["load", "load_from"]
 
 _log = logging.getLogger("llmops_sdk")
-
-
-class _LayerSource(PydanticBaseSettingsSource):
-    """A source of pydantic-settings that returns a layer."""
-
-    def __init__(self, settings_cls: type[BaseSettings], layer: Layer) -> None:
-        super().__init__(settings_cls)
-        self._layer = layer
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002 - its protocol
-        return self._layer.data.get(field_name), field_name, False
-
-    def __call__(self) -> dict[str, Any]:
-        return self._layer.data
-
-
-class _Merged(SettingsFields, BaseSettings):
-    """Merge the given layers, and read nothing else."""
-
-    model_config = SettingsConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=())
-
-    def __init__(self, layers: Sequence[Layer]) -> None:
-        # Bypass SettingsSection.__init__: the caller adds locations to the errors.
-        BaseSettings.__init__(self, **cast("dict[str, Any]", {"layers": layers}))
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - its protocol, like the next two
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        # pydantic-settings passes the constructor's keyword arguments in this source.
-        layers: Sequence[Layer] = cast("Any", init_settings).init_kwargs["layers"]
-        return tuple(_LayerSource(settings_cls, layer) for layer in layers)
 
 
 def load(config_file: str | os.PathLike[str] | None = None, **overrides: Any) -> Settings:
@@ -102,7 +63,7 @@ def load_from(
     }
     layers.append(Layer(folders, DEFAULT))
     try:
-        merged = _Merged(layers)
+        merged = SettingsFields.model_validate(_merged(layers))
     except ValidationError as error:
         raise_if_any([from_pydantic(item, source_of(layers, key_path(item)[:-1]).location) for item in error.errors()])
         raise
@@ -146,6 +107,14 @@ def _files(
         yield read_file(path)
     if found.pyproject is not None and found.pyproject != path:
         yield read_file(found.pyproject)
+
+
+def _merged(layers: Sequence[Layer]) -> dict[str, Any]:
+    data: dict[str, Any] = {}
+    for layer in reversed(layers):
+        for path, value in leaves(layer.data):
+            set_at(data, path, {} if value == {} else value)  # a table of its own: later layers may fill it
+    return data
 
 
 def _without_shadowed_url(layer: Layer, above: Sequence[Layer]) -> Layer:
