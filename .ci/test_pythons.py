@@ -1,8 +1,7 @@
-"""Install the wheel on every other supported Python at hand and run the tests there.
+"""Install the wheel on every other supported Python that is installed, and run the tests there.
 
-Run by `make test-pythons`. An interpreter is looked for on the PATH and among pyenv's versions; one that is not there
-is said so, and is no failure. `python .ci/test_pythons.py 3.13` tests one alone. Tests that fail on one version do not
-keep the others from being tested.
+`make test-pythons` runs this. It searches the PATH and pyenv's versions for interpreters, and skips missing ones with a
+message. `python .ci/test_pythons.py 3.13` tests one version. A failure on one version does not stop the others.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ HOME = Path(sys.prefix) / "pythons"
 
 
 def _works(python: Path, version: str) -> bool:
-    # pyenv puts a name on the PATH for every version it has, and most of them only say that they are not active.
+    # pyenv puts a name on the PATH for every version, but most of them only print that they are not active.
     asked = subprocess.run(
         [python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], capture_output=True, text=True, check=False
     )
@@ -27,7 +26,7 @@ def _works(python: Path, version: str) -> bool:
 
 
 def find(version: str) -> Path | None:
-    """An interpreter of this version, or None."""
+    """Find an interpreter of this version, or return None."""
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     named = shutil.which(f"python{version}")
     candidates = [Path(named)] if named else []
@@ -45,23 +44,23 @@ def test(version: str, python: Path, wheel: Path) -> None:
     own = environment / "bin" / "python"
     if not own.exists():
         _run(python, "-m", "venv", environment)
-    # A pinned set has nothing to resolve, and what is already there is not fetched again.
+    # Pins need no resolution, and pip does not download installed ones again.
     install = (own, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-compile", "--no-deps")
     _run(*install, "--require-hashes", "-r", ".ci/requirements-dev.txt")
     _run(*install, "--force-reinstall", wheel)
-    # -P: the installed package is tested, not the one in this folder. The gates look at sources, once is enough.
+    # -P: test the installed package, not this folder. The gates check sources, so one version is enough.
     _run(own, "-P", "-m", "pytest", "-q", "-n", "2", "--dist", "loadgroup", "--ignore", "tests/gates", "tests")
 
 
 def main() -> None:
-    """Test the versions that are named, or every one that is at hand."""
+    """Test the given versions, or all that are installed."""
     shutil.rmtree(HOME / "dist", ignore_errors=True)
     _run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", HOME / "dist")
     wheel = next((HOME / "dist").glob("*.whl"))
     failed: list[str] = []
     for version in sys.argv[1:] or VERSIONS:
         python = find(version)
-        print(f"== Python {version}: {python or 'not at hand'}", flush=True)
+        print(f"== Python {version}: {python or 'not installed'}", flush=True)
         if python:
             try:
                 test(version, python, wheel)
