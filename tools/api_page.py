@@ -28,8 +28,8 @@ _SECTIONS = {
 _WIDTH = 100
 _INTRODUCTION = """# The public names
 
-Import these names from `llmops_sdk` itself, by convention as `llmops`. [stability.md](stability.md) says which changes to
-expect. `make docs` generates this page from the code.
+Import these names from `llmops_sdk` itself, by convention as `llmops`. [stability.md](stability.md) says which changes
+to expect. `make docs` generates this page from the code.
 """
 
 

@@ -108,19 +108,19 @@ change the program anyway. A program that runs as root accepts only root's files
 | `"provider/model"` | `"openai/gpt-4.1-mini"`, `"ollama/llama3.2"`, `"offline/echo"` | that provider's model |
 | `"https://server/v1#model"` | `"http://127.0.0.1:8000/v1#llama-3.2"` | a server with the OpenAI API, and its model |
 
-In `[models.<name>]`, the tables `retry`, `fallback`, `timeout`, `cache` and `guardrails` need only the keys that differ;
-the general table supplies the others. If the model fails, its `fallbacks` are tried in order, then the fallbacks of
-these ([which errors cause a fallback](providers.md#when-a-provider-fails)). A price is looked up by the whole model name,
-then by the part after the provider.
+In `[models.<name>]`, the tables `retry`, `fallback`, `timeout`, `cache` and `guardrails` need only the keys that
+differ; the general table supplies the others. If the model fails, its `fallbacks` are tried in order, then the
+fallbacks of these ([which errors cause a fallback](providers.md#when-a-provider-fails)). A price is looked up by the
+whole model name, then by the part after the provider.
 
 ## Environment variables
 
 Every key has one: `retry.attempts` is `LLMOPS_RETRY__ATTEMPTS`, and `models.smart.model` is
 `LLMOPS_MODELS__SMART__MODEL`. In a name that another source defines, `_` stands for other characters: with
 `[models."gpt-4.1"]` in a file, `LLMOPS_MODELS__GPT_4_1__MODEL` refers to it. A new name becomes lower case.
-`true`/`false`, `1`/`0`, `yes`/`no` and `on`/`off` are booleans; lists are JSON or comma-separated names; tables are JSON,
-headers also `name=value,name=value`; `none` is null. An empty variable counts as not set. Any other variable that starts
-with `LLMOPS_` is an error, except {others}.
+`true`/`false`, `1`/`0`, `yes`/`no` and `on`/`off` are booleans; lists are JSON or comma-separated names; tables are
+JSON, headers also `name=value,name=value`; `none` is null. An empty variable counts as not set. Any other variable that
+starts with `LLMOPS_` is an error, except {others}.
 
 These variables of OpenTelemetry are read if our own key is not set:
 
