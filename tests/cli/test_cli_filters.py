@@ -31,7 +31,7 @@ NOW = datetime(2026, 11, 23, 14, 0)  # noqa: DTZ001 - the store's times are naiv
         ("4w", timedelta(weeks=4)),
     ],
 )
-def test_an_age_is_counted_back_from_now(text, ago):
+def test_age_is_subtracted_from_now(text, ago):
     assert parse_moment(text, NOW) == NOW - ago
 
 
@@ -45,7 +45,7 @@ def test_an_age_is_counted_back_from_now(text, ago):
         ("2026-11-20T10:30:00+02:00", datetime(2026, 11, 20, 8, 30)),  # noqa: DTZ001
     ],
 )
-def test_a_time_is_taken_as_utc(text, then):
+def test_time_without_a_zone_is_utc(text, then):
     assert parse_moment(text, NOW) == then
 
 
@@ -64,13 +64,13 @@ def test_a_time_is_taken_as_utc(text, then):
         ("0001-01-01T00:00+05:00", "too far back"),
     ],
 )
-def test_what_is_no_time_is_said(text, said):
+def test_invalid_time_is_a_usage_error(text, said):
     with pytest.raises(UsageError, match=said):
         parse_moment(text, NOW)
 
 
 @given(st.text())
-def test_a_time_is_read_or_refused(text):
+def test_any_text_is_parsed_or_rejected_as_a_time(text):
     try:
         moment = parse_moment(text, NOW)
     except UsageError:
@@ -91,12 +91,12 @@ def test_a_time_is_read_or_refused(text):
         ("x=nan", ScoreTest("x", "=", label="nan")),
     ],
 )
-def test_a_score_is_tested_by_number_or_label(text, test):
+def test_score_filter_compares_a_number_or_a_label(text, test):
     assert parse_filter(scores=[text]).scores == (test,)
 
 
 @pytest.mark.parametrize("text", ["", "=1", "helpful<", "helpful=", "helpful<low", "x>nan"])
-def test_what_is_no_test_of_a_score_is_said(text):
+def test_invalid_score_filter_is_a_usage_error(text):
     with pytest.raises(UsageError, match=r"score|number"):
         parse_filter(scores=[text])
 
@@ -141,7 +141,7 @@ def names(ran):
         (["--search", "'; DROP VIEW spans; --"], []),
     ],
 )
-def test_traces_pass_when_one_span_fits_each_filter(command, scored, arguments, expected):
+def test_trace_matches_if_one_span_matches_each_filter(command, scored, arguments, expected):
     assert names(command("traces", *arguments, "--store", str(scored), "--format", "json")) == expected
 
 
@@ -162,7 +162,7 @@ def test_traces_pass_when_one_span_fits_each_filter(command, scored, arguments, 
         (["--until", "1h"], 0),
     ],
 )
-def test_stats_count_the_calls_that_pass(command, scored, arguments, calls):
+def test_stats_counts_only_matching_calls(command, scored, arguments, calls):
     ran = command("stats", *arguments, "--store", str(scored), "--format", "json")
     assert ran.status == 0, ran.err
     assert sum(row["calls"] for row in json.loads(ran.out)) == calls
@@ -173,7 +173,7 @@ ELSEWHERE = ("tail", "import", "collect", "replay")
 
 
 @pytest.mark.parametrize("line", [line for name, lines in COMMANDS.items() if name not in ELSEWHERE for line in lines])
-def test_the_examples_of_the_help_run(command, scored, tmp_path, line):
+def test_help_examples_run(command, scored, tmp_path, line):
     program, name, *arguments = shlex.split(line)
     assert program == "llmops"
     if name == "show":
@@ -185,13 +185,13 @@ def test_the_examples_of_the_help_run(command, scored, tmp_path, line):
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
-def test_the_help_has_its_examples(command, name):
+def test_help_shows_its_examples(command, name):
     shown = " ".join(command(name, "--help").out.split())
     for line in COMMANDS[name]:
         assert line in shown
 
 
-def test_the_latest_traces_are_found_among_the_latest_spans(command, tmp_path):
+def test_traces_are_ordered_by_start_whatever_their_length(command, tmp_path):
     # Long traces that began early and go on late, beside short ones: the order is that of their beginnings.
     start, minute = 1_795_000_000_000_000_000, 60_000_000_000
 
