@@ -1,4 +1,4 @@
-"""Each command on a small store."""
+"""The commands on a small store."""
 
 from __future__ import annotations
 
@@ -286,7 +286,7 @@ def test_stats_shows_the_wilson_interval_of_the_error_rate(command, tmp_path):
 
 
 def test_stats_weights_the_error_rate_of_thinned_traces(command, tmp_path):
-    # Compaction keeps both errors, and of 200 successful calls about one in ten, each of which stands for ten.
+    # Compaction keeps both errors and about one in ten of 200 successful calls, each with the weight 10.
     settings = {"path": tmp_path / "s", "thinning": {"share": 0.1, "after_days": 1e-9}}
     llmops.configure(store=settings)
     for number in range(202):
@@ -317,6 +317,13 @@ def test_doctor_passes_on_a_working_installation(command, store):
     assert findings["setting", "retry.attempts"]["source"] == "default"
     assert findings["privacy", "content leaves this machine"]["value"].startswith("no")
     assert findings["installation", "duckdb"]["state"] == "ok"
+
+
+def test_doctor_names_the_source_of_a_quoted_key(command):
+    Path("llmops.toml").write_text('[models."gpt-4.1"]\nmodel = "openai/gpt-4.1"\n')
+    rows = json.loads(command("doctor", "--format", "json").out)
+    [row] = [row for row in rows if row["what"] == 'models."gpt-4.1".model']
+    assert row["source"].startswith("llmops.toml")
 
 
 def test_doctor_reports_an_unreachable_exporter_without_secrets(command, monkeypatch):

@@ -1,4 +1,4 @@
-"""`llmops doctor --explain`: each value with the key that decides, over named models, sections, variables."""
+"""`llmops doctor --explain`: each value and the key that sets it."""
 
 from __future__ import annotations
 

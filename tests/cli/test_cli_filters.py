@@ -1,4 +1,4 @@
-"""The filters: what they accept, and that each lets through what it says and nothing else."""
+"""The filter options: valid values, and the rows that match."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_invalid_score_filter_is_a_usage_error(text):
 
 @pytest.fixture
 def scored(store):
-    """The small store, and scores on a span, on a whole trace, and labels."""
+    """Add scores on a span and on a whole trace, and labels, to the small store."""
     with llmops.context(tags=["night", "shop"]), llmops.span("scored") as root:
         with llmops.span("answer", kind="llm", attributes={"gen_ai.request.model": "toy"}) as inner:
             inner.score("helpful", 0.25)
@@ -168,7 +168,7 @@ def test_stats_counts_only_matching_calls(command, scored, arguments, calls):
     assert sum(row["calls"] for row in json.loads(ran.out)) == calls
 
 
-# These need files or a backend, or go on until they are stopped; their own tests run them.
+# These need files or a backend, or run until they are stopped. Their own tests run them.
 ELSEWHERE = ("tail", "import", "collect", "replay")
 
 
@@ -179,7 +179,7 @@ def test_help_examples_run(command, scored, tmp_path, line):
     if name == "show":
         [first] = json.loads(command("traces", "--tag", "night", "--store", str(scored), "--format", "json").out)
         arguments[0] = first["trace_id"]
-    # Some change it.
+    # A copy, as some examples change the store.
     ran = command(name, *arguments, "--store", shutil.copytree(scored, tmp_path / "copy"))
     assert (ran.status, ran.err.startswith("llmops:")) == (0, False), ran.err
 
@@ -192,7 +192,7 @@ def test_help_shows_its_examples(command, name):
 
 
 def test_traces_are_ordered_by_start_whatever_their_length(command, tmp_path):
-    # Long traces that began early and go on late, beside short ones: the order is that of their beginnings.
+    # Long traces that start early and end late, among short ones.
     start, minute = 1_795_000_000_000_000_000, 60_000_000_000
 
     def span(trace: int, number: int, at: int) -> RecordedSpan:

@@ -1,4 +1,4 @@
-"""The command as a process: what it imports, pipes, signals, terminals, and a store that another process writes."""
+"""The command as a process: imports, pipes, signals, terminals, and a store in use by another process."""
 
 from __future__ import annotations
 

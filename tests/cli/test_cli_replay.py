@@ -1,4 +1,4 @@
-"""`llmops replay` and `llmops_sdk.store.replay`: what waits, and what the store has, to real backends on loopback."""
+"""`llmops replay` and `llmops_sdk.store.replay`: pending and stored spans to real backends on loopback."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from llmops_sdk.store.outbox._outbox import outbox_sizes
 
 @pytest.fixture
 def store(tmp_path):
-    """Twenty spans, of which a backend that is away has got none."""
+    """Create a store of twenty spans that are pending for an unavailable backend."""
     folder = tmp_path / "store"
     llmops.configure(
         store={"path": folder},

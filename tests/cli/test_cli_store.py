@@ -1,4 +1,4 @@
-"""`compact`, `prune` and `snapshot`: what they say, what they ask, and their exit statuses."""
+"""`compact`, `prune` and `snapshot`: output, confirmation and exit statuses."""
 
 from __future__ import annotations
 

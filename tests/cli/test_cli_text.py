@@ -1,4 +1,4 @@
-"""What is written is safe to show and says what was stored."""
+"""Output is safe to show and complete."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The collector over raw HTTP: what is answered 200 is in the store, what is wrong gets its status, nothing grows."""
+"""The collector over raw HTTP: a 200 means stored, errors get their status, and memory stays bounded."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_invalid_request_gets_its_status_and_stores_nothing(collector, post, sto
     assert "Access-Control-Allow-Origin" not in answer.headers
     assert collector.counts.refused == {status: 1}
     assert count(store) == 0
-    # And it goes on.
+    # The collector still works.
     assert (post().status, count(store)) == (200, 1)
 
 
@@ -144,7 +144,7 @@ def test_errors_use_the_encoding_of_the_request(post):
 
 
 def raw(collector: Collector, sent: bytes, *, half_close: bool = False) -> bytes:
-    """What comes back on a socket until it is closed."""
+    """Send bytes and return everything until the socket is closed."""
     with socket.create_connection(("127.0.0.1", int(collector.url.rpartition(":")[2])), timeout=30) as connection:
         connection.sendall(sent)
         if half_close:

@@ -1,4 +1,4 @@
-"""`llmops collect` as a process: stopped, killed, and under the load of two senders."""
+"""`llmops collect` as a process: stopped, killed, and under load."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SENDER = Path(__file__).with_name("load_sender.py")
 
 @contextmanager
 def collecting(store: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """`llmops collect` and its URL."""
+    """Run `llmops collect` and yield the process and its URL."""
     command = [sys.executable, "-m", "llmops_sdk", "collect", "--port", "0", "--store", str(store), *arguments]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
@@ -74,7 +74,7 @@ def test_acknowledged_spans_survive_kill_9(tmp_path):
     ids = {int(row[0], 16) for row in query("SELECT span_id FROM spans", path=store)}
     assert set(range(1, answered + 1)) <= ids
     assert len(ids) == query("SELECT count(*) FROM spans", path=store).scalar()
-    # The one batch more whose answer was lost is there whole or not at all.
+    # One more batch, whose response was lost, is stored completely or not at all.
     assert len(ids) in (answered, answered + 50)
 
 
@@ -101,7 +101,7 @@ def test_wrong_usage_exits_with_2_and_a_used_port_with_1(tmp_path, capsys):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         assert run(["collect", "--port", str(taken.getsockname()[1]), *store]) == 1
     assert "--port" in capsys.readouterr().err.splitlines()[-1]
-    # The handlers of the signals are as they were.
+    # The signal handlers are restored.
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 

@@ -59,5 +59,5 @@ def test_our_exporter_delivers_spans_and_scores(collector, store, tmp_path):
     assert (
         json.loads(query("SELECT resource FROM spans", path=store).rows()[0][0])["telemetry.sdk.name"] == "llmops-sdk"
     )
-    # Metrics have no place here, and the exporter asks once.
+    # Metrics are not accepted, and the exporter tries only once.
     assert collector.counts.refused in ({}, {404: 1})

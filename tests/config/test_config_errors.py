@@ -1,4 +1,4 @@
-"""What is said when something is wrong: the place, the key, the value, what was expected, what to do."""
+"""Errors name the location, the key, the value, the expected values and the remedy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`fallbacks`: which models a model's calls go on to, and what is wrong with them."""
+"""`fallbacks`: the models that calls fall back to, and errors in the lists."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from llmops_sdk import config
 from llmops_sdk.config import FallbackSettings, ModelSettings, Settings, resolve_model
 from llmops_sdk.errors import ConfigError
 
-# The example of the public contract, as it stands there.
+# The example of the public contract.
 CONTRACT = """\
 model = "offline/echo"        # the one line: "openai/gpt-4.1-mini", "anthropic/claude-sonnet-4-5", "ollama/llama3.2", ...
 

@@ -1,4 +1,4 @@
-"""The standard variables of OpenTelemetry."""
+"""OpenTelemetry's standard variables."""
 
 from __future__ import annotations
 

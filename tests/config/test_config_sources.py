@@ -1,4 +1,4 @@
-"""Where values come from: precedence, merging, the environment, files, paths."""
+"""The sources of values: precedence, merging, the environment, files, paths."""
 
 from __future__ import annotations
 
@@ -241,7 +241,7 @@ def test_broken_pyproject_without_our_table_is_ignored(project: Path) -> None:
 
 
 def foreign(path: Path) -> ProcessEnvironment:
-    """ProcessEnvironment in which the file belongs to another user: really so, where the tests may change an owner."""
+    """Return an environment in which another user owns the file; change the owner if the tests may."""
     here = replace(ProcessEnvironment.of_this_process(), cwd=path.parent)
     if os.geteuid() == 0:
         os.chown(path, 54321, -1)

@@ -1,4 +1,4 @@
-"""The settings in force, and what a model's name leads to."""
+"""The settings in force, and the resolution of models."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_subscribers_run_in_order_and_may_read_settings() -> None:
     def told_of(settings: config.Settings) -> None:
         assert config.current() is settings
         done = threading.Event()
-        # Another thread subscribes meanwhile: it must not wait for this one.
+        # Another thread that subscribes now must not wait for this one.
         thread = threading.Thread(target=lambda: (config.subscribe(lambda _: None)(), done.set()))
         thread.start()
         assert done.wait(10)
