@@ -25,30 +25,30 @@ WORKERS ?= 2
 help: ## List the tasks.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
 
-demo: $(VENV)/.runtime ## Set up the runtime environment and run the main job, offline.
+demo: $(VENV)/.runtime ## Set up the runtime environment and run the demo offline.
 	@$(BIN)/llmops demo
 
-test: checks pytest ## Set up the development environment; run every check and every fast test.
+test: checks pytest ## Set up the development environment; run all checks and fast tests.
 
 checks: lint types
 
-lint: $(VENV)/.development ## Lint, formatting and the walls between the layers.
+lint: $(VENV)/.development ## Check lint, formatting and the import layers.
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/lint-imports --no-logo
 
-format: $(VENV)/.development ## Format, and fix what the linter can.
+format: $(VENV)/.development ## Format, and apply the linter's fixes.
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-types: $(VENV)/.development ## Strict types of the package, and what users infer from it.
+types: $(VENV)/.development ## Check types: the package (strict), and the types that users see.
 	@$(BIN)/basedpyright --level error
 	@$(BIN)/mypy
 
-pytest: $(VENV)/.development ## The fast tests in random order, with branch coverage.
+pytest: $(VENV)/.development ## Run the fast tests in random order, with branch coverage.
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --cov --cov-report=term $(TESTS)
 
-test-integration: $(VENV)/.development ## Real backends, instrumentors, application servers, a program that embeds Python (slow to install).
+test-integration: $(VENV)/.development ## Test with real backends, instrumentors, servers, embedded Python (slow to install).
 	@$(BIN)/python -m pytest -q -m integration tests/integration
 
 test-pythons: $(VENV)/.development ## Install the wheel and run the tests on each other supported Python at hand (slow).
@@ -60,39 +60,39 @@ test-newest: $(VENV)/.development ## Install the wheel with the newest version o
 test-oldest: $(VENV)/.development ## Install the wheel with the floors that pyproject.toml names and run the tests (slow).
 	@$(BIN)/python .ci/test_versions.py oldest
 
-bench: $(VENV)/.development ## Every benchmark but those that install others; benchmarks/README.md says what each measures.
+bench: $(VENV)/.development ## Run the benchmarks that need no other packages (benchmarks/README.md).
 	@for file in $(filter-out %/bench_tracers.py %/bench_backends.py %/bench_faults.py %/bench_calls.py,$(wildcard benchmarks/bench_*.py)); do \
 		echo "== $$file"; $(BIN)/python "$$file"; echo; done
 
-bench-tracing: $(VENV)/.development ## Time of a decorated call, CPU of a span, cost of the import, against OpenTelemetry's.
+bench-tracing: $(VENV)/.development ## Measure decorated calls, CPU per span and import, against OpenTelemetry.
 	@$(BIN)/python benchmarks/bench_tracing.py
 
-bench-tracing-load: $(VENV)/.development ## Many threads, an event loop, and a long run with a burst; ten minutes.
+bench-tracing-load: $(VENV)/.development ## Measure many threads, an event loop and a long run (10 minutes).
 	@$(BIN)/python benchmarks/bench_tracing_load.py
 
-bench-store: $(VENV)/.development ## Writing, compaction, and queries against SQL by hand, up to 10M spans; 25 minutes, 14 GB.
+bench-store: $(VENV)/.development ## Measure writing, compaction and queries, up to 10M spans (25 minutes, 14 GB).
 	@for part in writing compaction queries; do \
 		echo "== $$part"; $(BIN)/python benchmarks/bench_store_$$part.py; echo; done
 
-bench-collect: $(VENV)/.development ## Spans that a collector takes from two senders: pace, CPU a span, time of a request.
+bench-collect: $(VENV)/.development ## Measure a collector with two senders.
 	@$(BIN)/python benchmarks/bench_collect.py
 
-bench-tracers: $(VENV)/.development ## A decorated call under six other tracers, each in an environment of its own (slow to install).
+bench-tracers: $(VENV)/.development ## Measure a decorated call under six other tracers (slow to install).
 	@$(BIN)/python benchmarks/bench_tracers.py
 
-bench-backends: $(VENV)/.development ## The same spans in a real Phoenix, a real MLflow and our store (slow to install and to run).
+bench-backends: $(VENV)/.development ## Measure the same spans in Phoenix, MLflow and our store (slow).
 	@PYTHONPATH=tests/receivers $(BIN)/python benchmarks/bench_backends.py
 
-bench-calls: $(VENV)/.development ## What a call to a model costs beside the model: ours, litellm's and pydantic-ai's.
+bench-calls: $(VENV)/.development ## Measure the overhead of a call: ours, litellm and pydantic-ai.
 	@$(BIN)/python benchmarks/bench_calls.py
 
-bench-faults: $(VENV)/.development ## Sixteen faults of a provider, played to us and to three others (slow to install).
+bench-faults: $(VENV)/.development ## Compare 16 provider faults with three other libraries (slow to install).
 	@$(BIN)/python benchmarks/bench_faults.py
 
-soak-faults: $(VENV)/.development ## 100,000 calls, one in five of which meets a fault: nothing is left behind; half an hour.
+soak-faults: $(VENV)/.development ## Run 100,000 calls, one in five with a fault, and check for leaks (30 minutes).
 	@$(BIN)/python benchmarks/soak_faults.py
 
-docs: $(VENV)/.development ## Regenerate the generated pages of docs/.
+docs: $(VENV)/.development ## Regenerate the generated pages in docs/.
 	@$(BIN)/python tools/configuration_page.py > docs/configuration.md
 	@$(BIN)/python tools/schema_page.py > docs/schema.md
 	@$(BIN)/llmops export --clickhouse-views > docs/clickhouse.sql
@@ -117,7 +117,7 @@ requirements: $(VENV)/bin/python ## Pin the newest versions of all dependencies,
 		tests/integration/requirements-instrumentors.in
 	@for file in benchmarks/requirements-*/*.in; do $(PIP_COMPILE) --output-file "$${file%.in}.txt" "$$file"; done
 
-clean: ## Remove everything that the tasks made.
+clean: ## Remove everything that the tasks created.
 	rm -rf $(VENV) build dist .coverage .coverage.* .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 

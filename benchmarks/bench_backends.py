@@ -63,13 +63,13 @@ MLFLOW_METRICS = "/api/3.0/mlflow/traces/metrics"
 
 
 def spans() -> list[list[RecordedSpan]]:
-    """The batches that everybody gets."""
+    """Return the batches that every backend receives."""
     between = DAYS * DAY_NS * 4 // BACKEND_SPANS
     return list(Spans(Texts(), MIXED, between_ns=between).batches(BACKEND_SPANS))
 
 
 def phoenix_count(backend: Backend) -> int:
-    """How many spans Phoenix's interface says that it has."""
+    """Return the number of spans that Phoenix reports."""
     answer = requests.post(f"{backend.url}/graphql", json=PHOENIX_COUNT, timeout=60)
     answer.raise_for_status()
     return sum(edge["node"]["recordCount"] for edge in answer.json()["data"]["projects"]["edges"])
@@ -82,7 +82,7 @@ def phoenix_query(_: Backend, folder: Path) -> int:
 
 
 def mlflow_metrics(backend: Backend, metric: str, aggregations: list[dict[str, Any]], **more: Any) -> list[Any]:
-    """The points of a metric of spans, of all pages."""
+    """Return the points of a span metric, from all pages."""
     asked = {"experiment_ids": ["0"], "view_type": 2, "metric_name": metric, "aggregations": aggregations, **more}
     points: list[Any] = []
     while True:
@@ -96,7 +96,7 @@ def mlflow_metrics(backend: Backend, metric: str, aggregations: list[dict[str, A
 
 
 def mlflow_count(backend: Backend) -> int:
-    """How many spans MLflow's interface says that it has."""
+    """Return the number of spans that MLflow reports."""
     return int(sum(sum(point["values"].values()) for point in mlflow_metrics(backend, "span_count", [_COUNT])))
 
 
@@ -125,7 +125,7 @@ def server(
     batches: list[list[RecordedSpan]],
     headers: dict[str, str],
 ) -> dict[str, float]:
-    """What a server made of the spans."""
+    """Measure a server that receives the spans."""
     os.environ[MARK] = uuid4().hex
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name, serve(Path(name)) as backend:
         folder = Path(name)

@@ -38,7 +38,7 @@ def burst(call: Callable[[], object]) -> float:
 
 
 def ours_and_litellm(folder: str) -> dict[str, list[float]]:
-    """Each way's seconds a call, a figure a round, in turns."""
+    """Return the seconds per call of each variant, one figure per round, in turns."""
     import litellm
 
     import llmops_sdk as llmops
@@ -81,7 +81,7 @@ def ours_and_litellm(folder: str) -> dict[str, list[float]]:
 
 
 def pydantic_ai(folder: str) -> dict[str, list[float]]:
-    """The agent's."""
+    """Measure calls of the agent."""
     del folder
     from pydantic_ai import Agent
     from pydantic_ai.models.test import TestModel
@@ -95,7 +95,7 @@ PARTS = {"ours": ours_and_litellm, "pydantic-ai": pydantic_ai}
 
 
 def measured(part: str, python: Path) -> dict[str, list[float]]:
-    """What a part found, in a process and a folder of its own."""
+    """Run a part in its own process and folder and return its result."""
     with tempfile.TemporaryDirectory() as folder:
         answer = Path(folder) / "answer.json"
         command = [str(python), str(Path(__file__).resolve()), part, folder, str(answer)]

@@ -36,7 +36,7 @@ FIRST_NS = 1_790_000_000_000_000_000
 
 
 def request(name: str, first: int, content: str) -> bytes:
-    """A batch of calls to a model."""
+    """Return a batch of calls to a model."""
     message = ExportTraceServiceRequest()
     group = message.resource_spans.add()
     group.resource.attributes.add(key="service.name").value.string_value = name
@@ -67,7 +67,7 @@ def request(name: str, first: int, content: str) -> bytes:
 
 
 def send(url: str, name: str, size: int) -> None:
-    """One of the senders: make the requests, say so, wait for the word, send."""
+    """Prepare the requests, report it, wait for the start signal, and send."""
     bodies = [request(name, 1 + at * BATCH, "x" * size) for at in range(BATCHES)]
     address = urlsplit(url)
     connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=60)
@@ -92,13 +92,13 @@ def cpu_of(pid: int) -> float:
 
 
 def memory_of(pid: int) -> int:
-    """The most memory that a process has had, in MB."""
+    """Return the peak memory of a process in MB."""
     found = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
     return int(found[1]) // 1024 if found else 0
 
 
 def measure(size: int) -> dict[str, Any]:
-    """All senders into one collector."""
+    """Run all senders against one collector."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "llmops_sdk", "collect", "--port", "0", "--store", folder + "/store"]
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as collector:

@@ -69,7 +69,7 @@ def play(name: str, folder: Path) -> list[dict[str, Any]]:
 
 
 def measured(name: str) -> dict[str, Any]:
-    """What a library did, from a process and a folder of its own."""
+    """Run a library in its own process and folder and return its result."""
     from environments import environment
 
     python = Path(sys.executable)
@@ -88,7 +88,7 @@ def measured(name: str) -> dict[str, Any]:
 
 
 def share(rows: list[dict[str, Any]]) -> str:
-    """The lowest grade of some calls, and how many of them pass."""
+    """Return the lowest grade of the calls, and the number that pass."""
     if not rows:
         return "not possible"
     lowest = worst(row["grade"] for row in rows)
@@ -116,12 +116,12 @@ pieces, an error of any class counts as a report of the interruption.
 
 
 def table(head: list[str], rows: list[list[Any]]) -> str:
-    """A table in Markdown."""
+    """Return a Markdown table."""
     return "".join(f"| {' | '.join(map(str, row))} |\n" for row in [head, ["---"] * len(head), *rows])
 
 
 def page(found: dict[str, dict[str, Any]]) -> str:
-    """The page, from what the libraries did."""
+    """Return the page with the results of the libraries."""
     names = [name for name in TITLES if name in found]
 
     def shares(name: str) -> list[str]:

@@ -25,7 +25,7 @@ SENTENCE = "Where is the card that I ordered two weeks ago? The app says it is o
 
 
 def span(size: int, secret: str = "") -> RecordedSpan:
-    """A span whose content is about `size` bytes of JSON."""
+    """Return a span whose content is about `size` bytes of JSON."""
     text = (SENTENCE * (size // len(SENTENCE) + 1))[: size // 2] + secret
     return RecordedSpan(
         name="answer",

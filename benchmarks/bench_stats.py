@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def pairs(generator: np.random.Generator) -> np.ndarray:
-    """The differences of 500 answers: 14.8 % lost and 4.8 % gained, which is a correlation of 0.5."""
+    """Return the differences of 500 answers: 14.8 % lost, 4.8 % gained, a correlation of 0.5."""
     changes = generator.choice([-1, 1, 0], p=[0.148, 0.048, 0.804], size=500)
     return changes.astype(float)
 

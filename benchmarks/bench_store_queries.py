@@ -160,7 +160,7 @@ def command(*words: str, says: str = "") -> float:
 
 
 def commands(store: Path, ideal: Path, spans: int) -> None:
-    """The command line against scripts, as a table."""
+    """Print a table that compares the command line with scripts."""
     program = str(Path(sys.executable).with_name("llmops"))
     asked = "SELECT count(*) FROM spans"
     pairs = (

@@ -63,7 +63,7 @@ def prepared(size: str, seed: int) -> Iterator[Sequence[RecordedSpan]]:
 
 
 def write(store: str, size: str, seed: str, count: str) -> None:
-    """One of the processes that write together."""
+    """Write spans, as one of several processes."""
     batches = prepared(size, int(seed))
     sink = StoreSink(Path(store), compaction="manual", max_bytes=ROOM)
     sink.write([])
@@ -90,7 +90,7 @@ def write(store: str, size: str, seed: str, count: str) -> None:
 
 
 def rates(processes: int, size: str) -> dict[str, float]:
-    """What it took some writers to write their spans into one store."""
+    """Measure several writers of one store."""
     with tempfile.TemporaryDirectory() as folder:
         store = Path(folder) / "store"
         each = WRITE_SPANS // processes
@@ -110,7 +110,7 @@ def rates(processes: int, size: str) -> dict[str, float]:
 
 
 def look(store: str) -> None:
-    """A process that asks until it sees a number of spans, and says when that was."""
+    """Query until a number of spans is visible, and report the time."""
     asked = "SELECT count(*) FROM spans"
     query(asked, path=store)
     tell("ready")
@@ -142,7 +142,7 @@ def visible() -> dict[str, float]:
 
 
 def long_run(store: str) -> None:
-    """A writer that tells its memory after a tenth, a half and all."""
+    """Write spans and report the memory after a tenth, a half and all of them."""
     batches = prepared(SMALL, 0)
     sink = StoreSink(Path(store), compaction="manual", max_bytes=ROOM)
     tell("ready")
@@ -169,7 +169,7 @@ def memory() -> list[float]:
 
 
 def beside(folder: str) -> None:
-    """A writer with a compactor beside it: as fast as it can, then at a tenth of that."""
+    """Write with a compactor running, at full speed and then at a tenth of it."""
     store = Path(folder)
     batches = prepared(LARGE, 0)
     sink = StoreSink(store, max_bytes=ROOM)
@@ -207,7 +207,7 @@ def _rows(store: Path) -> int:
 
 
 def compaction_beside() -> dict[str, float]:
-    """What a writer and its compactor did."""
+    """Measure a writer and its compactor."""
     with tempfile.TemporaryDirectory() as folder:
         store = Path(folder) / "store"
         (said,) = together(__file__, [("beside", store)])

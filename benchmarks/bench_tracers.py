@@ -152,7 +152,7 @@ TRACERS = {
 
 
 def measure(name: str, url: str) -> dict[str, Any]:
-    """Times of a small call and of one with a chat payload, beside bare spans, and the CPU of a span."""
+    """Measure a small call, a call with a chat payload, bare spans, and the CPU per span."""
     made = TRACERS[name].set_up(url)
     tracer, provider = bare_tracer()
 
@@ -215,7 +215,7 @@ class Sink(http.server.ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}"
 
     def spans(self) -> int:
-        """The spans that arrived since the last look."""
+        """Return the spans that arrived since the last call."""
         bodies, self.bodies = self.bodies, []
         return sum(_spans(path, encoding, body) for path, encoding, body in bodies)
 
@@ -262,7 +262,7 @@ def _spans(path: str, encoding: str, body: bytes) -> int:
 
 @contextmanager
 def serving() -> Iterator[Sink]:
-    """A sink on a free port of loopback."""
+    """Start a sink on a free loopback port."""
     with Sink() as sink:
         threading.Thread(target=sink.serve_forever, daemon=True).start()
         yield sink
@@ -273,14 +273,14 @@ def serving() -> Iterator[Sink]:
 
 
 def interpreter(name: str) -> Path:
-    """The Python of the tracer's environment; ours is this one."""
+    """Return the Python of the tracer's environment; ours is the running one."""
     if name == OURS:
         return Path(sys.executable)
     return environment(HERE / "requirements-tracers" / f"{name}.txt", ENVIRONMENTS / name)
 
 
 def distributions(python: Path, name: str) -> int:
-    """How many distributions the environment of that Python holds because of this one, which counts as well."""
+    """Count the distributions that this one requires in the environment of a Python, including itself."""
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name
 

@@ -30,7 +30,7 @@ ANSWER = {"role": "assistant", "content": "Cards take three to five working days
 
 
 def bare_tracer() -> tuple[Any, Any]:
-    """An SDK tracer whose spans are exported to nowhere, and its provider."""
+    """Return an SDK tracer that discards its spans, and its provider."""
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
@@ -69,7 +69,7 @@ def compare(ours: Callable[[], object], bare: Callable[[], object], flush: Calla
 
 
 def in_call() -> dict[str, dict[str, float]]:
-    """The time inside a call for each kind of callable."""
+    """Measure the time inside a call for each kind of callable."""
     import llmops_sdk as llmops
 
     tracer, provider = bare_tracer()

@@ -34,7 +34,7 @@ SHARE = 0.8
 
 
 def threads() -> dict[str, float]:
-    """Calls a second with one thread and with many, and the median of the ratios."""
+    """Measure calls per second with one and with many threads, and the median ratio."""
     import llmops_sdk as llmops
 
     @llmops.trace

@@ -11,7 +11,7 @@ __all__ = ["environment"]
 
 
 def environment(requirements: Path, folder: Path) -> Path:
-    """The Python of an environment, made when it is not there or of other versions.
+    """Return the Python of an environment, creating it if it is missing or outdated.
 
     Args:
         requirements: The pins, with hashes.

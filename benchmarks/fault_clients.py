@@ -56,7 +56,7 @@ class Got:
     tokens: list[tuple[int, int]] = field(default_factory=list)
 
     def call(self, key: Any, name: str | None, arguments: str | None) -> None:
-        """A piece of a tool call."""
+        """Return a piece of a tool call."""
         one = self.calls.setdefault(key, ["", ""])
         one[0] += name or ""
         one[1] += arguments or ""
@@ -80,16 +80,16 @@ class Client:
         self._made: dict[Any, Any] = {}
 
     def takes(self, cell: Cell) -> bool:
-        """Whether it can make such a call at all."""
+        """Return whether the client supports such a call."""
         del cell
         return True
 
     def url(self, cell: Cell) -> str:
-        """Where the first model is."""
+        """Return the URL of the first model."""
         return self.server.refusing if cell.case.play is None else f"{self.server.url}/first"
 
     def once(self, key: Any, make: Any) -> Any:
-        """The object of that key, made by the first who asks."""
+        """Return the object of a key, creating it on first use."""
         with self._lock:
             if key not in self._made:
                 self._made[key] = make()
@@ -104,7 +104,7 @@ class Client:
         raise NotImplementedError
 
     def outcome(self, cell: Cell, got: Got, error: BaseException | None, seconds: float) -> Outcome:
-        """What the caller got."""
+        """Return what the caller received."""
         calls = tuple((name, arguments) for name, arguments in got.calls.values())
         if error is None:
             tokens = got.tokens[-1] if got.tokens else None
@@ -124,7 +124,7 @@ class Client:
 
 
 def make_calls(client: Client, cells: list[Cell]) -> list[Outcome]:
-    """Every cell's outcome, in their order."""
+    """Return the outcomes of all cells, in order."""
 
     def sync(cell: Cell) -> Outcome:
         got, began = Got(), time.monotonic()

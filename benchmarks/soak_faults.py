@@ -131,7 +131,7 @@ def _as_wanted(cell: Cell, outcome: Outcome, error: str | None) -> bool:
 
 
 def _cells(count: int, prefix: str) -> Iterator[tuple[Cell, str]]:
-    """Calls and their prompts, the same in every run; faults take turns, so that each has its share."""
+    """Return calls and prompts, the same in every run, with faults in rotation."""
     chance, faults = random.Random(5), itertools.cycle(FAULTY)
     for number in range(count):
         case = next(faults) if chance.random() < SHARE else GOOD
@@ -309,7 +309,7 @@ def half(kind: str, count: int, url: str, refusing: str) -> dict[str, Any]:
 
 @contextmanager
 def serving() -> Iterator[tuple[list[str], dict[str, Any]]]:
-    """The server in a process of its own; what it has seen is known afterwards."""
+    """Run the server in its own process; its counts are available afterwards."""
     command = [sys.executable, str(HERE / "soak_faults.py"), "--serve"]
     told: dict[str, Any] = {}
     server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -327,7 +327,7 @@ def serving() -> Iterator[tuple[list[str], dict[str, Any]]]:
 
 
 def measured(kind: str, count: int) -> dict[str, Any]:
-    """One half, in a process and a folder of its own."""
+    """Run one half in its own process and folder."""
     with tempfile.TemporaryDirectory() as folder, serving() as (urls, told):
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("OTEL_", "LLMOPS_"))}
         done = subprocess.run(
@@ -342,13 +342,13 @@ def measured(kind: str, count: int) -> dict[str, Any]:
 
 
 def quarter(memory: list[float], number: int) -> float:
-    """The median of a quarter, in megabytes."""
+    """Return the median of a quarter in MB."""
     size = len(memory) // 4
     return statistics.median(memory[(number - 1) * size : number * size])
 
 
 def faults(kind: str, row: dict[str, Any], count: int) -> list[str]:
-    """What does not hold of a half."""
+    """Return the failed conditions of a half."""
     second, last = quarter(row["memory"], 2), quarter(row["memory"], 4)
     before, after = row["before"], row["after"]
     checks = {

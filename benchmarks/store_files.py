@@ -40,7 +40,7 @@ _IDEAL = """SELECT make_timestamp(start_ns // 1000) AS start_time, duration_ns /
 
 
 def write_first(folder: Path, spans: int, *, days: float) -> Path:
-    """The first file: spans that came the real way, spread over `days`; where it is.
+    """Write the first file with real spans, spread over `days`, and return its path.
 
     Args:
         folder: Where a store for it may be made.
@@ -70,7 +70,7 @@ def write_first(folder: Path, spans: int, *, days: float) -> Path:
 
 
 def _moved(source: Path, number: int, files: int) -> str:
-    """The rows of the first file as those of another, in SQL."""
+    """Return SQL that turns the rows of the first file into those of another."""
     # A trace id begins with the milliseconds of the trace's begin.
     share_ms = DAYS * DAY_NS // 1_000_000 // files
     begun = "('0x' || trace_id[:12])::BIGINT"
@@ -84,7 +84,7 @@ def _moved(source: Path, number: int, files: int) -> str:
 
 
 def build(folder: Path, first: Path, files: int, spans_a_file: int) -> tuple[Path, Path]:
-    """A store of that many files, and the ideal file.
+    """Create a store of that many files, and the ideal file.
 
     Args:
         folder: Where they go.

@@ -22,7 +22,7 @@ ROOM = 500 * 1024**3
 
 
 def scale(name: str, default: int) -> int:
-    """A number of the environment."""
+    """Return a number from the environment."""
     return int(os.environ.get(name, str(default)))
 
 
@@ -34,7 +34,7 @@ class Child:
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def read(self) -> Any:
-        """The next line that it says."""
+        """Return the next line of output."""
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         assert line, f"{self._process.args} ended with {self._process.wait()}"
@@ -64,7 +64,7 @@ def tell(word: object) -> None:
 
 
 def together(file: str, arguments: Sequence[Sequence[object]]) -> list[Any]:
-    """What processes said that began in the same moment."""
+    """Start processes at the same moment and return their output."""
     children = [Child(file, *one) for one in arguments]
     for child in children:
         assert child.read() == "ready"
@@ -84,12 +84,12 @@ def timed(act: Callable[[], _T]) -> tuple[float, _T]:
 
 
 def medians(rounds: Sequence[dict[str, float]]) -> dict[str, float]:
-    """The median of each figure."""
+    """Return the median of each figure."""
     return {key: statistics.median(one[key] for one in rounds) for key in rounds[0]}
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The value that `share` of them do not exceed."""
+    """Return the quantile `share` of the values."""
     return sorted(values)[min(int(len(values) * share), len(values) - 1)]
 
 

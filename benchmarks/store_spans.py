@@ -157,7 +157,7 @@ def _data() -> Path | None:
 
 
 def _conversations(folder: Path) -> list[str]:
-    """What was said in the conversations."""
+    """Return the texts of the conversations."""
     said: list[str] = []
     for file in sorted(folder.glob("fow/conv-*/*.jsonl")):
         for line in file.read_text(encoding="utf-8").splitlines():
@@ -191,11 +191,11 @@ class Spans:
         self._made = 0
 
     def take(self, count: int) -> list[RecordedSpan]:
-        """The next spans, in the order of their begin."""
+        """Return the next spans, ordered by start."""
         return list(itertools.islice(self._all(), count))
 
     def batches(self, count: int) -> Iterator[list[RecordedSpan]]:
-        """The next spans as the pipeline gives them to a sink."""
+        """Return the next spans in the form that the pipeline passes to a sink."""
         spans = itertools.islice(self._all(), count)
         while batch := list(itertools.islice(spans, BATCH)):
             yield batch
@@ -268,7 +268,7 @@ class Spans:
         return span
 
     def _chat(self, room: int, question: str) -> list[tuple[str, str]]:
-        """An application's prompt, earlier turns and a passage, as many as there is room for, and the question."""
+        """Return a system prompt, as many earlier turns and passages as fit, and the question."""
         chance, texts = self._random, self._texts
         system = chance.choices(texts.systems, (40, 20, 10, 10, 8, 6, 4, 2))[0]
         messages = [("system", system[: max(room // 3, 80)])]
@@ -314,7 +314,7 @@ def _json(value: object) -> bytes:
 
 
 def renewed(batch: Sequence[RecordedSpan]) -> Sequence[RecordedSpan]:
-    """The same spans under the next ids: cheap against writing them, so that a few make many."""
+    """Return the same spans with new ids. This is cheap, so a few spans make many."""
     for span in batch:
         span.trace_id += 1
         span.span_id = span.span_id + 1 & (1 << 64) - 1 or 1

@@ -1,6 +1,6 @@
 """Print docs/api.md: every public name, its signature and the first sentence of its docstring.
 
-Run by `make docs`; tests/gates/test_public_names.py holds the page to the code.
+`make docs` runs this, and tests/gates/test_public_names.py compares the result with the file.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any
 
 import llmops_sdk
 
-# The sections of the page, by the subpackage that a name lives in.
+# The sections of the page by subpackage.
 _SECTIONS = {
     "config": "Configuration",
     "tracing": "Tracing",
     "client": "Calls to models",
-    "providers": "What a call gives",
+    "providers": "Results of calls",
     "resilience": "Retries and fallbacks",
     "caching": "Caching",
     "guardrails": "Guardrails",
@@ -28,8 +28,8 @@ _SECTIONS = {
 _WIDTH = 100
 _INTRODUCTION = """# The public names
 
-Everything here is imported from `llmops_sdk` itself, by convention as `llmops`; it is what [stability](stability.md)
-speaks of. The page is generated from the code: `make docs`.
+Import these names from `llmops_sdk` itself, by convention as `llmops`. [stability.md](stability.md) says which changes
+to expect. `make docs` generates this page from the code.
 """
 
 
@@ -44,7 +44,7 @@ def _shown(parameter: inspect.Parameter) -> str:
     if parameter.annotation is not inspect.Parameter.empty:
         text += f": {_annotation(parameter.annotation)}"
     if parameter.default is not inspect.Parameter.empty:
-        # A default that stands for "not given" has no form of its own to show.
+        # A sentinel for "not given" has no useful repr.
         plain = isinstance(parameter.default, str | int | float | tuple | None)
         text += f" = {parameter.default!r}" if plain else " = ..."
     return text
@@ -123,7 +123,7 @@ def _section(name: str) -> str:
 
 
 def page() -> str:
-    """The text of docs/api.md."""
+    """Return the text of docs/api.md."""
     homes: dict[str, list[str]] = {section: [] for section in _SECTIONS}
     for name in sorted(llmops_sdk.__all__, key=str.lower):
         if not name.startswith("__"):

@@ -1,4 +1,4 @@
-"""Who may send: by the name that was asked for, the place that the request comes from, and a token."""
+"""Access rules: the Host header, the Origin header, and a bearer token."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from email.message import Message
 
 from llmops_sdk.collect._refusal import RefusedError
 
-__all__ = ["Access", "is_loopback"]
+__all__ = ["AccessRules", "is_loopback"]
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches an address."""
+    """Return whether only this machine can reach an address."""
     if host.lower() == "localhost":
         return True
     try:
@@ -22,13 +22,13 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-class Access:
-    """Decides about a request by its headers.
+class AccessRules:
+    """The rules that a request's headers must satisfy.
 
     Args:
-        any_host: Whether any name in `Host` will do: the collector is reached from elsewhere anyway.
-        hosts: Names besides localhost and the loopback addresses.
-        token: What `Authorization: Bearer` must bear, or None.
+        any_host: Accept every `Host`, as other machines can reach the collector anyway.
+        hosts: Names to accept in addition to localhost and loopback addresses.
+        token: The required bearer token, or None.
     """
 
     def __init__(self, *, any_host: bool, hosts: Sequence[str], token: str | None) -> None:
@@ -37,22 +37,24 @@ class Access:
         self._token = token
 
     def check(self, headers: Message) -> None:
-        """Pass, or raise RefusedError."""
-        named = headers.get_all("Host", [])
-        if len(named) != 1:
-            raise RefusedError(400, "a request needs one Host")
+        """Raise RefusedError if the headers break a rule."""
+        values = headers.get_all("Host", [])
+        if len(values) != 1:
+            raise RefusedError(400, "a request needs exactly one Host header")
         if not self._any_host:
-            # A page in a browser on this machine can make its own name mean 127.0.0.1, but not send another name.
-            host = _without_port(str(named[0]).strip().lower())
+            # A web page can make its own name resolve to 127.0.0.1 (DNS rebinding), but cannot change the Host.
+            host = _without_port(str(values[0]).strip().lower())
             if not is_loopback(host) and host not in self._hosts:
-                raise RefusedError(403, f"requests for {host[:100]!r} are not taken: llmops collect --allow-host")
+                raise RefusedError(
+                    403, f"the Host {host[:100]!r} is not allowed: add it with llmops collect --allow-host"
+                )
         if "Origin" in headers:
-            raise RefusedError(403, "requests of web pages are not taken")
+            raise RefusedError(403, "requests of web pages are not allowed")
         if self._token is not None:
-            kind, _, given = str(headers.get("Authorization", "")).partition(" ")
-            right = hmac.compare_digest(given.strip().encode("utf-8", "replace"), self._token.encode())
-            if kind.lower() != "bearer" or not right:
-                raise RefusedError(401, "a bearer token is needed", {"WWW-Authenticate": "Bearer"})
+            scheme, _, token = str(headers.get("Authorization", "")).partition(" ")
+            matches = hmac.compare_digest(token.strip().encode("utf-8", "replace"), self._token.encode())
+            if scheme.lower() != "bearer" or not matches:
+                raise RefusedError(401, "the bearer token is missing or wrong", {"WWW-Authenticate": "Bearer"})
 
 
 def _without_port(host: str) -> str:

@@ -1,4 +1,4 @@
-"""The body of a request: read in time and within bounds, with a length or in chunks, and unpacked within bounds."""
+"""Read and decompress the body of a request, within limits of time and size."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import time
 import zlib
 from email.message import Message
 
-from llmops_sdk.collect._limits import Budget
-from llmops_sdk.collect._refusal import RefusedError, later
+from llmops_sdk.collect._limits import MemoryBudget
+from llmops_sdk.collect._refusal import RefusedError, retry_later
 
-__all__ = ["Body", "DeadlineReader", "unpack"]
+__all__ = ["Body", "DeadlineReader", "decompress"]
 
 _GZIP, _ZLIB, _RAW = 31, 15, -15
-_PIECE = 256 * 1024
+_READ_BYTES = 256 * 1024
 _MAX_MEMBERS = 64
 _MAX_CHUNK_LINE = 256
 _MAX_TRAILERS = 32
@@ -22,12 +22,12 @@ _HEX = frozenset(b"0123456789abcdefABCDEF")
 
 
 class DeadlineReader(io.RawIOBase):
-    """Reads from a socket: a request may begin whenever the connection is not idle for too long, and must then end.
+    """Reads requests from a socket, with a timeout for idling and a deadline for each request.
 
     Args:
         connection: The socket.
         idle: Seconds to wait for the first byte of a request.
-        request: Seconds from there to its last.
+        request: Seconds from the first to the last byte of a request.
     """
 
     def __init__(self, connection: socket.socket, *, idle: float, request: float) -> None:
@@ -38,25 +38,25 @@ class DeadlineReader(io.RawIOBase):
         self._deadline: float | None = None
 
     def readable(self) -> bool:
-        """It is."""
+        """Return True."""
         return True
 
     def begin(self) -> None:
-        """The next byte begins a request."""
+        """Expect the first byte of a new request."""
         self._deadline = None
 
     @property
     def is_idle(self) -> bool:
-        """Whether no byte of a request has come yet."""
+        """Return whether no byte of a request has arrived yet."""
         return self._deadline is None
 
     def readinto(self, buffer: memoryview, /) -> int:  # pyright: ignore[reportIncompatibleMethodOverride] - any buffer
-        """Fill the buffer with what comes; TimeoutError when it comes too late."""
+        """Read into the buffer; raise TimeoutError at the deadline."""
         if self._deadline is None:
             self._connection.settimeout(self._idle)
-            got = self._connection.recv_into(buffer)
+            size = self._connection.recv_into(buffer)
             self._deadline = time.monotonic() + self._request
-            return got
+            return size
         left = self._deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError
@@ -65,50 +65,50 @@ class DeadlineReader(io.RawIOBase):
 
 
 class Body:
-    """The body of one request on its way in.
+    """The body of one request while it is received.
 
     Args:
         headers: The request's headers.
-        stream: Where to read.
-        limit: Bytes that it may have.
-        budget: What all bodies have together.
+        stream: The stream to read.
+        limit: The maximum bytes of this body.
+        budget: The budget of all bodies together.
     """
 
-    def __init__(self, headers: Message, stream: io.BufferedIOBase, limit: int, budget: Budget) -> None:
+    def __init__(self, headers: Message, stream: io.BufferedIOBase, limit: int, budget: MemoryBudget) -> None:
         self._headers = headers
         self._stream = stream
         self._limit = limit
         self._budget = budget
-        self._taken = 0
+        self._acquired = 0
 
     def read(self) -> bytes:
-        """All of it.
+        """Read and return the whole body.
 
         Raises:
-            RefusedError: It is too large, too late, torn, or there is no room for it now.
+            RefusedError: The body is too large, too late, incomplete, or there is no memory for it now.
         """
         length, coding = self._headers.get_all("Content-Length", []), self._headers.get_all("Transfer-Encoding", [])
         try:
             if coding:
-                # Both at once is how one request is smuggled inside another.
+                # Accepting both would allow request smuggling.
                 if length or [one.strip().lower() for one in coding] != ["chunked"]:
                     raise RefusedError(400, "Transfer-Encoding must be chunked alone, without a Content-Length")
                 return self._chunks()
             return self._bytes(length)
         except TimeoutError as error:
-            raise RefusedError(408, "the body did not come in time") from error
+            raise RefusedError(408, "the body did not arrive in time") from error
 
     def release(self) -> None:
-        """Give the memory back."""
-        self._budget.give(self._taken)
-        self._taken = 0
+        """Give the memory back to the budget."""
+        self._budget.release(self._acquired)
+        self._acquired = 0
 
     def _bytes(self, lengths: list[str]) -> bytes:
         if not lengths:
-            raise RefusedError(411, "a request needs a Content-Length, or chunks")
+            raise RefusedError(411, "a request needs a Content-Length or chunked encoding")
         text = lengths[0].strip()
         if len(lengths) > 1 or not (text.isascii() and text.isdigit() and len(text) < 20):
-            raise RefusedError(400, f"Content-Length is no number: {lengths[0][:50]!r}")
+            raise RefusedError(400, f"Content-Length is not a number: {lengths[0][:50]!r}")
         return b"".join(self._exactly(int(text)))
 
     def _chunks(self) -> bytes:
@@ -117,13 +117,13 @@ class Body:
             line = self._line()
             text = line.split(b";")[0].strip()
             if not text or not _HEX.issuperset(text) or len(text) > 16:
-                raise RefusedError(400, f"a chunk's length is no hex number: {line[:50]!r}")
+                raise RefusedError(400, f"the length of a chunk is not a hex number: {line[:50]!r}")
             size = int(text, 16)
             if size == 0:
                 break
             parts += self._exactly(size)
             if self._line():
-                raise RefusedError(400, "a chunk is longer than it says")
+                raise RefusedError(400, "a chunk is longer than its length")
         for _ in range(_MAX_TRAILERS):
             if not self._line():
                 return b"".join(parts)
@@ -132,46 +132,45 @@ class Body:
     def _line(self) -> bytes:
         line = self._stream.readline(_MAX_CHUNK_LINE)
         if not line.endswith(b"\n"):
-            raise RefusedError(400, "the body ends, or goes on, in the middle of a line between chunks")
+            raise RefusedError(400, "a line between chunks is incomplete or too long")
         return line.rstrip(b"\r\n")
 
     def _exactly(self, size: int) -> list[bytes]:
-        if self._taken + size > self._limit:
-            raise too_large(self._limit)
+        if self._acquired + size > self._limit:
+            raise _too_large(self._limit)
         pieces: list[bytes] = []
         while size:
-            # Piece by piece: one that only says how much it will send takes no room from the others.
-            piece = self._stream.read(min(size, _PIECE))
+            # Acquire memory for received bytes only: an announced length must not block other senders.
+            piece = self._stream.read(min(size, _READ_BYTES))
             if not piece:
-                raise RefusedError(400, "the body is shorter than it says")
-            if not self._budget.take(len(piece)):
-                raise later("too much is being received at once")
-            self._taken += len(piece)
+                raise RefusedError(400, "the body is shorter than its length")
+            if not self._budget.acquire(len(piece)):
+                raise retry_later("too many bytes are being received")
+            self._acquired += len(piece)
             size -= len(piece)
             pieces.append(piece)
         return pieces
 
 
-def too_large(limit: int) -> RefusedError:
-    """The refusal of a body beyond the bound."""
-    return RefusedError(413, f"a body may have {limit:,} bytes, packed and unpacked: send smaller batches")
+def _too_large(limit: int) -> RefusedError:
+    return RefusedError(413, f"a body may have {limit:,} bytes, compressed or not: send smaller batches")
 
 
-def unpack(body: bytes, coding: str, limit: int) -> bytes:
-    """A body as it was before it was compressed; never more than `limit` bytes are made of it.
+def decompress(body: bytes, coding: str, limit: int) -> bytes:
+    """Decompress a body, to `limit` bytes at most.
 
     Args:
-        body: As it came.
+        body: The compressed body.
         coding: "gzip", "deflate" or "".
-        limit: How large it may be.
+        limit: The maximum size.
 
     Raises:
-        RefusedError: It is torn, or too large.
+        RefusedError: The body is damaged or too large.
     """
     if not coding:
         return body
     form = _GZIP if coding == "gzip" else _ZLIB
-    # What HTTP calls deflate is zlib's format; some senders leave its head out.
+    # HTTP's deflate is the zlib format, but some senders omit its header.
     if form == _ZLIB and (len(body) < 2 or body[0] & 15 != 8 or int.from_bytes(body[:2], "big") % 31):
         form = _RAW
     parts: list[bytes] = []
@@ -181,15 +180,15 @@ def unpack(body: bytes, coding: str, limit: int) -> bytes:
         try:
             parts.append(member.decompress(body, limit + 1 - size))
         except zlib.error as error:
-            raise RefusedError(400, f"the body is no {coding}: {error}") from error
+            raise RefusedError(400, f"the body is not valid {coding}: {error}") from error
         size += len(parts[-1])
         if size > limit:
-            raise too_large(limit)
+            raise _too_large(limit)
         if not member.eof:
-            raise RefusedError(400, f"the body ends in the middle of its {coding}")
+            raise RefusedError(400, f"the {coding} body is incomplete")
         body = member.unused_data
         if not body:
             return parts[0] if len(parts) == 1 else b"".join(parts)
         if form != _GZIP:
             break
-    raise RefusedError(400, f"something stands behind the end of the body's {coding}")
+    raise RefusedError(400, f"the {coding} body has data after its end")

@@ -1,4 +1,4 @@
-"""The collector: what a server takes in goes through the decoder and the redaction stage into the store."""
+"""The collector: a server whose requests are decoded, redacted and written to the store."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from typing import Self
 import orjson
 
 from llmops_sdk._util._public import public
-from llmops_sdk.collect._access import Access, is_loopback
-from llmops_sdk.collect._answers import Signal, Taken
-from llmops_sdk.collect._bodies import unpack
+from llmops_sdk.collect._access import AccessRules, is_loopback
+from llmops_sdk.collect._bodies import decompress
 from llmops_sdk.collect._limits import Limits
-from llmops_sdk.collect._refusal import RefusedError, later
+from llmops_sdk.collect._refusal import RefusedError, retry_later
+from llmops_sdk.collect._requests import RequestHandler
+from llmops_sdk.collect._responses import IntakeResult, Signal
 from llmops_sdk.collect._server import Server
 from llmops_sdk.errors import ConfigError, LLMOpsError, OtlpDecodeError, StoreError
 from llmops_sdk.store._sink import open_sink
@@ -27,21 +28,21 @@ from llmops_sdk.store.reading._query import StorePath
 
 __all__ = ["Collected", "Collector"]
 
-_POLL = 0.1  # seconds until a stop is seen
-_FULL_SECONDS = 5
+_POLL_SECONDS = 0.1  # until the server notices a stop
+_DISK_RETRY_SECONDS = 5
 
 
 @public("llmops_sdk.collect")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collected:
-    """What a collector has taken so far.
+    """The counts of a collector.
 
     Attributes:
-        requests: Requests that were answered 200.
-        spans: Spans in the store.
-        scores: Scores in the store.
-        rejected: Spans and log records of those requests that are not.
-        refused: Requests that were answered otherwise, by status.
+        requests: Requests that got a 200.
+        spans: Spans written to the store.
+        scores: Scores written to the store.
+        rejected: Spans and log records of these requests that were not written.
+        refused: Other requests, by HTTP status.
     """
 
     requests: int
@@ -53,20 +54,20 @@ class Collected:
 
 @public("llmops_sdk.collect")
 class Collector:
-    """Receives OTLP over HTTP and keeps it in a store, from `start`, or the head of a `with`, to `stop`.
+    """Receives OTLP over HTTP into a store, from `start` to `stop` or inside a `with` block.
 
     Args:
-        path: The store's folder, made where it is missing; by default that of the configuration.
-        host: The address to listen at.
-        port: The port; 0 takes any free one.
-        allow_remote: Whether `host` may be one that other machines reach.
-        allow_hosts: Names in a request's `Host`, besides localhost and loopback addresses.
-        token: What requests must bear, as `Authorization: Bearer TOKEN`; None for no check.
-        limits: How much is taken at once.
+        path: The store's folder, created if missing. Default: the configured store.
+        host: The address to listen on.
+        port: The port; 0 picks a free one.
+        allow_remote: Allow a `host` that other machines can reach.
+        allow_hosts: Host headers to accept in addition to localhost and loopback addresses.
+        token: The bearer token that requests must carry; None turns the check off.
+        limits: The limits of sizes, numbers and times.
 
     Raises:
-        ConfigError: `host` is reached by other machines and `allow_remote` is not given.
-        StoreError: The store cannot be made or written, or a newer version of the SDK wrote it.
+        ConfigError: Other machines can reach `host` and `allow_remote` is not set.
+        StoreError: The store cannot be created or written, or a newer version of the SDK wrote it.
 
     Example:
         >>> from tempfile import mkdtemp
@@ -93,8 +94,8 @@ class Collector:
 
         if not is_loopback(host) and not allow_remote:
             raise ConfigError(
-                f"other machines can reach {host}, and could write into the store: pass allow_remote=True "
-                "(--allow-remote), best with a token (--token-env), or listen at 127.0.0.1"
+                f"other machines can reach {host} and could write to the store: pass allow_remote=True "
+                "(--allow-remote), best with a token (--token-env), or listen on 127.0.0.1"
             )
         settings = current()
         store = {"enabled": True} if path is None else {"enabled": True, "path": Path(path).absolute()}
@@ -103,7 +104,7 @@ class Collector:
         self._host = host
         self._port = port
         self._limits = limits or Limits()
-        self._access = Access(any_host=not is_loopback(host), hosts=allow_hosts, token=token)
+        self._access = AccessRules(any_host=not is_loopback(host), hosts=allow_hosts, token=token)
         sink = open_sink(settings)
         assert sink is not None
         self._sink = sink
@@ -118,45 +119,46 @@ class Collector:
 
     @property
     def path(self) -> Path:
-        """The store's folder."""
+        """Return the store's folder."""
         return self._path
 
     @property
     def url(self) -> str:
-        """The base URL, as in `OTEL_EXPORTER_OTLP_ENDPOINT`."""
+        """Return the base URL, for `OTEL_EXPORTER_OTLP_ENDPOINT`."""
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"http://{host}:{self._port}"
 
     @property
     def counts(self) -> Collected:
-        """What was taken so far."""
-        named = {name: self._counts[name] for name in ("requests", "spans", "scores", "rejected")}
+        """Return the counts so far."""
+        counts = {name: self._counts[name] for name in ("requests", "spans", "scores", "rejected")}
         refusals = self._refusals if self._server is None else self._server.refusals
-        return Collected(**named, refused=dict(sorted(refusals.items())))
+        return Collected(**counts, refused=dict(sorted(refusals.items())))
 
     def start(self) -> None:
-        """Begin to listen.
+        """Start to listen.
 
         Raises:
-            LLMOpsError: The address cannot be had, or it listens already.
+            LLMOpsError: The address is not available, or the collector is already listening.
         """
         if self._server is not None:
-            raise LLMOpsError(f"this collector listens at {self.url} already")
+            raise LLMOpsError(f"this collector is already listening at {self.url}")
         try:
-            self._server = Server((self._host, self._port), self, self._access, self._limits)
+            address = (self._host, self._port)
+            self._server = Server(address, RequestHandler, consumer=self, access=self._access, limits=self._limits)
         except (OSError, OverflowError) as error:
-            told = getattr(error, "strerror", None) or str(error)
+            reason = getattr(error, "strerror", None) or str(error)
             raise LLMOpsError(
-                f"cannot listen at {self.url}: {told}; is another collector running? Name another port with --port"
+                f"cannot listen at {self.url}: {reason}; if another collector is running, choose another port (--port)"
             ) from error
         self._port = self._server.server_port
         self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(_POLL,), name="llmops-collect", daemon=True
+            target=self._server.serve_forever, args=(_POLL_SECONDS,), name="llmops-collect", daemon=True
         )
         self._thread.start()
 
     def stop(self) -> None:
-        """Take no more, bring what is under way to the disk, and seal the store's files."""
+        """Stop listening, finish running requests, and seal the store's files."""
         server, self._server = self._server, None
         if server is not None:
             server.stop(self._limits.stop_seconds)
@@ -167,12 +169,12 @@ class Collector:
             self._sink.close(0.0)
 
     def tick(self) -> None:
-        """Called now and then where little comes: files that are old enough are sealed, counts of losses written."""
+        """Seal old files and write counts of losses. Call this now and then while few requests arrive."""
         with self._writing:
             try:
                 self._sink.write([])
             except StoreError:
-                return  # the next request is told
+                return  # the next request reports it
 
     def __enter__(self) -> Self:
         self.start()
@@ -181,43 +183,41 @@ class Collector:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self.stop()
 
-    # --- for the server ---------------------------------------------------------------------------------------
-
     def health(self) -> bytes:
-        """How it goes, in JSON."""
+        """Return the state in JSON."""
         counts = self.counts
         return orjson.dumps(
             {"status": "ok", "requests": counts.requests, "spans": counts.spans, "scores": counts.scores}
         )
 
-    def take(self, signal: Signal, body: bytes, coding: str, encoding: Encoding) -> Taken:
-        """Bring what is in a request to the disk.
+    def take(self, signal: Signal, body: bytes, coding: str, encoding: Encoding) -> IntakeResult:
+        """Write the records of a request to the disk.
 
         Args:
-            signal: What it is for.
-            body: Its body.
-            coding: How that is compressed.
-            encoding: How it is written.
+            signal: The signal of the request's path.
+            body: The body, perhaps compressed.
+            coding: The compression: "gzip", "deflate" or "".
+            encoding: The encoding: "protobuf" or "json".
 
         Raises:
-            RefusedError: Nothing of it is in the store.
+            RefusedError: Nothing was written.
         """
         if not self._turns.acquire(timeout=self._limits.turn_seconds):
-            raise later("more comes in than can be written")
+            raise retry_later("more data arrives than can be written")
         try:
-            unpacked = unpack(body, coding, self._limits.body_bytes)
+            content = decompress(body, coding, self._limits.body_bytes)
             try:
-                read = self._decoder.traces if signal == "traces" else self._decoder.logs
-                decoded = read(unpacked, encoding)
+                decode = self._decoder.traces if signal == "traces" else self._decoder.logs
+                decoded = decode(content, encoding)
             except OtlpDecodeError as error:
                 raise RefusedError(400, str(error)) from error
             return self._write(decoded)
         finally:
             self._turns.release()
 
-    def _write(self, decoded: Decoded) -> Taken:
+    def _write(self, decoded: Decoded) -> IntakeResult:
         if not self._writing.acquire(timeout=self._limits.turn_seconds):
-            raise later("more comes in than can be written")
+            raise retry_later("more data arrives than can be written")
         try:
             losses = decoded.losses
             if decoded.ignored:
@@ -226,10 +226,10 @@ class Collector:
             rejected = decoded.rejected + decoded.ignored + len(decoded.spans) - written
             self._counts.update(requests=1, spans=written, scores=len(decoded.scores), rejected=rejected)
         except StoreError as error:
-            raise later(str(error), _FULL_SECONDS) from error
+            raise retry_later(str(error), _DISK_RETRY_SECONDS) from error
         finally:
             self._writing.release()
         problems = list(decoded.problems)
         if decoded.ignored:
-            problems.append("of log records, only the events gen_ai.evaluation.result are kept")
-        return Taken(rejected, "; ".join(problems))
+            problems.append("only log records with the event gen_ai.evaluation.result are kept")
+        return IntakeResult(rejected, "; ".join(problems))

@@ -1,4 +1,4 @@
-"""How much a collector takes at once, and how long it waits."""
+"""The limits of a collector."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from llmops_sdk._util._public import public
 
-__all__ = ["Budget", "Limits"]
+__all__ = ["Limits", "MemoryBudget"]
 
 _MIB = 1024 * 1024
 
@@ -15,17 +15,17 @@ _MIB = 1024 * 1024
 @public("llmops_sdk.collect")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Bounds of a collector.
+    """Limits of a collector.
 
     Attributes:
-        body_bytes: Bytes of one request's body, both as it comes and when it is unpacked.
-        waiting_bytes: Bytes of all bodies together that are being received or wait for their turn.
-        connections: Connections at once; a further one is answered 503. Each has a thread.
-        turns: Requests that are decoded at once; the others wait.
-        turn_seconds: Seconds that a request waits for its turn before it is answered 503.
-        idle_seconds: Seconds without a byte after which a connection that waits for a request is closed.
-        request_seconds: Seconds in which a request must have come as a whole.
-        stop_seconds: Seconds that requests under way have to end when the collector stops.
+        body_bytes: The maximum bytes of one request body, compressed and decompressed.
+        waiting_bytes: The maximum bytes of all bodies that are being received or wait to be decoded.
+        connections: The maximum number of connections. Each has a thread; further ones get a 503.
+        turns: The number of requests that are decoded at the same time. The others wait.
+        turn_seconds: Seconds that a request waits to be decoded before it gets a 503.
+        idle_seconds: Seconds after which an idle connection is closed.
+        request_seconds: Seconds in which a request must arrive completely.
+        stop_seconds: Seconds that running requests have to end when the collector stops.
     """
 
     body_bytes: int = 32 * _MIB
@@ -38,26 +38,22 @@ class Limits:
     stop_seconds: float = 10.0
 
 
-class Budget:
-    """Bytes that may be in memory at once.
-
-    Args:
-        size: How many.
-    """
+class MemoryBudget:
+    """A number of bytes that may be in memory at the same time."""
 
     def __init__(self, size: int) -> None:
         self._left = size
         self._lock = threading.Lock()
 
-    def take(self, size: int) -> bool:
-        """Take some, if so many are left."""
+    def acquire(self, size: int) -> bool:
+        """Take bytes from the budget; return False if too few are left."""
         with self._lock:
             if size > self._left:
                 return False
             self._left -= size
             return True
 
-    def give(self, size: int) -> None:
-        """Give them back."""
+    def release(self, size: int) -> None:
+        """Give bytes back."""
         with self._lock:
             self._left += size

@@ -1,19 +1,19 @@
-"""A request that is not taken: the status, why, and what the sender is to do."""
+"""The exception that ends a request with an HTTP error."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-__all__ = ["RefusedError", "later"]
+__all__ = ["RefusedError", "retry_later"]
 
 
 class RefusedError(Exception):
-    """Ends a request with a status.
+    """The request is refused.
 
     Args:
         status: The HTTP status.
-        message: What is wrong.
-        headers: Headers besides.
+        message: The reason.
+        headers: Additional response headers.
     """
 
     def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
@@ -23,6 +23,6 @@ class RefusedError(Exception):
         self.headers = dict(headers or {})
 
 
-def later(message: str, seconds: int = 1) -> RefusedError:
-    """The refusal after which a sender comes again."""
+def retry_later(message: str, seconds: int = 1) -> RefusedError:
+    """Return a refusal that makes the sender retry after some seconds."""
     return RefusedError(503, message, {"Retry-After": str(seconds)})

@@ -1,4 +1,4 @@
-"""The server: bounded connections and threads, one thread a connection, and an end that waits for what is under way."""
+"""The TCP server: a bounded number of connections with one thread each, and an orderly stop."""
 
 from __future__ import annotations
 
@@ -7,129 +7,134 @@ import socketserver
 import sys
 import threading
 from collections import Counter
-from http.server import ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Protocol
 
 from llmops_sdk._util._guard import report
-from llmops_sdk.collect._access import Access
-from llmops_sdk.collect._answers import Signal, Taken
-from llmops_sdk.collect._limits import Budget, Limits
-from llmops_sdk.collect._requests import RequestHandler
+from llmops_sdk.collect._access import AccessRules
+from llmops_sdk.collect._bodies import DeadlineReader
+from llmops_sdk.collect._limits import Limits, MemoryBudget
+from llmops_sdk.collect._responses import IntakeResult, Signal
 from llmops_sdk.store.otlp._read import Encoding
 
-__all__ = ["Server", "Work"]
+__all__ = ["BodyConsumer", "Server"]
 
-_FULL = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-_TICK = 0.1
+_TOO_MANY_CONNECTIONS = (
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+)
 
 
-class Work(Protocol):
-    """What the server's requests are for."""
+class BodyConsumer(Protocol):
+    """The consumer of request bodies."""
 
-    def take(self, signal: Signal, body: bytes, coding: str, encoding: Encoding) -> Taken:
-        """Bring a body to the disk; raises RefusedError."""
+    def take(self, signal: Signal, body: bytes, coding: str, encoding: Encoding) -> IntakeResult:
+        """Write a body to the disk, or raise RefusedError."""
         ...
 
     def health(self) -> bytes:
-        """How it goes, in JSON."""
+        """Return the state in JSON."""
         ...
 
 
 class Server(ThreadingHTTPServer):
-    """Accepts connections.
+    """Accepts connections and gives each a handler in a thread.
 
     Args:
         address: Host and port.
-        work: What is done with the requests.
-        access: Who may send.
-        limits: The bounds.
+        handler: The class that handles one connection.
+        consumer: The consumer of request bodies.
+        access: The access rules.
+        limits: The limits.
     """
 
     request_queue_size = 128
     daemon_threads = True
 
-    def __init__(self, address: tuple[str, int], work: Work, access: Access, limits: Limits) -> None:
+    def __init__(
+        self,
+        address: tuple[str, int],
+        handler: type[BaseHTTPRequestHandler],
+        *,
+        consumer: BodyConsumer,
+        access: AccessRules,
+        limits: Limits,
+    ) -> None:
+        self.consumer = consumer
         self.access = access
         self.limits = limits
-        self.budget = Budget(limits.waiting_bytes)
+        self.budget = MemoryBudget(limits.waiting_bytes)
         self.stopping = False
         self.refusals: Counter[int] = Counter()
-        self.take = work.take
-        self.health = work.health
-        self._open: dict[socket.socket, RequestHandler | None] = {}
+        self.readers: dict[socket.socket, DeadlineReader | None] = {}
         self._changed = threading.Condition()
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-        super().__init__(address, RequestHandler)
+        super().__init__(address, handler)
 
     def server_bind(self) -> None:
-        """Without http.server's look-up of the host's name, which may take seconds."""
+        """Bind without http.server's look-up of the host name, which may take seconds."""
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
     def count_refused(self, status: int) -> None:
-        """Count a request that was not taken."""
+        """Count a refused request."""
         with self._changed:
             self.refusals[status] += 1
 
-    # socketserver's own types let a request be a socket with data as well, as for UDP.
+    # socketserver's types also allow a socket with data, for UDP.
     def process_request(self, request: socket.socket, client_address: object) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Give a connection a thread, or turn it away."""
+        """Start a thread for a connection, or answer 503."""
         with self._changed:
-            room = len(self._open) < self.limits.connections
-            if room:
-                self._open[request] = None
+            has_room = len(self.readers) < self.limits.connections
+            if has_room:
+                self.readers[request] = None
             else:
                 self.refusals[503] += 1
-        if room:
+        if has_room:
             super().process_request(request, client_address)
             return
         try:
             request.settimeout(0.0)
-            request.send(_FULL)
+            request.send(_TOO_MANY_CONNECTIONS)
         except OSError:
             pass
         self.shutdown_request(request)
 
-    def finish_request(self, request: socket.socket, client_address: object) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Serve a connection, in its thread."""
-        RequestHandler(request, client_address, self)
-
     def process_request_thread(self, request: socket.socket, client_address: object) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Serve a connection, and make room for another."""
+        """Serve a connection, then make room for another."""
         try:
             super().process_request_thread(request, client_address)
         finally:
             with self._changed:
-                self._open.pop(request, None)
+                self.readers.pop(request, None)
                 self._changed.notify_all()
 
-    def serves(self, request: socket.socket, handler: RequestHandler) -> None:
-        """Remember who serves a connection."""
+    def add_reader(self, request: socket.socket, reader: DeadlineReader) -> None:
+        """Register the reader of a connection."""
         with self._changed:
-            if request in self._open:
-                self._open[request] = handler
+            if request in self.readers:
+                self.readers[request] = reader
             if self.stopping:
                 _end_reading(request)
 
     def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002 - socketserver's own
-        """A connection that broke is the sender's matter; anything else is told once."""
+        """Report an error once, except broken connections, which are the sender's problem."""
         error = sys.exc_info()[1]
         if isinstance(error, Exception) and not isinstance(error, (ConnectionError, TimeoutError)):
             report("answering a request", error)
 
     def stop(self, timeout: float) -> bool:
-        """Take no more connections, let requests under way end; whether all did within `timeout` seconds."""
+        """Stop listening and wait for running requests; return whether all ended within `timeout` seconds."""
         self.stopping = True
         self.shutdown()
         self.server_close()
         with self._changed:
-            for connection, handler in self._open.items():
-                # One that waits for a request would wait on. Between its look and its read a request may begin: that
-                # one is not read, and sent again by its sender.
-                if handler is not None and handler.reader.is_idle:
+            for connection, reader in self.readers.items():
+                # An idle connection would never end. A request that begins in this moment is lost, and its sender
+                # sends it again.
+                if reader is not None and reader.is_idle:
                     _end_reading(connection)
-            ended = self._changed.wait_for(lambda: not self._open, timeout)
-            for connection in self._open:
+            ended = self._changed.wait_for(lambda: not self.readers, timeout)
+            for connection in self.readers:
                 _end_reading(connection)
         return ended
 

@@ -1,4 +1,4 @@
-"""A small store with everything in it that the commands show, and the commands as functions."""
+"""Fixtures: a small store, and the commands as functions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from llmops_sdk.cli._app import run
 
 @dataclass(frozen=True)
 class Ran:
-    """What a command did."""
+    """The result of a command."""
 
     status: int
     out: str
@@ -29,7 +29,7 @@ Command = Callable[..., Ran]
 
 @pytest.fixture
 def command(capsys: pytest.CaptureFixture[str]) -> Command:
-    """`llmops …` in this process."""
+    """Run `llmops …` in this process."""
 
     def go(*arguments: str | Path) -> Ran:
         capsys.readouterr()
@@ -41,7 +41,7 @@ def command(capsys: pytest.CaptureFixture[str]) -> Command:
 
 
 def call(name: str, *, model: str, cost: float | None, tokens: tuple[int, int] = (10, 5), **more: object) -> str:
-    """A span as a call to a model leaves it; returns the trace's id."""
+    """Record a span like that of a call to a model, and return the trace id."""
     attributes = {"gen_ai.request.model": model, "gen_ai.operation.name": "chat", **more}
     with llmops.span(name, kind="llm", input="hello", attributes=attributes) as span:
         span.usage(input_tokens=tokens[0], output_tokens=tokens[1], cost=cost, model=model)
@@ -51,7 +51,7 @@ def call(name: str, *, model: str, cost: float | None, tokens: tuple[int, int] =
 
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
-    """A store with three traces: one of two calls, one simulated, one that failed."""
+    """Create a store with three traces: one of two calls, one simulated, one failed."""
     path = tmp_path / "traces"
     llmops.configure(store={"path": path}, model="offline/echo")
     with (
@@ -70,7 +70,7 @@ def store(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def llmops_process(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
-    """`python -m llmops_sdk …` in a process of its own."""
+    """Start `python -m llmops_sdk …` in its own process."""
 
     def start(*arguments: str, before: Sequence[str] = (), **options: object) -> subprocess.Popen[str]:
         environment = {**os.environ, "PYTHONUTF8": "1", "COLUMNS": "200", "TERM": "xterm"}

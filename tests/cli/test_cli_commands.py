@@ -1,4 +1,4 @@
-"""Each command on a small store."""
+"""The commands on a small store."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_sql_writes_every_format(command, store):
     assert markdown.out.splitlines()[2] == "| gpt | 0.75 |"
 
 
-def test_sql_from_a_file_and_from_stdin(command, store, tmp_path, monkeypatch):
+def test_sql_reads_a_file_or_stdin(command, store, tmp_path, monkeypatch):
     file = tmp_path / "query.sql"
     file.write_text("\ufeffSELECT 41 + 1 AS n", encoding="utf-8")
     assert json.loads(command("sql", "-f", str(file), "--store", str(store), "--format", "json").out) == [{"n": 42}]
@@ -38,7 +38,7 @@ def test_sql_from_a_file_and_from_stdin(command, store, tmp_path, monkeypatch):
     assert json.loads(command("sql", "-", "--store", str(store), "--format", "json").out) == [{"n": 7}]
 
 
-def test_sql_says_how_many_rows_it_left_out(command, store):
+def test_sql_reports_the_number_of_omitted_rows(command, store):
     ran = command("sql", "SELECT * FROM range(10)", "--limit", "3", "--store", str(store), "--format", "csv")
     assert len(ran.out.splitlines()) == 4
     assert ran.err == "7 more rows; --limit 0 shows all\n"
@@ -46,7 +46,7 @@ def test_sql_says_how_many_rows_it_left_out(command, store):
 
 
 @pytest.mark.parametrize("query", ["SELEC 1", "SELECT nothing FROM spans", "DROP VIEW spans", "COPY spans TO 'x.csv'"])
-def test_bad_sql_is_one_line_and_status_1(command, store, query):
+def test_invalid_sql_prints_one_line_and_exits_with_1(command, store, query):
     ran = command("sql", query, "--store", str(store))
     assert ran.status == 1
     assert ran.out == ""
@@ -54,7 +54,7 @@ def test_bad_sql_is_one_line_and_status_1(command, store, query):
     assert ran.err.startswith("llmops: ")
 
 
-def test_a_query_that_takes_too_long_is_given_up(command, store):
+def test_slow_query_stops_at_its_timeout(command, store):
     slow = "SELECT count(*) FROM range(1000000) a, range(1000000) b WHERE a.range * b.range % 7 = 3"
     ran = command("sql", slow, "--timeout", "0.2", "--store", str(store))
     assert ran.status == 1
@@ -81,7 +81,7 @@ def test_a_query_that_takes_too_long_is_given_up(command, store):
         ["nosuch"],
     ],
 )
-def test_a_wrong_usage_is_status_2(command, store, arguments):
+def test_wrong_usage_exits_with_2(command, store, arguments):
     more = ["--store", str(store)] if arguments != ["nosuch"] else []
     ran = command(*arguments, *more)
     assert ran.status == 2
@@ -89,14 +89,14 @@ def test_a_wrong_usage_is_status_2(command, store, arguments):
     assert "Error" in ran.err
 
 
-def test_a_file_that_is_no_text_is_a_wrong_usage(command, store, tmp_path):
+def test_binary_query_file_is_wrong_usage(command, store, tmp_path):
     file = tmp_path / "query.sql"
     file.write_bytes(b"\xff\xfe\x00")
     assert command("sql", "-f", str(file), "--store", str(store)).status == 2
 
 
 @pytest.mark.parametrize("arguments", [["sql", "SELECT 1"], ["traces"], ["show", "ab"], ["stats"]])
-def test_no_store_is_said_and_none_is_made(command, tmp_path, arguments):
+def test_reading_commands_report_a_missing_store_and_create_none(command, tmp_path, arguments):
     ran = command(*arguments, "--store", str(tmp_path / "nowhere"))
     assert ran.status == 1
     assert "there is no store at" in ran.err
@@ -104,7 +104,7 @@ def test_no_store_is_said_and_none_is_made(command, tmp_path, arguments):
     assert not (tmp_path / "nowhere").exists()
 
 
-def test_a_bad_configuration_is_one_line(command, own_surroundings):
+def test_invalid_configuration_prints_one_line(command, own_surroundings):
     Path("llmops.toml").write_text("modle = 'x'\n")
     ran = command("traces")
     assert ran.status == 1
@@ -112,7 +112,7 @@ def test_a_bad_configuration_is_one_line(command, own_surroundings):
     assert "modle" in ran.err
 
 
-def test_debug_shows_the_traceback(command, tmp_path):
+def test_debug_raises_the_original_error(command, tmp_path):
     with pytest.raises(llmops.StoreError):
         command("traces", "--debug", "--store", str(tmp_path / "nowhere"))
 
@@ -121,7 +121,7 @@ def names(ran):
     return [row["name"] for row in json.loads(ran.out)]
 
 
-def test_traces_lists_the_latest_first(command, store):
+def test_traces_are_listed_newest_first(command, store):
     ran = command("traces", "--store", str(store), "--format", "json")
     latest, simulated, oldest = json.loads(ran.out)
     assert (latest["name"], latest["status"], latest["errors"]) == ("=1+1", "error", 1)
@@ -143,11 +143,11 @@ def test_traces_lists_the_latest_first(command, store):
         (["--user", "'; DROP TABLE spans; --"], []),
     ],
 )
-def test_traces_filters(command, store, arguments, expected):
+def test_traces_match_the_filter_options(command, store, arguments, expected):
     assert names(command("traces", *arguments, "--store", str(store), "--format", "json")) == expected
 
 
-def test_names_from_the_traces_are_safe_in_csv(command, store):
+def test_trace_names_cannot_become_csv_formulas(command, store):
     ran = command("traces", "--store", str(store), "--format", "csv")
     assert "'=1+1" in [row[3] for row in csv.reader(io.StringIO(ran.out))]
 
@@ -158,7 +158,7 @@ def checkout(command, store):
     return row["trace_id"]
 
 
-def test_show_draws_the_tree(command, store, checkout):
+def test_show_draws_a_tree_with_details(command, store, checkout):
     ran = command("show", checkout[:-1].upper(), "--store", str(store))
     assert ran.status == 0
     lines = ran.out.splitlines()
@@ -173,7 +173,7 @@ def test_show_draws_the_tree(command, store, checkout):
     assert "\x1b" not in ran.out
 
 
-def test_show_as_json_has_everything(command, store, checkout):
+def test_show_json_contains_content_and_events(command, store, checkout):
     shown = json.loads(command("show", checkout, "--store", str(store), "--format", "json").out)
     assert shown["trace_id"] == checkout
     root, first, _second = shown["spans"]
@@ -196,7 +196,7 @@ def test_show_cuts_content_unless_full(command, tmp_path):
     assert "x" * 5000 in full
 
 
-def test_show_reads_messages_out(command, tmp_path):
+def test_show_prints_messages_by_role(command, tmp_path):
     llmops.configure(store={"path": tmp_path / "s"}, model="offline/echo")
     first = llmops.chat("one\ntwo", system="Be brief.")
     stored = {
@@ -232,7 +232,7 @@ def test_show_draws_deep_and_orphaned_spans(command, tmp_path):
     assert sum("level " in line for line in ran.out.splitlines()) == 151
 
 
-def test_show_asks_for_a_longer_id_when_it_is_not_unique(command, store):
+def test_show_rejects_an_ambiguous_or_unknown_id(command, store):
     ran = command("show", "0", "--store", str(store))
     assert ran.status == 1
     assert "more than one trace" in ran.err
@@ -241,7 +241,7 @@ def test_show_asks_for_a_longer_id_when_it_is_not_unique(command, store):
     assert "no trace" in missing.err
 
 
-def test_stats_sums_up_and_leaves_simulated_cost_out(command, store):
+def test_stats_total_excludes_simulated_cost(command, store):
     ran = command("stats", "--store", str(store))
     rows = {line.split()[0]: line.split() for line in ran.out.splitlines()}
     assert rows["gpt"][1:8] == ["false", "2", "0", "0.0", "%", "(0.0–65.8)", "1"]
@@ -254,7 +254,7 @@ def test_stats_sums_up_and_leaves_simulated_cost_out(command, store):
 
 
 @pytest.mark.parametrize("by", ["model", "provider", "day", "user", "session", "prompt"])
-def test_stats_groups_by_everything(command, store, by):
+def test_stats_supports_every_grouping(command, store, by):
     rows = json.loads(command("stats", "--by", by, "--store", str(store), "--format", "json").out)
     assert sum(row["calls"] for row in rows) == 3
     assert next(iter(rows[0])) == by
@@ -272,7 +272,7 @@ def failing_call(error: bool) -> None:
             raise ValueError
 
 
-def test_stats_gives_the_error_rate_its_wilson_interval(command, tmp_path):
+def test_stats_shows_the_wilson_interval_of_the_error_rate(command, tmp_path):
     llmops.configure(store={"path": tmp_path / "s"})
     for number in range(20):
         failing_call(error=number < 3)
@@ -286,7 +286,7 @@ def test_stats_gives_the_error_rate_its_wilson_interval(command, tmp_path):
 
 
 def test_stats_weights_the_error_rate_of_thinned_traces(command, tmp_path):
-    # Compaction keeps both errors, and of 200 successful calls about one in ten, each of which stands for ten.
+    # Compaction keeps both errors and about one in ten of 200 successful calls, each with the weight 10.
     settings = {"path": tmp_path / "s", "thinning": {"share": 0.1, "after_days": 1e-9}}
     llmops.configure(store=settings)
     for number in range(202):
@@ -301,14 +301,14 @@ def test_stats_weights_the_error_rate_of_thinned_traces(command, tmp_path):
     assert (low, high) == pytest.approx(wilson_interval(rate * effective, effective))
 
 
-def test_stats_of_an_empty_store(command, tmp_path):
+def test_stats_of_an_empty_store_prints_only_a_header(command, tmp_path):
     (tmp_path / "empty").mkdir()
     ran = command("stats", "--store", str(tmp_path / "empty"))
     assert ran.status == 0
     assert len(ran.out.splitlines()) == 2
 
 
-def test_doctor_is_content_with_a_good_installation(command, store):
+def test_doctor_passes_on_a_working_installation(command, store):
     ran = command("doctor", "--store", str(store), "--format", "json")
     assert ran.status == 0, ran.err
     findings = {(row["part"], row["what"]): row for row in json.loads(ran.out)}
@@ -319,7 +319,14 @@ def test_doctor_is_content_with_a_good_installation(command, store):
     assert findings["installation", "duckdb"]["state"] == "ok"
 
 
-def test_doctor_finds_the_exporter_that_nobody_answers(command, monkeypatch):
+def test_doctor_names_the_source_of_a_quoted_key(command):
+    Path("llmops.toml").write_text('[models."gpt-4.1"]\nmodel = "openai/gpt-4.1"\n')
+    rows = json.loads(command("doctor", "--format", "json").out)
+    [row] = [row for row in rows if row["what"] == 'models."gpt-4.1".model']
+    assert row["source"].startswith("llmops.toml")
+
+
+def test_doctor_reports_an_unreachable_exporter_without_secrets(command, monkeypatch):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -332,7 +339,7 @@ def test_doctor_finds_the_exporter_that_nobody_answers(command, monkeypatch):
     assert password not in ran.out + ran.err
 
 
-def test_doctor_reaches_the_exporter_and_says_whether_content_leaves(command):
+def test_doctor_reports_a_reachable_exporter_and_exported_content(command):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         Path("llmops.toml").write_text(f'[export]\nendpoint = "http://127.0.0.1:{port}"\ncontent = true\n')
@@ -346,7 +353,7 @@ def test_doctor_reaches_the_exporter_and_says_whether_content_leaves(command):
     assert findings["configuration", "files in use"]["value"].endswith("llmops.toml")
 
 
-def test_doctor_tells_of_the_console_and_of_signals_that_go_elsewhere(command):
+def test_doctor_reports_console_export_and_separate_metrics(command):
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/in"
         text = f'[export]\nexporters = ["console"]\ncontent = true\n[export.metrics]\nendpoint = "{url}"\n'
@@ -369,7 +376,7 @@ def test_doctor_reports_a_bad_configuration_and_a_store_that_is_a_file(command, 
     assert "is a file, not a folder" in ran.err
 
 
-def test_doctor_reports_a_store_of_a_newer_version(command, store):
+def test_doctor_reports_a_store_with_a_newer_schema(command, store):
     manifest = store / "MANIFEST.json"
     content = json.loads(manifest.read_text())
     manifest.write_text(json.dumps({**content, "schema_version": 99}))
@@ -378,7 +385,7 @@ def test_doctor_reports_a_store_of_a_newer_version(command, store):
     assert "99" in ran.err
 
 
-def test_a_new_store_is_no_problem(command, tmp_path):
+def test_doctor_accepts_a_store_that_does_not_exist_yet(command, tmp_path):
     ran = command("doctor", "--store", str(tmp_path / "new"), "--format", "json")
     assert ran.status == 0
     assert "the first span creates it" in ran.out

@@ -1,4 +1,4 @@
-"""`llmops doctor --explain`: each value with the key that decides, over named models, sections, variables."""
+"""`llmops doctor --explain`: each value and the key that sets it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def explained(command, model: str, **more) -> dict[str, tuple[str, str, str]]:
     return {row["what"]: (row["value"], row["set by"], row["source"].partition(":")[0]) for row in json.loads(ran.out)}
 
 
-def test_what_a_name_sets_goes_before_what_it_leads_to_and_that_before_the_section(command, monkeypatch):
+def test_first_named_model_that_sets_a_key_wins_over_the_section(command, monkeypatch):
     monkeypatch.setenv("LLMOPS_RETRY__BASE", "0.7")
     found = explained(command, "smart")
     assert found["model"] == ("'anthropic/claude-sonnet-4-5'", "models.base.model", "llmops.toml")
@@ -53,7 +53,7 @@ def test_what_a_name_sets_goes_before_what_it_leads_to_and_that_before_the_secti
     )  # fmt: skip
 
 
-def test_the_values_are_those_that_calls_are_made_with(command):
+def test_explained_values_equal_the_resolved_ones(command):
     from llmops_sdk.config import load, resolve_model
 
     found = explained(command, "base")
@@ -64,7 +64,7 @@ def test_the_values_are_those_that_calls_are_made_with(command):
             assert found[f"{policy}.{field}"][0] == repr(getattr(section, field))
 
 
-def test_the_key_is_named_and_never_shown(command, monkeypatch):
+def test_api_key_variable_is_named_and_its_value_hidden(command, monkeypatch):
     monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
     monkeypatch.setenv("ANTHROPIC_BASE_URL", "http://user:hidden@127.0.0.1:9")
     assert explained(command, "smart")["key"] == ("NOT SET", "ANTHROPIC_API_KEY", "")
@@ -82,7 +82,7 @@ def test_the_key_is_named_and_never_shown(command, monkeypatch):
     assert explained(command, "local")["price"][0] == f"the table of litellm {version('litellm')}, if it has the model"
 
 
-def test_a_model_by_its_own_name_and_one_that_there_is_not(command):
+def test_unknown_model_suggests_the_nearest_name(command):
     assert explained(command, "openai/gpt-4.1")["model"] == ("openai/gpt-4.1", "the call", "")
     ran = command("doctor", "--explain", "smrt")
     assert ran.status == 1

@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 
-def test_export_writes_each_form_and_says_so(command, store, tmp_path):
+def test_export_writes_every_format(command, store, tmp_path):
     for name, form in (("a.parquet", "parquet"), ("a.jsonl", "jsonl"), ("a.csv", "csv"), ("a.json", "otlp")):
         ran = command("export", str(tmp_path / name), "--store", str(store))
         assert (ran.status, ran.out) == (0, "")
@@ -22,7 +22,7 @@ def test_export_writes_each_form_and_says_so(command, store, tmp_path):
     assert sorted(row["name"] for row in rows) == ["'=1+1", "chat gpt", "chat gpt", "chat toy", "checkout"]
 
 
-def test_export_takes_conditions(command, store, tmp_path):
+def test_export_applies_where_and_period(command, store, tmp_path):
     file = tmp_path / "a.jsonl"
     ran = command("export", str(file), "--where", "user_id = 'bob'", "--since", "1h", "--store", str(store))
     assert ran.status == 0
@@ -33,7 +33,7 @@ def test_export_takes_conditions(command, store, tmp_path):
     assert command("export", str(file), "--until", "1h", "--force", "--store", str(store)).err.startswith("0 spans")
 
 
-def test_export_refuses_what_it_does_not_know(command, store, tmp_path):
+def test_export_rejects_unknown_formats_and_bad_conditions(command, store, tmp_path):
     assert command("export", str(tmp_path / "a.txt"), "--store", str(store)).status == 2
     assert command("export", str(tmp_path / "a.csv"), "--what", "blobs", "--store", str(store)).status == 2
     bad = command("export", str(tmp_path / "a.csv"), "--where", "nothing = 1", "--store", str(store))

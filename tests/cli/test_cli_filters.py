@@ -1,4 +1,4 @@
-"""The filters: what they accept, and that each lets through what it says and nothing else."""
+"""The filter options: valid values, and the rows that match."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NOW = datetime(2026, 11, 23, 14, 0)  # noqa: DTZ001 - the store's times are naiv
         ("4w", timedelta(weeks=4)),
     ],
 )
-def test_an_age_is_counted_back_from_now(text, ago):
+def test_age_is_subtracted_from_now(text, ago):
     assert parse_moment(text, NOW) == NOW - ago
 
 
@@ -45,7 +45,7 @@ def test_an_age_is_counted_back_from_now(text, ago):
         ("2026-11-20T10:30:00+02:00", datetime(2026, 11, 20, 8, 30)),  # noqa: DTZ001
     ],
 )
-def test_a_time_is_taken_as_utc(text, then):
+def test_time_without_a_zone_is_utc(text, then):
     assert parse_moment(text, NOW) == then
 
 
@@ -64,13 +64,13 @@ def test_a_time_is_taken_as_utc(text, then):
         ("0001-01-01T00:00+05:00", "too far back"),
     ],
 )
-def test_what_is_no_time_is_said(text, said):
+def test_invalid_time_is_a_usage_error(text, said):
     with pytest.raises(UsageError, match=said):
         parse_moment(text, NOW)
 
 
 @given(st.text())
-def test_a_time_is_read_or_refused(text):
+def test_any_text_is_parsed_or_rejected_as_a_time(text):
     try:
         moment = parse_moment(text, NOW)
     except UsageError:
@@ -91,19 +91,19 @@ def test_a_time_is_read_or_refused(text):
         ("x=nan", ScoreTest("x", "=", label="nan")),
     ],
 )
-def test_a_score_is_tested_by_number_or_label(text, test):
+def test_score_filter_compares_a_number_or_a_label(text, test):
     assert parse_filter(scores=[text]).scores == (test,)
 
 
 @pytest.mark.parametrize("text", ["", "=1", "helpful<", "helpful=", "helpful<low", "x>nan"])
-def test_what_is_no_test_of_a_score_is_said(text):
+def test_invalid_score_filter_is_a_usage_error(text):
     with pytest.raises(UsageError, match=r"score|number"):
         parse_filter(scores=[text])
 
 
 @pytest.fixture
 def scored(store):
-    """The small store, and scores on a span, on a whole trace, and labels."""
+    """Add scores on a span and on a whole trace, and labels, to the small store."""
     with llmops.context(tags=["night", "shop"]), llmops.span("scored") as root:
         with llmops.span("answer", kind="llm", attributes={"gen_ai.request.model": "toy"}) as inner:
             inner.score("helpful", 0.25)
@@ -141,7 +141,7 @@ def names(ran):
         (["--search", "'; DROP VIEW spans; --"], []),
     ],
 )
-def test_traces_pass_when_one_span_fits_each_filter(command, scored, arguments, expected):
+def test_trace_matches_if_one_span_matches_each_filter(command, scored, arguments, expected):
     assert names(command("traces", *arguments, "--store", str(scored), "--format", "json")) == expected
 
 
@@ -162,37 +162,37 @@ def test_traces_pass_when_one_span_fits_each_filter(command, scored, arguments, 
         (["--until", "1h"], 0),
     ],
 )
-def test_stats_count_the_calls_that_pass(command, scored, arguments, calls):
+def test_stats_counts_only_matching_calls(command, scored, arguments, calls):
     ran = command("stats", *arguments, "--store", str(scored), "--format", "json")
     assert ran.status == 0, ran.err
     assert sum(row["calls"] for row in json.loads(ran.out)) == calls
 
 
-# These need files or a backend, or go on until they are stopped; their own tests run them.
+# These need files or a backend, or run until they are stopped. Their own tests run them.
 ELSEWHERE = ("tail", "import", "collect", "replay")
 
 
 @pytest.mark.parametrize("line", [line for name, lines in COMMANDS.items() if name not in ELSEWHERE for line in lines])
-def test_the_examples_of_the_help_run(command, scored, tmp_path, line):
+def test_help_examples_run(command, scored, tmp_path, line):
     program, name, *arguments = shlex.split(line)
     assert program == "llmops"
     if name == "show":
         [first] = json.loads(command("traces", "--tag", "night", "--store", str(scored), "--format", "json").out)
         arguments[0] = first["trace_id"]
-    # Some change it.
+    # A copy, as some examples change the store.
     ran = command(name, *arguments, "--store", shutil.copytree(scored, tmp_path / "copy"))
     assert (ran.status, ran.err.startswith("llmops:")) == (0, False), ran.err
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
-def test_the_help_has_its_examples(command, name):
+def test_help_shows_its_examples(command, name):
     shown = " ".join(command(name, "--help").out.split())
     for line in COMMANDS[name]:
         assert line in shown
 
 
-def test_the_latest_traces_are_found_among_the_latest_spans(command, tmp_path):
-    # Long traces that began early and go on late, beside short ones: the order is that of their beginnings.
+def test_traces_are_ordered_by_start_whatever_their_length(command, tmp_path):
+    # Long traces that start early and end late, among short ones.
     start, minute = 1_795_000_000_000_000_000, 60_000_000_000
 
     def span(trace: int, number: int, at: int) -> RecordedSpan:

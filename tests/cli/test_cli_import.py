@@ -11,7 +11,7 @@ import pytest
 from llmops_sdk.cli._examples import COMMANDS
 
 
-def test_import_takes_files_and_says_what_came_of_each(command, store, tmp_path):
+def test_import_reports_the_counts_of_each_file(command, store, tmp_path):
     for name in ("a.parquet", "b.json"):
         assert command("export", str(tmp_path / name), "--store", str(store)).status == 0
     scores = tmp_path / "s.jsonl"
@@ -31,7 +31,7 @@ def test_import_takes_files_and_says_what_came_of_each(command, store, tmp_path)
     assert command("sql", "SELECT count(*) AS n FROM spans", "--store", other, "--format", "csv").out == "n\n10\n"
 
 
-def test_the_examples_of_the_help_run(command, store, tmp_path, monkeypatch):
+def test_help_examples_of_import_run(command, store, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name, form in (("week.parquet", "parquet"), ("spans.jsonl", "jsonl"), ("traces.json.gz", "otlp")):
         assert command("export", name, "--format", form, "--store", str(store)).status == 0
@@ -40,7 +40,7 @@ def test_the_examples_of_the_help_run(command, store, tmp_path, monkeypatch):
         assert (ran.status, "imported: " in ran.err) == (0, True)
 
 
-def test_a_file_that_cannot_be_imported_is_one_line_and_status_1(command, tmp_path):
+def test_unreadable_file_prints_one_line_and_exits_with_1(command, tmp_path):
     (tmp_path / "a.jsonl").write_text("{\n")
     ran = command("import", str(tmp_path / "a.jsonl"), "--store", str(tmp_path / "new"))
     assert (ran.status, len(ran.err.splitlines())) == (1, 1)
@@ -49,7 +49,7 @@ def test_a_file_that_cannot_be_imported_is_one_line_and_status_1(command, tmp_pa
 
 
 @pytest.mark.parametrize("arguments", [[], ["a.txt"], ["a.txt", "--format", "xml"]])
-def test_a_wrong_usage_is_status_2(command, tmp_path, monkeypatch, arguments):
+def test_wrong_usage_of_import_exits_with_2(command, tmp_path, monkeypatch, arguments):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.txt").write_text("x")
     assert command("import", *arguments, "--store", str(tmp_path / "new")).status == 2

@@ -1,4 +1,4 @@
-"""The command as a process: what it imports, pipes, signals, terminals, and a store that another process writes."""
+"""The command as a process: imports, pipes, signals, terminals, and a store in use by another process."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_help_imports_nothing_heavy(tmp_path):
         assert f"\n  {name} " in ran.stdout
 
 
-def test_the_module_and_the_script_are_the_same_command(llmops_process, tmp_path):
+def test_module_and_script_print_the_same_version(llmops_process, tmp_path):
     status, version, _ = output(llmops_process("--version"))
     assert status == 0
     script = Path(sys.executable).parent / "llmops"
@@ -39,7 +39,7 @@ def test_the_module_and_the_script_are_the_same_command(llmops_process, tmp_path
     assert ran.stdout == version
 
 
-def test_a_closed_pipe_is_no_error(llmops_process, store):
+def test_closed_pipe_exits_with_0(llmops_process, store):
     process = llmops_process("sql", "SELECT * FROM range(1000000)", "--format", "csv", "--store", str(store))
     assert process.stdout.readline() == "range\n"
     process.stdout.close()
@@ -49,7 +49,7 @@ def test_a_closed_pipe_is_no_error(llmops_process, store):
     assert process.returncode == 0
 
 
-def test_ctrl_c_is_status_130_without_a_traceback(llmops_process, store, tmp_path):
+def test_ctrl_c_exits_with_130_without_a_traceback(llmops_process, store, tmp_path):
     fifo = tmp_path / "query.sql"
     os.mkfifo(fifo)
     process = llmops_process("sql", "-f", str(fifo), "--store", str(store))
@@ -79,7 +79,7 @@ def on_a_terminal(llmops_process, *arguments):
     return drawn.decode()
 
 
-def test_a_terminal_gets_a_drawn_table(llmops_process, store):
+def test_table_is_drawn_on_a_terminal(llmops_process, store):
     drawn = on_a_terminal(llmops_process, "sql", "SELECT name FROM spans ORDER BY name", "--store", str(store))
     assert "│ checkout" in drawn
     assert "┏" in drawn
@@ -92,7 +92,7 @@ def test_stats_draws_bars_on_a_terminal(llmops_process, store):
     assert bars == {"gpt": "█" * 20, "total": ""}
 
 
-def test_output_in_an_encoding_that_lacks_the_characters(llmops_process, store):
+def test_characters_outside_the_encoding_are_escaped(llmops_process, store):
     environment = {**os.environ, "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}
     status, out, err = output(llmops_process("sql", "SELECT 'é' AS x", "--store", str(store), env=environment))
     assert (status, err) == (0, "")

@@ -1,4 +1,4 @@
-"""`llmops replay` and `llmops_sdk.store.replay`: what waits, and what the store has, to real backends on loopback."""
+"""`llmops replay` and `llmops_sdk.store.replay`: pending and stored spans to real backends on loopback."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from llmops_sdk.store.outbox._outbox import outbox_sizes
 
 @pytest.fixture
 def store(tmp_path):
-    """Twenty spans, of which a backend that is away has got none."""
+    """Create a store of twenty spans that are pending for an unavailable backend."""
     folder = tmp_path / "store"
     llmops.configure(
         store={"path": folder},
@@ -38,7 +38,7 @@ def configured(store, **export) -> None:
     llmops.configure(store={"path": store}, export=export)
 
 
-def test_what_waits_is_sent_and_does_not_wait_any_more(command, store):
+def test_pending_spans_are_sent_once(command, store):
     with OtlpReceiver() as backend:
         configured(store, endpoint=backend.url)
         ran = command("replay", "--store", store)
@@ -50,7 +50,7 @@ def test_what_waits_is_sent_and_does_not_wait_any_more(command, store):
         assert len(backend.spans) == 20
 
 
-def test_a_backend_that_is_still_away_is_status_1_and_nothing_is_lost(command, store, monkeypatch):
+def test_unavailable_backend_exits_with_1_and_loses_nothing(command, store, monkeypatch):
     monkeypatch.setattr("llmops_sdk.export._delivery._FIRST_PAUSE", 0.01)
     with OtlpReceiver() as backend:
         backend.always = Reply(503)
@@ -63,7 +63,7 @@ def test_a_backend_that_is_still_away_is_status_1_and_nothing_is_lost(command, s
         assert len(backend.spans) == 20
 
 
-def test_what_is_refused_for_good_is_said(command, store):
+def test_rejected_spans_are_reported(command, store):
     with OtlpReceiver() as backend:
         backend.always = Reply(400)
         configured(store, endpoint=backend.url)
@@ -72,7 +72,7 @@ def test_what_is_refused_for_good_is_said(command, store):
 
 
 @pytest.mark.parametrize("content", [True, False])
-def test_what_the_store_has_goes_to_any_backend(command, store, content):
+def test_stored_spans_are_sent_to_any_backend(command, store, content):
     with OtlpReceiver() as backend:
         ran = command(
             "replay", "--to", backend.url, "--store", store, "--header", "x-team=search",
@@ -90,14 +90,14 @@ def test_what_the_store_has_goes_to_any_backend(command, store, content):
         assert span.resource["service.name"]
 
 
-def test_over_grpc_and_only_what_is_asked_for(store):
+def test_replay_over_grpc_sends_only_matching_spans(store):
     with GrpcOtlpReceiver() as backend:
         (done,) = replay(to=backend.url, protocol="grpc", where="kind = 'tool'", path=store)
         assert (done.sent, done.lost, done.left) == (10, 0, 0)
         assert names(backend) == Counter(f"n{number}" for number in range(1, 20, 2))
 
 
-def test_a_name_is_that_of_a_configured_destination(store):
+def test_replay_to_a_destination_uses_its_filter(store):
     with OtlpReceiver() as backend:
         configured(store, destinations={"tools": {"endpoint": backend.url, "filter": {"kinds": ["tool"]}}})
         (done,) = replay(to="tools", path=store)
@@ -106,7 +106,7 @@ def test_a_name_is_that_of_a_configured_destination(store):
             replay(to="tolls", path=store)
 
 
-def test_what_waits_may_be_discarded(command, store):
+def test_discard_deletes_pending_spans(command, store):
     assert command("replay", "--discard", "default", "--store", store).status == 0
     assert outbox_sizes(store) == {}
     ran = command("replay", "--discard", "default", "--store", store)
@@ -118,11 +118,11 @@ def test_what_waits_may_be_discarded(command, store):
 @pytest.mark.parametrize(
     "arguments", [["--where", "true"], ["--since", "1h"], ["--to", "http://x", "--protocol", "udp"], ["--header", "x"]]
 )
-def test_options_that_do_not_fit_are_status_2(command, store, arguments):
+def test_conflicting_replay_options_exit_with_2(command, store, arguments):
     assert command("replay", *arguments, "--store", store).status == 2
 
 
-def test_a_flush_after_the_end_does_not_wait(store):
+def test_flush_after_shutdown_returns_soon(store):
     with OtlpReceiver() as backend:
         llmops.configure(store={"path": store}, export={"endpoint": backend.url})
         llmops.chat("hello", model="offline/echo")
@@ -132,7 +132,7 @@ def test_a_flush_after_the_end_does_not_wait(store):
         assert time.monotonic() - begun < 30
 
 
-def test_the_doctor_says_what_waits_and_for_whom(command, store, monkeypatch):
+def test_doctor_reports_pending_spans_by_destination(command, store, monkeypatch):
     with OtlpReceiver() as backend:
         monkeypatch.setenv("LLMOPS_EXPORT__DESTINATIONS__MINE__ENDPOINT", backend.url)
         monkeypatch.setenv("LLMOPS_EXPORT__DESTINATIONS__MINE__CONTENT", "true")

@@ -1,4 +1,4 @@
-"""`compact`, `prune` and `snapshot`: what they say, what they ask, and their exit statuses."""
+"""`compact`, `prune` and `snapshot`: output, confirmation and exit statuses."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def users(store) -> list[str]:
     return [user for (user,) in query("SELECT DISTINCT user_id FROM spans ORDER BY ALL", path=store).rows()]
 
 
-def test_compact_says_what_became_smaller(command, store):
+def test_compact_reports_sizes_before_and_after(command, store):
     ran = command("compact", "--store", store)
     assert ran.status == 0
     assert "rows of" in ran.err
@@ -53,7 +53,7 @@ def test_snapshot_writes_a_database_that_duckdb_opens(command, store, tmp_path):
     assert (inside.status, "is inside the store" in inside.err) == (1, True)
 
 
-def test_prune_by_user_takes_the_cached_answers_too(command, store):
+def test_prune_by_user_also_clears_the_cache(command, store):
     ran = command("prune", "--user", "ada", "--yes", "--store", store)
     assert (ran.status, " deleted" in ran.err) == (0, True)
     assert "answers deleted from the response cache" in ran.err
@@ -63,20 +63,20 @@ def test_prune_by_user_takes_the_cached_answers_too(command, store):
     assert b"secret of bob" in left  # in the spans
 
 
-def test_the_cache_may_be_kept(command, store):
+def test_prune_with_keep_cache_keeps_the_cache(command, store):
     ran = command("prune", "--user", "ada", "--yes", "--keep-cache", "--store", store)
     assert (ran.status, "was not cleared" in ran.err) == (0, True)
     with sqlite3.connect(store / "cache" / "exact" / "cache.db") as connection:
         assert connection.execute("SELECT count(*) FROM Cache").fetchone() == (2,)
 
 
-def test_a_dry_run_changes_nothing(command, store):
+def test_prune_dry_run_changes_nothing(command, store):
     ran = command("prune", "--session", "s-ada", "--dry-run", "--store", store)
     assert (ran.status, "would be deleted" in ran.err) == (0, True)
     assert users(store) == ["ada", "bob"]
 
 
-def test_by_age_and_by_size(command, store):
+def test_prune_by_age_and_by_size(command, store):
     assert command("prune", "--older-than", "1d", "--yes", "--store", store).status == 0
     assert users(store) == ["ada", "bob"]
     assert command("prune", "--max-bytes", "1kB", "--yes", "--store", store).status == 0
@@ -93,19 +93,19 @@ def test_by_age_and_by_size(command, store):
         (["--user", "ada"], "stdin is not a terminal"),
     ],
 )
-def test_a_wrong_usage_is_status_2(command, store, arguments, message):
+def test_wrong_usage_of_prune_exits_with_2(command, store, arguments, message):
     ran = command("prune", *arguments, "--store", store)
     assert ran.status == 2
     assert message in " ".join(ran.err.split())
     assert users(store) == ["ada", "bob"]
 
 
-def test_where_there_is_no_store(command, tmp_path):
+def test_store_commands_report_a_missing_store_and_create_none(command, tmp_path):
     for arguments in (["compact"], ["prune", "--user", "x", "--yes"], ["snapshot", tmp_path / "x.duckdb"]):
         ran = command(*arguments, "--store", tmp_path / "none")
         assert (ran.status, "there is no store at" in ran.err) == (1, True)
     assert not (tmp_path / "none").exists()
 
 
-def test_erasing_a_cache_that_is_not_there(tmp_path):
+def test_erasing_a_missing_cache_does_nothing(tmp_path):
     assert erase(tmp_path / "none") == 0

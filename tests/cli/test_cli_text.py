@@ -1,4 +1,4 @@
-"""What is written is safe to show and says what was stored."""
+"""Output is safe to show and complete."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def written(form: Format, columns: list[str], rows: list[tuple[object, ...]]) ->
 
 
 @given(st.text())
-def test_no_control_character_survives(text):
+def test_control_characters_are_replaced(text):
     assert not CONTROLS & set(defuse(text))
     assert not (CONTROLS | {"\n", "\t"}) & set(cell(text))
     assert not (CONTROLS | {"\n", "\t"}) & set(json_text({text: text}))
@@ -45,12 +45,12 @@ def test_escape_sequences_are_defused_in_every_format(form, attack):
 
 
 @given(st.text())
-def test_json_gives_back_every_text(text):
+def test_json_round_trips_any_text(text):
     assert json.loads(json_text(text)) == text
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
-def test_a_formula_in_csv_is_text(start):
+def test_csv_formulas_are_quoted(start):
     assert csv_cell(f"{start}cmd()").startswith("'")
     [header, row] = list(csv.reader(io.StringIO(written(Format.CSV, [f"{start}a"], [(f"{start}b",)]))))
     assert header[0].startswith("'")
@@ -61,11 +61,11 @@ def test_a_formula_in_csv_is_text(start):
     ("value", "text"),
     [(-1, "-1"), (-0.5, "-0.5"), (Decimal("-2.50"), "-2.50"), (None, ""), (True, "true"), (1e-9, "1e-09")],
 )
-def test_numbers_in_csv_stay_numbers(value, text):
+def test_csv_numbers_are_not_quoted(value, text):
     assert csv_cell(value) == text
 
 
-def test_json_is_strict_and_keeps_both_of_two_equal_columns():
+def test_json_is_strict_and_renames_duplicate_columns():
     rows = [(math.nan, math.inf, Decimal("1.5"), TIME, b"\x00\xff", {"k": [1, None]})]
     [record] = json.loads(written(Format.JSON, ["a", "a", "a_1", "t", "b", "m"], rows))
     assert record == {
@@ -74,12 +74,12 @@ def test_json_is_strict_and_keeps_both_of_two_equal_columns():
     assert json.loads(written(Format.JSON, ["a"], [])) == []
 
 
-def test_markdown_cannot_be_broken_out_of():
+def test_markdown_escapes_cell_content():
     lines = written(Format.MARKDOWN, ["a|b", "n"], [("x | y\n<script>", 1), (None, 2)]).splitlines()
     assert lines == ["| a\\|b | n |", "| --- | ---: |", "| x \\| y↵&lt;script> | 1 |", "|  | 2 |"]
 
 
-def test_a_plain_table_is_aligned_and_cuts_long_cells():
+def test_plain_table_is_aligned_and_cuts_long_cells():
     lines = written(Format.TABLE, ["name", "n"], [("a", 1), ("long" * 100, 22)]).splitlines()
     assert lines[0].split() == ["name", "n"]
     assert lines[2].endswith(" 1")
@@ -91,10 +91,10 @@ def test_a_plain_table_is_aligned_and_cuts_long_cells():
     ("value", "text"),
     [(0.0, "0"), (0.25, "0.25"), (0.0000123, "0.000012"), (1e-9, "1e-09"), (1234.5678, "1234.568"), (3.0, "3")],
 )
-def test_numbers_in_tables_are_rounded_for_the_eye(value, text):
+def test_table_numbers_are_rounded(value, text):
     assert cell(value) == text
 
 
-def test_values_of_other_types_become_text():
+def test_other_types_become_text():
     assert plain(datetime.timedelta(seconds=5)) == "0:00:05"
     assert plain({1, 2}) in ([1, 2], [2, 1])

@@ -1,4 +1,4 @@
-"""What the collector's tests share."""
+"""Fixtures of the collector's tests."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def collector(store: Path) -> Iterator[Collector]:
 
 @pytest.fixture
 def post(collector: Collector) -> Post:
-    """A request on a connection of its own; by default one span in JSON."""
+    """Send a request on its own connection. Default: one span in JSON."""
 
     def send(body: bytes | None = None, path: str = "/v1/traces", method: str = "POST", **headers: str) -> Answer:
         content = json.dumps(simple_request([simple_span()])).encode() if body is None else body

@@ -1,4 +1,4 @@
-"""The collector over raw HTTP: what is answered 200 is in the store, what is wrong gets its status, nothing grows."""
+"""The collector over raw HTTP: a 200 means stored, errors get their status, and memory stays bounded."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def protobuf(*ids: int) -> bytes:
 PROTOBUF = {"Content_Type": "application/x-protobuf"}
 
 
-def test_json_and_protobuf_are_taken_and_answered_in_kind(post, store):
+def test_responses_use_the_encoding_of_the_request(post, store):
     answer = post()
     assert (answer.status, answer.body, answer.headers["Content-Type"]) == (200, b"{}", "application/json")
     answer = post(protobuf(7), **PROTOBUF)
@@ -67,12 +67,12 @@ def test_json_and_protobuf_are_taken_and_answered_in_kind(post, store):
         ("GZIP", gzip.compress),
     ],
 )
-def test_compressed_bodies_are_taken(post, store, coding, pack):
+def test_compressed_bodies_are_accepted(post, store, coding, pack):
     assert post(pack(request()), Content_Encoding=coding).status == 200
     assert count(store) == 1
 
 
-def test_what_is_rejected_is_told_and_the_rest_is_kept(post, store):
+def test_partial_success_reports_rejected_spans(post, store):
     answer = post(request(simple_span(1), simple_span(2, traceId="0" * 32), simple_span(3)))
     assert (answer.status, answer.json["partialSuccess"]["rejectedSpans"]) == (200, "1")
     assert "spans[1]: traceId" in answer.json["partialSuccess"]["errorMessage"]
@@ -82,7 +82,7 @@ def test_what_is_rejected_is_told_and_the_rest_is_kept(post, store):
     assert query("SELECT sum(count) FROM losses WHERE reason = 'not_decodable'", path=store).scalar() == 2
 
 
-def test_evaluations_are_scores_and_other_logs_are_told_to_be_none(post, store):
+def test_evaluation_logs_become_scores_and_others_are_rejected(post, store):
     name = {"key": "gen_ai.evaluation.name", "value": {"stringValue": "good"}}
     score = {"eventName": "gen_ai.evaluation.result", "traceId": "1" * 32, "timeUnixNano": "5", "attributes": [name]}
     body = json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": [score, {}, {}]}]}]}).encode()
@@ -120,7 +120,7 @@ STATUSES = {
 
 
 @pytest.mark.parametrize("name", STATUSES)
-def test_what_is_wrong_gets_its_status_and_leaves_nothing(collector, post, store, name):
+def test_invalid_request_gets_its_status_and_stores_nothing(collector, post, store, name):
     status, how = STATUSES[name]
     answer = post(**how)
     assert answer.status == status
@@ -130,11 +130,11 @@ def test_what_is_wrong_gets_its_status_and_leaves_nothing(collector, post, store
     assert "Access-Control-Allow-Origin" not in answer.headers
     assert collector.counts.refused == {status: 1}
     assert count(store) == 0
-    # And it goes on.
+    # The collector still works.
     assert (post().status, count(store)) == (200, 1)
 
 
-def test_an_error_is_told_in_the_encoding_of_the_request(post):
+def test_errors_use_the_encoding_of_the_request(post):
     answer = post(b"nonsense", **PROTOBUF)
     assert (answer.status, answer.headers["Content-Type"]) == (400, "application/x-protobuf")
     status = Status.FromString(answer.body)
@@ -144,7 +144,7 @@ def test_an_error_is_told_in_the_encoding_of_the_request(post):
 
 
 def raw(collector: Collector, sent: bytes, *, half_close: bool = False) -> bytes:
-    """What comes back on a socket until it is closed."""
+    """Send bytes and return everything until the socket is closed."""
     with socket.create_connection(("127.0.0.1", int(collector.url.rpartition(":")[2])), timeout=30) as connection:
         connection.sendall(sent)
         if half_close:
@@ -187,7 +187,7 @@ RAW = {
 
 
 @pytest.mark.parametrize("name", RAW)
-def test_malformed_requests_are_answered_and_their_connection_closed(collector, post, store, name):
+def test_malformed_request_is_answered_and_closes_the_connection(collector, post, store, name):
     status, sent = RAW[name]
     answer = raw(collector, sent)
     assert re.match(rb"HTTP/1\.[01] %d " % status, answer), answer[:200]
@@ -195,7 +195,7 @@ def test_malformed_requests_are_answered_and_their_connection_closed(collector, 
     assert (post().status, count(store)) == (200, 1)
 
 
-def test_chunks_are_taken(collector, store):
+def test_chunked_bodies_are_accepted(collector, store):
     body = request()
     sent = head("Transfer-Encoding: chunked") + chunked(body[:10], body[10:]).replace(
         b"0\r\n\r\n", b"0\r\nA: b\r\n\r\n"
@@ -205,7 +205,7 @@ def test_chunks_are_taken(collector, store):
     assert count(store) == 2
 
 
-def test_half_closed_and_cut_off_connections(collector, store):
+def test_half_closed_and_aborted_connections(collector, store):
     body = request()
     whole = head(f"Content-Length: {len(body)}") + body
     assert b" 200 " in raw(collector, whole, half_close=True)
@@ -216,7 +216,7 @@ def test_half_closed_and_cut_off_connections(collector, store):
     assert (count(store), collector.counts.requests) == (1, 1)
 
 
-def test_expect_100_is_answered(collector, store):
+def test_expect_100_gets_a_continue(collector, store):
     body = request()
     with socket.create_connection(("127.0.0.1", int(collector.url.rpartition(":")[2])), timeout=30) as connection:
         connection.sendall(head(f"Content-Length: {len(body)}", "Expect: 100-continue", "Connection: close"))
@@ -229,12 +229,12 @@ def test_expect_100_is_answered(collector, store):
 @pytest.mark.parametrize(
     "sent", [b"POST /v1/tr", head("Content-Length: 50") + b"{", head("Transfer-Encoding: chunked")]
 )
-def test_a_sender_that_stalls_is_let_go(collector, sent):
+def test_stalled_sender_is_disconnected(collector, sent):
     answer = raw(collector, sent)
     assert answer == b"" or b" 408 " in answer
 
 
-def test_a_sender_of_a_byte_now_and_then_is_let_go(collector):
+def test_slow_sender_is_disconnected_at_its_deadline(collector):
     pause = threading.Event()
     with socket.create_connection(("127.0.0.1", int(collector.url.rpartition(":")[2])), timeout=30) as connection:
         connection.sendall(b"POST /v1/traces HTTP/1.1\r\n")
@@ -248,7 +248,7 @@ def test_a_sender_of_a_byte_now_and_then_is_let_go(collector):
             trickle()
 
 
-def test_more_connections_than_there_are_threads_are_turned_away(collector, post, store):
+def test_connections_above_the_limit_get_503(collector, post, store):
     open_ones = [connect(collector) for _ in range(LIMITS.connections)]
     for one in open_ones:
         one.request("GET", "/healthz")
@@ -262,7 +262,7 @@ def test_more_connections_than_there_are_threads_are_turned_away(collector, post
     assert collector.counts.refused[503] >= 1
 
 
-def test_one_connection_takes_many_requests(collector, store):
+def test_keep_alive_connection_serves_many_requests(collector, store):
     connection = connect(collector)
     for number in range(1, 51):
         connection.request("POST", "/v1/traces", request(simple_span(number)), {"Content-Type": "application/json"})
@@ -271,7 +271,7 @@ def test_one_connection_takes_many_requests(collector, store):
     assert (count(store), collector.counts.requests, collector.counts.spans) == (50, 50, 50)
 
 
-def test_a_get_with_a_body_does_not_leave_it_for_the_next_request(collector, store):
+def test_body_of_a_get_is_not_parsed_as_a_request(collector, store):
     body = request()
     hidden = head(f"Content-Length: {len(body)}") + body
     begin = f"GET /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(hidden)}\r\n\r\n"
@@ -279,13 +279,13 @@ def test_a_get_with_a_body_does_not_leave_it_for_the_next_request(collector, sto
     assert count(store) == 0
 
 
-def test_health_is_told(collector, post):
+def test_health_check_returns_counts(collector, post):
     post()
     answer = post(b"", "/healthz", "GET")
     assert (answer.status, answer.json["status"], answer.json["spans"]) == (200, "ok", 1)
 
 
-def test_a_bomb_does_not_grow_memory(collector, post):
+def test_decompression_bomb_does_not_grow_memory(collector, post):
     packer = zlib.compressobj(9, wbits=31)
     bomb = b"".join([packer.compress(bytes(1 << 20)) for _ in range(512)] + [packer.flush()])
     assert len(bomb) < 1_000_000
@@ -296,7 +296,7 @@ def test_a_bomb_does_not_grow_memory(collector, post):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 60_000  # KB; unpacked it is 512 MB
 
 
-def test_too_much_at_once_is_to_come_again(store):
+def test_exhausted_memory_budget_gets_503(store):
     with Collector(path=store, port=0, limits=Limits(waiting_bytes=100)) as collector:
         connection = connect(collector)
         connection.request("POST", "/v1/traces", request(), {"Content-Type": "application/json"})
@@ -307,7 +307,7 @@ def test_too_much_at_once_is_to_come_again(store):
 
 
 @pytest.mark.parametrize("what", ["_writing", "_turns"])
-def test_a_writer_that_cannot_keep_up_has_senders_come_again(store, what):
+def test_overloaded_writer_makes_senders_retry(store, what):
     with Collector(path=store, port=0, limits=Limits(turns=1, turn_seconds=0.05)) as collector:
         with getattr(collector, what):
             connection = connect(collector)
@@ -321,7 +321,7 @@ def test_a_writer_that_cannot_keep_up_has_senders_come_again(store, what):
     assert count(store) == 1
 
 
-def test_a_disk_that_is_full_is_never_answered_200(collector, post, store):
+def test_full_disk_is_never_answered_200(collector, post, store):
     assert post().status == 200
     for folder in ("wal", "scores", "losses"):
         for file in (store / folder).glob("*"):
@@ -337,7 +337,7 @@ def test_a_disk_that_is_full_is_never_answered_200(collector, post, store):
     assert (post().status, count(store), collector.counts.spans) == (200, 1, 2)
 
 
-def test_a_token_is_asked_for(store):
+def test_requests_need_the_bearer_token(store):
     token = os.urandom(8).hex()
     with Collector(path=store, port=0, token=token) as collector:
         for given, status in ((None, 401), ("Bearer wrong", 401), (f"Basic {token}", 401), (f"bearer {token}", 200)):
@@ -351,7 +351,7 @@ def test_a_token_is_asked_for(store):
     assert count(store) == 1
 
 
-def test_names_and_addresses(store, tmp_path):
+def test_host_header_and_listen_address_are_checked(store, tmp_path):
     with pytest.raises(ConfigError, match="--allow-remote"):
         Collector(path=store, host="0.0.0.0")
     with Collector(path=store, port=0, allow_hosts=["collector.test"]) as collector:
@@ -392,7 +392,7 @@ def test_two_collectors_and_this_process_share_a_store(store):
     assert count(store) == 3
 
 
-def test_secrets_are_redacted(post, store):
+def test_received_secrets_are_redacted(post, store):
     secret = "sk-proj-" + "aB3dE5gH7jK9" * 4
     assert post(request(simple_span(1, attributes={"note": f"key {secret}"}))).status == 200
     stored = b"".join(path.read_bytes() for path in store.rglob("*.ndjson"))
@@ -401,15 +401,14 @@ def test_secrets_are_redacted(post, store):
 
 
 def begun(server: Any, connection: socket.socket) -> bool:
-    """Whether the server has begun to read a request of a connection."""
-    with server._changed:
-        for request, handler in server._open.items():
-            if request.getpeername() == connection.getsockname():
-                return handler is not None and not handler.reader.is_idle
+    """Return whether the server has begun to read a request of a connection."""
+    for request, reader in tuple(server.readers.items()):
+        if request.getpeername() == connection.getsockname():
+            return reader is not None and not reader.is_idle
     return False
 
 
-def test_stopping_lets_what_is_under_way_end_and_seals_the_files(store: Path):
+def test_stop_finishes_running_requests_and_seals_files(store: Path):
     collector = Collector(path=store, port=0)
     collector.start()
     address = ("127.0.0.1", int(collector.url.rpartition(":")[2]))
@@ -436,7 +435,7 @@ def test_stopping_lets_what_is_under_way_end_and_seals_the_files(store: Path):
         socket.create_connection(address)
 
 
-def test_a_request_that_the_stop_cuts_off_is_to_be_sent_again(store: Path):
+def test_request_cut_off_by_stop_gets_503(store: Path):
     with Collector(path=store, port=0) as collector:
         server = collector._server
         assert server is not None
@@ -452,7 +451,7 @@ def test_a_request_that_the_stop_cuts_off_is_to_be_sent_again(store: Path):
     assert count(store) == 0
 
 
-def test_a_tick_seals_what_is_old(store, monkeypatch):
+def test_tick_seals_old_files(store, monkeypatch):
     llmops.configure(store={"segment_seconds": 0.001})
     with Collector(path=store, port=0) as collector:
         connection = connect(collector)

@@ -1,4 +1,4 @@
-"""`llmops collect` as a process: stopped, killed, and under the load of two senders."""
+"""`llmops collect` as a process: stopped, killed, and under load."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SENDER = Path(__file__).with_name("load_sender.py")
 
 @contextmanager
 def collecting(store: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """`llmops collect` and its URL."""
+    """Run `llmops collect` and yield the process and its URL."""
     command = [sys.executable, "-m", "llmops_sdk", "collect", "--port", "0", "--store", str(store), *arguments]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
@@ -43,7 +43,7 @@ def sender(url: str, name: str, batches: int, size: int) -> subprocess.Popen[str
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_well(tmp_path, number):
+def test_signal_stops_the_collector_and_seals_files(tmp_path, number):
     store = tmp_path / "store"
     with collecting(store) as (process, url):
         with sender(url, "a", 3, 10) as sending:
@@ -57,7 +57,7 @@ def test_a_signal_ends_it_well(tmp_path, number):
     assert all(b'{"seal":' in path.read_bytes() for path in store.glob("wal/*.ndjson"))
 
 
-def test_what_was_answered_200_survives_kill_9(tmp_path):
+def test_acknowledged_spans_survive_kill_9(tmp_path):
     store = tmp_path / "store"
     answered = 0
     with collecting(store) as (process, url), sender(url, "a", 0, 50) as sending:
@@ -74,11 +74,11 @@ def test_what_was_answered_200_survives_kill_9(tmp_path):
     ids = {int(row[0], 16) for row in query("SELECT span_id FROM spans", path=store)}
     assert set(range(1, answered + 1)) <= ids
     assert len(ids) == query("SELECT count(*) FROM spans", path=store).scalar()
-    # The one batch more whose answer was lost is there whole or not at all.
+    # One more batch, whose response was lost, is stored completely or not at all.
     assert len(ids) in (answered, answered + 50)
 
 
-def test_two_senders_at_once_lose_and_double_nothing(tmp_path):
+def test_two_senders_lose_and_duplicate_nothing(tmp_path):
     store = tmp_path / "store"
     with collecting(store) as (process, url):
         senders = [sender(url, name, 20, 100) for name in ("a", "b")]
@@ -93,7 +93,7 @@ def test_two_senders_at_once_lose_and_double_nothing(tmp_path):
     assert rows == [("a", 2_000, 2_000), ("b", 2_000, 2_000)]
 
 
-def test_a_wrong_usage_is_status_2_and_a_taken_port_status_1(tmp_path, capsys):
+def test_wrong_usage_exits_with_2_and_a_used_port_with_1(tmp_path, capsys):
     store = ["--store", str(tmp_path / "store")]
     assert run(["collect", "--host", "0.0.0.0", *store]) == 2
     assert run(["collect", "--token-env", "NO_SUCH_VARIABLE", *store]) == 2
@@ -101,12 +101,12 @@ def test_a_wrong_usage_is_status_2_and_a_taken_port_status_1(tmp_path, capsys):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         assert run(["collect", "--port", str(taken.getsockname()[1]), *store]) == 1
     assert "--port" in capsys.readouterr().err.splitlines()[-1]
-    # The handlers of the signals are as they were.
+    # The signal handlers are restored.
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 @pytest.mark.parametrize("line", COMMANDS["collect"])
-def test_the_examples_of_the_help_run_and_an_open_address_is_warned_of(tmp_path, monkeypatch, line):
+def test_help_examples_of_collect_run(tmp_path, monkeypatch, line):
     monkeypatch.setenv("COLLECT_TOKEN", "t")
     remote = "--allow-remote" in line
     with collecting(tmp_path / "a", *shlex.split(line)[2:], "--port", "0") as (process, url):
@@ -119,7 +119,7 @@ def test_the_examples_of_the_help_run_and_an_open_address_is_warned_of(tmp_path,
         assert "warning" not in process.stderr.read()
 
 
-def test_an_address_open_to_all_is_warned_of(tmp_path):
+def test_open_address_without_a_token_prints_a_warning(tmp_path):
     with collecting(tmp_path / "a", "--host", "0.0.0.0", "--allow-remote") as (process, _):
         process.send_signal(signal.SIGTERM)
         assert process.stderr is not None

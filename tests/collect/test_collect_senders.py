@@ -16,7 +16,7 @@ from llmops_sdk.store import query
 
 
 @pytest.mark.parametrize("compression", list(Compression))
-def test_opentelemetrys_own_exporter(collector, store, compression):
+def test_opentelemetry_exporter_delivers_spans(collector, store, compression):
     provider = TracerProvider(resource=Resource({"service.name": "other"}), shutdown_on_exit=False)
     exporter = OTLPSpanExporter(endpoint=f"{collector.url}/v1/traces", compression=compression)
     provider.add_span_processor(BatchSpanProcessor(exporter))
@@ -36,7 +36,7 @@ def test_opentelemetrys_own_exporter(collector, store, compression):
     assert collector.counts.refused == {}
 
 
-def test_our_own_exporter_with_scores_and_without_metrics(collector, store, tmp_path):
+def test_our_exporter_delivers_spans_and_scores(collector, store, tmp_path):
     llmops.configure(
         model="offline/echo", store={"path": tmp_path / "own"}, export={"endpoint": collector.url, "content": True}
     )
@@ -59,5 +59,5 @@ def test_our_own_exporter_with_scores_and_without_metrics(collector, store, tmp_
     assert (
         json.loads(query("SELECT resource FROM spans", path=store).rows()[0][0])["telemetry.sdk.name"] == "llmops-sdk"
     )
-    # Metrics have no place here, and the exporter asks once.
+    # Metrics are not accepted, and the exporter tries only once.
     assert collector.counts.refused in ({}, {404: 1})

@@ -1,4 +1,4 @@
-"""What is said when something is wrong: the place, the key, the value, what was expected, what to do."""
+"""Errors name the location, the key, the value, the expected values and the remedy."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def file(own_surroundings: Path) -> Path:
         ("'retry.attempts' = 5", '"retry.attempts"', 5, "retry.attempts"),
     ],
 )  # fmt: skip
-def test_unknown_keys(file: Path, text: str, key: str, value: object, nearest: str | None) -> None:
+def test_unknown_key_suggests_the_nearest(file: Path, text: str, key: str, value: object, nearest: str | None) -> None:
     file.write_text(text)
     error = fails()
     assert (error.source, error.key, error.value) == (str(file), key, value)
@@ -80,19 +80,19 @@ def test_unknown_keys(file: Path, text: str, key: str, value: object, nearest: s
         ("[prices.x]\ninput = -1", "prices.x.input", "a number of 0 or more"),
     ],
 )
-def test_wrong_types(file: Path, text: str, key: str, expected: str) -> None:
+def test_wrong_type_names_the_expected_one(file: Path, text: str, key: str, expected: str) -> None:
     file.write_text(text)
     error = fails()
     assert (error.source, error.key) == (str(file), key)
     assert str(error).endswith(f"is not valid: it must be {expected}.")
 
 
-def test_a_wrong_value_is_told_even_where_another_source_wins(file: Path) -> None:
+def test_overridden_invalid_value_is_still_reported(file: Path) -> None:
     file.write_text("[retry]\nattempts = 'many'\n")
     assert fails(retry__attempts=2).source == str(file)
 
 
-def test_a_missing_key(file: Path) -> None:
+def test_missing_required_key_is_reported(file: Path) -> None:
     file.write_text("[models.smart]\noptions = { seed = 1 }\n")
     error = fails()
     assert (error.source, error.key) == (str(file), "models.smart.model")
@@ -100,7 +100,7 @@ def test_a_missing_key(file: Path) -> None:
     assert config.load(models={"smart": {"model": "a/b"}}).models["smart"].options == {"seed": 1}
 
 
-def test_every_problem_is_told_and_the_first_is_in_the_fields(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_problems_are_reported_at_once(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file.write_text("modle = 'x'\n[retry]\nattempts = 'x'\n[store]\nfsync = 1\n")
     monkeypatch.setenv("LLMOPS_RETRY__BASE", "x")
     error = fails(tags=["a"])
@@ -112,7 +112,7 @@ def test_every_problem_is_told_and_the_first_is_in_the_fields(file: Path, monkey
 
 
 @pytest.mark.parametrize("content", [b"model = offline/echo", b"[retry\n", b"a = 1\na = 2\n", b"model = 'x\n"])
-def test_malformed_toml(file: Path, content: bytes) -> None:
+def test_malformed_toml_names_the_file(file: Path, content: bytes) -> None:
     file.write_bytes(content)
     error = fails()
     assert (error.source, error.key) == (str(file), None)
@@ -120,13 +120,13 @@ def test_malformed_toml(file: Path, content: bytes) -> None:
     assert "line " in str(error) or "end of document" in str(error)
 
 
-def test_not_utf8(file: Path) -> None:
+def test_file_that_is_not_utf8_is_rejected(file: Path) -> None:
     file.write_bytes(b"model = '\xff'")
     assert "not UTF-8" in str(fails())
 
 
 @pytest.mark.parametrize("by_variable", [True, False])
-def test_a_named_file_that_is_missing_or_a_folder(
+def test_named_file_that_cannot_be_read_is_an_error(
     own_surroundings: Path, monkeypatch: pytest.MonkeyPatch, by_variable: bool
 ) -> None:
     def load(path: Path) -> ConfigError:
@@ -142,7 +142,7 @@ def test_a_named_file_that_is_missing_or_a_folder(
     assert "cannot be read" in str(load(own_surroundings))
 
 
-def test_unknown_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_variable_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLMOPS_RETRY__ATEMPTS", "5")
     error = fails()
     assert (error.source, error.key, error.nearest) == ("LLMOPS_RETRY__ATEMPTS", "retry.atempts", "retry.attempts")
@@ -164,7 +164,9 @@ def test_unknown_variables(monkeypatch: pytest.MonkeyPatch) -> None:
         ("LLMOPS_RETRY", '{"attempts": "3"}', "a whole number from 1 to 100"),
     ],
 )
-def test_wrong_variables(monkeypatch: pytest.MonkeyPatch, variable: str, text: str, expected: str) -> None:
+def test_variable_with_an_invalid_value_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, variable: str, text: str, expected: str
+) -> None:
     monkeypatch.setenv(variable, text)
     error = fails()
     assert error.source == variable
@@ -172,7 +174,7 @@ def test_wrong_variables(monkeypatch: pytest.MonkeyPatch, variable: str, text: s
     assert str(error).endswith(f"it must be {expected}.")
 
 
-def test_secrets_are_not_shown_and_long_values_are_cut(file: Path) -> None:
+def test_errors_hide_secrets_and_cut_long_values(file: Path) -> None:
     credential = "hush" * 2
     for overrides in (
         {"export": {"headers": {"x-team": [credential]}}},
@@ -198,7 +200,7 @@ def fails_quietly(overrides: dict[str, Any]) -> ConfigError:
     return caught.value
 
 
-def test_the_settings_do_not_show_header_values_or_keys() -> None:
+def test_settings_repr_hides_headers_and_keys() -> None:
     credential = "hush" * 2
     settings = config.load(
         export={"headers": {"x-any": credential}, "endpoint": f"https://me:{credential}@host"},
@@ -221,7 +223,7 @@ def test_the_settings_do_not_show_header_values_or_keys() -> None:
         (lambda: config.PriceSettings(), "prices.<name>.input", None),
     ],
 )
-def test_a_section_made_in_code(make: Any, key: str, expected: str | None) -> None:
+def test_section_constructor_raises_config_error(make: Any, key: str, expected: str | None) -> None:
     with pytest.raises(ConfigError) as caught:
         make()
     assert caught.value.key == key
@@ -229,7 +231,7 @@ def test_a_section_made_in_code(make: Any, key: str, expected: str | None) -> No
 
 
 @given(st.dictionaries(st.text("ABC_x", max_size=12).map(lambda name: f"LLMOPS_{name}"), st.text(max_size=9)))
-def test_any_variable_is_read_or_told(environ: dict[str, str]) -> None:
+def test_any_variable_is_parsed_or_rejected(environ: dict[str, str]) -> None:
     layer, problems = environment_layer(environ, Path("/"))
     told = {problem.source for problem in problems}
     assert told == {name for name, text in environ.items() if text}
@@ -237,6 +239,6 @@ def test_any_variable_is_read_or_told(environ: dict[str, str]) -> None:
 
 
 @given(st.lists(st.text(max_size=8), min_size=1, max_size=4).map(tuple))
-def test_there_is_always_a_nearest_key(path: tuple[str, ...]) -> None:
+def test_every_unknown_key_has_a_nearest_key(path: tuple[str, ...]) -> None:
     nearest = nearest_key(path)
     assert nearest in config.known_keys() or nearest.startswith(("models.", "prices."))

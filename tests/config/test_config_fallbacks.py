@@ -1,4 +1,4 @@
-"""`fallbacks`: which models a model's calls go on to, and what is wrong with them."""
+"""`fallbacks`: the models that calls fall back to, and errors in the lists."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from llmops_sdk import config
 from llmops_sdk.config import FallbackSettings, ModelSettings, Settings, resolve_model
 from llmops_sdk.errors import ConfigError
 
-# The example of the public contract, as it stands there.
+# The example of the public contract.
 CONTRACT = """\
 model = "offline/echo"        # the one line: "openai/gpt-4.1-mini", "anthropic/claude-sonnet-4-5", "ollama/llama3.2", ...
 
@@ -26,7 +26,7 @@ attempts = 3
 """  # noqa: E501
 
 
-def test_the_example_of_the_contract(own_surroundings: Path) -> None:
+def test_misspelt_key_names_the_file_and_the_nearest_key(own_surroundings: Path) -> None:
     (own_surroundings / "llmops.toml").write_text(CONTRACT)
     settings = config.load()
     smart, other = resolve_model(settings, "smart"), resolve_model(settings, "openai/gpt-4.1")
@@ -58,11 +58,13 @@ def named(**models: Any) -> dict[str, Any]:
     ],
     ids=["default", "another", "named default", "own", "none", "inherited", "not inherited", "chain", "twice"],
 )
-def test_whose_they_are(overrides: dict[str, Any], wanted: str | None, fallbacks: tuple[str, ...]) -> None:
+def test_fallbacks_belong_to_the_model_that_sets_them(
+    overrides: dict[str, Any], wanted: str | None, fallbacks: tuple[str, ...]
+) -> None:
     assert resolve_model(config.load(**overrides), wanted).fallbacks == fallbacks
 
 
-def test_the_policy_of_a_model_needs_only_what_differs() -> None:
+def test_model_policy_overrides_single_keys() -> None:
     settings = config.load(
         fallback={"content_filter": True}, models=named(a={"fallback": {"context_window": False}}, b={})
     )
@@ -70,7 +72,7 @@ def test_the_policy_of_a_model_needs_only_what_differs() -> None:
     assert resolve_model(settings, "b").fallback == FallbackSettings(content_filter=True)
 
 
-def test_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fallbacks_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLMOPS_FALLBACKS", "x/y,x/z")
     monkeypatch.setenv("LLMOPS_FALLBACK__CONTENT_FILTER", "true")
     found = resolve_model(config.load())
@@ -83,7 +85,7 @@ def fails(**overrides: Any) -> ConfigError:
     return caught.value
 
 
-def test_an_unknown_name() -> None:
+def test_unknown_fallback_is_an_error() -> None:
     error = fails(models=named(smart={"fallbacks": ["x/y", "fasst"]}, fast={}))
     assert (error.key, error.value, error.nearest) == ("models.smart.fallbacks", "fasst", "fast")
     error = fails(fallbacks=["http://127.0.0.1/v1"])
@@ -91,7 +93,7 @@ def test_an_unknown_name() -> None:
     assert "has no model" in str(error)
 
 
-def test_a_name_whose_own_model_is_the_mistake_is_told_once() -> None:
+def test_broken_fallback_entry_is_reported_once() -> None:
     error = fails(models=named(a={"fallbacks": ["b"]}, b={"model": "nothing"}))
     assert error.key == "models.b.model"
     assert "problems" not in str(error)
@@ -113,21 +115,21 @@ def test_a_name_whose_own_model_is_the_mistake_is_told_once() -> None:
     ],
     ids=["default", "itself", "two", "three", "inherited", "named default"],
 )
-def test_a_circle(overrides: dict[str, Any], key: str, circle: str) -> None:
+def test_circle_of_fallbacks_is_an_error(overrides: dict[str, Any], key: str, circle: str) -> None:
     error = fails(**overrides)
     assert error.key == key
     assert f"{circle}." in str(error)
     assert "problems" not in str(error)
 
 
-def test_a_circle_of_settings_made_in_code() -> None:
+def test_circle_in_constructed_settings_is_an_error() -> None:
     settings = Settings(models={"a": ModelSettings(model="x/a", fallbacks=("a",))})
     with pytest.raises(ConfigError, match="a -> a"):
         resolve_model(settings, "a")
 
 
 @pytest.mark.parametrize("bad", ["x/y", [1], {"a": 1}])
-def test_a_wrong_type(bad: Any) -> None:
+def test_fallbacks_of_a_wrong_type_are_an_error(bad: Any) -> None:
     error = fails(fallbacks=bad)
     assert error.key == "fallbacks"
     assert "a list of strings" in str(error)

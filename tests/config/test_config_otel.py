@@ -1,4 +1,4 @@
-"""The standard variables of OpenTelemetry."""
+"""OpenTelemetry's standard variables."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def load(monkeypatch: pytest.MonkeyPatch, environ: Mapping[str, str], **override
     return config.load(**overrides)
 
 
-def test_service_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_service_name_comes_from_otel_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     resource = {"OTEL_RESOURCE_ATTRIBUTES": "team=x,service.name=my%20shop,service.version=1"}
     assert load(monkeypatch, resource).service == "my shop"
     settings = load(monkeypatch, {"OTEL_SERVICE_NAME": "shop"})
@@ -43,14 +43,14 @@ def test_service_name(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "http://localhost:4317"),
     ],
 )
-def test_where_spans_go(monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], url: str | None) -> None:
+def test_otel_variables_set_the_endpoint_of_spans(
+    monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], url: str | None
+) -> None:
     assert load(monkeypatch, environ).export.traces_url == url
 
 
 @pytest.mark.parametrize("variable", ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"])
-def test_our_endpoint_wins_and_gets_no_headers_of_another_backend(
-    monkeypatch: pytest.MonkeyPatch, variable: str
-) -> None:
+def test_own_endpoint_gets_no_headers_of_another_backend(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
     settings = load(
         monkeypatch,
         {variable: "http://other:4318/x", "OTEL_EXPORTER_OTLP_HEADERS": "x-auth=theirs"},
@@ -60,14 +60,14 @@ def test_our_endpoint_wins_and_gets_no_headers_of_another_backend(
     assert settings.export.headers == {}
 
 
-def test_headers_alone_serve_our_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_otel_headers_apply_to_our_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
     headers = {"OTEL_EXPORTER_OTLP_HEADERS": "X-Auth=a%3Db , x-b=2"}
     assert load(monkeypatch, headers, export__endpoint=BASE).export.headers == {"x-auth": "a=b", "x-b": "2"}
     traces = {"OTEL_EXPORTER_OTLP_TRACES_HEADERS": "x-c=3"}
     assert load(monkeypatch, traces).export.headers == {"x-c": "3"}, "in place of the general ones"
 
 
-def test_a_base_url_from_above_overrules_a_whole_url_from_below(
+def test_higher_base_url_overrides_a_lower_complete_url(
     monkeypatch: pytest.MonkeyPatch, own_surroundings: object
 ) -> None:
     from pathlib import Path
@@ -78,7 +78,7 @@ def test_a_base_url_from_above_overrules_a_whole_url_from_below(
     assert config.load().export.traces_url == "http://env/v1/traces"
 
 
-def test_protocol_and_time_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_protocol_and_timeout_come_from_otel_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     general = {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf", "OTEL_EXPORTER_OTLP_TIMEOUT": "3"}
     traces = {"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "grpc", "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT": "1.5"}
     export = load(monkeypatch, general).export
@@ -98,14 +98,14 @@ def test_protocol_and_time_out(monkeypatch: pytest.MonkeyPatch) -> None:
         ("False", False),
     ],
 )
-def test_content_leaves_only_when_a_switch_says_so(monkeypatch: pytest.MonkeyPatch, text: str, content: bool) -> None:
+def test_otel_content_switch_sets_content_export(monkeypatch: pytest.MonkeyPatch, text: str, content: bool) -> None:
     assert config.load().export.content is False
     variable = {"OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": text}
     assert load(monkeypatch, variable).export.content is content
     assert load(monkeypatch, {}, export__content=not content).export.content is not content
 
 
-def test_disabled(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_otel_sdk_disabled_turns_tracing_off(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load(monkeypatch, {"OTEL_SDK_DISABLED": "TRUE"}).enabled is False
     assert load(monkeypatch, {"LLMOPS_ENABLED": "true"}).enabled is True
 
@@ -121,7 +121,7 @@ def test_disabled(monkeypatch: pytest.MonkeyPatch) -> None:
         ("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "maybe"),
     ],
 )
-def test_an_unknown_value_is_ignored_with_a_warning(
+def test_unknown_otel_value_is_ignored_with_a_warning(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, variable: str, text: str
 ) -> None:
     plain = config.load()
@@ -151,7 +151,7 @@ HERE = {"OTEL_EXPORTER_OTLP_ENDPOINT": BASE}
         ({"OTEL_LOGS_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, (None, None, "http://localhost:4317")),
     ],
 )
-def test_where_each_signal_goes(
+def test_otel_variables_set_the_endpoint_of_each_signal(
     monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], urls: tuple[str | None, ...]
 ) -> None:
     export = load(monkeypatch, environ).export
@@ -159,7 +159,7 @@ def test_where_each_signal_goes(
     assert load(monkeypatch, {}, export__enabled=False).export.metrics_url is None
 
 
-def test_each_signal_has_headers_protocol_and_time_out_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_signals_have_their_own_headers_protocol_and_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     environ = {
         "OTEL_EXPORTER_OTLP_ENDPOINT": BASE,
         "OTEL_EXPORTER_OTLP_HEADERS": "x-a=general",
@@ -175,12 +175,12 @@ def test_each_signal_has_headers_protocol_and_time_out_of_its_own(monkeypatch: p
     assert (export.timeout, export.metrics.timeout, export.logs.timeout) == (10.0, 2.0, None)
 
 
-def test_headers_for_traces_alone_are_not_given_to_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trace_headers_are_not_sent_with_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
     environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": BASE, "OTEL_EXPORTER_OTLP_TRACES_HEADERS": "x-a=traces"}
     assert load(monkeypatch, environ).export.metrics.headers == {}
 
 
-def test_headers_of_the_variables_do_not_go_to_another_backend_for_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_otel_headers_are_not_sent_to_another_metrics_backend(monkeypatch: pytest.MonkeyPatch) -> None:
     environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://other:4318", "OTEL_EXPORTER_OTLP_HEADERS": "x-auth=theirs"}
     export = load(monkeypatch, environ, export={"metrics": {"endpoint": BASE}}).export
     assert (export.metrics.endpoint, export.metrics.headers, export.headers) == (BASE, {}, {"x-auth": "theirs"})
@@ -189,7 +189,9 @@ def test_headers_of_the_variables_do_not_go_to_another_backend_for_metrics(monke
     assert (export.metrics_url, export.metrics.headers) == (f"{BASE}/v1/metrics", None)
 
 
-def test_exporters_of_spans(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_otel_traces_exporter_selects_exporters(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     assert load(monkeypatch, {}).export.exporters == ("otlp",)
     assert load(monkeypatch, {"OTEL_TRACES_EXPORTER": "console,otlp"}).export.exporters == ("console", "otlp")
     assert load(monkeypatch, {"OTEL_TRACES_EXPORTER": "none"}).export.exporters == ()
@@ -202,7 +204,9 @@ def test_exporters_of_spans(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogC
         load(monkeypatch, {}, export={"exporters": ["zipkin"]})
 
 
-def test_otlp_as_json_gets_a_clear_message(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_unsupported_otlp_json_has_a_clear_message(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     assert load(monkeypatch, {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"}).export.protocol == "http/protobuf"
     (line,) = {record.getMessage() for record in caplog.records}
     assert line == (

@@ -1,4 +1,4 @@
-"""Where values come from: precedence, merging, the environment, files, paths."""
+"""The sources of values: precedence, merging, the environment, files, paths."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def write(path: Path, text: str) -> Path:
     return path
 
 
-def test_defaults_when_there_is_nothing(project: Path) -> None:
+def test_defaults_apply_without_any_source(project: Path) -> None:
     settings = config.load()
     assert settings.model == "offline/echo"
     assert settings.retry.attempts == 3
@@ -45,7 +45,7 @@ def test_defaults_when_there_is_nothing(project: Path) -> None:
     st.dictionaries(st.sampled_from(ORDER), st.integers(1, 100)),
     st.dictionaries(st.sampled_from(ORDER), st.integers(1, 9)),
 )
-def test_each_key_comes_from_the_first_source_that_has_it(
+def test_first_source_with_a_key_wins(
     tmp_path_factory: pytest.TempPathFactory, attempts: dict[str, int], waits: dict[str, int]
 ) -> None:
     folder = tmp_path_factory.mktemp("project")
@@ -84,7 +84,7 @@ tables = st.dictionaries(st.text("xyz", min_size=1, max_size=2), json_values, mi
 
 
 @given(tables, tables)
-def test_options_merge_deeply_and_the_upper_wins(
+def test_options_merge_deeply_by_precedence(
     tmp_path_factory: pytest.TempPathFactory, above: dict[str, object], below: dict[str, object]
 ) -> None:
     folder = tmp_path_factory.mktemp("merge")
@@ -115,7 +115,7 @@ def test_options_merge_deeply_and_the_upper_wins(
         {"options__a": 1, "options": {"b": 2}, "retry.attempts": 5},
     ],
 )
-def test_every_form_of_argument(project: Path, overrides: dict[str, object]) -> None:
+def test_arguments_accept_every_form(project: Path, overrides: dict[str, object]) -> None:
     write(project / "llmops.toml", "[retry]\nattempts = 9\nmax_wait = 7\n")
     settings = config.load(**overrides)
     assert (settings.retry.attempts, settings.retry.max_wait) == (5, 7.0)
@@ -144,7 +144,7 @@ def test_every_form_of_argument(project: Path, overrides: dict[str, object]) -> 
         ("LLMOPS_CACHE__TTL", "none", lambda s: s.cache.ttl is None),
     ],
 )
-def test_environment_scalars_lists_and_tables(
+def test_variables_set_scalars_lists_and_tables(
     monkeypatch: pytest.MonkeyPatch, variable: str, text: str, read: object
 ) -> None:
     monkeypatch.setenv(variable, text)
@@ -152,7 +152,7 @@ def test_environment_scalars_lists_and_tables(
     assert read(config.load())
 
 
-def test_a_variable_changes_one_key_of_a_json_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variable_overrides_one_key_of_a_json_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLMOPS_RETRY__ATTEMPTS", "7")
     monkeypatch.setenv("LLMOPS_RETRY", '{"attempts": 2, "max_wait": 5}')
     settings = config.load()
@@ -161,7 +161,7 @@ def test_a_variable_changes_one_key_of_a_json_variable(monkeypatch: pytest.Monke
     assert settings.source("retry.max_wait") == "environment: LLMOPS_RETRY"
 
 
-def test_a_variable_reaches_a_name_that_shells_cannot_write(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variable_reaches_names_with_other_characters(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(project / "llmops.toml", '[models."GPT-4.1/eu"]\nmodel = "openai/gpt-4.1"\n')
     monkeypatch.setenv("LLMOPS_MODELS__GPT_4_1_EU__OPTIONS__SEED", "4")
     settings = config.load()
@@ -169,12 +169,12 @@ def test_a_variable_reaches_a_name_that_shells_cannot_write(project: Path, monke
     assert settings.source('models."GPT-4.1/eu".model').startswith("llmops.toml: ")
 
 
-def test_variables_that_are_no_settings_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reserved_variables_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLMOPS_BENCH_ROUNDS", "3")
     assert config.load().model == "offline/echo"
 
 
-def test_paths_are_relative_to_the_file_that_sets_them(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paths_are_relative_to_their_file(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(
         project / "llmops.toml",
         "[store]\npath = 'var/traces'\n[models.a]\nmodel = 'offline/echo'\n[models.a.cache]\npath = 'c'\n",
@@ -189,7 +189,7 @@ def test_paths_are_relative_to_the_file_that_sets_them(project: Path, monkeypatc
     assert config.load(store__path=Path("/abs")).store.path == Path("/abs")
 
 
-def test_the_default_store_lies_in_the_project(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_default_store_is_in_the_project(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     inner = project / "services" / "a" / "src"
     inner.mkdir(parents=True)
     monkeypatch.chdir(inner)
@@ -200,7 +200,7 @@ def test_the_default_store_lies_in_the_project(project: Path, monkeypatch: pytes
     assert config.load().store.path == project / "services" / "a" / ".llmops"
 
 
-def test_the_search_ends_at_the_project_root_and_at_home(tmp_path: Path) -> None:
+def test_search_stops_at_project_root_and_home(tmp_path: Path) -> None:
     write(tmp_path / "llmops.toml", "model = 'a/above'\n")
     inner = tmp_path / "home" / "app"
     inner.mkdir(parents=True)
@@ -215,7 +215,7 @@ def test_the_search_ends_at_the_project_root_and_at_home(tmp_path: Path) -> None
     assert load_from(place, None, {}).model == "a/nearest"
 
 
-def test_a_named_file_stands_in_place_of_the_found_one(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_named_file_replaces_the_found_one(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(project / "llmops.toml", "model = 'a/found'\n[retry]\nattempts = 9\n")
     write(project / "other.toml", "model = 'a/named'\n")
     write(project / "pyproject.toml", "[tool.llmops]\nservice = 'shop'\n")
@@ -227,12 +227,12 @@ def test_a_named_file_stands_in_place_of_the_found_one(project: Path, monkeypatc
     assert config.load(project / "pyproject.toml").service == "shop"
 
 
-def test_a_file_with_a_byte_order_mark(project: Path) -> None:
+def test_byte_order_mark_is_accepted(project: Path) -> None:
     (project / "llmops.toml").write_bytes(b"\xef\xbb\xbfmodel = 'a/b'\n")
     assert config.load().model == "a/b"
 
 
-def test_a_broken_pyproject_of_others_is_their_matter(project: Path) -> None:
+def test_broken_pyproject_without_our_table_is_ignored(project: Path) -> None:
     write(project / "pyproject.toml", "[project\n")
     assert config.load().model == "offline/echo"
     write(project / "pyproject.toml", "[tool.llmops\n")
@@ -241,7 +241,7 @@ def test_a_broken_pyproject_of_others_is_their_matter(project: Path) -> None:
 
 
 def foreign(path: Path) -> ProcessEnvironment:
-    """ProcessEnvironment in which the file belongs to another user: really so, where the tests may change an owner."""
+    """Return an environment in which another user owns the file; change the owner if the tests may."""
     here = replace(ProcessEnvironment.of_this_process(), cwd=path.parent)
     if os.geteuid() == 0:
         os.chown(path, 54321, -1)
@@ -249,7 +249,7 @@ def foreign(path: Path) -> ProcessEnvironment:
     return replace(here, user=os.geteuid() + 1)
 
 
-def test_a_file_of_another_user_is_ignored_with_one_warning(project: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_file_of_another_user_is_ignored_with_one_warning(project: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = write(project / "llmops.toml", "model = 'evil/model'\n")
     place = foreign(path)
     assert load_from(place, None, {}).model == "offline/echo"
@@ -261,7 +261,7 @@ def test_a_file_of_another_user_is_ignored_with_one_warning(project: Path, caplo
     assert load_from(place, path, {}).model == "evil/model", "a file that is named is trusted"
 
 
-def test_a_pyproject_of_another_user(project: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_pyproject_of_another_user_warns_only_with_our_table(project: Path, caplog: pytest.LogCaptureFixture) -> None:
     place = foreign(project / "pyproject.toml")
     assert load_from(place, None, {}).store.path == project / ".llmops", "it still marks the root"
     assert not caplog.records, "nothing to warn of: it has no table of ours"
@@ -270,7 +270,7 @@ def test_a_pyproject_of_another_user(project: Path, caplog: pytest.LogCaptureFix
     assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
-def test_roots_files_are_taken_by_others(project: Path) -> None:
+def test_files_of_root_are_accepted(project: Path) -> None:
     path = write(project / "llmops.toml", "model = 'a/b'\n")
     here = ProcessEnvironment.of_this_process()
     if os.geteuid() == 0:
@@ -280,7 +280,7 @@ def test_roots_files_are_taken_by_others(project: Path) -> None:
     assert owner in {0, here.user}
 
 
-def test_the_debug_log_has_every_value_and_its_source_once(
+def test_debug_log_lists_every_value_with_its_source(
     project: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     credential = "hush" * 2
@@ -297,7 +297,7 @@ def test_the_debug_log_has_every_value_and_its_source_once(
     assert credential not in record.getMessage()
 
 
-def test_the_documented_example_is_a_valid_file(project: Path) -> None:
+def test_documented_example_is_valid(project: Path) -> None:
     page = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
     example = page.partition("```toml\n")[2].partition("```")[0]
     write(project / "llmops.toml", example)

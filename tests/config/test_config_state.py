@@ -1,4 +1,4 @@
-"""The settings in force, and what a model's name leads to."""
+"""The settings in force, and the resolution of models."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from llmops_sdk import config
 from llmops_sdk.errors import ConfigError
 
 
-def test_current_is_one_object_until_configure() -> None:
+def test_current_returns_one_object_until_configure() -> None:
     first = config.current()
     assert config.current() is first
     second = config.configure(model="a/b")
@@ -24,14 +24,14 @@ def test_current_is_one_object_until_configure() -> None:
     assert first.model == "offline/echo", "what a call in flight holds does not change"
 
 
-def test_configure_replaces_the_arguments_of_the_call_before() -> None:
+def test_configure_discards_previous_arguments() -> None:
     config.configure(model="a/b", retry__attempts=7)
     settings = config.configure(service="shop")
     assert (settings.model, settings.retry.attempts, settings.service) == ("offline/echo", 3, "shop")
 
 
 @pytest.mark.parametrize("bad", ["model = ", "modle = 'x'", "[retry]\nattempts = 'x'", "model = 'smrat'"])
-def test_a_bad_file_leaves_the_last_good_one_in_force(own_surroundings: Path, bad: str) -> None:
+def test_invalid_file_keeps_the_previous_settings(own_surroundings: Path, bad: str) -> None:
     file = own_surroundings / "llmops.toml"
     file.write_text("model = 'a/good'\n")
     good = config.configure(retry__attempts=2)
@@ -45,7 +45,7 @@ def test_a_bad_file_leaves_the_last_good_one_in_force(own_surroundings: Path, ba
     assert told == []
 
 
-def test_a_removed_file(own_surroundings: Path) -> None:
+def test_removed_file_takes_effect_at_the_next_configure(own_surroundings: Path) -> None:
     file = own_surroundings / "llmops.toml"
     file.write_text("model = 'a/b'\n")
     before = config.current()
@@ -54,7 +54,7 @@ def test_a_removed_file(own_surroundings: Path) -> None:
     assert config.configure().model == "offline/echo"
 
 
-def test_a_bad_file_at_first_use_is_read_again_once_it_is_mended(own_surroundings: Path) -> None:
+def test_first_use_retries_after_a_fixed_file(own_surroundings: Path) -> None:
     file = own_surroundings / "llmops.toml"
     file.write_text("model = 3\n")
     with pytest.raises(ConfigError):
@@ -63,7 +63,7 @@ def test_a_bad_file_at_first_use_is_read_again_once_it_is_mended(own_surrounding
     assert config.current().model == "a/b"
 
 
-def test_first_use_from_many_threads_loads_once() -> None:
+def test_first_use_by_many_threads_loads_once() -> None:
     barrier = threading.Barrier(16)
     seen: list[config.Settings] = []
 
@@ -80,13 +80,13 @@ def test_first_use_from_many_threads_loads_once() -> None:
     assert len({id(settings) for settings in seen}) == 1
 
 
-def test_subscribers_are_told_in_order_and_may_use_the_configuration() -> None:
+def test_subscribers_run_in_order_and_may_read_settings() -> None:
     told: list[str] = []
 
     def told_of(settings: config.Settings) -> None:
         assert config.current() is settings
         done = threading.Event()
-        # Another thread subscribes meanwhile: it must not wait for this one.
+        # Another thread that subscribes now must not wait for this one.
         thread = threading.Thread(target=lambda: (config.subscribe(lambda _: None)(), done.set()))
         thread.start()
         assert done.wait(10)
@@ -114,7 +114,7 @@ def test_settings_are_frozen_comparable_and_pickle() -> None:
         config.Settings("a/b")  # type: ignore[call-arg]
 
 
-def test_the_source_of_a_section_and_of_an_unknown_key() -> None:
+def test_source_of_a_section_and_of_an_unknown_key() -> None:
     settings = config.load(retry__attempts=5, models={"gpt-4.1": {"model": "a/b"}})
     assert settings.source("retry") == "arguments, default"
     assert settings.source('models."gpt-4.1".model') == "arguments"
@@ -123,7 +123,7 @@ def test_the_source_of_a_section_and_of_an_unknown_key() -> None:
         settings.source("retry.atempts")
 
 
-def test_a_removed_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_removed_working_folder_is_a_config_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()
     monkeypatch.chdir(gone)
@@ -184,14 +184,14 @@ def test_a_named_model_inherits_and_overrides(settings: config.Settings) -> None
     assert found.price == config.PriceSettings(input=2)
 
 
-def test_other_models_than_the_default_do_not_get_its_options(settings: config.Settings) -> None:
+def test_default_model_options_do_not_apply_to_others(settings: config.Settings) -> None:
     assert config.resolve_model(settings, "big").options == {"seed": 7}
     plain = config.resolve_model(settings, "anthropic/claude-sonnet-4-5")
     assert (plain.provider, plain.options, plain.price) == ("anthropic", {}, None)
     assert plain.retry == settings.retry
 
 
-def test_settings_for_a_model_under_its_own_name(settings: config.Settings) -> None:
+def test_model_entry_may_use_its_own_full_name(settings: config.Settings) -> None:
     found = config.resolve_model(settings, "openai/gpt-5")
     assert (found.model, found.api_key_env) == ("openai/gpt-5", "FIVE")
     assert found.price is not None
@@ -199,7 +199,7 @@ def test_settings_for_a_model_under_its_own_name(settings: config.Settings) -> N
 
 
 @pytest.mark.parametrize("base", ["http://127.0.0.1:8000/v1", "https://llm.example.com/openai/v1"])
-def test_a_url(settings: config.Settings, base: str) -> None:
+def test_url_resolves_to_a_compatible_server(settings: config.Settings, base: str) -> None:
     found = config.resolve_model(settings, f"{base}#meta/llama-3.2")
     assert (found.provider, found.model, found.base_url) == ("openai_compatible", "openai/meta/llama-3.2", base)
     priced = config.resolve_model(config.load(prices={"meta/llama-3.2": {"input": 0}}), f"{base}#meta/llama-3.2")
@@ -219,20 +219,20 @@ def test_a_url(settings: config.Settings, base: str) -> None:
         ("open ai/x", '"provider/model"'),
     ],
 )
-def test_what_is_not_a_model(settings: config.Settings, name: str, part: str) -> None:
+def test_invalid_model_is_a_config_error(settings: config.Settings, name: str, part: str) -> None:
     with pytest.raises(ConfigError) as caught:
         config.resolve_model(settings, name)
     assert part in str(caught.value)
     assert (caught.value.source, caught.value.key, caught.value.value) == ("arguments", "model", name)
 
 
-def test_the_nearest_named_model(settings: config.Settings) -> None:
+def test_unknown_model_suggests_the_nearest_name(settings: config.Settings) -> None:
     with pytest.raises(ConfigError, match="smart") as caught:
         config.resolve_model(settings, "smrat")
     assert caught.value.nearest == "smart"
 
 
-def test_models_are_checked_when_they_are_loaded(own_surroundings: Path) -> None:
+def test_loading_checks_every_model(own_surroundings: Path) -> None:
     file = own_surroundings / "llmops.toml"
     file.write_text("model = 'a'\n[models.a]\nmodel = 'b'\n[models.b]\nmodel = 'a'\n[models.c]\nmodel = 'nope'\n")
     with pytest.raises(ConfigError, match="a -> b -> a") as caught:
@@ -250,15 +250,15 @@ def test_known_keys_cover_every_source(settings: config.Settings) -> None:
     assert set(defaults) - {"models", "prices"} <= set(keys)
 
 
-def test_the_page_is_up_to_date() -> None:
+def test_configuration_page_is_up_to_date() -> None:
     page = Path(__file__).parents[2] / "docs" / "configuration.md"
-    assert page.read_text(encoding="utf-8") == configuration_page.reference(), "run `make docs`"
+    assert page.read_text(encoding="utf-8") == configuration_page.page(), "run `make docs`"
 
 
-def test_the_generator_writes_the_page() -> None:
+def test_page_generator_prints_the_page() -> None:
     command = [sys.executable, "-W", "error", "tools/configuration_page.py"]
     page = subprocess.run(command, check=True, cwd=Path(__file__).parents[2], capture_output=True, text=True).stdout
-    assert page == configuration_page.reference()
+    assert page == configuration_page.page()
 
 
 FORK = """
@@ -285,7 +285,7 @@ thread.join()
 """
 
 
-def test_a_child_forked_while_the_parent_configures_can_configure(own_surroundings: Path) -> None:
+def test_forked_child_can_configure(own_surroundings: Path) -> None:
     program = own_surroundings / "fork.py"
     program.write_text(FORK)
     subprocess.run([sys.executable, str(program)], check=True, timeout=60)

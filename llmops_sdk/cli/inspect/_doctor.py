@@ -100,7 +100,7 @@ def _configuration(settings: Settings) -> Iterator[Finding]:
     from llmops_sdk.config import describe_settings
 
     values = describe_settings(settings)
-    files = {one.source.partition(": ")[2] for one in values if ".toml: " in one.source}
+    files = {one.source.partition(": ")[2] for one in values if not one.source.startswith("environment")} - {""}
     yield Finding("configuration", "files in use", ", ".join(sorted(files)) or "none: all values are defaults")
     for one in values:
         yield Finding("setting", one.key, one.text, one.source)

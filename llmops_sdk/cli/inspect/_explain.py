@@ -40,14 +40,13 @@ class _Explanation:
     def __init__(self, settings: Settings, resolved: ResolvedModel) -> None:
         self._settings = settings
         self._resolved = resolved
-        self._names = resolved.names
 
     def rows(self) -> Iterator[Row]:
         resolved = self._resolved
-        if not self._names:
+        if not self._resolved.names:
             is_default = resolved.name == self._settings.model
             yield self._row("model", resolved.name, "model") if is_default else ("model", resolved.name, "the call", "")
-        for name in self._names:
+        for name in self._resolved.names:
             yield self._row("model", self._settings.models[name].model, "models", name, "model")
         yield "provider", resolved.provider, "the model's name", ""
         yield self._server()
@@ -68,7 +67,7 @@ class _Explanation:
 
     def _deciding_key(self, policy: str, field: str) -> tuple[str, ...]:
         """Return the key in the first named model that sets it, else in the general section."""
-        for name in self._names:
+        for name in self._resolved.names:
             section = getattr(self._settings.models[name], policy)
             if section is not None and field in section.model_fields_set:
                 return ("models", name, policy, field)
@@ -78,7 +77,7 @@ class _Explanation:
         from llmops_sdk.providers.litellm._endpoint import base_variables
 
         if self._resolved.base_url is not None:
-            for name in self._names:
+            for name in self._resolved.names:
                 if self._settings.models[name].base_url is not None:
                     return self._row("base_url", self._resolved.base_url, "models", name, "base_url")
             return "base_url", self._row("", self._resolved.base_url, "base_url")[1], "the model's URL", ""
@@ -101,7 +100,7 @@ class _Explanation:
 
     def _fallbacks(self) -> Iterator[Row]:
         models = self._settings.models
-        setters = [("models", name) for name in self._names if "fallbacks" in models[name].model_fields_set]
+        setters = [("models", name) for name in self._resolved.names if "fallbacks" in models[name].model_fields_set]
         path = (*next(iter(setters), ()), "fallbacks")
         if not self._resolved.fallbacks:
             yield self._row("fallbacks", "none", *path)
@@ -110,7 +109,9 @@ class _Explanation:
 
     def _options(self) -> Iterator[Row]:
         for option, value in self._resolved.options.items():
-            setters = [("models", name) for name in self._names if option in self._settings.models[name].options]
+            setters = [
+                ("models", name) for name in self._resolved.names if option in self._settings.models[name].options
+            ]
             yield self._row(f"options.{option}", value, *next(iter(setters), ()), "options", option)
 
     def _price(self) -> Row:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import itertools
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, TextIO
 
@@ -66,19 +66,18 @@ def _write_markdown(columns: Sequence[str], rows: Iterable[Sequence[Any]], out: 
     out.writelines(_markdown_row(cell(value) for value in row) for row in collected)
 
 
-def _table_lines(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Iterator[str]:
+def _table_lines(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
     names = [cell(name) for name in columns]
     # One huge cell must not widen every line; the other formats do not cut.
     texts = [[cut(cell(value), _CELL_WIDTH) for value in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(names, *texts, strict=True)]
     right = [is_numeric(rows, i) for i in range(len(columns))]
-    for line in [names, ["-" * w for w in widths], *texts]:
-        yield (
-            "  ".join(
-                text.rjust(w) if r else text.ljust(w) for text, w, r in zip(line, widths, right, strict=True)
-            ).rstrip()
-            + "\n"
-        )
+    return [_table_line(line, widths, right) for line in [names, ["-" * w for w in widths], *texts]]
+
+
+def _table_line(texts: Iterable[str], widths: Sequence[int], right: Sequence[bool]) -> str:
+    cells = zip(texts, widths, right, strict=True)
+    return "  ".join(text.rjust(w) if r else text.ljust(w) for text, w, r in cells).rstrip() + "\n"
 
 
 def write_rows(form: Format, columns: Sequence[str], rows: Iterable[Sequence[Any]], out: TextIO) -> None:
@@ -137,6 +136,4 @@ class RowStream:
         self._out.flush()
 
     def _line(self, row: Sequence[Any]) -> str:
-        texts = [cut(cell(value), _CELL_WIDTH) for value in row]
-        cells = zip(texts, self._widths, self._right, strict=True)
-        return "  ".join(text.rjust(w) if right else text.ljust(w) for text, w, right in cells).rstrip() + "\n"
+        return _table_line([cut(cell(value), _CELL_WIDTH) for value in row], self._widths, self._right)

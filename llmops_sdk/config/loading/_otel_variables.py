@@ -19,9 +19,15 @@ __all__ = ["VARIABLES", "otel_layer"]
 
 _log = logging.getLogger("llmops_sdk")
 
-_TRUE = {"true": True, "false": False}
-_CONTENT = _TRUE | {"no_content": False, "span_only": True, "event_only": False, "span_and_event": True}
-_PROTOCOLS = ("grpc", "http/protobuf")
+_CONTENT = {
+    "true": True,
+    "false": False,
+    "no_content": False,
+    "span_only": True,
+    "event_only": False,
+    "span_and_event": True,
+}
+_PROTOCOLS = {"grpc": "grpc", "http/protobuf": "http/protobuf"}
 _DEFAULT_ENDPOINT = {"grpc": "http://localhost:4317", "http/protobuf": "http://localhost:4318"}
 
 _ENDPOINTS: tuple[KeyPath, ...] = (("endpoint",), ("traces_endpoint",), ("metrics", "endpoint"), ("logs", "endpoint"))
@@ -37,18 +43,13 @@ class _UnknownValueError(ValueError):
     """The value is not valid; the message names the valid ones."""
 
 
-def _one_of(text: str, known: Mapping[str, Any]) -> Any:
-    if text.lower() not in known:
-        raise _UnknownValueError(f"use {' or '.join(known)}")
-    return known[text.lower()]
+def _one_of(known: Mapping[str, Any]) -> _Parser:
+    def parse(text: str) -> Any:
+        if text.lower() not in known:
+            raise _UnknownValueError(f"use {' or '.join(known)}")
+        return known[text.lower()]
 
-
-def _disabled(text: str) -> bool:
-    return not _one_of(text, _TRUE)
-
-
-def _content(text: str) -> bool:
-    return _one_of(text, _CONTENT)
+    return parse
 
 
 def _service_name(text: str) -> str | None:
@@ -71,7 +72,7 @@ def _exporters(*known: str) -> _Parser:
 def _protocol(text: str) -> str:
     if text.lower() == "http/json":
         raise _UnknownValueError("OTLP as JSON is not supported; use http/protobuf or grpc")
-    return _one_of(text, dict(zip(_PROTOCOLS, _PROTOCOLS, strict=True)))
+    return _one_of(_PROTOCOLS)(text)
 
 
 def _seconds(text: str) -> float:
@@ -97,7 +98,7 @@ def _signal_variables(name: str) -> Iterator[tuple[str, KeyPath, _Parser]]:
 
 # The variables for traces follow the general ones, so they win.
 _VARIABLES: tuple[tuple[str, KeyPath, _Parser], ...] = (
-    ("OTEL_SDK_DISABLED", ("enabled",), _disabled),
+    ("OTEL_SDK_DISABLED", ("enabled",), _one_of({"true": False, "false": True})),
     ("OTEL_RESOURCE_ATTRIBUTES", ("service",), _service_name),
     ("OTEL_SERVICE_NAME", ("service",), str),
     ("OTEL_TRACES_EXPORTER", ("export", "exporters"), _exporters("otlp", "console")),
@@ -109,7 +110,7 @@ _VARIABLES: tuple[tuple[str, KeyPath, _Parser], ...] = (
     ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", ("export", "headers"), header_pairs),
     ("OTEL_EXPORTER_OTLP_TIMEOUT", ("export", "timeout"), _seconds),
     ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", ("export", "timeout"), _seconds),
-    ("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", ("export", "content"), _content),
+    ("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", ("export", "content"), _one_of(_CONTENT)),
     *_signal_variables("metrics"),
     *_signal_variables("logs"),
 )
