@@ -95,14 +95,7 @@ def prepare(
     streaming: bool = False,
     source: PromptSource | None = None,
 ) -> Call:
-    """Return the call that a prompt and options ask for.
-
-    Args:
-        stages: The stages of the settings in force.
-        prompt: A text, or messages.
-        options: Keyword arguments with known names, without None.
-        streaming: Whether the answer is a stream.
-        source: The prompt function that the call comes from, or None.
+    """Return the call that a prompt and checked options (known names, without None) ask for.
 
     Raises:
         TypeError: An option or the prompt has the wrong type.
@@ -113,8 +106,7 @@ def prepare(
     if name is not None and not isinstance(name, str):
         raise TypeError(f'model must be a name like "openai/gpt-4.1-mini", not {type(name).__name__}')
     resolved = stages.model(name)
-    wanted = options.get("response_model")
-    answer = None if wanted is None else answer_type(wanted)
+    answer = answer_type(options["response_model"]) if "response_model" in options else None
     on_error = resolved.guardrails.on_error
     before, after = guard_specs(resolved.guardrails, options.get("guards"))
     guards, output = stages.guards(before), stages.guards(after)
@@ -126,14 +118,13 @@ def prepare(
         on_error=on_error,
         answer=answer,
     )
-    params = {name: value for name, value in options.items() if name in STANDARD}
     request = Request(
         model=resolved.model,
         messages=messages_of(prompt, options.get("system")),
         tools=tool_definitions(options["tools"]) if "tools" in options else (),
         response_schema=answer and answer.schema,
         response_schema_name=answer and answer.name,
-        params=params,
+        params={name: value for name, value in options.items() if name in STANDARD},
         extra=dict(options.get("extra", {})),
         timeout=timeout_policy(resolved.timeout, options.get("timeout")),
         cache=False if options.get("cache") is False else None,
@@ -144,7 +135,7 @@ def prepare(
         operation="chat",
         model=resolved.model,
         provider=chain.name,
-        params=params,
+        params=request.params,
         extra=request.extra,
         server=getattr(chain, "server", None),
         fallback_servers=_servers(stages, resolved),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -59,10 +60,7 @@ def fallback(*others: Callable[..., Any], on: ErrorFilter | None = None) -> Call
         targets = (target, *(_adapt(other, kind_of(target)) for other in others))
         return wrap_callable(target, lambda: _FallbackRun(targets, should_fall_back))
 
-    def decorator(target: Any) -> Any:
-        return decorate(target, wrap)
-
-    return decorator
+    return functools.partial(decorate, wrap=wrap)
 
 
 class _FallbackRun:
