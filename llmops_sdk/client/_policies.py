@@ -38,74 +38,55 @@ def _with_overrides(section: _Section, changes: Mapping[str, Any], name: str) ->
     )
 
 
-def retry_policy(default: RetrySettings, given: object) -> RetrySettings:
-    """Return the retry policy of a call.
+def _section(default: _Section, given: object, name: str, expected: str) -> _Section:
+    """Return the section that an argument asks for: None for the default, a dict of changes, or the whole section."""
+    if given is None:
+        return default
+    if isinstance(given, type(default)):
+        return given
+    if isinstance(given, Mapping):
+        return _with_overrides(default, cast("Mapping[str, Any]", given), name)
+    raise TypeError(f"{name} must be {expected}, a dict or {type(default).__name__}, not {given!r}")
 
-    Args:
-        default: The policy of the configuration.
-        given: None or True for the default, False for one attempt, a number of attempts, a dict of changes, a policy.
+
+def retry_policy(default: RetrySettings, given: object) -> RetrySettings:
+    """Return the retry policy of a call: True is the default, False one attempt, an int the number of attempts.
 
     Raises:
         ConfigError: A key or a value is not valid.
         TypeError: `given` has another type.
     """
-    match given:
-        case None | True:
-            return default
-        case False:
-            return default.model_copy(update={"attempts": 1})
-        case int():
-            return _with_overrides(default, {"attempts": given}, "retry")
-        case RetrySettings():
-            return given
-        case Mapping():
-            return _with_overrides(default, cast("Mapping[str, Any]", given), "retry")
-        case _:
-            raise TypeError(f"retry must be a bool, a number of attempts, a dict or RetrySettings, not {given!r}")
+    if isinstance(given, bool):
+        return default if given else default.model_copy(update={"attempts": 1})
+    changes = {"attempts": given} if isinstance(given, int) else given
+    return _section(default, changes, "retry", "a bool, a number of attempts")
 
 
 def timeout_policy(default: Timeout, given: object) -> Timeout:
-    """Return the time bounds of a call: `given` is the total seconds, a dict of changes, a `Timeout`, or None.
+    """Return the time bounds of a call; a number is the total seconds.
 
     Raises:
         ConfigError: A key or a value is not valid.
         TypeError: `given` has another type.
     """
-    match given:
-        case None:
-            return default
-        case bool():
-            raise TypeError("timeout must be a number of seconds or a Timeout, not a bool")
-        case int() | float():
-            return _with_overrides(default, {"total": given}, "timeout")
-        case Timeout():
-            return given
-        case Mapping():
-            return _with_overrides(default, cast("Mapping[str, Any]", given), "timeout")
-        case _:
-            raise TypeError(f"timeout must be a number of seconds, a dict or a Timeout, not {given!r}")
+    is_number = isinstance(given, int | float) and not isinstance(given, bool)
+    return _section(default, {"total": given} if is_number else given, "timeout", "a number of seconds")
 
 
 def cache_policy(default: CacheSettings, given: object) -> CacheSettings | None:
-    """Return the cache settings of a call, or None for no cache; a dict turns the exact tier on by default.
+    """Return the cache settings of a call, or None for no cache; True and a dict turn the exact tier on.
 
     Raises:
         ConfigError: A key or a value is not valid.
         TypeError: `given` has another type.
     """
-    match given:
-        case None | False:
-            # A call around the cache still passes through the stage, which records the bypass.
-            chosen = default
-        case True:
-            chosen = default.model_copy(update={"exact": True})
-        case CacheSettings():
-            chosen = given
-        case Mapping():
-            chosen = _with_overrides(default, {"exact": True, **cast("Mapping[str, Any]", given)}, "cache")
-        case _:
-            raise TypeError(f"cache must be a bool, a dict or CacheSettings, not {given!r}")
-    return chosen if chosen.exact else None
+    if isinstance(given, bool):
+        # A call around the cache (False) still passes through the stage, which records the bypass.
+        given = {"exact": True} if given else None
+    elif isinstance(given, Mapping):
+        given = {"exact": True, **cast("Mapping[str, Any]", given)}
+    settings = _section(default, given, "cache", "a bool")
+    return settings if settings.exact else None
 
 
 _Specs = tuple["str | Guard", ...]

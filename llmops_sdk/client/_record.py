@@ -25,13 +25,8 @@ __all__ = ["CallInfo", "CallRecorder", "record_cost"]
 # Models that run in this process: their spans are internal, and their answers simulated.
 _IN_PROCESS = frozenset({"offline"})
 
-
 Server: TypeAlias = tuple[str, int]
 """An address and a port."""
-
-
-def _nothing() -> dict[Any, Any]:
-    return {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,9 +52,11 @@ class CallInfo:
     model: str
     provider: str
     params: Mapping[str, Any]
-    extra: Mapping[str, Any] = field(default_factory=_nothing)
+    extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
     server: Server | None = None
-    fallback_servers: Mapping[tuple[str, str], Server | None] = field(default_factory=_nothing)
+    fallback_servers: Mapping[tuple[str, str], Server | None] = field(
+        default_factory=dict[tuple[str, str], Server | None]
+    )
     streaming: bool = False
     structured: bool = False
     content: bool = True
@@ -151,8 +148,6 @@ class CallRecorder:
         if response.attempts or response.cache or response.finish_reason:
             # A stream closed early has not reported its attempts: their number is unknown, not zero.
             attributes[_semconv.ATTEMPTS] = len(response.attempts)
-        if response.model:
-            attributes[_semconv.RESPONSE_MODEL] = response.model
         if response.provider and response.provider != self.info.provider:
             # After a fallback: the provider that served, not the one asked first.
             attributes[_semconv.PROVIDER] = response.provider
@@ -160,16 +155,16 @@ class CallRecorder:
         if response.attempts:
             self._record_server((response.attempts[-1].provider, response.attempts[-1].model))
         attributes |= vendor_attributes(response.raw, response.provider)
-        if response.response_id:
-            attributes[_semconv.RESPONSE_ID] = response.response_id
-        if response.finish_reason:
-            attributes[_semconv.FINISH_REASONS] = [response.finish_reason]
-        if response.cache:
-            attributes[_semconv.CACHE] = response.cache
+        known = {
+            _semconv.RESPONSE_MODEL: response.model,
+            _semconv.RESPONSE_ID: response.response_id,
+            _semconv.FINISH_REASONS: response.finish_reason and [response.finish_reason],
+            _semconv.CACHE: response.cache,
+            _semconv.SIMULATED: response.simulated,
+        }
+        attributes |= {name: value for name, value in known.items() if value}
         if response.saved_cost is not None:
             attributes[_semconv.SAVED_COST] = response.saved_cost
-        if response.simulated:
-            attributes[_semconv.SIMULATED] = True
         if self.info.content and (response.text or response.tool_calls or response.finish_reason):
             attributes[_semconv.OUTPUT_MESSAGES] = output_messages_json(response)
         self.span.set(attributes)
@@ -240,19 +235,15 @@ def record_cost(answer: Response | Chunk) -> None:
 
 
 def _usage_attributes(usage: Usage, cost: float | None) -> dict[str, Any]:
+    attributes: dict[str, Any] = {} if cost is None else {_semconv.COST: cost}
     # No tokens at all means that nobody counted them: the usage is unknown, not zero.
-    if not usage.input_tokens and not usage.output_tokens:
-        return {} if cost is None else {_semconv.COST: cost}
-    attributes: dict[str, Any] = {
-        _semconv.INPUT_TOKENS: usage.input_tokens,
-        _semconv.OUTPUT_TOKENS: usage.output_tokens,
-    }
-    if usage.cache_read_tokens:
-        attributes[_semconv.CACHE_READ_TOKENS] = usage.cache_read_tokens
-    if usage.cache_creation_tokens:
-        attributes[_semconv.CACHE_CREATION_TOKENS] = usage.cache_creation_tokens
-    if usage.reasoning_tokens:
-        attributes[_semconv.REASONING_TOKENS] = usage.reasoning_tokens
-    if cost is not None:
-        attributes[_semconv.COST] = cost
+    if usage.input_tokens or usage.output_tokens:
+        attributes[_semconv.INPUT_TOKENS] = usage.input_tokens
+        attributes[_semconv.OUTPUT_TOKENS] = usage.output_tokens
+        details = {
+            _semconv.CACHE_READ_TOKENS: usage.cache_read_tokens,
+            _semconv.CACHE_CREATION_TOKENS: usage.cache_creation_tokens,
+            _semconv.REASONING_TOKENS: usage.reasoning_tokens,
+        }
+        attributes |= {name: count for name, count in details.items() if count}
     return attributes

@@ -124,7 +124,7 @@ def test_a_script_at_its_end_raises_without_a_retry():
 def test_values_that_are_not_scripts_raise():
     with pytest.raises(TypeError, match=r"give a list, as in \['hello'\]"):
         ScriptedProvider("hello")
-    with pytest.raises(TypeError, match="is no exception"):
+    with pytest.raises(TypeError, match="is not an exception"):
         FailingProvider("error")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     with use_provider(ScriptedProvider([int, [3]])):  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
         with pytest.raises(TypeError):
