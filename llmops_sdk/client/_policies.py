@@ -107,7 +107,9 @@ def guard_specs(default: GuardrailSettings, given: GuardSpecs | None) -> tuple[_
         return default.input, default.output
     if isinstance(given, Mapping):
         if unknown := set(given) - {"input", "output"}:
-            raise TypeError(f'guards has the rails "input" and "output", not {min(map(repr, unknown))}')
+            raise TypeError(
+                f'guards takes the rails "input" and "output", not {min(map(repr, unknown))}: remove or rename it'
+            )
         return _specs(given.get("input", default.input)), _specs(given.get("output", default.output))
     both = _specs(given)
     return both, both

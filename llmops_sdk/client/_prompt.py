@@ -52,10 +52,10 @@ def _message(index: int, message: object) -> Message:
     copy = dict(cast("Mapping[str, Any]", message))
     role = copy.get("role")
     if role not in _ROLES:
-        raise ValueError(f"message {index} has the role {role!r}; the roles are {', '.join(_ROLES)}")
+        raise ValueError(f"message {index} has the role {role!r}: use one of {', '.join(_ROLES)}")
     content = copy.get("content")
     if content is None and not copy.get("tool_calls") and not copy.get("function_call"):
-        raise ValueError(f'message {index} ({role}) has neither "content" nor "tool_calls"')
+        raise ValueError(f'message {index} ({role}) has neither "content" nor "tool_calls": give it one of them')
     if content is not None and not isinstance(content, str | list | tuple):
         raise TypeError(
             f'"content" of message {index} ({role}) must be a string or a list of parts, not {_type_name(content)}'

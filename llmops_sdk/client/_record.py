@@ -110,7 +110,7 @@ class CallRecorder:
         self._active.__enter__()
         return self
 
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+    def __exit__(self, _: object, error: BaseException | None, trace: object) -> None:
         if self._active is not None:
             self._active.__exit__(None, None, None)
         if error is None:

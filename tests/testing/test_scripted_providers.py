@@ -129,7 +129,7 @@ def test_values_that_are_not_scripts_raise():
     with use_provider(ScriptedProvider([int, [3]])):  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
         with pytest.raises(TypeError):
             llmops.chat("Hi")
-        with pytest.raises(ScriptError, match="an object of type int is no piece of a stream"):
+        with pytest.raises(ScriptError, match="an object of type int is not a piece of a stream"):
             llmops.chat("Hi")
 
 
