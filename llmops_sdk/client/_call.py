@@ -39,8 +39,6 @@ class PromptSource:
     """The prompt function that a call comes from.
 
     Attributes:
-        name: Its qualified name.
-        span: Its span.
         has_arguments: Whether the span has the function's arguments; without, it gets the checked prompt as its input.
     """
 
@@ -51,16 +49,7 @@ class PromptSource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One call, ready to be made.
-
-    Attributes:
-        info: What is known of it at its start.
-        request: The caller's request, before any guard.
-        chain: The stages below the input guards.
-        guards: The guards on the input.
-        on_error: What happens when a guard fails.
-        answer: The type that the answer must have, or None.
-    """
+    """One call, ready to be made: `request` has not passed the guards, and `chain` are the stages below them."""
 
     info: CallInfo
     request: Request

@@ -80,14 +80,8 @@ def checked_options(
 ) -> dict[str, Any]:
     """Return the options that are set, after a check of their names.
 
-    Args:
-        function: The function's name, for the message.
-        options: The keyword arguments.
-        allowed: The names allowed.
-        more: Further names that the message may suggest.
-
     Raises:
-        TypeError: A name is unknown; the message suggests the nearest known one.
+        TypeError: A name is unknown; the message suggests the nearest one of `allowed` and `more`.
     """
     names = allowed.__annotations__
     for name in options:

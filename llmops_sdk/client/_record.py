@@ -35,16 +35,12 @@ class CallInfo:
 
     Attributes:
         operation: "chat" or "embeddings".
-        model: Provider and model, as in "openai/gpt-4.1-mini".
         provider: The provider's name in the GenAI conventions.
         params: The standard parameters that are set.
         extra: The vendor's own parameters.
-        server: The address and port that the request goes to, or None when unknown.
         fallback_servers: The servers of the models to fall back to, by provider and model.
-        streaming: Whether the answer is a stream.
         structured: Whether the answer must have a type.
         content: Whether to record prompts and answers.
-        prompt_name: The prompt function's name, or None.
         prompt_span: The span of that function, when it records the checked prompt in place of the arguments, or None.
     """
 

@@ -27,14 +27,7 @@ _OPENAI = "openai"
 def request_attributes(
     params: Mapping[str, Any], extra: Mapping[str, Any], *, provider: str, structured: bool
 ) -> dict[str, Any]:
-    """Return the attributes of a request.
-
-    Args:
-        params: The standard parameters that are set.
-        extra: The vendor's own parameters.
-        provider: The provider's name in the conventions.
-        structured: Whether the answer must have a type.
-    """
+    """Return the attributes of a request with standard parameters and a vendor's own (`extra`)."""
     made: dict[str, Any] = {}
     for name, conventional in _PARAMS.items():
         if name in params and not (name == "n" and params[name] == 1):

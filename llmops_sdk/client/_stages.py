@@ -67,13 +67,7 @@ def _identity(resolved: ResolvedModel) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fallbacks:
-    """The models to fall back to.
-
-    Attributes:
-        policy: Which errors go on to the next model.
-        models: The models in order.
-        retries: The retry policy of each.
-    """
+    """The models to fall back to, in order, and the retry policy of each."""
 
     policy: FallbackSettings
     models: tuple[ResolvedModel, ...]
@@ -87,16 +81,7 @@ class Fallbacks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policies:
-    """The policies of a chain of stages.
-
-    Attributes:
-        retry: The retry policy.
-        fallbacks: The models to fall back to, or None.
-        cache: The cache, or None.
-        output: The guards on the answer.
-        on_error: What happens when a guard fails: "closed" or "open".
-        answer: The type that the answer must have, or None.
-    """
+    """The policies of a chain of stages; `output` are the guards on the answer, `answer` is its type."""
 
     retry: RetrySettings
     fallbacks: Fallbacks | None = None

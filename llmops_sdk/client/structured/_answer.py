@@ -28,13 +28,7 @@ class InvalidAnswerError(Exception):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class AnswerType:
-    """A pydantic model, dataclass, TypedDict or other type that pydantic understands.
-
-    Attributes:
-        name: The type's name, also the schema's.
-        schema: Its JSON schema.
-        adapter: pydantic's validator.
-    """
+    """A pydantic model, dataclass, TypedDict or other type that pydantic understands, with its JSON schema."""
 
     name: str
     schema: dict[str, Any]
