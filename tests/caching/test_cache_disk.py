@@ -16,6 +16,8 @@ import pytest
 
 from llmops_sdk._util._guard import failures
 from llmops_sdk.caching import request_key
+from llmops_sdk.caching._disk import DiskStore
+from llmops_sdk.testing import ManualClock
 
 
 class Bomb:
@@ -264,3 +266,17 @@ print(provider.stats().entries)
     results = [child.communicate(timeout=90) for child in children]
     assert [err for _, err in results] == ["", ""]
     assert max(int(out) for out, _ in results) == 200
+
+
+def test_a_back_off_ends_when_another_clock_shows_less(tmp_path, application):
+    folder = tmp_path / "exact"
+    folder.write_text("a file in the place of the folder")
+    late = ManualClock()
+    late.advance(1_000)
+    store = DiskStore(folder, max_bytes=1_000_000, clock=late)
+    assert not store.put("key", b"1", None)
+    folder.unlink()
+    assert not store.put("key", b"1", None), "it backs off"
+    store._clock = ManualClock()
+    assert store.put("key", b"1", None)
+    store.close()
