@@ -90,10 +90,7 @@ def cache(
         policy = functools.partial(_policy, target, key, namespace)
         return (_function if style == "function" else _coroutine)(target, policy, opened)
 
-    def decorator(target: Any) -> Any:
-        return decorate(target, wrap)
-
-    return decorator if function is None else decorator(function)
+    return functools.partial(decorate, wrap=wrap) if function is None else decorate(function, wrap)
 
 
 # A result stands in a list of one, so that None is a result too.

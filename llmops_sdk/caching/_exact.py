@@ -147,14 +147,7 @@ class _Lookup(Generic[_T]):
 
 
 class ExactCache:
-    """Entries on disk, with one call at a time for each key.
-
-    Args:
-        folder: Where the entries are.
-        ttl: Seconds that an entry is valid, or None for no limit.
-        max_bytes: Above this size the least recently used entries are evicted.
-        clock: The time.
-    """
+    """Entries in a folder, valid for `ttl` seconds (None: no limit), with one call at a time for each key."""
 
     def __init__(self, folder: Path, *, ttl: float | None, max_bytes: int, clock: Clock) -> None:
         # Imported here: only users of the cache need diskcache and sqlite3.

@@ -74,12 +74,7 @@ class Flights:
         self.under_way: dict[tuple[int, str], Flight] = {}
 
     def join(self, key: str, owner: object) -> tuple[Flight, bool]:
-        """Return the flight of a key, and whether the caller leads it.
-
-        Args:
-            key: The key of the question.
-            owner: The caller's thread or task.
-        """
+        """Return the flight of a key, and whether the caller (`owner`, a thread or task) leads it."""
         place = (os.getpid(), key)
         mine = Flight(self, place, owner)
         flight = self.under_way.setdefault(place, mine)

@@ -1,127 +1,101 @@
-"""One call: made of its options and the stages, then driven, sync or async."""
+"""Prepare a call from its options and the stages, then make it, sync or async."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from llmops_sdk.client._options import STANDARD
 from llmops_sdk.client._policies import cache_policy, guard_specs, retry_policy, timeout_policy
 from llmops_sdk.client._prompt import messages_of, tool_definitions
-from llmops_sdk.client._record import Record, Subject
+from llmops_sdk.client._record import CallInfo, CallRecorder
 from llmops_sdk.client._stages import Fallbacks, Policies, Stages
 from llmops_sdk.client.structured._answer import AnswerType, InvalidAnswerError, answer_type
-from llmops_sdk.client.structured._ask import fitting
+from llmops_sdk.client.structured._reask import parse_answer
 from llmops_sdk.config import ResolvedModel
 from llmops_sdk.guardrails import Guard, InputGuardProvider, policy_version
 from llmops_sdk.guardrails._protocol import OnError
-from llmops_sdk.providers import Chunk, Embeddings, Provider, Request, Response, WrapperProvider
+from llmops_sdk.providers import Embeddings, Provider, Request, Response
 from llmops_sdk.providers._types import model_name
 from llmops_sdk.tracing import Span
 
-__all__ = ["Call", "Origin", "acomplete", "aembed", "complete", "embed", "embedding_call", "prepare"]
+__all__ = [
+    "Call",
+    "PromptSource",
+    "acomplete",
+    "aembed",
+    "complete",
+    "embed",
+    "embedding_call",
+    "input_guards",
+    "prepare",
+    "texts_of",
+]
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class PromptSource:
     """The prompt function that a call comes from.
 
     Attributes:
-        name: Its qualified name.
-        span: Its span.
-        raw: Whether its arguments may stand on its span as they are; else its input is what the guards let through.
+        has_arguments: Whether the span has the function's arguments; without, it gets the checked prompt as its input.
     """
 
     name: str
     span: Span
-    raw: bool
+    has_arguments: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """Everything that a call needs.
+    """One call, ready to be made: `request` has not passed the guards, and `chain` are the stages below them."""
 
-    Attributes:
-        subject: What its span is about.
-        request: The request as the caller made it, before any guard.
-        chain: The stages below the input guards.
-        guards: The guards on the input.
-        on_error: What a guard that fails means.
-        answer: The type asked for, or None.
-    """
-
-    subject: Subject
+    info: CallInfo
     request: Request
     chain: Provider
     guards: tuple[Guard, ...]
     on_error: OnError
     answer: AnswerType | None = None
 
-    def guarded_by(self, record: Record) -> Provider:
-        """All stages, with the record taken of what passes the input guards."""
-        chain: Provider = _Sent(self.chain, record)
-        return InputGuardProvider(chain, self.guards, self.on_error) if self.guards else chain
+    def provider(self, recorder: CallRecorder) -> Provider:
+        """Return all stages; the recorder gets the prompt as it leaves the input guards."""
+        if self.guards:
+            return self.input_guards(recorder.record_prompt)
+        recorder.record_prompt(self.request)
+        return self.chain
 
-    def without_cache(self) -> Call:
-        """The same call around the cache."""
-        return replace(self, request=replace(self.request, cache=False))
-
-
-class _Sent(WrapperProvider):
-    """Lets the record see the request as it leaves the input guards; what came before must never be recorded."""
-
-    def __init__(self, inner: Provider, record: Record) -> None:
-        super().__init__(inner)
-        self._record = record
-
-    def complete(self, request: Request) -> Response:
-        self._record.sent(request)
-        return self.inner.complete(request)
-
-    async def acomplete(self, request: Request) -> Response:
-        self._record.sent(request)
-        return await self.inner.acomplete(request)
-
-    def stream(self, request: Request) -> Iterator[Chunk]:
-        self._record.sent(request)
-        return self.inner.stream(request)
-
-    def astream(self, request: Request) -> AsyncIterator[Chunk]:
-        self._record.sent(request)
-        return self.inner.astream(request)
-
-    def embed(self, texts: Sequence[str], request: Request) -> Embeddings:
-        self._record.sent_texts(texts)
-        return self.inner.embed(texts, request)
-
-    async def aembed(self, texts: Sequence[str], request: Request) -> Embeddings:
-        self._record.sent_texts(texts)
-        return await self.inner.aembed(texts, request)
+    def input_guards(self, on_checked: Callable[[Request], None] | None = None) -> InputGuardProvider:
+        """Return the stage of the input guards."""
+        return InputGuardProvider(self.chain, self.guards, self.on_error, on_checked=on_checked)
 
 
 def input_guards(stages: Stages, options: Mapping[str, Any]) -> tuple[Guard, ...]:
-    """The guards on the input of a call with these options."""
+    """Return the guards on the input of a call with these options."""
     guardrails = stages.model(options.get("model")).guardrails
     return stages.guards(guard_specs(guardrails, options.get("guards"))[0])
 
 
 def prepare(
-    stages: Stages, prompt: object, options: Mapping[str, Any], *, streaming: bool = False, origin: Origin | None = None
+    stages: Stages,
+    prompt: object,
+    options: Mapping[str, Any],
+    *,
+    streaming: bool = False,
+    source: PromptSource | None = None,
 ) -> Call:
-    """The call that a prompt and options (known by name, none of them None) ask for.
+    """Return the call that a prompt and checked options (known names, without None) ask for.
 
     Raises:
-        TypeError: Something is of the wrong type.
-        ValueError: A message lacks what it needs.
-        ConfigError: The model, a policy or a guard is not known or not valid.
+        TypeError: An option or the prompt has the wrong type.
+        ValueError: A message lacks a required key.
+        ConfigError: The model, a policy or a guard is unknown or not valid.
     """
     name = options.get("model")
     if name is not None and not isinstance(name, str):
-        raise TypeError(f"model must be a name, not {type(name).__name__}")
+        raise TypeError(f'model must be a name like "openai/gpt-4.1-mini", not {type(name).__name__}')
     resolved = stages.model(name)
-    wanted = options.get("response_model")
-    answer = None if wanted is None else answer_type(wanted)
+    answer = answer_type(options["response_model"]) if "response_model" in options else None
     on_error = resolved.guardrails.on_error
     before, after = guard_specs(resolved.guardrails, options.get("guards"))
     guards, output = stages.guards(before), stages.guards(after)
@@ -133,39 +107,38 @@ def prepare(
         on_error=on_error,
         answer=answer,
     )
-    params = {name: value for name, value in options.items() if name in STANDARD}
     request = Request(
         model=resolved.model,
         messages=messages_of(prompt, options.get("system")),
         tools=tool_definitions(options["tools"]) if "tools" in options else (),
         response_schema=answer and answer.schema,
         response_schema_name=answer and answer.name,
-        params=params,
+        params={name: value for name, value in options.items() if name in STANDARD},
         extra=dict(options.get("extra", {})),
         timeout=timeout_policy(resolved.timeout, options.get("timeout")),
         cache=False if options.get("cache") is False else None,
         policy_version=policy_version(output, on_error),  # the guards on the input add their own
     )
     chain = stages.chain(resolved, policies)
-    subject = Subject(
+    info = CallInfo(
         operation="chat",
         model=resolved.model,
         provider=chain.name,
-        params=params,
+        params=request.params,
         extra=request.extra,
         server=getattr(chain, "server", None),
         fallback_servers=_servers(stages, resolved),
         streaming=streaming,
         structured=answer is not None,
         content=stages.settings.capture.content,
-        prompt_name=origin.name if origin else None,
-        prompt_span=origin.span if origin and not origin.raw else None,
+        prompt_name=source.name if source else None,
+        prompt_span=source.span if source and not source.has_arguments else None,
     )
-    return Call(subject=subject, request=request, chain=chain, guards=guards, on_error=on_error, answer=answer)
+    return Call(info=info, request=request, chain=chain, guards=guards, on_error=on_error, answer=answer)
 
 
 def _fallbacks(stages: Stages, resolved: ResolvedModel, retry: object) -> Fallbacks | None:
-    """The models to go on to; what a call says of retries holds for each, over its own configuration."""
+    """Return the models to fall back to; a call's retry option overrides the configuration of each."""
     if not resolved.fallbacks:
         return None
     models = tuple(stages.model(name) for name in resolved.fallbacks)
@@ -174,14 +147,14 @@ def _fallbacks(stages: Stages, resolved: ResolvedModel, retry: object) -> Fallba
 
 
 def _servers(stages: Stages, resolved: ResolvedModel) -> dict[tuple[str, str], tuple[str, int] | None]:
-    """The servers of the models to go on to, by provider and model, as the last attempt names them."""
+    """Return the servers of the fallback models, by provider and model as an attempt names them."""
     models = [stages.model(name) for name in resolved.fallbacks]
     providers = [(stages.provider(model), model.model) for model in models]
     return {(one.name, model_name(model)): getattr(one, "server", None) for one, model in providers}
 
 
 def embedding_call(stages: Stages, options: Mapping[str, Any]) -> Call:
-    """The call that asks for vectors; without fallbacks: those of another model cannot be compared with them."""
+    """Return the call for vectors, without fallbacks: vectors of different models cannot be compared."""
     resolved = stages.model(options.get("model"))
     on_error = resolved.guardrails.on_error
     guards = input_guards(stages, options)
@@ -196,7 +169,7 @@ def embedding_call(stages: Stages, options: Mapping[str, Any]) -> Call:
     )
     content = stages.settings.capture.content
     chain = stages.chain(resolved, policies)
-    subject = Subject(
+    info = CallInfo(
         operation="embeddings",
         model=resolved.model,
         provider=chain.name,
@@ -204,66 +177,73 @@ def embedding_call(stages: Stages, options: Mapping[str, Any]) -> Call:
         server=getattr(chain, "server", None),
         content=content,
     )
-    return Call(subject=subject, request=request, chain=chain, guards=guards, on_error=on_error)
+    return Call(info=info, request=request, chain=chain, guards=guards, on_error=on_error)
 
 
 def texts_of(texts: object) -> list[str]:
-    """A list of texts, checked."""
+    """Return the texts as a list.
+
+    Raises:
+        TypeError: It is not a list of strings.
+        ValueError: It is empty.
+    """
     if isinstance(texts, str) or not isinstance(texts, Sequence):
         raise TypeError(f"texts must be a list of strings, not {type(texts).__name__}")
     listed = list(cast("Sequence[object]", texts))
     if not listed:
         raise ValueError("texts is empty: give it at least one string")
-    for at, text in enumerate(listed):
+    for index, text in enumerate(listed):
         if not isinstance(text, str):
-            raise TypeError(f"text {at} must be a string, not {type(text).__name__}")
+            raise TypeError(f"text {index} must be a string, not {type(text).__name__}")
     return cast("list[str]", listed)
 
 
-def parsed(call: Call, response: Response) -> Response | None:
-    """The response with `.parsed` where a type was asked for; None when a stored answer does not fit any more.
+def _parsed(call: Call, response: Response) -> Response | None:
+    """Return the response with `.parsed` if a type was asked for; None when a stored answer no longer fits.
 
-    An answer from the cache fitted the schema when it was stored; a validator may have become stricter since.
+    The answer fitted the schema when it was stored; a validator may have become stricter since.
     """
     if call.answer is None or response.parsed is not None:
         return response
     try:
-        return fitting(call.answer, response)
+        return parse_answer(call.answer, response)
     except InvalidAnswerError:
         return None
 
 
 def complete(call: Call) -> Response:
-    """Drive a call to its whole answer."""
-    with Record(call.subject) as record:
-        response = parsed(call, call.guarded_by(record).complete(call.request))
+    """Make a call and return its whole answer."""
+    with CallRecorder(call.info) as recorder:
+        response = _parsed(call, call.provider(recorder).complete(call.request))
         if response is None:
-            around = call.without_cache()
-            response = around.guarded_by(record).complete(around.request)
-        return record.answered(response)
+            response = call.provider(recorder).complete(replace(call.request, cache=False))
+        return recorder.record_answer(response)
 
 
 async def acomplete(call: Call) -> Response:
-    """Drive a call to its whole answer, async."""
-    with Record(call.subject) as record:
-        response = parsed(call, await call.guarded_by(record).acomplete(call.request))
+    """Make a call and return its whole answer, async."""
+    with CallRecorder(call.info) as recorder:
+        response = _parsed(call, await call.provider(recorder).acomplete(call.request))
         if response is None:
-            around = call.without_cache()
-            response = await around.guarded_by(record).acomplete(around.request)
-        return record.answered(response)
+            response = await call.provider(recorder).acomplete(replace(call.request, cache=False))
+        return recorder.record_answer(response)
 
 
 def embed(call: Call, texts: Sequence[str]) -> Embeddings:
-    """Drive a call for vectors."""
-    with Record(call.subject) as record:
-        made = call.guarded_by(record).embed(texts, call.request)
-        record.embedded(made)
-        return made
+    """Make a call for vectors."""
+    with CallRecorder(call.info) as recorder:
+        checked = call.input_guards().check_texts(texts, call.request)
+        recorder.record_texts(checked)
+        embeddings = call.chain.embed(checked, call.request)
+        recorder.record_embeddings(embeddings)
+        return embeddings
 
 
 async def aembed(call: Call, texts: Sequence[str]) -> Embeddings:
-    """Drive a call for vectors, async."""
-    with Record(call.subject) as record:
-        made = await call.guarded_by(record).aembed(texts, call.request)
-        record.embedded(made)
-        return made
+    """Make a call for vectors, async."""
+    with CallRecorder(call.info) as recorder:
+        checked = await call.input_guards().acheck_texts(texts, call.request)
+        recorder.record_texts(checked)
+        embeddings = await call.chain.aembed(checked, call.request)
+        recorder.record_embeddings(embeddings)
+        return embeddings

@@ -1,4 +1,4 @@
-"""`@llmops.llm`: a function that returns a prompt becomes one that returns the answer."""
+"""`@llmops.llm`: turn a function that returns a prompt into one that returns the answer."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Any, Literal, ParamSpec, Protocol, TypeVar, Unpack, cast, ove
 
 from llmops_sdk._util._callables import call_style_of
 from llmops_sdk.client import _call
-from llmops_sdk.client._call import Origin
+from llmops_sdk.client._call import PromptSource
 from llmops_sdk.client._functions import DEFAULT
-from llmops_sdk.client._options import Prompt, PromptOptions, given, spelled_out
+from llmops_sdk.client._options import Prompt, PromptOptions, checked_options, with_full_signature
 from llmops_sdk.client._stages import Stages
-from llmops_sdk.client._stream import AsyncStream, Course, Stream
+from llmops_sdk.client._stream import AsyncStream, Stream, StreamState
 from llmops_sdk.providers import Response
 from llmops_sdk.tracing import Span, start_span
 from llmops_sdk.tracing.capture._arguments import Parameters
@@ -30,7 +30,7 @@ _T_co = TypeVar("_T_co", covariant=True)
 
 
 class AnswerDecorator(Protocol[_T_co]):
-    """What `@llm(...)` gives: the answer in place of the prompt, async for an async function."""
+    """The type of `@llm(...)`: the answer in place of the prompt, async for an async function."""
 
     @overload
     def __call__(self, function: Callable[_P, Awaitable[Prompt]], /) -> Callable[_P, Coroutine[Any, Any, _T_co]]: ...
@@ -39,7 +39,7 @@ class AnswerDecorator(Protocol[_T_co]):
 
 
 class StreamDecorator(Protocol):
-    """What `@llm(stream=True)` gives: a stream in place of the prompt, an async one for an async function."""
+    """The type of `@llm(stream=True)`: a stream in place of the prompt, an async one for an async function."""
 
     @overload
     def __call__(self, function: Callable[_P, Awaitable[Prompt]], /) -> Callable[_P, AsyncStream]: ...
@@ -65,23 +65,23 @@ def llm(
 ) -> AnswerDecorator[str]: ...
 
 
-@spelled_out(PromptOptions)
+@with_full_signature(PromptOptions)
 def llm(model: Any = None, *, returns: Any = str, stream: bool = False, **options: Any) -> Any:
-    """Make a prompt function: it is written as what it returns, the prompt, and gives its caller the answer.
+    """Make a prompt function: its body returns the prompt, and its caller gets the answer.
 
-    It goes on functions, coroutines, methods, classmethods and staticmethods, above or below their decorator. Each
-    call is a span with the function's name, the call to the model is below it. Where guards watch the input, the
-    function's span has the prompt as the guards let it through in place of the arguments.
+    It decorates functions, coroutines, methods, classmethods and staticmethods, above or below their decorator. Each
+    call is a span with the function's name, and the call to the model is a span below it. With guards on the input,
+    the function's span has the checked prompt in place of the arguments.
 
     Args:
         model: As in `chat`.
         returns: `str` for the text, `Response` for the whole, or a pydantic model, dataclass or TypedDict for the
-            validated object (asked again with the error when the answer does not fit, twice at most).
+            validated object (an answer that is not valid is asked for again with the error, twice at most).
         stream: Whether the caller gets a `Stream` (of an async function an `AsyncStream`).
         options: The other keyword parameters of `chat`.
 
     Raises:
-        TypeError: A parameter is unknown, or what is decorated is no function that returns a prompt.
+        TypeError: A parameter is unknown, or the decorated object is not a function that returns a prompt.
 
     Example:
         >>> import llmops_sdk as llmops
@@ -92,7 +92,7 @@ def llm(model: Any = None, *, returns: Any = str, stream: bool = False, **option
         'Say hello to Ada'
     """
     if model is None or isinstance(model, str):
-        chosen = given("llm", options, PromptOptions, more=("model", "returns", "stream"))
+        chosen = checked_options("llm", options, PromptOptions, more=("model", "returns", "stream"))
         if model is not None:
             chosen["model"] = model
         if returns is not str and returns is not Response:
@@ -104,18 +104,18 @@ def llm(model: Any = None, *, returns: Any = str, stream: bool = False, **option
 def _decorate(function: Any, *, options: dict[str, Any], returns: Any, stream: bool) -> Any:
     plain: Any = getattr(function, "__func__", function)
     if not callable(plain) or inspect.isclass(plain):
-        raise TypeError(f"@llm goes on a function that returns a prompt, not on {function!r}")
-    kind = call_style_of(plain)
+        raise TypeError(f"@llm expects a function that returns a prompt, got {function!r}")
+    style = call_style_of(plain)
     name = getattr(plain, "__qualname__", None) or type(plain).__qualname__
-    if kind in ("generator", "asyncgen"):
-        raise TypeError(f"@llm: {name} yields; a prompt function returns the prompt (streams come of stream=True)")
-    prompted = _PromptFunction(
+    if style in ("generator", "asyncgen"):
+        raise TypeError(f"@llm: {name} yields, but must return the prompt; for a streamed answer use @llm(stream=True)")
+    prompt_function = _PromptFunction(
         name=name, options=options, returns=returns, parameters=Parameters(inspect.unwrap(plain))
     )
-    if kind == "coroutine":
-        run = prompted.astream if stream else prompted.acall
+    if style == "coroutine":
+        run = prompt_function.astream if stream else prompt_function.acall
     else:
-        run = prompted.stream if stream else prompted.call
+        run = prompt_function.stream if stream else prompt_function.call
     return TracedFunction(function, cast("Any", run))
 
 
@@ -132,77 +132,76 @@ class _PromptFunction:
     parameters: Parameters
 
     def call(self, function: Callable[..., Prompt], instance: object, args: _Arguments, kwargs: dict[str, Any]) -> Any:
-        with _Function(self.name) as span, DEFAULT.lease() as stages:
-            origin = self._origin(stages, span, instance, args, kwargs)
+        with _FunctionSpan(self.name) as span, DEFAULT.lease() as stages:
+            source = self._source(stages, span, instance, args, kwargs)
             prompt = function(*args, **kwargs)
-            response = _call.complete(_call.prepare(stages, prompt, self.options, origin=origin))
-            return self._answer(span, response)
+            return self._answer(span, _call.complete(_call.prepare(stages, prompt, self.options, source=source)))
 
     async def acall(
         self, function: Callable[..., Awaitable[Prompt]], instance: object, args: _Arguments, kwargs: dict[str, Any]
     ) -> Any:
-        with _Function(self.name) as span, DEFAULT.lease() as stages:
-            origin = self._origin(stages, span, instance, args, kwargs)
+        with _FunctionSpan(self.name) as span, DEFAULT.lease() as stages:
+            source = self._source(stages, span, instance, args, kwargs)
             prompt = await function(*args, **kwargs)
-            response = await _call.acomplete(_call.prepare(stages, prompt, self.options, origin=origin))
-            return self._answer(span, response)
+            return self._answer(span, await _call.acomplete(_call.prepare(stages, prompt, self.options, source=source)))
 
     def stream(
         self, function: Callable[..., Prompt], instance: object, args: _Arguments, kwargs: dict[str, Any]
     ) -> Stream:
-        with _Function(self.name, ends=False) as span, DEFAULT.lease() as stages:
-            origin = self._origin(stages, span, instance, args, kwargs)
-            prompt = function(*args, **kwargs)
-            return Stream(self._course(prompt, origin))
+        with _FunctionSpan(self.name, ends=False) as span, DEFAULT.lease() as stages:
+            source = self._source(stages, span, instance, args, kwargs)
+            return Stream(self._open_stream(function(*args, **kwargs), source))
 
     def astream(
         self, function: Callable[..., Awaitable[Prompt]], instance: object, args: _Arguments, kwargs: dict[str, Any]
     ) -> AsyncStream:
         context = contextvars.copy_context()
 
-        async def opening() -> Course:
-            # The function's span is a child of what was current at the call, as of a sync function.
-            with context.run(_Function, self.name, ends=False) as span, DEFAULT.lease() as stages:
-                origin = self._origin(stages, span, instance, args, kwargs)
-                prompt = await function(*args, **kwargs)
-                return self._course(prompt, origin)
+        async def open_stream() -> StreamState:
+            # The function's span is a child of the span that is current at the call, as for a sync function.
+            with context.run(_FunctionSpan, self.name, ends=False) as span, DEFAULT.lease() as stages:
+                source = self._source(stages, span, instance, args, kwargs)
+                return self._open_stream(await function(*args, **kwargs), source)
 
-        return AsyncStream(opening=opening)
+        return AsyncStream(open_stream=open_stream)
 
-    def _origin(self, stages: Stages, span: Span, instance: object, args: _Arguments, kwargs: dict[str, Any]) -> Origin:
-        raw = not _call.input_guards(stages, self.options)
-        if raw:
+    def _source(
+        self, stages: Stages, span: Span, instance: object, args: _Arguments, kwargs: dict[str, Any]
+    ) -> PromptSource:
+        # Arguments are recorded only where no guard would have to check them first.
+        unguarded = not _call.input_guards(stages, self.options)
+        if unguarded:
             span.capture_arguments(self.parameters, instance is not None, args, kwargs)
-        return Origin(name=self.name, span=span, raw=raw)
+        return PromptSource(name=self.name, span=span, has_arguments=unguarded)
 
-    def _course(self, prompt: object, origin: Origin) -> Course:
-        span = origin.span
+    def _open_stream(self, prompt: object, source: PromptSource) -> StreamState:
+        span = source.span
 
         def on_end(status: str, response: Response | None, error: BaseException | None) -> None:
             if response is not None:
-                span.output = _shown(response)
+                span.output = _span_output(response)
             if error is not None:
                 span.fail(error)
             else:
                 span.end(status=status)
 
-        return DEFAULT.course(prompt, self.options, origin=origin, on_end=on_end)
+        return DEFAULT.open_stream(prompt, self.options, source=source, on_end=on_end)
 
     def _answer(self, span: Span, response: Response) -> Any:
-        span.output = _shown(response)
+        span.output = _span_output(response)
         if self.returns is Response:
             return response
         return response.text if self.returns is str else response.parsed
 
 
-def _shown(response: Response) -> object:
+def _span_output(response: Response) -> object:
     if response.parsed is not None:
         return response.parsed
     return response.message if response.tool_calls else response.text
 
 
-class _Function:
-    """The span of a prompt function, current inside; ends with the block, or only with an error when not `ends`."""
+class _FunctionSpan:
+    """The span of a prompt function, current inside; it ends with the block, or only with an error if not `ends`."""
 
     __slots__ = ("_active", "_ends", "span")
 
@@ -215,9 +214,7 @@ class _Function:
         self._active.__enter__()
         return self.span
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, _: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._active.__exit__(None, None, None)
         if error is not None:
             self.span.fail(error)

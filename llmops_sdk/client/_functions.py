@@ -1,4 +1,4 @@
-"""The module's functions: calls on the one `LLM` that follows the configuration alone."""
+"""The functions `chat`, `stream` and `embed`: calls on one `LLM` without options of its own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Unpack
 
 from llmops_sdk._util._guard import guarded
 from llmops_sdk.client._llm import LLM
-from llmops_sdk.client._options import CallOptions, Prompt, spelled_out
+from llmops_sdk.client._options import CallOptions, Prompt, with_full_signature
 from llmops_sdk.client._stream import AsyncStream, Stream
 from llmops_sdk.providers import Embeddings, Response
 
@@ -18,34 +18,35 @@ DEFAULT = LLM()
 atexit.register(guarded, "closing providers at exit", None, DEFAULT.at_exit)
 
 
-@spelled_out()
+@with_full_signature()
 def chat(prompt: Prompt, **options: Unpack[CallOptions]) -> Response:
     """Ask a model and wait for the whole answer.
 
     Args:
-        prompt: The question, or a conversation as a list of messages in the OpenAI chat shape; it is not changed.
+        prompt: The question, or a conversation as a list of messages in the OpenAI chat shape; not changed.
         model: A name from `[models]`, "provider/model" or "https://server/v1#model"; the configured one by default.
-        system: A system prompt, put before the messages.
+        system: A system prompt, sent before the messages.
         tools: Tool definitions in the OpenAI shape, or plain functions with annotated parameters.
-        response_model: A pydantic model, dataclass or TypedDict that the answer shall fit: `.parsed` is one.
-        temperature: How much chance there is in the answer, 0 for none.
+        response_model: A pydantic model, dataclass or TypedDict: the model answers with its JSON, and `.parsed` has the
+            object.
+        temperature: How random the answer is; 0 for not at all.
         max_tokens: The longest answer, in tokens.
         timeout: Seconds for the whole call, a `Timeout`, or a dict of its keys.
         retry: False for one attempt, a number of attempts, a dict of keys of `[retry]`, or a `RetrySettings`.
-        cache: False goes around the cache, True turns it on, a dict has keys of `[cache]`.
+        cache: False bypasses the cache, True turns it on, a dict has keys of `[cache]`.
         guards: Names or guards for input and output, `{"input": [...], "output": [...]}`, or [] for none.
-        extra: A vendor's own parameters, passed on as they are.
-        top_p: The probability mass of the tokens that are considered.
+        extra: A vendor's own parameters, passed on unchanged.
+        top_p: The probability mass of the tokens considered.
         stop: Texts at which the answer ends.
-        seed: Asks for the same answer again.
-        tool_choice: "auto", "none", "required", or the tool to be called.
-        parallel_tool_calls: Whether several tools may be called at once.
-        frequency_penalty: Against repeating, -2 to 2.
-        presence_penalty: For new topics, -2 to 2.
-        logit_bias: Added to the logits, by token id.
-        logprobs: Whether `.raw` shall have log probabilities.
+        seed: A number; the same seed asks for the same answer.
+        tool_choice: "auto", "none", "required", or the tool to call.
+        parallel_tool_calls: Whether the model may call several tools at once.
+        frequency_penalty: How strongly to avoid repetition, -2 to 2.
+        presence_penalty: How strongly to favour new topics, -2 to 2.
+        logit_bias: Numbers added to the logits, by token id.
+        logprobs: Whether `.raw` has log probabilities.
         top_logprobs: How many for each token.
-        n: How many choices `.raw` shall have; the response is the first.
+        n: How many choices `.raw` has; the response is the first.
         user: Your end user's id, for the provider.
         reasoning_effort: "minimal", "low", "medium", "high", where the model reasons.
         service_tier: The provider's tier.
@@ -54,10 +55,10 @@ def chat(prompt: Prompt, **options: Unpack[CallOptions]) -> Response:
     Raises:
         TypeError: A parameter is unknown or of the wrong type.
         ValueError: A message lacks what it needs.
-        ConfigError: The model, a policy or a guard is not known.
-        ProviderError: The call failed, after every attempt; `.attempts` has them.
+        ConfigError: The model, a policy or a guard is unknown.
+        ProviderError: Every attempt failed; `.attempts` lists them.
         GuardrailViolation: A guard blocked the prompt or the answer.
-        ValidationFailedError: No answer fits `response_model`.
+        ValidationFailedError: No answer is valid for `response_model`.
 
     Example:
         >>> import llmops_sdk as llmops
@@ -68,7 +69,7 @@ def chat(prompt: Prompt, **options: Unpack[CallOptions]) -> Response:
     return DEFAULT.chat(prompt, **options)
 
 
-@spelled_out()
+@with_full_signature()
 async def achat(prompt: Prompt, **options: Unpack[CallOptions]) -> Response:
     """Ask a model and wait for the whole answer, async; the parameters are those of `chat`.
 
@@ -81,15 +82,16 @@ async def achat(prompt: Prompt, **options: Unpack[CallOptions]) -> Response:
     return await DEFAULT.achat(prompt, **options)
 
 
-@spelled_out()
+@with_full_signature()
 def stream(prompt: Prompt, **options: Unpack[CallOptions]) -> Stream:
     """Ask a model and take the answer in pieces; the parameters are those of `chat`.
 
-    Nothing is sent before the first chunk is asked for. With `response_model` the whole is validated at the end.
+    The request is sent when the first chunk is asked for. With `response_model` the whole answer is validated at its
+    end.
 
     Raises:
         TypeError: A parameter is unknown or of the wrong type.
-        ConfigError: The model, a policy or a guard is not known.
+        ConfigError: The model, a policy or a guard is unknown.
 
     Example:
         >>> import llmops_sdk as llmops
@@ -102,7 +104,7 @@ def stream(prompt: Prompt, **options: Unpack[CallOptions]) -> Stream:
     return DEFAULT.stream(prompt, **options)
 
 
-@spelled_out()
+@with_full_signature()
 def astream(prompt: Prompt, **options: Unpack[CallOptions]) -> AsyncStream:
     """Ask a model and take the answer in pieces, async; the parameters are those of `chat`.
 
@@ -118,7 +120,7 @@ def astream(prompt: Prompt, **options: Unpack[CallOptions]) -> AsyncStream:
 
 
 def embed(texts: Sequence[str], *, model: str | None = None) -> Embeddings:
-    """The vectors of texts.
+    """Return the vectors of texts.
 
     Args:
         texts: The texts, at least one.
@@ -126,7 +128,7 @@ def embed(texts: Sequence[str], *, model: str | None = None) -> Embeddings:
 
     Raises:
         TypeError: `texts` is not a list of strings.
-        ProviderError: The call failed, after every attempt.
+        ProviderError: Every attempt failed.
 
     Example:
         >>> import llmops_sdk as llmops
@@ -137,7 +139,7 @@ def embed(texts: Sequence[str], *, model: str | None = None) -> Embeddings:
 
 
 async def aembed(texts: Sequence[str], *, model: str | None = None) -> Embeddings:
-    """The vectors of texts, async; see `embed`.
+    """Return the vectors of texts, async; see `embed`.
 
     Example:
         >>> import asyncio

@@ -1,4 +1,4 @@
-"""The keyword parameters of a call, named once for every function that takes them."""
+"""The keyword parameters of a call, defined once for every function that takes them."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ __all__ = [
     "Prompt",
     "PromptOptions",
     "Tool",
-    "given",
-    "spelled_out",
+    "checked_options",
+    "with_full_signature",
 ]
 
 Prompt: TypeAlias = str | Sequence[Mapping[str, Any]]
 """A question, or a conversation as a list of messages in the OpenAI chat shape."""
 
 Tool: TypeAlias = Mapping[str, Any] | Callable[..., Any]
-"""A tool's definition in the OpenAI shape, or a plain function to make one of."""
+"""A tool's definition in the OpenAI shape, or a plain function to derive one from."""
 
 GuardSpecs: TypeAlias = Sequence[str | Guard] | Mapping[str, Sequence[str | Guard]]
-"""Guards for both rails, or by rail: `{"input": [...], "output": [...]}`; an empty list is none."""
+"""Guards for both rails, or by rail: `{"input": [...], "output": [...]}`; an empty list means no guards."""
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 class PromptOptions(TypedDict, total=False):
-    """What a prompt function may set for its calls; what is None or left out is not set."""
+    """The keyword parameters of a prompt function; None means not set."""
 
     system: str | None
     tools: Sequence[Tool] | None
@@ -63,31 +63,25 @@ class PromptOptions(TypedDict, total=False):
 
 
 class CallOptions(PromptOptions, total=False):
-    """Every keyword parameter of `chat`; what is None or left out is not set."""
+    """The keyword parameters of `chat`; None means not set."""
 
     model: str | None
     response_model: Any
 
 
-# The SDK's own; all the others go to the provider under their OpenAI names.
+# The SDK's own parameters; all others go to the provider under their OpenAI names.
 _OURS = frozenset({"model", "system", "tools", "response_model", "timeout", "retry", "cache", "guards", "extra"})
 _ORDER = ("model", "system", "tools", "response_model", "temperature", "max_tokens", "timeout", "retry", "cache")
 STANDARD = frozenset(CallOptions.__annotations__) - _OURS
 
 
-def given(
+def checked_options(
     function: str, options: Mapping[str, Any], allowed: type[PromptOptions] = CallOptions, *, more: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """The options that are set, once their names are known to be right.
-
-    Args:
-        function: Whose options they are, for the message.
-        options: The keyword arguments as they came.
-        allowed: The names allowed.
-        more: Further names that the function takes, to be suggested.
+    """Return the options that are set, after a check of their names.
 
     Raises:
-        TypeError: A name is unknown; the message has the nearest known one.
+        TypeError: A name is unknown; the message suggests the nearest one of `allowed` and `more`.
     """
     names = allowed.__annotations__
     for name in options:
@@ -101,8 +95,8 @@ def given(
     return {name: value for name, value in options.items() if value is not None}
 
 
-def spelled_out(allowed: type[PromptOptions] = CallOptions) -> Callable[[_F], _F]:
-    """Give a function that takes `**options` the signature with every name in it, for `help` and `inspect`."""
+def with_full_signature(allowed: type[PromptOptions] = CallOptions) -> Callable[[_F], _F]:
+    """Give a function with `**options` a signature that has every name, for `help` and `inspect`."""
 
     def decorate(function: _F) -> _F:
         signature = inspect.signature(function)

@@ -1,4 +1,4 @@
-"""What a call says of its policies, laid over what the configuration says."""
+"""The policies of a call: its arguments over the configuration."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ __all__ = ["cache_policy", "guard_specs", "retry_policy", "timeout_policy"]
 _Section = TypeVar("_Section", RetrySettings, CacheSettings, Timeout)
 
 
-def _laid_over(section: _Section, changes: Mapping[str, Any], name: str) -> _Section:
-    """A section with some of its keys replaced."""
+def _with_overrides(section: _Section, changes: Mapping[str, Any], name: str) -> _Section:
+    """Return a section with some of its keys replaced."""
     try:
         return type(section).model_validate({**section.model_dump(), **changes})
     except ValidationError as error:
@@ -38,95 +38,78 @@ def _laid_over(section: _Section, changes: Mapping[str, Any], name: str) -> _Sec
     )
 
 
-def retry_policy(default: RetrySettings, given: object) -> RetrySettings:
-    """The retry policy of a call.
+def _section(default: _Section, given: object, name: str, expected: str) -> _Section:
+    """Return the section that an argument asks for: None for the default, a dict of changes, or the whole section."""
+    if given is None:
+        return default
+    if isinstance(given, type(default)):
+        return given
+    if isinstance(given, Mapping):
+        return _with_overrides(default, cast("Mapping[str, Any]", given), name)
+    raise TypeError(f"{name} must be {expected}, a dict or {type(default).__name__}, not {given!r}")
 
-    Args:
-        default: The configuration's.
-        given: None or True for that one, False for one attempt, a number of attempts, a dict of changes, or the whole.
+
+def retry_policy(default: RetrySettings, given: object) -> RetrySettings:
+    """Return the retry policy of a call: True is the default, False one attempt, an int the number of attempts.
 
     Raises:
-        ConfigError: A key or a value is not a valid one.
-        TypeError: It is of none of these types.
+        ConfigError: A key or a value is not valid.
+        TypeError: `given` has another type.
     """
-    match given:
-        case None | True:
-            return default
-        case False:
-            return default.model_copy(update={"attempts": 1})
-        case int():
-            return _laid_over(default, {"attempts": given}, "retry")
-        case RetrySettings():
-            return given
-        case Mapping():
-            return _laid_over(default, cast("Mapping[str, Any]", given), "retry")
-        case _:
-            raise TypeError(f"retry must be a bool, a number of attempts, a dict or RetrySettings, not {given!r}")
+    if isinstance(given, bool):
+        return default if given else default.model_copy(update={"attempts": 1})
+    changes = {"attempts": given} if isinstance(given, int) else given
+    return _section(default, changes, "retry", "a bool, a number of attempts")
 
 
 def timeout_policy(default: Timeout, given: object) -> Timeout:
-    """The bounds of a call: seconds for the whole, a dict of changes, or a `Timeout`; None is the configuration's.
+    """Return the time bounds of a call; a number is the total seconds.
 
     Raises:
-        ConfigError: A key or a value is not a valid one.
-        TypeError: It is of none of these types.
+        ConfigError: A key or a value is not valid.
+        TypeError: `given` has another type.
     """
-    match given:
-        case None:
-            return default
-        case bool():
-            raise TypeError("timeout must be a number of seconds or a Timeout, not a bool")
-        case int() | float():
-            return _laid_over(default, {"total": given}, "timeout")
-        case Timeout():
-            return given
-        case Mapping():
-            return _laid_over(default, cast("Mapping[str, Any]", given), "timeout")
-        case _:
-            raise TypeError(f"timeout must be a number of seconds, a dict or a Timeout, not {given!r}")
+    is_number = isinstance(given, int | float) and not isinstance(given, bool)
+    return _section(default, {"total": given} if is_number else given, "timeout", "a number of seconds")
 
 
 def cache_policy(default: CacheSettings, given: object) -> CacheSettings | None:
-    """The cache that a call passes, or None for none; a dict turns the exact tier on unless it says otherwise.
+    """Return the cache settings of a call, or None for no cache; True and a dict turn the exact tier on.
 
     Raises:
-        ConfigError: A key or a value is not a valid one.
-        TypeError: It is of none of these types.
+        ConfigError: A key or a value is not valid.
+        TypeError: `given` has another type.
     """
-    match given:
-        case None | False:
-            # A call that goes around the cache still passes it, so that the cache can record that it did.
-            chosen = default
-        case True:
-            chosen = default.model_copy(update={"exact": True})
-        case CacheSettings():
-            chosen = given
-        case Mapping():
-            chosen = _laid_over(default, {"exact": True, **cast("Mapping[str, Any]", given)}, "cache")
-        case _:
-            raise TypeError(f"cache must be a bool, a dict or CacheSettings, not {given!r}")
-    return chosen if chosen.exact else None
+    if isinstance(given, bool):
+        # A call around the cache (False) still passes through the stage, which records the bypass.
+        given = {"exact": True} if given else None
+    elif isinstance(given, Mapping):
+        given = {"exact": True, **cast("Mapping[str, Any]", given)}
+    settings = _section(default, given, "cache", "a bool")
+    return settings if settings.exact else None
 
 
 _Specs = tuple["str | Guard", ...]
 
 
 def guard_specs(default: GuardrailSettings, given: GuardSpecs | None) -> tuple[_Specs, _Specs]:
-    """The guards of a call on its input and on its output.
+    """Return the guards of a call on its input and on its output.
 
     Args:
-        default: The configuration's.
-        given: None for those; a list for both rails (an empty one is none); a mapping with "input" and "output",
-            where a rail left out keeps the configuration's.
+        default: The guards of the configuration.
+        given: None for the default; a list for both rails (an empty one for no guards); or a mapping with "input" and
+            "output", where a missing rail keeps the default.
 
     Raises:
-        TypeError: It is a bare string, or a rail is unknown.
+        TypeError: `given` is a bare string, or a rail is unknown.
     """
     if given is None:
         return default.input, default.output
     if isinstance(given, Mapping):
         if unknown := set(given) - {"input", "output"}:
-            raise TypeError(f'guards has the rails "input" and "output", not {min(map(repr, unknown))}')
+            raise TypeError(
+                f'guards takes the rails "input" and "output", not {min(map(repr, unknown))}: remove or rename it'
+            )
         return _specs(given.get("input", default.input)), _specs(given.get("output", default.output))
     both = _specs(given)
     return both, both

@@ -1,4 +1,4 @@
-"""A prompt as messages, and tools as definitions: checked, and never changed in place."""
+"""Turn prompts into messages and tools into definitions, checked, without changing the caller's objects."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 
 
 def messages_of(prompt: object, system: str | None = None) -> tuple[Message, ...]:
-    """The conversation that a prompt stands for; the caller's list and messages stay as they are.
+    """Return a prompt as messages; the caller's list and messages do not change.
 
     Args:
         prompt: A string, or a list of messages in the OpenAI chat shape.
-        system: The system prompt to put first.
+        system: The system prompt to send first.
 
     Raises:
-        TypeError: The prompt or one of its messages is not of the right type.
-        ValueError: The list is empty, or a message lacks what its role needs.
+        TypeError: The prompt or one of its messages has the wrong type.
+        ValueError: The list is empty, or a message lacks a key that its role needs.
     """
     if isinstance(prompt, str):
         messages: tuple[Message, ...] = ({"role": "user", "content": prompt},)
@@ -33,7 +33,7 @@ def messages_of(prompt: object, system: str | None = None) -> tuple[Message, ...
         listed = cast("Sequence[object]", prompt)
         if not listed:
             raise ValueError("the prompt is an empty list: give it at least one message")
-        messages = tuple(_message(at, message) for at, message in enumerate(listed))
+        messages = tuple(_message(index, message) for index, message in enumerate(listed))
     else:
         raise TypeError(
             f"the prompt must be a string or a list of messages, not {type(prompt).__name__}"
@@ -44,45 +44,51 @@ def messages_of(prompt: object, system: str | None = None) -> tuple[Message, ...
     return ({"role": "system", "content": system}, *messages)
 
 
-def _message(at: int, message: object) -> Message:
+def _message(index: int, message: object) -> Message:
     if not isinstance(message, Mapping):
-        raise TypeError(f'message {at} must be a mapping like {{"role": "user", "content": "…"}}, not {_kind(message)}')
+        raise TypeError(
+            f'message {index} must be a mapping like {{"role": "user", "content": "…"}}, not {_type_name(message)}'
+        )
     copy = dict(cast("Mapping[str, Any]", message))
     role = copy.get("role")
     if role not in _ROLES:
-        raise ValueError(f"message {at} has the role {role!r}; the roles are {', '.join(_ROLES)}")
+        raise ValueError(f"message {index} has the role {role!r}: use one of {', '.join(_ROLES)}")
     content = copy.get("content")
     if content is None and not copy.get("tool_calls") and not copy.get("function_call"):
-        raise ValueError(f'message {at} ({role}) has neither "content" nor "tool_calls"')
+        raise ValueError(f'message {index} ({role}) has neither "content" nor "tool_calls": give it one of them')
     if content is not None and not isinstance(content, str | list | tuple):
-        raise TypeError(f'"content" of message {at} ({role}) must be a string or a list of parts, not {_kind(content)}')
+        raise TypeError(
+            f'"content" of message {index} ({role}) must be a string or a list of parts, not {_type_name(content)}'
+        )
     if role == "tool" and not isinstance(copy.get("tool_call_id"), str):
-        raise ValueError(f'message {at} (tool) needs the "tool_call_id" of the call that it answers')
+        raise ValueError(f'message {index} (tool) needs the "tool_call_id" of the call that it answers')
     return copy
 
 
-def _kind(value: object) -> str:
+def _type_name(value: object) -> str:
     return type(value).__name__
 
 
 def tool_definitions(tools: Sequence[Tool]) -> tuple[Mapping[str, Any], ...]:
-    """The tools in the OpenAI shape; a function's definition is made of its name, docstring and annotations.
+    """Return the tools in the OpenAI shape; a function's definition comes from its name, docstring and annotations.
 
     Raises:
         TypeError: A tool is neither a definition nor a function, or a parameter has no JSON schema.
     """
     if isinstance(tools, Mapping | str) or not isinstance(cast("object", tools), Sequence):
-        raise TypeError(f"tools must be a list of definitions or functions, not {_kind(tools)}")
-    return tuple(_definition(at, tool) for at, tool in enumerate(tools))
+        raise TypeError(f"tools must be a list of definitions or functions, not {_type_name(tools)}")
+    return tuple(_definition(index, tool) for index, tool in enumerate(tools))
 
 
-def _definition(at: int, tool: Tool) -> Mapping[str, Any]:
+def _definition(index: int, tool: Tool) -> Mapping[str, Any]:
     if isinstance(tool, Mapping):
         if "type" not in tool:
-            raise TypeError(f'tool {at} has no "type": the shape is {{"type": "function", "function": {{"name": …}}}}')
+            raise TypeError(
+                f'tool {index} has no "type": the shape is {{"type": "function", "function": {{"name": …}}}}'
+            )
         return dict(cast("Mapping[str, Any]", tool))
     if not callable(cast("object", tool)):
-        raise TypeError(f"tool {at} must be a definition (a mapping) or a function, not {_kind(tool)}")
+        raise TypeError(f"tool {index} must be a definition (a mapping) or a function, not {_type_name(tool)}")
     return {"type": "function", "function": _function(tool)}
 
 
@@ -93,8 +99,10 @@ def _function(tool: Callable[..., Any]) -> dict[str, Any]:
     try:
         schema: dict[str, Any] = TypeAdapter(cast("Any", tool)).json_schema()
     except PydanticUserError as error:
-        raise TypeError(f"tool {function['name']}: no JSON schema can be made of its parameters ({error})") from error
+        raise TypeError(
+            f"tool {function['name']}: its parameters have no JSON schema; annotate them with JSON types ({error})"
+        ) from error
     if schema.get("type") != "object":
-        raise TypeError(f"tool {function['name']}: its parameters must be ones that can be given by name")
+        raise TypeError(f"tool {function['name']}: every parameter must be one that can be passed by name")
     function["parameters"] = schema
     return function

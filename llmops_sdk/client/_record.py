@@ -1,72 +1,58 @@
-"""The span of one call to a model: what is known when it starts, and what is known when it ends."""
+"""Record one call to a model on its span: the request at the start, the answer at the end."""
 
 from __future__ import annotations
 
 import time
 from array import array
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, aclosing, closing
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from typing import Any, Self, TypeAlias, TypeVar, cast
+from typing import Any, Self, TypeAlias
 
 from llmops_sdk._util._guard import guarded
 from llmops_sdk.client._request_attributes import request_attributes, vendor_attributes
 from llmops_sdk.errors import ProviderError, ValidationFailedError
-from llmops_sdk.export.metrics import _chunk_times as _pace
-from llmops_sdk.providers import (
-    Chunk,
-    Embeddings,
-    Request,
-    Response,
-    Usage,
-    WrapperProvider,
-)
+from llmops_sdk.export.metrics import _chunk_times
+from llmops_sdk.providers import Chunk, Embeddings, Request, Response, Usage
 from llmops_sdk.providers._genai import input_messages_json, output_messages_json, tool_definitions_json
 from llmops_sdk.providers._types import model_name
 from llmops_sdk.tracing import Span, current_span, start_span
 from llmops_sdk.tracing.records import _semconv
 from llmops_sdk.tracing.spans import _active
 
-__all__ = ["Record", "SpentProvider", "Subject"]
+__all__ = ["CallInfo", "CallRecorder", "record_cost"]
 
-# Models that run in this process: their spans are internal, and what they say is simulated.
+# Models that run in this process: their spans are internal, and their answers simulated.
 _IN_PROCESS = frozenset({"offline"})
-
 
 Server: TypeAlias = tuple[str, int]
 """An address and a port."""
 
 
-def _nothing() -> dict[Any, Any]:
-    return {}
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
-    """What a call's span is about.
+class CallInfo:
+    """What is known of a call at its start.
 
     Attributes:
         operation: "chat" or "embeddings".
-        model: Provider and model, as in "openai/gpt-4.1-mini".
         provider: The provider's name in the GenAI conventions.
-        params: The standard parameters set.
+        params: The standard parameters that are set.
         extra: The vendor's own parameters.
-        server: The address and port that the request goes to, or None when they are not known.
-        fallback_servers: Those of the models to go on to, by provider and model.
-        streaming: Whether the answer comes in pieces.
-        structured: Whether a type was asked for.
-        content: Whether prompts and answers are kept.
-        prompt_name: The prompt function's name, or None.
-        prompt_span: The span of that function when its input shall be what the guards let through, or None.
+        fallback_servers: The servers of the models to fall back to, by provider and model.
+        structured: Whether the answer must have a type.
+        content: Whether to record prompts and answers.
+        prompt_span: The span of that function, when it records the checked prompt in place of the arguments, or None.
     """
 
     operation: str
     model: str
     provider: str
     params: Mapping[str, Any]
-    extra: Mapping[str, Any] = field(default_factory=_nothing)
+    extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
     server: Server | None = None
-    fallback_servers: Mapping[tuple[str, str], Server | None] = field(default_factory=_nothing)
+    fallback_servers: Mapping[tuple[str, str], Server | None] = field(
+        default_factory=dict[tuple[str, str], Server | None]
+    )
     streaming: bool = False
     structured: bool = False
     content: bool = True
@@ -74,7 +60,7 @@ class Subject:
     prompt_span: Span | None = None
 
     def start(self) -> Span:
-        """Start the span, a child of the current one."""
+        """Start and return the span, a child of the current one."""
         request_model = model_name(self.model)
         attributes: dict[str, Any] = {
             _semconv.OPERATION: self.operation,
@@ -88,7 +74,7 @@ class Subject:
             attributes[_semconv.SERVER_ADDRESS], attributes[_semconv.SERVER_PORT] = self.server
         stamp = _active.get().get(_active.STAMP_KEY)
         if self.prompt_name and getattr(stamp, "prompt_name", None) is None:
-            # The name that the application gave with `llmops.context(prompt=...)` goes before the function's.
+            # A name that the application set with `llmops.context(prompt=...)` takes precedence over the function's.
             attributes[_semconv.PROMPT_NAME] = self.prompt_name
         in_process = self.provider in _IN_PROCESS
         if in_process:
@@ -101,28 +87,26 @@ class Subject:
         )
 
 
-class Record:
-    """Starts the span of a call, and writes into it what became of the call.
+class CallRecorder:
+    """Starts the span of a call, and records the call on it.
 
-    As a context manager the span is the current one inside, and ends with the block, with its error if there is one.
+    As a context manager it makes the span current, and ends it with the block's error, if any.
     """
 
-    def __init__(self, subject: Subject) -> None:
-        self.subject = subject
-        self.span = subject.start()
+    def __init__(self, info: CallInfo) -> None:
+        self.info = info
+        self.span = info.start()
         self._began = time.perf_counter()
         self._active: AbstractContextManager[object] | None = None
-        measured = subject.streaming and self.span.recording and _pace.wanted()
+        measured = info.streaming and self.span.recording and _chunk_times.wanted()
         self._times: array[float] | None = array("d") if measured else None
 
     def __enter__(self) -> Self:
-        """Make the span current."""
         self._active = self.span.activate()
         self._active.__enter__()
         return self
 
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        """End the span."""
+    def __exit__(self, _: object, error: BaseException | None, trace: object) -> None:
         if self._active is not None:
             self._active.__exit__(None, None, None)
         if error is None:
@@ -130,81 +114,79 @@ class Record:
         else:
             self.fail(error)
 
-    def sent(self, request: Request) -> None:
-        """Keep the messages as they leave the input guards."""
-        if self.subject.content:
-            guarded("recording a prompt", None, self._sent, request)
+    def record_prompt(self, request: Request) -> None:
+        """Record the messages as they leave the input guards; unchecked ones must never be recorded."""
+        if self.info.content:
+            guarded("recording a prompt", None, self._record_prompt, request)
 
-    def _sent(self, request: Request) -> None:
+    def _record_prompt(self, request: Request) -> None:
         if self.span.recording:
             self.span.set({_semconv.INPUT_MESSAGES: input_messages_json(request)})
             if request.tools:
                 self.span.set({_semconv.TOOL_DEFINITIONS: tool_definitions_json(request.tools)})
-        if self.subject.prompt_span is not None:
-            self.subject.prompt_span.input = list(request.messages)
+        if self.info.prompt_span is not None:
+            self.info.prompt_span.input = list(request.messages)
 
-    def sent_texts(self, texts: Sequence[str]) -> None:
-        """Keep the texts to embed as they leave the input guards."""
-        if self.subject.content:
+    def record_texts(self, texts: Sequence[str]) -> None:
+        """Record the texts to embed as they leave the input guards."""
+        if self.info.content:
             self.span.input = list(texts)
 
-    def answered(self, response: Response) -> Response:
-        """Keep what is known of the answer, and give the response the span's ids."""
+    def record_answer(self, response: Response) -> Response:
+        """Record an answer, and return it with the span's ids."""
         if not self.span.recording:
             return response
-        guarded("recording an answer", None, self._answered, response)
+        guarded("recording an answer", None, self._record_answer, response)
         return replace(response, trace_id=self.span.trace_id, span_id=self.span.span_id)
 
-    def _answered(self, response: Response) -> None:
-        attributes = _spent(response.usage, response.cost)
+    def _record_answer(self, response: Response) -> None:
+        attributes = _usage_attributes(response.usage, response.cost)
         if response.attempts or response.cache or response.finish_reason:
-            # A stream that was left early has not told its attempts yet: unknown, not zero.
+            # A stream closed early has not reported its attempts: their number is unknown, not zero.
             attributes[_semconv.ATTEMPTS] = len(response.attempts)
-        if response.model:
-            attributes[_semconv.RESPONSE_MODEL] = response.model
-        if response.provider and response.provider != self.subject.provider:
-            # After a fallback: the one that served, and not the one that was asked first.
+        if response.provider and response.provider != self.info.provider:
+            # After a fallback: the provider that served, not the one asked first.
             attributes[_semconv.PROVIDER] = response.provider
             attributes[_semconv.SIMULATED] = False
         if response.attempts:
-            self._served_by((response.attempts[-1].provider, response.attempts[-1].model))
+            self._record_server((response.attempts[-1].provider, response.attempts[-1].model))
         attributes |= vendor_attributes(response.raw, response.provider)
-        if response.response_id:
-            attributes[_semconv.RESPONSE_ID] = response.response_id
-        if response.finish_reason:
-            attributes[_semconv.FINISH_REASONS] = [response.finish_reason]
-        if response.cache:
-            attributes[_semconv.CACHE] = response.cache
+        known = {
+            _semconv.RESPONSE_MODEL: response.model,
+            _semconv.RESPONSE_ID: response.response_id,
+            _semconv.FINISH_REASONS: response.finish_reason and [response.finish_reason],
+            _semconv.CACHE: response.cache,
+            _semconv.SIMULATED: response.simulated,
+        }
+        attributes |= {name: value for name, value in known.items() if value}
         if response.saved_cost is not None:
             attributes[_semconv.SAVED_COST] = response.saved_cost
-        if response.simulated:
-            attributes[_semconv.SIMULATED] = True
-        if self.subject.content and (response.text or response.tool_calls or response.finish_reason):
+        if self.info.content and (response.text or response.tool_calls or response.finish_reason):
             attributes[_semconv.OUTPUT_MESSAGES] = output_messages_json(response)
         self.span.set(attributes)
 
-    def _served_by(self, model: tuple[str, str]) -> None:
-        """After a fallback: the server is that of the model that answered, or none."""
-        if model not in self.subject.fallback_servers:
+    def _record_server(self, model: tuple[str, str]) -> None:
+        """Record the server of the model that answered after a fallback; remove an unknown one."""
+        if model not in self.info.fallback_servers:
             return
-        server = self.subject.fallback_servers[model]
+        server = self.info.fallback_servers[model]
         if server is not None:
             self.span.set({_semconv.SERVER_ADDRESS: server[0], _semconv.SERVER_PORT: server[1]})
             return
         for name in (_semconv.SERVER_ADDRESS, _semconv.SERVER_PORT):
             self.span.remove_attribute(name)
 
-    def embedded(self, made: Embeddings) -> None:
-        """Keep what is known of the vectors."""
-        attributes: dict[str, Any] = {**_spent(made.usage, made.cost), _semconv.RESPONSE_MODEL: made.model}
+    def record_embeddings(self, made: Embeddings) -> None:
+        """Record usage, cost and size of vectors."""
+        attributes: dict[str, Any] = {**_usage_attributes(made.usage, made.cost), _semconv.RESPONSE_MODEL: made.model}
         if made.vectors:
             attributes[_semconv.EMBEDDING_DIMENSIONS] = len(made.vectors[0])
         if made.simulated:
             attributes[_semconv.SIMULATED] = True
         self.span.set(attributes)
 
-    def chunk_came(self) -> None:
-        """Note the time at which a chunk came, where metrics want it."""
+    def record_chunk_time(self) -> None:
+        """Record the arrival time of a chunk, if metrics need it."""
         if self._times is not None:
             self._times.append(time.perf_counter())
 
@@ -215,11 +197,11 @@ class Record:
 
     def _keep_times(self) -> None:
         if self._times:
-            _pace.keep(self.span.span_number, self._times)
+            _chunk_times.keep(self.span.span_number, self._times)
             self._times = None
 
-    def first_chunk(self, chunk: Chunk) -> bool:
-        """Note the time until the first chunk that has something in it; whether this is one."""
+    def record_first_chunk(self, chunk: Chunk) -> bool:
+        """Record the time until the first chunk with content, and return whether this chunk has content."""
         if not (chunk.text or chunk.tool_calls or chunk.reasoning):
             return False
         vendor = vendor_attributes(chunk.raw, chunk.provider or "")
@@ -230,64 +212,33 @@ class Record:
         """End the span with the error that the caller gets."""
         self._keep_times()
         if isinstance(error, ValidationFailedError) and isinstance(error.response, Response):
-            error.response = self.answered(error.response)
+            error.response = self.record_answer(error.response)
         elif isinstance(error, ProviderError):
             self.span.set({_semconv.ATTEMPTS: len(error.attempts)})
         self.span.fail(error)
 
 
-class SpentProvider(WrapperProvider):
-    """Puts on the current span what an answer cost before the guards outside see it: they may block what was paid."""
-
-    def complete(self, request: Request) -> Response:
-        """The whole answer."""
-        return _told(self.inner.complete(request))
-
-    async def acomplete(self, request: Request) -> Response:
-        """The whole answer, async."""
-        return _told(await self.inner.acomplete(request))
-
-    def stream(self, request: Request) -> Iterator[Chunk]:
-        """The answer in pieces."""
-        with closing(cast("Generator[Chunk]", self.inner.stream(request))) as chunks:
-            for chunk in chunks:
-                yield _told(chunk)
-
-    async def astream(self, request: Request) -> AsyncIterator[Chunk]:
-        """The answer in pieces, async."""
-        async with aclosing(cast("AsyncGenerator[Chunk]", self.inner.astream(request))) as chunks:
-            async for chunk in chunks:
-                yield _told(chunk)
-
-
-_Told = TypeVar("_Told", Response, Chunk)
-
-
-def _told(answer: _Told) -> _Told:
+def record_cost(answer: Response | Chunk) -> None:
+    """Record the usage and cost of an answer or chunk on the current span."""
     if answer.usage is not None:
-        attributes = _spent(answer.usage, answer.cost)
+        attributes = _usage_attributes(answer.usage, answer.cost)
         if answer.attempts:
             attributes[_semconv.ATTEMPTS] = len(answer.attempts)
         if answer.model:
             attributes[_semconv.RESPONSE_MODEL] = answer.model
         guarded("recording a cost", None, current_span().set, attributes)
-    return answer
 
 
-def _spent(usage: Usage, cost: float | None) -> dict[str, Any]:
-    # No tokens at all means that nobody counted them: unknown, not zero.
-    if not usage.input_tokens and not usage.output_tokens:
-        return {} if cost is None else {_semconv.COST: cost}
-    spent: dict[str, Any] = {
-        _semconv.INPUT_TOKENS: usage.input_tokens,
-        _semconv.OUTPUT_TOKENS: usage.output_tokens,
-    }
-    if usage.cache_read_tokens:
-        spent[_semconv.CACHE_READ_TOKENS] = usage.cache_read_tokens
-    if usage.cache_creation_tokens:
-        spent[_semconv.CACHE_CREATION_TOKENS] = usage.cache_creation_tokens
-    if usage.reasoning_tokens:
-        spent[_semconv.REASONING_TOKENS] = usage.reasoning_tokens
-    if cost is not None:
-        spent[_semconv.COST] = cost
-    return spent
+def _usage_attributes(usage: Usage, cost: float | None) -> dict[str, Any]:
+    attributes: dict[str, Any] = {} if cost is None else {_semconv.COST: cost}
+    # No tokens at all means that nobody counted them: the usage is unknown, not zero.
+    if usage.input_tokens or usage.output_tokens:
+        attributes[_semconv.INPUT_TOKENS] = usage.input_tokens
+        attributes[_semconv.OUTPUT_TOKENS] = usage.output_tokens
+        details = {
+            _semconv.CACHE_READ_TOKENS: usage.cache_read_tokens,
+            _semconv.CACHE_CREATION_TOKENS: usage.cache_creation_tokens,
+            _semconv.REASONING_TOKENS: usage.reasoning_tokens,
+        }
+        attributes |= {name: count for name, count in details.items() if count}
+    return attributes

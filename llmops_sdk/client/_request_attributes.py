@@ -1,4 +1,4 @@
-"""What a request and a vendor's answer say of themselves, under the names of the GenAI conventions."""
+"""The attributes of a request and of a vendor's answer, by the names of the GenAI conventions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PARAMS = {
     "stop": "stop_sequences",
     "n": "choice.count",
 }
-# A vendor's own parameters that the conventions have a name for.
+# Vendors' own parameters that have a name in the conventions.
 _EXTRA = {"top_k": "top_k"}
 _OPENAI = "openai"
 
@@ -27,14 +27,7 @@ _OPENAI = "openai"
 def request_attributes(
     params: Mapping[str, Any], extra: Mapping[str, Any], *, provider: str, structured: bool
 ) -> dict[str, Any]:
-    """The attributes of a request.
-
-    Args:
-        params: The standard parameters set.
-        extra: The vendor's own.
-        provider: The provider's name in the conventions.
-        structured: Whether a type was asked for.
-    """
+    """Return the attributes of a request with standard parameters and a vendor's own (`extra`)."""
     made: dict[str, Any] = {}
     for name, conventional in _PARAMS.items():
         if name in params and not (name == "n" and params[name] == 1):
@@ -53,20 +46,20 @@ def request_attributes(
 
 
 def _output_type(extra: Mapping[str, Any]) -> str | None:
-    """What kind of output was asked for, where the request says so."""
+    """Return the type of output that the request asks for, or None when it does not say."""
     form, modalities = extra.get("response_format"), extra.get("modalities")
     if isinstance(modalities, list | tuple) and "audio" in cast("Sequence[object]", modalities):
         return "speech"
-    kind = cast("Mapping[str, Any]", form).get("type") if isinstance(form, Mapping) else None
-    return {"json_object": "json", "json_schema": "json", "text": "text"}.get(kind) if isinstance(kind, str) else None
+    name = cast("Mapping[str, Any]", form).get("type") if isinstance(form, Mapping) else None
+    return {"json_object": "json", "json_schema": "json", "text": "text"}.get(name) if isinstance(name, str) else None
 
 
 def vendor_attributes(raw: Any, provider: str) -> dict[str, Any]:
-    """What OpenAI's own answer, or a chunk of it, says of the system that served."""
+    """Return what OpenAI's own answer, or a chunk of it, says about the serving system."""
     if provider != _OPENAI or raw is None:
         return {}
-    named = {
+    attributes = {
         _semconv.OPENAI_SERVICE_TIER: getattr(raw, "service_tier", None),
         _semconv.OPENAI_FINGERPRINT: getattr(raw, "system_fingerprint", None),
     }
-    return {name: value for name, value in named.items() if isinstance(value, str) and value}
+    return {name: value for name, value in attributes.items() if isinstance(value, str) and value}

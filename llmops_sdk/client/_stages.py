@@ -1,68 +1,73 @@
-"""The stages around a model, made from one `Settings` object and shared by the calls that need the same ones."""
+"""The stages around a model, made from one `Settings` object and shared by the calls with the same policies."""
 
 from __future__ import annotations
 
 import json
+import os
 import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from llmops_sdk._util._guard import guarded
-from llmops_sdk.client._record import SpentProvider
+from llmops_sdk.client._record import record_cost
 from llmops_sdk.client._shared import CALL_CLOCK, SharedProvider
 from llmops_sdk.client.structured._answer import AnswerType
-from llmops_sdk.client.structured._ask import AskProvider
-from llmops_sdk.config import CacheSettings, FallbackSettings, ResolvedModel, RetrySettings, Settings, resolve_model
+from llmops_sdk.client.structured._reask import ReaskProvider
+from llmops_sdk.config import (
+    CacheSettings,
+    FallbackSettings,
+    ResolvedModel,
+    RetrySettings,
+    Settings,
+    current,
+    resolve_model,
+)
+from llmops_sdk.errors import LLMOpsError
 from llmops_sdk.guardrails import Guard, OutputGuardProvider, resolve
 from llmops_sdk.guardrails._protocol import OnError
 from llmops_sdk.providers import Provider, open_provider
 from llmops_sdk.resilience import Candidate, FallbackProvider, RetryProvider
 
-__all__ = ["Fallbacks", "Lease", "Policies", "Stages"]
+__all__ = ["CurrentStages", "Fallbacks", "Policies", "Stages", "StagesLease"]
 
-# How many models and combinations of policies are kept; beyond that the least recently used is made again.
-_KEPT = 256
+# How many models, and how many combinations of policies, are kept; the least recently used is made again.
+_MAX_KEPT = 256
 
 _T = TypeVar("_T")
 
 
-class _Recent(Generic[_T]):
+class _RecentlyUsed(Generic[_T]):
     """The most recently used values by key. Not thread-safe."""
 
     def __init__(self) -> None:
         self._values: OrderedDict[Hashable, _T] = OrderedDict()
 
     def get(self, key: Hashable, make: Callable[[], _T]) -> _T:
-        """The value of `key`, made when it is not there."""
+        """Return the value of `key`; make a missing one."""
         if key in self._values:
             self._values.move_to_end(key)
             return self._values[key]
         value = self._values[key] = make()
-        if len(self._values) > _KEPT:
+        if len(self._values) > _MAX_KEPT:
             self._values.popitem(last=False)
         return value
 
     def values(self) -> list[_T]:
-        """All values."""
+        """Return all values."""
         return list(self._values.values())
 
 
 def _identity(resolved: ResolvedModel) -> str:
-    """What tells two models of the same name apart: where they are served, and what is set for them there."""
+    """Return what distinguishes models of the same name: their server, and their options."""
     return json.dumps([resolved.base_url, resolved.options], sort_keys=True, default=str)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fallbacks:
-    """The models to go on to.
-
-    Attributes:
-        policy: Which errors go on.
-        models: The models in order.
-        retries: When and how often to try each again.
-    """
+    """The models to fall back to, in order, and the retry policy of each."""
 
     policy: FallbackSettings
     models: tuple[ResolvedModel, ...]
@@ -70,22 +75,13 @@ class Fallbacks:
 
     @property
     def key(self) -> Hashable:
-        """Equal for the same fallbacks; within one `Settings` a name stands for one model."""
+        """Return a key that equal fallbacks share; within one `Settings` a name means one model."""
         return self.policy, tuple(model.name for model in self.models), self.retries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policies:
-    """What a chain of stages is made for.
-
-    Attributes:
-        retry: When and how often to try again.
-        fallbacks: The models to go on to, or None for none.
-        cache: The cache, or None for none.
-        output: The guards on the answer.
-        on_error: What a guard that fails means, "closed" or "open".
-        answer: The type that the answer shall have, or None.
-    """
+    """The policies of a chain of stages; `output` are the guards on the answer, `answer` is its type."""
 
     retry: RetrySettings
     fallbacks: Fallbacks | None = None
@@ -96,54 +92,45 @@ class Policies:
 
     @property
     def key(self) -> Hashable:
-        """Equal for the policies that can share a chain; guards count by identity, and the chain keeps them alive."""
+        """Return a key that policies with the same chain share; guards count by identity, as the chain keeps them."""
         fallbacks = self.fallbacks and self.fallbacks.key
         return self.retry, fallbacks, self.cache, tuple(map(id, self.output)), self.on_error, self.answer
 
 
 class Stages:
-    """Providers and stages of one `Settings` object; closed once it is retired and the last call has left it.
-
-    Args:
-        settings: The settings that they are made from.
-    """
+    """The providers and stages of one `Settings` object; closed once retired and no longer used by a call."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.closed = False
         self._lock = threading.RLock()
-        self._models: _Recent[ResolvedModel] = _Recent()
-        self._providers: _Recent[Provider] = _Recent()
-        self._chains: _Recent[Provider] = _Recent()
-        self._guards: _Recent[tuple[Guard, ...]] = _Recent()
+        self._models: _RecentlyUsed[ResolvedModel] = _RecentlyUsed()
+        self._providers: _RecentlyUsed[Provider] = _RecentlyUsed()
+        self._chains: _RecentlyUsed[Provider] = _RecentlyUsed()
+        self._guards: _RecentlyUsed[tuple[Guard, ...]] = _RecentlyUsed()
         self._calls = 0
         self._retired = False
-        self._closed = False
 
-    @property
-    def closed(self) -> bool:
-        """Whether their providers are closed."""
-        return self._closed
-
-    def lease(self) -> Lease:
-        """The right to use them until it is released."""
+    def lease(self) -> StagesLease:
+        """Return a lease, which keeps the stages open until it is released."""
         with self._lock:
             self._calls += 1
-        return Lease(self)
+        return StagesLease(self)
 
     def model(self, name: str | None) -> ResolvedModel:
-        """What the name of a model means; None is the default model."""
+        """Return the model that a name means; None is the default model."""
         with self._lock:
             return self._models.get(name, lambda: resolve_model(self.settings, name))
 
     def provider(self, resolved: ResolvedModel) -> Provider:
-        """The provider of a model, opened at its first use."""
+        """Return the provider of a model, opened at its first use."""
         with self._lock:
             return self._providers.get(
                 resolved.name, lambda: SharedProvider(resolved, open_provider(resolved, clock=CALL_CLOCK))
             )
 
     def guards(self, specs: tuple[str | Guard, ...]) -> tuple[Guard, ...]:
-        """The guards that names and objects stand for; those made from names alone are made once."""
+        """Return the guards that names and objects mean; guards given only by name are made once."""
         if not specs:
             return ()
         if not all(isinstance(spec, str) for spec in specs):
@@ -152,56 +139,59 @@ class Stages:
             return self._guards.get(specs, lambda: resolve(specs))
 
     def chain(self, resolved: ResolvedModel, policies: Policies) -> Provider:
-        """The stages below the input guards: cache, type of the answer, output guards, fallback, retry, provider."""
+        """Return the stages below the input guards: cache, answer type, output guards, fallback, retry, provider."""
         provider = self.provider(resolved)
         with self._lock:
             return self._chains.get((resolved.name, policies.key), lambda: self._build(resolved, provider, policies))
 
     def _build(self, resolved: ResolvedModel, provider: Provider, policies: Policies) -> Provider:
-        chain: Provider = RetryProvider(provider, policies.retry, clock=CALL_CLOCK)
+        clock = CALL_CLOCK
+        chain: Provider = RetryProvider(provider, policies.retry, clock=clock)
         if policies.fallbacks is not None:
             candidates = [Candidate(resolved.model, chain)]
             for model, retry in zip(policies.fallbacks.models, policies.fallbacks.retries, strict=True):
-                candidates.append(Candidate(model.model, RetryProvider(self.provider(model), retry, clock=CALL_CLOCK)))
-            chain = FallbackProvider(candidates, policies.fallbacks.policy)
+                candidates.append(Candidate(model.model, RetryProvider(self.provider(model), retry, clock=clock)))
+            chain = FallbackProvider(candidates, policies.fallbacks.policy, clock=clock)
         if policies.output:
-            chain = OutputGuardProvider(SpentProvider(chain), policies.output, policies.on_error)
+            # A guard may block an answer that was paid for, so its cost is recorded before.
+            chain = OutputGuardProvider(chain, policies.output, policies.on_error, on_answer=record_cost)
         if policies.answer is not None:
-            # Below the cache, so that an answer that does not fit is never stored.
-            chain = AskProvider(chain, policies.answer)
+            # Below the cache, so that an invalid answer is never stored.
+            chain = ReaskProvider(chain, policies.answer, clock=clock)
         if policies.cache is not None:
-            # Imported here: the cache's database library is for those who use a cache.
+            # Imported here: only users of the cache need its database library.
             from llmops_sdk.caching import CacheProvider
 
             path = policies.cache.path or self.settings.store.path / "cache"
-            chain = CacheProvider(chain, policies.cache, path=path, identity=_identity(resolved))
+            chain = CacheProvider(chain, policies.cache, path=path, clock=clock, identity=_identity(resolved))
         return chain
 
     def retire(self) -> None:
         """Close them as soon as no call uses them any more."""
-        if self._last_one_out(retired=True):
+        if self._closes(retired=True):
             self.close()
 
     async def aretire(self) -> None:
         """Close them as soon as no call uses them any more, async."""
-        if self._last_one_out(retired=True):
+        if self._closes(retired=True):
             await self.aclose()
 
     def release(self) -> None:
-        """A call has left; see `Lease`."""
-        if self._last_one_out(left=1):
+        """Count the end of a call; see `StagesLease`."""
+        if self._closes(ended_calls=1):
             self.close()
 
-    def _last_one_out(self, *, left: int = 0, retired: bool = False) -> bool:
+    def _closes(self, *, ended_calls: int = 0, retired: bool = False) -> bool:
+        """Note what happened, and return whether the caller must close them now."""
         with self._lock:
-            self._calls -= left
+            self._calls -= ended_calls
             self._retired = self._retired or retired
-            last = self._retired and self._calls == 0 and not self._closed
-            self._closed = self._closed or last
-            return last
+            closes = self._retired and self._calls == 0 and not self.closed
+            self.closed = self.closed or closes
+            return closes
 
     def close(self) -> None:
-        """Close every chain and every provider, whoever may still be using them."""
+        """Close every chain and every provider, even those in use."""
         for chain in self._opened(self._chains):
             guarded("closing the stages around a model", None, chain.close)
         self.close_providers()
@@ -216,12 +206,12 @@ class Stages:
         for opened in (*self._opened(self._chains), *self._opened(self._providers)):
             await opened.aclose()
 
-    def _opened(self, recent: _Recent[Provider]) -> list[Provider]:
+    def _opened(self, recent: _RecentlyUsed[Provider]) -> list[Provider]:
         with self._lock:
-            return [one.inner if isinstance(one, SharedProvider) else one for one in recent.values()]
+            return [one.opened if isinstance(one, SharedProvider) else one for one in recent.values()]
 
 
-class Lease:
+class StagesLease:
     """Keeps `Stages` open for one call."""
 
     __slots__ = ("_held", "stages")
@@ -231,15 +221,78 @@ class Lease:
         self._held = True
 
     def release(self) -> None:
-        """Give it back; a second time does nothing."""
+        """Release the stages; a second time does nothing."""
         if self._held:
             self._held = False
             self.stages.release()
 
     def __enter__(self) -> Stages:
-        """The stages."""
         return self.stages
 
     def __exit__(self, *exception: object) -> None:
-        """Give it back."""
         self.release()
+
+
+class CurrentStages:
+    """The stages of the settings in force, for one `LLM`."""
+
+    def __init__(self) -> None:
+        self._closed = False
+        self.forget()
+        _in_use.add(self)
+
+    def forget(self) -> None:
+        """Drop the stages unclosed: a forked child must neither use nor close its parent's connections."""
+        self._lock = threading.Lock()
+        self._stages: Stages | None = None
+
+    def lease(self) -> StagesLease:
+        """Return a lease of the stages of the settings in force; retire those of earlier settings."""
+        with self._lock:
+            if self._closed:
+                raise LLMOpsError("this LLM is closed: make a new one")
+            settings = current()
+            old, stages = None, self._stages
+            if stages is None or stages.settings is not settings:
+                old, stages = stages, Stages(settings)
+                self._stages = stages
+            lease = stages.lease()
+        if old is not None:
+            old.retire()
+        return lease
+
+    def close(self) -> None:
+        """Refuse further calls, and close the stages when the last call in flight has ended."""
+        stages = self._take()
+        if stages is not None:
+            stages.retire()
+
+    async def aclose(self) -> None:
+        """Refuse further calls, and close the stages when the last call in flight has ended, async."""
+        stages = self._take()
+        if stages is not None:
+            await stages.aretire()
+
+    def _take(self) -> Stages | None:
+        self._closed = True
+        with self._lock:
+            stages, self._stages = self._stages, None
+        return stages
+
+    def close_providers(self) -> None:
+        """Close the providers at exit. The caches' threads have ended by then, and their files need no closing."""
+        stages = self._stages
+        if stages is not None:
+            stages.close_providers()
+
+
+_in_use: weakref.WeakSet[CurrentStages] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for stages in list(_in_use):
+        stages.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -11,78 +11,82 @@ from typing import Any, Self, TypeAlias
 from llmops_sdk._util._guard import Caught, guarded, report
 from llmops_sdk._util._public import public
 from llmops_sdk.client._call import Call
-from llmops_sdk.client._record import Record
-from llmops_sdk.client._stages import Lease
-from llmops_sdk.client.structured._answer import InvalidAnswerError
-from llmops_sdk.client.structured._ask import fitting, refused
-from llmops_sdk.errors import LLMOpsError, StreamInterruptedError
+from llmops_sdk.client._record import CallRecorder
+from llmops_sdk.client._stages import StagesLease
+from llmops_sdk.client.structured._reask import require_answer
+from llmops_sdk.errors import LLMOpsError, StreamInterruptedError, ValidationFailedError
 from llmops_sdk.providers import Accumulator, Chunk, Response
 
-__all__ = ["AsyncStream", "Course", "Stream", "StreamEnd"]
+__all__ = ["AsyncStream", "Stream", "StreamEnd", "StreamState"]
 
 StreamEnd: TypeAlias = Callable[[str, Response | None, BaseException | None], None]
-"""Told once how a stream ended: "ok", "closed" or "error", the response, and the error."""
+"""Called once at the end of a stream with its status ("ok", "closed" or "error"), its response, and its error."""
 
-Opening: TypeAlias = "Callable[[], Awaitable[Course]]"
+OpenStream: TypeAlias = "Callable[[], Awaitable[StreamState]]"
 
 
-class Course:
-    """What sync and async streams share: the record, the whole until now, and the one end.
+class StreamState:
+    """The state that sync and async streams share: the recorder, the answer so far, and the one end.
 
-    The span starts at the first chunk asked for, as a child of what was current when the stream was made, and is
-    current only while a chunk is being made: the caller's own context is never changed.
+    The span starts with the first chunk asked for, as a child of the span that was current when the stream was made.
+    It is current only while a chunk is being made: the caller's own context never changes.
     """
 
-    def __init__(self, call: Call, lease: Lease, on_end: StreamEnd | None) -> None:
+    def __init__(self, call: Call, lease: StagesLease, on_end: StreamEnd | None) -> None:
         self.call = call
-        self.record: Record | None = None
         self.ended = False
-        self.response: Response | None = None
+        self._response: Response | None = None
+        self._recorder: CallRecorder | None = None
         self._lease = lease
         self._on_end = on_end
         self._context = contextvars.copy_context()
         self._whole = Accumulator()
-        self._first = False
+        self._has_content = False
 
-    def begin(self) -> Record:
-        """Start the span, once."""
-        if self.record is None:
-            self.record = self._context.run(Record, self.call.subject)
-        return self.record
-
-    def take(self, chunk: Chunk) -> None:
-        """Another chunk has come."""
-        self._whole.add(chunk)
-        if self.record is not None:
-            self.record.chunk_came()
-            if not self._first:
-                self._first = self.record.first_chunk(chunk)
-
-    def finish(self) -> None:
-        """The stream is exhausted.
+    @property
+    def response(self) -> Response:
+        """Return the whole answer.
 
         Raises:
-            ValidationFailedError: The whole does not fit the type asked for.
+            LLMOpsError: The stream is still open.
+        """
+        if self._response is None:
+            raise LLMOpsError("the stream is not at its end: exhaust it or close it before reading .response")
+        return self._response
+
+    def recorder(self) -> CallRecorder:
+        """Return the recorder, whose span starts at the first call."""
+        if self._recorder is None:
+            self._recorder = self._context.run(CallRecorder, self.call.info)
+        return self._recorder
+
+    def add(self, chunk: Chunk) -> None:
+        """Add a chunk to the answer so far."""
+        self._whole.add(chunk)
+        if self._recorder is not None:
+            self._recorder.record_chunk_time()
+            if not self._has_content:
+                self._has_content = self._recorder.record_first_chunk(chunk)
+
+    def finish(self) -> None:
+        """End an exhausted stream.
+
+        Raises:
+            ValidationFailedError: The whole answer does not fit the type asked for.
         """
         response = self._whole.response()
-        answer = self.call.answer
-        if answer is not None:
+        if self.call.answer is not None:
             try:
-                response = fitting(answer, response)
-            except InvalidAnswerError as error:
-                errors = error.errors
-            else:
-                errors = None
-            if errors is not None:
-                failure = refused(answer, response, errors)
-                self.fail(failure)
-                raise failure
+                response = require_answer(self.call.answer, response)
+            except ValidationFailedError as error:
+                self.fail(error)
+                raise
         self._end("ok", response, None)
 
     def fail(self, error: BaseException) -> None:
-        """The stream broke; what the guards let through of it is its response, and its error's `partial`."""
+        """End a broken stream; the part of the answer that the guards let through is its response."""
         response = self._whole.response()
-        # Guards on the output hold a stream back, and check what had come of a broken one: the consumer saw less.
+        # Guards on the output hold a stream back and check the partial answer: the consumer saw less than that.
         if isinstance(error, StreamInterruptedError) and isinstance(error.partial, Response):
             response = error.partial
             if not response.attempts:
@@ -90,61 +94,53 @@ class Course:
         self._end("error", response, error)
 
     def close(self) -> None:
-        """The consumer has left."""
+        """End a stream that its consumer leaves."""
         self._end("closed", self._whole.response(), None)
 
     def _end(self, status: str, response: Response, error: BaseException | None) -> None:
         if self.ended:
             return
         self.ended = True
-        record = self.record
-        if record is not None:
-            response = record.answered(response)
+        recorder = self._recorder
+        if recorder is not None:
+            response = recorder.record_answer(response)
             if isinstance(error, StreamInterruptedError):
                 error.partial = response
             if error is not None:
-                record.fail(error)
+                recorder.fail(error)
             else:
-                record.end(status)
-        self.response = response
+                recorder.end(status)
+        self._response = response
         self._lease.release()
         if self._on_end is not None:
             self._on_end(status, response, error)
 
 
-class _Step:
-    """The making of one chunk: the span is current inside, and an error that leaves ends the stream."""
+class _ChunkScope:
+    """Makes the span current while one chunk is made, and ends the stream with an error that leaves the block."""
 
-    __slots__ = ("_active", "_course", "record")
+    __slots__ = ("_active", "_state", "recorder")
 
-    def __init__(self, course: Course) -> None:
-        self._course = course
-        self.record = course.begin()
-        self._active = self.record.span.activate()
+    def __init__(self, state: StreamState) -> None:
+        self._state = state
+        self.recorder = state.recorder()
+        self._active = self.recorder.span.activate()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> CallRecorder:
         self._active.__enter__()
-        return self
+        return self.recorder
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, _: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._active.__exit__(None, None, None)
         if error is not None:
-            self._course.fail(error)
-
-
-def _whole(course: Course | None) -> Response:
-    if course is None or course.response is None:
-        raise LLMOpsError("the stream is not at its end: exhaust it or close it before reading .response")
-    return course.response
+            self._state.fail(error)
 
 
 @public("llmops_sdk")
 class Stream:
     """The chunks of an answer, as they come. Made by `stream`, not directly.
 
-    Leaving it early releases what it holds; use it as a context manager where that may happen.
+    Closing it early releases its resources; use it as a context manager where you may leave it early.
 
     Example:
         >>> import llmops_sdk as llmops
@@ -154,62 +150,56 @@ class Stream:
         ('Good day', 'stop')
     """
 
-    def __init__(self, course: Course) -> None:
-        self._course = course
+    def __init__(self, state: StreamState) -> None:
+        self._state = state
         self._chunks: Iterator[Chunk] | None = None
 
     @property
     def response(self) -> Response:
-        """The whole answer, or after an early close what had arrived (its `finish_reason` is then None).
+        """Return the whole answer, or after an early close what had arrived (its `finish_reason` is then None).
 
         Raises:
             LLMOpsError: The stream is still open.
         """
-        return _whole(self._course)
+        return self._state.response
 
     def __iter__(self) -> Self:
-        """Itself."""
         return self
 
     def __next__(self) -> Chunk:
-        """The next chunk."""
-        course = self._course
-        if course.ended:
+        state = self._state
+        if state.ended:
             raise StopIteration
-        with _Step(course) as step:
+        with _ChunkScope(state) as recorder:
             if self._chunks is None:
-                self._chunks = iter(course.call.guarded_by(step.record).stream(course.call.request))
+                self._chunks = iter(state.call.provider(recorder).stream(state.call.request))
             chunk = next(self._chunks, None)
             if chunk is not None:
-                course.take(chunk)
+                state.add(chunk)
                 return chunk
-        course.finish()
+        state.finish()
         raise StopIteration
 
     def close(self) -> None:
-        """Leave the stream; a second time does nothing."""
-        if self._course.ended:
+        """Close the stream early; a second time does nothing."""
+        if self._state.ended:
             return
         close = getattr(self._chunks, "close", None)
         if close is not None:
-            with self._course.begin().span.activate():
+            with self._state.recorder().span.activate():
                 guarded("closing a stream", None, close)
-        self._course.close()
+        self._state.close()
 
     def __enter__(self) -> Self:
-        """Itself."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Leave the stream."""
+    def __exit__(self, _: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
     def __del__(self) -> None:
-        """An abandoned stream ends as one that was left."""
-        course = getattr(self, "_course", None)
-        if course is not None and not course.ended:
+        """Close an abandoned stream."""
+        state = getattr(self, "_state", None)
+        if state is not None and not state.ended:
             guarded("closing an abandoned stream", None, self.close)
 
 
@@ -217,8 +207,8 @@ class Stream:
 class AsyncStream:
     """The chunks of an answer, as they come. Made by `astream`, not directly.
 
-    Awaiting it gives the stream itself, so that both `async for chunk in astream(...)` and
-    `async for chunk in await astream(...)` are right.
+    Awaiting it returns the stream itself, so that `async for chunk in astream(...)` and
+    `async for chunk in await astream(...)` both work.
 
     Example:
         >>> import asyncio
@@ -230,83 +220,80 @@ class AsyncStream:
         'Good day'
     """
 
-    def __init__(self, course: Course | None = None, opening: Opening | None = None) -> None:
-        self._course = course
-        self._opening = opening
+    def __init__(self, state: StreamState | None = None, open_stream: OpenStream | None = None) -> None:
+        self._state = state
+        self._open_stream = open_stream
         self._chunks: AsyncIterator[Chunk] | None = None
 
     @property
     def response(self) -> Response:
-        """The whole answer, or after an early close what had arrived (its `finish_reason` is then None).
+        """Return the whole answer, or after an early close what had arrived (its `finish_reason` is then None).
 
         Raises:
             LLMOpsError: The stream is still open.
         """
-        return _whole(self._course)
+        if self._state is None:
+            raise LLMOpsError("the stream is not open yet: iterate over it before reading .response")
+        return self._state.response
 
-    async def _opened(self) -> Course:
-        # The stream of an async prompt function: the function runs when the first chunk is asked for.
-        if self._course is None:
-            opening, self._opening = self._opening, None
-            if opening is None:
-                raise LLMOpsError("the stream could not be opened")
-            self._course = await opening()
-        return self._course
+    async def _opened(self) -> StreamState:
+        # An async prompt function runs when the first chunk of its stream is asked for.
+        if self._state is None:
+            open_stream, self._open_stream = self._open_stream, None
+            if open_stream is None:
+                raise LLMOpsError("the prompt function of this stream has failed: call it again for a new stream")
+            self._state = await open_stream()
+        return self._state
 
     async def _ready(self) -> Self:
         await self._opened()
         return self
 
     def __await__(self) -> Generator[Any, None, Self]:
-        """Itself."""
         return self._ready().__await__()
 
     def __aiter__(self) -> Self:
-        """Itself."""
         return self
 
     async def __anext__(self) -> Chunk:
-        """The next chunk."""
-        course = await self._opened()
-        if course.ended:
+        state = await self._opened()
+        if state.ended:
             raise StopAsyncIteration
-        with _Step(course) as step:
+        with _ChunkScope(state) as recorder:
             if self._chunks is None:
-                self._chunks = aiter(course.call.guarded_by(step.record).astream(course.call.request))
+                self._chunks = aiter(state.call.provider(recorder).astream(state.call.request))
             chunk = await anext(self._chunks, None)
             if chunk is not None:
-                course.take(chunk)
+                state.add(chunk)
                 return chunk
-        course.finish()
+        state.finish()
         raise StopAsyncIteration
 
     async def aclose(self) -> None:
-        """Leave the stream; a second time does nothing."""
-        course = self._course
-        if course is None or course.ended:
+        """Close the stream early; a second time does nothing."""
+        state = self._state
+        if state is None or state.ended:
             return
         aclose = getattr(self._chunks, "aclose", None)
         try:
             if aclose is not None:
-                with Caught() as caught, course.begin().span.activate():
+                with Caught() as caught, state.recorder().span.activate():
                     await aclose()
                 if isinstance(caught.error, Exception):
                     report("closing a stream", caught.error)
         finally:
-            course.close()
+            state.close()
 
     async def __aenter__(self) -> Self:
-        """Itself."""
         return await self._ready()
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, _: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Leave the stream."""
         await self.aclose()
 
     def __del__(self) -> None:
-        """An abandoned stream ends as one that was left; the event loop closes the generators inside."""
-        course = getattr(self, "_course", None)
-        if course is not None and not course.ended:
-            guarded("closing an abandoned stream", None, course.close)
+        """Close an abandoned stream; the event loop closes the generators inside."""
+        state = getattr(self, "_state", None)
+        if state is not None and not state.ended:
+            guarded("closing an abandoned stream", None, state.close)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import aclosing, closing
 from typing import Any, TypeAlias, TypeVar, cast
@@ -49,10 +50,7 @@ def guard(
     def wrap(target: Callable[..., Any]) -> Callable[..., Any]:
         return _WRAPPERS[call_style_of(target)](target, checks)
 
-    def decorator(target: _F) -> _F:
-        return cast("_F", decorate(target, wrap))
-
-    return decorator
+    return functools.partial(decorate, wrap=wrap)
 
 
 class _Checks:

@@ -23,10 +23,6 @@ _LONG = 20_000
 _RANK = {"pass": 0, "error": 1, "redact": 2, "block": 3}
 
 
-def _no_reasons() -> dict[str, None]:
-    return {}
-
-
 @dataclass(slots=True)
 class _GuardRun:
     """One guard's run over all texts: measures it, applies its verdicts, and records one event when it ends.
@@ -39,7 +35,7 @@ class _GuardRun:
     context: GuardContext
     on_error: OnError
     action: str = "pass"
-    reasons: dict[str, None] = field(default_factory=_no_reasons)
+    reasons: dict[str, None] = field(default_factory=dict[str, None])
     began: float = 0.0
 
     def __enter__(self) -> Self:

@@ -26,20 +26,12 @@ __all__ = ["AttemptScope", "Attempts"]
 _CANCELLED = (KeyboardInterrupt, SystemExit, GeneratorExit, asyncio.CancelledError)
 
 
-def _no_attempts() -> list[Attempt]:
-    return []
-
-
 @dataclass(slots=True)
 class Attempts:
     """The state of one call.
 
     Attributes:
-        policy: How often to retry, and how long to wait.
-        clock: The time.
-        uniform: The source of randomness.
         total: Seconds for the whole call, every attempt and wait included, or None.
-        provider: The provider's name, "" when unknown.
         model: Provider and model, as in "openai/gpt-4.1-mini", "" when unknown.
         first_number: The number of the first attempt.
         first_reason: Why the first attempt is made.
@@ -56,7 +48,7 @@ class Attempts:
     first_number: int = 1
     first_reason: str = "first"
     budget: RetryBudget | None = None
-    ended: list[Attempt] = field(default_factory=_no_attempts)
+    ended: list[Attempt] = field(default_factory=list[Attempt])
     _began: float = 0.0
     _retry_cost: float | None = None
 

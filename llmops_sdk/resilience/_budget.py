@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import threading
-from collections import OrderedDict
 
 __all__ = ["RetryBudget", "budget_of", "forget_budgets"]
 
@@ -12,9 +12,7 @@ _COST = 14.0
 _THROTTLED_COST = 5.0
 _FIRST_TRY_REFUND = 1.0
 
-_MAX_BUDGETS = 1_024
 _lock = threading.Lock()
-_budgets: OrderedDict[tuple[str, float], RetryBudget] = OrderedDict()
 
 
 class RetryBudget:
@@ -57,19 +55,19 @@ class RetryBudget:
             self._left = min(self._size, self._left + (_FIRST_TRY_REFUND if cost is None else cost))
 
 
+@functools.lru_cache(maxsize=1_024)
+def _budget(_model: str, size: float) -> RetryBudget:
+    return RetryBudget(size)
+
+
 def budget_of(model: str, size: float | None) -> RetryBudget | None:
     """Return the process's budget of that size for a model ("provider/model"); a size of None means no budget."""
     if size is None:
         return None
-    with _lock:
-        found = _budgets.setdefault((model, size), RetryBudget(size))
-        _budgets.move_to_end((model, size))
-        if len(_budgets) > _MAX_BUDGETS:
-            _budgets.popitem(last=False)
-        return found
+    with _lock:  # two threads must get the same budget
+        return _budget(model, size)
 
 
 def forget_budgets() -> None:
     """Refill every budget: a test's failures are deliberate, and must not affect the next test."""
-    with _lock:
-        _budgets.clear()
+    _budget.cache_clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from random import uniform
@@ -54,9 +55,9 @@ def retry(
     Args:
         function: A function, coroutine function, generator or async generator; methods of every kind too.
         attempts: The most calls in all; 1 means no retry.
-        on: The exceptions to retry, or a function that decides. By default the transient errors of providers,
-            connection errors, time-outs, any exception with an HTTP status of 408, 429 or 5xx, and the error that the
-            openai and anthropic clients raise when an event in the stream says that the server failed.
+        on: The exceptions to retry, or a function that decides. By default transient errors of providers, connection
+            errors, time-outs, exceptions with an HTTP status of 408, 429 or 5xx, and those of the openai and anthropic
+            clients for an error event that says that the server failed.
         base: Seconds: the n-th wait is drawn uniformly from 0 to base·2ⁿ⁻¹.
         max_wait: Seconds: the cap on a drawn wait.
         max_retry_after: Seconds: the call fails at once when a server asks for a longer wait.
@@ -93,10 +94,7 @@ def retry(
 
         return wrap_callable(target, start)
 
-    def decorator(target: Any) -> Any:
-        return decorate(target, wrap)
-
-    return decorator if function is None else decorator(function)
+    return functools.partial(decorate, wrap=wrap) if function is None else decorate(function, wrap)
 
 
 @dataclass(frozen=True, slots=True)

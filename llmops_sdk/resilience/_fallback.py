@@ -139,10 +139,6 @@ def add_notes(error: Exception, notes: Sequence[str]) -> None:
             error.add_note(note)
 
 
-def _no_chunks() -> list[Chunk]:
-    return []
-
-
 @dataclass(slots=True)
 class _FallbackState:
     """One call that goes from model to model.
@@ -159,7 +155,7 @@ class _FallbackState:
     _notes: tuple[str, ...] = ()
     _delivered: bool = False
     _restarted: bool = False
-    _held: list[Chunk] = field(default_factory=_no_chunks)
+    _held: list[Chunk] = field(default_factory=list[Chunk])
     _deadline: float | None = None
 
     def __post_init__(self) -> None:

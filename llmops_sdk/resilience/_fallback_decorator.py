@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -59,10 +60,7 @@ def fallback(*others: Callable[..., Any], on: ErrorFilter | None = None) -> Call
         targets = (target, *(_adapt(other, call_style_of(target)) for other in others))
         return wrap_callable(target, lambda: _FallbackRun(targets, should_fall_back))
 
-    def decorator(target: Any) -> Any:
-        return decorate(target, wrap)
-
-    return decorator
+    return functools.partial(decorate, wrap=wrap)
 
 
 class _FallbackRun:
@@ -93,9 +91,7 @@ class _FallbackRun:
     def __enter__(self) -> None:
         pass
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool:
+    def __exit__(self, _: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
         if not isinstance(error, Exception):
             return False
         if self._at + 1 == len(self._targets) or not self._should_fall_back(error):

@@ -1,7 +1,7 @@
-"""What an application's own tests need: traces in memory, scripted providers, no real calls, a fixed clock and ids.
+"""Tools for an application's tests: traces in memory, scripted providers, blocked real calls, a fixed clock and ids.
 
-The pytest plugin in `_plugin` is found by itself once the package is installed. Everything here is imported at its
-first use, so that the plugin costs a test run nothing where it is not used.
+pytest finds the plugin in `_plugin` by itself. Every name is imported at its first use, so that an unused plugin costs
+a test run nothing.
 """
 
 from __future__ import annotations

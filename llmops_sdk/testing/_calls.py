@@ -1,24 +1,24 @@
-"""Who answers the calls to models while a test runs: a provider of the test's, the offline one, and nobody real."""
+"""Answer the calls to models while a test runs, block real calls, and replace the clock."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Generic, TypeVar
+from typing import Generic, NoReturn, TypeVar
 
 from llmops_sdk._util._clock import Clock
 from llmops_sdk.client._shared import STAND_INS
 from llmops_sdk.config import ResolvedModel
 from llmops_sdk.errors import RealCallBlockedError
-from llmops_sdk.providers import Chunk, Embeddings, Provider, Request, Response
+from llmops_sdk.providers import Provider, WrapperProvider
 from llmops_sdk.resilience._budget import forget_budgets
 
 __all__ = ["block_real_calls", "use_clock", "use_provider"]
 
-_NOT_REAL = frozenset({"offline"})
+_SIMULATED = frozenset({"offline"})
 
 _P = TypeVar("_P", bound=Provider)
 _T = TypeVar("_T")
@@ -27,53 +27,53 @@ _C = TypeVar("_C", bound=Clock)
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Rule:
-    """What holds for models while a block runs.
+    """A rule for models while a block runs.
 
     Attributes:
-        models: Patterns of models: those that `provider` serves, or those that a block lets through.
+        models: Patterns of models: the ones that `provider` serves, or the ones that a block allows.
         provider: The provider that serves them, or None for a block.
     """
 
     models: tuple[str, ...]
     provider: Provider | None = None
 
-    def names(self, resolved: ResolvedModel) -> bool:
-        """Whether a pattern fits the model, or the name that the caller has for it."""
+    def matches(self, resolved: ResolvedModel) -> bool:
+        """Return whether a pattern matches the model, or its name in the configuration."""
         known = (resolved.name, resolved.model)
-        # First as it stands: the name of a model may have brackets in it.
+        # Compare literally first: the name of a model may contain brackets.
         return any(pattern in known or any(fnmatchcase(name, pattern) for name in known) for pattern in self.models)
 
 
 class _Rules:
-    """The rules in force, in every thread; of each kind the one that began last decides."""
+    """The rules in force, in every thread; the latest rule of each type decides."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._rules: tuple[_Rule, ...] = ()
 
     def begin(self, rule: _Rule) -> None:
-        """Let a rule hold. Failures that a test makes are no outage of the model's."""
+        """Add a rule. A test's failures are not an outage, so the retry budgets start full."""
         forget_budgets()
         with self._lock:
             self._rules = (*self._rules, rule)
             STAND_INS.provider = self.serving
 
     def end(self, rule: _Rule) -> None:
-        """Let it hold no more."""
+        """Remove a rule."""
         with self._lock:
             self._rules = tuple(one for one in self._rules if one is not rule)
             STAND_INS.provider = self.serving if self._rules else None
 
     def serving(self, resolved: ResolvedModel, opened: Provider) -> Provider:
-        """The provider that serves a call: one of the test's, before it is asked whether a real one may."""
+        """Return the provider that serves a call: the test's own takes precedence over a block."""
         rules = self._rules[::-1]
         for rule in rules:
-            if rule.provider is not None and rule.names(resolved):
+            if rule.provider is not None and rule.matches(resolved):
                 return rule.provider
-        if resolved.provider in _NOT_REAL:
+        if resolved.provider in _SIMULATED:
             return opened
         block = next((rule for rule in rules if rule.provider is None), None)
-        if block is None or block.names(resolved):
+        if block is None or block.matches(resolved):
             return opened
         blocked = _Blocked(resolved, opened.name)
         record = getattr(opened, "recording_by", None)
@@ -85,18 +85,16 @@ _RULES = _Rules()
 
 @dataclass(frozen=True, slots=True)
 class _Scope(AbstractContextManager[_T], Generic[_T]):
-    """Holds a rule while the block runs. No decorator: around an `async def` it would end before the call began."""
+    """Applies a rule while the block runs. Not a decorator: around an `async def` it would end too early."""
 
     value: _T
     rule: _Rule = field(repr=False)
 
     def __enter__(self) -> _T:
-        """Let the rule hold."""
         _RULES.begin(self.rule)
         return self.value
 
     def __exit__(self, *exception: object) -> None:
-        """Let it hold no more."""
         _RULES.end(self.rule)
 
 
@@ -107,14 +105,14 @@ def _patterns(models: object, what: str) -> tuple[str, ...]:
 
 
 def use_provider(provider: _P, *, model: str | None = None) -> AbstractContextManager[_P]:
-    """Have a provider of the test's answer every call to a model, in all threads, while the `with` block runs.
+    """Let a provider of the test answer every call to a model, in all threads, while the `with` block runs.
 
-    The stages around a model stay: guards, cache, retries, spans. Of several blocks the innermost that fits the model
-    serves. `llmops.LLM` objects and streams made before the block are under it as well.
+    The stages around a model stay: guards, cache, retries, spans. The innermost block that matches the model serves. It
+    also serves `llmops.LLM` objects and streams made before the block.
 
     Args:
-        provider: As in `ScriptedProvider`; it is not closed at the end.
-        model: The model or the name of `[models]` that it serves; `*` stands for anything, as in "openai/*". None is
+        provider: A `ScriptedProvider`, or any other; the block does not close it.
+        model: The model or the name of `[models]` that it serves; `*` matches anything, as in "openai/*". None means
             every model.
 
     Example:
@@ -130,14 +128,14 @@ def use_provider(provider: _P, *, model: str | None = None) -> AbstractContextMa
 
 
 def block_real_calls(*, allow: Iterable[str] = ()) -> AbstractContextManager[None]:
-    """Let no call to a real model leave while the `with` block runs: not from any thread, whole, streamed or async.
+    """Block every call to a real model while the `with` block runs, in all threads: whole, streamed or async.
 
-    The offline models and what `use_provider` puts in place answer as before; cassettes replay, and record nothing. Of
-    several blocks the innermost decides. Calls that go past the SDK, by a vendor's own client, are not seen. As a
-    fixture, the pytest plugin has it by the name `block_real_calls`.
+    Offline models and the providers of `use_provider` answer as before; cassettes replay, and record nothing. The
+    innermost block decides. Calls that bypass the SDK, through a vendor's own client, are not blocked. The pytest
+    plugin has it as the fixture `block_real_calls`.
 
     Args:
-        allow: Models that may be called all the same, as in "ollama/*".
+        allow: Models that may be called, as in "ollama/*".
 
     Raises:
         TypeError: `allow` is not a list.
@@ -158,10 +156,10 @@ def block_real_calls(*, allow: Iterable[str] = ()) -> AbstractContextManager[Non
 
 @contextmanager
 def use_clock(clock: _C) -> Generator[_C]:
-    """Have calls to models wait between their attempts with a clock of the test's, so that no test waits for a retry.
+    """Use a clock of the test for every stage around a model: retries, deadlines, fallbacks, cache.
 
     Args:
-        clock: As in `ManualClock`.
+        clock: A `ManualClock`, or any other; with a `ManualClock` a wait returns at once.
 
     Example:
         >>> import llmops_sdk as llmops
@@ -180,43 +178,35 @@ def use_clock(clock: _C) -> Generator[_C]:
         STAND_INS.clock = before
 
 
-class _Blocked:
+class _Blocked(WrapperProvider):
     """Raises at every call to the model."""
 
     def __init__(self, resolved: ResolvedModel, name: str) -> None:
-        self.name = name
         self._resolved = resolved
+        self._name = name
 
-    def _error(self) -> RealCallBlockedError:
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def server(self) -> None:
+        return None
+
+    @property
+    def inner(self) -> NoReturn:
+        """Raise: every call goes to the provider inside."""
         model = self._resolved.model
         called = f'"{model}"' if self._resolved.name == model else f'"{model}" (as "{self._resolved.name}")'
-        return RealCallBlockedError(
+        raise RealCallBlockedError(
             f"a call to the real model {called} was blocked by llmops_sdk.testing.block_real_calls(): answer it with "
             f'use_provider(ScriptedProvider(["…"]), model="{model}"), set an offline model, or allow it with '
             f'block_real_calls(allow=["{model}"])',
             model=model,
         )
 
-    def complete(self, request: Request) -> Response:  # noqa: ARG002 - the protocol's
-        raise self._error()
-
-    async def acomplete(self, request: Request) -> Response:  # noqa: ARG002 - the protocol's
-        raise self._error()
-
-    def stream(self, request: Request) -> Iterator[Chunk]:  # noqa: ARG002 - the protocol's
-        raise self._error()
-
-    def astream(self, request: Request) -> AsyncIterator[Chunk]:  # noqa: ARG002 - the protocol's
-        raise self._error()
-
-    def embed(self, texts: Sequence[str], request: Request) -> Embeddings:  # noqa: ARG002 - the protocol's
-        raise self._error()
-
-    async def aembed(self, texts: Sequence[str], request: Request) -> Embeddings:  # noqa: ARG002 - the protocol's
-        raise self._error()
-
     def close(self) -> None:
-        """Nothing is held."""
+        pass
 
     async def aclose(self) -> None:
-        """Nothing is held."""
+        pass

@@ -1,4 +1,4 @@
-"""A clock that a test turns by hand."""
+"""A clock that a test sets by hand."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["ManualClock"]
 
 @public("llmops_sdk.testing")
 class ManualClock:
-    """A clock that stands still until it is turned by hand; a wait turns it and returns at once.
+    """A clock that moves only when a test advances it; a wait advances it and returns at once.
 
     Args:
-        start: Seconds since the epoch that it shows at first.
+        start: The first time that it shows, in seconds since the epoch.
 
     Example:
         >>> from llmops_sdk.testing import ManualClock
@@ -34,33 +34,33 @@ class ManualClock:
         """The seconds of every wait, in order."""
 
     def time(self) -> float:
-        """Seconds since the epoch."""
+        """Return seconds since the epoch."""
         return self._start + self._passed
 
     def monotonic(self) -> float:
-        """Seconds since the clock was made."""
+        """Return seconds since the clock was made."""
         return self._passed
 
     def advance(self, seconds: float) -> None:
-        """Turn the clock forward.
+        """Advance the clock.
 
         Args:
             seconds: By how much; never negative.
 
         Raises:
-            ValueError: It is negative.
+            ValueError: `seconds` is negative.
         """
         if seconds < 0:
-            raise ValueError(f"a clock cannot be turned back by {-seconds} s")
+            raise ValueError(f"a clock cannot go back: advance it by zero or more seconds, not {seconds}")
         with self._lock:
             self._passed += seconds
 
     def sleep(self, seconds: float) -> None:
-        """Turn the clock forward instead of waiting in this thread."""
+        """Advance the clock instead of waiting in this thread."""
         self.advance(seconds)
         self.waits.append(seconds)
 
     async def asleep(self, seconds: float) -> None:
-        """Turn the clock forward instead of waiting in this task; other tasks get their turn."""
+        """Advance the clock instead of waiting in this task, and let other tasks run."""
         self.sleep(seconds)
         await asyncio.sleep(0)

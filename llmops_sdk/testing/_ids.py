@@ -13,10 +13,10 @@ __all__ = ["sequential_ids"]
 
 @contextmanager
 def sequential_ids() -> Generator[None]:
-    """Number traces and spans 1, 2, 3, … in the order in which they begin, in every thread, while the block runs.
+    """Give traces and spans the ids 1, 2, 3, … in the order in which they begin, in every thread, while the block runs.
 
-    Spans of other libraries keep the ids that their own provider draws. Two such runs must not share a
-    store: it would take the second one's spans for the first one's.
+    Spans of other libraries keep the ids of their own provider. Two such runs must not share a store, which would take
+    the spans of the second for those of the first.
 
     Example:
         >>> import llmops_sdk as llmops

@@ -1,4 +1,4 @@
-"""The pytest plugin: two fixtures, and no import but pytest's own until one of them is asked for."""
+"""The pytest plugin: two fixtures. It imports only pytest until a test uses one of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["llmops_traces"]
 
 @pytest.fixture
 def llmops_traces() -> Iterator[Traces]:
-    """The spans that the test records, in memory: `.spans`, `.one(name)`, `.sql("SELECT …")`, `.clear()`."""
+    """Capture the spans that the test records, in memory: `.spans`, `.one(name)`, `.sql("SELECT …")`, `.clear()`."""
     from llmops_sdk.testing import capture_traces
 
     with capture_traces() as traces:
@@ -24,7 +24,7 @@ def llmops_traces() -> Iterator[Traces]:
 
 @pytest.fixture(name="block_real_calls")
 def _block_real_calls() -> Iterator[None]:
-    """No call to a real model in this test; `usefixtures = block_real_calls` in pytest's settings is for all tests."""
+    """Block calls to real models in this test; set `usefixtures = block_real_calls` for all tests."""
     from llmops_sdk.testing import block_real_calls
 
     with block_real_calls():

@@ -1,4 +1,4 @@
-"""Providers that answer, break and fail as a test says."""
+"""Providers that answer, break and fail as a test scripts them."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from llmops_sdk.providers import (
     Request,
     Response,
     Usage,
+    WrapperProvider,
     chunks_of,
     count_messages,
     count_tokens,
@@ -34,21 +35,21 @@ Entry: TypeAlias = _Answer | Callable[[Request], _Answer]
 
 
 @public("llmops_sdk.testing")
-class ScriptedProvider:
+class ScriptedProvider(Provider):
     """Answers each call with the next entry of a list, and keeps the requests; a retry is a call of its own.
 
-    What an entry leaves open is filled in: model, provider, finish reason, tokens by count. Every answer is marked as
-    simulated. Whole and streamed calls, sync and async, from any thread, draw on the one list.
+    It fills in what an entry leaves out: model, provider, finish reason, and counted tokens. Every answer is marked as
+    simulated. Whole and streamed calls, sync and async, from any thread, take from the one list.
 
     Args:
-        script: The entries: a text; a `Response`, as with tool calls; an exception or its class, raised; a list of
-            texts, `Chunk`s and exceptions, the pieces of a stream in this order; `Embeddings`; or a function that is
-            given the request and returns one of these.
-        repeat: Whether the list begins anew at its end; otherwise a further call raises.
+        script: The entries: a text; a `Response`, for tool calls and the like; an exception or its class, which is
+            raised; a list of texts, `Chunk`s and exceptions, the pieces of a stream in this order; `Embeddings`; or a
+            function that takes the request and returns one of these.
+        repeat: Whether the list starts again at its end; otherwise a further call raises.
         name: The provider's name on spans and responses.
 
     Raises:
-        ScriptError: At a call, that the list has ended, or that its entry does not fit the call.
+        ScriptError: At a call: the list has ended, or its entry does not fit the call.
 
     Example:
         >>> import llmops_sdk as llmops
@@ -77,21 +78,19 @@ class ScriptedProvider:
 
     @property
     def name(self) -> str:
-        """The provider's name."""
         return self._name
 
     @property
     def requests(self) -> tuple[Request, ...]:
-        """Every request so far, as it left the guards, in order."""
+        """Return every request so far, as it left the guards, in order."""
         return tuple(self._requests)
 
     @property
     def remaining(self) -> int:
-        """How many entries no call has taken yet."""
+        """Return how many entries no call has taken yet."""
         return max(len(self._script) - len(self._requests), 0)
 
     def complete(self, request: Request) -> Response:
-        """The next entry as a whole answer."""
         entry = self._next(request)
         if isinstance(entry, Response):
             return entry
@@ -103,11 +102,9 @@ class ScriptedProvider:
         return whole.response()
 
     async def acomplete(self, request: Request) -> Response:
-        """The next entry as a whole answer, async."""
         return self.complete(request)
 
     def stream(self, request: Request) -> Iterator[Chunk]:
-        """The next entry in pieces."""
         entry = self._next(request)
         whole = Accumulator()
         for piece in chunks_of(entry) if isinstance(entry, Response) else entry:
@@ -119,13 +116,11 @@ class ScriptedProvider:
             yield piece
 
     async def astream(self, request: Request) -> AsyncIterator[Chunk]:
-        """The next entry in pieces, async."""
         for chunk in self.stream(request):
             yield chunk
 
     def embed(self, texts: Sequence[str], request: Request) -> Embeddings:
-        """The next entry, which must be `Embeddings` or an exception."""
-        entry, number = self._taken(request)
+        entry, number = self._take(request)
         if isinstance(entry, Embeddings):
             if len(entry.vectors) != len(texts):
                 vectors = len(entry.vectors)
@@ -135,20 +130,19 @@ class ScriptedProvider:
             return replace(entry, usage=usage, model=model, provider=provider, simulated=True)
         if _is_error(entry):
             raise _error(cast("_Error", entry), request, self._name)
-        raise ScriptError(f"call {number} asks for vectors; the script has {_kind(entry)} for it: give Embeddings")
+        raise ScriptError(f"call {number} asks for vectors; the script has {_describe(entry)} for it: give Embeddings")
 
     async def aembed(self, texts: Sequence[str], request: Request) -> Embeddings:
-        """The next entry, which must be `Embeddings` or an exception, async."""
         return self.embed(texts, request)
 
     def close(self) -> None:
-        """Nothing is held."""
+        pass
 
     async def aclose(self) -> None:
-        """Nothing is held."""
+        pass
 
-    def _taken(self, request: Request) -> tuple[_Answer, int]:
-        """The next entry, and which call it is for."""
+    def _take(self, request: Request) -> tuple[_Answer, int]:
+        """Take the next entry, and return it with the number of the call."""
         with self._lock:
             self._requests.append(request)
             number, entries = len(self._requests), len(self._script)
@@ -163,8 +157,8 @@ class ScriptedProvider:
         return cast("_Answer", entry), number
 
     def _next(self, request: Request) -> Response | list[Chunk | BaseException]:
-        """The next entry, filled in; as a list where it was given in pieces or is an error."""
-        entry, number = self._taken(request)
+        """Return the next entry, filled in; a list for an entry in pieces and for an error."""
+        entry, number = self._take(request)
         if _is_error(entry):
             return [_error(cast("_Error", entry), request, self._name)]
         if isinstance(entry, str):
@@ -173,7 +167,7 @@ class ScriptedProvider:
             return self._filled(entry, request)
         if isinstance(entry, list | tuple):
             return self._pieces(cast("Sequence[_Piece]", entry), request, number)
-        raise ScriptError(f"call {number} asks for an answer; the script has {_kind(entry)} for it")
+        raise ScriptError(f"call {number} asks for an answer; the script has {_describe(entry)} for it: give a text")
 
     def _filled(self, response: Response, request: Request) -> Response:
         usage = response.usage if response.usage != Usage() else _usage(request, response)
@@ -194,7 +188,9 @@ class ScriptedProvider:
                 return [*made, _error(cast("_Error", piece), request, self._name)]
             chunk = Chunk(text=piece) if isinstance(piece, str) else piece
             if not isinstance(chunk, Chunk):
-                raise ScriptError(f"call {number}: {_kind(chunk)} is no piece of a stream: give texts and Chunks")
+                raise ScriptError(
+                    f"call {number}: {_describe(chunk)} is not a piece of a stream: give texts and Chunks"
+                )
             model, provider = chunk.model or request.model_name, chunk.provider or self._name
             chunk = replace(chunk, model=model, provider=provider, simulated=True)
             whole.add(chunk)
@@ -208,13 +204,13 @@ class ScriptedProvider:
 
 
 @public("llmops_sdk.testing")
-class FailingProvider:
+class FailingProvider(WrapperProvider):
     """Raises an error at each of its first calls, then lets another provider answer.
 
     Args:
         error: The exception, or its class. Each call raises a copy, with the model and provider of the call filled in.
-        times: How many calls fail; None is all of them.
-        then: Who answers afterwards: a provider, or the text of every answer.
+        times: How many calls fail; None for all of them.
+        then: The provider that answers afterwards, or the text of every answer.
         name: The provider's name on spans and errors.
 
     Example:
@@ -230,69 +226,58 @@ class FailingProvider:
         self, error: _Error, *, times: int | None = None, then: str | Provider = "ok", name: str = "failing"
     ) -> None:
         if not _is_error(error):
-            raise TypeError(f"error={error!r} is no exception")
+            raise TypeError(f"error={error!r} is not an exception: give an exception or its class")
+        super().__init__(ScriptedProvider([then], repeat=True, name=name) if isinstance(then, str) else then)
         self._error = error
         self._times = times
-        self._then = ScriptedProvider([then], repeat=True, name=name) if isinstance(then, str) else then
         self._name = name
         self._lock = threading.Lock()
         self._requests: list[Request] = []
 
     @property
     def name(self) -> str:
-        """The provider's name."""
         return self._name
 
     @property
+    def server(self) -> None:
+        return None
+
+    @property
     def requests(self) -> tuple[Request, ...]:
-        """Every request so far, failed ones included, in order."""
+        """Return every request so far, failed ones included, in order."""
         return tuple(self._requests)
 
     @property
     def failures(self) -> int:
-        """How many calls have failed."""
+        """Return how many calls have failed."""
         calls = len(self._requests)
         return calls if self._times is None else min(calls, self._times)
 
     def complete(self, request: Request) -> Response:
-        """The error, or the whole answer."""
         self._fail(request)
-        return self._then.complete(request)
+        return self.inner.complete(request)
 
     async def acomplete(self, request: Request) -> Response:
-        """The error, or the whole answer, async."""
         self._fail(request)
-        return await self._then.acomplete(request)
+        return await self.inner.acomplete(request)
 
     def stream(self, request: Request) -> Iterator[Chunk]:
-        """The error, or the answer in pieces."""
         self._fail(request)
-        yield from self._then.stream(request)
+        yield from self.inner.stream(request)
 
     async def astream(self, request: Request) -> AsyncIterator[Chunk]:
-        """The error, or the answer in pieces, async."""
         self._fail(request)
-        async with aclosing(cast("AsyncGenerator[Chunk]", self._then.astream(request))) as chunks:
+        async with aclosing(cast("AsyncGenerator[Chunk]", self.inner.astream(request))) as chunks:
             async for chunk in chunks:
                 yield chunk
 
     def embed(self, texts: Sequence[str], request: Request) -> Embeddings:
-        """The error, or the vectors of `then`, which must be a provider that has some."""
         self._fail(request)
-        return self._then.embed(texts, request)
+        return self.inner.embed(texts, request)
 
     async def aembed(self, texts: Sequence[str], request: Request) -> Embeddings:
-        """The error, or the vectors of `then`, async."""
         self._fail(request)
-        return await self._then.aembed(texts, request)
-
-    def close(self) -> None:
-        """Close the provider that answers afterwards."""
-        self._then.close()
-
-    async def aclose(self) -> None:
-        """Close the provider that answers afterwards, async."""
-        await self._then.aclose()
+        return await self.inner.aembed(texts, request)
 
     def _fail(self, request: Request) -> None:
         with self._lock:
@@ -306,12 +291,12 @@ def _is_error(entry: object) -> bool:
     return isinstance(entry, BaseException) or (isinstance(entry, type) and issubclass(entry, BaseException))
 
 
-def _kind(entry: object) -> str:
+def _describe(entry: object) -> str:
     return f"{entry.__name__} itself" if isinstance(entry, type) else f"an object of type {type(entry).__name__}"
 
 
 def _error(given: _Error, request: Request, name: str) -> BaseException:
-    """The exception to raise: one of its own for each call, since stages write their attempts onto it."""
+    """Return the exception to raise: a new one for each call, as stages write their attempts onto it."""
     if isinstance(given, type):
         error = given(f"{request.model}: scripted {given.__name__}")
     elif isinstance(given, LLMOpsError):

@@ -1,4 +1,4 @@
-"""Traces in memory: what a test's calls recorded, as objects and as the views of the store."""
+"""Traces in memory: the spans of a test, as objects and through the views of the store."""
 
 from __future__ import annotations
 
@@ -46,22 +46,22 @@ class TracedEvent:
 @public("llmops_sdk.testing")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TracedSpan:
-    """An ended span, as a test looks at it; the columns that it does not have are there by `Traces.sql`.
+    """An ended span, for a test to inspect; `Traces.sql` has further columns.
 
     Attributes:
         name: Its name.
         kind: chain, agent, tool, retriever, llm, embedding, reranker, guardrail or evaluator.
         status: "ok", "error", "cancelled", "closed" or "unset".
-        status_message: What the error said, or None.
+        status_message: The error's message, or None.
         error_type: The class of the error, or None.
-        input: What went in, decoded, or None.
-        output: What came out, decoded, or None.
+        input: The decoded input, or None.
+        output: The decoded output, or None.
         attributes: Every attribute by its OpenTelemetry name; messages are decoded.
         events: Its events, oldest first.
         trace_id: 32 lower-case hex digits.
         span_id: 16 lower-case hex digits.
         parent_span_id: 16 lower-case hex digits, or None for a root.
-        parent: The span above it, or None for a root and where that was not recorded here.
+        parent: The span above it, or None for a root and for a parent that was not recorded here.
         start_ns: When it began, nanoseconds since the epoch.
         duration_ms: How long it took.
         session_id: The conversation, or None.
@@ -95,9 +95,9 @@ class TracedSpan:
 
 @public("llmops_sdk.testing")
 class Traces:
-    """What was recorded since the block began, or since `clear`; made by `capture_traces` and `llmops_traces`.
+    """The records since the block began, or since `clear`; made by `capture_traces` and `llmops_traces`.
 
-    Each look first brings what has ended to its place, so that no test waits or sleeps for its spans.
+    Each access first flushes the ended spans, so that no test waits or sleeps for them.
     """
 
     def __init__(self, pipeline: RecordPipeline, sink: _MemorySink) -> None:
@@ -106,18 +106,18 @@ class Traces:
 
     @property
     def spans(self) -> list[TracedSpan]:
-        """Every span that has ended, in the order in which they began."""
+        """Return every ended span, in the order in which they began."""
         return _traced([record for record in self._records() if is_span(record)])
 
     def named(self, name: str) -> list[TracedSpan]:
-        """The spans of that name, in the order in which they began."""
+        """Return the spans of that name, in the order in which they began."""
         return [span for span in self.spans if span.name == name]
 
     def one(self, name: str) -> TracedSpan:
-        """The span of that name.
+        """Return the span of that name.
 
         Raises:
-            AssertionError: There is none, or more than one; the message has the names of those that there are.
+            AssertionError: There is no such span, or more than one; the message lists the recorded names.
 
         Example:
             >>> import llmops_sdk as llmops
@@ -136,7 +136,7 @@ class Traces:
         return found[0]
 
     def sql(self, sql: str, params: Parameters | None = None) -> Result:
-        """The rows of one SELECT over what was recorded, with the views and columns of the store.
+        """Return the rows of one SELECT over the records, with the views and columns of the store.
 
         Args:
             sql: One statement, as in `llmops.query`.
@@ -154,7 +154,7 @@ class Traces:
             [('echo', 'stop')]
         """
         records = self._records()
-        # Through the store's own writer and reader: no second notion of what a view is.
+        # The store's own writer and reader: the views exist only once.
         with tempfile.TemporaryDirectory(prefix="llmops-traces-") as folder:
             path = Path(folder) / "store"
             sink = StoreSink(path, retention_days=None)
@@ -163,7 +163,7 @@ class Traces:
             return query(sql, params, path=path)
 
     def clear(self) -> None:
-        """Forget what was recorded until now."""
+        """Remove the records so far."""
         self._pipeline.flush(_FLUSH_SECONDS)
         self._sink.records.clear()
 
@@ -172,7 +172,6 @@ class Traces:
         return list(self._sink.records)
 
     def __repr__(self) -> str:
-        """The names of the spans."""
         return f"Traces({', '.join(span.name for span in self.spans)})"
 
 
@@ -186,19 +185,17 @@ class _MemorySink:
         self.records: list[Record] = []
 
     def write(self, batch: Sequence[Record]) -> int:
-        """Take a batch."""
         self.records += batch
         return sum(map(is_span, batch))
 
-    def flush(self, timeout: float) -> bool:  # noqa: ARG002 - nothing is waited for
-        """All of it is there."""
+    def flush(self, timeout: float) -> bool:  # noqa: ARG002 - it never waits
         return True
 
     def close(self, timeout: float) -> None:
-        """Keep what there is: a test may look at it after the block."""
+        """Keep the records: a test may inspect them after the block."""
 
     def after_fork(self) -> None:
-        """In a forked child: what was recorded before is the parent's."""
+        """Drop the parent's records in a forked child."""
         self.records = []
 
 
@@ -206,8 +203,8 @@ class _MemorySink:
 def capture_traces() -> Generator[Traces]:
     """Record into memory while the `with` block runs, in place of the store and every export.
 
-    What was in force before is in force again afterwards; nothing is written to disk or sent. It records with the
-    settings in force, and follows `llmops.configure`, but also where `enabled` is false in the surroundings of a test.
+    It writes nothing to disk and sends nothing; the earlier store and exports return afterwards. It uses the settings
+    in force and follows `llmops.configure`, but also records where `enabled` is false around a test.
 
     Example:
         >>> import llmops_sdk as llmops
@@ -234,19 +231,19 @@ def _traced(records: Sequence[SpanRecord]) -> list[TracedSpan]:
     for record in records:
         above: dict[int, SpanRecord] = {}
         at: SpanRecord | None = record
-        # Not by recursion: traces may be deeper than the stack. A circle of parents ends at its second turn.
+        # Not recursive: traces may be deeper than the stack. A cycle of parents ends at its second turn.
         while at is not None and id(at) not in made and id(at) not in above:
             above[id(at)] = at
             at = by_id.get((at.trace_id, at.parent_id))
         for one in reversed(above.values()):
             _, depth, parent = made.get(id(by_id.get((one.trace_id, one.parent_id))), (0, 0, None))
             made[id(one)] = (one.start_ns, depth + 1, _span(one, parent, encoder))
-    # Where the clock is coarse a span may begin at the same time as its parent.
+    # With a coarse clock a span may begin at the same time as its parent.
     return [span for _, _, span in sorted(made.values(), key=lambda known: known[:2])]
 
 
 def _span(record: SpanRecord, parent: TracedSpan | None, encoder: Encoder) -> TracedSpan:
-    # As the store has it: where a value may come from the span or from what stands around it, that is decided there.
+    # The store's encoder decides which values come from the span and which from its context.
     row: dict[str, Any] = orjson.loads(encoder.span_line(record))
     return TracedSpan(
         name=row["name"],

@@ -1,4 +1,4 @@
-"""A provider that counts, a clock, and the look-ups that a call leaves on its span."""
+"""A provider that counts its calls, a clock, and the lookups that a call records on its span."""
 
 from __future__ import annotations
 

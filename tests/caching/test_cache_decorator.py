@@ -1,4 +1,4 @@
-"""`@cache` on any function of JSON."""
+"""`@cache` on functions of JSON."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_none_and_falsy_results_are_results(kept, calls):
     assert len(calls) == 7
 
 
-def test_coroutines(kept, calls):
+def test_coroutine_results_are_cached(kept, calls):
     @kept()
     async def f(x):
         calls.append(x)
@@ -74,7 +74,7 @@ def test_coroutines(kept, calls):
     assert calls == [3]
 
 
-def test_methods_of_every_kind(kept, calls):
+def test_methods_of_every_kind_are_cached(kept, calls):
     class Bot:
         @kept(key=lambda _self, x: x)
         def ask(self, x):
@@ -104,7 +104,7 @@ def test_methods_of_every_kind(kept, calls):
     [object(), {1, 2}, b"x", float("nan"), (1, 2), {1: 2}, [float("inf")], 2**70],
     ids=["object", "set", "bytes", "nan", "tuple", "int-keys", "inf", "big"],
 )
-def test_a_result_that_is_not_json_is_given_and_not_stored(kept, calls, value, lookups):
+def test_a_result_that_is_not_json_is_not_stored(kept, calls, value, lookups):
     @kept()
     def f():
         calls.append(1)
@@ -128,7 +128,7 @@ def test_arguments_that_are_not_json_are_passed_on(kept, calls, lookups):
     assert [(lookup["decision"], lookup["reason"]) for lookup in lookups()] == [("bypassed", "arguments_not_json")] * 2
 
 
-def test_ttl_and_namespace(kept, calls, clock):
+def test_ttl_expires_and_namespaces_are_separate(kept, calls, clock):
     def f(x):
         calls.append(x)
         return x
@@ -141,7 +141,7 @@ def test_ttl_and_namespace(kept, calls, clock):
     assert len(calls) == 3
 
 
-def test_functions_of_one_name_with_another_body_or_closure_are_others(kept):
+def test_a_changed_body_or_closure_changes_the_key(kept):
     def make(prefix):
         @kept()
         def f(x):
@@ -160,7 +160,7 @@ def test_functions_of_one_name_with_another_body_or_closure_are_others(kept):
     assert edited()("x") == "X"
 
 
-def test_partials_are_told_apart(kept):
+def test_partials_have_keys_of_their_own(kept):
     def f(a, b):
         return a + b
 
@@ -189,7 +189,7 @@ def test_a_wrong_call_is_the_functions_own_error(kept):
         f()
 
 
-def test_what_cannot_be_cached_is_refused_at_once(kept):
+def test_functions_that_cannot_be_cached_are_rejected_when_decorating(kept):
     def generator():
         yield 1
 
@@ -208,7 +208,7 @@ def test_what_cannot_be_cached_is_refused_at_once(kept):
             cache(ttl=ttl)
 
 
-def test_without_arguments_it_is_in_the_configured_folder(own_surroundings):
+def test_by_default_results_are_in_the_configured_folder(own_surroundings):
     @cache
     def f(x):
         return x

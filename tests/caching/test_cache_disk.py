@@ -1,4 +1,4 @@
-"""The disk: nothing in it is run, and nothing wrong with it reaches the call."""
+"""The disk: it never runs what it holds, and none of its failures reaches the call."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ import pytest
 
 from llmops_sdk._util._guard import failures
 from llmops_sdk.caching import request_key
+from llmops_sdk.caching._disk import DiskStore
+from llmops_sdk.testing import ManualClock
 
 
 class Bomb:
@@ -66,7 +68,7 @@ def test_a_planted_pickle_is_not_run(make, counting, request_, tmp_path, place):
         "value = x'00ff'",
     ],
 )
-def test_a_row_of_another_kind_is_a_miss_and_goes(make, counting, request_, tmp_path, change):
+def test_a_foreign_row_is_a_miss_and_is_deleted(make, counting, request_, tmp_path, change):
     (tmp_path / "precious.txt").write_text("mine")
     inner = counting()
     provider = make(inner)
@@ -107,7 +109,7 @@ def test_only_the_owner_can_read_it(make, counting, request_, tmp_path):
         os.umask(before)
 
 
-def test_a_database_that_is_a_link_is_refused(make, counting, request_, tmp_path, application):
+def test_a_database_that_is_a_link_is_not_opened(make, counting, request_, tmp_path, application):
     (tmp_path / "exact").mkdir()
     (tmp_path / "elsewhere").write_text("mine")
     (tmp_path / "exact" / "cache.db").symlink_to(tmp_path / "elsewhere")
@@ -130,7 +132,7 @@ def test_a_damaged_database_is_set_aside(make, counting, request_, tmp_path, app
     assert provider.complete(replace(request_, messages=[{"role": "user", "content": "0" * 500}])).cache == "exact"
 
 
-def test_a_place_that_cannot_be_written_is_one_warning(make, counting, request_, tmp_path, application, caplog):
+def test_a_read_only_folder_logs_one_warning(make, counting, request_, tmp_path, application, caplog):
     (tmp_path / "file").write_text("not a folder")
     inner = counting()
     provider = make(inner, path=tmp_path / "file")
@@ -142,7 +144,7 @@ def test_a_place_that_cannot_be_written_is_one_warning(make, counting, request_,
     assert any("cache" in what for what in failures())
 
 
-def test_it_comes_back_when_the_place_does(make, counting, request_, tmp_path, clock, application):
+def test_the_cache_recovers_when_its_folder_does(make, counting, request_, tmp_path, clock, application):
     (tmp_path / "place").write_text("not a folder")
     provider = make(counting(), path=tmp_path / "place")
     provider.complete(request_)
@@ -152,7 +154,7 @@ def test_it_comes_back_when_the_place_does(make, counting, request_, tmp_path, c
     assert provider.complete(request_).cache == "exact"
 
 
-async def test_a_disk_that_hangs_is_waited_for_once(make, counting, request_, tmp_path, clock, application):
+async def test_calls_wait_only_once_for_a_disk_that_hangs(make, counting, request_, tmp_path, clock, application):
     inner = counting()
     provider = make(inner)
     provider.complete(request_)
@@ -237,7 +239,7 @@ while True:
     assert provider.complete(replace(request_, model="m", messages=[{"role": "user", "content": "3"}])).cache == "exact"
 
 
-def test_a_forked_child_has_a_session_of_its_own(tmp_path):
+def test_a_forked_child_opens_the_database_anew(tmp_path):
     text = """
 ask("before")
 child = os.fork()
@@ -254,7 +256,7 @@ print(ask("before"), ask("in the child"), ask("after"))
     assert (out.split(), err) == (["exact", "exact", "None"], "")
 
 
-def test_two_processes_write_at_once(tmp_path):
+def test_two_processes_can_write_at_once(tmp_path):
     text = """
 for n in range(100): ask((n, sys.argv[2]))
 assert [ask((n, sys.argv[2])) for n in range(100)] == ["exact"] * 100
@@ -264,3 +266,17 @@ print(provider.stats().entries)
     results = [child.communicate(timeout=90) for child in children]
     assert [err for _, err in results] == ["", ""]
     assert max(int(out) for out, _ in results) == 200
+
+
+def test_a_back_off_ends_when_another_clock_shows_less(tmp_path, application):
+    folder = tmp_path / "exact"
+    folder.write_text("a file in the place of the folder")
+    late = ManualClock()
+    late.advance(1_000)
+    store = DiskStore(folder, max_bytes=1_000_000, clock=late)
+    assert not store.put("key", b"1", None)
+    folder.unlink()
+    assert not store.put("key", b"1", None), "it backs off"
+    store._clock = ManualClock()
+    assert store.put("key", b"1", None)
+    store.close()

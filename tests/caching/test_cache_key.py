@@ -76,7 +76,7 @@ def test_any_single_change_changes_the_key():
     assert request_key(BASE, namespace="n") != request_key(BASE, identity="n")
 
 
-def test_how_a_call_is_made_is_not_in_the_key():
+def test_timeouts_and_attempts_are_not_in_the_key():
     other = {"timeout": Timeout(total=1), "cache": True, "first_attempt": 3, "reason": "reask"}
     assert other.keys() == NOT_IN_KEY
     assert request_key(replace(BASE, **other)) == request_key(BASE)
@@ -96,7 +96,7 @@ def shuffled(value):
 
 
 @given(st.dictionaries(st.text(), JSON, max_size=5))
-def test_the_order_of_a_mapping_does_not_matter(extra):
+def test_the_order_of_a_mapping_does_not_change_the_key(extra):
     assert request_key(replace(BASE, extra=extra)) == request_key(replace(BASE, extra=shuffled(extra)))
 
 
@@ -112,7 +112,7 @@ def test_two_values_share_a_key_only_when_they_are_the_same_json(one, other):
     [object(), b"bytes", {1, 2}, float("nan"), float("inf"), datetime.date(2026, 11, 23), {("a", "b"): 1}],
     ids=["object", "bytes", "set", "nan", "inf", "date", "keys"],
 )
-def test_what_is_not_json_has_no_key(value):
+def test_values_that_are_not_json_have_no_key(value):
     assert request_key(replace(BASE, extra={"value": value})) is None
 
 

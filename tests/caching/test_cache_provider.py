@@ -1,4 +1,4 @@
-"""What is served, what is stored, what is not."""
+"""The cache stage: which answers it serves and stores."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_it_outlives_the_process_that_stored_it(make, counting, request_, tmp_pa
     ("settings", "asked", "calls"),
     [({"exact": False}, None, 2), ({"exact": False}, True, 1), ({}, None, 1), ({}, False, 2), ({}, True, 1)],
 )
-def test_the_request_has_the_last_word(make, counting, ask, request_, settings, asked, calls, lookups):
+def test_the_request_overrides_the_settings(make, counting, ask, request_, settings, asked, calls, lookups):
     inner = counting()
     provider = make(inner, **settings)
     for _ in range(2):
@@ -118,9 +118,7 @@ def test_only_a_whole_text_is_stored(make, counting, ask, request_, good, change
         ({"logit_bias": {1.5, 2.5}}, {}, 2, "not_json"),
     ],
 )
-def test_which_requests_have_to_do_with_the_cache(
-    make, counting, ask, request_, params, settings, calls, reason, lookups
-):
+def test_which_requests_use_the_cache(make, counting, ask, request_, params, settings, calls, reason, lookups):
     inner = counting()
     provider = make(inner, **settings)
     for _ in range(2):
@@ -148,7 +146,7 @@ def test_an_answer_expires_and_a_hit_does_not_extend_it(make, counting, ask, req
     assert ask(provider, request_).cache == "exact"
 
 
-def test_a_shorter_ttl_holds_for_what_is_there(make, counting, request_, clock, tmp_path):
+def test_a_shorter_ttl_applies_to_stored_answers(make, counting, request_, clock, tmp_path):
     make(counting(), ttl=1000.0).complete(request_)
     clock.advance(50)
     assert make(counting(), path=tmp_path, ttl=None).complete(request_).cache == "exact"
@@ -193,7 +191,7 @@ def test_a_stream_that_is_left_early_is_not_stored(make, counting, request_, loo
     assert lookups()[0] == {"tier": "exact", "hit": False, "decision": "not_stored", "reason": "closed"}
 
 
-def test_clear_stats_and_life_after_close(make, counting, request_):
+def test_clear_stats_and_use_after_close(make, counting, request_):
     provider = make(counting())
     for content in "aabbb":
         provider.complete(replace(request_, messages=[{"role": "user", "content": content}]))
@@ -239,7 +237,7 @@ def test_a_text_that_is_not_utf8_is_served_and_not_stored(make, counting, reques
 # --- The stored form -------------------------------------------------------------------------------------------------
 
 
-def test_a_round_trip(good):
+def test_a_stored_response_reads_back_equal(good):
     whole = replace(good, tool_calls=(ToolCall(id="1", name="f", arguments='{"a": 1}'),), simulated=True)
     entry = read_entry(write_entry(Entry(write_response(whole), 1.0, None)))
     assert read_response(entry.payload) == replace(whole, raw=None)
@@ -250,7 +248,7 @@ def test_a_round_trip(good):
     [b"", b"\x80\x04.", b"[]", b"null", b'{"v":1}', b'{"v":2,"at":1.0,"until":null,"payload":{}}', b"\xff\xfe"]
     + [b'{"v":1,"at":"1","until":null,"payload":{}}', b'{"v":1,"at":1.0,"until":"x","payload":{}}'],
 )
-def test_bytes_of_another_kind_are_a_miss(data):
+def test_bytes_that_are_not_an_entry_are_a_miss(data):
     assert read_entry(data) is None
 
 

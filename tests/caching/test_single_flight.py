@@ -83,7 +83,7 @@ async def test_50_tasks_make_one_call(make, request_, good):
     assert sum(one.cache == "exact" for one in answers) == 49
 
 
-async def test_a_leaders_error_is_its_own_and_the_next_leads(make, request_, good):
+async def test_after_a_leaders_error_the_next_caller_leads(make, request_, good):
     inner = Slow()
     provider = make(inner)
     tasks = [asyncio.create_task(provider.acomplete(request_)) for _ in range(10)]
@@ -110,7 +110,7 @@ async def test_a_cancelled_leader_neither_poisons_nor_hangs_the_others(make, req
     assert inner.calls == 2
 
 
-async def test_a_cancelled_follower_takes_nobody_with_it(make, request_, good):
+async def test_a_cancelled_follower_cancels_nobody_else(make, request_, good):
     inner = Slow()
     provider = make(inner)
     tasks = [asyncio.create_task(provider.acomplete(request_)) for _ in range(5)]
@@ -123,7 +123,7 @@ async def test_a_cancelled_follower_takes_nobody_with_it(make, request_, good):
     assert inner.calls == 1
 
 
-async def test_an_answer_that_may_not_be_shared_sends_all_on_at_once(make, request_, good):
+async def test_after_an_unshared_answer_all_callers_ask_at_once(make, request_, good):
     inner = Slow()
     provider = make(inner)
     tasks = [asyncio.create_task(provider.acomplete(request_)) for _ in range(5)]

@@ -1,4 +1,4 @@
-"""The store of a test, as rows."""
+"""Run SQL over the store of a test."""
 
 from __future__ import annotations
 

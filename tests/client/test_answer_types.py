@@ -1,4 +1,4 @@
-"""`response_model`: the schema goes out, the answer is parsed, and what does not fit is asked for again, bounded."""
+"""`response_model`: the schema is sent, the answer parsed, and an invalid one asked for again, within bounds."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_the_answer_is_a_list_of_instances():
     assert llmops.chat("Read this", response_model=list[Invoice]).parsed == [Invoice(total=12.5, currency="EUR")]
 
 
-def test_the_output_type_stands_on_the_span(rows):
+def test_the_span_has_the_output_type(rows):
     llmops.chat("Read this", response_model=Invoice)
     assert rows("SELECT attributes->>'gen_ai.output.type' AS kind FROM llm_calls") == [{"kind": "json"}]
 
@@ -65,12 +65,12 @@ def test_the_output_type_stands_on_the_span(rows):
 @pytest.mark.parametrize(
     "text", [GOOD, f"  {GOOD}\n", f"```json\n{GOOD}\n```", f"Here it is:\n```\n{GOOD}\n```\nThat is all."]
 )
-def test_a_code_block_around_the_answer_is_taken_off(text):
+def test_a_code_block_around_the_answer_is_removed(text):
     script(text)
     assert llmops.chat("Read this", response_model=Invoice, retry=False).parsed == Invoice(total=12.5, currency="EUR")
 
 
-def test_an_answer_that_does_not_fit_is_asked_for_again(rows):
+def test_an_invalid_answer_is_asked_for_again(rows):
     script(BAD, "no JSON at all", GOOD)
     answer = llmops.chat("Read this", response_model=Invoice)
     assert answer.parsed == Invoice(total=12.5, currency="EUR")
@@ -90,14 +90,14 @@ def test_an_answer_that_does_not_fit_is_asked_for_again(rows):
     assert "EUR" in span["output_messages"]
 
 
-async def test_the_async_twin_asks_again():
+async def test_an_async_call_asks_again():
     script(BAD, GOOD)
     answer = await llmops.achat("Read this", response_model=Invoice)
     assert answer.parsed == Invoice(total=12.5, currency="EUR")
     assert [one.reason for one in answer.attempts] == ["first", "reask"]
 
 
-def test_the_cost_is_that_of_all_answers():
+def test_the_cost_sums_all_answers():
     llmops.configure(
         model="offline/script",
         options={"answers": [BAD, GOOD]},
@@ -133,7 +133,7 @@ def test_an_error_while_asking_again_has_every_attempt():
     assert [(one.number, one.status) for one in caught.value.attempts] == [(1, "ok"), (2, "error")]
 
 
-def test_after_two_repeats_it_is_an_error_with_the_answer_and_the_reasons(rows):
+def test_a_third_invalid_answer_raises_with_the_answer_and_the_reasons(rows):
     script(BAD)
     with pytest.raises(llmops.ValidationFailedError) as caught:
         llmops.chat("Read this", response_model=Invoice)
@@ -149,14 +149,14 @@ def test_after_two_repeats_it_is_an_error_with_the_answer_and_the_reasons(rows):
     assert span["output_tokens"] > 0
 
 
-def test_the_time_for_the_whole_call_holds_over_repeats():
+def test_the_total_time_includes_asking_again():
     script(BAD, latency=0.2)
     with pytest.raises(llmops.ProviderTimeoutError) as caught:
         llmops.chat("Read this", response_model=Invoice, timeout=0.3, retry=False)
     assert caught.value.attempts[0].status == "ok"
 
 
-def test_an_answer_that_does_not_fit_is_not_cached():
+def test_an_invalid_answer_is_not_cached():
     script(BAD, BAD, BAD, GOOD)
     with pytest.raises(llmops.ValidationFailedError):
         llmops.chat("Read this", response_model=Invoice, cache=True)
@@ -166,7 +166,7 @@ def test_an_answer_that_does_not_fit_is_not_cached():
     assert first.parsed == second.parsed == Invoice(total=12.5, currency="EUR")
 
 
-def test_a_call_for_tools_is_not_held_to_the_type():
+def test_a_tool_call_is_not_validated():
     llmops.configure(
         model="offline/script",
         options={"answers": [{"match": "weather", "tool_calls": [{"name": "weather", "arguments": {"city": "Ulm"}}]}]},
@@ -187,7 +187,7 @@ def test_a_stream_is_parsed_at_its_end():
     assert stream.response.parsed == Invoice(total=12.5, currency="EUR")
 
 
-async def test_a_stream_that_does_not_fit_ends_with_the_error(rows):
+async def test_an_invalid_stream_ends_with_the_error(rows):
     script(BAD)
     stream = llmops.stream("Read this", response_model=Invoice)
     with pytest.raises(llmops.ValidationFailedError):
@@ -209,7 +209,7 @@ def test_a_type_without_a_schema_is_a_type_error():
         llmops.chat("Read this", response_model=Opaque)
 
 
-def test_a_typeddict_of_typing_is_read_as_pydantic_needs_it():
+def test_a_typeddict_of_typing_works_on_every_python():
     order = answer_type(Order)
     assert order.name == "Order"
     assert order.parse('{"lines": [{"item": "tea"}, {"item": "cake", "count": 2}]}') == {
@@ -220,7 +220,7 @@ def test_a_typeddict_of_typing_is_read_as_pydantic_needs_it():
     assert answer_type(Order) is order
 
 
-def test_a_typeddict_within_itself_says_what_to_use():
+def test_a_recursive_typeddict_says_what_to_use():
     if sys.version_info >= (3, 12):  # from here on the standard library's can be asked for its own types
         assert answer_type(Node).parse('{"children": [{"children": []}]}') == {"children": [{"children": []}]}
     else:

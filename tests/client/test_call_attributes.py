@@ -25,7 +25,7 @@ def sent(backend: OtlpReceiver, count: int = 1) -> list[dict[str, Any]]:
     return [span.attributes for span in backend.spans]
 
 
-def test_a_call_to_openai(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_openai_call_has_the_conventional_attributes(monkeypatch: pytest.MonkeyPatch) -> None:
     reply = Reply(cached_tokens=3, reasoning_tokens=2)
     with OtlpReceiver() as backend, OpenAIServer(reply) as server:
         monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
@@ -78,7 +78,7 @@ def test_a_call_to_openai(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not any(name.endswith((".messages", ".definitions")) for name in found), "content is off"
 
 
-def test_a_stream_from_anthropic(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_anthropic_stream_has_the_conventional_attributes(monkeypatch: pytest.MonkeyPatch) -> None:
     with OtlpReceiver() as backend, AnthropicServer(Reply(cached_tokens=3, cache_creation_tokens=2)) as server:
         monkeypatch.setenv("ANTHROPIC_BASE_URL", server.url)
         llmops.configure(export={"endpoint": backend.url})
@@ -93,7 +93,7 @@ def test_a_stream_from_anthropic(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not any(name.startswith("openai.") for name in found)
 
 
-def test_after_a_fallback_the_server_is_the_one_that_served(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fallback_records_the_server_that_answered(monkeypatch: pytest.MonkeyPatch) -> None:
     with OtlpReceiver() as backend, OpenAIServer() as first, AnthropicServer() as second:
         monkeypatch.setenv("OPENAI_BASE_URL", first.base_url)
         monkeypatch.setenv("ANTHROPIC_BASE_URL", second.url)
@@ -127,7 +127,7 @@ def test_the_server_is_known_before_anything_is_sent(model: str, server: tuple[s
     assert getattr(open_provider(resolve_model(Settings(), model)), "server", None) == server
 
 
-def test_embeddings(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_embedding_call_has_the_conventional_attributes(monkeypatch: pytest.MonkeyPatch) -> None:
     with OtlpReceiver() as backend, OpenAIServer() as server:
         monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
         llmops.configure(export={"endpoint": backend.url})
@@ -138,7 +138,7 @@ def test_embeddings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("content", [False, True])
-def test_spans_of_the_applications_own(content: bool) -> None:
+def test_spans_of_the_application_have_conventional_attributes(content: bool) -> None:
     @llmops.trace("weather", kind="tool")
     def weather(city: str) -> dict[str, str]:
         return {"sky": "blue"}

@@ -26,7 +26,7 @@ def key(monkeypatch: pytest.MonkeyPatch) -> str:
     return made
 
 
-def test_one_line_sends_the_same_program_elsewhere(key, monkeypatch, rows):
+def test_one_line_switches_the_provider(key, monkeypatch, rows):
     @llmops.llm(max_tokens=50)
     def ask(question: str) -> str:
         return f"Please: {question}"
@@ -82,7 +82,7 @@ async def test_leaving_a_stream_closes_the_connection(key, rows):
     assert [row["status"] for row in rows("SELECT status FROM llm_calls")] == ["closed", "closed"]
 
 
-def test_a_schema_and_tools_arrive(key, monkeypatch):
+def test_the_server_gets_the_schema_and_the_tools(key, monkeypatch):
     def weather(city: str) -> str:
         """The weather of a city."""
         return city
@@ -124,7 +124,7 @@ def test_attempts_and_calls_agree_on_provider_and_model(key, monkeypatch, rows, 
 
 
 @pytest.mark.parametrize("fault", [Fault(cut_after=3), Fault(eof_after=3)])
-def test_what_came_of_a_cut_stream_has_its_attempts(key, rows, fault):
+def test_the_partial_answer_of_a_cut_stream_has_its_attempts(key, rows, fault):
     with OpenAIServer(Reply(text="one two three four")) as server:
         server.faults.extend([Fault(status=503), fault])
         url = f"{server.base_url}#gpt-x"

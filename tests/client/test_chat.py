@@ -1,4 +1,4 @@
-"""Whole answers: what comes back, what stands on the one span, and what bad input gets."""
+"""Whole answers: the response, its one span, and the errors for bad input."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import llmops_sdk as llmops
 FLAKY = {"model": "offline/echo", "options": {"failures": {"sequence": ["server", "rate_limit", "ok"]}}}
 
 
-def test_the_answer_of_the_default_model():
+def test_chat_answers_with_the_default_model():
     answer = llmops.chat("Say hello")
     assert answer.text == "Say hello"
     assert answer.message == {"role": "assistant", "content": "Say hello"}
@@ -27,7 +27,7 @@ def test_the_answer_of_the_default_model():
     assert answer.usage.output_tokens > 0
 
 
-def test_one_span_a_call_with_what_was_asked_and_answered(rows):
+def test_one_span_per_call_has_question_and_answer(rows):
     llmops.configure(prices={"offline/echo": {"input": 1_000_000.0, "output": 2_000_000.0}})
     answer = llmops.chat(
         [{"role": "user", "content": "Say hello"}],
@@ -102,14 +102,14 @@ def test_a_failed_call_raises_the_typed_error_with_its_attempts(rows):
 
 
 @pytest.mark.parametrize("retry", [False, 1, {"attempts": 1}])
-def test_one_attempt_only(retry):
+def test_retry_false_makes_one_attempt(retry):
     llmops.configure(models={"flaky": FLAKY})
     with pytest.raises(llmops.ServerError) as caught:
         llmops.chat("Say hello", model="flaky", retry=retry)
     assert len(caught.value.attempts) == 1
 
 
-async def test_the_async_twin(rows):
+async def test_an_async_call_answers_and_is_recorded(rows):
     answer = await llmops.achat("Say hello")
     assert answer.text == "Say hello"
     assert rows("SELECT span_id, status FROM llm_calls") == [{"span_id": answer.span_id, "status": "ok"}]
@@ -242,7 +242,7 @@ def test_the_total_time_is_seconds_or_a_timeout():
         assert isinstance(caught.value, TimeoutError)
 
 
-def test_tools_of_functions_and_definitions():
+def test_tools_are_made_from_functions_and_definitions():
     def weather(city: str, days: int = 1) -> str:
         """The weather of a city."""
         return f"{city} {days}"
@@ -257,7 +257,7 @@ def test_tools_of_functions_and_definitions():
     assert answer.finish_reason == "tool_calls"
 
 
-def test_a_tool_whose_parameters_cannot_be_given_by_name():
+def test_a_tool_with_positional_only_parameters_raises():
     def adder(*numbers: int) -> int:
         return sum(numbers)
 
@@ -265,7 +265,7 @@ def test_a_tool_whose_parameters_cannot_be_given_by_name():
         llmops.chat("Add", tools=[adder])
 
 
-def test_an_llm_has_options_of_its_own_and_a_call_goes_before_them():
+def test_call_options_override_those_of_the_llm():
     llmops.configure(models={"other": {"model": "offline/script", "options": {"answers": ["yes indeed it is"]}}})
     with llmops.LLM("other", max_tokens=1) as own:
         assert own.chat("Say hello").text == "yes"
@@ -275,7 +275,7 @@ def test_an_llm_has_options_of_its_own_and_a_call_goes_before_them():
         own.chat("Say hello")
 
 
-async def test_an_llm_as_an_async_context_manager():
+async def test_an_llm_is_an_async_context_manager():
     async with llmops.LLM("offline/echo") as own:
         assert (await own.achat("Say hello")).text == "Say hello"
         assert (await own.aembed(["one"])).vectors
@@ -293,7 +293,7 @@ def test_with_the_sdk_off_the_call_is_made_without_telemetry(own_surroundings):
     assert not list(own_surroundings.rglob("*.ndjson"))
 
 
-def test_with_the_sdk_off_guards_retries_and_cache_stay():
+def test_with_the_sdk_off_guards_retries_and_cache_still_work():
     card = "4111" + " 1111" * 3
     failing = {"model": "offline/echo", "options": {"failures": {"sequence": ["server", "ok"]}}}
     llmops.configure(
@@ -308,7 +308,7 @@ def test_with_the_sdk_off_guards_retries_and_cache_stay():
     assert (len(first.attempts), second.cache) == (2, "exact")
 
 
-def test_without_content_neither_prompt_nor_answer_is_kept(rows, own_surroundings):
+def test_without_content_neither_prompt_nor_answer_is_recorded(rows, own_surroundings):
     llmops.configure(capture={"content": False})
     llmops.chat("Say periwinkle")
     list(llmops.stream("Say periwinkle"))
@@ -326,14 +326,14 @@ def test_prompt_and_answer_are_the_input_and_output_of_the_span(rows):
     assert "Say hello" in span["output"]
 
 
-def test_a_wrong_value_is_not_taken_for_a_wrong_name():
+def test_a_wrong_value_is_not_reported_as_a_wrong_name():
     with pytest.raises(llmops.ConfigError) as caught:
         llmops.chat("Hi", timeout=-1)
     assert "greater than 0" in str(caught.value)
     assert "did you mean" not in str(caught.value)
 
 
-def test_embeddings(rows):
+def test_embed_returns_vectors_and_records_them(rows):
     made = llmops.embed(["one fish", "two fish"])
     assert len(made.vectors) == 2
     (span,) = rows("SELECT name, kind, operation, status, input_tokens, simulated FROM llm_calls")
@@ -350,7 +350,7 @@ def test_embeddings(rows):
 @pytest.mark.parametrize(
     ("texts", "error"), [("one", TypeError), ([], ValueError), ([1], TypeError), (None, TypeError)]
 )
-def test_bad_texts(texts, error):
+def test_embed_rejects_texts_that_are_not_a_list_of_strings(texts, error):
     with pytest.raises(error):
         llmops.embed(texts)
 

@@ -13,7 +13,7 @@ import llmops_sdk as llmops
 TEXT = "one two three four"
 
 
-def test_chunks_and_the_whole_afterwards(rows):
+def test_a_stream_yields_chunks_then_the_whole_response(rows):
     stream = llmops.stream(TEXT)
     texts = [chunk.text for chunk in stream]
     assert "".join(texts) == TEXT
@@ -30,7 +30,7 @@ def test_chunks_and_the_whole_afterwards(rows):
     assert span["attempts"] == 1
 
 
-def test_the_response_is_not_there_before_the_end():
+def test_reading_the_response_early_raises():
     stream = llmops.stream(TEXT)
     with pytest.raises(llmops.LLMOpsError, match="exhaust it or close it"):
         _ = stream.response
@@ -87,7 +87,7 @@ def test_the_span_is_current_only_inside_next(rows):
     assert parents == [{"parent_span_id": above.span_id}]
 
 
-def test_the_stream_belongs_to_where_it_was_made(rows):
+def test_the_span_is_a_child_of_where_the_stream_was_made(rows):
     with llmops.span("handler") as above, llmops.context(session_id="s-1"):
         stream = llmops.stream(TEXT)
     # As a web framework does: iterated after the handler has returned, in another context.
@@ -97,7 +97,7 @@ def test_the_stream_belongs_to_where_it_was_made(rows):
     ]
 
 
-def test_an_error_before_the_first_chunk(rows):
+def test_an_error_before_the_first_chunk_ends_the_span(rows):
     llmops.configure(options={"failures": {"sequence": ["bad_request"]}})
     stream = llmops.stream(TEXT)
     with pytest.raises(llmops.BadRequestError) as caught:
@@ -107,7 +107,7 @@ def test_an_error_before_the_first_chunk(rows):
     assert rows("SELECT status, error_type FROM llm_calls") == [{"status": "error", "error_type": "BadRequestError"}]
 
 
-def test_a_failure_before_the_first_chunk_is_tried_again(rows):
+def test_a_failure_before_the_first_chunk_is_retried(rows):
     llmops.configure(options={"failures": {"sequence": ["server"]}}, retry={"base": 0.001})
     stream = llmops.stream(TEXT)
     assert "".join(chunk.text for chunk in stream) == TEXT
@@ -115,7 +115,7 @@ def test_a_failure_before_the_first_chunk_is_tried_again(rows):
     assert rows("SELECT status, attempts FROM llm_calls") == [{"status": "ok", "attempts": 2}]
 
 
-def test_a_broken_stream_raises_with_what_had_come(rows):
+def test_a_broken_stream_raises_with_its_partial_answer(rows):
     llmops.configure(options={"failures": {"sequence": ["interrupted"]}})
     stream = llmops.stream(TEXT)
     seen: list[str] = []
@@ -129,7 +129,7 @@ def test_a_broken_stream_raises_with_what_had_come(rows):
     assert span == {"status": "error", "error_type": "StreamInterruptedError", "span_id": partial.span_id}
 
 
-async def test_the_async_stream(rows):
+async def test_an_async_stream_yields_chunks_then_the_response(rows):
     stream = llmops.astream(TEXT)
     assert "".join([chunk.text async for chunk in stream]) == TEXT
     assert stream.response.finish_reason == "stop"
@@ -140,7 +140,7 @@ async def test_the_async_stream(rows):
 
 
 @pytest.mark.parametrize("leave", ["aclose", "with", "break"])
-async def test_leaving_an_async_stream_early(leave, rows):
+async def test_leaving_an_async_stream_early_ends_the_span_as_closed(leave, rows):
     with llmops.span("request") as above:
         stream = llmops.astream(TEXT)
         if leave == "with":
@@ -204,7 +204,7 @@ async def test_interleaved_async_streams_are_siblings(rows):
     assert rows("SELECT DISTINCT parent_span_id FROM llm_calls") == [{"parent_span_id": above.span_id}]
 
 
-def test_errors_of_the_arguments_come_at_once():
+def test_wrong_arguments_raise_before_iteration():
     with pytest.raises(TypeError, match="temperature"):
         llmops.stream(TEXT, temprature=1)
     with pytest.raises(llmops.ConfigError):

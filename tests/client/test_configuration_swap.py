@@ -1,4 +1,4 @@
-"""A new configuration: new calls use it, those in flight finish on the old one, whose providers are then closed."""
+"""A new configuration: new calls use it; calls in flight finish on the old providers, which are then closed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def say(*answers: str, **options: object) -> None:
     llmops.configure(model="offline/script", options={"answers": list(answers), **options})
 
 
-def test_a_stream_in_flight_finishes_on_the_old_one():
+def test_a_stream_in_flight_finishes_on_the_old_providers():
     say("the old answer here")
     stream = llmops.stream("x")
     assert next(stream).text == "the"
@@ -31,7 +31,7 @@ def test_a_stream_in_flight_finishes_on_the_old_one():
     assert old.stages.closed
 
 
-def test_a_stream_left_early_lets_the_old_one_go():
+def test_a_stream_left_early_releases_the_old_providers():
     say("the old answer here")
     stream = llmops.stream("x")
     next(stream)
@@ -43,7 +43,7 @@ def test_a_stream_left_early_lets_the_old_one_go():
     assert old.closed
 
 
-async def test_async_calls_in_flight_finish_on_the_old_one():
+async def test_async_calls_in_flight_finish_on_the_old_providers():
     say("old", latency=0.05)
     calls = [asyncio.create_task(llmops.achat("x")) for _ in range(8)]
     await asyncio.sleep(0)
@@ -55,7 +55,7 @@ async def test_async_calls_in_flight_finish_on_the_old_one():
     assert old.closed
 
 
-def test_a_bad_configuration_leaves_the_last_good_one():
+def test_a_bad_configuration_keeps_the_last_good_one():
     say("good")
     with pytest.raises(llmops.ConfigError):
         llmops.configure(model="offline/script", nonsense=True)

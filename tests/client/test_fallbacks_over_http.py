@@ -1,4 +1,4 @@
-"""A model that fails, and the one that its calls go on to: real servers on loopback, which count what they got."""
+"""Fallback from one model to another, with real servers on loopback that count their requests."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def configure(**options: object) -> None:
     ],
     ids=["503", "reset", "429", "401", "403", "404", "too-long"],
 )
-def test_a_failure_of_the_first_is_answered_by_the_second(ask, first, second, rows, fault, tries):
+def test_the_second_model_answers_after_a_failure_of_the_first(ask, first, second, rows, fault, tries):
     first.faults.extend([fault] * tries)
     configure()
     response = ask()
@@ -115,7 +115,7 @@ def test_a_failure_of_the_first_is_answered_by_the_second(ask, first, second, ro
 
 @pytest.mark.parametrize("ask", ["stream", "astream"], indirect=True)
 @pytest.mark.parametrize("held", [0, 1], ids=["headers alone", "an event without text"])
-def test_a_stream_that_hangs_before_its_first_chunk(ask, first, second, held):
+def test_a_stream_that_hangs_before_its_first_chunk_falls_back(ask, first, second, held):
     first.faults.append(Fault(hold_after=held))
     configure(retry={"attempts": 1}, timeout={"first_token": 0.3})
     response = ask()
@@ -124,7 +124,7 @@ def test_a_stream_that_hangs_before_its_first_chunk(ask, first, second, held):
     assert (len(first.requests), len(second.requests)) == (1, 1)
 
 
-def test_a_refused_connection(ask, first, second):
+def test_a_refused_connection_falls_back(ask, first, second):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -135,7 +135,7 @@ def test_a_refused_connection(ask, first, second):
     assert (len(first.requests), len(second.requests)) == (0, 1)
 
 
-def test_a_missing_key(ask, first, second, monkeypatch):
+def test_a_missing_key_falls_back(ask, first, second, monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY")
     configure()
     response = ask()
@@ -154,7 +154,7 @@ def test_a_missing_key(ask, first, second, monkeypatch):
     ],
     ids=["400", "422", "filtered", "too-long"],
 )
-def test_what_another_model_would_not_mend_is_raised(ask, first, second, fault, error, policy):
+def test_errors_of_the_request_itself_do_not_fall_back(ask, first, second, fault, error, policy):
     first.faults.append(fault)
     configure(fallback=policy)
     with pytest.raises(error) as caught:
@@ -163,7 +163,7 @@ def test_what_another_model_would_not_mend_is_raised(ask, first, second, fault, 
     assert (len(first.requests), len(second.requests)) == (1, 0)
 
 
-def test_a_filter_may_be_gone_around_when_told(ask, first, second):
+def test_a_content_filter_falls_back_only_when_configured(ask, first, second):
     first.faults.append(FILTERED)
     configure(smart={"fallback": {"content_filter": True}})
     assert ask().text == "From the second."
@@ -187,7 +187,7 @@ def test_when_both_fail_the_error_has_every_attempt(ask, first, second, rows):
     assert rows("SELECT status, attempts FROM llm_calls") == [{"status": "error", "attempts": 3}]
 
 
-def test_retry_of_a_call_holds_for_each_model(ask, first, second):
+def test_the_retry_option_applies_to_each_model(ask, first, second):
     first.faults.extend([Fault(status=503)] * 9)
     second.faults.extend([Fault(status=503)] * 9)
     configure()
@@ -231,7 +231,7 @@ def test_a_stream_that_broke_after_its_first_piece_stays_broken(first, second, s
     assert [row["provider"] for row in rows("SELECT provider FROM attempts")] == ["openai"]
 
 
-def test_an_answer_of_the_second_is_not_cached(ask, first, second, rows):
+def test_an_answer_of_the_fallback_is_not_cached(ask, first, second, rows):
     configure(cache={"exact": True})
     first.faults.extend([Fault(status=401)] * 2)
     assert [ask().text for _ in range(2)] == ["From the second."] * 2
@@ -246,7 +246,7 @@ def test_an_answer_of_the_second_is_not_cached(ask, first, second, rows):
     assert [row["reason"] for row in decisions] == ["fallback", "fallback", None, None, None]
 
 
-def test_guards_and_types_hold_for_the_second(first, second, rows):
+def test_guards_and_types_apply_to_the_fallback(first, second, rows):
     card = "4111" + " 1111" * 3
     first.faults.append(Fault(status=401))
     second.reply = Reply(text=f'{{"number": "{card}"}}')
@@ -257,7 +257,7 @@ def test_guards_and_types_hold_for_the_second(first, second, rows):
     assert len(rows("SELECT * FROM llm_calls")) == 1
 
 
-def test_the_default_model_and_a_chain_of_names(first, second):
+def test_fallbacks_work_for_the_default_model_and_by_name(first, second):
     first.faults.extend([Fault(status=401)] * 2)
     llmops.configure(
         model="openai/gpt-x",
@@ -293,7 +293,7 @@ def test_vectors_come_from_the_model_asked_for(first, second):
     assert second.requests == []
 
 
-async def test_leaving_a_stream_of_the_second_closes_its_connection(first, second):
+async def test_leaving_a_fallback_stream_closes_its_connection(first, second):
     first.faults.extend([Fault(status=401)] * 2)
     second.faults.extend([Fault(hold_after=4), Fault(hold_after=4)])
     configure()

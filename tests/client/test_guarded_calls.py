@@ -72,7 +72,7 @@ async def test_a_planted_card_reaches_neither_the_model_nor_the_store(how, own_s
     assert leaks(own_surroundings, card) == []
 
 
-def test_a_blocked_prompt_raises_and_leaves_nothing_behind(own_surroundings, rows):
+def test_a_blocked_prompt_raises_and_is_not_recorded(own_surroundings, rows):
     card = card_number()
 
     @llmops.llm(guards=["cards:block"])
@@ -103,7 +103,7 @@ def test_an_answer_is_guarded_before_it_is_recorded(own_surroundings, rows):
     assert leaks(own_surroundings, card) == []
 
 
-def test_no_guards_for_one_call(rows):
+def test_an_empty_list_turns_guards_off_for_one_call(rows):
     llmops.configure(guardrails={"input": ["cards:block"]})
     with pytest.raises(llmops.GuardrailViolation):
         llmops.chat(f"My card is {card_number()}")
@@ -133,7 +133,7 @@ async def test_the_cache_is_off_until_asked_for():
     assert [(await llmops.achat("Say hello", cache={"ttl": 60})).cache for _ in range(2)] == [None, "exact"]
 
 
-def test_the_same_prompt_under_other_guards_is_another_call():
+def test_other_guards_make_another_cache_key():
     card = card_number()
     plain = llmops.chat(f"My card is {card}", cache=True)
     guarded = llmops.chat(f"My card is {card}", cache=True, guards=["cards"])
@@ -142,7 +142,7 @@ def test_the_same_prompt_under_other_guards_is_another_call():
 
 
 @pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
-async def test_what_came_of_a_broken_stream_is_what_the_guards_let_through(asynchronous, own_surroundings, rows):
+async def test_the_partial_answer_of_a_broken_stream_is_guarded(asynchronous, own_surroundings, rows):
     card = card_number()
     llmops.configure(model="offline/echo", options={"failures": {"sequence": ["interrupted"]}}, retry={"attempts": 1})
     options = {"guards": {"output": ["cards"]}}

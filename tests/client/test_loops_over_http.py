@@ -1,4 +1,4 @@
-"""Event loops: a sync call inside a running one, several in turn, and nothing left open at the end. Real HTTP."""
+"""Event loops: sync calls in a running one, several in turn, and nothing left open at the end. Real HTTP."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_three_loops_in_turn_with_sync_calls_inside_leave_nothing_open(server: O
     assert len(server.requests) == 3 * 7
 
 
-async def test_a_sync_stream_inside_a_running_loop(server: OpenAIServer):
+async def test_a_sync_stream_works_inside_a_running_loop(server: OpenAIServer):
     beside = asyncio.create_task(llmops.achat("Hi"))
     with llmops.stream("Hi") as stream:
         assert "".join(chunk.text for chunk in stream) == "Good day."

@@ -112,7 +112,7 @@ def check(kind: str, found: Any) -> None:
     assert not errors, (kind, found, [error.message for error in errors])
 
 
-def test_the_schemas_are_schemas_and_refuse_what_is_wrong() -> None:
+def test_the_schemas_reject_wrong_messages() -> None:
     Draft202012Validator.check_schema(SCHEMAS)
     wrong = [[], [{"role": "assistant", "parts": []}], [{"role": "x", "parts": [], "finish_reason": "stop"}]]
     wrong += [[{"role": "assistant", "parts": [{"type": "text"}], "finish_reason": "stop"}]]
@@ -156,7 +156,9 @@ def verified(backend: OtlpReceiver, calls: int) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("vendor", ["openai", "anthropic"])
-def test_every_prompt_whole_and_streamed(vendor: str, backend: OtlpReceiver, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_prompt_fits_the_input_schema(
+    vendor: str, backend: OtlpReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with OpenAIServer() as one, AnthropicServer() as other:
         monkeypatch.setenv("OPENAI_BASE_URL", one.base_url)
         monkeypatch.setenv("ANTHROPIC_BASE_URL", other.url)
@@ -169,7 +171,7 @@ def test_every_prompt_whole_and_streamed(vendor: str, backend: OtlpReceiver, mon
 
 @pytest.mark.parametrize("vendor", ["openai", "anthropic"])
 @pytest.mark.parametrize("name", REPLIES)
-def test_every_answer_whole_and_streamed(
+def test_every_answer_fits_the_output_schema(
     vendor: str, name: str, backend: OtlpReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = (OpenAIServer if vendor == "openai" else AnthropicServer)(REPLIES[name])
@@ -195,9 +197,7 @@ def test_every_answer_whole_and_streamed(
     assert [call["arguments"] for call in calls] == [{"city": city} for city in cities]
 
 
-def test_an_answer_of_a_type_and_one_that_was_left_or_cut(
-    backend: OtlpReceiver, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_typed_closed_and_cut_answers_fit_the_schema(backend: OtlpReceiver, monkeypatch: pytest.MonkeyPatch) -> None:
     with OpenAIServer(Reply(text='{"total": 3}')) as server:
         monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
         assert llmops.chat("Hi", model="openai/m", response_model=dict[str, int]).parsed == {"total": 3}
@@ -215,7 +215,7 @@ def test_an_answer_of_a_type_and_one_that_was_left_or_cut(
 
 
 @pytest.mark.parametrize("name", MORE)
-def test_shapes_that_applications_put_into_messages(name: str) -> None:
+def test_unusual_message_shapes_fit_the_schema(name: str) -> None:
     check("input", json.loads(input_messages_json(Request(model="o/m", messages=MORE[name]))))
 
 
@@ -240,7 +240,7 @@ def test_an_output_message_always_has_a_finish_reason(finish: str | None) -> Non
         ),
     ],
 )
-def test_tools(tool: dict[str, Any], shown: dict[str, Any]) -> None:
+def test_tool_definitions_fit_the_schema(tool: dict[str, Any], shown: dict[str, Any]) -> None:
     found = json.loads(tool_definitions_json([tool]))
     check("tools", found)
     assert found == [shown]

@@ -87,7 +87,7 @@ async def test_an_async_function_is_awaited():
     assert await greet_async("Ada") == "Hello Ada"
 
 
-async def test_methods_in_either_order():
+async def test_methods_work_with_decorators_in_either_order():
     desk = Desk()
     assert desk.greet("Ada") == "desk greets Ada"
     assert await desk.agreet("Ada") == "desk greets Ada"
@@ -96,13 +96,13 @@ async def test_methods_in_either_order():
         assert owner.inner_static("Ada") == owner.outer_static("Ada") == "somebody greets Ada"
 
 
-def test_self_is_not_an_argument_that_is_kept(rows):
+def test_self_is_not_recorded_as_an_argument(rows):
     Desk().greet("Ada")
     (span,) = rows("SELECT input, name FROM spans WHERE kind = 'chain'")
     assert (json.loads(span["input"]), span["name"]) == ({"who": "Ada"}, "Desk.greet")
 
 
-def test_the_function_keeps_what_describes_it():
+def test_the_function_keeps_its_name_and_documentation():
     assert greet.__name__ == "greet"
     assert greet.__doc__ == "Greet somebody."
     assert str(inspect.signature(greet)) == "(name: 'str', *, punctuation: 'str' = '!') -> 'str'"
@@ -111,7 +111,7 @@ def test_the_function_keeps_what_describes_it():
     assert copy.deepcopy(greet) is greet
 
 
-def test_the_types_of_answers():
+def test_returns_decides_the_type_of_the_answer():
     @llmops.llm(returns=Invoice)
     def invoice(text: str) -> str:
         return text
@@ -134,7 +134,7 @@ def test_the_types_of_answers():
     assert whole("Say hello").text == "Say hello"
 
 
-def test_an_answer_that_never_fits():
+def test_an_answer_that_never_fits_raises():
     llmops.configure(model="offline/script", options={"answers": ["no"]})
 
     @llmops.llm(returns=Invoice)
@@ -145,7 +145,7 @@ def test_an_answer_that_never_fits():
         invoice("…")
 
 
-def test_the_options_of_the_decorator(rows):
+def test_decorator_options_reach_the_call(rows):
     llmops.configure(models={"other": {"model": "offline/script", "options": {"answers": ["scripted"]}}})
 
     @llmops.llm("other", system="Be brief.", max_tokens=50, retry=1)
@@ -158,7 +158,7 @@ def test_the_options_of_the_decorator(rows):
     assert call["request_model"] == "script"
 
 
-def test_a_stream(rows):
+def test_a_stream_function_returns_a_stream_with_two_spans(rows):
     @llmops.llm(stream=True)
     def tell(topic: str) -> str:
         return f"Tell of {topic} please"
@@ -175,7 +175,7 @@ def test_a_stream(rows):
 
 
 @pytest.mark.parametrize("abandoned", [True, False])
-def test_a_stream_that_is_left(abandoned, rows):
+def test_leaving_the_stream_ends_both_spans_as_closed(abandoned, rows):
     @llmops.llm(stream=True)
     def tell(topic: str) -> str:
         return f"Tell of {topic} please"
@@ -190,7 +190,7 @@ def test_a_stream_that_is_left(abandoned, rows):
     assert found == closed[: 1 if abandoned else 2]
 
 
-async def test_an_async_stream(rows):
+async def test_an_async_stream_function_returns_an_async_stream(rows):
     @llmops.llm(stream=True)
     async def tell(topic: str) -> str:
         return f"Tell of {topic} please"
@@ -209,7 +209,7 @@ async def test_an_async_stream(rows):
     ]
 
 
-async def test_an_error_of_the_function_itself(rows):
+async def test_an_error_of_the_function_fails_its_span(rows):
     @llmops.llm
     def broken(text: str) -> str:
         raise ZeroDivisionError(text)
@@ -226,14 +226,14 @@ async def test_an_error_of_the_function_itself(rows):
     assert [(row["status"], row["error_type"]) for row in found] == 2 * [("error", "ZeroDivisionError")]
 
 
-def test_pythons_own_error_for_wrong_arguments():
+def test_wrong_arguments_raise_pythons_own_error():
     with pytest.raises(TypeError, match="missing 1 required positional argument: 'name'"):
         greet()
     with pytest.raises(TypeError, match="nam"):
         greet("Ada", nam=3)
 
 
-def test_a_function_that_forgets_its_prompt():
+def test_a_function_that_returns_no_prompt_raises():
     @llmops.llm
     def forgetful(name: str) -> str:
         _ = f"Hello {name}"
@@ -242,7 +242,7 @@ def test_a_function_that_forgets_its_prompt():
         forgetful("Ada")
 
 
-def test_what_cannot_be_decorated():
+def test_objects_that_are_not_prompt_functions_are_rejected():
     def yields() -> Iterator[str]:
         yield "x"
 
@@ -258,7 +258,7 @@ def test_what_cannot_be_decorated():
         llmops.llm(strem=True)
 
 
-def test_with_the_tracing_decorator_on_either_side(rows):
+def test_it_stacks_with_trace_in_either_order(rows):
     @llmops.trace("outer")
     @llmops.llm
     def inside(text: str) -> str:
@@ -281,7 +281,7 @@ def test_the_wrapped_function_can_still_be_called():
     assert inspect.unwrap(greet)("Ada") == "Hello Ada!"
 
 
-def test_the_name_that_the_application_gives_the_prompt_goes_first(rows):
+def test_a_prompt_name_from_the_context_takes_precedence(rows):
     with llmops.context(prompt=("welcome", "3")):
         greet("Ada")
     assert rows("SELECT prompt_name, prompt_version FROM llm_calls") == [

@@ -1,4 +1,4 @@
-"""Card numbers made at run time, guards of an application, and the verdicts that a call leaves on its span."""
+"""Card numbers made at run time, custom guards, and the verdicts that a call records on its span."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Card numbers are found in every disguise, and other numbers are left alone."""
+"""The card guard finds disguised card numbers and ignores other numbers."""
 
 from __future__ import annotations
 
@@ -38,26 +38,26 @@ def made(prefix, length, filler="3141592653589793238"):
 
 
 @pytest.mark.parametrize(("prefix", "length"), ISSUED)
-def test_every_issuer_and_length(prefix, length):
+def test_cards_of_every_issuer_and_length_are_found(prefix, length):
     number = made(prefix, length)
     assert find_cards(f"pay {number} now") == [(4, 4 + length, number)]
 
 
 @pytest.mark.parametrize(("prefix", "length"), ISSUED)
-def test_a_wrong_check_digit_is_no_card(prefix, length):
+def test_a_wrong_check_digit_is_not_a_card(prefix, length):
     number = made(prefix, length)
     wrong = number[:-1] + str((int(number[-1]) + 1) % 10)
     assert find_cards(wrong) == []
 
 
 @pytest.mark.parametrize("gap", [*SEPARATORS, *INVISIBLE], ids=ascii)
-def test_separators_between_groups_and_between_all_digits(card, gap):
+def test_separators_between_digits_do_not_hide_a_card(card, gap):
     for text in (gap.join(card[n : n + 4] for n in range(0, 16, 4)), gap.join(card)):
         assert CardGuard().check(f"No: {text}, thanks", INPUT).text == "No: [CARD], thanks"
 
 
 @pytest.mark.parametrize("zero", ["\uff10", "\u0660", "\u0966", "\U0001d7ce"], ids=ascii)
-def test_digits_of_other_scripts(card, zero):
+def test_cards_in_digits_of_other_scripts_are_found(card, zero):
     text = "".join(chr(ord(zero) + int(digit)) for digit in card)
     assert find_cards(f"x {text} y") == [(2, 18, card)]
 
@@ -80,7 +80,7 @@ def test_keep_last4_and_block(card):
         CardGuard("drop")
 
 
-def test_what_stands_before_and_after_does_not_hide_it(card):
+def test_surrounding_text_does_not_hide_a_card(card):
     for text in (
         f"card{card}",
         f"{card}x",
@@ -104,12 +104,12 @@ def test_other_numbers_are_left_alone(text):
     assert CardGuard().check(text, INPUT).action == "pass"
 
 
-def test_a_decimal_fraction_and_a_longer_number_are_no_cards(card):
+def test_fractions_and_longer_numbers_are_not_cards(card):
     for text in (f"0.{card}", f"-3.{card}e-5", f"1,{card}", f"{card}{card}", f"7{card}", f"1234567{card}"):
         assert find_cards(text) == [], text
 
 
-def test_a_telephone_number_in_international_form_is_no_card():
+def test_an_international_telephone_number_is_not_a_card():
     assert find_cards("+" + made("49", 13)) == []
     assert find_cards(made("49", 13)) != []
 
@@ -127,7 +127,7 @@ def test_it_never_crashes_and_spans_are_in_order(text):
 
 
 @given(st.text(alphabet="ab .,\n", max_size=20), st.text(alphabet="ab .\n", max_size=20), st.sampled_from(ISSUED))
-def test_it_is_found_wherever_it_stands(before, after, issued):
+def test_a_card_is_found_at_any_position(before, after, issued):
     number = made(*issued)
     assert find_cards(before + number + after) == [(len(before), len(before) + len(number), number)]
 

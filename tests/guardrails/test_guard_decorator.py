@@ -1,4 +1,4 @@
-"""`@guard` on every kind of callable."""
+"""`@guard` on every style of callable."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_the_result_is_checked(kind, shape, card):
 
 
 @pytest.mark.parametrize("kind", range(4))
-def test_a_block_on_either_side(kind, card):
+def test_a_guard_blocks_arguments_and_results(kind, card):
     calls = []
     with pytest.raises(GuardrailViolation) as caught:
         kinds(guard(input=["cards:block"]), calls.append)[kind](card)
@@ -93,7 +93,7 @@ async def test_a_number_that_spans_async_items_is_found(card):
     assert [item async for item in words()] == ["see [CARD]!"]
 
 
-def test_clean_items_come_as_they_were(card):
+def test_clean_items_pass_unchanged(card):
     own = object()
 
     @guard(output=["cards"])
@@ -105,7 +105,7 @@ def test_clean_items_come_as_they_were(card):
     assert list(items()) == []
 
 
-def test_methods_and_faces(card):
+def test_methods_keep_their_signatures(card):
     class Bot:
         @guard(input=["cards"])
         def ask(self, text: str) -> str:

@@ -1,4 +1,4 @@
-"""The guards around a model: what goes in, what comes out, and what is recorded."""
+"""The guard stages around a model: input, output, and recorded verdicts."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def ask(request):
 
 
 @pytest.mark.parametrize("kind", [InputGuardProvider, OutputGuardProvider])
-def test_they_are_providers_with_twins_alike(kind, model):
+def test_guard_stages_are_providers_with_matching_twins(kind, model):
     assert isinstance(kind(model(), ()), Provider)
     for name in ("complete", "stream", "embed"):
         sync, twin = inspect.signature(getattr(kind, name)), inspect.signature(getattr(kind, "a" + name))
@@ -88,7 +88,7 @@ def test_every_text_of_a_conversation_is_checked(ask, model, card, verdicts):
     assert verdicts() == [{"guard": "cards", "rail": "input", "action": "redact", "reason": "1 card number"}]
 
 
-def test_a_clean_conversation_is_passed_on_as_it_is(ask, model, verdicts):
+def test_a_clean_conversation_passes_unchanged(ask, model, verdicts):
     inner = model()
     ask(InputGuardProvider(inner, resolve(["cards"])))
     assert inner.requests[0].messages is ASKED.messages
@@ -138,7 +138,7 @@ def test_a_guard_that_fails_passes_when_open(ask, model, custom, verdicts, rail)
 
 
 @pytest.mark.parametrize("result", [None, "text", True])
-def test_a_guard_that_gives_no_verdict_has_failed(model, custom, result):
+def test_a_guard_without_a_verdict_counts_as_failed(model, custom, result):
     with pytest.raises(GuardrailViolation) as caught:
         InputGuardProvider(model(), [custom(lambda _: result)]).complete(ASKED)
     assert caught.value.reason == "guard failed: TypeError"
@@ -155,7 +155,7 @@ def test_a_guard_may_raise_the_violation_itself_even_when_open(model, custom, ve
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), asyncio.CancelledError()])
-def test_an_interrupted_guard_is_no_failed_guard(model, custom, error):
+def test_an_interrupt_is_not_a_guard_failure(model, custom, error):
     def check(_):
         raise error
 
@@ -222,14 +222,14 @@ def test_an_answer_is_redacted_and_keeps_the_rest(ask, model, card, verdicts):
     assert verdicts() == [{"guard": "cards", "rail": "output", "action": "redact", "reason": "1 card number"}]
 
 
-def test_the_vendors_object_goes_with_what_was_redacted(model, card):
+def test_a_redacted_answer_loses_the_vendors_object(model, card):
     clean, redacted = Response(text="a", raw="raw"), Response(text=card, raw=card)
     assert OutputGuardProvider(model(clean), [CardGuard()]).complete(ASKED).raw == "raw"
     assert OutputGuardProvider(model(redacted), [CardGuard()]).complete(ASKED).raw is None
 
 
 @pytest.mark.parametrize("sync", [True, False])
-def test_no_piece_of_a_blocked_stream_is_given(model, card, sync):
+def test_a_blocked_stream_yields_nothing(model, card, sync):
     inner, got = model(whole(card)), []
     provider = OutputGuardProvider(inner, resolve(["cards:block"]))
 
@@ -248,7 +248,7 @@ def test_a_clean_stream_comes_in_its_own_pieces(model):
     assert list(OutputGuardProvider(inner, [CardGuard()]).stream(ASKED)) == list(inner.stream(ASKED))
 
 
-def test_what_had_come_of_a_broken_stream_is_checked_too(ask, model, card):
+def test_the_partial_answer_of_a_broken_stream_is_checked(ask, model, card):
     error = StreamInterruptedError("cut", partial=Response(text=f"see {card}"))
     with pytest.raises(StreamInterruptedError) as caught:
         ask(OutputGuardProvider(model(error), [CardGuard()]))
@@ -264,7 +264,7 @@ def test_what_had_come_of_a_broken_stream_is_checked_too(ask, model, card):
 # --- Names and versions ----------------------------------------------------------------------------------------------
 
 
-def test_guards_by_name_and_as_objects(custom):
+def test_guards_resolve_from_names_and_objects(custom):
     own = custom(lambda _: Verdict("pass"))
     assert [guard.version for guard in resolve(["cards", "cards:redact", "cards:keep_last4", "cards:block", own])] == [
         "1:redact",
@@ -284,12 +284,12 @@ def test_an_unknown_name_is_an_error_with_the_nearest(name, nearest):
 
 
 @pytest.mark.parametrize("specs", ["cards", [CardGuard], [object()], [None]])
-def test_what_is_no_guard_is_an_error(specs):
+def test_a_non_guard_object_raises_config_error(specs):
     with pytest.raises(ConfigError):
         resolve(specs)
 
 
-def test_the_policys_version_tells_policies_apart():
+def test_policy_versions_differ_between_policies():
     policies = [[], ["cards"], ["cards:block"], ["cards", "cards:block"], ["cards:block", "cards"]]
     versions = {policy_version(resolve(policy)) for policy in policies}
     assert len(versions) == 5
@@ -304,7 +304,7 @@ def test_the_version_of_the_guards_on_the_output_stays_in_the_key(model):
     assert inner.requests[0].policy_version.startswith("output:")
 
 
-def test_a_verdict_is_checked():
+def test_an_invalid_verdict_raises():
     with pytest.raises(ValueError, match="text"):
         Verdict("redact")
     with pytest.raises(ValueError, match="redact"):

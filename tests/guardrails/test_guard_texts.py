@@ -1,4 +1,4 @@
-"""The texts inside messages and JSON: all of them are checked, and JSON stays JSON."""
+"""Guards check all texts inside messages and JSON, and JSON stays JSON."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ JSON = st.recursive(
 
 
 @given(JSON | st.text())
-def test_what_does_not_change_stays_as_it_was_written(value):
+def test_unchanged_json_keeps_its_spelling(value):
     for text in (json.dumps(value), json.dumps(value, ensure_ascii=False, indent=2), str(value)):
         assert put_text(text, iter(list(take_text(text)))) == text
 
@@ -46,7 +46,7 @@ def test_changed_json_is_json_of_the_same_shape(value):
     assert shape(next(iter(new.values()))) == shape(value) or any("{" in one or "[" in one for one in take_text(text))
 
 
-def test_strings_numbers_keys_and_escapes_of_json(card):
+def test_strings_numbers_and_escapes_of_json_are_checked(card):
     escaped = "".join(f"\\u00{ord(digit):x}" for digit in card)
 
     def document(plain, integer, other, key, spaced):
@@ -59,7 +59,7 @@ def test_strings_numbers_keys_and_escapes_of_json(card):
     json.loads(new)
 
 
-def test_json_inside_strings_of_json(card):
+def test_json_inside_strings_of_json_is_checked(card):
     inner = json.dumps({"card": int(card), "deep": json.dumps({"again": card})})
     new = redacted(json.dumps({"arguments": inner}))
     opened = json.loads(json.loads(new)["arguments"])
@@ -67,17 +67,17 @@ def test_json_inside_strings_of_json(card):
     assert json.loads(opened["deep"]) == {"again": "[CARD]"}
 
 
-def test_json_too_deep_for_the_parser(card):
+def test_json_too_deep_for_the_parser_is_still_checked(card):
     text = "[" * 100_000 + f'"{card}", {card}' + "]" * 100_000
     assert redacted(text) == "[" * 100_000 + '"[CARD]", "[CARD]"' + "]" * 100_000
 
 
 @pytest.mark.parametrize("text", ['{"a": "', "{not json {card}", '["\\x"]', "{", "[", '"just a string"'])
-def test_what_only_looks_like_json_is_text(text, card):
+def test_text_that_only_looks_like_json_is_text(text, card):
     assert redacted(text + " " + card) == text + " [CARD]"
 
 
-def test_containers_are_walked_and_other_objects_left(card):
+def test_containers_are_checked_and_other_objects_ignored(card):
     class Own:
         text = card
 

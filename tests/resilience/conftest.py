@@ -1,4 +1,4 @@
-"""A provider that follows a script, and a look at the attempts that a call leaves on its span."""
+"""A provider that follows a script, and a clock."""
 
 from __future__ import annotations
 

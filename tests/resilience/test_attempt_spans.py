@@ -1,4 +1,4 @@
-"""Attempts as spans below the call's one span, where the settings want them."""
+"""Attempts as spans below the call's span, where the settings ask for them."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_each_attempt_is_a_span_below_the_call(way: str):
     assert llmops.query("SELECT llm_calls FROM traces").scalar() == 1
 
 
-def test_a_stream_that_is_left_cancels_its_attempt():
+def test_leaving_a_stream_cancels_its_attempt():
     llmops.configure(tracing={"attempts": "spans"})
     with llmops.stream("one two three four") as stream:
         next(iter(stream))
@@ -61,7 +61,7 @@ def test_a_stream_that_is_left_cancels_its_attempt():
     assert (row["name"], row["status"]) in {("attempt 1", "closed"), ("attempt 1", "cancelled")}
 
 
-def test_by_default_they_are_events_alone():
+def test_attempts_are_only_events_by_default():
     with use_clock(ManualClock()), use_provider(FailingProvider(llmops.ServerError, times=1)):
         llmops.chat("Hi")
     assert rows() == []

@@ -1,4 +1,4 @@
-"""`@fallback` on every kind of callable."""
+"""`@fallback` on every style of callable."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_the_others_are_called_in_order_with_the_same_arguments(kind, events):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_while_the_first_succeeds_no_other_is_called(kind, events):
+def test_no_other_function_is_called_after_success(kind, events):
     made = Made(kind, None, None)
     assert result(fallback(made.functions[1])(made.functions[0]), "Why?") == 0
     assert made.calls == [(0, "Why?", True)]
@@ -95,7 +95,7 @@ def test_while_the_first_succeeds_no_other_is_called(kind, events):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_when_all_fail_the_last_error_is_raised_and_tells_of_the_others(kind):
+def test_the_last_error_is_raised_with_notes_on_the_others(kind):
     last = ServerError("down too")
     made = Made(kind, ConnectionResetError("reset"), last)
     decorated = fallback(made.functions[1])(made.functions[0])
@@ -128,7 +128,7 @@ class VendorError(Exception):
     ],
     ids=str,
 )
-def test_which_errors_go_on(kind, error, goes_on):
+def test_which_errors_fall_back_by_default(kind, error, goes_on):
     made = Made(kind, error, None)
     decorated = fallback(made.functions[1])(made.functions[0])
     if goes_on:
@@ -144,7 +144,7 @@ def test_which_errors_go_on(kind, error, goes_on):
     ("on", "goes_on"),
     [(ValueError, True), ((KeyError, ValueError), True), (KeyError, False), (lambda error: "bug" in str(error), True)],
 )
-def test_on_says_what_goes_on(on, goes_on):
+def test_on_decides_which_errors_fall_back(on, goes_on):
     made = Made("function", ValueError("bug"), None)
     decorated = fallback(made.functions[1], on=on)(made.functions[0])
     if goes_on:
@@ -163,14 +163,14 @@ def test_on_never_catches_an_interrupt():
 # --- Others of another kind ------------------------------------------------------------------------------------------
 
 
-def test_plain_functions_stand_in_for_every_kind():
+def test_plain_functions_are_fallbacks_for_every_style():
     coroutine, generator, asyncgen = (Made(kind, TimeoutError()).functions[0] for kind in KINDS[1:])
     assert result(fallback(lambda question: f"{question}!")(coroutine), "Why") == "Why!"
     assert result(fallback(lambda question: [f"{question}!"])(generator), "Why") == "Why!"
     assert result(fallback(lambda question: [f"{question}!"])(asyncgen), "Why") == "Why!"
 
 
-def test_plain_functions_may_give_what_is_awaited_or_iterated():
+def test_plain_functions_may_return_awaitables_and_iterables():
     good = [Made(kind, None).functions[0] for kind in KINDS]
     bad = [Made(kind, TimeoutError()).functions[0] for kind in KINDS]
     assert result(fallback(lambda question: good[1](question))(bad[1]), "Why?") == 0
@@ -181,12 +181,12 @@ def test_plain_functions_may_give_what_is_awaited_or_iterated():
     ("first", "other"),
     [("function", "coroutine"), ("function", "generator"), ("generator", "asyncgen"), ("coroutine", "asyncgen")],
 )
-def test_another_kind_is_refused_when_decorating(first, other):
+def test_a_fallback_of_another_style_is_rejected_when_decorating(first, other):
     with pytest.raises(TypeError, match="of the same style"):
         fallback(Made(other, None).functions[0])(Made(first, None).functions[0])
 
 
-def test_what_cannot_be_called_is_refused():
+def test_objects_that_cannot_be_called_are_rejected():
     with pytest.raises(TypeError, match="at least one"):
         fallback()
     with pytest.raises(TypeError, match="functions"):
@@ -204,7 +204,7 @@ def module_level(question: str, *, polite: bool = True) -> str:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_kind_and_the_signature_are_kept(kind):
+def test_the_style_and_signature_are_kept(kind):
     made = Made(kind, None, None)
     first, other = made.functions
     decorated = fallback(other)(first)
@@ -220,7 +220,7 @@ def test_names_and_documentation_are_kept():
     assert (decorated.__name__, decorated.__doc__) == ("module_level", "Doc.")
 
 
-def test_methods_of_every_kind():
+def test_methods_of_every_style_fall_back():
     class Client:
         answer = "spare"
 
@@ -251,7 +251,7 @@ def test_methods_of_every_kind():
     assert (Client.static("Why?"), client.static("Why?")) == ("Why? True",) * 2
 
 
-def test_a_callable_object_and_a_partial(events):
+def test_callable_objects_and_partials_fall_back(events):
     class Ask:
         def __call__(self, question):
             raise TimeoutError
@@ -263,7 +263,7 @@ def test_a_callable_object_and_a_partial(events):
 # --- Generators ------------------------------------------------------------------------------------------------------
 
 
-def test_after_the_first_item_there_is_no_other():
+def test_no_fallback_after_the_first_item():
     called, closed = [], []
 
     def other():
@@ -285,7 +285,7 @@ def test_after_the_first_item_there_is_no_other():
     assert (called, closed) == ([], [1])
 
 
-async def test_after_the_first_item_there_is_no_other_async():
+async def test_no_fallback_after_the_first_async_item():
     called = []
 
     async def other():
@@ -392,7 +392,7 @@ def test_it_stacks_with_the_cache_and_the_guards(tmp_path):
 # --- The clients of vendors ------------------------------------------------------------------------------------------
 
 
-async def test_a_vendors_client_that_cannot_connect():
+async def test_a_vendors_connection_error_falls_back():
     import socket
 
     import openai

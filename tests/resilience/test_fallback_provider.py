@@ -1,4 +1,4 @@
-"""The stage that goes on to another model: which errors, how often, how long, and what is told of it."""
+"""The fallback stage: which errors, attempts and deadlines, streams, notes on the error."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_the_async_twin_has_the_same_parameters(name):
     assert sync.parameters == twin.parameters
 
 
-def test_while_the_first_answers_no_other_is_asked(way, script, clock):
+def test_no_other_model_is_asked_after_an_answer(way, script, clock):
     first, second = script(way.good), script()
     response = way(chain(clock, first, second))
     assert response.text == "Hello"
@@ -121,7 +121,7 @@ def test_attempts_are_numbered_through_and_each_is_recorded(way, script, clock):
     assert clock.waits == [1.0, 1.0]
 
 
-def test_when_all_fail_the_last_error_is_raised_and_tells_of_the_others(way, script, clock):
+def test_the_last_error_is_raised_with_notes_on_the_others(way, script, clock):
     last = AuthenticationError("no key", status_code=401)
     inners = [script(ServerError("on fire")), script(ProviderConnectionError("refused")), script(last)]
     with pytest.raises(AuthenticationError) as caught:
@@ -162,7 +162,7 @@ def test_when_all_fail_the_last_error_is_raised_and_tells_of_the_others(way, scr
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else str(value),
 )
-def test_which_errors_go_on(way, script, clock, error, goes_on):
+def test_which_errors_fall_back(way, script, clock, error, goes_on):
     second = script(way.good)
     provider = chain(clock, script(error), second)
     assert should_fall_back(error, FallbackSettings()) is goes_on
@@ -197,7 +197,7 @@ def test_the_next_model_gets_its_name_and_not_the_vendors_parameters(way, script
     ]
 
 
-def test_numbers_go_on_from_those_of_the_request(script, clock):
+def test_attempt_numbers_continue_from_the_request(script, clock):
     provider = chain(clock, script(ServerError("down")), script(GOOD))
     attempts = provider.complete(replace(REQUEST, first_attempt=4, reason="reask")).attempts
     assert [(one.number, one.reason) for one in attempts] == [(4, "reask"), (5, "fallback")]
@@ -214,7 +214,7 @@ def slow(clock, seconds, error):
     return step
 
 
-def test_the_deadline_spans_all_of_them(script, clock):
+def test_the_deadline_spans_all_models(script, clock):
     first, second = script(slow(clock, 30, ServerError("down"))), script(slow(clock, 30, ServerError("down")))
     third = script(GOOD)
     chain(clock, first, second, third).complete(REQUEST)
@@ -222,7 +222,7 @@ def test_the_deadline_spans_all_of_them(script, clock):
     assert third.requests[0].timeout.between_chunks == REQUEST.timeout.between_chunks
 
 
-def test_when_the_time_is_up_no_other_is_asked(way, script, clock):
+def test_no_other_model_is_asked_after_the_deadline(way, script, clock):
     step = slow(clock, 100, ProviderTimeoutError("late"))
     second = script(way.good)
     first = script([step] if isinstance(way.good, list) else step)
@@ -231,7 +231,7 @@ def test_when_the_time_is_up_no_other_is_asked(way, script, clock):
     assert second.requests == []
 
 
-def test_without_a_deadline_there_is_none(way, script, clock):
+def test_no_deadline_is_passed_on_without_one(way, script, clock):
     second = script(way.good)
     asked = replace(REQUEST, timeout=Timeout(total=None))
     way(chain(clock, script(ServerError("down")), second), asked)
@@ -239,7 +239,7 @@ def test_without_a_deadline_there_is_none(way, script, clock):
 
 
 @pytest.mark.parametrize("seconds", [3600.0, 50.0])
-def test_a_wait_that_is_too_long_goes_on_at_once(way, script, clock, seconds):
+def test_a_retry_after_too_long_falls_back_at_once(way, script, clock, seconds):
     """Longer than `max_retry_after`, or than what is left of the deadline."""
     first = script(RateLimitError("busy", status_code=429, retry_after=seconds))
     asked = replace(REQUEST, timeout=Timeout(total=40))
@@ -251,7 +251,7 @@ def test_a_wait_that_is_too_long_goes_on_at_once(way, script, clock, seconds):
 
 
 @pytest.mark.parametrize("sync", [True, False])
-def test_nothing_of_the_first_is_shown_when_the_second_answers(script, sync):
+def test_held_chunks_of_the_failed_model_are_dropped(script, sync):
     first = script([Chunk(model="a"), Chunk(), ServerError("down")])
     second = script(list(CHUNKS))
     provider = FallbackProvider([Candidate("one/a", first), Candidate("two/b", second)], FallbackSettings())
@@ -265,7 +265,7 @@ def test_nothing_of_the_first_is_shown_when_the_second_answers(script, sync):
 
 
 @pytest.mark.parametrize("sync", [True, False])
-def test_after_the_first_piece_there_is_no_other_model(script, clock, sync):
+def test_no_fallback_after_the_first_piece(script, clock, sync):
     cut = StreamInterruptedError("cut", partial=Response(text="Hel"))
     first, second, third = script(ServerError("down")), script([*CHUNKS[:2], cut]), script(list(CHUNKS))
     provider, got = chain(clock, first, second, third), []
@@ -286,7 +286,7 @@ def test_after_the_first_piece_there_is_no_other_model(script, clock, sync):
     assert (first.closed, second.closed) == (1, 1)
 
 
-def test_a_stream_of_nothing_is_passed_on(way, script, clock):
+def test_an_empty_stream_is_passed_on(way, script, clock):
     if isinstance(way.good, list):
         assert way(chain(clock, script([Chunk(model="a")]), script())).model == "a"
 
@@ -326,7 +326,7 @@ def test_an_interrupt_is_raised_untouched(way, script, clock, error):
 
 
 @pytest.mark.parametrize("streams", [True, False])
-async def test_a_cancelled_call_asks_no_other(script, clock, streams):
+async def test_a_cancelled_call_asks_no_other_model(script, clock, streams):
     class Stuck(script):
         cancelled = 0
         began = asyncio.Event()
@@ -359,7 +359,7 @@ async def test_a_cancelled_call_asks_no_other(script, clock, streams):
     assert second.requests == []
 
 
-async def test_vectors_are_made_by_the_first_alone(script, clock):
+async def test_only_the_first_model_makes_embeddings(script, clock):
     second = script()
     with pytest.raises(ServerError):
         chain(clock, script(ServerError("down")), second).embed(["a"], REQUEST)

@@ -1,4 +1,4 @@
-"""A stream that breaks after its first piece, where the next model is to begin anew."""
+"""`broken_stream = "restart"`: the next model starts again after a stream breaks."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def models(policy: str, scripts: dict[str, list[Any]], **more: Any) -> Any:
     return stack
 
 
-async def test_the_next_model_begins_anew_and_says_so(streamed: Any):
+async def test_the_next_model_restarts_and_marks_its_first_chunk(streamed: Any):
     with models("restart", {"one": [BROKEN], "two": [["Uno ", "due."]]}):
         chunks, stream = await streamed()
     assert [(chunk.text, chunk.restarted) for chunk in chunks if chunk.text] == [
@@ -63,14 +63,14 @@ async def test_the_next_model_begins_anew_and_says_so(streamed: Any):
     assert "One" not in row[3]
 
 
-async def test_by_default_it_fails_with_what_had_come(streamed: Any):
+async def test_by_default_a_broken_stream_raises_with_its_partial_answer(streamed: Any):
     with models("fail", {"one": [BROKEN], "two": ["never"]}), pytest.raises(llmops.StreamInterruptedError) as raised:
         await streamed()
     assert raised.value.partial.text == "One two "
     assert [one.provider for one in raised.value.attempts] == ["one"]
 
 
-async def test_the_last_model_fails_with_its_own_part(streamed: Any):
+async def test_the_last_model_raises_with_its_own_partial_answer(streamed: Any):
     with (
         models("restart", {"one": [BROKEN], "two": [["Uno ", llmops.StreamInterruptedError("cut too")]]}),
         pytest.raises(llmops.StreamInterruptedError) as raised,
@@ -80,7 +80,7 @@ async def test_the_last_model_fails_with_its_own_part(streamed: Any):
     assert [one.provider for one in raised.value.attempts] == ["one", "two"]
 
 
-async def test_three_models_and_a_failure_between(streamed: Any):
+async def test_a_third_model_restarts_after_two_failures(streamed: Any):
     scripts = {"one": [BROKEN], "two": [llmops.ServerError("down")], "three": [["Tre."]]}
     with models("restart", scripts, retry={"attempts": 1}):
         chunks, stream = await streamed()
@@ -88,7 +88,7 @@ async def test_three_models_and_a_failure_between(streamed: Any):
     assert (stream.response.text, stream.response.provider) == ("Tre.", "three")
 
 
-async def test_tool_calls_of_the_broken_answer_are_none_of_the_new_one(streamed: Any):
+async def test_tool_calls_of_the_broken_answer_are_dropped(streamed: Any):
     broken = [
         Chunk(tool_calls=(ToolCallDelta(index=0, id="a", name="find", arguments='{"x"'),)),
         llmops.StreamInterruptedError("cut"),
@@ -99,7 +99,7 @@ async def test_tool_calls_of_the_broken_answer_are_none_of_the_new_one(streamed:
     assert [(call.id, call.name, call.arguments) for call in stream.response.tool_calls] == [("b", "pay", "{}")]
 
 
-async def test_where_guards_hold_it_back_nobody_sees_the_first(streamed: Any):
+async def test_guards_that_hold_the_stream_hide_the_broken_answer(streamed: Any):
     with models("restart", {"one": [BROKEN], "two": [["Uno ", "due."]]}, guardrails={"output": ["cards"]}):
         chunks, stream = await streamed()
     assert "".join(chunk.text for chunk in chunks) == "Uno due."

@@ -1,4 +1,4 @@
-"""The retry budget: an outage is not made worse, what passes by itself costs nothing. Real threads."""
+"""The retry budget: it limits retries in an outage, and short failures cost nothing. Real threads."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def retrying(inner, **policy) -> RetryProvider:
     return RetryProvider(inner, RetrySettings(**policy), clock=ManualClock(), random=lambda low, _: low)
 
 
-def test_in_an_outage_retries_cease():
+def test_an_outage_allows_35_retries_in_all():
     down = FailingProvider(llmops.ServerError("down", status_code=503))
     provider = retrying(down, attempts=3)
     with ThreadPoolExecutor(16) as threads:
@@ -37,7 +37,7 @@ def test_in_an_outage_retries_cease():
     assert len(down.requests) <= 1.1 * 1_000
 
 
-def test_a_server_that_asks_to_slow_down_is_tried_again_more_often():
+def test_throttled_calls_may_retry_more_often():
     busy = FailingProvider(llmops.RateLimitError("busy", status_code=429))
     provider = retrying(busy, attempts=2)
     for _ in range(200):
@@ -45,14 +45,14 @@ def test_a_server_that_asks_to_slow_down_is_tried_again_more_often():
     assert len(busy.requests) == 200 + 500 // 5
 
 
-def test_what_passes_by_itself_costs_nothing():
+def test_retries_that_succeed_refund_the_budget():
     error = llmops.ServerError("once", status_code=500)
     flaky = ScriptedProvider([error, "ok"], repeat=True)
     provider = retrying(flaky, attempts=2)
     assert {ask(provider) for _ in range(500)} == {"ok"}
 
 
-def test_calls_that_need_no_retry_fill_it_again():
+def test_calls_without_a_retry_refill_the_budget():
     provider = retrying(FailingProvider(llmops.ServerError("down"), times=2, then="ok"), attempts=2, budget=14.0)
     assert [ask(provider), ask(provider)] == [None, "ok"], "one retry, which failed, and then none is left"
     budget = budget_of(ASKED.model, 14.0)
@@ -63,14 +63,14 @@ def test_calls_that_need_no_retry_fill_it_again():
     assert budget.take(throttled=False) == 14.0
 
 
-def test_no_more_than_its_size_comes_back():
+def test_the_budget_never_exceeds_its_size():
     budget = RetryBudget(20)
     for _ in range(100):
         budget.give()
     assert [budget.take(throttled=False), budget.take(throttled=True), budget.take(throttled=True)] == [14.0, 5.0, None]
 
 
-def test_each_model_has_its_own_and_there_may_be_none():
+def test_each_model_has_its_own_budget_or_none():
     down = FailingProvider(llmops.ServerError("down"))
     spent = retrying(down, attempts=2, budget=14.0)
     assert [ask(spent), ask(spent)] == [None, None]
@@ -83,7 +83,7 @@ def test_each_model_has_its_own_and_there_may_be_none():
 
 
 @pytest.mark.parametrize("way", ["stream", "astream", "achat", "embed"])
-async def test_it_holds_for_every_way_of_calling(way: str):
+async def test_the_budget_applies_to_every_way_of_calling(way: str):
     llmops.configure(retry={"attempts": 3, "budget": 14.0, "base": 0.001})
     down = FailingProvider(llmops.ServerError("down"))
 
@@ -101,7 +101,7 @@ async def test_it_holds_for_every_way_of_calling(way: str):
     assert len(down.requests) == 11
 
 
-def test_a_call_that_is_not_tried_again_goes_on_to_the_fallback():
+def test_a_call_without_budget_falls_back():
     llmops.configure(retry={"attempts": 3, "budget": 14.0}, fallbacks=["offline/echo"], model="openai/gpt")
     down = FailingProvider(llmops.ServerError("down"))
     with use_clock(ManualClock()), use_provider(down, model="openai/*"):
@@ -109,7 +109,7 @@ def test_a_call_that_is_not_tried_again_goes_on_to_the_fallback():
     assert len(down.requests) == 6
 
 
-def test_blocks_of_a_test_begin_with_a_whole_one():
+def test_use_provider_starts_with_a_full_budget():
     llmops.configure(retry={"attempts": 2, "budget": 14.0})
     for _ in range(3):
         with use_clock(ManualClock()), use_provider(FailingProvider(llmops.ServerError, times=1)):

@@ -1,4 +1,4 @@
-"""`@retry` on every kind of callable."""
+"""`@retry` on every style of callable."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ KINDS = ("function", "coroutine", "generator", "asyncgen")
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_it_is_called_until_it_succeeds(kind, clock, attempts):
+def test_a_function_is_called_until_it_succeeds(kind, clock, attempts):
     flaky = Flaky(TimeoutError("slow"), RateLimitError("busy", status_code=429, retry_after=4.0))
     assert kinds(flaky, clock, attempts=3)[kind]() == "done"
     assert flaky.calls == 3
@@ -92,7 +92,7 @@ def test_it_is_called_until_it_succeeds(kind, clock, attempts):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("count", [1, 2, 4])
-def test_attempts_equal_the_number_given(kind, clock, count):
+def test_the_number_of_attempts_is_the_given_one(kind, clock, count):
     errors = [ConnectionResetError(f"{n}") for n in range(9)]
     flaky = Flaky(*errors)
     with pytest.raises(ConnectionResetError) as caught:
@@ -103,7 +103,7 @@ def test_attempts_equal_the_number_given(kind, clock, count):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("error", [ValueError("bug"), OSError("disk full"), KeyboardInterrupt()])
-def test_what_will_not_pass_is_one_attempt(kind, clock, error, attempts):
+def test_a_permanent_error_is_one_attempt(kind, clock, error, attempts):
     flaky = Flaky(error)
     with pytest.raises(type(error)) as caught:
         kinds(flaky, clock)[kind]()
@@ -116,7 +116,7 @@ def test_what_will_not_pass_is_one_attempt(kind, clock, error, attempts):
     ("on", "again"),
     [(ValueError, True), ((KeyError, ValueError), True), (KeyError, False), (lambda error: "bug" in str(error), True)],
 )
-def test_on_says_what_passes(clock, on, again):
+def test_on_decides_which_errors_are_retried(clock, on, again):
     flaky = Flaky(ValueError("bug"))
     call = kinds(flaky, clock, on=on)["function"]
     if again:
@@ -142,7 +142,7 @@ def test_the_deadline_bounds_attempts_and_waits(clock):
 
 
 @pytest.mark.parametrize("bad", [{"attempts": 0}, {"attempts": 2.5}, {"base": 0}, {"max_wait": -1}, {"deadline": 0}])
-def test_a_bad_bound_is_a_clear_error(bad):
+def test_a_bad_bound_raises_a_config_error(bad):
     with pytest.raises(ConfigError) as caught:
         retry(**bad)
     assert caught.value.key.removeprefix("retry.") == next(iter(bad))
@@ -156,14 +156,14 @@ def module_level(x: int = 1) -> int:
 decorated = retry(module_level)
 
 
-def test_bare_and_with_its_face_kept():
+def test_the_bare_decorator_keeps_name_and_signature():
     assert decorated(2) == 2
     assert inspect.signature(decorated) == inspect.signature(module_level)
     assert (decorated.__name__, decorated.__doc__) == ("module_level", "Doc.")
     assert not inspect.iscoroutinefunction(decorated)
 
 
-def test_the_kind_is_kept():
+def test_the_style_of_the_callable_is_kept():
     async def coroutine():
         pass
 
@@ -178,7 +178,7 @@ def test_the_kind_is_kept():
     assert inspect.isasyncgenfunction(retry(asyncgen))
 
 
-def test_methods_of_every_kind(clock):
+def test_methods_of_every_style_are_retried(clock):
     again = retry(clock=clock)
 
     class Client:
@@ -219,7 +219,7 @@ def test_methods_of_every_kind(clock):
     assert asyncio.run(Client().aask()) == "done"
 
 
-def test_a_callable_object_and_a_partial(clock):
+def test_callable_objects_and_partials_are_retried(clock):
     import functools
 
     flaky = Flaky(TimeoutError())
@@ -301,7 +301,7 @@ async def test_asend_athrow_and_aclose_reach_the_async_generator(clock):
     assert log == ["sent", "thrown", "closed", "closed"]
 
 
-async def test_it_works_as_an_async_context_manager(clock):
+async def test_a_retried_generator_works_as_an_async_context_manager(clock):
     @contextlib.asynccontextmanager
     @retry(clock=clock)
     async def open_it():
@@ -393,7 +393,7 @@ def get(server):
         ([(408, {}), (200, {})], 2, None),
     ],
 )
-def test_a_vendors_client_is_tried_again(server, clock, answers, calls, waits):
+def test_a_vendors_transient_errors_are_retried(server, clock, answers, calls, waits):
     server.answers = answers
     assert retry(base=0.001, clock=clock)(get)(server) == "ok"
     assert server.calls == calls
@@ -401,7 +401,7 @@ def test_a_vendors_client_is_tried_again(server, clock, answers, calls, waits):
 
 
 @pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 409, 422])
-def test_a_vendors_client_is_not_tried_again_where_it_is_our_fault(server, clock, status, attempts):
+def test_a_vendors_permanent_errors_are_not_retried(server, clock, status, attempts):
     server.answers = [(status, {})]
     with pytest.raises(VendorError):
         retry(clock=clock)(get)(server)
@@ -409,7 +409,7 @@ def test_a_vendors_client_is_not_tried_again_where_it_is_our_fault(server, clock
     assert attempts()[0]["status_code"] == status
 
 
-def test_a_refused_connection_is_tried_again(clock):
+def test_a_refused_connection_is_retried(clock):
     with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as closed:
         address = closed.server_address
     calls = []

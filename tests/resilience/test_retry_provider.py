@@ -1,4 +1,4 @@
-"""The stage that tries again: attempts, deadlines, streams, cancellation."""
+"""The retry stage: attempts, deadlines, streams, cancellation."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_attempts_equal_the_configuration_and_each_is_recorded(way, script, cloc
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
-def test_the_last_error_is_raised_as_it_is(way, script, clock, count):
+def test_the_last_error_is_raised_unchanged(way, script, clock, count):
     failures = [ServerError(f"down {n}") for n in range(10)]
     inner = script(*failures)
     with pytest.raises(ServerError) as caught:
@@ -106,7 +106,7 @@ def test_the_last_error_is_raised_as_it_is(way, script, clock, count):
 
 
 @pytest.mark.parametrize("error", [AuthenticationError("no key", status_code=401), ValueError("a bug")])
-def test_what_cannot_pass_is_one_attempt(way, script, clock, error):
+def test_a_permanent_error_is_one_attempt(way, script, clock, error):
     inner = script(error)
     with pytest.raises(type(error)) as caught:
         way(RetryProvider(inner, POLICY, clock=clock))
@@ -114,14 +114,14 @@ def test_what_cannot_pass_is_one_attempt(way, script, clock, error):
     assert len(inner.requests) == 1
 
 
-def test_a_retry_after_beyond_the_bound_is_not_waited_for(way, script, clock):
+def test_a_retry_after_beyond_the_bound_fails_at_once(way, script, clock):
     inner = script(RateLimitError("busy", retry_after=3600.0))
     with pytest.raises(RateLimitError):
         way(RetryProvider(inner, POLICY, clock=clock))
     assert clock.waits == []
 
 
-def test_a_wait_that_would_pass_the_deadline_is_not_begun(way, script, clock):
+def test_no_wait_goes_past_the_deadline(way, script, clock):
     inner = script(RateLimitError("busy", retry_after=50.0))
     with pytest.raises(RateLimitError):
         way(RetryProvider(inner, POLICY, clock=clock), replace(REQUEST, timeout=Timeout(total=50)))
@@ -135,7 +135,7 @@ def test_each_attempt_gets_the_time_that_is_left(way, script, clock):
     assert inner.requests[0].timeout.between_chunks == REQUEST.timeout.between_chunks
 
 
-def test_a_wait_that_overran_the_deadline_raises_the_last_error_without_another_attempt(script, clock):
+def test_an_overlong_wait_ends_without_another_attempt(script, clock):
     class LateClock(type(clock)):
         def sleep(self, seconds):
             super().sleep(seconds * 200)
@@ -148,14 +148,14 @@ def test_a_wait_that_overran_the_deadline_raises_the_last_error_without_another_
     assert len(error.attempts) == 1
 
 
-def test_attempts_are_numbered_on_from_what_the_request_says(script, clock):
+def test_attempt_numbers_continue_from_the_request(script, clock):
     inner = script(ServerError("down"), GOOD)
     asked = replace(REQUEST, first_attempt=4, reason="reask")
     attempts = RetryProvider(inner, POLICY, clock=clock).complete(asked).attempts
     assert [(attempt.number, attempt.reason) for attempt in attempts] == [(4, "reask"), (5, "retry")]
 
 
-def test_embeddings_are_tried_again(script, clock):
+def test_embeddings_are_retried(script, clock):
     inner = script(ServerError("down"), GOOD, ServerError("down"), GOOD)
     provider = RetryProvider(inner, POLICY, clock=clock)
     assert provider.embed(["a", "b"], REQUEST).vectors == [[0.0], [0.0]]
@@ -191,7 +191,7 @@ def test_a_server_error_in_mid_stream_is_not_replayed_either(script, clock):
     assert len(inner.requests) == 1
 
 
-def test_chunks_without_content_do_not_end_the_time_for_a_retry(script, clock):
+def test_empty_chunks_do_not_prevent_a_retry(script, clock):
     cut = StreamInterruptedError("cut", partial=Response())
     inner = script([Chunk(model="a"), cut], [Chunk(model="b"), *CHUNKS])
     got = list(RetryProvider(inner, POLICY, clock=clock).stream(REQUEST))
@@ -199,7 +199,7 @@ def test_chunks_without_content_do_not_end_the_time_for_a_retry(script, clock):
     assert inner.closed == 2
 
 
-def test_the_attempts_stand_on_the_chunk_with_the_finish_reason_and_after(script, clock):
+def test_chunks_from_the_finish_reason_on_have_the_attempts(script, clock):
     got = list(RetryProvider(script(list(CHUNKS)), POLICY, clock=clock).stream(REQUEST))
     assert [len(chunk.attempts) for chunk in got] == [0, 1, 1]
     assert [attempt.cost for chunk in got for attempt in chunk.attempts] == [None, 0.25]

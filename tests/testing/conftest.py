@@ -1,4 +1,4 @@
-"""The fixtures of our own plugin, which the project's settings leave out; and servers to be kept from."""
+"""The plugin's fixtures, which the project's own settings leave out, and servers that no call may reach."""
 
 from __future__ import annotations
 

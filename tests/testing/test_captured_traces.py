@@ -1,4 +1,4 @@
-"""Traces in memory: every field of a span, the store's views, and the tracing from before put back."""
+"""Traces in memory: every field of a span, the store's views, and the earlier runtime afterwards."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ def test_an_error_is_on_its_span(llmops_traces: Traces):
     assert span.output is None
 
 
-def test_messages_are_decoded(llmops_traces: Traces):
+def test_messages_on_a_span_are_decoded(llmops_traces: Traces):
     llmops.chat("Hi", system="Be brief.", model="offline/echo")
     (span,) = llmops_traces.spans
     assert span.kind == "llm"
     assert span.attributes["gen_ai.output.messages"][0]["parts"] == [{"type": "text", "content": "Hi"}]
 
 
-def test_spans_stand_in_the_order_of_their_beginning(llmops_traces: Traces):
+def test_spans_are_in_start_order(llmops_traces: Traces):
     with llmops.span("a"):
         with llmops.span("b"), llmops.span("c"):
             pass
@@ -70,7 +70,7 @@ def test_spans_stand_in_the_order_of_their_beginning(llmops_traces: Traces):
     assert repr(llmops_traces) == "Traces(a, b, c, b)"
 
 
-def test_one_says_what_there_is(llmops_traces: Traces):
+def test_one_lists_the_recorded_names_when_it_fails(llmops_traces: Traces):
     with pytest.raises(AssertionError, match="0 spans are named 'x'; recorded, by their start: none"):
         llmops_traces.one("x")
     for _ in range(2):
@@ -80,7 +80,7 @@ def test_one_says_what_there_is(llmops_traces: Traces):
         llmops_traces.one("twice")
 
 
-def test_a_trace_deeper_than_the_stack(llmops_traces: Traces):
+def test_a_trace_deeper_than_the_stack_is_captured(llmops_traces: Traces):
     spans = [llmops.span(f"level {n}") for n in range(2000)]
     for span in spans:
         span.__enter__()
@@ -147,7 +147,7 @@ def test_spans_of_other_threads_and_libraries_are_there(llmops_traces: Traces):
     assert llmops_traces.one("convert").parent is None
 
 
-def test_what_was_in_force_is_in_force_again(tmp_path: Path):
+def test_the_earlier_runtime_returns_after_the_block(tmp_path: Path):
     llmops.configure(store={"path": tmp_path / "store"})
     with llmops.span("before"):
         pass
@@ -167,7 +167,7 @@ def test_what_was_in_force_is_in_force_again(tmp_path: Path):
     assert llmops.flush().stored == 2
 
 
-def test_an_error_in_the_block_puts_it_back_too(tmp_path: Path):
+def test_the_earlier_runtime_returns_after_an_error(tmp_path: Path):
     llmops.configure(store={"path": tmp_path / "store"})
     with pytest.raises(RuntimeError, match="test failed"), capture_traces():
         raise RuntimeError("test failed")
@@ -176,7 +176,7 @@ def test_an_error_in_the_block_puts_it_back_too(tmp_path: Path):
     assert llmops.query("SELECT name FROM spans").rows() == [("after",)]
 
 
-def test_a_new_configuration_holds_inside_and_afterwards(tmp_path: Path):
+def test_a_new_configuration_applies_inside_and_afterwards(tmp_path: Path):
     with llmops.span("before"):
         pass
     with capture_traces() as traces:
@@ -194,7 +194,7 @@ def test_a_new_configuration_holds_inside_and_afterwards(tmp_path: Path):
     assert llmops.query("SELECT name FROM spans").rows() == [("after",)]
 
 
-def test_it_records_where_the_surroundings_turn_everything_off(monkeypatch: pytest.MonkeyPatch):
+def test_it_records_even_with_the_sdk_disabled_outside(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("LLMOPS_ENABLED", "false")
     with capture_traces() as traces:
         convert(1)

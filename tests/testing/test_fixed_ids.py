@@ -31,7 +31,7 @@ def test_two_runs_have_the_same_ids(llmops_traces: Traces):
     assert runs[1] == runs[0]
 
 
-def test_ids_are_drawn_by_chance_again_afterwards(llmops_traces: Traces):
+def test_ids_are_random_again_after_the_block(llmops_traces: Traces):
     with sequential_ids(), sequential_ids():
         pass
     record()

@@ -1,4 +1,4 @@
-"""Providers put in place by a test, and real ones that no call may reach, whole, streamed, async, in threads."""
+"""Providers of a test, and blocked calls to real ones: whole, streamed, async, in threads."""
 
 from __future__ import annotations
 
@@ -77,14 +77,14 @@ def test_a_provider_of_the_test_serves_every_way_of_calling(call: Callable[[str]
     assert real.requests == []
 
 
-def test_a_blocked_call_is_not_tried_again_and_named_as_the_caller_named_it(real, llmops_traces: Traces):
+def test_a_blocked_call_is_not_retried_and_names_the_model(real, llmops_traces: Traces):
     llmops.configure(models={"smart": {"model": "openai/gpt-x", "base_url": real.base_url}}, retry={"attempts": 5})
     with block_real_calls(), pytest.raises(RealCallBlockedError, match=r'"openai/gpt-x" \(as "smart"\)'):
         llmops.chat("Hi", model="smart")
     assert llmops_traces.sql("SELECT count(*) FROM attempts").scalar() == 1
 
 
-def test_what_is_allowed_goes_out(real, monkeypatch: pytest.MonkeyPatch):
+def test_allowed_models_are_called(real, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("OPENAI_API_KEY", "k" * 8)
     llmops.configure(models={"smart": {"model": "openai/gpt-x", "base_url": real.base_url}})
     for allow in (["openai/*"], ["smart"], ["other", "openai/gpt-x"]):
@@ -135,14 +135,14 @@ def test_every_thread_is_blocked(real):
     assert real.requests == []
 
 
-def test_a_bare_string_is_no_list_of_models_and_a_block_is_no_decorator():
+def test_a_bare_string_and_use_as_a_decorator_are_rejected():
     with pytest.raises(TypeError, match=r"allow='openai/\*' is not a list of models: write allow=\['openai/\*'\]"):
         block_real_calls(allow="openai/*")
     with pytest.raises(TypeError):
         block_real_calls()(lambda: None)  # type: ignore[operator]  # pyright: ignore[reportCallIssue]
 
 
-def test_the_innermost_provider_that_fits_serves_whatever_blocks_there_are():
+def test_the_innermost_matching_provider_serves_despite_blocks():
     general, special = ScriptedProvider(["general"], repeat=True), ScriptedProvider(["special"], repeat=True)
     with use_provider(general), use_provider(special, model="openai/*"), block_real_calls():
         assert llmops.chat("Hi", model="openai/gpt-x").text == "special"
@@ -169,14 +169,14 @@ def test_the_stages_around_a_model_stay(llmops_traces: Traces):
     assert llmops_traces.sql(sql).rows() == [("scripted", True, 2, None), ("scripted", True, 0, "exact")]
 
 
-def test_no_test_waits_for_the_offline_models_either():
+def test_offline_models_wait_on_the_clock():
     llmops.configure(options={"latency": 30})
     with use_clock(ManualClock()) as clock:
         assert llmops.chat("Hi").text == "Hi"
         assert clock.waits == [30]
 
 
-async def test_waits_of_tasks_are_turned_too():
+async def test_async_waits_use_the_clock():
     with use_clock(ManualClock()) as clock, use_provider(FailingProvider(llmops.ServerError, times=2)):
         assert (await llmops.achat("Hi")).text == "ok"
     assert len(clock.waits) == 2

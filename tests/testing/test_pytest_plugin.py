@@ -1,4 +1,4 @@
-"""The plugin as a user's pytest finds it: in processes of their own, strict about warnings."""
+"""The plugin in a user's pytest: in processes of their own, strict about warnings."""
 
 from __future__ import annotations
 

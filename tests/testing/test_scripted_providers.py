@@ -1,4 +1,4 @@
-"""Scripts and failures: each kind of entry through each way of calling, and the errors of a wrong script."""
+"""Scripted and failing providers: each type of entry for each way of calling, and errors of a wrong script."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ async def _all(provider: Provider) -> list[Chunk]:
     return [chunk async for chunk in provider.astream(ASKED)]
 
 
-def test_both_are_providers():
+def test_scripted_and_failing_are_providers():
     assert isinstance(ScriptedProvider([]), Provider)
     assert isinstance(FailingProvider(ValueError("x")), Provider)
 
 
-def test_a_text_is_a_whole_answer_however_it_is_asked_for():
+def test_a_text_answers_every_way_of_calling():
     provider = ScriptedProvider(["Good day."] * 4)
     whole = [provider.complete(ASKED), asyncio.run(provider.acomplete(ASKED))]
     pieces = [list(provider.stream(ASKED)), asyncio.run(_all(provider))]
@@ -40,7 +40,7 @@ def test_a_text_is_a_whole_answer_however_it_is_asked_for():
     assert provider.remaining == 0
 
 
-def test_a_response_keeps_what_it_says():
+def test_a_response_keeps_its_own_fields():
     call = ToolCall(id="c1", name="look_up", arguments='{"id": 7}')
     given = llmops.Response(tool_calls=(call,), usage=Usage(input_tokens=7), cost=0.5, model="m", provider="p")
     with use_provider(ScriptedProvider([given, given])):
@@ -53,7 +53,7 @@ def test_a_response_keeps_what_it_says():
         assert (got.model, got.provider, got.simulated) == ("m", "p", True)
 
 
-def test_pieces_are_streamed_as_they_are_given():
+def test_pieces_are_streamed_in_order():
     pieces = ["One ", Chunk(text="two", reasoning="hm"), "."]
     with use_provider(ScriptedProvider([pieces, pieces, [Chunk(text="cut", finish_reason="length")]])):
         stream = llmops.stream("Hi")
@@ -97,7 +97,7 @@ def test_a_function_answers_from_the_request():
         assert [llmops.chat(text).text for text in ("one", "two")] == ["ONE", "TWO"]
 
 
-def test_vectors():
+def test_embeddings_answer_embed_and_nothing_else():
     made = Embeddings(vectors=[[1.0], [2.0]])
     with use_provider(ScriptedProvider([made, made, llmops.ServerError, "text", made, "text"])):
         assert llmops.embed(["a", "b"]).vectors == [[1.0], [2.0]]
@@ -110,7 +110,7 @@ def test_vectors():
             llmops.chat("Hi")
 
 
-def test_a_script_that_ends_says_so_and_is_not_tried_again():
+def test_a_script_at_its_end_raises_without_a_retry():
     provider = ScriptedProvider(["one"])
     with use_provider(provider):
         llmops.chat("Hi")
@@ -121,15 +121,15 @@ def test_a_script_that_ends_says_so_and_is_not_tried_again():
         llmops.chat("Hi")
 
 
-def test_what_is_no_script_is_an_error():
+def test_values_that_are_not_scripts_raise():
     with pytest.raises(TypeError, match=r"give a list, as in \['hello'\]"):
         ScriptedProvider("hello")
-    with pytest.raises(TypeError, match="is no exception"):
+    with pytest.raises(TypeError, match="is not an exception"):
         FailingProvider("error")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     with use_provider(ScriptedProvider([int, [3]])):  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
         with pytest.raises(TypeError):
             llmops.chat("Hi")
-        with pytest.raises(ScriptError, match="an object of type int is no piece of a stream"):
+        with pytest.raises(ScriptError, match="an object of type int is not a piece of a stream"):
             llmops.chat("Hi")
 
 
@@ -141,7 +141,7 @@ def test_each_entry_is_taken_once_by_many_threads():
 
 
 @pytest.mark.parametrize("way", ["complete", "acomplete", "stream", "astream"])
-def test_failures_then_answers(way: str):
+def test_failing_raises_its_times_then_answers(way: str):
     provider = FailingProvider(llmops.ServerError("down", status_code=503), times=2, then="back")
 
     def ask() -> str:
@@ -160,7 +160,7 @@ def test_failures_then_answers(way: str):
     assert (provider.failures, len(provider.requests)) == (2, 4)
 
 
-def test_failures_of_every_call_and_another_provider_afterwards():
+def test_failing_may_never_answer_or_answer_with_a_provider():
     always = FailingProvider(llmops.AuthenticationError)
     for _ in range(3):
         with pytest.raises(llmops.AuthenticationError):

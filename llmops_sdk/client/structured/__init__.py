@@ -1,1 +1,1 @@
-"""Ask for a typed answer: schemas, validation, and asking again when it does not validate."""
+"""Typed answers: schemas, validation, and asking again for an answer that is not valid."""

@@ -1,4 +1,4 @@
-"""The type that an answer shall have: its JSON schema for the request, its validator for the text."""
+"""The type that an answer must have: the JSON schema for the request, the validator for the text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _FENCE = re.compile(r"```(?:json|JSON)?[ \t]*\n(.*?)\n?[ \t]*```", re.DOTALL)
 
 
 class InvalidAnswerError(Exception):
-    """An answer's text does not fit; `errors` says why, without the content itself."""
+    """An answer's text does not fit its type; `errors` says why, without the content itself."""
 
     def __init__(self, errors: tuple[str, ...]) -> None:
         super().__init__("; ".join(errors))
@@ -28,20 +28,14 @@ class InvalidAnswerError(Exception):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class AnswerType:
-    """A pydantic model, dataclass, TypedDict or other type that pydantic understands.
-
-    Attributes:
-        name: The type's name, also the schema's.
-        schema: Its JSON schema.
-        adapter: pydantic's validator.
-    """
+    """A pydantic model, dataclass, TypedDict or other type that pydantic understands, with its JSON schema."""
 
     name: str
     schema: dict[str, Any]
     adapter: TypeAdapter[Any]
 
     def parse(self, text: str) -> Any:
-        """The object that the text stands for, with or without a code block around it.
+        """Return the object that the text describes, with or without a code block around it.
 
         Raises:
             InvalidAnswerError: The text is not JSON or does not fit the type.
@@ -50,17 +44,17 @@ class AnswerType:
         try:
             return self.adapter.validate_json(fenced.group(1) if fenced else text.strip())
         except ValidationError as error:
-            # Without the input: these lines end in exceptions and spans, where content does not belong.
-            found = error.errors(include_url=False, include_input=False, include_context=False)
-            lines = tuple(f"{'.'.join(map(str, one['loc'])) or 'the answer'}: {one['msg']}" for one in found)
+            # Without the input: these lines end up in exceptions and spans, which must not have content.
+            details = error.errors(include_url=False, include_input=False, include_context=False)
+            lines = tuple(f"{'.'.join(map(str, one['loc'])) or 'the answer'}: {one['msg']}" for one in details)
         raise InvalidAnswerError(lines)
 
 
 def answer_type(wanted: Any) -> AnswerType:
-    """The `AnswerType` of a type, made once for each type.
+    """Return the `AnswerType` of a type, made once for each type.
 
     Raises:
-        TypeError: No JSON schema can be made of it.
+        TypeError: The type has no JSON schema.
     """
     return _cached(wanted) if isinstance(wanted, Hashable) else _build(wanted)
 
@@ -72,7 +66,7 @@ def _build(wanted: Any) -> AnswerType:
         schema = adapter.json_schema()
     except PydanticUserError as error:
         raise TypeError(
-            f"{wanted!r} cannot be asked for: use a pydantic model, a dataclass or a TypedDict ({error.message})"
+            f"{wanted!r} has no JSON schema: use a pydantic model, a dataclass or a TypedDict ({error.message})"
         ) from error
     return AnswerType(name=name, schema=schema, adapter=adapter)
 

@@ -1,7 +1,7 @@
-"""`typing.TypedDict` made readable for pydantic on Python 3.11.
+"""Make `typing.TypedDict` readable for pydantic on Python 3.11.
 
-Before 3.12, `typing.TypedDict` does not keep what pydantic needs, and pydantic refuses it; the backport in
-`typing_extensions` does. So the class is written again with the backport.
+Before Python 3.12 a `typing.TypedDict` lacks information that pydantic needs, and pydantic rejects it. The backport in
+`typing_extensions` has it, so `readable` rebuilds the class with the backport.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["readable"]
 
 
 def readable(hint: Any, within: tuple[Any, ...] = ()) -> Any:
-    """The same type, with every `typing.TypedDict` in it replaced by its equal that pydantic can read.
+    """Return the type with every `typing.TypedDict` in it rebuilt so that pydantic can read it.
 
     Raises:
         TypeError: A TypedDict contains itself.
@@ -43,7 +43,7 @@ def readable(hint: Any, within: tuple[Any, ...] = ()) -> Any:
 
 
 def _field(owner: Any, name: str, hint: Any, within: tuple[Any, ...]) -> Any:
-    # An annotation kept as a string is not seen by __required_keys__ (3.11), so the wrapper itself comes first.
+    # On 3.11 __required_keys__ ignores annotations that are strings, so look at the wrapper first.
     marker = typing.get_origin(hint)
     if marker in (typing.Required, typing.NotRequired):
         return marker[readable(typing.get_args(hint)[0], within)]

@@ -1,26 +1,26 @@
-"""The stage that holds an answer to its type: parsed, and asked again with the error when it does not fit."""
+"""The stage that validates typed answers, and asks again with the errors when an answer is not valid."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from contextlib import aclosing, closing
 from dataclasses import dataclass, field, replace
 from typing import cast
 
+from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk.client.structured._answer import AnswerType, InvalidAnswerError
 from llmops_sdk.config import Timeout
 from llmops_sdk.errors import ProviderError, ProviderTimeoutError, ValidationFailedError
 from llmops_sdk.providers import Accumulator, Attempt, Chunk, Provider, Request, Response, Usage, WrapperProvider
 
-__all__ = ["REASKS", "AskProvider", "fitting"]
+__all__ = ["MAX_REASKS", "ReaskProvider", "parse_answer", "require_answer"]
 
-REASKS = 2
-"""How often an answer that does not fit is asked for again."""
+MAX_REASKS = 2
+"""How often the stage asks again after an answer that is not valid."""
 
 
-def fitting(answer: AnswerType, response: Response) -> Response:
-    """The response with `.parsed` set; a call for tools is not yet the answer, and stays as it is.
+def parse_answer(answer: AnswerType, response: Response) -> Response:
+    """Return the response with `.parsed` set; a call for tools is not an answer yet and stays unchanged.
 
     Raises:
         InvalidAnswerError: The text does not fit the type.
@@ -30,84 +30,81 @@ def fitting(answer: AnswerType, response: Response) -> Response:
     return replace(response, parsed=answer.parse(response.text))
 
 
-def refused(answer: AnswerType, response: Response, errors: tuple[str, ...]) -> ValidationFailedError:
-    """The error for an answer that does not fit."""
-    return ValidationFailedError(
-        f"the answer does not fit {answer.name} after {max(len(response.attempts), 1)} attempts: {'; '.join(errors)}",
-        response=response,
-        errors=errors,
-    )
+def require_answer(answer: AnswerType, response: Response) -> Response:
+    """Return the response with `.parsed` set, as `parse_answer` does.
+
+    Raises:
+        ValidationFailedError: The text does not fit the type.
+    """
+    try:
+        return parse_answer(answer, response)
+    except InvalidAnswerError as error:
+        attempts = max(len(response.attempts), 1)
+        raise ValidationFailedError(
+            f"the answer does not fit {answer.name} after {attempts} attempts: {error}",
+            response=response,
+            errors=error.errors,
+        ) from None
 
 
-class AskProvider(WrapperProvider):
-    """Asks until the answer fits, `REASKS` times more at most; a stream is checked at its end and not asked again.
+class ReaskProvider(WrapperProvider):
+    """A stage that asks again until the answer is valid, `MAX_REASKS` times at most; of a stream it checks the end.
 
     Args:
         inner: The stage inside.
-        answer: The type asked for.
+        answer: The type that the answer must have.
+        clock: The time.
+
+    Raises:
+        ValidationFailedError: At a call: no answer is valid.
     """
 
-    def __init__(self, inner: Provider, answer: AnswerType) -> None:
+    def __init__(self, inner: Provider, answer: AnswerType, *, clock: Clock = SYSTEM_CLOCK) -> None:
         super().__init__(inner)
         self._answer = answer
+        self._clock = clock
 
     def complete(self, request: Request) -> Response:
-        """The whole answer, with `.parsed`.
-
-        Raises:
-            ValidationFailedError: No answer fits.
-        """
-        asked = _Asked(self._answer, request)
-        while asked.result is None:
-            with asked:
-                asked.take(self.inner.complete(asked.request))
-        return asked.result
+        state = _ReaskState(self._answer, request, self._clock)
+        while state.result is None:
+            with state:
+                state.take(self.inner.complete(state.request))
+        return state.result
 
     async def acomplete(self, request: Request) -> Response:
-        """The whole answer, with `.parsed`, async."""
-        asked = _Asked(self._answer, request)
-        while asked.result is None:
-            with asked:
-                asked.take(await self.inner.acomplete(asked.request))
-        return asked.result
+        state = _ReaskState(self._answer, request, self._clock)
+        while state.result is None:
+            with state:
+                state.take(await self.inner.acomplete(state.request))
+        return state.result
 
     def stream(self, request: Request) -> Iterator[Chunk]:
-        """The answer in pieces; an error at the end when the whole does not fit."""
         whole = Accumulator()
         with closing(cast("Generator[Chunk]", self.inner.stream(request))) as chunks:
             for chunk in chunks:
                 whole.add(chunk)
                 yield chunk
-        self._check(whole.response())
+        require_answer(self._answer, whole.response())
 
     async def astream(self, request: Request) -> AsyncIterator[Chunk]:
-        """The answer in pieces, async."""
         whole = Accumulator()
         async with aclosing(cast("AsyncGenerator[Chunk]", self.inner.astream(request))) as chunks:
             async for chunk in chunks:
                 whole.add(chunk)
                 yield chunk
-        self._check(whole.response())
-
-    def _check(self, response: Response) -> None:
-        try:
-            fitting(self._answer, response)
-        except InvalidAnswerError as error:
-            errors = error.errors
-        else:
-            return
-        raise refused(self._answer, response, errors)
+        require_answer(self._answer, whole.response())
 
 
 @dataclass(slots=True)
-class _Asked:
-    """What was asked and answered until now: the same for sync and async.
+class _ReaskState:
+    """The questions and answers so far: the decisions that sync and async share.
 
-    As a context manager around one round, it adds the attempts of the rounds before to an error that leaves it.
+    As a context manager around one round, it adds the attempts of earlier rounds to an error.
     """
 
     answer: AnswerType
     request: Request
+    clock: Clock
     result: Response | None = None
     _attempts: tuple[Attempt, ...] = ()
     _usage: Usage = field(default_factory=Usage)
@@ -117,30 +114,31 @@ class _Asked:
 
     def __post_init__(self) -> None:
         if self.request.timeout and self.request.timeout.total:
-            self._deadline = time.monotonic() + self.request.timeout.total
+            self._deadline = self.clock.monotonic() + self.request.timeout.total
 
     def __enter__(self) -> None:
         pass
 
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+    def __exit__(self, _: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, ProviderError):
             error.attempts = (*self._attempts, *error.attempts)
 
     def take(self, response: Response) -> None:
-        """Take an answer: it is the result, or the next request asks again."""
+        """Take an answer: a valid one is the result; after an invalid one the next request asks again."""
         self._rounds += 1
         self._attempts = (*self._attempts, *response.attempts)
         self._usage = _sum(self._usage, response.usage)
         self._cost = None if self._cost is None or response.cost is None else self._cost + response.cost
         response = replace(response, attempts=self._attempts, usage=self._usage, cost=self._cost)
         try:
-            self.result = fitting(self.answer, response)
-        except InvalidAnswerError as error:
+            self.result = require_answer(self.answer, response)
+        except ValidationFailedError as error:
+            if self._rounds > MAX_REASKS:
+                raise
             errors = error.errors
         else:
             return
-        if self._rounds > REASKS:
-            raise refused(self.answer, response, errors)
+        # Outside of `except`: an error of the next request has nothing to do with the invalid answer.
         self.request = self._next(response, errors)
 
     def _next(self, response: Response, errors: tuple[str, ...]) -> Request:
@@ -159,10 +157,11 @@ class _Asked:
     def _remaining(self) -> Timeout | None:
         if self._deadline is None or self.request.timeout is None:
             return self.request.timeout
-        left = self._deadline - time.monotonic()
+        left = self._deadline - self.clock.monotonic()
         if left <= 0:
             raise ProviderTimeoutError(
-                f"the call's time was up before an answer fitted {self.answer.name}", model=self.request.model
+                f"the call's total time passed before an answer fitted {self.answer.name}: set a longer `timeout`",
+                model=self.request.model,
             )
         return self.request.timeout.model_copy(update={"total": left})
 
