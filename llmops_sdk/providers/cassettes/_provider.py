@@ -84,7 +84,6 @@ class CassetteProvider:
 
     @property
     def name(self) -> str:
-        """Return "cassette"."""
         return "cassette"
 
     def recording_by(self, provider: Provider) -> CassetteProvider:
@@ -97,7 +96,6 @@ class CassetteProvider:
     # --- Calls --------------------------------------------------------------------------------------------------------
 
     def complete(self, request: Request) -> Response:
-        """Return the whole answer."""
         canonical = canonical_chat(request)
         if (recording := self._find(canonical)) is not None:
             self._clock.sleep(self._delay(recording.get("seconds", 0)))
@@ -109,7 +107,6 @@ class CassetteProvider:
             return response
 
     async def acomplete(self, request: Request) -> Response:
-        """Return the whole answer, async."""
         canonical = canonical_chat(request)
         if (recording := self._find(canonical)) is not None:
             await self._clock.asleep(self._delay(recording.get("seconds", 0)))
@@ -135,7 +132,6 @@ class CassetteProvider:
                 yield chunks.add(chunk)
 
     async def astream(self, request: Request) -> AsyncIterator[Chunk]:
-        """Yield the answer in chunks, async."""
         canonical = canonical_chat(request)
         if (recording := self._find(canonical)) is not None:
             for seconds, step in _replay_chunks(recording):
@@ -150,7 +146,6 @@ class CassetteProvider:
                     yield chunks.add(chunk)
 
     def embed(self, texts: Sequence[str], request: Request) -> Embeddings:
-        """Return the vectors of `texts`."""
         canonical = canonical_embed(texts, request)
         if (recording := self._find(canonical)) is not None:
             return _replay_embeddings(recording)
@@ -161,7 +156,6 @@ class CassetteProvider:
             return embeddings
 
     async def aembed(self, texts: Sequence[str], request: Request) -> Embeddings:
-        """Return the vectors of `texts`, async."""
         canonical = canonical_embed(texts, request)
         if (recording := self._find(canonical)) is not None:
             return _replay_embeddings(recording)
@@ -172,12 +166,10 @@ class CassetteProvider:
             return embeddings
 
     def close(self) -> None:
-        """Close the recorded model."""
         for _, provider in self._recorded:
             provider.close()
 
     async def aclose(self) -> None:
-        """Close the recorded model, async."""
         for _, provider in self._recorded:
             await provider.aclose()
 

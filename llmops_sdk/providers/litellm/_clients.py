@@ -11,13 +11,14 @@ import threading
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 from llmops_sdk.providers.litellm._deadlines import keep_deadlines, limit_waits
 from llmops_sdk.providers.litellm._endpoint import Endpoint
 from llmops_sdk.providers.litellm._library import Library
+from llmops_sdk.providers.litellm._stream_reader import CallWatch
 
-__all__ = ["Clients", "Watcher", "watching"]
+__all__ = ["Clients", "watching"]
 
 # The vendors for which litellm takes an openai client, and those for which it takes an httpx client.
 _OPENAI = frozenset({"openai"})
@@ -26,48 +27,30 @@ _HTTPX = frozenset({"anthropic", "gemini", "ollama"})
 _Clients: TypeAlias = dict[Endpoint, tuple[Any, Any]]
 """For each endpoint, the httpx client and the object around it that litellm takes."""
 
-_watcher: ContextVar[Watcher | None] = ContextVar("llmops_watcher", default=None)
-
-
-class Watcher(Protocol):
-    """Follows the HTTP requests of one call."""
-
-    def on_request(self) -> None:
-        """Note that a request is about to be sent."""
-
-    def on_response(self, response: Any) -> None:
-        """Note a response, of which only the headers are read."""
-
-    def seconds_left(self) -> float:
-        """Return the seconds until the call must end."""
-        ...
-
-    def read_seconds_left(self) -> float:
-        """Return the seconds until the server must send something."""
-        ...
+_watch: ContextVar[CallWatch | None] = ContextVar("llmops_watch", default=None)
 
 
 @contextmanager
-def watching(watcher: Watcher) -> Generator[None]:
-    """Report the HTTP requests and responses of the calls in this block to `watcher`."""
-    token = _watcher.set(watcher)
+def watching(watch: CallWatch) -> Generator[None]:
+    """Report the HTTP requests and responses of the calls in this block to `watch`."""
+    token = _watch.set(watch)
     try:
         yield
     finally:
-        _watcher.reset(token)
+        _watch.reset(token)
 
 
 def _on_request(request: Any) -> None:
-    watcher = _watcher.get()
-    if watcher is not None:
-        watcher.on_request()
-        limit_waits(request, reads=watcher.read_seconds_left, others=watcher.seconds_left)
+    watch = _watch.get()
+    if watch is not None:
+        watch.on_request()
+        limit_waits(request, reads=watch.read_seconds_left, others=watch.seconds_left)
 
 
 def _on_response(response: Any) -> None:
-    watcher = _watcher.get()
-    if watcher is not None:
-        watcher.on_response(response)
+    watch = _watch.get()
+    if watch is not None:
+        watch.on_response(response)
 
 
 async def _aon_request(request: Any) -> None:

@@ -49,16 +49,13 @@ class LitellmProvider:
 
     @property
     def name(self) -> str:
-        """Return the provider's name in the GenAI conventions."""
         return self._name
 
     @property
     def server(self) -> tuple[str, int] | None:
-        """Return the address and port of the server, or None if only litellm knows them."""
         return server_of(self._resolved)
 
     def complete(self, request: Request) -> Response:
-        """Return the whole answer."""
         endpoint = endpoint_of(self._resolved)
         lib = self._library(endpoint)
         arguments = self._arguments(lib, endpoint, request)
@@ -67,7 +64,6 @@ class LitellmProvider:
         return self._response(lib, endpoint, raw)
 
     async def acomplete(self, request: Request) -> Response:
-        """Return the whole answer, async."""
         endpoint = endpoint_of(self._resolved)
         lib = await self._alibrary(endpoint)
         arguments = self._arguments(lib, endpoint, request)
@@ -93,7 +89,6 @@ class LitellmProvider:
             yield reader.last_chunk(self._price(lib, endpoint, reader.usage()))
 
     async def astream(self, request: Request) -> AsyncIterator[Chunk]:
-        """Yield the answer in chunks, async."""
         endpoint, outer = endpoint_of(self._resolved), sys.exc_info()[1]
         lib = await self._alibrary(endpoint)
         async with aclosing(StreamReader(self._name, request, self._bounds(request))) as reader:
@@ -115,7 +110,6 @@ class LitellmProvider:
             yield reader.last_chunk(self._price(lib, endpoint, reader.usage()))
 
     def embed(self, texts: Sequence[str], request: Request) -> Embeddings:
-        """Return the vectors of `texts`."""
         endpoint = endpoint_of(self._resolved)
         lib = self._library(endpoint)
         arguments = self._embedding_arguments(lib, endpoint, texts, request)
@@ -124,7 +118,6 @@ class LitellmProvider:
         return self._embeddings(lib, endpoint, raw, len(texts))
 
     async def aembed(self, texts: Sequence[str], request: Request) -> Embeddings:
-        """Return the vectors of `texts`, async."""
         endpoint = endpoint_of(self._resolved)
         lib = await self._alibrary(endpoint)
         arguments = self._embedding_arguments(lib, endpoint, texts, request)
