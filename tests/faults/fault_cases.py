@@ -496,7 +496,7 @@ class Cell:
     def scene(self) -> Scene:
         """Return a new scene for the server."""
         plays = () if self.case.play is None else (self.case.play,)
-        return Scene(plays=plays, for_ever=self.setup != "retry")
+        return Scene(plays=plays, persistent=self.setup != "retry")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,9 +36,9 @@ class Scene:
     """One call: how the first provider answers its requests, and what the server saw.
 
     Attributes:
-        plays: The reactions to the requests, in order. Further requests get the last one if `for_ever`, otherwise
+        plays: The reactions to the requests, in order. Further requests get the last one if `persistent`, otherwise
             the good answer.
-        for_ever: Whether the fault stays.
+        persistent: Whether the fault stays.
         asked: Number of requests that each provider got.
         held: Number of connections on which the client had to wait.
         gone: Number of these that the client closed.
@@ -47,7 +47,7 @@ class Scene:
     """
 
     plays: tuple[Play, ...] = ()
-    for_ever: bool = False
+    persistent: bool = False
     asked: Counter[str] = field(default_factory=Counter)
     held: int = 0
     gone: int = 0
@@ -246,7 +246,7 @@ class FaultServer(LoopbackServer):
             number = scene.asked[who]
             scene.asked[who] += 1
         plays = scene.plays if who == "first" else ()
-        if number >= len(plays) and not (plays and scene.for_ever):
+        if number >= len(plays) and not (plays and scene.persistent):
             Exchange(self, handler, request, scene).well()
         else:
             plays[min(number, len(plays) - 1)](Exchange(self, handler, request, scene))
