@@ -36,9 +36,17 @@ texts = st.one_of(
     st.sampled_from(["date", "date-time", "email", "uuid", "ipv4", "uri"]).map(
         lambda f: {"type": "string", "format": f}
     ),
-    st.sampled_from(["^[A-Z]{2}\\d{4}$", "^(a|b)+c?$", "[^x]{3}", "^\\d{3}-\\w+\\.(com|org)$", "^[\\w-]{1,5}$"]).map(
-        lambda pattern: {"type": "string", "pattern": pattern}
-    ),
+    st.sampled_from(
+        [
+            "^[A-Z]{2}\\d{4}$",
+            "^(a|b)+c?$",
+            "[^x]{3}",
+            "^\\d{3}-\\w+\\.(com|org)$",
+            "^[\\w-]{1,5}$",
+            "^\\d+\\b",
+            "(?i)id",
+        ]
+    ).map(lambda pattern: {"type": "string", "pattern": pattern}),
 )
 scalars = st.one_of(
     numbers,
