@@ -18,9 +18,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-com
 TESTS ?= tests
 WORKERS ?= 2
 
-.PHONY: help demo test checks lint format types pytest test-integration test-pythons bench bench-tracing \
-	bench-tracing-load bench-collect bench-store bench-tracers bench-backends bench-calls bench-faults soak-faults \
-	docs picture requirements clean
+.PHONY: help demo test checks lint format types pytest test-integration test-pythons test-newest test-oldest bench \
+	bench-tracing bench-tracing-load bench-collect bench-store bench-tracers bench-backends bench-calls bench-faults \
+	soak-faults docs picture requirements clean
 
 help: ## List the tasks.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
@@ -52,7 +52,13 @@ test-integration: $(VENV)/.development ## Real backends, instrumentors, applicat
 	@$(BIN)/python -m pytest -q -m integration tests/integration
 
 test-pythons: $(VENV)/.development ## Install the wheel and run the tests on each other supported Python at hand (slow).
-	@$(BIN)/python .ci/test_pythons.py
+	@$(BIN)/python .ci/test_versions.py pythons
+
+test-newest: $(VENV)/.development ## Install the wheel with the newest version of every dependency and run the tests (slow).
+	@$(BIN)/python .ci/test_versions.py newest
+
+test-oldest: $(VENV)/.development ## Install the wheel with the floors that pyproject.toml names and run the tests (slow).
+	@$(BIN)/python .ci/test_versions.py oldest
 
 bench: $(VENV)/.development ## Every benchmark but those that install others; benchmarks/README.md says what each measures.
 	@for file in $(filter-out %/bench_tracers.py %/bench_backends.py %/bench_faults.py %/bench_calls.py,$(wildcard benchmarks/bench_*.py)); do \
@@ -89,7 +95,7 @@ soak-faults: $(VENV)/.development ## 100,000 calls, one in five of which meets a
 docs: $(VENV)/.development ## Regenerate the generated pages of docs/.
 	@$(BIN)/python tools/configuration_page.py > docs/configuration.md
 	@$(BIN)/python tools/schema_page.py > docs/schema.md
-	@$(BIN)/python -m llmops_sdk.store.schema._clickhouse > docs/clickhouse.sql
+	@$(BIN)/llmops export --clickhouse-views > docs/clickhouse.sql
 	@$(BIN)/python tools/api_page.py > docs/api.md
 	@$(BIN)/python tools/package_tree.py
 

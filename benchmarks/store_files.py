@@ -23,7 +23,7 @@ from store_processes import ROOM
 from store_spans import DAY_NS, FIRST_NS, MIXED, Spans, Texts
 
 from llmops_sdk.store._sink import StoreSink
-from llmops_sdk.store.duck._origin import KEY, Origin
+from llmops_sdk.store.duck._provenance import KEY, FileProvenance
 from llmops_sdk.store.duck._views_file import write_views
 from llmops_sdk.store.files._layout import create_store
 from llmops_sdk.store.files._manifest import DataFile, commit, read_manifest
@@ -100,7 +100,7 @@ def build(folder: Path, first: Path, files: int, spans_a_file: int) -> tuple[Pat
     made: list[DataFile] = []
     with duckdb.connect(config={"preserve_insertion_order": True}) as connection:
         for number in range(files):
-            origin = Origin(
+            origin = FileProvenance(
                 generation=manifest.generation + 1, stream="spans", version=SCHEMA_VERSION, level=0, written=now
             )
             out = store / "spans" / f"L0-{origin.generation:08}-{uuid4().hex}.parquet"

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from llmops_sdk.store.files._layout import segments_of
+from llmops_sdk.store.files._layout import list_segments
 from llmops_sdk.store.files._manifest import Manifest, read_manifest
 
 _T = TypeVar("_T")
@@ -109,7 +109,7 @@ def waiting_bytes(store: Path) -> int:
     """Bytes of the segments that no Parquet file holds yet."""
     manifest = read_manifest(store) or Manifest()
     size = 0
-    for segment in segments_of(store, manifest.covered):
+    for segment in list_segments(store, manifest.covered):
         try:
             size += segment.path.stat().st_size
         except FileNotFoundError:

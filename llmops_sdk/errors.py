@@ -1,4 +1,4 @@
-"""Every error that the SDK raises.
+"""Define all errors that the SDK raises.
 
 The tree::
 
@@ -8,7 +8,7 @@ The tree::
     │   ├── AuthenticationError          401: the key is missing or wrong
     │   ├── PermissionDeniedError        402, 403: the key may not do this
     │   ├── RateLimitError               429: too many requests or tokens
-    │   ├── BadRequestError              400, 422: the request can never succeed as it is
+    │   ├── BadRequestError              400, 422: the request can never succeed unchanged
     │   │   ├── ContextWindowError       the prompt is longer than the model takes
     │   │   └── ContentFilterError       the provider refused the content
     │   ├── NotFoundError                404: no such model or endpoint
@@ -30,7 +30,7 @@ The tree::
     ├── ScriptError                      a scripted provider in a test has no answer for a call
     └── RealCallBlockedError             a test called a real model inside `block_real_calls()`
 
-All of them pickle, so that they cross process pools and task queues.
+All of them pickle, so that they can cross process pools and task queues.
 """
 
 from __future__ import annotations
@@ -76,10 +76,10 @@ def _rebuild(cls: type[LLMOpsError], message: str, state: dict[str, Any]) -> LLM
 
 
 class LLMOpsError(Exception):
-    """The root of every error raised by the SDK.
+    """The base of all errors that the SDK raises.
 
     Args:
-        message: What is wrong, where, and what to do about it.
+        message: What is wrong, where, and what to do.
 
     Example:
         >>> import llmops_sdk as llmops
@@ -91,7 +91,7 @@ class LLMOpsError(Exception):
         super().__init__(message)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # The keyword-only fields are in __dict__; the default __reduce__ would call the class with args alone.
+        # The default __reduce__ calls the class with `args` alone and loses the keyword-only fields.
         return _rebuild, (type(self), str(self.args[0]) if self.args else "", self.__dict__.copy())
 
 
@@ -100,8 +100,8 @@ class ConfigError(LLMOpsError):
 
     Attributes:
         source: The file or the environment variable that holds it, or "arguments".
-        key: The dotted key, as in `retry.attempts`, or None when the file as a whole is bad.
-        value: The value that was found, or None.
+        key: The dotted key, as in `retry.attempts`, or None if the whole file is invalid.
+        value: The invalid value, or None.
         nearest: The nearest known key, or None.
     """
 
@@ -127,7 +127,7 @@ class ProviderError(LLMOpsError):
     Attributes:
         provider: The provider's name, as in "openai".
         model: The model as it was configured, as in "openai/gpt-4.1-mini".
-        status_code: The HTTP status, or None when there was no response.
+        status_code: The HTTP status, or None without a response.
         retry_after: Seconds that the provider asked to wait, or None.
         request_id: The provider's id of the request, or None.
         attempts: The attempts made before the error was raised, oldest first.
@@ -166,7 +166,7 @@ class RateLimitError(ProviderError):
 
 
 class BadRequestError(ProviderError):
-    """The request can never succeed as it is (400, 409, 422 and the other 4xx)."""
+    """The request can never succeed unchanged (400, 409, 422 and the other 4xx)."""
 
 
 class ContextWindowError(BadRequestError):
@@ -178,7 +178,7 @@ class ContentFilterError(BadRequestError):
 
 
 class NotFoundError(ProviderError):
-    """There is no such model or endpoint (404)."""
+    """The model or endpoint does not exist (404)."""
 
 
 class ServerError(ProviderError):
@@ -186,7 +186,7 @@ class ServerError(ProviderError):
 
 
 class ProviderConnectionError(ProviderError):
-    """No connection could be made, or it was reset before the answer."""
+    """The connection failed, or it was reset before the answer."""
 
 
 class ProviderTimeoutError(ProviderError, TimeoutError):
@@ -197,7 +197,7 @@ class StreamInterruptedError(ProviderError):
     """A stream broke after its first chunk.
 
     Attributes:
-        partial: What had arrived until then, as a `Response`.
+        partial: The part that arrived before the break, as a `Response`.
     """
 
     def __init__(self, message: str, *, partial: Any = None, **fields: Any) -> None:
@@ -206,7 +206,7 @@ class StreamInterruptedError(ProviderError):
 
 
 class IncompleteResponseError(StreamInterruptedError):
-    """A stream ended cleanly but without a finish reason, so that its answer may be cut short."""
+    """A stream ended cleanly but without a finish reason, so its answer may be incomplete."""
 
 
 class CircuitOpenError(LLMOpsError):
@@ -248,11 +248,11 @@ class GuardrailViolation(LLMOpsError):  # noqa: N818 - the name is part of the p
 
 
 class ValidationFailedError(LLMOpsError):
-    """The answer does not fit the type that was asked for, after every repeat.
+    """The answer does not fit the type that was asked for, after all repeats.
 
     Attributes:
         response: The last answer, as a `Response`.
-        errors: What the validator said of it.
+        errors: The validator's messages about it.
     """
 
     def __init__(self, message: str, *, response: Any = None, errors: tuple[str, ...] = ()) -> None:
@@ -265,7 +265,7 @@ class StoreError(LLMOpsError):
     """The local store cannot be read or written.
 
     Attributes:
-        path: The folder or file it is about, or None.
+        path: The affected folder or file, or None.
     """
 
     def __init__(self, message: str, *, path: str | None = None) -> None:
@@ -288,11 +288,11 @@ class QueryError(LLMOpsError):
 class CassetteError(LLMOpsError):
     """A cassette cannot answer: it has no recording of the request, or its file cannot be read or written.
 
-    It is no `ProviderError`: nothing tries again, and no fallback is asked.
+    It is not a `ProviderError`: no retry and no fallback follows.
 
     Attributes:
         path: The cassette's file.
-        nearest: The recorded request that is most like the one that was made, or None.
+        nearest: The most similar recorded request, or None.
     """
 
     def __init__(self, message: str, *, path: str, nearest: dict[str, Any] | None = None) -> None:
@@ -302,10 +302,10 @@ class CassetteError(LLMOpsError):
 
 
 class RealCallBlockedError(LLMOpsError):
-    """A call to a real model was made inside `block_real_calls()`; it is not tried again and reaches no fallback.
+    """A test called a real model inside `block_real_calls()`; no retry and no fallback follows.
 
     Attributes:
-        model: The model that was called, as in "openai/gpt-4.1-mini".
+        model: The model of the call, as in "openai/gpt-4.1-mini".
     """
 
     def __init__(self, message: str, *, model: str) -> None:
@@ -314,11 +314,11 @@ class RealCallBlockedError(LLMOpsError):
 
 
 class ScriptError(LLMOpsError):
-    """A script has no answer for a call, or one of another kind; the test's script is wrong, or the calls are."""
+    """A scripted provider has no answer for a call, or an answer of another type."""
 
 
 class OtlpDecodeError(LLMOpsError):
-    """A request that is no OTLP: the message says what is wrong and where."""
+    """A request or a file is not valid OTLP; the message says what is wrong and where."""
 
 
 class MissingDependencyError(LLMOpsError, ImportError):

@@ -95,7 +95,8 @@ def _is_ours(cls: type, name: str) -> bool:
     home = next(base for base in cls.__mro__ if name in vars(base))
     member = vars(home)[name]
     documented = callable(member) or isinstance(member, property | classmethod | staticmethod)
-    return documented and home.__module__.startswith("llmops_sdk")
+    private = any(part.startswith("_") for part in home.__module__.split("."))
+    return documented and home.__module__.startswith("llmops_sdk") and not private
 
 
 def _entry(name: str, value: Any) -> Iterator[str]:

@@ -156,10 +156,10 @@ def reference() -> str:
 def _tables() -> Iterator[str]:
     keys = list(known_keys().values())
     yield "\n### Top level\n"
-    yield from _rows([key for key in keys if len(key.path) == 1 and key.kind in {"value", "table"}])
+    yield from _rows([key for key in keys if len(key.path) == 1 and key.key_type in {"value", "table"}])
     for section in keys:
         # What a named model has in place of a general section has the same keys.
-        if section.kind != "section" or (section.path[0] == "models" and len(section.path) > 2):
+        if section.key_type != "section" or (section.path[0] == "models" and len(section.path) > 2):
             continue
         yield f"\n### `[{section.name}]`\n\n{section.doc}\n"
         below = [key for key in keys if key.path[:-1] == section.path]
@@ -170,7 +170,7 @@ def _rows(keys: list[Key]) -> Iterator[str]:
     yield "| key | takes | default | meaning |"
     yield "|---|---|---|---|"
     for key in keys:
-        default = f"`{key.default}`" if key.default else "–" if key.kind in {"section", "named"} else "required"
+        default = f"`{key.default}`" if key.default else "–" if key.key_type in {"section", "named"} else "required"
         yield f"| `{key.path[-1]}` | {key.expected} | {default} | {key.doc} |"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from llmops_sdk.store.schema._views import SCHEMA_VERSION, SPAN_KEYS, VIEWS, Column, View
+from llmops_sdk.store.schema._views import SCHEMA_VERSION, SPAN_COLUMNS, VIEWS, Column, View
 
 __all__ = ["example", "reference"]
 
@@ -72,7 +72,7 @@ def example(view: View, column: Column) -> str:
 
 
 def _view(view: View) -> str:
-    marks = dict.fromkeys(view.fixed, "●")
+    marks = dict.fromkeys(view.fixed.split(), "●")
     rows = "\n".join(
         f"| `{column.name}` | {marks.get(column.name, '')} | {column.type} | {column.unit} | {column.doc} | "
         f"`{example(view, column)}` |"
@@ -88,7 +88,7 @@ def reference() -> str:
     """The text of docs/schema.md."""
     attributes = "\n".join(
         f"| `{key.name}` | {', '.join(f'`{name}`' for name in key.attributes if name)} |"
-        for key in SPAN_KEYS
+        for key in SPAN_COLUMNS
         if any(key.attributes)
     )
     return _INTRODUCTION + "".join(_view(view) for view in VIEWS) + _ATTRIBUTES + attributes + "\n"

@@ -1,1 +1,1 @@
-"""Small parts that every layer may use: clock, ids, optional imports, the telemetry guard."""
+"""Hold small parts that every layer may use: clock, ids, optional imports, the telemetry guard."""

@@ -1,4 +1,4 @@
-"""What kind of callable a decorator was given."""
+"""Tell how a callable returns its result, and wrap it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import types
 from collections.abc import Callable
 from typing import Any, Literal, TypeAlias, cast
 
-__all__ = ["Kind", "decorate", "kind_of"]
+__all__ = ["CallStyle", "call_style_of", "decorate"]
 
-Kind: TypeAlias = Literal["function", "coroutine", "generator", "asyncgen"]
+CallStyle: TypeAlias = Literal["function", "coroutine", "generator", "asyncgen"]
 
 
-def kind_of(function: Callable[..., Any]) -> Kind:
-    """How a callable gives its result; looks through partials and at the `__call__` of objects."""
+def call_style_of(function: Callable[..., Any]) -> CallStyle:
+    """Tell how a callable returns its result; look through partials and at the `__call__` of objects."""
     while isinstance(function, functools.partial):
         function = cast("functools.partial[Any]", function).func
     target: Any = function if inspect.isroutine(function) or inspect.isclass(function) else function.__call__
@@ -22,7 +22,7 @@ def kind_of(function: Callable[..., Any]) -> Kind:
         return "coroutine"
     code = getattr(target, "__code__", None)
     if isinstance(code, types.CodeType) and code.co_flags & inspect.CO_ITERABLE_COROUTINE:
-        return "coroutine"  # a generator below @types.coroutine: what it makes is awaited
+        return "coroutine"  # a generator under @types.coroutine: the caller awaits its result
     if inspect.isasyncgenfunction(target):
         return "asyncgen"
     if inspect.isgeneratorfunction(target):
@@ -31,10 +31,10 @@ def kind_of(function: Callable[..., Any]) -> Kind:
 
 
 def decorate(target: Any, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]) -> Any:
-    """Apply `wrap` to a callable, or to the one inside a classmethod or staticmethod; names and signature are kept."""
+    """Apply `wrap` to a callable or to the function of a classmethod or staticmethod; keep its name and signature."""
     if isinstance(target, (classmethod, staticmethod)):
         method = cast("classmethod[Any, Any, Any] | staticmethod[Any, Any]", target)
         return type(method)(decorate(method.__func__, wrap))
     if not callable(target):
-        raise TypeError(f"a function is needed, not {target!r}")
+        raise TypeError(f"expected a callable, got {target!r}")
     return functools.update_wrapper(wrap(target), target)

@@ -1,4 +1,4 @@
-"""The clock that policies are given, so that tests can turn it by hand."""
+"""Give policies a clock that tests can move by hand."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ __all__ = ["SYSTEM_CLOCK", "Clock", "SystemClock"]
 
 
 class Clock(Protocol):
-    """What a policy needs of time: two readings and two ways to wait."""
+    """A clock: two readings and two ways to wait."""
 
     def time(self) -> float:
-        """Seconds since the epoch."""
+        """Return the seconds since the epoch."""
         ...
 
     def monotonic(self) -> float:
-        """Seconds on a clock that never goes back."""
+        """Return the seconds of a clock that never goes back."""
         ...
 
     def sleep(self, seconds: float) -> None:
-        """Wait in this thread."""
+        """Block this thread."""
         ...
 
     async def asleep(self, seconds: float) -> None:
-        """Wait in this task."""
+        """Suspend this task."""
         ...
 
 
@@ -33,19 +33,15 @@ class SystemClock:
     """The real clock."""
 
     def time(self) -> float:
-        """Seconds since the epoch."""
         return time.time()
 
     def monotonic(self) -> float:
-        """Seconds on a clock that never goes back."""
         return time.monotonic()
 
     def sleep(self, seconds: float) -> None:
-        """Wait in this thread."""
         time.sleep(seconds)
 
     async def asleep(self, seconds: float) -> None:
-        """Wait in this task."""
         await asyncio.sleep(seconds)
 
 

@@ -1,7 +1,7 @@
-"""The telemetry guard: the one place where a broad `except` stands.
+"""Guard the application against failures of the SDK's own bookkeeping.
 
-Whatever goes wrong inside the SDK's own book-keeping must not reach the application's call. It is logged once for
-each place, counted, and, when the SDK's own tests run, raised again.
+This module has the package's only broad `except`. The guard counts each failure, logs the first one of each place, and
+re-raises it under the SDK's own tests.
 """
 
 from __future__ import annotations
@@ -27,35 +27,35 @@ _raise = False
 
 
 def raise_in_tests(on: bool) -> None:
-    """Make `guarded` raise what it caught; for the SDK's own tests."""
+    """Let `guarded` re-raise; for the SDK's own tests."""
     global _raise
     _raise = on
 
 
 def failures() -> dict[str, int]:
-    """How often each guarded place has failed since the process began."""
+    """Return the number of failures of each guarded place since the process began."""
     with _lock:
         return dict(_counts)
 
 
 def report(what: str, error: Exception) -> None:
-    """Count a failure of the SDK's own book-keeping, and log the first of each place."""
+    """Count a failure of the SDK's own bookkeeping, and log the first of each place."""
     with _lock:
         _counts[what] += 1
         first = _counts[what] == 1
     if first:
-        told, shown = type(error).__name__, None
-        with Caught():  # what the application raised may stand in its chain, and not let itself be formatted
+        description, exc_info = type(error).__name__, None
+        with Caught():  # an exception of the application in the chain may fail to format
             traceback.format_exception(error)
-            told, shown = f"{told}: {error}", error
-        with Caught():  # and a handler of the application's may raise
-            _log.warning("llmops: %s failed (%s); logged once", what, told, exc_info=shown)
+            description, exc_info = f"{description}: {error}", error
+        with Caught():  # a log handler of the application may raise
+            _log.warning("llmops: %s failed (%s); logged once", what, description, exc_info=exc_info)
 
 
 def guarded(what: str, default: _D, function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T | _D:
-    """Call `function`; should it raise, report that under `what` and return `default`.
+    """Call `function`; if it raises, report the error under `what` and return `default`.
 
-    KeyboardInterrupt, SystemExit and cancellation are not caught: they belong to the application.
+    KeyboardInterrupt, SystemExit and cancellation pass: they belong to the application.
     """
     try:
         return function(*args, **kwargs)
@@ -67,22 +67,22 @@ def guarded(what: str, default: _D, function: Callable[_P, _T], /, *args: _P.arg
 
 
 class Caught:
-    """Keeps what the application's own code raised inside the `with`, for a policy to decide what it means.
+    """A block that catches what the application's own code raises, so that a policy can decide about it.
 
     Args:
-        kinds: What to keep; everything else passes. GeneratorExit always passes.
+        types: Which exceptions to catch. All others pass, and GeneratorExit always passes.
 
     Attributes:
-        error: What was raised, or None.
+        error: The caught exception, or None.
     """
 
-    def __init__(self, kinds: type[BaseException] = Exception) -> None:
-        self._kinds = kinds
+    def __init__(self, types: type[BaseException] = Exception) -> None:
+        self._types = types
         self.error: BaseException | None = None
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> bool:
+    def __exit__(self, cls: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> bool:
         self.error = error
-        return isinstance(error, self._kinds) and not isinstance(error, GeneratorExit)
+        return isinstance(error, self._types) and not isinstance(error, GeneratorExit)

@@ -1,7 +1,7 @@
-"""Trace and span ids: valid for W3C trace context, and cheap to make.
+"""Make trace and span ids that are valid for W3C trace context.
 
-A trace id starts with the milliseconds since the epoch in its first 48 bits, so that rows of one trace lie together
-in time-sorted files and their statistics prune a look-up; the other 80 bits are random.
+The first 48 bits of a trace id are the milliseconds since the epoch, so that the rows of a trace are close together in
+time-sorted files and a lookup can skip files by their statistics. The other 80 bits are random.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
-__all__ = ["SPAN_BITS", "drawn_from", "new_span_id", "new_trace_id"]
+__all__ = ["SPAN_BITS", "ids_from", "new_span_id", "new_trace_id"]
 
 SPAN_BITS = 64
 
@@ -26,18 +26,18 @@ if hasattr(os, "register_at_fork"):
 
 
 def new_trace_id(now_ns: int) -> int:
-    """A new 128-bit trace id, never zero, of a trace that begins now, `now_ns` nanoseconds after the epoch."""
+    """Make a 128-bit trace id, never zero, for a trace that begins now, `now_ns` nanoseconds after the epoch."""
     return (now_ns // 1_000_000) << 80 | _getrandbits(80) if _timed else _getrandbits(80)
 
 
 def new_span_id() -> int:
-    """A new 64-bit span id, never zero."""
+    """Make a 64-bit span id, never zero."""
     return _getrandbits(64) or 1
 
 
 @contextmanager
-def drawn_from(draw: Callable[[int], int]) -> Generator[None]:
-    """Make ids of `draw` alone, given a number of bits, while the block runs; for tests."""
+def ids_from(draw: Callable[[int], int]) -> Generator[None]:
+    """Take all ids from `draw(bits)` while the block runs; for tests."""
     global _getrandbits, _timed
     before = _getrandbits, _timed
     _getrandbits, _timed = draw, False

@@ -1,4 +1,4 @@
-"""A signal from one thread to another that no exception can break in two."""
+"""Signal another thread without a step that an exception could interrupt."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ __all__ = ["Latch"]
 
 
 class Latch:
-    """Set by any thread, waited for by one, which takes the signal with it.
+    """An event that any thread sets and one thread waits for; waiting clears it.
 
-    `threading.Event` takes its lock in a Python function, so an exception of a signal's handler, a Ctrl-C for one, can
-    leave that lock taken, and whoever sets the event next waits for ever. Here every step is one call into C.
+    `threading.Event` takes its lock in Python code. An exception of a signal handler, such as Ctrl-C, can leave that
+    lock taken, and the next `set()` then never returns. Here each step is one call into C.
 
     Example:
         >>> latch = Latch()
@@ -27,16 +27,16 @@ class Latch:
         self._lock.acquire()
 
     def set(self) -> None:
-        """Let the waiter go on, now or when it comes; once, however often this is called before."""
+        """Wake the waiter, now or when it comes. Further calls before it wakes change nothing."""
         try:
             self._lock.release()
         except RuntimeError:  # not locked: set already
             return
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Whether it was set within `timeout` seconds; it is unset again then."""
+        """Wait up to `timeout` seconds, and clear the latch; return whether it was set."""
         return self._lock.acquire(timeout=-1 if timeout is None else max(timeout, 0.0))
 
     def clear(self) -> None:
-        """Unset it."""
+        """Clear the latch."""
         self._lock.acquire(blocking=False)

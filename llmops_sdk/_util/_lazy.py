@@ -14,10 +14,10 @@ def lazy_names(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], 
 
     Args:
         package: The package's `__name__`.
-        homes: The names, separated by blanks, of each module below the package. A name `a=b` is `b` there.
+        homes: The names of each module below the package, separated by spaces. `a=b` exports the module's `b` as `a`.
 
     Returns:
-        The two functions, to be assigned in the package.
+        The two functions, to assign in the package.
     """
     found: dict[str, tuple[str, str]] = {}
     for module, names in homes.items():
@@ -25,7 +25,7 @@ def lazy_names(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], 
             public, _, own = name.partition("=")
             found[public] = (f"{package}.{module}", own or public)
 
-    def getattr_(name: str) -> Any:
+    def load(name: str) -> Any:
         if name not in found:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         from importlib import import_module
@@ -35,7 +35,7 @@ def lazy_names(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], 
         setattr(sys.modules[package], name, value)
         return value
 
-    def dir_() -> list[str]:
+    def list_names() -> list[str]:
         return sorted({*vars(sys.modules[package]), *found})
 
-    return getattr_, dir_
+    return load, list_names

@@ -1,4 +1,4 @@
-"""Optional and heavy imports, with an error that says what to install."""
+"""Import optional libraries, with an error that says what to install."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["require"]
 
 
 def require(module: str, *, extra: str, purpose: str) -> ModuleType:
-    """Import `module`, or raise an error that names the extra of this package that brings it.
+    """Import `module`, or raise an error that names the extra to install.
 
     Args:
         module: The dotted name to import.
@@ -19,7 +19,7 @@ def require(module: str, *, extra: str, purpose: str) -> ModuleType:
         purpose: What needs it, as in "Result.df()".
 
     Raises:
-        MissingDependencyError: It is not installed.
+        MissingDependencyError: The library is not installed.
     """
     try:
         return importlib.import_module(module)

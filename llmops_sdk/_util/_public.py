@@ -1,4 +1,4 @@
-"""Public classes name a public module as their home."""
+"""Set the public module of a public class."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def public(module: str) -> Callable[[_Class], _Class]:
     """
 
     def publish(cls: _Class) -> _Class:
-        # `get_type_hints` looks names up in the module that a class claims to be from: they are resolved first.
-        # What only a type checker imports stays text, as before.
+        # Resolve the hints first: `get_type_hints` looks names up in `cls.__module__`. Names that only a type checker
+        # imports stay text.
         own = inspect.get_annotations(cls)
         with contextlib.suppress(NameError):
             hints = get_type_hints(cls, localns={cls.__name__: cls}, include_extras=True) if own else {}

@@ -1,4 +1,4 @@
-"""What a server asks to wait, from the headers of its answer."""
+"""Read from response headers how long to wait before a retry."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from math import inf
 
-__all__ = ["seconds_asked"]
+__all__ = ["retry_after_seconds"]
 
 
-def seconds_asked(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds that `retry-after-ms` or `Retry-After` ask to wait, 0 for a past date; None when they ask for nothing.
+def retry_after_seconds(headers: Mapping[str, str], now: float) -> float | None:
+    """Return the seconds that `retry-after-ms` or `Retry-After` ask to wait: 0 for a past date, None without a request.
 
-    Whatever a server writes there, nothing is raised.
+    Malformed headers never raise.
 
     Args:
         headers: The response's headers, by their names in lower case.
-        now: Seconds since the epoch, for a Retry-After that is a date.
+        now: Seconds since the epoch, to compare with a date in Retry-After.
 
     Example:
-        >>> from llmops_sdk._util._retry_after import seconds_asked
-        >>> seconds_asked({"retry-after": "1.5"}, now=0), seconds_asked({"retry-after-ms": "250"}, now=0)
+        >>> from llmops_sdk._util._retry_after import retry_after_seconds
+        >>> retry_after_seconds({"retry-after": "1.5"}, now=0), retry_after_seconds({"retry-after-ms": "250"}, now=0)
         (1.5, 0.25)
     """
     milliseconds = _number(headers.get("retry-after-ms", ""))
     if milliseconds is not None:
         return milliseconds / 1_000
-    asked = headers.get("retry-after", "")
-    seconds = _number(asked)
-    return _seconds_until(asked, now) if seconds is None else seconds
+    header = headers.get("retry-after", "")
+    seconds = _number(header)
+    return _seconds_until(header, now) if seconds is None else seconds
 
 
 def _number(text: str) -> float | None:
@@ -43,8 +43,8 @@ def _number(text: str) -> float | None:
 def _seconds_until(text: str, now: float) -> float | None:
     try:
         moment = parsedate_to_datetime(text)
-        # RFC 9110: an HTTP date is in GMT also where it does not say so.
+        # RFC 9110: an HTTP date is in GMT, even without a zone.
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         return max(0.0, moment.timestamp() - now)
-    except (ValueError, OverflowError):  # no date, or a time zone or a year beyond what there can be
+    except (ValueError, OverflowError):  # not a date, or a time zone or year out of range
         return None

@@ -1,4 +1,4 @@
-"""Serve answers again: an exact tier on disk, with one call at a time for each question."""
+"""Serve stored answers again: an exact tier on disk, with one call at a time for each question."""
 
 from llmops_sdk.caching._decorator import cache
 from llmops_sdk.caching._erase import erase

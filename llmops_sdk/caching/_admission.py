@@ -1,4 +1,4 @@
-"""What may be stored and served again: pure functions that give the reason against it, or None."""
+"""Which requests and answers the cache takes: pure functions that return the reason against it, or None."""
 
 from __future__ import annotations
 
@@ -9,12 +9,7 @@ __all__ = ["refused_request", "refused_response"]
 
 
 def refused_request(request: Request, settings: CacheSettings) -> str | None:
-    """Why the cache has nothing to do with a request, or None.
-
-    Args:
-        request: What is asked.
-        settings: Whether answers drawn with a temperature may be stored.
-    """
+    """Return why the cache does not serve a request, or None."""
     count, temperature = request.params.get("n"), request.params.get("temperature")
     if count is not None and count != 1:
         return "many_choices"
@@ -24,12 +19,9 @@ def refused_request(request: Request, settings: CacheSettings) -> str | None:
 
 
 def refused_response(response: Response) -> str | None:
-    """Why an answer is not stored, or None: only a whole text is, that the model asked for ended itself.
+    """Return why an answer is not stored, or None: the cache stores only complete texts of the model that was asked.
 
-    The answer of another model after a fallback would be served long after the first one is back.
-
-    Args:
-        response: The answer.
+    The answer of another model after a fallback would be served long after the first model is back.
     """
     if any(attempt.reason == "fallback" for attempt in response.attempts):
         return "fallback"

@@ -1,4 +1,4 @@
-"""Stored bytes: JSON with a version, read back with every type checked."""
+"""Entries as bytes: JSON with a version, read back with every type checked."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from llmops_sdk.providers import Response, ToolCall, Usage
 __all__ = ["FORMAT_VERSION", "Entry", "read_entry", "read_response", "write_entry", "write_response"]
 
 FORMAT_VERSION = 1
-"""Of what is stored; an entry with another one is not read."""
+"""The version of the stored format; entries of another version are not read."""
 
 _TEXTS = ("text", "model", "provider", "reasoning")
 _TEXTS_OR_NONE = ("finish_reason", "response_id")
@@ -22,12 +22,12 @@ _STORED = ("text", "tool_calls", "usage", "cost", "model", "provider", "finish_r
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What stands under a key.
+    """A stored value.
 
     Attributes:
         payload: JSON-like data.
         stored_at: Seconds since the epoch.
-        expires_at: Seconds since the epoch, or None for never.
+        expires_at: Seconds since the epoch, or None for no limit.
     """
 
     payload: Any
@@ -36,7 +36,7 @@ class Entry:
 
 
 def write_entry(entry: Entry) -> bytes | None:
-    """An entry as bytes, or None when it is not JSON (a lone surrogate, an integer of more than 64 bits)."""
+    """Return an entry as bytes, or None when it is not JSON (a lone surrogate, an integer of more than 64 bits)."""
     try:
         return orjson.dumps(
             {"v": FORMAT_VERSION, "at": entry.stored_at, "until": entry.expires_at, "payload": entry.payload},
@@ -47,7 +47,7 @@ def write_entry(entry: Entry) -> bytes | None:
 
 
 def read_entry(data: bytes) -> Entry | None:
-    """An entry from bytes, or None for whatever this version did not write."""
+    """Return the entry in bytes, or None for bytes that this version did not write."""
     try:
         found = orjson.loads(data)
     except orjson.JSONDecodeError:
@@ -60,7 +60,7 @@ def read_entry(data: bytes) -> Entry | None:
 
 
 def write_response(response: Response) -> dict[str, Any]:
-    """What of an answer is stored: everything but the vendor's object, the attempts and the ids of the trace."""
+    """Return the stored part of an answer: all but the vendor's object, the attempts and the trace's ids."""
     return {
         **{name: getattr(response, name) for name in _STORED},
         "tool_calls": [asdict(call) for call in response.tool_calls],
@@ -70,7 +70,7 @@ def write_response(response: Response) -> dict[str, Any]:
 
 
 def read_response(payload: Any) -> Response | None:
-    """An answer as it was stored, or None when a field is missing or of another type."""
+    """Return the stored answer, or None when a field is missing or of another type."""
     if not isinstance(payload, dict):
         return None
     found = cast("dict[str, Any]", payload)
@@ -93,8 +93,8 @@ def read_response(payload: Any) -> Response | None:
     )
 
 
-def _is_record(value: Any, names: set[str], kind: type) -> bool:
+def _is_record(value: Any, names: set[str], value_type: type) -> bool:
     if not isinstance(value, dict):
         return False
     record = cast("dict[str, Any]", value)
-    return record.keys() == names and all(type(item) is kind for item in record.values())
+    return record.keys() == names and all(type(item) is value_type for item in record.values())

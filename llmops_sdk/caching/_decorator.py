@@ -1,4 +1,4 @@
-"""`@cache`: the exact tier for any function of JSON."""
+"""`@cache`: the exact cache for functions whose arguments and results are JSON."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ import math
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from types import CellType, CodeType, ModuleType
-from typing import Any, TypeVar, cast, overload
+from typing import Any, TypeAlias, TypeVar, cast, overload
 
-from llmops_sdk._util._callables import decorate, kind_of
+from llmops_sdk._util._callables import call_style_of, decorate
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
-from llmops_sdk.caching._exact import ExactCache, record_bypass
+from llmops_sdk.caching._exact import CachePolicy, ExactCache, record_bypass
 from llmops_sdk.caching._flight import FlightTimeoutError
 from llmops_sdk.caching._key import digest
 from llmops_sdk.config import CacheSettings, current
@@ -26,7 +25,7 @@ __all__ = ["cache"]
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 _WAIT = 600.0
-"""Seconds that a call waits for an identical one that is under way; then it is made itself."""
+"""Seconds that a call waits for an identical one under way; then it is made itself."""
 
 
 @overload
@@ -52,17 +51,17 @@ def cache(
 ) -> Any:
     """Keep the results of a function on disk and serve them to calls with the same arguments; types are kept.
 
-    Arguments and result have to be JSON: None, bool, numbers, str, and lists and dicts of these. A call with others
-    is made and not stored, with the reason on the current span. Editing the function's body begins afresh; what it
-    reads from elsewhere (a global, a file, an object it closes over) does not: put that into `namespace` or `key`.
+    Arguments and result must be JSON: None, bool, numbers, str, and lists and dicts of these. Other calls are made and
+    not stored; the current span gets the reason. Editing the function's body invalidates its results; changing what it
+    reads from elsewhere (a global, a file, an object in its closure) does not: put that into `namespace` or `key`.
 
     Args:
         function: A function or a coroutine function.
-        ttl: Seconds that a result is valid, None for ever.
-        key: Makes from the arguments what the results depend on, where that is not the arguments themselves (as on
-            a method, whose `self` is not JSON).
-        namespace: Results are shared only within one.
-        path: The folder; by default the cache's in the configuration.
+        ttl: Seconds that a result is valid, or None for no limit.
+        key: Takes the arguments and returns what the results depend on, where the arguments themselves will not do (as
+            on a method, whose `self` is not JSON).
+        namespace: Only calls of the same namespace share results.
+        path: The folder; by default the configured one of the cache.
         clock: The time.
 
     Raises:
@@ -80,16 +79,16 @@ def cache(
         ('WHY?', 'WHY?')
     """
     if ttl is not None and not 0 < ttl < math.inf:
-        raise ConfigError(f"@cache(ttl={ttl!r}): seconds above zero, or None for ever", key="ttl", value=ttl)
+        raise ConfigError(f"@cache(ttl={ttl!r}): give seconds above zero, or None for no limit", key="ttl", value=ttl)
 
     def wrap(target: Callable[..., Any]) -> Callable[..., Any]:
-        kind = kind_of(target)
-        if kind not in ("function", "coroutine"):
-            raise TypeError(f"@cache takes functions and coroutine functions, and {target!r} is a generator")
+        style = call_style_of(target)
+        if style not in ("function", "coroutine"):
+            raise TypeError(f"@cache takes functions and coroutine functions; {target!r} is a generator")
         _check_state(target, key)
-        store = _Store(None if path is None else Path(path), ttl, clock)
-        plan = functools.partial(_plan, target, key, namespace)
-        return (_function if kind == "function" else _coroutine)(target, plan, store)
+        opened = _LazyCache(None if path is None else Path(path), ttl, clock)
+        policy = functools.partial(_policy, target, key, namespace)
+        return (_function if style == "function" else _coroutine)(target, policy, opened)
 
     def decorator(target: Any) -> Any:
         return decorate(target, wrap)
@@ -97,35 +96,20 @@ def cache(
     return decorator if function is None else decorator(function)
 
 
-@dataclass(frozen=True, slots=True)
-class _Result:
-    """A result; None is one too."""
-
-    value: Any
+# A result stands in a list of one, so that None is a result too.
+_Result: TypeAlias = list[Any]
 
 
-@dataclass(frozen=True, slots=True)
-class _ResultPlan:
-    """How results are stored and served."""
-
-    key: str
-    total: float | None = _WAIT
-
-    def refused(self, value: _Result) -> str | None:
-        return None if _is_json(value.value) else "result_not_json"
-
-    def write(self, value: _Result) -> Any:
-        return [value.value]
-
-    def read(self, payload: Any) -> _Result | None:
-        return _Result(payload[0]) if isinstance(payload, list) and len(cast("list[Any]", payload)) == 1 else None
-
-    def saved(self, value: _Result) -> float | None:  # noqa: ARG002 - a function says nothing of its price
-        return None
+def _refused(result: _Result) -> str | None:
+    return None if _is_json(result[0]) else "result_not_json"
 
 
-class _Store:
-    """The cache of one function, opened at its first call: the configuration is not read at import."""
+def _read(payload: Any) -> _Result | None:
+    return cast("_Result", payload) if isinstance(payload, list) and len(cast("_Result", payload)) == 1 else None
+
+
+class _LazyCache:
+    """The cache of one function, opened at its first call: importing the function must not read the configuration."""
 
     def __init__(self, path: Path | None, ttl: float | None, clock: Clock) -> None:
         self._path, self._ttl, self._clock = path, ttl, clock
@@ -138,56 +122,52 @@ class _Store:
         size: int = CacheSettings().max_bytes if self._path else settings.cache.max_bytes
         return ExactCache(folder / "functions", ttl=self._ttl, max_bytes=size, clock=self._clock)
 
-    def opened(self) -> ExactCache:
-        """The cache; two threads at once get the same."""
-        with self._lock:
+    def __call__(self) -> ExactCache:
+        with self._lock:  # two threads must get the same cache
             return self._opened
 
 
-def _function(target: Callable[..., Any], plan: Callable[..., _ResultPlan | None], store: _Store) -> Callable[..., Any]:
+_PolicyOf: TypeAlias = Callable[..., CachePolicy[_Result] | None]
+
+
+def _function(target: Callable[..., Any], policy_of: _PolicyOf, opened: _LazyCache) -> Callable[..., Any]:
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        planned = plan(args, kwargs)
-        if planned is None:
+        policy = policy_of(args, kwargs)
+        if policy is None:
             return target(*args, **kwargs)
-
-        def ask(_: float | None) -> _Result:
-            return _Result(target(*args, **kwargs))
-
         try:
-            return store.opened().fetch(planned, ask).value
+            return opened().fetch(policy, lambda _: [target(*args, **kwargs)])[0]
         except FlightTimeoutError:
             return target(*args, **kwargs)
 
     return wrapper
 
 
-def _coroutine(
-    target: Callable[..., Any], plan: Callable[..., _ResultPlan | None], store: _Store
-) -> Callable[..., Any]:
+def _coroutine(target: Callable[..., Any], policy_of: _PolicyOf, opened: _LazyCache) -> Callable[..., Any]:
     async def wrapper(*args: Any, **kwargs: Any) -> Any:
-        planned = plan(args, kwargs)
-        if planned is None:
+        policy = policy_of(args, kwargs)
+        if policy is None:
             return await target(*args, **kwargs)
 
         async def ask(_: float | None) -> _Result:
-            return _Result(await target(*args, **kwargs))
+            return [await target(*args, **kwargs)]
 
         try:
-            return (await store.opened().afetch(planned, ask)).value
+            return (await opened().afetch(policy, ask))[0]
         except FlightTimeoutError:
             return await target(*args, **kwargs)
 
     return wrapper
 
 
-def _plan(
+def _policy(
     target: Callable[..., Any],
     key: Callable[..., Any] | None,
     namespace: str,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
-) -> _ResultPlan | None:
-    """The plan of a call, or None, with the reason recorded, when its arguments are not JSON."""
+) -> CachePolicy[_Result] | None:
+    """Return the policy of a call; None, with the reason recorded, when its arguments are not JSON."""
     if key is not None:
         arguments = key(*args, **kwargs)
     else:
@@ -198,13 +178,13 @@ def _plan(
     if found is None:
         record_bypass("arguments_not_json")
         return None
-    return _ResultPlan(found)
+    return CachePolicy(found, _WAIT, _refused, list, _read, lambda _: None)
 
 
 def _identity(target: Callable[..., Any]) -> list[Any]:
-    """Which function it is, its body included: one that was edited in a notebook has the same name.
+    """Return what identifies a function, its body included: one edited in a notebook keeps its name.
 
-    Of what it closes over, texts and numbers count by value, other objects by their type.
+    Of its closure, texts and numbers count by value, other objects by type.
     """
     if isinstance(target, functools.partial):
         inner = cast("functools.partial[Any]", target)
@@ -235,31 +215,33 @@ def _cell(cell: CellType) -> Any:
     try:
         value = cell.cell_contents
     except ValueError:
-        return None  # not yet assigned: a function that calls itself
+        return None  # not yet assigned, as in a function that calls itself
     return [repr(value)] if type(value) in (str, int, float, bool) else type(value).__qualname__
 
 
 def _check_state(target: Callable[..., Any], key: Callable[..., Any] | None) -> None:
-    """Refuse what has a state that the key does not know."""
+    """Refuse a callable with a state of its own, which the key would miss."""
     while isinstance(target, functools.partial):
         target = cast("functools.partial[Any]", target).func
     plain = inspect.isfunction(target) or (inspect.isbuiltin(target) and isinstance(target.__self__, ModuleType))
     if key is None and not plain:
-        raise TypeError(f"@cache cannot tell what the results of {target!r} depend on: give it key=")
+        raise TypeError(
+            f"@cache cannot tell what the results of {target!r} depend on: pass key=, a function of the arguments"
+        )
 
 
 def _is_json(value: Any) -> bool:
-    """Whether a value comes back from JSON as what it was: exact types, and finite numbers."""
+    """Return whether JSON gives a value back unchanged: exact types, and finite numbers."""
     todo: list[Any] = [value]
     while todo:
         item = todo.pop()
-        kind = cast("type[Any]", type(item))
-        if kind is list:
+        value_type = cast("type[Any]", type(item))
+        if value_type is list:
             todo.extend(item)
-        elif kind is dict:
+        elif value_type is dict:
             if not all(type(name) is str for name in item):
                 return False
             todo.extend(item.values())
-        elif not (item is None or kind in (bool, int, str) or (kind is float and math.isfinite(item))):
+        elif not (item is None or value_type in (bool, int, str) or (value_type is float and math.isfinite(item))):
             return False
     return True

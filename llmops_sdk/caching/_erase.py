@@ -1,4 +1,4 @@
-"""Every answer out of a cache, so that no byte of them is left in its files."""
+"""Erase every answer of a cache, so that its files keep no byte of them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _WAIT = 10.0
 
 
 def erase(folder: Path) -> int:
-    """Remove every answer and overwrite where it stood; how many there were. Programs may use the cache meanwhile.
+    """Remove every answer, overwrite its bytes, and return how many there were. Programs may use the cache meanwhile.
 
     Args:
-        folder: The folder of its tiers; it need not be there.
+        folder: The folder of the cache's tiers; it need not exist.
 
     Raises:
-        StoreError: The cache cannot be changed, or another process kept it busy.
+        StoreError: The cache cannot be changed, or another process keeps it busy.
     """
     return sum(_erase(database) for database in sorted(folder.rglob(DATABASE)))
 
@@ -31,7 +31,7 @@ def _erase(database: Path) -> int:
         with closing(sqlite3.connect(database, timeout=_WAIT, isolation_level=None)) as connection:
             connection.execute("PRAGMA secure_delete = ON")
             count = connection.execute("DELETE FROM Cache").rowcount
-            # What earlier deletions left in free pages, and the journal's copies.
+            # Free pages keep what was deleted earlier, and the journal has copies.
             connection.execute("VACUUM")
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             return int(count)

@@ -1,4 +1,4 @@
-"""The exact tier: look up, or ask once for all who ask the same, and store."""
+"""The exact tier: look an answer up, or ask once for all callers with the same question, and store it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from llmops_sdk._util._clock import Clock
 from llmops_sdk._util._guard import guarded
@@ -19,7 +19,7 @@ from llmops_sdk.caching._flight import Flight, Flights, Outcome
 from llmops_sdk.tracing import current_span
 from llmops_sdk.tracing.records._semconv import EVENT_CACHE_LOOKUP
 
-__all__ = ["CacheStats", "ExactCache", "Lookup", "Plan", "record_bypass"]
+__all__ = ["CachePolicy", "CacheStats", "ExactCache", "record_bypass"]
 
 _T = TypeVar("_T")
 
@@ -31,10 +31,10 @@ class CacheStats:
 
     Attributes:
         hits: Answers served from the disk.
-        shared: Answers taken over from another call that was under way.
+        shared: Answers taken over from another caller's call.
         misses: Calls that were made.
         stored: Answers stored.
-        entries: Answers on the disk, expired ones that are not yet dropped included.
+        entries: Answers on the disk, including expired ones that are not yet removed.
         bytes: Size on the disk.
     """
 
@@ -46,78 +46,28 @@ class CacheStats:
     bytes: int
 
 
-class Plan(Protocol[_T]):
-    """How one kind of value is stored and served."""
-
-    @property
-    def key(self) -> str:
-        """The digest under which it stands."""
-        ...
-
-    @property
-    def total(self) -> float | None:
-        """Seconds that the whole call may take."""
-        ...
-
-    def refused(self, value: _T) -> str | None:
-        """Why a value is not stored, or None."""
-        ...
-
-    def write(self, value: _T) -> Any:
-        """The value as JSON-like data."""
-        ...
-
-    def read(self, payload: Any) -> _T | None:
-        """The value to serve, from such data, or None when it does not fit."""
-        ...
-
-    def saved(self, value: _T) -> float | None:
-        """USD that serving it saves, or None."""
-        ...
-
-
-class Lookup:
-    """One look into the cache, recorded on the current span when it is over.
+@dataclass(frozen=True, slots=True)
+class CachePolicy(Generic[_T]):
+    """How a value is stored and served.
 
     Attributes:
-        hit: Whether a stored answer was served.
-        decision: "served", "shared", "stored", "not_stored" or "bypassed".
-        reason: Why, where that is not plain.
-        age_s: Seconds since the answer was stored.
-        saved_cost: USD.
+        key: The digest that identifies it.
+        total: Seconds that the whole call may take, or None.
+        refused: Returns the reason not to store a value, or None.
+        write: Returns a value as JSON-like data.
+        read: Returns the value to serve from such data, or None when the data does not fit.
+        saved: Returns the USD that serving a value saves, or None.
     """
 
-    __slots__ = ("age_s", "decision", "hit", "reason", "saved_cost")
-
-    def __init__(self, decision: str = "not_stored", reason: str | None = None) -> None:
-        self.hit = False
-        self.decision = decision
-        self.reason = reason
-        self.age_s: float | None = None
-        self.saved_cost: float | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        if error is not None and not self.hit:
-            self.decision = "not_stored"
-            self.reason = _REASONS.get(type(error), "error")
-        guarded("record cache lookup", None, self._record)
-
-    def _record(self) -> None:
-        fields = {
-            "tier": "exact",
-            "hit": self.hit,
-            "age_s": self.age_s,
-            "decision": self.decision,
-            "reason": self.reason,
-            "saved_cost": self.saved_cost,
-        }
-        current_span().add_event(EVENT_CACHE_LOOKUP, {key: value for key, value in fields.items() if value is not None})
+    key: str
+    total: float | None
+    refused: Callable[[_T], str | None]
+    write: Callable[[_T], Any]
+    read: Callable[[Any], _T | None]
+    saved: Callable[[_T], float | None]
 
 
-_REASONS: dict[type[BaseException], str] = {
+_ERROR_REASONS: dict[type[BaseException], str] = {
     GeneratorExit: "closed",
     KeyboardInterrupt: "cancelled",
     asyncio.CancelledError: "cancelled",
@@ -125,194 +75,194 @@ _REASONS: dict[type[BaseException], str] = {
 
 
 def record_bypass(reason: str) -> None:
-    """Record that the cache was not asked, and why."""
-    with Lookup("bypassed", reason):
-        pass
+    """Record that a call went around the cache, and why."""
+    guarded("record cache lookup", None, _record_event, hit=False, decision="bypassed", reason=reason)
 
 
-@dataclass(slots=True)
-class _Turn(Generic[_T]):
-    """One caller's way through the cache: what the sync and the async driver share."""
+def _record_event(**fields: object) -> None:
+    known = {key: value for key, value in fields.items() if value is not None}
+    current_span().add_event(EVENT_CACHE_LOOKUP, {"tier": "exact", **known})
 
-    cache: ExactCache
-    plan: Plan[_T]
-    lookup: Lookup
-    deadline: float | None
 
-    def left(self) -> float | None:
-        """Seconds until the deadline; None without one."""
-        return None if self.deadline is None else self.deadline - self.cache.clock.monotonic()
+class _Lookup(Generic[_T]):
+    """One caller's lookup: the decisions that sync and async share, recorded on the current span at its end."""
 
-    def serve(self, entry: Entry | None, decision: str) -> _T | None:
-        """The value of an entry, noted as a hit; None when there is none that fits."""
-        value = None if entry is None else self.plan.read(entry.payload)
-        if entry is None or value is None:
+    def __init__(self, cache: ExactCache, policy: CachePolicy[_T]) -> None:
+        self.policy = policy
+        self._cache = cache
+        self._deadline = None if policy.total is None else cache.clock.monotonic() + policy.total
+        self._hit = False
+        self._decision = "not_stored"
+        self._reason: str | None = None
+        self._age_s: float | None = None
+        self._saved_cost: float | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if error is not None and not self._hit:
+            self._decision, self._reason = "not_stored", _ERROR_REASONS.get(type(error), "error")
+        guarded(
+            "record cache lookup",
+            None,
+            _record_event,
+            hit=self._hit,
+            age_s=self._age_s,
+            decision=self._decision,
+            reason=self._reason,
+            saved_cost=self._saved_cost,
+        )
+
+    def remaining(self) -> float | None:
+        """Return the seconds until the deadline, or None without one."""
+        return None if self._deadline is None else self._deadline - self._cache.clock.monotonic()
+
+    def serve(self, found: Outcome | None, decision: str, flight: Flight | None = None) -> _T | None:
+        """Return the value of an entry and note the hit, also for those who wait; None when no entry fits."""
+        if not isinstance(found, Entry) or (value := self.policy.read(found.payload)) is None:
             return None
-        lookup = self.lookup
-        lookup.hit, lookup.decision, lookup.reason = True, decision, None
-        lookup.age_s = max(0.0, self.cache.clock.time() - entry.stored_at)
-        lookup.saved_cost = self.plan.saved(value)
-        self.cache.count("hits" if decision == "served" else "shared")
+        self._hit, self._decision, self._reason = True, decision, None
+        self._age_s = max(0.0, self._cache.clock.time() - found.stored_at)
+        self._saved_cost = self.policy.saved(value)
+        self._cache.count("hits" if decision == "served" else "shared")
+        if flight is not None:
+            flight.outcome = found
         return value
 
-    def entry_for(self, value: _T) -> Entry | None:
-        """What to store of a new value, or None with the reason noted."""
-        self.cache.count("misses")
-        self.lookup.reason = self.plan.refused(value)
-        return None if self.lookup.reason else self.cache.entry(self.plan.write(value))
+    def entry_for(self, value: _T, flight: Flight | None = None) -> Entry | None:
+        """Return the entry to store for a new value; None, with the reason noted, when it must not be stored."""
+        self._cache.count("misses")
+        self._reason = self.policy.refused(value)
+        entry = None if self._reason else self._cache.entry(self.policy.write(value))
+        if flight is not None:
+            flight.outcome = entry or "unshared"
+        return entry
 
-    def note_kept(self, kept: bool) -> None:
+    def note_stored(self, stored: bool) -> None:
         """Note whether the entry is on the disk."""
-        self.lookup.decision = "stored" if kept else "not_stored"
-        self.lookup.reason = None if kept else "disk"
-        if kept:
-            self.cache.count("stored")
+        self._decision, self._reason = ("stored", None) if stored else ("not_stored", "disk")
+        if stored:
+            self._cache.count("stored")
 
 
 class ExactCache:
-    """Entries on disk, one call at a time for each key.
+    """Entries on disk, with one call at a time for each key.
 
     Args:
         folder: Where the entries are.
-        ttl: Seconds that an entry is valid, None for ever.
-        max_bytes: Size from which the least recently used are dropped.
+        ttl: Seconds that an entry is valid, or None for no limit.
+        max_bytes: Above this size the least recently used entries are evicted.
         clock: The time.
     """
 
     def __init__(self, folder: Path, *, ttl: float | None, max_bytes: int, clock: Clock) -> None:
-        # Imported here: diskcache and sqlite3 are for those who turn the cache on.
+        # Imported here: only users of the cache need diskcache and sqlite3.
         from llmops_sdk.caching._disk import DiskStore
 
         self.clock = clock
         self._disk = DiskStore(folder, max_bytes=max_bytes, clock=clock)
         self._ttl = ttl
-        # Two lists: a call that blocks the thread of an event loop must not wait for a task of that loop.
+        # Two sets: a call that blocks an event loop's thread must not wait for a task of that loop.
         self._threads, self._tasks = Flights(), Flights()
         self._counts: Counter[str] = Counter()
         self._counts_lock = threading.Lock()
 
     def count(self, what: str) -> None:
-        """Count one of what `stats` gives."""
+        """Count one of the fields of `stats`."""
         with self._counts_lock:
             self._counts[what] += 1
 
     def entry(self, payload: Any) -> Entry:
-        """A new entry, valid from now."""
+        """Return a new entry, valid from now."""
         now = float(self.clock.time())
         return Entry(payload, now, None if self._ttl is None else now + self._ttl)
 
-    def _valid(self, data: bytes | None) -> Entry | None:
-        entry = None if data is None else read_entry(data)
+    def lookup(self, policy: CachePolicy[_T]) -> _Lookup[_T]:
+        """Return a new lookup, a context manager."""
+        return _Lookup(self, policy)
+
+    def find(self, key: str) -> Entry | None:
+        """Return the valid entry of a key; remove one that is not valid."""
+        return self._disk.get(key, self._read)
+
+    async def afind(self, key: str) -> Entry | None:
+        """Return the valid entry of a key, async; remove one that is not valid."""
+        return await self._disk.aget(key, self._read)
+
+    def _read(self, data: bytes) -> Entry | None:
+        entry = read_entry(data)
         if entry is None:
             return None
-        # Both bounds hold: the one stored with it, and the one configured now. Reading extends neither.
+        # Both limits apply: the one stored with the entry, and the one configured now. Reading extends neither.
         ends = (entry.expires_at, None if self._ttl is None else entry.stored_at + self._ttl)
         return entry if all(end is None or self.clock.time() < end for end in ends) else None
 
-    def find(self, key: str) -> Entry | None:
-        """The valid entry of a key; what stands there and is not valid is dropped."""
-        data = self._disk.get(key)
-        entry = self._valid(data)
-        if data is not None and entry is None:
-            self._disk.delete(key)
-        return entry
+    def store(self, lookup: _Lookup[_T], value: _T, flight: Flight | None = None) -> _T:
+        """Store a new value where the policy allows it, and return it."""
+        entry = lookup.entry_for(value, flight)
+        if entry is not None:
+            data = write_entry(entry)
+            lookup.note_stored(data is not None and self._disk.put(lookup.policy.key, data, self._ttl))
+        return value
 
-    async def afind(self, key: str) -> Entry | None:
-        """The async twin of `find`."""
-        data = await self._disk.aget(key)
-        entry = self._valid(data)
-        if data is not None and entry is None:
-            await self._disk.adelete(key)
-        return entry
+    async def astore(self, lookup: _Lookup[_T], value: _T, flight: Flight | None = None) -> _T:
+        """Store a new value where the policy allows it, and return it, async."""
+        entry = lookup.entry_for(value, flight)
+        if entry is not None:
+            data = write_entry(entry)
+            lookup.note_stored(data is not None and await self._disk.aput(lookup.policy.key, data, self._ttl))
+        return value
 
-    def keep(self, key: str, entry: Entry) -> bool:
-        """Store an entry; whether it is on the disk."""
-        data = write_entry(entry)
-        return data is not None and self._disk.put(key, data, self._ttl)
-
-    async def akeep(self, key: str, entry: Entry) -> bool:
-        """The async twin of `keep`."""
-        data = write_entry(entry)
-        return data is not None and await self._disk.aput(key, data, self._ttl)
-
-    def turn(self, plan: Plan[_T], lookup: Lookup) -> _Turn[_T]:
-        """Begin a caller's way through the cache."""
-        return _Turn(self, plan, lookup, None if plan.total is None else self.clock.monotonic() + plan.total)
-
-    def fetch(self, plan: Plan[_T], ask: Callable[[float | None], _T]) -> _T:
-        """The stored value, the one that another caller is about to get, or a new one.
+    def fetch(self, policy: CachePolicy[_T], ask: Callable[[float | None], _T]) -> _T:
+        """Return the stored value, the one that another caller is about to get, or a new one.
 
         Args:
-            plan: The key, and how the value is stored and served.
+            policy: The key, and how the value is stored and served.
             ask: Makes a new value within the seconds that it is given.
 
         Raises:
             FlightTimeoutError: Another caller's call did not end within the time of this one.
         """
-        with Lookup() as lookup:
-            turn = self.turn(plan, lookup)
+        caller = threading.get_ident()
+        with self.lookup(policy) as lookup:
             while True:
-                flight, leads = self._threads.join(plan.key, threading.get_ident())
+                flight, leads = self._threads.join(policy.key, caller)
                 if leads:
                     with flight:
-                        entry = self.find(plan.key)
-                        if entry is not None and (value := turn.serve(entry, "served")) is not None:
-                            flight.outcome = entry
+                        if (value := lookup.serve(self.find(policy.key), "served", flight)) is not None:
                             return value
-                        return self._ask(turn, ask, flight)
-                if flight.owner == threading.get_ident():
-                    return self._ask(turn, ask, None)  # inside its own call: waiting would be for ever
-                outcome = flight.wait(turn.left())
-                if (value := turn.serve(_shared(outcome), "shared")) is not None:
+                        return self.store(lookup, ask(lookup.remaining()), flight)
+                # A caller inside its own call would wait for itself.
+                outcome = "unshared" if flight.owner == caller else flight.wait(lookup.remaining())
+                if (value := lookup.serve(outcome, "shared")) is not None:
                     return value
                 if outcome != "failed":
-                    return self._ask(turn, ask, None)
+                    return self.store(lookup, ask(lookup.remaining()))
 
-    def _ask(self, turn: _Turn[_T], ask: Callable[[float | None], _T], flight: Flight | None) -> _T:
-        value = ask(turn.left())
-        entry = turn.entry_for(value)
-        if entry is not None:
-            turn.note_kept(self.keep(turn.plan.key, entry))
-        if flight is not None:
-            flight.outcome = entry or "unshared"
-        return value
-
-    async def afetch(self, plan: Plan[_T], ask: Callable[[float | None], Awaitable[_T]]) -> _T:
-        """The async twin of `fetch`."""
-        with Lookup() as lookup:
-            turn = self.turn(plan, lookup)
+    async def afetch(self, policy: CachePolicy[_T], ask: Callable[[float | None], Awaitable[_T]]) -> _T:
+        """Return the stored value, another task's or a new one, as `fetch` does."""
+        caller = asyncio.current_task()
+        with self.lookup(policy) as lookup:
             while True:
-                flight, leads = self._tasks.join(plan.key, asyncio.current_task())
+                flight, leads = self._tasks.join(policy.key, caller)
                 if leads:
                     with flight:
-                        entry = await self.afind(plan.key)
-                        if entry is not None and (value := turn.serve(entry, "served")) is not None:
-                            flight.outcome = entry
+                        if (value := lookup.serve(await self.afind(policy.key), "served", flight)) is not None:
                             return value
-                        return await self._aask(turn, ask, flight)
-                if flight.owner == asyncio.current_task():
-                    return await self._aask(turn, ask, None)
-                outcome = await flight.await_(turn.left())
-                if (value := turn.serve(_shared(outcome), "shared")) is not None:
+                        return await self.astore(lookup, await ask(lookup.remaining()), flight)
+                outcome = "unshared" if flight.owner == caller else await flight.wait_async(lookup.remaining())
+                if (value := lookup.serve(outcome, "shared")) is not None:
                     return value
                 if outcome != "failed":
-                    return await self._aask(turn, ask, None)
-
-    async def _aask(self, turn: _Turn[_T], ask: Callable[[float | None], Awaitable[_T]], flight: Flight | None) -> _T:
-        value = await ask(turn.left())
-        entry = turn.entry_for(value)
-        if entry is not None:
-            turn.note_kept(await self.akeep(turn.plan.key, entry))
-        if flight is not None:
-            flight.outcome = entry or "unshared"
-        return value
+                    return await self.astore(lookup, await ask(lookup.remaining()))
 
     def clear(self) -> int:
-        """Forget every entry; how many there were."""
+        """Remove every entry, and return how many there were."""
         return self._disk.clear()
 
     def stats(self) -> CacheStats:
-        """What it has done in this process, and what it holds."""
+        """Return what the cache has done in this process, and what it holds."""
         entries, size = self._disk.size()
         with self._counts_lock:
             counts = {name: self._counts[name] for name in ("hits", "shared", "misses", "stored")}
@@ -321,7 +271,3 @@ class ExactCache:
     def close(self) -> None:
         """Close the database."""
         self._disk.close()
-
-
-def _shared(outcome: Outcome) -> Entry | None:
-    return outcome if isinstance(outcome, Entry) else None

@@ -1,4 +1,4 @@
-"""The key of an answer: a digest of everything that affects it."""
+"""The key of an answer: a digest of everything that affects the answer."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from llmops_sdk.providers import Request
 __all__ = ["KEY_VERSION", "NOT_IN_KEY", "digest", "request_key"]
 
 KEY_VERSION = 1
-"""Raised when the same request is to have another key, so that older entries are not found."""
+"""Raise it to give every request a new key, so that older entries are not found."""
 
 NOT_IN_KEY = frozenset({"timeout", "cache", "first_attempt", "reason"})
-"""The fields of a request that say how it is made, not what is asked; a field added later is in the key."""
+"""The fields of a request that do not affect the answer; a field added later is in the key."""
 
 
 def request_key(request: Request, *, namespace: str = "", identity: str = "") -> str | None:
-    """The key of a request, 64 hex digits, or None when something in it is not JSON and so has no stable form.
+    """Return the key of a request, 64 hex digits; None when a part of it is not JSON and so has no stable form.
 
     Args:
-        request: What is asked.
-        namespace: Answers are shared only within one.
-        identity: What else tells one model from another of the same name, as in its server's URL or its revision.
+        request: The request.
+        namespace: Only calls of the same namespace share answers.
+        identity: What distinguishes the model from others of its name, such as its server's URL.
 
     Example:
         >>> from llmops_sdk.caching import request_key
@@ -40,9 +40,9 @@ def request_key(request: Request, *, namespace: str = "", identity: str = "") ->
 
 
 def digest(value: object) -> str | None:
-    """BLAKE2b-256 over canonical JSON, or None for what is not JSON.
+    """Return the BLAKE2b-256 digest of a value as canonical JSON, or None when it is not JSON.
 
-    The standard library's encoder and not a faster one: it refuses NaN, and writes big integers and lone surrogates.
+    The standard library's encoder refuses NaN and writes big integers and lone surrogates; faster ones do not.
     """
     try:
         text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, default=_plain)
@@ -52,7 +52,7 @@ def digest(value: object) -> str | None:
 
 
 def _plain(value: object) -> Any:
-    """Mappings and sequences of other types than dict and list, as these."""
+    """Return other mappings and sequences as a dict or list."""
     if isinstance(value, Mapping):
         return dict(cast("Mapping[Any, Any]", value))
     if isinstance(value, (bytes, bytearray, memoryview)) or not isinstance(value, Sequence):

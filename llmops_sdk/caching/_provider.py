@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from contextlib import aclosing, closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,7 +12,7 @@ from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk._util._public import public
 from llmops_sdk.caching._admission import refused_request, refused_response
 from llmops_sdk.caching._codec import read_response, write_response
-from llmops_sdk.caching._exact import CacheStats, ExactCache, Lookup, record_bypass
+from llmops_sdk.caching._exact import CachePolicy, CacheStats, ExactCache, record_bypass
 from llmops_sdk.caching._flight import FlightTimeoutError
 from llmops_sdk.caching._key import request_key
 from llmops_sdk.config import CacheSettings, Timeout
@@ -22,40 +22,22 @@ from llmops_sdk.providers import Accumulator, Chunk, Provider, Request, Response
 __all__ = ["CacheProvider"]
 
 
-@dataclass(frozen=True, slots=True)
-class _ResponsePlan:
-    """How answers are stored and served."""
-
-    key: str
-    total: float | None
-
-    def refused(self, value: Response) -> str | None:
-        return refused_response(value)
-
-    def write(self, value: Response) -> Any:
-        return write_response(value)
-
-    def read(self, payload: Any) -> Response | None:
-        stored = read_response(payload)
-        return None if stored is None else replace(stored, cache="exact", cost=0.0, saved_cost=stored.cost)
-
-    def saved(self, value: Response) -> float | None:
-        return value.saved_cost
-
-
 @public("llmops_sdk.caching")
 class CacheProvider(WrapperProvider):
-    """Serves the stored answer of a request that is the same in every part, and stores new ones.
+    """A stage that serves the stored answer of an identical request, and stores new answers.
 
-    Identical calls that run at the same time in one process make one call to the provider. Streams are served and
-    stored too, but wait for nobody and let nobody wait: their consumer sets their pace.
+    Identical calls at the same time in one process make one call to the provider. Streams are served and stored too,
+    but neither wait nor are waited for: their consumer sets their pace. A stream is stored when it reaches its end.
 
     Args:
-        inner: The provider that is called on a miss.
-        settings: Whether it is on, how long answers are valid, whose they are.
+        inner: The provider to call on a miss.
+        settings: Whether the cache is on, how long answers are valid, and who shares them.
         path: The folder of the cache; the answers are in `exact` inside it.
         clock: The time.
-        identity: What else tells one model from another of the same name, as in its server's URL.
+        identity: What distinguishes the model from others of its name, such as its server's URL.
+
+    Raises:
+        ProviderTimeoutError: At a call: an identical call under way did not end within the time of this one.
 
     Example:
         >>> import pathlib, tempfile
@@ -87,42 +69,30 @@ class CacheProvider(WrapperProvider):
         self._exact = ExactCache(path / "exact", ttl=settings.ttl, max_bytes=settings.max_bytes, clock=clock)
 
     def complete(self, request: Request) -> Response:
-        """The whole answer.
-
-        Raises:
-            ProviderTimeoutError: An identical call that was under way did not end within the time of this one.
-        """
-        plan = self._plan(request)
-        if plan is None:
+        policy = self._policy(request)
+        if policy is None:
             return self.inner.complete(request)
         try:
-            return self._exact.fetch(plan, lambda left: self.inner.complete(_bounded(request, left)))
+            return self._exact.fetch(policy, lambda left: self.inner.complete(_bounded(request, left)))
         except FlightTimeoutError as error:
-            raise self._late(request) from error
+            raise self._timeout_error(request) from error
 
     async def acomplete(self, request: Request) -> Response:
-        """The whole answer, async.
-
-        Raises:
-            ProviderTimeoutError: An identical call that was under way did not end within the time of this one.
-        """
-        plan = self._plan(request)
-        if plan is None:
+        policy = self._policy(request)
+        if policy is None:
             return await self.inner.acomplete(request)
         try:
-            return await self._exact.afetch(plan, lambda left: self.inner.acomplete(_bounded(request, left)))
+            return await self._exact.afetch(policy, lambda left: self.inner.acomplete(_bounded(request, left)))
         except FlightTimeoutError as error:
-            raise self._late(request) from error
+            raise self._timeout_error(request) from error
 
     def stream(self, request: Request) -> Iterator[Chunk]:
-        """The answer in pieces; it is stored when it was taken to its end."""
-        plan = self._plan(request)
-        if plan is None:
+        policy = self._policy(request)
+        if policy is None:
             yield from self.inner.stream(request)
             return
-        with Lookup() as lookup:
-            turn = self._exact.turn(plan, lookup)
-            if (served := turn.serve(self._exact.find(plan.key), "served")) is not None:
+        with self._exact.lookup(policy) as lookup:
+            if (served := lookup.serve(self._exact.find(policy.key), "served")) is not None:
                 yield from chunks_of(served)
                 return
             whole = Accumulator()
@@ -130,20 +100,17 @@ class CacheProvider(WrapperProvider):
                 for chunk in chunks:
                     whole.add(chunk)
                     yield chunk
-            if (entry := turn.entry_for(whole.response())) is not None:
-                turn.note_kept(self._exact.keep(plan.key, entry))
+            self._exact.store(lookup, whole.response())
 
     async def astream(self, request: Request) -> AsyncIterator[Chunk]:
-        """The answer in pieces, async; it is stored when it was taken to its end."""
-        plan = self._plan(request)
-        if plan is None:
+        policy = self._policy(request)
+        if policy is None:
             async with aclosing(cast("AsyncGenerator[Chunk]", self.inner.astream(request))) as chunks:
                 async for chunk in chunks:
                     yield chunk
             return
-        with Lookup() as lookup:
-            turn = self._exact.turn(plan, lookup)
-            if (served := turn.serve(await self._exact.afind(plan.key), "served")) is not None:
+        with self._exact.lookup(policy) as lookup:
+            if (served := lookup.serve(await self._exact.afind(policy.key), "served")) is not None:
                 for chunk in chunks_of(served):
                     yield chunk
                 return
@@ -152,29 +119,26 @@ class CacheProvider(WrapperProvider):
                 async for chunk in chunks:
                     whole.add(chunk)
                     yield chunk
-            if (entry := turn.entry_for(whole.response())) is not None:
-                turn.note_kept(await self._exact.akeep(plan.key, entry))
+            await self._exact.astore(lookup, whole.response())
 
     def clear(self) -> int:
-        """Forget every answer; how many there were."""
+        """Remove every answer, and return how many there were."""
         return self._exact.clear()
 
     def stats(self) -> CacheStats:
-        """What the cache has done in this process, and what it holds."""
+        """Return what the cache has done in this process, and what it holds."""
         return self._exact.stats()
 
     def close(self) -> None:
-        """Close the database and the provider inside."""
         self._exact.close()
         self.inner.close()
 
     async def aclose(self) -> None:
-        """Close the database and the provider inside, async."""
         self._exact.close()
         await self.inner.aclose()
 
-    def _plan(self, request: Request) -> _ResponsePlan | None:
-        """How the cache serves a request, or None, with the reason recorded where the cache is on."""
+    def _policy(self, request: Request) -> CachePolicy[Response] | None:
+        """Return how the cache serves a request, or None; where the cache is on, record why not."""
         on = self.settings.exact if request.cache is None else request.cache
         if not on:
             if self.settings.exact:
@@ -185,18 +149,24 @@ class CacheProvider(WrapperProvider):
         if reason is not None or key is None:
             record_bypass(reason or "not_json")
             return None
-        return _ResponsePlan(key, (request.timeout or Timeout()).total)
+        total = (request.timeout or Timeout()).total
+        return CachePolicy(key, total, refused_response, write_response, _read, lambda served: served.saved_cost)
 
-    def _late(self, request: Request) -> ProviderTimeoutError:
+    def _timeout_error(self, request: Request) -> ProviderTimeoutError:
         return ProviderTimeoutError(
-            f"{request.model}: the total deadline passed while an identical call was under way",
+            f"{request.model}: the total deadline passed while an identical call was under way; set a longer `timeout`",
             provider=self.name,
             model=request.model,
         )
 
 
+def _read(payload: Any) -> Response | None:
+    stored = read_response(payload)
+    return None if stored is None else replace(stored, cache="exact", cost=0.0, saved_cost=stored.cost)
+
+
 def _bounded(request: Request, left: float | None) -> Request:
-    """The request with the time that is left after a wait for another caller's call."""
+    """Return the request with the time that is left after a wait for another caller's call."""
     bounds = request.timeout or Timeout()
     if left is None or left == bounds.total:
         return request

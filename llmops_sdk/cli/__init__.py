@@ -1,4 +1,4 @@
-"""The command `llmops`, also `python -m llmops_sdk`."""
+"""The command line: `llmops`, also `python -m llmops_sdk`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ def main() -> int:
     """Run the command line with `sys.argv`.
 
     Returns:
-        0 when it did what was asked, 1 when it failed, 2 for a wrong usage, 130 after Ctrl-C.
+        The exit status: 0 for success, 1 for a failure, 2 for wrong usage, 130 after Ctrl-C.
     """
     from llmops_sdk.cli._app import run
 

@@ -1,4 +1,4 @@
-"""The examples in the help texts; the tests run each."""
+"""The examples in the help texts. The tests run them."""
 
 from __future__ import annotations
 
@@ -27,6 +27,11 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
         "llmops tail --status error --format json",
         "llmops tail --spans --kind tool --user ada",
         "llmops tail --no-follow -n 50 --since 1h",
+    ),
+    "export": (
+        "llmops export week.parquet --since 7d",
+        "llmops export calls.jsonl --where \"kind = 'llm'\"",
+        "llmops export --clickhouse-views",
     ),
     "compact": ("llmops compact",),
     "prune": (

@@ -1,21 +1,22 @@
-"""The filters that the commands share: what the options say, and the one WHERE that is made of it.
+"""The filter options that commands share, and the SQL condition that they become.
 
-Values go to DuckDB as parameters; nothing that was typed becomes part of a statement.
+Every value goes to DuckDB as a parameter, so user input never becomes part of a statement.
 """
-# ruff: noqa: S608 - conditions are put together from constants; every value is a parameter
+# ruff: noqa: S608 - conditions consist of constants; every value is a parameter
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, TypeAlias
 
+from llmops_sdk.cli._options import Kind, Model, Score, Search, Session, Since, Status, Tag, Until, User
 from llmops_sdk.cli._usage import UsageError
 
-__all__ = ["Filter", "Where", "parse_filter", "parse_moment"]
+__all__ = ["Filter", "ScoreTest", "Where", "parse_filter", "parse_moment", "parse_period"]
 
 Target: TypeAlias = Literal["traces", "spans", "llm_calls"]
 
@@ -28,7 +29,7 @@ _TEXTS = "concat_ws(' ', name, input, output, status_message, attributes)"
 
 @dataclass(frozen=True, slots=True)
 class ScoreTest:
-    """What a score must be: of this name, and with a sign, so beside `value` (a number) or `label` (a text)."""
+    """A required score: its name and, with a sign, how it compares to `value` (a number) or `label` (a text)."""
 
     name: str
     sign: str = ""
@@ -38,7 +39,7 @@ class ScoreTest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """Which traces, spans or calls; None and () let every one pass, and all that is given must hold."""
+    """A filter for traces, spans or calls. They must match all given fields; None and () match everything."""
 
     since: datetime | None = None
     until: datetime | None = None
@@ -52,10 +53,10 @@ class Filter:
     scores: tuple[ScoreTest, ...] = ()
 
     def where(self, target: Target) -> Where:
-        """The condition on the rows of a view.
+        """Return the condition on the rows of a view.
 
-        A trace passes when it began in time, has the status, and for each of the other filters has a span that
-        passes. A score passes a span (or call) when it is about that or about the whole trace.
+        A trace matches if it started in the period, has the status, and has a matching span for each other field. A
+        span or call matches a score that is on it or on its whole trace.
         """
         params: dict[str, Any] = {}
         conditions = list(self._conditions(target, params))
@@ -73,15 +74,17 @@ class Filter:
             yield "status = $status"
         if self.model is not None:
             params["model"] = self.model
-            called = "$model IN (model, request_model)"
+            has_model = "$model IN (model, request_model)"
             ids = "trace_id" if target == "traces" else "trace_id, span_id"
-            yield called if target == "llm_calls" else f"({ids}) IN (SELECT ({ids}) FROM llm_calls WHERE {called})"
-        for condition in self._on_a_span(params):
+            yield (
+                has_model if target == "llm_calls" else f"({ids}) IN (SELECT ({ids}) FROM llm_calls WHERE {has_model})"
+            )
+        for condition in self._span_conditions(params):
             yield f"trace_id IN (SELECT trace_id FROM spans WHERE {condition})" if target == "traces" else condition
         for number, score in enumerate(self.scores):
-            yield _scored(target, score, f"score_{number}", params)
+            yield _score_condition(target, score, f"score_{number}", params)
 
-    def _on_a_span(self, params: dict[str, Any]) -> Iterator[str]:
+    def _span_conditions(self, params: dict[str, Any]) -> Iterator[str]:
         for name, column in (("session", "session_id"), ("user", "user_id"), ("kind", "kind")):
             value = getattr(self, name)
             if value is not None:
@@ -97,53 +100,50 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """A condition in SQL, "true" for none, and the parameters that it names."""
+    """A condition in SQL ("true" if there is none) and its parameters."""
 
     sql: str
     params: dict[str, Any]
 
 
-def _scored(target: Target, test: ScoreTest, key: str, params: dict[str, Any]) -> str:
+def _score_condition(target: Target, test: ScoreTest, key: str, params: dict[str, Any]) -> str:
     params[f"{key}_name"] = test.name
-    fits = f"name = ${key}_name"
-    if test.value is not None:
-        params[f"{key}_value"] = test.value
-        fits += f" AND value {test.sign} ${key}_value"
-    elif test.label is not None:
-        params[f"{key}_value"] = test.label
-        fits += f" AND label {test.sign} ${key}_value"
-    spans = f"span_id IN (SELECT span_id FROM scores WHERE {fits})"
-    whole = f"trace_id IN (SELECT trace_id FROM scores WHERE {fits}{{}})"
+    matches = f"name = ${key}_name"
+    for column, value in (("value", test.value), ("label", test.label)):
+        if value is not None:
+            params[f"{key}_value"] = value
+            matches += f" AND {column} {test.sign} ${key}_value"
+    on_span = f"span_id IN (SELECT span_id FROM scores WHERE {matches})"
+    on_trace = f"trace_id IN (SELECT trace_id FROM scores WHERE {matches}"
     if target == "traces":
-        # A score may name its span alone.
-        return f"({whole.format('')} OR trace_id IN (SELECT trace_id FROM spans WHERE {spans}))"
-    return f"({spans} OR {whole.format(' AND span_id IS NULL')})"
+        # A score may carry only the id of its span.
+        return f"({on_trace}) OR trace_id IN (SELECT trace_id FROM spans WHERE {on_span}))"
+    return f"({on_span} OR {on_trace} AND span_id IS NULL))"
 
 
 def parse_filter(
     *,
-    since: str | None = None,
-    until: str | None = None,
-    model: str | None = None,
-    session: str | None = None,
-    user: str | None = None,
-    status: str | None = None,
-    kind: str | None = None,
-    search: str | None = None,
-    tags: Sequence[str] = (),
-    scores: Sequence[str] = (),
+    since: Since = None,
+    until: Until = None,
+    model: Model = None,
+    session: Session = None,
+    user: User = None,
+    status: Status = None,
+    kind: Kind = None,
+    tags: Tag = None,
+    scores: Score = None,
+    search: Search = None,
 ) -> Filter:
-    """The filter that the options of a command say.
+    """Return the filter that the options describe. This signature is the one declaration of these options.
 
     Raises:
-        UsageError: A time, a status or a score cannot be read, or `until` is not after `since`.
+        UsageError: A time, a status or a score is not valid, or `until` is not after `since`.
     """
-    now = datetime.now(UTC).replace(tzinfo=None)
-    begin, end = parse_moment(since, now), parse_moment(until, now)
+    begin, end = parse_period(since, until)
     if begin is not None and end is not None and begin >= end:
-        raise UsageError(f'nothing lies between --since "{since}" and --until "{until}"')
+        raise UsageError(f'--until "{until}" must be later than --since "{since}"')
     if status is not None and status not in _STATUSES:
-        raise UsageError(f'"{status}" is no status: {", ".join(_STATUSES[:-1])} or {_STATUSES[-1]}')
+        raise UsageError(f'unknown status "{status}": use {", ".join(_STATUSES[:-1])} or {_STATUSES[-1]}')
     return Filter(
         since=begin,
         until=end,
@@ -153,16 +153,26 @@ def parse_filter(
         status=status,
         kind=kind,
         search=search,
-        tags=tuple(tags),
-        scores=tuple(map(_parse_score, scores)),
+        tags=tuple(tags or ()),
+        scores=tuple(map(_parse_score, scores or ())),
     )
 
 
-def parse_moment(text: str | None, now: datetime) -> datetime | None:
-    """A moment as naive UTC like the store's times: an age before `now`, or an ISO time; None for None.
+def parse_period(since: str | None, until: str | None) -> tuple[datetime | None, datetime | None]:
+    """Return both ends of a period, each as `parse_moment` reads it.
 
     Raises:
-        UsageError: It is neither an age as in 90s nor a time as in 2026-11-23T14:00, or lies outside of the calendar.
+        UsageError: One of them is not valid.
+    """
+    now = datetime.now(UTC).replace(tzinfo=None)
+    return parse_moment(since, now), parse_moment(until, now)
+
+
+def parse_moment(text: str | None, now: datetime) -> datetime | None:
+    """Parse an age before `now` (90s) or an ISO time into naive UTC, which the store uses; None stays None.
+
+    Raises:
+        UsageError: The text is neither an age nor a time, or is outside the calendar.
 
     Example:
         >>> from datetime import datetime
@@ -174,13 +184,13 @@ def parse_moment(text: str | None, now: datetime) -> datetime | None:
     text = text.strip()
     age = _AGE.fullmatch(text)
     try:
-        # Eight digits alone are a date in ISO's short form.
+        # Eight digits without a unit are an ISO date.
         if age is not None and (age[2] or len(text) != 8):
             return now - _duration(text, age[1], age[2])
         moment = datetime.fromisoformat(text)
         return moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
     except OverflowError as error:
-        raise UsageError(f'"{text}" lies too far back') from error
+        raise UsageError(f'"{text}" is too far back') from error
     except UsageError:
         raise
     except ValueError as error:
@@ -191,15 +201,15 @@ def parse_moment(text: str | None, now: datetime) -> datetime | None:
 
 def _duration(text: str, count: str, unit: str) -> timedelta:
     if unit not in _UNITS:
-        what = f'"{unit}" is no unit of time' if unit else "the unit is missing"
-        raise UsageError(f'"{text}": {what}; write s, m, h, d or w, as in 90s, 30m, 2h, 7d or 4w')
+        what = f'"{unit}" is not a unit of time' if unit else "the unit is missing"
+        raise UsageError(f'"{text}": {what}; use s, m, h, d or w, e.g. 90s, 30m, 2h, 7d or 4w')
     return timedelta(**{_UNITS[unit]: float(count)})
 
 
 def _parse_score(text: str) -> ScoreTest:
     match = _SCORE.fullmatch(text.strip())
     if match is None:
-        raise UsageError(f'"{text}" is no test of a score: write NAME, or NAME and <, <=, =, !=, >= or > and a value')
+        raise UsageError(f'"{text}" is not a score filter: write NAME, or NAME, one of < <= = != >= > and a value')
     name, sign, wanted = match[1].strip(), match[2], (match[3] or "").strip()
     if sign is None:
         return ScoreTest(name)
@@ -211,5 +221,5 @@ def _parse_score(text: str) -> ScoreTest:
     if math.isfinite(value):
         return ScoreTest(name, sign, value=value)
     if not wanted or sign not in {"=", "!="}:
-        raise UsageError(f'"{text}": {sign} needs a number, as in "{name}{sign}0.5"; a label is tested with = or !=')
+        raise UsageError(f'"{text}": {sign} needs a number, e.g. "{name}{sign}0.5"; compare a label with = or !=')
     return ScoreTest(name, sign, label=wanted)

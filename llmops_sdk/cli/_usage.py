@@ -1,4 +1,4 @@
-"""What a user can get wrong on the command line, besides what typer checks itself."""
+"""The error of a wrong command line that typer itself cannot detect."""
 
 from __future__ import annotations
 

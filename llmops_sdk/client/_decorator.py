@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
 
-from llmops_sdk._util._callables import kind_of
+from llmops_sdk._util._callables import call_style_of
 from llmops_sdk.client import _call
 from llmops_sdk.client._call import Origin
 from llmops_sdk.client._functions import DEFAULT
@@ -105,7 +105,7 @@ def _decorate(function: Any, *, options: dict[str, Any], returns: Any, stream: b
     plain: Any = getattr(function, "__func__", function)
     if not callable(plain) or inspect.isclass(plain):
         raise TypeError(f"@llm goes on a function that returns a prompt, not on {function!r}")
-    kind = kind_of(plain)
+    kind = call_style_of(plain)
     name = getattr(plain, "__qualname__", None) or type(plain).__qualname__
     if kind in ("generator", "asyncgen"):
         raise TypeError(f"@llm: {name} yields; a prompt function returns the prompt (streams come of stream=True)")
@@ -172,7 +172,7 @@ class _PromptFunction:
     def _origin(self, stages: Stages, span: Span, instance: object, args: _Arguments, kwargs: dict[str, Any]) -> Origin:
         raw = not _call.input_guards(stages, self.options)
         if raw:
-            span._take_arguments(self.parameters, instance is not None, args, kwargs)  # pyright: ignore[reportPrivateUsage] - a friend
+            span.capture_arguments(self.parameters, instance is not None, args, kwargs)
         return Origin(name=self.name, span=span, raw=raw)
 
     def _course(self, prompt: object, origin: Origin) -> Course:

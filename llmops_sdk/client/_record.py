@@ -191,9 +191,8 @@ class Record:
         if server is not None:
             self.span.set({_semconv.SERVER_ADDRESS: server[0], _semconv.SERVER_PORT: server[1]})
             return
-        kept = self.span._attributes or {}  # pyright: ignore[reportPrivateUsage] - a friend; OpenTelemetry cannot unset
         for name in (_semconv.SERVER_ADDRESS, _semconv.SERVER_PORT):
-            kept.pop(name, None)
+            self.span.remove_attribute(name)
 
     def embedded(self, made: Embeddings) -> None:
         """Keep what is known of the vectors."""
@@ -216,7 +215,7 @@ class Record:
 
     def _keep_times(self) -> None:
         if self._times:
-            _pace.keep(self.span._span_number, self._times)  # pyright: ignore[reportPrivateUsage] - a friend
+            _pace.keep(self.span.span_number, self._times)
             self._times = None
 
     def first_chunk(self, chunk: Chunk) -> bool:

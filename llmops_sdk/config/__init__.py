@@ -1,7 +1,4 @@
-"""Settings: the models of their sections, the sources they come from, and the one object in force.
-
-Doors for other packages: `_secrets`.
-"""
+"""Settings: their models, their sources, and the one object in force."""
 
 from __future__ import annotations
 
@@ -9,32 +6,21 @@ from llmops_sdk.config._state import configure, current, reset, subscribe
 from llmops_sdk.config.loading._keys import Key, known_keys
 from llmops_sdk.config.loading._load import load
 from llmops_sdk.config.loading._resolve_model import ResolvedModel, resolve_model
-from llmops_sdk.config.loading._settings import Settings
-from llmops_sdk.config.sections._models import (
-    CacheSettings,
-    CaptureSettings,
-    CassetteSettings,
-    ColumnSettings,
-    DestinationSettings,
-    ExportFilter,
-    ExportSettings,
-    FallbackSettings,
-    GuardrailSettings,
-    ModelSettings,
-    PriceSettings,
-    RedactionSettings,
-    RetrySettings,
-    StoreSettings,
-    ThinningSettings,
-    Timeout,
-    TracingSettings,
-)
+from llmops_sdk.config.loading._settings import DescribedValue, Settings, describe_settings, describe_value
+from llmops_sdk.config.sections._caching import CacheSettings, CassetteSettings
+from llmops_sdk.config.sections._calls import FallbackSettings, RetrySettings, Timeout
+from llmops_sdk.config.sections._export import DestinationSettings, ExportFilter, ExportSettings
+from llmops_sdk.config.sections._guardrails import GuardrailSettings
+from llmops_sdk.config.sections._models import ModelSettings, PriceSettings
+from llmops_sdk.config.sections._store import ColumnSettings, StoreSettings, ThinningSettings
+from llmops_sdk.config.sections._tracing import CaptureSettings, RedactionSettings, TracingSettings
 
 __all__ = [
     "CacheSettings",
     "CaptureSettings",
     "CassetteSettings",
     "ColumnSettings",
+    "DescribedValue",
     "DestinationSettings",
     "ExportFilter",
     "ExportSettings",
@@ -53,6 +39,8 @@ __all__ = [
     "TracingSettings",
     "configure",
     "current",
+    "describe_settings",
+    "describe_value",
     "known_keys",
     "load",
     "reset",

@@ -1,4 +1,4 @@
-"""What must not be shown: values whose key names a secret, and credentials inside URLs."""
+"""Mask secrets: values whose key names a secret, and credentials inside URLs."""
 
 from __future__ import annotations
 
@@ -7,23 +7,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-__all__ = ["HIDDEN", "is_secret", "masked", "shown"]
+__all__ = ["HIDDEN", "is_secret", "masked", "masked_repr"]
 
 HIDDEN = "***"
-_SHOWN_CHARACTERS = 200
+_MAX_CHARACTERS = 200
 
 _SECRET_WORDS = frozenset({
     "apikey", "auth", "authorization", "bearer", "cookie", "credential", "credentials", "key", "passphrase", "passwd",
     "password", "secret", "secrets", "token",
 })  # fmt: skip
-# Ours, and harmless: a number of seconds, and a section's name.
-_HARMLESS = frozenset({"first_token"})
+_HARMLESS = frozenset({"first_token"})  # our own key, a number of seconds
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
 _CREDENTIALS_IN_URL = re.compile(r"(://)[^/@\s]+@")
 
 
 def is_secret(path: tuple[str, ...]) -> bool:
-    """Whether a value at this path is to be hidden: every header, and keys such as `api_key` or `client-secret`.
+    """Return whether the value at this path must be hidden: headers, and keys such as `api_key` or `client-secret`.
 
     Example:
         >>> is_secret(("export", "headers", "x-team")), is_secret(("options", "api_key")), is_secret(("retry", "base"))
@@ -31,7 +30,7 @@ def is_secret(path: tuple[str, ...]) -> bool:
     """
     if "headers" in path[:-1]:
         return True
-    # What the user called a model says nothing about the values below it.
+    # The name of a model or price is the user's choice; it says nothing about the values below it.
     names = path[2:] if path[:1] in {("models",), ("prices",)} else path
     return any(
         name not in _HARMLESS and not _SECRET_WORDS.isdisjoint(re.split(r"[^a-z0-9]+", name.lower())) for name in names
@@ -39,7 +38,7 @@ def is_secret(path: tuple[str, ...]) -> bool:
 
 
 def masked(path: tuple[str, ...], value: Any) -> Any:
-    """The value with every secret in it replaced, however deep."""
+    """Return the value with every secret in it replaced, at any depth."""
     if isinstance(value, Mapping):
         entries = cast("Mapping[object, Any]", value)
         return {key: masked((*path, str(key)), item) for key, item in entries.items()}
@@ -47,13 +46,13 @@ def masked(path: tuple[str, ...], value: Any) -> Any:
         items = cast("list[Any] | tuple[Any, ...]", value)
         return type(items)([masked(path, item) for item in items])
     if value is not None and not isinstance(value, bool) and is_secret(path):
-        # `api_key_env` holds a variable's name; a key that was put there by mistake does not look like one.
-        named = path[-1].endswith("_env") and isinstance(value, str) and _VARIABLE.fullmatch(value)
-        return value if named else HIDDEN
+        # `api_key_env` holds the name of a variable. A real key that was put there by mistake does not look like one.
+        is_variable = path[-1].endswith("_env") and isinstance(value, str) and _VARIABLE.fullmatch(value)
+        return value if is_variable else HIDDEN
     return _CREDENTIALS_IN_URL.sub(rf"\1{HIDDEN}@", value) if isinstance(value, str) else value
 
 
-def shown(path: tuple[str, ...], value: object) -> str:
-    """The value as an error or a log may show it: without secrets, and cut at 200 characters."""
+def masked_repr(path: tuple[str, ...], value: object) -> str:
+    """Return the value for an error or a log: without secrets, and cut at 200 characters."""
     text = repr(str(value) if isinstance(value, Path) else masked(path, value))
-    return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"
+    return text if len(text) <= _MAX_CHARACTERS else text[: _MAX_CHARACTERS - 1] + "…"

@@ -1,4 +1,4 @@
-"""The settings in force: one object for the process, replaced by `configure`."""
+"""The settings in force: one object per process, which `configure` replaces."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from llmops_sdk.config.loading._settings import Settings
 
 __all__ = ["configure", "current", "reset", "subscribe"]
 
-# One `configure` after the other, so that subscribers are told in order. The other lock is never held while they are
-# called: one of them may hold a lock of its own while it subscribes or asks for the settings.
+# `_configuring` serializes calls of `configure`, so subscribers see changes in order. `_lock` is never held while
+# subscribers run: one may hold a lock of its own while it subscribes or reads the settings.
 _configuring = threading.RLock()
 _lock = threading.Lock()
 _current: Settings | None = None
@@ -23,17 +23,17 @@ _subscribers: list[Callable[[Settings], object]] = []
 
 
 def configure(config_file: str | os.PathLike[str] | None = None, **overrides: Any) -> Settings:
-    """Load the configuration and put it in force, in place of the call before and its arguments.
+    """Load the configuration and put it in force. It replaces the previous call and its arguments.
 
     Args:
-        config_file: A file to read in place of the `llmops.toml` that would be found.
-        overrides: Settings, as in `model="openai/gpt-4.1-mini"`, `retry={"attempts": 5}` or `retry__attempts=5`.
+        config_file: A file to read instead of the `llmops.toml` that the search finds.
+        overrides: Settings, e.g. `model="openai/gpt-4.1-mini"`, `retry={"attempts": 5}` or `retry__attempts=5`.
 
     Returns:
-        The settings, now in force for new calls; calls in flight finish on the old ones.
+        The settings, now in force for new calls. Calls in flight finish with the old ones.
 
     Raises:
-        ConfigError: Something is wrong with it; what was in force before stays so.
+        ConfigError: The configuration is not valid. The previous settings stay in force.
 
     Example:
         >>> import llmops_sdk as llmops
@@ -54,10 +54,10 @@ def configure(config_file: str | os.PathLike[str] | None = None, **overrides: An
 
 
 def current() -> Settings:
-    """The settings in force: the same object until `configure` is called; loaded at the first use.
+    """Return the settings in force. The first use loads them; the object stays the same until `configure`.
 
     Raises:
-        ConfigError: At the first use, when something is wrong with the configuration.
+        ConfigError: The configuration is not valid. Only the first use raises this.
 
     Example:
         >>> from llmops_sdk import config
@@ -77,10 +77,10 @@ def _first_use() -> Settings:
 
 
 def subscribe(callback: Callable[[Settings], object]) -> Callable[[], None]:
-    """Have a function called with the new settings after each `configure`, in the thread that called it.
+    """Call a function with the new settings after each `configure`, in the thread of that call.
 
     Args:
-        callback: Called with the settings; what it raises is logged, and the settings stay in force.
+        callback: Called with the settings. Its exceptions are logged, and the settings stay in force.
 
     Returns:
         A function that ends the subscription.
@@ -106,7 +106,7 @@ def subscribe(callback: Callable[[Settings], object]) -> Callable[[], None]:
 
 
 def reset() -> None:
-    """Forget the settings in force, so that the next use loads them anew; subscriptions stay."""
+    """Discard the settings in force, so that the next use loads them again. Subscriptions stay."""
     global _current
     with _lock:
         _current = None
@@ -114,7 +114,7 @@ def reset() -> None:
 
 
 def _after_fork() -> None:
-    # A thread of the parent may have held them; it does not exist in the child.
+    # A thread of the parent, which does not exist in the child, may have held them.
     global _configuring, _lock
     _configuring = threading.RLock()
     _lock = threading.Lock()

@@ -1,4 +1,4 @@
-"""Where a signal is exported to. The OTLP variables are already in the settings; here they become one record."""
+"""The destinations of an export, from the settings, which include the standard OTLP variables."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from llmops_sdk.tracing.records._records import SpanRecord
 if TYPE_CHECKING:
     from llmops_sdk.config import Settings
 
-__all__ = ["Destination", "Signal", "find_destination", "find_destinations", "made_destination"]
+__all__ = ["Destination", "Signal", "destination_for_url", "find_destination", "find_destinations"]
 
 Signal: TypeAlias = Literal["traces", "metrics", "logs"]
 
@@ -30,15 +30,15 @@ class Destination:
     """One OTLP backend, or the console, for one signal.
 
     Attributes:
-        endpoint: The whole URL that a request goes to; with gRPC also "host:port".
+        endpoint: The full URL of a request; with gRPC also "host:port".
+        name: The name in the configuration; "default" for the backend of `[export]` itself.
+        passes: Returns the share of similar spans that are sent, or None to reject a span; None accepts all spans.
         signal: Spans, metrics, or scores as log records.
-        protocol: How to send.
-        headers: Headers of each request; those of the environment's variables that are not among them are not sent.
-        timeout: Seconds for one batch, the exporter's own repeats included.
-        content: Whether prompts, answers, arguments, results and comments are sent too.
-        resource: Gives the attributes of the process, for what does not bring its own.
-        name: What it is called in the configuration; "default" for the backend of `[export]` itself.
-        passes: Whether a span is for it, and the share of those like it that are; None lets every span pass.
+        protocol: The protocol.
+        headers: All headers of each request: other headers from the environment are not sent.
+        timeout: Seconds for one batch, including the exporter's own retries.
+        content: Whether prompts, answers, arguments, results and comments are sent.
+        resource: Returns the attributes of the process, for records without their own.
     """
 
     endpoint: str
@@ -53,18 +53,14 @@ class Destination:
 
     @property
     def shown(self) -> str:
-        """The endpoint as it may stand in a log: without a user name, a password or a query."""
+        """Return the endpoint for a log: without user name, password and query."""
         parts = urlsplit(self.endpoint if "//" in self.endpoint else f"//{self.endpoint}")
         host = parts.netloc.rpartition("@")[2]
         return f"{parts.scheme}://{host}{parts.path}" if parts.scheme else host + parts.path
 
 
 def find_destinations(settings: Settings) -> list[Destination]:
-    """The backends that spans go to, but for those whose URL cannot be used (which is logged).
-
-    Args:
-        settings: The settings in force.
-    """
+    """Return the backends for spans. Those with an invalid URL are left out and logged."""
     export = settings.export
     found: list[Destination] = []
     for name, own in export.trace_destinations.items():
@@ -85,15 +81,8 @@ def find_destinations(settings: Settings) -> list[Destination]:
     return found
 
 
-def made_destination(url: str, *, protocol: str, headers: Mapping[str, str], content: bool) -> Destination:
-    """A backend that is no destination of the configuration.
-
-    Args:
-        url: Its base URL.
-        protocol: "http/protobuf" or "grpc".
-        headers: Of each request.
-        content: Whether prompts, answers, arguments and results are sent.
-    """
+def destination_for_url(url: str, *, protocol: str, headers: Mapping[str, str], content: bool) -> Destination:
+    """Return a destination that is not in the configuration, from its base URL."""
     over = "grpc" if protocol == "grpc" else "http/protobuf"
     path = "" if over == "grpc" or urlsplit(url).path.endswith("/v1/traces") else "/v1/traces"
     return Destination(
@@ -104,13 +93,7 @@ def made_destination(url: str, *, protocol: str, headers: Mapping[str, str], con
 def find_destination(
     settings: Settings, signal: Signal, resource: Callable[[], Mapping[str, Any]] = _no_resource
 ) -> Destination | None:
-    """The backend for metrics or scores, or None when there is none, or its URL cannot be used (which is logged).
-
-    Args:
-        settings: The settings in force.
-        signal: What is sent: "metrics" or "logs".
-        resource: Gives the attributes of the process.
-    """
+    """Return the backend for metrics or scores (signal "logs"), or None. An invalid URL is logged."""
     export = settings.export
     own, url = (export.metrics, export.metrics_url) if signal == "metrics" else (export.logs, export.logs_url)
     url = (url or "").strip()

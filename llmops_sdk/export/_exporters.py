@@ -1,7 +1,7 @@
-"""OpenTelemetry's official exporters, made for one destination.
+"""Create OpenTelemetry's official exporters for a destination.
 
-They read compression, certificates and their like from the environment themselves. Each import costs 0.25 to 0.75 s of
-CPU; this module is itself imported on the exporting threads only.
+The exporters read compression, certificates and similar settings from the environment themselves. Each import costs
+0.25 to 0.75 s of CPU; only the exporting threads import this module.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, Protocol
 
 from llmops_sdk.config.loading._environment import header_pairs
@@ -20,46 +21,41 @@ if TYPE_CHECKING:
 
 __all__ = ["make_exporter"]
 
+_CLASSES = {
+    "traces": "trace_exporter:OTLPSpanExporter",
+    "metrics": "metric_exporter:OTLPMetricExporter",
+    "logs": "_log_exporter:OTLPLogExporter",
+}
 _CREDENTIAL_PROVIDERS = (
     "OTEL_PYTHON_EXPORTER_OTLP_HTTP_CREDENTIAL_PROVIDER",
     "OTEL_PYTHON_EXPORTER_OTLP_HTTP_{}_CREDENTIAL_PROVIDER",
 )
 
 
-class Seen(Protocol):
-    """What is told of the answers that the exporters keep to themselves."""
+class ResponseObserver(Protocol):
+    """Sees the responses that the exporters do not report."""
 
-    def see_response(self, response: requests.Response, *more: Any, **named: Any) -> None:
-        """Each HTTP response, before the exporter has it."""
-        ...
-
-    def see_error(self, error: Exception) -> None:
-        """What writing to the console raised."""
-        ...
+    def see_response(self, response: requests.Response, *more: Any, **named: Any) -> None: ...
+    def see_error(self, error: Exception) -> None: ...
 
 
-def make_exporter(destination: Destination, seen: Seen) -> Any:
-    """The exporter for a destination.
-
-    Args:
-        destination: Where to, and how.
-        seen: Told what comes back.
-    """
+def make_exporter(destination: Destination, observer: ResponseObserver) -> Any:
+    """Return the exporter for a destination; the observer sees the responses."""
     if destination.protocol == "console":
-        return _console(seen)
+        return _console(observer)
     if destination.protocol == "grpc":
-        headers = _OnlyThese((key.lower(), value) for key, value in destination.headers.items())
-        kind = _grpc_kind(destination.signal)
-        return kind(endpoint=destination.endpoint, headers=headers, timeout=destination.timeout)
-    return _http_kind(destination.signal)(
+        headers = _TruthyHeaders((key.lower(), value) for key, value in destination.headers.items())
+        exporter = _exporter_class("grpc", destination.signal)
+        return exporter(endpoint=destination.endpoint, headers=headers, timeout=destination.timeout)
+    return _exporter_class("http", destination.signal)(
         endpoint=destination.endpoint,
         headers=dict(destination.headers),
         timeout=destination.timeout,
-        session=_session(destination, seen),
+        session=_session(destination, observer),
     )
 
 
-def _console(seen: Seen) -> Any:
+def _console(observer: ResponseObserver) -> Any:
     from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SpanExportResult
 
     class LineExporter(ConsoleSpanExporter):
@@ -67,65 +63,41 @@ def _console(seen: Seen) -> Any:
             try:
                 return super().export(spans)
             except (OSError, ValueError) as error:
-                # Who reads it is gone (`app | head`), or the stream is closed; the store has the spans all the same.
-                seen.see_error(error)
+                # The reader is gone (`app | head`) or the stream is closed. The store still has the spans.
+                observer.see_error(error)
                 return SpanExportResult.FAILURE
 
-    # One line each, which tools read; and the stdout of now, not of when the library was imported.
+    # One line per span, for tools; and today's stdout, not that of the library's import.
     return LineExporter(out=sys.stdout, formatter=lambda span: span.to_json(indent=None) + "\n")
 
 
-def _http_kind(signal: str) -> Any:
-    if signal == "metrics":
-        from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
-
-        return OTLPMetricExporter
-    if signal == "logs":
-        from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
-
-        return OTLPLogExporter
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-
-    return OTLPSpanExporter
+def _exporter_class(transport: str, signal: str) -> Any:
+    return resolve_name(f"opentelemetry.exporter.otlp.proto.{transport}.{_CLASSES[signal]}")
 
 
-def _grpc_kind(signal: str) -> Any:
-    if signal == "metrics":
-        from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
-
-        return OTLPMetricExporter
-    if signal == "logs":
-        from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter
-
-        return OTLPLogExporter
-    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
-
-    return OTLPSpanExporter
-
-
-class _OnlyThese(dict[str, str]):
-    """Headers that are true also when there are none: else the exporter takes the environment's in their place."""
+class _TruthyHeaders(dict[str, str]):
+    """Headers that are true even if empty: the exporter replaces false ones with the environment's headers."""
 
     def __bool__(self) -> bool:
         return True
 
 
-def _session(destination: Destination, seen: Seen) -> requests.Session | None:
+def _session(destination: Destination, observer: ResponseObserver) -> requests.Session | None:
     if any(os.environ.get(name.format(destination.signal.upper())) for name in _CREDENTIAL_PROVIDERS):
-        return None  # the exporter makes that provider's own
+        return None  # the exporter creates the session of that credential provider
     import requests
 
     class Session(requests.Session):
         def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
-            # Else REQUESTS_CA_BUNDLE, which companies set for all programs, wins over the certificate for this backend.
+            # Otherwise REQUESTS_CA_BUNDLE, which companies set globally, overrides this backend's certificate.
             own = self.verify if verify is None and isinstance(self.verify, str) else verify
             return super().merge_environment_settings(url, proxies, stream, own, cert)
 
     session = Session()
-    session.hooks["response"].append(seen.see_response)
-    foreign = _environment_headers(destination.signal).keys() - {name.lower() for name in destination.headers}
-    if foreign:
-        session.auth = _Without(foreign)
+    session.hooks["response"].append(observer.see_response)
+    unwanted = _environment_headers(destination.signal).keys() - {name.lower() for name in destination.headers}
+    if unwanted:
+        session.auth = _HeaderRemover(unwanted)
     return session
 
 
@@ -135,10 +107,10 @@ def _environment_headers(signal: str) -> Mapping[str, str]:
     return header_pairs(own or os.environ.get("OTEL_EXPORTER_OTLP_HEADERS", ""))
 
 
-class _Without:
-    """Takes the environment's headers off a request: they may be the credentials of another backend.
+class _HeaderRemover:
+    """Removes the environment's headers from a request: they may be the credentials of another backend.
 
-    The exporters add them, whatever headers they are given; this is the last that sees a request.
+    The exporters always add them. An `auth` object is the last to change a request.
     """
 
     def __init__(self, names: set[str]) -> None:

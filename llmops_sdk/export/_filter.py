@@ -1,4 +1,4 @@
-"""Which spans a destination gets: a pure decision on one span, the same in every process."""
+"""Decide which spans a destination gets; the decision is the same in every process."""
 
 from __future__ import annotations
 
@@ -12,20 +12,17 @@ from llmops_sdk.tracing.records._records import LossRecord, Record, ScoreRecord,
 if TYPE_CHECKING:
     from llmops_sdk.config import ExportFilter
 
-__all__ = ["chosen", "filter_of"]
+__all__ = ["filter_of", "select_records"]
 
 _RANDOM = 1 << 64
-"""The lower half of a trace's id is random, whoever made it: the time is in the upper."""
+"""The lower half of a trace id is random; the upper half may hold the time."""
 
 
 def filter_of(wanted: ExportFilter) -> Callable[[SpanRecord], float | None] | None:
-    """The decision that the settings ask for, or None where every span passes.
+    """Return the filter that the settings ask for, or None if every span passes.
 
-    It returns the share of the spans like this one that are sent, 1.0 for those that are sent anyway, or None for a
-    span that is not sent.
-
-    Args:
-        wanted: The settings.
+    The filter returns the share of similar spans that are sent, 1.0 for a span that is always sent, or None for a span
+    that is not sent.
     """
     kinds, patterns = frozenset(wanted.kinds), wanted.names
     if not kinds and not patterns and wanted.sample >= 1.0:
@@ -48,16 +45,10 @@ def filter_of(wanted: ExportFilter) -> Callable[[SpanRecord], float | None] | No
     return passes
 
 
-def chosen(
+def select_records(
     batch: Sequence[Record], *, scores: bool, passes: Callable[[SpanRecord], float | None] | None
 ) -> list[SpanRecord | ScoreRecord]:
-    """The scores of a batch, or those of its spans that pass.
-
-    Args:
-        batch: Records of any kind.
-        scores: Which of the two.
-        passes: The decision of `filter_of`.
-    """
+    """Return the scores of a batch, or the spans of a batch that pass the filter."""
     found: list[SpanRecord | ScoreRecord] = []
     for record in batch:
         if isinstance(record, (LossRecord, ScoreRecord)):

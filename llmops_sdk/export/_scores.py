@@ -1,6 +1,6 @@
-"""From our score to the event `gen_ai.evaluation.result`: a log record on the span that is judged.
+"""Convert our scores to the event `gen_ai.evaluation.result`: a log record on the scored span.
 
-Source: OpenTelemetry's semantic conventions for generative AI, events. Imported on the exporting thread only.
+Source: OpenTelemetry's semantic conventions for generative AI, events. Only the exporting thread imports this module.
 """
 
 from __future__ import annotations
@@ -23,19 +23,14 @@ _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 
 
 class ScoreConverter:
-    """Converts scores for one backend.
-
-    Args:
-        content: Whether comments go along.
-        resource: The attributes of the process.
-    """
+    """Converts scores for one backend; `content` tells whether comments are sent."""
 
     def __init__(self, *, content: bool, resource: Mapping[str, Any]) -> None:
         self._content = content
         self._resource = sdk_resource(resource)
 
     def __call__(self, score: ScoreRecord) -> ReadableLogRecord:
-        """The score as the official exporters take it."""
+        """Return the score as the official exporters take it."""
         record = LogRecord(
             timestamp=score.time_ns,
             observed_timestamp=score.time_ns,
@@ -61,7 +56,7 @@ class ScoreConverter:
 
 
 def _context(score: ScoreRecord) -> Context:
-    """Where the span that is judged is the current one; without a span's id, its trace alone."""
+    """Return a context in which the scored span is current; without a span id, only its trace."""
     trace_id, span_id = int(score.trace_id or "0", 16), int(score.span_id or "0", 16)
-    judged = NonRecordingSpan(SpanContext(trace_id, span_id, is_remote=False, trace_flags=_SAMPLED))
-    return set_span_in_context(judged, Context())
+    scored = NonRecordingSpan(SpanContext(trace_id, span_id, is_remote=False, trace_flags=_SAMPLED))
+    return set_span_in_context(scored, Context())

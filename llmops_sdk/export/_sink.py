@@ -1,7 +1,7 @@
-"""All that leaves the process: spans to a backend and to the console, scores as events, metrics of calls to models.
+"""The sink for everything that leaves the process: spans, scores as events, metrics of model calls.
 
-One sink to the pipeline, made of one for each destination. Each has a bounded queue and a thread of its own, so that
-one that is away holds up no other, and at the end they share one patience.
+To the pipeline it is one sink, with one part for each destination. Each part has its own bounded queue and thread, so
+that a backend that is away delays no other. At the end they share one time limit.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from llmops_sdk._util._guard import guarded
 from llmops_sdk.export._destinations import Destination, find_destination, find_destinations
@@ -18,7 +18,7 @@ from llmops_sdk.export._span_sink import OtlpSink
 from llmops_sdk.export.metrics._sink import MetricsSink
 from llmops_sdk.tracing.records._losses import record_loss
 from llmops_sdk.tracing.records._outbox import Outbox
-from llmops_sdk.tracing.records._records import Record, RecordedSpan, Sink
+from llmops_sdk.tracing.records._records import Record, RecordedSpan
 from llmops_sdk.tracing.records._resource import process_resource
 
 if TYPE_CHECKING:
@@ -26,21 +26,11 @@ if TYPE_CHECKING:
 
 __all__ = ["ExportSink", "open_sink"]
 
-
-class _Part(Sink, Protocol):
-    """A sink that can be told that the end is near."""
-
-    def begin_close(self) -> None:
-        """Send what waits at once; the patience of `close` counts from here."""
-        ...
+_Part: TypeAlias = OtlpSink | MetricsSink
 
 
 def open_sink(settings: Settings) -> ExportSink | None:
-    """The sink for every configured destination, or None when there is none.
-
-    Args:
-        settings: The settings in force.
-    """
+    """Return the sink for all configured destinations, or None without any."""
     export, tracing = settings.export, settings.tracing
     resource = partial(_resource, settings)
     console = Destination(
@@ -57,13 +47,13 @@ def open_sink(settings: Settings) -> ExportSink | None:
         if destination is not None
     ]
     if export.enabled and export.metrics.exporters:
-        # Also without a backend: the application may set up a meter provider of its own, now or later.
+        # Even without a backend: the application may set up a meter provider of its own, now or later.
         parts.append(MetricsSink(find_destination(settings, "metrics", resource), max_calls=tracing.queue_spans))
     return ExportSink(parts) if parts else None
 
 
 def _resource(settings: Settings) -> Mapping[str, Any]:
-    """The attributes of this process, without secrets, as spans bear them."""
+    """Return the attributes of this process, without secrets, as on spans."""
     attributes = process_resource(settings)
     if not settings.redaction.enabled:
         return attributes
@@ -77,48 +67,43 @@ def _resource(settings: Settings) -> Mapping[str, Any]:
 
 
 class ExportSink:
-    """Hands each batch to every part.
+    """Hands each batch to every part: the sinks of the destinations, each with its own thread."""
 
-    Args:
-        parts: The sinks, each with a thread of its own.
-    """
+    name = "otlp"
+    is_local = False
 
     def __init__(self, parts: Sequence[_Part]) -> None:
         self._parts = parts
 
     @property
-    def name(self) -> str:
-        """The sink's name in the counts."""
-        return "otlp"
-
-    @property
     def exported(self) -> int:
-        """Spans that the backend has taken."""
-        return sum(part.exported for part in self._spans())
+        """Return how many spans the backends have accepted."""
+        return sum(part.exported for part in self._span_backends())
 
     @property
     def pending(self) -> int:
-        """Spans on their way to the backend."""
-        return sum(part.pending for part in self._spans())
+        """Return how many spans are unsent."""
+        return sum(part.pending for part in self._span_backends())
 
-    def _spans(self) -> list[OtlpSink]:
-        return [part for part in self._parts if isinstance(part, OtlpSink) and part.name == "otlp"]
+    def _span_backends(self) -> list[OtlpSink]:
+        return [part for part in self._parts if isinstance(part, OtlpSink) and part.is_span_backend]
 
     def use_outboxes(self, outboxes: Mapping[str, Outbox]) -> None:
-        """Rely on the store's outboxes; called once, before the first batch."""
-        for part in self._spans():
+        """Use the store's outboxes; called once, before the first batch."""
+        for part in self._span_backends():
             part.use_outboxes(outboxes)
 
     def write(self, batch: Sequence[Record]) -> int:
-        """Hand a batch to every part; how many spans the one that took most has taken."""
-        taken = {part.name: guarded(f"the sink {part.name}", 0, part.write, batch) for part in self._parts}
-        return max(taken.get("otlp", 0), taken.get("console", 0))
+        """Hand a batch to every part; return the largest number of spans that a part has taken."""
+        counts = [guarded(f"the sink {part.name}", 0, part.write, batch) for part in self._parts]
+        parts = zip(self._parts, counts, strict=True)
+        return max((count for part, count in parts if isinstance(part, OtlpSink) and part.takes_spans), default=0)
 
     def flush(self, timeout: float) -> bool:
-        """Wait until every part is done with what it has, `timeout` seconds at most; whether all are."""
+        """Wait at most `timeout` seconds until every part has sent its queue; return whether all have."""
         deadline = time.monotonic() + timeout
         for part in self._parts:
-            guarded(f"flushing the sink {part.name}", False, part.flush, 0.0)  # all begin before any is waited for
+            guarded(f"flushing the sink {part.name}", False, part.flush, 0.0)  # all start before the first wait
         done = [
             guarded(f"flushing the sink {part.name}", False, part.flush, max(deadline - time.monotonic(), 0.0))
             for part in self._parts
@@ -126,7 +111,7 @@ class ExportSink:
         return all(done)
 
     def close(self, timeout: float) -> None:
-        """Close every part within `timeout` seconds: all of them send at the same time."""
+        """Close every part within `timeout` seconds; they all send at the same time."""
         deadline = time.monotonic() + timeout
         for part in self._parts:
             guarded(f"closing the sink {part.name}", None, part.begin_close)
@@ -134,6 +119,6 @@ class ExportSink:
             guarded(f"closing the sink {part.name}", None, part.close, max(deadline - time.monotonic(), 0.1))
 
     def after_fork(self) -> None:
-        """In a forked child: every part begins anew."""
+        """Start every part again in a forked child."""
         for part in self._parts:
             guarded(f"the sink {part.name} after a fork", None, part.after_fork)

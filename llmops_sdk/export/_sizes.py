@@ -1,4 +1,4 @@
-"""How large a record is in a request, roughly: what a batch and a queue are bounded by."""
+"""Estimate the size of records, which bounds a batch and a queue."""
 
 from __future__ import annotations
 
@@ -9,24 +9,18 @@ from llmops_sdk.tracing.records._records import ScoreRecord, SpanRecord
 
 __all__ = ["BATCH_BYTES", "Item", "head_of", "size_of"]
 
-_SPAN_BYTES = 512  # what a span without content takes
+_SPAN_BYTES = 512  # a span without content
 _SCORE_BYTES = 256
 
-
 BATCH_BYTES = 2 * 1024 * 1024
-"""Of one request: servers commonly take 4 MB, and encoding adds to the content."""
+"""Maximum of one request: servers commonly take 4 MB, and encoding adds to the content."""
 
 Item: TypeAlias = "tuple[SpanRecord | ScoreRecord, int, bool]"
-"""A record that waits, its size in bytes, and whether the outbox has it too."""
+"""A queued record, its size in bytes, and whether the outbox has it too."""
 
 
 def head_of(queue: Iterable[Item], most: int) -> list[Item]:
-    """What of a queue goes into the next request.
-
-    Args:
-        queue: What waits, in order.
-        most: How many records a request may have.
-    """
+    """Return the items of a queue, at most `most`, that fit into the next request."""
     batch: list[Item] = []
     size = 0
     for item in queue:
@@ -38,7 +32,7 @@ def head_of(queue: Iterable[Item], most: int) -> list[Item]:
 
 
 def size_of(record: SpanRecord | ScoreRecord) -> int:
-    """Bytes that a record takes in a request, roughly."""
+    """Return roughly how many bytes a record takes in a request."""
     if isinstance(record, ScoreRecord):
         return _SCORE_BYTES + len(record.comment or "")
     size = _SPAN_BYTES + len(record.input or b"") + len(record.output or b"")

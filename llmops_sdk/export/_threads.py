@@ -1,17 +1,17 @@
-"""What the exporting threads share: no import of theirs and no lock of a library is held while the process forks."""
+"""Guards for the exporting threads: around forks, and against instrumentation."""
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 from opentelemetry import context as otel_context
 
-__all__ = ["import_lock", "uninstrumented"]
+__all__ = ["import_lock", "start_daemon", "uninstrumented"]
 
-# A fork while the exporter is being imported would leave the child with an import lock that nobody releases.
+# A fork during the import of an exporter would leave an import lock taken in the child.
 import_lock = threading.Lock()
 _forking: list[bool] = []
 
@@ -22,7 +22,7 @@ def _before_fork() -> None:
 
 
 def _after_fork() -> None:
-    # This module may be imported by what another hook does before the fork: then the lock was not taken for it.
+    # Another fork hook may have imported this module: then this hook has not taken the lock.
     if _forking:
         _forking.pop()
         import_lock.release()
@@ -32,10 +32,20 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
 
 
+def start_daemon(target: Callable[[], None], name: str) -> threading.Thread | None:
+    """Start a daemon thread; return None if the interpreter is ending or there are too many threads."""
+    thread = threading.Thread(target=target, name=name, daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:
+        return None
+    return thread
+
+
 @contextmanager
 def uninstrumented() -> Generator[None]:
-    # An instrumented `requests` or `grpc` would make a span of each export, and so another export. The SDK's own
-    # processors hold them off with this key too; there is no public name for it.
+    """Suppress instrumentation: a span for each export would cause another export."""
+    # The SDK's own processors use this key too; it has no public name.
     key = otel_context._SUPPRESS_INSTRUMENTATION_KEY  # pyright: ignore[reportPrivateUsage]
     token = otel_context.attach(otel_context.set_value(key, value=True))
     try:

@@ -1,4 +1,4 @@
-"""Check what goes to a model and what comes back: redact, block, and record every verdict.
+"""Check what goes to a model and what comes back: pass, redact or block, and record every verdict.
 
 Doors for other packages: `_protocol`.
 """

@@ -1,4 +1,4 @@
-"""`@guard`: the same checks for code that calls a vendor's client itself."""
+"""`@guard`: the guards for code that calls a vendor's client directly."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequen
 from contextlib import aclosing, closing
 from typing import Any, TypeAlias, TypeVar, cast
 
-from llmops_sdk._util._callables import Kind, decorate, kind_of
+from llmops_sdk._util._callables import CallStyle, call_style_of, decorate
 from llmops_sdk.errors import ConfigError
 from llmops_sdk.guardrails._protocol import Guard, GuardContext, OnError, Rail
 from llmops_sdk.guardrails._registry import resolve
@@ -21,15 +21,15 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 def guard(
     *, input: Sequence[str | Guard] = (), output: Sequence[str | Guard] = (), on_error: OnError = "closed"
 ) -> Callable[[_F], _F]:
-    """Check what goes into a function and what comes out of it; its signature and types are kept.
+    """Check what goes into a function and what comes out of it; the decorator keeps its signature and types.
 
-    Checked are strings, also inside lists, tuples and dicts, of the arguments and of the result; other objects pass
-    as they are. A generator is held back until it has ended. Each verdict is an event on the current span.
+    Guards check the strings of the arguments and of the result, also inside lists, tuples and dicts; other objects
+    pass unchecked. A generator's items are held back until it ends. Each verdict is an event on the current span.
 
     Args:
-        input: Guards on the arguments, by name or as objects, in their order.
+        input: Guards on the arguments, by name or as objects, in order.
         output: Guards on the result.
-        on_error: What a guard that fails means: "closed" blocks the call, "open" lets it pass.
+        on_error: What happens when a guard fails: "closed" blocks the call, "open" lets it pass.
 
     Raises:
         ConfigError: A guard's name is unknown, or `on_error` is neither.
@@ -43,11 +43,11 @@ def guard(
         'You asked: Is [CARD] valid?'
     """
     if on_error not in ("closed", "open"):
-        raise ConfigError(f'@guard(on_error={on_error!r}): "closed" or "open"', key="on_error", value=on_error)
+        raise ConfigError(f'@guard(on_error={on_error!r}): use "closed" or "open"', key="on_error", value=on_error)
     checks = _Checks(resolve(input), resolve(output), on_error)
 
     def wrap(target: Callable[..., Any]) -> Callable[..., Any]:
-        return _WRAPS[kind_of(target)](target, checks)
+        return _WRAPPERS[call_style_of(target)](target, checks)
 
     def decorator(target: _F) -> _F:
         return cast("_F", decorate(target, wrap))
@@ -56,21 +56,21 @@ def guard(
 
 
 class _Checks:
-    """The guards of one function, sync and async."""
+    """The guards of one function."""
 
     def __init__(self, before: tuple[Guard, ...], after: tuple[Guard, ...], on_error: OnError) -> None:
         self._guards: Mapping[Rail, tuple[Guard, ...]] = {"input": before, "output": after}
         self._on_error: OnError = on_error
 
     def check(self, value: Any, rail: Rail) -> Any:
-        """The value to go on with."""
+        """Return the value as the guards leave it."""
         guards = self._guards[rail]
         if not guards:
             return value
         return put(value, iter(check_texts(list(take(value)), guards, GuardContext(rail=rail), self._on_error)))
 
     async def acheck(self, value: Any, rail: Rail) -> Any:
-        """The async twin of `check`."""
+        """Return the value as the guards leave it, async."""
         guards = self._guards[rail]
         if not guards:
             return value
@@ -97,19 +97,19 @@ def _generator(target: Callable[..., Any], checks: _Checks) -> Callable[..., Any
     def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
         args, kwargs = checks.check((args, kwargs), "input")
         items: list[Any] = []
-        with closing(cast("Generator[Any, Any, Any]", target(*args, **kwargs))) as given:
-            result = _drain(given, items)
+        with closing(cast("Generator[Any, Any, Any]", target(*args, **kwargs))) as generator:
+            result = _drain(generator, items)
         yield from _released(items, checks.check(_whole(items), "output"))
         return checks.check(result, "output")
 
     return wrapper
 
 
-def _drain(given: Generator[Any, Any, Any], items: list[Any]) -> Any:
-    """Take every item; the generator's return value."""
+def _drain(generator: Generator[Any, Any, Any], items: list[Any]) -> Any:
+    """Append every item of a generator to `items`, and return the generator's return value."""
     while True:
         try:
-            items.append(next(given))
+            items.append(next(generator))
         except StopIteration as end:
             return end.value
 
@@ -117,8 +117,8 @@ def _drain(given: Generator[Any, Any, Any], items: list[Any]) -> Any:
 def _asyncgen(target: Callable[..., Any], checks: _Checks) -> Callable[..., Any]:
     async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         args, kwargs = await checks.acheck((args, kwargs), "input")
-        async with aclosing(cast("AsyncGenerator[Any, Any]", target(*args, **kwargs))) as given:
-            items = [item async for item in given]
+        async with aclosing(cast("AsyncGenerator[Any, Any]", target(*args, **kwargs))) as generator:
+            items = [item async for item in generator]
         for item in _released(items, await checks.acheck(_whole(items), "output")):
             yield item
 
@@ -126,19 +126,19 @@ def _asyncgen(target: Callable[..., Any], checks: _Checks) -> Callable[..., Any]
 
 
 def _whole(items: list[Any]) -> Any:
-    """What is checked of the items: strings as the one text that they are, since a number may span several."""
+    """Return the value to check for the items: strings joined, since a card number may span several."""
     return "".join(items) if items and all(type(item) is str for item in items) else items
 
 
 def _released(items: list[Any], checked: Any) -> list[Any]:
-    """The items as they came when nothing was redacted."""
+    """Return the items to yield: the original ones when nothing was redacted."""
     if isinstance(checked, str):
         return items if checked == "".join(items) else [checked]
     return checked
 
 
 _Wrap: TypeAlias = Callable[[Callable[..., Any], _Checks], Callable[..., Any]]
-_WRAPS: Mapping[Kind, _Wrap] = {
+_WRAPPERS: Mapping[CallStyle, _Wrap] = {
     "function": _function,
     "coroutine": _coroutine,
     "generator": _generator,

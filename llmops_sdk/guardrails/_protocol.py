@@ -1,4 +1,4 @@
-"""What a guard is, and what it says."""
+"""The protocol of a guard, and its verdict."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ Action: TypeAlias = Literal["pass", "redact", "block"]
 OnError: TypeAlias = Literal["closed", "open"]
 
 Span: TypeAlias = tuple[int, int, str]
-"""Where something was found in the text: start, end, and what it is, as in "CARD"."""
+"""The place of a finding in the text: start, end, and its label, as in "CARD"."""
 
 
 @public("llmops_sdk.guardrails")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuardContext:
-    """What a guard may know besides the text.
+    """The context of a text that a guard checks.
 
     Attributes:
         rail: "input" or "output".
-        model: The model that is asked, or None where there is none.
+        model: The model of the call, or None outside a call.
     """
 
     rail: Rail
@@ -34,16 +34,16 @@ class GuardContext:
 @public("llmops_sdk.guardrails")
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a guard says of a text.
+    """A guard's decision about a text.
 
     Attributes:
-        action: "pass" leaves it, "redact" replaces it, "block" ends the call.
-        text: The text to go on with; needed for "redact", ignored otherwise.
-        reason: Why, without the content itself: it is kept in the trace.
-        spans: Where in the text that was checked.
+        action: "pass" keeps the text, "redact" replaces it, "block" ends the call.
+        text: The replacement text; required for "redact", ignored otherwise.
+        reason: Why, without the content itself: the trace stores it.
+        spans: The places of the findings in the checked text.
 
     Raises:
-        ValueError: The action is none of the three, or there is no text to replace it with.
+        ValueError: The action is unknown, or "redact" has no replacement text.
 
     Example:
         >>> from llmops_sdk.guardrails import Verdict
@@ -58,30 +58,30 @@ class Verdict:
 
     def __post_init__(self) -> None:
         if self.action not in ("pass", "redact", "block"):
-            raise ValueError(f'a verdict is "pass", "redact" or "block", not {self.action!r}')
+            raise ValueError(f'a verdict must be "pass", "redact" or "block", not {self.action!r}')
         if self.action == "redact" and not isinstance(self.text, str):
-            raise ValueError("a verdict that redacts needs the text to go on with")
+            raise ValueError("a verdict that redacts needs `text`, the replacement")
 
 
 @public("llmops_sdk.guardrails")
 @runtime_checkable
 class Guard(Protocol):
-    """Checks texts. One object serves many calls at once, so that a check keeps its state to itself.
+    """Checks texts. One object serves many calls at once, so a check must not keep state on it.
 
-    A text is one piece: a message, a text part of one, or one string inside a JSON document (a tool's arguments, an
-    answer in JSON), so that what is redacted leaves the JSON valid. A guard may also have `acheck`, an async `check`.
+    A text is a message, a text part of one, or one string inside a JSON document (a tool's arguments, an answer in
+    JSON), so that redaction leaves the JSON valid. A guard may also have `acheck`, an async `check`.
     """
 
     @property
     def name(self) -> str:
-        """As it stands in the trace and in the error."""
+        """Return the name that traces and errors show."""
         ...
 
     @property
     def version(self) -> str:
-        """Changes whenever its verdicts may: it is part of the cache's key."""
+        """Return the version, which changes whenever verdicts may change: it is part of the cache's key."""
         ...
 
     def check(self, text: str, context: GuardContext) -> Verdict:
-        """What to do with a text."""
+        """Return the verdict on a text."""
         ...

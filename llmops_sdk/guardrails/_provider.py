@@ -1,9 +1,9 @@
-"""The stages that check what goes to a model and what comes from it."""
+"""The stages that check what goes to a model and what comes back."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Sequence
-from contextlib import aclosing, closing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Sequence
+from contextlib import aclosing, closing, suppress
 from dataclasses import replace
 from typing import cast
 
@@ -20,174 +20,167 @@ __all__ = ["InputGuardProvider", "OutputGuardProvider"]
 
 @public("llmops_sdk.guardrails")
 class InputGuardProvider(WrapperProvider):
-    """Checks every message before anything inside sees it: the cache, the trace of an attempt, the provider.
+    """A stage that checks every message before anything inside sees it: the cache, the attempts, the provider.
 
-    Checked are texts and text parts of every role, tools' results, and the arguments of the assistant's tool calls,
-    which stay valid JSON.
+    Guards check texts and text parts of every role, tools' results, the arguments of the assistant's tool calls (which
+    stay valid JSON), and texts to embed.
 
     Args:
-        inner: The provider that is called with what is left.
-        guards: In their order; each sees what the one before left.
-        on_error: What a guard that fails means: "closed" blocks the call, "open" lets it pass.
+        inner: The provider to call with what the guards leave.
+        guards: The guards in order; each sees what the one before left.
+        on_error: What happens when a guard fails: "closed" blocks the call, "open" lets it pass.
+        on_checked: Called with each checked request before the provider inside, or None.
+
+    Raises:
+        GuardrailViolation: At a call: a guard blocked the input; the provider inside was not called.
     """
 
-    def __init__(self, inner: Provider, guards: Sequence[Guard], on_error: OnError = "closed") -> None:
+    def __init__(
+        self,
+        inner: Provider,
+        guards: Sequence[Guard],
+        on_error: OnError = "closed",
+        *,
+        on_checked: Callable[[Request], None] | None = None,
+    ) -> None:
         super().__init__(inner)
         self.guards = tuple(guards)
         self.on_error: OnError = on_error
+        self._on_checked = on_checked
         self._version = policy_version(self.guards, on_error)
 
     def complete(self, request: Request) -> Response:
-        """The whole answer.
-
-        Raises:
-            GuardrailViolation: A guard blocked the input.
-        """
         return self.inner.complete(self._checked(request))
 
     async def acomplete(self, request: Request) -> Response:
-        """The whole answer, async.
-
-        Raises:
-            GuardrailViolation: A guard blocked the input.
-        """
         return await self.inner.acomplete(await self._achecked(request))
 
     def stream(self, request: Request) -> Iterator[Chunk]:
-        """The answer in pieces.
-
-        Raises:
-            GuardrailViolation: A guard blocked the input; nothing was asked.
-        """
         yield from self.inner.stream(self._checked(request))
 
     async def astream(self, request: Request) -> AsyncIterator[Chunk]:
-        """The answer in pieces, async.
-
-        Raises:
-            GuardrailViolation: A guard blocked the input; nothing was asked.
-        """
         chunks = cast("AsyncGenerator[Chunk]", self.inner.astream(await self._achecked(request)))
         async with aclosing(chunks):
             async for chunk in chunks:
                 yield chunk
 
     def embed(self, texts: Sequence[str], request: Request) -> Embeddings:
-        """The vectors of `texts`, which are checked like messages.
-
-        Raises:
-            GuardrailViolation: A guard blocked the input.
-        """
-        return self.inner.embed(check_texts(texts, self.guards, self._context(request), self.on_error), request)
+        return self.inner.embed(self.check_texts(texts, request), request)
 
     async def aembed(self, texts: Sequence[str], request: Request) -> Embeddings:
-        """The vectors of `texts`, which are checked like messages, async.
+        return await self.inner.aembed(await self.acheck_texts(texts, request), request)
 
-        Raises:
-            GuardrailViolation: A guard blocked the input.
-        """
-        checked = await acheck_texts(texts, self.guards, self._context(request), self.on_error)
-        return await self.inner.aembed(checked, request)
+    def check_texts(self, texts: Sequence[str], request: Request) -> list[str]:
+        """Return texts of a request as the guards leave them."""
+        return check_texts(texts, self.guards, GuardContext(rail="input", model=request.model), self.on_error)
 
-    def _context(self, request: Request) -> GuardContext:
-        return GuardContext(rail="input", model=request.model)
+    async def acheck_texts(self, texts: Sequence[str], request: Request) -> list[str]:
+        """Return texts of a request as the guards leave them, async."""
+        context = GuardContext(rail="input", model=request.model)
+        return await acheck_texts(texts, self.guards, context, self.on_error)
 
     def _checked(self, request: Request) -> Request:
         texts = list(take_messages(request.messages))
-        return self._with(request, texts, check_texts(texts, self.guards, self._context(request), self.on_error))
+        return self._with(request, texts, self.check_texts(texts, request))
 
     async def _achecked(self, request: Request) -> Request:
         texts = list(take_messages(request.messages))
-        checked = await acheck_texts(texts, self.guards, self._context(request), self.on_error)
-        return self._with(request, texts, checked)
+        return self._with(request, texts, await self.acheck_texts(texts, request))
 
     def _with(self, request: Request, texts: list[str], checked: list[str]) -> Request:
         messages = request.messages if checked == texts else put_messages(request.messages, iter(checked))
-        # What the caller already said of its guards (those on the output) stays part of the key.
+        # The version of the caller's other guards (those on the output) stays part of the cache's key.
         version = ":".join(filter(None, (request.policy_version, self._version)))
-        return replace(request, messages=messages, policy_version=version)
+        request = replace(request, messages=messages, policy_version=version)
+        if self._on_checked is not None:
+            self._on_checked(request)
+        return request
 
 
 @public("llmops_sdk.guardrails")
 class OutputGuardProvider(WrapperProvider):
-    """Checks the answer before anything outside sees it: text, reasoning, and the arguments of tool calls.
+    """A stage that checks the answer before anything outside sees it: text, reasoning, and tool calls' arguments.
 
-    A stream is held back until it is whole and checked, then released: its chunks as they came when nothing was
-    redacted, else the redacted answer in new ones.
+    It holds a stream back until the whole is checked, then releases its chunks: the original ones when nothing was
+    redacted, else new ones of the redacted answer.
 
     Args:
         inner: The provider whose answers are checked.
-        guards: In their order; each sees what the one before left.
-        on_error: What a guard that fails means: "closed" blocks the answer, "open" lets it pass.
+        guards: The guards in order; each sees what the one before left.
+        on_error: What happens when a guard fails: "closed" blocks the answer, "open" lets it pass.
+        on_answer: Called with each answer or chunk before it is checked, or None.
+
+    Raises:
+        GuardrailViolation: At a call: a guard blocked the output; the caller gets no part of it.
     """
 
-    def __init__(self, inner: Provider, guards: Sequence[Guard], on_error: OnError = "closed") -> None:
+    def __init__(
+        self,
+        inner: Provider,
+        guards: Sequence[Guard],
+        on_error: OnError = "closed",
+        *,
+        on_answer: Callable[[Response | Chunk], None] | None = None,
+    ) -> None:
         super().__init__(inner)
         self.guards = tuple(guards)
         self.on_error: OnError = on_error
+        self._on_answer = on_answer
 
     def complete(self, request: Request) -> Response:
-        """The whole answer.
-
-        Raises:
-            GuardrailViolation: A guard blocked the output.
-        """
         try:
-            response = self.inner.complete(request)
+            response = self._seen(self.inner.complete(request))
         except StreamInterruptedError as error:
-            self._mend(error, request)
+            self._check_partial(error, request)
             raise
         return self._checked(response, request)
 
     async def acomplete(self, request: Request) -> Response:
-        """The whole answer, async.
-
-        Raises:
-            GuardrailViolation: A guard blocked the output.
-        """
         try:
-            response = await self.inner.acomplete(request)
+            response = self._seen(await self.inner.acomplete(request))
         except StreamInterruptedError as error:
-            await self._amend(error, request)
+            await self._acheck_partial(error, request)
             raise
         return await self._achecked(response, request)
 
     def stream(self, request: Request) -> Iterator[Chunk]:
-        """The answer in pieces, all at its end.
-
-        Raises:
-            GuardrailViolation: A guard blocked the output; no piece of it was given.
-        """
         whole, held = Accumulator(), list[Chunk]()
         try:
             with closing(cast("Generator[Chunk]", self.inner.stream(request))) as chunks:
                 for chunk in chunks:
-                    whole.add(chunk)
-                    _hold(chunk, held)
+                    self._hold(chunk, whole, held)
         except StreamInterruptedError as error:
-            self._mend(error, request)
+            self._check_partial(error, request)
             raise
         response = whole.response()
         yield from _released(held, response, self._checked(response, request))
 
     async def astream(self, request: Request) -> AsyncIterator[Chunk]:
-        """The answer in pieces, all at its end, async.
-
-        Raises:
-            GuardrailViolation: A guard blocked the output; no piece of it was given.
-        """
         whole, held = Accumulator(), list[Chunk]()
         try:
             async with aclosing(cast("AsyncGenerator[Chunk]", self.inner.astream(request))) as chunks:
                 async for chunk in chunks:
-                    whole.add(chunk)
-                    _hold(chunk, held)
+                    self._hold(chunk, whole, held)
         except StreamInterruptedError as error:
-            await self._amend(error, request)
+            await self._acheck_partial(error, request)
             raise
         response = whole.response()
         for chunk in _released(held, response, await self._achecked(response, request)):
             yield chunk
+
+    def _seen(self, response: Response) -> Response:
+        if self._on_answer is not None:
+            self._on_answer(response)
+        return response
+
+    def _hold(self, chunk: Chunk, whole: Accumulator, held: list[Chunk]) -> None:
+        if self._on_answer is not None:
+            self._on_answer(chunk)
+        whole.add(chunk)
+        if chunk.restarted:  # nobody has seen the chunks of the model before
+            held.clear()
+            chunk = replace(chunk, restarted=False)
+        held.append(chunk)
 
     def _context(self, request: Request) -> GuardContext:
         return GuardContext(rail="output", model=request.model)
@@ -201,32 +194,19 @@ class OutputGuardProvider(WrapperProvider):
         checked = await acheck_texts(texts, self.guards, self._context(request), self.on_error)
         return put_response(response, iter(checked))
 
-    def _mend(self, error: StreamInterruptedError, request: Request) -> None:
-        """What had come of a broken answer is an answer too: it is checked, or taken away."""
+    def _check_partial(self, error: StreamInterruptedError, request: Request) -> None:
+        """Check the partial answer of a broken stream, and remove one that is blocked."""
         partial, error.partial = error.partial, None
         if isinstance(partial, Response):
-            try:
+            with suppress(GuardrailViolation):
                 error.partial = self._checked(partial, request)
-            except GuardrailViolation:
-                return
 
-    async def _amend(self, error: StreamInterruptedError, request: Request) -> None:
+    async def _acheck_partial(self, error: StreamInterruptedError, request: Request) -> None:
         partial, error.partial = error.partial, None
         if isinstance(partial, Response):
-            try:
+            with suppress(GuardrailViolation):
                 error.partial = await self._achecked(partial, request)
-            except GuardrailViolation:
-                return
-
-
-def _hold(chunk: Chunk, held: list[Chunk]) -> None:
-    """Hold a chunk back; nobody has seen what another model's answer makes void."""
-    if chunk.restarted:
-        held.clear()
-        chunk = replace(chunk, restarted=False)
-    held.append(chunk)
 
 
 def _released(held: list[Chunk], response: Response, checked: Response) -> Iterator[Chunk]:
-    """The chunks of a checked answer."""
     return iter(held) if checked is response else chunks_of(checked)

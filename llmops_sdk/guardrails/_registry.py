@@ -22,13 +22,13 @@ _NAMED: Mapping[str, Callable[[], Guard]] = {
 
 
 def resolve(specs: Sequence[str | Guard]) -> tuple[Guard, ...]:
-    """The guards that are meant, in the same order.
+    """Return the guards that names and objects stand for, in the same order.
 
     Args:
         specs: Names, as in "cards" or "cards:block", and guards.
 
     Raises:
-        ConfigError: A name is unknown, or something is neither a name nor a guard.
+        ConfigError: A name is unknown, or an item is neither a name nor a guard.
 
     Example:
         >>> from llmops_sdk.guardrails import resolve
@@ -46,7 +46,9 @@ def _named(name: str) -> Guard:
     near = next(iter(difflib.get_close_matches(name, _NAMED, n=1, cutoff=0.4)), None)
     known = ", ".join(_NAMED)
     raise ConfigError(
-        f"there is no guard {name!r}" + (f"; did you mean {near!r}?" if near else "") + f" Known guards: {known}",
+        f"there is no guard {name!r}: "
+        + (f"did you mean {near!r}? " if near else "")
+        + f"The known guards are {known}",
         value=name,
         nearest=near,
     )
@@ -54,16 +56,18 @@ def _named(name: str) -> Guard:
 
 def _checked(guard: object) -> Guard:
     if isinstance(guard, type) or not isinstance(guard, Guard):
-        raise ConfigError(f"{guard!r} is not a guard: it needs a name, a version and a check method", value=guard)
+        raise ConfigError(
+            f"{guard!r} is not a guard: pass an object with a name, a version and a check method", value=guard
+        )
     return guard
 
 
 def policy_version(guards: Sequence[Guard], on_error: str = "closed") -> str:
-    """A digest of the guards in force, for the cache's key: "" where there is none.
+    """Return a digest of the guards in force, for the cache's key; "" without guards.
 
     Args:
         guards: The guards of every rail.
-        on_error: What a guard that fails means.
+        on_error: What happens when a guard fails.
     """
     if not guards:
         return ""

@@ -1,4 +1,4 @@
-"""The guards in their order, over the texts of one rail."""
+"""Run guards in order over the texts of one rail."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from llmops_sdk.tracing.records._semconv import EVENT_GUARD_VERDICT
 __all__ = ["acheck_texts", "check_texts"]
 
 _LONG = 20_000
-"""Characters from which a check without `acheck` is moved off the event loop."""
+"""Length in characters from which a check without `acheck` runs in a thread, off the event loop."""
 _RANK = {"pass": 0, "error": 1, "redact": 2, "block": 3}
 
 
@@ -28,11 +28,11 @@ def _no_reasons() -> dict[str, None]:
 
 
 @dataclass(slots=True)
-class _Turn:
-    """One guard's turn over all texts: measures it, decides, and records the verdict when it is over.
+class _GuardRun:
+    """One guard's run over all texts: measures it, applies its verdicts, and records one event when it ends.
 
-    One event for each guard and not for each text: a long conversation would bury the verdict that matters. It has
-    the gravest action, and every reason once.
+    One event per text would bury the important verdict of a long conversation. The event has the gravest action, and
+    every reason once.
     """
 
     guard: Guard
@@ -46,7 +46,7 @@ class _Turn:
         self.began = time.perf_counter()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+    def __exit__(self, _: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if error is None or isinstance(error, GuardrailViolation):
             guarded("record guard verdict", None, self._record)
 
@@ -61,37 +61,32 @@ class _Turn:
         kept = {key: value for key, value in fields.items() if value is not None}
         current_span().add_event(EVENT_GUARD_VERDICT, kept)
 
-    def decide(self, text: str, verdict: object, error: BaseException | None) -> str:
-        """The text to go on with.
-
-        Args:
-            text: What was checked.
-            verdict: What the guard said.
-            error: What it raised instead, or None.
+    def apply(self, text: str, verdict: object, error: BaseException | None) -> str:
+        """Return the text as the verdict, or the error raised instead, leaves it.
 
         Raises:
-            GuardrailViolation: It blocked the text, or failed where that means the same.
+            GuardrailViolation: The guard blocked the text, or failed and a failure blocks.
         """
         if isinstance(error, GuardrailViolation):
             verdict, error = Verdict("block", reason=error.reason or "blocked"), None
         if error is None and not isinstance(verdict, Verdict):
-            error = TypeError(f"check returned {type(verdict).__name__}, not Verdict")
+            error = TypeError(f"check() must return a Verdict, not {type(verdict).__name__}")
         if error is not None:
             return self._failed(text, error)
-        said = cast("Verdict", verdict)
-        self._note(said.action, said.reason)
-        if said.action == "block":
-            raise self._violation(said.reason)
-        return said.text if said.action == "redact" and said.text is not None else text
+        decision = cast("Verdict", verdict)
+        self._note(decision.action, decision.reason)
+        if decision.action == "block":
+            raise self._violation(decision.reason)
+        return decision.text if decision.action == "redact" and decision.text is not None else text
 
     def _failed(self, text: str, error: BaseException) -> str:
-        # The type only: the message of an error may quote the text.
+        # The type only: an error's message may quote the text.
         reason = f"guard failed: {type(error).__name__}"
         if self.on_error == "open":
             self._note("error", reason)
             return text
         self._note("block", reason)
-        # Not as its cause either: a traceback prints the messages of the whole chain, and spans keep tracebacks.
+        # `from None`: a traceback prints the messages of the whole chain, and spans store tracebacks.
         raise self._violation(reason, _place_of(error)) from None
 
     def _note(self, action: str, reason: str) -> None:
@@ -111,42 +106,36 @@ class _Turn:
 
 
 def _place_of(error: BaseException) -> str:
-    """Where a guard failed, for whoever mends it."""
+    """Return the file and line at which a guard failed, as a part of the message."""
     frames = traceback.extract_tb(error.__traceback__)
     return f" in {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
 
 
 def check_texts(texts: Sequence[str], guards: Sequence[Guard], context: GuardContext, on_error: OnError) -> list[str]:
-    """The texts to go on with, after every guard in its order; each sees what the one before left.
-
-    Args:
-        texts: What to check.
-        guards: In their order.
-        context: What the guards may know.
-        on_error: What a guard that fails means.
+    """Return the texts as the guards leave them; each guard sees what the one before left.
 
     Raises:
-        GuardrailViolation: A guard blocked a text, or failed where that means the same.
+        GuardrailViolation: A guard blocked a text, or failed where `on_error` is "closed".
     """
     checked = list(texts)
     for guard in guards:
-        with _Turn(guard, context, on_error) as turn:
+        with _GuardRun(guard, context, on_error) as run:
             for place, text in enumerate(checked):
                 verdict = None
                 with Caught() as caught:
                     verdict = guard.check(text, context)
-                checked[place] = turn.decide(text, verdict, caught.error)
+                checked[place] = run.apply(text, verdict, caught.error)
     return checked
 
 
 async def acheck_texts(
     texts: Sequence[str], guards: Sequence[Guard], context: GuardContext, on_error: OnError
 ) -> list[str]:
-    """The async twin of `check_texts`: uses a guard's `acheck` where it has one."""
+    """Return the texts as the guards leave them, async; use a guard's `acheck` where it has one."""
     checked = list(texts)
     for guard in guards:
         acheck: Callable[[str, GuardContext], Awaitable[Any]] | None = getattr(guard, "acheck", None)
-        with _Turn(guard, context, on_error) as turn:
+        with _GuardRun(guard, context, on_error) as run:
             for place, text in enumerate(checked):
                 verdict = None
                 with Caught() as caught:
@@ -156,5 +145,5 @@ async def acheck_texts(
                         verdict = guard.check(text, context)
                     else:
                         verdict = await asyncio.to_thread(guard.check, text, context)
-                checked[place] = turn.decide(text, verdict, caught.error)
+                checked[place] = run.apply(text, verdict, caught.error)
     return checked

@@ -1,6 +1,6 @@
-"""The texts inside messages, JSON and arguments: taken out to be checked, and put back.
+"""Take the texts out of messages, JSON and arguments, and put the checked ones back.
 
-`take` and `put` walk in the same order, so that the n-th text that comes back stands where the n-th was.
+`take` and `put` walk in the same order: the n-th checked text replaces the n-th text.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from llmops_sdk.providers import Message, Response
 
 __all__ = ["put", "put_messages", "put_response", "put_text", "take", "take_messages", "take_response", "take_text"]
 
-# A string or a whole number of JSON; linear, since each alternative begins with another character. Fractions and
-# exponents are matched so that their digits are not taken for whole numbers.
+# A string or a number of JSON; linear, since each alternative begins with another character. It matches fractions and
+# exponents too, so that their digits are not taken for whole numbers.
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?', re.DOTALL)
 _INTEGER = re.compile(r"\d{12,}")
 _NESTED = 3
-"""Levels of JSON inside strings of JSON that are opened; deeper ones are checked as text."""
+"""How many levels of JSON in strings of JSON are parsed; deeper ones are checked as text."""
 
 
 def _is_json(text: str) -> bool:
-    """Whether a text is a JSON object or array."""
+    """Return whether a text is a JSON object or array."""
     if not text.lstrip()[:1] in {"{", "["}:  # noqa: E713 - membership of a slice, which may be empty
         return False
     try:
         json.loads(text)
     except RecursionError:
-        return True  # too deep for the parser, not for the tokens
+        return True  # too deep for the parser, not for the tokenizer
     except ValueError:
         return False
     return True
@@ -39,12 +39,12 @@ def _is_json(text: str) -> bool:
 def _unquoted(token: str) -> str:
     try:
         return json.loads(token)
-    except ValueError:  # only in a document that is too deep to be parsed, and so may be no JSON
+    except ValueError:  # only in a document too deep to parse, which may not be JSON
         return token[1:-1]
 
 
 def take_text(text: str, level: int = 0) -> Iterator[str]:
-    """The texts to check in a text: itself, or where it is JSON the strings and long whole numbers inside."""
+    """Yield the texts to check in a text: the text itself, or of JSON the strings and long whole numbers inside."""
     if level >= _NESTED or not _is_json(text):
         yield text
         return
@@ -57,7 +57,7 @@ def take_text(text: str, level: int = 0) -> Iterator[str]:
 
 
 def put_text(text: str, checked: Iterator[str], level: int = 0) -> str:
-    """The text with the checked texts in place; JSON stays JSON, and what did not change stays as it was written."""
+    """Return the text with the checked texts in place; JSON stays JSON, and unchanged parts keep their spelling."""
     if level >= _NESTED or not _is_json(text):
         return next(checked)
 
@@ -76,7 +76,7 @@ def put_text(text: str, checked: Iterator[str], level: int = 0) -> str:
 
 
 def take(value: Any) -> Iterator[str]:
-    """The texts inside lists, tuples and dicts of any depth; other objects are left alone."""
+    """Yield the texts inside lists, tuples and dicts of any depth; ignore other objects."""
     if type(value) is str:
         yield from take_text(value)
     elif type(value) in (list, tuple):
@@ -88,14 +88,14 @@ def take(value: Any) -> Iterator[str]:
 
 
 def put(value: Any, checked: Iterator[str]) -> Any:
-    """The value with the checked texts in place; what did not change is the same object."""
+    """Return the value with the checked texts in place; unchanged parts stay the same objects."""
     if type(value) is str:
         text = put_text(value, checked)
         return value if text == value else text
     if type(value) is dict:
-        given = cast("dict[Any, Any]", value)
-        named = {key: put(item, checked) for key, item in given.items()}
-        return given if all(named[key] is given[key] for key in given) else named
+        original = cast("dict[Any, Any]", value)
+        named = {key: put(item, checked) for key, item in original.items()}
+        return original if all(named[key] is original[key] for key in original) else named
     if type(value) in (list, tuple):
         items = cast("Sequence[Any]", value)
         new = [put(item, checked) for item in items]
@@ -106,14 +106,14 @@ def put(value: Any, checked: Iterator[str]) -> Any:
 
 
 def take_messages(messages: Sequence[Message]) -> Iterator[str]:
-    """The texts of a conversation: contents, text parts, and the arguments of tool calls."""
+    """Yield the texts of a conversation: contents, text parts, and the arguments of tool calls."""
     for message in messages:
         for holder, key in _places(message):
             yield from take_text(holder[key])
 
 
 def put_messages(messages: Sequence[Message], checked: Iterator[str]) -> list[Message]:
-    """The conversation with the checked texts in place; the messages that were given are not changed."""
+    """Return the conversation with the checked texts in place; do not change the given messages."""
     return [_put_message(message, checked) for message in messages]
 
 
@@ -128,7 +128,7 @@ def _put_message(message: Message, checked: Iterator[str]) -> Message:
 
 
 def _copied(value: Any) -> Any:
-    """A copy of the containers, not of what they hold (an image's bytes may be big)."""
+    """Copy the containers, but not what they hold (an image's bytes may be large)."""
     copy: Any = value
     if isinstance(value, dict):
         copy = {key: _copied(item) for key, item in cast("dict[Any, Any]", value).items()}
@@ -138,7 +138,7 @@ def _copied(value: Any) -> Any:
 
 
 def _places(message: Message) -> Iterator[tuple[dict[str, Any], str]]:
-    """Where in a message text stands that a person or a tool wrote: a dict and a key of it."""
+    """Yield the places of text that a person, a model or a tool wrote in a message: a dict and a key of it."""
     content = message.get("content")
     if isinstance(content, str):
         yield message, "content"
@@ -160,7 +160,7 @@ def _texts_of(holder: dict[str, Any], *keys: str) -> Iterator[tuple[dict[str, An
 
 
 def take_response(response: Response) -> Iterator[str]:
-    """The texts of an answer: text, reasoning, and the arguments of tool calls."""
+    """Yield the texts of an answer: text, reasoning, and the arguments of tool calls."""
     yield from take_text(response.text)
     yield from take_text(response.reasoning)
     for call in response.tool_calls:
@@ -168,7 +168,7 @@ def take_response(response: Response) -> Iterator[str]:
 
 
 def put_response(response: Response, checked: Iterator[str]) -> Response:
-    """The answer with the checked texts in place; the vendor's object goes when it would tell what was redacted."""
+    """Return the answer with the checked texts in place, without the vendor's object, which has what was redacted."""
     new = replace(
         response,
         text=put_text(response.text, checked),

@@ -1,12 +1,22 @@
-"""Make failed calls again within attempts, a budget and a deadline, then fall back to another model.
+"""Retry failed calls within attempts, a budget and a deadline, then fall back to another model.
 
 Doors for other packages: `_budget`.
 """
 
 from llmops_sdk.resilience._decorator import retry
+from llmops_sdk.resilience._error_classes import retryable, should_fall_back
 from llmops_sdk.resilience._fallback import Candidate, FallbackProvider
 from llmops_sdk.resilience._fallback_decorator import fallback
-from llmops_sdk.resilience._policy import avoidable, backoff, retryable
 from llmops_sdk.resilience._provider import RetryProvider
+from llmops_sdk.resilience._retry_waits import backoff
 
-__all__ = ["Candidate", "FallbackProvider", "RetryProvider", "avoidable", "backoff", "fallback", "retry", "retryable"]
+__all__ = [
+    "Candidate",
+    "FallbackProvider",
+    "RetryProvider",
+    "backoff",
+    "fallback",
+    "retry",
+    "retryable",
+    "should_fall_back",
+]

@@ -1,24 +1,27 @@
-"""The attempts of one call: how many, until when, and what each came to."""
+"""The attempts of one call: how many, until when, and how each ended."""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Self
 
 from llmops_sdk._util._clock import Clock
 from llmops_sdk._util._guard import guarded
 from llmops_sdk.config import RetrySettings, current
-from llmops_sdk.errors import ProviderError
-from llmops_sdk.providers import Attempt
+from llmops_sdk.errors import ProviderError, ProviderTimeoutError, StreamInterruptedError
+from llmops_sdk.providers import Accumulator, Attempt, Chunk
 from llmops_sdk.providers._types import model_name
 from llmops_sdk.resilience._budget import RetryBudget
-from llmops_sdk.resilience._policy import Left, Uniform, next_wait, retry_after, status_code
+from llmops_sdk.resilience._chunks import is_piece
+from llmops_sdk.resilience._error_classes import status_code
+from llmops_sdk.resilience._retry_waits import Uniform, next_wait, retry_after
 from llmops_sdk.tracing import Span, current_span, start_span
 from llmops_sdk.tracing.records import _semconv as sc
 
-__all__ = ["Attempts", "Try"]
+__all__ = ["AttemptScope", "Attempts"]
 
 _CANCELLED = (KeyboardInterrupt, SystemExit, GeneratorExit, asyncio.CancelledError)
 
@@ -29,19 +32,19 @@ def _no_attempts() -> list[Attempt]:
 
 @dataclass(slots=True)
 class Attempts:
-    """The state of one call, without any I/O of its own.
+    """The state of one call.
 
     Attributes:
-        policy: How often, and how long between.
+        policy: How often to retry, and how long to wait.
         clock: The time.
-        uniform: The source of chance.
+        uniform: The source of randomness.
         total: Seconds for the whole call, every attempt and wait included, or None.
         provider: The provider's name, "" when unknown.
         model: Provider and model, as in "openai/gpt-4.1-mini", "" when unknown.
-        first: The number of the first attempt.
-        reason: Why the first attempt is made.
-        budget: What retries cost, or None where nothing bounds them.
-        made: The attempts that have ended, oldest first.
+        first_number: The number of the first attempt.
+        first_reason: Why the first attempt is made.
+        budget: The tokens that retries take, or None for no bound.
+        ended: The attempts that have ended, oldest first.
     """
 
     policy: RetrySettings
@@ -50,49 +53,62 @@ class Attempts:
     total: float | None = None
     provider: str = ""
     model: str = ""
-    first: int = 1
-    reason: str = "first"
+    first_number: int = 1
+    first_reason: str = "first"
     budget: RetryBudget | None = None
-    made: list[Attempt] = field(default_factory=_no_attempts)
-    _deadline: float | None = None
-    _cost: float | None = None
+    ended: list[Attempt] = field(default_factory=_no_attempts)
+    _began: float = 0.0
+    _retry_cost: float | None = None
 
     def __post_init__(self) -> None:
-        self._deadline = None if self.total is None else self.clock.monotonic() + self.total
+        self._began = self.clock.monotonic()
 
     def remaining(self) -> float | None:
-        """Seconds until the deadline, not above zero when it has passed; None without one."""
-        return None if self._deadline is None else self._deadline - self.clock.monotonic()
+        """Return the seconds until the deadline, zero or less when it has passed; None without one."""
+        return None if self.total is None else self._began + self.total - self.clock.monotonic()
 
-    def wait_after(self, error: BaseException) -> float | None:
-        """Seconds to wait before the next attempt, or None when `error` is to be raised."""
-        failures = len(self.made)
-        left = Left(attempts=self.policy.attempts - failures, seconds=self.remaining())
-        wait = next_wait(failures, retry_after(error, self.clock.time()), left, self.policy, self.uniform)
-        if wait is None or self.budget is None:
-            return wait
-        self._cost = self.budget.take(throttled=status_code(error) == 429)
-        return None if self._cost is None else wait
+    def deadline_passed(self) -> bool:
+        """Return whether the deadline has passed."""
+        left = self.remaining()
+        return left is not None and left <= 0
 
-    def begin(self) -> Try:
-        """The next attempt, as a context manager that records how it ended and swallows nothing."""
-        return Try(self)
+    def begin(self) -> AttemptScope:
+        """Return the next attempt, a context manager that records how the attempt ends."""
+        return AttemptScope(self)
 
-    def snapshot(self, attempt: Try) -> tuple[Attempt, ...]:
-        """The attempts that have ended and, as far as it has come, a successful one that is under way."""
-        return (*self.made, attempt.record("ok"))
+    def wait_or_raise(self, error: BaseException | None, should_retry: Callable[[BaseException], bool]) -> float:
+        """Return the seconds to wait after `error`, or raise it when there is no next attempt."""
+        assert error is not None
+        wait = self._wait_after(error) if should_retry(error) else None
+        if wait is None:
+            raise error
+        return wait
+
+    def raise_if_deadline_passed(self, error: BaseException | None) -> None:
+        """Raise `error` when the wait overran the deadline: no time is left for another attempt."""
+        if error is not None and self.deadline_passed():
+            raise error
+
+    def _wait_after(self, error: BaseException) -> float | None:
+        wait = next_wait(
+            len(self.ended),
+            self.policy,
+            self.uniform,
+            asked=retry_after(error, self.clock.time()),
+            elapsed=self.clock.monotonic() - self._began,
+            total=self.total,
+        )
+        if wait is not None and self.budget is not None:
+            self._retry_cost = self.budget.take(throttled=status_code(error) == 429)
+            return None if self._retry_cost is None else wait
+        return wait
 
     def add(self, attempt: Attempt) -> None:
-        """Keep an ended attempt, and put it on the current span."""
-        self.made.append(attempt)
+        """Keep an ended attempt, and record it on the current span."""
+        self.ended.append(attempt)
         if self.budget is not None and attempt.status == "ok":
-            self.budget.give(self._cost)
+            self.budget.give(self._retry_cost)
         guarded("record attempt", None, _record_event, attempt)
-
-    @property
-    def next_reason(self) -> str:
-        """Why the next attempt is made."""
-        return "retry" if self.made else self.reason
 
 
 def _record_event(attempt: Attempt) -> None:
@@ -112,8 +128,8 @@ def _record_event(attempt: Attempt) -> None:
     current_span().add_event(sc.EVENT_ATTEMPT, {key: value for key, value in fields.items() if value is not None})
 
 
-def _begin_span(attempts: Attempts, number: int, reason: str) -> Span | None:
-    """A span for an attempt, where the settings want one. It is no call of its own: those are counted."""
+def _start_span(attempts: Attempts, number: int, reason: str) -> Span | None:
+    """Start the span of an attempt where the settings ask for one. It is not an llm span: those count as calls."""
     if current().tracing.attempts != "spans":
         return None
     known = {sc.PROVIDER: attempts.provider, sc.REQUEST_MODEL: model_name(attempts.model)}
@@ -131,28 +147,78 @@ def _end_span(span: Span, error: BaseException | None) -> None:
     span.fail(error)
 
 
-class Try:
+class AttemptScope:
     """One attempt under way.
 
     Attributes:
-        cost: USD, set by what runs inside when it knows.
-        finished: Set when a stream has come to its finish reason: a consumer that leaves then cancels nothing.
+        cost: USD, set by the caller when known.
+        finished: Whether a stream has reached its finish reason: a consumer that leaves afterwards cancels nothing.
+        held: The chunks of a stream up to the first piece of its answer.
     """
 
-    __slots__ = ("_attempts", "_began", "_number", "_reason", "_span", "_start_ns", "cost", "finished")
+    __slots__ = ("_attempts", "_began", "_number", "_reason", "_seen", "_span", "_start_ns", "cost", "finished", "held")
 
     def __init__(self, attempts: Attempts) -> None:
         self._attempts = attempts
-        self._number = attempts.first + len(attempts.made)
-        self._reason = attempts.next_reason
+        self._number = attempts.first_number + len(attempts.ended)
+        self._reason = "retry" if attempts.ended else attempts.first_reason
         self._start_ns = int(attempts.clock.time() * 1e9)
         self._began = attempts.clock.monotonic()
+        self._seen: Accumulator | None = None
         self.cost: float | None = None
         self.finished = False
-        self._span = guarded("attempt's span", None, _begin_span, attempts, self._number, self._reason)
+        self.held: list[Chunk] = []
+        self._span = guarded("attempt's span", None, _start_span, attempts, self._number, self._reason)
 
-    def record(self, status: str, error: BaseException | None = None) -> Attempt:
-        """The attempt as it stands now."""
+    def hold(self, chunk: Chunk) -> bool:
+        """Hold a chunk back, and return whether it has the first piece of the answer."""
+        self.held.append(chunk)
+        self.check_deadline()
+        return is_piece(chunk)
+
+    def deliver(self, chunk: Chunk) -> Chunk:
+        """Return a chunk as the consumer gets it: from the finish reason on it carries the attempts."""
+        if self._seen is None:
+            self._seen = Accumulator()
+        self._seen.add(chunk)
+        if chunk.cost is not None:
+            self.cost = chunk.cost
+        if chunk.finish_reason:
+            self.finished = True
+        if not self.finished:
+            return chunk
+        return replace(chunk, attempts=(*self._attempts.ended, self._record("ok")))
+
+    def remaining(self) -> float | None:
+        """Return the seconds until the deadline, or None: what comes after the finish reason has no deadline."""
+        return None if self.finished else self._attempts.remaining()
+
+    def check_deadline(self) -> None:
+        """Raise when the total deadline has passed: a slow stream may stay within every other bound."""
+        if not self.finished and self._attempts.deadline_passed():
+            raise self.deadline_error()
+
+    def attempt_timeout(self, seconds: float | None) -> ProviderTimeoutError:
+        """Return the error for an attempt that took too long."""
+        attempts = self._attempts
+        message = f"{attempts.model}: the attempt took longer than {seconds:g} s; set a longer `timeout`"
+        return ProviderTimeoutError(message, provider=attempts.provider, model=attempts.model)
+
+    def deadline_error(self) -> ProviderError:
+        """Return the error for a total deadline that has passed."""
+        attempts = self._attempts
+        provider, model = attempts.provider, attempts.model
+        passed = f"{model}: the total deadline of {attempts.total:g} s passed"
+        if self._seen is None:
+            return ProviderTimeoutError(f"{passed}; set a longer `timeout`", provider=provider, model=model)
+        return StreamInterruptedError(
+            f"{passed} in the middle of the stream; set a longer `timeout`",
+            partial=self._seen.response(),
+            provider=provider,
+            model=model,
+        )
+
+    def _record(self, status: str, error: BaseException | None = None) -> Attempt:
         clock = self._attempts.clock
         return Attempt(
             number=self._number,
@@ -168,23 +234,16 @@ class Try:
             cost=self.cost,
         )
 
-    def end(self, error: BaseException | None = None) -> None:
-        """Record how it ended; the attempts so far are put on a provider's error."""
-        if self.finished and isinstance(error, _CANCELLED):
-            error = None
-        if self._span is not None:
-            guarded("attempt's span", None, _end_span, self._span, error)
-        if error is None:
-            self._attempts.add(self.record("ok"))
-        else:
-            self._attempts.add(self.record("cancelled" if isinstance(error, _CANCELLED) else "error", error))
-        if isinstance(error, ProviderError):
-            error.attempts = tuple(self._attempts.made)
-
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.end(error)
+    def __exit__(self, _: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        cancelled = isinstance(error, _CANCELLED)
+        if cancelled and self.finished:
+            error = None
+        if self._span is not None:
+            guarded("attempt's span", None, _end_span, self._span, error)
+        status = "ok" if error is None else "cancelled" if cancelled else "error"
+        self._attempts.add(self._record(status, error))
+        if isinstance(error, ProviderError):
+            error.attempts = tuple(self._attempts.ended)

@@ -1,4 +1,4 @@
-"""The retry budget: what keeps retries from making an outage worse, shared by all calls of the process to one model."""
+"""The retry budget keeps retries from making an outage worse. All calls of a process to one model share it."""
 
 from __future__ import annotations
 
@@ -7,24 +7,25 @@ from collections import OrderedDict
 
 __all__ = ["RetryBudget", "budget_of", "forget_budgets"]
 
-# Those of botocore's standard mode.
+# The token costs of botocore's standard mode.
 _COST = 14.0
 _THROTTLED_COST = 5.0
-_CLEAN = 1.0
+_FIRST_TRY_REFUND = 1.0
 
-_MOST = 1_024
+_MAX_BUDGETS = 1_024
 _lock = threading.Lock()
 _budgets: OrderedDict[tuple[str, float], RetryBudget] = OrderedDict()
 
 
 class RetryBudget:
-    """Tokens that retries cost and successes give back.
+    """Tokens that retries take and successes give back.
 
-    A retry takes 14, or 5 after a 429; when it succeeds they come back, and a call that needs none gives 1. So what
-    passes by itself costs nothing, and in an outage retries cease after 35 calls, whatever the number of callers.
+    A retry takes 14 tokens, or 5 after a 429, and gives them back when it succeeds; a call that needs no retry gives
+    back 1. So short failures cost nothing, and in an outage 500 tokens allow 35 retries (18 calls of three attempts),
+    whatever the number of callers.
 
     Args:
-        size: How many tokens there are at first and at most.
+        size: The number of tokens at first and at most.
 
     Example:
         >>> from llmops_sdk.resilience._budget import RetryBudget
@@ -42,7 +43,7 @@ class RetryBudget:
         self._lock = threading.Lock()
 
     def take(self, *, throttled: bool) -> float | None:
-        """What a retry costs, taken; None where there is too little, and no retry shall be made."""
+        """Take the tokens of a retry and return their number; None when too few are left for a retry."""
         cost = _THROTTLED_COST if throttled else _COST
         with self._lock:
             if cost > self._left:
@@ -51,29 +52,24 @@ class RetryBudget:
             return cost
 
     def give(self, cost: float | None = None) -> None:
-        """Give back what the retry that succeeded cost, or 1 for a call that needed none."""
+        """Give back the tokens of a retry that succeeded, or 1 for a call that needed no retry."""
         with self._lock:
-            self._left = min(self._size, self._left + (_CLEAN if cost is None else cost))
+            self._left = min(self._size, self._left + (_FIRST_TRY_REFUND if cost is None else cost))
 
 
 def budget_of(model: str, size: float | None) -> RetryBudget | None:
-    """The budget of a model, of that size; None is without bound.
-
-    Args:
-        model: Provider and model.
-        size: The tokens.
-    """
+    """Return the process's budget of that size for a model ("provider/model"); a size of None means no budget."""
     if size is None:
         return None
     with _lock:
         found = _budgets.setdefault((model, size), RetryBudget(size))
         _budgets.move_to_end((model, size))
-        if len(_budgets) > _MOST:
+        if len(_budgets) > _MAX_BUDGETS:
             _budgets.popitem(last=False)
         return found
 
 
 def forget_budgets() -> None:
-    """Have every budget whole again; for tests, whose failures are made."""
+    """Refill every budget: a test's failures are deliberate, and must not affect the next test."""
     with _lock:
         _budgets.clear()

@@ -1,8 +1,9 @@
-"""`@retry`: the same policy for code that calls a vendor's client itself."""
+"""`@retry`: the retry policy for code that calls a vendor's client directly."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from random import uniform
 from typing import Any, TypeVar, overload
 
@@ -10,10 +11,10 @@ from llmops_sdk._util._callables import decorate
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk.config import RetrySettings
 from llmops_sdk.errors import ConfigError
-from llmops_sdk.resilience._attempts import Attempts, Try
-from llmops_sdk.resilience._policy import On, predicate, transient
+from llmops_sdk.resilience._attempts import Attempts, AttemptScope
+from llmops_sdk.resilience._decorated import wrap_callable
+from llmops_sdk.resilience._error_classes import ErrorFilter, error_filter, is_transient
 from llmops_sdk.resilience._retry_loop import acall, call
-from llmops_sdk.resilience._wraps import wrapped
 
 __all__ = ["retry"]
 
@@ -27,7 +28,7 @@ def retry(function: _F, /) -> _F: ...
 def retry(
     *,
     attempts: int = 3,
-    on: On | None = None,
+    on: ErrorFilter | None = None,
     base: float = 0.5,
     max_wait: float = 20.0,
     max_retry_after: float = 60.0,
@@ -39,31 +40,31 @@ def retry(
     /,
     *,
     attempts: int = 3,
-    on: On | None = None,
+    on: ErrorFilter | None = None,
     base: float = 0.5,
     max_wait: float = 20.0,
     max_retry_after: float = 60.0,
     deadline: float | None = None,
     clock: Clock = SYSTEM_CLOCK,
 ) -> Any:
-    """Call a function again when it fails in a way that may pass; its signature and types are kept.
+    """Call a function again when it fails with a transient error; the decorator keeps its signature and types.
 
-    A generator is begun again only until its first item. Each attempt is an event on the current span.
+    A generator is restarted only until its first item. Each attempt is an event on the current span.
 
     Args:
         function: A function, coroutine function, generator or async generator; methods of every kind too.
-        attempts: How many times it is called in all; 1 means never again.
-        on: The exceptions that may pass, or a function that tells them. By default the errors of providers that
-            may, connection errors, time-outs, any exception with an HTTP status of 408, 429 or 5xx, and what the
-            openai and anthropic clients raise for an error event that says that the server failed.
+        attempts: The most calls in all; 1 means no retry.
+        on: The exceptions to retry, or a function that decides. By default the transient errors of providers,
+            connection errors, time-outs, any exception with an HTTP status of 408, 429 or 5xx, and the error that the
+            openai and anthropic clients raise when an event in the stream says that the server failed.
         base: Seconds: the n-th wait is drawn uniformly from 0 to base·2ⁿ⁻¹.
         max_wait: Seconds: the cap on a drawn wait.
-        max_retry_after: Seconds: a server that asks for a longer wait is not waited for.
-        deadline: Seconds for all attempts and waits together: a wait that would pass it is not begun.
+        max_retry_after: Seconds: the call fails at once when a server asks for a longer wait.
+        deadline: Seconds for all attempts and waits together: no wait goes past it.
         clock: The time, and how to wait.
 
     Raises:
-        ConfigError: A bound is not a valid one.
+        ConfigError: A bound is not valid.
 
     Example:
         >>> import llmops_sdk as llmops
@@ -79,14 +80,18 @@ def retry(
     """
     policy = RetrySettings(attempts=attempts, base=base, max_wait=max_wait, max_retry_after=max_retry_after)
     if deadline is not None and not deadline > 0:
-        raise ConfigError(f"@retry(deadline={deadline!r}): seconds above zero, or None", key="deadline", value=deadline)
-    again = predicate(on, transient)
+        raise ConfigError(
+            f"@retry(deadline={deadline!r}): give seconds above zero, or None", key="deadline", value=deadline
+        )
+    should_retry = error_filter(on, is_transient)
 
     def wrap(target: Callable[..., Any]) -> Callable[..., Any]:
-        def start() -> _Retries:
-            return _Retries(target, Attempts(policy=policy, clock=clock, uniform=uniform, total=deadline), again)
+        def start() -> _RetryRun:
+            return _RetryRun(
+                target, Attempts(policy=policy, clock=clock, uniform=uniform, total=deadline), should_retry
+            )
 
-        return wrapped(target, start)
+        return wrap_callable(target, start)
 
     def decorator(target: Any) -> Any:
         return decorate(target, wrap)
@@ -94,19 +99,19 @@ def retry(
     return decorator if function is None else decorator(function)
 
 
-class _Retries:
-    """One call of a function that is tried again."""
+@dataclass(frozen=True, slots=True)
+class _RetryRun:
+    """One call of a retried function."""
 
-    def __init__(self, target: Callable[..., Any], attempts: Attempts, again: Callable[[BaseException], bool]) -> None:
-        self._target = target
-        self._attempts = attempts
-        self._again = again
+    target: Callable[..., Any]
+    attempts: Attempts
+    should_retry: Callable[[BaseException], bool]
 
-    def begin(self) -> Try:
-        return self._attempts.begin()
+    def begin(self) -> AttemptScope:
+        return self.attempts.begin()
 
     def call(self, attempt: Callable[[Callable[..., Any]], _T]) -> _T:
-        return call(lambda: attempt(self._target), self._attempts, self._again)
+        return call(lambda: attempt(self.target), self.attempts, self.should_retry)
 
     async def acall(self, attempt: Callable[[Callable[..., Any]], Awaitable[_T]]) -> _T:
-        return await acall(lambda: attempt(self._target), self._attempts, self._again)
+        return await acall(lambda: attempt(self.target), self.attempts, self.should_retry)

@@ -1,4 +1,4 @@
-"""`@fallback`: other callables for when one fails, for code that calls a vendor's client itself."""
+"""`@fallback`: other functions to call when one fails, for code that calls a vendor's client directly."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Any, TypeAlias, TypeVar, cast
 
-from llmops_sdk._util._callables import Kind, decorate, kind_of
+from llmops_sdk._util._callables import CallStyle, call_style_of, decorate
 from llmops_sdk._util._guard import guarded
-from llmops_sdk.resilience._fallback import add_notes, told_before
-from llmops_sdk.resilience._policy import On, elsewhere, predicate, status_code
-from llmops_sdk.resilience._wraps import wrapped
+from llmops_sdk.resilience._decorated import wrap_callable
+from llmops_sdk.resilience._error_classes import ErrorFilter, error_filter, should_fall_back_any, status_code
+from llmops_sdk.resilience._fallback import add_notes, previous_failure_note
 from llmops_sdk.tracing import current_span
 from llmops_sdk.tracing.records._semconv import EVENT_FALLBACK
 
@@ -23,23 +23,23 @@ _T = TypeVar("_T")
 _Target: TypeAlias = Callable[..., Any]
 
 
-def fallback(*others: Callable[..., Any], on: On | None = None) -> Callable[[_F], _F]:
-    """Call another function when the decorated one fails in a way that it may not; its signature and types are kept.
+def fallback(*others: Callable[..., Any], on: ErrorFilter | None = None) -> Callable[[_F], _F]:
+    """Call another function when the decorated one fails; the decorator keeps its signature and types.
 
-    The others are called in order, with the same arguments, until one succeeds; the error of the last one called is
-    raised. A generator goes on to another one only until its first item. Each step is an event `llmops.fallback` on
-    the current span.
+    It calls the others in order, with the same arguments, until one succeeds, and raises the error of the last one.
+    A generator falls back only until its first item. Each step is an event `llmops.fallback` on the current span.
 
     Args:
-        others: What is called in its place: functions of the same kind, or plain functions, which for a generator
-            return something to iterate over.
-        on: The exceptions to go on from, or a function that tells them. By default the errors of providers that
+        others: The functions to fall back to: of the same style, or plain functions, which for a generator return an
+            iterable.
+        on: The exceptions to fall back from, or a function that decides. By default the errors of providers that
             another model may not have (an outage, a quota, a key, a missing model, a prompt too long; not a bad
-            request), connection errors, time-outs, any exception with an HTTP status of 401 to 404, 408, 429 or
-            5xx, and what the openai and anthropic clients raise for an error event that says that the server failed.
+            request), connection errors, time-outs, any exception with an HTTP status of 401 to 404, 408, 429 or 5xx,
+            and the error that the openai and anthropic clients raise when an event in the stream says that the
+            server failed.
 
     Raises:
-        TypeError: There is no other function, or one is of another kind.
+        TypeError: There is no other function, or one is of another style.
 
     Example:
         >>> import llmops_sdk as llmops
@@ -53,11 +53,11 @@ def fallback(*others: Callable[..., Any], on: On | None = None) -> Callable[[_F]
     """
     if not others:
         raise TypeError("@fallback needs at least one other function, as in @fallback(ask_another_model)")
-    goes_on = predicate(on, elsewhere)
+    should_fall_back = error_filter(on, should_fall_back_any)
 
     def wrap(target: _Target) -> _Target:
-        targets = (target, *(_alike(other, kind_of(target)) for other in others))
-        return wrapped(target, lambda: _Hops(targets, goes_on))
+        targets = (target, *(_adapt(other, call_style_of(target)) for other in others))
+        return wrap_callable(target, lambda: _FallbackRun(targets, should_fall_back))
 
     def decorator(target: Any) -> Any:
         return decorate(target, wrap)
@@ -65,17 +65,17 @@ def fallback(*others: Callable[..., Any], on: On | None = None) -> Callable[[_F]
     return decorator
 
 
-class _Hops:
-    """One call's way from function to function.
+class _FallbackRun:
+    """One call that goes from function to function.
 
-    As a context manager around one of them it swallows the error that the next one is called for.
+    As a context manager around one of them it swallows the error that the next function is called for.
     """
 
-    def __init__(self, targets: Sequence[_Target], goes_on: Callable[[BaseException], bool]) -> None:
+    def __init__(self, targets: Sequence[_Target], should_fall_back: Callable[[BaseException], bool]) -> None:
         self._targets = targets
-        self._goes_on = goes_on
+        self._should_fall_back = should_fall_back
         self._at = 0
-        self._before: list[str] = []
+        self._notes: list[str] = []
 
     def begin(self) -> AbstractContextManager[object]:
         return nullcontext()
@@ -98,12 +98,12 @@ class _Hops:
     ) -> bool:
         if not isinstance(error, Exception):
             return False
-        if self._at + 1 == len(self._targets) or not self._goes_on(error):
-            add_notes(error, self._before)
+        if self._at + 1 == len(self._targets) or not self._should_fall_back(error):
+            add_notes(error, self._notes)
             return False
         failed, following = map(_name, self._targets[self._at : self._at + 2])
         guarded("record fallback", None, _record_event, failed, following, error)
-        self._before.append(told_before(failed, error))
+        self._notes.append(previous_failure_note(failed, error))
         self._at += 1
         return True
 
@@ -117,40 +117,42 @@ def _record_event(failed: str, following: str, error: Exception) -> None:
     current_span().add_event(EVENT_FALLBACK, {key: value for key, value in fields.items() if value is not None})
 
 
-def _alike(given: Any, kind: Kind) -> _Target:
-    """The other callable as one of the decorated one's kind."""
+def _adapt(given: Any, style: CallStyle) -> _Target:
+    """Return the other callable in the style of the decorated one."""
     other: _Target = given
     if isinstance(given, (classmethod, staticmethod)):
         other = cast("classmethod[Any, Any, Any] | staticmethod[Any, Any]", given).__func__
     if not callable(other):
-        raise TypeError(f"@fallback needs functions, not {other!r}")
-    own = kind_of(other)
-    if own == kind:
+        raise TypeError(f"@fallback takes functions, got {other!r}")
+    own = call_style_of(other)
+    if own == style:
         return other
-    lift = _LIFTS.get((own, kind))
-    if lift is None:
-        raise TypeError(f"@fallback of {_WORDS[kind]} needs others of the same kind: {_name(other)} is {_WORDS[own]}")
-    return decorate(other, lift)
+    if own != "function":
+        raise TypeError(
+            f"@fallback on {_STYLE_NAMES[style]} takes functions of the same style or plain ones, but {_name(other)} "
+            f"is {_STYLE_NAMES[own]}: wrap it in a function of the same style"
+        )
+    return decorate(other, _ADAPTERS[style])
 
 
 def _as_coroutine(other: _Target) -> _Target:
-    async def lifted(*args: Any, **kwargs: Any) -> Any:
+    async def adapted(*args: Any, **kwargs: Any) -> Any:
         result = other(*args, **kwargs)
         return await result if inspect.isawaitable(result) else result
 
-    return lifted
+    return adapted
 
 
 def _as_generator(other: _Target) -> _Target:
-    def lifted(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+    def adapted(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
         items: Generator[Any, Any, Any] = other(*args, **kwargs)
         return (yield from items)
 
-    return lifted
+    return adapted
 
 
 def _as_asyncgen(other: _Target) -> _Target:
-    async def lifted(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+    async def adapted(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         items = other(*args, **kwargs)
         if hasattr(items, "__aiter__"):
             async for item in items:
@@ -159,15 +161,15 @@ def _as_asyncgen(other: _Target) -> _Target:
             for item in items:
                 yield item
 
-    return lifted
+    return adapted
 
 
-_LIFTS: Mapping[tuple[Kind, Kind], Callable[[_Target], _Target]] = {
-    ("function", "coroutine"): _as_coroutine,
-    ("function", "generator"): _as_generator,
-    ("function", "asyncgen"): _as_asyncgen,
+_ADAPTERS: Mapping[CallStyle, Callable[[_Target], _Target]] = {
+    "coroutine": _as_coroutine,
+    "generator": _as_generator,
+    "asyncgen": _as_asyncgen,
 }
-_WORDS: Mapping[Kind, str] = {
+_STYLE_NAMES: Mapping[CallStyle, str] = {
     "function": "a plain function",
     "coroutine": "a coroutine function",
     "generator": "a generator",

@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk._util._guard import guarded
@@ -16,14 +16,14 @@ from llmops_sdk.store.files._blob_files import BlobFiles
 from llmops_sdk.store.files._filesystems import refuse_network
 from llmops_sdk.store.files._layout import create_store
 from llmops_sdk.store.files._segment import SegmentWriter
-from llmops_sdk.store.lines._encode import Encoder, is_span, loss_line, score_line
+from llmops_sdk.store.lines._encode import Encoder
 from llmops_sdk.store.maintenance._background import BackgroundCompaction, CompactionMode
 from llmops_sdk.store.maintenance._retention import drop_old
-from llmops_sdk.store.maintenance._thinning import Thinning
+from llmops_sdk.store.maintenance._thinning import ThinningPolicy
 from llmops_sdk.store.outbox._outbox import SegmentOutbox
-from llmops_sdk.store.schema._views import STREAMS
+from llmops_sdk.store.schema._views import RECORD_STREAMS
 from llmops_sdk.tracing.capture._blobs import has_ready
-from llmops_sdk.tracing.records._records import LossRecord, Record, ScoreRecord, SpanRecord
+from llmops_sdk.tracing.records._records import LossRecord, Record, SpanRecord
 
 if TYPE_CHECKING:
     from llmops_sdk.config import Settings
@@ -57,6 +57,8 @@ class StoreSink:
         StoreError: The folder cannot be made or written, or a newer version of the SDK wrote it.
     """
 
+    is_local = True  # queries read what this sink has written
+
     def __init__(
         self,
         path: Path,
@@ -68,7 +70,7 @@ class StoreSink:
         fsync: bool = False,
         compaction: CompactionMode = "auto",
         clock: Clock = SYSTEM_CLOCK,
-        thinning: Thinning = Thinning(),  # noqa: B008 - frozen
+        thinning: ThinningPolicy = ThinningPolicy(),  # noqa: B008 - frozen
         destinations: Sequence[str] = (),
         outbox_bytes: int = 1024**3,
         outbox_days: float = 7.0,
@@ -88,8 +90,9 @@ class StoreSink:
             name: SegmentOutbox(self._path, name, max_bytes=outbox_bytes, max_days=outbox_days, lose=self._lose)
             for name in destinations
         }
-        self._spans, self._scores, self._loss_file = (
-            SegmentWriter(
+        self._stream_names = {stream.record_type: stream.name for stream in RECORD_STREAMS.values()}
+        self._writers = {
+            stream.name: SegmentWriter(
                 self._path,
                 stream,
                 # A store smaller than a segment would otherwise never have a sealed one to drop.
@@ -99,12 +102,12 @@ class StoreSink:
                 clock=clock,
                 watchers=list(self._outboxes.values()) if stream.name == "spans" else (),
             )
-            for stream in STREAMS
-        )
+            for stream in RECORD_STREAMS.values()
+        }
         self._compaction = BackgroundCompaction(self._path, compaction, thinning)
         self._drop_old()
         # What many short processes left, of which none lived to seal a second segment.
-        self._compaction.consider()
+        self._compaction.start_if_due()
 
     @property
     def name(self) -> str:
@@ -129,22 +132,25 @@ class StoreSink:
         if self._pid != os.getpid():
             self.after_fork()
         self._rotate()
-        scores: list[bytes] = []
         ended: list[SpanRecord] = []
+        others: dict[str, list[Any]] = {}
         for record in batch:
-            if is_span(record):
-                ended.append(record)
-            elif isinstance(record, ScoreRecord):
-                scores.append(score_line(record, self._encoder.losses))
+            name = self._stream_names.get(type(record))
+            if name is None:
+                ended.append(cast("SpanRecord", record))
+            else:
+                others.setdefault(name, []).append(record)
         spans = self._lines_of(ended)
         for line in spans if has_ready() else ():
             # First, so that a line never refers to what a crash kept from being there.
             self._blobs.write_for(line, self._encoder.losses, self._encoder.lost_bytes)
-        if scores:
-            self._scores.append(scores)
+        losses = others.pop("losses", [])
+        for name, records in others.items():
+            stream = RECORD_STREAMS[name]
+            self._writers[name].append([self._encoder.record_line(stream, record) for record in records])
         if spans:
-            self._spans.append(spans)
-        self._write_losses([record for record in batch if isinstance(record, LossRecord)])
+            self._writers["spans"].append(spans)
+        self._write_losses(losses)
         return len(spans)
 
     def _lines_of(self, ended: list[SpanRecord]) -> list[bytes]:
@@ -171,10 +177,9 @@ class StoreSink:
         """Seal the segments. A later write begins new ones."""
         if self._pid != os.getpid():
             self.after_fork()
-        self._spans.seal()
-        self._scores.seal()
         self._write_losses([])
-        self._loss_file.seal()
+        for writer in self._writers.values():
+            writer.seal()
         for outbox in self._outboxes.values():
             outbox.close()
 
@@ -186,18 +191,18 @@ class StoreSink:
         self._compaction.after_fork()
         for outbox in self._outboxes.values():
             outbox.after_fork()
-        for writer in (self._spans, self._scores, self._loss_file):
-            writer.let_go()
+        for writer in self._writers.values():
+            writer.close_in_child()
 
     def _rotate(self) -> None:
         rotated = False
-        for writer in (self._spans, self._scores, self._loss_file):
+        for writer in self._writers.values():
             if writer.due():
                 writer.seal()
                 rotated = True
         if rotated:
             self._drop_old()
-            self._compaction.consider()
+            self._compaction.start_if_due()
         else:
             self._compaction.is_running()
 
@@ -220,8 +225,9 @@ class StoreSink:
             LossRecord(time_ns=now, what=what, reason=reason, count=count, bytes=self._lost_bytes[what, reason])
             for (what, reason), count in self._losses.items()
         ]
+        encode = self._encoder.record_line
         try:
-            self._loss_file.append([loss_line(record) for record in (*given, *own)])
+            self._writers["losses"].append([encode(RECORD_STREAMS["losses"], record) for record in (*given, *own)])
         except StoreError:
             # The spans of the batch are safe, so this is no failure of theirs: the counts wait for room.
             for record in given:
@@ -251,7 +257,7 @@ def open_sink(settings: Settings) -> StoreSink | None:
         segment_seconds=store.segment_seconds,
         fsync=store.fsync,
         compaction=store.compaction,
-        thinning=Thinning.of(store.thinning),
+        thinning=ThinningPolicy.from_settings(store.thinning),
         destinations=sorted(settings.export.trace_destinations) if settings.export.outbox else (),
         outbox_bytes=settings.export.outbox_bytes,
         outbox_days=settings.export.outbox_days,

@@ -30,5 +30,5 @@ def sequential_ids() -> Generator[None]:
     def draw(bits: int) -> int:
         return next(spans if bits == _ids.SPAN_BITS else traces)
 
-    with _ids.drawn_from(draw):
+    with _ids.ids_from(draw):
         yield

@@ -179,7 +179,8 @@ class Traces:
 class _MemorySink:
     """Keeps every record."""
 
-    name = "store"  # so that `llmops.flush().stored` counts as with the store
+    name = "memory"
+    is_local = True  # `llmops.flush().stored` counts its spans
 
     def __init__(self) -> None:
         self.records: list[Record] = []

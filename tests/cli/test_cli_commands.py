@@ -6,11 +6,13 @@ import csv
 import io
 import json
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 import llmops_sdk as llmops
+from llmops_sdk.stats import wilson_interval
 
 
 def test_sql_writes_every_format(command, store):
@@ -242,7 +244,7 @@ def test_show_asks_for_a_longer_id_when_it_is_not_unique(command, store):
 def test_stats_sums_up_and_leaves_simulated_cost_out(command, store):
     ran = command("stats", "--store", str(store))
     rows = {line.split()[0]: line.split() for line in ran.out.splitlines()}
-    assert rows["gpt"][1:5] == ["false", "2", "0", "1"]
+    assert rows["gpt"][1:8] == ["false", "2", "0", "0.0", "%", "(0.0–65.8)", "1"]
     assert rows["toy"][1] == "true"
     assert rows["total"][-1] == "0.75"
     assert "█" not in ran.out  # plain columns: nobody looks at a pipe
@@ -258,6 +260,47 @@ def test_stats_groups_by_everything(command, store, by):
     assert next(iter(rows[0])) == by
 
 
+def error_rates(ran):
+    assert ran.status == 0, ran.err
+    return [(row["calls"], row["errors"], row["error_rate"], row["error_rate_low"], row["error_rate_high"])
+            for row in json.loads(ran.out)]  # fmt: skip
+
+
+def failing_call(error: bool) -> None:
+    with suppress(ValueError), llmops.span("call", kind="llm", attributes={"gen_ai.request.model": "m"}):
+        if error:
+            raise ValueError
+
+
+def test_stats_gives_the_error_rate_its_wilson_interval(command, tmp_path):
+    llmops.configure(store={"path": tmp_path / "s"})
+    for number in range(20):
+        failing_call(error=number < 3)
+    llmops.flush()
+    low, high = wilson_interval(3, 20)
+    arguments = ("stats", "--store", str(tmp_path / "s"), "--format")
+    assert error_rates(command(*arguments, "json")) == [(20, 3, 0.15, pytest.approx(low), pytest.approx(high))]
+    [row] = csv.DictReader(io.StringIO(command(*arguments, "csv").out))
+    assert float(row["error_rate_low"]) == pytest.approx(low)
+    assert f"15.0 % ({100 * low:.1f}–{100 * high:.1f})" in command(*arguments, "table").out
+
+
+def test_stats_weights_the_error_rate_of_thinned_traces(command, tmp_path):
+    # Compaction keeps both errors, and of 200 successful calls about one in ten, each of which stands for ten.
+    settings = {"path": tmp_path / "s", "thinning": {"share": 0.1, "after_days": 1e-9}}
+    llmops.configure(store=settings)
+    for number in range(202):
+        failing_call(error=number < 2)
+    llmops.shutdown()
+    assert command("compact", "--store", str(tmp_path / "s")).status == 0
+    [(calls, errors, rate, low, high)] = error_rates(command("stats", "--store", tmp_path / "s", "--format", "json"))
+    kept = calls - errors
+    assert 2 == errors < calls < 100
+    assert rate == pytest.approx(2 / (2 + 10 * kept))
+    effective = (2 + 10 * kept) ** 2 / (2 + 100 * kept)
+    assert (low, high) == pytest.approx(wilson_interval(rate * effective, effective))
+
+
 def test_stats_of_an_empty_store(command, tmp_path):
     (tmp_path / "empty").mkdir()
     ran = command("stats", "--store", str(tmp_path / "empty"))
@@ -269,7 +312,7 @@ def test_doctor_is_content_with_a_good_installation(command, store):
     ran = command("doctor", "--store", str(store), "--format", "json")
     assert ran.status == 0, ran.err
     findings = {(row["part"], row["what"]): row for row in json.loads(ran.out)}
-    assert findings["store", "place"]["value"] == str(store)
+    assert findings["store", "folder"]["value"] == str(store)
     assert findings["store", "spans"]["value"].startswith("5,")
     assert findings["setting", "retry.attempts"]["source"] == "default"
     assert findings["privacy", "content leaves this machine"]["value"].startswith("no")
@@ -338,5 +381,5 @@ def test_doctor_reports_a_store_of_a_newer_version(command, store):
 def test_a_new_store_is_no_problem(command, tmp_path):
     ran = command("doctor", "--store", str(tmp_path / "new"), "--format", "json")
     assert ran.status == 0
-    assert "made by the first span" in ran.out
+    assert "the first span creates it" in ran.out
     assert not (tmp_path / "new").exists()

@@ -76,9 +76,9 @@ def test_the_key_is_named_and_never_shown(command, monkeypatch):
     assert key not in str(found)
     assert "hidden" not in str(found)
     monkeypatch.delenv("LLMOPS_API_KEY", raising=False)
-    assert explained(command, "local")["key"] == ("not set; many servers need none", "LLMOPS_API_KEY", "")
+    assert explained(command, "local")["key"] == ("not set; many servers need no key", "LLMOPS_API_KEY", "")
     found = explained(command, "offline/echo")
-    assert (found["key"][0], found["price"][0]) == ("none is needed", "none")
+    assert (found["key"][0], found["price"][0]) == ("not needed", "none")
     assert explained(command, "local")["price"][0] == f"the table of litellm {version('litellm')}, if it has the model"
 
 

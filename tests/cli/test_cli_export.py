@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import os
 import pty
+from pathlib import Path
 
 import orjson
+import pytest
 
 
 def test_export_writes_each_form_and_says_so(command, store, tmp_path):
@@ -40,6 +42,17 @@ def test_export_refuses_what_it_does_not_know(command, store, tmp_path):
     nowhere = command("export", str(tmp_path / "a.csv"), "--store", str(tmp_path / "none"))
     assert (nowhere.status, "there is no store" in nowhere.err) == (1, True)
     assert not list(tmp_path.glob("*a.*"))
+
+
+def test_export_prints_the_views_for_clickhouse(command):
+    ran = command("export", "--clickhouse-views")
+    assert (ran.status, ran.err) == (0, "")
+    assert ran.out == (Path(__file__).parents[2] / "docs" / "clickhouse.sql").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("arguments", [[], ["a.csv", "--clickhouse-views"]])
+def test_export_needs_either_a_file_or_the_views(command, arguments):
+    assert command("export", *arguments).status == 2
 
 
 def test_export_clears_its_progress_on_a_terminal(llmops_process, store, tmp_path):

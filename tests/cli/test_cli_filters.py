@@ -53,8 +53,8 @@ def test_a_time_is_taken_as_utc(text, then):
     ("text", "said"),
     [
         ("2", "the unit is missing"),
-        ("3y", '"y" is no unit of time'),
-        ("3M", '"M" is no unit of time'),
+        ("3y", '"y" is not a unit of time'),
+        ("3M", '"M" is not a unit of time'),
         ("h", "neither an age"),
         ("-2h", "neither an age"),
         ("", "neither an age"),

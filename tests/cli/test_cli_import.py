@@ -24,7 +24,7 @@ def test_import_takes_files_and_says_what_came_of_each(command, store, tmp_path)
     assert (ran.status, ran.out) == (0, "")
     assert ran.err.splitlines() == [
         f"{files[0]} (parquet): imported: 5 spans",
-        f"{files[1]} (otlp): imported: nothing new, 5 there already (--force takes them all the same)",
+        f"{files[1]} (otlp): imported: nothing new, 5 already in the store (--force imports them again)",
         f"{files[2]} (jsonl): imported: nothing new",
     ]
     assert command("import", files[0], "--force", "--store", other).err.endswith("imported: 5 spans\n")

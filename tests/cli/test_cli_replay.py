@@ -46,7 +46,7 @@ def test_what_waits_is_sent_and_does_not_wait_any_more(command, store):
         assert names(backend) == Counter(f"n{number}" for number in range(20))
         assert outbox_sizes(store)["default"] == 0
         again = command("replay", "--store", store)
-        assert (again.status, again.err) == (0, "nothing waits for a configured destination\n")
+        assert (again.status, again.err) == (0, "no configured destination has pending spans\n")
         assert len(backend.spans) == 20
 
 
@@ -57,7 +57,7 @@ def test_a_backend_that_is_still_away_is_status_1_and_nothing_is_lost(command, s
         configured(store, endpoint=backend.url, timeout=1.0)
         ran = command("replay", "--store", store)
         assert ran.status == 1
-        assert "default: 0 spans sent, more is left (HTTP 503" in ran.err
+        assert "default: 0 spans sent, more is pending (HTTP 503" in ran.err
         backend.always = None
         assert command("replay", "--store", store).status == 0
         assert len(backend.spans) == 20
@@ -68,7 +68,7 @@ def test_what_is_refused_for_good_is_said(command, store):
         backend.always = Reply(400)
         configured(store, endpoint=backend.url)
         ran = command("replay", "--store", store)
-        assert (ran.status, ran.err) == (1, "default: 0 spans sent, 20 refused for good\n")
+        assert (ran.status, ran.err) == (1, "default: 0 spans sent, 20 rejected\n")
 
 
 @pytest.mark.parametrize("content", [True, False])
@@ -137,7 +137,7 @@ def test_the_doctor_says_what_waits_and_for_whom(command, store, monkeypatch):
         monkeypatch.setenv("LLMOPS_EXPORT__DESTINATIONS__MINE__ENDPOINT", backend.url)
         monkeypatch.setenv("LLMOPS_EXPORT__DESTINATIONS__MINE__CONTENT", "true")
         said = command("doctor", "--store", store, "--format", "csv").out
-    assert "for no configured destination: llmops replay --discard default removes it" in said
+    assert "for no configured destination: llmops replay --discard default deletes it" in said
     assert "YES: prompts and answers are exported to mine" in said
     assert "destination mine" in said
     assert "not yet compacted" in said

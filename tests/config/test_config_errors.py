@@ -138,7 +138,7 @@ def test_a_named_file_that_is_missing_or_a_folder(
     by = "LLMOPS_CONFIG_FILE" if by_variable else "the argument config_file"
     missing = load(own_surroundings / "no.toml")
     assert missing.source == str(own_surroundings / "no.toml")
-    assert f"there is no such file (named by {by})" in str(missing)
+    assert f"the file does not exist (named by {by})" in str(missing)
     assert "cannot be read" in str(load(own_surroundings))
 
 

@@ -88,7 +88,7 @@ def test_an_unknown_name() -> None:
     assert (error.key, error.value, error.nearest) == ("models.smart.fallbacks", "fasst", "fast")
     error = fails(fallbacks=["http://127.0.0.1/v1"])
     assert error.key == "fallbacks"
-    assert "lacks the model" in str(error)
+    assert "has no model" in str(error)
 
 
 def test_a_name_whose_own_model_is_the_mistake_is_told_once() -> None:

@@ -196,7 +196,7 @@ def test_exporters_of_spans(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogC
     assert not caplog.records
     assert load(monkeypatch, {"OTEL_TRACES_EXPORTER": "zipkin,console"}).export.exporters == ("console",)
     assert [record.getMessage() for record in caplog.records] == [
-        'llmops: the exporter "zipkin" is not one of ours: use none or otlp or console'
+        'llmops: unknown exporter "zipkin" is ignored: use none or otlp or console'
     ]
     with pytest.raises(ConfigError, match="exporters"):
         load(monkeypatch, {}, export={"exporters": ["zipkin"]})
@@ -206,5 +206,6 @@ def test_otlp_as_json_gets_a_clear_message(monkeypatch: pytest.MonkeyPatch, capl
     assert load(monkeypatch, {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"}).export.protocol == "http/protobuf"
     (line,) = {record.getMessage() for record in caplog.records}
     assert line == (
-        "llmops: OTEL_EXPORTER_OTLP_PROTOCOL=http/json is ignored: OTLP as JSON is not sent; use http/protobuf or grpc"
+        "llmops: OTEL_EXPORTER_OTLP_PROTOCOL=http/json is ignored: OTLP as JSON is not supported; "
+        "use http/protobuf or grpc"
     )

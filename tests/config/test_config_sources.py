@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmops_sdk import config
-from llmops_sdk.config.loading._files import Surroundings
+from llmops_sdk.config.loading._files import ProcessEnvironment
 from llmops_sdk.config.loading._load import load_from
 from llmops_sdk.errors import ConfigError
 
@@ -62,7 +62,7 @@ def test_each_key_comes_from_the_first_source_that_has_it(
                 texts[source] += f"{key} = {value}\n"
     write(folder / "llmops.toml", texts["file"])
     write(folder / "pyproject.toml", texts["pyproject"])
-    settings = load_from(replace(Surroundings.here(), cwd=folder, environ=environ), None, overrides)
+    settings = load_from(replace(ProcessEnvironment.of_this_process(), cwd=folder, environ=environ), None, overrides)
     labels = {
         "arguments": "arguments",
         "file": f"llmops.toml: {folder / 'llmops.toml'}",
@@ -89,7 +89,9 @@ def test_options_merge_deeply_and_the_upper_wins(
 ) -> None:
     folder = tmp_path_factory.mktemp("merge")
     environ = {"LLMOPS_OPTIONS": json.dumps(below)}
-    settings = load_from(replace(Surroundings.here(), cwd=folder, environ=environ), None, {"options": above})
+    settings = load_from(
+        replace(ProcessEnvironment.of_this_process(), cwd=folder, environ=environ), None, {"options": above}
+    )
 
     def merged(high: object, low: object) -> object:
         if isinstance(high, dict) and isinstance(low, dict):
@@ -202,7 +204,7 @@ def test_the_search_ends_at_the_project_root_and_at_home(tmp_path: Path) -> None
     write(tmp_path / "llmops.toml", "model = 'a/above'\n")
     inner = tmp_path / "home" / "app"
     inner.mkdir(parents=True)
-    place = replace(Surroundings.here(), cwd=inner)
+    place = replace(ProcessEnvironment.of_this_process(), cwd=inner)
     assert load_from(place, None, {}).model == "a/above"
     assert load_from(replace(place, home=tmp_path / "home"), None, {}).model == "offline/echo"
     (tmp_path / "home" / ".git").mkdir()
@@ -238,9 +240,9 @@ def test_a_broken_pyproject_of_others_is_their_matter(project: Path) -> None:
         config.load()
 
 
-def foreign(path: Path) -> Surroundings:
-    """Surroundings in which the file belongs to another user: really so, where the tests may change an owner."""
-    here = replace(Surroundings.here(), cwd=path.parent)
+def foreign(path: Path) -> ProcessEnvironment:
+    """ProcessEnvironment in which the file belongs to another user: really so, where the tests may change an owner."""
+    here = replace(ProcessEnvironment.of_this_process(), cwd=path.parent)
     if os.geteuid() == 0:
         os.chown(path, 54321, -1)
         return here
@@ -270,7 +272,7 @@ def test_a_pyproject_of_another_user(project: Path, caplog: pytest.LogCaptureFix
 
 def test_roots_files_are_taken_by_others(project: Path) -> None:
     path = write(project / "llmops.toml", "model = 'a/b'\n")
-    here = Surroundings.here()
+    here = ProcessEnvironment.of_this_process()
     if os.geteuid() == 0:
         here = replace(here, user=54321)
     owner = path.stat().st_uid

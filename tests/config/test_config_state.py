@@ -209,8 +209,8 @@ def test_a_url(settings: config.Settings, base: str) -> None:
 @pytest.mark.parametrize(
     ("name", "part"),
     [
-        ("http://host/v1", 'as in "http://host/v1#model-name"'),
-        ("http://host/v1#", 'as in "http://host/v1#model-name"'),
+        ("http://host/v1", 'e.g. "http://host/v1#model-name"'),
+        ("http://host/v1#", 'e.g. "http://host/v1#model-name"'),
         ("ftp://host/v1#x", "OpenAI-compatible server"),
         ("gpt", '"provider/model"'),
         ("", '"provider/model"'),

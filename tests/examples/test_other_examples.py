@@ -1,4 +1,4 @@
-"""The examples for web frameworks and notebooks, run as their readers run them."""
+"""Run the examples for web frameworks and notebooks as their readers do."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Server:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    """The FastAPI example under a real uvicorn; its socket is ours, so that requests wait until it has started."""
+    """Run the FastAPI example under uvicorn, on our socket: requests wait until it has started."""
     with socket.create_server(("127.0.0.1", 0), backlog=64) as listening:
         store = tmp_path / "traces"
         environment = {
@@ -61,7 +61,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
             running.kill()
 
 
-async def test_fastapi_keeps_concurrent_requests_apart(server):
+async def test_concurrent_fastapi_requests_have_separate_traces(server):
     async with httpx.AsyncClient(base_url=server.url, timeout=60) as client:
 
         async def ask(path: str, user: str) -> str:
@@ -82,8 +82,8 @@ async def test_fastapi_keeps_concurrent_requests_apart(server):
     assert llmops.query("SELECT count(DISTINCT trace_id) FROM llm_calls", path=server.store).scalar() == 24
 
 
-async def test_fastapi_closes_the_stream_of_a_client_that_goes_away(server):
-    question = "word " * 4000  # ten seconds at the pace set above
+async def test_fastapi_closes_the_stream_of_a_disconnected_client(server):
+    question = "word " * 4000  # ten seconds at the speed set above
     async with (
         httpx.AsyncClient(base_url=server.url, timeout=60) as client,
         client.stream("GET", "/ask", params={"question": question}, headers={"X-User": "gone"}) as answer,
@@ -99,7 +99,7 @@ async def test_fastapi_closes_the_stream_of_a_client_that_goes_away(server):
     assert rows[0][1] in {"closed", "cancelled"}
 
 
-def test_a_notebook_survives_reload_and_running_cells_again(tmp_path):
+def test_notebook_survives_reload_and_rerun_cells(tmp_path):
     program = EXAMPLES / "notebook_reload.py"
     ran = subprocess.run([sys.executable, program], capture_output=True, text=True, cwd=tmp_path, check=False)
     assert ran.returncode == 0, ran.stderr

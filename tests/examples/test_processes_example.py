@@ -1,4 +1,4 @@
-"""The example of threads and processes, run as its readers run it, with each way to start a process."""
+"""Run the example of threads and processes with each start method."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PROGRAM = Path(__file__).parents[2] / "examples" / "threads_and_processes.py"
 
 
 @pytest.mark.parametrize("start_method", multiprocessing.get_all_start_methods())
-def test_one_trace_over_threads_and_processes(start_method: str, tmp_path: Path):
+def test_threads_and_processes_share_one_trace(start_method: str, tmp_path: Path):
     ran = subprocess.run(
         [sys.executable, "-W", "error", PROGRAM, start_method],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""The main job: it runs, its report agrees with the store, and the store holds no card number."""
+"""The support assistant runs, its report matches the store, and the store has no card number."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ def made_questions(count: int) -> list[str]:
 
 
 def table(out: str) -> dict[str, list[str]]:
-    """The rows of the printed tables by their first cell."""
+    """Return the rows of the printed tables by their first cell."""
     rows = (line.strip("│┃ ").split("│") for line in out.splitlines() if line.startswith("│"))
     return {cells[0].strip(): [cell.strip() for cell in cells[1:]] for cells in rows}
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """The demo, once: its output and the store that it left."""
+    """Run the demo once; return its output and its store."""
     folder = tmp_path_factory.mktemp("demo")
     status, out, err = finished(start("--limit", str(QUESTIONS), "--concurrency", "8", cwd=folder))
     assert status == 0, err
@@ -66,7 +66,7 @@ def run(tmp_path_factory):
 
 
 @demo_run
-def test_the_report_agrees_with_the_store_and_with_the_program(run):
+def test_report_agrees_with_store_and_program(run):
     folder, out = run
     printed = table(out)
     sql = """SELECT count(*), count(cache), sum(attempts)::BIGINT, count(*) FILTER (status = 'error'),
@@ -85,7 +85,7 @@ def test_the_report_agrees_with_the_store_and_with_the_program(run):
 
 
 @demo_run
-def test_the_report_has_the_tree_and_the_example_prices(run):
+def test_report_has_tree_and_example_prices(run):
     _, out = run
     assert re.search(r"offline/script \(simulated\) +│ +120 +│ +\d+ +│ +\d+ +│ +0\.\d+", out)
     assert re.search(r"trace [0-9a-f]{32}\n└── support  ", out)
@@ -95,7 +95,7 @@ def test_the_report_has_the_tree_and_the_example_prices(run):
 
 
 @demo_run
-def test_one_path_is_streamed(run):
+def test_one_answer_is_streamed(run):
     folder, _ = run
     explained = sum(question.startswith("Explain") for question in made_questions(QUESTIONS))
     sql = "SELECT count(*) FROM llm_calls WHERE name LIKE '%explain%' OR prompt_name LIKE '%explain%'"
@@ -107,7 +107,7 @@ def test_one_path_is_streamed(run):
 
 
 @demo_run
-def test_no_card_number_is_anywhere_in_the_store(run):
+def test_store_contains_no_card_number(run):
     folder, _ = run
     numbers = [
         match for question in made_questions(QUESTIONS) for match in re.findall(r"\d{4} \d{4} \d{4} \d{4}", question)
@@ -121,7 +121,7 @@ def test_no_card_number_is_anywhere_in_the_store(run):
 
 
 @demo_run
-def test_the_printed_command_runs_on_the_store(run):
+def test_printed_command_runs_on_the_store(run):
     folder, out = run
     [hint] = re.findall(r"Query it yourself: (llmops .*)", out)
     command = shlex.split(hint)
@@ -132,7 +132,7 @@ def test_the_printed_command_runs_on_the_store(run):
     assert len(json.loads(printed)) == 9
 
 
-def test_a_second_run_in_the_same_store_reports_on_itself(tmp_path):
+def test_second_run_in_the_same_store_reports_only_itself(tmp_path):
     for limit in (8, 4):
         program = (str(EXAMPLES / "support_assistant.py"),)
         status, out, err = finished(start("--limit", str(limit), cwd=tmp_path, program=program))
@@ -141,14 +141,14 @@ def test_a_second_run_in_the_same_store_reports_on_itself(tmp_path):
     assert llmops.query("SELECT count(*) FROM llm_calls", path=tmp_path / ".llmops-demo").scalar() == 12
 
 
-def test_another_model_is_one_variable(tmp_path):
+def test_model_is_set_by_one_variable(tmp_path):
     status, out, err = finished(start("--limit", "10", cwd=tmp_path, LLMOPS_MODEL="offline/echo"))
     assert status == 0, err
     assert "offline/echo (simulated)" in out
     assert table(out)["failed"][0] == "0"
 
 
-def test_ones_own_questions(tmp_path):
+def test_own_questions_file_is_used(tmp_path):
     file = tmp_path / "questions.csv"
     rows = ["id,question", '1,"Where is\nmy card, please?"', "2,", '3,"How do I ""freeze"" it?"', "4,Where is my PIN?"]
     file.write_text("\ufeff" + "\r\n".join(rows), encoding="utf-8")
@@ -169,7 +169,7 @@ def test_ones_own_questions(tmp_path):
         ("text\n" + "x" * 200_000 + "\n", None, "not a CSV file"),
     ],
 )
-def test_a_bad_file_is_said_with_its_name(tmp_path, content, column, said):
+def test_bad_file_error_names_the_file(tmp_path, content, column, said):
     file = tmp_path / "questions.csv"
     file.write_text(content, encoding="utf-8", errors="surrogateescape")
     with pytest.raises(ValueError, match=re.escape(said)) as caught:
@@ -177,7 +177,7 @@ def test_a_bad_file_is_said_with_its_name(tmp_path, content, column, said):
     assert str(file) in str(caught.value)
 
 
-def test_a_file_is_read_row_by_row(tmp_path):
+def test_questions_file_is_read_row_by_row(tmp_path):
     file = tmp_path / "questions.csv"
     file.write_text("text\n" + "Where is my card?\n" * 50_000, encoding="utf-8")
     questions = bank_help().read_questions(file, None, 3)
@@ -187,7 +187,7 @@ def test_a_file_is_read_row_by_row(tmp_path):
 
 
 @pytest.mark.parametrize("content", ["a,b\n1,2\n", "text\n\n", None])
-def test_a_bad_file_is_told_before_any_call(tmp_path, content):
+def test_bad_file_fails_before_any_call(tmp_path, content):
     file = tmp_path / "questions.csv"
     if content is not None:
         file.write_text(content, encoding="utf-8")
@@ -199,7 +199,7 @@ def test_a_bad_file_is_told_before_any_call(tmp_path, content):
     assert not (tmp_path / ".llmops-demo").exists()
 
 
-def test_a_reader_that_has_enough_is_no_failure(tmp_path):
+def test_closed_pipe_is_not_a_failure(tmp_path):
     process = start("--limit", "2", cwd=tmp_path)
     process.stdout.close()  # as `| head` does
     with process.stderr:
@@ -207,7 +207,7 @@ def test_a_reader_that_has_enough_is_no_failure(tmp_path):
     assert process.wait(100) == 0
 
 
-def test_sql_while_the_demo_is_running(tmp_path):
+def test_sql_works_while_the_demo_runs(tmp_path):
     demo = start("--limit", "100000", "--concurrency", "2", cwd=tmp_path)
     query = ("sql", "SELECT model, count(*) AS n FROM llm_calls GROUP BY ALL", "--store", ".llmops-demo")
     try:
@@ -215,7 +215,7 @@ def test_sql_while_the_demo_is_running(tmp_path):
         while not rows:
             assert demo.poll() is None
             status, out, _ = finished(start(*query, "--format", "json", cwd=tmp_path, program=("-m", "llmops_sdk")))
-            rows = json.loads(out) if status == 0 else []  # until the demo has made its store there is none
+            rows = json.loads(out) if status == 0 else []  # the demo creates its store a little later
         assert demo.poll() is None
         assert rows[0]["model"] == "script"
     finally:

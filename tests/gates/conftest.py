@@ -1,4 +1,4 @@
-"""The tree that the gates look at."""
+"""The files that the gates check."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ _ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="session")
 def root() -> Path:
-    """The checkout."""
+    """Return the folder of the checkout."""
     return _ROOT
 
 
 @pytest.fixture(scope="session")
 def sources() -> list[Path]:
-    """Every module that is shipped: the package and the integrations, without their tests."""
+    """Return every shipped module: the package and the integrations, without their tests."""
     found = [*_ROOT.joinpath("llmops_sdk").rglob("*.py"), *_ROOT.joinpath("integrations").rglob("*.py")]
     return sorted(path for path in found if "tests" not in path.relative_to(_ROOT).parts)
 
 
 @pytest.fixture(scope="session")
 def repository_files() -> list[Path]:
-    """Every file that is committed or about to be."""
+    """Return every file that is committed or about to be."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=_ROOT,

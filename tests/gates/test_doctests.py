@@ -1,4 +1,4 @@
-"""The examples in docstrings are run, each by itself in an empty folder."""
+"""Run the examples in docstrings, each in an empty folder."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _examples() -> Iterator[Example]:
 
 
 @pytest.mark.parametrize("example", list(_examples()), ids=lambda example: f"{example.module}:{example.name}")
-def test_the_example_of_a_docstring_runs(example: Example):
+def test_docstring_example_runs(example: Example):
     names = dict(vars(importlib.import_module(example.module)))
     test = doctest.DocTestParser().get_doctest(
         example.text, names, f"{example.module}.{example.name}", str(example.path), example.line

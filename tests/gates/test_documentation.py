@@ -1,4 +1,4 @@
-"""The programs and settings that README.md and docs/ show: each is run or loaded.
+"""Run the programs and load the settings in README.md and docs/.
 
 The Python snippets of a page run in order, in one namespace and an empty folder, as a reader would try them. Where a
 snippet has `#>` comments, they are what `print` printed. A snippet that needs what a test cannot have (a vendor's key)
@@ -20,7 +20,7 @@ from pytest_examples import CodeExample, EvalExample, find_examples
 
 _ROOT = Path(__file__).parents[2]
 PAGES = [_ROOT / "README.md", _ROOT / "SECURITY.md", *sorted((_ROOT / "docs").rglob("*.md"))]
-# How many snippets of a page opt out.
+# Number of snippets of a page that opt out.
 SKIPPED: dict[str, int] = {}
 
 
@@ -32,25 +32,25 @@ def _snippets(page: Path) -> list[CodeExample]:
     return list(find_examples(page))
 
 
-def test_the_readme_begins_with_a_program():
+def test_readme_starts_with_a_program():
     assert _snippets(_ROOT / "README.md") != []
 
 
-def test_the_snippets_that_are_not_run_are_counted():
+def test_skipped_snippets_are_counted():
     reasons = {_name(page): [one.prefix_settings().get("skip") for one in _snippets(page)] for page in PAGES}
     counted = {name: sum(reason is not None for reason in page) for name, page in reasons.items()}
 
     assert {name: count for name, count in counted.items() if count} == SKIPPED
 
 
-def test_the_snippets_that_are_not_run_are_valid_python():
+def test_skipped_snippets_are_valid_python():
     for page in PAGES:
         for snippet in _snippets(page):
             assert ast.parse(snippet.source, str(snippet)).body
 
 
 def _problem(snippet: CodeExample, names: dict[str, Any], eval_example: EvalExample) -> str | None:
-    """Run a snippet; where it failed and how, in words: pytest cannot draw the traceback that pytest-examples makes."""
+    """Run a snippet; return where and how it failed, because pytest cannot show the traceback."""
     run = eval_example.run_print_check if "#>" in snippet.source else eval_example.run
     try:
         names.update(run(snippet, module_globals=names))
@@ -62,8 +62,8 @@ def _problem(snippet: CodeExample, names: dict[str, Any], eval_example: EvalExam
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if _snippets(page)], ids=_name)
-def test_the_snippets_of_a_page_run(page: Path, eval_example: EvalExample, monkeypatch: pytest.MonkeyPatch):
-    # A snippet runs as the main module; the test run's own comes back afterwards.
+def test_snippets_of_a_page_run(page: Path, eval_example: EvalExample, monkeypatch: pytest.MonkeyPatch):
+    # A snippet runs as the main module; monkeypatch restores the test run's own.
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
     eval_example.set_config(line_length=120)
     names: dict[str, Any] = {}
@@ -79,7 +79,7 @@ def _settings(page: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if _settings(page)], ids=_name)
-def test_the_settings_that_a_page_shows_are_valid(page: Path, tmp_path: Path):
+def test_settings_on_a_page_are_valid(page: Path, tmp_path: Path):
     from llmops_sdk import config
 
     for text in _settings(page):
@@ -92,7 +92,7 @@ def test_the_settings_that_a_page_shows_are_valid(page: Path, tmp_path: Path):
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 
 
-def test_links_between_pages_lead_somewhere():
+def test_links_between_pages_resolve():
     broken = [
         f"{_name(page)}: {target}"
         for page in PAGES

@@ -1,4 +1,4 @@
-"""Between packages, code imports a package itself or a door: a module that the package's docstring names as one."""
+"""Packages import other packages, or their doors: the modules that a package's docstring names."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def _imports_across_packages() -> set[tuple[str, str]]:
     for importer in _GRAPH.modules - {"llmops_sdk"}:
         for imported in _GRAPH.find_modules_directly_imported_by(importer):
             top, target = importer.split(".")[1], imported.split(".")
-            # `_util` is for every package.
+            # Every package may import `_util`.
             if len(target) > 2 and target[1] not in {top, "_util"}:
                 found.add((importer, imported))
     return found
 
 
-def test_packages_reach_into_others_through_doors_only():
+def test_packages_import_others_through_doors_only():
     packages = {module for module in _GRAPH.modules if _GRAPH.find_children(module)}
     beside_doors = [
         f"{importer} imports {imported}"
@@ -41,7 +41,7 @@ def test_packages_reach_into_others_through_doors_only():
 
 
 @pytest.mark.parametrize("package", sorted(one for one in _GRAPH.modules if _GRAPH.find_children(one)))
-def test_every_door_is_used_and_a_folder_stays_small(package: str):
+def test_every_door_is_used_and_folders_are_small(package: str):
     modules = [one for one in _GRAPH.find_children(package) if not _GRAPH.find_children(one)]
     used = {imported for _, imported in _imports_across_packages()}
 

@@ -1,4 +1,4 @@
-"""What `import llmops_sdk` brings with it, looked at in fresh interpreters."""
+"""The modules that `import llmops_sdk` loads, checked in fresh interpreters."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ HEAVY = {
     "typer",
     "wrapt",
 }
-# What importing the package may add to what importing opentelemetry.trace does.
+# Modules that the package may load in addition to those of opentelemetry.trace.
 ALLOWED: dict[str, str] = {}
 
 
 def _modules_after(program: str, folder: Path) -> set[str]:
-    # Without the environment of the measuring tools: coverage imports modules of its own.
+    # Without coverage's variables: coverage loads modules of its own.
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("COV", "PYTHON"))}
     listing = subprocess.run(
         [sys.executable, "-c", f"{program}\nimport json, sys\nprint(json.dumps(sorted(sys.modules)))"],
@@ -51,7 +51,7 @@ def _within(names: set[str], packages: set[str]) -> set[str]:
     return {name for name in names if any(name == package or name.startswith(f"{package}.") for package in packages)}
 
 
-def test_import_adds_only_our_own_modules_to_opentelemetry_trace(tmp_path: Path):
+def test_import_adds_only_our_modules_to_opentelemetry_trace(tmp_path: Path):
     before = _modules_after("import opentelemetry.trace", tmp_path)
     after = _modules_after("import opentelemetry.trace, llmops_sdk", tmp_path)
     alone = _modules_after("import llmops_sdk", tmp_path)
@@ -84,7 +84,7 @@ def ask(question: str) -> str: return question
     [
         ("import llmops_sdk", HEAVY),
         ("import llmops_sdk as llmops; llmops.RateLimitError, llmops.LLMOpsError", HEAVY),
-        # What stands on decorated functions is resolved when the user's module is imported.
+        # Decorators run when the user's module is imported.
         ("import llmops_sdk as llmops; llmops.trace, llmops.span, llmops.context", HEAVY - {"wrapt"}),
         (DECORATED, HEAVY - {"wrapt"}),
         (PROMPT, {"diskcache", "duckdb", "grpc", "litellm", "numpy", "openai", "pandas", "rich", "typer"}),
@@ -93,7 +93,7 @@ def ask(question: str) -> str: return question
     ],
     ids=["package", "errors", "names of tracing", "decorated functions", "prompt function", "query", "stats"],
 )
-def test_nothing_heavy_is_imported_before_it_is_used(program: str, heavy: set[str], tmp_path: Path):
+def test_heavy_modules_are_imported_only_on_use(program: str, heavy: set[str], tmp_path: Path):
     assert _within(_modules_after(program, tmp_path), heavy) == set()
 
 
@@ -108,7 +108,7 @@ assert llmops.flush().stored == 1
 """
 
 
-def test_a_traced_call_needs_none_of_the_model_libraries(tmp_path: Path):
+def test_traced_call_imports_no_model_library(tmp_path: Path):
     loaded = _modules_after(TRACED_CALL, tmp_path)
 
     assert _within(loaded, HEAVY - {"pydantic", "pydantic_settings", "wrapt", "opentelemetry.sdk"}) == set()

@@ -1,4 +1,4 @@
-"""The public names: importable, documented, the same to a type checker as to the program, twins alike."""
+"""Public names are importable and documented, type checkers see the same names, and async twins match."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ import llmops_sdk
 from llmops_sdk import errors
 
 NAMES = sorted(name for name in llmops_sdk.__all__ if name != "__version__")
-# An example belongs to what a user calls; errors and records show theirs where they come from.
+# Functions need an example; errors and records appear in the examples of the functions that raise or return them.
 CALLED = [name for name in NAMES if name[0].islower()] + ["LLM", "Timeout"]
-# The names that the public contract fixes and that exist so far.
+# The pairs of the public contract.
 PAIRS = [
     ("chat", "achat"),
     ("stream", "astream"),
@@ -39,13 +39,13 @@ def _names_for_type_checkers() -> set[str]:
     return set()
 
 
-def test_the_program_and_the_type_checker_see_the_same_names():
+def test_program_and_type_checker_see_the_same_names():
     assert len(NAMES) == len(set(NAMES))
     assert _names_for_type_checkers() == set(NAMES)
     assert set(dir(llmops_sdk)) >= set(NAMES)
 
 
-def test_an_unknown_name_is_an_attribute_error():
+def test_unknown_name_raises_attribute_error():
     with pytest.raises(AttributeError, match="no_such_name"):
         llmops_sdk.no_such_name  # noqa: B018 - looking it up is what is tested
 
@@ -57,19 +57,19 @@ PACKAGES = [
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_public_classes_name_a_public_module_as_their_home(package: str):
+def test_public_classes_name_a_public_module(package: str):
     module = importlib.import_module(package)
     classes = [value for name in getattr(module, "__all__", ()) if inspect.isclass(value := getattr(module, name))]
 
     for cls in classes:
         assert not any(part.startswith("_") for part in cls.__module__.split(".")), cls
-        # So it pickles: the class is found again by the name that the pickle holds.
+        # A pickle finds the class by this name.
         assert pickle.loads(pickle.dumps(cls)) is cls
         if dataclasses.is_dataclass(cls):
             assert set(get_type_hints(cls)) >= {one.name for one in dataclasses.fields(cls)}
 
 
-def test_every_error_class_of_the_sdk_is_importable_from_it():
+def test_error_classes_are_importable_from_the_sdk():
     for module in walk_packages(llmops_sdk.__path__, "llmops_sdk."):
         importlib.import_module(module.name)
     known = {llmops_sdk.LLMOpsError}
@@ -79,7 +79,7 @@ def test_every_error_class_of_the_sdk_is_importable_from_it():
     assert [cls for cls in known if getattr(llmops_sdk, cls.__name__, None) is not cls] == []
 
 
-def test_every_error_is_public():
+def test_errors_are_public():
     assert set(errors.__all__) <= set(llmops_sdk.__all__)
     assert all(issubclass(getattr(llmops_sdk, name), llmops_sdk.LLMOpsError) for name in errors.__all__)
 
@@ -95,7 +95,7 @@ def _undocumented_members(cls: type) -> list[str]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_public_name_is_documented(name: str):
+def test_public_name_is_documented(name: str):
     value = getattr(llmops_sdk, name)
     text = inspect.getdoc(value) or ""
 
@@ -106,11 +106,11 @@ def test_a_public_name_is_documented(name: str):
 
 
 @pytest.mark.parametrize("name", CALLED)
-def test_what_a_user_calls_has_an_example(name: str):
+def test_public_function_has_an_example(name: str):
     assert ">>>" in (inspect.getdoc(getattr(llmops_sdk, name)) or "")
 
 
-def test_the_page_of_public_names_is_up_to_date(root: Path):
+def test_page_of_public_names_is_up_to_date(root: Path):
     spec = importlib.util.spec_from_file_location("api_page", root / "tools" / "api_page.py")
     assert spec is not None
     assert spec.loader is not None
@@ -131,21 +131,21 @@ def _parameters(function: Any) -> list[tuple[str, Any, Any, Any]]:
     return [(one.name, one.kind, one.default, one.annotation) for one in parameters]
 
 
-def test_the_module_has_the_pairs_of_the_contract():
+def test_module_has_the_sync_async_pairs():
     found = {(name, f"a{name}") for name in NAMES if f"a{name}" in NAMES}
 
     assert found == set(PAIRS)
 
 
 @pytest.mark.parametrize(("plain", "asynchronous"), PAIRS, ids=[pair[0] for pair in PAIRS])
-def test_a_function_and_its_async_twin_take_the_same(plain: str, asynchronous: str):
+def test_function_and_async_twin_have_the_same_parameters(plain: str, asynchronous: str):
     first, second = getattr(llmops_sdk, plain), getattr(llmops_sdk, asynchronous)
 
     assert _parameters(first) == _parameters(second)
     assert not inspect.iscoroutinefunction(first)
 
 
-def test_the_methods_of_a_model_and_their_async_twins_take_the_same():
+def test_model_methods_and_async_twins_have_the_same_parameters():
     pairs = _twins(llmops_sdk.LLM)
 
     assert {pair[0] for pair in pairs} >= {"chat", "stream", "embed", "close"}
@@ -153,14 +153,14 @@ def test_the_methods_of_a_model_and_their_async_twins_take_the_same():
         assert _parameters(getattr(llmops_sdk.LLM, plain)) == _parameters(getattr(llmops_sdk.LLM, asynchronous))
 
 
-def test_the_functions_take_what_the_methods_of_a_model_take():
+def test_functions_and_model_methods_have_the_same_parameters():
     for name in ("chat", "achat", "stream", "astream", "embed", "aembed"):
         of_method = _parameters(getattr(llmops_sdk.LLM, name))[1:]  # without self
         of_function = _parameters(getattr(llmops_sdk, name))
         assert [one for one in of_function if one[0] != "model"] == [one for one in of_method if one[0] != "model"]
 
 
-def test_providers_and_their_async_twins_take_the_same():
+def test_provider_methods_and_async_twins_have_the_same_parameters():
     from llmops_sdk.providers import Provider
 
     pairs = _twins(Provider)

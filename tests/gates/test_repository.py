@@ -1,4 +1,4 @@
-"""What the files of the repository may not say, and what their pins must."""
+"""Files name no registry or machine; pins match the dependencies."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-# Put together here, so that this file does not name them itself.
+# Joined at run time, so that this file does not contain the names.
 REGISTRIES = [
     ".".join(parts)
     for parts in (
@@ -43,7 +43,7 @@ def _texts(files: list[Path]) -> dict[Path, str]:
     return texts
 
 
-def test_no_file_names_a_package_registry_or_this_machine(repository_files: list[Path], root: Path):
+def test_no_file_names_a_registry_or_this_machine(repository_files: list[Path], root: Path):
     machine = {f"{root}/", f"{Path.home()}/", f"{sys.base_prefix}/"} - {"//", "/usr/"}
     forbidden = [*REGISTRIES, *INDEX_OPTIONS, *sorted(machine)]
 
@@ -58,7 +58,7 @@ def test_no_file_names_a_package_registry_or_this_machine(repository_files: list
     assert len(repository_files) > 20
 
 
-def test_the_top_of_the_tree_stays_small(repository_files: list[Path], root: Path):
+def test_top_folder_stays_small(repository_files: list[Path], root: Path):
     top = {path.relative_to(root).parts[0] for path in repository_files}
 
     assert top <= {
@@ -69,7 +69,6 @@ def test_the_top_of_the_tree_stays_small(repository_files: list[Path], root: Pat
         "SECURITY.md",
         "Makefile",
         "README.md",
-        "SECURITY.md",
         "benchmarks",
         "docs",
         "examples",
@@ -100,7 +99,7 @@ def _normal(name: str) -> str:
 
 
 @pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
-def test_the_pins_satisfy_the_dependencies_of_the_package(name: str, root: Path):
+def test_pins_satisfy_the_dependencies(name: str, root: Path):
     project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]
     wanted = [Requirement(text) for text in project["dependencies"]]
     pins = _pins(root / ".ci" / name)
@@ -109,14 +108,14 @@ def test_the_pins_satisfy_the_dependencies_of_the_package(name: str, root: Path)
     assert len(pins) > len(wanted)
 
 
-def test_the_development_pins_are_the_runtime_pins_and_more(root: Path):
+def test_development_pins_include_the_runtime_pins(root: Path):
     runtime = _pins(root / ".ci" / "requirements.txt")
     development = _pins(root / ".ci" / "requirements-dev.txt")
 
     assert runtime.items() < development.items()
 
 
-def test_every_module_imports_only_what_is_declared(sources: list[Path], root: Path):
+def test_modules_import_only_declared_dependencies(sources: list[Path], root: Path):
     project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]
     texts = [*project["dependencies"], *(one for extra in project["optional-dependencies"].values() for one in extra)]
     declared = {_normal(Requirement(text).name) for text in texts}
@@ -134,7 +133,7 @@ def test_every_module_imports_only_what_is_declared(sources: list[Path], root: P
 
 
 def _imported(path: Path) -> set[str]:
-    """The top-level packages that a module imports, at its head or inside functions."""
+    """Return the top-level packages that a module imports, at its head or inside functions."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):

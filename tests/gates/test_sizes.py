@@ -1,4 +1,4 @@
-"""The shape of the code: small modules, small functions, one broad `except`, nothing unfinished."""
+"""Modules and functions are small; there is one broad `except`, and no unfinished code."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def _suppresses_all(node: ast.AST) -> bool:
     )
 
 
-def _hands_on(handler: ast.ExceptHandler) -> bool:
-    """Whether what was caught goes on: raised again at the end, with no return before, or thrown into a generator."""
+def _raises_again(handler: ast.ExceptHandler) -> bool:
+    """Return whether the handler raises again without returning before, or throws into a generator."""
     inside = list(ast.walk(handler))
     last = handler.body[-1]
     if isinstance(last, ast.Raise) and last.exc is None:
@@ -61,11 +61,11 @@ def _hands_on(handler: ast.ExceptHandler) -> bool:
     return any(isinstance(node, ast.Attribute) and node.attr in {"throw", "athrow"} for node in inside)
 
 
-def test_only_the_telemetry_guard_catches_everything(sources: list[Path], root: Path):
+def test_only_the_telemetry_guard_catches_all_exceptions(sources: list[Path], root: Path):
     broad = [
         where
         for where, node in _nodes(sources, root)
-        if (isinstance(node, ast.ExceptHandler) and _is_broad(node.type) and not _hands_on(node))
+        if (isinstance(node, ast.ExceptHandler) and _is_broad(node.type) and not _raises_again(node))
         or _suppresses_all(node)
     ]
 
@@ -73,7 +73,7 @@ def test_only_the_telemetry_guard_catches_everything(sources: list[Path], root: 
     assert len(broad) == 1
 
 
-def test_nothing_is_left_unfinished(sources: list[Path], root: Path):
+def test_no_code_is_unfinished(sources: list[Path], root: Path):
     raised = [
         where
         for where, node in _nodes(sources, root)

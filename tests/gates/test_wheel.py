@@ -1,4 +1,4 @@
-"""The wheel and the source archive: what is in them; the README's first program where only the wheel is installed."""
+"""Check the wheel and the source archive, and run the README's first program with only the wheel installed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("wheel")]
 
 
 def _run(*command: str | Path, folder: Path, timeout: float) -> str:
-    """Run a program as a newcomer's shell would: nothing of this test run in its environment."""
+    """Run a program without the environment of this test run."""
     ours = ("COV", "LLMOPS_", "OTEL_", "PYTEST", "PYTHON", "VIRTUAL_ENV")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     done = subprocess.run(
@@ -41,7 +41,7 @@ def _run(*command: str | Path, folder: Path, timeout: float) -> str:
 
 @pytest.fixture(scope="module")
 def built(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder with the source archive and the wheel, built from a copy of what would be committed."""
+    """Build the source archive and the wheel from a copy of the repository; return their folder."""
     copy = tmp_path_factory.mktemp("source")
     for name in _FILES:
         shutil.copy(root / name, copy)
@@ -58,7 +58,7 @@ def wheel(built: Path) -> Path:
     return next(built.glob("llmops_sdk-*.whl"))
 
 
-def test_the_wheel_has_the_package_and_nothing_else(wheel: Path, root: Path):
+def test_wheel_has_the_package_and_nothing_else(wheel: Path, root: Path):
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         entry_points = next(archive.read(name).decode() for name in names if name.endswith("/entry_points.txt"))
@@ -96,7 +96,7 @@ def test_the_metadata_names_the_projects_pages(wheel: Path):
 
 
 @pytest.mark.timeout(400)  # installs the dependencies
-def test_the_quick_start_runs_where_only_the_wheel_is_installed(wheel: Path, root: Path, tmp_path: Path):
+def test_quick_start_runs_with_only_the_wheel(wheel: Path, root: Path, tmp_path: Path):
     pins = re.findall(r"^[A-Za-z0-9._-]+==\S+", (root / ".ci" / "requirements.txt").read_text("utf-8"), re.MULTILINE)
     (tmp_path / "constraints.txt").write_text("\n".join(pins), "utf-8")
     program = next(iter(find_examples(root / "README.md"))).source

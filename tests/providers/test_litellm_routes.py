@@ -201,6 +201,16 @@ async def test_break_before_the_first_chunk_is_a_connection_error(route, opened)
         assert type(answers[style]) is errors.ProviderConnectionError
 
 
+async def test_stream_that_ends_before_its_first_text_is_incomplete(route, opened):
+    model, server = route
+    server.faults.extend([None, None, Fault(eof_after=1), Fault(eof_after=1)])
+    answers = await every_style(opened(model), ask(model))
+    for style in ("stream", "astream"):
+        error = answers[style]
+        assert type(error) is errors.IncompleteResponseError, error
+        assert error.partial.text == ""
+
+
 async def test_error_event_before_the_first_chunk_is_a_server_error(route, opened):
     model, server = route
     server.faults.extend([None, None, Fault(error_after=0), Fault(error_after=0)])

@@ -1,4 +1,4 @@
-"""A client of `llmops collect` that sends what it is told, and small limits to run into."""
+"""A client of `llmops collect`, and small limits for tests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["LIMITS", "Answer", "answer_of", "connect", "count"]
 
 @dataclass(frozen=True)
 class Answer:
-    """What a request was answered."""
+    """The response to a request."""
 
     status: int
     headers: Mapping[str, str]

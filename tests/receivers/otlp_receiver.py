@@ -1,4 +1,4 @@
-"""OTLP backends on loopback, made of `opentelemetry-proto`: one that works, one that answers as told, one that hangs.
+"""OTLP backends on loopback, made of `opentelemetry-proto`: one that works, one with scripted answers, one that hangs.
 
 with OtlpReceiver() as backend:
     ...  # send to backend.url
@@ -45,7 +45,7 @@ _DEADLINE = 30.0
 
 @dataclass(frozen=True)
 class ReceivedSpan:
-    """A span as it arrived, with plain Python values."""
+    """A received span, with plain Python values."""
 
     name: str
     kind: str
@@ -66,7 +66,7 @@ class ReceivedSpan:
 
 @dataclass(frozen=True)
 class ReceivedLog:
-    """A log record as it arrived."""
+    """A received log record."""
 
     event: str
     time_ns: int
@@ -80,7 +80,7 @@ class ReceivedLog:
 
 @dataclass(frozen=True)
 class ReceivedPoint:
-    """A point of a histogram as it arrived."""
+    """A received point of a histogram."""
 
     metric: str
     unit: str
@@ -95,13 +95,13 @@ class ReceivedPoint:
 
 @dataclass(frozen=True)
 class Reply:
-    """What the receiver answers a request with instead of taking it."""
+    """A response that the receiver sends instead of accepting a request."""
 
     status: int
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
     takes: bool = False
-    """Whether the spans count as taken all the same."""
+    """Whether the receiver stores the spans even so."""
 
 
 class _Received:
@@ -119,11 +119,11 @@ class _Received:
         self._arrived = threading.Condition()
 
     def points(self, metric: str) -> list[ReceivedPoint]:
-        """The points of one metric in the latest export of metrics."""
+        """Return the points of one metric in the latest export."""
         return [point for point in (self.exports[-1] if self.exports else []) if point.metric == metric]
 
     def requests(self, signal: str) -> int:
-        """How many requests there were for a signal."""
+        """Return the number of requests for a signal."""
         return sum(path.endswith(f"/{signal}") for path in self.paths)
 
     def take(self, path: str, headers: dict[str, str], body: bytes, message: Any) -> None:
@@ -142,18 +142,18 @@ class _Received:
             self._arrived.notify_all()
 
     def wait_for(self, count: int) -> list[ReceivedSpan]:
-        """The spans, once there are `count` of them."""
+        """Wait for `count` spans, and return all."""
         self.wait_until(lambda: len(self.spans) >= count, f"{count} spans")
         return list(self.spans)
 
     def wait_until(self, condition: Callable[[], bool], what: str) -> None:
-        """Wait until something is true of what arrived."""
+        """Wait until the condition holds."""
         with self._arrived:
             if not self._arrived.wait_for(condition, _DEADLINE):
                 raise AssertionError(f"{what} did not arrive: {len(self.spans)} spans, {len(self.bodies)} requests")
 
     def everything(self) -> bytes:
-        """All bytes that arrived, to search for what must not be in them."""
+        """Return all received bytes, to search them for secrets."""
         head = "\n".join(f"{name}: {value}" for headers in self.headers for name, value in headers.items())
         return head.encode() + b"".join(self.bodies)
 
@@ -162,10 +162,10 @@ class OtlpReceiver(_Received):
     """An OTLP/HTTP backend.
 
     Args:
-        replies: Answers to the first requests; None takes one as usual.
-        port: Where to listen; 0 for any free port.
-        tls: Serves HTTPS with it.
-        refuse: Signals ("metrics", "logs") that it has no place for, as Phoenix has none, and the status it answers.
+        replies: Responses to the first requests; None accepts a request.
+        port: The port; 0 for any free port.
+        tls: Serves HTTPS with this context.
+        refuse: Unsupported signals ("metrics", "logs"), as with Phoenix, and the status of the response.
     """
 
     def __init__(
@@ -180,7 +180,7 @@ class OtlpReceiver(_Received):
         self._refused_paths = {f"/v1/{signal}": Reply(status) for signal, status in (refuse or {}).items()}
         self._replies = list(replies)
         self.always: Reply | None = None
-        """What every request is answered with, as long as it is set."""
+        """The response to every request, unless None."""
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -191,7 +191,7 @@ class OtlpReceiver(_Received):
                 receiver._answer(self, body)
 
             def log_message(self, format: str, *args: object) -> None:
-                """Quiet."""
+                """Log nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self._server.daemon_threads = True
@@ -234,8 +234,8 @@ class GrpcOtlpReceiver(_Received):
     """An OTLP/gRPC backend.
 
     Args:
-        codes: Status codes that the first requests are answered with.
-        traces_only: Whether it has no place for metrics and logs.
+        codes: Status codes of the responses to the first requests.
+        traces_only: Whether metrics and logs are unsupported.
     """
 
     def __init__(self, codes: Sequence[grpc.StatusCode] = (), *, traces_only: bool = False) -> None:
@@ -253,7 +253,7 @@ class GrpcOtlpReceiver(_Received):
         self.url = f"http://127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
 
     def answer(self, request: Any, context: Any, response: Any) -> Any:
-        """Take a request, or refuse it as the test asked."""
+        """Accept a request, or refuse it as the test asked."""
         metadata = {key: str(value) for key, value in context.invocation_metadata()}
         code = self._codes.pop(0) if self._codes else None
         self.take("grpc", metadata, request.SerializeToString(), None if code else request)
@@ -283,23 +283,32 @@ class BlackHole:
     def __init__(self) -> None:
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        self._connections: list[socket.socket] = []
+
+    def accept_request(self) -> bytes:
+        """Return the start of the oldest request, without answering it."""
+        self._socket.settimeout(_DEADLINE)
+        connection, _ = self._socket.accept()
+        self._connections.append(connection)
+        return connection.recv(1_024)
 
     def __enter__(self) -> Self:
-        # The kernel completes connections up to the backlog; nobody needs to accept them.
+        # The kernel completes connections up to the backlog, without `accept`.
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._socket.close()
+        for each in (self._socket, *self._connections):
+            each.close()
 
 
 def unused_port() -> int:
-    """A port on which nothing listens, a moment ago at least."""
+    """Return a port on which nothing listens."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return server.getsockname()[1]
 
 
 def wait_until(condition: Callable[[], bool], what: str, deadline: float = _DEADLINE) -> None:
-    """Wait for something that has no event to wait on."""
+    """Poll a condition that has no event to wait for."""
     end = time.monotonic() + deadline
     pause = threading.Event()
     while not condition():

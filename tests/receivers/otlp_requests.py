@@ -1,4 +1,4 @@
-"""OTLP requests of the OpenTelemetry SDK's own encoder, in protobuf and in JSON as the specification writes it."""
+"""OTLP requests from the OpenTelemetry SDK's encoder, in protobuf and in JSON."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _IDS = ("traceId", "spanId", "parentSpanId")
 
 
 def as_protobuf(spans: Sequence[ReadableSpan]) -> bytes:
-    """A request for traces in protobuf."""
+    """Return a request for traces in protobuf."""
     return encode_spans(spans).SerializeToString()
 
 
 def as_json(spans: Sequence[ReadableSpan], *, hex_ids: bool = True, snake: bool = False) -> bytes:
-    """The same in JSON; by default as the specification asks, else as protobuf's own mapping writes it."""
+    """Return the request in JSON: as the specification asks, or in protobuf's own mapping."""
     found = json_format.MessageToDict(encode_spans(spans), preserving_proto_field_name=snake)
     return json.dumps(_hex(found) if hex_ids else found).encode()
 
@@ -39,7 +39,7 @@ def _hex(value: Any) -> Any:
 
 
 def simple_span(number: int = 1, **fields: Any) -> dict[str, Any]:
-    """A span in OTLP JSON; `fields` as on the wire, and `attributes` as a mapping of texts."""
+    """Return a span in OTLP JSON from `fields` as on the wire and `attributes` as a mapping of texts."""
     attributes = fields.pop("attributes", {})
     return {
         "traceId": f"{number:032x}",
@@ -54,7 +54,7 @@ def simple_span(number: int = 1, **fields: Any) -> dict[str, Any]:
 
 
 def simple_request(spans: Sequence[Any], service: str = "tests") -> dict[str, Any]:
-    """A request with these spans, in one group."""
+    """Return a request with these spans in one group."""
     return {
         "resourceSpans": [
             {

@@ -13,7 +13,7 @@ RESOURCE = {"service.name": "tests", "deployment.environment.name": "ci"}
 
 
 def sample_span(**changes: Any) -> RecordedSpan:
-    """An ended span; what is not given is as plain as can be."""
+    """Return an ended span with default values."""
     fields: dict[str, Any] = {
         "name": "work",
         "kind": "chain",

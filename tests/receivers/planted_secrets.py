@@ -1,4 +1,4 @@
-"""Secrets of every format that is redacted, made at run time: none stands in a file of the project.
+"""Secrets of every redacted format, generated at run time so that no file of the project contains one.
 
 for planted in planted_secrets():
     assert planted.core not in what_was_stored
@@ -21,7 +21,7 @@ _HEX = "0123456789abcdef"
 
 @dataclass(frozen=True)
 class PlantedSecret:
-    """A text with one secret in it.
+    """A text that contains one secret.
 
     Attributes:
         name: Its format, and the form it comes in.
@@ -37,11 +37,11 @@ class PlantedSecret:
 
 
 def planted_secrets(seed: int = 1) -> list[PlantedSecret]:
-    """One of each format and form, the same for the same seed."""
+    """Return one secret of each format and form; the same seed gives the same secrets."""
     draw = random.Random(seed)
 
     def some(count: int, alphabet: str = _LETTERS) -> str:
-        # Its ends are letters, so that where it begins and ends is no question.
+        # It starts and ends with letters, so that its bounds are clear.
         return "x" + "".join(draw.choices(alphabet, k=count - 2)) + "7"
 
     def capitals(count: int) -> str:

@@ -1,4 +1,4 @@
-"""Real backends, each in a virtual environment of its own and on a free port of loopback.
+"""Real backends, each in its own virtual environment and on a free port of loopback.
 
 Nothing of them is in the project's environment: they bring hundreds of packages with versions of their own. The
 environments are made at first use in `.integration` (or the folder in LLMOPS_TEST_BACKENDS) and kept.
@@ -23,7 +23,7 @@ from typing import TypeVar
 import requests
 
 _ROOT = Path(__file__).parents[2]
-# Read now: the fixture that gives each test an environment of its own takes our variables away.
+# Read at import: a fixture removes our variables from each test's environment.
 BACKENDS = Path(os.environ.get("LLMOPS_TEST_BACKENDS") or _ROOT / ".integration").resolve()
 READY_WITHIN = 240.0
 _T = TypeVar("_T")
@@ -41,7 +41,7 @@ class Backend:
 
 
 def eventually(read: Callable[[], _T], done: Callable[[_T], bool], what: str, within: float = 60.0) -> _T:
-    """Read until it is as it should be; backends take spans in asynchronously."""
+    """Poll until the value is as expected; backends store spans asynchronously."""
     end = time.monotonic() + within
     pause = threading.Event()
     while True:
@@ -59,7 +59,7 @@ def free_port() -> int:
 
 
 def environment(name: str) -> Path:
-    """The folder of executables of the backend's environment, made when it is not there or of another version."""
+    """Return the folder of executables of the backend's environment; create it if missing or of another version."""
     requirements = _ROOT / "tests" / "integration" / f"requirements-{name}.txt"
     folder = BACKENDS / f"venv-{name}"
     stamp = folder / "installed.txt"
@@ -99,7 +99,7 @@ def serving(command: list[str], health: str, environ: dict[str, str]) -> Iterato
             eventually(is_ready, bool, f"{command[0]} at {health}", READY_WITHIN)
             yield
         finally:
-            # Its workers are in the session that was made for it.
+            # Its workers are in the same session.
             if server.poll() is None:
                 os.killpg(server.pid, signal.SIGTERM)
                 try:
@@ -111,7 +111,7 @@ def serving(command: list[str], health: str, environ: dict[str, str]) -> Iterato
 
 @contextmanager
 def serve_phoenix(folder: Path) -> Iterator[Backend]:
-    """Arize Phoenix, with a database of its own in the folder."""
+    """Run Arize Phoenix with a database in the folder."""
     bin_folder = environment("phoenix")
     port, grpc_port = free_port(), free_port()
     environ = {
@@ -130,7 +130,7 @@ def serve_phoenix(folder: Path) -> Iterator[Backend]:
 
 @contextmanager
 def serve_mlflow(folder: Path) -> Iterator[Backend]:
-    """MLflow's tracking server, with a database of its own in the folder."""
+    """Run MLflow's tracking server with a database in the folder."""
     bin_folder = environment("mlflow")
     port = free_port()
     environ = {

@@ -1,4 +1,4 @@
-"""Real application servers on this machine, and what their processes left in the store.
+"""Real application servers on this machine, and the spans that their processes stored.
 
 They run with the interpreter of the tests, which has the SDK; the servers themselves come from an environment of their
 own (see `real_backends`), whose packages are put on the path.
@@ -27,7 +27,7 @@ _T = TypeVar("_T")
 
 
 def wait(read: Callable[[], _T], done: Callable[[_T], bool], what: str) -> _T:
-    """Read until it is as it should be, for a minute at most."""
+    """Poll until the value is as expected, for at most a minute."""
     end = time.monotonic() + 60
     while not done(value := read()):
         if time.monotonic() > end:
@@ -37,7 +37,7 @@ def wait(read: Callable[[], _T], done: Callable[[_T], bool], what: str) -> _T:
 
 
 def names(folder: Path) -> dict[str, int]:
-    """How many spans of each name the store of the folder has; none twice."""
+    """Return how many spans of each name the folder's store has; check that none is there twice."""
     sql = "SELECT name, count(*), count(DISTINCT span_id), list(DISTINCT status) FROM spans GROUP BY ALL"
     rows = llmops.query(sql, path=folder / "store").rows()
     assert all(every == distinct and statuses == ["ok"] for _, every, distinct, statuses in rows), rows
@@ -45,7 +45,7 @@ def names(folder: Path) -> dict[str, int]:
 
 
 class Running:
-    """A server, its log, and its end."""
+    """A running server and its log."""
 
     def __init__(self, process: subprocess.Popen[bytes], log: Path, url: str) -> None:
         self.process = process
@@ -54,17 +54,17 @@ class Running:
 
     @property
     def said(self) -> str:
-        """What it has printed."""
+        """Return the output so far."""
         return self._log.read_text()
 
     def get(self, path: str = "/") -> str:
-        """The body of an answer; every answer is asked for on a connection of its own."""
+        """Request a page on a new connection; return the body."""
         answer = requests.get(self.url + path, timeout=30, headers={"Connection": "close"})
         assert answer.status_code == 200, answer.text
         return answer.text
 
     def answers(self) -> bool:
-        """Whether there is a server yet."""
+        """Return whether the server answers."""
         assert self.process.poll() is None, self.said
         try:
             return requests.get(self.url + "/health", timeout=5).ok
@@ -72,7 +72,7 @@ class Running:
             return False
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Send a signal to the first process; its status once all of its processes are gone."""
+        """Send a signal to the first process; return its status once all processes are gone."""
         self.process.send_signal(number)
         status = self.process.wait(60)
         wait(self._left, lambda left: not left, "the end of the server's processes")
@@ -90,7 +90,7 @@ class Running:
 
 @contextmanager
 def running(folder: Path, *command: str, port: int = 0, **environ: str) -> Iterator[Running]:
-    """Run `python -m command` in the folder, with a store in it; killed at the end if it is still there."""
+    """Run `python -m command` in the folder, with a store in it; kill it at the end if it still runs."""
     bin_folder = environment("servers")
     (packages,) = bin_folder.parent.glob("lib/python*/site-packages")
     log = folder / "log"
@@ -104,7 +104,7 @@ def running(folder: Path, *command: str, port: int = 0, **environ: str) -> Itera
                 "PYTHONPATH": os.pathsep.join(filter(None, path)),
                 "PYTHONUNBUFFERED": "1",
                 "LLMOPS_STORE__PATH": str(folder / "store"),
-                # Only the end of the process writes what waits, or what is documented for it.
+                # Only the end of the process, or its documented hook, writes the queue.
                 "LLMOPS_TRACING__FLUSH_INTERVAL": "3600",
                 **environ,
             },

@@ -1,4 +1,4 @@
-"""What the store has on disk after a flush, read line by line: a test sees exactly what was kept, and fast."""
+"""Read the spans on disk line by line after a flush: faster than a query, and exact."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _no_constant(text: str) -> NoReturn:
 
 
 def stored(folder: Path) -> list[dict[str, Any]]:
-    """Every span in a store's folder, in the order of the starts; only strict JSON is read."""
+    """Return every span in a store's folder in order of start; the lines must be strict JSON."""
     lines = [
         json.loads(line, parse_constant=_no_constant)
         for path in sorted((folder / "wal").glob("*.ndjson"))
@@ -28,28 +28,28 @@ def stored(folder: Path) -> list[dict[str, Any]]:
 
 
 def recorded() -> list[dict[str, Any]]:
-    """Every span of this test so far."""
+    """Return every span of this test so far."""
     report = llmops.flush(timeout=30)
     assert (report.pending, report.dropped) == (0, 0)
     return stored(Path(llmops.settings().store.path))
 
 
 def only(name: str) -> dict[str, Any]:
-    """The span of that name; exactly one."""
+    """Return the only span of that name."""
     found = [row for row in recorded() if row["name"] == name]
     assert len(found) == 1, f"{len(found)} spans {name!r} among {[row['name'] for row in recorded()]}"
     return found[0]
 
 
 def statuses() -> dict[str, str]:
-    """The status of each span by its name; no name twice."""
+    """Return the status of each span by its name; names are unique."""
     rows = recorded()
     assert len({row["name"] for row in rows}) == len(rows), [row["name"] for row in rows]
     return {row["name"]: row["status"] for row in rows}
 
 
 def parents() -> dict[str, str | None]:
-    """The parent's name of each span by its name; no name twice."""
+    """Return the parent's name of each span by its name; names are unique."""
     rows = recorded()
     names = {row["span_id"]: row["name"] for row in rows}
     assert len(set(names.values())) == len(rows), [row["name"] for row in rows]
@@ -58,7 +58,7 @@ def parents() -> dict[str, str | None]:
 
 @contextlib.contextmanager
 def context_unchanged() -> Iterator[None]:
-    """Every context variable has the same object before and after, also when the block raises."""
+    """Check that the block leaves every context variable unchanged, even if it raises."""
     before = {variable: id(value) for variable, value in contextvars.copy_context().items()}
     try:
         yield

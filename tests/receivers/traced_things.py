@@ -1,4 +1,4 @@
-"""A class with traced methods of every kind, and a traced function, which several tests look at."""
+"""A class with traced methods of every style, and a traced function, for several tests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import llmops_sdk as llmops
 
 
 class Thing:
-    """Methods of every kind, with the decorators in either order."""
+    """Methods of every style, with the decorators in either order."""
 
     @llmops.trace
     def method(self, x: int) -> tuple[Thing, int]:

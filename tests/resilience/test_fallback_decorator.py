@@ -182,7 +182,7 @@ def test_plain_functions_may_give_what_is_awaited_or_iterated():
     [("function", "coroutine"), ("function", "generator"), ("generator", "asyncgen"), ("coroutine", "asyncgen")],
 )
 def test_another_kind_is_refused_when_decorating(first, other):
-    with pytest.raises(TypeError, match="of the same kind"):
+    with pytest.raises(TypeError, match="of the same style"):
         fallback(Made(other, None).functions[0])(Made(first, None).functions[0])
 
 

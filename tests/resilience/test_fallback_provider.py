@@ -31,7 +31,7 @@ from llmops_sdk.errors import (
     StreamInterruptedError,
 )
 from llmops_sdk.providers import Accumulator, Chunk, Provider, Request, Response
-from llmops_sdk.resilience import Candidate, FallbackProvider, RetryProvider, avoidable
+from llmops_sdk.resilience import Candidate, FallbackProvider, RetryProvider, should_fall_back
 
 REQUEST = Request(
     model="one/a", messages=[{"role": "user", "content": "Hi"}], timeout=Timeout(total=100), extra={"vendor": 1}
@@ -165,7 +165,7 @@ def test_when_all_fail_the_last_error_is_raised_and_tells_of_the_others(way, scr
 def test_which_errors_go_on(way, script, clock, error, goes_on):
     second = script(way.good)
     provider = chain(clock, script(error), second)
-    assert avoidable(error, FallbackSettings()) is goes_on
+    assert should_fall_back(error, FallbackSettings()) is goes_on
     if goes_on:
         assert way(provider).text == "Hello"
     else:
@@ -183,7 +183,7 @@ def test_which_errors_go_on(way, script, clock, error, goes_on):
     ],
 )
 def test_the_policy_decides_about_long_prompts_and_filters(error, policy, goes_on):
-    assert avoidable(error, policy) is goes_on
+    assert should_fall_back(error, policy) is goes_on
 
 
 def test_the_next_model_gets_its_name_and_not_the_vendors_parameters(way, script, clock):

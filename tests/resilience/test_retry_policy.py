@@ -1,8 +1,9 @@
-"""What is tried again, and after how long."""
+"""Which errors are retried, and after how long."""
 
 from __future__ import annotations
 
 import email.utils
+import inspect
 from types import SimpleNamespace
 
 import pytest
@@ -12,16 +13,8 @@ from hypothesis import strategies as st
 from llmops_sdk import errors
 from llmops_sdk.config import RetrySettings
 from llmops_sdk.providers import Response
-from llmops_sdk.resilience._policy import (
-    Left,
-    backoff,
-    elsewhere,
-    next_wait,
-    retry_after,
-    retryable,
-    status_code,
-    transient,
-)
+from llmops_sdk.resilience._error_classes import is_transient, retryable, should_fall_back_any, status_code
+from llmops_sdk.resilience._retry_waits import backoff, next_wait, retry_after
 
 NOW = 1_800_000_000.0
 PASSING = {"RateLimitError", "ServerError", "ProviderConnectionError", "ProviderTimeoutError"}
@@ -37,26 +30,29 @@ def highest(_low, high):
 
 @pytest.mark.parametrize("kind", [getattr(errors, name) for name in errors.__all__], ids=errors.__all__)
 def test_every_error_of_the_tree_is_classified(kind):
+    parameters = inspect.signature(kind).parameters.values()
+    required = {one.name: "x" for one in parameters if one.kind is one.KEYWORD_ONLY and one.default is one.empty}
     streams = {"StreamInterruptedError", "IncompleteResponseError"}
-    assert retryable(kind("x")) is (kind.__name__ in PASSING | streams)
-    assert transient(kind("x")) is (kind.__name__ in PASSING | streams)
+    error = kind("x", **required)
+    assert retryable(error) is (kind.__name__ in PASSING | streams)
+    assert is_transient(error) is (kind.__name__ in PASSING | streams)
 
 
-def test_a_broken_stream_is_tried_again_only_when_nothing_of_it_was_delivered():
+def test_a_broken_stream_is_retried_only_before_its_first_piece():
     assert retryable(errors.StreamInterruptedError("cut", partial=Response()))
     assert not retryable(errors.StreamInterruptedError("cut", partial=Response(text="Once")))
     assert not retryable(errors.IncompleteResponseError("cut", partial=Response(reasoning="Hm")))
 
 
 @pytest.mark.parametrize("error", [ValueError("bug"), TypeError("bug"), OSError("disk full"), KeyboardInterrupt()])
-def test_a_bug_is_not_tried_again(error):
+def test_a_bug_is_not_retried(error):
     assert not retryable(error)
-    assert not transient(error)
+    assert not is_transient(error)
 
 
 @pytest.mark.parametrize("error", [ConnectionResetError(), TimeoutError()])
-def test_connection_errors_pass_only_for_the_decorator(error):
-    assert transient(error)
+def test_plain_connection_errors_are_transient_only_for_the_decorator(error):
+    assert is_transient(error)
     assert not retryable(error)
 
 
@@ -74,7 +70,7 @@ def test_a_vendors_error_is_classified_by_its_status(status, again):
     by_response.response = SimpleNamespace(status_code=status)
     for error in (by_attribute, by_response):
         assert status_code(error) == status
-        assert transient(error) is again
+        assert is_transient(error) is again
 
 
 @pytest.mark.parametrize(
@@ -97,14 +93,14 @@ def test_an_error_event_in_a_vendors_stream_is_classified_by_its_type(body, agai
     error.body = body
     if status is not None:  # Anthropic's client gives it the status of the stream's headers
         error.status_code = status
-    assert transient(error) is again
-    assert elsewhere(error) is again
+    assert is_transient(error) is again
+    assert should_fall_back_any(error) is again
 
 
-def test_a_status_counts_for_more_than_a_body():
+def test_an_http_status_outranks_the_error_body():
     error = Exception("bad")
     error.status_code, error.body = 400, {"type": "server_error"}
-    assert not transient(error)
+    assert not is_transient(error)
 
 
 def headers(**named: str) -> Exception:
@@ -140,12 +136,12 @@ def headers(**named: str) -> Exception:
         (ValueError(), None),
     ],
 )
-def test_retry_after_in_every_form(error, seconds):
+def test_retry_after_is_read_from_every_form(error, seconds):
     assert retry_after(error, NOW) == seconds
 
 
 @given(st.integers(1, 5000), st.floats(0.001, 100), st.floats(0.001, 1000), st.floats(0, 1))
-def test_jitter_is_full_and_capped(failures, base, cap, chance):
+def test_backoff_draws_full_jitter_below_the_cap(failures, base, cap, chance):
     policy = RetrySettings(base=base, max_wait=cap)
     wait = backoff(failures, policy, lambda low, high: low + (high - low) * chance)
     assert 0 <= wait <= cap
@@ -153,26 +149,27 @@ def test_jitter_is_full_and_capped(failures, base, cap, chance):
     assert backoff(failures, policy, lowest) == 0
 
 
-def test_the_upper_bound_doubles():
+def test_the_upper_bound_of_the_wait_doubles():
     policy = RetrySettings(base=0.5, max_wait=3.0)
     assert [backoff(n, policy, highest) for n in (1, 2, 3, 4, 5)] == [0.5, 1.0, 2.0, 3.0, 3.0]
 
 
 @pytest.mark.parametrize(
-    ("asked", "left", "wait"),
+    ("attempts", "times", "wait"),
     [
-        (None, Left(attempts=1, seconds=None), 0.5),
-        (None, Left(attempts=0, seconds=None), None),
-        (2.0, Left(attempts=1, seconds=None), 2.0),
-        (0.0, Left(attempts=1, seconds=None), 0.5),
-        (60.0, Left(attempts=1, seconds=None), 60.0),
-        (60.1, Left(attempts=1, seconds=None), None),
-        (3600.0, Left(attempts=1, seconds=None), None),
-        (2.0, Left(attempts=1, seconds=2.0), None),
-        (2.0, Left(attempts=1, seconds=2.1), 2.0),
-        (None, Left(attempts=1, seconds=0.4), None),
-        (None, Left(attempts=1, seconds=-1.0), None),
+        (2, {}, 0.5),
+        (1, {}, None),
+        (2, {"asked": 2.0}, 2.0),
+        (2, {"asked": 0.0}, 0.5),
+        (2, {"asked": 60.0}, 60.0),
+        (2, {"asked": 60.1}, None),
+        (2, {"asked": 3600.0}, None),
+        (2, {"asked": 2.0, "total": 2.0}, None),
+        (2, {"asked": 2.0, "total": 2.1}, 2.0),
+        (2, {"asked": 2.0, "total": 5.1, "elapsed": 3.0}, 2.0),
+        (2, {"total": 0.4}, None),
+        (2, {"total": 1.0, "elapsed": 2.0}, None),
     ],
 )
-def test_a_wait_keeps_every_bound(asked, left, wait):
-    assert next_wait(1, asked, left, RetrySettings(), highest) == wait
+def test_a_wait_keeps_every_bound(attempts, times, wait):
+    assert next_wait(1, RetrySettings(attempts=attempts), highest, **times) == wait

@@ -135,7 +135,7 @@ REFUSED = {
     "late.jsonl": (ROW.replace('"start_ns": 5', f'"start_ns": {2**63 - 1}, "duration_ns": 1'), "no time between"),
     "near.jsonl": (ROW + ROW.replace('"name"', '"nane"'), 'line 2: .*no column "nane", did you mean "name"'),
     "mixed.jsonl": (ROW + '{"what": "a", "count": 1}\n', "line 2: losses among spans"),
-    "other.jsonl": ('{"some": "log"}\n', r"line 1: the columns \(some\) are not those of exported spans"),
+    "other.jsonl": ('{"some": "log"}\n', r"line 1: the columns \(some\) are not those of an exported file"),
     "events.jsonl": (ROW.replace('"n"', '"n", "events": "x"'), "events is no list of JSON objects"),
     "torn.json": (json.dumps(simple_request([simple_span(1)])) + "\n" + '{"resourceSpans": [{', "line 2: no JSON"),
     "whole.json": (torn(json.dumps(simple_request([simple_span(1)]), indent=1)), "neither a request in JSON a line"),
@@ -145,7 +145,7 @@ REFUSED = {
     "cells.csv": ('trace_id,span_id,start_ns\n"' + "1" * 32 + '","' + "2" * 16 + '",noon\n', "row 1: start_ns is no"),
     "torn.csv": ('trace_id,span_id,start_ns\n"' + "1" * 32 + '","' + "2" * 16, "torn"),
     "unended.csv": ('trace_id,span_id,start_ns\n"' + "1" * 32 + '","' + "2" * 16 + '",12', "torn"),
-    "foreign.csv": ("a,b\n1,2\n", "are not those of exported spans"),
+    "foreign.csv": ("a,b\n1,2\n", "are not those of an exported file"),
     "foreign.parquet": ("no parquet", "torn, or not of the form"),
 }
 

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import example, given, settings
 
 from llmops_sdk.store import StoreSink, connect, export, import_file
-from llmops_sdk.store.schema._views import SPAN_KEYS
+from llmops_sdk.store.schema._views import SPAN_COLUMNS
 from llmops_sdk.tracing.records._records import LossRecord, ScoreRecord, Stamp
 
-NAMES = [key.name for key in SPAN_KEYS]
+NAMES = [key.name for key in SPAN_COLUMNS]
 FORMS = ["parquet", "jsonl", "csv", "json"]
 
 signs = st.sampled_from(

@@ -25,7 +25,7 @@ from llmops_sdk.errors import OtlpDecodeError
 from llmops_sdk.store import StoreSink
 from llmops_sdk.store.lines._encode import Encoder
 from llmops_sdk.store.otlp._read import Decoder
-from llmops_sdk.tracing.interop._foreign_span import ForeignSpan
+from llmops_sdk.tracing.interop._foreign_span import PendingForeignSpan
 
 _START = 1_795_000_000_123_456_789
 RECORDED: list[dict[str, Any]] = json.loads(Path(__file__).with_name("instrumentor_spans.json").read_text("utf-8"))
@@ -111,7 +111,7 @@ def test_a_span_over_the_wire_is_the_row_of_the_same_span_in_this_process(form, 
             row["attributes"] = json.loads(row["attributes"] or "{}")
         return found
 
-    own = rows([ForeignSpan(span)._to_record() for span in spans], tmp_path / "own")
+    own = rows([PendingForeignSpan(span).to_record() for span in spans], tmp_path / "own")
     assert rows(decoded.spans, tmp_path / "wire") == own
     if name == "everything":
         assert (own[0]["error_type"], own[0]["session_id"], own[0]["tags"]) == ("BrokenError", "s1", ["a", "b"])

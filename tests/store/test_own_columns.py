@@ -33,7 +33,7 @@ def filled(store):
 
 
 @pytest.mark.parametrize("compacted", [False, True], ids=["lines", "Parquet"])
-def test_an_attribute_or_metadata_is_a_column(filled, compacted):
+def test_attributes_and_metadata_become_columns(filled, compacted):
     if compacted:
         llmops.shutdown()
         assert compact(path=filled)
@@ -48,7 +48,7 @@ def test_an_attribute_or_metadata_is_a_column(filled, compacted):
     assert [described[name] for name in COLUMNS] == ["VARCHAR", "BIGINT", "DOUBLE", "BOOLEAN", "TIMESTAMP", "JSON"]
 
 
-def test_calls_and_traces_have_it_too(filled):
+def test_llm_calls_and_traces_have_the_column(filled):
     assert query("SELECT tenant FROM llm_calls").rows() == [("acme",)]
     assert query("SELECT tenant, candidates, share, spans FROM traces").rows() == [("acme", 3, 0.5, 4)]
     with connect() as connection:
@@ -57,7 +57,7 @@ def test_calls_and_traces_have_it_too(filled):
         query("SELECT tennant FROM spans")
 
 
-def test_without_the_setting_there_is_no_such_column(filled):
+def test_without_the_setting_the_column_is_unknown(filled):
     llmops.configure(store={"path": filled})
     with pytest.raises(QueryError, match='"tenant" not found'):
         query("SELECT tenant FROM spans")
@@ -66,14 +66,14 @@ def test_without_the_setting_there_is_no_such_column(filled):
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"model": "app.model"}, r"store\.columns\.model: there is a column of this name already in llm_calls"),
-        ({"name": "x"}, "already in spans, traces, llm_calls"),
-        ({"errors": "x"}, "already in traces"),
-        ({"mine": "session.id"}, "the attribute session.id is the column session_id already"),
+        ({"model": "app.model"}, r"store\.columns\.model: llm_calls already has a column of this name"),
+        ({"name": "x"}, "spans, traces, llm_calls already has"),
+        ({"errors": "x"}, "traces already has"),
+        ({"mine": "session.id"}, "the attribute session.id already fills the column session_id"),
         ({"mine": "a\nb"}, "cannot be printed"),
     ],
 )
-def test_a_column_that_cannot_be_is_refused_when_it_is_asked_for(store, columns, message):
+def test_conflicting_column_raises_config_error_on_query(store, columns, message):
     llmops.configure(store={"path": store, "columns": columns})
     for ask in (lambda: query("SELECT 1"), connect):
         with pytest.raises(ConfigError, match=message) as caught:
@@ -94,13 +94,13 @@ def test_a_column_that_cannot_be_is_refused_when_it_is_asked_for(store, columns,
         ({"a": 3}, r"store\.columns\.a = 3 is not valid"),
     ],
 )
-def test_a_column_that_is_badly_said_is_refused_at_once(columns, message):
+def test_invalid_column_setting_raises_config_error_on_configure(columns, message):
     with pytest.raises(ConfigError, match=message):
         llmops.configure(store={"columns": columns})
 
 
-def test_the_expression_reads_any_name():
+def test_column_sql_reads_attributes_of_any_name():
     for name in ("a.b", "a/b", "~", "'", '"', "0", "$", "a b", "日本"):
-        sql = f"SELECT {column_sql(name, 'BIGINT', 'object')} FROM (SELECT json_object($name, 7) AS object)"
+        sql = f"SELECT {column_sql(name, 'BIGINT')} FROM (SELECT json_object($name, 7) AS attributes)"
         with duckdb.connect() as connection:
             assert connection.execute(sql, {"name": name}).fetchone() == (7,), name

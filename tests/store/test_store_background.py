@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from llmops_sdk.store import StoreSink, query
-from llmops_sdk.store.files._layout import segments_of
-from llmops_sdk.store.files._locks import sole_changer
+from llmops_sdk.store.files._layout import list_segments
+from llmops_sdk.store.files._locks import exclusive_lock
 from llmops_sdk.store.files._manifest import MANIFEST, read_manifest
 from llmops_sdk.store.maintenance._background import BackgroundCompaction, CompactionMode
-from llmops_sdk.store.maintenance._thinning import Thinning
+from llmops_sdk.store.maintenance._thinning import ThinningPolicy
 
 HOUR = 3_600
 
@@ -28,15 +28,15 @@ def make_segments(store: Path, make_span, count: int) -> None:
 
 def started(store: Path, mode: CompactionMode = "auto") -> bool:
     """Whether a compactor was, which is waited for."""
-    background = BackgroundCompaction(store, mode, Thinning())
-    background.consider()
+    background = BackgroundCompaction(store, mode, ThinningPolicy())
+    background.start_if_due()
     was = background._pid != 0
     deadline = time.monotonic() + 60
     while background.is_running():
         assert time.monotonic() < deadline
         threading.Event().wait(0.05)
-    with sole_changer(store, 60) as alone:
-        assert alone
+    with exclusive_lock(store, 60) as acquired:
+        assert acquired
     return was
 
 
@@ -67,7 +67,7 @@ def test_it_is_started_when_enough_waits_and_not_again_at_once(store, make_span,
 
 def test_the_bytes_count_as_well_as_the_files(store, make_span, monkeypatch):
     make_segments(store, make_span, 1)
-    size = sum(segment.path.stat().st_size for segment in segments_of(store))
+    size = sum(segment.path.stat().st_size for segment in list_segments(store))
     os.utime(store / MANIFEST, (1.0, 1.0))
     monkeypatch.setattr("llmops_sdk.store.maintenance._background._BYTES", size + 1)
     assert not started(store)

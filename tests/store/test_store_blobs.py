@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from llmops_sdk.store import StoreSink
-from llmops_sdk.store.files._blob_files import Blob, BlobFiles, blobs_of, remove_blob
-from llmops_sdk.store.files._layout import create_store, put_file
+from llmops_sdk.store.files._blob_files import Blob, BlobFiles, list_blobs, remove_blob
+from llmops_sdk.store.files._layout import create_file, create_store
 from llmops_sdk.store.maintenance._retention import Dropped, drop_old
 from llmops_sdk.tracing.capture import _blobs
 
@@ -29,7 +29,7 @@ def store(tmp_path: Path) -> Path:
 
 def blob(store: Path, content: bytes, used: float) -> Path:
     file = store / "blobs" / f"{hashlib.sha256(content).hexdigest()}.bin"
-    put_file(file, content)
+    create_file(file, content)
     os.utime(file, (used, used))
     return file
 
@@ -71,7 +71,7 @@ def test_too_many_files_go_too(store: Path):
 
 def test_one_that_a_span_has_come_to_refer_to_meanwhile_stays(store: Path):
     file = blob(store, b"content", 1 * DAY)
-    (known,) = blobs_of(store)
+    (known,) = list_blobs(store)
     os.utime(file, (5 * DAY, 5 * DAY))
     assert not remove_blob(known)
     assert file.exists()
@@ -83,7 +83,7 @@ def test_what_a_killed_process_left_is_removed(store: Path):
     for file in (left, fresh):
         file.write_bytes(b"half")
     os.utime(left, (1 * DAY, 1 * DAY))
-    assert blobs_of(store) == []
+    assert list_blobs(store) == []
     assert drop_old(store, max_bytes=1, older_than=None) == []
     assert (left.exists(), fresh.exists()) == (False, True)
 
@@ -101,7 +101,7 @@ def test_content_that_is_there_already_is_marked_as_used(store: Path):
 def test_two_writers_of_the_same_content(store: Path):
     content = b"x" * 1_000_000
     name = f"{hashlib.sha256(content).hexdigest()}.bin"
-    threads = [threading.Thread(target=put_file, args=(store / "blobs" / name, content)) for _ in range(4)]
+    threads = [threading.Thread(target=create_file, args=(store / "blobs" / name, content)) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:

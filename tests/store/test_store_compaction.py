@@ -12,12 +12,12 @@ import pytest
 
 from llmops_sdk.errors import StoreError
 from llmops_sdk.store import StoreSink, connect, query
-from llmops_sdk.store.files._layout import create_store, segments_of
-from llmops_sdk.store.files._locks import sole_changer
+from llmops_sdk.store.files._layout import create_store, list_segments
+from llmops_sdk.store.files._locks import exclusive_lock
 from llmops_sdk.store.files._manifest import Manifest, read_manifest
 from llmops_sdk.store.maintenance._compact import compact_store
 from llmops_sdk.store.maintenance._retention import Dropped, drop_old
-from llmops_sdk.store.maintenance._thinning import Thinning
+from llmops_sdk.store.maintenance._thinning import ThinningPolicy
 from llmops_sdk.store.schema._views import VIEWS
 from llmops_sdk.tracing.records._records import LossRecord, ScoreRecord
 
@@ -79,7 +79,7 @@ def test_every_view_gives_the_same_rows_from_parquet_as_from_lines(store, everyt
     assert (done.segments, done.skipped, done.busy) == (3, 0, False)
     assert done.rows == len(everything)
     compact_store(store, **AT_ONCE)
-    assert segments_of(store) == []
+    assert list_segments(store) == []
     assert {view.name: query(f"FROM {view.name} ORDER BY ALL", path=store).rows() for view in VIEWS} == before
     assert {view.name: query(f"DESCRIBE {view.name}", path=store).rows() for view in VIEWS} == types
     assert all(before.values())
@@ -132,13 +132,13 @@ def test_what_cannot_be_read_is_counted_for_good(store, make_span, damage, lost)
     sink = StoreSink(store, compaction="manual")
     sink.write([make_span(span_id=number) for number in (1, 2, 3)])
     sink.after_fork()
-    (segment,) = segments_of(store)
+    (segment,) = list_segments(store)
     segment.path.write_bytes(damage(segment.path.read_bytes()))
     seen = query("SELECT what, reason, count FROM losses", path=store).rows(), ids(store)
     assert seen[0] == [("line", "unreadable", lost)]
     compact_store(store, **AT_ONCE)
     compact_store(store, **AT_ONCE)
-    assert segments_of(store) == []
+    assert list_segments(store) == []
     assert (query("SELECT what, reason, count FROM losses", path=store).rows(), ids(store)) == seen
 
 
@@ -163,15 +163,15 @@ def test_scores_and_losses_are_compacted_too(store, make_span):
     sink.close(1.0)
     compact_store(store, **AT_ONCE)
     compact_store(store, **AT_ONCE)
-    assert segments_of(store) == []
+    assert list_segments(store) == []
     assert query("SELECT name, value, source FROM scores", path=store).rows() == [("good", 1.0, "me")]
     assert query("SELECT what, reason, count, bytes FROM losses", path=store).rows() == [("input", "too_large", 3, 9)]
 
 
 def test_only_one_compacts(store, make_span):
     write(store, make_span, [1])
-    with sole_changer(store) as alone:
-        assert alone
+    with exclusive_lock(store) as acquired:
+        assert acquired
         assert compact_store(store).busy
     assert compact_store(store).segments == 1
 
@@ -187,7 +187,7 @@ def test_nothing_goes_that_a_reader_may_still_open(store, make_span):
     del connection
     compact_store(store, **AT_ONCE)
     compact_store(store, **AT_ONCE)
-    assert segments_of(store) == []
+    assert list_segments(store) == []
     assert list((store / "readers").iterdir()) == []
     assert len(ids(store)) == 2
 
@@ -203,7 +203,7 @@ def test_a_reader_that_was_killed_holds_nothing(store, make_span):
     assert len(list((store / "readers").iterdir())) == 1
     compact_store(store, **AT_ONCE)
     compact_store(store, **AT_ONCE)
-    assert segments_of(store) == []
+    assert list_segments(store) == []
     assert list((store / "readers").iterdir()) == []
 
 
@@ -211,7 +211,7 @@ def test_files_stay_for_their_grace(store, make_span):
     write(store, make_span, [1])
     compact_store(store)
     compact_store(store)
-    assert len(segments_of(store)) == 1
+    assert len(list_segments(store)) == 1
     assert ids(store) == [f"{1:016x}"]
 
 
@@ -259,11 +259,11 @@ def test_retention_takes_parquet_files_and_counts_their_rows(store, make_span):
     compact_store(store, **AT_ONCE)
     write(store, make_span, [3])
     size = manifest_of(store).files[0].bytes
-    rest = sum(segment.path.stat().st_size for segment in segments_of(store, manifest_of(store).covered))
+    rest = sum(segment.path.stat().st_size for segment in list_segments(store, manifest_of(store).covered))
     assert drop_old(store, max_bytes=rest, older_than=None) == [Dropped("segment", "max_bytes", 2, size)]
     assert ids(store) == [f"{3:016x}"]
     assert manifest_of(store).trash.keys() == {f"spans/{name}" for name in parquet_of(store)}
-    old = segments_of(store, manifest_of(store).covered)[0].path
+    old = list_segments(store, manifest_of(store).covered)[0].path
     os.utime(old, (1.0, 1.0))
     compact_store(store)
     assert [(d.what, d.reason, d.count) for d in drop_old(store, max_bytes=10**9, older_than=2.0)] == [
@@ -275,7 +275,7 @@ def test_retention_takes_parquet_files_and_counts_their_rows(store, make_span):
 def test_retention_leaves_parquet_files_while_another_changes_the_store(store, make_span):
     write(store, make_span, [1])
     compact_store(store, **AT_ONCE)
-    with sole_changer(store):
+    with exclusive_lock(store):
         assert drop_old(store, max_bytes=1, older_than=None) == []
     assert ids(store) == [f"{1:016x}"]
 
@@ -352,7 +352,7 @@ def numbers(store: Path) -> list[int]:
 
 
 def test_old_traces_are_thinned_out_but_for_those_that_tell_something(old_traces):
-    thinning = Thinning(share=0.25, keep_slower_than=5.0, keep_costlier_than=1.0)
+    thinning = ThinningPolicy(share=0.25, keep_slower_than=5.0, keep_costlier_than=1.0)
     done = compact_store(old_traces, thinning=thinning, **AT_ONCE)
     assert numbers(old_traces) == [*range(1, 32), 97]
     assert done.thinned == 2 * 68
@@ -367,22 +367,22 @@ def test_old_traces_are_thinned_out_but_for_those_that_tell_something(old_traces
 
 
 def test_a_share_of_nothing_leaves_what_is_kept_by_a_rule(old_traces):
-    compact_store(old_traces, thinning=Thinning(share=0.0, keep_scored=False), **AT_ONCE)
+    compact_store(old_traces, thinning=ThinningPolicy(share=0.0, keep_scored=False), **AT_ONCE)
     assert numbers(old_traces) == [7]
 
 
 def test_young_files_and_a_share_of_one_are_left_alone(store, old_traces, make_span):
-    assert compact_store(old_traces, thinning=Thinning(share=1.0), **AT_ONCE).thinned == 0
+    assert compact_store(old_traces, thinning=ThinningPolicy(share=1.0), **AT_ONCE).thinned == 0
     write(store, make_span, [999])
     compact_store(store, **AT_ONCE)
-    compact_store(store, thinning=Thinning(share=0.0, keep_errors=False, keep_scored=False), **AT_ONCE)
+    compact_store(store, thinning=ThinningPolicy(share=0.0, keep_errors=False, keep_scored=False), **AT_ONCE)
     assert ids(store) == [f"{999:016x}"]
 
 
 def test_the_settings_reach_the_compactor():
-    thinning = Thinning(share=0.5, after_days=1.5, keep_errors=False, keep_slower_than=2.0)
-    assert Thinning.decode(thinning.encode()) == thinning
+    thinning = ThinningPolicy(share=0.5, after_days=1.5, keep_errors=False, keep_slower_than=2.0)
+    assert ThinningPolicy.decode(thinning.encode()) == thinning
     from llmops_sdk.config import Settings, StoreSettings, ThinningSettings
 
     settings = Settings(store=StoreSettings(thinning=ThinningSettings(share=0.5, keep_costlier_than=3.0)))
-    assert Thinning.of(settings.store.thinning) == Thinning(share=0.5, keep_costlier_than=3.0)
+    assert ThinningPolicy.from_settings(settings.store.thinning) == ThinningPolicy(share=0.5, keep_costlier_than=3.0)

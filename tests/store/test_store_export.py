@@ -14,11 +14,11 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from llmops_sdk.errors import QueryError, StoreError
 from llmops_sdk.store import StoreSink, connect, export
-from llmops_sdk.store.schema._views import SPAN_KEYS
+from llmops_sdk.store.schema._views import SPAN_COLUMNS
 from llmops_sdk.tracing.records._records import ScoreRecord, Stamp
 
-NAMES = [key.name for key in SPAN_KEYS]
-JSON_NAMES = {key.name for key in SPAN_KEYS if key.type == "JSON"}
+NAMES = [key.name for key in SPAN_COLUMNS]
+JSON_NAMES = {key.name for key in SPAN_COLUMNS if key.type == "JSON"}
 MESSAGES = b'[{"role":"user","parts":[{"type":"text","content":"h\\u00e9 \\"x\\""}]}]'
 
 
@@ -70,7 +70,7 @@ def test_parquet_holds_every_value(filled, tmp_path):
             0
         ]
     assert Counter(map(repr, rows)) == stored(filled)
-    assert all(types[key.name] == ("VARCHAR" if key.type == "JSON" else key.type) for key in SPAN_KEYS)
+    assert all(types[key.name] == ("VARCHAR" if key.type == "JSON" else key.type) for key in SPAN_COLUMNS)
     assert (start, duration) == (datetime(2026, 11, 18, 11, 6, 40, 123456), 9_007_199_254_740_993 / 1e6)  # noqa: DTZ001
 
 
@@ -104,7 +104,7 @@ def test_csv_holds_every_value_and_no_formula(filled, tmp_path):
     assert not [cell for cell in cells if cell[0] in "=+@\t\r\n" or (cell[0] == "-" and not cell[1:2].isdigit())]
 
     def original(name: str, text: str | None) -> object:
-        kind = next(key.type for key in SPAN_KEYS if key.name == name)
+        kind = next(key.type for key in SPAN_COLUMNS if key.name == name)
         if text is None:
             return None
         if kind in ("BIGINT", "INTEGER", "DOUBLE"):

@@ -17,9 +17,9 @@ from llmops_sdk.errors import StoreError
 from llmops_sdk.store import StoreSink, connect, query
 from llmops_sdk.store.duck import _sql as _duck
 from llmops_sdk.store.duck._sources import read_sources
-from llmops_sdk.store.files._layout import create_store, segments_of
-from llmops_sdk.store.files._leases import Lease, oldest_reader
-from llmops_sdk.store.files._locks import sole_changer
+from llmops_sdk.store.files._layout import create_store, list_segments
+from llmops_sdk.store.files._leases import ReaderLease, oldest_reader
+from llmops_sdk.store.files._locks import exclusive_lock
 from llmops_sdk.store.files._manifest import Manifest, read_manifest
 from llmops_sdk.store.maintenance._compact import compact_store
 from llmops_sdk.store.maintenance._retention import drop_old
@@ -97,7 +97,7 @@ def test_compaction_on_a_full_disk_raises_what_it_says_and_goes_on_later(store):
     compact_store(store, **AT_ONCE)
     compact_store(store, **AT_ONCE)
     assert ids(store) == list(range(1, 41))
-    assert segments_of(store) == []
+    assert list_segments(store) == []
     assert [str(file.relative_to(store)) for file in store.rglob(".*")] == [".gitignore"]
 
 
@@ -167,7 +167,7 @@ def test_a_poisoned_file_costs_no_other_line(store, make_span, name):
         query("FROM traces", path=store).rows()
         query("FROM messages", path=store).rows()
         compact_store(store, **AT_ONCE)
-    assert segments_of(store) == []
+    assert list_segments(store) == []
 
 
 def test_a_file_that_no_query_can_read_is_named_and_no_other_is_held_up(store, make_span):
@@ -236,7 +236,7 @@ def test_a_damaged_manifest_says_what_to_do_and_doing_it_brings_all_back(store, 
 
 def test_a_segment_emptied_under_its_writer(store, sink, make_span):
     sink.write([make_span(span_id=1)])
-    os.truncate(segments_of(store)[0].path, 0)
+    os.truncate(list_segments(store)[0].path, 0)
     sink.write([make_span(span_id=2)])
     assert ids(store) == [2]
     sink.close(1.0)
@@ -251,7 +251,7 @@ def test_an_older_version_is_read_and_compacted_beside_the_new(store, make_span)
     assert ids(store) == [1, 2]
     compact_store(store, **AT_ONCE)
     compact_store(store, **AT_ONCE)
-    assert segments_of(store) == []
+    assert list_segments(store) == []
     assert ids(store) == [1, 2]
 
 
@@ -282,8 +282,8 @@ def test_a_manifest_lost_while_a_compactor_waits_costs_nothing(store, make_span)
             raised.append(error)
 
     waiting = threading.Thread(target=compact)
-    with sole_changer(store) as alone:
-        assert alone
+    with exclusive_lock(store) as acquired:
+        assert acquired
         waiting.start()
         deadline = time.monotonic() + 30
         while opened_by_this_process(store / "compact.lock") < 2 and time.monotonic() < deadline:
@@ -297,18 +297,18 @@ def test_a_manifest_lost_while_a_compactor_waits_costs_nothing(store, make_span)
 
 def test_a_child_forked_while_the_store_is_changed_does_not_keep_the_lock(store):
     program = """
-from llmops_sdk.store.files._locks import sole_changer
+from llmops_sdk.store.files._locks import exclusive_lock
 from llmops_sdk.store.files._layout import create_store
 create_store(store)
 goes, stays = os.pipe()
-with sole_changer(store) as alone:
-    assert alone
+with exclusive_lock(store) as acquired:
+    assert acquired
     child = os.fork()
     if child == 0:
         os.close(stays)
         os.read(goes, 1)  # lives on, with a copy of the descriptor
         os._exit(0)
-with sole_changer(store) as alone:
+with exclusive_lock(store) as acquired:
     print(alone)
 os.close(stays)
 os.waitpid(child, 0)
@@ -318,16 +318,16 @@ os.waitpid(child, 0)
 
 def test_a_reader_between_manifest_and_lease_misses_nothing(store, make_span, monkeypatch):
     write(store, make_span, [1])
-    real = Lease.__init__
+    real = ReaderLease.__init__
 
     def late(self, *arguments) -> None:
         # What another process may do at this point.
-        monkeypatch.setattr(Lease, "__init__", real)
+        monkeypatch.setattr(ReaderLease, "__init__", real)
         compact_store(store, **AT_ONCE)
         compact_store(store, **AT_ONCE)
         real(self, *arguments)
 
-    monkeypatch.setattr(Lease, "__init__", late)
+    monkeypatch.setattr(ReaderLease, "__init__", late)
     assert ids(store) == [1]
 
 
@@ -359,7 +359,7 @@ def test_a_rebuilt_manifest_is_later_than_every_reader(store, make_span):
     write(store, make_span, [1])
     for _ in range(4):
         compact_store(store, **AT_ONCE)
-    Lease(store, 50)
+    ReaderLease(store, 50)
     connection = connect(path=store)
     (store / "MANIFEST.json").unlink()
     assert ids(store) == [1]
@@ -411,7 +411,7 @@ def test_two_thousand_segments_within_few_descriptors(store, make_span):
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert len(list(Path("/dev/fd").iterdir())) == before
-    assert segments_of(store) == []
+    assert list_segments(store) == []
     assert query("SELECT count(DISTINCT span_id) FROM spans", path=store).scalar() == 2_000
 
 
@@ -479,7 +479,7 @@ def test_two_stores_in_one_process(tmp_path, make_span):
 @pytest.mark.parametrize("years", [-20, 20])
 def test_a_clock_that_was_wrong_keeps_no_trash_and_drops_nothing_young(store, make_span, years):
     write(store, make_span, [1])
-    (segment,) = segments_of(store)
+    (segment,) = list_segments(store)
     wrong = time.time() + years * 31_536_000
     os.utime(segment.path, (wrong, wrong))
     compact_store(store)
@@ -513,8 +513,8 @@ def wait_compacted(store: Path, count: int) -> None:
     while len((read_manifest(store) or Manifest()).covered) < count:
         assert time.monotonic() < deadline
         threading.Event().wait(0.05)
-    with sole_changer(store, 60) as alone:
-        assert alone
+    with exclusive_lock(store, 60) as acquired:
+        assert acquired
 
 
 LIVES = {
@@ -588,7 +588,7 @@ def test_sources_without_a_lease_and_a_lease_of_the_dead(store, make_span):
     write(store, make_span, [1])
     assert read_sources(store, lease=False).lease is None
     assert oldest_reader(store) is None
-    lease = Lease(store, 3)
+    lease = ReaderLease(store, 3)
     assert oldest_reader(store) == 3
     lease.release()
     assert oldest_reader(store) is None

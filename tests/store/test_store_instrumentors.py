@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
-from llmops_sdk.tracing.interop._foreign_span import ForeignSpan
+from llmops_sdk.tracing.interop._foreign_span import PendingForeignSpan
 
 _RECORDED: list[dict[str, Any]] = json.loads(Path(__file__).with_name("instrumentor_spans.json").read_text("utf-8"))
 _START = 1_795_000_000_000_000_000
@@ -50,7 +50,7 @@ def calls(sink: Any, ask: Any) -> Take:
     """The rows of `llm_calls` of one library by name, in order."""
 
     def take(scope: str, name: str) -> list[dict[str, Any]]:
-        sink.write([ForeignSpan(_span(number, one))._to_record() for number, one in enumerate(_RECORDED)])
+        sink.write([PendingForeignSpan(_span(number, one)).to_record() for number, one in enumerate(_RECORDED)])
         rows = ask("FROM llm_calls ORDER BY start_ns").dicts()
         return [row for row in rows if row["scope"].endswith(scope) and row["name"] == name]
 
@@ -176,7 +176,7 @@ def test_messages_as_events_of_the_conventions_before_1_37(sink: Any, ask: Any):
     ]
     attributes = {"gen_ai.system": "az.ai.openai", "gen_ai.operation.name": "chat", "gen_ai.request.model": "m"}
     recorded = {"name": "chat m", "kind": "CLIENT", "scope": "other", "version": "1", "status": ["UNSET", None]}
-    sink.write([ForeignSpan(_span(0, {**recorded, "attributes": attributes, "events": events}))._to_record()])
+    sink.write([PendingForeignSpan(_span(0, {**recorded, "attributes": attributes, "events": events})).to_record()])
     (row,) = ask("FROM llm_calls").dicts()
     assert (row["provider"], row["model"]) == ("azure.ai.openai", "m")
     assert _texts(row["input_messages"]) == [("system", "Be kind."), ("user", "Hi")]
@@ -204,7 +204,7 @@ def test_messages_in_one_event_or_attribute_of_the_first_conventions(sink: Any, 
         "events": [],
     }
     made = [{**recorded, **one} for one in (in_event, as_text)]
-    sink.write([ForeignSpan(_span(number, one))._to_record() for number, one in enumerate(made)])
+    sink.write([PendingForeignSpan(_span(number, one)).to_record() for number, one in enumerate(made)])
     rows = ask("FROM llm_calls ORDER BY start_ns").dicts()
     assert [row["operation"] for row in rows] == ["chat", "text_completion"]
     assert [(row["session_id"], row["user_id"]) for row in rows] == [(None, None), ("session-7", "user-7")]
@@ -229,7 +229,7 @@ def test_messages_in_one_event_or_attribute_of_the_first_conventions(sink: Any, 
 def test_what_fits_no_vocabulary_is_kept_and_breaks_nothing(sink: Any, ask: Any, attributes: dict[str, Any]):
     recorded = {"name": "odd", "kind": "CLIENT", "scope": "other", "version": "1", "status": ["UNSET", None]}
     attributes = {"openinference.span.kind": "LLM", **attributes}
-    sink.write([ForeignSpan(_span(0, {**recorded, "attributes": attributes, "events": []}))._to_record()])
+    sink.write([PendingForeignSpan(_span(0, {**recorded, "attributes": attributes, "events": []})).to_record()])
     (row,) = ask("FROM llm_calls").dicts()
     assert (row["operation"], row["kind"]) == ("chat", "llm")
     # Letters and digits alone: what was JSON may stand in other JSON now.
@@ -241,5 +241,5 @@ def test_what_fits_no_vocabulary_is_kept_and_breaks_nothing(sink: Any, ask: Any,
 def test_the_parts_of_an_expensive_call_add_up(sink: Any, ask: Any):
     attributes = {"openinference.span.kind": "LLM", "llm.cost.prompt": 0.25, "llm.cost.completion": 0.5}
     recorded = {"name": "priced", "kind": "CLIENT", "scope": "other", "version": "1", "status": ["OK", None]}
-    sink.write([ForeignSpan(_span(0, {**recorded, "attributes": attributes, "events": []}))._to_record()])
+    sink.write([PendingForeignSpan(_span(0, {**recorded, "attributes": attributes, "events": []})).to_record()])
     assert ask("SELECT cost, status FROM llm_calls").rows() == [(0.75, "ok")]

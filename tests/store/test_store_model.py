@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from span_writer import PlainSpan
 
 from llmops_sdk.store import StoreSink, connect, query
-from llmops_sdk.store.files._layout import data_files, segments_of
+from llmops_sdk.store.files._layout import list_data_files, list_segments
 from llmops_sdk.store.files._manifest import Manifest, read_manifest
 from llmops_sdk.store.maintenance._compact import compact_store
 from llmops_sdk.tracing.records._records import LossRecord, ScoreRecord
@@ -123,7 +123,7 @@ class StoreMachine(RuleBasedStateMachine):
         if not sink._spans.is_open:
             return None
         wanted = os.fstat(sink._spans._descriptor).st_ino
-        return next(s.path for s in segments_of(self.store) if s.path.stat().st_ino == wanted)
+        return next(s.path for s in list_segments(self.store) if s.path.stat().st_ino == wanted)
 
     @rule(seat=seats)
     def fork(self, seat: int) -> None:
@@ -154,7 +154,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(seat=seats, share=st.sampled_from([0.3, 0.7]))
     def drop_by_size(self, seat: int, share: float) -> None:
         manifest = self.covered()
-        size = sum(s.path.stat().st_size for s in segments_of(self.store, manifest.covered))
+        size = sum(s.path.stat().st_size for s in list_segments(self.store, manifest.covered))
         size += sum(file.bytes for file in manifest.files)
         self.let_connection_go()
         dropper = StoreSink(
@@ -178,16 +178,16 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.store.exists())
     @rule(years=st.sampled_from([-20, 20]))
     def files_have_the_time_of_another_clock(self, years: int) -> None:
-        for segment in segments_of(self.store):
+        for segment in list_segments(self.store):
             os.utime(segment.path, (self.clock.now, self.clock.now + years * YEAR))
 
-    @precondition(lambda self: self.store.exists() and data_files(self.store))
+    @precondition(lambda self: self.store.exists() and list_data_files(self.store))
     @rule()
     def lose_manifest(self) -> None:
         # Dropped files that wait for their removal come back, and counts of unreadable lines go with it.
         compact_store(self.store, grace=0.0)
         compact_store(self.store, grace=0.0)
-        if not data_files(self.store):
+        if not list_data_files(self.store):
             return
         self.forgotten = self.forgotten or bool(self.covered().unreadable)
         (self.store / "MANIFEST.json").unlink()

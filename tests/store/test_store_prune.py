@@ -13,11 +13,11 @@ import pytest
 
 from llmops_sdk.errors import StoreError
 from llmops_sdk.store import StoreSink, connect, prune, query
-from llmops_sdk.store.files._layout import put_file
-from llmops_sdk.store.files._locks import sole_changer
+from llmops_sdk.store.files._layout import create_file
+from llmops_sdk.store.files._locks import exclusive_lock
 from llmops_sdk.store.files._manifest import read_manifest
 from llmops_sdk.store.maintenance._compact import compact_store
-from llmops_sdk.store.maintenance._prune_plan import Doomed, write_journal
+from llmops_sdk.store.maintenance._prune_selection import PruneSelection, write_journal
 from llmops_sdk.tracing.records._records import ScoreRecord, Stamp
 
 ADA, BOB = "ada@example.org", "bob@example.org"
@@ -174,7 +174,7 @@ def test_an_image_goes_unless_another_span_has_it_too(store, make_span):
     sink = StoreSink(store, compaction="manual")
     (store / "blobs").mkdir()
     for name in (BLOB, SHARED):
-        put_file(store / "blobs" / name, name.encode())
+        create_file(store / "blobs" / name, name.encode())
     only, both = (f'{{"path":"blobs/{name}"}}'.encode() for name in (BLOB, SHARED))
     sink.write([
         make_span(trace_id=1, span_id=1, input=only, stamp=Stamp(user_id=ADA)),
@@ -200,7 +200,9 @@ def test_a_torn_line_of_theirs_goes_too(store, make_span):
 def test_what_a_killed_pruning_left_is_finished_by_the_next_to_come(store, filled):
     # As one that was killed after it had removed the spans that bear the user.
     traces = frozenset(f"{first:032x}" for first in (100, 200, 300))
-    write_journal(store, Doomed(traces=traces, spans=frozenset({f"{first + 2:016x}" for first in (100, 200, 300)})))
+    write_journal(
+        store, PruneSelection(traces=traces, spans=frozenset({f"{first + 2:016x}" for first in (100, 200, 300)}))
+    )
     compact_store(store)
     assert ids(store) == BOBS
     assert b"xyzzy-a" not in bytes_of(store)
@@ -256,7 +258,7 @@ def test_what_is_meant_has_to_be_said_once(store, given):
 
 def test_while_another_changes_the_store_it_waits_and_says_so(store, filled, monkeypatch):
     monkeypatch.setattr("llmops_sdk.store.maintenance._prune._WAIT", 0.05)
-    with sole_changer(store), pytest.raises(StoreError, match="being changed by another process"):
+    with exclusive_lock(store), pytest.raises(StoreError, match="being changed by another process"):
         prune(user_id=ADA, path=store)
 
 

@@ -17,7 +17,9 @@ from llmops_sdk.errors import StoreError
 from llmops_sdk.store import StoreSink, query
 from llmops_sdk.store.files._locks import try_lock
 from llmops_sdk.store.files._segment import SegmentWriter
-from llmops_sdk.store.schema._views import SCHEMA_VERSION, STREAMS
+from llmops_sdk.store.schema._views import RECORD_STREAMS, SCHEMA_VERSION
+
+SPANS = RECORD_STREAMS["spans"]
 
 
 def segments(store: Path, folder: str = "wal") -> list[Path]:
@@ -324,7 +326,7 @@ def test_every_kind_of_odd_folder_name_is_read(tmp_path, make_span):
 
 def test_a_segment_is_never_appended_to_after_a_failure(store, turned_clock):
     StoreSink(store).close(1.0)
-    writer = SegmentWriter(store, STREAMS[0], max_bytes=10**6, max_seconds=60.0, fsync=False, clock=turned_clock)
+    writer = SegmentWriter(store, SPANS, max_bytes=10**6, max_seconds=60.0, fsync=False, clock=turned_clock)
     writer.append([b'{"trace_id":"1"}\n'])
     os.close(writer._descriptor)  # what the kernel says of a disk that went away
     with pytest.raises(OSError, match="Bad file descriptor"):
@@ -348,7 +350,13 @@ def test_what_fails_for_a_watcher_takes_no_line_away(store, turned_clock, ask):
     raise_in_tests(False)  # that the guard reports it is what is wanted here
     StoreSink(store).close(1.0)
     writer = SegmentWriter(
-        store, STREAMS[0], max_bytes=1, max_seconds=60.0, fsync=False, clock=turned_clock, watchers=[Unlucky()]
+        store,
+        SPANS,
+        max_bytes=1,
+        max_seconds=60.0,
+        fsync=False,
+        clock=turned_clock,
+        watchers=[Unlucky()],
     )
     for number in range(3):
         writer.append([b'{"trace_id":"%d"}\n' % number])

@@ -6,19 +6,19 @@ from dataclasses import replace
 
 import duckdb
 
-from llmops_sdk.store.duck._origin import Origin
 from llmops_sdk.store.duck._parquet import ParquetWriter
+from llmops_sdk.store.duck._provenance import FileProvenance
 from llmops_sdk.store.duck._sql import lines_sql, rows_sql
 from llmops_sdk.store.files._manifest import DataFile
-from llmops_sdk.store.schema._views import SPAN_KEYS, STREAMS, VIEWS, Key
+from llmops_sdk.store.schema._views import RECORD_STREAMS, SPAN_COLUMNS, VIEWS, StoredColumn
 
-SPANS = STREAMS[0]
-MOOD = Key("mood", "VARCHAR", "How it felt.", since=2)
-NEWER = replace(SPANS, keys=(*SPAN_KEYS, MOOD))
+SPANS = RECORD_STREAMS["spans"]
+MOOD = StoredColumn("mood", "VARCHAR", "How it felt.", since=2)
+NEWER = replace(SPANS, columns=(*SPAN_COLUMNS, MOOD))
 
 
 def test_every_key_is_of_a_version_that_there_is():
-    assert {key.since for stream in STREAMS for key in stream.keys} == {1}
+    assert {key.since for stream in RECORD_STREAMS.values() for key in stream.columns} == {1}
 
 
 def test_an_older_file_is_read_beside_a_newer_one_with_NULL_for_what_it_lacks(tmp_path):
@@ -36,8 +36,8 @@ def test_an_older_file_is_read_beside_a_newer_one_with_NULL_for_what_it_lacks(tm
     files: list[DataFile] = []
     for version, stream, name in ((1, SPANS, "old"), (2, NEWER, "new")):
         out = tmp_path / "spans" / f"{name}.parquet"
-        origin = Origin(generation=1, stream="spans", version=version, level=0, written=0.0)
-        rows = writer.from_lines(stream, [wal / f"{name}.ndjson"], out, origin)
+        origin = FileProvenance(generation=1, stream="spans", version=version, level=0, written=0.0)
+        rows = writer.write_lines(stream, [wal / f"{name}.ndjson"], out, origin)
         files.append(
             DataFile(name=f"spans/{name}.parquet", stream="spans", version=version, level=0, rows=rows,
                      bytes=out.stat().st_size, written=0.0)

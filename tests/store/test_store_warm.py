@@ -12,7 +12,7 @@ from llmops_sdk.errors import QueryError, StoreError
 from llmops_sdk.store import StoreSink, query
 from llmops_sdk.store.maintenance._compact import compact_store
 from llmops_sdk.store.reading import _warm
-from llmops_sdk.store.schema._views import STREAMS
+from llmops_sdk.store.schema._views import RECORD_STREAMS
 
 
 @pytest.fixture(autouse=True)
@@ -119,7 +119,7 @@ def test_one_that_failed_or_took_long_is_not_kept(store, sink, make_span, monkey
 def test_a_view_that_cannot_be_read_is_in_the_way_of_none_but_its_own(store, sink, make_span):
     sink.write([make_span(span_id=1)])
     assert [count(store), count(store, "scores")] == [1, 0]
-    folder = next(stream.folder for stream in STREAMS if stream.name == "scores")
+    folder = RECORD_STREAMS["scores"].segment_folder
     broken = store / folder / "host-1-x-1.v1.ndjson"
     broken.mkdir(parents=True)
     (broken / "inside").touch()

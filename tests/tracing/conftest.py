@@ -1,4 +1,4 @@
-"""A sink in memory, so that tests of tracing read the records themselves."""
+"""A sink in memory, so that tests read the records directly."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from llmops_sdk.tracing.runtime import _start as _runtime
 
 
 class MemorySink:
-    """Keeps every record; refuses batches while `failing`."""
+    """Stores every record; raises while `failing`."""
 
-    name = "store"
+    name = "memory"
+    is_local = True
 
     def __init__(self) -> None:
         self.records: list[Record] = []
@@ -39,7 +40,7 @@ class MemorySink:
 
     @property
     def spans(self) -> list[SpanRecord]:
-        """The spans so far, flushed."""
+        """Flush, and return the spans so far."""
         llmops.flush()
         return [record for record in self.records if not isinstance(record, (LossRecord, ScoreRecord))]
 
@@ -54,12 +55,12 @@ class MemorySink:
         return [record for record in self.records if isinstance(record, ScoreRecord)]
 
     def only(self) -> SpanRecord:
-        """The one span there is."""
+        """Return the only span."""
         (span,) = self.spans
         return span
 
     def named(self, name: str) -> SpanRecord:
-        """The one span of that name."""
+        """Return the only span of that name."""
         (span,) = [span for span in self.spans if span.name == name]
         return span
 

@@ -1,4 +1,4 @@
-"""Other libraries' OpenTelemetry spans, in a process of their own: the global provider can be set only once."""
+"""Other libraries' OpenTelemetry spans. Each test runs a process: the global provider can be set only once."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def outer():
 """
 
 
-def test_they_join_our_traces_in_both_directions_and_bear_the_stamps():
+def test_foreign_spans_join_our_traces_and_get_the_context():
     run(
         _LIBRARY
         + """
@@ -61,7 +61,7 @@ with llmops.context(session_id="s", tags=["t"]):
     assert llmops.query("SELECT name, attributes->>'bytes' FROM events").rows() == [("sent", "3")]
 
 
-def test_another_librarys_current_span_can_be_written_on():
+def test_attributes_can_be_set_on_a_foreign_current_span():
     run(
         _LIBRARY
         + """
@@ -70,11 +70,11 @@ with tracer.start_as_current_span("theirs"):
     llmops.current_span().output = "kept off the host's span"
 """
     )
-    # Nothing of ours had begun yet, so the provider was not ours: the wrapper did no harm.
+    # None of our spans had started yet, so the provider was not ours.
     assert llmops.query("SELECT count(*) FROM spans").scalar() == 0
 
 
-def test_where_no_content_is_kept_theirs_is_not_either(monkeypatch: pytest.MonkeyPatch):
+def test_content_of_foreign_spans_is_dropped_if_capture_is_off(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("LLMOPS_CAPTURE__CONTENT", "false")
     run(
         _LIBRARY
@@ -94,14 +94,14 @@ except ValueError:
     assert "a prompt" not in str(row)
 
 
-def test_a_call_that_two_libraries_describe_is_counted_once():
+def test_call_described_by_two_libraries_counts_once():
     run(
         _LIBRARY
         + """
 call = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "m", "gen_ai.usage.input_tokens": 5}
 openinference = {"llm.system": "openai"}
 
-with llmops.span("ours", kind="llm"):  # says that it is a call, and not which: its calls are those below
+with llmops.span("ours", kind="llm"):  # declares a call without naming a model: the calls are below it
     with tracer.start_as_current_span("outer", attributes=openinference) as outer:
         with tracer.start_as_current_span("inner", attributes=call):
             with tracer.start_as_current_span("POST"):
@@ -127,13 +127,13 @@ with llmops.span("answer"):
     assert llmops.query("SELECT sum(input_tokens) FROM traces").scalar() == 15
 
 
-def test_our_own_calls_are_not_counted_again_where_the_vendor_s_client_is_instrumented():
+def test_own_call_with_instrumented_vendor_client_counts_once():
     run(
         _LIBRARY
         + """
 from llmops_sdk.tracing import start_span
 
-# As chat() begins its span, before the vendor's client is called.
+# As chat() starts its span, before it calls the vendor's client.
 ours = start_span("chat m", kind="llm", otel_kind="client", attributes={"gen_ai.operation.name": "chat"})
 with ours.activate(), tracer.start_as_current_span("ChatCompletion", attributes={"openinference.span.kind": "LLM"}):
     pass

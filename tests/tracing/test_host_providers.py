@@ -89,7 +89,7 @@ def run(program: str, stderr: str = "", **environ: str) -> Any:
 
 
 def tree(spans: list[dict[str, Any]]) -> dict[str, str | None]:
-    """Each span's name with its parent's; every name is there once."""
+    """Return the parent's name of each span by its name; names are unique."""
     names = {span["id"]: span["name"] for span in spans}
     assert len(names) == len({span["name"] for span in spans}) == len(spans)
     return {span["name"]: names[span["parent"]] if span["parent"] else None for span in spans}
@@ -99,7 +99,7 @@ _TREE = {"outer": None, "GET /": "outer", "inside": "GET /"}
 _OURS = "SELECT s.name, p.name FROM spans s LEFT JOIN spans p ON p.span_id = s.parent_span_id"
 
 
-def test_a_plain_provider_stays_and_has_the_same_tree_with_the_same_ids():
+def test_plain_host_provider_gets_the_same_tree_and_ids():
     told = run("trace.set_tracer_provider(host())\ncall()\ntell()")
     assert told["global"] == "TracerProvider"
     assert tree(told["spans"]) == dict(llmops.query(_OURS).rows()) == _TREE
@@ -110,7 +110,7 @@ def test_a_plain_provider_stays_and_has_the_same_tree_with_the_same_ids():
     assert outer["attributes"]["step"] == 1
 
 
-def test_content_sessions_and_users_stay_in_our_pipeline():
+def test_content_sessions_and_users_do_not_reach_the_host():
     told = run(
         """
 trace.set_tracer_provider(host())
@@ -145,7 +145,7 @@ tell()
     assert "1234" in llmops.query("SELECT status_message FROM spans WHERE name = 'failing'").scalar()
 
 
-def test_content_goes_to_the_host_where_it_is_asked_for_and_never_a_secret():
+def test_host_content_setting_sends_content_without_secrets():
     key = "sk-" + "proj-" + "a1B2" * 12
     told = run(
         f"trace.set_tracer_provider(host())\nouter('my key is {key}')\ntell()", LLMOPS_EXPORT__HOST_CONTENT="true"
@@ -156,8 +156,8 @@ def test_content_goes_to_the_host_where_it_is_asked_for_and_never_a_secret():
     assert llmops.query("SELECT sum(count) FROM losses WHERE what = 'secret'").scalar() == 1
 
 
-def test_a_provider_with_a_processor_and_a_propagator_of_its_own_sees_parents_begin_before_children():
-    """As Sentry's: it builds its own tree while spans begin and end, and reads the current span for its headers."""
+def test_host_processor_sees_parents_start_before_children():
+    """Like Sentry, the host builds its own tree as spans start and end, and reads the current span for its headers."""
     told = run(
         """
 class Tree(SpanProcessor):
@@ -237,8 +237,8 @@ other = OtherProvider()
 """
 
 
-def test_a_provider_that_is_none_of_the_sdk_s_stays_and_has_the_whole_tree():
-    """As Datadog's. Its own spans do not come from the SDK, so they are in its tree only; ours are in both."""
+def test_provider_without_the_otel_sdk_gets_the_whole_tree():
+    """Like Datadog, the host has spans that do not come from the SDK: they are in its tree only; ours are in both."""
     told = run(
         _OTHER
         + """
@@ -252,14 +252,14 @@ tell([[span.name, names.get(span.parent), "input.value" in span.attributes] for 
     assert told["more"] == [["inside", "GET /", False], ["GET /", "outer", False], ["outer", None, False]]
     rows = llmops.query("SELECT name, trace_id, span_id, parent_span_id FROM spans ORDER BY start_ns").dicts()
     assert [row["name"] for row in rows] == ["outer", "inside"]
-    # One trace, by the ids of the application's implementation, and the span between them is its own.
+    # One trace, with the ids of the application's provider; the span in the middle is its own.
     assert rows[0]["trace_id"] == rows[1]["trace_id"] == f"{1000:032x}"
     assert [row["span_id"] for row in rows] == [f"{1001:016x}", f"{1003:016x}"]
     assert rows[1]["parent_span_id"] == f"{1002:016x}"
 
 
 @pytest.mark.parametrize("kind", ["sdk", "other"])
-def test_a_provider_that_fails_does_not_fail_the_call_and_the_store_is_complete(kind: str):
+def test_failing_host_provider_breaks_neither_call_nor_store(kind: str):
     broken = """
 class Broken(SpanProcessor):
     def on_start(self, span, parent_context=None):
@@ -292,14 +292,14 @@ def work():
 assert [work() for _ in range(3)] == [7, 7, 7]
 tell()
 """
-    run(f"KIND = {kind!r}\n{broken}", stderr="beginning a span at the application's tracer failed")
+    run(f"KIND = {kind!r}\n{broken}", stderr="starting a span at the application's tracer failed")
     assert llmops.query("SELECT name, count(*) FROM spans GROUP BY ALL ORDER BY ALL").rows() == [
         ("part", 3),
         ("work", 3),
     ]
 
 
-def test_a_provider_that_is_set_after_us_takes_the_place_that_was_left_free():
+def test_provider_set_later_is_joined_if_the_place_is_free():
     told = run(
         """
 llmops.configure(tracing={"global_provider": "never"})
@@ -311,12 +311,12 @@ tell()
     )
     assert told["global"] == "TracerProvider"
     assert tree(told["spans"]) == _TREE
-    # Before there was a provider nobody recorded the library's span.
+    # Without a provider, nothing recorded the library's span.
     counts = dict(llmops.query("SELECT name, count(*) FROM spans GROUP BY ALL").rows())
     assert counts == {"outer": 2, "GET /": 1, "inside": 2}
 
 
-def test_a_provider_that_is_set_after_ours_is_refused_by_opentelemetry_with_a_warning_and_nothing_is_lost_here():
+def test_provider_set_after_ours_is_refused_and_no_span_is_lost():
     told = run(
         "call()\ntrace.set_tracer_provider(host())\ncall()\ntell()", stderr="Overriding of current TracerProvider"
     )
@@ -324,7 +324,7 @@ def test_a_provider_that_is_set_after_ours_is_refused_by_opentelemetry_with_a_wa
     assert dict(llmops.query("SELECT name, count(*) FROM spans GROUP BY ALL").rows()) == dict.fromkeys(_TREE, 2)
 
 
-def test_a_processor_that_is_added_to_our_provider_gets_our_spans_too():
+def test_processor_added_to_our_provider_gets_our_spans():
     told = run(
         """
 call()
@@ -338,7 +338,7 @@ tell()
     assert dict(llmops.query("SELECT name, count(*) FROM spans GROUP BY ALL").rows()) == dict.fromkeys(_TREE, 2)
 
 
-def test_the_host_s_sampler_decides_for_the_host_and_not_for_the_store():
+def test_host_sampler_does_not_affect_the_store():
     told = run(
         """
 trace.set_tracer_provider(host(sampler=sampling.ParentBased(sampling.ALWAYS_OFF)))
@@ -360,16 +360,16 @@ tell(headers["traceparent"][-2:])
     assert names == {"outer", "calling", "above", "call", "within"}
 
 
-def test_what_the_environment_s_sampler_drops_here_the_host_may_keep():
+def test_host_keeps_spans_that_the_environment_sampler_drops():
     told = run(
         "trace.set_tracer_provider(host(sampler=sampling.ALWAYS_ON))\ncall()\ntell()", OTEL_TRACES_SAMPLER="always_off"
     )
     assert tree(told["spans"]) == _TREE
-    # The library's span is the host's to sample.
+    # The host samples the library's span.
     assert [row[0] for row in llmops.query("SELECT name FROM spans").rows()] == ["GET /"]
 
 
-def test_turned_off_we_are_not_in_the_host_s_way():
+def test_disabled_sdk_adds_no_spans_to_the_host():
     told = run(
         """
 trace.set_tracer_provider(host())
@@ -388,7 +388,22 @@ tell(headers)
     assert llmops.query("SELECT count(*) FROM spans").scalar() == 0
 
 
-def test_configuring_again_keeps_the_host_and_adds_no_second_recorder():
+def test_foreign_span_below_a_disabled_span_logs_nothing():
+    told = run(
+        """
+trace.set_tracer_provider(host())
+with llmops.span("on"):
+    pass
+llmops.configure(enabled=False)
+with llmops.span("off"), tracer.start_as_current_span("theirs"):
+    pass
+tell()
+"""
+    )
+    assert tree(told["spans"]) == {"on": None, "theirs": None}
+
+
+def test_configure_again_adds_no_second_recorder():
     told = run(
         """
 trace.set_tracer_provider(host())
@@ -407,7 +422,7 @@ tell()
     assert dict(llmops.query("SELECT name, count(*) FROM spans GROUP BY ALL").rows()) == dict.fromkeys(_TREE, 2)
 
 
-def test_streams_and_async_calls_are_at_the_host_too():
+def test_streams_and_async_calls_reach_the_host():
     told = run(
         """
 import asyncio
@@ -442,7 +457,7 @@ tell()
     assert [parents[span["parent"]] for span in told["spans"] if span["name"] == "theirs"] == ["work", "work"]
 
 
-def test_an_instrumentor_that_was_given_our_provider_keeps_content_from_the_host():
+def test_instrumentor_on_our_provider_hides_content_from_the_host():
     told = run(
         """
 trace.set_tracer_provider(host())

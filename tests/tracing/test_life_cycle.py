@@ -1,4 +1,4 @@
-"""The life of a process, from a first use at its very end to forks of all kinds; each with a real program."""
+"""Process life cycle: first use during exit, abrupt ends, forks. Each test runs a real program."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def work(n=0):
 
 
 def ended(body: str, *, head: str = HEAD, **environ: str) -> tuple[int, str]:
-    """Run a program; its status and what it printed. Only an end of a process, or a flush, writes what waits."""
+    """Run a program; return its status and output. Spans are written only at exit or by a flush."""
     Path("program.py").write_text(head + body)
     done = subprocess.run(
         [sys.executable, "program.py"],
@@ -41,13 +41,13 @@ def ended(body: str, *, head: str = HEAD, **environ: str) -> tuple[int, str]:
 
 
 def names() -> dict[str, int]:
-    """How many spans of each name are in the store; none twice."""
+    """Return how many spans of each name the store has; check that none is there twice."""
     rows = llmops.query("SELECT name, count(*), count(DISTINCT span_id) FROM spans GROUP BY ALL").rows()
     assert all(every == distinct for _, every, distinct in rows)
     return {name: count for name, count, _ in rows}
 
 
-# --- first uses at the end --------------------------------------------------------------------------------------------
+# --- first use during exit --------------------------------------------------------------------------------------------
 
 FIRST_USES = {
     "in an atexit function": HEAD + "atexit.register(work)",
@@ -79,14 +79,14 @@ atexit.register(late)
 
 
 @pytest.mark.parametrize("use", FIRST_USES)
-def test_a_first_use(use: str) -> None:
+def test_first_use_during_exit_is_stored(use: str) -> None:
     assert ended("", head=FIRST_USES[use]) == (0, "")
     assert names() == {"work": 10 if "two" in use else 1}
     assert llmops.query("FROM losses").rows() == []
 
 
 @pytest.mark.parametrize("use", ["in an atexit function", "of an import in an atexit function"])
-def test_a_first_use_is_not_exported_any_more_and_waits_for_the_next_process(use: str) -> None:
+def test_first_use_during_exit_is_exported_by_the_next_process(use: str) -> None:
     with OtlpReceiver() as backend:
         assert ended("", head=FIRST_USES[use], OTEL_EXPORTER_OTLP_ENDPOINT=backend.url) == (0, "")
         assert backend.spans == []
@@ -98,7 +98,7 @@ def test_a_first_use_is_not_exported_any_more_and_waits_for_the_next_process(use
 # --- ends -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_full_queue_and_a_backend_that_never_answers() -> None:
+def test_exit_is_bounded_with_full_queue_and_silent_backend() -> None:
     with BlackHole() as hole:
         status, said = ended(
             "llmops.flush()\nfor n in range(8000): work(n)",
@@ -114,14 +114,14 @@ def test_a_full_queue_and_a_backend_that_never_answers() -> None:
 
 
 @pytest.mark.parametrize("end", ["os.abort()", "faulthandler.enable(); faulthandler._sigsegv()", "os._exit(3)"])
-def test_an_end_that_nothing_hears_of_keeps_what_was_flushed(end: str) -> None:
+def test_flushed_spans_survive_an_abrupt_end(end: str) -> None:
     status, said = ended(f"for n in range(500): work(n)\nassert llmops.flush().stored == 500\n{end}")
     assert status == {"os.abort()": -signal.SIGABRT, "os._exit(3)": 3}.get(end, -signal.SIGSEGV)
-    assert said == "" or "faulthandler" in end  # which shows where each thread stood
+    assert said == "" or "faulthandler" in end  # which prints the stack of each thread
     assert names() == {"work": 500}
 
 
-def test_nothing_is_left_behind() -> None:
+def test_shutdown_leaves_no_thread_or_descriptor() -> None:
     assert ended(
         """
 work()
@@ -156,9 +156,9 @@ CHILDREN = {
 
 @pytest.mark.parametrize("way", CHILDREN)
 @pytest.mark.parametrize("queued", ["", "llmops.flush()"], ids=["a queue", "flushed"])
-def test_a_forked_child_that_leaves_by(way: str, queued: str) -> None:
+def test_forked_child_stores_its_spans_however_it_exits(way: str, queued: str) -> None:
     code, status = CHILDREN[way]
-    # Without the threads that Python 3.12 warns of: ours ends for the time of the fork.
+    # Python 3.12 warns about threads at a fork: ours stops during the fork.
     assert ended(
         f"""
 for n in range(1000): work(n)
@@ -175,7 +175,7 @@ for n in range(10): work(n)
     assert names() == {"work": 1110 + ("shutdown" in way)}
 
 
-def test_a_child_that_lives_on_gets_a_thread() -> None:
+def test_long_lived_child_starts_a_pipeline_thread() -> None:
     assert ended(
         """
 work()
@@ -194,7 +194,7 @@ assert os.waitpid(pid, 0)[1] == 0
     assert names() == {"work": 2002}
 
 
-def test_a_fork_in_a_thread() -> None:
+def test_fork_in_a_thread_loses_no_span() -> None:
     assert ended(
         """
 def fork():
@@ -214,7 +214,7 @@ work()
     assert names() == {"work": 105}
 
 
-def test_many_forks_in_a_row_and_spans_in_between() -> None:
+def test_repeated_forks_lose_no_span() -> None:
     assert ended(
         """
 for _ in range(30):
@@ -265,7 +265,7 @@ POOLS = {
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 @pytest.mark.parametrize("pool", POOLS)
-def test_multiprocessing(pool: str, method: str) -> None:
+def test_multiprocessing_children_lose_no_span(pool: str, method: str) -> None:
     functions = """
 from concurrent.futures import ProcessPoolExecutor
 
@@ -291,8 +291,8 @@ if __name__ == "__main__":
 # --- records made inside of a write -----------------------------------------------------------------------------------
 
 
-def test_a_record_that_is_made_while_its_thread_writes_waits_for_the_write() -> None:
-    # As the collector makes one, when it closes a traced generator in the middle of anything.
+def test_record_made_during_a_write_is_written_after_it() -> None:
+    # As a garbage collection does when it closes a traced generator at any point.
     assert ended(
         """
 import gc
@@ -305,7 +305,7 @@ def leave_a_cycle():
     held.me = held
 gc.disable()
 work()
-llmops.shutdown()  # from here on, each span is written by the thread that makes it
+llmops.shutdown()  # from here on, each thread writes its own spans
 gc.set_threshold(1)
 gc.enable()
 for n in range(200):

@@ -1,8 +1,9 @@
-"""The queue: bounded, counted, flushed, and never in the application's way."""
+"""The queue is bounded, counts what it drops, and never blocks the application."""
 
 from __future__ import annotations
 
 import threading
+from pkgutil import resolve_name
 
 import pytest
 
@@ -17,7 +18,7 @@ from tests.tracing.conftest import MemorySink
 
 
 class GatedSink(MemorySink):
-    """Does not take a batch before its gate is opened."""
+    """Takes no batch until its gate opens."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,7 +47,7 @@ def spans(count: int, content: str = "") -> None:
             pass
 
 
-def test_a_full_queue_drops_the_newest_and_counts_it(gated):
+def test_full_queue_drops_the_newest_and_counts_it(gated):
     spans(1)
     assert gated.entered.wait(30)
     spans(25)
@@ -58,7 +59,7 @@ def test_a_full_queue_drops_the_newest_and_counts_it(gated):
     assert loss.bytes > 0
 
 
-def test_the_bytes_of_the_queue_are_bounded_too(gated):
+def test_queue_is_bounded_by_bytes(gated):
     spans(1)
     assert gated.entered.wait(30)
     spans(3, content="x" * 15_000)
@@ -67,22 +68,22 @@ def test_the_bytes_of_the_queue_are_bounded_too(gated):
     assert llmops.flush().dropped == 5
 
 
-def test_a_sink_that_fails_loses_nothing_uncounted():
+def test_spans_refused_by_a_failing_sink_are_counted():
     sink = MemorySink()
     _runtime.start_with(Settings(), [sink])
-    raise_in_tests(False)  # the guard is what this test is about
+    raise_in_tests(False)  # as in an application
     sink.failing = True
     spans(3)
     report = llmops.flush()
     assert (report.stored, report.dropped) == (0, 3)
-    assert "store" in report.errors[0]
+    assert "memory" in report.errors[0]
     sink.failing = False
     spans(2)
     assert llmops.flush().stored == 2
     assert [(loss.reason, loss.count) for loss in sink.losses] == [("not_taken", 3)]
 
 
-def test_flush_from_many_threads_at_once(sink):
+def test_concurrent_flushes_all_return(sink):
     def work() -> None:
         spans(50)
         assert llmops.flush(30).pending >= 0
@@ -97,16 +98,42 @@ def test_flush_from_many_threads_at_once(sink):
     assert len({span.span_id for span in sink.spans}) == 400
 
 
-async def test_aflush(sink):
+class RemoteSink(MemorySink):
+    """Counts flushes."""
+
+    is_local = False
+    flushes = 0
+
+    def flush(self, timeout: float) -> bool:
+        self.flushes += 1
+        return super().flush(timeout)
+
+
+def test_local_flush_does_not_flush_remote_sinks(sink):
+    remote = RemoteSink()
+    pipeline = _runtime.start_with(Settings(), [sink, remote]).pipeline
+    spans(1)
+    report = pipeline.flush(30, local_only=True)
+    assert (report.stored, len(sink.records), len(remote.records), remote.flushes) == (1, 1, 1, 0)
+    assert pipeline.flush(30).stored == 1
+    assert remote.flushes == 1
+
+
+@pytest.mark.parametrize("name", _runtime.SINKS)
+def test_sink_name_resolves_to_a_function(name: str):
+    assert callable(resolve_name(name))
+
+
+async def test_aflush_writes_ended_spans(sink):
     spans(2)
     assert (await llmops.aflush()).stored == 2
 
 
-def test_flush_before_anything_was_traced_is_empty():
+def test_flush_before_first_trace_reports_zero():
     assert llmops.flush() == llmops.FlushReport()
 
 
-def test_spans_after_shutdown_are_written_at_once(sink):
+def test_span_after_shutdown_is_written_at_once(sink):
     spans(1)
     assert llmops.shutdown().stored == 1
     assert sink.closed
@@ -114,14 +141,14 @@ def test_spans_after_shutdown_are_written_at_once(sink):
     assert len([record for record in sink.records if not isinstance(record, ScoreRecord)]) == 3
 
 
-def test_the_thread_sleeps_while_there_is_nothing_to_do(sink):
+def test_thread_sleeps_while_queue_is_empty(sink):
     pipeline = Pipeline(lambda: [sink], PipelineBounds(interval=0.001))
     assert pipeline.report() == llmops.FlushReport()
     assert pipeline.flush(1).pending == 0
     assert not any(thread.name == "llmops-pipeline" for thread in threading.enumerate())
 
 
-def test_nothing_is_recorded_when_the_sdk_is_off():
+def test_disabled_sdk_records_nothing():
     sink = MemorySink()
     _runtime.start_with(Settings(enabled=False), [sink])
 
@@ -139,8 +166,8 @@ def test_nothing_is_recorded_when_the_sdk_is_off():
     assert (sink.spans, sink.scores) == ([], [])
 
 
-def test_a_loss_is_counted_once_however_often_is_flushed():
-    _runtime.start()  # the real store: it says how many spans it took, and a batch of losses has none
+def test_repeated_flush_counts_a_loss_once():
+    _runtime.start()  # the real store returns the number of spans, which is 0 for a batch of losses
     record_loss("span", "trial")
     for _ in range(5):
         llmops.flush()

@@ -22,7 +22,7 @@ def work(n):
 
 
 def run(body: str, *, expect: int = 0, folder: Path | None = None) -> str:
-    """Run a program in this folder, with its store in `.llmops`; what it printed."""
+    """Run a program in this folder, with its store in `.llmops`; return its output."""
     done = subprocess.run(
         [sys.executable, "-c", _HEAD + body],
         capture_output=True,
@@ -40,18 +40,18 @@ def names() -> list[tuple[str, int]]:
     return sorted(llmops.query("SELECT name, count(*) FROM spans GROUP BY ALL").rows())
 
 
-def test_every_span_of_a_short_program_is_in_the_store_after_exit():
+def test_short_program_stores_every_span():
     run("for n in range(2000): work(n)")
     assert names() == [("work", 2000)]
 
 
-def test_sys_exit_and_an_error_at_the_top():
+def test_sys_exit_and_uncaught_error_lose_no_span():
     run("work(1); sys.exit(3)", expect=3)
     run("work(2); raise RuntimeError('end')", expect=1)
     assert names() == [("work", 2)]
 
 
-def test_a_forked_child_that_flushes_and_leaves_by_os_exit():
+def test_child_that_flushes_before_os_exit_loses_no_span():
     run(
         """
 work("parent, before")
@@ -68,7 +68,7 @@ work("parent, after")
     assert [row[0] for row in found] == ['"parent, before"', '"child"', '"parent, after"']
 
 
-def test_a_forked_child_that_ends_by_sys_exit():
+def test_child_that_ends_by_sys_exit_loses_no_span():
     run(
         """
 for n in range(100): work(n)
@@ -83,7 +83,7 @@ assert os.waitpid(pid, 0)[1] == 0
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-def test_children_of_multiprocessing(method: str):
+def test_multiprocessing_child_is_in_the_parents_trace(method: str):
     Path("program.py").write_text(
         _HEAD
         + f"""
@@ -102,7 +102,7 @@ if __name__ == "__main__":
     assert names() == [("work", 4)]
 
 
-def test_what_flush_acknowledged_survives_a_kill():
+def test_flushed_spans_survive_a_kill():
     run(
         """
 import signal
@@ -115,7 +115,7 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert names() == [("work", 500)]
 
 
-def test_threads_that_still_run_at_exit_change_nothing():
+def test_threads_running_at_exit_do_not_block_it():
     run(
         """
 import threading
@@ -129,15 +129,15 @@ work("main")
     assert dict(names())["work"] >= 1
 
 
-def test_a_program_with_a_malformed_configuration_runs_and_says_so_once(own_surroundings: Path):
+def test_malformed_configuration_is_logged_once_and_program_runs(own_surroundings: Path):
     (own_surroundings / "llmops.toml").write_text("retry = [")
     said = run("print([work(n) for n in range(3)])")
     assert "[0, 1, 2]" in said
-    assert said.count("tracing goes on with the default settings") == 1
+    assert said.count("tracing uses the default settings") == 1
     assert "llmops.toml" in said
 
 
-def test_a_store_that_cannot_be_written_leaves_the_program_alone(own_surroundings: Path):
+def test_unwritable_store_does_not_break_the_program(own_surroundings: Path):
     (own_surroundings / "blocked").write_text("a file where the folder should be")
     said = run(
         "os.environ['LLMOPS_STORE__PATH'] = 'blocked/store'\nprint([work(n) for n in range(3)])\nprint(llmops.flush())"
@@ -147,7 +147,7 @@ def test_a_store_that_cannot_be_written_leaves_the_program_alone(own_surrounding
     assert said.count("logged once") == 1
 
 
-def test_a_fork_while_other_threads_begin_to_trace():
+def test_fork_while_threads_start_tracing_does_not_hang():
     run(
         """
 import threading, time
@@ -170,8 +170,8 @@ for thread in threads: thread.join()
     assert names() == [("work", 5)]
 
 
-def test_a_signal_between_any_two_steps_leaves_the_context_clean():
-    # The timer of the process's own CPU time; without the collector, whose callbacks would keep the exception.
+def test_signal_at_any_step_leaves_the_context_clean():
+    # A timer of the process's CPU time; without garbage collection, whose callbacks would swallow the exception.
     said = run(
         """
 import gc, signal

@@ -16,7 +16,7 @@ from planted_secrets import PlantedSecret, planted_secrets
 import llmops_sdk as llmops
 from llmops_sdk._util._guard import raise_in_tests
 from llmops_sdk.config import RedactionSettings, Settings
-from llmops_sdk.tracing.interop._recorder import ForeignRecorder
+from llmops_sdk.tracing.interop._foreign_recorder import ForeignRecorder
 from llmops_sdk.tracing.privacy._stage import RedactionStage
 from llmops_sdk.tracing.records._records import LossRecord, RecordedSpan, ScoreRecord
 from llmops_sdk.tracing.runtime import _start as _runtime
@@ -28,7 +28,8 @@ TOKEN = next(planted for planted in SECRETS if planted.name == "github")
 class Kept:
     """A sink in memory."""
 
-    name = "store"
+    name = "memory"
+    is_local = True
 
     def __init__(self) -> None:
         self.records: list[Any] = []

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C, sent to real programs: how they end, and what is in the store then."""
+"""SIGTERM and Ctrl-C sent to real programs: their exit status, and the spans in the store."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def work(n=0):
     return n
 
 def pause():
-    # Not without end: Python does not hear of a signal that comes in the moment before it waits.
+    # Bounded: Python misses a signal that arrives just before it starts to wait.
     while True:
         threading.Event().wait(0.1)
 
@@ -34,7 +34,7 @@ def ready():
 
 
 def ended(body: str, number: signal.Signals | None = signal.SIGTERM, **environ: str) -> tuple[int, str]:
-    """Run a program and send it a signal once it has said that it is ready; its status and what it printed."""
+    """Run a program and send it a signal once it is ready; return its status and output."""
     Path("program.py").write_text(HEAD + body)
     with subprocess.Popen(
         [sys.executable, "program.py"],
@@ -55,19 +55,19 @@ def ended(body: str, number: signal.Signals | None = signal.SIGTERM, **environ: 
 
 
 def names() -> dict[str, int]:
-    """How many spans of each name are in the store; none twice."""
+    """Return how many spans of each name the store has; check that none is there twice."""
     rows = llmops.query("SELECT name, count(*), count(DISTINCT span_id) FROM spans GROUP BY ALL").rows()
     assert all(every == distinct for _, every, distinct in rows)
     return {name: count for name, count, _ in rows}
 
 
-def test_the_hook_brings_every_span_to_the_store_and_leaves_the_status_to_the_signal():
+def test_sigterm_stores_every_span_and_keeps_the_exit_status():
     done = ended("assert llmops.flush_on_sigterm()\nfor n in range(5000): work(n)\nready()")
     assert done == (-signal.SIGTERM, "")
     assert names() == {"work": 5000}
 
 
-def test_nothing_is_installed_unasked():
+def test_no_handler_is_installed_by_default():
     done = ended(
         """
 work()
@@ -81,7 +81,7 @@ ready()
     assert names() == {"work": 1}
 
 
-def test_ctrl_c_ends_as_without_us():
+def test_ctrl_c_ends_the_program_as_usual():
     status, said = ended("work()\nllmops.flush()\nfor n in range(99): work(n)\nready()", signal.SIGINT)
     assert status == -signal.SIGINT
     assert said.rstrip().endswith("KeyboardInterrupt")
@@ -97,7 +97,7 @@ HANDLERS = {
 
 
 @pytest.mark.parametrize("handler", HANDLERS)
-def test_a_handler_of_the_application_stays(handler: str):
+def test_application_handler_is_not_replaced(handler: str):
     code, expected = HANDLERS[handler]
     status, _ = ended(
         f"""
@@ -115,7 +115,7 @@ ready()
     assert names() == {"work": 100}
 
 
-def test_an_ignored_signal_stays_ignored():
+def test_ignored_sigterm_stays_ignored():
     done = ended(
         """
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -129,7 +129,7 @@ work()
     assert names() == {"work": 1}
 
 
-def test_a_later_handler_that_calls_the_one_before_goes_on_as_without_us():
+def test_later_handler_that_calls_ours_keeps_running():
     done = ended(
         """
 assert llmops.flush_on_sigterm()
@@ -150,13 +150,13 @@ sys.exit(7)
     assert names() == {"work": 51}
 
 
-def test_asked_for_twice_the_hook_is_the_same():
+def test_second_call_keeps_the_same_handler():
     done = ended("assert llmops.flush_on_sigterm() and llmops.flush_on_sigterm(1.0)\nwork()\nready()")
     assert done == (-signal.SIGTERM, "")
     assert names() == {"work": 1}
 
 
-def test_only_the_main_thread_may_ask():
+def test_call_outside_the_main_thread_raises():
     done = ended(
         """
 def ask():
@@ -175,7 +175,7 @@ assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 @pytest.mark.parametrize("state", ["", "llmops.shutdown()"], ids=["by the thread", "written through"])
-def test_in_the_middle_of_recording_the_end_comes_and_nothing_is_torn(state: str):
+def test_sigterm_during_recording_tears_no_record(state: str):
     done = ended(
         f"""
 assert llmops.flush_on_sigterm()
@@ -194,7 +194,7 @@ while True:
     assert numbers == list(range(len(numbers)))
 
 
-def test_a_backend_that_never_answers_holds_the_end_up_by_the_time_given_at_most():
+def test_silent_backend_delays_sigterm_at_most_by_the_timeout():
     with BlackHole() as hole:
         status, _ = ended(
             "assert llmops.flush_on_sigterm(0.5)\nfor n in range(1000): work(n)\nready()",
@@ -204,7 +204,7 @@ def test_a_backend_that_never_answers_holds_the_end_up_by_the_time_given_at_most
     assert names() == {"work": 1000}
 
 
-def test_a_forked_child_inherits_the_hook():
+def test_forked_child_inherits_the_handler():
     done = ended(
         """
 if __name__ == "__main__":

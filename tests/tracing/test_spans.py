@@ -15,7 +15,7 @@ import llmops_sdk as llmops
 from llmops_sdk.tracing import start_span
 
 
-def test_a_span_around_a_block(sink):
+def test_span_block_records_content_attributes_and_times(sink):
     with llmops.span("rank", kind="reranker", input=["a"], attributes={"a.b": 1}, k=2) as span:
         assert llmops.current_span() is span
         assert otel_trace.get_current_span() is span
@@ -35,14 +35,14 @@ def test_a_span_around_a_block(sink):
     assert (span.input, span.output) == (["a"], {"best": "a"})
 
 
-async def test_async_with(sink):
+async def test_span_works_with_async_with(sink):
     async with llmops.span("block") as span:
         await asyncio.sleep(0)
         assert llmops.current_span() is span
     assert sink.only().status == "ok"
 
 
-def test_nothing_changes_after_the_end(sink):
+def test_changes_after_the_end_are_ignored(sink):
     with llmops.span("done") as span:
         pass
     span.set(late=1)
@@ -55,7 +55,7 @@ def test_nothing_changes_after_the_end(sink):
     assert not span.is_recording()
 
 
-def test_opentelemetrys_interface(sink):
+def test_opentelemetry_methods_record_events_links_and_status(sink):
     other = SpanContext(1, 2, True, TraceFlags(1))
     with llmops.span("s") as span:
         span.set_attribute("list", [1, 2])
@@ -77,7 +77,7 @@ def test_opentelemetrys_interface(sink):
     assert Link(other).context is other
 
 
-def test_events_are_bounded_and_counted(sink):
+def test_events_beyond_the_bound_are_counted_as_lost(sink):
     with llmops.span("many") as span:
         for i in range(1_100):
             span.add_event("e", {"i": i})
@@ -85,7 +85,7 @@ def test_events_are_bounded_and_counted(sink):
     assert [(loss.what, loss.reason, loss.count) for loss in sink.losses] == [("event", "too_many", 100)]
 
 
-def test_no_current_span_is_inert(sink):
+def test_current_span_without_a_span_does_nothing(sink):
     span = llmops.current_span()
     span.set(a=1)
     span.usage(cost=1.0)
@@ -96,7 +96,7 @@ def test_no_current_span_is_inert(sink):
     assert (sink.spans, sink.scores) == ([], [])
 
 
-def test_contexts_merge_and_the_inner_one_wins(sink):
+def test_nested_contexts_merge_and_the_inner_wins(sink):
     with llmops.context(session_id="s1", user_id="u1", tags=["a"], metadata={"k": 1, "l": 1}, prompt=("p", "1")):
         with llmops.context(user_id="u2", tags=["b", "a"], metadata={"k": 2}), llmops.span("inner"):
             pass
@@ -111,12 +111,12 @@ def test_contexts_merge_and_the_inner_one_wins(sink):
     assert sink.named("outside").stamp is None
 
 
-def test_a_bare_string_for_tags_is_an_error():
+def test_bare_string_for_tags_raises_type_error():
     with pytest.raises(TypeError, match=r"tags=\['beta'\]"), llmops.context(tags="beta"):
         pass
 
 
-async def test_the_context_follows_to_thread_and_tasks(sink):
+async def test_context_follows_into_to_thread_and_tasks(sink):
     @llmops.trace("leaf")
     def leaf() -> None: ...
 
@@ -128,7 +128,7 @@ async def test_the_context_follows_to_thread_and_tasks(sink):
     assert {span.stamp.session_id for span in leaves} == {"s"}
 
 
-def test_a_plain_thread_pool_does_not_carry_the_context(sink):
+def test_plain_thread_pool_loses_the_context(sink):
     with llmops.span("root"), ThreadPoolExecutor(1) as pool:
         assert pool.submit(lambda: llmops.current_span().recording).result() is False
 
@@ -137,7 +137,7 @@ def test_a_plain_thread_pool_does_not_carry_the_context(sink):
     ("value", "number", "label"),
     [(0.5, 0.5, None), (1, 1.0, None), (True, 1.0, "true"), (False, 0.0, "false"), ("good", None, "good")],
 )
-def test_scores_of_each_type(sink, value, number, label):
+def test_score_value_becomes_number_and_label(sink, value, number, label):
     with llmops.span("judged") as span:
         llmops.score("quality", value, comment="why", source="reviewer")
     (score,) = sink.scores
@@ -146,7 +146,7 @@ def test_scores_of_each_type(sink, value, number, label):
     assert (score.comment, score.source) == ("why", "reviewer")
 
 
-def test_a_score_of_a_span_long_ended(sink):
+def test_ended_span_can_be_scored_by_id(sink):
     llmops.score("late", 1, trace_id="AB" * 16)
     assert (sink.scores[0].trace_id, sink.scores[0].span_id) == ("ab" * 16, None)
 
@@ -154,22 +154,22 @@ def test_a_score_of_a_span_long_ended(sink):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({}, "no span is current|where no span"),
+        ({}, "without a current span"),
         ({"span_id": "xyz"}, "16 hex digits"),
         ({"trace_id": "12"}, "32 hex digits"),
     ],
 )
-def test_a_score_without_a_target_is_an_error(sink, arguments, message):
+def test_score_without_valid_target_raises(sink, arguments, message):
     with pytest.raises(llmops.LLMOpsError, match=message):
         llmops.score("x", 1, **arguments)
 
 
-def test_a_score_that_is_no_number_is_an_error(sink):
+def test_non_finite_score_raises(sink):
     with pytest.raises(llmops.LLMOpsError, match="finite"):
         llmops.score("x", math.nan, trace_id="ab" * 16)
 
 
-def test_a_trace_goes_on_in_another_service(sink):
+def test_extract_continues_the_trace_of_inject(sink):
     headers: dict[str, str] = {}
     with llmops.span("client") as client:
         llmops.inject(headers)
@@ -181,7 +181,7 @@ def test_a_trace_goes_on_in_another_service(sink):
     assert not llmops.current_span().recording
 
 
-def test_a_caller_that_did_not_sample_is_followed(sink):
+def test_unsampled_caller_is_not_recorded(sink):
     with llmops.extract({"traceparent": f"00-{'ab' * 16}-{'cd' * 8}-00"}), llmops.span("server") as span:
         carrier: dict[str, str] = {}
         llmops.inject(carrier)
@@ -189,7 +189,7 @@ def test_a_caller_that_did_not_sample_is_followed(sink):
     assert sink.spans == []
 
 
-def test_activate_neither_ends_nor_records(sink):
+def test_activate_neither_ends_span_nor_records_error(sink):
     span = start_span("long", kind="llm", otel_kind="client", attributes={"a": 1})
     seen: list[object] = []
 
@@ -217,7 +217,7 @@ def test_activate_neither_ends_nor_records(sink):
         ("parentbased_always_off", "", 0),
     ],
 )
-def test_the_standard_samplers(monkeypatch, name, argument, kept):
+def test_standard_sampler_variables_decide_which_traces_are_recorded(monkeypatch, name, argument, kept):
     from llmops_sdk.config import Settings
     from llmops_sdk.tracing.runtime import _start as _runtime
     from tests.tracing.conftest import MemorySink

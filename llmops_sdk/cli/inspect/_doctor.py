@@ -1,4 +1,4 @@
-"""`llmops doctor`: what is installed, set, stored and reachable."""
+"""`llmops doctor`: check the installation, the settings, the store and the exporters."""
 
 from __future__ import annotations
 
@@ -26,13 +26,12 @@ from llmops_sdk.store.files._filesystems import network_file_system
 if TYPE_CHECKING:
     from llmops_sdk.config import Settings
 
-__all__ = ["examine"]
+__all__ = ["check_everything"]
 
 OK, NOTE, BROKEN = "ok", "note", "broken"
 _CONNECT_SECONDS = 1.0
-_MUCH_WAITING = 256 * 1024 * 1024
-_LOW_DISK = 200 * 1024 * 1024
-_QUERY_IN_URL = re.compile(r"(://[^\s?'\"]*)\?[^\s'\"]+")
+_LARGE_BACKLOG_BYTES = 256 * 1024 * 1024
+_LOW_DISK_BYTES = 200 * 1024 * 1024
 _OPTIONAL = {"pandas": "pandas", "polars": "polars", "pyarrow": "arrow"}
 
 
@@ -47,14 +46,9 @@ class Finding:
     state: str = OK
 
 
-def examine(*, form: Format, store: Path | None) -> bool:
-    """Write what is found to stdout; returns whether nothing is broken.
-
-    Args:
-        form: How.
-        store: The store's folder, or None for that of the settings.
-    """
-    findings = list(_installation())
+def check_everything(*, form: Format, store: Path | None) -> bool:
+    """Write the findings to stdout and return whether nothing is broken."""
+    findings = [*_installation()]
     settings: Settings | None = None
     try:
         from llmops_sdk.config import load
@@ -65,17 +59,17 @@ def examine(*, form: Format, store: Path | None) -> bool:
     if settings is not None:
         findings += _configuration(settings)
         findings += _privacy(settings)
-        findings += _exporter(settings)
-    if store is not None or settings is not None:
-        folder = store if store is not None else settings.store.path if settings is not None else Path()
+        findings += _exporters(settings)
+    folder = store if store is not None else settings.store.path if settings is not None else None
+    if folder is not None:
         folder = folder.expanduser().absolute()
         findings += _store(folder, enabled=settings is None or settings.store.enabled)
         findings += _outboxes(folder, settings)
-    write_rows(form, ("part", "what", "value", "source", "state"), [astuple(found) for found in findings], sys.stdout)
-    broken = [found for found in findings if found.state == BROKEN]
+    write_rows(form, ("part", "what", "value", "source", "state"), [astuple(one) for one in findings], sys.stdout)
+    broken = [one for one in findings if one.state == BROKEN]
     sys.stdout.flush()
-    for found in broken:
-        print(f"broken: {found.part}, {found.what}: {found.value}", file=sys.stderr)
+    for one in broken:
+        print(f"broken: {one.part}, {one.what}: {one.value}", file=sys.stderr)
     return not broken
 
 
@@ -98,61 +92,59 @@ def _requirements() -> list[str]:
     try:
         declared = importlib.metadata.requires("llmops-sdk") or []
     except importlib.metadata.PackageNotFoundError:
-        return []  # run from a source tree that is not installed
+        return []  # a source tree that is not installed
     return [re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0] for line in declared if "extra ==" not in line]
 
 
 def _configuration(settings: Settings) -> Iterator[Finding]:
-    from llmops_sdk.config._secrets import shown
-    from llmops_sdk.config.loading._settings import values
+    from llmops_sdk.config import describe_settings
 
-    files = {s.partition(": ")[2] for s in settings.sources.values() if ": " in s and not s.startswith("environment")}
-    yield Finding("configuration", "files in use", ", ".join(sorted(files)) or "none: the defaults hold")
-    for path, value in values(settings).items():
-        key = ".".join(path)
-        # A key may stand in a URL's query; `shown` hides user names and passwords.
-        text = _QUERY_IN_URL.sub(r"\1?***", shown(path, value))
-        yield Finding("setting", key, text, settings.sources.get(key, ""))
+    values = describe_settings(settings)
+    files = {one.source.partition(": ")[2] for one in values if ".toml: " in one.source}
+    yield Finding("configuration", "files in use", ", ".join(sorted(files)) or "none: all values are defaults")
+    for one in values:
+        yield Finding("setting", one.key, one.text, one.source)
 
 
 def _privacy(settings: Settings) -> Iterator[Finding]:
     export = settings.export
     content, source = export.content, settings.source("export.content")
     console = export.enabled and "console" in export.exporters
-    told = [name for name, own in export.trace_destinations.items() if own.content] if not content else []
+    receivers = [name for name, own in export.trace_destinations.items() if own.content] if not content else []
     if not (export.trace_destinations or export.logs_url or console):
         yield Finding("privacy", "content leaves this machine", "no: no exporter is set", source)
     elif content:
         yield Finding("privacy", "content leaves this machine", "YES: prompts and answers are exported", source, NOTE)
-    elif told:
-        value = f"YES: prompts and answers are exported to {', '.join(told)}"
-        yield Finding("privacy", "content leaves this machine", value, f"export.destinations.{told[0]}.content", NOTE)
+    elif receivers:
+        value, key = f"YES: prompts and answers are exported to {', '.join(receivers)}", receivers[0]
+        yield Finding("privacy", "content leaves this machine", value, f"export.destinations.{key}.content", NOTE)
     else:
-        yield Finding("privacy", "content leaves this machine", "no: spans are exported without it", source)
-    kept = "yes, in the local store" if settings.capture.content and settings.store.enabled else "no"
-    yield Finding("privacy", "content is kept", kept, settings.source("capture.content"))
+        yield Finding("privacy", "content leaves this machine", "no: spans are exported without content", source)
+    stored = "yes, in the local store" if settings.capture.content and settings.store.enabled else "no"
+    yield Finding("privacy", "content is stored", stored, settings.source("capture.content"))
 
 
-def _exporter(settings: Settings) -> Iterator[Finding]:
+def _exporters(settings: Settings) -> Iterator[Finding]:
     export = settings.export
     general = settings.source("export.endpoint")
     source = settings.source("export.traces_endpoint") if export.traces_endpoint else general
-    yield _reached("endpoint", export.traces_url, source)
+    yield _check_endpoint("endpoint", export.traces_url, source)
     for name, own in export.destinations.items() if export.enabled else ():
-        yield _reached(f"destination {name}", own.endpoint, settings.source(f"export.destinations.{name}.endpoint"))
-    for what, url, signal in (
-        ("metrics", export.metrics_url, export.metrics),
-        ("scores", export.logs_url, export.logs),
+        yield _check_endpoint(
+            f"destination {name}", own.endpoint, settings.source(f"export.destinations.{name}.endpoint")
+        )
+    for what, key, url, signal in (
+        ("metrics", "metrics", export.metrics_url, export.metrics),
+        ("scores", "logs", export.logs_url, export.logs),
     ):
-        # Where spans go to the same server, one answer says enough.
+        # If spans go to the same server, the line above is enough.
         if url is not None and (signal.endpoint or export.traces_url is None):
-            key = "metrics" if what == "metrics" else "logs"
-            yield _reached(what, url, settings.source(f"export.{key}.endpoint") if signal.endpoint else general)
+            yield _check_endpoint(what, url, settings.source(f"export.{key}.endpoint") if signal.endpoint else general)
     if export.enabled and "console" in export.exporters:
         yield Finding("exporter", "console", "spans are written to stdout", settings.source("export.exporters"))
 
 
-def _reached(what: str, url: str | None, source: str) -> Finding:
+def _check_endpoint(what: str, url: str | None, source: str) -> Finding:
     if url is None:
         return Finding("exporter", what, "none", source)
     try:
@@ -162,7 +154,7 @@ def _reached(what: str, url: str | None, source: str) -> Finding:
         host, port, parts = None, 0, urlsplit("")
     if not host:
         return Finding("exporter", what, "not a URL", source, BROKEN)
-    shown = f"{parts.scheme or 'grpc'}://{host}:{port}{parts.path}"  # without a user name, a password or a query
+    shown = f"{parts.scheme or 'grpc'}://{host}:{port}{parts.path}"  # omit user name, password and query
     try:
         socket.create_connection((host, port), timeout=_CONNECT_SECONDS).close()
     except OSError as error:
@@ -172,22 +164,26 @@ def _reached(what: str, url: str | None, source: str) -> Finding:
 
 def _store(folder: Path, *, enabled: bool) -> Iterator[Finding]:
     if not enabled:
-        yield Finding("store", "place", "turned off", "store.enabled", NOTE)
+        yield Finding("store", "folder", "turned off", "store.enabled", NOTE)
         return
     if not folder.exists():
         parent = next(place for place in folder.parents if place.exists())
         usable = parent.is_dir() and os.access(parent, os.W_OK | os.X_OK)
-        value = f"{folder} (made by the first span)" if usable else f"{folder} cannot be made: {parent} is not writable"
-        yield Finding("store", "place", value, "", OK if usable else BROKEN)
+        value = (
+            f"{folder} (the first span creates it)"
+            if usable
+            else f"{folder} cannot be created: {parent} is not writable"
+        )
+        yield Finding("store", "folder", value, "", OK if usable else BROKEN)
         return
     if not folder.is_dir():
-        yield Finding("store", "place", f"{folder} is a file, not a folder", "", BROKEN)
+        yield Finding("store", "folder", f"{folder} is a file, not a folder", "", BROKEN)
         return
-    yield Finding("store", "place", str(folder))
-    kind = network_file_system(folder)
-    if kind is not None:
-        yield Finding("store", "file system", f'{kind}: refused unless [store] network = "allow"', "", NOTE)
-    yield from _writable(folder)
+    yield Finding("store", "folder", str(folder))
+    network = network_file_system(folder)
+    if network is not None:
+        yield Finding("store", "file system", f'{network}: refused unless [store] network = "allow"', "", NOTE)
+    yield from _disk(folder)
     sizes = list(_sizes(folder))
     yield Finding("store", "size", f"{sum(sizes) / 1e6:.3f} MB in {len(sizes)} files")
     yield from _content(folder)
@@ -199,23 +195,23 @@ def _outboxes(folder: Path, settings: Settings | None) -> Iterator[Finding]:
     known = settings.export.trace_destinations if settings is not None else {}
     for name, size in outbox_sizes(folder).items():
         if name in known:
-            value = f"{size / 1e6:.3f} MB" + (": llmops replay sends it now" if size else "")
-            yield Finding("store", f"waits for {name}", value, "", NOTE if size else OK)
+            hint = ": llmops replay sends it now" if size else ""
         else:
-            value = f"{size / 1e6:.3f} MB for no configured destination: llmops replay --discard {name} removes it"
-            yield Finding("store", f"waits for {name}", value, "", NOTE)
+            hint = f" for no configured destination: llmops replay --discard {name} deletes it"
+        state = NOTE if size or name not in known else OK
+        yield Finding("store", f"pending for {name}", f"{size / 1e6:.3f} MB{hint}", "", state)
 
 
-def _writable(folder: Path) -> Iterator[Finding]:
+def _disk(folder: Path) -> Iterator[Finding]:
     try:
-        # Tried, not asked: permissions do not tell of a read-only file system or a quota.
+        # Try it: permissions do not reveal a read-only file system or a quota.
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(b"x")
         yield Finding("store", "writable", "yes")
     except OSError as error:
         yield Finding("store", "writable", f"no: {error.strerror}", "", BROKEN)
     free = shutil.disk_usage(folder).free
-    yield Finding("store", "free disk", f"{free / 1e9:.1f} GB", "", NOTE if free < _LOW_DISK else OK)
+    yield Finding("store", "free disk", f"{free / 1e9:.1f} GB", "", NOTE if free < _LOW_DISK_BYTES else OK)
 
 
 def _sizes(folder: Path) -> Iterator[int]:
@@ -224,7 +220,7 @@ def _sizes(folder: Path) -> Iterator[int]:
             if file.is_file():
                 yield file.stat().st_size
         except OSError:
-            continue  # removed by its owner in this moment
+            continue  # removed meanwhile
 
 
 def _content(folder: Path) -> Iterator[Finding]:
@@ -233,15 +229,15 @@ def _content(folder: Path) -> Iterator[Finding]:
 
     lost_sql = "SELECT what, reason, sum(count)::BIGINT FROM losses GROUP BY ALL ORDER BY ALL"
     try:
-        known = info(Settings(store=StoreSettings(path=folder)))
+        state = info(Settings(store=StoreSettings(path=folder)))
         spans, latest = query("SELECT count(*), max(start_time) FROM spans", store=folder).rows()[0]
         lost = query(lost_sql, store=folder).rows()
     except LLMOpsError as error:
         yield Finding("store", "readable", str(error), "", BROKEN)
         return
-    yield Finding("store", "schema version", str(known.schema_version))
-    behind = known.waiting > _MUCH_WAITING
-    value = f"{known.waiting / 1e6:.3f} MB" + (": llmops compact does it now" if behind else "")
+    yield Finding("store", "schema version", str(state.schema_version))
+    behind = state.waiting > _LARGE_BACKLOG_BYTES
+    value = f"{state.waiting / 1e6:.3f} MB" + (": llmops compact does it now" if behind else "")
     yield Finding("store", "not yet compacted", value, "", NOTE if behind else OK)
     yield Finding("store", "spans", f"{spans}, the latest at {latest:%Y-%m-%d %H:%M:%S} UTC" if spans else "0")
     for what, reason, count in lost:

@@ -1,4 +1,4 @@
-"""`llmops show`: one trace as a tree."""
+"""`llmops show`."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Annotated, Any, TypeAlias, cast
 
+import typer
+
+from llmops_sdk.cli._options import Form, Store
 from llmops_sdk.cli._usage import UsageError
 from llmops_sdk.cli.output._formats import Format, write_rows
 from llmops_sdk.cli.output._reading import query
 from llmops_sdk.cli.output._text import cell, cut, defuse, json_text
 from llmops_sdk.errors import LLMOpsError
 
-__all__ = ["show_trace"]
+__all__ = ["show"]
 
 Row: TypeAlias = Mapping[str, Any]
 
@@ -37,20 +40,14 @@ _MATCHES = "SELECT DISTINCT trace_id FROM spans WHERE starts_with(trace_id, $pre
 _CUT = 160
 
 
-def show_trace(trace_id: str, *, full: bool, form: Format, store: Path | None) -> None:
-    """Write a trace to stdout: a tree, or with another format its spans in the order in which they began.
-
-    Args:
-        trace_id: The id in hex, or its beginning.
-        full: Do not cut the content.
-        form: A tree for the table's format; JSON has everything, the events too.
-        store: The store's folder, or None for that of the settings.
-
-    Raises:
-        UsageError: `trace_id` is not hex.
-        LLMOpsError: No trace has this id, or more than one begins so.
-    """
-    whole = _resolved(trace_id, store)
+def show(
+    trace_id: Annotated[str, typer.Argument(metavar="TRACE_ID", help="The id, or its first unique digits.")],
+    full: Annotated[bool, typer.Option("--full", help="Do not cut the content.")] = False,
+    form: Form = Format.TABLE,
+    store: Store = None,
+) -> None:
+    """Show one trace as a tree of spans with their content."""
+    whole = _complete_id(trace_id, store)
     result = query(_SPANS, {"trace": whole}, store=store)
     spans: list[Row] = [dict(zip(result.columns, row, strict=True)) for row in result.rows()]
     events: dict[str, list[Row]] = defaultdict(list)
@@ -59,16 +56,16 @@ def show_trace(trace_id: str, *, full: bool, form: Format, store: Path | None) -
     if form is Format.TABLE:
         sys.stdout.writelines(f"{line}\n" for line in _tree(whole, spans, events, full=full))
     elif form is Format.JSON:
-        parsed = [_whole(span, events[span["span_id"]]) for span in spans]
+        parsed = [_json_span(span, events[span["span_id"]]) for span in spans]
         sys.stdout.write(json_text({"trace_id": whole, "spans": parsed}, indent=2) + "\n")
     else:
         write_rows(form, result.columns, [list(span.values()) for span in spans], sys.stdout)
 
 
-def _resolved(text: str, store: Path | None) -> str:
+def _complete_id(text: str, store: Path | None) -> str:
     prefix = text.strip().lower()
     if not re.fullmatch(r"[0-9a-f]{1,32}", prefix):
-        raise UsageError(f'"{text}" is no trace id: 1 to 32 hexadecimal digits, as `llmops traces` lists them')
+        raise UsageError(f'"{text}" is not a trace id: give 1 to 32 hexadecimal digits, as `llmops traces` lists them')
     found = [row[0] for row in query(_MATCHES, {"prefix": prefix}, store=store).rows()]
     if not found:
         raise LLMOpsError(f"no trace has an id that starts with {prefix}; `llmops traces` lists the latest")
@@ -82,10 +79,10 @@ def _parsed(text: str | None) -> Any:
     try:
         return None if text is None else json.loads(text)
     except ValueError:
-        return text  # another program's span: not every attribute that should be JSON is
+        return text  # spans of other programs may have broken JSON
 
 
-def _whole(span: Row, events: Sequence[Row]) -> dict[str, Any]:
+def _json_span(span: Row, events: Sequence[Row]) -> dict[str, Any]:
     content = {name: _parsed(span[name]) for name in _CONTENT.split(", ")}
     return {**span, **content, "events": list(events)}
 
@@ -94,12 +91,12 @@ def _tree(trace_id: str, spans: Sequence[Row], events: Mapping[str, Sequence[Row
     present = {span["span_id"] for span in spans}
     children: dict[str | None, list[Row]] = defaultdict(list)
     for span in spans:
-        # A parent in another service, or not ended yet: the span stands at the top.
+        # If the parent is in another service or has not ended, the span is at the top.
         children[span["parent_span_id"] if span["parent_span_id"] in present else None].append(span)
     yield f"trace {trace_id}"
     drawn: set[str] = set()
-    for top in [*children[None], *spans]:  # the second time for spans that are each other's parents
-        # A stack, not recursion: agents nest deeper than Python does.
+    for top in [*children[None], *spans]:  # again all spans: parents may form a circle
+        # A stack, not recursion: agents nest deeper than Python's recursion limit.
         stack = [] if top["span_id"] in drawn else [(top, "", "")]
         while stack:
             span, before, below = stack.pop()
@@ -147,7 +144,7 @@ def _details(span: Row, events: Sequence[Row], *, full: bool) -> Iterator[str]:
 
 
 def _messages(stored: str | None) -> Iterator[tuple[str, str]]:
-    """Role and text of each message; what is not text (a tool call, an image) as its JSON."""
+    """Yield the role and text of each message. Parts without text (a tool call, an image) are JSON."""
     messages = _parsed(stored)
     for message in cast("list[Any]", messages) if isinstance(messages, list) else [messages]:
         if not isinstance(message, dict):

@@ -1,24 +1,27 @@
-"""`llmops stats`: the calls to models, summed up."""
+"""`llmops stats`."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from enum import StrEnum
-from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from llmops_sdk.cli._filters import Filter
+from llmops_sdk.cli._options import Form, Limit, Store
 from llmops_sdk.cli.output._formats import Format
 from llmops_sdk.cli.output._reading import query, show
 
-__all__ = ["Grouping", "show_stats"]
+__all__ = ["Grouping", "stats"]
 
-_BAR = 20
+_BAR_WIDTH = 20
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
 class Grouping(StrEnum):
-    """What calls are grouped by."""
+    """The columns that calls can be grouped by."""
 
     MODEL = "model"
     PROVIDER = "provider"
@@ -37,63 +40,84 @@ _KEYS = {
     Grouping.PROMPT: "prompt_name || coalesce(' ' || prompt_version, '')",
 }
 
+# The three sums of weights are for the error rate; they are not shown.
 _STATS = """
-SELECT {key} AS {name}, coalesce(simulated, false) AS simulated, count(*) AS calls,
-       count(*) FILTER (status = 'error') AS errors, count(cache) AS cache_hits,
+SELECT {key} AS {name}, {simulated} AS simulated, count(*) AS calls, count(*) FILTER (status = 'error') AS errors,
+       sum(weight) FILTER (status = 'error'), sum(weight), sum(weight * weight),
+       count(cache) AS cache_hits,
        quantile_cont(duration_ms, 0.50) AS p50_ms, quantile_cont(duration_ms, 0.95) AS p95_ms,
-       sum(input_tokens)::BIGINT AS input_tokens, sum(output_tokens)::BIGINT AS output_tokens, sum(cost) AS cost
-FROM llm_calls WHERE {where} GROUP BY ALL ORDER BY {order}
+       sum(input_tokens)::BIGINT AS input_tokens, sum(output_tokens)::BIGINT AS output_tokens, {cost} AS cost
+FROM llm_calls WHERE {where} GROUP BY 1, 2 {order}
 """
-
-_TOTAL = """
-SELECT 'total', NULL, count(*), count(*) FILTER (status = 'error'), count(cache),
-       quantile_cont(duration_ms, 0.50), quantile_cont(duration_ms, 0.95),
-       sum(input_tokens)::BIGINT, sum(output_tokens)::BIGINT,
-       sum(cost) FILTER ($simulated OR NOT coalesce(simulated, false))
-FROM llm_calls WHERE {where}
-"""
+_WEIGHTS = slice(4, 7)
 
 
-def show_stats(by: Grouping, wanted: Filter, *, simulated: bool, limit: int, form: Format, store: Path | None) -> None:
-    """Write one row for each group to stdout; a table ends with the total and, on a terminal, has bars.
-
-    Simulated calls are rows of their own. Their cost is left out of the total unless `simulated` is true.
-
-    Args:
-        by: What the calls are grouped by.
-        wanted: Which calls.
-        simulated: Whether the total's cost counts simulated calls.
-        limit: How many groups at most; 0 is all. The total is of all of them.
-        form: How.
-        store: The store's folder, or None for that of the settings.
-
-    Raises:
-        StoreError: There is no store, or it cannot be read.
-    """
-    where = wanted.where("llm_calls")
+def stats(
+    by: Annotated[Grouping, typer.Option("--by", help="Group the calls by this.")] = Grouping.MODEL,
+    *,
+    filters: Filter,
+    simulated: Annotated[bool, typer.Option("--simulated", help="Add simulated calls to the total cost.")] = False,
+    limit: Limit = 50,
+    form: Form = Format.TABLE,
+    store: Store = None,
+) -> None:
+    """Summarize calls: errors, cache hits, latency, cost."""
+    where = filters.where("llm_calls")
     order = f'"{by}" DESC, simulated' if by is Grouping.DAY else f'calls DESC, "{by}", simulated'
-    statement = _STATS.format(key=_KEYS[by], name=f'"{by}"', where=where.sql, order=order)
+    statement = _STATS.format(
+        key=_KEYS[by], name=f'"{by}"', simulated="coalesce(simulated, false)", cost="sum(cost)", where=where.sql,
+        order=f"ORDER BY {order}",
+    )  # fmt: skip
     result = query(statement, where.params, store=store)
-    columns, rows = list(result.columns), [tuple(row) for row in result.rows()]
+    rows, columns = result.rows(), list(result.columns)
     if form is not Format.TABLE:
-        show(form, columns, rows, limit)
+        columns[_WEIGHTS] = ["error_rate", "error_rate_low", "error_rate_high"]
+        show(form, columns, [_with_rate(row) for row in rows], limit)
         return
-    shown = rows[:limit] if limit else rows
-    total: list[tuple[Any, ...]] = []
+    columns[_WEIGHTS] = ["error_rate (95 %)"]
+    total: Sequence[Sequence[Any]] = []
     if rows:
-        total = query(_TOTAL.format(where=where.sql), {**where.params, "simulated": simulated}, store=store).rows()
+        cost = "sum(cost) FILTER ($simulated OR NOT coalesce(simulated, false))"
+        statement = _STATS.format(key="'total'", name="name", simulated="NULL", cost=cost, where=where.sql, order="")
+        total = query(statement, {**where.params, "simulated": simulated}, store=store).rows()
+    most = max((row[2] for row in rows), default=0)
+    shown = [_with_rate_text(row) for row in (rows[:limit] if limit else rows)]
+    total = [_with_rate_text(row) for row in total]
     if sys.stdout.isatty():
-        most = max((row[2] for row in rows), default=0)
         shown, total = [(*row, _bar(row[2], most)) for row in shown], [(*row, "") for row in total]
         columns.append("")
     show(form, columns, [*shown, *total], 0)
     if limit and len(rows) > limit:
-        print(f"{len(rows) - limit} more rows are in the total; --limit 0 shows them", file=sys.stderr)
+        print(f"the total includes {len(rows) - limit} more rows; --limit 0 shows them", file=sys.stderr)
     if any(row[1] for row in rows) and not simulated:
-        print("the total's cost leaves simulated calls out; --simulated counts them", file=sys.stderr)
+        print("the total cost excludes simulated calls; --simulated adds them", file=sys.stderr)
+
+
+def _error_rate(row: Sequence[Any]) -> tuple[float, float, float]:
+    """Return the error rate of a group and its Wilson 95 % interval.
+
+    Calls count by their weight, as thinned traces stand for others. The interval is that of Kish's effective number
+    of calls, (Σw)²/Σw², which is the number of calls when all weights are equal.
+    """
+    from llmops_sdk.stats import wilson_interval
+
+    errors, calls, squares = row[_WEIGHTS]
+    rate = min((errors or 0.0) / calls, 1.0)
+    effective = calls * calls / squares
+    low, high = wilson_interval(rate * effective, effective)
+    return rate, low, high
+
+
+def _with_rate(row: Sequence[Any]) -> tuple[Any, ...]:
+    return (*row[: _WEIGHTS.start], *_error_rate(row), *row[_WEIGHTS.stop :])
+
+
+def _with_rate_text(row: Sequence[Any]) -> tuple[Any, ...]:
+    rate, low, high = (f"{100 * share:.1f}" for share in _error_rate(row))
+    return (*row[: _WEIGHTS.start], f"{rate} % ({low}–{high})", *row[_WEIGHTS.stop :])
 
 
 def _bar(count: int, most: int) -> str:
-    """A bar as long as `count` is of `most`, to an eighth of a character; never nothing for something."""
-    eighths = max(1, round(_BAR * 8 * count / most))
+    """Return a bar of eighths of characters, in proportion to `count` of `most` and never empty."""
+    eighths = max(1, round(_BAR_WIDTH * 8 * count / most))
     return "█" * (eighths // 8) + _EIGHTHS[eighths % 8].strip()

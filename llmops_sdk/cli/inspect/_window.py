@@ -9,14 +9,14 @@ from typing import Any
 
 from llmops_sdk.cli._filters import Where
 from llmops_sdk.store.duck._sql import duckdb
-from llmops_sdk.store.schema._views import STREAMS, VIEWS, Stream
+from llmops_sdk.store.schema._views import RECORD_STREAMS, VIEWS, RecordStream
 
 __all__ = ["Window"]
 
 _CONTENT = frozenset(["input", "output", "input_messages", "output_messages", "attributes"])
 _UNUSED = frozenset(["events", "links", "resource"])
 _VIEWS = frozenset(["spans", "traces", "llm_calls", "scores"])
-_STREAMS: dict[str, Stream] = {stream.name: stream for stream in STREAMS if stream.name in {"spans", "scores"}}
+_STREAMS: dict[str, RecordStream] = {name: RECORD_STREAMS[name] for name in ("spans", "scores")}
 _SHOWN = 100_000
 
 _INSERT = """
@@ -69,7 +69,7 @@ class Window:
         self._max_bytes = max_bytes
         left_out = _UNUSED if content else _UNUSED | _CONTENT
         self._shapes = {
-            name: {key.name: _shape(key.type) for key in stream.keys if key.name not in left_out}
+            name: {key.name: _shape(key.type) for key in stream.columns if key.name not in left_out}
             for name, stream in _STREAMS.items()
         }
         # One thread and little memory: what is watched needs the machine more.
@@ -86,7 +86,7 @@ class Window:
             "CREATE SEQUENCE store.numbers; CREATE TABLE store.shown (id VARCHAR, size BIGINT, number BIGINT)"
         )
         for stream in _STREAMS.values():
-            keys = ", ".join(f"NULL::{key.type} AS {key.name}" for key in stream.keys)
+            keys = ", ".join(f"NULL::{key.type} AS {key.name}" for key in stream.columns)
             computed = "".join(f", {sql} AS {name}" for name, sql in stream.computed)
             self._run(
                 f"CREATE TABLE store.{stream.name} AS SELECT *{computed}, 0.5::DOUBLE AS arrived, 0::BIGINT AS size, "

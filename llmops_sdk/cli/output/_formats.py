@@ -1,4 +1,4 @@
-"""Rows written as a table, JSON, CSV or Markdown."""
+"""Write rows as a table, JSON, CSV or Markdown."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from llmops_sdk.cli.output._text import cell, csv_cell, cut, is_numeric, json_te
 
 __all__ = ["Format", "RowStream", "write_rows"]
 
-_CELL = 200
+_CELL_WIDTH = 200
 
 
 class Format(StrEnum):
-    """How rows are written."""
+    """The output formats of rows."""
 
     TABLE = "table"
     JSON = "json"
@@ -25,7 +25,7 @@ class Format(StrEnum):
 
 
 def _unique(names: Sequence[str]) -> list[str]:
-    """Column names that can be keys: `SELECT 1 AS a, 2 AS a` has two of one name."""
+    """Return column names that can be keys: `SELECT 1 AS a, 2 AS a` has two of the same name."""
     seen: set[str] = set()
     unique: list[str] = []
     for name in names:
@@ -55,21 +55,21 @@ def _write_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]], out: TextI
 
 
 def _markdown_row(values: Iterable[str]) -> str:
-    # "<" too: where the table is rendered, trace text must stay text.
+    # Escape "<", too: a renderer must not take trace text for HTML.
     return "| " + " | ".join(v.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;") for v in values) + " |\n"
 
 
 def _write_markdown(columns: Sequence[str], rows: Iterable[Sequence[Any]], out: TextIO) -> None:
-    kept = list(rows)
+    collected = list(rows)
     out.write(_markdown_row(cell(name) for name in columns))
-    out.write("|" + "|".join(" ---: " if is_numeric(kept, i) else " --- " for i in range(len(columns))) + "|\n")
-    out.writelines(_markdown_row(cell(value) for value in row) for row in kept)
+    out.write("|" + "|".join(" ---: " if is_numeric(collected, i) else " --- " for i in range(len(columns))) + "|\n")
+    out.writelines(_markdown_row(cell(value) for value in row) for row in collected)
 
 
 def _table_lines(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Iterator[str]:
     names = [cell(name) for name in columns]
-    # One huge cell must not widen every line; the other formats have it whole.
-    texts = [[cut(cell(value), _CELL) for value in row] for row in rows]
+    # One huge cell must not widen every line; the other formats do not cut.
+    texts = [[cut(cell(value), _CELL_WIDTH) for value in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(names, *texts, strict=True)]
     right = [is_numeric(rows, i) for i in range(len(columns))]
     for line in [names, ["-" * w for w in widths], *texts]:
@@ -82,14 +82,7 @@ def _table_lines(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Itera
 
 
 def write_rows(form: Format, columns: Sequence[str], rows: Iterable[Sequence[Any]], out: TextIO) -> None:
-    """Write rows to `out`; JSON and CSV as they come, a table and Markdown when all are there.
-
-    Args:
-        form: How.
-        columns: The columns' names.
-        rows: One sequence of values for each row, in the order of the columns.
-        out: Where to.
-    """
+    """Write rows to `out`. JSON and CSV are written row by row; tables and Markdown need all rows first."""
     if form is Format.JSON:
         _write_json(columns, rows, out)
     elif form is Format.CSV:
@@ -105,15 +98,15 @@ def write_rows(form: Format, columns: Sequence[str], rows: Iterable[Sequence[Any
 
 
 class RowStream:
-    """Rows that are written as they come: lines of a table or of Markdown, CSV, or a JSON object a line.
+    """Rows written one by one, as lines of a table, Markdown or CSV, or as one JSON object per line.
 
-    The head is written at once, so that who reads knows that rows may come.
+    The header is written at once.
 
     Args:
-        form: How.
-        widths: The columns' names, and how wide each is in a table; a longer cell widens its own line.
-        numbers: Which columns hold numbers, and so are drawn to the right.
-        out: Where to; flushed after each lot of rows.
+        form: The output format.
+        widths: The column names with their widths in a table; a longer cell widens only its own line.
+        numbers: The columns of numbers, which are right-aligned.
+        out: The target, flushed after each `write`.
     """
 
     def __init__(self, form: Format, widths: Mapping[str, int], numbers: Collection[str], out: TextIO) -> None:
@@ -131,7 +124,7 @@ class RowStream:
         out.flush()
 
     def write(self, rows: Sequence[Sequence[Any]]) -> None:
-        """Write rows, each with the values of all columns."""
+        """Write rows, each with a value for every column."""
         for row in rows:
             if self._form is Format.JSON:
                 self._out.write(json_text(dict(zip(self._columns, row, strict=True))) + "\n")
@@ -144,6 +137,6 @@ class RowStream:
         self._out.flush()
 
     def _line(self, row: Sequence[Any]) -> str:
-        texts = [cut(cell(value), _CELL) for value in row]
+        texts = [cut(cell(value), _CELL_WIDTH) for value in row]
         cells = zip(texts, self._widths, self._right, strict=True)
         return "  ".join(text.rjust(w) if right else text.ljust(w) for text, w, right in cells).rstrip() + "\n"

@@ -1,4 +1,4 @@
-"""How far long work has come: a line on stderr, on a terminal only."""
+"""A progress bar on stderr, on terminals only."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _WIDTH = 24
 
 @contextmanager
 def progress_bar(verb: str, unit: str) -> Generator[Callable[[int, int], None] | None]:
-    """What work calls with how much is done and how much there is; None where nobody would see it.
+    """Yield a callback that takes the done and total amounts, or None if stderr is not a terminal.
 
     Args:
-        verb: What has been done to them, as in "compacted".
-        unit: What is counted, as in "rows".
+        verb: The work, e.g. "compacted".
+        unit: The counted unit, e.g. "rows".
     """
     if not sys.stderr.isatty():
         yield None

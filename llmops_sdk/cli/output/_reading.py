@@ -1,4 +1,4 @@
-"""How the commands reach the store, and how they show rows."""
+"""Find and query the store, and print rows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["existing_store", "query", "show", "store_folder"]
 
 
 def store_folder(store: Path | None) -> Path:
-    """The store's folder: the one given, else that of the settings."""
+    """Return the given folder, else the configured one, as an absolute path."""
     if store is not None:
         return store.expanduser().absolute()
     from llmops_sdk.config import current
@@ -26,10 +26,10 @@ def store_folder(store: Path | None) -> Path:
 
 
 def existing_store(store: Path | None) -> Path:
-    """The store's folder, which must be there: a command makes none.
+    """Return the store's folder.
 
     Raises:
-        StoreError: It is not.
+        StoreError: The folder does not exist.
     """
     folder = store_folder(store)
     if not folder.is_dir():
@@ -43,11 +43,11 @@ def existing_store(store: Path | None) -> Path:
 def query(
     sql: str, params: Mapping[str, Any] | None = None, *, store: Path | None, timeout: float | None = None
 ) -> Result:
-    """The rows of one query on a store that must be there: a command that reads makes none.
+    """Run one query on an existing store.
 
     Raises:
         QueryError: The SQL is not valid, not allowed, or took longer than `timeout` seconds.
-        StoreError: There is no store, or it cannot be read.
+        StoreError: The store does not exist or cannot be read.
     """
     folder = existing_store(store)
     from llmops_sdk.store import query as run
@@ -56,9 +56,9 @@ def query(
 
 
 def show(form: Format, columns: Sequence[str], rows: Sequence[Sequence[Any]], limit: int) -> None:
-    """Write at most `limit` rows to stdout (0 is all), and on stderr how many there are besides."""
+    """Write at most `limit` rows to stdout (0: all), and the number of omitted rows to stderr."""
     shown = rows[:limit] if limit else rows
     write_rows(form, columns, shown, sys.stdout)
     if len(shown) < len(rows):
-        sys.stdout.flush()  # so that the note comes after the rows where both go to one place
+        sys.stdout.flush()  # keep the order when stdout and stderr go to the same place
         print(f"{len(rows) - len(shown)} more rows; --limit 0 shows all", file=sys.stderr)

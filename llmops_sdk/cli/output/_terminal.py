@@ -1,4 +1,4 @@
-"""What is drawn on a terminal: the one module that imports rich."""
+"""Tables on a terminal. Only this module imports rich."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = ["print_table"]
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], out: TextIO) -> None:
-    """Draw rows as a table of the terminal's width; long cells are folded."""
+    """Print rows as a table of the terminal's width, with long cells folded."""
     table = Table(header_style="bold")
     for index, name in enumerate(columns):
         table.add_column(Text(cell(name)), justify="right" if is_numeric(rows, index) else "left", overflow="fold")
     for row in rows:
-        # Text, not str: what stands in a trace is no markup.
+        # Text, not str: rich must not take trace content for markup.
         table.add_row(*(Text(cell(value)) for value in row))
     Console(file=out).print(table)

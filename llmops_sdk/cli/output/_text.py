@@ -1,7 +1,7 @@
-"""Values as text: safe to show in a terminal and to open in a spreadsheet.
+"""Convert values to text that is safe in a terminal and in a spreadsheet.
 
-Traces hold what users and models wrote. Shown as it is, an escape sequence in it could move the cursor, set the
-window's title or write to the clipboard, and a cell that starts with "=" would run as a formula.
+Traces contain text of users and models. An escape sequence in it could move the cursor, set the window title or write
+to the clipboard, and a spreadsheet runs a cell that starts with "=" as a formula.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Any, cast
 
 __all__ = ["cell", "csv_cell", "cut", "defuse", "is_numeric", "json_text", "plain"]
 
-# C0 and C1 controls, DEL, and the characters that change the direction or the order in which text is drawn. Tab and
-# newline are left to the caller, which knows whether a cell may have lines.
+# C0 and C1 controls, DEL, and characters that change the direction of text. Tab and newline are left to the caller,
+# which knows whether a cell may have several lines.
 _UNSAFE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
@@ -28,12 +28,12 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 def _visible(match: re.Match[str]) -> str:
     code = ord(match.group())
     if code < 0x20:
-        return chr(0x2400 + code)  # the picture of the control character, as in ␛
+        return chr(0x2400 + code)  # the symbol of the control character, e.g. ␛
     return "␡" if code == 0x7F else "\ufffd"
 
 
 def defuse(text: str) -> str:
-    r"""`text` with every control character made visible, lines and tabs kept.
+    r"""Replace control characters by visible symbols; keep newlines and tabs.
 
     Example:
         >>> defuse("\x1b[31mred")
@@ -43,12 +43,12 @@ def defuse(text: str) -> str:
 
 
 def cut(text: str, width: int) -> str:
-    """At most `width` characters of `text`, with "…" for what is left out."""
+    """Cut `text` to at most `width` characters, ending in "…" if something is cut."""
     return text if len(text) <= width else text[: max(width - 1, 0)] + "…"
 
 
 def plain(value: Any) -> Any:
-    """`value` as strict JSON has it: text for times and the like, null for NaN and infinity."""
+    """Convert `value` to types of strict JSON: times become text, NaN and infinity null."""
     if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, float):
@@ -67,13 +67,13 @@ def plain(value: Any) -> Any:
 
 
 def json_text(value: Any, *, indent: int | None = None) -> str:
-    """`value` as strict JSON in which no character moves the cursor or turns the text round."""
+    """Return `value` as strict JSON, with control and direction characters escaped."""
     text = json.dumps(plain(value), ensure_ascii=False, allow_nan=False, indent=indent)
     return _UNSAFE_IN_JSON.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
 
 
 def is_numeric(rows: Sequence[Sequence[Any]], column: int) -> bool:
-    """Whether a column of `rows` holds numbers, and so is drawn to the right."""
+    """Return whether all values of a column are numbers, which are right-aligned."""
     values = [row[column] for row in rows if row[column] is not None]
     return bool(values) and all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
 
@@ -88,7 +88,7 @@ def _number(value: float) -> str:
 
 
 def cell(value: Any) -> str:
-    """`value` as one line of a table: "" for NULL, numbers rounded for the eye."""
+    """Format `value` as one line for a table: "" for NULL, numbers rounded."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -104,7 +104,7 @@ def cell(value: Any) -> str:
 
 
 def csv_cell(value: Any) -> str:
-    """`value` as a cell of a CSV file: numbers in full, text that a spreadsheet would run as a formula quoted by '."""
+    """Format `value` for CSV: numbers in full, and a ' before text that a spreadsheet would run as a formula."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -114,6 +114,6 @@ def csv_cell(value: Any) -> str:
     value = plain(value)
     if not isinstance(value, str):
         return json_text(value)
-    # Judged before the controls are made visible: a leading CR must still be seen.
+    # Check before `defuse`, which replaces a leading CR.
     prefix = "'" if value.startswith(_FORMULA) else ""
     return prefix + defuse(value)

@@ -1,4 +1,4 @@
-"""`llmops collect`: a receiver of OTLP until it is told to stop."""
+"""`llmops collect`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
+
+from llmops_sdk.cli._options import Store
 from llmops_sdk.cli._usage import UsageError
 from llmops_sdk.cli.output._reading import store_folder
 from llmops_sdk.errors import ConfigError
@@ -17,83 +19,83 @@ from llmops_sdk.errors import ConfigError
 if TYPE_CHECKING:
     from llmops_sdk.collect import Collector
 
-__all__ = ["run_collect"]
+__all__ = ["collect"]
 
-_TICK = 5.0  # seconds
+_TICK_SECONDS = 5.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def run_collect(
-    *,
-    host: str,
-    port: int,
-    allow_remote: bool,
-    allow_hosts: Sequence[str],
-    token_env: str | None,
-    store: Path | None,
+def collect(
+    host: Annotated[str, typer.Option("--host", help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="The port; 0 picks a free one.")] = 4318,
+    allow_remote: Annotated[
+        bool, typer.Option("--allow-remote", help="Allow a --host that other machines can reach.")
+    ] = False,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option("--allow-host", metavar="NAME", help="Host header to accept in addition to localhost."),
+    ] = None,
+    token_env: Annotated[
+        str | None,
+        typer.Option("--token-env", metavar="NAME", help="Environment variable that holds the required bearer token."),
+    ] = None,
+    store: Store = None,
 ) -> None:
-    """Receive until Ctrl-C or SIGTERM; then end what is under way, seal the files, and say what came.
-
-    Raises:
-        UsageError: The address is open to other machines without `allow_remote`, or the token's variable is not set.
-        StoreError: The store cannot be made or written.
-        LLMOpsError: The address cannot be had.
-    """
+    """Receive OTLP over HTTP into the store, until Ctrl-C."""
     from llmops_sdk.collect import Collector
 
     token = None if token_env is None else os.environ.get(token_env)
     if token_env is not None and not token:
-        raise UsageError(f"the environment variable {token_env}, in which the token is to be, is not set")
+        raise UsageError(f"set the environment variable {token_env} to the bearer token; it is not set")
     try:
         collector = Collector(
             path=store_folder(store),
             host=host,
             port=port,
             allow_remote=allow_remote,
-            allow_hosts=allow_hosts,
+            allow_hosts=allow_host or (),
             token=token,
         )
     except ConfigError as error:
         raise UsageError(str(error)) from error
     stop = threading.Event()
-
-    def asked(_number: int, _frame: object) -> None:
-        stop.set()
-
-    # Before it listens: who sees it listening may ask it to stop.
-    before = {number: signal.signal(number, asked) for number in _SIGNALS}
+    # Set the handlers first: a client that sees the open port may send a signal at once.
+    previous = {number: signal.signal(number, lambda _number, _frame: stop.set()) for number in _SIGNALS}
     try:
         with collector:
-            _greet(collector, open_to_all=allow_remote and token is None)
-            while not stop.wait(_TICK):
+            _print_address(collector, open_to_all=allow_remote and token is None)
+            while not stop.wait(_TICK_SECONDS):
                 collector.tick()
-            # A second Ctrl-C ends it at once.
-            for number, handler in before.items():
-                signal.signal(number, handler)
+            # Restore them now, so that a second Ctrl-C ends the process at once.
+            _set_handlers(previous)
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    _report(collector)
+        _set_handlers(previous)
+    _print_counts(collector)
 
 
-def _greet(collector: Collector, *, open_to_all: bool) -> None:
-    print(f"collecting at {collector.url} into {collector.path}; Ctrl-C ends it", file=sys.stderr)
+def _set_handlers(handlers: Mapping[signal.Signals, Any]) -> None:
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def _print_address(collector: Collector, *, open_to_all: bool) -> None:
+    print(f"collecting at {collector.url} into {collector.path}; press Ctrl-C to stop", file=sys.stderr)
     print(
         f"for senders: OTEL_EXPORTER_OTLP_ENDPOINT={collector.url} OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf",
         file=sys.stderr,
     )
     if open_to_all:
         print(
-            "warning: every machine that reaches this address can write into the store (--token-env)", file=sys.stderr
+            "warning: every machine that reaches this address can write to the store; set --token-env", file=sys.stderr
         )
     sys.stderr.flush()
 
 
-def _report(collector: Collector) -> None:
+def _print_counts(collector: Collector) -> None:
     counts = collector.counts
-    told = f"{counts.spans:,} spans and {counts.scores:,} scores of {counts.requests:,} requests"
+    text = f"{counts.spans:,} spans and {counts.scores:,} scores of {counts.requests:,} requests"
     if counts.rejected:
-        told += f"; {counts.rejected:,} not kept"
+        text += f"; {counts.rejected:,} rejected"
     if counts.refused:
-        told += "; refused: " + ", ".join(f"{count:,} with {status}" for status, count in counts.refused.items())
-    print(told, file=sys.stderr)
+        text += "; refused: " + ", ".join(f"{count:,} with {status}" for status, count in counts.refused.items())
+    print(text, file=sys.stderr)

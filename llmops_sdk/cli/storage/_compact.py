@@ -1,31 +1,34 @@
-"""`llmops compact` and `llmops snapshot`: the store as Parquet files, and as one database."""
+"""`llmops compact` and `llmops snapshot`."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Annotated
 
+import typer
+
+from llmops_sdk.cli._options import Force, Store
 from llmops_sdk.cli.output._progress import progress_bar
 from llmops_sdk.cli.output._reading import existing_store
 
-__all__ = ["run_compact", "run_snapshot"]
+__all__ = ["compact", "snapshot"]
 
 
-def run_compact(*, store: Path | None) -> None:
-    """Compact the store, and say on stderr what became smaller.
+def compact(store: Store = None) -> None:
+    """Compact write-ahead files to Parquet now.
 
-    Raises:
-        StoreError: There is no store, or it cannot be read or written.
+    A background process of each application does the same.
     """
     folder = existing_store(store)
-    from llmops_sdk.store import compact
+    from llmops_sdk.store import compact as compact_store
 
     with progress_bar("compacted", "bytes") as progress:
-        done = compact(path=folder, progress=progress)
+        done = compact_store(path=folder, progress=progress)
     if done.busy:
-        print("another process is compacting this store already", file=sys.stderr)
+        print("another process is already compacting this store", file=sys.stderr)
     elif not done.segments:
-        print(f"nothing to compact: {done.files} Parquet files, and what live processes write", file=sys.stderr)
+        print(f"nothing to compact: {done.files} Parquet files, and files that live processes write", file=sys.stderr)
     else:
         print(
             f"{done.rows:,} rows of {done.segments:,} files: {done.bytes_before:,} bytes became {done.bytes_after:,}; "
@@ -33,18 +36,18 @@ def run_compact(*, store: Path | None) -> None:
             file=sys.stderr,
         )
     if done.skipped:
-        print(f"{done.skipped} files could not be converted and are read as they are", file=sys.stderr)
+        print(f"{done.skipped} files could not be converted; queries read them unconverted", file=sys.stderr)
 
 
-def run_snapshot(file: Path, *, force: bool, store: Path | None) -> None:
-    """Write the database, and say on stderr what it has.
-
-    Raises:
-        StoreError: There is no store, or the file cannot be written, or it is there.
-    """
+def snapshot(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The DuckDB database to write, e.g. traces.duckdb.")],
+    force: Force = False,
+    store: Store = None,
+) -> None:
+    """Write the whole store to one DuckDB database."""
     folder = existing_store(store)
-    from llmops_sdk.store import snapshot
+    from llmops_sdk.store import snapshot as write_snapshot
 
     with progress_bar("written", "tables") as progress:
-        done = snapshot(file, force=force, path=folder, progress=progress)
+        done = write_snapshot(file, force=force, path=folder, progress=progress)
     print(f"{done.rows:,} rows in {done.file} ({done.bytes:,} bytes)", file=sys.stderr)

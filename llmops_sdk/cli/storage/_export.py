@@ -1,13 +1,15 @@
-"""`llmops export`: a store's spans, scores or losses in a file."""
+"""`llmops export`."""
 
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
-from llmops_sdk.cli._filters import parse_moment
+import typer
+
+from llmops_sdk.cli._filters import parse_period
+from llmops_sdk.cli._options import FileFormat, Force, Since, Store, Until, WhereSql
 from llmops_sdk.cli._usage import UsageError
 from llmops_sdk.cli.output._progress import progress_bar
 from llmops_sdk.cli.output._reading import existing_store
@@ -15,40 +17,46 @@ from llmops_sdk.cli.output._reading import existing_store
 if TYPE_CHECKING:
     from llmops_sdk.store.exchange._export import ExportForm, ExportWhat
 
-__all__ = ["run_export"]
+__all__ = ["export"]
 
 
-def run_export(
-    file: Path,
-    *,
-    what: str,
-    form: str | None,
-    where: str | None,
-    since: str | None,
-    until: str | None,
-    force: bool,
-    store: Path | None,
+def export(
+    file: Annotated[
+        Path | None,
+        typer.Argument(metavar="FILE", help="The .parquet, .jsonl, .csv or .json (OTLP) file.", show_default=False),
+    ] = None,
+    what: Annotated[str, typer.Option("--what", help="spans, scores or losses.")] = "spans",
+    form: FileFormat = None,
+    where: WhereSql = None,
+    since: Since = None,
+    until: Until = None,
+    force: Force = False,
+    clickhouse_views: Annotated[
+        bool, typer.Option("--clickhouse-views", help="Print SQL for the views in ClickHouse; write no file.")
+    ] = False,
+    store: Store = None,
 ) -> None:
-    """Write the file, and on stderr how far it is (on a terminal) and what it holds.
+    """Write spans, scores or losses to a file."""
+    if (file is not None) == clickhouse_views:
+        raise UsageError("give a FILE to write, or --clickhouse-views, not both")
+    if file is None:
+        from llmops_sdk.store.schema._clickhouse import clickhouse
 
-    Raises:
-        UsageError: A time cannot be read, or the form is not known, or does not fit.
-        QueryError: The condition is not valid or not allowed.
-        StoreError: There is no store, or the file cannot be written, or it is there.
-    """
+        sys.stdout.write(clickhouse())
+        return
     folder = existing_store(store)
-    from llmops_sdk.store import export
+    from llmops_sdk.store import export as export_file
 
-    now = datetime.now(UTC).replace(tzinfo=None)
+    begin, end = parse_period(since, until)
     try:
         with progress_bar("written", "rows") as progress:
-            done = export(
+            done = export_file(
                 file,
                 what=cast("ExportWhat", what),
                 form=cast("ExportForm | None", form),
                 where=where,
-                since=parse_moment(since, now),
-                until=parse_moment(until, now),
+                since=begin,
+                until=end,
                 force=force,
                 path=folder,
                 progress=progress,

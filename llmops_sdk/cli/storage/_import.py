@@ -1,12 +1,14 @@
-"""`llmops import`: files of spans, scores and losses into a store."""
+"""`llmops import`."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
+import typer
+
+from llmops_sdk.cli._options import DryRun, FileFormat, Store
 from llmops_sdk.cli._usage import UsageError
 from llmops_sdk.cli.output._reading import store_folder
 from llmops_sdk.cli.output._text import defuse
@@ -15,19 +17,26 @@ if TYPE_CHECKING:
     from llmops_sdk.store import Imported
     from llmops_sdk.store.exchange._export import ExportForm
 
-__all__ = ["run_import"]
+__all__ = ["import_"]
 
 
-def run_import(files: Sequence[Path], *, form: str | None, force: bool, dry_run: bool, store: Path | None) -> None:
-    """Import the files one after another, each whole or not at all; a line on stderr for each says what came of it.
+def import_(
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE", help="Files written by `llmops export`, or OTLP JSON from other tools."),
+    ],
+    form: FileFormat = None,
+    force: Annotated[bool, typer.Option("--force", help="Import records even if the store already has them.")] = False,
+    dry_run: DryRun = False,
+    store: Store = None,
+) -> None:
+    """Import spans, scores or losses from files.
 
-    Raises:
-        UsageError: The form of a file is not known.
-        StoreError: A file or the store cannot be read or written; the files before it are imported.
+    Each file is imported completely or not at all.
     """
     from llmops_sdk.store import import_file
 
-    shown = sys.stderr.isatty()
+    on_terminal = sys.stderr.isatty()
     for file in files:
         try:
             done = import_file(
@@ -36,30 +45,30 @@ def run_import(files: Sequence[Path], *, form: str | None, force: bool, dry_run:
                 force=force,
                 dry_run=dry_run,
                 path=store_folder(store),
-                progress=_show if shown else None,
+                progress=_show_progress if on_terminal else None,
             )
         except ValueError as error:
             raise UsageError(str(error)) from error
         finally:
-            if shown:
+            if on_terminal:
                 sys.stderr.write("\r\x1b[K")
-        _report(done, dry_run=dry_run)
+        _print_counts(done, dry_run=dry_run)
 
 
-def _report(done: Imported, *, dry_run: bool) -> None:
+def _print_counts(done: Imported, *, dry_run: bool) -> None:
     counts = {"spans": done.spans, "scores": done.scores, "losses": done.losses}
-    told = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count) or "nothing new"
+    text = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count) or "nothing new"
     if done.present:
-        told += f", {done.present:,} there already (--force takes them all the same)"
+        text += f", {done.present:,} already in the store (--force imports them again)"
     if done.rejected:
-        told += f", {done.rejected:,} not readable and counted in losses ({defuse(done.problems[0])})"
+        text += f", {done.rejected:,} not readable and counted in losses ({defuse(done.problems[0])})"
     if done.ignored:
-        told += f", {done.ignored:,} passed over"
-    sure = "would be imported" if dry_run else "imported"
-    print(f"{defuse(str(done.file))} ({done.form}): {sure}: {told}", file=sys.stderr)
+        text += f", {done.ignored:,} ignored"
+    verb = "would be imported" if dry_run else "imported"
+    print(f"{defuse(str(done.file))} ({done.form}): {verb}: {text}", file=sys.stderr)
 
 
-def _show(records: int, read: int, size: int) -> None:
+def _show_progress(records: int, read: int, size: int) -> None:
     share = f" ({100 * read // size} %)" if size else ""
     sys.stderr.write(f"\r{records:,} read{share}\x1b[K")
     sys.stderr.flush()

@@ -1,116 +1,104 @@
-"""`llmops prune`: data of a user, a session or a trace, or what is old or too much, out of every file."""
+"""`llmops prune`."""
 
 from __future__ import annotations
 
 import re
 import sys
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
+from typing import Annotated, Any
 
-from llmops_sdk.cli._filters import parse_moment
+import typer
+
+from llmops_sdk.cli._filters import parse_period
+from llmops_sdk.cli._options import DryRun, Session, Store, User
 from llmops_sdk.cli._usage import UsageError
 from llmops_sdk.cli.output._progress import progress_bar
 from llmops_sdk.cli.output._reading import existing_store
 from llmops_sdk.errors import LLMOpsError
 
-__all__ = ["Wanted", "run_prune"]
+__all__ = ["prune"]
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", re.IGNORECASE)
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """What the options ask for; one of them."""
-
-    user: str | None = None
-    session: str | None = None
-    trace: str | None = None
-    older_than: str | None = None
-    max_bytes: str | None = None
-
-
-def run_prune(wanted: Wanted, *, dry_run: bool, yes: bool, keep_cache: bool, store: Path | None) -> bool:
-    """Prune, and say on stderr what went; whether nothing of it is left.
-
-    Raises:
-        UsageError: None or several of the options are given, or one cannot be read, or nobody can be asked.
-        StoreError: There is no store, or it cannot be changed.
-        LLMOpsError: The answer to the question was no.
-    """
-    given = {
-        "user_id": wanted.user,
-        "session_id": wanted.session,
-        "trace_id": wanted.trace,
-        "older_than": _moment(wanted.older_than),
-        "max_bytes": _size(wanted.max_bytes),
+def prune(
+    user: User = None,
+    session: Session = None,
+    trace: Annotated[str | None, typer.Option("--trace", metavar="ID", help="The trace id, 32 digits.")] = None,
+    older_than: Annotated[
+        str | None, typer.Option("--older-than", metavar="WHEN", help="Delete data older than this age (90d) or time.")
+    ] = None,
+    max_bytes: Annotated[
+        str | None,
+        typer.Option("--max-bytes", metavar="SIZE", help="Delete the oldest files until the store fits, e.g. 2GB."),
+    ] = None,
+    dry_run: DryRun = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
+    keep_cache: Annotated[
+        bool, typer.Option("--keep-cache", help="Do not clear the response cache (with --user or --session).")
+    ] = False,
+    store: Store = None,
+) -> bool:
+    """Delete the data of a user, session or trace, or old data."""
+    options = {
+        "user_id": user,
+        "session_id": session,
+        "trace_id": trace,
+        "older_than": parse_period(older_than, None)[0],
+        "max_bytes": _parse_size(max_bytes),
     }
-    chosen = {name: value for name, value in given.items() if value is not None}
-    if len(chosen) != 1:
-        raise UsageError("say what is to go by one of --user, --session, --trace, --older-than and --max-bytes")
+    selection: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    if len(selection) != 1:
+        raise UsageError("select what to delete by one of --user, --session, --trace, --older-than and --max-bytes")
     folder = existing_store(store)
-    from llmops_sdk.store import prune
+    from llmops_sdk.store import prune as prune_store
 
     if not dry_run and not yes:
-        _ask_first(folder, None if wanted.max_bytes else prune(**chosen, dry_run=True, path=folder).spans)  # pyright: ignore[reportArgumentType] - each name has its own type
-    with progress_bar("looked through", "files") as progress:
-        done = prune(**chosen, dry_run=dry_run, path=folder, progress=progress)  # pyright: ignore[reportArgumentType] - as above
-    verb = "would go" if dry_run else "are gone"
-    print(
-        f"{done.spans:,} spans in {done.traces:,} traces, {done.scores:,} scores and {done.blobs:,} images {verb}"
-        if done.traces
-        else f"{done.spans:,} spans, {done.scores:,} scores and {done.blobs:,} images {verb}",
-        file=sys.stderr,
-    )
-    if (wanted.user or wanted.session) and not dry_run:
-        _tell_of_cache(folder, keep_cache)
+        _confirm(folder, None if max_bytes else prune_store(**selection, dry_run=True, path=folder).spans)
+    with progress_bar("scanned", "files") as progress:
+        done = prune_store(**selection, dry_run=dry_run, path=folder, progress=progress)
+    verb = "would be deleted" if dry_run else "deleted"
+    spans = f"{done.spans:,} spans in {done.traces:,} traces" if done.traces else f"{done.spans:,} spans"
+    print(f"{spans}, {done.scores:,} scores and {done.blobs:,} images {verb}", file=sys.stderr)
+    if (user or session) and not dry_run:
+        _clear_cache(folder, keep=keep_cache)
     if done.left:
         print(
-            f"llmops: {done.left:,} more spans have been written meanwhile; run it again when the process that writes "
-            "them is done",
+            f"llmops: a running process has written {done.left:,} more spans meanwhile; run this again when it ends",
             file=sys.stderr,
         )
     return not done.left
 
 
-def _tell_of_cache(folder: Path, keep: bool) -> None:
-    # Answers are kept by what was asked, not by who asked.
+def _clear_cache(folder: Path, *, keep: bool) -> None:
+    # The cache does not know who asked, so clearing it takes everyone's answers.
     from llmops_sdk.caching import erase
-
-    cache = _cache_folder(folder)
-    if keep:
-        print(f"the cache of answers was left as it is ({cache})", file=sys.stderr)
-    elif erased := erase(cache):
-        print(f"{erased:,} answers are gone from the cache, whoever asked", file=sys.stderr)
-
-
-def _cache_folder(folder: Path) -> Path:
     from llmops_sdk.config import current
 
     settings = current()
     own = settings.cache.path
-    return own.absolute() if own is not None and folder == settings.store.path.absolute() else folder / "cache"
+    cache = own.absolute() if own is not None and folder == settings.store.path.absolute() else folder / "cache"
+    if keep:
+        print(f"the response cache was not cleared ({cache})", file=sys.stderr)
+    elif erased := erase(cache):
+        print(f"{erased:,} answers deleted from the response cache, for all users", file=sys.stderr)
 
 
-def _ask_first(folder: Path, spans: int | None) -> None:
+def _confirm(folder: Path, spans: int | None) -> None:
     if not sys.stdin.isatty():
-        raise UsageError("nobody can be asked here: add --yes, or --dry-run to see what would go")
+        raise UsageError("stdin is not a terminal: add --yes to delete, or --dry-run to count")
     what = "the oldest files" if spans is None else f"{spans:,} spans"
-    sys.stderr.write(f"Remove {what} from {folder} for good? [y/N] ")
+    sys.stderr.write(f"Permanently delete {what} from {folder}? [y/N] ")
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
-        raise LLMOpsError("not confirmed: nothing was removed")
+        raise LLMOpsError("not confirmed: nothing was deleted")
 
 
-def _moment(text: str | None) -> datetime | None:
-    return parse_moment(text, datetime.now(UTC).replace(tzinfo=None))
-
-
-def _size(text: str | None) -> int | None:
+def _parse_size(text: str | None) -> int | None:
     if text is None:
         return None
     match = _SIZE.fullmatch(text.strip())
     if match is None:
-        raise UsageError(f"{text!r} is no size: a number of bytes, or as in 500MB or 2GB")
+        raise UsageError(f"{text!r} is not a size: give a number of bytes, or e.g. 500MB or 2GB")
     return int(float(match[1]) * _UNITS[match[2].lower()])

@@ -1,4 +1,4 @@
-"""Read every source of settings, merge them in order of precedence, and explain what is wrong.
+"""Read every source of settings, merge them by precedence, and report problems.
 
-Doors for other packages: `_environment`, `_keys`, `_resolve_model`, `_settings`.
+Doors for other packages: `_environment`.
 """

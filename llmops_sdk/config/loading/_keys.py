@@ -1,4 +1,4 @@
-"""The known keys, read off the section models: what each takes, its default, and the nearest one to a misspelt key."""
+"""The known keys, derived from the section models: type, default and meaning; and the nearest key to a misspelt one."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ from annotated_types import Ge, Gt, Le
 from pydantic.fields import FieldInfo
 
 from llmops_sdk._util._public import public
-from llmops_sdk.config.sections._models import Section, SettingsFields
+from llmops_sdk.config.sections._base import SettingsSection
+from llmops_sdk.config.sections._fields import SettingsFields
 from llmops_sdk.config.sections._value_types import Regex
 
 __all__ = ["Key", "KeyPath", "dotted", "known_keys", "lookup", "nearest_key"]
 
 KeyPath: TypeAlias = tuple[str, ...]
+KeyType: TypeAlias = Literal["value", "table", "section", "named"]
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+|<name>")
 _NAME = "<name>"
@@ -29,35 +31,35 @@ _NAME = "<name>"
 @public("llmops_sdk.config")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
-    """One known key.
+    """A known key.
 
     Attributes:
-        name: The dotted key; `<name>` stands for a name that the user chooses, as in `models.<name>.model`.
-        path: The same in parts.
-        kind: "value", "table" (free keys, as in headers), "section" (fixed keys) or "named" (sections by name).
-        expected: What it takes, in words.
-        default: The default as TOML would have it, or "" where there is none.
-        doc: What it is for.
-        variable: The environment variable that sets it.
-        holds_path: Whether it is a file or folder, to be taken relative to what sets it.
-        annotation: The type, for a value or a table.
+        name: The dotted key. `<name>` stands for a name that the user chooses: `models.<name>.model`.
+        path: The parts of `name`.
+        key_type: "value", "table" (free keys, e.g. headers), "section" (fixed keys) or "named" (sections by name).
+        expected: A description of valid values.
+        default: The default in TOML, or "" if there is none.
+        doc: The meaning.
+        variable: The environment variable that sets the key.
+        holds_path: True for a file or folder. Relative paths are relative to the source of the value.
+        annotation: The type of a value or a table.
         section: The model of a section.
     """
 
     name: str
     path: KeyPath
-    kind: Literal["value", "table", "section", "named"]
+    key_type: KeyType
     expected: str
     default: str
     doc: str
     variable: str
     holds_path: bool = False
     annotation: Any = None
-    section: type[Section] | None = None
+    section: type[SettingsSection] | None = None
 
 
 def dotted(path: tuple[object, ...]) -> str:
-    """The key as TOML writes it: parts with other characters than letters, digits, - and _ are quoted.
+    """Join the parts of a key as in TOML, quoting parts with characters other than letters, digits, - and _.
 
     Example:
         >>> dotted(("models", "gpt-4.1", "retry", "attempts"))
@@ -67,7 +69,7 @@ def dotted(path: tuple[object, ...]) -> str:
 
 
 def known_keys() -> Mapping[str, Key]:
-    """Every key that a configuration may have, by its dotted name.
+    """Return every valid key by its dotted name.
 
     Example:
         >>> known_keys()["retry.attempts"].expected
@@ -77,17 +79,17 @@ def known_keys() -> Mapping[str, Key]:
 
 
 def lookup(path: tuple[object, ...]) -> Key | None:
-    """The known key at a path, or None; a path into a table of free keys leads to that table's key."""
+    """Return the key at a path, or None. For a path into a table of free keys, return the table's key."""
     table = _table()
     parts = _pattern(tuple(str(part) for part in path))
     if parts in table:
         return table[parts]
     parents = (table[parts[:end]] for end in range(len(parts) - 1, 0, -1) if parts[:end] in table)
-    return next((key for key in parents if key.kind == "table"), None)
+    return next((key for key in parents if key.key_type == "table"), None)
 
 
 def nearest_key(path: tuple[object, ...]) -> str:
-    """The known key that looks most like an unknown one: a sibling if one does, else any.
+    """Return the known key that is most similar to an unknown one, siblings first.
 
     Example:
         >>> nearest_key(("retry", "atempts")), nearest_key(("retry_attempts",))
@@ -107,7 +109,7 @@ def nearest_key(path: tuple[object, ...]) -> str:
     ):
         if found := difflib.get_close_matches(wanted, choices, n=1, cutoff=cutoff):
             nearest = choices[found[0]]
-            # Where the user has chosen a name, it is the one that is meant.
+            # Keep the name that the user chose.
             at = nearest.index(_NAME) + 1 if _NAME in nearest else 0
             same_name = 0 < at < len(pattern) and nearest[:at] == pattern[:at]
             return dotted((*parts[:at], *nearest[at:]) if same_name else nearest)
@@ -115,10 +117,10 @@ def nearest_key(path: tuple[object, ...]) -> str:
 
 
 def _pattern(path: KeyPath) -> KeyPath:
-    """The path with the name of a named model, price or column replaced by `<name>`."""
+    """Replace the name of a model, price or column in the path by `<name>`."""
     for end in range(1, len(path)):
         found = _table().get(path[:end])
-        if found is not None and found.kind == "named":
+        if found is not None and found.key_type == "named":
             return (*path[:end], _NAME, *path[end + 1 :])
     return path
 
@@ -128,10 +130,10 @@ def _table() -> Mapping[KeyPath, Key]:
     return {key.path: key for key in _walk(SettingsFields, ())}
 
 
-def _walk(model: type[Section], prefix: KeyPath) -> Iterator[Key]:
+def _walk(model: type[SettingsSection], prefix: KeyPath) -> Iterator[Key]:
     for name, field in model.model_fields.items():
         path = (*prefix, name)
-        section = _section(field.annotation)
+        section = _section_of(field.annotation)
         if section is not None:
             yield _key(path, "section", "a table of keys", field, doc=field.description or section.__doc__)
             yield from _walk(section, path)
@@ -139,7 +141,7 @@ def _walk(model: type[Section], prefix: KeyPath) -> Iterator[Key]:
         if get_origin(_bare(field.annotation)) is not dict:
             yield _key(path, "value", _expected(field.annotation, field.metadata), field)
             continue
-        entry = _section(_entry(field.annotation))
+        entry = _section_of(_value_type(field.annotation))
         if entry is None:
             yield _key(path, "table", _expected(field.annotation, ()), field)
             continue
@@ -148,31 +150,24 @@ def _walk(model: type[Section], prefix: KeyPath) -> Iterator[Key]:
         yield from _walk(entry, (*path, _NAME))
 
 
-def _key(
-    path: KeyPath,
-    kind: Literal["value", "table", "section", "named"],
-    expected: str,
-    field: FieldInfo,
-    *,
-    doc: str | None = None,
-) -> Key:
+def _key(path: KeyPath, key_type: KeyType, expected: str, field: FieldInfo, *, doc: str | None = None) -> Key:
     annotation: Any = field.rebuild_annotation()
     return Key(
         name=dotted(path),
         path=path,
-        kind=kind,
+        key_type=key_type,
         expected=expected,
-        default="" if kind in {"section", "named"} or field.is_required() else _toml(field.get_default()),
+        default="" if key_type in {"section", "named"} or field.is_required() else _toml(field.get_default()),
         doc=" ".join((doc or field.description or "").partition("\n\n")[0].split()),
         variable="LLMOPS_" + "__".join("<NAME>" if part == _NAME else part.upper() for part in path),
         holds_path=_bare(annotation) is Path,
         annotation=annotation,
-        section=_section(_entry(annotation) if path[-1] == _NAME else annotation),
+        section=_section_of(_value_type(annotation) if path[-1] == _NAME else annotation),
     )
 
 
 def _parts(annotation: Any) -> tuple[Any, list[Any], bool]:
-    """The type without Annotated and None; its metadata; whether None is allowed."""
+    """Return the type without Annotated and None, its metadata, and whether None is allowed."""
     metadata: list[Any] = []
     optional = False
     while True:
@@ -194,13 +189,12 @@ def _bare(annotation: Any) -> Any:
     return _parts(annotation)[0]
 
 
-def _section(annotation: Any) -> type[Section] | None:
+def _section_of(annotation: Any) -> type[SettingsSection] | None:
     bare = _bare(annotation)
-    return bare if isinstance(bare, type) and issubclass(bare, Section) else None
+    return bare if isinstance(bare, type) and issubclass(bare, SettingsSection) else None
 
 
-def _entry(annotation: Any) -> Any:
-    """The type of a table's values."""
+def _value_type(annotation: Any) -> Any:
     bare = _bare(annotation)
     return get_args(bare)[1] if get_origin(bare) is dict else None
 

@@ -1,4 +1,4 @@
-"""A layer is what one source says: nested values, and for each of them the place that it comes from."""
+"""A layer holds the values of one source, and where each of them comes from."""
 
 from __future__ import annotations
 
@@ -10,68 +10,74 @@ from pathlib import Path
 from typing import Any, cast
 
 from llmops_sdk.config.loading._keys import KeyPath, lookup
-from llmops_sdk.config.sections._models import Section
+from llmops_sdk.config.sections._base import SettingsSection
 
-__all__ = ["ARGUMENTS", "DEFAULT", "Layer", "Origin", "anchored", "arguments_layer", "leaves", "origin_of", "place"]
+__all__ = [
+    "ARGUMENTS",
+    "DEFAULT",
+    "Layer",
+    "ValueSource",
+    "arguments_layer",
+    "leaves",
+    "set_at",
+    "source_of",
+    "with_absolute_paths",
+]
 
 _SEPARATOR = re.compile(r"__|\.")
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
-    """Where a value comes from.
+class ValueSource:
+    """The source of a value.
 
     Attributes:
-        label: As `Settings.source` says it: "llmops.toml: /srv/app/llmops.toml", "environment: LLMOPS_MODEL".
-        where: As an error says it: the path, the variable, or "arguments".
+        label: For `Settings.source`: "llmops.toml: /srv/app/llmops.toml", "environment: LLMOPS_MODEL".
+        location: For errors: the path, the variable, or "arguments".
     """
 
     label: str
-    where: str
+    location: str
 
     @classmethod
-    def file(cls, path: Path) -> Origin:
-        """A file."""
+    def file(cls, path: Path) -> ValueSource:
+        """Return the source of values in a file."""
         return cls(f"{path.name}: {path}", str(path))
 
     @classmethod
-    def variable(cls, name: str) -> Origin:
-        """An environment variable."""
+    def variable(cls, name: str) -> ValueSource:
+        """Return the source of a value in an environment variable."""
         return cls(f"environment: {name}", name)
 
 
-ARGUMENTS = Origin("arguments", "arguments")
-DEFAULT = Origin("default", "default")
-
-
-def _no_origins() -> dict[KeyPath, Origin]:
-    return {}
+ARGUMENTS = ValueSource("arguments", "arguments")
+DEFAULT = ValueSource("default", "default")
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """What one source says.
+    """The values of one source.
 
     Attributes:
-        data: The values, nested as the sections are.
-        origin: Where they come from, unless `origins` says it more exactly.
-        origins: For the environment: the variable of each key.
+        data: The values, nested like the sections.
+        source: The source of all values that are not in `sources`.
+        sources: The environment variable of each key, in the layers of variables.
     """
 
     data: dict[str, Any]
-    origin: Origin
-    origins: Mapping[KeyPath, Origin] = field(default_factory=_no_origins)
+    source: ValueSource
+    sources: Mapping[KeyPath, ValueSource] = field(default_factory=dict[KeyPath, ValueSource])
 
-    def origin_at(self, path: KeyPath) -> Origin:
-        """Where the value at a path comes from."""
+    def source_at(self, path: KeyPath) -> ValueSource:
+        """Return the source of the value at a path."""
         for end in range(len(path), 0, -1):
-            if path[:end] in self.origins:
-                return self.origins[path[:end]]
-        below = (origin for key, origin in self.origins.items() if key[: len(path)] == path)
-        return next(below, self.origin)
+            if path[:end] in self.sources:
+                return self.sources[path[:end]]
+        below = (source for key, source in self.sources.items() if key[: len(path)] == path)
+        return next(below, self.source)
 
     def has(self, path: KeyPath) -> bool:
-        """Whether it says anything about the key or a key below it."""
+        """Return whether the layer sets the key or a key below it."""
         node: Any = self.data
         for part in path:
             if not isinstance(node, dict) or part not in node:
@@ -80,13 +86,13 @@ class Layer:
         return True
 
 
-def origin_of(layers: Sequence[Layer], path: KeyPath) -> Origin:
-    """Where the value in force comes from: the first layer that has it."""
-    return next((layer.origin_at(path) for layer in layers if layer.has(path)), DEFAULT)
+def source_of(layers: Sequence[Layer], path: KeyPath) -> ValueSource:
+    """Return the source of the value in force: that of the first layer that has the key."""
+    return next((layer.source_at(path) for layer in layers if layer.has(path)), DEFAULT)
 
 
 def leaves(data: Mapping[str, Any], prefix: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
-    """Each value with its path; an empty table counts as a value."""
+    """Yield each value with its path. An empty table counts as a value."""
     for name, value in data.items():
         path = (*prefix, str(name))
         if isinstance(value, Mapping) and value:
@@ -95,8 +101,8 @@ def leaves(data: Mapping[str, Any], prefix: KeyPath = ()) -> Iterator[tuple[KeyP
             yield path, value
 
 
-def place(data: dict[str, Any], path: KeyPath, value: Any) -> None:
-    """Put a value at a path; a table is merged into the one that stands there."""
+def set_at(data: dict[str, Any], path: KeyPath, value: Any) -> None:
+    """Set the value at a path. A table is merged into the table that is already there."""
     node = data
     for part in path[:-1]:
         inner = node.get(part)
@@ -105,40 +111,40 @@ def place(data: dict[str, Any], path: KeyPath, value: Any) -> None:
         node = cast("dict[str, Any]", inner)
     if isinstance(value, dict) and isinstance(node.get(path[-1]), dict):
         for name, item in cast("dict[str, Any]", value).items():
-            place(node, (path[-1], name), item)
+            set_at(node, (path[-1], name), item)
     else:
         node[path[-1]] = value
 
 
-def anchored(data: dict[str, Any], folder: Path, prefix: KeyPath = ()) -> dict[str, Any]:
-    """The same values, with `~` expanded and relative paths made absolute, below the folder."""
+def with_absolute_paths(data: dict[str, Any], folder: Path, prefix: KeyPath = ()) -> dict[str, Any]:
+    """Return the values with `~` expanded and relative paths joined to the folder."""
     result: dict[str, Any] = {}
     for name, value in data.items():
         path = (*prefix, name)
         result[name] = value
         if isinstance(value, dict):
-            result[name] = anchored(cast("dict[str, Any]", value), folder, path)
+            result[name] = with_absolute_paths(cast("dict[str, Any]", value), folder, path)
         elif isinstance(value, str | Path) and (key := lookup(path)) and key.holds_path and str(value) != "none":
             result[name] = folder / os.path.expanduser(value)  # noqa: PTH111 - Path.expanduser raises for "~nobody"
     return result
 
 
 def arguments_layer(overrides: Mapping[str, Any], folder: Path) -> Layer:
-    """The layer of keyword arguments: nested tables, sections, `retry__attempts=5` and `{"retry.attempts": 5}`.
+    """Return the layer of keyword arguments: tables, sections, `retry__attempts=5` and `{"retry.attempts": 5}`.
 
     Args:
-        overrides: The arguments; of one that is given twice the later counts.
-        folder: What relative paths are relative to.
+        overrides: The arguments. If two set the same key, the later one wins.
+        folder: The base of relative paths.
     """
     data: dict[str, Any] = {}
     for name, value in overrides.items():
-        place(data, tuple(_SEPARATOR.split(name)), _plain(value))
-    return Layer(anchored(data, folder), ARGUMENTS)
+        set_at(data, tuple(_SEPARATOR.split(name)), _plain(value))
+    return Layer(with_absolute_paths(data, folder), ARGUMENTS)
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Section):
-        # Only what the caller set: the other keys are left to the sources below.
+    if isinstance(value, SettingsSection):
+        # Take only the keys that the caller set; other sources decide the rest.
         return {
             name: _plain(getattr(value, name)) for name in type(value).model_fields if name in value.model_fields_set
         }

@@ -1,4 +1,4 @@
-"""What can be wrong with a setting, and the one error that says it."""
+"""Problems of settings, and the one error that reports them all."""
 
 from __future__ import annotations
 
@@ -8,34 +8,33 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from llmops_sdk.config._secrets import is_secret, shown
+from llmops_sdk.config._secrets import is_secret, masked_repr
 from llmops_sdk.config.loading._keys import KeyPath, dotted, known_keys, lookup, nearest_key
 from llmops_sdk.config.sections import _base
-from llmops_sdk.config.sections._base import Section
+from llmops_sdk.config.sections._base import SettingsSection
 from llmops_sdk.errors import ConfigError
 
 __all__ = [
     "Problem",
-    "constructor_failure",
-    "failure",
-    "found_problem",
+    "config_error",
+    "constructor_error",
+    "from_pydantic",
+    "invalid_value",
     "key_path",
-    "missing",
-    "raise_all",
-    "unknown",
-    "wrong",
+    "raise_if_any",
+    "unknown_key",
 ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One thing that is wrong.
+    """One problem of a configuration.
 
     Attributes:
-        message: What is wrong and what to do, with the place and the key.
+        message: The problem, its location and key, and the remedy.
         source: The file, the environment variable, or "arguments".
         key: The dotted key.
-        value: The value found; None when it may be a secret.
+        value: The value, or None if it may be a secret.
         nearest: The nearest known key.
     """
 
@@ -46,29 +45,28 @@ class Problem:
     nearest: str | None = None
 
 
-def unknown(source: str, path: KeyPath, value: object) -> Problem:
-    """A key that there is not."""
+def unknown_key(source: str, path: KeyPath, value: object) -> Problem:
+    """Return the problem of a key that does not exist."""
     nearest = nearest_key(path)
     known = lookup(nearest_path) if (nearest_path := tuple(nearest.split("."))) else None
     name = known.variable if known is not None and source.startswith("LLMOPS_") else nearest
     text = (
-        f"{source}: unknown key {dotted(path)} = {shown(path, value)}. The nearest known key is {name}: "
+        f"{source}: unknown key {dotted(path)} = {masked_repr(path, value)}. The nearest known key is {name}: "
         "correct the name, or remove the key."
     )
     return replace(_problem(source, path, value, text), nearest=nearest)
 
 
-def wrong(source: str, path: KeyPath, value: object, *, expected: str | None = None) -> Problem:
-    """A known key with a value that it does not take."""
+def invalid_value(source: str, path: KeyPath, value: object, *, expected: str | None = None) -> Problem:
+    """Return the problem of a known key with an invalid value."""
     known = lookup(path)
     expected = expected or (known.expected if known else "another value")
     hidden = " (not shown, it may be a secret)" if is_secret(path) else ""
-    text = f"{source}: {dotted(path)} = {shown(path, value)}{hidden} is not valid: it must be {expected}."
+    text = f"{source}: {dotted(path)} = {masked_repr(path, value)}{hidden} is not valid: it must be {expected}."
     return _problem(source, path, value, text)
 
 
-def missing(source: str, path: KeyPath) -> Problem:
-    """A key that must be given where its section is."""
+def _missing_key(source: str, path: KeyPath) -> Problem:
     known = lookup(path)
     what = f", {known.expected}" if known else ""
     text = f"{source}: the key {dotted(path)} is missing: [{dotted(path[:-1])}] needs it{what}."
@@ -76,7 +74,7 @@ def missing(source: str, path: KeyPath) -> Problem:
 
 
 def key_path(item: Mapping[str, Any], prefix: KeyPath = ()) -> KeyPath:
-    """The key that an error of pydantic's is about; a place in a list is no key."""
+    """Return the key of a pydantic error, without positions in lists."""
     path = (*prefix, *(str(part) for part in item["loc"] if part != "[key]"))
     if item["type"] in {"extra_forbidden", "missing"}:
         return path
@@ -85,31 +83,31 @@ def key_path(item: Mapping[str, Any], prefix: KeyPath = ()) -> KeyPath:
     return path
 
 
-def found_problem(item: Mapping[str, Any], source: str, prefix: KeyPath = ()) -> Problem:
-    """An error of pydantic's in our words."""
+def from_pydantic(item: Mapping[str, Any], source: str, prefix: KeyPath = ()) -> Problem:
+    """Convert an error of pydantic."""
     path = key_path(item, prefix)
     if item["type"] == "missing":
-        return missing(source, path)
+        return _missing_key(source, path)
     if item["type"] == "extra_forbidden":
-        return unknown(source, path, item["input"])
-    # What a validator of ours says is wanted.
+        return unknown_key(source, path, item["input"])
+    # The errors of our own validators describe the valid values.
     expected = str(item["ctx"]["error"]) if item["type"] == "value_error" else None
-    return wrong(source, path, item["input"], expected=expected)
+    return invalid_value(source, path, item["input"], expected=expected)
 
 
-def constructor_failure(section: type[Section], error: ValidationError) -> ConfigError:
-    """What is wrong with the arguments of a section that a program makes, as in `Timeout(total=-1)`."""
+def constructor_error(section: type[SettingsSection], error: ValidationError) -> ConfigError:
+    """Return the error of a section that a program constructs, e.g. `Timeout(total=-1)`."""
     paths = [key.path for key in known_keys().values() if key.section is section]
     prefix = min(paths, key=len, default=())  # [timeout] before [models.<name>.timeout]
-    return failure([found_problem(item, section.__name__, prefix) for item in error.errors()])
+    return config_error([from_pydantic(item, section.__name__, prefix) for item in error.errors()])
 
 
 def _problem(source: str, path: KeyPath, value: object, text: str) -> Problem:
     return Problem(message=text, source=source, key=dotted(path), value=None if is_secret(path) else value)
 
 
-def failure(problems: Sequence[Problem]) -> ConfigError:
-    """One error for all the problems; its fields are those of the first."""
+def config_error(problems: Sequence[Problem]) -> ConfigError:
+    """Return one error for all problems. Its fields describe the first."""
     first = problems[0]
     message = first.message
     if len(problems) > 1:
@@ -118,10 +116,10 @@ def failure(problems: Sequence[Problem]) -> ConfigError:
     return ConfigError(message, source=first.source, key=first.key, value=first.value, nearest=first.nearest)
 
 
-def raise_all(problems: Sequence[Problem]) -> None:
-    """Raise the one error, if there is any problem."""
+def raise_if_any(problems: Sequence[Problem]) -> None:
+    """Raise one error for all problems, if there are any."""
     if problems:
-        raise failure(problems)
+        raise config_error(problems)
 
 
-_base.explain = constructor_failure
+_base.explain_error = constructor_error

@@ -1,4 +1,4 @@
-"""From what the caller wrote for a model to everything that a call to it needs."""
+"""Resolve a model as the caller writes it to everything that a call needs."""
 
 from __future__ import annotations
 
@@ -10,50 +10,47 @@ from typing import Any, TypeVar, cast
 
 from llmops_sdk._util._public import public
 from llmops_sdk.config.loading._layers import ARGUMENTS
-from llmops_sdk.config.loading._problems import Problem, failure
+from llmops_sdk.config.loading._problems import Problem, config_error
 from llmops_sdk.config.loading._settings import Settings
-from llmops_sdk.config.sections._models import (
-    CacheSettings,
-    FallbackSettings,
-    GuardrailSettings,
-    PriceSettings,
-    RetrySettings,
-    Section,
-    SettingsFields,
-    Timeout,
-)
+from llmops_sdk.config.sections._base import SettingsSection
+from llmops_sdk.config.sections._caching import CacheSettings
+from llmops_sdk.config.sections._calls import FallbackSettings, RetrySettings, Timeout
+from llmops_sdk.config.sections._fields import SettingsFields
+from llmops_sdk.config.sections._guardrails import GuardrailSettings
+from llmops_sdk.config.sections._models import PriceSettings
 
-__all__ = ["ResolvedModel", "circle_problem", "fallback_circle", "model_chain", "model_problem", "resolve_model"]
+__all__ = ["ResolvedModel", "circle_problem", "fallback_circle", "model_problem", "resolve_model"]
 
 _FORMS = (
-    'a name from [models], "provider/model" as in "openai/gpt-4.1-mini", '
+    'a name from [models], "provider/model", e.g. "openai/gpt-4.1-mini", '
     'or "https://server/v1#model" for an OpenAI-compatible server'
 )
 _URL = re.compile(r"(?P<base>https?://[^\s#]+)(?:#(?P<model>\S*))?", re.IGNORECASE)
 _QUALIFIED = re.compile(r"[A-Za-z0-9][\w.-]*/\S+")
 
-_S = TypeVar("_S", bound=Section)
+_S = TypeVar("_S", bound=SettingsSection)
 
 
 @public("llmops_sdk.config")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResolvedModel:
-    """A model, and the policies that hold for calls to it.
+    """A model, and the policies of calls to it.
 
     Attributes:
-        name: What the caller wrote, or the configured default.
-        model: Provider and model, as in "openai/gpt-4.1-mini".
-        provider: The provider, as in "openai"; "openai_compatible" for a URL.
+        name: The model as the caller wrote it, or the configured default.
+        names: The names of `[models]` from `name` to the last one that it leads to; empty for "provider/model".
+        model: Provider and model, e.g. "openai/gpt-4.1-mini".
+        provider: The provider, e.g. "openai"; "openai_compatible" for a URL.
         base_url: The server's base URL, or None for the provider's own.
-        api_key_env: The environment variable that holds the key, or None for the provider's usual one.
-        fallbacks: The models to go on to when it fails, as they are named, with the fallbacks of these at the end.
-        fallback: Which errors go on to them.
-        retry: When to try again.
-        timeout: The bounds in seconds.
+        api_key_env: The environment variable with the key, or None for the provider's usual one.
+        fallbacks: The models to fall back to, in order, with the fallbacks of these at the end.
+        fallback: The errors that cause a fallback.
+        retry: The retry policy.
+        timeout: The timeouts in seconds.
         cache: The cache.
         guardrails: The guards.
-        options: For the provider.
-        price: The configured price, or None when the built-in table is to be asked.
+        options: Options for the provider.
+        price: The configured price, or None to use the built-in table.
     """
 
     name: str
@@ -69,17 +66,18 @@ class ResolvedModel:
     guardrails: GuardrailSettings
     options: Mapping[str, Any]
     price: PriceSettings | None
+    names: tuple[str, ...] = ()
 
 
 def resolve_model(settings: Settings, name: str | None = None) -> ResolvedModel:
-    """Everything that a call to a model needs.
+    """Resolve a model to everything that a call to it needs.
 
     Args:
         settings: The settings in force.
-        name: A name from `[models]`, "provider/model", or "https://server/v1#model"; None is `settings.model`.
+        name: A name from `[models]`, "provider/model", or "https://server/v1#model"; None means `settings.model`.
 
     Raises:
-        ConfigError: It is none of these, or named models or fallbacks point to each other in a circle.
+        ConfigError: `name` is not a model, or named models or fallbacks form a circle.
 
     Example:
         >>> from llmops_sdk.config import Settings, resolve_model
@@ -88,13 +86,13 @@ def resolve_model(settings: Settings, name: str | None = None) -> ResolvedModel:
         ('openai_compatible', 'openai/llama-3.2', 'http://127.0.0.1:8000/v1')
     """
     wanted = settings.model if name is None else name
-    chain, problem = _chain(settings, wanted, ARGUMENTS.where, "model")
+    chain, problem = _chain(settings, wanted, ARGUMENTS.location, "model")
     if problem is None and (circle := fallback_circle(settings, wanted)):
-        problem = circle_problem(circle, ARGUMENTS.where, "fallbacks")
+        problem = circle_problem(circle, ARGUMENTS.location, "fallbacks")
     if problem is not None:
-        raise failure([problem])
+        raise config_error([problem])
     target = settings.models[chain[-1]].model if chain else wanted
-    # From the innermost name outwards, so that what the caller asked for by name wins.
+    # The last entry wins, so put the name that the caller used at the end.
     entries = [settings.models[link] for link in reversed(chain)]
     options: dict[str, Any] = {}
     for layer in ([settings.options] if wanted == settings.model else []) + [entry.options for entry in entries]:
@@ -102,6 +100,7 @@ def resolve_model(settings: Settings, name: str | None = None) -> ResolvedModel:
     model, provider, base_url = _target(target)
     return ResolvedModel(
         name=wanted,
+        names=tuple(chain),
         model=model,
         provider=provider,
         base_url=_last([base_url, *(entry.base_url for entry in entries)]),
@@ -118,45 +117,39 @@ def resolve_model(settings: Settings, name: str | None = None) -> ResolvedModel:
 
 
 def model_problem(settings: SettingsFields, wanted: str, source: str, key: str) -> Problem | None:
-    """What is wrong with a model that a configuration names, or None."""
+    """Return the problem of a model in the configuration, or None."""
     return _chain(settings, wanted, source, key)[1]
 
 
-def model_chain(settings: SettingsFields, wanted: str) -> tuple[str, ...]:
-    """The names of `[models]` that a model's name leads over, the one wanted first; none for "provider/model"."""
-    return tuple(_chain(settings, wanted, "", "")[0])
-
-
 def fallback_circle(settings: SettingsFields, start: str) -> list[str]:
-    """The way from a model over fallbacks back to it, or nothing."""
-    before: dict[str, str] = {}
-    waiting = [start]
-    while waiting:
-        name = waiting.pop()
+    """Return the circle of fallbacks from a model back to it, or an empty list."""
+    previous: dict[str, str] = {}
+    pending = [start]
+    while pending:
+        name = pending.pop()
         for target in _own_fallbacks(settings, name):
             if target == start:
                 back = [start, name]
                 while back[-1] != start:
-                    back.append(before[back[-1]])
+                    back.append(previous[back[-1]])
                 return back[::-1]
-            if target not in before:
-                before[target] = name
-                waiting.append(target)
+            if target not in previous:
+                previous[target] = name
+                pending.append(target)
     return []
 
 
 def circle_problem(circle: list[str], source: str, key: str) -> Problem:
-    """What is wrong with fallbacks that go in a circle."""
-    way = " -> ".join(circle)
+    """Return the problem of fallbacks that form a circle."""
     text = (
-        f"{source}: {key}: fallbacks lead back to where they began: {way}. "
-        'Take one of them out, or give a model of its own "fallbacks = []".'
+        f"{source}: {key}: fallbacks form a circle: {' -> '.join(circle)}. "
+        'Remove one of them, or set "fallbacks = []" for one of the models.'
     )
     return Problem(message=text, source=source, key=key, value=circle[0])
 
 
 def _own_fallbacks(settings: SettingsFields, wanted: str) -> tuple[str, ...]:
-    """The fallbacks that are set for a model, by itself or by a named model that it points to."""
+    """Return the fallbacks of a model or of a named model that it points to."""
     for link in _chain(settings, wanted, "", "")[0]:
         if "fallbacks" in settings.models[link].model_fields_set:
             return settings.models[link].fallbacks
@@ -164,28 +157,25 @@ def _own_fallbacks(settings: SettingsFields, wanted: str) -> tuple[str, ...]:
 
 
 def _fallbacks(settings: SettingsFields, wanted: str) -> tuple[str, ...]:
-    """The fallbacks of a model, then those of these, and so on; each once."""
+    """Return the fallbacks of a model, then the fallbacks of these, and so on, without duplicates."""
     found = list(dict.fromkeys(_own_fallbacks(settings, wanted)))
-    for name in found:  # grows while it is read
+    for name in found:  # the loop appends to this list
         found += [one for one in _own_fallbacks(settings, name) if one not in found and one != wanted]
     return tuple(found)
 
 
 def _chain(settings: SettingsFields, wanted: str, source: str, key: str) -> tuple[list[str], Problem | None]:
-    """The named models from the one wanted to the last; and what is wrong, if anything."""
+    """Return the named models from the given one to the last, and the problem if there is one."""
     chain: list[str] = []
     target = wanted
     while (entry := settings.models.get(target)) is not None:
         if target in chain:
             circle = " -> ".join([*chain, target])
-            text = (
-                f"{source}: {key}: named models point to each other in a circle: {circle}. "
-                'Give one of them a "provider/model".'
-            )
+            text = f'{source}: {key}: named models form a circle: {circle}. Set one of them to a "provider/model".'
             return chain, Problem(message=text, source=source, key=key, value=wanted)
         chain.append(target)
         if entry.model == target and "/" in target:
-            # [models."openai/gpt-4.1"] with that same model: settings for a model under its own name.
+            # An entry [models."openai/gpt-4.1"] may configure the model of the same name.
             break
         target = entry.model
     return chain, _target_problem(settings, target, source, key)
@@ -196,7 +186,7 @@ def _target_problem(settings: SettingsFields, target: str, source: str, key: str
     if url := _URL.fullmatch(target):
         if url["model"]:
             return None
-        why = f'the URL lacks the model: write it after a "#", as in "{url["base"]}#model-name"'
+        why = f'the URL has no model: append it after a "#", e.g. "{url["base"]}#model-name"'
     elif "://" in target or (not _QUALIFIED.fullmatch(target) and "/" in target):
         why = f"it must be {_FORMS}"
     elif "/" in target:
@@ -205,13 +195,13 @@ def _target_problem(settings: SettingsFields, target: str, source: str, key: str
         found = difflib.get_close_matches(target, settings.models, n=1, cutoff=0.0)
         nearest = found[0] if found else None
         instead = f"; the nearest is {nearest!r}" if nearest else ""
-        why = f"there is no such name in [models]{instead}. It must be {_FORMS}"
+        why = f"[models] does not have this name{instead}. It must be {_FORMS}"
     text = f"{source}: {key} = {target!r} is not a model: {why}."
     return Problem(message=text, source=source, key=key, value=target, nearest=nearest)
 
 
 def _target(target: str) -> tuple[str, str, str | None]:
-    """Model, provider and base URL."""
+    """Return model, provider and base URL."""
     if url := _URL.fullmatch(target):
         return f"openai/{url['model']}", "openai_compatible", url["base"]
     return target, target.partition("/")[0], None
@@ -222,7 +212,7 @@ def _last(choices: list[str | None]) -> str | None:
 
 
 def _policy(base: _S, partial: list[_S | None]) -> _S:
-    """The general section with the keys that a named model sets in their place."""
+    """Return the general section, overridden by the keys that named models set."""
     for section in partial:
         if section is not None:
             base = base.model_copy(update={name: getattr(section, name) for name in section.model_fields_set})

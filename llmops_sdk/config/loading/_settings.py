@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, cast
 
 from pydantic import PrivateAttr
 
 from llmops_sdk._util._public import public
+from llmops_sdk.config._secrets import HIDDEN, masked_repr
 from llmops_sdk.config.loading._keys import KeyPath, dotted, lookup, nearest_key
 from llmops_sdk.config.loading._layers import DEFAULT, leaves
-from llmops_sdk.config.sections._models import ModelSettings, PriceSettings, Section, SettingsFields
+from llmops_sdk.config.sections._base import SettingsSection
+from llmops_sdk.config.sections._fields import SettingsFields
+from llmops_sdk.config.sections._models import ModelSettings, PriceSettings
 from llmops_sdk.errors import ConfigError
 
-__all__ = ["Settings", "values"]
+__all__ = ["DescribedValue", "Settings", "describe_settings", "describe_value", "setting_values"]
 
-
-def _no_sources() -> dict[str, str]:
-    return {}
+_QUERY_IN_URL = re.compile(r"(://[^\s?'\"]*)\?[^\s'\"]+")
 
 
 @public("llmops_sdk")
 class Settings(SettingsFields):
-    """Every setting, frozen, and where each came from; two are equal when their values are.
+    """All settings, frozen, and the source of each. Two are equal if their values are.
 
     Example:
         >>> import llmops_sdk as llmops
@@ -32,32 +35,32 @@ class Settings(SettingsFields):
         (3, 'default')
     """
 
-    _sources: dict[str, str] = PrivateAttr(default_factory=_no_sources)
+    _sources: dict[str, str] = PrivateAttr(default_factory=dict[str, str])
 
     @classmethod
     def from_sources(cls, fields: SettingsFields, sources: Mapping[str, str]) -> Settings:
-        """The same values, with the source of each by its dotted key."""
+        """Return the same values with the source of each by its dotted key."""
         settings = cls(**{name: getattr(fields, name) for name in SettingsFields.model_fields})
         settings._sources = dict(sources)
         return settings
 
     @property
     def sources(self) -> Mapping[str, str]:
-        """The source of every value in force, by its dotted key."""
-        keys = (dotted(path) for path in values(self))
+        """Return the source of every value in force, by its dotted key."""
+        keys = (dotted(path) for path in setting_values(self))
         return MappingProxyType({key: self._sources.get(key, DEFAULT.label) for key in keys})
 
     def source(self, key: str) -> str:
-        """Where a value comes from.
+        """Return the source of a value.
 
         Args:
-            key: The dotted key, as in "retry.attempts"; for a section, the sources of its values.
+            key: The dotted key, e.g. "retry.attempts"; for a section, the sources of its values.
 
         Returns:
             "arguments", "environment: LLMOPS_MODEL", "llmops.toml: /srv/app/llmops.toml" or "default".
 
         Raises:
-            ConfigError: There is no such key.
+            ConfigError: The key does not exist.
         """
         sources = self.sources
         if key in sources:
@@ -68,28 +71,79 @@ class Settings(SettingsFields):
         if lookup(path):
             return DEFAULT.label
         nearest = nearest_key(path)
-        message = f"there is no setting {key}; the nearest known key is {nearest}."
+        message = f"unknown setting {key}; the nearest known key is {nearest}."
         raise ConfigError(message, source="Settings.source", key=key, nearest=nearest)
 
     def __eq__(self, other: object) -> bool:
-        """Whether the values are equal, wherever they came from."""
+        """Compare the values, not their sources."""
         if not isinstance(other, Settings):
             return NotImplemented
         return all(getattr(self, name) == getattr(other, name) for name in SettingsFields.model_fields)
 
-    __hash__ = None  # tables are among the values
+    __hash__ = None  # some values are tables
 
 
-def values(settings: SettingsFields) -> dict[KeyPath, Any]:
-    """Every value in force by its path; of named models and prices the keys that were set."""
+def setting_values(settings: SettingsFields) -> dict[KeyPath, Any]:
+    """Return every value in force by its path; of named models and prices only the keys that are set."""
     data = {name: _plain(getattr(settings, name)) for name in SettingsFields.model_fields}
     return dict(leaves(data))
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Section):
+    if isinstance(value, SettingsSection):
         return value.model_dump(exclude_unset=isinstance(value, ModelSettings | PriceSettings))
     if isinstance(value, dict):
         tables = cast("dict[str, Any]", value)
         return {name: _plain(item) for name, item in tables.items()}
     return value
+
+
+@public("llmops_sdk.config")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DescribedValue:
+    """A setting as text for a report.
+
+    Attributes:
+        key: The dotted key.
+        text: The value, without secrets.
+        source: The source, as `Settings.source` returns it.
+    """
+
+    key: str
+    text: str
+    source: str
+
+
+def describe_value(settings: Settings, path: tuple[str, ...], value: object) -> DescribedValue:
+    """Describe a value of the settings.
+
+    Args:
+        settings: The settings.
+        path: The parts of the key.
+        value: The value to show.
+
+    Example:
+        >>> from llmops_sdk import config
+        >>> config.describe_value(config.Settings(), ("options", "api_key"), "sk-1").text
+        "'***'"
+    """
+    return _described(path, value, settings.sources)
+
+
+def describe_settings(settings: Settings) -> list[DescribedValue]:
+    """Describe every value in force.
+
+    Example:
+        >>> from llmops_sdk import config
+        >>> config.describe_settings(config.Settings())[0]
+        DescribedValue(key='enabled', text='True', source='default')
+    """
+    sources = settings.sources
+    return [_described(path, value, sources) for path, value in setting_values(settings).items()]
+
+
+def _described(path: KeyPath, value: object, sources: Mapping[str, str]) -> DescribedValue:
+    key = dotted(path)
+    # The query of a URL may contain a key.
+    text = _QUERY_IN_URL.sub(rf"\1?{HIDDEN}", masked_repr(path, value))
+    return DescribedValue(key=key, text=text, source=sources.get(key, DEFAULT.label))

@@ -1,4 +1,1 @@
-"""The settings themselves: frozen pydantic models, one docstring a field.
-
-Doors for other packages: `_base`.
-"""
+"""The settings models: frozen pydantic models, one module per topic, one docstring per field."""

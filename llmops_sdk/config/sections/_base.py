@@ -1,4 +1,4 @@
-"""What every part of the settings is: a frozen model, and the types that files and the environment can give."""
+"""The base of every settings model, and the field types that files and the environment can supply."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloa
 from llmops_sdk.config._secrets import masked
 from llmops_sdk.errors import ConfigError
 
-__all__ = ["FolderPath", "Names", "OptionalPath", "OptionalSeconds", "OptionalText", "OrNone", "Section"]
+__all__ = ["FolderPath", "Names", "OptionalPath", "OptionalSeconds", "OptionalText", "OrNone", "SettingsSection"]
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
 def _none(value: object) -> object:
-    """TOML and environment variables have no null, so the word "none" stands for it."""
+    """Convert the word "none", as TOML and environment variables have no null."""
     return None if isinstance(value, str) and value.strip().lower() == "none" else value
 
 
@@ -26,18 +26,18 @@ OrNone = BeforeValidator(_none)
 
 OptionalText = Annotated[str | None, OrNone]
 OptionalSeconds = Annotated[PositiveFloat | None, OrNone]
-# A strict field takes only a Path and only a tuple; a file has strings and lists.
+# A strict field accepts only a Path or a tuple, but a file has strings and lists.
 FolderPath = Annotated[Path, Field(strict=False)]
 OptionalPath = Annotated[FolderPath | None, OrNone]
 Names = Annotated[tuple[str, ...], Field(strict=False)]
 
 
-explain: Callable[[type[Section], ValidationError], ConfigError] | None = None
-"""Makes the error of a constructor; `loading._problems` sets it when the package is imported."""
+explain_error: Callable[[type[SettingsSection], ValidationError], ConfigError] | None = None
+"""Creates the error of a constructor. `loading._problems` sets it on import."""
 
 
-class Section(BaseModel):
-    """A part of the settings: frozen, an unknown key is an error, and so is a value of another type ("3" for 3)."""
+class SettingsSection(BaseModel):
+    """A part of the settings: frozen and strict. Unknown keys and values of another type ("3" for 3) are errors."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -48,21 +48,21 @@ class Section(BaseModel):
         protected_namespaces=(),
     )
 
-    if not TYPE_CHECKING:  # type checkers are to see the fields as the arguments
+    if not TYPE_CHECKING:  # type checkers derive the arguments from the fields
 
         def __init__(self, /, **fields: Any) -> None:
             try:
                 super().__init__(**fields)
             except ValidationError as error:
-                if explain is None:
+                if explain_error is None:
                     raise
-                # From None: pydantic's error has the values in it, secrets too.
-                raise explain(type(self), error) from None
+                # From None: pydantic's error contains the values, secrets too.
+                raise explain_error(type(self), error) from None
 
-        # As pydantic's own RootModel has it: sections inside others are made without a call of this.
+        # Like pydantic's RootModel: pydantic creates nested sections without calling this.
         __init__.__pydantic_base_init__ = True
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
-        """The fields, without the values of headers and of what looks like a secret."""
+        """Yield the fields, with secrets masked."""
         for name, value in super().__repr_args__():
             yield name, masked((name or "",), value)

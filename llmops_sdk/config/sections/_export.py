@@ -1,4 +1,4 @@
-"""The settings of what leaves the machine."""
+"""The settings of export to OTLP backends and the console."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from llmops_sdk._util._public import public
-from llmops_sdk.config.sections._base import Names, OptionalSeconds, OptionalText, OrNone, Section
+from llmops_sdk.config.sections._base import Names, OptionalSeconds, OptionalText, OrNone, SettingsSection
 
 __all__ = ["DestinationSettings", "ExportFilter", "ExportSettings", "SignalSettings"]
 
@@ -28,132 +28,131 @@ def _exporters(*known: str) -> AfterValidator:
 Protocol = Literal["http/protobuf", "grpc"]
 
 
-class SignalSettings(Section):
-    """Metrics of calls to models, or scores as events (log records), besides the spans."""
+class SignalSettings(SettingsSection):
+    """Export of metrics of calls, or of scores as events (log records)."""
 
     exporters: Annotated[Names, _exporters("otlp")] = ("otlp",)
-    """Where they go: "otlp" is the backend; an empty list is nowhere."""
+    """Where to send: "otlp" is the backend; an empty list turns export off."""
     endpoint: OptionalText = None
-    """The whole URL, used as it is; by default the path of the signal is added to `[export] endpoint`."""
+    """The complete URL. Default: `[export] endpoint` with the path of the signal."""
     protocol: Annotated[Protocol | None, OrNone] = None
-    """How to send; by default as spans are sent."""
+    """The protocol. Default: that of `[export]`."""
     headers: Annotated[dict[str, str] | None, OrNone] = None
-    """Headers of each request; by default those of `[export]`."""
+    """Headers of each request. Default: those of `[export]`."""
     timeout: OptionalSeconds = None
-    """Seconds for one request; by default as for spans."""
+    """Seconds for one request. Default: as in `[export]`."""
 
 
 @public("llmops_sdk.config")
-class ExportFilter(Section):
-    """Which spans a destination gets; all of them, unless something is said. The local store keeps every one."""
+class ExportFilter(SettingsSection):
+    """Which spans a destination gets. Default: all. The local store always keeps every span."""
 
     kinds: Names = ()
-    """Only these kinds, as in ["llm", "embedding"]."""
+    """Only spans of these kinds, e.g. ["llm", "embedding"]."""
     names: Names = ()
-    """Only spans of these names; `*` and `?` stand for any characters and for one."""
+    """Only spans with these names. `*` matches any characters, `?` matches one."""
     sample: Annotated[float, Field(ge=0, le=1)] = 1.0
-    """The share of the traces that is sent, chosen by the trace's id, so that every process and destination chooses the
-    same. Spans that are sent for it bear the share as `llmops.export.sample`, so that counts can be scaled up."""
+    """The share of traces to send. The trace id decides, so every process and destination selects the same traces.
+    Sampled spans carry the share as `llmops.export.sample`, to scale up counts."""
     keep_errors: bool = True
-    """Send spans with an error whatever the share."""
+    """Always send spans with an error."""
     keep_slower_than: OptionalSeconds = None
-    """Seconds: send spans that took longer, whatever the share."""
+    """Seconds: always send slower spans."""
     keep_costlier_than: Annotated[NonNegativeFloat | None, OrNone] = None
-    """USD: send spans that cost more, whatever the share."""
+    """USD: always send spans that cost more."""
 
 
 @public("llmops_sdk.config")
-class DestinationSettings(Section):
-    """A further backend that spans are sent to, by a name of its own."""
+class DestinationSettings(SettingsSection):
+    """A further backend for spans, with its own name."""
 
     endpoint: str
-    """The base URL, as in "https://collector.example"; `/v1/traces` is added over HTTP."""
+    """The base URL, e.g. "https://collector.example". Over HTTP, `/v1/traces` is appended."""
     protocol: Annotated[Protocol | None, OrNone] = None
-    """How to send; by default as `[export]` says."""
+    """The protocol. Default: that of `[export]`."""
     headers: dict[str, str] = {}
-    """Headers of each request; those of `[export]` are not sent here."""
+    """Headers of each request. Those of `[export]` are not sent here."""
     content: Annotated[bool | None, OrNone] = None
-    """Send prompts, answers, arguments and results too; by default as `[export]` says."""
+    """Also send prompts, responses, arguments and results. Default: as in `[export]`."""
     timeout: OptionalSeconds = None
-    """Seconds for one request; by default as `[export]` says."""
+    """Seconds for one request. Default: as in `[export]`."""
     filter: ExportFilter = ExportFilter()
-    """Which spans it gets; that of `[export]` does not hold here."""
+    """Which spans it gets. The filter of `[export]` does not apply here."""
 
 
 def _names(destinations: dict[str, DestinationSettings]) -> dict[str, DestinationSettings]:
-    # Each has a folder of that name in the store.
+    # The name is also the name of a folder in the store.
     for name in destinations:
         if not _NAME.fullmatch(name) or name == "default":
-            raise ValueError('names of letters, digits, "_" and "-", other than "default", which [export] itself is')
+            raise ValueError('names of letters, digits, "_" and "-", except "default", which is [export] itself')
     return destinations
 
 
 @public("llmops_sdk.config")
-class ExportSettings(Section):
-    """Spans, metrics and scores sent to an OTLP backend, besides the local store."""
+class ExportSettings(SettingsSection):
+    """Export of spans, metrics and scores to an OTLP backend, in addition to the local store."""
 
     enabled: bool = True
-    """Send anything at all."""
+    """Export anything at all."""
     exporters: Annotated[Names, _exporters("otlp", "console")] = ("otlp",)
-    """Where spans go: "otlp" is the backend, when there is an endpoint; "console" writes a line of JSON for each to
-    stdout."""
+    """Where to send spans: "otlp" is the backend, if there is an endpoint; "console" prints each as a line of JSON."""
     endpoint: OptionalText = None
-    """The base URL, as in "http://127.0.0.1:4318"; wins over `OTEL_EXPORTER_OTLP_ENDPOINT`."""
+    """The base URL, e.g. "http://127.0.0.1:4318". Overrides `OTEL_EXPORTER_OTLP_ENDPOINT`."""
     traces_endpoint: OptionalText = None
-    """The whole URL for spans, used as it is, like `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`; one from a place of lower
-    precedence than `endpoint` is left aside."""
+    """The complete URL for spans, like `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`. It is ignored if `endpoint` is set in a
+    source of higher precedence."""
     protocol: Protocol = "http/protobuf"
-    """How to send."""
+    """The protocol."""
     headers: dict[str, str] = {}
-    """Headers of each request, as for an API key."""
+    """Headers of each request, e.g. an API key."""
     content: bool = False
-    """Send prompts, answers, arguments and results too. They never leave the machine otherwise."""
+    """Also send prompts, responses, arguments and results. By default they never leave the machine."""
     timeout: PositiveFloat = 10.0
     """Seconds for one request."""
     host_content: bool = False
-    """Put content on the spans of a tracer provider that the application set up itself."""
+    """Also put content on the spans of the application's own tracer provider."""
 
     filter: ExportFilter = ExportFilter()
     """Which spans the backend gets."""
     destinations: Annotated[dict[str, DestinationSettings], AfterValidator(_names)] = {}
-    """Further backends, by name: each gets the spans on its own, and none waits for another."""
+    """Further backends by name. Each receives spans independently of the others."""
     outbox: bool = True
-    """Keep what a backend has not taken in the store's folder, and send it later, also from the next process."""
+    """Keep undelivered spans in the store's folder and send them later, also from the next process."""
     outbox_bytes: PositiveInt = 1024 * 1024 * 1024
-    """Size of what waits for one destination at which the oldest is given up, and counted."""
+    """Bytes of pending spans per destination above which the oldest are dropped and counted."""
     outbox_days: PositiveFloat = 7.0
-    """Days after which what waits is given up, and counted."""
+    """Days after which pending spans are dropped and counted."""
     metrics: SignalSettings = SignalSettings()
-    """Durations and tokens of calls to models, as histograms: by default to the same backend, or to the meter
-    provider that the application has set up."""
+    """Durations and tokens of calls, as histograms. Default: to the same backend, or to the application's own meter
+    provider."""
     logs: SignalSettings = SignalSettings()
-    """Scores, as the event `gen_ai.evaluation.result` on the span that is judged: by default to the same backend."""
+    """Scores, as the event `gen_ai.evaluation.result` on the scored span. Default: to the same backend."""
 
     @property
     def traces_url(self) -> str | None:
-        """Where spans are sent, or None when they are not: `/v1/traces` is added to a base URL over HTTP."""
+        """Return the URL for spans, or None if they are not sent."""
         return self._url("traces", self.exporters, self.traces_endpoint, self.protocol)
 
     @property
     def metrics_url(self) -> str | None:
-        """Where metrics are sent, or None when they are not."""
+        """Return the URL for metrics, or None if they are not sent."""
         signal = self.metrics
         return self._url("metrics", signal.exporters, signal.endpoint, signal.protocol or self.protocol)
 
     @property
     def logs_url(self) -> str | None:
-        """Where scores are sent, or None when they are not."""
+        """Return the URL for scores, or None if they are not sent."""
         signal = self.logs
         return self._url("logs", signal.exporters, signal.endpoint, signal.protocol or self.protocol)
 
     @property
     def trace_destinations(self) -> dict[str, DestinationSettings]:
-        """Where spans are sent, by name; the backend of `[export]` itself is "default"."""
+        """Return the destinations of spans by name. The backend of `[export]` itself is "default"."""
         if not self.enabled or "otlp" not in self.exporters:
             return {}
         url = self.traces_url
-        own = {} if url is None else {"default": DestinationSettings(endpoint=url, filter=self.filter)}
-        return {**own, **self.destinations}
+        default = {} if url is None else {"default": DestinationSettings(endpoint=url, filter=self.filter)}
+        return {**default, **self.destinations}
 
     def _url(self, signal: str, exporters: tuple[str, ...], own: str | None, protocol: Protocol) -> str | None:
         if not self.enabled or "otlp" not in exporters:

@@ -1,4 +1,4 @@
-"""Texts of a certain form, as some settings take them."""
+"""Types of strings that settings validate."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Regex = Annotated[str, AfterValidator(_regex)]
 
 def _identifier(name: str) -> str:
     if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", name):
-        raise ValueError("a column's name: lower-case letters, digits and _, not beginning with a digit")
+        raise ValueError("a column name: lower-case letters, digits and _, not starting with a digit")
     return name
 
 

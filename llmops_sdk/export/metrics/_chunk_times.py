@@ -1,6 +1,6 @@
-"""When the chunks of a stream came, for the metric of the time between them; kept only where metrics are wanted.
+"""The arrival times of a stream's chunks, for the metric of the time between them.
 
-A span has one attribute a fact and no list of times: so the times wait here, by span, until the metrics are made.
+Spans have no attribute for a list of times: the times stay here, by span, until the metrics are recorded.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ __all__ = ["ChunkTimes", "host_meter_provider", "keep", "take", "wanted"]
 ChunkTimes = array
 """Seconds on a clock that never goes back, one for each chunk."""
 
-_STREAMS = 4_096
-"""Ended streams whose times are kept; beyond that, those of the oldest are dropped."""
+_MAX_STREAMS = 4_096
+"""Maximum number of ended streams; the oldest are dropped."""
 
 _kept: OrderedDict[int, array[float]] = OrderedDict()
 
 
 def wanted() -> bool:
-    """Whether the times of chunks are to be noted."""
+    """Return whether metrics need the times of chunks."""
     runtime = _runtime.current
     if runtime is None or not runtime.enabled:
         return False
@@ -35,23 +35,23 @@ def wanted() -> bool:
 
 
 def keep(span_number: int, times: array[float]) -> None:
-    """Keep the times of a stream for its ended span."""
+    """Store the times of a stream for its ended span."""
     _kept[span_number] = times
-    while len(_kept) > _STREAMS:
+    while len(_kept) > _MAX_STREAMS:
         _kept.popitem(last=False)
 
 
 def take(span_number: int) -> array[float] | None:
-    """The times of a stream, once."""
+    """Remove and return the times of a stream."""
     return _kept.pop(span_number, None)
 
 
 def host_meter_provider() -> Any:
-    """The meter provider that the application has set up for all its libraries, or None."""
+    """Return the meter provider that the application has set up, or None."""
     if "opentelemetry.metrics" not in sys.modules:
         return None
     from opentelemetry import metrics
 
     found = metrics.get_meter_provider()
-    # The stand-in until one is set has no public name.
+    # The API's placeholder has no public name.
     return None if type(found).__name__ in {"_ProxyMeterProvider", "NoOpMeterProvider"} else found

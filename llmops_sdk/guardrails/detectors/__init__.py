@@ -1,1 +1,1 @@
-"""The guards that find something in a text, one family a module."""
+"""Guards that find sensitive data in texts, one family per module."""

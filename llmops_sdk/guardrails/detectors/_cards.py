@@ -1,4 +1,4 @@
-"""Numbers of payment cards: found by issuer, length and Luhn's check digit, in linear time.
+"""Find payment card numbers by issuer, length and Luhn's check digit, in linear time.
 
 The one module that imports stdnum.
 """
@@ -51,7 +51,7 @@ _SHORTEST, _LONGEST = 12, 19
 
 
 def _lengths_by_prefix() -> list[tuple[int, ...]]:
-    """For each of the 10,000 first four digits the lengths that a card may have, longest first."""
+    """Return the lengths that a card may have for each of the 10,000 first four digits, longest first."""
     found: list[set[int]] = [set() for _ in range(10_000)]
     for first, last, lengths in _ISSUERS:
         low, high = int(first.ljust(4, "0")), int(last.ljust(4, "9"))
@@ -62,9 +62,9 @@ def _lengths_by_prefix() -> list[tuple[int, ...]]:
 
 _LENGTHS = _lengths_by_prefix()
 
-# What people, word processors and those who want to get past put between the digits of one number: spaces, dashes,
-# and characters without width; at most three at a time. No part of the pattern can begin where another can, and none
-# gives back what it took, so that the time is linear.
+# Characters that people, word processors and attackers put between the digits of one number: spaces, dashes and
+# zero-width characters, at most three at a time. The parts of the pattern begin with different characters and never
+# backtrack, so that the time is linear.
 _GAP = (
     r"[ \t_\-\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000\u2010-\u2015\u2212\ufe58\ufe63\uff0d"
     r"\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufe00-\ufe0f\ufeff]{1,3}+"
@@ -75,14 +75,7 @@ _DOUBLED = bytes((0, 2, 4, 6, 8, 1, 3, 5, 7, 9)) + bytes(246)
 
 
 def find_cards(text: str) -> list[tuple[int, int, str]]:
-    """Where card numbers stand in a text, and their digits.
-
-    Args:
-        text: Any text. The time is linear in its length, whatever it is.
-
-    Returns:
-        Start, end (in the text as it was given) and the ASCII digits, in order and without overlap.
-    """
+    """Return the start, end and ASCII digits of every card number, in order and without overlap, in linear time."""
     return [
         card
         for run in _RUN.finditer(text)
@@ -92,9 +85,9 @@ def find_cards(text: str) -> list[tuple[int, int, str]]:
 
 
 def _cards_in(text: str, offset: int, run: str) -> Iterator[tuple[int, int, str]]:
-    """The cards of a run of digits and gaps.
+    """Yield the cards in a run of digits and gaps.
 
-    A card begins where a group of digits begins and ends where one ends: a longer number has none inside.
+    A card begins and ends where groups of digits do: a longer number does not contain a card.
     """
     places = [place for place, character in enumerate(run) if character.isdecimal()]
     count = len(places)
@@ -119,19 +112,19 @@ def _cards_in(text: str, offset: int, run: str) -> Iterator[tuple[int, int, str]
 
 
 def _end_of_longest(number: str, first: int, is_end: bytearray, sums: tuple[list[int], list[int]]) -> int:
-    """Where the longest card that begins at a digit ends, or 0."""
+    """Return the end of the longest card that begins at a digit, or 0."""
     for length in _LENGTHS[int(number[first : first + 4])]:
         end = first + length
         if end < len(is_end) and is_end[end]:
             undoubled = sums[(end - 1) % 2]
-            # The running sums say in one step what stdnum, which has the last word, takes a call for.
+            # The running sums are a cheap filter before the call of stdnum, which decides.
             if (undoubled[end] - undoubled[first]) % 10 == 0 and _is_luhn(number[first:end]):
                 return end
     return 0
 
 
 def _luhn_sums(number: str) -> tuple[list[int], list[int]]:
-    """Running Luhn sums: in the first the digits at even places are the undoubled ones, in the second the others."""
+    """Return running Luhn sums: the first doubles the digits at odd places, the second those at even places."""
     values = number.encode("ascii").translate(_TO_VALUES)
     doubled = values.translate(_DOUBLED)
     even, odd = bytearray(values), bytearray(values)
@@ -140,7 +133,7 @@ def _luhn_sums(number: str) -> tuple[list[int], list[int]]:
 
 
 def _is_part_of_number(text: str, start: int, digits: int) -> bool:
-    """Whether the digits are a decimal fraction, or a telephone number in its international form."""
+    """Return whether the digits are a decimal fraction, or an international telephone number."""
     before = text[start - 1] if start else ""
     if before == "+":
         return digits <= 15
@@ -155,13 +148,13 @@ def _is_luhn(number: str) -> bool:
 
 @public("llmops_sdk.guardrails")
 class CardGuard:
-    """Finds the numbers of payment cards, and redacts them or blocks the call.
+    """Finds payment card numbers, and redacts them or blocks the call.
 
-    Found are 13 to 19 digits (12 for some Maestro cards) with an issuer's prefix and a valid check digit, also with
-    spaces, dashes and zero-width characters between them, and in the digits of any script.
+    A card number has 13 to 19 digits (some Maestro cards 12) of any script, an issuer's prefix and a valid check
+    digit; it may contain spaces, dashes and zero-width characters.
 
     Args:
-        action: "redact" puts `[CARD]` in their place, "block" ends the call.
+        action: "redact" replaces a number by `[CARD]`, "block" ends the call.
         keep_last4: Leave the last four digits, as in `[CARD 1111]`.
 
     Example:
@@ -175,13 +168,13 @@ class CardGuard:
 
     def __init__(self, action: Literal["redact", "block"] = "redact", *, keep_last4: bool = False) -> None:
         if action not in ("redact", "block"):
-            raise ValueError(f'a card guard can "redact" or "block", not {action!r}')
+            raise ValueError(f'the action of a card guard must be "redact" or "block", not {action!r}')
         self.action: Literal["redact", "block"] = action
         self.keep_last4 = keep_last4
         self.version = f"1:{action}" + (":keep_last4" if keep_last4 else "")
 
-    def check(self, text: str, context: GuardContext) -> Verdict:  # noqa: ARG002 - both rails are alike to it
-        """What to do with a text."""
+    def check(self, text: str, context: GuardContext) -> Verdict:  # noqa: ARG002 - it treats both rails alike
+        """Return the verdict on a text."""
         cards = find_cards(text)
         if not cards:
             return Verdict("pass")

@@ -10,13 +10,14 @@ import time
 from collections.abc import Mapping
 from typing import cast
 
-from llmops_sdk._util._retry_after import seconds_asked
+from llmops_sdk._util._retry_after import retry_after_seconds
 from llmops_sdk.errors import (
     AuthenticationError,
     BadRequestError,
     BudgetExceededError,
     ContentFilterError,
     ContextWindowError,
+    IncompleteResponseError,
     LLMOpsError,
     NotFoundError,
     PermissionDeniedError,
@@ -88,6 +89,10 @@ def map_error(
         return error
     names = _names(error)
     if "MidStreamFallbackError" in names and isinstance(inner := getattr(error, "original_exception", None), Exception):
+        if isinstance(error.__context__, StopIteration | StopAsyncIteration):
+            # Nothing broke: litellm raises this at the end of a stream without a finish reason.
+            text = f"{request.model}: the stream ended without a finish reason"
+            return IncompleteResponseError(text, provider=provider or request.provider, model=request.model)
         return map_error(inner, request, provider=provider, outer=outer, answered=answered)
     message = f"{request.model}: {_message(error)}"
     if "BudgetExceededError" in names:
@@ -99,7 +104,7 @@ def map_error(
         provider=provider or request.provider,
         model=request.model,
         status_code=status,
-        retry_after=seconds_asked(headers, time.time()),
+        retry_after=retry_after_seconds(headers, time.time()),
         request_id=headers.get("x-request-id") or headers.get("request-id") or _text(error, "request_id"),
     )
 

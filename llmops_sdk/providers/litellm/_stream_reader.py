@@ -141,9 +141,9 @@ class StreamReader(CallWatch):
         )
 
     def raise_unless_finished(self, error: BaseException, mapped: LLMOpsError) -> None:
-        """Raise the error that a break means, unless the answer was whole before it."""
-        if self._finish() is not None:
-            return
+        """Raise the error that a break means, unless the answer was whole or the stream just ended."""
+        if self._finish() is not None or isinstance(mapped, IncompleteResponseError):
+            return  # `last_chunk` distinguishes the two
         first_left = None if self._started else seconds_until(self._first_deadline)
         if first_left is not None and first_left <= 0 and isinstance(mapped, ProviderTimeoutError):
             raise self._first_chunk_timed_out() from error

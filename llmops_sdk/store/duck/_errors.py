@@ -7,7 +7,7 @@ from pathlib import Path
 
 from llmops_sdk.errors import StoreError
 from llmops_sdk.store.duck._sql import duckdb
-from llmops_sdk.store.schema._views import STREAMS
+from llmops_sdk.store.schema._views import RECORD_STREAMS
 
 __all__ = ["damaged_file", "is_missing_file"]
 
@@ -34,7 +34,9 @@ def damaged_file(error: duckdb.Error, folder: Path) -> StoreError | None:
     found = _FILE.search(text) if isinstance(error, (duckdb.IOException, duckdb.InvalidInputException)) else None
     if found is None:
         return None
-    matches = [stream for stream in STREAMS if found[1] in {stream.folder, stream.files}]
+    matches = [
+        stream for stream in RECORD_STREAMS.values() if found[1] in {stream.segment_folder, stream.parquet_folder}
+    ]
     if not matches:
         return None
     file = folder / found[1] / found[2]

@@ -14,20 +14,13 @@ from typing import Any
 import duckdb
 
 from llmops_sdk.store.duck._sql import pattern, quoted
-from llmops_sdk.store.schema._views import Stream
+from llmops_sdk.store.schema._views import RecordStream
 
 __all__ = ["Rows", "open_rows", "present_lines"]
 
 _BATCH = 512
 _MAX_LINE = 64 * 1024 * 1024
 _MEMORY = "512MB"
-_KEYS = {
-    "spans": "trace_id || span_id",
-    "scores": "md5(to_json({a: trace_id, b: span_id, c: name, d: source, e: value, f: label, g: comment, "
-    "h: time_ns // 1000})::VARCHAR)",
-    "losses": "md5(to_json({a: time_ns // 1000, b: what, c: reason, d: count, e: bytes})::VARCHAR)",
-}
-"""What makes two lines the same: exported times have microseconds."""
 
 
 class Rows:
@@ -81,7 +74,7 @@ def _heading(file: Path) -> list[str]:
     return []
 
 
-def present_lines(store: duckdb.DuckDBPyConnection, stream: Stream, file: Path) -> Iterator[int]:
+def present_lines(store: duckdb.DuckDBPyConnection, stream: RecordStream, file: Path) -> Iterator[int]:
     """The numbers of those lines of a file, from 0, that the store has already, in order.
 
     Memory is bounded: what does not fit is put to the disk by DuckDB.
@@ -91,8 +84,8 @@ def present_lines(store: duckdb.DuckDBPyConnection, stream: Stream, file: Path) 
         stream: Which stream.
         file: Lines as they are to be put into it.
     """
-    key = _KEYS[stream.name]
-    columns = ", ".join(f"{one.name}: '{one.type}'" for one in stream.keys)
+    key = stream.same_record
+    columns = ", ".join(f"{one.name}: '{one.type}'" for one in stream.columns)
     lines = (
         f"read_json({quoted(pattern(file))}, columns = {{{columns}}}, format = 'newline_delimited', "
         "maximum_object_size = 33554432)"

@@ -8,10 +8,10 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from llmops_sdk.errors import StoreError
-from llmops_sdk.store.duck._origin import KEY, Origin
+from llmops_sdk.store.duck._provenance import KEY, FileProvenance
 from llmops_sdk.store.duck._sql import duckdb, line_columns, lines_sql, pattern, put_tables, quoted
 from llmops_sdk.store.files._layout import Sources
-from llmops_sdk.store.schema._views import SEAL, Stream
+from llmops_sdk.store.schema._views import SEAL, RecordStream
 
 __all__ = ["ParquetWriter"]
 
@@ -43,7 +43,7 @@ class ParquetWriter:
         """End the connection."""
         self._connection.close()
 
-    def from_lines(self, stream: Stream, segments: Sequence[Path], out: Path, origin: Origin) -> int:
+    def write_lines(self, stream: RecordStream, segments: Sequence[Path], out: Path, origin: FileProvenance) -> int:
         """Write the lines of some segments; how many could be read.
 
         Args:
@@ -61,8 +61,8 @@ class ParquetWriter:
             origin,
         )
 
-    def from_files(
-        self, files: Sequence[Path], out: Path, origin: Origin, *, unless: str = "false", weight: str = ""
+    def write_rows(
+        self, files: Sequence[Path], out: Path, origin: FileProvenance, *, unless: str = "false", weight: str = ""
     ) -> int:
         """Write the rows of files of one version as one file, but for some; how many they are.
 
@@ -81,7 +81,7 @@ class ParquetWriter:
         columns = f"* REPLACE ({weight} AS weight)" if weight else "*"
         return self._copy(f"SELECT {columns} FROM read_parquet([{listed}]){where}", out, origin)
 
-    def keep(self, sources: Sources, kept: str) -> None:
+    def create_kept_traces(self, sources: Sources, kept: str) -> None:
         """Have the table `kept_traces` for conditions.
 
         Args:
@@ -99,7 +99,7 @@ class ParquetWriter:
         except duckdb.Error as error:
             raise StoreError(f"compaction failed, and nothing is lost: {error}") from error
 
-    def count(self, files: Sequence[Path], condition: str) -> int:
+    def count_rows(self, files: Sequence[Path], condition: str) -> int:
         """How many rows of files a condition in SQL holds for.
 
         Raises:
@@ -108,14 +108,14 @@ class ParquetWriter:
         listed = ", ".join(quoted(pattern(file)) for file in files)
         return self._number(f"SELECT count(*) FROM read_parquet([{listed}]) WHERE {condition}")
 
-    def doom(self, traces: Collection[str], spans: Collection[str]) -> None:
-        """Have the tables `doomed_traces` and `doomed_spans` for conditions."""
-        for name, ids in (("doomed_traces", traces), ("doomed_spans", spans)):
+    def mark_for_removal(self, traces: Collection[str], spans: Collection[str]) -> None:
+        """Have the tables `removed_traces` and `removed_spans` for conditions."""
+        for name, ids in (("removed_traces", traces), ("removed_spans", spans)):
             self._connection.execute(
                 f"CREATE OR REPLACE TABLE {name} AS SELECT unnest($ids::VARCHAR[]) AS id", {"ids": list(ids)}
             )
 
-    def unreadable(self, stream: Stream, segments: Sequence[Path]) -> int:
+    def count_unreadable(self, stream: RecordStream, segments: Sequence[Path]) -> int:
         """How many lines of some segments cannot be read.
 
         Raises:
@@ -126,7 +126,7 @@ class ParquetWriter:
             f"WHERE {stream.required} IS NULL AND {SEAL.name} IS NULL"
         )
 
-    def _copy(self, select: str, out: Path, origin: Origin) -> int:
+    def _copy(self, select: str, out: Path, origin: FileProvenance) -> int:
         return self._number(
             f"COPY ({select}) TO {quoted(str(out))} (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL {_LEVEL}, "
             f"ROW_GROUP_SIZE {_GROUP_ROWS}, ROW_GROUP_SIZE_BYTES {_GROUP_BYTES}, USE_TMP_FILE false, "

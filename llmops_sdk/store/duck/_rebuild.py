@@ -10,12 +10,12 @@ from typing import Any
 import orjson
 
 from llmops_sdk.errors import StoreError
-from llmops_sdk.store.duck._origin import KEY
+from llmops_sdk.store.duck._provenance import KEY
 from llmops_sdk.store.duck._sql import duckdb, pattern, quoted
-from llmops_sdk.store.files._layout import create_store, data_files
+from llmops_sdk.store.files._layout import create_store, list_data_files
 from llmops_sdk.store.files._leases import latest_reader
-from llmops_sdk.store.files._locks import sole_changer
-from llmops_sdk.store.files._manifest import DataFile, Gone, Manifest, commit, read_manifest
+from llmops_sdk.store.files._locks import exclusive_lock
+from llmops_sdk.store.files._manifest import DataFile, Manifest, RetiredFile, commit, read_manifest
 
 __all__ = ["rebuild_manifest"]
 
@@ -31,18 +31,18 @@ def rebuild_manifest(store: Path) -> Manifest:
     Raises:
         StoreError: A file is none of ours or cannot be read, or the folder cannot be written.
     """
-    with sole_changer(store, _WAIT) as alone:
+    with exclusive_lock(store, _WAIT) as acquired:
         there = read_manifest(store)
         if there is not None:
             return there
-        if not alone:
+        if not acquired:
             raise StoreError(f"{store} is being changed by another process: try again later", path=str(store))
-        origins = {f"{file.parent.name}/{file.name}": _origin(file) for file in data_files(store)}
+        origins = {f"{file.parent.name}/{file.name}": _provenance(file) for file in list_data_files(store)}
         replaced = {name for origin in origins.values() for name in origin["replaces"]}
         # Later than any that a living reader knows, so that nothing goes which one of them reads.
         generation = max((origin["generation"] for origin in origins.values()), default=0)
         generation = max(generation, latest_reader(store)) + 1
-        now = Gone(generation, time.time())
+        now = RetiredFile(generation, time.time())
         files = tuple(
             DataFile(
                 name=name,
@@ -62,7 +62,7 @@ def rebuild_manifest(store: Path) -> Manifest:
         return commit(store, Manifest(generation=generation, files=files, covered=held, trash=trash))
 
 
-def _origin(file: Path) -> dict[str, Any]:
+def _provenance(file: Path) -> dict[str, Any]:
     name = quoted(pattern(file))
     try:
         with duckdb.connect(":memory:") as connection:

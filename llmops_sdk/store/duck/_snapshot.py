@@ -9,7 +9,7 @@ from llmops_sdk.errors import StoreError
 from llmops_sdk.store.duck._errors import is_missing_file
 from llmops_sdk.store.duck._sql import duckdb, lines_sql, rows_sql, unreadable_sql
 from llmops_sdk.store.files._layout import Sources
-from llmops_sdk.store.schema._views import STREAMS, VIEWS
+from llmops_sdk.store.schema._views import RECORD_STREAMS, VIEWS
 
 __all__ = ["write_snapshot"]
 
@@ -29,7 +29,7 @@ def write_snapshot(file: Path, sources: Sources, progress: Callable[[int, int], 
     try:
         with duckdb.connect(str(file), config={"preserve_insertion_order": "false"}) as connection:
             connection.execute("SET TimeZone = 'UTC'; CREATE SCHEMA store")
-            for number, stream in enumerate(STREAMS):
+            for number, stream in enumerate(RECORD_STREAMS.values()):
                 paths = [segment.path for segment in sources.segments if segment.stream is stream]
                 files = [one for one in sources.files if one.stream == stream.name]
                 connection.execute(f"CREATE TEMP VIEW {stream.name}_lines AS {lines_sql(stream, paths)}")
@@ -39,7 +39,7 @@ def write_snapshot(file: Path, sources: Sources, progress: Callable[[int, int], 
                 ).fetchone()
                 rows += int(made[0]) if made else 0
                 if progress is not None:
-                    progress(number + 1, len(STREAMS))
+                    progress(number + 1, len(RECORD_STREAMS))
             counted = connection.execute(unreadable_sql(sources.unreadable, lines="{}_lines")).fetchone()
             connection.execute(f"CREATE VIEW store.unreadable AS SELECT {int(counted[0]) if counted else 0} AS lines")
             for view in VIEWS:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from llmops_sdk.errors import StoreError
-from llmops_sdk.store.files._layout import Sources, data_files, segments_of
-from llmops_sdk.store.files._leases import Lease
+from llmops_sdk.store.files._layout import Sources, list_data_files, list_segments
+from llmops_sdk.store.files._leases import ReaderLease
 from llmops_sdk.store.files._manifest import Manifest, read_manifest
 
 __all__ = ["read_sources"]
@@ -26,7 +26,7 @@ def read_sources(path: Path, *, lease: bool = True) -> Sources:
     """
     # In this order: what is compacted after the manifest was read is still in its segments.
     manifest = read_manifest(path)
-    if manifest is None and data_files(path):
+    if manifest is None and list_data_files(path):
         from llmops_sdk.store.duck._rebuild import rebuild_manifest
 
         manifest = rebuild_manifest(path)
@@ -36,7 +36,7 @@ def read_sources(path: Path, *, lease: bool = True) -> Sources:
         manifest, held = _leased(path, manifest)
     try:
         # Empty ones are removed at once when their writers are dead, whoever has listed them.
-        segments = [one for one in segments_of(path, manifest.covered) if not _is_empty(one.path)]
+        segments = [one for one in list_segments(path, manifest.covered) if not _is_empty(one.path)]
     except StoreError:
         if held is not None:
             held.release()
@@ -44,10 +44,10 @@ def read_sources(path: Path, *, lease: bool = True) -> Sources:
     return Sources(tuple(segments), manifest.files, path, manifest.unreadable, held)
 
 
-def _leased(path: Path, manifest: Manifest) -> tuple[Manifest, Lease]:
+def _leased(path: Path, manifest: Manifest) -> tuple[Manifest, ReaderLease]:
     """A lease, and the manifest that it holds: what was gone before may be removed, a segment without a word."""
     for _ in range(_TRIES):
-        held = Lease(path, manifest.generation)
+        held = ReaderLease(path, manifest.generation)
         try:
             latest = read_manifest(path)
         except StoreError:

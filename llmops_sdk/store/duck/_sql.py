@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 import duckdb
 
 from llmops_sdk.store.files._layout import Sources
 from llmops_sdk.store.files._manifest import DataFile
-from llmops_sdk.store.schema._views import SEAL, STREAMS, VIEWS, Stream, View
+from llmops_sdk.store.schema._views import RECORD_STREAMS, SEAL, VIEWS, RecordStream, View
 
 __all__ = [
     "duckdb",
@@ -88,24 +88,26 @@ def _put_views(
     # Each costs milliseconds, since DuckDB looks into the files of a view that it makes.
     read = " ".join(view.sql for view in views)
     everything = tables or "store.unreadable" in read
-    put_tables(connection, sources, [s for s in STREAMS if everything or f"store.{s.name}" in read])
+    put_tables(connection, sources, [s for s in RECORD_STREAMS.values() if everything or f"store.{s.name}" in read])
     if everything:
         connection.execute(f"CREATE VIEW store.unreadable AS {unreadable_sql(sources.unreadable)}")
     for view in views:
         connection.execute(f"CREATE VIEW {view.name} AS {view.sql}")
 
 
-def put_tables(connection: duckdb.DuckDBPyConnection, sources: Sources, streams: Sequence[Stream] = STREAMS) -> None:
-    """Make the schema `store` with every row of some streams."""
+def put_tables(
+    connection: duckdb.DuckDBPyConnection, sources: Sources, streams: Iterable[RecordStream] | None = None
+) -> None:
+    """Make the schema `store` with every row of some streams; of all by default."""
     connection.execute("CREATE SCHEMA store")
-    for stream in streams:
+    for stream in RECORD_STREAMS.values() if streams is None else streams:
         paths = [segment.path for segment in sources.segments if segment.stream is stream]
         files = [file for file in sources.files if file.stream == stream.name]
         connection.execute(f"CREATE VIEW store.{stream.name}_lines AS {lines_sql(stream, paths)}")
         connection.execute(f"CREATE VIEW store.{stream.name} AS {rows_sql(stream, sources.folder, files)}")
 
 
-def rows_sql(stream: Stream, folder: Path, files: Sequence[DataFile], *, lines: str | None = None) -> str:
+def rows_sql(stream: RecordStream, folder: Path, files: Sequence[DataFile], *, lines: str | None = None) -> str:
     """Every row of a stream: the lines of its segments that can be read, and the rows of its Parquet files.
 
     Args:
@@ -119,21 +121,21 @@ def rows_sql(stream: Stream, folder: Path, files: Sequence[DataFile], *, lines: 
     # Each version by itself: to unite files by their columns' names takes up to twice the time.
     for version in sorted({file.version for file in files}):
         listed = ", ".join(quoted(pattern(folder / file.name)) for file in files if file.version == version)
-        names = [k.name if k.since <= version else f"NULL::{k.type} AS {k.name}" for k in stream.keys]
+        names = [k.name if k.since <= version else f"NULL::{k.type} AS {k.name}" for k in stream.columns]
         parts.append(f"SELECT {', '.join(names + [n for n, _ in stream.computed])} FROM read_parquet([{listed}])")
     return " UNION ALL ".join(parts)
 
 
-def line_columns(stream: Stream) -> str:
+def line_columns(stream: RecordStream) -> str:
     """What a row has of a line: the keys, and what is computed from them."""
-    return ", ".join([key.name for key in stream.keys] + [f"{sql} AS {name}" for name, sql in stream.computed])
+    return ", ".join([key.name for key in stream.columns] + [f"{sql} AS {name}" for name, sql in stream.computed])
 
 
 def unreadable_sql(before: int, *, lines: str = "store.{}_lines") -> str:
     """How many lines cannot be read, or could not be when they were compacted: `before` of them."""
     counts = " + ".join(
         f"(SELECT count(*) FROM {lines.format(s.name)} WHERE {s.required} IS NULL AND {SEAL.name} IS NULL)"
-        for s in STREAMS
+        for s in RECORD_STREAMS.values()
     )
     return f"SELECT {before} + {counts} AS lines"
 
@@ -159,16 +161,16 @@ def without_zones(connection: duckdb.DuckDBPyConnection, table: str) -> None:
             connection.execute(f"ALTER TABLE {table} ALTER {column} TYPE TIMESTAMP")
 
 
-def lines_sql(stream: Stream, paths: Sequence[Path]) -> str:
+def lines_sql(stream: RecordStream, paths: Sequence[Path]) -> str:
     """Every line of some segments, those that are none of ours as NULLs."""
     if not paths:
-        keys = (*stream.keys, SEAL)
+        keys = (*stream.columns, SEAL)
         return f"SELECT {', '.join(f'NULL::{key.type} AS {key.name}' for key in keys)} WHERE false"
     # A list of names, no glob: an empty glob is an error.
     return f"SELECT * FROM {read_lines(stream, [pattern(path) for path in paths])}"
 
 
-def read_lines(stream: Stream, patterns: Sequence[str], options: str = "") -> str:
+def read_lines(stream: RecordStream, patterns: Sequence[str], options: str = "") -> str:
     """DuckDB's call that reads lines of a stream.
 
     Args:
@@ -177,7 +179,7 @@ def read_lines(stream: Stream, patterns: Sequence[str], options: str = "") -> st
         options: Further arguments, each with a comma before it.
     """
     files = ", ".join(quoted(one) for one in patterns)
-    columns = ", ".join(f"{key.name}: '{key.type}'" for key in (*stream.keys, SEAL))
+    columns = ", ".join(f"{key.name}: '{key.type}'" for key in (*stream.columns, SEAL))
     return (
         f"read_json([{files}], columns = {{{columns}}}, format = 'newline_delimited', ignore_errors = true, "
         f"maximum_object_size = {_MAX_OBJECT}{options})"

@@ -14,9 +14,9 @@ from uuid import uuid4
 
 from llmops_sdk.errors import StoreError
 from llmops_sdk.store.duck._sql import duckdb, pattern, quoted, read_lines, rows_sql, unreadable_sql
-from llmops_sdk.store.files._layout import put_file
+from llmops_sdk.store.files._layout import create_file
 from llmops_sdk.store.files._manifest import EMPTY_SEGMENT, VIEWS_FILE, Manifest
-from llmops_sdk.store.schema._views import STREAMS, VIEWS, Stream
+from llmops_sdk.store.schema._views import RECORD_STREAMS, VIEWS, RecordStream
 
 __all__ = ["VIEWS_FILE", "write_views"]
 
@@ -54,8 +54,8 @@ def write_views(store: Path, manifest: Manifest) -> None:
 def _make(file: Path, store: Path, manifest: Manifest) -> None:
     with duckdb.connect(str(file)) as connection:
         connection.execute("CREATE SCHEMA store")
-        for stream in STREAMS:
-            put_file(store / stream.folder / EMPTY_SEGMENT, b"")
+        for stream in RECORD_STREAMS.values():
+            create_file(store / stream.segment_folder / EMPTY_SEGMENT, b"")
             files = [file for file in manifest.files if file.stream == stream.name]
             connection.execute(f"CREATE VIEW store.{stream.name}_lines AS {_live_lines(stream, store, manifest)}")
             connection.execute(f"CREATE VIEW store.{stream.name} AS {rows_sql(stream, store, files)}")
@@ -64,8 +64,8 @@ def _make(file: Path, store: Path, manifest: Manifest) -> None:
             connection.execute(f"CREATE VIEW {view.name} AS {view.sql}")
 
 
-def _live_lines(stream: Stream, store: Path, manifest: Manifest) -> str:
-    read = read_lines(stream, [f"{pattern(store / stream.folder)}/*.ndjson"], ", filename = 'segment'")
-    covered = [str(store / name) for name in manifest.covered if name.startswith(f"{stream.folder}/")]
+def _live_lines(stream: RecordStream, store: Path, manifest: Manifest) -> str:
+    read = read_lines(stream, [f"{pattern(store / stream.segment_folder)}/*.ndjson"], ", filename = 'segment'")
+    covered = [str(store / name) for name in manifest.covered if name.startswith(f"{stream.segment_folder}/")]
     where = f" WHERE segment NOT IN ({', '.join(map(quoted, covered))})" if covered else ""
     return f"SELECT * EXCLUDE (segment) FROM {read}{where}"

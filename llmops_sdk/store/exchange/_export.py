@@ -20,7 +20,7 @@ from llmops_sdk.store.files._layout import Sources
 from llmops_sdk.store.otlp._write import otlp_lines
 from llmops_sdk.store.reading._query import StorePath, flush_first, leased, retried, store_folder
 from llmops_sdk.store.reading._rows import naive_utc, rows_sql
-from llmops_sdk.store.schema._views import Column
+from llmops_sdk.store.schema._views import RECORD_STREAMS, Column
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -91,9 +91,9 @@ def export(
     target = _target(file, folder, force)
     chosen = _form(target, what, form)
     flush_first()
-    from llmops_sdk.store.reading._statement import checked
+    from llmops_sdk.store.reading._statement import check_statement
 
-    statement = checked(rows_sql(what, where), {"since": naive_utc(since), "until": naive_utc(until)})
+    statement = check_statement(rows_sql(what, where), {"since": naive_utc(since), "until": naive_utc(until)})
     temporary = target.with_name(f".{target.name}.{uuid4().hex}")
     try:
         rows, size = _written(temporary, folder, statement, chosen, progress)
@@ -240,8 +240,8 @@ def _target(file: StorePath, folder: Path, force: bool) -> Path:
 
 
 def _form(target: Path, what: ExportWhat, form: ExportForm | None) -> ExportForm:
-    if what not in get_args(ExportWhat):
-        raise ValueError(f'"{what}" cannot be exported: {", ".join(get_args(ExportWhat))}')
+    if what not in RECORD_STREAMS:
+        raise ValueError(f'"{what}" cannot be exported. Choose one of {", ".join(RECORD_STREAMS)}')
     chosen = form or _SUFFIXES.get(target.suffix.lower())
     if chosen is None or chosen not in get_args(ExportForm):
         raise ValueError(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,14 +18,15 @@ from llmops_sdk.store.exchange._import_stage import Stage, stage_in
 from llmops_sdk.store.exchange._intake import Intake
 from llmops_sdk.store.files._layout import create_store
 from llmops_sdk.store.reading._query import StorePath, store_folder
-from llmops_sdk.store.schema._views import STREAMS
-from llmops_sdk.tracing.records._records import LossRecord, RecordedSpan, ScoreRecord
+from llmops_sdk.store.schema._views import RECORD_STREAMS, stream_name
+from llmops_sdk.tracing.records._records import RecordedSpan, ScoreRecord
 
 if TYPE_CHECKING:
     from llmops_sdk.config import Settings
 
 __all__ = ["Imported", "import_file"]
 
+_COUNTED = ("spans", "scores", "losses")
 _BATCH = 512  # records written at once
 _BATCH_BYTES = 16 * 1024 * 1024
 
@@ -41,6 +42,7 @@ class Imported:
         spans: Spans that are in the store now, or would be after a dry run.
         scores: Scores, likewise.
         losses: Losses, likewise.
+        others: Records of other kinds, likewise, by the name of their view.
         present: Spans, scores and losses that the store had already; they were passed over.
         rejected: Spans and scores of OTLP that could not be read; the view `losses` counts them.
         ignored: What is none of these: log records that are no scores, and what the other store could not read.
@@ -52,6 +54,7 @@ class Imported:
     spans: int = 0
     scores: int = 0
     losses: int = 0
+    others: Mapping[str, int] = field(default_factory=dict[str, int])
     present: int = 0
     rejected: int = 0
     ignored: int = 0
@@ -149,7 +152,7 @@ class _Job:
         self._check_size(stage)
         present: Counter[str] = Counter()
         if not force and folder.is_dir():
-            for stream in STREAMS:
+            for stream in RECORD_STREAMS.values():
                 # What was lost on the way of a span is no row of the file.
                 if self._counts[stream.name]:
                     present[stream.name] = stage.drop_present(folder, stream)
@@ -158,9 +161,8 @@ class _Job:
         return Imported(
             file=self._file,
             form=self._form,
-            spans=self._counts["spans"] - present["spans"],
-            scores=self._counts["scores"] - present["scores"],
-            losses=self._counts["losses"] - present["losses"],
+            **{name: self._counts[name] - present[name] for name in _COUNTED},
+            others={name: count - present[name] for name, count in self._counts.items() if name not in _COUNTED},
             present=present.total(),
             rejected=self._rejected,
             ignored=self._ignored,
@@ -169,7 +171,9 @@ class _Job:
 
     def _check_size(self, stage: Stage) -> None:
         # What is larger than the store may be would be dropped by the next writer, with all that is older.
-        size = sum(file.stat().st_size for stream in STREAMS if (file := stage.segment(stream)) is not None)
+        size = sum(
+            file.stat().st_size for stream in RECORD_STREAMS.values() if (file := stage.segment(stream)) is not None
+        )
         if size > self._max_bytes:
             raise StoreError(
                 f"{self._file} takes {size:,} bytes, more than the whole store may have ({self._max_bytes:,}): raise "
@@ -194,7 +198,7 @@ class _Job:
     def _take(self, records: list[Any], stage: Stage) -> None:
         for record in records:
             span = isinstance(record, RecordedSpan)
-            self._counts["spans" if span else "scores" if isinstance(record, ScoreRecord) else "losses"] += 1
+            self._counts[stream_name(record)] += 1
             self._waiting.append(record)
             if span:
                 self._waiting_bytes += len(record.input or b"") + len(record.output or b"")
@@ -202,10 +206,10 @@ class _Job:
                 self._write(stage)
 
     def _write(self, stage: Stage) -> None:
-        told = [record for record in self._waiting if isinstance(record, LossRecord)]
-        others = [record for record in self._waiting if not isinstance(record, LossRecord)]
-        spans = sum(isinstance(record, RecordedSpan) for record in others)
-        lost = spans - stage.write([*self._intake(others), *told])
+        redacted = [record for record in self._waiting if isinstance(record, (RecordedSpan, ScoreRecord))]
+        others = [record for record in self._waiting if not isinstance(record, (RecordedSpan, ScoreRecord))]
+        spans = sum(isinstance(record, RecordedSpan) for record in redacted)
+        lost = spans - stage.write([*self._intake(redacted), *others])
         self._counts["spans"] -= lost
         self._rejected += lost
         self._waiting.clear()

@@ -15,6 +15,7 @@ from llmops_sdk.store.exchange._import_rows import Table, row_of_cells, row_of_j
 from llmops_sdk.store.otlp._read import Decoded, Decoder
 from llmops_sdk.store.otlp._read_json import load_json
 from llmops_sdk.store.otlp._wire import MalformedError
+from llmops_sdk.store.schema._views import RECORD_STREAMS
 
 __all__ = ["form_of", "otlp_requests", "table_records"]
 
@@ -52,17 +53,23 @@ def form_of(file: Path, form: ExportForm | None) -> ExportForm:
             f"what form {file.name} has is not clear: end it with {', '.join(_FORMS)} (.gz may follow), or give one "
             f"of {', '.join(get_args(ExportForm))}"
         )
-    if form is None and chosen in ("jsonl", "otlp"):
-        for _, line in _lines(file, lambda _: None):
-            try:
-                first = load_json(line)
-            except MalformedError:
-                return chosen
-            if isinstance(first, dict):
-                known = any(name in first for name in _REQUESTS)
-                return "otlp" if known else "jsonl" if "trace_id" in first or "what" in first else chosen
-            return chosen
-    return chosen
+    return _sniffed(file, chosen) if form is None and chosen in ("jsonl", "otlp") else chosen
+
+
+def _sniffed(file: Path, by_name: ExportForm) -> ExportForm:
+    """Return "otlp" or "jsonl", as the first line shows, or else what the name says."""
+    for _, line in _lines(file, lambda _: None):
+        try:
+            first = load_json(line)
+        except MalformedError:
+            break
+        if isinstance(first, dict):
+            if any(name in first for name in _REQUESTS):
+                return "otlp"
+            if any(stream.required in first for stream in RECORD_STREAMS.values()):
+                return "jsonl"
+        break
+    return by_name
 
 
 def otlp_requests(file: Path, read: Read) -> Iterator[Decoded]:

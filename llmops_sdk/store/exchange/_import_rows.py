@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 import orjson
@@ -15,12 +16,11 @@ from llmops_sdk.store.lines._restored import RestoredSpan, kept_name
 from llmops_sdk.store.otlp._read_json import load_json
 from llmops_sdk.store.otlp._wire import MalformedError, checked_id, checked_time
 from llmops_sdk.store.otlp._write import NAMED
-from llmops_sdk.store.schema._views import STREAMS, VIEWS, Stream
-from llmops_sdk.tracing.records._records import LossRecord, RecordedSpan, ScoreRecord
+from llmops_sdk.store.schema._views import RECORD_STREAMS, RecordStream
+from llmops_sdk.tracing.records._records import RecordedSpan
 
 __all__ = ["Table", "row_of_cells", "row_of_json", "table_of"]
 
-_IDENTIFYING = {"spans": ("trace_id", "span_id", "start_ns"), "scores": ("name", "source"), "losses": ("what", "count")}
 _COMPUTED = {"start_time": "TIMESTAMP", "duration_ms": "DOUBLE", "weight": "DOUBLE"}
 _TEXTS = ("VARCHAR", "VARCHAR[]", "JSON")
 _LONG_NUMBER = re.compile(rb"\d{19}")
@@ -30,10 +30,10 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class Table(NamedTuple):
     """What the rows of a file are."""
 
-    stream: Stream
+    stream: RecordStream
     types: Mapping[str, str]
     """The DuckDB type of each column that may be there."""
-    record: Callable[[Mapping[str, Any]], RecordedSpan | ScoreRecord | LossRecord | None]
+    record: Callable[[Mapping[str, Any]], Any]
     """A row as a record; None for one that is not of the store itself. Raises MalformedError."""
 
 
@@ -44,15 +44,13 @@ def table_of(names: Iterable[str]) -> Table:
         MalformedError: They are none of ours, or one of the columns is not known.
     """
     given = list(names)
-    for stream in STREAMS:
-        if all(name in given for name in _IDENTIFYING[stream.name]):
+    for stream in RECORD_STREAMS.values():
+        if all(name in given for name in stream.identifying):
             break
     else:
-        raise MalformedError(
-            f"the columns ({_some(given)}) are not those of exported spans, scores or losses: "
-            "spans have trace_id, span_id and start_ns, scores name and source, losses what and count"
-        )
-    table = _TABLES[stream.name]
+        known = "; ".join(f"{stream.name} have {', '.join(stream.identifying)}" for stream in RECORD_STREAMS.values())
+        raise MalformedError(f"the columns ({_some(given)}) are not those of an exported file: {known}")
+    table = _table(stream)
     for name in given:
         if name not in table.types:
             near = difflib.get_close_matches(name, table.types, 1)
@@ -195,29 +193,19 @@ def _span(row: Mapping[str, Any]) -> RecordedSpan:
     )
 
 
-def _score(row: Mapping[str, Any]) -> ScoreRecord:
-    return ScoreRecord(
-        trace_id=_text(row, "trace_id"),
-        span_id=_text(row, "span_id"),
-        name=_text(row, "name") or "",
-        value=_number(row, "value"),
-        label=_text(row, "label"),
-        comment=_text(row, "comment"),
-        source=_text(row, "source") or "",
-        time_ns=checked_time(_int(row, "time"), "time"),
-    )
-
-
-def _loss(row: Mapping[str, Any]) -> LossRecord | None:
-    if row.get("time") is None:
-        return None  # made up by the view: lines of the other store that cannot be read
-    return LossRecord(
-        time_ns=checked_time(_int(row, "time"), "time"),
-        what=_text(row, "what") or "",
-        reason=_text(row, "reason") or "",
-        count=_int(row, "count", 0),
-        bytes=_int(row, "bytes", 0),
-    )
+def _record(stream: RecordStream, row: Mapping[str, Any]) -> Any:
+    """Return the record of a row of a stream other than spans, or None for a loss that the view has made up."""
+    if stream.name == "losses" and row.get("time") is None:
+        return None
+    values: dict[str, Any] = {}
+    for column in stream.columns:
+        if column.name == "time_ns":
+            values["time_ns"] = checked_time(_int(row, "time"), "time")
+        elif row.get(column.name) is None:
+            values[column.name] = column.default
+        else:
+            values[column.name] = _CHECKS[column.type](row, column.name)
+    return cast("type", stream.record_type)(**values)
 
 
 def _int(row: Mapping[str, Any], name: str, default: int | None = None) -> int:
@@ -284,17 +272,16 @@ def _objects(row: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
     return cast("list[dict[str, Any]]", items)
 
 
-def _tables() -> dict[str, Table]:
-    records: Mapping[str, Callable[..., Any]] = {"spans": _span, "scores": _score, "losses": _loss}
-    shown = {view.name: {column.name: column.type for column in view.columns} for view in VIEWS}
-    return {
-        stream.name: Table(
-            stream,
-            {key.name: key.type for key in stream.keys} | _COMPUTED if stream.name == "spans" else shown[stream.name],
-            records[stream.name],
-        )
-        for stream in STREAMS
-    }
+_CHECKS: Mapping[str, Callable[[Mapping[str, Any], str], Any]] = {
+    "VARCHAR": _text,
+    "BIGINT": _int,
+    "DOUBLE": _number,
+    "BOOLEAN": lambda row, name: bool(row[name]),
+    "JSON": _payload,
+}
 
 
-_TABLES = _tables()
+def _table(stream: RecordStream) -> Table:
+    if stream.view is None:
+        return Table(stream, {column.name: column.type for column in stream.columns} | _COMPUTED, _span)
+    return Table(stream, {column.name: column.type for column in stream.view.columns}, partial(_record, stream))

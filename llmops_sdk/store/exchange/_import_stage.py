@@ -16,7 +16,7 @@ import orjson
 from llmops_sdk.errors import StoreError
 from llmops_sdk.store._sink import StoreSink
 from llmops_sdk.store.files._locks import try_lock
-from llmops_sdk.store.schema._views import SEAL, STREAMS, Stream
+from llmops_sdk.store.schema._views import RECORD_STREAMS, SEAL, RecordStream
 
 if TYPE_CHECKING:
     from llmops_sdk.store.duck._sql import duckdb as duckdb_library
@@ -89,7 +89,7 @@ class Stage:
         """End writing."""
         self._sink.close(0.0)
 
-    def drop_present(self, store: Path, stream: Stream) -> int:
+    def drop_present(self, store: Path, stream: RecordStream) -> int:
         """Take out what the store has already; how many lines that was."""
         file = self.segment(stream)
         if file is None:
@@ -107,19 +107,18 @@ class Stage:
         except duckdb.Error as error:
             raise StoreError(f"what the store {store} has already cannot be read: {error}", path=str(store)) from error
 
-    def segment(self, stream: Stream) -> Path | None:
+    def segment(self, stream: RecordStream) -> Path | None:
         """The file of a stream, if there is one."""
-        return next(iter(sorted((self._folder / stream.folder).glob("*.ndjson"))), None)
+        return next(iter(sorted((self._folder / stream.segment_folder).glob("*.ndjson"))), None)
 
     def move_to(self, store: Path) -> None:
         """Into the store, each stream by one renaming."""
-        # What judges the spans goes first, what was lost of them last: cut off between two, it can be done again.
-        for stream in sorted(STREAMS, key=lambda one: ("scores", "spans", "losses").index(one.name)):
+        for stream in RECORD_STREAMS.values():
             file = self.segment(stream)
             if file is not None:
                 with file.open("rb") as written:
                     os.fsync(written.fileno())
-                file.rename(store / stream.folder / file.name)
+                file.rename(store / stream.segment_folder / file.name)
 
 
 def _without(file: Path, numbers: Iterator[int]) -> int:

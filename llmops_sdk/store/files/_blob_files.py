@@ -9,10 +9,10 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-from llmops_sdk.store.files._layout import put_file
+from llmops_sdk.store.files._layout import create_file
 from llmops_sdk.tracing.capture import _blobs
 
-__all__ = ["Blob", "BlobFiles", "blobs_of", "remove_abandoned", "remove_blob"]
+__all__ = ["Blob", "BlobFiles", "list_blobs", "remove_abandoned", "remove_blob"]
 
 _ABANDONED = 3_600.0  # seconds after which what a killed process was writing is removed
 
@@ -62,10 +62,10 @@ class BlobFiles:
             os.utime(file)
         except FileNotFoundError:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            put_file(file, content, fsync=self._fsync)
+            create_file(file, content, fsync=self._fsync)
 
 
-def blobs_of(store: Path) -> list[Blob]:
+def list_blobs(store: Path) -> list[Blob]:
     """Every blob of the store."""
     return [
         Blob(Path(entry.path), state.st_mtime, state.st_size)

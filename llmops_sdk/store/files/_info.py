@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llmops_sdk._util._public import public
-from llmops_sdk.store.files._blob_files import blobs_of
-from llmops_sdk.store.files._layout import segments_of
+from llmops_sdk.store.files._blob_files import list_blobs
+from llmops_sdk.store.files._layout import list_segments
 from llmops_sdk.store.files._manifest import Manifest, read_manifest
 
 if TYPE_CHECKING:
@@ -53,13 +53,13 @@ def info(settings: Settings) -> StoreInfo:
     """
     path = settings.store.path.absolute()
     manifest = read_manifest(path) or Manifest()
-    segments = segments_of(path, manifest.covered)
+    segments = list_segments(path, manifest.covered)
     sizes = [size for segment in segments if (size := _size(segment.path)) is not None]
     return StoreInfo(
         path=path,
         exists=path.is_dir(),
         files=len(sizes) + len(manifest.files),
-        bytes=sum(sizes) + sum(file.bytes for file in manifest.files) + sum(blob.size for blob in blobs_of(path)),
+        bytes=sum(sizes) + sum(file.bytes for file in manifest.files) + sum(blob.size for blob in list_blobs(path)),
         waiting=sum(sizes),
         schema_version=manifest.schema_version,
         writable=_writable(path),

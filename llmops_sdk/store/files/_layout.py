@@ -10,11 +10,11 @@ from pathlib import Path
 from uuid import uuid4
 
 from llmops_sdk.errors import StoreError
-from llmops_sdk.store.files._leases import Lease
+from llmops_sdk.store.files._leases import ReaderLease
 from llmops_sdk.store.files._manifest import MANIFEST, DataFile, Manifest, encode, read_manifest, refuse_newer
-from llmops_sdk.store.schema._views import STREAMS, Stream
+from llmops_sdk.store.schema._views import RECORD_STREAMS, RecordStream
 
-__all__ = ["Segment", "Sources", "create_store", "data_files", "put_file", "segments_of"]
+__all__ = ["Segment", "Sources", "create_file", "create_store", "list_data_files", "list_segments"]
 
 _TRIES = 16
 _SEGMENT = re.compile(r"^.+\.v(\d+)\.ndjson$")
@@ -25,13 +25,13 @@ class Segment:
     """A file of lines; its name ends with the version of the schema that its writer knew."""
 
     path: Path
-    stream: Stream
+    stream: RecordStream
     version: int
 
     @property
     def name(self) -> str:
         """As the manifest names it: its path below the store's folder."""
-        return f"{self.stream.folder}/{self.path.name}"
+        return f"{self.stream.segment_folder}/{self.path.name}"
 
 
 def create_store(path: Path) -> Manifest:
@@ -42,17 +42,17 @@ def create_store(path: Path) -> Manifest:
     """
     try:
         new = not path.exists()
-        for folder in (path, *(path / stream.folder for stream in STREAMS)):
+        for folder in (path, *(path / stream.segment_folder for stream in RECORD_STREAMS.values())):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if new:
             # Prompts and answers do not belong into a repository.
-            put_file(path / ".gitignore", b"*\n")
+            create_file(path / ".gitignore", b"*\n")
         manifest = read_manifest(path)
         if manifest is None:
-            if data_files(path):
+            if list_data_files(path):
                 # Lost. Whoever reads or compacts makes it again; an empty one would leave these files to be swept.
                 return Manifest()
-            put_file(path / MANIFEST, encode(Manifest()))
+            create_file(path / MANIFEST, encode(Manifest()))
             manifest = read_manifest(path) or Manifest()
     except (FileExistsError, NotADirectoryError) as error:
         raise StoreError(
@@ -69,12 +69,16 @@ def create_store(path: Path) -> Manifest:
     return manifest
 
 
-def data_files(path: Path) -> list[Path]:
+def list_data_files(path: Path) -> list[Path]:
     """The Parquet files in a store's folders, those that its manifest does not name included."""
-    return [file for stream in STREAMS for file in sorted((path / stream.files).glob("[!.]*.parquet"))]
+    return [
+        file
+        for stream in RECORD_STREAMS.values()
+        for file in sorted((path / stream.parquet_folder).glob("[!.]*.parquet"))
+    ]
 
 
-def put_file(file: Path, content: bytes, *, fsync: bool = False) -> None:
+def create_file(file: Path, content: bytes, *, fsync: bool = False) -> None:
     """Write a file whole or not at all, for its owner alone; one that is there already stays."""
     temporary = file.with_name(f".{file.name}.{uuid4().hex}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -100,11 +104,11 @@ class Sources:
     folder: Path
     unreadable: int
     """How many lines of segments that are gone could not be read."""
-    lease: Lease | None
+    lease: ReaderLease | None
     """Held as long as the files are read."""
 
 
-def segments_of(path: Path, covered: Collection[str] = frozenset()) -> list[Segment]:
+def list_segments(path: Path, covered: Collection[str] = frozenset()) -> list[Segment]:
     """Every segment of the store that the manifest does not cover, by name.
 
     Args:
@@ -115,8 +119,8 @@ def segments_of(path: Path, covered: Collection[str] = frozenset()) -> list[Segm
         StoreError: A newer version wrote one of them.
     """
     found: list[Segment] = []
-    for stream in STREAMS:
-        folder = path / stream.folder
+    for stream in RECORD_STREAMS.values():
+        folder = path / stream.segment_folder
         try:
             names = sorted(file.name for file in folder.iterdir())
         except (FileNotFoundError, NotADirectoryError):
@@ -125,7 +129,7 @@ def segments_of(path: Path, covered: Collection[str] = frozenset()) -> list[Segm
             raise StoreError(f"cannot read {folder}: {error.strerror}", path=str(folder)) from error
         for name in names:
             match = _SEGMENT.match(name)
-            if match and f"{stream.folder}/{name}" not in covered:
+            if match and f"{stream.segment_folder}/{name}" not in covered:
                 refuse_newer(int(match[1]), folder / name)
                 found.append(Segment(folder / name, stream, int(match[1])))
     return found

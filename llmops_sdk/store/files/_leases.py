@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from llmops_sdk.store.files._locks import try_lock
 
-__all__ = ["Lease", "latest_reader", "oldest_reader"]
+__all__ = ["ReaderLease", "latest_reader", "oldest_reader"]
 
 FOLDER = "readers"
 _TRIES = 8
@@ -18,7 +18,7 @@ _LONGEST = 86_400.0
 """Seconds: a connection that somebody forgot must not keep files for ever."""
 
 
-class Lease:
+class ReaderLease:
     """While it is held, every file that the manifest of `generation` names stays.
 
     Args:

@@ -12,7 +12,7 @@ from pathlib import Path
 from llmops_sdk._util._clock import SYSTEM_CLOCK
 from llmops_sdk.errors import StoreError
 
-__all__ = ["most_files", "sole_changer", "try_lock", "unlock"]
+__all__ = ["exclusive_lock", "max_open_files", "try_lock", "unlock"]
 
 _LOCK = "compact.lock"
 _STEP = 0.02  # seconds
@@ -29,7 +29,7 @@ if sys.platform == "win32":
     def unlock(descriptor: int) -> None:
         """Nothing, since nothing is ever locked."""
 
-    def most_files() -> int:
+    def max_open_files() -> int:
         """What the C library allows by default."""
         return 512
 
@@ -53,14 +53,14 @@ else:
         """Give the lock back also where a child that was forked meanwhile has a copy of the descriptor."""
         fcntl.flock(descriptor, fcntl.LOCK_UN)
 
-    def most_files() -> int:
+    def max_open_files() -> int:
         """How many files this process may have open: 256 by default on macOS."""
         soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         return sys.maxsize if soft == resource.RLIM_INFINITY else soft
 
 
 @contextmanager
-def sole_changer(store: Path, wait: float = 0.0) -> Generator[bool]:
+def exclusive_lock(store: Path, wait: float = 0.0) -> Generator[bool]:
     """Be the one who changes the manifest and removes files; whether nobody else is.
 
     Args:

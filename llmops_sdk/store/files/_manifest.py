@@ -23,8 +23,8 @@ __all__ = [
     "MANIFEST",
     "VIEWS_FILE",
     "DataFile",
-    "Gone",
     "Manifest",
+    "RetiredFile",
     "commit",
     "encode",
     "read_manifest",
@@ -60,14 +60,14 @@ class DataFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Gone:
+class RetiredFile:
     """A file that is read no more from this generation on; it is removed when no reader is older."""
 
     generation: int
     time: float
 
 
-def _no_files() -> Mapping[str, Gone]:
+def _no_files() -> Mapping[str, RetiredFile]:
     return {}
 
 
@@ -78,9 +78,9 @@ class Manifest:
     schema_version: int = SCHEMA_VERSION
     generation: int = 0
     files: tuple[DataFile, ...] = ()
-    covered: Mapping[str, Gone] = field(default_factory=_no_files)
+    covered: Mapping[str, RetiredFile] = field(default_factory=_no_files)
     """Segments whose lines are in `files`."""
-    trash: Mapping[str, Gone] = field(default_factory=_no_files)
+    trash: Mapping[str, RetiredFile] = field(default_factory=_no_files)
     """Parquet files whose rows are in another, or were dropped."""
     unreadable: int = 0
     """How many lines of segments could not be read when they were compacted."""
@@ -103,7 +103,7 @@ class Manifest:
             cover: Names of segments that are not.
             unreadable: Lines of those that could not be read.
         """
-        gone = Gone(self.generation + 1, time)
+        gone = RetiredFile(self.generation + 1, time)
         left = {file.name for file in remove}
         return replace(
             self,
@@ -172,9 +172,9 @@ def _decoded(content: Mapping[str, Any]) -> Manifest:
     )
 
 
-def _gone(files: Any) -> Mapping[str, Gone]:
+def _gone(files: Any) -> Mapping[str, RetiredFile]:
     # An empty list in the first stores' manifests.
-    return {str(name): Gone(int(entry[0]), float(entry[1])) for name, entry in dict(files).items()}
+    return {str(name): RetiredFile(int(entry[0]), float(entry[1])) for name, entry in dict(files).items()}
 
 
 def encode(manifest: Manifest) -> bytes:

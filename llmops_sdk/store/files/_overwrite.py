@@ -12,7 +12,7 @@ from pathlib import Path
 
 from llmops_sdk.store.schema._views import SEAL
 
-__all__ = ["PRUNED", "all_segments", "scrub"]
+__all__ = ["PRUNED", "all_segments", "overwrite_lines"]
 
 PRUNED = b'{"pruned":1,"' + SEAL.name.encode() + b'":0}'
 """What stands at the beginning of such a line: JSON, none of a span's keys, and a seal's, so that it is no unreadable
@@ -36,12 +36,12 @@ def all_segments(store: Path) -> Iterator[Path]:
             yield path
 
 
-def scrub(path: Path, is_doomed: Callable[[bytes], bool]) -> int:
+def overwrite_lines(path: Path, matches: Callable[[bytes], bool]) -> int:
     """Overwrite lines of a file, on the disk; how many.
 
     Args:
         path: The file, which may be appended to meanwhile.
-        is_doomed: Whether a line, without its line break, is to go.
+        matches: Whether a line, without its line break, is to go.
     """
     try:
         descriptor = os.open(path, os.O_RDWR)
@@ -51,7 +51,7 @@ def scrub(path: Path, is_doomed: Callable[[bytes], bool]) -> int:
     with os.fdopen(descriptor, "r+b", buffering=1024**2) as file:
         for line in file:
             content = line.rstrip(b"\n")
-            if content and not content.startswith(PRUNED) and is_doomed(content):
+            if content and not content.startswith(PRUNED) and matches(content):
                 os.pwrite(descriptor, PRUNED.ljust(len(content))[: len(content)], offset)
                 count += 1
             offset += len(line)

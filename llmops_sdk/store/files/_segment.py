@@ -18,7 +18,7 @@ from llmops_sdk._util._guard import guarded
 from llmops_sdk.errors import StoreError
 from llmops_sdk.store.files._layout import create_store
 from llmops_sdk.store.files._locks import try_lock
-from llmops_sdk.store.schema._views import SCHEMA_VERSION, SEAL, Stream
+from llmops_sdk.store.schema._views import SCHEMA_VERSION, SEAL, RecordStream
 
 __all__ = ["SegmentWatcher", "SegmentWriter"]
 
@@ -57,7 +57,7 @@ class SegmentWriter:
     def __init__(
         self,
         store: Path,
-        stream: Stream,
+        stream: RecordStream,
         *,
         max_bytes: int,
         max_seconds: float,
@@ -101,11 +101,11 @@ class SegmentWriter:
             if self._fsync:
                 os.fsync(self._descriptor)
         except OSError as error:
-            self._give_up()
+            self._discard_partial_batch()
             raise self._error(error) from error
         self._size += len(data)
         self._lines += len(lines)
-        self._tell(lambda watcher: watcher.written(self._size))
+        self._notify(lambda watcher: watcher.written(self._size))
 
     def due(self) -> bool:
         """Whether the segment is large or old enough for a new one to begin."""
@@ -124,11 +124,11 @@ class SegmentWriter:
         try:
             _write_all(self._descriptor, orjson.dumps({SEAL.name: self._lines}, option=orjson.OPT_APPEND_NEWLINE))
         except OSError as error:
-            self._give_up()
+            self._discard_partial_batch()
             raise self._error(error) from error
         self._end()
 
-    def let_go(self) -> None:
+    def close_in_child(self) -> None:
         """In a forked child: close the inherited descriptor; the parent's file and its lock stay the parent's."""
         self._release()
 
@@ -141,7 +141,9 @@ class SegmentWriter:
             name = f"{_HOST}-{os.getpid()}-{uuid4().hex}-{self._number}.v{SCHEMA_VERSION}.ndjson"
             try:
                 descriptor = os.open(
-                    self._store / self._stream.folder / name, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600
+                    self._store / self._stream.segment_folder / name,
+                    os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL,
+                    0o600,
                 )
             except OSError as error:
                 raise self._error(error) from error
@@ -154,12 +156,12 @@ class SegmentWriter:
                 self._descriptor, self._size, self._lines = descriptor, 0, 0
                 self._opened = self._clock.monotonic()
                 self._name = name
-                self._tell(lambda watcher: watcher.opened(self._store / self._stream.folder / self._name))
+                self._notify(lambda watcher: watcher.opened(self._store / self._stream.segment_folder / self._name))
                 return
             os.close(descriptor)
         raise StoreError(f"no segment could be locked in {self._store}: is it on a network file system?")
 
-    def _give_up(self) -> None:
+    def _discard_partial_batch(self) -> None:
         # What was written of a batch is cut off, so that a batch is there whole or not at all; and nothing is appended
         # to this file again, since the cut may fail too.
         with contextlib.suppress(OSError):
@@ -168,9 +170,9 @@ class SegmentWriter:
 
     def _end(self) -> None:
         self._release()
-        self._tell(lambda watcher: watcher.sealed(self._name, self._size))
+        self._notify(lambda watcher: watcher.sealed(self._name, self._size))
 
-    def _tell(self, event: Callable[[SegmentWatcher], None]) -> None:
+    def _notify(self, event: Callable[[SegmentWatcher], None]) -> None:
         for watcher in self._watchers:
             # The lines are in the file: what a watcher cannot do takes none of them away.
             guarded("keeping segments for export", None, event, watcher)
@@ -181,7 +183,7 @@ class SegmentWriter:
             self._descriptor = -1
 
     def _error(self, error: OSError) -> StoreError:
-        folder = self._store / self._stream.folder
+        folder = self._store / self._stream.segment_folder
         return StoreError(
             f"the store {folder} cannot be written: {error.strerror}; free space, make it writable, lower [store] "
             "max_bytes, or set [store] path (or LLMOPS_STORE__PATH) to another folder",

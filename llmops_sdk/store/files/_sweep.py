@@ -10,8 +10,8 @@ from pathlib import Path
 
 from llmops_sdk.store.files._leases import oldest_reader
 from llmops_sdk.store.files._locks import try_lock
-from llmops_sdk.store.files._manifest import EMPTY_SEGMENT, MANIFEST, VIEWS_FILE, Gone, Manifest, commit
-from llmops_sdk.store.schema._views import STREAMS
+from llmops_sdk.store.files._manifest import EMPTY_SEGMENT, MANIFEST, VIEWS_FILE, Manifest, RetiredFile, commit
+from llmops_sdk.store.schema._views import RECORD_STREAMS
 
 __all__ = ["GRACE", "sweep"]
 
@@ -43,7 +43,7 @@ def sweep(store: Path, manifest: Manifest, *, grace: float = GRACE) -> Manifest:
     return commit(store, manifest.without(frozenset(removed))) if removed else manifest
 
 
-def _is_over(entry: Gone, grace: float) -> bool:
+def _is_over(entry: RetiredFile, grace: float) -> bool:
     # The distance, so that a clock that was set back keeps nothing for years.
     return abs(time.time() - entry.time) >= grace
 
@@ -51,17 +51,17 @@ def _is_over(entry: Gone, grace: float) -> bool:
 def _remove_abandoned(store: Path, manifest: Manifest) -> None:
     """Files of compactors that were killed: the caller is the only one that may make any now."""
     known = {file.name for file in manifest.files} | manifest.trash.keys()
-    for stream in STREAMS:
-        folder = store / stream.files
+    for stream in RECORD_STREAMS.values():
+        folder = store / stream.parquet_folder
         if not folder.is_dir():
             continue
         for file in folder.glob("*.parquet"):
-            if f"{stream.files}/{file.name}" not in known:
+            if f"{stream.parquet_folder}/{file.name}" not in known:
                 file.unlink(missing_ok=True)
         for file in folder.glob(".*.parquet"):
             file.unlink(missing_ok=True)
-    for stream in STREAMS:
-        for file in (store / stream.folder).glob(f".{EMPTY_SEGMENT}.*"):
+    for stream in RECORD_STREAMS.values():
+        for file in (store / stream.segment_folder).glob(f".{EMPTY_SEGMENT}.*"):
             file.unlink(missing_ok=True)
     for file in store.glob(f".{VIEWS_FILE}.*"):
         file.unlink(missing_ok=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from llmops_sdk._util._clock import SYSTEM_CLOCK
 from llmops_sdk.store.files._segment import SegmentWriter
-from llmops_sdk.store.lines._encode import loss_line
-from llmops_sdk.store.schema._views import STREAMS
+from llmops_sdk.store.lines._encode import Encoder
+from llmops_sdk.store.schema._views import RECORD_STREAMS
 from llmops_sdk.tracing.records._records import LossRecord
 
 __all__ = ["count_loss"]
@@ -27,8 +27,8 @@ def count_loss(store: Path, what: str, reason: str, count: int, size: int) -> No
     Raises:
         StoreError: It cannot be written.
     """
-    stream = next(stream for stream in STREAMS if stream.name == "losses")
+    stream = RECORD_STREAMS["losses"]
     writer = SegmentWriter(store, stream, max_bytes=1, max_seconds=1.0, fsync=False, clock=SYSTEM_CLOCK)
     record = LossRecord(time_ns=time.time_ns(), what=what, reason=reason, count=count, bytes=size)
-    writer.append([loss_line(record)])
+    writer.append([Encoder().record_line(stream, record)])
     writer.seal()

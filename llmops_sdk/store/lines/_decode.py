@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
-from llmops_sdk.store.schema._views import SPAN_KEYS
+from llmops_sdk.store.schema._views import SPAN_COLUMNS
 from llmops_sdk.tracing.records import _semconv as sc
 from llmops_sdk.tracing.records._records import RecordedSpan, Stamp
 
@@ -14,7 +14,7 @@ __all__ = ["RecordReader"]
 
 _NAMED = {
     key.name: key
-    for key in SPAN_KEYS
+    for key in SPAN_COLUMNS
     if key.attributes and key.attributes[0] and key.convert != "own" and key.name != "error_type"
 }
 _STAMPED = frozenset({"session_id", "user_id", "tags", "prompt_name", "prompt_version"})
@@ -56,7 +56,7 @@ class RecordReader:
         """
         fields = {
             key.name: value if key.type == "JSON" else json.dumps(value)
-            for key in SPAN_KEYS
+            for key in SPAN_COLUMNS
             if (value := row.get(key.name)) is not None
         }
         try:

@@ -13,10 +13,11 @@ from llmops_sdk.store.lines._plain import Plainer
 from llmops_sdk.store.lines._promote import one_line, plain_value, promote
 from llmops_sdk.store.lines._restored import RestoredSpan, promote_restored
 from llmops_sdk.store.lines._translate import translate
+from llmops_sdk.store.schema._views import RECORD_STREAMS, RecordStream
 from llmops_sdk.tracing.records import _semconv as sc
-from llmops_sdk.tracing.records._records import SCOPE, Event, Link, LossRecord, Record, ScoreRecord, SpanRecord, Stamp
+from llmops_sdk.tracing.records._records import SCOPE, Event, Link, Record, SpanRecord, Stamp
 
-__all__ = ["MAX_LINE", "Encoder", "is_span", "loss_line", "score_line"]
+__all__ = ["MAX_LINE", "Encoder", "is_span"]
 
 MAX_LINE = 8 * 1024 * 1024
 """Bytes. From about twice as much DuckDB refuses the whole file, not only the line."""
@@ -26,10 +27,11 @@ _FLAGS = {
     sc.EVENT_CACHE_LOOKUP: "lookup_events",
     sc.EVENT_GUARD_VERDICT: "verdict_events",
 }
-_NO_SPANS = frozenset({ScoreRecord, LossRecord})
+_NO_SPANS = frozenset(stream.record_type for stream in RECORD_STREAMS.values())
 _OPTIONS = orjson.OPT_APPEND_NEWLINE
 _SHORT = b'{"trace_id":"%032x","span_id":"%016x",%b%b,"start_ns":%d,"duration_ns":%d,"status":"%b"%b%b%b'
 _LOOKED_AT = 64  # spans at once: what is joined for it stays in the processor's cache
+_MAX_TEXT = 1_000_000  # characters in a column of a record that is not a span
 _NAMES_KEPT = 1_024
 _NAME_LENGTH = 256  # characters
 
@@ -176,6 +178,23 @@ class Encoder:
         row["resource"] = self._resource_json
         return self._dump(row)
 
+    def record_line(self, stream: RecordStream, record: object) -> bytes:
+        """Return the line of a score, a loss or another record with its stream's columns as attributes."""
+        row: dict[str, Any] = {}
+        for column in stream.columns:
+            value = getattr(record, column.name)
+            if isinstance(value, str) and len(value) > _MAX_TEXT:
+                self.losses[column.name, "too_large"] += 1
+                value = value[:_MAX_TEXT]
+            elif isinstance(value, bytes):
+                value = orjson.Fragment(one_line(value))
+            elif isinstance(value, float) and not math.isfinite(value):
+                self.losses[column.name, "not_finite"] += 1
+                value = None
+            if value is not None:
+                row[column.name] = value
+        return self._dump(row)
+
     def _dump(self, row: dict[str, Any]) -> bytes:
         try:
             line = orjson.dumps(row, option=_OPTIONS)
@@ -265,44 +284,3 @@ def _attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
 def _link(link: Link) -> dict[str, Any]:
     trace_id, span_id, attributes = link
     return {"trace_id": f"{trace_id:032x}", "span_id": f"{span_id:016x}", "attributes": _attributes(attributes)}
-
-
-def score_line(record: ScoreRecord, losses: Counter[tuple[str, str]]) -> bytes:
-    """The line of one score, with its line break."""
-    value = record.value
-    if value is not None and not math.isfinite(value):
-        losses["value", "not_finite"] += 1
-        value = None
-    return _small_line(
-        {
-            "trace_id": record.trace_id,
-            "span_id": record.span_id,
-            "name": record.name,
-            "value": value,
-            "label": record.label,
-            "comment": record.comment,
-            "source": record.source,
-            "time_ns": record.time_ns,
-        },
-        losses,
-    )
-
-
-def loss_line(record: LossRecord) -> bytes:
-    """The line of one loss, with its line break."""
-    row = {"time_ns": record.time_ns, "what": record.what, "reason": record.reason}
-    return _small_line({**row, "count": record.count, "bytes": record.bytes}, Counter())
-
-
-def _small_line(row: dict[str, Any], losses: Counter[tuple[str, str]]) -> bytes:
-    for key, value in row.items():
-        if isinstance(value, str) and len(value) > 1_000_000:
-            losses[key, "too_large"] += 1
-            row[key] = value[:1_000_000]
-    try:
-        return orjson.dumps(row, option=_OPTIONS)
-    except orjson.JSONEncodeError:
-        plainer = Plainer()
-        row = plainer.mapping(row)
-        losses.update(plainer.losses)
-        return orjson.dumps(row, option=_OPTIONS)

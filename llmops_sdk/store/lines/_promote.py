@@ -1,4 +1,4 @@
-"""Which attribute fills which column, and how its value becomes the column's. Made from `schema.SPAN_KEYS`."""
+"""Which attribute fills which column, and how its value becomes the column's. Made from `schema.SPAN_COLUMNS`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, cast
 import orjson
 
 from llmops_sdk.store.lines._plain import not_finite
-from llmops_sdk.store.schema._views import SPAN_KEYS, Key
+from llmops_sdk.store.schema._views import SPAN_COLUMNS, StoredColumn
 
 __all__ = ["KNOWN", "MOVED", "as_json", "one_line", "plain_value", "promote"]
 
@@ -102,13 +102,13 @@ CONVERTERS: Mapping[str, Callable[[Any], Any]] = {
 }
 
 
-def _converter(key: Key, attribute: str) -> Callable[[Any], Any]:
+def _converter(key: StoredColumn, attribute: str) -> Callable[[Any], Any]:
     return _payload if attribute in MOVED else CONVERTERS[key.convert or key.type]
 
 
 KNOWN: Mapping[str, tuple[str, Callable[[Any], Any], int]] = {
     attribute: (key.name, _converter(key, attribute), rank)
-    for key in SPAN_KEYS
+    for key in SPAN_COLUMNS
     for rank, attribute in enumerate(key.attributes)
     if attribute and key.convert != "own"
 }

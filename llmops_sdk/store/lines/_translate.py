@@ -1,6 +1,6 @@
 """Other libraries' vocabularies, put into ours when a span is written.
 
-Three tables make the whole mapping. An attribute that only has another name fills its column by `_keys.SPAN_KEYS`,
+Three tables make the whole mapping. An attribute that only has another name fills its column by `_keys.SPAN_COLUMNS`,
 which lists every name. What is spelt otherwise or stands inside another attribute is in the tables below. Messages
 that are flattened into attributes, or come as events, are made whole by `_messages`.
 """
@@ -71,7 +71,7 @@ _MODEL_PARAMETERS = ("model", "model_name", "model_id")
 _REQUEST_MODEL_NAMES = (sc.REQUEST_MODEL, "llm.request.model_name", "llm.request.model")
 
 # The event that marks the first piece of a stream.
-_FIRST_CHUNK = ("First Token Stream Event", "gen_ai.content.completion.chunk")
+_FIRST_CHUNK = ("First Token RecordStream Event", "gen_ai.content.completion.chunk")
 _FIRST_CHUNK_NAMES = (sc.TIME_TO_FIRST_CHUNK, "gen_ai.server.time_to_first_token")
 
 _PARTIAL_COSTS = ("llm.cost.prompt", "llm.cost.completion")

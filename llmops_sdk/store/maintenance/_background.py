@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from llmops_sdk.errors import StoreError
-from llmops_sdk.store.files._layout import segments_of
+from llmops_sdk.store.files._layout import list_segments
 from llmops_sdk.store.files._manifest import MANIFEST, Manifest, read_manifest, views_are_old
-from llmops_sdk.store.maintenance._thinning import Thinning
+from llmops_sdk.store.maintenance._thinning import ThinningPolicy
 
 __all__ = ["BackgroundCompaction", "CompactionMode"]
 
@@ -39,13 +39,13 @@ class BackgroundCompaction:
         thinning: What becomes of old traces.
     """
 
-    def __init__(self, store: Path, mode: CompactionMode, thinning: Thinning) -> None:
+    def __init__(self, store: Path, mode: CompactionMode, thinning: ThinningPolicy) -> None:
         self._store = store
         self._thinning = thinning
         self._on = mode == "auto"
         self._pid = 0
 
-    def consider(self) -> None:
+    def start_if_due(self) -> None:
         """Start one if it is due; called when a segment has been sealed.
 
         When 32 MiB or 64 segments wait, though a minute after the one before; sooner when eight times as much waits.
@@ -71,7 +71,7 @@ class BackgroundCompaction:
         size = count = 0
         try:
             manifest = read_manifest(self._store) or Manifest()
-            for segment in segments_of(self._store, manifest.covered):
+            for segment in list_segments(self._store, manifest.covered):
                 with contextlib.suppress(FileNotFoundError):
                     size += segment.path.stat().st_size
                     count += 1

@@ -19,16 +19,16 @@ from uuid import uuid4
 
 from llmops_sdk._util._public import public
 from llmops_sdk.errors import StoreError
-from llmops_sdk.store.duck._origin import Origin
+from llmops_sdk.store.duck._provenance import FileProvenance
 from llmops_sdk.store.duck._rebuild import ensure_manifest
 from llmops_sdk.store.duck._sources import read_sources
-from llmops_sdk.store.files._layout import Segment, segments_of
-from llmops_sdk.store.files._locks import most_files, sole_changer, try_lock
+from llmops_sdk.store.files._layout import Segment, list_segments
+from llmops_sdk.store.files._locks import exclusive_lock, max_open_files, try_lock
 from llmops_sdk.store.files._manifest import DataFile, Manifest, commit, read_manifest, sync_folder, views_are_old
 from llmops_sdk.store.files._sweep import GRACE, sweep
 from llmops_sdk.store.lines._count_loss import count_loss
-from llmops_sdk.store.maintenance._thinning import Thinning, thinned_files
-from llmops_sdk.store.schema._views import SCHEMA_VERSION, SEAL, STREAMS, Stream
+from llmops_sdk.store.maintenance._thinning import ThinningPolicy, files_to_thin
+from llmops_sdk.store.schema._views import RECORD_STREAMS, SCHEMA_VERSION, SEAL, RecordStream
 
 if TYPE_CHECKING:
     from llmops_sdk.store.duck._parquet import ParquetWriter
@@ -73,7 +73,7 @@ def compact_store(
     *,
     wait: float = 0.0,
     grace: float = GRACE,
-    thinning: Thinning | None = None,
+    thinning: ThinningPolicy | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Compacted:
     """Compact every segment whose writer has let go of it.
@@ -89,11 +89,11 @@ def compact_store(
         StoreError: The store cannot be read or written, or a newer version of the SDK wrote it.
     """
     manifest = ensure_manifest(store)
-    with sole_changer(store, wait) as alone:
-        if not alone:
+    with exclusive_lock(store, wait) as acquired:
+        if not acquired:
             return Compacted(busy=True, files=len(manifest.files))
         try:
-            return _Compaction(store, grace, thinning or Thinning()).run(progress)
+            return _Compaction(store, grace, thinning or ThinningPolicy()).run(progress)
         except OSError as error:
             raise StoreError(
                 f"the store {store} cannot be compacted: {error.strerror or error}; nothing is lost: free space, or "
@@ -103,7 +103,7 @@ def compact_store(
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _SegmentState:
     """A segment, its size and when it was last written."""
 
     segment: Segment
@@ -114,7 +114,7 @@ class _Found:
 class _Compaction:
     """One run, by who holds the store's lock."""
 
-    def __init__(self, store: Path, grace: float, thinning: Thinning) -> None:
+    def __init__(self, store: Path, grace: float, thinning: ThinningPolicy) -> None:
         self._store = store
         self._thinning = thinning
         self._grace = grace
@@ -135,12 +135,12 @@ class _Compaction:
         before = self._manifest.generation
         old = views_are_old(self._store) or not (self._store / VIEWS_FILE).exists()
         self._manifest = sweep(self._store, self._manifest, grace=self._grace)
-        found = self._found()
+        found = self._list_segment_states()
         total = sum(one.size for one in found)
         with contextlib.closing(ParquetWriter()) as writer:
-            for stream in STREAMS:
+            for stream in RECORD_STREAMS.values():
                 for chunk in _chunks([one for one in found if one.segment.stream is stream]):
-                    self._take(writer, stream, chunk)
+                    self._compact_chunk(writer, stream, chunk)
                     if progress is not None:
                         progress(self._done.bytes_before, total)
                 while self._merge(writer, stream):
@@ -151,48 +151,48 @@ class _Compaction:
         self._done.files = len(self._manifest.files)
         return self._done
 
-    def _found(self) -> list[_Found]:
-        found: list[_Found] = []
-        for segment in segments_of(self._store, self._manifest.covered):
+    def _list_segment_states(self) -> list[_SegmentState]:
+        found: list[_SegmentState] = []
+        for segment in list_segments(self._store, self._manifest.covered):
             with contextlib.suppress(FileNotFoundError):
                 state = segment.path.stat()
-                found.append(_Found(segment, state.st_size, state.st_mtime))
+                found.append(_SegmentState(segment, state.st_size, state.st_mtime))
         return sorted(found, key=attrgetter("written"))
 
-    def _take(self, writer: ParquetWriter, stream: Stream, chunk: Sequence[_Found]) -> None:
-        with _held(chunk) as held:
-            if held:
-                self._compact(writer, stream, held)
+    def _compact_chunk(self, writer: ParquetWriter, stream: RecordStream, chunk: Sequence[_SegmentState]) -> None:
+        with _locked_segments(chunk) as locked:
+            if locked:
+                self._compact(writer, stream, locked)
 
-    def _compact(self, writer: ParquetWriter, stream: Stream, held: Sequence[_Found]) -> None:
-        paths = [one.segment.path for one in held]
-        names = [one.segment.name for one in held]
-        out, origin = self._new_file(stream, 0, max(one.written for one in held), holds=names)
+    def _compact(self, writer: ParquetWriter, stream: RecordStream, locked: Sequence[_SegmentState]) -> None:
+        paths = [one.segment.path for one in locked]
+        names = [one.segment.name for one in locked]
+        out, origin = self._new_file(stream, 0, max(one.written for one in locked), holds=names)
         try:
-            rows = writer.from_lines(stream, paths, _temporary(out), origin)
+            rows = writer.write_lines(stream, paths, _temporary(out), origin)
             lines, seals = _count_lines(paths)
             # Only where the sum says that there is one: to ask DuckDB costs as much as the file.
-            unreadable = 0 if rows + seals == lines else writer.unreadable(stream, paths)
+            unreadable = 0 if rows + seals == lines else writer.count_unreadable(stream, paths)
         except StoreError:
             _temporary(out).unlink(missing_ok=True)
-            if len(held) == 1:
+            if len(locked) == 1:
                 self._done.skipped += 1
                 return
-            half = len(held) // 2
-            self._compact(writer, stream, held[:half])
-            self._compact(writer, stream, held[half:])
+            half = len(locked) // 2
+            self._compact(writer, stream, locked[:half])
+            self._compact(writer, stream, locked[half:])
             return
-        made = self._put(out, origin, rows)
+        made = self._publish(out, origin, rows)
         self._manifest = commit(
             self._store,
             self._manifest.next(time=time.time(), add=made, cover=names, unreadable=unreadable),
         )
-        self._done.segments += len(held)
+        self._done.segments += len(locked)
         self._done.rows += rows
-        self._done.bytes_before += sum(one.size for one in held)
+        self._done.bytes_before += sum(one.size for one in locked)
         self._done.bytes_after += sum(file.bytes for file in made)
 
-    def _merge(self, writer: ParquetWriter, stream: Stream) -> bool:
+    def _merge(self, writer: ParquetWriter, stream: RecordStream) -> bool:
         """Put the oldest small files of a level together; whether there were enough of them."""
         mine = [file for file in self._manifest.files if file.stream == stream.name and file.bytes < _LARGE]
         for level in sorted({file.level for file in mine}):
@@ -204,14 +204,14 @@ class _Compaction:
                 out, origin = self._new_file(
                     stream, level + 1, max(file.written for file in same), replaces=names, thinned=same[0].thinned
                 )
-                rows = writer.from_files([self._store / name for name in names], _temporary(out), origin)
+                rows = writer.write_rows([self._store / name for name in names], _temporary(out), origin)
                 if rows != sum(file.rows for file in same):
                     raise StoreError(
                         f"{rows} of {sum(file.rows for file in same)} rows came through when files of {self._store} "
                         "were put together; they stay as they are",
                         path=str(self._store),
                     )
-                made = self._put(out, origin, rows)
+                made = self._publish(out, origin, rows)
                 self._manifest = commit(self._store, self._manifest.next(time=time.time(), add=made, remove=same))
                 self._done.merged += len(same)
                 return True
@@ -219,39 +219,39 @@ class _Compaction:
 
     def _thin(self, writer: ParquetWriter) -> None:
         """Leave a share of the traces of old files."""
-        files = thinned_files(self._manifest.files, self._thinning)
+        files = files_to_thin(self._manifest.files, self._thinning)
         if not files:
             return
-        stream = next(stream for stream in STREAMS if stream.name == "spans")
-        writer.keep(read_sources(self._store, lease=False), self._thinning.kept)
+        stream = RECORD_STREAMS["spans"]
+        writer.create_kept_traces(read_sources(self._store, lease=False), self._thinning.traces_to_keep)
         for file in files:
             source = self._store / file.name
-            going = writer.count([source], self._thinning.going)
+            dropped = writer.count_rows([source], self._thinning.rows_to_drop)
             out, origin = self._new_file(stream, file.level, file.written, replaces=[file.name], thinned=True)
-            rows = writer.from_files(
-                [source], _temporary(out), origin, unless=self._thinning.going, weight=self._thinning.weight
+            rows = writer.write_rows(
+                [source], _temporary(out), origin, unless=self._thinning.rows_to_drop, weight=self._thinning.new_weight
             )
-            if rows != file.rows - going:
-                raise StoreError(f"{rows} rows of {file.name} came through in place of {file.rows - going}; it stays")
-            made = self._put(out, origin, rows)
+            if rows != file.rows - dropped:
+                raise StoreError(f"{rows} rows of {file.name} came through in place of {file.rows - dropped}; it stays")
+            made = self._publish(out, origin, rows)
             self._manifest = commit(self._store, self._manifest.next(time=time.time(), add=made, remove=[file]))
-            self._done.thinned += going
-            if going:
-                count_loss(self._store, "span", "thinned", going, file.bytes - sum(one.bytes for one in made))
+            self._done.thinned += dropped
+            if dropped:
+                count_loss(self._store, "span", "thinned", dropped, file.bytes - sum(one.bytes for one in made))
 
     def _new_file(
         self,
-        stream: Stream,
+        stream: RecordStream,
         level: int,
         written: float,
         *,
         holds: Sequence[str] = (),
         replaces: Sequence[str] = (),
         thinned: bool = False,
-    ) -> tuple[Path, Origin]:
-        folder = self._store / stream.files
+    ) -> tuple[Path, FileProvenance]:
+        folder = self._store / stream.parquet_folder
         folder.mkdir(mode=0o700, exist_ok=True)
-        origin = Origin(
+        origin = FileProvenance(
             generation=self._manifest.generation + 1,
             stream=stream.name,
             version=SCHEMA_VERSION,
@@ -263,7 +263,7 @@ class _Compaction:
         )
         return folder / f"L{level}-{origin.generation:08}-{uuid4().hex}.parquet", origin
 
-    def _put(self, out: Path, origin: Origin, rows: int) -> list[DataFile]:
+    def _publish(self, out: Path, origin: FileProvenance, rows: int) -> list[DataFile]:
         """Give a written file its name; none where it has no rows."""
         temporary = _temporary(out)
         if not rows:
@@ -293,10 +293,10 @@ def _temporary(out: Path) -> Path:
     return out.with_name(f".{out.name}")
 
 
-def _chunks(found: Sequence[_Found]) -> Iterator[list[_Found]]:
-    chunk: list[_Found] = []
+def _chunks(found: Sequence[_SegmentState]) -> Iterator[list[_SegmentState]]:
+    chunk: list[_SegmentState] = []
     size = 0
-    most = max(1, min(_CHUNK_FILES, most_files() // 4))
+    most = max(1, min(_CHUNK_FILES, max_open_files() // 4))
     for one in found:
         if chunk and (size + one.size > _CHUNK_BYTES or len(chunk) >= most):
             yield chunk
@@ -308,9 +308,9 @@ def _chunks(found: Sequence[_Found]) -> Iterator[list[_Found]]:
 
 
 @contextmanager
-def _held(chunk: Sequence[_Found]) -> Generator[list[_Found]]:
+def _locked_segments(chunk: Sequence[_SegmentState]) -> Generator[list[_SegmentState]]:
     """Those segments that nobody appends to, locked, so that nobody drops them meanwhile."""
-    held: list[_Found] = []
+    locked: list[_SegmentState] = []
     with contextlib.ExitStack() as stack:
         for one in chunk:
             try:
@@ -327,8 +327,8 @@ def _held(chunk: Sequence[_Found]) -> Generator[list[_Found]]:
                 # Its writer died before its first line, or has yet to lock it: then it takes another name.
                 one.segment.path.unlink(missing_ok=True)
                 continue
-            held.append(_Found(one.segment, state.st_size, state.st_mtime))
-        yield held
+            locked.append(_SegmentState(one.segment, state.st_size, state.st_mtime))
+        yield locked
 
 
 def _is_sealed(descriptor: int) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from llmops_sdk.store.maintenance._compact import Compacted, compact_store
-from llmops_sdk.store.maintenance._thinning import Thinning
+from llmops_sdk.store.maintenance._thinning import ThinningPolicy
 from llmops_sdk.store.reading._query import StorePath, flush_first, store_folder
 
 __all__ = ["Compacted", "compact"]
@@ -37,4 +37,6 @@ def compact(*, path: StorePath | None = None, progress: Callable[[int, int], Non
         return Compacted()
     from llmops_sdk.config import current
 
-    return compact_store(folder, wait=_WAIT, thinning=Thinning.of(current().store.thinning), progress=progress)
+    return compact_store(
+        folder, wait=_WAIT, thinning=ThinningPolicy.from_settings(current().store.thinning), progress=progress
+    )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from llmops_sdk.errors import StoreError
 from llmops_sdk.store.maintenance._compact import compact_store
-from llmops_sdk.store.maintenance._thinning import Thinning
+from llmops_sdk.store.maintenance._thinning import ThinningPolicy
 
 __all__ = ["main"]
 
@@ -23,7 +23,7 @@ def main() -> int:
         os.setsid()
     os.nice(_NICE)
     try:
-        compact_store(Path(sys.argv[1]), thinning=Thinning.decode(sys.argv[2]) if len(sys.argv) > 2 else None)
+        compact_store(Path(sys.argv[1]), thinning=ThinningPolicy.decode(sys.argv[2]) if len(sys.argv) > 2 else None)
     except StoreError:
         return 1  # nobody reads its output; `llmops doctor` tells what waits, and `llmops compact` why
     return 0

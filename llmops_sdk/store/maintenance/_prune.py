@@ -13,14 +13,14 @@ from uuid import uuid4
 
 from llmops_sdk._util._public import public
 from llmops_sdk.errors import StoreError
-from llmops_sdk.store.duck._origin import Origin
+from llmops_sdk.store.duck._provenance import FileProvenance
 from llmops_sdk.store.duck._rebuild import ensure_manifest
-from llmops_sdk.store.files._blob_files import Blob, blobs_of, remove_blob
-from llmops_sdk.store.files._locks import sole_changer
+from llmops_sdk.store.files._blob_files import Blob, list_blobs, remove_blob
+from llmops_sdk.store.files._locks import exclusive_lock
 from llmops_sdk.store.files._manifest import DataFile, Manifest, commit, read_manifest, sync_folder
-from llmops_sdk.store.files._overwrite import all_segments, scrub
+from llmops_sdk.store.files._overwrite import all_segments, overwrite_lines
 from llmops_sdk.store.lines._count_loss import count_loss
-from llmops_sdk.store.maintenance._prune_plan import Doomed, read_journal, remove_journal, write_journal
+from llmops_sdk.store.maintenance._prune_selection import PruneSelection, read_journal, remove_journal, write_journal
 from llmops_sdk.store.maintenance._retention import drop_old
 from llmops_sdk.store.reading._query import StorePath, flush_first, query, store_folder
 
@@ -106,8 +106,8 @@ def prune(
     ensure_manifest(folder)
     if max_bytes is not None:
         return _to_size(folder, max_bytes, dry_run)
-    with sole_changer(folder, _WAIT) as alone:
-        if not alone:
+    with exclusive_lock(folder, _WAIT) as acquired:
+        if not acquired:
             raise StoreError(f"{folder} is being changed by another process: try again later", path=str(folder))
         return _Pruning(folder, progress).run(person, older_than, dry_run)
 
@@ -165,22 +165,22 @@ class _Pruning:
         traces: set[str] = set()
         spans = scores = 0
         for _ in range(_ROUNDS):
-            doomed, found, judged = self._find(person, older_than)
+            selection, found, judged = self._find(person, older_than)
             spans, scores = spans + found, scores + judged
-            traces |= doomed.traces
+            traces |= selection.traces
             if dry_run or not (found or judged):
                 break
             # By age there is no need for a journal: what is left is as old as before.
             if person:
-                write_journal(self._store, doomed)
-            self.apply(doomed)
+                write_journal(self._store, selection)
+            self.apply(selection)
             remove_journal(self._store)
         left = 0 if dry_run else self._find(person, older_than)[1]
         if not dry_run and spans + scores:
             count_loss(self._store, "span", "pruned", spans - left, 0)
         return Pruned(traces=len(traces), spans=spans - left, scores=scores, blobs=self._blobs, left=left)
 
-    def _find(self, person: dict[str, str], older_than: timedelta | datetime | None) -> tuple[Doomed, int, int]:
+    def _find(self, person: dict[str, str], older_than: timedelta | datetime | None) -> tuple[PruneSelection, int, int]:
         """What goes, and how many spans and scores that is."""
         if older_than is not None:
             before = _cutoff_ns(older_than)
@@ -189,7 +189,7 @@ class _Pruning:
                 "(SELECT count(*) FROM store.scores WHERE time_ns < $before)",
                 {"before": before},
             )
-            return Doomed(before_ns=before), *counts[0]
+            return PruneSelection(before_ns=before), *counts[0]
         ((name, value),) = person.items()
         found = self._ask(f"SELECT trace_id FROM store.spans WHERE {name} = $value GROUP BY ALL", {"value": value})  # noqa: S608 - one of three names
         traces = [trace for (trace,) in found]
@@ -208,15 +208,15 @@ class _Pruning:
         )[0][0]
         blobs = self._ask(f"SELECT DISTINCT unnest({_BLOBS}) FROM {mine} AND {_TEXT} LIKE '%blobs/%'", given)  # noqa: S608 - constants
         words = (value,)
-        doomed = Doomed(
+        selection = PruneSelection(
             traces=frozenset(traces), spans=frozenset(named), blobs=frozenset(b for (b,) in blobs), words=words
         )
-        return doomed, spans, scores
+        return selection, spans, scores
 
     def _ask(self, sql: str, params: dict[str, Any]) -> list[tuple[Any, ...]]:
         return query(sql, params, path=self._store).rows()
 
-    def apply(self, doomed: Doomed) -> None:
+    def apply(self, selection: PruneSelection) -> None:
         """Remove it from every file; may be done twice."""
         from llmops_sdk.store.duck._parquet import ParquetWriter
         from llmops_sdk.store.duck._views_file import write_views
@@ -225,12 +225,12 @@ class _Pruning:
         segments = list(all_segments(self._store))
         done, total = 0, len(manifest.files) + len(segments)
         with contextlib.closing(ParquetWriter()) as writer:
-            writer.doom(doomed.traces, doomed.spans)
+            writer.mark_for_removal(selection.traces, selection.spans)
             for file in manifest.files:
-                manifest = self._rewrite(writer, manifest, file, doomed)
+                manifest = self._rewrite(writer, manifest, file, selection)
                 done = self._step(done, total)
         for segment in segments:
-            scrub(segment, doomed.has)
+            overwrite_lines(segment, selection.matches)
             done = self._step(done, total)
         # At once, and not after their grace: who has one open goes on with it.
         for name in manifest.trash:
@@ -238,20 +238,22 @@ class _Pruning:
         if manifest.trash:
             manifest = commit(self._store, manifest.without(frozenset(manifest.trash)))
             write_views(self._store, manifest)
-        self._remove_blobs(doomed)
+        self._remove_blobs(selection)
 
     def _step(self, done: int, total: int) -> int:
         if self._progress is not None:
             self._progress(done + 1, total)
         return done + 1
 
-    def _rewrite(self, writer: ParquetWriter, manifest: Manifest, file: DataFile, doomed: Doomed) -> Manifest:
-        condition = doomed.condition(file.stream)
+    def _rewrite(
+        self, writer: ParquetWriter, manifest: Manifest, file: DataFile, selection: PruneSelection
+    ) -> Manifest:
+        condition = selection.row_condition(file.stream)
         source = self._store / file.name
-        going = 0 if condition is None else writer.count([source], condition)
-        if not going or condition is None:
+        dropped = 0 if condition is None else writer.count_rows([source], condition)
+        if not dropped or condition is None:
             return manifest
-        origin = Origin(
+        origin = FileProvenance(
             generation=manifest.generation + 1,
             stream=file.stream,
             version=file.version,
@@ -262,9 +264,9 @@ class _Pruning:
         )
         out = source.with_name(f"L{file.level}-{origin.generation:08}-{uuid4().hex}.parquet")
         temporary = out.with_name(f".{out.name}")
-        rows = writer.from_files([source], temporary, origin, unless=condition)
-        if rows != file.rows - going:
-            raise StoreError(f"{rows} rows of {file.name} came through in place of {file.rows - going}; it stays")
+        rows = writer.write_rows([source], temporary, origin, unless=condition)
+        if rows != file.rows - dropped:
+            raise StoreError(f"{rows} rows of {file.name} came through in place of {file.rows - dropped}; it stays")
         made: list[DataFile] = []
         if rows:
             temporary.chmod(0o600)
@@ -276,15 +278,15 @@ class _Pruning:
             temporary.unlink()
         return commit(self._store, manifest.next(time=time.time(), add=made, remove=[file]))
 
-    def _remove_blobs(self, doomed: Doomed) -> None:
-        blobs = blobs_of(self._store)
-        if doomed.before_ns is not None:
-            going = [blob for blob in blobs if blob.used < doomed.before_ns / 1e9]
+    def _remove_blobs(self, selection: PruneSelection) -> None:
+        blobs = list_blobs(self._store)
+        if selection.before_ns is not None:
+            dropped = [blob for blob in blobs if blob.used < selection.before_ns / 1e9]
         else:
-            going = [blob for blob in blobs if blob.path.name in doomed.blobs]
-            if going:
-                going = self._unused(going)
-        self._blobs += sum(remove_blob(blob) for blob in going)
+            dropped = [blob for blob in blobs if blob.path.name in selection.blobs]
+            if dropped:
+                dropped = self._unused(dropped)
+        self._blobs += sum(remove_blob(blob) for blob in dropped)
 
     def _unused(self, blobs: list[Blob]) -> list[Blob]:
         names = self._ask(f"SELECT DISTINCT unnest({_BLOBS}) FROM store.spans WHERE {_TEXT} LIKE '%blobs/%'", {})  # noqa: S608 - constants

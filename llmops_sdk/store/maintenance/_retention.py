@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TypeAlias
 
 from llmops_sdk.errors import StoreError
-from llmops_sdk.store.files._blob_files import Blob, blobs_of, remove_abandoned, remove_blob
-from llmops_sdk.store.files._layout import Segment, segments_of
-from llmops_sdk.store.files._locks import sole_changer, try_lock, unlock
+from llmops_sdk.store.files._blob_files import Blob, list_blobs, remove_abandoned, remove_blob
+from llmops_sdk.store.files._layout import Segment, list_segments
+from llmops_sdk.store.files._locks import exclusive_lock, try_lock, unlock
 from llmops_sdk.store.files._manifest import DataFile, Manifest, commit, read_manifest
 from llmops_sdk.store.files._overwrite import PRUNED
 from llmops_sdk.store.files._sweep import sweep
@@ -38,14 +38,14 @@ class Dropped:
     bytes: int
 
 
-_What: TypeAlias = Segment | Blob | DataFile
+_Removable: TypeAlias = Segment | Blob | DataFile
 
 
 @dataclass(frozen=True, slots=True)
-class _Aged:
+class _Candidate:
     used: float
     size: int
-    what: _What
+    what: _Removable
 
 
 def drop_old(store: Path, *, max_bytes: int, older_than: float | None, max_blobs: int = _MAX_BLOBS) -> list[Dropped]:
@@ -63,14 +63,14 @@ def drop_old(store: Path, *, max_bytes: int, older_than: float | None, max_blobs
     """
     try:
         manifest = read_manifest(store) or Manifest()
-        segments = segments_of(store, manifest.covered)
+        segments = list_segments(store, manifest.covered)
     except StoreError:
         # A newer version writes here too; what it keeps is for it to decide.
         return []
     remove_abandoned(store)
-    blobs = blobs_of(store)
-    chosen = _choose(
-        _aged(segments, manifest.files, blobs),
+    blobs = list_blobs(store)
+    chosen = _select_for_removal(
+        _candidates(segments, manifest.files, blobs),
         max_bytes=max_bytes,
         older_than=older_than,
         too_many=len(blobs) - max_blobs,
@@ -85,23 +85,23 @@ def drop_old(store: Path, *, max_bytes: int, older_than: float | None, max_blobs
         if count is not None:
             dropped.append(Dropped("blob" if isinstance(aged.what, Blob) else "segment", reason, count, aged.size))
     if files or manifest.covered or manifest.trash:
-        dropped += _change(store, files)
+        dropped += _drop_data_files(store, files)
     return dropped
 
 
-def _aged(segments: Iterable[Segment], files: Iterable[DataFile], blobs: Iterable[Blob]) -> list[_Aged]:
-    aged = [_Aged(blob.used, blob.size, blob) for blob in blobs]
-    aged += [_Aged(file.written, file.bytes, file) for file in files]
+def _candidates(segments: Iterable[Segment], files: Iterable[DataFile], blobs: Iterable[Blob]) -> list[_Candidate]:
+    aged = [_Candidate(blob.used, blob.size, blob) for blob in blobs]
+    aged += [_Candidate(file.written, file.bytes, file) for file in files]
     for segment in segments:
         with suppress(FileNotFoundError):
             state = segment.path.stat()
-            aged.append(_Aged(state.st_mtime, state.st_size, segment))
+            aged.append(_Candidate(state.st_mtime, state.st_size, segment))
     return sorted(aged, key=attrgetter("used"))
 
 
-def _choose(
-    aged: Sequence[_Aged], *, max_bytes: int, older_than: float | None, too_many: int
-) -> Iterator[tuple[_Aged, str]]:
+def _select_for_removal(
+    aged: Sequence[_Candidate], *, max_bytes: int, older_than: float | None, too_many: int
+) -> Iterator[tuple[_Candidate, str]]:
     """What is to go, the oldest first, and why; it counts as gone, also where it turns out to be in use."""
     total = sum(one.size for one in aged)
     for one in aged:
@@ -122,11 +122,11 @@ def _choose(
             yield one, reason
 
 
-def _change(store: Path, files: Sequence[tuple[DataFile, str]]) -> list[Dropped]:
+def _drop_data_files(store: Path, files: Sequence[tuple[DataFile, str]]) -> list[Dropped]:
     """Take Parquet files out of the manifest, and remove what nobody reads any more."""
     try:
-        with sole_changer(store) as alone:
-            manifest = read_manifest(store) if alone else None
+        with exclusive_lock(store) as acquired:
+            manifest = read_manifest(store) if acquired else None
             if manifest is None:
                 return []
             # Another may have been faster since the list was made.

@@ -20,13 +20,13 @@ from llmops_sdk.store.files._manifest import DataFile
 if TYPE_CHECKING:
     from llmops_sdk.config import ThinningSettings
 
-__all__ = ["Thinning", "thinned_files"]
+__all__ = ["ThinningPolicy", "files_to_thin"]
 
 _RANDOM = 1 << 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Thinning:
+class ThinningPolicy:
     """Which traces of old files stay.
 
     Attributes:
@@ -46,7 +46,7 @@ class Thinning:
     keep_costlier_than: float | None = None
 
     @classmethod
-    def of(cls, settings: ThinningSettings) -> Thinning:
+    def from_settings(cls, settings: ThinningSettings) -> ThinningPolicy:
         """What the settings say."""
         return cls(
             share=settings.share,
@@ -58,7 +58,7 @@ class Thinning:
         )
 
     @classmethod
-    def decode(cls, text: str) -> Thinning:
+    def decode(cls, text: str) -> ThinningPolicy:
         """As `encode` wrote it."""
         fields: dict[str, Any] = orjson.loads(text)
         return cls(**fields)
@@ -68,7 +68,7 @@ class Thinning:
         return orjson.dumps(self).decode()
 
     @property
-    def kept(self) -> str:
+    def traces_to_keep(self) -> str:
         """The ids of traces that stay, as a SELECT from `spans` and `scores` of the schema `store`."""
         rules = ["SELECT NULL::VARCHAR AS id WHERE false"]
         if self.keep_errors:
@@ -87,22 +87,22 @@ class Thinning:
         return " UNION ".join(rules)
 
     @property
-    def going(self) -> str:
+    def rows_to_drop(self) -> str:
         """Which rows go: the condition over a file, where the table `kept_traces` has the ids of those that stay."""
         # By the random half of the id, as the filter of an export decides; hex of one length compares as numbers do.
         bound = f"{int(self.share * _RANDOM):017x}"
         return f"('0' || substr(trace_id, 17)) >= '{bound}' AND trace_id NOT IN (SELECT id FROM kept_traces)"
 
     @property
-    def weight(self) -> str:
+    def new_weight(self) -> str:
         """What a row that stays weighs then, in SQL."""
         if self.share <= 0.0:
             return "weight"
         return f"CASE WHEN trace_id IN (SELECT id FROM kept_traces) THEN weight ELSE weight / {self.share!r} END"
 
 
-def thinned_files(
-    files: Sequence[DataFile], thinning: Thinning, now: Callable[[], float] = time.time
+def files_to_thin(
+    files: Sequence[DataFile], thinning: ThinningPolicy, now: Callable[[], float] = time.time
 ) -> list[DataFile]:
     """The files of spans that are old enough, and have not been thinned.
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 import orjson
 
 from llmops_sdk.store.lines._restored import KEPT
-from llmops_sdk.store.schema._views import SPAN_KEYS, Column
+from llmops_sdk.store.schema._views import SPAN_COLUMNS, Column
 from llmops_sdk.tracing.records import _semconv as sc
 
 __all__ = ["ADDED", "NAMED", "TEXT", "otlp_lines"]
@@ -21,7 +21,7 @@ TEXT = "llmops.export.text"
 _KINDS = {"internal": 1, "server": 2, "client": 3, "producer": 4, "consumer": 5}
 _STATUS = {"ok": 1, "error": 2}
 _INT64 = range(-(2**63), 2**63)
-NAMED = {key.name: key for key in SPAN_KEYS if key.attributes and key.attributes[0] and key.convert != "own"}
+NAMED = {key.name: key for key in SPAN_COLUMNS if key.attributes and key.attributes[0] and key.convert != "own"}
 """The columns that an attribute stands for, by name."""
 
 

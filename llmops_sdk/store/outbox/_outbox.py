@@ -58,25 +58,25 @@ class SegmentOutbox:
         self._max_age = max_days * _DAY
         self._lose = lose
         self._reader = RecordReader()
-        self._told = False
-        self._begin()
+        self._warned = False
+        self._reset()
 
-    def _begin(self) -> None:
+    def _reset(self) -> None:
         self._lock = threading.Lock()
-        self._own: dict[str, int | None] = {}  # in the order of their making; the size of those that are sealed
+        self._own_segments: dict[str, int | None] = {}  # oldest first; the size once sealed
         self._position: Position | None = None
         self._acknowledged: Position | None = None
-        self._adopting = -1
-        self._listed: deque[Path] = deque()  # what may be adopted, the oldest first
+        self._adoption_lock = -1
+        self._adoptable: deque[Path] = deque()  # what may be adopted, the oldest first
         self._owner = ""
         self._owner_lock = -1
 
     def after_fork(self) -> None:
         """In a forked child: what the parent wrote and adopts is the parent's."""
-        for descriptor in (self._adopting, self._owner_lock):
+        for descriptor in (self._adoption_lock, self._owner_lock):
             if descriptor >= 0:
                 os.close(descriptor)
-        self._begin()
+        self._reset()
 
     def close(self) -> None:
         """Leave what is not acknowledged to whoever comes next."""
@@ -85,7 +85,7 @@ class SegmentOutbox:
             with contextlib.suppress(OSError):
                 (self._folder / (self._owner + _OWNER)).unlink(missing_ok=True)
             os.close(self._owner_lock)
-        self._begin()
+        self._reset()
 
     # --- the writing side ---------------------------------------------------------------------------------------
 
@@ -106,8 +106,8 @@ class SegmentOutbox:
             self._position = None
             with contextlib.suppress(OSError):
                 (self._folder / f"{segment.name}.cursor").unlink(missing_ok=True)
-            if not self._told:  # each minute has a segment
-                self._told = True
+            if not self._warned:  # each minute has a segment
+                self._warned = True
                 _log.warning(
                     "llmops: segments cannot be kept for export in %s (%s): what a backend does not take before the "
                     "end is lost",
@@ -116,7 +116,7 @@ class SegmentOutbox:
                 )
             return
         with self._lock:
-            self._own[segment.name] = None
+            self._own_segments[segment.name] = None
             self._position = Position(segment.name, 0)
 
     def _new_owner(self) -> tuple[str, int]:
@@ -141,12 +141,12 @@ class SegmentOutbox:
             size: Its bytes without the seal.
         """
         with self._lock:
-            if segment in self._own:
-                self._own[segment] = size
+            if segment in self._own_segments:
+                self._own_segments[segment] = size
                 self._remove_acknowledged()
-        if self._position is not None and self._position.segment == segment and segment not in self._own:
+        if self._position is not None and self._position.segment == segment and segment not in self._own_segments:
             self._position = None
-        self._trim()
+        self._drop_excess()
 
     # --- the sending side ---------------------------------------------------------------------------------------
 
@@ -161,10 +161,10 @@ class SegmentOutbox:
             position: In one of this process's segments, or in an adopted one.
         """
         with self._lock:
-            if position.segment in self._own:
+            if position.segment in self._own_segments:
                 self._acknowledged = position
                 self._remove_acknowledged()
-                if position.segment in self._own:
+                if position.segment in self._own_segments:
                     self._put_cursor(position)
             elif position.offset >= _size(self._folder / position.segment):
                 self._remove(position.segment)
@@ -173,13 +173,13 @@ class SegmentOutbox:
 
     def _remove_acknowledged(self) -> None:
         done = self._acknowledged
-        if done is None or done.segment not in self._own:
+        if done is None or done.segment not in self._own_segments:
             return
-        for segment, size in list(self._own.items()):
+        for segment, size in list(self._own_segments.items()):
             if segment == done.segment and (size is None or done.offset < size):
                 return
             self._remove(segment)
-            del self._own[segment]
+            del self._own_segments[segment]
             if segment == done.segment:
                 return
 
@@ -192,7 +192,7 @@ class SegmentOutbox:
             most: Bytes to read, and the rest of a line.
         """
         with self._lock:
-            names = list(self._own)
+            names = list(self._own_segments)
         if until.segment not in names:
             return None
         at = after if after is not None and after.segment in names else Position(names[0], 0)
@@ -206,16 +206,16 @@ class SegmentOutbox:
 
     def adopt(self) -> Position | None:
         """Where the oldest segment of a dead process goes on, or None where there is none, or another adopts."""
-        if not self._take_adoption():
+        if not self._acquire_adoption_lock():
             return None
         while True:
-            fresh = not self._listed
+            fresh = not self._adoptable
             if fresh:
                 # Not for each: after a week without the backend there are ten thousand.
-                self._listed.extend(self._by_age())
-            while self._listed:
-                path = self._listed.popleft()
-                if path.name not in self._own and path.exists() and self._is_left(path):
+                self._adoptable.extend(self._by_age())
+            while self._adoptable:
+                path = self._adoptable.popleft()
+                if path.name not in self._own_segments and path.exists() and self._is_abandoned(path):
                     return Position(path.name, self._cursor(path.name)[0])
             if fresh:
                 break
@@ -223,7 +223,7 @@ class SegmentOutbox:
         self.release()
         return None
 
-    def _is_left(self, path: Path) -> bool:
+    def _is_abandoned(self, path: Path) -> bool:
         """Whether who wrote a segment, and was to send it, is dead."""
         owner = self._cursor(path.name)[1]
         return _is_free(self._folder / (owner + _OWNER) if owner else path)
@@ -247,12 +247,12 @@ class SegmentOutbox:
 
     def release(self) -> None:
         """Let others adopt."""
-        if self._adopting >= 0:
-            os.close(self._adopting)
-            self._adopting = -1
+        if self._adoption_lock >= 0:
+            os.close(self._adoption_lock)
+            self._adoption_lock = -1
 
-    def _take_adoption(self) -> bool:
-        if self._adopting >= 0:
+    def _acquire_adoption_lock(self) -> bool:
+        if self._adoption_lock >= 0:
             return True
         try:
             descriptor = os.open(self._folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
@@ -261,7 +261,7 @@ class SegmentOutbox:
         if not try_lock(descriptor):
             os.close(descriptor)
             return False
-        self._adopting = descriptor
+        self._adoption_lock = descriptor
         return True
 
     # --- files --------------------------------------------------------------------------------------------------
@@ -312,7 +312,7 @@ class SegmentOutbox:
                 found.append((path, path.stat()))
         return sorted(found, key=lambda one: (one[1].st_mtime, one[0]))
 
-    def _trim(self) -> None:
+    def _drop_excess(self) -> None:
         """Give up the oldest segments that are too many or too old; not the one that is written."""
         sizes = self._states()
         total = sum(state.st_size for _, state in sizes)
@@ -321,14 +321,14 @@ class SegmentOutbox:
             expired = abs(now - state.st_mtime) > self._max_age
             if not expired and total <= self._max_bytes:
                 continue
-            mine = path.name in self._own
-            if self._own.get(path.name, 0) is None or not (mine or self._is_left(path)):
+            mine = path.name in self._own_segments
+            if self._own_segments.get(path.name, 0) is None or not (mine or self._is_abandoned(path)):
                 continue
             total -= state.st_size
             left = self._unsent(path)
             self._remove(path.name)
             with self._lock:
-                self._own.pop(path.name, None)
+                self._own_segments.pop(path.name, None)
             self._lose("export", "outbox_expired" if expired else "outbox_full", left, state.st_size)
 
     def _unsent(self, path: Path) -> int:

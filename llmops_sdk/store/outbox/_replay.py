@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from llmops_sdk._util._public import public
 from llmops_sdk.errors import StoreError
 from llmops_sdk.export._delivery import Delivery
-from llmops_sdk.export._destinations import Destination, find_destinations, made_destination
-from llmops_sdk.export._filter import chosen
+from llmops_sdk.export._destinations import Destination, destination_for_url, find_destinations
+from llmops_sdk.export._filter import select_records
 from llmops_sdk.export._sizes import BATCH_BYTES, size_of
 from llmops_sdk.export._threads import uninstrumented
 from llmops_sdk.store.lines._decode import RecordReader
@@ -138,7 +138,7 @@ def _destination(
             raise StoreError(f'there is no destination "{to}": {names}; or give a URL, as in http://127.0.0.1:4318')
         found = known[to]
     else:
-        found = made_destination(to, protocol=protocol, headers=headers, content=settings.export.content)
+        found = destination_for_url(to, protocol=protocol, headers=headers, content=settings.export.content)
     from dataclasses import replace
 
     return found if content is None else replace(found, content=content)
@@ -153,7 +153,7 @@ def _drain(folder: Path, destination: Destination, progress: Callable[[int, int]
         while not done.reason and (begin := outbox.adopt()) is not None:
             past += begin.offset
             while not done.reason and (piece := outbox.read_adopted(begin, _PIECE)) is not None:
-                records = chosen(piece.records, scores=False, passes=destination.passes)
+                records = select_records(piece.records, scores=False, passes=destination.passes)
                 done.filtered += len(piece.records) - len(records)
                 if _send(delivery, records, done):
                     outbox.acknowledge(piece.end)
@@ -197,7 +197,7 @@ def _records(
     reader = RecordReader()
     for row in rows:
         record = reader.of_row(row)
-        passing = [] if record is None else chosen([record], scores=False, passes=destination.passes)
+        passing = [] if record is None else select_records([record], scores=False, passes=destination.passes)
         done.filtered += 1 - len(passing)
         yield from passing
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import orjson
 
-from llmops_sdk.store.files._layout import Segment, segments_of
+from llmops_sdk.store.files._layout import Segment, list_segments
 from llmops_sdk.store.files._manifest import read_manifest
 from llmops_sdk.store.schema._views import SEAL
 
@@ -97,7 +97,7 @@ class Follower:
     def _listed(self) -> list[Segment]:
         # Asked for its refusal: a newer version's store may look quite different.
         read_manifest(self._folder)
-        return [segment for segment in segments_of(self._folder) if segment.stream.name in self._streams]
+        return [segment for segment in list_segments(self._folder) if segment.stream.name in self._streams]
 
     def _opened(self, path: Path, place: _Place) -> bool:
         if place.descriptor < 0:

@@ -53,7 +53,7 @@ def query(
         [(42,)]
     """
     flush_first()
-    job = _Job(sql, params, store_folder(path), timeout)
+    job = _QueryJob(sql, params, store_folder(path), timeout)
     # Not in this thread: there, Ctrl-C would wait until DuckDB looks up.
     # Here: its module cannot be imported while the interpreter is ending, when a first span may still want the store.
     from concurrent.futures import ThreadPoolExecutor
@@ -61,13 +61,13 @@ def query(
     with ThreadPoolExecutor(1, "llmops-query") as thread:
         try:
             # Inside, for Ctrl-C may come while the thread starts: the pool would wait for a query that nobody ends.
-            future = thread.submit(job.answer)
+            future = thread.submit(job.run)
             try:
                 return future.result(timeout)
             except TimeoutError:
                 if future.done():
                     raise
-                raise job.too_long() from None
+                raise job.timeout_error() from None
         finally:
             job.cancel()
 
@@ -94,15 +94,15 @@ async def aquery(
         0
     """
     await asyncio.to_thread(flush_first)
-    job = _Job(sql, params, store_folder(path), timeout)
+    job = _QueryJob(sql, params, store_folder(path), timeout)
     limit = asyncio.timeout(timeout)
     try:
         async with limit:
-            return await asyncio.to_thread(job.answer)
+            return await asyncio.to_thread(job.run)
     except TimeoutError:
         if not limit.expired():
             raise
-        raise job.too_long() from None
+        raise job.timeout_error() from None
     finally:
         if not job.ended.is_set():
             # Ending it may take a moment, for which the event loop must not wait.
@@ -147,9 +147,9 @@ def connect(*, path: StorePath | None = None, trusted: bool = False) -> duckdb.D
 
 def flush_first() -> None:
     """Bring this process's latest spans to the store, so that they are found."""
-    from llmops_sdk.tracing import flush
+    from llmops_sdk.tracing.runtime._start import flush_local
 
-    flush(timeout=_FLUSH_SECONDS)
+    flush_local(_FLUSH_SECONDS)
 
 
 def store_folder(path: StorePath | None) -> Path:
@@ -204,7 +204,7 @@ def retried(attempt: Callable[[], _T]) -> _T:
     return attempt()
 
 
-class _Job:
+class _QueryJob:
     """One query, which another thread may end."""
 
     def __init__(self, sql: str, params: Parameters | None, folder: Path, timeout: float | None) -> None:
@@ -214,19 +214,19 @@ class _Job:
         self._folder = folder
         self._timeout = timeout
         self._cancelled = False
-        self._begun = False
+        self._started = False
         self._lock = threading.Lock()
         """Held to interrupt and to let go, since a closed connection cannot be interrupted."""
         self._connection: duckdb.DuckDBPyConnection | None = None
 
-    def answer(self) -> Result:
-        self._begun = True
+    def run(self) -> Result:
+        self._started = True
         try:
             from llmops_sdk.store.duck._errors import damaged_file
             from llmops_sdk.store.duck._sql import duckdb
-            from llmops_sdk.store.reading._statement import checked, query_error
+            from llmops_sdk.store.reading._statement import check_statement, query_error
 
-            statement = checked(self._sql, self._params)
+            statement = check_statement(self._sql, self._params)
             try:
                 return retried(lambda: self._try(statement))
             except duckdb.Error as error:
@@ -237,14 +237,14 @@ class _Job:
     def cancel(self) -> None:
         """End it; returns when it has ended. Nothing, when it has; one that begins later ends by itself."""
         self._cancelled = True
-        while self._begun and not self.ended.is_set():
+        while self._started and not self.ended.is_set():
             # Again and again: an interrupt that comes just before a statement begins does not reach it.
             with self._lock:
                 if self._connection is not None:
                     self._connection.interrupt()
             self.ended.wait(0.02)
 
-    def too_long(self) -> QueryError:
+    def timeout_error(self) -> QueryError:
         return QueryError(
             f"the query took longer than {self._timeout:g} s and was ended; ask for less (a WHERE on start_time, fewer "
             f"columns), or give more time:\n\n{self._sql}",
@@ -260,7 +260,7 @@ class _Job:
         from llmops_sdk.store.reading._warm import WarmConnection
 
         views = statement.views
-        warm = None if statement.names_tables else WarmConnection.over(sources, views)
+        warm = None if statement.names_tables else WarmConnection.acquire(sources, views)
         connection = warm.connection if warm else open_connection(sources, views=views, trusted=False, frames=False)
         with self._lock:
             self._connection = connection

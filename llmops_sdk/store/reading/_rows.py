@@ -10,7 +10,7 @@ from typing import Any
 
 from llmops_sdk.errors import StoreError
 from llmops_sdk.store.reading._query import leased
-from llmops_sdk.store.schema._views import SHOWN, SPAN_KEYS
+from llmops_sdk.store.schema._views import SHOWN, SPAN_COLUMNS
 
 __all__ = ["naive_utc", "rows_of_spans", "rows_sql"]
 
@@ -33,9 +33,9 @@ def rows_of_spans(
         StoreError: The store cannot be read.
     """
     from llmops_sdk.store.duck._sql import duckdb, open_connection
-    from llmops_sdk.store.reading._statement import checked, query_error
+    from llmops_sdk.store.reading._statement import check_statement, query_error
 
-    statement = checked(rows_sql("spans", where), {"since": naive_utc(since), "until": naive_utc(until)})
+    statement = check_statement(rows_sql("spans", where), {"since": naive_utc(since), "until": naive_utc(until)})
     with leased(folder) as sources, open_connection(sources, trusted=False, frames=False) as connection:
         try:
             found = connection.execute(statement.sql, statement.params)
@@ -58,8 +58,8 @@ def rows_sql(what: str, where: str | None) -> str:
     if what != "spans":
         return f"SELECT * FROM {what} WHERE {condition}"
     # What is written is what is stored; what the condition sees is what the views show.
-    stored = ", ".join(f'{key.name} AS "stored {key.name}"' for key in SPAN_KEYS)
-    picked = ", ".join(f'"stored {key.name}" AS {key.name}' for key in SPAN_KEYS)
+    stored = ", ".join(f'{key.name} AS "stored {key.name}"' for key in SPAN_COLUMNS)
+    picked = ", ".join(f'"stored {key.name}" AS {key.name}' for key in SPAN_COLUMNS)
     return (
         f"SELECT {picked}, start_time, duration_ms, weight FROM (SELECT {SHOWN}, {stored} FROM store.spans) "
         f"WHERE {condition}"

@@ -1,5 +1,5 @@
-"""One statement of the user's: checked before it runs, explained when it fails."""
-# ruff: noqa: S608 - the user's SQL is the purpose; what it may do is held by `checked` and by the connection
+"""One statement of the user's: check_statement before it runs, explained when it fails."""
+# ruff: noqa: S608 - the user's SQL is the purpose; what it may do is held by `check_statement` and by the connection
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from llmops_sdk.store.duck._sql import duckdb
 from llmops_sdk.store.schema._user_columns import current_views
 from llmops_sdk.store.schema._views import View
 
-__all__ = ["Parameters", "Statement", "checked", "query_error"]
+__all__ = ["Parameters", "Statement", "check_statement", "query_error"]
 
 Parameters: TypeAlias = Sequence[Any] | Mapping[str, Any]
 
@@ -64,7 +64,7 @@ class Statement:
             connection.execute(f"CREATE TABLE {table} AS FROM (\n{self.sql}\n)", self.params)
 
 
-def checked(sql: str, params: Parameters | None) -> Statement:
+def check_statement(sql: str, params: Parameters | None) -> Statement:
     """The one statement in `sql`, which reads.
 
     Raises:
@@ -135,9 +135,9 @@ def query_error(error: duckdb.Error, sql: str, shift: int = 1) -> QueryError:
     text = str(error)
     place = _PLACE.search(text)
     if place is None:
-        return QueryError(f"{text.strip()}{_meant(text)}\n\n{sql}", sql=sql)
+        return QueryError(f"{text.strip()}{_suggestion(text)}\n\n{sql}", sql=sql)
     what = text[: place.start()]
-    meant = _meant(what)
+    meant = _suggestion(what)
     if meant:
         what = _DID_YOU_MEAN.sub("", what)
     # The caret stands under a label whose number may have one digit more than ours.
@@ -146,7 +146,7 @@ def query_error(error: duckdb.Error, sql: str, shift: int = 1) -> QueryError:
     return QueryError(f"{what.strip()}{meant}\n\n{label}{place[2]}\n{caret}", sql=sql)
 
 
-def _meant(message: str) -> str:
+def _suggestion(message: str) -> str:
     table = _TABLE.search(message)
     if table:
         views = [view.name for view in current_views()]
@@ -156,12 +156,12 @@ def _meant(message: str) -> str:
         return f"\nThe FROM clause has no {alias[1]}: use the names (or the aliases) that it gives."
     column = _COLUMN.search(message)
     if column:
-        nearest = _elsewhere(column[column.lastindex or 1])
+        nearest = _views_with(column[column.lastindex or 1])
         return f"\n{nearest}docs/schema.md has every column; so has DESCRIBE, as in: DESCRIBE llm_calls"
     return ""
 
 
-def _elsewhere(column: str) -> str:
+def _views_with(column: str) -> str:
     """Which views have the column, or else which columns are spelt nearly so."""
     views = [view.name for view in current_views() if column.lower() in {c.name for c in view.columns}]
     if views:

@@ -39,11 +39,11 @@ class WarmConnection:
         )
         self._sources = sources
         self._views = {view.name: view for view in views}
-        self._begun = time.monotonic()
-        self._took = 0.0
+        self._started_at = time.monotonic()
+        self._seconds = 0.0
 
     @classmethod
-    def over(cls, sources: Sources, views: Sequence[View]) -> WarmConnection:
+    def acquire(cls, sources: Sources, views: Sequence[View]) -> WarmConnection:
         """The idle one, or a new one that has its views too.
 
         Args:
@@ -55,7 +55,7 @@ class WarmConnection:
         if found is None:
             return cls(sources, views)
         if _key(found._sources) == _key(sources) and wanted.items() <= found._views.items():
-            found._begun = time.monotonic()
+            found._started_at = time.monotonic()
             return found
         found.connection.close()
         try:
@@ -68,14 +68,14 @@ class WarmConnection:
     def result(self) -> Result:
         """What is in its table; it is idle again when that is wanted no more."""
         result = Result(self.connection)
-        self._took = time.monotonic() - self._begun
+        self._seconds = time.monotonic() - self._started_at
         weakref.finalize(result, self._end, os.getpid()).atexit = False
         return result
 
     def _end(self, pid: int) -> None:
         if pid != os.getpid():
             return  # a fork has DuckDB's memory without its threads
-        if self._took > _SECONDS:
+        if self._seconds > _SECONDS:
             self.connection.close()
             return
         try:
@@ -95,7 +95,7 @@ def _key(sources: Sources) -> Hashable:
     )
 
 
-class _Idle:
+class _IdleSlot:
     """Room for one."""
 
     def __init__(self) -> None:
@@ -121,7 +121,7 @@ class _Idle:
             found.connection.close()
 
 
-_idle = _Idle()
+_idle = _IdleSlot()
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_idle.clear)

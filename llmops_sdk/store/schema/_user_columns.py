@@ -1,31 +1,32 @@
-"""Columns of the user's own, `[store.columns]`: attributes and metadata that the views show as columns."""
+"""The user's own columns, `[store.columns]`: attributes and metadata that the views show as columns."""
 # ruff: noqa: S608 - names and attributes are checked and quoted
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from llmops_sdk.errors import ConfigError
-from llmops_sdk.store.schema._views import SPAN_KEYS, VIEWS, Column, View, traces_sql
+from llmops_sdk.store.schema._span_columns import SPAN_COLUMNS
+from llmops_sdk.store.schema._span_views import traces_sql
+from llmops_sdk.store.schema._views import VIEWS, Column, View
 from llmops_sdk.tracing.records import _semconv as sc
 
 if TYPE_CHECKING:
     from llmops_sdk.config import ColumnSettings
 
-__all__ = ["column_sql", "current_views", "views_with"]
+__all__ = ["column_sql", "current_views"]
 
 _EXTENDED = ("spans", "llm_calls", "traces")
 
 
-def column_sql(attribute: str, kind: str, attributes: str = "attributes") -> str:
-    """The SQL expression of a column that is made of an attribute, or of the metadata with that key.
+def column_sql(attribute: str, value_type: str) -> str:
+    """Return the SQL expression of an attribute, or of the metadata with that key.
 
     Args:
         attribute: The attribute's name.
-        kind: DuckDB's type; a value that does not fit is NULL.
-        attributes: The expression of the JSON object.
+        value_type: DuckDB's type. A value that does not fit is NULL.
 
     Example:
         >>> column_sql("app.n", "BIGINT")
@@ -33,49 +34,37 @@ def column_sql(attribute: str, kind: str, attributes: str = "attributes") -> str
 lambda found: found IS NOT NULL)[1] AS BIGINT)"
     """
     paths = ", ".join(f"'{_pointer(name)}'" for name in (attribute, sc.METADATA_PREFIX + attribute))
-    extract = "json_extract" if kind == "JSON" else "json_extract_string"
-    found = f"list_filter({extract}({attributes}, [{paths}]), lambda found: found IS NOT NULL)[1]"
-    return found if kind in {"JSON", "VARCHAR"} else f"TRY_CAST({found} AS {kind})"
+    extract = "json_extract" if value_type == "JSON" else "json_extract_string"
+    found = f"list_filter({extract}(attributes, [{paths}]), lambda found: found IS NOT NULL)[1]"
+    return found if value_type in {"JSON", "VARCHAR"} else f"TRY_CAST({found} AS {value_type})"
 
 
 def _pointer(name: str) -> str:
     return "/" + name.replace("~", "~0").replace("/", "~1").replace("'", "''")
 
 
-def current_views() -> tuple[View, ...]:
-    """The views, with the columns of the settings in force.
+def current_views() -> Sequence[View]:
+    """Return the views, with the columns of the settings in force in `spans`, `llm_calls` and `traces`.
 
     Raises:
-        ConfigError: A column has the name of one that is there, or its attribute fills one.
+        ConfigError: The name or the attribute of a column is taken.
     """
     from llmops_sdk.config import current
 
     columns = current().store.columns
-    return views_with(columns) if columns else VIEWS
-
-
-def views_with(columns: Mapping[str, ColumnSettings]) -> tuple[View, ...]:
-    """The views, with further columns in `spans`, `llm_calls` and `traces`.
-
-    Args:
-        columns: By name.
-
-    Raises:
-        ConfigError: A column has the name of one that is there, or its attribute fills one.
-    """
     for name, column in columns.items():
         _check(name, column)
-    return tuple(_extended(view, columns) if view.name in _EXTENDED else view for view in VIEWS)
+    return [_extended(view, columns) if columns and view.name in _EXTENDED else view for view in VIEWS]
 
 
 def _check(name: str, column: ColumnSettings) -> None:
     taken = [view.name for view in VIEWS if view.name in _EXTENDED and name in {c.name for c in view.columns}]
-    filled = next((key.name for key in SPAN_KEYS if column.attribute in key.attributes[:1]), None)
+    filled = next((one.name for one in SPAN_COLUMNS if column.attribute in one.attributes[:1]), None)
     if taken:
-        problem = f"there is a column of this name already in {', '.join(taken)}: choose another"
+        problem = f"{', '.join(taken)} already has a column of this name: choose another"
     elif filled is not None:
-        problem = f"the attribute {column.attribute} is the column {filled} already: remove this one"
-    elif any(not char.isprintable() for char in column.attribute):
+        problem = f"the attribute {column.attribute} already fills the column {filled}: remove this one"
+    elif not column.attribute.isprintable():
         problem = "the attribute's name has a character that cannot be printed"
     else:
         return

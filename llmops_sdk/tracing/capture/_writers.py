@@ -9,7 +9,16 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, cast
 
 from llmops_sdk._util._guard import guarded
-from llmops_sdk._util._static_reads import MISSING, bases, class_of, field_reader, lookup, module_of, read, type_name
+from llmops_sdk._util._static_reads import (
+    MISSING,
+    attributes_reader,
+    class_attribute,
+    class_of,
+    module_of,
+    mro_of,
+    read_attribute,
+    type_name,
+)
 from llmops_sdk.tracing.capture import _writers_standard as _kinds_standard
 from llmops_sdk.tracing.capture._encoders import encoder_of, version
 from llmops_sdk.tracing.capture._writer_types import Branch, Leaf, Walk
@@ -74,7 +83,7 @@ def _found(cls: type[Any]) -> tuple[Plan, bool]:
     """The plan, and whether it stays: not while a library is being imported."""
     encoders: list[Callable[[Any], object]] = []
     lasting = True
-    for base in bases(cls):
+    for base in mro_of(cls):
         encoder = encoder_of(base)
         # One for `object` is for what declares nothing of itself.
         if encoder is not None and (base is not object or _declared(cls) is None):
@@ -118,15 +127,15 @@ _NOTHING: tuple[Mapping[type[Any], Leaf], Mapping[type[Any], Branch]] = ({}, {})
 
 def _declared(cls: type[Any]) -> Branch | None:
     """How to write the values of a dataclass, a pydantic model or an attrs class; None for other classes."""
-    if lookup(cls, "__pydantic_root_model__") is True:
+    if class_attribute(cls, "__pydantic_root_model__") is True:
         return _root
-    models: object = lookup(cls, "__pydantic_fields__")
+    models: object = class_attribute(cls, "__pydantic_fields__")
     if type(models) is dict:
-        return _model(cls, cast("dict[str, Any]", models), lookup(cls, "__pydantic_computed_fields__"))
-    attributes: object = lookup(cls, "__attrs_attrs__")
+        return _model(cls, cast("dict[str, Any]", models), class_attribute(cls, "__pydantic_computed_fields__"))
+    attributes: object = class_attribute(cls, "__attrs_attrs__")
     if issubclass(class_of(attributes), tuple):
         return _fields(cls, [(str(one.name), one.repr is not False) for one in cast("tuple[Any, ...]", attributes)])
-    fields: object = lookup(cls, "__dataclass_fields__")
+    fields: object = class_attribute(cls, "__dataclass_fields__")
     if type(fields) is dict:
         # By the public function, which also knows ClassVar and InitVar, but past the class itself.
         found = dataclasses.fields(cast("Any", types.SimpleNamespace(__dataclass_fields__=fields)))
@@ -137,7 +146,7 @@ def _declared(cls: type[Any]) -> Branch | None:
 def _fields(cls: type[Any], named: list[tuple[str, bool]]) -> Branch:
     names = [name for name, _ in named]
     hidden = {name for name, shown in named if not shown}
-    read_all = field_reader(cls, names)
+    read_all = attributes_reader(cls, names)
 
     def write(walk: Walk, value: object, depth: int) -> object:
         # What is declared may not be set on this one.
@@ -156,7 +165,7 @@ def _model(cls: type[Any], fields: dict[str, Any], computed: object) -> Branch:
     # A computed field is the application's code: it is kept only where its value was cached on the model.
     cached = list(cast("dict[str, Any]", computed)) if type(computed) is dict else []
 
-    read_both = field_reader(cls, ("__dict__", "__pydantic_extra__"))
+    read_both = attributes_reader(cls, ("__dict__", "__pydantic_extra__"))
 
     def write(walk: Walk, value: object, depth: int) -> object:
         held, extra = read_both(value)
@@ -173,7 +182,7 @@ def _model(cls: type[Any], fields: dict[str, Any], computed: object) -> Branch:
 
 
 def _root(walk: Walk, value: object, depth: int) -> object:
-    root = read(value, "root")
+    root = read_attribute(value, "root")
     return walk.marker({"$type": type_name(class_of(value))}) if root is MISSING else walk.plain(root, depth)
 
 
@@ -183,7 +192,7 @@ def _root(walk: Walk, value: object, depth: int) -> object:
 def _undeclared(cls: type[Any]) -> Leaf:
     """What is said of the values of an unknown class: the class, and what a tensor declares of itself."""
     name = type_name(cls)
-    read_traits = field_reader(cls, ("shape", "dtype"))
+    read_traits = attributes_reader(cls, ("shape", "dtype"))
     asked = _of_tensors(cls)
 
     def write(walk: Walk, value: object) -> object:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any, TypeAlias
 
-from llmops_sdk._util._static_reads import MISSING, class_of, instance_dict, module_of, read, type_name
+from llmops_sdk._util._static_reads import MISSING, class_of, instance_dict, module_of, read_attribute, type_name
 from llmops_sdk.tracing.capture._media import PNG_MODES, Media, png
 from llmops_sdk.tracing.capture._writer_types import Walk
 from llmops_sdk.tracing.capture._writers_bytes import bytes_like
@@ -154,7 +154,7 @@ def _pydantic(pydantic: Any) -> tuple[_Leaves, _Branches]:
         return walk.text(_MASK)
 
     def url(walk: Walk, value: object) -> object:
-        held = read(value, "_url")
+        held = read_attribute(value, "_url")
         known = held is not MISSING and module_of(class_of(held)).startswith("pydantic_core")
         return walk.text(str(held)) if known else walk.marker({"$type": type_name(class_of(value))})
 
@@ -180,8 +180,8 @@ def _pillow(image: Any) -> tuple[_Leaves, _Branches]:
         mode, (width, height) = value.mode, value.size
         said.update(mode=mode, width=width, height=height)
         size = width * height * PNG_MODES.get(mode, 0)
-        # One that is not read yet stays so: reading moves the application's file.
-        loaded = read(value, "_im") is not None and not instance_dict(value).get("tile")
+        # Leave an unread image unread: reading moves the application's file position.
+        loaded = read_attribute(value, "_im") is not None and not instance_dict(value).get("tile")
         if not size or not loaded or size > walk.bounds.max_blob_bytes:
             return walk.marker(said)
         pixels: bytes = image.Image.tobytes(value)

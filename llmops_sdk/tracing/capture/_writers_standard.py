@@ -24,12 +24,12 @@ from typing import Any, cast
 
 from llmops_sdk._util._static_reads import (
     MISSING,
+    class_attribute,
     class_of,
     instance_dict,
     is_exactly,
-    lookup,
     module_of,
-    read,
+    read_attribute,
     type_name,
 )
 from llmops_sdk.tracing.capture._writer_types import Walk
@@ -64,12 +64,12 @@ def _own_text(cls: type[Any]) -> Callable[[Walk, Any], object]:
 
 
 def _fraction(walk: Walk, value: fractions.Fraction) -> object:
-    parts = (read(value, "_numerator"), read(value, "_denominator"))
+    parts = (read_attribute(value, "_numerator"), read_attribute(value, "_denominator"))
     return walk.text("/".join(str(walk.integer(part)) for part in parts))
 
 
 def _uuid(walk: Walk, value: uuid.UUID) -> object:
-    return walk.text(str(uuid.UUID(int=read(value, "int"))))
+    return walk.text(str(uuid.UUID(int=read_attribute(value, "int"))))
 
 
 def _zone(walk: Walk, value: zoneinfo.ZoneInfo) -> object:
@@ -162,7 +162,7 @@ def _list(walk: Walk, value: list[object], depth: int) -> object:
 
 
 def _tuple(walk: Walk, value: tuple[object, ...], depth: int) -> object:
-    names: object = lookup(class_of(value), "_fields")
+    names: object = class_attribute(class_of(value), "_fields")
     length = _TUPLE.__len__(value)
     if type(names) is tuple and len(cast("tuple[object, ...]", names)) == length > 0:
         return walk.mapping(zip(cast("tuple[object, ...]", names), _TUPLE.__iter__(value), strict=True), length, depth)
@@ -196,7 +196,7 @@ def _proxy(walk: Walk, value: types.MappingProxyType[Any, Any], depth: int) -> o
 
 
 def _chain(walk: Walk, value: Any, depth: int) -> object:
-    maps: object = read(value, "maps")
+    maps: object = read_attribute(value, "maps")
     layers = cast("list[Any]", maps) if type(maps) is list else []
     if not all(issubclass(class_of(layer), dict) for layer in layers):
         return walk.marker({"$type": type_name(class_of(value))})
@@ -219,7 +219,7 @@ def _chain(walk: Walk, value: Any, depth: int) -> object:
 
 def _holder(walk: Walk, value: Any, depth: int) -> object:
     """UserDict, UserList, UserString: what they hold."""
-    data = read(value, "data")
+    data = read_attribute(value, "data")
     return walk.marker({"$type": type_name(class_of(value))}) if data is MISSING else walk.plain(data, depth)
 
 
@@ -241,7 +241,7 @@ def _slice(walk: Walk, value: slice[Any, Any, Any], depth: int) -> object:
 
 
 def _enum(walk: Walk, value: enum.Enum, depth: int) -> object:
-    held = read(value, "_value_")
+    held = read_attribute(value, "_value_")
     return walk.marker({"$type": type_name(class_of(value))}) if held is MISSING else walk.plain(held, depth)
 
 
@@ -250,7 +250,7 @@ def _exception(walk: Walk, value: BaseException, depth: int) -> object:
     cls = class_of(value)
     said: dict[str, object] = {"$exception": type_name(cls).removeprefix("builtins.")}
     args: tuple[object, ...] = _ERROR.args.__get__(value)
-    method: object = lookup(cls, "__str__")
+    method: object = class_attribute(cls, "__str__")
     grouped = issubclass(cls, BaseExceptionGroup)
     if len(args) == 1 and type(args[0]) is str:
         said["message"] = walk.text(args[0])
@@ -260,7 +260,7 @@ def _exception(walk: Walk, value: BaseException, depth: int) -> object:
         said["exceptions"] = walk.items(nested, len(nested), depth)
     elif all(is_exactly(arg, *_SCALARS) for arg in args) and _is_python_own(method):
         # Python's own method, and nothing in it that could have code of its own.
-        filename: object = read(value, "filename") if issubclass(cls, OSError) else None
+        filename: object = read_attribute(value, "filename") if issubclass(cls, OSError) else None
         if is_exactly(filename, *_SCALARS):
             said["message"] = walk.text(cast("Any", method)(value))
     elif args:

@@ -1,9 +1,9 @@
-"""From our span record to OpenTelemetry's, with the one set of attributes that every backend reads.
+"""Convert our span records to OpenTelemetry's spans, with attributes that every backend reads.
 
-`gen_ai.*` for all of them, `openinference.span.kind` and `input.value`/`output.value` for Phoenix and what follows
-OpenInference, `session.id` and `user.id`, and the cost under the two names that are in use.
+These are `gen_ai.*` for all backends, `openinference.span.kind` and `input.value`/`output.value` for Phoenix and other
+readers of OpenInference, `session.id` and `user.id`, and the cost under both common names.
 
-This module imports `opentelemetry.sdk`; it is itself imported on the exporting thread only.
+This module imports `opentelemetry.sdk`; only the exporting thread imports it.
 """
 
 from __future__ import annotations
@@ -49,19 +49,19 @@ class SpanConverter:
     """Converts span records for one backend.
 
     Args:
-        content: Whether prompts, answers, arguments, results and the texts of exceptions go along.
-        passes: The share of the spans like one that are sent; what is sent for a share says so.
+        content: Whether prompts, answers, arguments, results and texts of exceptions are sent.
+        passes: Returns the share of similar spans that are sent; a span sent for a share carries it.
     """
 
     def __init__(self, *, content: bool, passes: Callable[[SpanRecord], float | None] | None = None) -> None:
         self._content = content
         self._passes = passes
         self._limits = limits_from_environment()
-        # By identity: the spans of one process share their resource's mapping, and hashing it costs more than the rest.
+        # Keyed by identity: spans of one process share the mapping, and hashing it would cost more than all the rest.
         self._resources: dict[int, tuple[Mapping[str, Any], Resource]] = {}
 
     def __call__(self, record: SpanRecord) -> ReadableSpan:
-        """The span as the official exporters take it."""
+        """Return the span as the official exporters take it."""
         parent = None
         if record.parent_id:
             parent = SpanContext(record.trace_id, record.parent_id, is_remote=False, trace_flags=_SAMPLED)
@@ -70,10 +70,10 @@ class SpanConverter:
             context=SpanContext(record.trace_id, record.span_id, is_remote=False, trace_flags=_SAMPLED),
             parent=parent,
             resource=self._resource(record.resource),
-            # A plain dict: the SDK's own mapping would evict the oldest of more than 128.
+            # A plain dict: the SDK's mapping would evict all but 128 attributes.
             attributes=self._cut(self._attributes(record), self._limits.attributes),
-            events=self._limits.listed(self._events(record), self._limits.events),
-            links=self._limits.listed(self._links(record), self._limits.links),
+            events=self._limits.latest(self._events(record), self._limits.events),
+            links=self._limits.latest(self._links(record), self._limits.links),
             kind=_KIND.get(record.otel_kind, SpanKind.INTERNAL),
             status=self._status(record),
             start_time=record.start_ns,
@@ -112,9 +112,9 @@ class SpanConverter:
         code = _STATUS.get(record.status, StatusCode.UNSET)
         if code is not StatusCode.ERROR:
             return Status(code)
-        # An exception's message quotes what was being worked on; its class does not.
-        told = record.status_message if self._content else record.error_type
-        return Status(code, plain_text(told) if told else None)
+        # The message of an exception may quote content; its class does not.
+        text = record.status_message if self._content else record.error_type
+        return Status(code, plain_text(text) if text else None)
 
     def _events(self, record: SpanRecord) -> list[OtelEvent]:
         made: list[OtelEvent] = []
@@ -143,8 +143,8 @@ class SpanConverter:
 
 
 def sdk_resource(attributes: Mapping[str, Any]) -> Resource:
-    """The attributes of a process as OpenTelemetry's resource, with the project's name that Phoenix reads."""
-    # Not Resource.create: its detectors run in a thread pool, which no longer starts when the interpreter ends.
+    """Return the attributes of a process as OpenTelemetry's resource, with the project name that Phoenix reads."""
+    # Not Resource.create: its detectors need a thread pool, which cannot start while the interpreter ends.
     merged = dict(attributes)
     merged.setdefault("service.name", "unknown_service")
     merged.setdefault("openinference.project.name", merged["service.name"])
@@ -152,7 +152,7 @@ def sdk_resource(attributes: Mapping[str, Any]) -> Resource:
 
 
 def own_scope() -> InstrumentationScope:
-    """The scope of what this SDK records."""
+    """Return the instrumentation scope of this SDK."""
     return _scope(_SCOPE)
 
 
@@ -162,7 +162,6 @@ def _scope(name: str) -> InstrumentationScope:
 
 
 def _add_operation(made: dict[str, Any], record: SpanRecord) -> None:
-    """What a span of the application's own is in the GenAI conventions: its kind says it."""
     operation = _OPERATIONS.get(record.kind)
     if operation is None:
         return
@@ -196,8 +195,8 @@ def _add_stamp(made: dict[str, Any], stamp: Stamp) -> None:
 
 
 def _add_content(made: dict[str, Any], record: SpanRecord) -> None:
-    # A model's span has its prompt as messages, and Phoenix shows those; `input.value` would only repeat them. Its
-    # answer is needed twice: without `output.value` Phoenix puts {"id", "model"} in that place.
+    # Phoenix shows the messages of a model's span, so `input.value` would only repeat them. The answer is needed
+    # twice: without `output.value` Phoenix shows {"id", "model"} instead.
     if record.input is not None and names.INPUT_MESSAGES not in made and _INPUT not in made:
         made[_INPUT], made[_INPUT_TYPE] = _shown(record.input)
     if record.kind == "tool" and record.scope == _SCOPE:
@@ -214,20 +213,20 @@ def _add_content(made: dict[str, Any], record: SpanRecord) -> None:
 
 
 def _shown(payload: bytes) -> tuple[str, str]:
-    """A payload and its type: JSON text as it is, a JSON string as the text in it."""
+    """Return a payload and its MIME type; a JSON string becomes plain text."""
     if payload[:1] == b'"':
         return plain_text(json.loads(payload)), "text/plain"
     return payload.decode("utf-8", "replace"), "application/json"
 
 
 def _answer(messages: str) -> tuple[str, str]:
-    """The answer's text, or the messages as they are when they hold something else than text."""
+    """Return the text of the answer, or all messages if they hold anything else than text."""
     try:
         parts = [part for message in json.loads(messages) for part in message["parts"]]
         text = "".join(part["content"] for part in parts if part["type"] == "text")
         whole = all(part["type"] == "text" for part in parts)
     except (ValueError, TypeError, KeyError):
-        return messages, "application/json"  # not the conventions' shape
+        return messages, "application/json"  # not in the form of the conventions
     return (plain_text(text), "text/plain") if parts and whole else (messages, "application/json")
 
 
@@ -236,7 +235,7 @@ def _mapping(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _value(value: Any) -> Any:
-    """A value that protobuf can hold: nothing is lost, what does not fit becomes text."""
+    """Return a value that protobuf can hold; other values become text."""
     if isinstance(value, str):
         return plain_text(value)
     if isinstance(value, (bool, float)):
@@ -254,13 +253,13 @@ def _value(value: Any) -> Any:
 
 def _list(values: Sequence[Any]) -> Any:
     items: list[Any] = [_value(item) for item in values if item is not None]
-    kinds: set[type[Any]] = {type(item) for item in items}
-    if list in kinds:
+    types: set[type[Any]] = {type(item) for item in items}
+    if list in types:
         return plain_text(_json(values))
-    if len(kinds) > 1:
-        # OpenTelemetry's lists hold one type; backends drop or misread others.
-        as_one: Callable[[Any], Any] = float if kinds <= {int, float} else _plain
-        return [as_one(item) for item in items]
+    if len(types) > 1:
+        # OpenTelemetry's lists hold one type; backends drop or misread mixed lists.
+        convert: Callable[[Any], Any] = float if types <= {int, float} else _plain
+        return [convert(item) for item in items]
     return items
 
 
@@ -273,7 +272,7 @@ def _json(value: Any) -> str:
 
 
 def plain_text(text: str) -> str:
-    """The text in valid Unicode: a lone surrogate, which no encoding holds, becomes the replacement character."""
+    """Return the text in valid Unicode: a lone surrogate becomes the replacement character."""
     if text.isascii():
         return text
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

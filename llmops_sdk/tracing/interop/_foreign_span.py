@@ -1,4 +1,4 @@
-"""An ended SDK span of another library, as a record of ours."""
+"""An ended SDK span of another library, on its way to a record."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
     from llmops_sdk.tracing.records._records import Event, Stamp
 
-__all__ = ["ForeignSpan", "error_type_of"]
+__all__ = ["PendingForeignSpan", "error_type_of"]
 
 
-class ForeignSpan:
-    """An ended SDK span on its way to the pipeline's thread.
+class PendingForeignSpan:
+    """An ended SDK span in the queue.
 
     Args:
         span: The span.
-        stamp: What `llmops.context` said where it began.
-        inner: Whether another span stands for the call that it describes, see `kind_of`.
-        content: Whether prompts, answers and the texts of exceptions are kept: `[capture] content`.
+        stamp: The stamp of `llmops.context` from its start.
+        inner: Whether another span describes the same call; see `kind_of`.
+        content: Whether prompts, answers and texts of exceptions are captured: `[capture] content`.
     """
 
     __slots__ = ("content", "inner", "size", "span", "stamp")
@@ -41,8 +41,8 @@ class ForeignSpan:
         self.content = content
         self.size = 512 + 64 * len(span.attributes or ())
 
-    def _to_record(self) -> RecordedSpan:
-        """The span as the sinks read it."""
+    def to_record(self) -> RecordedSpan:
+        """Return the span as the sinks read it."""
         span = self.span
         own = span.get_span_context()
         attributes: Mapping[str, Any] = span.attributes or {}
@@ -77,9 +77,9 @@ class ForeignSpan:
 
 
 def error_type_of(attributes: Mapping[str, Any], events: Sequence[Event]) -> str | None:
-    """The error's class, without its module, as for our own spans."""
-    named = attributes.get(_semconv.ERROR_TYPE)
+    """Return the class of the error without its module, as on our own spans."""
+    found = attributes.get(_semconv.ERROR_TYPE)
     for name, _, described in reversed(events):
-        if named is None and name == _semconv.EVENT_EXCEPTION:
-            named = described.get("exception.type")
-    return None if named is None else str(named).rpartition(".")[2]
+        if found is None and name == _semconv.EVENT_EXCEPTION:
+            found = described.get("exception.type")
+    return None if found is None else str(found).rpartition(".")[2]

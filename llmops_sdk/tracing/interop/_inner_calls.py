@@ -1,4 +1,4 @@
-"""Whether a span of another library describes a call to a model that a second span describes too."""
+"""Detect a model call that two libraries describe, each with a span."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from llmops_sdk.tracing.spans._span import Span
 
 __all__ = ["is_call", "is_described"]
 
-# What OpenInference's instrumentors know of a call when it begins; its kind they set at the end.
+# OpenInference's instrumentors set these when a call starts, and its kind only at the end.
 _OPENINFERENCE_CALL = ("llm.system", "llm.provider", "llm.invocation_parameters", "embedding.invocation_parameters")
 
-
-# Clients that make spans of their own, and the instrumentors that describe the same calls with more. Where the
-# instrumentor is on, its span is the call; it does not always stand above the client's.
+# Clients that create spans of their own, and the instrumentors whose spans describe the same calls in more detail. If
+# the instrumentor is on, its span counts; it is not always above the client's.
 _INSTRUMENTORS = {
     "com.anthropic.sdk.python": (
         ("openinference.instrumentation.anthropic", "AnthropicInstrumentor"),
@@ -27,7 +26,7 @@ _INSTRUMENTORS = {
 
 
 def is_described(scope: str) -> bool:
-    """Whether an instrumentor that is on describes the calls that this client makes spans of by itself."""
+    """Return whether an active instrumentor describes the calls of this client too."""
     for module, name in _INSTRUMENTORS.get(scope, ()):
         instrumentor = getattr(sys.modules.get(module), name, None)
         if instrumentor is not None and instrumentor().is_instrumented_by_opentelemetry:
@@ -36,13 +35,12 @@ def is_described(scope: str) -> bool:
 
 
 def is_call(span: object) -> bool:
-    """Whether an open span is that of a call to a model, as far as it says so by now.
+    """Return whether an open span is known by now to be a model call.
 
-    A function that was only declared `@trace(kind="llm")` is none: its calls are those below it.
+    A function declared `@trace(kind="llm")` does not count: its calls are below it.
     """
     if type(span) is Span:
-        attributes: Any = span._attributes  # pyright: ignore[reportPrivateUsage] - a friend
-        return span.kind in CALLS and attributes is not None and sc.OPERATION in attributes
+        return span.kind in CALLS and span.has_attribute(sc.OPERATION)
     attributes = getattr(span, "attributes", None)
     if not isinstance(attributes, Mapping):
         return False

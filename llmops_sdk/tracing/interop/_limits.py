@@ -1,6 +1,6 @@
-"""The standard's limits on exported spans, where the environment sets them; without them nothing is cut.
+"""OpenTelemetry's limits on exported spans, if the environment sets them. The local store keeps everything.
 
-The local store keeps everything. Source: OpenTelemetry specification, "Attribute Limits" and "Span Limits".
+Source: OpenTelemetry specification, "Attribute Limits" and "Span Limits".
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import Any, TypeVar
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.sdk.util import BoundedList
 
-__all__ = ["Limits", "limits_from_environment"]
+__all__ = ["SpanLimits", "limits_from_environment"]
 
 _log = logging.getLogger("llmops_sdk")
 _T = TypeVar("_T")
 
-# Each with the variables that set it: the first that is set counts.
+# The variables that set each limit; the first one that is set counts.
 _VARIABLES = {
     "attributes": ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "OTEL_ATTRIBUTE_COUNT_LIMIT"),
     "value_length": ("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT"),
@@ -32,16 +32,16 @@ _FIRST = ("gen_ai.", "openinference.", "error.", "session.", "user.", "llmops.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """How much of a span is exported; None is all.
+class SpanLimits:
+    """Limits on an exported span; None means unlimited.
 
     Attributes:
-        attributes: Attributes of a span.
-        value_length: Characters of a text among them.
-        events: Events of a span.
-        links: Links of a span.
-        event_attributes: Attributes of an event.
-        link_attributes: Attributes of a link.
+        attributes: Number of attributes of a span.
+        value_length: Characters of an attribute that is a text.
+        events: Number of events of a span.
+        links: Number of links of a span.
+        event_attributes: Number of attributes of an event.
+        link_attributes: Number of attributes of a link.
     """
 
     attributes: int | None = None
@@ -52,29 +52,29 @@ class Limits:
     link_attributes: int | None = None
 
     def __bool__(self) -> bool:
-        """Whether there is any."""
+        """Return whether any limit is set."""
         return any(getattr(self, field.name) is not None for field in fields(self))
 
     def bounded(self, attributes: Mapping[str, Any], count: int | None) -> Mapping[str, Any]:
-        """At most `count` attributes, each within the length; what a backend reads first stays longest."""
-        # The SDK's own mapping drops the oldest, so what matters most goes in last.
+        """Return at most `count` attributes, each within the length. Those that backends need most stay longest."""
+        # The SDK's mapping drops the oldest, so the most important go in last.
         ordered = dict(sorted(attributes.items(), key=lambda item: item[0].startswith(_FIRST)))
         return BoundedAttributes(count, ordered, immutable=True, max_value_len=self.value_length)
 
-    def listed(self, items: Sequence[_T], count: int | None) -> Sequence[_T]:
-        """At most `count` of them, the latest; the rest is counted on the span."""
+    def latest(self, items: Sequence[_T], count: int | None) -> Sequence[_T]:
+        """Return at most `count` items, the latest; the result counts the rest as dropped."""
         if count is None:
             return items
-        bounded: Any = BoundedList  # of no type in the SDK
+        bounded: Any = BoundedList  # the SDK gives it no type
         return bounded.from_seq(count, items)
 
 
-def limits_from_environment() -> Limits:
-    """The limits that the environment sets; a value that is no whole number is ignored with a warning."""
-    return Limits(**{name: _first(variables) for name, variables in _VARIABLES.items()})
+def limits_from_environment() -> SpanLimits:
+    """Return the limits that the environment sets. A value that is not a whole number is ignored with a warning."""
+    return SpanLimits(**{name: _first_number(variables) for name, variables in _VARIABLES.items()})
 
 
-def _first(variables: Sequence[str]) -> int | None:
+def _first_number(variables: Sequence[str]) -> int | None:
     for variable in variables:
         text = os.environ.get(variable, "").strip()
         if text.isdecimal():

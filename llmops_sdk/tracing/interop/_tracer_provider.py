@@ -13,10 +13,10 @@ __all__ = ["tracer_provider"]
 
 
 def tracer_provider() -> TracerProvider:
-    """The OpenTelemetry tracer provider whose spans come into the local store, to be handed to an instrumentor.
+    """Return the OpenTelemetry tracer provider that feeds the local store, for an instrumentor.
 
-    It is the global one where the application has none of its own. Where it has one, this is another, so that what
-    instrumentors put on their spans, prompts and answers above all, goes to our pipeline only.
+    It is the global provider unless the application has its own. Then it is a separate one, so that prompts and answers
+    on instrumentors' spans go to our pipeline only.
 
     Example:
         >>> import llmops_sdk as llmops
@@ -26,6 +26,6 @@ def tracer_provider() -> TracerProvider:
         ...     format(below.parent.span_id, "016x") == above.span_id
         True
     """
-    from llmops_sdk.tracing.interop._recorder import own_provider
+    from llmops_sdk.tracing.interop._foreign_recorder import own_provider
 
     return own_provider(_runtime.current or _runtime.start())

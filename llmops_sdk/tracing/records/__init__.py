@@ -1,4 +1,4 @@
-"""What travels from a span to the sinks: records, attribute names, span kinds and losses.
+"""Define what spans hand to the sinks: records, attribute names, span kinds and losses.
 
 Doors for other packages: `_losses`, `_outbox`, `_records`, `_resource`, `_semconv`, `_span_kinds`.
 """

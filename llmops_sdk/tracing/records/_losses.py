@@ -8,25 +8,25 @@ from typing import TypeAlias
 __all__ = ["LossRecorder", "record_loss", "set_recorder"]
 
 LossRecorder: TypeAlias = Callable[[str, str, int, int], None]
-"""Takes what was lost, why, how many and how many bytes."""
+"""Takes what was lost, the reason, the number of items and their bytes."""
 
 _recorder: LossRecorder | None = None
 
 
 def set_recorder(recorder: LossRecorder | None) -> None:
-    """Count losses with `recorder` from now on; None while nothing is traced."""
+    """Send losses to `recorder` from now on; None while tracing is off."""
     global _recorder
     _recorder = recorder
 
 
 def record_loss(what: str, reason: str, count: int = 1, bytes: int = 0) -> None:  # noqa: A002 - as in the record
-    """Count something that was dropped, truncated or redacted. The view `losses` shows it.
+    """Count something that was dropped, truncated or redacted; the view `losses` shows it.
 
     Args:
         what: "span", "input", "output", "attribute", "cache", …
         reason: Why, as in "queue_full".
-        count: How many.
-        bytes: How many bytes, where that is known.
+        count: The number of items.
+        bytes: Their size, 0 if it is unknown.
     """
     if _recorder is not None:
         _recorder(what, reason, count, bytes)

@@ -1,7 +1,8 @@
-"""What the exporting side needs of the store: where it wrote what, so that nothing has to be kept in memory.
+"""Declare what the exporters need from the store, so that unsent spans need no memory.
 
-The store's segments are the outbox. One that is written while a destination is configured is kept for it under another
-name until it is acknowledged, whatever becomes of it in the store; a dead process's is adopted by the next.
+The store's segments are the outbox. While a destination is configured, the store keeps each segment under a second name
+until the destination acknowledges it, even if the store itself removes the segment. The next process adopts the
+segments of a dead one.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ __all__ = ["Outbox", "OutboxOwner", "OutboxUser", "Piece", "Position"]
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A place in a segment: its name, and how many of its bytes are before it."""
+    """A position in a segment: its file name and a byte offset."""
 
     segment: str
     offset: int
@@ -25,37 +26,37 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Some spans of a segment, and where they end."""
+    """Consecutive spans of a segment, and the position after them."""
 
     records: Sequence[SpanRecord]
     end: Position
 
 
 class Outbox(Protocol):
-    """One destination's."""
+    """The spans that one destination has not acknowledged."""
 
     def position(self) -> Position | None:
-        """Where this process's latest batch ends, or None where it is not kept for the destination."""
+        """Return the end of this process's latest batch, or None if the store does not keep it for the destination."""
         ...
 
     def acknowledge(self, position: Position) -> None:
-        """The destination has everything of the segment's process up to here."""
+        """Record that the destination has all spans of the segment's process up to here."""
         ...
 
     def read(self, after: Position | None, until: Position, most: int) -> Piece | None:
-        """The next spans of this process, some `most` bytes of them, or None when all before `until` are read."""
+        """Return about `most` bytes of this process's next spans, or None at `until`."""
         ...
 
     def adopt(self) -> Position | None:
-        """Where the oldest segment of a dead process goes on, or None where there is none, or another adopts."""
+        """Claim a dead process's oldest segment; return where to continue, or None if there is none to claim."""
         ...
 
     def read_adopted(self, after: Position, most: int) -> Piece | None:
-        """The next spans of an adopted segment, or None at its end."""
+        """Return the next spans of an adopted segment, or None at its end."""
         ...
 
     def release(self) -> None:
-        """Let others adopt."""
+        """Let other processes adopt."""
         ...
 
 
@@ -65,14 +66,14 @@ class OutboxOwner(Protocol):
 
     @property
     def outboxes(self) -> Mapping[str, Outbox]:
-        """By the destination's name."""
+        """Return the outboxes by the destination's name."""
         ...
 
 
 @runtime_checkable
 class OutboxUser(Protocol):
-    """A sink that sends what is in them."""
+    """A sink that sends the spans of outboxes."""
 
     def use_outboxes(self, outboxes: Mapping[str, Outbox]) -> None:
-        """Rely on them from now on; called once, before the first batch."""
+        """Send from these outboxes from now on; called once, before the first batch."""
         ...

@@ -1,4 +1,4 @@
-"""What travels through the pipeline, what a sink is, and what the pipeline holds and reports."""
+"""Define the records of the pipeline, the sink protocol, and the pipeline's bounds and report."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Link: TypeAlias = tuple[int, int, Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """What `llmops.context` puts on every span below it. Immutable, shared by those spans."""
+    """The fields that `llmops.context` sets on all spans below it; immutable and shared by them."""
 
     session_id: str | None = None
     user_id: str | None = None
@@ -47,11 +47,11 @@ class Stamp:
 
 
 class SpanRecord(Protocol):
-    """An ended span, as the sinks read it. Nothing of it changes any more.
+    """An ended span, as sinks read it; it no longer changes.
 
     Ids are ints (128 and 64 bits), `parent_id` 0 for a root. `input` and `output` are strict JSON in UTF-8, or None.
     `attributes` has the values that OpenTelemetry allows (str, bool, int, float, lists of one of them), and `bytes`
-    for JSON that is to be kept as it is (messages). `status` is "ok", "error", "cancelled", "closed" or "unset".
+    for JSON that sinks keep unchanged (messages). `status` is "ok", "error", "cancelled", "closed" or "unset".
     """
 
     name: str
@@ -75,12 +75,12 @@ class SpanRecord(Protocol):
     scope: str
     """The instrumentation's name: "llmops_sdk" for our own spans."""
     resource: Mapping[str, Any]
-    """The resource's attributes, `service.name` among them."""
+    """The resource's attributes, including `service.name`."""
 
 
 @dataclass(slots=True, kw_only=True)
 class RecordedSpan:
-    """An ended span of ours or of another library, as a `SpanRecord`. Made on the pipeline's thread."""
+    """A `SpanRecord` of our own span or another library's, made on the pipeline's thread."""
 
     name: str
     kind: str
@@ -104,13 +104,13 @@ class RecordedSpan:
 
 
 class Recordable(Protocol):
-    """What waits in the queue for a span: cheap to make in the application's thread, a record when asked."""
+    """An entry of the queue: cheap to make in the application's thread, and converted to a record later."""
 
     size: int
-    """Bytes of content that it holds."""
+    """Bytes of its content."""
 
-    def _to_record(self) -> SpanRecord:
-        """The span as the sinks read it; called once, on the pipeline's thread."""
+    def to_record(self) -> SpanRecord:
+        """Return the span as sinks read it; called once, on the pipeline's thread."""
         ...
 
 
@@ -130,7 +130,7 @@ class ScoreRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LossRecord:
-    """Something that was dropped, truncated or redacted, and why."""
+    """A number of dropped, truncated or redacted items, and the reason."""
 
     time_ns: int
     what: str
@@ -145,40 +145,45 @@ Record: TypeAlias = SpanRecord | ScoreRecord | LossRecord
 
 
 class Sink(Protocol):
-    """Where ended spans go. Called from the pipeline's one thread only, but for `after_fork`."""
+    """A receiver of ended spans. Only the pipeline's thread calls it, except for `after_fork`."""
 
     @property
     def name(self) -> str:
-        """As in "store" or "otlp"; the keys of the counts in `FlushReport`."""
+        """Return the name for logs, as in "store" or "otlp"."""
+        ...
+
+    @property
+    def is_local(self) -> bool:
+        """Return whether the sink stores all records on this machine, where queries find them."""
         ...
 
     def write(self, batch: Sequence[Record]) -> int:
-        """Take a batch; the number of spans that are safe now. May raise: the pipeline counts and logs it."""
+        """Take a batch; return how many of its spans are safe. The pipeline counts and logs what this raises."""
         ...
 
     def flush(self, timeout: float) -> bool:
-        """Bring what was taken to its place within `timeout` seconds; whether all of it is there."""
+        """Deliver what was taken within `timeout` seconds; return whether all of it arrived."""
         ...
 
     def close(self, timeout: float) -> None:
-        """Flush and release everything within `timeout` seconds."""
+        """Flush, and release all resources, within `timeout` seconds."""
         ...
 
     def after_fork(self) -> None:
-        """In a forked child: let go of what belongs to the parent (descriptors, threads) without touching its data."""
+        """In a forked child, close the parent's descriptors and forget its threads; leave its data alone."""
         ...
 
 
 @public("llmops_sdk")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlushReport:
-    """What has become of the spans since the process began.
+    """The number of spans stored, exported, pending and dropped since the process began.
 
     Attributes:
         stored: Spans safe in the local store.
-        exported: Spans that the OTLP backend has taken.
-        pending: Spans still on their way to the store or a backend.
-        dropped: Spans lost because the queue was full or no sink took them.
+        exported: Spans that the OTLP backend accepted.
+        pending: Spans not yet in the store or at a backend.
+        dropped: Spans lost because the queue was full or all sinks failed.
         errors: The latest failures, oldest first, at most 20.
     """
 
@@ -191,7 +196,7 @@ class FlushReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PipelineBounds:
-    """The size of the queue and how long a span waits in it."""
+    """The queue's limits, and the seconds between two batches."""
 
     spans: int = 65_536
     bytes: int = 64 * 1024 * 1024

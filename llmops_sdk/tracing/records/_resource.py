@@ -1,4 +1,4 @@
-"""What every span says of its process."""
+"""Describe the process for all of its spans."""
 
 from __future__ import annotations
 

@@ -1,15 +1,16 @@
-"""The names of attributes and events, in one place.
+"""Name all attributes and events in one place.
 
-The `gen_ai.*` names are those of the GenAI semantic conventions 1.37 to 1.41 (status: development); the constants of
-`opentelemetry.semconv._incubating` are deprecated, so none is imported. What has no convention is under `llmops.*`.
+The `gen_ai.*` names follow the GenAI semantic conventions 1.37 to 1.41 (status: development). The constants of
+`opentelemetry.semconv._incubating` are deprecated, so this module does not import them. Names without a convention are
+under `llmops.*`.
 """
 
 from __future__ import annotations
 
-# What a span is; also mapped to `openinference.span.kind` for Phoenix.
+# The kinds of spans; exporters map them to `openinference.span.kind` for Phoenix.
 KINDS = ("chain", "agent", "tool", "retriever", "llm", "embedding", "reranker", "guardrail", "evaluator")
 
-# A call to a model.
+# Model calls.
 OPERATION = "gen_ai.operation.name"
 PROVIDER = "gen_ai.provider.name"
 REQUEST_MODEL = "gen_ai.request.model"
@@ -23,7 +24,7 @@ TIME_TO_FIRST_CHUNK = "gen_ai.response.time_to_first_chunk"  # seconds
 INPUT_TOKENS = "gen_ai.usage.input_tokens"
 OUTPUT_TOKENS = "gen_ai.usage.output_tokens"
 CACHE_READ_TOKENS = "gen_ai.usage.cache_read.input_tokens"
-CACHE_CREATION_TOKENS = "gen_ai.usage.cache_creation.input_tokens"  # the one spelling that Phoenix and Langfuse read
+CACHE_CREATION_TOKENS = "gen_ai.usage.cache_creation.input_tokens"  # the only spelling that Phoenix and Langfuse read
 REASONING_TOKENS = "gen_ai.usage.reasoning.output_tokens"
 EMBEDDING_DIMENSIONS = "gen_ai.embeddings.dimension.count"
 OPENAI_REQUEST_SERVICE_TIER = "openai.request.service_tier"
@@ -33,7 +34,7 @@ COST = "gen_ai.usage.cost"  # USD
 PROMPT_NAME = "gen_ai.prompt.name"
 PROMPT_VERSION = "gen_ai.prompt.version"
 
-# Content: JSON text, sent nowhere unless the configuration says so.
+# Content: JSON text. Exporters send it only if the configuration allows it.
 INPUT_MESSAGES = "gen_ai.input.messages"
 OUTPUT_MESSAGES = "gen_ai.output.messages"
 TOOL_DEFINITIONS = "gen_ai.tool.definitions"
@@ -67,7 +68,7 @@ SIMULATED = "llmops.simulated"
 TAGS = "llmops.tags"
 METADATA_PREFIX = "llmops.metadata."
 
-# Who and what for.
+# Session, user, error and server.
 SESSION_ID = "session.id"
 CONVERSATION_ID = "gen_ai.conversation.id"
 USER_ID = "user.id"
@@ -75,7 +76,7 @@ ERROR_TYPE = "error.type"
 SERVER_ADDRESS = "server.address"
 SERVER_PORT = "server.port"
 
-# Events on a span. Their attributes bear the names of the columns of the views `attempts`, `cache_lookups` and
+# Events of a span. Their attributes are named like the columns of the views `attempts`, `cache_lookups` and
 # `guard_verdicts`.
 EVENT_ATTEMPT = "llmops.attempt"
 EVENT_FALLBACK = "llmops.fallback"
@@ -83,14 +84,14 @@ EVENT_CACHE_LOOKUP = "llmops.cache.lookup"
 EVENT_GUARD_VERDICT = "llmops.guard.verdict"
 EVENT_EXCEPTION = "exception"
 
-# The metrics of calls to models.
+# Metrics of model calls.
 METRIC_DURATION = "gen_ai.client.operation.duration"
 METRIC_TOKENS = "gen_ai.client.token.usage"
 METRIC_FIRST_CHUNK = "gen_ai.client.operation.time_to_first_chunk"
 METRIC_CHUNK = "gen_ai.client.operation.time_per_output_chunk"
 TOKEN_TYPE = "gen_ai.token.type"  # noqa: S105 - input or output, of a model
 
-# A score, as an event of its own.
+# A score as a separate event.
 EVENT_EVALUATION = "gen_ai.evaluation.result"
 EVALUATION_NAME = "gen_ai.evaluation.name"
 EVALUATION_VALUE = "gen_ai.evaluation.score.value"

@@ -1,4 +1,4 @@
-"""The kind of a span, told from the attributes of any vocabulary."""
+"""Tell the kind of a span from the attributes of any vocabulary."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from llmops_sdk.tracing.records import _semconv as sc
 
 __all__ = ["CALLS", "kind_of"]
 
-# By attribute, the first that says something decides. Values in lower case.
+# By attribute: the first one with a known value decides. Values are in lower case.
 _KINDS: Mapping[str, Mapping[str, str]] = {
     sc.KIND: {kind: kind for kind in sc.KINDS},
     # OpenInference
@@ -39,12 +39,12 @@ CALLS = ("llm", "embedding")
 
 
 def kind_of(attributes: Mapping[str, Any], *, inner: bool = False) -> str:
-    """The kind of another library's span.
+    """Return the kind of another library's span.
 
     Args:
         attributes: Its attributes.
-        inner: Whether another span stands for the call, the one above it most often. A call that two libraries
-            describe is counted once: this one is of the kind "chain".
+        inner: Whether another span, usually the parent, represents the same call. The inner span then becomes a
+            "chain", so that a call traced by two libraries counts once.
     """
     kind = "chain"
     for name, kinds in _KINDS.items():

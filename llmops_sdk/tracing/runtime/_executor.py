@@ -1,4 +1,4 @@
-"""A thread pool that takes the caller's context along."""
+"""A thread pool whose calls see the context of their caller."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _T = TypeVar("_T")
 
 @public("llmops_sdk")
 class Executor(ThreadPoolExecutor):
-    """A thread pool whose calls run in the context of whoever submitted them.
+    """A thread pool whose calls run in the context of their caller.
 
-    The current span, `llmops.context` and every other context variable are in the thread what they were at `submit` or
-    `map`; what a call changes of them stays its own. It is a `concurrent.futures.ThreadPoolExecutor` in everything
-    else, so that `loop.run_in_executor` and `loop.set_default_executor` take it; no class of Python is changed.
+    A call sees the current span, `llmops.context` and all other context variables as they were at `submit` or `map`;
+    its own changes stay in the call. Otherwise it is a `concurrent.futures.ThreadPoolExecutor`, which
+    `loop.run_in_executor` and `loop.set_default_executor` accept. It does not patch any class of Python.
 
     Args:
-        max_workers: Threads at most; by default what `ThreadPoolExecutor` finds fit.
-        thread_name_prefix: What the threads' names begin with.
+        max_workers: Maximum number of threads; by default that of `ThreadPoolExecutor`.
+        thread_name_prefix: The start of the threads' names.
         initializer: Called at the start of each thread, outside any caller's context.
-        initargs: Its arguments.
+        initargs: Arguments of the initializer.
 
     Example:
         >>> import llmops_sdk as llmops
@@ -41,15 +41,15 @@ class Executor(ThreadPoolExecutor):
     """
 
     def submit(self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
-        """Have `fn` called in a thread, in a copy of the context of this moment; `map` does so for each item.
+        """Call `fn` in a thread, in a copy of the current context; `map` does so for each item.
 
         Args:
-            fn: What is called.
-            args: Its arguments.
-            kwargs: Its arguments by name.
+            fn: The function to call.
+            args: Its positional arguments.
+            kwargs: Its keyword arguments.
 
         Raises:
             RuntimeError: The pool is shut down.
         """
-        # A copy for each call: a context can be entered by one thread at a time.
+        # A copy for each call: only one thread at a time can enter a context.
         return super().submit(copy_context().run, fn, *args, **kwargs)

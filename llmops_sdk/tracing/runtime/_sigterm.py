@@ -1,4 +1,4 @@
-"""SIGTERM, whose default action ends a process at once, past `atexit` and whatever else could flush."""
+"""Flush on SIGTERM, whose default action ends a process at once, without `atexit`."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ _timeout = 2.0
 
 
 def flush_on_sigterm(timeout: float = 2.0) -> bool:
-    """Have SIGTERM, where nothing handles it, flush before it ends the process.
+    """Flush on SIGTERM if no handler is installed.
 
-    By default SIGTERM ends a process at once, and with it what had not been written yet: the spans of the last
-    `flush_interval`. Call this once, in the main thread. The exit status stays that of the signal. A handler that the
-    application or its server has set, now or later, is never replaced: flush there.
+    By default SIGTERM ends a process at once, and the spans of the last `flush_interval` are lost. Call this once, in
+    the main thread. The exit status stays that of the signal. This never replaces a handler that the application or its
+    server has set or sets later: call `flush` in that handler.
 
-    Python runs handlers between two steps of the main thread: while that is inside a long call of a C library, SIGTERM
-    waits for its return, as Ctrl-C does. That is why nothing is installed unasked.
+    Python runs signal handlers between two steps of the main thread. During a long call into a C library SIGTERM waits,
+    as Ctrl-C does. Therefore the SDK does not install the handler by default.
 
     Args:
-        timeout: Seconds that the end may be delayed.
+        timeout: Maximum seconds to delay the end.
 
     Returns:
-        Whether SIGTERM flushes now; False when there is a handler already, or SIGTERM is ignored.
+        True if SIGTERM flushes now; False if SIGTERM has a handler already, or is ignored.
 
     Raises:
-        LLMOpsError: This is not the main thread, the only one that may set a handler.
+        LLMOpsError: This is not the main thread; only the main thread may set a handler.
 
     Example:
         >>> import llmops_sdk as llmops
@@ -52,19 +52,19 @@ def flush_on_sigterm(timeout: float = 2.0) -> bool:
 
 
 def _on_sigterm(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - as `signal` calls it
-    # Not where a later handler calls this one, the one before it: the process goes on then, as it would without us.
+    # A later handler may call this one and let the process go on: then only flush.
     last = signal.getsignal(number) is _on_sigterm
     end = _runtime.shutdown if last else _runtime.flush
-    # By a thread of its own: the main one may hold, where it was interrupted, a lock that a flush needs.
+    # In a thread of its own: the interrupted main thread may hold a lock that a flush needs.
     thread = threading.Thread(
         target=guarded, args=("flushing at SIGTERM", None, end, _timeout), name="llmops-sigterm", daemon=True
     )
     with Caught(RuntimeError) as starting:
         thread.start()
-    if starting.error is None:  # else the interpreter is ending: what `atexit` calls has begun to flush
+    if starting.error is None:  # else the interpreter is ending, and `atexit` hooks already flush
         thread.join(_timeout + _GRACE)
     if last:
         signal.signal(number, signal.SIG_DFL)
         signal.raise_signal(number)
-        # Still here: the first process of a container, on which a signal without a handler has no effect.
+        # Still alive: the first process of a container ignores signals without a handler.
         signal.signal(number, _on_sigterm)

@@ -1,4 +1,4 @@
-"""The tracing in force: what the settings mean to the hot path, and its beginning, change and end."""
+"""Start, reconfigure and stop the tracing runtime."""
 
 from __future__ import annotations
 
@@ -27,16 +27,26 @@ if TYPE_CHECKING:
     from llmops_sdk.config import Settings
     from llmops_sdk.tracing.records._records import Sink
 
-__all__ = ["end_process", "flush", "shutdown", "start"]
+__all__ = [
+    "SINKS",
+    "aflush",
+    "flush",
+    "flush_local",
+    "record_into",
+    "reset",
+    "shut_down_at_exit",
+    "shutdown",
+    "start",
+    "start_with",
+]
 
 _log = logging.getLogger("llmops_sdk")
 
-# A change in one of these makes a new pipeline.
+# A change in one of these sections needs a new pipeline.
 _PIPELINE_SECTIONS = ("store", "export", "tracing", "redaction", "service")
 
-# Found by name when the pipeline starts: tracing stands below the store in the order of imports.
+# Found by name when the pipeline starts: tracing must not import the store.
 SINKS = ("llmops_sdk.store:open_sink", "llmops_sdk.export._sink:open_sink")
-
 
 _MaybeRuntime = TypeVar("_MaybeRuntime", bound=Runtime | None)
 
@@ -45,7 +55,7 @@ _subscriptions: list[Callable[[], None]] = []
 _pid = os.getpid()
 
 
-def _put_in_force(runtime: _MaybeRuntime) -> _MaybeRuntime:
+def _install(runtime: _MaybeRuntime) -> _MaybeRuntime:
     _runtime.current = runtime
     set_recorder(None if runtime is None else runtime.record_loss)
     keep_files(None if runtime is None else runtime.settings.store.enabled)
@@ -53,22 +63,22 @@ def _put_in_force(runtime: _MaybeRuntime) -> _MaybeRuntime:
 
 
 def start() -> Runtime:
-    """The tracing in force; reads the configuration at first use.
+    """Return the runtime; the first call reads the configuration.
 
-    A configuration that is not valid does not break a traced call: that is logged once, and the defaults hold until
-    a valid one is loaded. What needs the configuration, a call to a model say, raises the `ConfigError`.
+    An invalid configuration does not break a traced call: it is logged once, and the defaults apply until a valid one
+    is loaded. Calls that need the configuration, such as a call to a model, raise the `ConfigError`.
     """
     runtime = _runtime.current
     if runtime is not None:
         return runtime
-    # All of it under the lock, the imports too: a fork waits for it, since a child with an import begun by another
-    # thread would wait for that import for ever.
+    # The lock covers the imports too, and a fork waits for it: a child that inherits another thread's unfinished import
+    # would wait for that import without end.
     with _lock:
         if _runtime.current is None:
             settings = _settings()
-            runtime = _put_in_force(Runtime(settings, _new_pipeline(settings)))
-            _hook_in()
-            join_provider(runtime)
+            runtime = _install(Runtime(settings, _new_pipeline(settings)))
+            _subscribe()
+            _join_provider(runtime)
             return runtime
         return _runtime.current
 
@@ -79,102 +89,99 @@ def _settings() -> Settings:
     try:
         return config.current()
     except ConfigError as error:
-        _log.warning("llmops: tracing goes on with the default settings: %s", error)
+        _log.warning("llmops: tracing uses the default settings, because the configuration is invalid: %s", error)
         return config.Settings()
 
 
-def _hook_in() -> None:
+def _subscribe() -> None:
     from llmops_sdk import config
 
     _subscriptions.append(config.subscribe(_apply))
-    join_libraries(end_process)
+    join_libraries(shut_down_at_exit)
 
 
 def start_with(settings: Settings, sinks: Sequence[Sink]) -> Runtime:
-    """Trace into the given sinks from now on, until `reset`; for tests."""
+    """Trace into the given sinks until `reset`; for tests."""
     reset()
     with _lock:
-        return _put_in_force(Runtime(settings, _new_pipeline(settings, lambda: sinks)))
+        return _install(Runtime(settings, _new_pipeline(settings, lambda: sinks)))
 
 
 @contextmanager
 def record_into(sinks: Sequence[Sink]) -> Generator[RecordPipeline]:
-    """Record into the given sinks inside the `with` block; what was in force before is in force again after it.
+    """Record into the given sinks inside the `with` block, then restore the runtime from before.
 
-    It follows `configure`, but records also where `enabled` is false.
+    It follows `configure`, but also records if `enabled` is false.
     """
     from llmops_sdk import config
 
     known = latest = config.current()
-    with _lock:  # nothing may start tracing in between
-        before, _runtime.current = _runtime.current, None  # put aside, not shut down
+    with _lock:  # no other thread may start tracing in between
+        before, _runtime.current = _runtime.current, None  # set aside, not shut down
         ours = start_with(known.model_copy(update={"enabled": True}), sinks)
 
     def follow(changed: Settings) -> None:
         nonlocal latest
         latest = changed
-        join_provider(_put_in_force(Runtime(changed, ours.pipeline)))
+        _join_provider(_install(Runtime(changed, ours.pipeline)))
 
     unsubscribe = config.subscribe(follow)
     try:
-        join_provider(ours)
+        _join_provider(ours)
         yield ours.pipeline
     finally:
         unsubscribe()
         with _lock:
-            _put_in_force(before)
+            _install(before)
         ours.pipeline.shut_down(5.0)
         if before is not None and latest is not known:
-            _apply(latest)  # what `configure` said meanwhile
+            _apply(latest)  # the settings of a `configure` inside the block
 
 
-def join_provider(runtime: Runtime) -> None:
-    """Take in other libraries' spans, and begin ours at the application's own provider too where there is one."""
+def _join_provider(runtime: Runtime) -> None:
+    """Record other libraries' spans, and start twins of ours if the application has its own provider."""
     if not runtime.enabled:
-        from llmops_sdk.tracing.interop._host import Off
+        from llmops_sdk.tracing.interop._host_spans import DisabledStarter
 
-        runtime.host = Off()
+        runtime.span_starter = DisabledStarter()
     elif not is_ending():
-        guarded("joining the tracer provider", None, _adopt, runtime)
+        guarded("joining the tracer provider", None, _join_or_log, runtime)
 
 
-def _adopt(runtime: Runtime) -> None:
-    from llmops_sdk.tracing.interop._recorder import adopt
+def _join_or_log(runtime: Runtime) -> None:
+    from llmops_sdk.tracing.interop._foreign_recorder import join_tracer_provider
 
     with Caught(RuntimeError) as ending:
-        adopt(runtime)
-    if ending.error is not None:
-        _log.debug("llmops: other libraries' spans are not taken in: %s", ending.error)  # the interpreter is ending
-
-
-def _bounds(settings: Settings) -> PipelineBounds:
-    tracing = settings.tracing
-    return PipelineBounds(spans=tracing.queue_spans, bytes=tracing.queue_bytes, interval=tracing.flush_interval)
+        join_tracer_provider(runtime)
+    if ending.error is not None:  # the interpreter is ending
+        _log.debug("llmops: spans of other libraries are not recorded: %s", ending.error)
 
 
 def _new_pipeline(settings: Settings, open_sinks: Callable[[], Sequence[Sink]] | None = None) -> Pipeline:
-    late = is_ending()
+    ending = is_ending()
 
     def open_all() -> Sequence[Sink]:
         opened = [sink for opener in openers if (sink := guarded("opening a sink", None, opener, settings)) is not None]
         for owner in [sink for sink in opened if isinstance(sink, OutboxOwner)]:
             for user in [sink for sink in opened if isinstance(sink, OutboxUser)]:
                 user.use_outboxes(owner.outboxes)
-        if late:
+        if ending:
             for sink in opened:
-                # The store takes what comes all the same; a backend counts it as lost.
+                # A closed store still writes; a closed backend counts spans as lost.
                 guarded(f"closing the sink {sink.name}", None, sink.close, 0.0)
         return opened
 
-    # Their modules are loaded here, in the thread of the first call and not in the pipeline's: at exit no thread may be
-    # left to do it, a fork must not fall into it, and a class that is built by exec makes the interpreter forget that
-    # it ends by a Ctrl-C, and so its exit status.
+    # The thread of the first call loads the modules, not the pipeline's thread: at exit there may be no thread left, a
+    # fork must not happen during an import, and a class built by exec would make the interpreter forget a pending
+    # Ctrl-C and its exit status.
     found = [guarded(f"loading the sink {name}", None, resolve_name, name) for name in SINKS if open_sinks is None]
     openers = cast("list[Callable[[Settings], Sink | None]]", [opener for opener in found if opener is not None])
 
-    pipeline = Pipeline(open_sinks or open_all, _bounds(settings))
-    if late:
-        # Nobody would wait for its thread any more.
+    tracing = settings.tracing
+    bounds = PipelineBounds(spans=tracing.queue_spans, bytes=tracing.queue_bytes, interval=tracing.flush_interval)
+    pipeline = Pipeline(open_sinks or open_all, bounds)
+    if ending:
+        # The interpreter would not wait for a thread.
         pipeline.write_through_until = math.inf
     redaction = None
     if settings.redaction.enabled:
@@ -186,7 +193,7 @@ def _new_pipeline(settings: Settings, open_sinks: Callable[[], Sequence[Sink]] |
 
 
 def _apply(settings: Settings) -> None:
-    """Take new settings: spans in flight end in the pipeline that they began with."""
+    """Apply new settings. Open spans end in the pipeline that they started with."""
     with _lock:
         old = _runtime.current
         if old is None:
@@ -194,23 +201,23 @@ def _apply(settings: Settings) -> None:
         before = old.settings
         same = all(getattr(before, name) == getattr(settings, name) for name in _PIPELINE_SECTIONS)
         new = Runtime(settings, old.pipeline if same else _new_pipeline(settings))
-        join_provider(new)
-        _put_in_force(new)
+        _join_provider(new)
+        _install(new)
     if not same:
-        # Its queue is written out and its sinks are closed; a span that ends later is written at once.
+        # This writes the queue and closes the sinks. A span that ends later is written at once.
         old.pipeline.shut_down(5.0)
 
 
 def flush(timeout: float = 5.0) -> FlushReport:
-    """Bring every span that has ended to the store and to the backends.
+    """Write every ended span to the store and send it to the backends.
 
-    Also done at exit. Spans that another process recorded are its own matter.
+    The SDK also does this at exit. It flushes the spans of this process only.
 
     Args:
-        timeout: Seconds to wait at most.
+        timeout: Maximum seconds to wait.
 
     Returns:
-        What has become of the spans since the process began.
+        The counts of spans since the process started.
 
     Example:
         >>> import llmops_sdk as llmops
@@ -223,14 +230,37 @@ def flush(timeout: float = 5.0) -> FlushReport:
     return FlushReport() if runtime is None else runtime.pipeline.flush(timeout)
 
 
-def shutdown(timeout: float = 5.0) -> FlushReport:
-    """Flush, and release threads and files; a span that ends later is written at once, by its own thread.
+async def aflush(timeout: float = 5.0) -> FlushReport:
+    """Flush without blocking the event loop; see `flush`.
 
     Args:
-        timeout: Seconds to wait at most.
+        timeout: Maximum seconds to wait.
+
+    Example:
+        >>> import asyncio
+        >>> import llmops_sdk as llmops
+        >>> asyncio.run(llmops.aflush()).pending
+        0
+    """
+    import asyncio
+
+    return await asyncio.to_thread(flush, timeout)
+
+
+def flush_local(timeout: float) -> None:
+    """Write every ended span to the local store, where queries find it, without waiting for backends."""
+    if _runtime.current is not None:
+        _runtime.current.pipeline.flush(timeout, local_only=True)
+
+
+def shutdown(timeout: float = 5.0) -> FlushReport:
+    """Flush, and release threads and files. A span that ends later is written at once, in its own thread.
+
+    Args:
+        timeout: Maximum seconds to wait.
 
     Returns:
-        What has become of the spans since the process began.
+        The counts of spans since the process started.
 
     Example:
         >>> import llmops_sdk as llmops
@@ -242,10 +272,10 @@ def shutdown(timeout: float = 5.0) -> FlushReport:
 
 
 def reset() -> None:
-    """Shut down and forget the configuration that was read; the next use starts anew."""
+    """Shut down and forget the configuration. The next use starts again."""
     with _lock:
         old = _runtime.current
-        _put_in_force(None)
+        _install(None)
         while _subscriptions:
             _subscriptions.pop()()
     if old is not None:
@@ -253,8 +283,8 @@ def reset() -> None:
         forget()
 
 
-def end_process(**_: object) -> None:
-    """Shut down: what `atexit` and its like call, each in its own manner."""
+def shut_down_at_exit(**_: object) -> None:
+    """Shut down; `atexit` and other exit hooks call this, each with its own arguments."""
     if os.getpid() == _pid:
         guarded("shutting down at the end of the process", None, shutdown, 5.0)
 
@@ -263,39 +293,39 @@ def end_process(**_: object) -> None:
 
 
 _FORK_WAIT = 10.0  # seconds: the imports of a first use, on a busy machine
-_held: list[Callable[[], None]] = []
+_after_fork_calls: list[Callable[[], None]] = []
 
 
 def _before_fork() -> None:
-    # Bounded, both: a fork that goes on without them is better than one that never happens.
+    # Both waits are bounded: a fork without them is better than no fork.
     if _lock.acquire(timeout=_FORK_WAIT):
-        _held.append(_lock.release)
+        _after_fork_calls.append(_lock.release)
     runtime = _runtime.current
     if runtime is not None:
-        _held.append(runtime.pipeline.after_fork_in_parent)
+        _after_fork_calls.append(runtime.pipeline.after_fork_in_parent)
         runtime.pipeline.before_fork()
 
 
 def _after_fork_in_parent() -> None:
-    while _held:
-        _held.pop()()
+    while _after_fork_calls:
+        _after_fork_calls.pop()()
 
 
 def _after_fork() -> None:
     global _pid, _lock
-    _held.clear()
+    _after_fork_calls.clear()
     _pid = os.getpid()
     _lock = threading.RLock()
     runtime = _runtime.current
     if runtime is not None:
         runtime.resource = {**runtime.resource, "process.pid": _pid}
         runtime.pipeline.after_fork()
-        join_libraries(end_process)
+        join_libraries(shut_down_at_exit)
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork)
 
 
-_runtime.set_starter(start)
-at_exit(end_process)
+_runtime.set_factory(start)
+at_exit(shut_down_at_exit)

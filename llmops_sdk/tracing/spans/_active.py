@@ -1,8 +1,8 @@
-"""The current span, kept in OpenTelemetry's own context under its own key.
+"""The current span, stored in OpenTelemetry's context under OpenTelemetry's key.
 
-So `opentelemetry.trace.get_current_span()`, propagators and other libraries' instrumentation see our spans, and ours
-nest under theirs. What `llmops.context` stamps on spans lives in the same context under a key of ours: one read of a
-context variable gives both.
+`opentelemetry.trace.get_current_span()`, propagators and other libraries' instrumentation see our spans, and our spans
+nest under theirs. The stamp of `llmops.context` is in the same context under our own key, so that one read of a context
+variable gives both.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ ContextToken: TypeAlias = Token[Context]
 
 
 def _context_variable() -> ContextVar[Context] | None:
-    # attach() and detach() of the API cost three times what setting the variable costs. Another runtime context may
-    # be configured (OTEL_PYTHON_CONTEXT): then there is no such variable, and the API is used.
+    # The API's attach() and detach() cost three times as much as setting the variable. If OTEL_PYTHON_CONTEXT
+    # configures another runtime context, there is no such variable and we use the API.
     runtime: object = getattr(otel_context, "_RUNTIME_CONTEXT", None)
     variable: object = getattr(runtime, "_current_context", None)
     return cast("ContextVar[Context]", variable) if isinstance(variable, ContextVar) else None
@@ -45,8 +45,8 @@ def _context_variable() -> ContextVar[Context] | None:
 
 _variable = _context_variable()
 
-# On the hot path a copy of the context is a plain dict, which takes a sixth of the time of a Context and has all that
-# the API asks of one; nobody changes it once it is attached.
+# On the hot path a copy of the context is a plain dict: it takes a sixth of the time of a Context and has the methods
+# that the API calls. Nothing changes it once it is attached.
 attach: Callable[[dict[str, object]], ContextToken]
 
 if _variable is not None:
@@ -60,21 +60,20 @@ else:
 
 
 def detach(token: ContextToken) -> None:
-    """Put back the context from before `attach`."""
+    """Restore the context from before `attach`."""
     try:
         reset(token)
     except (ValueError, RuntimeError):
-        # The token is of another context: the event loop finalised a generator in a task of its own. That context
-        # ends with the task, so there is nothing to put back. Or it has been used: a signal's handler raised between
-        # that and the next step.
+        # The token belongs to another context: the event loop finalised a generator in a task of its own, and that
+        # context ends with the task. Or the token was used already: a signal handler raised right after that.
         return
 
 
 def leave(token: ContextToken, inner: object) -> None:
-    """End a block that made `inner` the context: put back the one from before.
+    """End a block that made `inner` the context: restore the context from before.
 
-    A generator that holds a block open may be closed anywhere, by the collector too. Then what is current has nothing
-    to do with the block, or what was before it is over, and nothing is put back.
+    A generator that holds a block open may be closed anywhere, even by the garbage collector. If the current context
+    has nothing to do with the block, or the span from before has ended, `leave` restores nothing.
     """
     now = get()
     if now is inner or not _is_elsewhere(now, inner, token):
@@ -86,23 +85,23 @@ def _is_elsewhere(now: Any, inner: Any, token: Any) -> bool:
     before = cast("dict[str, object]", outer).get(SPAN_KEY) if isinstance(outer, dict) else None
     if _is_over(before):
         return True
-    own: object = getattr(inner.get(SPAN_KEY), "_trace_number", None)
+    own: object = getattr(inner.get(SPAN_KEY), "trace_number", None)
     if own is None:
         return False
     current = now.get(SPAN_KEY)
     if current is None:
         return before is None
-    # One of the same trace may be what the block itself has left behind.
-    number: object = getattr(current, "_trace_number", None)
+    # A span of the same trace may be left over from the block itself.
+    number: object = getattr(current, "trace_number", None)
     return number is not None and number != own and not _is_over(current)
 
 
 def _is_over(span: object) -> bool:
-    return bool(getattr(span, "_ended", False) and getattr(span, "recording", False))
+    return bool(getattr(span, "recording", False)) and not cast("Span", span).is_recording()
 
 
 class Activation:
-    """Makes a span the current one inside a `with` block."""
+    """Makes a span current inside a `with` block."""
 
     __slots__ = ("_inner", "_span", "_token")
 
@@ -110,14 +109,12 @@ class Activation:
         self._span = span
 
     def __enter__(self) -> Span:
-        """Make it current."""
         self._inner = get().copy()
         self._inner[SPAN_KEY] = self._span
         self._token = attach(self._inner)
         return self._span
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, cls: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Put back the one before."""
         leave(self._token, self._inner)

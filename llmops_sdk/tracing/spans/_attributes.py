@@ -1,4 +1,4 @@
-"""Attribute values as OpenTelemetry allows them, and what is said of an exception."""
+"""Attribute values as OpenTelemetry allows them, and the description of an exception."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import orjson
 from llmops_sdk._util._guard import Caught
 from llmops_sdk._util._static_reads import class_of, module_of, qualname_of, type_name
 from llmops_sdk.tracing.capture._encode import encode
-from llmops_sdk.tracing.records import _semconv
 
 if TYPE_CHECKING:
     from llmops_sdk.tracing.capture._bounds import Bounds
@@ -24,7 +23,6 @@ __all__ = [
     "message_of",
     "status_of",
     "text_of",
-    "usage_attributes",
 ]
 
 _SCALARS = frozenset({str, bool, int, float, bytes})
@@ -42,48 +40,48 @@ _trace_of: Callable[[BaseException], TracebackType | None] = BaseException.__dic
 
 
 def attribute_value(value: object, bounds: Bounds) -> Any:
-    """`value` where OpenTelemetry allows it (a snapshot of a list), else its JSON as text."""
-    kind = type(value)
-    if kind is str:
+    """Return the value if OpenTelemetry allows it (a snapshot of a list), else its JSON as text."""
+    cls = type(value)
+    if cls is str:
         text = cast("str", value)
         return text if len(text) <= bounds.max_bytes else text[: bounds.max_bytes] + "…"
-    if kind in _SCALARS:
+    if cls in _SCALARS:
         return value
-    if kind is list or kind is tuple:
+    if cls is list or cls is tuple:
         items = tuple(cast("list[object]", value)[: bounds.max_items])
-        kinds = {type(item) for item in items}
-        if len(kinds) <= 1 and kinds <= {str, bool, int, float}:
+        classes = {type(item) for item in items}
+        if len(classes) <= 1 and classes <= {str, bool, int, float}:
             return items
     raw = encode(value, bounds)
-    # A string enum, a path, numpy's numbers and flags: they stay a text, a number, a flag.
+    # A string enum, a path and numpy's scalars become plain texts, numbers and flags.
     return orjson.loads(raw) if raw[:1] in _SCALAR_STARTS else raw.decode()
 
 
 def attribute_values(attributes: Mapping[str, Any] | None, bounds: Bounds) -> dict[str, Any]:
-    """`attribute_value` of each."""
+    """Return the attributes with each value as `attribute_value` gives it."""
     return {text_of(key): attribute_value(value, bounds) for key, value in (attributes or {}).items()}
 
 
 def text_of(value: object) -> str:
-    """A name or an id as text: programs have them as numbers, UUIDs and string enums too."""
-    kind = class_of(value)
-    if kind is str:
+    """Return a name or an id as text; programs also pass numbers, UUIDs and string enums."""
+    cls = class_of(value)
+    if cls is str:
         return cast("str", value)
-    return str.__str__(cast("str", value)) if issubclass(kind, str) else str(value)
+    return str.__str__(cast("str", value)) if issubclass(cls, str) else str(value)
 
 
 def status_of(error: BaseException) -> str:
-    """The status that an exception gives its span: "error", or for those that are no failure "cancelled", "closed"."""
+    """Return the status of a span that ends with this exception: "error", "cancelled" or "closed"."""
     if isinstance(error, Exception):
         return "error"
     return "closed" if isinstance(error, GeneratorExit) else "cancelled"
 
 
 def message_of(error: BaseException) -> str:
-    """The text of an exception, as far as its own class can tell it."""
+    """Return the text of an exception, or a placeholder if its `__str__` raises."""
     text = ""
     try:
-        # Whatever it raises, an exit too: what the application raised is on its way to whoever waits for it.
+        # Catch exits too: the application's own exception must reach its caller.
         with Caught(BaseException) as wrong:
             text = str(error)[:2_000]
         raised = wrong.error is not None
@@ -93,16 +91,16 @@ def message_of(error: BaseException) -> str:
 
 
 def exception_attributes(error: BaseException, escaped: bool) -> dict[str, Any]:
-    """The attributes of an `exception` event by the semantic conventions.
+    """Return the attributes of an `exception` event by the semantic conventions.
 
-    Only frames are formatted, not the lines of `__notes__` or the locals; the chain of causes is kept.
+    The stack trace shows frames and the chain of causes, without `__notes__` and locals.
     """
     cls = class_of(error)
     stack = ""
     with Caught(BaseException) as wrong:
-        # The frames nearest to the error: each of a hundred nested spans describes the same exception.
+        # Only the frames nearest to the error: each of a hundred nested spans describes the same exception.
         stack = "".join(_formatted(error))
-    if wrong.error is not None:  # its chain or its notes are properties of its class that raise
+    if wrong.error is not None:  # the class overrides the chain or the notes with properties that raise
         stack = "".join(traceback.format_tb(_trace_of(error), limit=-_STACK_FRAMES)) + type_name(cls)
     return {
         "exception.type": _type_of(error),
@@ -113,7 +111,7 @@ def exception_attributes(error: BaseException, escaped: bool) -> dict[str, Any]:
 
 
 def _formatted(error: BaseException) -> list[str]:
-    """The exception with what led to it, the nearest few of them: a loop that tries again may chain thousands."""
+    """Return the exception with its nearest causes: a retry loop may chain thousands."""
     links: list[BaseException] = []
     link: BaseException | None = error
     while link is not None and len(links) < _CHAIN:
@@ -121,34 +119,17 @@ def _formatted(error: BaseException) -> list[str]:
         link = _cause_of(link) or (None if _is_alone(link) else _context_of(link))
     if link is None:
         return traceback.format_exception(error, limit=-_STACK_FRAMES)
-    told: list[str] = []
+    lines: list[str] = []
     for link in reversed(links):
-        # By hand: the functions of `traceback` look at the whole chain, whatever they are asked for.
-        told += [_DURING if _cause_of(link) is None else _BECAUSE, _TRACE]
-        told += [*traceback.format_tb(_trace_of(link), limit=-_STACK_FRAMES), f"{_type_of(link)}: {message_of(link)}\n"]
-    return told
+        # Formatted by hand: the functions of `traceback` always walk the whole chain.
+        lines += [_DURING if _cause_of(link) is None else _BECAUSE, _TRACE]
+        lines += [
+            *traceback.format_tb(_trace_of(link), limit=-_STACK_FRAMES),
+            f"{_type_of(link)}: {message_of(link)}\n",
+        ]
+    return lines
 
 
 def _type_of(error: BaseException) -> str:
     cls = class_of(error)
     return qualname_of(cls) if module_of(cls) == "builtins" else type_name(cls)
-
-
-def usage_attributes(
-    input_tokens: int | None,
-    output_tokens: int | None,
-    cost: float | None,
-    model: str | None,
-    cache_read_tokens: int | None,
-    reasoning_tokens: int | None,
-) -> dict[str, Any]:
-    """What a call used, under the names of the conventions; what is None is left out."""
-    named = {
-        _semconv.INPUT_TOKENS: input_tokens,
-        _semconv.OUTPUT_TOKENS: output_tokens,
-        _semconv.COST: cost,
-        _semconv.RESPONSE_MODEL: model,
-        _semconv.CACHE_READ_TOKENS: cache_read_tokens,
-        _semconv.REASONING_TOKENS: reasoning_tokens,
-    }
-    return {name: value for name, value in named.items() if value is not None}

@@ -1,9 +1,9 @@
-"""`span`, `context`, `current_span`, and W3C trace context across services."""
+"""`span`, `context`, `current_span` and `score`, as the application calls them."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Iterable, Mapping, MutableMapping, MutableSequence
+from collections.abc import Generator, Iterable, Mapping
 from types import TracebackType
 from typing import Any, cast
 
@@ -15,16 +15,16 @@ from llmops_sdk.tracing.records import _semconv
 from llmops_sdk.tracing.records._records import Stamp
 from llmops_sdk.tracing.spans import _active, _runtime
 from llmops_sdk.tracing.spans._attributes import text_of
-from llmops_sdk.tracing.spans._begin import begin
-from llmops_sdk.tracing.spans._other_span import OtherSpan
 from llmops_sdk.tracing.spans._score import put_score
 from llmops_sdk.tracing.spans._span import Span
+from llmops_sdk.tracing.spans._span_proxy import SpanProxy
+from llmops_sdk.tracing.spans._start_span import start_child
 
-__all__ = ["context", "current_span", "extract", "inject", "score", "span"]
+__all__ = ["context", "current_span", "score", "span"]
 
 
 class _SpanScope:
-    """What `llmops.span(...)` gives: starts the span on entering, ends it on leaving."""
+    """The context manager of `llmops.span(...)`: starts a span on entry and ends it on exit."""
 
     __slots__ = ("_attributes", "_entered", "_input", "_kind", "_name")
 
@@ -33,14 +33,13 @@ class _SpanScope:
         self._kind = kind
         self._input = input
         self._attributes = attributes
-        # Span, context and token, and the same of the one before: an object may be entered again inside itself.
+        # Span, context, token and the outer entry: a scope may be entered again inside itself.
         self._entered: Any = None
 
     def __enter__(self) -> Span:
-        """Start the span and make it current."""
         runtime = _runtime.current or _runtime.start()
         context = _active.get()
-        span = begin(runtime, context, self._name, self._kind)
+        span = start_child(runtime, context, self._name, self._kind)
         if span.recording:
             if self._input is not None:
                 span.input = self._input
@@ -52,9 +51,8 @@ class _SpanScope:
         return span
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, cls: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End the span, with the exception that leaves the block."""
         span, inner, token, self._entered = self._entered
         _active.leave(token, inner)
         if error is None:
@@ -63,14 +61,12 @@ class _SpanScope:
             span.fail(error)
 
     async def __aenter__(self) -> Span:
-        """Start the span and make it current."""
         return self.__enter__()
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, cls: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End the span."""
-        self.__exit__(kind, error, trace)
+        self.__exit__(cls, error, trace)
 
 
 def span(
@@ -82,17 +78,17 @@ def span(
     attributes: Mapping[str, Any] | None = None,
     **more: Any,
 ) -> _SpanScope:
-    """A span around a block: `with llmops.span("rank") as span:`, or `async with`.
+    """Trace a block: `with llmops.span("rank") as span:`, or `async with`.
 
     Args:
         name: The span's name.
-        kind: What it is, as in `llmops.trace`.
-        input: What goes in; any value.
+        kind: The kind of span, as in `llmops.trace`.
+        input: The input; any value.
         attributes: Attributes; dotted names go here.
         more: Further attributes whose names are identifiers.
 
     Raises:
-        ValueError: The kind is not known.
+        ValueError: The kind is unknown.
 
     Example:
         >>> import llmops_sdk as llmops
@@ -104,10 +100,10 @@ def span(
     return _SpanScope(text_of(name), kind, input, {**(attributes or {}), **more})
 
 
-def current_span() -> Span | OtherSpan:
-    """The current span: never None.
+def current_span() -> Span | SpanProxy:
+    """Return the current span, never None.
 
-    An inert one where there is none; a wrapper with the same methods where it is another library's.
+    Another library's span comes in a wrapper with the same methods. Without a current span, the result does nothing.
 
     Example:
         >>> import llmops_sdk as llmops
@@ -118,7 +114,7 @@ def current_span() -> Span | OtherSpan:
     found = _active.get().get(_active.SPAN_KEY)
     if type(found) is Span:
         return found
-    return OtherSpan(found if isinstance(found, OtelSpan) else otel_trace.INVALID_SPAN)
+    return SpanProxy(found if isinstance(found, OtelSpan) else otel_trace.INVALID_SPAN)
 
 
 @contextlib.contextmanager
@@ -129,13 +125,13 @@ def context(
     metadata: Mapping[str, Any] | None = None,
     prompt: str | tuple[str, str] | None = None,
 ) -> Generator[None]:
-    """Stamp every span below, other libraries' spans included. Nested ones merge; the inner one wins.
+    """Stamp every span inside the block, including other libraries' spans. Nested contexts merge; the inner one wins.
 
     Args:
         session_id: The conversation.
         user_id: The end user.
-        tags: Words to group by; those of outer contexts are added.
-        metadata: Further values by key; merged by key with those of outer contexts.
+        tags: Words to group by, in addition to those of outer contexts.
+        metadata: Further values by key, merged with those of outer contexts.
         prompt: The prompt's name, or its name and version.
 
     Raises:
@@ -179,21 +175,21 @@ def score(
     comment: str | None = None,
     source: str = "user",
 ) -> None:
-    """Judge a span or a trace: the current span, or days later, from another process, one by its id.
+    """Attach a score to a span or trace: the current one, or any other by id, even later and from another process.
 
-    The latest score of a target by name and source is the one that counts.
+    For each target, name and source, the latest score counts.
 
     Args:
-        name: What is judged, as in "helpful".
+        name: The name of the score, as in "helpful".
         value: A finite number, a bool, or a word.
-        span_id: 16 hex digits; the current span when neither id is given.
+        span_id: 16 hex digits; the current span if neither id is given.
         trace_id: 32 hex digits.
         label: A word for the value.
-        comment: Why.
-        source: Who judges, as in "user" or "reviewer".
+        comment: The reason.
+        source: Who gives the score, as in "user" or "reviewer".
 
     Raises:
-        LLMOpsError: No id is given and there is no current span, or an id or the value is not valid.
+        LLMOpsError: There is neither an id nor a current span, or an id or the value is invalid.
 
     Example:
         >>> import llmops_sdk as llmops
@@ -207,80 +203,8 @@ def score(
         found = current.get_span_context() if isinstance(current, OtelSpan) else None
         if found is None or not found.is_valid:
             raise LLMOpsError(
-                f"score({name!r}, …) was called where no span is current: call it inside a traced function, or give "
+                f"score({name!r}, …) was called without a current span: call it inside a traced function, or give "
                 "span_id= or trace_id= (Response.span_id, span.span_id, or from a query)"
             )
         span_id, trace_id = f"{found.span_id:016x}", f"{found.trace_id:032x}"
     return put_score(name, value, span_id=span_id, trace_id=trace_id, label=label, comment=comment, source=source)
-
-
-def inject(carrier: MutableMapping[str, str]) -> None:
-    """Write the current trace into headers for a call to another service.
-
-    Args:
-        carrier: The headers; W3C `traceparent`, `tracestate` and `baggage`, or what `OTEL_PROPAGATORS` says.
-
-    Raises:
-        LLMOpsError: It is no mapping that can be written.
-
-    Example:
-        >>> import llmops_sdk as llmops
-        >>> headers: dict[str, str] = {}
-        >>> with llmops.span("call the other service"):
-        ...     llmops.inject(headers)
-        >>> sorted(headers)
-        ['traceparent']
-    """
-    from opentelemetry import propagate
-
-    given: object = carrier
-    if not hasattr(given, "__setitem__") or isinstance(given, MutableSequence):
-        raise LLMOpsError(
-            f"inject() writes headers into a mapping and was given {type(given).__name__}: give a dict, as in "
-            "headers = {}; llmops.inject(headers)"
-        )
-    propagate.inject(carrier)
-
-
-@contextlib.contextmanager
-def extract(carrier: Mapping[str, str]) -> Generator[None]:
-    """Continue the trace that a caller's headers carry: spans inside the block are below the caller's span.
-
-    Args:
-        carrier: The headers of the request; their names in any case, texts or bytes.
-
-    Raises:
-        LLMOpsError: It is no mapping.
-
-    Example:
-        >>> import llmops_sdk as llmops
-        >>> with llmops.extract({"traceparent": f"00-{'ab' * 16}-{'cd' * 8}-01"}), llmops.span("serve") as span:
-        ...     span.trace_id == "ab" * 16
-        True
-    """
-    from opentelemetry import propagate
-
-    given: object = carrier
-    if not callable(getattr(given, "items", None)):
-        raise LLMOpsError(
-            f"extract() reads a mapping of headers and was given {type(given).__name__}: give a dict, as in "
-            "llmops.extract(request.headers), dict(pairs) for a list of pairs, or {} where there are no headers"
-        )
-    lower = {_header(name).lower(): _values(value) for name, value in carrier.items()}
-    inner = propagate.extract(lower, _active.get())
-    token = _active.attach(inner)
-    try:
-        yield
-    finally:
-        _active.leave(token, inner)
-
-
-def _header(value: object) -> str:
-    """A header's name or value as text; ASGI has them as bytes."""
-    return value.decode("latin-1") if isinstance(value, bytes) else value if isinstance(value, str) else ""
-
-
-def _values(value: object) -> list[str]:
-    """The values of a header: some frameworks have a list of them. What is neither says nothing."""
-    each = cast("Iterable[object]", value) if isinstance(value, (list, tuple)) else (value,)
-    return [text for item in each if (text := _header(item))]

@@ -1,10 +1,8 @@
-"""What a span keeps of a result, and its record once it has ended: what waited is encoded on the pipeline's thread."""
-
-# The other half of `_span`.
-# pyright: reportPrivateUsage=false
+"""What a span holds: its ids and times, its input and output, and the record that the pipeline makes of it."""
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, cast
 
 from llmops_sdk._util._static_reads import class_of
@@ -13,91 +11,218 @@ from llmops_sdk.tracing.capture._encode import encode
 from llmops_sdk.tracing.records._records import SCOPE, RecordedSpan
 
 if TYPE_CHECKING:
-    from llmops_sdk.tracing.spans._span import Span
+    from opentelemetry.trace import Span as OtelSpan
+    from opentelemetry.trace import TraceState
 
-__all__ = ["input_json", "joined", "keep", "keep_items", "output_json", "to_record"]
+    from llmops_sdk.tracing.capture._arguments import Parameters
+    from llmops_sdk.tracing.records._records import Event, Link, Stamp
+    from llmops_sdk.tracing.spans._runtime import Runtime
+
+__all__ = ["SpanContent", "join_texts"]
 
 _new = object.__new__
+_perf = time.perf_counter_ns
 _TEXT = {str}
+_BASE_BYTES = 1_024  # memory of a span with small content, about
 
 
-def joined(items: list[Any]) -> Any:
-    """What was yielded, as one text where all of it is text."""
+def join_texts(items: list[Any]) -> Any:
+    """Return the items as one text if all of them are texts, else the list."""
     return "".join(items) if set(map(type, items)) == _TEXT else items
 
 
-def keep(span: Span, value: Any) -> None:
-    """Take the output, or let it wait."""
-    runtime = span._runtime
-    if not runtime.content:
-        return
-    # As `may_wait`, of the one value.
-    kind = class_of(value)
-    if kind is str:
-        waits = runtime.waits and len(value) <= SMALL_TEXT
-    elif kind is int:
-        waits = runtime.waits and -INT_LIMIT <= value < INT_LIMIT
-    elif value is None:
-        span._output = b"null"
-        return
-    else:
-        waits = False
-    span._output = value if waits else encode(value, runtime.bounds)
+class SpanContent:
+    """The state of a span. Values that cannot change are encoded later, on the pipeline's thread."""
 
+    __slots__ = (
+        "_attributes",
+        "_bound",
+        "_ended",
+        "_events",
+        "_input",
+        "_kwargs",
+        "_links",
+        "_output",
+        "_parameters",
+        "_parent_number",
+        "_perf_start",
+        "_runtime",
+        "_stamp",
+        "duration_ns",
+        "error_type",
+        "kind",
+        "name",
+        "otel_kind",
+        "recording",
+        "size",
+        "span_number",
+        "start_ns",
+        "status",
+        "status_message",
+        "trace_number",
+    )
 
-def keep_items(span: Span, items: list[Any]) -> None:
-    """Take what was yielded, a list of the SDK's own, or let it wait."""
-    runtime = span._runtime
-    if runtime.content:
-        waits = runtime.waits and len(items) <= WAITING_ITEMS and may_wait(items)
-        span._output = items if waits else encode(joined(items), runtime.bounds)
+    name: str
+    kind: str
+    otel_kind: str
+    recording: bool
+    status: str
+    trace_number: int
+    span_number: int
+    start_ns: int
+    duration_ns: int
+    size: int
+    status_message: str | None
+    error_type: str | None
+    _runtime: Runtime
+    _attributes: dict[str, Any] | None
+    _events: list[Event] | None
+    _links: list[Link] | None
+    _stamp: Stamp | None
+    # A value that is encoded later is kept bare: each tuple around it is one more object for the collector to visit.
+    # As an input these are the arguments, with the next three; as an output a number, a text, or the list of what was
+    # yielded.
+    _input: bytes | tuple[object, ...] | None
+    _parameters: Parameters
+    _bound: bool
+    _kwargs: dict[str, object] | None
+    _output: bytes | float | str | list[object] | None
+    # Few spans set these. They stand on the class and cost nothing at the start; OpenTelemetry's base class gives an
+    # instance a dictionary when one is set.
+    trace_state: TraceState | None = None
+    # The twin of this span at the application's own tracer provider, and whether only that one is kept.
+    host_span: OtelSpan | None = None
+    host_only: bool = False
 
+    def capture_arguments(
+        self, parameters: Parameters, bound: bool, args: tuple[object, ...], kwargs: dict[str, object]
+    ) -> None:
+        """Take the arguments of a call as the input; see `Parameters.encode`."""
+        runtime = self._runtime
+        if self._ended or not runtime.content:
+            return
+        if (
+            runtime.defers_encoding
+            and len(args) + len(kwargs) <= WAITING_ITEMS
+            and may_wait(args)
+            and (not kwargs or may_wait(kwargs.values()))
+        ):
+            self._parameters = parameters
+            self._bound = bound
+            self._kwargs = kwargs or None
+            self._input = args
+        else:
+            self._input = parameters.encode(bound, args, kwargs, runtime.bounds)
 
-def input_json(span: Span) -> bytes | None:
-    """What went in, as JSON; None where nothing was kept."""
-    kept: Any = span._input
-    if kept is None or type(kept) is bytes:
-        return kept
-    return span._parameters.encode_waiting(span._bound, kept, span._kwargs, span._runtime.bounds)
+    def capture_output(self, value: Any) -> None:
+        """Take a result as the output."""
+        runtime = self._runtime
+        if not runtime.content:
+            return
+        # `may_wait` inlined, for one value.
+        cls = class_of(value)
+        if cls is str:
+            deferred = runtime.defers_encoding and len(value) <= SMALL_TEXT
+        elif cls is int:
+            deferred = runtime.defers_encoding and -INT_LIMIT <= value < INT_LIMIT
+        elif value is None:
+            self._output = b"null"
+            return
+        else:
+            deferred = False
+        self._output = value if deferred else encode(value, runtime.bounds)
 
+    def capture_items(self, items: list[Any]) -> None:
+        """Take what a generator yielded as the output. The list must not change afterwards."""
+        runtime = self._runtime
+        if runtime.content:
+            deferred = runtime.defers_encoding and len(items) <= WAITING_ITEMS and may_wait(items)
+            self._output = items if deferred else encode(join_texts(items), runtime.bounds)
 
-def output_json(span: Span) -> bytes | None:
-    """What came out, as JSON; None where nothing was kept."""
-    kept = span._output
-    if kept is None or type(kept) is bytes:
-        return kept
-    return encode(joined(cast("list[Any]", kept)) if type(kept) is list else kept, span._runtime.bounds)
+    def add_plain_attributes(self, attributes: dict[str, Any]) -> None:
+        """Set attributes that need no conversion: numbers and texts of our own."""
+        if not self._ended:
+            self._attributes = {**self._attributes, **attributes} if self._attributes else attributes
 
+    def remove_attribute(self, key: str) -> None:
+        """Remove an attribute, which OpenTelemetry's interface cannot."""
+        if not self._ended and self._attributes is not None:
+            self._attributes.pop(key, None)
 
-def to_record(span: Span) -> RecordedSpan:
-    """The ended span as the sinks read it."""
-    # Not by its constructor, whose twenty keyword arguments take four times as long; and without a call where most
-    # spans need none.
-    runtime = span._runtime
-    record = _new(RecordedSpan)
-    record.name = span.name
-    record.kind = span.kind
-    record.trace_id = span._trace_number
-    record.span_id = span._span_number
-    record.parent_id = span._parent_number
-    record.start_ns = span._start_ns
-    record.duration_ns = span.duration_ns
-    record.status = span.status
-    record.status_message = span.status_message
-    record.error_type = span.error_type
-    given: Any = span._input
-    if given is not None and type(given) is not bytes:
-        given = span._parameters.encode_waiting(span._bound, given, span._kwargs, runtime.bounds)
-    record.input = given
-    output: Any = span._output
-    if output is not None and type(output) is not bytes:
-        output = b"%d" % output if type(output) is int else output_json(span)
-    record.output = output
-    record.attributes = span._attributes
-    record.events = span._events
-    record.links = span._links
-    record.stamp = span._stamp
-    record.otel_kind = span.otel_kind
-    record.scope = SCOPE
-    record.resource = runtime.resource
-    return record
+    def has_attribute(self, key: str) -> bool:
+        """Return whether an attribute is set."""
+        return self.recording and self._attributes is not None and key in self._attributes
+
+    def seconds_until(self, perf_ns: int) -> float:
+        """Return the seconds from the start of the span to a reading of `time.perf_counter_ns`."""
+        return (perf_ns - self._perf_start) / 1e9
+
+    def return_result(self, result: object, captured: bool) -> None:
+        """End the span of a call that returned; `captured` tells whether the result becomes the output."""
+        if self._ended:
+            return
+        self.duration_ns = _perf() - self._perf_start
+        if captured:
+            self.capture_output(result)
+        self._ended = True
+        if self.status == "unset":
+            self.status = "ok"
+        self._enqueue()
+
+    def _enqueue(self) -> None:
+        size = _BASE_BYTES
+        if type(self._input) is bytes:
+            size += len(self._input)
+        if type(self._output) is bytes:
+            size += len(self._output)
+        if self._attributes is not None:
+            size += 64 * len(self._attributes)
+        self.size = size
+        self._runtime.put(self, size)
+
+    def input_json(self) -> bytes | None:
+        """Return the input as JSON, or None if there is no input."""
+        value: Any = self._input
+        if value is None or type(value) is bytes:
+            return value
+        return self._parameters.encode_waiting(self._bound, value, self._kwargs, self._runtime.bounds)
+
+    def output_json(self) -> bytes | None:
+        """Return the output as JSON, or None if there is no output."""
+        value: Any = self._output
+        if value is None or type(value) is bytes:
+            return value
+        return encode(join_texts(cast("list[Any]", value)) if type(value) is list else value, self._runtime.bounds)
+
+    def to_record(self) -> RecordedSpan:
+        """Return the ended span as the sinks read it."""
+        # Attributes are set one by one: the constructor with its twenty keyword arguments takes four times as long.
+        runtime = self._runtime
+        record = _new(RecordedSpan)
+        record.name = self.name
+        record.kind = self.kind
+        record.trace_id = self.trace_number
+        record.span_id = self.span_number
+        record.parent_id = self._parent_number
+        record.start_ns = self.start_ns
+        record.duration_ns = self.duration_ns
+        record.status = self.status
+        record.status_message = self.status_message
+        record.error_type = self.error_type
+        # As `input_json` and `output_json`, without the call.
+        value: Any = self._input
+        if value is not None and type(value) is not bytes:
+            value = self._parameters.encode_waiting(self._bound, value, self._kwargs, runtime.bounds)
+        record.input = value
+        value = self._output
+        if value is not None and type(value) is not bytes:
+            value = b"%d" % value if type(value) is int else self.output_json()
+        record.output = value
+        record.attributes = self._attributes
+        record.events = self._events
+        record.links = self._links
+        record.stamp = self._stamp
+        record.otel_kind = self.otel_kind
+        record.scope = SCOPE
+        record.resource = runtime.resource
+        return record

@@ -1,4 +1,4 @@
-"""The tracing in force: what the settings mean to a span, and where it goes when it ends."""
+"""The tracing runtime: the settings that a span needs, and the pipeline that takes ended spans."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from llmops_sdk.tracing.spans._sampling import Sampler, sampler_from_environment
 if TYPE_CHECKING:
     from llmops_sdk.config import Settings
 
-__all__ = ["RecordPipeline", "Runtime", "SpanStarter", "current", "set_starter", "start"]
+__all__ = ["RecordPipeline", "Runtime", "SpanStarter", "current", "set_factory", "start"]
 
 
 class RecordPipeline(Protocol):
-    """Takes records to the sinks; `runtime._pipeline.Pipeline` documents each method."""
+    """Takes records to the sinks. `runtime._pipeline.Pipeline` documents each method."""
 
     def put(self, record: ScoreRecord | LossRecord | Recordable, size: int) -> None: ...
     def record_loss(self, what: str, reason: str, count: int = 1, bytes: int = 0) -> None: ...  # noqa: A002
-    def flush(self, timeout: float) -> FlushReport: ...
+    def flush(self, timeout: float, *, local_only: bool = False) -> FlushReport: ...
     def shut_down(self, timeout: float) -> FlushReport: ...
     def before_fork(self) -> None: ...
     def after_fork_in_parent(self) -> None: ...
@@ -33,27 +33,38 @@ class RecordPipeline(Protocol):
 
 
 class SpanStarter(Protocol):
-    """Starts spans in place of `_begin.begin`, where a runtime has one; the ordinary way costs nothing for it."""
+    """Starts spans in a way of its own, for a runtime that has one; see `_start_span.start_child`."""
 
-    def begin(self, runtime: Runtime, context: Context, name: str, kind: str, otel_kind: str) -> Any:
-        """Return a new `Span` below the current one of `context`, not made current; None for the ordinary way."""
+    def start_child(self, runtime: Runtime, context: Context, name: str, kind: str, otel_kind: str) -> Any:
+        """Return a new span below the current one of `context`, not made current; None for the default way."""
         ...
 
 
 class Runtime:
-    """What a span needs to know; replaced as a whole when the configuration changes.
+    """What a span needs to know. A change of the configuration replaces the whole object.
 
     Attributes:
         enabled: False when the SDK is off: calls run, nothing is recorded.
-        content: Whether arguments, results, prompts and answers are kept.
-        bounds: How much of a value is kept.
-        waits: Whether small values that cannot change may be kept as they are, and encoded later.
+        content: Whether arguments, results, prompts and answers are captured.
+        bounds: How much of a value is captured.
+        defers_encoding: Whether the pipeline's thread encodes small values that cannot change.
         resource: The resource's attributes.
-        sampler: Decides at a root span, None for all.
-        host: Begins spans where the application has a tracer provider of its own, None where it has none; see `_host`.
+        sampler: Decides which root spans are recorded; None records all.
+        span_starter: Starts spans if the application has its own tracer provider or the SDK is off, else None.
     """
 
-    __slots__ = ("bounds", "content", "enabled", "host", "pipeline", "put", "resource", "sampler", "settings", "waits")
+    __slots__ = (
+        "bounds",
+        "content",
+        "defers_encoding",
+        "enabled",
+        "pipeline",
+        "put",
+        "resource",
+        "sampler",
+        "settings",
+        "span_starter",
+    )
 
     def __init__(self, settings: Settings, pipeline: RecordPipeline) -> None:
         self.settings = settings
@@ -63,9 +74,9 @@ class Runtime:
         capture = settings.capture
         self.content = capture.content
         self.bounds = Bounds(capture.max_bytes, capture.max_depth, capture.max_items, capture.max_blob_bytes)
-        self.waits = capture.content and capture.max_bytes >= WAITING_BYTES
+        self.defers_encoding = capture.content and capture.max_bytes >= WAITING_BYTES
         self.resource = process_resource(settings)
-        self.host: SpanStarter | None = None
+        self.span_starter: SpanStarter | None = None
         self.sampler: Sampler | None = guarded("reading OTEL_TRACES_SAMPLER", None, sampler_from_environment)
 
     def record_loss(self, what: str, reason: str, count: int = 1, bytes: int = 0) -> None:  # noqa: A002 - as in the record
@@ -74,16 +85,16 @@ class Runtime:
 
 
 current: Runtime | None = None
-_starter: Callable[[], Runtime] | None = None
+_factory: Callable[[], Runtime] | None = None
 
 
-def set_starter(starter: Callable[[], Runtime]) -> None:
-    """Say how tracing starts: `runtime._start` does when the package is imported."""
-    global _starter
-    _starter = starter
+def set_factory(factory: Callable[[], Runtime]) -> None:
+    """Set the function that starts tracing; `runtime._start` calls this when the package is imported."""
+    global _factory
+    _factory = factory
 
 
 def start() -> Runtime:
-    """Return the runtime in force; the first use makes it."""
-    assert _starter is not None  # the package imports what sets it
-    return _starter()
+    """Return the current runtime; the first call creates it."""
+    assert _factory is not None  # `runtime._start` has set it
+    return _factory()

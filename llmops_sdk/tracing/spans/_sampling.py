@@ -1,7 +1,6 @@
 """Head sampling by the standard variables `OTEL_TRACES_SAMPLER` and `OTEL_TRACES_SAMPLER_ARG`.
 
-The decision is OpenTelemetry's: the last 64 bits of the trace id against the ratio, so that services that share a
-trace agree on it.
+As in OpenTelemetry, the last 64 bits of the trace id decide, so that services that share a trace agree.
 """
 
 from __future__ import annotations
@@ -18,30 +17,25 @@ _MASK = (1 << 64) - 1
 
 @dataclass(frozen=True, slots=True)
 class Sampler:
-    """Which traces are kept.
+    """Decides which traces are recorded.
 
     Attributes:
-        bound: A root is kept when the low 64 bits of its trace id are below this.
-        follow_parent: Whether a span does as its parent does.
+        bound: A root span is recorded if the low 64 bits of its trace id are below this.
+        follow_parent: Whether a span takes over the decision of its parent.
     """
 
     bound: int
     follow_parent: bool
 
-    def keeps(self, trace_number: int, parent_sampled: bool | None) -> bool:
-        """Whether a span is kept.
-
-        Args:
-            trace_number: The trace's id.
-            parent_sampled: What was decided for its parent, None for a root.
-        """
+    def samples(self, trace_number: int, parent_sampled: bool | None) -> bool:
+        """Return whether a span is recorded; `parent_sampled` is None for a root span."""
         if self.follow_parent and parent_sampled is not None:
             return parent_sampled
         return trace_number & _MASK < self.bound
 
 
 def sampler_from_environment() -> Sampler | None:
-    """The sampler that the environment asks for; None keeps every trace whose parent is kept.
+    """Return the sampler that the environment asks for; None records every trace whose parent is recorded.
 
     Raises:
         ConfigError: The name or the ratio is not one that OpenTelemetry knows.
@@ -49,27 +43,20 @@ def sampler_from_environment() -> Sampler | None:
     name = os.environ.get("OTEL_TRACES_SAMPLER", "").strip().lower() or "parentbased_always_on"
     if name == "parentbased_always_on":
         return None
-    follow = name.startswith("parentbased_")
-    kind = name.removeprefix("parentbased_")
-    ratios = {"always_on": 1.0, "always_off": 0.0}
-    if kind in ratios:
-        return Sampler(round(ratios[kind] * (_MASK + 1)), follow)
-    if kind != "traceidratio":
-        raise ConfigError(
-            f"OTEL_TRACES_SAMPLER={name!r} is not known: use always_on, always_off, traceidratio, or one of these "
-            'with "parentbased_" before it.',
-            source="environment: OTEL_TRACES_SAMPLER",
-            value=name,
-        )
-    text = os.environ.get("OTEL_TRACES_SAMPLER_ARG", "1.0")
-    try:
-        ratio = float(text)
-    except ValueError:
-        ratio = -1.0
-    if not 0.0 <= ratio <= 1.0:
-        raise ConfigError(
-            f"OTEL_TRACES_SAMPLER_ARG={text!r} is not a ratio from 0 to 1.",
-            source="environment: OTEL_TRACES_SAMPLER_ARG",
-            value=text,
-        )
-    return Sampler(round(ratio * (_MASK + 1)), follow)
+    ratio = {"always_on": 1.0, "always_off": 0.0}.get(name.removeprefix("parentbased_"))
+    if ratio is None:
+        if name.removeprefix("parentbased_") != "traceidratio":
+            use = 'use always_on, always_off, traceidratio, or one of these with "parentbased_" before it'
+            raise _invalid("OTEL_TRACES_SAMPLER", name, f"is not known: {use}.")
+        text = os.environ.get("OTEL_TRACES_SAMPLER_ARG", "1.0")
+        try:
+            ratio = float(text)
+        except ValueError:
+            ratio = -1.0
+        if not 0.0 <= ratio <= 1.0:
+            raise _invalid("OTEL_TRACES_SAMPLER_ARG", text, "is not a ratio from 0 to 1.")
+    return Sampler(round(ratio * (_MASK + 1)), name.startswith("parentbased_"))
+
+
+def _invalid(variable: str, value: str, problem: str) -> ConfigError:
+    return ConfigError(f"{variable}={value!r} {problem}", source=f"environment: {variable}", value=value)

@@ -1,4 +1,4 @@
-"""Judgements on spans and traces, at once or days later."""
+"""Scores of spans and traces, attached at once or days later."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def put_score(
     comment: str | None,
     source: str,
 ) -> None:
-    """Queue a score; see `llmops.score`."""
+    """Enqueue a score; see `llmops.score`."""
     if not name:
         raise LLMOpsError('a score needs a name, as in llmops.score("helpful", True)')
     number: float | None

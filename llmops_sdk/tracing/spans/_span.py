@@ -1,7 +1,6 @@
 """The lean span: an OpenTelemetry span that costs a tenth of the SDK's.
 
-It holds what was measured and nothing that can be worked out later; mapping to attributes and encoding happen on the
-pipeline's thread.
+Mapping to attributes and encoding happen later, on the pipeline's thread.
 """
 
 from __future__ import annotations
@@ -12,14 +11,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 
 import orjson
-from opentelemetry.trace import Span as OtelSpan
 from opentelemetry.trace import SpanContext, Status, StatusCode, TraceFlags
 
 from llmops_sdk._util._guard import guarded
 from llmops_sdk._util._ids import new_span_id, new_trace_id
 from llmops_sdk._util._public import public
 from llmops_sdk._util._static_reads import class_of, qualname_of
-from llmops_sdk.tracing.capture._deferrable import WAITING_ITEMS, may_wait
 from llmops_sdk.tracing.capture._encode import encode
 from llmops_sdk.tracing.records import _semconv
 from llmops_sdk.tracing.spans import _active
@@ -31,14 +28,11 @@ from llmops_sdk.tracing.spans._attributes import (
     status_of,
     text_of,
 )
-from llmops_sdk.tracing.spans._content import input_json, keep, keep_items, output_json, to_record
-from llmops_sdk.tracing.spans._measures import Measures
+from llmops_sdk.tracing.spans._content import SpanContent
+from llmops_sdk.tracing.spans._usage_and_scores import UsageAndScores
 
 if TYPE_CHECKING:
-    from opentelemetry.trace import TraceState
-
-    from llmops_sdk.tracing.capture._arguments import Parameters
-    from llmops_sdk.tracing.records._records import Event, Link, Stamp
+    from llmops_sdk.tracing.records._records import Stamp
     from llmops_sdk.tracing.spans._runtime import Runtime
 
 __all__ = ["SILENT", "Span", "new_span"]
@@ -46,20 +40,19 @@ __all__ = ["SILENT", "Span", "new_span"]
 _perf = time.perf_counter_ns
 _now = time.time_ns
 _new = object.__new__
-_BARE = 1_024  # bytes of memory of a span, with content that is small enough to wait as it is, about
 
 
 @public("llmops_sdk")
-class Span(Measures, OtelSpan):
-    """A span. Made by `llmops.span`, `llmops.trace` and the calls to models, not directly.
+class Span(SpanContent, UsageAndScores):
+    """A span: made by `llmops.span`, `llmops.trace` and calls to models, not directly.
 
     It is an `opentelemetry.trace.Span`: `set_attribute`, `add_event`, `record_exception`, `set_status` and the rest
-    work as there. After its end nothing changes any more.
+    work as there. An ended span ignores changes.
 
     Attributes:
         name: The span's name.
         kind: chain, agent, tool, retriever, llm, embedding, reranker, guardrail or evaluator.
-        recording: Whether anything is kept of it: False when it is not sampled, or the SDK is off.
+        recording: False when the span is not sampled, or the SDK is off: then nothing is recorded.
         status: "unset" until its end; then "ok", "error", "cancelled" or "closed".
 
     Example:
@@ -71,59 +64,13 @@ class Span(Measures, OtelSpan):
         (32, 'ok')
     """
 
-    __slots__ = (
-        "_attributes",
-        "_bound",
-        "_ended",
-        "_events",
-        "_input",
-        "_kwargs",
-        "_links",
-        "_output",
-        "_parameters",
-        "_parent_number",
-        "_runtime",
-        "_span_number",
-        "_stamp",
-        "_start_ns",
-        "_started",
-        "_trace_number",
-        "duration_ns",
-        "error_type",
-        "kind",
-        "name",
-        "otel_kind",
-        "recording",
-        "size",
-        "status",
-        "status_message",
-    )
-
-    otel_kind: str
-    status_message: str | None
-    error_type: str | None
-    _attributes: dict[str, Any] | None
-    _events: list[Event] | None
-    _links: list[Link] | None
-    # What waits to be encoded is kept bare, since each tuple around it is one more thing for the collector to visit:
-    # as an input the arguments, with the next three; as an output a number, a text, or the list of what was yielded.
-    _input: bytes | tuple[object, ...] | None
-    _parameters: Parameters
-    _bound: bool
-    _kwargs: dict[str, object] | None
-    _output: bytes | float | str | list[object] | None
-    # What few spans ever set stands on the class and costs nothing at their start; the base class has no slots, so
-    # that an instance has a dictionary when one of these is set.
-    _trace_state: TraceState | None = None
-    # The span of the same call at the application's own tracer provider, and whether it is kept only there: `_host`.
-    _outer: OtelSpan | None = None
-    _outer_only: bool = False
+    __slots__ = ()
 
     def __init__(self) -> None:
         raise TypeError("a span is made by llmops.span(...), llmops.trace or a call to a model")
 
     @staticmethod
-    def _begun(
+    def _create(
         runtime: Runtime,
         name: str,
         kind: str,
@@ -133,13 +80,13 @@ class Span(Measures, OtelSpan):
         start_ns: int,
         recording: bool,
     ) -> Span:
-        """A span that began at `start_ns`, nanoseconds since the epoch; `parent_number` is 0 for a root."""
-        # Not in __init__: a class that is called takes three times as long as this.
+        """Return a span that began at `start_ns`, nanoseconds since the epoch; `parent_number` is 0 for a root."""
+        # Not in __init__: calling a class takes three times as long.
         span = _new(Span)
         span.name = name
         span.kind = kind
-        span._trace_number = trace_number
-        span._span_number = new_span_id()
+        span.trace_number = trace_number
+        span.span_number = new_span_id()
         span.recording = recording
         span.status = "unset"
         span.status_message = None
@@ -148,49 +95,49 @@ class Span(Measures, OtelSpan):
         span._input = None
         span._output = None
         if not recording:
-            span._ended = True  # and nobody asks for the rest
+            span._ended = True  # nothing reads the other attributes
             return span
         span._ended = False
         span._runtime = runtime
         span._parent_number = parent_number
         span._stamp = stamp
-        span._start_ns = start_ns
+        span.start_ns = start_ns
         span._attributes = None
         span._events = None
         span._links = None
-        span._started = _perf()
+        span._perf_start = _perf()
         return span
 
     # --- ids --------------------------------------------------------------------------------------------------
 
     @property
     def trace_id(self) -> str:
-        """The trace's id, 32 lower-case hex digits."""
-        return f"{self._trace_number:032x}"
+        """Return the trace's id: 32 lower-case hex digits."""
+        return f"{self.trace_number:032x}"
 
     @property
     def span_id(self) -> str:
-        """The span's id, 16 lower-case hex digits."""
-        return f"{self._span_number:016x}"
+        """Return the span's id: 16 lower-case hex digits."""
+        return f"{self.span_number:016x}"
 
     def get_span_context(self) -> SpanContext:
-        """The ids as OpenTelemetry has them."""
-        if self._outer is not None:
-            return self._outer.get_span_context()
+        """Return the ids as OpenTelemetry has them."""
+        if self.host_span is not None:
+            return self.host_span.get_span_context()
         flags = TraceFlags.SAMPLED if self.recording else TraceFlags.DEFAULT
-        return SpanContext(self._trace_number, self._span_number, False, TraceFlags(flags), self._trace_state)
+        return SpanContext(self.trace_number, self.span_number, False, TraceFlags(flags), self.trace_state)
 
     def is_recording(self) -> bool:
-        """Whether what is set on it is still kept."""
+        """Return whether the span still takes changes."""
         return not self._ended
 
     # --- content ----------------------------------------------------------------------------------------------
 
     @property
     def input(self) -> Any:
-        """What went in. Setting it takes a snapshot at once; reading gives that snapshot back."""
-        kept = input_json(self)
-        return None if kept is None else orjson.loads(kept)
+        """Return the input as it was when it was set: setting it takes a snapshot."""
+        snapshot = self.input_json()
+        return None if snapshot is None else orjson.loads(snapshot)
 
     @input.setter
     def input(self, value: object) -> None:
@@ -199,47 +146,14 @@ class Span(Measures, OtelSpan):
 
     @property
     def output(self) -> Any:
-        """What came out. Setting it takes a snapshot at once; reading gives that snapshot back."""
-        kept = output_json(self)
-        return None if kept is None else orjson.loads(kept)
+        """Return the output as it was when it was set: setting it takes a snapshot."""
+        snapshot = self.output_json()
+        return None if snapshot is None else orjson.loads(snapshot)
 
     @output.setter
     def output(self, value: object) -> None:
         if not self._ended and self._runtime.content:
             self._output = encode(value, self._runtime.bounds)
-
-    def _take_arguments(
-        self, parameters: Parameters, bound: bool, args: tuple[object, ...], kwargs: dict[str, object]
-    ) -> None:
-        """Take the arguments of a call as its input; see `Parameters.encode`."""
-        if self._ended or not self._runtime.content:
-            return
-        runtime = self._runtime
-        if (
-            runtime.waits
-            and len(args) + len(kwargs) <= WAITING_ITEMS
-            and may_wait(args)
-            and (not kwargs or may_wait(kwargs.values()))
-        ):
-            self._parameters = parameters
-            self._bound = bound
-            self._kwargs = kwargs or None
-            self._input = args
-        else:
-            self._input = parameters.encode(bound, args, kwargs, runtime.bounds)
-
-    _keep = keep
-    _keep_items = keep_items
-
-    def set(self, attributes: Mapping[str, Any] | None = None, /, **more: Any) -> None:
-        """Set attributes; dotted names go in the mapping.
-
-        Args:
-            attributes: Names and values. `bytes` are taken as JSON and kept as they are.
-            more: Further ones whose names are identifiers.
-        """
-        if not self._ended:
-            self.set_attributes({**(attributes or {}), **more})
 
     # --- OpenTelemetry's interface ----------------------------------------------------------------------------
 
@@ -256,18 +170,13 @@ class Span(Measures, OtelSpan):
         for key, value in attributes.items():
             self.set_attribute(key, value)
 
-    def _add_plain(self, attributes: dict[str, Any]) -> None:
-        """Set attributes that are plain numbers and texts of our own."""
-        if not self._ended:
-            self._attributes = {**self._attributes, **attributes} if self._attributes else attributes
-
     def add_event(self, name: str, attributes: Mapping[str, Any] | None = None, timestamp: int | None = None) -> None:
         """Add an event.
 
         Args:
-            name: Its name.
-            attributes: Its attributes.
-            timestamp: Nanoseconds since the epoch; now, when left out.
+            name: The event's name.
+            attributes: The event's attributes.
+            timestamp: Nanoseconds since the epoch; now by default.
         """
         if self._ended:
             return
@@ -285,16 +194,15 @@ class Span(Measures, OtelSpan):
             return
         if self._links is None:
             self._links = []
-        kept = attribute_values(attributes, self._runtime.bounds)
-        self._links.append((context.trace_id, context.span_id, kept))
+        self._links.append((context.trace_id, context.span_id, attribute_values(attributes, self._runtime.bounds)))
 
     def update_name(self, name: str) -> None:
-        """Give it another name."""
+        """Rename the span."""
         if not self._ended:
             self.name = text_of(name)
 
     def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
-        """Set the status as OpenTelemetry does: once ok, always ok."""
+        """Set the status as OpenTelemetry does: "ok" is final."""
         if self._ended or self.status == "ok":
             return
         code = status.status_code if isinstance(status, Status) else status
@@ -315,48 +223,25 @@ class Span(Measures, OtelSpan):
             described = guarded("describing an exception", None, exception_attributes, exception, escaped) or {}
             self.add_event(_semconv.EVENT_EXCEPTION, {**described, **(attributes or {})}, timestamp)
 
-    # --- its end ----------------------------------------------------------------------------------------------
+    # --- end --------------------------------------------------------------------------------------------------
 
     def end(self, end_time: int | None = None, *, status: str = "ok") -> None:
-        """End it; what comes later is ignored.
+        """End the span. Later changes are ignored.
 
         Args:
-            end_time: Nanoseconds since the epoch; now, when left out.
-            status: Its status, unless one was set before.
+            end_time: Nanoseconds since the epoch; now by default.
+            status: The status if none was set before.
         """
         if self._ended:
             return
         self._ended = True
-        self.duration_ns = max(end_time - self._start_ns, 0) if end_time else _perf() - self._started
+        self.duration_ns = max(end_time - self.start_ns, 0) if end_time else _perf() - self._perf_start
         if self.status == "unset":
             self.status = status
-        self._hand_over()
-
-    def _return(self, result: object, kept: bool) -> None:
-        """End it with what the call returned; `kept` says whether that is its output."""
-        if self._ended:
-            return
-        self.duration_ns = _perf() - self._started
-        if kept:
-            self._keep(result)
-        self._ended = True
-        if self.status == "unset":
-            self.status = "ok"
-        self._hand_over()
-
-    def _hand_over(self) -> None:
-        size = _BARE
-        if type(self._input) is bytes:
-            size += len(self._input)
-        if type(self._output) is bytes:
-            size += len(self._output)
-        if self._attributes is not None:
-            size += 64 * len(self._attributes)
-        self.size = size
-        self._runtime.put(self, size)
+        self._enqueue()
 
     def fail(self, error: BaseException) -> None:
-        """End it with the exception that left it: "error", or "cancelled" or "closed" where that is no failure."""
+        """End the span with an exception: "error", or "cancelled" or "closed" if the exception is not a failure."""
         if self._ended:
             return
         status = status_of(error)
@@ -369,26 +254,24 @@ class Span(Measures, OtelSpan):
         self.end()
 
     def activate(self) -> _active.Activation:
-        """A context manager inside which this is the current span; it neither ends it nor records errors."""
+        """Return a context manager that makes this the current span. It does not end the span or record errors."""
         return _active.Activation(self)
 
     def __enter__(self) -> Self:
-        """Itself: as OpenTelemetry has it, without becoming the current span."""
+        """Return the span, as OpenTelemetry does; it does not become the current span."""
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, cls: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End it, with the exception that leaves the block."""
+        """End the span, with the exception that leaves the block."""
         if error is None:
             self.end()
         else:
             self.fail(error)
 
-    _to_record = to_record
 
-
-new_span = Span._begun  # pyright: ignore[reportPrivateUsage] - for `begin` alone
+new_span = Span._create  # pyright: ignore[reportPrivateUsage] - private on the class, which users see
 
 SILENT = new_span(cast("Any", None), "", "chain", new_trace_id(time.time_ns()), 0, None, 0, recording=False)
-"""The current span where the SDK calls a function of the application's for its own work: nothing below it is kept."""
+"""Is current while the SDK calls a function of the application for its own work: spans below are not recorded."""

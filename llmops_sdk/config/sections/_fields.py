@@ -1,0 +1,46 @@
+"""All settings in one model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llmops_sdk.config.sections._base import Names, OptionalText, SettingsSection
+from llmops_sdk.config.sections._caching import CacheSettings, CassetteSettings
+from llmops_sdk.config.sections._calls import FallbackSettings, RetrySettings, Timeout
+from llmops_sdk.config.sections._export import ExportSettings
+from llmops_sdk.config.sections._guardrails import GuardrailSettings
+from llmops_sdk.config.sections._models import ModelSettings, PriceSettings
+from llmops_sdk.config.sections._store import StoreSettings
+from llmops_sdk.config.sections._tracing import CaptureSettings, RedactionSettings, TracingSettings
+
+__all__ = ["SettingsFields"]
+
+
+class SettingsFields(SettingsSection):
+    """All settings. `Settings` adds their sources."""
+
+    enabled: bool = True
+    """False turns off tracing, the store of traces and export. Retries, guards and the cache stay on."""
+    model: str = "offline/echo"
+    """The default model: a name from `[models]`, "provider/model", or "https://server/v1#model"."""
+    fallbacks: Names = ()
+    """Models to fall back to when the default model fails, in order, unless its entry in `[models.*]` lists others."""
+    service: OptionalText = None
+    """The service name on every span. Default: `OTEL_SERVICE_NAME`, else the program's name."""
+    models: dict[str, ModelSettings] = {}
+    """Named models."""
+    prices: dict[str, PriceSettings] = {}
+    """Prices by model. They override the built-in table."""
+    options: dict[str, Any] = {}
+    """Options for the provider of the default model, like `[models.*] options`."""
+    retry: RetrySettings = RetrySettings()
+    fallback: FallbackSettings = FallbackSettings()
+    timeout: Timeout = Timeout()
+    cache: CacheSettings = CacheSettings()
+    guardrails: GuardrailSettings = GuardrailSettings()
+    capture: CaptureSettings = CaptureSettings()
+    store: StoreSettings = StoreSettings()
+    export: ExportSettings = ExportSettings()
+    tracing: TracingSettings = TracingSettings()
+    redaction: RedactionSettings = RedactionSettings()
+    cassettes: CassetteSettings = CassetteSettings()

@@ -1,0 +1,153 @@
+"""Which errors a retry or another model may get past: pure functions."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Mapping
+from typing import TypeAlias, cast
+
+from llmops_sdk.config import FallbackSettings
+from llmops_sdk.errors import (
+    AuthenticationError,
+    CircuitOpenError,
+    ContentFilterError,
+    ContextWindowError,
+    LimitExceededError,
+    NotFoundError,
+    PermissionDeniedError,
+    ProviderConnectionError,
+    ProviderError,
+    ProviderTimeoutError,
+    RateLimitError,
+    ServerError,
+    StreamInterruptedError,
+)
+
+__all__ = [
+    "ErrorFilter",
+    "error_filter",
+    "is_transient",
+    "retryable",
+    "should_fall_back",
+    "should_fall_back_any",
+    "status_code",
+]
+
+ErrorFilter: TypeAlias = "type[BaseException] | tuple[type[BaseException], ...] | Callable[[BaseException], bool]"
+"""Which exceptions a policy applies to: their types, or a function that decides."""
+
+_RETRYABLE = (RateLimitError, ServerError, ProviderConnectionError, ProviderTimeoutError)
+# 409 is left out: a conflict is about the request's content as often as about a lock, and OpenAI-compatible servers
+# use it for both.
+_RETRYABLE_STATUS = frozenset({408, 429, *range(500, 600)})
+# For an error event in a stream the openai and anthropic clients raise an error without a status, or with the 200
+# that the stream began with; only the event says what went wrong.
+_RETRYABLE_EVENTS = frozenset({"api_error", "overloaded_error", "rate_limit_error", "server_error", "timeout_error"})
+
+_CONNECTION_ERRORS = (ConnectionError, TimeoutError, socket.gaierror)
+# The openai and anthropic clients and httpx raise these for a server that hangs up, without an OSError as the cause.
+_CONNECTION_ERROR_NAMES = frozenset({"APIConnectionError", "TransportError"})
+
+
+def retryable(error: BaseException) -> bool:
+    """Return whether a failed call to a provider may succeed when it is made again.
+
+    A broken stream may only while nothing of its answer was delivered: a repeat would show the beginning twice.
+
+    Args:
+        error: The error of the provider.
+
+    Example:
+        >>> import llmops_sdk as llmops
+        >>> from llmops_sdk.resilience import retryable
+        >>> retryable(llmops.RateLimitError("slow down")), retryable(llmops.AuthenticationError("no key"))
+        (True, False)
+    """
+    if isinstance(error, StreamInterruptedError):
+        partial = error.partial
+        return partial is None or not (partial.text or partial.tool_calls or partial.reasoning)
+    return isinstance(error, _RETRYABLE)
+
+
+def is_transient(error: BaseException) -> bool:
+    """Return whether any callable may succeed when it is called again.
+
+    Beyond `retryable`, connection errors and time-outs count, and vendors' exceptions by their HTTP status.
+    """
+    if isinstance(error, ProviderError):
+        return retryable(error)
+    if (status := status_code(error)) is not None and status >= 400:
+        return status in _RETRYABLE_STATUS
+    if _event_type(error) in _RETRYABLE_EVENTS:
+        return True
+    # A vendor's client wraps a connection error in an error of its own.
+    causes = [error]
+    while (cause := causes[-1].__cause__) is not None and cause not in causes:
+        causes.append(cause)
+    return any(
+        isinstance(one, _CONNECTION_ERRORS) or _CONNECTION_ERROR_NAMES & {base.__name__ for base in type(one).__mro__}
+        for one in causes
+    )
+
+
+def _event_type(error: BaseException) -> str:
+    """Return the type of error in a stream's error event, which the vendors' clients keep in `error.body`."""
+    body: object = getattr(error, "body", None)
+    if not isinstance(body, Mapping):
+        return ""
+    outer = cast("Mapping[str, object]", body)
+    # OpenAI's body is the error itself, Anthropic's the event around it.
+    inner = outer.get("error")
+    event = cast("Mapping[str, object]", inner) if isinstance(inner, Mapping) else outer
+    return str(event.get("type"))
+
+
+# Errors of one model or one account, which another may not have.
+_MODEL_ERRORS = (AuthenticationError, PermissionDeniedError, NotFoundError, CircuitOpenError, LimitExceededError)
+_MODEL_STATUS = frozenset({401, 402, 403, 404})
+
+
+def should_fall_back(error: BaseException, policy: FallbackSettings) -> bool:
+    """Return whether another model may answer: after an outage, a quota, a bad key; not after a bad request.
+
+    Args:
+        error: The error of the model's provider.
+        policy: Whether to fall back after a prompt that is too long, or an answer that a content filter stopped.
+
+    Example:
+        >>> import llmops_sdk as llmops
+        >>> from llmops_sdk.config import FallbackSettings
+        >>> from llmops_sdk.resilience import should_fall_back
+        >>> errors = llmops.AuthenticationError("no key"), llmops.BadRequestError("no such role")
+        >>> [should_fall_back(error, FallbackSettings()) for error in errors]
+        [True, False]
+    """
+    if isinstance(error, ContextWindowError):
+        return policy.context_window
+    if isinstance(error, ContentFilterError):
+        return policy.content_filter
+    return isinstance(error, _MODEL_ERRORS) or retryable(error)
+
+
+def should_fall_back_any(error: BaseException) -> bool:
+    """Return whether another callable may succeed, as `should_fall_back` for the errors of any library."""
+    return should_fall_back(error, FallbackSettings()) or is_transient(error) or status_code(error) in _MODEL_STATUS
+
+
+def error_filter(on: ErrorFilter | None, default: Callable[[BaseException], bool]) -> Callable[[BaseException], bool]:
+    """Return the function that decides which exceptions a policy applies to."""
+    if on is None:
+        return default
+    if isinstance(on, (type, tuple)):
+        types = cast("tuple[type[BaseException], ...]", on)
+        return lambda error: isinstance(error, types)
+    return on
+
+
+def status_code(error: BaseException) -> int | None:
+    """Return the HTTP status of any library's exception: `error.status_code` or `error.response.status_code`."""
+    for holder in (error, getattr(error, "response", None)):
+        status = getattr(holder, "status_code", None)
+        if isinstance(status, int) and not isinstance(status, bool):
+            return status
+    return None

@@ -1,0 +1,106 @@
+"""The views over the events of spans: `attempts`, `cache_lookups`, `guard_verdicts`, `events`."""
+# ruff: noqa: S608 - statements are put together from the tables of the schema, never from a user's text
+
+from __future__ import annotations
+
+from llmops_sdk.store.schema._shared_columns import DURATION, IDS, START_TIME, TIME
+from llmops_sdk.store.schema._types import Column, View
+from llmops_sdk.tracing.records import _semconv as sc
+
+__all__ = ["EVENT_VIEWS"]
+
+_EVENT = IDS + (
+    TIME,
+    Column("name", "VARCHAR", "The event's name."),
+    Column("attributes", "JSON", "Its attributes, as one JSON object."),
+)
+_ATTEMPT = IDS + (
+    Column("attempt", "BIGINT", "1 for the first."),
+    Column("provider", "VARCHAR", "The provider tried."),
+    Column("model", "VARCHAR", "The model tried, without its provider."),
+    START_TIME,
+    DURATION,
+    Column("status", "VARCHAR", "ok, error or cancelled."),
+    Column("status_code", "BIGINT", "The HTTP status of an error."),
+    Column("error_type", "VARCHAR", "The error's class."),
+    Column("retry_after", "DOUBLE", "How long the provider asked to wait.", "s"),
+    Column("reason", "VARCHAR", "Why it was made: first, retry, fallback or reask."),
+    Column("cost", "DOUBLE", "What it cost; NULL when unknown.", "USD"),
+)
+_LOOKUP = IDS + (
+    Column("tier", "VARCHAR", "exact or semantic."),
+    Column("hit", "BOOLEAN", "Whether the cache answered."),
+    Column("similarity", "DOUBLE", "How near the nearest stored prompt was, 0 to 1; NULL for the exact tier."),
+    Column("age_s", "DOUBLE", "How old the stored answer was.", "s"),
+    Column("decision", "VARCHAR", "What was done: hit, miss, bypass, …"),
+    Column("reason", "VARCHAR", "Why."),
+    Column("saved_cost", "DOUBLE", "What it saved.", "USD"),
+    TIME,
+)
+_VERDICT = IDS + (
+    Column("guard", "VARCHAR", "The guard's name."),
+    Column("rail", "VARCHAR", "input or output."),
+    Column("action", "VARCHAR", "What was done: allow, redact, block, …"),
+    Column("reason", "VARCHAR", "Why, without the content itself."),
+    Column("duration_ms", "DOUBLE", "How long the check took.", "ms"),
+    TIME,
+)
+
+
+def _event_view(event: str, flag: str, columns: tuple[Column, ...]) -> str:
+    # Only the rows that have such an event are parsed: the flag was written beside it.
+    times = {
+        START_TIME: "make_timestamp(coalesce(e.attributes.start_ns, e.time_ns) // 1000)",
+        TIME: "make_timestamp(e.time_ns // 1000)",
+    }
+    own = [column for column in columns if column not in IDS]
+    picked = ", ".join(f"{times.get(column, f'e.attributes.{column.name}')} AS {column.name}" for column in own)
+    fields = [f'"{column.name}":"{column.type}"' for column in own if column not in times]
+    fields += ['"start_ns":"BIGINT"'] if START_TIME in columns else []
+    shape = '[{"name":"VARCHAR","time_ns":"BIGINT","attributes":{' + ",".join(fields) + "}}]"
+    return (
+        f"SELECT trace_id, span_id, {picked} FROM (SELECT trace_id, span_id, unnest(from_json(events, '{shape}')) AS e "
+        f"FROM store.spans WHERE {flag} > 0) WHERE e.name = '{event}'"
+    )
+
+
+_EVENTS_SQL = """SELECT trace_id, span_id, make_timestamp(e.time_ns // 1000) AS time, e.name AS name,
+    e.attributes AS attributes
+FROM (SELECT trace_id, span_id,
+        unnest(from_json(events, '[{"name":"VARCHAR","time_ns":"BIGINT","attributes":"JSON"}]')) AS e
+    FROM store.spans WHERE event_count > 0)"""
+
+EVENT_VIEWS = (
+    View(
+        "attempts",
+        "Every try at a provider.",
+        _ATTEMPT,
+        _event_view(sc.EVENT_ATTEMPT, "attempt_events", _ATTEMPT),
+        "SELECT provider, status_code, count(*) FROM attempts WHERE status = 'error' GROUP BY ALL",
+        "trace_id span_id attempt provider model start_time duration_ms status status_code error_type "
+        "retry_after reason cost",
+    ),
+    View(
+        "cache_lookups",
+        "Every question to our cache.",
+        _LOOKUP,
+        _event_view(sc.EVENT_CACHE_LOOKUP, "lookup_events", _LOOKUP),
+        "SELECT tier, avg(hit::INT) AS hit_rate, sum(saved_cost) FROM cache_lookups GROUP BY ALL",
+        "trace_id span_id tier hit similarity age_s decision reason saved_cost",
+    ),
+    View(
+        "guard_verdicts",
+        "Every verdict of a guard.",
+        _VERDICT,
+        _event_view(sc.EVENT_GUARD_VERDICT, "verdict_events", _VERDICT),
+        "SELECT guard, action, count(*) FROM guard_verdicts GROUP BY ALL",
+        "trace_id span_id guard rail action reason duration_ms",
+    ),
+    View(
+        "events",
+        "Every event on a span.",
+        _EVENT,
+        _EVENTS_SQL,
+        "SELECT time, attributes->>'$.\"exception.type\"' FROM events WHERE name = 'exception'",
+    ),
+)

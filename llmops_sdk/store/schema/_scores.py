@@ -1,0 +1,46 @@
+"""The stream and the view `scores`."""
+
+from __future__ import annotations
+
+from llmops_sdk.store.schema._shared_columns import TIME, view_columns
+from llmops_sdk.store.schema._types import RecordStream, StoredColumn, View
+from llmops_sdk.tracing.records._records import ScoreRecord
+
+__all__ = ["SCORES"]
+
+_COLUMNS = (
+    StoredColumn("trace_id", "VARCHAR", "The trace it is about."),
+    StoredColumn("span_id", "VARCHAR", "The span it is about; NULL for the whole trace."),
+    StoredColumn("name", "VARCHAR", "What was judged, as in `helpful`.", default=""),
+    StoredColumn("value", "DOUBLE", "The number; 1 and 0 for true and false; NULL for a label alone."),
+    StoredColumn("label", "VARCHAR", "The label."),
+    StoredColumn("comment", "VARCHAR", "The comment."),
+    StoredColumn("source", "VARCHAR", "Who judged: user, or an evaluator's name.", default=""),
+    StoredColumn("time_ns", "BIGINT", "When, since the epoch.", "ns"),
+)
+
+# The latest judgement wins: a score is changed by giving it again.
+_SQL = """SELECT trace_id, span_id, name, value, label, comment, source, make_timestamp(time_ns // 1000) AS time
+FROM store.scores
+QUALIFY row_number() OVER (PARTITION BY coalesce(span_id, trace_id), name, source ORDER BY time_ns DESC) = 1"""
+
+SCORES = RecordStream(
+    name="scores",
+    columns=_COLUMNS,
+    segment_folder="scores",
+    parquet_folder="scores",
+    required="name",
+    identifying=("name", "source"),
+    same_record="md5(to_json({a: trace_id, b: span_id, c: name, d: source, e: value, f: label, g: comment, "
+    "h: time_ns // 1000})::VARCHAR)",
+    record_type=ScoreRecord,
+    pruned_by="target",
+    view=View(
+        "scores",
+        "The latest score by target, name and source.",
+        (*view_columns("trace_id span_id name value label comment source", _COLUMNS), TIME),
+        _SQL,
+        "SELECT c.model, s.name, avg(s.value) FROM scores s JOIN llm_calls c USING (span_id) GROUP BY ALL",
+        "trace_id span_id name value label comment source time",
+    ),
+)

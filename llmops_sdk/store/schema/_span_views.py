@@ -1,0 +1,128 @@
+"""The stream `spans`, and its views `spans`, `traces` and `llm_calls`."""
+# ruff: noqa: S608 - statements are put together from the tables of the schema, never from a user's text
+
+from __future__ import annotations
+
+from llmops_sdk.store.schema._shared_columns import START_TIME, view_columns
+from llmops_sdk.store.schema._span_columns import SPAN_COLUMNS
+from llmops_sdk.store.schema._types import Column, RecordStream, View
+
+__all__ = ["CALLS_VIEW", "SHOWN", "SPANS", "SPANS_VIEW", "TRACES_VIEW", "traces_sql"]
+
+SPANS = RecordStream(
+    name="spans",
+    columns=SPAN_COLUMNS,
+    segment_folder="wal",
+    parquet_folder="spans",
+    required="trace_id",
+    identifying=("trace_id", "span_id", "start_ns"),
+    same_record="trace_id || span_id",
+    time_column="start_ns",
+    computed=(("start_time", "make_timestamp(start_ns // 1000)"), ("weight", "1.0::DOUBLE")),
+)
+
+_FIXED_SPANS = (
+    "trace_id span_id parent_span_id name kind start_time start_ns duration_ms status status_message error_type "
+    "input output service session_id user_id tags simulated attributes"
+)
+_COMPUTED = {
+    "duration_ms": "duration_ns / 1e6",
+    "tags": "coalesce(tags, [])",
+    "simulated": "coalesce(simulated, false)",
+    "model": "coalesce(model, request_model)",
+    # A call's prompt and answer are written once, as messages.
+    "input": "coalesce(input, input_messages)",
+    "output": "coalesce(output, output_messages)",
+}
+
+
+def _select(columns: tuple[Column, ...]) -> str:
+    return ", ".join(f"{_COMPUTED[c.name]} AS {c.name}" if c.name in _COMPUTED else c.name for c in columns)
+
+
+_SPANS = view_columns(
+    "trace_id span_id parent_span_id name kind start_time start_ns duration_ms status status_message error_type "
+    "input output service session_id user_id tags simulated attributes events links otel_kind scope resource "
+    "weight"
+)
+_CALLS = _SPANS + view_columns(
+    "operation provider request_model model input_tokens output_tokens cache_read_tokens reasoning_tokens cost "
+    "saved_cost ttft_ms finish_reason cache attempts prompt_name prompt_version input_messages output_messages"
+)
+SHOWN = _select(_CALLS)
+"""The columns of `llm_calls`, as the list of a SELECT from `store.spans`."""
+_TRACE = (
+    Column("trace_id", "VARCHAR", "The trace's id, 32 lower-case hex digits."),
+    Column("name", "VARCHAR", "The root span's name; the earliest span's while the root is still running."),
+    START_TIME,
+    Column("duration_ms", "DOUBLE", "From the first start to the last end.", "ms"),
+    Column("status", "VARCHAR", "The root span's status; NULL while the root is still running."),
+    Column("service", "VARCHAR", "The service's name."),
+    Column("session_id", "VARCHAR", "The session."),
+    Column("user_id", "VARCHAR", "The end user."),
+    Column("simulated", "BOOLEAN", "Whether a call in it was answered by no real model."),
+    Column("spans", "BIGINT", "How many spans."),
+    Column("llm_calls", "BIGINT", "How many of them are calls to models."),
+    Column("errors", "BIGINT", "How many of them have the status error."),
+    Column("input_tokens", "BIGINT", "Tokens of all prompts.", "tokens"),
+    Column("output_tokens", "BIGINT", "Tokens of all answers.", "tokens"),
+    Column("cost", "DOUBLE", "What the calls of known price cost; NULL when none is known.", "USD"),
+    Column("input", "JSON", "The first input in it: the root's, where it has one."),
+    Column("output", "JSON", "The last output in it: the root's, where it has one."),
+)
+
+
+def traces_sql(further: str = "") -> str:
+    """Return the SQL of `traces`.
+
+    Args:
+        further: Further aggregates over a trace's spans, each with a comma before it.
+    """
+    return f"""SELECT trace_id,
+    coalesce(arg_min(name, start_ns) FILTER (parent_span_id IS NULL), arg_min(name, start_ns)) AS name,
+    make_timestamp(min(start_ns) // 1000) AS start_time,
+    (max(start_ns + duration_ns) - min(start_ns)) / 1e6 AS duration_ms,
+    arg_min(status, start_ns) FILTER (parent_span_id IS NULL) AS status,
+    arg_min(service, start_ns) AS service,
+    arg_min(session_id, start_ns) AS session_id,
+    arg_min(user_id, start_ns) AS user_id,
+    coalesce(bool_or(simulated), false) AS simulated,
+    count(*) AS spans,
+    count(*) FILTER (kind IN ('llm', 'embedding')) AS llm_calls,
+    count(*) FILTER (status = 'error') AS errors,
+    TRY_CAST(coalesce(sum(input_tokens) FILTER (kind IN ('llm', 'embedding')), 0) AS BIGINT) AS input_tokens,
+    TRY_CAST(coalesce(sum(output_tokens) FILTER (kind IN ('llm', 'embedding')), 0) AS BIGINT) AS output_tokens,
+    sum(cost) FILTER (kind IN ('llm', 'embedding')) AS cost,
+    coalesce(arg_min(said, start_ns) FILTER (parent_span_id IS NULL), arg_min(said, start_ns)) AS input,
+    coalesce(arg_max(answered, start_ns + duration_ns) FILTER (parent_span_id IS NULL),
+             arg_max(answered, start_ns + duration_ns)) AS output{further}
+FROM (SELECT *, coalesce(input, input_messages) AS said, coalesce(output, output_messages) AS answered
+      FROM store.spans)
+GROUP BY trace_id"""
+
+
+SPANS_VIEW = View(
+    "spans",
+    "Every span.",
+    _SPANS,
+    f"SELECT {_select(_SPANS)} FROM store.spans",
+    "SELECT name, count(*), avg(duration_ms) FROM spans GROUP BY ALL ORDER BY 3 DESC",
+    _FIXED_SPANS,
+)
+TRACES_VIEW = View(
+    "traces",
+    "One row a trace, rolled up from its spans.",
+    _TRACE,
+    traces_sql(),
+    "SELECT name, duration_ms, cost FROM traces WHERE errors > 0 ORDER BY start_time DESC",
+)
+CALLS_VIEW = View(
+    "llm_calls",
+    "The spans that are calls to models (kind llm or embedding).",
+    _CALLS,
+    f"SELECT {SHOWN} FROM store.spans WHERE kind IN ('llm', 'embedding')",
+    "SELECT model, count(*), sum(cost), quantile_cont(duration_ms, 0.95) FROM llm_calls GROUP BY ALL",
+    f"{_FIXED_SPANS} operation provider request_model model input_tokens output_tokens cache_read_tokens "
+    "reasoning_tokens cost ttft_ms finish_reason cache attempts prompt_name prompt_version input_messages "
+    "output_messages",
+)

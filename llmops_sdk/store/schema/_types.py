@@ -1,0 +1,77 @@
+"""The types that the tables of the schema are made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+__all__ = ["Column", "RecordStream", "StoredColumn", "View"]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredColumn:
+    """A column of a stored record: a key of its line, and a column of its Parquet files."""
+
+    name: str
+    type: str
+    """DuckDB's type."""
+    doc: str
+    unit: str = ""
+    attributes: tuple[str, ...] = ()
+    """The span attribute that fills the column, followed by its names in older vocabularies."""
+    convert: str = ""
+    """The converter of the attribute's value, where the type does not tell: see `_promote.CONVERTERS`."""
+    since: int = 1
+    """The schema version that added the column. In older Parquet files it is NULL."""
+    default: Any = None
+    """The value that an import fills in for a missing one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a view, as docs/schema.md describes it."""
+
+    name: str
+    type: str
+    doc: str
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A view that `llmops.query` sees."""
+
+    name: str
+    doc: str
+    columns: tuple[Column, ...]
+    sql: str
+    example: str
+    fixed: str = ""
+    """The columns, separated by spaces, that stay in every version, as docs/stability.md promises."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordStream:
+    """Records with the same columns: their files, and what import and prune do with them."""
+
+    name: str
+    """The name of its table in `store`, of its view, and of `export(what=...)`."""
+    columns: tuple[StoredColumn, ...]
+    segment_folder: str
+    parquet_folder: str
+    required: str
+    """A column that every record has. A line without it is a seal, or torn."""
+    identifying: tuple[str, ...]
+    """Columns by which import recognizes an exported file of this stream."""
+    same_record: str
+    """An SQL expression that is equal for equal records. Exported times have microseconds."""
+    record_type: type | None = None
+    """The record's class; None for spans, which have many classes."""
+    time_column: str = "time_ns"
+    """The column that `prune(older_than=...)` compares."""
+    pruned_by: Literal["trace", "target", "nothing"] = "trace"
+    """What prune removes records by: their trace, their trace or span or session, or nothing."""
+    computed: tuple[tuple[str, str], ...] = ()
+    """Names and SQL of further Parquet columns, whose statistics serve a filter on them."""
+    view: View | None = None
+    """The view with one row a record; None where views in other modules read the stream."""
