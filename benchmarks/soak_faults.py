@@ -73,7 +73,7 @@ class _Scenes(dict[str, Scene]):
             return self.setdefault(GOOD.name, Scene())
         play = BY_KEY[key].play
         plays = () if play is None else (play,)
-        return self.setdefault(prompt, Scene(plays=plays, for_ever=not rest.startswith("retry")))
+        return self.setdefault(prompt, Scene(plays=plays, persistent=not rest.startswith("retry")))
 
 
 def serve() -> None:

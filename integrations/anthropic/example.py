@@ -1,4 +1,4 @@
-"""Calls of Anthropic's client in the local traces. Needs ANTHROPIC_API_KEY, or ANTHROPIC_BASE_URL of another server.
+"""Record calls of Anthropic's client. Needs ANTHROPIC_API_KEY, or ANTHROPIC_BASE_URL of another server.
 
 python example.py "Where is my card?"
 """

@@ -1,4 +1,4 @@
-"""A chain of LangChain in the local traces. Needs langchain-openai and OPENAI_API_KEY, or OPENAI_BASE_URL.
+"""Record a chain of LangChain. Needs langchain-openai and OPENAI_API_KEY, or OPENAI_BASE_URL.
 
 python example.py "Where is my card?"
 """

@@ -1,4 +1,4 @@
-"""Calls of OpenAI's client in the local traces. Needs OPENAI_API_KEY, or OPENAI_BASE_URL of a compatible server.
+"""Record calls of OpenAI's client. Needs OPENAI_API_KEY, or OPENAI_BASE_URL of a compatible server.
 
 python example.py "Where is my card?"
 """

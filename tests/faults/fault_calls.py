@@ -1,4 +1,4 @@
-"""Plays the cells to this package, and looks at the answer, the server, the attempts and the stored span of each."""
+"""Play the cells to this package, and check the answer, the server, the attempts and the stored span of each."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from llmops_sdk.client._shared import STAND_INS
 from llmops_sdk.tracing.runtime import _start as _runtime
 
 AT_ONCE = 4
-"""Threads, and as many tasks beside them; of calls that wait for a time-out many more, since they need no processor."""
+"""Number of threads, and of tasks. Calls that wait for a time-out need no processor: many more run at once."""
 WAITING = 24
 NAMES = {"openai": "gpt-x", "anthropic": "claude-sonnet-4-5"}
 OTHER = {"openai": "anthropic", "anthropic": "openai"}
@@ -36,8 +36,8 @@ OTHER = {"openai": "anthropic", "anthropic": "openai"}
 _waits: ContextVar[list[float]] = ContextVar("waits")
 
 
-class _NoWaiting:
-    """The real time, with the waits between attempts noted and not waited."""
+class _RecordedWaits:
+    """The real time; it records the waits between attempts and does not wait."""
 
     def time(self) -> float:
         return time.time()
@@ -54,7 +54,7 @@ class _NoWaiting:
 
 @dataclass
 class Call:
-    """One cell under way."""
+    """One cell that is running."""
 
     cell: Cell
     scene: Scene
@@ -150,7 +150,7 @@ def _loop(calls: list[Call], at_once: int) -> None:
 
 @contextmanager
 def configured(server: FaultServer) -> Iterator[None]:
-    """Models behind the server, with and without a fallback, tried as often as the cases say."""
+    """Configure models of the server, with and without a fallback, with the cases' number of attempts."""
     models: dict[str, dict[str, Any]] = {}
     for route, name in NAMES.items():
         version = "/v1" if route == "openai" else ""
@@ -163,7 +163,7 @@ def configured(server: FaultServer) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for route in NAMES:
             patch.setenv(f"{route.upper()}_API_KEY", secrets.token_hex(8))
-        STAND_INS.clock = _NoWaiting()
+        STAND_INS.clock = _RecordedWaits()
         try:
             llmops.configure(models=models, retry={"attempts": ATTEMPTS, "base": 0.001, "budget": None})
             yield
@@ -172,7 +172,7 @@ def configured(server: FaultServer) -> Iterator[None]:
 
 
 def play(cells: Iterable[Cell], server: FaultServer) -> list[dict[str, Any]]:
-    """Make the calls, many at once, and grade them: a row for each."""
+    """Make the calls, many at once, and return a graded row for each."""
     calls = [Call(cell=cell, scene=cell.scene()) for cell in cells]
     server.scenes.update({call.cell.key: call.scene for call in calls})
     with configured(server):
@@ -190,7 +190,7 @@ def play(cells: Iterable[Cell], server: FaultServer) -> list[dict[str, Any]]:
 
 
 def played(cells: Iterable[Cell], folder: Path) -> list[dict[str, Any]]:
-    """The same with a server, a store and an environment of its own, for fixtures that live longer than a test."""
+    """Play with an own server, store and environment, for fixtures that live longer than a test."""
     with pytest.MonkeyPatch.context() as patch, FaultServer() as server:
         for name in [name for name in os.environ if name.startswith(("LLMOPS_", "OTEL_"))]:
             patch.delenv(name)
@@ -205,7 +205,7 @@ def played(cells: Iterable[Cell], folder: Path) -> list[dict[str, Any]]:
 
 
 def _spans() -> dict[str, list[dict[str, Any]]]:
-    """What the store has of each call, by its trace: the one `chat` span, with its attempts."""
+    """Return the stored `chat` spans of each trace, with their attempts."""
     assert llmops.flush(60).pending == 0
     found: dict[str, list[dict[str, Any]]] = {}
     made: dict[str, list[dict[str, Any]]] = {}
@@ -226,13 +226,13 @@ def _rows(sql: str) -> list[dict[str, Any]]:
 def _row(call: Call, spans: list[dict[str, Any]]) -> dict[str, Any]:
     outcome = call.outcome
     if outcome is None:
-        verdict = Verdict(grade="fail", reasons=("it never ended",))
+        verdict = Verdict(grade="fail", reasons=("the call never ended",))
         return row_of(call.cell, Outcome(), call.scene, verdict)
     return row_of(call.cell, outcome, call.scene, grade(call.cell, outcome, call.scene, _beside(call, outcome, spans)))
 
 
 def _beside(call: Call, outcome: Outcome, spans: list[dict[str, Any]]) -> Iterator[str]:
-    """What is wrong with the attempts, the waits and the span."""
+    """Yield the problems of the attempts, the waits and the span."""
     cell, wanted = call.cell, want(call.cell)
     attempts, providers = outcome.more["attempts"], [cell.route, OTHER[cell.route]]
     expected = [(providers[0], "error")] * wanted.failures

@@ -1,6 +1,6 @@
-"""The sixteen faults of a provider, what a server does in each, and what a caller shall get of it.
+"""The sixteen faults of a provider: what the server does in each, and what the caller must get.
 
-Standard library only, so that benchmarks can play the same cases to other libraries.
+Standard library only: benchmarks play the same cases to other libraries.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ from fault_server import Exchange, Play, Scene
 from loopback import Fault, sse
 
 BOUND = 3.0
-"""Seconds: the time-out that ends a wait in these cases.
+"""Seconds of the time-out that ends a wait in these cases.
 
-Far above what a good answer takes on a busy machine, since the attempt after the wait has no more than that.
+A good answer takes far less, even on a busy machine: the attempt after the wait has the same limit.
 """
 ATTEMPTS = 2
-"""How often each model is tried."""
+"""Number of attempts at each model."""
 AMPLE = 60.0
-"""Seconds of a time-out that is not to be met."""
+"""Seconds of a time-out that must not expire."""
 BREAKS = frozenset({"StreamInterruptedError", "IncompleteResponseError"})
 SERVERS = frozenset({"ServerError"})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ending:
-    """What one attempt that meets the fault comes to.
+    """The end of one attempt that meets the fault.
 
     Attributes:
-        errors: The errors that say so, any of them; empty for an answer.
-        again: Whether the same model is to be tried again.
-        elsewhere: Whether the next model is to be asked.
-        statuses: The HTTP status on the error: any of these.
-        delivered: Whether the consumer of a stream has got some pieces before.
-        asked: The least and the most seconds to wait that the server asks for.
+        errors: The allowed errors; empty for an answer.
+        again: Whether a retry of the same model follows.
+        elsewhere: Whether a fallback to the next model follows.
+        statuses: The allowed HTTP statuses on the error.
+        delivered: Whether the consumer of a stream got some pieces before.
+        asked: The shortest and longest wait in seconds that the server asks for.
     """
 
     errors: frozenset[str] = frozenset()
@@ -66,14 +66,14 @@ class Case:
     """One form of a fault.
 
     Attributes:
-        fault: Which of the sixteen it is a form of.
-        name: The form.
-        play: What the server does with a request, or None where there is no server.
-        whole: What an attempt at a whole answer comes to.
-        stream: What an attempt at a stream comes to.
-        criterion: What the caller shall get, in words.
-        timeouts: The bounds of a stream in seconds, where they are what ends it; of a whole answer that of an attempt.
-        uncounted: Whether the server does not tell the tokens.
+        fault: The name of the fault.
+        name: The name of the form.
+        play: The server's reaction to a request, or None without a server.
+        whole: The end of an attempt at a whole answer.
+        stream: The end of an attempt at a stream.
+        criterion: What the caller must get, in words.
+        timeouts: The time limits in seconds, if they end the call.
+        uncounted: Whether the server does not send token counts.
     """
 
     fault: str
@@ -87,17 +87,17 @@ class Case:
 
     @property
     def key(self) -> str:
-        """A name of its own."""
+        """Return a unique name."""
         return f"{self.fault}: {self.name}"
 
     def bounds(self, *, streaming: bool) -> dict[str, float]:
-        """The time-outs of a call."""
+        """Return the time-outs of a call."""
         if streaming or not self.timeouts:
             return dict(self.timeouts)
         return {"attempt": self.timeouts["attempt"], "total": AMPLE}
 
     def ending(self, *, streaming: bool) -> Ending:
-        """What an attempt comes to."""
+        """Return the end of an attempt."""
         return self.stream if streaming else self.whole
 
 
@@ -123,21 +123,21 @@ def _by_vendor(openai: Play, anthropic: Play) -> Play:
 
 
 def _begun(exchange: Exchange) -> None:
-    """The headers and the first pieces of a stream."""
+    """Send the headers and the first pieces of a stream."""
     exchange.start_stream()
     for event in exchange.first_pieces():
         exchange.chunk(event)
 
 
 def _opened(exchange: Exchange) -> None:
-    """The headers and what a vendor sends before the first piece."""
+    """Send the headers, and the vendor's events before the first piece."""
     exchange.start_stream()
     for event in exchange.events()[: exchange.opening()]:
         exchange.chunk(event)
 
 
 def _promised(exchange: Exchange, share: float) -> None:
-    """The headers of a whole answer, and a share of it."""
+    """Send the headers of a whole answer, and a share of its body."""
     body = exchange.body()
     exchange.head(content_type="application/json", content_length=str(len(body)))
     exchange.raw(body[: int(len(body) * share)])
@@ -228,7 +228,7 @@ def _eof(exchange: Exchange) -> None:
     body = exchange.body()
     exchange.head(content_type="application/json", connection="close")
     exchange.raw(body[: len(body) // 2])
-    exchange.reset()  # no length was promised, so that this is the end
+    exchange.reset()  # without a promised length, this ends the answer
 
 
 def _eof_early(exchange: Exchange) -> None:
@@ -256,7 +256,7 @@ def _no_json(exchange: Exchange) -> bytes:
 
 
 def _garbage_inside(exchange: Exchange) -> None:
-    """An event that cannot be read, and then the rest as if nothing had been."""
+    """Send an unreadable event, then the rest of the answer."""
     if not exchange.streaming:
         exchange.answer(exchange.body()[1:])
         return
@@ -268,7 +268,7 @@ def _garbage_inside(exchange: Exchange) -> None:
 
 
 def _no_event(exchange: Exchange) -> bytes:
-    """JSON, but not of the kind that a delta is."""
+    """Return an event whose JSON is not a delta."""
     return sse({"type": "content_block_delta"}, "content_block_delta") if exchange.anthropic else sse({"choices": 3})
 
 
@@ -310,10 +310,10 @@ def _usage_doubled(exchange: Exchange) -> None:
 
 
 def _usage_late(exchange: Exchange) -> None:
-    """The counts come after the event that ends the answer, or in a whole answer not at all."""
+    """Send the counts after the event that ends a stream, or omit them from a whole answer."""
     if not exchange.streaming:
         body = exchange.vendor.whole(exchange.request)
-        if not exchange.anthropic:  # where it is a part of every answer
+        if not exchange.anthropic:  # which requires it in every answer
             body.pop("usage")
         exchange.answer(json.dumps(body).encode())
         return
@@ -347,7 +347,7 @@ def _rates() -> Iterator[Case]:
     forms: list[tuple[str, Play, tuple[float, float]]] = [
         ("Retry-After: 2", _rate(lambda: "2"), (2, 2.1)),
         ("Retry-After: 1.5", _rate(lambda: "1.5"), (1.5, 1.6)),
-        # A date has whole seconds, and some pass until it is read.
+        # A date has whole seconds, and some pass before the client reads it.
         ("Retry-After: a date", _rate(lambda: formatdate(time.time() + 30, usegmt=True)), (10, 30.1)),
         ("Retry-After: a past date", _rate(lambda: formatdate(time.time() - 60, usegmt=True)), (0, 0.1)),
         ("retry-after-ms: 1200", _rate(lambda: "1200", "retry-after-ms"), (1.2, 1.3)),
@@ -408,7 +408,7 @@ def _waits() -> Iterator[Case]:
     yield replace(within, timeouts=ample)
     yield silent("slow first token", "keep-alives and no token", _too_slow)
     gap = {**ample, "between_chunks": BOUND, "attempt": BOUND}
-    # The gap between two words of the server is no bound on the others: a total ends them.
+    # The limit between two chunks does not end these: the total does.
     total = {**ample, "attempt": BOUND, "total": BOUND}
     yield broken("stall", "silence between two chunks", _stall, gap)
     yield broken("stall", "silence beyond the total deadline", _stall, total)
@@ -457,19 +457,19 @@ FAULTS = tuple(dict.fromkeys(case.fault for case in CASES))
 # --- A call that meets a case -----------------------------------------------------------------------------------------
 
 SETUPS = ("retry", "fallback", "alone")
-"""The fault passes after one request and no other model is there; it stays and one is; it stays and none is."""
+"""retry: the fault passes after one request. fallback: it stays, with another model. alone: it stays, without one."""
 WAYS = ("chat", "achat", "stream", "astream")
 ROUTES = ("openai", "anthropic")
 TOOLS = [
     {"type": "function", "function": {"name": name, "description": name, "parameters": {"type": "object"}}}
     for name in ("find", "pay")
 ]
-"""The tools of a call that has some."""
+"""The tools of a call with tools."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One call: a case under one set-up, made in one way."""
+    """One call: a case under one set-up, in one way of calling."""
 
     case: Case
     setup: str
@@ -479,35 +479,35 @@ class Cell:
 
     @property
     def key(self) -> str:
-        """Its name, which is also the prompt."""
+        """Return the name, which is also the prompt."""
         tools = "tools" if self.tools else "text"
         return f"{self.case.key} / {self.setup} / {self.way} / {self.route} / {tools}"
 
     @property
     def streaming(self) -> bool:
-        """Whether the answer comes in pieces."""
+        """Tell whether the answer comes in pieces."""
         return "stream" in self.way
 
     @property
     def ending(self) -> Ending:
-        """What an attempt at the first model comes to, as long as the fault stays."""
+        """Return the end of an attempt at the first model while the fault stays."""
         return self.case.ending(streaming=self.streaming)
 
     def scene(self) -> Scene:
-        """What the server does."""
+        """Return a new scene for the server."""
         plays = () if self.case.play is None else (self.case.play,)
-        return Scene(plays=plays, for_ever=self.setup != "retry")
+        return Scene(plays=plays, persistent=self.setup != "retry")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Want:
-    """What a cell shall come to.
+    """The required result of a cell.
 
     Attributes:
-        served: Who answers, "first" or "second", or None where it ends in an error.
-        errors: The errors that it may end in.
-        asked: How many requests each of the two gets.
-        failures: How many attempts at the first fail.
+        served: Who answers, "first" or "second", or None for an error.
+        errors: The allowed errors.
+        asked: Number of requests that each provider gets.
+        failures: Number of failed attempts at the first.
     """
 
     served: str | None
@@ -517,7 +517,7 @@ class Want:
 
 
 def want(cell: Cell) -> Want:
-    """What a cell shall come to, by its case's criterion."""
+    """Return the required result of a cell."""
     ending = cell.ending
     if not ending.errors:
         return Want(served="first", errors=frozenset(), asked=(1, 0), failures=0)
@@ -531,7 +531,7 @@ def want(cell: Cell) -> Want:
 
 
 def every_cell() -> list[Cell]:
-    """The whole cross product; a port that is closed does not open for a retry."""
+    """Return the whole cross product, without retries of a closed port, which stays closed."""
     return [
         Cell(case=case, setup=setup, way=way, route=route, tools=tools)
         for case in CASES
@@ -544,7 +544,7 @@ def every_cell() -> list[Cell]:
 
 
 def some_cells() -> list[Cell]:
-    """Every case under every set-up in every way; routes and tools take turns."""
+    """Return every case under every set-up in every way; routes and tools alternate."""
     return [
         Cell(
             case=case,

@@ -1,11 +1,11 @@
-"""How a call that met a fault went, and what that is worth.
+"""Grade how a call with a fault went.
 
-Standard library only, as fault_cases.py.
+Standard library only, like fault_cases.py.
 
-- pass: it ended as the criterion says, in the answer or in the right typed error.
-- partial: so it did, and yet something beside it is missing or wrong, or there were fewer requests than configured.
-- safe: a typed error where an answer was to be had, or another typed error than the right one.
-- fail: a wrong answer, a hang, an error of no type, or more requests than configured.
+- pass: it met the criterion, with the answer or the right typed error.
+- partial: it met the criterion, but something else is missing or wrong, or there were too few requests.
+- safe: a typed error instead of an answer, or the wrong typed error.
+- fail: a wrong answer, a hang, an untyped error, or more requests than configured.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ GRADES = ("pass", "partial", "safe", "fail")
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What the caller got.
+    """The caller's result.
 
     Attributes:
-        text: The text, or the part of it that came before an error.
-        calls: The tool calls, or what came of them, as names and JSON texts.
-        error: The error's class by its name, or None.
-        typed: Whether that is a class of the library under test.
+        text: The text, or its part before an error.
+        calls: The tool calls, or their parts before an error, as names and JSON texts.
+        error: The name of the error's class, or None.
+        typed: Whether the library under test defines that class.
         message: The error's message.
         status: The HTTP status on the error.
-        seconds: How long it took.
-        tokens: Input and output, where they are told.
-        more: What else the library under test tells.
+        seconds: Duration.
+        tokens: Input and output tokens, or None if unknown.
+        more: Further results of the library under test.
     """
 
     text: str = ""
@@ -50,14 +50,14 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """A grade, and why it is not a better one."""
+    """A grade, and the reasons against a better one."""
 
     grade: str
     reasons: tuple[str, ...] = ()
 
 
 def whole(outcome: Outcome, cell: Cell) -> bool:
-    """Whether it is the right answer."""
+    """Tell whether the outcome is the right answer."""
     if not cell.tools:
         return outcome.text == TEXT and not outcome.calls
     return not outcome.text and _parsed(outcome) == list(CALLS)
@@ -71,8 +71,8 @@ def _parsed(outcome: Outcome) -> list[tuple[str, Any]]:
 
 
 def begun(outcome: Outcome, cell: Cell) -> bool:
-    """Whether it is the beginning of the right answer, nothing in it twice, and not all of it."""
-    if cell.case.fault == "drip":  # the server itself says its last word again and again
+    """Tell whether the outcome is a proper beginning of the right answer, without repetitions."""
+    if cell.case.fault == "drip":  # the server itself repeats its last piece
         return bool(outcome.text or outcome.calls)
     if not cell.tools:
         return bool(outcome.text) and TEXT.startswith(outcome.text) and outcome.text != TEXT
@@ -83,20 +83,20 @@ def begun(outcome: Outcome, cell: Cell) -> bool:
 
 
 def grade(cell: Cell, outcome: Outcome, scene: Scene, beside: Iterable[str] = ()) -> Verdict:
-    """What the outcome of a cell is worth.
+    """Grade the outcome of a cell.
 
     Args:
         cell: The call.
-        outcome: What the caller got.
-        scene: What the server saw.
-        beside: What is wrong beside the outcome itself.
+        outcome: The caller's result.
+        scene: The server's observations.
+        beside: Problems other than the outcome itself.
     """
     wanted = want(cell)
     wrong = tuple(_failures(cell, outcome, scene, wanted))
     if wrong:
         return Verdict(grade="fail", reasons=wrong)
     if wanted.served is not None and outcome.error is not None:
-        return Verdict(grade="safe", reasons=(f"{outcome.error} where an answer was to be had: {outcome.message}",))
+        return Verdict(grade="safe", reasons=(f"{outcome.error} instead of an answer: {outcome.message}",))
     if wanted.served is None and outcome.error not in wanted.errors:
         return Verdict(grade="safe", reasons=(f"{outcome.error}, not {_any(wanted.errors)}: {outcome.message}",))
     lesser = (*_lesser(cell, outcome, scene, wanted), *beside)
@@ -105,13 +105,13 @@ def grade(cell: Cell, outcome: Outcome, scene: Scene, beside: Iterable[str] = ()
 
 def _failures(cell: Cell, outcome: Outcome, scene: Scene, wanted: Want) -> Iterator[str]:
     if scene.hung:
-        yield "it hung until the server let it go"
+        yield "it hung until the server released it"
     if outcome.error is not None and not outcome.typed:
-        yield f"an error of no type: {outcome.error}: {outcome.message}"
+        yield f"an untyped error: {outcome.error}: {outcome.message}"
     if outcome.error is None and not whole(outcome, cell):
         yield f"a wrong answer: {outcome.text!r} {outcome.calls}"
     if wanted.served is None and outcome.error is None:
-        yield f"an answer in place of {_any(wanted.errors)}"
+        yield f"an answer instead of {_any(wanted.errors)}"
     if scene.asked["first"] > wanted.asked[0] or scene.asked["second"] > wanted.asked[1]:
         yield _requests(scene, wanted)
 
@@ -140,12 +140,12 @@ def _any(errors: Iterable[str]) -> str:
 
 
 def worst(grades: Iterable[str]) -> str:
-    """The lowest of some grades."""
+    """Return the lowest grade."""
     return max(grades, key=GRADES.index)
 
 
 def table(rows: list[dict[str, Any]]) -> dict[str, dict[str, str]]:
-    """The lowest grade of each fault in each way of calling."""
+    """Return the lowest grade of each fault in each way of calling."""
     found: dict[str, dict[str, str]] = {}
     for row in rows:
         ways = found.setdefault(row["fault"], {})
@@ -154,7 +154,7 @@ def table(rows: list[dict[str, Any]]) -> dict[str, dict[str, str]]:
 
 
 def row_of(cell: Cell, outcome: Outcome, scene: Scene, verdict: Verdict) -> dict[str, Any]:
-    """A cell's row in the machine-readable table."""
+    """Return a cell's row in the machine-readable table."""
     return {
         "fault": cell.case.fault,
         "case": cell.case.name,

@@ -1,4 +1,4 @@
-"""The grades themselves: what is wrong with a call takes its grade down, as far as it should."""
+"""The grading itself: each problem of a call lowers its grade as far as it should."""
 
 from __future__ import annotations
 
@@ -52,21 +52,21 @@ def seen(first: int, second: int = 0, **more: object) -> Scene:
         (BROKEN, ANSWER, 2, "fail"),
     ],
 )
-def test_an_outcome_is_worth_no_more_than_it_is(cell: Cell, outcome: Outcome, requests: int, expected: str):
+def test_each_outcome_gets_its_grade(cell: Cell, outcome: Outcome, requests: int, expected: str):
     verdict = grade(cell, outcome, seen(requests))
 
     assert verdict.grade == expected
     assert bool(verdict.reasons) is (expected != "pass")
 
 
-def test_a_hang_fails_and_an_open_connection_is_seen():
+def test_hang_fails_and_open_connection_is_partial():
     assert grade(RETRIED, ANSWER, seen(2, hung=True)).grade == "fail"
     assert grade(RETRIED, ANSWER, seen(2, held=1)).grade == "partial"
     assert grade(RETRIED, ANSWER, seen(2, held=1, gone=1)).grade == "pass"
     assert grade(RETRIED, ANSWER, seen(2), ["two spans"]).grade == "partial"
 
 
-def test_a_call_with_tools_needs_both_of_them():
+def test_answer_with_tools_needs_both_calls_in_order():
     cell = replace(RETRIED, tools=True)
     calls = tuple((name, json.dumps(arguments)) for name, arguments in CALLS)
 
@@ -76,17 +76,17 @@ def test_a_call_with_tools_needs_both_of_them():
     assert not whole(Outcome(calls=calls, text=TEXT), cell)
 
 
-def test_every_case_wants_something_that_can_be_told_from_its_absence():
+def test_no_case_passes_with_an_unrelated_error():
     for case in CASES:
         for setup in ("retry", "fallback", "alone"):
             cell = Cell(case=case, setup=setup, way="stream", route="openai")
-            wanted = want(cell)
-            assert (wanted.served is None) is bool(wanted.errors)
+            expected = want(cell)
+            assert (expected.served is None) is bool(expected.errors)
             nothing = Outcome(error="SomeError", typed=True)
-            assert grade(cell, nothing, seen(*wanted.asked)).grade in {"safe", "fail"}
+            assert grade(cell, nothing, seen(*expected.asked)).grade in {"safe", "fail"}
 
 
-def test_the_table_shows_the_lowest_grade():
+def test_table_shows_the_lowest_grade():
     rows = [{"fault": "429", "way": "chat", "grade": one} for one in ("pass", "safe", "partial", "pass")]
 
     assert table(rows) == {"429": {"chat": "safe"}}

@@ -1,7 +1,7 @@
-"""Sixteen faults of a provider, in every way of calling: each call ends as the fault's criterion says.
+"""Sixteen faults of a provider, in every way of calling: each call meets the fault's criterion.
 
-Each case under each set-up in each way, with routes and tools taking turns; tests/integration has the cross product.
-What was found is written as `faults.json` into the folder that FAULTS_TABLE names.
+Each case runs under each set-up in each way; routes and tools alternate. tests/integration runs the cross product.
+The results go to `faults.json` in the folder that FAULTS_TABLE names.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(400), pytest.mark.xdist_grou
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    """How each call went; all of them are made once, many at a time."""
+    """Make all calls once, many at a time, and return one row per call."""
     folder = tmp_path_factory.mktemp("faults")
     found = played(some_cells(), folder)
     write(found, Path(os.environ.get("FAULTS_TABLE", folder)))
@@ -29,7 +29,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_ends_as_its_criterion_says(fault: str, way: str, rows: list[dict[str, Any]]):
+def test_fault_outcome(fault: str, way: str, rows: list[dict[str, Any]]):
     these = [row for row in rows if (row["fault"], row["way"]) == (fault, way)]
 
     assert [row for row in these if row["grade"] != "pass"] == []
@@ -38,7 +38,7 @@ def test_a_fault_ends_as_its_criterion_says(fault: str, way: str, rows: list[dic
     assert {row["tools"] for row in these} == {True, False}
 
 
-def test_sixteen_of_sixteen_pass_in_every_way(rows: list[dict[str, Any]]):
+def test_all_sixteen_faults_pass_in_every_way(rows: list[dict[str, Any]]):
     grades = table(rows)
 
     assert len(grades) == 16

@@ -1,9 +1,9 @@
-"""The vendors' own clients under `@retry` and `@fallback`, while a server plays the faults to them.
+"""The vendors' own clients under `@retry` and `@fallback`, against a server that plays the faults.
 
-The clients try nothing again themselves. A cell of fault_cases is "retry" and "alone" under `@retry`, and "fallback"
-under `@fallback` above it; who answers, and by how many requests, is `fault_cases.want`, as for our own calls.
+The clients do not retry themselves. "retry" and "alone" run under `@retry`, "fallback" under `@fallback` around it.
+`fault_cases.want` says who answers after how many requests, as for our own calls.
 
-As a program it makes the calls of one vendor, and prints what was wrong with them: python vendor_calls.py VENDOR
+As a program, it makes the calls of one vendor and prints the problems: python vendor_calls.py VENDOR
 """
 
 from __future__ import annotations
@@ -27,58 +27,54 @@ from fault_server import FaultServer, Scene
 import llmops_sdk as llmops
 
 AT_ONCE = 12
-NO_WORD_OF = {
-    # These clients know the time between two bytes and no total, so that what goes on saying nothing is read for ever.
+UNDETECTED = {
+    # These clients limit the time between two bytes, not the total, so an endless stream of nothing never ends.
     "slow first token: keep-alives and no token",
     "stall: silence beyond the total deadline",
     "drip: pieces without end",
     "drip: keep-alives, or header lines, without end",
-    # To them these are a 400 like others.
+    # The clients do not distinguish this from other errors with status 400.
     "4xx: context window",
 }
-"""The cases that the clients do not tell of, so that no policy above them can."""
-WHAT_CAME = {"clean EOF without finish reason", "malformed JSON or event", "wrong content type"}
-"""Faults of what an answer says: the clients hand it on, or fail as their JSON parser does."""
+"""Cases that the clients do not report, so that no policy around them can react."""
+CONTENT_FAULTS = {"clean EOF without finish reason", "malformed JSON or event", "wrong content type"}
+"""Faults in the content of an answer: the clients return it, or fail in their JSON parser."""
 _waits: ContextVar[list[float]] = ContextVar("vendor_waits")
 Piece = tuple[Any, str, str]
-"""Of an answer: the number of the tool call or None for text, the tool's name, and text or arguments."""
+"""A piece of an answer: the number of the tool call or None for text, the tool's name, and text or arguments."""
 
 
-class NoWaiting:
-    """The real time, with the waits between attempts noted and not waited."""
+class RecordedWaits:
+    """The real time; it records the waits between attempts and does not wait."""
 
     def time(self) -> float:
-        """Seconds since the epoch."""
         return time.time()
 
     def monotonic(self) -> float:
-        """Seconds that only go on."""
         return time.monotonic()
 
     def sleep(self, seconds: float) -> None:
-        """Note a wait."""
         _waits.get().append(seconds)
 
     async def asleep(self, seconds: float) -> None:
-        """Note a wait."""
         _waits.get().append(seconds)
 
 
 def cells(vendor: str) -> list[Cell]:
-    """Every call of the vendor's API whose fault its client tells of."""
+    """Return every call of the vendor's API whose fault the client reports."""
     return [
         cell
         for cell in every_cell()
         if cell.route == vendor
-        and cell.case.key not in NO_WORD_OF
-        and cell.case.fault not in WHAT_CAME
+        and cell.case.key not in UNDETECTED
+        and cell.case.fault not in CONTENT_FAULTS
         and not (cell.case.fault == "in-band error event" and not cell.streaming)
     ]
 
 
 @dataclass
 class Call:
-    """One cell under way."""
+    """One cell that is running."""
 
     cell: Cell
     scene: Scene
@@ -99,7 +95,7 @@ class Vendor:
         self._made: list[Any] = []
 
     def client(self, who: str, kind: str) -> Any:
-        """A new client of the first provider, the second, or one that does not answer."""
+        """Return a new client for the first provider, the second, or one that refuses connections."""
         root = self._server.refusing if who == "refused" else f"{self._server.url}/{who}"
         more = {"api_key": secrets.token_hex(8), "max_retries": 0, "timeout": BOUND}
         made = getattr(self._library, kind)(base_url=f"{root}{self.version}", **more)
@@ -114,11 +110,11 @@ class Vendor:
         raise NotImplementedError
 
     def whole(self, answer: Any) -> list[Piece]:
-        """What a whole answer says."""
+        """Return the pieces of a whole answer."""
         raise NotImplementedError
 
     def pieces(self, event: Any) -> list[Piece]:
-        """What an event says."""
+        """Return the pieces of an event."""
         raise NotImplementedError
 
 
@@ -128,19 +124,16 @@ class OpenAI(Vendor):
     name, version, kinds = "openai", "/v1", ("OpenAI", "AsyncOpenAI")
 
     def ask(self, client: Any, cell: Cell) -> Any:
-        """Chat completions."""
         more = {"tools": TOOLS} if cell.tools else {}
         messages = [{"role": "user", "content": cell.key}]
         return client.chat.completions.create(model="gpt-x", messages=messages, stream=cell.streaming, **more)
 
     def whole(self, answer: Any) -> list[Piece]:
-        """The text and the calls."""
         message = answer.choices[0].message
         calls = [(n, one.function.name, one.function.arguments) for n, one in enumerate(message.tool_calls or ())]
         return [(None, "", message.content or ""), *calls]
 
     def pieces(self, event: Any) -> list[Piece]:
-        """The deltas."""
         found: list[Piece] = []
         for choice in event.choices[:1]:
             if choice.delta.content:
@@ -156,7 +149,6 @@ class Anthropic(Vendor):
     name, kinds = "anthropic", ("Anthropic", "AsyncAnthropic")
 
     def ask(self, client: Any, cell: Cell) -> Any:
-        """Messages."""
         tools = [{"name": one["function"]["name"], "input_schema": one["function"]["parameters"]} for one in TOOLS]
         more = {"tools": tools} if cell.tools else {}
         messages = [{"role": "user", "content": cell.key}]
@@ -165,7 +157,6 @@ class Anthropic(Vendor):
         )
 
     def whole(self, answer: Any) -> list[Piece]:
-        """The text and the calls."""
         found: list[Piece] = []
         for number, block in enumerate(answer.content):
             found.append(
@@ -174,7 +165,6 @@ class Anthropic(Vendor):
         return found
 
     def pieces(self, event: Any) -> list[Piece]:
-        """The deltas."""
         if event.type == "content_block_start" and event.content_block.type == "tool_use":
             return [(event.index, event.content_block.name, "")]
         if event.type != "content_block_delta":
@@ -185,7 +175,7 @@ class Anthropic(Vendor):
 
 
 VENDORS: dict[str, type[Vendor]] = {"openai": OpenAI, "anthropic": Anthropic}
-RETRY: dict[str, Any] = {"attempts": ATTEMPTS, "base": 0.001, "clock": NoWaiting()}
+RETRY: dict[str, Any] = {"attempts": ATTEMPTS, "base": 0.001, "clock": RecordedWaits()}
 
 
 def _threads(vendor: Vendor, calls: list[Call]) -> None:
@@ -268,13 +258,13 @@ def _first(cell: Cell) -> str:
 
 
 def _tried(span: Any) -> list[tuple[str, int | None]]:
-    """The attempts on the span: how each ended."""
+    """Return the status and status code of each attempt on the span."""
     events = [dict(event[2]) for event in span._events or () if event[0] == "llmops.attempt"]
     return [(str(one["status"]), one.get("status_code")) for one in events]
 
 
 def play(vendor: str, these: list[Cell]) -> list[dict[str, Any]]:
-    """Make the calls; what was wrong with those that did not end as they should."""
+    """Make the calls, and return the problems of those that did not meet their criterion."""
     calls = [Call(cell=cell, scene=cell.scene()) for cell in these]
     with FaultServer() as server:
         server.scenes.update({call.cell.key: call.scene for call in calls})

@@ -1,4 +1,4 @@
-"""The backends and the program that is sent to them."""
+"""Real backends, and the program that exports to them."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ HERE = Path(__file__).parent
 
 @pytest.fixture(scope="session")
 def phoenix(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
-    """Arize Phoenix, with a database of its own."""
+    """Serve Arize Phoenix with its own database."""
     with serve_phoenix(tmp_path_factory.mktemp("phoenix")) as backend:
         yield backend
 
 
 @pytest.fixture(scope="session")
 def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
-    """MLflow's tracking server, with a database of its own."""
+    """Serve MLflow's tracking server with its own database."""
     with serve_mlflow(tmp_path_factory.mktemp("mlflow")) as backend:
         yield backend
 
 
 @pytest.fixture
 def run_program(tmp_path: Path) -> Callable[..., dict[str, object]]:
-    """Run `program.py` in a process and a folder of its own; what it says of its calls."""
+    """Run `program.py` in its own process and folder, and return its report."""
 
     def run(session: str = "session-7", **environ: str) -> dict[str, object]:
         done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Makes the views of the statements on stdin in an embedded ClickHouse, and writes each view as JSON, a line a view."""
+"""Create the views of the statements on stdin in an embedded ClickHouse, and print each view as a line of JSON."""
 
 from __future__ import annotations
 

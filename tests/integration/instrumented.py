@@ -1,4 +1,4 @@
-"""Calls of the vendors' real clients under real instrumentors, ours above them and below; told what to turn on.
+"""Call the vendors' real clients under real instrumentors, with our spans above and below.
 
 python instrumented.py OPENAI_URL ANTHROPIC_URL NAME...
 """
@@ -25,7 +25,7 @@ def _module_and_class(name: str) -> tuple[str, str]:
 
 
 def turn_on(name: str) -> None:
-    """By our own distribution, as in "llmops.openai"; else as the application would."""
+    """Instrument by our distribution, as in "llmops.openai", or otherwise as an application does."""
     if name.startswith("llmops."):
         importlib.import_module(f"llmops_sdk_{name.removeprefix('llmops.')}").instrument()
         return
@@ -38,7 +38,7 @@ def ask_openai(url: str) -> str:
     import openai
 
     class Signing(httpx.HTTPTransport):
-        """Ours, between the client and the network."""
+        """A traced transport between the client and the network."""
 
         @llmops.trace("sign", kind="tool", capture_input=False, capture_output=False)
         def handle_request(self, request: httpx.Request) -> httpx.Response:

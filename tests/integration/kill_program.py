@@ -1,6 +1,6 @@
-"""The processes that the kill tests kill: forked from one that has imported everything, so that a thousand are cheap.
+"""The processes that the kill tests kill. One process imports everything and forks them, so a thousand are cheap.
 
-Run as a program it takes orders from standard input, a line of JSON each, and answers each with one: see `serve`.
+As a program, it reads orders as lines of JSON from standard input and answers each with a line: see `serve`.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from llmops_sdk.store.maintenance._retention import drop_old
 from llmops_sdk.store.schema._user_columns import current_views
 
 Ack = Callable[[int, int], None]
-"""Told of a range of span ids that are stored: the first, and how many."""
+"""Called with a range of stored span ids: the first, and their number."""
 
 SMALL = {"segment_bytes": 6_000, "segment_seconds": 3_600.0, "compaction": "manual"}
 
 
 def write_life(store: Path, first: int, ack: Ack) -> None:
-    """One writer from its beginning to its end: several segments, a loss, a seal."""
+    """Write several segments and close."""
     sink = StoreSink(store, **SMALL)
     for start in range(first, first + 60, 12):
         sink.write([PlainSpan(span_id=number, input=b'"' + b"x" * 150 + b'"') for number in range(start, start + 12)])
@@ -47,7 +47,7 @@ def write_life(store: Path, first: int, ack: Ack) -> None:
 
 
 def write_on(store: Path, first: int, ack: Ack) -> None:
-    """A writer without end."""
+    """Write until killed."""
     sink = StoreSink(store, **SMALL)
     for start in itertools.count(first, 5):
         sink.write([PlainSpan(span_id=number) for number in range(start, start + 5)])
@@ -55,7 +55,7 @@ def write_on(store: Path, first: int, ack: Ack) -> None:
 
 
 def write_in_threads(store: Path, first: int, ack: Ack) -> None:
-    """Three writers in one process, each with a sink of its own, without end."""
+    """Run three writers with own sinks in one process until killed."""
     threads = [threading.Thread(target=write_on, args=(store, first + n * 1_000_000, ack)) for n in range(3)]
     for thread in threads:
         thread.start()
@@ -63,7 +63,7 @@ def write_in_threads(store: Path, first: int, ack: Ack) -> None:
 
 
 def write_and_fork(store: Path, first: int, ack: Ack) -> None:
-    """A writer that forks another again and again; each writes on."""
+    """Write, and fork further writers, until killed."""
     sink = StoreSink(store, **SMALL)
     sink.write([PlainSpan(span_id=first)])
     ack(first, 1)
@@ -81,7 +81,7 @@ def write_and_fork(store: Path, first: int, ack: Ack) -> None:
 
 
 def write_by_the_api(store: Path, first: int, ack: Ack) -> None:
-    """Spans of the public API, acknowledged by `flush`; the number is in the name."""
+    """Record spans with the public API until killed, acknowledged by `flush`; the name has the number."""
     llmops.configure(store={"path": str(store), "compaction": "manual", "segment_bytes": 6_000})
     done = 0
     for start in itertools.count(first, 4):
@@ -95,37 +95,37 @@ def write_by_the_api(store: Path, first: int, ack: Ack) -> None:
 
 
 def compact_once(store: Path, first: int, ack: Ack) -> None:
-    """One compaction, which removes at once what nobody reads."""
+    """Compact once, and remove unread files at once."""
     compact_store(store, grace=0.0)
 
 
 def compact_on(store: Path, first: int, ack: Ack) -> None:
-    """Compactions without end; each that was one is acknowledged."""
+    """Compact until killed; acknowledge each compaction that ran."""
     while True:
         if not compact_store(store, grace=0.0).busy:
             ack(0, 0)
 
 
 def retain_on(store: Path, first: int, ack: Ack) -> None:
-    """Retention without end, with bounds that nothing exceeds."""
+    """Apply retention until killed, with limits that nothing exceeds."""
     while True:
         drop_old(store, max_bytes=10**12, older_than=time.time() - 86_400.0)
 
 
 def retain_once(store: Path, first: int, ack: Ack) -> None:
-    """A bound of half the size: a sink that drops the rest and counts it."""
+    """Limit the store to half its size: the sink drops and counts the rest."""
     size = sum(file.stat().st_size for file in store.rglob("*") if file.is_file())
     StoreSink(store, max_bytes=size // 2, compaction="manual").close(1.0)
 
 
 def read_on(store: Path, first: int, ack: Ack) -> None:
-    """Queries without end; each count is acknowledged, as `first`."""
+    """Query until killed; acknowledge each count as `first`."""
     while True:
         ack(query("SELECT count(*) FROM spans", path=store).scalar(), 0)
 
 
 def read_connected(store: Path, first: int, ack: Ack) -> None:
-    """Connections that are held over compactions, and killed with their leases."""
+    """Open connections until killed, across compactions and with their leases."""
     while True:
         connection = connect(path=store)
         for _ in range(3):
@@ -134,7 +134,7 @@ def read_connected(store: Path, first: int, ack: Ack) -> None:
 
 
 def read_views(store: Path, first: int, ack: Ack) -> None:
-    """DuckDB itself on traces.duckdb, which is never half there."""
+    """Open traces.duckdb with DuckDB until killed: the file is never incomplete."""
     while True:
         if (store / "traces.duckdb").exists():
             with duckdb.connect(str(store / "traces.duckdb"), read_only=True) as connection:
@@ -162,7 +162,7 @@ def become(
     counts: int = -1,
     told: Callable[[], None] = lambda: None,
 ) -> None:
-    """The life of a forked child; with `at` 0 nothing kills it, and the number of its calls goes to `counts`."""
+    """Run a role as a forked child; with `at` 0 nothing kills it, and it writes its number of calls to `counts`."""
 
     def ack(start: int, count: int) -> None:
         told()
@@ -185,7 +185,7 @@ def become(
 
 
 def serve() -> None:
-    """Orders: {"role", "store", "first", "at", "half", "output"}; the answer: {"status", "calls"}."""
+    """Serve orders {"role", "store", "first", "at", "half", "output"} with answers {"status", "calls"}."""
     shim = ctypes.CDLL(os.environ["LD_PRELOAD"])
     shim.kill_count.restype = ctypes.c_long
     for line in sys.stdin:
@@ -213,7 +213,7 @@ def serve() -> None:
 
 
 def rampage(store: Path, kills: int, seed: int, seconds: float, acks: Path) -> None:
-    """Start every role, kill one at random and start it anew, until there were so many kills or the time is over."""
+    """Start every role, then kill and restart random ones until the kills are done or the time is over."""
     chance = random.Random(seed)
     output = os.open(acks, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     names = [name for name in ROLES if name.endswith("_on") or name in {"write_in_threads", "write_and_fork"}]
@@ -221,7 +221,7 @@ def rampage(store: Path, kills: int, seed: int, seconds: float, acks: Path) -> N
     firsts = itertools.count(10_000_000, 10_000_000)
     living: dict[int, int] = {}
     told = mmap.mmap(-1, len(names))
-    """Who has acknowledged something, by its place among the names."""
+    """The roles that have acknowledged something, by position in `names`."""
 
     def is_due(child: int) -> bool:
         # Where a dozen processes share two cores a query takes seconds, and a compaction more the more waits: readers
@@ -234,11 +234,11 @@ def rampage(store: Path, kills: int, seed: int, seconds: float, acks: Path) -> N
         name, first = names[place], next(firsts)
         told[place] = 0
         if (child := os.fork()) == 0:
-            os.setpgid(0, 0)  # with its children, as a container that is stopped
+            os.setpgid(0, 0)  # killed with its children, as in a stopped container
             become(name, store, first, output, told=lambda: told.__setitem__(place, 1))
         living[child] = place
 
-    # A query asks for the settings and the views: each child would else be killed while it imports what they need.
+    # A query loads settings and views. Without this, each child is killed while it imports their modules.
     current()
     current_views()
     for place in range(len(names)):

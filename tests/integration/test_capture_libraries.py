@@ -1,4 +1,4 @@
-"""Values of libraries that the project does not need itself: Pillow's images, SQLAlchemy's lazy rows."""
+"""Capture values of libraries that the project does not depend on: Pillow's images, SQLAlchemy's lazy rows."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ with llmops.span("look", input={
     "jpeg": Path("large.jpg").read_bytes() + bytes(20_000),
 }):
     large.paste((0, 0, 0), (0, 0, 300, 200))
-assert unread.tile, "capturing has read the file"
+assert unread.tile, "capturing read the file"
 llmops.flush()
 (said,) = llmops.query("SELECT input FROM spans").rows()[0]
 said = json.loads(said)
@@ -91,7 +91,7 @@ print(json.dumps({name: json.loads(said) for name, said in llmops.query("SELECT 
 
 
 def run(program: str, folder: Path) -> dict[str, Any]:
-    """Run a program with this project's packages and those of the environment `capture`; what it printed."""
+    """Run a program with the packages of the environment `capture`, and return what it printed."""
     (packages,) = environment("capture").parent.glob("lib/python*/site-packages")
     done = subprocess.run(
         [sys.executable, "-c", program],
@@ -106,7 +106,7 @@ def run(program: str, folder: Path) -> dict[str, Any]:
     return json.loads(done.stdout)
 
 
-def test_pillow(tmp_path: Path):
+def test_pillow_images_are_stored_as_at_the_call_without_being_read(tmp_path: Path):
     said = run(IMAGES, tmp_path)
     large, small, unread = said["large"], said["small"], said["unread"]
     assert (large["$type"], large["mode"], large["width"], large["height"]) == ("PIL.Image.Image", "RGB", 300, 200)
@@ -119,7 +119,7 @@ def test_pillow(tmp_path: Path):
     assert (said["jpeg"]["$media"], said["jpeg"]["width"], said["jpeg"]["height"]) == ("image/jpeg", 300, 200)
 
 
-def test_sqlalchemy(tmp_path: Path):
+def test_capturing_sqlalchemy_rows_sends_no_statement(tmp_path: Path):
     said = run(ROWS, tmp_path)
     assert said["expired"]["author"] == {"$type": "__main__.Author"}
     assert said["expired"]["note"] == {}

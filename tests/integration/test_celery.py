@@ -1,4 +1,4 @@
-"""Celery's prefork pool, whose workers leave by os._exit: what every task recorded is in the store once."""
+"""Celery's prefork pool, whose workers end by os._exit: the store has each task's spans once."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def work(number):
 @app.task
 @llmops.trace("task")
 def task(number):
-    _runtime.current.pipeline.write_through_until = 0.0  # as in a worker that has left its first seconds behind
+    _runtime.current.pipeline.write_through_until = 0.0  # as in a worker after its first seconds
     for _ in range(10):
         work(number)
     return os.getpid()
@@ -69,9 +69,9 @@ def worker(folder: Path, *, tasks: int, first_use: str) -> Iterator[tuple[Runnin
 
 @pytest.mark.parametrize("tasks", [0, 3], ids=["workers that stay", "three tasks a worker"])
 @pytest.mark.parametrize("first_use", ["parent", "child"])
-def test_the_workers_of_the_pool(tmp_path: Path, tasks: int, first_use: str) -> None:
+def test_spans_of_pool_workers_are_stored_once(tmp_path: Path, tasks: int, first_use: str) -> None:
     with worker(tmp_path, tasks=tasks, first_use=first_use) as (server, environ):
-        # Asked by a process of its own, with a store of its own.
+        # Another process, with its own store, sends the tasks.
         (asking := tmp_path / "asking").mkdir()
         (asking / "celery_tasks.py").write_text(TASKS)
         (asking / "ask.py").write_text(ASK)

@@ -1,4 +1,4 @@
-"""docs/clickhouse.sql in a real ClickHouse (chdb) over exported files: each view has the rows that DuckDB's has."""
+"""docs/clickhouse.sql in a real ClickHouse (chdb) over exported files: each view has the rows of DuckDB's view."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]  # the first u
 HERE = Path(__file__).parent
 AT = 1_795_000_000_123_456_789
 ASSISTANT = HERE.parent / "store" / "bank_assistant.py"
-# As other libraries leave them: the shape of the OpenAI API, tool calls, several parts, nothing.
+# Messages of other libraries: the shape of the OpenAI API, tool calls, several parts, nothing.
 MESSAGES = [
     [{"role": "user", "content": "Plain \"text\"\n日本"}],
     [{"role": "user", "content": [{"type": "text", "text": "1"}, {"type": "url"}, {"type": "text", "text": "2"}]}],
@@ -36,7 +36,7 @@ MESSAGES = [
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A day of the bank's assistant, and spans as others may leave them."""
+    """Write a day of the bank's assistant, and spans in the form of other libraries."""
     folder = tmp_path_factory.mktemp("clickhouse") / "store"
     subprocess.run([sys.executable, ASSISTANT, folder, "0"], check=True, capture_output=True, timeout=120)
     sink = StoreSink(folder)
@@ -53,23 +53,23 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def _plain(value: Any, kind: str) -> Any:
+def _plain(value: Any, column_type: str) -> Any:
     if value is None:
         return None
-    if kind == "TIMESTAMP":
+    if column_type == "TIMESTAMP":
         return value if isinstance(value, datetime.datetime) else datetime.datetime.fromisoformat(value)
-    return json.loads(value) if kind == "JSON" else value
+    return json.loads(value) if column_type == "JSON" else value
 
 
 def _order(row: dict[str, Any]) -> str:
-    # The ids first, so that a row that differs is told from its own twin.
+    # The ids come first, so that a differing row still stands beside its counterpart.
     ids = [row.get("trace_id"), row.get("span_id")]
     return json.dumps([ids, {k: v for k, v in row.items() if not isinstance(v, float)}], default=str, sort_keys=True)
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["exported", "the store's own files of spans"])
 def answers(request: Any, store: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[list[Any]]]:
-    """Each view's names and rows in ClickHouse."""
+    """Return each view's column names and rows in ClickHouse."""
     own: bool = request.param
     folder = tmp_path_factory.mktemp("files")
     files: dict[str, str] = {}
@@ -88,7 +88,7 @@ def answers(request: Any, store: Path, tmp_path_factory: pytest.TempPathFactory)
 
 
 @pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
-def test_a_view_has_the_rows_that_duckdb_has(store, answers, view):
+def test_view_has_the_rows_of_duckdb(store, answers, view):
     types = {column.name: column.type for column in view.columns}
     names, *rows = answers[view.name]
     assert names == list(types)

@@ -1,4 +1,4 @@
-"""A C program that embeds Python: with its own threads, and ends that Python hears of or not. Needs a C compiler."""
+"""A C program that embeds Python, with its own threads and several ways to end. Needs a C compiler."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def work(n=0):
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The compiled program."""
+    """Compile the program."""
     built = tmp_path_factory.mktemp("embedding") / "embedding"
 
     def config(name: str) -> str:
@@ -49,7 +49,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(host: Path, folder: Path, body: str, *, thread: str = "main", end: str = "finalize") -> tuple[int, str]:
-    """Its status, and what it printed."""
+    """Run the program; return its status and output."""
     done = subprocess.run(
         [str(host), thread, end, HEAD + body],
         cwd=folder,
@@ -70,24 +70,24 @@ def run(host: Path, folder: Path, body: str, *, thread: str = "main", end: str =
 
 
 @pytest.mark.parametrize("thread", ["main", "thread"])
-def test_what_it_recorded_is_stored_when_it_finalizes(host: Path, tmp_path: Path, thread: str) -> None:
+def test_spans_are_stored_at_finalization(host: Path, tmp_path: Path, thread: str) -> None:
     assert run(host, tmp_path, "for n in range(5000): work(n)", thread=thread) == (0, "")
     assert names(tmp_path) == {"work": 5000}
 
 
 @pytest.mark.parametrize("thread", ["main", "thread"])
-def test_the_first_span_of_all_at_exit_where_no_thread_can_start(host: Path, tmp_path: Path, thread: str) -> None:
+def test_first_span_at_exit_is_stored_without_a_thread(host: Path, tmp_path: Path, thread: str) -> None:
     assert run(host, tmp_path, "atexit.register(work); atexit.register(work)", thread=thread) == (0, "")
     assert names(tmp_path) == {"work": 2}
 
 
-def test_a_thread_of_python_that_outlives_the_program(host: Path, tmp_path: Path) -> None:
+def test_spans_of_a_thread_that_outlives_the_program_are_stored(host: Path, tmp_path: Path) -> None:
     late = "threading.Thread(target=lambda: (threading.main_thread().join(), work())).start()"
     assert run(host, tmp_path, f"work()\n{late}") == (0, "")
     assert names(tmp_path) == {"work": 2}
 
 
 @pytest.mark.parametrize(("end", "status"), [("leave", 4), ("terminate", -signal.SIGTERM)])
-def test_an_end_that_python_does_not_hear_of(host: Path, tmp_path: Path, end: str, status: int) -> None:
+def test_flushed_spans_survive_an_end_without_finalization(host: Path, tmp_path: Path, end: str, status: int) -> None:
     assert run(host, tmp_path, "for n in range(100): work(n)\nllmops.flush()", end=end) == (status, "")
     assert names(tmp_path) == {"work": 100}

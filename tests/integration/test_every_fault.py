@@ -1,4 +1,4 @@
-"""The whole cross product of tests/faults: every case, set-up, way of calling and route, with and without tools."""
+"""Run the cross product of tests/faults: every case, set-up, way of calling and route, with and without tools."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fault_grades import table
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
 
 
-def test_every_call_ends_as_its_criterion_says(tmp_path: Path):
+def test_every_fault_outcome(tmp_path: Path):
     rows = played(every_cell(), tmp_path)
     write(rows, Path(os.environ.get("FAULTS_TABLE", tmp_path)))
 

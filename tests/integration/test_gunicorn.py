@@ -1,4 +1,4 @@
-"""gunicorn with two workers: what each of its processes recorded is in the store once, after a reload and a stop."""
+"""gunicorn with two workers: the store has the spans of each process once, after a reload and a stop."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def request(path):
 
 
 def workers_of(server: Running) -> tuple[Counter[str], int]:
-    """Ask until two workers have answered: how often each did, and how often was asked."""
+    """Send requests until two workers have answered; return the answers of each, and the number of requests."""
     pids: Counter[str] = Counter()
 
     def ask() -> int:
@@ -53,7 +53,7 @@ def workers_of(server: Running) -> tuple[Counter[str], int]:
 
 
 @pytest.mark.parametrize("preload", [["--preload"], []], ids=["preload", "no preload"])
-def test_two_workers_through_a_reload_and_a_stop(tmp_path: Path, preload: list[str]) -> None:
+def test_spans_of_both_workers_survive_a_reload_and_a_stop(tmp_path: Path, preload: list[str]) -> None:
     (tmp_path / "gunicorn_app.py").write_text(APP)
     port = free_port()
     command = ["gunicorn", *preload, "--workers", "2", "--bind", f"127.0.0.1:{port}", "gunicorn_app:app"]
@@ -67,7 +67,7 @@ def test_two_workers_through_a_reload_and_a_stop(tmp_path: Path, preload: list[s
             return len(after.keys() - before.keys())
 
         wait(ask, lambda count: count == 2, "an answer of two new workers")
-        # The old ones have ended: from here on, the new ones are asked until the moment of the stop.
+        # The old workers have ended; only the new ones answer until the stop.
         for number in range(50):
             after[server.get(f"/{number}")] += 1
         asked += after.total()
@@ -78,7 +78,7 @@ def test_two_workers_through_a_reload_and_a_stop(tmp_path: Path, preload: list[s
     assert found["work"] - asked == loads
 
 
-def test_an_interrupt_stops_it_as_well(tmp_path: Path) -> None:
+def test_spans_survive_an_interrupt(tmp_path: Path) -> None:
     (tmp_path / "gunicorn_app.py").write_text(APP)
     port = free_port()
     with running(

@@ -1,6 +1,6 @@
-"""The instrumentors of OpenInference and Traceloop with the vendors' real clients on loopback, and a real Sentry.
+"""Instrumentors of OpenInference and Traceloop with the vendors' real clients on loopback, and a real Sentry.
 
-They run in an environment of their own, into which our distributions are installed as wheels.
+They run in their own environment, into which our distributions are installed as wheels.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture(scope="session")
 def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with our four distributions, as pip installs their wheels."""
+    """Install the wheels of our four distributions into a folder."""
     wheels, target = tmp_path_factory.mktemp("wheels"), tmp_path_factory.mktemp("packages")
     for project in (ROOT, *(ROOT / "integrations" / vendor for vendor in VENDORS)):
         build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(wheels), str(project)]
@@ -43,7 +43,7 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def run(packages: Path, tmp_path: Path) -> Run:
-    """Run a program in the instrumentors' environment; its store is that of the test."""
+    """Run a program in the instrumentors' environment, with the test's store."""
 
     def run_it(*arguments: str, folder: Path | None = None, **environ: str) -> subprocess.CompletedProcess[str]:
         python = environment("instrumentors") / "python"
@@ -71,7 +71,7 @@ def servers() -> Iterator[tuple[OpenAIServer, AnthropicServer]]:
 
 @pytest.fixture
 def told(run: Run, servers: tuple[OpenAIServer, AnthropicServer], tmp_path: Path) -> Callable[..., list[Any]]:
-    """Run `instrumented.py` with some instrumentors; its spans, in order."""
+    """Run `instrumented.py` with some instrumentors, and return its spans in order."""
 
     def tell(*names: str, **environ: str) -> list[Any]:
         urls = servers[0].base_url, servers[1].url
@@ -122,7 +122,7 @@ CLAUDE = {**GPT, "provider": "anthropic", "request_model": "claude-opus-4-5", "m
         ("opentelemetry.openai", "openai.chat"),
     ],
 )
-def test_a_call_is_one_row_in_one_tree_with_ours_above_and_below(told: Any, name: str, span: str) -> None:
+def test_instrumented_call_is_one_row_between_our_spans(told: Any, name: str, span: str) -> None:
     spans = told(name, "opentelemetry.httpx")
     assert tree(spans) == [("answer", None), (span, "answer"), ("sign", span), ("POST", "sign")]
     assert {(one["session_id"], one["user_id"], tuple(one["tags"])) for one in spans} == {
@@ -136,7 +136,7 @@ def test_a_call_is_one_row_in_one_tree_with_ours_above_and_below(told: Any, name
     assert llmops.query("SELECT input_tokens, llm_calls, spans FROM traces").rows() == [(11, 1, 4)]
 
 
-def test_anthropic_s_own_spans_and_the_instrumentor_s_are_one_call(told: Any) -> None:
+def test_anthropic_and_instrumentor_spans_count_as_one_call(told: Any) -> None:
     spans = told("llmops.anthropic")
     assert tree(spans) == [
         ("answer", None),
@@ -148,19 +148,19 @@ def test_anthropic_s_own_spans_and_the_instrumentor_s_are_one_call(told: Any) ->
     assert texts(row["input_messages"]) == [("system", "You answer for a bank."), ("user", "Where is my card?")]
 
 
-def test_two_vendors_in_one_trace(told: Any) -> None:
+def test_calls_of_two_vendors_share_a_trace(told: Any) -> None:
     told("llmops.openai", "llmops.anthropic")
     rows = llmops.query("FROM llm_calls ORDER BY start_ns").dicts()
     assert [figures(row) for row in rows] == [GPT, CLAUDE]
 
 
-def test_two_instrumentors_of_one_client_are_one_call(told: Any) -> None:
+def test_two_instrumentors_of_one_client_count_one_call(told: Any) -> None:
     spans = told("openinference.openai", "opentelemetry.openai")
     assert len(tree(spans)) == 4
     assert llmops.query("SELECT count(*), sum(input_tokens) FROM llm_calls").rows() == [(1, 11)]
 
 
-def test_sentry_s_processor_sees_one_transaction_with_the_tree_of_the_store(run: Run, tmp_path: Path) -> None:
+def test_sentry_gets_the_span_tree_of_the_store(run: Run, tmp_path: Path) -> None:
     done = run(str(HERE / "under_sentry.py"))
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
@@ -175,7 +175,7 @@ def test_sentry_s_processor_sees_one_transaction_with_the_tree_of_the_store(run:
 
 
 @pytest.mark.parametrize("vendor", VENDORS)
-def test_the_tests_of_a_distribution_pass(run: Run, vendor: str) -> None:
+def test_tests_of_a_distribution_pass(run: Run, vendor: str) -> None:
     arguments = ["-m", "pytest", "tests", "-q", "-p", "no:cacheprovider", "--import-mode=importlib", "-c", os.devnull]
     folder = ROOT / "integrations" / vendor
     done = run(*arguments, "--rootdir", str(folder), "--timeout", "120", folder=folder)
@@ -183,7 +183,7 @@ def test_the_tests_of_a_distribution_pass(run: Run, vendor: str) -> None:
 
 
 @pytest.mark.parametrize("vendor", VENDORS)
-def test_the_example_of_a_distribution_runs(run: Run, servers: Any, vendor: str) -> None:
+def test_example_of_a_distribution_runs(run: Run, servers: Any, vendor: str) -> None:
     openai, anthropic = servers
     environ = {
         "OPENAI_API_KEY": "key",
@@ -199,8 +199,8 @@ def test_the_example_of_a_distribution_runs(run: Run, servers: Any, vendor: str)
 
 
 @pytest.mark.parametrize("vendor", ["anthropic", "langchain"])
-def test_a_missing_vendor_is_a_typed_error(packages: Path, tmp_path: Path, vendor: str) -> None:
-    # This interpreter has neither vendor's library; the instrumentors are shown to it by links.
+def test_missing_vendor_library_raises_vendor_missing_error(packages: Path, tmp_path: Path, vendor: str) -> None:
+    # This interpreter lacks the vendors' libraries; links give it the instrumentors.
     links = tmp_path / "links"
     (links / "opentelemetry").mkdir(parents=True)
     site = next((environment("instrumentors").parent / "lib").glob("python*/site-packages"))

@@ -1,4 +1,4 @@
-"""What a real MLflow shows of a program that only set OpenTelemetry's standard variables."""
+"""A real MLflow shows a program that only sets OpenTelemetry's standard variables."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ Program = Callable[..., dict[str, Any]]
 
 
 def plain(value: dict[str, Any] | None) -> Any:
-    """An OTLP value in JSON as a Python value."""
+    """Return an OTLP value in JSON as a Python value."""
     if not value:
         return None
-    ((kind, inner),) = value.items()
-    if kind == "array_value":
+    ((value_type, inner),) = value.items()
+    if value_type == "array_value":
         return [plain(item) for item in inner.get("values", [])]
-    if kind == "kvlist_value":
+    if value_type == "kvlist_value":
         return {item["key"]: plain(item.get("value")) for item in inner.get("values", [])}
-    return int(inner) if kind == "int_value" else inner
+    return int(inner) if value_type == "int_value" else inner
 
 
-def test_the_model_s_span_shows_all_that_mlflow_has_a_place_for(mlflow: Backend, run_program: Program) -> None:
+def test_mlflow_shows_every_supported_field_of_the_model_span(mlflow: Backend, run_program: Program) -> None:
     said = run_program(
         OTEL_EXPORTER_OTLP_ENDPOINT=mlflow.url,
         OTEL_EXPORTER_OTLP_HEADERS="x-mlflow-experiment-id=0",
@@ -71,9 +71,7 @@ def test_the_model_s_span_shows_all_that_mlflow_has_a_place_for(mlflow: Backend,
     assert agent["mlflow.spanInputs"] == {"question": QUESTION}
 
 
-def test_without_the_experiment_s_header_mlflow_refuses_and_the_program_runs_on(
-    mlflow: Backend, run_program: Program
-) -> None:
+def test_program_continues_when_mlflow_rejects_spans(mlflow: Backend, run_program: Program) -> None:
     said = run_program(OTEL_EXPORTER_OTLP_ENDPOINT=mlflow.url)
     assert said["exported"] == 0
     assert said["responses"][0]["text"]

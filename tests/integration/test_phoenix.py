@@ -1,4 +1,4 @@
-"""What a real Phoenix shows of a program that only set `OTEL_EXPORTER_OTLP_ENDPOINT`."""
+"""A real Phoenix shows a program that only sets `OTEL_EXPORTER_OTLP_ENDPOINT`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def only(spans: list[dict[str, Any]], kind: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("call", [0, 1], ids=["chat", "stream"])
-def test_the_model_s_span_shows_all_that_phoenix_has_a_place_for(
+def test_phoenix_shows_every_supported_field_of_the_model_span(
     phoenix: Backend, run_program: Program, call: int
 ) -> None:
     project = f"support-{call}"
@@ -66,7 +66,7 @@ def test_the_model_s_span_shows_all_that_phoenix_has_a_place_for(
     assert agent["attributes"]["session.id"] == "session-7"
 
 
-def test_phoenix_groups_the_traces_by_session(phoenix: Backend, run_program: Program) -> None:
+def test_phoenix_groups_traces_by_session(phoenix: Backend, run_program: Program) -> None:
     said = run_program("session-8", OTEL_EXPORTER_OTLP_ENDPOINT=phoenix.url, OTEL_SERVICE_NAME="sessions")
     for response in said["responses"]:
         spans_of(phoenix, "sessions", response["trace_id"], 2)
@@ -75,7 +75,7 @@ def test_phoenix_groups_the_traces_by_session(phoenix: Backend, run_program: Pro
     assert {trace["trace_id"] for trace in session["traces"]} == {item["trace_id"] for item in said["responses"]}
 
 
-def test_over_grpc_too(phoenix: Backend, run_program: Program) -> None:
+def test_phoenix_receives_spans_over_grpc(phoenix: Backend, run_program: Program) -> None:
     said = run_program(
         OTEL_EXPORTER_OTLP_ENDPOINT=phoenix.grpc_url,
         OTEL_EXPORTER_OTLP_PROTOCOL="grpc",
@@ -88,7 +88,7 @@ def test_over_grpc_too(phoenix: Backend, run_program: Program) -> None:
     assert shown["llm.output_messages.0.message.content"] == said["responses"][0]["text"]
 
 
-def test_without_content_phoenix_has_the_figures_and_no_word(phoenix: Backend, run_program: Program) -> None:
+def test_phoenix_gets_token_counts_but_no_content_by_default(phoenix: Backend, run_program: Program) -> None:
     said = run_program(OTEL_EXPORTER_OTLP_ENDPOINT=phoenix.url, OTEL_SERVICE_NAME="no-content")
     response = said["responses"][0]
     spans = spans_of(phoenix, "no-content", response["trace_id"], 3)

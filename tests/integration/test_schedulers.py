@@ -1,4 +1,4 @@
-"""Other ways to do several things at once than threads and asyncio: trio, and gevent with all of Python patched."""
+"""Other schedulers than threads and asyncio: trio, and gevent with all of Python patched."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ FROM spans s LEFT JOIN spans p ON p.span_id = s.parent_span_id GROUP BY ALL ORDE
 
 
 def run(folder: Path, program: str, **environ: str) -> tuple[str, list[tuple[object, ...]]]:
-    """What a program says on standard error, and its spans by name, parent, status and session, with their number."""
+    """Run a program; return its standard error, and the number of its spans by name, parent, status and session."""
     (packages,) = environment("schedulers").parent.glob("lib/python*/site-packages")
     path = [str(packages), os.environ.get("PYTHONPATH", "")]
     done = subprocess.run(
@@ -173,8 +173,8 @@ def run(folder: Path, program: str, **environ: str) -> tuple[str, list[tuple[obj
 
 
 @pytest.mark.parametrize("patched", ["first", "late"])
-def test_gevent(patched: str, tmp_path: Path) -> None:
-    """A greenlet begins with no context of its spawner's, as a thread does; `copy_context` carries it."""
+def test_gevent_greenlets_keep_their_own_context(patched: str, tmp_path: Path) -> None:
+    """A greenlet, like a thread, starts without its spawner's context; `copy_context` passes it on."""
     said, rows = run(tmp_path, UNDER_GEVENT, PATCHED=patched)
     wanted = [
         ("awaited", "root", "ok", "s", 1),
@@ -191,11 +191,11 @@ def test_gevent(patched: str, tmp_path: Path) -> None:
     if patched == "late":
         wanted.insert(1, ("before", None, "ok", None, 1))
     else:
-        assert said == ""  # of threads that began before, gevent has its say
+        assert said == ""  # gevent warns about threads that started before it
     assert rows == wanted
 
 
-def test_trio(tmp_path: Path) -> None:
+def test_trio_tasks_keep_their_spans(tmp_path: Path) -> None:
     said, rows = run(tmp_path, UNDER_TRIO)
     assert said == ""
     assert rows == [

@@ -1,4 +1,4 @@
-"""The promise of the e-process over long streams: too many trials for the fast suite."""
+"""The guarantee of the e-process over long streams: too many trials for the fast suite."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RUNS = 3_000
 
 
 def first_alarms(rate: float, trials: int) -> list[float]:
-    """The trial at which each run stops at an e-value of 1,000, looked at after each event; infinity if never."""
+    """Return the trial at which each run reaches an e-value of 1,000, checked after each event, or infinity."""
     generator = np.random.default_rng(11)
     alarms: list[float] = []
     for _ in range(RUNS):
@@ -30,11 +30,11 @@ def first_alarms(rate: float, trials: int) -> list[float]:
     return alarms
 
 
-def test_one_stream_in_a_thousand_at_most_ever_alarms_at_the_null_rate():
+def test_at_most_one_stream_in_a_thousand_alarms_at_the_null_rate():
     ever = sum(alarm < math.inf for alarm in first_alarms(0.01, 20_000))
 
     assert ever <= 0.001 * RUNS
 
 
-def test_tenfold_errors_are_found_after_about_sixty_trials():
+def test_tenfold_errors_alarm_after_about_sixty_trials():
     assert median(first_alarms(0.10, 2_000)) == pytest.approx(60, abs=6)

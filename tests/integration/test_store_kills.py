@@ -1,7 +1,7 @@
-"""Kill -9 at every point: what was acknowledged is found exactly once, and no read fails. Needs Linux and a C compiler.
+"""Kill -9 at every point: acknowledged spans are stored exactly once, and no read fails. Needs Linux and a C compiler.
 
-Two ways. The sweeps load a library that ends a process at its n-th call that changes a file, for every n, with the
-writes whole or half done. The rampage kills processes of every kind at random moments, of which the seed is printed
+The sweeps load a library that ends a process at its n-th call that changes a file, for every n, with the
+write whole or half done. The rampage kills processes of every role at random times. It prints its seed
 (LLMOPS_TEST_SEED repeats one).
 """
 
@@ -53,7 +53,7 @@ class Killer:
         )
 
     def run(self, role: str, store: Path, *, first: int = 1, at: int = 0, half: bool = False) -> dict[str, Any]:
-        """How it ended, and the ids that it acknowledged."""
+        """Run a role; return its status, its number of calls and the acknowledged ids."""
         assert self._server.stdin is not None
         assert self._server.stdout is not None
         self._acks.unlink(missing_ok=True)
@@ -80,11 +80,11 @@ def killer(shim: Path, tmp_path: Path) -> Iterator[Killer]:
 
 
 def acknowledged(acks: Path) -> set[int]:
-    """The ids in a file of acknowledgements; a line that says that a role failed is a failure here."""
+    """Return the ids in a file of acknowledgements; fail on a line that reports a failed role."""
     ids: set[int] = set()
     for line in acks.read_text().splitlines(keepends=True):
         if not line.endswith("\n"):
-            continue  # killed while it told
+            continue  # killed while it wrote
         assert not line.startswith("!"), line
         start, count, _ = line.split()
         ids.update(range(int(start), int(start) + int(count)))
@@ -92,12 +92,12 @@ def acknowledged(acks: Path) -> set[int]:
 
 
 def found(store: Path) -> Counter[int]:
-    """How often each span is there."""
+    """Count the stored copies of each span."""
     return Counter(int(one, 16) for (one,) in query("SELECT span_id FROM spans", path=store).rows())
 
 
 def leftovers(store: Path) -> list[str]:
-    """Files that no compaction will ever remove."""
+    """Return files that no compaction removes."""
     hidden = [str(file.relative_to(store)) for file in store.rglob(".*") if file.name != ".gitignore"]
     return hidden + [f"readers/{file.name}" for file in (store / "readers").glob("*")]
 
@@ -109,31 +109,31 @@ def assert_once(store: Path, wanted: set[int], where: str) -> None:
 
 
 def template(killer: Killer, store: Path) -> set[int]:
-    """A store with everything that a compaction has to do: seven files of a level, segments, what is to be swept."""
+    """Make a store with all the work of a compaction: seven files of a level, segments, files to sweep."""
     ids: set[int] = set()
     for number in range(7):
         ids |= killer.run("write_life", store, first=1 + number * 60)["acknowledged"]
         compact_store(store)
-    # A writer that was killed inside its life leaves a torn segment.
+    # A killed writer leaves an incomplete segment.
     ids |= killer.run("write_life", store, first=1_001, at=14, half=True)["acknowledged"]
     return ids | killer.run("write_life", store, first=2_001)["acknowledged"]
 
 
-def test_a_compactor_killed_at_each_call(killer, tmp_path):
+def test_compactor_killed_at_each_call_loses_nothing(killer, tmp_path):
     ids = template(killer, tmp_path / "template")
     shutil.copytree(tmp_path / "template", tmp_path / "counted")
     calls = killer.run("compact_once", tmp_path / "counted")["calls"]
     assert calls > 50
     before = killer.kills
     for at in range(1, calls + 1):
-        # A write that has not begun leaves what the call before it left; so of those every third is enough.
+        # A write that has not begun leaves the state of the call before: every third of those is enough.
         for half in (True, False) if at % 3 == 0 else (True,):
             where = f"call {at} of {calls}, half {half}"
             store = tmp_path / f"killed-{at}-{half}"
             shutil.copytree(tmp_path / "template", store)
             assert killer.run("compact_once", store, at=at, half=half)["status"] == KILLED, where
             assert_once(store, ids, where)
-            age_what_was_half_made(store)
+            age_unfinished_files(store)
             compact_store(store, grace=0.0)
             assert_views_agree(store, where)
             compact_store(store, grace=0.0)
@@ -144,14 +144,14 @@ def test_a_compactor_killed_at_each_call(killer, tmp_path):
     print(f"compactor: {calls} calls, {killer.kills - before} kills")
 
 
-def age_what_was_half_made(store: Path) -> None:
-    """So that it is not taken for that of a process which makes the store now."""
+def age_unfinished_files(store: Path) -> None:
+    """Age hidden files, so that they do not seem to belong to a process that creates the store now."""
     for file in store.rglob(".*"):
         os.utime(file, (1.0, 1.0))
 
 
 def assert_views_agree(store: Path, where: str) -> None:
-    """DuckDB itself, on the file of views, sees what `query` sees."""
+    """Check that DuckDB, through the file of views, sees the spans that `query` sees."""
     import duckdb
 
     with duckdb.connect(str(store / "traces.duckdb"), read_only=True) as connection:
@@ -159,19 +159,19 @@ def assert_views_agree(store: Path, where: str) -> None:
     assert count == sum(found(store).values()), f"{where}: traces.duckdb has {count}"
 
 
-def test_a_writer_killed_at_each_call(killer, tmp_path):
+def test_writer_killed_at_each_call_keeps_acknowledged_spans(killer, tmp_path):
     calls = killer.run("write_life", tmp_path / "counted")["calls"]
     assert calls > 30
     before = killer.kills
     for at in range(1, calls + 1):
-        # A write that has not begun leaves what the call before it left; so of those every third is enough.
+        # A write that has not begun leaves the state of the call before: every third of those is enough.
         for half in (True, False) if at % 3 == 0 else (True,):
             where = f"call {at} of {calls}, half {half}"
             store = tmp_path / f"killed-{at}-{half}"
             ran = killer.run("write_life", store, at=at, half=half)
             assert ran["status"] == KILLED, where
             assert_once(store, ran["acknowledged"], where)
-            # Another goes on where this one was killed.
+            # Another writer continues in the same store.
             later = killer.run("write_life", store, first=FIRST_OF_THE_LATER)["acknowledged"]
             assert len(later) == 60, where
             compact_store(store, grace=0.0)
@@ -181,11 +181,11 @@ def test_a_writer_killed_at_each_call(killer, tmp_path):
     print(f"writer: {calls} calls, {killer.kills - before} kills")
 
 
-def test_the_rampage(tmp_path):
+def test_random_kills_lose_no_acknowledged_span(tmp_path):
     print(f"LLMOPS_TEST_SEED={SEED}")
     store, acks = tmp_path / "store", tmp_path / "acks"
     command = [sys.executable, str(HERE / "kill_program.py"), str(store), "800", str(SEED), "150", str(acks)]
-    # A compactor as the SDK starts it, and a writer of a fresh interpreter, besides the forked ones.
+    # In addition to the forked processes: a compactor, started as the SDK starts it.
     spawned = 0
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as program:
         chance = random.Random(SEED + 1)
@@ -210,7 +210,7 @@ def test_the_rampage(tmp_path):
         kills = json.loads(program.stdout.read())
     print(f"killed: {kills}, all {sum(kills.values())}; {spawned} spawned compactors; {len(counts)} reads beside them")
     assert_all(store, acks, kills)
-    age_what_was_half_made(store)
+    age_unfinished_files(store)
     for _ in range(3):
         compact_store(store, grace=0.0)
     assert_all(store, acks, kills)
@@ -219,7 +219,7 @@ def test_the_rampage(tmp_path):
 
 
 def assert_all(store: Path, acks: Path, kills: dict[str, int]) -> None:
-    """Every acknowledged span, those of the API by their name."""
+    """Check every acknowledged span; the name of an API span has its number."""
     there = Counter(
         int(name.removeprefix("api-")) if name.startswith("api-") else int(one, 16)
         for one, name in query("SELECT span_id, name FROM spans", path=store).rows()

@@ -1,4 +1,4 @@
-"""uvicorn, alone, with workers and with its reloader. After a graceful stop it ends by the signal, past `atexit`."""
+"""uvicorn alone, with workers and with its reloader. After a graceful stop, the signal ends it without `atexit`."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def write_app(folder: Path, version: str = "first", *, lifespan: bool = True) ->
         source = source.replace('scope["type"] == "lifespan"', "False").replace(
             "    body = ", '    assert scope["type"] == "http"\n    body = '
         )
-    # In one step: the reloader must not import half of it.
+    # In one step: the reloader must not import a part of it.
     part = folder / "uvicorn_app.part"
     part.write_text(source)
     part.replace(folder / "uvicorn_app.py")
@@ -53,7 +53,7 @@ def command(port: int, *more: str) -> list[str]:
 
 
 def status_without_us(folder: Path, *more: str) -> int:
-    """How the same server ends with the SDK turned off."""
+    """Return the exit status of the same server with the SDK turned off."""
     port = free_port()
     with running(folder, *command(port, *more), port=port, LLMOPS_ENABLED="false") as server:
         server.get("/off")
@@ -61,7 +61,7 @@ def status_without_us(folder: Path, *more: str) -> int:
 
 
 @pytest.mark.parametrize("more", [[], ["--workers", "2"]], ids=["one process", "two workers"])
-def test_a_stop_right_after_the_last_answer(tmp_path: Path, more: list[str]) -> None:
+def test_stop_right_after_the_last_answer_keeps_all_spans(tmp_path: Path, more: list[str]) -> None:
     write_app(tmp_path)
     port = free_port()
     with running(tmp_path, *command(port, *more), port=port) as server:
@@ -73,7 +73,7 @@ def test_a_stop_right_after_the_last_answer(tmp_path: Path, more: list[str]) -> 
     assert names(tmp_path) == {"request": 100}
 
 
-def test_ctrl_c(tmp_path: Path) -> None:
+def test_ctrl_c_keeps_all_spans(tmp_path: Path) -> None:
     write_app(tmp_path)
     port = free_port()
     with running(tmp_path, *command(port), port=port) as server:
@@ -83,7 +83,7 @@ def test_ctrl_c(tmp_path: Path) -> None:
     assert names(tmp_path) == {"request": 20}
 
 
-def test_without_a_lifespan_what_was_written_stays_and_is_there_once(tmp_path: Path) -> None:
+def test_written_spans_are_stored_once_without_a_lifespan(tmp_path: Path) -> None:
     write_app(tmp_path, lifespan=False)
     port = free_port()
     interval = {"LLMOPS_TRACING__FLUSH_INTERVAL": "0.05"}
@@ -95,7 +95,7 @@ def test_without_a_lifespan_what_was_written_stays_and_is_there_once(tmp_path: P
     assert names(tmp_path) == {"request": 20}
 
 
-def test_reloads(tmp_path: Path) -> None:
+def test_reloads_keep_all_spans(tmp_path: Path) -> None:
     write_app(tmp_path)
     port = free_port()
     asked = 0

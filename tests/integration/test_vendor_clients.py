@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("vendor", ["openai", "anthropic"])
-def test_each_call_is_tried_again_or_answered_elsewhere_as_its_criterion_says(vendor: str, tmp_path: Path):
+def test_vendor_client_is_retried_or_falls_back(vendor: str, tmp_path: Path):
     faults = ROOT / "tests" / "faults"
     paths = [str(ROOT), str(ROOT / "tests" / "loopback"), str(faults)]
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""An application under Sentry's own span processor and propagator; prints what Sentry would send."""
+"""An application under Sentry's own span processor and propagator; it prints the transactions for Sentry."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ sent: list[Any] = []
 
 
 class Kept(Transport):
-    """Keeps what would be sent."""
+    """Collects transactions instead of sending them."""
 
     def capture_envelope(self, envelope: Envelope) -> None:
         sent.extend(item.payload.json for item in envelope.items if item.type == "transaction")

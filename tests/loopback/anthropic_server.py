@@ -13,18 +13,18 @@ class AnthropicServer(LoopbackServer):
     """Serves `POST /v1/messages`."""
 
     def error_body(self, fault: Fault) -> dict[str, Any]:
-        """The vendor's form of an error."""
+        """Return an error in the vendor's form."""
         return {"type": "error", "error": {"type": "simulated", "message": fault.error}}
 
     def error_event(self) -> bytes:
-        """An error in the middle of a stream."""
+        """Return an error in the middle of a stream."""
         return sse({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}, "error")
 
     def _stop(self) -> str:
         return self.reply.finish_reason or ("tool_use" if self.reply.tool_calls else "end_turn")
 
     def _input(self) -> dict[str, Any]:
-        # This API counts what it read from its cache beside the input, not within it.
+        # This API does not count cached tokens as input tokens.
         cached, created = self.reply.cached_tokens, self.reply.cache_creation_tokens
         return {
             "input_tokens": self.reply.input_tokens - cached - created,
@@ -45,7 +45,7 @@ class AnthropicServer(LoopbackServer):
         }
 
     def whole(self, request: Recorded) -> dict[str, Any]:
-        """The whole answer."""
+        """Return the whole answer."""
         content: list[Any] = [{"type": "text", "text": self.reply.text}] if self.reply.text else []
         content += [
             {"type": "tool_use", "id": f"toolu_{n}", "name": name, "input": arguments}
@@ -54,7 +54,7 @@ class AnthropicServer(LoopbackServer):
         return self._message(request, content, self._stop(), self.reply.output_tokens)
 
     def events(self, request: Recorded) -> Iterator[bytes]:
-        """The start, each block with its deltas, the stop reason, the end."""
+        """Yield the start, each block with its deltas, the stop reason and the end."""
         yield sse({"type": "message_start", "message": self._message(request, [], None, 1)}, "message_start")
         index = 0
         if self.reply.text:

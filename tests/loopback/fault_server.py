@@ -1,8 +1,8 @@
-"""A provider that plays one fault for each call: real HTTP on loopback, OpenAI's and Anthropic's API on one port.
+"""A provider that plays one fault per call: real HTTP on loopback, OpenAI's and Anthropic's API on one port.
 
-Which fault a request meets is said by its prompt, the name of a `Scene`; who is asked, by the first part of the path:
-"first" plays the scene, "second" answers well. So thousands of calls of several programs at once need one server, and
-clients that know nothing of it.
+The prompt names the `Scene` of a request. The first part of the path names the provider:
+"first" plays the scene, "second" answers well. So one server serves thousands of calls of several programs, and the
+clients need no changes.
 """
 
 from __future__ import annotations
@@ -22,32 +22,32 @@ from loopback import LoopbackServer, Recorded, Reply
 from openai_server import OpenAIServer
 
 TEXT = "One two three four five six."
-"""What a call that asks for no tool is answered."""
+"""The answer to a call without tools."""
 CALLS = (("find", {"name": "Ada"}), ("pay", {"amount": 3}))
-"""What a call with tools is answered: two tools at once."""
+"""The answer to a call with tools: two tool calls."""
 PACE = 0.1
 """Seconds between the pieces of a drip."""
 PATIENCE = 30.0
-"""Seconds after which a client that is still there is let go, and the call is one that hung."""
+"""Seconds after which the server releases a client and counts the call as hung."""
 
 
 @dataclass
 class Scene:
-    """One call, and what the first provider does with its requests.
+    """One call: how the first provider answers its requests, and what the server saw.
 
     Attributes:
-        plays: What is done with each request in turn; the last one with all that follow when `for_ever`, else they are
-            answered well.
-        for_ever: Whether the fault stays.
-        asked: How many requests each provider got.
-        held: On how many connections the client was made to wait.
-        gone: How many of these it has closed.
-        hung: Whether it had to be let go.
-        free: Set when it waits on none.
+        plays: The reactions to the requests, in order. Further requests get the last one if `persistent`, otherwise
+            the good answer.
+        persistent: Whether the fault stays.
+        asked: Number of requests that each provider got.
+        held: Number of connections on which the client had to wait.
+        gone: Number of these that the client closed.
+        hung: Whether the server had to release the client.
+        free: Set while the client waits on no connection.
     """
 
     plays: tuple[Play, ...] = ()
-    for_ever: bool = False
+    persistent: bool = False
     asked: Counter[str] = field(default_factory=Counter)
     held: int = 0
     gone: int = 0
@@ -63,13 +63,13 @@ Play = Callable[["Exchange"], None]
 
 
 def prompt_of(body: dict[str, Any]) -> str:
-    """The text of the last message."""
+    """Return the text of the last message."""
     content = body["messages"][-1]["content"]
     return content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
 
 
 class Exchange:
-    """One request, and the means to answer it well or badly."""
+    """One request, and the ways to answer it well or badly."""
 
     def __init__(self, server: FaultServer, handler: BaseHTTPRequestHandler, request: Recorded, scene: Scene) -> None:
         self._server = server
@@ -84,33 +84,33 @@ class Exchange:
 
     @property
     def reply(self) -> Reply:
-        """What the good answer says."""
+        """Return the good answer's content."""
         return self.vendor.reply
 
     def events(self) -> list[bytes]:
-        """The events of the good answer."""
+        """Return the events of the good answer."""
         return list(self.vendor.events(self.request))
 
     def opening(self) -> int:
-        """How many events come before the first piece of the answer."""
+        """Return the number of events before the first piece of the answer."""
         return 2 if self.anthropic and self.reply.text else 1  # the start of a tool's block names the tool
 
     def first_pieces(self) -> list[bytes]:
-        """The events up to some pieces of the answer, the end of it not among them."""
+        """Return the events up to some pieces of the answer, before its end."""
         return self.events()[: self.opening() + 3]
 
     def body(self) -> bytes:
-        """The good answer, whole."""
+        """Return the good answer, whole."""
         return json.dumps(self.vendor.whole(self.request)).encode()
 
     def ping(self) -> bytes:
-        """An event that says nothing, as servers send to keep a connection open."""
+        """Return an empty event, as servers send to keep a connection open."""
         return b'event: ping\ndata: {"type": "ping"}\n\n' if self.anthropic else b": keep-alive\n\n"
 
-    # --- What can be sent ---
+    # --- Send ---
 
     def head(self, status: int = 200, **headers: str) -> None:
-        """Send the status and the headers; `_` in a name stands for `-`."""
+        """Send the status and the headers; `_` in a name becomes `-`."""
         self._handler.send_response(status)
         for name, value in headers.items():
             self._handler.send_header(name.replace("_", "-"), value)
@@ -122,7 +122,7 @@ class Exchange:
         self.raw(b"%x\r\n%b\r\n" % (len(data), data))
 
     def raw(self, data: bytes) -> None:
-        """Send bytes as they are."""
+        """Send bytes unchanged."""
         self._handler.wfile.write(data)
         self._handler.wfile.flush()
 
@@ -131,7 +131,7 @@ class Exchange:
         self.head(content_type=kind, transfer_encoding="chunked")
 
     def end_stream(self) -> None:
-        """End a stream as HTTP wants it."""
+        """End a stream as HTTP requires."""
         self.raw(b"0\r\n\r\n")
 
     def answer(self, body: bytes, status: int = 200, kind: str = "application/json", **headers: str) -> None:
@@ -140,7 +140,7 @@ class Exchange:
         self.raw(body)
 
     def well(self) -> None:
-        """The good answer, whole or as a stream."""
+        """Send the good answer, whole or as a stream."""
         if not self.streaming:
             self.answer(self.body())
             return
@@ -149,7 +149,7 @@ class Exchange:
             self.chunk(event)
         self.end_stream()
 
-    # --- What can be done to the connection ---
+    # --- Disturb the connection ---
 
     def reset(self) -> None:
         """Close the connection at once."""
@@ -162,7 +162,7 @@ class Exchange:
         self.drip(iter(()))
 
     def drip(self, pieces: Iterator[bytes]) -> None:
-        """Send pieces at a steady pace, and nothing more when there are none, until the client leaves."""
+        """Send pieces at a steady pace, then nothing, until the client leaves."""
         self._handler.close_connection = True
         with self._server.lock:
             self._scene.held += 1
@@ -198,28 +198,28 @@ class Exchange:
 class FaultServer(LoopbackServer):
     """Plays the scenes; use it as a context manager.
 
-    `refusing` is a port on which nothing listens, and on which nothing else can as long as the server is open.
+    `refusing` is the address of a port that is reserved and refuses connections.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.scenes: dict[str, Scene] = {}
         self.lock = threading.Lock()
-        self._unheard = socket.socket()
-        self._unheard.bind(("127.0.0.1", 0))
-        self.refusing = f"http://127.0.0.1:{self._unheard.getsockname()[1]}"
+        self._reserved = socket.socket()
+        self._reserved.bind(("127.0.0.1", 0))
+        self.refusing = f"http://127.0.0.1:{self._reserved.getsockname()[1]}"
 
     def __exit__(self, *exc: object) -> None:
         super().__exit__(*exc)
-        self._unheard.close()
+        self._reserved.close()
 
     @property
     def closing(self) -> threading.Event:
-        """Set when the server is to end."""
+        """Return the event that is set when the server closes."""
         return self._closing
 
     def handler(self) -> type[BaseHTTPRequestHandler]:
-        """What answers a request."""
+        """Return the class that answers requests."""
         server = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -246,7 +246,7 @@ class FaultServer(LoopbackServer):
             number = scene.asked[who]
             scene.asked[who] += 1
         plays = scene.plays if who == "first" else ()
-        if number >= len(plays) and not (plays and scene.for_ever):
+        if number >= len(plays) and not (plays and scene.persistent):
             Exchange(self, handler, request, scene).well()
         else:
             plays[min(number, len(plays) - 1)](Exchange(self, handler, request, scene))

@@ -1,4 +1,4 @@
-"""A provider's server on loopback: real HTTP, scripted faults, every request recorded."""
+"""A provider's server on loopback: real HTTP and scripted faults; it records every request."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from typing import Any, Self
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """What goes wrong with one request.
+    """The fault of one request.
 
-    `status` answers with an HTTP error. `drop` closes the connection without an answer. The others are for streams
-    and count the events sent before: `cut_after` breaks the connection, `eof_after` ends the stream cleanly,
-    `error_after` sends an error event, `garbage_after` an event that is no JSON, `hold_after` sends nothing more until
+    `status` answers with an HTTP error. `drop` closes the connection without an answer. The others apply to streams
+    after that many events: `cut_after` breaks the connection, `eof_after` ends the stream cleanly,
+    `error_after` sends an error event, `garbage_after` an event that is not JSON, `hold_after` sends nothing more until
     the client leaves or the server closes. On a whole answer, `hold_after` sends nothing at all.
     """
 
@@ -36,7 +36,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Recorded:
-    """A request as the server got it; the headers by their names in lower case."""
+    """A received request; header names are in lower case."""
 
     path: str
     headers: dict[str, str]
@@ -45,7 +45,7 @@ class Recorded:
 
 @dataclass
 class Reply:
-    """What the server answers."""
+    """The server's answer."""
 
     text: str = "Good day to you."
     tool_calls: tuple[tuple[str, dict[str, Any]], ...] = ()
@@ -59,25 +59,25 @@ class Reply:
     refusal: str = ""
 
     def pieces(self) -> list[str]:
-        """The text, a word at a time."""
+        """Split the text into words."""
         return [word + " " for word in self.text.split(" ")[:-1]] + self.text.split(" ")[-1:] if self.text else []
 
 
 class Quiet(ThreadingHTTPServer):
-    """A server with room for many connections at once, which writes nothing."""
+    """A server that accepts many connections at once and logs nothing."""
 
     daemon_threads = True
     request_queue_size = 128
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that goes away is part of the tests."""
+        """Ignore clients that disconnect: tests do that on purpose."""
 
 
 class LoopbackServer:
-    """The base of the servers: a subclass says what the answers look like.
+    """The base of the servers; a subclass writes the vendor's answers.
 
-    Use it as a context manager. `url` is its address, `requests` what it got, `reply` what it answers; `faults` are
-    taken one for each request, None for none. `left` is set once a client leaves a stream that is held.
+    Use it as a context manager. `requests` are those received, `reply` is the answer. Each request takes the next of
+    `faults`; None means no fault. `left` is set when a client leaves a held stream.
     """
 
     def __init__(self, reply: Reply | None = None, *, listen: bool = True) -> None:
@@ -87,14 +87,14 @@ class LoopbackServer:
         self.left = threading.Event()
         self._closing = threading.Event()
         self._lock = threading.Lock()
-        if not listen:  # only its answers are wanted
+        if not listen:  # the caller needs only its answers
             return
         self._http = Quiet(("127.0.0.1", 0), self.handler())
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)
 
     @property
     def url(self) -> str:
-        """The address without a path."""
+        """Return the address without a path."""
         return f"http://127.0.0.1:{self._http.server_address[1]}"
 
     def __enter__(self) -> Self:
@@ -108,29 +108,29 @@ class LoopbackServer:
         self._http.server_close()
 
     def handler(self) -> type[BaseHTTPRequestHandler]:
-        """What answers a request."""
+        """Return the class that answers requests."""
         return _handler(self)
 
     def record(self, request: Recorded) -> Fault | None:
-        """Note a request, and take the fault that it shall meet."""
+        """Record a request, and take its fault."""
         with self._lock:
             self.requests.append(request)
             return self.faults.popleft() if self.faults else None
 
     def error_body(self, fault: Fault) -> dict[str, Any]:
-        """The vendor's form of an error."""
+        """Return an error in the vendor's form."""
         return {"error": {"message": fault.error, "type": "simulated", "param": None, "code": fault.code}}
 
     def whole(self, request: Recorded) -> dict[str, Any]:
-        """The whole answer."""
+        """Return the whole answer."""
         raise LookupError(request.path)
 
     def events(self, request: Recorded) -> Iterable[bytes]:
-        """The events of a stream, the last ones those that end it."""
+        """Return the events of a stream, including those that end it."""
         raise LookupError(request.path)
 
     def error_event(self) -> bytes:
-        """An error in the middle of a stream."""
+        """Return an error in the middle of a stream."""
         return sse({"error": {"message": "overloaded", "type": "server_error", "code": 500}})
 
     def wait_until_left(self, connection: socket.socket) -> None:
@@ -148,7 +148,7 @@ class LoopbackServer:
 
 
 def sse(data: Any, event: str | None = None) -> bytes:
-    """One server-sent event."""
+    """Return one server-sent event."""
     head = f"event: {event}\n" if event else ""
     text = data if isinstance(data, str) else json.dumps(data)
     return f"{head}data: {text}\n\n".encode()
@@ -218,7 +218,7 @@ def _handler(server: LoopbackServer) -> type[BaseHTTPRequestHandler]:
 
 
 def faulty(server: LoopbackServer, events: Iterable[bytes], fault: Fault) -> Iterator[bytes]:
-    """The events until the fault, and what it puts in their place."""
+    """Yield the events before the fault, then the fault's own event."""
     limits = (fault.cut_after, fault.eof_after, fault.error_after, fault.garbage_after, fault.hold_after)
     limit = next((value for value in limits if value is not None), None)
     for number, event in enumerate(events):

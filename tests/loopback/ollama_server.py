@@ -18,7 +18,7 @@ class OllamaServer(LoopbackServer):
         return {**frame, "done": done, **({"done_reason": "stop", **counts} if done else {})}
 
     def whole(self, request: Recorded) -> dict[str, Any]:
-        """The whole answer."""
+        """Return the whole answer."""
         if request.path == "/api/show":
             return {"template": "", "model_info": {}, "capabilities": ["completion", "tools"]}
         message: dict[str, Any] = {"role": "assistant", "content": self.reply.text}
@@ -30,11 +30,11 @@ class OllamaServer(LoopbackServer):
         return [{"function": {"name": name, "arguments": values}} for name, values in self.reply.tool_calls]
 
     def error_event(self) -> bytes:
-        """An error in the middle of a stream."""
+        """Return an error in the middle of a stream."""
         return json.dumps({"error": "overloaded"}).encode() + b"\n"
 
     def events(self, request: Recorded) -> Iterator[bytes]:
-        """A line of JSON for each word, and one that ends it."""
+        """Yield a line of JSON for each word, and one that ends the answer."""
         for piece in self.reply.pieces():
             frame = self._frame(request, {"role": "assistant", "content": piece}, done=False)
             yield json.dumps(frame).encode() + b"\n"

@@ -14,7 +14,7 @@ class OpenAIServer(LoopbackServer):
 
     @property
     def base_url(self) -> str:
-        """What OPENAI_BASE_URL is set to."""
+        """Return the value for OPENAI_BASE_URL."""
         return f"{self.url}/v1"
 
     def _frame(self, request: Recorded, kind: str) -> dict[str, Any]:
@@ -41,11 +41,11 @@ class OpenAIServer(LoopbackServer):
         return self.reply.finish_reason or ("tool_calls" if self.reply.tool_calls else "stop")
 
     def whole(self, request: Recorded) -> dict[str, Any]:
-        """The whole answer."""
+        """Return the whole answer."""
         if request.path == "/v1/embeddings":
             texts = request.body["input"]
             data = [{"object": "embedding", "index": n, "embedding": [float(n), 1.0]} for n in range(len(texts))]
-            # Out of order, as the API allows.
+            # Out of order: the API allows it.
             return {
                 "object": "list",
                 "data": data[::-1],
@@ -66,7 +66,7 @@ class OpenAIServer(LoopbackServer):
         return {**self._frame(request, "chat.completion"), "choices": [choice], "usage": self._usage()}
 
     def events(self, request: Recorded) -> Iterator[bytes]:
-        """The role, the text a word at a time, tool calls interleaved, the finish reason, the usage, the end."""
+        """Yield the role, the text by words, interleaved tool calls, the finish reason, the usage and the end."""
         frame = self._frame(request, "chat.completion.chunk")
 
         def event(delta: dict[str, Any], finish: str | None = None) -> bytes:

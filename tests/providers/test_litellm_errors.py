@@ -1,4 +1,4 @@
-"""Every exception that litellm knows, and every HTTP status, is one of ours."""
+"""Map every exception of litellm, and every HTTP status, to an error of ours."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RETRYABLE = (errors.RateLimitError, errors.ServerError, errors.ProviderConnectio
 
 
 def exported() -> dict[str, type[Exception]]:
-    """Every exception class of litellm's that a call may raise."""
+    """Return every exception class of litellm that a call may raise."""
     lib = library()
     from litellm import exceptions
 
@@ -32,7 +32,7 @@ def exported() -> dict[str, type[Exception]]:
 
 
 def made(kind: type[Exception]) -> Exception:
-    """An instance, with something for each argument that the class demands."""
+    """Return an instance, with a value for each required argument."""
     if "__init__" not in vars(kind):
         return kind("text")
     response = httpx.Response(400, request=httpx.Request("POST", "http://127.0.0.1"))
@@ -46,7 +46,7 @@ def made(kind: type[Exception]) -> Exception:
     return kind(**arguments)
 
 
-def test_every_exception_of_litellm_is_one_of_ours_and_pickles():
+def test_every_litellm_exception_maps_to_a_picklable_error():
     classes = exported()
     assert len(classes) > 20
     expected = {
@@ -71,7 +71,7 @@ def test_every_exception_of_litellm_is_one_of_ours_and_pickles():
     for name, kind in classes.items():
         try:
             error = made(kind)
-        except (TypeError, AttributeError):  # not an error of a call: it is made of the proxy's own objects
+        except (TypeError, AttributeError):  # raised by the proxy, not by calls: it needs the proxy's objects
             assert name not in expected
             continue
         mapped = map_error(error, REQUEST)
@@ -81,7 +81,7 @@ def test_every_exception_of_litellm_is_one_of_ours_and_pickles():
 
 
 @pytest.mark.parametrize("status", range(400, 600))
-def test_every_http_status_of_a_generic_error_has_a_class(status):
+def test_every_error_status_maps_to_a_specific_class(status):
     error = library().litellm.APIError(status_code=status, message="no", llm_provider="openai", model="m")
     mapped = map_error(error, REQUEST)
     assert isinstance(mapped, errors.ProviderError)
@@ -90,7 +90,7 @@ def test_every_http_status_of_a_generic_error_has_a_class(status):
     assert isinstance(mapped, RETRYABLE) == (status in {408, 429} or status >= 500)
 
 
-def test_a_mistake_in_a_program_is_not_worth_another_try():
+def test_program_bug_is_not_retryable():
     lib = library()
 
     def provider_with_a_bug() -> None:

@@ -1,4 +1,4 @@
-"""Answers that are valid JSON over HTTP 200 and yet no answers: typed errors that may be tried again."""
+"""Valid JSON over HTTP 200 that is not an answer raises retryable typed errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ VECTOR = [1.0, 0.0]
 
 
 class OddServer(OpenAIServer):
-    """Puts other values into its answers."""
+    """Replaces values in its answers."""
 
     def __init__(self, odd: dict[str, Any]) -> None:
         super().__init__()
@@ -26,7 +26,7 @@ class OddServer(OpenAIServer):
         return {**super().whole(request), **self._odd}
 
 
-async def test_an_answer_without_choices_is_the_servers_failure():
+async def test_answer_without_choices_raises_server_error():
     with OddServer({"choices": []}) as server, llmops.LLM(f"{server.base_url}#m", retry=False) as model:
         with pytest.raises(llmops.ServerError, match=r"openai/m: .* no choices") as whole:
             model.chat("Hello?")
@@ -46,7 +46,7 @@ async def test_an_answer_without_choices_is_the_servers_failure():
         pytest.param([{"index": 0, "embedding": VECTOR}, {"index": 1, "embedding": None}], id="one_is_null"),
     ],
 )
-async def test_vectors_that_do_not_fit_the_texts_are_the_servers_failure(data):
+async def test_wrong_number_of_vectors_raises_server_error(data):
     with OddServer({"data": data}) as server, llmops.LLM(f"{server.base_url}#m", retry=False) as model:
         with pytest.raises(llmops.ServerError, match="one vector for each of the 2 texts"):
             model.embed(["a", "b"])

@@ -1,4 +1,4 @@
-"""The same program over real HTTP: the OpenAI chat API, the Anthropic messages API and Ollama, on loopback."""
+"""Call the OpenAI chat API, the Anthropic messages API and Ollama over real HTTP on loopback."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ async def opened() -> AsyncIterator[Callable[..., Provider]]:
         await provider.aclose()
 
 
-async def every_way(provider: Provider, request: Request) -> dict[str, Response | errors.LLMOpsError]:
-    """The answer, or the error, of each of the four ways to call."""
+async def every_style(provider: Provider, request: Request) -> dict[str, Response | errors.LLMOpsError]:
+    """Return the answer or error of each of the four call styles."""
 
     def whole(chunks: list[Chunk]) -> Response:
         joined = Accumulator()
@@ -72,25 +72,25 @@ async def every_way(provider: Provider, request: Request) -> dict[str, Response 
         return joined.response()
 
     found: dict[str, Response | errors.LLMOpsError] = {}
-    for way in ("complete", "acomplete", "stream", "astream"):
+    for style in ("complete", "acomplete", "stream", "astream"):
         try:
-            if way == "complete":
-                found[way] = provider.complete(request)
-            elif way == "acomplete":
-                found[way] = await provider.acomplete(request)
-            elif way == "stream":
-                found[way] = whole(list(provider.stream(request)))
+            if style == "complete":
+                found[style] = provider.complete(request)
+            elif style == "acomplete":
+                found[style] = await provider.acomplete(request)
+            elif style == "stream":
+                found[style] = whole(list(provider.stream(request)))
             else:
-                found[way] = whole([chunk async for chunk in provider.astream(request)])
+                found[style] = whole([chunk async for chunk in provider.astream(request)])
         except errors.LLMOpsError as error:
-            found[way] = error
+            found[style] = error
     return found
 
 
-async def test_every_way_gives_the_same_answer_with_one_request_each(route, opened):
+async def test_all_call_styles_give_the_same_answer_by_one_request(route, opened):
     model, server = route
     server.reply = Reply(cached_tokens=3)
-    answers = await every_way(opened(model), ask(model))
+    answers = await every_style(opened(model), ask(model))
     assert len(server.requests) == 4
     for answer in answers.values():
         assert isinstance(answer, Response), answer
@@ -102,8 +102,8 @@ async def test_every_way_gives_the_same_answer_with_one_request_each(route, open
         assert answer.cost is not None
         assert answer.cost > 0
         assert not answer.simulated
-    if model == OPENAI:  # litellm drops what Anthropic's stream says
-        # The model that served, also in a stream: else GROUP BY model has two rows for one model.
+    if model == OPENAI:  # litellm drops the served model of Anthropic's streams
+        # Streams also name the served model; otherwise GROUP BY model has two rows for one model.
         assert {answer.model for answer in answers.values() if isinstance(answer, Response)} == {"gpt-4.1-mini-served"}
     sent = server.requests[0].headers
     assert sent.get("authorization", "").endswith(key()) or sent.get("x-api-key") == key()
@@ -112,7 +112,7 @@ async def test_every_way_gives_the_same_answer_with_one_request_each(route, open
 async def test_parallel_tool_calls_arrive_whole_and_streamed(route, opened):
     model, server = route
     server.reply = Reply(text="", tool_calls=(("find", {"name": "Ada"}), ("pay", {"amount": 3})))
-    for answer in (await every_way(opened(model), ask(model, tools=TOOLS))).values():
+    for answer in (await every_style(opened(model), ask(model, tools=TOOLS))).values():
         assert isinstance(answer, Response), answer
         assert [(call.name, call.arguments) for call in answer.tool_calls] == [
             ("find", '{"name": "Ada"}'),
@@ -137,10 +137,10 @@ async def test_parallel_tool_calls_arrive_whole_and_streamed(route, opened):
         (529, errors.ServerError),
     ],
 )
-async def test_an_http_error_is_one_request_and_one_typed_error(route, opened, status, kind):
+async def test_http_error_is_one_request_and_one_typed_error(route, opened, status, kind):
     model, server = route
     server.faults.extend([Fault(status=status, headers={"retry-after": "1.5"})] * 4)
-    for error in (await every_way(opened(model), ask(model))).values():
+    for error in (await every_style(opened(model), ask(model))).values():
         assert type(error) is kind, error
         assert error.status_code == status
         assert error.retry_after == 1.5
@@ -150,16 +150,16 @@ async def test_an_http_error_is_one_request_and_one_typed_error(route, opened, s
     assert len(server.requests) == 4
 
 
-async def test_a_dropped_connection_is_one_request_and_a_connection_error(route, opened):
+async def test_dropped_connection_is_one_request_and_a_connection_error(route, opened):
     model, server = route
     server.faults.extend([Fault(drop=True)] * 4)
-    for error in (await every_way(opened(model), ask(model))).values():
+    for error in (await every_style(opened(model), ask(model))).values():
         assert type(error) is errors.ProviderConnectionError, error
         assert error.status_code is None
     assert len(server.requests) == 4
 
 
-async def test_what_the_application_was_handling_is_not_taken_for_the_cause(route, opened):
+async def test_exception_that_the_application_handles_is_not_the_cause(route, opened):
     model, server = route
     server.faults.append(Fault(status=503))
     provider = opened(model)
@@ -179,13 +179,13 @@ async def test_what_the_application_was_handling_is_not_taken_for_the_cause(rout
         (Fault(eof_after=4), errors.IncompleteResponseError),
     ],
 )
-async def test_a_stream_that_breaks_or_just_ends_is_never_a_stop(route, opened, fault, kind):
+async def test_broken_or_unfinished_stream_never_ends_normally(route, opened, fault, kind):
     model, server = route
     server.reply = Reply(text="one two three four five six")
     server.faults.extend([None, None, fault, fault])
-    answers = await every_way(opened(model), ask(model))
-    for way in ("stream", "astream"):
-        error = answers[way]
+    answers = await every_style(opened(model), ask(model))
+    for style in ("stream", "astream"):
+        error = answers[style]
         assert isinstance(error, kind), error
         assert error.partial.text
         assert server.reply.text.startswith(error.partial.text)
@@ -193,43 +193,43 @@ async def test_a_stream_that_breaks_or_just_ends_is_never_a_stop(route, opened, 
     assert len(server.requests) == 4
 
 
-async def test_a_stream_that_breaks_before_its_first_chunk_is_an_ordinary_failure(route, opened):
+async def test_break_before_the_first_chunk_is_a_connection_error(route, opened):
     model, server = route
     server.faults.extend([None, None, Fault(cut_after=0), Fault(cut_after=0)])
-    answers = await every_way(opened(model), ask(model))
-    for way in ("stream", "astream"):
-        assert type(answers[way]) is errors.ProviderConnectionError
+    answers = await every_style(opened(model), ask(model))
+    for style in ("stream", "astream"):
+        assert type(answers[style]) is errors.ProviderConnectionError
 
 
-async def test_a_stream_that_ends_before_its_first_text_is_incomplete(route, opened):
+async def test_stream_that_ends_before_its_first_text_is_incomplete(route, opened):
     model, server = route
     server.faults.extend([None, None, Fault(eof_after=1), Fault(eof_after=1)])
-    answers = await every_way(opened(model), ask(model))
-    for way in ("stream", "astream"):
-        error = answers[way]
+    answers = await every_style(opened(model), ask(model))
+    for style in ("stream", "astream"):
+        error = answers[style]
         assert type(error) is errors.IncompleteResponseError, error
         assert error.partial.text == ""
 
 
-async def test_an_error_event_before_the_first_chunk_is_the_servers(route, opened):
+async def test_error_event_before_the_first_chunk_is_a_server_error(route, opened):
     model, server = route
     server.faults.extend([None, None, Fault(error_after=0), Fault(error_after=0)])
-    answers = await every_way(opened(model), ask(model))
-    for way in ("stream", "astream"):
-        assert type(answers[way]) is errors.ServerError
+    answers = await every_style(opened(model), ask(model))
+    for style in ("stream", "astream"):
+        assert type(answers[style]) is errors.ServerError
 
 
-async def test_each_request_has_a_bound(route, opened):
+async def test_silent_server_times_out(route, opened):
     model, server = route
     server.faults.extend([Fault(hold_after=0)] * 4)
     request = ask(model, timeout=Timeout(total=0.3, between_chunks=0.3, connect=5))
-    for error in (await every_way(opened(model), request)).values():
+    for error in (await every_style(opened(model), request)).values():
         assert type(error) is errors.ProviderTimeoutError, error
         assert error.status_code is None
 
 
 @pytest.mark.parametrize("held", [0, 1], ids=["headers alone", "an event without text"])
-async def test_the_first_chunk_has_a_bound_of_its_own(route, opened, held: int):
+async def test_first_chunk_has_its_own_time_limit(route, opened, held: int):
     model, server = route
     server.faults.extend([Fault(hold_after=held)] * 2)
     request = ask(model, timeout=Timeout(total=60, between_chunks=60, first_token=0.3))
@@ -241,7 +241,7 @@ async def test_the_first_chunk_has_a_bound_of_its_own(route, opened, held: int):
         server.left.clear()
 
 
-async def test_a_bound_on_the_first_chunk_is_none_on_the_others(route, opened):
+async def test_first_chunk_limit_does_not_apply_to_later_chunks(route, opened):
     model, server = route
     server.faults.extend([Fault(hold_after=4)] * 2)
     request = ask(model, timeout=Timeout(total=60, between_chunks=0.5, first_token=0.2))
@@ -268,7 +268,7 @@ async def collected(chunks: AsyncIterator[Chunk]) -> list[Chunk]:
     return [chunk async for chunk in chunks]
 
 
-async def test_leaving_a_stream_closes_its_connection(route, opened):
+async def test_closing_a_stream_closes_its_connection(route, opened):
     model, server = route
     provider = opened(model)
     server.faults.append(Fault(hold_after=4))
@@ -284,7 +284,7 @@ async def test_leaving_a_stream_closes_its_connection(route, opened):
     assert server.left.wait(20)
 
 
-async def test_nothing_is_sent_before_a_stream_is_read(route, opened):
+async def test_unread_stream_sends_nothing(route, opened):
     model, server = route
     provider = opened(model)
     provider.stream(ask(model)).close()
@@ -292,10 +292,10 @@ async def test_nothing_is_sent_before_a_stream_is_read(route, opened):
     assert server.requests == []
 
 
-async def test_ollama_is_found_where_its_own_variable_says(opened, monkeypatch):
+async def test_ollama_host_variable_selects_the_server(opened, monkeypatch):
     with OllamaServer() as server:
         monkeypatch.setenv("OLLAMA_HOST", server.url.removeprefix("http://"))
-        answers = await every_way(opened(OLLAMA), ask(OLLAMA))
+        answers = await every_style(opened(OLLAMA), ask(OLLAMA))
         chats = [request for request in server.requests if request.path == "/api/chat"]
     assert len(chats) == 4
     for answer in answers.values():
@@ -303,7 +303,7 @@ async def test_ollama_is_found_where_its_own_variable_says(opened, monkeypatch):
         assert (answer.text, answer.finish_reason, answer.model) == ("Good day to you.", "stop", "llama3.2")
 
 
-async def test_a_compatible_server_by_its_url_never_gets_the_openai_key(opened, monkeypatch):
+async def test_compatible_server_never_gets_the_openai_key(opened, monkeypatch):
     with OpenAIServer() as server:
         model = f"{server.base_url}#llama-3.2"
         monkeypatch.setenv("OPENAI_API_KEY", key())
@@ -315,7 +315,7 @@ async def test_a_compatible_server_by_its_url_never_gets_the_openai_key(opened, 
         assert server.requests[1].headers["authorization"] == f"Bearer own-{key()}"
 
 
-async def test_a_named_key_and_a_price_come_from_the_configuration(opened, monkeypatch):
+async def test_configured_key_variable_and_price_are_used(opened, monkeypatch):
     with OpenAIServer() as server:
         named = ModelSettings(model="openai/own", base_url=server.base_url, api_key_env="TEAM_KEY")
         provider = opened(
@@ -329,20 +329,20 @@ async def test_a_named_key_and_a_price_come_from_the_configuration(opened, monke
 
 
 @pytest.mark.parametrize(("model", "name"), [(OPENAI, "OPENAI_API_KEY"), (ANTHROPIC, "ANTHROPIC_API_KEY")])
-async def test_a_missing_key_names_the_variable_to_set(opened, model, name):
+async def test_missing_key_error_names_the_variable(opened, model, name):
     provider = opened(model)
-    for error in (await every_way(provider, ask(model))).values():
+    for error in (await every_style(provider, ask(model))).values():
         assert type(error) is errors.AuthenticationError
         assert name in str(error)
 
 
-def test_an_unknown_provider_names_the_nearest(opened):
+def test_unknown_provider_suggests_the_nearest(opened):
     with pytest.raises(errors.ConfigError, match="anthropic/claude") as caught:
         opened("antropic/claude").complete(ask("antropic/claude"))
     assert caught.value.nearest == "anthropic"
 
 
-async def test_a_schema_an_image_and_parameters_are_passed_on(opened, monkeypatch):
+async def test_schema_image_and_parameters_are_sent(opened, monkeypatch):
     schema = {"type": "object", "properties": {"a": {"type": "integer"}}}
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
     message = {"role": "user", "content": [{"type": "text", "text": "Look"}, image]}
@@ -357,7 +357,7 @@ async def test_a_schema_an_image_and_parameters_are_passed_on(opened, monkeypatc
             params={"temperature": 0.5, "max_tokens": 9},
             extra={"my_own": 1},
         )
-        answers = await every_way(opened(OPENAI), request)
+        answers = await every_style(opened(OPENAI), request)
         sent = server.requests[0].body
     assert sent["messages"] == [message]
     assert sent["response_format"]["json_schema"] == {"name": "Look", "schema": schema, "strict": False}
@@ -367,7 +367,7 @@ async def test_a_schema_an_image_and_parameters_are_passed_on(opened, monkeypatc
         assert (answer.reasoning, answer.usage.reasoning_tokens) == ("Well, …", 2)
 
 
-async def test_vectors_come_in_the_order_of_their_texts(opened, monkeypatch):
+async def test_vectors_keep_the_order_of_their_texts(opened, monkeypatch):
     model = "openai/text-embedding-3-small"
     with OpenAIServer() as server:
         monkeypatch.setenv("OPENAI_API_KEY", key())
@@ -379,8 +379,8 @@ async def test_vectors_come_in_the_order_of_their_texts(opened, monkeypatch):
             assert found.usage.input_tokens == 5
 
 
-def test_a_program_that_forgets_to_close_prints_nothing():
-    """Importing and using litellm brings no advice, no warning and no unclosed anything to the user."""
+def test_program_without_close_prints_nothing():
+    """Importing and using litellm shows no advice and no warnings, also none about unclosed connections."""
     program = """
 import asyncio, sys
 from openai_server import OpenAIServer
@@ -408,8 +408,8 @@ with OpenAIServer() as server:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_no_name_of_a_model_makes_a_call_go_anywhere_but_to_its_server():
-    """litellm fetches tokenizers for names such as these, to count what nobody asks it for; a stream stood 47 s."""
+def test_no_model_name_makes_a_call_contact_another_host():
+    """litellm fetches tokenizers for such names to count unused tokens; a stream once took 47 s."""
     program = """
 import asyncio, sys
 from openai_server import OpenAIServer

@@ -1,4 +1,4 @@
-"""The offline models: deterministic, counted, paced, failing as set, calling tools, valid for a schema."""
+"""The offline models: determinism, token counts, speed, failures, tool calls and schemas."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ TOOL = {
 }
 
 
-class Waits:
-    """A clock that notes its waits instead of waiting."""
+class RecordedWaits:
+    """A clock that records its waits instead of waiting."""
 
     def __init__(self) -> None:
         self.waits: list[float] = []
@@ -59,9 +59,9 @@ class Waits:
         self.waits.append(seconds)
 
 
-def opened(model: str = "offline/echo", clock: Waits | None = None, **options: Any) -> Provider:
+def opened(model: str = "offline/echo", clock: RecordedWaits | None = None, **options: Any) -> Provider:
     settings = Settings(model=model, options=options, prices={"offline/echo": PriceSettings(input=1, output=2)})
-    return open_provider(resolve_model(settings), clock=clock or Waits())
+    return open_provider(resolve_model(settings), clock=clock or RecordedWaits())
 
 
 def ask(text: str = "Where is my card?", **fields: Any) -> Request:
@@ -75,7 +75,7 @@ def joined(chunks: list[Chunk]) -> Response:
     return whole.response()
 
 
-async def test_every_way_gives_the_same_answer():
+async def test_all_call_styles_give_the_same_answer():
     provider, request = opened(), ask()
     answers = [
         provider.complete(request),
@@ -90,7 +90,7 @@ async def test_every_way_gives_the_same_answer():
         assert answer.cost == pytest.approx(18e-6)
 
 
-def test_tokens_are_those_of_the_real_encoding_and_add_up():
+def test_token_counts_match_the_encoding_and_add_up():
     # Known counts of cl100k_base: https://platform.openai.com/tokenizer
     assert [count_tokens(text) for text in ("", "tiktoken is great!", "antidisestablishmentarianism", "2 + 2 = 4")] == [
         0,
@@ -103,13 +103,13 @@ def test_tokens_are_those_of_the_real_encoding_and_add_up():
     assert count_tokens("\ud800") > 0
 
 
-def test_without_the_vocabulary_the_count_is_rough_and_says_so(caplog):
+def test_missing_vocabulary_gives_rough_counts_and_a_warning(caplog):
     assert load_counter(None)("Where is my card?") == 6
     assert "rough" in caplog.text
 
 
-def test_latency_first_token_and_pace_are_waited_for():
-    clock = Waits()
+def test_latency_first_token_and_speed_delay_the_answer():
+    clock = RecordedWaits()
     provider = opened(clock=clock, latency=2, first_token=0.5, tokens_per_second=4)
     provider.complete(ask("one two three four"))
     assert clock.waits == [2]
@@ -127,14 +127,14 @@ def test_latency_first_token_and_pace_are_waited_for():
         (Timeout(between_chunks=1), {"tokens_per_second": 0.1}),
     ],
 )
-def test_a_stream_keeps_every_bound(bounds, options):
-    clock = Waits()
+def test_stream_times_out_at_every_bound(bounds, options):
+    clock = RecordedWaits()
     with pytest.raises(errors.ProviderTimeoutError):
         list(opened(clock=clock, **options).stream(ask("one two three four", timeout=bounds)))
     assert clock.time() <= 1
 
 
-def test_failures_are_as_many_in_every_run_however_the_calls_run():
+def test_failure_count_does_not_depend_on_concurrency():
     def fails(provider: Provider) -> str:
         try:
             provider.complete(ask())
@@ -152,7 +152,7 @@ def test_failures_are_as_many_in_every_run_however_the_calls_run():
     assert set(in_turn) == {"ok", "ServerError", "RateLimitError"}
 
 
-def test_a_sequence_of_failures_and_what_they_say():
+def test_failure_sequence_raises_its_errors_in_order():
     provider = opened(failures={"sequence": ["rate_limit", "ok", "interrupted", "incomplete"], "retry_after": 1.5})
     with pytest.raises(errors.RateLimitError) as limited:
         provider.complete(ask())
@@ -166,7 +166,7 @@ def test_a_sequence_of_failures_and_what_they_say():
         assert "Where is my card?".startswith(broken.value.partial.text)
 
 
-def test_a_script_answers_by_rules_then_in_turn():
+def test_script_answers_by_rules_then_in_turn():
     rules = [
         {"match": "refund", "text": "In five days."},
         {"match": r"card\b.*\?", "text": "By post."},
@@ -178,13 +178,13 @@ def test_a_script_answers_by_rules_then_in_turn():
     assert texts == ["In five days.", "By post.", "First.", "Second.", "First."]
 
 
-def test_a_script_without_answers_draws_the_same_words_for_the_same_seed():
+def test_script_without_answers_is_deterministic_by_seed():
     one, same, other = (opened("offline/script", seed=seed) for seed in (1, 1, 2))
     assert one.complete(ask()).text == same.complete(ask()).text != other.complete(ask()).text
     assert one.complete(ask("other")).text != one.complete(ask()).text
 
 
-def test_tools_are_called_with_valid_arguments_and_then_answered_in_text():
+def test_scripted_tool_call_then_text_after_its_result():
     provider = opened("offline/script", answers=[{"match": "balance", "tool_calls": [{"name": "balance"}]}, "Fine."])
     request = ask("My balance?", tools=[TOOL])
     answer = provider.complete(request)
@@ -197,7 +197,7 @@ def test_tools_are_called_with_valid_arguments_and_then_answered_in_text():
     assert provider.complete(ask("My balance?")).text == "Fine."
 
 
-def test_tool_choice_forces_a_call_or_says_that_there_is_no_such_tool():
+def test_tool_choice_forces_a_call_or_rejects_an_unknown_tool():
     provider = opened()
     named = {"type": "function", "function": {"name": "balance"}}
     for choice in ("required", named):
@@ -207,20 +207,20 @@ def test_tool_choice_forces_a_call_or_says_that_there_is_no_such_tool():
         provider.complete(ask(tools=[TOOL], params={"tool_choice": {"function": {"name": "refund"}}}))
 
 
-def test_a_schema_is_satisfied_or_refused_with_a_reason():
+def test_schema_is_satisfied_or_rejected_with_a_reason():
     schema = {"type": "object", "properties": {"n": {"type": "integer", "minimum": 3, "maximum": 3}}}
     assert json.loads(opened().complete(ask(response_schema=schema)).text) == {"n": 3}
     with pytest.raises(errors.BadRequestError, match="not"):
         opened().complete(ask(response_schema={"not": {}}))
 
 
-def test_max_tokens_and_stop_are_kept():
+def test_max_tokens_and_stop_cut_the_answer():
     cut = opened().complete(ask("one two three four five", params={"max_tokens": 2}))
     assert (cut.text, cut.finish_reason, cut.usage.output_tokens) == ("one two", "length", 2)
     assert opened().complete(ask("one. two.", params={"stop": "."})).text == "one"
 
 
-async def test_vectors_are_unit_length_and_similar_for_similar_texts():
+async def test_vectors_have_unit_length_and_reflect_shared_words():
     provider = opened()
     texts = ["where is my card", "where is my new card", "interest rates of a mortgage", ""]
     found = provider.embed(texts, ask())
@@ -243,14 +243,14 @@ async def test_vectors_are_unit_length_and_similar_for_similar_texts():
         ("offline/ecko", {}, "offline/echo"),
     ],
 )
-def test_an_unknown_option_or_model_names_the_nearest(model, options, nearest):
+def test_unknown_option_or_model_suggests_the_nearest(model, options, nearest):
     with pytest.raises(errors.ConfigError) as caught:
         opened(model, **options)
     assert caught.value.nearest == nearest
     assert nearest in str(caught.value)
 
 
-async def test_a_cancelled_call_ends_at_once():
+async def test_cancelled_call_ends_at_once():
     settings = Settings(options={"latency": 600})
     task = asyncio.create_task(open_provider(resolve_model(settings)).acomplete(ask(timeout=Timeout(total=None))))
     await asyncio.sleep(0)
@@ -259,7 +259,7 @@ async def test_a_cancelled_call_ends_at_once():
         await task
 
 
-def test_chunks_and_response_are_each_others_inverse():
+def test_splitting_and_joining_a_response_is_lossless():
     calls = (ToolCall(id="a", name="f", arguments='{"x": [1, 2]}'), ToolCall(id="b", name="g", arguments=""))
     whole = Response(
         text="  Good\nday, to  you ", tool_calls=calls, reasoning="Well …", usage=Usage(input_tokens=1), cost=0.5,
@@ -268,7 +268,7 @@ def test_chunks_and_response_are_each_others_inverse():
     assert joined(list(chunks_of(whole))) == whole
 
 
-def test_interleaved_tool_calls_and_calls_under_one_index_are_kept_apart():
+def test_interleaved_and_same_index_tool_calls_stay_separate():
     def piece(index: int, **fields: Any) -> Chunk:
         return Chunk(tool_calls=(ToolCallDelta(index=index, **fields),))
 
@@ -278,7 +278,7 @@ def test_interleaved_tool_calls_and_calls_under_one_index_are_kept_apart():
     assert [(c.id, c.arguments) for c in joined(whole).tool_calls] == [("a", "1"), ("b", "2")]
 
 
-def test_tokens_read_from_the_providers_cache_have_their_own_price():
+def test_cached_input_tokens_use_their_own_price():
     usage = Usage(input_tokens=1_000_000, cache_read_tokens=400_000, output_tokens=1_000_000)
     assert cost_of(usage, PriceSettings(input=10, output=1, cache_read=1)) == pytest.approx(6 + 0.4 + 1)
     assert cost_of(usage, PriceSettings(input=10, output=1)) == pytest.approx(11)
@@ -289,7 +289,7 @@ def test_tokens_read_from_the_providers_cache_have_their_own_price():
     [object(), {1: {2}}, "\ud800", 2**70, b"\xff", [float("nan")], 10**5000, None, {"type": 3}],
     ids=lambda odd: type(odd).__name__,
 )
-def test_messages_for_spans_are_strict_json_whatever_is_in_them(odd):
+def test_message_json_is_strict_for_any_value(odd):
     shapes: list[Callable[[], dict[str, Any]]] = [
         lambda: {"role": "user", "content": odd},
         lambda: {"role": odd, "content": [odd]},
@@ -300,7 +300,7 @@ def test_messages_for_spans_are_strict_json_whatever_is_in_them(odd):
         assert isinstance(json.loads(input_messages_json(Request(model="m", messages=[shape()]))), list)
 
 
-def test_output_messages_always_carry_a_finish_reason():
+def test_output_messages_always_have_a_finish_reason():
     call = ToolCall(id="1", name="f", arguments='{"a": 1}')
     for answer in (
         Response(text="x", finish_reason="stop"),
@@ -313,7 +313,7 @@ def test_output_messages_always_carry_a_finish_reason():
     assert json.loads(output_messages_json(Response(tool_calls=(call,))))[0]["parts"][0]["arguments"] == {"a": 1}
 
 
-def test_the_offline_provider_imports_nothing_heavy():
+def test_offline_provider_imports_nothing_heavy():
     program = (
         "import sys; from llmops_sdk.config import Settings, resolve_model; from llmops_sdk.providers import *;"
         "open_provider(resolve_model(Settings())).complete("

@@ -1,7 +1,7 @@
-"""The calls of Anthropic's library in the local traces of llmops-sdk.
+"""Record the calls of Anthropic's library in the local traces of llmops-sdk.
 
-`instrument()` turns OpenInference's instrumentor on for the pipeline of llmops-sdk: each call becomes a span below the
-current one, a row of `llm_calls` like every other, with what `llmops.context` says.
+`instrument()` turns OpenInference's instrumentor on for llmops-sdk. Each call becomes a span below the current span,
+with the values of `llmops.context`, and a row of `llm_calls`.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from llmops_sdk.tracing import tracer_provider
 __all__ = ["VendorMissingError", "instrument", "uninstrument"]
 
 _lock = threading.Lock()
-_ours = False
+_turned_on = False
 
 
 class VendorMissingError(LLMOpsError, ImportError):
-    """The library `anthropic` is not installed, or not in a version that can be instrumented."""
+    """`anthropic` is not installed, or the instrumentor does not support its version."""
 
 
 def instrument() -> None:
-    """Record every call of Anthropic's library from now on, by clients that exist already too.
+    """Record every call of Anthropic's library from now on, including calls of existing clients.
 
-    Calling it again changes nothing. Where the application turned the same instrumentor on itself, that stays as it is.
+    Further calls change nothing. If the application has already turned the same instrumentor on, it stays in charge.
 
     Raises:
-        VendorMissingError: `anthropic` is not installed, or not in a version that can be instrumented.
+        VendorMissingError: `anthropic` is not installed, or the instrumentor does not support its version.
 
     Example:
         >>> import llmops_sdk_anthropic
         >>> llmops_sdk_anthropic.instrument()
         >>> llmops_sdk_anthropic.uninstrument()
     """
-    global _ours
+    global _turned_on
     with _lock:
         instrumentor = AnthropicInstrumentor()
         if instrumentor.is_instrumented_by_opentelemetry:
@@ -46,20 +46,21 @@ def instrument() -> None:
             instrumentor.instrument(tracer_provider=tracer_provider(), raise_exception_on_conflict=True)
         except DependencyConflictError as error:
             raise VendorMissingError(
-                f'anthropic cannot be instrumented ({error}): pip install "llmops-sdk-anthropic[anthropic]"'
+                f"anthropic is missing or has an unsupported version ({error}): "
+                'run pip install "llmops-sdk-anthropic[anthropic]"'
             ) from error
-        _ours = True
+        _turned_on = True
 
 
 def uninstrument() -> None:
-    """Record no further calls. What the application turned on itself stays on; calling it again changes nothing.
+    """Stop recording calls. An instrumentor that the application turned on stays on. Further calls change nothing.
 
     Example:
         >>> import llmops_sdk_anthropic
         >>> llmops_sdk_anthropic.uninstrument()
     """
-    global _ours
+    global _turned_on
     with _lock:
-        if _ours:
+        if _turned_on:
             AnthropicInstrumentor().uninstrument()
-            _ours = False
+            _turned_on = False

@@ -1,4 +1,4 @@
-"""Anthropic's real client against a server on loopback, through the one public call."""
+"""Instrument Anthropic's real client, and call a server on loopback."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def ask(server: AnthropicServer) -> str:
     return "".join(block.text for block in answer.content if block.type == "text")
 
 
-def test_a_call_is_one_row_below_our_span(server: AnthropicServer, llmops_traces: Traces) -> None:
+def test_call_is_one_row_below_our_span(server: AnthropicServer, llmops_traces: Traces) -> None:
     with llmops.context(session_id="s", user_id="u"), llmops.span("answer") as above:
         assert ask(server) == "Good day to you."
-    # The client makes a span of its own too: it is below the instrumentor's, and no second call.
+    # The client also makes a span of its own, below the instrumentor's. It must not count as a second call.
     (row,) = llmops_traces.sql("FROM llm_calls").dicts()
     assert (row["parent_span_id"], row["trace_id"]) == (above.span_id, above.trace_id)
     assert (row["provider"], row["request_model"], row["model"]) == ("anthropic", MODEL, f"{MODEL}-served")
@@ -61,13 +61,13 @@ async def _stream(server: AnthropicServer) -> str:
         return "".join([text async for text in stream.text_stream])
 
 
-def test_a_stream_of_the_async_client(server: AnthropicServer, llmops_traces: Traces) -> None:
+def test_async_stream_is_recorded(server: AnthropicServer, llmops_traces: Traces) -> None:
     assert asyncio.run(_stream(server)) == "Good day to you."
     (row,) = llmops_traces.sql("FROM llm_calls").dicts()
     assert (row["output_tokens"], row["status"], row["finish_reason"]) == (7, "ok", "stop")
 
 
-def test_tool_calls(server: AnthropicServer, llmops_traces: Traces) -> None:
+def test_tool_calls_are_recorded(server: AnthropicServer, llmops_traces: Traces) -> None:
     server.reply = Reply(text="", tool_calls=(("weather", {"city": "Oslo"}),))
     ask(server)
     (row,) = llmops_traces.sql("FROM llm_calls").dicts()
@@ -76,7 +76,7 @@ def test_tool_calls(server: AnthropicServer, llmops_traces: Traces) -> None:
     assert answer["parts"] == [{"type": "tool_call", "id": "toolu_0", "name": "weather", "arguments": {"city": "Oslo"}}]
 
 
-def test_an_error_is_the_client_s_own(server: AnthropicServer, llmops_traces: Traces) -> None:
+def test_client_error_is_recorded_and_raised_unchanged(server: AnthropicServer, llmops_traces: Traces) -> None:
     server.faults.append(Fault(status=429))
     with pytest.raises(RateLimitError):
         ask(server)
@@ -84,12 +84,12 @@ def test_an_error_is_the_client_s_own(server: AnthropicServer, llmops_traces: Tr
     assert (row["status"], row["error_type"], row["request_model"]) == ("error", "RateLimitError", MODEL)
 
 
-def test_again_and_back(server: AnthropicServer, llmops_traces: Traces) -> None:
+def test_instrument_twice_records_once_and_uninstrument_stops(server: AnthropicServer, llmops_traces: Traces) -> None:
     llmops_sdk_anthropic.instrument()
     ask(server)
     llmops_sdk_anthropic.uninstrument()
     llmops_sdk_anthropic.uninstrument()
     ask(server)
     rows = llmops_traces.sql("SELECT scope, count(*) FROM llm_calls GROUP BY ALL ORDER BY ALL").rows()
-    # The second is only what the client says by itself.
+    # The second call has only the client's own span.
     assert rows == [("com.anthropic.sdk.python", 1), ("openinference.instrumentation.anthropic", 1)]

@@ -1,7 +1,7 @@
-"""The calls of LangChain's library in the local traces of llmops-sdk.
+"""Record the calls of LangChain's library in the local traces of llmops-sdk.
 
-`instrument()` turns OpenInference's instrumentor on for the pipeline of llmops-sdk: each call becomes a span below the
-current one, a row of `llm_calls` like every other, with what `llmops.context` says.
+`instrument()` turns OpenInference's instrumentor on for llmops-sdk. Each call becomes a span below the current span,
+with the values of `llmops.context`, and a row of `llm_calls`.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from llmops_sdk.tracing import tracer_provider
 __all__ = ["VendorMissingError", "instrument", "uninstrument"]
 
 _lock = threading.Lock()
-_ours = False
+_turned_on = False
 
 
 class VendorMissingError(LLMOpsError, ImportError):
-    """The library `langchain-core` is not installed, or not in a version that can be instrumented."""
+    """`langchain-core` is not installed, or the instrumentor does not support its version."""
 
 
 def instrument() -> None:
-    """Record every call of LangChain's library from now on, by clients that exist already too.
+    """Record every call of LangChain's library from now on, including calls of existing clients.
 
-    Calling it again changes nothing. Where the application turned the same instrumentor on itself, that stays as it is.
+    Further calls change nothing. If the application has already turned the same instrumentor on, it stays in charge.
 
     Raises:
-        VendorMissingError: `langchain-core` is not installed, or not in a version that can be instrumented.
+        VendorMissingError: `langchain-core` is not installed, or the instrumentor does not support its version.
 
     Example:
         >>> import llmops_sdk_langchain
         >>> llmops_sdk_langchain.instrument()
         >>> llmops_sdk_langchain.uninstrument()
     """
-    global _ours
+    global _turned_on
     with _lock:
         instrumentor = LangChainInstrumentor()
         if instrumentor.is_instrumented_by_opentelemetry:
@@ -46,27 +46,28 @@ def instrument() -> None:
             instrumentor.instrument(tracer_provider=tracer_provider(), raise_exception_on_conflict=True)
         except DependencyConflictError as error:
             raise VendorMissingError(
-                f'langchain-core cannot be instrumented ({error}): pip install "llmops-sdk-langchain[langchain]"'
+                f"langchain-core is missing or has an unsupported version ({error}): "
+                'run pip install "llmops-sdk-langchain[langchain]"'
             ) from error
-        _ours = True
-        # Not before: it imports langchain_core, which may be missing.
+        _turned_on = True
+        # A late import: it imports langchain_core, which may be missing.
         from llmops_sdk_langchain._steps import connect
 
         connect(instrumentor)
 
 
 def uninstrument() -> None:
-    """Record no further calls. What the application turned on itself stays on; calling it again changes nothing.
+    """Stop recording calls. An instrumentor that the application turned on stays on. Further calls change nothing.
 
     Example:
         >>> import llmops_sdk_langchain
         >>> llmops_sdk_langchain.uninstrument()
     """
-    global _ours
+    global _turned_on
     with _lock:
-        if _ours:
+        if _turned_on:
             from llmops_sdk_langchain._steps import disconnect
 
             disconnect()
             LangChainInstrumentor().uninstrument()
-            _ours = False
+            _turned_on = False

@@ -1,8 +1,8 @@
-"""What runs inside a chain, a tool or a graph, below its span.
+"""Make the span of a chain, tool or graph the current span inside it.
 
-OpenInference's instrumentor does not make its spans the current ones: a callback cannot be sure to put back what it
-changed. LangChain runs each step in a copy of the context, made for it and dropped after it; there its span can be the
-current one without being put back.
+OpenInference's instrumentor does not make its spans current: a callback cannot restore the previous span reliably.
+LangChain runs each step in its own copy of the context and drops the copy afterwards. In the copy, the step's span can
+be current without being restored.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["connect", "disconnect"]
 
-# Where LangChain fills the copied context. It has no public name: where a version lacks it, spans inside a step are
-# below the span around the whole chain.
+# The function of LangChain that fills the copied context. It has no public name. Without it, spans inside a step stand
+# below the span of the whole chain.
 _FILL = "_set_config_context"
 
 
@@ -43,7 +43,7 @@ def connect(instrumentor: LangChainInstrumentor) -> None:
 
 
 def disconnect() -> None:
-    """Leave the current span as it is."""
+    """Stop changing the current span."""
     wrapper = getattr(langchain_config, _FILL, None)
     if isinstance(wrapper, wrapt.FunctionWrapper):
         setattr(langchain_config, _FILL, wrapper.__wrapped__)

@@ -1,4 +1,4 @@
-"""LangChain's real chains, tools and models against a server on loopback, through the one public call."""
+"""Instrument LangChain's real chains, tools and models, and call a server on loopback."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ _TREE = {
 }
 
 
-def test_one_tree_with_ours_above_and_below(server: OpenAIServer, llmops_traces: Traces) -> None:
+def test_chain_is_one_tree_with_our_spans_above_and_below(server: OpenAIServer, llmops_traces: Traces) -> None:
     with llmops.context(session_id="s", user_id="u"), llmops.span("answer"):
         assert _chain(server).invoke({"question": "cards"}).content == "Good day to you."
     assert _tree(llmops_traces) == _TREE
@@ -79,7 +79,7 @@ def test_one_tree_with_ours_above_and_below(server: OpenAIServer, llmops_traces:
     ]
 
 
-def test_async_the_same(server: OpenAIServer, llmops_traces: Traces) -> None:
+def test_async_chain_is_the_same_tree(server: OpenAIServer, llmops_traces: Traces) -> None:
     async def answer() -> None:
         with llmops.span("answer"):
             await _chain(server).ainvoke({"question": "cards"})
@@ -88,7 +88,7 @@ def test_async_the_same(server: OpenAIServer, llmops_traces: Traces) -> None:
     assert _tree(llmops_traces) == _TREE
 
 
-def test_a_tool_and_what_it_calls(llmops_traces: Traces) -> None:
+def test_tool_span_contains_the_spans_of_its_calls(llmops_traces: Traces) -> None:
     @tool
     def look_up(question: str) -> str:
         """Look something up."""
@@ -101,7 +101,7 @@ def test_a_tool_and_what_it_calls(llmops_traces: Traces) -> None:
     assert {span.name: span.kind for span in llmops_traces.spans}["look_up"] == "tool"
 
 
-def test_again_and_back(server: OpenAIServer, llmops_traces: Traces) -> None:
+def test_instrument_twice_records_once_and_uninstrument_stops(server: OpenAIServer, llmops_traces: Traces) -> None:
     llmops_sdk_langchain.instrument()
     _chain(server).invoke({"question": "cards"})
     llmops_sdk_langchain.uninstrument()

@@ -1,4 +1,4 @@
-"""OpenAI's real client against a server on loopback, through the one public call."""
+"""Instrument OpenAI's real client, and call a server on loopback."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def ask(server: OpenAIServer) -> str | None:
     return answer.choices[0].message.content
 
 
-def test_a_call_is_a_row_below_our_span(server: OpenAIServer, llmops_traces: Traces) -> None:
+def test_call_is_one_row_below_our_span(server: OpenAIServer, llmops_traces: Traces) -> None:
     with llmops.context(session_id="s", user_id="u"), llmops.span("answer") as above:
         assert ask(server) == "Good day to you."
     (row,) = llmops_traces.sql("FROM llm_calls").dicts()
@@ -59,14 +59,14 @@ async def _stream(server: OpenAIServer) -> str:
     return "".join(pieces)
 
 
-def test_a_stream_of_the_async_client(server: OpenAIServer, llmops_traces: Traces) -> None:
+def test_async_stream_is_recorded(server: OpenAIServer, llmops_traces: Traces) -> None:
     assert asyncio.run(_stream(server)) == "Good day to you."
     (row,) = llmops_traces.sql("FROM llm_calls").dicts()
     assert (row["output_tokens"], row["status"]) == (7, "ok")
     assert row["ttft_ms"] > 0
 
 
-def test_an_error_is_the_client_s_own(server: OpenAIServer, llmops_traces: Traces) -> None:
+def test_client_error_is_recorded_and_raised_unchanged(server: OpenAIServer, llmops_traces: Traces) -> None:
     server.faults.append(Fault(status=429))
     with pytest.raises(RateLimitError):
         ask(server)
@@ -74,7 +74,7 @@ def test_an_error_is_the_client_s_own(server: OpenAIServer, llmops_traces: Trace
     assert (row["status"], row["error_type"], row["request_model"]) == ("error", "RateLimitError", "gpt-4.1-mini")
 
 
-def test_again_and_back(server: OpenAIServer, llmops_traces: Traces) -> None:
+def test_instrument_twice_records_once_and_uninstrument_stops(server: OpenAIServer, llmops_traces: Traces) -> None:
     llmops_sdk_openai.instrument()
     ask(server)
     llmops_sdk_openai.uninstrument()
@@ -85,7 +85,7 @@ def test_again_and_back(server: OpenAIServer, llmops_traces: Traces) -> None:
     assert llmops_traces.sql("SELECT count(*) FROM llm_calls").scalar() == 2
 
 
-def test_what_the_application_turned_on_stays_on(server: OpenAIServer, llmops_traces: Traces) -> None:
+def test_instrumentor_of_the_application_stays_on(server: OpenAIServer, llmops_traces: Traces) -> None:
     llmops_sdk_openai.uninstrument()
     theirs = OpenAIInstrumentor()
     theirs.instrument()
@@ -98,7 +98,7 @@ def test_what_the_application_turned_on_stays_on(server: OpenAIServer, llmops_tr
     assert llmops_traces.sql("SELECT count(*) FROM llm_calls").scalar() == 1
 
 
-def test_a_call_of_the_sdk_s_own_is_counted_once(
+def test_call_of_the_sdk_is_counted_once(
     server: OpenAIServer, llmops_traces: Traces, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "key")

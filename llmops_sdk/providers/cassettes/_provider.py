@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, 
 from contextlib import aclosing, closing, contextmanager
 from copy import copy
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from llmops_sdk._util._clock import Clock
 from llmops_sdk.config import current
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CassetteProvider"]
 
+_Result = TypeVar("_Result", Response, Embeddings)
 _NAME = re.compile(r"\w[\w.-]*(?:/\w[\w.-]*)*")
 
 
@@ -84,7 +85,6 @@ class CassetteProvider:
 
     @property
     def name(self) -> str:
-        """Return "cassette"."""
         return "cassette"
 
     def recording_by(self, provider: Provider) -> CassetteProvider:
@@ -97,28 +97,22 @@ class CassetteProvider:
     # --- Calls --------------------------------------------------------------------------------------------------------
 
     def complete(self, request: Request) -> Response:
-        """Return the whole answer."""
         canonical = canonical_chat(request)
         if (recording := self._find(canonical)) is not None:
             self._clock.sleep(self._delay(recording.get("seconds", 0)))
             return _replay_response(recording)
         model, request = self._recorded_model(request)
         with self._record(canonical) as outcome:
-            response = model.complete(request)
-            outcome["response"] = encode(response)
-            return response
+            return outcome.keep("response", model.complete(request))
 
     async def acomplete(self, request: Request) -> Response:
-        """Return the whole answer, async."""
         canonical = canonical_chat(request)
         if (recording := self._find(canonical)) is not None:
             await self._clock.asleep(self._delay(recording.get("seconds", 0)))
             return _replay_response(recording)
         model, request = self._recorded_model(request)
         with self._record(canonical) as outcome:
-            response = await model.acomplete(request)
-            outcome["response"] = encode(response)
-            return response
+            return outcome.keep("response", await model.acomplete(request))
 
     def stream(self, request: Request) -> Iterator[Chunk]:
         """Yield the answer in chunks. A stream that the consumer closes early is not recorded."""
@@ -130,12 +124,10 @@ class CassetteProvider:
             return
         model, request = self._recorded_model(request)
         with self._record(canonical) as outcome, closing(cast("Generator[Chunk]", model.stream(request))) as source:
-            chunks = outcome["chunks"] = _TimedChunks()
             for chunk in source:
-                yield chunks.add(chunk)
+                yield outcome.keep_chunk(chunk)
 
     async def astream(self, request: Request) -> AsyncIterator[Chunk]:
-        """Yield the answer in chunks, async."""
         canonical = canonical_chat(request)
         if (recording := self._find(canonical)) is not None:
             for seconds, step in _replay_chunks(recording):
@@ -144,40 +136,31 @@ class CassetteProvider:
             return
         model, request = self._recorded_model(request)
         with self._record(canonical) as outcome:
-            chunks = outcome["chunks"] = _TimedChunks()
             async with aclosing(cast("AsyncGenerator[Chunk]", model.astream(request))) as source:
                 async for chunk in source:
-                    yield chunks.add(chunk)
+                    yield outcome.keep_chunk(chunk)
 
     def embed(self, texts: Sequence[str], request: Request) -> Embeddings:
-        """Return the vectors of `texts`."""
         canonical = canonical_embed(texts, request)
         if (recording := self._find(canonical)) is not None:
             return _replay_embeddings(recording)
         model, request = self._recorded_model(request)
         with self._record(canonical) as outcome:
-            embeddings = model.embed(texts, request)
-            outcome["embeddings"] = encode(embeddings)
-            return embeddings
+            return outcome.keep("embeddings", model.embed(texts, request))
 
     async def aembed(self, texts: Sequence[str], request: Request) -> Embeddings:
-        """Return the vectors of `texts`, async."""
         canonical = canonical_embed(texts, request)
         if (recording := self._find(canonical)) is not None:
             return _replay_embeddings(recording)
         model, request = self._recorded_model(request)
         with self._record(canonical) as outcome:
-            embeddings = await model.aembed(texts, request)
-            outcome["embeddings"] = encode(embeddings)
-            return embeddings
+            return outcome.keep("embeddings", await model.aembed(texts, request))
 
     def close(self) -> None:
-        """Close the recorded model."""
         for _, provider in self._recorded:
             provider.close()
 
     async def aclose(self) -> None:
-        """Close the recorded model, async."""
         for _, provider in self._recorded:
             await provider.aclose()
 
@@ -227,23 +210,21 @@ class CassetteProvider:
         )
 
     @contextmanager
-    def _record(self, canonical: CanonicalRequest) -> Generator[dict[str, Any]]:
-        """Record what the block puts into the mapping, or the provider's error; nothing if the call is cancelled."""
-        outcome: dict[str, Any] = {}
+    def _record(self, canonical: CanonicalRequest) -> Generator[_Outcome]:
+        """Record what the block keeps, or the provider's error; nothing if the call is cancelled."""
+        outcome = _Outcome()
         started = time.monotonic()
         try:
             yield outcome
         except ProviderError as error:
-            outcome["error"] = encode_error(error)
+            outcome.encoded["error"] = encode_error(error)
             self._write(canonical, time.monotonic() - started, outcome)
             raise
         self._write(canonical, time.monotonic() - started, outcome)
 
-    def _write(self, canonical: CanonicalRequest, seconds: float, outcome: dict[str, Any]) -> None:
+    def _write(self, canonical: CanonicalRequest, seconds: float, outcome: _Outcome) -> None:
         key = digest(canonical)
-        if isinstance(outcome.get("chunks"), _TimedChunks):
-            outcome["chunks"] = outcome["chunks"].encoded
-        recording = {"digest": key, "request": shortened(canonical), "seconds": round(seconds, 3), **outcome}
+        recording = {"digest": key, "request": shortened(canonical), "seconds": round(seconds, 3), **outcome.encoded}
         line = json.dumps(recording, ensure_ascii=False, separators=(",", ":"), default=repr)
         with self._lock:
             first = key not in self._recorded_now
@@ -251,16 +232,20 @@ class CassetteProvider:
         self._file().add(_redact(line), replacing=key if first else None)
 
 
-class _TimedChunks:
-    """The chunks of a stream, with the seconds before each."""
+class _Outcome:
+    """What a call returns, encoded; chunks with the seconds before each."""
 
     def __init__(self) -> None:
-        self.encoded: list[tuple[float, dict[str, Any]]] = []
+        self.encoded: dict[str, Any] = {}
         self._last = time.monotonic()
 
-    def add(self, chunk: Chunk) -> Chunk:
+    def keep(self, name: str, value: _Result) -> _Result:
+        self.encoded[name] = encode(value)
+        return value
+
+    def keep_chunk(self, chunk: Chunk) -> Chunk:
         now = time.monotonic()
-        self.encoded.append((round(now - self._last, 3), encode(chunk)))
+        self.encoded.setdefault("chunks", []).append((round(now - self._last, 3), encode(chunk)))
         self._last = now
         return chunk
 

@@ -1,7 +1,7 @@
-"""HTTP clients of our own under litellm: closed when the provider is, and no request is sent twice.
+"""HTTP clients for litellm that close with the provider and never send a request twice.
 
-litellm keeps its clients for the whole process and shares them with the application's own calls, so they are not ours
-to close; and its async client sends a request again when a connection breaks.
+litellm keeps its own clients for the whole process and shares them with the application's calls, so this package must
+not close them. litellm's async client also sends a request again when a connection breaks.
 """
 
 from __future__ import annotations
@@ -11,138 +11,97 @@ import threading
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 
-from llmops_sdk.providers.litellm._deadlines import keep_deadlines, limit
+from llmops_sdk.providers.litellm._deadlines import keep_deadlines, limit_waits
 from llmops_sdk.providers.litellm._endpoint import Endpoint
 from llmops_sdk.providers.litellm._library import Library
+from llmops_sdk.providers.litellm._stream_reader import CallWatch
 
-__all__ = ["Clients", "Watcher", "watched"]
+__all__ = ["Clients", "watching"]
 
-# Which of litellm's code paths take which kind of client.
+# The vendors for which litellm takes an openai client, and those for which it takes an httpx client.
 _OPENAI = frozenset({"openai"})
 _HTTPX = frozenset({"anthropic", "gemini", "ollama"})
 
-_watching: ContextVar[Watcher | None] = ContextVar("llmops_watcher", default=None)
+_Clients: TypeAlias = dict[Endpoint, tuple[Any, Any]]
+"""For each endpoint, the httpx client and the object around it that litellm takes."""
 
-
-class Watcher(Protocol):
-    """Follows the requests of one call."""
-
-    def sent(self) -> None:
-        """A request is about to be sent."""
-
-    def left(self) -> float:
-        """Seconds until the call must end."""
-        ...
-
-    def pause(self) -> float:
-        """Seconds until the server must have said something."""
-        ...
-
-    def take(self, response: Any) -> None:
-        """A response, its headers read and nothing else."""
+_watch: ContextVar[CallWatch | None] = ContextVar("llmops_watch", default=None)
 
 
 @contextmanager
-def watched(watcher: Watcher) -> Generator[None, None, None]:
-    """Tell `watcher` of the HTTP requests that calls within this block send, and of the responses to them."""
-    token = _watching.set(watcher)
+def watching(watch: CallWatch) -> Generator[None]:
+    """Report the HTTP requests and responses of the calls in this block to `watch`."""
+    token = _watch.set(watch)
     try:
         yield
     finally:
-        _watching.reset(token)
+        _watch.reset(token)
 
 
-def _sent(request: Any) -> None:
-    watcher = _watching.get()
-    if watcher is not None:
-        watcher.sent()
-        limit(request, watcher.pause, watcher.left)
+def _on_request(request: Any) -> None:
+    watch = _watch.get()
+    if watch is not None:
+        watch.on_request()
+        limit_waits(request, reads=watch.read_seconds_left, others=watch.seconds_left)
 
 
-async def _asent(request: Any) -> None:
-    _sent(request)
+def _on_response(response: Any) -> None:
+    watch = _watch.get()
+    if watch is not None:
+        watch.on_response(response)
 
 
-def _hold(response: Any) -> None:
-    watcher = _watching.get()
-    if watcher is not None:
-        watcher.take(response)
+async def _aon_request(request: Any) -> None:
+    _on_request(request)
 
 
-async def _ahold(response: Any) -> None:
-    _hold(response)
+async def _aon_response(response: Any) -> None:
+    _on_response(response)
 
 
-class _OfLoop:
-    """The clients of one event loop, and the generator by which the loop tells its end."""
+class _LoopClients:
+    """The clients of one event loop, and the generator that the loop closes when it ends."""
 
     def __init__(self) -> None:
-        self.clients: dict[Endpoint, tuple[Any, Any]] = {}
-        self.ending: AsyncGenerator[None] | None = None
+        self.clients: _Clients = {}
+        self.closer: AsyncGenerator[None] | None = None
 
 
 class Clients:
-    """The clients of one provider: a sync one, and an async one for each event loop."""
+    """The clients of one provider: sync ones, and async ones for each event loop."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._sync: dict[Endpoint, tuple[Any, Any]] = {}
-        # Not by weak references: open connections refer to their loop, so it would live on in any case.
-        self._async: dict[asyncio.AbstractEventLoop, _OfLoop] = {}
+        self._sync: _Clients = {}
+        # Weak references would not help: open connections refer to their loop and keep it alive.
+        self._async: dict[asyncio.AbstractEventLoop, _LoopClients] = {}
 
     def sync(self, library: Library, endpoint: Endpoint) -> Any:
-        """What litellm takes as `client` for a sync call, or None where it must use its own."""
-
-        def make() -> tuple[Any, Any]:
-            http = keep_deadlines(
-                library.httpx.Client(
-                    follow_redirects=True,
-                    limits=_limits(library),
-                    event_hooks={"request": [_sent], "response": [_hold]},
-                )
-            )
-            if endpoint.vendor in _OPENAI:
-                return http, _openai(library.openai.OpenAI, endpoint, http)
-            return http, library.http_handler(client=http)
-
-        return self._get(self._sync, endpoint, make)
+        """Return litellm's `client` for a sync call, or None if litellm must use its own."""
+        return self._get(self._sync, endpoint, lambda: _sync_client(library, endpoint))
 
     def asynchronous(self, library: Library, endpoint: Endpoint) -> Any:
-        """What litellm takes as `client` for an async call in this event loop, or None where it must use its own."""
+        """Return litellm's `client` for an async call in this event loop, or None if litellm must use its own."""
+        of_loop = self._of_loop(asyncio.get_running_loop())
+        return self._get(of_loop.clients, endpoint, lambda: _async_client(library, endpoint))
 
-        def make() -> tuple[Any, Any]:
-            http = keep_deadlines(
-                library.httpx.AsyncClient(
-                    follow_redirects=True,
-                    limits=_limits(library),
-                    event_hooks={"request": [_asent], "response": [_ahold]},
-                )
-            )
-            if endpoint.vendor in _OPENAI:
-                return http, _openai(library.openai.AsyncOpenAI, endpoint, http)
-            handler = library.async_http_handler()
-            handler.client = http
-            return http, handler
-
-        return self._get(self._of_loop(asyncio.get_running_loop()).clients, endpoint, make)
-
-    def _of_loop(self, loop: asyncio.AbstractEventLoop) -> _OfLoop:
+    def _of_loop(self, loop: asyncio.AbstractEventLoop) -> _LoopClients:
         with self._lock:
             if (known := self._async.get(loop)) is not None:
                 return known
-            # A loop that was closed without an end of its async generators has told us nothing.
-            self._async = {other: of for other, of in self._async.items() if not other.is_closed()}
-            made = self._async[loop] = _OfLoop()
-            made.ending = self._until_the_end(loop)
-        # Its first step registers the generator with the loop, which closes it, and so the clients, when it shuts down:
-        # the one hook that `asyncio.run` and every server offer for that.
+            # A loop that closed without ending its async generators did not call the closer.
+            self._async = {other: clients for other, clients in self._async.items() if not other.is_closed()}
+            made = self._async[loop] = _LoopClients()
+            made.closer = self._close_with_loop(loop)
+        # The first step registers the generator with the loop. The loop closes it, and so the clients, when it shuts
+        # down: the only hook for that which `asyncio.run` and every server offer.
         with suppress(StopIteration):
-            made.ending.__anext__().send(None)
+            made.closer.__anext__().send(None)
         return made
 
-    async def _until_the_end(self, loop: asyncio.AbstractEventLoop) -> AsyncGenerator[None]:
+    async def _close_with_loop(self, loop: asyncio.AbstractEventLoop) -> AsyncGenerator[None]:
         try:
             yield
         finally:
@@ -151,9 +110,7 @@ class Clients:
             for http, _ in of_loop.clients.values() if of_loop is not None else ():
                 await http.aclose()
 
-    def _get(
-        self, clients: dict[Endpoint, tuple[Any, Any]], endpoint: Endpoint, make: Callable[[], tuple[Any, Any]]
-    ) -> Any:
+    def _get(self, clients: _Clients, endpoint: Endpoint, make: Callable[[], tuple[Any, Any]]) -> Any:
         if endpoint.vendor not in _OPENAI | _HTTPX:
             return None
         with self._lock:
@@ -169,18 +126,37 @@ class Clients:
             http.close()
 
     async def aclose(self) -> None:
-        """Close the sync clients and the async ones of this event loop."""
+        """Close the sync clients, and the async clients of this event loop."""
         self.close()
         with self._lock:
             of_loop = self._async.get(asyncio.get_running_loop())
-        if of_loop is not None and of_loop.ending is not None:
-            await of_loop.ending.aclose()
+        if of_loop is not None and of_loop.closer is not None:
+            await of_loop.closer.aclose()
 
 
-def _openai(client: Any, endpoint: Endpoint, http: Any) -> Any:
-    return client(api_key=endpoint.api_key, base_url=endpoint.base_url, http_client=http, max_retries=0)
+def _sync_client(library: Library, endpoint: Endpoint) -> tuple[Any, Any]:
+    http = library.httpx.Client(**_http_options(library, _on_request, _on_response))
+    if endpoint.vendor in _OPENAI:
+        return _openai_client(library.openai.OpenAI, endpoint, http)
+    return http, library.http_handler(client=keep_deadlines(http))
 
 
-def _limits(library: Library) -> Any:
-    # How many calls run at once is for the limits of the configuration to say, not for the pool.
-    return library.httpx.Limits(max_connections=None, max_keepalive_connections=100)
+def _async_client(library: Library, endpoint: Endpoint) -> tuple[Any, Any]:
+    http = library.httpx.AsyncClient(**_http_options(library, _aon_request, _aon_response))
+    if endpoint.vendor in _OPENAI:
+        return _openai_client(library.openai.AsyncOpenAI, endpoint, http)
+    handler = library.async_http_handler()
+    handler.client = keep_deadlines(http)
+    return http, handler
+
+
+def _http_options(library: Library, on_request: Any, on_response: Any) -> dict[str, Any]:
+    # The configuration limits concurrent calls, not the connection pool.
+    limits = library.httpx.Limits(max_connections=None, max_keepalive_connections=100)
+    hooks = {"request": [on_request], "response": [on_response]}
+    return {"follow_redirects": True, "limits": limits, "event_hooks": hooks}
+
+
+def _openai_client(client: Any, endpoint: Endpoint, http: Any) -> tuple[Any, Any]:
+    keep_deadlines(http)
+    return http, client(api_key=endpoint.api_key, base_url=endpoint.base_url, http_client=http, max_retries=0)

@@ -1,91 +1,92 @@
-"""Deadlines for what waits on a connection.
+"""Deadlines for waits on a connection.
 
-httpx bounds each read of a connection by one number of seconds, not the sum: a server that sends a byte now and then is
-read for ever, and the wait for the first token of a stream and that for the next one cannot differ. Here every wait is
-given what is left of the call when it begins, which needs neither a thread nor a timer.
+httpx limits each read of a connection to a number of seconds, but not their sum. A server that sends a byte now and
+then keeps a read alive without end, and the first token of a stream cannot have another limit than the next ones.
+Here each wait gets the seconds that the call has left when the wait begins. That needs neither a thread nor a timer.
 """
 
 from __future__ import annotations
 
+import inspect
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Self
 
-__all__ = ["Left", "keep_deadlines", "limit", "moment", "seconds_left"]
+__all__ = ["SecondsLeft", "deadline_in", "keep_deadlines", "limit_waits", "seconds_until"]
 
-Left = Callable[[], float]
-"""Seconds that a wait which begins now may take."""
+SecondsLeft = Callable[[], float]
+"""Returns the seconds that a wait which begins now may take."""
 
-# What a wait is given when the time is over: 0 would mean not to wait at all, and raise another error.
-_LEAST = 0.001
+# The shortest wait. 0 would mean not to wait at all, and raise another error.
+_MIN_SECONDS = 0.001
 
 
-def moment(seconds: float | None) -> float | None:
-    """When that many seconds from now are over; None without a bound."""
+def deadline_in(seconds: float | None) -> float | None:
+    """Return the monotonic time that many seconds from now; None without a limit."""
     return None if seconds is None else time.monotonic() + seconds
 
 
-def seconds_left(*moments: float | None) -> float | None:
-    """Seconds until the first of some moments; None where there is none."""
-    due = min((one for one in moments if one is not None), default=None)
-    return None if due is None else due - time.monotonic()
+def seconds_until(*deadlines: float | None) -> float | None:
+    """Return the seconds until the first of the deadlines; None if there is none."""
+    first = min((one for one in deadlines if one is not None), default=None)
+    return None if first is None else first - time.monotonic()
 
 
-class _Until(float):
-    """A time-out that is asked for when a wait begins. For whoever does not know of that, seconds like others."""
+class _LazyTimeout(float):
+    """A time-out that is computed when a wait begins. Other code sees the seconds of its creation."""
 
-    _left: Left
+    _seconds_left: SecondsLeft
 
-    def __new__(cls, seconds: float, left: Left) -> Self:
-        made = super().__new__(cls, seconds)
-        made._left = left
+    def __new__(cls, seconds_left: SecondsLeft) -> Self:
+        made = super().__new__(cls, seconds_left())
+        made._seconds_left = seconds_left
         return made
 
     def now(self) -> float:
-        """The seconds that a wait which begins now may take."""
-        return max(_LEAST, self._left())
+        return max(_MIN_SECONDS, self._seconds_left())
 
 
-def limit(request: Any, reading: Left, other: Left) -> None:
-    """Set what the waits of an httpx request may take: those for the server's next word, and all others."""
-    within = request.extensions.get("timeout")
-    if not within:
+def limit_waits(request: Any, *, reads: SecondsLeft, others: SecondsLeft) -> None:
+    """Limit the waits of an httpx request: its reads by `reads`, connecting and writing by `others`."""
+    timeouts = request.extensions.get("timeout")
+    if not timeouts:
         return
-    within["read"] = _Until(reading(), reading)
+    timeouts["read"] = _LazyTimeout(reads)
     for name in ("connect", "write"):
-        within[name] = _Until(other(), _least_of(within.get(name), other))
+        timeouts[name] = _LazyTimeout(_at_most(timeouts.get(name), others))
 
 
-def _least_of(seconds: float | None, left: Left) -> Left:
-    return left if seconds is None else lambda: min(seconds, left())
+def _at_most(seconds: float | None, seconds_left: SecondsLeft) -> SecondsLeft:
+    return seconds_left if seconds is None else lambda: min(seconds, seconds_left())
 
 
 def keep_deadlines(client: Any) -> Any:
-    """Make a new httpx client, sync or async, keep to what `limit` says; the client itself.
+    """Make a new httpx client, sync or async, follow `limit_waits`; return the client.
 
-    The backend of a connection pool can be set in httpcore and not through httpx, hence the private names. Should they
-    change, every wait keeps the seconds that it began with, and tests/faults fails.
+    httpcore lets a connection pool have another network backend, httpx does not: hence the private names. If they
+    change, each wait keeps the seconds of its request's start, and tests/faults fails.
     """
     for transport in (client._transport, *client._mounts.values()):
         pool = getattr(transport, "_pool", None)
         backend = getattr(pool, "_network_backend", None)
         if pool is not None and backend is not None:
-            pool._network_backend = (_AsyncBackend if hasattr(client, "aclose") else _Backend)(backend)
+            pool._network_backend = _Backend(backend)
     return client
 
 
 def _now(timeout: float | None) -> float | None:
-    return timeout.now() if isinstance(timeout, _Until) else timeout
+    return timeout.now() if isinstance(timeout, _LazyTimeout) else timeout
 
 
 _Options = Iterable[Any]
 
 
 class _Backend:
-    """httpcore's `NetworkBackend`, whose streams keep deadlines."""
+    """httpcore's `NetworkBackend` or `AsyncNetworkBackend`, whose streams keep deadlines."""
 
     def __init__(self, inner: Any) -> None:
         self._inner = inner
+        self.sleep = inner.sleep
 
     def connect_tcp(
         self,
@@ -94,84 +95,38 @@ class _Backend:
         timeout: float | None = None,
         local_address: str | None = None,
         socket_options: _Options | None = None,
-    ) -> _Stream:
-        return _Stream(self._inner.connect_tcp(host, port, _now(timeout), local_address, socket_options))
+    ) -> Any:
+        return _wrap(self._inner.connect_tcp(host, port, _now(timeout), local_address, socket_options))
 
     def connect_unix_socket(
         self, path: str, timeout: float | None = None, socket_options: _Options | None = None
-    ) -> _Stream:
-        return _Stream(self._inner.connect_unix_socket(path, _now(timeout), socket_options))
-
-    def sleep(self, seconds: float) -> None:
-        self._inner.sleep(seconds)
+    ) -> Any:
+        return _wrap(self._inner.connect_unix_socket(path, _now(timeout), socket_options))
 
 
 class _Stream:
-    """httpcore's `NetworkStream`, of which each wait keeps the deadline of the request under way."""
+    """httpcore's `NetworkStream` or `AsyncNetworkStream`: each wait keeps the deadline of the current request."""
 
     def __init__(self, inner: Any) -> None:
         self._inner = inner
+        self.get_extra_info = inner.get_extra_info
 
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)  # `close` or `aclose`
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> Any:
         return self._inner.read(max_bytes, _now(timeout))
 
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._inner.write(buffer, _now(timeout))
+    def write(self, buffer: bytes, timeout: float | None = None) -> Any:
+        return self._inner.write(buffer, _now(timeout))
 
-    def start_tls(self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None) -> _Stream:
-        return _Stream(self._inner.start_tls(ssl_context, server_hostname, _now(timeout)))
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._inner.get_extra_info(info)
-
-    def close(self) -> None:
-        self._inner.close()
+    def start_tls(self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None) -> Any:
+        return _wrap(self._inner.start_tls(ssl_context, server_hostname, _now(timeout)))
 
 
-class _AsyncBackend:
-    """The async twin of `_Backend`."""
-
-    def __init__(self, inner: Any) -> None:
-        self._inner = inner
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: _Options | None = None,
-    ) -> _AsyncStream:
-        return _AsyncStream(await self._inner.connect_tcp(host, port, _now(timeout), local_address, socket_options))
-
-    async def connect_unix_socket(
-        self, path: str, timeout: float | None = None, socket_options: _Options | None = None
-    ) -> _AsyncStream:
-        return _AsyncStream(await self._inner.connect_unix_socket(path, _now(timeout), socket_options))
-
-    async def sleep(self, seconds: float) -> None:
-        await self._inner.sleep(seconds)
+def _wrap(opened: Any) -> Any:
+    return _wrap_async(opened) if inspect.isawaitable(opened) else _Stream(opened)
 
 
-class _AsyncStream:
-    """The async twin of `_Stream`."""
-
-    def __init__(self, inner: Any) -> None:
-        self._inner = inner
-
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return await self._inner.read(max_bytes, _now(timeout))
-
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        await self._inner.write(buffer, _now(timeout))
-
-    async def start_tls(
-        self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None
-    ) -> _AsyncStream:
-        return _AsyncStream(await self._inner.start_tls(ssl_context, server_hostname, _now(timeout)))
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._inner.get_extra_info(info)
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
+async def _wrap_async(opened: Awaitable[Any]) -> _Stream:
+    return _Stream(await opened)

@@ -1,4 +1,4 @@
-"""Where a model is served and with which key: read from the configuration and the environment, without litellm."""
+"""Find a model's server and key in the configuration and the environment, without litellm."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ __all__ = [
 ]
 
 COMPATIBLE = "openai_compatible"
-"""The provider's name of a model that is given by the URL of its server."""
+"""The provider of a model that is given by the URL of its server."""
 
-# The variables that each vendor's own libraries read; the first that is set counts.
+# The variables that each vendor's own libraries read; the first one set counts.
 _KEYS = {
     "openai": ("OPENAI_API_KEY",),
     "anthropic": ("ANTHROPIC_API_KEY",),
@@ -35,7 +35,7 @@ _KEYS = {
     "xai": ("XAI_API_KEY",),
     "cohere": ("COHERE_API_KEY", "CO_API_KEY"),
 }
-# With one of these litellm signs in by itself, and needs no key.
+# With one of these, litellm signs in itself and needs no key.
 _SIGN_INS = {"azure": ("AZURE_AD_TOKEN", "AZURE_OPENAI_AD_TOKEN", "AZURE_CLIENT_ID", "AZURE_FEDERATED_TOKEN_FILE")}
 _BASES = {
     "openai": ("OPENAI_BASE_URL", "OPENAI_API_BASE"),
@@ -43,7 +43,7 @@ _BASES = {
     "azure": ("AZURE_API_BASE",),
     "ollama": ("OLLAMA_API_BASE", "OLLAMA_HOST"),
 }
-# Where each vendor's own API is served, for spans.
+# The server of each vendor's own API, for spans.
 _HOSTS = {
     "openai": "api.openai.com",
     "anthropic": "api.anthropic.com",
@@ -71,12 +71,12 @@ _CONVENTIONAL = {
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where to send a call.
+    """The server and key of a call.
 
     Attributes:
         vendor: The first part of the model's name, as in "ollama".
         model: The rest of it.
-        api_key: The key, or None when litellm shall find it in the environment.
+        api_key: The key, or None if litellm finds it in the environment.
         base_url: The server's base URL, or None for the vendor's own.
     """
 
@@ -87,22 +87,22 @@ class Endpoint:
 
 
 def conventional_name(provider: str) -> str:
-    """The name of a provider in OpenTelemetry's GenAI conventions."""
+    """Return the name of a provider in OpenTelemetry's GenAI conventions."""
     return _CONVENTIONAL.get(provider, provider)
 
 
 def endpoint_of(resolved: ResolvedModel) -> Endpoint:
-    """Where calls to a model go.
+    """Return the server and key of a model.
 
     Raises:
-        AuthenticationError: No key is set; the message names the variable to set. Nothing was sent.
+        AuthenticationError: No key is set. The message names the variable to set. No request was sent.
     """
     vendor, _, model = resolved.model.partition("/")
     return Endpoint(vendor, model, _key(resolved), _base(resolved, vendor))
 
 
 def server_of(resolved: ResolvedModel) -> tuple[str, int] | None:
-    """The address and port that calls to a model go to, or None when only litellm knows them."""
+    """Return the address and port of a model's server, or None if only litellm knows them."""
     vendor = resolved.model.partition("/")[0]
     base = _base(resolved, vendor) or ("http://127.0.0.1:11434" if vendor == "ollama" else None)
     if base is None:
@@ -116,35 +116,33 @@ def server_of(resolved: ResolvedModel) -> tuple[str, int] | None:
 
 
 def key_variables(resolved: ResolvedModel) -> tuple[str, ...]:
-    """The environment variables of which the first that is set holds the key; none where litellm alone knows them."""
+    """Return the environment variables that may hold the key, first match first; empty if only litellm knows them."""
     if resolved.api_key_env is not None:
         return (resolved.api_key_env,)
     if resolved.provider == COMPATIBLE:
-        # Never another vendor's key: it would be given to whoever runs that server.
+        # Never another vendor's key: the owner of that server would get it.
         return ("LLMOPS_API_KEY",)
     return _KEYS.get(resolved.model.partition("/")[0], ())
 
 
 def base_variables(resolved: ResolvedModel) -> tuple[str, ...]:
-    """The environment variables that may hold the server's base URL where the configuration does not."""
+    """Return the environment variables that may hold the server's base URL if the configuration does not."""
     return _BASES.get(resolved.model.partition("/")[0], ())
 
 
 def _key(resolved: ResolvedModel) -> str | None:
     names = key_variables(resolved)
     if resolved.api_key_env is None and resolved.provider == COMPATIBLE:
-        return os.environ.get(names[0]) or "none"  # many need none
+        return os.environ.get(names[0]) or "none"  # many servers need no key
     if not names:
         return None
-    hint = 'or write model = "https://server/v1#model" for a server that needs no key'
-    if resolved.api_key_env is not None:
-        hint = "as api_key_env says"
-    for name in names:
-        if key := os.environ.get(name):
-            return key
-    vendor = resolved.model.partition("/")[0]
-    if resolved.api_key_env is None and any(map(os.environ.get, _SIGN_INS.get(vendor, ()))):
-        return None
+    if key := next(filter(None, map(os.environ.get, names)), None):
+        return key
+    hint = "as api_key_env says"
+    if resolved.api_key_env is None:
+        if any(map(os.environ.get, _SIGN_INS.get(resolved.model.partition("/")[0], ()))):
+            return None
+        hint = 'or write model = "https://server/v1#model" for a server that needs no key'
     raise AuthenticationError(
         f"{resolved.model} needs a key: set the environment variable {' or '.join(names)}, {hint}",
         provider=conventional_name(resolved.provider),
@@ -153,14 +151,12 @@ def _key(resolved: ResolvedModel) -> str | None:
 
 
 def _base(resolved: ResolvedModel, vendor: str) -> str | None:
-    base = resolved.base_url
-    for name in base_variables(resolved):
-        base = base or os.environ.get(name)
+    base = resolved.base_url or next(filter(None, map(os.environ.get, base_variables(resolved))), None)
     if not base:
         return None
     base = base.rstrip("/")
     if vendor == "anthropic":
-        return base.removesuffix("/v1/messages").removesuffix("/v1")  # litellm appends it
+        return base.removesuffix("/v1/messages").removesuffix("/v1")  # litellm appends the path
     if vendor == "ollama" and "://" not in base:  # OLLAMA_HOST may be an address to listen on
         host, colon, port = base.partition(":")
         return f"http://{'127.0.0.1' if host in {'', '0.0.0.0'} else host}:{port if colon else 11434}"  # noqa: S104

@@ -1,8 +1,8 @@
-"""Importing litellm: once, late, and without its habits.
+"""Import litellm once, late, and without side effects.
 
 litellm takes seconds to import, fetches a price map and header tables from the network, loads `.env` files, and prints
-advice. None of that may reach an application, so the variables that stop it are set before the import, unless the
-application has set them itself; they stay set, because litellm reads some of them at its calls.
+advice. Environment variables stop that. This module sets them before the import, unless the application has set them.
+They stay set because litellm reads some of them at each call.
 """
 
 from __future__ import annotations
@@ -22,16 +22,19 @@ _QUIET = {
     "LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS": "True",  # else it fetches a table of headers
     "LITELLM_MODE": "PRODUCTION",  # else it loads the `.env` files of the folders above
 }
-# Warnings that are litellm's own affair: it uses names that pydantic deprecates, and types that pydantic warns of in
-# its own name when a provider's module is first imported.
-_OWN = {"module": r"litellm(\.|$)", "message": r"Items? .* on TypedDict class .* using the `ReadOnly` qualifier"}
+# Warnings about litellm's own code: it uses deprecated names of pydantic, and types that pydantic warns about in its
+# own name when a provider's module is first imported. Position in a filter, argument of the filter, pattern.
+_OWN_WARNINGS = (
+    (3, "module", r"litellm(\.|$)"),
+    (1, "message", r"Items? .* on TypedDict class .* using the `ReadOnly` qualifier"),
+)
 _lock = threading.Lock()
 _library: Library | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """What we use of litellm and of the libraries that it brings."""
+    """The parts of litellm and its dependencies that this package uses."""
 
     litellm: Any
     openai: Any
@@ -41,29 +44,26 @@ class Library:
     async_http_handler: Any
     """litellm's class around an async httpx client, without its own second try."""
     raised: tuple[type[BaseException], ...]
-    """Everything that a call may raise because of the provider."""
+    """The exceptions that a call may raise because of the provider."""
 
 
 def library() -> Library:
-    """litellm, imported at the first call of this function."""
+    """Return litellm; the first call imports it."""
     global _library
     if _library is None:
         with _lock:
             if _library is None:
                 _library = _load()
-    # Looked at each time, because the application may have reset the filters since; it costs a microsecond.
-    for kind, pattern in _OWN.items():
-        if not any(
-            getattr(entry[1 if kind == "message" else 3], "pattern", None) == pattern for entry in warnings.filters
-        ):
-            warnings.filterwarnings(
-                "ignore", message=pattern if kind == "message" else "", module=pattern if kind == "module" else ""
-            )
+    # Checked at each call, which costs a microsecond: the application may have reset the filters.
+    for position, argument, pattern in _OWN_WARNINGS:
+        if not any(getattr(entry[position], "pattern", None) == pattern for entry in warnings.filters):
+            filtered: Any = {argument: pattern}
+            warnings.filterwarnings("ignore", **filtered)
     return _library
 
 
 def _load() -> Library:
-    theirs = "litellm" in sys.modules  # the application uses it too; its logging is then the application's
+    application_uses_it = "litellm" in sys.modules  # then the application owns litellm's logging
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     with warnings.catch_warnings():
@@ -74,13 +74,13 @@ def _load() -> Library:
         from litellm import exceptions
         from litellm._service_logger import ServiceLogging
         from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler, HTTPHandler
-    if not theirs:
+    if not application_uses_it:
         litellm.suppress_debug_info = True
-        # Else each chunk of a sync stream starts a thread's event loop, to log to nobody.
+        # Otherwise each chunk of a sync stream starts an event loop in a thread, for loggers that do not exist.
         litellm.disable_streaming_logging = True
-        # Else the name of some models ("llama-3…") makes each stream fetch a tokenizer, to price what has no price.
+        # Otherwise some names ("llama-3…") make each stream fetch a tokenizer, to price a model without a price.
         litellm.disable_hf_tokenizer_download = True
-        _without_loop(ServiceLogging, litellm)
+        _silence_service_hook(ServiceLogging, litellm)
         for logger in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
             logging.getLogger(logger).setLevel(logging.CRITICAL)
     own = tuple(kind for kind in vars(exceptions).values() if isinstance(kind, type) and issubclass(kind, Exception))
@@ -89,28 +89,27 @@ def _load() -> Library:
         openai=openai,
         httpx=httpx,
         http_handler=HTTPHandler,
-        async_http_handler=_once(AsyncHTTPHandler),
+        async_http_handler=_without_second_try(AsyncHTTPHandler),
         raised=(openai.OpenAIError, httpx.HTTPError, httpx.StreamError, OSError, *own),
     )
 
 
-def _without_loop(logger: Any, litellm: Any) -> None:
-    """Keep sync calls from making an event loop, or a task on a running one, for callbacks that nobody has set."""
-    report = logger.service_success_hook
+def _silence_service_hook(logger: Any, litellm: Any) -> None:
+    """Stop sync calls from starting an event loop, or a task on a running one, for callbacks that are not set."""
+    call_hook = logger.service_success_hook
 
-    def only_to_callbacks(self: Any, *args: Any, **kwargs: Any) -> None:
+    def call_hook_if_set(self: Any, *args: Any, **kwargs: Any) -> None:
         if litellm.service_callback:
-            report(self, *args, **kwargs)
+            call_hook(self, *args, **kwargs)
 
-    logger.service_success_hook = only_to_callbacks
+    logger.service_success_hook = call_hook_if_set
 
 
-def _once(handler: Any) -> Any:
-    """The async client of litellm sends a request again when the connection breaks, which is for our retries to do."""
+def _without_second_try(handler: Any) -> Any:
+    """Stop litellm's async client from repeating a request when the connection breaks: our retries do that."""
 
-    class OnceOnly(handler):
+    class SingleTryHandler(handler):
         async def single_connection_post_request(self, *_args: Any, **_kwargs: Any) -> Any:
-            error = sys.exc_info()[1]
-            raise error if error is not None else RuntimeError("litellm asked for a second try of nothing")
+            raise sys.exc_info()[1] or RuntimeError("litellm repeats a request that did not fail")
 
-    return OnceOnly
+    return SingleTryHandler

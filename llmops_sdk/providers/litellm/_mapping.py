@@ -1,4 +1,4 @@
-"""From our request to litellm's arguments, and from its objects to ours."""
+"""Convert our request to litellm's arguments, and litellm's objects to ours."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from llmops_sdk.providers.litellm._endpoint import COMPATIBLE, Endpoint
 from llmops_sdk.providers.litellm._library import Library
 
 __all__ = [
-    "StreamReader",
+    "DEFAULT_TOTAL_SECONDS",
+    "ChunkMapper",
     "arguments_of",
     "finish_of",
     "price_of",
@@ -28,10 +29,13 @@ __all__ = [
 ]
 
 _log = logging.getLogger("llmops_sdk")
-_told: dict[str, set[str]] = {}
+DEFAULT_TOTAL_SECONDS = 600.0
+"""The limit of a call without a configured total."""
 
-# Parameters without which the answer is still an answer to the question.
-_TUNING = frozenset({
+_warned: dict[str, set[str]] = {}
+
+# Parameters that a model may lack and still answer the question.
+_OPTIONAL = frozenset({
     "seed", "frequency_penalty", "presence_penalty", "logit_bias", "logprobs", "top_logprobs", "parallel_tool_calls",
     "user",
 })  # fmt: skip
@@ -48,52 +52,53 @@ _FINISH = {
 
 
 def finish_of(reason: object) -> str | None:
-    """The finish reason by its OpenAI name."""
+    """Return the OpenAI name of a finish reason."""
     return _FINISH.get(reason.lower(), reason) if isinstance(reason, str) and reason else None
 
 
 def timeout_of(library: Library, bounds: Timeout, *, stream: bool) -> Any:
-    """The bounds as httpx knows them, none of them open: the gap between two reads, and the wait for a connection."""
-    total = bounds.total or 600.0
-    # For litellm's own clients; ours ask anew before each wait (see `limit`).
+    """Return the time limits for httpx: the gap between two reads, and the wait for a connection."""
+    total = bounds.total or DEFAULT_TOTAL_SECONDS
+    # These bind litellm's own clients. Our clients compute each wait anew (see `limit_waits`).
     read = min(total, bounds.between_chunks or total, bounds.first_token or total) if stream else total
     connect = min(total, bounds.connect or total)
     return library.httpx.Timeout(read, connect=connect, pool=connect)
 
 
 def arguments_of(library: Library, endpoint: Endpoint, request: Request, options: Mapping[str, Any]) -> dict[str, Any]:
-    """What a chat call is made with, but for the client, the time-out and whether it streams."""
-    arguments: dict[str, Any] = {**options, **_taken(library, endpoint, request), **request.extra}
-    # litellm changes some messages in place.
+    """Return the arguments of a chat call, without client, time-out and streaming."""
+    arguments: dict[str, Any] = {**options, **_supported_params(library, endpoint, request), **request.extra}
+    # litellm modifies some messages, so it gets copies.
     messages: list[Any] = [copy.deepcopy(dict(message)) for message in request.messages]
     if request.tools:
         arguments["tools"] = [copy.deepcopy(dict(tool)) for tool in request.tools]
     if request.response_schema is not None:
         name, schema = request.response_schema_name or "answer", dict(request.response_schema)
-        if _takes_schema(library, endpoint):
-            form = {"name": name, "schema": schema, "strict": _is_strict(schema)}
-            arguments["response_format"] = {"type": "json_schema", "json_schema": form}
+        if _supports_schema(library, endpoint):
+            named = {"name": name, "schema": schema, "strict": _is_strict(schema)}
+            arguments["response_format"] = {"type": "json_schema", "json_schema": named}
         else:
             text = f"Answer with nothing but JSON that satisfies this JSON schema: {orjson.dumps(schema).decode()}"
             messages.insert(0, {"role": "system", "content": text})
     return {**arguments, **route_of(endpoint), "messages": messages, "max_retries": 0, "_skip_mcp_handler": True}
 
 
-def _taken(library: Library, endpoint: Endpoint, request: Request) -> dict[str, Any]:
-    """The parameters that the vendor takes; what it cannot do is left out with a warning, so that a swap works."""
-    taken = library.litellm.get_supported_openai_params(model=endpoint.model, custom_llm_provider=endpoint.vendor)
-    if taken is None or not _TUNING & request.params.keys() - set(taken):
+def _supported_params(library: Library, endpoint: Endpoint, request: Request) -> dict[str, Any]:
+    """Return the parameters without optional ones that the vendor lacks, so that switching models works."""
+    supported = library.litellm.get_supported_openai_params(model=endpoint.model, custom_llm_provider=endpoint.vendor)
+    dropped: set[str] = set() if supported is None else set(_OPTIONAL & request.params.keys() - set(supported))
+    if not dropped:
         return dict(request.params)
-    left_out = _TUNING & request.params.keys() - set(taken)
-    for name in sorted(left_out - _told.setdefault(request.model, set())):
-        _log.warning('llmops: %s does not know the parameter "%s"; it is left out (logged once)', request.model, name)
-    _told[request.model] |= left_out
-    return {name: value for name, value in request.params.items() if name not in left_out}
+    warned = _warned.setdefault(request.model, set())
+    for name in sorted(dropped - warned):
+        _log.warning('llmops: %s does not support the parameter "%s"; dropped (logged once)', request.model, name)
+    warned |= dropped
+    return {name: value for name, value in request.params.items() if name not in dropped}
 
 
 def route_of(endpoint: Endpoint, *, chat: bool = True) -> dict[str, Any]:
-    """Where litellm shall send a call."""
-    # "ollama" in litellm is the older API, without messages and tools.
+    """Return litellm's arguments that select the server."""
+    # litellm's "ollama" is the older API without messages and tools.
     vendor = "ollama_chat" if endpoint.vendor == "ollama" and chat else endpoint.vendor
     route: dict[str, Any] = {"model": f"{vendor}/{endpoint.model}"}
     if endpoint.api_key is not None:
@@ -103,15 +108,15 @@ def route_of(endpoint: Endpoint, *, chat: bool = True) -> dict[str, Any]:
     return route
 
 
-def _takes_schema(library: Library, endpoint: Endpoint) -> bool:
-    # Servers behind the OpenAI API take one, whatever litellm knows of their models.
+def _supports_schema(library: Library, endpoint: Endpoint) -> bool:
+    # Servers with the OpenAI API accept schemas, even for models unknown to litellm.
     if endpoint.vendor in {"openai", "ollama"}:
         return True
     return bool(library.litellm.supports_response_schema(endpoint.model, custom_llm_provider=endpoint.vendor))
 
 
 def _is_strict(schema: object) -> bool:
-    """Whether OpenAI's strict mode takes the schema: every object closed, and every property required."""
+    """Tell whether OpenAI's strict mode accepts the schema: all objects closed, all properties required."""
     if isinstance(schema, list):
         return all(_is_strict(item) for item in cast("list[object]", schema))
     if not isinstance(schema, Mapping):
@@ -125,13 +130,9 @@ def _is_strict(schema: object) -> bool:
 
 
 def usage_of(usage: Any) -> Usage:
-    """The counts of litellm's usage object; None where it has none is 0."""
-    if usage is None:
-        return Usage()
-    prompt, completion = (
-        getattr(usage, "prompt_tokens_details", None),
-        getattr(usage, "completion_tokens_details", None),
-    )
+    """Return the counts of litellm's usage object; missing counts are 0."""
+    prompt = getattr(usage, "prompt_tokens_details", None)
+    completion = getattr(usage, "completion_tokens_details", None)
     return Usage(
         input_tokens=getattr(usage, "prompt_tokens", 0) or 0,
         output_tokens=getattr(usage, "completion_tokens", 0) or 0,
@@ -144,12 +145,12 @@ def usage_of(usage: Any) -> Usage:
 def price_of(
     library: Library, endpoint: Endpoint, usage: Any, price: PriceSettings | None, provider: str
 ) -> float | None:
-    """USD of a call: by the configured price, else by litellm's table; None when neither knows the model."""
+    """Return the USD of a call by the configured price, else by litellm's table; None if neither knows the model."""
     if usage is None:
         return None
     if price is not None:
         return cost_of(usage_of(usage), price)
-    # A server given by its URL may call its model what it likes.
+    # A server given by its URL may give its model any name, also a priced one.
     if provider == COMPATIBLE:
         return None
     known: Mapping[str, Any] = library.litellm.model_cost
@@ -163,7 +164,7 @@ def price_of(
 
 
 def response_of(raw: Any, *, provider: str, cost: float | None) -> Response:
-    """A whole answer."""
+    """Return a whole answer."""
     choice = raw.choices[0]
     message = choice.message
     return Response(
@@ -184,14 +185,14 @@ def response_of(raw: Any, *, provider: str, cost: float | None) -> Response:
 
 
 def vectors_of(raw: Any) -> list[list[float]] | None:
-    """The vectors in the order of their texts, or None when one of them is none."""
+    """Return the vectors in the order of their texts, or None if one is missing."""
     rows = sorted(raw.data or (), key=lambda row: row.get("index") or 0)
     vectors: list[Any] = [row.get("embedding") for row in rows]
     return [list(vector) for vector in vectors] if all(isinstance(vector, list) for vector in vectors) else None
 
 
-class StreamReader:
-    """Reads litellm's chunks, and keeps what stands in the last of ours."""
+class ChunkMapper:
+    """Converts litellm's chunks to ours, and collects the fields of the last chunk."""
 
     def __init__(self, provider: str) -> None:
         self._provider = provider
@@ -200,9 +201,9 @@ class StreamReader:
         self.response_id: str | None = None
 
     def read(self, raw: Any) -> Chunk | None:
-        """Our chunk, or None when there is nothing in it for a consumer."""
+        """Return our chunk of one of litellm's, or None if it has nothing for a consumer."""
         self.usage = getattr(raw, "usage", None) or self.usage
-        # litellm puts the name that was asked for onto its chunks, and the server's beside, but for the last ones.
+        # litellm's chunks have the requested name as `model`, and all but the last hide the served name elsewhere.
         self.model = _served(raw) or self.model or raw.model
         self.response_id = raw.id or self.response_id
         delta = raw.choices[0].delta if raw.choices else None
@@ -222,8 +223,8 @@ class StreamReader:
             raw=raw,
         )
 
-    def last(self, finish_reason: str, usage: Any, cost: float | None) -> Chunk:
-        """The chunk that ends the stream; `usage` is litellm's, or None when it is not known."""
+    def last_chunk(self, finish_reason: str, usage: Any, cost: float | None) -> Chunk:
+        """Return the chunk that ends the stream; `usage` is litellm's, or None if unknown."""
         return Chunk(
             finish_reason=finish_reason,
             usage=usage_of(usage) if usage is not None else None,

@@ -1,19 +1,19 @@
-"""Every provider but the offline one, through litellm."""
+"""Call real models through litellm."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Generator, Iterator, Sequence
+from contextlib import aclosing, closing, contextmanager
 from typing import Any
 
 from llmops_sdk.config import ResolvedModel, Timeout
 from llmops_sdk.errors import ConfigError, LLMOpsError, ServerError
 from llmops_sdk.providers._names import nearest
 from llmops_sdk.providers._types import Chunk, Embeddings, Request, Response
-from llmops_sdk.providers.litellm._clients import Clients, watched
+from llmops_sdk.providers.litellm._clients import Clients, watching
 from llmops_sdk.providers.litellm._endpoint import Endpoint, conventional_name, endpoint_of, server_of
 from llmops_sdk.providers.litellm._errors import map_error
 from llmops_sdk.providers.litellm._library import Library, library
@@ -26,7 +26,7 @@ from llmops_sdk.providers.litellm._mapping import (
     usage_of,
     vectors_of,
 )
-from llmops_sdk.providers.litellm._stream_reader import Asking, Reading
+from llmops_sdk.providers.litellm._stream_reader import CallWatch, StreamReader
 
 __all__ = ["LitellmProvider"]
 
@@ -35,136 +35,107 @@ _OFFLINE_ONLY = frozenset({"latency", "first_token", "tokens_per_second", "failu
 
 
 class LitellmProvider:
-    """Calls a model over the network, one request for each call: trying again is for the stages around it."""
+    """Calls a model over the network, with one request per call. The stages around it retry."""
 
     def __init__(self, resolved: ResolvedModel) -> None:
         self._resolved = resolved
         self._name = conventional_name(resolved.provider)
         self._clients = Clients()
-        self._known = False
-        left_out = sorted(_OFFLINE_ONLY & set(resolved.options))
-        if left_out:
-            _log.warning(
-                "llmops: the options %s are for offline models; %s does not get them", left_out, resolved.model
-            )
+        self._vendor_is_known = False
+        ignored = sorted(_OFFLINE_ONLY & set(resolved.options))
+        if ignored:
+            _log.warning("llmops: %s ignores the options %s, which are for offline models", resolved.model, ignored)
         self._options = {key: value for key, value in resolved.options.items() if key not in _OFFLINE_ONLY}
 
     @property
     def name(self) -> str:
-        """The provider's name in the GenAI conventions."""
         return self._name
 
     @property
     def server(self) -> tuple[str, int] | None:
-        """The address and port of the server that it calls, or None when only litellm knows them."""
         return server_of(self._resolved)
 
     def complete(self, request: Request) -> Response:
-        """The whole answer."""
-        endpoint, outer = endpoint_of(self._resolved), sys.exc_info()[1]
+        endpoint = endpoint_of(self._resolved)
         lib = self._library(endpoint)
-        arguments, asking = self._arguments(lib, endpoint, request, stream=False), Asking(self._bounds(request))
-        try:
-            with watched(asking):
-                raw = lib.litellm.completion(**arguments, client=self._clients.sync(lib, endpoint))
-        except lib.raised as error:
-            raise self._mapped(error, request, outer, asking) from error
+        arguments = self._arguments(lib, endpoint, request)
+        with self._watched(lib, request):
+            raw = lib.litellm.completion(**arguments, client=self._clients.sync(lib, endpoint))
         return self._response(lib, endpoint, raw)
 
     async def acomplete(self, request: Request) -> Response:
-        """The whole answer, async."""
-        endpoint, outer = endpoint_of(self._resolved), sys.exc_info()[1]
+        endpoint = endpoint_of(self._resolved)
         lib = await self._alibrary(endpoint)
-        arguments, asking = self._arguments(lib, endpoint, request, stream=False), Asking(self._bounds(request))
-        try:
-            with watched(asking):
-                raw = await lib.litellm.acompletion(**arguments, client=self._clients.asynchronous(lib, endpoint))
-        except lib.raised as error:
-            raise self._mapped(error, request, outer, asking) from error
+        arguments = self._arguments(lib, endpoint, request)
+        with self._watched(lib, request):
+            raw = await lib.litellm.acompletion(**arguments, client=self._clients.asynchronous(lib, endpoint))
         return self._response(lib, endpoint, raw)
 
     def stream(self, request: Request) -> Iterator[Chunk]:
-        """The answer in pieces; each has something in it, and the last one the finish reason."""
+        """Yield the answer in chunks. Each has content, except the last one, which has the finish reason."""
         endpoint, outer = endpoint_of(self._resolved), sys.exc_info()[1]
         lib = self._library(endpoint)
-        reading = Reading(self._name, request, self._bounds(request))
-        with ExitStack() as undo:
-            undo.callback(reading.close)
+        with closing(StreamReader(self._name, request, self._bounds(request))) as reader:
             try:
                 client = self._clients.sync(lib, endpoint)
-                with watched(reading):
-                    if client is None:
-                        reading.sent()  # litellm's own client tells nobody
-                    arguments = self._arguments(lib, endpoint, request, stream=True)
-                    reading.source = lib.litellm.completion(**arguments, client=client)
-                for raw in reading.source:
-                    if (chunk := reading.read(raw)) is not None:
+                with watching(reader):
+                    arguments = self._stream_arguments(lib, endpoint, reader, request, client)
+                    reader.source = lib.litellm.completion(**arguments)
+                for raw in reader.source:
+                    if (chunk := reader.read(raw)) is not None:
                         yield chunk
             except lib.raised as error:
-                reading.broke(error, self._mapped(error, request, outer, reading))
-            yield reading.last(self._price(lib, endpoint, reading.usage()))
+                reader.raise_unless_finished(error, self._mapped(error, request, outer, reader))
+            yield reader.last_chunk(self._price(lib, endpoint, reader.usage()))
 
     async def astream(self, request: Request) -> AsyncIterator[Chunk]:
-        """The answer in pieces, async."""
         endpoint, outer = endpoint_of(self._resolved), sys.exc_info()[1]
         lib = await self._alibrary(endpoint)
-        reading = Reading(self._name, request, self._bounds(request))
-        try:
+        async with aclosing(StreamReader(self._name, request, self._bounds(request))) as reader:
+
+            async def open_source() -> None:
+                client = self._clients.asynchronous(lib, endpoint)
+                with watching(reader):
+                    arguments = self._stream_arguments(lib, endpoint, reader, request, client)
+                    reader.source = await lib.litellm.acompletion(**arguments)
+
             try:
-                # The first chunk under a time-out of the loop, which no `yield` may stand in; then the others.
-                chunk = await reading.begun(lambda: self._open(lib, endpoint, request, reading))
+                # A time-out of the loop bounds the first chunk alone: it must not contain a `yield`.
+                chunk = await reader.first_chunk(open_source)
                 while chunk is not None:
                     yield chunk
-                    chunk = await reading.following()
+                    chunk = await reader.next_chunk()
             except lib.raised as error:
-                reading.broke(error, self._mapped(error, request, outer, reading))
-            yield reading.last(self._price(lib, endpoint, reading.usage()))
-        finally:
-            await reading.aclose()
-
-    async def _open(self, lib: Library, endpoint: Endpoint, request: Request, reading: Reading) -> None:
-        client = self._clients.asynchronous(lib, endpoint)
-        with watched(reading):
-            if client is None:
-                reading.sent()
-            arguments = self._arguments(lib, endpoint, request, stream=True)
-            reading.source = await lib.litellm.acompletion(**arguments, client=client)
+                reader.raise_unless_finished(error, self._mapped(error, request, outer, reader))
+            yield reader.last_chunk(self._price(lib, endpoint, reader.usage()))
 
     def embed(self, texts: Sequence[str], request: Request) -> Embeddings:
-        """The vectors of `texts`."""
-        endpoint, outer = endpoint_of(self._resolved), sys.exc_info()[1]
+        endpoint = endpoint_of(self._resolved)
         lib = self._library(endpoint)
-        arguments, asking = self._embedding(lib, endpoint, texts, request), Asking(self._bounds(request))
-        try:
-            with watched(asking):
-                raw = lib.litellm.embedding(**arguments, client=self._clients.sync(lib, endpoint))
-        except lib.raised as error:
-            raise self._mapped(error, request, outer, asking) from error
+        arguments = self._embedding_arguments(lib, endpoint, texts, request)
+        with self._watched(lib, request):
+            raw = lib.litellm.embedding(**arguments, client=self._clients.sync(lib, endpoint))
         return self._embeddings(lib, endpoint, raw, len(texts))
 
     async def aembed(self, texts: Sequence[str], request: Request) -> Embeddings:
-        """The vectors of `texts`, async."""
-        endpoint, outer = endpoint_of(self._resolved), sys.exc_info()[1]
+        endpoint = endpoint_of(self._resolved)
         lib = await self._alibrary(endpoint)
-        arguments, asking = self._embedding(lib, endpoint, texts, request), Asking(self._bounds(request))
-        try:
-            with watched(asking):
-                raw = await lib.litellm.aembedding(**arguments, client=self._clients.asynchronous(lib, endpoint))
-        except lib.raised as error:
-            raise self._mapped(error, request, outer, asking) from error
+        arguments = self._embedding_arguments(lib, endpoint, texts, request)
+        with self._watched(lib, request):
+            raw = await lib.litellm.aembedding(**arguments, client=self._clients.asynchronous(lib, endpoint))
         return self._embeddings(lib, endpoint, raw, len(texts))
 
     def close(self) -> None:
-        """Close the connections of the sync methods; those of the async ones close when their event loop ends."""
+        """Close the connections of the sync methods. Those of the async methods close with their event loop."""
         self._clients.close()
 
     async def aclose(self) -> None:
-        """Close the connections, those of the async methods in this event loop included."""
+        """Close the connections of the sync methods, and of the async methods in this event loop."""
         await self._clients.aclose()
 
     def _library(self, endpoint: Endpoint) -> Library:
         lib = library()
-        if not self._known:
+        if not self._vendor_is_known:
             known = {str(getattr(name, "value", name)) for name in lib.litellm.provider_list} | {"offline"}
             if endpoint.vendor not in known:
                 close = nearest(endpoint.vendor, known)
@@ -175,24 +146,31 @@ class LitellmProvider:
                     value=self._resolved.model,
                     nearest=close,
                 )
-            self._known = True
+            self._vendor_is_known = True
         return lib
 
     async def _alibrary(self, endpoint: Endpoint) -> Library:
-        await asyncio.to_thread(library)  # seconds, the first time, which the event loop must not stand still for
+        await asyncio.to_thread(library)  # the first import takes seconds and must not block the event loop
         return self._library(endpoint)
 
     def _bounds(self, request: Request) -> Timeout:
         return request.timeout or self._resolved.timeout
 
-    def _arguments(self, lib: Library, endpoint: Endpoint, request: Request, *, stream: bool) -> dict[str, Any]:
-        arguments = arguments_of(lib, endpoint, request, self._options)
-        arguments["timeout"] = timeout_of(lib, self._bounds(request), stream=stream)
-        if stream:
-            arguments |= {"stream": True, "stream_options": {"include_usage": True}}
-        return arguments
+    def _arguments(self, lib: Library, endpoint: Endpoint, request: Request, *, stream: bool = False) -> dict[str, Any]:
+        timeout = timeout_of(lib, self._bounds(request), stream=stream)
+        return {**arguments_of(lib, endpoint, request, self._options), "timeout": timeout}
 
-    def _embedding(self, lib: Library, endpoint: Endpoint, texts: Sequence[str], request: Request) -> dict[str, Any]:
+    def _stream_arguments(
+        self, lib: Library, endpoint: Endpoint, reader: StreamReader, request: Request, client: Any
+    ) -> dict[str, Any]:
+        if client is None:
+            reader.on_request()  # litellm's own client does not report its requests
+        arguments = self._arguments(lib, endpoint, request, stream=True)
+        return {**arguments, "client": client, "stream": True, "stream_options": {"include_usage": True}}
+
+    def _embedding_arguments(
+        self, lib: Library, endpoint: Endpoint, texts: Sequence[str], request: Request
+    ) -> dict[str, Any]:
         return {
             **request.params,
             **request.extra,
@@ -203,10 +181,20 @@ class LitellmProvider:
             "timeout": timeout_of(lib, self._bounds(request), stream=False),
         }
 
+    @contextmanager
+    def _watched(self, lib: Library, request: Request) -> Generator[None]:
+        """Bound the call in this block by its time limits, and raise its failures as our errors."""
+        outer, watch = sys.exc_info()[1], CallWatch(self._bounds(request))
+        try:
+            with watching(watch):
+                yield
+        except lib.raised as error:
+            raise self._mapped(error, request, outer, watch) from error
+
     def _mapped(
-        self, error: BaseException, request: Request, outer: BaseException | None, asking: Asking
+        self, error: BaseException, request: Request, outer: BaseException | None, watch: CallWatch
     ) -> LLMOpsError:
-        return map_error(error, request, provider=self._name, outer=outer, answered=asking.answered)
+        return map_error(error, request, provider=self._name, outer=outer, answered=watch.answered)
 
     def _price(self, lib: Library, endpoint: Endpoint, usage: Any) -> float | None:
         return price_of(lib, endpoint, usage, self._resolved.price, self._resolved.provider)

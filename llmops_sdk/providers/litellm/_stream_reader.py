@@ -1,4 +1,4 @@
-"""One call through litellm under way: what its server has said, how a stream ended, and what is to be closed."""
+"""Follow one call through litellm: what its server has sent, how a stream ends, and what to close."""
 
 from __future__ import annotations
 
@@ -16,147 +16,142 @@ from llmops_sdk.errors import (
 )
 from llmops_sdk.providers._accumulate import Accumulator
 from llmops_sdk.providers._types import Chunk, Request
-from llmops_sdk.providers.litellm._deadlines import moment, seconds_left
-from llmops_sdk.providers.litellm._mapping import StreamReader, finish_of
+from llmops_sdk.providers.litellm._deadlines import deadline_in, seconds_until
+from llmops_sdk.providers.litellm._mapping import DEFAULT_TOTAL_SECONDS, ChunkMapper, finish_of
 
-__all__ = ["LONGEST", "Asking", "Reading"]
-
-LONGEST = 600.0
-"""Seconds of a call whose total has no bound."""
+__all__ = ["CallWatch", "StreamReader"]
 
 
-class Asking:
-    """One call for a whole answer.
+class CallWatch:
+    """Watches one call for a whole answer.
 
     Args:
-        bounds: Those of the call.
+        bounds: The time limits of the call.
 
     Attributes:
-        answered: Whether the server has begun a good answer: what fails from then on is the answer.
+        answered: Whether the server has begun a good answer: later failures are failures of the answer.
     """
 
     def __init__(self, bounds: Timeout) -> None:
         self.answered = False
-        # Where nothing is set, a wait still has a bound.
-        self._due = moment(bounds.total or LONGEST)
+        self._deadline = deadline_in(bounds.total or DEFAULT_TOTAL_SECONDS)
 
-    def sent(self) -> None:
-        """A request is about to be sent."""
+    def on_request(self) -> None:
+        """Note that a request is about to be sent."""
 
-    def left(self) -> float:
-        """Seconds until this call must end."""
-        return seconds_left(self._due) or 0.0
-
-    def pause(self) -> float:
-        """Seconds until the server must have said something."""
-        return self.left()
-
-    def take(self, response: Any) -> None:
-        """An HTTP response of this call, its headers read."""
+    def on_response(self, response: Any) -> None:
+        """Note a response, of which only the headers are read."""
         self.answered = response.is_success
 
+    def seconds_left(self) -> float:
+        """Return the seconds until the call must end."""
+        return seconds_until(self._deadline) or 0.0
 
-class Reading(Asking):
-    """One stream being read.
+    def read_seconds_left(self) -> float:
+        """Return the seconds until the server must send something."""
+        return self.seconds_left()
+
+
+class StreamReader(CallWatch):
+    """Reads one stream.
 
     Args:
         provider: The provider's name.
         request: The call.
-        bounds: Those of the call.
+        bounds: The time limits of the call.
+
+    Attributes:
+        source: litellm's stream, once it is open.
     """
 
     def __init__(self, provider: str, request: Request, bounds: Timeout) -> None:
         super().__init__(bounds)
         self.source: Any = None
-        self._reader = StreamReader(provider)
-        self._held: list[Any] = []
-        self._first_due: float | None = None
-        self._bound: asyncio.Timeout | None = None
+        self._mapper = ChunkMapper(provider)
+        self._responses: list[Any] = []
+        self._first_deadline: float | None = None
+        self._first_timeout: asyncio.Timeout | None = None
         self._bounds = bounds
         self._provider = provider
         self._request = request
-        self._seen = Accumulator()
-        self._began = False
+        self._partial = Accumulator()
+        self._started = False
 
     def read(self, raw: Any) -> Chunk | None:
-        """Our chunk of one of litellm's, or None when there is nothing in it for a consumer."""
-        chunk = self._reader.read(raw)
+        """Return our chunk of one of litellm's, or None if it has nothing for a consumer."""
+        chunk = self._mapper.read(raw)
         if chunk is not None:
-            self._began = True
-            self._seen.add(chunk)
+            self._started = True
+            self._partial.add(chunk)
         return chunk
 
-    def sent(self) -> None:
-        """A request is about to be sent: from now on the first chunk is waited for, not while litellm gets ready."""
+    def on_request(self) -> None:
+        """Start the limit of the first chunk: it does not count the time that litellm needs to prepare."""
         seconds = self._bounds.first_token
-        if seconds is None or self._first_due is not None:
+        if seconds is None or self._first_deadline is not None:
             return
-        self._first_due = moment(seconds)
-        if self._bound is not None and not self._bound.expired():
-            self._bound.reschedule(asyncio.get_running_loop().time() + seconds)
+        self._first_deadline = deadline_in(seconds)
+        if self._first_timeout is not None and not self._first_timeout.expired():
+            self._first_timeout.reschedule(asyncio.get_running_loop().time() + seconds)
 
-    def left(self) -> float:
-        """Seconds until this call, or its first chunk, must end."""
-        return seconds_left(self._due, None if self._began else self._first_due) or 0.0
+    def on_response(self, response: Any) -> None:
+        """Note a response, to close it with this reader."""
+        super().on_response(response)
+        self._responses.append(response)
 
-    def pause(self) -> float:
-        """Seconds until the server must have said something, if only that it is still there."""
-        gap = self._bounds.between_chunks if self._began or self._bounds.first_token is None else None
-        return self.left() if gap is None else min(gap, self.left())
+    def seconds_left(self) -> float:
+        """Return the seconds until the call, or its first chunk, must end."""
+        return seconds_until(self._deadline, None if self._started else self._first_deadline) or 0.0
 
-    def take(self, response: Any) -> None:
-        """An HTTP response of this stream, its headers read."""
-        super().take(response)
-        self._held.append(response)
+    def read_seconds_left(self) -> float:
+        """Return the seconds until the server must send something, if only a keep-alive."""
+        gap = self._bounds.between_chunks if self._started or self._bounds.first_token is None else None
+        return self.seconds_left() if gap is None else min(gap, self.seconds_left())
 
-    async def begun(self, open_: Callable[[], Awaitable[None]]) -> Chunk | None:
-        """The first chunk, or None when there is none, within its bound."""
-        self._bound = bound = asyncio.timeout(None)
+    async def first_chunk(self, open_source: Callable[[], Awaitable[None]]) -> Chunk | None:
+        """Open the stream and return its first chunk within its time limit, or None at the end."""
+        self._first_timeout = timeout = asyncio.timeout(None)
         try:
-            async with bound:
-                await open_()
-                return await self.following()
+            async with timeout:
+                await open_source()
+                return await self.next_chunk()
         except TimeoutError as error:
-            if not bound.expired():
+            if not timeout.expired():
                 raise
-            raise self._late() from error
+            raise self._first_chunk_timed_out() from error
 
-    async def following(self) -> Chunk | None:
-        """The next chunk, or None at the end."""
+    async def next_chunk(self) -> Chunk | None:
+        """Return the next chunk, or None at the end."""
         async for raw in self.source:
             if (chunk := self.read(raw)) is not None:
                 return chunk
         return None
 
-    @property
-    def _is_late(self) -> bool:
-        left = None if self._began else seconds_left(self._first_due)
-        return left is not None and left <= 0
-
-    def _late(self) -> ProviderTimeoutError:
+    def _first_chunk_timed_out(self) -> ProviderTimeoutError:
         model, seconds = self._request.model, self._bounds.first_token
         return ProviderTimeoutError(
             f"{model}: the first chunk did not come within {seconds:g} s", provider=self._provider, model=model
         )
 
     def _finish(self) -> str | None:
-        # litellm reports a clean end without a finish reason as "stop"; what the server sent stands in these two.
+        # litellm reports "stop" for a stream that ends without a finish reason. These two hold what the server sent.
         source = self.source
         return finish_of(
             getattr(source, "received_finish_reason", None) or getattr(source, "intermittent_finish_reason", None)
         )
 
-    def broke(self, error: BaseException, mapped: LLMOpsError) -> None:
-        """Raise what a break means; nothing, when the answer was whole before it, or the stream just ended."""
+    def raise_unless_finished(self, error: BaseException, mapped: LLMOpsError) -> None:
+        """Raise the error that a break means, unless the answer was whole or the stream just ended."""
         if self._finish() is not None or isinstance(mapped, IncompleteResponseError):
-            return  # `last` tells the two apart
-        if self._is_late and isinstance(mapped, ProviderTimeoutError):
-            raise self._late() from error
-        if not self._began or not isinstance(mapped, ProviderError):
+            return  # `last_chunk` distinguishes the two
+        first_left = None if self._started else seconds_until(self._first_deadline)
+        if first_left is not None and first_left <= 0 and isinstance(mapped, ProviderTimeoutError):
+            raise self._first_chunk_timed_out() from error
+        if not self._started or not isinstance(mapped, ProviderError):
             raise mapped from error
         raise StreamInterruptedError(
             f"the stream broke after its first chunk: {mapped}",
-            partial=self._seen.response(),
+            partial=self._partial.response(),
             provider=self._provider,
             model=self._request.model,
             status_code=mapped.status_code,
@@ -165,31 +160,35 @@ class Reading(Asking):
         ) from error
 
     def usage(self) -> Any:
-        """Litellm's usage object, where the server sent the counts: without them litellm makes up some of its own."""
+        """Return litellm's usage object if the server sent token counts; litellm makes up counts otherwise."""
         chunks = getattr(self.source, "chunks", None)
-        told = chunks is None or any(getattr(chunk, "usage", None) is not None for chunk in chunks)
-        return self._reader.usage if told else None
+        sent = chunks is None or any(getattr(chunk, "usage", None) is not None for chunk in chunks)
+        return self._mapper.usage if sent else None
 
-    def last(self, cost: float | None) -> Chunk:
-        """The chunk that ends the stream, when the server said how it ends."""
+    def last_chunk(self, cost: float | None) -> Chunk:
+        """Return the chunk that ends the stream.
+
+        Raises:
+            IncompleteResponseError: The server did not send a finish reason.
+        """
         finish = self._finish()
         if finish is None:
             raise IncompleteResponseError(
-                f"{self._request.model}: the stream ended without a finish reason; its answer may be cut short",
-                partial=self._seen.response(),
+                f"{self._request.model}: the stream ended without a finish reason; the answer may be cut short",
+                partial=self._partial.response(),
                 provider=self._provider,
                 model=self._request.model,
             )
-        return self._reader.last(finish, self.usage(), cost)
+        return self._mapper.last_chunk(finish, self.usage(), cost)
 
     def close(self) -> None:
         """Close the connections."""
-        for response in self._held:
+        for response in self._responses:
             response.close()
 
     async def aclose(self) -> None:
         """Close the connections, async."""
-        for response in self._held:
+        for response in self._responses:
             await response.aclose()
-        if not self._held and self.source is not None:  # litellm's own client
+        if not self._responses and self.source is not None:  # litellm's own client
             await self.source.aclose()

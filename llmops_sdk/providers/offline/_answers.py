@@ -35,7 +35,6 @@ class EchoAnswers:
         self._seed = seed
 
     def __call__(self, request: Request) -> Response:
-        """Return the answer to `request`."""
         return (
             _forced_tool_call(request, self._seed)
             or _object_of_schema(request, self._seed)
@@ -54,7 +53,6 @@ class ScriptAnswers:
         self._in_turn = itertools.cycle(in_turn) if in_turn else None
 
     def __call__(self, request: Request) -> Response:
-        """Return the answer to `request`."""
         rule = self._find_rule(request)
         if rule is not None and rule.tool_calls and _may_call_tools(request):
             return _call_tools(request, rule.tool_calls, rule.text, self._seed)

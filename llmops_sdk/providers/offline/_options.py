@@ -9,22 +9,8 @@ from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt, ValidationError
 
-from llmops_sdk.errors import (
-    AuthenticationError,
-    BadRequestError,
-    ConfigError,
-    ContentFilterError,
-    ContextWindowError,
-    IncompleteResponseError,
-    NotFoundError,
-    PermissionDeniedError,
-    ProviderConnectionError,
-    ProviderError,
-    ProviderTimeoutError,
-    RateLimitError,
-    ServerError,
-    StreamInterruptedError,
-)
+from llmops_sdk import errors
+from llmops_sdk.errors import ConfigError, ProviderError
 from llmops_sdk.providers._names import nearest
 
 __all__ = [
@@ -54,18 +40,18 @@ FailureName: TypeAlias = Literal[
 ]
 
 _FAILURES: dict[str, tuple[type[ProviderError], int | None]] = {
-    "rate_limit": (RateLimitError, 429),
-    "server": (ServerError, 503),
-    "timeout": (ProviderTimeoutError, None),
-    "connection": (ProviderConnectionError, None),
-    "authentication": (AuthenticationError, 401),
-    "permission": (PermissionDeniedError, 403),
-    "bad_request": (BadRequestError, 400),
-    "context_window": (ContextWindowError, 400),
-    "content_filter": (ContentFilterError, 400),
-    "not_found": (NotFoundError, 404),
-    "interrupted": (StreamInterruptedError, None),
-    "incomplete": (IncompleteResponseError, None),
+    "rate_limit": (errors.RateLimitError, 429),
+    "server": (errors.ServerError, 503),
+    "timeout": (errors.ProviderTimeoutError, None),
+    "connection": (errors.ProviderConnectionError, None),
+    "authentication": (errors.AuthenticationError, 401),
+    "permission": (errors.PermissionDeniedError, 403),
+    "bad_request": (errors.BadRequestError, 400),
+    "context_window": (errors.ContextWindowError, 400),
+    "content_filter": (errors.ContentFilterError, 400),
+    "not_found": (errors.NotFoundError, 404),
+    "interrupted": (errors.StreamInterruptedError, None),
+    "incomplete": (errors.IncompleteResponseError, None),
 }
 
 

@@ -28,9 +28,7 @@ _Step: TypeAlias = tuple[float, _Item | ProviderError]
 class Answers(Protocol):
     """Makes an offline model's answers: text, tool calls and finish reason. The provider adds the rest."""
 
-    def __call__(self, request: Request) -> Response:
-        """Return the answer to `request`."""
-        ...
+    def __call__(self, request: Request) -> Response: ...
 
 
 class OfflineProvider:
@@ -60,7 +58,6 @@ class OfflineProvider:
 
     @property
     def name(self) -> str:
-        """Return "offline"."""
         return "offline"
 
     def complete(self, request: Request) -> Response:
@@ -71,7 +68,6 @@ class OfflineProvider:
         return _return_or_raise(outcome)
 
     async def acomplete(self, request: Request) -> Response:
-        """Return the whole answer, async."""
         wait, outcome = self._whole(request)
         await self._clock.asleep(wait)
         return _return_or_raise(outcome)
@@ -84,7 +80,6 @@ class OfflineProvider:
             yield _return_or_raise(outcome)
 
     async def astream(self, request: Request) -> AsyncIterator[Chunk]:
-        """Yield the answer in chunks, async."""
         for wait, outcome in self._timeline(request):
             if wait:
                 await self._clock.asleep(wait)
@@ -98,7 +93,6 @@ class OfflineProvider:
         return _return_or_raise(outcome)
 
     async def aembed(self, texts: Sequence[str], request: Request) -> Embeddings:
-        """Return unit vectors of hashed words, async."""
         wait, outcome = self._vectors(texts, request)
         await self._clock.asleep(wait)
         return _return_or_raise(outcome)

@@ -6,6 +6,7 @@ unsupported, and nothing else fails.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import random
 import re
@@ -36,10 +37,15 @@ def text_for(pattern: str, draws: random.Random) -> str | None:
     """Return a text in which `pattern` is found, or None if the pattern uses look-around or back-references."""
     try:
         compiled = re.compile(pattern)
-        text = _text(importlib.import_module("re._parser").parse(pattern), draws)
+        text = _text(_parse(pattern), draws)
     except (re.error, _UnsupportedPatternError, RecursionError, ImportError):
         return None
     return text if compiled.search(text) else None
+
+
+@functools.lru_cache(maxsize=256)
+def _parse(pattern: str) -> Any:
+    return importlib.import_module("re._parser").parse(pattern)
 
 
 def _text(parsed: Iterable[tuple[Any, Any]], draws: random.Random) -> str:
