@@ -130,8 +130,9 @@ class Interleavings(RuleBasedStateMachine):
         assert self.missed > 0 or sorted(self.read) == list(range(1, self.written + 1))
 
 
+@pytest.mark.slow
 def test_each_line_is_read_once_or_counted_in_a_gap():
-    run_state_machine_as_test(Interleavings, settings=settings(max_examples=15, stateful_step_count=25, deadline=None))
+    run_state_machine_as_test(Interleavings, settings=settings(max_examples=10, stateful_step_count=20, deadline=None))
 
 
 def test_a_follower_goes_on_where_another_stopped(store, sink, make_span):

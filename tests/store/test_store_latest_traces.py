@@ -89,7 +89,8 @@ FILTERS = st.builds(
 )
 
 
-@settings(max_examples=15, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=10, deadline=None)
 @given(spans=SPANS, wanted=FILTERS, limit=st.integers(1, 6), scored=st.integers(0, 12))
 def test_pages_have_the_rows_of_the_view(spans, wanted, limit, scored):
     with TemporaryDirectory() as name:
