@@ -177,9 +177,9 @@ def test_truncated_file_raises(filled, store, tmp_path, form):
 
 
 def test_missing_file_or_unknown_form_raises(store, tmp_path):
-    with pytest.raises(StoreError, match="there is no file"):
+    with pytest.raises(StoreError, match="does not exist or is not a file"):
         import_file(tmp_path / "none.csv", path=store)
-    with pytest.raises(StoreError, match="there is no file"):
+    with pytest.raises(StoreError, match="does not exist or is not a file"):
         import_file(tmp_path, path=store)
     (tmp_path / "spans.txt").write_text(ROW)
     for more in ({}, {"form": "xml"}):
