@@ -71,7 +71,7 @@ def room_left(value: Any, room: int, depth: int) -> int:
 def encode(value: object, bounds: Bounds = DEFAULT_BOUNDS) -> bytes:
     """Encode the value as strict JSON in UTF-8 of at most about `bounds.max_bytes`; markers show what is cut.
 
-    It never raises, whatever the value does.
+    It never raises because of the value.
 
     Example:
         >>> encode({"n": 1, "items": (1, 2)})

@@ -1,4 +1,4 @@
-"""Write values of Python's own classes and their subclasses, whatever these override."""
+"""Write values of Python's own classes and their subclasses, past all overrides."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ _ZONE_LIBRARIES = frozenset({"dateutil", "pytz"})
 
 
 def class_text(cls: Any) -> Leaf:
-    """Return a writer of the text that the class's own `__str__` gives, whatever a subclass overrides.
+    """Return a writer of the text that the class's own `__str__` gives, past all overrides.
 
     Use it for classes whose `__str__` is C, or reads slots only.
     """
