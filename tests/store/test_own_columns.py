@@ -86,8 +86,8 @@ def test_conflicting_column_raises_config_error_on_query(store, columns, message
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"Tenant": "x"}, "a column's name: lower-case letters"),
-        ({'a"; DROP VIEW spans; --': "x"}, "a column's name: lower-case letters"),
+        ({"Tenant": "x"}, "it must be a column name: lower-case letters"),
+        ({'a"; DROP VIEW spans; --': "x"}, "it must be a column name: lower-case letters"),
         ({"a": {"attribute": "x", "type": "INT"}}, r'store\.columns\.a\.type = .INT.* must be "VARCHAR" or "BIGINT"'),
         ({"a": {"attribut": "x"}}, r"store\.columns\.a\.attribut"),
         ({"a": {"type": "JSON"}}, r"store\.columns\.a\.attribute is missing"),

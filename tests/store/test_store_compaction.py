@@ -100,7 +100,7 @@ def test_a_live_segment_is_left_to_its_writer(store, make_span):
 def test_a_sealed_segment_whose_lock_a_forked_child_keeps_is_compacted(store, make_span):
     sink = StoreSink(store, compaction="manual")
     sink.write([make_span()])
-    kept = os.dup(sink._spans._descriptor)  # as a child that the application forked
+    kept = os.dup(sink._writers["spans"]._descriptor)  # as a child that the application forked
     try:
         assert compact_store(store, **AT_ONCE).segments == 0
         sink.close(1.0)
@@ -195,7 +195,7 @@ def test_nothing_goes_that_a_reader_may_still_open(store, make_span):
 def test_a_reader_that_was_killed_holds_nothing(store, make_span):
     write(store, make_span, [1])
     program = (
-        "import os, sys; from pathlib import Path; from llmops_sdk.store.files._layout import read_sources\n"
+        "import os, sys; from pathlib import Path; from llmops_sdk.store.duck._sources import read_sources\n"
         "sources = read_sources(Path(sys.argv[1])); assert sources.lease; os.kill(os.getpid(), 9)"
     )
     killed = subprocess.run([sys.executable, "-c", program, str(store)], check=False)
@@ -342,7 +342,7 @@ def old_traces(store, make_span):
     )
     sink.write([judged])
     sink.close(1.0)
-    for file in (store / "wal").glob("*.v1.ndjson"):
+    for file in (store / "wal").glob("*.v*.ndjson"):
         os.utime(file, (1.0, 1.0))
     return store
 

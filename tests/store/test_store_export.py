@@ -220,7 +220,7 @@ def test_existing_file_stays_without_force(filled, tmp_path):
     assert oct(file.stat().st_mode & 0o777) == "0o600"
     with pytest.raises(StoreError, match="cannot be written: No such file"):
         export(tmp_path / "none" / "x.csv", path=filled)
-    with pytest.raises(StoreError, match="in the store itself"):
+    with pytest.raises(StoreError, match="is inside the store"):
         export(filled / "wal" / "x.csv", path=filled)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["store", "x.csv"]
 

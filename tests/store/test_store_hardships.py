@@ -309,7 +309,7 @@ with exclusive_lock(store) as acquired:
         os.read(goes, 1)  # lives on, with a copy of the descriptor
         os._exit(0)
 with exclusive_lock(store) as acquired:
-    print(alone)
+    print(acquired)
 os.close(stays)
 os.waitpid(child, 0)
 """

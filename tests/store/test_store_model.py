@@ -120,16 +120,16 @@ class StoreMachine(RuleBasedStateMachine):
             self.torn += 1
 
     def live_spans(self, sink: StoreSink) -> Path | None:
-        if not sink._spans.is_open:
+        if not sink._writers["spans"].is_open:
             return None
-        wanted = os.fstat(sink._spans._descriptor).st_ino
+        wanted = os.fstat(sink._writers["spans"]._descriptor).st_ino
         return next(s.path for s in list_segments(self.store) if s.path.stat().st_ino == wanted)
 
     @rule(seat=seats)
     def fork(self, seat: int) -> None:
         """A child writes on with its parent's sink: here its descriptors are copies of the parent's."""
         sink = self.sink(seat)
-        kept = [os.dup(w._descriptor) for w in (sink._spans, sink._scores, sink._loss_file) if w.is_open]
+        kept = [os.dup(w._descriptor) for w in sink._writers.values() if w.is_open]
         sink._write_losses([])
         sink.after_fork()
         batch = next(self.numbers)

@@ -100,7 +100,7 @@ def test_a_batch_that_the_store_could_not_keep_is_sent_from_memory_or_counted(st
                 def full(*_: object) -> None:
                     raise StoreError("the disk is full", path=str(store))
 
-                monkeypatch.setattr(kept._spans, "append", full)
+                monkeypatch.setattr(kept._writers["spans"], "append", full)
                 with pytest.raises(StoreError):
                     kept.write(batch)
                 monkeypatch.undo()

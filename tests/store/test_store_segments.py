@@ -33,6 +33,7 @@ def test_the_layout_and_its_modes(store, sink, make_span):
     ]  # fmt: skip
     assert json.loads((store / "MANIFEST.json").read_text()) == {
         "schema_version": SCHEMA_VERSION, "generation": 0, "files": [], "covered": {}, "trash": {}, "unreadable": 0,
+        "taken_bytes": {},
     }  # fmt: skip
     assert (store / ".gitignore").read_text() == "*\n"
     assert segments(store)[0].name.endswith(f"-{segments(store)[0].name.split('-')[-1]}")

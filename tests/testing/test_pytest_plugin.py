@@ -46,7 +46,7 @@ def test_the_example_passes_and_leaves_nothing_behind(tmp_path: Path):
 def test_its_fixtures_are_listed_with_what_they_do(tmp_path: Path):
     listed = run("--fixtures", folder=tmp_path).stdout
     assert "llmops_traces -- " in listed
-    assert "The spans that the test records, in memory" in listed
+    assert "Capture the spans that the test records, in memory" in listed
     assert "block_real_calls -- " in listed
 
 
