@@ -177,9 +177,12 @@ class StoreSink:
         """Seal the segments. A later write starts new ones."""
         if self._pid != os.getpid():
             self.after_fork()
+        for name, writer in self._writers.items():
+            if name != "losses":
+                writer.seal()
+        # Sealing drops what an outbox cannot hold, and counts it: the counts come last.
         self._write_losses([])
-        for writer in self._writers.values():
-            writer.seal()
+        self._writers["losses"].seal()
         for outbox in self._outboxes.values():
             outbox.close()
 
