@@ -7,12 +7,11 @@ To pytest, which would rewrite the package's asserts because a plugin of its own
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from llmops_sdk._util import _exit as _exit  # registers with atexit
-from llmops_sdk._util._lazy import lazy_names
+from llmops_sdk import _exit as _exit  # registers with atexit
+from llmops_sdk._lazy import lazy_names
 from llmops_sdk._version import __version__
 
+TYPE_CHECKING = False  # as in `_lazy`
 if TYPE_CHECKING:
     from llmops_sdk.caching import cache
     from llmops_sdk.client import (

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llmops_sdk._util._lazy import lazy_names
+from llmops_sdk._lazy import lazy_names
 from llmops_sdk.errors import OtlpDecodeError
 from llmops_sdk.store._sink import StoreSink, open_sink
 from llmops_sdk.store.files._info import StoreInfo, info

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llmops_sdk._util._lazy import lazy_names
+from llmops_sdk._lazy import lazy_names
 from llmops_sdk.errors import CassetteError, RealCallBlockedError, ScriptError
 
 if TYPE_CHECKING:

@@ -66,7 +66,7 @@ def test_a_run_that_does_not_use_it_imports_nothing_for_it(tmp_path: Path):
 
     assert done.returncode == 0, done.stdout + done.stderr
     ours, heavy = json.loads((tmp_path / "imports.json").read_text("utf-8"))
-    light = ["_util", "_util._exit", "_util._lazy", "_version", "errors", "testing", "testing._plugin"]
+    light = ["_exit", "_lazy", "_version", "errors", "testing", "testing._plugin"]
     assert ours == ["llmops_sdk", *(f"llmops_sdk.{name}" for name in light)]
     assert heavy == []
 

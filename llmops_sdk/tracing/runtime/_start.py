@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from llmops_sdk._util._exit import at_exit
+from llmops_sdk._exit import at_exit
 from llmops_sdk._util._guard import Caught, guarded
 from llmops_sdk.errors import ConfigError
 from llmops_sdk.tracing.capture._blobs import discard_all, enable_files, with_digests_stage

@@ -7,7 +7,10 @@ latest first. That holds even when the application's exit hook makes the first t
 from __future__ import annotations
 
 import atexit
-from collections.abc import Callable
+
+TYPE_CHECKING = False  # as in `_lazy`
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["at_exit"]
 
