@@ -18,7 +18,12 @@ from loopback import Fault, sse
 BOUND = 3.0
 """Seconds of the time-out that ends a wait in these cases.
 
-A good answer takes far less, even on a busy machine: the attempt after the wait has the same limit.
+A good answer takes far less: the attempt after the wait has the same limit.
+"""
+PATIENCE = 4
+"""Factor on the time-outs of a second try.
+
+A busy machine may give a good answer later than BOUND. Such a call is made again, alone, with longer time-outs.
 """
 ATTEMPTS = 2
 """Number of attempts at each model."""
@@ -476,12 +481,19 @@ class Cell:
     way: str
     route: str
     tools: bool = False
+    patience: int = 1
 
     @property
     def key(self) -> str:
         """Return the name, which is also the prompt."""
         tools = "tools" if self.tools else "text"
-        return f"{self.case.key} / {self.setup} / {self.way} / {self.route} / {tools}"
+        return f"{self.case.key} / {self.setup} / {self.way} / {self.route} / {tools} / {self.patience}"
+
+    @property
+    def bounds(self) -> dict[str, float]:
+        """Return the time-outs of the call in seconds."""
+        bounds = self.case.bounds(streaming=self.streaming)
+        return {name: seconds * self.patience for name, seconds in bounds.items()}
 
     @property
     def streaming(self) -> bool:

@@ -366,6 +366,15 @@ def test_old_traces_are_thinned_out_but_for_those_that_tell_something(old_traces
     assert query("SELECT sum(weight) FROM spans WHERE weight > 1", path=old_traces).scalar() == 4 * 2 * 28
 
 
+def test_thinning_keeps_the_schema_version_of_an_older_file(old_traces, monkeypatch):
+    compact_store(old_traces, **AT_ONCE)
+    written = {file.version for file in manifest_of(old_traces).files}
+    monkeypatch.setattr(f"{compact_store.__module__}.SCHEMA_VERSION", max(written) + 1)
+
+    assert compact_store(old_traces, thinning=ThinningPolicy(share=0.25), **AT_ONCE).thinned > 0
+    assert {file.version for file in manifest_of(old_traces).files if file.thinned} == written
+
+
 def test_a_share_of_nothing_leaves_what_is_kept_by_a_rule(old_traces):
     compact_store(old_traces, thinning=ThinningPolicy(share=0.0, keep_scored=False), **AT_ONCE)
     assert numbers(old_traces) == [7]

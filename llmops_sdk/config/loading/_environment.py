@@ -16,12 +16,14 @@ from llmops_sdk.config.loading._keys import Key, KeyPath, lookup
 from llmops_sdk.config.loading._layers import Layer, ValueSource, set_at, with_absolute_paths
 from llmops_sdk.config.loading._problems import Problem, invalid_value, unknown_key
 
-__all__ = ["CONFIG_FILE_VARIABLE", "NOT_SETTINGS", "PREFIX", "environment_layer", "header_pairs"]
+__all__ = ["API_KEY_VARIABLE", "CONFIG_FILE_VARIABLE", "NOT_SETTINGS", "PREFIX", "environment_layer", "header_pairs"]
 
 PREFIX = "LLMOPS_"
 CONFIG_FILE_VARIABLE = "LLMOPS_CONFIG_FILE"
+API_KEY_VARIABLE = "LLMOPS_API_KEY"
+"""The key of a server that is given by its URL. It stays in the environment: settings are shown, keys are not."""
 
-NOT_SETTINGS = (CONFIG_FILE_VARIABLE, "LLMOPS_BENCH_*", "LLMOPS_TEST_*")
+NOT_SETTINGS = (API_KEY_VARIABLE, CONFIG_FILE_VARIABLE, "LLMOPS_BENCH_*", "LLMOPS_TEST_*")
 """Variables with our prefix that are not settings. Any other unknown variable is an error."""
 
 

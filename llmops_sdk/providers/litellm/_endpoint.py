@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from llmops_sdk.config import ResolvedModel
+from llmops_sdk.config.loading._environment import API_KEY_VARIABLE
 from llmops_sdk.errors import AuthenticationError
 
 __all__ = [
@@ -121,7 +122,7 @@ def key_variables(resolved: ResolvedModel) -> tuple[str, ...]:
         return (resolved.api_key_env,)
     if resolved.provider == COMPATIBLE:
         # Never another vendor's key: the owner of that server would get it.
-        return ("LLMOPS_API_KEY",)
+        return (API_KEY_VARIABLE,)
     return _KEYS.get(resolved.model.partition("/")[0], ())
 
 

@@ -167,7 +167,7 @@ class _Compaction:
     def _compact(self, writer: ParquetWriter, stream: RecordStream, locked: Sequence[_SegmentState]) -> None:
         paths = [one.segment.path for one in locked]
         names = [one.segment.name for one in locked]
-        out, origin = self._new_file(stream, 0, max(one.written for one in locked), holds=names)
+        out, origin = self._new_file(stream, 0, max(one.written for one in locked), version=SCHEMA_VERSION, holds=names)
         try:
             rows = writer.write_lines(stream, paths, temporary_name(out), origin)
             lines, seals, seal_bytes = _count_lines(paths)
@@ -208,7 +208,12 @@ class _Compaction:
             if len(same) == _FAN_IN:
                 names = [file.name for file in same]
                 out, origin = self._new_file(
-                    stream, level + 1, max(file.written for file in same), replaces=names, thinned=same[0].thinned
+                    stream,
+                    level + 1,
+                    max(file.written for file in same),
+                    version=SCHEMA_VERSION,
+                    replaces=names,
+                    thinned=same[0].thinned,
                 )
                 rows = writer.write_rows([self._store / name for name in names], temporary_name(out), origin)
                 if rows != sum(file.rows for file in same):
@@ -233,7 +238,9 @@ class _Compaction:
         for file in files:
             source = self._store / file.name
             dropped = writer.count_rows([source], self._thinning.rows_to_drop)
-            out, origin = self._new_file(stream, file.level, file.written, replaces=[file.name], thinned=True)
+            out, origin = self._new_file(
+                stream, file.level, file.written, version=file.version, replaces=[file.name], thinned=True
+            )
             rows = writer.write_rows(
                 [source],
                 temporary_name(out),
@@ -255,6 +262,7 @@ class _Compaction:
         level: int,
         written: float,
         *,
+        version: int,
         holds: Sequence[str] = (),
         replaces: Sequence[str] = (),
         thinned: bool = False,
@@ -262,7 +270,7 @@ class _Compaction:
         origin = FileProvenance(
             generation=self._manifest.generation + 1,
             stream=stream.name,
-            version=SCHEMA_VERSION,
+            version=version,
             level=level,
             written=written,
             holds=holds,
