@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import sys
 import tomllib
@@ -141,3 +142,10 @@ def _imported(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             names.add(node.module.split(".")[0])
     return names
+
+
+@pytest.mark.xdist_group("grouping")
+def test_grouped_tests_go_to_one_worker(request: pytest.FixtureRequest):
+    # A pytest that this pytest-xdist does not know drops the groups in silence; then slow fixtures run twice.
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        assert request.node.nodeid.endswith("@grouping")
