@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import threading
 import weakref
@@ -108,6 +107,8 @@ async def aquery(
         >>> asyncio.run(llmops.aquery("SELECT count(*) FROM spans WHERE name = $name", {"name": "none"})).scalar()
         0
     """
+    import asyncio
+
     await asyncio.to_thread(flush_first)
     job = _QueryJob(sql, params, store_folder(path), timeout)
     limit = asyncio.timeout(timeout)
@@ -163,9 +164,10 @@ def connect(*, path: StorePath | None = None, trusted: bool = False) -> duckdb.D
 
 def flush_first() -> None:
     """Write this process's latest spans to the store."""
-    from llmops_sdk.tracing.runtime._start import flush_local
+    from llmops_sdk.tracing.spans import _runtime
 
-    flush_local(_FLUSH_SECONDS)
+    if _runtime.current is not None:
+        _runtime.current.pipeline.flush(_FLUSH_SECONDS, local_only=True)
 
 
 def store_folder(path: StorePath | None) -> Path:

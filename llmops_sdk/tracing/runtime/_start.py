@@ -31,7 +31,6 @@ __all__ = [
     "SINKS",
     "aflush",
     "flush",
-    "flush_local",
     "record_into",
     "reset",
     "shut_down_at_exit",
@@ -245,12 +244,6 @@ async def aflush(timeout: float = 5.0) -> FlushReport:
     import asyncio
 
     return await asyncio.to_thread(flush, timeout)
-
-
-def flush_local(timeout: float) -> None:
-    """Write every ended span to the local store, where queries find it, without waiting for backends."""
-    if _runtime.current is not None:
-        _runtime.current.pipeline.flush(timeout, local_only=True)
 
 
 def shutdown(timeout: float = 5.0) -> FlushReport:
