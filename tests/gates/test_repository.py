@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import os
 import re
 import sys
 import tomllib
@@ -147,5 +146,11 @@ def _imported(path: Path) -> set[str]:
 @pytest.mark.xdist_group("grouping")
 def test_grouped_tests_go_to_one_worker(request: pytest.FixtureRequest):
     # A pytest that this pytest-xdist does not know drops the groups in silence; then slow fixtures run twice.
-    if "PYTEST_XDIST_WORKER" in os.environ:
+    if request.config.getoption("loadgroup", default=False):
         assert request.node.nodeid.endswith("@grouping")
+
+
+def test_one_function_opens_every_database(root: Path):
+    opened = [path.name for path in (root / "llmops_sdk").rglob("*.py") if "duckdb.connect(" in path.read_text()]
+
+    assert opened == ["_sql.py"]

@@ -337,3 +337,11 @@ def test_nothing_gets_out_of_the_store(filled, ask, sql):
     with contextlib.suppress(QueryError):
         assert ask(sql.format(folder=filled)).rows() == []
     assert {path: path.read_bytes() for path in filled.rglob("*") if path.is_file()} == before
+
+
+def test_no_connection_draws_a_progress_bar(store, sink, make_span):
+    sink.write([make_span()])
+    shown = "SELECT current_setting('enable_progress_bar')"
+
+    assert query(shown, path=store).scalar() is False
+    assert connect(path=store).execute(shown).fetchone() == (False,)

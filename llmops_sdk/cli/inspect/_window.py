@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from llmops_sdk.cli._filters import Where
-from llmops_sdk.store.duck._sql import duckdb
+from llmops_sdk.store.duck._sql import duckdb, open_database
 from llmops_sdk.store.schema._views import RECORD_STREAMS, VIEWS, RecordStream
 
 __all__ = ["Window"]
@@ -73,16 +73,16 @@ class Window:
             for name, stream in _STREAMS.items()
         }
         # One thread and little memory: leave the machine to the watched programs.
-        self._connection = duckdb.connect(
+        self._connection = open_database(
             ":memory:",
-            config={
+            {
                 "threads": "1",
                 "memory_limit": "512MB",
                 "temp_directory": "",
             },
         )
         self._run(
-            "SET TimeZone = 'UTC'; SET enable_external_access = false; CREATE SCHEMA store; "
+            "SET enable_external_access = false; CREATE SCHEMA store; "
             "CREATE SEQUENCE store.numbers; CREATE TABLE store.shown (id VARCHAR, size BIGINT, number BIGINT)"
         )
         for stream in _STREAMS.values():

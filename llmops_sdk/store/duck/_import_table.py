@@ -13,7 +13,7 @@ from typing import Any
 
 import duckdb
 
-from llmops_sdk.store.duck._sql import pattern, quoted
+from llmops_sdk.store.duck._sql import open_database, pattern, quoted
 from llmops_sdk.store.schema._views import RecordStream
 
 __all__ = ["Rows", "open_rows", "present_lines"]
@@ -45,8 +45,8 @@ def open_rows(file: Path, form: str) -> Rows:
     """Open a Parquet file, or a CSV file as text; an empty file has no names."""
     # By default DuckDB spills into the working folder.
     folder = str(Path(tempfile.gettempdir()) / f"llmops-{os.getpid()}")
-    connection = duckdb.connect(":memory:", config={"autoinstall_known_extensions": "false", "temp_directory": folder})
-    connection.execute(f"SET TimeZone = 'UTC'; SET memory_limit = '{_MEMORY}'; SET preserve_insertion_order = true")
+    connection = open_database(":memory:", {"autoinstall_known_extensions": "false", "temp_directory": folder})
+    connection.execute(f"SET memory_limit = '{_MEMORY}'; SET preserve_insertion_order = true")
     source = quoted(pattern(file))
     if form == "parquet":
         described = connection.execute(f"DESCRIBE SELECT * FROM read_parquet({source})").fetchall()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from llmops_sdk.errors import StoreError
 from llmops_sdk.store.duck._provenance import KEY, FileProvenance
-from llmops_sdk.store.duck._sql import duckdb, line_columns, lines_sql, pattern, put_tables, quoted
+from llmops_sdk.store.duck._sql import duckdb, line_columns, lines_sql, open_database, pattern, put_tables, quoted
 from llmops_sdk.store.files._layout import Sources
 from llmops_sdk.store.schema._views import SEAL, RecordStream
 
@@ -27,9 +27,9 @@ class ParquetWriter:
     """Writes Parquet files."""
 
     def __init__(self) -> None:
-        self._connection = duckdb.connect(
+        self._connection = open_database(
             ":memory:",
-            config={
+            {
                 "threads": 1,
                 "memory_limit": f"{_memory() // 1024**2}MiB",
                 "temp_directory": "",  # a group of rows fits into memory

@@ -11,7 +11,7 @@ import orjson
 
 from llmops_sdk.errors import StoreError
 from llmops_sdk.store.duck._provenance import KEY
-from llmops_sdk.store.duck._sql import duckdb, pattern, quoted
+from llmops_sdk.store.duck._sql import duckdb, open_database, pattern, quoted
 from llmops_sdk.store.files._layout import create_store, list_data_files
 from llmops_sdk.store.files._leases import latest_reader
 from llmops_sdk.store.files._locks import exclusive_lock
@@ -65,7 +65,7 @@ def rebuild_manifest(store: Path) -> Manifest:
 def _provenance(file: Path) -> dict[str, Any]:
     name = quoted(pattern(file))
     try:
-        with duckdb.connect(":memory:") as connection:
+        with open_database(":memory:") as connection:
             said = dict(connection.execute(f"SELECT key, value FROM parquet_kv_metadata({name})").fetchall())
             rows = connection.execute(f"SELECT sum(num_rows) FROM parquet_file_metadata({name})").fetchone()
         return {**orjson.loads(said[KEY.encode()]), "rows": int(rows[0]) if rows else 0}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from llmops_sdk.errors import StoreError
 from llmops_sdk.store.duck._errors import is_missing_file
-from llmops_sdk.store.duck._sql import duckdb, lines_sql, rows_sql, unreadable_sql
+from llmops_sdk.store.duck._sql import duckdb, lines_sql, open_database, rows_sql, unreadable_sql
 from llmops_sdk.store.files._layout import Sources
 from llmops_sdk.store.schema._views import RECORD_STREAMS, VIEWS
 
@@ -27,8 +27,8 @@ def write_snapshot(file: Path, sources: Sources, progress: Callable[[int, int], 
     """
     rows = 0
     try:
-        with duckdb.connect(str(file), config={"preserve_insertion_order": "false"}) as connection:
-            connection.execute("SET TimeZone = 'UTC'; CREATE SCHEMA store")
+        with open_database(str(file), {"preserve_insertion_order": "false"}) as connection:
+            connection.execute("CREATE SCHEMA store")
             for number, stream in enumerate(RECORD_STREAMS.values()):
                 paths = [segment.path for segment in sources.segments if segment.stream is stream]
                 files = [one for one in sources.files if one.stream == stream.name]

@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -19,6 +20,7 @@ __all__ = [
     "line_columns",
     "lines_sql",
     "open_connection",
+    "open_database",
     "pattern",
     "put_tables",
     "quoted",
@@ -34,6 +36,20 @@ _MAX_OBJECT = 32 * 1024 * 1024
 def quoted(text: str) -> str:
     """Return a string as an SQL literal."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def open_database(database: str, config: dict[str, Any] | None = None) -> duckdb.DuckDBPyConnection:
+    """Open a database in UTC and without a progress bar; every connection of the package comes from here.
+
+    DuckDB draws its progress bar on stdout, also if stdout is a file: it would stand among the rows of a CSV file.
+
+    Args:
+        database: The file, or ":memory:".
+        config: Options of DuckDB.
+    """
+    connection = duckdb.connect(database, config=config or {})
+    connection.execute("SET enable_progress_bar = false; SET TimeZone = 'UTC'")
+    return connection
 
 
 def open_connection(
@@ -58,9 +74,9 @@ def open_connection(
         output: One file that the connection may write. Rows then come in any order, which saves memory.
         warm: Whether the connection stays open between queries; it then caches no file content.
     """
-    connection = duckdb.connect(
+    connection = open_database(
         ":memory:",
-        config={
+        {
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
             "allow_community_extensions": "false",
@@ -84,7 +100,6 @@ def open_connection(
 def _put_views(
     connection: duckdb.DuckDBPyConnection, sources: Sources, views: Collection[View], *, tables: bool
 ) -> None:
-    connection.execute("SET TimeZone = 'UTC'")
     # Each view costs milliseconds: DuckDB opens its files to create it.
     read = " ".join(view.sql for view in views)
     everything = tables or "store.unreadable" in read

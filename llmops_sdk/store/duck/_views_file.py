@@ -13,7 +13,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from llmops_sdk.errors import StoreError
-from llmops_sdk.store.duck._sql import duckdb, pattern, quoted, read_lines, rows_sql, unreadable_sql
+from llmops_sdk.store.duck._sql import duckdb, open_database, pattern, quoted, read_lines, rows_sql, unreadable_sql
 from llmops_sdk.store.files._layout import create_file
 from llmops_sdk.store.files._manifest import EMPTY_SEGMENT, VIEWS_FILE, Manifest
 from llmops_sdk.store.schema._views import RECORD_STREAMS, VIEWS, RecordStream
@@ -52,7 +52,7 @@ def write_views(store: Path, manifest: Manifest) -> None:
 
 
 def _make(file: Path, store: Path, manifest: Manifest) -> None:
-    with duckdb.connect(str(file)) as connection:
+    with open_database(str(file)) as connection:
         connection.execute("CREATE SCHEMA store")
         for stream in RECORD_STREAMS.values():
             create_file(store / stream.segment_folder / EMPTY_SEGMENT, b"")

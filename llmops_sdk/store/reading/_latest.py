@@ -121,8 +121,8 @@ class _Search:
         return run_query(sql, params or None, self._folder, self._timeout, list(self._views.values())).rows()
 
     def newest_keys(self) -> list[TraceKey]:
-        for spans in (_SLICE_SPANS * self._wanted * _GROWTH**number for number in range(_SLICES)):
-            start = self._slice_start(spans)
+        for number in range(_SLICES):
+            start = self._slice_start(_SLICE_SPANS * self._wanted * _GROWTH**number)
             if start is None or (self._since_ns is not None and start <= self._since_ns):
                 break
             keys = self._keys(start)
@@ -130,6 +130,8 @@ class _Search:
                 return keys
             if len(keys) == self._wanted and len(keys := self._keys(start, whole=True)) == self._wanted:
                 return keys
+            if number and len(keys) * _GROWTH < self._wanted:
+                break  # at this density the next slice holds too few as well, and it may cost a third of the store
         return self._keys(self._since_ns, whole=self._since_ns is not None)
 
     def roll_up(self, keys: Sequence[TraceKey]) -> str:
