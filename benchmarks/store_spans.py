@@ -1,8 +1,7 @@
 """Spans with realistic text, for the benchmarks of the store.
 
-The text comes from the conversations and questions in `../shared/data/semantic_cache` beside the checkout, or in a
-folder of that name in `LLMOPS_BENCH_DATA`. Where there are none, sentences are made of a word list with a Zipf
-distribution; `Texts.source` says which. What an application repeats is repeated here: its system prompts and the
+The text comes from the conversations and questions in the folder `semantic_cache` of `LLMOPS_BENCH_DATA`. Without them,
+sentences are made of a word list with a Zipf distribution; `Texts.source` says which. What an application repeats is repeated here: its system prompts and the
 passages that it retrieves. Users' questions are those of the data. Answers and earlier turns are new text, a chain of
 words each drawn by the two before it, so that compression finds a language in them and no copies.
 """
@@ -150,9 +149,7 @@ class Texts:
 
 
 def _data() -> Path | None:
-    given = os.environ.get("LLMOPS_BENCH_DATA")
-    root = Path(given) if given else Path(__file__).parents[2] / "shared" / "data"
-    folder = root / "semantic_cache"
+    folder = Path(os.environ.get("LLMOPS_BENCH_DATA", "")) / "semantic_cache"
     return folder if folder.is_dir() else None
 
 
