@@ -1,9 +1,10 @@
 """Spans with realistic text, for the benchmarks of the store.
 
 The text comes from the conversations and questions in the folder `semantic_cache` of `LLMOPS_BENCH_DATA`. Without them,
-sentences are made of a word list with a Zipf distribution; `Texts.source` says which. What an application repeats is repeated here: its system prompts and the
-passages that it retrieves. Users' questions are those of the data. Answers and earlier turns are new text, a chain of
-words each drawn by the two before it, so that compression finds a language in them and no copies.
+sentences are made of a word list with a Zipf distribution; `Texts.source` says which. What an application repeats is
+repeated here: its system prompts and the passages that it retrieves. Users' questions are those of the data. Answers
+and earlier turns are new text, a chain of words each drawn by the two before it, so that compression finds a language
+in them and no copies.
 """
 
 from __future__ import annotations

@@ -44,8 +44,7 @@ def _texts(files: list[Path]) -> dict[Path, str]:
 
 
 def test_no_file_names_a_registry_or_this_machine(repository_files: list[Path], root: Path):
-    beside = "/".join(("..", "shared"))
-    machine = {beside, f"{root}/", f"{Path.home()}/", f"{sys.base_prefix}/"} - {"//", "/usr/"}
+    machine = {"../" + "shared", f"{root}/", f"{Path.home()}/", f"{sys.base_prefix}/"} - {"//", "/usr/"}
     forbidden = [*REGISTRIES, *INDEX_OPTIONS, *sorted(machine)]
 
     named = [
