@@ -18,7 +18,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-com
 TESTS ?= tests
 WORKERS ?= 2
 
-.PHONY: help demo test checks lint format types pytest test-integration test-pythons test-newest test-oldest bench \
+.PHONY: help demo test checks lint format types supply-chain sbom pytest test-integration test-pythons test-newest test-oldest bench \
 	bench-tracing bench-tracing-load bench-collect bench-store bench-tracers bench-backends bench-calls bench-faults \
 	soak-faults docs picture requirements clean
 
@@ -30,7 +30,7 @@ demo: $(VENV)/.runtime ## Set up the runtime environment and run the demo offlin
 
 test: checks pytest ## Set up the development environment; run all checks and fast tests.
 
-checks: lint types
+checks: lint types supply-chain
 
 lint: $(VENV)/.development ## Check lint, formatting and the import layers.
 	@$(BIN)/ruff check --quiet .
@@ -44,6 +44,18 @@ format: $(VENV)/.development ## Format, and apply the linter's fixes.
 types: $(VENV)/.development ## Check types: the package (strict), and the types that users see.
 	@$(BIN)/basedpyright --level error
 	@$(BIN)/mypy
+
+supply-chain: $(VENV)/.development ## Check the installed packages: known-bad releases, code at start-up, pins.
+	@$(BIN)/python .ci/supply_chain.py
+
+sbom: $(VENV)/.runtime ## Write dist/sbom.json: what the runtime environment contains (CycloneDX).
+	@[ -x $(VENV)/sbom/bin/cyclonedx-py ] || { $(BIN)/python -m venv $(VENV)/sbom; \
+		$(VENV)/sbom/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes \
+			-r .ci/requirements-sbom.txt; }
+	@mkdir -p dist
+	@$(VENV)/sbom/bin/cyclonedx-py requirements --output-reproducible --pyproject pyproject.toml \
+		--output-file dist/sbom.json .ci/requirements.txt
+	@echo dist/sbom.json
 
 pytest: $(VENV)/.development ## Run the fast tests in random order, with branch coverage.
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --cov --cov-report=term $(TESTS)
@@ -113,6 +125,7 @@ requirements: $(VENV)/bin/python ## Pin the newest versions of all dependencies,
 		$(VENV)/pip-tools/bin/python -m pip install --quiet --disable-pip-version-check pip-tools; }
 	@$(PIP_COMPILE) --build-deps-for editable --output-file .ci/requirements.txt pyproject.toml
 	@$(PIP_COMPILE) --output-file .ci/requirements-dev.txt .ci/requirements-dev.in
+	@$(PIP_COMPILE) --output-file .ci/requirements-sbom.txt .ci/requirements-sbom.in
 	@$(PIP_COMPILE) --output-file tests/integration/requirements-instrumentors.txt \
 		tests/integration/requirements-instrumentors.in
 	@for file in benchmarks/requirements-*/*.in; do $(PIP_COMPILE) --output-file "$${file%.in}.txt" "$$file"; done
