@@ -16,7 +16,7 @@ from otlp_receiver import OtlpReceiver
 import llmops_sdk as llmops
 
 
-class _Told(Exception):
+class _ToldError(Exception):
     pass
 
 
@@ -32,11 +32,11 @@ def _result(text: str) -> dict[str, str]:
 
 @llmops.trace
 def _raises(text: str) -> None:
-    raise _Told(text)
+    raise _ToldError(text)
 
 
 def _exception(text: str) -> None:
-    with pytest.raises(_Told):
+    with pytest.raises(_ToldError):
         _raises(text)
 
 

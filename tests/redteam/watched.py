@@ -13,6 +13,8 @@ TESTS = Path(__file__).parents[1]
 WATCH = """
 import atexit, json, os, sys
 _hosts, _files = set(), set()
+_CHANGES = {{"remove", "rename", "rmdir", "mkdir", "chmod", "truncate", "link", "symlink"}}
+_PATHS = (str, bytes, os.PathLike)
 _changing = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 def _watch(event, args):
     if event == "socket.getaddrinfo":
@@ -21,8 +23,8 @@ def _watch(event, args):
         _hosts.add(str(args[1][0]))
     elif event == "open" and isinstance(args[2], int) and args[2] & _changing and not isinstance(args[0], int):
         _files.add(os.path.abspath(os.fsdecode(args[0])))
-    elif event in ("os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.chmod", "os.truncate", "os.link", "os.symlink"):
-        _files.update(os.path.abspath(os.fsdecode(one)) for one in args[:2] if isinstance(one, (str, bytes, os.PathLike)))
+    elif event.partition("os.")[2] in _CHANGES:
+        _files.update(os.path.abspath(os.fsdecode(one)) for one in args[:2] if isinstance(one, _PATHS))
 sys.addaudithook(_watch)
 def _told():
     with open({report!r}, "w") as file:
