@@ -43,6 +43,8 @@ class Library:
     """litellm's class around a sync httpx client."""
     async_http_handler: Any
     """litellm's class around an async httpx client, without its own second try."""
+    is_internal_call: Any
+    """litellm's context variable that marks a call as not to be logged, or None if this version lacks it."""
     raised: tuple[type[BaseException], ...]
     """The exceptions that a call may raise because of the provider."""
 
@@ -90,8 +92,17 @@ def _load() -> Library:
         httpx=httpx,
         http_handler=HTTPHandler,
         async_http_handler=_without_second_try(AsyncHTTPHandler),
+        is_internal_call=_internal_call(),
         raised=(openai.OpenAIError, httpx.HTTPError, httpx.StreamError, OSError, *own),
     )
+
+
+def _internal_call() -> Any:
+    try:
+        from litellm._internal_context import is_internal_call
+    except ImportError:
+        return None
+    return is_internal_call
 
 
 def _silence_service_hook(logger: Any, litellm: Any) -> None:

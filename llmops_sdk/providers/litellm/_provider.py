@@ -13,6 +13,7 @@ from llmops_sdk.config import ResolvedModel, Timeout
 from llmops_sdk.errors import ConfigError, LLMOpsError, ServerError
 from llmops_sdk.providers._names import nearest
 from llmops_sdk.providers._types import Chunk, Embeddings, Request, Response
+from llmops_sdk.providers.litellm._callbacks import silence_stream, without_logging
 from llmops_sdk.providers.litellm._clients import Clients, watching
 from llmops_sdk.providers.litellm._endpoint import Endpoint, conventional_name, endpoint_of, server_of
 from llmops_sdk.providers.litellm._errors import map_error
@@ -78,9 +79,10 @@ class LitellmProvider:
         with closing(StreamReader(self._name, request, self._bounds(request))) as reader:
             try:
                 client = self._clients.sync(lib, endpoint)
-                with watching(reader):
+                with watching(reader), without_logging(lib):
                     arguments = self._stream_arguments(lib, endpoint, reader, request, client)
                     reader.source = lib.litellm.completion(**arguments)
+                silence_stream(lib, reader.source)
                 for raw in reader.source:
                     if (chunk := reader.read(raw)) is not None:
                         yield chunk
@@ -95,9 +97,10 @@ class LitellmProvider:
 
             async def open_source() -> None:
                 client = self._clients.asynchronous(lib, endpoint)
-                with watching(reader):
+                with watching(reader), without_logging(lib):
                     arguments = self._stream_arguments(lib, endpoint, reader, request, client)
                     reader.source = await lib.litellm.acompletion(**arguments)
+                silence_stream(lib, reader.source)
 
             try:
                 # A time-out of the loop bounds the first chunk alone: it must not contain a `yield`.
@@ -186,7 +189,7 @@ class LitellmProvider:
         """Bound the call in this block by its time limits, and raise its failures as our errors."""
         outer, watch = sys.exc_info()[1], CallWatch(self._bounds(request))
         try:
-            with watching(watch):
+            with watching(watch), without_logging(lib):
                 yield
         except lib.raised as error:
             raise self._mapped(error, request, outer, watch) from error
