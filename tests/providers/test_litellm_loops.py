@@ -115,3 +115,40 @@ def test_callbacks_of_the_application_still_run(model: str):
         litellm.success_callback.clear()
         litellm._async_success_callback.clear()
     assert seen.is_set()
+
+
+@pytest.mark.parametrize("ends", [True, False], ids=["first loop ends", "first loop lives on"])
+def test_stream_read_in_another_event_loop_is_interrupted(model: str, ends: bool):
+    async def begin() -> llmops.AsyncStream:
+        chunks = llmops.astream("Hello?", model=model)
+        assert (await anext(chunks)).text
+        return chunks
+
+    async def read_on(chunks: llmops.AsyncStream) -> None:
+        async for _ in chunks:
+            pass
+
+    loop = asyncio.new_event_loop()
+    try:
+        chunks = asyncio.run(begin()) if ends else loop.run_until_complete(begin())
+        with pytest.raises(llmops.StreamInterruptedError, match="another event loop") as raised:
+            asyncio.run(read_on(chunks))
+        assert raised.value.partial.text == "Good "
+        assert llmops.query("SELECT status FROM llm_calls").scalar() == "error"
+    finally:
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+
+
+def test_offline_stream_read_in_another_event_loop_is_interrupted():
+    async def begin() -> llmops.AsyncStream:
+        chunks = llmops.astream("Good day to you", model="offline/echo")
+        await anext(chunks)
+        return chunks
+
+    async def read_on(chunks: llmops.AsyncStream) -> None:
+        async for _ in chunks:
+            pass
+
+    with pytest.raises(llmops.StreamInterruptedError, match="another event loop"):
+        asyncio.run(read_on(asyncio.run(begin())))

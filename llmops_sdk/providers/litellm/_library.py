@@ -15,6 +15,8 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
+from llmops_sdk.providers.litellm._hooks import guard_own_clients
+
 __all__ = ["Library", "library"]
 
 _QUIET = {
@@ -76,6 +78,8 @@ def _load() -> Library:
         from litellm import exceptions
         from litellm._service_logger import ServiceLogging
         from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler, HTTPHandler
+        from litellm.llms.openai.common_utils import BaseOpenAILLM
+    guard_own_clients(BaseOpenAILLM, HTTPHandler, AsyncHTTPHandler)
     if not application_uses_it:
         litellm.suppress_debug_info = True
         # Otherwise each chunk of a sync stream starts an event loop in a thread, for loggers that do not exist.
