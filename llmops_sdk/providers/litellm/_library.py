@@ -15,6 +15,8 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
+from llmops_sdk.providers.litellm._hooks import guard_own_clients
+
 __all__ = ["Library", "library"]
 
 _QUIET = {
@@ -43,6 +45,8 @@ class Library:
     """litellm's class around a sync httpx client."""
     async_http_handler: Any
     """litellm's class around an async httpx client, without its own second try."""
+    is_internal_call: Any
+    """litellm's context variable that marks a call as not to be logged, or None if this version lacks it."""
     raised: tuple[type[BaseException], ...]
     """The exceptions that a call may raise because of the provider."""
 
@@ -74,6 +78,8 @@ def _load() -> Library:
         from litellm import exceptions
         from litellm._service_logger import ServiceLogging
         from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler, HTTPHandler
+        from litellm.llms.openai.common_utils import BaseOpenAILLM
+    guard_own_clients(BaseOpenAILLM, HTTPHandler, AsyncHTTPHandler)
     if not application_uses_it:
         litellm.suppress_debug_info = True
         # Otherwise each chunk of a sync stream starts an event loop in a thread, for loggers that do not exist.
@@ -90,8 +96,17 @@ def _load() -> Library:
         httpx=httpx,
         http_handler=HTTPHandler,
         async_http_handler=_without_second_try(AsyncHTTPHandler),
+        is_internal_call=_internal_call(),
         raised=(openai.OpenAIError, httpx.HTTPError, httpx.StreamError, OSError, *own),
     )
+
+
+def _internal_call() -> Any:
+    try:
+        from litellm._internal_context import is_internal_call
+    except ImportError:
+        return None
+    return is_internal_call
 
 
 def _silence_service_hook(logger: Any, litellm: Any) -> None:

@@ -10,12 +10,14 @@ from contextlib import aclosing, closing, contextmanager
 from typing import Any
 
 from llmops_sdk.config import ResolvedModel, Timeout
-from llmops_sdk.errors import ConfigError, LLMOpsError, ServerError
+from llmops_sdk.errors import ConfigError, LLMOpsError, NotFoundError, ServerError
 from llmops_sdk.providers._names import nearest
 from llmops_sdk.providers._types import Chunk, Embeddings, Request, Response
-from llmops_sdk.providers.litellm._clients import Clients, watching
+from llmops_sdk.providers.litellm._callbacks import silence_stream, without_logging
+from llmops_sdk.providers.litellm._clients import Clients
 from llmops_sdk.providers.litellm._endpoint import Endpoint, conventional_name, endpoint_of, server_of
 from llmops_sdk.providers.litellm._errors import map_error
+from llmops_sdk.providers.litellm._hooks import watching
 from llmops_sdk.providers.litellm._library import Library, library
 from llmops_sdk.providers.litellm._mapping import (
     arguments_of,
@@ -78,12 +80,12 @@ class LitellmProvider:
         with closing(StreamReader(self._name, request, self._bounds(request))) as reader:
             try:
                 client = self._clients.sync(lib, endpoint)
-                with watching(reader):
+                with watching(reader), without_logging(lib):
                     arguments = self._stream_arguments(lib, endpoint, reader, request, client)
                     reader.source = lib.litellm.completion(**arguments)
-                for raw in reader.source:
-                    if (chunk := reader.read(raw)) is not None:
-                        yield chunk
+                silence_stream(lib, reader.source)
+                while (chunk := reader.next_chunk_sync()) is not None:
+                    yield chunk
             except lib.raised as error:
                 reader.raise_unless_finished(error, self._mapped(error, request, outer, reader))
             yield reader.last_chunk(self._price(lib, endpoint, reader.usage()))
@@ -95,9 +97,10 @@ class LitellmProvider:
 
             async def open_source() -> None:
                 client = self._clients.asynchronous(lib, endpoint)
-                with watching(reader):
+                with watching(reader), without_logging(lib):
                     arguments = self._stream_arguments(lib, endpoint, reader, request, client)
                     reader.source = await lib.litellm.acompletion(**arguments)
+                silence_stream(lib, reader.source)
 
             try:
                 # A time-out of the loop bounds the first chunk alone: it must not contain a `yield`.
@@ -114,7 +117,7 @@ class LitellmProvider:
         lib = self._library(endpoint)
         arguments = self._embedding_arguments(lib, endpoint, texts, request)
         with self._watched(lib, request):
-            raw = lib.litellm.embedding(**arguments, client=self._clients.sync(lib, endpoint))
+            raw = lib.litellm.embedding(**arguments, client=self._clients.sync(lib, endpoint, chat=False))
         return self._embeddings(lib, endpoint, raw, len(texts))
 
     async def aembed(self, texts: Sequence[str], request: Request) -> Embeddings:
@@ -122,7 +125,8 @@ class LitellmProvider:
         lib = await self._alibrary(endpoint)
         arguments = self._embedding_arguments(lib, endpoint, texts, request)
         with self._watched(lib, request):
-            raw = await lib.litellm.aembedding(**arguments, client=self._clients.asynchronous(lib, endpoint))
+            client = self._clients.asynchronous(lib, endpoint, chat=False)
+            raw = await lib.litellm.aembedding(**arguments, client=client)
         return self._embeddings(lib, endpoint, raw, len(texts))
 
     def close(self) -> None:
@@ -186,7 +190,7 @@ class LitellmProvider:
         """Bound the call in this block by its time limits, and raise its failures as our errors."""
         outer, watch = sys.exc_info()[1], CallWatch(self._bounds(request))
         try:
-            with watching(watch):
+            with watching(watch), without_logging(lib):
                 yield
         except lib.raised as error:
             raise self._mapped(error, request, outer, watch) from error
@@ -194,6 +198,8 @@ class LitellmProvider:
     def _mapped(
         self, error: BaseException, request: Request, outer: BaseException | None, watch: CallWatch
     ) -> LLMOpsError:
+        if watch.refused is not None:
+            return NotFoundError(f"{request.model}: {watch.refused}", provider=self._name, model=request.model)
         return map_error(error, request, provider=self._name, outer=outer, answered=watch.answered)
 
     def _price(self, lib: Library, endpoint: Endpoint, usage: Any) -> float | None:

@@ -17,6 +17,7 @@ from llmops_sdk.errors import (
 from llmops_sdk.providers._accumulate import Accumulator
 from llmops_sdk.providers._types import Chunk, Request
 from llmops_sdk.providers.litellm._deadlines import deadline_in, seconds_until
+from llmops_sdk.providers.litellm._hooks import RedirectRefusedError, watching
 from llmops_sdk.providers.litellm._mapping import DEFAULT_TOTAL_SECONDS, ChunkMapper, finish_of
 
 __all__ = ["CallWatch", "StreamReader"]
@@ -30,10 +31,12 @@ class CallWatch:
 
     Attributes:
         answered: Whether the server has begun a good answer: later failures are failures of the answer.
+        refused: The redirect that was not followed, or None.
     """
 
     def __init__(self, bounds: Timeout) -> None:
         self.answered = False
+        self.refused: RedirectRefusedError | None = None
         self._deadline = deadline_in(bounds.total or DEFAULT_TOTAL_SECONDS)
 
     def on_request(self) -> None:
@@ -71,6 +74,7 @@ class StreamReader(CallWatch):
         self._responses: list[Any] = []
         self._first_deadline: float | None = None
         self._first_timeout: asyncio.Timeout | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._bounds = bounds
         self._provider = provider
         self._request = request
@@ -122,9 +126,29 @@ class StreamReader(CallWatch):
 
     async def next_chunk(self) -> Chunk | None:
         """Return the next chunk, or None at the end."""
-        async for raw in self.source:
-            if (chunk := self.read(raw)) is not None:
-                return chunk
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        elif self._loop is not asyncio.get_running_loop():
+            raise StreamInterruptedError(
+                f"{self._request.model}: the stream began in another event loop, and its connection belongs to that "
+                "loop. Read a stream in the loop where it began",
+                partial=self._partial.response(),
+                provider=self._provider,
+                model=self._request.model,
+            )
+        # Watched here too: for some vendors litellm sends the request at the first chunk.
+        with watching(self):
+            async for raw in self.source:
+                if (chunk := self.read(raw)) is not None:
+                    return chunk
+        return None
+
+    def next_chunk_sync(self) -> Chunk | None:
+        """Return the next chunk, or None at the end."""
+        with watching(self):
+            for raw in self.source:
+                if (chunk := self.read(raw)) is not None:
+                    return chunk
         return None
 
     def _first_chunk_timed_out(self) -> ProviderTimeoutError:
