@@ -219,6 +219,11 @@ def test_key_has_only_what_decides_the_answer():
             cassette().complete(other)
 
 
+def test_whole_floats_and_integers_are_one_request():
+    cassette(["one"], "new").complete(ask(params={"temperature": 0}, extra={"top_k": 5.0}))
+    assert cassette().complete(ask(params={"temperature": 0.0}, extra={"top_k": 5})).text == "one"
+
+
 def test_secrets_are_redacted_and_the_request_is_still_found():
     key = "sk-" + "proj-" + secrets.token_hex(24)
     remove = llmops.add_redactor(lambda text: text.replace("Project X", "[project]"))

@@ -10,6 +10,7 @@ from itertools import takewhile, zip_longest
 from typing import Any, TypeAlias, cast
 
 from llmops_sdk.config._secrets import is_secret_name
+from llmops_sdk.providers._canonical import canonical_numbers
 from llmops_sdk.providers._types import Request
 
 __all__ = [
@@ -56,8 +57,8 @@ def canonical_embed(texts: Sequence[str], request: Request) -> CanonicalRequest:
 
 
 def _canonical(request: Request, **parts: Any) -> CanonicalRequest:
-    parts["params"] = dict(request.params)
-    parts["extra"] = _without_secrets(request.extra)
+    parts["params"] = canonical_numbers(request.params)
+    parts["extra"] = canonical_numbers(_without_secrets(request.extra))
     # JSON turns tuples into lists, as they come back from the file.
     return json.loads(_text({name: part for name, part in parts.items() if part}))
 
