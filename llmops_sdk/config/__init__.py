@@ -1,4 +1,7 @@
-"""Settings: their models, their sources, and the one object in force."""
+"""Settings: their models, their sources, and the one object in force.
+
+Doors for other packages: `_secrets`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Mask secrets: values whose key names a secret, and credentials inside URLs."""
+"""Mask secrets: values whose key names a secret, and credentials inside URLs.
+
+The names of secrets stand only here: the configuration, its errors and the cassettes ask `is_secret_name`.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-__all__ = ["HIDDEN", "is_secret", "masked", "masked_repr"]
+__all__ = ["HIDDEN", "is_secret", "is_secret_name", "masked", "masked_repr"]
 
 HIDDEN = "***"
 _MAX_CHARACTERS = 200
 
 _SECRET_WORDS = frozenset({
-    "apikey", "auth", "authorization", "bearer", "cookie", "credential", "credentials", "key", "passphrase", "passwd",
-    "password", "secret", "secrets", "token",
+    "apikey", "auth", "authorization", "bearer", "cookie", "cookies", "cred", "creds", "credential", "credentials",
+    "jwt", "key", "passcode", "passphrase", "passwd", "password", "pat", "pwd", "sas", "secret", "secrets", "sig",
+    "signature", "token",
 })  # fmt: skip
-_HARMLESS = frozenset({"first_token"})  # our own key, a number of seconds
+# Names that are written without a separator, as in `clientsecret` and `X-ApiKey2`.
+_SECRET_PARTS = re.compile(
+    "apikey|secret|passw|passphrase|credential|(?:access|auth|bearer|refresh|session|id)token|privatekey|authorization"
+)
+_HARMLESS = frozenset({"first_token", "prompt_cache_key"})  # a number of seconds; a name that groups requests
+# Parameters of models that count or number tokens, as in `stop_token_ids` and `thinking_token_budget`.
+_TOKEN_COUNT = re.compile(r"token_(?:ids?|budget|count|limit|type|types)$")
+_CAMEL_CASE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
 _CREDENTIALS_IN_URL = re.compile(r"(://)[^/@\s]+@")
 
@@ -32,9 +43,20 @@ def is_secret(path: tuple[str, ...]) -> bool:
         return True
     # The name of a model or price is the user's choice; it says nothing about the values below it.
     names = path[2:] if path[:1] in {("models",), ("prices",)} else path
-    return any(
-        name not in _HARMLESS and not _SECRET_WORDS.isdisjoint(re.split(r"[^a-z0-9]+", name.lower())) for name in names
-    )
+    return any(map(is_secret_name, names))
+
+
+def is_secret_name(name: str) -> bool:
+    """Return whether a key, parameter or variable of this name holds a secret.
+
+    Example:
+        >>> [is_secret_name(name) for name in ("aws_session_token", "clientSecret", "max_tokens", "stop_token_ids")]
+        [True, True, False, False]
+    """
+    words = re.sub(r"[^a-z0-9]+", "_", _CAMEL_CASE.sub("_", name).lower())
+    if words in _HARMLESS or _TOKEN_COUNT.search(words):
+        return False
+    return not _SECRET_WORDS.isdisjoint(words.split("_")) or bool(_SECRET_PARTS.search(words.replace("_", "")))
 
 
 def masked(path: tuple[str, ...], value: Any) -> Any:
