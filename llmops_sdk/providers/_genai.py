@@ -12,6 +12,7 @@ from typing import Any, cast
 import orjson
 
 from llmops_sdk.providers._types import Message, Request, Response
+from llmops_sdk.tracing.records._records import Json
 
 __all__ = ["input_messages_json", "output_messages_json", "tool_definitions_json"]
 
@@ -20,12 +21,12 @@ _MAX_DEPTH = 32
 _ROLES = {"developer": "system", "function": "tool"}  # OpenAI's roles that the schema lacks
 
 
-def input_messages_json(request: Request) -> bytes:
+def input_messages_json(request: Request) -> Json:
     """Return the conversation as `gen_ai.input.messages`."""
     return _json([_message(message) for message in request.messages])
 
 
-def output_messages_json(response: Response) -> bytes:
+def output_messages_json(response: Response) -> Json:
     """Return the answer as `gen_ai.output.messages`; some backends drop messages without a finish reason."""
     parts: list[_Part] = []
     if response.reasoning:
@@ -40,7 +41,7 @@ def output_messages_json(response: Response) -> bytes:
     return _json([{"role": "assistant", "parts": parts, "finish_reason": response.finish_reason or "unknown"}])
 
 
-def tool_definitions_json(tools: Sequence[Mapping[str, Any]]) -> bytes:
+def tool_definitions_json(tools: Sequence[Mapping[str, Any]]) -> Json:
     """Return the tools as `gen_ai.tool.definitions`."""
     return _json([_definition(tool) for tool in tools])
 
@@ -155,11 +156,11 @@ def _arguments(arguments: object) -> object:
         return arguments
 
 
-def _json(value: object) -> bytes:
+def _json(value: object) -> Json:
     try:
-        return orjson.dumps(value)
+        return Json(orjson.dumps(value))
     except TypeError:  # a lone surrogate, an object unknown to JSON, an integer over 64 bits, a key other than text
-        return orjson.dumps(_json_safe(value, 0))
+        return Json(orjson.dumps(_json_safe(value, 0)))
 
 
 def _json_safe(value: object, depth: int) -> object:

@@ -12,7 +12,7 @@ from typing import Any, cast
 import orjson
 
 from llmops_sdk.tracing.records import _semconv as sc
-from llmops_sdk.tracing.records._records import Event
+from llmops_sdk.tracing.records._records import Event, Json
 
 __all__ = ["add_finish_reasons", "unflatten", "with_events"]
 
@@ -232,10 +232,10 @@ def _loaded(value: Any) -> Any:
     if not isinstance(value, (str, bytes)):
         return value
     try:
-        return orjson.loads(value)
+        return orjson.loads(bytes(value) if type(value) is Json else value)
     except orjson.JSONDecodeError:
         return value
 
 
-def _json(messages: Any) -> bytes:
-    return orjson.dumps(messages, default=str)
+def _json(messages: Any) -> Json:
+    return Json(orjson.dumps(messages, default=str))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from opentelemetry.trace import StatusCode
 
+from llmops_sdk.tracing.capture._bounds import Bounds
+from llmops_sdk.tracing.capture._encode import encode
 from llmops_sdk.tracing.privacy._content import event_without_content, is_content
 from llmops_sdk.tracing.records import _semconv
-from llmops_sdk.tracing.records._records import RecordedSpan
+from llmops_sdk.tracing.records._records import Json, RecordedSpan
 from llmops_sdk.tracing.records._span_kinds import kind_of
 
 if TYPE_CHECKING:
@@ -18,6 +20,10 @@ if TYPE_CHECKING:
     from llmops_sdk.tracing.records._records import Event, Stamp
 
 __all__ = ["PendingForeignSpan", "error_type_of"]
+
+_SCALARS = frozenset({str, bool, int, float, type(None)})
+# Wider than for arguments: the library has bounded its values, and messages must stay whole.
+_BOUNDS = Bounds(max_bytes=4 * 1024 * 1024, max_depth=32, max_items=100_000)
 
 
 class PendingForeignSpan:
@@ -66,14 +72,28 @@ class PendingForeignSpan:
             status="error" if error else ("ok" if span.status.status_code is StatusCode.OK else "unset"),
             status_message=message,
             error_type=error_type,
-            attributes=dict(attributes),
-            events=events,
-            links=[(link.context.trace_id, link.context.span_id, dict(link.attributes or {})) for link in span.links],
+            attributes=_snapshot(attributes),
+            events=[(name, time_ns, _snapshot(kept)) for name, time_ns, kept in events],
+            links=[
+                (link.context.trace_id, link.context.span_id, _snapshot(link.attributes or {})) for link in span.links
+            ],
             stamp=self.stamp,
             otel_kind=span.kind.name.lower(),
             scope=span.instrumentation_scope.name if span.instrumentation_scope else "",
             resource=span.resource.attributes,
         )
+
+
+def _snapshot(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the attributes with structured values and bytes as JSON; scalars and lists of texts stay as they are."""
+    return {
+        key: value if type(value) in _SCALARS or _is_flat(value) else Json(encode(value, _BOUNDS))
+        for key, value in attributes.items()
+    }
+
+
+def _is_flat(value: object) -> bool:
+    return isinstance(value, (list, tuple)) and all(type(item) in _SCALARS for item in cast("Sequence[object]", value))
 
 
 def error_type_of(attributes: Mapping[str, Any], events: Sequence[Event]) -> str | None:

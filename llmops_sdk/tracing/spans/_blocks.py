@@ -7,14 +7,16 @@ from collections.abc import Generator, Iterable, Mapping
 from types import TracebackType
 from typing import Any, cast
 
+import orjson
 from opentelemetry import trace as otel_trace
 from opentelemetry.trace import Span as OtelSpan
 
 from llmops_sdk.errors import LLMOpsError
+from llmops_sdk.tracing.capture._bounds import DEFAULT_BOUNDS
 from llmops_sdk.tracing.records import _semconv
-from llmops_sdk.tracing.records._records import Stamp
+from llmops_sdk.tracing.records._records import Json, Stamp
 from llmops_sdk.tracing.spans import _active, _runtime
-from llmops_sdk.tracing.spans._attributes import text_of
+from llmops_sdk.tracing.spans._attributes import attribute_values, text_of
 from llmops_sdk.tracing.spans._score import put_score
 from llmops_sdk.tracing.spans._span import Span
 from llmops_sdk.tracing.spans._span_proxy import SpanProxy
@@ -152,7 +154,7 @@ def context(
         session_id=text_of(session_id) if session_id is not None else outer.session_id,
         user_id=text_of(user_id) if user_id is not None else outer.user_id,
         tags=tuple(dict.fromkeys((*outer.tags, *map(text_of, tags)))),
-        metadata={**(outer.metadata or {}), **{text_of(key): value for key, value in (metadata or {}).items()}} or None,
+        metadata={**(outer.metadata or {}), **_metadata(metadata or {})} or None,
         prompt_name=text_of(name) if name is not None else outer.prompt_name,
         prompt_version=outer.prompt_version if name is None else None if version is None else text_of(version),
     )
@@ -163,6 +165,12 @@ def context(
         yield
     finally:
         _active.leave(token, inner)
+
+
+def _metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a snapshot of the values: plain ones unchanged, others as capture describes them."""
+    kept = attribute_values(metadata, DEFAULT_BOUNDS)
+    return {key: orjson.loads(bytes(value)) if type(value) is Json else value for key, value in kept.items()}
 
 
 def score(

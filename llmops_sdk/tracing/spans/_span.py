@@ -163,7 +163,8 @@ class Span(SpanContent, UsageAndScores):
             return
         if self._attributes is None:
             self._attributes = {}
-        self._attributes[text_of(key)] = attribute_value(value, self._runtime.bounds)
+        key = text_of(key)
+        self._attributes[key] = attribute_value(value, self._runtime.bounds, key)
 
     def set_attributes(self, attributes: Mapping[str, Any]) -> None:
         """Set several attributes."""
