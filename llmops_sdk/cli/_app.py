@@ -14,6 +14,7 @@ from llmops_sdk.cli._command import app, command
 from llmops_sdk.cli._demo import demo
 from llmops_sdk.cli._filters import Filter
 from llmops_sdk.cli._options import Form, Limit, Store
+from llmops_sdk.cli._trust import trust
 from llmops_sdk.cli.inspect._show import show
 from llmops_sdk.cli.inspect._sql import sql
 from llmops_sdk.cli.inspect._stats import stats
@@ -106,5 +107,20 @@ def doctor(
 
 # Heavy imports stay inside the functions: every command pays for what this module imports.
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})(demo)
-for _function in (sql, traces, show, stats, tail, doctor, collect, compact, export, import_, prune, replay, snapshot):
+for _function in (
+    sql,
+    traces,
+    show,
+    stats,
+    tail,
+    doctor,
+    collect,
+    compact,
+    export,
+    import_,
+    prune,
+    replay,
+    snapshot,
+    trust,
+):
     command(_function)

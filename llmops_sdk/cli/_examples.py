@@ -47,6 +47,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     ),
     "snapshot": ("llmops snapshot traces.duckdb --force",),
     "import": ("llmops import week.parquet", "llmops import spans.jsonl traces.json.gz --dry-run"),
+    "trust": ("llmops trust", "llmops trust --list", "llmops trust --revoke llmops.toml"),
     "collect": (
         "llmops collect",
         "llmops collect --port 0 --store other_store",

@@ -5,7 +5,7 @@ Doors for other packages: `_secrets`.
 
 from __future__ import annotations
 
-from llmops_sdk.config._state import configure, current, reset, subscribe
+from llmops_sdk.config._state import configure, current, reset, subscribe, tolerate_untrusted
 from llmops_sdk.config.loading._keys import Key, known_keys
 from llmops_sdk.config.loading._load import load
 from llmops_sdk.config.loading._resolve_model import ResolvedModel, resolve_model
@@ -49,4 +49,5 @@ __all__ = [
     "reset",
     "resolve_model",
     "subscribe",
+    "tolerate_untrusted",
 ]

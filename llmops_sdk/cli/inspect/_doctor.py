@@ -51,9 +51,11 @@ def check_everything(*, form: Format, store: Path | None) -> bool:
     findings = [*_installation()]
     settings: Settings | None = None
     try:
-        from llmops_sdk.config import load
+        from llmops_sdk.config.loading._files import ProcessEnvironment
+        from llmops_sdk.config.loading._load import load_from
 
-        settings = load()
+        settings = load_from(ProcessEnvironment.of_this_process(), None, {}, drop_untrusted=True)
+        findings += _trust()
     except ConfigError as error:
         findings.append(Finding("configuration", "settings", str(error), error.source or "", BROKEN))
     if settings is not None:
@@ -104,6 +106,28 @@ def _configuration(settings: Settings) -> Iterator[Finding]:
     yield Finding("configuration", "files in use", ", ".join(sorted(files)) or "none: all values are defaults")
     for one in values:
         yield Finding("setting", one.key, one.text, one.source)
+
+
+def _trust() -> Iterator[Finding]:
+    """Say what the files that were only found may decide, for the programs of the project and for others."""
+    from llmops_sdk.config.loading._environment import CONFIG_FILE_VARIABLE
+    from llmops_sdk.config.loading._files import ProcessEnvironment
+    from llmops_sdk.config.loading._trust import found_trust
+
+    process = ProcessEnvironment.of_this_process()
+    for trust, _ in found_trust(process):
+        if trust.path.name != "pyproject.toml" and process.environ.get(CONFIG_FILE_VARIABLE):
+            continue  # another file is read in its place
+        name = str(trust.path)
+        if not trust.refused:
+            yield Finding("configuration", "trust", "not needed: it sets models and policies only", name)
+        elif trust.reason:
+            yield Finding("configuration", "trust", trust.reason, name)
+        else:
+            value = f"only programs below {trust.root} may use what follows; run `llmops trust` for notebooks and tools"
+            yield Finding("configuration", "trust", value, name, NOTE)
+            for line in trust.descriptions():
+                yield Finding("configuration", "not trusted", line, name, NOTE)
 
 
 def _privacy(settings: Settings) -> Iterator[Finding]:

@@ -19,7 +19,7 @@ from llmops_sdk.config.sections._fields import SettingsFields
 from llmops_sdk.config.sections._guardrails import GuardrailSettings
 from llmops_sdk.config.sections._models import PriceSettings
 
-__all__ = ["ResolvedModel", "circle_problem", "fallback_circle", "model_problem", "resolve_model"]
+__all__ = ["ResolvedModel", "circle_problem", "fallback_circle", "is_target", "model_problem", "resolve_model"]
 
 _FORMS = (
     'a name from [models], "provider/model", e.g. "openai/gpt-4.1-mini", '
@@ -114,6 +114,16 @@ def resolve_model(settings: Settings, name: str | None = None) -> ResolvedModel:
         options=options,
         price=settings.prices.get(model) or settings.prices.get(model.partition("/")[2]),
     )
+
+
+def is_target(name: str) -> bool:
+    """Return whether a text names a provider's model or a URL by itself, without `[models]`.
+
+    Example:
+        >>> is_target("openai/gpt-4.1"), is_target("http://127.0.0.1:8000/v1#llama"), is_target("gpt-4.1")
+        (True, True, False)
+    """
+    return bool(_URL.fullmatch(name) or _QUALIFIED.fullmatch(name))
 
 
 def model_problem(settings: SettingsFields, wanted: str, source: str, key: str) -> Problem | None:
