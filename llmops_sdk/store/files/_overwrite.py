@@ -6,11 +6,16 @@ name, sees the same bytes.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import stat
 from collections.abc import Callable, Iterator
+from operator import attrgetter
 from pathlib import Path
 
-from llmops_sdk.store.schema._views import SEAL
+from llmops_sdk.store.files._folders import open_file
+from llmops_sdk.store.files._names import SEGMENT
+from llmops_sdk.store.schema._views import RECORD_STREAMS, SEAL
 
 __all__ = ["PRUNED", "all_segments", "overwrite_lines"]
 
@@ -26,14 +31,34 @@ def all_segments(store: Path) -> Iterator[Path]:
         store: The store's folder.
     """
     seen: set[tuple[int, int]] = set()
-    for path in sorted(store.rglob("*.ndjson")):
+    for folder in segment_folders(store):
         try:
-            state = path.stat(follow_symlinks=False)
-        except FileNotFoundError:
+            names = sorted(entry.name for entry in os.scandir(folder))
+        except (FileNotFoundError, NotADirectoryError):
             continue
-        if (state.st_dev, state.st_ino) not in seen and path.is_file():
-            seen.add((state.st_dev, state.st_ino))
-            yield path
+        for name in names:
+            path = folder / name
+            try:
+                state = path.lstat()
+            except FileNotFoundError:
+                continue
+            if SEGMENT.fullmatch(name) and stat.S_ISREG(state.st_mode) and (state.st_dev, state.st_ino) not in seen:
+                seen.add((state.st_dev, state.st_ino))
+                yield path
+
+
+def segment_folders(store: Path) -> Iterator[Path]:
+    """Yield every folder below the store's that can hold files of lines; links are left out.
+
+    Args:
+        store: The store's folder.
+    """
+    yield from (store / stream.segment_folder for stream in RECORD_STREAMS.values())
+    for name in ("outbox", "import"):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            for entry in sorted(os.scandir(store / name), key=attrgetter("name")):
+                if entry.is_dir(follow_symlinks=False):
+                    yield Path(entry.path)
 
 
 def overwrite_lines(path: Path, matches: Callable[[bytes], bool]) -> int:
@@ -44,7 +69,7 @@ def overwrite_lines(path: Path, matches: Callable[[bytes], bool]) -> int:
         matches: Returns whether to overwrite a line, given without its line break.
     """
     try:
-        descriptor = os.open(path, os.O_RDWR)
+        descriptor = open_file(path, os.O_RDWR)
     except FileNotFoundError:
         return 0
     count = offset = 0

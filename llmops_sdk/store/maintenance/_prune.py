@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from llmops_sdk._util._public import public
 from llmops_sdk.errors import StoreError
 from llmops_sdk.store.duck._provenance import FileProvenance
-from llmops_sdk.store.duck._rebuild import ensure_manifest
+from llmops_sdk.store.duck._rebuild import adopt_files, ensure_manifest
 from llmops_sdk.store.files._blob_files import Blob, list_blobs, remove_blob
+from llmops_sdk.store.files._folders import remove_file
 from llmops_sdk.store.files._locks import exclusive_lock
 from llmops_sdk.store.files._manifest import DataFile, Manifest, commit, read_manifest
 from llmops_sdk.store.files._overwrite import all_segments, overwrite_lines
@@ -109,6 +110,7 @@ def prune(
     with exclusive_lock(folder, _WAIT) as acquired:
         if not acquired:
             raise StoreError(f"{folder} is being changed by another process: try again later", path=str(folder))
+        adopt_files(folder, read_manifest(folder) or Manifest())
         return _Pruning(folder, progress).run(person, older_than, dry_run)
 
 
@@ -247,7 +249,7 @@ class _Pruning:
             done = self._step(done, total)
         # At once, without the grace period; a reader that has a file open keeps it.
         for name in manifest.trash:
-            (self._store / name).unlink(missing_ok=True)
+            remove_file(self._store, name)
         if manifest.trash:
             manifest = commit(self._store, manifest.without(frozenset(manifest.trash)))
             write_views(self._store, manifest)

@@ -6,17 +6,21 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import orjson
 
+from llmops_sdk.errors import StoreError
+from llmops_sdk.store.files._folders import read_file
 from llmops_sdk.store.files._manifest import sync_folder
+from llmops_sdk.store.files._names import whole_number
 from llmops_sdk.store.schema._views import RECORD_STREAMS
 
 __all__ = ["PruneSelection", "read_journal", "remove_journal", "write_journal"]
 
 _JOURNAL = "PRUNE.json"
+_MAX_BYTES = 1024**3
 _BY_TRACE = {"trace_id": "removed_traces"}
 _BY_TARGET = {"trace_id": "removed_traces", "span_id": "removed_spans", "session_id": "removed_sessions"}
 
@@ -100,8 +104,7 @@ def write_journal(store: Path, selection: PruneSelection) -> None:
         "words": selection.words,
         "before_ns": selection.before_ns,
     }
-    with temporary.open("xb") as out:
-        temporary.chmod(0o600)
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
         out.write(orjson.dumps(content))
         out.flush()
         os.fsync(out.fileno())
@@ -114,19 +117,37 @@ def read_journal(store: Path) -> PruneSelection | None:
 
     Args:
         store: The store's folder; the caller holds its lock.
+
+    Raises:
+        StoreError: It is damaged.
     """
+    file = store / _JOURNAL
     try:
-        content: Any = orjson.loads((store / _JOURNAL).read_bytes())
+        content: Any = orjson.loads(read_file(file, _MAX_BYTES))
+        before = content["before_ns"]
+        return PruneSelection(
+            traces=frozenset(_texts(content["traces"])),
+            spans=frozenset(_texts(content["spans"])),
+            sessions=frozenset(_texts(content.get("sessions", []))),  # an older version's journal has none
+            blobs=frozenset(_texts(content["blobs"])),
+            words=tuple(_texts(content["words"])),
+            before_ns=None if before is None else whole_number(before, least=-(2**63)),
+        )
     except FileNotFoundError:
         return None
-    return PruneSelection(
-        traces=frozenset(content["traces"]),
-        spans=frozenset(content["spans"]),
-        sessions=frozenset(content.get("sessions", ())),  # an older version's journal has none
-        blobs=frozenset(content["blobs"]),
-        words=tuple(content["words"]),
-        before_ns=content["before_ns"],
-    )
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise StoreError(
+            f"{file}, the note of an unfinished prune, is damaged ({error}): remove it, and prune again",
+            path=str(file),
+        ) from error
+
+
+def _texts(values: Any) -> list[str]:
+    if isinstance(values, list):
+        items = cast("list[Any]", values)
+        if all(isinstance(item, str) for item in items):
+            return items
+    raise ValueError(f"{ascii(values)[:80]} is not a list of texts")
 
 
 def remove_journal(store: Path) -> None:
