@@ -9,19 +9,24 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+from collections import Counter
 from collections.abc import Callable, Iterator
 from operator import attrgetter
 from pathlib import Path
+from typing import NamedTuple
 
 from llmops_sdk.store.files._folders import open_file
 from llmops_sdk.store.files._names import SEGMENT
+from llmops_sdk.store.files._segment import is_released
 from llmops_sdk.store.schema._views import RECORD_STREAMS, SEAL
 
-__all__ = ["PRUNED", "all_segments", "overwrite_lines"]
+__all__ = ["PRUNED", "TORN", "Overwritten", "all_segments", "overwrite_lines"]
 
 PRUNED = b'{"pruned":1,"' + SEAL.name.encode() + b'":0}'
 """The beginning of an overwritten line: JSON with a seal's key, so that it does not count as unreadable. A real seal
 begins with that key."""
+TORN = "torn"
+"""The kind of an unreadable line."""
 
 
 def all_segments(store: Path) -> Iterator[Path]:
@@ -59,27 +64,49 @@ def segment_folders(store: Path) -> Iterator[Path]:
             for entry in sorted(os.scandir(store / name), key=attrgetter("name")):
                 if entry.is_dir(follow_symlinks=False):
                     yield Path(entry.path)
+                    yield from (Path(entry.path) / stream.segment_folder for stream in RECORD_STREAMS.values())
 
 
-def overwrite_lines(path: Path, matches: Callable[[bytes], bool]) -> int:
-    """Overwrite matching lines of a file and force them to disk; return their number.
+class Overwritten(NamedTuple):
+    """The outcome for one file."""
+
+    kinds: Counter[str]
+    """The number of overwritten lines by kind."""
+    waiting: int
+    """Unreadable lines that match and that a living writer may not have finished."""
+
+
+def overwrite_lines(path: Path, kind_of: Callable[[bytes], str | None]) -> Overwritten:
+    """Overwrite matching lines of a file and force them to disk.
+
+    A writer may append meanwhile. A line without its end is then being written, also if it could be read as JSON: it is
+    left alone, and so is what follows. An unreadable line is overwritten only in a file that its writer has let go.
 
     Args:
-        path: The file; a writer may append to it in the meantime.
-        matches: Returns whether to overwrite a line, given without its line break.
+        path: The file.
+        kind_of: Returns the kind of a line to overwrite, `TORN` for an unreadable one, or None for a line to keep. The
+            line is given without its line break.
     """
+    done = Overwritten(Counter(), 0)
     try:
         descriptor = open_file(path, os.O_RDWR)
     except FileNotFoundError:
-        return 0
-    count = offset = 0
+        return done
+    offset = waiting = 0
     with os.fdopen(descriptor, "r+b", buffering=1024**2) as file:
+        # Before the first read: a writer that ends during the loop may have written since.
+        released = is_released(descriptor)
         for line in file:
-            content = line.rstrip(b"\n")
-            if content and not content.startswith(PRUNED) and matches(content):
+            content = line.removesuffix(b"\n")
+            if len(content) == len(line) and not released:
+                break
+            kind = kind_of(content) if content and not content.startswith(PRUNED) else None
+            if kind == TORN and not released:
+                waiting += 1
+            elif kind is not None:
                 os.pwrite(descriptor, PRUNED.ljust(len(content))[: len(content)], offset)
-                count += 1
+                done.kinds[kind] += 1
             offset += len(line)
-        if count:
+        if done.kinds:
             os.fsync(descriptor)
-    return count
+    return done._replace(waiting=waiting)
