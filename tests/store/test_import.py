@@ -277,7 +277,7 @@ def test_unwritable_store_raises(filled, tmp_path):
 
 
 def test_prune_removes_leftovers_of_killed_imports_only(filled, store, tmp_path):
-    left = filled / "import" / "x" / "wal"
+    left = filled / "import" / ("a" * 32) / "wal"
     left.mkdir(parents=True)
     (left / "a.v1.ndjson").write_text('{"user_id": "ada"}')
     prune(user_id="ada", path=filled, dry_run=True)

@@ -445,17 +445,14 @@ def test_odd_paths_through_compaction_and_views(tmp_path, make_span, name):
     assert ids(store) == list(range(1, 11))
 
 
-def test_a_moved_store_and_a_symbolic_link(tmp_path, make_span):
+def test_a_moved_store(tmp_path, make_span):
     import duckdb
 
-    first, link, second = tmp_path / "first", tmp_path / "link", tmp_path / "second"
-    link.symlink_to(first)
+    first, second = tmp_path / "first", tmp_path / "second"
     first.mkdir()
-    write(link, make_span, [1])
-    compact_store(link, **AT_ONCE)
-    assert ids(first) == ids(link) == [1]
+    write(first, make_span, [1])
+    compact_store(first, **AT_ONCE)
     first.rename(second)
-    link.unlink()
     assert ids(second) == [1]
     write(second, make_span, [2])
     compact_store(second, **AT_ONCE)

@@ -40,7 +40,7 @@ def write_snapshot(file: Path, sources: Sources, progress: Callable[[int, int], 
                 rows += int(made[0]) if made else 0
                 if progress is not None:
                     progress(number + 1, len(RECORD_STREAMS))
-            counted = connection.execute(unreadable_sql(sources.unreadable, lines="{}_lines")).fetchone()
+            counted = connection.execute(unreadable_sql(sources)).fetchone()
             connection.execute(f"CREATE VIEW store.unreadable AS SELECT {int(counted[0]) if counted else 0} AS lines")
             for view in VIEWS:
                 connection.execute(f"CREATE VIEW {view.name} AS {view.sql}")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from llmops_sdk.errors import StoreError
-from llmops_sdk.store.files._layout import Sources, list_data_files, list_segments
+from llmops_sdk.store.files._folders import check_folder
+from llmops_sdk.store.files._layout import Sources, list_data_files, list_segments, unknown_files
 from llmops_sdk.store.files._leases import ReaderLease
-from llmops_sdk.store.files._manifest import Manifest, read_manifest
+from llmops_sdk.store.files._manifest import MANIFEST, Manifest, read_manifest
 
 __all__ = ["read_sources"]
 
@@ -24,6 +25,8 @@ def read_sources(path: Path, *, lease: bool = True) -> Sources:
     Raises:
         StoreError: The store cannot be read, or a newer version of the SDK wrote it.
     """
+    if not check_folder(path):
+        return Sources((), (), path, 0, None)
     # Manifest first: lines compacted after this read are still in their segments.
     manifest = read_manifest(path)
     if manifest is None and list_data_files(path):
@@ -31,8 +34,12 @@ def read_sources(path: Path, *, lease: bool = True) -> Sources:
 
         manifest = rebuild_manifest(path)
     manifest = manifest or Manifest()
+    if unknown_files(path, manifest):
+        from llmops_sdk.store.duck._rebuild import adopt_for_reading
+
+        manifest = adopt_for_reading(path, manifest)
     held = None
-    if lease and path.is_dir():
+    if lease and (path / MANIFEST).exists():
         manifest, held = _leased(path, manifest)
     try:
         # Empty segments of dead writers are removed at once, without regard to leases.

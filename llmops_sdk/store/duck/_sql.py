@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import duckdb
 
 from llmops_sdk.store.files._layout import Sources
 from llmops_sdk.store.files._manifest import DataFile
+from llmops_sdk.store.files._segment import released_segments
 from llmops_sdk.store.schema._views import RECORD_STREAMS, SEAL, VIEWS, RecordStream, View
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "quoted",
     "read_lines",
     "rows_sql",
+    "unreadable_count",
     "unreadable_sql",
     "without_zones",
 ]
@@ -105,7 +107,7 @@ def _put_views(
     everything = tables or "store.unreadable" in read
     put_tables(connection, sources, [s for s in RECORD_STREAMS.values() if everything or f"store.{s.name}" in read])
     if everything:
-        connection.execute(f"CREATE VIEW store.unreadable AS {unreadable_sql(sources.unreadable)}")
+        connection.execute(f"CREATE VIEW store.unreadable AS {unreadable_sql(sources)}")
     for view in views:
         connection.execute(f"CREATE VIEW {view.name} AS {view.sql}")
 
@@ -146,10 +148,33 @@ def line_columns(stream: RecordStream) -> str:
     return ", ".join([key.name for key in stream.columns] + [f"{sql} AS {name}" for name, sql in stream.computed])
 
 
-def unreadable_sql(before: int, *, lines: str = "store.{}_lines") -> str:
-    """Return SQL for the number of unreadable lines; `before` of them were found by compaction."""
+def unreadable_sql(sources: Sources) -> str:
+    """Return SQL for the number of unreadable lines in finished segments, and in those that compaction removed.
+
+    The last line of a living writer's segment may be half written, and readable a moment later.
+
+    Args:
+        sources: The files to read.
+    """
+    finished = {segment.path for segment in released_segments(sources.segments)}
+
+    def lines(stream: RecordStream) -> str:
+        return lines_sql(
+            stream, [one.path for one in sources.segments if one.stream is stream and one.path in finished]
+        )
+
+    return unreadable_count(sources.unreadable, lines)
+
+
+def unreadable_count(before: int, lines: Callable[[RecordStream], str]) -> str:
+    """Return SQL for the number of unreadable lines.
+
+    Args:
+        before: Those that compaction found.
+        lines: Returns SQL for the lines of a stream to count.
+    """
     counts = " + ".join(
-        f"(SELECT count(*) FROM {lines.format(s.name)} WHERE {s.required} IS NULL AND {SEAL.name} IS NULL)"
+        f"(SELECT count(*) FROM ({lines(s)}) WHERE {s.required} IS NULL AND {SEAL.name} IS NULL)"
         for s in RECORD_STREAMS.values()
     )
     return f"SELECT {before} + {counts} AS lines"

@@ -13,10 +13,10 @@ from pathlib import Path
 from uuid import uuid4
 
 from llmops_sdk.errors import StoreError
-from llmops_sdk.store.duck._sql import duckdb, open_database, pattern, quoted, read_lines, rows_sql, unreadable_sql
+from llmops_sdk.store.duck._sql import duckdb, open_database, pattern, quoted, read_lines, rows_sql, unreadable_count
 from llmops_sdk.store.files._layout import create_file
 from llmops_sdk.store.files._manifest import EMPTY_SEGMENT, VIEWS_FILE, Manifest
-from llmops_sdk.store.schema._views import RECORD_STREAMS, VIEWS, RecordStream
+from llmops_sdk.store.schema._views import RECORD_STREAMS, SEAL, VIEWS, RecordStream
 
 __all__ = ["VIEWS_FILE", "write_views"]
 
@@ -59,13 +59,24 @@ def _make(file: Path, store: Path, manifest: Manifest) -> None:
             files = [file for file in manifest.files if file.stream == stream.name]
             connection.execute(f"CREATE VIEW store.{stream.name}_lines AS {_live_lines(stream, store, manifest)}")
             connection.execute(f"CREATE VIEW store.{stream.name} AS {rows_sql(stream, store, files)}")
-        connection.execute(f"CREATE VIEW store.unreadable AS {unreadable_sql(manifest.unreadable)}")
+        counted = unreadable_count(manifest.unreadable, lambda stream: _sealed_lines(stream, store, manifest))
+        connection.execute(f"CREATE VIEW store.unreadable AS {counted}")
         for view in VIEWS:
             connection.execute(f"CREATE VIEW {view.name} AS {view.sql}")
 
 
+def _sealed_lines(stream: RecordStream, store: Path, manifest: Manifest) -> str:
+    # Of a segment without a seal, the last line may be half written.
+    lines = _lines_by_segment(stream, store, manifest)
+    return f"SELECT * FROM ({lines}) WHERE segment IN (SELECT segment FROM ({lines}) WHERE {SEAL.name} IS NOT NULL)"
+
+
 def _live_lines(stream: RecordStream, store: Path, manifest: Manifest) -> str:
+    return f"SELECT * EXCLUDE (segment) FROM ({_lines_by_segment(stream, store, manifest)})"
+
+
+def _lines_by_segment(stream: RecordStream, store: Path, manifest: Manifest) -> str:
     read = read_lines(stream, [f"{pattern(store / stream.segment_folder)}/*.ndjson"], ", filename = 'segment'")
     covered = [str(store / name) for name in manifest.covered if name.startswith(f"{stream.segment_folder}/")]
     where = f" WHERE segment NOT IN ({', '.join(map(quoted, covered))})" if covered else ""
-    return f"SELECT * EXCLUDE (segment) FROM {read}{where}"
+    return f"SELECT * FROM {read}{where}"

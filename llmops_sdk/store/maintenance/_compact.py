@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING
 from llmops_sdk._util._public import public
 from llmops_sdk.errors import StoreError
 from llmops_sdk.store.duck._provenance import FileProvenance
-from llmops_sdk.store.duck._rebuild import ensure_manifest
+from llmops_sdk.store.duck._rebuild import adopt_files, ensure_manifest
 from llmops_sdk.store.duck._sources import read_sources
+from llmops_sdk.store.files._folders import open_file
 from llmops_sdk.store.files._layout import Segment, list_segments
 from llmops_sdk.store.files._locks import exclusive_lock, max_open_files, try_lock
 from llmops_sdk.store.files._manifest import Manifest, commit, read_manifest, views_are_old
@@ -123,7 +124,7 @@ class _Compaction:
         if manifest is None:
             # Deleted while this process waited for the lock: with an empty one the sweep would delete every file.
             raise StoreError(f"MANIFEST.json of {store} was deleted; try again to rebuild it", path=str(store))
-        self._manifest: Manifest = manifest
+        self._manifest: Manifest = adopt_files(store, manifest)
 
     def run(self, progress: Callable[[int, int], None] | None) -> Compacted:
         from llmops_sdk.store.duck._parquet import ParquetWriter
@@ -301,7 +302,7 @@ def _locked_segments(chunk: Sequence[_SegmentState]) -> Generator[list[_SegmentS
     with contextlib.ExitStack() as stack:
         for one in chunk:
             try:
-                file = stack.enter_context(one.segment.path.open("rb"))
+                file = stack.enter_context(os.fdopen(open_file(one.segment.path, os.O_RDONLY), "rb"))
             except FileNotFoundError:
                 continue
             # A forked child of the writer may still hold the lock of a closed segment.
