@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from llmops_sdk._util._public import public
 from llmops_sdk.providers._tokens import text_pieces
+from llmops_sdk.providers._tool_calls import ToolCallJoiner
 from llmops_sdk.providers._types import Attempt, Chunk, Response, ToolCall, ToolCallDelta, Usage
 
 __all__ = ["Accumulator", "chunks_of"]
@@ -43,7 +44,7 @@ class Accumulator:
         self._text: list[str] = []
         self._reasoning: list[str] = []
         self._calls: list[_PartialCall] = []
-        self._call_at: dict[int, _PartialCall] = {}
+        self._joiner = ToolCallJoiner()
         self._attempts: tuple[Attempt, ...] = ()
         self._usage: Usage | None = None
         self._cost: float | None = None
@@ -77,15 +78,14 @@ class Accumulator:
         self._simulated = self._simulated or chunk.simulated
 
     def _add_call(self, delta: ToolCallDelta) -> None:
-        call = self._call_at.get(delta.index)
-        # Some servers give every call the index 0: a second id under one index starts another call.
-        if call is None or (delta.id and call.id and delta.id != call.id):
-            call = self._call_at[delta.index] = _PartialCall()
-            self._calls.append(call)
-        call.id = call.id or delta.id
-        call.name = call.name or delta.name or ""
-        if delta.arguments:
-            call.arguments.append(delta.arguments)
+        piece = self._joiner.number(delta)
+        if piece.index == len(self._calls):
+            self._calls.append(_PartialCall())
+        call = self._calls[piece.index]
+        call.id = call.id or piece.id
+        call.name = call.name or piece.name or ""
+        if piece.arguments:
+            call.arguments.append(piece.arguments)
 
     def response(self) -> Response:
         """Return the response made of the chunks so far."""

@@ -11,15 +11,17 @@ import orjson
 
 from llmops_sdk.config import PriceSettings, Timeout
 from llmops_sdk.providers._cost import cost_of
+from llmops_sdk.providers._tool_calls import ToolCallJoiner
 from llmops_sdk.providers._types import Chunk, Request, Response, ToolCall, ToolCallDelta, Usage
 from llmops_sdk.providers.litellm._endpoint import COMPATIBLE, Endpoint
+from llmops_sdk.providers.litellm._finish import finish_reason
 from llmops_sdk.providers.litellm._library import Library
+from llmops_sdk.providers.litellm._wire import BodyReader
 
 __all__ = [
     "DEFAULT_TOTAL_SECONDS",
     "ChunkMapper",
     "arguments_of",
-    "finish_of",
     "price_of",
     "response_of",
     "route_of",
@@ -39,21 +41,6 @@ _OPTIONAL = frozenset({
     "seed", "frequency_penalty", "presence_penalty", "logit_bias", "logprobs", "top_logprobs", "parallel_tool_calls",
     "user",
 })  # fmt: skip
-_FINISH = {
-    "function_call": "tool_calls",
-    "tool_use": "tool_calls",
-    "max_tokens": "length",
-    "end_turn": "stop",
-    "stop_sequence": "stop",
-    "eos": "stop",
-    "refusal": "content_filter",
-    "safety": "content_filter",
-}
-
-
-def finish_of(reason: object) -> str | None:
-    """Return the OpenAI name of a finish reason."""
-    return _FINISH.get(reason.lower(), reason) if isinstance(reason, str) and reason else None
 
 
 def timeout_of(library: Library, bounds: Timeout, *, stream: bool) -> Any:
@@ -163,10 +150,12 @@ def price_of(
     return float(sum(costs))
 
 
-def response_of(raw: Any, *, provider: str, cost: float | None) -> Response:
-    """Return a whole answer."""
+def response_of(raw: Any, body: BodyReader, *, provider: str, model: str, cost: float | None) -> Response:
+    """Return a whole answer; `body` has read the vendor's own form of it."""
     choice = raw.choices[0]
     message = choice.message
+    # litellm's reason counts only where its own client has hidden the body.
+    word = body.finish if body.has_finish else choice.finish_reason
     return Response(
         text=message.content or "",
         tool_calls=tuple(
@@ -177,7 +166,7 @@ def response_of(raw: Any, *, provider: str, cost: float | None) -> Response:
         cost=cost,
         model=(raw.model or "").removeprefix("ollama_chat/"),
         provider=provider,
-        finish_reason=finish_of(choice.finish_reason),
+        finish_reason=finish_reason(word, has_calls=bool(message.tool_calls), model=model),
         response_id=raw.id,
         reasoning=getattr(message, "reasoning_content", None) or "",
         raw=raw,
@@ -196,6 +185,7 @@ class ChunkMapper:
 
     def __init__(self, provider: str) -> None:
         self._provider = provider
+        self._joiner = ToolCallJoiner()
         self.usage: Any = None
         self.model: str | None = None
         self.response_id: str | None = None
@@ -210,7 +200,8 @@ class ChunkMapper:
         if delta is None:
             return None
         text, reasoning = delta.content or "", getattr(delta, "reasoning_content", None) or ""
-        calls = tuple(_delta(call) for call in cast("Sequence[Any]", getattr(delta, "tool_calls", None) or ()))
+        sent = cast("Sequence[Any]", getattr(delta, "tool_calls", None) or ())
+        calls = tuple(self._joiner.number(_delta(call)) for call in sent)
         if not (text or reasoning or calls):
             return None
         return Chunk(
@@ -223,10 +214,10 @@ class ChunkMapper:
             raw=raw,
         )
 
-    def last_chunk(self, finish_reason: str, usage: Any, cost: float | None) -> Chunk:
+    def last_chunk(self, reason: str | None, usage: Any, cost: float | None) -> Chunk:
         """Return the chunk that ends the stream; `usage` is litellm's, or None if unknown."""
         return Chunk(
-            finish_reason=finish_reason,
+            finish_reason=reason,
             usage=usage_of(usage) if usage is not None else None,
             cost=cost,
             model=self.model,
