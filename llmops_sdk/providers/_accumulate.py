@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from llmops_sdk._util._public import public
 from llmops_sdk.providers._tokens import text_pieces
@@ -43,6 +44,7 @@ class Accumulator:
     def _reset(self) -> None:
         self._text: list[str] = []
         self._reasoning: list[str] = []
+        self._thinking: list[dict[str, Any]] = []
         self._calls: list[_PartialCall] = []
         self._joiner = ToolCallJoiner()
         self._attempts: tuple[Attempt, ...] = ()
@@ -64,6 +66,8 @@ class Accumulator:
             self._text.append(chunk.text)
         if chunk.reasoning:
             self._reasoning.append(chunk.reasoning)
+        for block in chunk.thinking_blocks:
+            self._add_thinking(block)
         for delta in chunk.tool_calls:
             self._add_call(delta)
         self._attempts = chunk.attempts or self._attempts
@@ -76,6 +80,16 @@ class Accumulator:
         self._cache = chunk.cache or self._cache
         self._response_id = chunk.response_id or self._response_id
         self._simulated = self._simulated or chunk.simulated
+
+    def _add_thinking(self, block: Mapping[str, Any]) -> None:
+        """Join a piece to the block that is open; a signature ends a block."""
+        last = self._thinking[-1] if self._thinking else None
+        text = block.get("thinking")
+        if isinstance(text, str) and last is not None and "thinking" in last and not last.get("signature"):
+            last["thinking"] += text
+            last["signature"] = block.get("signature") or ""
+        else:
+            self._thinking.append(dict(block))
 
     def _add_call(self, delta: ToolCallDelta) -> None:
         piece = self._joiner.number(delta)
@@ -105,6 +119,7 @@ class Accumulator:
             attempts=self._attempts,
             response_id=self._response_id,
             reasoning="".join(self._reasoning),
+            thinking_blocks=tuple(self._thinking),
             simulated=self._simulated,
         )
 
@@ -126,6 +141,8 @@ def chunks_of(response: Response) -> Iterator[Chunk]:
     )
     for piece in text_pieces(response.reasoning):
         yield replace(base, reasoning=piece)
+    if response.thinking_blocks:
+        yield replace(base, thinking_blocks=response.thinking_blocks)
     for piece in text_pieces(response.text):
         yield replace(base, text=piece)
     for index, call in enumerate(response.tool_calls):

@@ -43,6 +43,10 @@ _OPTIONAL = frozenset({
 })  # fmt: skip
 
 
+# The vendors that serve Anthropic's models.
+_THINKING_BLOCKS = frozenset({"anthropic", "azure_ai", "bedrock", "databricks", "vertex_ai"})
+
+
 def timeout_of(library: Library, bounds: Timeout, *, stream: bool) -> Any:
     """Return the time limits for httpx: the gap between two reads, and the wait for a connection."""
     total = bounds.total or DEFAULT_TOTAL_SECONDS
@@ -56,7 +60,7 @@ def arguments_of(library: Library, endpoint: Endpoint, request: Request, options
     """Return the arguments of a chat call, without client, time-out and streaming."""
     arguments: dict[str, Any] = {**options, **_supported_params(library, endpoint, request), **request.extra}
     # litellm modifies some messages, so it gets copies.
-    messages: list[Any] = [copy.deepcopy(dict(message)) for message in request.messages]
+    messages: list[Any] = [_sent_message(message, endpoint) for message in request.messages]
     if request.tools:
         arguments["tools"] = [copy.deepcopy(dict(tool)) for tool in request.tools]
     if request.response_schema is not None:
@@ -68,6 +72,16 @@ def arguments_of(library: Library, endpoint: Endpoint, request: Request, options
             text = f"Answer with nothing but JSON that satisfies this JSON schema: {orjson.dumps(schema).decode()}"
             messages.insert(0, {"role": "system", "content": text})
     return {**arguments, **route_of(endpoint), "messages": messages, "max_retries": 0, "_skip_mcp_handler": True}
+
+
+def _sent_message(message: Mapping[str, Any], endpoint: Endpoint) -> dict[str, Any]:
+    """Return a copy of a message without reasoning of another vendor's answer, which this vendor refuses."""
+    copied = copy.deepcopy(dict(message))
+    if endpoint.vendor not in _THINKING_BLOCKS:
+        copied.pop("thinking_blocks", None)
+    if endpoint.vendor == "azure" or (endpoint.vendor == "openai" and endpoint.base_url is None):
+        copied.pop("reasoning_content", None)
+    return copied
 
 
 def _supported_params(library: Library, endpoint: Endpoint, request: Request) -> dict[str, Any]:
@@ -169,7 +183,22 @@ def response_of(raw: Any, body: BodyReader, *, provider: str, model: str, cost: 
         finish_reason=finish_reason(word, has_calls=bool(message.tool_calls), model=model),
         response_id=raw.id,
         reasoning=getattr(message, "reasoning_content", None) or "",
+        thinking_blocks=_blocks(message),
         raw=raw,
+    )
+
+
+def _blocks(message: Any) -> tuple[dict[str, Any], ...]:
+    """Return the thinking blocks of a message or a delta, without litellm's own `index` and fields that are not set."""
+    found = cast("Sequence[Any]", getattr(message, "thinking_blocks", None) or ())
+    return tuple(
+        {
+            name: value
+            for name, value in cast("Mapping[str, Any]", block).items()
+            if value is not None and name != "index"
+        }
+        for block in found
+        if isinstance(block, Mapping)
     )
 
 
@@ -202,11 +231,13 @@ class ChunkMapper:
         text, reasoning = delta.content or "", getattr(delta, "reasoning_content", None) or ""
         sent = cast("Sequence[Any]", getattr(delta, "tool_calls", None) or ())
         calls = tuple(self._joiner.number(_delta(call)) for call in sent)
-        if not (text or reasoning or calls):
+        blocks = _blocks(delta)
+        if not (text or reasoning or calls or blocks):
             return None
         return Chunk(
             text=text,
             reasoning=reasoning,
+            thinking_blocks=blocks,
             tool_calls=calls,
             model=self.model,
             provider=self._provider,
