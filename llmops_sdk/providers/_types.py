@@ -178,7 +178,9 @@ class Chunk:
         text: The next part of the text.
         tool_calls: The next parts of tool calls.
         reasoning: The next part of the reasoning text.
-        finish_reason: "stop", "length", "tool_calls" or "content_filter" when the answer is finished.
+        thinking_blocks: The next parts of Anthropic's thinking blocks, with their signatures.
+        finish_reason: "stop", "length", "tool_calls", "content_filter" or the vendor's own word when the answer is
+            finished.
         usage: The tokens of the whole call.
         model: The model that served.
         provider: The provider that served.
@@ -195,6 +197,7 @@ class Chunk:
     text: str = ""
     tool_calls: tuple[ToolCallDelta, ...] = ()
     reasoning: str = ""
+    thinking_blocks: tuple[Mapping[str, Any], ...] = ()
     finish_reason: str | None = None
     usage: Usage | None = None
     model: str | None = None
@@ -223,13 +226,15 @@ class Response:
         saved_cost: USD that our cache saved, or None.
         model: The model that served, without its provider.
         provider: The provider that served.
-        finish_reason: "stop", "length", "tool_calls", "content_filter", or None when the stream was closed early.
+        finish_reason: "stop", "length", "tool_calls", "content_filter", the vendor's own word for another end, or None
+            when the vendor gave none or the stream was closed early.
         cache: None, "exact" or "semantic".
         attempts: Every attempt made for this answer.
         trace_id: The trace's id, 32 lower-case hex digits, or None if the call was not traced.
         span_id: The span's id, 16 lower-case hex digits, or None.
         response_id: The provider's id of the answer.
         reasoning: The reasoning text, if the model returns it.
+        thinking_blocks: Anthropic's thinking blocks with their signatures, which a next turn must repeat.
         simulated: Whether no real model answered (the offline provider).
         raw: The vendor's own object, or None.
 
@@ -255,12 +260,17 @@ class Response:
     span_id: str | None = None
     response_id: str | None = None
     reasoning: str = ""
+    thinking_blocks: tuple[Mapping[str, Any], ...] = ()
     simulated: bool = False
     raw: Any = None
 
     @property
     def message(self) -> Message:
-        """Return the answer as an assistant message, to append to the conversation."""
+        """Return the answer as an assistant message, to append to the conversation.
+
+        It keeps the reasoning and the thinking blocks, which some vendors require in the next turn. The SDK sends each
+        of them only to vendors that take it.
+        """
         message: Message = {"role": "assistant", "content": self.text or None}
         if self.tool_calls:
             message["tool_calls"] = [
@@ -269,6 +279,10 @@ class Response:
             ]
         elif not self.text:
             message["content"] = ""
+        if self.reasoning:
+            message["reasoning_content"] = self.reasoning
+        if self.thinking_blocks:
+            message["thinking_blocks"] = [dict(block) for block in self.thinking_blocks]
         return message
 
 

@@ -24,7 +24,8 @@ def encode(value: Response | Chunk | Embeddings) -> dict[str, Any]:
         if field.name in _NOT_RECORDED or part in (None, "", (), [], Usage()):
             continue
         if isinstance(part, tuple):
-            part = [_set_fields(one) for one in cast("tuple[Any, ...]", part)]
+            many = cast("tuple[Any, ...]", part)
+            part = [dict(one) if isinstance(one, Mapping) else _set_fields(one) for one in many]
         encoded[field.name] = _set_fields(part) if isinstance(part, Usage) else part
     return encoded
 
@@ -59,7 +60,10 @@ def decode_embeddings(recorded: Mapping[str, Any]) -> Embeddings:
 def _known_fields(result: type[Response | Chunk | Embeddings], recorded: Mapping[str, Any]) -> dict[str, Any]:
     # A later version may have written fields that this version does not know.
     known = {field.name for field in fields(result)} - _NOT_RECORDED - {"tool_calls", "usage"}
-    return {name: value for name, value in recorded.items() if name in known}
+    values = {name: value for name, value in recorded.items() if name in known}
+    if "thinking_blocks" in values:
+        values["thinking_blocks"] = tuple(values["thinking_blocks"])
+    return values
 
 
 def encode_error(error: errors.ProviderError) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from contextvars import ContextVar
 from typing import Any, Protocol
 
 from llmops_sdk.providers.litellm._deadlines import keep_deadlines, limit_waits
+from llmops_sdk.providers.litellm._wire import BodyReader
 
 __all__ = ["RedirectRefusedError", "Watch", "guard_client", "guard_own_clients", "watching"]
 
@@ -24,6 +25,8 @@ class Watch(Protocol):
     """Follows the HTTP requests of one call."""
 
     refused: RedirectRefusedError | None
+    body: BodyReader
+    reads_whole: bool
 
     def on_request(self) -> None:
         """Note that a request is about to be sent."""
@@ -67,6 +70,9 @@ def _on_response(response: Any) -> None:
     if watch is not None:
         watch.on_response(response)
         _refuse_other_origin(watch, response)
+        if watch.reads_whole and response.is_success:
+            response.read()
+            response._content = watch.body.whole(response.content)
 
 
 async def _aon_request(request: Any) -> None:
@@ -74,7 +80,13 @@ async def _aon_request(request: Any) -> None:
 
 
 async def _aon_response(response: Any) -> None:
-    _on_response(response)
+    watch = _watch.get()
+    if watch is not None:
+        watch.on_response(response)
+        _refuse_other_origin(watch, response)
+        if watch.reads_whole and response.is_success:
+            await response.aread()
+            response._content = watch.body.whole(response.content)
 
 
 def _refuse_other_origin(watch: Watch, response: Any) -> None:

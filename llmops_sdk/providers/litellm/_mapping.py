@@ -11,15 +11,17 @@ import orjson
 
 from llmops_sdk.config import PriceSettings, Timeout
 from llmops_sdk.providers._cost import cost_of
+from llmops_sdk.providers._tool_calls import ToolCallJoiner
 from llmops_sdk.providers._types import Chunk, Request, Response, ToolCall, ToolCallDelta, Usage
 from llmops_sdk.providers.litellm._endpoint import COMPATIBLE, Endpoint
+from llmops_sdk.providers.litellm._finish import finish_reason
 from llmops_sdk.providers.litellm._library import Library
+from llmops_sdk.providers.litellm._wire import BodyReader
 
 __all__ = [
     "DEFAULT_TOTAL_SECONDS",
     "ChunkMapper",
     "arguments_of",
-    "finish_of",
     "price_of",
     "response_of",
     "route_of",
@@ -39,21 +41,10 @@ _OPTIONAL = frozenset({
     "seed", "frequency_penalty", "presence_penalty", "logit_bias", "logprobs", "top_logprobs", "parallel_tool_calls",
     "user",
 })  # fmt: skip
-_FINISH = {
-    "function_call": "tool_calls",
-    "tool_use": "tool_calls",
-    "max_tokens": "length",
-    "end_turn": "stop",
-    "stop_sequence": "stop",
-    "eos": "stop",
-    "refusal": "content_filter",
-    "safety": "content_filter",
-}
 
 
-def finish_of(reason: object) -> str | None:
-    """Return the OpenAI name of a finish reason."""
-    return _FINISH.get(reason.lower(), reason) if isinstance(reason, str) and reason else None
+# The vendors that serve Anthropic's models.
+_THINKING_BLOCKS = frozenset({"anthropic", "azure_ai", "bedrock", "databricks", "vertex_ai"})
 
 
 def timeout_of(library: Library, bounds: Timeout, *, stream: bool) -> Any:
@@ -69,7 +60,7 @@ def arguments_of(library: Library, endpoint: Endpoint, request: Request, options
     """Return the arguments of a chat call, without client, time-out and streaming."""
     arguments: dict[str, Any] = {**options, **_supported_params(library, endpoint, request), **request.extra}
     # litellm modifies some messages, so it gets copies.
-    messages: list[Any] = [copy.deepcopy(dict(message)) for message in request.messages]
+    messages: list[Any] = [_sent_message(message, endpoint) for message in request.messages]
     if request.tools:
         arguments["tools"] = [copy.deepcopy(dict(tool)) for tool in request.tools]
     if request.response_schema is not None:
@@ -81,6 +72,16 @@ def arguments_of(library: Library, endpoint: Endpoint, request: Request, options
             text = f"Answer with nothing but JSON that satisfies this JSON schema: {orjson.dumps(schema).decode()}"
             messages.insert(0, {"role": "system", "content": text})
     return {**arguments, **route_of(endpoint), "messages": messages, "max_retries": 0, "_skip_mcp_handler": True}
+
+
+def _sent_message(message: Mapping[str, Any], endpoint: Endpoint) -> dict[str, Any]:
+    """Return a copy of a message without reasoning of another vendor's answer, which this vendor refuses."""
+    copied = copy.deepcopy(dict(message))
+    if endpoint.vendor not in _THINKING_BLOCKS:
+        copied.pop("thinking_blocks", None)
+    if endpoint.vendor == "azure" or (endpoint.vendor == "openai" and endpoint.base_url is None):
+        copied.pop("reasoning_content", None)
+    return copied
 
 
 def _supported_params(library: Library, endpoint: Endpoint, request: Request) -> dict[str, Any]:
@@ -163,10 +164,12 @@ def price_of(
     return float(sum(costs))
 
 
-def response_of(raw: Any, *, provider: str, cost: float | None) -> Response:
-    """Return a whole answer."""
+def response_of(raw: Any, body: BodyReader, *, provider: str, model: str, cost: float | None) -> Response:
+    """Return a whole answer; `body` has read the vendor's own form of it."""
     choice = raw.choices[0]
     message = choice.message
+    # litellm's reason counts only where its own client has hidden the body.
+    word = body.finish if body.has_finish else choice.finish_reason
     return Response(
         text=message.content or "",
         tool_calls=tuple(
@@ -177,10 +180,25 @@ def response_of(raw: Any, *, provider: str, cost: float | None) -> Response:
         cost=cost,
         model=(raw.model or "").removeprefix("ollama_chat/"),
         provider=provider,
-        finish_reason=finish_of(choice.finish_reason),
+        finish_reason=finish_reason(word, has_calls=bool(message.tool_calls), model=model),
         response_id=raw.id,
         reasoning=getattr(message, "reasoning_content", None) or "",
+        thinking_blocks=_blocks(message),
         raw=raw,
+    )
+
+
+def _blocks(message: Any) -> tuple[dict[str, Any], ...]:
+    """Return the thinking blocks of a message or a delta, without litellm's own `index` and fields that are not set."""
+    found = cast("Sequence[Any]", getattr(message, "thinking_blocks", None) or ())
+    return tuple(
+        {
+            name: value
+            for name, value in cast("Mapping[str, Any]", block).items()
+            if value is not None and name != "index"
+        }
+        for block in found
+        if isinstance(block, Mapping)
     )
 
 
@@ -196,6 +214,7 @@ class ChunkMapper:
 
     def __init__(self, provider: str) -> None:
         self._provider = provider
+        self._joiner = ToolCallJoiner()
         self.usage: Any = None
         self.model: str | None = None
         self.response_id: str | None = None
@@ -210,12 +229,15 @@ class ChunkMapper:
         if delta is None:
             return None
         text, reasoning = delta.content or "", getattr(delta, "reasoning_content", None) or ""
-        calls = tuple(_delta(call) for call in cast("Sequence[Any]", getattr(delta, "tool_calls", None) or ()))
-        if not (text or reasoning or calls):
+        sent = cast("Sequence[Any]", getattr(delta, "tool_calls", None) or ())
+        calls = tuple(self._joiner.number(_delta(call)) for call in sent)
+        blocks = _blocks(delta)
+        if not (text or reasoning or calls or blocks):
             return None
         return Chunk(
             text=text,
             reasoning=reasoning,
+            thinking_blocks=blocks,
             tool_calls=calls,
             model=self.model,
             provider=self._provider,
@@ -223,10 +245,10 @@ class ChunkMapper:
             raw=raw,
         )
 
-    def last_chunk(self, finish_reason: str, usage: Any, cost: float | None) -> Chunk:
+    def last_chunk(self, reason: str | None, usage: Any, cost: float | None) -> Chunk:
         """Return the chunk that ends the stream; `usage` is litellm's, or None if unknown."""
         return Chunk(
-            finish_reason=finish_reason,
+            finish_reason=reason,
             usage=usage_of(usage) if usage is not None else None,
             cost=cost,
             model=self.model,

@@ -10,7 +10,7 @@ from contextlib import aclosing, closing, contextmanager
 from typing import Any
 
 from llmops_sdk.config import ResolvedModel, Timeout
-from llmops_sdk.errors import ConfigError, LLMOpsError, NotFoundError, ServerError
+from llmops_sdk.errors import BadRequestError, ConfigError, LLMOpsError, NotFoundError, ServerError
 from llmops_sdk.providers._names import nearest
 from llmops_sdk.providers._types import Chunk, Embeddings, Request, Response
 from llmops_sdk.providers.litellm._callbacks import silence_stream, without_logging
@@ -61,23 +61,23 @@ class LitellmProvider:
         endpoint = endpoint_of(self._resolved)
         lib = self._library(endpoint)
         arguments = self._arguments(lib, endpoint, request)
-        with self._watched(lib, request):
+        with self._watched(lib, request) as watch:
             raw = lib.litellm.completion(**arguments, client=self._clients.sync(lib, endpoint))
-        return self._response(lib, endpoint, raw)
+        return self._response(lib, endpoint, raw, watch)
 
     async def acomplete(self, request: Request) -> Response:
         endpoint = endpoint_of(self._resolved)
         lib = await self._alibrary(endpoint)
         arguments = self._arguments(lib, endpoint, request)
-        with self._watched(lib, request):
+        with self._watched(lib, request) as watch:
             raw = await lib.litellm.acompletion(**arguments, client=self._clients.asynchronous(lib, endpoint))
-        return self._response(lib, endpoint, raw)
+        return self._response(lib, endpoint, raw, watch)
 
     def stream(self, request: Request) -> Iterator[Chunk]:
         """Yield the answer in chunks. Each has content, except the last one, which has the finish reason."""
         endpoint, outer = endpoint_of(self._resolved), sys.exc_info()[1]
         lib = self._library(endpoint)
-        with closing(StreamReader(self._name, request, self._bounds(request))) as reader:
+        with closing(self._reader(endpoint, request)) as reader:
             try:
                 client = self._clients.sync(lib, endpoint)
                 with watching(reader), without_logging(lib):
@@ -93,7 +93,7 @@ class LitellmProvider:
     async def astream(self, request: Request) -> AsyncIterator[Chunk]:
         endpoint, outer = endpoint_of(self._resolved), sys.exc_info()[1]
         lib = await self._alibrary(endpoint)
-        async with aclosing(StreamReader(self._name, request, self._bounds(request))) as reader:
+        async with aclosing(self._reader(endpoint, request)) as reader:
 
             async def open_source() -> None:
                 client = self._clients.asynchronous(lib, endpoint)
@@ -164,6 +164,17 @@ class LitellmProvider:
         timeout = timeout_of(lib, self._bounds(request), stream=stream)
         return {**arguments_of(lib, endpoint, request, self._options), "timeout": timeout}
 
+    def _reader(self, endpoint: Endpoint, request: Request) -> StreamReader:
+        if (number := request.params.get("n", request.extra.get("n"))) not in {None, 1}:
+            raise BadRequestError(
+                f"{self._resolved.model}: a stream has one answer, but n is {number!r}. Leave n out, or use `chat`",
+                provider=self._name,
+                model=self._resolved.model,
+            )
+        return StreamReader(
+            self._name, request, self._bounds(request), lines_are_json=endpoint.vendor in {"ollama", "cohere"}
+        )
+
     def _stream_arguments(
         self, lib: Library, endpoint: Endpoint, reader: StreamReader, request: Request, client: Any
     ) -> dict[str, Any]:
@@ -186,12 +197,12 @@ class LitellmProvider:
         }
 
     @contextmanager
-    def _watched(self, lib: Library, request: Request) -> Generator[None]:
+    def _watched(self, lib: Library, request: Request) -> Generator[CallWatch]:
         """Bound the call in this block by its time limits, and raise its failures as our errors."""
         outer, watch = sys.exc_info()[1], CallWatch(self._bounds(request))
         try:
             with watching(watch), without_logging(lib):
-                yield
+                yield watch
         except lib.raised as error:
             raise self._mapped(error, request, outer, watch) from error
 
@@ -205,11 +216,11 @@ class LitellmProvider:
     def _price(self, lib: Library, endpoint: Endpoint, usage: Any) -> float | None:
         return price_of(lib, endpoint, usage, self._resolved.price, self._resolved.provider)
 
-    def _response(self, lib: Library, endpoint: Endpoint, raw: Any) -> Response:
+    def _response(self, lib: Library, endpoint: Endpoint, raw: Any, watch: CallWatch) -> Response:
         if not raw.choices:
             raise self._malformed("it has no choices")
         cost = self._price(lib, endpoint, getattr(raw, "usage", None))
-        return response_of(raw, provider=self._name, cost=cost)
+        return response_of(raw, watch.body, provider=self._name, model=self._resolved.model, cost=cost)
 
     def _embeddings(self, lib: Library, endpoint: Endpoint, raw: Any, texts: int) -> Embeddings:
         vectors = vectors_of(raw)

@@ -17,8 +17,10 @@ from llmops_sdk.errors import (
 from llmops_sdk.providers._accumulate import Accumulator
 from llmops_sdk.providers._types import Chunk, Request
 from llmops_sdk.providers.litellm._deadlines import deadline_in, seconds_until
+from llmops_sdk.providers.litellm._finish import finish_of, finish_reason
 from llmops_sdk.providers.litellm._hooks import RedirectRefusedError, watching
-from llmops_sdk.providers.litellm._mapping import DEFAULT_TOTAL_SECONDS, ChunkMapper, finish_of
+from llmops_sdk.providers.litellm._mapping import DEFAULT_TOTAL_SECONDS, ChunkMapper
+from llmops_sdk.providers.litellm._wire import BodyReader
 
 __all__ = ["CallWatch", "StreamReader"]
 
@@ -28,14 +30,19 @@ class CallWatch:
 
     Args:
         bounds: The time limits of the call.
+        lines_are_json: Whether a stream of this vendor has lines of JSON.
 
     Attributes:
+        body: The reader of the answer's body.
+        reads_whole: Whether the body is read at once, and not as it comes.
         answered: Whether the server has begun a good answer: later failures are failures of the answer.
         refused: The redirect that was not followed, or None.
     """
 
-    def __init__(self, bounds: Timeout) -> None:
+    def __init__(self, bounds: Timeout, *, lines_are_json: bool = False) -> None:
         self.answered = False
+        self.body = BodyReader(lines_are_json=lines_are_json)
+        self.reads_whole = True
         self.refused: RedirectRefusedError | None = None
         self._deadline = deadline_in(bounds.total or DEFAULT_TOTAL_SECONDS)
 
@@ -67,8 +74,9 @@ class StreamReader(CallWatch):
         source: litellm's stream, once it is open.
     """
 
-    def __init__(self, provider: str, request: Request, bounds: Timeout) -> None:
-        super().__init__(bounds)
+    def __init__(self, provider: str, request: Request, bounds: Timeout, *, lines_are_json: bool = False) -> None:
+        super().__init__(bounds, lines_are_json=lines_are_json)
+        self.reads_whole = False
         self.source: Any = None
         self._mapper = ChunkMapper(provider)
         self._responses: list[Any] = []
@@ -102,6 +110,8 @@ class StreamReader(CallWatch):
         """Note a response, to close it with this reader."""
         super().on_response(response)
         self._responses.append(response)
+        if self.answered:
+            self.body.attach(response)
 
     def seconds_left(self) -> float:
         """Return the seconds until the call, or its first chunk, must end."""
@@ -158,11 +168,11 @@ class StreamReader(CallWatch):
         )
 
     def _finish(self) -> str | None:
-        # litellm reports "stop" for a stream that ends without a finish reason. These two hold what the server sent.
+        # litellm reports "stop" for a stream that ends without a finish reason. These two hold what the server sent,
+        # for some vendors already mapped; the body has the vendor's own word.
         source = self.source
-        return finish_of(
-            getattr(source, "received_finish_reason", None) or getattr(source, "intermittent_finish_reason", None)
-        )
+        word = getattr(source, "received_finish_reason", None) or getattr(source, "intermittent_finish_reason", None)
+        return (self.body.finish or word) if finish_of(word) is not None else None
 
     def raise_unless_finished(self, error: BaseException, mapped: LLMOpsError) -> None:
         """Raise the error that a break means, unless the answer was whole or the stream just ended."""
@@ -203,7 +213,9 @@ class StreamReader(CallWatch):
                 provider=self._provider,
                 model=self._request.model,
             )
-        return self._mapper.last_chunk(finish, self.usage(), cost)
+        has_calls = bool(self._partial.response().tool_calls)
+        reason = finish_reason(finish, has_calls=has_calls, model=self._request.model)
+        return self._mapper.last_chunk(reason, self.usage(), cost)
 
     def close(self) -> None:
         """Close the connections."""
