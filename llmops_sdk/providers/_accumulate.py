@@ -42,6 +42,7 @@ class Accumulator:
     def _reset(self) -> None:
         self._text: list[str] = []
         self._reasoning: list[str] = []
+        self._refusal: list[str] = []
         self._calls: list[_PartialCall] = []
         self._call_at: dict[int, _PartialCall] = {}
         self._attempts: tuple[Attempt, ...] = ()
@@ -63,6 +64,8 @@ class Accumulator:
             self._text.append(chunk.text)
         if chunk.reasoning:
             self._reasoning.append(chunk.reasoning)
+        if chunk.refusal:
+            self._refusal.append(chunk.refusal)
         for delta in chunk.tool_calls:
             self._add_call(delta)
         self._attempts = chunk.attempts or self._attempts
@@ -106,6 +109,7 @@ class Accumulator:
             response_id=self._response_id,
             reasoning="".join(self._reasoning),
             simulated=self._simulated,
+            refusal="".join(self._refusal),
         )
 
 
@@ -128,6 +132,8 @@ def chunks_of(response: Response) -> Iterator[Chunk]:
         yield replace(base, reasoning=piece)
     for piece in text_pieces(response.text):
         yield replace(base, text=piece)
+    for piece in text_pieces(response.refusal):
+        yield replace(base, refusal=piece)
     for index, call in enumerate(response.tool_calls):
         yield replace(base, tool_calls=(ToolCallDelta(index=index, id=call.id, name=call.name),))
         for piece in text_pieces(call.arguments):

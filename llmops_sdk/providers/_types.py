@@ -178,7 +178,7 @@ class Chunk:
         text: The next part of the text.
         tool_calls: The next parts of tool calls.
         reasoning: The next part of the reasoning text.
-        finish_reason: "stop", "length", "tool_calls" or "content_filter" when the answer is finished.
+        finish_reason: "stop", "length", "tool_calls", "content_filter" or "refusal" when the answer is finished.
         usage: The tokens of the whole call.
         model: The model that served.
         provider: The provider that served.
@@ -189,6 +189,7 @@ class Chunk:
         simulated: Whether no real model answered.
         restarted: Whether another model starts over here; earlier chunks are not part of the answer.
         attempts: The attempts made so far.
+        refusal: The next part of the model's refusal.
         raw: The vendor's own chunk.
     """
 
@@ -206,6 +207,7 @@ class Chunk:
     simulated: bool = False
     restarted: bool = False
     attempts: tuple[Attempt, ...] = ()
+    refusal: str = ""
     raw: Any = None
 
 
@@ -223,7 +225,8 @@ class Response:
         saved_cost: USD that our cache saved, or None.
         model: The model that served, without its provider.
         provider: The provider that served.
-        finish_reason: "stop", "length", "tool_calls", "content_filter", or None when the stream was closed early.
+        finish_reason: "stop", "length", "tool_calls", "content_filter", "refusal", or None when the stream was closed
+            early.
         cache: None, "exact" or "semantic".
         attempts: Every attempt made for this answer.
         trace_id: The trace's id, 32 lower-case hex digits, or None if the call was not traced.
@@ -231,6 +234,7 @@ class Response:
         response_id: The provider's id of the answer.
         reasoning: The reasoning text, if the model returns it.
         simulated: Whether no real model answered (the offline provider).
+        refusal: Why the model refuses to answer, in its own words, or "".
         raw: The vendor's own object, or None.
 
     Example:
@@ -256,18 +260,19 @@ class Response:
     response_id: str | None = None
     reasoning: str = ""
     simulated: bool = False
+    refusal: str = ""
     raw: Any = None
 
     @property
     def message(self) -> Message:
         """Return the answer as an assistant message, to append to the conversation."""
-        message: Message = {"role": "assistant", "content": self.text or None}
+        message: Message = {"role": "assistant", "content": self.text or self.refusal or None}
         if self.tool_calls:
             message["tool_calls"] = [
                 {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
                 for call in self.tool_calls
             ]
-        elif not self.text:
+        elif not message["content"]:
             message["content"] = ""
         return message
 

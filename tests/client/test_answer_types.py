@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import json
 import sys
@@ -12,6 +13,8 @@ import pytest
 
 import llmops_sdk as llmops
 from llmops_sdk.client.structured._answer import InvalidAnswerError, answer_type
+from llmops_sdk.providers import Request
+from llmops_sdk.testing import ScriptedProvider, use_provider
 
 GOOD = '{"total": 12.5, "currency": "EUR"}'
 BAD = '{"total": "much"}'
@@ -178,6 +181,97 @@ def test_a_tool_call_is_not_validated():
     answer = llmops.chat("The weather?", tools=[weather], response_model=Invoice)
     assert answer.parsed is None
     assert answer.tool_calls[0].name == "weather"
+
+
+def pay(amount: float) -> str:
+    return str(amount)
+
+
+CALL = llmops.ToolCall(id="c1", name="pay", arguments='{"amount": 3}')
+
+
+def asked(reply: llmops.Response, style: str, **options: object) -> tuple[llmops.Response, list[Request]]:
+    """Ask a scripted model once; return the answer, and the requests that the model saw."""
+    provider = ScriptedProvider([reply, "never"])
+
+    async def collect() -> llmops.Response:
+        async with llmops.astream("Pay", response_model=Invoice, **options) as chunks:
+            _ = [chunk async for chunk in chunks]
+        return chunks.response
+
+    with use_provider(provider):
+        if style == "stream":
+            chunks = llmops.stream("Pay", response_model=Invoice, **options)
+            list(chunks)
+            answer = chunks.response
+        elif style == "astream":
+            answer = asyncio.run(collect())
+        elif style == "achat":
+            answer = asyncio.run(llmops.achat("Pay", response_model=Invoice, **options))
+        else:
+            answer = llmops.chat("Pay", response_model=Invoice, **options)
+    return answer, provider.requests
+
+
+STYLES = pytest.mark.parametrize("style", ["chat", "achat", "stream", "astream"])
+
+
+@STYLES
+@pytest.mark.parametrize("text", ["I will pay now.", " ", BAD, f"```json\n{BAD}\n```"])
+def test_text_beside_a_tool_call_is_not_asked_for_again(style, text):
+    reply = llmops.Response(text=text, tool_calls=(CALL,), finish_reason="tool_calls")
+    answer, requests = asked(reply, style, tools=[pay])
+    assert len(requests) == 1
+    assert (answer.tool_calls, answer.text, answer.parsed) == ((CALL,), text, None)
+
+
+def test_a_valid_answer_beside_a_tool_call_is_parsed():
+    answer, _ = asked(llmops.Response(text=GOOD, tool_calls=(CALL,), finish_reason="tool_calls"), "chat", tools=[pay])
+    assert answer.parsed == Invoice(total=12.5, currency="EUR")
+    assert answer.tool_calls == (CALL,)
+
+
+ENDS = {
+    "length": (llmops.Response(text=GOOD[:-3], finish_reason="length"), "max_tokens"),
+    "refusal": (llmops.Response(refusal="I cannot help.", finish_reason="refusal"), "refused"),
+    "content_filter": (llmops.Response(finish_reason="content_filter"), "withheld"),
+}
+
+
+@STYLES
+@pytest.mark.parametrize("end", ENDS)
+def test_an_answer_that_would_end_the_same_is_not_asked_for_again(style, end, rows):
+    reply, says = ENDS[end]
+    with pytest.raises(llmops.ValidationFailedError, match=says) as caught:
+        asked(reply, style)
+    assert caught.value.response.finish_reason == end
+    assert caught.value.response.refusal == reply.refusal
+    assert any(says in one for one in caught.value.errors)
+    assert "I cannot help" not in str(caught.value)
+    assert rows("SELECT attempts, finish_reason FROM llm_calls") == [{"attempts": 1, "finish_reason": end}]
+
+
+@STYLES
+def test_a_cut_answer_that_fits_is_an_answer(style):
+    answer, _ = asked(llmops.Response(text=GOOD, finish_reason="length"), style)
+    assert answer.parsed == Invoice(total=12.5, currency="EUR")
+
+
+def test_a_refusal_is_the_answer_of_a_text_function_and_goes_back_into_the_conversation(rows):
+    @llmops.llm
+    def ask(question: str) -> str:
+        return question
+
+    reply = llmops.Response(refusal="I cannot help.", finish_reason="refusal")
+    with use_provider(ScriptedProvider([reply, reply])):
+        assert ask("How?") == "I cannot help."
+        answer = llmops.chat("How?", cache=True)
+    assert (answer.text, answer.refusal) == ("", "I cannot help.")
+    assert answer.message == {"role": "assistant", "content": "I cannot help."}
+    said = rows("SELECT output_messages AS said FROM llm_calls")
+    assert [json.loads(one["said"])[0]["parts"] for one in said] == 2 * [
+        [{"type": "refusal", "content": "I cannot help."}]
+    ]
 
 
 def test_a_stream_is_parsed_at_its_end():

@@ -56,6 +56,11 @@ def finish_of(reason: object) -> str | None:
     return _FINISH.get(reason.lower(), reason) if isinstance(reason, str) and reason else None
 
 
+def _finish_after(refusal: str, reason: str | None) -> str | None:
+    """Return the finish reason; OpenAI ends a refusal with "stop"."""
+    return "refusal" if refusal and reason in ("stop", None) else reason
+
+
 def timeout_of(library: Library, bounds: Timeout, *, stream: bool) -> Any:
     """Return the time limits for httpx: the gap between two reads, and the wait for a connection."""
     total = bounds.total or DEFAULT_TOTAL_SECONDS
@@ -167,6 +172,7 @@ def response_of(raw: Any, *, provider: str, cost: float | None) -> Response:
     """Return a whole answer."""
     choice = raw.choices[0]
     message = choice.message
+    refusal = getattr(message, "refusal", None) or ""
     return Response(
         text=message.content or "",
         tool_calls=tuple(
@@ -177,9 +183,10 @@ def response_of(raw: Any, *, provider: str, cost: float | None) -> Response:
         cost=cost,
         model=(raw.model or "").removeprefix("ollama_chat/"),
         provider=provider,
-        finish_reason=finish_of(choice.finish_reason),
+        finish_reason=_finish_after(refusal, finish_of(choice.finish_reason)),
         response_id=raw.id,
         reasoning=getattr(message, "reasoning_content", None) or "",
+        refusal=refusal,
         raw=raw,
     )
 
@@ -223,10 +230,11 @@ class ChunkMapper:
             raw=raw,
         )
 
-    def last_chunk(self, finish_reason: str, usage: Any, cost: float | None) -> Chunk:
+    def last_chunk(self, finish_reason: str, usage: Any, cost: float | None, *, refusal: str = "") -> Chunk:
         """Return the chunk that ends the stream; `usage` is litellm's, or None if unknown."""
         return Chunk(
-            finish_reason=finish_reason,
+            refusal=refusal,
+            finish_reason=_finish_after(refusal, finish_reason),
             usage=usage_of(usage) if usage is not None else None,
             cost=cost,
             model=self.model,

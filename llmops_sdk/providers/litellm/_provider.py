@@ -26,6 +26,7 @@ from llmops_sdk.providers.litellm._mapping import (
     usage_of,
     vectors_of,
 )
+from llmops_sdk.providers.litellm._refusals import watch_refusals
 from llmops_sdk.providers.litellm._stream_reader import CallWatch, StreamReader
 
 __all__ = ["LitellmProvider"]
@@ -80,7 +81,7 @@ class LitellmProvider:
                 client = self._clients.sync(lib, endpoint)
                 with watching(reader):
                     arguments = self._stream_arguments(lib, endpoint, reader, request, client)
-                    reader.source = lib.litellm.completion(**arguments)
+                    reader.source = watch_refusals(lib.litellm.completion(**arguments), reader.refusals)
                 for raw in reader.source:
                     if (chunk := reader.read(raw)) is not None:
                         yield chunk
@@ -97,7 +98,7 @@ class LitellmProvider:
                 client = self._clients.asynchronous(lib, endpoint)
                 with watching(reader):
                     arguments = self._stream_arguments(lib, endpoint, reader, request, client)
-                    reader.source = await lib.litellm.acompletion(**arguments)
+                    reader.source = watch_refusals(await lib.litellm.acompletion(**arguments), reader.refusals)
 
             try:
                 # A time-out of the loop bounds the first chunk alone: it must not contain a `yield`.

@@ -62,11 +62,13 @@ class StreamReader(CallWatch):
 
     Attributes:
         source: litellm's stream, once it is open.
+        refusals: The pieces of the model's refusal so far.
     """
 
     def __init__(self, provider: str, request: Request, bounds: Timeout) -> None:
         super().__init__(bounds)
         self.source: Any = None
+        self.refusals: list[str] = []
         self._mapper = ChunkMapper(provider)
         self._responses: list[Any] = []
         self._first_deadline: float | None = None
@@ -179,7 +181,7 @@ class StreamReader(CallWatch):
                 provider=self._provider,
                 model=self._request.model,
             )
-        return self._mapper.last_chunk(finish, self.usage(), cost)
+        return self._mapper.last_chunk(finish, self.usage(), cost, refusal="".join(self.refusals))
 
     def close(self) -> None:
         """Close the connections."""
