@@ -14,6 +14,7 @@ from llmops_sdk.providers._cost import cost_of
 from llmops_sdk.providers._types import Chunk, Request, Response, ToolCall, ToolCallDelta, Usage
 from llmops_sdk.providers.litellm._endpoint import COMPATIBLE, Endpoint
 from llmops_sdk.providers.litellm._library import Library
+from llmops_sdk.providers.litellm._strict import strict_schema
 
 __all__ = [
     "DEFAULT_TOTAL_SECONDS",
@@ -80,7 +81,8 @@ def arguments_of(library: Library, endpoint: Endpoint, request: Request, options
     if request.response_schema is not None:
         name, schema = request.response_schema_name or "answer", dict(request.response_schema)
         if _supports_schema(library, endpoint):
-            named = {"name": name, "schema": schema, "strict": _is_strict(schema)}
+            strict = strict_schema(schema)
+            named = {"name": name, "schema": strict or schema, "strict": strict is not None}
             arguments["response_format"] = {"type": "json_schema", "json_schema": named}
         else:
             text = f"Answer with nothing but JSON that satisfies this JSON schema: {orjson.dumps(schema).decode()}"
@@ -118,20 +120,6 @@ def _supports_schema(library: Library, endpoint: Endpoint) -> bool:
     if endpoint.vendor in {"openai", "ollama"}:
         return True
     return bool(library.litellm.supports_response_schema(endpoint.model, custom_llm_provider=endpoint.vendor))
-
-
-def _is_strict(schema: object) -> bool:
-    """Tell whether OpenAI's strict mode accepts the schema: all objects closed, all properties required."""
-    if isinstance(schema, list):
-        return all(_is_strict(item) for item in cast("list[object]", schema))
-    if not isinstance(schema, Mapping):
-        return True
-    values = cast("Mapping[str, Any]", schema)
-    if values.get("type") == "object" or "properties" in values:
-        named = values.get("properties", {})
-        if values.get("additionalProperties") is not False or set(named) != set(values.get("required", ())):
-            return False
-    return all(_is_strict(item) for item in values.values())
 
 
 def usage_of(usage: Any) -> Usage:

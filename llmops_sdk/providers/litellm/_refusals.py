@@ -10,10 +10,10 @@ __all__ = ["watch_refusals"]
 def watch_refusals(source: Any, pieces: list[str]) -> Any:
     """Return litellm's stream; the refusals in the vendor's stream inside are appended to `pieces`."""
     inside = getattr(source, "completion_stream", None)
-    if hasattr(inside, "__anext__"):
-        source.completion_stream = _AsyncWatch(inside, pieces)
-    elif hasattr(inside, "__next__"):
-        source.completion_stream = _Watch(inside, pieces)
+    is_async, is_sync = hasattr(inside, "__anext__"), hasattr(inside, "__next__")
+    # litellm's own readers of other vendors' streams are both; those vendors send no refusals in pieces.
+    if is_async != is_sync:
+        source.completion_stream = (_AsyncWatch if is_async else _Watch)(inside, pieces)
     return source
 
 
