@@ -51,10 +51,10 @@ def cache(
 ) -> Any:
     """Keep the results of a function on disk and serve them to calls with the same arguments; types are kept.
 
-    Arguments and result must be JSON: None, bool, numbers, str, and lists and dicts of these. Arguments may also be tuples
-    and enums, and values of different types are different arguments. Other calls are made and not stored; the current
-    span gets the reason. Editing the function's body invalidates its results; changing what it
-    reads from elsewhere (a global, a file, an object in its closure) does not: put that into `namespace` or `key`.
+    Arguments and result must be JSON: None, bool, numbers, str, and lists and dicts of these. Arguments may also be
+    tuples and enums, and values of different types are different arguments. Other calls are made and not stored; the
+    current span gets the reason. Editing the function's body invalidates its results; changing what it reads from
+    elsewhere (a global, a file, an object in its closure) does not: put that into `namespace` or `key`.
 
     Args:
         function: A function or a coroutine function.

@@ -24,19 +24,18 @@ NOT_IN_KEY = frozenset({"timeout", "cache", "first_attempt", "reason"})
 def request_key(request: Request, *, namespace: str = "", identity: str = "") -> str | None:
     """Return the key of a request, 64 hex digits; None when a part of it is not JSON and so has no stable form.
 
-        Args:
-            request: The request.
-            namespace: Only calls of the same namespace share answers.
-            identity: What distinguishes the model from others of its name, such as its server's URL.
+    Args:
+        request: The request.
+        namespace: Only calls of the same namespace share answers.
+        identity: What distinguishes the model from others of its name, such as its server's URL.
 
-        Example:
-            >>> from llmops_sdk.caching import request_key
-            >>> from llmops_sdk.providers import Request
-    from llmops_sdk.providers._canonical import canonical_numbers
-            >>> one = Request(model="a/b", messages=[{"role": "user", "content": "Hi"}])
-            >>> other = Request(model="a/b", messages=[{"role": "user", "content": "Hi!"}])
-            >>> len(request_key(one)), request_key(one) == request_key(other)
-            (64, False)
+    Example:
+        >>> from llmops_sdk.caching import request_key
+        >>> from llmops_sdk.providers import Request
+        >>> one = Request(model="a/b", messages=[{"role": "user", "content": "Hi"}])
+        >>> other = Request(model="a/b", messages=[{"role": "user", "content": "Hi!"}])
+        >>> len(request_key(one)), request_key(one) == request_key(other)
+        (64, False)
     """
     asked = {field.name: getattr(request, field.name) for field in fields(request) if field.name not in NOT_IN_KEY}
     try:

@@ -191,13 +191,13 @@ class _PromptFunction:
         span.output = _span_output(response)
         if self.returns is Response:
             return response
-        return response.text if self.returns is str else response.parsed
+        return response.text or response.refusal if self.returns is str else response.parsed
 
 
 def _span_output(response: Response) -> object:
     if response.parsed is not None:
         return response.parsed
-    return response.message if response.tool_calls else response.text
+    return response.message if response.tool_calls else response.text or response.refusal
 
 
 class _FunctionSpan:

@@ -161,7 +161,7 @@ class CallRecorder:
         attributes |= {name: value for name, value in known.items() if value}
         if response.saved_cost is not None:
             attributes[_semconv.SAVED_COST] = response.saved_cost
-        if self.info.content and (response.text or response.tool_calls or response.finish_reason):
+        if self.info.content and (response.text or response.tool_calls or response.refusal or response.finish_reason):
             attributes[_semconv.OUTPUT_MESSAGES] = output_messages_json(response)
         self.span.set(attributes)
 
@@ -202,7 +202,7 @@ class CallRecorder:
 
     def record_first_chunk(self, chunk: Chunk) -> bool:
         """Record the time until the first chunk with content, and return whether this chunk has content."""
-        if not (chunk.text or chunk.tool_calls or chunk.reasoning):
+        if not (chunk.text or chunk.tool_calls or chunk.reasoning or chunk.refusal):
             return False
         vendor = vendor_attributes(chunk.raw, chunk.provider or "")
         self.span.set({_semconv.TIME_TO_FIRST_CHUNK: time.perf_counter() - self._began, **vendor})

@@ -14,7 +14,7 @@ from llmops_sdk.providers import Accumulator, Chunk, chunks_of
 
 __all__ = ["ChunkWindow", "ItemWindow"]
 
-_TEXTS = ("reasoning", "text")
+_TEXTS = ("reasoning", "text", "refusal")
 _NO_SOURCE: dict[str, Any] = {"model": None, "provider": None, "response_id": None, "simulated": False}
 
 

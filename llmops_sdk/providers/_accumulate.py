@@ -45,6 +45,7 @@ class Accumulator:
         self._text: list[str] = []
         self._reasoning: list[str] = []
         self._thinking: list[dict[str, Any]] = []
+        self._refusal: list[str] = []
         self._calls: list[_PartialCall] = []
         self._joiner = ToolCallJoiner()
         self._attempts: tuple[Attempt, ...] = ()
@@ -68,6 +69,8 @@ class Accumulator:
             self._reasoning.append(chunk.reasoning)
         for block in chunk.thinking_blocks:
             self._add_thinking(block)
+        if chunk.refusal:
+            self._refusal.append(chunk.refusal)
         for delta in chunk.tool_calls:
             self._add_call(delta)
         self._attempts = chunk.attempts or self._attempts
@@ -121,6 +124,7 @@ class Accumulator:
             reasoning="".join(self._reasoning),
             thinking_blocks=tuple(self._thinking),
             simulated=self._simulated,
+            refusal="".join(self._refusal),
         )
 
 
@@ -145,6 +149,8 @@ def chunks_of(response: Response) -> Iterator[Chunk]:
         yield replace(base, thinking_blocks=response.thinking_blocks)
     for piece in text_pieces(response.text):
         yield replace(base, text=piece)
+    for piece in text_pieces(response.refusal):
+        yield replace(base, refusal=piece)
     for index, call in enumerate(response.tool_calls):
         yield replace(base, tool_calls=(ToolCallDelta(index=index, id=call.id, name=call.name),))
         for piece in text_pieces(call.arguments):

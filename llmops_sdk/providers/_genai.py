@@ -31,8 +31,10 @@ def output_messages_json(response: Response) -> Json:
     parts: list[_Part] = []
     if response.reasoning:
         parts.append({"type": "reasoning", "content": response.reasoning})
-    if response.text or not response.tool_calls:
+    if response.text or not (response.tool_calls or response.refusal):
         parts.append({"type": "text", "content": response.text})
+    if response.refusal:
+        parts.append({"type": "refusal", "content": response.refusal})
     parts.extend(
         {"type": "tool_call", "id": call.id, "name": call.name, "arguments": _arguments(call.arguments)}
         for call in response.tool_calls

@@ -179,8 +179,8 @@ class Chunk:
         tool_calls: The next parts of tool calls.
         reasoning: The next part of the reasoning text.
         thinking_blocks: The next parts of Anthropic's thinking blocks, with their signatures.
-        finish_reason: "stop", "length", "tool_calls", "content_filter" or the vendor's own word when the answer is
-            finished.
+        finish_reason: "stop", "length", "tool_calls", "content_filter", "refusal" or the vendor's own word when the
+            answer is finished.
         usage: The tokens of the whole call.
         model: The model that served.
         provider: The provider that served.
@@ -191,6 +191,7 @@ class Chunk:
         simulated: Whether no real model answered.
         restarted: Whether another model starts over here; earlier chunks are not part of the answer.
         attempts: The attempts made so far.
+        refusal: The next part of the model's refusal.
         raw: The vendor's own chunk.
     """
 
@@ -209,6 +210,7 @@ class Chunk:
     simulated: bool = False
     restarted: bool = False
     attempts: tuple[Attempt, ...] = ()
+    refusal: str = ""
     raw: Any = None
 
 
@@ -226,8 +228,8 @@ class Response:
         saved_cost: USD that our cache saved, or None.
         model: The model that served, without its provider.
         provider: The provider that served.
-        finish_reason: "stop", "length", "tool_calls", "content_filter", the vendor's own word for another end, or None
-            when the vendor gave none or the stream was closed early.
+        finish_reason: "stop", "length", "tool_calls", "content_filter", "refusal", the vendor's own word for another
+            end, or None when the vendor gave none or the stream was closed early.
         cache: None, "exact" or "semantic".
         attempts: Every attempt made for this answer.
         trace_id: The trace's id, 32 lower-case hex digits, or None if the call was not traced.
@@ -236,6 +238,7 @@ class Response:
         reasoning: The reasoning text, if the model returns it.
         thinking_blocks: Anthropic's thinking blocks with their signatures, which a next turn must repeat.
         simulated: Whether no real model answered (the offline provider).
+        refusal: Why the model refuses to answer, in its own words, or "".
         raw: The vendor's own object, or None.
 
     Example:
@@ -262,6 +265,7 @@ class Response:
     reasoning: str = ""
     thinking_blocks: tuple[Mapping[str, Any], ...] = ()
     simulated: bool = False
+    refusal: str = ""
     raw: Any = None
 
     @property
@@ -271,13 +275,13 @@ class Response:
         It keeps the reasoning and the thinking blocks, which some vendors require in the next turn. The SDK sends each
         of them only to vendors that take it.
         """
-        message: Message = {"role": "assistant", "content": self.text or None}
+        message: Message = {"role": "assistant", "content": self.text or self.refusal or None}
         if self.tool_calls:
             message["tool_calls"] = [
                 {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
                 for call in self.tool_calls
             ]
-        elif not self.text:
+        elif not message["content"]:
             message["content"] = ""
         if self.reasoning:
             message["reasoning_content"] = self.reasoning

@@ -34,15 +34,18 @@ def is_known(word: str) -> bool:
     return not word or word.lower() in _NAMES
 
 
-def finish_reason(word: object, *, has_calls: bool, model: str) -> str | None:
+def finish_reason(word: object, *, has_calls: bool, model: str, refused: bool = False) -> str | None:
     """Return the finish reason of an answer, and tell an unknown one once.
 
     Args:
         word: The vendor's word, or None.
         has_calls: Whether the answer calls tools.
         model: The model, for the warning.
+        refused: Whether the answer is a refusal; OpenAI ends one with "stop".
     """
     reason = finish_of(word)
+    if refused and reason in {"stop", None}:
+        return "refusal"
     if reason == "stop" and has_calls:
         return "tool_calls"  # some servers write "stop" after tool calls too
     if reason == "tool_calls" and not has_calls:

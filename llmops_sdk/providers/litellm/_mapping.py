@@ -16,6 +16,7 @@ from llmops_sdk.providers._types import Chunk, Request, Response, ToolCall, Tool
 from llmops_sdk.providers.litellm._endpoint import COMPATIBLE, Endpoint
 from llmops_sdk.providers.litellm._finish import finish_reason
 from llmops_sdk.providers.litellm._library import Library
+from llmops_sdk.providers.litellm._strict import strict_schema
 from llmops_sdk.providers.litellm._wire import BodyReader
 
 __all__ = [
@@ -66,7 +67,8 @@ def arguments_of(library: Library, endpoint: Endpoint, request: Request, options
     if request.response_schema is not None:
         name, schema = request.response_schema_name or "answer", dict(request.response_schema)
         if _supports_schema(library, endpoint):
-            named = {"name": name, "schema": schema, "strict": _is_strict(schema)}
+            strict = strict_schema(schema)
+            named = {"name": name, "schema": strict or schema, "strict": strict is not None}
             arguments["response_format"] = {"type": "json_schema", "json_schema": named}
         else:
             text = f"Answer with nothing but JSON that satisfies this JSON schema: {orjson.dumps(schema).decode()}"
@@ -116,20 +118,6 @@ def _supports_schema(library: Library, endpoint: Endpoint) -> bool:
     return bool(library.litellm.supports_response_schema(endpoint.model, custom_llm_provider=endpoint.vendor))
 
 
-def _is_strict(schema: object) -> bool:
-    """Tell whether OpenAI's strict mode accepts the schema: all objects closed, all properties required."""
-    if isinstance(schema, list):
-        return all(_is_strict(item) for item in cast("list[object]", schema))
-    if not isinstance(schema, Mapping):
-        return True
-    values = cast("Mapping[str, Any]", schema)
-    if values.get("type") == "object" or "properties" in values:
-        named = values.get("properties", {})
-        if values.get("additionalProperties") is not False or set(named) != set(values.get("required", ())):
-            return False
-    return all(_is_strict(item) for item in values.values())
-
-
 def usage_of(usage: Any) -> Usage:
     """Return the counts of litellm's usage object; missing counts are 0."""
     prompt = getattr(usage, "prompt_tokens_details", None)
@@ -170,6 +158,7 @@ def response_of(raw: Any, body: BodyReader, *, provider: str, model: str, cost: 
     message = choice.message
     # litellm's reason counts only where its own client has hidden the body.
     word = body.finish if body.has_finish else choice.finish_reason
+    refusal = getattr(message, "refusal", None) or ""
     return Response(
         text=message.content or "",
         tool_calls=tuple(
@@ -180,10 +169,11 @@ def response_of(raw: Any, body: BodyReader, *, provider: str, model: str, cost: 
         cost=cost,
         model=(raw.model or "").removeprefix("ollama_chat/"),
         provider=provider,
-        finish_reason=finish_reason(word, has_calls=bool(message.tool_calls), model=model),
+        finish_reason=finish_reason(word, has_calls=bool(message.tool_calls), model=model, refused=bool(refusal)),
         response_id=raw.id,
         reasoning=getattr(message, "reasoning_content", None) or "",
         thinking_blocks=_blocks(message),
+        refusal=refusal,
         raw=raw,
     )
 
@@ -245,9 +235,10 @@ class ChunkMapper:
             raw=raw,
         )
 
-    def last_chunk(self, reason: str | None, usage: Any, cost: float | None) -> Chunk:
+    def last_chunk(self, reason: str | None, usage: Any, cost: float | None, *, refusal: str = "") -> Chunk:
         """Return the chunk that ends the stream; `usage` is litellm's, or None if unknown."""
         return Chunk(
+            refusal=refusal,
             finish_reason=reason,
             usage=usage_of(usage) if usage is not None else None,
             cost=cost,

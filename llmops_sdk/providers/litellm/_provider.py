@@ -28,6 +28,7 @@ from llmops_sdk.providers.litellm._mapping import (
     usage_of,
     vectors_of,
 )
+from llmops_sdk.providers.litellm._refusals import watch_refusals
 from llmops_sdk.providers.litellm._stream_reader import CallWatch, StreamReader
 
 __all__ = ["LitellmProvider"]
@@ -83,6 +84,7 @@ class LitellmProvider:
                 with watching(reader), without_logging(lib):
                     arguments = self._stream_arguments(lib, endpoint, reader, request, client)
                     reader.source = lib.litellm.completion(**arguments)
+                watch_refusals(reader.source, reader.refusals)
                 silence_stream(lib, reader.source)
                 while (chunk := reader.next_chunk_sync()) is not None:
                     yield chunk
@@ -100,6 +102,7 @@ class LitellmProvider:
                 with watching(reader), without_logging(lib):
                     arguments = self._stream_arguments(lib, endpoint, reader, request, client)
                     reader.source = await lib.litellm.acompletion(**arguments)
+                watch_refusals(reader.source, reader.refusals)
                 silence_stream(lib, reader.source)
 
             try:

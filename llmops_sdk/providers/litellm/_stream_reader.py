@@ -72,12 +72,14 @@ class StreamReader(CallWatch):
 
     Attributes:
         source: litellm's stream, once it is open.
+        refusals: The pieces of the model's refusal so far.
     """
 
     def __init__(self, provider: str, request: Request, bounds: Timeout, *, lines_are_json: bool = False) -> None:
         super().__init__(bounds, lines_are_json=lines_are_json)
         self.reads_whole = False
         self.source: Any = None
+        self.refusals: list[str] = []
         self._mapper = ChunkMapper(provider)
         self._responses: list[Any] = []
         self._first_deadline: float | None = None
@@ -213,9 +215,9 @@ class StreamReader(CallWatch):
                 provider=self._provider,
                 model=self._request.model,
             )
-        has_calls = bool(self._partial.response().tool_calls)
-        reason = finish_reason(finish, has_calls=has_calls, model=self._request.model)
-        return self._mapper.last_chunk(reason, self.usage(), cost)
+        has_calls, refusal = bool(self._partial.response().tool_calls), "".join(self.refusals)
+        reason = finish_reason(finish, has_calls=has_calls, model=self._request.model, refused=bool(refusal))
+        return self._mapper.last_chunk(reason, self.usage(), cost, refusal=refusal)
 
     def close(self) -> None:
         """Close the connections."""
