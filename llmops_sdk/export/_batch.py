@@ -166,7 +166,9 @@ def _converter(destination: Destination) -> Callable[[Any], Any]:
         return ScoreConverter(content=destination.content, resource=destination.resource())
     from llmops_sdk.tracing.interop._convert import SpanConverter
 
-    return SpanConverter(content=destination.content, passes=destination.passes)
+    return SpanConverter(
+        content=destination.content, passes=destination.passes, allow_attributes=destination.allow_attributes
+    )
 
 
 def _rejected(signal: Signal, body: bytes) -> int:

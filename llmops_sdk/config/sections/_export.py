@@ -107,6 +107,9 @@ class ExportSettings(SettingsSection):
     """Headers of each request, e.g. an API key."""
     content: bool = False
     """Also send prompts, responses, arguments and results. By default they never leave the machine."""
+    allow_attributes: Names = ()
+    """Further attributes that leave although content does not, by name; `*` matches any characters. Of other libraries'
+    spans numbers, flags and the names of the semantic conventions leave; other texts are withheld and counted."""
     timeout: PositiveFloat = 10.0
     """Seconds for one request."""
     host_content: bool = False

@@ -141,7 +141,13 @@ def _destination(
             raise StoreError(f'there is no destination "{to}": {names}; or give a URL, as in http://127.0.0.1:4318')
         found = known[to]
     else:
-        found = destination_for_url(to, protocol=protocol, headers=headers, content=settings.export.content)
+        found = destination_for_url(
+            to,
+            protocol=protocol,
+            headers=headers,
+            content=settings.export.content,
+            allow_attributes=settings.export.allow_attributes,
+        )
     from dataclasses import replace
 
     return found if content is None else replace(found, content=content)

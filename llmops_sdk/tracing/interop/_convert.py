@@ -23,7 +23,7 @@ from opentelemetry.trace.status import Status, StatusCode
 
 from llmops_sdk._version import __version__
 from llmops_sdk.tracing.interop._limits import limits_from_environment
-from llmops_sdk.tracing.privacy._content import event_without_content, is_content
+from llmops_sdk.tracing.privacy._content import ContentRule
 from llmops_sdk.tracing.records import _semconv as names
 from llmops_sdk.tracing.records._records import SCOPE, SpanRecord, Stamp
 
@@ -49,11 +49,19 @@ class SpanConverter:
 
     Args:
         content: Whether prompts, answers, arguments, results and texts of exceptions are sent.
+        allow_attributes: The names of attributes that are sent even without content; see `ContentRule`.
         passes: Returns the share of similar spans that are sent; a span sent for a share carries it.
     """
 
-    def __init__(self, *, content: bool, passes: Callable[[SpanRecord], float | None] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        content: bool,
+        passes: Callable[[SpanRecord], float | None] | None = None,
+        allow_attributes: Sequence[str] = (),
+    ) -> None:
         self._content = content
+        self._rule = ContentRule(allow_attributes)
         self._passes = passes
         self._limits = limits_from_environment()
         # Keyed by identity: spans of one process share the mapping, and hashing it would cost more than all the rest.
@@ -85,8 +93,9 @@ class SpanConverter:
 
     def _attributes(self, record: SpanRecord) -> dict[str, Any]:
         made: dict[str, Any] = {}
-        for key, value in (record.attributes or {}).items():
-            if value is not None and (self._content or not is_content(key, value)):
+        attributes = record.attributes or {}
+        for key, value in (attributes if self._content else self._rule.attributes(attributes, record.scope)).items():
+            if value is not None:
                 made[plain_text(key)] = _value(value)
         made[names.KIND] = record.kind
         made.setdefault(_OPENINFERENCE_KIND, record.kind.upper())
@@ -118,14 +127,14 @@ class SpanConverter:
     def _events(self, record: SpanRecord) -> list[OtelEvent]:
         made: list[OtelEvent] = []
         for name, time_ns, attributes in record.events or ():
-            kept = attributes if self._content else event_without_content(name, attributes)
+            kept = attributes if self._content else self._rule.event(name, attributes, record.scope)
             made.append(OtelEvent(plain_text(name), self._cut(_mapping(kept), self._limits.event_attributes), time_ns))
         return made
 
     def _links(self, record: SpanRecord) -> list[OtelLink]:
         made: list[OtelLink] = []
         for trace_id, span_id, attributes in record.links or ():
-            kept = {k: v for k, v in attributes.items() if self._content or not is_content(k, v)}
+            kept = attributes if self._content else self._rule.attributes(attributes, record.scope)
             cut = self._cut(_mapping(kept), self._limits.link_attributes)
             made.append(OtelLink(SpanContext(trace_id, span_id, is_remote=False), cut))
         return made

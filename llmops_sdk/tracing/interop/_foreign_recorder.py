@@ -22,6 +22,7 @@ from llmops_sdk.tracing.interop._foreign_span import PendingForeignSpan
 from llmops_sdk.tracing.interop._host_forwarder import ForwardedSpan, HostForwarder
 from llmops_sdk.tracing.interop._host_spans import SCOPE, HostSpans, HostWatcher
 from llmops_sdk.tracing.interop._inner_calls import is_call, is_described
+from llmops_sdk.tracing.privacy._content import ContentRule
 from llmops_sdk.tracing.records._records import Stamp
 from llmops_sdk.tracing.spans import _active, _runtime
 from llmops_sdk.tracing.spans._span import Span
@@ -154,12 +155,16 @@ class ForeignRecorder(SpanProcessor):
             return
         stamp, inner = self._starts.pop(own.span_id, (None, False))
         if runtime is not None and runtime.enabled and (own.trace_flags.sampled or self._unsampled):
-            foreign = PendingForeignSpan(span, stamp, inner, content=runtime.content)
+            foreign = PendingForeignSpan(span, stamp, inner, rule=_content_rule(runtime))
             guarded("taking in another library's span", None, runtime.put, foreign, foreign.size)
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         runtime = _runtime.current
         return runtime is None or runtime.pipeline.flush(timeout_millis / 1000).pending == 0
+
+
+def _content_rule(runtime: Runtime) -> ContentRule | None:
+    return None if runtime.content else ContentRule(runtime.settings.export.allow_attributes)
 
 
 def _is_inner(span: ReadableSpan, context: Context) -> bool:

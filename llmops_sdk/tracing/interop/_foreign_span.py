@@ -9,7 +9,7 @@ from opentelemetry.trace import StatusCode
 
 from llmops_sdk.tracing.capture._bounds import Bounds
 from llmops_sdk.tracing.capture._encode import encode
-from llmops_sdk.tracing.privacy._content import event_without_content, is_content
+from llmops_sdk.tracing.privacy._content import ContentRule
 from llmops_sdk.tracing.records import _semconv
 from llmops_sdk.tracing.records._records import Json, RecordedSpan
 from llmops_sdk.tracing.records._span_kinds import kind_of
@@ -33,18 +33,18 @@ class PendingForeignSpan:
         span: The span.
         stamp: The stamp of `llmops.context` from its start.
         inner: Whether another span describes the same call; see `kind_of`.
-        content: Whether prompts, answers and texts of exceptions are captured: `[capture] content`.
+        rule: Selects what is captured if content is not: `[capture] content`. None captures everything.
     """
 
-    __slots__ = ("content", "inner", "size", "span", "stamp")
+    __slots__ = ("inner", "rule", "size", "span", "stamp")
 
     def __init__(
-        self, span: ReadableSpan, stamp: Stamp | None = None, inner: bool = False, *, content: bool = True
+        self, span: ReadableSpan, stamp: Stamp | None = None, inner: bool = False, *, rule: ContentRule | None = None
     ) -> None:
         self.span = span
         self.stamp = stamp
         self.inner = inner
-        self.content = content
+        self.rule = rule
         self.size = 512 + 64 * len(span.attributes or ())
 
     def to_record(self) -> RecordedSpan:
@@ -57,13 +57,17 @@ class PendingForeignSpan:
         events: list[Event] = [(event.name, event.timestamp, dict(event.attributes or {})) for event in span.events]
         error_type = error_type_of(attributes, events) if error else None
         message = span.status.description
-        if not self.content:
-            attributes = {key: value for key, value in attributes.items() if not is_content(key, value)}
-            events = [(name, time_ns, event_without_content(name, kept)) for name, time_ns, kept in events]
+        links = [(link.context.trace_id, link.context.span_id, _snapshot(link.attributes or {})) for link in span.links]
+        scope = span.instrumentation_scope.name if span.instrumentation_scope else ""
+        kind = kind_of(attributes, inner=self.inner)
+        if self.rule is not None:
+            attributes = self.rule.attributes(attributes, scope)
+            events = [(name, time_ns, self.rule.event(name, kept, scope)) for name, time_ns, kept in events]
+            links = [(trace_id, span_id, self.rule.attributes(kept, scope)) for trace_id, span_id, kept in links]
             message = None
         return RecordedSpan(
             name=span.name,
-            kind=kind_of(attributes, inner=self.inner),
+            kind=kind,
             trace_id=own.trace_id if own else 0,
             span_id=own.span_id if own else 0,
             parent_id=span.parent.span_id if span.parent else 0,
@@ -74,12 +78,10 @@ class PendingForeignSpan:
             error_type=error_type,
             attributes=_snapshot(attributes),
             events=[(name, time_ns, _snapshot(kept)) for name, time_ns, kept in events],
-            links=[
-                (link.context.trace_id, link.context.span_id, _snapshot(link.attributes or {})) for link in span.links
-            ],
+            links=links,
             stamp=self.stamp,
             otel_kind=span.kind.name.lower(),
-            scope=span.instrumentation_scope.name if span.instrumentation_scope else "",
+            scope=scope,
             resource=span.resource.attributes,
         )
 

@@ -51,7 +51,7 @@ class HostSpans:
         self.on_our_provider = on_our_provider
         self._tracer = provider.get_tracer(SCOPE, __version__)
         self._content = runtime.settings.export.host_content
-        self._convert = SpanConverter(content=self._content)
+        self._convert = SpanConverter(content=self._content, allow_attributes=runtime.settings.export.allow_attributes)
         redaction = runtime.settings.redaction
         # The pipeline counts what it redacts; this must not count it again.
         self._redact = RedactionStage(redaction.patterns, _ignore) if redaction.enabled else None

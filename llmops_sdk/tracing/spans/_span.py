@@ -18,6 +18,7 @@ from llmops_sdk._util._ids import new_span_id, new_trace_id
 from llmops_sdk._util._public import public
 from llmops_sdk._util._static_reads import class_of, qualname_of
 from llmops_sdk.tracing.capture._encode import encode
+from llmops_sdk.tracing.privacy._content import is_content
 from llmops_sdk.tracing.records import _semconv
 from llmops_sdk.tracing.spans import _active
 from llmops_sdk.tracing.spans._attributes import (
@@ -210,7 +211,8 @@ class Span(SpanContent, UsageAndScores):
         if code is StatusCode.UNSET:
             return
         self.status = "ok" if code is StatusCode.OK else "error"
-        self.status_message = (status.description if isinstance(status, Status) else description) or None
+        if self._runtime.content:  # a description often quotes what the call was about
+            self.status_message = (status.description if isinstance(status, Status) else description) or None
 
     def record_exception(
         self,
@@ -222,7 +224,10 @@ class Span(SpanContent, UsageAndScores):
         """Add an `exception` event; it does not change the status."""
         if not self._ended:
             described = guarded("describing an exception", None, exception_attributes, exception, escaped) or {}
-            self.add_event(_semconv.EVENT_EXCEPTION, {**described, **(attributes or {})}, timestamp)
+            described.update(attributes or {})
+            if not self._runtime.content:
+                described = {key: value for key, value in described.items() if not is_content(key, value)}
+            self.add_event(_semconv.EVENT_EXCEPTION, described, timestamp)
 
     # --- end --------------------------------------------------------------------------------------------------
 
@@ -250,7 +255,7 @@ class Span(SpanContent, UsageAndScores):
             self.error_type = qualname_of(class_of(error))
         if status == "error":
             self.record_exception(error, escaped=True)
-            self.status_message = message_of(error)
+            self.status_message = message_of(error) if self._runtime.content else None
         self.status = status
         self.end()
 
