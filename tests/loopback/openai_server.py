@@ -77,8 +77,8 @@ class OpenAIServer(LoopbackServer):
             yield event({"reasoning_content": self.reply.reasoning})
         for piece in self.reply.pieces():
             yield event({"content": piece})
-        for word in self.reply.refusal.split():
-            yield event({"refusal": f"{word} "})
+        for number, word in enumerate(self.reply.refusal.split()):
+            yield event({"refusal": f" {word}" if number else word})
         texts = [json.dumps(arguments) for _, arguments in self.reply.tool_calls]
         for n, (name, _) in enumerate(self.reply.tool_calls):
             head = {"index": n, "id": f"call_{n}", "type": "function", "function": {"name": name, "arguments": ""}}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import re
 import stat
@@ -165,7 +166,8 @@ def read_file(path: Path, most: int) -> bytes:
     Raises:
         OSError: It is a link or no regular file, is too large, or cannot be read.
     """
-    with os.fdopen(open_file(path, os.O_RDONLY), "rb") as file:
+    # A last span may need this while the interpreter ends: `os.fdopen` imports, and the name `open` may be gone.
+    with io.BufferedReader(io.FileIO(open_file(path, os.O_RDONLY))) as file:
         content = file.read(most + 1)
     if len(content) > most:
         raise OSError(errno.EFBIG, f"more than {most:,} bytes", str(path))
