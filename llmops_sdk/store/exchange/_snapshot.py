@@ -55,7 +55,6 @@ def snapshot(
     flush_first()
     with temporary_file(target, force=force) as temporary:
         rows = retried(lambda: _write_database(temporary, folder, progress))
-        temporary.chmod(0o600)
         size = temporary.stat().st_size
     return Snapshot(target, rows, size)
 

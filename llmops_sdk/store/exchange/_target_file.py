@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
+import shutil
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,9 +45,13 @@ def temporary_file(target: Path, *, force: bool) -> Generator[Path]:
     Raises:
         StoreError: The target cannot be written, or exists meanwhile.
     """
-    temporary = target.with_name(f".{target.name}.{uuid4().hex}")
+    folder = target.with_name(f".{target.name}.{uuid4().hex}")
+    temporary = folder / target.name
     try:
+        # Private from the start: DuckDB makes its files, also temporary ones, readable for all.
+        folder.mkdir(mode=0o700)
         yield temporary
+        temporary.chmod(0o600)
         if force:
             temporary.replace(target)
         else:
@@ -57,9 +61,7 @@ def temporary_file(target: Path, *, force: bool) -> Generator[Path]:
     except OSError as error:
         raise StoreError(f"{target} cannot be written: {error.strerror}", path=str(target)) from error
     finally:
-        with contextlib.suppress(OSError):
-            for left in target.parent.glob(f"{temporary.name}*"):
-                left.unlink()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _exists(target: Path) -> StoreError:

@@ -14,6 +14,7 @@ from llmops_sdk.store.files._leases import oldest_reader
 from llmops_sdk.store.files._locks import try_lock
 from llmops_sdk.store.files._manifest import EMPTY_SEGMENT, MANIFEST, VIEWS_FILE, Manifest, RetiredFile, commit
 from llmops_sdk.store.files._names import DATA_FILE
+from llmops_sdk.store.files._spill import sweep_spills
 from llmops_sdk.store.schema._views import RECORD_STREAMS
 
 __all__ = ["GRACE", "IMPORT_FOLDER", "IMPORT_LOCK", "remove_imports", "sweep", "sweep_imports"]
@@ -39,6 +40,7 @@ def sweep(store: Path, manifest: Manifest, *, grace: float = GRACE) -> Manifest:
         grace: Seconds to keep each file in any case.
     """
     _remove_abandoned(store)
+    sweep_spills(store)
     gone = {**manifest.covered, **manifest.trash}
     if not gone:
         return manifest

@@ -20,6 +20,7 @@ from llmops_sdk.store.files._layout import list_segments
 from llmops_sdk.store.files._locks import exclusive_lock
 from llmops_sdk.store.files._manifest import DataFile, Manifest, commit, read_manifest
 from llmops_sdk.store.files._overwrite import all_segments, overwrite_lines
+from llmops_sdk.store.files._spill import sweep_spills
 from llmops_sdk.store.lines._count_loss import count_loss
 from llmops_sdk.store.maintenance._data_files import new_file, publish, temporary_name
 from llmops_sdk.store.maintenance._prune_selection import PruneSelection, read_journal, remove_journal, write_journal
@@ -170,6 +171,7 @@ class _Pruning:
             from llmops_sdk.store.files._sweep import sweep_imports
 
             sweep_imports(self._store)
+            sweep_spills(self._store)
         traces: set[str] = set()
         try:
             for _ in range(_ROUNDS):

@@ -132,7 +132,8 @@ def connect(*, path: StorePath | None = None, trusted: bool = False) -> duckdb.D
 
     The connection sees what is appended to the files that existed when it was opened; connect again to see newer
     files. Unless `trusted`, it reads those files only, as far as DuckDB confines it: DuckDB does not refuse
-    `COPY … TO` one of the store's own files.
+    `COPY … TO` one of the store's own files. A confined connection keeps everything in memory; a trusted one puts what
+    does not fit into the store's private folder.
 
     Args:
         path: The store's folder; by default the configured one.
@@ -184,7 +185,7 @@ def _connection(folder: Path, trusted: bool) -> duckdb.DuckDBPyConnection:
     from llmops_sdk.store.schema._user_columns import current_views
 
     with leased(folder, keep=True) as sources:
-        connection = open_connection(sources, views=current_views(), trusted=trusted, frames=True)
+        connection = open_connection(sources, views=current_views(), trusted=trusted, frames=True, spill=trusted)
         if sources.lease is not None:
             weakref.finalize(connection, sources.lease.release)
         return connection
