@@ -156,7 +156,7 @@ def connect(*, path: StorePath | None = None, trusted: bool = False) -> duckdb.D
     from llmops_sdk.store.duck._sql import duckdb
 
     try:
-        return retried(lambda: _connection(folder, trusted))
+        return retried(lambda: _connection(folder, trusted), folder)
     except duckdb.Error as error:
         raise damaged_file(error, folder) or StoreError(
             f"the store {folder} cannot be read: {error}", path=str(folder)
@@ -209,16 +209,25 @@ def leased(folder: Path, *, keep: bool = False) -> Generator[Sources]:
             sources.lease.release()
 
 
-def retried(attempt: Callable[[], _T]) -> _T:
-    """Return the result of `attempt`; try again when a listed file has been dropped or compacted since."""
+def retried(attempt: Callable[[], _T], folder: Path) -> _T:
+    """Return the result of `attempt`; try again when a listed file has been dropped, compacted or damaged since.
+
+    Args:
+        attempt: Reads the store.
+        folder: The store's folder.
+    """
     from llmops_sdk.store.duck._errors import is_missing_file
     from llmops_sdk.store.duck._sql import duckdb
 
-    for _ in range(_TRIES - 1):
+    for number in range(_TRIES):
         try:
             return attempt()
         except duckdb.Error as error:
-            if not is_missing_file(error):
+            if is_missing_file(error) and number < _TRIES - 1:
+                continue
+            from llmops_sdk.store.duck._repair import avoid_damaged_files
+
+            if not avoid_damaged_files(folder, error):
                 raise
     return attempt()
 
@@ -255,7 +264,7 @@ class _QueryJob:
 
             statement = check_statement(self._sql, self._params)
             try:
-                return retried(lambda: self._try(statement))
+                return retried(lambda: self._try(statement), self._folder)
             except duckdb.Error as error:
                 raise damaged_file(error, self._folder) or query_error(error, self._sql) from error
         finally:
