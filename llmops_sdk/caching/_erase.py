@@ -23,6 +23,10 @@ def erase(folder: Path) -> int:
     Raises:
         StoreError: The cache cannot be changed, or another process keeps it busy.
     """
+    for suffix in ("", "-wal", "-shm"):
+        # A damaged database was moved away, with answers that nobody can count.
+        for left in folder.rglob(f"{DATABASE}{suffix}.damaged"):
+            left.unlink(missing_ok=True)
     return sum(_erase(database) for database in sorted(folder.rglob(DATABASE)))
 
 

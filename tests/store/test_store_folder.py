@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from pathlib import Path
@@ -78,9 +79,10 @@ def test_files_of_others_in_a_store_stay_through_everything(store, make_span, tm
 
     write(1)
     names = [
-        "blobs/photo.jpg", "blobs/.half.1", "wal/mine.v1.ndjson", "spans/mine.parquet", "spans/.mine.parquet", "readers/7-x",
-        "import/mine/x", "wal/.none.ndjson.mine", ".MANIFEST.json.mine", ".traces.duckdb.mine", "..gitignore.mine",
-        "outbox/default/mine.ndjson", "outbox/default/mine.ndjson.cursor", "outbox/default/mine.owner", "tmp/mine", "damaged/mine",
+        "blobs/photo.jpg", "blobs/.half.1", "wal/mine.v1.ndjson", "wal/.none.ndjson.mine", "spans/mine.parquet",
+        "spans/.mine.parquet", "readers/7-x", "import/mine/x", "tmp/mine", "damaged/mine", ".MANIFEST.json.mine",
+        ".traces.duckdb.mine", "..gitignore.mine", "outbox/default/mine.ndjson", "outbox/default/mine.ndjson.cursor",
+        "outbox/default/mine.owner",
     ]  # fmt: skip
     for name in names:
         file = store / name
@@ -89,7 +91,7 @@ def test_files_of_others_in_a_store_stay_through_everything(store, make_span, tm
         os.utime(file, (OLD, OLD))
     others = {name: (store / name).read_bytes() for name in names}
     rows = tmp_path / "rows.jsonl"
-    rows.write_text('{"trace_id":"%032x","span_id":"%016x","start_ns":1000,"name":"n"}\n' % (7, 7))
+    rows.write_text(json.dumps({"trace_id": f"{7:032x}", "span_id": f"{7:016x}", "start_ns": 1000, "name": "n"}) + "\n")
     for number in (2, 3):
         compact_store(store, grace=0.0)
         write(number)
@@ -109,12 +111,12 @@ def test_a_folder_that_others_can_write_is_refused(tmp_path, store, make_span):
     for mode in (0o720, 0o702, 0o777, 0o1777):
         store.chmod(mode)
         for change in (lambda: StoreSink(store), lambda: query("FROM spans", path=store), lambda: compact(path=store)):
-            with pytest.raises(StoreError, match="is writable for other users.*chmod go-w"):
+            with pytest.raises(StoreError, match=r"is writable for other users.*chmod go-w"):
                 change()
     store.chmod(0o755)  # others may see the names of its files; each file is its owner's alone
     assert query("SELECT count(*) FROM spans", path=store).scalar() == 1
     (store / "wal").chmod(0o777)
-    with pytest.raises(StoreError, match="wal, a part of the store.*is writable for other users"):
+    with pytest.raises(StoreError, match=r"wal, a part of the store.*is writable for other users"):
         query("FROM spans", path=store)
 
 
@@ -128,6 +130,6 @@ def test_a_folder_of_another_user_is_refused(tmp_path, store, make_span):
         return
     os.chown(store, 54321, 54321)
     for change in (lambda: StoreSink(store), lambda: query("FROM spans", path=store), lambda: compact(path=store)):
-        with pytest.raises(StoreError, match="belongs to another user .id 54321"):
+        with pytest.raises(StoreError, match=r"belongs to another user .id 54321"):
             change()
     assert "wal" in [one.name for one in store.iterdir()]

@@ -75,13 +75,12 @@ def _clear_cache(folder: Path, *, keep: bool) -> None:
     # The cache does not know who asked, so clearing it takes everyone's answers.
     from llmops_sdk.caching import erase
     from llmops_sdk.config import current
+    from llmops_sdk.store.maintenance._places import cache_folders
 
-    settings = current()
-    own = settings.cache.path
-    cache = own.absolute() if own is not None and folder == settings.store.path.absolute() else folder / "cache"
+    caches = cache_folders(folder, current())
     if keep:
-        print(f"the response cache was not cleared ({cache})", file=sys.stderr)
-    elif erased := erase(cache):
+        print(f"the response cache was not cleared ({', '.join(map(str, caches))})", file=sys.stderr)
+    elif erased := sum(map(erase, caches)):
         print(f"{erased:,} answers deleted from the response cache, for all users", file=sys.stderr)
 
 

@@ -143,6 +143,8 @@ class ParquetWriter:
         )
 
     def _copy(self, select: str, out: Path, origin: FileProvenance) -> int:
+        # DuckDB keeps the mode of an existing file.
+        os.close(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         return self._number(
             f"COPY ({select}) TO {quoted(str(out))} (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL {_LEVEL}, "
             f"ROW_GROUP_SIZE {_GROUP_ROWS}, ROW_GROUP_SIZE_BYTES {_GROUP_BYTES}, USE_TMP_FILE false, "

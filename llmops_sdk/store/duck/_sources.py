@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from llmops_sdk.errors import StoreError
+from llmops_sdk.store.files._damaged import readable_files
 from llmops_sdk.store.files._folders import check_folder
 from llmops_sdk.store.files._layout import Sources, list_data_files, list_segments, unknown_files
 from llmops_sdk.store.files._leases import ReaderLease
@@ -48,7 +49,7 @@ def read_sources(path: Path, *, lease: bool = True) -> Sources:
         if held is not None:
             held.release()
         raise
-    return Sources(tuple(segments), manifest.files, path, manifest.unreadable, held)
+    return Sources(tuple(segments), readable_files(path, manifest.files), path, manifest.unreadable, held)
 
 
 def _leased(path: Path, manifest: Manifest) -> tuple[Manifest, ReaderLease]:

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ import duckdb
 from llmops_sdk.store.files._layout import Sources
 from llmops_sdk.store.files._manifest import DataFile
 from llmops_sdk.store.files._segment import released_segments
+from llmops_sdk.store.files._spill import spill_folder
 from llmops_sdk.store.schema._views import RECORD_STREAMS, SEAL, VIEWS, RecordStream, View
 
 __all__ = [
@@ -63,6 +62,7 @@ def open_connection(
     frames: bool,
     output: Path | None = None,
     warm: bool = False,
+    spill: bool = True,
 ) -> duckdb.DuckDBPyConnection:
     """Open an in-memory database with the views over a store's files.
 
@@ -75,7 +75,10 @@ def open_connection(
         frames: Whether SQL may name the caller's data frames.
         output: One file that the connection may write. Rows then come in any order, which saves memory.
         warm: Whether the connection stays open between queries; it then caches no file content.
+        spill: Whether to put rows that do not fit into memory on the disk, into the store's private folder.
     """
+    # SQL that is confined may still write into this folder.
+    folder = spill_folder(sources.folder) if spill else None
     connection = open_database(
         ":memory:",
         {
@@ -84,7 +87,7 @@ def open_connection(
             "allow_community_extensions": "false",
             "python_enable_replacements": "true" if frames else "false",
             "preserve_insertion_order": "true" if output is None else "false",
-            "temp_directory": str(Path(tempfile.gettempdir()) / f"llmops-{os.getpid()}"),
+            "temp_directory": str(folder or ""),
             # An idle connection returns its memory to the system within seconds.
             **({"enable_external_file_cache": "false", "allocator_background_threads": "true"} if warm else {}),
         },

@@ -7,7 +7,6 @@ in their folders, except those already in Parquet files.
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from pathlib import Path
 from uuid import uuid4
@@ -30,15 +29,12 @@ def write_views(store: Path, manifest: Manifest) -> None:
     """
     temporary = store / f".{VIEWS_FILE}.{uuid4().hex}"
     try:
-        if "?" in str(store):
-            # DuckDB parses the rest of the name as options.
-            with tempfile.TemporaryDirectory(prefix="llmops-") as folder:
-                made = Path(folder) / VIEWS_FILE
-                _make(made, store, manifest)
-                shutil.copyfile(made, temporary)
-        else:
-            _make(temporary, store, manifest)
-        temporary.chmod(0o600)
+        # In a private folder, since DuckDB makes its files readable for all. In the name of one in the store, DuckDB
+        # would take what follows a "?" for options.
+        with tempfile.TemporaryDirectory(prefix="llmops-") as folder:
+            made = Path(folder) / VIEWS_FILE
+            _make(made, store, manifest)
+            create_file(temporary, made.read_bytes())
         temporary.replace(store / VIEWS_FILE)
     except duckdb.Error as error:
         raise StoreError(

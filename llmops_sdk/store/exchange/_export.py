@@ -111,7 +111,7 @@ def _write_file(
 
     os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     try:
-        rows = retried(lambda: _attempt(folder, statement, form, file, progress))
+        rows = retried(lambda: _attempt(folder, statement, form, file, progress), folder)
     except duckdb.IOException as error:
         raise StoreError(f"{folder} cannot be exported: {error}", path=str(folder)) from error
     except duckdb.Error as error:

@@ -102,7 +102,7 @@ class Stage:
                 return _interruptible(connection, lambda: _remove_lines(file, present_lines(connection, stream, file)))
 
         try:
-            return retried(drop)
+            return retried(drop, store)
         except duckdb.Error as error:
             raise StoreError(
                 f"the store {store} cannot be searched for known records: {error}", path=str(store)

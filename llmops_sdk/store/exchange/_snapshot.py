@@ -54,8 +54,7 @@ def snapshot(
     target = check_target(file, folder, force=force)
     flush_first()
     with temporary_file(target, force=force) as temporary:
-        rows = retried(lambda: _write_database(temporary, folder, progress))
-        temporary.chmod(0o600)
+        rows = retried(lambda: _write_database(temporary, folder, progress), folder)
         size = temporary.stat().st_size
     return Snapshot(target, rows, size)
 

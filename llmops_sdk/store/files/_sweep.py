@@ -14,9 +14,10 @@ from llmops_sdk.store.files._leases import oldest_reader
 from llmops_sdk.store.files._locks import try_lock
 from llmops_sdk.store.files._manifest import EMPTY_SEGMENT, MANIFEST, VIEWS_FILE, Manifest, RetiredFile, commit
 from llmops_sdk.store.files._names import DATA_FILE
+from llmops_sdk.store.files._spill import sweep_spills
 from llmops_sdk.store.schema._views import RECORD_STREAMS
 
-__all__ = ["GRACE", "IMPORT_FOLDER", "IMPORT_LOCK", "remove_imports", "sweep", "sweep_imports"]
+__all__ = ["GRACE", "IMPORT_FOLDER", "IMPORT_LOCK", "remove_imports", "remove_leftovers", "sweep", "sweep_imports"]
 
 GRACE = 60.0
 """Seconds for which retired files stay for readers without a lease, such as other tools."""
@@ -25,8 +26,8 @@ IMPORT_FOLDER = "import"
 IMPORT_LOCK = "import.lock"
 _HALF_DATA_FILE = re.compile(rf"\.{DATA_FILE.pattern}")
 _HALF_SEGMENT = re.compile(rf"\.{re.escape(EMPTY_SEGMENT)}\.[0-9a-f]{{32}}")
-_HALF_FILE = re.compile(rf"\.{re.escape(VIEWS_FILE)}\.[0-9a-f]{{32}}(\.wal|\.tmp)?")
-_HALF_CREATED = re.compile(rf"\.({re.escape(MANIFEST)}|PRUNE\.json|\.gitignore)\.[0-9a-f]{{32}}")
+_HALF_FILE = re.compile(rf"\.({re.escape(VIEWS_FILE)}|PRUNE\.json)\.[0-9a-f]{{32}}(\.wal|\.tmp)?")
+_HALF_CREATED = re.compile(rf"\.({re.escape(MANIFEST)}|\.gitignore)\.[0-9a-f]{{32}}")
 _IMPORT = re.compile(r"[0-9a-f]{32}")
 
 
@@ -38,7 +39,7 @@ def sweep(store: Path, manifest: Manifest, *, grace: float = GRACE) -> Manifest:
         manifest: The current manifest.
         grace: Seconds to keep each file in any case.
     """
-    _remove_abandoned(store)
+    remove_leftovers(store)
     gone = {**manifest.covered, **manifest.trash}
     if not gone:
         return manifest
@@ -56,8 +57,13 @@ def _is_over(entry: RetiredFile, grace: float) -> bool:
     return abs(time.time() - entry.time) >= grace
 
 
-def _remove_abandoned(store: Path) -> None:
-    """Delete files of killed compactors; the caller holds the lock, so no compactor runs."""
+def remove_leftovers(store: Path) -> None:
+    """Delete half-written and temporary files of killed processes.
+
+    Args:
+        store: The store's folder; the caller holds its lock, so no compactor or prune runs.
+    """
+    sweep_spills(store)
     for stream in RECORD_STREAMS.values():
         _remove_matching(store / stream.parquet_folder, _HALF_DATA_FILE)
         _remove_matching(store / stream.segment_folder, _HALF_SEGMENT)

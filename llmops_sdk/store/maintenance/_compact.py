@@ -20,6 +20,7 @@ from llmops_sdk._util._public import public
 from llmops_sdk.errors import StoreError
 from llmops_sdk.store.duck._provenance import FileProvenance
 from llmops_sdk.store.duck._rebuild import adopt_files, ensure_manifest
+from llmops_sdk.store.duck._repair import remove_damaged_files
 from llmops_sdk.store.duck._sources import read_sources
 from llmops_sdk.store.files._folders import open_file
 from llmops_sdk.store.files._layout import Segment, list_segments
@@ -216,7 +217,12 @@ class _Compaction:
                     replaces=names,
                     thinned=same[0].thinned,
                 )
-                rows = writer.write_rows([self._store / name for name in names], temporary_name(out), origin)
+                try:
+                    rows = writer.write_rows([self._store / name for name in names], temporary_name(out), origin)
+                except StoreError:
+                    temporary_name(out).unlink(missing_ok=True)
+                    self._remove_damaged()
+                    return True
                 if rows != sum(file.rows for file in same):
                     raise StoreError(
                         f"merging files of {self._store} kept {rows} of {sum(file.rows for file in same)} rows; "
@@ -229,13 +235,23 @@ class _Compaction:
                 return True
         return False
 
+    def _remove_damaged(self) -> None:
+        """Put damaged files aside while an error is handled; raise that error if there are none."""
+        before, self._manifest = self._manifest, remove_damaged_files(self._store, self._manifest)
+        if self._manifest is before:
+            raise  # noqa: PLE0704 - called while it is handled
+
     def _thin(self, writer: ParquetWriter) -> None:
         """Sample the traces of old files."""
         files = files_to_thin(self._manifest.files, self._thinning)
         if not files:
             return
         stream = RECORD_STREAMS["spans"]
-        writer.create_kept_traces(read_sources(self._store, lease=False), self._thinning.traces_to_keep)
+        try:
+            writer.create_kept_traces(read_sources(self._store, lease=False), self._thinning.traces_to_keep)
+        except StoreError:
+            self._remove_damaged()
+            return  # the next compaction samples the rest
         for file in files:
             source = self._store / file.name
             dropped = writer.count_rows([source], self._thinning.rows_to_drop)

@@ -15,6 +15,7 @@ from llmops_sdk.errors import StoreError
 from llmops_sdk.store.duck._provenance import FileProvenance
 from llmops_sdk.store.duck._rebuild import adopt_files, ensure_manifest
 from llmops_sdk.store.files._blob_files import Blob, list_blobs, remove_blob
+from llmops_sdk.store.files._damaged import readable_files, remove_damaged
 from llmops_sdk.store.files._folders import remove_file
 from llmops_sdk.store.files._layout import list_segments
 from llmops_sdk.store.files._locks import exclusive_lock
@@ -167,9 +168,10 @@ class _Pruning:
     def _run(self, person: dict[str, str], older_than: timedelta | datetime | None, dry_run: bool) -> Pruned:
         finish_pruning(self._store)
         if not dry_run:
-            from llmops_sdk.store.files._sweep import sweep_imports
+            from llmops_sdk.store.files._sweep import remove_leftovers, sweep_imports
 
             sweep_imports(self._store)
+            remove_leftovers(self._store)
         traces: set[str] = set()
         try:
             for _ in range(_ROUNDS):
@@ -185,10 +187,22 @@ class _Pruning:
                 self.apply(selection)
                 remove_journal(self._store)
             left = self._find(person, older_than)[1] + self._waiting
+            self._put_damaged_aside()
+            if person:
+                remove_damaged(self._store)  # nobody can tell whose data is in them
         finally:
             # Also of a prune that fails: what it has deleted is gone.
             self.count_losses()
         return Pruned(traces=len(traces), spans=self._spans, scores=self._scores, blobs=self._blobs, left=left)
+
+    def _put_damaged_aside(self) -> None:
+        """Move the files that this process's queries have left out while this prune held the lock."""
+        manifest = read_manifest(self._store) or Manifest()
+        readable = readable_files(self._store, manifest.files)
+        if len(readable) < len(manifest.files):
+            from llmops_sdk.store.duck._repair import remove_damaged_files
+
+            remove_damaged_files(self._store, manifest, [one for one in manifest.files if one not in readable])
 
     def count_losses(self) -> None:
         """Count the deleted spans in `losses`: those that went, which a living process may have written since."""
@@ -256,7 +270,7 @@ class _Pruning:
         with contextlib.closing(ParquetWriter()) as writer:
             writer.mark_for_removal(selection.traces, selection.spans, selection.sessions)
             for file in manifest.files:
-                manifest = self._rewrite(writer, manifest, file, selection)
+                manifest = self._rewrite_or_remove(writer, manifest, file, selection)
                 done = self._step(done, total)
         self._waiting = 0
         for segment in segments:
@@ -278,6 +292,19 @@ class _Pruning:
         if self._progress is not None:
             self._progress(done + 1, total)
         return done + 1
+
+    def _rewrite_or_remove(
+        self, writer: ParquetWriter, manifest: Manifest, file: DataFile, selection: PruneSelection
+    ) -> Manifest:
+        try:
+            return self._rewrite(writer, manifest, file, selection)
+        except StoreError:
+            from llmops_sdk.store.duck._repair import remove_damaged_files
+
+            changed = remove_damaged_files(self._store, manifest, [file])
+            if changed is manifest:
+                raise
+            return changed
 
     def _rewrite(
         self, writer: ParquetWriter, manifest: Manifest, file: DataFile, selection: PruneSelection

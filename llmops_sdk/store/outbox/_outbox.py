@@ -106,7 +106,9 @@ class SegmentOutbox:
             segment: The segment, locked by its writer and still empty.
         """
         try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # One by one: the mode does not apply to parents.
+            self._folder.parent.mkdir(mode=0o700, exist_ok=True)
+            self._folder.mkdir(mode=0o700, exist_ok=True)
             if self._owner_lock < 0:
                 self._owner, self._owner_lock = self._new_owner()
             # Before the link: another process adopts a segment without an owner.

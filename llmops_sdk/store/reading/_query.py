@@ -132,7 +132,8 @@ def connect(*, path: StorePath | None = None, trusted: bool = False) -> duckdb.D
 
     The connection sees what is appended to the files that existed when it was opened; connect again to see newer
     files. Unless `trusted`, it reads those files only, as far as DuckDB confines it: DuckDB does not refuse
-    `COPY … TO` one of the store's own files.
+    `COPY … TO` one of the store's own files. A confined connection keeps everything in memory; a trusted one puts what
+    does not fit into the store's private folder.
 
     Args:
         path: The store's folder; by default the configured one.
@@ -155,7 +156,7 @@ def connect(*, path: StorePath | None = None, trusted: bool = False) -> duckdb.D
     from llmops_sdk.store.duck._sql import duckdb
 
     try:
-        return retried(lambda: _connection(folder, trusted))
+        return retried(lambda: _connection(folder, trusted), folder)
     except duckdb.Error as error:
         raise damaged_file(error, folder) or StoreError(
             f"the store {folder} cannot be read: {error}", path=str(folder)
@@ -184,7 +185,7 @@ def _connection(folder: Path, trusted: bool) -> duckdb.DuckDBPyConnection:
     from llmops_sdk.store.schema._user_columns import current_views
 
     with leased(folder, keep=True) as sources:
-        connection = open_connection(sources, views=current_views(), trusted=trusted, frames=True)
+        connection = open_connection(sources, views=current_views(), trusted=trusted, frames=True, spill=trusted)
         if sources.lease is not None:
             weakref.finalize(connection, sources.lease.release)
         return connection
@@ -208,16 +209,25 @@ def leased(folder: Path, *, keep: bool = False) -> Generator[Sources]:
             sources.lease.release()
 
 
-def retried(attempt: Callable[[], _T]) -> _T:
-    """Return the result of `attempt`; try again when a listed file has been dropped or compacted since."""
+def retried(attempt: Callable[[], _T], folder: Path) -> _T:
+    """Return the result of `attempt`; try again when a listed file has been dropped, compacted or damaged since.
+
+    Args:
+        attempt: Reads the store.
+        folder: The store's folder.
+    """
     from llmops_sdk.store.duck._errors import is_missing_file
     from llmops_sdk.store.duck._sql import duckdb
 
-    for _ in range(_TRIES - 1):
+    for number in range(_TRIES):
         try:
             return attempt()
         except duckdb.Error as error:
-            if not is_missing_file(error):
+            if is_missing_file(error) and number < _TRIES - 1:
+                continue
+            from llmops_sdk.store.duck._repair import avoid_damaged_files
+
+            if not avoid_damaged_files(folder, error):
                 raise
     return attempt()
 
@@ -254,7 +264,7 @@ class _QueryJob:
 
             statement = check_statement(self._sql, self._params)
             try:
-                return retried(lambda: self._try(statement))
+                return retried(lambda: self._try(statement), self._folder)
             except duckdb.Error as error:
                 raise damaged_file(error, self._folder) or query_error(error, self._sql) from error
         finally:
