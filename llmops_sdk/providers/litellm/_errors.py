@@ -6,6 +6,7 @@ class is generic (402, 403, 409 and 529 arrive as APIError), the HTTP status dec
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from typing import cast
@@ -32,6 +33,12 @@ from llmops_sdk.providers._types import Request
 __all__ = ["map_error"]
 
 _MAX_MESSAGE = 2_000
+# litellm's advice is for its own settings and its proxy, which applications of this package do not have.
+_ADVICE = re.compile(
+    r"(?:To drop (?:these|it)\b|(?:You can |Please )?[Ss]et `?litellm\.|If you want to use these params dynamically"
+    r"|Use `?litellm\.|`litellm_settings:).*",
+    re.DOTALL,
+)
 _BY_NAME: dict[str, type[ProviderError]] = {
     "ContextWindowExceededError": ContextWindowError,
     "ContentPolicyViolationError": ContentFilterError,
@@ -191,7 +198,7 @@ def _status(error: BaseException) -> int | None:
 
 
 def _message(error: BaseException) -> str:
-    text = str(error).strip() or type(error).__name__
+    text = _ADVICE.sub("", str(error)).strip() or type(error).__name__
     return text if len(text) <= _MAX_MESSAGE else f"{text[:_MAX_MESSAGE]}…"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -16,6 +15,7 @@ from llmops_sdk.providers._types import Chunk, Request, Response, ToolCall, Tool
 from llmops_sdk.providers.litellm._endpoint import COMPATIBLE, Endpoint
 from llmops_sdk.providers.litellm._finish import finish_reason
 from llmops_sdk.providers.litellm._library import Library
+from llmops_sdk.providers.litellm._params import supported_params
 from llmops_sdk.providers.litellm._wire import BodyReader
 
 __all__ = [
@@ -30,19 +30,14 @@ __all__ = [
     "vectors_of",
 ]
 
-_log = logging.getLogger("llmops_sdk")
 DEFAULT_TOTAL_SECONDS = 600.0
 """The limit of a call without a configured total."""
 
-_warned: dict[str, set[str]] = {}
-
-# Parameters that a model may lack and still answer the question.
-_OPTIONAL = frozenset({
-    "seed", "frequency_penalty", "presence_penalty", "logit_bias", "logprobs", "top_logprobs", "parallel_tool_calls",
-    "user",
+# litellm checks these by tables of models, and fails if the application asks for them in `extra`.
+_STANDARD = frozenset({
+    "reasoning_effort", "verbosity", "service_tier", "n", "seed", "user", "stop", "top_p", "logprobs", "top_logprobs",
+    "logit_bias", "frequency_penalty", "presence_penalty", "parallel_tool_calls", "temperature", "thinking",
 })  # fmt: skip
-
-
 # The vendors that serve Anthropic's models.
 _THINKING_BLOCKS = frozenset({"anthropic", "azure_ai", "bedrock", "databricks", "vertex_ai"})
 
@@ -58,7 +53,10 @@ def timeout_of(library: Library, bounds: Timeout, *, stream: bool) -> Any:
 
 def arguments_of(library: Library, endpoint: Endpoint, request: Request, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of a chat call, without client, time-out and streaming."""
-    arguments: dict[str, Any] = {**options, **_supported_params(library, endpoint, request), **request.extra}
+    taken = supported_params(library, endpoint, request.params, model=request.model)
+    arguments: dict[str, Any] = {**options, **taken, **request.extra}
+    if explicit := sorted(_STANDARD & {**options, **request.extra}.keys()):
+        arguments["allowed_openai_params"] = [*arguments.get("allowed_openai_params", ()), *explicit]
     # litellm modifies some messages, so it gets copies.
     messages: list[Any] = [_sent_message(message, endpoint) for message in request.messages]
     if request.tools:
@@ -82,19 +80,6 @@ def _sent_message(message: Mapping[str, Any], endpoint: Endpoint) -> dict[str, A
     if endpoint.vendor == "azure" or (endpoint.vendor == "openai" and endpoint.base_url is None):
         copied.pop("reasoning_content", None)
     return copied
-
-
-def _supported_params(library: Library, endpoint: Endpoint, request: Request) -> dict[str, Any]:
-    """Return the parameters without optional ones that the vendor lacks, so that switching models works."""
-    supported = library.litellm.get_supported_openai_params(model=endpoint.model, custom_llm_provider=endpoint.vendor)
-    dropped: set[str] = set() if supported is None else set(_OPTIONAL & request.params.keys() - set(supported))
-    if not dropped:
-        return dict(request.params)
-    warned = _warned.setdefault(request.model, set())
-    for name in sorted(dropped - warned):
-        _log.warning('llmops: %s does not support the parameter "%s"; dropped (logged once)', request.model, name)
-    warned |= dropped
-    return {name: value for name, value in request.params.items() if name not in dropped}
 
 
 def route_of(endpoint: Endpoint, *, chat: bool = True) -> dict[str, Any]:
