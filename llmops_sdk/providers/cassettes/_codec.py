@@ -13,7 +13,7 @@ __all__ = ["decode_chunk", "decode_embeddings", "decode_error", "decode_response
 
 # Fields of this process, and the vendor's own object.
 _NOT_RECORDED = frozenset({"raw", "attempts", "trace_id", "span_id", "parsed", "cache", "saved_cost", "simulated"})
-_ERROR_FIELDS = ("provider", "model", "status_code", "retry_after", "request_id")
+_ERROR_FIELDS = ("provider", "model", "status_code", "retry_after", "request_id", "should_retry")
 
 
 def encode(value: Response | Chunk | Embeddings) -> dict[str, Any]:

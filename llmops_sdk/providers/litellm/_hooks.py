@@ -28,7 +28,7 @@ class Watch(Protocol):
     body: BodyReader
     reads_whole: bool
 
-    def on_request(self) -> None:
+    def on_request(self, request: Any) -> None:
         """Note that a request is about to be sent."""
         ...
 
@@ -61,7 +61,7 @@ def watching(watch: Watch) -> Generator[None]:
 def _on_request(request: Any) -> None:
     watch = _watch.get()
     if watch is not None:
-        watch.on_request()
+        watch.on_request(request)
         limit_waits(request, reads=watch.read_seconds_left, others=watch.seconds_left)
 
 

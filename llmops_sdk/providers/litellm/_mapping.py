@@ -163,7 +163,7 @@ def response_of(raw: Any, body: BodyReader, *, provider: str, model: str, cost: 
         ),
         usage=usage_of(getattr(raw, "usage", None)),
         cost=cost,
-        model=(raw.model or "").removeprefix("ollama_chat/"),
+        model=(raw.model if isinstance(raw.model, str) else "").removeprefix("ollama_chat/"),
         provider=provider,
         finish_reason=finish_reason(word, has_calls=bool(message.tool_calls), model=model),
         response_id=raw.id,

@@ -16,7 +16,8 @@ from llmops_sdk.providers._types import Chunk, Embeddings, Request, Response
 from llmops_sdk.providers.litellm._callbacks import silence_stream, without_logging
 from llmops_sdk.providers.litellm._clients import Clients
 from llmops_sdk.providers.litellm._endpoint import Endpoint, conventional_name, endpoint_of, server_of
-from llmops_sdk.providers.litellm._errors import map_error
+from llmops_sdk.providers.litellm._errors import map_error, with_details
+from llmops_sdk.providers.litellm._failures import failure_of
 from llmops_sdk.providers.litellm._hooks import watching
 from llmops_sdk.providers.litellm._library import Library, library
 from llmops_sdk.providers.litellm._mapping import (
@@ -33,6 +34,7 @@ from llmops_sdk.providers.litellm._stream_reader import CallWatch, StreamReader
 __all__ = ["LitellmProvider"]
 
 _log = logging.getLogger("llmops_sdk")
+_RESERVED = frozenset({"stream", "model", "messages", "client", "acompletion", "mock_response"})
 _OFFLINE_ONLY = frozenset({"latency", "first_token", "tokens_per_second", "failures", "answers"})
 
 
@@ -44,6 +46,7 @@ class LitellmProvider:
         self._name = conventional_name(resolved.provider)
         self._clients = Clients()
         self._vendor_is_known = False
+        self._key: str | None = None
         ignored = sorted(_OFFLINE_ONLY & set(resolved.options))
         if ignored:
             _log.warning("llmops: %s ignores the options %s, which are for offline models", resolved.model, ignored)
@@ -60,18 +63,18 @@ class LitellmProvider:
     def complete(self, request: Request) -> Response:
         endpoint = endpoint_of(self._resolved)
         lib = self._library(endpoint)
-        arguments = self._arguments(lib, endpoint, request)
         with self._watched(lib, request) as watch:
+            arguments = self._arguments(lib, endpoint, request)
             raw = lib.litellm.completion(**arguments, client=self._clients.sync(lib, endpoint))
-        return self._response(lib, endpoint, raw, watch)
+            return self._response(lib, endpoint, raw, watch)
 
     async def acomplete(self, request: Request) -> Response:
         endpoint = endpoint_of(self._resolved)
         lib = await self._alibrary(endpoint)
-        arguments = self._arguments(lib, endpoint, request)
         with self._watched(lib, request) as watch:
+            arguments = self._arguments(lib, endpoint, request)
             raw = await lib.litellm.acompletion(**arguments, client=self._clients.asynchronous(lib, endpoint))
-        return self._response(lib, endpoint, raw, watch)
+            return self._response(lib, endpoint, raw, watch)
 
     def stream(self, request: Request) -> Iterator[Chunk]:
         """Yield the answer in chunks. Each has content, except the last one, which has the finish reason."""
@@ -118,7 +121,7 @@ class LitellmProvider:
         arguments = self._embedding_arguments(lib, endpoint, texts, request)
         with self._watched(lib, request):
             raw = lib.litellm.embedding(**arguments, client=self._clients.sync(lib, endpoint, chat=False))
-        return self._embeddings(lib, endpoint, raw, len(texts))
+            return self._embeddings(lib, endpoint, raw, len(texts))
 
     async def aembed(self, texts: Sequence[str], request: Request) -> Embeddings:
         endpoint = endpoint_of(self._resolved)
@@ -127,7 +130,7 @@ class LitellmProvider:
         with self._watched(lib, request):
             client = self._clients.asynchronous(lib, endpoint, chat=False)
             raw = await lib.litellm.aembedding(**arguments, client=client)
-        return self._embeddings(lib, endpoint, raw, len(texts))
+            return self._embeddings(lib, endpoint, raw, len(texts))
 
     def close(self) -> None:
         """Close the connections of the sync methods. Those of the async methods close with their event loop."""
@@ -139,6 +142,7 @@ class LitellmProvider:
 
     def _library(self, endpoint: Endpoint) -> Library:
         lib = library()
+        self._key = endpoint.api_key
         if not self._vendor_is_known:
             known = {str(getattr(name, "value", name)) for name in lib.litellm.provider_list} | {"offline"}
             if endpoint.vendor not in known:
@@ -161,6 +165,13 @@ class LitellmProvider:
         return request.timeout or self._resolved.timeout
 
     def _arguments(self, lib: Library, endpoint: Endpoint, request: Request, *, stream: bool = False) -> dict[str, Any]:
+        if reserved := sorted(_RESERVED & {**self._options, **request.extra}.keys()):
+            raise BadRequestError(
+                f"{self._resolved.model}: `extra` and `options` cannot set {', '.join(reserved)}. Use the arguments of "
+                "`chat`, or `stream` for an answer in chunks",
+                provider=self._name,
+                model=self._resolved.model,
+            )
         timeout = timeout_of(lib, self._bounds(request), stream=stream)
         return {**arguments_of(lib, endpoint, request, self._options), "timeout": timeout}
 
@@ -179,7 +190,7 @@ class LitellmProvider:
         self, lib: Library, endpoint: Endpoint, reader: StreamReader, request: Request, client: Any
     ) -> dict[str, Any]:
         if client is None:
-            reader.on_request()  # litellm's own client does not report its requests
+            reader.start_first_limit()  # litellm's own client does not report its requests
         arguments = self._arguments(lib, endpoint, request, stream=True)
         return {**arguments, "client": client, "stream": True, "stream_options": {"include_usage": True}}
 
@@ -204,14 +215,26 @@ class LitellmProvider:
             with watching(watch), without_logging(lib):
                 yield watch
         except lib.raised as error:
-            raise self._mapped(error, request, outer, watch) from error
+            mapped = self._mapped(error, request, outer, watch)
+            if mapped is error:
+                raise
+            raise mapped from error
 
     def _mapped(
         self, error: BaseException, request: Request, outer: BaseException | None, watch: CallWatch
     ) -> LLMOpsError:
         if watch.refused is not None:
             return NotFoundError(f"{request.model}: {watch.refused}", provider=self._name, model=request.model)
-        return map_error(error, request, provider=self._name, outer=outer, answered=watch.answered)
+        mapped = map_error(
+            error,
+            request,
+            provider=self._name,
+            outer=outer,
+            answered=watch.answered,
+            sent=watch.address is not None,
+            failure=failure_of(watch.response),
+        )
+        return with_details(mapped, address=watch.address, key=self._key) if mapped is not error else mapped
 
     def _price(self, lib: Library, endpoint: Endpoint, usage: Any) -> float | None:
         return price_of(lib, endpoint, usage, self._resolved.price, self._resolved.provider)
