@@ -34,6 +34,16 @@ _lock = threading.Lock()
 _library: Library | None = None
 
 
+def _after_fork() -> None:
+    # A thread of the parent, which does not exist in the child, may have held it.
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
 @dataclass(frozen=True, slots=True)
 class Library:
     """The parts of litellm and its dependencies that this package uses."""

@@ -38,6 +38,8 @@ _STANDARD = frozenset({
     "reasoning_effort", "verbosity", "service_tier", "n", "seed", "user", "stop", "top_p", "logprobs", "top_logprobs",
     "logit_bias", "frequency_penalty", "presence_penalty", "parallel_tool_calls", "temperature", "thinking",
 })  # fmt: skip
+# The tiers whose tokens have another price.
+_PRICED_TIERS = frozenset({"flex", "priority"})
 # The vendors that serve Anthropic's models.
 _THINKING_BLOCKS = frozenset({"anthropic", "azure_ai", "bedrock", "databricks", "vertex_ai"})
 
@@ -129,7 +131,13 @@ def usage_of(usage: Any) -> Usage:
 
 
 def price_of(
-    library: Library, endpoint: Endpoint, usage: Any, price: PriceSettings | None, provider: str
+    library: Library,
+    endpoint: Endpoint,
+    usage: Any,
+    price: PriceSettings | None,
+    provider: str,
+    *,
+    service_tier: str | None = None,
 ) -> float | None:
     """Return the USD of a call by the configured price, else by litellm's table; None if neither knows the model."""
     if usage is None:
@@ -144,7 +152,10 @@ def price_of(
     if name is None or known[name].get("input_cost_per_token") is None:
         return None
     costs = library.litellm.cost_per_token(
-        model=endpoint.model, custom_llm_provider=endpoint.vendor, usage_object=usage
+        model=endpoint.model,
+        custom_llm_provider=endpoint.vendor,
+        usage_object=usage,
+        service_tier=service_tier if service_tier in _PRICED_TIERS else None,
     )
     return float(sum(costs))
 

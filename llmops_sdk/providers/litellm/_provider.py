@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import sys
 from collections.abc import AsyncIterator, Generator, Iterator, Sequence
@@ -10,7 +11,7 @@ from contextlib import aclosing, closing, contextmanager
 from typing import Any
 
 from llmops_sdk.config import ResolvedModel, Timeout
-from llmops_sdk.errors import BadRequestError, ConfigError, LLMOpsError, NotFoundError, ServerError
+from llmops_sdk.errors import AuthenticationError, BadRequestError, ConfigError, LLMOpsError, NotFoundError, ServerError
 from llmops_sdk.providers._names import nearest
 from llmops_sdk.providers._types import Chunk, Embeddings, Request, Response
 from llmops_sdk.providers.litellm._callbacks import silence_stream, without_logging
@@ -60,6 +61,23 @@ class LitellmProvider:
     def server(self) -> tuple[str, int] | None:
         return server_of(self._resolved)
 
+    def prepare(self) -> None:
+        """Import litellm, unless the key is missing: the first import takes seconds, which are not the model's time."""
+        if self._has_key():
+            library()
+
+    async def aprepare(self) -> None:
+        """Import litellm in a thread, unless the key is missing."""
+        if self._has_key():
+            await asyncio.to_thread(library)
+
+    def _has_key(self) -> bool:
+        try:
+            endpoint_of(self._resolved)
+        except AuthenticationError:  # the call raises it
+            return False
+        return True
+
     def complete(self, request: Request) -> Response:
         endpoint = endpoint_of(self._resolved)
         lib = self._library(endpoint)
@@ -91,7 +109,7 @@ class LitellmProvider:
                     yield chunk
             except lib.raised as error:
                 reader.raise_unless_finished(error, self._mapped(error, request, outer, reader))
-            yield reader.last_chunk(self._price(lib, endpoint, reader.usage()))
+            yield reader.last_chunk(self._price(lib, endpoint, reader.usage(), reader))
 
     async def astream(self, request: Request) -> AsyncIterator[Chunk]:
         endpoint, outer = endpoint_of(self._resolved), sys.exc_info()[1]
@@ -113,7 +131,7 @@ class LitellmProvider:
                     chunk = await reader.next_chunk()
             except lib.raised as error:
                 reader.raise_unless_finished(error, self._mapped(error, request, outer, reader))
-            yield reader.last_chunk(self._price(lib, endpoint, reader.usage()))
+            yield reader.last_chunk(self._price(lib, endpoint, reader.usage(), reader))
 
     def embed(self, texts: Sequence[str], request: Request) -> Embeddings:
         endpoint = endpoint_of(self._resolved)
@@ -172,6 +190,9 @@ class LitellmProvider:
                 provider=self._name,
                 model=self._resolved.model,
             )
+        if request.extra:
+            # litellm never ends on a value that contains itself.
+            json.dumps(dict(request.extra), default=str, skipkeys=True)
         timeout = timeout_of(lib, self._bounds(request), stream=stream)
         return {**arguments_of(lib, endpoint, request, self._options), "timeout": timeout}
 
@@ -236,13 +257,14 @@ class LitellmProvider:
         )
         return with_details(mapped, address=watch.address, key=self._key) if mapped is not error else mapped
 
-    def _price(self, lib: Library, endpoint: Endpoint, usage: Any) -> float | None:
-        return price_of(lib, endpoint, usage, self._resolved.price, self._resolved.provider)
+    def _price(self, lib: Library, endpoint: Endpoint, usage: Any, watch: CallWatch | None = None) -> float | None:
+        tier = watch.body.service_tier if watch is not None else None
+        return price_of(lib, endpoint, usage, self._resolved.price, self._resolved.provider, service_tier=tier)
 
     def _response(self, lib: Library, endpoint: Endpoint, raw: Any, watch: CallWatch) -> Response:
         if not raw.choices:
             raise self._malformed("it has no choices")
-        cost = self._price(lib, endpoint, getattr(raw, "usage", None))
+        cost = self._price(lib, endpoint, getattr(raw, "usage", None), watch)
         return response_of(raw, watch.body, provider=self._name, model=self._resolved.model, cost=cost)
 
     def _embeddings(self, lib: Library, endpoint: Endpoint, raw: Any, texts: int) -> Embeddings:

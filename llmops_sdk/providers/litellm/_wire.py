@@ -37,11 +37,13 @@ class BodyReader:
     Attributes:
         has_finish: Whether the body has had a place for a finish reason.
         finish: The finish reason as the vendor wrote it, or None.
+        service_tier: The tier that served, as in "flex", or None.
     """
 
     def __init__(self, *, lines_are_json: bool = False) -> None:
         self.has_finish = False
         self.finish: str | None = None
+        self.service_tier: str | None = None
         self._lines_are_json = lines_are_json
         self._rest = b""
         self._whole = False
@@ -123,6 +125,8 @@ class BodyReader:
 
     def _read(self, body: _Json) -> bool:
         """Note the finish reason, and return whether the body was changed."""
+        if isinstance(body.get("service_tier"), str):
+            self.service_tier = body["service_tier"]
         found, word = _finish_word(body)
         self.has_finish = self.has_finish or found
         self.finish = word or self.finish
