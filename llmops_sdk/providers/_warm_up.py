@@ -7,7 +7,6 @@ import threading
 
 from llmops_sdk._util._daemon import start_daemon
 from llmops_sdk._util._guard import guarded
-from llmops_sdk._util._public import public
 
 __all__ = ["warm_up"]
 
@@ -16,13 +15,12 @@ _ready = threading.Event()
 _started = False
 
 
-@public("llmops_sdk")
 def warm_up(wait: float = 0.0) -> bool:
     """Import the library behind real models in a thread, so that the first call does not wait for it.
 
     The import takes seconds, and on a busy machine more. Call this when the program starts. The setting
-    `[providers] warm_up = true` does the same when the configuration is loaded. A program that forks should wait for the
-    import first.
+    `[providers] warm_up = true` does the same when the configuration is loaded. A program that forks should wait for
+    the import first.
 
     Args:
         wait: Seconds to wait for the import to end. 0 returns at once.

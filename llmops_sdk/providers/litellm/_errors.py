@@ -89,6 +89,7 @@ def map_error(
     answered: bool = False,
     sent: bool = True,
     failure: Failure | None = None,
+    told: str | None = None,
 ) -> LLMOpsError:
     """Return our error for a vendor's `error`. Raise the result `from error`.
 
@@ -101,6 +102,7 @@ def map_error(
         answered: Whether the server had begun a good answer. If the answer is unreadable, the server failed.
         sent: Whether a request was sent. If not, and no connection failed, the request could not be written.
         failure: The response with the error, or None if there was none.
+        told: The text of an error in a good response, as Ollama's, or None.
     """
     if isinstance(error, LLMOpsError):
         return error
@@ -110,7 +112,9 @@ def map_error(
             # Nothing broke: litellm raises this at the end of a stream without a finish reason.
             text = f"{request.model}: the stream ended without a finish reason"
             return IncompleteResponseError(text, provider=provider or request.provider, model=request.model)
-        return map_error(inner, request, provider=provider, outer=outer, answered=answered, sent=sent, failure=failure)
+        return map_error(
+            inner, request, provider=provider, outer=outer, answered=answered, sent=sent, failure=failure, told=told
+        )
     message = f"{request.model}: {_message(error)}"
     if "BudgetExceededError" in names:
         return BudgetExceededError(message)
@@ -122,17 +126,19 @@ def map_error(
         message = f"{message}. Nothing was sent: check the messages, the tools, the parameters and `extra`"
     if failure is not None and failure.text and failure.text[:40] not in message:
         message = f"{message}: {failure.text}"
-    if error_class is BadRequestError:
+    if told is not None:
+        error_class, message = ContextWindowError if is_too_long(told) else ServerError, f"{request.model}: {told}"
+    elif error_class is BadRequestError:
         error_class = _specific_bad_request(message)
-    told = failure or NO_FAILURE
+    failure = failure or NO_FAILURE
     return error_class(
         message,
         provider=provider or request.provider,
         model=request.model,
         status_code=status,
-        retry_after=told.retry_after if (seconds := retry_after_seconds(headers, time.time())) is None else seconds,
+        retry_after=failure.retry_after if (seconds := retry_after_seconds(headers, time.time())) is None else seconds,
         request_id=headers.get("x-request-id") or headers.get("request-id") or _text(error, "request_id"),
-        should_retry=told.should_retry,
+        should_retry=failure.should_retry,
     )
 
 

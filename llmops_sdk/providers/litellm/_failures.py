@@ -74,7 +74,10 @@ def _error_of(content: bytes) -> Mapping[str, Any]:
         return {}
     if isinstance(body, list) and body:  # Gemini's streams
         body = cast("list[object]", body)[0]
-    error: object = cast("Mapping[str, object]", body).get("error", body) if isinstance(body, Mapping) else {}
+    if not isinstance(body, Mapping):
+        return {}
+    values = cast("Mapping[str, Any]", body)
+    error: object = values.get("error", values)
     return cast("Mapping[str, Any]", error) if isinstance(error, Mapping) else {}
 
 

@@ -127,13 +127,14 @@ def guard_own_clients(openai_base: Any, http_handler: Any, async_http_handler: A
         (http_handler, "create_client", False),
         (async_http_handler, "create_client", True),
     ):
-        made = owner.__dict__.get(name)
+        made: Any = owner.__dict__.get(name)
         if made is None:  # a version of litellm without it
             continue
         function = getattr(made, "__func__", made)
         guarded = _guarded(function, asynchronous=asynchronous)
         # A static method keeps its kind.
-        setattr(owner, name, type(made)(guarded) if isinstance(made, staticmethod | classmethod) else guarded)
+        kept: Any = staticmethod if isinstance(made, staticmethod) else classmethod
+        setattr(owner, name, kept(guarded) if isinstance(made, staticmethod | classmethod) else guarded)
 
 
 def _guarded(make: Callable[..., Any], *, asynchronous: bool) -> Callable[..., Any]:

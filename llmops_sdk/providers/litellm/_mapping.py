@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Any, cast
 
 import orjson
@@ -21,6 +22,7 @@ from llmops_sdk.providers.litellm._wire import BodyReader
 __all__ = [
     "DEFAULT_TOTAL_SECONDS",
     "ChunkMapper",
+    "are_vectors",
     "arguments_of",
     "price_of",
     "response_of",
@@ -203,6 +205,16 @@ def vectors_of(raw: Any) -> list[list[float]] | None:
     rows = sorted(raw.data or (), key=lambda row: row.get("index") or 0)
     vectors: list[Any] = [row.get("embedding") for row in rows]
     return [list(vector) for vector in vectors] if all(isinstance(vector, list) for vector in vectors) else None
+
+
+def are_vectors(vectors: list[list[float]]) -> bool:
+    """Return whether all vectors have the same length, above 0, and nothing but finite numbers."""
+    if len({len(vector) for vector in vectors}) != 1 or not vectors[0]:
+        return False
+    try:
+        return all(all(map(isfinite, vector)) for vector in vectors)
+    except (TypeError, OverflowError):  # no number
+        return False
 
 
 class ChunkMapper:

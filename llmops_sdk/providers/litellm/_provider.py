@@ -22,6 +22,7 @@ from llmops_sdk.providers.litellm._failures import failure_of
 from llmops_sdk.providers.litellm._hooks import watching
 from llmops_sdk.providers.litellm._library import Library, library
 from llmops_sdk.providers.litellm._mapping import (
+    are_vectors,
     arguments_of,
     price_of,
     response_of,
@@ -254,6 +255,7 @@ class LitellmProvider:
             answered=watch.answered,
             sent=watch.address is not None,
             failure=failure_of(watch.response),
+            told=watch.body.error if watch.answered else None,
         )
         return with_details(mapped, address=watch.address, key=self._key) if mapped is not error else mapped
 
@@ -271,6 +273,8 @@ class LitellmProvider:
         vectors = vectors_of(raw)
         if vectors is None or len(vectors) != texts:
             raise self._malformed(f"it does not have one vector for each of the {texts} texts")
+        if not are_vectors(vectors):
+            raise self._malformed("its vectors are empty, differ in length, or have values that are not finite numbers")
         return Embeddings(
             vectors=vectors,
             usage=usage_of(raw.usage),
