@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     )
     from llmops_sdk.guardrails import guard
     from llmops_sdk.providers import Attempt, Chunk, Embeddings, Response, ToolCall, Usage
+    from llmops_sdk.providers._warm_up import warm_up
     from llmops_sdk.resilience import fallback, retry
     from llmops_sdk.store import Result, aquery, connect, query
     from llmops_sdk.tracing import (
@@ -96,6 +97,7 @@ __getattr__, __dir__ = lazy_names(
         """,
         "guardrails": "guard",
         "providers": "Attempt Chunk Embeddings Response ToolCall Usage",
+        "providers._warm_up": "warm_up",
         "resilience": "fallback retry",
         "store": "Result aquery connect query",
         "tracing": """
@@ -180,4 +182,5 @@ __all__ = [
     "span",
     "stream",
     "trace",
+    "warm_up",
 ]

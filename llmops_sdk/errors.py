@@ -131,6 +131,7 @@ class ProviderError(LLMOpsError):
         retry_after: Seconds that the provider asked to wait, or None.
         request_id: The provider's id of the request, or None.
         attempts: The attempts made before the error was raised, oldest first.
+        should_retry: Whether the provider says that a retry may help, or None if it does not say.
     """
 
     def __init__(
@@ -143,6 +144,7 @@ class ProviderError(LLMOpsError):
         retry_after: float | None = None,
         request_id: str | None = None,
         attempts: tuple[Any, ...] = (),
+        should_retry: bool | None = None,
     ) -> None:
         super().__init__(message)
         self.provider = provider
@@ -151,6 +153,7 @@ class ProviderError(LLMOpsError):
         self.retry_after = retry_after
         self.request_id = request_id
         self.attempts = attempts
+        self.should_retry = should_retry
 
 
 class AuthenticationError(ProviderError):

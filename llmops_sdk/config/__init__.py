@@ -14,7 +14,7 @@ from llmops_sdk.config.sections._caching import CacheSettings, CassetteSettings
 from llmops_sdk.config.sections._calls import FallbackSettings, RetrySettings, Timeout
 from llmops_sdk.config.sections._export import DestinationSettings, ExportFilter, ExportSettings
 from llmops_sdk.config.sections._guardrails import GuardrailSettings
-from llmops_sdk.config.sections._models import ModelSettings, PriceSettings
+from llmops_sdk.config.sections._models import ModelSettings, PriceSettings, ProviderSettings
 from llmops_sdk.config.sections._store import ColumnSettings, StoreSettings, ThinningSettings
 from llmops_sdk.config.sections._tracing import CaptureSettings, RedactionSettings, TracingSettings
 
@@ -32,6 +32,7 @@ __all__ = [
     "Key",
     "ModelSettings",
     "PriceSettings",
+    "ProviderSettings",
     "RedactionSettings",
     "ResolvedModel",
     "RetrySettings",

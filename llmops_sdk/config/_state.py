@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import threading
 from collections.abc import Callable
@@ -51,6 +52,7 @@ def configure(config_file: str | os.PathLike[str] | None = None, **overrides: An
             callbacks = tuple(_subscribers)
         for callback in callbacks:
             guarded("a subscriber to the configuration", None, callback, settings)
+    _warm_up_if_set(settings)
     return settings
 
 
@@ -75,7 +77,15 @@ def _first_use() -> Settings:
         if _current is None:
             tolerant = _tolerates_untrusted
             _current = load_from(ProcessEnvironment.of_this_process(), None, {}, drop_untrusted=tolerant)
-        return _current
+        settings = _current
+    _warm_up_if_set(settings)
+    return settings
+
+
+def _warm_up_if_set(settings: Settings) -> None:
+    if settings.providers.warm_up:
+        # By name: this package is below the providers, and most programs do not need them here.
+        importlib.import_module("llmops_sdk.providers._warm_up").warm_up()
 
 
 def tolerate_untrusted(tolerate: bool) -> None:

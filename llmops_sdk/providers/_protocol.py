@@ -75,6 +75,18 @@ class WrapperProvider:
         """Return the address and port of the inner provider's server, or None if unknown."""
         return getattr(self.inner, "server", None)
 
+    def prepare(self) -> None:
+        """Let the inner provider do what it needs before its first call and no model's time should include."""
+        prepare = getattr(self.inner, "prepare", None)
+        if prepare is not None:
+            prepare()
+
+    async def aprepare(self) -> None:
+        """Let the inner provider do what it needs before its first call, async."""
+        aprepare = getattr(self.inner, "aprepare", None)
+        if aprepare is not None:
+            await aprepare()
+
     def complete(self, request: Request) -> Response:
         """Return the whole answer."""
         return self.inner.complete(request)

@@ -13,7 +13,7 @@ __all__ = ["decode_chunk", "decode_embeddings", "decode_error", "decode_response
 
 # Fields of this process, and the vendor's own object.
 _NOT_RECORDED = frozenset({"raw", "attempts", "trace_id", "span_id", "parsed", "cache", "saved_cost", "simulated"})
-_ERROR_FIELDS = ("provider", "model", "status_code", "retry_after", "request_id")
+_ERROR_FIELDS = ("provider", "model", "status_code", "retry_after", "request_id", "should_retry")
 
 
 def encode(value: Response | Chunk | Embeddings) -> dict[str, Any]:
@@ -24,10 +24,13 @@ def encode(value: Response | Chunk | Embeddings) -> dict[str, Any]:
         if field.name in _NOT_RECORDED or part in (None, "", (), [], Usage()):
             continue
         if isinstance(part, tuple):
-            many = cast("tuple[Any, ...]", part)
-            part = [dict(one) if isinstance(one, Mapping) else _set_fields(one) for one in many]
+            part = [_json_of(one) for one in cast("tuple[Any, ...]", part)]
         encoded[field.name] = _set_fields(part) if isinstance(part, Usage) else part
     return encoded
+
+
+def _json_of(value: Any) -> dict[str, Any]:
+    return dict(cast("Mapping[str, Any]", value)) if isinstance(value, Mapping) else _set_fields(value)
 
 
 def _set_fields(value: Any) -> dict[str, Any]:

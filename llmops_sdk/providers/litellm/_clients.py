@@ -7,11 +7,14 @@ not close them. litellm's async client also sends a request again when a connect
 from __future__ import annotations
 
 import asyncio
+import os
+import re
 import threading
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from typing import Any, TypeAlias
 
+from llmops_sdk.errors import ConfigError
 from llmops_sdk.providers.litellm._endpoint import Endpoint
 from llmops_sdk.providers.litellm._hooks import guard_client
 from llmops_sdk.providers.litellm._library import Library
@@ -23,6 +26,9 @@ __all__ = ["Clients"]
 _OPENAI = frozenset({"openai"})
 _HTTPX = frozenset({"anthropic", "gemini", "ollama"})
 _HTTPX_CHAT = _HTTPX | {"deepseek", "groq", "mistral", "openrouter", "xai"}
+
+_PROXIES = frozenset({"http_proxy", "https_proxy", "all_proxy"})
+_CREDENTIALS = re.compile(r"//[^/@\s]+@")
 
 _Clients: TypeAlias = dict[Endpoint, tuple[Any, Any]]
 """For each endpoint, the httpx client and the object around it that litellm takes."""
@@ -102,19 +108,37 @@ class Clients:
 
 
 def _sync_client(library: Library, endpoint: Endpoint) -> tuple[Any, Any]:
-    http = guard_client(library.httpx.Client(**_http_options(library)), asynchronous=False)
+    http = guard_client(_open(library, library.httpx.Client), asynchronous=False)
     if endpoint.vendor in _OPENAI:
         return _openai_client(library.openai.OpenAI, endpoint, http)
     return http, library.http_handler(client=http)
 
 
 def _async_client(library: Library, endpoint: Endpoint) -> tuple[Any, Any]:
-    http = guard_client(library.httpx.AsyncClient(**_http_options(library)), asynchronous=True)
+    http = guard_client(_open(library, library.httpx.AsyncClient), asynchronous=True)
     if endpoint.vendor in _OPENAI:
         return _openai_client(library.openai.AsyncOpenAI, endpoint, http)
     handler = library.async_http_handler()
     handler.client = http
     return http, handler
+
+
+def _open(library: Library, client: Any) -> Any:
+    """Return a new httpx client, which reads the proxies of the environment.
+
+    Raises:
+        ConfigError: A proxy's address is not valid, or is a SOCKS proxy without the library for it.
+    """
+    try:
+        return client(**_http_options(library))
+    except (ImportError, ValueError, library.httpx.InvalidURL) as error:
+        names = sorted(name for name in os.environ if name.lower() in _PROXIES)
+        reason = _CREDENTIALS.sub("//***@", str(error))
+        raise ConfigError(
+            f"the proxy in the environment ({', '.join(names)}) cannot be used: {reason}. Set a valid http:// or "
+            'https:// address, remove the variable, or run pip install "httpx[socks]" for a SOCKS proxy',
+            source="environment",
+        ) from error
 
 
 def _http_options(library: Library) -> dict[str, Any]:

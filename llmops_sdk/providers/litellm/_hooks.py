@@ -28,7 +28,7 @@ class Watch(Protocol):
     body: BodyReader
     reads_whole: bool
 
-    def on_request(self) -> None:
+    def on_request(self, request: Any) -> None:
         """Note that a request is about to be sent."""
         ...
 
@@ -61,7 +61,7 @@ def watching(watch: Watch) -> Generator[None]:
 def _on_request(request: Any) -> None:
     watch = _watch.get()
     if watch is not None:
-        watch.on_request()
+        watch.on_request(request)
         limit_waits(request, reads=watch.read_seconds_left, others=watch.seconds_left)
 
 
@@ -127,13 +127,14 @@ def guard_own_clients(openai_base: Any, http_handler: Any, async_http_handler: A
         (http_handler, "create_client", False),
         (async_http_handler, "create_client", True),
     ):
-        made = owner.__dict__.get(name)
+        made: Any = owner.__dict__.get(name)
         if made is None:  # a version of litellm without it
             continue
         function = getattr(made, "__func__", made)
         guarded = _guarded(function, asynchronous=asynchronous)
         # A static method keeps its kind.
-        setattr(owner, name, type(made)(guarded) if isinstance(made, staticmethod | classmethod) else guarded)
+        kept: Any = staticmethod if isinstance(made, staticmethod) else classmethod
+        setattr(owner, name, kept(guarded) if isinstance(made, staticmethod | classmethod) else guarded)
 
 
 def _guarded(make: Callable[..., Any], *, asynchronous: bool) -> Callable[..., Any]:

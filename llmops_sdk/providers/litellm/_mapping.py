@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-import logging
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Any, cast
 
 import orjson
@@ -16,12 +16,14 @@ from llmops_sdk.providers._types import Chunk, Request, Response, ToolCall, Tool
 from llmops_sdk.providers.litellm._endpoint import COMPATIBLE, Endpoint
 from llmops_sdk.providers.litellm._finish import finish_reason
 from llmops_sdk.providers.litellm._library import Library
+from llmops_sdk.providers.litellm._params import supported_params
 from llmops_sdk.providers.litellm._strict import strict_schema
 from llmops_sdk.providers.litellm._wire import BodyReader
 
 __all__ = [
     "DEFAULT_TOTAL_SECONDS",
     "ChunkMapper",
+    "are_vectors",
     "arguments_of",
     "price_of",
     "response_of",
@@ -31,19 +33,16 @@ __all__ = [
     "vectors_of",
 ]
 
-_log = logging.getLogger("llmops_sdk")
 DEFAULT_TOTAL_SECONDS = 600.0
 """The limit of a call without a configured total."""
 
-_warned: dict[str, set[str]] = {}
-
-# Parameters that a model may lack and still answer the question.
-_OPTIONAL = frozenset({
-    "seed", "frequency_penalty", "presence_penalty", "logit_bias", "logprobs", "top_logprobs", "parallel_tool_calls",
-    "user",
+# litellm checks these by tables of models, and fails if the application asks for them in `extra`.
+_STANDARD = frozenset({
+    "reasoning_effort", "verbosity", "service_tier", "n", "seed", "user", "stop", "top_p", "logprobs", "top_logprobs",
+    "logit_bias", "frequency_penalty", "presence_penalty", "parallel_tool_calls", "temperature", "thinking",
 })  # fmt: skip
-
-
+# The tiers whose tokens have another price.
+_PRICED_TIERS = frozenset({"flex", "priority"})
 # The vendors that serve Anthropic's models.
 _THINKING_BLOCKS = frozenset({"anthropic", "azure_ai", "bedrock", "databricks", "vertex_ai"})
 
@@ -59,7 +58,10 @@ def timeout_of(library: Library, bounds: Timeout, *, stream: bool) -> Any:
 
 def arguments_of(library: Library, endpoint: Endpoint, request: Request, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of a chat call, without client, time-out and streaming."""
-    arguments: dict[str, Any] = {**options, **_supported_params(library, endpoint, request), **request.extra}
+    taken = supported_params(library, endpoint, request.params, model=request.model)
+    arguments: dict[str, Any] = {**options, **taken, **request.extra}
+    if explicit := sorted(_STANDARD & {**options, **request.extra}.keys()):
+        arguments["allowed_openai_params"] = [*arguments.get("allowed_openai_params", ()), *explicit]
     # litellm modifies some messages, so it gets copies.
     messages: list[Any] = [_sent_message(message, endpoint) for message in request.messages]
     if request.tools:
@@ -84,19 +86,6 @@ def _sent_message(message: Mapping[str, Any], endpoint: Endpoint) -> dict[str, A
     if endpoint.vendor == "azure" or (endpoint.vendor == "openai" and endpoint.base_url is None):
         copied.pop("reasoning_content", None)
     return copied
-
-
-def _supported_params(library: Library, endpoint: Endpoint, request: Request) -> dict[str, Any]:
-    """Return the parameters without optional ones that the vendor lacks, so that switching models works."""
-    supported = library.litellm.get_supported_openai_params(model=endpoint.model, custom_llm_provider=endpoint.vendor)
-    dropped: set[str] = set() if supported is None else set(_OPTIONAL & request.params.keys() - set(supported))
-    if not dropped:
-        return dict(request.params)
-    warned = _warned.setdefault(request.model, set())
-    for name in sorted(dropped - warned):
-        _log.warning('llmops: %s does not support the parameter "%s"; dropped (logged once)', request.model, name)
-    warned |= dropped
-    return {name: value for name, value in request.params.items() if name not in dropped}
 
 
 def route_of(endpoint: Endpoint, *, chat: bool = True) -> dict[str, Any]:
@@ -132,7 +121,13 @@ def usage_of(usage: Any) -> Usage:
 
 
 def price_of(
-    library: Library, endpoint: Endpoint, usage: Any, price: PriceSettings | None, provider: str
+    library: Library,
+    endpoint: Endpoint,
+    usage: Any,
+    price: PriceSettings | None,
+    provider: str,
+    *,
+    service_tier: str | None = None,
 ) -> float | None:
     """Return the USD of a call by the configured price, else by litellm's table; None if neither knows the model."""
     if usage is None:
@@ -147,7 +142,10 @@ def price_of(
     if name is None or known[name].get("input_cost_per_token") is None:
         return None
     costs = library.litellm.cost_per_token(
-        model=endpoint.model, custom_llm_provider=endpoint.vendor, usage_object=usage
+        model=endpoint.model,
+        custom_llm_provider=endpoint.vendor,
+        usage_object=usage,
+        service_tier=service_tier if service_tier in _PRICED_TIERS else None,
     )
     return float(sum(costs))
 
@@ -167,7 +165,7 @@ def response_of(raw: Any, body: BodyReader, *, provider: str, model: str, cost: 
         ),
         usage=usage_of(getattr(raw, "usage", None)),
         cost=cost,
-        model=(raw.model or "").removeprefix("ollama_chat/"),
+        model=(raw.model if isinstance(raw.model, str) else "").removeprefix("ollama_chat/"),
         provider=provider,
         finish_reason=finish_reason(word, has_calls=bool(message.tool_calls), model=model, refused=bool(refusal)),
         response_id=raw.id,
@@ -197,6 +195,16 @@ def vectors_of(raw: Any) -> list[list[float]] | None:
     rows = sorted(raw.data or (), key=lambda row: row.get("index") or 0)
     vectors: list[Any] = [row.get("embedding") for row in rows]
     return [list(vector) for vector in vectors] if all(isinstance(vector, list) for vector in vectors) else None
+
+
+def are_vectors(vectors: list[list[float]]) -> bool:
+    """Return whether all vectors have the same length, above 0, and nothing but finite numbers."""
+    if len({len(vector) for vector in vectors}) != 1 or not vectors[0]:
+        return False
+    try:
+        return all(all(map(isfinite, vector)) for vector in vectors)
+    except (TypeError, OverflowError):  # no number
+        return False
 
 
 class ChunkMapper:

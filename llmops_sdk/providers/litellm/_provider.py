@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import sys
 from collections.abc import AsyncIterator, Generator, Iterator, Sequence
@@ -10,16 +11,18 @@ from contextlib import aclosing, closing, contextmanager
 from typing import Any
 
 from llmops_sdk.config import ResolvedModel, Timeout
-from llmops_sdk.errors import BadRequestError, ConfigError, LLMOpsError, NotFoundError, ServerError
+from llmops_sdk.errors import AuthenticationError, BadRequestError, ConfigError, LLMOpsError, NotFoundError, ServerError
 from llmops_sdk.providers._names import nearest
 from llmops_sdk.providers._types import Chunk, Embeddings, Request, Response
 from llmops_sdk.providers.litellm._callbacks import silence_stream, without_logging
 from llmops_sdk.providers.litellm._clients import Clients
 from llmops_sdk.providers.litellm._endpoint import Endpoint, conventional_name, endpoint_of, server_of
-from llmops_sdk.providers.litellm._errors import map_error
+from llmops_sdk.providers.litellm._errors import map_error, with_details
+from llmops_sdk.providers.litellm._failures import failure_of
 from llmops_sdk.providers.litellm._hooks import watching
 from llmops_sdk.providers.litellm._library import Library, library
 from llmops_sdk.providers.litellm._mapping import (
+    are_vectors,
     arguments_of,
     price_of,
     response_of,
@@ -34,6 +37,7 @@ from llmops_sdk.providers.litellm._stream_reader import CallWatch, StreamReader
 __all__ = ["LitellmProvider"]
 
 _log = logging.getLogger("llmops_sdk")
+_RESERVED = frozenset({"stream", "model", "messages", "client", "acompletion", "mock_response"})
 _OFFLINE_ONLY = frozenset({"latency", "first_token", "tokens_per_second", "failures", "answers"})
 
 
@@ -45,6 +49,7 @@ class LitellmProvider:
         self._name = conventional_name(resolved.provider)
         self._clients = Clients()
         self._vendor_is_known = False
+        self._key: str | None = None
         ignored = sorted(_OFFLINE_ONLY & set(resolved.options))
         if ignored:
             _log.warning("llmops: %s ignores the options %s, which are for offline models", resolved.model, ignored)
@@ -58,21 +63,38 @@ class LitellmProvider:
     def server(self) -> tuple[str, int] | None:
         return server_of(self._resolved)
 
+    def prepare(self) -> None:
+        """Import litellm, unless the key is missing: the first import takes seconds, which are not the model's time."""
+        if self._has_key():
+            library()
+
+    async def aprepare(self) -> None:
+        """Import litellm in a thread, unless the key is missing."""
+        if self._has_key():
+            await asyncio.to_thread(library)
+
+    def _has_key(self) -> bool:
+        try:
+            endpoint_of(self._resolved)
+        except AuthenticationError:  # the call raises it
+            return False
+        return True
+
     def complete(self, request: Request) -> Response:
         endpoint = endpoint_of(self._resolved)
         lib = self._library(endpoint)
-        arguments = self._arguments(lib, endpoint, request)
         with self._watched(lib, request) as watch:
+            arguments = self._arguments(lib, endpoint, request)
             raw = lib.litellm.completion(**arguments, client=self._clients.sync(lib, endpoint))
-        return self._response(lib, endpoint, raw, watch)
+            return self._response(lib, endpoint, raw, watch)
 
     async def acomplete(self, request: Request) -> Response:
         endpoint = endpoint_of(self._resolved)
         lib = await self._alibrary(endpoint)
-        arguments = self._arguments(lib, endpoint, request)
         with self._watched(lib, request) as watch:
+            arguments = self._arguments(lib, endpoint, request)
             raw = await lib.litellm.acompletion(**arguments, client=self._clients.asynchronous(lib, endpoint))
-        return self._response(lib, endpoint, raw, watch)
+            return self._response(lib, endpoint, raw, watch)
 
     def stream(self, request: Request) -> Iterator[Chunk]:
         """Yield the answer in chunks. Each has content, except the last one, which has the finish reason."""
@@ -90,7 +112,7 @@ class LitellmProvider:
                     yield chunk
             except lib.raised as error:
                 reader.raise_unless_finished(error, self._mapped(error, request, outer, reader))
-            yield reader.last_chunk(self._price(lib, endpoint, reader.usage()))
+            yield reader.last_chunk(self._price(lib, endpoint, reader.usage(), reader))
 
     async def astream(self, request: Request) -> AsyncIterator[Chunk]:
         endpoint, outer = endpoint_of(self._resolved), sys.exc_info()[1]
@@ -113,7 +135,7 @@ class LitellmProvider:
                     chunk = await reader.next_chunk()
             except lib.raised as error:
                 reader.raise_unless_finished(error, self._mapped(error, request, outer, reader))
-            yield reader.last_chunk(self._price(lib, endpoint, reader.usage()))
+            yield reader.last_chunk(self._price(lib, endpoint, reader.usage(), reader))
 
     def embed(self, texts: Sequence[str], request: Request) -> Embeddings:
         endpoint = endpoint_of(self._resolved)
@@ -121,7 +143,7 @@ class LitellmProvider:
         arguments = self._embedding_arguments(lib, endpoint, texts, request)
         with self._watched(lib, request):
             raw = lib.litellm.embedding(**arguments, client=self._clients.sync(lib, endpoint, chat=False))
-        return self._embeddings(lib, endpoint, raw, len(texts))
+            return self._embeddings(lib, endpoint, raw, len(texts))
 
     async def aembed(self, texts: Sequence[str], request: Request) -> Embeddings:
         endpoint = endpoint_of(self._resolved)
@@ -130,7 +152,7 @@ class LitellmProvider:
         with self._watched(lib, request):
             client = self._clients.asynchronous(lib, endpoint, chat=False)
             raw = await lib.litellm.aembedding(**arguments, client=client)
-        return self._embeddings(lib, endpoint, raw, len(texts))
+            return self._embeddings(lib, endpoint, raw, len(texts))
 
     def close(self) -> None:
         """Close the connections of the sync methods. Those of the async methods close with their event loop."""
@@ -142,6 +164,7 @@ class LitellmProvider:
 
     def _library(self, endpoint: Endpoint) -> Library:
         lib = library()
+        self._key = endpoint.api_key
         if not self._vendor_is_known:
             known = {str(getattr(name, "value", name)) for name in lib.litellm.provider_list} | {"offline"}
             if endpoint.vendor not in known:
@@ -164,6 +187,16 @@ class LitellmProvider:
         return request.timeout or self._resolved.timeout
 
     def _arguments(self, lib: Library, endpoint: Endpoint, request: Request, *, stream: bool = False) -> dict[str, Any]:
+        if reserved := sorted(_RESERVED & {**self._options, **request.extra}.keys()):
+            raise BadRequestError(
+                f"{self._resolved.model}: `extra` and `options` cannot set {', '.join(reserved)}. Use the arguments of "
+                "`chat`, or `stream` for an answer in chunks",
+                provider=self._name,
+                model=self._resolved.model,
+            )
+        if request.extra:
+            # litellm never ends on a value that contains itself.
+            json.dumps(dict(request.extra), default=str, skipkeys=True)
         timeout = timeout_of(lib, self._bounds(request), stream=stream)
         return {**arguments_of(lib, endpoint, request, self._options), "timeout": timeout}
 
@@ -182,7 +215,7 @@ class LitellmProvider:
         self, lib: Library, endpoint: Endpoint, reader: StreamReader, request: Request, client: Any
     ) -> dict[str, Any]:
         if client is None:
-            reader.on_request()  # litellm's own client does not report its requests
+            reader.start_first_limit()  # litellm's own client does not report its requests
         arguments = self._arguments(lib, endpoint, request, stream=True)
         return {**arguments, "client": client, "stream": True, "stream_options": {"include_usage": True}}
 
@@ -207,28 +240,44 @@ class LitellmProvider:
             with watching(watch), without_logging(lib):
                 yield watch
         except lib.raised as error:
-            raise self._mapped(error, request, outer, watch) from error
+            mapped = self._mapped(error, request, outer, watch)
+            if mapped is error:
+                raise
+            raise mapped from error
 
     def _mapped(
         self, error: BaseException, request: Request, outer: BaseException | None, watch: CallWatch
     ) -> LLMOpsError:
         if watch.refused is not None:
             return NotFoundError(f"{request.model}: {watch.refused}", provider=self._name, model=request.model)
-        return map_error(error, request, provider=self._name, outer=outer, answered=watch.answered)
+        mapped = map_error(
+            error,
+            request,
+            provider=self._name,
+            outer=outer,
+            answered=watch.answered,
+            sent=watch.address is not None,
+            failure=failure_of(watch.response),
+            told=watch.body.error if watch.answered else None,
+        )
+        return with_details(mapped, address=watch.address, key=self._key) if mapped is not error else mapped
 
-    def _price(self, lib: Library, endpoint: Endpoint, usage: Any) -> float | None:
-        return price_of(lib, endpoint, usage, self._resolved.price, self._resolved.provider)
+    def _price(self, lib: Library, endpoint: Endpoint, usage: Any, watch: CallWatch | None = None) -> float | None:
+        tier = watch.body.service_tier if watch is not None else None
+        return price_of(lib, endpoint, usage, self._resolved.price, self._resolved.provider, service_tier=tier)
 
     def _response(self, lib: Library, endpoint: Endpoint, raw: Any, watch: CallWatch) -> Response:
         if not raw.choices:
             raise self._malformed("it has no choices")
-        cost = self._price(lib, endpoint, getattr(raw, "usage", None))
+        cost = self._price(lib, endpoint, getattr(raw, "usage", None), watch)
         return response_of(raw, watch.body, provider=self._name, model=self._resolved.model, cost=cost)
 
     def _embeddings(self, lib: Library, endpoint: Endpoint, raw: Any, texts: int) -> Embeddings:
         vectors = vectors_of(raw)
         if vectors is None or len(vectors) != texts:
             raise self._malformed(f"it does not have one vector for each of the {texts} texts")
+        if not are_vectors(vectors):
+            raise self._malformed("its vectors are empty, differ in length, or have values that are not finite numbers")
         return Embeddings(
             vectors=vectors,
             usage=usage_of(raw.usage),

@@ -37,6 +37,8 @@ class CallWatch:
         reads_whole: Whether the body is read at once, and not as it comes.
         answered: Whether the server has begun a good answer: later failures are failures of the answer.
         refused: The redirect that was not followed, or None.
+        address: The URL of the last request without user and query, or None if none was sent.
+        response: The last response, or None.
     """
 
     def __init__(self, bounds: Timeout, *, lines_are_json: bool = False) -> None:
@@ -44,14 +46,20 @@ class CallWatch:
         self.body = BodyReader(lines_are_json=lines_are_json)
         self.reads_whole = True
         self.refused: RedirectRefusedError | None = None
+        self.address: str | None = None
+        self.response: Any = None
         self._deadline = deadline_in(bounds.total or DEFAULT_TOTAL_SECONDS)
 
-    def on_request(self) -> None:
+    def on_request(self, request: Any) -> None:
         """Note that a request is about to be sent."""
+        url = request.url
+        port = "" if url.port is None else f":{url.port}"
+        self.address = f"{url.scheme}://{url.host}{port}{url.path}"
 
     def on_response(self, response: Any) -> None:
         """Note a response, of which only the headers are read."""
         self.answered = response.is_success
+        self.response = response
 
     def seconds_left(self) -> float:
         """Return the seconds until the call must end."""
@@ -99,8 +107,13 @@ class StreamReader(CallWatch):
             self._partial.add(chunk)
         return chunk
 
-    def on_request(self) -> None:
+    def on_request(self, request: Any) -> None:
         """Start the limit of the first chunk: it does not count the time that litellm needs to prepare."""
+        super().on_request(request)
+        self.start_first_limit()
+
+    def start_first_limit(self) -> None:
+        """Start the limit of the first chunk, unless it runs already."""
         seconds = self._bounds.first_token
         if seconds is None or self._first_deadline is not None:
             return
@@ -178,6 +191,8 @@ class StreamReader(CallWatch):
 
     def raise_unless_finished(self, error: BaseException, mapped: LLMOpsError) -> None:
         """Raise the error that a break means, unless the answer was whole or the stream just ended."""
+        if mapped is error:
+            raise error
         if self._finish() is not None or isinstance(mapped, IncompleteResponseError):
             return  # `last_chunk` distinguishes the two
         first_left = None if self._started else seconds_until(self._first_deadline)

@@ -21,7 +21,7 @@ _Json = dict[str, Any]
 
 # Only lines with one of these are parsed: most chunks have no finish reason, and text as text.
 _NOTEWORTHY: Final = re.compile(
-    rb'"(?:finish_reason|stop_reason|finishReason|done_reason)"\s*:\s*"|"content"\s*:\s*\[\s*[\]{"]'
+    rb'"(?:finish_reason|stop_reason|finishReason|done_reason)"\s*:\s*"|"content"\s*:\s*\[\s*[\]{"]|"error"\s*:\s*"'
 )
 # These end a line for `str.splitlines`, and JSON does not escape them.
 _LINE_ENDS: Final = {b"\xc2\x85": b"\\u0085", b"\xe2\x80\xa8": b"\\u2028", b"\xe2\x80\xa9": b"\\u2029"}
@@ -37,11 +37,15 @@ class BodyReader:
     Attributes:
         has_finish: Whether the body has had a place for a finish reason.
         finish: The finish reason as the vendor wrote it, or None.
+        service_tier: The tier that served, as in "flex", or None.
+        error: The text of an error that came in place of an answer, or None.
     """
 
     def __init__(self, *, lines_are_json: bool = False) -> None:
         self.has_finish = False
         self.finish: str | None = None
+        self.service_tier: str | None = None
+        self.error: str | None = None
         self._lines_are_json = lines_are_json
         self._rest = b""
         self._whole = False
@@ -123,6 +127,10 @@ class BodyReader:
 
     def _read(self, body: _Json) -> bool:
         """Note the finish reason, and return whether the body was changed."""
+        if isinstance(body.get("service_tier"), str):
+            self.service_tier = body["service_tier"]
+        if isinstance(body.get("error"), str):
+            self.error = body["error"]
         found, word = _finish_word(body)
         self.has_finish = self.has_finish or found
         self.finish = word or self.finish
@@ -132,9 +140,9 @@ class BodyReader:
                 cast("_Json", choice)["finish_reason"] = "stop"  # litellm fails at some words; `finish` has this one
                 changed = True
             for name in ("message", "delta"):
-                message = choice.get(name)
-                if isinstance(message, dict) and isinstance(message.get("content"), list):
-                    _flatten(cast("_Json", message))
+                message = cast("_Json", choice.get(name) if isinstance(choice.get(name), dict) else {})
+                if isinstance(message.get("content"), list):
+                    _flatten(message)
                     changed = True
         return changed
 
@@ -163,7 +171,8 @@ def _finish_word(body: Mapping[str, Any]) -> tuple[bool, str | None]:
 
 def parts_text(content: object) -> tuple[str, str]:
     """Return the text and the reasoning of content that is a list of parts."""
-    texts, reasonings = [], []
+    texts: list[str] = []
+    reasonings: list[str] = []
     for part in cast("list[object]", content) if isinstance(content, list) else []:
         if isinstance(part, str):
             texts.append(part)
