@@ -56,6 +56,7 @@ CONTENT_ATTRIBUTES = frozenset(
 # Tools, agents, retrievers.
 TOOL_NAME = "gen_ai.tool.name"
 TOOL_TYPE = "gen_ai.tool.type"
+TOOL_CALL_ID = "gen_ai.tool.call.id"
 AGENT_NAME = "gen_ai.agent.name"
 
 # Ours.
