@@ -72,7 +72,7 @@ class CallInfo:
         attributes |= request_attributes(self.params, self.extra, provider=self.provider, structured=self.structured)
         if self.server is not None:
             attributes[_semconv.SERVER_ADDRESS], attributes[_semconv.SERVER_PORT] = self.server
-        stamp = _active.get().get(_active.STAMP_KEY)
+        stamp = _active.stamp_of(_active.get())
         if self.prompt_name and getattr(stamp, "prompt_name", None) is None:
             # A name that the application set with `llmops.context(prompt=...)` takes precedence over the function's.
             attributes[_semconv.PROMPT_NAME] = self.prompt_name
