@@ -211,6 +211,8 @@ def score(
             return current.score(name, value, label=label, comment=comment, source=source)
         found = current.get_span_context() if isinstance(current, OtelSpan) else None
         if found is None or not found.is_valid:
+            if not (_runtime.current or _runtime.start()).enabled:
+                return None  # with the SDK off, answers and spans have no ids
             raise LLMOpsError(
                 f"score({name!r}, …) was called without a current span: call it inside a traced function, or give "
                 "span_id= or trace_id= (Response.span_id, span.span_id, or from a query)"
