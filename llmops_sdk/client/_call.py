@@ -128,6 +128,7 @@ def prepare(
     info = CallInfo(
         operation="chat",
         model=resolved.model,
+        configured=resolved.name,
         provider=chain.name,
         params=request.params,
         extra=request.extra,
@@ -177,6 +178,7 @@ def embedding_call(stages: Stages, options: Mapping[str, Any]) -> Call:
     info = CallInfo(
         operation="embeddings",
         model=resolved.model,
+        configured=resolved.name,
         provider=chain.name,
         params={},
         server=getattr(chain, "server", None),
