@@ -55,6 +55,7 @@ if TYPE_CHECKING:
         ServerError,
         StoreError,
         StreamInterruptedError,
+        ToolCallError,
         ValidationFailedError,
     )
     from llmops_sdk.guardrails import guard
@@ -93,7 +94,8 @@ __getattr__, __dir__ = lazy_names(
             ContentFilterError ContextWindowError GuardrailViolation IncompleteResponseError LLMOpsError
             LimitExceededError MissingDependencyError NotFoundError OtlpDecodeError PermissionDeniedError
             ProviderConnectionError ProviderError ProviderTimeoutError QueryError RateLimitError RealCallBlockedError
-            ScriptError ServerError StoreError StreamInterruptedError ValidationFailedError
+            ScriptError ServerError StoreError StreamInterruptedError ToolCallError
+            ValidationFailedError
         """,
         "guardrails": "guard",
         "providers": "Attempt Chunk Embeddings Response ToolCall Usage",
@@ -150,6 +152,7 @@ __all__ = [
     "StreamInterruptedError",
     "Timeout",
     "ToolCall",
+    "ToolCallError",
     "Usage",
     "ValidationFailedError",
     "__version__",

@@ -74,7 +74,8 @@ class Filter:
             yield "status = $status"
         if self.model is not None:
             params["model"] = self.model
-            has_model = "$model IN (model, request_model)"
+            names = "attributes->>'llmops.model.name', attributes->>'llmops.model.target'"
+            has_model = f"$model IN (model, request_model, {names})"
             ids = "trace_id" if target == "traces" else "trace_id, span_id"
             yield (
                 has_model if target == "llm_calls" else f"({ids}) IN (SELECT ({ids}) FROM llm_calls WHERE {has_model})"

@@ -17,6 +17,7 @@ from llmops_sdk.config import ResolvedModel
 from llmops_sdk.guardrails import Guard, InputGuardProvider, policy_version
 from llmops_sdk.guardrails._protocol import OnError
 from llmops_sdk.providers import Embeddings, Provider, Request, Response
+from llmops_sdk.providers._tools import tool_choice_of
 from llmops_sdk.providers._types import model_name
 from llmops_sdk.tracing import Span
 
@@ -107,13 +108,17 @@ def prepare(
         on_error=on_error,
         answer=answer,
     )
+    tools = tool_definitions(options["tools"]) if "tools" in options else ()
+    params = {name: value for name, value in options.items() if name in STANDARD}
+    if "tool_choice" in params:
+        params["tool_choice"] = tool_choice_of(params["tool_choice"], tools)
     request = Request(
         model=resolved.model,
         messages=messages_of(prompt, options.get("system")),
-        tools=tool_definitions(options["tools"]) if "tools" in options else (),
+        tools=tools,
         response_schema=answer and answer.schema,
         response_schema_name=answer and answer.name,
-        params={name: value for name, value in options.items() if name in STANDARD},
+        params=params,
         extra=dict(options.get("extra", {})),
         timeout=timeout_policy(resolved.timeout, options.get("timeout")),
         cache=False if options.get("cache") is False else None,
@@ -123,6 +128,7 @@ def prepare(
     info = CallInfo(
         operation="chat",
         model=resolved.model,
+        configured=resolved.name,
         provider=chain.name,
         params=request.params,
         extra=request.extra,
@@ -172,6 +178,7 @@ def embedding_call(stages: Stages, options: Mapping[str, Any]) -> Call:
     info = CallInfo(
         operation="embeddings",
         model=resolved.model,
+        configured=resolved.name,
         provider=chain.name,
         params={},
         server=getattr(chain, "server", None),

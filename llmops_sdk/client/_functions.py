@@ -39,7 +39,7 @@ def chat(prompt: Prompt, **options: Unpack[CallOptions]) -> Response:
         top_p: The probability mass of the tokens considered.
         stop: Texts at which the answer ends.
         seed: A number; the same seed asks for the same answer.
-        tool_choice: "auto", "none", "required", or the tool to call.
+        tool_choice: "auto", "none", "required", or the tool to call: its name, its function or the OpenAI shape.
         parallel_tool_calls: Whether the model may call several tools at once.
         frequency_penalty: How strongly to avoid repetition, -2 to 2.
         presence_penalty: How strongly to favour new topics, -2 to 2.

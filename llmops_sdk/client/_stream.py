@@ -85,7 +85,13 @@ class StreamState:
         self._end("ok", response, None)
 
     def fail(self, error: BaseException) -> None:
-        """End a broken stream; the part of the answer that the guards let through is its response."""
+        """End a broken stream; the part of the answer that the guards let through is its response.
+
+        A task that is cancelled leaves its stream: servers do that when a client goes away.
+        """
+        if isinstance(error, asyncio.CancelledError):
+            self.close()
+            return
         response = self._whole.response()
         # Guards on the output hold a stream back and check the partial answer: the consumer saw less than that.
         if isinstance(error, StreamInterruptedError) and isinstance(error.partial, Response):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from llmops_sdk._util._public import public
 from llmops_sdk.config import Timeout
+from llmops_sdk.providers._tools import arun_tool, run_tool
 
 __all__ = [
     "Attempt",
@@ -114,6 +115,43 @@ class ToolCall:
     id: str
     name: str
     arguments: str
+
+    def run(self, tools: Iterable[Mapping[str, Any] | Callable[..., Any]]) -> Any:
+        """Run the tool with the model's arguments, and return its result; the run is a span of the kind `tool`.
+
+        Args:
+            tools: The `tools` of the call. The function with the tool's name runs; definitions have none.
+
+        Raises:
+            ToolCallError: No function has the name, the arguments do not fit it, or it is async.
+
+        Example:
+            >>> from llmops_sdk import ToolCall
+            >>> def add(a: int, b: int = 1) -> int:
+            ...     return a + b
+            >>> ToolCall(id="1", name="add", arguments='{"a": 2}').run([add])
+            3
+        """
+        return run_tool(self.name, self.id, self.arguments, tools)
+
+    async def arun(self, tools: Iterable[Mapping[str, Any] | Callable[..., Any]]) -> Any:
+        """Run the tool, async: await a coroutine function, and run another function in a thread.
+
+        Args:
+            tools: The `tools` of the call, as in `run`.
+
+        Raises:
+            ToolCallError: No function has the name, or the arguments do not fit it.
+
+        Example:
+            >>> import asyncio
+            >>> from llmops_sdk import ToolCall
+            >>> async def add(a: int, b: int = 1) -> int:
+            ...     return a + b
+            >>> asyncio.run(ToolCall(id="1", name="add", arguments='{"a": 2}').arun([add]))
+            3
+        """
+        return await arun_tool(self.name, self.id, self.arguments, tools)
 
 
 @public("llmops_sdk.providers")

@@ -397,6 +397,17 @@ def test_blocked_real_calls_are_not_recorded():
     assert llmops.chat("not recorded").text == "not recorded"
 
 
+@pytest.mark.parametrize("mode", ["new", "record"])
+def test_recording_under_a_block_says_that_the_two_contradict(mode):
+    llmops.configure(model="cassette/support", cassettes={"mode": "new", "records": "offline/echo"})
+    llmops.chat("recorded")
+    llmops.configure(model="cassette/support", cassettes={"mode": mode, "records": "offline/echo"})
+    with block_real_calls(), pytest.raises(RealCallBlockedError) as caught:
+        llmops.chat("recorded" if mode == "record" else "missing")
+    for part in ('"cassette/support"', f'mode = "{mode}"', "block_real_calls()", "pytest -o usefixtures="):
+        assert part in str(caught.value)
+
+
 def test_missing_recording_is_not_retried_and_skips_fallbacks():
     llmops.configure(model="cassette/support", fallbacks=["offline/echo"], retry={"attempts": 3, "base": 0.001})
     with pytest.raises(CassetteError):

@@ -194,6 +194,8 @@ class CassetteProvider:
         recordings = file.recordings()
         matching = [one for one in recordings if one["digest"] == key]
         with self._lock:
+            if mode == "record" and self._only_missing:
+                return None  # real calls are blocked: the model says so, instead of an old recording
             # Once this run has recorded a request, it records its repetitions too: a retry gets another answer.
             record_again = (mode == "record" or key in self._recorded_now) and not self._only_missing
             if mode != "replay" and (record_again or not matching):

@@ -142,7 +142,7 @@ class ForeignRecorder(SpanProcessor):
         if isinstance(span, ForwardedSpan) or _is_twin(span):
             return
         context = _active.get() if parent_context is None else parent_context
-        stamp = context.get(_active.STAMP_KEY)
+        stamp = _active.stamp_of(context)
         known = stamp if isinstance(stamp, Stamp) else None
         inner = guarded("looking above another library's span", False, _is_inner, span, context)
         if (known is not None or inner) and len(self._starts) < _MAX_OPEN:

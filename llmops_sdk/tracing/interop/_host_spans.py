@@ -149,7 +149,7 @@ def _with_twin(runtime: Runtime, context: _active.Context, name: str, kind: str,
     sampled = runtime.enabled and _is_sampled(runtime, context.get(_active.SPAN_KEY), above, ids.trace_id)
     host_only = not sampled and twin is not None and twin.is_recording()
     parent_number = above.span_id if ids.trace_id == above.trace_id else 0
-    stamp: Any = context.get(_active.STAMP_KEY)
+    stamp: Any = _active.stamp_of(context)
     span = new_span(runtime, name, kind, ids.trace_id, parent_number, stamp, start, sampled or host_only)
     span.span_number = ids.span_id
     span.trace_state = ids.trace_state

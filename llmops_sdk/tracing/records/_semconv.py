@@ -56,12 +56,15 @@ CONTENT_ATTRIBUTES = frozenset(
 # Tools, agents, retrievers.
 TOOL_NAME = "gen_ai.tool.name"
 TOOL_TYPE = "gen_ai.tool.type"
+TOOL_CALL_ID = "gen_ai.tool.call.id"
 AGENT_NAME = "gen_ai.agent.name"
 
 # Ours.
 KIND = "llmops.kind"
 STATUS = "llmops.status"  # ok, error, cancelled, closed, unset
 CACHE = "llmops.cache"  # exact, semantic
+MODEL_NAME = "llmops.model.name"  # as the application wrote it, as in "fast"
+MODEL_TARGET = "llmops.model.target"  # provider and model that it stands for
 ATTEMPTS = "llmops.attempts"  # how many
 SAVED_COST = "llmops.saved_cost"  # USD
 SIMULATED = "llmops.simulated"

@@ -20,7 +20,7 @@ from llmops_sdk.tracing.spans._attributes import attribute_values, text_of
 from llmops_sdk.tracing.spans._score import put_score
 from llmops_sdk.tracing.spans._span import Span
 from llmops_sdk.tracing.spans._span_proxy import SpanProxy
-from llmops_sdk.tracing.spans._start_span import start_child
+from llmops_sdk.tracing.spans._start_span import start_child, use_stamps
 
 __all__ = ["context", "current_span", "score", "span"]
 
@@ -148,7 +148,7 @@ def context(
     if isinstance(tags, str):
         raise TypeError(f"tags={tags!r} is a string: give a list, as in tags=[{tags!r}]")
     current = _active.get()
-    outer = cast("Stamp | None", current.get(_active.STAMP_KEY)) or Stamp()
+    outer = cast("Stamp | None", _active.stamp_of(current)) or Stamp()
     name, version = (prompt, None) if isinstance(prompt, str) or prompt is None else prompt
     stamp = Stamp(
         session_id=text_of(session_id) if session_id is not None else outer.session_id,
@@ -160,10 +160,13 @@ def context(
     )
     inner = current.copy()
     inner[_active.STAMP_KEY] = stamp
+    use_stamps()
     token = _active.attach(inner)
+    held = _active.hold_stamp(stamp)
     try:
         yield
     finally:
+        _active.release_stamp(held)
         _active.leave(token, inner)
 
 
@@ -216,6 +219,8 @@ def score(
             return current.score(name, value, label=label, comment=comment, source=source)
         found = current.get_span_context() if isinstance(current, OtelSpan) else None
         if found is None or not found.is_valid:
+            if not (_runtime.current or _runtime.start()).enabled:
+                return None  # with the SDK off, answers and spans have no ids
             raise LLMOpsError(
                 f"score({name!r}, …) was called without a current span: call it inside a traced function, or give "
                 "span_id= or trace_id= (Response.span_id, span.span_id, or from a query)"

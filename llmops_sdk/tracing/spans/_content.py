@@ -98,8 +98,10 @@ class SpanContent:
         self, parameters: Parameters, bound: bool, args: tuple[object, ...], kwargs: dict[str, object]
     ) -> None:
         """Take the arguments of a call as the input; see `Parameters.encode`."""
+        if self._ended:  # also a span that is not recorded, which has no runtime
+            return
         runtime = self._runtime
-        if self._ended or not runtime.content:
+        if not runtime.content:
             return
         if (
             runtime.defers_encoding

@@ -16,10 +16,18 @@ if TYPE_CHECKING:
 
     from llmops_sdk.tracing.records._records import Stamp
 
-__all__ = ["start_child", "start_span"]
+__all__ = ["start_child", "start_span", "use_stamps"]
 
 _now = time.time_ns
 _SILENT_TRACE: int = SILENT.trace_number
+_held_stamp = _active.held.get
+_stamps_used = False
+
+
+def use_stamps() -> None:
+    """Look for stamps from now on; without `llmops.context` there are none, and starting a span is faster."""
+    global _stamps_used
+    _stamps_used = True
 
 
 def start_child(
@@ -31,7 +39,12 @@ def start_child(
         if span is not None:
             return span
     parent: Any = context.get(_active.SPAN_KEY)
-    stamp: Any = context.get(_active.STAMP_KEY)
+    stamp: Any = None
+    if _stamps_used:
+        stamp = context.get(_active.STAMP_KEY)
+        held = _held_stamp()
+        if held is not None and held.stamp is not stamp:
+            stamp = _active.stamp_of(context)
     sampler = runtime.sampler
     start = _now()
     # None and our own class first: an isinstance check against an abstract class takes as long as all the rest.
