@@ -12,6 +12,7 @@ from typing import Any, cast
 import orjson
 
 from llmops_sdk.providers._types import Message, Request, Response
+from llmops_sdk.tracing.capture._embedded import media_uri
 from llmops_sdk.tracing.records._records import Json
 
 __all__ = ["input_messages_json", "output_messages_json", "tool_definitions_json"]
@@ -98,7 +99,7 @@ def _part(part: object) -> _Part:
     if part_type == "input_audio" and isinstance(values.get("input_audio"), Mapping):
         audio = cast("Mapping[str, object]", values["input_audio"])
         mime = f"audio/{_text(audio.get('format', 'wav'))}"
-        return {"type": "blob", "modality": "audio", "mime_type": mime, "content": _text(audio.get("data", ""))}
+        return _blob("audio", mime, _text(audio.get("data", "")))
     if part_type == "file" and isinstance(values.get("file"), Mapping):
         file = cast("Mapping[str, object]", values["file"])
         if file.get("file_id") is None:
@@ -114,15 +115,25 @@ def _part(part: object) -> _Part:
 def _anthropic_image(source: Mapping[str, object]) -> _Part:
     if source.get("type") == "base64":
         mime = _text(source.get("media_type", "image/png"))
-        return {"type": "blob", "modality": "image", "mime_type": mime, "content": _text(source.get("data", ""))}
+        return _blob("image", mime, _text(source.get("data", "")))
     return {"type": "uri", "modality": "image", "uri": _text(source.get("url", ""))}
 
 
 def _link(url: str, modality: str) -> _Part:
     head, found, content = url.partition(";base64,")
     if found and head.startswith("data:"):
+        path = media_uri(url)  # the caller's own text: one in many messages takes memory once
+        if path is not None:
+            return {"type": "uri", "modality": modality, "mime_type": head.removeprefix("data:"), "uri": path}
         return {"type": "blob", "modality": modality, "mime_type": head.removeprefix("data:"), "content": content}
     return {"type": "uri", "modality": modality, "uri": url}
+
+
+def _blob(modality: str, mime: str, content: str) -> _Part:
+    path = media_uri(content, mime)
+    if path is not None:
+        return {"type": "uri", "modality": modality, "mime_type": mime, "uri": path}
+    return {"type": "blob", "modality": modality, "mime_type": mime, "content": content}
 
 
 def _call(call: object) -> _Part:

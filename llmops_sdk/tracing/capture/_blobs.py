@@ -19,7 +19,17 @@ from llmops_sdk._util._guard import guarded
 from llmops_sdk.tracing.records._losses import record_loss
 from llmops_sdk.tracing.records._records import Json, ScoreRecord, SpanRecord
 
-__all__ = ["FOLDER", "REFERENCE", "defer", "discard_all", "enable_files", "has_ready", "take", "with_digests_stage"]
+__all__ = [
+    "FOLDER",
+    "REFERENCE",
+    "defer",
+    "discard_all",
+    "enable_files",
+    "has_ready",
+    "max_blob_bytes",
+    "take",
+    "with_digests_stage",
+]
 
 FOLDER = "blobs"
 """The folder inside the store's."""
@@ -49,12 +59,23 @@ _T = TypeVar("_T", str, bytes, Json)
 _Stage: TypeAlias = Callable[[list[SpanRecord | ScoreRecord]], list[SpanRecord | ScoreRecord]]
 
 _files_enabled: bool | None = None
+_max_blob_bytes = 8 * 1024 * 1024
 
 
-def enable_files(enabled: bool | None) -> None:
-    """Set whether a store takes the content: True for files, False for digests alone, None while tracing is off."""
-    global _files_enabled
-    _files_enabled = enabled
+def enable_files(enabled: bool | None, max_blob_bytes: int = 8 * 1024 * 1024) -> None:
+    """Set whether a store takes the content: True for files, False for digests alone, None while tracing is off.
+
+    Args:
+        enabled: Whether it does.
+        max_blob_bytes: The largest content of messages that gets a file.
+    """
+    global _files_enabled, _max_blob_bytes
+    _files_enabled, _max_blob_bytes = enabled, max_blob_bytes
+
+
+def max_blob_bytes() -> int:
+    """Return the largest content of messages that gets a file."""
+    return _max_blob_bytes
 
 
 def defer(load: Callable[[], bytes], source: bytes | str, suffix: str | None = None) -> dict[str, str] | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from opentelemetry.trace import StatusCode
 
 from llmops_sdk.tracing.capture._bounds import Bounds
+from llmops_sdk.tracing.capture._embedded import MIN_MEDIA_TEXT, without_media
 from llmops_sdk.tracing.capture._encode import encode
 from llmops_sdk.tracing.privacy._content import ContentRule
 from llmops_sdk.tracing.records import _semconv
@@ -88,10 +89,19 @@ class PendingForeignSpan:
 
 def _snapshot(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """Return the attributes with structured values and bytes as JSON; scalars and lists of texts stay as they are."""
-    return {
-        key: value if type(value) in _SCALARS or _is_flat(value) else Json(encode(value, _BOUNDS))
-        for key, value in attributes.items()
-    }
+    return {key: _kept(value) for key, value in attributes.items()}
+
+
+def _kept(value: Any) -> Any:
+    cls = type(value)
+    if cls is str:
+        return without_media(value)
+    if cls in _SCALARS or _is_flat(value):
+        return value
+    encoded = encode(value, _BOUNDS)
+    if len(encoded) >= MIN_MEDIA_TEXT:
+        encoded = without_media(encoded.decode()).encode()
+    return Json(encoded)
 
 
 def _is_flat(value: object) -> bool:

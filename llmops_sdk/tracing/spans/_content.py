@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from llmops_sdk._util._static_reads import class_of
 from llmops_sdk.tracing.capture._deferrable import INT_LIMIT, MAX_DEFERRED_TEXT, MAX_DEFERRED_VALUES, can_defer
 from llmops_sdk.tracing.capture._encode import encode
-from llmops_sdk.tracing.records._records import SCOPE, RecordedSpan
+from llmops_sdk.tracing.records._records import SCOPE, Json, RecordedSpan
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span as OtelSpan
@@ -179,6 +179,9 @@ class SpanContent:
             size += len(self._output)
         if self._attributes is not None:
             size += 64 * len(self._attributes)
+            for value in self._attributes.values():
+                if type(value) is Json:  # messages
+                    size += len(value)
         self.size = size
         self._runtime.put(self, size)
 
