@@ -7,18 +7,33 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-__all__ = ["HIDDEN", "is_secret", "masked", "masked_repr"]
+__all__ = ["HIDDEN", "PLAIN_OPTIONS", "SECRET_WORDS", "is_secret", "masked", "masked_repr", "without_url_secrets"]
 
 HIDDEN = "***"
 _MAX_CHARACTERS = 200
 
-_SECRET_WORDS = frozenset({
-    "apikey", "auth", "authorization", "bearer", "cookie", "credential", "credentials", "key", "passphrase", "passwd",
-    "password", "secret", "secrets", "token",
+SECRET_WORDS = frozenset({
+    "apikey", "auth", "authorization", "bearer", "cookie", "cookies", "cred", "credential", "credentials", "creds",
+    "jwt", "key", "otp", "pass", "passcode", "passphrase", "passwd", "password", "pat", "pin", "pwd", "sas", "secret",
+    "secrets", "sig", "signature", "token",
 })  # fmt: skip
+_SECRET_PARTS = ("apikey", "credential", "passw", "secret")
+
+PLAIN_OPTIONS = frozenset({
+    # of the offline models and of cassettes
+    "answers", "dimensions", "failures", "first_token", "latency", "realtime", "seed", "tokens_per_second",
+    # of a provider
+    "frequency_penalty", "logit_bias", "logprobs", "max_completion_tokens", "max_output_tokens", "max_tokens", "n",
+    "parallel_tool_calls", "presence_penalty", "reasoning_effort", "service_tier", "stop", "temperature", "top_k",
+    "top_logprobs", "top_p", "verbosity",
+})  # fmt: skip
+"""Options of a model that are neither a secret nor an address. A vendor may name its secrets in any way."""
+
 _HARMLESS = frozenset({"first_token"})  # our own key, a number of seconds
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
-_CREDENTIALS_IN_URL = re.compile(r"(://)[^/@\s]+@")
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+_CREDENTIALS_IN_URL = re.compile(r"(://)[^/@\s]*@")
+_QUERY_IN_URL = re.compile(r"(://[^\s?'\"#]*)\?[^\s'\"#]+")
 
 
 def is_secret(path: tuple[str, ...]) -> bool:
@@ -28,13 +43,31 @@ def is_secret(path: tuple[str, ...]) -> bool:
         >>> is_secret(("export", "headers", "x-team")), is_secret(("options", "api_key")), is_secret(("retry", "base"))
         (True, True, False)
     """
-    if "headers" in path[:-1]:
+    if any(name.lower().endswith(("headers", "cookies")) for name in path[:-1]):
         return True
     # The name of a model or price is the user's choice; it says nothing about the values below it.
     names = path[2:] if path[:1] in {("models",), ("prices",)} else path
-    return any(
-        name not in _HARMLESS and not _SECRET_WORDS.isdisjoint(re.split(r"[^a-z0-9]+", name.lower())) for name in names
-    )
+    if names[:1] == ("options",) and len(names) > 1:
+        options = names[2:] if names[1] == "extra" else names[1:]
+        if options and options[0] not in PLAIN_OPTIONS:
+            return True
+    return any(_names_secret(name) for name in names if name not in _HARMLESS)
+
+
+def _names_secret(name: str) -> bool:
+    words = {word.lower() for word in _WORD.findall(name)}
+    joined = re.sub(r"[^a-z0-9]", "", name.lower())
+    return not SECRET_WORDS.isdisjoint(words) or any(part in joined for part in _SECRET_PARTS)
+
+
+def without_url_secrets(text: str) -> str:
+    """Return a text with the user information and the queries of its URLs replaced.
+
+    Example:
+        >>> without_url_secrets("http://ada:pass@host/v1?sig=x#model")
+        'http://***@host/v1?***#model'
+    """
+    return _QUERY_IN_URL.sub(rf"\1?{HIDDEN}", _CREDENTIALS_IN_URL.sub(rf"\1{HIDDEN}@", text))
 
 
 def masked(path: tuple[str, ...], value: Any) -> Any:
@@ -49,7 +82,7 @@ def masked(path: tuple[str, ...], value: Any) -> Any:
         # `api_key_env` holds the name of a variable. A real key that was put there by mistake does not look like one.
         is_variable = path[-1].endswith("_env") and isinstance(value, str) and _VARIABLE.fullmatch(value)
         return value if is_variable else HIDDEN
-    return _CREDENTIALS_IN_URL.sub(rf"\1{HIDDEN}@", value) if isinstance(value, str) else value
+    return without_url_secrets(value) if isinstance(value, str) else value
 
 
 def masked_repr(path: tuple[str, ...], value: object) -> str:
