@@ -90,7 +90,7 @@ def test_no_byte_of_a_user_is_left_anywhere(command, tmp_path):
     known = {file for file in holding if places & {file, *file.parents}}
     assert holding - known <= {store / f".PRUNE.json.{token}"}
     assert command("prune", "--user", "ada", "--yes", "--store", store).status == 0
-    left = [str(file) for file in tmp_path.rglob('*') if file.is_file() and b'xyzzy' in file.read_bytes()]
+    left = [str(file) for file in tmp_path.rglob("*") if file.is_file() and b"xyzzy" in file.read_bytes()]
     assert left == []
     after = every_byte(tmp_path)
     assert [

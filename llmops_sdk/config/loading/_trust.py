@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
-from llmops_sdk.config._secrets import masked_repr
+from llmops_sdk.config._secrets import PLAIN_OPTIONS, masked_repr
 from llmops_sdk.config.loading._files import FoundFile, ProcessEnvironment, find_files, read_file
 from llmops_sdk.config.loading._keys import KeyPath, dotted, lookup
 from llmops_sdk.config.loading._layers import Layer, leaves
@@ -56,15 +56,6 @@ REFUSED: Mapping[str, str] = {
     "export.logs.headers": _KEY,
 }
 """Keys that only a trusted file may set, and why."""
-
-_OPTIONS = frozenset({
-    # of the offline models and of cassettes
-    "answers", "dimensions", "failures", "first_token", "latency", "realtime", "seed", "tokens_per_second",
-    # of a provider
-    "frequency_penalty", "logit_bias", "logprobs", "max_completion_tokens", "max_output_tokens", "max_tokens", "n",
-    "parallel_tool_calls", "presence_penalty", "reasoning_effort", "service_tier", "stop", "temperature", "top_k",
-    "top_logprobs", "top_p", "verbosity",
-})  # fmt: skip
 
 
 def _names_no_url(value: Any, _root: Path) -> bool:
@@ -111,7 +102,7 @@ def _reason(path: KeyPath, value: Any, root: Path, *, own_store: bool) -> str | 
     parts = path[2:] if path[0] == "models" else path
     if parts[:1] == ("options",):
         names = parts[2:] if parts[1:2] == ("extra",) else parts[1:]
-        return None if names[:1] and names[0] in _OPTIONS else _OPTION
+        return None if names[:1] and names[0] in PLAIN_OPTIONS else _OPTION
     rule = rule_of(path)
     if rule in ALLOWED:
         return None if own_store or rule not in _DELETES else "deletes from a store that the file does not name"

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ __all__ = [
     "open_connection",
     "open_database",
     "pattern",
+    "physical_memory",
     "put_tables",
     "quoted",
     "read_lines",
@@ -32,6 +34,8 @@ __all__ = [
 ]
 
 _MAX_OBJECT = 32 * 1024 * 1024
+_MAX_QUERY_MEMORY = 4 * 1024 * 1024 * 1024
+_MAX_SPILL = 8 * 1024 * 1024 * 1024
 
 
 def quoted(text: str) -> str:
@@ -89,6 +93,7 @@ def open_connection(
             "preserve_insertion_order": "true" if output is None else "false",
             "temp_directory": str(folder or ""),
             # An idle connection returns its memory to the system within seconds.
+            **(_bounds() if not trusted and output is None else {}),
             **({"enable_external_file_cache": "false", "allocator_background_threads": "true"} if warm else {}),
         },
     )
@@ -100,6 +105,27 @@ def open_connection(
         connection.close()
         raise
     return connection
+
+
+def _bounds() -> dict[str, str]:
+    """Return the bounds of a query: DuckDB's own are 80 % of the memory and 90 % of the disk."""
+    memory = min(_MAX_QUERY_MEMORY, physical_memory() // 2)
+    return {"memory_limit": f"{memory // 2**20}MiB", "max_temp_directory_size": f"{_MAX_SPILL // 2**20}MiB"}
+
+
+def physical_memory() -> int:
+    """Return the bytes of memory that this process may have: of the machine, or of its control group."""
+    try:
+        found = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        found = _MAX_QUERY_MEMORY
+    for file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            text = Path(file).read_text("ascii").strip()
+        except (OSError, ValueError):
+            continue
+        found = min(found, int(text)) if text.isdecimal() else found
+    return found
 
 
 def _put_views(

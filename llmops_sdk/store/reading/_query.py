@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
+import time
 import weakref
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
+from llmops_sdk._util._guard import Caught
 from llmops_sdk.errors import QueryError, StoreError
 from llmops_sdk.store.duck._sources import read_sources
 from llmops_sdk.store.files._layout import Sources
 from llmops_sdk.store.reading._result import TABLE, Result
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from llmops_sdk.store.duck._sql import duckdb
     from llmops_sdk.store.reading._statement import Parameters, Statement
     from llmops_sdk.store.schema._views import View
@@ -25,6 +30,9 @@ __all__ = ["StorePath", "aquery", "connect", "flush_first", "leased", "query", "
 _T = TypeVar("_T")
 
 _TRIES = 10
+_EXIT_SECONDS = 5.0
+_MAX_ABANDONED = 4
+"""Stopped queries that have not ended yet. Each may hold a core and gigabytes."""
 _FLUSH_SECONDS = 5.0
 
 StorePath: TypeAlias = str | os.PathLike[str]
@@ -59,7 +67,9 @@ def query(
 def run_query(
     sql: str, params: Parameters | None, folder: Path, timeout: float | None, views: Sequence[View] | None = None
 ) -> Result:
-    """Run one SELECT in a thread of its own, so that Ctrl-C ends it at once.
+    """Run one SELECT in a thread of its own, so that Ctrl-C and the deadline end the wait at once.
+
+    DuckDB may be deep in one call and notice an interrupt late. Nobody waits for it then.
 
     Args:
         sql: The statement.
@@ -69,21 +79,17 @@ def run_query(
         views: The views that the SDK's own SQL needs beside `store.spans`; None for a statement of the user.
     """
     job = _QueryJob(sql, params, folder, timeout, views)
-    # Imported late: this cannot be imported while the interpreter ends, when a first span may still need the store.
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(1, "llmops-query") as thread:
+    try:
+        # Inside the `try`: Ctrl-C may come while the thread starts.
+        future = job.start()
         try:
-            # Inside the `try`: Ctrl-C may come while the thread starts, and the pool would wait for the query.
-            future = thread.submit(job.run)
-            try:
-                return future.result(timeout)
-            except TimeoutError:
-                if future.done():
-                    raise
-                raise job.timeout_error() from None
-        finally:
-            job.cancel()
+            return future.result(timeout)
+        except TimeoutError:
+            if future.done():
+                raise
+            raise job.timeout_error() from None
+    finally:
+        job.cancel_soon()
 
 
 async def aquery(
@@ -114,15 +120,14 @@ async def aquery(
     limit = asyncio.timeout(timeout)
     try:
         async with limit:
-            return await asyncio.to_thread(job.run)
+            # A thread of its own: the loop's executor would wait for the query when the loop ends.
+            return await asyncio.wrap_future(job.start())
     except TimeoutError:
         if not limit.expired():
             raise
         raise job.timeout_error() from None
     finally:
-        if not job.ended.is_set():
-            # Ending it may take a moment; the event loop must not wait for that.
-            threading.Thread(target=job.cancel, name="llmops-cancel", daemon=True).start()
+        job.cancel_soon()
 
 
 def connect(*, path: StorePath | None = None, trusted: bool = False) -> duckdb.DuckDBPyConnection:
@@ -232,6 +237,28 @@ def retried(attempt: Callable[[], _T], folder: Path) -> _T:
     return attempt()
 
 
+_abandoned: set[_QueryJob] = set()
+_abandoned_lock = threading.Lock()
+
+
+def _wait_for_abandoned() -> None:
+    """Wait until stopped queries have ended: a thread that comes back while the interpreter ends aborts the process."""
+    deadline = time.monotonic() + _EXIT_SECONDS
+    for job in list(_abandoned):
+        job.ended.wait(max(deadline - time.monotonic(), 0.0))
+
+
+def _forget_abandoned() -> None:
+    # The threads of the parent do not exist in a child.
+    global _abandoned, _abandoned_lock
+    _abandoned, _abandoned_lock = set(), threading.Lock()
+
+
+atexit.register(_wait_for_abandoned)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_abandoned)
+
+
 class _QueryJob:
     """One query, which another thread may cancel."""
 
@@ -269,6 +296,41 @@ class _QueryJob:
                 raise damaged_file(error, self._folder) or query_error(error, self._sql) from error
         finally:
             self.ended.set()
+
+    def start(self) -> Future[Result]:
+        """Run in a daemon thread; return the future result."""
+        # Imported late: this cannot be imported while the interpreter ends, when a first span may still need the store.
+        from concurrent.futures import Future
+
+        with _abandoned_lock:
+            _abandoned.difference_update([job for job in _abandoned if job.ended.is_set()])
+            if len(_abandoned) >= _MAX_ABANDONED:
+                raise QueryError(
+                    f"{len(_abandoned)} earlier queries still run, though they were stopped; wait until they end, or "
+                    f"read less with each:\n\n{self._sql}",
+                    sql=self._sql,
+                )
+        future: Future[Result] = Future()
+
+        def run() -> None:
+            if not future.set_running_or_notify_cancel():
+                self.ended.set()
+                return
+            with Caught() as caught:
+                future.set_result(self.run())
+            if caught.error is not None:
+                future.set_exception(caught.error)
+
+        threading.Thread(target=run, name="llmops-query", daemon=True).start()
+        return future
+
+    def cancel_soon(self) -> None:
+        """End the query without waiting for that."""
+        if self.ended.is_set():
+            return
+        with _abandoned_lock:
+            _abandoned.add(self)
+        threading.Thread(target=self.cancel, name="llmops-cancel", daemon=True).start()
 
     def cancel(self) -> None:
         """End the query and wait until it has ended; a query that has not started yet ends as it starts."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from llmops_sdk.errors import QueryError
+from llmops_sdk.store.duck._functions import DENIED_FUNCTIONS, STATEFUL_FUNCTIONS, called_functions
 from llmops_sdk.store.duck._sql import duckdb
 from llmops_sdk.store.schema._user_columns import current_views
 from llmops_sdk.store.schema._views import View
@@ -37,6 +38,7 @@ class Statement:
     sql: str
     params: list[Any] | dict[str, Any] | None
     explain: bool
+    stateful: bool = False
 
     @property
     def views(self) -> list[View]:
@@ -48,8 +50,8 @@ class Statement:
 
     @property
     def names_tables(self) -> bool:
-        """Return whether the statement may read the tables under the views."""
-        return _CATALOG.search(self.sql) is not None or "store" in self.sql.lower()
+        """Return whether the statement needs a connection of its own: for the tables under the views, or for state."""
+        return self.stateful or _CATALOG.search(self.sql) is not None or "store" in self.sql.lower()
 
     def run(self, connection: duckdb.DuckDBPyConnection, table: str) -> None:
         """Store the rows in a new table."""
@@ -91,7 +93,15 @@ def check_statement(sql: str, params: Parameters | None) -> Statement:
             f"for more:\n\n{sql}",
             sql=sql,
         )
-    return Statement(text, _values(sql, statement.named_parameters, params), statement_type == "EXPLAIN")
+    called = called_functions(text)
+    if denied := called & DENIED_FUNCTIONS:
+        raise QueryError(
+            f"a query may not call {', '.join(sorted(denied))}: it reads the views only, and leaves nothing behind; "
+            f"llmops.connect() gives a connection for more:\n\n{sql}",
+            sql=sql,
+        )
+    values = _values(sql, statement.named_parameters, params)
+    return Statement(text, values, statement_type == "EXPLAIN", bool(called & STATEFUL_FUNCTIONS))
 
 
 def _reads(sql: str) -> bool:
