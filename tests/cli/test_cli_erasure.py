@@ -75,8 +75,8 @@ def test_no_byte_of_a_user_is_left_anywhere(command, tmp_path):
     # What killed processes and damage leave.
     token = "0" * 32
     for name in (
-        f"tmp/1-{token}/spill.tmp", f"damaged/L0-00000001-{token}.parquet", f"import/{token}/wal/h-1-{token}-1.v2.ndjson",
-        f".PRUNE.json.{token}", f"spans/.L0-00000001-{token}.parquet",
+        f"tmp/1-{token}/spill.tmp", f"damaged/L0-00000001-{token}.parquet", f".PRUNE.json.{token}",
+        f"import/{token}/wal/h-1-{token}-1.v2.ndjson", f"spans/.L0-00000001-{token}.parquet",
     ):  # fmt: skip
         (store / name).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         (store / name).write_text(CANARY)
@@ -90,7 +90,7 @@ def test_no_byte_of_a_user_is_left_anywhere(command, tmp_path):
     known = {file for file in holding if places & {file, *file.parents}}
     assert holding - known <= {store / f".PRUNE.json.{token}"}
     assert command("prune", "--user", "ada", "--yes", "--store", store).status == 0
-    left = [str(file) for file in tmp_path.rglob('*') if file.is_file() and b'xyzzy' in file.read_bytes()]
+    left = [str(file) for file in tmp_path.rglob("*") if file.is_file() and b"xyzzy" in file.read_bytes()]
     assert left == []
     after = every_byte(tmp_path)
     assert [
