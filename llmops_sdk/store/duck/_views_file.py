@@ -30,8 +30,8 @@ def write_views(store: Path, manifest: Manifest) -> None:
     """
     temporary = store / f".{VIEWS_FILE}.{uuid4().hex}"
     try:
-        # In a private folder, since DuckDB makes its files readable for all. In a name with a "?", DuckDB takes the rest
-        # for options.
+        # In a private folder, since DuckDB makes its files readable for all. In a name with a "?", DuckDB takes
+        # the rest for options.
         inside = None if "?" in str(store) else spill_folder(store)
         with tempfile.TemporaryDirectory(prefix="llmops-", dir=inside) as folder:
             made = Path(folder) / VIEWS_FILE
