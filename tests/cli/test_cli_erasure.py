@@ -75,8 +75,8 @@ def test_no_byte_of_a_user_is_left_anywhere(command, tmp_path):
     # What killed processes and damage leave.
     token = "0" * 32
     for name in (
-        f"tmp/1-{token}/spill.tmp", f"damaged/L0-00000001-{token}.parquet", f"import/{token}/wal/h-1-{token}-1.v2.ndjson",
-        f".PRUNE.json.{token}", f"spans/.L0-00000001-{token}.parquet",
+        f"tmp/1-{token}/spill.tmp", f"damaged/L0-00000001-{token}.parquet", f".PRUNE.json.{token}",
+        f"import/{token}/wal/h-1-{token}-1.v2.ndjson", f"spans/.L0-00000001-{token}.parquet",
     ):  # fmt: skip
         (store / name).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         (store / name).write_text(CANARY)

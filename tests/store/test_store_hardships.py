@@ -228,6 +228,21 @@ def test_a_damaged_parquet_file_is_put_aside_and_the_rest_answers(store, make_sp
     assert ids(store) == [2, 3, 4, 5, 6, 7, 8]
 
 
+def test_a_replay_says_that_a_damaged_file_is_left_out_now(store, make_span):
+    from llmops_sdk.store.reading._rows import rows_of_spans
+
+    for number in (1, 2):
+        write(store, make_span, [number])
+        compact_store(store, **AT_ONCE)
+    bad = store / manifest_of(store).files[1].name
+    data = bytearray(bad.read_bytes())
+    data[4:-600] = bytes(255 - byte for byte in data[4:-600])  # the footer is whole: the error comes with the rows
+    bad.write_bytes(data)
+    with pytest.raises(StoreError, match=r"a damaged file, which is left out now .* try again"):
+        list(rows_of_spans(store, None, None, None))
+    assert [row["span_id"] for row in rows_of_spans(store, None, None, None)] == [f"{1:016x}"]
+
+
 def test_a_damaged_file_of_a_store_that_cannot_be_changed_is_left_out(store, make_span, caplog, monkeypatch):
     from llmops_sdk.store.duck import _repair
 

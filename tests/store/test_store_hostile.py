@@ -113,6 +113,22 @@ def test_a_link_in_the_place_of_a_part_is_refused(store, make_span, tmp_path, na
     assert target.is_dir() or target.read_text() == "mine"
 
 
+def test_a_link_in_the_place_of_a_parquet_file_is_refused(store, make_span, tmp_path):
+    write(store, make_span, [1])
+    compact_store(store, grace=0.0)
+    (file,) = (store / "spans").glob("*.parquet")
+    moved = file.rename(tmp_path / "elsewhere.parquet")
+    file.symlink_to(moved)
+    for change in (
+        lambda: query("FROM spans", path=store),
+        lambda: compact(path=store),
+        lambda: prune(trace_id=f"{1:032x}", path=store),
+    ):
+        with pytest.raises(StoreError, match="symbolic link"):
+            change()
+    assert moved.exists()
+
+
 def test_a_damaged_note_of_a_prune_says_what_to_do(store, make_span):
     write(store, make_span, [1])
     for content in (

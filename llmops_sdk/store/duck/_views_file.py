@@ -15,6 +15,7 @@ from llmops_sdk.errors import StoreError
 from llmops_sdk.store.duck._sql import duckdb, open_database, pattern, quoted, read_lines, rows_sql, unreadable_count
 from llmops_sdk.store.files._layout import create_file
 from llmops_sdk.store.files._manifest import EMPTY_SEGMENT, VIEWS_FILE, Manifest
+from llmops_sdk.store.files._spill import spill_folder
 from llmops_sdk.store.schema._views import RECORD_STREAMS, SEAL, VIEWS, RecordStream
 
 __all__ = ["VIEWS_FILE", "write_views"]
@@ -29,9 +30,10 @@ def write_views(store: Path, manifest: Manifest) -> None:
     """
     temporary = store / f".{VIEWS_FILE}.{uuid4().hex}"
     try:
-        # In a private folder, since DuckDB makes its files readable for all. In the name of one in the store, DuckDB
-        # would take what follows a "?" for options.
-        with tempfile.TemporaryDirectory(prefix="llmops-") as folder:
+        # In a private folder, since DuckDB makes its files readable for all. In a name with a "?", DuckDB takes
+        # the rest for options.
+        inside = None if "?" in str(store) else spill_folder(store)
+        with tempfile.TemporaryDirectory(prefix="llmops-", dir=inside) as folder:
             made = Path(folder) / VIEWS_FILE
             _make(made, store, manifest)
             create_file(temporary, made.read_bytes())

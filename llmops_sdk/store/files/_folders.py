@@ -15,8 +15,9 @@ from llmops_sdk.errors import StoreError
 from llmops_sdk.store.files._names import BLOB, DATA_FILE, SEGMENT, known_name
 from llmops_sdk.store.schema._views import RECORD_STREAMS
 
-__all__ = ["check_folder", "open_file", "read_file", "refuse_links", "remove_file"]
+__all__ = ["OUTBOX_FOLDER", "check_folder", "open_file", "read_file", "refuse_links", "remove_file"]
 
+OUTBOX_FOLDER = "outbox"
 _MANIFEST = "MANIFEST.json"
 _NO_LINKS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 _STREAM_FOLDERS = {stream.segment_folder for stream in RECORD_STREAMS.values()} | {
@@ -30,7 +31,7 @@ _CONTENT: dict[str, re.Pattern[str]] = {
     "import": re.compile(r"[0-9a-f]{32}"),
     "tmp": re.compile(r"[0-9]+-[0-9a-f]{32}"),
     "damaged": re.compile(DATA_FILE.pattern),
-    "outbox": re.compile(r".+"),
+    OUTBOX_FOLDER: re.compile(r".+"),
     "cache": re.compile(r".+"),
 }
 """The names in each folder of a store."""

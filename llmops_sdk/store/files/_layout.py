@@ -93,9 +93,19 @@ def unknown_files(path: Path, manifest: Manifest) -> list[str]:
     Args:
         path: The store's folder.
         manifest: The manifest.
+
+    Raises:
+        StoreError: A file that the manifest names is a link.
     """
+    present = [f"{file.parent.name}/{file.name}" for file in list_data_files(path)]
+    for file in {file.name for file in manifest.files}.difference(present):
+        if (path / file).is_symlink():
+            raise StoreError(
+                f"{path / file}, a part of the store {path}, is a symbolic link, which may lead elsewhere: remove it",
+                path=str(path / file),
+            )
     known = {file.name for file in manifest.files} | manifest.trash.keys()
-    return [name for file in list_data_files(path) if (name := f"{file.parent.name}/{file.name}") not in known]
+    return [name for name in present if name not in known]
 
 
 def create_file(file: Path, content: bytes, *, fsync: bool = False) -> None:

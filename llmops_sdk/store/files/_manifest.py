@@ -190,8 +190,10 @@ def _data_file(fields: Any) -> DataFile:
     file = DataFile(**fields)
     name = data_file_name(file.name)
     stream = RECORD_STREAMS.get(file.stream)
-    if stream is None or not name.startswith(f"{stream.parquet_folder}/") or not isinstance(file.thinned, bool):
+    if stream is None or not name.startswith(f"{stream.parquet_folder}/"):
         raise ValueError(f"{name} is not a file of {file.stream!r}")
+    if not isinstance(fields.get("thinned", False), bool):
+        raise TypeError("thinned is neither true nor false")
     for number in (file.version, file.level, file.rows, file.bytes):
         whole_number(number)
     finite(file.written)

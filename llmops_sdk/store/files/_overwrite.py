@@ -15,7 +15,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
-from llmops_sdk.store.files._folders import open_file
+from llmops_sdk.store.files._folders import OUTBOX_FOLDER, open_file
 from llmops_sdk.store.files._names import SEGMENT
 from llmops_sdk.store.files._segment import is_released
 from llmops_sdk.store.schema._views import RECORD_STREAMS, SEAL
@@ -59,7 +59,7 @@ def segment_folders(store: Path) -> Iterator[Path]:
         store: The store's folder.
     """
     yield from (store / stream.segment_folder for stream in RECORD_STREAMS.values())
-    for name in ("outbox", "import"):
+    for name in (OUTBOX_FOLDER, "import"):
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             for entry in sorted(os.scandir(store / name), key=attrgetter("name")):
                 if entry.is_dir(follow_symlinks=False):

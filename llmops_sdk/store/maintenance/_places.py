@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from llmops_sdk.store.files._damaged import DAMAGED
+from llmops_sdk.store.files._folders import OUTBOX_FOLDER
 from llmops_sdk.store.files._spill import SPILL_FOLDER
 from llmops_sdk.store.files._sweep import IMPORT_FOLDER
-from llmops_sdk.store.outbox._outbox import FOLDER as OUTBOX_FOLDER
 from llmops_sdk.store.schema._views import RECORD_STREAMS
 from llmops_sdk.tracing.capture._blobs import FOLDER as BLOB_FOLDER
 

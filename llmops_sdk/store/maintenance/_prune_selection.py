@@ -156,7 +156,7 @@ def _texts(values: Any) -> list[str]:
         items = cast("list[Any]", values)
         if all(isinstance(item, str) for item in items):
             return items
-    raise ValueError(f"{ascii(values)[:80]} is not a list of texts")
+    raise ValueError("it has no list of texts where one belongs")
 
 
 def remove_journal(store: Path) -> None:

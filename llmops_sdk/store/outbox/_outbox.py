@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
 
-from llmops_sdk.store.files._folders import check_folder, open_file, read_file, refuse_links
+from llmops_sdk.store.files._folders import OUTBOX_FOLDER, check_folder, open_file, read_file, refuse_links
 from llmops_sdk.store.files._locks import is_unlocked, try_lock
 from llmops_sdk.store.files._names import OWNER, SEGMENT
 from llmops_sdk.store.lines._decode import RecordReader
@@ -26,7 +26,7 @@ from llmops_sdk.tracing.records._outbox import Piece, Position
 
 __all__ = ["FOLDER", "SegmentOutbox", "outbox_sizes"]
 
-FOLDER = "outbox"
+FOLDER = OUTBOX_FOLDER
 _LOCK = "adopt.lock"
 _OWNER = ".owner"
 _DAY = 86_400.0
