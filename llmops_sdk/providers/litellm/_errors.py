@@ -121,7 +121,9 @@ def map_error(
     headers = _headers(error)
     caught = _caught(error, outer)
     error_class, status = _classify(error, names, caught, answered=answered)
-    if not sent and isinstance(caught, _UNSENDABLE) and not isinstance(caught, OSError):
+    # litellm raises a plain Exception at content that it does not know.
+    unsendable = isinstance(caught, _UNSENDABLE) or type(caught) is Exception
+    if not sent and unsendable and not isinstance(caught, OSError):
         error_class, status = BadRequestError, None
         message = f"{message}. Nothing was sent: check the messages, the tools, the parameters and `extra`"
     if failure is not None and failure.text and failure.text[:40] not in message:
