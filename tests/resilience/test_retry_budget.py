@@ -87,7 +87,11 @@ class Located(FailingProvider):
 
     def __init__(self, server: tuple[str, int]) -> None:
         super().__init__(llmops.ServerError("down"))
-        self.server = server
+        self._server = server
+
+    @property
+    def server(self) -> tuple[str, int]:
+        return self._server
 
 
 def test_models_of_one_server_share_a_budget():

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from typing import cast
 
 from llmops_sdk._util._retry_after import retry_after_seconds
-from llmops_sdk.config._secrets import HIDDEN
 from llmops_sdk.errors import (
     AuthenticationError,
     BadRequestError,
@@ -121,7 +120,7 @@ def map_error(
     headers = _headers(error)
     caught = _caught(error, outer)
     error_class, status = _classify(error, names, caught, answered=answered)
-    if not sent and isinstance(caught, _UNSENDABLE) and not isinstance(caught, OSError):
+    if not sent and _is_unsendable(caught):
         error_class, status = BadRequestError, None
         message = f"{message}. Nothing was sent: check the messages, the tools, the parameters and `extra`"
     if failure is not None and failure.text and failure.text[:40] not in message:
@@ -142,13 +141,19 @@ def map_error(
     )
 
 
+def _is_unsendable(caught: BaseException | None) -> bool:
+    """Return whether the exception is about a request that litellm could not write."""
+    # litellm raises a plain Exception at content that it does not know.
+    return (isinstance(caught, _UNSENDABLE) or type(caught) is Exception) and not isinstance(caught, OSError)
+
+
 def with_details(error: LLMOpsError, *, address: str | None, key: str | None) -> LLMOpsError:
     """Name the server in an error of the connection, and hide the key in any error's message."""
     text = str(error)
     if address is not None and isinstance(error, ProviderConnectionError | ProviderTimeoutError):
         text = f"{text} (server: {address})"
     if key is not None and len(key) > _MIN_KEY:
-        text = text.replace(key, HIDDEN)
+        text = text.replace(key, "***")
     error.args = (text,)
     return error
 

@@ -236,6 +236,7 @@ class LitellmProvider:
     def _watched(self, lib: Library, request: Request) -> Generator[CallWatch]:
         """Bound the call in this block by its time limits, and raise its failures as our errors."""
         outer, watch = sys.exc_info()[1], CallWatch(self._bounds(request))
+        watch.body.needs_tier = self._resolved.provider == "groq"
         try:
             with watching(watch), without_logging(lib):
                 yield watch

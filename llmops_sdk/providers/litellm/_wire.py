@@ -39,6 +39,7 @@ class BodyReader:
         finish: The finish reason as the vendor wrote it, or None.
         service_tier: The tier that served, as in "flex", or None.
         error: The text of an error that came in place of an answer, or None.
+        needs_tier: Whether litellm fails at an answer without a service tier, as for Groq.
     """
 
     def __init__(self, *, lines_are_json: bool = False) -> None:
@@ -46,6 +47,7 @@ class BodyReader:
         self.finish: str | None = None
         self.service_tier: str | None = None
         self.error: str | None = None
+        self.needs_tier = False
         self._lines_are_json = lines_are_json
         self._rest = b""
         self._whole = False
@@ -131,10 +133,12 @@ class BodyReader:
             self.service_tier = body["service_tier"]
         if isinstance(body.get("error"), str):
             self.error = body["error"]
+        changed = self.needs_tier and "choices" in body and "service_tier" not in body
+        if changed:
+            body["service_tier"] = None
         found, word = _finish_word(body)
         self.has_finish = self.has_finish or found
         self.finish = word or self.finish
-        changed = False
         for choice in _mappings(body.get("choices")):
             if isinstance(choice.get("finish_reason"), str) and not is_known(choice["finish_reason"]):
                 cast("_Json", choice)["finish_reason"] = "stop"  # litellm fails at some words; `finish` has this one
