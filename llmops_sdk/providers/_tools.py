@@ -9,16 +9,14 @@ import inspect
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal, TypeAlias, cast, get_type_hints
+from typing import Annotated, Any, Literal, TypeAlias, cast, get_type_hints
 
 from pydantic import PydanticUserError, TypeAdapter, ValidationError
-from pydantic_core import SchemaValidator
 
 from llmops_sdk.errors import ConfigError, ToolCallError
 from llmops_sdk.providers._docstrings import split_docstring
-from llmops_sdk.tracing import span
+from llmops_sdk.tracing import Span, span
 from llmops_sdk.tracing.records import _semconv
-from llmops_sdk.tracing.spans._span import Span
 
 __all__ = ["Tool", "arun_tool", "definition_of", "run_tool", "tool_choice_of", "tool_name"]
 
@@ -182,13 +180,24 @@ class _PreparedCall:
         raise self.error("; ".join(errors), errors)
 
 
-def _validator(tool: Callable[..., Any]) -> SchemaValidator:
-    """Return pydantic's validator of a function's arguments alone."""
+class _ArgumentsSchema:
+    """Lets a `TypeAdapter` validate the arguments of a function without calling it."""
+
+    def __init__(self, schema: Any) -> None:
+        self._schema = schema
+
+    def __get_pydantic_core_schema__(self, source: object, handler: object) -> Any:
+        return self._schema
+
+
+def _validator(tool: Callable[..., Any]) -> TypeAdapter[Any]:
+    """Return the validator of a function's arguments: it makes a tuple and a dict."""
     schema = cast("dict[str, Any]", TypeAdapter(cast("Any", _plain(tool))).core_schema)
-    if schema["type"] != "definitions":
-        return SchemaValidator(schema["arguments_schema"])
-    inside = schema["schema"]["arguments_schema"]
-    return SchemaValidator(cast("Any", {**schema, "schema": inside}))
+    if schema["type"] == "definitions":
+        arguments = {**schema, "schema": schema["schema"]["arguments_schema"]}
+    else:
+        arguments = schema["arguments_schema"]
+    return TypeAdapter(Annotated[Any, _ArgumentsSchema(arguments)])
 
 
 class _ToolSpan:
