@@ -106,16 +106,13 @@ def prepare(
         answer=answer,
     )
     tools = tool_definitions(options["tools"]) if "tools" in options else ()
-    params = {name: value for name, value in options.items() if name in STANDARD}
-    if "tool_choice" in params:
-        params["tool_choice"] = tool_choice_of(params["tool_choice"], tools)
     request = Request(
         model=resolved.model,
         messages=messages_of(prompt, options.get("system")),
         tools=tools,
         response_schema=answer and answer.schema,
         response_schema_name=answer and answer.name,
-        params=params,
+        params=_params(options, tools),
         extra=dict(options.get("extra", {})),
         timeout=timeout_policy(resolved.timeout, options.get("timeout")),
         cache=False if options.get("cache") is False else None,
@@ -138,6 +135,13 @@ def prepare(
         prompt_span=source.span if source and not source.has_arguments else None,
     )
     return Call(info=info, request=request, chain=chain, guards=guards, on_error=on_error, answer=answer)
+
+
+def _params(options: Mapping[str, Any], tools: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    params = {name: value for name, value in options.items() if name in STANDARD}
+    if "tool_choice" in params:
+        params["tool_choice"] = tool_choice_of(params["tool_choice"], tools)
+    return params
 
 
 def _model_option(options: Mapping[str, Any]) -> str | None:

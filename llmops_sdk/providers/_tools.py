@@ -193,10 +193,11 @@ class _ArgumentsSchema:
 def _validator(tool: Callable[..., Any]) -> TypeAdapter[Any]:
     """Return the validator of a function's arguments: it makes a tuple and a dict."""
     schema = cast("dict[str, Any]", TypeAdapter(cast("Any", _plain(tool))).core_schema)
+    call = schema["schema"] if schema["type"] == "definitions" else schema
+    # pydantic cannot serialize arguments, and insists on a serializer.
+    arguments = {**call["arguments_schema"], "serialization": {"type": "to-string"}}
     if schema["type"] == "definitions":
-        arguments = {**schema, "schema": schema["schema"]["arguments_schema"]}
-    else:
-        arguments = schema["arguments_schema"]
+        arguments = {**schema, "schema": arguments}
     return TypeAdapter(Annotated[Any, _ArgumentsSchema(arguments)])
 
 
