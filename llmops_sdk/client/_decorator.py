@@ -75,8 +75,9 @@ def llm(model: Any = None, *, returns: Any = str, stream: bool = False, **option
 
     Args:
         model: As in `chat`.
-        returns: `str` for the text, `Response` for the whole, or a pydantic model, dataclass or TypedDict for the
-            validated object (an answer that is not valid is asked for again with the error, twice at most).
+        returns: `str` for the text, `Response` for the whole, or a type for the validated object: a pydantic model,
+            dataclass, TypedDict, or another one, as `list[int]` (an answer that is not valid is asked for again with
+            the error, twice at most).
         stream: Whether the caller gets a `Stream` (of an async function an `AsyncStream`).
         options: The other keyword parameters of `chat`.
 

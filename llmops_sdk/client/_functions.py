@@ -27,8 +27,8 @@ def chat(prompt: Prompt, **options: Unpack[CallOptions]) -> Response:
         model: A name from `[models]`, "provider/model" or "https://server/v1#model"; the configured one by default.
         system: A system prompt, sent before the messages.
         tools: Tool definitions in the OpenAI shape, or plain functions with annotated parameters.
-        response_model: A pydantic model, dataclass or TypedDict: the model answers with its JSON, and `.parsed` has the
-            object.
+        response_model: A pydantic model, dataclass, TypedDict, or any other type with a JSON schema, as `list[int]`:
+            the model answers with its JSON, and `.parsed` has the object.
         temperature: How random the answer is; 0 for not at all.
         max_tokens: The longest answer, in tokens.
         timeout: Seconds for the whole call, a `Timeout`, or a dict of its keys.

@@ -70,13 +70,23 @@ class _Stage:
         self.run = run
         self._waiting: list[_Segment] = []
         self._taken: list[_Segment] = []
+        self._length = 0
+        self._look_at = 0
 
     def take(self, segments: Sequence[_Segment], *, last: bool) -> str:
         """Add segments, and return the text to check now."""
         self._waiting += segments
+        self._length += sum(len(segment.text) for segment in segments)
+        self._taken = []
+        # A guard that settles nothing is asked again when the text has grown by an eighth, so that the time is linear.
+        if not last and self._length < self._look_at:
+            return ""
         text = "".join([segment.text for segment in self._waiting])
-        self._taken, self._waiting = _cut(self._waiting, len(text) if last else self.run.settled(text))
-        return "".join([segment.text for segment in self._taken])
+        place = len(text) if last else self.run.settled(text)
+        self._taken, self._waiting = _cut(self._waiting, place)
+        self._length -= place
+        self._look_at = 0 if place else self._length + self._length // 8
+        return text[:place]
 
     def put(self, text: str, checked: str) -> list[_Segment]:
         """Return the taken segments, with the text that the guard left."""
@@ -89,9 +99,9 @@ def _cut(segments: list[_Segment], place: int) -> tuple[list[_Segment], list[_Se
     """Cut segments at a place of their joined text."""
     for number, segment in enumerate(segments):
         if len(segment.text) > place:
-            length = segment.length if segment.changed else place
-            if place == 0 and not segment.changed:
+            if place == 0:
                 return segments[:number], segments[number:]
+            length = segment.length if segment.changed else place
             first = _Segment(length, segment.text[:place], segment.changed)
             second = _Segment(segment.length - length, segment.text[place:], segment.changed)
             return [*segments[:number], first], [second, *segments[number + 1 :]]

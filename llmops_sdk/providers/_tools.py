@@ -9,16 +9,14 @@ import inspect
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal, TypeAlias, cast, get_type_hints
+from typing import Annotated, Any, TypeAlias, cast, get_type_hints
 
 from pydantic import PydanticUserError, TypeAdapter, ValidationError
-from pydantic_core import SchemaValidator
 
 from llmops_sdk.errors import ConfigError, ToolCallError
 from llmops_sdk.providers._docstrings import split_docstring
 from llmops_sdk.tracing import span
 from llmops_sdk.tracing.records import _semconv
-from llmops_sdk.tracing.spans._span import Span
 
 __all__ = ["Tool", "arun_tool", "definition_of", "run_tool", "tool_choice_of", "tool_name"]
 
@@ -131,7 +129,7 @@ def tool_choice_of(choice: object, definitions: Sequence[Mapping[str, Any]]) -> 
 
 
 def _known_tool(name: str, definitions: Sequence[Mapping[str, Any]]) -> str:
-    names = list(filter(None, map(tool_name, definitions)))
+    names = [found for one in definitions if (found := tool_name(one))]
     if name in names:
         return name
     near = next(iter(difflib.get_close_matches(name, [*names, *_MODES], n=1, cutoff=0.5)), None)
@@ -157,7 +155,7 @@ class _PreparedCall:
         if function is None:
             names = ", ".join(map(tool_name, functions)) or "none"
             raise self.error(f"there is no function for it; the functions are: {names}")
-        self.function = cast("Callable[..., Any]", function)
+        self.function = function
         self.args, self.kwargs = self._checked(arguments)
 
     def error(self, problem: str, errors: tuple[str, ...] = ()) -> ToolCallError:
@@ -182,32 +180,35 @@ class _PreparedCall:
         raise self.error("; ".join(errors), errors)
 
 
-def _validator(tool: Callable[..., Any]) -> SchemaValidator:
-    """Return pydantic's validator of a function's arguments alone."""
+class _ArgumentsSchema:
+    """Lets a `TypeAdapter` validate the arguments of a function without calling it."""
+
+    def __init__(self, schema: Any) -> None:
+        self._schema = schema
+
+    def __get_pydantic_core_schema__(self, source: object, handler: object) -> Any:
+        return self._schema
+
+
+def _validator(tool: Callable[..., Any]) -> TypeAdapter[Any]:
+    """Return the validator of a function's arguments: it makes a tuple and a dict."""
     schema = cast("dict[str, Any]", TypeAdapter(cast("Any", _plain(tool))).core_schema)
-    if schema["type"] != "definitions":
-        return SchemaValidator(schema["arguments_schema"])
-    inside = schema["schema"]["arguments_schema"]
-    return SchemaValidator(cast("Any", {**schema, "schema": inside}))
+    call = schema["schema"] if schema["type"] == "definitions" else schema
+    # pydantic cannot serialize arguments, and insists on a serializer.
+    arguments = {**call["arguments_schema"], "serialization": {"type": "to-string"}}
+    if schema["type"] == "definitions":
+        arguments = {**schema, "schema": arguments}
+    return TypeAdapter(Annotated[Any, _ArgumentsSchema(arguments)])
 
 
-class _ToolSpan:
-    """The span of a tool's run; it ends with the block."""
-
-    def __init__(self, name: str, call_id: str, arguments: str) -> None:
-        self._scope = span(
-            name or "tool",
-            kind="tool",
-            input=_readable(arguments),
-            attributes={_semconv.TOOL_NAME: name, _semconv.TOOL_CALL_ID: call_id, _semconv.TOOL_TYPE: "function"},
-        )
-
-    def __enter__(self) -> Span:
-        return self._scope.__enter__()
-
-    def __exit__(self, *error: object) -> Literal[False]:
-        self._scope.__exit__(*error)
-        return False
+def _tool_span(name: str, call_id: str, arguments: str) -> Any:
+    """Return the block of the span of a tool's run."""
+    return span(
+        name or "tool",
+        kind="tool",
+        input=_readable(arguments),
+        attributes={_semconv.TOOL_NAME: name, _semconv.TOOL_CALL_ID: call_id, _semconv.TOOL_TYPE: "function"},
+    )
 
 
 def _readable(arguments: str) -> object:
@@ -219,7 +220,7 @@ def _readable(arguments: str) -> object:
 
 def run_tool(name: str, call_id: str, arguments: str, tools: Iterable[Tool]) -> Any:
     """Run a tool; see `ToolCall.run`."""
-    with _ToolSpan(name, call_id, arguments) as traced:
+    with _tool_span(name, call_id, arguments) as traced:
         call = _PreparedCall(name, call_id, arguments, tools)
         result = call.function(*call.args, **call.kwargs)
         if inspect.iscoroutine(result):
@@ -231,7 +232,7 @@ def run_tool(name: str, call_id: str, arguments: str, tools: Iterable[Tool]) -> 
 
 async def arun_tool(name: str, call_id: str, arguments: str, tools: Iterable[Tool]) -> Any:
     """Run a tool, async; see `ToolCall.arun`."""
-    with _ToolSpan(name, call_id, arguments) as traced:
+    with _tool_span(name, call_id, arguments) as traced:
         call = _PreparedCall(name, call_id, arguments, tools)
         if inspect.iscoroutinefunction(_function_of(call.function)):
             result = call.function(*call.args, **call.kwargs)

@@ -280,3 +280,25 @@ async def test_guarded_async_generators_release_early(card):
     assert await anext(items) == "Good "
     assert len(made) == 1
     assert [item async for item in items] == ["day ", "[CARD] bye"]
+
+
+@pytest.mark.parametrize("last", [CardGuard(), Late(), CardGuard("block")])
+def test_a_long_stream_takes_linear_time(last):
+    pieces = [Chunk(text="word ")] * 40_000
+    asked = 0
+
+    class Counting:
+        name = "counting"
+        version = "1"
+
+        def check(self, text: str, context: GuardContext) -> Verdict:
+            return last.check(text, context)
+
+        def settled(self, text: str) -> int:
+            nonlocal asked
+            asked += len(text)
+            return last.settled(text) if last.settled else 0
+
+    got = run([*pieces, END], [Counting()])
+    assert len(text_of(got)) == 200_000
+    assert asked < 3_000_000

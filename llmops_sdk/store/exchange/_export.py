@@ -40,7 +40,14 @@ _TICK = 0.1  # seconds
 @public("llmops_sdk.store")
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """The result of an export."""
+    """The result of an export.
+
+    Attributes:
+        file: The file.
+        form: Its form, such as "parquet".
+        rows: How many rows it has.
+        bytes: Its size.
+    """
 
     file: Path
     form: ExportForm

@@ -16,7 +16,13 @@ __all__ = ["Snapshot", "snapshot"]
 @public("llmops_sdk.store")
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The result of a snapshot: its file, the rows of all record streams together, and its size."""
+    """The result of a snapshot.
+
+    Attributes:
+        file: The file.
+        rows: The rows of all record streams together.
+        bytes: Its size.
+    """
 
     file: Path
     rows: int

@@ -25,6 +25,12 @@ from llmops_sdk.tracing.spans._start_span import start_child, use_stamps
 __all__ = ["context", "current_span", "score", "span"]
 
 
+_NO_TARGET = (
+    "score({name!r}, …) was called without a current span: call it inside a traced function, or give span_id= or "
+    "trace_id= (Response.span_id, span.span_id, or from a query)"
+)
+
+
 class _SpanScope:
     """The context manager of `llmops.span(...)`: starts a span on entry and ends it on exit."""
 
@@ -220,11 +226,8 @@ def score(
         found = current.get_span_context() if isinstance(current, OtelSpan) else None
         if found is None or not found.is_valid:
             if not (_runtime.current or _runtime.start()).enabled:
-                return None  # with the SDK off, answers and spans have no ids
-            raise LLMOpsError(
-                f"score({name!r}, …) was called without a current span: call it inside a traced function, or give "
-                "span_id= or trace_id= (Response.span_id, span.span_id, or from a query)"
-            )
+                return None
+            raise LLMOpsError(_NO_TARGET.format(name=name))
         span_id, trace_id = f"{found.span_id:016x}", f"{found.trace_id:032x}"
     return put_score(
         name,
