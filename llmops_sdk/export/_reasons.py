@@ -13,6 +13,7 @@ __all__ = ["Mask", "short_reason"]
 _HIDDEN = "***"
 _MAX_LENGTH = 300
 _LEAST_SECRET = 4  # characters: a shorter value would hide parts of words
+_SCHEMES = frozenset({"bearer", "basic", "token"})
 _POOL = re.compile(r"host='([^']*)', port=(\d+)")
 _ERRNO = re.compile(r"\[Errno -?\d+\] ([^'\")\n]+)")
 _CAUSE = re.compile(r"(?:Caused by |^\()(\w+)\((?:.*?[,>:] )?['\"]?([^'\"()\n]+)")
@@ -43,9 +44,7 @@ def _forms(values: Iterable[str]) -> set[str]:
     for value in values:
         for part in (value, value.strip(), *value.split(), *value.split(":"), unquote(value)):
             found |= {part, repr(part)[1:-1]}
-    return {
-        value for value in found if len(value) >= _LEAST_SECRET and value.lower() not in {"bearer", "basic", "token"}
-    }
+    return {value for value in found if len(value) >= _LEAST_SECRET and value.lower() not in _SCHEMES}
 
 
 def short_reason(text: str) -> str:

@@ -6,14 +6,18 @@ import logging
 import socket
 
 import pytest
+import requests
 from otlp_samples import sample_span
 
 import llmops_sdk as llmops
+from llmops_sdk.export._batch import LastResponse
 from llmops_sdk.export._destinations import Destination
+from llmops_sdk.export._outcome import DeliveryStatus
 from llmops_sdk.export._reasons import Mask, short_reason
 from llmops_sdk.export._span_sink import OtlpSink
 
 KEY = "planted-" + "7c1d" * 4
+VALUES = [f"Bearer {KEY}\n", f"Bearer {KEY}\r\nx: y", f" {KEY}", f"{KEY}\0", f"{KEY} ", f"{KEY}中"]
 
 
 @pytest.mark.parametrize(
@@ -40,9 +44,8 @@ def test_an_invalid_name_of_a_header_is_a_config_error() -> None:
 
 def test_what_the_library_raises_is_masked_and_not_retried(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
-        sink = OtlpSink(
-            Destination(endpoint="http://127.0.0.1:1/v1/traces", headers={"authorization": f"Bearer {KEY}\n"})
-        )
+        headers = {"authorization": f"Bearer {KEY}\n"}
+        sink = OtlpSink(Destination(endpoint="http://127.0.0.1:1/v1/traces", headers=headers))
         sink.write([sample_span()])
         assert not sink.flush(30.0)
         assert (sink.dropped, sink.pending) == (1, 0)
@@ -51,18 +54,18 @@ def test_what_the_library_raises_is_masked_and_not_retried(caplog: pytest.LogCap
     assert KEY not in caplog.text
 
 
-def test_a_refused_connection_is_told_once_with_host_port_and_reason(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_refused_connection_is_told_once_with_host_port_and_reason() -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]
-        sink = OtlpSink(Destination(endpoint=f"http://127.0.0.1:{port}/v1/traces", headers={"x-key": KEY}, timeout=1.0))
-        sink.write([sample_span()])
-        sink.flush(10.0)
-        sink.close(0.5)
-    (line,) = [record.getMessage() for record in caplog.records if "did not accept" in record.getMessage()]
-    assert f"127.0.0.1:{port}: Connection refused" in line
-    assert "HTTPConnectionPool" not in caplog.text
-    assert KEY not in caplog.text
+        destination = Destination(endpoint=f"http://127.0.0.1:{port}/v1/traces?key={KEY}", headers={"x-key": KEY})
+        response = LastResponse(destination)
+        with pytest.raises(requests.ConnectionError) as raised:
+            requests.get(destination.endpoint, timeout=5)
+    record = logging.LogRecord("x", logging.WARNING, "", 0, "%s, retrying in %.2fs.", (raised.value, 1.0), None)
+    response.see_log(record)
+    assert response.reason == f"127.0.0.1:{port}: Connection refused"
+    assert response.outcome(succeeded=False, unconverted=0).status is not DeliveryStatus.REFUSED
 
 
 def test_every_form_of_a_secret_is_masked() -> None:
