@@ -26,6 +26,7 @@ from llmops_sdk.tracing.interop._limits import limits_from_environment
 from llmops_sdk.tracing.privacy._content import ContentRule
 from llmops_sdk.tracing.records import _semconv as names
 from llmops_sdk.tracing.records._records import SCOPE, SpanRecord, Stamp
+from llmops_sdk.tracing.spans._remote import is_remote_parent, state_of
 
 __all__ = ["SpanConverter", "own_scope", "plain_text", "sdk_resource"]
 
@@ -71,10 +72,11 @@ class SpanConverter:
         """Return the span as the official exporters take it."""
         parent = None
         if record.parent_id:
-            parent = SpanContext(record.trace_id, record.parent_id, is_remote=False, trace_flags=_SAMPLED)
+            remote = is_remote_parent(record.parent_id)
+            parent = SpanContext(record.trace_id, record.parent_id, remote, _SAMPLED, state_of(record.trace_id))
         return ReadableSpan(
             name=plain_text(record.name),
-            context=SpanContext(record.trace_id, record.span_id, is_remote=False, trace_flags=_SAMPLED),
+            context=SpanContext(record.trace_id, record.span_id, False, _SAMPLED, state_of(record.trace_id)),
             parent=parent,
             resource=self._resource(record.resource),
             # A plain dict: the SDK's mapping would evict all but 128 attributes.

@@ -25,6 +25,7 @@ from llmops_sdk.tracing.interop._inner_calls import is_call, is_described
 from llmops_sdk.tracing.privacy._content import ContentRule
 from llmops_sdk.tracing.records._records import Stamp
 from llmops_sdk.tracing.spans import _active, _runtime
+from llmops_sdk.tracing.spans._remote import samples_below
 from llmops_sdk.tracing.spans._span import Span
 
 if TYPE_CHECKING:
@@ -124,6 +125,11 @@ class _OurSampler(Sampler):
         ours = type(above) is not Span or not above.host_only
         if result.decision is Decision.DROP and above.is_recording() and ours:
             return SamplingResult(Decision.RECORD_ONLY, attributes, result.trace_state)
+        runtime = _runtime.current
+        if result.decision is Decision.DROP and ours and runtime is not None and runtime.sampler is None:
+            caller = above.get_span_context()
+            if caller.is_valid and caller.is_remote and samples_below(runtime, caller):
+                return SamplingResult(Decision.RECORD_ONLY, attributes, result.trace_state)
         return result
 
     def get_description(self) -> str:

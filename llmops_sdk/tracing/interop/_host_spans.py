@@ -20,6 +20,7 @@ from llmops_sdk._util._ids import new_span_id, new_trace_id
 from llmops_sdk._version import __version__
 from llmops_sdk.tracing.records._records import SCOPE
 from llmops_sdk.tracing.spans import _active
+from llmops_sdk.tracing.spans._remote import note_remote, samples_below
 from llmops_sdk.tracing.spans._runtime import Runtime
 from llmops_sdk.tracing.spans._span import Span, new_span
 
@@ -150,6 +151,8 @@ def _with_twin(runtime: Runtime, context: _active.Context, name: str, kind: str,
     host_only = not sampled and twin is not None and twin.is_recording()
     parent_number = above.span_id if ids.trace_id == above.trace_id else 0
     stamp: Any = context.get(_active.STAMP_KEY)
+    if above.is_remote:
+        note_remote(above)
     span = new_span(runtime, name, kind, ids.trace_id, parent_number, stamp, start, sampled or host_only)
     span.span_number = ids.span_id
     span.trace_state = ids.trace_state
@@ -167,6 +170,8 @@ def _is_sampled(runtime: Runtime, parent: object, above: SpanContext, trace_numb
     elif above.is_valid:
         parent_sampled = bool(above.trace_flags.sampled)
     if runtime.sampler is None:
+        if above.is_valid and type(parent) is not Span:
+            return samples_below(runtime, above)
         return parent_sampled is not False
     return runtime.sampler.samples(trace_number, parent_sampled)
 

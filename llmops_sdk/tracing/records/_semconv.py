@@ -66,6 +66,7 @@ ATTEMPTS = "llmops.attempts"  # how many
 SAVED_COST = "llmops.saved_cost"  # USD
 SIMULATED = "llmops.simulated"
 TAGS = "llmops.tags"
+UNSAMPLED = "llmops.export.unsampled"  # the caller is not sampled: only the local store keeps the span
 METADATA_PREFIX = "llmops.metadata."
 
 # Session, user, error and server.
