@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from opentelemetry import trace as otel_trace
+from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import INVALID_SPAN_CONTEXT, NonRecordingSpan, SpanContext, SpanKind
 from opentelemetry.trace import Span as OtelSpan
 
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
 
     from llmops_sdk.tracing.records._records import LossRecord, Recordable, RecordedSpan, ScoreRecord
 
-__all__ = ["DisabledStarter", "HostSpans", "HostWatcher"]
+__all__ = ["DisabledStarter", "HostSpans", "HostWatcher", "sdk_provider"]
 
+_MAX_PROXIES = 4
 _OTEL_KINDS = {kind.name.lower(): kind for kind in SpanKind}
 
 
@@ -99,6 +101,15 @@ class HostSpans:
         for link in shown.links:
             twin.add_link(link.context, link.attributes)
         twin.set_status(shown.status)
+
+
+def sdk_provider(provider: object) -> TracerProvider | None:
+    """Return the SDK's provider, also behind a proxy such as Logfire's, or None."""
+    for _ in range(_MAX_PROXIES):
+        if isinstance(provider, TracerProvider):
+            return provider
+        provider = getattr(provider, "provider", None)
+    return None
 
 
 class HostWatcher:
