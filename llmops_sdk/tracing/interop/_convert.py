@@ -42,6 +42,13 @@ _OPERATIONS = {
     "retriever": "retrieval",
     "tool": "execute_tool",
 }
+# Newer and older names, and those of other vocabularies, for one value: backends read one of them.
+_SAME = (
+    (names.CACHE_CREATION_TOKENS, names.CACHE_WRITE_TOKENS),
+    (names.CACHE_WRITE_TOKENS, names.CACHE_CREATION_TOKENS),
+    (names.REASONING_TOKENS, names.OPENINFERENCE_REASONING_TOKENS),
+    ("gen_ai.request.reasoning_effort", names.REASONING_LEVEL),
+)
 _INT64 = range(-(2**63), 2**63)
 
 
@@ -107,6 +114,9 @@ class SpanConverter:
             _add_operation(made, record)
         if record.error_type:
             made.setdefault(names.ERROR_TYPE, plain_text(record.error_type))
+        for name, other in _SAME:
+            if name in made:
+                made.setdefault(other, made[name])
         if names.COST in made:
             made.setdefault("operation.cost", made[names.COST])
         if record.stamp is not None:
@@ -214,12 +224,27 @@ def _add_content(made: dict[str, Any], record: SpanRecord) -> None:
             made.setdefault(names.TOOL_ARGUMENTS, record.input.decode("utf-8", "replace"))
         if record.output is not None:
             made.setdefault(names.TOOL_RESULT, record.output.decode("utf-8", "replace"))
+    if record.kind == "retriever" and record.scope == SCOPE:
+        _add_retrieval(made, record)
     if _OUTPUT in made:
         return
     if record.output is not None:
         made[_OUTPUT], made[_OUTPUT_TYPE] = _shown(record.output)
     elif isinstance(made.get(names.OUTPUT_MESSAGES), str):
         made[_OUTPUT], made[_OUTPUT_TYPE] = _answer(made[names.OUTPUT_MESSAGES])
+
+
+def _add_retrieval(made: dict[str, Any], record: SpanRecord) -> None:
+    """Add the query, if there is one text among the arguments, and the documents: Phoenix shows only these."""
+    asked: Any = None if record.input is None else json.loads(record.input)
+    found: Any = None if record.output is None else json.loads(record.output)
+    values = list(cast("dict[str, Any]", asked).values()) if isinstance(asked, dict) else [asked]
+    texts = [value for value in values if isinstance(value, str)]
+    if len(texts) == 1:
+        made.setdefault(names.RETRIEVAL_QUERY, plain_text(texts[0]))
+    if isinstance(found, list):
+        documents = [item if isinstance(item, dict) else {"content": item} for item in cast("list[Any]", found)]
+        made.setdefault(names.RETRIEVAL_DOCUMENTS, plain_text(_json(documents)))
 
 
 def _shown(payload: bytes) -> tuple[str, str]:
