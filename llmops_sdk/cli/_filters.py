@@ -71,7 +71,8 @@ class Filter:
             yield "start_time < $until"
         if self.status is not None:
             params["status"] = self.status
-            yield "status = $status"
+            # Other libraries leave the status of a success unset.
+            yield "status IN ($status, 'unset')" if self.status == "ok" else "status = $status"
         if self.model is not None:
             params["model"] = self.model
             names = "attributes->>'llmops.model.name', attributes->>'llmops.model.target'"

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from llmops_sdk._util._configured import begin_tracing
 from llmops_sdk._util._guard import guarded
 from llmops_sdk.config.loading._files import ProcessEnvironment, forget_warnings
 from llmops_sdk.config.loading._load import load, load_from
@@ -52,6 +53,7 @@ def configure(config_file: str | os.PathLike[str] | None = None, **overrides: An
             callbacks = tuple(_subscribers)
         for callback in callbacks:
             guarded("a subscriber to the configuration", None, callback, settings)
+    guarded("beginning to trace", None, begin_tracing)
     _warm_up_if_set(settings)
     return settings
 

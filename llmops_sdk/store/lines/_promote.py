@@ -22,7 +22,16 @@ _MIN_INT = -(2**63)
 
 # Older attributes with content move into their column, since they may be large. Other older attributes also stay among
 # the attributes, under their library's name.
-MOVED = frozenset({"input.value", "output.value", "traceloop.entity.input", "traceloop.entity.output"})
+MOVED = frozenset(
+    {
+        "input.value",
+        "output.value",
+        "traceloop.entity.input",
+        "traceloop.entity.output",
+        "gen_ai.tool.call.arguments",
+        "gen_ai.tool.call.result",
+    }
+)
 
 
 def _text(value: Any) -> str | None:

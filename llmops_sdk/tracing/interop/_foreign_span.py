@@ -14,6 +14,7 @@ from llmops_sdk.tracing.privacy._content import ContentRule
 from llmops_sdk.tracing.records import _semconv
 from llmops_sdk.tracing.records._records import Json, RecordedSpan
 from llmops_sdk.tracing.records._span_kinds import kind_of
+from llmops_sdk.tracing.spans._remote import is_local_only, note_remote
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
@@ -66,6 +67,10 @@ class PendingForeignSpan:
             events = [(name, time_ns, self.rule.event(name, kept, scope)) for name, time_ns, kept in events]
             links = [(trace_id, span_id, self.rule.attributes(kept, scope)) for trace_id, span_id, kept in links]
             message = None
+        if span.parent is not None:
+            note_remote(span.parent)
+        if own is not None and is_local_only(own.trace_id):
+            attributes = {**attributes, _semconv.UNSAMPLED: True}
         return RecordedSpan(
             name=span.name,
             kind=kind,

@@ -30,6 +30,7 @@ from llmops_sdk.tracing.spans._attributes import (
     text_of,
 )
 from llmops_sdk.tracing.spans._content import SpanContent
+from llmops_sdk.tracing.spans._remote import is_local_only, state_of
 from llmops_sdk.tracing.spans._usage_and_scores import UsageAndScores
 
 if TYPE_CHECKING:
@@ -125,8 +126,9 @@ class Span(SpanContent, UsageAndScores):
         """Return the ids as OpenTelemetry has them."""
         if self.host_span is not None:
             return self.host_span.get_span_context()
-        flags = TraceFlags.SAMPLED if self.recording else TraceFlags.DEFAULT
-        return SpanContext(self.trace_number, self.span_number, False, TraceFlags(flags), self.trace_state)
+        number = self.trace_number
+        flags = TraceFlags.SAMPLED if self.recording and not is_local_only(number) else TraceFlags.DEFAULT
+        return SpanContext(number, self.span_number, False, TraceFlags(flags), self.trace_state or state_of(number))
 
     def is_recording(self) -> bool:
         """Return whether the span still takes changes."""

@@ -9,6 +9,7 @@ from opentelemetry.trace import Span as OtelSpan
 
 from llmops_sdk._util._ids import new_trace_id
 from llmops_sdk.tracing.spans import _active, _runtime
+from llmops_sdk.tracing.spans._remote import note_remote, samples_below
 from llmops_sdk.tracing.spans._span import SILENT, Span, new_span
 
 if TYPE_CHECKING:
@@ -69,9 +70,11 @@ def _start_below_foreign(
         trace_number = new_trace_id(start)
         sampled = sampler is None or sampler.samples(trace_number, None)
         return new_span(runtime, name, kind, trace_number, 0, stamp, start, sampled and runtime.enabled)
-    sampled = bool(above.trace_flags.sampled)
+    note_remote(above)
     if sampler is not None:
-        sampled = sampler.samples(above.trace_id, sampled)
+        sampled = sampler.samples(above.trace_id, bool(above.trace_flags.sampled))
+    else:
+        sampled = samples_below(runtime, above)
     span = new_span(runtime, name, kind, above.trace_id, above.span_id, stamp, start, sampled and runtime.enabled)
     span.trace_state = above.trace_state
     return span
