@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         MissingDependencyError,
         NotFoundError,
         OtlpDecodeError,
+        OversizedRequestError,
         PermissionDeniedError,
         ProviderConnectionError,
         ProviderError,
@@ -92,9 +93,9 @@ __getattr__, __dir__ = lazy_names(
         "errors": """
             AuthenticationError BadRequestError BudgetExceededError CassetteError CircuitOpenError ConfigError
             ContentFilterError ContextWindowError GuardrailViolation IncompleteResponseError LLMOpsError
-            LimitExceededError MissingDependencyError NotFoundError OtlpDecodeError PermissionDeniedError
-            ProviderConnectionError ProviderError ProviderTimeoutError QueryError RateLimitError RealCallBlockedError
-            ScriptError ServerError StoreError StreamInterruptedError ToolCallError
+            LimitExceededError MissingDependencyError NotFoundError OtlpDecodeError OversizedRequestError
+            PermissionDeniedError ProviderConnectionError ProviderError ProviderTimeoutError QueryError RateLimitError
+            RealCallBlockedError ScriptError ServerError StoreError StreamInterruptedError ToolCallError
             ValidationFailedError
         """,
         "guardrails": "guard",
@@ -134,6 +135,7 @@ __all__ = [
     "MissingDependencyError",
     "NotFoundError",
     "OtlpDecodeError",
+    "OversizedRequestError",
     "PermissionDeniedError",
     "ProviderConnectionError",
     "ProviderError",

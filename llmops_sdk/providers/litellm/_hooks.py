@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from typing import Any, Protocol
 
 from llmops_sdk.providers.litellm._deadlines import keep_deadlines, limit_waits
-from llmops_sdk.providers.litellm._wire import BodyReader
+from llmops_sdk.providers.litellm.wire._body import BodyReader
 
 __all__ = ["RedirectRefusedError", "Watch", "guard_client", "guard_own_clients", "watching"]
 

@@ -14,11 +14,11 @@ from llmops_sdk.providers._cost import cost_of
 from llmops_sdk.providers._tool_calls import ToolCallJoiner
 from llmops_sdk.providers._types import Chunk, Request, Response, ToolCall, ToolCallDelta, Usage
 from llmops_sdk.providers.litellm._endpoint import COMPATIBLE, Endpoint
-from llmops_sdk.providers.litellm._finish import finish_reason
 from llmops_sdk.providers.litellm._library import Library
 from llmops_sdk.providers.litellm._params import supported_params
 from llmops_sdk.providers.litellm._strict import strict_schema
-from llmops_sdk.providers.litellm._wire import BodyReader
+from llmops_sdk.providers.litellm.wire._body import BodyReader
+from llmops_sdk.providers.litellm.wire._finish import finish_reason
 
 __all__ = [
     "DEFAULT_TOTAL_SECONDS",

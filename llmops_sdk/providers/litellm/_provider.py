@@ -31,8 +31,8 @@ from llmops_sdk.providers.litellm._mapping import (
     usage_of,
     vectors_of,
 )
-from llmops_sdk.providers.litellm._refusals import watch_refusals
 from llmops_sdk.providers.litellm._stream_reader import CallWatch, StreamReader
+from llmops_sdk.providers.litellm.wire._refusals import watch_refusals
 
 __all__ = ["LitellmProvider"]
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from llmops_sdk.errors import OtlpDecodeError
-from llmops_sdk.store.otlp._bounds import OversizedRequestError, check_json, check_protobuf
+from llmops_sdk.errors import OtlpDecodeError, OversizedRequestError
+from llmops_sdk.store.otlp._bounds import check_json, check_protobuf
 from llmops_sdk.store.otlp._records import span_record
 from llmops_sdk.store.otlp._wire import Group, MalformedError, Reader, WireLog
 from llmops_sdk.tracing.records import _semconv as sc

@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 
 import orjson
 
-from llmops_sdk.providers.litellm._finish import is_known
+from llmops_sdk.providers.litellm.wire._finish import is_known
 
 __all__ = ["BodyReader", "parts_text"]
 
