@@ -290,7 +290,7 @@ SECRET_PARAMETERS: list[Any] = [
 
 
 @pytest.mark.parametrize("name", SECRET_PARAMETERS)
-@pytest.mark.parametrize("inside", [None, "extra_body", "extra_query", "extra_headers", "headers", "default_query"])
+@pytest.mark.parametrize("inside", [None, "extra_body", "extra_query", "extra_headers", "cookies", "default_query"])
 def test_secret_parameters_are_neither_written_nor_part_of_the_request(name: str, inside: str | None):
     value = "".join(secrets.choice("ghjkmnpqrs") for _ in range(24))  # the shape of no known key
 

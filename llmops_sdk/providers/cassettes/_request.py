@@ -29,9 +29,7 @@ CanonicalRequest: TypeAlias = dict[str, Any]
 
 # Parameters of a vendor that concern the connection, at any depth. Headers and the query of the URL hold credentials
 # under any name.
-_IGNORED = frozenset({
-    "api_base", "base_url", "default_headers", "default_query", "extra_headers", "extra_query", "headers", "timeout",
-})  # fmt: skip
+_IGNORED = frozenset({"api_base", "base_url", "default_query", "extra_query", "timeout"})
 _ADDRESSES = frozenset({"api_base", "base_url"})
 _LONG_CHARS = 4_096
 _SHOWN_DIFFERENCES = 3
@@ -64,7 +62,10 @@ def _canonical(request: Request, **parts: Any) -> CanonicalRequest:
 
 
 def _is_ignored(name: object) -> bool:
-    return isinstance(name, str) and (name.lower() in _IGNORED or is_secret_name(name))
+    if not isinstance(name, str):
+        return False
+    lower = name.lower()
+    return lower in _IGNORED or lower.endswith(("headers", "cookies")) or is_secret_name(name)
 
 
 def _without_secrets(value: Any) -> Any:
