@@ -315,6 +315,12 @@ def test_query_headers_and_hosted_tools_are_not_written_under_any_name():
     assert lines()[0]["request"]["tools"] == [{"type": "mcp", "server_label": "mail"}]
 
 
+def test_ordinary_headers_and_queries_do_not_change_the_answer():
+    extra = {"extra_headers": {"Accept": "application/json"}, "extra_query": {"api-version": "2024-10-21"}}
+    cassette(["Send application/json since 2024-10-21."], "new").complete(ask(extra=extra))
+    assert cassette().complete(ask()).text == "Send application/json since 2024-10-21."
+
+
 def test_parameters_that_only_sound_secret_decide_the_answer():
     one = {"stop_token_ids": [1], "thinking_token_budget": 5, "max_tokens_per_step": 7, "monkey": "b", "author": "c"}
     cassette(["one"], "new").complete(ask(extra=one))
