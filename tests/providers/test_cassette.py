@@ -290,7 +290,7 @@ SECRET_PARAMETERS: list[Any] = [
 
 
 @pytest.mark.parametrize("name", SECRET_PARAMETERS)
-@pytest.mark.parametrize("inside", [None, "extra_body", "extra_query", "extra_headers", "headers", "default_query"])
+@pytest.mark.parametrize("inside", [None, "extra_body", "extra_query", "extra_headers", "cookies", "default_query"])
 def test_secret_parameters_are_neither_written_nor_part_of_the_request(name: str, inside: str | None):
     value = "".join(secrets.choice("ghjkmnpqrs") for _ in range(24))  # the shape of no known key
 
@@ -313,6 +313,12 @@ def test_query_headers_and_hosted_tools_are_not_written_under_any_name():
     )
     assert value not in file().read_text()
     assert lines()[0]["request"]["tools"] == [{"type": "mcp", "server_label": "mail"}]
+
+
+def test_ordinary_headers_and_queries_do_not_change_the_answer():
+    extra = {"extra_headers": {"Accept": "application/json"}, "extra_query": {"api-version": "2024-10-21"}}
+    cassette(["Send application/json since 2024-10-21."], "new").complete(ask(extra=extra))
+    assert cassette().complete(ask()).text == "Send application/json since 2024-10-21."
 
 
 def test_parameters_that_only_sound_secret_decide_the_answer():

@@ -29,10 +29,7 @@ CanonicalRequest: TypeAlias = dict[str, Any]
 
 # Parameters of a vendor that concern the connection, at any depth. Headers and the query of the URL hold credentials
 # under any name.
-_IGNORED = frozenset({
-    "api_base", "base_url", "default_headers", "default_query", "extra_headers", "extra_query", "headers", "timeout",
-})  # fmt: skip
-_ADDRESSES = frozenset({"api_base", "base_url"})
+_IGNORED = frozenset({"api_base", "base_url", "default_query", "extra_query", "timeout"})
 _LONG_CHARS = 4_096
 _SHOWN_DIFFERENCES = 3
 _SHOWN_CHARS = 60
@@ -64,7 +61,10 @@ def _canonical(request: Request, **parts: Any) -> CanonicalRequest:
 
 
 def _is_ignored(name: object) -> bool:
-    return isinstance(name, str) and (name.lower() in _IGNORED or is_secret_name(name))
+    if not isinstance(name, str):
+        return False
+    lower = name.lower()
+    return lower in _IGNORED or lower.endswith(("headers", "cookies")) or is_secret_name(name)
 
 
 def _without_secrets(value: Any) -> Any:
@@ -78,10 +78,10 @@ def _without_secrets(value: Any) -> Any:
 
 
 def secret_values(value: Any, *, secret: bool = False) -> Iterator[str]:
-    """Yield the texts that `canonical_chat` leaves out of a vendor's parameters, since an answer may quote them."""
+    """Yield the texts under secret names in a vendor's parameters, since an answer may quote them."""
     if isinstance(value, Mapping):
         for name, item in cast("Mapping[Any, Any]", value).items():
-            yield from secret_values(item, secret=secret or (_is_ignored(name) and name not in _ADDRESSES))
+            yield from secret_values(item, secret=secret or (isinstance(name, str) and is_secret_name(name)))
     elif isinstance(value, list | tuple):
         for item in cast("Sequence[Any]", value):
             yield from secret_values(item, secret=secret)
