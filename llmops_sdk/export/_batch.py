@@ -66,12 +66,12 @@ class BatchExporter:
         self._response.clear()
         with exporter_log_filter(self._response):
             # The library's error may quote a header: only its masked text is logged.
+            succeeded = False
             with Caught() as caught:
-                result = self._exporter.export(converted)
+                succeeded = self._exporter.export(converted).name == "SUCCESS"
             if caught.error is not None:
                 self._response.see_failure(caught.error)
-                return self._response.outcome(succeeded=False, unconverted=unconverted)
-        return self._response.outcome(succeeded=result.name == "SUCCESS", unconverted=unconverted)
+        return self._response.outcome(succeeded=succeeded, unconverted=unconverted)
 
     def close(self) -> None:
         """Release the connection and stop waiting. Any thread may call this."""

@@ -243,7 +243,8 @@ def _add_retrieval(made: dict[str, Any], record: SpanRecord) -> None:
     if len(texts) == 1:
         made.setdefault(names.RETRIEVAL_QUERY, plain_text(texts[0]))
     if isinstance(found, list):
-        documents = [item if isinstance(item, dict) else {"content": item} for item in cast("list[Any]", found)]
+        items = cast("list[Any]", found)
+        documents: list[Any] = [item if isinstance(item, dict) else {"content": item} for item in items]
         made.setdefault(names.RETRIEVAL_DOCUMENTS, plain_text(_json(documents)))
 
 

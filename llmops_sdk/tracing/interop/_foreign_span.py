@@ -98,7 +98,7 @@ def _snapshot(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _kept(value: Any) -> Any:
-    cls = type(value)
+    cls = cast("type[object]", type(value))
     if cls is str:
         return without_media(value)
     if cls in _SCALARS or _is_flat(value):

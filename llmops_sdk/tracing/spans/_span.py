@@ -18,7 +18,6 @@ from llmops_sdk._util._ids import new_span_id, new_trace_id
 from llmops_sdk._util._public import public
 from llmops_sdk._util._static_reads import class_of, qualname_of
 from llmops_sdk.tracing.capture._encode import encode
-from llmops_sdk.tracing.privacy._content import is_content
 from llmops_sdk.tracing.records import _semconv
 from llmops_sdk.tracing.spans import _active
 from llmops_sdk.tracing.spans._attributes import (
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SILENT", "Span", "new_span"]
 
+_EXCEPTION_TEXTS = ("exception.message", "exception.stacktrace")
 _perf = time.perf_counter_ns
 _now = time.time_ns
 _new = object.__new__
@@ -228,7 +228,7 @@ class Span(SpanContent, UsageAndScores):
             described = guarded("describing an exception", None, exception_attributes, exception, escaped) or {}
             described.update(attributes or {})
             if not self._runtime.content:
-                described = {key: value for key, value in described.items() if not is_content(key, value)}
+                described = {key: value for key, value in described.items() if key not in _EXCEPTION_TEXTS}
             self.add_event(_semconv.EVENT_EXCEPTION, described, timestamp)
 
     # --- end --------------------------------------------------------------------------------------------------
