@@ -77,13 +77,14 @@ class WrapperProvider:
 
     def prepare(self) -> None:
         """Let the inner provider do what it needs before its first call and no model's time should include."""
-        prepare = getattr(self.inner, "prepare", None)
+        # A subclass that answers by itself may have no inner provider.
+        prepare = getattr(getattr(self, "inner", None), "prepare", None)
         if prepare is not None:
             prepare()
 
     async def aprepare(self) -> None:
         """Let the inner provider do what it needs before its first call, async."""
-        aprepare = getattr(self.inner, "aprepare", None)
+        aprepare = getattr(getattr(self, "inner", None), "aprepare", None)
         if aprepare is not None:
             await aprepare()
 
