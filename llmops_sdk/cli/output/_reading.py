@@ -29,13 +29,19 @@ def existing_store(store: Path | None) -> Path:
     """Return the store's folder.
 
     Raises:
-        StoreError: The folder does not exist.
+        StoreError: The folder does not exist, or has other files and no store.
     """
     folder = store_folder(store)
     if not folder.is_dir():
         raise StoreError(
             f"there is no store at {folder}: run a program that makes calls, or name another store with --store PATH",
             path=str(folder),
+        )
+    from llmops_sdk.store.reading._query import is_store
+
+    if not is_store(folder) and any(folder.iterdir()):
+        raise StoreError(
+            f"{folder} is no store of traces, and has other files: name a store with --store PATH", path=str(folder)
         )
     return folder
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from llmops_sdk._util._guard import Caught
 from llmops_sdk.errors import QueryError, StoreError
-from llmops_sdk.store.duck._sources import read_sources
+from llmops_sdk.store.duck._sources import is_store, read_sources
 from llmops_sdk.store.files._layout import Sources
 from llmops_sdk.store.reading._result import TABLE, Result
 
@@ -25,7 +25,18 @@ if TYPE_CHECKING:
     from llmops_sdk.store.reading._statement import Parameters, Statement
     from llmops_sdk.store.schema._views import View
 
-__all__ = ["StorePath", "aquery", "connect", "flush_first", "leased", "query", "retried", "run_query", "store_folder"]
+__all__ = [
+    "StorePath",
+    "aquery",
+    "connect",
+    "flush_first",
+    "is_store",
+    "leased",
+    "query",
+    "retried",
+    "run_query",
+    "store_folder",
+]
 
 _T = TypeVar("_T")
 
