@@ -41,7 +41,8 @@ def imported(command, tmp_path: Path):
 def test_spans_with_one_id_all_stay_in_the_tree(command, imported) -> None:
     call = {"attributes": [{"key": "gen_ai.operation.name", "value": {"stringValue": "chat"}}]}
     store = imported([
-        span(1), span(2, 1, "first", **call), {**span(3, 1, "second", **call), "spanId": f"{2:016x}"}, span(4, 2, "child"),
+        span(1), span(2, 1, "first", **call), {**span(3, 1, "second", **call), "spanId": f"{2:016x}"},
+        span(4, 2, "child"),
     ])  # fmt: skip
     out = command("show", TRACE, "--store", store).out
     assert [out.count(name) for name in ("span 1", "first", "second", "child")] == [1, 1, 1, 1]

@@ -149,3 +149,21 @@ def test_memory_and_spilled_bytes_are_bounded(store: Path) -> None:
 def test_names_before_a_parenthesis_are_found_in_any_spelling() -> None:
     sql = 'SELECT é(1), "a""b"(2), x.upper(), \'no(\'::VARCHAR, $$no($$, f -- no(\n (3)'
     assert called_functions(sql) == {"é", 'a"b', "upper", "f"}
+
+
+@pytest.mark.parametrize(
+    ("column", "hint"),
+    [
+        ("latency", "duration_ms"),
+        ("timestamp", "start_time"),
+        ("tenant", "[store.columns]"),
+        ("metadata", "llmops.metadata.KEY"),
+        ("prompt_tokens", "input_tokens"),
+        ("Total_Tokens", "input_tokens + output_tokens"),
+    ],
+)
+def test_usual_names_of_columns_lead_to_ours(store: Path, column: str, hint: str) -> None:
+    with pytest.raises(QueryError) as caught:
+        query(f"SELECT {column} FROM llm_calls", path=store)
+    assert hint in str(caught.value)
+    assert "llmops schema" in str(caught.value)

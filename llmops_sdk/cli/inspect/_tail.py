@@ -48,7 +48,10 @@ def tail(wanted: Filter, *, spans: bool, follow: bool, last: int, form: Format, 
     """
     out = sys.stdout
     if not follow:
-        _rows_of(spans, form, out).write(_latest(wanted, spans=spans, last=last, store=store))
+        latest = _latest(wanted, spans=spans, last=last, store=store)
+        _rows_of(spans, form, out).write(latest)
+        if not latest and last:
+            tell_unknown_names(wanted, store)
         return
     folder = store_folder(store)
     if not folder.is_dir():
