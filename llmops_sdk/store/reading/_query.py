@@ -252,7 +252,7 @@ def _wait_for_abandoned() -> None:
 def _forget_abandoned() -> None:
     # The threads of the parent do not exist in a child.
     global _abandoned, _abandoned_lock
-    _abandoned, _abandoned_lock = set(), threading.Lock()
+    _abandoned, _abandoned_lock = set[_QueryJob](), threading.Lock()
 
 
 atexit.register(_wait_for_abandoned)
