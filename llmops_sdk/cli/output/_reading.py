@@ -47,7 +47,12 @@ def existing_store(store: Path | None) -> Path:
 
 
 def query(
-    sql: str, params: Mapping[str, Any] | None = None, *, store: Path | None, timeout: float | None = None
+    sql: str,
+    params: Mapping[str, Any] | None = None,
+    *,
+    store: Path | None,
+    timeout: float | None = None,
+    isolated: bool = False,
 ) -> Result:
     """Run one query on an existing store.
 
@@ -58,7 +63,7 @@ def query(
     folder = existing_store(store)
     from llmops_sdk.store import query as run
 
-    return run(sql, params or None, path=folder, timeout=timeout)
+    return run(sql, params or None, path=folder, timeout=timeout, isolated=isolated)
 
 
 def show(form: Format, columns: Sequence[str], rows: Sequence[Sequence[Any]], limit: int) -> None:

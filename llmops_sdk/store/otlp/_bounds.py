@@ -9,8 +9,6 @@ import re
 from collections.abc import Mapping
 from typing import TypeAlias
 
-from llmops_sdk.errors import OtlpDecodeError
-
 __all__ = ["OversizedRequestError", "check_json", "check_protobuf"]
 
 _Schema: TypeAlias = Mapping[int, "_Schema | None"]
@@ -43,7 +41,7 @@ _TAGS = bytes(
 )
 
 
-class OversizedRequestError(OtlpDecodeError):
+class OversizedRequestError(ValueError):
     """A request has too many elements, or would take too much space once it is stored."""
 
 

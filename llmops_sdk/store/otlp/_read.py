@@ -76,7 +76,8 @@ class Decoder:
                 spans share may not take much more space once they are stored than the body.
 
         Raises:
-            OtlpDecodeError: The body is not such a request, or exceeds the limit.
+            OtlpDecodeError: The body is not such a request.
+            OversizedRequestError: It exceeds the limit.
         """
         _check(body, "traces", encoding, limit)
         reader, decoded = _reader(encoding), Decoded()
@@ -93,7 +94,8 @@ class Decoder:
             limit: The number of elements that it may have, or None.
 
         Raises:
-            OtlpDecodeError: The body is not such a request, or exceeds the limit.
+            OtlpDecodeError: The body is not such a request.
+            OversizedRequestError: It exceeds the limit.
         """
         _check(body, "logs", encoding, limit)
         reader, decoded = _reader(encoding), Decoded()
