@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from llmops_sdk.errors import QueryError, StoreError
 from llmops_sdk.store.reading._result import TABLE, Result
@@ -78,7 +78,7 @@ def _answer(written: bytes) -> dict[str, Any] | None:
         found = json.loads(written)
     except ValueError:
         return None
-    return found if isinstance(found, dict) else None
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else None
 
 
 def _loaded(rows: Path, columns: list[tuple[str, str]]) -> Result:
