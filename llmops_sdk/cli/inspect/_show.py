@@ -47,6 +47,7 @@ WHERE trace_id = $trace OR span_id IN (SELECT span_id FROM spans WHERE trace_id 
 """
 _MATCHES = "SELECT DISTINCT trace_id FROM spans WHERE starts_with(trace_id, $prefix) ORDER BY trace_id LIMIT 9"
 _CUT = 160
+_SHORT = 50
 _MAX_GUTTER = 40
 """Levels that are drawn as such. Deeper spans name their level instead: lines must not grow with the depth."""
 
@@ -213,7 +214,10 @@ def _headline(span: Row) -> str:
 def _details(span: Row, events: Sequence[Row], *, full: bool) -> Iterator[str]:
     who = {"session": span["session_id"], "user": span["user_id"], "tags": ", ".join(span["tags"] or ())}
     if span["parent_span_id"] is None:
-        yield from (f"{name} {cell(value)}" for name, value in who.items() if value)
+        said = [f"{name} {cell(value)}" for name, value in who.items() if value]
+        line = "  ".join(said)
+        # A long line would be cut on a narrow terminal, and ids stay whole.
+        yield from ([line] if line else []) if len(line) <= _SHORT else said
     metadata = _metadata(span["attributes"])
     if metadata:
         line = "  ".join(f"{cell(key)}={cell(value)}" for key, value in metadata.items())
