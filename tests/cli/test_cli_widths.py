@@ -104,7 +104,7 @@ def test_wide_rows_show_their_content_as_records(store: Path, on_terminal: Calla
 
 def test_narrow_rows_stay_a_table(store: Path, on_terminal: Callable[..., str]) -> None:
     shown = on_terminal(60, "sql", "SELECT 1 AS a, 'x' AS b", "--store", str(store))
-    assert shown.splitlines()[0] == "a  b"
+    assert "│ 1 │ x │" in shown
 
 
 def test_doctor_is_short_and_says_that_all_is_well(store: Path, on_terminal: Callable[..., str]) -> None:

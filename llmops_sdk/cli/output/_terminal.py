@@ -7,6 +7,8 @@ from typing import Any, TextIO
 
 from rich.cells import cell_len, chop_cells
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from llmops_sdk.cli.output._text import cell, cut, is_numeric
 
@@ -30,10 +32,14 @@ def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], out: TextI
     widths = [max(map(cell_len, column)) for column in zip(names, *texts, strict=True)]
     if not rows:
         print_lines(_names_only(names, console.width), out)
-    elif sum(widths) + 2 * (len(widths) - 1) <= console.width:
-        right = [is_numeric(rows, i) for i in range(len(columns))]
-        lines = [names, ["─" * width for width in widths], *texts]
-        print_lines((_line(line, widths, right) for line in lines), out)
+    elif sum(widths) + 3 * len(widths) + 1 <= console.width:
+        table = Table(header_style="bold")
+        for index, name in enumerate(names):
+            table.add_column(Text(name), justify="right" if is_numeric(rows, index) else "left", no_wrap=True)
+        for row in texts:
+            # Text, not str: rich must not take trace content for markup.
+            table.add_row(*(Text(text) for text in row))
+        console.print(table)
     else:
         for number, row in enumerate(texts, 1):
             print_lines(record_lines(names, row, console.width, title=str(number)), out)
@@ -42,14 +48,6 @@ def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], out: TextI
 def print_lines(lines: Iterator[str], out: TextIO) -> None:
     """Write lines."""
     out.writelines(f"{line.rstrip()}\n" for line in lines)
-
-
-def _line(texts: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:
-    pairs = zip(texts, widths, right, strict=True)
-    return "  ".join(
-        " " * (width - cell_len(text)) + text if r else text + " " * (width - cell_len(text))
-        for text, width, r in pairs
-    )
 
 
 def _names_only(names: Sequence[str], width: int) -> Iterator[str]:
