@@ -44,7 +44,6 @@ if TYPE_CHECKING:
         MissingDependencyError,
         NotFoundError,
         OtlpDecodeError,
-        OversizedRequestError,
         PermissionDeniedError,
         ProviderConnectionError,
         ProviderError,
@@ -93,7 +92,7 @@ __getattr__, __dir__ = lazy_names(
         "errors": """
             AuthenticationError BadRequestError BudgetExceededError CassetteError CircuitOpenError ConfigError
             ContentFilterError ContextWindowError GuardrailViolation IncompleteResponseError LLMOpsError
-            LimitExceededError MissingDependencyError NotFoundError OtlpDecodeError OversizedRequestError
+            LimitExceededError MissingDependencyError NotFoundError OtlpDecodeError
             PermissionDeniedError ProviderConnectionError ProviderError ProviderTimeoutError QueryError RateLimitError
             RealCallBlockedError ScriptError ServerError StoreError StreamInterruptedError ToolCallError
             ValidationFailedError
@@ -135,7 +134,6 @@ __all__ = [
     "MissingDependencyError",
     "NotFoundError",
     "OtlpDecodeError",
-    "OversizedRequestError",
     "PermissionDeniedError",
     "ProviderConnectionError",
     "ProviderError",

@@ -26,7 +26,6 @@ The tree::
     ├── StoreError                       the local store cannot be read or written
     ├── QueryError                       the SQL of a query is not valid or not allowed
     ├── OtlpDecodeError                  a request or a file is not valid OTLP
-    │   └── OversizedRequestError            a request would cost too much time or space to read
     ├── MissingDependencyError           (also an ImportError) an optional library is not installed
     ├── CassetteError                    a cassette has no recording of a request, or its file is unreadable
     ├── ScriptError                      a scripted provider in a test has no answer for a call
@@ -55,7 +54,6 @@ __all__ = [
     "MissingDependencyError",
     "NotFoundError",
     "OtlpDecodeError",
-    "OversizedRequestError",
     "PermissionDeniedError",
     "ProviderConnectionError",
     "ProviderError",
@@ -342,10 +340,6 @@ class ScriptError(LLMOpsError):
 
 class OtlpDecodeError(LLMOpsError):
     """A request or a file is not valid OTLP; the message says what is wrong and where."""
-
-
-class OversizedRequestError(OtlpDecodeError):
-    """A request has too many elements for its size, or would take too much space once it is stored."""
 
 
 class MissingDependencyError(LLMOpsError, ImportError):

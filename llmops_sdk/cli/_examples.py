@@ -16,7 +16,8 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
         "llmops traces --user ada --tag shop --search refund --format json",
         "llmops traces --score 'helpful<0.5' --limit 0 --format csv",
     ),
-    "show": ("llmops show 019ab3", "llmops show 019ab3 --full --format json"),
+    "schema": ("llmops schema", "llmops schema llm_calls"),
+    "show": ("llmops show 019ab3", "llmops show 019ab3 --full --format json", "llmops show 019ab3 --depth 3"),
     "stats": (
         "llmops stats --since 7d --by day",
         "llmops stats --by user --model gpt-4.1-mini --format csv",

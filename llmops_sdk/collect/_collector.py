@@ -20,9 +20,10 @@ from llmops_sdk.collect._refusal import RefusedError, retry_later
 from llmops_sdk.collect._requests import RequestHandler
 from llmops_sdk.collect._responses import IntakeResult, Signal
 from llmops_sdk.collect._server import Server
-from llmops_sdk.errors import ConfigError, LLMOpsError, OtlpDecodeError, OversizedRequestError, StoreError
+from llmops_sdk.errors import ConfigError, LLMOpsError, OtlpDecodeError, StoreError
 from llmops_sdk.store._sink import open_sink
 from llmops_sdk.store.exchange._foreign_records import ForeignRecords
+from llmops_sdk.store.otlp._bounds import OversizedRequestError
 from llmops_sdk.store.otlp._read import Decoded, Decoder, Encoding
 from llmops_sdk.store.reading._query import StorePath
 

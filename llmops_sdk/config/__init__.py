@@ -8,6 +8,7 @@ from __future__ import annotations
 from llmops_sdk.config._state import configure, current, reset, subscribe, tolerate_untrusted
 from llmops_sdk.config.loading._keys import Key, known_keys
 from llmops_sdk.config.loading._load import load
+from llmops_sdk.config.loading._placed import placed
 from llmops_sdk.config.loading._resolve_model import ResolvedModel, resolve_model
 from llmops_sdk.config.loading._settings import DescribedValue, Settings, describe_settings, describe_value
 from llmops_sdk.config.sections._caching import CacheSettings, CassetteSettings
@@ -47,6 +48,7 @@ __all__ = [
     "describe_value",
     "known_keys",
     "load",
+    "placed",
     "reset",
     "resolve_model",
     "subscribe",

@@ -294,3 +294,23 @@ def test_pipe_in_place_of_the_file_does_not_block(clone: Path) -> None:
     assert load_from(outside(), None, {}).model == "offline/echo"
     with pytest.raises(ConfigError, match="it is not a file"):
         load_from(outside(), "llmops.toml", {})
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("gpt-4.1", "openai/gpt-4.1"),
+        ("claude-sonnet-4-5", "anthropic/claude-sonnet-4-5"),
+        ("gemini-2.5-pro", "gemini/gemini-2.5-pro"),
+        ("o3-mini", "openai/o3-mini"),
+        ("rate", "rated"),
+        ("nonsense", None),
+    ],
+)
+def test_bare_model_name_suggests_its_provider(name: str, meant: str | None) -> None:
+    settings = config.load(models={"rated": {"model": "offline/echo"}})
+    with pytest.raises(ConfigError) as caught:
+        config.resolve_model(settings, name)
+    assert caught.value.nearest == meant
+    if meant:
+        assert repr(meant) in str(caught.value)

@@ -149,3 +149,56 @@ def test_memory_and_spilled_bytes_are_bounded(store: Path) -> None:
 def test_names_before_a_parenthesis_are_found_in_any_spelling() -> None:
     sql = 'SELECT é(1), "a""b"(2), x.upper(), \'no(\'::VARCHAR, $$no($$, f -- no(\n (3)'
     assert called_functions(sql) == {"é", 'a"b', "upper", "f"}
+
+
+@pytest.mark.parametrize(
+    ("column", "hint"),
+    [
+        ("latency", "duration_ms"),
+        ("timestamp", "start_time"),
+        ("tenant", "[store.columns]"),
+        ("metadata", "llmops.metadata.KEY"),
+        ("prompt_tokens", "input_tokens"),
+        ("Total_Tokens", "input_tokens + output_tokens"),
+    ],
+)
+def test_usual_names_of_columns_lead_to_ours(store: Path, column: str, hint: str) -> None:
+    with pytest.raises(QueryError) as caught:
+        query(f"SELECT {column} FROM llm_calls", path=store)
+    assert hint in str(caught.value)
+    assert "llmops schema" in str(caught.value)
+
+
+def test_isolated_query_returns_the_same_rows_and_types(store: Path) -> None:
+    sql = (
+        "SELECT i AS \"a b\", sum(i) OVER () AS huge, 'x' || i AS text, [i, 2] AS list, {'k': i::HUGEINT} AS struct, "
+        "INTERVAL 1 DAY AS span, NULL AS nothing, now() AS zoned IS NOT NULL AS dated, 1.5::DECIMAL(4, 1) AS exact, "
+        "'{\"a\": 1}'::JSON AS json FROM range(3) AS t(i) ORDER BY i DESC"
+    ).replace("now() AS zoned IS NOT NULL AS dated", "TIMESTAMP '2026-01-02 03:04:05' AS moment")
+    here, there = query(sql, path=store), query(sql, path=store, isolated=True)
+    assert there.columns == here.columns
+    assert there.types == here.types
+    assert there.rows() == here.rows()
+    counted = query("SELECT count(*) FROM spans WHERE name = $name", {"name": "one"}, path=store, isolated=True)
+    assert counted.scalar() == 1
+
+
+@pytest.mark.parametrize(
+    ("sql", "part"),
+    [
+        ("SELECT latency FROM spans", "duration_ms"),
+        ("FROM enable_logging()", "may not call"),
+        ("DROP VIEW spans", "only reads"),
+    ],
+)
+def test_isolated_query_reports_errors(store: Path, sql: str, part: str) -> None:
+    with pytest.raises(QueryError, match=part):
+        query(sql, path=store, isolated=True)
+
+
+def test_isolated_query_is_killed_when_it_needs_too_much_memory(store: Path) -> None:
+    greedy = (
+        "SELECT length(lpad('x', 900000000, 'y')) + sum(length(lpad(i::VARCHAR, 900000000, 'y'))) FROM range(20) t(i)"
+    )
+    with pytest.raises(QueryError):
+        query(greedy, path=store, timeout=20, isolated=True)

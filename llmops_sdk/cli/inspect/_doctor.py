@@ -11,15 +11,16 @@ import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 from urllib.parse import urlsplit
 
 from llmops_sdk._version import __version__
 from llmops_sdk.cli.output._formats import Format, write_rows
 from llmops_sdk.cli.output._reading import query
+from llmops_sdk.cli.output._text import cell
 from llmops_sdk.errors import ConfigError, LLMOpsError
 from llmops_sdk.store.files._filesystems import network_file_system
 
@@ -46,8 +47,15 @@ class Finding:
     state: str = OK
 
 
-def check_everything(*, form: Format, store: Path | None) -> bool:
-    """Write the findings to stdout and return whether nothing is broken."""
+def check_everything(*, form: Format, store: Path | None, problems: bool = False, everything: bool = False) -> bool:
+    """Write the findings to stdout and return whether nothing is broken.
+
+    Args:
+        form: The output format. Only the table leaves out what is as expected.
+        store: The store's folder, or None for the configured one.
+        problems: Write only what is broken or worth a note.
+        everything: Write the table of all findings too.
+    """
     findings = [*_installation()]
     settings: Settings | None = None
     try:
@@ -67,12 +75,44 @@ def check_everything(*, form: Format, store: Path | None) -> bool:
         folder = folder.expanduser().absolute()
         findings += _store(folder, enabled=settings is None or settings.store.enabled)
         findings += _outboxes(folder, settings)
-    write_rows(form, ("part", "what", "value", "source", "state"), [astuple(one) for one in findings], sys.stdout)
+    shown = [one for one in findings if one.state != OK] if problems else findings
+    if form is Format.TABLE and not everything:
+        _write_summary(shown, sys.stdout)
+    else:
+        write_rows(form, ("part", "what", "value", "source", "state"), [astuple(one) for one in shown], sys.stdout)
     broken = [one for one in findings if one.state == BROKEN]
     sys.stdout.flush()
     for one in broken:
         print(f"broken: {one.part}, {one.what}: {one.value}", file=sys.stderr)
+    if not broken and form is Format.TABLE:
+        print("all is well")
     return not broken
+
+
+def _write_summary(findings: Sequence[Finding], out: TextIO) -> None:
+    """Write what an application decides or should know, one finding a line: no defaults, no versions of libraries."""
+    part = ""
+    for one in findings:
+        is_usual = one.source == "default" if one.part == "setting" else one.what in _libraries()
+        if one.state == BROKEN or (one.state == OK and is_usual):
+            continue
+        if one.part != part:
+            part = one.part
+            out.write(f"{part}\n")
+        text = f"{one.what}: {cell(one.value)}" + (f"  ({cell(one.source)})" if one.part == "setting" else "")
+        text = f"note: {text}" if one.state == NOTE else text
+        lines = _folded(text, out) if out.isatty() else [text]
+        out.writelines(f"{'    ' if number else '  '}{line}\n" for number, line in enumerate(lines))
+
+
+def _folded(text: str, out: TextIO) -> list[str]:
+    from llmops_sdk.cli.output._terminal import folded, terminal_width
+
+    return folded(text, terminal_width(out) - 4)
+
+
+def _libraries() -> frozenset[str]:
+    return frozenset([*_requirements(), *_OPTIONAL])
 
 
 def _installation() -> Iterator[Finding]:

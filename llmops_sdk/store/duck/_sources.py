@@ -9,11 +9,12 @@ from llmops_sdk.store.files._damaged import readable_files
 from llmops_sdk.store.files._folders import check_folder
 from llmops_sdk.store.files._layout import Sources, list_data_files, list_segments, unknown_files
 from llmops_sdk.store.files._leases import ReaderLease
-from llmops_sdk.store.files._manifest import MANIFEST, Manifest, read_manifest
+from llmops_sdk.store.files._manifest import Manifest, read_manifest
 
-__all__ = ["read_sources"]
+__all__ = ["is_store", "read_sources"]
 
 _TRIES = 16
+_RECORD_FOLDERS = ("wal", "spans", "scores", "losses")
 
 
 def read_sources(path: Path, *, lease: bool = True) -> Sources:
@@ -40,7 +41,7 @@ def read_sources(path: Path, *, lease: bool = True) -> Sources:
 
         manifest = adopt_for_reading(path, manifest)
     held = None
-    if lease and (path / MANIFEST).exists():
+    if lease and is_store(path):  # a lease is a file: nothing is written into a folder that is no store
         manifest, held = _leased(path, manifest)
     try:
         # Empty segments of dead writers are removed at once, without regard to leases.
@@ -50,6 +51,11 @@ def read_sources(path: Path, *, lease: bool = True) -> Sources:
             held.release()
         raise
     return Sources(tuple(segments), readable_files(path, manifest.files), path, manifest.unreadable, held)
+
+
+def is_store(path: Path) -> bool:
+    """Return whether a folder is a store: whether it has the manifest or a folder of records."""
+    return (path / "MANIFEST.json").is_file() or any((path / name).is_dir() for name in _RECORD_FOLDERS)
 
 
 def _leased(path: Path, manifest: Manifest) -> tuple[Manifest, ReaderLease]:

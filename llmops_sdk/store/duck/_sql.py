@@ -65,6 +65,7 @@ def open_connection(
     trusted: bool,
     frames: bool,
     output: Path | None = None,
+    bounded: bool = False,
     warm: bool = False,
     spill: bool = True,
 ) -> duckdb.DuckDBPyConnection:
@@ -78,6 +79,7 @@ def open_connection(
             loads no extension.
         frames: Whether SQL may name the caller's data frames.
         output: One file that the connection may write. Rows then come in any order, which saves memory.
+        bounded: Keep the bounds of a query, and the order of rows, also with an output.
         warm: Whether the connection stays open between queries; it then caches no file content.
         spill: Whether to put rows that do not fit into memory on the disk, into the store's private folder.
     """
@@ -90,10 +92,10 @@ def open_connection(
             "autoload_known_extensions": "false",
             "allow_community_extensions": "false",
             "python_enable_replacements": "true" if frames else "false",
-            "preserve_insertion_order": "true" if output is None else "false",
+            "preserve_insertion_order": "true" if output is None or bounded else "false",
             "temp_directory": str(folder or ""),
             # An idle connection returns its memory to the system within seconds.
-            **(_bounds() if not trusted and output is None else {}),
+            **(_bounds() if not trusted and (output is None or bounded) else {}),
             **({"enable_external_file_cache": "false", "allocator_background_threads": "true"} if warm else {}),
         },
     )

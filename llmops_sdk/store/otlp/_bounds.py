@@ -9,9 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import TypeAlias
 
-from llmops_sdk.errors import OversizedRequestError
-
-__all__ = ["check_json", "check_protobuf"]
+__all__ = ["OversizedRequestError", "check_json", "check_protobuf"]
 
 _Schema: TypeAlias = Mapping[int, "_Schema | None"]
 
@@ -41,6 +39,10 @@ _VARINT, _FIXED64, _MESSAGE, _FIXED32 = 0, 1, 2, 5
 _TAGS = bytes(
     tag | high for high in (0, 128) for tag in {number << 3 | _MESSAGE for number in (1, 2, 3, 4, 5, 6, 9, 11, 13, 15)}
 )
+
+
+class OversizedRequestError(ValueError):
+    """A request has too many elements, or would take too much space once it is stored."""
 
 
 def _too_many(limit: int) -> OversizedRequestError:

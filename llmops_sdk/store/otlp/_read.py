@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from llmops_sdk.errors import OtlpDecodeError, OversizedRequestError
-from llmops_sdk.store.otlp._bounds import check_json, check_protobuf
+from llmops_sdk.errors import OtlpDecodeError
+from llmops_sdk.store.otlp._bounds import OversizedRequestError, check_json, check_protobuf
 from llmops_sdk.store.otlp._records import span_record
 from llmops_sdk.store.otlp._wire import Group, MalformedError, Reader, WireLog
 from llmops_sdk.tracing.records import _semconv as sc
@@ -76,7 +76,8 @@ class Decoder:
                 spans share may not take much more space once they are stored than the body.
 
         Raises:
-            OtlpDecodeError: The body is not such a request, or exceeds the limit.
+            OtlpDecodeError: The body is not such a request.
+            OversizedRequestError: It exceeds the limit.
         """
         _check(body, "traces", encoding, limit)
         reader, decoded = _reader(encoding), Decoded()
@@ -93,7 +94,8 @@ class Decoder:
             limit: The number of elements that it may have, or None.
 
         Raises:
-            OtlpDecodeError: The body is not such a request, or exceeds the limit.
+            OtlpDecodeError: The body is not such a request.
+            OversizedRequestError: It exceeds the limit.
         """
         _check(body, "logs", encoding, limit)
         reader, decoded = _reader(encoding), Decoded()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import threading
-import time
 import weakref
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
@@ -14,9 +12,10 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from llmops_sdk._util._guard import Caught
 from llmops_sdk.errors import QueryError, StoreError
-from llmops_sdk.store.duck._sources import read_sources
+from llmops_sdk.store.duck._sources import is_store, read_sources
 from llmops_sdk.store.files._layout import Sources
 from llmops_sdk.store.reading._result import TABLE, Result
+from llmops_sdk.store.reading._stopped import add_stopped, refuse_if_too_many
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -25,21 +24,34 @@ if TYPE_CHECKING:
     from llmops_sdk.store.reading._statement import Parameters, Statement
     from llmops_sdk.store.schema._views import View
 
-__all__ = ["StorePath", "aquery", "connect", "flush_first", "leased", "query", "retried", "run_query", "store_folder"]
+__all__ = [
+    "StorePath",
+    "aquery",
+    "connect",
+    "flush_first",
+    "is_store",
+    "leased",
+    "query",
+    "retried",
+    "run_query",
+    "store_folder",
+]
 
 _T = TypeVar("_T")
 
 _TRIES = 10
-_EXIT_SECONDS = 5.0
-_MAX_ABANDONED = 4
-"""Stopped queries that have not ended yet. Each may hold a core and gigabytes."""
 _FLUSH_SECONDS = 5.0
 
 StorePath: TypeAlias = str | os.PathLike[str]
 
 
 def query(
-    sql: str, params: Parameters | None = None, *, path: StorePath | None = None, timeout: float | None = None
+    sql: str,
+    params: Parameters | None = None,
+    *,
+    path: StorePath | None = None,
+    timeout: float | None = None,
+    isolated: bool = False,
 ) -> Result:
     """Run one SELECT over the stored traces, including this process's latest spans.
 
@@ -50,6 +62,8 @@ def query(
         params: Values for `?` or `$1` (a sequence) or for `$name` (a mapping).
         path: The store's folder; by default the configured one.
         timeout: Seconds after which the query fails, or None.
+        isolated: Run the query in a process of its own, with a limit of memory, which is killed at the deadline. For
+            SQL of others, as of a model; it costs the start of a process.
 
     Raises:
         QueryError: The SQL is invalid, not allowed, or took too long.
@@ -61,7 +75,15 @@ def query(
         [(42,)]
     """
     flush_first()
+    if isolated:
+        return _run_isolated(sql, params, store_folder(path), timeout)
     return run_query(sql, params, store_folder(path), timeout)
+
+
+def _run_isolated(sql: str, params: Parameters | None, folder: Path, timeout: float | None) -> Result:
+    from llmops_sdk.store.reading._isolated import isolated_query
+
+    return isolated_query(sql, params, folder, timeout)
 
 
 def run_query(
@@ -93,7 +115,12 @@ def run_query(
 
 
 async def aquery(
-    sql: str, params: Parameters | None = None, *, path: StorePath | None = None, timeout: float | None = None
+    sql: str,
+    params: Parameters | None = None,
+    *,
+    path: StorePath | None = None,
+    timeout: float | None = None,
+    isolated: bool = False,
 ) -> Result:
     """Run one SELECT without blocking the event loop; cancelling the task ends the query. See `query`.
 
@@ -102,6 +129,8 @@ async def aquery(
         params: Values for `?` or `$1` (a sequence) or for `$name` (a mapping).
         path: The store's folder; by default the configured one.
         timeout: Seconds after which the query fails, or None.
+        isolated: Run the query in a process of its own, with a limit of memory, which is killed at the deadline. For
+            SQL of others, as of a model; it costs the start of a process.
 
     Raises:
         QueryError: The SQL is invalid, not allowed, or took too long.
@@ -116,6 +145,8 @@ async def aquery(
     import asyncio
 
     await asyncio.to_thread(flush_first)
+    if isolated:
+        return await asyncio.to_thread(_run_isolated, sql, params, store_folder(path), timeout)
     job = _QueryJob(sql, params, store_folder(path), timeout)
     limit = asyncio.timeout(timeout)
     try:
@@ -237,28 +268,6 @@ def retried(attempt: Callable[[], _T], folder: Path) -> _T:
     return attempt()
 
 
-_abandoned: set[_QueryJob] = set()
-_abandoned_lock = threading.Lock()
-
-
-def _wait_for_abandoned() -> None:
-    """Wait until stopped queries have ended: a thread that comes back while the interpreter ends aborts the process."""
-    deadline = time.monotonic() + _EXIT_SECONDS
-    for job in list(_abandoned):
-        job.ended.wait(max(deadline - time.monotonic(), 0.0))
-
-
-def _forget_abandoned() -> None:
-    # The threads of the parent do not exist in a child.
-    global _abandoned, _abandoned_lock
-    _abandoned, _abandoned_lock = set(), threading.Lock()
-
-
-atexit.register(_wait_for_abandoned)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_abandoned)
-
-
 class _QueryJob:
     """One query, which another thread may cancel."""
 
@@ -302,14 +311,7 @@ class _QueryJob:
         # Imported late: this cannot be imported while the interpreter ends, when a first span may still need the store.
         from concurrent.futures import Future
 
-        with _abandoned_lock:
-            _abandoned.difference_update([job for job in _abandoned if job.ended.is_set()])
-            if len(_abandoned) >= _MAX_ABANDONED:
-                raise QueryError(
-                    f"{len(_abandoned)} earlier queries still run, though they were stopped; wait until they end, or "
-                    f"read less with each:\n\n{self._sql}",
-                    sql=self._sql,
-                )
+        refuse_if_too_many(self._sql)
         future: Future[Result] = Future()
 
         def run() -> None:
@@ -328,8 +330,7 @@ class _QueryJob:
         """End the query without waiting for that."""
         if self.ended.is_set():
             return
-        with _abandoned_lock:
-            _abandoned.add(self)
+        add_stopped(self.ended)
         threading.Thread(target=self.cancel, name="llmops-cancel", daemon=True).start()
 
     def cancel(self) -> None:
