@@ -101,7 +101,8 @@ def documented_attributes(cls: type) -> dict[str, str]:
     """Return the texts of the section "Attributes:" in the docstrings of a class and its bases."""
     found: dict[str, str] = {}
     for base in reversed(cls.__mro__):
-        doc = inspect.cleandoc(vars(base).get("__doc__") or "")
+        ours = base.__module__.startswith("llmops_sdk")  # pydantic documents its own attributes
+        doc = inspect.cleandoc(vars(base).get("__doc__") or "") if ours else ""
         section = re.search(r"^Attributes:\n((?: +.*\n?|\n)*)", doc, re.MULTILINE)
         for line in re.sub(r"\n {5,}", " ", section[1]).splitlines() if section else ():
             if entry := _ATTRIBUTE.fullmatch(line.strip()):

@@ -30,7 +30,7 @@ def warm_up(wait: float = 0.0) -> bool:
 
     Example:
         >>> import llmops_sdk as llmops
-        >>> llmops.warm_up() in (True, False)
+        >>> llmops.warm_up(wait=90)
         True
     """
     global _started

@@ -37,7 +37,7 @@ ALLOWED = frozenset({
     "export.enabled", "export.exporters", "export.protocol", "export.timeout", "export.filter", "export.outbox",
     "export.outbox_bytes", "export.outbox_days", "export.metrics.exporters", "export.metrics.protocol",
     "export.metrics.timeout", "export.logs.exporters", "export.logs.protocol", "export.logs.timeout",
-    "tracing", "redaction.patterns",
+    "tracing", "redaction.patterns", "providers.warm_up",
 })  # fmt: skip
 """Keys and sections that every file may set. `models.<name>.retry` follows `retry`."""
 
@@ -48,6 +48,7 @@ REFUSED: Mapping[str, str] = {
     "cassettes.folder": _HERE,
     "export.endpoint": _AWAY,
     "export.traces_endpoint": _AWAY,
+    "export.allow_attributes": _CONTENT,
     "export.headers": _KEY,
     "export.destinations": _AWAY,
     "export.metrics.endpoint": _AWAY,

@@ -73,7 +73,7 @@ def _run(sql: str, params: Any, folder: Path, rows: Path, views: list[Any]) -> l
             return columns
 
     try:
-        return retried(attempt)
+        return retried(attempt, folder)
     except duckdb.Error as error:
         raise damaged_file(error, folder) or query_error(error, sql) from error
 
