@@ -55,10 +55,12 @@ if TYPE_CHECKING:
         ServerError,
         StoreError,
         StreamInterruptedError,
+        ToolCallError,
         ValidationFailedError,
     )
     from llmops_sdk.guardrails import guard
     from llmops_sdk.providers import Attempt, Chunk, Embeddings, Response, ToolCall, Usage
+    from llmops_sdk.providers._warm_up import warm_up
     from llmops_sdk.resilience import fallback, retry
     from llmops_sdk.store import Result, aquery, connect, query
     from llmops_sdk.tracing import (
@@ -90,12 +92,14 @@ __getattr__, __dir__ = lazy_names(
         "errors": """
             AuthenticationError BadRequestError BudgetExceededError CassetteError CircuitOpenError ConfigError
             ContentFilterError ContextWindowError GuardrailViolation IncompleteResponseError LLMOpsError
-            LimitExceededError MissingDependencyError NotFoundError OtlpDecodeError PermissionDeniedError
-            ProviderConnectionError ProviderError ProviderTimeoutError QueryError RateLimitError RealCallBlockedError
-            ScriptError ServerError StoreError StreamInterruptedError ValidationFailedError
+            LimitExceededError MissingDependencyError NotFoundError OtlpDecodeError
+            PermissionDeniedError ProviderConnectionError ProviderError ProviderTimeoutError QueryError RateLimitError
+            RealCallBlockedError ScriptError ServerError StoreError StreamInterruptedError ToolCallError
+            ValidationFailedError
         """,
         "guardrails": "guard",
         "providers": "Attempt Chunk Embeddings Response ToolCall Usage",
+        "providers._warm_up": "warm_up",
         "resilience": "fallback retry",
         "store": "Result aquery connect query",
         "tracing": """
@@ -148,6 +152,7 @@ __all__ = [
     "StreamInterruptedError",
     "Timeout",
     "ToolCall",
+    "ToolCallError",
     "Usage",
     "ValidationFailedError",
     "__version__",
@@ -180,4 +185,5 @@ __all__ = [
     "span",
     "stream",
     "trace",
+    "warm_up",
 ]

@@ -22,6 +22,7 @@ The tree::
     ├── LimitExceededError               a rate or concurrency limit is reached
     ├── GuardrailViolation               a guard blocked the input or the output
     ├── ValidationFailedError            the answer does not fit the type asked for
+    ├── ToolCallError                    a model's tool call has no function, or its arguments are not valid
     ├── StoreError                       the local store cannot be read or written
     ├── QueryError                       the SQL of a query is not valid or not allowed
     ├── OtlpDecodeError                  a request or a file is not valid OTLP
@@ -64,6 +65,7 @@ __all__ = [
     "ServerError",
     "StoreError",
     "StreamInterruptedError",
+    "ToolCallError",
     "ValidationFailedError",
 ]
 
@@ -131,6 +133,7 @@ class ProviderError(LLMOpsError):
         retry_after: Seconds that the provider asked to wait, or None.
         request_id: The provider's id of the request, or None.
         attempts: The attempts made before the error was raised, oldest first.
+        should_retry: Whether the provider says that a retry may help, or None if it does not say.
     """
 
     def __init__(
@@ -143,6 +146,7 @@ class ProviderError(LLMOpsError):
         retry_after: float | None = None,
         request_id: str | None = None,
         attempts: tuple[Any, ...] = (),
+        should_retry: bool | None = None,
     ) -> None:
         super().__init__(message)
         self.provider = provider
@@ -151,6 +155,7 @@ class ProviderError(LLMOpsError):
         self.retry_after = retry_after
         self.request_id = request_id
         self.attempts = attempts
+        self.should_retry = should_retry
 
 
 class AuthenticationError(ProviderError):
@@ -258,6 +263,22 @@ class ValidationFailedError(LLMOpsError):
     def __init__(self, message: str, *, response: Any = None, errors: tuple[str, ...] = ()) -> None:
         super().__init__(message)
         self.response = response
+        self.errors = errors
+
+
+class ToolCallError(LLMOpsError):
+    """A model's call of a tool cannot be run: no function has its name, or the arguments are not valid.
+
+    Attributes:
+        tool: The name that the model called.
+        call_id: The id of the call, which the tool's answer must repeat.
+        errors: The problems one by one, without the arguments' values; fit to be sent back to the model.
+    """
+
+    def __init__(self, message: str, *, tool: str = "", call_id: str = "", errors: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.tool = tool
+        self.call_id = call_id
         self.errors = errors
 
 

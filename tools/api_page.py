@@ -1,14 +1,21 @@
-"""Print docs/api.md: every public name, its signature and the first sentence of its docstring.
+"""Print docs/api.md: every public name, its signature, its fields and the first sentence of its docstring.
 
 `make docs` runs this, and tests/gates/test_public_names.py compares the result with the file.
 """
 
 from __future__ import annotations
 
+import ast
+import dataclasses
+import functools
 import inspect
+import itertools
+import re
+import sys
 import typing
 from collections.abc import Iterator
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import llmops_sdk
@@ -25,11 +32,14 @@ _SECTIONS = {
     "store": "Querying",
     "errors": "Errors",
 }
+# The subpackages with public types of their own. docs/configuration.md has the settings.
+_SUBPACKAGES = ("providers", "guardrails", "caching", "resilience", "store", "collect", "testing")
 _WIDTH = 100
 _INTRODUCTION = """# The public names
 
 Import these names from `llmops_sdk` itself, by convention as `llmops`. [stability.md](stability.md) says which changes
-to expect. `make docs` generates this page from the code.
+to expect. The last section has the types that you import from a subpackage. `make docs` generates this page from the
+code.
 """
 
 
@@ -84,6 +94,68 @@ def _block(lines: list[str]) -> str:
     return "```text\n" + "\n".join(lines) + "\n```\n"
 
 
+_ATTRIBUTE = re.compile(r"(\w+): (.*)")
+
+
+def documented_attributes(cls: type) -> dict[str, str]:
+    """Return the texts of the section "Attributes:" in the docstrings of a class and its bases."""
+    found: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        ours = base.__module__.startswith("llmops_sdk")  # pydantic documents its own attributes
+        doc = inspect.cleandoc(vars(base).get("__doc__") or "") if ours else ""
+        section = re.search(r"^Attributes:\n((?: +.*\n?|\n)*)", doc, re.MULTILINE)
+        for line in re.sub(r"\n {5,}", " ", section[1]).splitlines() if section else ():
+            if entry := _ATTRIBUTE.fullmatch(line.strip()):
+                found[entry[1]] = entry[2]
+    return found | _docstrings_of_fields(cls)
+
+
+@functools.cache
+def _parsed(file: str) -> ast.Module:
+    return ast.parse(Path(file).read_text("utf-8"))
+
+
+def _docstrings_of_fields(cls: type) -> dict[str, str]:
+    """Return the strings below the fields of a class. The class names its public module, so look for its source."""
+    holders = [one for name, one in sys.modules.items() if name.startswith("llmops_sdk")]
+    for module in holders:
+        if getattr(module, cls.__name__, None) is not cls or not module.__file__:
+            continue
+        for node in _parsed(module.__file__).body:
+            if isinstance(node, ast.ClassDef) and node.name == cls.__name__:
+                return {
+                    field.target.id: " ".join(text.value.value.split())
+                    for field, text in itertools.pairwise(node.body)
+                    if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+                    if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
+                }
+    return {}
+
+
+def fields_of(cls: type) -> Iterator[tuple[str, str, str]]:
+    """Yield name, type with default, and text of each public field of a class."""
+    texts = documented_attributes(cls)
+    if dataclasses.is_dataclass(cls):
+        for field in dataclasses.fields(cls):
+            if not field.name.startswith("_"):
+                yield field.name, _annotation(field.type) + _default(field), texts.pop(field.name, "")
+    for name, field in getattr(cls, "model_fields", {}).items():
+        section = f"The section `[{name}]` of [configuration.md](configuration.md)."
+        yield name, _annotation(field.annotation), " ".join((field.description or section).split())
+    yield from ((name, "", text) for name, text in texts.items())
+
+
+def _default(field: dataclasses.Field[Any]) -> str:
+    if field.default is not dataclasses.MISSING:
+        return f" = {field.default!r}"
+    return "" if field.default_factory is dataclasses.MISSING else " = ..."
+
+
+def _fields(cls: type) -> Iterator[str]:
+    for name, kind, text in fields_of(cls):
+        yield f"- `.{name}{': ' if kind else ''}{kind}`" + (f": {text}" if text else "")
+
+
 def _members(cls: type) -> Iterator[str]:
     own = [name for name in dir(cls) if not name.startswith(("_", "model_")) and _is_ours(cls, name)]
     for name in own:
@@ -103,7 +175,7 @@ def _entry(name: str, value: Any) -> Iterator[str]:
     yield f"### `{name}`\n"
     if inspect.isclass(value):
         yield f"{_summary(value)}\n"
-        if members := list(_members(value)):
+        if members := [*_fields(value), *_members(value)]:
             yield "\n".join(members) + "\n"
         return
     yield _block(list(_signatures(name, value)))
@@ -112,9 +184,27 @@ def _entry(name: str, value: Any) -> Iterator[str]:
 
 def _error_tree(root: type, depth: int = 0) -> Iterator[str]:
     yield f"{'  ' * depth}- `{root.__name__}`: {_summary(root)}"
+    yield from (f"{'  ' * (depth + 1)}{line}" for line in _own_fields(root))
     for child in sorted(root.__subclasses__(), key=lambda cls: cls.__name__):
         if child.__name__ in llmops_sdk.__all__:
             yield from _error_tree(child, depth + 1)
+
+
+def _own_fields(error: type) -> Iterator[str]:
+    inherited = {name for base in error.__bases__ for name in documented_attributes(base)}
+    for name, text in documented_attributes(error).items():
+        if name not in inherited:
+            yield f"- `.{name}`: {text}"
+
+
+def subpackage_types() -> Iterator[tuple[str, type]]:
+    """Yield the dotted names and classes that are public in a subpackage only."""
+    for package in _SUBPACKAGES:
+        module = import_module(f"llmops_sdk.{package}")
+        for name in sorted(module.__all__, key=str.lower):
+            value = getattr(module, name)
+            if inspect.isclass(value) and name not in llmops_sdk.__all__ and value.__module__ == module.__name__:
+                yield f"llmops_sdk.{package}.{name}", value
 
 
 def _section(name: str) -> str:
@@ -136,6 +226,9 @@ def page() -> str:
             continue
         for name in homes[section]:
             parts.extend(_entry(name, getattr(llmops_sdk, name)))
+    parts.append("## Types of subpackages\n")
+    for dotted, value in subpackage_types():
+        parts.extend(_entry(dotted, value))
     return "\n".join(parts)
 
 

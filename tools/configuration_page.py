@@ -91,7 +91,23 @@ found, else in the project's root, else in the current folder. Naming a file els
 **File ownership.** A `llmops.toml` or `pyproject.toml` of another user is ignored with a warning, because in a shared
 folder it could decide where prompts are sent. Root's files are accepted: they are usual in containers, and root can
 change the program anyway. A program that runs as root accepts only root's files. A file that `config_file` or
-`LLMOPS_CONFIG_FILE` names is accepted from any owner.
+`LLMOPS_CONFIG_FILE` names is accepted from any owner. Another user's `.git` or `pyproject.toml` does not mark the
+project's root.
+
+**Trust.** A file that the search only finds may belong to a repository that you have just cloned. It may choose models
+and policies. It has full rights in three cases:
+
+- The program is part of the project: its main file is below the project's root.
+- You named the file with `config_file` or `LLMOPS_CONFIG_FILE`. Servers such as `uvicorn app:app` that are installed
+  outside the project, notebooks and `python -c` need this, or the next one.
+- You trusted it once with `llmops trust`. The list, `~/.config/llmops/trusted.json`, holds the path and a digest of the
+  settings. Trust it again after a change. `llmops trust --list` and `--revoke` show and withdraw it.
+
+Anywhere else a found file may not set where data or keys go (`base_url`, `api_key_env`, endpoints, headers,
+destinations, a model by its URL, options that are not plain parameters of a model), which folders are used (a store
+outside the project, the cache, cassettes), `content = true`, or `redaction.enabled = false`. `ConfigError` names the
+keys. Commands that send nothing, such as `llmops traces`, leave these keys out instead. `llmops doctor` shows the state
+([why](decisions/0021-configuration-trust.md)).
 
 ## An example
 
@@ -104,7 +120,7 @@ change the program anyway. A program that runs as root accepts only root's files
 
 | form | example | meaning |
 |---|---|---|
-| a name from `[models]` | `"smart"` | that table, which may name another one |
+| a name from `[models]`, without a slash | `"smart"` | that table, which may name another one |
 | `"provider/model"` | `"openai/gpt-4.1-mini"`, `"ollama/llama3.2"`, `"offline/echo"` | that provider's model |
 | `"https://server/v1#model"` | `"http://127.0.0.1:8000/v1#llama-3.2"` | a server with the OpenAI API, and its model |
 

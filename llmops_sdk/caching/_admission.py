@@ -13,6 +13,12 @@ def refused_request(request: Request, settings: CacheSettings) -> str | None:
     count, temperature = request.params.get("n"), request.params.get("temperature")
     if count is not None and count != 1:
         return "many_choices"
+    # The cache keeps no vendor's object, and only that has log probabilities and audio.
+    for name in ("logprobs", "top_logprobs"):
+        if request.params.get(name) or request.extra.get(name):
+            return "logprobs"
+    if "audio" in (request.extra.get("modalities") or ()):
+        return "audio"
     if temperature and not settings.sampled:
         return "sampled"
     return None

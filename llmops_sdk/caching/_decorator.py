@@ -16,7 +16,7 @@ from llmops_sdk._util._callables import call_style_of, decorate
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk.caching._exact import CachePolicy, ExactCache, record_bypass
 from llmops_sdk.caching._flight import FlightTimeoutError
-from llmops_sdk.caching._key import digest
+from llmops_sdk.caching._key import typed_digest
 from llmops_sdk.config import CacheSettings, current
 from llmops_sdk.errors import ConfigError
 
@@ -51,9 +51,10 @@ def cache(
 ) -> Any:
     """Keep the results of a function on disk and serve them to calls with the same arguments; types are kept.
 
-    Arguments and result must be JSON: None, bool, numbers, str, and lists and dicts of these. Other calls are made and
-    not stored; the current span gets the reason. Editing the function's body invalidates its results; changing what it
-    reads from elsewhere (a global, a file, an object in its closure) does not: put that into `namespace` or `key`.
+    Arguments and result must be JSON: None, bool, numbers, str, and lists and dicts of these. Arguments may also be
+    tuples and enums, and values of different types are different arguments. Other calls are made and not stored; the
+    current span gets the reason. Editing the function's body invalidates its results; changing what it reads from
+    elsewhere (a global, a file, an object in its closure) does not: put that into `namespace` or `key`.
 
     Args:
         function: A function or a coroutine function.
@@ -171,7 +172,7 @@ def _policy(
         bound = inspect.signature(target).bind(*args, **kwargs)
         bound.apply_defaults()
         arguments = dict(bound.arguments)
-    found = digest([_identity(target), namespace, key is None, arguments])
+    found = typed_digest([_identity(target), namespace, key is None, arguments])
     if found is None:
         record_bypass("arguments_not_json")
         return None

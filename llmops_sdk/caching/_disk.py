@@ -21,6 +21,8 @@ import diskcache
 
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk._util._guard import guarded
+from llmops_sdk._util._own_folder import folder_problem
+from llmops_sdk.errors import StoreError
 
 __all__ = ["DATABASE", "DiskStore"]
 
@@ -236,6 +238,9 @@ def _close(session: _Session) -> None:
 
 
 def _open(folder: Path, max_bytes: int) -> _Cache:
+    problem = folder_problem(folder)
+    if problem is not None and (folder.is_symlink() or any(folder.iterdir())):
+        raise StoreError(f"the cache {folder} {problem}; set [cache] path to change the folder", path=str(folder))
     for missing in reversed([path for path in (folder, *folder.parents) if not path.exists()]):
         missing.mkdir(mode=0o700, exist_ok=True)
     folder.chmod(0o700)

@@ -9,7 +9,7 @@ from pathlib import Path
 from llmops_sdk.caching._disk import DATABASE
 from llmops_sdk.errors import StoreError
 
-__all__ = ["erase"]
+__all__ = ["count_answers", "erase"]
 
 _WAIT = 10.0
 
@@ -23,7 +23,31 @@ def erase(folder: Path) -> int:
     Raises:
         StoreError: The cache cannot be changed, or another process keeps it busy.
     """
+    for suffix in ("", "-wal", "-shm"):
+        # A damaged database was moved away, with answers that nobody can count.
+        for left in folder.rglob(f"{DATABASE}{suffix}.damaged"):
+            left.unlink(missing_ok=True)
     return sum(_erase(database) for database in sorted(folder.rglob(DATABASE)))
+
+
+def count_answers(folder: Path) -> int:
+    """Return how many answers `erase` would remove.
+
+    Args:
+        folder: The folder of the cache's tiers; it need not exist.
+
+    Raises:
+        StoreError: The cache cannot be read.
+    """
+    return sum(_count(database) for database in sorted(folder.rglob(DATABASE)))
+
+
+def _count(database: Path) -> int:
+    try:
+        with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True, timeout=_WAIT)) as connection:
+            return int(connection.execute("SELECT count(*) FROM Cache").fetchone()[0])
+    except sqlite3.Error as error:
+        raise StoreError(f"the cache {database} cannot be read: {error}", path=str(database)) from error
 
 
 def _erase(database: Path) -> int:

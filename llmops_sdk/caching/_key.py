@@ -6,11 +6,13 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from enum import Enum
 from typing import Any, cast
 
 from llmops_sdk.providers import Request
+from llmops_sdk.providers._canonical import canonical_numbers
 
-__all__ = ["KEY_VERSION", "NOT_IN_KEY", "digest", "request_key"]
+__all__ = ["KEY_VERSION", "NOT_IN_KEY", "digest", "request_key", "typed_digest"]
 
 KEY_VERSION = 1
 """Raise it to give every request a new key, so that older entries are not found."""
@@ -36,6 +38,10 @@ def request_key(request: Request, *, namespace: str = "", identity: str = "") ->
         (64, False)
     """
     asked = {field.name: getattr(request, field.name) for field in fields(request) if field.name not in NOT_IN_KEY}
+    try:
+        asked |= {"params": canonical_numbers(request.params), "extra": canonical_numbers(request.extra)}
+    except RecursionError:
+        return None
     return digest({"version": KEY_VERSION, "namespace": namespace, "identity": identity, "request": asked})
 
 
@@ -49,6 +55,33 @@ def digest(value: object) -> str | None:
     except (TypeError, ValueError, RecursionError):
         return None
     return hashlib.blake2b(text.encode("ascii"), digest_size=32).hexdigest()
+
+
+def typed_digest(value: object) -> str | None:
+    """Return the digest of a value that tells its types apart, or None when it is not JSON and no tuple or enum.
+
+    JSON alone makes the key 1 and the key "1" one, and a tuple a list. A function may treat them differently.
+    """
+    try:
+        typed = _typed(value)
+    except (TypeError, RecursionError):
+        return None
+    return digest(typed)
+
+
+def _typed(value: Any) -> Any:
+    """Return scalars unchanged, and other values as a dict from the name of the type to the parts."""
+    kind = cast("type[Any]", type(value))
+    if value is None or kind in (bool, int, float, str):
+        return value
+    if kind is list or kind is tuple:
+        return {kind.__name__: [_typed(item) for item in value]}
+    if kind is dict:
+        items = [[_typed(key), _typed(item)] for key, item in value.items()]
+        return {"dict": sorted(items, key=lambda item: json.dumps(item[0]))}
+    if isinstance(value, Enum):
+        return {"enum": [kind.__module__, kind.__qualname__, value.name]}
+    raise TypeError("not JSON")
 
 
 def _plain(value: object) -> Any:

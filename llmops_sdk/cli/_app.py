@@ -14,6 +14,9 @@ from llmops_sdk.cli._command import app, command
 from llmops_sdk.cli._demo import demo
 from llmops_sdk.cli._filters import Filter
 from llmops_sdk.cli._options import Form, Limit, Store
+from llmops_sdk.cli._trust import trust
+from llmops_sdk.cli._usage import UsageError
+from llmops_sdk.cli.inspect._schema import schema
 from llmops_sdk.cli.inspect._show import show
 from llmops_sdk.cli.inspect._sql import sql
 from llmops_sdk.cli.inspect._stats import stats
@@ -93,18 +96,27 @@ def doctor(
         str | None,
         typer.Option("--explain", metavar="MODEL", help="Show every setting of a model and the key that sets it."),
     ] = None,
+    problems: Annotated[bool, typer.Option("--problems", help="Show only what is broken or worth a note.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Show every setting and library, as the other formats do.")
+    ] = False,
 ) -> bool:
     """Check installation, settings, store and exporters."""
+    if problems and everything:
+        raise UsageError("give one of --problems and --all")
     from llmops_sdk.cli.inspect._doctor import check_everything
     from llmops_sdk.cli.inspect._explain import explain_model
 
     if explain is None:
-        return check_everything(form=form, store=store)
+        return check_everything(form=form, store=store, problems=problems, everything=everything)
     explain_model(explain, form=form)
     return True
 
 
 # Heavy imports stay inside the functions: every command pays for what this module imports.
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})(demo)
-for _function in (sql, traces, show, stats, tail, doctor, collect, compact, export, import_, prune, replay, snapshot):
+_COMMANDS = (
+    sql, traces, show, stats, tail, schema, doctor, collect, compact, export, import_, prune, replay, snapshot, trust,
+)  # fmt: skip
+for _function in _COMMANDS:
     command(_function)

@@ -52,6 +52,10 @@ def command(function: Callable[..., bool | None]) -> None:
     @functools.wraps(function)
     def run(*, debug: bool, **values: Any) -> None:
         with exit_on_error(debug):
+            from llmops_sdk.config import tolerate_untrusted
+
+            # Only `replay` sends anything. The others work in a project that nobody has trusted yet.
+            tolerate_untrusted(function.__name__ != "replay")
             if "filters" in own:
                 values["filters"] = parse_filter(**{option.name: values.pop(option.name) for option in _FILTER_OPTIONS})
             succeeded = function(**values)

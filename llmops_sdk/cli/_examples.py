@@ -16,7 +16,8 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
         "llmops traces --user ada --tag shop --search refund --format json",
         "llmops traces --score 'helpful<0.5' --limit 0 --format csv",
     ),
-    "show": ("llmops show 019ab3", "llmops show 019ab3 --full --format json"),
+    "schema": ("llmops schema", "llmops schema llm_calls"),
+    "show": ("llmops show 019ab3", "llmops show 019ab3 --full --format json", "llmops show 019ab3 --depth 3"),
     "stats": (
         "llmops stats --since 7d --by day",
         "llmops stats --by user --model gpt-4.1-mini --format csv",
@@ -47,6 +48,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     ),
     "snapshot": ("llmops snapshot traces.duckdb --force",),
     "import": ("llmops import week.parquet", "llmops import spans.jsonl traces.json.gz --dry-run"),
+    "trust": ("llmops trust", "llmops trust --list", "llmops trust --revoke llmops.toml"),
     "collect": (
         "llmops collect",
         "llmops collect --port 0 --store other_store",

@@ -71,10 +71,12 @@ class Filter:
             yield "start_time < $until"
         if self.status is not None:
             params["status"] = self.status
-            yield "status = $status"
+            # Other libraries leave the status of a success unset.
+            yield "status IN ($status, 'unset')" if self.status == "ok" else "status = $status"
         if self.model is not None:
             params["model"] = self.model
-            has_model = "$model IN (model, request_model)"
+            names = "attributes->>'llmops.model.name', attributes->>'llmops.model.target'"
+            has_model = f"$model IN (model, request_model, {names})"
             ids = "trace_id" if target == "traces" else "trace_id, span_id"
             yield (
                 has_model if target == "llm_calls" else f"({ids}) IN (SELECT ({ids}) FROM llm_calls WHERE {has_model})"

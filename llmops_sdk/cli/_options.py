@@ -40,7 +40,8 @@ Since = Annotated[
 ]
 Until = Annotated[str | None, typer.Option("--until", metavar="WHEN", help="Started before this age or UTC time.")]
 Model = Annotated[
-    str | None, typer.Option("--model", metavar="NAME", help="The requested model or the one that served.")
+    str | None,
+    typer.Option("--model", metavar="NAME", help="The model asked for or served, or its name in [models]."),
 ]
 Session = Annotated[str | None, typer.Option("--session", metavar="ID", help="The session id.")]
 User = Annotated[str | None, typer.Option("--user", metavar="ID", help="The user id.")]

@@ -17,6 +17,7 @@ from llmops_sdk.config import ResolvedModel
 from llmops_sdk.guardrails import Guard, InputGuardProvider, policy_version
 from llmops_sdk.guardrails._protocol import OnError
 from llmops_sdk.providers import Embeddings, Provider, Request, Response
+from llmops_sdk.providers._tools import tool_choice_of
 from llmops_sdk.providers._types import model_name
 from llmops_sdk.tracing import Span
 
@@ -91,10 +92,7 @@ def prepare(
         ValueError: A message lacks a required key.
         ConfigError: The model, a policy or a guard is unknown or not valid.
     """
-    name = options.get("model")
-    if name is not None and not isinstance(name, str):
-        raise TypeError(f'model must be a name like "openai/gpt-4.1-mini", not {type(name).__name__}')
-    resolved = stages.model(name)
+    resolved = stages.model(_model_option(options))
     answer = answer_type(options["response_model"]) if "response_model" in options else None
     on_error = resolved.guardrails.on_error
     before, after = guard_specs(resolved.guardrails, options.get("guards"))
@@ -107,13 +105,14 @@ def prepare(
         on_error=on_error,
         answer=answer,
     )
+    tools = tool_definitions(options["tools"]) if "tools" in options else ()
     request = Request(
         model=resolved.model,
         messages=messages_of(prompt, options.get("system")),
-        tools=tool_definitions(options["tools"]) if "tools" in options else (),
+        tools=tools,
         response_schema=answer and answer.schema,
         response_schema_name=answer and answer.name,
-        params={name: value for name, value in options.items() if name in STANDARD},
+        params=_params(options, tools),
         extra=dict(options.get("extra", {})),
         timeout=timeout_policy(resolved.timeout, options.get("timeout")),
         cache=False if options.get("cache") is False else None,
@@ -123,6 +122,7 @@ def prepare(
     info = CallInfo(
         operation="chat",
         model=resolved.model,
+        configured=resolved.name,
         provider=chain.name,
         params=request.params,
         extra=request.extra,
@@ -135,6 +135,20 @@ def prepare(
         prompt_span=source.span if source and not source.has_arguments else None,
     )
     return Call(info=info, request=request, chain=chain, guards=guards, on_error=on_error, answer=answer)
+
+
+def _params(options: Mapping[str, Any], tools: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    params = {name: value for name, value in options.items() if name in STANDARD}
+    if "tool_choice" in params:
+        params["tool_choice"] = tool_choice_of(params["tool_choice"], tools)
+    return params
+
+
+def _model_option(options: Mapping[str, Any]) -> str | None:
+    name = options.get("model")
+    if name is not None and not isinstance(name, str):
+        raise TypeError(f'model must be a name like "openai/gpt-4.1-mini", not {type(name).__name__}')
+    return name
 
 
 def _fallbacks(stages: Stages, resolved: ResolvedModel, retry: object) -> Fallbacks | None:
@@ -172,6 +186,7 @@ def embedding_call(stages: Stages, options: Mapping[str, Any]) -> Call:
     info = CallInfo(
         operation="embeddings",
         model=resolved.model,
+        configured=resolved.name,
         provider=chain.name,
         params={},
         server=getattr(chain, "server", None),

@@ -75,8 +75,9 @@ def llm(model: Any = None, *, returns: Any = str, stream: bool = False, **option
 
     Args:
         model: As in `chat`.
-        returns: `str` for the text, `Response` for the whole, or a pydantic model, dataclass or TypedDict for the
-            validated object (an answer that is not valid is asked for again with the error, twice at most).
+        returns: `str` for the text, `Response` for the whole, or a type for the validated object: a pydantic model,
+            dataclass, TypedDict, or another one, as `list[int]` (an answer that is not valid is asked for again with
+            the error, twice at most).
         stream: Whether the caller gets a `Stream` (of an async function an `AsyncStream`).
         options: The other keyword parameters of `chat`.
 
@@ -191,13 +192,13 @@ class _PromptFunction:
         span.output = _span_output(response)
         if self.returns is Response:
             return response
-        return response.text if self.returns is str else response.parsed
+        return response.text or response.refusal if self.returns is str else response.parsed
 
 
 def _span_output(response: Response) -> object:
     if response.parsed is not None:
         return response.parsed
-    return response.message if response.tool_calls else response.text
+    return response.message if response.tool_calls else response.text or response.refusal
 
 
 class _FunctionSpan:

@@ -27,8 +27,8 @@ def chat(prompt: Prompt, **options: Unpack[CallOptions]) -> Response:
         model: A name from `[models]`, "provider/model" or "https://server/v1#model"; the configured one by default.
         system: A system prompt, sent before the messages.
         tools: Tool definitions in the OpenAI shape, or plain functions with annotated parameters.
-        response_model: A pydantic model, dataclass or TypedDict: the model answers with its JSON, and `.parsed` has the
-            object.
+        response_model: A pydantic model, dataclass, TypedDict, or any other type with a JSON schema, as `list[int]`:
+            the model answers with its JSON, and `.parsed` has the object.
         temperature: How random the answer is; 0 for not at all.
         max_tokens: The longest answer, in tokens.
         timeout: Seconds for the whole call, a `Timeout`, or a dict of its keys.
@@ -39,7 +39,7 @@ def chat(prompt: Prompt, **options: Unpack[CallOptions]) -> Response:
         top_p: The probability mass of the tokens considered.
         stop: Texts at which the answer ends.
         seed: A number; the same seed asks for the same answer.
-        tool_choice: "auto", "none", "required", or the tool to call.
+        tool_choice: "auto", "none", "required", or the tool to call: its name, its function or the OpenAI shape.
         parallel_tool_calls: Whether the model may call several tools at once.
         frequency_penalty: How strongly to avoid repetition, -2 to 2.
         presence_penalty: How strongly to favour new topics, -2 to 2.

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias, TypedDict, TypeVar, cast
 
 from llmops_sdk.config import CacheSettings, RetrySettings, Timeout
 from llmops_sdk.guardrails import Guard
+from llmops_sdk.providers._tools import Tool
 
 __all__ = [
     "STANDARD",
@@ -16,16 +17,12 @@ __all__ = [
     "GuardSpecs",
     "Prompt",
     "PromptOptions",
-    "Tool",
     "checked_options",
     "with_full_signature",
 ]
 
 Prompt: TypeAlias = str | Sequence[Mapping[str, Any]]
 """A question, or a conversation as a list of messages in the OpenAI chat shape."""
-
-Tool: TypeAlias = Mapping[str, Any] | Callable[..., Any]
-"""A tool's definition in the OpenAI shape, or a plain function to derive one from."""
 
 GuardSpecs: TypeAlias = Sequence[str | Guard] | Mapping[str, Sequence[str | Guard]]
 """Guards for both rails, or by rail: `{"input": [...], "output": [...]}`; an empty list means no guards."""
@@ -48,7 +45,7 @@ class PromptOptions(TypedDict, total=False):
     top_p: float | None
     stop: str | Sequence[str] | None
     seed: int | None
-    tool_choice: str | Mapping[str, Any] | None
+    tool_choice: str | Tool | None
     parallel_tool_calls: bool | None
     frequency_penalty: float | None
     presence_penalty: float | None

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from pydantic import PydanticUserError, TypeAdapter
-
-from llmops_sdk.client._options import Tool
 from llmops_sdk.providers import Message
+from llmops_sdk.providers._tools import Tool, definition_of, tool_name
 
 __all__ = ["messages_of", "tool_definitions"]
 
@@ -77,7 +74,11 @@ def tool_definitions(tools: Sequence[Tool]) -> tuple[Mapping[str, Any], ...]:
     """
     if isinstance(tools, Mapping | str) or not isinstance(cast("object", tools), Sequence):
         raise TypeError(f"tools must be a list of definitions or functions, not {_type_name(tools)}")
-    return tuple(_definition(index, tool) for index, tool in enumerate(tools))
+    definitions = tuple(_definition(index, tool) for index, tool in enumerate(tools))
+    names = [name for name in map(tool_name, definitions) if name]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise TypeError(f"two tools are called {twice!r}: rename one, since the model calls a tool by its name")
+    return definitions
 
 
 def _definition(index: int, tool: Tool) -> Mapping[str, Any]:
@@ -89,20 +90,4 @@ def _definition(index: int, tool: Tool) -> Mapping[str, Any]:
         return dict(cast("Mapping[str, Any]", tool))
     if not callable(cast("object", tool)):
         raise TypeError(f"tool {index} must be a definition (a mapping) or a function, not {_type_name(tool)}")
-    return {"type": "function", "function": _function(tool)}
-
-
-def _function(tool: Callable[..., Any]) -> dict[str, Any]:
-    function: dict[str, Any] = {"name": getattr(tool, "__name__", type(tool).__name__)}
-    if description := inspect.getdoc(tool):
-        function["description"] = description
-    try:
-        schema: dict[str, Any] = TypeAdapter(cast("Any", tool)).json_schema()
-    except PydanticUserError as error:
-        raise TypeError(
-            f"tool {function['name']}: its parameters have no JSON schema; annotate them with JSON types ({error})"
-        ) from error
-    if schema.get("type") != "object":
-        raise TypeError(f"tool {function['name']}: every parameter must be one that can be passed by name")
-    function["parameters"] = schema
-    return function
+    return {"type": "function", "function": definition_of(tool)}

@@ -41,6 +41,7 @@ class CallInfo:
         fallback_servers: The servers of the models to fall back to, by provider and model.
         structured: Whether the answer must have a type.
         content: Whether to record prompts and answers.
+        configured: The model as the caller or the configuration wrote it, such as a name of `[models]`.
         prompt_span: The span of that function, when it records the checked prompt in place of the arguments, or None.
     """
 
@@ -56,6 +57,7 @@ class CallInfo:
     streaming: bool = False
     structured: bool = False
     content: bool = True
+    configured: str = ""
     prompt_name: str | None = None
     prompt_span: Span | None = None
 
@@ -67,12 +69,17 @@ class CallInfo:
             _semconv.PROVIDER: self.provider,
             _semconv.REQUEST_MODEL: request_model,
         }
+        # A URL may have credentials; the server's address is an attribute of its own.
+        name = self.model if "://" in self.configured else self.configured or self.model
+        attributes[_semconv.MODEL_NAME] = name
+        if name != self.model:
+            attributes[_semconv.MODEL_TARGET] = self.model
         if self.streaming:
             attributes[_semconv.REQUEST_STREAM] = True
         attributes |= request_attributes(self.params, self.extra, provider=self.provider, structured=self.structured)
         if self.server is not None:
             attributes[_semconv.SERVER_ADDRESS], attributes[_semconv.SERVER_PORT] = self.server
-        stamp = _active.get().get(_active.STAMP_KEY)
+        stamp = _active.stamp_of(_active.get())
         if self.prompt_name and getattr(stamp, "prompt_name", None) is None:
             # A name that the application set with `llmops.context(prompt=...)` takes precedence over the function's.
             attributes[_semconv.PROMPT_NAME] = self.prompt_name
@@ -161,7 +168,7 @@ class CallRecorder:
         attributes |= {name: value for name, value in known.items() if value}
         if response.saved_cost is not None:
             attributes[_semconv.SAVED_COST] = response.saved_cost
-        if self.info.content and (response.text or response.tool_calls or response.finish_reason):
+        if self.info.content and (response.text or response.tool_calls or response.refusal or response.finish_reason):
             attributes[_semconv.OUTPUT_MESSAGES] = output_messages_json(response)
         self.span.set(attributes)
 
@@ -202,7 +209,7 @@ class CallRecorder:
 
     def record_first_chunk(self, chunk: Chunk) -> bool:
         """Record the time until the first chunk with content, and return whether this chunk has content."""
-        if not (chunk.text or chunk.tool_calls or chunk.reasoning):
+        if not (chunk.text or chunk.tool_calls or chunk.reasoning or chunk.refusal):
             return False
         vendor = vendor_attributes(chunk.raw, chunk.provider or "")
         self.span.set({_semconv.TIME_TO_FIRST_CHUNK: time.perf_counter() - self._began, **vendor})

@@ -23,9 +23,10 @@ from llmops_sdk.config import (
     RetrySettings,
     Settings,
     current,
+    placed,
     resolve_model,
 )
-from llmops_sdk.errors import LLMOpsError
+from llmops_sdk.errors import ConfigError, LLMOpsError
 from llmops_sdk.guardrails import Guard, OutputGuardProvider, resolve
 from llmops_sdk.guardrails._protocol import OnError
 from llmops_sdk.providers import Provider, open_provider
@@ -136,7 +137,13 @@ class Stages:
         if not all(isinstance(spec, str) for spec in specs):
             return resolve(specs)
         with self._lock:
-            return self._guards.get(specs, lambda: resolve(specs))
+            try:
+                return self._guards.get(specs, lambda: resolve(specs))
+            except ConfigError as error:
+                found = placed(error, self.settings, "guardrails.input", "guardrails.output")
+                if found is error:
+                    raise
+                raise found from error
 
     def chain(self, resolved: ResolvedModel, policies: Policies) -> Provider:
         """Return the stages below the input guards: cache, answer type, output guards, fallback, retry, provider."""

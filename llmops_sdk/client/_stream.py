@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from dataclasses import replace
@@ -84,7 +85,13 @@ class StreamState:
         self._end("ok", response, None)
 
     def fail(self, error: BaseException) -> None:
-        """End a broken stream; the part of the answer that the guards let through is its response."""
+        """End a broken stream; the part of the answer that the guards let through is its response.
+
+        A task that is cancelled leaves its stream: servers do that when a client goes away.
+        """
+        if isinstance(error, asyncio.CancelledError):
+            self.close()
+            return
         response = self._whole.response()
         # Guards on the output hold a stream back and check the partial answer: the consumer saw less than that.
         if isinstance(error, StreamInterruptedError) and isinstance(error.partial, Response):
@@ -92,6 +99,17 @@ class StreamState:
             if not response.attempts:
                 response = replace(response, attempts=error.attempts)
         self._end("error", response, error)
+
+    def other_loop_error(self) -> StreamInterruptedError:
+        """Return the error for a stream that is read in another event loop than the one it began in."""
+        info = self.call.info
+        return StreamInterruptedError(
+            f"{info.model}: the stream began in another event loop, and its connection belongs to that loop. Read a "
+            "stream in the loop, and in the `asyncio.run`, where it began",
+            partial=self._whole.response(),
+            provider=info.provider,
+            model=info.model,
+        )
 
     def close(self) -> None:
         """End a stream that its consumer leaves."""
@@ -224,6 +242,7 @@ class AsyncStream:
         self._state = state
         self._open_stream = open_stream
         self._chunks: AsyncIterator[Chunk] | None = None
+        self._loop: object = None
 
     @property
     def response(self) -> Response:
@@ -261,7 +280,11 @@ class AsyncStream:
             raise StopAsyncIteration
         with _ChunkScope(state) as recorder:
             if self._chunks is None:
+                self._loop = asyncio.get_running_loop()
                 self._chunks = aiter(state.call.provider(recorder).astream(state.call.request))
+            elif asyncio.get_running_loop() is not self._loop:
+                # The first loop closed the generators when it ended: they would end here as if the answer were whole.
+                raise state.other_loop_error()
             chunk = await anext(self._chunks, None)
             if chunk is not None:
                 state.add(chunk)

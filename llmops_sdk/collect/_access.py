@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+import re
 from collections.abc import Sequence
 from email.message import Message
 
@@ -11,13 +12,17 @@ from llmops_sdk.collect._refusal import RefusedError
 
 __all__ = ["AccessRules", "is_loopback"]
 
+_HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[^\[\]:]+)(?::[0-9]{1,5})?")
+
 
 def is_loopback(host: str) -> bool:
     """Return whether only this machine can reach an address."""
     if host.lower() == "localhost":
         return True
     try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
+        if host.startswith("["):
+            return host.endswith("]") and ipaddress.IPv6Address(host[1:-1]).is_loopback
+        return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
 
@@ -58,6 +63,6 @@ class AccessRules:
 
 
 def _without_port(host: str) -> str:
-    if host.startswith("["):
-        return host.partition("]")[0] + "]"
-    return host.partition(":")[0]
+    """Return the name or address; return a text with anything else after it unchanged, so that no rule fits."""
+    found = _HOST.fullmatch(host)
+    return found["name"] if found else host

@@ -18,6 +18,8 @@ _READ_BYTES = 256 * 1024
 _MAX_MEMBERS = 64
 _MAX_CHUNK_LINE = 256
 _MAX_TRAILERS = 32
+_STALL_SECONDS = 2.0
+_SLOW_BYTES = 1_000
 _HEX = frozenset(b"0123456789abcdefABCDEF")
 
 
@@ -36,6 +38,8 @@ class DeadlineReader(io.RawIOBase):
         self._idle = idle
         self._request = request
         self._deadline: float | None = None
+        self._waiting_since: float | None = None
+        self._received = 0
 
     def readable(self) -> bool:
         """Return True."""
@@ -44,6 +48,19 @@ class DeadlineReader(io.RawIOBase):
     def begin(self) -> None:
         """Expect the first byte of a new request."""
         self._deadline = None
+        self._received = 0
+
+    def stalled_for(self, now: float) -> float | None:
+        """Return for how many seconds no byte has arrived, or None if nobody waits for bytes or they come fast."""
+        since, deadline = self._waiting_since, self._deadline
+        if since is None:
+            return None
+        if deadline is None:
+            return now - since
+        # A request that has begun may take a moment. One that trickles holds the place of others.
+        begun = now - (deadline - self._request)
+        trickles = begun > _STALL_SECONDS and self._received < begun * _SLOW_BYTES
+        return begun if trickles or now - since > _STALL_SECONDS else None
 
     @property
     def is_idle(self) -> bool:
@@ -53,15 +70,23 @@ class DeadlineReader(io.RawIOBase):
     def readinto(self, buffer: memoryview, /) -> int:  # pyright: ignore[reportIncompatibleMethodOverride] - any buffer
         """Read into the buffer; raise TimeoutError at the deadline."""
         if self._deadline is None:
-            self._connection.settimeout(self._idle)
-            size = self._connection.recv_into(buffer)
+            size = self._receive(buffer, self._idle)
             self._deadline = time.monotonic() + self._request
             return size
         left = self._deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError
-        self._connection.settimeout(left)
-        return self._connection.recv_into(buffer)
+        return self._receive(buffer, left)
+
+    def _receive(self, buffer: memoryview, timeout: float) -> int:
+        self._connection.settimeout(timeout)
+        self._waiting_since = time.monotonic()
+        try:
+            size = self._connection.recv_into(buffer)
+        finally:
+            self._waiting_since = None
+        self._received += size
+        return size
 
 
 class Body:
@@ -183,7 +208,11 @@ def decompress(body: bytes, coding: str, limit: int) -> bytes:
             raise RefusedError(400, f"the body is not valid {coding}: {error}") from error
         size += len(parts[-1])
         if size > limit:
-            raise _too_large(limit)
+            raise RefusedError(
+                413,
+                f"the body expands to more than {limit:,} bytes, too many for its compressed size: send smaller "
+                "batches",
+            )
         if not member.eof:
             raise RefusedError(400, f"the {coding} body is incomplete")
         body = member.unused_data

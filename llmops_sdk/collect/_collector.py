@@ -23,11 +23,13 @@ from llmops_sdk.collect._server import Server
 from llmops_sdk.errors import ConfigError, LLMOpsError, OtlpDecodeError, StoreError
 from llmops_sdk.store._sink import open_sink
 from llmops_sdk.store.exchange._foreign_records import ForeignRecords
+from llmops_sdk.store.otlp._bounds import OversizedRequestError
 from llmops_sdk.store.otlp._read import Decoded, Decoder, Encoding
 from llmops_sdk.store.reading._query import StorePath
 
 __all__ = ["Collected", "Collector"]
 
+_MIB = 1024 * 1024
 _POLL_SECONDS = 0.1  # until the server notices a stop
 _DISK_RETRY_SECONDS = 5
 
@@ -205,10 +207,14 @@ class Collector:
         if not self._turns.acquire(timeout=self._limits.turn_seconds):
             raise retry_later("more data arrives than can be written")
         try:
-            content = decompress(body, coding, self._limits.body_bytes)
+            limits = self._limits
+            content = decompress(body, coding, min(limits.body_bytes, _MIB + limits.expansion * len(body)))
+            elements = min(limits.elements, limits.free_elements + len(body))
             try:
                 decode = self._decoder.traces if signal == "traces" else self._decoder.logs
-                decoded = decode(content, encoding)
+                decoded = decode(content, encoding, elements)
+            except OversizedRequestError as error:
+                raise RefusedError(413, str(error)) from error
             except OtlpDecodeError as error:
                 raise RefusedError(400, str(error)) from error
             return self._write(decoded)

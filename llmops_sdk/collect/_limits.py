@@ -19,8 +19,13 @@ class Limits:
 
     Attributes:
         body_bytes: The maximum bytes of one request body, compressed and decompressed.
+        expansion: How many times its size a compressed body may become, beyond 1 MiB.
+        elements: The maximum number of spans, attributes, events, links and values in one request. A span counts as
+            ten.
+        free_elements: The number of these that any request may have; each further one needs a byte that was sent.
         waiting_bytes: The maximum bytes of all bodies that are being received or wait to be decoded.
-        connections: The maximum number of connections. Each has a thread; further ones get a 503.
+        connections: The maximum number of connections. Each has a thread. A further one takes the place of the
+            connection that has been idle or stalled for longest; if all are busy, it gets a 503.
         turns: The number of requests that are decoded at the same time. The others wait.
         turn_seconds: Seconds that a request waits to be decoded before it gets a 503.
         idle_seconds: Seconds after which an idle connection is closed.
@@ -29,6 +34,9 @@ class Limits:
     """
 
     body_bytes: int = 32 * _MIB
+    expansion: int = 100
+    elements: int = 400_000
+    free_elements: int = 100_000
     waiting_bytes: int = 128 * _MIB
     connections: int = 64
     turns: int = 2

@@ -6,6 +6,7 @@ import socket
 import socketserver
 import sys
 import threading
+import time
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Protocol
@@ -65,6 +66,7 @@ class Server(ThreadingHTTPServer):
         self.budget = MemoryBudget(limits.waiting_bytes)
         self.stopping = False
         self.refusals: Counter[int] = Counter()
+        self.evicted = 0
         self.readers: dict[socket.socket, DeadlineReader | None] = {}
         self._changed = threading.Condition()
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
@@ -82,9 +84,9 @@ class Server(ThreadingHTTPServer):
 
     # socketserver's types also allow a socket with data, for UDP.
     def process_request(self, request: socket.socket, client_address: object) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Start a thread for a connection, or answer 503."""
+        """Start a thread for a connection, in place of an idle one if there are too many, or answer 503."""
         with self._changed:
-            has_room = len(self.readers) < self.limits.connections
+            has_room = len(self.readers) < self.limits.connections or self._evict()
             if has_room:
                 self.readers[request] = None
             else:
@@ -98,6 +100,25 @@ class Server(ThreadingHTTPServer):
         except OSError:
             pass
         self.shutdown_request(request)
+
+    def _evict(self) -> bool:
+        """Close the connection that has been idle or stalled for longest; return whether there was one."""
+        now = time.monotonic()
+        waiting = {
+            connection: seconds
+            for connection, reader in self.readers.items()
+            if reader is not None and (seconds := reader.stalled_for(now)) is not None
+        }
+        if not waiting:
+            return False
+        longest = max(waiting, key=lambda connection: waiting[connection])
+        del self.readers[longest]
+        self.evicted += 1
+        try:
+            longest.shutdown(socket.SHUT_RDWR)  # its thread wakes and ends
+        except OSError:
+            return True
+        return True
 
     def process_request_thread(self, request: socket.socket, client_address: object) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Serve a connection, then make room for another."""

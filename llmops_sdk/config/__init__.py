@@ -1,17 +1,21 @@
-"""Settings: their models, their sources, and the one object in force."""
+"""Settings: their models, their sources, and the one object in force.
+
+Doors for other packages: `_secrets`.
+"""
 
 from __future__ import annotations
 
-from llmops_sdk.config._state import configure, current, reset, subscribe
+from llmops_sdk.config._state import configure, current, reset, subscribe, tolerate_untrusted
 from llmops_sdk.config.loading._keys import Key, known_keys
 from llmops_sdk.config.loading._load import load
+from llmops_sdk.config.loading._placed import placed
 from llmops_sdk.config.loading._resolve_model import ResolvedModel, resolve_model
 from llmops_sdk.config.loading._settings import DescribedValue, Settings, describe_settings, describe_value
 from llmops_sdk.config.sections._caching import CacheSettings, CassetteSettings
 from llmops_sdk.config.sections._calls import FallbackSettings, RetrySettings, Timeout
 from llmops_sdk.config.sections._export import DestinationSettings, ExportFilter, ExportSettings
 from llmops_sdk.config.sections._guardrails import GuardrailSettings
-from llmops_sdk.config.sections._models import ModelSettings, PriceSettings
+from llmops_sdk.config.sections._models import ModelSettings, PriceSettings, ProviderSettings
 from llmops_sdk.config.sections._store import ColumnSettings, StoreSettings, ThinningSettings
 from llmops_sdk.config.sections._tracing import CaptureSettings, RedactionSettings, TracingSettings
 
@@ -29,6 +33,7 @@ __all__ = [
     "Key",
     "ModelSettings",
     "PriceSettings",
+    "ProviderSettings",
     "RedactionSettings",
     "ResolvedModel",
     "RetrySettings",
@@ -43,7 +48,9 @@ __all__ = [
     "describe_value",
     "known_keys",
     "load",
+    "placed",
     "reset",
     "resolve_model",
     "subscribe",
+    "tolerate_untrusted",
 ]

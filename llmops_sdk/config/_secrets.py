@@ -1,4 +1,7 @@
-"""Mask secrets: values whose key names a secret, and credentials inside URLs."""
+"""Mask secrets: values whose key names a secret, and credentials inside URLs.
+
+The names of secrets stand only here: the configuration, its errors and the cassettes ask `is_secret_name`.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +10,47 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-__all__ = ["HIDDEN", "is_secret", "masked", "masked_repr"]
+__all__ = [
+    "HIDDEN",
+    "PLAIN_OPTIONS",
+    "SECRET_WORDS",
+    "is_secret",
+    "is_secret_name",
+    "masked",
+    "masked_repr",
+    "without_url_secrets",
+]
 
 HIDDEN = "***"
 _MAX_CHARACTERS = 200
 
-_SECRET_WORDS = frozenset({
-    "apikey", "auth", "authorization", "bearer", "cookie", "credential", "credentials", "key", "passphrase", "passwd",
-    "password", "secret", "secrets", "token",
+SECRET_WORDS = frozenset({
+    "apikey", "auth", "authorization", "bearer", "cookie", "cookies", "cred", "creds", "credential", "credentials",
+    "jwt", "key", "otp", "pass", "passcode", "passphrase", "passwd", "password", "pat", "pin", "pwd", "sas", "secret",
+    "secrets", "sig", "signature", "token",
 })  # fmt: skip
-_HARMLESS = frozenset({"first_token"})  # our own key, a number of seconds
+# Names that are written without a separator, as in `clientsecret` and `X-ApiKey2`.
+_SECRET_PARTS = re.compile(
+    "apikey|secret|passw|passphrase|credential|(?:access|auth|bearer|refresh|session|id)token|privatekey|authorization"
+)
+_HARMLESS = frozenset({"first_token", "prompt_cache_key"})  # a number of seconds; a name that groups requests
+# Parameters of models that count or number tokens, as in `stop_token_ids` and `thinking_token_budget`.
+_TOKEN_COUNT = re.compile(r"token_(?:ids?|budget|count|limit|type|types)$")
+_CAMEL_CASE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+
+PLAIN_OPTIONS = frozenset({
+    # of the offline models and of cassettes
+    "answers", "dimensions", "failures", "first_token", "latency", "realtime", "seed", "tokens_per_second",
+    # of a provider
+    "frequency_penalty", "logit_bias", "logprobs", "max_completion_tokens", "max_output_tokens", "max_tokens", "n",
+    "parallel_tool_calls", "presence_penalty", "reasoning_effort", "service_tier", "stop", "temperature", "top_k",
+    "top_logprobs", "top_p", "verbosity",
+})  # fmt: skip
+"""Options of a model that are neither a secret nor an address. A vendor may name its secrets in any way."""
+
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
-_CREDENTIALS_IN_URL = re.compile(r"(://)[^/@\s]+@")
+_CREDENTIALS_IN_URL = re.compile(r"(://)[^/@\s]*@")
+_QUERY_IN_URL = re.compile(r"(://[^\s?'\"#]*)\?[^\s'\"#]+")
 
 
 def is_secret(path: tuple[str, ...]) -> bool:
@@ -28,13 +60,38 @@ def is_secret(path: tuple[str, ...]) -> bool:
         >>> is_secret(("export", "headers", "x-team")), is_secret(("options", "api_key")), is_secret(("retry", "base"))
         (True, True, False)
     """
-    if "headers" in path[:-1]:
+    if any(name.lower().endswith(("headers", "cookies")) for name in path[:-1]):
         return True
     # The name of a model or price is the user's choice; it says nothing about the values below it.
     names = path[2:] if path[:1] in {("models",), ("prices",)} else path
-    return any(
-        name not in _HARMLESS and not _SECRET_WORDS.isdisjoint(re.split(r"[^a-z0-9]+", name.lower())) for name in names
-    )
+    if names[:1] == ("options",) and len(names) > 1:
+        options = names[2:] if names[1] == "extra" else names[1:]
+        if options and options[0] not in PLAIN_OPTIONS:
+            return True
+    return any(map(is_secret_name, names))
+
+
+def is_secret_name(name: str) -> bool:
+    """Return whether a key, parameter or variable of this name holds a secret.
+
+    Example:
+        >>> [is_secret_name(name) for name in ("aws_session_token", "clientSecret", "max_tokens", "stop_token_ids")]
+        [True, True, False, False]
+    """
+    words = re.sub(r"[^a-z0-9]+", "_", _CAMEL_CASE.sub("_", name).lower())
+    if words in _HARMLESS or _TOKEN_COUNT.search(words):
+        return False
+    return not SECRET_WORDS.isdisjoint(words.split("_")) or bool(_SECRET_PARTS.search(words.replace("_", "")))
+
+
+def without_url_secrets(text: str) -> str:
+    """Return a text with the user information and the queries of its URLs replaced.
+
+    Example:
+        >>> without_url_secrets("http://ada:pass@host/v1?sig=x#model")
+        'http://***@host/v1?***#model'
+    """
+    return _QUERY_IN_URL.sub(rf"\1?{HIDDEN}", _CREDENTIALS_IN_URL.sub(rf"\1{HIDDEN}@", text))
 
 
 def masked(path: tuple[str, ...], value: Any) -> Any:
@@ -49,7 +106,7 @@ def masked(path: tuple[str, ...], value: Any) -> Any:
         # `api_key_env` holds the name of a variable. A real key that was put there by mistake does not look like one.
         is_variable = path[-1].endswith("_env") and isinstance(value, str) and _VARIABLE.fullmatch(value)
         return value if is_variable else HIDDEN
-    return _CREDENTIALS_IN_URL.sub(rf"\1{HIDDEN}@", value) if isinstance(value, str) else value
+    return without_url_secrets(value) if isinstance(value, str) else value
 
 
 def masked_repr(path: tuple[str, ...], value: object) -> str:

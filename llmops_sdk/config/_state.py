@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import threading
 from collections.abc import Callable
 from typing import Any
 
+from llmops_sdk._util._configured import begin_tracing
 from llmops_sdk._util._guard import guarded
-from llmops_sdk.config.loading._files import forget_warnings
-from llmops_sdk.config.loading._load import load
+from llmops_sdk.config.loading._files import ProcessEnvironment, forget_warnings
+from llmops_sdk.config.loading._load import load, load_from
 from llmops_sdk.config.loading._settings import Settings
 
-__all__ = ["configure", "current", "reset", "subscribe"]
+__all__ = ["configure", "current", "reset", "subscribe", "tolerate_untrusted"]
 
 # `_configuring` serializes calls of `configure`, so subscribers see changes in order. `_lock` is never held while
 # subscribers run: one may hold a lock of its own while it subscribes or reads the settings.
 _configuring = threading.RLock()
 _lock = threading.Lock()
 _current: Settings | None = None
+_tolerates_untrusted = False
 _subscribers: list[Callable[[Settings], object]] = []
 
 
@@ -50,6 +53,8 @@ def configure(config_file: str | os.PathLike[str] | None = None, **overrides: An
             callbacks = tuple(_subscribers)
         for callback in callbacks:
             guarded("a subscriber to the configuration", None, callback, settings)
+    guarded("beginning to trace", None, begin_tracing)
+    _warm_up_if_set(settings)
     return settings
 
 
@@ -72,8 +77,27 @@ def _first_use() -> Settings:
     global _current
     with _lock:
         if _current is None:
-            _current = load()
-        return _current
+            tolerant = _tolerates_untrusted
+            _current = load_from(ProcessEnvironment.of_this_process(), None, {}, drop_untrusted=tolerant)
+        settings = _current
+    _warm_up_if_set(settings)
+    return settings
+
+
+def _warm_up_if_set(settings: Settings) -> None:
+    if settings.providers.warm_up:
+        # By name: this package is below the providers, and most programs do not need them here.
+        importlib.import_module("llmops_sdk.providers._warm_up").warm_up()
+
+
+def tolerate_untrusted(tolerate: bool) -> None:
+    """Leave out what an untrusted file may not set when the first use loads the settings, instead of an error.
+
+    Only for programs that send nothing. Where data lies on this machine must be trusted all the same.
+    """
+    global _tolerates_untrusted
+    with _lock:
+        _tolerates_untrusted = tolerate
 
 
 def subscribe(callback: Callable[[Settings], object]) -> Callable[[], None]:
@@ -107,9 +131,10 @@ def subscribe(callback: Callable[[Settings], object]) -> Callable[[], None]:
 
 def reset() -> None:
     """Discard the settings in force, so that the next use loads them again. Subscriptions stay."""
-    global _current
+    global _current, _tolerates_untrusted
     with _lock:
         _current = None
+        _tolerates_untrusted = False
         forget_warnings()
 
 

@@ -6,17 +6,17 @@ This module imports `opentelemetry.sdk` and an exporter (0.25 to 0.75 s of CPU);
 from __future__ import annotations
 
 import logging
-import re
 import threading
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from llmops_sdk._util._guard import guarded
+from llmops_sdk._util._guard import Caught, guarded
 from llmops_sdk.export._destinations import Destination, Signal
 from llmops_sdk.export._exporters import make_exporter
 from llmops_sdk.export._outcome import DeliveryStatus, Outcome
+from llmops_sdk.export._reasons import Mask, short_reason
 from llmops_sdk.tracing.records._records import ScoreRecord, SpanRecord
 
 if TYPE_CHECKING:
@@ -65,8 +65,13 @@ class BatchExporter:
             return Outcome(status=DeliveryStatus.ACCEPTED, lost=unconverted)
         self._response.clear()
         with exporter_log_filter(self._response):
-            result = self._exporter.export(converted)
-        return self._response.outcome(succeeded=result.name == "SUCCESS", unconverted=unconverted)
+            # The library's error may quote a header: only its masked text is logged.
+            succeeded = False
+            with Caught() as caught:
+                succeeded = self._exporter.export(converted).name == "SUCCESS"
+            if caught.error is not None:
+                self._response.see_failure(caught.error)
+        return self._response.outcome(succeeded=succeeded, unconverted=unconverted)
 
     def close(self) -> None:
         """Release the connection and stop waiting. Any thread may call this."""
@@ -78,6 +83,7 @@ class LastResponse:
 
     def __init__(self, destination: Destination) -> None:
         self._signal: Signal = destination.signal
+        self._mask = Mask(destination)
         self.clear()
 
     def clear(self) -> None:
@@ -91,6 +97,12 @@ class LastResponse:
     def see_error(self, error: Exception) -> None:
         """Record an error while writing to the console; a retry would not help."""
         self.reason, self._final = f"{type(error).__name__}: {error}", True
+
+    def see_failure(self, error: BaseException) -> None:
+        """Record an error that the exporter raised. One about the request itself, such as a bad header, is final."""
+        if not self.reason:
+            self.reason = f"{type(error).__name__}: {short_reason(self._mask(str(error)))}"
+        self._final = isinstance(error, ValueError)
 
     def see_response(self, response: requests.Response, *_: Any, **__: Any) -> None:
         """Record an HTTP response; a hook of `requests`, called before the exporter sees it."""
@@ -114,10 +126,11 @@ class LastResponse:
             if isinstance(argument, Enum) and isinstance(argument.value, tuple):
                 self.grpc_code = argument.name  # a grpc.StatusCode
             elif isinstance(argument, Exception):
-                text = f"{type(argument).__name__}: {argument}"
-        # The first line tells the cause, the last one only that the exporter gave up. A URL's query may hold a key.
+                text = str(argument)
+                self._final = self._final or isinstance(argument, ValueError)  # the request itself is not valid
+        # The first line tells the cause, the last one only that the exporter gave up.
         if not self.reason:
-            self.reason = re.sub(r"\?[^\s)]+", "", text)[:300]
+            self.reason = short_reason(self._mask(text))
 
     def outcome(self, *, succeeded: bool, unconverted: int) -> Outcome:
         """Return the outcome of an export that the exporter called a success or a failure."""
@@ -166,7 +179,9 @@ def _converter(destination: Destination) -> Callable[[Any], Any]:
         return ScoreConverter(content=destination.content, resource=destination.resource())
     from llmops_sdk.tracing.interop._convert import SpanConverter
 
-    return SpanConverter(content=destination.content, passes=destination.passes)
+    return SpanConverter(
+        content=destination.content, passes=destination.passes, allow_attributes=destination.allow_attributes
+    )
 
 
 def _rejected(signal: Signal, body: bytes) -> int:

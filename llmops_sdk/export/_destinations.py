@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from urllib.parse import urlsplit
@@ -38,6 +38,7 @@ class Destination:
         headers: All headers of each request: other headers from the environment are not sent.
         timeout: Seconds for one batch, including the exporter's own retries.
         content: Whether prompts, answers, arguments, results and comments are sent.
+        allow_attributes: Names of attributes that are sent even without content.
         resource: Returns the attributes of the process, for records without their own.
     """
 
@@ -49,6 +50,7 @@ class Destination:
     headers: Mapping[str, str]
     timeout: float = 10.0
     content: bool = False
+    allow_attributes: Sequence[str] = ()
     resource: Callable[[], Mapping[str, Any]] = _no_resource
 
     @property
@@ -73,6 +75,7 @@ def find_destinations(settings: Settings) -> list[Destination]:
             headers=dict(export.headers if name == "default" else own.headers),
             timeout=own.timeout or export.timeout,
             content=export.content if own.content is None else own.content,
+            allow_attributes=export.allow_attributes,
             name=name,
             passes=filter_of(own.filter),
         )
@@ -81,12 +84,19 @@ def find_destinations(settings: Settings) -> list[Destination]:
     return found
 
 
-def destination_for_url(url: str, *, protocol: str, headers: Mapping[str, str], content: bool) -> Destination:
+def destination_for_url(
+    url: str, *, protocol: str, headers: Mapping[str, str], content: bool, allow_attributes: Sequence[str] = ()
+) -> Destination:
     """Return a destination that is not in the configuration, from its base URL."""
     over = "grpc" if protocol == "grpc" else "http/protobuf"
     path = "" if over == "grpc" or urlsplit(url).path.endswith("/v1/traces") else "/v1/traces"
     return Destination(
-        endpoint=url.rstrip("/") + path, protocol=over, headers=dict(headers), content=content, name="url"
+        endpoint=url.rstrip("/") + path,
+        protocol=over,
+        headers=dict(headers),
+        content=content,
+        allow_attributes=allow_attributes,
+        name="url",
     )
 
 

@@ -48,12 +48,14 @@ def filter_of(wanted: ExportFilter) -> Callable[[SpanRecord], float | None] | No
 def select_records(
     batch: Sequence[Record], *, scores: bool, passes: Callable[[SpanRecord], float | None] | None
 ) -> list[SpanRecord | ScoreRecord]:
-    """Return the scores of a batch, or the spans of a batch that pass the filter."""
+    """Return the scores of a batch, or the spans of a batch that pass the filter and whose caller is sampled."""
     found: list[SpanRecord | ScoreRecord] = []
     for record in batch:
         if isinstance(record, (LossRecord, ScoreRecord)):
             if scores and isinstance(record, ScoreRecord):
                 found.append(record)
+        elif record.attributes and record.attributes.get(names.UNSAMPLED) is True:
+            continue
         elif not scores and (passes is None or passes(record) is not None):
             found.append(record)
     return found

@@ -34,7 +34,12 @@ def open_sink(settings: Settings) -> ExportSink | None:
     export, tracing = settings.export, settings.tracing
     resource = partial(_resource, settings)
     console = Destination(
-        endpoint="stdout", protocol="console", headers={}, content=export.content, passes=filter_of(export.filter)
+        endpoint="stdout",
+        protocol="console",
+        headers={},
+        content=export.content,
+        allow_attributes=export.allow_attributes,
+        passes=filter_of(export.filter),
     )
     found = [
         *find_destinations(settings),

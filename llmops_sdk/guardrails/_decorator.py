@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import functools
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
-from contextlib import aclosing, closing
+from contextlib import AsyncExitStack, ExitStack, aclosing, closing
 from typing import Any, TypeAlias, TypeVar, cast
 
 from llmops_sdk._util._callables import CallStyle, call_style_of, decorate
 from llmops_sdk.errors import ConfigError
 from llmops_sdk.guardrails._protocol import Guard, GuardContext, OnError, Rail
 from llmops_sdk.guardrails._registry import resolve
-from llmops_sdk.guardrails._runner import acheck_texts, check_texts
+from llmops_sdk.guardrails._runner import GuardRun, acheck_texts, check_texts
+from llmops_sdk.guardrails._stream import ItemWindow
 from llmops_sdk.guardrails._texts import put, take
+from llmops_sdk.guardrails._window import arun_checks, run_checks
 
 __all__ = ["guard"]
 
@@ -25,7 +27,8 @@ def guard(
     """Check what goes into a function and what comes out of it; the decorator keeps its signature and types.
 
     Guards check the strings of the arguments and of the result, also inside lists, tuples and dicts; other objects
-    pass unchecked. A generator's items are held back until it ends. Each verdict is an event on the current span.
+    pass unchecked. A generator's strings are checked as one text, and released as soon as no later string can change a
+    verdict. Each verdict is an event on the current span.
 
     Args:
         input: Guards on the arguments, by name or as objects, in order.
@@ -59,6 +62,17 @@ class _Checks:
     def __init__(self, before: tuple[Guard, ...], after: tuple[Guard, ...], on_error: OnError) -> None:
         self._guards: Mapping[Rail, tuple[Guard, ...]] = {"input": before, "output": after}
         self._on_error: OnError = on_error
+
+    def has(self, rail: Rail) -> bool:
+        """Return whether the rail has guards."""
+        return bool(self._guards[rail])
+
+    def window(self, stack: ExitStack | AsyncExitStack) -> ItemWindow:
+        """Return the window that the items of a generator pass; the guards record their verdicts with the stack."""
+        context = GuardContext(rail="output")
+        return ItemWindow(
+            [stack.enter_context(GuardRun(guard, context, self._on_error)) for guard in self._guards["output"]]
+        )
 
     def check(self, value: Any, rail: Rail) -> Any:
         """Return the value as the guards leave it."""
@@ -94,45 +108,39 @@ def _coroutine(target: Callable[..., Any], checks: _Checks) -> Callable[..., Any
 def _generator(target: Callable[..., Any], checks: _Checks) -> Callable[..., Any]:
     def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
         args, kwargs = checks.check((args, kwargs), "input")
-        items: list[Any] = []
-        with closing(cast("Generator[Any, Any, Any]", target(*args, **kwargs))) as generator:
-            result = _drain(generator, items)
-        yield from _released(items, checks.check(_whole(items), "output"))
-        return checks.check(result, "output")
+        generator = cast("Generator[Any, Any, Any]", target(*args, **kwargs))
+        if not checks.has("output"):
+            return (yield from generator)
+        with ExitStack() as stack:
+            stack.enter_context(closing(generator))
+            window = checks.window(stack)
+            while True:
+                try:
+                    item = next(generator)
+                except StopIteration as end:
+                    result = end.value
+                    break
+                yield from run_checks(window.add(item))
+            yield from run_checks(window.finish())
+            return run_checks(window.value(result))
 
     return wrapper
-
-
-def _drain(generator: Generator[Any, Any, Any], items: list[Any]) -> Any:
-    """Append every item of a generator to `items`, and return the generator's return value."""
-    while True:
-        try:
-            items.append(next(generator))
-        except StopIteration as end:
-            return end.value
 
 
 def _asyncgen(target: Callable[..., Any], checks: _Checks) -> Callable[..., Any]:
     async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         args, kwargs = await checks.acheck((args, kwargs), "input")
-        async with aclosing(cast("AsyncGenerator[Any, Any]", target(*args, **kwargs))) as generator:
-            items = [item async for item in generator]
-        for item in _released(items, await checks.acheck(_whole(items), "output")):
-            yield item
+        async with AsyncExitStack() as stack:
+            generator = cast("AsyncGenerator[Any, Any]", target(*args, **kwargs))
+            await stack.enter_async_context(aclosing(generator))
+            window = checks.window(stack)
+            async for item in generator:
+                for released in await arun_checks(window.add(item)):
+                    yield released
+            for released in await arun_checks(window.finish()):
+                yield released
 
     return wrapper
-
-
-def _whole(items: list[Any]) -> Any:
-    """Return the value to check for the items: strings joined, since a card number may span several."""
-    return "".join(items) if items and all(type(item) is str for item in items) else items
-
-
-def _released(items: list[Any], checked: Any) -> list[Any]:
-    """Return the items to yield: the original ones when nothing was redacted."""
-    if isinstance(checked, str):
-        return items if checked == "".join(items) else [checked]
-    return checked
 
 
 _Wrap: TypeAlias = Callable[[Callable[..., Any], _Checks], Callable[..., Any]]

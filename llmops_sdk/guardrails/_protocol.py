@@ -69,7 +69,12 @@ class Guard(Protocol):
     """Checks texts. One object serves many calls at once, so a check must not keep state on it.
 
     A text is a message, a text part of one, or one string inside a JSON document (a tool's arguments, an answer in
-    JSON), so that redaction leaves the JSON valid. A guard may also have `acheck`, an async `check`.
+    JSON), so that redaction leaves the JSON valid. A guard may have two more methods:
+
+    - `async acheck(text, context)`: an async `check`.
+    - `settled(text) -> int`: the length of the beginning of an unfinished text that the rest cannot affect, so that
+      `check(text[:n] + rest)` does the same as `check(text[:n])` and `check(rest)`. A stream releases that part at
+      once. A guard without this method holds a stream back until its end, as does one that returns 0.
     """
 
     @property

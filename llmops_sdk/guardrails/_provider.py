@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Sequence
-from contextlib import aclosing, closing, suppress
+from contextlib import AsyncExitStack, ExitStack, aclosing, closing, suppress
 from dataclasses import replace
-from typing import cast
+from typing import TypeVar, cast
 
 from llmops_sdk._util._public import public
 from llmops_sdk.errors import GuardrailViolation, StreamInterruptedError
 from llmops_sdk.guardrails._protocol import Guard, GuardContext, OnError
 from llmops_sdk.guardrails._registry import policy_version
-from llmops_sdk.guardrails._runner import acheck_texts, check_texts
+from llmops_sdk.guardrails._runner import GuardRun, acheck_texts, check_texts
+from llmops_sdk.guardrails._stream import ChunkWindow
 from llmops_sdk.guardrails._texts import put_messages, put_response, take_messages, take_response
-from llmops_sdk.providers import Accumulator, Chunk, Embeddings, Provider, Request, Response, WrapperProvider, chunks_of
+from llmops_sdk.guardrails._window import arun_checks, run_checks
+from llmops_sdk.providers import Chunk, Embeddings, Provider, Request, Response, WrapperProvider
 
 __all__ = ["InputGuardProvider", "OutputGuardProvider"]
+
+_Answer = TypeVar("_Answer", Response, Chunk)
 
 
 @public("llmops_sdk.guardrails")
@@ -101,8 +105,8 @@ class InputGuardProvider(WrapperProvider):
 class OutputGuardProvider(WrapperProvider):
     """A stage that checks the answer before anything outside sees it: text, reasoning, and tool calls' arguments.
 
-    It holds a stream back until the whole is checked, then releases its chunks: the original ones when nothing was
-    redacted, else new ones of the redacted answer.
+    It releases a chunk of a stream when no later text can change the verdicts on it. With guards that have no `settled`
+    method, that is the end of the stream.
 
     Args:
         inner: The provider whose answers are checked.
@@ -111,7 +115,8 @@ class OutputGuardProvider(WrapperProvider):
         on_answer: Called with each answer or chunk before it is checked, or None.
 
     Raises:
-        GuardrailViolation: At a call: a guard blocked the output; the caller gets no part of it.
+        GuardrailViolation: At a call: a guard blocked the output. The caller gets nothing of it, but may have got an
+            earlier part of a stream if every guard has `settled` that part.
     """
 
     def __init__(
@@ -144,43 +149,42 @@ class OutputGuardProvider(WrapperProvider):
         return await self._achecked(response, request)
 
     def stream(self, request: Request) -> Iterator[Chunk]:
-        whole, held = Accumulator(), list[Chunk]()
-        try:
-            with closing(cast("Generator[Chunk]", self.inner.stream(request))) as chunks:
+        with ExitStack() as stack:
+            window = self._window(request, stack)
+            chunks = stack.enter_context(closing(cast("Generator[Chunk]", self.inner.stream(request))))
+            try:
                 for chunk in chunks:
-                    self._hold(chunk, whole, held)
-        except StreamInterruptedError as error:
-            self._check_partial(error, request)
-            raise
-        response = whole.response()
-        yield from _released(held, response, self._checked(response, request))
+                    self._seen(chunk)
+                    yield from run_checks(window.add(chunk))
+            except StreamInterruptedError as error:
+                self._check_partial(error, request)
+                raise
+            yield from run_checks(window.finish())
 
     async def astream(self, request: Request) -> AsyncIterator[Chunk]:
-        whole, held = Accumulator(), list[Chunk]()
-        try:
-            async with aclosing(cast("AsyncGenerator[Chunk]", self.inner.astream(request))) as chunks:
+        async with AsyncExitStack() as stack:
+            window = self._window(request, stack)
+            chunks = cast("AsyncGenerator[Chunk]", self.inner.astream(request))
+            await stack.enter_async_context(aclosing(chunks))
+            try:
                 async for chunk in chunks:
-                    self._hold(chunk, whole, held)
-        except StreamInterruptedError as error:
-            await self._acheck_partial(error, request)
-            raise
-        response = whole.response()
-        for chunk in _released(held, response, await self._achecked(response, request)):
-            yield chunk
+                    self._seen(chunk)
+                    for released in await arun_checks(window.add(chunk)):
+                        yield released
+            except StreamInterruptedError as error:
+                await self._acheck_partial(error, request)
+                raise
+            for released in await arun_checks(window.finish()):
+                yield released
 
-    def _seen(self, response: Response) -> Response:
-        if self._on_answer is not None:
-            self._on_answer(response)
-        return response
+    def _window(self, request: Request, stack: ExitStack | AsyncExitStack) -> ChunkWindow:
+        context = self._context(request)
+        return ChunkWindow([stack.enter_context(GuardRun(guard, context, self.on_error)) for guard in self.guards])
 
-    def _hold(self, chunk: Chunk, whole: Accumulator, held: list[Chunk]) -> None:
+    def _seen(self, answer: _Answer) -> _Answer:
         if self._on_answer is not None:
-            self._on_answer(chunk)
-        whole.add(chunk)
-        if chunk.restarted:  # nobody has seen the chunks of the model before
-            held.clear()
-            chunk = replace(chunk, restarted=False)
-        held.append(chunk)
+            self._on_answer(answer)
+        return answer
 
     def _context(self, request: Request) -> GuardContext:
         return GuardContext(rail="output", model=request.model)
@@ -206,7 +210,3 @@ class OutputGuardProvider(WrapperProvider):
         if isinstance(partial, Response):
             with suppress(GuardrailViolation):
                 error.partial = await self._achecked(partial, request)
-
-
-def _released(held: list[Chunk], response: Response, checked: Response) -> Iterator[Chunk]:
-    return iter(held) if checked is response else chunks_of(checked)

@@ -48,7 +48,7 @@ def _named(name: str) -> Guard:
     raise ConfigError(
         f"there is no guard {name!r}: "
         + (f"did you mean {near!r}? " if near else "")
-        + f"The known guards are {known}",
+        + f"The known guards are {known}.",
         value=name,
         nearest=near,
     )

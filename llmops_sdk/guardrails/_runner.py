@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self, cast
@@ -16,7 +17,7 @@ from llmops_sdk.guardrails._protocol import Guard, GuardContext, OnError, Verdic
 from llmops_sdk.tracing import current_span
 from llmops_sdk.tracing.records._semconv import EVENT_GUARD_VERDICT
 
-__all__ = ["acheck_texts", "check_texts"]
+__all__ = ["GuardRun", "acheck_texts", "check_texts"]
 
 _LONG = 20_000
 """Length in characters from which a check without `acheck` runs in a thread, off the event loop."""
@@ -24,8 +25,8 @@ _RANK = {"pass": 0, "error": 1, "redact": 2, "block": 3}
 
 
 @dataclass(slots=True)
-class _GuardRun:
-    """One guard's run over all texts: measures it, applies its verdicts, and records one event when it ends.
+class GuardRun:
+    """One guard's run over all texts of a rail: checks, measures, applies verdicts, and records one event at its end.
 
     One event per text would bury the important verdict of a long conversation. The event has the gravest action, and
     every reason once.
@@ -36,15 +37,59 @@ class _GuardRun:
     on_error: OnError
     action: str = "pass"
     reasons: dict[str, None] = field(default_factory=dict[str, None])
-    began: float = 0.0
+    checks: int = 0
+    seconds: float = 0.0
 
     def __enter__(self) -> Self:
-        self.began = time.perf_counter()
         return self
 
     def __exit__(self, _: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if error is None or isinstance(error, GuardrailViolation):
+        # A consumer that leaves a stream early raises GeneratorExit.
+        if error is None or (self.checks and isinstance(error, (GuardrailViolation, GeneratorExit))):
             guarded("record guard verdict", None, self._record)
+
+    def settled(self, text: str) -> int:
+        """Return the length of the beginning of an unfinished text that can be checked now."""
+        settled: Callable[[str], int] | None = getattr(self.guard, "settled", None)
+        if settled is None:
+            return 0
+        length = 0
+        with Caught() as caught:
+            length = settled(text)
+        return length if caught.error is None and 0 <= length <= len(text) else 0
+
+    def check(self, text: str) -> str:
+        """Return the text as the guard leaves it.
+
+        Raises:
+            GuardrailViolation: The guard blocked the text, or failed and a failure blocks.
+        """
+        verdict = None
+        with Caught() as caught, self._measured():
+            verdict = self.guard.check(text, self.context)
+        return self.apply(text, verdict, caught.error)
+
+    async def acheck(self, text: str) -> str:
+        """Return the text as the guard leaves it, async; use the guard's `acheck` where it has one."""
+        acheck: Callable[[str, GuardContext], Awaitable[Any]] | None = getattr(self.guard, "acheck", None)
+        verdict = None
+        with Caught() as caught, self._measured():
+            if acheck is not None:
+                verdict = await acheck(text, self.context)
+            elif len(text) < _LONG:
+                verdict = self.guard.check(text, self.context)
+            else:
+                verdict = await asyncio.to_thread(self.guard.check, text, self.context)
+        return self.apply(text, verdict, caught.error)
+
+    @contextmanager
+    def _measured(self) -> Generator[None]:
+        self.checks += 1
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds += time.perf_counter() - began
 
     def _record(self) -> None:
         fields = {
@@ -52,7 +97,7 @@ class _GuardRun:
             "rail": self.context.rail,
             "action": self.action,
             "reason": ", ".join(self.reasons) or None,
-            "duration_ms": (time.perf_counter() - self.began) * 1000,
+            "duration_ms": self.seconds * 1000,
         }
         kept = {key: value for key, value in fields.items() if value is not None}
         current_span().add_event(EVENT_GUARD_VERDICT, kept)
@@ -115,12 +160,9 @@ def check_texts(texts: Sequence[str], guards: Sequence[Guard], context: GuardCon
     """
     checked = list(texts)
     for guard in guards:
-        with _GuardRun(guard, context, on_error) as run:
+        with GuardRun(guard, context, on_error) as run:
             for place, text in enumerate(checked):
-                verdict = None
-                with Caught() as caught:
-                    verdict = guard.check(text, context)
-                checked[place] = run.apply(text, verdict, caught.error)
+                checked[place] = run.check(text)
     return checked
 
 
@@ -130,16 +172,7 @@ async def acheck_texts(
     """Return the texts as the guards leave them, async; use a guard's `acheck` where it has one."""
     checked = list(texts)
     for guard in guards:
-        acheck: Callable[[str, GuardContext], Awaitable[Any]] | None = getattr(guard, "acheck", None)
-        with _GuardRun(guard, context, on_error) as run:
+        with GuardRun(guard, context, on_error) as run:
             for place, text in enumerate(checked):
-                verdict = None
-                with Caught() as caught:
-                    if acheck is not None:
-                        verdict = await acheck(text, context)
-                    elif len(text) < _LONG:
-                        verdict = guard.check(text, context)
-                    else:
-                        verdict = await asyncio.to_thread(guard.check, text, context)
-                checked[place] = run.apply(text, verdict, caught.error)
+                checked[place] = await run.acheck(text)
     return checked

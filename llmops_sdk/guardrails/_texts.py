@@ -160,9 +160,11 @@ def _texts_of(holder: dict[str, Any], *keys: str) -> Iterator[tuple[dict[str, An
 
 
 def take_response(response: Response) -> Iterator[str]:
-    """Yield the texts of an answer: text, reasoning, and the arguments of tool calls."""
+    """Yield the texts of an answer: text, reasoning, refusal, and the arguments of tool calls."""
     yield from take_text(response.text)
     yield from take_text(response.reasoning)
+    if response.refusal:
+        yield from take_text(response.refusal)
     for call in response.tool_calls:
         yield from take_text(call.arguments)
 
@@ -173,7 +175,7 @@ def put_response(response: Response, checked: Iterator[str]) -> Response:
         response,
         text=put_text(response.text, checked),
         reasoning=put_text(response.reasoning, checked),
+        refusal=put_text(response.refusal, checked) if response.refusal else "",
         tool_calls=tuple(replace(call, arguments=put_text(call.arguments, checked)) for call in response.tool_calls),
     )
-    same = (new.text, new.reasoning, new.tool_calls) == (response.text, response.reasoning, response.tool_calls)
-    return response if same else replace(new, raw=None)
+    return response if new == response else replace(new, raw=None)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from llmops_sdk._util._public import public
 from llmops_sdk.providers._tokens import text_pieces
+from llmops_sdk.providers._tool_calls import ToolCallJoiner
 from llmops_sdk.providers._types import Attempt, Chunk, Response, ToolCall, ToolCallDelta, Usage
 
 __all__ = ["Accumulator", "chunks_of"]
@@ -42,8 +44,10 @@ class Accumulator:
     def _reset(self) -> None:
         self._text: list[str] = []
         self._reasoning: list[str] = []
+        self._thinking: list[dict[str, Any]] = []
+        self._refusal: list[str] = []
         self._calls: list[_PartialCall] = []
-        self._call_at: dict[int, _PartialCall] = {}
+        self._joiner = ToolCallJoiner()
         self._attempts: tuple[Attempt, ...] = ()
         self._usage: Usage | None = None
         self._cost: float | None = None
@@ -63,6 +67,10 @@ class Accumulator:
             self._text.append(chunk.text)
         if chunk.reasoning:
             self._reasoning.append(chunk.reasoning)
+        for block in chunk.thinking_blocks:
+            self._add_thinking(block)
+        if chunk.refusal:
+            self._refusal.append(chunk.refusal)
         for delta in chunk.tool_calls:
             self._add_call(delta)
         self._attempts = chunk.attempts or self._attempts
@@ -76,16 +84,25 @@ class Accumulator:
         self._response_id = chunk.response_id or self._response_id
         self._simulated = self._simulated or chunk.simulated
 
+    def _add_thinking(self, block: Mapping[str, Any]) -> None:
+        """Join a piece to the block that is open; a signature ends a block."""
+        last = self._thinking[-1] if self._thinking else None
+        text = block.get("thinking")
+        if isinstance(text, str) and last is not None and "thinking" in last and not last.get("signature"):
+            last["thinking"] += text
+            last["signature"] = block.get("signature") or ""
+        else:
+            self._thinking.append(dict(block))
+
     def _add_call(self, delta: ToolCallDelta) -> None:
-        call = self._call_at.get(delta.index)
-        # Some servers give every call the index 0: a second id under one index starts another call.
-        if call is None or (delta.id and call.id and delta.id != call.id):
-            call = self._call_at[delta.index] = _PartialCall()
-            self._calls.append(call)
-        call.id = call.id or delta.id
-        call.name = call.name or delta.name or ""
-        if delta.arguments:
-            call.arguments.append(delta.arguments)
+        piece = self._joiner.number(delta)
+        if piece.index == len(self._calls):
+            self._calls.append(_PartialCall())
+        call = self._calls[piece.index]
+        call.id = call.id or piece.id
+        call.name = call.name or piece.name or ""
+        if piece.arguments:
+            call.arguments.append(piece.arguments)
 
     def response(self) -> Response:
         """Return the response made of the chunks so far."""
@@ -105,7 +122,9 @@ class Accumulator:
             attempts=self._attempts,
             response_id=self._response_id,
             reasoning="".join(self._reasoning),
+            thinking_blocks=tuple(self._thinking),
             simulated=self._simulated,
+            refusal="".join(self._refusal),
         )
 
 
@@ -126,8 +145,12 @@ def chunks_of(response: Response) -> Iterator[Chunk]:
     )
     for piece in text_pieces(response.reasoning):
         yield replace(base, reasoning=piece)
+    if response.thinking_blocks:
+        yield replace(base, thinking_blocks=response.thinking_blocks)
     for piece in text_pieces(response.text):
         yield replace(base, text=piece)
+    for piece in text_pieces(response.refusal):
+        yield replace(base, refusal=piece)
     for index, call in enumerate(response.tool_calls):
         yield replace(base, tool_calls=(ToolCallDelta(index=index, id=call.id, name=call.name),))
         for piece in text_pieces(call.arguments):

@@ -12,6 +12,8 @@ from typing import Any, cast
 import orjson
 
 from llmops_sdk.providers._types import Message, Request, Response
+from llmops_sdk.tracing.capture._embedded import media_uri
+from llmops_sdk.tracing.records._records import Json
 
 __all__ = ["input_messages_json", "output_messages_json", "tool_definitions_json"]
 
@@ -20,18 +22,20 @@ _MAX_DEPTH = 32
 _ROLES = {"developer": "system", "function": "tool"}  # OpenAI's roles that the schema lacks
 
 
-def input_messages_json(request: Request) -> bytes:
+def input_messages_json(request: Request) -> Json:
     """Return the conversation as `gen_ai.input.messages`."""
     return _json([_message(message) for message in request.messages])
 
 
-def output_messages_json(response: Response) -> bytes:
+def output_messages_json(response: Response) -> Json:
     """Return the answer as `gen_ai.output.messages`; some backends drop messages without a finish reason."""
     parts: list[_Part] = []
     if response.reasoning:
         parts.append({"type": "reasoning", "content": response.reasoning})
-    if response.text or not response.tool_calls:
+    if response.text or not (response.tool_calls or response.refusal):
         parts.append({"type": "text", "content": response.text})
+    if response.refusal:
+        parts.append({"type": "refusal", "content": response.refusal})
     parts.extend(
         {"type": "tool_call", "id": call.id, "name": call.name, "arguments": _arguments(call.arguments)}
         for call in response.tool_calls
@@ -40,7 +44,7 @@ def output_messages_json(response: Response) -> bytes:
     return _json([{"role": "assistant", "parts": parts, "finish_reason": response.finish_reason or "unknown"}])
 
 
-def tool_definitions_json(tools: Sequence[Mapping[str, Any]]) -> bytes:
+def tool_definitions_json(tools: Sequence[Mapping[str, Any]]) -> Json:
     """Return the tools as `gen_ai.tool.definitions`."""
     return _json([_definition(tool) for tool in tools])
 
@@ -95,7 +99,7 @@ def _part(part: object) -> _Part:
     if part_type == "input_audio" and isinstance(values.get("input_audio"), Mapping):
         audio = cast("Mapping[str, object]", values["input_audio"])
         mime = f"audio/{_text(audio.get('format', 'wav'))}"
-        return {"type": "blob", "modality": "audio", "mime_type": mime, "content": _text(audio.get("data", ""))}
+        return _blob("audio", mime, _text(audio.get("data", "")))
     if part_type == "file" and isinstance(values.get("file"), Mapping):
         file = cast("Mapping[str, object]", values["file"])
         if file.get("file_id") is None:
@@ -111,15 +115,25 @@ def _part(part: object) -> _Part:
 def _anthropic_image(source: Mapping[str, object]) -> _Part:
     if source.get("type") == "base64":
         mime = _text(source.get("media_type", "image/png"))
-        return {"type": "blob", "modality": "image", "mime_type": mime, "content": _text(source.get("data", ""))}
+        return _blob("image", mime, _text(source.get("data", "")))
     return {"type": "uri", "modality": "image", "uri": _text(source.get("url", ""))}
 
 
 def _link(url: str, modality: str) -> _Part:
     head, found, content = url.partition(";base64,")
     if found and head.startswith("data:"):
+        path = media_uri(url)  # the caller's own text: one in many messages takes memory once
+        if path is not None:
+            return {"type": "uri", "modality": modality, "mime_type": head.removeprefix("data:"), "uri": path}
         return {"type": "blob", "modality": modality, "mime_type": head.removeprefix("data:"), "content": content}
     return {"type": "uri", "modality": modality, "uri": url}
+
+
+def _blob(modality: str, mime: str, content: str) -> _Part:
+    path = media_uri(content, mime)
+    if path is not None:
+        return {"type": "uri", "modality": modality, "mime_type": mime, "uri": path}
+    return {"type": "blob", "modality": modality, "mime_type": mime, "content": content}
 
 
 def _call(call: object) -> _Part:
@@ -155,11 +169,11 @@ def _arguments(arguments: object) -> object:
         return arguments
 
 
-def _json(value: object) -> bytes:
+def _json(value: object) -> Json:
     try:
-        return orjson.dumps(value)
+        return Json(orjson.dumps(value))
     except TypeError:  # a lone surrogate, an object unknown to JSON, an integer over 64 bits, a key other than text
-        return orjson.dumps(_json_safe(value, 0))
+        return Json(orjson.dumps(_json_safe(value, 0)))
 
 
 def _json_safe(value: object, depth: int) -> object:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
-from llmops_sdk.config import ResolvedModel, current, resolve_model
+from llmops_sdk.config import ResolvedModel, current, placed, resolve_model
 from llmops_sdk.errors import ConfigError
 from llmops_sdk.providers._names import nearest
 from llmops_sdk.providers._protocol import Provider
@@ -32,10 +32,14 @@ def open_provider(resolved: ResolvedModel, *, clock: Clock = SYSTEM_CLOCK) -> Pr
         >>> provider.complete(Request(model="offline/echo", messages=[{"role": "user", "content": "Hi"}])).text
         'Hi'
     """
-    if resolved.provider == "offline":
-        return _open_offline(resolved, clock)
-    if resolved.provider == "cassette":
-        return _open_cassette(resolved, clock)
+    if resolved.provider in {"offline", "cassette"}:
+        try:
+            return (_open_offline if resolved.provider == "offline" else _open_cassette)(resolved, clock)
+        except ConfigError as error:
+            found = placed(error, current())
+            if found is error:
+                raise
+            raise found from error
     from llmops_sdk.providers.litellm._provider import LitellmProvider
 
     return LitellmProvider(resolved)

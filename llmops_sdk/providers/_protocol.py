@@ -75,6 +75,19 @@ class WrapperProvider:
         """Return the address and port of the inner provider's server, or None if unknown."""
         return getattr(self.inner, "server", None)
 
+    def prepare(self) -> None:
+        """Let the inner provider do what it needs before its first call and no model's time should include."""
+        # A subclass that answers by itself may have no inner provider.
+        prepare = getattr(getattr(self, "inner", None), "prepare", None)
+        if prepare is not None:
+            prepare()
+
+    async def aprepare(self) -> None:
+        """Let the inner provider do what it needs before its first call, async."""
+        aprepare = getattr(getattr(self, "inner", None), "aprepare", None)
+        if aprepare is not None:
+            await aprepare()
+
     def complete(self, request: Request) -> Response:
         """Return the whole answer."""
         return self.inner.complete(request)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from llmops_sdk._util._public import public
 from llmops_sdk.config import Timeout
+from llmops_sdk.providers._tools import arun_tool, run_tool
 
 __all__ = [
     "Attempt",
@@ -115,6 +116,43 @@ class ToolCall:
     name: str
     arguments: str
 
+    def run(self, tools: Iterable[Mapping[str, Any] | Callable[..., Any]]) -> Any:
+        """Run the tool with the model's arguments, and return its result; the run is a span of the kind `tool`.
+
+        Args:
+            tools: The `tools` of the call. The function with the tool's name runs; definitions have none.
+
+        Raises:
+            ToolCallError: No function has the name, the arguments do not fit it, or it is async.
+
+        Example:
+            >>> from llmops_sdk import ToolCall
+            >>> def add(a: int, b: int = 1) -> int:
+            ...     return a + b
+            >>> ToolCall(id="1", name="add", arguments='{"a": 2}').run([add])
+            3
+        """
+        return run_tool(self.name, self.id, self.arguments, tools)
+
+    async def arun(self, tools: Iterable[Mapping[str, Any] | Callable[..., Any]]) -> Any:
+        """Run the tool, async: await a coroutine function, and run another function in a thread.
+
+        Args:
+            tools: The `tools` of the call, as in `run`.
+
+        Raises:
+            ToolCallError: No function has the name, or the arguments do not fit it.
+
+        Example:
+            >>> import asyncio
+            >>> from llmops_sdk import ToolCall
+            >>> async def add(a: int, b: int = 1) -> int:
+            ...     return a + b
+            >>> asyncio.run(ToolCall(id="1", name="add", arguments='{"a": 2}').arun([add]))
+            3
+        """
+        return await arun_tool(self.name, self.id, self.arguments, tools)
+
 
 @public("llmops_sdk.providers")
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,7 +216,9 @@ class Chunk:
         text: The next part of the text.
         tool_calls: The next parts of tool calls.
         reasoning: The next part of the reasoning text.
-        finish_reason: "stop", "length", "tool_calls" or "content_filter" when the answer is finished.
+        thinking_blocks: The next parts of Anthropic's thinking blocks, with their signatures.
+        finish_reason: "stop", "length", "tool_calls", "content_filter", "refusal" or the vendor's own word when the
+            answer is finished.
         usage: The tokens of the whole call.
         model: The model that served.
         provider: The provider that served.
@@ -189,12 +229,14 @@ class Chunk:
         simulated: Whether no real model answered.
         restarted: Whether another model starts over here; earlier chunks are not part of the answer.
         attempts: The attempts made so far.
+        refusal: The next part of the model's refusal.
         raw: The vendor's own chunk.
     """
 
     text: str = ""
     tool_calls: tuple[ToolCallDelta, ...] = ()
     reasoning: str = ""
+    thinking_blocks: tuple[Mapping[str, Any], ...] = ()
     finish_reason: str | None = None
     usage: Usage | None = None
     model: str | None = None
@@ -206,6 +248,7 @@ class Chunk:
     simulated: bool = False
     restarted: bool = False
     attempts: tuple[Attempt, ...] = ()
+    refusal: str = ""
     raw: Any = None
 
 
@@ -223,14 +266,17 @@ class Response:
         saved_cost: USD that our cache saved, or None.
         model: The model that served, without its provider.
         provider: The provider that served.
-        finish_reason: "stop", "length", "tool_calls", "content_filter", or None when the stream was closed early.
+        finish_reason: "stop", "length", "tool_calls", "content_filter", "refusal", the vendor's own word for another
+            end, or None when the vendor gave none or the stream was closed early.
         cache: None, "exact" or "semantic".
         attempts: Every attempt made for this answer.
         trace_id: The trace's id, 32 lower-case hex digits, or None if the call was not traced.
         span_id: The span's id, 16 lower-case hex digits, or None.
         response_id: The provider's id of the answer.
         reasoning: The reasoning text, if the model returns it.
+        thinking_blocks: Anthropic's thinking blocks with their signatures, which a next turn must repeat.
         simulated: Whether no real model answered (the offline provider).
+        refusal: Why the model refuses to answer, in its own words, or "".
         raw: The vendor's own object, or None.
 
     Example:
@@ -255,20 +301,30 @@ class Response:
     span_id: str | None = None
     response_id: str | None = None
     reasoning: str = ""
+    thinking_blocks: tuple[Mapping[str, Any], ...] = ()
     simulated: bool = False
+    refusal: str = ""
     raw: Any = None
 
     @property
     def message(self) -> Message:
-        """Return the answer as an assistant message, to append to the conversation."""
-        message: Message = {"role": "assistant", "content": self.text or None}
+        """Return the answer as an assistant message, to append to the conversation.
+
+        It keeps the reasoning and the thinking blocks, which some vendors require in the next turn. The SDK sends each
+        of them only to vendors that take it.
+        """
+        message: Message = {"role": "assistant", "content": self.text or self.refusal or None}
         if self.tool_calls:
             message["tool_calls"] = [
                 {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
                 for call in self.tool_calls
             ]
-        elif not self.text:
+        elif not message["content"]:
             message["content"] = ""
+        if self.reasoning:
+            message["reasoning_content"] = self.reasoning
+        if self.thinking_blocks:
+            message["thinking_blocks"] = [dict(block) for block in self.thinking_blocks]
         return message
 
 

@@ -1,4 +1,4 @@
-"""The retry budget keeps retries from making an outage worse. All calls of a process to one model share it."""
+"""The retry budget keeps retries from making an outage worse. All calls of a process to one server share it."""
 
 from __future__ import annotations
 
@@ -56,16 +56,16 @@ class RetryBudget:
 
 
 @functools.lru_cache(maxsize=1_024)
-def _budget(_model: str, size: float) -> RetryBudget:
+def _budget(_server: str, size: float) -> RetryBudget:
     return RetryBudget(size)
 
 
-def budget_of(model: str, size: float | None) -> RetryBudget | None:
-    """Return the process's budget of that size for a model ("provider/model"); a size of None means no budget."""
+def budget_of(server: str, size: float | None) -> RetryBudget | None:
+    """Return the process's budget of that size for a server, or for a model of an unknown server; None means none."""
     if size is None:
         return None
     with _lock:  # two threads must get the same budget
-        return _budget(model, size)
+        return _budget(server, size)
 
 
 def forget_budgets() -> None:

@@ -44,6 +44,9 @@ _RETRYABLE_STATUS = frozenset({408, 429, *range(500, 600)})
 # that the stream began with; only the event says what went wrong.
 _RETRYABLE_EVENTS = frozenset({"api_error", "overloaded_error", "rate_limit_error", "server_error", "timeout_error"})
 
+# A quota of money does not come back within seconds, though its status is 429.
+_QUOTA_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
+
 _CONNECTION_ERRORS = (ConnectionError, TimeoutError, socket.gaierror)
 # The openai and anthropic clients and httpx raise these for a server that hangs up, without an OSError as the cause.
 _CONNECTION_ERROR_NAMES = frozenset({"APIConnectionError", "TransportError"})
@@ -52,7 +55,8 @@ _CONNECTION_ERROR_NAMES = frozenset({"APIConnectionError", "TransportError"})
 def retryable(error: BaseException) -> bool:
     """Return whether a failed call to a provider may succeed when it is made again.
 
-    A broken stream may only while nothing of its answer was delivered: a repeat would show the beginning twice.
+    If the provider says whether a retry may help, that counts. A broken stream may only while nothing of its answer was
+    delivered: a repeat would show the beginning twice.
 
     Args:
         error: The error of the provider.
@@ -64,9 +68,15 @@ def retryable(error: BaseException) -> bool:
         (True, False)
     """
     if isinstance(error, StreamInterruptedError):
-        partial = error.partial
-        return partial is None or not (partial.text or partial.tool_calls or partial.reasoning)
+        return _broke_before_its_answer(error)
+    if isinstance(error, ProviderError) and error.should_retry is not None:
+        return error.should_retry
     return isinstance(error, _RETRYABLE)
+
+
+def _broke_before_its_answer(error: StreamInterruptedError) -> bool:
+    partial = error.partial
+    return partial is None or not (partial.text or partial.tool_calls or partial.reasoning)
 
 
 def is_transient(error: BaseException) -> bool:
@@ -76,6 +86,8 @@ def is_transient(error: BaseException) -> bool:
     """
     if isinstance(error, ProviderError):
         return retryable(error)
+    if (told := _told_by_server(error)) is not None:
+        return told
     if (status := status_code(error)) is not None and status >= 400:
         return status in _RETRYABLE_STATUS
     if _event_type(error) in _RETRYABLE_EVENTS:
@@ -88,6 +100,16 @@ def is_transient(error: BaseException) -> bool:
         isinstance(one, _CONNECTION_ERRORS) or _CONNECTION_ERROR_NAMES & {base.__name__ for base in type(one).__mro__}
         for one in causes
     )
+
+
+def _told_by_server(error: BaseException) -> bool | None:
+    """Return whether the response of a vendor's exception says that a retry may help, or None if it does not say."""
+    if getattr(error, "code", None) in _QUOTA_CODES:
+        return False
+    headers = getattr(getattr(error, "response", None), "headers", None)
+    get = getattr(headers, "get", None)
+    told = get("x-should-retry") if callable(get) else None
+    return {"true": True, "false": False}.get(str(told).lower())
 
 
 def _event_type(error: BaseException) -> str:
@@ -126,7 +148,10 @@ def should_fall_back(error: BaseException, policy: FallbackSettings) -> bool:
         return policy.context_window
     if isinstance(error, ContentFilterError):
         return policy.content_filter
-    return isinstance(error, _MODEL_ERRORS) or retryable(error)
+    if isinstance(error, StreamInterruptedError):
+        return _broke_before_its_answer(error)
+    # What the provider says about a retry is about its own server, so another model may answer.
+    return isinstance(error, (*_MODEL_ERRORS, *_RETRYABLE)) or retryable(error)
 
 
 def should_fall_back_any(error: BaseException) -> bool:

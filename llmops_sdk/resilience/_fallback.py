@@ -79,18 +79,21 @@ class FallbackProvider(WrapperProvider):
         self._clock = clock
 
     def complete(self, request: Request) -> Response:
+        self.prepare()
         state = self._begin(request)
         while True:
             with state:
                 return state.with_attempts(state.provider.complete(state.request()))
 
     async def acomplete(self, request: Request) -> Response:
+        await self.aprepare()
         state = self._begin(request)
         while True:
             with state:
                 return state.with_attempts(await state.provider.acomplete(state.request()))
 
     def stream(self, request: Request) -> Iterator[Chunk]:
+        self.prepare()
         state = self._begin(request)
         while True:
             with state, ExitStack() as undo:
@@ -102,6 +105,7 @@ class FallbackProvider(WrapperProvider):
                 return
 
     async def astream(self, request: Request) -> AsyncIterator[Chunk]:
+        await self.aprepare()
         state = self._begin(request)
         while True:
             with state:

@@ -64,22 +64,27 @@ class RetryProvider(WrapperProvider):
         self._uniform = random
 
     def complete(self, request: Request) -> Response:
+        self.prepare()
         attempts = self._attempts(request)
         response = self._call(self.inner.complete, request, attempts)
         return replace(response, attempts=tuple(attempts.ended))
 
     async def acomplete(self, request: Request) -> Response:
+        await self.aprepare()
         attempts = self._attempts(request)
         response = await self._acall(self.inner.acomplete, request, attempts)
         return replace(response, attempts=tuple(attempts.ended))
 
     def embed(self, texts: Sequence[str], request: Request) -> Embeddings:
+        self.prepare()
         return self._call(lambda bounded: self.inner.embed(texts, bounded), request, self._attempts(request))
 
     async def aembed(self, texts: Sequence[str], request: Request) -> Embeddings:
+        await self.aprepare()
         return await self._acall(lambda bounded: self.inner.aembed(texts, bounded), request, self._attempts(request))
 
     def stream(self, request: Request) -> Iterator[Chunk]:
+        self.prepare()
         attempts = self._attempts(request)
 
         def attempt() -> tuple[AttemptScope, Iterator[Chunk], ExitStack]:
@@ -102,6 +107,7 @@ class RetryProvider(WrapperProvider):
                 yield scope.deliver(chunk)
 
     async def astream(self, request: Request) -> AsyncIterator[Chunk]:
+        await self.aprepare()
         attempts = self._attempts(request)
 
         async def attempt() -> tuple[AttemptScope, AsyncIterator[Chunk], AsyncExitStack]:
@@ -154,8 +160,13 @@ class RetryProvider(WrapperProvider):
             model=request.model,
             first_number=request.first_attempt,
             first_reason=request.reason,
-            budget=budget_of(request.model, self.policy.budget),
+            budget=budget_of(self._budget_key(request), self.policy.budget),
         )
+
+    def _budget_key(self, request: Request) -> str:
+        """Return what shares a retry budget: the calls to one server, or to one model where the server is unknown."""
+        server = self.server
+        return request.model if server is None else f"{self.name} at {server[0]}:{server[1]}"
 
 
 def _bounded(request: Request, attempts: Attempts, *, whole: bool = False) -> Request:

@@ -11,7 +11,7 @@ from typing import Generic, NoReturn, TypeVar
 
 from llmops_sdk._util._clock import Clock
 from llmops_sdk.client._shared import STAND_INS
-from llmops_sdk.config import ResolvedModel
+from llmops_sdk.config import ResolvedModel, current
 from llmops_sdk.errors import RealCallBlockedError
 from llmops_sdk.providers import Provider, WrapperProvider
 from llmops_sdk.resilience._budget import forget_budgets
@@ -197,6 +197,14 @@ class _Blocked(WrapperProvider):
     def inner(self) -> NoReturn:
         """Raise: every call goes to the provider inside."""
         model = self._resolved.model
+        cassettes = current().cassettes
+        if self._resolved.provider == "cassette" and cassettes.mode != "replay":
+            raise RealCallBlockedError(
+                f'[cassettes] mode = "{cassettes.mode}" asks the cassette "{model}" to record this call, but '
+                "llmops_sdk.testing.block_real_calls() blocks real calls. Record without the block, as in "
+                "`LLMOPS_CASSETTES__MODE=new pytest -o usefixtures=`",
+                model=model,
+            )
         called = f'"{model}"' if self._resolved.name == model else f'"{model}" (as "{self._resolved.name}")'
         raise RealCallBlockedError(
             f"a call to the real model {called} was blocked by llmops_sdk.testing.block_real_calls(): answer it with "

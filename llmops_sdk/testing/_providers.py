@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TypeAlias, cast
 
 from llmops_sdk._util._public import public
+from llmops_sdk.config import current
 from llmops_sdk.errors import LLMOpsError, ProviderError, ScriptError, StreamInterruptedError
 from llmops_sdk.providers import (
     Accumulator,
@@ -21,6 +22,7 @@ from llmops_sdk.providers import (
     Usage,
     WrapperProvider,
     chunks_of,
+    cost_of,
     count_messages,
     count_tokens,
 )
@@ -38,8 +40,9 @@ Entry: TypeAlias = _Answer | Callable[[Request], _Answer]
 class ScriptedProvider(Provider):
     """Answers each call with the next entry of a list, and keeps the requests; a retry is a call of its own.
 
-    It fills in what an entry leaves out: model, provider, finish reason, and counted tokens. Every answer is marked as
-    simulated. Whole and streamed calls, sync and async, from any thread, take from the one list.
+    It fills in what an entry leaves out: model, provider, finish reason, counted tokens, and the cost by `[prices]`.
+    Every answer is marked as simulated. Whole and streamed calls, sync and async, from any thread, take from the one
+    list.
 
     Args:
         script: The entries: a text; a `Response`, for tool calls and the like; an exception or its class, which is
@@ -126,8 +129,9 @@ class ScriptedProvider(Provider):
                 vectors = len(entry.vectors)
                 raise ScriptError(f"call {number} asks for {len(texts)} vectors; the script has {vectors} for it")
             usage = entry.usage if entry.usage != Usage() else Usage(input_tokens=sum(map(count_tokens, texts)))
+            cost = _cost(request, usage) if entry.cost is None else entry.cost
             model, provider = entry.model or request.model_name, entry.provider or self._name
-            return replace(entry, usage=usage, model=model, provider=provider, simulated=True)
+            return replace(entry, usage=usage, cost=cost, model=model, provider=provider, simulated=True)
         if _is_error(entry):
             raise _error(cast("_Error", entry), request, self._name)
         raise ScriptError(f"call {number} asks for vectors; the script has {_describe(entry)} for it: give Embeddings")
@@ -174,6 +178,7 @@ class ScriptedProvider(Provider):
         return replace(
             response,
             usage=usage,
+            cost=_cost(request, usage) if response.cost is None else response.cost,
             model=response.model or request.model_name,
             provider=response.provider or self._name,
             finish_reason=response.finish_reason or ("tool_calls" if response.tool_calls else "stop"),
@@ -192,14 +197,15 @@ class ScriptedProvider(Provider):
                     f"call {number}: {_describe(chunk)} is not a piece of a stream: give texts and Chunks"
                 )
             model, provider = chunk.model or request.model_name, chunk.provider or self._name
-            chunk = replace(chunk, model=model, provider=provider, simulated=True)
+            cost = _cost(request, chunk.usage) if chunk.cost is None and chunk.usage is not None else chunk.cost
+            chunk = replace(chunk, model=model, provider=provider, cost=cost, simulated=True)
             whole.add(chunk)
             made.append(chunk)
         so_far = whole.response()
         if so_far.finish_reason is None:
             last = self._filled(so_far, request)
             base = Chunk(model=last.model, provider=last.provider, simulated=True)
-            made.append(replace(base, finish_reason=last.finish_reason, usage=last.usage))
+            made.append(replace(base, finish_reason=last.finish_reason, usage=last.usage, cost=last.cost))
         return made
 
 
@@ -308,6 +314,13 @@ def _error(given: _Error, request: Request, name: str) -> BaseException:
         error.model = error.model or request.model
         error.provider = error.provider or name
     return error
+
+
+def _cost(request: Request, usage: Usage) -> float | None:
+    """Return the cost by the configured price of the model, or None without one."""
+    prices = current().prices
+    price = prices.get(request.model) or prices.get(request.model_name)
+    return None if price is None else cost_of(usage, price)
 
 
 def _usage(request: Request, response: Response) -> Usage:

@@ -273,4 +273,4 @@ def _span(record: SpanRecord, parent: TracedSpan | None, encoder: Encoder) -> Tr
 
 
 def _decoded(value: Any) -> Any:
-    return orjson.loads(value) if isinstance(value, bytes) else value
+    return orjson.loads(bytes(value)) if isinstance(value, bytes) else value

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+from collections import defaultdict
+from enum import IntEnum, StrEnum
 
 import pytest
 
@@ -114,6 +116,66 @@ def test_a_result_that_is_not_json_is_not_stored(kept, calls, value, lookups):
     assert f() is value
     assert len(calls) == 2
     assert [lookup["decision"] for lookup in lookups()] == ["not_stored"] * 2
+
+
+class Colour(StrEnum):
+    RED = "red"
+
+
+class Shade(StrEnum):
+    RED = "red"
+
+
+class Level(IntEnum):
+    ONE = 1
+
+
+ARGUMENTS = [
+    {1: "a"}, {"1": "a"}, {1.0: "a", "x": 1}, {True: "a"}, {"True": "a"}, {None: "a"}, {"null": "a"}, {"None": "a"},
+    {Colour.RED: 1}, {"red": 1}, None, "null", "None", [1, 2], (1, 2), [[1], 2], [(1,), 2], "[1, 2]", 1, 1.0, True,
+    "1", "true", Colour.RED, Shade.RED, "red", Level.ONE, 0, False, -0.0, 0.0, "", [], (), {}, [None], [[]], [()],
+    {"list": [1]}, {"tuple": [1]}, {"dict": []}, {"enum": ["x"]}, {1: {1: 2}}, {1: {"1": 2}}, {(1, 2): 3},
+    {"(1, 2)": 3},
+]  # fmt: skip
+
+
+def test_arguments_of_different_types_are_different_arguments(kept, calls):
+    @kept()
+    def f(x, *rest, key=None):
+        calls.append(x)
+        return repr([x, rest, key])
+
+    for _ in range(2):
+        for value in ARGUMENTS:
+            assert f(value) == repr([value, (), None])
+            assert f(0, value, key=value) == repr([0, (value,), value])
+    assert len(calls) == 2 * len(ARGUMENTS)
+
+
+def test_the_order_of_a_mapping_makes_no_other_call(kept, calls):
+    @kept()
+    def f(x):
+        calls.append(1)
+        return 1
+
+    assert f({"a": 1, 2: {"b": 3, "c": 4}}) == f({2: {"c": 4, "b": 3}, "a": 1}) == 1
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize("made", [lambda: {1, 2}, lambda: defaultdict(list), lambda: OwnText("x"), lambda: b"x"])
+def test_arguments_with_more_than_their_text_are_passed_on(kept, calls, made):
+    @kept()
+    def f(x):
+        calls.append(x)
+        return 1
+
+    f(made())
+    f(made())
+    assert len(calls) == 2
+
+
+class OwnText(str):  # noqa: SLOT000 - with attributes of its own
+    """A text that may have attributes of its own."""
 
 
 def test_arguments_that_are_not_json_are_passed_on(kept, calls, lookups):

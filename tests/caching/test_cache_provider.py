@@ -90,7 +90,28 @@ def test_the_request_overrides_the_settings(make, counting, ask, request_, setti
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
+        ({"params": {"logprobs": True}}, "logprobs"),
+        ({"params": {"top_logprobs": 2}}, "logprobs"),
+        ({"extra": {"logprobs": 5}}, "logprobs"),
+        ({"extra": {"modalities": ["text", "audio"]}}, "audio"),
+    ],
+)
+def test_an_answer_with_more_than_a_text_is_not_served(make, counting, ask, request_, changes, reason, lookups):
+    inner = counting()
+    provider = make(inner)
+    for _ in range(2):
+        assert ask(provider, replace(request_, **changes)).cache is None
+    assert inner.calls == 2
+    assert lookups() == [{"tier": "exact", "hit": False, "decision": "bypassed", "reason": reason}] * 2
+    ask(provider, replace(request_, params={"logprobs": False}))
+    assert ask(provider, replace(request_, params={"logprobs": False})).cache == "exact"
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
         ({"finish_reason": "length"}, "length"),
+        ({"finish_reason": "refusal"}, "refusal"),
         ({"finish_reason": "content_filter"}, "content_filter"),
         ({"finish_reason": None}, "incomplete"),
         ({"finish_reason": "tool_calls", "tool_calls": (ToolCall(id="1", name="f", arguments="{}"),)}, "tool_calls"),

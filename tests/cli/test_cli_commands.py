@@ -339,7 +339,8 @@ def test_doctor_reports_an_unreachable_exporter_without_secrets(command, monkeyp
     assert password not in ran.out + ran.err
 
 
-def test_doctor_reports_a_reachable_exporter_and_exported_content(command):
+def test_doctor_reports_a_reachable_exporter_and_exported_content(command, monkeypatch):
+    monkeypatch.setenv("LLMOPS_CONFIG_FILE", "llmops.toml")
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         Path("llmops.toml").write_text(f'[export]\nendpoint = "http://127.0.0.1:{port}"\ncontent = true\n')
@@ -353,7 +354,8 @@ def test_doctor_reports_a_reachable_exporter_and_exported_content(command):
     assert findings["configuration", "files in use"]["value"].endswith("llmops.toml")
 
 
-def test_doctor_reports_console_export_and_separate_metrics(command):
+def test_doctor_reports_console_export_and_separate_metrics(command, monkeypatch):
+    monkeypatch.setenv("LLMOPS_CONFIG_FILE", "llmops.toml")
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/in"
         text = f'[export]\nexporters = ["console"]\ncontent = true\n[export.metrics]\nendpoint = "{url}"\n'

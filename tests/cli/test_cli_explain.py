@@ -57,7 +57,7 @@ def test_explained_values_equal_the_resolved_ones(command):
     from llmops_sdk.config import load, resolve_model
 
     found = explained(command, "base")
-    resolved = resolve_model(load(), "base")
+    resolved = resolve_model(load("llmops.toml"), "base")
     for policy in ("retry", "timeout", "fallback", "cache", "guardrails"):
         section = getattr(resolved, policy)
         for field in type(section).model_fields:

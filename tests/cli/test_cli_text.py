@@ -98,3 +98,17 @@ def test_table_numbers_are_rounded(value, text):
 def test_other_types_become_text():
     assert plain(datetime.timedelta(seconds=5)) == "0:00:05"
     assert plain({1, 2}) in ([1, 2], [2, 1])
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["=1+1", "\n=1+1", "\r\n=1+1", " =1", "\x00=1", "\xa0=1", "\u200b=1", "\ufeff=1", "＝1+1", "\n＝1", "＋1", "－1",
+     "＠SUM(1)", "﹦1", "\t=1", "\tx", "\rx", "-1+1", "@SUM(1)", "+1", "−1"],
+)  # fmt: skip
+def test_csv_never_starts_a_formula(text):
+    assert csv_cell(text).startswith("'")
+
+
+@pytest.mark.parametrize("text", ["a=1", "", " ", "1", "x ＝ 1", "\n", "ｱ"])
+def test_csv_leaves_other_text_alone(text):
+    assert not csv_cell(text).startswith("'")

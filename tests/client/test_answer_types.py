@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
+import datetime
+import enum
 import json
+import re
 import sys
 import typing
 
@@ -12,6 +16,8 @@ import pytest
 
 import llmops_sdk as llmops
 from llmops_sdk.client.structured._answer import InvalidAnswerError, answer_type
+from llmops_sdk.providers import Request
+from llmops_sdk.testing import ScriptedProvider, use_provider
 
 GOOD = '{"total": 12.5, "currency": "EUR"}'
 BAD = '{"total": "much"}'
@@ -46,10 +52,89 @@ def test_the_answer_is_an_instance_of_the_class(wanted):
     assert isinstance(llmops.chat("Read this", response_model=wanted).parsed, wanted)
 
 
-@pytest.mark.parametrize("wanted", [Order, dict[str, int], list[float]])
+@pytest.mark.parametrize("wanted", [Order, dict[str, int]])
 def test_the_answer_has_the_shape_of_the_type(wanted):
     answer = llmops.chat("Read this", response_model=wanted)
     assert answer.parsed == json.loads(answer.text)
+
+
+class Node(pydantic.BaseModel):
+    name: str
+    children: list[Node] = []
+
+
+class Answered(pydantic.BaseModel):
+    answer: str
+
+
+class Colour(enum.StrEnum):
+    RED = "red"
+
+
+NO_OBJECTS = [
+    list[float], list[Invoice], int, float, bool, str, tuple[int, str], Invoice | Place, Invoice | None, Colour,
+    typing.Literal["a", "b"], pydantic.RootModel[list[int]], set[int], typing.Annotated[int, pydantic.Field(ge=3)],
+    list[Node], Answered | Invoice, datetime.date, typing.Annotated[list[int], pydantic.Field(min_length=1)],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("wanted", [*NO_OBJECTS, Node, Invoice, Place, Order], ids=str)
+def test_every_schema_is_an_object_with_a_good_name(wanted):
+    provider = ScriptedProvider([llmops.Response(refusal="No.")])
+    with use_provider(provider), pytest.raises(llmops.ValidationFailedError):
+        llmops.chat("Read this", response_model=wanted)
+    asked = provider.requests[0]
+    assert asked.response_schema["type"] == "object"
+    assert not {"anyOf", "$ref", "oneOf"} & asked.response_schema.keys()
+    assert re.fullmatch("[A-Za-z0-9_-]{1,64}", asked.response_schema_name)
+
+
+@pytest.mark.parametrize("wanted", NO_OBJECTS, ids=str)
+def test_a_type_that_is_no_object_is_wrapped_and_unwrapped(wanted):
+    adapter = pydantic.TypeAdapter(wanted)
+    answer = llmops.chat("Read this", response_model=wanted)
+    assert list(json.loads(answer.text)) == ["answer"]
+    assert adapter.validate_python(answer.parsed) == answer.parsed
+    bare = json.dumps(json.loads(answer.text)["answer"])
+    for text in (bare, f"```json\n{answer.text}\n```", f"```\n{bare}\n```"):
+        script(text)
+        assert llmops.chat("Again", response_model=wanted).parsed == answer.parsed
+
+
+def test_a_function_returns_the_unwrapped_value():
+    script('{"answer": 7}', '{"answer": [1, 2]}', "8")
+
+    @llmops.llm(returns=int)
+    def count(text: str) -> str:
+        return text
+
+    @llmops.llm(returns=list[int])
+    def numbers(text: str) -> str:
+        return text
+
+    assert (count("a"), numbers("b"), count("c")) == (7, [1, 2], 8)
+
+
+def test_a_field_of_the_wrappers_name_is_no_wrapper():
+    script('{"answer": "x"}')
+    assert llmops.chat("Read", response_model=Answered).parsed == Answered(answer="x")
+    assert llmops.chat("Read", response_model=Answered | Invoice).parsed == Answered(answer="x")
+    script('{"answer": {"answer": "x"}}')
+    assert llmops.chat("Read", response_model=Answered | Invoice).parsed == Answered(answer="x")
+
+
+@pytest.mark.parametrize("text", ['{"answer": ["x"]}', '["x"]'])
+def test_an_error_in_a_wrapped_answer_names_the_place_in_the_type(text):
+    script(text)
+    with pytest.raises(llmops.ValidationFailedError) as caught:
+        llmops.chat("Read", response_model=list[int])
+    assert caught.value.errors[0].startswith("0: Input should be a valid integer")
+
+
+def test_names_of_types_are_cut_and_stay_different():
+    names = {answer_type(type(f"{'Long' * 30}{end}", (pydantic.BaseModel,), {})).name for end in "ab"}
+    assert len(names) == 2
+    assert all(len(name) == 64 for name in names)
 
 
 def test_the_answer_is_a_list_of_instances():
@@ -63,11 +148,28 @@ def test_the_span_has_the_output_type(rows):
 
 
 @pytest.mark.parametrize(
-    "text", [GOOD, f"  {GOOD}\n", f"```json\n{GOOD}\n```", f"Here it is:\n```\n{GOOD}\n```\nThat is all."]
-)
+    "text",
+    [
+        GOOD, f"  {GOOD}\n", f"```json\n{GOOD}\n```", f"Here it is:\n```\n{GOOD}\n```\nThat is all.",
+        f"```json{GOOD}```", f"```JSON\r\n{GOOD}\r\n```", f"```python\nx = 1\n```\nand\n```json\n{GOOD}\n```",
+        f"```json\n{GOOD}\n```\nand\n```python\nx = 1\n```", f"```json\n{GOOD}", f"```json5\n\n  {GOOD}\n\n```\n",
+    ],
+)  # fmt: skip
 def test_a_code_block_around_the_answer_is_removed(text):
     script(text)
     assert llmops.chat("Read this", response_model=Invoice, retry=False).parsed == Invoice(total=12.5, currency="EUR")
+
+
+class Snippet(pydantic.BaseModel):
+    code: str
+
+
+@pytest.mark.parametrize("code", ["```python\nx = 1\n```", "``` and ```", "```json\n{}\n```", "```", "a\n```\n"])
+@pytest.mark.parametrize("around", ["{}", "```json\n{}\n```", "Here:\n```\n{}\n```\nDone, see ```x```."])
+@pytest.mark.parametrize("indent", [None, 2])
+def test_a_fence_inside_a_string_of_the_answer_stays(code, around, indent):
+    script(around.replace("{}", json.dumps({"code": code}, indent=indent)))
+    assert llmops.chat("Write", response_model=Snippet, retry=False).parsed == Snippet(code=code)
 
 
 def test_an_invalid_answer_is_asked_for_again(rows):
@@ -178,6 +280,97 @@ def test_a_tool_call_is_not_validated():
     answer = llmops.chat("The weather?", tools=[weather], response_model=Invoice)
     assert answer.parsed is None
     assert answer.tool_calls[0].name == "weather"
+
+
+def pay(amount: float) -> str:
+    return str(amount)
+
+
+CALL = llmops.ToolCall(id="c1", name="pay", arguments='{"amount": 3}')
+
+
+def asked(reply: llmops.Response, style: str, **options: object) -> tuple[llmops.Response, list[Request]]:
+    """Ask a scripted model once; return the answer, and the requests that the model saw."""
+    provider = ScriptedProvider([reply, "never"])
+
+    async def collect() -> llmops.Response:
+        async with llmops.astream("Pay", response_model=Invoice, **options) as chunks:
+            _ = [chunk async for chunk in chunks]
+        return chunks.response
+
+    with use_provider(provider):
+        if style == "stream":
+            chunks = llmops.stream("Pay", response_model=Invoice, **options)
+            list(chunks)
+            answer = chunks.response
+        elif style == "astream":
+            answer = asyncio.run(collect())
+        elif style == "achat":
+            answer = asyncio.run(llmops.achat("Pay", response_model=Invoice, **options))
+        else:
+            answer = llmops.chat("Pay", response_model=Invoice, **options)
+    return answer, provider.requests
+
+
+STYLES = pytest.mark.parametrize("style", ["chat", "achat", "stream", "astream"])
+
+
+@STYLES
+@pytest.mark.parametrize("text", ["I will pay now.", " ", BAD, f"```json\n{BAD}\n```"])
+def test_text_beside_a_tool_call_is_not_asked_for_again(style, text):
+    reply = llmops.Response(text=text, tool_calls=(CALL,), finish_reason="tool_calls")
+    answer, requests = asked(reply, style, tools=[pay])
+    assert len(requests) == 1
+    assert (answer.tool_calls, answer.text, answer.parsed) == ((CALL,), text, None)
+
+
+def test_a_valid_answer_beside_a_tool_call_is_parsed():
+    answer, _ = asked(llmops.Response(text=GOOD, tool_calls=(CALL,), finish_reason="tool_calls"), "chat", tools=[pay])
+    assert answer.parsed == Invoice(total=12.5, currency="EUR")
+    assert answer.tool_calls == (CALL,)
+
+
+ENDS = {
+    "length": (llmops.Response(text=GOOD[:-3], finish_reason="length"), "max_tokens"),
+    "refusal": (llmops.Response(refusal="I cannot help.", finish_reason="refusal"), "refused"),
+    "content_filter": (llmops.Response(finish_reason="content_filter"), "withheld"),
+}
+
+
+@STYLES
+@pytest.mark.parametrize("end", ENDS)
+def test_an_answer_that_would_end_the_same_is_not_asked_for_again(style, end, rows):
+    reply, says = ENDS[end]
+    with pytest.raises(llmops.ValidationFailedError, match=says) as caught:
+        asked(reply, style)
+    assert caught.value.response.finish_reason == end
+    assert caught.value.response.refusal == reply.refusal
+    assert any(says in one for one in caught.value.errors)
+    assert "I cannot help" not in str(caught.value)
+    assert rows("SELECT attempts, finish_reason FROM llm_calls") == [{"attempts": 1, "finish_reason": end}]
+
+
+@STYLES
+def test_a_cut_answer_that_fits_is_an_answer(style):
+    answer, _ = asked(llmops.Response(text=GOOD, finish_reason="length"), style)
+    assert answer.parsed == Invoice(total=12.5, currency="EUR")
+
+
+def test_a_refusal_is_the_answer_of_a_text_function_and_goes_back_into_the_conversation(rows):
+    @llmops.llm
+    def ask(question: str) -> str:
+        return question
+
+    reply = llmops.Response(refusal="I cannot help.", finish_reason="refusal")
+    with use_provider(ScriptedProvider([reply, reply])):
+        assert ask("How?") == "I cannot help."
+        answer = llmops.chat("How?", cache=True)
+    assert (answer.text, answer.refusal) == ("", "I cannot help.")
+    assert answer.message == {"role": "assistant", "content": "I cannot help."}
+    said = rows("SELECT output_messages AS said FROM llm_calls")
+    assert [json.loads(one["said"])[0]["parts"] for one in said] == 2 * [
+        [{"type": "refusal", "content": "I cannot help."}]
+    ]
 
 
 def test_a_stream_is_parsed_at_its_end():

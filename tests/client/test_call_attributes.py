@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from openai_server import OpenAIServer
 from otlp_receiver import OtlpReceiver
 
 import llmops_sdk as llmops
+from llmops_sdk.cli._app import run
 
 
 @pytest.fixture(autouse=True)
@@ -165,3 +167,43 @@ def test_spans_of_the_application_have_conventional_attributes(content: bool) ->
     assert found["planner"]["gen_ai.agent.name"] == "planner"
     told = (found["weather"].get("gen_ai.tool.call.arguments"), found["weather"].get("gen_ai.tool.call.result"))
     assert told == (('{"city":"Paris"}', '{"sky":"blue"}') if content else (None, None))
+
+
+@pytest.mark.parametrize(
+    ("asked", "name", "target"),
+    [
+        ("fast", "fast", "offline/script"),
+        ("alias", "alias", "offline/script"),
+        ("offline/script", "offline/script", None),
+        (None, "alias", "offline/script"),
+    ],
+)
+def test_the_name_of_the_model_is_recorded_and_found(
+    asked: str | None, name: str, target: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = {"answers": ["Hello"]}
+    llmops.configure(
+        model="alias" if asked is None else asked, options=script,
+        models={"fast": {"model": "offline/script", "options": script}, "alias": {"model": "fast"}},
+    )  # fmt: skip
+    llmops.chat("Hi", model=asked)
+    list(llmops.stream("Hi", model="fast"))
+    llmops.embed(["Hi"], model="fast")
+    llmops.flush()
+    sql = """SELECT attributes->>'llmops.model.name', attributes->>'llmops.model.target' FROM spans
+             WHERE kind IN ('llm', 'embedding') ORDER BY start_ns"""
+    assert llmops.query(sql).rows() == [(name, target), *[("fast", "offline/script")] * 2]
+    for wanted, count in ((name, 3 if name in ("fast", "offline/script") else 1), ("offline/script", 3), ("x/y", 0)):
+        capsys.readouterr()
+        assert run(["traces", "--model", wanted, "--format", "json"]) == 0
+        assert len(json.loads(capsys.readouterr().out)) == count
+
+
+def test_credentials_in_a_models_url_are_not_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    with OpenAIServer(Reply()) as server:
+        secret = "s3" + "cr3t" * 3
+        llmops.chat("Hi", model=server.base_url.replace("://", f"://me:{secret}@") + "#m")
+    llmops.flush()
+    (row,) = llmops.query("SELECT attributes::VARCHAR FROM llm_calls").rows()
+    assert secret not in row[0]
+    assert '"llmops.model.name":"openai/m"' in row[0].replace(" ", "")

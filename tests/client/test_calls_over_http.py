@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import uuid
 
@@ -134,3 +135,30 @@ def test_the_partial_answer_of_a_cut_stream_has_its_attempts(key, rows, fault):
     assert [one.status for one in partial.attempts] == ["error", "error"]
     assert partial.attempts == caught.value.attempts
     assert rows("SELECT attempts FROM llm_calls") == [{"attempts": 2}]
+
+
+def ask_for_invoice(style: str) -> None:
+    async def ask() -> None:
+        if style == "achat":
+            await llmops.achat("How?", response_model=Invoice)
+        else:
+            _ = [chunk async for chunk in llmops.astream("How?", response_model=Invoice)]
+
+    if style == "chat":
+        llmops.chat("How?", response_model=Invoice)
+    elif style == "stream":
+        list(llmops.stream("How?", response_model=Invoice))
+    else:
+        asyncio.run(ask())
+
+
+@pytest.mark.parametrize("style", ["chat", "achat", "stream", "astream"])
+def test_a_refusal_over_http_is_kept_and_asked_once(key, monkeypatch, style):
+    with OpenAIServer(Reply(text="", refusal="I cannot help with that.")) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+        llmops.configure(model="openai/gpt-4.1-mini")
+        with pytest.raises(llmops.ValidationFailedError, match="refused") as caught:
+            ask_for_invoice(style)
+        assert len(server.requests) == 1
+    assert caught.value.response.refusal.strip() == "I cannot help with that."
+    assert caught.value.response.finish_reason == "refusal"

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import gc
+from collections.abc import AsyncIterator
 
 import pytest
 
 import llmops_sdk as llmops
+from llmops_sdk.providers import Chunk, Request, Usage
+from llmops_sdk.testing import ScriptedProvider, use_provider
 
 TEXT = "one two three four"
 
@@ -163,7 +166,7 @@ async def test_leaving_an_async_stream_early_ends_the_span_as_closed(leave, rows
     assert rows("SELECT status FROM llm_calls") == [{"status": "closed"}]
 
 
-async def test_a_cancelled_consumer_ends_the_span_as_cancelled(rows):
+async def test_a_cancelled_consumer_closes_the_stream(rows):
     llmops.configure(options={"tokens_per_second": 0.001})
     first = asyncio.Event()
 
@@ -177,7 +180,7 @@ async def test_a_cancelled_consumer_ends_the_span_as_cancelled(rows):
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert rows("SELECT status FROM llm_calls") == [{"status": "cancelled"}]
+    assert rows("SELECT status FROM llm_calls") == [{"status": "closed"}]
     assert rows("SELECT status FROM attempts") == [{"status": "cancelled"}]
 
 
@@ -191,7 +194,39 @@ async def test_asyncio_timeout_around_a_stream_fires(rows):
 
     with pytest.raises(TimeoutError):
         await consume()
-    assert rows("SELECT status FROM llm_calls") == [{"status": "cancelled"}]
+    assert rows("SELECT status FROM llm_calls") == [{"status": "closed"}]
+
+
+@pytest.mark.parametrize("how", ["cancel", "aclose", "break"])
+async def test_a_stream_that_is_left_has_the_tokens_and_cost_that_are_known(how, rows):
+    known = Chunk(text="one", usage=Usage(input_tokens=7, output_tokens=1), cost=0.25, model="m", provider="p")
+    first = asyncio.Event()
+
+    async def chunks(request: Request) -> AsyncIterator[Chunk]:
+        yield known
+        first.set()
+        await asyncio.Event().wait()
+
+    async def consume() -> None:
+        async with llmops.astream("Hi") as stream:
+            async for _ in stream:
+                if how == "aclose":
+                    await stream.aclose()
+                elif how == "break":
+                    break
+
+    provider = ScriptedProvider(["unused"])
+    provider.astream = chunks
+    with use_provider(provider):
+        task = asyncio.create_task(consume())
+        if how == "cancel":
+            await first.wait()
+            task.cancel()
+        _ = await asyncio.gather(task, return_exceptions=True)
+    assert task.cancelled() is (how == "cancel")
+    assert rows("SELECT status, input_tokens, output_tokens, cost FROM llm_calls") == [
+        {"status": "closed", "input_tokens": 7, "output_tokens": 1, "cost": 0.25}
+    ]
 
 
 async def test_interleaved_async_streams_are_siblings(rows):

@@ -103,6 +103,20 @@ def test_an_answer_is_guarded_before_it_is_recorded(own_surroundings, rows):
     assert leaks(own_surroundings, card) == []
 
 
+def test_a_guard_above_trace_keeps_cards_out_of_the_store(own_surroundings, rows):
+    card = card_number()
+
+    @llmops.guard(input=["cards"], output=["cards"])
+    @llmops.trace
+    def support(question: str, *, more: dict[str, list[str]]) -> str:
+        return question
+
+    assert support(f"Lost {card}", more={"cards": [card]}) == "Lost [CARD]"
+    (kept,) = rows("SELECT input, output FROM spans")
+    assert json.loads(kept["input"]) == {"question": "Lost [CARD]", "more": {"cards": ["[CARD]"]}}
+    assert leaks(own_surroundings, card) == []
+
+
 def test_an_empty_list_turns_guards_off_for_one_call(rows):
     llmops.configure(guardrails={"input": ["cards:block"]})
     with pytest.raises(llmops.GuardrailViolation):
@@ -147,14 +161,16 @@ async def test_the_partial_answer_of_a_broken_stream_is_guarded(asynchronous, ow
     llmops.configure(model="offline/echo", options={"failures": {"sequence": ["interrupted"]}}, retry={"attempts": 1})
     options = {"guards": {"output": ["cards"]}}
     prompt = f"{card} is the number of the card that I have used for years, in this town and in many others"
-    if asynchronous:
-        chunks = llmops.astream(prompt, **options)
-        with pytest.raises(llmops.StreamInterruptedError) as broken:
-            await anext(chunks)
-    else:
-        chunks = llmops.stream(prompt, **options)
-        with pytest.raises(llmops.StreamInterruptedError) as broken:
-            next(chunks)
+    seen: list[str] = []
+    with pytest.raises(llmops.StreamInterruptedError) as broken:  # noqa: PT012 - a stream raises where it breaks
+        if asynchronous:
+            chunks = llmops.astream(prompt, **options)
+            async for chunk in chunks:
+                seen.append(chunk.text)  # noqa: PERF401 - a comprehension would lose what came before the error
+        else:
+            chunks = llmops.stream(prompt, **options)
+            seen.extend(chunk.text for chunk in chunks)
+    assert card[:6] not in "".join(seen)
     assert chunks.response.text.startswith("[CARD] is the number of")
     assert broken.value.partial == chunks.response
     (kept,) = rows("SELECT output_messages AS said FROM llm_calls")

@@ -248,11 +248,16 @@ def test_slow_sender_is_disconnected_at_its_deadline(collector):
             trickle()
 
 
-def test_connections_above_the_limit_get_503(collector, post, store):
+def test_connections_above_the_limit_get_503_while_the_others_are_busy(collector, post, store):
     open_ones = [connect(collector) for _ in range(LIMITS.connections)]
     for one in open_ones:
         one.request("GET", "/healthz")
         assert answer_of(one).status == 200
+    for one in open_ones:
+        one.sock.sendall(b"POST /v1/traces HTTP/1.1\r\n")  # a request that has just begun
+    wait_until(
+        lambda: not any(reader and reader.is_idle for reader in collector._server.readers.values()), "all have begun"
+    )
     answer = raw(collector, b"", half_close=True)
     assert answer.startswith(b"HTTP/1.1 503 ")
     assert b"Retry-After: 1\r\n" in answer

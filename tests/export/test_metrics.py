@@ -22,6 +22,7 @@ from llmops_sdk.export.metrics._sink import MetricsSink
 SECONDS = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92]
 TOKENS = [1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864]
 DURATION, USAGE = "gen_ai.client.operation.duration", "gen_ai.client.token.usage"
+INFERENCE, EMBEDDINGS = "gen_ai.client.inference.duration", "gen_ai.client.embeddings.duration"
 FIRST, CHUNK = "gen_ai.client.operation.time_to_first_chunk", "gen_ai.client.operation.time_per_output_chunk"
 CALL = {
     "gen_ai.operation.name": "chat",
@@ -50,7 +51,7 @@ def sent(*records: Any) -> list[ReceivedPoint]:
 
 def test_histograms_follow_the_genai_conventions() -> None:
     points = {(point.metric, point.attributes.get("gen_ai.token.type")): point for point in sent(call(0.05), call(0.5))}
-    assert set(points) == {(DURATION, None), (USAGE, "input"), (USAGE, "output")}
+    assert set(points) == {(DURATION, None), (INFERENCE, None), (USAGE, "input"), (USAGE, "output")}
     duration = points[DURATION, None]
     assert (duration.unit, duration.bounds, duration.attributes) == ("s", SECONDS, CALL)
     assert (duration.count, duration.sum) == (2, pytest.approx(0.55))
@@ -73,13 +74,20 @@ def test_stream_records_the_times_between_chunks() -> None:
 
 
 def test_error_type_is_only_on_the_duration() -> None:
-    (failed,) = sent(sample_span(kind="llm", status="error", error_type="ServerError", attributes=CALL))
+    failed, newer = sent(sample_span(kind="llm", status="error", error_type="ServerError", attributes=CALL))
     assert (failed.metric, failed.attributes) == (DURATION, {**CALL, "error.type": "ServerError"})
+    assert (newer.metric, newer.attributes) == (INFERENCE, failed.attributes)
 
 
 def test_cached_answer_records_no_tokens() -> None:
-    (served,) = sent(call(attributes={"llmops.cache": "exact", "gen_ai.response.time_to_first_chunk": 0.1}))
+    served, newer = sent(call(attributes={"llmops.cache": "exact", "gen_ai.response.time_to_first_chunk": 0.1}))
     assert (served.metric, served.attributes) == (DURATION, {**CALL, "llmops.cache": "exact"})
+    assert newer.metric == INFERENCE
+
+
+def test_embeddings_have_a_duration_of_their_own() -> None:
+    embedded = sent(sample_span(kind="embedding", attributes={**CALL, "gen_ai.operation.name": "embeddings"}))
+    assert {point.metric for point in embedded} == {DURATION, EMBEDDINGS}
 
 
 @pytest.mark.parametrize(
@@ -117,7 +125,7 @@ def test_metrics_are_sent_over_grpc() -> None:
         sink.write([call()])
         assert sink.flush(30.0)
         sink.close(5.0)
-        assert {point.metric for point in backend.exports[-1]} == {DURATION, USAGE}
+        assert {point.metric for point in backend.exports[-1]} == {DURATION, INFERENCE, USAGE}
         assert backend.headers[0]["x-a"] == "1"
     with GrpcOtlpReceiver(traces_only=True) as backend:
         losses: list[tuple[str, str, int, int]] = []
@@ -227,7 +235,7 @@ def test_application_meter_provider_gets_the_metrics(endpoint: bool, tmp_path: A
         )
         assert backend.requests("metrics") == 0, "not twice to the same backend"
     found = {line.split()[1]: line.split()[2:] for line in run.stdout.splitlines() if line.startswith("llmops_sdk ")}
-    assert set(found) == {DURATION, USAGE, FIRST, CHUNK}
+    assert set(found) == {DURATION, INFERENCE, USAGE, FIRST, CHUNK}
     assert found[DURATION] == ["1", "14"]
 
 

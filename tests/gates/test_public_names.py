@@ -117,8 +117,18 @@ def test_page_of_public_names_is_up_to_date(root: Path):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
 
-    assert (root / "docs" / "api.md").read_text("utf-8") == module.page(), "run `make docs`"
-    assert all(f"`{name}`" in module.page() for name in NAMES)
+    page = module.page()
+    assert (root / "docs" / "api.md").read_text("utf-8") == page, "run `make docs`"
+    assert all(f"`{name}`" in page for name in NAMES)
+    classes = [*module.subpackage_types(), *((name, getattr(llmops_sdk, name)) for name in NAMES)]
+    bare = [
+        f"{name}.{field}"
+        for name, cls in classes
+        if inspect.isclass(cls)
+        for field, _, text in module.fields_of(cls)
+        if not text or f"- `.{field}" not in page
+    ]
+    assert bare == [], "document these fields in the docstring, under `Attributes:`"
 
 
 def _twins(cls: type) -> list[tuple[str, str]]:

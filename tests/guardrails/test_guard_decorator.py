@@ -80,7 +80,7 @@ def test_a_number_that_spans_items_is_found(card):
         result.append((yield from words()))
 
     result = []
-    assert list(outer()) == ["see [CARD]!"]
+    assert list(outer()) == ["see ", "[CARD]!"]
     assert result == ["end [CARD]"]
 
 
@@ -90,7 +90,7 @@ async def test_a_number_that_spans_async_items_is_found(card):
         for character in f"see {card}!":
             yield character
 
-    assert [item async for item in words()] == ["see [CARD]!"]
+    assert "".join([item async for item in words()]) == "see [CARD]!"
 
 
 def test_clean_items_pass_unchanged(card):

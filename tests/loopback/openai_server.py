@@ -77,6 +77,8 @@ class OpenAIServer(LoopbackServer):
             yield event({"reasoning_content": self.reply.reasoning})
         for piece in self.reply.pieces():
             yield event({"content": piece})
+        for start in range(0, len(self.reply.refusal), 5):
+            yield event({"refusal": self.reply.refusal[start : start + 5]})
         texts = [json.dumps(arguments) for _, arguments in self.reply.tool_calls]
         for n, (name, _) in enumerate(self.reply.tool_calls):
             head = {"index": n, "id": f"call_{n}", "type": "function", "function": {"name": name, "arguments": ""}}

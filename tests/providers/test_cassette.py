@@ -219,6 +219,11 @@ def test_key_has_only_what_decides_the_answer():
             cassette().complete(other)
 
 
+def test_whole_floats_and_integers_are_one_request():
+    cassette(["one"], "new").complete(ask(params={"temperature": 0}, extra={"top_k": 5.0}))
+    assert cassette().complete(ask(params={"temperature": 0.0}, extra={"top_k": 5})).text == "one"
+
+
 def test_secrets_are_redacted_and_the_request_is_still_found():
     key = "sk-" + "proj-" + secrets.token_hex(24)
     remove = llmops.add_redactor(lambda text: text.replace("Project X", "[project]"))
@@ -232,6 +237,96 @@ def test_secrets_are_redacted_and_the_request_is_still_found():
     for secret in (key, "E-123456", "Project X"):
         assert secret not in written
     assert cassette().complete(asked).text.startswith("[REDACTED")
+
+
+async def in_pieces(text: str, size: int, style: str) -> list[Chunk]:
+    """Record and replay a stream with `text` as its text, its reasoning and a tool argument, in pieces of `size`."""
+    arguments = json.dumps({"note": text})
+    length = max(len(text), len(arguments))
+    delta = ToolCallDelta(index=0, id="c1", name="pay")
+    script = [Chunk(tool_calls=(delta,))] + [
+        Chunk(
+            text=text[at : at + size],
+            reasoning=text[at : at + size],
+            tool_calls=(ToolCallDelta(index=0, arguments=arguments[at : at + size]),),
+        )
+        for at in range(0, length, size)
+    ]
+    source = ScriptedProvider([[*script, Chunk(finish_reason="stop")]])
+    file().unlink(missing_ok=True)
+    llmops.configure(cassettes={"mode": "new"})
+    provider = CassetteProvider("support", lambda: ("m", source), realtime=False, clock=ManualClock())
+    assert len(await stream(provider, ask(), style)) == len(script) + 1
+    return await stream(cassette(), ask(), style)
+
+
+@pytest.mark.parametrize("style", ["sync", "async"])
+@pytest.mark.parametrize("size", [1, 3, 7, 20])
+async def test_secret_split_over_chunks_is_not_written(style: str, size: int):
+    key = "sk-" + "proj-" + secrets.token_hex(24)
+    replayed = await in_pieces(f"Your key: {key}, keep it \N{GRINNING FACE}.", size, style)
+    recorded = lines()[0]["chunks"]
+    for name in ("text", "reasoning"):
+        written = "".join(chunk.get(name, "") for _, chunk in recorded)
+        assert written.startswith("Your key: [REDACTED:")
+        assert written.endswith(", keep it \N{GRINNING FACE}.")
+        assert written == "".join(getattr(chunk, name) for chunk in replayed)
+    arguments = "".join(call.get("arguments", "") for _, chunk in recorded for call in chunk.get("tool_calls", ()))
+    assert json.loads(arguments)["note"].startswith("Your key: [REDACTED:")
+    assert key not in "".join(json.dumps(recorded))
+
+
+@pytest.mark.parametrize("style", ["sync", "async"])
+async def test_stream_without_a_secret_keeps_its_chunks(style: str):
+    text = 'A caf\u00e9 "quoted" \\ and \N{GRINNING FACE}\n' * 3
+    replayed = await in_pieces(text, 4, style)
+    assert [chunk.text for chunk in replayed if chunk.text] == [text[at : at + 4] for at in range(0, len(text), 4)]
+
+
+SECRET_PARAMETERS: list[Any] = [
+    "aws_session_token", "aws_secret_access_key", "client_secret", "azure_password", "clientSecret", "X-Api-Key",
+    "apikey", "vertex_credentials", "sas", "sig", "Authorization", "id_token", "db_pwd", "jwt", "proxy_cookie",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SECRET_PARAMETERS)
+@pytest.mark.parametrize("inside", [None, "extra_body", "extra_query", "extra_headers", "cookies", "default_query"])
+def test_secret_parameters_are_neither_written_nor_part_of_the_request(name: str, inside: str | None):
+    value = "".join(secrets.choice("ghjkmnpqrs") for _ in range(24))  # the shape of no known key
+
+    def asked(secret: str) -> Request:
+        parameters = {name: secret, "nested": [{name: {"value": secret}}]}
+        return ask(extra={"top_k": 3, **(parameters if inside is None else {inside: parameters})})
+
+    cassette([f"You sent {value}."], "new").complete(asked(value))
+    assert value not in file().read_text()
+    assert cassette().complete(asked("another")).text == "You sent [REDACTED:credential]."
+    with pytest.raises(CassetteError, match="top_k"):
+        cassette().complete(ask(extra={"top_k": 4}))
+
+
+def test_query_headers_and_hosted_tools_are_not_written_under_any_name():
+    value = "".join(secrets.choice("ghjkmnpqrs") for _ in range(24))
+    hosted = {"type": "mcp", "server_label": "mail", "authorization": value, "headers": {"X-Team": value}}
+    cassette(["Done."], "new").complete(
+        ask(tools=[hosted], extra={"extra_query": {"code": value}, "extra_headers": {"X-Team": value}})
+    )
+    assert value not in file().read_text()
+    assert lines()[0]["request"]["tools"] == [{"type": "mcp", "server_label": "mail"}]
+
+
+def test_ordinary_headers_and_queries_do_not_change_the_answer():
+    extra = {"extra_headers": {"Accept": "application/json"}, "extra_query": {"api-version": "2024-10-21"}}
+    cassette(["Send application/json since 2024-10-21."], "new").complete(ask(extra=extra))
+    assert cassette().complete(ask()).text == "Send application/json since 2024-10-21."
+
+
+def test_parameters_that_only_sound_secret_decide_the_answer():
+    one = {"stop_token_ids": [1], "thinking_token_budget": 5, "max_tokens_per_step": 7, "monkey": "b", "author": "c"}
+    cassette(["one"], "new").complete(ask(extra=one))
+    assert lines()[0]["request"]["extra"] == one
+    with pytest.raises(CassetteError):
+        cassette().complete(ask(extra={**one, "stop_token_ids": [2]}))
 
 
 def test_long_contents_are_written_as_digests():
@@ -306,6 +401,17 @@ def test_blocked_real_calls_are_not_recorded():
         with pytest.raises(RealCallBlockedError):
             llmops.chat("not recorded")
     assert llmops.chat("not recorded").text == "not recorded"
+
+
+@pytest.mark.parametrize("mode", ["new", "record"])
+def test_recording_under_a_block_says_that_the_two_contradict(mode):
+    llmops.configure(model="cassette/support", cassettes={"mode": "new", "records": "offline/echo"})
+    llmops.chat("recorded")
+    llmops.configure(model="cassette/support", cassettes={"mode": mode, "records": "offline/echo"})
+    with block_real_calls(), pytest.raises(RealCallBlockedError) as caught:
+        llmops.chat("recorded" if mode == "record" else "missing")
+    for part in ('"cassette/support"', f'mode = "{mode}"', "block_real_calls()", "pytest -o usefixtures="):
+        assert part in str(caught.value)
 
 
 def test_missing_recording_is_not_retried_and_skips_fallbacks():

@@ -52,3 +52,41 @@ async def test_wrong_number_of_vectors_raises_server_error(data):
             model.embed(["a", "b"])
         with pytest.raises(llmops.ServerError, match="one vector for each of the 2 texts"):
             await model.aembed(["a", "b"])
+
+
+@pytest.mark.parametrize(
+    "vectors",
+    [
+        pytest.param([[], []], id="empty"),
+        pytest.param([[1.0, 2.0], [1.0]], id="ragged"),
+        pytest.param([[1.0], [None]], id="null"),
+        pytest.param([[1.0], [float("nan")]], id="nan"),
+        pytest.param([[1.0], [float("inf")]], id="infinite"),
+        pytest.param([[1.0], ["1.0"]], id="text"),
+        pytest.param([[1.0], [[1.0]]], id="nested"),
+    ],
+)
+async def test_vectors_that_are_none_raise_server_error(vectors: list[Any]):
+    data = [{"index": number, "embedding": vector} for number, vector in enumerate(vectors)]
+    with OddServer({"data": data}) as server, llmops.LLM(f"{server.base_url}#m", retry=False) as model:
+        with pytest.raises(llmops.ServerError):
+            model.embed(["a", "b"])
+        with pytest.raises(llmops.ServerError):
+            await model.aembed(["a", "b"])
+        assert len(server.requests) == 2
+
+
+class PlainServer(OddServer):
+    """Leaves out what only OpenAI sends."""
+
+    def whole(self, request: Recorded) -> dict[str, Any]:
+        return {key: value for key, value in super().whole(request).items() if key not in {"service_tier", "usage"}}
+
+
+@pytest.mark.parametrize("vendor", ["groq", "openai", "mistral"])
+def test_answer_without_service_tier_and_usage_is_an_answer(vendor: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TEAM_KEY", "key-for-tests")
+    with PlainServer({}) as server:
+        named = {"model": f"{vendor}/m-x", "base_url": server.base_url, "api_key_env": "TEAM_KEY"}
+        llmops.configure(models={"m": named})
+        assert llmops.chat("Hello?", model="m", retry=False).text == "Good day to you."

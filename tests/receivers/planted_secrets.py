@@ -47,9 +47,14 @@ def planted_secrets(seed: int = 1) -> list[PlantedSecret]:
     def capitals(count: int) -> str:
         return "".join(draw.choices(_CAPITALS, k=count))
 
+    def hexes(count: int) -> str:
+        # It starts with a letter, and holds a capital nowhere.
+        return "f" + "".join(draw.choices(_HEX, k=count - 2)) + "7"
+
     def planted(name: str, kind: str, prefix: str, core: str, suffix: str = "") -> PlantedSecret:
         return PlantedSecret(name, kind, prefix + core + suffix, core)
 
+    uuid = "-".join(hexes(count) for count in (8, 4, 4, 4, 12))
     digits = "".join(draw.choices(string.digits, k=12))
     lines = "\n".join(some(64, _BASE64) for _ in range(8))
     begin, end = (f"-----{word} RSA PRIVATE KEY-----" for word in ("BEGIN", "END"))
@@ -87,6 +92,46 @@ def planted_secrets(seed: int = 1) -> list[PlantedSecret]:
         planted("bearer", "authorization", "Authorization: Bearer ", some(40)),
         planted("basic", "authorization", "Authorization: Basic ", some(24), "=="),
         planted("api-key-header", "authorization", "x-api-key: ", some(40)),
+        planted("langfuse", "langfuse_key", "sk-lf-", uuid),
+        planted("litellm", "litellm_key", "sk-", f"xA9{some(10)}-Q_{some(10)}"),
+        planted("bedrock", "bedrock_key", "ABSK", some(120, _BASE64)),
+        planted("langsmith", "langsmith_key", "lsv2_pt_", f"{hexes(32)}_{hexes(10)}"),
+        planted("pinecone", "pinecone_key", "pcsk_", f"{some(6)}_{some(60)}"),
+        planted("perplexity", "perplexity_key", "pplx-", some(48)),
+        planted("replicate", "replicate_token", "r8_", some(37)),
+        planted("nvidia", "nvidia_key", "nvapi-", some(64, _WORDS)),
+        planted("tavily", "tavily_key", "tvly-", some(32)),
+        planted("tavily-dev", "tavily_key", "tvly-dev-", some(32)),
+        planted("fireworks", "fireworks_key", "fw_", some(24)),
+        planted("cerebras", "cerebras_key", "csk-", some(48, _LETTERS.lower())),
+        planted("voyage", "voyage_key", "pa-", f"xQZR{some(40, _WORDS)}"),
+        planted("databricks", "databricks_token", "dapi", hexes(32)),
+        planted("slack-cookie", "slack_token", "xoxd-", f"{some(20)}1%2B{some(20)}"),
+        planted("slack-client", "slack_token", "xoxc-", f"{digits}-{digits}-{some(24)}"),
+        planted("gitlab-ci", "gitlab_token", "glcbt-", f"64_{some(20, _WORDS)}"),
+        planted("gitlab-feed", "gitlab_token", "glft-", some(20, _WORDS)),
+        planted("vault", "vault_token", "hvs.", some(90, _WORDS)),
+        planted("docker", "docker_token", "dckr_pat_", some(27, _WORDS)),
+        planted("digitalocean", "digitalocean_token", "dop_v1_", hexes(64)),
+        planted("grafana", "grafana_token", "glsa_", f"{some(32)}_{hexes(8)}"),
+        planted("grafana-cloud", "grafana_token", "glc_", some(80, _BASE64)),
+        planted("sentry", "sentry_token", "sntrys_", some(80, _WORDS)),
+        planted("sentry-user", "sentry_token", "sntryu_", hexes(64)),
+        planted("postman", "postman_key", "PMAK-", f"{hexes(24)}-{hexes(34)}"),
+        planted("linear", "linear_key", "lin_api_", some(40)),
+        planted("notion", "notion_token", "ntn_", some(46)),
+        planted("notion-old", "notion_token", "secret_", some(43)),
+        planted("supabase", "supabase_key", "sbp_", hexes(40)),
+        planted("supabase-secret", "supabase_key", "sb_secret_", some(31, _WORDS)),
+        planted("azure-storage", "azure_key", "AccountName=app;AccountKey=", some(86, _BASE64), "=="),
+        planted("azure-sas", "url_signature", "https://a.example/b?sv=1&sig=", some(43), "%3D&se=2"),
+        planted("aws-presigned", "url_signature", "https://a.example/b?X-Amz-Signature=", hexes(64)),
+        planted("basic-alone", "authorization", "Basic ", f"xA1{some(21, _BASE64)}"),
+        planted("url-key", "named_secret", "https://a.example/b?api_key=", some(16), "&c=1"),
+        planted("url-token", "named_secret", "https://a.example/b?c=1&access_token=", some(16)),
+        planted("env-key", "named_secret", "VENDOR_API_KEY=", some(24)),
+        planted("env-password", "named_secret", "export DB_PASSWORD='", some(12), "'"),
+        planted("flag", "named_secret", "run --password=", some(24)),
         planted("url", "url_credentials", "postgres://app:", some(12), "@db.example/main"),
         planted("url-without-user", "url_credentials", "redis://:", some(12), "@cache.example:6379"),
     ]

@@ -82,6 +82,28 @@ def test_each_model_has_its_own_budget_or_none():
     assert len(down.requests) == 7
 
 
+class Located(FailingProvider):
+    """Has a server."""
+
+    def __init__(self, server: tuple[str, int]) -> None:
+        super().__init__(llmops.ServerError("down"))
+        self._server = server
+
+    @property
+    def server(self) -> tuple[str, int]:
+        return self._server
+
+
+def test_models_of_one_server_share_a_budget():
+    requests = [Request(model=f"openai/{name}", messages=ASKED.messages) for name in ("a", "b", "c", "d")]
+    first, second = Located(("one.example", 443)), Located(("two.example", 443))
+    for request in requests:
+        ask(retrying(first, attempts=2, budget=14.0), request)
+    assert len(first.requests) == len(requests) + 1
+    ask(retrying(second, attempts=2, budget=14.0), requests[0])
+    assert len(second.requests) == 2
+
+
 @pytest.mark.parametrize("way", ["stream", "astream", "achat", "embed"])
 async def test_the_budget_applies_to_every_way_of_calling(way: str):
     llmops.configure(retry={"attempts": 3, "budget": 14.0, "base": 0.001})

@@ -277,7 +277,7 @@ def test_unwritable_store_raises(filled, tmp_path):
 
 
 def test_prune_removes_leftovers_of_killed_imports_only(filled, store, tmp_path):
-    left = filled / "import" / "x" / "wal"
+    left = filled / "import" / ("a" * 32) / "wal"
     left.mkdir(parents=True)
     (left / "a.v1.ndjson").write_text('{"user_id": "ada"}')
     prune(user_id="ada", path=filled, dry_run=True)
@@ -308,3 +308,40 @@ def test_killed_import_leaves_nothing_in_the_store(filled, tmp_path, size):
     assert count(filled) == 1500
     assert import_file(file, path=filled).spans == 40_000
     assert (count(filled), nothing_left(filled)) == (41_500, True)
+
+
+@pytest.mark.parametrize("name", ["zeros.jsonl.gz", "zeros.json.gz", "zeros.csv.gz", "lines.jsonl.gz"])
+def test_a_small_file_that_unpacks_to_very_much_is_refused_before_it_is_written(store, tmp_path, name):
+    file = tmp_path / name
+    content = {
+        "zeros": b"0" * 1_000_000,
+        "lines": b"\n" * 1_000_000,
+    }[name.partition(".")[0]]
+    heading = b"trace_id,span_id,start_ns\n" if ".csv" in name else b""
+    # Packed pieces in a row are one file.
+    file.write_bytes(gzip.compress(heading) + gzip.compress(content) * 300)
+    assert file.stat().st_size < 3_000_000
+    with pytest.raises(StoreError, match=r"unpacks to more than|more than [\d,]+ (bytes|empty lines)") as caught:
+        import_file(file, path=store)
+    assert "Nothing of this file was imported" in str(caught.value)
+    assert nothing_left(store)
+
+
+def test_an_import_larger_than_the_store_is_refused_while_it_is_read(store, tmp_path):
+    llmops.configure(store={"max_bytes": 200_000})
+    file = tmp_path / "many.jsonl"
+    seen: list[int] = []
+    file.write_text(ROW * 20_000)
+    with pytest.raises(StoreError, match="more than the store's limit"):
+        import_file(file, path=store, progress=lambda records, *_: seen.append(records))
+    assert seen[-1] < 5_000
+
+
+@pytest.mark.parametrize(
+    "heading", [b"trace_id,sp\xff\xfean_id\n", b"\xff\xfet\x00r\x00\n", b'"' + b"x" * 200_000 + b'"\n']
+)
+def test_a_heading_that_is_no_text_says_so(store, tmp_path, heading):
+    file = tmp_path / "a.csv"
+    file.write_bytes(heading + b'"1","2"\n')
+    with pytest.raises(StoreError, match=r"Nothing of this file was imported"):
+        import_file(file, path=store)

@@ -95,7 +95,7 @@ def test_trace_totals_add_up_its_spans(sink, make_span, ask):
         "trace_id": f"{1:032x}", "name": "root", "start_time": BEGAN,
         "duration_ms": 11.0, "status": "ok", "service": "tests", "session_id": "s", "user_id": None, "simulated": True,
         "spans": 3, "llm_calls": 2, "errors": 1, "input_tokens": 5, "output_tokens": 2, "cost": 0.5,
-        "input": '"first"', "output": '"last"',
+        "input": '"first"', "output": '"last"', "tags": [], "models": [], "scores": None,
     }  # fmt: skip
     assert (running["name"], running["status"], running["cost"]) == ("still running's child", None, None)
 

@@ -10,11 +10,13 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+import llmops_sdk as llmops
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "test_answers.py"
 _STRICT = ("-W", "error", "-o", "asyncio_default_fixture_loop_scope=function", "-p", "no:cacheprovider", "-p", "no:cov")
 
 
-def run(*options: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def run(*options: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run pytest in a folder that has no settings, as a user's project would."""
     ours = ("COV", "LLMOPS_", "PYTEST", "PYTHON")
     return subprocess.run(
@@ -22,7 +24,7 @@ def run(*options: str, folder: Path) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         cwd=folder,
-        env={name: value for name, value in os.environ.items() if not name.startswith(ours)},
+        env={name: value for name, value in os.environ.items() if not name.startswith(ours)} | variables,
         timeout=100,
         check=False,
     )
@@ -133,3 +135,66 @@ sys.exit(pytest.main(sys.argv[1:], plugins=[Plugin()]))
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "1 passed" in done.stdout
+
+
+RECORDING = """
+import json, os, pathlib, subprocess, sys
+import llmops_sdk as llmops
+
+PROGRAM = "import llmops_sdk as l; l.trace(lambda x: x)(2); l.flush(); print(l.settings().store.path)"
+
+def test_records():
+    llmops.chat("Hi", model="offline/echo", cache=True)
+    llmops.flush()
+    child = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
+    paths = [str(llmops.settings().store.path), child.stdout.strip()]
+    pathlib.Path("stores.json").write_text(json.dumps(paths), "utf-8")
+    assert llmops.query("SELECT count(*) FROM spans").scalar() == 2
+"""
+
+
+def project(folder: Path, settings: str = "") -> Path:
+    """Make a project with a store of its own."""
+    (folder / "test_records.py").write_text(RECORDING, "utf-8")
+    (folder / "pyproject.toml").write_text(f"[tool.pytest.ini_options]\n{settings}", "utf-8")
+    return folder
+
+
+OF_THIS_CODE = {"PYTHONPATH": str(Path(llmops.__file__).parents[1])}
+
+
+def test_tests_do_not_write_into_the_projects_store(tmp_path: Path):
+    done = run("-q", folder=project(tmp_path), **OF_THIS_CODE)
+    assert done.returncode == 0, done.stdout + done.stderr
+    used = set(json.loads((tmp_path / "stores.json").read_text("utf-8")))
+    assert len(used) == 1
+    assert tmp_path not in Path(used.pop()).parents
+    assert not (tmp_path / ".llmops").exists()
+
+
+def test_the_temporary_store_is_removed_at_the_end(tmp_path: Path):
+    made = tmp_path / "tmp"
+    made.mkdir()
+    folder = tmp_path / "project"
+    folder.mkdir()
+    done = run("-q", folder=project(folder), TMPDIR=str(made), **OF_THIS_CODE)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert list(made.glob("llmops-tests-*")) == []
+
+
+def test_a_project_can_keep_its_store(tmp_path: Path):
+    done = run("-q", folder=project(tmp_path, 'llmops_store = "project"\n'), **OF_THIS_CODE)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / ".llmops").exists()
+
+
+def test_the_environment_can_name_the_store(tmp_path: Path):
+    done = run("-q", folder=project(tmp_path), LLMOPS_STORE__PATH=str(tmp_path / "mine"), **OF_THIS_CODE)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert set(json.loads((tmp_path / "stores.json").read_text("utf-8"))) == {str(tmp_path / "mine")}
+
+
+def test_a_wrong_setting_is_a_usage_error(tmp_path: Path):
+    done = run("-q", folder=project(tmp_path, 'llmops_store = "temp"\n'), **OF_THIS_CODE)
+    assert done.returncode == 4
+    assert 'use "temporary" or "project"' in done.stderr

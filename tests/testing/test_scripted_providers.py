@@ -180,3 +180,23 @@ def test_nothing_is_taken_before_the_first_piece_is_asked_for():
     assert provider.requests == ()
     assert next(unread).text == "one"
     assert len(provider.requests) == 1
+
+
+def test_costs_follow_the_configured_prices():
+    llmops.configure(
+        models={"fast": {"model": "openai/gpt-x"}}, prices={"gpt-x": {"input": 1_000_000, "output": 2_000_000}}
+    )
+    usage = Usage(input_tokens=3, output_tokens=2)
+    answer = llmops.Response(text="Good", usage=usage)
+    pieces = [Chunk(text="Good"), Chunk(finish_reason="stop", usage=usage)]
+    script = [answer, answer, pieces, ["Good"], Embeddings(vectors=[[1.0]], usage=usage), llmops.Response(cost=9.0)]
+    with use_provider(ScriptedProvider(script)):
+        assert llmops.chat("Hi", model="fast").cost == 7.0
+        for expected in (7.0, 7.0, None):
+            stream = llmops.stream("Hi", model="fast")
+            list(stream)
+            assert stream.response.cost == expected or (expected is None and stream.response.cost > 0)
+        assert llmops.embed(["a"], model="fast").cost == 7.0
+        assert llmops.chat("Hi", model="fast").cost == 9.0
+    with use_provider(ScriptedProvider([answer])):
+        assert llmops.chat("Hi", model="openai/other").cost is None

@@ -145,6 +145,24 @@ def test_each_redacted_place_counts_once(kept: Kept):
     assert loss.bytes == 9 * len(text)
 
 
+def test_arguments_attributes_and_metadata_are_redacted_by_name(kept: Kept):
+    secrets = {"password": "hunter2", "api_key": "k", "headers": {"Authorization": "open sesame"}}
+
+    @llmops.trace(name="log in")
+    def log_in(user: str, password: str, **more: str) -> dict[str, str]:
+        return {"user": user, "access_token": "letmein"}
+
+    with llmops.context(metadata={"db.password": "hunter2"}):
+        log_in("u", "hunter2", client_secret="open sesame")
+        with llmops.span("work", attributes={"app.password": "hunter2", "app.nested": secrets}) as span:
+            span.add_event("e", {"apiKey": "hunter2", "note": "the password"})
+    llmops.flush()
+    everything = repr(kept.records)
+
+    assert not any(secret in everything for secret in ("hunter2", "open sesame", "letmein"))
+    assert "the password" in everything
+
+
 def test_a_span_without_secrets_is_the_same_object(kept: Kept):
     with llmops.span("s", input={"question": "Where is my card?"}):
         pass

@@ -181,12 +181,12 @@ def test_extract_continues_the_trace_of_inject(sink):
     assert not llmops.current_span().recording
 
 
-def test_unsampled_caller_is_not_recorded(sink):
+def test_unsampled_caller_is_recorded_and_passed_on_unsampled(sink):
     with llmops.extract({"traceparent": f"00-{'ab' * 16}-{'cd' * 8}-00"}), llmops.span("server") as span:
         carrier: dict[str, str] = {}
         llmops.inject(carrier)
         assert carrier["traceparent"] == f"00-{'ab' * 16}-{span.span_id}-00"
-    assert sink.spans == []
+    assert [one.name for one in sink.spans] == ["server"]
 
 
 def test_activate_neither_ends_span_nor_records_error(sink):

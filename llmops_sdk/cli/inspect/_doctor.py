@@ -11,15 +11,16 @@ import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 from urllib.parse import urlsplit
 
 from llmops_sdk._version import __version__
 from llmops_sdk.cli.output._formats import Format, write_rows
 from llmops_sdk.cli.output._reading import query
+from llmops_sdk.cli.output._text import cell
 from llmops_sdk.errors import ConfigError, LLMOpsError
 from llmops_sdk.store.files._filesystems import network_file_system
 
@@ -46,14 +47,23 @@ class Finding:
     state: str = OK
 
 
-def check_everything(*, form: Format, store: Path | None) -> bool:
-    """Write the findings to stdout and return whether nothing is broken."""
+def check_everything(*, form: Format, store: Path | None, problems: bool = False, everything: bool = False) -> bool:
+    """Write the findings to stdout and return whether nothing is broken.
+
+    Args:
+        form: The output format. Only the table leaves out what is as expected.
+        store: The store's folder, or None for the configured one.
+        problems: Write only what is broken or worth a note.
+        everything: Write the table of all findings too.
+    """
     findings = [*_installation()]
     settings: Settings | None = None
     try:
-        from llmops_sdk.config import load
+        from llmops_sdk.config.loading._files import ProcessEnvironment
+        from llmops_sdk.config.loading._load import load_from
 
-        settings = load()
+        settings = load_from(ProcessEnvironment.of_this_process(), None, {}, drop_untrusted=True)
+        findings += _trust()
     except ConfigError as error:
         findings.append(Finding("configuration", "settings", str(error), error.source or "", BROKEN))
     if settings is not None:
@@ -65,12 +75,44 @@ def check_everything(*, form: Format, store: Path | None) -> bool:
         folder = folder.expanduser().absolute()
         findings += _store(folder, enabled=settings is None or settings.store.enabled)
         findings += _outboxes(folder, settings)
-    write_rows(form, ("part", "what", "value", "source", "state"), [astuple(one) for one in findings], sys.stdout)
+    shown = [one for one in findings if one.state != OK] if problems else findings
+    if form is Format.TABLE and not everything:
+        _write_summary(shown, sys.stdout)
+    else:
+        write_rows(form, ("part", "what", "value", "source", "state"), [astuple(one) for one in shown], sys.stdout)
     broken = [one for one in findings if one.state == BROKEN]
     sys.stdout.flush()
     for one in broken:
         print(f"broken: {one.part}, {one.what}: {one.value}", file=sys.stderr)
+    if not broken and form is Format.TABLE:
+        print("all is well")
     return not broken
+
+
+def _write_summary(findings: Sequence[Finding], out: TextIO) -> None:
+    """Write what an application decides or should know, one finding a line: no defaults, no versions of libraries."""
+    part = ""
+    for one in findings:
+        is_usual = one.source == "default" if one.part == "setting" else one.what in _libraries()
+        if one.state == BROKEN or (one.state == OK and is_usual):
+            continue
+        if one.part != part:
+            part = one.part
+            out.write(f"{part}\n")
+        text = f"{one.what}: {cell(one.value)}" + (f"  ({cell(one.source)})" if one.part == "setting" else "")
+        text = f"note: {text}" if one.state == NOTE else text
+        lines = _folded(text, out) if out.isatty() else [text]
+        out.writelines(f"{'    ' if number else '  '}{line}\n" for number, line in enumerate(lines))
+
+
+def _folded(text: str, out: TextIO) -> list[str]:
+    from llmops_sdk.cli.output._terminal import folded, terminal_width
+
+    return folded(text, terminal_width(out) - 4)
+
+
+def _libraries() -> frozenset[str]:
+    return frozenset([*_requirements(), *_OPTIONAL])
 
 
 def _installation() -> Iterator[Finding]:
@@ -104,6 +146,28 @@ def _configuration(settings: Settings) -> Iterator[Finding]:
     yield Finding("configuration", "files in use", ", ".join(sorted(files)) or "none: all values are defaults")
     for one in values:
         yield Finding("setting", one.key, one.text, one.source)
+
+
+def _trust() -> Iterator[Finding]:
+    """Say what the files that were only found may decide, for the programs of the project and for others."""
+    from llmops_sdk.config.loading._environment import CONFIG_FILE_VARIABLE
+    from llmops_sdk.config.loading._files import ProcessEnvironment
+    from llmops_sdk.config.loading._trust import found_trust
+
+    process = ProcessEnvironment.of_this_process()
+    for trust, _ in found_trust(process):
+        if trust.path.name != "pyproject.toml" and process.environ.get(CONFIG_FILE_VARIABLE):
+            continue  # another file is read in its place
+        name = str(trust.path)
+        if not trust.refused:
+            yield Finding("configuration", "trust", "not needed: it sets models and policies only", name)
+        elif trust.reason:
+            yield Finding("configuration", "trust", trust.reason, name)
+        else:
+            value = f"only programs below {trust.root} may use what follows; run `llmops trust` for notebooks and tools"
+            yield Finding("configuration", "trust", value, name, NOTE)
+            for line in trust.descriptions():
+                yield Finding("configuration", "not trusted", line, name, NOTE)
 
 
 def _privacy(settings: Settings) -> Iterator[Finding]:

@@ -29,9 +29,10 @@ def explain_model(name: str, *, form: Format) -> None:
     Raises:
         ConfigError: `name` is not a model.
     """
-    from llmops_sdk.config import load, resolve_model
+    from llmops_sdk.config import resolve_model
+    from llmops_sdk.config.loading._load import load_for_project
 
-    settings = load()
+    settings = load_for_project()
     rows = list(_Explanation(settings, resolve_model(settings, name or None)).rows())
     write_rows(form, ("what", "value", "set by", "source"), rows, sys.stdout)
 

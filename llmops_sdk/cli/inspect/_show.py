@@ -18,31 +18,47 @@ from llmops_sdk.cli.output._formats import Format, write_rows
 from llmops_sdk.cli.output._reading import query
 from llmops_sdk.cli.output._text import cell, cut, defuse, json_text
 from llmops_sdk.errors import LLMOpsError
+from llmops_sdk.tracing.records._semconv import METADATA_PREFIX
 
 __all__ = ["show"]
 
 Row: TypeAlias = Mapping[str, Any]
 
 _COLUMNS = """span_id, parent_span_id, name, kind, start_time, start_ns, duration_ms, status, status_message,
-       error_type, session_id, user_id, tags, simulated"""
+       error_type, session_id, user_id, tags, simulated, attributes"""
 _CALL_COLUMNS = "model, input_tokens, output_tokens, cost, saved_cost, ttft_ms, finish_reason, cache, attempts"
 _CONTENT = "input, output, input_messages, output_messages"
 
+# An id may occur twice: a sender repeats a span, or a program makes its ids badly.
+_TURN = "row_number() OVER (PARTITION BY span_id, start_ns, kind ORDER BY duration_ms, name)"
+
 _SPANS = f"""
-SELECT s.*, c.* EXCLUDE (span_id) FROM
-    (SELECT {_COLUMNS}, input, output FROM spans WHERE trace_id = $trace) s LEFT JOIN
-    (SELECT span_id, {_CALL_COLUMNS}, input_messages, output_messages FROM llm_calls WHERE trace_id = $trace) c
-    USING (span_id)
-ORDER BY start_ns, span_id
+SELECT s.* EXCLUDE (turn), c.* EXCLUDE (span_id, start_ns, kind, turn) FROM
+    (SELECT {_COLUMNS}, input, output, {_TURN} AS turn FROM spans WHERE trace_id = $trace) s LEFT JOIN
+    (SELECT span_id, start_ns, kind, {_CALL_COLUMNS}, input_messages, output_messages, {_TURN} AS turn
+     FROM llm_calls WHERE trace_id = $trace) c
+    USING (span_id, start_ns, kind, turn)
+ORDER BY start_ns, span_id, turn
 """  # noqa: S608 - constants
 _EVENTS = "SELECT span_id, time, name, attributes FROM events WHERE trace_id = $trace ORDER BY time"
+_SCORES = """
+SELECT span_id, name, value, label, comment, source FROM scores
+WHERE trace_id = $trace OR span_id IN (SELECT span_id FROM spans WHERE trace_id = $trace) ORDER BY time, name
+"""
 _MATCHES = "SELECT DISTINCT trace_id FROM spans WHERE starts_with(trace_id, $prefix) ORDER BY trace_id LIMIT 9"
 _CUT = 160
+_SHORT = 50
+_MAX_GUTTER = 40
+"""Levels that are drawn as such. Deeper spans name their level instead: lines must not grow with the depth."""
 
 
 def show(
     trace_id: Annotated[str, typer.Argument(metavar="TRACE_ID", help="The id, or its first unique digits.")],
     full: Annotated[bool, typer.Option("--full", help="Do not cut the content.")] = False,
+    depth: Annotated[int, typer.Option("--depth", min=0, help="Show at most this many levels; 0 shows all.")] = 0,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", min=0, help="Draw at most this many spans; 0 draws all.")
+    ] = 500,
     form: Form = Format.TABLE,
     store: Store = None,
 ) -> None:
@@ -53,11 +69,20 @@ def show(
     events: dict[str, list[Row]] = defaultdict(list)
     for span_id, time, name, attributes in query(_EVENTS, {"trace": whole}, store=store).rows():
         events[span_id].append({"time": time, "name": name, "attributes": _parsed(attributes)})
+    scores: dict[str | None, list[Row]] = defaultdict(list)
+    for span_id, *values in query(_SCORES, {"trace": whole}, store=store).rows():
+        scores[span_id].append(dict(zip(("name", "value", "label", "comment", "source"), values, strict=True)))
     if form is Format.TABLE:
-        sys.stdout.writelines(f"{line}\n" for line in _tree(whole, spans, events, full=full))
+        tree = _Tree(spans, events, scores, full=full)
+        lines = [f"trace {whole}", *map(_score, scores[None])]
+        for line in (*lines, *tree.lines(depth, limit)):
+            _print(line, full=full)
+        if tree.left:
+            sys.stdout.flush()
+            print(f"{tree.left:,} more spans; --limit 0 and --depth 0 show all", file=sys.stderr)
     elif form is Format.JSON:
-        parsed = [_json_span(span, events[span["span_id"]]) for span in spans]
-        sys.stdout.write(json_text({"trace_id": whole, "spans": parsed}, indent=2) + "\n")
+        parsed = [{**_json_span(span, events[span["span_id"]]), "scores": scores[span["span_id"]]} for span in spans]
+        sys.stdout.write(json_text({"trace_id": whole, "scores": scores[None], "spans": parsed}, indent=2) + "\n")
     else:
         write_rows(form, result.columns, [list(span.values()) for span in spans], sys.stdout)
 
@@ -87,30 +112,91 @@ def _json_span(span: Row, events: Sequence[Row]) -> dict[str, Any]:
     return {**span, **content, "events": list(events)}
 
 
-def _tree(trace_id: str, spans: Sequence[Row], events: Mapping[str, Sequence[Row]], *, full: bool) -> Iterator[str]:
-    present = {span["span_id"] for span in spans}
-    children: dict[str | None, list[Row]] = defaultdict(list)
-    for span in spans:
-        # If the parent is in another service or has not ended, the span is at the top.
-        children[span["parent_span_id"] if span["parent_span_id"] in present else None].append(span)
-    yield f"trace {trace_id}"
-    drawn: set[str] = set()
-    for top in [*children[None], *spans]:  # again all spans: parents may form a circle
-        # A stack, not recursion: agents nest deeper than Python's recursion limit.
-        stack = [] if top["span_id"] in drawn else [(top, "", "")]
-        while stack:
-            span, before, below = stack.pop()
-            if span["span_id"] in drawn:
-                continue
-            drawn.add(span["span_id"])
-            yield f"{before}{_headline(span)}"
-            inner = children[span["span_id"]]
-            gutter = below + ("│ " if inner else "  ")
-            for line in _details(span, events.get(span["span_id"], ()), full=full):
-                yield f"{gutter}  {line}"
-            for child in reversed(inner):
-                last = child is inner[-1]
-                stack.append((child, below + ("└─ " if last else "├─ "), below + ("   " if last else "│  ")))
+def _print(line: str, *, full: bool) -> None:
+    if not sys.stdout.isatty():
+        sys.stdout.write(f"{line}\n")
+        return
+    from llmops_sdk.cli.output._terminal import fitted, folded, terminal_width
+
+    width = terminal_width(sys.stdout)
+    sys.stdout.writelines(f"{part}\n" for part in (folded(line, width) if full else [fitted(line, width)]))
+
+
+class _Tree:
+    """The spans of a trace, drawn as a tree.
+
+    Attributes:
+        left: How many spans were not drawn.
+    """
+
+    def __init__(
+        self,
+        spans: Sequence[Row],
+        events: Mapping[str, Sequence[Row]],
+        scores: Mapping[str | None, Sequence[Row]],
+        *,
+        full: bool,
+    ) -> None:
+        self.left = len(spans)
+        self._spans = spans
+        self._events = events
+        self._scores = scores
+        self._full = full
+        present = {span["span_id"] for span in spans}
+        self._children: dict[str | None, list[int]] = defaultdict(list)
+        self._first: dict[str, int] = {}
+        for number, span in enumerate(spans):
+            # If the parent is in another service or has not ended, the span is at the top.
+            self._children[span["parent_span_id"] if span["parent_span_id"] in present else None].append(number)
+            self._first.setdefault(span["span_id"], number)
+
+    def lines(self, depth: int, limit: int) -> Iterator[str]:
+        """Yield the lines of at most `limit` spans in `depth` levels; 0 is no bound."""
+        seen: set[int] = set()
+        for top in [*self._children[None], *range(len(self._spans))]:  # again all spans: parents may form a circle
+            # A stack, not recursion: agents nest deeper than Python's recursion limit.
+            stack = [] if top in seen else [(top, "", "", 1)]
+            while stack:
+                number, before, below, level = stack.pop()
+                if number in seen:
+                    continue
+                seen.add(number)
+                inner = self._inner(number)
+                if (not depth or level <= depth) and (not limit or len(self._spans) - self.left < limit):
+                    self.left -= 1
+                    yield from self._drawn(number, before, below + ("│ " if inner else "  "))
+                for child in reversed(inner):
+                    last = child is inner[-1]
+                    if level < _MAX_GUTTER:
+                        stack.append(
+                            (child, below + ("└─ " if last else "├─ "), below + ("   " if last else "│  "), level + 1)
+                        )
+                    else:
+                        stack.append((child, f"{below}└─ level {level + 1}: ", below, level + 1))
+
+    def _inner(self, number: int) -> list[int]:
+        """Return the children. Of spans with the same id only the first has them."""
+        span_id = self._spans[number]["span_id"]
+        return self._children[span_id] if self._first[span_id] == number else []
+
+    def _drawn(self, number: int, before: str, gutter: str) -> Iterator[str]:
+        span = self._spans[number]
+        span_id = span["span_id"]
+        is_first = self._first[span_id] == number
+        again = "" if is_first else f"  (the id {span_id} again)"
+        yield f"{before}{_headline(span)}{again}"
+        events, scores = (self._events.get(span_id, ()), self._scores.get(span_id, ())) if is_first else ((), ())
+        for line in (*_details(span, events, full=self._full), *map(_score, scores)):
+            yield f"{gutter}  {line}"
+
+
+def _score(score: Row) -> str:
+    value = "" if score["value"] is None else f" = {cell(score['value'])}"
+    label = f" = {cell(score['label'])}" if score["label"] is not None else ""
+    comment = f": {cut(cell(score['comment']), _CUT)}" if score["comment"] else ""
+    return f"★ {cell(score['name'])}{value}{label}{comment}" + (
+        f"  ({cell(score['source'])})" if score["source"] else ""
+    )
 
 
 def _headline(span: Row) -> str:
@@ -127,8 +213,15 @@ def _headline(span: Row) -> str:
 
 def _details(span: Row, events: Sequence[Row], *, full: bool) -> Iterator[str]:
     who = {"session": span["session_id"], "user": span["user_id"], "tags": ", ".join(span["tags"] or ())}
-    if span["parent_span_id"] is None and any(who.values()):
-        yield "  ".join(f"{name} {cell(value)}" for name, value in who.items() if value)
+    if span["parent_span_id"] is None:
+        said = [f"{name} {cell(value)}" for name, value in who.items() if value]
+        line = "  ".join(said)
+        # A long line would be cut on a narrow terminal, and ids stay whole.
+        yield from ([line] if line else []) if len(line) <= _SHORT else said
+    metadata = _metadata(span["attributes"])
+    if metadata:
+        line = "  ".join(f"{cell(key)}={cell(value)}" for key, value in metadata.items())
+        yield f"metadata {line}" if full else cut(f"metadata {line}", _CUT)
     if span["status_message"] or span["error_type"]:
         yield from _content("error", f"{span['error_type'] or ''}: {span['status_message'] or ''}", full=full)
     for event in events:
@@ -141,6 +234,19 @@ def _details(span: Row, events: Sequence[Row], *, full: bool) -> Iterator[str]:
     for name in ("input", "output"):
         if span[name] is not None:
             yield from _content(name, span[name], full=full)
+
+
+def _metadata(attributes: str | None) -> dict[str, Any]:
+    """Return what `llmops.context(metadata=...)` and attributes of the program's own say about a span."""
+    parsed = _parsed(attributes)
+    if not isinstance(parsed, dict):
+        return {}
+    pairs = cast("dict[str, Any]", parsed).items()
+    return {
+        key.removeprefix(METADATA_PREFIX): value
+        for key, value in pairs
+        if key.startswith((METADATA_PREFIX, "metadata"))
+    }
 
 
 def _messages(stored: str | None) -> Iterator[tuple[str, str]]:

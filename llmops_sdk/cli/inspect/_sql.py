@@ -31,13 +31,16 @@ def sql(
         typer.Option("--limit", "-n", min=0, help="Show at most this many rows; 0 shows all. On a terminal: 100."),
     ] = None,
     timeout: Annotated[float, typer.Option("--timeout", min=0.001, help="Seconds that the query may take.")] = 60.0,
+    isolated: Annotated[
+        bool, typer.Option("--isolated", help="Run SQL of others in a process with a memory limit.")
+    ] = False,
     store: Store = None,
 ) -> None:
     """Query traces with SQL, also while programs write them."""
     text = _read_statement(statement, file)
     if limit is None:
         limit = _TERMINAL_ROWS if form is Format.TABLE and sys.stdout.isatty() else 0
-    result = query(text, store=store, timeout=timeout)
+    result = query(text, store=store, timeout=timeout, isolated=isolated)
     show(form, result.columns, result.rows(), limit)
 
 

@@ -11,6 +11,7 @@ import typer
 
 from llmops_sdk.cli._filters import Filter
 from llmops_sdk.cli._options import Form, Limit, Store
+from llmops_sdk.cli._unknown import tell_unknown_names
 from llmops_sdk.cli.output._formats import Format
 from llmops_sdk.cli.output._reading import query, show
 
@@ -70,6 +71,8 @@ def stats(
     )  # fmt: skip
     result = query(statement, where.params, store=store)
     rows, columns = result.rows(), list(result.columns)
+    if not rows:
+        tell_unknown_names(filters, store)
     if form is not Format.TABLE:
         columns[_WEIGHTS] = ["error_rate", "error_rate_low", "error_rate_high"]
         show(form, columns, [_with_rate(row) for row in rows], limit)

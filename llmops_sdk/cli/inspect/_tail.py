@@ -11,6 +11,7 @@ from typing import Any, TextIO
 
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk.cli._filters import Filter
+from llmops_sdk.cli._unknown import tell_unknown_names
 from llmops_sdk.cli.inspect._traces import TRACE_COLUMNS
 from llmops_sdk.cli.inspect._window import Window
 from llmops_sdk.cli.output._formats import Format, RowStream
@@ -47,7 +48,10 @@ def tail(wanted: Filter, *, spans: bool, follow: bool, last: int, form: Format, 
     """
     out = sys.stdout
     if not follow:
-        _rows_of(spans, form, out).write(_latest(wanted, spans=spans, last=last, store=store))
+        latest = _latest(wanted, spans=spans, last=last, store=store)
+        _rows_of(spans, form, out).write(latest)
+        if not latest and last:
+            tell_unknown_names(wanted, store)
         return
     folder = store_folder(store)
     if not folder.is_dir():
@@ -107,6 +111,8 @@ class Tail:
         self._window.mark_shown([row[0] + row[1] if spans else row[0] for row in latest])
         self._rows = _rows_of(spans, form, out)
         self._rows.write(latest)
+        if not latest and last and folder.is_dir():
+            tell_unknown_names(wanted, folder)
 
     def close(self) -> None:
         """Close files and free memory."""

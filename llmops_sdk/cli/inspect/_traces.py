@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from llmops_sdk.cli._filters import Filter
+from llmops_sdk.cli._unknown import tell_unknown_names
 from llmops_sdk.cli.output._formats import Format, write_rows
 from llmops_sdk.cli.output._reading import existing_store, query
 from llmops_sdk.store.reading._latest import TraceFilter, latest_traces
@@ -42,6 +43,8 @@ def list_traces(wanted: Filter, *, limit: int, form: Format, store: Path | None)
         rows = query(statement, where.params, store=store).rows()
     write_rows(form, TRACE_COLUMNS.split(", "), rows, sys.stdout)
     sys.stdout.flush()  # the note comes after the rows where both go to one place
+    if not rows:
+        tell_unknown_names(wanted, store)
     if is_cut:
         print("there are older ones; --limit 0 shows all", file=sys.stderr)
 

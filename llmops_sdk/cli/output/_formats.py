@@ -89,9 +89,9 @@ def write_rows(form: Format, columns: Sequence[str], rows: Iterable[Sequence[Any
     elif form is Format.MARKDOWN:
         _write_markdown(columns, rows, out)
     elif out.isatty():
-        from llmops_sdk.cli.output._terminal import print_table
+        from llmops_sdk.cli.output._terminal import print_rows
 
-        print_table(columns, list(rows), out)
+        print_rows(columns, list(rows), out)
     else:
         out.writelines(_table_lines(columns, list(rows)))
 
@@ -114,11 +114,19 @@ class RowStream:
         self._right = [name in numbers for name in widths]
         self._columns = list(widths)
         self._out = out
+        self._count = 0
+        self._width = 0
+        if form is Format.TABLE and out.isatty():
+            from llmops_sdk.cli.output._terminal import terminal_width
+
+            self._width = terminal_width(out)
+        is_wide = 0 < self._width < sum(self._widths) + 2 * (len(self._widths) - 1)
+        self._as_records = is_wide
         if form is Format.CSV:
             _write_csv(self._columns, [], out)
         elif form is Format.MARKDOWN:
             _write_markdown(self._columns, [], out)
-        elif form is Format.TABLE:
+        elif form is Format.TABLE and not is_wide:
             out.write(self._line(self._columns))
         out.flush()
 
@@ -132,8 +140,22 @@ class RowStream:
             elif self._form is Format.MARKDOWN:
                 self._out.write(_markdown_row(cell(value) for value in row))
             else:
-                self._out.write(self._line(row))
+                self._write_line(row)
         self._out.flush()
+
+    def _write_line(self, row: Sequence[Any]) -> None:
+        line = self._line(row)
+        if not self._width:
+            self._out.write(line)
+            return
+        from llmops_sdk.cli.output._terminal import cell_len, record_lines
+
+        if not self._as_records and cell_len(line.rstrip("\n")) <= self._width:
+            self._out.write(line)
+            return
+        self._count += 1
+        lines = record_lines(self._columns, [cell(value) for value in row], self._width, title=str(self._count))
+        self._out.writelines(f"{one.rstrip()}\n" for one in lines)
 
     def _line(self, row: Sequence[Any]) -> str:
         return _table_line([cut(cell(value), _CELL_WIDTH) for value in row], self._widths, self._right)

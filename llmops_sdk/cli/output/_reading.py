@@ -29,7 +29,7 @@ def existing_store(store: Path | None) -> Path:
     """Return the store's folder.
 
     Raises:
-        StoreError: The folder does not exist.
+        StoreError: The folder does not exist, or has other files and no store.
     """
     folder = store_folder(store)
     if not folder.is_dir():
@@ -37,11 +37,22 @@ def existing_store(store: Path | None) -> Path:
             f"there is no store at {folder}: run a program that makes calls, or name another store with --store PATH",
             path=str(folder),
         )
+    from llmops_sdk.store.reading._query import is_store
+
+    if not is_store(folder) and any(folder.iterdir()):
+        raise StoreError(
+            f"{folder} is no store of traces, and has other files: name a store with --store PATH", path=str(folder)
+        )
     return folder
 
 
 def query(
-    sql: str, params: Mapping[str, Any] | None = None, *, store: Path | None, timeout: float | None = None
+    sql: str,
+    params: Mapping[str, Any] | None = None,
+    *,
+    store: Path | None,
+    timeout: float | None = None,
+    isolated: bool = False,
 ) -> Result:
     """Run one query on an existing store.
 
@@ -52,7 +63,7 @@ def query(
     folder = existing_store(store)
     from llmops_sdk.store import query as run
 
-    return run(sql, params or None, path=folder, timeout=timeout)
+    return run(sql, params or None, path=folder, timeout=timeout, isolated=isolated)
 
 
 def show(form: Format, columns: Sequence[str], rows: Sequence[Sequence[Any]], limit: int) -> None:

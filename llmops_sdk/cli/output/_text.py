@@ -22,7 +22,10 @@ _UNSAFE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 _UNSAFE_IN_JSON = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+# A spreadsheet skips spaces and invisible characters before a formula, and takes the full-width forms for it too.
+_FORMULA = re.compile(
+    r"(?:[\s\x00-\x20\x7f-\xa0\u00ad\u180e\u200b-\u200f\u2060-\u2064\ufeff])*[=+\-@＝＋－＠﹦﹢﹣﹫−]|[\t\r]"
+)
 
 
 def _visible(match: re.Match[str]) -> str:
@@ -115,5 +118,5 @@ def csv_cell(value: Any) -> str:
     if not isinstance(value, str):
         return json_text(value)
     # Check before `defuse`, which replaces a leading CR.
-    prefix = "'" if value.startswith(_FORMULA) else ""
+    prefix = "'" if _FORMULA.match(value) else ""
     return prefix + defuse(value)

@@ -38,6 +38,9 @@ def prune(
     keep_cache: Annotated[
         bool, typer.Option("--keep-cache", help="Do not clear the response cache (with --user or --session).")
     ] = False,
+    clear_cache: Annotated[
+        bool, typer.Option("--clear-cache", help="Clear the response cache also if the store has nothing of them.")
+    ] = False,
     store: Store = None,
 ) -> bool:
     """Delete the data of a user, session or trace, or old data."""
@@ -61,8 +64,8 @@ def prune(
     verb = "would be deleted" if dry_run else "deleted"
     spans = f"{done.spans:,} spans in {done.traces:,} traces" if done.traces else f"{done.spans:,} spans"
     print(f"{spans}, {done.scores:,} scores and {done.blobs:,} images {verb}", file=sys.stderr)
-    if (user or session) and not dry_run:
-        _clear_cache(folder, keep=keep_cache)
+    if user or session:
+        _clear_cache(folder, found=bool(done.spans or done.scores or clear_cache), keep=keep_cache, dry_run=dry_run)
     if done.left:
         print(
             f"llmops: a running process has written {done.left:,} more spans meanwhile; run this again when it ends",
@@ -71,17 +74,28 @@ def prune(
     return not done.left
 
 
-def _clear_cache(folder: Path, *, keep: bool) -> None:
-    # The cache does not know who asked, so clearing it takes everyone's answers.
-    from llmops_sdk.caching import erase
+def _clear_cache(folder: Path, *, found: bool, keep: bool, dry_run: bool) -> None:
+    # The cache does not know who asked, so clearing it takes everyone's answers: only where the user has data here.
+    from llmops_sdk.caching import count_answers, erase
     from llmops_sdk.config import current
+    from llmops_sdk.store.maintenance._places import cache_folders
 
-    settings = current()
-    own = settings.cache.path
-    cache = own.absolute() if own is not None and folder == settings.store.path.absolute() else folder / "cache"
+    caches = cache_folders(folder, current())
+    places = ", ".join(map(str, caches))
     if keep:
-        print(f"the response cache was not cleared ({cache})", file=sys.stderr)
-    elif erased := erase(cache):
+        not_cleared = "would not be" if dry_run else "was not"
+        print(f"the response cache {not_cleared} cleared ({places})", file=sys.stderr)
+    elif not found:
+        if any(map(count_answers, caches)):
+            print(
+                f"no such user or session is in the store, so the response cache {'would stay' if dry_run else 'stays'}"
+                f" ({places}); --clear-cache clears it, for all users",
+                file=sys.stderr,
+            )
+    elif dry_run:
+        count = sum(map(count_answers, caches))
+        print(f"{count:,} answers would be deleted from the response cache, for all users", file=sys.stderr)
+    elif erased := sum(map(erase, caches)):
         print(f"{erased:,} answers deleted from the response cache, for all users", file=sys.stderr)
 
 

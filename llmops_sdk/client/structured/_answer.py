@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from hashlib import blake2b
+from typing import Any, cast
 
-from pydantic import PydanticUserError, TypeAdapter, ValidationError
+from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError, create_model
 
+from llmops_sdk.client.structured._json_text import json_text
 from llmops_sdk.client.structured._typeddict import readable
 
 __all__ = ["AnswerType", "InvalidAnswerError", "answer_type"]
 
-# A model that was asked for JSON often wraps it in a code block, sometimes with a sentence around it.
-_FENCE = re.compile(r"```(?:json|JSON)?[ \t]*\n(.*?)\n?[ \t]*```", re.DOTALL)
+_WRAPPED = "answer"
+_MAX_NAME = 64  # of OpenAI
 
 
 class InvalidAnswerError(Exception):
@@ -28,26 +30,44 @@ class InvalidAnswerError(Exception):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class AnswerType:
-    """A pydantic model, dataclass, TypedDict or other type that pydantic understands, with its JSON schema."""
+    """A pydantic model, dataclass, TypedDict or other type that pydantic understands, with its JSON schema.
+
+    Attributes:
+        wrapper: Vendors take only objects: the adapter of an object with the type under the key "answer", or None for a
+            type that is an object itself.
+    """
 
     name: str
     schema: dict[str, Any]
     adapter: TypeAdapter[Any]
+    wrapper: TypeAdapter[Any] | None = None
 
     def parse(self, text: str) -> Any:
-        """Return the object that the text describes, with or without a code block around it.
+        """Return the object that the text describes, with or without a code block and a wrapper around it.
 
         Raises:
             InvalidAnswerError: The text is not JSON or does not fit the type.
         """
-        fenced = _FENCE.search(text)
+        found = json_text(text)
+        wrapped: ValidationError | None = None
+        if self.wrapper is not None:
+            try:
+                return self.wrapper.validate_json(found).answer
+            except ValidationError as error:
+                wrapped = error
         try:
-            return self.adapter.validate_json(fenced.group(1) if fenced else text.strip())
+            return self.adapter.validate_json(found)
         except ValidationError as error:
-            # Without the input: these lines end up in exceptions and spans, which must not have content.
-            details = error.errors(include_url=False, include_input=False, include_context=False)
-            lines = tuple(f"{'.'.join(map(str, one['loc'])) or 'the answer'}: {one['msg']}" for one in details)
+            lines = _reasons(error)
+        if wrapped is not None and any(_WRAPPED in one["loc"] and one["type"] != "missing" for one in wrapped.errors()):
+            lines = _reasons(wrapped, skip=1)
         raise InvalidAnswerError(lines)
+
+
+def _reasons(error: ValidationError, *, skip: int = 0) -> tuple[str, ...]:
+    # Without the input: these lines end up in exceptions and spans, which must not have content.
+    details = error.errors(include_url=False, include_input=False, include_context=False)
+    return tuple(f"{'.'.join(map(str, one['loc'][skip:])) or 'the answer'}: {one['msg']}" for one in details)
 
 
 def answer_type(wanted: Any) -> AnswerType:
@@ -60,15 +80,42 @@ def answer_type(wanted: Any) -> AnswerType:
 
 
 def _build(wanted: Any) -> AnswerType:
-    name = re.sub(r"[^A-Za-z0-9_-]", "_", getattr(wanted, "__name__", "") or "answer")
     try:
-        adapter: TypeAdapter[Any] = TypeAdapter(readable(wanted))
-        schema = adapter.json_schema()
+        hint = readable(wanted)
+        adapter: TypeAdapter[Any] = TypeAdapter(hint)
+        schema = _rooted(adapter.json_schema())
+        if schema.get("type") == "object":
+            return AnswerType(name=_name_of(wanted), schema=schema, adapter=adapter)
+        model = create_model("Wrapper", __config__=ConfigDict(extra="forbid"), **cast("Any", {_WRAPPED: (hint, ...)}))
+        wrapper: TypeAdapter[Any] = TypeAdapter(model)
     except PydanticUserError as error:
         raise TypeError(
             f"{wanted!r} has no JSON schema: use a pydantic model, a dataclass or a TypedDict ({error.message})"
         ) from error
-    return AnswerType(name=name, schema=schema, adapter=adapter)
+    return AnswerType(name=_name_of(wanted), schema=wrapper.json_schema(), adapter=adapter, wrapper=wrapper)
+
+
+def _rooted(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema with the definition that its root refers to at the root: a recursive model's root is a `$ref`.
+
+    Vendors refuse a root without a type.
+    """
+    reference = schema.get("$ref")
+    definitions: Mapping[str, Any] = schema.get("$defs", {})
+    if not isinstance(reference, str):
+        return schema
+    target: Mapping[str, Any] = definitions.get(reference.removeprefix("#/$defs/"), {})
+    return {**target, **{key: value for key, value in schema.items() if key != "$ref"}}
+
+
+def _name_of(wanted: Any) -> str:
+    """Return a name that vendors take: letters, digits, "_" and "-", at most 64."""
+    full = getattr(wanted, "__name__", "") or "answer"
+    name = re.sub(r"[^A-Za-z0-9_-]", "_", full)
+    if len(name) <= _MAX_NAME:
+        return name
+    digest = blake2b(full.encode("utf-8", "replace"), digest_size=4).hexdigest()
+    return f"{name[: _MAX_NAME - 9]}_{digest}"
 
 
 _cached = functools.lru_cache(maxsize=256)(_build)

@@ -15,19 +15,29 @@ from llmops_sdk.providers import Accumulator, Attempt, Chunk, Provider, Request,
 
 __all__ = ["MAX_REASKS", "ReaskProvider", "parse_answer", "require_answer"]
 
+# Ends after which the same question gets the same end.
+_UNFINISHED = {
+    "length": 'the answer was cut at its longest length (finish_reason "length"): raise `max_tokens`, or ask for less',
+    "refusal": "the model refused to answer: `.response.refusal` has its words",
+    "content_filter": 'the provider withheld the answer (finish_reason "content_filter"): change the prompt',
+}
+
 MAX_REASKS = 2
 """How often the stage asks again after an answer that is not valid."""
 
 
 def parse_answer(answer: AnswerType, response: Response) -> Response:
-    """Return the response with `.parsed` set; a call for tools is not an answer yet and stays unchanged.
+    """Return the response with `.parsed` set; a call for tools is not an answer yet and may stay unchanged.
 
     Raises:
         InvalidAnswerError: The text does not fit the type.
     """
-    if response.tool_calls and not response.text.strip():
-        return response
-    return replace(response, parsed=answer.parse(response.text))
+    try:
+        return replace(response, parsed=answer.parse(response.text))
+    except InvalidAnswerError:
+        if response.tool_calls:
+            return response
+        raise
 
 
 def require_answer(answer: AnswerType, response: Response) -> Response:
@@ -40,11 +50,17 @@ def require_answer(answer: AnswerType, response: Response) -> Response:
         return parse_answer(answer, response)
     except InvalidAnswerError as error:
         attempts = max(len(response.attempts), 1)
+        problem = _UNFINISHED.get(_end_of(response))
+        message = f"the answer does not fit {answer.name} after {attempts} attempts: {error}"
         raise ValidationFailedError(
-            f"the answer does not fit {answer.name} after {attempts} attempts: {error}",
+            f"{problem}, so there is no {answer.name}" if problem else message,
             response=response,
-            errors=error.errors,
+            errors=(problem, *error.errors) if problem else error.errors,
         ) from None
+
+
+def _end_of(response: Response) -> str:
+    return "refusal" if response.refusal else response.finish_reason or ""
 
 
 class ReaskProvider(WrapperProvider):
@@ -133,7 +149,7 @@ class _ReaskState:
         try:
             self.result = require_answer(self.answer, response)
         except ValidationFailedError as error:
-            if self._rounds > MAX_REASKS:
+            if self._rounds > MAX_REASKS or _end_of(response) in _UNFINISHED:
                 raise
             errors = error.errors
         else:

@@ -5,25 +5,29 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from llmops_sdk.config._secrets import masked_repr
 from llmops_sdk.config.loading._environment import CONFIG_FILE_VARIABLE, environment_layer
 from llmops_sdk.config.loading._files import ConfigFiles, ProcessEnvironment, find_files, read_file
 from llmops_sdk.config.loading._keys import KeyPath, dotted
 from llmops_sdk.config.loading._layers import DEFAULT, Layer, arguments_layer, source_of
 from llmops_sdk.config.loading._otel_variables import otel_layer
 from llmops_sdk.config.loading._problems import Problem, from_pydantic, key_path, raise_if_any
-from llmops_sdk.config.loading._resolve_model import circle_problem, fallback_circle, model_problem
+from llmops_sdk.config.loading._resolve_model import circle_problem, fallback_circle, is_target, model_problem
 from llmops_sdk.config.loading._settings import Settings, describe_settings, setting_values
+from llmops_sdk.config.loading._trust import FileTrust, trust_of
 from llmops_sdk.config.sections._caching import CassetteSettings
 from llmops_sdk.config.sections._fields import SettingsFields
 from llmops_sdk.config.sections._store import StoreSettings
 
-__all__ = ["load", "load_from"]
+__all__ = ["load", "load_for_project", "load_from"]
 
 _log = logging.getLogger("llmops_sdk")
 
@@ -84,12 +88,31 @@ def load(config_file: str | os.PathLike[str] | None = None, **overrides: Any) ->
     return load_from(ProcessEnvironment.of_this_process(), config_file, overrides)
 
 
+def load_for_project() -> Settings:
+    """Read and check the configuration that the project's own programs have, only to show it."""
+    process = ProcessEnvironment.of_this_process()
+    root = os.path.realpath(find_files(process).root)
+    return load_from(replace(process, program=Path(root, "program")), None, {})
+
+
 def load_from(
-    process: ProcessEnvironment, config_file: str | os.PathLike[str] | None, overrides: Mapping[str, Any]
+    process: ProcessEnvironment,
+    config_file: str | os.PathLike[str] | None,
+    overrides: Mapping[str, Any],
+    *,
+    drop_untrusted: bool = False,
 ) -> Settings:
-    """Read and check the configuration of the given process environment."""
+    """Read and check the configuration of the given process environment.
+
+    Args:
+        process: The environment.
+        config_file: A file to read instead of the `llmops.toml` that the search finds.
+        overrides: The arguments.
+        drop_untrusted: Leave out what an untrusted file may not set, where a caller that sends nothing does not need
+            it; by default it is an error.
+    """
     found = find_files(process)
-    layers, problems = _layers(process, found, config_file, overrides)
+    layers, problems = _layers(process, found, config_file, overrides, drop_untrusted=drop_untrusted)
     for layer in layers:
         problems += _problems(layer)
     raise_if_any(problems)
@@ -106,7 +129,9 @@ def load_from(
     except ValidationError as error:
         raise_if_any([from_pydantic(item, source_of(layers, key_path(item)[:-1]).location) for item in error.errors()])
         raise
-    raise_if_any([*_model_problems(merged, layers), *_fallback_problems(merged, layers)])
+    raise_if_any(
+        [*_name_problems(merged, layers), *_model_problems(merged, layers), *_fallback_problems(merged, layers)]
+    )
     sources = {dotted(path): source_of(layers, path).label for path in setting_values(merged)}
     settings = Settings.from_sources(merged, sources)
     _log_effective(settings)
@@ -118,10 +143,16 @@ def _layers(
     found: ConfigFiles,
     config_file: str | os.PathLike[str] | None,
     overrides: Mapping[str, Any],
+    *,
+    drop_untrusted: bool,
 ) -> tuple[list[Layer], list[Problem]]:
-    """Return our own layers, highest precedence first, and the problems of the environment variables."""
+    """Return our own layers, highest precedence first, and the problems of variables and of untrusted files."""
     arguments = arguments_layer(overrides, process.cwd)
-    files = list(_files(process, found, config_file))
+    files: list[Layer] = []
+    untrusted: list[Problem] = []
+    for layer, trust in _files(process, found, config_file, own_store=not arguments.has(("store", "path"))):
+        files.append(trust.without_refused(layer) if drop_untrusted and trust is not None else layer)
+        untrusted += trust.problems(local_only=drop_untrusted) if trust is not None else []
     names = [
         (section, name)
         for layer in (arguments, *files)
@@ -130,22 +161,24 @@ def _layers(
         for name in cast("dict[str, Any]", entries)
     ]
     environment, problems = environment_layer(process.environ, process.cwd, names)
-    return [arguments, environment, *files], problems
+    return [arguments, environment, *files], problems + untrusted
 
 
 def _files(
-    process: ProcessEnvironment, found: ConfigFiles, config_file: str | os.PathLike[str] | None
-) -> Iterator[Layer]:
+    process: ProcessEnvironment, found: ConfigFiles, config_file: str | os.PathLike[str] | None, *, own_store: bool
+) -> Iterator[tuple[Layer, FileTrust | None]]:
+    """Yield the layer of each file, and of a file that was only found, how far it is trusted."""
     named = os.fspath(config_file) if config_file is not None else process.environ.get(CONFIG_FILE_VARIABLE, "")
-    path = found.config
+    path: Path | None = None
     if named:
         by = "the argument config_file" if config_file is not None else CONFIG_FILE_VARIABLE
         path = process.cwd / os.path.expanduser(named)  # noqa: PTH111 - Path.expanduser raises for "~nobody"
-        yield read_file(path, named_by=by)
-    elif path is not None:
-        yield read_file(path)
-    if found.pyproject is not None and found.pyproject != path:
-        yield read_file(found.pyproject)
+        yield read_file(path, named_by=by), None
+    own_store = own_store and not any(process.environ.get(name) for name in ("LLMOPS_STORE__PATH", "LLMOPS_STORE"))
+    for file in (None if named else found.config, found.pyproject):
+        if file is not None and file.path != path:
+            layer = read_file(file)
+            yield layer, trust_of(file.path, layer, process, found.root, own_store=own_store)
 
 
 def _without_shadowed_url(layer: Layer, above: Sequence[Layer]) -> Layer:
@@ -164,6 +197,19 @@ def _problems(layer: Layer) -> list[Problem]:
         items = [item for item in error.errors() if item["type"] != "missing"]
         return [from_pydantic(item, layer.source_at(key_path(item)).location) for item in items]
     return []
+
+
+def _name_problems(merged: SettingsFields, layers: Sequence[Layer]) -> Iterator[Problem]:
+    """Yield the names of [models] that would take the place of a provider's model or of a URL."""
+    for name, entry in merged.models.items():
+        if entry.model != name and is_target(name):
+            path = ("models", name)
+            source = source_of(layers, path).location
+            text = (
+                f"{source}: {dotted(path)}: a name in [models] must not look like a provider's model or a URL: calls "
+                f"to {name!r} would go to {masked_repr((*path, 'model'), entry.model)}. Choose a name without a slash."
+            )
+            yield Problem(message=text, source=source, key=dotted(path), value=name)
 
 
 def _model_problems(merged: SettingsFields, layers: Sequence[Layer]) -> Iterator[Problem]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 from pydantic import ValidationError
 
-from llmops_sdk.config._secrets import is_secret, masked_repr
+from llmops_sdk.config._secrets import HIDDEN, SECRET_WORDS, is_secret, masked, masked_repr
 from llmops_sdk.config.loading._keys import KeyPath, dotted, known_keys, lookup, nearest_key
 from llmops_sdk.config.sections import _base
 from llmops_sdk.config.sections._base import SettingsSection
@@ -24,6 +26,8 @@ __all__ = [
     "raise_if_any",
     "unknown_key",
 ]
+
+_RANDOM = re.compile(r"[A-Za-z0-9_+=-]{16}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,11 +54,36 @@ def unknown_key(source: str, path: KeyPath, value: object) -> Problem:
     nearest = nearest_key(path)
     known = lookup(nearest_path) if (nearest_path := tuple(nearest.split("."))) else None
     name = known.variable if known is not None and source.startswith("LLMOPS_") else nearest
+    may_show = not _may_be_secret(path, tuple(nearest.split(".")), value)
+    shown = masked_repr(path, _without_texts(value)) if may_show else repr(HIDDEN)
     text = (
-        f"{source}: unknown key {dotted(path)} = {masked_repr(path, value)}. The nearest known key is {name}: "
+        f"{source}: unknown key {dotted(path)} = {shown}. The nearest known key is {name}: "
         "correct the name, or remove the key."
     )
-    return replace(_problem(source, path, value, text), nearest=nearest)
+    problem = replace(_problem(source, path, _without_texts(value), text), nearest=nearest)
+    return problem if may_show else replace(problem, value=None)
+
+
+def _may_be_secret(path: KeyPath, nearest: KeyPath, value: object) -> bool:
+    """Return whether the value of a misspelt key may be a secret: by either name, a similar one, or its looks."""
+    if is_secret(path) or is_secret(nearest) or nearest[-1].endswith("headers"):
+        return True
+    names = [re.findall(r"[a-z]+", name.lower()) for name in path]
+    words = [word for found in names for word in [*found, "".join(found)]]
+    if any(difflib.get_close_matches(word, SECRET_WORDS, n=1, cutoff=0.7) for word in words):
+        return True
+    return isinstance(value, str) and _RANDOM.search(value) is not None
+
+
+def _without_texts(value: object) -> object:
+    """Return a value whose tables and lists hold no text: the names in them are not known either."""
+    if isinstance(value, Mapping):
+        entries = cast("Mapping[object, object]", value)
+        return {key: HIDDEN if isinstance(item, str) else _without_texts(item) for key, item in entries.items()}
+    if isinstance(value, list | tuple):
+        items = cast("list[object] | tuple[object, ...]", value)
+        return [HIDDEN if isinstance(item, str) else _without_texts(item) for item in items]
+    return value
 
 
 def invalid_value(source: str, path: KeyPath, value: object, *, expected: str | None = None) -> Problem:
@@ -103,7 +132,9 @@ def constructor_error(section: type[SettingsSection], error: ValidationError) ->
 
 
 def _problem(source: str, path: KeyPath, value: object, text: str) -> Problem:
-    return Problem(message=text, source=source, key=dotted(path), value=None if is_secret(path) else value)
+    return Problem(
+        message=text, source=source, key=dotted(path), value=None if is_secret(path) else masked(path, value)
+    )
 
 
 def config_error(problems: Sequence[Problem]) -> ConfigError:

@@ -19,7 +19,7 @@ from llmops_sdk.config.sections._fields import SettingsFields
 from llmops_sdk.config.sections._guardrails import GuardrailSettings
 from llmops_sdk.config.sections._models import PriceSettings
 
-__all__ = ["ResolvedModel", "circle_problem", "fallback_circle", "model_problem", "resolve_model"]
+__all__ = ["ResolvedModel", "circle_problem", "fallback_circle", "is_target", "model_problem", "resolve_model"]
 
 _FORMS = (
     'a name from [models], "provider/model", e.g. "openai/gpt-4.1-mini", '
@@ -27,6 +27,14 @@ _FORMS = (
 )
 _URL = re.compile(r"(?P<base>https?://[^\s#]+)(?:#(?P<model>\S*))?", re.IGNORECASE)
 _QUALIFIED = re.compile(r"[A-Za-z0-9][\w.-]*/\S+")
+
+_VENDORS = {
+    "gpt-": "openai", "chatgpt": "openai", "o1": "openai", "o3": "openai", "o4": "openai", "text-embedding-": "openai",
+    "claude": "anthropic", "gemini": "gemini", "mistral": "mistral", "mixtral": "mistral", "codestral": "mistral",
+    "ministral": "mistral", "magistral": "mistral", "command": "cohere", "deepseek": "deepseek", "grok": "xai",
+    "sonar": "perplexity", "llama": "ollama", "qwen": "ollama", "gemma": "ollama", "phi": "ollama", "echo": "offline",
+}  # fmt: skip
+"""How the names of vendors' models begin, for a name without its provider."""
 
 _S = TypeVar("_S", bound=SettingsSection)
 
@@ -116,6 +124,16 @@ def resolve_model(settings: Settings, name: str | None = None) -> ResolvedModel:
     )
 
 
+def is_target(name: str) -> bool:
+    """Return whether a text names a provider's model or a URL by itself, without `[models]`.
+
+    Example:
+        >>> is_target("openai/gpt-4.1"), is_target("http://127.0.0.1:8000/v1#llama"), is_target("gpt-4.1")
+        (True, True, False)
+    """
+    return bool(_URL.fullmatch(name) or _QUALIFIED.fullmatch(name))
+
+
 def model_problem(settings: SettingsFields, wanted: str, source: str, key: str) -> Problem | None:
     """Return the problem of a model in the configuration, or None."""
     return _chain(settings, wanted, source, key)[1]
@@ -192,12 +210,20 @@ def _target_problem(settings: SettingsFields, target: str, source: str, key: str
     elif "/" in target:
         return None
     else:
-        found = difflib.get_close_matches(target, settings.models, n=1, cutoff=0.0)
-        nearest = found[0] if found else None
-        instead = f"; the nearest is {nearest!r}" if nearest else ""
-        why = f"[models] does not have this name{instead}. It must be {_FORMS}"
+        found = difflib.get_close_matches(target, settings.models, n=1, cutoff=0.6)
+        nearest = found[0] if found else _with_provider(target)
+        instead = f"; did you mean {nearest!r}?" if nearest and "/" in nearest else ""
+        instead = instead or (f"; the nearest is {nearest!r}" if nearest else "")
+        why = f"[models] does not have this name{instead.rstrip('?')}. It must be {_FORMS}"
     text = f"{source}: {key} = {target!r} is not a model: {why}."
     return Problem(message=text, source=source, key=key, value=target, nearest=nearest)
+
+
+def _with_provider(target: str) -> str | None:
+    """Return a vendor's bare model name with its provider, or None."""
+    name = target.strip().lower()
+    provider = next((provider for prefix, provider in _VENDORS.items() if name.startswith(prefix)), None)
+    return f"{provider}/{target.strip()}" if provider else None
 
 
 def _target(target: str) -> tuple[str, str, str | None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -11,7 +10,7 @@ from typing import Any, cast
 from pydantic import PrivateAttr
 
 from llmops_sdk._util._public import public
-from llmops_sdk.config._secrets import HIDDEN, masked_repr
+from llmops_sdk.config._secrets import masked_repr
 from llmops_sdk.config.loading._keys import KeyPath, dotted, lookup, nearest_key
 from llmops_sdk.config.loading._layers import DEFAULT, leaves
 from llmops_sdk.config.sections._base import SettingsSection
@@ -20,8 +19,6 @@ from llmops_sdk.config.sections._models import ModelSettings, PriceSettings
 from llmops_sdk.errors import ConfigError
 
 __all__ = ["DescribedValue", "Settings", "describe_settings", "describe_value", "setting_values"]
-
-_QUERY_IN_URL = re.compile(r"(://[^\s?'\"]*)\?[^\s'\"]+")
 
 
 @public("llmops_sdk")
@@ -144,6 +141,4 @@ def describe_settings(settings: Settings) -> list[DescribedValue]:
 
 def _described(path: KeyPath, value: object, sources: Mapping[str, str]) -> DescribedValue:
     key = dotted(path)
-    # The query of a URL may contain a key.
-    text = _QUERY_IN_URL.sub(rf"\1?{HIDDEN}", masked_repr(path, value))
-    return DescribedValue(key=key, text=text, source=sources.get(key, DEFAULT.label))
+    return DescribedValue(key=key, text=masked_repr(path, value), source=sources.get(key, DEFAULT.label))

@@ -25,6 +25,25 @@ def _exporters(*known: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"(?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?")
+
+
+def _headers(headers: dict[str, str]) -> dict[str, str]:
+    # Named without the value, which is often a key. The HTTP library would raise an error that quotes it.
+    for name, value in headers.items():
+        if not _HEADER_NAME.fullmatch(name):
+            raise ValueError("names of headers: letters, digits and hyphens, without spaces")
+        if not _HEADER_VALUE.fullmatch(value):
+            raise ValueError(
+                f"a value of the header {name!r} in one line, without control characters and spaces around it; a key "
+                "that was read from a file often ends in a line break: strip it"
+            )
+    return headers
+
+
+Headers = Annotated[dict[str, str], AfterValidator(_headers)]
+
 Protocol = Literal["http/protobuf", "grpc"]
 
 
@@ -37,7 +56,7 @@ class SignalSettings(SettingsSection):
     """The complete URL. Default: `[export] endpoint` with the path of the signal."""
     protocol: Annotated[Protocol | None, OrNone] = None
     """The protocol. Default: that of `[export]`."""
-    headers: Annotated[dict[str, str] | None, OrNone] = None
+    headers: Annotated[Headers | None, OrNone] = None
     """Headers of each request. Default: those of `[export]`."""
     timeout: OptionalSeconds = None
     """Seconds for one request. Default: as in `[export]`."""
@@ -70,7 +89,7 @@ class DestinationSettings(SettingsSection):
     """The base URL, e.g. "https://collector.example". Over HTTP, `/v1/traces` is appended."""
     protocol: Annotated[Protocol | None, OrNone] = None
     """The protocol. Default: that of `[export]`."""
-    headers: dict[str, str] = {}
+    headers: Headers = {}
     """Headers of each request. Those of `[export]` are not sent here."""
     content: Annotated[bool | None, OrNone] = None
     """Also send prompts, responses, arguments and results. Default: as in `[export]`."""
@@ -103,10 +122,13 @@ class ExportSettings(SettingsSection):
     source of higher precedence."""
     protocol: Protocol = "http/protobuf"
     """The protocol."""
-    headers: dict[str, str] = {}
+    headers: Headers = {}
     """Headers of each request, e.g. an API key."""
     content: bool = False
     """Also send prompts, responses, arguments and results. By default they never leave the machine."""
+    allow_attributes: Names = ()
+    """Further attributes that leave although content does not, by name; `*` matches any characters. Of other libraries'
+    spans numbers, flags and the names of the semantic conventions leave; other texts are withheld and counted."""
     timeout: PositiveFloat = 10.0
     """Seconds for one request."""
     host_content: bool = False

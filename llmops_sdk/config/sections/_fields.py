@@ -9,7 +9,7 @@ from llmops_sdk.config.sections._caching import CacheSettings, CassetteSettings
 from llmops_sdk.config.sections._calls import FallbackSettings, RetrySettings, Timeout
 from llmops_sdk.config.sections._export import ExportSettings
 from llmops_sdk.config.sections._guardrails import GuardrailSettings
-from llmops_sdk.config.sections._models import ModelSettings, PriceSettings
+from llmops_sdk.config.sections._models import ModelSettings, PriceSettings, ProviderSettings
 from llmops_sdk.config.sections._store import StoreSettings
 from llmops_sdk.config.sections._tracing import CaptureSettings, RedactionSettings, TracingSettings
 
@@ -44,3 +44,4 @@ class SettingsFields(SettingsSection):
     tracing: TracingSettings = TracingSettings()
     redaction: RedactionSettings = RedactionSettings()
     cassettes: CassetteSettings = CassetteSettings()
+    providers: ProviderSettings = ProviderSettings()

@@ -12,7 +12,15 @@ from llmops_sdk.config.sections._caching import CacheSettings
 from llmops_sdk.config.sections._calls import FallbackSettings, RetrySettings, Timeout
 from llmops_sdk.config.sections._guardrails import GuardrailSettings
 
-__all__ = ["ModelSettings", "PriceSettings"]
+__all__ = ["ModelSettings", "PriceSettings", "ProviderSettings"]
+
+
+@public("llmops_sdk.config")
+class ProviderSettings(SettingsSection):
+    """How real models are called."""
+
+    warm_up: bool = False
+    """True imports the library behind real models in a thread when the configuration is loaded, as `warm_up()` does."""
 
 
 @public("llmops_sdk.config")

@@ -42,6 +42,9 @@ class TracingSettings(SettingsSection):
     global_provider: Literal["auto", "never"] = "auto"
     """"auto" becomes OpenTelemetry's global tracer provider if there is none, to record other libraries' spans too. A
     provider that the application sets is joined either way."""
+    local_sampling: Literal["all", "parent"] = "all"
+    """What the local store keeps below a caller that is not sampled (`traceparent` ends in 00): "all" keeps the spans,
+    which are not exported, and "parent" keeps none."""
     attempts: Literal["events", "spans"] = "events"
     """How to record the attempts of a call: as events on its span, or also as child spans."""
 

@@ -32,6 +32,8 @@ _SECONDS = tuple(0.01 * 2**power for power in range(14))
 _TOKENS = tuple(4**power for power in range(14))
 _HISTOGRAMS = (
     (names.METRIC_DURATION, "s", "GenAI operation duration.", _SECONDS),
+    (names.METRIC_INFERENCE, "s", "Duration of a call to a model that generates.", _SECONDS),
+    (names.METRIC_EMBEDDINGS, "s", "Duration of a call to a model that embeds.", _SECONDS),
     (names.METRIC_TOKENS, "{token}", "Number of input and output tokens used.", _TOKENS),
     (names.METRIC_FIRST_CHUNK, "s", "Time from the request to the first chunk of a stream.", _SECONDS),
     (names.METRIC_CHUNK, "s", "Time from one chunk of a stream to the next.", _SECONDS),
@@ -79,6 +81,8 @@ class Instruments:
         if call.cache is not None:
             attributes[names.CACHE] = call.cache
         histograms[names.METRIC_DURATION].record(call.seconds, attributes)
+        embeds = attributes.get(names.OPERATION) == "embeddings"
+        histograms[names.METRIC_EMBEDDINGS if embeds else names.METRIC_INFERENCE].record(call.seconds, attributes)
 
     def send(self, timeout: float) -> Outcome:
         """Collect the histograms and send them within `timeout` seconds; return the outcome."""

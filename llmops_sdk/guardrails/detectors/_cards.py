@@ -5,7 +5,6 @@ The one module that imports stdnum.
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from itertools import accumulate
@@ -13,6 +12,7 @@ from typing import Literal
 
 from llmops_sdk._util._public import public
 from llmops_sdk.guardrails._protocol import GuardContext, Span, Verdict
+from llmops_sdk.guardrails.detectors._card_runs import LONGEST, RUN, SHORTEST, settled_length
 
 __all__ = ["CardGuard", "find_cards"]
 
@@ -47,7 +47,6 @@ _ISSUERS: tuple[tuple[str, str, Iterable[int]], ...] = (
     ("81", "82", (16,)),  # RuPay
     ("9792", "9792", (16,)),  # Troy
 )
-_SHORTEST, _LONGEST = 12, 19
 
 
 def _lengths_by_prefix() -> list[tuple[int, ...]]:
@@ -62,14 +61,6 @@ def _lengths_by_prefix() -> list[tuple[int, ...]]:
 
 _LENGTHS = _lengths_by_prefix()
 
-# Characters that people, word processors and attackers put between the digits of one number: spaces, dashes and
-# zero-width characters, at most three at a time. The parts of the pattern begin with different characters and never
-# backtrack, so that the time is linear.
-_GAP = (
-    r"[ \t_\-\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000\u2010-\u2015\u2212\ufe58\ufe63\uff0d"
-    r"\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufe00-\ufe0f\ufeff]{1,3}+"
-)
-_RUN = re.compile(rf"\d++(?:{_GAP}\d++)*+")
 _TO_VALUES = bytes.maketrans(b"0123456789", bytes(range(10)))
 _DOUBLED = bytes((0, 2, 4, 6, 8, 1, 3, 5, 7, 9)) + bytes(246)
 
@@ -78,8 +69,8 @@ def find_cards(text: str) -> list[tuple[int, int, str]]:
     """Return the start, end and ASCII digits of every card number, in order and without overlap, in linear time."""
     return [
         card
-        for run in _RUN.finditer(text)
-        if run.end() - run.start() >= _SHORTEST
+        for run in RUN.finditer(text)
+        if run.end() - run.start() >= SHORTEST
         for card in _cards_in(text, run.start(), run.group())
     ]
 
@@ -91,7 +82,7 @@ def _cards_in(text: str, offset: int, run: str) -> Iterator[tuple[int, int, str]
     """
     places = [place for place, character in enumerate(run) if character.isdecimal()]
     count = len(places)
-    if count < _SHORTEST or (count == len(run) and count > _LONGEST):
+    if count < SHORTEST or (count == len(run) and count > LONGEST):
         return
     number = "".join([run[place] for place in places])
     if not number.isascii():
@@ -103,7 +94,7 @@ def _cards_in(text: str, offset: int, run: str) -> Iterator[tuple[int, int, str]
     sums = _luhn_sums(number)
     done = 0
     for first in starts:
-        if first < done or first + _SHORTEST > count:
+        if first < done or first + SHORTEST > count:
             continue
         end = _end_of_longest(number, first, is_end, sums)
         if end and not _is_part_of_number(text, offset + places[first], count):
@@ -172,6 +163,13 @@ class CardGuard:
         self.action: Literal["redact", "block"] = action
         self.keep_last4 = keep_last4
         self.version = f"1:{action}" + (":keep_last4" if keep_last4 else "")
+
+    def settled(self, text: str) -> int:
+        """Return the length of the beginning of an unfinished text without a part of a card that may go on.
+
+        A guard that blocks settles nothing before the end, so that a blocked stream yields nothing.
+        """
+        return settled_length(text, find_cards) if self.action == "redact" else 0
 
     def check(self, text: str, context: GuardContext) -> Verdict:  # noqa: ARG002 - it treats both rails alike
         """Return the verdict on a text."""

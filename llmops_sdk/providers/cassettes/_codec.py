@@ -13,7 +13,7 @@ __all__ = ["decode_chunk", "decode_embeddings", "decode_error", "decode_response
 
 # Fields of this process, and the vendor's own object.
 _NOT_RECORDED = frozenset({"raw", "attempts", "trace_id", "span_id", "parsed", "cache", "saved_cost", "simulated"})
-_ERROR_FIELDS = ("provider", "model", "status_code", "retry_after", "request_id")
+_ERROR_FIELDS = ("provider", "model", "status_code", "retry_after", "request_id", "should_retry")
 
 
 def encode(value: Response | Chunk | Embeddings) -> dict[str, Any]:
@@ -24,9 +24,13 @@ def encode(value: Response | Chunk | Embeddings) -> dict[str, Any]:
         if field.name in _NOT_RECORDED or part in (None, "", (), [], Usage()):
             continue
         if isinstance(part, tuple):
-            part = [_set_fields(one) for one in cast("tuple[Any, ...]", part)]
+            part = [_json_of(one) for one in cast("tuple[Any, ...]", part)]
         encoded[field.name] = _set_fields(part) if isinstance(part, Usage) else part
     return encoded
+
+
+def _json_of(value: Any) -> dict[str, Any]:
+    return dict(cast("Mapping[str, Any]", value)) if isinstance(value, Mapping) else _set_fields(value)
 
 
 def _set_fields(value: Any) -> dict[str, Any]:
@@ -59,7 +63,10 @@ def decode_embeddings(recorded: Mapping[str, Any]) -> Embeddings:
 def _known_fields(result: type[Response | Chunk | Embeddings], recorded: Mapping[str, Any]) -> dict[str, Any]:
     # A later version may have written fields that this version does not know.
     known = {field.name for field in fields(result)} - _NOT_RECORDED - {"tool_calls", "usage"}
-    return {name: value for name, value in recorded.items() if name in known}
+    values = {name: value for name, value in recorded.items() if name in known}
+    if "thinking_blocks" in values:
+        values["thinking_blocks"] = tuple(values["thinking_blocks"])
+    return values
 
 
 def encode_error(error: errors.ProviderError) -> dict[str, Any]:

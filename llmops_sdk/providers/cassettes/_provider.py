@@ -6,7 +6,6 @@ therefore runs as in production, without the network.
 
 from __future__ import annotations
 
-import json
 import re
 import threading
 import time
@@ -30,6 +29,7 @@ from llmops_sdk.providers.cassettes._codec import (
     encode_error,
 )
 from llmops_sdk.providers.cassettes._file import CassetteFile, Recording
+from llmops_sdk.providers.cassettes._redact import redacted_line
 from llmops_sdk.providers.cassettes._request import (
     CanonicalRequest,
     canonical_chat,
@@ -37,6 +37,7 @@ from llmops_sdk.providers.cassettes._request import (
     differences,
     digest,
     nearest_request,
+    secret_values,
     shortened,
 )
 
@@ -102,7 +103,7 @@ class CassetteProvider:
             self._clock.sleep(self._delay(recording.get("seconds", 0)))
             return _replay_response(recording)
         model, request = self._recorded_model(request)
-        with self._record(canonical) as outcome:
+        with self._record(canonical, request) as outcome:
             return outcome.keep("response", model.complete(request))
 
     async def acomplete(self, request: Request) -> Response:
@@ -111,7 +112,7 @@ class CassetteProvider:
             await self._clock.asleep(self._delay(recording.get("seconds", 0)))
             return _replay_response(recording)
         model, request = self._recorded_model(request)
-        with self._record(canonical) as outcome:
+        with self._record(canonical, request) as outcome:
             return outcome.keep("response", await model.acomplete(request))
 
     def stream(self, request: Request) -> Iterator[Chunk]:
@@ -123,7 +124,10 @@ class CassetteProvider:
                 yield _return_or_raise(step)
             return
         model, request = self._recorded_model(request)
-        with self._record(canonical) as outcome, closing(cast("Generator[Chunk]", model.stream(request))) as source:
+        with (
+            self._record(canonical, request) as outcome,
+            closing(cast("Generator[Chunk]", model.stream(request))) as source,
+        ):
             for chunk in source:
                 yield outcome.keep_chunk(chunk)
 
@@ -135,7 +139,7 @@ class CassetteProvider:
                 yield _return_or_raise(step)
             return
         model, request = self._recorded_model(request)
-        with self._record(canonical) as outcome:
+        with self._record(canonical, request) as outcome:
             async with aclosing(cast("AsyncGenerator[Chunk]", model.astream(request))) as source:
                 async for chunk in source:
                     yield outcome.keep_chunk(chunk)
@@ -145,7 +149,7 @@ class CassetteProvider:
         if (recording := self._find(canonical)) is not None:
             return _replay_embeddings(recording)
         model, request = self._recorded_model(request)
-        with self._record(canonical) as outcome:
+        with self._record(canonical, request) as outcome:
             return outcome.keep("embeddings", model.embed(texts, request))
 
     async def aembed(self, texts: Sequence[str], request: Request) -> Embeddings:
@@ -153,7 +157,7 @@ class CassetteProvider:
         if (recording := self._find(canonical)) is not None:
             return _replay_embeddings(recording)
         model, request = self._recorded_model(request)
-        with self._record(canonical) as outcome:
+        with self._record(canonical, request) as outcome:
             return outcome.keep("embeddings", await model.aembed(texts, request))
 
     def close(self) -> None:
@@ -190,6 +194,8 @@ class CassetteProvider:
         recordings = file.recordings()
         matching = [one for one in recordings if one["digest"] == key]
         with self._lock:
+            if mode == "record" and self._only_missing:
+                return None  # real calls are blocked: the model says so, instead of an old recording
             # Once this run has recorded a request, it records its repetitions too: a retry gets another answer.
             record_again = (mode == "record" or key in self._recorded_now) and not self._only_missing
             if mode != "replay" and (record_again or not matching):
@@ -210,7 +216,7 @@ class CassetteProvider:
         )
 
     @contextmanager
-    def _record(self, canonical: CanonicalRequest) -> Generator[_Outcome]:
+    def _record(self, canonical: CanonicalRequest, request: Request) -> Generator[_Outcome]:
         """Record what the block keeps, or the provider's error; nothing if the call is cancelled."""
         outcome = _Outcome()
         started = time.monotonic()
@@ -218,18 +224,18 @@ class CassetteProvider:
             yield outcome
         except ProviderError as error:
             outcome.encoded["error"] = encode_error(error)
-            self._write(canonical, time.monotonic() - started, outcome)
+            self._write(canonical, request, time.monotonic() - started, outcome)
             raise
-        self._write(canonical, time.monotonic() - started, outcome)
+        self._write(canonical, request, time.monotonic() - started, outcome)
 
-    def _write(self, canonical: CanonicalRequest, seconds: float, outcome: _Outcome) -> None:
+    def _write(self, canonical: CanonicalRequest, request: Request, seconds: float, outcome: _Outcome) -> None:
         key = digest(canonical)
         recording = {"digest": key, "request": shortened(canonical), "seconds": round(seconds, 3), **outcome.encoded}
-        line = json.dumps(recording, ensure_ascii=False, separators=(",", ":"), default=repr)
+        line = redacted_line(recording, secret_values([request.extra, list(request.tools)]))
         with self._lock:
             first = key not in self._recorded_now
             self._recorded_now.add(key)
-        self._file().add(_redact(line), replacing=key if first else None)
+        self._file().add(line, replacing=key if first else None)
 
 
 class _Outcome:
@@ -248,16 +254,6 @@ class _Outcome:
         self.encoded.setdefault("chunks", []).append((round(now - self._last, 3), encode(chunk)))
         self._last = now
         return chunk
-
-
-def _redact(line: str) -> bytes:
-    """Remove well-known secrets, the configured patterns and what the application's redactors find."""
-    from llmops_sdk.tracing.privacy._redactors import redaction_label, registered_redactors
-    from llmops_sdk.tracing.privacy._text_redactor import TextRedactor
-
-    patterns = current().redaction.patterns
-    custom = [(redaction_label(name), re.compile(pattern)) for name, pattern in patterns.items()]
-    return TextRedactor([*custom, *registered_redactors()]).json(line.encode("utf-8", "surrogatepass"))
 
 
 def _replay_response(recording: Recording) -> Response:

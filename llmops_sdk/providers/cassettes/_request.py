@@ -9,6 +9,8 @@ from hashlib import blake2b
 from itertools import takewhile, zip_longest
 from typing import Any, TypeAlias, cast
 
+from llmops_sdk.config._secrets import is_secret_name
+from llmops_sdk.providers._canonical import canonical_numbers
 from llmops_sdk.providers._types import Request
 
 __all__ = [
@@ -18,14 +20,16 @@ __all__ = [
     "differences",
     "digest",
     "nearest_request",
+    "secret_values",
     "shortened",
 ]
 
 CanonicalRequest: TypeAlias = dict[str, Any]
 """The parts of a request that decide its answer, as JSON; empty parts are absent."""
 
-# Parameters of a vendor that concern the connection, or are secret.
-_IGNORED = frozenset({"api_key", "api_base", "base_url", "headers", "extra_headers", "default_headers", "timeout"})
+# Parameters of a vendor that concern the connection, at any depth. Headers and the query of the URL hold credentials
+# under any name.
+_IGNORED = frozenset({"api_base", "base_url", "default_query", "extra_query", "timeout"})
 _LONG_CHARS = 4_096
 _SHOWN_DIFFERENCES = 3
 _SHOWN_CHARS = 60
@@ -38,7 +42,8 @@ def canonical_chat(request: Request) -> CanonicalRequest:
     return _canonical(
         request,
         messages=list(request.messages),
-        tools=list(request.tools),
+        # A vendor's own tool may hold credentials, as OpenAI's "mcp" does. A function's schema has none.
+        tools=[tool if tool.get("type") == "function" else _without_secrets(tool) for tool in request.tools],
         schema=request.response_schema,
     )
 
@@ -49,10 +54,39 @@ def canonical_embed(texts: Sequence[str], request: Request) -> CanonicalRequest:
 
 
 def _canonical(request: Request, **parts: Any) -> CanonicalRequest:
-    parts["params"] = dict(request.params)
-    parts["extra"] = {name: value for name, value in request.extra.items() if name not in _IGNORED}
+    parts["params"] = canonical_numbers(request.params)
+    parts["extra"] = canonical_numbers(_without_secrets(request.extra))
     # JSON turns tuples into lists, as they come back from the file.
     return json.loads(_text({name: part for name, part in parts.items() if part}))
+
+
+def _is_ignored(name: object) -> bool:
+    if not isinstance(name, str):
+        return False
+    lower = name.lower()
+    return lower in _IGNORED or lower.endswith(("headers", "cookies")) or is_secret_name(name)
+
+
+def _without_secrets(value: Any) -> Any:
+    """Return a vendor's parameters without those of the connection and the secret ones, at any depth."""
+    if isinstance(value, Mapping):
+        entries = cast("Mapping[Any, Any]", value)
+        return {name: _without_secrets(item) for name, item in entries.items() if not _is_ignored(name)}
+    if isinstance(value, list | tuple):
+        return [_without_secrets(item) for item in cast("Sequence[Any]", value)]
+    return value
+
+
+def secret_values(value: Any, *, secret: bool = False) -> Iterator[str]:
+    """Yield the texts under secret names in a vendor's parameters, since an answer may quote them."""
+    if isinstance(value, Mapping):
+        for name, item in cast("Mapping[Any, Any]", value).items():
+            yield from secret_values(item, secret=secret or (isinstance(name, str) and is_secret_name(name)))
+    elif isinstance(value, list | tuple):
+        for item in cast("Sequence[Any]", value):
+            yield from secret_values(item, secret=secret)
+    elif secret and isinstance(value, str):
+        yield value
 
 
 def _text(value: Any) -> str:

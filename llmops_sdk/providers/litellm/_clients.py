@@ -7,58 +7,31 @@ not close them. litellm's async client also sends a request again when a connect
 from __future__ import annotations
 
 import asyncio
+import os
+import re
 import threading
-from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import contextmanager, suppress
-from contextvars import ContextVar
+from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
 from typing import Any, TypeAlias
 
-from llmops_sdk.providers.litellm._deadlines import keep_deadlines, limit_waits
+from llmops_sdk.errors import ConfigError
 from llmops_sdk.providers.litellm._endpoint import Endpoint
+from llmops_sdk.providers.litellm._hooks import guard_client
 from llmops_sdk.providers.litellm._library import Library
-from llmops_sdk.providers.litellm._stream_reader import CallWatch
 
-__all__ = ["Clients", "watching"]
+__all__ = ["Clients"]
 
-# The vendors for which litellm takes an openai client, and those for which it takes an httpx client.
+# The vendors for which litellm takes an openai client, and those for which it takes an httpx client, for embeddings
+# and for chats. For the others litellm makes the client, with the same hooks (see `_hooks`).
 _OPENAI = frozenset({"openai"})
 _HTTPX = frozenset({"anthropic", "gemini", "ollama"})
+_HTTPX_CHAT = _HTTPX | {"deepseek", "groq", "mistral", "openrouter", "xai"}
+
+_PROXIES = frozenset({"http_proxy", "https_proxy", "all_proxy"})
+_CREDENTIALS = re.compile(r"//[^/@\s]+@")
 
 _Clients: TypeAlias = dict[Endpoint, tuple[Any, Any]]
 """For each endpoint, the httpx client and the object around it that litellm takes."""
-
-_watch: ContextVar[CallWatch | None] = ContextVar("llmops_watch", default=None)
-
-
-@contextmanager
-def watching(watch: CallWatch) -> Generator[None]:
-    """Report the HTTP requests and responses of the calls in this block to `watch`."""
-    token = _watch.set(watch)
-    try:
-        yield
-    finally:
-        _watch.reset(token)
-
-
-def _on_request(request: Any) -> None:
-    watch = _watch.get()
-    if watch is not None:
-        watch.on_request()
-        limit_waits(request, reads=watch.read_seconds_left, others=watch.seconds_left)
-
-
-def _on_response(response: Any) -> None:
-    watch = _watch.get()
-    if watch is not None:
-        watch.on_response(response)
-
-
-async def _aon_request(request: Any) -> None:
-    _on_request(request)
-
-
-async def _aon_response(response: Any) -> None:
-    _on_response(response)
 
 
 class _LoopClients:
@@ -78,14 +51,14 @@ class Clients:
         # Weak references would not help: open connections refer to their loop and keep it alive.
         self._async: dict[asyncio.AbstractEventLoop, _LoopClients] = {}
 
-    def sync(self, library: Library, endpoint: Endpoint) -> Any:
+    def sync(self, library: Library, endpoint: Endpoint, *, chat: bool = True) -> Any:
         """Return litellm's `client` for a sync call, or None if litellm must use its own."""
-        return self._get(self._sync, endpoint, lambda: _sync_client(library, endpoint))
+        return self._get(self._sync, endpoint, lambda: _sync_client(library, endpoint), chat=chat)
 
-    def asynchronous(self, library: Library, endpoint: Endpoint) -> Any:
+    def asynchronous(self, library: Library, endpoint: Endpoint, *, chat: bool = True) -> Any:
         """Return litellm's `client` for an async call in this event loop, or None if litellm must use its own."""
         of_loop = self._of_loop(asyncio.get_running_loop())
-        return self._get(of_loop.clients, endpoint, lambda: _async_client(library, endpoint))
+        return self._get(of_loop.clients, endpoint, lambda: _async_client(library, endpoint), chat=chat)
 
     def _of_loop(self, loop: asyncio.AbstractEventLoop) -> _LoopClients:
         with self._lock:
@@ -110,8 +83,8 @@ class Clients:
             for http, _ in of_loop.clients.values() if of_loop is not None else ():
                 await http.aclose()
 
-    def _get(self, clients: _Clients, endpoint: Endpoint, make: Callable[[], tuple[Any, Any]]) -> Any:
-        if endpoint.vendor not in _OPENAI | _HTTPX:
+    def _get(self, clients: _Clients, endpoint: Endpoint, make: Callable[[], tuple[Any, Any]], *, chat: bool) -> Any:
+        if endpoint.vendor not in _OPENAI | (_HTTPX_CHAT if chat else _HTTPX):
             return None
         with self._lock:
             if endpoint not in clients:
@@ -135,28 +108,46 @@ class Clients:
 
 
 def _sync_client(library: Library, endpoint: Endpoint) -> tuple[Any, Any]:
-    http = library.httpx.Client(**_http_options(library, _on_request, _on_response))
+    http = guard_client(_open(library, library.httpx.Client), asynchronous=False)
     if endpoint.vendor in _OPENAI:
         return _openai_client(library.openai.OpenAI, endpoint, http)
-    return http, library.http_handler(client=keep_deadlines(http))
+    return http, library.http_handler(client=http)
 
 
 def _async_client(library: Library, endpoint: Endpoint) -> tuple[Any, Any]:
-    http = library.httpx.AsyncClient(**_http_options(library, _aon_request, _aon_response))
+    http = guard_client(_open(library, library.httpx.AsyncClient), asynchronous=True)
     if endpoint.vendor in _OPENAI:
         return _openai_client(library.openai.AsyncOpenAI, endpoint, http)
     handler = library.async_http_handler()
-    handler.client = keep_deadlines(http)
+    handler.client = http
     return http, handler
 
 
-def _http_options(library: Library, on_request: Any, on_response: Any) -> dict[str, Any]:
+def _open(library: Library, client: Any) -> Any:
+    """Return a new httpx client, which reads the proxies of the environment.
+
+    Raises:
+        ConfigError: A proxy's address is not valid, or is a SOCKS proxy without the library for it.
+    """
+    try:
+        return client(**_http_options(library))
+    except (ImportError, ValueError, library.httpx.InvalidURL) as error:
+        names = sorted(name for name in os.environ if name.lower() in _PROXIES)
+        reason = _CREDENTIALS.sub("//***@", str(error))
+        raise ConfigError(
+            f"the proxy in the environment ({', '.join(names)}) cannot be used: {reason}. Set a valid http:// or "
+            'https:// address, remove the variable, or run pip install "httpx[socks]" for a SOCKS proxy',
+            source="environment",
+        ) from error
+
+
+def _http_options(library: Library) -> dict[str, Any]:
     # The configuration limits concurrent calls, not the connection pool.
-    limits = library.httpx.Limits(max_connections=None, max_keepalive_connections=100)
-    hooks = {"request": [on_request], "response": [on_response]}
-    return {"follow_redirects": True, "limits": limits, "event_hooks": hooks}
+    return {
+        "follow_redirects": True,
+        "limits": library.httpx.Limits(max_connections=None, max_keepalive_connections=100),
+    }
 
 
 def _openai_client(client: Any, endpoint: Endpoint, http: Any) -> tuple[Any, Any]:
-    keep_deadlines(http)
     return http, client(api_key=endpoint.api_key, base_url=endpoint.base_url, http_client=http, max_retries=0)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -19,6 +21,9 @@ __all__ = [
     "key_variables",
     "server_of",
 ]
+
+_log = logging.getLogger("llmops_sdk")
+_warned: set[str] = set()
 
 COMPATIBLE = "openai_compatible"
 """The provider of a model that is given by the URL of its server."""
@@ -38,6 +43,7 @@ _KEYS = {
 }
 # With one of these, litellm signs in itself and needs no key.
 _SIGN_INS = {"azure": ("AZURE_AD_TOKEN", "AZURE_OPENAI_AD_TOKEN", "AZURE_CLIENT_ID", "AZURE_FEDERATED_TOKEN_FILE")}
+_KEY_ENDINGS = ("_KEY", "_TOKEN", "_KEY_ID")
 _BASES = {
     "openai": ("OPENAI_BASE_URL", "OPENAI_API_BASE"),
     "anthropic": ("ANTHROPIC_BASE_URL", "ANTHROPIC_API_BASE"),
@@ -134,14 +140,16 @@ def base_variables(resolved: ResolvedModel) -> tuple[str, ...]:
 def _key(resolved: ResolvedModel) -> str | None:
     names = key_variables(resolved)
     if resolved.api_key_env is None and resolved.provider == COMPATIBLE:
-        return os.environ.get(names[0]) or "none"  # many servers need no key
+        return _first_key(resolved, names) or "none"  # many servers need no key
+    vendor = resolved.model.partition("/")[0]
     if not names:
+        _check_litellm_keys(resolved, vendor)
         return None
-    if key := next(filter(None, map(os.environ.get, names)), None):
+    if key := _first_key(resolved, names):
         return key
     hint = "as api_key_env says"
     if resolved.api_key_env is None:
-        if any(map(os.environ.get, _SIGN_INS.get(resolved.model.partition("/")[0], ()))):
+        if any(_clean_key(resolved, name) for name in _SIGN_INS.get(vendor, ())):
             return None
         hint = 'or write model = "https://server/v1#model" for a server that needs no key'
     raise AuthenticationError(
@@ -149,6 +157,47 @@ def _key(resolved: ResolvedModel) -> str | None:
         provider=conventional_name(resolved.provider),
         model=resolved.model,
     )
+
+
+def _first_key(resolved: ResolvedModel, names: Iterable[str]) -> str | None:
+    return next(filter(None, (_clean_key(resolved, name) for name in names)), None)
+
+
+def _clean_key(resolved: ResolvedModel, name: str) -> str | None:
+    """Return the key in a variable without white space around it, or None if there is none.
+
+    Raises:
+        AuthenticationError: The key cannot be a header's value. Libraries would show it in their own error.
+    """
+    value = os.environ.get(name)
+    if value is None:
+        return None
+    key = value.strip()
+    if not key.isascii() or not key.isprintable():
+        raise AuthenticationError(
+            f"{resolved.model}: the key in the environment variable {name} has a line break, a control character or a "
+            "character outside ASCII. Copy the key again, without anything else",
+            provider=conventional_name(resolved.provider),
+            model=resolved.model,
+        )
+    if key != value and name not in _warned:
+        _warned.add(name)
+        _log.warning("llmops: %s has white space around the key; it is left out (logged once)", name)
+    return key
+
+
+def _check_litellm_keys(resolved: ResolvedModel, vendor: str) -> None:
+    """Check the keys that litellm reads itself: the variables that have the vendor's name."""
+    prefix = {"bedrock": "AWS", "sagemaker": "AWS"}.get(vendor, vendor.upper().replace("_", ""))
+    for name, value in os.environ.items():
+        of_vendor = name.replace("_", "").startswith(prefix) and name.endswith(_KEY_ENDINGS)
+        # A private key is text of several lines.
+        if of_vendor and "PRIVATE" not in name and _clean_key(resolved, name) != value:
+            raise AuthenticationError(
+                f"{resolved.model}: the key in the variable {name} has white space around it; remove it",
+                provider=conventional_name(resolved.provider),
+                model=resolved.model,
+            )
 
 
 def _base(resolved: ResolvedModel, vendor: str) -> str | None:

@@ -6,6 +6,7 @@ class is generic (402, 403, 409 and 529 arrive as APIError), the HTTP status dec
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from typing import cast
@@ -28,10 +29,21 @@ from llmops_sdk.errors import (
     ServerError,
 )
 from llmops_sdk.providers._types import Request
+from llmops_sdk.providers.litellm._failures import NO_FAILURE, Failure, is_out_of_credit, is_too_long
 
-__all__ = ["map_error"]
+__all__ = ["map_error", "with_details"]
+
+# What a program's own objects raise while litellm writes the request.
+_UNSENDABLE = (TypeError, ValueError, AttributeError, LookupError, RecursionError)
 
 _MAX_MESSAGE = 2_000
+_MIN_KEY = 6  # a shorter one, such as "none", stands in other words too
+# litellm's advice is for its own settings and its proxy, which applications of this package do not have.
+_ADVICE = re.compile(
+    r"(?:To drop (?:these|it)\b|(?:You can |Please )?[Ss]et `?litellm\.|If you want to use these params dynamically"
+    r"|Use `?litellm\.|`litellm_settings:).*",
+    re.DOTALL,
+)
 _BY_NAME: dict[str, type[ProviderError]] = {
     "ContextWindowExceededError": ContextWindowError,
     "ContentPolicyViolationError": ContentFilterError,
@@ -74,6 +86,9 @@ def map_error(
     provider: str | None = None,
     outer: BaseException | None = None,
     answered: bool = False,
+    sent: bool = True,
+    failure: Failure | None = None,
+    told: str | None = None,
 ) -> LLMOpsError:
     """Return our error for a vendor's `error`. Raise the result `from error`.
 
@@ -84,6 +99,9 @@ def map_error(
         outer: The exception that the application was handling at the call. It ends the chain of contexts, and is
             not a cause.
         answered: Whether the server had begun a good answer. If the answer is unreadable, the server failed.
+        sent: Whether a request was sent. If not, and no connection failed, the request could not be written.
+        failure: The response with the error, or None if there was none.
+        told: The text of an error in a good response, as Ollama's, or None.
     """
     if isinstance(error, LLMOpsError):
         return error
@@ -93,20 +111,58 @@ def map_error(
             # Nothing broke: litellm raises this at the end of a stream without a finish reason.
             text = f"{request.model}: the stream ended without a finish reason"
             return IncompleteResponseError(text, provider=provider or request.provider, model=request.model)
-        return map_error(inner, request, provider=provider, outer=outer, answered=answered)
+        return map_error(
+            inner, request, provider=provider, outer=outer, answered=answered, sent=sent, failure=failure, told=told
+        )
     message = f"{request.model}: {_message(error)}"
     if "BudgetExceededError" in names:
         return BudgetExceededError(message)
     headers = _headers(error)
-    error_class, status = _classify(error, names, _caught(error, outer), answered=answered)
+    caught = _caught(error, outer)
+    error_class, status = _classify(error, names, caught, answered=answered)
+    if not sent and _is_unsendable(caught):
+        error_class, status = BadRequestError, None
+        message = f"{message}. Nothing was sent: check the messages, the tools, the parameters and `extra`"
+    if failure is not None and failure.text and failure.text[:40] not in message:
+        message = f"{message}: {failure.text}"
+    if told is not None:
+        error_class, message = ContextWindowError if is_too_long(told) else ServerError, f"{request.model}: {told}"
+    elif error_class is BadRequestError:
+        error_class = _specific_bad_request(message)
+    failure = failure or NO_FAILURE
     return error_class(
         message,
         provider=provider or request.provider,
         model=request.model,
         status_code=status,
-        retry_after=retry_after_seconds(headers, time.time()),
+        retry_after=failure.retry_after if (seconds := retry_after_seconds(headers, time.time())) is None else seconds,
         request_id=headers.get("x-request-id") or headers.get("request-id") or _text(error, "request_id"),
+        should_retry=failure.should_retry,
     )
+
+
+def _is_unsendable(caught: BaseException | None) -> bool:
+    """Return whether the exception is about a request that litellm could not write."""
+    # litellm raises a plain Exception at content that it does not know.
+    return (isinstance(caught, _UNSENDABLE) or type(caught) is Exception) and not isinstance(caught, OSError)
+
+
+def with_details(error: LLMOpsError, *, address: str | None, key: str | None) -> LLMOpsError:
+    """Name the server in an error of the connection, and hide the key in any error's message."""
+    text = str(error)
+    if address is not None and isinstance(error, ProviderConnectionError | ProviderTimeoutError):
+        text = f"{text} (server: {address})"
+    if key is not None and len(key) > _MIN_KEY:
+        text = text.replace(key, "***")
+    error.args = (text,)
+    return error
+
+
+def _specific_bad_request(text: str) -> type[ProviderError]:
+    """Return the class of a bad request that only its text explains."""
+    if is_too_long(text):
+        return ContextWindowError
+    return PermissionDeniedError if is_out_of_credit(text) else BadRequestError
 
 
 def _classify(
@@ -191,7 +247,7 @@ def _status(error: BaseException) -> int | None:
 
 
 def _message(error: BaseException) -> str:
-    text = str(error).strip() or type(error).__name__
+    text = _ADVICE.sub("", str(error)).strip() or type(error).__name__
     return text if len(text) <= _MAX_MESSAGE else f"{text[:_MAX_MESSAGE]}…"
 
 

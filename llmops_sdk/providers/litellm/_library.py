@@ -15,6 +15,8 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
+from llmops_sdk.providers.litellm._hooks import guard_own_clients
+
 __all__ = ["Library", "library"]
 
 _QUIET = {
@@ -32,6 +34,16 @@ _lock = threading.Lock()
 _library: Library | None = None
 
 
+def _after_fork() -> None:
+    # A thread of the parent, which does not exist in the child, may have held it.
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
 @dataclass(frozen=True, slots=True)
 class Library:
     """The parts of litellm and its dependencies that this package uses."""
@@ -43,8 +55,11 @@ class Library:
     """litellm's class around a sync httpx client."""
     async_http_handler: Any
     """litellm's class around an async httpx client, without its own second try."""
-    raised: tuple[type[BaseException], ...]
-    """The exceptions that a call may raise because of the provider."""
+    is_internal_call: Any
+    """litellm's context variable that marks a call as not to be logged, or None if this version lacks it."""
+    raised: tuple[type[Exception], ...]
+    """The exceptions that a call may raise: litellm raises plain ones too, at content and answers that it does not
+    know."""
 
 
 def library() -> Library:
@@ -71,9 +86,10 @@ def _load() -> Library:
         import httpx
         import litellm
         import openai
-        from litellm import exceptions
         from litellm._service_logger import ServiceLogging
         from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler, HTTPHandler
+        from litellm.llms.openai.common_utils import BaseOpenAILLM
+    guard_own_clients(BaseOpenAILLM, HTTPHandler, AsyncHTTPHandler)
     if not application_uses_it:
         litellm.suppress_debug_info = True
         # Otherwise each chunk of a sync stream starts an event loop in a thread, for loggers that do not exist.
@@ -83,15 +99,23 @@ def _load() -> Library:
         _silence_service_hook(ServiceLogging, litellm)
         for logger in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
             logging.getLogger(logger).setLevel(logging.CRITICAL)
-    own = tuple(kind for kind in vars(exceptions).values() if isinstance(kind, type) and issubclass(kind, Exception))
     return Library(
         litellm=litellm,
         openai=openai,
         httpx=httpx,
         http_handler=HTTPHandler,
         async_http_handler=_without_second_try(AsyncHTTPHandler),
-        raised=(openai.OpenAIError, httpx.HTTPError, httpx.StreamError, OSError, *own),
+        is_internal_call=_internal_call(),
+        raised=(Exception,),
     )
+
+
+def _internal_call() -> Any:
+    try:
+        from litellm._internal_context import is_internal_call
+    except ImportError:
+        return None
+    return is_internal_call
 
 
 def _silence_service_hook(logger: Any, litellm: Any) -> None:

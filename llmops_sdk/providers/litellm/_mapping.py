@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import copy
-import logging
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Any, cast
 
 import orjson
 
 from llmops_sdk.config import PriceSettings, Timeout
 from llmops_sdk.providers._cost import cost_of
+from llmops_sdk.providers._tool_calls import ToolCallJoiner
 from llmops_sdk.providers._types import Chunk, Request, Response, ToolCall, ToolCallDelta, Usage
 from llmops_sdk.providers.litellm._endpoint import COMPATIBLE, Endpoint
 from llmops_sdk.providers.litellm._library import Library
+from llmops_sdk.providers.litellm._params import supported_params
+from llmops_sdk.providers.litellm._strict import strict_schema
+from llmops_sdk.providers.litellm.wire._body import BodyReader
+from llmops_sdk.providers.litellm.wire._finish import finish_reason
 
 __all__ = [
     "DEFAULT_TOTAL_SECONDS",
     "ChunkMapper",
+    "are_vectors",
     "arguments_of",
-    "finish_of",
     "price_of",
     "response_of",
     "route_of",
@@ -28,32 +33,18 @@ __all__ = [
     "vectors_of",
 ]
 
-_log = logging.getLogger("llmops_sdk")
 DEFAULT_TOTAL_SECONDS = 600.0
 """The limit of a call without a configured total."""
 
-_warned: dict[str, set[str]] = {}
-
-# Parameters that a model may lack and still answer the question.
-_OPTIONAL = frozenset({
-    "seed", "frequency_penalty", "presence_penalty", "logit_bias", "logprobs", "top_logprobs", "parallel_tool_calls",
-    "user",
+# litellm checks these by tables of models, and fails if the application asks for them in `extra`.
+_STANDARD = frozenset({
+    "reasoning_effort", "verbosity", "service_tier", "n", "seed", "user", "stop", "top_p", "logprobs", "top_logprobs",
+    "logit_bias", "frequency_penalty", "presence_penalty", "parallel_tool_calls", "temperature", "thinking",
 })  # fmt: skip
-_FINISH = {
-    "function_call": "tool_calls",
-    "tool_use": "tool_calls",
-    "max_tokens": "length",
-    "end_turn": "stop",
-    "stop_sequence": "stop",
-    "eos": "stop",
-    "refusal": "content_filter",
-    "safety": "content_filter",
-}
-
-
-def finish_of(reason: object) -> str | None:
-    """Return the OpenAI name of a finish reason."""
-    return _FINISH.get(reason.lower(), reason) if isinstance(reason, str) and reason else None
+# The tiers whose tokens have another price.
+_PRICED_TIERS = frozenset({"flex", "priority"})
+# The vendors that serve Anthropic's models.
+_THINKING_BLOCKS = frozenset({"anthropic", "azure_ai", "bedrock", "databricks", "vertex_ai"})
 
 
 def timeout_of(library: Library, bounds: Timeout, *, stream: bool) -> Any:
@@ -67,15 +58,19 @@ def timeout_of(library: Library, bounds: Timeout, *, stream: bool) -> Any:
 
 def arguments_of(library: Library, endpoint: Endpoint, request: Request, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of a chat call, without client, time-out and streaming."""
-    arguments: dict[str, Any] = {**options, **_supported_params(library, endpoint, request), **request.extra}
+    taken = supported_params(library, endpoint, request.params, model=request.model)
+    arguments: dict[str, Any] = {**options, **taken, **request.extra}
+    if explicit := sorted(_STANDARD & {**options, **request.extra}.keys()):
+        arguments["allowed_openai_params"] = [*arguments.get("allowed_openai_params", ()), *explicit]
     # litellm modifies some messages, so it gets copies.
-    messages: list[Any] = [copy.deepcopy(dict(message)) for message in request.messages]
+    messages: list[Any] = [_sent_message(message, endpoint) for message in request.messages]
     if request.tools:
         arguments["tools"] = [copy.deepcopy(dict(tool)) for tool in request.tools]
     if request.response_schema is not None:
         name, schema = request.response_schema_name or "answer", dict(request.response_schema)
         if _supports_schema(library, endpoint):
-            named = {"name": name, "schema": schema, "strict": _is_strict(schema)}
+            strict = strict_schema(schema)
+            named = {"name": name, "schema": strict or schema, "strict": strict is not None}
             arguments["response_format"] = {"type": "json_schema", "json_schema": named}
         else:
             text = f"Answer with nothing but JSON that satisfies this JSON schema: {orjson.dumps(schema).decode()}"
@@ -83,17 +78,14 @@ def arguments_of(library: Library, endpoint: Endpoint, request: Request, options
     return {**arguments, **route_of(endpoint), "messages": messages, "max_retries": 0, "_skip_mcp_handler": True}
 
 
-def _supported_params(library: Library, endpoint: Endpoint, request: Request) -> dict[str, Any]:
-    """Return the parameters without optional ones that the vendor lacks, so that switching models works."""
-    supported = library.litellm.get_supported_openai_params(model=endpoint.model, custom_llm_provider=endpoint.vendor)
-    dropped: set[str] = set() if supported is None else set(_OPTIONAL & request.params.keys() - set(supported))
-    if not dropped:
-        return dict(request.params)
-    warned = _warned.setdefault(request.model, set())
-    for name in sorted(dropped - warned):
-        _log.warning('llmops: %s does not support the parameter "%s"; dropped (logged once)', request.model, name)
-    warned |= dropped
-    return {name: value for name, value in request.params.items() if name not in dropped}
+def _sent_message(message: Mapping[str, Any], endpoint: Endpoint) -> dict[str, Any]:
+    """Return a copy of a message without reasoning of another vendor's answer, which this vendor refuses."""
+    copied = copy.deepcopy(dict(message))
+    if endpoint.vendor not in _THINKING_BLOCKS:
+        copied.pop("thinking_blocks", None)
+    if endpoint.vendor == "azure" or (endpoint.vendor == "openai" and endpoint.base_url is None):
+        copied.pop("reasoning_content", None)
+    return copied
 
 
 def route_of(endpoint: Endpoint, *, chat: bool = True) -> dict[str, Any]:
@@ -115,20 +107,6 @@ def _supports_schema(library: Library, endpoint: Endpoint) -> bool:
     return bool(library.litellm.supports_response_schema(endpoint.model, custom_llm_provider=endpoint.vendor))
 
 
-def _is_strict(schema: object) -> bool:
-    """Tell whether OpenAI's strict mode accepts the schema: all objects closed, all properties required."""
-    if isinstance(schema, list):
-        return all(_is_strict(item) for item in cast("list[object]", schema))
-    if not isinstance(schema, Mapping):
-        return True
-    values = cast("Mapping[str, Any]", schema)
-    if values.get("type") == "object" or "properties" in values:
-        named = values.get("properties", {})
-        if values.get("additionalProperties") is not False or set(named) != set(values.get("required", ())):
-            return False
-    return all(_is_strict(item) for item in values.values())
-
-
 def usage_of(usage: Any) -> Usage:
     """Return the counts of litellm's usage object; missing counts are 0."""
     prompt = getattr(usage, "prompt_tokens_details", None)
@@ -143,7 +121,13 @@ def usage_of(usage: Any) -> Usage:
 
 
 def price_of(
-    library: Library, endpoint: Endpoint, usage: Any, price: PriceSettings | None, provider: str
+    library: Library,
+    endpoint: Endpoint,
+    usage: Any,
+    price: PriceSettings | None,
+    provider: str,
+    *,
+    service_tier: str | None = None,
 ) -> float | None:
     """Return the USD of a call by the configured price, else by litellm's table; None if neither knows the model."""
     if usage is None:
@@ -158,15 +142,21 @@ def price_of(
     if name is None or known[name].get("input_cost_per_token") is None:
         return None
     costs = library.litellm.cost_per_token(
-        model=endpoint.model, custom_llm_provider=endpoint.vendor, usage_object=usage
+        model=endpoint.model,
+        custom_llm_provider=endpoint.vendor,
+        usage_object=usage,
+        service_tier=service_tier if service_tier in _PRICED_TIERS else None,
     )
     return float(sum(costs))
 
 
-def response_of(raw: Any, *, provider: str, cost: float | None) -> Response:
-    """Return a whole answer."""
+def response_of(raw: Any, body: BodyReader, *, provider: str, model: str, cost: float | None) -> Response:
+    """Return a whole answer; `body` has read the vendor's own form of it."""
     choice = raw.choices[0]
     message = choice.message
+    # litellm's reason counts only where its own client has hidden the body.
+    word = body.finish if body.has_finish else choice.finish_reason
+    refusal = getattr(message, "refusal", None) or ""
     return Response(
         text=message.content or "",
         tool_calls=tuple(
@@ -175,12 +165,28 @@ def response_of(raw: Any, *, provider: str, cost: float | None) -> Response:
         ),
         usage=usage_of(getattr(raw, "usage", None)),
         cost=cost,
-        model=(raw.model or "").removeprefix("ollama_chat/"),
+        model=(raw.model if isinstance(raw.model, str) else "").removeprefix("ollama_chat/"),
         provider=provider,
-        finish_reason=finish_of(choice.finish_reason),
+        finish_reason=finish_reason(word, has_calls=bool(message.tool_calls), model=model, refused=bool(refusal)),
         response_id=raw.id,
         reasoning=getattr(message, "reasoning_content", None) or "",
+        thinking_blocks=_blocks(message),
+        refusal=refusal,
         raw=raw,
+    )
+
+
+def _blocks(message: Any) -> tuple[dict[str, Any], ...]:
+    """Return the thinking blocks of a message or a delta, without litellm's own `index` and fields that are not set."""
+    found = cast("Sequence[Any]", getattr(message, "thinking_blocks", None) or ())
+    return tuple(
+        {
+            name: value
+            for name, value in cast("Mapping[str, Any]", block).items()
+            if value is not None and name != "index"
+        }
+        for block in found
+        if isinstance(block, Mapping)
     )
 
 
@@ -191,11 +197,22 @@ def vectors_of(raw: Any) -> list[list[float]] | None:
     return [list(vector) for vector in vectors] if all(isinstance(vector, list) for vector in vectors) else None
 
 
+def are_vectors(vectors: list[list[float]]) -> bool:
+    """Return whether all vectors have the same length, above 0, and nothing but finite numbers."""
+    if len({len(vector) for vector in vectors}) != 1 or not vectors[0]:
+        return False
+    try:
+        return all(all(map(isfinite, vector)) for vector in vectors)
+    except (TypeError, OverflowError):  # no number
+        return False
+
+
 class ChunkMapper:
     """Converts litellm's chunks to ours, and collects the fields of the last chunk."""
 
     def __init__(self, provider: str) -> None:
         self._provider = provider
+        self._joiner = ToolCallJoiner()
         self.usage: Any = None
         self.model: str | None = None
         self.response_id: str | None = None
@@ -210,12 +227,15 @@ class ChunkMapper:
         if delta is None:
             return None
         text, reasoning = delta.content or "", getattr(delta, "reasoning_content", None) or ""
-        calls = tuple(_delta(call) for call in cast("Sequence[Any]", getattr(delta, "tool_calls", None) or ()))
-        if not (text or reasoning or calls):
+        sent = cast("Sequence[Any]", getattr(delta, "tool_calls", None) or ())
+        calls = tuple(self._joiner.number(_delta(call)) for call in sent)
+        blocks = _blocks(delta)
+        if not (text or reasoning or calls or blocks):
             return None
         return Chunk(
             text=text,
             reasoning=reasoning,
+            thinking_blocks=blocks,
             tool_calls=calls,
             model=self.model,
             provider=self._provider,
@@ -223,10 +243,11 @@ class ChunkMapper:
             raw=raw,
         )
 
-    def last_chunk(self, finish_reason: str, usage: Any, cost: float | None) -> Chunk:
+    def last_chunk(self, reason: str | None, usage: Any, cost: float | None, *, refusal: str = "") -> Chunk:
         """Return the chunk that ends the stream; `usage` is litellm's, or None if unknown."""
         return Chunk(
-            finish_reason=finish_reason,
+            refusal=refusal,
+            finish_reason=reason,
             usage=usage_of(usage) if usage is not None else None,
             cost=cost,
             model=self.model,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import sys
 from collections.abc import AsyncIterator, Generator, Iterator, Sequence
@@ -10,14 +11,18 @@ from contextlib import aclosing, closing, contextmanager
 from typing import Any
 
 from llmops_sdk.config import ResolvedModel, Timeout
-from llmops_sdk.errors import ConfigError, LLMOpsError, ServerError
+from llmops_sdk.errors import AuthenticationError, BadRequestError, ConfigError, LLMOpsError, NotFoundError, ServerError
 from llmops_sdk.providers._names import nearest
 from llmops_sdk.providers._types import Chunk, Embeddings, Request, Response
-from llmops_sdk.providers.litellm._clients import Clients, watching
+from llmops_sdk.providers.litellm._callbacks import silence_stream, without_logging
+from llmops_sdk.providers.litellm._clients import Clients
 from llmops_sdk.providers.litellm._endpoint import Endpoint, conventional_name, endpoint_of, server_of
-from llmops_sdk.providers.litellm._errors import map_error
+from llmops_sdk.providers.litellm._errors import map_error, with_details
+from llmops_sdk.providers.litellm._failures import failure_of
+from llmops_sdk.providers.litellm._hooks import watching
 from llmops_sdk.providers.litellm._library import Library, library
 from llmops_sdk.providers.litellm._mapping import (
+    are_vectors,
     arguments_of,
     price_of,
     response_of,
@@ -27,10 +32,12 @@ from llmops_sdk.providers.litellm._mapping import (
     vectors_of,
 )
 from llmops_sdk.providers.litellm._stream_reader import CallWatch, StreamReader
+from llmops_sdk.providers.litellm.wire._refusals import watch_refusals
 
 __all__ = ["LitellmProvider"]
 
 _log = logging.getLogger("llmops_sdk")
+_RESERVED = frozenset({"stream", "model", "messages", "client", "acompletion", "mock_response"})
 _OFFLINE_ONLY = frozenset({"latency", "first_token", "tokens_per_second", "failures", "answers"})
 
 
@@ -42,6 +49,7 @@ class LitellmProvider:
         self._name = conventional_name(resolved.provider)
         self._clients = Clients()
         self._vendor_is_known = False
+        self._key: str | None = None
         ignored = sorted(_OFFLINE_ONLY & set(resolved.options))
         if ignored:
             _log.warning("llmops: %s ignores the options %s, which are for offline models", resolved.model, ignored)
@@ -55,49 +63,69 @@ class LitellmProvider:
     def server(self) -> tuple[str, int] | None:
         return server_of(self._resolved)
 
+    def prepare(self) -> None:
+        """Import litellm, unless the key is missing: the first import takes seconds, which are not the model's time."""
+        if self._has_key():
+            library()
+
+    async def aprepare(self) -> None:
+        """Import litellm in a thread, unless the key is missing."""
+        if self._has_key():
+            await asyncio.to_thread(library)
+
+    def _has_key(self) -> bool:
+        try:
+            endpoint_of(self._resolved)
+        except AuthenticationError:  # the call raises it
+            return False
+        return True
+
     def complete(self, request: Request) -> Response:
         endpoint = endpoint_of(self._resolved)
         lib = self._library(endpoint)
-        arguments = self._arguments(lib, endpoint, request)
-        with self._watched(lib, request):
+        with self._watched(lib, request) as watch:
+            arguments = self._arguments(lib, endpoint, request)
             raw = lib.litellm.completion(**arguments, client=self._clients.sync(lib, endpoint))
-        return self._response(lib, endpoint, raw)
+            return self._response(lib, endpoint, raw, watch)
 
     async def acomplete(self, request: Request) -> Response:
         endpoint = endpoint_of(self._resolved)
         lib = await self._alibrary(endpoint)
-        arguments = self._arguments(lib, endpoint, request)
-        with self._watched(lib, request):
+        with self._watched(lib, request) as watch:
+            arguments = self._arguments(lib, endpoint, request)
             raw = await lib.litellm.acompletion(**arguments, client=self._clients.asynchronous(lib, endpoint))
-        return self._response(lib, endpoint, raw)
+            return self._response(lib, endpoint, raw, watch)
 
     def stream(self, request: Request) -> Iterator[Chunk]:
         """Yield the answer in chunks. Each has content, except the last one, which has the finish reason."""
         endpoint, outer = endpoint_of(self._resolved), sys.exc_info()[1]
         lib = self._library(endpoint)
-        with closing(StreamReader(self._name, request, self._bounds(request))) as reader:
+        with closing(self._reader(endpoint, request)) as reader:
             try:
                 client = self._clients.sync(lib, endpoint)
-                with watching(reader):
+                with watching(reader), without_logging(lib):
                     arguments = self._stream_arguments(lib, endpoint, reader, request, client)
                     reader.source = lib.litellm.completion(**arguments)
-                for raw in reader.source:
-                    if (chunk := reader.read(raw)) is not None:
-                        yield chunk
+                watch_refusals(reader.source, reader.refusals)
+                silence_stream(lib, reader.source)
+                while (chunk := reader.next_chunk_sync()) is not None:
+                    yield chunk
             except lib.raised as error:
                 reader.raise_unless_finished(error, self._mapped(error, request, outer, reader))
-            yield reader.last_chunk(self._price(lib, endpoint, reader.usage()))
+            yield reader.last_chunk(self._price(lib, endpoint, reader.usage(), reader))
 
     async def astream(self, request: Request) -> AsyncIterator[Chunk]:
         endpoint, outer = endpoint_of(self._resolved), sys.exc_info()[1]
         lib = await self._alibrary(endpoint)
-        async with aclosing(StreamReader(self._name, request, self._bounds(request))) as reader:
+        async with aclosing(self._reader(endpoint, request)) as reader:
 
             async def open_source() -> None:
                 client = self._clients.asynchronous(lib, endpoint)
-                with watching(reader):
+                with watching(reader), without_logging(lib):
                     arguments = self._stream_arguments(lib, endpoint, reader, request, client)
                     reader.source = await lib.litellm.acompletion(**arguments)
+                watch_refusals(reader.source, reader.refusals)
+                silence_stream(lib, reader.source)
 
             try:
                 # A time-out of the loop bounds the first chunk alone: it must not contain a `yield`.
@@ -107,23 +135,24 @@ class LitellmProvider:
                     chunk = await reader.next_chunk()
             except lib.raised as error:
                 reader.raise_unless_finished(error, self._mapped(error, request, outer, reader))
-            yield reader.last_chunk(self._price(lib, endpoint, reader.usage()))
+            yield reader.last_chunk(self._price(lib, endpoint, reader.usage(), reader))
 
     def embed(self, texts: Sequence[str], request: Request) -> Embeddings:
         endpoint = endpoint_of(self._resolved)
         lib = self._library(endpoint)
         arguments = self._embedding_arguments(lib, endpoint, texts, request)
         with self._watched(lib, request):
-            raw = lib.litellm.embedding(**arguments, client=self._clients.sync(lib, endpoint))
-        return self._embeddings(lib, endpoint, raw, len(texts))
+            raw = lib.litellm.embedding(**arguments, client=self._clients.sync(lib, endpoint, chat=False))
+            return self._embeddings(lib, endpoint, raw, len(texts))
 
     async def aembed(self, texts: Sequence[str], request: Request) -> Embeddings:
         endpoint = endpoint_of(self._resolved)
         lib = await self._alibrary(endpoint)
         arguments = self._embedding_arguments(lib, endpoint, texts, request)
         with self._watched(lib, request):
-            raw = await lib.litellm.aembedding(**arguments, client=self._clients.asynchronous(lib, endpoint))
-        return self._embeddings(lib, endpoint, raw, len(texts))
+            client = self._clients.asynchronous(lib, endpoint, chat=False)
+            raw = await lib.litellm.aembedding(**arguments, client=client)
+            return self._embeddings(lib, endpoint, raw, len(texts))
 
     def close(self) -> None:
         """Close the connections of the sync methods. Those of the async methods close with their event loop."""
@@ -135,6 +164,7 @@ class LitellmProvider:
 
     def _library(self, endpoint: Endpoint) -> Library:
         lib = library()
+        self._key = endpoint.api_key
         if not self._vendor_is_known:
             known = {str(getattr(name, "value", name)) for name in lib.litellm.provider_list} | {"offline"}
             if endpoint.vendor not in known:
@@ -157,14 +187,35 @@ class LitellmProvider:
         return request.timeout or self._resolved.timeout
 
     def _arguments(self, lib: Library, endpoint: Endpoint, request: Request, *, stream: bool = False) -> dict[str, Any]:
+        if reserved := sorted(_RESERVED & {**self._options, **request.extra}.keys()):
+            raise BadRequestError(
+                f"{self._resolved.model}: `extra` and `options` cannot set {', '.join(reserved)}. Use the arguments of "
+                "`chat`, or `stream` for an answer in chunks",
+                provider=self._name,
+                model=self._resolved.model,
+            )
+        if request.extra:
+            # litellm never ends on a value that contains itself.
+            json.dumps(dict(request.extra), default=str, skipkeys=True)
         timeout = timeout_of(lib, self._bounds(request), stream=stream)
         return {**arguments_of(lib, endpoint, request, self._options), "timeout": timeout}
+
+    def _reader(self, endpoint: Endpoint, request: Request) -> StreamReader:
+        if (number := request.params.get("n", request.extra.get("n"))) not in {None, 1}:
+            raise BadRequestError(
+                f"{self._resolved.model}: a stream has one answer, but n is {number!r}. Leave n out, or use `chat`",
+                provider=self._name,
+                model=self._resolved.model,
+            )
+        return StreamReader(
+            self._name, request, self._bounds(request), lines_are_json=endpoint.vendor in {"ollama", "cohere"}
+        )
 
     def _stream_arguments(
         self, lib: Library, endpoint: Endpoint, reader: StreamReader, request: Request, client: Any
     ) -> dict[str, Any]:
         if client is None:
-            reader.on_request()  # litellm's own client does not report its requests
+            reader.start_first_limit()  # litellm's own client does not report its requests
         arguments = self._arguments(lib, endpoint, request, stream=True)
         return {**arguments, "client": client, "stream": True, "stream_options": {"include_usage": True}}
 
@@ -182,33 +233,52 @@ class LitellmProvider:
         }
 
     @contextmanager
-    def _watched(self, lib: Library, request: Request) -> Generator[None]:
+    def _watched(self, lib: Library, request: Request) -> Generator[CallWatch]:
         """Bound the call in this block by its time limits, and raise its failures as our errors."""
         outer, watch = sys.exc_info()[1], CallWatch(self._bounds(request))
+        watch.body.needs_tier = self._resolved.provider == "groq"
         try:
-            with watching(watch):
-                yield
+            with watching(watch), without_logging(lib):
+                yield watch
         except lib.raised as error:
-            raise self._mapped(error, request, outer, watch) from error
+            mapped = self._mapped(error, request, outer, watch)
+            if mapped is error:
+                raise
+            raise mapped from error
 
     def _mapped(
         self, error: BaseException, request: Request, outer: BaseException | None, watch: CallWatch
     ) -> LLMOpsError:
-        return map_error(error, request, provider=self._name, outer=outer, answered=watch.answered)
+        if watch.refused is not None:
+            return NotFoundError(f"{request.model}: {watch.refused}", provider=self._name, model=request.model)
+        mapped = map_error(
+            error,
+            request,
+            provider=self._name,
+            outer=outer,
+            answered=watch.answered,
+            sent=watch.address is not None,
+            failure=failure_of(watch.response),
+            told=watch.body.error if watch.answered else None,
+        )
+        return with_details(mapped, address=watch.address, key=self._key) if mapped is not error else mapped
 
-    def _price(self, lib: Library, endpoint: Endpoint, usage: Any) -> float | None:
-        return price_of(lib, endpoint, usage, self._resolved.price, self._resolved.provider)
+    def _price(self, lib: Library, endpoint: Endpoint, usage: Any, watch: CallWatch | None = None) -> float | None:
+        tier = watch.body.service_tier if watch is not None else None
+        return price_of(lib, endpoint, usage, self._resolved.price, self._resolved.provider, service_tier=tier)
 
-    def _response(self, lib: Library, endpoint: Endpoint, raw: Any) -> Response:
+    def _response(self, lib: Library, endpoint: Endpoint, raw: Any, watch: CallWatch) -> Response:
         if not raw.choices:
             raise self._malformed("it has no choices")
-        cost = self._price(lib, endpoint, getattr(raw, "usage", None))
-        return response_of(raw, provider=self._name, cost=cost)
+        cost = self._price(lib, endpoint, getattr(raw, "usage", None), watch)
+        return response_of(raw, watch.body, provider=self._name, model=self._resolved.model, cost=cost)
 
     def _embeddings(self, lib: Library, endpoint: Endpoint, raw: Any, texts: int) -> Embeddings:
         vectors = vectors_of(raw)
         if vectors is None or len(vectors) != texts:
             raise self._malformed(f"it does not have one vector for each of the {texts} texts")
+        if not are_vectors(vectors):
+            raise self._malformed("its vectors are empty, differ in length, or have values that are not finite numbers")
         return Embeddings(
             vectors=vectors,
             usage=usage_of(raw.usage),

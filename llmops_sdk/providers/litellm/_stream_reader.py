@@ -17,7 +17,10 @@ from llmops_sdk.errors import (
 from llmops_sdk.providers._accumulate import Accumulator
 from llmops_sdk.providers._types import Chunk, Request
 from llmops_sdk.providers.litellm._deadlines import deadline_in, seconds_until
-from llmops_sdk.providers.litellm._mapping import DEFAULT_TOTAL_SECONDS, ChunkMapper, finish_of
+from llmops_sdk.providers.litellm._hooks import RedirectRefusedError, watching
+from llmops_sdk.providers.litellm._mapping import DEFAULT_TOTAL_SECONDS, ChunkMapper
+from llmops_sdk.providers.litellm.wire._body import BodyReader
+from llmops_sdk.providers.litellm.wire._finish import finish_of, finish_reason
 
 __all__ = ["CallWatch", "StreamReader"]
 
@@ -27,21 +30,36 @@ class CallWatch:
 
     Args:
         bounds: The time limits of the call.
+        lines_are_json: Whether a stream of this vendor has lines of JSON.
 
     Attributes:
+        body: The reader of the answer's body.
+        reads_whole: Whether the body is read at once, and not as it comes.
         answered: Whether the server has begun a good answer: later failures are failures of the answer.
+        refused: The redirect that was not followed, or None.
+        address: The URL of the last request without user and query, or None if none was sent.
+        response: The last response, or None.
     """
 
-    def __init__(self, bounds: Timeout) -> None:
+    def __init__(self, bounds: Timeout, *, lines_are_json: bool = False) -> None:
         self.answered = False
+        self.body = BodyReader(lines_are_json=lines_are_json)
+        self.reads_whole = True
+        self.refused: RedirectRefusedError | None = None
+        self.address: str | None = None
+        self.response: Any = None
         self._deadline = deadline_in(bounds.total or DEFAULT_TOTAL_SECONDS)
 
-    def on_request(self) -> None:
+    def on_request(self, request: Any) -> None:
         """Note that a request is about to be sent."""
+        url = request.url
+        port = "" if url.port is None else f":{url.port}"
+        self.address = f"{url.scheme}://{url.host}{port}{url.path}"
 
     def on_response(self, response: Any) -> None:
         """Note a response, of which only the headers are read."""
         self.answered = response.is_success
+        self.response = response
 
     def seconds_left(self) -> float:
         """Return the seconds until the call must end."""
@@ -62,15 +80,19 @@ class StreamReader(CallWatch):
 
     Attributes:
         source: litellm's stream, once it is open.
+        refusals: The pieces of the model's refusal so far.
     """
 
-    def __init__(self, provider: str, request: Request, bounds: Timeout) -> None:
-        super().__init__(bounds)
+    def __init__(self, provider: str, request: Request, bounds: Timeout, *, lines_are_json: bool = False) -> None:
+        super().__init__(bounds, lines_are_json=lines_are_json)
+        self.reads_whole = False
         self.source: Any = None
+        self.refusals: list[str] = []
         self._mapper = ChunkMapper(provider)
         self._responses: list[Any] = []
         self._first_deadline: float | None = None
         self._first_timeout: asyncio.Timeout | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._bounds = bounds
         self._provider = provider
         self._request = request
@@ -85,8 +107,13 @@ class StreamReader(CallWatch):
             self._partial.add(chunk)
         return chunk
 
-    def on_request(self) -> None:
+    def on_request(self, request: Any) -> None:
         """Start the limit of the first chunk: it does not count the time that litellm needs to prepare."""
+        super().on_request(request)
+        self.start_first_limit()
+
+    def start_first_limit(self) -> None:
+        """Start the limit of the first chunk, unless it runs already."""
         seconds = self._bounds.first_token
         if seconds is None or self._first_deadline is not None:
             return
@@ -98,6 +125,8 @@ class StreamReader(CallWatch):
         """Note a response, to close it with this reader."""
         super().on_response(response)
         self._responses.append(response)
+        if self.answered:
+            self.body.attach(response)
 
     def seconds_left(self) -> float:
         """Return the seconds until the call, or its first chunk, must end."""
@@ -122,9 +151,29 @@ class StreamReader(CallWatch):
 
     async def next_chunk(self) -> Chunk | None:
         """Return the next chunk, or None at the end."""
-        async for raw in self.source:
-            if (chunk := self.read(raw)) is not None:
-                return chunk
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        elif self._loop is not asyncio.get_running_loop():
+            raise StreamInterruptedError(
+                f"{self._request.model}: the stream began in another event loop, and its connection belongs to that "
+                "loop. Read a stream in the loop where it began",
+                partial=self._partial.response(),
+                provider=self._provider,
+                model=self._request.model,
+            )
+        # Watched here too: for some vendors litellm sends the request at the first chunk.
+        with watching(self):
+            async for raw in self.source:
+                if (chunk := self.read(raw)) is not None:
+                    return chunk
+        return None
+
+    def next_chunk_sync(self) -> Chunk | None:
+        """Return the next chunk, or None at the end."""
+        with watching(self):
+            for raw in self.source:
+                if (chunk := self.read(raw)) is not None:
+                    return chunk
         return None
 
     def _first_chunk_timed_out(self) -> ProviderTimeoutError:
@@ -134,14 +183,16 @@ class StreamReader(CallWatch):
         )
 
     def _finish(self) -> str | None:
-        # litellm reports "stop" for a stream that ends without a finish reason. These two hold what the server sent.
+        # litellm reports "stop" for a stream that ends without a finish reason. These two hold what the server sent,
+        # for some vendors already mapped; the body has the vendor's own word.
         source = self.source
-        return finish_of(
-            getattr(source, "received_finish_reason", None) or getattr(source, "intermittent_finish_reason", None)
-        )
+        word = getattr(source, "received_finish_reason", None) or getattr(source, "intermittent_finish_reason", None)
+        return (self.body.finish or word) if finish_of(word) is not None else None
 
     def raise_unless_finished(self, error: BaseException, mapped: LLMOpsError) -> None:
         """Raise the error that a break means, unless the answer was whole or the stream just ended."""
+        if mapped is error:
+            raise error
         if self._finish() is not None or isinstance(mapped, IncompleteResponseError):
             return  # `last_chunk` distinguishes the two
         first_left = None if self._started else seconds_until(self._first_deadline)
@@ -179,7 +230,9 @@ class StreamReader(CallWatch):
                 provider=self._provider,
                 model=self._request.model,
             )
-        return self._mapper.last_chunk(finish, self.usage(), cost)
+        has_calls, refusal = bool(self._partial.response().tool_calls), "".join(self.refusals)
+        reason = finish_reason(finish, has_calls=has_calls, model=self._request.model, refused=bool(refusal))
+        return self._mapper.last_chunk(reason, self.usage(), cost, refusal=refusal)
 
     def close(self) -> None:
         """Close the connections."""

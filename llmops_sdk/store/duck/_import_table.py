@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import csv
 import gzip
-import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -43,9 +41,8 @@ class Rows:
 
 def open_rows(file: Path, form: str) -> Rows:
     """Open a Parquet file, or a CSV file as text; an empty file has no names."""
-    # By default DuckDB spills into the working folder.
-    folder = str(Path(tempfile.gettempdir()) / f"llmops-{os.getpid()}")
-    connection = open_database(":memory:", {"autoinstall_known_extensions": "false", "temp_directory": folder})
+    # A batch of rows fits into memory.
+    connection = open_database(":memory:", {"autoinstall_known_extensions": "false", "temp_directory": ""})
     connection.execute(f"SET memory_limit = '{_MEMORY}'; SET preserve_insertion_order = true")
     source = quoted(pattern(file))
     if form == "parquet":

@@ -5,10 +5,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from llmops_sdk.errors import StoreError
 from llmops_sdk.store.duck._provenance import KEY, FileProvenance
+from llmops_sdk.store.duck._rebuild import read_provenance
 from llmops_sdk.store.duck._sql import duckdb, line_columns, lines_sql, open_database, pattern, put_tables, quoted
 from llmops_sdk.store.files._layout import Sources
 from llmops_sdk.store.schema._views import SEAL, RecordStream
@@ -20,6 +23,7 @@ _LEAST = 256 * 1024**2  # DuckDB's own buffers for the longest line
 _LEVEL = 4  # of zstd: smaller than 3 in the same time; 5 takes half as long again
 _GROUP_ROWS = 20_480
 _GROUP_BYTES = 96 * 1024**2  # whichever limit comes first: a row may have megabytes
+_MAX_NAMES = 2_048  # in the metadata of a file: more than a copy of the store takes in the meantime
 _CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
@@ -79,7 +83,19 @@ class ParquetWriter:
         listed = ", ".join(quoted(pattern(file)) for file in files)
         where = "" if unless == "false" else f" WHERE ({unless}) IS NOT TRUE"
         columns = f"* REPLACE ({weight} AS weight)" if weight else "*"
-        return self._copy(f"SELECT {columns} FROM read_parquet([{listed}]){where}", out, origin)
+        return self._copy(f"SELECT {columns} FROM read_parquet([{listed}]){where}", out, self._inherited(origin, files))
+
+    def _inherited(self, origin: FileProvenance, files: Sequence[Path]) -> FileProvenance:
+        """Return the provenance of a file that replaces others, with what these stood for: a copy may still have it."""
+        holds, replaces = list(origin.holds), list(origin.replaces)
+        for file in files:
+            with suppress(FileNotFoundError, ValueError):
+                before = read_provenance(self._connection, file)[0]
+                holds += before.holds
+                replaces += before.replaces
+        holds.sort(key=lambda name: name in origin.holds, reverse=True)
+        replaces.sort(key=lambda name: name in origin.replaces, reverse=True)
+        return replace(origin, holds=holds[:_MAX_NAMES], replaces=replaces[:_MAX_NAMES])
 
     def create_kept_traces(self, sources: Sources, kept: str) -> None:
         """Create the table `kept_traces` for conditions.
@@ -127,6 +143,8 @@ class ParquetWriter:
         )
 
     def _copy(self, select: str, out: Path, origin: FileProvenance) -> int:
+        # DuckDB keeps the mode of an existing file.
+        os.close(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         return self._number(
             f"COPY ({select}) TO {quoted(str(out))} (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL {_LEVEL}, "
             f"ROW_GROUP_SIZE {_GROUP_ROWS}, ROW_GROUP_SIZE_BYTES {_GROUP_BYTES}, USE_TMP_FILE false, "

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from llmops_sdk.errors import StoreError
-from llmops_sdk.store.duck._errors import is_missing_file
+from llmops_sdk.store.duck._errors import damaged_file, is_missing_file
 from llmops_sdk.store.duck._sql import duckdb, lines_sql, open_database, rows_sql, unreadable_sql
 from llmops_sdk.store.files._layout import Sources
 from llmops_sdk.store.schema._views import RECORD_STREAMS, VIEWS
@@ -40,12 +40,12 @@ def write_snapshot(file: Path, sources: Sources, progress: Callable[[int, int], 
                 rows += int(made[0]) if made else 0
                 if progress is not None:
                     progress(number + 1, len(RECORD_STREAMS))
-            counted = connection.execute(unreadable_sql(sources.unreadable, lines="{}_lines")).fetchone()
+            counted = connection.execute(unreadable_sql(sources)).fetchone()
             connection.execute(f"CREATE VIEW store.unreadable AS SELECT {int(counted[0]) if counted else 0} AS lines")
             for view in VIEWS:
                 connection.execute(f"CREATE VIEW {view.name} AS {view.sql}")
     except duckdb.Error as error:
-        if isinstance(error, duckdb.IOException) and is_missing_file(error):
-            raise  # removed before it was read: the caller lists the files again
+        if is_missing_file(error) or damaged_file(error, sources.folder) is not None or type(error) is duckdb.Error:
+            raise  # a file of the store was removed or is damaged: the caller lists the files again
         raise StoreError(f"{file} cannot be written: {error}", path=str(file)) from error
     return rows

@@ -5,13 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from llmops_sdk.errors import StoreError
-from llmops_sdk.store.files._layout import Sources, list_data_files, list_segments
+from llmops_sdk.store.files._damaged import readable_files
+from llmops_sdk.store.files._folders import check_folder
+from llmops_sdk.store.files._layout import Sources, list_data_files, list_segments, unknown_files
 from llmops_sdk.store.files._leases import ReaderLease
 from llmops_sdk.store.files._manifest import Manifest, read_manifest
 
-__all__ = ["read_sources"]
+__all__ = ["is_store", "read_sources"]
 
 _TRIES = 16
+_RECORD_FOLDERS = ("wal", "spans", "scores", "losses")
 
 
 def read_sources(path: Path, *, lease: bool = True) -> Sources:
@@ -24,6 +27,8 @@ def read_sources(path: Path, *, lease: bool = True) -> Sources:
     Raises:
         StoreError: The store cannot be read, or a newer version of the SDK wrote it.
     """
+    if not check_folder(path):
+        return Sources((), (), path, 0, None)
     # Manifest first: lines compacted after this read are still in their segments.
     manifest = read_manifest(path)
     if manifest is None and list_data_files(path):
@@ -31,8 +36,12 @@ def read_sources(path: Path, *, lease: bool = True) -> Sources:
 
         manifest = rebuild_manifest(path)
     manifest = manifest or Manifest()
+    if unknown_files(path, manifest):
+        from llmops_sdk.store.duck._rebuild import adopt_for_reading
+
+        manifest = adopt_for_reading(path, manifest)
     held = None
-    if lease and path.is_dir():
+    if lease and is_store(path):  # a lease is a file: nothing is written into a folder that is no store
         manifest, held = _leased(path, manifest)
     try:
         # Empty segments of dead writers are removed at once, without regard to leases.
@@ -41,7 +50,12 @@ def read_sources(path: Path, *, lease: bool = True) -> Sources:
         if held is not None:
             held.release()
         raise
-    return Sources(tuple(segments), manifest.files, path, manifest.unreadable, held)
+    return Sources(tuple(segments), readable_files(path, manifest.files), path, manifest.unreadable, held)
+
+
+def is_store(path: Path) -> bool:
+    """Return whether a folder is a store: whether it has the manifest or a folder of records."""
+    return (path / "MANIFEST.json").is_file() or any((path / name).is_dir() for name in _RECORD_FOLDERS)
 
 
 def _leased(path: Path, manifest: Manifest) -> tuple[Manifest, ReaderLease]:

@@ -4,8 +4,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,8 @@ import duckdb
 
 from llmops_sdk.store.files._layout import Sources
 from llmops_sdk.store.files._manifest import DataFile
+from llmops_sdk.store.files._segment import released_segments
+from llmops_sdk.store.files._spill import spill_folder
 from llmops_sdk.store.schema._views import RECORD_STREAMS, SEAL, VIEWS, RecordStream, View
 
 __all__ = [
@@ -22,15 +23,19 @@ __all__ = [
     "open_connection",
     "open_database",
     "pattern",
+    "physical_memory",
     "put_tables",
     "quoted",
     "read_lines",
     "rows_sql",
+    "unreadable_count",
     "unreadable_sql",
     "without_zones",
 ]
 
 _MAX_OBJECT = 32 * 1024 * 1024
+_MAX_QUERY_MEMORY = 4 * 1024 * 1024 * 1024
+_MAX_SPILL = 8 * 1024 * 1024 * 1024
 
 
 def quoted(text: str) -> str:
@@ -60,7 +65,9 @@ def open_connection(
     trusted: bool,
     frames: bool,
     output: Path | None = None,
+    bounded: bool = False,
     warm: bool = False,
+    spill: bool = True,
 ) -> duckdb.DuckDBPyConnection:
     """Open an in-memory database with the views over a store's files.
 
@@ -72,8 +79,12 @@ def open_connection(
             loads no extension.
         frames: Whether SQL may name the caller's data frames.
         output: One file that the connection may write. Rows then come in any order, which saves memory.
+        bounded: Keep the bounds of a query, and the order of rows, also with an output.
         warm: Whether the connection stays open between queries; it then caches no file content.
+        spill: Whether to put rows that do not fit into memory on the disk, into the store's private folder.
     """
+    # SQL that is confined may still write into this folder.
+    folder = spill_folder(sources.folder) if spill else None
     connection = open_database(
         ":memory:",
         {
@@ -81,9 +92,10 @@ def open_connection(
             "autoload_known_extensions": "false",
             "allow_community_extensions": "false",
             "python_enable_replacements": "true" if frames else "false",
-            "preserve_insertion_order": "true" if output is None else "false",
-            "temp_directory": str(Path(tempfile.gettempdir()) / f"llmops-{os.getpid()}"),
+            "preserve_insertion_order": "true" if output is None or bounded else "false",
+            "temp_directory": str(folder or ""),
             # An idle connection returns its memory to the system within seconds.
+            **(_bounds() if not trusted and (output is None or bounded) else {}),
             **({"enable_external_file_cache": "false", "allocator_background_threads": "true"} if warm else {}),
         },
     )
@@ -97,6 +109,27 @@ def open_connection(
     return connection
 
 
+def _bounds() -> dict[str, str]:
+    """Return the bounds of a query: DuckDB's own are 80 % of the memory and 90 % of the disk."""
+    memory = min(_MAX_QUERY_MEMORY, physical_memory() // 2)
+    return {"memory_limit": f"{memory // 2**20}MiB", "max_temp_directory_size": f"{_MAX_SPILL // 2**20}MiB"}
+
+
+def physical_memory() -> int:
+    """Return the bytes of memory that this process may have: of the machine, or of its control group."""
+    try:
+        found = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        found = _MAX_QUERY_MEMORY
+    for file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            text = Path(file).read_text("ascii").strip()
+        except (OSError, ValueError):
+            continue
+        found = min(found, int(text)) if text.isdecimal() else found
+    return found
+
+
 def _put_views(
     connection: duckdb.DuckDBPyConnection, sources: Sources, views: Collection[View], *, tables: bool
 ) -> None:
@@ -105,7 +138,7 @@ def _put_views(
     everything = tables or "store.unreadable" in read
     put_tables(connection, sources, [s for s in RECORD_STREAMS.values() if everything or f"store.{s.name}" in read])
     if everything:
-        connection.execute(f"CREATE VIEW store.unreadable AS {unreadable_sql(sources.unreadable)}")
+        connection.execute(f"CREATE VIEW store.unreadable AS {unreadable_sql(sources)}")
     for view in views:
         connection.execute(f"CREATE VIEW {view.name} AS {view.sql}")
 
@@ -146,10 +179,33 @@ def line_columns(stream: RecordStream) -> str:
     return ", ".join([key.name for key in stream.columns] + [f"{sql} AS {name}" for name, sql in stream.computed])
 
 
-def unreadable_sql(before: int, *, lines: str = "store.{}_lines") -> str:
-    """Return SQL for the number of unreadable lines; `before` of them were found by compaction."""
+def unreadable_sql(sources: Sources) -> str:
+    """Return SQL for the number of unreadable lines in finished segments, and in those that compaction removed.
+
+    The last line of a living writer's segment may be half written, and readable a moment later.
+
+    Args:
+        sources: The files to read.
+    """
+    finished = {segment.path for segment in released_segments(sources.segments)}
+
+    def lines(stream: RecordStream) -> str:
+        return lines_sql(
+            stream, [one.path for one in sources.segments if one.stream is stream and one.path in finished]
+        )
+
+    return unreadable_count(sources.unreadable, lines)
+
+
+def unreadable_count(before: int, lines: Callable[[RecordStream], str]) -> str:
+    """Return SQL for the number of unreadable lines.
+
+    Args:
+        before: Those that compaction found.
+        lines: Returns SQL for the lines of a stream to count.
+    """
     counts = " + ".join(
-        f"(SELECT count(*) FROM {lines.format(s.name)} WHERE {s.required} IS NULL AND {SEAL.name} IS NULL)"
+        f"(SELECT count(*) FROM ({lines(s)}) WHERE {s.required} IS NULL AND {SEAL.name} IS NULL)"
         for s in RECORD_STREAMS.values()
     )
     return f"SELECT {before} + {counts} AS lines"

@@ -7,16 +7,16 @@ in their folders, except those already in Parquet files.
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from pathlib import Path
 from uuid import uuid4
 
 from llmops_sdk.errors import StoreError
-from llmops_sdk.store.duck._sql import duckdb, open_database, pattern, quoted, read_lines, rows_sql, unreadable_sql
+from llmops_sdk.store.duck._sql import duckdb, open_database, pattern, quoted, read_lines, rows_sql, unreadable_count
 from llmops_sdk.store.files._layout import create_file
 from llmops_sdk.store.files._manifest import EMPTY_SEGMENT, VIEWS_FILE, Manifest
-from llmops_sdk.store.schema._views import RECORD_STREAMS, VIEWS, RecordStream
+from llmops_sdk.store.files._spill import spill_folder
+from llmops_sdk.store.schema._views import RECORD_STREAMS, SEAL, VIEWS, RecordStream
 
 __all__ = ["VIEWS_FILE", "write_views"]
 
@@ -30,15 +30,13 @@ def write_views(store: Path, manifest: Manifest) -> None:
     """
     temporary = store / f".{VIEWS_FILE}.{uuid4().hex}"
     try:
-        if "?" in str(store):
-            # DuckDB parses the rest of the name as options.
-            with tempfile.TemporaryDirectory(prefix="llmops-") as folder:
-                made = Path(folder) / VIEWS_FILE
-                _make(made, store, manifest)
-                shutil.copyfile(made, temporary)
-        else:
-            _make(temporary, store, manifest)
-        temporary.chmod(0o600)
+        # In a private folder, since DuckDB makes its files readable for all. In a name with a "?", DuckDB takes
+        # the rest for options.
+        inside = None if "?" in str(store) else spill_folder(store)
+        with tempfile.TemporaryDirectory(prefix="llmops-", dir=inside) as folder:
+            made = Path(folder) / VIEWS_FILE
+            _make(made, store, manifest)
+            create_file(temporary, made.read_bytes())
         temporary.replace(store / VIEWS_FILE)
     except duckdb.Error as error:
         raise StoreError(
@@ -59,13 +57,24 @@ def _make(file: Path, store: Path, manifest: Manifest) -> None:
             files = [file for file in manifest.files if file.stream == stream.name]
             connection.execute(f"CREATE VIEW store.{stream.name}_lines AS {_live_lines(stream, store, manifest)}")
             connection.execute(f"CREATE VIEW store.{stream.name} AS {rows_sql(stream, store, files)}")
-        connection.execute(f"CREATE VIEW store.unreadable AS {unreadable_sql(manifest.unreadable)}")
+        counted = unreadable_count(manifest.unreadable, lambda stream: _sealed_lines(stream, store, manifest))
+        connection.execute(f"CREATE VIEW store.unreadable AS {counted}")
         for view in VIEWS:
             connection.execute(f"CREATE VIEW {view.name} AS {view.sql}")
 
 
+def _sealed_lines(stream: RecordStream, store: Path, manifest: Manifest) -> str:
+    # Of a segment without a seal, the last line may be half written.
+    lines = _lines_by_segment(stream, store, manifest)
+    return f"SELECT * FROM ({lines}) WHERE segment IN (SELECT segment FROM ({lines}) WHERE {SEAL.name} IS NOT NULL)"
+
+
 def _live_lines(stream: RecordStream, store: Path, manifest: Manifest) -> str:
+    return f"SELECT * EXCLUDE (segment) FROM ({_lines_by_segment(stream, store, manifest)})"
+
+
+def _lines_by_segment(stream: RecordStream, store: Path, manifest: Manifest) -> str:
     read = read_lines(stream, [f"{pattern(store / stream.segment_folder)}/*.ndjson"], ", filename = 'segment'")
     covered = [str(store / name) for name in manifest.covered if name.startswith(f"{stream.segment_folder}/")]
     where = f" WHERE segment NOT IN ({', '.join(map(quoted, covered))})" if covered else ""
-    return f"SELECT * EXCLUDE (segment) FROM {read}{where}"
+    return f"SELECT * FROM {read}{where}"

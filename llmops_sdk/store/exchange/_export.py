@@ -40,7 +40,14 @@ _TICK = 0.1  # seconds
 @public("llmops_sdk.store")
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """The result of an export."""
+    """The result of an export.
+
+    Attributes:
+        file: The file.
+        form: Its form, such as "parquet".
+        rows: How many rows it has.
+        bytes: Its size.
+    """
 
     file: Path
     form: ExportForm
@@ -111,7 +118,7 @@ def _write_file(
 
     os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     try:
-        rows = retried(lambda: _attempt(folder, statement, form, file, progress))
+        rows = retried(lambda: _attempt(folder, statement, form, file, progress), folder)
     except duckdb.IOException as error:
         raise StoreError(f"{folder} cannot be exported: {error}", path=str(folder)) from error
     except duckdb.Error as error:

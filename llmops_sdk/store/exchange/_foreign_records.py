@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from llmops_sdk.store.lines._restored import SHADOWED
-from llmops_sdk.tracing.privacy._content import event_without_content, is_content
+from llmops_sdk.tracing.privacy._content import ContentRule
 from llmops_sdk.tracing.records._records import LossRecord, Record, RecordedSpan, ScoreRecord
 
 if TYPE_CHECKING:
@@ -26,8 +26,10 @@ class ForeignRecords:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._content = settings.capture.content
         self._losses: Counter[tuple[str, str]] = Counter()
+        self._rule = None
+        if not settings.capture.content:
+            self._rule = ContentRule(settings.export.allow_attributes, self._count_loss)
         self._bytes: Counter[tuple[str, str]] = Counter()
         self._stage = None
         if settings.redaction.enabled:
@@ -45,8 +47,8 @@ class ForeignRecords:
             losses: Earlier losses, to report with the new ones.
         """
         kept = list(records)
-        if not self._content:
-            kept = [_without_content(one) if isinstance(one, RecordedSpan) else one for one in kept]
+        if self._rule is not None:
+            kept = [_without_content(one, self._rule) for one in kept]
         if self._stage is not None:
             redacted = self._stage(list(kept))
             # If the stage replaced nothing, keep the originals: it also marks where this process's capture would cut.
@@ -68,15 +70,21 @@ class ForeignRecords:
         self._bytes[what, reason] += size
 
 
-def _without_content(span: RecordedSpan) -> RecordedSpan:
-    attributes = span.attributes or {}
+def _without_content(record: RecordedSpan | ScoreRecord, rule: ContentRule) -> RecordedSpan | ScoreRecord:
+    if isinstance(record, ScoreRecord):
+        return dataclasses.replace(record, comment=None)
+    scope = record.scope
+    # An attribute beside a column of the same name has a prefix until it is written.
+    attributes = {key.removeprefix(SHADOWED): value for key, value in (record.attributes or {}).items()}
+    kept = rule.attributes(attributes, scope)
     return dataclasses.replace(
-        span,
+        record,
         input=None,
         output=None,
         status_message=None,
         attributes={
-            key: value for key, value in attributes.items() if not is_content(key.removeprefix(SHADOWED), value)
+            key: value for key, value in (record.attributes or {}).items() if key.removeprefix(SHADOWED) in kept
         },
-        events=[(name, time_ns, event_without_content(name, kept)) for name, time_ns, kept in span.events or ()],
+        events=[(name, time_ns, rule.event(name, own, scope)) for name, time_ns, own in record.events or ()],
+        links=[(trace_id, span_id, rule.attributes(own, scope)) for trace_id, span_id, own in record.links or ()],
     )

@@ -148,7 +148,6 @@ class _FileImport:
             self._flush(stage)
         finally:
             stage.close()
-        self._check_size(stage)
         present: Counter[str] = Counter()
         if not force and folder.is_dir():
             for stream in RECORD_STREAMS.values():
@@ -213,6 +212,7 @@ class _FileImport:
         self._rejected += lost
         self._pending.clear()
         self._pending_bytes = 0
+        self._check_size(stage)  # now, not when the disk is full
         if self._progress is not None:
             self._progress(self._counts.total(), self._read, self._size if self._read else 0)
 

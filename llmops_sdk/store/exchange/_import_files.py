@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -28,6 +29,8 @@ _FORMS: dict[str, ExportForm] = {
 }
 _MAX_LINE = 64 * 1024 * 1024  # bytes, and of a file that is one request
 _CHUNK = 1024 * 1024
+_MAX_RATIO = 100  # of unpacked to packed bytes: spans reach some 30
+_MAX_EMPTY = 1_000_000
 _REQUESTS = ("resourceSpans", "resource_spans", "resourceLogs", "resource_logs", "resourceMetrics", "resource_metrics")
 
 Read = Callable[[int], None]
@@ -202,10 +205,12 @@ def _with_duckdb(file: Path, work: Callable[[], Any]) -> Any:
     except duckdb.Error as error:
         message = str(error).strip().split("\n")[0]
         refuse(file, "", f"it is torn, or has another form: {message}")
+    except (UnicodeDecodeError, csv.Error) as error:
+        refuse(file, "", f"its heading is not CSV in UTF-8 ({error}); convert the file (iconv -t utf-8)")
 
 
 def _lines(file: Path, read: Read) -> Iterator[tuple[int, bytes]]:
-    number = 0
+    number = empty = 0
     with _opened(file) as opened:
         while line := _read(file, lambda: opened.readline(_MAX_LINE + 1)):
             number += 1
@@ -213,8 +218,37 @@ def _lines(file: Path, read: Read) -> Iterator[tuple[int, bytes]]:
                 refuse(file, f", line {number}", f"the line has more than {_MAX_LINE:,} bytes")
             if line.strip():
                 yield number, line
+            else:
+                empty += 1
+                if empty > _MAX_EMPTY:
+                    refuse(file, f", line {number}", f"the file has more than {_MAX_EMPTY:,} empty lines; remove them")
             raw = getattr(opened, "fileobj", None) or opened
             read(raw.tell())
+
+
+class _BoundedGzip(gzip.GzipFile):
+    """A gzip file that may not unpack to very much more than its size: a small file could fill the disk."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(file, "rb")
+        self._file = file
+        self._most = max(_MAX_LINE, _MAX_RATIO * file.stat().st_size)
+
+    def read(self, size: int | None = -1) -> bytes:
+        return self._checked(super().read(self._most + 1 if size is None or size < 0 else size))
+
+    def readline(self, size: int | None = -1) -> bytes:
+        return self._checked(super().readline(-1 if size is None else size))
+
+    def _checked(self, data: bytes) -> bytes:
+        if self.tell() > self._most:
+            refuse(
+                self._file,
+                "",
+                f"it unpacks to more than {self._most:,} bytes, {_MAX_RATIO} times its size; if that is right, unpack "
+                "it (gzip -dc) and import the result",
+            )
+        return data
 
 
 def _opened(file: Path) -> IO[bytes]:
@@ -222,7 +256,7 @@ def _opened(file: Path) -> IO[bytes]:
         # By the first bytes: the name does not say whether the sender compressed.
         with file.open("rb") as opened:
             packed = opened.read(2) == b"\x1f\x8b"
-        return cast("IO[bytes]", gzip.open(file, "rb")) if packed else file.open("rb")
+        return cast("IO[bytes]", _BoundedGzip(file)) if packed else file.open("rb")
     except OSError as error:
         raise StoreError(f"{file} cannot be read: {error.strerror}", path=str(file)) from error
 

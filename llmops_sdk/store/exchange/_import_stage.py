@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import shutil
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +14,9 @@ import orjson
 
 from llmops_sdk.errors import StoreError
 from llmops_sdk.store._sink import StoreSink
+from llmops_sdk.store.files._folders import open_file
 from llmops_sdk.store.files._locks import try_lock
+from llmops_sdk.store.files._sweep import IMPORT_FOLDER, IMPORT_LOCK, remove_imports
 from llmops_sdk.store.schema._views import RECORD_STREAMS, SEAL, RecordStream
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["Stage", "stage_in"]
 
 _T = TypeVar("_T")
-_FOLDER = "import"
-_LOCK = "import.lock"
 _UNBOUNDED = 2**62
 _SEALED = b'{"seal":'
 _TICK = 0.1  # seconds
@@ -39,22 +38,22 @@ def stage_in(store: Path) -> Generator[Path]:
     Raises:
         StoreError: Another import is running, or the folder cannot be created.
     """
-    folder = store / _FOLDER
+    folder = store / IMPORT_FOLDER
     try:
-        descriptor = os.open(store / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        descriptor = open_file(store / IMPORT_LOCK, os.O_RDWR | os.O_CREAT)
     except OSError as error:
         raise _unwritable(store, error) from error
     with os.fdopen(descriptor, "wb"):
         if not try_lock(descriptor):
             raise StoreError(f"another import into {store} is running: wait until it ends", path=str(store))
         try:
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(mode=0o700)
+            remove_imports(store)
+            folder.mkdir(mode=0o700, exist_ok=True)
             yield folder
         except OSError as error:
             raise _unwritable(store, error) from error
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_imports(store)
 
 
 def _unwritable(store: Path, error: OSError) -> StoreError:
@@ -103,7 +102,7 @@ class Stage:
                 return _interruptible(connection, lambda: _remove_lines(file, present_lines(connection, stream, file)))
 
         try:
-            return retried(drop)
+            return retried(drop, store)
         except duckdb.Error as error:
             raise StoreError(
                 f"the store {store} cannot be searched for known records: {error}", path=str(store)

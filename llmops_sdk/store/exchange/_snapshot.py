@@ -16,7 +16,13 @@ __all__ = ["Snapshot", "snapshot"]
 @public("llmops_sdk.store")
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The result of a snapshot: its file, the rows of all record streams together, and its size."""
+    """The result of a snapshot.
+
+    Attributes:
+        file: The file.
+        rows: The rows of all record streams together.
+        bytes: Its size.
+    """
 
     file: Path
     rows: int
@@ -54,8 +60,7 @@ def snapshot(
     target = check_target(file, folder, force=force)
     flush_first()
     with temporary_file(target, force=force) as temporary:
-        rows = retried(lambda: _write_database(temporary, folder, progress))
-        temporary.chmod(0o600)
+        rows = retried(lambda: _write_database(temporary, folder, progress), folder)
         size = temporary.stat().st_size
     return Snapshot(target, rows, size)
 

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import shutil
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
 from llmops_sdk.errors import StoreError
+from llmops_sdk.store.files._locks import try_lock
 from llmops_sdk.store.reading._query import StorePath
 
 __all__ = ["check_target", "temporary_file"]
+
+_YOUNG = 5.0  # seconds
 
 
 def check_target(file: StorePath, store: Path, *, force: bool) -> Path:
@@ -45,9 +51,17 @@ def temporary_file(target: Path, *, force: bool) -> Generator[Path]:
     Raises:
         StoreError: The target cannot be written, or exists meanwhile.
     """
-    temporary = target.with_name(f".{target.name}.{uuid4().hex}")
+    folder = target.with_name(f".{target.name}.{uuid4().hex}")
+    temporary = folder / target.name
+    lock = -1
     try:
+        _remove_leftovers(target)
+        # Private from the start: DuckDB makes its files, also temporary ones, readable for all.
+        folder.mkdir(mode=0o700)
+        lock = os.open(folder, os.O_RDONLY)
+        try_lock(lock)
         yield temporary
+        temporary.chmod(0o600)
         if force:
             temporary.replace(target)
         else:
@@ -57,9 +71,25 @@ def temporary_file(target: Path, *, force: bool) -> Generator[Path]:
     except OSError as error:
         raise StoreError(f"{target} cannot be written: {error.strerror}", path=str(target)) from error
     finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if lock >= 0:
+            os.close(lock)
+
+
+def _remove_leftovers(target: Path) -> None:
+    """Remove the folders that killed exports to this file left beside it."""
+    form = re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]{{32}}")
+    for entry in list(os.scandir(target.parent)):
+        if not form.fullmatch(entry.name) or not entry.is_dir(follow_symlinks=False):
+            continue
         with contextlib.suppress(OSError):
-            for left in target.parent.glob(f"{temporary.name}*"):
-                left.unlink()
+            descriptor = os.open(entry.path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+            try:
+                # Its process is dead; a living one takes the lock just after it has made the folder.
+                if try_lock(descriptor) and abs(time.time() - os.fstat(descriptor).st_mtime) > _YOUNG:
+                    shutil.rmtree(entry.path, ignore_errors=True)
+            finally:
+                os.close(descriptor)
 
 
 def _exists(target: Path) -> StoreError:

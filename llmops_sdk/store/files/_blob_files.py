@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import time
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
 from llmops_sdk.store.files._layout import create_file
+from llmops_sdk.store.files._names import BLOB
 from llmops_sdk.tracing.capture import _blobs
 
 __all__ = ["Blob", "BlobFiles", "list_blobs", "remove_abandoned", "remove_blob"]
 
 _ABANDONED = 3_600.0  # seconds after which a half-written file is removed
+_HALF = re.compile(rf"\.{BLOB.pattern}\.[0-9a-f]{{32}}")
 
 
 class Blob(NamedTuple):
@@ -59,7 +62,7 @@ class BlobFiles:
 
     def _write(self, file: Path, content: bytes) -> None:
         try:
-            os.utime(file)
+            os.utime(file, follow_symlinks=False)
         except FileNotFoundError:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             create_file(file, content, fsync=self._fsync)
@@ -70,14 +73,14 @@ def list_blobs(store: Path) -> list[Blob]:
     return [
         Blob(Path(entry.path), state.st_mtime, state.st_size)
         for entry, state in _entries(store)
-        if not entry.name.startswith(".")
+        if BLOB.fullmatch(entry.name)
     ]
 
 
 def remove_abandoned(store: Path) -> None:
     """Remove files that killed processes left half-written."""
     for entry, state in _entries(store):
-        if entry.name.startswith(".") and state.st_mtime < time.time() - _ABANDONED:
+        if _HALF.fullmatch(entry.name) and state.st_mtime < time.time() - _ABANDONED:
             Path(entry.path).unlink(missing_ok=True)
 
 
@@ -89,14 +92,15 @@ def _entries(store: Path) -> list[tuple[os.DirEntry[str], os.stat_result]]:
         return found
     for entry in entries:
         with contextlib.suppress(FileNotFoundError):  # another process was faster
-            found.append((entry, entry.stat(follow_symlinks=False)))
+            if entry.is_file(follow_symlinks=False):
+                found.append((entry, entry.stat(follow_symlinks=False)))
     return found
 
 
 def remove_blob(blob: Blob) -> bool:
     """Remove a blob unless a span has referred to it since; return whether this call removed it."""
     try:
-        if blob.path.stat().st_mtime != blob.used:
+        if blob.path.lstat().st_mtime != blob.used:
             return False
         blob.path.unlink()
     except FileNotFoundError:

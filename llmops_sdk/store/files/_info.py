@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from llmops_sdk._util._public import public
 from llmops_sdk.store.files._blob_files import list_blobs
+from llmops_sdk.store.files._folders import check_folder
 from llmops_sdk.store.files._layout import list_segments
 from llmops_sdk.store.files._manifest import Manifest, read_manifest
 
@@ -52,6 +53,7 @@ def info(settings: Settings) -> StoreInfo:
         StoreError: The store cannot be read, or a newer version of the SDK wrote it.
     """
     path = settings.store.path.absolute()
+    check_folder(path)
     manifest = read_manifest(path) or Manifest()
     segments = list_segments(path, manifest.covered)
     sizes = [size for segment in segments if (size := _size(segment.path)) is not None]

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Collection
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from uuid import uuid4
 
 from llmops_sdk.errors import StoreError
+from llmops_sdk.store.files._folders import check_folder
 from llmops_sdk.store.files._leases import ReaderLease
 from llmops_sdk.store.files._manifest import MANIFEST, DataFile, Manifest, encode, read_manifest, refuse_newer
+from llmops_sdk.store.files._names import DATA_FILE, SEGMENT
 from llmops_sdk.store.schema._views import RECORD_STREAMS, RecordStream
 
-__all__ = ["Segment", "Sources", "create_file", "create_store", "list_data_files", "list_segments"]
+__all__ = ["Segment", "Sources", "create_file", "create_store", "list_data_files", "list_segments", "unknown_files"]
 
 _TRIES = 16
-_SEGMENT = re.compile(r"^.+\.v(\d+)\.ndjson$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ def create_store(path: Path) -> Manifest:
     Raises:
         StoreError: The folder cannot be created or written, or a newer version wrote the store.
     """
+    check_folder(path, create=True)
     try:
         new = not path.exists()
         for folder in (path, *(path / stream.segment_folder for stream in RECORD_STREAMS.values())):
@@ -70,12 +72,40 @@ def create_store(path: Path) -> Manifest:
 
 
 def list_data_files(path: Path) -> list[Path]:
-    """Return the Parquet files in a store's folders, whether or not the manifest names them."""
-    return [
-        file
-        for stream in RECORD_STREAMS.values()
-        for file in sorted((path / stream.parquet_folder).glob("[!.]*.parquet"))
-    ]
+    """Return the Parquet files of the store in its folders, whether or not the manifest names them."""
+    found: list[Path] = []
+    for stream in RECORD_STREAMS.values():
+        try:
+            entries = sorted(os.scandir(path / stream.parquet_folder), key=attrgetter("name"))
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            raise StoreError(f"cannot read {path}: {error.strerror}", path=str(path)) from error
+        found += [
+            Path(one.path) for one in entries if DATA_FILE.fullmatch(one.name) and one.is_file(follow_symlinks=False)
+        ]
+    return found
+
+
+def unknown_files(path: Path, manifest: Manifest) -> list[str]:
+    """Return the names of the store's Parquet files that its manifest does not name: in a copy, or after a kill.
+
+    Args:
+        path: The store's folder.
+        manifest: The manifest.
+
+    Raises:
+        StoreError: A file that the manifest names is a link.
+    """
+    present = [f"{file.parent.name}/{file.name}" for file in list_data_files(path)]
+    for file in {file.name for file in manifest.files}.difference(present):
+        if (path / file).is_symlink():
+            raise StoreError(
+                f"{path / file}, a part of the store {path}, is a symbolic link, which may lead elsewhere: remove it",
+                path=str(path / file),
+            )
+    known = {file.name for file in manifest.files} | manifest.trash.keys()
+    return [name for name in present if name not in known]
 
 
 def create_file(file: Path, content: bytes, *, fsync: bool = False) -> None:
@@ -122,13 +152,13 @@ def list_segments(path: Path, covered: Collection[str] = frozenset()) -> list[Se
     for stream in RECORD_STREAMS.values():
         folder = path / stream.segment_folder
         try:
-            names = sorted(file.name for file in folder.iterdir())
+            names = sorted(entry.name for entry in os.scandir(folder) if entry.is_file(follow_symlinks=False))
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:
             raise StoreError(f"cannot read {folder}: {error.strerror}", path=str(folder)) from error
         for name in names:
-            match = _SEGMENT.match(name)
+            match = SEGMENT.fullmatch(name)
             if match and f"{stream.segment_folder}/{name}" not in covered:
                 refuse_newer(int(match[1]), folder / name)
                 found.append(Segment(folder / name, stream, int(match[1])))

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import time
 from pathlib import Path
 from uuid import uuid4
 
+from llmops_sdk.store.files._folders import open_file
 from llmops_sdk.store.files._locks import try_lock
 
 __all__ = ["ReaderLease", "latest_reader", "oldest_reader"]
 
 FOLDER = "readers"
 _TRIES = 8
+_LEASE = re.compile(r"([0-9]{1,16})-[0-9a-f]{32}")
 _LONGEST = 86_400.0
 """Seconds after which a forgotten connection no longer keeps files."""
 
@@ -62,22 +65,22 @@ def oldest_reader(store: Path) -> int | None:
     generations: list[int] = []
     try:
         entries = list(os.scandir(store / FOLDER))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     for entry in entries:
-        number = entry.name.partition("-")[0]
-        if not number.isdecimal():
+        number = _generation(entry.name)
+        if number is None:
             continue
         try:
-            descriptor = os.open(entry.path, os.O_RDWR)
-        except FileNotFoundError:
-            continue
+            descriptor = open_file(Path(entry.path), os.O_RDWR)
+        except OSError:
+            continue  # gone, or no lease
         try:
             expired = abs(time.time() - os.fstat(descriptor).st_mtime) > _LONGEST
             if expired or try_lock(descriptor):
                 Path(entry.path).unlink(missing_ok=True)
             else:
-                generations.append(int(number))
+                generations.append(number)
         finally:
             os.close(descriptor)
     return min(generations, default=None)
@@ -90,7 +93,12 @@ def latest_reader(store: Path) -> int:
         store: The store's folder.
     """
     try:
-        numbers = [entry.name.partition("-")[0] for entry in os.scandir(store / FOLDER)]
+        numbers = [_generation(entry.name) for entry in os.scandir(store / FOLDER)]
     except OSError:
         return 0
-    return max((int(number) for number in numbers if number.isdecimal()), default=0)
+    return max((number for number in numbers if number is not None), default=0)
+
+
+def _generation(name: str) -> int | None:
+    match = _LEASE.fullmatch(name)
+    return int(match[1]) if match else None

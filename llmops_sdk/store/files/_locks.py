@@ -11,6 +11,7 @@ from pathlib import Path
 
 from llmops_sdk._util._clock import SYSTEM_CLOCK
 from llmops_sdk.errors import StoreError
+from llmops_sdk.store.files._folders import open_file
 
 __all__ = ["exclusive_lock", "is_unlocked", "max_open_files", "try_lock", "unlock"]
 
@@ -62,7 +63,7 @@ else:
 def is_unlocked(path: Path) -> bool:
     """Return whether a file is unlocked or missing."""
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        descriptor = open_file(path, os.O_RDONLY)
     except FileNotFoundError:
         return True
     try:
@@ -86,7 +87,7 @@ def exclusive_lock(store: Path, wait: float = 0.0) -> Generator[bool]:
         StoreError: The folder cannot be written.
     """
     try:
-        descriptor = os.open(store / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        descriptor = open_file(store / _LOCK, os.O_RDWR | os.O_CREAT)
     except OSError as error:
         raise StoreError(
             f"the store {store} cannot be changed: {error.strerror}; make it writable for this user", path=str(store)

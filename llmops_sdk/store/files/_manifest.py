@@ -7,7 +7,7 @@ segments afterwards. Lines of covered segments are in the files that it names, s
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,9 @@ from uuid import uuid4
 import orjson
 
 from llmops_sdk.errors import StoreError
-from llmops_sdk.store.schema._views import SCHEMA_VERSION
+from llmops_sdk.store.files._folders import read_file
+from llmops_sdk.store.files._names import data_file_name, finite, segment_name, whole_number
+from llmops_sdk.store.schema._views import RECORD_STREAMS, SCHEMA_VERSION
 
 __all__ = [
     "EMPTY_SEGMENT",
@@ -38,6 +40,8 @@ VIEWS_FILE = "traces.duckdb"
 """A small database of views over the files that the manifest names."""
 EMPTY_SEGMENT = "none.ndjson"
 """Lets those views find a file when there are no segments: DuckDB refuses a pattern without matches."""
+_MAX_BYTES = 256 * 1024**2
+_MAX_GENERATION = 2**53
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,15 +158,15 @@ def read_manifest(path: Path) -> Manifest | None:
     """
     file = path / MANIFEST
     try:
-        content: Any = orjson.loads(file.read_bytes())
+        content: Any = orjson.loads(read_file(file, _MAX_BYTES))
         # Before the rest, of which a newer version may have made something else.
-        refuse_newer(int(content["schema_version"]), path)
+        refuse_newer(whole_number(content["schema_version"]), path)
         return _decoded(content)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise StoreError(f"cannot read {file}: {error.strerror}", path=str(file)) from error
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
         raise StoreError(
             f"{file} is damaged ({error}): move it away; the store makes a new one, and the spans are in the files "
             "beside it",
@@ -172,19 +176,33 @@ def read_manifest(path: Path) -> Manifest | None:
 
 def _decoded(content: Mapping[str, Any]) -> Manifest:
     return Manifest(
-        schema_version=int(content["schema_version"]),
-        generation=int(content.get("generation", 0)),
-        files=tuple(DataFile(**file) for file in content.get("files", ())),
-        covered=_gone(content.get("covered", {})),
-        trash=_gone(content.get("trash", {})),
-        unreadable=int(content.get("unreadable", 0)),
-        taken_bytes={str(stream): int(size) for stream, size in content.get("taken_bytes", {}).items()},
+        schema_version=whole_number(content["schema_version"]),
+        generation=whole_number(content.get("generation", 0), most=_MAX_GENERATION),
+        files=tuple(_data_file(file) for file in content.get("files", ())),
+        covered=_gone(content.get("covered", {}), segment_name),
+        trash=_gone(content.get("trash", {}), data_file_name),
+        unreadable=whole_number(content.get("unreadable", 0)),
+        taken_bytes={str(stream): whole_number(size) for stream, size in content.get("taken_bytes", {}).items()},
     )
 
 
-def _gone(files: Any) -> Mapping[str, RetiredFile]:
+def _data_file(fields: Any) -> DataFile:
+    file = DataFile(**fields)
+    name = data_file_name(file.name)
+    stream = RECORD_STREAMS.get(file.stream)
+    if stream is None or not name.startswith(f"{stream.parquet_folder}/"):
+        raise ValueError(f"{name} is not a file of {file.stream!r}")
+    if not isinstance(fields.get("thinned", False), bool):
+        raise TypeError("thinned is neither true nor false")
+    for number in (file.version, file.level, file.rows, file.bytes):
+        whole_number(number)
+    finite(file.written)
+    return file
+
+
+def _gone(files: Any, checked: Callable[[object], str]) -> Mapping[str, RetiredFile]:
     # An empty list in the first stores' manifests.
-    return {str(name): RetiredFile(int(entry[0]), float(entry[1])) for name, entry in dict(files).items()}
+    return {checked(name): RetiredFile(whole_number(entry[0]), finite(entry[1])) for name, entry in dict(files).items()}
 
 
 def encode(manifest: Manifest) -> bytes:

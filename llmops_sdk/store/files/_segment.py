@@ -6,7 +6,7 @@ import contextlib
 import os
 import re
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 from uuid import uuid4
@@ -16,11 +16,12 @@ import orjson
 from llmops_sdk._util._clock import Clock
 from llmops_sdk._util._guard import guarded
 from llmops_sdk.errors import StoreError
-from llmops_sdk.store.files._layout import create_store
+from llmops_sdk.store.files._folders import open_file
+from llmops_sdk.store.files._layout import Segment, create_store
 from llmops_sdk.store.files._locks import try_lock
 from llmops_sdk.store.schema._views import SCHEMA_VERSION, SEAL, RecordStream
 
-__all__ = ["SEAL_PREFIX", "SegmentWatcher", "SegmentWriter", "seal_size"]
+__all__ = ["SEAL_PREFIX", "SegmentWatcher", "SegmentWriter", "is_released", "released_segments", "seal_size"]
 
 SEAL_PREFIX = b'{"' + SEAL.name.encode() + b'":'
 """The beginning of a segment's last line."""
@@ -198,6 +199,37 @@ def seal_size(descriptor: int) -> int:
     tail = os.pread(descriptor, 64, max(size - 64, 0))
     last = tail[:-1].rpartition(b"\n")[2]
     return len(last) + 1 if tail.endswith(b"\n") and last.startswith(SEAL_PREFIX) else 0
+
+
+def is_released(descriptor: int) -> bool:
+    """Return whether a segment's writer has let go of it: it is sealed, or nobody holds its lock.
+
+    Args:
+        descriptor: The open file. This takes its lock if it is free, which ends with the descriptor.
+    """
+    # A forked child of the writer may still hold the lock of a sealed segment.
+    return seal_size(descriptor) > 0 or try_lock(descriptor)
+
+
+def released_segments(segments: Iterable[Segment]) -> list[Segment]:
+    """Return the segments that their writers have let go, and those that are gone: opening them fails.
+
+    Args:
+        segments: Segments that are not empty, so that a living writer has locked them.
+    """
+    found: list[Segment] = []
+    for segment in segments:
+        try:
+            descriptor = open_file(segment.path, os.O_RDONLY)
+        except OSError:
+            found.append(segment)
+            continue
+        try:
+            if is_released(descriptor):
+                found.append(segment)
+        finally:
+            os.close(descriptor)
+    return found
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

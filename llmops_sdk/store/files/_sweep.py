@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import time
 from pathlib import Path
 
+from llmops_sdk.store.files._folders import open_file, remove_file
 from llmops_sdk.store.files._leases import oldest_reader
 from llmops_sdk.store.files._locks import try_lock
 from llmops_sdk.store.files._manifest import EMPTY_SEGMENT, MANIFEST, VIEWS_FILE, Manifest, RetiredFile, commit
+from llmops_sdk.store.files._names import DATA_FILE
+from llmops_sdk.store.files._spill import sweep_spills
 from llmops_sdk.store.schema._views import RECORD_STREAMS
 
-__all__ = ["GRACE", "sweep"]
+__all__ = ["GRACE", "IMPORT_FOLDER", "IMPORT_LOCK", "remove_imports", "remove_leftovers", "sweep", "sweep_imports"]
 
 GRACE = 60.0
 """Seconds for which retired files stay for readers without a lease, such as other tools."""
 _ABANDONED = 3_600.0
-_FOLDER = "import"
-_LOCK = "import.lock"
+IMPORT_FOLDER = "import"
+IMPORT_LOCK = "import.lock"
+_HALF_DATA_FILE = re.compile(rf"\.{DATA_FILE.pattern}")
+_HALF_SEGMENT = re.compile(rf"\.{re.escape(EMPTY_SEGMENT)}\.[0-9a-f]{{32}}")
+_HALF_FILE = re.compile(rf"\.({re.escape(VIEWS_FILE)}|PRUNE\.json)\.[0-9a-f]{{32}}(\.wal|\.tmp)?")
+_HALF_CREATED = re.compile(rf"\.({re.escape(MANIFEST)}|\.gitignore)\.[0-9a-f]{{32}}")
+_IMPORT = re.compile(r"[0-9a-f]{32}")
 
 
 def sweep(store: Path, manifest: Manifest, *, grace: float = GRACE) -> Manifest:
@@ -30,7 +39,7 @@ def sweep(store: Path, manifest: Manifest, *, grace: float = GRACE) -> Manifest:
         manifest: The current manifest.
         grace: Seconds to keep each file in any case.
     """
-    _remove_abandoned(store, manifest)
+    remove_leftovers(store)
     gone = {**manifest.covered, **manifest.trash}
     if not gone:
         return manifest
@@ -38,7 +47,7 @@ def sweep(store: Path, manifest: Manifest, *, grace: float = GRACE) -> Manifest:
     removed: set[str] = set()
     for name, entry in gone.items():
         if _is_over(entry, grace) and (oldest is None or entry.generation <= oldest):
-            (store / name).unlink(missing_ok=True)
+            remove_file(store, name)
             removed.add(name)
     return commit(store, manifest.without(frozenset(removed))) if removed else manifest
 
@@ -48,34 +57,63 @@ def _is_over(entry: RetiredFile, grace: float) -> bool:
     return abs(time.time() - entry.time) >= grace
 
 
-def _remove_abandoned(store: Path, manifest: Manifest) -> None:
-    """Delete files of killed compactors; the caller holds the lock, so no compactor runs."""
-    known = {file.name for file in manifest.files} | manifest.trash.keys()
+def remove_leftovers(store: Path) -> None:
+    """Delete half-written and temporary files of killed processes.
+
+    Args:
+        store: The store's folder; the caller holds its lock, so no compactor or prune runs.
+    """
+    sweep_spills(store)
     for stream in RECORD_STREAMS.values():
-        folder = store / stream.parquet_folder
-        if not folder.is_dir():
-            continue
-        for file in folder.glob("*.parquet"):
-            if f"{stream.parquet_folder}/{file.name}" not in known:
-                file.unlink(missing_ok=True)
-        for file in folder.glob(".*.parquet"):
-            file.unlink(missing_ok=True)
-    for stream in RECORD_STREAMS.values():
-        for file in (store / stream.segment_folder).glob(f".{EMPTY_SEGMENT}.*"):
-            file.unlink(missing_ok=True)
-    for file in store.glob(f".{VIEWS_FILE}.*"):
-        file.unlink(missing_ok=True)
-    for file in (*store.glob(f".{MANIFEST}.*"), *store.glob("..gitignore.*")):
-        # A process may be creating the store right now, without the lock.
+        _remove_matching(store / stream.parquet_folder, _HALF_DATA_FILE)
+        _remove_matching(store / stream.segment_folder, _HALF_SEGMENT)
+    _remove_matching(store, _HALF_FILE)
+    # A process may be creating the store right now, without the lock.
+    _remove_matching(store, _HALF_CREATED, older_than=_ABANDONED)
+
+
+def _remove_matching(folder: Path, names: re.Pattern[str], *, older_than: float = 0.0) -> None:
+    """Delete files by name: the folder may hold files of others."""
+    try:
+        entries = list(os.scandir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for entry in entries:
         with contextlib.suppress(FileNotFoundError):
-            if abs(time.time() - file.stat().st_mtime) > _ABANDONED:
-                file.unlink()
+            if (
+                names.fullmatch(entry.name)
+                and entry.is_file(follow_symlinks=False)
+                and abs(time.time() - entry.stat(follow_symlinks=False).st_mtime) >= older_than
+            ):
+                Path(entry.path).unlink()
 
 
 def sweep_imports(store: Path) -> None:
-    """Delete the leftovers of a killed import, unless an import is running."""
-    if not (store / _FOLDER).is_dir():
+    """Delete the leftovers of a killed import, unless an import is running.
+
+    Args:
+        store: The store's folder.
+    """
+    if not (store / IMPORT_FOLDER).is_dir():
         return
-    with os.fdopen(os.open(store / _LOCK, os.O_RDWR | os.O_CREAT, 0o600), "wb") as lock:
+    with os.fdopen(open_file(store / IMPORT_LOCK, os.O_RDWR | os.O_CREAT), "wb") as lock:
         if try_lock(lock.fileno()):
-            shutil.rmtree(store / _FOLDER, ignore_errors=True)
+            remove_imports(store)
+
+
+def remove_imports(store: Path) -> None:
+    """Delete the folders of imports. The caller holds the lock of imports.
+
+    Args:
+        store: The store's folder.
+    """
+    folder = store / IMPORT_FOLDER
+    try:
+        entries = list(os.scandir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for entry in entries:
+        if _IMPORT.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
+            shutil.rmtree(entry.path, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        folder.rmdir()

@@ -9,7 +9,7 @@ from typing import Any, cast
 from llmops_sdk.store.lines._promote import ATTRIBUTE_COLUMNS, attribute_value
 from llmops_sdk.store.schema._views import SPAN_COLUMNS
 from llmops_sdk.tracing.records import _semconv as sc
-from llmops_sdk.tracing.records._records import RecordedSpan, Stamp
+from llmops_sdk.tracing.records._records import Json, RecordedSpan, Stamp
 
 __all__ = ["RecordReader"]
 
@@ -128,7 +128,7 @@ def _attributes(fields: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, An
     for name, column in ATTRIBUTE_COLUMNS.items():
         text = fields.get(name)
         if text is not None and name not in _FIELDS:
-            value = text.encode() if column.type == "JSON" else json.loads(text)
+            value = Json(text.encode()) if column.type == "JSON" else json.loads(text)
             made[column.attributes[0]] = attribute_value(column, value)
     metadata: dict[str, Any] = {}
     for name, text in _fields(fields.get("attributes", "{}")).items():
@@ -136,7 +136,7 @@ def _attributes(fields: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, An
         if name.startswith(sc.METADATA_PREFIX):
             metadata[name.removeprefix(sc.METADATA_PREFIX)] = value
         else:
-            made[name] = text.encode() if _is_nested(value) else value
+            made[name] = Json(text.encode()) if _is_nested(value) else value
     return made, metadata
 
 

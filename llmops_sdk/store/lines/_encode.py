@@ -31,6 +31,7 @@ _EVENT_COUNTS = {
 _OTHER_RECORDS = frozenset(stream.record_type for stream in RECORD_STREAMS.values())
 _NEWLINE = orjson.OPT_APPEND_NEWLINE
 _SHORT_LINE = b'{"trace_id":"%032x","span_id":"%016x",%b%b,"start_ns":%d,"duration_ns":%d,"status":"%b"%b%b%b'
+_STATUSES = {status: status.encode() for status in ("ok", "error", "cancelled", "closed", "unset")}
 _CHECKED_AT_ONCE = 64  # spans: their joined lines stay in the processor's cache
 _MAX_TEXT = 1_000_000  # characters in a column of a record that is not a span
 _CACHED_NAMES = 1_024
@@ -105,7 +106,8 @@ class Encoder:
             self._set_resource(record.resource)
         head = self._heads.get((record.name, record.kind)) or self._cache_head(record)
         rest = self._tails.get(record.otel_kind) or self._cache_tail(record.otel_kind)
-        if head is None:
+        status = _STATUSES.get(record.status)
+        if head is None or status is None:
             return None
         # %-formatting of bytes takes half the time of an encoded f-string.
         parent = record.parent_id
@@ -116,7 +118,7 @@ class Encoder:
             head,
             record.start_ns,
             record.duration_ns,
-            record.status.encode(),
+            status,
             b"" if (content := record.input) is None else b',"input":' + content,
             b"" if (output := record.output) is None else b',"output":' + output,
             rest,
@@ -274,7 +276,7 @@ def _put_stamp(row: dict[str, Any], rest: dict[str, Any], stamp: Stamp) -> None:
     if stamp.tags:
         row["tags"] = list(dict.fromkeys([*stamp.tags, *row.get("tags", ())]))
     for key, value in (stamp.metadata or {}).items():
-        rest.setdefault(sc.METADATA_PREFIX + key, value)
+        rest.setdefault(sc.METADATA_PREFIX + key, plain_value(value))
 
 
 def _put_events(row: dict[str, Any], events: Sequence[Event]) -> None:

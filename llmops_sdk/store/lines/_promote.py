@@ -10,15 +10,28 @@ import orjson
 
 from llmops_sdk.store.lines._sanitize import not_finite
 from llmops_sdk.store.schema._views import SPAN_COLUMNS, StoredColumn
+from llmops_sdk.tracing.capture._encode import encode
+from llmops_sdk.tracing.records._records import Json, is_json
 
 __all__ = ["ATTRIBUTE_COLUMNS", "KNOWN", "MOVED", "as_json", "attribute_value", "one_line", "plain_value", "promote"]
 
+_MAX_DEPTH = 32
+_PLAIN = frozenset({str, int, bool, type(None)})
 _MAX_INT = 2**63 - 1
 _MIN_INT = -(2**63)
 
 # Older attributes with content move into their column, since they may be large. Other older attributes also stay among
 # the attributes, under their library's name.
-MOVED = frozenset({"input.value", "output.value", "traceloop.entity.input", "traceloop.entity.output"})
+MOVED = frozenset(
+    {
+        "input.value",
+        "output.value",
+        "traceloop.entity.input",
+        "traceloop.entity.output",
+        "gen_ai.tool.call.arguments",
+        "gen_ai.tool.call.result",
+    }
+)
 
 
 def _text(value: Any) -> str | None:
@@ -66,10 +79,12 @@ def _first(value: Any) -> str | None:
     return _text(value)
 
 
-def as_json(value: Any) -> orjson.Fragment | None:
-    """Return bytes unchanged as JSON, or a string if it is valid JSON; else None."""
+def as_json(value: Any) -> Any:
+    """Return JSON unchanged, a string if it is valid JSON, or a list or mapping; else None."""
     if isinstance(value, bytes):
-        return orjson.Fragment(one_line(value))
+        return orjson.Fragment(one_line(value)) if type(value) is Json or is_json(value) else None
+    if isinstance(value, (list, tuple, Mapping)):
+        return plain_value(value)
     if isinstance(value, str):
         try:
             return orjson.Fragment(orjson.dumps(orjson.loads(value)))
@@ -78,7 +93,7 @@ def as_json(value: Any) -> orjson.Fragment | None:
     return None
 
 
-def _payload(value: Any) -> orjson.Fragment | str | None:
+def _payload(value: Any) -> Any:
     # OpenInference and Traceloop put JSON or plain text into the same attribute.
     if isinstance(value, str):
         return (as_json(value) if value[:1] in ("{", "[") else None) or value
@@ -136,7 +151,7 @@ def one_line(value: bytes) -> bytes:
     """Replace line breaks between JSON tokens (inside strings they are escaped): they would tear our line."""
     if b"\n" in value or b"\r" in value:
         return value.replace(b"\n", b" ").replace(b"\r", b" ")
-    return value
+    return value if type(value) is bytes else bytes(value)  # a fragment takes no subclass
 
 
 def promote(row: dict[str, Any], attributes: Mapping[str, Any]) -> dict[str, Any]:
@@ -177,13 +192,21 @@ def promote(row: dict[str, Any], attributes: Mapping[str, Any]) -> dict[str, Any
     return rest
 
 
-def plain_value(value: Any) -> Any:
-    """Return a value that orjson writes without loss: JSON bytes unchanged, NaN and infinities as text."""
+def plain_value(value: Any, depth: int = 0) -> Any:
+    """Return a value that orjson writes without loss: JSON unchanged, NaN and infinities as text, bytes described."""
     if isinstance(value, bytes):
-        return orjson.Fragment(one_line(value))
+        trusted = type(value) is Json or (depth == 0 and is_json(value))
+        return orjson.Fragment(one_line(value) if trusted else encode(value))
     if isinstance(value, float):
         return value if math.isfinite(value) else not_finite(value)
+    if depth >= _MAX_DEPTH:
+        return value  # the sanitizer cuts it
     if isinstance(value, (list, tuple)):
         items = cast("Sequence[Any]", value)
-        return [plain_value(item) for item in items] if any(isinstance(item, float) for item in items) else items
+        if all(type(item) in _PLAIN for item in items):
+            return items
+        return [plain_value(item, depth + 1) for item in items]
+    if isinstance(value, Mapping):
+        pairs = cast("Mapping[Any, Any]", value).items()
+        return {key: plain_value(item, depth + 1) for key, item in pairs}
     return value

@@ -10,6 +10,9 @@ from typing import Any, cast
 
 import orjson
 
+from llmops_sdk.tracing.capture._encode import encode
+from llmops_sdk.tracing.records._records import Json
+
 __all__ = ["JsonSanitizer", "not_finite"]
 
 _MAX_DEPTH = 32
@@ -45,6 +48,8 @@ class JsonSanitizer:
             return int(value) if -(2**63) <= value < 2**63 else _digits(value)
         if isinstance(value, float):
             return float(value) if math.isfinite(value) else not_finite(value)
+        if isinstance(value, bytes):
+            return orjson.Fragment(bytes(value) if type(value) is Json else encode(value))
         self._left -= 1
         if depth > _MAX_DEPTH or self._left < 0:
             self.losses["attribute", "too_deep"] += 1

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import orjson
 
-from llmops_sdk.store.lines._translate_messages import add_finish_reasons, unflatten, with_events
+from llmops_sdk.store.lines._translate_messages import add_finish_reasons, unflatten, with_events, with_instructions
 from llmops_sdk.store.schema._views import SPAN_COLUMNS
 from llmops_sdk.tracing.records import _semconv as sc
 from llmops_sdk.tracing.records._records import Event, SpanRecord
@@ -75,6 +75,7 @@ def translate(record: SpanRecord) -> dict[str, Any]:
     attributes = unflatten(record.attributes or {})
     if record.kind in _OPERATION_OF_KIND or sc.OPERATION in attributes:
         with_events(attributes, record.events or ())
+        with_instructions(attributes)
         for name, derive in _DERIVED.items():
             value = derive(attributes, record)
             if value is not None:

@@ -12,9 +12,9 @@ from typing import Any, cast
 import orjson
 
 from llmops_sdk.tracing.records import _semconv as sc
-from llmops_sdk.tracing.records._records import Event
+from llmops_sdk.tracing.records._records import Event, Json
 
-__all__ = ["add_finish_reasons", "unflatten", "with_events"]
+__all__ = ["add_finish_reasons", "unflatten", "with_events", "with_instructions"]
 
 # Target of a piece by its prefix, which the message's number, a dot and the name of the piece follow.
 _FLAT = {
@@ -92,6 +92,21 @@ def with_events(attributes: dict[str, Any], events: Sequence[Event]) -> None:
     for target, messages in found.items():
         if messages and target not in attributes:
             attributes[target] = _json(messages)
+
+
+def with_instructions(attributes: dict[str, Any]) -> None:
+    """Put the instructions that an API takes apart from the messages in front of them, as the system's message."""
+    given = _loaded(attributes.get(sc.SYSTEM_INSTRUCTIONS))
+    if not given:
+        return
+    parts = [_part(part) for part in cast("list[Any]", given)] if isinstance(given, list) else _parts(given, None)
+    messages = _loaded(attributes.get(sc.INPUT_MESSAGES))
+    known = cast("list[Any]", messages) if isinstance(messages, (list, tuple)) else []
+    first: Any = known[0] if known else None
+    if not isinstance(first, dict) or cast("dict[str, Any]", first).get("role") != "system":
+        known = [{"role": "system", "parts": parts}, *known]
+    attributes[sc.INPUT_MESSAGES] = _json(known)
+    del attributes[sc.SYSTEM_INSTRUCTIONS]
 
 
 def add_finish_reasons(attributes: dict[str, Any], reasons: Any) -> None:
@@ -232,10 +247,10 @@ def _loaded(value: Any) -> Any:
     if not isinstance(value, (str, bytes)):
         return value
     try:
-        return orjson.loads(value)
+        return orjson.loads(bytes(value) if type(value) is Json else value)
     except orjson.JSONDecodeError:
         return value
 
 
-def _json(messages: Any) -> bytes:
-    return orjson.dumps(messages, default=str)
+def _json(messages: Any) -> Json:
+    return Json(orjson.dumps(messages, default=str))

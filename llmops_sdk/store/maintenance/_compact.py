@@ -19,8 +19,10 @@ from typing import TYPE_CHECKING
 from llmops_sdk._util._public import public
 from llmops_sdk.errors import StoreError
 from llmops_sdk.store.duck._provenance import FileProvenance
-from llmops_sdk.store.duck._rebuild import ensure_manifest
+from llmops_sdk.store.duck._rebuild import adopt_files, ensure_manifest
+from llmops_sdk.store.duck._repair import remove_damaged_files
 from llmops_sdk.store.duck._sources import read_sources
+from llmops_sdk.store.files._folders import open_file
 from llmops_sdk.store.files._layout import Segment, list_segments
 from llmops_sdk.store.files._locks import exclusive_lock, max_open_files, try_lock
 from llmops_sdk.store.files._manifest import Manifest, commit, read_manifest, views_are_old
@@ -123,7 +125,7 @@ class _Compaction:
         if manifest is None:
             # Deleted while this process waited for the lock: with an empty one the sweep would delete every file.
             raise StoreError(f"MANIFEST.json of {store} was deleted; try again to rebuild it", path=str(store))
-        self._manifest: Manifest = manifest
+        self._manifest: Manifest = adopt_files(store, manifest)
 
     def run(self, progress: Callable[[int, int], None] | None) -> Compacted:
         from llmops_sdk.store.duck._parquet import ParquetWriter
@@ -215,7 +217,12 @@ class _Compaction:
                     replaces=names,
                     thinned=same[0].thinned,
                 )
-                rows = writer.write_rows([self._store / name for name in names], temporary_name(out), origin)
+                try:
+                    rows = writer.write_rows([self._store / name for name in names], temporary_name(out), origin)
+                except StoreError:
+                    temporary_name(out).unlink(missing_ok=True)
+                    self._remove_damaged()
+                    return True
                 if rows != sum(file.rows for file in same):
                     raise StoreError(
                         f"merging files of {self._store} kept {rows} of {sum(file.rows for file in same)} rows; "
@@ -228,13 +235,23 @@ class _Compaction:
                 return True
         return False
 
+    def _remove_damaged(self) -> None:
+        """Put damaged files aside while an error is handled; raise that error if there are none."""
+        before, self._manifest = self._manifest, remove_damaged_files(self._store, self._manifest)
+        if self._manifest is before:
+            raise  # noqa: PLE0704 - called while it is handled
+
     def _thin(self, writer: ParquetWriter) -> None:
         """Sample the traces of old files."""
         files = files_to_thin(self._manifest.files, self._thinning)
         if not files:
             return
         stream = RECORD_STREAMS["spans"]
-        writer.create_kept_traces(read_sources(self._store, lease=False), self._thinning.traces_to_keep)
+        try:
+            writer.create_kept_traces(read_sources(self._store, lease=False), self._thinning.traces_to_keep)
+        except StoreError:
+            self._remove_damaged()
+            return  # the next compaction samples the rest
         for file in files:
             source = self._store / file.name
             dropped = writer.count_rows([source], self._thinning.rows_to_drop)
@@ -301,7 +318,7 @@ def _locked_segments(chunk: Sequence[_SegmentState]) -> Generator[list[_SegmentS
     with contextlib.ExitStack() as stack:
         for one in chunk:
             try:
-                file = stack.enter_context(one.segment.path.open("rb"))
+                file = stack.enter_context(os.fdopen(open_file(one.segment.path, os.O_RDONLY), "rb"))
             except FileNotFoundError:
                 continue
             # A forked child of the writer may still hold the lock of a closed segment.

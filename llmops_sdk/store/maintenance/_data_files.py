@@ -38,7 +38,6 @@ def publish(out: Path, origin: FileProvenance, rows: int) -> list[DataFile]:
     if not rows:
         temporary.unlink()
         return []
-    temporary.chmod(0o600)
     with temporary.open("rb") as file:
         os.fsync(file.fileno())
         size = os.fstat(file.fileno()).st_size

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -13,8 +13,11 @@ from typing import TYPE_CHECKING, Any
 from llmops_sdk._util._public import public
 from llmops_sdk.errors import StoreError
 from llmops_sdk.store.duck._provenance import FileProvenance
-from llmops_sdk.store.duck._rebuild import ensure_manifest
+from llmops_sdk.store.duck._rebuild import adopt_files, ensure_manifest
 from llmops_sdk.store.files._blob_files import Blob, list_blobs, remove_blob
+from llmops_sdk.store.files._damaged import readable_files, remove_damaged
+from llmops_sdk.store.files._folders import remove_file
+from llmops_sdk.store.files._layout import list_segments
 from llmops_sdk.store.files._locks import exclusive_lock
 from llmops_sdk.store.files._manifest import DataFile, Manifest, commit, read_manifest
 from llmops_sdk.store.files._overwrite import all_segments, overwrite_lines
@@ -109,6 +112,7 @@ def prune(
     with exclusive_lock(folder, _WAIT) as acquired:
         if not acquired:
             raise StoreError(f"{folder} is being changed by another process: try again later", path=str(folder))
+        adopt_files(folder, read_manifest(folder) or Manifest())
         return _Pruning(folder, progress).run(person, older_than, dry_run)
 
 
@@ -120,7 +124,11 @@ def finish_pruning(store: Path) -> None:
     """
     begun = read_journal(store)
     if begun is not None:
-        _Pruning(store, None).apply(begun)
+        pruning = _Pruning(store, None)
+        try:
+            pruning.apply(begun)
+        finally:
+            pruning.count_losses()
         remove_journal(store)
 
 
@@ -145,6 +153,7 @@ class _Pruning:
         self._spans = 0
         self._scores = 0
         self._blobs = 0
+        self._waiting = 0
 
     def run(self, person: dict[str, str], older_than: timedelta | datetime | None, dry_run: bool) -> Pruned:
         try:
@@ -159,26 +168,46 @@ class _Pruning:
     def _run(self, person: dict[str, str], older_than: timedelta | datetime | None, dry_run: bool) -> Pruned:
         finish_pruning(self._store)
         if not dry_run:
-            from llmops_sdk.store.files._sweep import sweep_imports
+            from llmops_sdk.store.files._sweep import remove_leftovers, sweep_imports
 
             sweep_imports(self._store)
+            remove_leftovers(self._store)
         traces: set[str] = set()
-        spans = scores = 0
-        for _ in range(_ROUNDS):
-            selection, found, judged = self._find(person, older_than)
-            spans, scores = spans + found, scores + judged
-            traces |= selection.traces
-            if dry_run or not (found or judged):
-                break
-            # By age no journal is needed: the rest can be found by its age again.
+        try:
+            for _ in range(_ROUNDS):
+                selection, found, judged = self._find(person, older_than)
+                traces |= selection.traces
+                if dry_run:
+                    return Pruned(traces=len(traces), spans=found, scores=judged)
+                if not (found or judged):
+                    break
+                # By age no journal is needed: the rest can be found by its age again.
+                if person:
+                    write_journal(self._store, selection)
+                self.apply(selection)
+                remove_journal(self._store)
+            left = self._find(person, older_than)[1] + self._waiting
+            self._put_damaged_aside()
             if person:
-                write_journal(self._store, selection)
-            self.apply(selection)
-            remove_journal(self._store)
-        left = 0 if dry_run else self._find(person, older_than)[1]
-        if not dry_run and spans + scores:
-            count_loss(self._store, "span", "pruned", spans - left, 0)
-        return Pruned(traces=len(traces), spans=spans - left, scores=scores, blobs=self._blobs, left=left)
+                remove_damaged(self._store)  # nobody can tell whose data is in them
+        finally:
+            # Also of a prune that fails: what it has deleted is gone.
+            self.count_losses()
+        return Pruned(traces=len(traces), spans=self._spans, scores=self._scores, blobs=self._blobs, left=left)
+
+    def _put_damaged_aside(self) -> None:
+        """Move the files that this process's queries have left out while this prune held the lock."""
+        manifest = read_manifest(self._store) or Manifest()
+        readable = readable_files(self._store, manifest.files)
+        if len(readable) < len(manifest.files):
+            from llmops_sdk.store.duck._repair import remove_damaged_files
+
+            remove_damaged_files(self._store, manifest, [one for one in manifest.files if one not in readable])
+
+    def count_losses(self) -> None:
+        """Count the deleted spans in `losses`: those that went, which a living process may have written since."""
+        if self._spans:
+            count_loss(self._store, "span", "pruned", self._spans, 0)
 
     def _find(self, person: dict[str, str], older_than: timedelta | datetime | None) -> tuple[PruneSelection, int, int]:
         """Return the selection, and its number of spans and scores."""
@@ -236,18 +265,24 @@ class _Pruning:
 
         manifest = read_manifest(self._store) or Manifest()
         segments = list(all_segments(self._store))
+        live = {one.name for one in list_segments(self._store, manifest.covered)}
         done, total = 0, len(manifest.files) + len(segments)
         with contextlib.closing(ParquetWriter()) as writer:
             writer.mark_for_removal(selection.traces, selection.spans, selection.sessions)
             for file in manifest.files:
-                manifest = self._rewrite(writer, manifest, file, selection)
+                manifest = self._rewrite_or_remove(writer, manifest, file, selection)
                 done = self._step(done, total)
+        self._waiting = 0
         for segment in segments:
-            overwrite_lines(segment, selection.matches)
+            overwritten = overwrite_lines(segment, selection.kind_of)
+            self._waiting += overwritten.waiting
+            # Lines that wait for export only, or that are in a Parquet file too, are copies.
+            if f"{segment.parent.name}/{segment.name}" in live:
+                self._count(overwritten.kinds)
             done = self._step(done, total)
         # At once, without the grace period; a reader that has a file open keeps it.
         for name in manifest.trash:
-            (self._store / name).unlink(missing_ok=True)
+            remove_file(self._store, name)
         if manifest.trash:
             manifest = commit(self._store, manifest.without(frozenset(manifest.trash)))
             write_views(self._store, manifest)
@@ -257,6 +292,19 @@ class _Pruning:
         if self._progress is not None:
             self._progress(done + 1, total)
         return done + 1
+
+    def _rewrite_or_remove(
+        self, writer: ParquetWriter, manifest: Manifest, file: DataFile, selection: PruneSelection
+    ) -> Manifest:
+        try:
+            return self._rewrite(writer, manifest, file, selection)
+        except StoreError:
+            from llmops_sdk.store.duck._repair import remove_damaged_files
+
+            changed = remove_damaged_files(self._store, manifest, [file])
+            if changed is manifest:
+                raise
+            return changed
 
     def _rewrite(
         self, writer: ParquetWriter, manifest: Manifest, file: DataFile, selection: PruneSelection
@@ -280,7 +328,13 @@ class _Pruning:
         if rows != file.rows - dropped:
             raise StoreError(f"pruning {file.name} kept {rows} rows instead of {file.rows - dropped}; the file stays")
         made = publish(out, origin, rows)
-        return commit(self._store, manifest.next(time=time.time(), add=made, remove=[file]))
+        manifest = commit(self._store, manifest.next(time=time.time(), add=made, remove=[file]))
+        self._count({file.stream: dropped})
+        return manifest
+
+    def _count(self, rows: Mapping[str, int]) -> None:
+        self._spans += rows.get("spans", 0)
+        self._scores += rows.get("scores", 0)
 
     def _remove_blobs(self, selection: PruneSelection) -> None:
         blobs = list_blobs(self._store)

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import orjson
 
+from llmops_sdk.errors import StoreError
+from llmops_sdk.store.files._folders import read_file
 from llmops_sdk.store.files._manifest import sync_folder
+from llmops_sdk.store.files._names import whole_number
+from llmops_sdk.store.files._overwrite import TORN
 from llmops_sdk.store.schema._views import RECORD_STREAMS
 
 __all__ = ["PruneSelection", "read_journal", "remove_journal", "write_journal"]
 
 _JOURNAL = "PRUNE.json"
+_MAX_BYTES = 1024**3
+_TRACE = re.compile(rb'"trace_id":"([0-9a-f]{32})"')
+_PERSON = re.compile(rb'(?:user|session)[._]id":("(?:[^"\\]|\\.)*")')
 _BY_TRACE = {"trace_id": "removed_traces"}
 _BY_TARGET = {"trace_id": "removed_traces", "span_id": "removed_spans", "session_id": "removed_sessions"}
 
@@ -57,15 +65,19 @@ class PruneSelection:
         names = [column.name for column in rules.columns if column.since <= version]
         return " OR ".join(f"{name} IN (SELECT id FROM {tables[name]})" for name in names if name in tables)  # noqa: S608 - constants
 
-    def matches(self, line: bytes) -> bool:
-        """Return whether a segment's line is selected."""
+    def kind_of(self, line: bytes) -> str | None:
+        """Return the stream of a selected line of a segment, `TORN` for an unreadable one; None if it is not selected.
+
+        Args:
+            line: The line without its line break.
+        """
         try:
             row: Any = orjson.loads(line)
         except orjson.JSONDecodeError:
-            return self._matches_torn_line(line)
-        if not isinstance(row, dict) or "what" in row:
-            return False
-        return self._matches_row(row)  # pyright: ignore[reportUnknownArgumentType] - any JSON
+            return TORN if self._matches_torn_line(line) else None
+        if not isinstance(row, dict) or "what" in row or not self._matches_row(cast("dict[str, Any]", row)):
+            return None
+        return "scores" if "source" in row else "spans"
 
     def _matches_row(self, row: Mapping[str, Any]) -> bool:
         if self.before_ns is not None:
@@ -78,10 +90,11 @@ class PruneSelection:
     def _matches_torn_line(self, line: bytes) -> bool:
         if self.before_ns is not None:
             return False
-        head = line[:45].decode("ascii", "replace")
-        if head.startswith('{"trace_id":"') and head[13:] in self.traces:
+        if any(trace.decode() in self.traces for trace in _TRACE.findall(line)):
             return True
-        return any(orjson.dumps(word)[1:-1] in line for word in self.words)
+        # The whole id, in its own field: user "7" must not match every line with a 7 in it.
+        wanted = {orjson.dumps(word) for word in self.words}
+        return any(value in wanted for value in _PERSON.findall(line))
 
 
 def write_journal(store: Path, selection: PruneSelection) -> None:
@@ -100,8 +113,7 @@ def write_journal(store: Path, selection: PruneSelection) -> None:
         "words": selection.words,
         "before_ns": selection.before_ns,
     }
-    with temporary.open("xb") as out:
-        temporary.chmod(0o600)
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
         out.write(orjson.dumps(content))
         out.flush()
         os.fsync(out.fileno())
@@ -114,19 +126,37 @@ def read_journal(store: Path) -> PruneSelection | None:
 
     Args:
         store: The store's folder; the caller holds its lock.
+
+    Raises:
+        StoreError: It is damaged.
     """
+    file = store / _JOURNAL
     try:
-        content: Any = orjson.loads((store / _JOURNAL).read_bytes())
+        content: Any = orjson.loads(read_file(file, _MAX_BYTES))
+        before = content["before_ns"]
+        return PruneSelection(
+            traces=frozenset(_texts(content["traces"])),
+            spans=frozenset(_texts(content["spans"])),
+            sessions=frozenset(_texts(content.get("sessions", []))),  # an older version's journal has none
+            blobs=frozenset(_texts(content["blobs"])),
+            words=tuple(_texts(content["words"])),
+            before_ns=None if before is None else whole_number(before, least=-(2**63)),
+        )
     except FileNotFoundError:
         return None
-    return PruneSelection(
-        traces=frozenset(content["traces"]),
-        spans=frozenset(content["spans"]),
-        sessions=frozenset(content.get("sessions", ())),  # an older version's journal has none
-        blobs=frozenset(content["blobs"]),
-        words=tuple(content["words"]),
-        before_ns=content["before_ns"],
-    )
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise StoreError(
+            f"{file}, the note of an unfinished prune, is damaged ({error}): remove it, and prune again",
+            path=str(file),
+        ) from error
+
+
+def _texts(values: Any) -> list[str]:
+    if isinstance(values, list):
+        items = cast("list[Any]", values)
+        if all(isinstance(item, str) for item in items):
+            return items
+    raise ValueError("it has no list of texts where one belongs")
 
 
 def remove_journal(store: Path) -> None:

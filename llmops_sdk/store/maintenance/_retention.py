@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 from llmops_sdk.errors import StoreError
 from llmops_sdk.store.files._blob_files import Blob, list_blobs, remove_abandoned, remove_blob
+from llmops_sdk.store.files._folders import open_file
 from llmops_sdk.store.files._layout import Segment, list_segments
 from llmops_sdk.store.files._locks import exclusive_lock, is_unlocked, try_lock
 from llmops_sdk.store.files._manifest import DataFile, Manifest, commit, read_manifest
@@ -145,7 +146,7 @@ def _drop_data_files(store: Path, files: Sequence[tuple[DataFile, str]]) -> list
 def _remove_if_sealed(store: Path, segment: Segment) -> int | None:
     """Delete a segment without a living writer; return its lines, or None when it was left or already gone."""
     try:
-        descriptor = os.open(segment.path, os.O_RDONLY)
+        descriptor = open_file(segment.path, os.O_RDONLY)
     except FileNotFoundError:
         return None
     with os.fdopen(descriptor, "rb") as file:

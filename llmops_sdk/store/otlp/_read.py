@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from llmops_sdk.errors import OtlpDecodeError
+from llmops_sdk.store.otlp._bounds import OversizedRequestError, check_json, check_protobuf
 from llmops_sdk.store.otlp._records import span_record
 from llmops_sdk.store.otlp._wire import Group, MalformedError, Reader, WireLog
 from llmops_sdk.tracing.records import _semconv as sc
@@ -23,6 +24,8 @@ Encoding: TypeAlias = Literal["protobuf", "json"]
 
 _MAX_RESOURCES = 16
 _MAX_PROBLEMS = 5
+_ELEMENTS_OF_A_SPAN = 10
+_SHARED_BYTES = 32 * 1024 * 1024
 
 
 @dataclass(slots=True)
@@ -63,32 +66,40 @@ class Decoder:
     def __init__(self) -> None:
         self._resources: dict[str, Mapping[str, Any]] = {}
 
-    def traces(self, body: bytes, encoding: Encoding) -> Decoded:
+    def traces(self, body: bytes, encoding: Encoding, limit: int | None = None) -> Decoded:
         """Decode the spans of an `ExportTraceServiceRequest`. A span that cannot be read does not affect the others.
 
         Args:
             body: The request.
             encoding: Its encoding.
+            limit: The number of elements that it may have, or None. With a limit, resources and scopes that many
+                spans share may not take much more space once they are stored than the body.
 
         Raises:
             OtlpDecodeError: The body is not such a request.
+            OversizedRequestError: It exceeds the limit.
         """
+        _check(body, "traces", encoding, limit)
         reader, decoded = _reader(encoding), Decoded()
-        self._take_spans(reader, _groups(reader.spans, body), decoded)
+        groups = _bounded(_groups(reader.spans, body), len(body), limit)
+        self._take_spans(reader, groups, decoded)
         return decoded
 
-    def logs(self, body: bytes, encoding: Encoding) -> Decoded:
+    def logs(self, body: bytes, encoding: Encoding, limit: int | None = None) -> Decoded:
         """Decode the scores of an `ExportLogsServiceRequest`: its `gen_ai.evaluation.result` events.
 
         Args:
             body: The request.
             encoding: Its encoding.
+            limit: The number of elements that it may have, or None.
 
         Raises:
             OtlpDecodeError: The body is not such a request.
+            OversizedRequestError: It exceeds the limit.
         """
+        _check(body, "logs", encoding, limit)
         reader, decoded = _reader(encoding), Decoded()
-        _take_scores(reader, _groups(reader.logs, body), decoded)
+        _take_scores(reader, _bounded(_groups(reader.logs, body), len(body), limit), decoded)
         return decoded
 
     def loaded(self, request: object) -> Decoded:
@@ -162,6 +173,28 @@ def _mark_inner_calls(others: list[RecordedSpan], spans: list[RecordedSpan]) -> 
         for span in others:
             if (span.trace_id, span.parent_id) in calls:
                 span.kind = "chain"
+
+
+def _check(body: bytes, signal: str, encoding: Encoding, limit: int | None) -> None:
+    if limit is not None and encoding == "json":
+        check_json(body, limit)
+    elif limit is not None:
+        check_protobuf(body, signal, limit)
+
+
+def _bounded(groups: Iterator[Group], size: int, limit: int | None) -> Iterator[Group]:
+    """Yield the groups; raise OversizedRequestError if their items would take too much time or space.
+
+    A span costs as much as ten other elements, and each line of the store repeats its resource and scope.
+    """
+    items, room = (math.inf, math.inf) if limit is None else (limit // _ELEMENTS_OF_A_SPAN, _SHARED_BYTES + size)
+    for group in groups:
+        items -= len(group.items) + 1
+        room -= 0 if limit is None else len(group.items) * (len(repr(group.resource)) + len(group.scope))
+        if items < 0 or room < 0:
+            what = "too many spans or log records" if items < 0 else "a resource or scope too large for so many spans"
+            raise OversizedRequestError(f"{group.where}: {what} for a request of this size: send smaller batches")
+        yield group
 
 
 def _reader(encoding: Encoding) -> Reader:

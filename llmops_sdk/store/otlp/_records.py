@@ -12,7 +12,7 @@ from llmops_sdk.store.otlp._wire import WireSpan
 from llmops_sdk.store.otlp._write import ADDED, TEXT
 from llmops_sdk.tracing.interop._foreign_span import error_type_of
 from llmops_sdk.tracing.records import _semconv as sc
-from llmops_sdk.tracing.records._records import SCOPE, RecordedSpan
+from llmops_sdk.tracing.records._records import SCOPE, Json, RecordedSpan
 from llmops_sdk.tracing.records._span_kinds import kind_of
 
 __all__ = ["span_record"]
@@ -42,7 +42,7 @@ def span_record(span: WireSpan, scope: str, resource: Mapping[str, Any]) -> Reco
     for name in _MESSAGES:
         messages = _json_of(attributes.get(name))
         if messages is not None:
-            attributes[name] = messages
+            attributes[name] = Json(messages)
     exported = isinstance(kind, str) and isinstance(attributes.get(ADDED), list)
     if exported:
         message = span.message

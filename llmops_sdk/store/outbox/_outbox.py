@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import threading
 import time
 from collections import deque
@@ -17,18 +18,22 @@ from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
 
+from llmops_sdk.store.files._folders import OUTBOX_FOLDER, check_folder, open_file, read_file, refuse_links
 from llmops_sdk.store.files._locks import is_unlocked, try_lock
+from llmops_sdk.store.files._names import OWNER, SEGMENT
 from llmops_sdk.store.lines._decode import RecordReader
 from llmops_sdk.tracing.records._outbox import Piece, Position
 
 __all__ = ["FOLDER", "SegmentOutbox", "outbox_sizes"]
 
-FOLDER = "outbox"
-_SUFFIX = ".ndjson"
+FOLDER = OUTBOX_FOLDER
 _LOCK = "adopt.lock"
 _OWNER = ".owner"
 _DAY = 86_400.0
 _MAX_LINE = 32 * 1024**2
+_MAX_CURSOR = 128
+_MAX_OFFSET = 2**62
+_CURSOR = re.compile(rb"([0-9]{1,20}) ?([0-9a-f]{32}|)\n?")
 
 _log = logging.getLogger("llmops_sdk")
 
@@ -42,6 +47,9 @@ class SegmentOutbox:
         max_bytes: Size above which the oldest segments are dropped and counted.
         max_days: Age above which they are.
         lose: Called for dropped segments with what, reason, number of spans and bytes.
+
+    Raises:
+        StoreError: The folder is a link, or another user can change it.
     """
 
     def __init__(
@@ -53,6 +61,8 @@ class SegmentOutbox:
         max_days: float,
         lose: Callable[[str, str, int, int], None],
     ) -> None:
+        check_folder(store)
+        refuse_links(store, f"{FOLDER}/{name}")
         self._folder = store / FOLDER / name
         self._max_bytes = max_bytes
         self._max_age = max_days * _DAY
@@ -96,7 +106,9 @@ class SegmentOutbox:
             segment: The segment, locked by its writer and still empty.
         """
         try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # One by one: the mode does not apply to parents.
+            self._folder.parent.mkdir(mode=0o700, exist_ok=True)
+            self._folder.mkdir(mode=0o700, exist_ok=True)
             if self._owner_lock < 0:
                 self._owner, self._owner_lock = self._new_owner()
             # Before the link: another process adopts a segment without an owner.
@@ -230,7 +242,7 @@ class SegmentOutbox:
 
     def _remove_dead_owners(self) -> None:
         for file in self._folder.glob(f"*{_OWNER}"):
-            if is_unlocked(file):
+            if OWNER.fullmatch(file.stem) and not file.is_symlink() and is_unlocked(file):
                 file.unlink(missing_ok=True)
 
     def read_adopted(self, after: Position, most: int) -> Piece | None:
@@ -255,7 +267,7 @@ class SegmentOutbox:
         if self._adoption_lock >= 0:
             return True
         try:
-            descriptor = os.open(self._folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+            descriptor = open_file(self._folder / _LOCK, os.O_RDWR | os.O_CREAT)
         except OSError:
             return False
         if not try_lock(descriptor):
@@ -268,7 +280,7 @@ class SegmentOutbox:
 
     def _piece(self, after: Position, most: int, end: int | None) -> Piece | None:
         try:
-            with (self._folder / after.segment).open("rb") as file:
+            with os.fdopen(open_file(self._folder / after.segment, os.O_RDONLY), "rb") as file:
                 file.seek(after.offset)
                 data = file.read(most if end is None else max(min(most, end - after.offset), 0))
                 if data and not data.endswith(b"\n"):
@@ -282,7 +294,7 @@ class SegmentOutbox:
     def _put_cursor(self, position: Position) -> None:
         # Fixed width: one write replaces all of it.
         with contextlib.suppress(OSError):
-            descriptor = os.open(self._folder / f"{position.segment}.cursor", os.O_WRONLY | os.O_CREAT, 0o600)
+            descriptor = open_file(self._folder / f"{position.segment}.cursor", os.O_WRONLY | os.O_CREAT)
             try:
                 os.pwrite(descriptor, b"%020d %b\n" % (position.offset, self._owner.encode()), 0)
             finally:
@@ -291,10 +303,12 @@ class SegmentOutbox:
     def _cursor(self, segment: str) -> tuple[int, str]:
         """Return the acknowledged bytes and the owner."""
         try:
-            offset, _, owner = (self._folder / f"{segment}.cursor").read_text(encoding="ascii").strip().partition(" ")
-            return int(offset), owner
-        except (FileNotFoundError, ValueError):
+            content = read_file(self._folder / f"{segment}.cursor", _MAX_CURSOR)
+        except OSError:
             return 0, ""
+        # Other content is no cursor of ours: the segment is read from its start.
+        found = _CURSOR.fullmatch(content)
+        return (min(int(found[1]), _MAX_OFFSET), found[2].decode()) if found else (0, "")
 
     def _remove(self, segment: str) -> None:
         with contextlib.suppress(OSError):
@@ -307,9 +321,9 @@ class SegmentOutbox:
     def _states(self) -> list[tuple[Path, os.stat_result]]:
         """Return the segments, oldest first; others may remove one at any time."""
         found: list[tuple[Path, os.stat_result]] = []
-        for path in self._folder.glob(f"*{_SUFFIX}"):
+        for entry in _segments(self._folder):
             with contextlib.suppress(FileNotFoundError):
-                found.append((path, path.stat()))
+                found.append((Path(entry.path), entry.stat(follow_symlinks=False)))
         return sorted(found, key=lambda one: (one[1].st_mtime, one[0]))
 
     def _drop_excess(self) -> None:
@@ -332,7 +346,7 @@ class SegmentOutbox:
             self._lose("export", "outbox_expired" if expired else "outbox_full", left, state.st_size)
 
     def _unsent(self, path: Path) -> int:
-        with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+        with contextlib.suppress(OSError), os.fdopen(open_file(path, os.O_RDONLY), "rb") as file:
             file.seek(self._cursor(path.name)[0])
             return sum(1 for line in file if line.startswith(b'{"trace_id"'))
         return 0
@@ -353,6 +367,15 @@ def outbox_sizes(store: Path) -> dict[str, int]:
     """
     sizes: dict[str, int] = {}
     for folder in sorted((store / FOLDER).glob("*")):
-        if folder.is_dir():
-            sizes[folder.name] = sum(_size(file) for file in folder.glob(f"*{_SUFFIX}"))
+        if folder.is_dir() and not folder.is_symlink():
+            sizes[folder.name] = sum(_size(Path(entry.path)) for entry in _segments(folder))
     return sizes
+
+
+def _segments(folder: Path) -> list[os.DirEntry[str]]:
+    """Return the segments in an outbox, and no link or file of others."""
+    try:
+        entries = list(os.scandir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return [entry for entry in entries if SEGMENT.fullmatch(entry.name) and entry.is_file(follow_symlinks=False)]

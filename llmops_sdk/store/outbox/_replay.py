@@ -16,6 +16,7 @@ from llmops_sdk.export._destinations import Destination, destination_for_url, fi
 from llmops_sdk.export._filter import select_records
 from llmops_sdk.export._sizes import BATCH_BYTES, size_of
 from llmops_sdk.export._threads import uninstrumented
+from llmops_sdk.store.files._folders import check_folder
 from llmops_sdk.store.lines._decode import RecordReader
 from llmops_sdk.store.outbox._outbox import FOLDER, SegmentOutbox, outbox_sizes
 from llmops_sdk.store.reading._query import StorePath, flush_first, store_folder
@@ -94,6 +95,7 @@ def replay(
     from llmops_sdk.config import current
 
     settings, folder = current(), store_folder(path)
+    check_folder(folder)
     flush_first()
     with uninstrumented():
         if to is None:
@@ -114,6 +116,7 @@ def discard(name: str, *, path: StorePath | None = None) -> int:
         StoreError: Nothing waits for a destination of that name.
     """
     folder = store_folder(path)
+    check_folder(folder)
     sizes = outbox_sizes(folder)
     if name not in sizes:
         raise StoreError(
@@ -138,7 +141,13 @@ def _destination(
             raise StoreError(f'there is no destination "{to}": {names}; or give a URL, as in http://127.0.0.1:4318')
         found = known[to]
     else:
-        found = destination_for_url(to, protocol=protocol, headers=headers, content=settings.export.content)
+        found = destination_for_url(
+            to,
+            protocol=protocol,
+            headers=headers,
+            content=settings.export.content,
+            allow_attributes=settings.export.allow_attributes,
+        )
     from dataclasses import replace
 
     return found if content is None else replace(found, content=content)

@@ -23,8 +23,10 @@ from typing import TypeAlias
 import orjson
 
 from llmops_sdk.errors import StoreError
+from llmops_sdk.store.files._folders import check_folder, open_file
 from llmops_sdk.store.files._layout import Segment, list_segments
 from llmops_sdk.store.files._manifest import Manifest, read_manifest
+from llmops_sdk.store.files._names import whole_number
 from llmops_sdk.store.files._segment import SEAL_PREFIX, seal_size
 
 __all__ = ["Follower", "Gap", "Lines"]
@@ -34,6 +36,7 @@ _READ_BYTES = 4 * _CHUNK  # in one call
 _MAX_LINE = 32 * 1024 * 1024  # DuckDB reads no longer one
 _MAX_OPEN_FILES = 128
 _LISTINGS = 4
+_MAX_POSITION = 64 * 1024**2
 
 _Entry: TypeAlias = tuple[int, int, int, str]
 """A segment in a position: offset, seen bytes beyond it, state, stream."""
@@ -92,6 +95,7 @@ class Follower:
     """
 
     def __init__(self, folder: Path, streams: Iterable[str], position: str | None = None) -> None:
+        check_folder(folder)
         self._folder = folder
         self._streams = frozenset(streams)
         self._places: dict[Path, _Place] = {}
@@ -182,7 +186,7 @@ class Follower:
     def _open(self, path: Path, place: _Place) -> bool:
         if place.descriptor < 0:
             try:
-                place.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                place.descriptor = open_file(path, os.O_RDONLY)
             except FileNotFoundError:
                 return False
         return True
@@ -261,11 +265,18 @@ class Follower:
 
 def _decode(position: str) -> tuple[dict[str, int] | None, dict[str, _Entry]]:
     try:
-        taken, entries = orjson.loads(zlib.decompress(base64.urlsafe_b64decode(position)))
+        # One that unpacks to more is cut here, and no JSON then.
+        packed = zlib.decompressobj().decompress(base64.urlsafe_b64decode(position), _MAX_POSITION)
+        taken, entries = orjson.loads(packed)
         return (
-            None if taken is None else {str(stream): int(size) for stream, size in taken.items()},
+            None if taken is None else {str(stream): whole_number(size) for stream, size in taken.items()},
             {
-                str(digest): (int(offset), int(more), int(state), str(stream))
+                str(digest): (
+                    whole_number(offset, most=2**62),
+                    whole_number(more, least=-(2**62), most=2**62),
+                    whole_number(state, most=_COUNTED),
+                    str(stream),
+                )
                 for digest, (offset, more, state, stream) in entries.items()
             },
         )

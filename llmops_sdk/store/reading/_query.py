@@ -10,17 +10,32 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
+from llmops_sdk._util._guard import Caught
 from llmops_sdk.errors import QueryError, StoreError
-from llmops_sdk.store.duck._sources import read_sources
+from llmops_sdk.store.duck._sources import is_store, read_sources
 from llmops_sdk.store.files._layout import Sources
 from llmops_sdk.store.reading._result import TABLE, Result
+from llmops_sdk.store.reading._stopped import add_stopped, refuse_if_too_many
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from llmops_sdk.store.duck._sql import duckdb
     from llmops_sdk.store.reading._statement import Parameters, Statement
     from llmops_sdk.store.schema._views import View
 
-__all__ = ["StorePath", "aquery", "connect", "flush_first", "leased", "query", "retried", "run_query", "store_folder"]
+__all__ = [
+    "StorePath",
+    "aquery",
+    "connect",
+    "flush_first",
+    "is_store",
+    "leased",
+    "query",
+    "retried",
+    "run_query",
+    "store_folder",
+]
 
 _T = TypeVar("_T")
 
@@ -31,7 +46,12 @@ StorePath: TypeAlias = str | os.PathLike[str]
 
 
 def query(
-    sql: str, params: Parameters | None = None, *, path: StorePath | None = None, timeout: float | None = None
+    sql: str,
+    params: Parameters | None = None,
+    *,
+    path: StorePath | None = None,
+    timeout: float | None = None,
+    isolated: bool = False,
 ) -> Result:
     """Run one SELECT over the stored traces, including this process's latest spans.
 
@@ -42,6 +62,8 @@ def query(
         params: Values for `?` or `$1` (a sequence) or for `$name` (a mapping).
         path: The store's folder; by default the configured one.
         timeout: Seconds after which the query fails, or None.
+        isolated: Run the query in a process of its own, with a limit of memory, which is killed at the deadline. For
+            SQL of others, as of a model; it costs the start of a process.
 
     Raises:
         QueryError: The SQL is invalid, not allowed, or took too long.
@@ -53,13 +75,23 @@ def query(
         [(42,)]
     """
     flush_first()
+    if isolated:
+        return _run_isolated(sql, params, store_folder(path), timeout)
     return run_query(sql, params, store_folder(path), timeout)
+
+
+def _run_isolated(sql: str, params: Parameters | None, folder: Path, timeout: float | None) -> Result:
+    from llmops_sdk.store.reading._isolated import isolated_query
+
+    return isolated_query(sql, params, folder, timeout)
 
 
 def run_query(
     sql: str, params: Parameters | None, folder: Path, timeout: float | None, views: Sequence[View] | None = None
 ) -> Result:
-    """Run one SELECT in a thread of its own, so that Ctrl-C ends it at once.
+    """Run one SELECT in a thread of its own, so that Ctrl-C and the deadline end the wait at once.
+
+    DuckDB may be deep in one call and notice an interrupt late. Nobody waits for it then.
 
     Args:
         sql: The statement.
@@ -69,25 +101,26 @@ def run_query(
         views: The views that the SDK's own SQL needs beside `store.spans`; None for a statement of the user.
     """
     job = _QueryJob(sql, params, folder, timeout, views)
-    # Imported late: this cannot be imported while the interpreter ends, when a first span may still need the store.
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(1, "llmops-query") as thread:
+    try:
+        # Inside the `try`: Ctrl-C may come while the thread starts.
+        future = job.start()
         try:
-            # Inside the `try`: Ctrl-C may come while the thread starts, and the pool would wait for the query.
-            future = thread.submit(job.run)
-            try:
-                return future.result(timeout)
-            except TimeoutError:
-                if future.done():
-                    raise
-                raise job.timeout_error() from None
-        finally:
-            job.cancel()
+            return future.result(timeout)
+        except TimeoutError:
+            if future.done():
+                raise
+            raise job.timeout_error() from None
+    finally:
+        job.cancel_soon()
 
 
 async def aquery(
-    sql: str, params: Parameters | None = None, *, path: StorePath | None = None, timeout: float | None = None
+    sql: str,
+    params: Parameters | None = None,
+    *,
+    path: StorePath | None = None,
+    timeout: float | None = None,
+    isolated: bool = False,
 ) -> Result:
     """Run one SELECT without blocking the event loop; cancelling the task ends the query. See `query`.
 
@@ -96,6 +129,8 @@ async def aquery(
         params: Values for `?` or `$1` (a sequence) or for `$name` (a mapping).
         path: The store's folder; by default the configured one.
         timeout: Seconds after which the query fails, or None.
+        isolated: Run the query in a process of its own, with a limit of memory, which is killed at the deadline. For
+            SQL of others, as of a model; it costs the start of a process.
 
     Raises:
         QueryError: The SQL is invalid, not allowed, or took too long.
@@ -110,19 +145,20 @@ async def aquery(
     import asyncio
 
     await asyncio.to_thread(flush_first)
+    if isolated:
+        return await asyncio.to_thread(_run_isolated, sql, params, store_folder(path), timeout)
     job = _QueryJob(sql, params, store_folder(path), timeout)
     limit = asyncio.timeout(timeout)
     try:
         async with limit:
-            return await asyncio.to_thread(job.run)
+            # A thread of its own: the loop's executor would wait for the query when the loop ends.
+            return await asyncio.wrap_future(job.start())
     except TimeoutError:
         if not limit.expired():
             raise
         raise job.timeout_error() from None
     finally:
-        if not job.ended.is_set():
-            # Ending it may take a moment; the event loop must not wait for that.
-            threading.Thread(target=job.cancel, name="llmops-cancel", daemon=True).start()
+        job.cancel_soon()
 
 
 def connect(*, path: StorePath | None = None, trusted: bool = False) -> duckdb.DuckDBPyConnection:
@@ -132,7 +168,8 @@ def connect(*, path: StorePath | None = None, trusted: bool = False) -> duckdb.D
 
     The connection sees what is appended to the files that existed when it was opened; connect again to see newer
     files. Unless `trusted`, it reads those files only, as far as DuckDB confines it: DuckDB does not refuse
-    `COPY … TO` one of the store's own files.
+    `COPY … TO` one of the store's own files. A confined connection keeps everything in memory; a trusted one puts what
+    does not fit into the store's private folder.
 
     Args:
         path: The store's folder; by default the configured one.
@@ -155,7 +192,7 @@ def connect(*, path: StorePath | None = None, trusted: bool = False) -> duckdb.D
     from llmops_sdk.store.duck._sql import duckdb
 
     try:
-        return retried(lambda: _connection(folder, trusted))
+        return retried(lambda: _connection(folder, trusted), folder)
     except duckdb.Error as error:
         raise damaged_file(error, folder) or StoreError(
             f"the store {folder} cannot be read: {error}", path=str(folder)
@@ -184,7 +221,7 @@ def _connection(folder: Path, trusted: bool) -> duckdb.DuckDBPyConnection:
     from llmops_sdk.store.schema._user_columns import current_views
 
     with leased(folder, keep=True) as sources:
-        connection = open_connection(sources, views=current_views(), trusted=trusted, frames=True)
+        connection = open_connection(sources, views=current_views(), trusted=trusted, frames=True, spill=trusted)
         if sources.lease is not None:
             weakref.finalize(connection, sources.lease.release)
         return connection
@@ -208,16 +245,25 @@ def leased(folder: Path, *, keep: bool = False) -> Generator[Sources]:
             sources.lease.release()
 
 
-def retried(attempt: Callable[[], _T]) -> _T:
-    """Return the result of `attempt`; try again when a listed file has been dropped or compacted since."""
+def retried(attempt: Callable[[], _T], folder: Path) -> _T:
+    """Return the result of `attempt`; try again when a listed file has been dropped, compacted or damaged since.
+
+    Args:
+        attempt: Reads the store.
+        folder: The store's folder.
+    """
     from llmops_sdk.store.duck._errors import is_missing_file
     from llmops_sdk.store.duck._sql import duckdb
 
-    for _ in range(_TRIES - 1):
+    for number in range(_TRIES):
         try:
             return attempt()
         except duckdb.Error as error:
-            if not is_missing_file(error):
+            if is_missing_file(error) and number < _TRIES - 1:
+                continue
+            from llmops_sdk.store.duck._repair import avoid_damaged_files
+
+            if not avoid_damaged_files(folder, error):
                 raise
     return attempt()
 
@@ -254,11 +300,38 @@ class _QueryJob:
 
             statement = check_statement(self._sql, self._params)
             try:
-                return retried(lambda: self._try(statement))
+                return retried(lambda: self._try(statement), self._folder)
             except duckdb.Error as error:
                 raise damaged_file(error, self._folder) or query_error(error, self._sql) from error
         finally:
             self.ended.set()
+
+    def start(self) -> Future[Result]:
+        """Run in a daemon thread; return the future result."""
+        # Imported late: this cannot be imported while the interpreter ends, when a first span may still need the store.
+        from concurrent.futures import Future
+
+        refuse_if_too_many(self._sql)
+        future: Future[Result] = Future()
+
+        def run() -> None:
+            if not future.set_running_or_notify_cancel():
+                self.ended.set()
+                return
+            with Caught() as caught:
+                future.set_result(self.run())
+            if caught.error is not None:
+                future.set_exception(caught.error)
+
+        threading.Thread(target=run, name="llmops-query", daemon=True).start()
+        return future
+
+    def cancel_soon(self) -> None:
+        """End the query without waiting for that."""
+        if self.ended.is_set():
+            return
+        add_stopped(self.ended)
+        threading.Thread(target=self.cancel, name="llmops-cancel", daemon=True).start()
 
     def cancel(self) -> None:
         """End the query and wait until it has ended; a query that has not started yet ends as it starts."""

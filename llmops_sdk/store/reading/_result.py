@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import html
+import operator
 import sys
 import unicodedata
 from collections.abc import Iterator
@@ -75,6 +76,39 @@ class Result:
     def rows(self) -> list[tuple[Any, ...]]:
         """Return every row as a tuple."""
         return self._connection.cursor().execute(f"FROM {TABLE}").fetchall()
+
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        """Return one row, counted from 0, or from the end if the index is negative.
+
+        Raises:
+            IndexError: There is no such row.
+
+        Example:
+            >>> import llmops_sdk as llmops
+            >>> result = llmops.query("SELECT * FROM range(3)")
+            >>> result[0], result[-1]
+            ((0,), (2,))
+        """
+        place = operator.index(index)
+        place += self._length if place < 0 else 0
+        if not 0 <= place < self._length:
+            raise IndexError(f"the result has {self._length} rows, and no row {index}")
+        row = self._connection.cursor().execute(f"FROM {TABLE} LIMIT 1 OFFSET {place}").fetchone()
+        assert row is not None
+        return row
+
+    def head(self, count: int = 5) -> list[tuple[Any, ...]]:
+        """Return the first rows.
+
+        Args:
+            count: The largest number of rows.
+
+        Example:
+            >>> import llmops_sdk as llmops
+            >>> llmops.query("SELECT * FROM range(3)").head(2)
+            [(0,), (1,)]
+        """
+        return self._first(max(count, 0))
 
     def dicts(self) -> list[dict[str, Any]]:
         """Return every row as a dict by column.

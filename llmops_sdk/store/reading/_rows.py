@@ -32,6 +32,7 @@ def rows_of_spans(
         QueryError: The condition is invalid or not allowed.
         StoreError: The store cannot be read.
     """
+    from llmops_sdk.store.duck._repair import avoid_damaged_files
     from llmops_sdk.store.duck._sql import duckdb, open_connection
     from llmops_sdk.store.reading._statement import check_statement, query_error
 
@@ -43,9 +44,15 @@ def rows_of_spans(
             while batch := found.fetchmany(_BATCH):
                 for row in batch:
                     yield dict(zip(names, row, strict=True))
-        except duckdb.IOException as error:
-            raise StoreError(f"{folder} cannot be read: {error}", path=str(folder)) from error
         except duckdb.Error as error:
+            # Rows may have been used already, so this cannot start again by itself.
+            if avoid_damaged_files(folder, error):
+                raise StoreError(
+                    f"{folder} had a damaged file, which is left out now (the log has its name): try again",
+                    path=str(folder),
+                ) from error
+            if isinstance(error, duckdb.IOException):
+                raise StoreError(f"{folder} cannot be read: {error}", path=str(folder)) from error
             raise query_error(error, statement.sql, shift=0) from error
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from llmops_sdk.errors import QueryError
+from llmops_sdk.store.duck._functions import DENIED_FUNCTIONS, STATEFUL_FUNCTIONS, called_functions
 from llmops_sdk.store.duck._sql import duckdb
 from llmops_sdk.store.schema._user_columns import current_views
 from llmops_sdk.store.schema._views import View
@@ -24,6 +25,30 @@ _CATALOG = re.compile(r"\b(show|describe|desc|summarize|information_schema|(duck
 _COLUMN = re.compile(
     r'Referenced column "([^"]+)" not found|does not have a column named "([^"]+)"|Column "([^"]+)" does not exist on'
 )
+_USUAL_NAMES = {
+    **dict.fromkeys(("latency", "latency_ms", "duration", "elapsed", "elapsed_ms", "response_time"), "duration_ms"),
+    **dict.fromkeys(("timestamp", "time", "date", "datetime", "created_at", "created", "ts", "started_at", "start"),
+                    "start_time"),
+    **dict.fromkeys(("ended_at", "end", "end_time"), "start_time + to_milliseconds(duration_ms)"),
+    **dict.fromkeys(("metadata", "meta"), "attributes ->> '$.\"llmops.metadata.KEY\"'"),
+    **dict.fromkeys(("tenant", "tenant_id", "customer", "customer_id", "account", "org", "organization"),
+                    "user_id, or a column of your own ([store.columns] tenant = \"tenant\")"),
+    **dict.fromkeys(("tokens", "total_tokens", "token_count"), "input_tokens + output_tokens"),
+    "prompt_tokens": "input_tokens", "completion_tokens": "output_tokens", "cached_tokens": "cache_read_tokens",
+    **dict.fromkeys(("prompt", "question", "request", "arguments"), "input"),
+    **dict.fromkeys(("response", "completion", "answer", "result"), "output"),
+    **dict.fromkeys(("error", "exception", "error_message", "message"), "status_message, or error_type"),
+    **dict.fromkeys(("price", "usd", "total_cost", "cost_usd"), "cost"),
+    **dict.fromkeys(("session", "conversation_id", "thread_id"), "session_id"),
+    **dict.fromkeys(("user", "username"), "user_id"), "tag": "list_contains(tags, 'NAME')",
+    **dict.fromkeys(("ttft", "time_to_first_token", "first_token_ms"), "ttft_ms"),
+    **dict.fromkeys(("level", "state"), "status"), "type": "kind", "span_kind": "kind", "id": "trace_id",
+    **dict.fromkeys(("parent", "parent_id"), "parent_span_id"),
+    **dict.fromkeys(("model_name", "llm", "engine"), "model"), "vendor": "provider",
+    **dict.fromkeys(("operation_name", "span_name"), "name"), "service_name": "service",
+}  # fmt: skip
+"""What other tools call our columns."""
+
 _ALIAS = re.compile(r'Referenced table "([^"]+)" not found')
 _EXPLAIN = re.compile(r"^\s*explain\s+(?:analyze\s+|\([^)]*\)\s*)?", re.IGNORECASE)
 _TABLE = re.compile(r"Table with name (.+?) does not exist")
@@ -37,6 +62,7 @@ class Statement:
     sql: str
     params: list[Any] | dict[str, Any] | None
     explain: bool
+    stateful: bool = False
 
     @property
     def views(self) -> list[View]:
@@ -48,8 +74,8 @@ class Statement:
 
     @property
     def names_tables(self) -> bool:
-        """Return whether the statement may read the tables under the views."""
-        return _CATALOG.search(self.sql) is not None or "store" in self.sql.lower()
+        """Return whether the statement needs a connection of its own: for the tables under the views, or for state."""
+        return self.stateful or _CATALOG.search(self.sql) is not None or "store" in self.sql.lower()
 
     def run(self, connection: duckdb.DuckDBPyConnection, table: str) -> None:
         """Store the rows in a new table."""
@@ -91,7 +117,15 @@ def check_statement(sql: str, params: Parameters | None) -> Statement:
             f"for more:\n\n{sql}",
             sql=sql,
         )
-    return Statement(text, _values(sql, statement.named_parameters, params), statement_type == "EXPLAIN")
+    called = called_functions(text)
+    if denied := called & DENIED_FUNCTIONS:
+        raise QueryError(
+            f"a query may not call {', '.join(sorted(denied))}: it reads the views only, and leaves nothing behind; "
+            f"llmops.connect() gives a connection for more:\n\n{sql}",
+            sql=sql,
+        )
+    values = _values(sql, statement.named_parameters, params)
+    return Statement(text, values, statement_type == "EXPLAIN", bool(called & STATEFUL_FUNCTIONS))
 
 
 def _reads(sql: str) -> bool:
@@ -157,7 +191,7 @@ def _suggestion(message: str) -> str:
     column = _COLUMN.search(message)
     if column:
         nearest = _views_with(column[column.lastindex or 1])
-        return f"\n{nearest}docs/schema.md has every column; so has DESCRIBE, as in: DESCRIBE llm_calls"
+        return f"\n{nearest}`llmops schema VIEW` and DESCRIBE list every column, as in: DESCRIBE llm_calls"
     return ""
 
 
@@ -166,6 +200,9 @@ def _views_with(column: str) -> str:
     views = [view.name for view in current_views() if column.lower() in {c.name for c in view.columns}]
     if views:
         return f"A column {column.lower()} is in {', '.join(views)}. "
+    usual = _USUAL_NAMES.get(column.lower().replace("-", "_"))
+    if usual:
+        return f"Did you mean {usual}? "
     return _nearest(column, sorted({c.name for view in current_views() for c in view.columns}))
 
 

@@ -15,6 +15,7 @@ from collections.abc import Hashable, Sequence
 from llmops_sdk.store.duck import _sql as _duck
 from llmops_sdk.store.duck._sql import duckdb
 from llmops_sdk.store.files._layout import Sources
+from llmops_sdk.store.files._segment import released_segments
 from llmops_sdk.store.reading._result import TABLE, Result
 from llmops_sdk.store.schema._views import View
 
@@ -33,11 +34,12 @@ class WarmConnection:
     """
 
     def __init__(self, sources: Sources, views: Sequence[View]) -> None:
+        key = _key(sources, views)  # first: a segment that ends meanwhile makes the key old, not the views
         self.connection = _duck.open_connection(
             sources, views=views, tables=False, trusted=False, frames=False, warm=True
         )
-        self._sources = sources
         self._views = {view.name: view for view in views}
+        self._key = key
         self._started_at = time.monotonic()
         self._seconds = 0.0
 
@@ -53,7 +55,7 @@ class WarmConnection:
         wanted = {view.name: view for view in views}
         if found is None:
             return cls(sources, views)
-        if _key(found._sources) == _key(sources) and wanted.items() <= found._views.items():
+        if wanted.items() <= found._views.items() and found._key == _key(sources, list(found._views.values())):
             found._started_at = time.monotonic()
             return found
         found.connection.close()
@@ -85,12 +87,14 @@ class WarmConnection:
         _idle.keep(self)
 
 
-def _key(sources: Sources) -> Hashable:
+def _key(sources: Sources, views: Sequence[View]) -> Hashable:
+    counts_lines = any("store.unreadable" in view.sql for view in views)
     return (
         sources.folder,
         tuple(segment.path for segment in sources.segments),
         tuple(file.name for file in sources.files),
         sources.unreadable,
+        tuple(segment.path for segment in released_segments(sources.segments)) if counts_lines else (),
     )
 
 

@@ -84,6 +84,9 @@ _MESSAGES = {
     "direction": "direction",
     "position": "toInt64(n) - 1",
 }
+# A long-term copy answers these with its own aggregates.
+_LOCAL_VIEWS = frozenset({"sessions"})
+_LOCAL_COLUMNS = frozenset({("traces", "tags"), ("traces", "models"), ("traces", "scores")})
 _EVENTS_OF = {
     "attempts": (sc.EVENT_ATTEMPT, "attempt_events"),
     "cache_lookups": (sc.EVENT_CACHE_LOOKUP, "lookup_events"),
@@ -101,12 +104,16 @@ def clickhouse(files: Mapping[str, str] = FILES) -> str:
         f"CREATE OR REPLACE VIEW llmops.store_{name} AS SELECT * FROM {rows}{_AS_TEXT};\n"
         for name, rows in files.items()
     ]
-    views = [f"CREATE OR REPLACE VIEW llmops.{view.name} AS\n{_select(view)};\n" for view in VIEWS]
+    views = [
+        f"CREATE OR REPLACE VIEW llmops.{view.name} AS\n{_select(view)};\n"
+        for view in VIEWS
+        if view.name not in _LOCAL_VIEWS
+    ]
     return "\n".join([_HEAD, *tables, *views])
 
 
 def _select(view: View) -> str:
-    names = [column.name for column in view.columns]
+    names = [column.name for column in view.columns if (view.name, column.name) not in _LOCAL_COLUMNS]
     if view.name in {"spans", "llm_calls"}:
         where = f"\nWHERE {_CALLS}" if view.name == "llm_calls" else ""
         return f"SELECT {_listed(names, _COMPUTED)}\nFROM llmops.store_spans AS s{where}"

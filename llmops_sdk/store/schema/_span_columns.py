@@ -23,6 +23,9 @@ _USER = (
     "traceloop.association.properties.user_id",
 )
 
+_INPUT = ("", "input.value", "traceloop.entity.input", sc.TOOL_ARGUMENTS)
+_OUTPUT = ("", "output.value", "traceloop.entity.output", sc.TOOL_RESULT)
+
 SPAN_COLUMNS: tuple[StoredColumn, ...] = (
     StoredColumn(
         "trace_id", "VARCHAR", "The trace's id, 32 lower-case hex digits; the first 12 are the time in milliseconds."
@@ -39,10 +42,18 @@ SPAN_COLUMNS: tuple[StoredColumn, ...] = (
     StoredColumn("status_message", "VARCHAR", "The error's message."),
     StoredColumn("error_type", "VARCHAR", "The error's class.", "", (sc.ERROR_TYPE,)),
     StoredColumn(
-        "input", "JSON", "The arguments or the prompt, as JSON.", "", ("", "input.value", "traceloop.entity.input")
+        "input",
+        "JSON",
+        "The arguments or the prompt, as JSON.",
+        "",
+        _INPUT,
     ),
     StoredColumn(
-        "output", "JSON", "The result or the answer, as JSON.", "", ("", "output.value", "traceloop.entity.output")
+        "output",
+        "JSON",
+        "The result or the answer, as JSON.",
+        "",
+        _OUTPUT,
     ),
     StoredColumn("service", "VARCHAR", "The service's name (`service.name`)."),
     StoredColumn("session_id", "VARCHAR", "The session.", "", _SESSION),

@@ -7,7 +7,7 @@ from llmops_sdk.store.schema._shared_columns import START_TIME, view_columns
 from llmops_sdk.store.schema._span_columns import SPAN_COLUMNS
 from llmops_sdk.store.schema._types import Column, RecordStream, View
 
-__all__ = ["CALLS_VIEW", "SHOWN", "SPANS", "SPANS_VIEW", "TRACES_VIEW", "traces_sql"]
+__all__ = ["CALLS_VIEW", "SESSIONS_VIEW", "SHOWN", "SPANS", "SPANS_VIEW", "TRACES_VIEW", "traces_sql"]
 
 SPANS = RecordStream(
     name="spans",
@@ -69,7 +69,16 @@ _TRACE = (
     Column("cost", "DOUBLE", "What the calls of known price cost; NULL when none is known.", "USD"),
     Column("input", "JSON", "The first input in it: the root's, where it has one."),
     Column("output", "JSON", "The last output in it: the root's, where it has one."),
+    Column("tags", "VARCHAR[]", "The tags of all its spans, in order."),
+    Column("models", "VARCHAR[]", "The models that its calls used, in order."),
+    Column("scores", "JSON", "The latest score of each name, of the trace or a span: `scores ->> '$.helpful'`."),
 )
+
+
+_JUDGED = """SELECT trace_id, json_group_object(name, score) AS scores FROM (
+    SELECT trace_id, name, arg_max(coalesce(to_json(value), to_json(label)), time_ns) AS score FROM store.scores
+    WHERE trace_id IS NOT NULL AND document_id IS NULL GROUP BY trace_id, name)
+GROUP BY trace_id"""
 
 
 def traces_sql(further: str = "") -> str:
@@ -78,7 +87,7 @@ def traces_sql(further: str = "") -> str:
     Args:
         further: Further aggregates over a trace's spans, each with a comma before it.
     """
-    return f"""SELECT trace_id,
+    return f"""SELECT rolled.*, judged.scores FROM (SELECT trace_id,
     coalesce(arg_min(name, start_ns) FILTER (parent_span_id IS NULL), arg_min(name, start_ns)) AS name,
     make_timestamp(min(start_ns) // 1000) AS start_time,
     (max(start_ns + duration_ns) - min(start_ns)) / 1e6 AS duration_ms,
@@ -95,10 +104,13 @@ def traces_sql(further: str = "") -> str:
     sum(cost) FILTER (kind IN ('llm', 'embedding')) AS cost,
     coalesce(arg_min(said, start_ns) FILTER (parent_span_id IS NULL), arg_min(said, start_ns)) AS input,
     coalesce(arg_max(answered, start_ns + duration_ns) FILTER (parent_span_id IS NULL),
-             arg_max(answered, start_ns + duration_ns)) AS output{further}
+             arg_max(answered, start_ns + duration_ns)) AS output,
+    list_sort(list_distinct(flatten(list(coalesce(tags, []))))) AS tags,
+    coalesce(list_sort(list_distinct(list(coalesce(model, request_model)) FILTER (
+        kind IN ('llm', 'embedding') AND coalesce(model, request_model) IS NOT NULL))), []) AS models{further}
 FROM (SELECT *, coalesce(input, input_messages) AS said, coalesce(output, output_messages) AS answered
       FROM store.spans)
-GROUP BY trace_id"""
+GROUP BY trace_id) AS rolled LEFT JOIN ({_JUDGED}) AS judged USING (trace_id)"""
 
 
 SPANS_VIEW = View(
@@ -115,6 +127,45 @@ TRACES_VIEW = View(
     _TRACE,
     traces_sql(),
     "SELECT name, duration_ms, cost FROM traces WHERE errors > 0 ORDER BY start_time DESC",
+)
+SESSIONS_VIEW = View(
+    "sessions",
+    "One row a session, rolled up from its spans.",
+    (
+        Column("session_id", "VARCHAR", "The session."),
+        Column("user_id", "VARCHAR", "The first end user in it."),
+        START_TIME,
+        Column("end_time", "TIMESTAMP", "When its last span ended."),
+        Column("duration_ms", "DOUBLE", "From the first start to the last end.", "ms"),
+        Column("traces", "BIGINT", "How many traces."),
+        Column("spans", "BIGINT", "How many spans."),
+        Column("llm_calls", "BIGINT", "How many of them are calls to models."),
+        Column("errors", "BIGINT", "How many of them have the status error."),
+        Column("input_tokens", "BIGINT", "Tokens of all prompts.", "tokens"),
+        Column("output_tokens", "BIGINT", "Tokens of all answers.", "tokens"),
+        Column("cost", "DOUBLE", "What the calls of known price cost; NULL when none is known.", "USD"),
+        Column("simulated", "BOOLEAN", "Whether a call in it was answered by no real model."),
+        Column("tags", "VARCHAR[]", "The tags of all its spans, in order."),
+        Column("models", "VARCHAR[]", "The models that its calls used, in order."),
+    ),
+    """SELECT session_id,
+    arg_min(user_id, start_ns) AS user_id,
+    make_timestamp(min(start_ns) // 1000) AS start_time,
+    make_timestamp(max(start_ns + duration_ns) // 1000) AS end_time,
+    (max(start_ns + duration_ns) - min(start_ns)) / 1e6 AS duration_ms,
+    count(DISTINCT trace_id) AS traces,
+    count(*) AS spans,
+    count(*) FILTER (kind IN ('llm', 'embedding')) AS llm_calls,
+    count(*) FILTER (status = 'error') AS errors,
+    TRY_CAST(coalesce(sum(input_tokens) FILTER (kind IN ('llm', 'embedding')), 0) AS BIGINT) AS input_tokens,
+    TRY_CAST(coalesce(sum(output_tokens) FILTER (kind IN ('llm', 'embedding')), 0) AS BIGINT) AS output_tokens,
+    sum(cost) FILTER (kind IN ('llm', 'embedding')) AS cost,
+    coalesce(bool_or(simulated), false) AS simulated,
+    list_sort(list_distinct(flatten(list(coalesce(tags, []))))) AS tags,
+    coalesce(list_sort(list_distinct(list(coalesce(model, request_model)) FILTER (
+        kind IN ('llm', 'embedding') AND coalesce(model, request_model) IS NOT NULL))), []) AS models
+FROM store.spans WHERE session_id IS NOT NULL AND session_id <> '' GROUP BY session_id""",
+    "SELECT session_id, traces, cost FROM sessions ORDER BY start_time DESC",
 )
 CALLS_VIEW = View(
     "llm_calls",

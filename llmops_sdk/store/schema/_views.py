@@ -9,7 +9,7 @@ from llmops_sdk.store.schema._event_views import EVENT_VIEWS
 from llmops_sdk.store.schema._message_view import MESSAGES_VIEW
 from llmops_sdk.store.schema._record_streams import RECORD_STREAMS, SEAL, stream_name
 from llmops_sdk.store.schema._span_columns import SPAN_COLUMNS
-from llmops_sdk.store.schema._span_views import CALLS_VIEW, SHOWN, SPANS_VIEW, TRACES_VIEW
+from llmops_sdk.store.schema._span_views import CALLS_VIEW, SESSIONS_VIEW, SHOWN, SPANS_VIEW, TRACES_VIEW
 from llmops_sdk.store.schema._types import Column, RecordStream, StoredColumn, View
 
 __all__ = [
@@ -31,6 +31,7 @@ SCHEMA_VERSION = 2
 VIEWS: list[View] = [
     SPANS_VIEW,
     TRACES_VIEW,
+    SESSIONS_VIEW,
     CALLS_VIEW,
     *EVENT_VIEWS,
     MESSAGES_VIEW,

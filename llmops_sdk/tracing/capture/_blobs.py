@@ -17,9 +17,19 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
 
 from llmops_sdk._util._guard import guarded
 from llmops_sdk.tracing.records._losses import record_loss
-from llmops_sdk.tracing.records._records import ScoreRecord, SpanRecord
+from llmops_sdk.tracing.records._records import Json, ScoreRecord, SpanRecord
 
-__all__ = ["FOLDER", "REFERENCE", "defer", "discard_all", "enable_files", "has_ready", "take", "with_digests_stage"]
+__all__ = [
+    "FOLDER",
+    "REFERENCE",
+    "defer",
+    "discard_all",
+    "enable_files",
+    "has_ready",
+    "max_blob_bytes",
+    "take",
+    "with_digests_stage",
+]
 
 FOLDER = "blobs"
 """The folder inside the store's."""
@@ -45,16 +55,27 @@ class _Pending(NamedTuple):
 _pending: dict[str, _Pending] = {}  # by token; filled by the application's threads
 _ready: dict[str, bytes] = {}  # by file name; filled by the pipeline's thread
 
-_T = TypeVar("_T", str, bytes)
+_T = TypeVar("_T", str, bytes, Json)
 _Stage: TypeAlias = Callable[[list[SpanRecord | ScoreRecord]], list[SpanRecord | ScoreRecord]]
 
 _files_enabled: bool | None = None
+_max_blob_bytes = 8 * 1024 * 1024
 
 
-def enable_files(enabled: bool | None) -> None:
-    """Set whether a store takes the content: True for files, False for digests alone, None while tracing is off."""
-    global _files_enabled
-    _files_enabled = enabled
+def enable_files(enabled: bool | None, max_blob_bytes: int = 8 * 1024 * 1024) -> None:
+    """Set whether a store takes the content: True for files, False for digests alone, None while tracing is off.
+
+    Args:
+        enabled: Whether it does.
+        max_blob_bytes: The largest content of messages that gets a file.
+    """
+    global _files_enabled, _max_blob_bytes
+    _files_enabled, _max_blob_bytes = enabled, max_blob_bytes
+
+
+def max_blob_bytes() -> int:
+    """Return the largest content of messages that gets a file."""
+    return _max_blob_bytes
 
 
 def defer(load: Callable[[], bytes], source: bytes | str, suffix: str | None = None) -> dict[str, str] | None:
@@ -135,7 +156,7 @@ def _resolve_attributes(values: Mapping[str, Any], on_loss: Callable[[str, str, 
     changed: dict[str, Any] = {}
     for key, value in values.items():
         cls = cast("type[object]", type(value))
-        if cls is str or cls is bytes:
+        if cls is str or cls is Json:
             new = _resolve_digests(value, on_loss)
             if new is not value:
                 changed[key] = new
@@ -150,7 +171,7 @@ def _resolve_digests(raw: _T, on_loss: Callable[[str, str, int, int], None]) -> 
         digest = _digest(token.decode(), on_loss)
         if digest is not None:
             text = text.replace(token, digest.encode())
-    return cast("_T", text if isinstance(raw, bytes) else text.decode("utf-8", "surrogatepass"))
+    return cast("_T", type(raw)(text) if isinstance(raw, bytes) else text.decode("utf-8", "surrogatepass"))
 
 
 def _digest(token: str, on_loss: Callable[[str, str, int, int], None]) -> str | None:

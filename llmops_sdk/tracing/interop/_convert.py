@@ -23,9 +23,10 @@ from opentelemetry.trace.status import Status, StatusCode
 
 from llmops_sdk._version import __version__
 from llmops_sdk.tracing.interop._limits import limits_from_environment
-from llmops_sdk.tracing.privacy._content import event_without_content, is_content
+from llmops_sdk.tracing.privacy._content import ContentRule
 from llmops_sdk.tracing.records import _semconv as names
 from llmops_sdk.tracing.records._records import SCOPE, SpanRecord, Stamp
+from llmops_sdk.tracing.spans._remote import is_remote_parent, state_of
 
 __all__ = ["SpanConverter", "own_scope", "plain_text", "sdk_resource"]
 
@@ -41,6 +42,13 @@ _OPERATIONS = {
     "retriever": "retrieval",
     "tool": "execute_tool",
 }
+# Newer and older names, and those of other vocabularies, for one value: backends read one of them.
+_SAME = (
+    (names.CACHE_CREATION_TOKENS, names.CACHE_WRITE_TOKENS),
+    (names.CACHE_WRITE_TOKENS, names.CACHE_CREATION_TOKENS),
+    (names.REASONING_TOKENS, names.OPENINFERENCE_REASONING_TOKENS),
+    ("gen_ai.request.reasoning_effort", names.REASONING_LEVEL),
+)
 _INT64 = range(-(2**63), 2**63)
 
 
@@ -49,11 +57,19 @@ class SpanConverter:
 
     Args:
         content: Whether prompts, answers, arguments, results and texts of exceptions are sent.
+        allow_attributes: The names of attributes that are sent even without content; see `ContentRule`.
         passes: Returns the share of similar spans that are sent; a span sent for a share carries it.
     """
 
-    def __init__(self, *, content: bool, passes: Callable[[SpanRecord], float | None] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        content: bool,
+        passes: Callable[[SpanRecord], float | None] | None = None,
+        allow_attributes: Sequence[str] = (),
+    ) -> None:
         self._content = content
+        self._rule = ContentRule(allow_attributes)
         self._passes = passes
         self._limits = limits_from_environment()
         # Keyed by identity: spans of one process share the mapping, and hashing it would cost more than all the rest.
@@ -63,10 +79,11 @@ class SpanConverter:
         """Return the span as the official exporters take it."""
         parent = None
         if record.parent_id:
-            parent = SpanContext(record.trace_id, record.parent_id, is_remote=False, trace_flags=_SAMPLED)
+            remote = is_remote_parent(record.parent_id)
+            parent = SpanContext(record.trace_id, record.parent_id, remote, _SAMPLED, state_of(record.trace_id))
         return ReadableSpan(
             name=plain_text(record.name),
-            context=SpanContext(record.trace_id, record.span_id, is_remote=False, trace_flags=_SAMPLED),
+            context=SpanContext(record.trace_id, record.span_id, False, _SAMPLED, state_of(record.trace_id)),
             parent=parent,
             resource=self._resource(record.resource),
             # A plain dict: the SDK's mapping would evict all but 128 attributes.
@@ -85,8 +102,9 @@ class SpanConverter:
 
     def _attributes(self, record: SpanRecord) -> dict[str, Any]:
         made: dict[str, Any] = {}
-        for key, value in (record.attributes or {}).items():
-            if value is not None and (self._content or not is_content(key, value)):
+        attributes = record.attributes or {}
+        for key, value in (attributes if self._content else self._rule.attributes(attributes, record.scope)).items():
+            if value is not None:
                 made[plain_text(key)] = _value(value)
         made[names.KIND] = record.kind
         made.setdefault(_OPENINFERENCE_KIND, record.kind.upper())
@@ -96,6 +114,9 @@ class SpanConverter:
             _add_operation(made, record)
         if record.error_type:
             made.setdefault(names.ERROR_TYPE, plain_text(record.error_type))
+        for name, other in _SAME:
+            if name in made:
+                made.setdefault(other, made[name])
         if names.COST in made:
             made.setdefault("operation.cost", made[names.COST])
         if record.stamp is not None:
@@ -118,14 +139,14 @@ class SpanConverter:
     def _events(self, record: SpanRecord) -> list[OtelEvent]:
         made: list[OtelEvent] = []
         for name, time_ns, attributes in record.events or ():
-            kept = attributes if self._content else event_without_content(name, attributes)
+            kept = attributes if self._content else self._rule.event(name, attributes, record.scope)
             made.append(OtelEvent(plain_text(name), self._cut(_mapping(kept), self._limits.event_attributes), time_ns))
         return made
 
     def _links(self, record: SpanRecord) -> list[OtelLink]:
         made: list[OtelLink] = []
         for trace_id, span_id, attributes in record.links or ():
-            kept = {k: v for k, v in attributes.items() if self._content or not is_content(k, v)}
+            kept = attributes if self._content else self._rule.attributes(attributes, record.scope)
             cut = self._cut(_mapping(kept), self._limits.link_attributes)
             made.append(OtelLink(SpanContext(trace_id, span_id, is_remote=False), cut))
         return made
@@ -203,12 +224,28 @@ def _add_content(made: dict[str, Any], record: SpanRecord) -> None:
             made.setdefault(names.TOOL_ARGUMENTS, record.input.decode("utf-8", "replace"))
         if record.output is not None:
             made.setdefault(names.TOOL_RESULT, record.output.decode("utf-8", "replace"))
+    if record.kind == "retriever" and record.scope == SCOPE:
+        _add_retrieval(made, record)
     if _OUTPUT in made:
         return
     if record.output is not None:
         made[_OUTPUT], made[_OUTPUT_TYPE] = _shown(record.output)
     elif isinstance(made.get(names.OUTPUT_MESSAGES), str):
         made[_OUTPUT], made[_OUTPUT_TYPE] = _answer(made[names.OUTPUT_MESSAGES])
+
+
+def _add_retrieval(made: dict[str, Any], record: SpanRecord) -> None:
+    """Add the query, if there is one text among the arguments, and the documents: Phoenix shows only these."""
+    asked: Any = None if record.input is None else json.loads(record.input)
+    found: Any = None if record.output is None else json.loads(record.output)
+    values = list(cast("dict[str, Any]", asked).values()) if isinstance(asked, dict) else [asked]
+    texts = [value for value in values if isinstance(value, str)]
+    if len(texts) == 1:
+        made.setdefault(names.RETRIEVAL_QUERY, plain_text(texts[0]))
+    if isinstance(found, list):
+        items = cast("list[Any]", found)
+        documents: list[Any] = [item if isinstance(item, dict) else {"content": item} for item in items]
+        made.setdefault(names.RETRIEVAL_DOCUMENTS, plain_text(_json(documents)))
 
 
 def _shown(payload: bytes) -> tuple[str, str]:

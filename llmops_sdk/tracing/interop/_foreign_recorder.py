@@ -20,10 +20,12 @@ from opentelemetry.sdk.trace.sampling import _get_from_env_or_default as environ
 from llmops_sdk._util._guard import guarded
 from llmops_sdk.tracing.interop._foreign_span import PendingForeignSpan
 from llmops_sdk.tracing.interop._host_forwarder import ForwardedSpan, HostForwarder
-from llmops_sdk.tracing.interop._host_spans import SCOPE, HostSpans, HostWatcher
+from llmops_sdk.tracing.interop._host_spans import SCOPE, HostSpans, HostWatcher, sdk_provider
 from llmops_sdk.tracing.interop._inner_calls import is_call, is_described
+from llmops_sdk.tracing.privacy._content import ContentRule
 from llmops_sdk.tracing.records._records import Stamp
 from llmops_sdk.tracing.spans import _active, _runtime
+from llmops_sdk.tracing.spans._remote import samples_below
 from llmops_sdk.tracing.spans._span import Span
 
 if TYPE_CHECKING:
@@ -56,18 +58,18 @@ def join_tracer_provider(runtime: Runtime) -> None:
         isinstance(provider, _OwnProvider) and provider.feeds_only_us
     ):
         return
-    if isinstance(provider, TracerProvider) and not isinstance(provider, _OwnProvider):
-        _record_from(provider)
+    if not isinstance(provider, _OwnProvider):
+        _record_from(sdk_provider(provider) or provider)
     host = HostSpans(runtime, provider, on_our_provider=isinstance(provider, _OwnProvider))
     runtime.put = host.put
     runtime.span_starter = host
 
 
-def _record_from(provider: TracerProvider) -> None:
-    """Add our processor to the provider, once."""
+def _record_from(provider: Any) -> None:
+    """Add our processor to the provider, once. It may be of any class that takes processors."""
     with _lock:
-        if not getattr(provider, "_llmops_recorder", False):
-            provider._llmops_recorder = True  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+        if callable(getattr(provider, "add_span_processor", None)) and not getattr(provider, "_llmops_recorder", False):
+            provider._llmops_recorder = True
             provider.add_span_processor(ForeignRecorder())
 
 
@@ -123,6 +125,11 @@ class _OurSampler(Sampler):
         ours = type(above) is not Span or not above.host_only
         if result.decision is Decision.DROP and above.is_recording() and ours:
             return SamplingResult(Decision.RECORD_ONLY, attributes, result.trace_state)
+        runtime = _runtime.current
+        if result.decision is Decision.DROP and ours and runtime is not None and runtime.sampler is None:
+            caller = above.get_span_context()
+            if caller.is_valid and caller.is_remote and samples_below(runtime, caller):
+                return SamplingResult(Decision.RECORD_ONLY, attributes, result.trace_state)
         return result
 
     def get_description(self) -> str:
@@ -141,7 +148,7 @@ class ForeignRecorder(SpanProcessor):
         if isinstance(span, ForwardedSpan) or _is_twin(span):
             return
         context = _active.get() if parent_context is None else parent_context
-        stamp = context.get(_active.STAMP_KEY)
+        stamp = _active.stamp_of(context)
         known = stamp if isinstance(stamp, Stamp) else None
         inner = guarded("looking above another library's span", False, _is_inner, span, context)
         if (known is not None or inner) and len(self._starts) < _MAX_OPEN:
@@ -154,12 +161,16 @@ class ForeignRecorder(SpanProcessor):
             return
         stamp, inner = self._starts.pop(own.span_id, (None, False))
         if runtime is not None and runtime.enabled and (own.trace_flags.sampled or self._unsampled):
-            foreign = PendingForeignSpan(span, stamp, inner, content=runtime.content)
+            foreign = PendingForeignSpan(span, stamp, inner, rule=_content_rule(runtime))
             guarded("taking in another library's span", None, runtime.put, foreign, foreign.size)
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         runtime = _runtime.current
         return runtime is None or runtime.pipeline.flush(timeout_millis / 1000).pending == 0
+
+
+def _content_rule(runtime: Runtime) -> ContentRule | None:
+    return None if runtime.content else ContentRule(runtime.settings.export.allow_attributes)
 
 
 def _is_inner(span: ReadableSpan, context: Context) -> bool:

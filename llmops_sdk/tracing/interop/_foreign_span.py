@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from opentelemetry.trace import StatusCode
 
-from llmops_sdk.tracing.privacy._content import event_without_content, is_content
+from llmops_sdk.tracing.capture._bounds import Bounds
+from llmops_sdk.tracing.capture._embedded import MIN_MEDIA_TEXT, without_media
+from llmops_sdk.tracing.capture._encode import encode
+from llmops_sdk.tracing.privacy._content import ContentRule
 from llmops_sdk.tracing.records import _semconv
-from llmops_sdk.tracing.records._records import RecordedSpan
+from llmops_sdk.tracing.records._records import Json, RecordedSpan
 from llmops_sdk.tracing.records._span_kinds import kind_of
+from llmops_sdk.tracing.spans._remote import is_local_only, note_remote
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
@@ -18,6 +22,10 @@ if TYPE_CHECKING:
     from llmops_sdk.tracing.records._records import Event, Stamp
 
 __all__ = ["PendingForeignSpan", "error_type_of"]
+
+_SCALARS = frozenset({str, bool, int, float, type(None)})
+# Wider than for arguments: the library has bounded its values, and messages must stay whole.
+_BOUNDS = Bounds(max_bytes=4 * 1024 * 1024, max_depth=32, max_items=100_000)
 
 
 class PendingForeignSpan:
@@ -27,18 +35,18 @@ class PendingForeignSpan:
         span: The span.
         stamp: The stamp of `llmops.context` from its start.
         inner: Whether another span describes the same call; see `kind_of`.
-        content: Whether prompts, answers and texts of exceptions are captured: `[capture] content`.
+        rule: Selects what is captured if content is not: `[capture] content`. None captures everything.
     """
 
-    __slots__ = ("content", "inner", "size", "span", "stamp")
+    __slots__ = ("inner", "rule", "size", "span", "stamp")
 
     def __init__(
-        self, span: ReadableSpan, stamp: Stamp | None = None, inner: bool = False, *, content: bool = True
+        self, span: ReadableSpan, stamp: Stamp | None = None, inner: bool = False, *, rule: ContentRule | None = None
     ) -> None:
         self.span = span
         self.stamp = stamp
         self.inner = inner
-        self.content = content
+        self.rule = rule
         self.size = 512 + 64 * len(span.attributes or ())
 
     def to_record(self) -> RecordedSpan:
@@ -51,13 +59,21 @@ class PendingForeignSpan:
         events: list[Event] = [(event.name, event.timestamp, dict(event.attributes or {})) for event in span.events]
         error_type = error_type_of(attributes, events) if error else None
         message = span.status.description
-        if not self.content:
-            attributes = {key: value for key, value in attributes.items() if not is_content(key, value)}
-            events = [(name, time_ns, event_without_content(name, kept)) for name, time_ns, kept in events]
+        links = [(link.context.trace_id, link.context.span_id, _snapshot(link.attributes or {})) for link in span.links]
+        scope = span.instrumentation_scope.name if span.instrumentation_scope else ""
+        kind = kind_of(attributes, inner=self.inner)
+        if self.rule is not None:
+            attributes = self.rule.attributes(attributes, scope)
+            events = [(name, time_ns, self.rule.event(name, kept, scope)) for name, time_ns, kept in events]
+            links = [(trace_id, span_id, self.rule.attributes(kept, scope)) for trace_id, span_id, kept in links]
             message = None
+        if span.parent is not None:
+            note_remote(span.parent)
+        if own is not None and is_local_only(own.trace_id):
+            attributes = {**attributes, _semconv.UNSAMPLED: True}
         return RecordedSpan(
             name=span.name,
-            kind=kind_of(attributes, inner=self.inner),
+            kind=kind,
             trace_id=own.trace_id if own else 0,
             span_id=own.span_id if own else 0,
             parent_id=span.parent.span_id if span.parent else 0,
@@ -66,14 +82,35 @@ class PendingForeignSpan:
             status="error" if error else ("ok" if span.status.status_code is StatusCode.OK else "unset"),
             status_message=message,
             error_type=error_type,
-            attributes=dict(attributes),
-            events=events,
-            links=[(link.context.trace_id, link.context.span_id, dict(link.attributes or {})) for link in span.links],
+            attributes=_snapshot(attributes),
+            events=[(name, time_ns, _snapshot(kept)) for name, time_ns, kept in events],
+            links=links,
             stamp=self.stamp,
             otel_kind=span.kind.name.lower(),
-            scope=span.instrumentation_scope.name if span.instrumentation_scope else "",
+            scope=scope,
             resource=span.resource.attributes,
         )
+
+
+def _snapshot(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the attributes with structured values and bytes as JSON; scalars and lists of texts stay as they are."""
+    return {key: _kept(value) for key, value in attributes.items()}
+
+
+def _kept(value: Any) -> Any:
+    cls = cast("type[object]", type(value))
+    if cls is str:
+        return without_media(value)
+    if cls in _SCALARS or _is_flat(value):
+        return value
+    encoded = encode(value, _BOUNDS)
+    if len(encoded) >= MIN_MEDIA_TEXT:
+        encoded = without_media(encoded.decode()).encode()
+    return Json(encoded)
+
+
+def _is_flat(value: object) -> bool:
+    return isinstance(value, (list, tuple)) and all(type(item) in _SCALARS for item in cast("Sequence[object]", value))
 
 
 def error_type_of(attributes: Mapping[str, Any], events: Sequence[Event]) -> str | None:

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.trace import Status
 
 from llmops_sdk._util._guard import guarded
 from llmops_sdk.tracing.interop._foreign_span import PendingForeignSpan
-from llmops_sdk.tracing.interop._host_spans import HostSpans
+from llmops_sdk.tracing.interop._host_spans import HostSpans, sdk_provider
 from llmops_sdk.tracing.spans import _runtime
 
 if TYPE_CHECKING:
@@ -74,17 +74,20 @@ def _application() -> tuple[HostSpans | None, SpanProcessor | None]:
     runtime = _runtime.current
     host = None if runtime is None else runtime.span_starter
     # Processors on our own provider see its spans without us.
-    if not isinstance(host, HostSpans) or not isinstance(host.provider, TracerProvider) or host.on_our_provider:
+    if not isinstance(host, HostSpans) or host.on_our_provider:
+        return None, None
+    provider = sdk_provider(host.provider)
+    if provider is None:
         return None, None
     # The SDK has no public way to a provider's processors.
-    processor = getattr(host.provider, "_active_span_processor", None)
+    processor = getattr(provider, "_active_span_processor", None)
     return host, processor if isinstance(processor, SpanProcessor) else None
 
 
 def _copy(
     host: HostSpans, span: ReadableSpan, visible: ReadableSpan | None = None, added: dict[str, Any] | None = None
 ) -> ForwardedSpan:
-    provider: Any = host.provider
+    provider: Any = sdk_provider(host.provider)
     copy = ForwardedSpan(
         name=span.name if visible is None else visible.name,
         context=span.get_span_context(),

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from opentelemetry import trace as otel_trace
+from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import INVALID_SPAN_CONTEXT, NonRecordingSpan, SpanContext, SpanKind
 from opentelemetry.trace import Span as OtelSpan
 
@@ -20,6 +21,7 @@ from llmops_sdk._util._ids import new_span_id, new_trace_id
 from llmops_sdk._version import __version__
 from llmops_sdk.tracing.records._records import SCOPE
 from llmops_sdk.tracing.spans import _active
+from llmops_sdk.tracing.spans._remote import note_remote, samples_below
 from llmops_sdk.tracing.spans._runtime import Runtime
 from llmops_sdk.tracing.spans._span import Span, new_span
 
@@ -28,8 +30,9 @@ if TYPE_CHECKING:
 
     from llmops_sdk.tracing.records._records import LossRecord, Recordable, RecordedSpan, ScoreRecord
 
-__all__ = ["DisabledStarter", "HostSpans", "HostWatcher"]
+__all__ = ["DisabledStarter", "HostSpans", "HostWatcher", "sdk_provider"]
 
+_MAX_PROXIES = 4
 _OTEL_KINDS = {kind.name.lower(): kind for kind in SpanKind}
 
 
@@ -51,7 +54,7 @@ class HostSpans:
         self.on_our_provider = on_our_provider
         self._tracer = provider.get_tracer(SCOPE, __version__)
         self._content = runtime.settings.export.host_content
-        self._convert = SpanConverter(content=self._content)
+        self._convert = SpanConverter(content=self._content, allow_attributes=runtime.settings.export.allow_attributes)
         redaction = runtime.settings.redaction
         # The pipeline counts what it redacts; this must not count it again.
         self._redact = RedactionStage(redaction.patterns, _ignore) if redaction.enabled else None
@@ -98,6 +101,15 @@ class HostSpans:
         for link in shown.links:
             twin.add_link(link.context, link.attributes)
         twin.set_status(shown.status)
+
+
+def sdk_provider(provider: object) -> TracerProvider | None:
+    """Return the SDK's provider, also behind a proxy such as Logfire's, or None."""
+    for _ in range(_MAX_PROXIES):
+        if isinstance(provider, TracerProvider):
+            return provider
+        provider = getattr(provider, "provider", None)
+    return None
 
 
 class HostWatcher:
@@ -149,7 +161,9 @@ def _with_twin(runtime: Runtime, context: _active.Context, name: str, kind: str,
     sampled = runtime.enabled and _is_sampled(runtime, context.get(_active.SPAN_KEY), above, ids.trace_id)
     host_only = not sampled and twin is not None and twin.is_recording()
     parent_number = above.span_id if ids.trace_id == above.trace_id else 0
-    stamp: Any = context.get(_active.STAMP_KEY)
+    stamp: Any = _active.stamp_of(context)
+    if above.is_remote:
+        note_remote(above)
     span = new_span(runtime, name, kind, ids.trace_id, parent_number, stamp, start, sampled or host_only)
     span.span_number = ids.span_id
     span.trace_state = ids.trace_state
@@ -167,6 +181,8 @@ def _is_sampled(runtime: Runtime, parent: object, above: SpanContext, trace_numb
     elif above.is_valid:
         parent_sampled = bool(above.trace_flags.sampled)
     if runtime.sampler is None:
+        if above.is_valid and type(parent) is not Span:
+            return samples_below(runtime, above)
         return parent_sampled is not False
     return runtime.sampler.samples(trace_number, parent_sampled)
 

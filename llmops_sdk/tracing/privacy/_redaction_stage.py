@@ -240,7 +240,7 @@ def _redact_value(value: Any, key: str, redactor: TextRedactor, depth: int) -> A
     if isinstance(value, str):
         return redactor.text(value, key)
     if isinstance(value, bytes):
-        return redactor.json(value, key)
+        return type(value)(redactor.json(value, key))
     if isinstance(value, (list, tuple, set, frozenset, Mapping)):
         if depth >= _MAX_DEPTH:
             return CUT

@@ -13,9 +13,24 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import zip_longest
 
-__all__ = ["COMMON", "CONTEXT_KEY", "CUT", "LITERALS", "PATTERNS", "RARE", "RARE_LITERALS", "SHORT", "SecretPattern"]
+from llmops_sdk.tracing.privacy._secret_names import NAME_CANDIDATES, NAME_LITERALS, NAMED
+
+__all__ = [
+    "COMMON",
+    "CONTEXT_KEY",
+    "CUT",
+    "LITERALS",
+    "NAMED_LABEL",
+    "PATTERNS",
+    "RARE",
+    "RARE_LITERALS",
+    "SHORT",
+    "SecretPattern",
+]
 
 CUT = "…"
 """The mark where the capture cut a text. The patterns also match the beginning of a secret right before it."""
@@ -30,8 +45,17 @@ _NOT_AFTER_WORD = "(?<![A-Za-z0-9])"
 _ASSIGNED = r"[\"'\]]{0,2}\s{0,4}(?:=>|[:=,])\s{0,4}[\"'\[(]{0,3}"
 # Words of prose after "Bearer" or "Authorization:", as in "bearer token-based".
 _NOT_PROSE = r"(?![a-z/-]{1,31}(?![A-Za-z0-9._~+/=-]))"
-# Not "task-force"; an escape may come before, as in `\nsk-`.
-_SK_CANDIDATE = r"(?:^|[^A-Za-z0-9]|\\[nrt])sk-[A-Za-z0-9][A-Za-z0-9-]{3}"
+# Not "task-force". An escape may come before: of JSON, C, bytes, percent encoding, or a terminal's colour.
+_SK_CANDIDATE = (
+    r"(?:^|[^A-Za-z0-9]|\\(?:[abefnrtv]|u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|x[0-9A-Fa-f]{2}|[0-7]{1,3})|%(?:25)*[0-9A-Fa-f]{2}"
+    r"|\[[0-9;?]{0,20}[A-Za-z])sk-[A-Za-z0-9][A-Za-z0-9-]{3}"
+)
+# Not names in code, which have at most a number at their end.
+_RANDOM = (
+    rf"(?=(?:{_WORD_OR_HYPHEN}{{0,40}}?[A-Z]){{3}}|{_WORD_OR_HYPHEN}{{0,64}}?[A-Z]{_WORD_OR_HYPHEN}{{0,64}}?\d"
+    rf"|{_WORD_OR_HYPHEN}{{0,64}}?\d{_WORD_OR_HYPHEN}{{0,64}}?[A-Z])"
+)
+_HAS_DIGIT = r"(?=[A-Za-z0-9_-]{0,64}?\d)"
 # Not hyphenated words such as a CSS class or a package name: they have neither digits nor capitals.
 _MIXED = rf"(?={_WORD_OR_HYPHEN}{{0,64}}?(?:[A-Z0-9_]|[a-z]{{16}}))"
 
@@ -45,6 +69,7 @@ class SecretPattern:
         literals: Each text that the pattern matches contains one of them.
         candidate: The regular expression of the finer sieve, in Rust's syntax.
         common: Whether the literals are common in ordinary text.
+        late: Whether its literals are in the second of `LITERALS`: they have at least four characters.
         pattern: The regular expression. If it has a group, the group is the secret, and a match without it is none.
     """
 
@@ -53,6 +78,7 @@ class SecretPattern:
     candidate: str
     pattern: str
     common: bool = False
+    late: bool = False
 
     def compiled(self) -> re.Pattern[str]:
         """Compile the pattern at its first use: all two dozen at once would take ten milliseconds."""
@@ -86,15 +112,17 @@ def _token(
     body: str = _WORD_CHAR,
     check: str = "",
     tail: str = "",
+    late: bool = False,
 ) -> SecretPattern:
     """Define a format of a prefix and at least `least` characters, or fewer before a cut."""
-    common = literals == ("sk-",)
+    common = literals == ("sk-",)  # of the others, the candidate is their own beginning
     return SecretPattern(
         label=label,
         literals=literals,
         candidate=_SK_CANDIDATE if common else prefix + body + "{4}",
         pattern=f"{_NOT_AFTER_WORD}{prefix}(?:{check}{body}{{{least},}}+{tail}|{body}{{4,{least - 1}}}+(?={CUT}))",
         common=common,
+        late=late,
     )
 
 
@@ -120,19 +148,32 @@ PATTERNS: tuple[SecretPattern, ...] = (
     _token("github_token", "github_pat_", 22, "github_pat_"),
     _token(
         "gitlab_token",
-        "gl(?:pat|ptt|dt|rt)-",
+        "gl(?:pat|ptt|dt|rt|cbt|ft|soat)-",
         20,
-        *("glpat-", "glptt-", "gldt-", "glrt-"),
+        *(
+            "glpat-",
+            "glptt-",
+            "gldt-",
+            "glrt-",
+            "glcbt-",
+            "glft-",
+            "glsoat-",
+            "glimt-",
+            "glagent-",
+            "gloas-",
+            "glffct-",
+        ),
         body=_WORD_OR_HYPHEN,
         tail=r"(?:\.[0-9a-z]{2}\.[0-9a-z]{7,9})?",
     ),
     _token(
         "slack_token",
-        r"(?:xoxe\.)?xox[abeprs]-",
+        r"(?:xoxe\.)?xox[abcdeprs]-",
         10,
         "xox",
-        body="[A-Za-z0-9-]",
-        check=r"(?=[A-Za-z0-9-]{0,24}\d)",
+        body="[A-Za-z0-9%+/-]",
+        check=r"(?=[A-Za-z0-9%+/-]{0,24}\d)",
+        tail="=*+",
     ),
     _token("slack_token", "xapp-", 20, "xapp-", body="[A-Za-z0-9-]", check=r"(?=[A-Za-z0-9-]{0,24}\d)"),
     SecretPattern(
@@ -143,7 +184,49 @@ PATTERNS: tuple[SecretPattern, ...] = (
     ),
     _token("anthropic_key", "sk-ant-", 20, "sk-", body=_WORD_OR_HYPHEN, check=_MIXED),
     _token("openai_key", "sk-(?:proj|svcacct|admin|None|or-v1)-", 20, "sk-", body=_WORD_OR_HYPHEN, check=_MIXED),
+    _token("langfuse_key", "sk-lf-", 32, "sk-", body="[0-9a-f-]"),
     _token("openai_key", "sk-", 32, "sk-", body="[A-Za-z0-9]"),
+    _token("litellm_key", "sk-", 22, "sk-", body=_WORD_OR_HYPHEN, check=_RANDOM),
+    _token("bedrock_key", "ABSK", 100, "ABSK", body="[A-Za-z0-9+/]", tail="=*+", late=True),
+    _token("langsmith_key", "lsv2_(?:pt|sk)_", 32, "lsv2_", late=True),
+    _token("pinecone_key", "pcsk_", 40, "pcsk_", late=True),
+    _token("perplexity_key", "pplx-", 40, "pplx-", body="[A-Za-z0-9]", late=True),
+    _token("replicate_token", "r8_", 36, "r8_", body="[A-Za-z0-9]"),
+    _token("nvidia_key", "nvapi-", 40, "nvapi-", body=_WORD_OR_HYPHEN, late=True),
+    _token("tavily_key", "tvly-(?:dev-|prod-)?", 20, "tvly-", body=_WORD_OR_HYPHEN, check=_HAS_DIGIT, late=True),
+    _token("fireworks_key", "fw_", 20, "fw_", body="[A-Za-z0-9]", check=_HAS_DIGIT),
+    _token("cerebras_key", "csk-", 40, "csk-", body="[A-Za-z0-9]"),
+    _token("voyage_key", "pa-", 40, "pa-", body=_WORD_OR_HYPHEN, check=_RANDOM),
+    _token("databricks_token", "dapi", 32, "dapi", body="[0-9a-f]", tail=r"(?:-\d)?", late=True),
+    _token("vault_token", r"hv[sb]\.", 24, "hvs.", "hvb.", body=_WORD_OR_HYPHEN, late=True),
+    _token("docker_token", "dckr_[op]at_", 27, "dckr_", body=_WORD_OR_HYPHEN, late=True),
+    _token("digitalocean_token", "do[opr]_v1_", 64, "_v1_", body="[0-9a-f]", late=True),
+    _token("grafana_token", "glsa_", 32, "glsa_", late=True),
+    _token("grafana_token", "glc_", 32, "glc_", body="[A-Za-z0-9+/]", tail="=*+", late=True),
+    _token("sentry_token", "sntry[su]_", 40, "sntry", body="[A-Za-z0-9+/_-]", tail="=*+", late=True),
+    _token("postman_key", "PMAK-", 40, "PMAK-", body="[0-9a-f-]", late=True),
+    _token("linear_key", "lin_(?:api|oauth)_", 32, "lin_", late=True),
+    _token("notion_token", "ntn_", 40, "ntn_", body="[A-Za-z0-9]", late=True),
+    _token("notion_token", "secret_", 43, "secret_", body="[A-Za-z0-9]"),
+    _token("supabase_key", "sbp_", 40, "sbp_", body="[0-9a-f]", late=True),
+    _token("supabase_key", "sb_secret_", 20, "sb_secret_", body=_WORD_OR_HYPHEN, late=True),
+    SecretPattern(
+        label="azure_key",
+        late=True,
+        literals=("countKey=", "cessKey="),
+        candidate="(?:AccountKey|SharedAccessKey)=[A-Za-z0-9+/]{4}",
+        pattern=rf"(?:AccountKey|SharedAccessKey)=([A-Za-z0-9+/]{{40,}}+=*+|[A-Za-z0-9+/]{{4,}}+(?={CUT}))",
+    ),
+    SecretPattern(
+        label="url_signature",
+        late=True,
+        literals=("sig=", "ignature=", "ecurity-Token="),
+        candidate="(?:sig|-Signature|-Security-Token)(?:=|%3D)[A-Za-z0-9%+/_-]{4}",
+        pattern=(
+            rf"(?:(?<=[?&;])sig|X-(?:Amz|Goog)-(?:Signature|Security-Token))="
+            rf"([A-Za-z0-9%+/=_-]{{20,}}+|[A-Za-z0-9%+/=_-]{{4,}}+(?={CUT}))"
+        ),
+    ),
     _token("groq_key", "gsk_", 40, "gsk_"),
     _token("xai_key", "xai-", 60, "xai-"),
     _token("google_api_key", "AIza", 35, "AIza", body=_WORD_OR_HYPHEN),
@@ -209,9 +292,20 @@ PATTERNS: tuple[SecretPattern, ...] = (
     ),
     SecretPattern(
         label="authorization",
-        literals=("earer ", "earer\t"),
-        candidate=rf"[Bb]earer\s{{1,4}}{_BEARER}{{4}}",
+        literals=("earer ", "earer\t", "earer%20"),
+        candidate=rf"[Bb]earer(?:\s|%20){{1,4}}{_BEARER}{{4}}",
         pattern=(rf"(?<![A-Za-z0-9])(?i:bearer)\s{{1,4}}{_NOT_PROSE}({_BEARER}{{16,}}+=*+|{_BEARER}{{4,}}+(?={CUT}))"),
+    ),
+    SecretPattern(
+        label="authorization",
+        late=True,
+        literals=("asic ", "asic\t", "asic%20"),
+        candidate=r"[Bb]asic(?:\s|%20){1,4}[A-Za-z0-9+/]{4}",
+        # Base64 of user:password: digits, capitals and small letters, in groups of four.
+        pattern=(
+            r"(?<![A-Za-z0-9])[Bb]asic\s{1,4}(?=[A-Za-z+/]{0,64}\d)(?=[A-Za-z0-9+/]{0,64}[A-Z])(?=[A-Za-z0-9+/]{0,64}[a-z])"
+            r"((?:[A-Za-z0-9+/]{4}){3,}+[A-Za-z0-9+/]{0,3}+=*+(?![A-Za-z0-9]))"
+        ),
     ),
     SecretPattern(
         label="authorization",
@@ -230,10 +324,20 @@ PATTERNS: tuple[SecretPattern, ...] = (
             rf"[^\s/\"'<>@]{{1,512}}(?:@[^\s/\"'<>@?#,;]{{1,512}}(?=@))*+(?=@|{CUT}))"
         ),
     ),
+    *(
+        SecretPattern(label="named_secret", late=True, literals=NAME_LITERALS, candidate=candidate, pattern=pattern)
+        for pattern, candidate in zip_longest(NAMED, NAME_CANDIDATES, fillvalue=NAME_CANDIDATES[0])
+    ),
 )
 """All formats. If two match the same text, the earlier one names it."""
 
-CONTEXT_KEY = re.compile(r"secret|authorization|twilio|api-key|\$head", re.IGNORECASE)
+NAMED_LABEL = "named_secret"
+"""The label of a value that is a secret because of its name."""
+
+CONTEXT_KEY = re.compile(
+    r"secret|authorization|twilio|api[_.-]?key|\$head|pass(?:word|wd|phrase|code)|pwd|token\Z|_key|Key\Z|credential|cookie|string\Z",
+    re.IGNORECASE,
+)
 """Matches keys and attribute names that help to recognise their value."""
 
 
@@ -241,14 +345,29 @@ def _any_of(*texts: str) -> str:
     return "|".join(dict.fromkeys(texts))
 
 
-LITERALS = _any_of(
-    *(re.escape(text) for pattern in PATTERNS if pattern.candidate != SHORT for text in pattern.literals), r"\\u00"
+def literals_of(patterns: Iterable[SecretPattern], *more: str) -> str:
+    """Return an expression that matches a text with a literal of one of the patterns.
+
+    It leaves out literals that contain another: up to 64 short literals are found ten times faster than more.
+    """
+    texts = {*(text for pattern in patterns for text in pattern.literals), *more}
+    return "|".join(sorted(re.escape(text) for text in texts if not any(one != text and one in text for one in texts)))
+
+
+_WITH_LITERALS = tuple(pattern for pattern in PATTERNS if pattern.candidate != SHORT)
+LITERALS = (
+    literals_of((pattern for pattern in _WITH_LITERALS if not pattern.late), "\\u00"),
+    literals_of(pattern for pattern in _WITH_LITERALS if pattern.late),
 )
-"""The first sieve. An escape may hide a literal, so `\\u00` is one too."""
+"""The first sieves: one with more than 64 literals would take ten times as long. An escape may hide a literal, so
+`\\u00` is one too."""
 
 COMMON = tuple(dict.fromkeys(pattern.candidate for pattern in PATTERNS if pattern.common))
 
 _RARE = [pattern for pattern in PATTERNS if not pattern.common and pattern.candidate != SHORT]
-RARE_LITERALS = _any_of(*(re.escape(text) for pattern in _RARE for text in pattern.literals), r"\\u00")
+RARE_LITERALS = (
+    literals_of((pattern for pattern in _RARE if not pattern.late), "\\u00"),
+    literals_of(pattern for pattern in _RARE if pattern.late),
+)
 RARE = _any_of(*(pattern.candidate for pattern in _RARE), r"\\u00[2-7][0-9A-Fa-f]")
 """Matches `\\u00` only for printable characters, because control characters are often escaped."""

@@ -6,7 +6,7 @@ import bisect
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from operator import itemgetter
 from typing import Annotated, TypeAlias, cast
 
@@ -14,15 +14,19 @@ import orjson
 from pydantic import ConfigDict, StringConstraints, TypeAdapter
 
 from llmops_sdk._util._guard import Caught
+from llmops_sdk.tracing.privacy._secret_names import named_secret
 from llmops_sdk.tracing.privacy._secrets import (
     COMMON,
     CONTEXT_KEY,
     CUT,
     LITERALS,
+    NAMED_LABEL,
     PATTERNS,
     RARE,
     RARE_LITERALS,
     SHORT,
+    SecretPattern,
+    literals_of,
 )
 from llmops_sdk.tracing.spans import _active
 from llmops_sdk.tracing.spans._span import SILENT
@@ -30,13 +34,21 @@ from llmops_sdk.tracing.spans._span import SILENT
 __all__ = ["CustomRedactor", "TextRedactor", "may_hold_secret"]
 
 _STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
-_BACKSLASHES = re.compile(r'\\++(?:u00([2-7][0-9a-fA-F])|([/"\'nrt]))?+')
-_WHITESPACE = {"n": "\n", "r": "\r", "t": "\t"}
+# A terminal's colour, an escape of JSON, C or bytes (also nested), and percent encoding (also twice).
+_ESCAPES = re.compile(
+    r"(?:\x1b|\\++(?:u001[bB]|x1[bB]|0?33|e))\[[0-9;?]{0,24}[A-Za-z]"
+    r"|\\++(?:u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|x([0-9a-fA-F]{2})|([0-7]{1,3})|([/\"'abefnrtv]))?+"
+    r"|%(?:25){0,3}([0-9a-fA-F]{2})"
+)
+_SIMPLE = {"a": "\a", "b": "\b", "e": "\x1b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 # The key that the capture gives to the beginning of a cut value.
 _HEAD_KEY = "$head"
 _MAX_KEY = 256
 # The shortest JSON string with a secret: quotes, and credentials as in ://:p@h.
 _MIN_STRING = 8
+# A secret of a known format is longer than this, unless it is cut or credentials in a URL.
+_MIN_KNOWN = 18
+_MAX_BETWEEN = 8  # characters between a key and its value
 
 _Found: TypeAlias = tuple[int, int, str]
 """Start, end, label."""
@@ -52,11 +64,28 @@ def _sieve(pattern: str) -> Callable[[str], bool]:
     return adapter.validator.isinstance_python
 
 
-_has_literal = _sieve(LITERALS)
+_has_literal, _has_late_literal = map(_sieve, LITERALS)
 _has_short = _sieve(SHORT)
 _has_key, _has_url = (_sieve(candidate) for candidate in COMMON)
-_has_rare_literal = _sieve(RARE_LITERALS)
+_has_rare_literal, _has_rare_late_literal = map(_sieve, RARE_LITERALS)
 _has_rare = _sieve(RARE)
+
+
+# One scan rules out most groups of patterns.
+_GROUP_SIZE = 8
+_GROUPS = tuple(
+    (_sieve(literals_of(group)), group)
+    for group in (PATTERNS[at : at + _GROUP_SIZE] for at in range(0, len(PATTERNS), _GROUP_SIZE))
+)
+
+
+def _patterns_for(text: str) -> Iterator[SecretPattern]:
+    """Yield the patterns that may match the text, in their order."""
+    if not text.isascii():
+        text = text.encode("utf-8", "replace").decode()
+    for has_literal, group in _GROUPS:
+        if has_literal(text):
+            yield from group
 
 
 def may_hold_secret(text: str) -> bool:
@@ -68,11 +97,11 @@ def may_hold_secret(text: str) -> bool:
     if not text.isascii():
         # The sieves reject text that is not valid UTF-8, which would look like "no match".
         text = text.encode("utf-8", "replace").decode()
-    if not _has_literal(text):
+    if not _has_literal(text) and not _has_late_literal(text):
         return _has_short(text)
     if _has_short(text) or _has_key(text) or _has_url(text):
         return True
-    return _has_rare_literal(text) and _has_rare(text)
+    return (_has_rare_literal(text) or _has_rare_late_literal(text)) and _has_rare(text)
 
 
 class TextRedactor:
@@ -104,6 +133,9 @@ class TextRedactor:
         by_name = bool(key) and len(key) <= _MAX_KEY and CONTEXT_KEY.search(key) is not None
         if by_name or may_hold_secret(text):
             text = self._replace_known(text, key if by_name else "")
+            if by_name and named_secret(key, text):
+                self._count(NAMED_LABEL, 1, text)
+                text = f"[REDACTED:{NAMED_LABEL}]"
         for label, how in self.custom:
             text = (
                 self._by_pattern(text, label, how)
@@ -133,12 +165,14 @@ class TextRedactor:
             return raw
         parts: list[str] = []
         copied = name_start = before = 0
+        # The value of a name may be a secret however short it is.
+        all_lengths = bool(self.custom) or not text.isascii() or _has_late_literal(text)
         for match in _STRING.finditer(text):
             start, end = match.span()
-            if end - start >= _MIN_STRING or self.custom:
+            if end - start >= _MIN_STRING or all_lengths:
                 # The key is the string before a colon. The first item of a list gets the list's key.
                 between = text[before:start]
-                colon = len(between) < _MIN_STRING and between.strip(" \t\r\n[") == ":"
+                colon = len(between) < _MAX_BETWEEN and between.strip(" \t\r\n[") == ":"
                 name = key if not before else text[name_start + 1 : before - 1] if colon else ""
                 literal = text[start:end]
                 new = self._json_string(literal, name)
@@ -156,8 +190,10 @@ class TextRedactor:
 
     def _json_string(self, literal: str, name: str) -> str:
         """Redact a string of JSON, quotes included."""
-        if not self.custom and not may_hold_secret(literal) and not (name and CONTEXT_KEY.search(name)):
-            return literal
+        if not self.custom and not (name and CONTEXT_KEY.search(name)):
+            short = len(literal) < _MIN_KNOWN and "//" not in literal and "\\" not in literal and CUT not in literal
+            if short or not may_hold_secret(literal):
+                return literal
         try:
             value = json.loads(literal, strict=False)
         except ValueError:
@@ -173,12 +209,17 @@ class TextRedactor:
     def _replace_known(self, text: str, key: str) -> str:
         head = f"{key}: " if key else ""
         tail = CUT if key == _HEAD_KEY else ""
-        plain = _Unescaped(f"{head}{text}{tail}")
+        whole = f"{head}{text}{tail}"
+        plain = _Unescaped(whole)
         found: list[_Found] = []
-        for pattern in PATTERNS:
+        for pattern in _patterns_for(plain.text):
             found += [
                 (plain.origin(start), plain.origin(end), pattern.label) for start, end in pattern.spans(plain.text)
             ]
+        if plain.text is not whole:
+            # What looks like an escape may be none: the backslash of a path, the percent sign of a password.
+            for pattern in _patterns_for(whole):
+                found += [(start, end, pattern.label) for start, end in pattern.spans(whole)]
         done = len(head)
         end = done + len(text)
         parts: list[str] = []
@@ -232,10 +273,25 @@ def _merge_overlaps(found: list[_Found]) -> list[_Found]:
     return united
 
 
+def _char(match: re.Match[str]) -> str:
+    """Return the character of an escape; "" for backslashes that escape nothing."""
+    four, eight, two, octal, simple, percent = match.groups()
+    if simple:
+        return _SIMPLE.get(simple, simple)
+    if octal:
+        return chr(int(octal, 8))
+    digits = four or eight or two or percent
+    if digits is None:
+        return "" if match[0][-1] == "\\" else "\x1b"
+    code = int(digits, 16)
+    # Half of a pair, a byte of UTF-8, or no character at all: a sign that is part of no secret.
+    return chr(code) if code < 0x80 or (four and not 0xD800 <= code < 0xE000) else "\ufffd"
+
+
 class _Unescaped:
     r"""A text without its JSON escapes, also nested ones, that maps positions back to the original.
 
-    It resolves only the escapes that patterns need: printable ASCII as `\u002d`, the slash, quotes and whitespace.
+    It resolves escapes of JSON, C and bytes, percent encoding and terminal colours, in front of a secret and inside it.
     """
 
     __slots__ = ("_original_ends", "_unescaped_ends", "text")
@@ -244,22 +300,22 @@ class _Unescaped:
         self.text = text
         self._unescaped_ends: list[int] = []
         self._original_ends: list[int] = []
-        if "\\" not in text:
+        if "\\" not in text and "%" not in text and "\x1b" not in text:
             return
         parts: list[str] = []
         done = unescaped_end = 0
-        for match in _BACKSLASHES.finditer(text):
+        for match in _ESCAPES.finditer(text):
             start, end = match.span()
-            code, simple = match.groups()
-            if code is None and simple is None:
+            char = _char(match)
+            if not char:
                 continue
-            char = chr(int(code, 16)) if code else _WHITESPACE.get(simple, simple)
             parts += (text[done:start], char)
             unescaped_end += start - done + 1
             done = end
             self._unescaped_ends.append(unescaped_end)
             self._original_ends.append(end)
-        self.text = "".join((*parts, text[done:]))
+        if done:
+            self.text = "".join((*parts, text[done:]))
 
     def origin(self, position: int) -> int:
         """Return the position in the original text."""

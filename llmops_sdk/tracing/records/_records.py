@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
+import orjson
+
 from llmops_sdk._util._public import public
 
 __all__ = [
     "SCOPE",
     "Event",
     "FlushReport",
+    "Json",
     "Link",
     "LossRecord",
     "PipelineBounds",
@@ -22,10 +25,27 @@ __all__ = [
     "Sink",
     "SpanRecord",
     "Stamp",
+    "is_json",
 ]
 
 SCOPE = "llmops_sdk"
 """The instrumentation's name on our own spans."""
+
+
+class Json(bytes):
+    """JSON in UTF-8 that this SDK encoded: sinks write it unchanged. Other `bytes` are binary content."""
+
+    __slots__ = ()
+
+
+def is_json(raw: bytes) -> bool:
+    """Return whether the bytes are one JSON value."""
+    try:
+        orjson.loads(memoryview(raw))
+    except orjson.JSONDecodeError:
+        return False
+    return True
+
 
 Event: TypeAlias = tuple[str, int, Mapping[str, Any]]
 """Name, nanoseconds since the epoch, attributes."""
@@ -50,8 +70,9 @@ class SpanRecord(Protocol):
     """An ended span, as sinks read it; it no longer changes.
 
     Ids are ints (128 and 64 bits), `parent_id` 0 for a root. `input` and `output` are strict JSON in UTF-8, or None.
-    `attributes` has the values that OpenTelemetry allows (str, bool, int, float, lists of one of them), and `bytes`
-    for JSON that sinks keep unchanged (messages). `status` is "ok", "error", "cancelled", "closed" or "unset".
+    `attributes` has the values that OpenTelemetry allows (str, bool, int, float, lists of one of them), and `Json`
+    for what is structured (messages, mappings) and for binary content. `status` is "ok", "error", "cancelled",
+    "closed" or "unset".
     """
 
     name: str

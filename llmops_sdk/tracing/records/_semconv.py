@@ -25,7 +25,10 @@ INPUT_TOKENS = "gen_ai.usage.input_tokens"
 OUTPUT_TOKENS = "gen_ai.usage.output_tokens"
 CACHE_READ_TOKENS = "gen_ai.usage.cache_read.input_tokens"
 CACHE_CREATION_TOKENS = "gen_ai.usage.cache_creation.input_tokens"  # the only spelling that Phoenix and Langfuse read
+CACHE_WRITE_TOKENS = "gen_ai.usage.cache_write.input_tokens"  # the newer name of the same
 REASONING_TOKENS = "gen_ai.usage.reasoning.output_tokens"
+OPENINFERENCE_REASONING_TOKENS = "llm.token_count.completion_details.reasoning"  # Phoenix reads it
+REASONING_LEVEL = "gen_ai.request.reasoning.level"
 EMBEDDING_DIMENSIONS = "gen_ai.embeddings.dimension.count"
 OPENAI_REQUEST_SERVICE_TIER = "openai.request.service_tier"
 OPENAI_SERVICE_TIER = "openai.response.service_tier"
@@ -37,6 +40,9 @@ PROMPT_VERSION = "gen_ai.prompt.version"
 # Content: JSON text. Exporters send it only if the configuration allows it.
 INPUT_MESSAGES = "gen_ai.input.messages"
 OUTPUT_MESSAGES = "gen_ai.output.messages"
+SYSTEM_INSTRUCTIONS = "gen_ai.system_instructions"
+RETRIEVAL_QUERY = "gen_ai.retrieval.query.text"
+RETRIEVAL_DOCUMENTS = "gen_ai.retrieval.documents"
 TOOL_DEFINITIONS = "gen_ai.tool.definitions"
 TOOL_ARGUMENTS = "gen_ai.tool.call.arguments"
 TOOL_RESULT = "gen_ai.tool.call.result"
@@ -45,7 +51,8 @@ CONTENT_ATTRIBUTES = frozenset(
         INPUT_MESSAGES,
         OUTPUT_MESSAGES,
         TOOL_DEFINITIONS,
-        "gen_ai.system_instructions",
+        SYSTEM_INSTRUCTIONS,
+        RETRIEVAL_DOCUMENTS,
         TOOL_ARGUMENTS,
         TOOL_RESULT,
         "input.value",
@@ -56,16 +63,20 @@ CONTENT_ATTRIBUTES = frozenset(
 # Tools, agents, retrievers.
 TOOL_NAME = "gen_ai.tool.name"
 TOOL_TYPE = "gen_ai.tool.type"
+TOOL_CALL_ID = "gen_ai.tool.call.id"
 AGENT_NAME = "gen_ai.agent.name"
 
 # Ours.
 KIND = "llmops.kind"
 STATUS = "llmops.status"  # ok, error, cancelled, closed, unset
 CACHE = "llmops.cache"  # exact, semantic
+MODEL_NAME = "llmops.model.name"  # as the application wrote it, as in "fast"
+MODEL_TARGET = "llmops.model.target"  # provider and model that it stands for
 ATTEMPTS = "llmops.attempts"  # how many
 SAVED_COST = "llmops.saved_cost"  # USD
 SIMULATED = "llmops.simulated"
 TAGS = "llmops.tags"
+UNSAMPLED = "llmops.export.unsampled"  # the caller is not sampled: only the local store keeps the span
 METADATA_PREFIX = "llmops.metadata."
 
 # Session, user, error and server.
@@ -86,6 +97,8 @@ EVENT_EXCEPTION = "exception"
 
 # Metrics of model calls.
 METRIC_DURATION = "gen_ai.client.operation.duration"
+METRIC_INFERENCE = "gen_ai.client.inference.duration"  # newer, beside the general one
+METRIC_EMBEDDINGS = "gen_ai.client.embeddings.duration"
 METRIC_TOKENS = "gen_ai.client.token.usage"
 METRIC_FIRST_CHUNK = "gen_ai.client.operation.time_to_first_chunk"
 METRIC_CHUNK = "gen_ai.client.operation.time_per_output_chunk"

@@ -6,11 +6,11 @@ at the first record, and sleeps without a time-out while the queue is empty.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, TypeAlias, cast
 
 from llmops_sdk._util._daemon import start_daemon
@@ -26,18 +26,22 @@ from llmops_sdk.tracing.records._records import (
     Sink,
     SpanRecord,
 )
+from llmops_sdk.tracing.runtime._counts import Counts, LossSums
 from llmops_sdk.tracing.runtime._process_end import count_threads, join_thread
 
 __all__ = ["Pipeline"]
 
+_log = logging.getLogger("llmops_sdk")
+
 Transform: TypeAlias = Callable[[list[SpanRecord | ScoreRecord]], list[SpanRecord | ScoreRecord]]
 
 _BATCH = 512
+_BATCH_BYTES = 8 * 1024 * 1024  # content: a batch with more delays whoever waits for its end
 _WAKE_AT_SPANS = 512
 _WAKE_AT_BYTES = 4 * 1024 * 1024
-_MAX_ERRORS = 20
 _FORK_WAIT = 10.0  # seconds: the imports of a first batch on a busy machine
 _CHILD_WRITE_THROUGH = 5.0  # seconds
+_LATE_CLOSE = 5.0  # seconds for the sinks, in the pipeline's own thread
 
 
 class _Marker:
@@ -51,13 +55,6 @@ class _Marker:
 
 
 _NO_SPANS = frozenset({_Marker, LossRecord, ScoreRecord})
-
-
-@dataclass(slots=True)
-class _Counts:
-    stored: int = 0
-    dropped: int = 0
-    errors: deque[str] = field(default_factory=lambda: deque[str](maxlen=_MAX_ERRORS))
 
 
 class Pipeline:
@@ -79,8 +76,9 @@ class Pipeline:
         self._bounds = bounds
         self._max_spans = bounds.spans
         self._max_bytes = bounds.bytes
-        self._counts = _Counts()
+        self._counts = Counts()
         self._closed = False
+        self._late = False  # the thread was not done when `shut_down` had to return: it closes the sinks itself
         self.write_through_until = 0.0
         self._new_queue()
 
@@ -89,8 +87,7 @@ class Pipeline:
         # The application's threads add to this without a lock: a lost update leaves it one span too small until the
         # thread next drains the queue and corrects it. The bound protects memory; it need not be exact.
         self._queued_bytes = 0
-        self._losses: dict[tuple[str, str], tuple[int, int]] = {}
-        self._losses_lock = threading.Lock()
+        self._losses = LossSums()
         self._wake = Latch()
         self._idle = False
         self._thread: threading.Thread | None = None
@@ -99,6 +96,7 @@ class Pipeline:
         self._drain_lock = threading.Lock()
         self._draining_thread = 0  # the last thread that took `_drain_lock`
         self._marker_waits = False
+        self._stopped = False
         self._forking = False
         self._locked_for_fork = False
 
@@ -119,10 +117,9 @@ class Pipeline:
 
     def record_loss(self, what: str, reason: str, count: int = 1, bytes: int = 0) -> None:  # noqa: A002 - the record's own field
         """Count something that was dropped, truncated or redacted; the next batch carries the sum."""
-        with self._losses_lock:
-            known, size = self._losses.get((what, reason), (0, 0))
-            self._losses[what, reason] = (known + count, size + bytes)
-            if what == "span":
+        self._losses.add(what, reason, count, bytes)
+        if what == "span":
+            with self._losses.lock:
                 self._counts.dropped += count
 
     def _wake_thread(self) -> None:
@@ -164,6 +161,11 @@ class Pipeline:
             if not self._flush_is_due():
                 wake.wait(self._bounds.interval)
             if self._drain():
+                with self._thread_lock:
+                    late, self._stopped = self._late, True
+                if late:
+                    self._thread = None
+                    self._close_sinks(time.monotonic() + _LATE_CLOSE)
                 return
             if self._forking:
                 break
@@ -197,7 +199,7 @@ class Pipeline:
                         marker.reached.set()
             if self._losses and self._thread is None:
                 # A sink has just counted losses, and there may be no next batch to carry them.
-                self._write([*self._take_losses()])
+                self._write([*self._losses.take()])
             self._queued_bytes = sum(getattr(record, "size", 0) for record in list(self._queue))
         return stop
 
@@ -214,26 +216,28 @@ class Pipeline:
         marker: _Marker | None = None
         taken = size = 0
         most = min(most, _BATCH)
-        while taken < most and queue:
-            record: Any = queue.popleft()
-            taken += 1
-            if type(record) not in _NO_SPANS:  # one check for most of them
-                size += record.size
-                ended.append(record)
-            elif isinstance(record, _Marker):
-                marker = record
-                break
-            elif isinstance(record, LossRecord):
-                batch.append(record)
-            elif isinstance(record, ScoreRecord):
-                content.append(record)
+        with self._counts.moving():
+            while taken < most and queue and size < _BATCH_BYTES:
+                record: Any = queue.popleft()
+                taken += 1
+                if type(record) not in _NO_SPANS:  # one check for most of them
+                    size += record.size
+                    ended.append(record)
+                elif isinstance(record, _Marker):
+                    marker = record
+                    break
+                elif isinstance(record, LossRecord):
+                    batch.append(record)
+                elif isinstance(record, ScoreRecord):
+                    content.append(record)
+            self._counts.in_hand += len(ended)
         self._queued_bytes -= size
         content += self._run_stage("reading spans", _records_of, ended)
         if content and self.transform is not None:
             content = self._run_stage("the stages before the sinks", self.transform, content)
         batch += content
         # Last, so that the batch carries the counts of its own redactions.
-        batch += self._take_losses()
+        batch += self._losses.take()
         return batch, marker, taken
 
     def _run_stage(self, name: str, stage: Callable[[list[Any]], list[Any]], items: list[Any]) -> list[Any]:
@@ -245,18 +249,6 @@ class Pipeline:
             return [ready for item in items for ready in self._run_stage(name, stage, [item])]
         self.record_loss("score" if isinstance(items[0], ScoreRecord) else "span", "not_readable")
         return []
-
-    def _take_losses(self) -> list[LossRecord]:
-        if not self._losses:
-            return []
-        with self._losses_lock:
-            now = time.time_ns()
-            taken = [
-                LossRecord(time_ns=now, what=what, reason=reason, count=count, bytes=size)
-                for (what, reason), (count, size) in self._losses.items()
-            ]
-            self._losses.clear()
-        return taken
 
     def _write(self, batch: list[Record]) -> None:
         sinks = self._ensure_sinks()
@@ -270,22 +262,16 @@ class Pipeline:
                 continue
             safe = max(safe, count)
             if sink.is_local:
-                self._counts.stored += count
+                self._counts.store(count)
                 losses_stored = True
         if not losses_stored:
-            self._restore_losses(batch)
-        if safe < len(batch):  # or there are scores and losses among them
-            spans = sum(type(record) not in _NO_SPANS for record in batch)
-            if safe < spans:
-                self.record_loss("span", "not_taken", spans - safe)
-
-    def _restore_losses(self, batch: list[Record]) -> None:
-        # A later batch carries the counts again.
-        with self._losses_lock:
-            for record in batch:
-                if isinstance(record, LossRecord):
-                    count, size = self._losses.get((record.what, record.reason), (0, 0))
-                    self._losses[record.what, record.reason] = (count + record.count, size + record.bytes)
+            self._losses.restore(batch)
+        with self._counts.moving():
+            if safe < len(batch):  # or there are scores and losses among them
+                spans = sum(type(record) not in _NO_SPANS for record in batch)
+                if safe < spans:
+                    self.record_loss("span", "not_taken", spans - safe)
+            self._counts.in_hand = 0
 
     def _ensure_sinks(self) -> Sequence[Sink]:
         if self._sinks is None:
@@ -325,9 +311,21 @@ class Pipeline:
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join(max(deadline - time.monotonic(), 0.0))
+            with self._thread_lock:
+                self._late = thread.is_alive() and not self._stopped
+            if self._late:
+                # A batch takes longer than the time-out. The thread goes on, and closes the sinks.
+                self._closed = True
+                report = self.report()
+                _log.warning("llmops: %d spans were not written within %g s of a shutdown", report.pending, timeout)
+                return report
         self._closed = True
         self._thread = None
         self._drain()
+        self._close_sinks(deadline)
+        return self.report()
+
+    def _close_sinks(self, deadline: float) -> None:
         # In reverse order of opening: the store is first, and takes the losses that the other sinks report.
         for sink in reversed(self._sinks or ()):
             # Not while another thread writes to the sink.
@@ -335,16 +333,18 @@ class Pipeline:
                 self._draining_thread = threading.get_ident()
                 guarded(f"closing the sink {sink.name}", None, sink.close, max(deadline - time.monotonic(), 0.1))
             self._drain()
-        return self.report()
 
     def report(self) -> FlushReport:
         """Return the counts so far."""
-        pending = sum(1 for record in list(self._queue) if not isinstance(record, _Marker))
+        return self._counts.read(self._report)
+
+    def _report(self) -> FlushReport:
+        counts = self._counts
+        pending = counts.in_hand + sum(1 for record in list(self._queue) if type(record) not in _NO_SPANS)
         exported = 0
         for sink in self._sinks or ():
             exported += int(getattr(sink, "exported", 0))
             pending += int(getattr(sink, "pending", 0))
-        counts = self._counts
         return FlushReport(
             stored=counts.stored,
             exported=exported,
@@ -387,7 +387,7 @@ class Pipeline:
         """
         self._new_queue()
         self.write_through_until = max(self.write_through_until, time.monotonic() + _CHILD_WRITE_THROUGH)
-        self._counts = _Counts()
+        self._counts = Counts()
         for sink in self._sinks or ():
             guarded(f"the sink {sink.name} after a fork", None, sink.after_fork)
 

@@ -57,7 +57,10 @@ _pid = os.getpid()
 def _install(runtime: _MaybeRuntime) -> _MaybeRuntime:
     _runtime.current = runtime
     set_recorder(None if runtime is None else runtime.record_loss)
-    enable_files(None if runtime is None else runtime.settings.store.enabled)
+    if runtime is None:
+        enable_files(None)
+    else:
+        enable_files(runtime.settings.store.enabled, runtime.settings.capture.max_blob_bytes)
     return runtime
 
 

@@ -3,6 +3,10 @@
 `opentelemetry.trace.get_current_span()`, propagators and other libraries' instrumentation see our spans, and our spans
 nest under theirs. The stamp of `llmops.context` is in the same context under our own key, so that one read of a context
 variable gives both.
+
+Another library that detaches its own span restores the context from before it, and so takes along a `llmops.context`
+that was opened meanwhile and is still open. FastAPI does that around the dependencies of a request. So open blocks also
+stand in a context variable of our own; `stamp_of` compares the two.
 """
 
 from __future__ import annotations
@@ -25,8 +29,12 @@ __all__ = [
     "attach",
     "detach",
     "get",
+    "held",
+    "hold_stamp",
     "leave",
+    "release_stamp",
     "reset",
+    "stamp_of",
 ]
 
 SPAN_KEY: str = propagation._SPAN_KEY  # pyright: ignore[reportPrivateUsage] - the API has no public name for it
@@ -57,6 +65,53 @@ else:
     get = otel_context.get_current
     attach = cast("Any", otel_context.attach)
     reset = otel_context.detach
+
+
+class _HeldStamp:
+    """The stamp of an open `llmops.context` block, and that of the block around it."""
+
+    __slots__ = ("closed", "outer", "stamp")
+
+    def __init__(self, stamp: object, outer: _HeldStamp | None) -> None:
+        self.stamp = stamp
+        self.outer = outer
+        self.closed = False
+
+
+held: ContextVar[_HeldStamp | None] = ContextVar("llmops-held-stamp", default=None)
+
+
+def hold_stamp(stamp: object) -> _HeldStamp:
+    """Note that a block with this stamp is open; `release_stamp` ends it."""
+    block = _HeldStamp(stamp, _innermost())
+    held.set(block)
+    return block
+
+
+def release_stamp(block: _HeldStamp) -> None:
+    """End a block, also from another context, as when a generator is collected there."""
+    block.closed = True
+    if held.get() is block:
+        held.set(_innermost())
+
+
+def _innermost() -> _HeldStamp | None:
+    block = held.get()
+    while block is not None and block.closed:
+        block = block.outer
+    return block
+
+
+def stamp_of(context: Context) -> Any:
+    """Return the stamp in a context, or that of the innermost open block if the context lost it; None without one."""
+    stamp = context.get(STAMP_KEY)
+    innermost = block = _innermost()
+    if innermost is None or stamp is None:
+        return stamp if innermost is None else innermost.stamp
+    # A stamp of no open block comes from a context that somebody attached on purpose.
+    while block is not None and block.stamp is not stamp:
+        block = block.outer
+    return stamp if block is None else innermost.stamp
 
 
 def detach(token: ContextToken) -> None:

@@ -12,6 +12,8 @@ import orjson
 from llmops_sdk._util._guard import Caught
 from llmops_sdk._util._static_reads import class_of, module_of, qualname_of, type_name
 from llmops_sdk.tracing.capture._encode import encode
+from llmops_sdk.tracing.records._records import Json, is_json
+from llmops_sdk.tracing.records._semconv import CONTENT_ATTRIBUTES
 
 if TYPE_CHECKING:
     from llmops_sdk.tracing.capture._bounds import Bounds
@@ -25,7 +27,7 @@ __all__ = [
     "text_of",
 ]
 
-_SCALARS = frozenset({str, bool, int, float, bytes})
+_SCALARS = frozenset({str, bool, int, float, Json, type(None)})
 _SCALAR_STARTS = frozenset(b"%c" % byte for byte in b'"-0123456789tf')
 _STACK_LIMIT = 16_384
 _STACK_FRAMES = 24
@@ -39,14 +41,22 @@ _is_alone: Callable[[BaseException], bool] = BaseException.__dict__["__suppress_
 _trace_of: Callable[[BaseException], TracebackType | None] = BaseException.__dict__["__traceback__"].__get__
 
 
-def attribute_value(value: object, bounds: Bounds) -> Any:
-    """Return the value if OpenTelemetry allows it (a snapshot of a list), else its JSON as text."""
+def attribute_value(value: object, bounds: Bounds, name: str = "") -> Any:
+    """Return a scalar or a list of one type of scalars (as a snapshot), and the JSON of any other value.
+
+    Args:
+        value: Any value.
+        bounds: How much of it to capture.
+        name: The attribute's name: `bytes` under the name of messages are their JSON.
+    """
     cls = type(value)
     if cls is str:
         text = cast("str", value)
         return text if len(text) <= bounds.max_bytes else text[: bounds.max_bytes] + "…"
     if cls in _SCALARS:
         return value
+    if cls is bytes and name in CONTENT_ATTRIBUTES and is_json(cast("bytes", value)):
+        return Json(cast("bytes", value))
     if cls is list or cls is tuple:
         items = tuple(cast("list[object]", value)[: bounds.max_items])
         classes = {type(item) for item in items}
@@ -54,7 +64,7 @@ def attribute_value(value: object, bounds: Bounds) -> Any:
             return items
     raw = encode(value, bounds)
     # A string enum, a path and numpy's scalars become plain texts, numbers and flags.
-    return orjson.loads(raw) if raw[:1] in _SCALAR_STARTS else raw.decode()
+    return orjson.loads(raw) if raw[:1] in _SCALAR_STARTS else Json(raw)
 
 
 def attribute_values(attributes: Mapping[str, Any] | None, bounds: Bounds) -> dict[str, Any]:

@@ -7,20 +7,28 @@ from collections.abc import Generator, Iterable, Mapping
 from types import TracebackType
 from typing import Any, cast
 
+import orjson
 from opentelemetry import trace as otel_trace
 from opentelemetry.trace import Span as OtelSpan
 
 from llmops_sdk.errors import LLMOpsError
+from llmops_sdk.tracing.capture._bounds import DEFAULT_BOUNDS
 from llmops_sdk.tracing.records import _semconv
-from llmops_sdk.tracing.records._records import Stamp
+from llmops_sdk.tracing.records._records import Json, Stamp
 from llmops_sdk.tracing.spans import _active, _runtime
-from llmops_sdk.tracing.spans._attributes import text_of
+from llmops_sdk.tracing.spans._attributes import attribute_values, text_of
 from llmops_sdk.tracing.spans._score import put_score
 from llmops_sdk.tracing.spans._span import Span
 from llmops_sdk.tracing.spans._span_proxy import SpanProxy
-from llmops_sdk.tracing.spans._start_span import start_child
+from llmops_sdk.tracing.spans._start_span import start_child, use_stamps
 
 __all__ = ["context", "current_span", "score", "span"]
+
+
+_NO_TARGET = (
+    "score({name!r}, …) was called without a current span: call it inside a traced function, or give span_id= or "
+    "trace_id= (Response.span_id, span.span_id, or from a query)"
+)
 
 
 class _SpanScope:
@@ -146,23 +154,32 @@ def context(
     if isinstance(tags, str):
         raise TypeError(f"tags={tags!r} is a string: give a list, as in tags=[{tags!r}]")
     current = _active.get()
-    outer = cast("Stamp | None", current.get(_active.STAMP_KEY)) or Stamp()
+    outer = cast("Stamp | None", _active.stamp_of(current)) or Stamp()
     name, version = (prompt, None) if isinstance(prompt, str) or prompt is None else prompt
     stamp = Stamp(
         session_id=text_of(session_id) if session_id is not None else outer.session_id,
         user_id=text_of(user_id) if user_id is not None else outer.user_id,
         tags=tuple(dict.fromkeys((*outer.tags, *map(text_of, tags)))),
-        metadata={**(outer.metadata or {}), **{text_of(key): value for key, value in (metadata or {}).items()}} or None,
+        metadata={**(outer.metadata or {}), **_metadata(metadata or {})} or None,
         prompt_name=text_of(name) if name is not None else outer.prompt_name,
         prompt_version=outer.prompt_version if name is None else None if version is None else text_of(version),
     )
     inner = current.copy()
     inner[_active.STAMP_KEY] = stamp
+    use_stamps()
     token = _active.attach(inner)
+    held = _active.hold_stamp(stamp)
     try:
         yield
     finally:
+        _active.release_stamp(held)
         _active.leave(token, inner)
+
+
+def _metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a snapshot of the values: plain ones unchanged, others as capture describes them."""
+    kept = attribute_values(metadata, DEFAULT_BOUNDS)
+    return {key: orjson.loads(bytes(value)) if type(value) is Json else value for key, value in kept.items()}
 
 
 def score(
@@ -208,10 +225,9 @@ def score(
             return current.score(name, value, label=label, comment=comment, source=source)
         found = current.get_span_context() if isinstance(current, OtelSpan) else None
         if found is None or not found.is_valid:
-            raise LLMOpsError(
-                f"score({name!r}, …) was called without a current span: call it inside a traced function, or give "
-                "span_id= or trace_id= (Response.span_id, span.span_id, or from a query)"
-            )
+            if not (_runtime.current or _runtime.start()).enabled:
+                return None
+            raise LLMOpsError(_NO_TARGET.format(name=name))
         span_id, trace_id = f"{found.span_id:016x}", f"{found.trace_id:032x}"
     return put_score(
         name,

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, cast
 from llmops_sdk._util._static_reads import class_of
 from llmops_sdk.tracing.capture._deferrable import INT_LIMIT, MAX_DEFERRED_TEXT, MAX_DEFERRED_VALUES, can_defer
 from llmops_sdk.tracing.capture._encode import encode
-from llmops_sdk.tracing.records._records import SCOPE, RecordedSpan
+from llmops_sdk.tracing.records import _semconv as sc
+from llmops_sdk.tracing.records._records import SCOPE, Json, RecordedSpan
+from llmops_sdk.tracing.spans._remote import is_local_only
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span as OtelSpan
@@ -98,8 +100,10 @@ class SpanContent:
         self, parameters: Parameters, bound: bool, args: tuple[object, ...], kwargs: dict[str, object]
     ) -> None:
         """Take the arguments of a call as the input; see `Parameters.encode`."""
+        if self._ended:  # also a span that is not recorded, which has no runtime
+            return
         runtime = self._runtime
-        if self._ended or not runtime.content:
+        if not runtime.content:
             return
         if (
             runtime.defers_encoding
@@ -177,6 +181,9 @@ class SpanContent:
             size += len(self._output)
         if self._attributes is not None:
             size += 64 * len(self._attributes)
+            for value in self._attributes.values():
+                if type(value) is Json:  # messages
+                    size += len(value)
         self.size = size
         self._runtime.put(self, size)
 
@@ -219,6 +226,8 @@ class SpanContent:
             value = b"%d" % value if type(value) is int else self.output_json()
         record.output = value
         record.attributes = self._attributes
+        if is_local_only(self.trace_number):
+            record.attributes = {**(self._attributes or {}), sc.UNSAMPLED: True}
         record.events = self._events
         record.links = self._links
         record.stamp = self._stamp

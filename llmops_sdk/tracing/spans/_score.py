@@ -54,7 +54,7 @@ def put_score(
         name=text_of(name),
         value=number,
         label=None if label is None else text_of(label),
-        comment=None if comment is None else text_of(comment),
+        comment=None if comment is None or not runtime.content else text_of(comment),
         source=text_of(source),
         time_ns=time.time_ns(),
     )

@@ -29,6 +29,7 @@ from llmops_sdk.tracing.spans._attributes import (
     text_of,
 )
 from llmops_sdk.tracing.spans._content import SpanContent
+from llmops_sdk.tracing.spans._remote import is_local_only, state_of
 from llmops_sdk.tracing.spans._usage_and_scores import UsageAndScores
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SILENT", "Span", "new_span"]
 
+_EXCEPTION_TEXTS = ("exception.message", "exception.stacktrace")
 _perf = time.perf_counter_ns
 _now = time.time_ns
 _new = object.__new__
@@ -124,8 +126,9 @@ class Span(SpanContent, UsageAndScores):
         """Return the ids as OpenTelemetry has them."""
         if self.host_span is not None:
             return self.host_span.get_span_context()
-        flags = TraceFlags.SAMPLED if self.recording else TraceFlags.DEFAULT
-        return SpanContext(self.trace_number, self.span_number, False, TraceFlags(flags), self.trace_state)
+        number = self.trace_number
+        flags = TraceFlags.SAMPLED if self.recording and not is_local_only(number) else TraceFlags.DEFAULT
+        return SpanContext(number, self.span_number, False, TraceFlags(flags), self.trace_state or state_of(number))
 
     def is_recording(self) -> bool:
         """Return whether the span still takes changes."""
@@ -163,7 +166,8 @@ class Span(SpanContent, UsageAndScores):
             return
         if self._attributes is None:
             self._attributes = {}
-        self._attributes[text_of(key)] = attribute_value(value, self._runtime.bounds)
+        key = text_of(key)
+        self._attributes[key] = attribute_value(value, self._runtime.bounds, key)
 
     def set_attributes(self, attributes: Mapping[str, Any]) -> None:
         """Set several attributes."""
@@ -209,7 +213,8 @@ class Span(SpanContent, UsageAndScores):
         if code is StatusCode.UNSET:
             return
         self.status = "ok" if code is StatusCode.OK else "error"
-        self.status_message = (status.description if isinstance(status, Status) else description) or None
+        if self._runtime.content:  # a description often quotes what the call was about
+            self.status_message = (status.description if isinstance(status, Status) else description) or None
 
     def record_exception(
         self,
@@ -221,7 +226,10 @@ class Span(SpanContent, UsageAndScores):
         """Add an `exception` event; it does not change the status."""
         if not self._ended:
             described = guarded("describing an exception", None, exception_attributes, exception, escaped) or {}
-            self.add_event(_semconv.EVENT_EXCEPTION, {**described, **(attributes or {})}, timestamp)
+            described.update(attributes or {})
+            if not self._runtime.content:
+                described = {key: value for key, value in described.items() if key not in _EXCEPTION_TEXTS}
+            self.add_event(_semconv.EVENT_EXCEPTION, described, timestamp)
 
     # --- end --------------------------------------------------------------------------------------------------
 
@@ -249,7 +257,7 @@ class Span(SpanContent, UsageAndScores):
             self.error_type = qualname_of(class_of(error))
         if status == "error":
             self.record_exception(error, escaped=True)
-            self.status_message = message_of(error)
+            self.status_message = message_of(error) if self._runtime.content else None
         self.status = status
         self.end()
 

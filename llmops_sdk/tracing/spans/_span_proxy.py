@@ -12,7 +12,7 @@ from llmops_sdk.tracing.capture._bounds import DEFAULT_BOUNDS
 from llmops_sdk.tracing.capture._encode import encode
 from llmops_sdk.tracing.records import _semconv
 from llmops_sdk.tracing.spans import _active, _runtime
-from llmops_sdk.tracing.spans._attributes import attribute_value
+from llmops_sdk.tracing.spans._attributes import attribute_values
 from llmops_sdk.tracing.spans._usage_and_scores import UsageAndScores
 
 __all__ = ["SpanProxy"]
@@ -79,8 +79,7 @@ class SpanProxy(UsageAndScores):
     def set_attribute(self, key: str, value: Any) -> None:
         """Set one attribute. Content is left out: it goes only on spans of ours."""
         if self.recording and key not in _semconv.CONTENT_ATTRIBUTES:
-            kept = attribute_value(value, DEFAULT_BOUNDS)
-            self._inner.set_attribute(key, kept.decode("utf-8", "replace") if isinstance(kept, bytes) else kept)
+            self._inner.set_attributes(_plain({key: value}))
 
     def set_attributes(self, attributes: Mapping[str, Any]) -> None:
         """Set several attributes."""
@@ -90,12 +89,11 @@ class SpanProxy(UsageAndScores):
     def add_event(self, name: str, attributes: Mapping[str, Any] | None = None, timestamp: int | None = None) -> None:
         """Add an event."""
         if self.recording:
-            kept = {key: attribute_value(value, DEFAULT_BOUNDS) for key, value in (attributes or {}).items()}
-            self._inner.add_event(name, kept, timestamp)
+            self._inner.add_event(name, _plain(attributes or {}), timestamp)
 
     def add_link(self, context: SpanContext, attributes: Mapping[str, Any] | None = None) -> None:
         """Link to a span of this or another trace."""
-        self._inner.add_link(context, dict(attributes or {}))
+        self._inner.add_link(context, _plain(attributes or {}))
 
     def update_name(self, name: str) -> None:
         """Rename the span."""
@@ -118,3 +116,11 @@ class SpanProxy(UsageAndScores):
     def end(self, end_time: int | None = None) -> None:
         """End the span."""
         self._inner.end(end_time)
+
+
+def _plain(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return attributes that every version of OpenTelemetry takes: structured values become text."""
+    kept = attribute_values(attributes, DEFAULT_BOUNDS)
+    return {
+        key: value.decode() if isinstance(value, bytes) else value for key, value in kept.items() if value is not None
+    }

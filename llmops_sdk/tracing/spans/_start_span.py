@@ -9,6 +9,7 @@ from opentelemetry.trace import Span as OtelSpan
 
 from llmops_sdk._util._ids import new_trace_id
 from llmops_sdk.tracing.spans import _active, _runtime
+from llmops_sdk.tracing.spans._remote import note_remote, samples_below
 from llmops_sdk.tracing.spans._span import SILENT, Span, new_span
 
 if TYPE_CHECKING:
@@ -16,10 +17,18 @@ if TYPE_CHECKING:
 
     from llmops_sdk.tracing.records._records import Stamp
 
-__all__ = ["start_child", "start_span"]
+__all__ = ["start_child", "start_span", "use_stamps"]
 
 _now = time.time_ns
 _SILENT_TRACE: int = SILENT.trace_number
+_held_stamp = _active.held.get
+_stamps_used = False
+
+
+def use_stamps() -> None:
+    """Look for stamps from now on; without `llmops.context` there are none, and starting a span is faster."""
+    global _stamps_used
+    _stamps_used = True
 
 
 def start_child(
@@ -31,7 +40,12 @@ def start_child(
         if span is not None:
             return span
     parent: Any = context.get(_active.SPAN_KEY)
-    stamp: Any = context.get(_active.STAMP_KEY)
+    stamp: Any = None
+    if _stamps_used:
+        stamp = context.get(_active.STAMP_KEY)
+        held = _held_stamp()
+        if held is not None and held.stamp is not stamp:
+            stamp = _active.stamp_of(context)
     sampler = runtime.sampler
     start = _now()
     # None and our own class first: an isinstance check against an abstract class takes as long as all the rest.
@@ -56,9 +70,11 @@ def _start_below_foreign(
         trace_number = new_trace_id(start)
         sampled = sampler is None or sampler.samples(trace_number, None)
         return new_span(runtime, name, kind, trace_number, 0, stamp, start, sampled and runtime.enabled)
-    sampled = bool(above.trace_flags.sampled)
+    note_remote(above)
     if sampler is not None:
-        sampled = sampler.samples(above.trace_id, sampled)
+        sampled = sampler.samples(above.trace_id, bool(above.trace_flags.sampled))
+    else:
+        sampled = samples_below(runtime, above)
     span = new_span(runtime, name, kind, above.trace_id, above.span_id, stamp, start, sampled and runtime.enabled)
     span.trace_state = above.trace_state
     return span

@@ -29,7 +29,8 @@ class UsageAndScores(OtelSpan):
         """Set attributes; dotted names go in the mapping.
 
         Args:
-            attributes: Names and values. `bytes` count as JSON and are stored unchanged.
+            attributes: Names and values, which are captured like arguments. `bytes` under the name of messages, such
+                as `gen_ai.input.messages`, are their JSON.
             more: Further attributes whose names are identifiers.
         """
         self.set_attributes({**(attributes or {}), **more})

@@ -1,0 +1,155 @@
+"""Take the items of a stream through the guards, and release them as soon as their texts are checked."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from llmops_sdk.guardrails._runner import GuardRun
+from llmops_sdk.guardrails._texts import put, put_text, take, take_text
+from llmops_sdk.guardrails._window import Checks, TextWindow, check_all
+from llmops_sdk.providers import Accumulator, Chunk, chunks_of
+
+__all__ = ["ChunkWindow", "ItemWindow"]
+
+_TEXTS = ("reasoning", "text", "refusal")
+_NO_SOURCE: dict[str, Any] = {"model": None, "provider": None, "response_id": None, "simulated": False}
+
+
+class ChunkWindow:
+    """The chunks of one answer that wait for their guards.
+
+    Chunks keep their cuts and their order. Once a tool call begins, everything waits for the end, because a guard
+    checks the whole JSON of its arguments.
+
+    Args:
+        runs: The runs of the guards.
+    """
+
+    def __init__(self, runs: Sequence[GuardRun]) -> None:
+        self._runs = runs
+        self._released = False
+        self._start()
+
+    def _start(self) -> None:
+        self._windows = {name: TextWindow(self._runs) for name in _TEXTS}
+        self._held: deque[Chunk] = deque()
+        self._calls = Accumulator()
+        self._has_calls = False
+        self._redacted = False
+
+    def add(self, chunk: Chunk) -> Checks[list[Chunk]]:
+        """Add a chunk, and return the chunks that can be released."""
+        if chunk.restarted:
+            self._start()  # another model starts over
+            if not self._released:
+                chunk = replace(chunk, restarted=False)  # nobody has seen the chunks of the model before
+        self._held.append(chunk)
+        if chunk.tool_calls:
+            self._has_calls = True
+            self._calls.add(Chunk(tool_calls=chunk.tool_calls))
+        for name, window in self._windows.items():
+            yield from window.add(getattr(chunk, name))
+        return [] if self._has_calls else self._release()
+
+    def finish(self) -> Checks[list[Chunk]]:
+        """Check what still waits, and return the last chunks."""
+        for window in self._windows.values():
+            yield from window.finish()
+        calls = yield from self._checked_calls()
+        released = self._release()
+        rest: dict[str, Any] = {name: window.take(0)[0] for name, window in self._windows.items()}
+        if any(rest.values()):
+            released.insert(0, Chunk(**rest))
+        return released if calls is None else _with_calls(released, calls)
+
+    def _release(self) -> list[Chunk]:
+        released: list[Chunk] = []
+        while self._held and self._is_settled(self._held[0]):
+            chunk = self._passed(self._held.popleft())
+            if chunk is not None:
+                released.append(chunk)
+        self._released = self._released or bool(released)
+        return released
+
+    def _is_settled(self, chunk: Chunk) -> bool:
+        return all(len(getattr(chunk, name)) <= window.settled for name, window in self._windows.items())
+
+    def _passed(self, chunk: Chunk) -> Chunk | None:
+        """Return a chunk as the guards left it, or None if they left nothing of it."""
+        new: dict[str, Any] = {}
+        for name, window in self._windows.items():
+            text, changed = window.take(len(getattr(chunk, name)))
+            self._redacted = self._redacted or changed
+            if text != getattr(chunk, name):
+                new[name] = text
+        if not self._redacted:
+            return chunk
+        # The vendor's own chunk has what was redacted.
+        passed = replace(chunk, raw=None, **new)
+        return None if new and replace(passed, **_NO_SOURCE) == Chunk() else passed
+
+    def _checked_calls(self) -> Checks[list[Chunk] | None]:
+        """Return new chunks of the tool calls, or None if the guards changed none."""
+        calls = self._calls.response().tool_calls if self._has_calls else ()
+        texts = [text for call in calls for text in take_text(call.arguments)]
+        checked = iter((yield from check_all(texts, self._runs)))
+        new = tuple(replace(call, arguments=put_text(call.arguments, checked)) for call in calls)
+        if new == calls:
+            return None
+        self._redacted = True
+        return [chunk for chunk in chunks_of(replace(self._calls.response(), tool_calls=new)) if chunk.tool_calls]
+
+
+def _with_calls(chunks: Sequence[Chunk], calls: Sequence[Chunk]) -> list[Chunk]:
+    """Return the chunks with other tool calls, where the first call began."""
+    place = next((number for number, chunk in enumerate(chunks) if chunk.tool_calls), len(chunks))
+    plain = [replace(chunk, tool_calls=(), raw=None) for chunk in chunks]
+    return [*plain[:place], *calls, *plain[place:]]
+
+
+class ItemWindow:
+    """The items of a generator that wait for their guards: strings as one text, other items each on its own.
+
+    Args:
+        runs: The runs of the guards.
+    """
+
+    def __init__(self, runs: Sequence[GuardRun]) -> None:
+        self._runs = runs
+        self._window = TextWindow(runs)
+        self._held: deque[Any] = deque()
+
+    def add(self, item: Any) -> Checks[list[Any]]:
+        """Add an item, and return the items that can be released."""
+        if type(item) is str:
+            self._held.append(item)
+            yield from self._window.add(item)
+        else:
+            self._held.append((yield from self.value(item)))
+        return self._release()
+
+    def finish(self) -> Checks[list[Any]]:
+        """Check what still waits, and return the last items."""
+        yield from self._window.finish()
+        released = self._release()
+        rest, _ = self._window.take(0)
+        return [rest, *released] if rest else released
+
+    def value(self, value: Any) -> Checks[Any]:
+        """Return a value as the guards leave it."""
+        return put(value, iter((yield from check_all(list(take(value)), self._runs))))
+
+    def _release(self) -> list[Any]:
+        released: list[Any] = []
+        while self._held and (type(self._held[0]) is not str or len(self._held[0]) <= self._window.settled):
+            item = self._held.popleft()
+            if type(item) is str:
+                text, _ = self._window.take(len(item))
+                if item and not text:
+                    continue  # an earlier item has the replacement of its text
+                item = item if item == text else text
+            released.append(item)
+        return released

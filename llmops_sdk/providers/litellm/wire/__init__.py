@@ -1,0 +1,1 @@
+"""Read what the vendor itself said, where litellm drops or renames it."""
