@@ -18,7 +18,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-com
 TESTS ?= tests
 WORKERS ?= 2
 
-.PHONY: help demo test checks lint format types supply-chain sbom pytest test-integration test-pythons test-newest test-oldest bench \
+.PHONY: help demo test checks lint format types supply-chain sbom redteam pytest test-integration test-pythons test-newest test-oldest bench \
 	bench-tracing bench-tracing-load bench-collect bench-store bench-tracers bench-backends bench-calls bench-faults \
 	soak-faults docs picture requirements clean
 
@@ -59,6 +59,9 @@ sbom: $(VENV)/.runtime ## Write dist/sbom.json: what the runtime environment con
 
 pytest: $(VENV)/.development ## Run the fast tests in random order, with branch coverage.
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --cov --cov-report=term $(TESTS)
+
+redteam: $(VENV)/.development ## Run the security suite: canaries, consent, hostile stores, second users, SQL, amplification, network, erasure.
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m redteam tests
 
 test-integration: $(VENV)/.development ## Test with real backends, instrumentors, servers, embedded Python (slow to install).
 	@$(BIN)/python -m pytest -q -m integration tests/integration

@@ -16,6 +16,8 @@ from llmops_sdk.store import query
 from llmops_sdk.store.maintenance._compact import compact_store
 from llmops_sdk.store.maintenance._places import data_places
 
+pytestmark = pytest.mark.redteam
+
 CANARY = "xyzzy-of-ada"
 IMAGE = b"\x89PNG" + CANARY.encode() * 2_000
 

@@ -20,6 +20,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from llmops_sdk.collect import Collector, Limits
 from llmops_sdk.store.otlp._bounds import OversizedRequestError, check_json, check_protobuf
 
+pytestmark = pytest.mark.redteam
+
 SPAN = {"traceId": "1" * 32, "spanId": "2" * 16, "name": "a", "startTimeUnixNano": "1", "endTimeUnixNano": "2"}
 
 

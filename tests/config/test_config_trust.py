@@ -18,6 +18,8 @@ from llmops_sdk.config.loading._load import load_from
 from llmops_sdk.config.loading._trust import ALLOWED, CHECKED, REFUSED, found_trust, rule_of
 from llmops_sdk.errors import ConfigError
 
+pytestmark = pytest.mark.redteam
+
 AWAY = "http://127.0.0.1:9"
 HARMFUL = {
     "model URL": ("model", f"model = '{AWAY}/v1#x'"),

@@ -18,6 +18,8 @@ from llmops_sdk.export._destinations import Destination
 from llmops_sdk.export._span_sink import OtlpSink
 from llmops_sdk.tracing.privacy._content import ContentRule
 
+pytestmark = pytest.mark.redteam
+
 CANARY = "planted-" + "9b7e" * 4
 SENTENCE = CANARY + " word" * 100
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from supply_chain import KNOWN_BAD, problems
 
+pytestmark = pytest.mark.redteam
+
 
 def install(folder: Path, name: str, version: str, **files: str) -> None:
     """Write what an installed package leaves in a folder."""

@@ -15,6 +15,8 @@ from otlp_receiver import OtlpReceiver
 
 import llmops_sdk as llmops
 
+pytestmark = pytest.mark.redteam
+
 
 class _ToldError(Exception):
     pass

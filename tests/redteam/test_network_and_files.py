@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from watched import watch
 
+pytestmark = pytest.mark.redteam
+
 HERE = {"127.0.0.1", "localhost", "::1"}
 
 IMPORTS = """

@@ -21,6 +21,8 @@ from llmops_sdk.store.duck._functions import (
     called_functions,
 )
 
+pytestmark = pytest.mark.redteam
+
 # One call of each keeps DuckDB busy for many seconds without looking for an interrupt.
 STUBBORN = (
     "SELECT lpad('x', 900000000, 'y')",

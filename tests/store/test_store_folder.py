@@ -14,6 +14,8 @@ from llmops_sdk.store import StoreSink, compact, connect, import_file, prune, qu
 from llmops_sdk.store.maintenance._compact import compact_store
 from llmops_sdk.store.maintenance._retention import drop_old
 
+pytestmark = pytest.mark.redteam
+
 OLD = time.time() - 100 * 86_400
 
 

@@ -14,6 +14,8 @@ from llmops_sdk.store.maintenance._compact import compact_store
 from llmops_sdk.store.reading._follow import Follower, Lines
 from llmops_sdk.tracing.records._records import Stamp
 
+pytestmark = pytest.mark.redteam
+
 ADA, BOB = "7", "bob"
 
 WRITER = """

@@ -17,6 +17,8 @@ from llmops_sdk.store.maintenance._compact import compact_store
 from llmops_sdk.store.maintenance._retention import drop_old
 from llmops_sdk.store.reading._follow import Follower
 
+pytestmark = pytest.mark.redteam
+
 PROGRAM = Path(__file__).with_name("hostile_store.py")
 
 

@@ -13,6 +13,8 @@ from llmops_sdk.errors import StoreError
 from llmops_sdk.store import StoreSink, connect, prune, query
 from llmops_sdk.store.maintenance._compact import compact_store
 
+pytestmark = pytest.mark.redteam
+
 
 def test_files_are_their_owners_alone_under_any_umask(tmp_path):
     program = """

@@ -18,6 +18,8 @@ from llmops_sdk.store.lines._encode import Encoder
 from llmops_sdk.tracing.interop._foreign_span import PendingForeignSpan
 from llmops_sdk.tracing.records._records import RecordedSpan
 
+pytestmark = pytest.mark.redteam
+
 FORGED = b'1},"user_id":"admin","x":{"y":1'
 LINK = SpanContext(1, 2, is_remote=False, trace_flags=TraceFlags(1))
 

@@ -48,7 +48,7 @@ _NOT_PROSE = r"(?![a-z/-]{1,31}(?![A-Za-z0-9._~+/=-]))"
 # Not "task-force". An escape may come before: of JSON, C, bytes, percent encoding, or a terminal's colour.
 _SK_CANDIDATE = (
     r"(?:^|[^A-Za-z0-9]|\\(?:[abefnrtv]|u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|x[0-9A-Fa-f]{2}|[0-7]{1,3})|%(?:25)*[0-9A-Fa-f]{2}"
-    r"|\[[0-9;?]{0,20}[A-Za-z])sk-[A-Za-z0-9][A-Za-z0-9-]{3}"
+    r"|\[[0-9;?]{0,20}[A-Za-z])sk-[A-Za-z0-9_-]{4}"
 )
 # Not names in code, which have at most a number at their end.
 _RANDOM = (
