@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import duckdb
+import pytest
 
 import llmops_sdk as llmops
 from llmops_sdk.config import current
