@@ -92,6 +92,8 @@ def grade(cell: Cell, outcome: Outcome, scene: Scene, beside: Iterable[str] = ()
         beside: Problems other than the outcome itself.
     """
     wanted = want(cell)
+    if cell.case.readable and cell.streaming and whole(outcome, cell) and sum(scene.asked.values()) == 1:
+        return Verdict(grade="pass")
     wrong = tuple(_failures(cell, outcome, scene, wanted))
     if wrong:
         return Verdict(grade="fail", reasons=wrong)
