@@ -298,8 +298,8 @@ def test_a_data_frame_is_joined(filled):
 @pytest.mark.parametrize(
     ("sql", "told"),
     [
-        ("SELECT cost FROM spans", "A column cost is in traces, llm_calls, attempts"),
-        ("SELECT s.cost FROM spans s", "A column cost is in traces, llm_calls, attempts"),
+        ("SELECT cost FROM spans", "A column cost is in traces, sessions, llm_calls, attempts"),
+        ("SELECT s.cost FROM spans s", "A column cost is in traces, sessions, llm_calls, attempts"),
         ("SELECT spans.nmae FROM spans", "Did you mean name"),
         ("FROM spans JOIN traces USING (kind)", "A column kind is in spans, llm_calls"),
         ("SELECT x.name FROM spans s", "The FROM clause has no x"),

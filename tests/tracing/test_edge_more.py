@@ -217,5 +217,5 @@ def test_scalar_attribute_subclasses_become_plain_scalars(sink: Any) -> None:
         "flag": True,
         "path": "/data/traces",
         "id": str(uuid.UUID(int=7)),
-        "list": '["admin"]',
+        "list": b'["admin"]',
     }

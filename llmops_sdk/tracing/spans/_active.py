@@ -152,6 +152,8 @@ def _is_elsewhere(now: Any, inner: Any, token: Any) -> bool:
 
 
 def _is_over(span: object) -> bool:
+    if getattr(span, "end_time", None) is not None:  # another library's span, of OpenTelemetry's SDK
+        return True
     return bool(getattr(span, "recording", False)) and not cast("Span", span).is_recording()
 
 
