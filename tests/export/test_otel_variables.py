@@ -105,7 +105,7 @@ _SAMPLERS = {
 def sampler(put: Set, folder: Path) -> None:
     for (name, argument), expected in _SAMPLERS.items():
         put(OTEL_TRACES_SAMPLER=name, OTEL_TRACES_SAMPLER_ARG=argument)
-        llmops.configure(service=name + argument)
+        llmops.configure(service=name + argument, tracing={"local_sampling": "parent"})
         assert " ".join(str(kept(parent)) for parent in ("", "01", "00")) == expected, (name, argument)
 
 
@@ -131,7 +131,9 @@ def temporality(put: Set, folder: Path) -> None:
             for _ in range(2):
                 llmops.chat("Hi", model="offline/echo")
                 llmops.flush(30.0)
-            counts[preference] = [point.count for one in backend.exports for point in one if "duration" in point.metric]
+            counts[preference] = [
+                point.count for one in backend.exports for point in one if "operation.duration" in point.metric
+            ]
     assert counts == {"cumulative": [1, 2], "delta": [1, 1]}
 
 

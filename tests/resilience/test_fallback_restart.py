@@ -100,7 +100,7 @@ async def test_tool_calls_of_the_broken_answer_are_dropped(streamed: Any):
 
 
 async def test_guards_that_hold_the_stream_hide_the_broken_answer(streamed: Any):
-    with models("restart", {"one": [BROKEN], "two": [["Uno ", "due."]]}, guardrails={"output": ["cards"]}):
+    with models("restart", {"one": [BROKEN], "two": [["Uno ", "due."]]}, guardrails={"output": ["cards:block"]}):
         chunks, stream = await streamed()
     assert "".join(chunk.text for chunk in chunks) == "Uno due."
     assert not any(chunk.restarted for chunk in chunks)

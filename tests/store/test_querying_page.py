@@ -162,6 +162,17 @@ def latency(days: Days) -> list[tuple[Any, ...]]:
     )
 
 
+def configured(days: Days) -> list[tuple[Any, ...]]:
+    groups = grouped(days.calls, lambda call: call.get("attributes", {}).get("llmops.model.name"))
+    return sorted(
+        (
+            (name, len(calls), mean(map(ms, calls)), total(c.get("cost") for c in calls))
+            for name, calls in groups.items()
+        ),
+        key=lambda row: (row[0] is None, row[0] or ""),
+    )
+
+
 def users(days: Days) -> list[tuple[Any, ...]]:
     rows = [
         (
@@ -369,6 +380,7 @@ def examples(days: Days) -> list[tuple[Any, ...]]:
 EXPECTED: dict[str, Callable[[Days], list[tuple[Any, ...]]]] = {
     "Which prompts got slow, costly or wrong last week?": prompts,
     "How long do calls take, by model and day?": latency,
+    "How do two configured models compare?": configured,
     "What does each user cost?": users,
     "What does each tag cost?": tags,
     "How often do calls fail, and with what?": failures,

@@ -79,7 +79,8 @@ def test_blob_in_use_again_stays(store: Path):
 
 
 def test_leftovers_of_killed_processes_are_removed(store: Path):
-    left, fresh = store / "blobs" / ".half.1", store / "blobs" / ".half.2"
+    name = f".{'a' * 64}.png"
+    left, fresh = (store / "blobs" / f"{name}.{digit * 32}" for digit in "12")
     for file in (left, fresh):
         file.write_bytes(b"half")
     os.utime(left, (1 * DAY, 1 * DAY))

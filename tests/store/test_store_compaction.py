@@ -19,7 +19,7 @@ from llmops_sdk.store.maintenance._compact import compact_store
 from llmops_sdk.store.maintenance._retention import Dropped, drop_old
 from llmops_sdk.store.maintenance._thinning import ThinningPolicy
 from llmops_sdk.store.schema._views import VIEWS
-from llmops_sdk.tracing.records._records import LossRecord, ScoreRecord
+from llmops_sdk.tracing.records._records import LossRecord, ScoreRecord, Stamp
 
 AT_ONCE = {"grace": 0.0}
 
@@ -59,7 +59,13 @@ def everything(make_span):
         "gen_ai.usage.input_tokens": 7, "gen_ai.usage.cost": 0.25, "gen_ai.response.model": "m", "app.list": [1, 2],
     }  # fmt: skip
     return [
-        make_span(span_id=1, input=b'{"a": [1, {"b": null}]}', output=b'"text"', attributes={"app.x": 2**60}),
+        make_span(
+            span_id=1,
+            stamp=Stamp(session_id="s1"),
+            input=b'{"a": [1, {"b": null}]}',
+            output=b'"text"',
+            attributes={"app.x": 2**60},
+        ),
         make_span(span_id=2, parent_id=1, kind="llm", attributes=messages, events=events, links=[(5, 6, {"l": True})]),
         make_span(span_id=3, trace_id=2**100, status="error", error_type="E", status_message="so \n it is"),
         ScoreRecord(

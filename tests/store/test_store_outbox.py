@@ -32,7 +32,7 @@ import llmops_sdk as llmops
 first, count, how = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 llmops.configure(store={"path": sys.argv[4]}, export={"metrics": {"exporters": []}, **json.loads(sys.argv[5])})
 for number in range(first, first + count):
-    with llmops.span(f"n{number}", input={"secret": "xyzzy"}):
+    with llmops.span(f"n{number}", input={"note": "xyzzy"}):
         pass
     if how == "kill" and number % 50 == 49:
         print(llmops.flush(0.2).stored, flush=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from llmops_sdk.errors import MissingDependencyError, QueryError, StoreError
+from llmops_sdk.errors import MissingDependencyError, QueryError
 from llmops_sdk.store import StoreSink, aquery, connect, query
 from llmops_sdk.store.schema._views import VIEWS
 
@@ -269,13 +269,12 @@ def test_a_file_that_vanishes_between_listing_and_reading_is_not_missed(filled, 
         thread.join()
 
 
-def test_a_file_that_cannot_be_read_at_all_ends_in_an_error(filled, ask):
+def test_a_link_among_the_segments_is_left_out(filled, ask):
+    before = ask("SELECT count(*) FROM spans").scalar()
     (filled / "wal" / "host-1-x-1.v1.ndjson").symlink_to(filled / "nowhere")
-    told = r"host-1-x-1\.v1\.ndjson is missing or cannot be read: move it away\. DuckDB says: .*No files found"
-    with pytest.raises(StoreError, match=told):
-        ask("FROM spans")
-    with pytest.raises(StoreError, match=told):
-        connect(path=filled)
+
+    assert ask("SELECT count(*) FROM spans").scalar() == before
+    assert connect(path=filled).execute("SELECT count(*) FROM spans").fetchone() == (before,)
 
 
 def test_the_callers_folder_and_home_stay_clean(filled, ask):

@@ -32,9 +32,6 @@ BLOB = re.compile(r"[0-9a-f]{64}\.[a-z0-9]{1,5}")
 OWNER = re.compile(r"[0-9a-f]{32}")
 """The name of the process that owns a segment of an outbox."""
 
-_SEGMENT_FOLDERS = {stream.segment_folder for stream in RECORD_STREAMS.values()}
-_DATA_FOLDERS = {stream.parquet_folder for stream in RECORD_STREAMS.values()}
-
 
 def segment_name(name: object) -> str:
     """Return the name of a segment, as in "wal/host-1-0f…-1.v2.ndjson".
@@ -45,7 +42,7 @@ def segment_name(name: object) -> str:
     Raises:
         ValueError: It has another form.
     """
-    return _checked(name, _SEGMENT_FOLDERS, SEGMENT)
+    return _checked(name, {stream.segment_folder for stream in RECORD_STREAMS.values()}, SEGMENT)
 
 
 def data_file_name(name: object) -> str:
@@ -57,7 +54,7 @@ def data_file_name(name: object) -> str:
     Raises:
         ValueError: It has another form.
     """
-    return _checked(name, _DATA_FOLDERS, DATA_FILE)
+    return _checked(name, {stream.parquet_folder for stream in RECORD_STREAMS.values()}, DATA_FILE)
 
 
 def known_name(name: object) -> str:
