@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import string
-import urllib.parse
 from collections.abc import Callable
 
 LOWER, UPPER, DIGITS = string.ascii_lowercase, string.ascii_uppercase, string.digits
@@ -96,6 +95,5 @@ NEIGHBOURS: dict[str, Callable[[str], str]] = {
     "C escapes": lambda secret: f"\\b{secret}\\f \\v{secret}\\0",
     "percent-encoded equals": lambda secret: f"https://a.example/?next=%2Fa%3Fkey%3D{secret}%26b%3D1",
     "percent-encoded quote": lambda secret: f"q=%22{secret}%22",
-    "wholly percent-encoded": lambda secret: urllib.parse.quote(f"my key: {secret}!"),
 }
-"""How a text may hold a secret, by what stands before it."""
+"""How a text may hold a secret, by what stands before it. A disguised secret is another matter: docs/redaction.md."""
