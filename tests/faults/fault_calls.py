@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fault_cases import ATTEMPTS, PATIENCE, TOOLS, Cell, want
+from fault_cases import ATTEMPTS, GOOD, PATIENCE, TOOLS, Cell, want
 from fault_grades import Outcome, Verdict, grade, row_of, table
 from fault_server import FaultServer, Scene
 
@@ -178,7 +178,7 @@ def play(cells: Iterable[Cell], server: FaultServer) -> list[dict[str, Any]]:
     A call with a time-out that misses its criterion is made again, alone and with a longer time-out.
     """
     with configured(server):
-        calls = _called(list(cells), server, WAITING)
+        calls = _called(list(map(_ours, cells)), server, WAITING)
         rows = _graded(calls)
         late = [n for n, call in enumerate(calls) if call.cell.case.timeouts and rows[n]["grade"] != "pass"]
         if len(late) <= LATE:
@@ -186,6 +186,14 @@ def play(cells: Iterable[Cell], server: FaultServer) -> list[dict[str, Any]]:
             for n, row in zip(late, _graded(again), strict=True):
                 rows[n] = row
     return rows
+
+
+def _ours(cell: Cell) -> Cell:
+    """Return the cell with what this package must do where libraries may differ: it reads OpenAI's whole answer."""
+    if not cell.case.readable:
+        return cell
+    stream = GOOD if cell.route == "openai" else cell.case.stream
+    return replace(cell, case=replace(cell.case, stream=stream, readable=False))
 
 
 def _called(cells: list[Cell], server: FaultServer, waiting_at_once: int) -> list[Call]:

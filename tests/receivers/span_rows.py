@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -57,14 +57,14 @@ def parents() -> dict[str, str | None]:
 
 
 @contextlib.contextmanager
-def context_unchanged() -> Iterator[None]:
-    """Check that the block leaves every context variable unchanged, even if it raises."""
+def context_unchanged(but: Collection[str] = ()) -> Iterator[None]:
+    """Check that the block leaves every context variable unchanged, even if it raises; `but` names exceptions."""
     before = {variable: id(value) for variable, value in contextvars.copy_context().items()}
     try:
         yield
     finally:
         after = {variable: id(value) for variable, value in contextvars.copy_context().items()}
         changed = {variable.name for variable in {*before, *after} if before.get(variable) != after.get(variable)}
-        changed -= {"llmops-held-stamp"}  # the note of an open `llmops.context`, which ends with its block
+        changed -= set(but)
         assert not changed, f"of the context these variables are others: {sorted(changed)}"
         assert not llmops.current_span().is_recording()

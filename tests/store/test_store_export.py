@@ -205,7 +205,7 @@ def test_invalid_condition_leaves_no_file(filled, tmp_path, where):
 def test_condition_cannot_read_other_files(filled, tmp_path):
     secret = tmp_path / "secret.csv"
     secret.write_text("a\n1\n")
-    with pytest.raises(QueryError, match=r"[Pp]ermission|may not call read_csv"):
+    with pytest.raises(QueryError, match="may not call read_csv"):
         export(tmp_path / "x.csv", where=f"EXISTS (FROM read_csv('{secret}'))", path=filled)
     assert not (tmp_path / "x.csv").exists()
 

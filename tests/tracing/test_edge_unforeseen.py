@@ -46,7 +46,8 @@ def test_a_block_closed_after_what_stood_around_it(held: Callable[[], Iterator[i
     with llmops.span("outer"):
         stream: Any = held()
         next(stream)
-    with context_unchanged():
+    # The note of an open `llmops.context` ends with its block.
+    with context_unchanged(but=["llmops-held-stamp"] if held is _stamps else []):
         stream.close()
     assert statuses()["outer"] == "ok"
 

@@ -51,6 +51,14 @@ _CALLS = _SPANS + view_columns(
 )
 SHOWN = _select(_CALLS)
 """The columns of `llm_calls`, as the list of a SELECT from `store.spans`."""
+_TOTALS = (
+    Column("spans", "BIGINT", "How many spans."),
+    Column("llm_calls", "BIGINT", "How many of them are calls to models."),
+    Column("errors", "BIGINT", "How many of them have the status error."),
+    Column("input_tokens", "BIGINT", "Tokens of all prompts.", "tokens"),
+    Column("output_tokens", "BIGINT", "Tokens of all answers.", "tokens"),
+    Column("cost", "DOUBLE", "What the calls of known price cost; NULL when none is known.", "USD"),
+)
 _TRACE = (
     Column("trace_id", "VARCHAR", "The trace's id, 32 lower-case hex digits."),
     Column("name", "VARCHAR", "The root span's name; the earliest span's while the root is still running."),
@@ -61,12 +69,7 @@ _TRACE = (
     Column("session_id", "VARCHAR", "The session."),
     Column("user_id", "VARCHAR", "The end user."),
     Column("simulated", "BOOLEAN", "Whether a call in it was answered by no real model."),
-    Column("spans", "BIGINT", "How many spans."),
-    Column("llm_calls", "BIGINT", "How many of them are calls to models."),
-    Column("errors", "BIGINT", "How many of them have the status error."),
-    Column("input_tokens", "BIGINT", "Tokens of all prompts.", "tokens"),
-    Column("output_tokens", "BIGINT", "Tokens of all answers.", "tokens"),
-    Column("cost", "DOUBLE", "What the calls of known price cost; NULL when none is known.", "USD"),
+    *_TOTALS,
     Column("input", "JSON", "The first input in it: the root's, where it has one."),
     Column("output", "JSON", "The last output in it: the root's, where it has one."),
     Column("tags", "VARCHAR[]", "The tags of all its spans, in order."),
@@ -138,12 +141,7 @@ SESSIONS_VIEW = View(
         Column("end_time", "TIMESTAMP", "When its last span ended."),
         Column("duration_ms", "DOUBLE", "From the first start to the last end.", "ms"),
         Column("traces", "BIGINT", "How many traces."),
-        Column("spans", "BIGINT", "How many spans."),
-        Column("llm_calls", "BIGINT", "How many of them are calls to models."),
-        Column("errors", "BIGINT", "How many of them have the status error."),
-        Column("input_tokens", "BIGINT", "Tokens of all prompts.", "tokens"),
-        Column("output_tokens", "BIGINT", "Tokens of all answers.", "tokens"),
-        Column("cost", "DOUBLE", "What the calls of known price cost; NULL when none is known.", "USD"),
+        *_TOTALS,
         Column("simulated", "BOOLEAN", "Whether a call in it was answered by no real model."),
         Column("tags", "VARCHAR[]", "The tags of all its spans, in order."),
         Column("models", "VARCHAR[]", "The models that its calls used, in order."),

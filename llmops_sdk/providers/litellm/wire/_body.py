@@ -55,13 +55,10 @@ class BodyReader:
 
     def whole(self, data: bytes) -> bytes:
         """Return the body of a whole answer, repaired."""
-        try:
-            body: object = orjson.loads(data)
-        except orjson.JSONDecodeError:
+        body = _object(data)
+        if body is None:
             return data
-        if not isinstance(body, dict):
-            return data
-        changed = self._read(cast("_Json", body))
+        changed = self._read(body)
         return orjson.dumps(body) if changed else data
 
     def attach(self, response: Any) -> None:
@@ -198,15 +195,19 @@ def _flatten(message: _Json) -> None:
         message["reasoning_content"] = reasoning
 
 
+def _object(data: bytes) -> _Json | None:
+    try:
+        value: object = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return None
+    return cast("_Json", value) if isinstance(value, dict) else None
+
+
 def _events_of(data: bytes) -> bytes:
     """Return a whole answer in OpenAI's form as the events of a stream; anything else, such as an error, as one."""
-    try:
-        body: object = orjson.loads(data)
-    except orjson.JSONDecodeError:
+    answer = _object(data)
+    if answer is None:
         return data
-    if not isinstance(body, dict):
-        return data
-    answer = cast("_Json", body)
     if not (choices := _mappings(answer.get("choices"))):
         return _event(answer)
     choice = choices[0]
