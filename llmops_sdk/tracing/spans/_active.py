@@ -70,7 +70,9 @@ else:
 class _HeldStamp:
     """The stamp of an open `llmops.context` block, and that of the block around it."""
 
-    __slots__ = ("closed", "outer", "stamp")
+    __slots__ = ("closed", "outer", "stamp", "token")
+
+    token: Token[_HeldStamp | None]
 
     def __init__(self, stamp: object, outer: _HeldStamp | None) -> None:
         self.stamp = stamp
@@ -84,7 +86,7 @@ held: ContextVar[_HeldStamp | None] = ContextVar("llmops-held-stamp", default=No
 def hold_stamp(stamp: object) -> _HeldStamp:
     """Note that a block with this stamp is open; `release_stamp` ends it."""
     block = _HeldStamp(stamp, _innermost())
-    held.set(block)
+    block.token = held.set(block)
     return block
 
 
@@ -92,7 +94,10 @@ def release_stamp(block: _HeldStamp) -> None:
     """End a block, also from another context, as when a generator is collected there."""
     block.closed = True
     if held.get() is block:
-        held.set(_innermost())
+        try:
+            held.reset(block.token)
+        except ValueError:  # a copy of the context in which the block began
+            held.set(_innermost())
 
 
 def _innermost() -> _HeldStamp | None:
