@@ -8,6 +8,8 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
+# Without bytecode, each process that imports litellm compiles it anew, for 10 seconds.
+unexport PYTHONDONTWRITEBYTECODE
 
 VENV ?= .venv
 PYTHON ?=

@@ -27,6 +27,7 @@ from llmops_sdk.cli.storage._export import export
 from llmops_sdk.cli.storage._import import import_
 from llmops_sdk.cli.storage._prune import prune
 from llmops_sdk.cli.storage._replay import replay
+from llmops_sdk.cli.storage._reprice import reprice
 
 __all__ = ["run"]
 
@@ -116,7 +117,8 @@ def doctor(
 # Heavy imports stay inside the functions: every command pays for what this module imports.
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})(demo)
 _COMMANDS = (
-    sql, traces, show, stats, tail, schema, doctor, collect, compact, export, import_, prune, replay, snapshot, trust,
+    sql, traces, show, stats, tail, schema, doctor, collect, compact, export, import_, prune, replay, reprice,
+    snapshot, trust,
 )  # fmt: skip
 for _function in _COMMANDS:
     command(_function)

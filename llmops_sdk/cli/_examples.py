@@ -46,6 +46,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
         "llmops replay --to http://127.0.0.1:6006 --since 7d",
         "llmops replay --discard old-backend",
     ),
+    "reprice": ("llmops reprice --dry-run", "llmops reprice --since 30d"),
     "snapshot": ("llmops snapshot traces.duckdb --force",),
     "import": ("llmops import week.parquet", "llmops import spans.jsonl traces.json.gz --dry-run"),
     "trust": ("llmops trust", "llmops trust --list", "llmops trust --revoke llmops.toml"),

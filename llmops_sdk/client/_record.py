@@ -244,7 +244,7 @@ def _usage_attributes(usage: Usage, cost: float | None) -> dict[str, Any]:
         attributes[_semconv.OUTPUT_TOKENS] = usage.output_tokens
         details = {
             _semconv.CACHE_READ_TOKENS: usage.cache_read_tokens,
-            _semconv.CACHE_CREATION_TOKENS: usage.cache_creation_tokens,
+            _semconv.CACHE_WRITE_TOKENS: usage.cache_creation_tokens,
             _semconv.REASONING_TOKENS: usage.reasoning_tokens,
         }
         attributes |= {name: count for name, count in details.items() if count}

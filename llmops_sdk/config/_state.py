@@ -12,6 +12,7 @@ from llmops_sdk._util._configured import begin_tracing
 from llmops_sdk._util._guard import guarded
 from llmops_sdk.config.loading._files import ProcessEnvironment, forget_warnings
 from llmops_sdk.config.loading._load import load, load_from
+from llmops_sdk.config.loading._prices import warn_of_misspelt_prices
 from llmops_sdk.config.loading._settings import Settings
 
 __all__ = ["configure", "current", "reset", "subscribe", "tolerate_untrusted"]
@@ -54,6 +55,7 @@ def configure(config_file: str | os.PathLike[str] | None = None, **overrides: An
         for callback in callbacks:
             guarded("a subscriber to the configuration", None, callback, settings)
     guarded("beginning to trace", None, begin_tracing)
+    warn_of_misspelt_prices(settings)
     _warm_up_if_set(settings)
     return settings
 
@@ -80,6 +82,7 @@ def _first_use() -> Settings:
             tolerant = _tolerates_untrusted
             _current = load_from(ProcessEnvironment.of_this_process(), None, {}, drop_untrusted=tolerant)
         settings = _current
+    warn_of_misspelt_prices(settings)
     _warm_up_if_set(settings)
     return settings
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from llmops_sdk.store.files._info import StoreInfo, info
     from llmops_sdk.store.maintenance._compact_now import Compacted, compact
     from llmops_sdk.store.maintenance._prune import Pruned, prune
+    from llmops_sdk.store.maintenance._reprice import Repriced, reprice
     from llmops_sdk.store.outbox._replay import Replayed, discard, replay
     from llmops_sdk.store.reading._query import aquery, connect, query
     from llmops_sdk.store.reading._result import Result
@@ -28,6 +29,7 @@ __all__ = [
     "OtlpDecodeError",
     "Pruned",
     "Replayed",
+    "Repriced",
     "Result",
     "Snapshot",
     "StoreInfo",
@@ -43,6 +45,7 @@ __all__ = [
     "prune",
     "query",
     "replay",
+    "reprice",
     "snapshot",
 ]
 
@@ -57,6 +60,7 @@ __getattr__, __dir__ = lazy_names(
         "files._info": "StoreInfo info",
         "maintenance._compact_now": "Compacted compact",
         "maintenance._prune": "Pruned prune",
+        "maintenance._reprice": "Repriced reprice",
         "outbox._replay": "Replayed discard replay",
         "reading._query": "aquery connect query",
         "reading._result": "Result",

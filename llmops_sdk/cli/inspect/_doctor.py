@@ -146,6 +146,17 @@ def _configuration(settings: Settings) -> Iterator[Finding]:
     yield Finding("configuration", "files in use", ", ".join(sorted(files)) or "none: all values are defaults")
     for one in values:
         yield Finding("setting", one.key, one.text, one.source)
+    yield from _prices(settings)
+
+
+def _prices(settings: Settings) -> Iterator[Finding]:
+    """Name the prices that no configured model uses."""
+    from llmops_sdk.config.loading._keys import dotted
+    from llmops_sdk.config.loading._prices import unused_prices
+
+    for name, meant in unused_prices(settings):
+        value = "for no configured model" + (f"; did you mean {meant}?" if meant else "")
+        yield Finding("configuration", f"price of {name}", value, settings.source(dotted(("prices", name))), NOTE)
 
 
 def _trust() -> Iterator[Finding]:

@@ -120,7 +120,7 @@ def resolve_model(settings: Settings, name: str | None = None) -> ResolvedModel:
         cache=_policy(settings.cache, [entry.cache for entry in entries]),
         guardrails=_policy(settings.guardrails, [entry.guardrails for entry in entries]),
         options=options,
-        price=settings.prices.get(model) or settings.prices.get(model.partition("/")[2]),
+        price=_price(settings, [*chain, model, model.partition("/")[2]]),
     )
 
 
@@ -231,6 +231,10 @@ def _target(target: str) -> tuple[str, str, str | None]:
     if url := _URL.fullmatch(target):
         return f"openai/{url['model']}", "openai_compatible", url["base"]
     return target, target.partition("/")[0], None
+
+
+def _price(settings: Settings, names: list[str]) -> PriceSettings | None:
+    return next((settings.prices[name] for name in names if name in settings.prices), None)
 
 
 def _last(choices: list[str | None]) -> str | None:

@@ -33,6 +33,8 @@ class PriceSettings(SettingsSection):
     """USD per million output tokens."""
     cache_read: NonNegativeFloat | None = None
     """USD per million input tokens that the provider reads from its own cache. Default: the input price."""
+    cache_write: NonNegativeFloat | None = None
+    """USD per million input tokens that the provider writes to its own cache. Default: the input price."""
 
 
 @public("llmops_sdk.config")

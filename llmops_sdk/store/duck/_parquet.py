@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from llmops_sdk.errors import StoreError
 from llmops_sdk.store.duck._provenance import KEY, FileProvenance
@@ -66,7 +67,13 @@ class ParquetWriter:
         )
 
     def write_rows(
-        self, files: Sequence[Path], out: Path, origin: FileProvenance, *, unless: str = "false", weight: str = ""
+        self,
+        files: Sequence[Path],
+        out: Path,
+        origin: FileProvenance,
+        *,
+        unless: str = "false",
+        values: Mapping[str, str] | None = None,
     ) -> int:
         """Write the rows of files of one version into one file, except some; return the number written.
 
@@ -75,14 +82,15 @@ class ParquetWriter:
             out: The new file.
             origin: The provenance of the new file.
             unless: An SQL condition; matching rows are left out.
-            weight: An SQL expression for the weight of the others; empty keeps their weight.
+            values: SQL expressions for columns of the others; None keeps their values.
 
         Raises:
             StoreError: DuckDB cannot read them, or write it.
         """
         listed = ", ".join(quoted(pattern(file)) for file in files)
         where = "" if unless == "false" else f" WHERE ({unless}) IS NOT TRUE"
-        columns = f"* REPLACE ({weight} AS weight)" if weight else "*"
+        changed = ", ".join(f"({value}) AS {column}" for column, value in (values or {}).items())
+        columns = f"* REPLACE ({changed})" if changed else "*"
         return self._copy(f"SELECT {columns} FROM read_parquet([{listed}]){where}", out, self._inherited(origin, files))
 
     def _inherited(self, origin: FileProvenance, files: Sequence[Path]) -> FileProvenance:
@@ -131,6 +139,28 @@ class ParquetWriter:
                 f"CREATE OR REPLACE TABLE {name} AS SELECT unnest($ids::VARCHAR[]) AS id", {"ids": list(ids)}
             )
 
+    def put_prices(self, columns: str, rows: Sequence[Sequence[object]]) -> None:
+        """Create the table `new_prices` for conditions and values.
+
+        Args:
+            columns: Its columns with their types.
+            rows: Its rows.
+        """
+        self._connection.execute(f"CREATE OR REPLACE TABLE new_prices ({columns})")
+        if rows:
+            marks = ", ".join("?" * len(rows[0]))
+            self._connection.executemany(f"INSERT INTO new_prices VALUES ({marks})", [list(row) for row in rows])
+
+    def sums(self, files: Sequence[Path], expressions: Sequence[str], condition: str) -> tuple[Any, ...]:
+        """Return aggregates over the rows that match an SQL condition.
+
+        Raises:
+            StoreError: DuckDB cannot read them.
+        """
+        listed = ", ".join(quoted(pattern(file)) for file in files)
+        row = self._row(f"SELECT {', '.join(expressions)} FROM read_parquet([{listed}]) WHERE {condition}")
+        return row or ()
+
     def count_unreadable(self, stream: RecordStream, segments: Sequence[Path]) -> int:
         """Return the number of unreadable lines in segments.
 
@@ -152,11 +182,14 @@ class ParquetWriter:
         )
 
     def _number(self, sql: str) -> int:
+        row = self._row(sql)
+        return int(row[0]) if row else 0
+
+    def _row(self, sql: str) -> tuple[Any, ...] | None:
         try:
-            row = self._connection.execute(sql).fetchone()
+            return self._connection.execute(sql).fetchone()
         except duckdb.Error as error:
             raise StoreError(f"compaction failed; no data is lost: {error}") from error
-        return int(row[0]) if row else 0
 
 
 def _memory() -> int:

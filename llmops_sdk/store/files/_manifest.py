@@ -91,6 +91,11 @@ class Manifest:
     taken_bytes: Mapping[str, int] = field(default_factory=dict[str, int])
     """Bytes of lines that compaction has ever taken from segments, by stream; older versions do not write it."""
 
+    @property
+    def bytes(self) -> int:
+        """Return the size of its files."""
+        return sum(file.bytes for file in self.files)
+
     def next(
         self,
         *,

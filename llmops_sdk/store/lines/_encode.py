@@ -10,6 +10,7 @@ from typing import Any, TypeGuard, cast
 
 import orjson
 
+from llmops_sdk.store.lines._price import PRICED_KINDS, add_cost
 from llmops_sdk.store.lines._promote import one_line, plain_value, promote
 from llmops_sdk.store.lines._restored import RestoredSpan, promote_restored
 from llmops_sdk.store.lines._sanitize import JsonSanitizer
@@ -167,6 +168,8 @@ class Encoder:
             if attributes and record.scope != SCOPE:
                 attributes = translate(record)
             rest = promote(row, attributes) if attributes else {}
+            if record.kind in PRICED_KINDS:
+                add_cost(row, rest)
         if record.stamp is not None:
             _put_stamp(row, rest, record.stamp)
         if self._service is not None:

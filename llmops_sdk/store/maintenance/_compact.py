@@ -29,7 +29,7 @@ from llmops_sdk.store.files._manifest import Manifest, commit, read_manifest, vi
 from llmops_sdk.store.files._segment import seal_size
 from llmops_sdk.store.files._sweep import GRACE, sweep
 from llmops_sdk.store.lines._count_loss import count_loss
-from llmops_sdk.store.maintenance._data_files import new_file, publish, temporary_name
+from llmops_sdk.store.maintenance._data_files import new_file, publish, rewrite_file, temporary_name
 from llmops_sdk.store.maintenance._thinning import ThinningPolicy, files_to_thin
 from llmops_sdk.store.schema._views import RECORD_STREAMS, SCHEMA_VERSION, RecordStream
 
@@ -246,32 +246,27 @@ class _Compaction:
         files = files_to_thin(self._manifest.files, self._thinning)
         if not files:
             return
-        stream = RECORD_STREAMS["spans"]
         try:
             writer.create_kept_traces(read_sources(self._store, lease=False), self._thinning.traces_to_keep)
         except StoreError:
             self._remove_damaged()
             return  # the next compaction samples the rest
         for file in files:
-            source = self._store / file.name
-            dropped = writer.count_rows([source], self._thinning.rows_to_drop)
-            out, origin = self._new_file(
-                stream, file.level, file.written, version=file.version, replaces=[file.name], thinned=True
-            )
-            rows = writer.write_rows(
-                [source],
-                temporary_name(out),
-                origin,
+            dropped = writer.count_rows([self._store / file.name], self._thinning.rows_to_drop)
+            before = self._manifest
+            self._manifest = rewrite_file(
+                self._store,
+                before,
+                file,
+                writer,
                 unless=self._thinning.rows_to_drop,
-                weight=self._thinning.new_weight,
+                dropped=dropped,
+                values={"weight": self._thinning.new_weight},
+                thinned=True,
             )
-            if rows != file.rows - dropped:
-                raise StoreError(f"sampling {file.name} kept {rows} rows instead of {file.rows - dropped}; it stays")
-            made = publish(out, origin, rows)
-            self._manifest = commit(self._store, self._manifest.next(time=time.time(), add=made, remove=[file]))
             self._done.thinned += dropped
             if dropped:
-                count_loss(self._store, "span", "thinned", dropped, file.bytes - sum(one.bytes for one in made))
+                count_loss(self._store, "span", "thinned", dropped, before.bytes - self._manifest.bytes)
 
     def _new_file(
         self,
@@ -282,7 +277,6 @@ class _Compaction:
         version: int,
         holds: Sequence[str] = (),
         replaces: Sequence[str] = (),
-        thinned: bool = False,
     ) -> tuple[Path, FileProvenance]:
         origin = FileProvenance(
             generation=self._manifest.generation + 1,
@@ -291,7 +285,6 @@ class _Compaction:
             level=level,
             written=written,
             holds=holds,
-            thinned=thinned,
             replaces=replaces,
         )
         return new_file(self._store / stream.parquet_folder, origin), origin

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from llmops_sdk._util._public import public
 from llmops_sdk.errors import StoreError
-from llmops_sdk.store.duck._provenance import FileProvenance
 from llmops_sdk.store.duck._rebuild import adopt_files, ensure_manifest
 from llmops_sdk.store.files._blob_files import Blob, list_blobs, remove_blob
 from llmops_sdk.store.files._damaged import readable_files, remove_damaged
@@ -22,9 +20,9 @@ from llmops_sdk.store.files._locks import exclusive_lock
 from llmops_sdk.store.files._manifest import DataFile, Manifest, commit, read_manifest
 from llmops_sdk.store.files._overwrite import all_segments, overwrite_lines
 from llmops_sdk.store.lines._count_loss import count_loss
-from llmops_sdk.store.maintenance._data_files import new_file, publish, temporary_name
+from llmops_sdk.store.maintenance._data_files import rewrite_file
 from llmops_sdk.store.maintenance._prune_selection import PruneSelection, read_journal, remove_journal, write_journal
-from llmops_sdk.store.maintenance._retention import drop_old
+from llmops_sdk.store.maintenance._retention import drop_old, moment_ns
 from llmops_sdk.store.reading._query import StorePath, flush_first, query, store_folder
 
 if TYPE_CHECKING:
@@ -212,7 +210,7 @@ class _Pruning:
     def _find(self, person: dict[str, str], older_than: timedelta | datetime | None) -> tuple[PruneSelection, int, int]:
         """Return the selection, and its number of spans and scores."""
         if older_than is not None:
-            before = _cutoff_ns(older_than)
+            before = moment_ns(older_than)
             counts = self._ask(
                 "SELECT (SELECT count(*) FROM store.spans WHERE start_ns < $before), "
                 "(SELECT count(*) FROM store.scores WHERE time_ns < $before)",
@@ -310,25 +308,10 @@ class _Pruning:
         self, writer: ParquetWriter, manifest: Manifest, file: DataFile, selection: PruneSelection
     ) -> Manifest:
         condition = selection.row_condition(file.stream, file.version)
-        source = self._store / file.name
-        dropped = 0 if condition is None else writer.count_rows([source], condition)
+        dropped = 0 if condition is None else writer.count_rows([self._store / file.name], condition)
         if not dropped or condition is None:
             return manifest
-        origin = FileProvenance(
-            generation=manifest.generation + 1,
-            stream=file.stream,
-            version=file.version,
-            level=file.level,
-            written=file.written,
-            thinned=file.thinned,
-            replaces=[file.name],
-        )
-        out = new_file(source.parent, origin)
-        rows = writer.write_rows([source], temporary_name(out), origin, unless=condition)
-        if rows != file.rows - dropped:
-            raise StoreError(f"pruning {file.name} kept {rows} rows instead of {file.rows - dropped}; the file stays")
-        made = publish(out, origin, rows)
-        manifest = commit(self._store, manifest.next(time=time.time(), add=made, remove=[file]))
+        manifest = rewrite_file(self._store, manifest, file, writer, unless=condition, dropped=dropped)
         self._count({file.stream: dropped})
         return manifest
 
@@ -350,12 +333,3 @@ class _Pruning:
         names = self._ask(f"SELECT DISTINCT unnest({_BLOBS}) FROM store.spans WHERE {_TEXT} LIKE '%blobs/%'", {})  # noqa: S608 - constants
         used = {name for (name,) in names}
         return [blob for blob in blobs if blob.path.name not in used]
-
-
-def _cutoff_ns(older_than: timedelta | datetime) -> int:
-    if isinstance(older_than, timedelta):
-        return time.time_ns() - int(older_than.total_seconds() * 1e9)
-    from datetime import UTC
-
-    moment = older_than if older_than.tzinfo is not None else older_than.replace(tzinfo=UTC)
-    return int(moment.timestamp() * 1e9)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 from pathlib import Path
 from typing import TypeAlias
@@ -20,7 +21,7 @@ from llmops_sdk.store.files._manifest import DataFile, Manifest, commit, read_ma
 from llmops_sdk.store.files._overwrite import PRUNED
 from llmops_sdk.store.files._sweep import sweep
 
-__all__ = ["Dropped", "drop_old"]
+__all__ = ["Dropped", "drop_old", "moment_ns"]
 
 
 _MAX_BLOBS = 65_536  # files: listing them all stays quick
@@ -158,3 +159,11 @@ def _remove_if_sealed(store: Path, segment: Segment) -> int | None:
         lines = sum(1 for line in file if not line.startswith((b'{"seal":', PRUNED, b"\0")))
         segment.path.unlink(missing_ok=True)
         return lines
+
+
+def moment_ns(moment: timedelta | datetime) -> int:
+    """Return an age or a time in nanoseconds since the epoch; a time without a zone is in UTC."""
+    if isinstance(moment, timedelta):
+        return time.time_ns() - int(moment.total_seconds() * 1e9)
+    aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    return int(aware.timestamp() * 1e9)

@@ -110,6 +110,21 @@ SPAN_COLUMNS: tuple[StoredColumn, ...] = (
         ),
     ),
     StoredColumn(
+        "cache_write_tokens",
+        "BIGINT",
+        "Of the input, those written to the provider's own cache.",
+        "tokens",
+        (
+            sc.CACHE_WRITE_TOKENS,
+            sc.CACHE_CREATION_TOKENS,
+            "gen_ai.usage.cache_creation_input_tokens",
+            "gen_ai.usage.details.cache_creation_tokens",
+            "gen_ai.usage.details.cache_write_tokens",
+            "llm.token_count.prompt_details.cache_write",
+        ),
+        since=3,
+    ),
+    StoredColumn(
         "reasoning_tokens",
         "BIGINT",
         "Of the output, those spent on reasoning.",

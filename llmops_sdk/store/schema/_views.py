@@ -26,7 +26,7 @@ __all__ = [
     "stream_name",
 ]
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 VIEWS: list[View] = [
     SPANS_VIEW,

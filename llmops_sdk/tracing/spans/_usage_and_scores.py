@@ -43,9 +43,13 @@ class UsageAndScores(OtelSpan):
         cost: float | None = None,
         model: str | None = None,
         cache_read_tokens: int | None = None,
+        cache_write_tokens: int | None = None,
         reasoning_tokens: int | None = None,
     ) -> None:
         """Record what a call to a model used. Values that are None are left out.
+
+        The store computes the cost of a span of kind llm or embedding if you leave it out and know the model's price:
+        see [prices] in docs/configuration.md.
 
         Args:
             input_tokens: Tokens of the prompt, cached ones included.
@@ -53,6 +57,7 @@ class UsageAndScores(OtelSpan):
             cost: USD.
             model: The model that served.
             cache_read_tokens: Input tokens from the provider's cache.
+            cache_write_tokens: Input tokens written to the provider's cache.
             reasoning_tokens: Output tokens spent on reasoning.
         """
         named = {
@@ -61,6 +66,7 @@ class UsageAndScores(OtelSpan):
             _semconv.COST: cost,
             _semconv.RESPONSE_MODEL: model,
             _semconv.CACHE_READ_TOKENS: cache_read_tokens,
+            _semconv.CACHE_WRITE_TOKENS: cache_write_tokens,
             _semconv.REASONING_TOKENS: reasoning_tokens,
         }
         return self.set({name: value for name, value in named.items() if value is not None})

@@ -1,0 +1,40 @@
+"""Find the entries of `[prices]` that no configured model uses, mostly because their names are misspelt."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+from llmops_sdk.config.loading._keys import dotted
+from llmops_sdk.config.loading._settings import Settings
+
+__all__ = ["unused_prices", "warn_of_misspelt_prices"]
+
+_log = logging.getLogger("llmops_sdk.config")
+
+
+def unused_prices(settings: Settings) -> Iterator[tuple[str, str | None]]:
+    """Yield each entry of `[prices]` that no configured model uses, and the model that it probably means, or None.
+
+    An unused entry is no mistake by itself: a call may name the model, and other libraries may call it.
+    """
+    names = [settings.model, *settings.fallbacks, *settings.models]
+    names += [name for entry in settings.models.values() for name in (entry.model, *entry.fallbacks)]
+    known = [one for name in names for one in (name, name.partition("/")[2], name.rpartition("#")[2]) if one]
+    by_letters = {_letters(name): name for name in known}
+    for name in settings.prices:
+        if name not in known:
+            yield name, by_letters.get(_letters(name)) or by_letters.get(_letters(name.partition("/")[2]))
+
+
+def warn_of_misspelt_prices(settings: Settings) -> None:
+    """Log a warning for each price whose name differs from a configured model's by punctuation, case or provider."""
+    for name, meant in unused_prices(settings) if settings.prices else ():
+        if meant is not None:
+            key = dotted(("prices", name))
+            where = settings.source(key)
+            _log.warning('llmops: %s is the price of no configured model: did you mean "%s"? (%s)', key, meant, where)
+
+
+def _letters(name: str) -> str:
+    return "".join(filter(str.isalnum, name)).lower()
