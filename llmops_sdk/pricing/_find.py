@@ -64,7 +64,7 @@ def find_price(
             return ModelPrice(((-1, price),))
     if not builtin or (server is not None and _is_private(server)):
         return None
-    return next((price for name in names if (price := _from_table(vendors, name)) is not None), None)
+    return next((found for name in names if (found := _from_table(vendors, name)) is not None), None)
 
 
 @functools.lru_cache(_MOST_NAMES)

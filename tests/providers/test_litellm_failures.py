@@ -14,6 +14,8 @@ from ollama_server import OllamaServer
 from openai_server import OpenAIServer
 
 import llmops_sdk as llmops
+from llmops_sdk.providers.litellm._callbacks import _application_listens
+from llmops_sdk.providers.litellm._library import library
 
 pytestmark = pytest.mark.slow  # importing litellm takes seconds
 
@@ -284,3 +286,4 @@ async def test_retry_delay_of_google_is_read(configured: Any):
         for error in await failures(configured("gemini", server), retry=False):
             assert type(error) is llmops.RateLimitError
             assert error.retry_after == 34.5
+    assert not _application_listens(library().litellm)  # litellm has added "cache" to its callbacks

@@ -7,6 +7,7 @@ import gc
 import ssl
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from loopback import LoopbackServer
 from openai_server import OpenAIServer
 
 import llmops_sdk as llmops
+from llmops_sdk.providers.litellm._callbacks import _application_listens
 
 pytestmark = pytest.mark.slow  # importing litellm takes seconds
 
@@ -94,6 +96,14 @@ def test_each_event_loop_leaves_no_object_behind(
     more = living() - before
     assert not {name: count for name, count in more.items() if count >= LOOPS // 2}
     assert "Task was destroyed" not in caplog.text
+
+
+def test_an_entry_that_litellm_adds_by_itself_is_no_callback_of_the_application():
+    """A call to Gemini adds "cache" to litellm's callbacks."""
+    listening = SimpleNamespace(cache=None, success_callback=["cache"], _async_success_callback=["cache"])
+    assert not _application_listens(listening)
+    assert _application_listens(SimpleNamespace(cache=object(), success_callback=["cache"]))
+    assert _application_listens(SimpleNamespace(cache=None, success_callback=["cache", "langfuse"]))
 
 
 def test_callbacks_of_the_application_still_run(model: str):

@@ -23,7 +23,8 @@ _HANDLERS = (
 def _application_listens(litellm: Any) -> bool:
     if getattr(litellm, "cache", None) is not None:
         return True
-    return any(getattr(litellm, name, None) for name in _CALLBACKS)
+    # A call to Gemini makes litellm add "cache" by itself.
+    return any(callback != "cache" for name in _CALLBACKS for callback in getattr(litellm, name, None) or ())
 
 
 @contextmanager

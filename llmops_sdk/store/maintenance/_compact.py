@@ -277,6 +277,7 @@ class _Compaction:
         version: int,
         holds: Sequence[str] = (),
         replaces: Sequence[str] = (),
+        thinned: bool = False,
     ) -> tuple[Path, FileProvenance]:
         origin = FileProvenance(
             generation=self._manifest.generation + 1,
@@ -286,6 +287,7 @@ class _Compaction:
             written=written,
             holds=holds,
             replaces=replaces,
+            thinned=thinned,
         )
         return new_file(self._store / stream.parquet_folder, origin), origin
 
