@@ -122,6 +122,21 @@ def test_a_misspelt_price_is_told(key, caplog):
     assert key in caplog.text
 
 
+def test_doctor_lists_the_prices_that_no_configured_model_uses(tmp_path, monkeypatch):
+    lines = [
+        'model = "openai/gpt-4.1-mini"',
+        "[prices]",
+        '"openai/gpt-4.1-mini" = {input = 1}',
+        '"gpt-5" = {input = 7}',
+    ]
+    (tmp_path / "llmops.toml").write_text("\n".join(lines))
+    monkeypatch.chdir(tmp_path)
+    command = [sys.executable, "-m", "llmops_sdk", "doctor", "--problems", "--format", "json"]
+    found = json.loads(subprocess.run(command, capture_output=True, text=True, check=False).stdout)
+    listed = [one["what"] for one in found if one["what"].startswith("prices.")]
+    assert listed == ["prices.gpt-5"]
+
+
 def test_prices_of_other_models_are_no_mistake(caplog):
     prices = {"gpt-4.1": {"input": 7}, "openai/gpt-4.1-mini": {"input": 7}, "claude-sonnet-4-5": {"input": 3}}
     llmops.configure(model="openai/gpt-4.1-mini", prices=prices)

@@ -151,12 +151,11 @@ def _configuration(settings: Settings) -> Iterator[Finding]:
 
 def _prices(settings: Settings) -> Iterator[Finding]:
     """Name the prices that no configured model uses."""
-    from llmops_sdk.config.loading._keys import dotted
     from llmops_sdk.config.loading._prices import unused_prices
 
-    for name, meant in unused_prices(settings):
+    for key, meant in unused_prices(settings):
         value = "for no configured model" + (f"; did you mean {meant}?" if meant else "")
-        yield Finding("configuration", f"price of {name}", value, settings.source(dotted(("prices", name))), NOTE)
+        yield Finding("configuration", key, value, settings.source(key), NOTE)
 
 
 def _trust() -> Iterator[Finding]:

@@ -14,7 +14,7 @@ _log = logging.getLogger("llmops_sdk.config")
 
 
 def unused_prices(settings: Settings) -> Iterator[tuple[str, str | None]]:
-    """Yield each entry of `[prices]` that no configured model uses, and the model that it probably means, or None.
+    """Yield the key of each price that no configured model uses, and the model that it probably means, or None.
 
     An unused entry is no mistake by itself: a call may name the model, and other libraries may call it.
     """
@@ -24,14 +24,16 @@ def unused_prices(settings: Settings) -> Iterator[tuple[str, str | None]]:
     by_letters = {_letters(name): name for name in known}
     for name in settings.prices:
         if name not in known:
-            yield name, by_letters.get(_letters(name)) or by_letters.get(_letters(name.partition("/")[2]))
+            yield (
+                dotted(("prices", name)),
+                by_letters.get(_letters(name)) or by_letters.get(_letters(name.partition("/")[2])),
+            )
 
 
 def warn_of_misspelt_prices(settings: Settings) -> None:
     """Log a warning for each price whose name differs from a configured model's by punctuation, case or provider."""
-    for name, meant in unused_prices(settings) if settings.prices else ():
+    for key, meant in unused_prices(settings) if settings.prices else ():
         if meant is not None:
-            key = dotted(("prices", name))
             where = settings.source(key)
             _log.warning('llmops: %s is the price of no configured model: did you mean "%s"? (%s)', key, meant, where)
 
