@@ -246,14 +246,14 @@ class _Compaction:
         files = files_to_thin(self._manifest.files, self._thinning)
         if not files:
             return
-        stream = RECORD_STREAMS["spans"]
         try:
             writer.create_kept_traces(read_sources(self._store, lease=False), self._thinning.traces_to_keep)
         except StoreError:
             self._remove_damaged()
             return  # the next compaction samples the rest
         for file in files:
-            source = self._store / file.name
+            source, stream = self._store / file.name, RECORD_STREAMS[file.stream]
+            are_spans = file.stream == "spans"
             dropped = writer.count_rows([source], self._thinning.rows_to_drop)
             out, origin = self._new_file(
                 stream, file.level, file.written, version=file.version, replaces=[file.name], thinned=True
@@ -263,14 +263,14 @@ class _Compaction:
                 temporary_name(out),
                 origin,
                 unless=self._thinning.rows_to_drop,
-                weight=self._thinning.new_weight,
+                weight=self._thinning.new_weight if are_spans else "",
             )
             if rows != file.rows - dropped:
                 raise StoreError(f"sampling {file.name} kept {rows} rows instead of {file.rows - dropped}; it stays")
             made = publish(out, origin, rows)
             self._manifest = commit(self._store, self._manifest.next(time=time.time(), add=made, remove=[file]))
-            self._done.thinned += dropped
-            if dropped:
+            self._done.thinned += dropped if are_spans else 0
+            if dropped and are_spans:
                 count_loss(self._store, "span", "thinned", dropped, file.bytes - sum(one.bytes for one in made))
 
     def _new_file(
