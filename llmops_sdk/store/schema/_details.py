@@ -67,5 +67,6 @@ def merged_spans(spans: str, details: str) -> str:
     CASE WHEN d.attributes IS NULL THEN s.attributes WHEN s.attributes IS NULL THEN d.attributes
          ELSE json_merge_patch(d.attributes, s.attributes) END AS attributes)
 FROM {spans} AS s LEFT JOIN (
-    SELECT trace_id, span_id, {", ".join(found)}, arg_max(attributes, time_ns) AS attributes
+    SELECT trace_id, span_id, {", ".join(found)},
+        coalesce(arg_max(attributes, time_ns) FILTER ({whole}), arg_max(attributes, time_ns)) AS attributes
     FROM {details} GROUP BY trace_id, span_id) AS d ON s.trace_id = d.trace_id AND s.span_id = d.span_id"""
