@@ -43,6 +43,7 @@ class Collected:
         requests: Requests that got a 200.
         spans: Spans written to the store.
         scores: Scores written to the store.
+        details: Spans that log records described, counted once a request.
         rejected: Spans and log records of these requests that were not written.
         refused: Other requests, by HTTP status.
     """
@@ -50,6 +51,7 @@ class Collected:
     requests: int
     spans: int
     scores: int
+    details: int
     rejected: int
     refused: dict[int, int]
 
@@ -133,7 +135,7 @@ class Collector:
     @property
     def counts(self) -> Collected:
         """Return the counts so far."""
-        counts = {name: self._counts[name] for name in ("requests", "spans", "scores", "rejected")}
+        counts = {name: self._counts[name] for name in ("requests", "spans", "scores", "details", "rejected")}
         refusals = self._refusals if self._server is None else self._server.refusals
         return Collected(**counts, refused=dict(sorted(refusals.items())))
 
@@ -189,7 +191,13 @@ class Collector:
         """Return the state in JSON."""
         counts = self.counts
         return orjson.dumps(
-            {"status": "ok", "requests": counts.requests, "spans": counts.spans, "scores": counts.scores}
+            {
+                "status": "ok",
+                "requests": counts.requests,
+                "spans": counts.spans,
+                "scores": counts.scores,
+                "details": counts.details,
+            }
         )
 
     def take(self, signal: Signal, body: bytes, coding: str, encoding: Encoding) -> IntakeResult:
@@ -227,15 +235,22 @@ class Collector:
         try:
             losses = decoded.losses
             if decoded.ignored:
-                losses["log", "no_score"] += decoded.ignored
-            written = self._sink.write(self._intake([*decoded.spans, *decoded.scores], losses))
+                losses["log", "not_kept"] += decoded.ignored
+            found = [*decoded.spans, *decoded.scores, *decoded.details]
+            written = self._sink.write(self._intake(found, losses))
             rejected = decoded.rejected + decoded.ignored + len(decoded.spans) - written
-            self._counts.update(requests=1, spans=written, scores=len(decoded.scores), rejected=rejected)
+            self._counts.update(
+                requests=1,
+                spans=written,
+                scores=len(decoded.scores),
+                details=len(decoded.details),
+                rejected=rejected,
+            )
         except StoreError as error:
             raise retry_later(str(error), _DISK_RETRY_SECONDS) from error
         finally:
             self._writing.release()
         problems = list(decoded.problems)
         if decoded.ignored:
-            problems.append("only log records with the event gen_ai.evaluation.result are kept")
+            problems.append("only log records with an event of the GenAI conventions are kept (docs/collect.md)")
         return IntakeResult(rejected, "; ".join(problems))

@@ -147,7 +147,12 @@ class StoreSink:
         losses = others.pop("losses", [])
         for name, records in others.items():
             stream = RECORD_STREAMS[name]
-            self._writers[name].append([self._encoder.record_line(stream, record) for record in records])
+            lines = (guarded("encoding for the store", None, self._encoder.record_line, stream, one) for one in records)
+            written = [line for line in lines if line is not None]
+            if len(written) < len(records):
+                self._losses[name.removesuffix("s"), "not_encodable"] += len(records) - len(written)
+            if written:
+                self._writers[name].append(written)
         if spans:
             self._writers["spans"].append(spans)
         self._write_losses(losses)

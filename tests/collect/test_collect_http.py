@@ -88,7 +88,7 @@ def test_evaluation_logs_become_scores_and_others_are_rejected(post, store):
     body = json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": [score, {}, {}]}]}]}).encode()
     assert post(body, "/v1/logs").json["partialSuccess"]["rejectedLogRecords"] == "2"
     assert count(store, "scores") == 1
-    assert query("SELECT what, reason, count FROM losses", path=store).rows() == [("log", "no_score", 2)]
+    assert query("SELECT what, reason, count FROM losses", path=store).rows() == [("log", "not_kept", 2)]
     empty = post(b"", "/v1/logs", **PROTOBUF)
     assert not ExportLogsServiceResponse.FromString(empty.body).HasField("partial_success")
 

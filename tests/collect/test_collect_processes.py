@@ -53,7 +53,7 @@ def test_signal_stops_the_collector_and_seals_files(tmp_path, number):
         assert process.stderr is not None
         told = process.stderr.read()
     assert "OTEL_EXPORTER_OTLP_ENDPOINT=" + url in told
-    assert told.endswith("30 spans and 0 scores of 3 requests\n")
+    assert told.endswith("30 spans, 0 scores and 0 details of spans in logs, in 3 requests\n")
     assert all(b'{"seal":' in path.read_bytes() for path in store.glob("wal/*.ndjson"))
 
 

@@ -9,6 +9,8 @@ import pytest
 from otlp_samples import sample_span
 
 import llmops_sdk as llmops
+from llmops_sdk.store.lines._decode import RecordReader
+from llmops_sdk.store.schema._views import SPAN_COLUMNS
 from llmops_sdk.tracing import tracer_provider
 from llmops_sdk.tracing.interop._convert import SpanConverter
 
@@ -34,6 +36,48 @@ def test_messages_and_instructions_fill_the_columns(form: Any):
     assert json.loads(call_row[1]) == SAID
     (tool_row,) = llmops.query("SELECT kind, input, output FROM spans WHERE name = 'tool'").rows()
     assert (tool_row[0], json.loads(tool_row[1]), json.loads(tool_row[2])) == ("tool", {"a": 1}, [2])
+
+
+DOCUMENTS = [{"id": "d1", "score": 0.9, "content": "Cats purr."}, {"id": "d2", "score": 0.5}]
+
+
+@pytest.mark.parametrize("form", [lambda value: value, json.dumps], ids=["structured", "text"])
+def test_retrieval_fills_input_and_output_and_comes_back_for_backends(form: Any):
+    attributes = {"gen_ai.operation.name": "retrieval", "gen_ai.data_source.id": "docs"}
+    with tracer_provider().get_tracer("library").start_as_current_span("retrieval docs", attributes=attributes) as span:
+        span.set_attribute("gen_ai.retrieval.query.text", "[cats] or dogs?")
+        span.set_attribute("gen_ai.retrieval.documents", form(DOCUMENTS))
+    llmops.flush()
+
+    (row,) = llmops.query("SELECT kind, input, output, attributes FROM spans").rows()
+    assert (row[0], json.loads(row[1]), json.loads(row[2])) == ("retriever", "[cats] or dogs?", DOCUMENTS)
+    assert "gen_ai.retrieval" not in row[3]
+    columns = ", ".join(column.name for column in SPAN_COLUMNS)
+    (stored,) = llmops.query(f"SELECT {columns} FROM store.spans").dicts()
+    record = RecordReader().record_of_row(stored)
+    assert record is not None
+    sent = SpanConverter(content=True)(record).attributes
+    assert sent is not None
+    assert sent["gen_ai.retrieval.query.text"] == "[cats] or dogs?"
+    assert json.loads(str(sent["gen_ai.retrieval.documents"])) == DOCUMENTS
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"gen_ai.request.reasoning.level": "low"},
+        {"gen_ai.request.reasoning_effort": "low"},
+        {"llm.invocation_parameters": '{"model": "m", "reasoning_effort": "low"}'},
+        {"gen_ai.request.reasoning.level": "low", "gen_ai.request.reasoning_effort": "high"},
+    ],
+)
+def test_reasoning_level_has_one_name(given: dict[str, str]):
+    attributes = {"openinference.span.kind": "LLM", **given}
+    with tracer_provider().get_tracer("library").start_as_current_span("call", attributes=attributes):
+        pass
+    llmops.flush()
+    level = "attributes ->> '$.\"gen_ai.request.reasoning.level\"'"
+    assert llmops.query(f"SELECT {level} FROM llm_calls").scalar() == "low"
 
 
 def test_backends_get_newer_and_older_names():

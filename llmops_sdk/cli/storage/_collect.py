@@ -93,7 +93,8 @@ def _print_address(collector: Collector, *, open_to_all: bool) -> None:
 
 def _print_counts(collector: Collector) -> None:
     counts = collector.counts
-    text = f"{counts.spans:,} spans and {counts.scores:,} scores of {counts.requests:,} requests"
+    text = f"{counts.spans:,} spans, {counts.scores:,} scores and {counts.details:,} details of spans in logs"
+    text += f", in {counts.requests:,} requests"
     if counts.rejected:
         text += f"; {counts.rejected:,} rejected"
     if counts.refused:

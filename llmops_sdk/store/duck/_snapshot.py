@@ -9,6 +9,7 @@ from llmops_sdk.errors import StoreError
 from llmops_sdk.store.duck._errors import damaged_file, is_missing_file
 from llmops_sdk.store.duck._sql import duckdb, lines_sql, open_database, rows_sql, unreadable_sql
 from llmops_sdk.store.files._layout import Sources
+from llmops_sdk.store.schema._details import merged_spans
 from llmops_sdk.store.schema._views import RECORD_STREAMS, VIEWS
 
 __all__ = ["write_snapshot"]
@@ -33,10 +34,10 @@ def write_snapshot(file: Path, sources: Sources, progress: Callable[[int, int], 
                 paths = [segment.path for segment in sources.segments if segment.stream is stream]
                 files = [one for one in sources.files if one.stream == stream.name]
                 connection.execute(f"CREATE TEMP VIEW {stream.name}_lines AS {lines_sql(stream, paths)}")
-                made = connection.execute(
-                    f"CREATE TABLE store.{stream.name} AS "
-                    f"{rows_sql(stream, sources.folder, files, lines=f'{stream.name}_lines')}"
-                ).fetchone()
+                found = rows_sql(stream, sources.folder, files, lines=f"{stream.name}_lines")
+                if stream.name == "spans":
+                    found = merged_spans(f"({found})", "store.details")  # its table is there already
+                made = connection.execute(f"CREATE TABLE store.{stream.name} AS {found}").fetchone()
                 rows += int(made[0]) if made else 0
                 if progress is not None:
                     progress(number + 1, len(RECORD_STREAMS))

@@ -14,7 +14,7 @@ from llmops_sdk.store.files._manifest import Manifest, read_manifest
 __all__ = ["is_store", "read_sources"]
 
 _TRIES = 16
-_RECORD_FOLDERS = ("wal", "spans", "scores", "losses")
+_RECORD_FOLDERS = ("wal", "spans", "scores", "losses", "details")
 
 
 def read_sources(path: Path, *, lease: bool = True) -> Sources:

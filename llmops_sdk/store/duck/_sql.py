@@ -14,6 +14,7 @@ from llmops_sdk.store.files._layout import Sources
 from llmops_sdk.store.files._manifest import DataFile
 from llmops_sdk.store.files._segment import released_segments
 from llmops_sdk.store.files._spill import spill_folder
+from llmops_sdk.store.schema._details import DETAILS, merged_spans
 from llmops_sdk.store.schema._views import RECORD_STREAMS, SEAL, VIEWS, RecordStream, View
 
 __all__ = [
@@ -136,7 +137,10 @@ def _put_views(
     # Each view costs milliseconds: DuckDB opens its files to create it.
     read = " ".join(view.sql for view in views)
     everything = tables or "store.unreadable" in read
-    put_tables(connection, sources, [s for s in RECORD_STREAMS.values() if everything or f"store.{s.name}" in read])
+    wanted = {s.name for s in RECORD_STREAMS.values() if everything or f"store.{s.name}" in read}
+    if "spans" in wanted:
+        wanted.add(DETAILS.name)
+    put_tables(connection, sources, [s for s in RECORD_STREAMS.values() if s.name in wanted])
     if everything:
         connection.execute(f"CREATE VIEW store.unreadable AS {unreadable_sql(sources)}")
     for view in views:
@@ -146,13 +150,20 @@ def _put_views(
 def put_tables(
     connection: duckdb.DuckDBPyConnection, sources: Sources, streams: Iterable[RecordStream] | None = None
 ) -> None:
-    """Create the schema `store` with all rows of some streams."""
+    """Create the schema `store` with all rows of some streams; with the details, spans have what these add."""
     connection.execute("CREATE SCHEMA store")
+    merge = False
     for stream in RECORD_STREAMS.values() if streams is None else streams:
         paths = [segment.path for segment in sources.segments if segment.stream is stream]
         files = [file for file in sources.files if file.stream == stream.name]
         connection.execute(f"CREATE VIEW store.{stream.name}_lines AS {lines_sql(stream, paths)}")
-        connection.execute(f"CREATE VIEW store.{stream.name} AS {rows_sql(stream, sources.folder, files)}")
+        rows = rows_sql(stream, sources.folder, files)
+        if stream is DETAILS:
+            merge = bool(paths or files)
+        if merge and stream.name == "spans":
+            connection.execute(f"CREATE VIEW store.spans_stored AS {rows}")
+            rows = merged_spans("store.spans_stored", "store.details")
+        connection.execute(f"CREATE VIEW store.{stream.name} AS {rows}")
 
 
 def rows_sql(stream: RecordStream, folder: Path, files: Sequence[DataFile], *, lines: str | None = None) -> str:

@@ -13,9 +13,10 @@ from uuid import uuid4
 
 from llmops_sdk.errors import StoreError
 from llmops_sdk.store.duck._sql import duckdb, open_database, pattern, quoted, read_lines, rows_sql, unreadable_count
-from llmops_sdk.store.files._layout import create_file
+from llmops_sdk.store.files._layout import create_file, list_segments
 from llmops_sdk.store.files._manifest import EMPTY_SEGMENT, VIEWS_FILE, Manifest
 from llmops_sdk.store.files._spill import spill_folder
+from llmops_sdk.store.schema._details import DETAILS, merged_spans
 from llmops_sdk.store.schema._views import RECORD_STREAMS, SEAL, VIEWS, RecordStream
 
 __all__ = ["VIEWS_FILE", "write_views"]
@@ -56,11 +57,20 @@ def _make(file: Path, store: Path, manifest: Manifest) -> None:
             create_file(store / stream.segment_folder / EMPTY_SEGMENT, b"")
             files = [file for file in manifest.files if file.stream == stream.name]
             connection.execute(f"CREATE VIEW store.{stream.name}_lines AS {_live_lines(stream, store, manifest)}")
-            connection.execute(f"CREATE VIEW store.{stream.name} AS {rows_sql(stream, store, files)}")
+            rows = rows_sql(stream, store, files)
+            if stream.name == "spans" and _has_details(store, manifest):
+                connection.execute(f"CREATE VIEW store.spans_stored AS {rows}")
+                rows = merged_spans("store.spans_stored", "store.details")
+            connection.execute(f"CREATE VIEW store.{stream.name} AS {rows}")
         counted = unreadable_count(manifest.unreadable, lambda stream: _sealed_lines(stream, store, manifest))
         connection.execute(f"CREATE VIEW store.unreadable AS {counted}")
         for view in VIEWS:
             connection.execute(f"CREATE VIEW {view.name} AS {view.sql}")
+
+
+def _has_details(store: Path, manifest: Manifest) -> bool:
+    names = [file.stream for file in manifest.files]
+    return DETAILS.name in names or any(one.stream is DETAILS for one in list_segments(store, manifest.covered))
 
 
 def _sealed_lines(stream: RecordStream, store: Path, manifest: Manifest) -> str:

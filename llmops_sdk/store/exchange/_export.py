@@ -225,8 +225,9 @@ class _ExportRun:
 
 
 def _form(target: Path, what: ExportWhat, form: ExportForm | None) -> ExportForm:
-    if what not in RECORD_STREAMS:
-        raise ValueError(f'"{what}" cannot be exported. Choose one of {", ".join(RECORD_STREAMS)}')
+    known = [stream.name for stream in RECORD_STREAMS.values() if stream.exported]
+    if what not in known:
+        raise ValueError(f'"{what}" cannot be exported. Choose one of {", ".join(known)}')
     chosen = form or _SUFFIXES.get(target.suffix.lower())
     if chosen is None or chosen not in get_args(ExportForm):
         raise ValueError(

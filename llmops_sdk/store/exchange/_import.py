@@ -184,7 +184,7 @@ class _FileImport:
             self._rejected += decoded.rejected
             self._ignored += decoded.ignored
             self._problems += decoded.problems[: 5 - len(self._problems)]
-            self._add([*decoded.spans, *decoded.scores], stage)
+            self._add([*decoded.spans, *decoded.scores, *decoded.details], stage)
             if decoded.losses:
                 stage.write(self._prepare([], decoded.losses))
 

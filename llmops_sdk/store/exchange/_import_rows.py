@@ -44,11 +44,12 @@ def table_of(names: Iterable[str]) -> Table:
         MalformedError: No stream has these columns, or one of them is unknown.
     """
     given = list(names)
-    for stream in RECORD_STREAMS.values():
+    exported = [stream for stream in RECORD_STREAMS.values() if stream.exported]
+    for stream in exported:
         if all(name in given for name in stream.identifying):
             break
     else:
-        known = "; ".join(f"{stream.name} have {', '.join(stream.identifying)}" for stream in RECORD_STREAMS.values())
+        known = "; ".join(f"{stream.name} have {', '.join(stream.identifying)}" for stream in exported)
         raise MalformedError(f"the columns ({_some(given)}) are not those of an exported file: {known}")
     table = _table(stream)
     for name in given:

@@ -17,7 +17,7 @@ from llmops_sdk.store.lines._sanitize import JsonSanitizer
 from llmops_sdk.store.lines._translate import translate
 from llmops_sdk.store.schema._views import RECORD_STREAMS, RecordStream
 from llmops_sdk.tracing.records import _semconv as sc
-from llmops_sdk.tracing.records._records import SCOPE, Event, Link, Record, SpanRecord, Stamp
+from llmops_sdk.tracing.records._records import SCOPE, Event, Link, Record, SpanDetails, SpanRecord, Stamp
 
 __all__ = ["MAX_LINE", "Encoder", "is_span"]
 
@@ -185,8 +185,25 @@ class Encoder:
         row["resource"] = self._resource_json
         return self._dump(row)
 
+    def _details_line(self, record: SpanDetails) -> bytes:
+        row: dict[str, Any] = {
+            "trace_id": f"{record.trace_id:032x}",
+            "span_id": f"{record.span_id:016x}",
+            "event": record.name,
+            "time_ns": record.start_ns,
+        }
+        attributes = translate(record)
+        if sc.OPERATION not in (record.attributes or {}):
+            attributes.pop(sc.OPERATION, None)  # derived: the span may be of another operation
+        rest = promote(row, attributes)
+        if rest:
+            row["attributes"] = rest
+        return self._dump(row)
+
     def record_line(self, stream: RecordStream, record: object) -> bytes:
         """Return the line of a score, a loss or another record with its stream's columns as attributes."""
+        if type(record) is SpanDetails:
+            return self._details_line(record)
         layout = self._layouts.get(stream.name)
         if layout is None:
             names = [column.name for column in stream.columns]

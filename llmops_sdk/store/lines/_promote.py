@@ -11,6 +11,7 @@ import orjson
 from llmops_sdk.store.lines._sanitize import not_finite
 from llmops_sdk.store.schema._views import SPAN_COLUMNS, StoredColumn
 from llmops_sdk.tracing.capture._encode import encode
+from llmops_sdk.tracing.records import _semconv as sc
 from llmops_sdk.tracing.records._records import Json, is_json
 
 __all__ = ["ATTRIBUTE_COLUMNS", "KNOWN", "MOVED", "as_json", "attribute_value", "one_line", "plain_value", "promote"]
@@ -28,8 +29,10 @@ MOVED = frozenset(
         "output.value",
         "traceloop.entity.input",
         "traceloop.entity.output",
-        "gen_ai.tool.call.arguments",
-        "gen_ai.tool.call.result",
+        sc.TOOL_ARGUMENTS,
+        sc.TOOL_RESULT,
+        sc.RETRIEVAL_QUERY,
+        sc.RETRIEVAL_DOCUMENTS,
     }
 )
 

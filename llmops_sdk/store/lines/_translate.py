@@ -64,6 +64,9 @@ _MODEL_PARAMETERS = ("model", "model_name", "model_id")
 # Events at the first chunk of a stream.
 _FIRST_CHUNK = ("First Token Stream Event", "gen_ai.content.completion.chunk")
 
+# Names of the reasoning level before `gen_ai.request.reasoning.level`.
+_REASONING_LEVELS = ("gen_ai.request.reasoning_effort", "gen_ai.openai.request.reasoning_effort", "reasoning_effort")
+
 _PARTIAL_COSTS = ("llm.cost.prompt", "llm.cost.completion")
 
 
@@ -113,6 +116,11 @@ def _provider(attributes: Mapping[str, Any], _: SpanRecord) -> str | None:
 def _request_model(attributes: Mapping[str, Any], _: SpanRecord) -> str | None:
     if _first(attributes, _NAMES["request_model"]) is not None:
         return None
+    return _parameter(attributes, _MODEL_PARAMETERS)
+
+
+def _parameter(attributes: Mapping[str, Any], names: tuple[str, ...]) -> str | None:
+    """Return the first of some request parameters, which OpenInference has as JSON in one attribute."""
     text = _first(attributes, _PARAMETERS)
     if not isinstance(text, str):
         return None
@@ -122,7 +130,14 @@ def _request_model(attributes: Mapping[str, Any], _: SpanRecord) -> str | None:
         return None
     if not isinstance(parameters, dict):
         return None
-    found = _first(cast("dict[str, Any]", parameters), _MODEL_PARAMETERS)
+    found = _first(cast("dict[str, Any]", parameters), names)
+    return found if isinstance(found, str) else None
+
+
+def _reasoning_level(attributes: Mapping[str, Any], _: SpanRecord) -> str | None:
+    if sc.REASONING_LEVEL in attributes:
+        return None
+    found = _first(attributes, _REASONING_LEVELS) or _parameter(attributes, ("reasoning_effort",))
     return found if isinstance(found, str) else None
 
 
@@ -151,6 +166,7 @@ _DERIVED: Mapping[str, Callable[[Mapping[str, Any], SpanRecord], Any]] = {
     sc.OPERATION: _operation,
     sc.PROVIDER: _provider,
     sc.REQUEST_MODEL: _request_model,
+    sc.REASONING_LEVEL: _reasoning_level,
     sc.FINISH_REASONS: _finish_reasons,
     sc.TIME_TO_FIRST_CHUNK: _time_to_first_chunk,
     sc.COST: _cost,

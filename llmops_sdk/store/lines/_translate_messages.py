@@ -6,6 +6,7 @@ OpenInference and Traceloop flatten messages into attributes (`llm.input_message
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -32,14 +33,6 @@ _WRAPPERS = ("message.", "prompt.", "completion.")
 _ROLES = {"human": "user", "ai": "assistant", "model": "assistant", "function": "tool", "developer": "system"}
 _DEFAULT_ROLE = {sc.INPUT_MESSAGES: "user", sc.OUTPUT_MESSAGES: "assistant"}
 
-# Message events of the conventions up to 1.36, with their roles.
-_EVENT_ROLES = {
-    "gen_ai.system.message": "system",
-    "gen_ai.user.message": "user",
-    "gen_ai.assistant.message": "assistant",
-    "gen_ai.tool.message": "tool",
-}
-_EVENT_CHOICE = "gen_ai.choice"
 _EVENT_BODY = "gen_ai.event.content"
 # Up to 1.27: all messages of a direction in one event or attribute.
 _WHOLE = {"gen_ai.prompt": sc.INPUT_MESSAGES, "gen_ai.completion": sc.OUTPUT_MESSAGES}
@@ -79,7 +72,7 @@ def with_events(attributes: dict[str, Any], events: Sequence[Event]) -> None:
         for key, target in _WHOLE.items():
             if isinstance(fields.get(key), str):
                 found.setdefault(target, []).extend(_whole(fields[key], _DEFAULT_ROLE[target]) or ())
-        if name not in _EVENT_ROLES and name != _EVENT_CHOICE:
+        if name not in sc.MESSAGE_EVENTS:
             continue
         body = _loaded(fields.get(_EVENT_BODY))
         pieces: dict[str, Any] = {**fields, **(cast("dict[str, Any]", body) if isinstance(body, dict) else {})}
@@ -87,8 +80,8 @@ def with_events(attributes: dict[str, Any], events: Sequence[Event]) -> None:
         inner = _loaded(inner)
         if isinstance(inner, dict):
             pieces |= cast("dict[str, Any]", inner)
-        target = sc.OUTPUT_MESSAGES if name == _EVENT_CHOICE else sc.INPUT_MESSAGES
-        found.setdefault(target, []).append(_message(pieces, _EVENT_ROLES.get(name, "assistant")))
+        target = sc.OUTPUT_MESSAGES if name == sc.EVENT_CHOICE else sc.INPUT_MESSAGES
+        found.setdefault(target, []).append(_message(pieces, sc.MESSAGE_EVENTS[name]))
     for target, messages in found.items():
         if messages and target not in attributes:
             attributes[target] = _json(messages)
@@ -253,4 +246,8 @@ def _loaded(value: Any) -> Any:
 
 
 def _json(messages: Any) -> Json:
-    return Json(orjson.dumps(messages, default=str))
+    try:
+        return Json(orjson.dumps(messages, default=str))
+    except TypeError:
+        # A lone surrogate or an integer beyond 64 bits: escaped here, and sanitized with the line.
+        return Json(json.dumps(messages, default=str).encode())

@@ -252,6 +252,7 @@ class _Compaction:
             self._remove_damaged()
             return  # the next compaction samples the rest
         for file in files:
+            are_spans = file.stream == "spans"
             dropped = writer.count_rows([self._store / file.name], self._thinning.rows_to_drop)
             before = self._manifest
             self._manifest = rewrite_file(
@@ -261,11 +262,11 @@ class _Compaction:
                 writer,
                 unless=self._thinning.rows_to_drop,
                 dropped=dropped,
-                values={"weight": self._thinning.new_weight},
+                values={"weight": self._thinning.new_weight} if are_spans else None,
                 thinned=True,
             )
-            self._done.thinned += dropped
-            if dropped:
+            if dropped and are_spans:
+                self._done.thinned += dropped
                 count_loss(self._store, "span", "thinned", dropped, before.bytes - self._manifest.bytes)
 
     def _new_file(

@@ -173,11 +173,11 @@ class _Pruning:
         traces: set[str] = set()
         try:
             for _ in range(_ROUNDS):
-                selection, found, judged = self._find(person, older_than)
+                selection, found, judged, details = self._find(person, older_than)
                 traces |= selection.traces
                 if dry_run:
                     return Pruned(traces=len(traces), spans=found, scores=judged)
-                if not (found or judged):
+                if not (found or judged or details):
                     break
                 # By age no journal is needed: the rest can be found by its age again.
                 if person:
@@ -207,18 +207,26 @@ class _Pruning:
         if self._spans:
             count_loss(self._store, "span", "pruned", self._spans, 0)
 
-    def _find(self, person: dict[str, str], older_than: timedelta | datetime | None) -> tuple[PruneSelection, int, int]:
-        """Return the selection, and its number of spans and scores."""
+    def _find(
+        self, person: dict[str, str], older_than: timedelta | datetime | None
+    ) -> tuple[PruneSelection, int, int, int]:
+        """Return the selection, and its number of spans, scores and details."""
         if older_than is not None:
             before = moment_ns(older_than)
             counts = self._ask(
                 "SELECT (SELECT count(*) FROM store.spans WHERE start_ns < $before), "
-                "(SELECT count(*) FROM store.scores WHERE time_ns < $before)",
+                "(SELECT count(*) FROM store.scores WHERE time_ns < $before), "
+                "(SELECT count(*) FROM store.details WHERE time_ns < $before)",
                 {"before": before},
             )
             return PruneSelection(before_ns=before), *counts[0]
         ((name, value),) = person.items()
-        found = self._ask(f"SELECT trace_id FROM store.spans WHERE {name} = $value GROUP BY ALL", {"value": value})  # noqa: S608 - one of three names
+        # Details may name a person whose span never came.
+        found = self._ask(
+            f"SELECT trace_id FROM store.spans WHERE {name} = $value "  # noqa: S608 - one of three names
+            f"UNION SELECT trace_id FROM store.details WHERE {name} = $value",
+            {"value": value},
+        )
         traces = [trace for (trace,) in found]
         mine = "store.spans WHERE trace_id IN (SELECT unnest($traces::VARCHAR[]))"
         given = {"traces": traces}
@@ -251,7 +259,10 @@ class _Pruning:
             blobs=frozenset(b for (b,) in blobs),
             words=words,
         )
-        return selection, spans, scores
+        details = self._ask(
+            "SELECT count(*) FROM store.details WHERE trace_id IN (SELECT unnest($traces::VARCHAR[]))", given
+        )[0][0]
+        return selection, spans, scores, details
 
     def _ask(self, sql: str, params: dict[str, Any]) -> list[tuple[Any, ...]]:
         return query(sql, params, path=self._store).rows()

@@ -77,7 +77,7 @@ class PruneSelection:
             return TORN if self._matches_torn_line(line) else None
         if not isinstance(row, dict) or "what" in row or not self._matches_row(cast("dict[str, Any]", row)):
             return None
-        return "scores" if "source" in row else "spans"
+        return "scores" if "source" in row else "details" if "event" in row else "spans"
 
     def _matches_row(self, row: Mapping[str, Any]) -> bool:
         if self.before_ns is not None:

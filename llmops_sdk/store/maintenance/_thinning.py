@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["ThinningPolicy", "files_to_thin"]
 
 _RANDOM = 1 << 64
+_THINNED = ("spans", "details")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +105,7 @@ class ThinningPolicy:
 def files_to_thin(
     files: Sequence[DataFile], thinning: ThinningPolicy, now: Callable[[], float] = time.time
 ) -> list[DataFile]:
-    """Return the files of spans that are old enough and not sampled yet.
+    """Return the files of spans and of their details that are old enough and not sampled yet.
 
     Args:
         files: The files of a manifest.
@@ -114,4 +115,4 @@ def files_to_thin(
     if thinning.share >= 1.0:
         return []
     before = now() - thinning.after_days * 86_400.0
-    return [file for file in files if file.stream == "spans" and not file.thinned and file.written < before]
+    return [file for file in files if file.stream in _THINNED and not file.thinned and file.written < before]

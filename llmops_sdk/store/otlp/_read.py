@@ -12,10 +12,11 @@ from typing import Any, Literal, TypeAlias
 
 from llmops_sdk.errors import OtlpDecodeError
 from llmops_sdk.store.otlp._bounds import OversizedRequestError, check_json, check_protobuf
+from llmops_sdk.store.otlp._details import DETAIL_EVENTS, DetailsBuilder
 from llmops_sdk.store.otlp._records import span_record
 from llmops_sdk.store.otlp._wire import Group, MalformedError, Reader, WireLog
 from llmops_sdk.tracing.records import _semconv as sc
-from llmops_sdk.tracing.records._records import SCOPE, RecordedSpan, ScoreRecord
+from llmops_sdk.tracing.records._records import SCOPE, RecordedSpan, ScoreRecord, SpanDetails
 from llmops_sdk.tracing.records._span_kinds import CALLS
 
 __all__ = ["Decoded", "Decoder", "Encoding"]
@@ -34,10 +35,12 @@ class Decoded:
 
     spans: list[RecordedSpan] = field(default_factory=list)
     scores: list[ScoreRecord] = field(default_factory=list)
+    details: list[SpanDetails] = field(default_factory=list)
+    """What log records say about spans, which may be in other requests."""
     rejected: int = 0
     """Unreadable spans or log records."""
     ignored: int = 0
-    """Log records that are not scores."""
+    """Log records that are neither scores nor details."""
     problems: list[str] = field(default_factory=list)
     """The reasons of the first few rejections."""
     losses: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -86,7 +89,9 @@ class Decoder:
         return decoded
 
     def logs(self, body: bytes, encoding: Encoding, limit: int | None = None) -> Decoded:
-        """Decode the scores of an `ExportLogsServiceRequest`: its `gen_ai.evaluation.result` events.
+        """Decode the scores and the details of spans in an `ExportLogsServiceRequest`.
+
+        Scores are the events `gen_ai.evaluation.result`, details those of `DETAIL_EVENTS`.
 
         Args:
             body: The request.
@@ -99,11 +104,11 @@ class Decoder:
         """
         _check(body, "logs", encoding, limit)
         reader, decoded = _reader(encoding), Decoded()
-        _take_scores(reader, _bounded(_groups(reader.logs, body), len(body), limit), decoded)
+        _take_logs(reader, _bounded(_groups(reader.logs, body), len(body), limit), decoded)
         return decoded
 
     def loaded(self, request: object) -> Decoded:
-        """Decode the spans and scores of a loaded JSON request.
+        """Decode the spans and log records of a loaded JSON request.
 
         Args:
             request: The loaded JSON.
@@ -115,7 +120,7 @@ class Decoder:
 
         reader, decoded = JsonReader(), Decoded()
         self._take_spans(reader, _groups(reader.spans_in, request), decoded)
-        _take_scores(reader, _groups(reader.logs_in, request), decoded)
+        _take_logs(reader, _groups(reader.logs_in, request), decoded)
         return decoded
 
     def _take_spans(self, reader: Reader, groups: Iterator[Group], decoded: Decoded) -> None:
@@ -147,19 +152,25 @@ class Decoder:
         return known
 
 
-def _take_scores(reader: Reader, groups: Iterator[Group], decoded: Decoded) -> None:
-    before = decoded.rejected
+def _take_logs(reader: Reader, groups: Iterator[Group], decoded: Decoded) -> None:
+    builder = DetailsBuilder()
     for group in groups:
         for number, item in enumerate(group.items):
+            event: str | None = None
             try:
                 log = reader.log(item)
-                if sc.EVENT_EVALUATION in (log.event, log.attributes.get("event.name")):
+                event = log.event or _text(log.attributes.get("event.name"))
+                if event == sc.EVENT_EVALUATION:
                     decoded.scores.append(_score(log, group.scope))
+                elif event in DETAIL_EVENTS:
+                    builder.add(log, event, group.scope)
                 else:
                     decoded.ignored += 1
             except MalformedError as error:
                 decoded.reject(f"{group.where}[{number}]", error)
-    decoded.add_losses("score", before, reader)
+                decoded.losses["detail" if event in DETAIL_EVENTS else "score", "not_decodable"] += 1
+    decoded.details += builder.details()
+    decoded.add_losses("log", decoded.rejected, reader)  # those of the reader: rejections are counted above
 
 
 def _mark_inner_calls(others: list[RecordedSpan], spans: list[RecordedSpan]) -> None:

@@ -122,6 +122,7 @@ class JsonReader:
             time_ns=_time(log, "timeUnixNano") or _time(log, "observedTimeUnixNano"),
             event=_text(log, "eventName"),
             attributes=self._attributes(log, "the record"),
+            body=self._value(log.get("body"), "the body", 0),
         )
 
     def _attributes(

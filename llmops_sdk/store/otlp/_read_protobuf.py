@@ -84,6 +84,7 @@ class ProtoReader:
             time_ns=checked_time(item.time_unix_nano or item.observed_time_unix_nano, "time_unix_nano"),
             event=item.event_name,
             attributes=self._attributes(item.attributes),
+            body=self._value(item.body, 0),
         )
 
     def _attributes(self, pairs: Sequence[KeyValue], depth: int = 0) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from llmops_sdk.tracing.records import _semconv as sc
 from llmops_sdk.tracing.records._records import SCOPE, Json, RecordedSpan
 from llmops_sdk.tracing.records._span_kinds import kind_of
 
-__all__ = ["span_record"]
+__all__ = ["span_record", "with_json_messages"]
 
 _OTEL_KINDS = {2: "server", 3: "client", 4: "producer", 5: "consumer"}
 _STATUSES = {1: "ok", 2: "error"}
@@ -39,10 +39,7 @@ def span_record(span: WireSpan, scope: str, resource: Mapping[str, Any]) -> Reco
     message = span.message or None
     kind = attributes.get(sc.KIND)
     payloads: dict[str, bytes] = {}
-    for name in _MESSAGES:
-        messages = _json_of(attributes.get(name))
-        if messages is not None:
-            attributes[name] = Json(messages)
+    with_json_messages(attributes)
     exported = isinstance(kind, str) and isinstance(attributes.get(ADDED), list)
     if exported:
         message = span.message
@@ -75,6 +72,14 @@ def span_record(span: WireSpan, scope: str, resource: Mapping[str, Any]) -> Reco
         scope=scope,
         resource=resource,
     )
+
+
+def with_json_messages(attributes: dict[str, Any]) -> None:
+    """Turn the messages among the attributes into JSON, whether they came as text or as a list."""
+    for name in _MESSAGES:
+        messages = _json_of(attributes.get(name))
+        if messages is not None:
+            attributes[name] = Json(messages)
 
 
 def _take_export_additions(attributes: dict[str, Any]) -> dict[str, bytes]:

@@ -52,13 +52,14 @@ class WireSpan:
 
 @dataclass(slots=True, kw_only=True)
 class WireLog:
-    """The fields of a log record that a score needs. A missing id is 0."""
+    """The fields of a log record that a score or the details of a span need. A missing id is 0."""
 
     trace_id: int
     span_id: int
     time_ns: int
     event: str
     attributes: dict[str, Any]
+    body: Any = None
 
 
 class Group(NamedTuple):

@@ -10,7 +10,9 @@ from llmops_sdk.tracing.records import _semconv as sc
 
 __all__ = ["FILES", "clickhouse"]
 
-FILES: Mapping[str, str] = {name: f"file('{name}*.parquet', Parquet)" for name in RECORD_STREAMS}
+FILES: Mapping[str, str] = {
+    name: f"file('{name}*.parquet', Parquet)" for name, stream in RECORD_STREAMS.items() if stream.exported
+}
 """The files of `llmops export` in ClickHouse's own folder, by record stream."""
 _AS_TEXT = "\nSETTINGS input_format_parquet_enable_json_parsing = 0"
 """The store's own files have JSON columns, and ClickHouse's JSON type rejects lists."""

@@ -23,8 +23,8 @@ _USER = (
     "traceloop.association.properties.user_id",
 )
 
-_INPUT = ("", "input.value", "traceloop.entity.input", sc.TOOL_ARGUMENTS)
-_OUTPUT = ("", "output.value", "traceloop.entity.output", sc.TOOL_RESULT)
+_INPUT = ("", "input.value", "traceloop.entity.input", sc.TOOL_ARGUMENTS, sc.RETRIEVAL_QUERY)
+_OUTPUT = ("", "output.value", "traceloop.entity.output", sc.TOOL_RESULT, sc.RETRIEVAL_DOCUMENTS)
 
 SPAN_COLUMNS: tuple[StoredColumn, ...] = (
     StoredColumn(

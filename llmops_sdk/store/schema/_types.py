@@ -75,3 +75,8 @@ class RecordStream:
     """Names and SQL of further Parquet columns, whose statistics serve a filter on them."""
     view: View | None = None
     """The view with one row a record; None where views in other modules read the stream."""
+
+    @property
+    def exported(self) -> bool:
+        """Return whether files of these records can be exported and imported; details are exported with their spans."""
+        return self.view is not None or self.record_type is None

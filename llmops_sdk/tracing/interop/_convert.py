@@ -219,12 +219,14 @@ def _add_content(made: dict[str, Any], record: SpanRecord) -> None:
     # twice: without `output.value` Phoenix shows {"id", "model"} instead.
     if record.input is not None and names.INPUT_MESSAGES not in made and _INPUT not in made:
         made[_INPUT], made[_INPUT_TYPE] = _shown(record.input)
-    if record.kind == "tool" and record.scope == SCOPE:
+    # Ours, or another library's that follows the conventions and was stored: its attributes became input and output.
+    conforms = record.scope == SCOPE or names.OPERATION in made
+    if record.kind == "tool" and conforms:
         if record.input is not None:
             made.setdefault(names.TOOL_ARGUMENTS, record.input.decode("utf-8", "replace"))
         if record.output is not None:
             made.setdefault(names.TOOL_RESULT, record.output.decode("utf-8", "replace"))
-    if record.kind == "retriever" and record.scope == SCOPE:
+    if record.kind == "retriever" and conforms:
         _add_retrieval(made, record)
     if _OUTPUT in made:
         return

@@ -23,6 +23,7 @@ __all__ = [
     "RecordedSpan",
     "ScoreRecord",
     "Sink",
+    "SpanDetails",
     "SpanRecord",
     "Stamp",
     "is_json",
@@ -122,6 +123,12 @@ class RecordedSpan:
     otel_kind: str = "internal"
     scope: str = SCOPE
     resource: Mapping[str, Any]
+
+
+class SpanDetails(RecordedSpan):
+    """What a log record says about a span: `name` is its event, `start_ns` its time, the ids are those of the span."""
+
+    __slots__ = ()
 
 
 class Recordable(Protocol):

@@ -104,6 +104,18 @@ METRIC_FIRST_CHUNK = "gen_ai.client.operation.time_to_first_chunk"
 METRIC_CHUNK = "gen_ai.client.operation.time_per_output_chunk"
 TOKEN_TYPE = "gen_ai.token.type"  # noqa: S105 - input or output, of a model
 
+# The content of a call as a log record.
+EVENT_DETAILS = "gen_ai.client.inference.operation.details"
+# Up to 1.36: one event a message, of a span or as a log record. With the message's role.
+MESSAGE_EVENTS = {
+    "gen_ai.system.message": "system",
+    "gen_ai.user.message": "user",
+    "gen_ai.assistant.message": "assistant",
+    "gen_ai.tool.message": "tool",
+    "gen_ai.choice": "assistant",
+}
+EVENT_CHOICE = "gen_ai.choice"
+
 # A score as a separate event.
 EVENT_EVALUATION = "gen_ai.evaluation.result"
 EVALUATION_NAME = "gen_ai.evaluation.name"
