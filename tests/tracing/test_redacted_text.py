@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from planted_secrets import PlantedSecret, planted_secrets
 
+from llmops_sdk.config._secrets import CERTAIN_WORDS, QUALIFIED_WORDS, is_secret_name
 from llmops_sdk.tracing.privacy import _sieves
 from llmops_sdk.tracing.privacy._secrets import PATTERNS, SecretPattern
 from llmops_sdk.tracing.privacy._sieves import may_hold_secret
@@ -239,6 +240,22 @@ def test_a_value_is_redacted_because_of_its_key():
     assert counts == {"aws_secret_key": 1, "authorization": 2, "twilio_key": 1}
     assert json.loads(out)["aws_region"] == "eu-central-1"
     assert redacted(aws, "aws.secret_access_key")[1] == {"aws_secret_key": 1}
+
+
+NAMES = [
+    *CERTAIN_WORDS,
+    *(f"{first} {word}" for word, firsts in QUALIFIED_WORDS.items() for first in firsts),
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("spelled", ["{snake}", "{kebab}", "db_{snake}", "db.{snake}", "_{camel}"])
+def test_one_list_of_names_serves_the_settings_and_redaction(name: str, spelled: str):
+    words = name.split()
+    camel = "".join(word if word == "pwd" else word.title() for word in words)
+    key = spelled.format(snake="_".join(words), kebab="-".join(words), camel=camel)
+    assert is_secret_name(key)
+    assert redacted_json(json.dumps({key: "hunter2"}).encode())[1] == {"named_secret": 1}
 
 
 HARMLESS = [

@@ -13,7 +13,7 @@ from itertools import zip_longest
 
 from llmops_sdk.tracing.privacy._secret_names import NAME_CANDIDATES, NAME_LITERALS, NAMED
 
-__all__ = ["COMMON", "CONTEXT_KEY", "CUT", "NAMED_LABEL", "PATTERNS", "SHORT", "SecretPattern"]
+__all__ = ["COMMON", "CUT", "NAMED_LABEL", "PATTERNS", "SHORT", "SecretPattern"]
 
 CUT = "…"
 """The mark where the capture cut a text. The patterns also match the beginning of a secret right before it."""
@@ -311,12 +311,6 @@ PATTERNS: tuple[SecretPattern, ...] = (
 
 NAMED_LABEL = "named_secret"
 """The label of a value that is a secret because of its name."""
-
-CONTEXT_KEY = re.compile(
-    r"secret|authorization|twilio|api[_.-]?key|\$head|pass(?:word|wd|phrase|code)|pwd|token\Z|_key|Key\Z|credential|cookie|string\Z",
-    re.IGNORECASE,
-)
-"""Matches keys and attribute names that help to recognise their value."""
 
 COMMON = (*dict.fromkeys(pattern.candidate for pattern in PATTERNS if pattern.common), _SK_AFTER_COLOUR)
 """The candidates of the formats whose literals are common in ordinary text."""

@@ -45,7 +45,7 @@ WORD_LITERALS = (
     *("wilio", "horization", "--END", "ASSW", "ken'", "pwd'", r"pwd\n", "asscode"),
     *(r"Key\\", r"\\u00", "pwd=", "key=", "APIKEY", 'ken"', 'Key"', "GOCSPX-"),
     *("pypi-", "HORIZATION", "-Key", "ASSPHRASE", "ECRET", "PWD=", "pat_", r"asic[ \t%]"),
-    *("Key'", "ure=", "--BEGIN"),
+    *("Key'", "ure=", "--BEGIN", "-string"),
 )
 r"""Parts of names of secrets, and of the words before a secret. An escape may hide one, so `\u00` is one too."""
 

@@ -13,8 +13,8 @@ from typing import TypeAlias, cast
 import orjson
 
 from llmops_sdk._util._guard import Caught
-from llmops_sdk.tracing.privacy._secret_names import named_secret
-from llmops_sdk.tracing.privacy._secrets import CONTEXT_KEY, CUT, NAMED_LABEL
+from llmops_sdk.tracing.privacy._secret_names import CONTEXT_KEY, named_secret
+from llmops_sdk.tracing.privacy._secrets import CUT, NAMED_LABEL
 from llmops_sdk.tracing.privacy._sieves import may_hold_name, may_hold_secret, patterns_for
 from llmops_sdk.tracing.spans import _active
 from llmops_sdk.tracing.spans._span import SILENT
