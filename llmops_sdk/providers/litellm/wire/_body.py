@@ -22,6 +22,7 @@ _Json = dict[str, Any]
 # Only lines with one of these are parsed: most chunks have no finish reason, and text as text.
 _NOTEWORTHY: Final = re.compile(
     rb'"(?:finish_reason|stop_reason|finishReason|done_reason)"\s*:\s*"|"content"\s*:\s*\[\s*[\]{"]|"error"\s*:\s*"'
+    rb'|"reasoning_details"\s*:\s*\['
 )
 # These end a line for `str.splitlines`, and JSON does not escape them.
 _LINE_ENDS: Final = {b"\xc2\x85": b"\\u0085", b"\xe2\x80\xa8": b"\\u2028", b"\xe2\x80\xa9": b"\\u2029"}
@@ -48,6 +49,7 @@ class BodyReader:
         self.service_tier: str | None = None
         self.error: str | None = None
         self.needs_tier = False
+        self._reasoning_details: list[_Json] = []
         self._lines_are_json = lines_are_json
         self._rest = b""
         self._whole = False
@@ -60,6 +62,11 @@ class BodyReader:
             return data
         changed = self._read(body)
         return orjson.dumps(body) if changed else data
+
+    def take_reasoning_details(self) -> tuple[_Json, ...]:
+        """Return OpenRouter's reasoning details, or their pieces in a stream, that came since the last call."""
+        taken, self._reasoning_details = tuple(self._reasoning_details), []
+        return taken
 
     def attach(self, response: Any) -> None:
         """Let an httpx response of a stream pass through this reader."""
@@ -142,12 +149,14 @@ class BodyReader:
         found, word = _finish_word(body)
         self.has_finish = self.has_finish or found
         self.finish = word or self.finish
-        for choice in _mappings(body.get("choices")):
+        for number, choice in enumerate(_mappings(body.get("choices"))):
             if isinstance(choice.get("finish_reason"), str) and not is_known(choice["finish_reason"]):
                 cast("_Json", choice)["finish_reason"] = "stop"  # litellm fails at some words; `finish` has this one
                 changed = True
             for name in ("message", "delta"):
                 message = cast("_Json", choice.get(name) if isinstance(choice.get(name), dict) else {})
+                if number == 0:
+                    self._reasoning_details += map(dict, _mappings(message.get("reasoning_details")))
                 if isinstance(message.get("content"), list):
                     _flatten(message)
                     changed = True
@@ -223,7 +232,7 @@ def _openai_events(answer: _Json, choice: Mapping[str, Any]) -> Iterator[bytes]:
     frame = {name: value for name, value in answer.items() if name not in {"choices", "usage"}}
     frame["object"] = "chat.completion.chunk"
     message: Any = choice.get("message")
-    delta = cast("Mapping[str, Any]", message) if isinstance(message, Mapping) else {}
+    delta: Mapping[str, Any] = cast("Mapping[str, Any]", message) if isinstance(message, Mapping) else {}
     calls = [{**call, "index": number} for number, call in enumerate(_mappings(delta.get("tool_calls")))]
     delta = {
         **{name: value for name, value in delta.items() if value is not None},
