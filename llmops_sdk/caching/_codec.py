@@ -8,6 +8,7 @@ from typing import Any, cast
 import orjson
 
 from llmops_sdk.providers import Response, ToolCall, Usage
+from llmops_sdk.providers._types import REASONING_BLOCKS
 
 __all__ = ["FORMAT_VERSION", "Entry", "read_entry", "read_response", "write_entry", "write_response"]
 
@@ -66,6 +67,7 @@ def write_response(response: Response) -> dict[str, Any]:
         "tool_calls": [asdict(call) for call in response.tool_calls],
         "usage": asdict(response.usage),
         "simulated": response.simulated,
+        **{name: list(getattr(response, name)) for name in REASONING_BLOCKS},
     }
 
 
@@ -82,15 +84,21 @@ def read_response(payload: Any) -> Response | None:
         and (cost is None or type(cost) in (int, float))
         and _is_record(usage, _COUNTS, int)
         and isinstance(calls, list)
+        and all(_are_objects(found.get(name)) for name in REASONING_BLOCKS)
         and all(_is_record(call, {"id", "name", "arguments"}, str) for call in cast("list[Any]", calls))
     ):
         return None
     plain: dict[str, Any] = {name: found.get(name) for name in (*_TEXTS, *_TEXTS_OR_NONE, "cost", "simulated")}
+    plain |= {name: tuple(found[name]) for name in REASONING_BLOCKS}
     return Response(
         **plain,
         usage=Usage(**cast("dict[str, int]", usage)),
         tool_calls=tuple(ToolCall(**call) for call in cast("list[dict[str, str]]", calls)),
     )
+
+
+def _are_objects(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(one, dict) for one in cast("list[Any]", value))
 
 
 def _is_record(value: Any, names: set[str], value_type: type) -> bool:

@@ -1,6 +1,7 @@
 """Mask secrets: values whose key names a secret, and credentials inside URLs.
 
-The names of secrets stand only here: the configuration, its errors and the cassettes ask `is_secret_name`.
+The names of secrets stand only here. The configuration, its errors and the cassettes ask `is_secret_name`; redaction
+takes the names that are certain.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from pathlib import Path
 from typing import Any, cast
 
 __all__ = [
+    "CERTAIN_WORDS",
     "HIDDEN",
     "PLAIN_OPTIONS",
+    "QUALIFIED_WORDS",
     "SECRET_WORDS",
     "is_secret",
     "is_secret_name",
@@ -24,14 +27,33 @@ __all__ = [
 HIDDEN = "***"
 _MAX_CHARACTERS = 200
 
+CERTAIN_WORDS = (
+    "authorization", "cookie", "credentials", "credential", "passcode", "passphrase", "passwd", "password", "pwd",
+    "secret",
+)  # fmt: skip
+"""Words that name a secret in any text. The longer of two with the same beginning stands first."""
+
+QUALIFIED_WORDS = {
+    "key": ("access", "account", "api", "encryption", "private", "secret", "secret access", "signing"),
+    "string": ("connection",),
+    "token": ("access", "api", "auth", "bearer", "id", "personal access", "refresh", "security", "session"),
+}
+"""Words that name a secret behind one of these."""
+
 SECRET_WORDS = frozenset({
-    "apikey", "auth", "authorization", "bearer", "cookie", "cookies", "cred", "creds", "credential", "credentials",
-    "jwt", "key", "otp", "pass", "passcode", "passphrase", "passwd", "password", "pat", "pin", "pwd", "sas", "secret",
-    "secrets", "sig", "signature", "token",
+    *CERTAIN_WORDS,
+    "apikey", "auth", "bearer", "cookies", "cred", "creds", "jwt", "key", "otp", "pass", "pat", "pin", "sas", "secrets",
+    "sig", "signature", "token",
 })  # fmt: skip
+"""Words that name a secret among settings and parameters. In other texts some of them have another meaning."""
 # Names that are written without a separator, as in `clientsecret` and `X-ApiKey2`.
 _SECRET_PARTS = re.compile(
-    "apikey|secret|passw|passphrase|credential|(?:access|auth|bearer|refresh|session|id)token|privatekey|authorization"
+    "|".join(
+        (
+            *("secret", "passw", "passphrase", "credential", "authorization"),
+            *(f"{first}{word}".replace(" ", "") for word, firsts in QUALIFIED_WORDS.items() for first in firsts),
+        )
+    )
 )
 _HARMLESS = frozenset({"first_token", "prompt_cache_key"})  # a number of seconds; a name that groups requests
 # Parameters of models that count or number tokens, as in `stop_token_ids` and `thinking_token_budget`.

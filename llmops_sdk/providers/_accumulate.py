@@ -9,9 +9,12 @@ from typing import Any
 from llmops_sdk._util._public import public
 from llmops_sdk.providers._tokens import text_pieces
 from llmops_sdk.providers._tool_calls import ToolCallJoiner
-from llmops_sdk.providers._types import Attempt, Chunk, Response, ToolCall, ToolCallDelta, Usage
+from llmops_sdk.providers._types import REASONING_BLOCKS, Attempt, Chunk, Response, ToolCall, ToolCallDelta, Usage
 
-__all__ = ["Accumulator", "chunks_of"]
+__all__ = ["BLOCK_TEXTS", "Accumulator", "chunks_of"]
+
+BLOCK_TEXTS = ("thinking", "text", "summary")
+"""The texts of a block of reasoning, which a stream sends in pieces."""
 
 
 def _no_parts() -> list[str]:
@@ -44,7 +47,7 @@ class Accumulator:
     def _reset(self) -> None:
         self._text: list[str] = []
         self._reasoning: list[str] = []
-        self._thinking: list[dict[str, Any]] = []
+        self._blocks: dict[str, list[dict[str, Any]]] = {name: [] for name in REASONING_BLOCKS}
         self._refusal: list[str] = []
         self._calls: list[_PartialCall] = []
         self._joiner = ToolCallJoiner()
@@ -67,8 +70,9 @@ class Accumulator:
             self._text.append(chunk.text)
         if chunk.reasoning:
             self._reasoning.append(chunk.reasoning)
-        for block in chunk.thinking_blocks:
-            self._add_thinking(block)
+        for name, blocks in self._blocks.items():
+            for block in getattr(chunk, name):
+                _add_block(blocks, block)
         if chunk.refusal:
             self._refusal.append(chunk.refusal)
         for delta in chunk.tool_calls:
@@ -84,16 +88,6 @@ class Accumulator:
         self._response_id = chunk.response_id or self._response_id
         self._simulated = self._simulated or chunk.simulated
 
-    def _add_thinking(self, block: Mapping[str, Any]) -> None:
-        """Join a piece to the block that is open; a signature ends a block."""
-        last = self._thinking[-1] if self._thinking else None
-        text = block.get("thinking")
-        if isinstance(text, str) and last is not None and "thinking" in last and not last.get("signature"):
-            last["thinking"] += text
-            last["signature"] = block.get("signature") or ""
-        else:
-            self._thinking.append(dict(block))
-
     def _add_call(self, delta: ToolCallDelta) -> None:
         piece = self._joiner.number(delta)
         if piece.index == len(self._calls):
@@ -106,6 +100,7 @@ class Accumulator:
 
     def response(self) -> Response:
         """Return the response made of the chunks so far."""
+        blocks: dict[str, Any] = {name: tuple(blocks) for name, blocks in self._blocks.items()}
         return Response(
             text="".join(self._text),
             tool_calls=tuple(
@@ -122,10 +117,24 @@ class Accumulator:
             attempts=self._attempts,
             response_id=self._response_id,
             reasoning="".join(self._reasoning),
-            thinking_blocks=tuple(self._thinking),
+            **blocks,
             simulated=self._simulated,
             refusal="".join(self._refusal),
         )
+
+
+def _add_block(blocks: list[dict[str, Any]], block: Mapping[str, Any]) -> None:
+    """Join a piece of reasoning to the block that is open; a signature ends a block."""
+    last = blocks[-1] if blocks else {}
+    is_same = (block.get("type"), block.get("index")) == (last.get("type"), last.get("index"))
+    if not is_same or last.get("signature") or not any(name in last for name in BLOCK_TEXTS):
+        blocks.append(dict(block))
+        return
+    for name, value in block.items():
+        if name in BLOCK_TEXTS:
+            last[name] = f"{last.get(name) or ''}{value or ''}"
+        elif value is not None:
+            last[name] = value
 
 
 def chunks_of(response: Response) -> Iterator[Chunk]:
@@ -145,8 +154,9 @@ def chunks_of(response: Response) -> Iterator[Chunk]:
     )
     for piece in text_pieces(response.reasoning):
         yield replace(base, reasoning=piece)
-    if response.thinking_blocks:
-        yield replace(base, thinking_blocks=response.thinking_blocks)
+    blocks = {name: getattr(response, name) for name in REASONING_BLOCKS}
+    if any(blocks.values()):
+        yield replace(base, **blocks)
     for piece in text_pieces(response.text):
         yield replace(base, text=piece)
     for piece in text_pieces(response.refusal):

@@ -11,6 +11,7 @@ from llmops_sdk.config import Timeout
 from llmops_sdk.providers._tools import arun_tool, run_tool
 
 __all__ = [
+    "REASONING_BLOCKS",
     "Attempt",
     "Chunk",
     "Embeddings",
@@ -25,6 +26,10 @@ __all__ = [
 
 Message: TypeAlias = dict[str, Any]
 """One message in the OpenAI chat shape: `role`, `content`, and if needed `tool_calls`, `tool_call_id`, `name`."""
+
+
+REASONING_BLOCKS = ("thinking_blocks", "reasoning_details")
+"""The fields of answers and chunks with a vendor's blocks of reasoning: JSON objects, which a next turn repeats."""
 
 
 def model_name(model: str) -> str:
@@ -217,6 +222,7 @@ class Chunk:
         tool_calls: The next parts of tool calls.
         reasoning: The next part of the reasoning text.
         thinking_blocks: The next parts of Anthropic's thinking blocks, with their signatures.
+        reasoning_details: The next parts of OpenRouter's reasoning details.
         finish_reason: "stop", "length", "tool_calls", "content_filter", "refusal" or the vendor's own word when the
             answer is finished.
         usage: The tokens of the whole call.
@@ -237,6 +243,7 @@ class Chunk:
     tool_calls: tuple[ToolCallDelta, ...] = ()
     reasoning: str = ""
     thinking_blocks: tuple[Mapping[str, Any], ...] = ()
+    reasoning_details: tuple[Mapping[str, Any], ...] = ()
     finish_reason: str | None = None
     usage: Usage | None = None
     model: str | None = None
@@ -275,6 +282,7 @@ class Response:
         response_id: The provider's id of the answer.
         reasoning: The reasoning text, if the model returns it.
         thinking_blocks: Anthropic's thinking blocks with their signatures, which a next turn must repeat.
+        reasoning_details: OpenRouter's reasoning details, which a next turn must repeat.
         simulated: Whether no real model answered (the offline provider).
         refusal: Why the model refuses to answer, in its own words, or "".
         raw: The vendor's own object, or None.
@@ -302,6 +310,7 @@ class Response:
     response_id: str | None = None
     reasoning: str = ""
     thinking_blocks: tuple[Mapping[str, Any], ...] = ()
+    reasoning_details: tuple[Mapping[str, Any], ...] = ()
     simulated: bool = False
     refusal: str = ""
     raw: Any = None
@@ -310,8 +319,8 @@ class Response:
     def message(self) -> Message:
         """Return the answer as an assistant message, to append to the conversation.
 
-        It keeps the reasoning and the thinking blocks, which some vendors require in the next turn. The SDK sends each
-        of them only to vendors that take it.
+        It keeps the reasoning, the thinking blocks and the reasoning details, which some vendors require in the next
+        turn. The SDK sends each of them only to vendors that take it.
         """
         message: Message = {"role": "assistant", "content": self.text or self.refusal or None}
         if self.tool_calls:
@@ -323,8 +332,9 @@ class Response:
             message["content"] = ""
         if self.reasoning:
             message["reasoning_content"] = self.reasoning
-        if self.thinking_blocks:
-            message["thinking_blocks"] = [dict(block) for block in self.thinking_blocks]
+        for name in REASONING_BLOCKS:
+            if blocks := getattr(self, name):
+                message[name] = [dict(block) for block in blocks]
         return message
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from anthropic_server import AnthropicServer
-from loopback import Recorded, Reply, sse
+from loopback import LoopbackServer, Recorded, Reply, sse
 from ollama_server import OllamaServer
 from openai_server import OpenAIServer
 
@@ -170,8 +170,8 @@ async def test_signs_that_end_a_line_for_python_do_not_cut_a_stream_of_ollama(op
         assert joined(chunks).text == SIGNS
 
 
-class WholeServer(WireServer):
-    """Ignores `stream`."""
+class IgnoresStream(LoopbackServer):
+    """Answers whole, whatever is asked."""
 
     def handler(self) -> Any:
         server = self
@@ -181,6 +181,45 @@ class WholeServer(WireServer):
                 self._send(200, server.whole(request), {})
 
         return Handler
+
+
+class WholeServer(IgnoresStream, WireServer):
+    """Ignores `stream`."""
+
+
+class WholeAnthropic(IgnoresStream, AnthropicServer):
+    """Ignores `stream`, and thinks before it answers."""
+
+    def whole(self, request: Recorded) -> dict[str, Any]:
+        body = super().whole(request)
+        return {**body, "content": [*THINKING, *body["content"]]}
+
+
+THINKING = [
+    {"type": "thinking", "thinking": "First, then second.", "signature": "c2ln" * 8},
+    {"type": "redacted_thinking", "data": "c2VjcmV0"},
+]
+
+
+@pytest.mark.parametrize(("stop", "finish"), [("tool_use", "tool_calls"), ("max_tokens", "length")])
+async def test_server_of_anthropics_form_that_ignores_stream_gives_its_whole_answer(
+    stop: str, finish: str, opened: Opened
+):
+    reply = Reply(text="Good day — “you”", tool_calls=(("find", {"a": 1}),), finish_reason=stop, input_tokens=40)
+    with WholeAnthropic(reply) as server:
+        for answer in await answers(opened(server, "anthropic"), ask("anthropic")):
+            assert (answer.text, answer.reasoning) == (reply.text, "First, then second.")
+            assert [dict(block) for block in answer.thinking_blocks] == THINKING
+            assert [(one.name, json.loads(one.arguments)) for one in answer.tool_calls] == [("find", {"a": 1})]
+            assert answer.finish_reason == finish
+            assert (answer.usage.input_tokens, answer.usage.output_tokens) == (40, reply.output_tokens)
+
+
+async def test_finish_reason_that_litellm_does_not_know_reaches_a_stream_of_a_server_that_ignores_stream(
+    opened: Opened,
+):
+    with WholeServer(finish="abort") as server:
+        assert [one.finish_reason for one in await answers(opened(server), ask())] == ["abort"] * 4
 
 
 async def test_server_that_ignores_stream_gives_its_whole_answer(opened: Opened):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -108,6 +109,70 @@ def test_reasoning_content_is_sent_back(
     assert sent["tool_calls"][0]["function"]["name"] == "find"
 
 
+DETAILS = [
+    {"type": "reasoning.summary", "summary": "A plan.", "id": None, "format": "openai-responses-v1", "index": 0},
+    {"type": "reasoning.encrypted", "data": "c2VjcmV0", "id": "rs_1", "format": "openai-responses-v1", "index": 1},
+    {"type": "reasoning.encrypted", "data": "b3RoZXI=", "id": "rs_2", "format": "openai-responses-v1", "index": 1},
+    {"type": "reasoning.text", "text": "First, then.", "signature": SIGNATURE, "format": "x-v1", "index": 2},
+    {"type": "reasoning.text", "text": "And third.", "signature": SIGNATURE[::-1], "format": "x-v1", "index": 2},
+]
+
+
+class OpenRouterServer(OpenAIServer):
+    """Gives reasoning details before it calls a tool, in a stream in pieces."""
+
+    def whole(self, request: Recorded) -> dict[str, Any]:
+        body = super().whole(request)
+        body["choices"][0]["message"] |= {"reasoning": "A plan.", "reasoning_details": DETAILS}
+        return body
+
+    def events(self, request: Recorded) -> Iterator[bytes]:
+        frame = self._frame(request, "chat.completion.chunk")
+        for detail in DETAILS:
+            text = next((name for name in ("summary", "text") if name in detail), None)
+            end = {name: value for name, value in detail.items() if name in {"type", "signature", "format", "index"}}
+            start = {name: value for name, value in detail.items() if name != "signature"}
+            words = str(detail[text]).split(" ") if text else []
+            pieces = [{**start, text: f"{' ' if n else ''}{word}"} for n, word in enumerate(words)] if text else [start]
+            for piece in [*pieces, *([end] if "signature" in detail else [])]:
+                delta = {"role": "assistant", "content": "", "reasoning_details": [piece]}
+                yield sse({**frame, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
+        yield from super().events(request)
+
+
+@pytest.mark.parametrize("vendor", ["openrouter", "openai"])
+def test_openrouter_gets_its_reasoning_details_back(
+    vendor: str, first_turn: Callable[..., Response], monkeypatch: pytest.MonkeyPatch
+):
+    with OpenRouterServer(Reply(text="", tool_calls=CALLS)) as server:
+        monkeypatch.setenv("TEAM_KEY", "key-for-tests")
+        llmops.configure(
+            models={"mine": {"model": f"{vendor}/m-x", "base_url": server.base_url, "api_key_env": "TEAM_KEY"}}
+        )
+        answer = first_turn(model="mine")
+        assert answer.message["reasoning_details"] == DETAILS
+        second_turn(answer, model="mine")
+        assert sent_assistant(server)["reasoning_details"] == DETAILS
+
+
+@pytest.mark.parametrize("vendor", ["openai", "mistral", "groq"])
+def test_reasoning_details_do_not_reach_other_vendors(vendor: str):
+    from llmops_sdk.providers.litellm._endpoint import Endpoint
+    from llmops_sdk.providers.litellm._mapping import _sent_message
+
+    message = Response(text="Hi", reasoning_details=tuple(DETAILS)).message
+    assert _sent_message(message, Endpoint(vendor, "m", None, None)) == {"role": "assistant", "content": "Hi"}
+
+
+def test_cached_answer_keeps_its_blocks_of_reasoning():
+    from llmops_sdk.caching._codec import read_response, write_response
+
+    answer = Response(text="Hi", thinking_blocks=tuple(BLOCKS), reasoning_details=tuple(DETAILS))
+    stored = json.loads(json.dumps(write_response(answer)))
+    assert read_response(stored) == answer
+    assert read_response({**stored, "reasoning_details": [1]}) is None
+
+
 @pytest.mark.parametrize("vendor", ["openai", "azure"])
 def test_openai_itself_gets_no_reasoning_of_another_vendor(vendor: str):
     from llmops_sdk.providers.litellm._endpoint import Endpoint
@@ -126,8 +191,9 @@ def test_thinking_of_another_vendor_does_not_reach_a_compatible_server():
     assert "thinking_blocks" not in sent_assistant(server)
 
 
-def test_chunks_of_a_response_keep_its_thinking_blocks():
-    answer = Response(text="Hi", reasoning="Hm.", thinking_blocks=tuple(BLOCKS), finish_reason="stop")
+def test_chunks_of_a_response_keep_its_blocks_of_reasoning():
+    blocks = {"thinking_blocks": tuple(BLOCKS), "reasoning_details": tuple(DETAILS)}
+    answer = Response(text="Hi", reasoning="Hm.", **blocks, finish_reason="stop")
     whole = Accumulator()
     for chunk in chunks_of(answer):
         whole.add(chunk)

@@ -14,7 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from planted_secrets import PlantedSecret, planted_secrets
 
-from llmops_sdk.tracing.privacy._text_redactor import TextRedactor, may_hold_secret
+from llmops_sdk.config._secrets import CERTAIN_WORDS, QUALIFIED_WORDS, is_secret_name
+from llmops_sdk.tracing.privacy import _sieves
+from llmops_sdk.tracing.privacy._secrets import PATTERNS, SecretPattern
+from llmops_sdk.tracing.privacy._sieves import may_hold_secret
+from llmops_sdk.tracing.privacy._text_redactor import TextRedactor
 
 SECRETS = planted_secrets()
 each = pytest.mark.parametrize("planted", SECRETS, ids=lambda planted: planted.name)
@@ -238,6 +242,22 @@ def test_a_value_is_redacted_because_of_its_key():
     assert redacted(aws, "aws.secret_access_key")[1] == {"aws_secret_key": 1}
 
 
+NAMES = [
+    *CERTAIN_WORDS,
+    *(f"{first} {word}" for word, firsts in QUALIFIED_WORDS.items() for first in firsts),
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("spelled", ["{snake}", "{kebab}", "db_{snake}", "db.{snake}", "_{camel}"])
+def test_one_list_of_names_serves_the_settings_and_redaction(name: str, spelled: str):
+    words = name.split()
+    camel = "".join(word if word == "pwd" else word.title() for word in words)
+    key = spelled.format(snake="_".join(words), kebab="-".join(words), camel=camel)
+    assert is_secret_name(key)
+    assert redacted_json(json.dumps({key: "hunter2"}).encode())[1] == {"named_secret": 1}
+
+
 HARMLESS = [
     "9fceb02d0ae598e95dc970b74767f19372d61af8",
     str(uuid.UUID(int=2**100 + 12345)),
@@ -266,6 +286,26 @@ def test_lookalikes_of_secrets_are_unchanged(text: str):
     assert redacted(text) == (text, {})
     raw = json.dumps({"a": text, "b": json.dumps([text])}).encode()
     assert redacted_json(raw) == (raw, {})
+
+
+@pytest.mark.parametrize("pattern", PATTERNS, ids=lambda pattern: pattern.label)
+def test_the_first_sieves_find_each_literal_of_each_format(pattern: SecretPattern):
+    sieve = re.compile("|".join((*_sieves.VENDOR_LITERALS, *_sieves.WORD_LITERALS)))
+    # A format that begins with "SK" is found by the hexadecimal digit that follows.
+    literals = [f"{literal}{digit}" for literal in pattern.literals for digit in ("0f" if literal == "SK" else [""])]
+    assert [literal for literal in literals if not sieve.search(literal)] == []
+
+
+@pytest.mark.parametrize("literals", [_sieves.VENDOR_LITERALS, _sieves.WORD_LITERALS], ids=["vendors", "words"])
+def test_the_engine_takes_the_literals_of_a_sieve_in_one_pass(literals: tuple[str, ...]):
+    beginnings = {re.sub(r"\\(.)", r"\1", literal)[:4] for literal in literals}
+    assert len(beginnings) == len(literals) <= 64
+    assert min(map(len, beginnings)) >= 3
+
+
+@pytest.mark.parametrize("kind", ["pat", "cbt", "imt", "agent", "oas", "ffct"])
+def test_tokens_of_gitlab_are_redacted(kind: str):
+    assert redacted(f"gl{kind}-" + "a1B2c" * 5) == ("[REDACTED:gitlab_token]", {"gitlab_token": 1})
 
 
 def test_the_sieves_rule_out_ordinary_text():

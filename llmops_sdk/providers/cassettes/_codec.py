@@ -7,7 +7,15 @@ from dataclasses import fields
 from typing import Any, cast
 
 from llmops_sdk import errors
-from llmops_sdk.providers._types import Chunk, Embeddings, Response, ToolCall, ToolCallDelta, Usage
+from llmops_sdk.providers._types import (
+    REASONING_BLOCKS,
+    Chunk,
+    Embeddings,
+    Response,
+    ToolCall,
+    ToolCallDelta,
+    Usage,
+)
 
 __all__ = ["decode_chunk", "decode_embeddings", "decode_error", "decode_response", "encode", "encode_error"]
 
@@ -64,9 +72,7 @@ def _known_fields(result: type[Response | Chunk | Embeddings], recorded: Mapping
     # A later version may have written fields that this version does not know.
     known = {field.name for field in fields(result)} - _NOT_RECORDED - {"tool_calls", "usage"}
     values = {name: value for name, value in recorded.items() if name in known}
-    if "thinking_blocks" in values:
-        values["thinking_blocks"] = tuple(values["thinking_blocks"])
-    return values
+    return {name: tuple(value) if name in REASONING_BLOCKS else value for name, value in values.items()}
 
 
 def encode_error(error: errors.ProviderError) -> dict[str, Any]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from llmops_sdk.config import current
+from llmops_sdk.providers._accumulate import BLOCK_TEXTS
+from llmops_sdk.providers._types import REASONING_BLOCKS
 from llmops_sdk.providers.cassettes._file import Recording
 
 if TYPE_CHECKING:
@@ -61,8 +63,8 @@ def _redacted_chunks(chunks: list[tuple[float, dict[str, Any]]], redactor: TextR
 
 
 def _copied(chunk: dict[str, Any]) -> dict[str, Any]:
-    calls = cast("list[dict[str, Any]]", chunk.get("tool_calls", ()))
-    return {**chunk, "tool_calls": [dict(call) for call in calls]} if calls else dict(chunk)
+    lists = {name: chunk[name] for name in ("tool_calls", *REASONING_BLOCKS) if name in chunk}
+    return {**chunk, **{name: [dict(one) for one in entries] for name, entries in lists.items()}}
 
 
 _Place = tuple[dict[str, Any], str]
@@ -78,4 +80,9 @@ def _joined_texts(chunks: Iterable[dict[str, Any]]) -> Iterator[list[_Place]]:
         for call in chunk.get("tool_calls", ()):
             if call.get("arguments"):
                 places.setdefault(call.get("index"), []).append((call, "arguments"))
+        for name in REASONING_BLOCKS:
+            for block in chunk.get(name, ()):
+                for key in BLOCK_TEXTS:
+                    if isinstance(block.get(key), str):
+                        places.setdefault((name, block.get("index"), key), []).append((block, key))
     yield from places.values()

@@ -83,8 +83,11 @@ def _sent_message(message: Mapping[str, Any], endpoint: Endpoint) -> dict[str, A
     copied = copy.deepcopy(dict(message))
     if endpoint.vendor not in _THINKING_BLOCKS:
         copied.pop("thinking_blocks", None)
-    if endpoint.vendor == "azure" or (endpoint.vendor == "openai" and endpoint.base_url is None):
+    is_openai = endpoint.vendor == "openai" and endpoint.base_url is None
+    if endpoint.vendor == "azure" or is_openai:
         copied.pop("reasoning_content", None)
+    if endpoint.vendor not in {"openrouter", "openai"} or is_openai:  # a compatible server may be a proxy of OpenRouter
+        copied.pop("reasoning_details", None)
     return copied
 
 
@@ -171,6 +174,7 @@ def response_of(raw: Any, body: BodyReader, *, provider: str, model: str, cost: 
         response_id=raw.id,
         reasoning=getattr(message, "reasoning_content", None) or "",
         thinking_blocks=_blocks(message),
+        reasoning_details=body.take_reasoning_details(),
         refusal=refusal,
         raw=raw,
     )

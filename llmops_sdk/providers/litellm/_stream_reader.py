@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 from llmops_sdk.config import Timeout
@@ -104,8 +105,14 @@ class StreamReader(CallWatch):
         chunk = self._mapper.read(raw)
         if chunk is not None:
             self._started = True
+            chunk = self._with_details(chunk)
             self._partial.add(chunk)
         return chunk
+
+    def _with_details(self, chunk: Chunk) -> Chunk:
+        # litellm drops the chunks that have nothing else.
+        details = self.body.take_reasoning_details()
+        return replace(chunk, reasoning_details=details) if details else chunk
 
     def on_request(self, request: Any) -> None:
         """Start the limit of the first chunk: it does not count the time that litellm needs to prepare."""
@@ -232,7 +239,7 @@ class StreamReader(CallWatch):
             )
         has_calls, refusal = bool(self._partial.response().tool_calls), "".join(self.refusals)
         reason = finish_reason(finish, has_calls=has_calls, model=self._request.model, refused=bool(refusal))
-        return self._mapper.last_chunk(reason, self.usage(), cost, refusal=refusal)
+        return self._with_details(self._mapper.last_chunk(reason, self.usage(), cost, refusal=refusal))
 
     def close(self) -> None:
         """Close the connections."""

@@ -1,7 +1,7 @@
 """Find content and secrets in records, and redact them before any sink sees them.
 
 `_secrets` is the only table of secret formats. A detector of its own loops over `PATTERNS` for a text that
-`_text_redactor.may_hold_secret` does not rule out: `SecretPattern.spans` gives the secrets of one format.
+`_sieves.may_hold_secret` does not rule out: `SecretPattern.spans` gives the secrets of one format.
 
 Doors for other packages: `_content`, `_redaction_stage`, `_redactors`, `_secrets`, `_text_redactor`.
 """

@@ -14,7 +14,8 @@ from typing import Any, cast
 from llmops_sdk._util._guard import guarded
 from llmops_sdk.tracing.privacy._redactors import redaction_label, registered_redactors
 from llmops_sdk.tracing.privacy._secrets import CUT
-from llmops_sdk.tracing.privacy._text_redactor import CustomRedactor, TextRedactor, may_hold_secret
+from llmops_sdk.tracing.privacy._sieves import may_hold_secret
+from llmops_sdk.tracing.privacy._text_redactor import CustomRedactor, TextRedactor
 from llmops_sdk.tracing.records import _semconv
 from llmops_sdk.tracing.records._records import Event, RecordedSpan, ScoreRecord, SpanRecord, Stamp
 
@@ -30,6 +31,7 @@ _SPLIT_SIZE = 16  # records: if one of so few may hold a secret, scan each alone
 _MESSAGE_LENGTH = 2_000
 _MESSAGE = "exception.message"
 _STACK_TRACE = "exception.stacktrace"
+_NUMBERS = (int, bool, float)
 
 # The attributes that stay after a failed redaction, in addition to numbers and flags.
 _SAFE_KEYS = frozenset({
@@ -105,7 +107,6 @@ class RedactionStage:
     def _is_clean(self, records: list[SpanRecord | ScoreRecord]) -> bool:
         """Tell whether the records hold no secret, by one scan of all their texts."""
         texts: list[str] = []
-        payloads: list[bytes] = []
         resource: object = None
         for record in records:
             if isinstance(record, ScoreRecord):
@@ -117,8 +118,7 @@ class RedactionStage:
                 known = self._resources.get(id(resource))
                 if known is None or known[1] is not resource:
                     return False
-            _collect_span(record, texts, payloads)
-        texts.append(b"\n".join(payloads).decode("utf-8", "replace"))
+            _collect_span(record, texts)
         return not may_hold_secret("\n".join(texts))
 
     def _redact_span(self, span: RecordedSpan, redactor: TextRedactor) -> RecordedSpan:
@@ -173,13 +173,13 @@ class RedactionStage:
 # --- collect all texts -------------------------------------------------------------------------------------------
 
 
-def _collect_span(span: SpanRecord, texts: list[str], payloads: list[bytes]) -> None:
+def _collect_span(span: SpanRecord, texts: list[str]) -> None:
     """Collect the texts of a span, with keys before their values."""
     texts.append(span.name)
     if span.input is not None:
-        payloads.append(span.input)
+        texts.append(span.input.decode("utf-8", "replace"))
     if span.output is not None:
-        payloads.append(span.output)
+        texts.append(span.output.decode("utf-8", "replace"))
     if span.status_message is not None:
         texts.append(_with_cut_mark(span.status_message))
     if span.error_type is not None:
@@ -203,11 +203,10 @@ def _collect_span(span: SpanRecord, texts: list[str], payloads: list[bytes]) -> 
 
 def _collect_attributes(attributes: Mapping[str, Any], texts: list[str]) -> None:
     texts += attributes
-    for value in attributes.values():
-        cls = cast("type[object]", type(value))
-        if cls is str:
+    for value in cast("Mapping[str, object]", attributes).values():
+        if type(value) is str:
             texts.append(value)
-        elif cls is not int and cls is not bool and cls is not float:
+        elif type(value) not in _NUMBERS:
             _collect_nested(value, texts, 0)
 
 

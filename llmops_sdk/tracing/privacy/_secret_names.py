@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["NAMED", "NAME_CANDIDATES", "NAME_LITERALS", "named_secret"]
+from llmops_sdk.config._secrets import CERTAIN_WORDS, QUALIFIED_WORDS
 
-# Names whose value is always a secret, and those of tokens, which also name words and marks of a page.
-_NAMES = (
-    r"(?:pass(?:word|wd|phrase|code)|pwd|secret|api[_.-]?key|(?:private|secret|signing|encryption|account|access)[_.-]?key"
-    r"|secret[_.-]?access[_.-]?key|(?:access|refresh|auth|id|bearer|session|security|personal[_.-]?access|api)[_.-]?token"
-    r"|authorization|credentials?|(?:set-)?cookie|connection[_.-]?string)"
+__all__ = ["CONTEXT_KEY", "NAMED", "NAME_CANDIDATES", "NAME_LITERALS", "named_secret"]
+
+_SEPARATOR = "[_.-]?"
+_QUALIFIED = (
+    f"(?:{'|'.join(firsts)}){_SEPARATOR}{word}".replace(" ", _SEPARATOR) for word, firsts in QUALIFIED_WORDS.items()
 )
+# Names whose value is always a secret. "token" alone also names words and marks of a page.
+_NAMES = f"(?:{'|'.join((*CERTAIN_WORDS, *_QUALIFIED))})"
 _KEY = re.compile(rf"(?i:{_NAMES}(?:[_.-]?(?:value|\d{{1,2}}))?)\Z")
 _TOKEN_KEY = re.compile(r"(?i:(?<![a-z])token|[a-z]Token)\Z")
+CONTEXT_KEY = re.compile(rf"{_NAMES}|twilio|token\Z|\$head", re.IGNORECASE)
+"""Matches keys and attribute names that help to recognise their value."""
 _PLACEHOLDER = re.compile(
     r"(?i:\s*|\*+|x+|\.+|…|null|none|nil|true|false|str|string|text|bytes|object|array|number|integer|required|optional"
     r"|empty|unset|missing|redacted|hidden|masked|\$\w+|[$%]?\{.*|<.*>?|%\w+%?)\Z",
@@ -53,7 +57,8 @@ NAMED: tuple[str, ...] = (
     # A query or a form: ?api_key=…, &access_token=…
     rf"(?<=[?&])(?i:[\w.-]{{0,32}}?{_NAMES}|sig|signature)={_NOT_REPLACED}({_VALUE}{{4,}}+)",
     rf"(?<=[?&])(?i:[\w.-]{{0,32}}?(?:token|key|auth))={_NOT_REPLACED}((?=[^\s&]{{0,64}}\d){_VALUE}{{12,}}+)",
-    # A line of an environment or a shell: OPENAI_API_KEY=…, export DB_PASSWORD='…', --password=…
+    # A line of an environment or a shell: OPENAI_API_KEY=…, export DB_PASSWORD='…'. Fewer names: PWD and CREDENTIALS
+    # hold paths there.
     (
         r"(?<![A-Za-z0-9_])[A-Z0-9_]{0,64}(?:API_?KEY|TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|(?:ACCESS|SECRET|PRIVATE)_KEY)"
         rf"=[\"']?{_NOT_REPLACED}({_VALUE}{{6,}}+)"
@@ -69,7 +74,7 @@ NAMED: tuple[str, ...] = (
 
 NAME_LITERALS: tuple[str, ...] = (
     *("assw", "ASSW", "assphrase", "asscode", "ecret", "ECRET", "apikey", "APIKEY", "_key", "_KEY", "-key", "-Key"),
-    *("redential", "ookie", "_string", "nString", "uthorization", "UTHORIZATION", "OKEN"),
+    *("redential", "ookie", "_string", "-string", "nString", "uthorization", "UTHORIZATION", "OKEN"),
     # Words of prose and of code: ask for what comes between a name and its value.
     *(f"{name}{sign}" for name in ("oken", "Key", "pwd") for sign in ('"', "'", "\\", "=", "\n")),
     *("oken%", "PWD=", "&key=", "?key=", "&auth=", "?auth=", "sig=", "ature="),

@@ -1,11 +1,6 @@
-"""Define the secret formats, and sieves that rule out most texts before the scan tries the patterns.
+"""Define the secret formats: how each is recognised, and what `_sieves` asks for before the scan tries the patterns.
 
-Each sieve is finer and slower than the one before. LITERALS matches a few fixed characters of any format. Some of these
-are common in ordinary text (`://`, `sk-`), so COMMON asks for more characters of those formats. RARE_LITERALS, then
-RARE, do the same for the other formats. The sieves run on the Rust regular expressions that come with pydantic: linear
-in time, and ten times faster than `re`, which tries an alternation at each character.
-
-The patterns are linear too: possessive quantifiers take a run of characters whole or not at all, a match begins only at
+The patterns are linear: possessive quantifiers take a run of characters whole or not at all, a match begins only at
 a fixed prefix, and lookaheads are bounded.
 """
 
@@ -13,30 +8,18 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import zip_longest
 
 from llmops_sdk.tracing.privacy._secret_names import NAME_CANDIDATES, NAME_LITERALS, NAMED
 
-__all__ = [
-    "COMMON",
-    "CONTEXT_KEY",
-    "CUT",
-    "LITERALS",
-    "NAMED_LABEL",
-    "PATTERNS",
-    "RARE",
-    "RARE_LITERALS",
-    "SHORT",
-    "SecretPattern",
-]
+__all__ = ["COMMON", "CUT", "NAMED_LABEL", "PATTERNS", "SHORT", "SecretPattern"]
 
 CUT = "…"
 """The mark where the capture cut a text. The patterns also match the beginning of a secret right before it."""
 
 SHORT = "SK[0-9a-f]{4}"
-"""A separate sieve: a two-character literal would make LITERALS ten times slower."""
+"""The candidate of a format that begins with two characters only."""
 
 _WORD_CHAR = "[A-Za-z0-9_]"
 _WORD_OR_HYPHEN = "[A-Za-z0-9_-]"
@@ -45,11 +28,13 @@ _NOT_AFTER_WORD = "(?<![A-Za-z0-9])"
 _ASSIGNED = r"[\"'\]]{0,2}\s{0,4}(?:=>|[:=,])\s{0,4}[\"'\[(]{0,3}"
 # Words of prose after "Bearer" or "Authorization:", as in "bearer token-based".
 _NOT_PROSE = r"(?![a-z/-]{1,31}(?![A-Za-z0-9._~+/=-]))"
-# Not "task-force". An escape may come before: of JSON, C, bytes, percent encoding, or a terminal's colour.
+# Not "task-force". An escape may come before: of JSON, C, bytes, or percent encoding.
 _SK_CANDIDATE = (
-    r"(?:^|[^A-Za-z0-9]|\\(?:[abefnrtv]|u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|x[0-9A-Fa-f]{2}|[0-7]{1,3})|%(?:25)*[0-9A-Fa-f]{2}"
-    r"|\[[0-9;?]{0,20}[A-Za-z])sk-[A-Za-z0-9_-]{4}"
+    r"(?:^|[^A-Za-z0-9]|\\(?:[abefnrtv]|u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|x[0-9A-Fa-f]{2}|[0-7]{1,3})"
+    r"|%(?:25){0,3}[0-9A-Fa-f]{2})sk-[A-Za-z0-9_-]{4}"
 )
+# Or a terminal's colour. In one expression with the others it would make the engine read each byte.
+_SK_AFTER_COLOUR = r"\[[0-9;?]{0,20}[A-Za-z]sk-[A-Za-z0-9_-]{4}"
 # Not names in code, which have at most a number at their end.
 _RANDOM = (
     rf"(?=(?:{_WORD_OR_HYPHEN}{{0,40}}?[A-Z]){{3}}|{_WORD_OR_HYPHEN}{{0,64}}?[A-Z]{_WORD_OR_HYPHEN}{{0,64}}?\d"
@@ -69,7 +54,6 @@ class SecretPattern:
         literals: Each text that the pattern matches contains one of them.
         candidate: The regular expression of the finer sieve, in Rust's syntax.
         common: Whether the literals are common in ordinary text.
-        late: Whether its literals are in the second of `LITERALS`: they have at least four characters.
         pattern: The regular expression. If it has a group, the group is the secret, and a match without it is none.
     """
 
@@ -78,7 +62,6 @@ class SecretPattern:
     candidate: str
     pattern: str
     common: bool = False
-    late: bool = False
 
     def compiled(self) -> re.Pattern[str]:
         """Compile the pattern at its first use: all two dozen at once would take ten milliseconds."""
@@ -112,7 +95,6 @@ def _token(
     body: str = _WORD_CHAR,
     check: str = "",
     tail: str = "",
-    late: bool = False,
 ) -> SecretPattern:
     """Define a format of a prefix and at least `least` characters, or fewer before a cut."""
     common = literals == ("sk-",)  # of the others, the candidate is their own beginning
@@ -122,7 +104,6 @@ def _token(
         candidate=_SK_CANDIDATE if common else prefix + body + "{4}",
         pattern=f"{_NOT_AFTER_WORD}{prefix}(?:{check}{body}{{{least},}}+{tail}|{body}{{4,{least - 1}}}+(?={CUT}))",
         common=common,
-        late=late,
     )
 
 
@@ -148,7 +129,7 @@ PATTERNS: tuple[SecretPattern, ...] = (
     _token("github_token", "github_pat_", 22, "github_pat_"),
     _token(
         "gitlab_token",
-        "gl(?:pat|ptt|dt|rt|cbt|ft|soat)-",
+        "gl(?:pat|ptt|dt|rt|cbt|ft|soat|imt|agent|oas|ffct)-",
         20,
         *(
             "glpat-",
@@ -187,39 +168,37 @@ PATTERNS: tuple[SecretPattern, ...] = (
     _token("langfuse_key", "sk-lf-", 32, "sk-", body="[0-9a-f-]"),
     _token("openai_key", "sk-", 32, "sk-", body="[A-Za-z0-9]"),
     _token("litellm_key", "sk-", 22, "sk-", body=_WORD_OR_HYPHEN, check=_RANDOM),
-    _token("bedrock_key", "ABSK", 100, "ABSK", body="[A-Za-z0-9+/]", tail="=*+", late=True),
-    _token("langsmith_key", "lsv2_(?:pt|sk)_", 32, "lsv2_", late=True),
-    _token("pinecone_key", "pcsk_", 40, "pcsk_", late=True),
-    _token("perplexity_key", "pplx-", 40, "pplx-", body="[A-Za-z0-9]", late=True),
+    _token("bedrock_key", "ABSK", 100, "ABSK", body="[A-Za-z0-9+/]", tail="=*+"),
+    _token("langsmith_key", "lsv2_(?:pt|sk)_", 32, "lsv2_"),
+    _token("pinecone_key", "pcsk_", 40, "pcsk_"),
+    _token("perplexity_key", "pplx-", 40, "pplx-", body="[A-Za-z0-9]"),
     _token("replicate_token", "r8_", 36, "r8_", body="[A-Za-z0-9]"),
-    _token("nvidia_key", "nvapi-", 40, "nvapi-", body=_WORD_OR_HYPHEN, late=True),
-    _token("tavily_key", "tvly-(?:dev-|prod-)?", 20, "tvly-", body=_WORD_OR_HYPHEN, check=_HAS_DIGIT, late=True),
+    _token("nvidia_key", "nvapi-", 40, "nvapi-", body=_WORD_OR_HYPHEN),
+    _token("tavily_key", "tvly-(?:dev-|prod-)?", 20, "tvly-", body=_WORD_OR_HYPHEN, check=_HAS_DIGIT),
     _token("fireworks_key", "fw_", 20, "fw_", body="[A-Za-z0-9]", check=_HAS_DIGIT),
     _token("cerebras_key", "csk-", 40, "csk-", body="[A-Za-z0-9]"),
     _token("voyage_key", "pa-", 40, "pa-", body=_WORD_OR_HYPHEN, check=_RANDOM),
-    _token("databricks_token", "dapi", 32, "dapi", body="[0-9a-f]", tail=r"(?:-\d)?", late=True),
-    _token("vault_token", r"hv[sb]\.", 24, "hvs.", "hvb.", body=_WORD_OR_HYPHEN, late=True),
-    _token("docker_token", "dckr_[op]at_", 27, "dckr_", body=_WORD_OR_HYPHEN, late=True),
-    _token("digitalocean_token", "do[opr]_v1_", 64, "_v1_", body="[0-9a-f]", late=True),
-    _token("grafana_token", "glsa_", 32, "glsa_", late=True),
-    _token("grafana_token", "glc_", 32, "glc_", body="[A-Za-z0-9+/]", tail="=*+", late=True),
-    _token("sentry_token", "sntry[su]_", 40, "sntry", body="[A-Za-z0-9+/_-]", tail="=*+", late=True),
-    _token("postman_key", "PMAK-", 40, "PMAK-", body="[0-9a-f-]", late=True),
-    _token("linear_key", "lin_(?:api|oauth)_", 32, "lin_", late=True),
-    _token("notion_token", "ntn_", 40, "ntn_", body="[A-Za-z0-9]", late=True),
+    _token("databricks_token", "dapi", 32, "dapi", body="[0-9a-f]", tail=r"(?:-\d)?"),
+    _token("vault_token", r"hv[sb]\.", 24, "hvs.", "hvb.", body=_WORD_OR_HYPHEN),
+    _token("docker_token", "dckr_[op]at_", 27, "dckr_", body=_WORD_OR_HYPHEN),
+    _token("digitalocean_token", "do[opr]_v1_", 64, "_v1_", body="[0-9a-f]"),
+    _token("grafana_token", "glsa_", 32, "glsa_"),
+    _token("grafana_token", "glc_", 32, "glc_", body="[A-Za-z0-9+/]", tail="=*+"),
+    _token("sentry_token", "sntry[su]_", 40, "sntry", body="[A-Za-z0-9+/_-]", tail="=*+"),
+    _token("postman_key", "PMAK-", 40, "PMAK-", body="[0-9a-f-]"),
+    _token("linear_key", "lin_(?:api|oauth)_", 32, "lin_"),
+    _token("notion_token", "ntn_", 40, "ntn_", body="[A-Za-z0-9]"),
     _token("notion_token", "secret_", 43, "secret_", body="[A-Za-z0-9]"),
-    _token("supabase_key", "sbp_", 40, "sbp_", body="[0-9a-f]", late=True),
-    _token("supabase_key", "sb_secret_", 20, "sb_secret_", body=_WORD_OR_HYPHEN, late=True),
+    _token("supabase_key", "sbp_", 40, "sbp_", body="[0-9a-f]"),
+    _token("supabase_key", "sb_secret_", 20, "sb_secret_", body=_WORD_OR_HYPHEN),
     SecretPattern(
         label="azure_key",
-        late=True,
         literals=("countKey=", "cessKey="),
         candidate="(?:AccountKey|SharedAccessKey)=[A-Za-z0-9+/]{4}",
         pattern=rf"(?:AccountKey|SharedAccessKey)=([A-Za-z0-9+/]{{40,}}+=*+|[A-Za-z0-9+/]{{4,}}+(?={CUT}))",
     ),
     SecretPattern(
         label="url_signature",
-        late=True,
         literals=("sig=", "ignature=", "ecurity-Token="),
         candidate="(?:sig|-Signature|-Security-Token)(?:=|%3D)[A-Za-z0-9%+/_-]{4}",
         pattern=(
@@ -298,7 +277,6 @@ PATTERNS: tuple[SecretPattern, ...] = (
     ),
     SecretPattern(
         label="authorization",
-        late=True,
         literals=("asic ", "asic\t", "asic%20"),
         candidate=r"[Bb]asic(?:\s|%20){1,4}[A-Za-z0-9+/]{4}",
         # Base64 of user:password: digits, capitals and small letters, in groups of four.
@@ -325,7 +303,7 @@ PATTERNS: tuple[SecretPattern, ...] = (
         ),
     ),
     *(
-        SecretPattern(label="named_secret", late=True, literals=NAME_LITERALS, candidate=candidate, pattern=pattern)
+        SecretPattern(label="named_secret", literals=NAME_LITERALS, candidate=candidate, pattern=pattern)
         for pattern, candidate in zip_longest(NAMED, NAME_CANDIDATES, fillvalue=NAME_CANDIDATES[0])
     ),
 )
@@ -334,40 +312,5 @@ PATTERNS: tuple[SecretPattern, ...] = (
 NAMED_LABEL = "named_secret"
 """The label of a value that is a secret because of its name."""
 
-CONTEXT_KEY = re.compile(
-    r"secret|authorization|twilio|api[_.-]?key|\$head|pass(?:word|wd|phrase|code)|pwd|token\Z|_key|Key\Z|credential|cookie|string\Z",
-    re.IGNORECASE,
-)
-"""Matches keys and attribute names that help to recognise their value."""
-
-
-def _any_of(*texts: str) -> str:
-    return "|".join(dict.fromkeys(texts))
-
-
-def literals_of(patterns: Iterable[SecretPattern], *more: str) -> str:
-    """Return an expression that matches a text with a literal of one of the patterns.
-
-    It leaves out literals that contain another: up to 64 short literals are found ten times faster than more.
-    """
-    texts = {*(text for pattern in patterns for text in pattern.literals), *more}
-    return "|".join(sorted(re.escape(text) for text in texts if not any(one != text and one in text for one in texts)))
-
-
-_WITH_LITERALS = tuple(pattern for pattern in PATTERNS if pattern.candidate != SHORT)
-LITERALS = (
-    literals_of((pattern for pattern in _WITH_LITERALS if not pattern.late), "\\u00"),
-    literals_of(pattern for pattern in _WITH_LITERALS if pattern.late),
-)
-"""The first sieves: one with more than 64 literals would take ten times as long. An escape may hide a literal, so
-`\\u00` is one too."""
-
-COMMON = tuple(dict.fromkeys(pattern.candidate for pattern in PATTERNS if pattern.common))
-
-_RARE = [pattern for pattern in PATTERNS if not pattern.common and pattern.candidate != SHORT]
-RARE_LITERALS = (
-    literals_of((pattern for pattern in _RARE if not pattern.late), "\\u00"),
-    literals_of(pattern for pattern in _RARE if pattern.late),
-)
-RARE = _any_of(*(pattern.candidate for pattern in _RARE), r"\\u00[2-7][0-9A-Fa-f]")
-"""Matches `\\u00` only for printable characters, because control characters are often escaped."""
+COMMON = (*dict.fromkeys(pattern.candidate for pattern in PATTERNS if pattern.common), _SK_AFTER_COLOUR)
+"""The candidates of the formats whose literals are common in ordinary text."""

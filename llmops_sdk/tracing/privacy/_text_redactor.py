@@ -6,32 +6,20 @@ import bisect
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from operator import itemgetter
-from typing import Annotated, TypeAlias, cast
+from typing import TypeAlias, cast
 
 import orjson
-from pydantic import ConfigDict, StringConstraints, TypeAdapter
 
 from llmops_sdk._util._guard import Caught
-from llmops_sdk.tracing.privacy._secret_names import named_secret
-from llmops_sdk.tracing.privacy._secrets import (
-    COMMON,
-    CONTEXT_KEY,
-    CUT,
-    LITERALS,
-    NAMED_LABEL,
-    PATTERNS,
-    RARE,
-    RARE_LITERALS,
-    SHORT,
-    SecretPattern,
-    literals_of,
-)
+from llmops_sdk.tracing.privacy._secret_names import CONTEXT_KEY, named_secret
+from llmops_sdk.tracing.privacy._secrets import CUT, NAMED_LABEL
+from llmops_sdk.tracing.privacy._sieves import may_hold_name, may_hold_secret, patterns_for
 from llmops_sdk.tracing.spans import _active
 from llmops_sdk.tracing.spans._span import SILENT
 
-__all__ = ["CustomRedactor", "TextRedactor", "may_hold_secret"]
+__all__ = ["CustomRedactor", "TextRedactor"]
 
 _STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 # A terminal's colour, an escape of JSON, C or bytes (also nested), and percent encoding (also twice).
@@ -55,53 +43,6 @@ _Found: TypeAlias = tuple[int, int, str]
 
 CustomRedactor: TypeAlias = tuple[str, "re.Pattern[str] | Callable[[str], str]"]
 """A label, and the pattern or function that redacts."""
-
-
-def _sieve(pattern: str) -> Callable[[str], bool]:
-    """Return a test for a match, by Rust's linear-time engine."""
-    matching = Annotated[str, StringConstraints(pattern=pattern)]
-    adapter: TypeAdapter[str] = TypeAdapter(matching, config=ConfigDict(regex_engine="rust-regex"))
-    return adapter.validator.isinstance_python
-
-
-_has_literal, _has_late_literal = map(_sieve, LITERALS)
-_has_short = _sieve(SHORT)
-_has_key, _has_url = (_sieve(candidate) for candidate in COMMON)
-_has_rare_literal, _has_rare_late_literal = map(_sieve, RARE_LITERALS)
-_has_rare = _sieve(RARE)
-
-
-# One scan rules out most groups of patterns.
-_GROUP_SIZE = 8
-_GROUPS = tuple(
-    (_sieve(literals_of(group)), group)
-    for group in (PATTERNS[at : at + _GROUP_SIZE] for at in range(0, len(PATTERNS), _GROUP_SIZE))
-)
-
-
-def _patterns_for(text: str) -> Iterator[SecretPattern]:
-    """Yield the patterns that may match the text, in their order."""
-    if not text.isascii():
-        text = text.encode("utf-8", "replace").decode()
-    for has_literal, group in _GROUPS:
-        if has_literal(text):
-            yield from group
-
-
-def may_hold_secret(text: str) -> bool:
-    """Tell whether a text may hold a secret; False is certain.
-
-    Args:
-        text: Any text, also JSON with its escapes.
-    """
-    if not text.isascii():
-        # The sieves reject text that is not valid UTF-8, which would look like "no match".
-        text = text.encode("utf-8", "replace").decode()
-    if not _has_literal(text) and not _has_late_literal(text):
-        return _has_short(text)
-    if _has_short(text) or _has_key(text) or _has_url(text):
-        return True
-    return (_has_rare_literal(text) or _has_rare_late_literal(text)) and _has_rare(text)
 
 
 class TextRedactor:
@@ -166,7 +107,7 @@ class TextRedactor:
         parts: list[str] = []
         copied = name_start = before = 0
         # The value of a name may be a secret however short it is.
-        all_lengths = bool(self.custom) or not text.isascii() or _has_late_literal(text)
+        all_lengths = bool(self.custom) or may_hold_name(text)
         for match in _STRING.finditer(text):
             start, end = match.span()
             if end - start >= _MIN_STRING or all_lengths:
@@ -212,13 +153,13 @@ class TextRedactor:
         whole = f"{head}{text}{tail}"
         plain = _Unescaped(whole)
         found: list[_Found] = []
-        for pattern in _patterns_for(plain.text):
+        for pattern in patterns_for(plain.text):
             found += [
                 (plain.origin(start), plain.origin(end), pattern.label) for start, end in pattern.spans(plain.text)
             ]
         if plain.text is not whole:
             # What looks like an escape may be none: the backslash of a path, the percent sign of a password.
-            for pattern in _patterns_for(whole):
+            for pattern in patterns_for(whole):
                 found += [(start, end, pattern.label) for start, end in pattern.spans(whole)]
         done = len(head)
         end = done + len(text)

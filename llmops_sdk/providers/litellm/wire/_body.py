@@ -22,6 +22,7 @@ _Json = dict[str, Any]
 # Only lines with one of these are parsed: most chunks have no finish reason, and text as text.
 _NOTEWORTHY: Final = re.compile(
     rb'"(?:finish_reason|stop_reason|finishReason|done_reason)"\s*:\s*"|"content"\s*:\s*\[\s*[\]{"]|"error"\s*:\s*"'
+    rb'|"reasoning_details"\s*:\s*\['
 )
 # These end a line for `str.splitlines`, and JSON does not escape them.
 _LINE_ENDS: Final = {b"\xc2\x85": b"\\u0085", b"\xe2\x80\xa8": b"\\u2028", b"\xe2\x80\xa9": b"\\u2029"}
@@ -48,6 +49,7 @@ class BodyReader:
         self.service_tier: str | None = None
         self.error: str | None = None
         self.needs_tier = False
+        self._reasoning_details: list[_Json] = []
         self._lines_are_json = lines_are_json
         self._rest = b""
         self._whole = False
@@ -60,6 +62,11 @@ class BodyReader:
             return data
         changed = self._read(body)
         return orjson.dumps(body) if changed else data
+
+    def take_reasoning_details(self) -> tuple[_Json, ...]:
+        """Return OpenRouter's reasoning details, or their pieces in a stream, that came since the last call."""
+        taken, self._reasoning_details = tuple(self._reasoning_details), []
+        return taken
 
     def attach(self, response: Any) -> None:
         """Let an httpx response of a stream pass through this reader."""
@@ -107,7 +114,13 @@ class BodyReader:
     def _end(self) -> bytes:
         """Return the part of the stream without a line's end; the events of a whole answer to a stream's request."""
         data = self._take_all()
-        return _events_of(data) if self._whole else self._line(data)
+        if not self._whole:
+            return self._line(data)
+        answer = _object(data)
+        if answer is None:
+            return data
+        self._read(answer)
+        return b"".join(_events_of(answer))
 
     def _line(self, line: bytes) -> bytes:
         for sign, escaped in _LINE_ENDS.items():
@@ -136,12 +149,14 @@ class BodyReader:
         found, word = _finish_word(body)
         self.has_finish = self.has_finish or found
         self.finish = word or self.finish
-        for choice in _mappings(body.get("choices")):
+        for number, choice in enumerate(_mappings(body.get("choices"))):
             if isinstance(choice.get("finish_reason"), str) and not is_known(choice["finish_reason"]):
                 cast("_Json", choice)["finish_reason"] = "stop"  # litellm fails at some words; `finish` has this one
                 changed = True
             for name in ("message", "delta"):
                 message = cast("_Json", choice.get(name) if isinstance(choice.get(name), dict) else {})
+                if number == 0:
+                    self._reasoning_details += map(dict, _mappings(message.get("reasoning_details")))
                 if isinstance(message.get("content"), list):
                     _flatten(message)
                     changed = True
@@ -203,32 +218,57 @@ def _object(data: bytes) -> _Json | None:
     return cast("_Json", value) if isinstance(value, dict) else None
 
 
-def _events_of(data: bytes) -> bytes:
-    """Return a whole answer in OpenAI's form as the events of a stream; anything else, such as an error, as one."""
-    answer = _object(data)
-    if answer is None:
-        return data
-    if not (choices := _mappings(answer.get("choices"))):
-        return _event(answer)
-    choice = choices[0]
+def _events_of(answer: _Json) -> Iterator[bytes]:
+    """Yield the events of a stream that gives a whole answer of OpenAI's or Anthropic's form; of another, one event."""
+    if choices := _mappings(answer.get("choices")):
+        yield from _openai_events(answer, choices[0])
+    elif answer.get("type") == "message":
+        yield from _anthropic_events(answer)
+    else:
+        yield _event(answer)
+
+
+def _openai_events(answer: _Json, choice: Mapping[str, Any]) -> Iterator[bytes]:
     frame = {name: value for name, value in answer.items() if name not in {"choices", "usage"}}
     frame["object"] = "chat.completion.chunk"
     message: Any = choice.get("message")
-    delta = dict(cast("Mapping[str, Any]", message)) if isinstance(message, Mapping) else {}
-    if isinstance(delta.get("content"), list):
-        _flatten(delta)
+    delta: Mapping[str, Any] = cast("Mapping[str, Any]", message) if isinstance(message, Mapping) else {}
     calls = [{**call, "index": number} for number, call in enumerate(_mappings(delta.get("tool_calls")))]
     delta = {
         **{name: value for name, value in delta.items() if value is not None},
         **({"tool_calls": calls} if calls else {}),
     }
-    events = [
-        _event({**frame, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]}),
-        _event({**frame, "choices": [{"index": 0, "delta": {}, "finish_reason": choice.get("finish_reason")}]}),
-    ]
+    yield _event({**frame, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
+    yield _event({**frame, "choices": [{"index": 0, "delta": {}, "finish_reason": choice.get("finish_reason")}]})
     if answer.get("usage") is not None:
-        events.append(_event({**frame, "choices": [], "usage": answer["usage"]}))
-    return b"".join([*events, b"data: [DONE]\n\n"])
+        yield _event({**frame, "choices": [], "usage": answer["usage"]})
+    yield b"data: [DONE]\n\n"
+
+
+# What a block begins with in place of its content, and the deltas that bring the content.
+_ANTHROPIC_BLOCKS: Final[Mapping[str, Sequence[tuple[str, Any, str, str]]]] = {
+    "text": [("text", "", "text_delta", "text")],
+    "thinking": [("thinking", "", "thinking_delta", "thinking"), ("signature", "", "signature_delta", "signature")],
+    "tool_use": [("input", {}, "input_json_delta", "partial_json")],
+}
+
+
+def _anthropic_events(answer: _Json) -> Iterator[bytes]:
+    yield _event({"type": "message_start", "message": {**answer, "content": [], "stop_reason": None}})
+    for index, block in enumerate(_mappings(answer.get("content"))):
+        parts = _ANTHROPIC_BLOCKS.get(str(block.get("type")), ())
+        start = {**block, **{key: empty for key, empty, _, _ in parts}}
+        yield _event({"type": "content_block_start", "index": index, "content_block": start})
+        for key, _, delta_type, name in parts:
+            value = block.get(key)
+            if value:
+                text = value if isinstance(value, str) else orjson.dumps(value).decode()
+                delta = {"type": delta_type, name: text}
+                yield _event({"type": "content_block_delta", "index": index, "delta": delta})
+        yield _event({"type": "content_block_stop", "index": index})
+    delta = {"stop_reason": answer.get("stop_reason"), "stop_sequence": answer.get("stop_sequence")}
+    yield _event({"type": "message_delta", "delta": delta, "usage": answer.get("usage") or {}})
+    yield _event({"type": "message_stop"})
 
 
 def _event(value: Mapping[str, Any]) -> bytes:
