@@ -84,7 +84,9 @@ def listen() -> None:
 
         def start(self, environ: Any, **_signal: Any) -> None:
             user = QueryDict(environ["QUERY_STRING"]).get("user")
-            self.thread.context = llmops.context(**{key: value.format(user) for key, value in self.more.items() if user})
+            self.thread.context = llmops.context(
+                **{key: value.format(user) for key, value in self.more.items() if user}
+            )
             self.thread.context.__enter__()
 
         def finish(self, **_signal: Any) -> None:
