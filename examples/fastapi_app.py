@@ -18,6 +18,7 @@ import llmops_sdk as llmops
 
 @asynccontextmanager
 async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    llmops.configure()  # begins tracing: FastAPI's span of the first request is in the store too
     yield
     await llmops.aflush()  # uvicorn ends by the signal and skips what runs at exit
 
@@ -53,7 +54,7 @@ def blocking(question: str, x_user: Caller = "nobody") -> dict[str, str]:
 async def streamed(question: str, x_user: Caller = "nobody") -> StreamingResponse:
     async def pieces() -> AsyncIterator[str]:
         # Open the stream inside the generator: the body is sent after the handler returns. When the
-        # browser disconnects, the call is cancelled, and its span ends with the status "cancelled" or "closed".
+        # browser disconnects, the call is cancelled, and its span ends with the status "closed".
         with llmops.context(user_id=x_user):
             async with answer_in_pieces(question) as stream:
                 async for chunk in stream:

@@ -9,7 +9,7 @@ import importlib
 
 import llmops_sdk as llmops
 
-llmops.configure(store={"path": ".llmops"}, service="notebook")
+settings = llmops.configure(store={"path": ".llmops"}, service="notebook")
 
 
 # %% A prompt function. Running the cell again defines it again. The store has the calls of both versions.

@@ -9,10 +9,12 @@ __all__ = ["begin_tracing"]
 
 # Without them, no span of another library can be lost before the first span of ours.
 _RECORDING_LIBRARIES = (
+    "fastapi.telemetry",
     "logfire",
     "openinference.instrumentation",
     "opentelemetry.instrumentation",
     "opentelemetry.sdk.trace",
+    "starlette.middleware.opentelemetry",
     "traceloop.sdk",
 )
 

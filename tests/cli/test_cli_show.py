@@ -78,3 +78,15 @@ def test_scores_and_metadata_are_shown(command, tmp_path: Path) -> None:
     assert "tenant=acme" in out
     shown = json.loads(command("show", root.trace_id, "--format", "json", "--store", store).out)
     assert [one["name"] for one in shown["scores"] + shown["spans"][0]["scores"]] == ["tone", "helpful"]
+
+
+@pytest.mark.parametrize(
+    ("counts", "shown"), [({}, "? → ?"), ({"input": 7}, "7 → ?"), ({"input": 0, "output": 3}, "0 → 3")]
+)
+def test_unknown_token_counts_are_not_shown_as_zero(command, imported, counts, shown) -> None:
+    texts = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "m"}
+    attributes = [{"key": key, "value": {"stringValue": text}} for key, text in texts.items()]
+    for side, count in counts.items():
+        attributes.append({"key": f"gen_ai.usage.{side}_tokens", "value": {"intValue": str(count)}})
+    store = imported([span(1, attributes=attributes)])
+    assert f"{shown} tokens" in command("show", TRACE, "--store", store).out

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from real_servers import Running, names, running
 
+import llmops_sdk as llmops
+
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 TASKS = """
@@ -43,6 +45,12 @@ def task(number):
     for _ in range(10):
         work(number)
     return os.getpid()
+
+
+@app.task
+def reply(carrier, user):
+    with llmops.extract(carrier), llmops.context(user_id=user, session_id=f"s-{user}"):
+        return llmops.chat(f"I am {user}").text
 """
 ASK = """
 import celery_tasks
@@ -50,10 +58,23 @@ results = [celery_tasks.task.delay(number) for number in range(20)]
 for result in results:
     result.get(timeout=60)
 """
+ASK_AS_USERS = """
+import celery_tasks, llmops_sdk as llmops
+results = []
+for number in range(12):
+    with llmops.span("enqueue"):
+        carrier = {}
+        llmops.inject(carrier)
+        results.append(celery_tasks.reply.delay(carrier, f"u{number}"))
+for number, result in enumerate(results):
+    assert f"I am u{number}" in result.get(timeout=60)
+"""
 
 
 @contextmanager
-def worker(folder: Path, *, tasks: int, first_use: str) -> Iterator[tuple[Running, dict[str, str]]]:
+def worker(
+    folder: Path, *, tasks: int = 0, first_use: str = "child", pool: str = "prefork"
+) -> Iterator[tuple[Running, dict[str, str]]]:
     (folder / "celery_tasks.py").write_text(TASKS)
     for name in ("queue", "results", "control"):
         (folder / name).mkdir()
@@ -62,7 +83,7 @@ def worker(folder: Path, *, tasks: int, first_use: str) -> Iterator[tuple[Runnin
         "CELERY_TEST_TASKS": str(tasks),
         "CELERY_TEST_FIRST_USE": first_use,
     }
-    command = ["celery", "-A", "celery_tasks", "worker", "-c", "2", "-P", "prefork", "-l", "WARNING"]
+    command = ["celery", "-A", "celery_tasks", "worker", "-c", "2", "-P", pool, "-l", "WARNING"]
     with running(folder, *command, "--without-gossip", "--without-mingle", **environ) as server:
         yield server, environ
 
@@ -79,3 +100,20 @@ def test_spans_of_pool_workers_are_stored_once(tmp_path: Path, tasks: int, first
             assert asked.process.wait(120) == 0, asked.said + server.said
         assert server.stop() == 0
     assert names(tmp_path) == {"task": 20, "work": 200} | ({"module": 1} if first_use == "parent" else {})
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads", "solo"])
+def test_trace_and_user_of_each_task_follow_its_message(tmp_path: Path, pool: str) -> None:
+    with worker(tmp_path, pool=pool) as (server, environ):
+        (asking := tmp_path / "asking").mkdir()
+        (asking / "celery_tasks.py").write_text(TASKS)
+        (asking / "ask.py").write_text(ASK_AS_USERS)
+        environ["LLMOPS_STORE__PATH"] = str(tmp_path / "store")  # one store for both
+        with running(asking, "ask", **environ) as asked:
+            assert asked.process.wait(120) == 0, asked.said + server.said
+        assert server.stop() == 0
+    sql = """SELECT c.user_id, c.session_id, c.status, contains(c.input_messages, c.user_id), p.name, c.input_tokens > 0
+             FROM llm_calls c JOIN spans p ON p.trace_id = c.trace_id AND p.span_id = c.parent_span_id ORDER BY 1"""
+    users = sorted(f"u{number}" for number in range(12))
+    expected = [(user, f"s-{user}", "ok", True, "enqueue", True) for user in users]
+    assert llmops.query(sql, path=tmp_path / "store").rows() == expected

@@ -89,9 +89,11 @@ class Running:
 
 
 @contextmanager
-def running(folder: Path, *command: str, port: int = 0, **environ: str) -> Iterator[Running]:
+def running(
+    folder: Path, *command: str, port: int = 0, packages_of: str = "servers", **environ: str
+) -> Iterator[Running]:
     """Run `python -m command` in the folder, with a store in it; kill it at the end if it still runs."""
-    bin_folder = environment("servers")
+    bin_folder = environment(packages_of)
     (packages,) = bin_folder.parent.glob("lib/python*/site-packages")
     log = folder / "log"
     path = [str(packages), str(folder), os.environ.get("PYTHONPATH", "")]

@@ -344,3 +344,21 @@ def test_no_connection_draws_a_progress_bar(store, sink, make_span):
 
     assert query(shown, path=store).scalar() is False
     assert connect(path=store).execute(shown).fetchone() == (False,)
+
+
+def test_queries_work_in_a_notebook_without_widgets(filled):
+    """DuckDB's progress bar is off there, and DuckDB refuses each change of it, also to off."""
+    program = f"""
+import sys, types
+sys.modules["IPython"] = types.ModuleType("IPython")
+sys.modules["IPython"].get_ipython = lambda: types.SimpleNamespace(config={{"IPKernelApp": {{}}}})
+sys.modules["ipywidgets"] = None
+from llmops_sdk.store import connect, query
+print(query("SELECT count(*) FROM spans", path={str(filled)!r}).scalar())
+sql = "SELECT current_setting('enable_progress_bar'), count(*) FROM spans"
+print(connect(path={str(filled)!r}).execute(sql).fetchall())
+"""
+    # With -c there is no `__main__.__file__`, as in a kernel.
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["3", "[(False, 3)]"]

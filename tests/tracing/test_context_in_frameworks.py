@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from typing import Any
@@ -250,3 +251,71 @@ def test_a_context_closed_in_another_thread_is_over():
     thread.join()
     outer("b")
     assert [row[:2] for row in users()[::2]] == [("a", "a"), ("b", None)]
+
+
+def in_a_copy(hook: Callable[[], Any]) -> None:
+    """Run an async hook as Flask and Django do under WSGI: in a copy of the context, whose values asgiref puts back."""
+    copy = contextvars.copy_context()
+    copy.run(hook)
+    for variable, value in copy.items():
+        variable.set(value)
+
+
+def directly(hook: Callable[[], Any]) -> None:
+    hook()
+
+
+@pytest.mark.parametrize("opens", [directly, in_a_copy])
+@pytest.mark.parametrize("closes", [directly, in_a_copy])
+@pytest.mark.parametrize("block", ["context", "span", "both"])
+def test_a_block_of_async_hooks_ends_with_its_request(opens, closes, block):
+    def enter(stack: contextlib.ExitStack, name: str) -> None:
+        if block != "span":
+            stack.enter_context(llmops.context(user_id=name))
+        if block != "context":
+            stack.enter_context(llmops.span("request"))
+
+    for name in ("a", "b"):
+        stack = contextlib.ExitStack()
+        opens(lambda stack=stack, name=name: enter(stack, name))
+        outer(name)
+        closes(stack.close)
+        outer("nobody")
+    user = [None, None] if block == "span" else ["a", "b"]
+    assert [row[:2] for row in users()[::2]] == [("a", user[0]), ("nobody", None), ("b", user[1]), ("nobody", None)]
+    sql = "SELECT name, parent_span_id IS NULL, input->>'$.user' FROM spans WHERE name IN ('outer', 'request')"
+    parents = {(name, asked): is_root for name, is_root, asked in llmops.query(sql).rows()}
+    assert parents["outer", "nobody"] is True
+    assert parents["outer", "a"] is (block == "context")
+
+
+@pytest.mark.parametrize("around", [directly, in_a_copy])
+def test_blocks_that_are_closed_in_the_order_of_their_opening_leave_nothing(around):
+    """The order of Django's signals: the receiver that is connected first runs first, at the start and at the end."""
+    for name in ("a", "b"):
+        blocks = [llmops.context(user_id=name), llmops.context(session_id=name), llmops.context(tags=[name])]
+        for block in blocks:
+            around(block.__enter__)
+        outer(name)
+        for block in blocks:
+            around(lambda block=block: block.__exit__(None, None, None))
+        outer("nobody")
+    rows = [("a", "a", "a", ["a"]), ("nobody", None, None, []), ("b", "b", "b", ["b"]), ("nobody", None, None, [])]
+    assert [(*row[:3], row[3] or []) for row in users()[::2]] == rows
+
+
+async def test_a_task_keeps_the_context_it_began_in_after_a_block_of_its_own():
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def job() -> None:
+        with llmops.context(tags=["own"]):
+            begun.set()
+            await ended.wait()
+        outer("after")
+
+    with llmops.context(user_id="a"):
+        task = asyncio.create_task(job())
+        await begun.wait()
+    ended.set()
+    await task
+    assert [row[:2] for row in users()[::2]] == [("after", "a")]

@@ -37,6 +37,21 @@ llmops.configure()
 with tracer.start_as_current_span("theirs"):
     pass
 """
+FASTAPI = """
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+import llmops_sdk as llmops
+
+llmops.configure()
+app = FastAPI()
+
+@app.get("/hello")
+async def hello() -> str:
+    return "hello"
+
+with TestClient(app) as client:
+    client.get("/hello")
+"""
 LAZY = """
 import sys
 import llmops_sdk as llmops
@@ -61,6 +76,12 @@ def test_spans_of_a_provider_behind_a_proxy_reach_the_store():
 def test_other_libraries_spans_are_kept_after_configure_alone():
     run(INSTRUMENTOR)
     assert llmops.query("SELECT name, scope FROM spans").rows() == [("theirs", "library")]
+
+
+def test_the_first_request_of_fastapi_is_kept_after_configure():
+    run(FASTAPI)
+    sql = "SELECT name FROM spans WHERE scope = 'fastapi' AND parent_span_id IS NULL"
+    assert llmops.query(sql).rows() == [("GET /hello",)]
 
 
 @pytest.mark.parametrize("program", [LAZY])

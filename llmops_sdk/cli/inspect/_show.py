@@ -203,7 +203,9 @@ def _headline(span: Row) -> str:
     parts = [cell(span["name"]), f"[{cell(span['kind'])}]" if span["kind"] else "", f"{span['duration_ms']:.1f} ms"]
     if span["model"] is not None:
         parts.append(cell(span["model"]) + (" (simulated)" if span["simulated"] else ""))
-        parts.append(f"{span['input_tokens'] or 0} → {span['output_tokens'] or 0} tokens")
+        # A stream that is closed early often has no count: that is not 0.
+        tokens = ["?" if count is None else str(count) for count in (span["input_tokens"], span["output_tokens"])]
+        parts.append(" → ".join(tokens) + " tokens")
         parts += [f"${span['cost']:.6f}"] if span["cost"] is not None else []
         parts += [f"cache: {cell(span['cache'])}"] if span["cache"] else []
     if span["status"] not in {"ok", "unset", None}:

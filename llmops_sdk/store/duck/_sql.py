@@ -54,7 +54,10 @@ def open_database(database: str, config: dict[str, Any] | None = None) -> duckdb
         config: Options of DuckDB.
     """
     connection = duckdb.connect(database, config=config or {})
-    connection.execute("SET enable_progress_bar = false; SET TimeZone = 'UTC'")
+    bar = connection.execute("SET TimeZone = 'UTC'; SELECT current_setting('enable_progress_bar')").fetchone()
+    # Only if it is on: in a notebook without ipywidgets it is off, and DuckDB refuses each change of it.
+    if bar and bar[0]:
+        connection.execute("SET enable_progress_bar = false")
     return connection
 
 

@@ -28,6 +28,7 @@ __all__ = [
     "ContextToken",
     "attach",
     "detach",
+    "drop_stamp",
     "get",
     "held",
     "hold_stamp",
@@ -70,7 +71,7 @@ else:
 class _HeldStamp:
     """The stamp of an open `llmops.context` block, and that of the block around it."""
 
-    __slots__ = ("closed", "outer", "stamp", "token")
+    __slots__ = ("closed", "closed_early", "outer", "stamp", "token")
 
     token: Token[_HeldStamp | None]
 
@@ -78,6 +79,7 @@ class _HeldStamp:
         self.stamp = stamp
         self.outer = outer
         self.closed = False
+        self.closed_early = False  # before a block inside it
 
 
 held: ContextVar[_HeldStamp | None] = ContextVar("llmops-held-stamp", default=None)
@@ -93,11 +95,39 @@ def hold_stamp(stamp: object) -> _HeldStamp:
 def release_stamp(block: _HeldStamp) -> None:
     """End a block, also from another context, as when a generator is collected there."""
     block.closed = True
-    if held.get() is block:
+    inside = held.get()
+    if inside is block:
         try:
             held.reset(block.token)
         except ValueError:  # a copy of the context in which the block began
             held.set(_innermost())
+        return
+    while inside is not None and inside is not block:
+        inside = inside.outer
+    block.closed_early = inside is block
+
+
+def drop_stamp(block: _HeldStamp) -> None:
+    """Remove the stamp of a block that has ended here, if it is still in the current context.
+
+    It is if the block could not restore the context from before, or if an outer block had ended first. A copy of the
+    context, as of a task that outlives the block, keeps its stamp.
+    """
+    now = get()
+    stamp = now.get(STAMP_KEY)
+    if stamp is None:
+        return
+    ended: _HeldStamp | None = block
+    while ended is not None and (ended.stamp is not stamp or not (ended is block or ended.closed_early)):
+        ended = ended.outer
+    if ended is None:
+        return
+    after = now.copy()
+    del after[STAMP_KEY]
+    innermost = _innermost()
+    if innermost is not None:
+        after[STAMP_KEY] = innermost.stamp
+    attach(after)
 
 
 def _innermost() -> _HeldStamp | None:
@@ -136,8 +166,22 @@ def leave(token: ContextToken, inner: object) -> None:
     has nothing to do with the block, or the span from before has ended, `leave` restores nothing.
     """
     now = get()
-    if now is inner or not _is_elsewhere(now, inner, token):
+    if now is inner:
+        _restore(token)
+    elif not _is_elsewhere(now, inner, token):
         detach(token)
+
+
+def _restore(token: ContextToken) -> None:
+    try:
+        reset(token)
+    except ValueError:
+        # The block began in another context, and a framework put the values of that one here. Flask and Django do so
+        # around async hooks and views under WSGI. What is left here would reach the thread's next request.
+        before: object = token.old_value
+        attach(cast("dict[str, object]", before) if isinstance(before, dict) else {})
+    except RuntimeError:  # used already
+        return
 
 
 def _is_elsewhere(now: Any, inner: Any, token: Any) -> bool:

@@ -174,6 +174,7 @@ def context(
     finally:
         _active.release_stamp(held)
         _active.leave(token, inner)
+        _active.drop_stamp(held)
 
 
 def _metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
