@@ -71,9 +71,10 @@ def _table() -> Mapping[str, dict[str, Any]]:
         content: Any = orjson.loads((Path(found.origin).parent / _FILE).read_bytes())
     except (OSError, orjson.JSONDecodeError):
         return {}
-    entries = cast("dict[str, Any]", content) if isinstance(content, dict) else {}
+    entries = cast("dict[str, Any]", content if isinstance(content, dict) else {})
+    models = {name: cast("dict[str, Any]", entry) for name, entry in entries.items() if isinstance(entry, dict)}
     return {
         name: {key: value for key, value in entry.items() if _ENTRY.fullmatch(key)}
-        for name, entry in entries.items()
-        if isinstance(entry, dict) and _KEYS["input"] in entry and name != "sample_spec"
+        for name, entry in models.items()
+        if _KEYS["input"] in entry and name != "sample_spec"
     }
