@@ -43,7 +43,8 @@ SELECT s.trace_id AS trace_id,
 FROM llmops.store_spans AS s;
 
 CREATE OR REPLACE VIEW llmops.traces AS
-SELECT s.trace_id AS trace_id,
+SELECT trace_id, name, start_time, duration_ms, status, service, session_id, user_id, simulated, spans, llm_calls, errors, input_tokens, output_tokens, cost, input, output, tags, models, r.scored AS scores
+FROM (SELECT s.trace_id AS trace_id,
     coalesce(argMinOrNullIf(s.name, s.start_ns, s.parent_span_id IS NULL), argMin(s.name, s.start_ns)) AS name,
     fromUnixTimestamp64Micro(intDiv(min(s.start_ns), 1000), 'UTC') AS start_time,
     (max(s.start_ns + s.duration_ns) - min(s.start_ns)) / 1e6 AS duration_ms,
@@ -59,8 +60,47 @@ SELECT s.trace_id AS trace_id,
     coalesce(sumIf(s.output_tokens, s.kind IN ('llm', 'embedding')), 0) AS output_tokens,
     sumIf(s.cost, s.kind IN ('llm', 'embedding')) AS cost,
     coalesce(argMinOrNullIf(coalesce(s.input, s.input_messages), s.start_ns, s.parent_span_id IS NULL), argMin(coalesce(s.input, s.input_messages), s.start_ns)) AS input,
-    coalesce(argMaxOrNullIf(coalesce(s.output, s.output_messages), s.start_ns + s.duration_ns, s.parent_span_id IS NULL), argMax(coalesce(s.output, s.output_messages), s.start_ns + s.duration_ns)) AS output
-FROM llmops.store_spans AS s GROUP BY s.trace_id;
+    coalesce(argMaxOrNullIf(coalesce(s.output, s.output_messages), s.start_ns + s.duration_ns, s.parent_span_id IS NULL), argMax(coalesce(s.output, s.output_messages), s.start_ns + s.duration_ns)) AS output,
+    arraySort(groupUniqArrayArray(s.tags)) AS tags,
+    arraySort(groupUniqArrayIf(coalesce(s.model, s.request_model), s.kind IN ('llm', 'embedding'))) AS models
+FROM llmops.store_spans AS s GROUP BY s.trace_id
+) AS t LEFT JOIN (
+    SELECT c.of_trace AS of_trace,
+        toNullable(concat('{', arrayStringConcat(
+            groupArray(concat(toJSONString(c.name), ':', c.score)), ','), '}')) AS scored
+    FROM (
+        SELECT b.of_trace AS of_trace, b.name AS name,
+            argMax(coalesce(if(isNull(b.value), NULL, toJSONString(b.value)), toJSONString(b.label)), b.time) AS score
+        FROM (
+            SELECT s.trace_id AS of_trace, s.name AS name, s.value AS value, s.label AS label, s.time AS time
+            FROM llmops.store_scores AS s WHERE s.trace_id IS NOT NULL AND s.document_id IS NULL
+            UNION ALL
+            SELECT p.trace_id AS of_trace, s.name AS name, s.value AS value, s.label AS label, s.time AS time
+            FROM llmops.store_spans AS p INNER JOIN (
+                SELECT * FROM llmops.store_scores AS o
+                WHERE o.trace_id IS NULL AND o.document_id IS NULL AND o.span_id IS NOT NULL
+            ) AS s ON p.span_id = s.span_id
+        ) AS b WHERE b.value IS NOT NULL OR b.label IS NOT NULL GROUP BY b.of_trace, b.name
+    ) AS c GROUP BY c.of_trace
+) AS r ON t.trace_id = r.of_trace;
+
+CREATE OR REPLACE VIEW llmops.sessions AS
+SELECT s.session_id AS session_id,
+    argMin(s.user_id, s.start_ns) AS user_id,
+    fromUnixTimestamp64Micro(intDiv(min(s.start_ns), 1000), 'UTC') AS start_time,
+    fromUnixTimestamp64Micro(intDiv(max(s.start_ns + s.duration_ns), 1000), 'UTC') AS end_time,
+    (max(s.start_ns + s.duration_ns) - min(s.start_ns)) / 1e6 AS duration_ms,
+    toInt64(uniqExact(s.trace_id)) AS traces,
+    toInt64(count()) AS spans,
+    toInt64(countIf(s.kind IN ('llm', 'embedding'))) AS llm_calls,
+    toInt64(countIf(s.status = 'error')) AS errors,
+    coalesce(sumIf(s.input_tokens, s.kind IN ('llm', 'embedding')), 0) AS input_tokens,
+    coalesce(sumIf(s.output_tokens, s.kind IN ('llm', 'embedding')), 0) AS output_tokens,
+    sumIf(s.cost, s.kind IN ('llm', 'embedding')) AS cost,
+    coalesce(max(s.simulated), false) AS simulated,
+    arraySort(groupUniqArrayArray(s.tags)) AS tags,
+    arraySort(groupUniqArrayIf(coalesce(s.model, s.request_model), s.kind IN ('llm', 'embedding'))) AS models
+FROM llmops.store_spans AS s WHERE s.session_id IS NOT NULL AND s.session_id <> '' GROUP BY s.session_id;
 
 CREATE OR REPLACE VIEW llmops.llm_calls AS
 SELECT s.trace_id AS trace_id,

@@ -11,7 +11,7 @@ from typing import Any, Self, TypeAlias
 
 from llmops_sdk._util._guard import guarded
 from llmops_sdk.client._request_attributes import request_attributes, vendor_attributes
-from llmops_sdk.errors import ProviderError, ValidationFailedError
+from llmops_sdk.errors import GuardrailViolation, ProviderError, ValidationFailedError
 from llmops_sdk.export.metrics import _chunk_times
 from llmops_sdk.providers import Chunk, Embeddings, Request, Response, Usage
 from llmops_sdk.providers._genai import input_messages_json, output_messages_json, tool_definitions_json
@@ -105,6 +105,7 @@ class CallRecorder:
         self.span = info.start()
         self._began = time.perf_counter()
         self._active: AbstractContextManager[object] | None = None
+        self._input_passed = False
         measured = info.streaming and self.span.recording and _chunk_times.wanted()
         self._times: array[float] | None = array("d") if measured else None
 
@@ -123,6 +124,7 @@ class CallRecorder:
 
     def record_prompt(self, request: Request) -> None:
         """Record the messages as they leave the input guards; unchecked ones must never be recorded."""
+        self._input_passed = True
         if self.info.content:
             guarded("recording a prompt", None, self._record_prompt, request)
 
@@ -136,6 +138,7 @@ class CallRecorder:
 
     def record_texts(self, texts: Sequence[str]) -> None:
         """Record the texts to embed as they leave the input guards."""
+        self._input_passed = True
         if self.info.content:
             self.span.input = list(texts)
 
@@ -222,6 +225,8 @@ class CallRecorder:
             error.response = self.record_answer(error.response)
         elif isinstance(error, ProviderError):
             self.span.set({_semconv.ATTEMPTS: len(error.attempts)})
+        elif isinstance(error, GuardrailViolation) and not self._input_passed:
+            self.span.set({_semconv.ATTEMPTS: 0})
         self.span.fail(error)
 
 

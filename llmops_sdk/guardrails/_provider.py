@@ -10,6 +10,7 @@ from typing import TypeVar, cast
 from llmops_sdk._util._public import public
 from llmops_sdk.errors import GuardrailViolation, StreamInterruptedError
 from llmops_sdk.guardrails._protocol import Guard, GuardContext, OnError
+from llmops_sdk.guardrails._reasoning import has_blocks, take_blocks, without_blocks
 from llmops_sdk.guardrails._registry import policy_version
 from llmops_sdk.guardrails._runner import GuardRun, acheck_texts, check_texts
 from llmops_sdk.guardrails._stream import ChunkWindow
@@ -190,13 +191,14 @@ class OutputGuardProvider(WrapperProvider):
         return GuardContext(rail="output", model=request.model)
 
     def _checked(self, response: Response, request: Request) -> Response:
-        texts = list(take_response(response))
-        return put_response(response, iter(check_texts(texts, self.guards, self._context(request), self.on_error)))
+        texts = [*take_response(response), *take_blocks(response)]
+        checked = check_texts(texts, self.guards, self._context(request), self.on_error)
+        return _with_texts(response, texts, checked)
 
     async def _achecked(self, response: Response, request: Request) -> Response:
-        texts = list(take_response(response))
+        texts = [*take_response(response), *take_blocks(response)]
         checked = await acheck_texts(texts, self.guards, self._context(request), self.on_error)
-        return put_response(response, iter(checked))
+        return _with_texts(response, texts, checked)
 
     def _check_partial(self, error: StreamInterruptedError, request: Request) -> None:
         """Check the partial answer of a broken stream, and remove one that is blocked."""
@@ -210,3 +212,12 @@ class OutputGuardProvider(WrapperProvider):
         if isinstance(partial, Response):
             with suppress(GuardrailViolation):
                 error.partial = await self._achecked(partial, request)
+
+
+def _with_texts(response: Response, texts: list[str], checked: list[str]) -> Response:
+    """Return the answer with the checked texts, and without blocks of reasoning whose text a guard changed."""
+    left = iter(checked)
+    new = put_response(response, left)
+    blocks = list(left)
+    changed = new.reasoning != response.reasoning or blocks != texts[len(texts) - len(blocks) :]
+    return replace(new, raw=None, **without_blocks()) if changed and has_blocks(response) else new

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from llmops_sdk.guardrails._reasoning import has_blocks, take_blocks, without_blocks
 from llmops_sdk.guardrails._runner import GuardRun
 from llmops_sdk.guardrails._texts import put, put_text, take, take_text
 from llmops_sdk.guardrails._window import Checks, TextWindow, check_all
 from llmops_sdk.providers import Accumulator, Chunk, chunks_of
+from llmops_sdk.providers._types import REASONING_BLOCKS
 
 __all__ = ["ChunkWindow", "ItemWindow"]
 
@@ -22,7 +24,8 @@ class ChunkWindow:
     """The chunks of one answer that wait for their guards.
 
     Chunks keep their cuts and their order. Once a tool call begins, everything waits for the end, because a guard
-    checks the whole JSON of its arguments.
+    checks the whole JSON of its arguments. Blocks of reasoning come at the end, because a change of the reasoning
+    removes all of them.
 
     Args:
         runs: The runs of the guards.
@@ -39,6 +42,9 @@ class ChunkWindow:
         self._calls = Accumulator()
         self._has_calls = False
         self._redacted = False
+        self._reasoning = Accumulator()
+        self._has_blocks = False
+        self._reasoning_changed = False
 
     def add(self, chunk: Chunk) -> Checks[list[Chunk]]:
         """Add a chunk, and return the chunks that can be released."""
@@ -46,6 +52,7 @@ class ChunkWindow:
             self._start()  # another model starts over
             if not self._released:
                 chunk = replace(chunk, restarted=False)  # nobody has seen the chunks of the model before
+        chunk = self._keep_blocks(chunk)
         self._held.append(chunk)
         if chunk.tool_calls:
             self._has_calls = True
@@ -59,11 +66,39 @@ class ChunkWindow:
         for window in self._windows.values():
             yield from window.finish()
         calls = yield from self._checked_calls()
+        blocks = yield from self._checked_blocks()
         released = self._release()
         rest: dict[str, Any] = {name: window.take(0)[0] for name, window in self._windows.items()}
         if any(rest.values()):
             released.insert(0, Chunk(**rest))
-        return released if calls is None else _with_calls(released, calls)
+        released = released if calls is None else _with_calls(released, calls)
+        if blocks and not self._reasoning_changed and not rest["reasoning"]:
+            released = [replace(released[0] if released else Chunk(), **blocks), *released[1:]]
+        return released
+
+    def _keep_blocks(self, chunk: Chunk) -> Chunk:
+        """Keep the blocks of reasoning for the end, and return the chunk without them."""
+        if not chunk.reasoning and not has_blocks(chunk):
+            return chunk
+        blocks = {name: getattr(chunk, name) for name in REASONING_BLOCKS}
+        self._reasoning.add(Chunk(reasoning=chunk.reasoning, **blocks))
+        if not has_blocks(chunk):
+            return chunk
+        self._has_blocks = True
+        # The vendor's own chunk has the text of the blocks, which may not be checked yet.
+        raw = chunk.raw if not any(take_blocks(chunk)) else None
+        return replace(chunk, raw=raw, **without_blocks())
+
+    def _checked_blocks(self) -> Checks[dict[str, Any]]:
+        """Return the blocks of reasoning by field; nothing if a guard changed a text of theirs."""
+        if not self._has_blocks:
+            return {}
+        whole = self._reasoning.response()
+        texts = list(take_blocks(whole))
+        if (yield from check_all(texts, self._runs)) != texts:
+            self._redacted = True
+            return {}
+        return {name: getattr(whole, name) for name in REASONING_BLOCKS}
 
     def _release(self) -> list[Chunk]:
         released: list[Chunk] = []
@@ -83,6 +118,7 @@ class ChunkWindow:
         for name, window in self._windows.items():
             text, changed = window.take(len(getattr(chunk, name)))
             self._redacted = self._redacted or changed
+            self._reasoning_changed = self._reasoning_changed or (changed and name == "reasoning")
             if text != getattr(chunk, name):
                 new[name] = text
         if not self._redacted:

@@ -90,6 +90,24 @@ def test_a_blocked_prompt_raises_and_is_not_recorded(own_surroundings, rows):
     assert leaks(own_surroundings, card) == []
 
 
+@pytest.mark.parametrize(("rail", "attempts"), [("input", 0), ("output", 1)])
+def test_only_a_call_that_was_sent_has_attempts(rail, attempts, rows):
+    text = f"My card is {card_number()}"
+    with pytest.raises(llmops.GuardrailViolation):
+        llmops.chat(text, guards={rail: ["cards:block"]})
+    with pytest.raises(llmops.GuardrailViolation):
+        list(llmops.stream(text, guards={rail: ["cards:block"]}))
+    found = rows("SELECT error_type, attempts, (SELECT count(*) FROM attempts) AS made FROM llm_calls")
+    assert found == [{"error_type": "GuardrailViolation", "attempts": attempts, "made": 2 * attempts}] * 2
+
+
+def test_texts_to_embed_that_are_blocked_have_no_attempts(rows):
+    llmops.configure(guardrails={"input": ["cards:block"]})
+    with pytest.raises(llmops.GuardrailViolation):
+        llmops.embed([card_number()], model="offline/echo")
+    assert rows("SELECT kind, attempts FROM llm_calls") == [{"kind": "embedding", "attempts": 0}]
+
+
 def test_an_answer_is_guarded_before_it_is_recorded(own_surroundings, rows):
     card = card_number()
     llmops.configure(model="offline/script", options={"answers": [f"Your card is {card}"]})

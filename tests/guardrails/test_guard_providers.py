@@ -228,6 +228,46 @@ def test_a_redacted_answer_loses_the_vendors_object(model, card):
     assert OutputGuardProvider(model(redacted), [CardGuard()]).complete(ASKED).raw is None
 
 
+def thinking(*texts):
+    blocks = [{"type": "thinking", "thinking": text, "signature": f"sig{text[:2]}"} for text in texts]
+    return (*blocks, {"type": "redacted_thinking", "data": "c2VjcmV0"})
+
+
+@pytest.mark.parametrize(
+    ("reasoning", "blocks"),
+    [
+        ("I see {card}. Then more.", {"thinking_blocks": thinking("I see {card}.", " Then more.")}),
+        ("I see {card}.", {"thinking_blocks": thinking("I see {head}", "{tail}.")}),
+        ("I see {card}.", {"reasoning_details": ({"type": "reasoning.text", "text": "I see {card}."},)}),
+        ("", {"reasoning_details": ({"type": "reasoning.summary", "summary": [{"new": "Of {card}"}]},)}),
+        ("Fine.", {"thinking_blocks": thinking("Fine.", "But {card}")}),
+    ],
+    ids=["one of two", "cut between two", "details", "a summary without reasoning", "more than the reasoning"],
+)
+def test_reasoning_blocks_go_when_their_text_is_redacted(ask, model, card, reasoning, blocks):
+    def fill(text):
+        return json.loads(
+            json.dumps(text).replace("{card}", card).replace("{head}", card[:9]).replace("{tail}", card[9:])
+        )
+
+    filled = {name: tuple(fill(value)) for name, value in blocks.items()}
+    answer = Response(text="Paid", reasoning=fill(reasoning), finish_reason="stop", **filled)
+    got = ask(OutputGuardProvider(model(answer), [CardGuard()]))
+    assert (got.text, got.reasoning, got.finish_reason) == ("Paid", reasoning.replace("{card}", "[CARD]"), "stop")
+    assert (got.thinking_blocks, got.reasoning_details) == ((), ())
+    assert card[:9] not in json.dumps(got.message)
+
+
+def test_clean_reasoning_blocks_are_kept_and_their_text_is_checked_once(ask, model, card, custom):
+    blocks = thinking("I see.", " Then more.")
+    details = ({"type": "reasoning.summary", "summary": "Apart", "signature": card},)
+    answer = Response(text=card, reasoning="I see. Then more.", thinking_blocks=blocks, reasoning_details=details)
+    watching = custom(lambda _: Verdict("pass"))
+    got = ask(OutputGuardProvider(model(answer), [watching, CardGuard()]))
+    assert (got.text, got.thinking_blocks, got.reasoning_details) == ("[CARD]", blocks, details)
+    assert sorted(filter(None, watching.seen)) == sorted([card, "I see. Then more.", "Apart"])
+
+
 @pytest.mark.parametrize("sync", [True, False])
 def test_a_blocked_stream_yields_nothing(model, card, sync):
     inner, got = model(whole(card)), []

@@ -182,6 +182,32 @@ def test_redacted_chunks_lose_the_vendors_object_and_keep_usage(card):
     assert got[-1].usage == END.usage
 
 
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_no_chunk_has_a_redacted_text_in_blocks_or_the_vendors_object(card, asynchronous):
+    def piece(text: str, reasoning: str) -> Chunk:
+        block = {"type": "thinking", "thinking": text}
+        return Chunk(reasoning=reasoning, thinking_blocks=(block,), raw=block)
+
+    signature = Chunk(thinking_blocks=({"type": "thinking", "thinking": "", "signature": "c2ln"},))
+    words = ["A long plan, ", "with words ", "before ", card[:7], card[7:], " and after."]
+    for reasoning in (words, [""] * len(words)):
+        chunks = [*map(piece, words, reasoning), signature, *(Chunk(text=f"word {n} ") for n in range(20)), END]
+        got = run(chunks, asynchronous=asynchronous)
+        assert text_of(got, "reasoning") == redacted("".join(reasoning))
+        assert not any(chunk.thinking_blocks for chunk in got)
+        assert card[:7] not in repr(got)
+        assert card[7:] not in repr(got)
+
+
+def test_blocks_of_reasoning_come_whole_and_of_the_last_model_only():
+    block = {"type": "thinking", "thinking": "Hm. Yes.", "signature": "c2ln"}
+    pieces = [{"type": "thinking", "thinking": "Hm."}, {**block, "thinking": " Yes."}]
+    chunks = [Chunk(reasoning=one["thinking"], thinking_blocks=(one,)) for one in pieces]
+    got = run([chunks[0], Chunk(restarted=True), *chunks, Chunk(text="done"), END])
+    assert [dict(one) for chunk in got for one in chunk.thinking_blocks] == [block]
+    assert (text_of(got), text_of(got, "reasoning")) == ("done", "Hm.Hm. Yes.")
+
+
 def test_a_restart_is_told_only_to_those_who_saw_something(card):
     restart = Chunk(text="Other answer", restarted=True)
     unseen = run([Chunk(text=card[:8]), restart, END])

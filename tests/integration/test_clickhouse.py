@@ -16,7 +16,7 @@ from real_backends import environment
 from llmops_sdk.store import StoreSink, compact, export, query
 from llmops_sdk.store.schema._clickhouse import clickhouse
 from llmops_sdk.store.schema._views import VIEWS
-from llmops_sdk.tracing.records._records import RecordedSpan
+from llmops_sdk.tracing.records._records import RecordedSpan, ScoreRecord
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]  # the first use installs ClickHouse
 
@@ -32,6 +32,16 @@ MESSAGES = [
     [{"role": "tool", "parts": []}, {"parts": [{"type": "text", "content": ""}]}],
     [],
 ]  # fmt: skip
+# A score of a trace, of a span without its trace, a later one that wins, a label with quotes, no span, a document.
+SCORES: list[dict[str, Any]] = [
+    {"trace_id": f"{1:032x}", "name": "helpful", "value": 0.25},
+    {"span_id": f"{1:016x}", "name": "helpful", "value": 1.0},
+    {"span_id": f"{1:016x}", "name": 'to"ne', "label": 'it\'s "kind"\n日本'},
+    {"span_id": f"{2:016x}", "name": "helpful", "value": 0.125, "source": "judge"},
+    {"span_id": f"{2**63:016x}", "name": "helpful", "value": 0.0},
+    {"trace_id": f"{3:032x}", "span_id": f"{3:016x}", "document_id": "d1", "name": "relevant", "value": 1.0},
+    {"session_id": "s1", "name": "solved", "value": 1.0},
+]
 
 
 @pytest.fixture(scope="module")
@@ -44,10 +54,16 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
         RecordedSpan(
             name="odd", kind="llm", trace_id=number, span_id=number, parent_id=99, start_ns=AT + number,
             duration_ns=1_234_567, status="unset", resource={"service.name": "odd"},
-            attributes={"gen_ai.input.messages": json.dumps(messages).encode(), "app.number": 0.1},
+            attributes={"gen_ai.input.messages": json.dumps(messages).encode(), "app.number": 0.1,
+                        "llmops.tags": ("odd", f"n{number % 3}"), "session.id": f"s{number % 2}"},
             events=[("custom", AT, {"a": [1, 2], "b": None}), ("llmops.attempt", AT, {"attempt": 2})],
         )
         for number, messages in enumerate(MESSAGES, 1)
+    ])  # fmt: skip
+    absent = dict.fromkeys(("trace_id", "span_id", "value", "label", "comment"))
+    sink.write([
+        ScoreRecord(**{**absent, "source": "user", "time_ns": AT + 1000 * number, **score})
+        for number, score in enumerate(SCORES)
     ])  # fmt: skip
     sink.close(1.0)
     return folder

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import llmops_sdk as llmops
+from llmops_sdk.store.reading._latest import TraceFilter, latest_traces
 
 
 @pytest.fixture
@@ -34,6 +35,21 @@ def test_traces_have_tags_models_and_the_latest_scores(store: Path) -> None:
     assert llmops.query("SELECT count(*) FROM traces WHERE (scores ->> '$.helpful')::DOUBLE < 0.6", path=store)[0] == (
         2,
     )
+
+
+def test_scores_that_name_only_a_span_count_for_its_trace(store: Path) -> None:
+    spans = llmops.query("SELECT span_id FROM spans WHERE name <> 'root' ORDER BY start_time", path=store).rows()
+    for span_id, name, value in ((spans[0][0], "helpful", 0.75), (spans[2][0], "tone", 1.0), ("0" * 15 + "1", "no", 1)):
+        llmops.score(name, value, span_id=span_id)
+    assert llmops.flush().pending == 0
+    rows = llmops.query("SELECT scores FROM traces ORDER BY start_time", path=store).rows()
+    expected = [{"helpful": 0.75, "tone": "kind"}, {"helpful": 0.5, "tone": "kind"}, {"tone": 1.0}]
+    assert [json.loads(row[0]) for row in rows] == expected
+    for columns in ("scores", "*"):
+        page = latest_traces(store, columns, limit=3)
+        assert [json.loads(row[-1]) for row in page.rows] == expected[::-1]
+    chosen = TraceFilter(where="(scores ->> '$.helpful')::DOUBLE > 0.6")
+    assert [json.loads(row[0]) for row in latest_traces(store, "scores", limit=3, chosen=chosen).rows] == expected[:1]
 
 
 def test_sessions_roll_up_their_traces(store: Path) -> None:

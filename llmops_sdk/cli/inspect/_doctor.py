@@ -74,6 +74,7 @@ def check_everything(*, form: Format, store: Path | None, problems: bool = False
     if folder is not None:
         folder = folder.expanduser().absolute()
         findings += _store(folder, enabled=settings is None or settings.store.enabled)
+        findings += _caches(folder, settings)
         findings += _outboxes(folder, settings)
     shown = [one for one in findings if one.state != OK] if problems else findings
     if form is Format.TABLE and not everything:
@@ -258,9 +259,19 @@ def _store(folder: Path, *, enabled: bool) -> Iterator[Finding]:
     if network is not None:
         yield Finding("store", "file system", f'{network}: refused unless [store] network = "allow"', "", NOTE)
     yield from _disk(folder)
-    sizes = list(_sizes(folder))
-    yield Finding("store", "size", f"{sum(sizes) / 1e6:.3f} MB in {len(sizes)} files")
+    yield Finding("store", "size", _size([folder]))
     yield from _content(folder)
+
+
+def _caches(folder: Path, settings: Settings | None) -> Iterator[Finding]:
+    """Show the size of the response caches that lie outside of the store's folder."""
+    from llmops_sdk.store.maintenance._places import data_places
+
+    places = data_places(folder, settings) if settings is not None else []
+    outside = [place.path for place in places if place.kind == "cache" and not place.path.is_relative_to(folder)]
+    if outside:
+        value = f"{_size(outside, without=folder)}: {', '.join(map(str, outside))}"
+        yield Finding("store", "caches elsewhere", value)
 
 
 def _outboxes(folder: Path, settings: Settings | None) -> Iterator[Finding]:
@@ -288,13 +299,21 @@ def _disk(folder: Path) -> Iterator[Finding]:
     yield Finding("store", "free disk", f"{free / 1e9:.1f} GB", "", NOTE if free < _LOW_DISK_BYTES else OK)
 
 
-def _sizes(folder: Path) -> Iterator[int]:
-    for file in folder.rglob("*"):
+def _size(folders: Sequence[Path], without: Path | None = None) -> str:
+    """Return the size of the files below folders as text; each file counts once.
+
+    Args:
+        folders: The folders; they need not exist.
+        without: A folder inside them that does not count, or None.
+    """
+    sizes: dict[Path, int] = {}
+    for file in (file for folder in folders for file in folder.rglob("*")):
         try:
-            if file.is_file():
-                yield file.stat().st_size
+            if file.is_file() and not (without and file.is_relative_to(without)):
+                sizes[file] = file.stat().st_size
         except OSError:
             continue  # removed meanwhile
+    return f"{sum(sizes.values()) / 1e6:.3f} MB in {len(sizes)} files"
 
 
 def _content(folder: Path) -> Iterator[Finding]:
@@ -315,4 +334,8 @@ def _content(folder: Path) -> Iterator[Finding]:
     yield Finding("store", "not yet compacted", value, "", NOTE if behind else OK)
     yield Finding("store", "spans", f"{spans}, the latest at {latest:%Y-%m-%d %H:%M:%S} UTC" if spans else "0")
     for what, reason, count in lost:
-        yield Finding("store", "lost or redacted", f"{count} x {what}: {reason}", "the view losses", NOTE)
+        value = f"{count} x {what}: {reason}"
+        if (what, reason) == ("line", "unreadable"):
+            lines = "1 line" if count == 1 else f"{count} lines"
+            value = f"{lines} of the store's files cannot be read: a program died while writing, or the disk failed"
+        yield Finding("store", "lost or redacted", value, "the view losses", NOTE)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from llmops_sdk.store.reading._query import flush_first, run_query
+from llmops_sdk.store.schema._span_views import traces_sql_without_scores
 from llmops_sdk.store.schema._user_columns import current_views
 
 __all__ = ["TraceFilter", "TraceKey", "TracePage", "latest_traces"]
@@ -94,7 +95,7 @@ def latest_traces(
     keys = search.newest_keys()
     if not keys:
         return TracePage([], None)
-    rows = search.ask(f"SELECT {columns} FROM ({search.roll_up(keys[:limit])}) {_ORDER}")
+    rows = search.ask(f"SELECT {columns} FROM ({search.roll_up(keys[:limit], columns)}) {_ORDER}")
     return TracePage(rows, keys[limit - 1] if len(keys) > limit else None)
 
 
@@ -134,12 +135,17 @@ class _Search:
                 break  # at this density the next slice holds too few as well, and it may cost a third of the store
         return self._keys(self._since_ns, whole=self._since_ns is not None)
 
-    def roll_up(self, keys: Sequence[TraceKey]) -> str:
-        """Return the view `traces` over the spans of these traces alone."""
+    def roll_up(self, keys: Sequence[TraceKey], columns: str) -> str:
+        """Return the view `traces` over the spans of these traces alone, for a SELECT of these columns."""
         spans = f"(SELECT * FROM store.spans WHERE start_ns >= {min(keys).start_ns:d} AND {_is_among(keys)})"
         if min(keys).start_ns < 0:
             spans = f"(SELECT * FROM store.spans WHERE {_is_among(keys)})"
-        return self._views["traces"].sql.replace("store.spans", spans)
+        return self._traces_sql(columns).replace("store.spans", spans)
+
+    def _traces_sql(self, used: str) -> str:
+        """Return the SQL of `traces`, without the scores if this SQL does not use them: DuckDB would read them all."""
+        sql = self._views["traces"].sql
+        return sql if "*" in used or "scores" in used.lower() else traces_sql_without_scores(sql)
 
     def _slice_start(self, spans: int) -> int | None:
         """Return the start of a slice with about this many spans or more, or None when the store has fewer."""
@@ -172,10 +178,9 @@ class _Search:
                 f"trace_id IN (SELECT trace_id FROM {spans} WHERE coalesce(start_ns, -1) < {self._until_ns:d})"
             )
         rolled = f"(SELECT * FROM {spans} WHERE {' AND '.join(conditions)})" if conditions else spans
-        shadows = [
-            f"{name} AS NOT MATERIALIZED ({view.sql.replace('store.spans', rolled if name == 'traces' else spans)})"
-            for name, view in self._views.items()
-        ]
+        traces = self._traces_sql(self._chosen.where).replace("store.spans", rolled)
+        others = {name: view.sql.replace("store.spans", spans) for name, view in self._views.items()}
+        shadows = [f"{name} AS NOT MATERIALIZED ({sql})" for name, sql in {**others, "traces": traces}.items()]
         where = [f"({self._chosen.where})"]
         params = dict(self._chosen.params)
         if self._after is not None:

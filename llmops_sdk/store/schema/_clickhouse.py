@@ -62,7 +62,33 @@ _TRACES = {
     f"argMin({_COMPUTED['input']}, s.start_ns))",
     "output": f"coalesce(argMaxOrNullIf({_COMPUTED['output']}, s.start_ns + s.duration_ns, {_ROOT}), "
     f"argMax({_COMPUTED['output']}, s.start_ns + s.duration_ns))",
+    "tags": "arraySort(groupUniqArrayArray(s.tags))",
+    "models": f"arraySort(groupUniqArrayIf({_COMPUTED['model']}, {_CALLS}))",
 }
+_SESSIONS = {
+    **_TRACES,
+    "session_id": "s.session_id",
+    "end_time": "fromUnixTimestamp64Micro(intDiv(max(s.start_ns + s.duration_ns), 1000), 'UTC')",
+    "traces": "toInt64(uniqExact(s.trace_id))",
+}
+# `scored` and `of_trace`: two columns `trace_id` of a join would both get a prefix.
+_SCORED = """SELECT c.of_trace AS of_trace,
+        toNullable(concat('{', arrayStringConcat(
+            groupArray(concat(toJSONString(c.name), ':', c.score)), ','), '}')) AS scored
+    FROM (
+        SELECT b.of_trace AS of_trace, b.name AS name,
+            argMax(coalesce(if(isNull(b.value), NULL, toJSONString(b.value)), toJSONString(b.label)), b.time) AS score
+        FROM (
+            SELECT s.trace_id AS of_trace, s.name AS name, s.value AS value, s.label AS label, s.time AS time
+            FROM llmops.store_scores AS s WHERE s.trace_id IS NOT NULL AND s.document_id IS NULL
+            UNION ALL
+            SELECT p.trace_id AS of_trace, s.name AS name, s.value AS value, s.label AS label, s.time AS time
+            FROM llmops.store_spans AS p INNER JOIN (
+                SELECT * FROM llmops.store_scores AS o
+                WHERE o.trace_id IS NULL AND o.document_id IS NULL AND o.span_id IS NOT NULL
+            ) AS s ON p.span_id = s.span_id
+        ) AS b WHERE b.value IS NOT NULL OR b.label IS NOT NULL GROUP BY b.of_trace, b.name
+    ) AS c GROUP BY c.of_trace"""
 _EVENT = {
     "time": "fromUnixTimestamp64Micro(intDiv(JSONExtract(e, 'time_ns', 'Nullable(Int64)'), 1000), 'UTC')",
     "start_time": "fromUnixTimestamp64Micro(intDiv(coalesce(JSONExtract(e, 'attributes', 'start_ns', "
@@ -86,9 +112,6 @@ _MESSAGES = {
     "direction": "direction",
     "position": "toInt64(n) - 1",
 }
-# A long-term copy answers these with its own aggregates.
-_LOCAL_VIEWS = frozenset({"sessions"})
-_LOCAL_COLUMNS = frozenset({("traces", "tags"), ("traces", "models"), ("traces", "scores")})
 _EVENTS_OF = {
     "attempts": (sc.EVENT_ATTEMPT, "attempt_events"),
     "cache_lookups": (sc.EVENT_CACHE_LOOKUP, "lookup_events"),
@@ -106,21 +129,24 @@ def clickhouse(files: Mapping[str, str] = FILES) -> str:
         f"CREATE OR REPLACE VIEW llmops.store_{name} AS SELECT * FROM {rows}{_AS_TEXT};\n"
         for name, rows in files.items()
     ]
-    views = [
-        f"CREATE OR REPLACE VIEW llmops.{view.name} AS\n{_select(view)};\n"
-        for view in VIEWS
-        if view.name not in _LOCAL_VIEWS
-    ]
+    views = [f"CREATE OR REPLACE VIEW llmops.{view.name} AS\n{_select(view)};\n" for view in VIEWS]
     return "\n".join([_HEAD, *tables, *views])
 
 
 def _select(view: View) -> str:
-    names = [column.name for column in view.columns if (view.name, column.name) not in _LOCAL_COLUMNS]
+    names = [column.name for column in view.columns]
     if view.name in {"spans", "llm_calls"}:
         where = f"\nWHERE {_CALLS}" if view.name == "llm_calls" else ""
         return f"SELECT {_listed(names, _COMPUTED)}\nFROM llmops.store_spans AS s{where}"
     if view.name == "traces":
-        return f"SELECT {_listed(names, _TRACES)}\nFROM llmops.store_spans AS s GROUP BY s.trace_id"
+        own = [name for name in names if name != "scores"]
+        rolled = f"SELECT {_listed(own, _TRACES)}\nFROM llmops.store_spans AS s GROUP BY s.trace_id"
+        listed = ", ".join(["r.scored AS scores" if name == "scores" else name for name in names])
+        joined = f"({rolled}\n) AS t LEFT JOIN (\n    {_SCORED}\n) AS r ON t.trace_id = r.of_trace"
+        return f"SELECT {listed}\nFROM {joined}"
+    if view.name == "sessions":
+        among = "s.session_id IS NOT NULL AND s.session_id <> ''"
+        return f"SELECT {_listed(names, _SESSIONS)}\nFROM llmops.store_spans AS s WHERE {among} GROUP BY s.session_id"
     if view.name == "events":
         own = {**_EVENT, "name": "JSONExtractString(e, 'name')", "attributes": "JSONExtractRaw(e, 'attributes')"}
         return f"SELECT {_listed(names, own)}\n{_each_event('event_count')}"

@@ -175,7 +175,13 @@ SPAN_COLUMNS: tuple[StoredColumn, ...] = (
         "",
         (sc.CACHE,),
     ),
-    StoredColumn("attempts", "BIGINT", "How many tries were made at the provider.", "", (sc.ATTEMPTS,)),
+    StoredColumn(
+        "attempts",
+        "BIGINT",
+        "How many tries were made at the provider; 0 when a guard blocked the call before the first.",
+        "",
+        (sc.ATTEMPTS,),
+    ),
     StoredColumn(
         "prompt_name",
         "VARCHAR",

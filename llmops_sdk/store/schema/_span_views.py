@@ -7,7 +7,16 @@ from llmops_sdk.store.schema._shared_columns import START_TIME, view_columns
 from llmops_sdk.store.schema._span_columns import SPAN_COLUMNS
 from llmops_sdk.store.schema._types import Column, RecordStream, View
 
-__all__ = ["CALLS_VIEW", "SESSIONS_VIEW", "SHOWN", "SPANS", "SPANS_VIEW", "TRACES_VIEW", "traces_sql"]
+__all__ = [
+    "CALLS_VIEW",
+    "SESSIONS_VIEW",
+    "SHOWN",
+    "SPANS",
+    "SPANS_VIEW",
+    "TRACES_VIEW",
+    "traces_sql",
+    "traces_sql_without_scores",
+]
 
 SPANS = RecordStream(
     name="spans",
@@ -79,10 +88,19 @@ _TRACE = (
 )
 
 
+# A score may name its span alone. The join costs nothing without such scores: DuckDB then leaves the spans unread.
 _JUDGED = """SELECT trace_id, json_group_object(name, score) AS scores FROM (
-    SELECT trace_id, name, arg_max(coalesce(to_json(value), to_json(label)), time_ns) AS score FROM store.scores
-    WHERE trace_id IS NOT NULL AND document_id IS NULL GROUP BY trace_id, name)
+    SELECT trace_id, name, arg_max(coalesce(to_json(value), to_json(label)), time_ns) AS score FROM (
+        SELECT trace_id, name, value, label, time_ns FROM store.scores
+        WHERE trace_id IS NOT NULL AND document_id IS NULL
+        UNION ALL
+        SELECT of_span.trace_id, name, value, label, time_ns
+        FROM (SELECT trace_id, span_id FROM store.spans) AS of_span JOIN (
+            SELECT span_id, name, value, label, time_ns FROM store.scores
+            WHERE trace_id IS NULL AND document_id IS NULL AND span_id IS NOT NULL) USING (span_id))
+    GROUP BY trace_id, name)
 GROUP BY trace_id"""
+_NOT_JUDGED = "SELECT NULL::VARCHAR AS trace_id, NULL::JSON AS scores WHERE false"
 
 
 def traces_sql(further: str = "") -> str:
@@ -115,6 +133,15 @@ def traces_sql(further: str = "") -> str:
 FROM (SELECT *, coalesce(input, input_messages) AS said, coalesce(output, output_messages) AS answered
       FROM store.spans)
 GROUP BY trace_id) AS rolled LEFT JOIN ({_JUDGED}) AS judged USING (trace_id)"""
+
+
+def traces_sql_without_scores(sql: str) -> str:
+    """Return the SQL of `traces` with NULL as `scores`, for a reader that does not need them.
+
+    Args:
+        sql: What `traces_sql` returned.
+    """
+    return sql.replace(_JUDGED, _NOT_JUDGED)
 
 
 SPANS_VIEW = View(
