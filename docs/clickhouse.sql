@@ -189,6 +189,11 @@ SELECT s.trace_id AS trace_id,
     JSONExtract(e, 'attributes', 'action', 'Nullable(String)') AS action,
     JSONExtract(e, 'attributes', 'reason', 'Nullable(String)') AS reason,
     JSONExtract(e, 'attributes', 'duration_ms', 'Nullable(Float64)') AS duration_ms,
+    JSONExtract(e, 'attributes', 'version', 'Nullable(String)') AS version,
+    JSONExtract(e, 'attributes', 'score', 'Nullable(Float64)') AS score,
+    JSONExtract(e, 'attributes', 'threshold', 'Nullable(Float64)') AS threshold,
+    JSONExtract(e, 'attributes', 'findings', 'Nullable(String)') AS findings,
+    JSONExtract(e, 'attributes', 'truncated', 'Nullable(Bool)') AS truncated,
     fromUnixTimestamp64Micro(intDiv(JSONExtract(e, 'time_ns', 'Nullable(Int64)'), 1000), 'UTC') AS time
 FROM llmops.store_spans AS s ARRAY JOIN JSONExtractArrayRaw(coalesce(s.events, '[]')) AS e
 WHERE s.verdict_events > 0 AND JSONExtractString(e, 'name') = 'llmops.guard.verdict';

@@ -38,8 +38,8 @@ _DEBUG = inspect.Parameter(
 )
 
 
-def command(function: Callable[..., bool | None]) -> None:
-    """Add a function to the application as the command of its name.
+def command(function: Callable[..., bool | None], group: typer.Typer | None = None) -> None:
+    """Add a function to the application, or to a group of commands in it, as the command of its name.
 
     A parameter `filters` becomes the options of `parse_filter`, `--debug` comes last, the epilog shows the command's
     examples, and the result False is exit status 1.
@@ -65,7 +65,8 @@ def command(function: Callable[..., bool | None]) -> None:
     keyword_only = [option.replace(kind=inspect.Parameter.KEYWORD_ONLY) for option in [*options, _DEBUG]]
     run.__signature__ = inspect.Signature(keyword_only)  # pyright: ignore[reportAttributeAccessIssue] - typer reads it
     name = function.__name__.rstrip("_")
-    app.command(name, epilog=EXAMPLES.get(name))(run)
+    whole = name if group is None else f"{group.info.name} {name}"
+    (app if group is None else group).command(name, epilog=EXAMPLES.get(whole))(run)
 
 
 @contextmanager

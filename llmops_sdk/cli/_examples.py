@@ -50,6 +50,11 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "snapshot": ("llmops snapshot traces.duckdb --force",),
     "import": ("llmops import week.parquet", "llmops import spans.jsonl traces.json.gz --dry-run"),
     "trust": ("llmops trust", "llmops trust --list", "llmops trust --revoke llmops.toml"),
+    "guard check": (
+        'llmops guard check "good day to you" --guards cards',
+        "llmops guard check README.md --guards cards --rail documents --format json",
+    ),
+    "guard list": ("llmops guard list",),
     "collect": (
         "llmops collect",
         "llmops collect --port 0 --store other_store",

@@ -15,7 +15,7 @@ from llmops_sdk.client.structured._answer import AnswerType, InvalidAnswerError,
 from llmops_sdk.client.structured._reask import parse_answer
 from llmops_sdk.config import ResolvedModel
 from llmops_sdk.guardrails import Guard, InputGuardProvider, policy_version
-from llmops_sdk.guardrails._protocol import OnError
+from llmops_sdk.guardrails._protocol import OnError, Rail
 from llmops_sdk.providers import Embeddings, Provider, Request, Response
 from llmops_sdk.providers._tools import tool_choice_of
 from llmops_sdk.providers._types import model_name
@@ -57,24 +57,31 @@ class Call:
     chain: Provider
     guards: tuple[Guard, ...]
     on_error: OnError
+    tool_results: tuple[Guard, ...] = ()
     answer: AnswerType | None = None
 
     def provider(self, recorder: CallRecorder) -> Provider:
         """Return all stages; the recorder gets the prompt as it leaves the input guards."""
-        if self.guards:
+        if self.guards or self.tool_results:
             return self.input_guards(recorder.record_prompt)
         recorder.record_prompt(self.request)
         return self.chain
 
     def input_guards(self, on_checked: Callable[[Request], None] | None = None) -> InputGuardProvider:
         """Return the stage of the input guards."""
-        return InputGuardProvider(self.chain, self.guards, self.on_error, on_checked=on_checked)
+        return InputGuardProvider(
+            self.chain, self.guards, self.on_error, tool_results=self.tool_results, on_checked=on_checked
+        )
 
 
 def input_guards(stages: Stages, options: Mapping[str, Any]) -> tuple[Guard, ...]:
     """Return the guards on the input of a call with these options."""
-    guardrails = stages.model(options.get("model")).guardrails
-    return stages.guards(guard_specs(guardrails, options.get("guards"))[0])
+    return _guards(stages, stages.model(options.get("model")), options)["input"]
+
+
+def _guards(stages: Stages, resolved: ResolvedModel, options: Mapping[str, Any]) -> dict[Rail, tuple[Guard, ...]]:
+    specs = guard_specs(resolved.guardrails, options.get("guards"))
+    return {rail: stages.guards(specs[rail], resolved.guardrails.options) for rail in specs}
 
 
 def prepare(
@@ -95,16 +102,8 @@ def prepare(
     resolved = stages.model(_model_option(options))
     answer = answer_type(options["response_model"]) if "response_model" in options else None
     on_error = resolved.guardrails.on_error
-    before, after = guard_specs(resolved.guardrails, options.get("guards"))
-    guards, output = stages.guards(before), stages.guards(after)
-    policies = Policies(
-        retry=retry_policy(resolved.retry, options.get("retry")),
-        fallbacks=_fallbacks(stages, resolved, options.get("retry")),
-        cache=cache_policy(resolved.cache, options.get("cache")),
-        output=output,
-        on_error=on_error,
-        answer=answer,
-    )
+    guards = _guards(stages, resolved, options)
+    policies = _policies(stages, resolved, options, guards, answer)
     tools = tool_definitions(options["tools"]) if "tools" in options else ()
     request = Request(
         model=resolved.model,
@@ -116,7 +115,9 @@ def prepare(
         extra=dict(options.get("extra", {})),
         timeout=timeout_policy(resolved.timeout, options.get("timeout")),
         cache=False if options.get("cache") is False else None,
-        policy_version=policy_version(output, on_error),  # the guards on the input add their own
+        policy_version=policy_version(
+            (*guards["output"], *guards["tool_arguments"]), on_error
+        ),  # the guards on the input add their own
     )
     chain = stages.chain(resolved, policies)
     info = CallInfo(
@@ -134,7 +135,33 @@ def prepare(
         prompt_name=source.name if source else None,
         prompt_span=source.span if source and not source.has_arguments else None,
     )
-    return Call(info=info, request=request, chain=chain, guards=guards, on_error=on_error, answer=answer)
+    return Call(
+        info=info,
+        request=request,
+        chain=chain,
+        guards=guards["input"],
+        tool_results=guards["tool_results"],
+        on_error=on_error,
+        answer=answer,
+    )
+
+
+def _policies(
+    stages: Stages,
+    resolved: ResolvedModel,
+    options: Mapping[str, Any],
+    guards: Mapping[Rail, tuple[Guard, ...]],
+    answer: AnswerType | None,
+) -> Policies:
+    return Policies(
+        retry=retry_policy(resolved.retry, options.get("retry")),
+        fallbacks=_fallbacks(stages, resolved, options.get("retry")),
+        cache=cache_policy(resolved.cache, options.get("cache")),
+        output=guards["output"],
+        tool_arguments=guards["tool_arguments"],
+        on_error=resolved.guardrails.on_error,
+        answer=answer,
+    )
 
 
 def _params(options: Mapping[str, Any], tools: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

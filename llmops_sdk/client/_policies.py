@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from llmops_sdk.config import CacheSettings, GuardrailSettings, RetrySettings, Timeout
 from llmops_sdk.errors import ConfigError
+from llmops_sdk.guardrails._protocol import CALL_RAILS, Rail
 
 if TYPE_CHECKING:
     from llmops_sdk.client._options import GuardSpecs
@@ -92,27 +93,29 @@ def cache_policy(default: CacheSettings, given: object) -> CacheSettings | None:
 _Specs = tuple["str | Guard", ...]
 
 
-def guard_specs(default: GuardrailSettings, given: GuardSpecs | None) -> tuple[_Specs, _Specs]:
-    """Return the guards of a call on its input and on its output.
+def guard_specs(default: GuardrailSettings, given: GuardSpecs | None) -> dict[Rail, _Specs]:
+    """Return the guards of a call by rail.
 
     Args:
         default: The guards of the configuration.
-        given: None for the default; a list for both rails (an empty one for no guards); or a mapping with "input" and
-            "output", where a missing rail keeps the default.
+        given: None for the default; a list for input and output, or an empty one for no guards on any rail; or a
+            mapping of rails. A rail that is not given keeps the default.
 
     Raises:
         TypeError: `given` is a bare string, or a rail is unknown.
     """
+    configured: dict[Rail, _Specs] = {rail: getattr(default, rail) for rail in CALL_RAILS}
     if given is None:
-        return default.input, default.output
+        return configured
     if isinstance(given, Mapping):
-        if unknown := set(given) - {"input", "output"}:
-            raise TypeError(
-                f'guards takes the rails "input" and "output", not {min(map(repr, unknown))}: remove or rename it'
-            )
-        return _specs(given.get("input", default.input)), _specs(given.get("output", default.output))
+        if unknown := set(given) - set(CALL_RAILS):
+            name = min(map(repr, unknown))
+            raise TypeError(f"guards takes the rails {', '.join(CALL_RAILS)}, not {name}: remove or rename it")
+        given_rails: dict[Rail, _Specs] = {rail: _specs(given[rail]) for rail in CALL_RAILS if rail in given}
+        return configured | given_rails
     both = _specs(given)
-    return both, both
+    replaced: tuple[Rail, ...] = ("input", "output") if both else CALL_RAILS
+    return configured | dict.fromkeys(replaced, both)
 
 
 def _specs(given: object) -> _Specs:

@@ -7,9 +7,9 @@ import os
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from llmops_sdk._util._guard import guarded
 from llmops_sdk.client._record import record_cost
@@ -28,7 +28,7 @@ from llmops_sdk.config import (
 )
 from llmops_sdk.errors import ConfigError, LLMOpsError
 from llmops_sdk.guardrails import Guard, OutputGuardProvider, resolve
-from llmops_sdk.guardrails._protocol import OnError
+from llmops_sdk.guardrails._protocol import CALL_RAILS, OnError
 from llmops_sdk.providers import Provider, open_provider
 from llmops_sdk.resilience import Candidate, FallbackProvider, RetryProvider
 
@@ -82,12 +82,13 @@ class Fallbacks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policies:
-    """The policies of a chain of stages; `output` are the guards on the answer, `answer` is its type."""
+    """The policies of a chain of stages: among them the guards on the answer, and the answer's type."""
 
     retry: RetrySettings
     fallbacks: Fallbacks | None = None
     cache: CacheSettings | None
     output: tuple[Guard, ...]
+    tool_arguments: tuple[Guard, ...] = ()
     on_error: OnError
     answer: AnswerType | None
 
@@ -95,7 +96,8 @@ class Policies:
     def key(self) -> Hashable:
         """Return a key that policies with the same chain share; guards count by identity, as the chain keeps them."""
         fallbacks = self.fallbacks and self.fallbacks.key
-        return self.retry, fallbacks, self.cache, tuple(map(id, self.output)), self.on_error, self.answer
+        guards = tuple(map(id, self.output)), tuple(map(id, self.tool_arguments))
+        return self.retry, fallbacks, self.cache, guards, self.on_error, self.answer
 
 
 class Stages:
@@ -130,17 +132,25 @@ class Stages:
                 resolved.name, lambda: SharedProvider(resolved, open_provider(resolved, clock=CALL_CLOCK))
             )
 
-    def guards(self, specs: tuple[str | Guard, ...]) -> tuple[Guard, ...]:
-        """Return the guards that names and objects mean; guards given only by name are made once."""
+    def guards(
+        self, specs: tuple[str | Guard, ...], options: Mapping[str, Mapping[str, Any]] | None = None
+    ) -> tuple[Guard, ...]:
+        """Return the guards that names and objects mean; guards given only by name are made once.
+
+        Args:
+            specs: Names and guards.
+            options: `[guardrails.options]`: the options of named guards by kind.
+        """
         if not specs:
             return ()
         if not all(isinstance(spec, str) for spec in specs):
-            return resolve(specs)
+            return resolve(specs, options)
+        key = json.dumps([specs, options], sort_keys=True, default=str) if options else specs
         with self._lock:
             try:
-                return self._guards.get(specs, lambda: resolve(specs))
+                return self._guards.get(key, lambda: resolve(specs, options))
             except ConfigError as error:
-                found = placed(error, self.settings, "guardrails.input", "guardrails.output")
+                found = placed(error, self.settings, *(f"guardrails.{rail}" for rail in CALL_RAILS))
                 if found is error:
                     raise
                 raise found from error
@@ -159,9 +169,15 @@ class Stages:
             for model, retry in zip(policies.fallbacks.models, policies.fallbacks.retries, strict=True):
                 candidates.append(Candidate(model.model, RetryProvider(self.provider(model), retry, clock=clock)))
             chain = FallbackProvider(candidates, policies.fallbacks.policy, clock=clock)
-        if policies.output:
+        if policies.output or policies.tool_arguments:
             # A guard may block an answer that was paid for, so its cost is recorded before.
-            chain = OutputGuardProvider(chain, policies.output, policies.on_error, on_answer=record_cost)
+            chain = OutputGuardProvider(
+                chain,
+                policies.output,
+                policies.on_error,
+                tool_arguments=policies.tool_arguments,
+                on_answer=record_cost,
+            )
         if policies.answer is not None:
             # Below the cache, so that an invalid answer is never stored.
             chain = ReaskProvider(chain, policies.answer, clock=clock)

@@ -22,7 +22,11 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 def guard(
-    *, input: Sequence[str | Guard] = (), output: Sequence[str | Guard] = (), on_error: OnError = "closed"
+    *,
+    input: Sequence[str | Guard] = (),
+    output: Sequence[str | Guard] = (),
+    documents: Sequence[str | Guard] = (),
+    on_error: OnError = "closed",
 ) -> Callable[[_F], _F]:
     """Check what goes into a function and what comes out of it; the decorator keeps its signature and types.
 
@@ -33,6 +37,7 @@ def guard(
     Args:
         input: Guards on the arguments, by name or as objects, in order.
         output: Guards on the result.
+        documents: Guards on the result of a function that retrieves documents, after those of `output`.
         on_error: What happens when a guard fails: "closed" blocks the call, "open" lets it pass.
 
     Raises:
@@ -48,7 +53,7 @@ def guard(
     """
     if on_error not in ("closed", "open"):
         raise ConfigError(f'@guard(on_error={on_error!r}): use "closed" or "open"', key="on_error", value=on_error)
-    checks = _Checks(resolve(input), resolve(output), on_error)
+    checks = _Checks({"input": resolve(input), "output": resolve(output), "documents": resolve(documents)}, on_error)
 
     def wrap(target: Callable[..., Any]) -> Callable[..., Any]:
         return _WRAPPERS[call_style_of(target)](target, checks)
@@ -59,19 +64,24 @@ def guard(
 class _Checks:
     """The guards of one function."""
 
-    def __init__(self, before: tuple[Guard, ...], after: tuple[Guard, ...], on_error: OnError) -> None:
-        self._guards: Mapping[Rail, tuple[Guard, ...]] = {"input": before, "output": after}
+    def __init__(self, guards: Mapping[Rail, tuple[Guard, ...]], on_error: OnError) -> None:
+        self._guards = guards
         self._on_error: OnError = on_error
 
-    def has(self, rail: Rail) -> bool:
-        """Return whether the rail has guards."""
-        return bool(self._guards[rail])
+    @property
+    def on_result(self) -> bool:
+        """Return whether there are guards on the result."""
+        return bool(self._guards["output"] or self._guards["documents"])
 
     def window(self, stack: ExitStack | AsyncExitStack) -> ItemWindow:
         """Return the window that the items of a generator pass; the guards record their verdicts with the stack."""
-        context = GuardContext(rail="output")
+        rails: tuple[Rail, ...] = ("output", "documents")
         return ItemWindow(
-            [stack.enter_context(GuardRun(guard, context, self._on_error)) for guard in self._guards["output"]]
+            [
+                stack.enter_context(GuardRun(guard, GuardContext(rail=rail), self._on_error))
+                for rail in rails
+                for guard in self._guards[rail]
+            ]
         )
 
     def check(self, value: Any, rail: Rail) -> Any:
@@ -92,7 +102,7 @@ class _Checks:
 def _function(target: Callable[..., Any], checks: _Checks) -> Callable[..., Any]:
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         args, kwargs = checks.check((args, kwargs), "input")
-        return checks.check(target(*args, **kwargs), "output")
+        return checks.check(checks.check(target(*args, **kwargs), "output"), "documents")
 
     return wrapper
 
@@ -100,7 +110,7 @@ def _function(target: Callable[..., Any], checks: _Checks) -> Callable[..., Any]
 def _coroutine(target: Callable[..., Any], checks: _Checks) -> Callable[..., Any]:
     async def wrapper(*args: Any, **kwargs: Any) -> Any:
         args, kwargs = await checks.acheck((args, kwargs), "input")
-        return await checks.acheck(await target(*args, **kwargs), "output")
+        return await checks.acheck(await checks.acheck(await target(*args, **kwargs), "output"), "documents")
 
     return wrapper
 
@@ -109,7 +119,7 @@ def _generator(target: Callable[..., Any], checks: _Checks) -> Callable[..., Any
     def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
         args, kwargs = checks.check((args, kwargs), "input")
         generator = cast("Generator[Any, Any, Any]", target(*args, **kwargs))
-        if not checks.has("output"):
+        if not checks.on_result:
             return (yield from generator)
         with ExitStack() as stack:
             stack.enter_context(closing(generator))

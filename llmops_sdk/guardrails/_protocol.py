@@ -1,20 +1,54 @@
-"""The protocol of a guard, and its verdict."""
+"""The protocols of guards and detectors, and what they return."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Literal, Protocol, TypeAlias, get_args, runtime_checkable
 
 from llmops_sdk._util._public import public
 
-__all__ = ["Action", "Guard", "GuardContext", "OnError", "Rail", "Span", "Verdict"]
+__all__ = [
+    "ACTIONS",
+    "CALL_RAILS",
+    "RAILS",
+    "Action",
+    "Detection",
+    "Detector",
+    "Finding",
+    "Guard",
+    "GuardContext",
+    "OnError",
+    "Rail",
+    "Verdict",
+    "strongest",
+]
 
-Rail: TypeAlias = Literal["input", "output"]
-Action: TypeAlias = Literal["pass", "redact", "block"]
+Rail: TypeAlias = Literal["input", "documents", "tool_arguments", "tool_results", "output"]
+Action: TypeAlias = Literal["pass", "flag", "fix", "redact", "mask", "reask", "fallback", "block"]
 OnError: TypeAlias = Literal["closed", "open"]
 
-Span: TypeAlias = tuple[int, int, str]
-"""The place of a finding in the text: start, end, and its label, as in "CARD"."""
+RAILS: tuple[Rail, ...] = get_args(Rail)
+CALL_RAILS: tuple[Rail, ...] = ("input", "tool_results", "output", "tool_arguments")
+"""The rails of a call to a model. Documents are checked where they are retrieved."""
+ACTIONS: tuple[Action, ...] = get_args(Action)
+"""From the weakest to the strongest."""
+
+_REPLACING = frozenset({"fix", "redact", "mask"})
+
+
+def strongest(actions: Iterable[Action]) -> Action:
+    """Return the strongest of some actions, or "pass" if there are none.
+
+    Example:
+        >>> strongest(["flag", "redact", "pass"])
+        'redact'
+    """
+    found: Action = "pass"
+    for action in actions:
+        if ACTIONS.index(action) > ACTIONS.index(found):
+            found = action
+    return found
 
 
 @public("llmops_sdk.guardrails")
@@ -23,12 +57,80 @@ class GuardContext:
     """The context of a text that a guard checks.
 
     Attributes:
-        rail: "input" or "output".
+        rail: "input", "documents", "tool_arguments", "tool_results" or "output".
         model: The model of the call, or None outside a call.
+        documents: The texts that an answer should be grounded in.
     """
 
     rail: Rail
     model: str | None = None
+    documents: tuple[str, ...] = ()
+
+
+@public("llmops_sdk.guardrails")
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A place in a text.
+
+    Attributes:
+        kind: What is there, in capitals, as in "EMAIL" or "CARD". It is the label of its replacement: `[EMAIL]`.
+        start: Where it starts in the text as given, in characters.
+        end: Where it ends; the end is not part of it.
+        score: How sure the detector is, from 0 to 1, or None where it does not tell.
+    """
+
+    kind: str
+    start: int
+    end: int
+    score: float | None = None
+
+
+@public("llmops_sdk.guardrails")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detection:
+    """What a detector finds in a text.
+
+    Attributes:
+        found: Whether a guard must act.
+        findings: The places, in order and without overlap; empty if the whole text is meant.
+        score: A score for the whole text, from 0 to 1, or None.
+        threshold: The score from which the text counts as found, or None.
+        reason: Why, in a few words from a fixed vocabulary: never a part of the text.
+        fixed: The text as it should be, for the action "fix", or None.
+        truncated: Whether the detector read only a part of the text.
+    """
+
+    found: bool = False
+    findings: tuple[Finding, ...] = ()
+    score: float | None = None
+    threshold: float | None = None
+    reason: str = ""
+    fixed: str | None = None
+    truncated: bool = False
+
+
+@public("llmops_sdk.guardrails")
+@runtime_checkable
+class Detector(Protocol):
+    """Finds something in texts. One object serves many texts at once, so it must not keep state on itself.
+
+    A detector takes linear time in the length of the text, and never raises for any text. It may have one more method,
+    `settled(text) -> int`, with the meaning that it has for a guard.
+    """
+
+    @property
+    def name(self) -> str:
+        """Return the name, as in "pii"."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Return the version, which changes whenever detections may change."""
+        ...
+
+    def detect(self, text: str, context: GuardContext) -> Detection:
+        """Return what is found in a text."""
+        ...
 
 
 @public("llmops_sdk.guardrails")
@@ -37,30 +139,45 @@ class Verdict:
     """A guard's decision about a text.
 
     Attributes:
-        action: "pass" keeps the text, "redact" replaces it, "block" ends the call.
-        text: The replacement text; required for "redact", ignored otherwise.
+        action: "pass" keeps the text; "flag" keeps it and records the finding; "redact", "mask" and "fix" replace it;
+            "reask", "fallback" and "block" refuse it.
+        text: The replacement text; required where the action replaces, ignored otherwise.
         reason: Why, without the content itself: the trace stores it.
-        spans: The places of the findings in the checked text.
+        findings: The places of the findings in the checked text.
+        score: The guard's score for the text, from 0 to 1, or None.
+        threshold: The score from which the guard acts, or None.
+        truncated: Whether the guard read only a part of the text.
+        guard: The guard's name; whoever runs the guard sets it, as the next three.
+        version: The guard's version.
+        rail: The rail, as in "input".
+        duration_ms: The time of the check in milliseconds.
 
     Raises:
-        ValueError: The action is unknown, or "redact" has no replacement text.
+        ValueError: The action is unknown, or it replaces the text and there is no replacement.
 
     Example:
-        >>> from llmops_sdk.guardrails import Verdict
-        >>> Verdict("redact", "My name is [NAME]", "1 name", ((11, 14, "NAME"),)).action
+        >>> from llmops_sdk.guardrails import Finding, Verdict
+        >>> Verdict("redact", "My name is [NAME]", "1 name", (Finding("NAME", 11, 14),)).action
         'redact'
     """
 
     action: Action
     text: str | None = None
     reason: str = ""
-    spans: tuple[Span, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    score: float | None = None
+    threshold: float | None = None
+    truncated: bool = False
+    guard: str = ""
+    version: str = ""
+    rail: str = ""
+    duration_ms: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.action not in ("pass", "redact", "block"):
-            raise ValueError(f'a verdict must be "pass", "redact" or "block", not {self.action!r}')
-        if self.action == "redact" and not isinstance(self.text, str):
-            raise ValueError("a verdict that redacts needs `text`, the replacement")
+        if self.action not in ACTIONS:
+            raise ValueError(f"a verdict must be one of {', '.join(ACTIONS)}, not {self.action!r}")
+        if self.action in _REPLACING and not isinstance(self.text, str):
+            raise ValueError("a verdict that replaces the text needs `text`, the replacement")
 
 
 @public("llmops_sdk.guardrails")

@@ -9,12 +9,19 @@ from typing import TypeVar, cast
 
 from llmops_sdk._util._public import public
 from llmops_sdk.errors import GuardrailViolation, StreamInterruptedError
-from llmops_sdk.guardrails._protocol import Guard, GuardContext, OnError
+from llmops_sdk.guardrails._protocol import Guard, GuardContext, OnError, Rail
 from llmops_sdk.guardrails._reasoning import has_blocks, take_blocks, without_blocks
 from llmops_sdk.guardrails._registry import policy_version
 from llmops_sdk.guardrails._runner import GuardRun, acheck_texts, check_texts
 from llmops_sdk.guardrails._stream import ChunkWindow
-from llmops_sdk.guardrails._texts import put_messages, put_response, take_messages, take_response
+from llmops_sdk.guardrails._texts import (
+    put_calls,
+    put_messages,
+    put_response,
+    take_calls,
+    take_messages,
+    take_response,
+)
 from llmops_sdk.guardrails._window import arun_checks, run_checks
 from llmops_sdk.providers import Chunk, Embeddings, Provider, Request, Response, WrapperProvider
 
@@ -34,6 +41,7 @@ class InputGuardProvider(WrapperProvider):
         inner: The provider to call with what the guards leave.
         guards: The guards in order; each sees what the one before left.
         on_error: What happens when a guard fails: "closed" blocks the call, "open" lets it pass.
+        tool_results: Guards on the results of tools, before the others.
         on_checked: Called with each checked request before the provider inside, or None.
 
     Raises:
@@ -46,13 +54,15 @@ class InputGuardProvider(WrapperProvider):
         guards: Sequence[Guard],
         on_error: OnError = "closed",
         *,
+        tool_results: Sequence[Guard] = (),
         on_checked: Callable[[Request], None] | None = None,
     ) -> None:
         super().__init__(inner)
         self.guards = tuple(guards)
+        self.tool_results = tuple(tool_results)
         self.on_error: OnError = on_error
         self._on_checked = on_checked
-        self._version = policy_version(self.guards, on_error)
+        self._version = policy_version((*self.guards, *self.tool_results), on_error)
 
     def complete(self, request: Request) -> Response:
         return self.inner.complete(self._checked(request))
@@ -85,21 +95,36 @@ class InputGuardProvider(WrapperProvider):
         return await acheck_texts(texts, self.guards, context, self.on_error)
 
     def _checked(self, request: Request) -> Request:
+        if self.tool_results:
+            results = list(take_messages(request.messages, role="tool"))
+            context = GuardContext(rail="tool_results", model=request.model)
+            checked = check_texts(results, self.tool_results, context, self.on_error)
+            request = _with(request, results, checked, role="tool")
         texts = list(take_messages(request.messages))
-        return self._with(request, texts, self.check_texts(texts, request))
+        return self._passed_on(_with(request, texts, self.check_texts(texts, request)))
 
     async def _achecked(self, request: Request) -> Request:
+        if self.tool_results:
+            results = list(take_messages(request.messages, role="tool"))
+            context = GuardContext(rail="tool_results", model=request.model)
+            checked = await acheck_texts(results, self.tool_results, context, self.on_error)
+            request = _with(request, results, checked, role="tool")
         texts = list(take_messages(request.messages))
-        return self._with(request, texts, await self.acheck_texts(texts, request))
+        return self._passed_on(_with(request, texts, await self.acheck_texts(texts, request)))
 
-    def _with(self, request: Request, texts: list[str], checked: list[str]) -> Request:
-        messages = request.messages if checked == texts else put_messages(request.messages, iter(checked))
+    def _passed_on(self, request: Request) -> Request:
         # The version of the caller's other guards (those on the output) stays part of the cache's key.
         version = ":".join(filter(None, (request.policy_version, self._version)))
-        request = replace(request, messages=messages, policy_version=version)
+        request = replace(request, policy_version=version)
         if self._on_checked is not None:
             self._on_checked(request)
         return request
+
+
+def _with(request: Request, texts: list[str], checked: list[str], role: str | None = None) -> Request:
+    if checked == texts:
+        return request
+    return replace(request, messages=put_messages(request.messages, iter(checked), role=role))
 
 
 @public("llmops_sdk.guardrails")
@@ -113,6 +138,7 @@ class OutputGuardProvider(WrapperProvider):
         inner: The provider whose answers are checked.
         guards: The guards in order; each sees what the one before left.
         on_error: What happens when a guard fails: "closed" blocks the answer, "open" lets it pass.
+        tool_arguments: Guards on the arguments of tool calls, after the others.
         on_answer: Called with each answer or chunk before it is checked, or None.
 
     Raises:
@@ -126,10 +152,12 @@ class OutputGuardProvider(WrapperProvider):
         guards: Sequence[Guard],
         on_error: OnError = "closed",
         *,
+        tool_arguments: Sequence[Guard] = (),
         on_answer: Callable[[Response | Chunk], None] | None = None,
     ) -> None:
         super().__init__(inner)
         self.guards = tuple(guards)
+        self.tool_arguments = tuple(tool_arguments)
         self.on_error: OnError = on_error
         self._on_answer = on_answer
 
@@ -179,26 +207,39 @@ class OutputGuardProvider(WrapperProvider):
                 yield released
 
     def _window(self, request: Request, stack: ExitStack | AsyncExitStack) -> ChunkWindow:
-        context = self._context(request)
-        return ChunkWindow([stack.enter_context(GuardRun(guard, context, self.on_error)) for guard in self.guards])
+        def runs(guards: Sequence[Guard], context: GuardContext) -> list[GuardRun]:
+            return [stack.enter_context(GuardRun(guard, context, self.on_error)) for guard in guards]
+
+        return ChunkWindow(
+            runs(self.guards, self._context(request)),
+            runs(self.tool_arguments, self._context(request, "tool_arguments")),
+        )
 
     def _seen(self, answer: _Answer) -> _Answer:
         if self._on_answer is not None:
             self._on_answer(answer)
         return answer
 
-    def _context(self, request: Request) -> GuardContext:
-        return GuardContext(rail="output", model=request.model)
+    def _context(self, request: Request, rail: Rail = "output") -> GuardContext:
+        return GuardContext(rail=rail, model=request.model)
 
     def _checked(self, response: Response, request: Request) -> Response:
         texts = [*take_response(response), *take_blocks(response)]
         checked = check_texts(texts, self.guards, self._context(request), self.on_error)
-        return _with_texts(response, texts, checked)
+        response = _with_texts(response, texts, checked)
+        if not (self.tool_arguments and response.tool_calls):
+            return response
+        texts, context = list(take_calls(response.tool_calls)), self._context(request, "tool_arguments")
+        return _with_calls(response, iter(check_texts(texts, self.tool_arguments, context, self.on_error)))
 
     async def _achecked(self, response: Response, request: Request) -> Response:
         texts = [*take_response(response), *take_blocks(response)]
         checked = await acheck_texts(texts, self.guards, self._context(request), self.on_error)
-        return _with_texts(response, texts, checked)
+        response = _with_texts(response, texts, checked)
+        if not (self.tool_arguments and response.tool_calls):
+            return response
+        texts, context = list(take_calls(response.tool_calls)), self._context(request, "tool_arguments")
+        return _with_calls(response, iter(await acheck_texts(texts, self.tool_arguments, context, self.on_error)))
 
     def _check_partial(self, error: StreamInterruptedError, request: Request) -> None:
         """Check the partial answer of a broken stream, and remove one that is blocked."""
@@ -212,6 +253,11 @@ class OutputGuardProvider(WrapperProvider):
         if isinstance(partial, Response):
             with suppress(GuardrailViolation):
                 error.partial = await self._achecked(partial, request)
+
+
+def _with_calls(response: Response, checked: Iterator[str]) -> Response:
+    calls = put_calls(response.tool_calls, checked)
+    return response if calls == response.tool_calls else replace(response, tool_calls=calls, raw=None)
 
 
 def _with_texts(response: Response, texts: list[str], checked: list[str]) -> Response:

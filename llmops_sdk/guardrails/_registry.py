@@ -1,34 +1,49 @@
-"""Guards by name."""
+"""Guards by name: "kind" or "kind:action"."""
 
 from __future__ import annotations
 
 import difflib
 import hashlib
+import importlib
+import inspect
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from llmops_sdk.errors import ConfigError
-from llmops_sdk.guardrails._protocol import Guard
+from llmops_sdk.guardrails._detector_guard import DetectorGuard
+from llmops_sdk.guardrails._protocol import Action, Guard
 from llmops_sdk.guardrails.detectors._cards import CardGuard
 
-__all__ = ["policy_version", "resolve"]
+__all__ = ["KINDS", "Kind", "nearest", "policy_version", "resolve"]
 
-_NAMED: Mapping[str, Callable[[], Guard]] = {
-    "cards": CardGuard,
-    "cards:redact": CardGuard,
-    "cards:keep_last4": lambda: CardGuard(keep_last4=True),
-    "cards:block": lambda: CardGuard("block"),
+
+class Kind(NamedTuple):
+    """A kind of guard that has a name."""
+
+    does: str
+    """What it finds, for `llmops guard list`."""
+    default: Action
+    actions: tuple[Action, ...]
+    detector: str
+    """The module in `detectors` and the class, which takes the options of the guard; empty for `cards`."""
+
+
+KINDS: Mapping[str, Kind] = {
+    "cards": Kind("payment card numbers", "redact", ("redact", "block"), ""),
 }
 
 
-def resolve(specs: Sequence[str | Guard]) -> tuple[Guard, ...]:
+def resolve(specs: Sequence[str | Guard], options: Mapping[str, Mapping[str, Any]] | None = None) -> tuple[Guard, ...]:
     """Return the guards that names and objects stand for, in the same order.
 
     Args:
         specs: Names, as in "cards" or "cards:block", and guards.
+        options: The options of named guards, by kind, e.g. `{"topics": {"deny": ["lottery"]}}`. The option `threshold`
+            serves every kind with a score.
 
     Raises:
-        ConfigError: A name is unknown, or an item is neither a name nor a guard.
+        ConfigError: A kind, an action or an option is unknown, or an item is neither a name nor a guard.
 
     Example:
         >>> from llmops_sdk.guardrails import resolve
@@ -37,21 +52,57 @@ def resolve(specs: Sequence[str | Guard]) -> tuple[Guard, ...]:
     """
     if isinstance(specs, str):
         raise ConfigError(f"guards must be a list, as in [{specs!r}], not a bare string", value=specs)
-    return tuple(_named(spec) if isinstance(spec, str) else _checked(spec) for spec in specs)
+    for kind in options or ():
+        if kind not in KINDS:
+            raise _unknown("guard", kind, kind, KINDS)
+    return tuple(_named(spec, options or {}) if isinstance(spec, str) else _checked(spec) for spec in specs)
 
 
-def _named(name: str) -> Guard:
-    if name in _NAMED:
-        return _NAMED[name]()
-    near = next(iter(difflib.get_close_matches(name, _NAMED, n=1, cutoff=0.4)), None)
-    known = ", ".join(_NAMED)
-    raise ConfigError(
-        f"there is no guard {name!r}: "
-        + (f"did you mean {near!r}? " if near else "")
-        + f"The known guards are {known}.",
+def _named(name: str, options: Mapping[str, Mapping[str, Any]]) -> Guard:
+    kind, _, action = name.partition(":")
+    known = KINDS.get(kind)
+    if known is None:
+        raise _unknown("guard", name, kind, KINDS)
+    if kind == "cards" and action == "keep_last4":
+        return CardGuard(keep_last4=True)
+    if action and action not in known.actions:
+        names = (*known.actions, "keep_last4") if kind == "cards" else known.actions
+        raise _unknown(f"action of the guard {kind!r}", name, action, names)
+    chosen = known.default
+    for one in known.actions:
+        chosen = one if one == action else chosen
+    if kind == "cards":
+        return CardGuard("block" if chosen == "block" else "redact")
+    module, _, class_name = known.detector.partition(":")
+    found = getattr(importlib.import_module(f"llmops_sdk.guardrails.detectors.{module}"), class_name)
+    given = dict(options.get(kind, {}))
+    threshold = given.pop("threshold", None)
+    names = [*inspect.signature(found).parameters, "threshold"]
+    for option in given:
+        if option not in names:
+            raise _unknown(f"option of the guard {kind!r}", option, option, names)
+    try:
+        return DetectorGuard(found(**given), chosen, threshold)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"the options of the guard {kind!r} are not valid: {error}", value=given) from error
+
+
+def _unknown(what: str, name: str, part: str, known: Sequence[str] | Mapping[str, Any]) -> ConfigError:
+    near = nearest(part, known)
+    whole = near if near is None or part == name else name.replace(part, near)
+    hint = f"did you mean {whole!r}? " if whole else ""
+    return ConfigError(
+        f"there is no {what} {part!r}"
+        + ("" if part == name else f" ({name!r})")
+        + f": {hint}The known ones are {', '.join(known)}.",
         value=name,
-        nearest=near,
+        nearest=whole,
     )
+
+
+def nearest(name: str, known: Sequence[str] | Mapping[str, Any]) -> str | None:
+    """Return the most similar of the known names, or None if none is similar."""
+    return next(iter(difflib.get_close_matches(name, known, n=1, cutoff=0.4)), None)
 
 
 def _checked(guard: object) -> Guard:

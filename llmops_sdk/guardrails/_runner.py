@@ -7,13 +7,15 @@ import time
 import traceback
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Self, cast
 
+import orjson
+
 from llmops_sdk._util._guard import Caught, guarded
 from llmops_sdk.errors import GuardrailViolation
-from llmops_sdk.guardrails._protocol import Guard, GuardContext, OnError, Verdict
+from llmops_sdk.guardrails._protocol import ACTIONS, Guard, GuardContext, OnError, Verdict
 from llmops_sdk.tracing import current_span
 from llmops_sdk.tracing.records._semconv import EVENT_GUARD_VERDICT
 
@@ -21,7 +23,10 @@ __all__ = ["GuardRun", "acheck_texts", "check_texts"]
 
 _LONG = 20_000
 """Length in characters from which a check without `acheck` runs in a thread, off the event loop."""
-_RANK = {"pass": 0, "error": 1, "redact": 2, "block": 3}
+_RANK = {action: 2 * number for number, action in enumerate(ACTIONS)} | {"error": 1}
+_REFUSING = frozenset({"reask", "fallback", "block"})
+_MOST_FINDINGS = 64
+"""How many places one event tells."""
 
 
 @dataclass(slots=True)
@@ -39,6 +44,14 @@ class GuardRun:
     reasons: dict[str, None] = field(default_factory=dict[str, None])
     checks: int = 0
     seconds: float = 0.0
+    verdicts: list[Verdict] | None = None
+    """Every verdict, if the caller gives a list for them."""
+    score: float | None = None
+    threshold: float | None = None
+    truncated: bool = False
+    found: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    """The places of the findings, with the number of the text."""
+    _latest: float = 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -89,7 +102,8 @@ class GuardRun:
         try:
             yield
         finally:
-            self.seconds += time.perf_counter() - began
+            self._latest = time.perf_counter() - began
+            self.seconds += self._latest
 
     def _record(self) -> None:
         fields = {
@@ -98,6 +112,11 @@ class GuardRun:
             "action": self.action,
             "reason": ", ".join(self.reasons) or None,
             "duration_ms": self.seconds * 1000,
+            "version": self.guard.version,
+            "score": self.score,
+            "threshold": self.threshold,
+            "findings": orjson.dumps(self.found).decode() if self.found else None,
+            "truncated": self.truncated or None,
         }
         kept = {key: value for key, value in fields.items() if value is not None}
         current_span().add_event(EVENT_GUARD_VERDICT, kept)
@@ -116,17 +135,33 @@ class GuardRun:
             return self._failed(text, error)
         decision = cast("Verdict", verdict)
         self._note(decision.action, decision.reason)
-        if decision.action == "block":
+        self._keep(decision)
+        if decision.action in _REFUSING:
             raise self._violation(decision.reason)
-        return decision.text if decision.action == "redact" and decision.text is not None else text
+        return text if decision.text is None or decision.action in {"pass", "flag"} else decision.text
+
+    def _keep(self, verdict: Verdict) -> None:
+        """Keep what the event tells: the highest score, and the places, never the text."""
+        if verdict.score is not None and (self.score is None or verdict.score > self.score):
+            self.score, self.threshold = verdict.score, verdict.threshold
+        self.truncated = self.truncated or verdict.truncated
+        left = _MOST_FINDINGS - len(self.found)
+        for one in verdict.findings[:left]:
+            self.found.append({"text": self.checks - 1, "kind": one.kind, "start": one.start, "end": one.end})
+        if self.verdicts is not None:
+            guard, rail = self.guard, self.context.rail
+            took = self._latest * 1000
+            self.verdicts.append(replace(verdict, guard=guard.name, version=guard.version, rail=rail, duration_ms=took))
 
     def _failed(self, text: str, error: BaseException) -> str:
         # The type only: an error's message may quote the text.
         reason = f"guard failed: {type(error).__name__}"
         if self.on_error == "open":
             self._note("error", reason)
+            self._keep(Verdict("pass", reason=reason))
             return text
         self._note("block", reason)
+        self._keep(Verdict("block", reason=reason))
         # `from None`: a traceback prints the messages of the whole chain, and spans store tracebacks.
         raise self._violation(reason, _place_of(error)) from None
 

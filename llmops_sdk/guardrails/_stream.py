@@ -9,7 +9,7 @@ from typing import Any
 
 from llmops_sdk.guardrails._reasoning import has_blocks, take_blocks, without_blocks
 from llmops_sdk.guardrails._runner import GuardRun
-from llmops_sdk.guardrails._texts import put, put_text, take, take_text
+from llmops_sdk.guardrails._texts import put, put_calls, take, take_calls
 from llmops_sdk.guardrails._window import Checks, TextWindow, check_all
 from llmops_sdk.providers import Accumulator, Chunk, chunks_of
 from llmops_sdk.providers._types import REASONING_BLOCKS
@@ -29,10 +29,12 @@ class ChunkWindow:
 
     Args:
         runs: The runs of the guards.
+        call_runs: The runs of further guards on the arguments of tool calls.
     """
 
-    def __init__(self, runs: Sequence[GuardRun]) -> None:
+    def __init__(self, runs: Sequence[GuardRun], call_runs: Sequence[GuardRun] = ()) -> None:
         self._runs = runs
+        self._call_runs = (*runs, *call_runs)
         self._released = False
         self._start()
 
@@ -130,9 +132,8 @@ class ChunkWindow:
     def _checked_calls(self) -> Checks[list[Chunk] | None]:
         """Return new chunks of the tool calls, or None if the guards changed none."""
         calls = self._calls.response().tool_calls if self._has_calls else ()
-        texts = [text for call in calls for text in take_text(call.arguments)]
-        checked = iter((yield from check_all(texts, self._runs)))
-        new = tuple(replace(call, arguments=put_text(call.arguments, checked)) for call in calls)
+        checked = iter((yield from check_all(list(take_calls(calls)), self._call_runs)))
+        new = put_calls(calls, checked)
         if new == calls:
             return None
         self._redacted = True

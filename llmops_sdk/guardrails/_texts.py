@@ -11,9 +11,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
-from llmops_sdk.providers import Message, Response
+from llmops_sdk.providers import Message, Response, ToolCall
 
-__all__ = ["put", "put_messages", "put_response", "put_text", "take", "take_messages", "take_response", "take_text"]
+__all__ = [
+    "put",
+    "put_calls",
+    "put_messages",
+    "put_response",
+    "put_text",
+    "take",
+    "take_calls",
+    "take_messages",
+    "take_response",
+    "take_text",
+]
 
 # A string or a number of JSON; linear, since each alternative begins with another character. It matches fractions and
 # exponents too, so that their digits are not taken for whole numbers.
@@ -105,16 +116,21 @@ def put(value: Any, checked: Iterator[str]) -> Any:
     return value
 
 
-def take_messages(messages: Sequence[Message]) -> Iterator[str]:
-    """Yield the texts of a conversation: contents, text parts, and the arguments of tool calls."""
+def take_messages(messages: Sequence[Message], role: str | None = None) -> Iterator[str]:
+    """Yield the texts of a conversation, or of one role: contents, text parts, and the arguments of tool calls."""
     for message in messages:
+        if role is not None and message.get("role") != role:
+            continue
         for holder, key in _places(message):
             yield from take_text(holder[key])
 
 
-def put_messages(messages: Sequence[Message], checked: Iterator[str]) -> list[Message]:
+def put_messages(messages: Sequence[Message], checked: Iterator[str], role: str | None = None) -> list[Message]:
     """Return the conversation with the checked texts in place; do not change the given messages."""
-    return [_put_message(message, checked) for message in messages]
+    return [
+        _put_message(message, checked) if role is None or message.get("role") == role else message
+        for message in messages
+    ]
 
 
 def _put_message(message: Message, checked: Iterator[str]) -> Message:
@@ -165,8 +181,18 @@ def take_response(response: Response) -> Iterator[str]:
     yield from take_text(response.reasoning)
     if response.refusal:
         yield from take_text(response.refusal)
-    for call in response.tool_calls:
+    yield from take_calls(response.tool_calls)
+
+
+def take_calls(calls: Sequence[ToolCall]) -> Iterator[str]:
+    """Yield the texts in the arguments of tool calls."""
+    for call in calls:
         yield from take_text(call.arguments)
+
+
+def put_calls(calls: Sequence[ToolCall], checked: Iterator[str]) -> tuple[ToolCall, ...]:
+    """Return the tool calls with the checked texts in place."""
+    return tuple(replace(call, arguments=put_text(call.arguments, checked)) for call in calls)
 
 
 def put_response(response: Response, checked: Iterator[str]) -> Response:
@@ -176,6 +202,6 @@ def put_response(response: Response, checked: Iterator[str]) -> Response:
         text=put_text(response.text, checked),
         reasoning=put_text(response.reasoning, checked),
         refusal=put_text(response.refusal, checked) if response.refusal else "",
-        tool_calls=tuple(replace(call, arguments=put_text(call.arguments, checked)) for call in response.tool_calls),
+        tool_calls=put_calls(response.tool_calls, checked),
     )
     return response if new == response else replace(new, raw=None)

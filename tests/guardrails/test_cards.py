@@ -67,7 +67,7 @@ def test_redaction_hits_the_original_text(number):
     text = f"ﬁ é {one[:4]}\u200b {one[4:]} 😀 {other}."
     verdict = CardGuard().check(text, INPUT)
     assert verdict.text == "ﬁ é [CARD] 😀 [CARD]."
-    assert [text[start:end].strip() for start, end, _ in verdict.spans] == [f"{one[:4]}\u200b {one[4:]}", other]
+    assert [text[one.start : one.end].strip() for one in verdict.findings] == [f"{one[:4]}\u200b {one[4:]}", other]
     assert verdict.reason == "2 card numbers"
     assert one not in repr((verdict.reason, verdict.text))
 

@@ -217,6 +217,7 @@ def _words(bare: Any) -> str:
         dict[str, str]: "a table of strings",
         dict[str, Regex]: "a table of regular expressions",
         dict[str, Any]: "a table",
+        dict[str, dict[str, Any]]: "a table of tables",
     }
     return simple[bare]
 

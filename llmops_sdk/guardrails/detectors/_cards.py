@@ -11,7 +11,7 @@ from itertools import accumulate
 from typing import Literal
 
 from llmops_sdk._util._public import public
-from llmops_sdk.guardrails._protocol import GuardContext, Span, Verdict
+from llmops_sdk.guardrails._protocol import Finding, GuardContext, Verdict
 from llmops_sdk.guardrails.detectors._card_runs import LONGEST, RUN, SHORTEST, settled_length
 
 __all__ = ["CardGuard", "find_cards"]
@@ -177,12 +177,12 @@ class CardGuard:
         if not cards:
             return Verdict("pass")
         reason = "1 card number" if len(cards) == 1 else f"{len(cards)} card numbers"
-        spans: tuple[Span, ...] = tuple((start, end, "CARD") for start, end, _ in cards)
+        findings = tuple(Finding("CARD", start, end) for start, end, _ in cards)
         if self.action == "block":
-            return Verdict("block", None, reason, spans)
+            return Verdict("block", None, reason, findings)
         parts: list[str] = []
         done = 0
         for start, end, digits in cards:
             parts += text[done:start], f"[CARD {digits[-4:]}]" if self.keep_last4 else "[CARD]"
             done = end
-        return Verdict("redact", "".join((*parts, text[done:])), reason, spans)
+        return Verdict("redact", "".join((*parts, text[done:])), reason, findings)

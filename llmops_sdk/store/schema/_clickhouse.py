@@ -29,6 +29,7 @@ _TYPES = {
     "BIGINT": "Nullable(Int64)",
     "DOUBLE": "Nullable(Float64)",
     "BOOLEAN": "Nullable(Bool)",
+    "JSON": "Nullable(String)",
 }
 # Qualified, since ClickHouse resolves a bare name to its alias.
 _COMPUTED = {

@@ -39,10 +39,19 @@ _LOOKUP = IDS + (
 )
 _VERDICT = IDS + (
     Column("guard", "VARCHAR", "The guard's name."),
-    Column("rail", "VARCHAR", "input or output."),
-    Column("action", "VARCHAR", "What was done: allow, redact, block, …"),
+    Column("rail", "VARCHAR", "input, documents, tool_arguments, tool_results or output."),
+    Column(
+        "action",
+        "VARCHAR",
+        "What was done: pass, flag, fix, redact, mask, reask, fallback or block; error if it failed.",
+    ),
     Column("reason", "VARCHAR", "Why, without the content itself."),
-    Column("duration_ms", "DOUBLE", "How long the check took.", "ms"),
+    Column("duration_ms", "DOUBLE", "How long the checks took.", "ms"),
+    Column("version", "VARCHAR", "The guard's version."),
+    Column("score", "DOUBLE", "The highest score of the texts, 0 to 1; NULL where the guard has none."),
+    Column("threshold", "DOUBLE", "The score from which the guard acts."),
+    Column("findings", "JSON", "The places of what it found: a list of {text, kind, start, end}, at most 64."),
+    Column("truncated", "BOOLEAN", "Whether it read only a part of a text; NULL when it read all."),
     TIME,
 )
 
@@ -54,8 +63,12 @@ def _event_view(event: str, flag: str, columns: tuple[Column, ...]) -> str:
         TIME: "make_timestamp(e.time_ns // 1000)",
     }
     own = [column for column in columns if column not in IDS]
-    picked = ", ".join(f"{times.get(column, f'e.attributes.{column.name}')} AS {column.name}" for column in own)
-    fields = [f'"{column.name}":"{column.type}"' for column in own if column not in times]
+    # Attributes of events are plain values: JSON is text there.
+    texts = {column: f"TRY_CAST(e.attributes.{column.name} AS JSON)" for column in own if column.type == "JSON"}
+    picked = ", ".join(
+        f"{(times | texts).get(column, f'e.attributes.{column.name}')} AS {column.name}" for column in own
+    )
+    fields = [f'"{one.name}":"{"VARCHAR" if one in texts else one.type}"' for one in own if one not in times]
     fields += ['"start_ns":"BIGINT"'] if START_TIME in columns else []
     shape = '[{"name":"VARCHAR","time_ns":"BIGINT","attributes":{' + ",".join(fields) + "}}]"
     return (

@@ -1,0 +1,83 @@
+"""Make a guard of a detector and an action."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from llmops_sdk._util._public import public
+from llmops_sdk.guardrails._protocol import Action, Detection, Detector, Finding, GuardContext, Verdict
+
+__all__ = ["DetectorGuard", "replaced"]
+
+
+def replaced(text: str, findings: Sequence[Finding]) -> str:
+    """Return the text with each finding replaced by its kind in brackets.
+
+    Args:
+        text: The text.
+        findings: The places, in order and without overlap.
+
+    Example:
+        >>> replaced("Write to ada@example.org today", [Finding("EMAIL", 9, 24)])
+        'Write to [EMAIL] today'
+    """
+    parts: list[str] = []
+    done = 0
+    for one in findings:
+        parts += text[done : one.start], f"[{one.kind}]"
+        done = one.end
+    return "".join((*parts, text[done:]))
+
+
+@public("llmops_sdk.guardrails")
+class DetectorGuard:
+    """A guard that acts on what a detector finds.
+
+    Args:
+        detector: The detector.
+        action: What to do with a text in which it finds something. "redact" blocks a text in which the detector names
+            no place, as nothing could be replaced there; so does "fix" if there is no mended text.
+        threshold: The score from which a text counts as found, instead of the detector's own; None keeps that.
+    """
+
+    def __init__(self, detector: Detector, action: Action, threshold: float | None = None) -> None:
+        self.detector = detector
+        self.action: Action = action
+        self.threshold = threshold
+        self.name = detector.name
+        self.version = f"{detector.version}:{action}" + ("" if threshold is None else f":{threshold:g}")
+
+    def settled(self, text: str) -> int:
+        """Return the length of the beginning of an unfinished text that the rest cannot affect.
+
+        A guard that refuses a text settles nothing before the end, so that a refused stream yields nothing.
+        """
+        settled = getattr(self.detector, "settled", None)
+        return 0 if settled is None or self.action in {"block", "reask", "fallback"} else settled(text)
+
+    def check(self, text: str, context: GuardContext) -> Verdict:
+        """Return the verdict on a text."""
+        return self._verdict(text, self.detector.detect(text, context))
+
+    def _verdict(self, text: str, found: Detection) -> Verdict:
+        threshold = found.threshold if self.threshold is None else self.threshold
+        is_found = found.found
+        if self.threshold is not None and found.score is not None:
+            is_found = found.score >= self.threshold
+        action, new = ("pass", None) if not is_found else self._action(text, found)
+        return Verdict(
+            action,
+            new,
+            found.reason if is_found else "",
+            found.findings if is_found else (),
+            found.score,
+            threshold,
+            found.truncated,
+        )
+
+    def _action(self, text: str, found: Detection) -> tuple[Action, str | None]:
+        if self.action == "redact" and found.findings:
+            return "redact", replaced(text, found.findings)
+        if self.action == "fix" and found.fixed is not None:
+            return "fix", found.fixed
+        return ("block" if self.action in {"redact", "fix"} else self.action), None

@@ -1,0 +1,121 @@
+"""Guards on the results of tools, on the arguments of tool calls, and on documents."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+import llmops_sdk as llmops
+from llmops_sdk.guardrails import InputGuardProvider, OutputGuardProvider, Verdict
+from llmops_sdk.providers import Request, Response, ToolCall
+
+WAYS = ("complete", "acomplete", "stream", "astream")
+
+
+def mark(word: str):
+    return lambda text: Verdict("redact", text.replace("secret", word)) if "secret" in text else Verdict("pass")
+
+
+def ask(provider, way: str, request: Request):
+    """Return the answer's text and tool calls."""
+
+    async def gather():
+        return [chunk async for chunk in provider.astream(request)]
+
+    if way == "complete":
+        answer = provider.complete(request)
+    elif way == "acomplete":
+        answer = asyncio.run(provider.acomplete(request))
+    else:
+        from llmops_sdk.providers import Accumulator
+
+        whole = Accumulator()
+        for chunk in provider.stream(request) if way == "stream" else asyncio.run(gather()):
+            whole.add(chunk)
+        answer = whole.response()
+    return answer.text, [call.arguments for call in answer.tool_calls]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_guards_on_tool_results_see_only_these_and_go_first(way, model, custom):
+    messages = [
+        {"role": "user", "content": "my secret"},
+        {"role": "assistant", "content": "", "tool_calls": [
+            {"id": "1", "type": "function", "function": {"name": "f", "arguments": '{"a":"secret"}'}}]},
+        {"role": "tool", "tool_call_id": "1", "content": "a secret result"},
+    ]  # fmt: skip
+    inner, results, both = model(), custom(mark("[RESULT]"), "results"), custom(mark("[INPUT]"), "inputs")
+    ask(InputGuardProvider(inner, [both], tool_results=[results]), way, Request(model="m", messages=messages))
+    assert results.seen == ["a secret result"]
+    sent = inner.requests[0].messages
+    assert sent[2]["content"] == "a [RESULT] result"
+    assert sent[0]["content"] == "my [INPUT]"
+    assert json.loads(sent[1]["tool_calls"][0]["function"]["arguments"]) == {"a": "[INPUT]"}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_guards_on_tool_arguments_see_only_these(way, model, custom):
+    call = ToolCall(id="1", name="send", arguments='{"to":"secret","n":1}')
+    answer = Response(text="my secret", tool_calls=(call,), finish_reason="tool_calls")
+    guard = custom(mark("[ARGUMENT]"), "arguments")
+    provider = OutputGuardProvider(model(answer), [], tool_arguments=[guard])
+    text, arguments = ask(provider, way, Request(model="m", messages=[{"role": "user", "content": "go"}]))
+    assert (text, [json.loads(one) for one in arguments]) == ("my secret", [{"to": "[ARGUMENT]", "n": 1}])
+    assert guard.seen == ["to", "secret", "n"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_blocked_tool_argument_ends_the_call(way, model, custom):
+    call = ToolCall(id="1", name="send", arguments='{"to":"secret"}')
+    answer = Response(text="", tool_calls=(call,), finish_reason="tool_calls")
+    block = custom(lambda _: Verdict("block", reason="no"), "arguments")
+    provider = OutputGuardProvider(model(answer), [], tool_arguments=[block])
+    with pytest.raises(llmops.GuardrailViolation) as raised:
+        ask(provider, way, Request(model="m", messages=[{"role": "user", "content": "go"}]))
+    assert raised.value.rail == "tool_arguments"
+
+
+def test_rails_are_set_by_the_configuration_and_by_the_call(card, tmp_path):
+    messages = [
+        {"role": "user", "content": "look"},
+        {"role": "assistant", "content": "", "tool_calls": [
+            {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]},
+        {"role": "tool", "tool_call_id": "1", "content": f"pays with {card}"},
+    ]  # fmt: skip
+    llmops.configure(model="offline/echo", guardrails={"tool_results": ["cards"]})
+    llmops.chat(messages, cache=False)
+    llmops.chat(messages, guards=[], cache=False)
+    llmops.chat(messages, guards=["cards:block"], cache=False)  # a list sets input and output; the tool rails stay
+    llmops.chat(messages, guards={"tool_results": []}, cache=False)
+    llmops.flush()
+    rows = llmops.query("SELECT input_messages::VARCHAR AS said FROM llm_calls ORDER BY start_ns").rows()
+    assert [(card in said, "[CARD]" in said) for (said,) in rows] == [
+        (False, True), (True, False), (False, True), (True, False),
+    ]  # fmt: skip
+    assert llmops.query("SELECT DISTINCT rail FROM guard_verdicts WHERE action = 'redact'").rows() == [
+        ("tool_results",)
+    ]
+
+
+def test_an_unknown_rail_of_a_call_is_an_error():
+    with pytest.raises(TypeError, match="not 'inputs'"):
+        llmops.chat("hello", model="offline/echo", guards={"inputs": ["cards"]})
+
+
+def test_documents_are_checked_where_they_are_retrieved(card):
+    @llmops.guard(documents=["cards"])
+    def retrieve(question: str) -> list[str]:
+        return [f"{question}: {card}", "another"]
+
+    with llmops.span("a"):
+        assert retrieve("q") == ["q: [CARD]", "another"]
+    llmops.flush()
+    assert llmops.query("SELECT rail, action FROM guard_verdicts").rows() == [("documents", "redact")]
+
+
+def test_options_of_named_guards_are_checked():
+    llmops.configure(model="offline/echo", guardrails={"input": ["cards"], "options": {"card": {}}})
+    with pytest.raises(llmops.ConfigError, match=r"no guard 'card'.*did you mean 'cards'"):
+        llmops.chat("hello")
