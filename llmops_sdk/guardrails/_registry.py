@@ -63,6 +63,9 @@ def _named(name: str, options: Mapping[str, Mapping[str, Any]]) -> Guard:
     known = KINDS.get(kind)
     if known is None:
         raise _unknown("guard", name, kind, KINDS)
+    if kind == "cards" and options.get(kind):
+        option = next(iter(options[kind]))
+        raise ConfigError(f'the guard "cards" has no option {option!r}: remove it', value=option)
     if kind == "cards" and action == "keep_last4":
         return CardGuard(keep_last4=True)
     if action and action not in known.actions:

@@ -119,3 +119,9 @@ def test_options_of_named_guards_are_checked():
     llmops.configure(model="offline/echo", guardrails={"input": ["cards"], "options": {"card": {}}})
     with pytest.raises(llmops.ConfigError, match=r"no guard 'card'.*did you mean 'cards'"):
         llmops.chat("hello")
+
+
+def test_an_unknown_option_is_an_error():
+    llmops.configure(model="offline/echo", guardrails={"input": ["cards"], "options": {"cards": {"keep": 4}}})
+    with pytest.raises(llmops.ConfigError, match="\"cards\" has no option 'keep'"):
+        llmops.chat("hello")
