@@ -29,8 +29,8 @@ from llmops_sdk.tracing.runtime import _start as _runtime
 
 AT_ONCE = 4
 """Number of threads, and of tasks. Calls that wait for a time-out need no processor: many more run at once."""
-WAITING = 24
-LATE = 12
+WAITING = 12
+LATE, LATE_AT_ONCE = 48, 4
 """Number of calls that a busy machine may make too late. More of them are a defect, and are not made again."""
 NAMES = {"openai": "gpt-x", "anthropic": "claude-sonnet-4-5"}
 OTHER = {"openai": "anthropic", "anthropic": "openai"}
@@ -175,25 +175,24 @@ def configured(server: FaultServer) -> Iterator[None]:
 def play(cells: Iterable[Cell], server: FaultServer) -> list[dict[str, Any]]:
     """Make the calls, many at once, and return a graded row for each.
 
-    A call with a time-out that misses its criterion is made again, alone and with a longer time-out.
+    A call with a time-out that misses its criterion is made again, beside few others and with a longer time-out.
     """
     with configured(server):
         calls = _called(list(map(_ours, cells)), server, WAITING)
         rows = _graded(calls)
         late = [n for n, call in enumerate(calls) if call.cell.case.timeouts and rows[n]["grade"] != "pass"]
         if len(late) <= LATE:
-            again = _called([replace(calls[n].cell, patience=PATIENCE) for n in late], server, 1)
+            again = _called([replace(calls[n].cell, patience=PATIENCE) for n in late], server, LATE_AT_ONCE)
             for n, row in zip(late, _graded(again), strict=True):
                 rows[n] = row
     return rows
 
 
 def _ours(cell: Cell) -> Cell:
-    """Return the cell with what this package must do where libraries may differ: it reads OpenAI's whole answer."""
+    """Return the cell with what this package must do where libraries may differ: it reads a whole answer as a stream."""
     if not cell.case.readable:
         return cell
-    stream = GOOD if cell.route == "openai" else cell.case.stream
-    return replace(cell, case=replace(cell.case, stream=stream, readable=False))
+    return replace(cell, case=replace(cell.case, stream=GOOD, readable=False))
 
 
 def _called(cells: list[Cell], server: FaultServer, waiting_at_once: int) -> list[Call]:
