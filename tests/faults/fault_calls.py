@@ -189,7 +189,7 @@ def play(cells: Iterable[Cell], server: FaultServer) -> list[dict[str, Any]]:
 
 
 def _ours(cell: Cell) -> Cell:
-    """Return the cell with what this package must do where libraries may differ: it reads a whole answer as a stream."""
+    """Return the cell with what this package must do where libraries may differ: it streams a whole answer."""
     if not cell.case.readable:
         return cell
     return replace(cell, case=replace(cell.case, stream=GOOD, readable=False))

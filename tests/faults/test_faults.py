@@ -16,7 +16,7 @@ from fault_cases import CASES, FAULTS, WAYS, some_cells
 from fault_grades import table
 
 # litellm makes a coroutine in a thread and drops it if the call's time ends meanwhile.
-_DROPPED = ".*coroutine.* OpenAIChatCompletion.acompletion"
+_DROPPED = ".*coroutine.*OpenAIChatCompletion.acompletion"
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(600),
