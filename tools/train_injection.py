@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
+import numpy as np  # noqa: TID251 - a tool, not a part of the package
 from injection_rows import Row, read_rows
 
 from llmops_sdk.guardrails.detectors import _injection_features as features
@@ -34,15 +34,14 @@ GROUP_WEIGHTS = {
     "roleplay": 5.0, "instructions": 2.0, "questions": 2.0, "mmlu": 1.5, "notinject": 1.5, "mail": 1.5,
     "xstest": 1.0, "harm": 1.0, "banking": 1.0, "clinc": 1.0,
 }  # fmt: skip
+ATTACKS = ("inthewild", "spikee", "embedded")
 ROUNDS, STEPS, RATE, DECAY = 2, 30, 4.0, 1e-4
 WORDS, CLASSES, SEQUENCES = 2.0, 0.5, 48.0
 KEPT = (0.3, 0.05)  # the share of its windows that a harmless text and an attack keep from the second round on
 FPR = 0.01
-ROLE_PLAY = 0.25
-"""The share of role-play among the texts that the threshold is calibrated on; the other groups share the rest equally.
+"""The share of harmless calibration texts that may be flagged, in each group: the hardest group sets the threshold.
 
-Role-play is the one permitted set that looks like harmless text written in the style of a jailbreak. With an equal
-share its errors would hardly count, and texts of that style would be flagged far more often than `FPR`.
+That is role-play, harmless text in the style of a jailbreak. Over all texts alike its errors would hardly count.
 """
 
 
@@ -206,24 +205,23 @@ def _platt(scores: Any, labels: Any, weights: Any) -> tuple[float, float]:
 
 
 def _calibrated(model: Model, rows: Sequence[Row]) -> Model:
-    """Return the model with its calibration: a group of texts has a fixed share, however many texts it has."""
+    """Return the model with its calibration, and its threshold."""
     tops = [max(float(part.logits.max()) for part in windows(features.fold(row.text).codes, model)) for row in rows]
-    groups = [row.group for row in rows]
+    groups = np.array([row.group for row in rows])
     labels = np.array([row.label for row in rows])
-    weights = np.array([1 / groups.count(group) for group in groups])
+    scores, weights = np.array(tops), np.zeros(len(rows))
+    hardest = -math.inf
+    for group in sorted(set(groups.tolist())):
+        chosen = groups == group
+        weights[chosen] = 1 / int(chosen.sum())
+        if group not in ATTACKS:
+            hardest = max(hardest, float(np.sort(scores[chosen])[::-1][math.floor(FPR * int(chosen.sum()))]))
     for label in (0, 1):
         weights[labels == label] /= math.fsum(weights[labels == label])
-    roleplay = np.array([group == "roleplay" for group in groups])
-    weights[roleplay] *= ROLE_PLAY / math.fsum(weights[roleplay])
-    others = (labels == 0) & ~roleplay
-    weights[others] *= (1 - ROLE_PLAY) / math.fsum(weights[others])
-    scores = np.array(tops)
     slope, offset = _platt(scores, labels, weights)
     harmless = np.flatnonzero(labels == 0)
-    order = harmless[np.argsort(-scores[harmless], kind="stable")]
-    over = int(np.searchsorted(np.cumsum(weights[order]), FPR, side="right"))
-    logit = slope * float(scores[order[over]]) + offset
-    threshold = math.ceil(1e4 / (1 + math.exp(-logit))) / 1e4
+    # Rounded up, so that the text which must just pass does pass.
+    threshold = math.floor(1e4 / (1 + math.exp(-(slope * hardest + offset))) + 1) / 1e4
     limit = math.log(threshold / (1 - threshold))
     share = float(np.mean(slope * scores[harmless] + offset >= limit))
     header = Header(

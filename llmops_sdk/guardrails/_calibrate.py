@@ -15,7 +15,7 @@ from llmops_sdk.stats import Interval, wilson_interval
 
 __all__ = ["Calibration", "CalibrationRow", "calibrate", "read_calibration_rows"]
 
-_LABELS = {0: False, 1: True, "0": False, "1": True, "benign": False, "attack": True, False: False, True: True}
+_LABELS = {0: False, 1: True, "0": False, "1": True, "benign": False, "attack": True}  # False is 0, and True is 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +81,14 @@ def _row(line: str, where: str) -> CalibrationRow:
         found: Any = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{where} is not JSON: write one object a line, with `text` and `label`") from error
-    if not isinstance(found, Mapping) or not isinstance(found.get("text"), str):
+    row: Mapping[str, Any] = found if isinstance(found, dict) else {}
+    if not isinstance(row.get("text"), str):
         raise ConfigError(f'{where} needs a text, as in {{"text": "Hello", "label": 0}}')
-    label = found.get("label")
+    label = row.get("label")
     known = _LABELS.get(label) if isinstance(label, bool | int | str) else None
     if known is None:
         raise ConfigError(f'{where} needs a label: 0 or "benign" for a harmless text, 1 or "attack" for one to act on')
-    return CalibrationRow(found["text"], known)
+    return CalibrationRow(row["text"], known)
 
 
 def _checked(rows: Iterable[CalibrationRow], fpr: float) -> list[CalibrationRow]:

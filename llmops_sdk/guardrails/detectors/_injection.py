@@ -8,16 +8,26 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llmops_sdk.errors import ConfigError
 from llmops_sdk.guardrails._protocol import Detection, Finding, GuardContext
-from llmops_sdk.guardrails.detectors._injection_features import CHUNK, SHORTEST, WINDOW, fold, grams, numpy, window_bounds
+from llmops_sdk.guardrails.detectors._injection_features import (
+    CHUNK,
+    SHORTEST,
+    WINDOW,
+    fold,
+    grams,
+    numpy,
+    window_bounds,
+)
 from llmops_sdk.guardrails.detectors._injection_model import Model, load
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    import numpy as np  # noqa: TID251 - for types only
+    from numpy.typing import NDArray  # noqa: TID251 - for types only
 
 __all__ = ["InjectionDetector", "windows"]
 
 _DEFAULT_CAP = 2_000_000
+_DENSE = 48  # characters, about half of a sentence
+_ENDS, _SENTENCE = ".!?\n", 120  # a finding grows to the ends of its sentences if they are this near
 _TAGS = 0xE0000  # invisible copies of ASCII, which models read
 
 
@@ -27,20 +37,21 @@ class _Windows(NamedTuple):
     starts: NDArray[np.intp]
     ends: NDArray[np.intp]
     logits: NDArray[np.float64]
-    weights: NDArray[np.int64]
+    weights: NDArray[np.int32]
     """The worth of each character's features, in units."""
 
 
 def _weights(codes: Any, model: Model) -> Any:
     np = numpy()
     found = grams(codes)
-    weights = np.zeros(len(codes), "int64")
+    weights = np.zeros(len(codes), "int32")
     for slots in found.chars:
         weights[: len(slots)] += model.grams[slots]
     for slots in found.words:
         weights[found.starts[: len(slots)]] += model.grams[slots]
     places, slots = found.classed
-    np.add.at(weights, places, model.classes[slots])
+    if len(places):
+        np.add.at(weights, places, model.classes[slots])
     return weights
 
 
@@ -59,17 +70,21 @@ def windows(codes: Any, model: Model) -> Iterator[_Windows]:
         yield _Windows(base, starts, ends, header.slope * scores + header.offset, weights)
 
 
-def _strongest(weights: Any, least: float) -> tuple[int, int]:
-    """Return the part whose weights above `least` have the largest sum (Kadane's algorithm)."""
+def _strongest(weights: Any) -> tuple[int, int]:
+    """Return the part that stands out: the one with the largest sum above a third of the densest place (Kadane)."""
     np = numpy()
     sums = np.zeros(len(weights) + 1)
-    np.cumsum(weights - least, out=sums[1:])
+    np.cumsum(weights, out=sums[1:])
+    width = min(_DENSE, len(weights))
+    least = max(0.0, float((sums[width:] - sums[:-width]).max()) / width / 3)
+    sums -= least * np.arange(len(sums))
     lows = np.minimum.accumulate(sums)
     end = int(np.argmax(sums - lows))
-    return int(np.argmax(sums[: end + 1] == lows[end])), end
+    start = int(np.argmax(sums[: end + 1] == lows[end]))
+    return (start, end) if start < end else (0, len(weights))
 
 
-def _spans(found: _Windows, limit: float, least: float) -> Iterator[tuple[int, int, float]]:
+def _spans(found: _Windows, limit: float) -> Iterator[tuple[int, int, float]]:
     """Yield the start, the end and the highest logit of each group of touching windows that reach the limit."""
     np = numpy()
     over = np.flatnonzero(found.logits >= limit)
@@ -78,7 +93,7 @@ def _spans(found: _Windows, limit: float, least: float) -> Iterator[tuple[int, i
     gaps = np.flatnonzero(found.starts[over[1:]] > found.ends[over[:-1]]) + 1
     for group in np.split(over, gaps):
         low, high = int(found.starts[group[0]]), int(found.ends[group[-1]])
-        start, end = _strongest(found.weights[low:high], least)
+        start, end = _strongest(found.weights[low:high])
         yield found.base + low + start, found.base + low + end, float(found.logits[group].max())
 
 
@@ -123,7 +138,7 @@ class InjectionDetector:
         self._model = load()
         self._max_chars = max_chars
         self.threshold = self._model.header.threshold if threshold is None else threshold
-        self.version = self._model.header.version
+        self.version = self._model.header.version + ("" if threshold is None else f":{threshold:g}")
 
     def score(self, text: str) -> float:
         """Return the score of a text, from 0 to 1.
@@ -157,7 +172,8 @@ class InjectionDetector:
         yield len(text) - half, text[-half:]
 
     def _scan(self, text: str, *, found: bool) -> tuple[float, tuple[Finding, ...]]:
-        best, spans = -math.inf, []
+        best = -math.inf
+        spans: list[tuple[int, int, float]] = []
         for base, part in self._parts(text):
             logit, more = self._scan_view(part, base, found)
             best, spans = max(best, logit), spans + more
@@ -166,22 +182,33 @@ class InjectionDetector:
                 logit, more = self._scan_view(hidden.text, 0, found)
                 best = max(best, logit)
                 spans += [(base + hidden.start, base + hidden.end, top) for _, _, top in more[:1]]
-        return _probability(best), _findings(spans)
+        return _probability(best), _findings([(*_sentences(text, start, end), top) for start, end, top in spans])
 
     def _scan_view(self, text: str, base: int, found: bool) -> tuple[float, list[tuple[int, int, float]]]:
         codes, places = fold(text)
-        header = self._model.header
         limit = math.log(self.threshold / (1 - self.threshold)) if self.threshold < 1 else math.inf
-        # Half of the worth a character of a full window has at the limit: less than that is not a part of the attack.
-        least = ((limit - header.offset) / header.slope - header.bias) / math.sqrt(WINDOW) / header.unit / 2
-        best, spans = -math.inf, []
+        best = -math.inf
+        spans: list[tuple[int, int, float]] = []
         for part in windows(codes, self._model):
             best = max(best, float(part.logits.max()))
             if found and best >= limit:
-                spans += _spans(part, limit, least)
+                spans += _spans(part, limit)
         if places is not None:
             spans = [(int(places[start]), int(places[end - 1]) + 1, top) for start, end, top in spans]
         return best, [(base + start, base + end, top) for start, end, top in spans]
+
+
+def _sentences(text: str, start: int, end: int) -> tuple[int, int]:
+    """Return the place, grown to whole sentences where their ends are near."""
+    floor = max(0, start - _SENTENCE)
+    before = max(text.rfind(mark, floor, start) for mark in _ENDS)
+    if before >= 0 or floor == 0:
+        start -= len(text[before + 1 : start].lstrip())
+    if text[end - 1] not in _ENDS:
+        after = [text.find(mark, end, end + _SENTENCE) for mark in _ENDS]
+        near = [place for place in after if place >= 0]
+        end = min(near) + 1 if near else len(text) if len(text) <= end + _SENTENCE else end
+    return start, end
 
 
 class _Hidden(NamedTuple):
@@ -206,9 +233,10 @@ def _tagged(text: str) -> _Hidden | None:
 def _findings(spans: list[tuple[int, int, float]]) -> tuple[Finding, ...]:
     """Return the spans as findings, in order; spans that overlap are one."""
     merged: list[tuple[int, int, float]] = []
-    for start, end, logit in sorted(spans):
-        if merged and start <= merged[-1][1]:
-            first, last, top = merged.pop()
-            start, end, logit = first, max(end, last), max(logit, top)
-        merged.append((start, end, logit))
+    for span in sorted(spans):
+        if merged and span[0] <= merged[-1][1]:
+            start, end, logit = merged.pop()
+            merged.append((start, max(end, span[1]), max(logit, span[2])))
+        else:
+            merged.append(span)
     return tuple(Finding("INJECTION", start, end, _probability(logit)) for start, end, logit in merged)

@@ -15,8 +15,8 @@ from llmops_sdk._util._optional import require
 from llmops_sdk.guardrails.detectors._injection_words import CLASSES, SEQUENCES
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    import numpy as np  # noqa: TID251 - for types only
+    from numpy.typing import NDArray  # noqa: TID251 - for types only
 
 __all__ = [
     "CHUNK",
@@ -60,6 +60,7 @@ _FOLDED = 0x20000
 _DROP, _SPACE = 0, 0x20
 
 
+@functools.cache
 def numpy() -> Any:
     """Return numpy, or raise an error that says what to install."""
     return require("numpy", extra="guards", purpose="The guard injection")
@@ -150,7 +151,7 @@ def _powers(size: int) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
         return tuple(
             np.cumprod(np.concatenate([[1], np.full(size, base)]).astype("uint32"), dtype="uint32")
             for base in (_K, inverse)
-        )  # pyright: ignore[reportReturnType]
+        )
 
 
 def _word_hashes(codes: Any, starts: Any, ends: Any) -> Any:
@@ -192,6 +193,8 @@ def _class_slots(hashes: Any, starts: Any) -> tuple[Any, Any]:
     known, classes = _class_table()
     slots = hashes >> 14
     found = np.flatnonzero(known[slots] == hashes)
+    if not len(found):
+        return found, found
     kinds, words = classes[slots[found]], found
     places, indices = [starts[found]], [kinds]
     for step in (1, 2, 3):
@@ -217,7 +220,7 @@ def grams(codes: NDArray[np.uint32]) -> Grams:
     k, mix = np.uint32(_K), np.uint32(_MIX)
     rolled = codes * k + np.uint32(1)
     rolled = rolled[:-1] * k + codes[1:]
-    chars = []
+    chars: list[Any] = []
     for order in range(3):
         rolled = rolled[:-1] * k + codes[order + 2 :]
         chars.append(((rolled * mix) >> np.uint32(32 - _GRAM_BITS[order])) + np.uint32(_OFFSETS[order]))

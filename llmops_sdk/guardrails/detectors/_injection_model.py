@@ -8,7 +8,6 @@ that is not exactly of this form is refused.
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 from dataclasses import asdict, dataclass
 from importlib.resources import files
@@ -17,8 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from llmops_sdk.guardrails.detectors._injection_features import CLASS_SLOTS, GRAM_SLOTS, numpy
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    import numpy as np  # noqa: TID251 - for types only
+    from numpy.typing import NDArray  # noqa: TID251 - for types only
 
 __all__ = ["FILE", "Header", "Model", "load", "pack", "unpack"]
 
@@ -96,9 +95,4 @@ def unpack(data: bytes) -> Model:
 @functools.cache
 def load() -> Model:
     """Return the model that ships with the package; the file is read once."""
-    return unpack(files(__package__).joinpath(FILE).read_bytes())
-
-
-def digest() -> str:
-    """Return the SHA-256 of the shipped file."""
-    return hashlib.sha256(files(__package__).joinpath(FILE).read_bytes()).hexdigest()
+    return unpack(files("llmops_sdk.guardrails.detectors").joinpath(FILE).read_bytes())

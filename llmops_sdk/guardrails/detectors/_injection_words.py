@@ -11,64 +11,109 @@ from collections.abc import Mapping
 __all__ = ["CLASSES", "SEQUENCES"]
 
 _WORDS: Mapping[str, str] = {
-    "override": """ignore ignores ignoring ignored disregard disregarding disregarded forget forgetting forgot override
-        overrides overriding overwrite bypass bypassing bypasses circumvent dismiss neglect discard skip drop abandon
-        cancel ignora ignore ignorar ignorer ignorez ignorieren ignoriere ignoriert olvida olvidar olvide oublie oubliez
-        oublier vergiss vergesst vergessen missachte missachten dimentica dimenticare esqueça esquecer desconsidere
-        negeer vergeet zignoruj ignoruj zapomnij игнорируй игнорируйте игнорировать забудь забудьте ігноруй yoksay unut
-        görmezden ignorera glöm ignorér glem unohda ohita ignoră uită ignorujte zapomeňte abaikan lupakan bỏ quên
-        αγνόησε ξέχασε تجاهل انس נתעלם התעלם שכח अनदेखा भूल""",
-    "prior": """previous previously prior above preceding earlier before foregoing past existing initial initially
-        original originally former all any anterior anteriores previas previos previa previo arriba précédent précédents
-        précédente précédentes précédemment ci-dessus dessus vorherige vorherigen vorigen bisherigen obigen obige oben
-        precedente precedenti sopra todas todos toutes tous alle allen tutte tutti vorige eerdere bovenstaande
-        poprzednie wszystkie powyższe предыдущие предыдущих прежние все выше önceki tüm yukarıdaki tidigare ovan
-        forrige tidligere kaikki aiemmat sebelumnya semua trước προηγούμενες السابقة הקודמות पिछले""",
-    "instruction": """instruction instructions prompt prompts rule rules guideline guidelines directive directives command
-        commands order orders constraint constraints restriction restrictions limitation limitations programming context
-        preprompt instrucciones instrucción reglas regla órdenes consignes consigne règles règle anweisungen anweisung
-        regeln regel befehle vorgaben istruzioni istruzione regole instruções instrução regras instructies regels
-        instrukcje polecenia zasady инструкции инструкцию правила указания команды talimatları talimat kuralları
-        instruktioner instruktion regler ohjeet instruksi petunjuk lệnh οδηγίες التعليمات ההוראות निर्देश""",
-    "say": """say says saying write output outputs print prints echo respond responds reply replies answer answers repeat
-        return returns type display generate produce state utter recite read copy paste transcribe spell quote di escribe
-        responde repite imprime dis écris réponds répète affiche sag sage schreibe schreib antworte wiederhole gib scrivi
-        rispondi ripeti stampa diga escreva repita imprima zeg schrijf herhaal powtórz napisz wypisz скажи напиши
-        повтори выведи ответь yaz söyle tekrarla skriv säg upprepa sano toista katakan tulis ulangi""",
-    "reveal": """reveal reveals revealing disclose disclosing leak leaking leaked expose exposing divulge share show shows
-        tell tells give gives provide provides list dump summarize summarise translate explain describe encode decode
-        extract send revela revelar muestra mostrar dime révèle révéler montre donne zeige verrate offenbare mostra
-        rivela mostrami mostre revele toon onthul pokaż ujawnij покажи раскрой расскажи göster açıkla visa avslöja
-        näytä tunjukkan ungkapkan""",
-    "secret": """password passwords passcode passphrase secret secrets code codes key keys credential credentials token
-        tokens confidential hidden private internal classified sensitive contraseña clave secreto secreta mot code
-        secrète passwort kennwort geheim geheimnis geheime schlüssel segreto senha segredo wachtwoord hasło sekret
-        пароль секрет секретный ключ şifre parola gizli lösenord hemlig salasana sandi rahasia""",
-    "system": """system developer admin administrator root superuser sudo backend database server sistema système
-        systemprompt systeem systemu системный системные sistem utvecklare järjestelmä""",
-    "model": """ai assistant assistants chatbot gpt chatgpt gpt3 gpt4 llm bot openai anthropic claude model models gemini
-        bard llama robot agent asistente assistente assistent modelo modèle modell modello модель ассистент""",
-    "persona": """pretend pretending act acting roleplay role-play role simulate simulates simulation simulated imagine
-        become becomes becoming impersonate persona character play playing hypothetical fictional fiction scenario finge
-        actúa imagina simula prétends imagine agis tue stell spiele rolle fingi agisci recita finja udawaj притворись
-        представь""",
-    "you": """you your yours yourself u ur youre you're you'll you've tu tus tú usted su vous votre vos tes du dein deine
-        deinen deiner ihr ihre te tuo tue seu sua seus suas jij je jouw uw twoje ты твои вы ваши sen senin ditt dina""",
-    "now": """now henceforth instead anymore longer immediately onwards onward forward today ahora maintenant désormais
-        jetzt ab stattdessen adesso ora agora nu teraz теперь сейчас şimdi""",
-    "new": "new newly updated latest actual real true different following next nuevo nueva nuevas nouvelle nouvelles neue",
-    "exact": """only exactly just verbatim literally precisely word letter character nothing else without explanation
-        first last start begin beginning end solo sólo exactamente seulement uniquement exactement nur genau wörtlich
-        esattamente somente apenas alleen tylko только точно sadece""",
-    "deny": """cannot can't cant unable refuse refuses refused refusing never don't dont not no won't wont shouldn't decline
-        declined sorry apologize apologies warn warning warnings disclaimer disclaimers""",
-    "free": """unrestricted unfiltered uncensored freely limitless unlimited amoral unethical immoral jailbreak jailbroken
-        jailbreaking dan anything free liberated uncensor unlocked unlock enabled disabled disable mode evil
-        unbound boundless""",
-    "ethics": """ethical ethics moral morals morality legal illegal law laws policy policies safety filter filters content
-        moderation censorship harmful inappropriate offensive standards terms""",
-    "must": "must shall always should required mandatory obey comply complies follow follows following need needs have",
-    "request": "user request requests question questions message messages input inputs query response responses task text",
+    "override": """
+        ignore ignores ignoring ignored disregard disregarding disregarded forget forgetting forgot override
+        overrides overriding overwrite bypass bypassing bypasses circumvent dismiss neglect discard skip drop
+        abandon cancel ignora ignore ignorar ignorer ignorez ignorieren ignoriere ignoriert olvida olvidar
+        olvide oublie oubliez oublier vergiss vergesst vergessen missachte missachten dimentica dimenticare
+        esqueça esquecer desconsidere negeer vergeet zignoruj ignoruj zapomnij игнорируй игнорируйте
+        игнорировать забудь забудьте ігноруй yoksay unut görmezden ignorera glöm ignorér glem unohda ohita
+        ignoră uită ignorujte zapomeňte abaikan lupakan bỏ quên αγνόησε ξέχασε تجاهل انس נתעלם התעלם שכח अनदेखा
+        भूल
+    """,
+    "prior": """
+        previous previously prior above preceding earlier before foregoing past existing initial initially
+        original originally former all any anterior anteriores previas previos previa previo arriba précédent
+        précédents précédente précédentes précédemment ci-dessus dessus vorherige vorherigen vorigen bisherigen
+        obigen obige oben precedente precedenti sopra todas todos toutes tous alle allen tutte tutti vorige
+        eerdere bovenstaande poprzednie wszystkie powyższe предыдущие предыдущих прежние все выше önceki tüm
+        yukarıdaki tidigare ovan forrige tidligere kaikki aiemmat sebelumnya semua trước προηγούμενες السابقة
+        הקודמות पिछले
+    """,
+    "instruction": """
+        instruction instructions prompt prompts rule rules guideline guidelines directive directives command
+        commands order orders constraint constraints restriction restrictions limitation limitations programming
+        context preprompt instrucciones instrucción reglas regla órdenes consignes consigne règles règle
+        anweisungen anweisung regeln regel befehle vorgaben istruzioni istruzione regole instruções instrução
+        regras instructies regels instrukcje polecenia zasady инструкции инструкцию правила указания команды
+        talimatları talimat kuralları instruktioner instruktion regler ohjeet instruksi petunjuk lệnh οδηγίες
+        التعليمات ההוראות निर्देश
+    """,
+    "say": """
+        say says saying write output outputs print prints echo respond responds reply replies answer answers
+        repeat return returns type display generate produce state utter recite read copy paste transcribe spell
+        quote di escribe responde repite imprime dis écris réponds répète affiche sag sage schreibe schreib
+        antworte wiederhole gib scrivi rispondi ripeti stampa diga escreva repita imprima zeg schrijf herhaal
+        powtórz napisz wypisz скажи напиши повтори выведи ответь yaz söyle tekrarla skriv säg upprepa sano
+        toista katakan tulis ulangi
+    """,
+    "reveal": """
+        reveal reveals revealing disclose disclosing leak leaking leaked expose exposing divulge share show
+        shows tell tells give gives provide provides list dump summarize summarise translate explain describe
+        encode decode extract send revela revelar muestra mostrar dime révèle révéler montre donne zeige verrate
+        offenbare mostra rivela mostrami mostre revele toon onthul pokaż ujawnij покажи раскрой расскажи göster
+        açıkla visa avslöja näytä tunjukkan ungkapkan
+    """,
+    "secret": """
+        password passwords passcode passphrase secret secrets code codes key keys credential credentials token
+        tokens confidential hidden private internal classified sensitive contraseña clave secreto secreta mot
+        code secrète passwort kennwort geheim geheimnis geheime schlüssel segreto senha segredo wachtwoord hasło
+        sekret пароль секрет секретный ключ şifre parola gizli lösenord hemlig salasana sandi rahasia
+    """,
+    "system": """
+        system developer admin administrator root superuser sudo backend database server sistema système
+        systemprompt systeem systemu системный системные sistem utvecklare järjestelmä
+    """,
+    "model": """
+        ai assistant assistants chatbot gpt chatgpt gpt3 gpt4 llm bot openai anthropic claude model models
+        gemini bard llama robot agent asistente assistente assistent modelo modèle modell modello модель
+        ассистент
+    """,
+    "persona": """
+        pretend pretending act acting roleplay role-play role simulate simulates simulation simulated imagine
+        become becomes becoming impersonate persona character play playing hypothetical fictional fiction
+        scenario finge actúa imagina simula prétends imagine agis tue stell spiele rolle fingi agisci recita
+        finja udawaj притворись представь
+    """,
+    "you": """
+        you your yours yourself u ur youre you're you'll you've tu tus tú usted su vous votre vos tes du dein
+        deine deinen deiner ihr ihre te tuo tue seu sua seus suas jij je jouw uw twoje ты твои вы ваши sen senin
+        ditt dina
+    """,
+    "now": """
+        now henceforth instead anymore longer immediately onwards onward forward today ahora maintenant
+        désormais jetzt ab stattdessen adesso ora agora nu teraz теперь сейчас şimdi
+    """,
+    "new": """
+        new newly updated latest actual real true different following next nuevo nueva nuevas nouvelle nouvelles
+        neue
+    """,
+    "exact": """
+        only exactly just verbatim literally precisely word letter character nothing else without explanation
+        first last start begin beginning end solo sólo exactamente seulement uniquement exactement nur genau
+        wörtlich esattamente somente apenas alleen tylko только точно sadece
+    """,
+    "deny": """
+        cannot can't cant unable refuse refuses refused refusing never don't dont not no won't wont shouldn't
+        decline declined sorry apologize apologies warn warning warnings disclaimer disclaimers
+    """,
+    "free": """
+        unrestricted unfiltered uncensored freely limitless unlimited amoral unethical immoral jailbreak
+        jailbroken jailbreaking dan anything free liberated uncensor unlocked unlock enabled disabled disable
+        mode evil unbound boundless
+    """,
+    "ethics": """
+        ethical ethics moral morals morality legal illegal law laws policy policies safety filter filters
+        content moderation censorship harmful inappropriate offensive standards terms
+    """,
+    "must": """
+        must shall always should required mandatory obey comply complies follow follows following need needs
+        have
+    """,
+    "request": """
+        user request requests question questions message messages input inputs query response responses task
+        text
+    """,
 }
 
 CLASSES: tuple[tuple[str, tuple[str, ...]], ...] = tuple((name, tuple(words.split())) for name, words in _WORDS.items())
