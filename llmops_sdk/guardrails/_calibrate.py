@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from llmops_sdk.errors import ConfigError
 from llmops_sdk.guardrails._protocol import Detector, GuardContext
@@ -81,7 +81,7 @@ def _row(line: str, where: str) -> CalibrationRow:
         found: Any = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{where} is not JSON: write one object a line, with `text` and `label`") from error
-    row: Mapping[str, Any] = found if isinstance(found, dict) else {}
+    row: Mapping[str, Any] = cast("Mapping[str, Any]", found) if isinstance(found, dict) else {}
     if not isinstance(row.get("text"), str):
         raise ConfigError(f'{where} needs a text, as in {{"text": "Hello", "label": 0}}')
     label = row.get("label")
