@@ -1,0 +1,141 @@
+"""Rewrite a text, with a map back to the text as written."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from bisect import bisect_right
+from collections.abc import Callable, Iterable
+from html.entities import html5
+
+from llmops_sdk.guardrails._protocol import Finding
+
+__all__ = ["Mapped", "digest", "merged", "plain", "rewritten", "unescaped"]
+
+_INVISIBLE = (
+    r"\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
+    r"\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e01ef"
+)
+_ENTITY = r"&(?:amp;)?(?:#([0-9]{1,7})|#[xX]([0-9A-Fa-f]{1,6})|([A-Za-z][A-Za-z0-9]{1,30}));?"
+_FULLWIDTH = r"\uff01-\uff5e\u2024\u3002\uff61\ufe52\ufe55\ufe5f\ufe64-\ufe66\ufe68\ufe6b"
+_PLAIN = re.compile(rf"{_ENTITY}|[{_INVISIBLE}]++|[{_FULLWIDTH}]")
+_ESCAPES = re.compile(
+    rf"{_ENTITY}|%(?:25)?([0-9A-Fa-f]{{2}})|\\(?:u([0-9A-Fa-f]{{4}})|x([0-9A-Fa-f]{{2}}))|[{_INVISIBLE}]++"
+)
+_DOTS = "\u3002\uff0e\uff61"
+
+
+class Mapped:
+    """A rewritten text.
+
+    Args:
+        source: The text as written.
+        changes: The parts to replace: start, end and the new text, in order and without overlap.
+
+    Attributes:
+        text: The text with the parts replaced.
+        is_changed: Whether any part was.
+    """
+
+    __slots__ = ("_ends", "_here", "_starts", "is_changed", "text")
+
+    def __init__(self, source: str, changes: Iterable[tuple[int, int, str]] = ()) -> None:
+        # Each piece: where it starts here, and its start and end in the source.
+        self._here: list[int] = []
+        self._starts: list[int] = []
+        self._ends: list[int] = []
+        parts: list[str] = []
+        done = length = 0
+        for start, end, new in changes:
+            for first, last, part in ((done, start, source[done:start]), (start, end, new)):
+                if part:
+                    self._here.append(length)
+                    self._starts.append(first)
+                    self._ends.append(last)
+                    parts.append(part)
+                    length += len(part)
+            done = end
+        if done < len(source):
+            self._here.append(length)
+            self._starts.append(done)
+            self._ends.append(len(source))
+            parts.append(source[done:])
+        self.is_changed = done > 0
+        self.text = "".join(parts)
+
+    def original(self, start: int, end: int) -> tuple[int, int]:
+        """Return the smallest range of the source that holds a range of this text, which must not be empty."""
+        return self._place(start)[0], self._place(end - 1)[1]
+
+    def _place(self, position: int) -> tuple[int, int]:
+        piece = bisect_right(self._here, position) - 1
+        start, first, last = self._here[piece], self._starts[piece], self._ends[piece]
+        following = self._here[piece + 1] if piece + 1 < len(self._here) else len(self.text)
+        if following - start == last - first:
+            return first + position - start, first + position - start + 1
+        return first, last
+
+
+def rewritten(text: str, pattern: re.Pattern[str], new: Callable[[re.Match[str]], str | None]) -> Mapped:
+    """Return the text with each match replaced; None leaves a match alone."""
+    found = ((match, new(match)) for match in pattern.finditer(text))
+    return Mapped(text, ((match.start(), match.end(), part) for match, part in found if part is not None))
+
+
+def plain(text: str) -> Mapped:
+    """Return a text without invisible characters, HTML entities and fullwidth letters.
+
+    Example:
+        >>> from llmops_sdk.guardrails.detectors._mapped import plain
+        >>> plain("&lt;img\u200b&#62;").text
+        '<img>'
+    """
+    return rewritten(text, _PLAIN, _plain_character)
+
+
+def unescaped(text: str) -> Mapped:
+    """Return a text without invisible characters, HTML entities, percent codes, and escapes of JSON."""
+    return rewritten(text, _ESCAPES, _unescaped)
+
+
+def _entity(decimal: str | None, hexadecimal: str | None, name: str | None) -> str | None:
+    if name:
+        return html5.get(f"{name};")
+    code = int(decimal) if decimal else int(hexadecimal or "0", 16)
+    return chr(code) if 0 < code < 0x110000 else None
+
+
+def _plain_character(match: re.Match[str]) -> str | None:
+    if match[0][0] == "&":
+        return _entity(*match.groups())
+    if match[0] in _DOTS:
+        return "."
+    folded = unicodedata.normalize("NFKC", match[0])
+    return folded if folded.isascii() else ""
+
+
+def _unescaped(match: re.Match[str]) -> str | None:
+    decimal, hexadecimal, name, percent, four, two = match.groups()
+    if match[0][0] == "&":
+        return _entity(decimal, hexadecimal, name)
+    code = percent or four or two
+    return chr(int(code, 16)) if code else ""
+
+
+def merged(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Return findings in order and without overlap; those that overlap become one, of the kind of the first."""
+    result: list[Finding] = []
+    for one in sorted(findings, key=lambda one: (one.start, -one.end)):
+        if result and one.start < result[-1].end:
+            last = result[-1]
+            if one.end > last.end:
+                result[-1] = Finding(last.kind, last.start, one.end, last.score)
+        else:
+            result.append(one)
+    return tuple(result)
+
+
+def digest(*values: object) -> str:
+    """Return a short digest of a detector's options, for its version."""
+    return hashlib.blake2b(repr(values).encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()

@@ -1,0 +1,72 @@
+"""Any text: a detector does not raise, its findings are in order, and a stream loses nothing at any split."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from llmops_sdk.guardrails import DetectorGuard, GuardContext
+from llmops_sdk.guardrails.detectors._exfiltration import ExfiltrationDetector
+
+CONTEXT = GuardContext(rail="output", documents=("Ada Lovelace wrote 42 notes in 1843.", ""))
+PIECES: dict[str, tuple[Any, str]] = {
+    "exfiltration": (
+        ExfiltrationDetector(("good.io",)),
+        """![ [ ] ( ) < > " ' ! : / \\ // https:// evil.io good.io ?q=c2VjcmV0LXRv #a2VuLTEyMzQ1 ]( ][ ]: [1]: ![1] <img
+        src= href= <a on url( @import javascript: data:text/html, <script </script> www. mailto: &lt; &quot; &#10; &amp;
+        = \u200b \uff1c a @ -- . style=""",
+    ),
+}
+SPACES = [" ", "\n", "\n\n", "\t"]
+
+
+def texts(name):
+    pieces = st.sampled_from([*PIECES[name][1].split(), *SPACES])
+    return st.lists(pieces | st.text(max_size=3), max_size=24).map("".join)
+
+
+def check_findings(text, found):
+    places = [place for one in found.findings for place in (one.start, one.end)]
+    assert places == sorted(places)
+    assert all(one.start < one.end for one in found.findings)
+    assert not places or (places[0] >= 0 and places[-1] <= len(text))
+    assert not found.findings or found.found
+    assert found.score is None or 0 <= found.score <= 1
+
+
+@pytest.mark.parametrize("name", PIECES)
+@settings(deadline=None)
+@given(st.data())
+def test_any_text_gives_findings_in_order(name, data):
+    detector = PIECES[name][0]
+    text = data.draw(texts(name) | st.text(st.characters(exclude_categories=())))
+    check_findings(text, detector.detect(text, CONTEXT))
+
+
+@pytest.mark.parametrize("name", [name for name, (detector, _) in PIECES.items() if hasattr(detector, "settled")])
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_a_settled_beginning_and_the_rest_give_the_same_as_the_whole(name, data):
+    guard = DetectorGuard(PIECES[name][0], "redact")
+    text = data.draw(texts(name))
+    split = data.draw(st.integers(0, len(text)))
+    place = guard.settled(text[:split])
+    assert 0 <= place <= split
+
+    def left(part):
+        verdict = guard.check(part, CONTEXT)
+        return part if verdict.text is None else verdict.text
+
+    assert left(text[:place]) + left(text[place:]) == left(text)
+
+
+@pytest.mark.parametrize("name", PIECES)
+@pytest.mark.parametrize("text", ["", "\x00", "\ud800", "\udfff\ud800 ", "\U0010ffff", "\u0130\u1e9e", "a" * 100_000])
+def test_odd_texts_do_not_raise(name, text):
+    detector = PIECES[name][0]
+    check_findings(text, detector.detect(text, CONTEXT))
+    if hasattr(detector, "settled"):
+        assert 0 <= detector.settled(text) <= len(text)
