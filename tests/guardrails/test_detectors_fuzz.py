@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import pytest
@@ -9,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmops_sdk.guardrails import DetectorGuard, GuardContext
+from llmops_sdk.guardrails.detectors._canary import CanaryDetector
 from llmops_sdk.guardrails.detectors._exfiltration import ExfiltrationDetector
 
+TOKEN = "q7w2xk4mzp"
 CONTEXT = GuardContext(rail="output", documents=("Ada Lovelace wrote 42 notes in 1843.", ""))
 PIECES: dict[str, tuple[Any, str]] = {
     "exfiltration": (
@@ -18,6 +21,12 @@ PIECES: dict[str, tuple[Any, str]] = {
         """![ [ ] ( ) < > " ' ! : / \\ // https:// evil.io good.io ?q=c2VjcmV0LXRv #a2VuLTEyMzQ1 ]( ][ ]: [1]: ![1] <img
         src= href= <a on url( @import javascript: data:text/html, <script </script> www. mailto: &lt; &quot; &#10; &amp;
         = \u200b \uff1c a @ -- . style=""",
+    ),
+    "canary": (
+        CanaryDetector((TOKEN,)),
+        f"""{TOKEN} {TOKEN[:5]} {TOKEN[5:]} {TOKEN[::-1]} {TOKEN[:4:-1]} {TOKEN[4::-1]} q7 w2x k4m zp Q7W2 XK4MZP %71
+        %37w2         {TOKEN.encode().hex()} 71377732 786b346d7a70 {base64.b64encode(TOKEN.encode()).decode()} cTd3MnhrNG 16enA=
+        &#113;         \\u0071 %2571 %25 %2 & &amp; &# \\u \u200b - . _ \uff51 q 7 \u00e9""",
     ),
 }
 SPACES = [" ", "\n", "\n\n", "\t"]

@@ -164,8 +164,8 @@ def _squeezed(text: str) -> str:
 
 
 def _lower(text: str) -> str:
-    # Of the same length; the forms are ASCII.
-    return text.translate(_LOWER)
+    # Of the same length, which `lower` alone is not for every letter; the forms are ASCII.
+    return text.lower() if text.isascii() else text.translate(_LOWER)
 
 
 _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
@@ -197,9 +197,9 @@ def _hits(text: str, needle: str) -> Iterator[tuple[int, int]]:
 def _before_beginning(view: Mapped, forms: tuple[tuple[str, ...], tuple[str, ...]]) -> int:
     """Return where the longest end of the text begins that is the beginning of a form."""
     longest = max(map(len, chain(*forms)), default=1)
-    tail, places = "", [0]
     # The end of the text, without separators, and where each of its characters is.
-    places = []
+    tail = ""
+    places: list[int] = []
     for at in range(len(view.text) - 1, -1, -1):
         character = view.text[at]
         if not _SEPARATORS.match(character):

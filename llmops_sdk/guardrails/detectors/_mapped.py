@@ -21,7 +21,7 @@ _ENTITY = r"&(?:amp;)?(?:#([0-9]{1,7})|#[xX]([0-9A-Fa-f]{1,6})|([A-Za-z][A-Za-z0
 _FULLWIDTH = r"\uff01-\uff5e\u2024\u3002\uff61\ufe52\ufe55\ufe5f\ufe64-\ufe66\ufe68\ufe6b"
 _PLAIN = re.compile(rf"{_ENTITY}|[{_INVISIBLE}]++|[{_FULLWIDTH}]")
 _ESCAPES = re.compile(
-    rf"{_ENTITY}|%(?:25)?([0-9A-Fa-f]{{2}})|\\(?:u([0-9A-Fa-f]{{4}})|x([0-9A-Fa-f]{{2}}))|[{_INVISIBLE}]++"
+    rf"{_ENTITY}|%(?:25)?([0-9A-Fa-f]{{2}})|\\(?:u([0-9A-Fa-f]{{4}})|x([0-9A-Fa-f]{{2}}))|[{_INVISIBLE}]++|[{_FULLWIDTH}]"
 )
 _DOTS = "\u3002\uff0e\uff61"
 
@@ -48,21 +48,25 @@ class Mapped:
         parts: list[str] = []
         done = length = 0
         for start, end, new in changes:
-            for first, last, part in ((done, start, source[done:start]), (start, end, new)):
-                if part:
-                    self._here.append(length)
-                    self._starts.append(first)
-                    self._ends.append(last)
-                    parts.append(part)
-                    length += len(part)
+            if start > done:
+                self._add(length, done, start)
+                parts.append(source[done:start])
+                length += start - done
+            if new:
+                self._add(length, start, end)
+                parts.append(new)
+                length += len(new)
             done = end
         if done < len(source):
-            self._here.append(length)
-            self._starts.append(done)
-            self._ends.append(len(source))
+            self._add(length, done, len(source))
             parts.append(source[done:])
         self.is_changed = done > 0
         self.text = "".join(parts)
+
+    def _add(self, here: int, start: int, end: int) -> None:
+        self._here.append(here)
+        self._starts.append(start)
+        self._ends.append(end)
 
     def original(self, start: int, end: int) -> tuple[int, int]:
         """Return the smallest range of the source that holds a range of this text, which must not be empty."""
@@ -109,18 +113,21 @@ def _entity(decimal: str | None, hexadecimal: str | None, name: str | None) -> s
 def _plain_character(match: re.Match[str]) -> str | None:
     if match[0][0] == "&":
         return _entity(*match.groups())
-    if match[0] in _DOTS:
+    return _plain_sign(match[0])
+
+
+def _plain_sign(sign: str) -> str:
+    if sign in _DOTS:
         return "."
-    folded = unicodedata.normalize("NFKC", match[0])
+    folded = unicodedata.normalize("NFKC", sign)
     return folded if folded.isascii() else ""
 
 
 def _unescaped(match: re.Match[str]) -> str | None:
-    decimal, hexadecimal, name, percent, four, two = match.groups()
-    if match[0][0] == "&":
-        return _entity(decimal, hexadecimal, name)
-    code = percent or four or two
-    return chr(int(code, 16)) if code else ""
+    group = match.lastindex
+    if group is None:
+        return _plain_sign(match[0])
+    return chr(int(match[group], 16)) if group > 3 else _entity(match[1], match[2], match[3])
 
 
 def merged(findings: Iterable[Finding]) -> tuple[Finding, ...]:
