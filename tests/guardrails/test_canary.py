@@ -18,6 +18,11 @@ OUTPUT = GuardContext(rail="output")
 TOKEN = "Xq7w-2Rk4m-zP9tv"
 
 
+@pytest.fixture(autouse=True)
+def no_other_tokens(monkeypatch):
+    monkeypatch.setattr("llmops_sdk.guardrails.detectors._canary._made", type(_made)(maxlen=2))
+
+
 def base64_of(text):
     return base64.b64encode(text.encode()).decode()
 
@@ -76,8 +81,7 @@ def test_a_canary_at_the_end_is_not_longer_than_the_text():
     assert CanaryDetector((TOKEN,)).detect(TOKEN, OUTPUT).findings[0].end == len(TOKEN)
 
 
-def test_tokens_made_in_this_process_are_found_and_bounded(monkeypatch):
-    monkeypatch.setattr("llmops_sdk.guardrails.detectors._canary._made", type(_made)(maxlen=2))
+def test_tokens_made_in_this_process_are_found_and_bounded():
     detector = CanaryDetector()
     assert detector.detect("nothing is made", OUTPUT).found is False
     first, second, third = new_canary(), new_canary(), new_canary()
