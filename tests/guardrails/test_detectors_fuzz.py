@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from llmops_sdk.guardrails import DetectorGuard, GuardContext
 from llmops_sdk.guardrails.detectors._canary import CanaryDetector
 from llmops_sdk.guardrails.detectors._exfiltration import ExfiltrationDetector
+from llmops_sdk.guardrails.detectors._length import LengthDetector
 
 TOKEN = "q7w2xk4mzp"
 CONTEXT = GuardContext(rail="output", documents=("Ada Lovelace wrote 42 notes in 1843.", ""))
@@ -25,9 +26,11 @@ PIECES: dict[str, tuple[Any, str]] = {
     "canary": (
         CanaryDetector((TOKEN,)),
         f"""{TOKEN} {TOKEN[:5]} {TOKEN[5:]} {TOKEN[::-1]} {TOKEN[:4:-1]} {TOKEN[4::-1]} q7 w2x k4m zp Q7W2 XK4MZP %71
-        %37w2         {TOKEN.encode().hex()} 71377732 786b346d7a70 {base64.b64encode(TOKEN.encode()).decode()} cTd3MnhrNG 16enA=
-        &#113;         \\u0071 %2571 %25 %2 & &amp; &# \\u \u200b - . _ \uff51 q 7 \u00e9""",
+        %37w2 {TOKEN.encode().hex()} 71377732 786b346d7a70 {base64.b64encode(TOKEN.encode()).decode()}
+        cTd3MnhrNG 16enA= &#113;
+        \\u0071 %2571 %25 %2 & &amp; &# \\u \u200b - . _ \uff51 q 7 \u00e9""",
     ),
+    "length": (LengthDetector(max_chars=40, max_tokens=10, min_chars=2), "a be the \u00e9 \ud800"),
 }
 SPACES = [" ", "\n", "\n\n", "\t"]
 
