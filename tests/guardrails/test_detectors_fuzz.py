@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from llmops_sdk.guardrails import DetectorGuard, GuardContext
 from llmops_sdk.guardrails.detectors._canary import CanaryDetector
 from llmops_sdk.guardrails.detectors._exfiltration import ExfiltrationDetector
+from llmops_sdk.guardrails.detectors._json import JsonDetector
 from llmops_sdk.guardrails.detectors._length import LengthDetector
 
 TOKEN = "q7w2xk4mzp"
@@ -31,6 +32,7 @@ PIECES: dict[str, tuple[Any, str]] = {
         \\u0071 %2571 %25 %2 & &amp; &# \\u \u200b - . _ \uff51 q 7 \u00e9""",
     ),
     "length": (LengthDetector(max_chars=40, max_tokens=10, min_chars=2), "a be the \u00e9 \ud800"),
+    "json": (JsonDetector(dict[str, int]), """{ } [ ] , : "a" 1 true ' ``` ```json \\ // \ud800 NaN -"""),
 }
 SPACES = [" ", "\n", "\n\n", "\t"]
 
