@@ -14,6 +14,8 @@ from llmops_sdk.guardrails.detectors._canary import CanaryDetector
 from llmops_sdk.guardrails.detectors._exfiltration import ExfiltrationDetector
 from llmops_sdk.guardrails.detectors._json import JsonDetector
 from llmops_sdk.guardrails.detectors._length import LengthDetector
+from llmops_sdk.guardrails.detectors._profanity import ProfanityDetector
+from llmops_sdk.guardrails.detectors._topics import TopicsDetector
 
 TOKEN = "q7w2xk4mzp"
 CONTEXT = GuardContext(rail="output", documents=("Ada Lovelace wrote 42 notes in 1843.", ""))
@@ -33,6 +35,16 @@ PIECES: dict[str, tuple[Any, str]] = {
     ),
     "length": (LengthDetector(max_chars=40, max_tokens=10, min_chars=2), "a be the \u00e9 \ud800"),
     "json": (JsonDetector(dict[str, int]), """{ } [ ] , : "a" 1 true ' ``` ```json \\ // \ud800 NaN -"""),
+    "topics": (
+        TopicsDetector(
+            ["new york", "new york city hall", "caf\u00e9", "\u5317\u4eac", "c++", "york x"], ["new york city"]
+        ),
+        "new york city hall york x NEW new\u200b cafe\u0301 \u5317 \u4eac c c+ c++ + ne - . _ \u00df \u0301",
+    ),
+    "profanity": (
+        ProfanityDetector({"darn": 0.2, "dar ned": 1}),
+        "darn d4rn daaarn d4 rn dar ned n3d NED DARN a 4 - . \u200b \u00e0",
+    ),
 }
 SPACES = [" ", "\n", "\n\n", "\t"]
 

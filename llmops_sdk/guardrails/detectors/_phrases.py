@@ -1,0 +1,161 @@
+"""Find whole words and phrases without regard to case, accents and invisible characters, in linear time."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from llmops_sdk.errors import ConfigError
+from llmops_sdk.guardrails.detectors._mapped import Mapped
+
+__all__ = ["Phrases", "folded", "given_words"]
+
+_TO_FOLD = re.compile(r"[A-Z]|[^\x00-\x7f]")
+# Scripts that write no spaces: each character counts as a word.
+_UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
+_WORD = re.compile(rf"[{_UNSPACED}]|[^\W_{_UNSPACED}]++[+#]*+")
+_LONGEST_GAP = 3
+_END_OF_SENTENCE = re.compile(r"[.!?;\u3002\uff01\uff1f]")
+
+
+def folded(text: str) -> Mapped:
+    r"""Return a text in lower case without accents and invisible characters.
+
+    Example:
+        >>> from llmops_sdk.guardrails.detectors._phrases import folded
+        >>> folded("Caf\u00e9 \uff21\u200bcme").text
+        'cafe acme'
+    """
+    if text.isascii():
+        return Mapped(text.lower())
+    return Mapped(text, _folds(text))
+
+
+def _folds(text: str) -> Iterator[tuple[int, int, str]]:
+    for match in _TO_FOLD.finditer(text):
+        character = match[0]
+        new = _FOLDED[character]
+        if new != character:
+            yield match.start(), match.end(), new
+
+
+class _Folded(dict[str, str]):
+    """The folded form of each character, filled at its first use."""
+
+    def __missing__(self, character: str) -> str:
+        parts = unicodedata.normalize("NFKD", character).casefold()
+        new = "".join(one for one in parts if unicodedata.category(one) not in {"Mn", "Cf"})
+        # Korean syllables stay whole.
+        new = self[character] = unicodedata.normalize("NFC", new)
+        return new
+
+
+_FOLDED = _Folded()
+
+
+def given_words(words: object, key: str) -> tuple[str, ...]:
+    """Return a list of words or phrases that a user gives.
+
+    Raises:
+        ConfigError: It is no list of strings, or one has neither letters nor digits.
+    """
+    if isinstance(words, str) or not isinstance(words, Iterable):
+        raise ConfigError(f"{key} must be a list of words and phrases, not {words!r}", key=key, value=words)
+    result: list[str] = []
+    for word in words:  # pyright: ignore[reportUnknownVariableType]
+        if not isinstance(word, str) or not _WORD.search(folded(word).text):
+            raise ConfigError(f"{key}: {word!r} is not a word or a phrase", key=key, value=word)  # pyright: ignore[reportUnknownArgumentType]
+        result.append(word)
+    return tuple(result)
+
+
+@dataclass(slots=True)
+class _Node:
+    following: dict[str, _Node] = field(default_factory=dict[str, "_Node"])
+    value: float | None = None
+
+
+class Phrases:
+    """A set of phrases, each with a value.
+
+    Args:
+        phrases: The phrases and their values.
+        spellings: Returns the words that a word of the text may stand for, or None for itself only.
+    """
+
+    def __init__(
+        self, phrases: Iterable[tuple[str, float]], spellings: Callable[[str], Iterable[str]] | None = None
+    ) -> None:
+        self._root = _Node()
+        self._spellings = spellings
+        for phrase, value in phrases:
+            node = self._root
+            for word in _WORD.findall(folded(phrase).text):
+                node = node.following.setdefault(word, _Node())
+            node.value = value
+
+    def find(self, text: str) -> list[tuple[int, int, float]]:
+        """Return the start, end and value of each phrase, in order and without overlap; the longest first."""
+        return self._walk(text)[0]
+
+    def settled(self, text: str) -> int:
+        """Return the length of the beginning of an unfinished text without a phrase that may go on."""
+        return self._walk(text)[1]
+
+    def _walk(self, text: str) -> tuple[list[tuple[int, int, float]], int]:
+        view = folded(text)
+        words = [(match[0], match.start(), match.end()) for match in _WORD.finditer(view.text)]
+        found: list[tuple[int, int, float]] = []
+        held = len(text)
+        place = 0
+        while place < len(words):
+            first = words[place]
+            if self._spellings is None and not self._may_start(words, place):
+                place += 1
+                continue
+            last, value, is_open = self._longest(view.text, words, place)
+            if is_open and held == len(text):
+                held = min(held, view.original(first[1], first[2])[0])
+            if value is None:
+                place += 1
+                continue
+            found.append((*view.original(first[1], words[last][2]), value))
+            place = last + 1
+        if words and words[-1][2] == len(view.text):
+            held = min(held, view.original(words[-1][1], words[-1][2])[0])
+        return found, held
+
+    def _may_start(self, words: list[tuple[str, int, int]], place: int) -> bool:
+        """Return False where a glance at two words tells that no phrase starts; it saves most of the time."""
+        node = self._root.following.get(words[place][0])
+        if node is None or node.value is not None or place + 2 >= len(words):
+            return node is not None
+        return words[place + 1][0] in node.following
+
+    def _longest(self, text: str, words: list[tuple[str, int, int]], place: int) -> tuple[int, float | None, bool]:
+        """Return the last word of the longest phrase that starts at a word, its value, and whether more may follow."""
+        nodes = [self._root]
+        last, value, end = place, None, 0
+        for at in range(place, len(words)):
+            before = end
+            word, start, end = words[at]
+            spellings = (word,) if self._spellings is None else self._spellings(word)
+            nodes = [node.following[one] for one in spellings for node in nodes if one in node.following]
+            if not nodes:
+                # An unfinished word may still become the right one.
+                return last, value, end == len(text)
+            if at > place and not _is_gap(text[before:start]):
+                return last, value, False
+            for node in nodes:
+                if node.value is not None:
+                    value = node.value if at > last or value is None else max(value, node.value)
+                    last = at
+            if not any(node.following for node in nodes):
+                return last, value, end == len(text)
+        return last, value, _is_gap(text[end:])
+
+
+def _is_gap(gap: str) -> bool:
+    return len(gap) <= _LONGEST_GAP and not _END_OF_SENTENCE.search(gap)
