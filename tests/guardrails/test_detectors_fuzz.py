@@ -13,6 +13,7 @@ from llmops_sdk.guardrails import DetectorGuard, GuardContext
 from llmops_sdk.guardrails.detectors._canary import CanaryDetector
 from llmops_sdk.guardrails.detectors._exfiltration import ExfiltrationDetector
 from llmops_sdk.guardrails.detectors._json import JsonDetector
+from llmops_sdk.guardrails.detectors._language import LanguageDetector
 from llmops_sdk.guardrails.detectors._length import LengthDetector
 from llmops_sdk.guardrails.detectors._profanity import ProfanityDetector
 from llmops_sdk.guardrails.detectors._topics import TopicsDetector
@@ -45,6 +46,7 @@ PIECES: dict[str, tuple[Any, str]] = {
         ProfanityDetector({"darn": 0.2, "dar ned": 1}),
         "darn d4rn daaarn d4 rn dar ned n3d NED DARN a 4 - . \u200b \u00e0",
     ),
+    "language": (LanguageDetector(), "where is my card wo ist meine karte ``` https:// @ \u5317 \ud800 \u00e9"),
 }
 SPACES = [" ", "\n", "\n\n", "\t"]
 
