@@ -12,11 +12,15 @@ from hypothesis import strategies as st
 from llmops_sdk.guardrails import DetectorGuard, GuardContext
 from llmops_sdk.guardrails.detectors._canary import CanaryDetector
 from llmops_sdk.guardrails.detectors._exfiltration import ExfiltrationDetector
+from llmops_sdk.guardrails.detectors._grounded import GroundedDetector
 from llmops_sdk.guardrails.detectors._json import JsonDetector
 from llmops_sdk.guardrails.detectors._language import LanguageDetector
 from llmops_sdk.guardrails.detectors._length import LengthDetector
 from llmops_sdk.guardrails.detectors._profanity import ProfanityDetector
 from llmops_sdk.guardrails.detectors._topics import TopicsDetector
+
+pytest.importorskip("json_repair")
+pytest.importorskip("py3langid")
 
 TOKEN = "q7w2xk4mzp"
 CONTEXT = GuardContext(rail="output", documents=("Ada Lovelace wrote 42 notes in 1843.", ""))
@@ -47,6 +51,10 @@ PIECES: dict[str, tuple[Any, str]] = {
         "darn d4rn daaarn d4 rn dar ned n3d NED DARN a 4 - . \u200b \u00e0",
     ),
     "language": (LanguageDetector(), "where is my card wo ist meine karte ``` https:// @ \u5317 \ud800 \u00e9"),
+    "grounded": (
+        GroundedDetector(),
+        'Ada Lovelace wrote notes in 1843 1,843 Bob . ! ? " ) \u3002 .a 1. \u0301 \u00e9 the',
+    ),
 }
 SPACES = [" ", "\n", "\n\n", "\t"]
 
