@@ -1,0 +1,201 @@
+"""Find numbers that name a person: telephone, IBAN, social security and other national ids, cards."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import re
+from collections.abc import Iterator, Sequence
+
+from llmops_sdk._util._optional import require
+from llmops_sdk.guardrails.detectors._cards import find_cards
+from llmops_sdk.guardrails.detectors._pii_found import Found
+
+__all__ = ["DEFAULT_REGIONS", "card", "iban", "national_id", "phone", "us_ssn"]
+
+DEFAULT_REGIONS = ("US", "GB", "IE", "DE", "FR", "ES", "IT", "NL", "BE", "CH", "AT", "SE", "NO", "DK", "PL", "IN", "AU")
+"""The countries whose telephone numbers are recognised without a country code."""
+
+_MANY_DIGITS = re.compile(r"(?:[0-9][^0-9]{0,3}){7}")
+
+# --- Telephone
+
+_PHONE = re.compile(
+    r"(?<![A-Za-z0-9_+.:/@#=-])(?:\+ ?|\()?[0-9](?:(?:[ .-]{1,2}|[ ]?[(/)][ ]?|[)]-)?+[0-9]){6,17}+"
+    r"(?:[ ]?(?:x|ext\.?|#)[ ]?[0-9]{1,6})?(?![A-Za-z0-9_]|[.:,/][0-9]|[-.]?[0-9])"
+)
+_PHONE_WORD = re.compile(
+    r"(?i:phone|tel\b|tel[.:]|call|mobile|\bcell\b|\bfax\b|dial|whatsapp|\bsms\b|\bdesk\b|\boffice\b|contact"
+    r"|\breach\b|messages? to|answering|handy|t[eé]l[eé]fono?|portable|\bmob\b)"
+)
+_WORD_AFTER_PHONE = re.compile(r"[ \t]?-?[(]?(?i:office|fax|mobile|cell|desk|home|work)\b")
+# Dates, and a year and a range, which have the same shape.
+_NO_PHONE = re.compile(r"(?:19|20)[0-9]{2}[-./ ][0-9]{1,2}[-./ ][0-9]{1,2}\b|[0-9]{1,2}[-./][0-9]{1,2}[-./](?:19|20)")
+_BEFORE, _AFTER = 48, 12
+"""How many characters before and after a number may have a word that tells what it is."""
+_SERVICES = (
+    *("fixed_line", "mobile", "toll_free", "premium_rate", "shared_cost"),
+    *("personal_number", "voip", "pager", "uan"),
+)
+
+
+def phone(text: str, regions: Sequence[str]) -> Iterator[Found]:
+    """Yield telephone numbers: valid ones in a usual form, and any behind a word such as "call"."""
+    if not _MANY_DIGITS.search(text):
+        return
+    for match in _PHONE.finditer(text):
+        start, end = match.span()
+        number = re.split(r"[ ]?(?:x|ext\.?|#)", match[0], maxsplit=1)[0]
+        digits = "".join(re.findall("[0-9]", number))
+        if not 7 <= len(digits) <= 15 or _NO_PHONE.match(match[0]):
+            continue
+        has_word = (
+            _PHONE_WORD.search(text, max(0, start - _BEFORE), start) is not None
+            or _WORD_AFTER_PHONE.match(text, end, end + _AFTER) is not None
+        )
+        score = _phone_score(number, digits, regions, has_word=has_word)
+        if score:
+            yield Found(score, start, end, "PHONE")
+
+
+def _phone_score(number: str, digits: str, regions: Sequence[str], *, has_word: bool) -> float:
+    if number[0] == "+" or digits.startswith("00"):
+        international = digits.lstrip("0") if number[0] != "+" else digits
+        if _is_international(international, "(0)" in number):
+            return 0.95
+        return 0.6 if has_word else 0.0
+    groups = re.findall("[0-9]+", number)
+    is_usual = len(groups) > 1 and (
+        number[0] in "(0" or (len(groups) >= 3 and len(digits) >= 9 and max(map(len, groups)) <= 4)
+    )
+    if (is_usual or has_word) and any(_is_national(digits, region) for region in regions):
+        return 0.9 if has_word else 0.7
+    return 0.6 if has_word and (len(groups) > 1 or len(digits) >= 8) else 0.0
+
+
+def _is_international(digits: str, has_trunk_zero: bool) -> bool:
+    codes = require("phonenumbers", extra="guards", purpose="finding telephone numbers").COUNTRY_CODE_TO_REGION_CODE
+    for length in (1, 2, 3):
+        for region in codes.get(int(digits[:length] or "0"), ()):
+            national = digits[length + has_trunk_zero :]
+            if region != "001" and _numbers_of(region)[1].fullmatch(national):
+                return True
+    return False
+
+
+def _is_national(digits: str, region: str) -> bool:
+    prefix, pattern = _numbers_of(region)
+    if pattern.fullmatch(digits):
+        # Where calls inside the country need a prefix, a number without it is not written so.
+        return not prefix or prefix == "1"
+    return bool(prefix) and digits.startswith(prefix) and pattern.fullmatch(digits[len(prefix) :]) is not None
+
+
+@functools.cache
+def _numbers_of(region: str) -> tuple[str, re.Pattern[str]]:
+    """Return a country's trunk prefix, and the pattern of its numbers without it."""
+    library = require("phonenumbers", extra="guards", purpose="finding telephone numbers")
+    country = library.PhoneMetadata.metadata_for_region(region)
+    if country is None:
+        return "", re.compile(r"(?!)")
+    patterns = {getattr(country, service).national_number_pattern for service in _SERVICES if getattr(country, service)}
+    return country.national_prefix or "", re.compile("|".join(sorted(one for one in patterns if one)) or "(?!)")
+
+
+# --- IBAN
+
+_IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}[0-9]{2}(?:[ -]?[A-Za-z0-9]){11,30}+")
+_IBAN_LENGTHS = {
+    one[:2]: int(one[2:])
+    for one in (
+        "AD24 AE23 AL28 AT20 AZ28 BA20 BE16 BG22 BH22 BI27 BR29 BY28 CH21 CR22 CY28 CZ24 DE22 DJ27 DK18 DO28 EE20 EG29"
+        " ES24 FI18 FO18 FR27 GB22 GE22 GI23 GL18 GR27 GT28 HR21 HU28 IE22 IL23 IQ23 IS26 IT27 JO30 KW30 KZ20 LB28 LC32"
+        " LI21 LT20 LU20 LV21 LY25 MC27 MD24 ME22 MK19 MN20 MR27 MT31 MU30 NI28 NL18 NO15 OM23 PK24 PL28 PS29 PT25 QA29"
+        " RO24 RS22 RU33 SA24 SC31 SD18 SE24 SI19 SK24 SM27 SO23 ST25 SV28 TL23 TN24 TR26 UA29 VA22 VG24 XK20"
+    ).split()
+}
+"""The number of characters for each country, by the IBAN registry."""
+
+
+def iban(text: str) -> Iterator[Found]:
+    """Yield IBANs, also in groups: by country, length and check digits."""
+    for match in _IBAN.finditer(text):
+        length = _IBAN_LENGTHS.get(match[0][:2].upper())
+        if length is None:
+            continue
+        places = [place for place, character in enumerate(match[0]) if character.isalnum()]
+        if len(places) < length:
+            continue
+        end = match.start() + places[length - 1] + 1
+        number = "".join(match[0][place] for place in places[:length])
+        if not text[end : end + 1].isalnum() and _is_valid("iban", number):
+            yield Found(0.99, match.start(), end, "IBAN")
+
+
+# --- National ids
+
+_SSN = re.compile(r"(?<![A-Za-z0-9-])[0-9]{3}([- ])[0-9]{2}\1[0-9]{4}(?![A-Za-z0-9-])")
+_BARE_SSN = re.compile(r"(?<![A-Za-z0-9.-])[0-9]{9}(?![A-Za-z0-9-])")
+_SSN_WORD = re.compile(r"(?i:\bssn\b|social security)")
+_DAY, _MONTH = "(?:0[1-9]|[12][0-9]|3[01])", "(?:0[1-9]|1[0-2])"
+
+_NATIONAL_IDS: tuple[tuple[str, str, str], ...] = (
+    ("fr.nir", rf"[12] ?[0-9]{{2}} ?(?:{_MONTH}|[2-9][0-9]) ?[0-9][0-9AB] ?[0-9]{{3}} ?[0-9]{{3}} ?[0-9]{{2}}", ""),
+    ("es.dni", "[0-9]{8}-?[A-Z]", ""),
+    ("es.nie", "[XYZ]-?[0-9]{7}-?[A-Z]", ""),
+    ("it.codicefiscale", "[A-Z]{6}[0-9]{2}[A-EHLMPRST][0-9]{2}[A-Z][0-9]{3}[A-Z]", ""),
+    ("be.nn", rf"[0-9]{{2}}\.?{_MONTH}\.?{_DAY}-?[0-9]{{3}}\.?[0-9]{{2}}", ""),
+    ("pl.pesel", rf"[0-9]{{2}}(?:[02468][1-9]|[13579][0-2]){_DAY}[0-9]{{5}}", r"(?i:pesel)"),
+    ("fi.hetu", rf"{_DAY}{_MONTH}[0-9]{{2}}[-+A-FU-Y][0-9]{{3}}[0-9A-FHJ-NPR-Y]", ""),
+    ("no.fodselsnummer", rf"{_DAY}{_MONTH}[0-9]{{2}} ?[0-9]{{5}}", ""),
+    ("se.personnummer", rf"(?:19|20)?[0-9]{{2}}{_MONTH}{_DAY}[-+][0-9]{{4}}", ""),
+    ("dk.cpr", rf"{_DAY}{_MONTH}[0-9]{{2}}-[0-9]{{4}}", r"(?i:\bcpr)"),
+    ("br.cpf", r"[0-9]{3}\.[0-9]{3}\.[0-9]{3}-[0-9]{2}", ""),
+    ("ch.ssn", r"756\.[0-9]{4}\.[0-9]{4}\.[0-9]{2}", ""),
+    ("cn.ric", rf"[1-9][0-9]{{5}}(?:19|20)[0-9]{{2}}{_MONTH}{_DAY}[0-9]{{3}}[0-9Xx]", ""),
+    ("ro.cnp", rf"[1-9][0-9]{{2}}{_MONTH}{_DAY}[0-9]{{6}}", ""),
+    ("gb.nhs", "[0-9]{3}[ -]?[0-9]{3}[ -]?[0-9]{4}", r"\bNHS\b"),
+    ("nl.bsn", "[0-9]{9}", r"(?i:\bbsn\b|burgerservice)"),
+)
+"""Modules of stdnum, the form of a number, and the word that must stand before it where the check digit is weak."""
+_ID_FORMS = tuple(
+    (module, re.compile(rf"(?<![A-Za-z0-9.-])(?:{form})(?![A-Za-z0-9]|-[0-9])"), re.compile(word) if word else None)
+    for module, form, word in _NATIONAL_IDS
+)
+
+
+def us_ssn(text: str) -> Iterator[Found]:
+    """Yield social security numbers of the United States: 3-2-4, or nine digits behind the word."""
+    if not _MANY_DIGITS.search(text):
+        return
+    for match in _SSN.finditer(text):
+        if _is_valid("us.ssn", match[0].replace(" ", "-")):
+            yield Found(0.95, *match.span(), "US_SSN")
+    for match in _BARE_SSN.finditer(text):
+        if _has_word(_SSN_WORD, text, match.start()) and _is_valid("us.ssn", match[0]):
+            yield Found(0.9, *match.span(), "US_SSN")
+
+
+def national_id(text: str) -> Iterator[Found]:
+    """Yield national ids with a check digit."""
+    if not _MANY_DIGITS.search(text):
+        return
+    for module, form, word in _ID_FORMS:
+        for match in form.finditer(text):
+            if (word is None or _has_word(word, text, match.start())) and _is_valid(module, match[0]):
+                yield Found(0.9, *match.span(), "NATIONAL_ID")
+
+
+def card(text: str) -> Iterator[Found]:
+    """Yield payment card numbers."""
+    if _MANY_DIGITS.search(text):
+        for start, end, _ in find_cards(text):
+            yield Found(0.98, start, end, "CARD")
+
+
+def _has_word(word: re.Pattern[str], text: str, start: int) -> bool:
+    return word.search(text, max(0, start - _BEFORE), start) is not None
+
+
+def _is_valid(module: str, number: str) -> bool:
+    return importlib.import_module(f"stdnum.{module}").is_valid(number)

@@ -1,0 +1,156 @@
+"""Find personal data in words and signs: e-mail, URL, IP, date of birth, street address."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator
+
+from llmops_sdk.guardrails.detectors._pii_found import Found
+
+__all__ = ["address", "date_of_birth", "email", "ip", "url"]
+
+# --- E-mail
+
+_EMAIL = re.compile(
+    r"(?<![\w.+-])[\w.+-]{1,64}+@(?:[\w-]{1,63}\.){1,8}([^\W\d_]{2,24}|xn--[A-Za-z0-9-]{2,24})(?![A-Za-z0-9])"
+)
+_AT = r"(?: {0,2}@ {0,2}| ?[\[({] ?(?i:at) ?[\])}] ?)"
+_DOT = r"(?: ?\. ?| ?[\[({] ?(?i:dot) ?[\])}] ?)"
+_SPACED_EMAIL = re.compile(
+    rf"(?<![\w.+-])[\w.+-]{{1,64}}+{_AT}(?:[\w-]{{1,63}}{_DOT}){{1,5}}"
+    r"(?:com|org|net|edu|gov|io|ai|dev|app|info|eu|de|fr|uk|us|ca|ch|es|it|nl|se|in|jp|br|au)(?![A-Za-z0-9])"
+)
+# The ends of file names with an @, as in "logo@2x.png".
+_FILES = frozenset("png jpg jpeg gif svg webp css js ts py html json md txt pdf".split())
+
+
+def email(text: str) -> Iterator[Found]:
+    """Yield e-mail addresses, also those with spaces around the signs."""
+    if "@" in text:
+        for match in _EMAIL.finditer(text):
+            start, end = match.span()
+            start += len(match[0]) - len(match[0].lstrip(".-+"))
+            if match[1].lower() in _FILES or text[start] == "@" or (text[start:end].startswith("git@")):
+                continue
+            yield Found(0.97, start, end, "EMAIL")
+    elif not re.search(r"(?i:at) ?[\])}]", text):
+        return
+    for match in _SPACED_EMAIL.finditer(text):
+        yield Found(0.8, *match.span(), "EMAIL")
+
+
+# --- URL and IP
+
+_URL = re.compile(
+    r"(?<![A-Za-z0-9+.-])(?:(?i:https?|ftps?|wss?)://|(?i:www)\.(?=[\w-]{1,63}\.))[^\s<>\"'`{}|\\^\x00-\x1f]{3,}+"
+)
+_OCTET = "(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])"
+_IPV4 = re.compile(rf"(?<![\w.-])(?<!\bv )(?:{_OCTET}\.){{3}}{_OCTET}(?![\w-]|\.[0-9])")
+_VERSION_BEFORE = re.compile(r"(?i:version|release|\bv)[ :=]{0,2}\Z")
+_IPV6 = re.compile(r"(?<![\w:.])[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:.]{3,44}+(?![\w:])")
+
+
+def url(text: str) -> Iterator[Found]:
+    """Yield URLs."""
+    if "://" not in text and "www." not in text.lower():
+        return
+    for match in _URL.finditer(text):
+        end = match.start() + len(match[0].rstrip(".,;:!?)]*_'"))
+        if end - match.start() > len("www.a."):
+            yield Found(0.96, match.start(), end, "URL")
+
+
+def ip(text: str) -> Iterator[Found]:
+    """Yield addresses of IP 4 and 6, but no versions and no clock times."""
+    for match in _IPV4.finditer(text):
+        if not _VERSION_BEFORE.search(text, max(0, match.start() - 12), match.start()):
+            yield Found(0.95, *match.span(), "IP")
+    if text.count(":") < 2:
+        return
+    for match in _IPV6.finditer(text):
+        number = match[0].rstrip(".")
+        groups = [group for group in number.split(":") if group]
+        if len(groups) < 3 or not any(character.isdigit() for character in number) or number.count(":") > 7:
+            continue
+        if number.endswith(":") and not number.endswith("::"):
+            number = number[:-1]
+        if _is_ipv6(number):
+            yield Found(0.95, match.start(), match.start() + len(number), "IP")
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True
+
+
+# --- Date of birth
+
+_MONTH_NAME = (
+    r"(?i:jan(?:uary|uar)?|feb(?:ruary|ruar)?|mar(?:ch|s|zo)?|apr(?:il)?|may|mai|june?|juni|july?|juli|aug(?:ust)?"
+    r"|sept?(?:ember)?|o[ck]t(?:ober)?|nov(?:ember)?|de[cz](?:ember)?)\.?"
+)
+_DATE = re.compile(
+    r"(?<![\w.-])(?:[0-9]{1,2}([/.-])[0-9]{1,2}\1(?:[0-9]{4}|[0-9]{2})|[0-9]{4}([/.-])[0-9]{1,2}\2[0-9]{1,2}"
+    rf"|[0-9]{{1,2}}(?:st|nd|rd|th|\.)?[ -](?:of )?{_MONTH_NAME},?[ -][0-9]{{4}}"
+    rf"|{_MONTH_NAME} [0-9]{{1,2}}(?:st|nd|rd|th)?,? [0-9]{{4}})(?![\w-])"
+)
+_BIRTH = re.compile(r"(?i:\bborn\b|birth|\bdob\b|\bd\.o\.b|geboren|geburt|naissance|\bn[ée]e? le\b|nacid|nacimiento|nascit)")
+_BIRTH_AFTER = re.compile(r"[^.\n]{0,24}(?i:birthday|date of birth|\bdob\b)")
+_BIRTH_BEFORE = 64
+
+
+def date_of_birth(text: str) -> Iterator[Found]:
+    """Yield the first date behind each word of birth, and one right before "birthday"."""
+    done = 0
+    for match in _DATE.finditer(text):
+        start, end = match.span()
+        is_behind = _BIRTH.search(text, max(done, start - _BIRTH_BEFORE), start) is not None
+        if is_behind or _BIRTH_AFTER.match(text, end, end + 40):
+            yield Found(0.9, start, end, "DATE_OF_BIRTH")
+        done = end
+
+
+# --- Street address
+
+_NAME = r"[^\W\d_][^\W\d_'\u2019.-]{0,24}+(?:['\u2019.-][^\W\d_'\u2019.-]{1,24}+)*+\.?"
+_CAPITAL_NAME = rf"(?=[^\W\d_a-z]){_NAME}"
+_STREET = (
+    r"(?i:street|st|str|avenue|ave|road|rd|lane|ln|drive|dr|boulevard|blvd|court|ct|square|squares|sq|place|pl|way"
+    r"|terrace|terr|crescent|close|highway|hwy|parkway|pkwy|trail|trl|alley|row|circle|cir|loop|plaza|mews)\b\.?"
+)
+_UNIT = r"(?:,? (?i:apt|apartment|suite|ste|unit|flat|no)\.? ?#?[A-Za-z0-9-]{1,6}\b)?"
+_BEFORE_NAME = (
+    r"(?i:rue|avenue|boulevard|place|chemin|impasse|all[ée]e|calle|avenida|paseo|plaza|via|viale|piazza|corso|rua|largo"
+    r"|pra[çc]a|travessa|ul\.|ulica)"
+)
+_LINKS = r"(?:(?:de|du|des|della|delle|del|di|do|da|dos|das|la|le|les|l'|d') ?){0,3}+"
+_ENDINGS = (
+    r"(?:stra(?:ß|ss)e|str\.|weg|platz|gasse|allee|damm|ufer|straat|laan|plein|gracht|gatan|v[äa]gen|gr[äa]nd|gata|gate|vei"
+    r"|veien|vej|gade|all[eé]|katu|tie|kuja|polku|tn?\. |utca|u\.)"
+)
+_ADDRESSES = (
+    # 14 Crown Street, Suite 5
+    re.compile(rf"(?<![\w.-])[0-9]{{1,5}}[A-Za-z]?(?:[-/][0-9]{{1,4}})?,? (?:{_CAPITAL_NAME} ){{1,4}}{_STREET}{_UNIT}"),
+    # 12, rue de la Paix
+    re.compile(rf"(?<![\w.-])[0-9]{{1,4}}(?: ?bis)?,? {_BEFORE_NAME} {_LINKS}{_CAPITAL_NAME}(?: {_CAPITAL_NAME}){{0,3}}"),
+    # Calle Mayor 5
+    re.compile(rf"(?<!\w){_BEFORE_NAME} {_LINKS}{_CAPITAL_NAME}(?: {_CAPITAL_NAME}){{0,3}},? [0-9]{{1,5}}[A-Za-z]?(?!\w)"),
+    # Hauptstraße 12a, Kiannonkatu 98
+    re.compile(
+        rf"(?<!\w)(?=[^\W\d_a-z])[^\W\d_]{{2,30}}?{_ENDINGS} [0-9]{{1,5}}[A-Za-z]?{_UNIT}(?!\w)"
+    ),
+    re.compile(r"(?<!\w)(?i:p\.? ?o\.? ?box|postfach) [0-9]{1,7}(?!\w)"),
+    re.compile(r"(?<!\w)(?:PSC|Unit|CMR) [0-9]{1,5},? Box [0-9]{1,5}(?!\w)"),
+    re.compile(r"(?<!\w)[0-9]{1,5} (?:[^\W\d_][\w.'\u2019-]{0,24} ){1,3}(?i:apt|suite)\.? ?[0-9]{1,5}(?!\w)"),
+)
+
+
+def address(text: str) -> Iterator[Found]:
+    """Yield street addresses in the forms of some languages, without the town."""
+    for pattern in _ADDRESSES:
+        for match in pattern.finditer(text):
+            yield Found(0.75, *match.span(), "ADDRESS")

@@ -1,0 +1,98 @@
+"""Find secrets in texts, also behind disguises: keys and tokens of vendors, private keys, passwords beside their name.
+
+The formats are those of the redaction of telemetry: one table serves both.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from llmops_sdk.guardrails._normalise import View, views
+from llmops_sdk.guardrails._protocol import Detection, Finding, GuardContext
+from llmops_sdk.guardrails.detectors._stretches import Stretches
+from llmops_sdk.tracing.privacy._sieves import may_hold_secret, patterns_for
+
+__all__ = ["SecretsDetector"]
+
+# Parts of names whose value stands behind them, and words before a value.
+_NAMES = (
+    "pass(?:wor|wd|phrase|code)|secret|token|key|credential|cookie|string|auth|bearer|basic|pwd|twilio|signature|apikey"
+)
+_STRETCHES = Stretches(
+    context=f"(?i:{_NAMES})",
+    prefix="[A-Za-z-]{0,15}?",
+    far=f"(?i:{_NAMES})",
+    reach=8,
+    opens="-----BEGIN",
+    closes="-----END",
+)
+_SHORTEST = 8
+"""A stretch that is shorter holds no secret; in characters."""
+
+
+class SecretsDetector:
+    """Finds secrets by their format, or by their name as in `password=…`.
+
+    A finding's kind is `SECRET:` and the name of the format, as in `SECRET:github_token`.
+
+    Example:
+        >>> from llmops_sdk.guardrails import GuardContext
+        >>> from llmops_sdk.guardrails.detectors._secrets_detector import SecretsDetector
+        >>> found = SecretsDetector().detect("My key: ghp_" + "a1B2" * 9, GuardContext(rail="input"))
+        >>> [(one.kind, one.start, one.end) for one in found.findings]
+        [('SECRET:github_token', 8, 48)]
+    """
+
+    name = "secrets"
+    version = "1"
+
+    def detect(self, text: str, context: GuardContext) -> Detection:  # noqa: ARG002 - it treats all rails alike
+        """Return the secrets in a text."""
+        found = [
+            (start + first, start + last, label)
+            for start, end in _STRETCHES.find(text, self._spans)
+            for first, last, label in self._in_stretch(text[start:end])
+        ]
+        if not found:
+            return Detection()
+        counts = Counter(label for _, _, label in found)
+        reason = ", ".join(f"{number} {label}" for label, number in sorted(counts.items()))
+        findings = tuple(Finding(f"SECRET:{label}", start, end, 1.0) for start, end, label in found)
+        return Detection(found=True, findings=findings, score=1.0, reason=reason)
+
+    def settled(self, text: str) -> int:
+        """Return the length of the beginning of an unfinished text that the rest cannot affect."""
+        return _STRETCHES.settled(text, self._spans)
+
+    def _spans(self, text: str) -> list[tuple[int, int]]:
+        return [(start, end) for start, end, _ in self._in_stretch(text)]
+
+    def _in_stretch(self, text: str) -> list[tuple[int, int, str]]:
+        if len(text) < _SHORTEST:
+            return []
+        found = [one for view in views(text) for one in _in_view(view)]
+        return _united(found) if found else []
+
+
+def _in_view(view: View) -> list[tuple[int, int, str]]:
+    if len(view.text) < _SHORTEST or not may_hold_secret(view.text):
+        return []
+    return [
+        (*view.original(start, end), pattern.label)
+        for pattern in patterns_for(view.text)
+        for start, end in pattern.spans(view.text)
+        # In "Bearer%20TOKEN" only the escape looks like a secret; a real one is also found without the escape.
+        if pattern.label != "authorization" or "%20" not in view.text[start:end]
+    ]
+
+
+def _united(found: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
+    """Return the secrets in order, overlaps united; the first format names them."""
+    united: list[tuple[int, int, str]] = []
+    for start, end, label in sorted(found, key=lambda one: one[0]):
+        if united and start < united[-1][1]:
+            first, last, earlier = united[-1]
+            united[-1] = (first, max(last, end), earlier)
+        else:
+            united.append((start, end, label))
+    return united
