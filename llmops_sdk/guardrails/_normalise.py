@@ -45,8 +45,8 @@ _CHANGES = re.compile(
     r"[^\x00-\x7f]++"
     r"|(?:%(?:25){0,3}[0-9A-Fa-f]{2})++"
     r"|&(?:amp;){0,2}(?:#([0-9]{1,7})|#[xX]([0-9A-Fa-f]{1,6})|([A-Za-z][A-Za-z0-9]{1,30}));"
-    r"|\\++u([Dd][89ABab][0-9A-Fa-f]{2})\\++u([Dd][C-Fc-f][0-9A-Fa-f]{2})"
-    r"|\\++(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|U([0-9A-Fa-f]{8})|([nrt/\"']))"
+    r"|(?<!\\)\\++(?:u([Dd][89ABab][0-9A-Fa-f]{2})\\++u([Dd][C-Fc-f][0-9A-Fa-f]{2})"
+    r"|u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|U([0-9A-Fa-f]{8})|([nrt/\"']))"
 )
 _PERCENT = re.compile(r"%(?:25){0,3}([0-9A-Fa-f]{2})")
 _SIMPLE = {"n": "\n", "r": "\r", "t": "\t"}
@@ -56,8 +56,11 @@ _WORD = re.compile(r"[^ \t\r\n]++")
 # Letters one by one, as in "a l i c e @ e x a m p l e . o r g".
 _SPELLED = re.compile(rf"(?<![^ \t\r\n])[^ \t\r\n](?:{_SPACE}{{1,12}}+[^ \t\r\n](?![^ \t\r\n])){{4,}}+")
 _GAPS = re.compile(rf"{_SPACE}+")
-# Only a token with one of these can be torn.
-_MAY_BE_TORN = re.compile(r"[@0-9]|[a-z][A-Z]|[A-Z]{2}[a-z]")
+# Only a text with one of these can have a torn token: an address, a cut escape, digits on two lines, half a key.
+_MAY_BE_TORN = re.compile(
+    r"@|[%&\\][#A-Za-z0-9]{0,24}[ \t\r\n]|[0-9]-?[ \t\r]*\n[ \t\r\n]*-?[0-9]"
+    r"|(?:[0-9][A-Za-z]|[A-Za-z][0-9]|[a-z][A-Z]|[A-Z]{2}[a-z])[A-Za-z0-9+/_=.-]*+(?:[^A-Za-z0-9\s][^ \t\r\n]*+)?[ \t\r\n]"
+)
 _LAST_PART = re.compile(r"[A-Za-z0-9+/_=.-]{3,}\Z")
 _FIRST_PART = re.compile(r"[A-Za-z0-9+/_=.-]{2,}+")
 _RANDOM = re.compile(r"[0-9][A-Za-z]|[A-Za-z][0-9]|[a-z][A-Z]|[A-Z]{2}[a-z]")
@@ -286,12 +289,14 @@ def _other_characters(text: str, start: int, end: int) -> Iterator[tuple[int, in
 
 def _joined(view: View) -> View:
     text = view.text
-    if len(text) < 8 or not _MAY_BE_TORN.search(text):
+    if len(text) < 8:
         return view
     spelled = [*_spelled_gaps(text)]
     if spelled:
         view = _replaced(view, spelled, is_guess=True)
         text = view.text
+    if not _MAY_BE_TORN.search(text):
+        return view
     return _replaced(view, _torn_gaps(text, is_decoded=view.is_decoded), is_guess=True)
 
 

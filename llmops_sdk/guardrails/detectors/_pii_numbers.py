@@ -5,25 +5,24 @@ from __future__ import annotations
 import functools
 import importlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from llmops_sdk._util._optional import require
 from llmops_sdk.guardrails.detectors._cards import find_cards
 from llmops_sdk.guardrails.detectors._pii_found import Found
 
-__all__ = ["DEFAULT_REGIONS", "card", "iban", "national_id", "phone", "us_ssn"]
+__all__ = ["DEFAULT_REGIONS", "ID_FORMS", "card", "iban", "national_id", "phone", "us_ssn"]
 
 DEFAULT_REGIONS = ("US", "GB", "IE", "DE", "FR", "ES", "IT", "NL", "BE", "CH", "AT", "SE", "NO", "DK", "PL", "IN", "AU")
 """The countries whose telephone numbers are recognised without a country code."""
 
-_MANY_DIGITS = re.compile(r"(?:[0-9][^0-9]{0,3}){7}")
-
 # --- Telephone
 
 _PHONE = re.compile(
-    r"(?<![A-Za-z0-9_+.:/@#=-])(?:\+ ?|\()?[0-9](?:(?:[ .-]{1,2}|[ ]?[(/)][ ]?|[)]-)?+[0-9]){6,17}+"
+    r"(?<![A-Za-z0-9_+.:/@#=-])((?:\+ ?|\()?[0-9](?:(?:[ .-]{1,2}|[ ]?[(/)][ ]?|[)]-)?+[0-9]){6,17}+)"
     r"(?:[ ]?(?:x|ext\.?|#)[ ]?[0-9]{1,6})?(?![A-Za-z0-9_]|[.:,/][0-9]|[-.]?[0-9])"
 )
+_DIGITS = re.compile("[0-9]+")
 _PHONE_WORD = re.compile(
     r"(?i:phone|tel\b|tel[.:]|call|mobile|\bcell\b|\bfax\b|dial|whatsapp|\bsms\b|\bdesk\b|\boffice\b|contact"
     r"|\breach\b|messages? to|answering|handy|t[eé]l[eé]fono?|portable|\bmob\b)"
@@ -41,30 +40,29 @@ _SERVICES = (
 
 def phone(text: str, regions: Sequence[str]) -> Iterator[Found]:
     """Yield telephone numbers: valid ones in a usual form, and any behind a word such as "call"."""
-    if not _MANY_DIGITS.search(text):
-        return
     for match in _PHONE.finditer(text):
         start, end = match.span()
-        number = re.split(r"[ ]?(?:x|ext\.?|#)", match[0], maxsplit=1)[0]
-        digits = "".join(re.findall("[0-9]", number))
+        number = match[1]
+        groups = _DIGITS.findall(number)
+        digits = "".join(groups)
         if not 7 <= len(digits) <= 15 or _NO_PHONE.match(match[0]):
             continue
         has_word = (
             _PHONE_WORD.search(text, max(0, start - _BEFORE), start) is not None
             or _WORD_AFTER_PHONE.match(text, end, end + _AFTER) is not None
         )
-        score = _phone_score(number, digits, regions, has_word=has_word)
+        score = _phone_score(number, groups, regions, has_word=has_word)
         if score:
             yield Found(score, start, end, "PHONE")
 
 
-def _phone_score(number: str, digits: str, regions: Sequence[str], *, has_word: bool) -> float:
+def _phone_score(number: str, groups: list[str], regions: Sequence[str], *, has_word: bool) -> float:
+    digits = "".join(groups)
     if number[0] == "+" or digits.startswith("00"):
         international = digits.lstrip("0") if number[0] != "+" else digits
         if _is_international(international, "(0)" in number):
             return 0.95
         return 0.6 if has_word else 0.0
-    groups = re.findall("[0-9]+", number)
     is_usual = len(groups) > 1 and (
         number[0] in "(0" or (len(groups) >= 3 and len(digits) >= 9 and max(map(len, groups)) <= 4)
     )
@@ -74,7 +72,7 @@ def _phone_score(number: str, digits: str, regions: Sequence[str], *, has_word: 
 
 
 def _is_international(digits: str, has_trunk_zero: bool) -> bool:
-    codes = require("phonenumbers", extra="guards", purpose="finding telephone numbers").COUNTRY_CODE_TO_REGION_CODE
+    codes = _codes()
     for length in (1, 2, 3):
         for region in codes.get(int(digits[:length] or "0"), ()):
             national = digits[length + has_trunk_zero :]
@@ -89,6 +87,11 @@ def _is_national(digits: str, region: str) -> bool:
         # Where calls inside the country need a prefix, a number without it is not written so.
         return not prefix or prefix == "1"
     return bool(prefix) and digits.startswith(prefix) and pattern.fullmatch(digits[len(prefix) :]) is not None
+
+
+@functools.cache
+def _codes() -> dict[int, tuple[str, ...]]:
+    return require("phonenumbers", extra="guards", purpose="finding telephone numbers").COUNTRY_CODE_TO_REGION_CODE
 
 
 @functools.cache
@@ -158,6 +161,7 @@ _NATIONAL_IDS: tuple[tuple[str, str, str], ...] = (
     ("nl.bsn", "[0-9]{9}", r"(?i:\bbsn\b|burgerservice)"),
 )
 """Modules of stdnum, the form of a number, and the word that must stand before it where the check digit is weak."""
+ID_FORMS = tuple(form for _, form, _ in _NATIONAL_IDS)
 _ID_FORMS = tuple(
     (module, re.compile(rf"(?<![A-Za-z0-9.-])(?:{form})(?![A-Za-z0-9]|-[0-9])"), re.compile(word) if word else None)
     for module, form, word in _NATIONAL_IDS
@@ -166,8 +170,6 @@ _ID_FORMS = tuple(
 
 def us_ssn(text: str) -> Iterator[Found]:
     """Yield social security numbers of the United States: 3-2-4, or nine digits behind the word."""
-    if not _MANY_DIGITS.search(text):
-        return
     for match in _SSN.finditer(text):
         if _is_valid("us.ssn", match[0].replace(" ", "-")):
             yield Found(0.95, *match.span(), "US_SSN")
@@ -178,8 +180,6 @@ def us_ssn(text: str) -> Iterator[Found]:
 
 def national_id(text: str) -> Iterator[Found]:
     """Yield national ids with a check digit."""
-    if not _MANY_DIGITS.search(text):
-        return
     for module, form, word in _ID_FORMS:
         for match in form.finditer(text):
             if (word is None or _has_word(word, text, match.start())) and _is_valid(module, match[0]):
@@ -188,14 +188,18 @@ def national_id(text: str) -> Iterator[Found]:
 
 def card(text: str) -> Iterator[Found]:
     """Yield payment card numbers."""
-    if _MANY_DIGITS.search(text):
-        for start, end, _ in find_cards(text):
-            yield Found(0.98, start, end, "CARD")
+    for start, end, _ in find_cards(text):
+        yield Found(0.98, start, end, "CARD")
 
 
 def _has_word(word: re.Pattern[str], text: str, start: int) -> bool:
     return word.search(text, max(0, start - _BEFORE), start) is not None
 
 
+@functools.cache
+def _checker(module: str) -> Callable[[str], bool]:
+    return importlib.import_module(f"stdnum.{module}").is_valid
+
+
 def _is_valid(module: str, number: str) -> bool:
-    return importlib.import_module(f"stdnum.{module}").is_valid(number)
+    return _checker(module)(number)

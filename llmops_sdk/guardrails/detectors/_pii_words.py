@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from llmops_sdk.guardrails.detectors._pii_found import Found
 
-__all__ = ["address", "date_of_birth", "email", "ip", "url"]
+__all__ = ["ADDRESS_SIGNS", "address", "date_of_birth", "email", "ip", "url"]
 
 # --- E-mail
 
@@ -27,15 +27,11 @@ _FILES = frozenset("png jpg jpeg gif svg webp css js ts py html json md txt pdf"
 
 def email(text: str) -> Iterator[Found]:
     """Yield e-mail addresses, also those with spaces around the signs."""
-    if "@" in text:
-        for match in _EMAIL.finditer(text):
-            start, end = match.span()
-            start += len(match[0]) - len(match[0].lstrip(".-+"))
-            if match[1].lower() in _FILES or text[start] == "@" or (text[start:end].startswith("git@")):
-                continue
+    for match in _EMAIL.finditer(text):
+        start, end = match.span()
+        start += len(match[0]) - len(match[0].lstrip(".-+"))
+        if match[1].lower() not in _FILES and text[start] != "@" and not text.startswith("git@", start):
             yield Found(0.97, start, end, "EMAIL")
-    elif not re.search(r"(?i:at) ?[\])}]", text):
-        return
     for match in _SPACED_EMAIL.finditer(text):
         yield Found(0.8, *match.span(), "EMAIL")
 
@@ -53,8 +49,6 @@ _IPV6 = re.compile(r"(?<![\w:.])[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:.]{3,44}+(?![\w:])")
 
 def url(text: str) -> Iterator[Found]:
     """Yield URLs."""
-    if "://" not in text and "www." not in text.lower():
-        return
     for match in _URL.finditer(text):
         end = match.start() + len(match[0].rstrip(".,;:!?)]*_'"))
         if end - match.start() > len("www.a."):
@@ -66,8 +60,6 @@ def ip(text: str) -> Iterator[Found]:
     for match in _IPV4.finditer(text):
         if not _VERSION_BEFORE.search(text, max(0, match.start() - 12), match.start()):
             yield Found(0.95, *match.span(), "IP")
-    if text.count(":") < 2:
-        return
     for match in _IPV6.finditer(text):
         number = match[0].rstrip(".")
         groups = [group for group in number.split(":") if group]
@@ -147,6 +139,12 @@ _ADDRESSES = (
     re.compile(r"(?<!\w)(?:PSC|Unit|CMR) [0-9]{1,5},? Box [0-9]{1,5}(?!\w)"),
     re.compile(r"(?<!\w)[0-9]{1,5} (?:[^\W\d_][\w.'\u2019-]{0,24} ){1,3}(?i:apt|suite)\.? ?[0-9]{1,5}(?!\w)"),
 )
+
+ADDRESS_SIGNS = (
+    rf"[0-9]{{1,5}}[A-Za-z]?,? [^ ](?:.|\n)*? {_STREET}|[0-9](?: ?bis)?,? {_BEFORE_NAME} |{_BEFORE_NAME} .*[0-9]"
+    rf"|{_ENDINGS} [0-9]|(?i:box|postfach) [0-9]|[0-9] .*(?i:apt|suite)\.? ?[0-9]"
+)
+"""What each text with an address matches, for google-re2."""
 
 
 def address(text: str) -> Iterator[Found]:

@@ -14,14 +14,13 @@ from llmops_sdk.tracing.privacy._sieves import may_hold_secret, patterns_for
 
 __all__ = ["SecretsDetector"]
 
-# Parts of names whose value stands behind them, and words before a value.
-_NAMES = (
-    "pass(?:wor|wd|phrase|code)|secret|token|key|credential|cookie|string|auth|bearer|basic|pwd|twilio|signature|apikey"
-)
+# Words before a value, and names in quotes.
 _STRETCHES = Stretches(
-    context=f"(?i:{_NAMES})",
-    prefix="[A-Za-z-]{0,15}?",
-    far=f"(?i:{_NAMES})",
+    context=(
+        r"(?i:authoriz|bearer|\bbasic\b|twilio|\baws|secret|api-?key)"
+        r"|(?i:pass|token|key|cred|cookie|string|pwd)[A-Za-z]*[\"']"
+    ),
+    far=r"(?i:authoriz|bearer|basic|twilio|aws|secret|api.?key|(?:pass|token|key|cred|cookie|string|pwd)[\w.-]{0,16}[\"'])",
     reach=8,
     opens="-----BEGIN",
     closes="-----END",

@@ -13,7 +13,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Generator, Iterator, Sequence
-from typing import TypeAlias
+from functools import cached_property
+from typing import Any, TypeAlias
+
+from llmops_sdk._util._optional import require
 
 __all__ = ["LONGEST_STRETCH", "Spans", "Stretches"]
 
@@ -30,44 +33,49 @@ Spans: TypeAlias = Callable[[str], Sequence[tuple[int, int]]]
 _SPACES = " \t\r\n\u3001\u3002\uff01\uff0c\uff1b\uff1f"
 _SPACE = f"[{_SPACES}]"
 _WORD = f"[^{_SPACES}]"
-# Letters, except the forms of them that stand for ASCII letters; and the marks of scripts that have combining ones.
-_LETTER = r"(?:[^\W\d_\uff00-\uffef\u2100-\u214f\U0001d400-\U0001d7ff]|(?!\d)[\u0591-\u06ff\u0900-\u109f])"
-_OPENING = r"[(\"'\u2018\u201c]?"
-_MARKS = r"[.,;:!?)\"'\u2019\u201d\u2026]{0,3}+"
-_PLAIN = (
-    rf"{_OPENING}(?:[A-Za-z]{{2,15}}+(?:['\u2019-][A-Za-z]{{1,15}}+)?"
-    # A single letter is plain unless another follows, as in "a l i c e".
-    rf"|{_LETTER}(?!{_MARKS}{_SPACE}{_WORD}(?!{_WORD}))"
-    rf"|(?=[A-Za-z]{{0,15}}+[^\x00-\x7f]){_LETTER}{{2,40}}+(?:['\u2019-]{_LETTER}{{1,15}}+)?){_MARKS}(?!{_WORD})"
+# Letters of other scripts, their marks, and the quotes of typeset prose; not the forms of letters that stand for ASCII.
+_OTHER_PLAIN = re.compile(
+    r"(?:(?![\x00-\x7f\uff00-\uffef\u2100-\u214f\U0001d400-\U0001d7ff])[^\W\d_]"
+    r"|(?!\d)[\u0591-\u06ff\u0900-\u109f]|[\u2014\u2018\u2019\u201c\u201d\u2026])++"
 )
 _LINE_STARTS = re.compile(rf"\n(?={_WORD}{{2}})")
 _WORD_STARTS = re.compile(rf"{_SPACE}(?={_WORD}{{2}})")
 _SIGNS = re.compile(r"[^A-Za-z0-9](?<!\s)")
 _ANY_SPACE = re.compile(_SPACE)
+_NEAR_WORDS = re.compile(rf"{_SPACE}*+{_WORD}*+")
+
+# In the form of a text that the linear engine reads: see `_skeleton`.
+_W, _S = r"[^ \t\r\n]", r"[ \t\r\n]"
+_ACTIVE = r"[^A-Za-z .,;:!'\"()\t\r\n-]|[A-Za-z]{16}"
+# Two letters stand alone in English; others may be a word in spaced letters.
+_LETTER = r"[B-HJ-Zb-hj-z]\b"
+_SPELLED = rf"(?<!{_WORD}){_WORD}{_SPACE}{{1,3}}{_WORD}(?!{_WORD})"
 
 
 class Stretches:
     """The rules of one detector.
 
     Args:
-        context: A regular expression of words that are not plain.
-        prefix: A regular expression of what may stand before them in the same word.
+        context: A regular expression, of google-re2, of parts of words that are not plain though they consist of
+            letters.
         far: A regular expression of what lets a finding go on for some more words.
         reach: The number of these words.
         opens: A text from which everything up to `closes` is one stretch, or "".
         closes: See there.
     """
 
-    def __init__(
-        self, *, context: str, far: str, reach: int, prefix: str = "", opens: str = "", closes: str = ""
-    ) -> None:
-        plain = rf"(?!{_OPENING}{prefix}(?:{context})){_PLAIN}"
-        self._plain = re.compile(rf"{_SPACE}*+(?:({plain}){_SPACE}*+)*+")
-        self._active = re.compile(rf"{_WORD}++(?:{_SPACE}++(?!{plain}){_WORD}++)*+")
-        self._far = re.compile(far)
-        self._near_words = re.compile(rf"{_SPACE}*+{_WORD}*+")
+    def __init__(self, *, context: str, far: str, reach: int, opens: str = "", closes: str = "") -> None:
+        word = rf"{_W}*(?:{_ACTIVE}|{context}){_W}*|{_W}{{{_LONGEST_PLAIN + 1}}}{_W}*"
+        # A run of such words, and the plain word before it.
+        first = rf"(?:{_W}+{_S}+)?(?:{word})|{_W}+{_S}+{_LETTER}"
+        self._run_pattern = rf"(?:{first})(?:{_S}+(?:{word}|{_LETTER}))*"
+        self._far = re.compile(rf"{far}|{_SPELLED}")
         self._far_words = re.compile(rf"(?:{_SPACE}*+{_WORD}*+){{{reach}}}")
         self._opens, self._closes = opens, closes
+
+    @cached_property
+    def _runs(self) -> Any:
+        return require("re2", extra="guards", purpose="a guard that searches texts").compile(self._run_pattern.encode())
 
     def find(self, text: str, spans: Spans) -> Iterator[tuple[int, int]]:
         """Yield the start and end of each stretch, in order.
@@ -75,6 +83,9 @@ class Stretches:
         Args:
             text: The text.
             spans: Says where findings are, so that none is cut.
+
+        Raises:
+            MissingDependencyError: google-re2 is not installed.
         """
         for start, end in self._scan(text, len(text), len(text), spans):
             yield start, len(text[start:end].rstrip(_SPACES)) + start
@@ -85,6 +96,9 @@ class Stretches:
         Args:
             text: The text so far.
             spans: As for `find`.
+
+        Raises:
+            MissingDependencyError: google-re2 is not installed.
         """
         scan = self._scan(text, *_certain(text), spans)
         while True:
@@ -95,23 +109,27 @@ class Stretches:
 
     def _scan(self, text: str, last: int, cut: int, spans: Spans) -> Generator[tuple[int, int], None, int]:
         """Yield the stretches of the words that start up to `last`; return where to cut: at `cut` or before."""
+        skeleton = _skeleton(text)
         start = end = -1
-        position = base = 0
-        while True:
-            margin, active = self._next_active(text, position)
-            if active > last or active >= len(text):
+        base = 0
+        for match in self._runs.finditer(skeleton):
+            first, stop = match.span()
+            if first > last:
                 break
-            run = self._active.match(text, active, active + LONGEST_STRETCH + 1)
-            position = run.end() if run else active + 1
-            reach = self._end_of_reach(text, active, position)
-            if 0 <= start and margin < end:
-                end = max(end, reach)
-            else:
-                if start >= 0:
-                    yield start, end
-                start, end = margin, reach
-            if min(end, last) - start > LONGEST_STRETCH:
-                base = position = start + _forced_cut(text[start : start + LONGEST_STRETCH], spans)
+            while first < stop:
+                first = self._after_cut(skeleton, max(first, base), stop, is_cut=first < base)
+                if first >= stop:
+                    break
+                reach = self._end_of_reach(text, first, stop)
+                if 0 <= start and first < end:
+                    end = max(end, reach)
+                else:
+                    if start >= 0:
+                        yield start, end
+                    start, end = first, reach
+                if min(end, last) - start <= LONGEST_STRETCH:
+                    break
+                base = start + _forced_cut(text[start : start + LONGEST_STRETCH], spans)
                 yield start, base
                 start = -1
         if start >= 0:
@@ -120,19 +138,23 @@ class Stretches:
                 return start
         return max(base, cut)
 
-    def _next_active(self, text: str, position: int) -> tuple[int, int]:
-        """Return the starts of the plain word before the next other word, and of that one."""
-        match = self._plain.match(text, position)
-        if match is None:
-            return position, position
-        return (match.end() if match.start(1) < 0 else match.start(1)), match.end()
+    def _after_cut(self, skeleton: bytes, first: int, stop: int, *, is_cut: bool) -> int:
+        """Return where the rest of a run starts behind a forced cut: the part of a word there may be plain."""
+        if not is_cut or first >= stop:
+            return first
+        space = _SKELETON_SPACE.search(skeleton, first, min(stop, first + _LONGEST_PLAIN + 1))
+        if space is not None or stop - first > _LONGEST_PLAIN or self._runs.search(skeleton[first:stop]):
+            return first
+        return stop
 
-    def _end_of_reach(self, text: str, start: int, end: int) -> int:
+    def _end_of_reach(self, text: str, start: int, stop: int) -> int:
         """Return the end of the words that may belong to a finding in a run of words."""
-        is_far = self._far.search(text, start, end) is not None
-        found = (self._far_words if is_far else self._near_words).match(text, end)
-        reach = found.end() if found else end
-        opened = text.rfind(self._opens, start, end) if self._opens else -1
+        if stop - start > LONGEST_STRETCH:
+            return stop
+        is_far = self._far.search(text, start, stop) is not None
+        found = (self._far_words if is_far else _NEAR_WORDS).match(text, stop)
+        reach = found.end() if found else stop
+        opened = text.rfind(self._opens, start, stop) if self._opens else -1
         if opened < 0:
             return reach
         limit = start + 2 * LONGEST_STRETCH
@@ -141,6 +163,23 @@ class Stretches:
             return max(reach, min(len(text), limit))
         found = self._far_words.match(text, closed)
         return max(reach, found.end() if found else closed)
+
+
+_SKELETON_SPACE = re.compile(rb"[ \t\r\n]")
+
+
+def _skeleton(text: str) -> bytes:
+    """Return the text in ASCII, of the same length: other plain characters as quotes, all others as question marks."""
+    text = text.replace("?", ":")
+    if not text.isascii():
+        for space in _SPACES[4:]:
+            text = text.replace(space, " ")
+        text = _OTHER_PLAIN.sub(_quotes, text)
+    return text.encode("ascii", "replace")
+
+
+def _quotes(match: re.Match[str]) -> str:
+    return "'" * (match.end() - match.start())
 
 
 def _certain(text: str) -> tuple[int, int]:
