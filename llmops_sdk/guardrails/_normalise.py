@@ -55,11 +55,12 @@ _SPACE = r"[ \t\r\n]"
 _WORD = re.compile(r"[^ \t\r\n]++")
 # Letters one by one, as in "a l i c e @ e x a m p l e . o r g".
 _SPELLED = re.compile(rf"(?<![^ \t\r\n])[^ \t\r\n](?:{_SPACE}{{1,12}}+[^ \t\r\n](?![^ \t\r\n])){{4,}}+")
+_HAS_LETTER = re.compile("[A-Za-z]")
 _GAPS = re.compile(rf"{_SPACE}+")
 # Only a text with one of these can have a torn token: an address, a cut escape, digits on two lines, half a key.
 _MAY_BE_TORN = re.compile(
     r"@|[%&\\][#A-Za-z0-9]{0,24}[ \t\r\n]|[0-9]-?[ \t\r]*\n[ \t\r\n]*-?[0-9]"
-    r"|(?:[0-9][A-Za-z]|[A-Za-z][0-9]|[a-z][A-Z]|[A-Z]{2}[a-z])[A-Za-z0-9+/_=.-]*+(?:[^A-Za-z0-9\s][^ \t\r\n]*+)?[ \t\r\n]"
+    r"|[0-9][A-Za-z]|[A-Za-z][0-9]|[a-z][A-Z]|[A-Z]{2}[a-z]"
 )
 _LAST_PART = re.compile(r"[A-Za-z0-9+/_=.-]{3,}\Z")
 _FIRST_PART = re.compile(r"[A-Za-z0-9+/_=.-]{2,}+")
@@ -72,7 +73,7 @@ _HOST_PART = re.compile(r"[A-Za-z0-9-]*(?:\.[A-Za-z0-9-]{1,63})*\.[A-Za-z]{2,24}
 _TLD = re.compile(r"[a-z]{2,6}(?![A-Za-z0-9@])")
 
 _BASE64 = re.compile(r"(?<![A-Za-z0-9+/_=-])[A-Za-z0-9+/_-]{8,}+={0,2}")
-_UNLIKELY_BASE64 = re.compile(r"[a-z/_-]*+\Z|[0-9-]*+\Z|[A-Z_]*+\Z|[0-9a-f]*+\Z")
+_UNLIKELY_BASE64 = re.compile(r"[a-z/_-]*+\Z|[0-9+-]*+\Z|[A-Z_]*+\Z|[0-9a-f]*+\Z")
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 
 
@@ -85,7 +86,7 @@ class View:
         is_decoded: Whether it was encoded in base64.
     """
 
-    __slots__ = ("_parent", "_source_ends", "_source_starts", "_starts", "is_decoded", "is_guess", "text")
+    __slots__ = ("_is_base64", "_parent", "_source_ends", "_source_starts", "_starts", "is_decoded", "is_guess", "text")
 
     def __init__(
         self, text: str, parent: View | None = None, *, is_guess: bool = False, is_decoded: bool = False
@@ -94,6 +95,8 @@ class View:
         self.is_guess = is_guess or (parent is not None and parent.is_guess)
         self.is_decoded = is_decoded or (parent is not None and parent.is_decoded)
         self._parent = parent
+        # Three characters here are four of base64 there.
+        self._is_base64 = False
         # Pieces, in order: where each starts here, and its start and end in the parent.
         self._starts: list[int] = []
         self._source_starts: list[int] = []
@@ -117,6 +120,9 @@ class View:
         return self._parent.original(self._place(start, is_end=False), self._place(end - 1, is_end=True))
 
     def _place(self, position: int, *, is_end: bool) -> int:
+        if self._is_base64:
+            place = self._source_starts[0] + position // 3 * 4
+            return min(place + 4, self._source_ends[0]) if is_end else place
         piece = bisect_right(self._starts, position) - 1
         start, first, last = self._starts[piece], self._source_starts[piece], self._source_ends[piece]
         following = self._starts[piece + 1] if piece + 1 < len(self._starts) else len(self.text)
@@ -274,10 +280,13 @@ def _other_characters(text: str, start: int, end: int) -> Iterator[tuple[int, in
     new = run.translate(_PLAIN)
     if new == run:
         return
-    is_by_digit = (start and text[start - 1].isdigit()) or text[end : end + 1].isdigit()
+    if not new:
+        yield start, end, ""
+        return
+    is_by_digit = len(run) <= 2 and ((start and text[start - 1].isdigit()) or text[end : end + 1].isdigit())
     for place, character in enumerate(run, start):
         plain = _PLAIN[ord(character)]
-        if is_by_digit and len(run) <= 2:
+        if is_by_digit:
             looks = character.translate(_DIGIT_LOOKS)
             plain = looks if looks != character else plain
         if plain != character:
@@ -289,7 +298,7 @@ def _other_characters(text: str, start: int, end: int) -> Iterator[tuple[int, in
 
 def _joined(view: View) -> View:
     text = view.text
-    if len(text) < 8:
+    if len(text) < 8 or not _GAPS.search(text):
         return view
     spelled = [*_spelled_gaps(text)]
     if spelled:
@@ -302,6 +311,8 @@ def _joined(view: View) -> View:
 
 def _spelled_gaps(text: str) -> Iterator[tuple[int, int, str]]:
     for match in _SPELLED.finditer(text):
+        if not _HAS_LETTER.search(match[0]):
+            continue  # a number is found with its gaps
         for gap in _GAPS.finditer(text, match.start(), match.end()):
             yield *gap.span(), ""
 
@@ -309,6 +320,9 @@ def _spelled_gaps(text: str) -> Iterator[tuple[int, int, str]]:
 def _torn_gaps(text: str, *, is_decoded: bool) -> Iterator[tuple[int, int, str]]:
     """Yield the gaps inside of one token."""
     is_key = False
+    has_at = "@" in text
+    has_escape = "%" in text or "&" in text or "\\" in text
+    has_random = _RANDOM.search(text) is not None
     for left, right in pairwise(_WORD.finditer(text)):
         gap = text[left.end() : right.start()]
         if len(gap) > 8:
@@ -316,8 +330,12 @@ def _torn_gaps(text: str, *, is_decoded: bool) -> Iterator[tuple[int, int, str]]
             continue
         # Only the end of a long word tells; a slice bounds the time.
         before, after = left[0][-80:], right[0][:80]
-        is_key = _is_torn_key(before, after, is_continued=is_key)
-        if is_key or _is_torn_address(before, after) or _is_torn_escape(before, after):
+        is_key = has_random and _is_torn_key(before, after, is_continued=is_key)
+        if (
+            is_key
+            or (has_at and _is_torn_address(before, after))
+            or (has_escape and _is_torn_escape(before, after))
+        ):
             yield left.end(), right.start(), ""
         elif "\n" in gap and _DIGIT_LAST.search(before) and _DIGIT_FIRST.match(after):
             if is_decoded or _has_words_before(text, left.start()):
@@ -350,12 +368,13 @@ def _is_torn_escape(before: str, after: str) -> bool:
 
 
 def _is_torn_key(before: str, after: str, *, is_continued: bool) -> bool:
-    last, first = _LAST_PART.search(before), _FIRST_PART.match(after)
-    if not last or not first or "@" in after:
+    first = _FIRST_PART.match(after)
+    if not first or "@" in after or not (_RANDOM.search(first[0]) or _DIGITS.match(first[0])):
         return False
-    if not is_continued and not _RANDOM.search(last[0]) and not _HEAD_OF_KEY.search(last[0]):
-        return False
-    return _RANDOM.search(first[0]) is not None or _DIGITS.match(first[0]) is not None
+    if is_continued:
+        return True
+    last = _LAST_PART.search(before)
+    return last is not None and (_RANDOM.search(last[0]) is not None or _HEAD_OF_KEY.search(last[0]) is not None)
 
 
 # --- Base64
@@ -377,13 +396,8 @@ def _decoded(view: View, seen: set[str], budget: list[int]) -> Iterator[View]:
             continue
         decoded = View(text, view, is_decoded=True)
         start, end = match.span()
-        if text.isascii():
-            # Three characters of the text are in four of the code.
-            for at in range(0, len(text), 3):
-                first = start + at // 3 * 4
-                decoded._add(at, first, min(first + 4, end))
-        else:
-            decoded._add(0, start, end)
+        decoded._add(0, start, end)
+        decoded._is_base64 = text.isascii()
         yield decoded
 
 

@@ -47,28 +47,33 @@ def phone(text: str, regions: Sequence[str]) -> Iterator[Found]:
         digits = "".join(groups)
         if not 7 <= len(digits) <= 15 or _NO_PHONE.match(match[0]):
             continue
-        has_word = (
-            _PHONE_WORD.search(text, max(0, start - _BEFORE), start) is not None
-            or _WORD_AFTER_PHONE.match(text, end, end + _AFTER) is not None
-        )
-        score = _phone_score(number, groups, regions, has_word=has_word)
-        if score:
-            yield Found(score, start, end, "PHONE")
+        if number[0] == "+" or digits.startswith("00"):
+            if _is_international(digits if number[0] == "+" else digits.lstrip("0"), "(0)" in number):
+                yield Found(0.95, start, end, "PHONE")
+                continue
+            score = 0.0
+        else:
+            score = _national_score(number, groups, regions)
+        if score == 0.0 and len(groups) == 1 and len(digits) < 8 and number[0] != "+":
+            continue
+        if _has_word(_PHONE_WORD, text, start) or _WORD_AFTER_PHONE.match(text, end, end + _AFTER):
+            yield Found(0.9 if score else 0.6, start, end, "PHONE")
+        elif score == _USUAL:
+            yield Found(_USUAL, start, end, "PHONE")
 
 
-def _phone_score(number: str, groups: list[str], regions: Sequence[str], *, has_word: bool) -> float:
+_USUAL, _BARE = 0.7, 0.1
+"""The scores of a valid number: one in a usual form needs no word."""
+
+
+def _national_score(number: str, groups: list[str], regions: Sequence[str]) -> float:
     digits = "".join(groups)
-    if number[0] == "+" or digits.startswith("00"):
-        international = digits.lstrip("0") if number[0] != "+" else digits
-        if _is_international(international, "(0)" in number):
-            return 0.95
-        return 0.6 if has_word else 0.0
+    if not any(_is_national(digits, region) for region in regions):
+        return 0.0
     is_usual = len(groups) > 1 and (
         number[0] in "(0" or (len(groups) >= 3 and len(digits) >= 9 and max(map(len, groups)) <= 4)
     )
-    if (is_usual or has_word) and any(_is_national(digits, region) for region in regions):
-        return 0.9 if has_word else 0.7
-    return 0.6 if has_word and (len(groups) > 1 or len(digits) >= 8) else 0.0
+    return _USUAL if is_usual else _BARE
 
 
 def _is_international(digits: str, has_trunk_zero: bool) -> bool:

@@ -17,7 +17,7 @@ __all__ = ["SecretsDetector"]
 # Words before a value, and names in quotes.
 _STRETCHES = Stretches(
     context=(
-        r"(?i:authoriz|bearer|\bbasic\b|twilio|\baws|secret|api-?key)"
+        r"(?i:authoriz|bearer|\bbasic\b|twilio|\baws|secret|api-?key)|--BEGIN|--END"
         r"|(?i:pass|token|key|cred|cookie|string|pwd)[A-Za-z]*[\"']"
     ),
     far=r"(?i:authoriz|bearer|basic|twilio|aws|secret|api.?key|(?:pass|token|key|cred|cookie|string|pwd)[\w.-]{0,16}[\"'])",

@@ -129,7 +129,8 @@ class Stretches:
                     start, end = first, reach
                 if min(end, last) - start <= LONGEST_STRETCH:
                     break
-                base = start + _forced_cut(text[start : start + LONGEST_STRETCH], spans)
+                base = start + LONGEST_STRETCH // 2
+                base += _forced_cut(text[base : start + LONGEST_STRETCH], spans)
                 yield start, base
                 start = -1
         if start >= 0:
@@ -197,8 +198,13 @@ def _certain(text: str) -> tuple[int, int]:
 
 
 def _forced_cut(window: str, spans: Spans) -> int:
-    """Return where to cut a stretch that is too long: at a line, a word or a sign that is not inside a finding."""
-    low, high = LONGEST_STRETCH // 2, len(window) - _EDGE
+    """Return where to cut a stretch that is too long: at a line, a word or a sign that is not inside a finding.
+
+    Args:
+        window: The second half of the longest stretch.
+        spans: Says where findings are.
+    """
+    low, high = len(window) // 4, len(window) - _EDGE
     is_inside = bytearray(len(window) + 1)
     for start, end in spans(window):
         is_inside[start + 1 : end] = b"\1" * (end - start - 1)
@@ -214,4 +220,4 @@ def _forced_cut(window: str, spans: Spans) -> int:
 
 
 def _is_in_long_word(window: str, place: int) -> bool:
-    return _ANY_SPACE.search(window, place - _LONGEST_PLAIN, place) is None
+    return _ANY_SPACE.search(window, place - _LONGEST_PLAIN - 1, place) is None
