@@ -278,12 +278,12 @@ _PLAIN = _PlainCharacters()
 def _other_characters(text: str, start: int, end: int) -> Iterator[tuple[int, int, str]]:
     run = text[start:end]
     new = run.translate(_PLAIN)
-    if new == run:
-        return
     if not new:
         yield start, end, ""
         return
-    is_by_digit = len(run) <= 2 and ((start and text[start - 1].isdigit()) or text[end : end + 1].isdigit())
+    is_by_digit = len(run) <= 2 and (text[start - 1 : start].isdigit() or text[end : end + 1].isdigit())
+    if new == run and not is_by_digit:
+        return
     for place, character in enumerate(run, start):
         plain = _PLAIN[ord(character)]
         if is_by_digit:

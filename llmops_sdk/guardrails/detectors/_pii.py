@@ -52,7 +52,7 @@ _WORDS = (
 )
 _STRETCHES = Stretches(
     context=rf"(?i:\b(?:{_WORDS})\b|\bd\.o\.b|\bwww\.|://|\(at\))",
-    far=rf"[0-9]|(?i:\b(?:{_WORDS}|d\.o\.b)\b)",
+    far=rf"[0-9]|@(?:$|\s)|(?i:\b(?:{_WORDS}|d\.o\.b)\b)",
     reach=6,
 )
 

@@ -33,6 +33,8 @@ def email(text: str) -> Iterator[Found]:
         if match[1].lower() not in _FILES and text[start] != "@" and not text.startswith("git@", start):
             yield Found(0.97, start, end, "EMAIL")
     for match in _SPACED_EMAIL.finditer(text):
+        if text.startswith("git@", match.start()):
+            continue
         yield Found(0.8, *match.span(), "EMAIL")
 
 
@@ -109,7 +111,7 @@ def date_of_birth(text: str) -> Iterator[Found]:
 # --- Street address
 
 _NAME = r"[^\W\d_][^\W\d_'\u2019.-]{0,24}+(?:['\u2019.-][^\W\d_'\u2019.-]{1,24}+)*+\.?"
-_CAPITAL_NAME = rf"(?=[^\W\d_a-z]){_NAME}"
+_CAPITAL_NAME = rf"(?=[^\W\d_a-z\u00df-\u00ff]){_NAME}"
 _STREET = (
     r"(?i:street|st|str|avenue|ave|road|rd|lane|ln|drive|dr|boulevard|blvd|court|ct|square|squares|sq|place|pl|way"
     r"|terrace|terr|crescent|close|highway|hwy|parkway|pkwy|trail|trl|alley|row|circle|cir|loop|plaza|mews)\b\.?"

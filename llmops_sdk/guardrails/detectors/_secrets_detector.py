@@ -5,11 +5,13 @@ The formats are those of the redaction of telemetry: one table serves both.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 from llmops_sdk.guardrails._normalise import View, views
 from llmops_sdk.guardrails._protocol import Detection, Finding, GuardContext
 from llmops_sdk.guardrails.detectors._stretches import Stretches
+from llmops_sdk.tracing.privacy._secrets import NAMED_LABEL
 from llmops_sdk.tracing.privacy._sieves import may_hold_secret, patterns_for
 
 __all__ = ["SecretsDetector"]
@@ -25,6 +27,8 @@ _STRETCHES = Stretches(
     opens="-----BEGIN",
     closes="-----END",
 )
+# The name of a module or an attribute, as in "cookies": "http.cookies".
+_MODULE = re.compile(r"[a-z_]{2,24}(?:\.[a-z_]{2,24}){1,4}")
 _SHORTEST = 8
 """A stretch that is shorter holds no secret; in characters."""
 
@@ -80,9 +84,15 @@ def _in_view(view: View) -> list[tuple[int, int, str]]:
         (*view.original(start, end), pattern.label)
         for pattern in patterns_for(view.text)
         for start, end in pattern.spans(view.text)
-        # In "Bearer%20TOKEN" only the escape looks like a secret; a real one is also found without the escape.
-        if pattern.label != "authorization" or "%20" not in view.text[start:end]
+        if not _is_false(pattern.label, view.text[start:end])
     ]
+
+
+def _is_false(label: str, value: str) -> bool:
+    if label == NAMED_LABEL:
+        return _MODULE.fullmatch(value) is not None
+    # In "Bearer%20TOKEN" only the escape looks like a secret; a real one is also found without the escape.
+    return label == "authorization" and "%20" in value
 
 
 def _united(found: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:

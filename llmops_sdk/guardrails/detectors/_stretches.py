@@ -12,6 +12,7 @@ one behind it, and the scan knows nothing of the text before its last cut. A str
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -112,27 +113,30 @@ class Stretches:
         skeleton = _skeleton(text)
         start = end = -1
         base = 0
-        for match in self._runs.finditer(skeleton):
-            first, stop = match.span()
-            if first > last:
+        members: list[tuple[int, int]] = []
+        again: deque[tuple[int, int]] = deque()
+        runs = (match.span() for match in self._runs.finditer(skeleton))
+        while run := again.popleft() if again else next(runs, None):
+            if run[0] > last:
                 break
-            while first < stop:
-                first = self._after_cut(skeleton, max(first, base), stop, is_cut=first < base)
-                if first >= stop:
-                    break
-                reach = self._end_of_reach(text, first, stop)
-                if 0 <= start and first < end:
-                    end = max(end, reach)
-                else:
-                    if start >= 0:
-                        yield start, end
-                    start, end = first, reach
-                if min(end, last) - start <= LONGEST_STRETCH:
-                    break
+            stop = run[1]
+            first = self._after_cut(skeleton, max(run[0], base), stop, is_cut=run[0] < base)
+            if first >= stop:
+                continue
+            reach = self._end_of_reach(text, first, stop)
+            if 0 <= start and first < end:
+                end = max(end, reach)
+            else:
+                if start >= 0:
+                    yield start, end
+                start, end, members = first, reach, []
+            members.append((first, stop))
+            if min(end, last) - start > LONGEST_STRETCH:
                 base = start + LONGEST_STRETCH // 2
                 base += _forced_cut(text[base : start + LONGEST_STRETCH], spans)
                 yield start, base
                 start = -1
+                again.extendleft(reversed([one for one in members if one[1] > base]))
         if start >= 0:
             yield start, end
             if last <= end:
