@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from llmops_sdk.guardrails import GuardContext
-from llmops_sdk.guardrails.detectors._injection import InjectionDetector
+from llmops_sdk.guardrails.detectors.injection._injection import InjectionDetector
 from llmops_sdk.stats import wilson_interval
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))

@@ -24,8 +24,8 @@ import numpy as np  # noqa: TID251 - a tool, not a part of the package
 from injection_rows import Row, read_rows
 
 from llmops_sdk.guardrails.detectors import _injection_features as features
-from llmops_sdk.guardrails.detectors._injection import windows
-from llmops_sdk.guardrails.detectors._injection_model import FILE, Header, Model, pack
+from llmops_sdk.guardrails.detectors.injection._injection import windows
+from llmops_sdk.guardrails.detectors.injection._injection_model import FILE, Header, Model, pack
 
 __all__ = ["build", "main"]
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import importlib
 import inspect
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from llmops_sdk.errors import ConfigError
+from llmops_sdk.guardrails import detectors
 from llmops_sdk.guardrails._detector_guard import DetectorGuard
 from llmops_sdk.guardrails._protocol import Action, Guard
 from llmops_sdk.guardrails.detectors._cards import CardGuard
@@ -26,11 +26,23 @@ class Kind(NamedTuple):
     default: Action
     actions: tuple[Action, ...]
     detector: str
-    """The module in `detectors` and the class, which takes the options of the guard; empty for `cards`."""
+    """The class in `detectors`, which takes the options of the guard; empty for `cards`."""
 
 
+_PLACES: tuple[Action, ...] = ("flag", "redact", "block")
 KINDS: Mapping[str, Kind] = {
     "cards": Kind("payment card numbers", "redact", ("redact", "block"), ""),
+    "pii": Kind("personal data: addresses, numbers and dates of people", "redact", _PLACES, "PiiDetector"),
+    "secrets": Kind("keys, tokens and passwords", "redact", _PLACES, "SecretsDetector"),
+    "injection": Kind("wording of prompt injections and jailbreaks", "flag", ("flag", "redact", "block"), "InjectionDetector"),
+    "exfiltration": Kind("links, images and scripts that carry data away", "redact", _PLACES, "ExfiltrationDetector"),
+    "canary": Kind("tokens of the system prompt", "block", _PLACES, "CanaryDetector"),
+    "topics": Kind("words and phrases that you deny", "block", _PLACES, "TopicsDetector"),
+    "profanity": Kind("words of a list; a list is not toxicity", "flag", _PLACES, "ProfanityDetector"),
+    "language": Kind("texts in a language that is not allowed", "block", ("flag", "block"), "LanguageDetector"),
+    "length": Kind("texts that are too long or too short", "block", ("flag", "fix", "block"), "LengthDetector"),
+    "json": Kind("texts that are not JSON, and mended JSON", "fix", ("flag", "fix", "block"), "JsonDetector"),
+    "grounded": Kind("sentences that the documents do not contain", "flag", _PLACES, "GroundedDetector"),
 }
 
 
@@ -39,8 +51,7 @@ def resolve(specs: Sequence[str | Guard], options: Mapping[str, Mapping[str, Any
 
     Args:
         specs: Names, as in "cards" or "cards:block", and guards.
-        options: The options of named guards, by kind, e.g. `{"topics": {"deny": ["lottery"]}}`. The option `threshold`
-            serves every kind with a score.
+        options: The options of named guards, by kind, e.g. `{"topics": {"deny": ["lottery"]}}`.
 
     Raises:
         ConfigError: A kind, an action or an option is unknown, or an item is neither a name nor a guard.
@@ -76,16 +87,14 @@ def _named(name: str, options: Mapping[str, Mapping[str, Any]]) -> Guard:
         chosen = one if one == action else chosen
     if kind == "cards":
         return CardGuard("block" if chosen == "block" else "redact")
-    module, _, class_name = known.detector.partition(":")
-    found = getattr(importlib.import_module(f"llmops_sdk.guardrails.detectors.{module}"), class_name)
-    given = dict(options.get(kind, {}))
-    threshold = given.pop("threshold", None)
-    names = [*inspect.signature(found).parameters, "threshold"]
+    detector: Any = getattr(detectors, known.detector)
+    given = options.get(kind, {})
+    names = list(inspect.signature(detector).parameters)
     for option in given:
         if option not in names:
             raise _unknown(f"option of the guard {kind!r}", option, option, names)
     try:
-        return DetectorGuard(found(**given), chosen, threshold)
+        return DetectorGuard(detector(**given), chosen)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"the options of the guard {kind!r} are not valid: {error}", value=given) from error
 

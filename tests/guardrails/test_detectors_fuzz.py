@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from llmops_sdk.guardrails import DetectorGuard, GuardContext
 from llmops_sdk.guardrails.detectors._canary import CanaryDetector
-from llmops_sdk.guardrails.detectors._exfiltration import ExfiltrationDetector
+from llmops_sdk.guardrails.detectors.links._exfiltration import ExfiltrationDetector
 from llmops_sdk.guardrails.detectors._grounded import GroundedDetector
 from llmops_sdk.guardrails.detectors._json import JsonDetector
 from llmops_sdk.guardrails.detectors._language import LanguageDetector
 from llmops_sdk.guardrails.detectors._length import LengthDetector
-from llmops_sdk.guardrails.detectors._profanity import ProfanityDetector
-from llmops_sdk.guardrails.detectors._topics import TopicsDetector
+from llmops_sdk.guardrails.detectors.words._profanity import ProfanityDetector
+from llmops_sdk.guardrails.detectors.words._topics import TopicsDetector
 
 pytest.importorskip("json_repair")
 pytest.importorskip("py3langid")

@@ -11,8 +11,8 @@ import pytest
 
 from llmops_sdk.errors import ConfigError
 from llmops_sdk.guardrails import DetectorGuard, GuardContext
-from llmops_sdk.guardrails.detectors._exfiltration import ExfiltrationDetector
-from llmops_sdk.guardrails.detectors._urls import host_of, registrable
+from llmops_sdk.guardrails.detectors.links._exfiltration import ExfiltrationDetector
+from llmops_sdk.guardrails.detectors.links._urls import host_of, registrable
 
 DATA = Path(os.environ.get("LLMOPS_BENCH_DATA", Path(__file__).parents[3] / "shared" / "data"))
 OUTPUT = GuardContext(rail="output")

@@ -15,7 +15,7 @@ from stdnum import iban, luhn
 from llmops_sdk.errors import ConfigError
 from llmops_sdk.guardrails import GuardContext
 from llmops_sdk.guardrails.detectors import _stretches
-from llmops_sdk.guardrails.detectors._pii import KINDS, PiiDetector
+from llmops_sdk.guardrails.detectors.pii._pii import KINDS, PiiDetector
 
 INPUT = GuardContext(rail="input")
 ALL = PiiDetector(kinds=tuple(KINDS))

@@ -8,8 +8,8 @@ import pytest
 
 from llmops_sdk.errors import ConfigError
 from llmops_sdk.guardrails import DetectorGuard, GuardContext
-from llmops_sdk.guardrails.detectors._profanity import ProfanityDetector
-from llmops_sdk.guardrails.detectors._topics import TopicsDetector
+from llmops_sdk.guardrails.detectors.words._profanity import ProfanityDetector
+from llmops_sdk.guardrails.detectors.words._topics import TopicsDetector
 
 OUTPUT = GuardContext(rail="output")
 TOPICS = TopicsDetector(

@@ -46,7 +46,7 @@ def new_canary() -> str:
     return token
 
 
-@public("llmops_sdk.guardrails")
+@public("llmops_sdk.guardrails.detectors")
 class CanaryDetector:
     """Finds canaries in a text: a part of a prompt that must stay secret has leaked.
 

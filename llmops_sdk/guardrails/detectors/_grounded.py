@@ -9,7 +9,7 @@ from typing import NamedTuple
 from llmops_sdk._util._public import public
 from llmops_sdk.errors import ConfigError
 from llmops_sdk.guardrails._protocol import Detection, Finding, GuardContext
-from llmops_sdk.guardrails.detectors._phrases import folded
+from llmops_sdk.guardrails.detectors.words._phrases import folded
 
 __all__ = ["GroundedDetector"]
 
@@ -41,7 +41,7 @@ class _Words(NamedTuple):
     weights: list[float]
 
 
-@public("llmops_sdk.guardrails")
+@public("llmops_sdk.guardrails.detectors")
 class GroundedDetector:
     """Finds sentences of an answer that the documents of the call do not contain.
 

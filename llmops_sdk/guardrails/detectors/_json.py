@@ -31,7 +31,7 @@ NOT_JSON = "not JSON"
 NOT_FITTING = "does not fit the schema"
 
 
-@public("llmops_sdk.guardrails")
+@public("llmops_sdk.guardrails.detectors")
 class JsonDetector:
     """Finds texts that are not one JSON value, and repairs them for the action "fix".
 

@@ -22,7 +22,7 @@ _NOT_PROSE = re.compile(r"```.*?(?:```|\Z)|\bhttps?://\S++|(?<!\S)[^\s@]*+@\S*+"
 _SURROGATES = re.compile(r"[\ud800-\udfff]")
 
 
-@public("llmops_sdk.guardrails")
+@public("llmops_sdk.guardrails.detectors")
 class LanguageDetector:
     """Finds texts that are in a language that is not allowed.
 

@@ -13,7 +13,7 @@ _PART = 4096
 """Tokens are counted in parts of so many characters, so that a long text is not counted beyond the bound."""
 
 
-@public("llmops_sdk.guardrails")
+@public("llmops_sdk.guardrails.detectors")
 class LengthDetector:
     """Finds texts that are too long or too short.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 
+from llmops_sdk._util._public import public
 from llmops_sdk.guardrails._normalise import View, views
 from llmops_sdk.guardrails._protocol import Detection, Finding, GuardContext
 from llmops_sdk.guardrails.detectors._stretches import Stretches
@@ -33,6 +34,7 @@ _SHORTEST = 8
 """A stretch that is shorter holds no secret; in characters."""
 
 
+@public("llmops_sdk.guardrails.detectors")
 class SecretsDetector:
     """Finds secrets by their format, or by their name as in `password=…`.
 

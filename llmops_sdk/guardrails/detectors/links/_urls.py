@@ -54,7 +54,7 @@ def host_of(url: str) -> Host | None:
     r"""Return the host to which a URL leads, or None for a relative one and for schemes without hosts.
 
     Example:
-        >>> from llmops_sdk.guardrails.detectors._urls import host_of
+        >>> from llmops_sdk.guardrails.detectors.links._urls import host_of
         >>> host_of("HTTPS:\\\\\\\\good.example@evil.example/x").name
         'evil.example'
     """

@@ -6,7 +6,7 @@ import ipaddress
 import re
 from collections.abc import Iterator
 
-from llmops_sdk.guardrails.detectors._pii_found import Found
+from llmops_sdk.guardrails.detectors.pii._pii_found import Found
 
 __all__ = ["ADDRESS_SIGNS", "address", "date_of_birth", "email", "ip", "url"]
 

@@ -8,12 +8,12 @@ from llmops_sdk._util._public import public
 from llmops_sdk.errors import ConfigError
 from llmops_sdk.guardrails._protocol import Detection, Finding, GuardContext
 from llmops_sdk.guardrails.detectors._mapped import digest
-from llmops_sdk.guardrails.detectors._phrases import Phrases, given_words
+from llmops_sdk.guardrails.detectors.words._phrases import Phrases, given_words
 
 __all__ = ["TopicsDetector"]
 
 
-@public("llmops_sdk.guardrails")
+@public("llmops_sdk.guardrails.detectors")
 class TopicsDetector:
     """Finds words and phrases, as whole words, without regard to case, accents and invisible characters.
 
@@ -29,7 +29,7 @@ class TopicsDetector:
 
     Example:
         >>> from llmops_sdk.guardrails import GuardContext
-        >>> from llmops_sdk.guardrails.detectors._topics import TopicsDetector
+        >>> from llmops_sdk.guardrails.detectors.words._topics import TopicsDetector
         >>> detector = TopicsDetector(deny=["apple"], allow=["apple pie"])
         >>> detector.detect("Apple pie, or an Apple?", GuardContext(rail="output")).findings
         (Finding(kind='TOPIC', start=17, end=22, score=None),)

@@ -12,7 +12,7 @@ import unicodedata
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llmops_sdk._util._optional import require
-from llmops_sdk.guardrails.detectors._injection_words import CLASSES, SEQUENCES
+from llmops_sdk.guardrails.detectors.injection._injection_words import CLASSES, SEQUENCES
 
 if TYPE_CHECKING:
     import numpy as np  # noqa: TID251 - for types only

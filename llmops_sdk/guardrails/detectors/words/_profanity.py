@@ -10,7 +10,7 @@ from llmops_sdk._util._public import public
 from llmops_sdk.errors import ConfigError
 from llmops_sdk.guardrails._protocol import Detection, Finding, GuardContext
 from llmops_sdk.guardrails.detectors._mapped import digest
-from llmops_sdk.guardrails.detectors._phrases import Phrases, given_words
+from llmops_sdk.guardrails.detectors.words._phrases import Phrases, given_words
 
 __all__ = ["ProfanityDetector"]
 
@@ -18,7 +18,7 @@ _LEET = str.maketrans("0134578", "oieastb")
 _REPEATED = re.compile(r"(.)\1{2,}")
 
 
-@public("llmops_sdk.guardrails")
+@public("llmops_sdk.guardrails.detectors")
 class ProfanityDetector:
     """Finds the words of a list, as whole words, also with accents, digits for letters, and repeated letters.
 
@@ -34,7 +34,7 @@ class ProfanityDetector:
 
     Example:
         >>> from llmops_sdk.guardrails import GuardContext
-        >>> from llmops_sdk.guardrails.detectors._profanity import ProfanityDetector
+        >>> from llmops_sdk.guardrails.detectors.words._profanity import ProfanityDetector
         >>> found = ProfanityDetector({"darn": 0.2}).detect("D4rn, darning!", GuardContext(rail="output"))
         >>> found.score, found.findings
         (0.2, (Finding(kind='PROFANITY', start=0, end=4, score=0.2),))

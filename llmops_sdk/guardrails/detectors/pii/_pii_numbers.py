@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from llmops_sdk._util._optional import require
 from llmops_sdk.guardrails.detectors._cards import find_cards
-from llmops_sdk.guardrails.detectors._pii_found import Found
+from llmops_sdk.guardrails.detectors.pii._pii_found import Found
 
 __all__ = ["DEFAULT_REGIONS", "ID_FORMS", "card", "iban", "national_id", "phone", "us_ssn"]
 

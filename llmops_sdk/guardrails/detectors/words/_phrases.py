@@ -24,7 +24,7 @@ def folded(text: str) -> Mapped:
     r"""Return a text in lower case without accents and invisible characters.
 
     Example:
-        >>> from llmops_sdk.guardrails.detectors._phrases import folded
+        >>> from llmops_sdk.guardrails.detectors.words._phrases import folded
         >>> folded("Caf\u00e9 \uff21\u200bcme").text
         'cafe acme'
     """

@@ -9,12 +9,13 @@ from functools import cached_property
 from typing import Any
 
 from llmops_sdk._util._optional import require
+from llmops_sdk._util._public import public
 from llmops_sdk.errors import ConfigError
 from llmops_sdk.guardrails._normalise import views
 from llmops_sdk.guardrails._protocol import Detection, Finding, GuardContext
-from llmops_sdk.guardrails.detectors._pii_found import Found, without_overlaps
-from llmops_sdk.guardrails.detectors._pii_numbers import DEFAULT_REGIONS, ID_FORMS, card, iban, national_id, phone, us_ssn
-from llmops_sdk.guardrails.detectors._pii_words import ADDRESS_SIGNS, address, date_of_birth, email, ip, url
+from llmops_sdk.guardrails.detectors.pii._pii_found import Found, without_overlaps
+from llmops_sdk.guardrails.detectors.pii._pii_numbers import DEFAULT_REGIONS, ID_FORMS, card, iban, national_id, phone, us_ssn
+from llmops_sdk.guardrails.detectors.pii._pii_words import ADDRESS_SIGNS, address, date_of_birth, email, ip, url
 from llmops_sdk.guardrails.detectors._stretches import Stretches
 
 __all__ = ["DEFAULT_KINDS", "KINDS", "PiiDetector"]
@@ -57,6 +58,7 @@ _STRETCHES = Stretches(
 )
 
 
+@public("llmops_sdk.guardrails.detectors")
 class PiiDetector:
     """Finds personal data: addresses, numbers and dates of people.
 
@@ -72,7 +74,7 @@ class PiiDetector:
 
     Example:
         >>> from llmops_sdk.guardrails import GuardContext
-        >>> from llmops_sdk.guardrails.detectors._pii import PiiDetector
+        >>> from llmops_sdk.guardrails.detectors.pii._pii import PiiDetector
         >>> found = PiiDetector(kinds=("EMAIL",)).detect("Ask ada@example.org", GuardContext(rail="input"))
         >>> [(one.kind, one.start, one.end) for one in found.findings]
         [('EMAIL', 4, 19)]

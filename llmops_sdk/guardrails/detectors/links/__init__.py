@@ -1,0 +1,4 @@
+"""Find links, images and scripts that can carry data to other hosts.
+
+Doors for other packages: `_exfiltration`.
+"""
