@@ -30,9 +30,7 @@ _CONFUSABLES = str.maketrans(
     "АВЕЅІЈКМНОРСТУХԌԚԜҺаеѕіјорсухԁԛԝһӏӀгвктмн"  # Cyrillic
     "ΑΒΕΖΗΙΚΜΝΟΡΤΥΧαενοικρτυχγϲϳ"  # Greek
     "ıɑɡɩℓ⁄∕‚․",
-    "ABESIJKMHOPCTYXGQWhaesijopcyxdqwhlIrBkTMH"
-    "ABEZHIKMNOPTYXaevoikptuxycj"
-    "iagil//,.",
+    "ABESIJKMHOPCTYXGQWhaesijopcyxdqwhlIrBkTMHABEZHIKMNOPTYXaevoikptuxycjiagil//,.",
 )
 # Look-alikes of digits, beside a digit.
 _DIGIT_LOOKS = str.maketrans("ОоΟοОЗзЗІіӀΙιբбЧчǀ", "000003331111166441")
@@ -84,9 +82,10 @@ class View:
         text: The text of this view.
         is_guess: Whether it joins what may be separate words.
         is_decoded: Whether it was encoded in base64.
+        is_base64: Whether three characters of it are four of its parent.
     """
 
-    __slots__ = ("_is_base64", "_parent", "_source_ends", "_source_starts", "_starts", "is_decoded", "is_guess", "text")
+    __slots__ = ("_parent", "_source_ends", "_source_starts", "_starts", "is_base64", "is_decoded", "is_guess", "text")
 
     def __init__(
         self, text: str, parent: View | None = None, *, is_guess: bool = False, is_decoded: bool = False
@@ -95,8 +94,7 @@ class View:
         self.is_guess = is_guess or (parent is not None and parent.is_guess)
         self.is_decoded = is_decoded or (parent is not None and parent.is_decoded)
         self._parent = parent
-        # Three characters here are four of base64 there.
-        self._is_base64 = False
+        self.is_base64 = False
         # Pieces, in order: where each starts here, and its start and end in the parent.
         self._starts: list[int] = []
         self._source_starts: list[int] = []
@@ -120,7 +118,7 @@ class View:
         return self._parent.original(self._place(start, is_end=False), self._place(end - 1, is_end=True))
 
     def _place(self, position: int, *, is_end: bool) -> int:
-        if self._is_base64:
+        if self.is_base64:
             place = self._source_starts[0] + position // 3 * 4
             return min(place + 4, self._source_ends[0]) if is_end else place
         piece = bisect_right(self._starts, position) - 1
@@ -130,7 +128,8 @@ class View:
             return first + position - start + is_end
         return last if is_end else first
 
-    def _add(self, start: int, first: int, last: int) -> None:
+    def add(self, start: int, first: int, last: int) -> None:
+        """Append a piece: where it starts here, and its start and end in the parent."""
         self._starts.append(start)
         self._source_starts.append(first)
         self._source_ends.append(last)
@@ -173,18 +172,18 @@ def _replaced(source: View, changes: Iterable[tuple[int, int, str]], *, is_guess
     done = length = 0
     for start, end, new in changes:
         if start > done:
-            view._add(length, done, start)
+            view.add(length, done, start)
             parts.append(text[done:start])
             length += start - done
         if new:
-            view._add(length, start, end)
+            view.add(length, start, end)
             parts.append(new)
             length += len(new)
         done = end
     if not done:
         return source
     if done < len(text):
-        view._add(length, done, len(text))
+        view.add(length, done, len(text))
         parts.append(text[done:])
     view.text = "".join(parts)
     return view if view.text != text else source
@@ -331,15 +330,15 @@ def _torn_gaps(text: str, *, is_decoded: bool) -> Iterator[tuple[int, int, str]]
         # Only the end of a long word tells; a slice bounds the time.
         before, after = left[0][-80:], right[0][:80]
         is_key = has_random and _is_torn_key(before, after, is_continued=is_key)
-        if (
-            is_key
-            or (has_at and _is_torn_address(before, after))
-            or (has_escape and _is_torn_escape(before, after))
-        ):
+        if is_key or (has_at and _is_torn_address(before, after)) or (has_escape and _is_torn_escape(before, after)):
             yield left.end(), right.start(), ""
-        elif "\n" in gap and _DIGIT_LAST.search(before) and _DIGIT_FIRST.match(after):
-            if is_decoded or _has_words_before(text, left.start()):
-                yield left.end(), right.start(), " "
+        elif (
+            "\n" in gap
+            and _DIGIT_LAST.search(before)
+            and _DIGIT_FIRST.match(after)
+            and (is_decoded or _has_words_before(text, left.start()))
+        ):
+            yield left.end(), right.start(), " "
 
 
 def _has_words_before(text: str, place: int) -> bool:
@@ -396,8 +395,8 @@ def _decoded(view: View, seen: set[str], budget: list[int]) -> Iterator[View]:
             continue
         decoded = View(text, view, is_decoded=True)
         start, end = match.span()
-        decoded._add(0, start, end)
-        decoded._is_base64 = text.isascii()
+        decoded.add(0, start, end)
+        decoded.is_base64 = text.isascii()
         yield decoded
 
 

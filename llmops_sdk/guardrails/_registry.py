@@ -34,7 +34,9 @@ KINDS: Mapping[str, Kind] = {
     "cards": Kind("payment card numbers", "redact", ("redact", "block"), ""),
     "pii": Kind("personal data: addresses, numbers and dates of people", "redact", _PLACES, "PiiDetector"),
     "secrets": Kind("keys, tokens and passwords", "redact", _PLACES, "SecretsDetector"),
-    "injection": Kind("wording of prompt injections and jailbreaks", "flag", ("flag", "redact", "block"), "InjectionDetector"),
+    "injection": Kind(
+        "wording of prompt injections and jailbreaks", "flag", ("flag", "redact", "block"), "InjectionDetector"
+    ),
     "exfiltration": Kind("links, images and scripts that carry data away", "redact", _PLACES, "ExfiltrationDetector"),
     "canary": Kind("tokens of the system prompt", "block", _PLACES, "CanaryDetector"),
     "topics": Kind("words and phrases that you deny", "block", _PLACES, "TopicsDetector"),

@@ -77,8 +77,38 @@ def test_separate_words_are_not_joined(text: str):
 
 
 PIECES = [
-    *("a", "Z", "9", " ", "\n", "@", ".", "-", "%40", "%C3%A9", "%E4", "&#64;", "&commat;", "&amp;", "&", "\\u0040", "\\"),
-    *("\u200b", "\u00ad", "\uff20", "\ufb01", "\u0430", "\u0417", "\U000e0041", "\U0001d41a", "\ud800", "\x00", "YWRhQGV4YW1wbGU"),
+    *(
+        "a",
+        "Z",
+        "9",
+        " ",
+        "\n",
+        "@",
+        ".",
+        "-",
+        "%40",
+        "%C3%A9",
+        "%E4",
+        "&#64;",
+        "&commat;",
+        "&amp;",
+        "&",
+        "\\u0040",
+        "\\",
+    ),
+    *(
+        "\u200b",
+        "\u00ad",
+        "\uff20",
+        "\ufb01",
+        "\u0430",
+        "\u0417",
+        "\U000e0041",
+        "\U0001d41a",
+        "\ud800",
+        "\x00",
+        "YWRhQGV4YW1wbGU",
+    ),
 ]
 
 
@@ -93,7 +123,8 @@ def test_every_range_maps_into_the_text_and_keeps_its_order(text: str):
 
 
 @pytest.mark.parametrize(
-    "piece", ["%41", "&#65;", "\\u0041", "a\u200b", "\\", "%25", "&amp;", "a ", "aB ", "a@ ", "AbC9", "\n", "\ud800", "aa\n"]
+    "piece",
+    ["%41", "&#65;", "\\u0041", "a\u200b", "\\", "%25", "&amp;", "a ", "aB ", "a@ ", "AbC9", "\n", "\ud800", "aa\n"],
 )
 def test_half_a_megabyte_takes_linear_time(piece: str):
     text = piece * (500_000 // len(piece))

@@ -121,9 +121,37 @@ def test_the_reason_does_not_quote_the_text():
 
 
 PIECES = [
-    *(" ", "  ", "\n", "word", "a", "I", "x", "of", "well-known", "word.", "(see", "\u043c\u0438\u0440", "\u6211\u4eec\u3002", "\u2019s"),
+    *(
+        " ",
+        "  ",
+        "\n",
+        "word",
+        "a",
+        "I",
+        "x",
+        "of",
+        "well-known",
+        "word.",
+        "(see",
+        "\u043c\u0438\u0440",
+        "\u6211\u4eec\u3002",
+        "\u2019s",
+    ),
     *(ADDRESS, "ada", "@", "example", ".org", "born", "on", "3 May 1980", "call", "555 0147", "+1 212 555 0147", IBAN),
-    *("14", "Crown", "Street", "4242", "203.0.113.7", "%40", "\u200b", "\u00a0", "&#64;", "YWRhQGV4YW1wbGUub3Jn", "1", "-"),
+    *(
+        "14",
+        "Crown",
+        "Street",
+        "4242",
+        "203.0.113.7",
+        "%40",
+        "\u200b",
+        "\u00a0",
+        "&#64;",
+        "YWRhQGV4YW1wbGUub3Jn",
+        "1",
+        "-",
+    ),
     *("\ud800", "https://example.org", "averyveryverylongword", "l", "i", "\\u0040", "536-22-1234"),
 ]
 TEXTS = st.lists(st.sampled_from(PIECES), max_size=20).map(lambda pieces: " ".join(pieces)) | st.lists(
@@ -143,7 +171,12 @@ def test_a_text_can_be_cut_where_it_is_settled_at_every_split(text: str):
 @settings(max_examples=15)
 def test_a_long_text_can_be_cut_where_it_is_settled(text: str, kind: int):
     piece = (text or "1")[:200]
-    filler = [f"{piece} ", f"{piece}\n", piece.replace(" ", ",").replace("\n", ";"), f"{piece} and then no more words "][kind]
+    filler = [
+        f"{piece} ",
+        f"{piece}\n",
+        piece.replace(" ", ",").replace("\n", ";"),
+        f"{piece} and then no more words ",
+    ][kind]
     whole = filler * (700 // len(filler) + 1)
     patched = pytest.MonkeyPatch()
     with patched.context() as patch:
@@ -167,7 +200,8 @@ def test_it_takes_any_text(text: str):
 
 
 @pytest.mark.parametrize(
-    "piece", ["a.", "1-", "@", "a@", "1 ", "a ", "{", "%41", "a\u200b", "\\", ":", "AbC9", "+12125550147 ", "\x00", "\ud800"]
+    "piece",
+    ["a.", "1-", "@", "a@", "1 ", "a ", "{", "%41", "a\u200b", "\\", ":", "AbC9", "+12125550147 ", "\x00", "\ud800"],
 )
 def test_half_a_megabyte_takes_linear_time(piece: str):
     text = piece * (500_000 // len(piece))

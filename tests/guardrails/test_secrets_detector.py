@@ -69,11 +69,41 @@ def test_the_reason_does_not_quote_the_text():
 
 
 PIECES = [
-    *(" ", "\n", "word", "a", "x", "of", "task-force", "\u200b", "%20", "\\n", "=", '"', ": ", "12", "aB3", "-----BEGIN PRIVATE KEY-----"),
-    *(KEY, KEY[:20], KEY[20:], "sk-", "Bearer", "authorization:", '"password": "', "-----END PRIVATE KEY-----", "\u2026", "\ud800"),
+    *(
+        " ",
+        "\n",
+        "word",
+        "a",
+        "x",
+        "of",
+        "task-force",
+        "\u200b",
+        "%20",
+        "\\n",
+        "=",
+        '"',
+        ": ",
+        "12",
+        "aB3",
+        "-----BEGIN PRIVATE KEY-----",
+    ),
+    *(
+        KEY,
+        KEY[:20],
+        KEY[20:],
+        "sk-",
+        "Bearer",
+        "authorization:",
+        '"password": "',
+        "-----END PRIVATE KEY-----",
+        "\u2026",
+        "\ud800",
+    ),
     *(planted.text for planted in SECRETS[::6]),
 ]
-TEXTS = st.lists(st.sampled_from(PIECES), max_size=25).map(" ".join) | st.lists(st.sampled_from(PIECES), max_size=25).map("".join)
+TEXTS = st.lists(st.sampled_from(PIECES), max_size=25).map(" ".join) | st.lists(
+    st.sampled_from(PIECES), max_size=25
+).map("".join)
 
 
 @given(TEXTS)
@@ -94,7 +124,9 @@ def test_a_long_text_can_be_cut_where_it_is_settled(text: str, kind: int):
         assert_parts_are_the_whole(DETECTOR, whole, range(0, len(whole) + 1, 37))
 
 
-@pytest.mark.parametrize("piece", ["a.", "1-", "@", "sk-", "-----BEGIN PRIVATE KEY----- ", "\\", "AbC9", '"password": "', "Bearer "])
+@pytest.mark.parametrize(
+    "piece", ["a.", "1-", "@", "sk-", "-----BEGIN PRIVATE KEY----- ", "\\", "AbC9", '"password": "', "Bearer "]
+)
 def test_half_a_megabyte_takes_linear_time(piece: str):
     text = piece * (500_000 // len(piece))
     began = time.thread_time()

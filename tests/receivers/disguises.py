@@ -50,7 +50,8 @@ DISGUISES: dict[str, Callable[[str], str]] = {
     "percent of all": lambda text: "".join(f"%{byte:02X}" for byte in text.encode()),
     "html": lambda text: "".join(f"&#{ord(one)};" for one in text),
     "json": lambda text: "".join(
-        f"\\u{int.from_bytes(text.encode('utf-16-be')[at : at + 2]):04x}" for at in range(0, len(text.encode("utf-16-be")), 2)
+        f"\\u{int.from_bytes(text.encode('utf-16-be')[at : at + 2]):04x}"
+        for at in range(0, len(text.encode("utf-16-be")), 2)
     ),
 }
 

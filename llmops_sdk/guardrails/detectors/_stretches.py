@@ -112,7 +112,7 @@ class Stretches:
         """Yield the stretches of the words that start up to `last`; return where to cut: at `cut` or before."""
         skeleton = _skeleton(text)
         start = end = -1
-        base = 0
+        base, forced_until = 0, -1
         members: list[tuple[int, int]] = []
         again: deque[tuple[int, int]] = deque()
         runs = (match.span() for match in self._runs.finditer(skeleton))
@@ -124,7 +124,7 @@ class Stretches:
             if first >= stop:
                 continue
             reach = self._end_of_reach(text, first, stop)
-            if 0 <= start and first < end:
+            if start >= 0 and first < end:
                 end = max(end, reach)
             else:
                 if start >= 0:
@@ -135,13 +135,14 @@ class Stretches:
                 base = start + LONGEST_STRETCH // 2
                 base += _forced_cut(text[base : start + LONGEST_STRETCH], spans)
                 yield start, base
-                start = -1
+                forced_until, start = start + LONGEST_STRETCH, -1
                 again.extendleft(reversed([one for one in members if one[1] > base]))
+        place = max(base, cut)
         if start >= 0:
             yield start, end
-            if last <= end:
-                return start
-        return max(base, cut)
+            place = start if last <= end else place
+        # Without the text up to `forced_until`, the stretch would not be too long.
+        return place if place > forced_until else base
 
     def _after_cut(self, skeleton: bytes, first: int, stop: int, *, is_cut: bool) -> int:
         """Return where the rest of a run starts behind a forced cut: the part of a word there may be plain."""

@@ -12,7 +12,14 @@ from llmops_sdk.errors import ConfigError
 from llmops_sdk.guardrails._protocol import Detection, Finding, GuardContext
 from llmops_sdk.guardrails.detectors._mapped import Mapped, digest, merged, plain
 from llmops_sdk.guardrails.detectors.links._url_scan import Place, Scan, scan
-from llmops_sdk.guardrails.detectors.links._urls import MAX_URL, ascii_domains, bits_in, host_of, is_allowed, registrable
+from llmops_sdk.guardrails.detectors.links._urls import (
+    MAX_URL,
+    ascii_domains,
+    bits_in,
+    host_of,
+    is_allowed,
+    registrable,
+)
 
 __all__ = ["ExfiltrationDetector"]
 

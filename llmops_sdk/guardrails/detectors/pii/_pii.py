@@ -14,7 +14,15 @@ from llmops_sdk.errors import ConfigError
 from llmops_sdk.guardrails._normalise import views
 from llmops_sdk.guardrails._protocol import Detection, Finding, GuardContext
 from llmops_sdk.guardrails.detectors.pii._pii_found import Found, without_overlaps
-from llmops_sdk.guardrails.detectors.pii._pii_numbers import DEFAULT_REGIONS, ID_FORMS, card, iban, national_id, phone, us_ssn
+from llmops_sdk.guardrails.detectors.pii._pii_numbers import (
+    DEFAULT_REGIONS,
+    ID_FORMS,
+    card,
+    iban,
+    national_id,
+    phone,
+    us_ssn,
+)
 from llmops_sdk.guardrails.detectors.pii._pii_words import ADDRESS_SIGNS, address, date_of_birth, email, ip, url
 from llmops_sdk.guardrails.detectors._stretches import Stretches
 
@@ -32,7 +40,8 @@ KINDS: dict[str, tuple[Callable[[str], Iterator[Found]] | None, str]] = {
     "URL": (url, r"://|(?i:www\.)"),
     "DATE_OF_BIRTH": (
         date_of_birth,
-        r"(?i:born|birth|\bdob\b|d\.o\.b|geb|nais|nac|nasc|\bn.{1,2}e? le\b)(?:.|\n)*[0-9]{2}|[0-9]{2}.{0,40}(?i:birth|dob)",
+        r"(?i:born|birth|\bdob\b|d\.o\.b|geb|nais|nac|nasc|\bn.{1,2}e? le\b)(?:.|\n)*[0-9]{2}"
+        r"|[0-9]{2}.{0,40}(?i:birth|dob)",
     ),
     "ADDRESS": (address, ADDRESS_SIGNS),
 }
@@ -84,7 +93,9 @@ class PiiDetector:
 
     def __init__(self, kinds: Sequence[str] = DEFAULT_KINDS, regions: Sequence[str] = DEFAULT_REGIONS) -> None:
         self.kinds = _checked("kinds", [kind.upper() for kind in kinds] if not isinstance(kinds, str) else kinds)
-        self.regions = _checked("regions", [one.upper() for one in regions] if not isinstance(regions, str) else regions)
+        self.regions = _checked(
+            "regions", [one.upper() for one in regions] if not isinstance(regions, str) else regions
+        )
         unknown = next((kind for kind in self.kinds if kind not in KINDS), None)
         if unknown is not None:
             raise ConfigError(f"pii finds no {unknown!r}; it finds {', '.join(KINDS)}", value=unknown)

@@ -22,7 +22,9 @@ _SPACED_EMAIL = re.compile(
     r"(?:com|org|net|edu|gov|io|ai|dev|app|info|eu|de|fr|uk|us|ca|ch|es|it|nl|se|in|jp|br|au)(?![A-Za-z0-9])"
 )
 # The ends of file names with an @, as in "logo@2x.png".
-_FILES = frozenset("png jpg jpeg gif svg webp css js ts py html json md txt pdf".split())
+_FILES = frozenset(
+    ["png", "jpg", "jpeg", "gif", "svg", "webp", "css", "js", "ts", "py", "html", "json", "md", "txt", "pdf"]
+)
 
 
 def email(text: str) -> Iterator[Found]:
@@ -92,7 +94,9 @@ _DATE = re.compile(
     rf"|[0-9]{{1,2}}(?:st|nd|rd|th|\.)?[ -](?:of )?{_MONTH_NAME},?[ -][0-9]{{4}}"
     rf"|{_MONTH_NAME} [0-9]{{1,2}}(?:st|nd|rd|th)?,? [0-9]{{4}})(?![\w-])"
 )
-_BIRTH = re.compile(r"(?i:\bborn\b|birth|\bdob\b|\bd\.o\.b|geboren|geburt|naissance|\bn[ée]e? le\b|nacid|nacimiento|nascit)")
+_BIRTH = re.compile(
+    r"(?i:\bborn\b|birth|\bdob\b|\bd\.o\.b|geboren|geburt|naissance|\bn[ée]e? le\b|nacid|nacimiento|nascit)"
+)
 _BIRTH_AFTER = re.compile(r"[^.\n]{0,24}(?i:birthday|date of birth|\bdob\b)")
 _BIRTH_BEFORE = 64
 
@@ -130,13 +134,15 @@ _ADDRESSES = (
     # 14 Crown Street, Suite 5
     re.compile(rf"(?<![\w.-])[0-9]{{1,5}}[A-Za-z]?(?:[-/][0-9]{{1,4}})?,? (?:{_CAPITAL_NAME} ){{1,4}}{_STREET}{_UNIT}"),
     # 12, rue de la Paix
-    re.compile(rf"(?<![\w.-])[0-9]{{1,4}}(?: ?bis)?,? {_BEFORE_NAME} {_LINKS}{_CAPITAL_NAME}(?: {_CAPITAL_NAME}){{0,3}}"),
-    # Calle Mayor 5
-    re.compile(rf"(?<!\w){_BEFORE_NAME} {_LINKS}{_CAPITAL_NAME}(?: {_CAPITAL_NAME}){{0,3}},? [0-9]{{1,5}}[A-Za-z]?(?!\w)"),
-    # Hauptstraße 12a, Kiannonkatu 98
     re.compile(
-        rf"(?<!\w)(?=[^\W\d_a-z])[^\W\d_]{{2,30}}?{_ENDINGS} [0-9]{{1,5}}[A-Za-z]?{_UNIT}(?!\w)"
+        rf"(?<![\w.-])[0-9]{{1,4}}(?: ?bis)?,? {_BEFORE_NAME} {_LINKS}{_CAPITAL_NAME}(?: {_CAPITAL_NAME}){{0,3}}"
     ),
+    # Calle Mayor 5
+    re.compile(
+        rf"(?<!\w){_BEFORE_NAME} {_LINKS}{_CAPITAL_NAME}(?: {_CAPITAL_NAME}){{0,3}},? [0-9]{{1,5}}[A-Za-z]?(?!\w)"
+    ),
+    # Hauptstraße 12a, Kiannonkatu 98
+    re.compile(rf"(?<!\w)(?=[^\W\d_a-z])[^\W\d_]{{2,30}}?{_ENDINGS} [0-9]{{1,5}}[A-Za-z]?{_UNIT}(?!\w)"),
     re.compile(r"(?<!\w)(?i:p\.? ?o\.? ?box|postfach) [0-9]{1,7}(?!\w)"),
     re.compile(r"(?<!\w)(?:PSC|Unit|CMR) [0-9]{1,5},? Box [0-9]{1,5}(?!\w)"),
     re.compile(r"(?<!\w)[0-9]{1,5} (?:[^\W\d_][\w.'\u2019-]{0,24} ){1,3}(?i:apt|suite)\.? ?[0-9]{1,5}(?!\w)"),
