@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from llmops_sdk.guardrails import GuardContext
-from llmops_sdk.guardrails.detectors.pii._pii import KINDS, PiiDetector
 from llmops_sdk.guardrails.detectors._secrets_detector import SecretsDetector
+from llmops_sdk.guardrails.detectors.pii._pii import KINDS, PiiDetector
 
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "tests" / "receivers"))

@@ -68,7 +68,7 @@ def check(
         raise ConfigError(f'on_error={on_error!r}: use "closed" or "open"', key="on_error", value=on_error)
     context = GuardContext(rail=rail, documents=tuple(documents))
     verdicts: list[Verdict] = []
-    for guard in resolve(guards):
+    for guard in resolve(guards, in_calls=False):
         try:
             with GuardRun(guard, context, on_error, verdicts=verdicts) as run:
                 text = run.check(text)

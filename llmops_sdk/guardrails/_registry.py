@@ -27,9 +27,12 @@ class Kind(NamedTuple):
     actions: tuple[Action, ...]
     detector: str
     """The class in `detectors`, which takes the options of the guard; empty for `cards`."""
+    whole: bool = False
+    """Whether it must read whole texts. Calls hand guards the strings inside JSON, one by one."""
 
 
 _PLACES: tuple[Action, ...] = ("flag", "redact", "block")
+_MENDED: tuple[Action, ...] = ("flag", "fix", "block")
 KINDS: Mapping[str, Kind] = {
     "cards": Kind("payment card numbers", "redact", ("redact", "block"), ""),
     "pii": Kind("personal data: addresses, numbers and dates of people", "redact", _PLACES, "PiiDetector"),
@@ -41,19 +44,31 @@ KINDS: Mapping[str, Kind] = {
     "canary": Kind("tokens of the system prompt", "block", _PLACES, "CanaryDetector"),
     "topics": Kind("words and phrases that you deny", "block", _PLACES, "TopicsDetector"),
     "profanity": Kind("words of a list; a list is not toxicity", "flag", _PLACES, "ProfanityDetector"),
-    "language": Kind("texts in a language that is not allowed", "block", ("flag", "block"), "LanguageDetector"),
-    "length": Kind("texts that are too long or too short", "block", ("flag", "fix", "block"), "LengthDetector"),
-    "json": Kind("texts that are not JSON, and mended JSON", "fix", ("flag", "fix", "block"), "JsonDetector"),
-    "grounded": Kind("sentences that the documents do not contain", "flag", _PLACES, "GroundedDetector"),
+    "language": Kind(
+        "texts in a language that is not allowed", "block", ("flag", "block"), "LanguageDetector", whole=True
+    ),
+    "length": Kind(
+        "texts that are too long or too short", "block", ("flag", "fix", "block"), "LengthDetector", whole=True
+    ),
+    "json": Kind(
+        "texts that are not JSON, and mended JSON", "fix", ("flag", "fix", "block"), "JsonDetector", whole=True
+    ),
+    "grounded": Kind("sentences that the documents do not contain", "flag", _PLACES, "GroundedDetector", True),
 }
 
 
-def resolve(specs: Sequence[str | Guard], options: Mapping[str, Mapping[str, Any]] | None = None) -> tuple[Guard, ...]:
+def resolve(
+    specs: Sequence[str | Guard],
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+    *,
+    in_calls: bool = True,
+) -> tuple[Guard, ...]:
     """Return the guards that names and objects stand for, in the same order.
 
     Args:
         specs: Names, as in "cards" or "cards:block", and guards.
         options: The options of named guards, by kind, e.g. `{"topics": {"deny": ["lottery"]}}`.
+        in_calls: False for guards that get whole texts, as `check` gives them.
 
     Raises:
         ConfigError: A kind, an action or an option is unknown, or an item is neither a name nor a guard.
@@ -68,6 +83,14 @@ def resolve(specs: Sequence[str | Guard], options: Mapping[str, Mapping[str, Any
     for kind in options or ():
         if kind not in KINDS:
             raise _unknown("guard", kind, kind, KINDS)
+    for spec in specs if in_calls else ():
+        kind = spec.partition(":")[0] if isinstance(spec, str) else ""
+        if kind in KINDS and KINDS[kind].whole:
+            raise ConfigError(
+                f"the guard {kind!r} must read whole texts, and a call hands guards the strings inside JSON one by "
+                "one: check the answer with llmops_sdk.guardrails.check",
+                value=spec,
+            )
     return tuple(_named(spec, options or {}) if isinstance(spec, str) else _checked(spec) for spec in specs)
 
 

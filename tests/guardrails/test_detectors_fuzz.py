@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from llmops_sdk.guardrails import DetectorGuard, GuardContext
 from llmops_sdk.guardrails.detectors._canary import CanaryDetector
-from llmops_sdk.guardrails.detectors.links._exfiltration import ExfiltrationDetector
 from llmops_sdk.guardrails.detectors._grounded import GroundedDetector
 from llmops_sdk.guardrails.detectors._json import JsonDetector
 from llmops_sdk.guardrails.detectors._language import LanguageDetector
 from llmops_sdk.guardrails.detectors._length import LengthDetector
+from llmops_sdk.guardrails.detectors.links._exfiltration import ExfiltrationDetector
 from llmops_sdk.guardrails.detectors.words._profanity import ProfanityDetector
 from llmops_sdk.guardrails.detectors.words._topics import TopicsDetector
 

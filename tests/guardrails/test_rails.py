@@ -9,6 +9,7 @@ import pytest
 
 import llmops_sdk as llmops
 from llmops_sdk.guardrails import InputGuardProvider, OutputGuardProvider, Verdict
+from llmops_sdk.guardrails._registry import KINDS
 from llmops_sdk.providers import Request, Response, ToolCall
 
 WAYS = ("complete", "acomplete", "stream", "astream")
@@ -125,3 +126,15 @@ def test_an_unknown_option_is_an_error():
     llmops.configure(model="offline/echo", guardrails={"input": ["cards"], "options": {"cards": {"keep": 4}}})
     with pytest.raises(llmops.ConfigError, match="\"cards\" has no option 'keep'"):
         llmops.chat("hello")
+
+
+@pytest.mark.parametrize("kind", [name for name, kind in KINDS.items() if kind.whole])
+def test_a_guard_that_reads_whole_texts_is_refused_in_calls(kind):
+    with pytest.raises(llmops.ConfigError, match="must read whole texts"):
+        llmops.chat("hello", model="offline/echo", guards={"output": [kind]})
+
+
+def test_named_detectors_guard_calls_with_their_options():
+    options = {"topics": {"deny": ["lottery"]}}
+    llmops.configure(model="offline/echo", guardrails={"input": ["topics:redact"], "options": options})
+    assert llmops.chat("Tell me about the LOTTERY.", cache=False).text == "Tell me about the [TOPIC]."

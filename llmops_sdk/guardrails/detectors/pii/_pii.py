@@ -13,6 +13,7 @@ from llmops_sdk._util._public import public
 from llmops_sdk.errors import ConfigError
 from llmops_sdk.guardrails._normalise import views
 from llmops_sdk.guardrails._protocol import Detection, Finding, GuardContext
+from llmops_sdk.guardrails.detectors._stretches import Stretches
 from llmops_sdk.guardrails.detectors.pii._pii_found import Found, without_overlaps
 from llmops_sdk.guardrails.detectors.pii._pii_numbers import (
     DEFAULT_REGIONS,
@@ -24,7 +25,6 @@ from llmops_sdk.guardrails.detectors.pii._pii_numbers import (
     us_ssn,
 )
 from llmops_sdk.guardrails.detectors.pii._pii_words import ADDRESS_SIGNS, address, date_of_birth, email, ip, url
-from llmops_sdk.guardrails.detectors._stretches import Stretches
 
 __all__ = ["DEFAULT_KINDS", "KINDS", "PiiDetector"]
 
@@ -40,8 +40,10 @@ KINDS: dict[str, tuple[Callable[[str], Iterator[Found]] | None, str]] = {
     "URL": (url, r"://|(?i:www\.)"),
     "DATE_OF_BIRTH": (
         date_of_birth,
-        r"(?i:born|birth|\bdob\b|d\.o\.b|geb|nais|nac|nasc|\bn.{1,2}e? le\b)(?:.|\n)*[0-9]{2}"
-        r"|[0-9]{2}.{0,40}(?i:birth|dob)",
+        (
+            r"(?i:born|birth|\bdob\b|d\.o\.b|geb|nais|nac|nasc|\bn.{1,2}e? le\b)(?:.|\n)*[0-9]{2}"
+            r"|[0-9]{2}.{0,40}(?i:birth|dob)"
+        ),
     ),
     "ADDRESS": (address, ADDRESS_SIGNS),
 }
