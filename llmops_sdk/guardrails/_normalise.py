@@ -7,14 +7,14 @@ time and memory.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from html.entities import html5
 from itertools import pairwise
+
+from llmops_sdk.guardrails._base64_runs import BASE64_RUN, UNLIKELY_BASE64, text_of
 
 __all__ = ["View", "views"]
 
@@ -69,10 +69,6 @@ _CUT_ESCAPE = re.compile(r"(?:%[0-9A-Fa-f]?|&(?:#[xX]?[0-9A-Fa-f]{0,6}|[A-Za-z]{
 _DIGIT_LAST, _DIGIT_FIRST = re.compile(r"[0-9]-?\Z"), re.compile(r"-?[0-9]")
 _HOST_PART = re.compile(r"[A-Za-z0-9-]*(?:\.[A-Za-z0-9-]{1,63})*\.[A-Za-z]{2,24}(?![A-Za-z0-9])")
 _TLD = re.compile(r"[a-z]{2,6}(?![A-Za-z0-9@])")
-
-_BASE64 = re.compile(r"(?<![A-Za-z0-9+/_=-])[A-Za-z0-9+/_-]{8,}+={0,2}")
-_UNLIKELY_BASE64 = re.compile(r"[a-z/_-]*+\Z|[0-9+-]*+\Z|[A-Z_]*+\Z|[0-9a-f]*+\Z")
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 
 
 class View:
@@ -381,16 +377,16 @@ def _is_torn_key(before: str, after: str, *, is_continued: bool) -> bool:
 
 def _decoded(view: View, seen: set[str], budget: list[int]) -> Iterator[View]:
     """Yield the text in each run of base64."""
-    for match in _BASE64.finditer(view.text):
+    for match in BASE64_RUN.finditer(view.text):
         run = match[0]
         body = run.rstrip("=")
-        if run in seen or len(body) % 4 == 1 or _UNLIKELY_BASE64.match(body):
+        if run in seen or len(body) % 4 == 1 or UNLIKELY_BASE64.match(body):
             continue
         if len(run) > budget[0]:
             return
         seen.add(run)
         budget[0] -= len(run)
-        text = _text_of(body)
+        text = text_of(body)
         if text is None:
             continue
         decoded = View(text, view, is_decoded=True)
@@ -398,23 +394,3 @@ def _decoded(view: View, seen: set[str], budget: list[int]) -> Iterator[View]:
         decoded.add(0, start, end)
         decoded.is_base64 = text.isascii()
         yield decoded
-
-
-def _text_of(body: str) -> str | None:
-    # A sample first: most runs of such characters are no base64.
-    for part in (body[:64], body):
-        try:
-            data = base64.b64decode(part.replace("-", "+").replace("_", "/") + "=" * (-len(part) % 4))
-            text = data.decode()
-        except binascii.Error:
-            return None
-        except UnicodeDecodeError as error:
-            # The sample may end inside a character.
-            if len(part) == len(body) or error.start < len(error.object) - 3:
-                return None
-            continue
-        if _UNPRINTABLE.search(text):
-            return None
-        if len(part) == len(body):
-            return text
-    return None

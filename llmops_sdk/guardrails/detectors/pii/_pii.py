@@ -142,7 +142,7 @@ class PiiDetector:
 
     @cached_property
     def _sieve(self) -> Any:
-        """One pass over a text tells which kinds it may have."""
+        """Make the sieve, which tells in one pass over a text which kinds it may have."""
         re2 = require("re2", extra="guards", purpose="the guard pii")
         options = re2.Options()
         options.max_mem = _SIEVE_MEMORY
