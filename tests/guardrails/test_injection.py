@@ -18,7 +18,7 @@ pytest.importorskip("numpy", reason="the extra `guards` is not installed")
 from llmops_sdk.errors import ConfigError
 from llmops_sdk.guardrails._detector_guard import DetectorGuard
 from llmops_sdk.guardrails._protocol import GuardContext
-from llmops_sdk.guardrails.detectors import _injection, _injection_features, _injection_model
+from llmops_sdk.guardrails.detectors.injection import _injection, _injection_features, _injection_model
 from llmops_sdk.guardrails.detectors.injection._injection import InjectionDetector
 
 DIGEST = "f2d36d51c31b6ce83d970302ca43fcb5ce9ab0a3d31b0099f228d68033c1bc04"

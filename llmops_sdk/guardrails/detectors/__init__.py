@@ -1,7 +1,4 @@
-"""Detectors: each finds one family of things in texts, and is loaded when it is first used.
-
-Doors for other packages: `_cards`.
-"""
+"""Detectors: each finds one family of things in texts, and is loaded when it is first used."""
 
 from __future__ import annotations
 

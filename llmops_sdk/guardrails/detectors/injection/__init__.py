@@ -1,4 +1,1 @@
-"""Score texts for prompt injections and jailbreaks with a small linear model.
-
-Doors for other packages: `_injection`.
-"""
+"""Score texts for prompt injections and jailbreaks with a small linear model."""

@@ -1,4 +1,1 @@
-"""Find personal data: addresses, numbers and dates of people.
-
-Doors for other packages: `_pii`.
-"""
+"""Find personal data: addresses, numbers and dates of people."""
