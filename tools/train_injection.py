@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np  # noqa: TID251 - a tool, not a part of the package
 from injection_rows import Row, read_rows
 
-from llmops_sdk.guardrails.detectors import _injection_features as features
+from llmops_sdk.guardrails.detectors.injection import _injection_features as features
 from llmops_sdk.guardrails.detectors.injection._injection import windows
 from llmops_sdk.guardrails.detectors.injection._injection_model import FILE, Header, Model, pack
 
