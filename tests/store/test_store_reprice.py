@@ -221,8 +221,8 @@ def test_a_kill_at_any_moment_loses_no_call(store, write):
 
 def test_while_another_changes_the_store_it_says_so(store, write, monkeypatch):
     write(MINE)
-    monkeypatch.setattr("llmops_sdk.store.maintenance._reprice._WAIT", 0.0)
     compact(path=store)
+    monkeypatch.setattr("llmops_sdk.store.maintenance._compact_now._WAIT", 0.0)
     with exclusive_lock(store, 0.0), pytest.raises(StoreError, match="another process"):
         reprice(path=store, dry_run=True)
 

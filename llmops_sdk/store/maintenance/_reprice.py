@@ -87,11 +87,11 @@ def reprice(
         0
     """
     folder = store_folder(path)
-    compact(path=folder)  # costs change in Parquet files only
+    is_busy = compact(path=folder).busy  # costs change in Parquet files only
     if not folder.is_dir():
         return Repriced()
     ensure_manifest(folder)
-    with exclusive_lock(folder, _WAIT) as acquired:
+    with exclusive_lock(folder, 0.0 if is_busy else _WAIT) as acquired:
         if not acquired:
             raise StoreError(f"{folder} is being changed by another process: try again later", path=str(folder))
         try:
