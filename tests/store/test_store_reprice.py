@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 import llmops_sdk as llmops
@@ -155,6 +156,22 @@ def test_of_answers_from_our_cache_the_saved_cost_changes(store, write):
     done = reprice(path=store)
     assert (done.calls, done.before, done.after) == (1, 2.0, 3.0)
     assert (costs(store), costs(store, "saved_cost")) == ([0.0], [3.0])
+
+
+def test_a_count_below_zero_changes_a_cost_as_little_as_at_first(store, write):
+    llmops.configure(prices={"mine": {"input": 2}})
+    write({**MINE, sc.CACHE_READ_TOKENS: -(10**9), sc.OUTPUT_TOKENS: -5})
+    assert costs(store) == pytest.approx([2.0])
+    assert reprice(path=store).calls == 0
+
+
+def test_the_views_for_other_programs_have_the_new_costs(store, write):
+    write({**MINE, sc.COST: 2.0})
+    compact(path=store)
+    llmops.configure(prices={"mine": {"input": 3}})
+    reprice(path=store)
+    with duckdb.connect(store / "traces.duckdb", read_only=True) as database:
+        assert database.execute("SELECT cost FROM llm_calls").fetchall() == [(3.0,)]
 
 
 def test_the_name_in_models_has_its_price(store, write):

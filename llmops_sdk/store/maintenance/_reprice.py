@@ -70,7 +70,7 @@ def reprice(
 
     Calls of models in `[prices]` get that price. Calls without a cost get the price of the built-in table, if it has
     the model. Other calls keep their costs. Of answers from our cache the saved cost changes. The costs of single
-    attempts stay, and so do spans that were exported.
+    attempts stay, and so do spans that were exported. The store is compacted first, also for a dry run.
 
     Args:
         since: An age or a time, naive times in UTC; earlier calls keep their costs. None means all calls.
@@ -117,6 +117,7 @@ class _Repricing:
 
     def run(self, progress: Callable[[int, int], None] | None) -> Repriced:
         from llmops_sdk.store.duck._parquet import ParquetWriter
+        from llmops_sdk.store.duck._views_file import write_views
 
         manifest = read_manifest(self._store) or Manifest()
         files = [file for file in manifest.files if file.stream == "spans"]
@@ -132,6 +133,8 @@ class _Repricing:
                         manifest = rewrite_file(self._store, manifest, file, writer, values=self._values(file))
                 if progress is not None:
                     progress(done, len(files))
+        if calls and not self._dry_run:
+            write_views(self._store, manifest)
         total = query(f"SELECT count(*) FROM store.spans WHERE {self._calls}", path=self._store).rows()[0][0]
         return Repriced(calls=calls, before=before, after=after, left=max(total - compacted, 0))
 
@@ -172,14 +175,14 @@ class _Repricing:
     def _values(self, file: DataFile) -> dict[str, str]:
         """Return the SQL of both costs in a file."""
         writes = "cache_write_tokens" if file.version >= _WRITES_SINCE else _OLDER_WRITES
-        read, write = "coalesce(cache_read_tokens, 0)", f"coalesce({writes}, 0)"
-        given = "coalesce(input_tokens, 0)"
+        counts = ("input_tokens", "output_tokens", "cache_read_tokens", writes)
+        given, answered, read, write = (f"greatest(coalesce({count}, 0), 0)" for count in counts)
         same = " AND ".join(f"p_{name} IS NOT DISTINCT FROM ({source})" for name, source in _SOURCES.items())
         # As `pricing._cost.token_cost` does.
         plain = f"CASE WHEN {read} + {write} <= {given} THEN {given} - {read} - {write} ELSE {given} END"
         price = (
             f"(SELECT (({plain}) * p_input"
-            f" + {read} * p_read + {write} * p_write + coalesce(output_tokens, 0) * p_output) / 1000000"
+            f" + {read} * p_read + {write} * p_write + {answered} * p_output) / 1000000"
             f" FROM new_prices WHERE {same} AND {given} > p_over AND {given} <= p_upto"
             " AND (p_configured OR (cost IS NULL AND attempts IS NULL AND simulated IS NOT TRUE)))"
         )
