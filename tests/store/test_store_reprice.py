@@ -159,7 +159,7 @@ def test_of_answers_from_our_cache_the_saved_cost_changes(store, write):
 
 
 def test_a_count_below_zero_changes_a_cost_as_little_as_at_first(store, write):
-    llmops.configure(prices={"mine": {"input": 2}})
+    llmops.configure(prices={"mine": {"input": 2, "output": 4, "cache_read": 1}})
     write({**MINE, sc.CACHE_READ_TOKENS: -(10**9), sc.OUTPUT_TOKENS: -5})
     assert costs(store) == pytest.approx([2.0])
     assert reprice(path=store).calls == 0
