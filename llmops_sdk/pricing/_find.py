@@ -6,11 +6,12 @@ import functools
 import ipaddress
 from collections.abc import Iterable, Mapping
 
-from llmops_sdk.config import PriceSettings, current
+from llmops_sdk.config import current
+from llmops_sdk.config.loading._prices import configured_price
 from llmops_sdk.pricing._builtin import builtin_price, builtin_vendor
 from llmops_sdk.pricing._cost import ModelPrice
 
-__all__ = ["configured_price", "find_price"]
+__all__ = ["find_price"]
 
 # Names of the GenAI conventions, and litellm's for the same vendor.
 _VENDORS: Mapping[str, tuple[str, ...]] = {
@@ -27,20 +28,6 @@ _VENDORS: Mapping[str, tuple[str, ...]] = {
 }
 _LONGEST_NAME = 256  # characters
 _MOST_NAMES = 1_024
-
-
-def configured_price(prices: Mapping[str, PriceSettings], names: Iterable[str]) -> PriceSettings | None:
-    """Return the price that `[prices]` gives the first of the names that it has, or None.
-
-    Args:
-        prices: The section.
-        names: Names of one model, the most specific one first: "provider/model" also stands for "model".
-    """
-    for name in names:
-        for key in (name, name.partition("/")[2]):
-            if key and (price := prices.get(key)) is not None:
-                return price
-    return None
 
 
 def find_price(

@@ -11,6 +11,7 @@ from typing import TypeAlias, cast
 
 from llmops_sdk._util._public import public
 from llmops_sdk.config import current
+from llmops_sdk.config.loading._prices import configured_price
 from llmops_sdk.errors import LLMOpsError, ProviderError, ScriptError, StreamInterruptedError
 from llmops_sdk.providers import (
     Accumulator,
@@ -318,8 +319,7 @@ def _error(given: _Error, request: Request, name: str) -> BaseException:
 
 def _cost(request: Request, usage: Usage) -> float | None:
     """Return the cost by the configured price of the model, or None without one."""
-    prices = current().prices
-    price = prices.get(request.model) or prices.get(request.model_name)
+    price = configured_price(current().prices, [request.model])
     return None if price is None else cost_of(usage, price)
 
 

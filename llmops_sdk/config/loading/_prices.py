@@ -1,16 +1,31 @@
-"""Find the entries of `[prices]` that no configured model uses, mostly because their names are misspelt."""
+"""Look into `[prices]`: the price of a model, and entries that no configured model uses."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from llmops_sdk.config.loading._keys import dotted
 from llmops_sdk.config.loading._settings import Settings
+from llmops_sdk.config.sections._models import PriceSettings
 
-__all__ = ["unused_prices", "warn_of_misspelt_prices"]
+__all__ = ["configured_price", "unused_prices", "warn_of_misspelt_prices"]
 
 _log = logging.getLogger("llmops_sdk.config")
+
+
+def configured_price(prices: Mapping[str, PriceSettings], names: Iterable[str]) -> PriceSettings | None:
+    """Return the price that `[prices]` gives the first of the names that it has, or None.
+
+    Args:
+        prices: The section.
+        names: Names of one model, the most specific one first: "provider/model" also stands for "model".
+    """
+    for name in names:
+        for key in (name, name.partition("/")[2]):
+            if key and (price := prices.get(key)) is not None:
+                return price
+    return None
 
 
 def unused_prices(settings: Settings) -> Iterator[tuple[str, str | None]]:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast
 
 from llmops_sdk._util._public import public
 from llmops_sdk.config.loading._layers import ARGUMENTS
+from llmops_sdk.config.loading._prices import configured_price
 from llmops_sdk.config.loading._problems import Problem, config_error
 from llmops_sdk.config.loading._settings import Settings
 from llmops_sdk.config.sections._base import SettingsSection
@@ -120,7 +121,7 @@ def resolve_model(settings: Settings, name: str | None = None) -> ResolvedModel:
         cache=_policy(settings.cache, [entry.cache for entry in entries]),
         guardrails=_policy(settings.guardrails, [entry.guardrails for entry in entries]),
         options=options,
-        price=_price(settings, [*chain, model, model.partition("/")[2]]),
+        price=configured_price(settings.prices, [*chain, model]),
     )
 
 
@@ -231,10 +232,6 @@ def _target(target: str) -> tuple[str, str, str | None]:
     if url := _URL.fullmatch(target):
         return f"openai/{url['model']}", "openai_compatible", url["base"]
     return target, target.partition("/")[0], None
-
-
-def _price(settings: Settings, names: list[str]) -> PriceSettings | None:
-    return next((settings.prices[name] for name in names if name in settings.prices), None)
 
 
 def _last(choices: list[str | None]) -> str | None:
