@@ -115,9 +115,8 @@ def prepare(
         extra=dict(options.get("extra", {})),
         timeout=timeout_policy(resolved.timeout, options.get("timeout")),
         cache=False if options.get("cache") is False else None,
-        policy_version=policy_version(
-            (*guards["output"], *guards["tool_arguments"]), on_error
-        ),  # the guards on the input add their own
+        # The guards on the input add their own.
+        policy_version=policy_version((*guards["output"], *guards["tool_arguments"]), on_error),
     )
     chain = stages.chain(resolved, policies)
     info = CallInfo(

@@ -3,6 +3,7 @@
 Doors for other packages: `_protocol`, `_registry`.
 """
 
+from llmops_sdk.guardrails._calibrate import Calibration, CalibrationRow, calibrate
 from llmops_sdk.guardrails._check import Checked, check
 from llmops_sdk.guardrails._decorator import guard
 from llmops_sdk.guardrails._detector_guard import DetectorGuard
@@ -12,6 +13,8 @@ from llmops_sdk.guardrails._registry import policy_version, resolve
 from llmops_sdk.guardrails.detectors._cards import CardGuard
 
 __all__ = [
+    "Calibration",
+    "CalibrationRow",
     "CardGuard",
     "Checked",
     "Detection",
@@ -23,6 +26,7 @@ __all__ = [
     "InputGuardProvider",
     "OutputGuardProvider",
     "Verdict",
+    "calibrate",
     "check",
     "guard",
     "policy_version",

@@ -37,15 +37,13 @@ class DetectorGuard:
         detector: The detector.
         action: What to do with a text in which it finds something. "redact" blocks a text in which the detector names
             no place, as nothing could be replaced there; so does "fix" if there is no mended text.
-        threshold: The score from which a text counts as found, instead of the detector's own; None keeps that.
     """
 
-    def __init__(self, detector: Detector, action: Action, threshold: float | None = None) -> None:
+    def __init__(self, detector: Detector, action: Action) -> None:
         self.detector = detector
         self.action: Action = action
-        self.threshold = threshold
         self.name = detector.name
-        self.version = f"{detector.version}:{action}" + ("" if threshold is None else f":{threshold:g}")
+        self.version = f"{detector.version}:{action}"
 
     def settled(self, text: str) -> int:
         """Return the length of the beginning of an unfinished text that the rest cannot affect.
@@ -60,20 +58,10 @@ class DetectorGuard:
         return self._verdict(text, self.detector.detect(text, context))
 
     def _verdict(self, text: str, found: Detection) -> Verdict:
-        threshold = found.threshold if self.threshold is None else self.threshold
-        is_found = found.found
-        if self.threshold is not None and found.score is not None:
-            is_found = found.score >= self.threshold
-        action, new = ("pass", None) if not is_found else self._action(text, found)
-        return Verdict(
-            action,
-            new,
-            found.reason if is_found else "",
-            found.findings if is_found else (),
-            found.score,
-            threshold,
-            found.truncated,
-        )
+        if not found.found:
+            return Verdict("pass", score=found.score, threshold=found.threshold, truncated=found.truncated)
+        action, new = self._action(text, found)
+        return Verdict(action, new, found.reason, found.findings, found.score, found.threshold, found.truncated)
 
     def _action(self, text: str, found: Detection) -> tuple[Action, str | None]:
         if self.action == "redact" and found.findings:

@@ -99,19 +99,13 @@ def _named(name: str, options: Mapping[str, Mapping[str, Any]]) -> Guard:
     known = KINDS.get(kind)
     if known is None:
         raise _unknown("guard", name, kind, KINDS)
-    if kind == "cards" and options.get(kind):
-        option = next(iter(options[kind]))
-        raise ConfigError(f'the guard "cards" has no option {option!r}: remove it', value=option)
-    if kind == "cards" and action == "keep_last4":
-        return CardGuard(keep_last4=True)
+    if kind == "cards":
+        return _card_guard(name, action, options.get(kind, {}))
     if action and action not in known.actions:
-        names = (*known.actions, "keep_last4") if kind == "cards" else known.actions
-        raise _unknown(f"action of the guard {kind!r}", name, action, names)
+        raise _unknown(f"action of the guard {kind!r}", name, action, known.actions)
     chosen = known.default
     for one in known.actions:
         chosen = one if one == action else chosen
-    if kind == "cards":
-        return CardGuard("block" if chosen == "block" else "redact")
     detector: Any = getattr(detectors, known.detector)
     given = options.get(kind, {})
     names = list(inspect.signature(detector).parameters)
@@ -122,6 +116,22 @@ def _named(name: str, options: Mapping[str, Mapping[str, Any]]) -> Guard:
         return DetectorGuard(detector(**given), chosen)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"the options of the guard {kind!r} are not valid: {error}", value=given) from error
+
+
+def _card_guard(name: str, action: str, options: Mapping[str, Any]) -> Guard:
+    # A guard of its own: it may keep digits, and its finding is needed without the extra `guards`.
+    if options:
+        option = next(iter(options))
+        raise ConfigError(f'the guard "cards" has no option {option!r}: remove it', value=option)
+    actions = {
+        "": CardGuard(),
+        "redact": CardGuard(),
+        "block": CardGuard("block"),
+        "keep_last4": CardGuard(keep_last4=True),
+    }
+    if action not in actions:
+        raise _unknown("action of the guard 'cards'", name, action, [known for known in actions if known])
+    return actions[action]
 
 
 def _unknown(what: str, name: str, part: str, known: Sequence[str] | Mapping[str, Any]) -> ConfigError:
