@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from llmops_sdk._util._public import public
 from llmops_sdk.errors import ConfigError
 from llmops_sdk.guardrails._protocol import Detector, GuardContext
 from llmops_sdk.stats import Interval, wilson_interval
@@ -18,6 +19,7 @@ __all__ = ["Calibration", "CalibrationRow", "calibrate", "read_calibration_rows"
 _LABELS = {0: False, 1: True, "0": False, "1": True, "benign": False, "attack": True}  # False is 0, and True is 1
 
 
+@public("llmops_sdk.guardrails")
 @dataclass(frozen=True, slots=True)
 class CalibrationRow:
     """A text with a label.
@@ -31,6 +33,7 @@ class CalibrationRow:
     is_attack: bool
 
 
+@public("llmops_sdk.guardrails")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
     """A threshold, and what a detector does with it on the rows that it was found on.
