@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -43,6 +45,26 @@ class TurnedClock:
 @pytest.fixture
 def make_span() -> Callable[..., Any]:
     return _module.PlainSpan
+
+
+@pytest.fixture
+def killed_after() -> Callable[..., None]:
+    """Run a program that prints a line, waits for one, and is killed if it has not ended after some seconds."""
+
+    def run(program: str, *arguments: str, seconds: float) -> None:
+        command = [sys.executable, "-c", program, *arguments]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
+            assert running.stdin is not None
+            assert running.stdout is not None
+            running.stdout.readline()
+            running.stdin.write("go\n")
+            running.stdin.flush()
+            try:
+                running.wait(seconds)
+            except subprocess.TimeoutExpired:
+                running.send_signal(signal.SIGKILL)
+
+    return run
 
 
 @pytest.fixture

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import datetime
 import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -209,7 +206,7 @@ def test_what_a_killed_pruning_left_is_finished_by_the_next_to_come(store, fille
     assert not (store / "PRUNE.json").exists()
 
 
-def test_a_kill_at_any_moment_loses_nobody_elses_and_leaves_nothing_for_the_next(store, make_span):
+def test_a_kill_at_any_moment_loses_nobody_elses_and_leaves_nothing_for_the_next(store, make_span, killed_after):
     program = (
         "import sys; from llmops_sdk.store import prune\n"
         "print('ready', flush=True); sys.stdin.readline()\n"
@@ -223,18 +220,7 @@ def test_a_kill_at_any_moment_loses_nobody_elses_and_leaves_nothing_for_the_next
         sink.close(1.0)
         if number % 2:
             compact_store(store, grace=0.0)
-        with subprocess.Popen(
-            [sys.executable, "-c", program, str(store)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        ) as running:
-            assert running.stdin is not None
-            assert running.stdout is not None
-            running.stdout.readline()
-            running.stdin.write("go\n")
-            running.stdin.flush()
-            try:
-                running.wait(0.02 * number)
-            except subprocess.TimeoutExpired:
-                running.send_signal(signal.SIGKILL)
+        killed_after(program, str(store), seconds=0.02 * number)
     prune(user_id=ADA, path=store)
     assert len(ids(store)) == 12 * 19 * 3
     assert b"xyzzy-a" not in bytes_of(store)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -212,7 +209,7 @@ def test_calls_that_a_process_is_writing_are_counted_as_left(store, make_span, w
     assert (reprice(path=store).calls, costs(store)) == (1, [3.0, 3.0])
 
 
-def test_a_kill_at_any_moment_loses_no_call(store, write):
+def test_a_kill_at_any_moment_loses_no_call(store, write, killed_after):
     write(*({**MINE, sc.COST: 2.0} for _ in range(500)))
     program = (
         "import sys, llmops_sdk as llmops\nfrom llmops_sdk.store import reprice\n"
@@ -220,17 +217,7 @@ def test_a_kill_at_any_moment_loses_no_call(store, write):
         "llmops.configure(prices={'mine': {'input': float(sys.argv[2])}}); reprice(path=sys.argv[1])"
     )
     for number in range(8):
-        arguments = [sys.executable, "-c", program, str(store), str(3 + number)]
-        with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
-            assert running.stdin is not None
-            assert running.stdout is not None
-            running.stdout.readline()
-            running.stdin.write("go\n")
-            running.stdin.flush()
-            try:
-                running.wait(0.03 * number)
-            except subprocess.TimeoutExpired:
-                running.send_signal(signal.SIGKILL)
+        killed_after(program, str(store), str(3 + number), seconds=0.03 * number)
     llmops.configure(prices={"mine": {"input": 20}})
     reprice(path=store)
     assert costs(store) == [20.0] * 500
