@@ -94,6 +94,7 @@ EVENT_FALLBACK = "llmops.fallback"
 EVENT_CACHE_LOOKUP = "llmops.cache.lookup"
 EVENT_GUARD_VERDICT = "llmops.guard.verdict"
 EVENT_EXCEPTION = "exception"
+GUARD_STREAM_DELAY = "llmops.guard.stream_delay_ms"
 
 # Metrics of model calls.
 METRIC_DURATION = "gen_ai.client.operation.duration"
