@@ -5,20 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, aclosing, closing, suppress
+from dataclasses import replace
 from typing import TypeVar, cast
 
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk._util._public import public
-from llmops_sdk.errors import GuardrailViolation, StreamInterruptedError
+from llmops_sdk.errors import ConfigError, GuardrailViolation, StreamInterruptedError
 from llmops_sdk.guardrails._protocol import Guard, GuardContext, OnError, Rail
+from llmops_sdk.guardrails._reasoning import without_blocks
 from llmops_sdk.guardrails._stream import ChunkWindow
 from llmops_sdk.guardrails._texts import take_messages
-from llmops_sdk.guardrails._window import arun_checks, run_checks
+from llmops_sdk.guardrails._window import Checks, arun_checks, run_checks
 from llmops_sdk.guardrails.running._order import reads_whole
 from llmops_sdk.guardrails.running._runner import GuardRun, acheck_value, check_value
 from llmops_sdk.guardrails.stages._fallback import OpenModel, fallback_of
 from llmops_sdk.guardrails.stages._texts_of import ANSWER, CALLS
-from llmops_sdk.providers import Accumulator, Chunk, Provider, Request, Response, WrapperProvider
+from llmops_sdk.providers import Accumulator, Chunk, Provider, Request, Response, WrapperProvider, chunks_of
 from llmops_sdk.providers._accumulate import Rounds
 from llmops_sdk.tracing import current_span
 from llmops_sdk.tracing.records._semconv import GUARD_STREAM_DELAY
@@ -46,6 +48,7 @@ class OutputGuardProvider(WrapperProvider):
         clock: The time.
 
     Raises:
+        ConfigError: At a call: it asks for more than one answer. The guards would see the first only.
         GuardrailViolation: At a call: a guard blocked the output. The caller gets nothing of it, but may have got an
             earlier part of a stream if every guard has `settled` that part.
     """
@@ -73,6 +76,7 @@ class OutputGuardProvider(WrapperProvider):
         self._reads_prompt = any(map(reads_whole, self.guards))
 
     def complete(self, request: Request) -> Response:
+        self._refuse_choices(request)
         rounds = Rounds(request, self._clock)
         provider = self.inner
         while True:
@@ -91,6 +95,7 @@ class OutputGuardProvider(WrapperProvider):
                 provider, request = self._next(error, request, response, rounds)
 
     async def acomplete(self, request: Request) -> Response:
+        self._refuse_choices(request)
         rounds = Rounds(request, self._clock)
         provider = self.inner
         while True:
@@ -109,6 +114,7 @@ class OutputGuardProvider(WrapperProvider):
                 provider, request = self._next(error, request, response, rounds)
 
     def stream(self, request: Request) -> Iterator[Chunk]:
+        self._refuse_choices(request)
         state = _StreamState(request, self._clock)
         provider = self.inner
         while True:
@@ -140,6 +146,7 @@ class OutputGuardProvider(WrapperProvider):
             yield from run_checks(window.finish())
 
     async def astream(self, request: Request) -> AsyncIterator[Chunk]:
+        self._refuse_choices(request)
         state = _StreamState(request, self._clock)
         provider = self.inner
         while True:
@@ -174,6 +181,15 @@ class OutputGuardProvider(WrapperProvider):
                 raise
             for released in await arun_checks(window.finish()):
                 yield released
+
+    def _refuse_choices(self, request: Request) -> None:
+        number = request.params.get("n", request.extra.get("n"))
+        if number not in {None, 1} and (self.guards or self.tool_arguments):
+            raise ConfigError(
+                f"guards on the output check one answer, but n is {number!r}: leave n out, or call without these guards",
+                key="n",
+                value=number,
+            )
 
     def _window(self, request: Request, stack: ExitStack | AsyncExitStack) -> ChunkWindow:
         runs = [
@@ -227,17 +243,29 @@ class OutputGuardProvider(WrapperProvider):
         raise error
 
     def _check_partial(self, error: StreamInterruptedError, request: Request) -> None:
-        """Check the partial answer of a broken stream, and remove one that is blocked."""
+        """Leave in a broken stream's partial answer what no later text could have changed: less if a guard blocks."""
         partial, error.partial = error.partial, None
         if isinstance(partial, Response):
-            with suppress(GuardrailViolation):
-                error.partial = self._checked(partial, request)
+            with ExitStack() as stack, suppress(GuardrailViolation):
+                error.partial = run_checks(_released(partial, self._window(request, stack)))
 
     async def _acheck_partial(self, error: StreamInterruptedError, request: Request) -> None:
         partial, error.partial = error.partial, None
         if isinstance(partial, Response):
-            with suppress(GuardrailViolation):
-                error.partial = await self._achecked(partial, request)
+            with ExitStack() as stack, suppress(GuardrailViolation):
+                error.partial = await arun_checks(_released(partial, self._window(request, stack)))
+
+
+def _released(partial: Response, window: ChunkWindow) -> Checks[Response]:
+    """Return the part of a partial answer that guards release before its end; a value may be cut at the end."""
+    whole = Accumulator()
+    for chunk in chunks_of(partial):
+        for released in (yield from window.add(chunk)):
+            whole.add(released)
+    left = whole.response()
+    # Blocks, tool calls and the vendor's object wait for the end.
+    texts = {"text": left.text, "reasoning": left.reasoning, "refusal": left.refusal}
+    return replace(partial, **texts, tool_calls=(), raw=None, **without_blocks())
 
 
 class _StreamState:
