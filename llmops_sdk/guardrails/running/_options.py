@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from llmops_sdk._util._public import public
@@ -102,7 +102,7 @@ def configure(guard: Guard, **options: Any) -> ConfiguredGuard:
     """Return a guard with options, for code; in the configuration they stand in `[guardrails.options.KIND]`.
 
     Args:
-        guard: The guard.
+        guard: The guard. One that has options keeps those that are not given here.
         options: The fields of `GuardOptions`.
 
     Raises:
@@ -116,6 +116,8 @@ def configure(guard: Guard, **options: Any) -> ConfiguredGuard:
     for name in options:
         if name not in OPTION_NAMES:
             raise unknown("option", name, name, OPTION_NAMES, of="guards")
+    if isinstance(guard, ConfiguredGuard):
+        return ConfiguredGuard(guard.guard, replace(guard.options, **options))
     return ConfiguredGuard(guard, GuardOptions(**options))
 
 

@@ -96,15 +96,17 @@ class GuardRun:
 
     def settled(self, text: str) -> int:
         """Return the length of the beginning of an unfinished text that can be checked now."""
-        settled: Callable[[str], int] | None = getattr(self.guard, "settled", None)
+        settled: Callable[[str], object] | None = getattr(self.guard, "settled", None)
         if self.skipped:
             return len(text)
         if settled is None:
             return 0
-        length = 0
-        with Caught() as caught:
-            length = settled(text)
-        return length if caught.error is None and 0 <= length <= len(text) else 0
+        length: object = None
+        with Caught(), self._timed():
+            bounded = self.options.timeout is not None
+            length = CHECKS.run(self._left(), settled, text) if bounded else settled(text)
+        # A guard that cannot tell checks the whole text at the end.
+        return length if isinstance(length, int) and 0 <= length <= len(text) else 0
 
     def check(self, text: str) -> str:
         """Return the text as the guard leaves it.
@@ -161,6 +163,11 @@ class GuardRun:
     @contextmanager
     def _measured(self) -> Generator[None]:
         self.checks += 1
+        with self._timed():
+            yield
+
+    @contextmanager
+    def _timed(self) -> Generator[None]:
         began = time.perf_counter()
         try:
             yield
