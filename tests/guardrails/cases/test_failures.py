@@ -164,7 +164,7 @@ def test_an_open_guard_that_fails_passes_with_a_recorded_verdict(guard, rail, wa
         rows = verdicts(traces)
     text = model.requests[0].messages[0]["content"] if rail == "input" else answer.text
     assert text.endswith("card is [CARD].")
-    assert [row[:3] for row in rows] == [("failing", rail, "error"), ("cards", rail, "redact")]
+    assert {row[:3] for row in rows} == {("failing", rail, "error"), ("cards", rail, "redact")}
     assert CARD not in repr(rows) + caplog.text
 
 
