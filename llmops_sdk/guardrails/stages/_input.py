@@ -207,7 +207,8 @@ class InputGuardProvider(WrapperProvider):
 
     def _passed_on(self, request: Request) -> Request:
         request = self._versioned(request)
-        self._note(request)
+        # As with a block, nobody records the prompt: it has what the guard found.
+        self._note(replace(request, messages=(), tools=()))
         return request
 
     def _fallback(self, error: GuardrailViolation, request: Request) -> tuple[Provider, Request]:
