@@ -27,7 +27,7 @@ from llmops_sdk.config import (
     resolve_model,
 )
 from llmops_sdk.errors import ConfigError, LLMOpsError
-from llmops_sdk.guardrails import Guard, OutputGuardProvider, resolve
+from llmops_sdk.guardrails import Guard, OutputGuardProvider, ToolPolicy, resolve
 from llmops_sdk.guardrails._protocol import CALL_RAILS, OnError
 from llmops_sdk.providers import Provider, open_provider
 from llmops_sdk.resilience import Candidate, FallbackProvider, RetryProvider
@@ -111,6 +111,7 @@ class Stages:
         self._providers: _RecentlyUsed[Provider] = _RecentlyUsed()
         self._chains: _RecentlyUsed[Provider] = _RecentlyUsed()
         self._guards: _RecentlyUsed[tuple[Guard, ...]] = _RecentlyUsed()
+        self._tool_policies: _RecentlyUsed[ToolPolicy] = _RecentlyUsed()
         self._calls = 0
         self._retired = False
 
@@ -154,6 +155,33 @@ class Stages:
                 if found is error:
                     raise
                 raise found from error
+
+    def tool_policy(self, resolved: ResolvedModel, given: object) -> ToolPolicy | None:
+        """Return the policy for the tool calls of an answer, or None if there are no rules.
+
+        Args:
+            resolved: The model, with the configured rules.
+            given: The policy of the call, or None for the configured rules alone.
+
+        Raises:
+            TypeError: `given` is no policy.
+            ConfigError: A configured rule is not valid.
+        """
+        tools = resolved.guardrails.tools
+        if given is not None and not isinstance(given, ToolPolicy):
+            raise TypeError(f"tool_policy must be a ToolPolicy, not {type(given).__name__}")
+        if given is None and not tools:
+            return None
+        try:
+            with self._lock:
+                policy = given or self._tool_policies.get(resolved.name, ToolPolicy)
+                policy.rules(tools)
+        except ConfigError as error:
+            found = placed(error, self.settings)
+            if found is error:
+                raise
+            raise found from error
+        return policy
 
     def chain(self, resolved: ResolvedModel, policies: Policies) -> Provider:
         """Return the stages below the input guards: cache, answer type, output guards, fallback, retry, provider."""

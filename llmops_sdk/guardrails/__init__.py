@@ -3,6 +3,7 @@
 Doors for other packages: `_protocol`, `_registry`.
 """
 
+from llmops_sdk.config import ArgumentRule, ToolRule
 from llmops_sdk.guardrails._calibrate import Calibration, CalibrationRow, calibrate
 from llmops_sdk.guardrails._check import Checked, check
 from llmops_sdk.guardrails._decorator import guard
@@ -11,8 +12,15 @@ from llmops_sdk.guardrails._protocol import Detection, Detector, Finding, Guard,
 from llmops_sdk.guardrails._provider import InputGuardProvider, OutputGuardProvider
 from llmops_sdk.guardrails._registry import policy_version, resolve
 from llmops_sdk.guardrails.detectors._cards import CardGuard
+from llmops_sdk.guardrails.taint._approvals import ApprovalRequest, Approvals
+from llmops_sdk.guardrails.taint._policy import ToolPolicy
+from llmops_sdk.guardrails.taint._provider import ToolPolicyProvider
+from llmops_sdk.guardrails.taint._spotlight import Spotlighted, spotlight
 
 __all__ = [
+    "ApprovalRequest",
+    "Approvals",
+    "ArgumentRule",
     "Calibration",
     "CalibrationRow",
     "CardGuard",
@@ -25,10 +33,15 @@ __all__ = [
     "GuardContext",
     "InputGuardProvider",
     "OutputGuardProvider",
+    "Spotlighted",
+    "ToolPolicy",
+    "ToolPolicyProvider",
+    "ToolRule",
     "Verdict",
     "calibrate",
     "check",
     "guard",
     "policy_version",
     "resolve",
+    "spotlight",
 ]

@@ -30,7 +30,7 @@ class ArgumentRule(SettingsSection):
 
 @public("llmops_sdk.config")
 class ToolRule(SettingsSection):
-    """What a model's calls of one tool must satisfy. `[guardrails.tools."*"]` is for tools without a table of their own.
+    """What a model's calls of one tool must satisfy. `[guardrails.tools."*"]` is for tools without a table.
 
     Example:
         >>> from llmops_sdk.guardrails import ToolRule

@@ -1,0 +1,122 @@
+"""Find the addresses, hosts, codes and words of a text, in the form in which two texts are compared."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from llmops_sdk.guardrails.detectors.links._url_scan import scan
+from llmops_sdk.guardrails.detectors.links._urls import Host, host_of
+
+__all__ = ["addresses_in", "bare_hosts_in", "codes_in", "hosts_in", "words_of"]
+
+_WORD = re.compile(r"[^\W_]+")
+# Scripts without spaces: each character counts as a word.
+_UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
+
+_AT = re.compile(r"(?<=[\w.+%'=-])@(?=[\w.-])")
+_LOCAL = re.compile(r"(?<![\w.+%'=-])[\w.+%'=-]{1,64}+\Z")
+_DOMAIN = re.compile(r"[\w.-]{1,253}+")
+# Not behind "@" or "/": those are parts of addresses and of paths.
+_BARE_HOST = re.compile(r"(?<![\w.@/-])(?:[\w-]{1,63}\.){1,8}[A-Za-z]{2,24}(?![\w-])(?!\.\w)")
+# A whole value that a program may take for a host: with a port or a path, or alone.
+_HOST_VALUE = re.compile(
+    r"(?:[\w-]{1,63}\.){1,8}([A-Za-z]{2,24}|\d{1,3})\.?(?::\d{1,5})?(?:[/?#].*)?|localhost\b.*", re.DOTALL
+)
+_ITEMS = re.compile(r"[\s,;]+")
+# Suffixes of files that are no top-level domains.
+_FILE_SUFFIXES = frozenset({
+    "bmp", "csv", "doc", "docx", "gif", "gz", "htm", "html", "jpeg", "jpg", "js", "json", "log", "odt", "pdf", "png",
+    "ppt", "pptx", "svg", "tar", "toml", "ts", "txt", "xls", "xlsx", "xml", "yaml", "yml",
+})  # fmt: skip
+_SHORTEST_CODE, _SHORTEST_RUN, _LONG_WORD = 6, 8, 16
+_LONGEST_CODE = 256
+
+
+def words_of(text: str) -> list[str]:
+    """Return the words of a text without case, in order.
+
+    Example:
+        >>> from llmops_sdk.guardrails.taint._identifiers import words_of
+        >>> words_of("Ada_L@Example.org, 東京")
+        ['ada', 'l', 'example', 'org', '東', '京']
+    """
+    text = text.casefold()
+    if not text.isascii():
+        text = _UNSPACED.sub(r" \g<0> ", text)
+    return _WORD.findall(text)
+
+
+def addresses_in(text: str) -> Iterator[tuple[str, int, int]]:
+    """Yield the e-mail addresses of a text without case, each with its place. More than one "@" in a row counts too."""
+    for match in _AT.finditer(text):
+        at = match.start()
+        local = _LOCAL.search(text[max(0, at - 65) : at])
+        domain = _DOMAIN.match(text, at + 1)
+        if domain and (name := domain[0].strip(".-_")):
+            # A longer local part is no address that a server takes, and it must not pass as a shorter one.
+            user = local[0] if local else text[max(0, at - 65) : at]
+            yield f"{user}@{name}".casefold(), at - len(user), domain.end()
+
+
+def hosts_in(text: str) -> Iterator[tuple[Host, int, int]]:
+    """Yield the hosts to which the URLs and e-mail addresses of a text lead, each with its place.
+
+    A text that consists of hosts alone, as in "example.org/start", counts as URLs.
+    """
+    for place in scan(text).places:
+        if place.url and (host := host_of(place.url)) is not None:
+            yield host._replace(is_plain=host.is_plain and not place.is_odd), place.start, place.end
+    for address, start, end in addresses_in(text):
+        if (host := host_of(f"mailto:{address}")) is not None:
+            # In "a@good.example@evil.example", programs disagree about the host.
+            has_two = text[start - 1 : start] == "@" or text[end : end + 1] == "@"
+            yield host._replace(is_plain=host.is_plain and not has_two), start, end
+    if len(text) <= 4096:
+        yield from _hosts_alone(text)
+
+
+def _hosts_alone(text: str) -> Iterator[tuple[Host, int, int]]:
+    items = [item for item in _ITEMS.split(text) if item]
+    if not all(_may_be_host(item) for item in items):
+        return
+    for item in items:
+        written = item if item[:1] in {"/", "\\"} else f"//{item}"
+        if (host := host_of(written)) is not None:
+            yield host, text.find(item), text.find(item) + len(item)
+
+
+def _may_be_host(item: str) -> bool:
+    if item[:1] in {"/", "\\"}:
+        return item[1:2] in {"/", "\\"}
+    match = _HOST_VALUE.fullmatch(item)
+    return match is not None and (match[1] or "").lower() not in _FILE_SUFFIXES
+
+
+def bare_hosts_in(text: str) -> Iterator[str]:
+    """Yield what looks like a host without a scheme, in lower case: also names of files."""
+    for match in _BARE_HOST.finditer(text):
+        yield match[0].lower()
+
+
+def codes_in(words: list[str]) -> Iterator[str]:
+    """Yield account numbers and the like: words with a digit, runs of such words, and long words.
+
+    Example:
+        >>> from llmops_sdk.guardrails.taint._identifiers import codes_in, words_of
+        >>> list(codes_in(words_of("to DE89 3704 0044 now")))
+        ['de8937040044']
+    """
+    run: list[str] = []
+    for word in [*words, ""]:
+        if any(map(str.isdigit, word)):
+            run.append(word)
+            if len(word) >= _SHORTEST_CODE:
+                yield word[:_LONGEST_CODE]
+            continue
+        joined = "".join(run)
+        if len(run) > 1 and _SHORTEST_RUN <= len(joined) <= _LONGEST_CODE:
+            yield joined
+        run = []
+        if len(word) >= _LONG_WORD:
+            yield word[:_LONGEST_CODE]
