@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from llmops_sdk.guardrails.detectors.links._url_scan import scan
 from llmops_sdk.guardrails.detectors.links._urls import Host, host_of
 
-__all__ = ["addresses_in", "bare_hosts_in", "codes_in", "hosts_in", "words_of"]
+__all__ = ["addresses_in", "bare_hosts_in", "codes_in", "hosts_in", "names_in", "plain_host", "words_of"]
 
 _WORD = re.compile(r"[^\W_]+")
 # Scripts without spaces: each character counts as a word.
@@ -51,11 +51,12 @@ def addresses_in(text: str) -> Iterator[tuple[str, int, int]]:
     """Yield the e-mail addresses of a text without case, each with its place. More than one "@" in a row counts too."""
     for match in _AT.finditer(text):
         at = match.start()
-        local = _LOCAL.search(text[max(0, at - 65) : at])
+        before = text[max(0, at - 65, text.rfind("@", max(0, at - 65), at) + 1) : at]
+        local = _LOCAL.search(before)
         domain = _DOMAIN.match(text, at + 1)
         if domain and (name := domain[0].strip(".-_")):
             # A longer local part is no address that a server takes, and it must not pass as a shorter one.
-            user = local[0] if local else text[max(0, at - 65) : at]
+            user = local[0] if local else before
             yield f"{user}@{name}".casefold(), at - len(user), domain.end()
 
 
@@ -74,6 +75,20 @@ def hosts_in(text: str) -> Iterator[tuple[Host, int, int]]:
             yield host._replace(is_plain=host.is_plain and not has_two), start, end
     if len(text) <= 4096:
         yield from _hosts_alone(text)
+
+
+def names_in(text: str) -> set[str]:
+    """Return the addresses of a text, and its hosts with and without a scheme: without case and "www."."""
+    names = {address for address, _, _ in addresses_in(text)}
+    urls = {place.url for place in scan(text).places if place.url}
+    urls |= {f"mailto:a@{host}" for host in {name.rpartition("@")[2] for name in names}}
+    hosts = {host.name for url in urls if (host := host_of(url)) is not None} | set(bare_hosts_in(text))
+    return names | {plain_host(host) for host in hosts}
+
+
+def plain_host(name: str) -> str:
+    """Return a host's name without "www."."""
+    return name.removeprefix("www.")
 
 
 def _hosts_alone(text: str) -> Iterator[tuple[Host, int, int]]:

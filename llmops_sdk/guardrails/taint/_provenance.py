@@ -10,7 +10,15 @@ from typing import TypeAlias
 from llmops_sdk.guardrails._normalise import views
 from llmops_sdk.guardrails._texts import take_text
 from llmops_sdk.guardrails.taint._arguments import Leaf
-from llmops_sdk.guardrails.taint._identifiers import addresses_in, bare_hosts_in, codes_in, hosts_in, words_of
+from llmops_sdk.guardrails.taint._identifiers import (
+    addresses_in,
+    bare_hosts_in,
+    codes_in,
+    hosts_in,
+    names_in,
+    plain_host,
+    words_of,
+)
 
 __all__ = ["Conversation", "tainted_leaves"]
 
@@ -116,8 +124,8 @@ def _value_of(leaf: Leaf) -> _Value:
 def _add_number(leaf: Leaf, value: _Value) -> None:
     written = leaf.written.strip()
     forms = {written, str(leaf.value).strip()}
-    if isinstance(leaf.value, float) and leaf.value.is_integer():
-        forms.add(str(int(leaf.value)))
+    if isinstance(leaf.value, float):
+        forms |= {f"{leaf.value:.2f}", f"{leaf.value:.0f}"} if leaf.value.is_integer() else {f"{leaf.value:.2f}"}
     digits = [form for form in forms if form.lstrip("-").isdecimal()]
     if sum(map(str.isdigit, written)) < _FEWEST_DIGITS:
         return
@@ -138,13 +146,9 @@ def _add_text(text: str, value: _Value) -> None:
         value.texts.append(_windows(words))
     value.codes.update(codes_in(words))
     value.places.update(address for address, _, _ in addresses_in(text))
-    value.places.update(_plain_host(host.name) for host, _, _ in hosts_in(text))
+    value.places.update(plain_host(host.name) for host, _, _ in hosts_in(text))
     for host in bare_hosts_in(text):
-        value.hosts.setdefault(_plain_host(host), _windows(words_of(host)))
-
-
-def _plain_host(name: str) -> str:
-    return name.removeprefix("www.")
+        value.hosts.setdefault(plain_host(host), _windows(words_of(host)))
 
 
 def _windows(words: list[str]) -> list[_Gram]:
@@ -174,9 +178,7 @@ def _look(texts: Iterable[str], wanted: dict[int, set[_Gram]], codes: set[str], 
             if codes:
                 seen.codes |= _codes_among(codes - seen.codes, words, exact=exact)
             if exact and not view.is_guess:
-                seen.names.update(address for address, _, _ in addresses_in(view.text))
-                seen.names.update(_plain_host(host.name) for host, _, _ in hosts_in(view.text))
-                seen.names.update(map(_plain_host, bare_hosts_in(view.text)))
+                seen.names |= names_in(view.text)
     return seen
 
 
