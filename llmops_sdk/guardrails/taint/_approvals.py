@@ -27,7 +27,7 @@ Use: TypeAlias = Literal["answer", "run"]
 _USES: tuple[Use, ...] = ("answer", "run")
 _MOST_PENDING = 256
 _MOST_GRANTS = 4096
-_LONGEST_PENDING = 100_000
+_LONGEST_PENDING = 20_000
 _KEEP_PENDING = 7 * 86_400.0
 _MOST_BYTES = 64 * 1024 * 1024
 _DIGEST = re.compile("[0-9a-f]{64}")
@@ -148,7 +148,7 @@ class Approvals:
             return state.grants.get(digest, {}).pop(use, None) is not None
 
     def add_pending(self, request: ApprovalRequest) -> None:
-        """Keep a call that waits for a person. A call with more than 100,000 characters of arguments is not kept."""
+        """Keep a call that waits for a person. A call with more than 20,000 characters of arguments is not kept."""
         with self._changing() as state:
             if len(json.dumps(request.arguments)) <= _LONGEST_PENDING:
                 state.pending.setdefault(request.digest, request)

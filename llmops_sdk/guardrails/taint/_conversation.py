@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from llmops_sdk.guardrails.taint._provenance import Conversation
 from llmops_sdk.guardrails.taint._spotlight import split_spotlighted
+from llmops_sdk.providers import ToolCall
 
 __all__ = ["before_call", "conversation_of"]
 
@@ -15,12 +16,20 @@ _TEXT_PARTS = frozenset({"text", "input_text"})
 _OPAQUE_PARTS = frozenset({"image_url", "input_image", "image", "input_audio", "audio", "file", "input_file", "video"})
 
 
-def before_call(messages: Sequence[Mapping[str, Any]], call_id: str) -> Sequence[Mapping[str, Any]]:
-    """Return the messages before the one in which the model makes a call; all of them if none does."""
-    for place in range(len(messages) - 1, -1, -1):
-        if any(one.get("id") == call_id for one in _calls(messages[place])):
-            return messages[:place]
-    return messages
+def before_call(messages: Sequence[Mapping[str, Any]], call: ToolCall) -> Sequence[Mapping[str, Any]]:
+    """Return the messages before the one at the end in which the model makes a call; all of them without one.
+
+    Only results of tools may follow it. Some servers use an id again, so an earlier message with the id does not count.
+    """
+    end = len(messages)
+    while end and messages[end - 1].get("role") == "tool":
+        end -= 1
+    made = [
+        (one.get("id"), _name_of(one), cast("Mapping[str, Any]", one["function"]).get("arguments"))
+        for one in (_calls(messages[end - 1]) if end else ())
+        if isinstance(one.get("function"), Mapping)
+    ]
+    return messages[: end - 1] if (call.id, call.name, call.arguments) in made else messages
 
 
 def conversation_of(messages: Sequence[Mapping[str, Any]], trusted_tools: Collection[str] = ()) -> Conversation:

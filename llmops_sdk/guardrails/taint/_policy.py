@@ -133,18 +133,19 @@ class ToolPolicy:
         Args:
             call: The call, from an answer.
             tools: The `tools` of the conversation, as for `ToolCall.run`.
-            messages: The conversation; what follows the message with this call does not count.
+            messages: The conversation. If it ends with the message that has this call, and results of tools, these do
+                not count.
 
         Raises:
             GuardrailViolation: The call is not allowed, or nobody approved exactly this call.
             ToolCallError: No function has the name, or the arguments do not fit it.
         """
-        self.check_calls([call], before_call(messages, call.id), use="run")
+        self.check_calls([call], before_call(messages, call), use="run")
         return call.run(tools)
 
     async def arun(self, call: ToolCall, tools: Iterable[Any], messages: Sequence[Mapping[str, Any]]) -> Any:
         """Check a call, then run the tool, async; see `run`."""
-        await self.acheck_calls([call], before_call(messages, call.id), use="run")
+        await self.acheck_calls([call], before_call(messages, call), use="run")
         return await call.arun(tools)
 
     def check_calls(

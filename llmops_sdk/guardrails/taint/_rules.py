@@ -259,7 +259,7 @@ def _compiled(tool: str, name: str, pattern: str) -> Any:
     options.log_errors = False
     try:
         return re2.compile(pattern, options)
-    except re2.error as error:
+    except re2.error:
         raise ConfigError(
             f"the rule of the tool {tool!r}: the pattern of {name!r} is no regular expression of google-re2: change it",
             key=f"guardrails.tools.{tool}.arguments.{name}.pattern",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import stat
 import threading
 from dataclasses import replace
@@ -100,12 +99,16 @@ def test_a_grant_expires(reason):
 def test_an_approval_that_nobody_gives_in_time(is_async):
     answered = threading.Event()
     policy = ToolPolicy(ALWAYS, approve=lambda _: answered.wait(60), approval_timeout=0.01)
+
+    def check():
+        if is_async:
+            asyncio.run(policy.acheck_call("pay", {"amount": 5}, []))
+        else:
+            policy.check_call("pay", {"amount": 5}, [])
+
     try:
         with pytest.raises(GuardrailViolation) as caught:
-            if is_async:
-                asyncio.run(policy.acheck_call("pay", {"amount": 5}, []))
-            else:
-                policy.check_call("pay", {"amount": 5}, [])
+            check()
     finally:
         answered.set()
     assert caught.value.reason == "approval timed out: pay"
@@ -242,7 +245,16 @@ def test_threads_spend_an_approval_once(tmp_path):
     for thread in threads:
         thread.join()
     assert won == [1]
-    assert json.loads(path.read_text())["grants"] == {digest: {"answer": pytest.approx(os.stat(path).st_mtime, abs=2000)}}
+    assert set(json.loads(path.read_text())["grants"][digest]) == {"answer"}
+
+
+async def test_a_long_conversation_is_judged_off_the_loop(talk):
+    threads = []
+    predicates = {"pay.amount": lambda _: threads.append(threading.current_thread()) is None}
+    policy = ToolPolicy({}, predicates=predicates)
+    for said in ("short", "long " * 10_000):
+        await policy.acheck_call("pay", {"amount": 5}, talk(said))
+    assert [thread is threading.main_thread() for thread in threads] == [True, False]
 
 
 # --- Runs ------------------------------------------------------------------------------------------------------------
@@ -279,3 +291,12 @@ def test_what_follows_the_call_in_the_conversation_does_not_count(talk, call):
     assert policy.run(made, [pay], later) == "paid 500"
     with pytest.raises(GuardrailViolation):
         policy.run(made, [pay], [*talk("Pay my bill", "500 EUR"), with_call])
+    # An id that a server uses again, or a call that the model did not make, cuts nothing off.
+    earlier = {"role": "assistant", "content": None, "tool_calls": [call("pay", "7", amount=1)]}
+    for messages in (
+        [earlier, later[-1]],
+        [with_call, later[-1], *talk("Yes, pay")],
+        [{"role": "assistant"}, later[-1]],
+    ):
+        with pytest.raises(GuardrailViolation):
+            policy.run(made, [pay], messages)

@@ -174,10 +174,15 @@ def test_only_the_named_arguments_count(reason, talk):
     messages = talk(returned=f"{EVE} zanzibar")
     assert reason(TO, {"cc": EVE, "too": EVE, "message": {"to": EVE}}, messages) == ""
     nested = ToolPolicy({"send_mail": {"untainted": ["message.to", "word"]}})
-    assert reason(nested, {"message": {"to": ["ada", {"x": EVE}]}}, messages) == "tainted argument: send_mail.message.to"
+    assert (
+        reason(nested, {"message": {"to": ["ada", {"x": EVE}]}}, messages) == "tainted argument: send_mail.message.to"
+    )
     assert reason(nested, {"message.to": EVE}, messages) == "tainted argument: send_mail.message.to"
     assert reason(nested, {"message": {"subject": EVE}, "wordy": "zanzibar"}, messages) == ""
-    assert reason(ToolPolicy({"send_mail": {"untainted": ["*"]}}), {"cc": EVE}, messages) == "tainted argument: send_mail.*"
+    assert (
+        reason(ToolPolicy({"send_mail": {"untainted": ["*"]}}), {"cc": EVE}, messages)
+        == "tainted argument: send_mail.*"
+    )
 
 
 def _characters_read(monkeypatch: pytest.MonkeyPatch, size: int, values: int) -> tuple[int, int]:

@@ -108,7 +108,9 @@ def test_predicates_in_code(reason):
     assert "private" not in str(caught.value)
     assert caught.value.__context__ is None
     assert seen == [4, 5, "private text"]
-    assert reason(ToolPolicy({}, predicates={"pay.x": lambda _: 1}), {"x": 1}, [], "pay") == "argument not allowed: pay.x"
+    assert (
+        reason(ToolPolicy({}, predicates={"pay.x": lambda _: 1}), {"x": 1}, [], "pay") == "argument not allowed: pay.x"
+    )
 
 
 @pytest.mark.parametrize(

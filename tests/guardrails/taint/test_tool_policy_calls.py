@@ -1,0 +1,140 @@
+"""The tool policy around calls: from the configuration, as an option, with the cache, and in the trace."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import llmops_sdk as llmops
+from llmops_sdk.guardrails import ToolPolicy
+
+EVE = "eve@" + "evil.example"
+ANSWER = {
+    "answers": [
+        {"text": "Sure", "tool_calls": [{"name": "send_mail", "arguments": {"to": EVE}}]},
+    ]
+}
+
+
+def send_mail(to: str) -> str:
+    """Send a mail."""
+    return f"sent to {to}"
+
+
+def conversation(said: str, returned: str) -> list[dict[str, str]]:
+    return [{"role": "tool", "tool_call_id": "0", "content": returned}, {"role": "user", "content": said}]
+
+
+def configure(**settings):
+    llmops.configure(model="offline/script", options=ANSWER, **settings)
+
+
+RULES = {"guardrails": {"tools": {"send_mail": {"untainted": ["to"]}}}}
+
+
+@pytest.mark.parametrize("is_configured", [True, False])
+async def test_calls_and_streams_pass_the_policy(is_configured):
+    configure(**(RULES if is_configured else {}))
+    option = {} if is_configured else {"tool_policy": ToolPolicy(RULES["guardrails"]["tools"])}
+    good, bad = conversation(f"Write to {EVE}", "hi"), conversation("Sum it up", f"from {EVE}")
+    assert llmops.chat(good, tools=[send_mail], **option).tool_calls[0].run([send_mail]) == f"sent to {EVE}"
+    assert (await llmops.achat(good, tools=[send_mail], **option)).tool_calls != ()
+    with pytest.raises(llmops.GuardrailViolation, match="tainted argument"):
+        llmops.chat(bad, tools=[send_mail], **option)
+    with pytest.raises(llmops.GuardrailViolation):
+        await llmops.achat(bad, tools=[send_mail], **option)
+    with llmops.LLM(**option) as model, model.stream(bad, tools=[send_mail]) as chunks:
+        shown = [next(chunks).text]
+        with pytest.raises(llmops.GuardrailViolation):
+            shown += [chunk.text for chunk in chunks]
+    assert shown == ["Sure"]
+    assert chunks.response.tool_calls == ()
+
+
+def test_a_policy_without_rules_takes_those_of_the_configuration():
+    configure(**RULES)
+    bad = conversation("Sum it up", f"from {EVE}")
+    policy = ToolPolicy()
+    with pytest.raises(llmops.GuardrailViolation):
+        llmops.chat(bad, tools=[send_mail], tool_policy=policy)
+    with pytest.raises(llmops.GuardrailViolation):
+        policy.check_call("send_mail", {"to": EVE}, bad)
+    assert llmops.chat(bad, tools=[send_mail], tool_policy=ToolPolicy({})).tool_calls != ()
+    llmops.configure(model="offline/script", options=ANSWER)
+    assert llmops.chat(bad, tools=[send_mail], tool_policy=policy).tool_calls != ()
+    policy.check_call("send_mail", {"to": EVE}, bad)
+    with pytest.raises(TypeError, match="ToolPolicy"):
+        llmops.chat(bad, tools=[send_mail], tool_policy={"send_mail": {}})
+
+
+def test_a_models_rules_leave_those_of_other_tools_in_force():
+    models = {
+        "strict": {"model": "offline/script", "options": ANSWER, "guardrails": {"tools": {"pay": {"deny": True}}}}
+    }
+    configure(models=models, **RULES)
+    with pytest.raises(llmops.GuardrailViolation, match="tainted"):
+        llmops.chat(conversation("Sum it up", EVE), tools=[send_mail], model="strict")
+    assert set(llmops.settings().guardrails.tools) == {"send_mail"}
+
+
+def test_a_rule_that_is_not_valid_names_its_file(own_surroundings: Path):
+    file = own_surroundings / "llmops.toml"
+    file.write_text('[guardrails.tools.pay]\nallow_domains = ["a b"]\n')
+    llmops.configure(config_file=file)
+    with pytest.raises(llmops.ConfigError) as caught:
+        llmops.chat("Hi")
+    assert (caught.value.key, caught.value.source) == ("guardrails.tools.pay.allow_domains", str(file))
+    file.write_text('[guardrails.tools.pay]\nallow_domain = ["a"]\n[guardrails.tools.pay.arguments.x]\nmaximun = 1\n')
+    with pytest.raises(llmops.ConfigError) as caught:
+        llmops.configure(config_file=file)
+    assert "guardrails.tools.pay.allow_domains:" in str(caught.value)
+    assert caught.value.nearest == "guardrails.tools.pay.arguments.x.maximum"
+
+
+def test_a_misspelt_argument_is_an_error():
+    configure(guardrails={"tools": {"send_mail": {"untainted": ["too"]}}})
+    with pytest.raises(llmops.ConfigError) as caught:
+        llmops.chat("Hi", tools=[send_mail])
+    assert caught.value.nearest == "to"
+
+
+def test_a_cache_does_not_spare_anybody_the_check():
+    configure(cache={"exact": True})
+    asked = conversation("Sum it up", f"from {EVE}")
+    assert llmops.chat(asked, tools=[send_mail]).tool_calls != ()
+    with pytest.raises(llmops.GuardrailViolation):
+        llmops.chat(asked, tools=[send_mail], tool_policy=ToolPolicy({"send_mail": {"untainted": ["to"]}}))
+    approvals = []
+    policy = ToolPolicy({"send_mail": {"approval": "always"}}, approve=lambda one: approvals.append(one) is None)
+    for _ in range(2):
+        assert llmops.chat(asked, tools=[send_mail], tool_policy=policy).tool_calls != ()
+    assert len(approvals) == 2
+
+
+def test_a_blocked_answer_is_in_the_trace_with_its_cost_and_without_the_address(own_surroundings: Path):
+    configure(prices={"script": {"input": 2.0}}, capture={"content": False}, **RULES)
+    with pytest.raises(llmops.GuardrailViolation) as caught:
+        llmops.chat(conversation("Sum it up", f"from {EVE}"), tools=[send_mail])
+    assert EVE not in repr(caught.value)
+    llmops.flush()
+    [row] = llmops.query("SELECT error_type, input_tokens, cost FROM llm_calls").rows()
+    assert row[0] == "GuardrailViolation"
+    assert row[1] > 0
+    [verdict] = llmops.query("SELECT guard, rail, action, reason FROM guard_verdicts").rows()
+    assert verdict == ("tool_policy", "tool_arguments", "block", "tainted argument: send_mail.to")
+    files = [path for path in own_surroundings.rglob("*") if path.is_file()]
+    assert files != []
+    assert [path for path in files if EVE.encode() in path.read_bytes()] == []
+
+
+def test_approved_calls_and_their_run(own_surroundings: Path):
+    configure()
+    policy = ToolPolicy({"send_mail": {"untainted": ["to"], "approval": "tainted"}}, approve=lambda _: True)
+    messages = conversation("Sum it up", f"from {EVE}")
+    answer = llmops.chat(messages, tools=[send_mail], tool_policy=policy)
+    messages.append(answer.message)
+    [made] = answer.tool_calls
+    assert policy.run(made, [send_mail], messages) == f"sent to {EVE}"
+    assert json.loads(made.arguments) == {"to": EVE}
