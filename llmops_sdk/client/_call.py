@@ -9,12 +9,12 @@ from typing import Any, cast
 from llmops_sdk.client._options import STANDARD
 from llmops_sdk.client._policies import cache_policy, guard_specs, retry_policy, timeout_policy
 from llmops_sdk.client._prompt import messages_of, tool_definitions
-from llmops_sdk.client._record import CallInfo, CallRecorder, record_cost
+from llmops_sdk.client._record import CallInfo, CallRecorder
 from llmops_sdk.client._stages import Fallbacks, Policies, Stages
 from llmops_sdk.client.structured._answer import AnswerType, InvalidAnswerError, answer_type
 from llmops_sdk.client.structured._reask import parse_answer
 from llmops_sdk.config import ResolvedModel
-from llmops_sdk.guardrails import Guard, InputGuardProvider, ToolPolicyProvider, policy_version
+from llmops_sdk.guardrails import Guard, InputGuardProvider, policy_version
 from llmops_sdk.guardrails._protocol import OnError, Rail
 from llmops_sdk.providers import Embeddings, Provider, Request, Response
 from llmops_sdk.providers._tools import tool_choice_of
@@ -118,12 +118,7 @@ def prepare(
         # The guards on the input add their own.
         policy_version=policy_version((*guards["output"], *guards["tool_arguments"]), on_error),
     )
-    chain = stages.chain(resolved, policies)
-    policy = stages.tool_policy(resolved, options.get("tool_policy"))
-    if policy is not None:
-        # Outside the cache: what one caller may do with a stored answer, another may not.
-        configured = resolved.guardrails.tools
-        chain = ToolPolicyProvider(chain, policy, configured=configured, on_answer=record_cost)
+    chain = stages.with_tool_policy(stages.chain(resolved, policies), resolved, options.get("tool_policy"))
     info = CallInfo(
         operation="chat",
         model=resolved.model,

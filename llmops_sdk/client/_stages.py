@@ -27,7 +27,7 @@ from llmops_sdk.config import (
     resolve_model,
 )
 from llmops_sdk.errors import ConfigError, LLMOpsError
-from llmops_sdk.guardrails import Guard, OutputGuardProvider, ToolPolicy, resolve
+from llmops_sdk.guardrails import Guard, OutputGuardProvider, ToolPolicy, ToolPolicyProvider, resolve
 from llmops_sdk.guardrails._protocol import CALL_RAILS, OnError
 from llmops_sdk.providers import Provider, open_provider
 from llmops_sdk.resilience import Candidate, FallbackProvider, RetryProvider
@@ -156,10 +156,13 @@ class Stages:
                     raise
                 raise found from error
 
-    def tool_policy(self, resolved: ResolvedModel, given: object) -> ToolPolicy | None:
-        """Return the policy for the tool calls of an answer, or None if there are no rules.
+    def with_tool_policy(self, chain: Provider, resolved: ResolvedModel, given: object) -> Provider:
+        """Return the stages with the policy for tool calls around them, or as they are if there are no rules.
+
+        It stands outside the cache: what one caller may do with a stored answer, another may not.
 
         Args:
+            chain: The stages.
             resolved: The model, with the configured rules.
             given: The policy of the call, or None for the configured rules alone.
 
@@ -171,7 +174,7 @@ class Stages:
         if given is not None and not isinstance(given, ToolPolicy):
             raise TypeError(f"tool_policy must be a ToolPolicy, not {type(given).__name__}")
         if given is None and not tools:
-            return None
+            return chain
         try:
             with self._lock:
                 policy = given or self._tool_policies.get(resolved.name, ToolPolicy)
@@ -181,7 +184,7 @@ class Stages:
             if found is error:
                 raise
             raise found from error
-        return policy
+        return ToolPolicyProvider(chain, policy, configured=tools, on_answer=record_cost)
 
     def chain(self, resolved: ResolvedModel, policies: Policies) -> Provider:
         """Return the stages below the input guards: cache, answer type, output guards, fallback, retry, provider."""
