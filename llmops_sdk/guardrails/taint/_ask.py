@@ -36,12 +36,12 @@ async def aask(approve: Approve, request: ApprovalRequest, timeout: float) -> bo
     Raises:
         TimeoutError: Nobody answered in time.
     """
-    answer: Any
-    if call_style_of(approve) == "coroutine":
-        answer = approve(request)
-    else:
-        answer = asyncio.wrap_future(_in_thread(approve, request))
-    return await asyncio.wait_for(answer, timeout) is True
+    async with asyncio.timeout(timeout):
+        if call_style_of(approve) == "coroutine":
+            answer: Any = approve(request)
+        else:
+            answer = asyncio.wrap_future(_in_thread(approve, request))
+        return await answer is True
 
 
 def _in_thread(approve: Approve, request: ApprovalRequest) -> Future[Any]:
