@@ -22,7 +22,7 @@ __all__ = ["ApprovalSettings", "CallGuard"]
 _Asking: TypeAlias = tuple[ToolCall, ReadyRule, Judgement]
 
 _LONG = 20_000
-"""Length of a conversation in characters from which it is judged in a thread, off the event loop."""
+"""Length of a conversation and a call in characters from which they are judged in a thread, off the event loop."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +101,7 @@ class CallGuard:
     async def acheck(self, text: str, context: GuardContext) -> Verdict:  # noqa: ARG002 - as in check
         """Return the verdict on the call of this step, async."""
         if self._asking is None:
-            is_long = self._read().size > _LONG
+            is_long = self._read().size + len(text) > _LONG
             return await asyncio.to_thread(self._judged) if is_long else self._judged()
         approve, request, early = self._prepared(self._asking)
         if early is not None or approve is None:

@@ -8,27 +8,41 @@ from collections.abc import Iterator
 from llmops_sdk.guardrails.detectors.links._url_scan import scan
 from llmops_sdk.guardrails.detectors.links._urls import Host, host_of
 
-__all__ = ["addresses_in", "bare_hosts_in", "codes_in", "hosts_in", "names_in", "plain_host", "words_of"]
+__all__ = [
+    "addresses_in",
+    "bare_hosts_in",
+    "codes_in",
+    "hosts_in",
+    "is_file_name",
+    "names_in",
+    "plain_host",
+    "words_of",
+]
 
-_WORD = re.compile(r"[^\W_]+")
 # Scripts without spaces: each character counts as a word.
-_UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
+_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+_WORD = re.compile(r"[^\W_]+")
+_WORD_OR_CHARACTER = re.compile(rf"[{_UNSPACED}]|[^\W_{_UNSPACED}]+")
 
 _AT = re.compile(r"(?<=[\w.+%'=-])@(?=[\w.-])")
 _LOCAL = re.compile(r"(?<![\w.+%'=-])[\w.+%'=-]{1,64}+\Z")
 _DOMAIN = re.compile(r"[\w.-]{1,253}+")
 # Not behind "@" or "/": those are parts of addresses and of paths.
-_BARE_HOST = re.compile(r"(?<![\w.@/-])(?:[\w-]{1,63}\.){1,8}[A-Za-z]{2,24}(?![\w-])(?!\.\w)")
+_BARE_HOST = re.compile(
+    r"(?<![\w.@/-])(?:\d{1,3}(?:\.\d{1,3}){3}|(?:[\w-]{1,63}\.){1,8}[A-Za-z]{2,24}|localhost)(?![\w-])(?!\.\w)"
+)
 # A whole value that a program may take for a host: with a port or a path, or alone.
 _HOST_VALUE = re.compile(
-    r"(?:[\w-]{1,63}\.){1,8}([A-Za-z]{2,24}|\d{1,3})\.?(?::\d{1,5})?(?:[/?#].*)?|localhost\b.*", re.DOTALL
+    r"(?:(?:[\w-]{1,63}\.){1,8}([A-Za-z]{2,24})|\d{1,3}(?:\.\d{1,3}){3}|localhost)\.?(?::\d{1,5})?(?:[/?#].*)?",
+    re.DOTALL,
 )
 _ITEMS = re.compile(r"[\s,;]+")
-# Suffixes of files that are no top-level domains.
+# Suffixes of files that are no top-level domains, and some that are.
 _FILE_SUFFIXES = frozenset({
     "bmp", "csv", "doc", "docx", "gif", "gz", "htm", "html", "jpeg", "jpg", "js", "json", "log", "odt", "pdf", "png",
     "ppt", "pptx", "svg", "tar", "toml", "ts", "txt", "xls", "xlsx", "xml", "yaml", "yml",
 })  # fmt: skip
+_FILES_OR_HOSTS = frozenset({"cc", "md", "mov", "pl", "ps", "py", "rs", "sh", "zip"})
 _SHORTEST_CODE, _SHORTEST_RUN, _LONG_WORD = 6, 8, 16
 _LONGEST_CODE = 256
 
@@ -42,9 +56,7 @@ def words_of(text: str) -> list[str]:
         ['ada', 'l', 'example', 'org', '東', '京']
     """
     text = text.casefold()
-    if not text.isascii():
-        text = _UNSPACED.sub(r" \g<0> ", text)
-    return _WORD.findall(text)
+    return (_WORD if text.isascii() else _WORD_OR_CHARACTER).findall(text)
 
 
 def addresses_in(text: str) -> Iterator[tuple[str, int, int]]:
@@ -84,6 +96,11 @@ def names_in(text: str) -> set[str]:
     urls |= {f"mailto:a@{host}" for host in {name.rpartition("@")[2] for name in names}}
     hosts = {host.name for url in urls if (host := host_of(url)) is not None} | set(bare_hosts_in(text))
     return names | {plain_host(host) for host in hosts}
+
+
+def is_file_name(text: str) -> bool:
+    """Return whether a text is rather the name of a file than a host, as in "notes.md"."""
+    return text.count(".") == 1 and text.rpartition(".")[2].lower() in _FILES_OR_HOSTS
 
 
 def plain_host(name: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import TypeAlias
@@ -15,6 +15,7 @@ from llmops_sdk.guardrails.taint._identifiers import (
     bare_hosts_in,
     codes_in,
     hosts_in,
+    is_file_name,
     names_in,
     plain_host,
     words_of,
@@ -32,6 +33,7 @@ _SHARE = 1 / 3
 """The share of tainted windows that makes a long value tainted."""
 _SHORTEST = 2
 _FEWEST_DIGITS = 3
+_SHORTEST_JOINED, _LONGEST_JOINED = 6, 64
 _MOST_CODES = 64
 
 
@@ -61,6 +63,7 @@ class _Value:
         places: Addresses and hosts, which must occur in trusted content.
         hosts: Hosts without a scheme, with their words; they may be names of files.
         codes: Account numbers and the like, without separators.
+        joined: Short values without separators, as in "adalovelace".
         numbers: The ways to write a number.
         texts: The windows of words of each way to read the value.
     """
@@ -68,6 +71,7 @@ class _Value:
     places: set[str] = field(default_factory=set[str])
     hosts: dict[str, list[_Gram]] = field(default_factory=dict[str, "list[_Gram]"])
     codes: set[str] = field(default_factory=set[str])
+    joined: set[str] = field(default_factory=set[str])
     numbers: set[_Gram] = field(default_factory=set[_Gram])
     texts: list[list[_Gram]] = field(default_factory=list["list[_Gram]"])
 
@@ -84,6 +88,7 @@ class _Seen:
 
     grams: set[_Gram] = field(default_factory=set[_Gram])
     codes: set[str] = field(default_factory=set[str])
+    joined: set[str] = field(default_factory=set[str])
     names: set[str] = field(default_factory=set[str])
 
 
@@ -103,10 +108,11 @@ def tainted_leaves(leaves: Sequence[Leaf], conversation: Conversation) -> list[L
     values = [_value_of(leaf) for leaf in leaves]
     wanted = _by_length(gram for value in values for gram in value.grams())
     codes = {code for value in values for code in value.codes}
+    joined = {text for value in values for text in value.joined}
     if len(codes) > _MOST_CODES:
-        return list(leaves)  # each code is one pass over the conversation
-    untrusted = _look(conversation.untrusted, wanted, codes, exact=False)
-    trusted = _look(conversation.trusted, wanted, codes, exact=True)
+        return list(leaves)  # each of them is one pass over the conversation
+    untrusted = _look(conversation.untrusted, wanted, codes, joined, is_trusted=False)
+    trusted = _look(conversation.trusted, wanted, codes, joined, is_trusted=True)
     return [leaf for leaf, value in zip(leaves, values, strict=True) if _is_tainted(value, untrusted, trusted)]
 
 
@@ -142,11 +148,15 @@ def _grouped(digits: str) -> str:
 
 def _add_text(text: str, value: _Value) -> None:
     words = words_of(text)
-    if sum(map(len, words)) >= _SHORTEST:
+    joined = "".join(words)
+    if len(joined) >= _SHORTEST:
         value.texts.append(_windows(words))
+    if len(words) <= _SIZE and _SHORTEST_JOINED <= len(joined) <= _LONGEST_JOINED:
+        value.joined.add(joined)
     value.codes.update(codes_in(words))
     value.places.update(address for address, _, _ in addresses_in(text))
-    value.places.update(plain_host(host.name) for host, _, _ in hosts_in(text))
+    if not is_file_name(text):
+        value.places.update(plain_host(host.name) for host, _, _ in hosts_in(text))
     for host in bare_hosts_in(text):
         value.hosts.setdefault(plain_host(host), _windows(words_of(host)))
 
@@ -154,7 +164,11 @@ def _add_text(text: str, value: _Value) -> None:
 def _windows(words: list[str]) -> list[_Gram]:
     if len(words) <= _SIZE:
         return [tuple(words)]
-    return list(zip(*(words[start:] for start in range(_SIZE)), strict=False))
+    return list(_windows_of(words, _SIZE))
+
+
+def _windows_of(words: list[str], size: int) -> Iterator[_Gram]:
+    return zip(*(words[start:] for start in range(size)), strict=False)
 
 
 def _by_length(grams: Iterable[_Gram]) -> dict[int, set[_Gram]]:
@@ -164,7 +178,9 @@ def _by_length(grams: Iterable[_Gram]) -> dict[int, set[_Gram]]:
     return found
 
 
-def _look(texts: Iterable[str], wanted: dict[int, set[_Gram]], codes: set[str], *, exact: bool) -> _Seen:
+def _look(
+    texts: Iterable[str], wanted: dict[int, set[_Gram]], codes: set[str], joined: set[str], *, is_trusted: bool
+) -> _Seen:
     """Return what texts have of the call's values.
 
     The values are the table and the texts pass over it, so the memory depends on the call alone.
@@ -174,35 +190,42 @@ def _look(texts: Iterable[str], wanted: dict[int, set[_Gram]], codes: set[str], 
         for view in views(text):
             words = words_of(view.text)
             for size, grams in wanted.items():
-                seen.grams |= grams.intersection(zip(*(words[start:] for start in range(size)), strict=False))
-            if codes:
-                seen.codes |= _codes_among(codes - seen.codes, words, exact=exact)
-            if exact and not view.is_guess:
+                seen.grams |= grams.intersection(_windows_of(words, size))
+            for size in range(1, _SIZE + 1) if joined else ():
+                seen.joined |= joined.intersection(map("".join, _windows_of(words, size)))
+            seen.codes |= _codes_among(codes - seen.codes, words, is_whole=is_trusted)
+            if is_trusted and not view.is_guess:
                 seen.names |= names_in(view.text)
     return seen
 
 
-def _codes_among(codes: set[str], words: list[str], *, exact: bool) -> set[str]:
-    """Return the codes that the words spell when joined; with `exact`, from the start of a word to the end of one."""
-    joined = "".join(words)
-    if not exact:
-        return {code for code in codes if code in joined}
+def _codes_among(codes: set[str], words: list[str], *, is_whole: bool) -> set[str]:
+    """Return the codes that the words spell when joined.
+
+    Args:
+        codes: The codes.
+        words: The words of a text.
+        is_whole: Whether a code must begin with a word and end with one: a part of the user's number is another number.
+    """
+    row = "".join(words) if codes else ""
+    if not is_whole:
+        return {code for code in codes if code in row}
     found: set[str] = set()
     ends: set[int] = set()
     for code in codes:
-        at = joined.find(code)
+        at = row.find(code)
         while at >= 0 and code not in found:
             ends = ends or {0, *accumulate(map(len, words))}
             if at in ends and at + len(code) in ends:
                 found.add(code)
-            at = joined.find(code, at + 1)
+            at = row.find(code, at + 1)
     return found
 
 
 def _is_tainted(value: _Value, untrusted: _Seen, trusted: _Seen) -> bool:
     if value.places - trusted.names:
         return True
-    if value.codes & untrusted.codes - trusted.codes:
+    if value.codes & (untrusted.codes - trusted.codes) or value.joined & (untrusted.joined - trusted.joined):
         return True
     if value.numbers & untrusted.grams and not value.numbers & trusted.grams:
         return True

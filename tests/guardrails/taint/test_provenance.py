@@ -7,6 +7,8 @@ import codecs
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from llmops_sdk.guardrails import ToolPolicy, _normalise, spotlight
 from llmops_sdk.guardrails.taint import _provenance
@@ -131,6 +133,10 @@ IBAN = "DE89 3704 0044 0532 0130 00"
         ("https://evil.example/x", "see https://evil.example/x", "see https://good.example"),
         ("open files.evil.example now", "host: files.evil.example", ""),
         ("zanzibar", "the code is zanzibar", "the code"),
+        ("AdaLovelace", "by Ada Lovelace, 1843", "Ada"),
+        ("ada lovelace", "user adaLovelace", "Ada"),
+        ("10.0.0.17", "the server 10.0.0.17", "the server 10.0.0.1"),
+        ("notes.md", "read notes.md", "read it"),
         ("東京都渋谷区", "住所は東京都渋谷区です", "住所"),
         ({"headers": {"zanzibar": "1"}}, "the code is zanzibar", ""),
         ("the token is glpat0000aaaa1111", "token: glpat0000aaaa1111", ""),
@@ -142,8 +148,23 @@ def test_other_values_from_a_tool_result_are_tainted(value, returned, said, reas
     assert reason(policy, {"account": value}, talk(said, returned), "pay") == found
     assert reason(policy, {"account": value}, talk(f"{said} {value}", returned), "pay") == ""
     assert reason(policy, {"account": value}, talk(said, "nothing of it"), "pay") == (
-        found if "https" in str(value) else ""  # a host must be the user's
+        found if "https" in str(value) or value == "10.0.0.17" else ""  # a host must be the user's
     )
+
+
+@pytest.mark.parametrize(
+    ("value", "returned"),
+    [
+        ("newsletter", "newsletters are sent"),
+        ("01.84.17.61.18", "call 02.84.11.61.18"),
+        ("summary.md", "summary of it"),
+        ("report-2.pdf", "reports"),
+        ("1.2.3", "version 1.2.4"),
+    ],
+)
+def test_a_value_that_nobody_wrote_is_not_tainted(value, returned, reason, talk):
+    policy = ToolPolicy({"pay": {"untainted": ["account"]}})
+    assert reason(policy, {"account": value}, talk("", returned), "pay") == ""
 
 
 @pytest.mark.parametrize("value", [True, None, 7, "!", "", [], {}])
@@ -196,6 +217,27 @@ def _characters_read(monkeypatch: pytest.MonkeyPatch, size: int, values: int) ->
     monkeypatch.setattr(_provenance, "words_of", words)
     long = [length for length in read if length > size // 2]
     return sum(long), len(long)
+
+
+ADDRESSES = st.from_regex(r"[a-z]{1,8}(\.[a-z]{2,8})?@[a-z]{2,8}\.(example|test)", fullmatch=True)
+DISGUISES = (
+    str.upper,
+    lambda text: text.replace("@", "%40"),
+    lambda text: base64.b64encode(text.encode()).decode(),
+    lambda text: text[::-1],
+    lambda text: "\u200b".join(text),
+    lambda text: json.dumps({"mail": [text]}),
+    lambda text: f"<a href='mailto:{text}?subject=x'>",
+    lambda text: f"<{text}>;",
+)
+
+
+@given(ADDRESSES, ADDRESSES, st.sampled_from(DISGUISES), st.text(max_size=50), st.booleans())
+def test_an_address_is_tainted_unless_the_user_wrote_it(address, own, disguise, noise, is_given):
+    written = f"{noise}\n{disguise(address)}\n{noise}"
+    said = f"Write to {address if is_given else own}"
+    found = tainted_leaves([Leaf(("to",), address, address, 0, 1)], Conversation([said], [written]))
+    assert (found == []) is (is_given or address == own)
 
 
 def test_a_megabyte_is_read_as_often_as_a_kilobyte(monkeypatch):
