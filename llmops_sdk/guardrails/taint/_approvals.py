@@ -18,6 +18,7 @@ from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk._util._own_folder import folder_problem
 from llmops_sdk._util._public import public
 from llmops_sdk.errors import ConfigError
+from llmops_sdk.guardrails.taint._arguments import call_digest
 
 __all__ = ["ApprovalRequest", "Approvals", "Use"]
 
@@ -150,7 +151,7 @@ class Approvals:
     def add_pending(self, request: ApprovalRequest) -> None:
         """Keep a call that waits for a person. A call with more than 20,000 characters of arguments is not kept."""
         with self._changing() as state:
-            if len(json.dumps(request.arguments)) <= _LONGEST_PENDING:
+            if _is_sound(request) and len(json.dumps(request.arguments)) <= _LONGEST_PENDING:
                 state.pending.setdefault(request.digest, request)
 
     @contextlib.contextmanager
@@ -236,7 +237,14 @@ def _loaded(data: Mapping[str, Any]) -> _State:
     for entry in entries:
         entry["tainted"] = tuple(entry["tainted"])
     requests = [ApprovalRequest(**entry) for entry in entries]
+    if not all(map(_is_sound, requests)):
+        raise ValueError("a request has another digest")
     return _State(grants, {one.digest: one for one in requests})
+
+
+def _is_sound(request: ApprovalRequest) -> bool:
+    """Return whether the arguments that a person sees are those that the digest binds."""
+    return request.digest == call_digest(request.scope, request.tool, request.arguments)
 
 
 def _dumped(state: _State) -> str:

@@ -55,7 +55,7 @@ def _in_thread(approve: Approve, request: ApprovalRequest) -> Future[Any]:
         with Caught(BaseException) as caught:
             answer = context.run(approve, request)
             if inspect.isawaitable(answer):
-                answer = asyncio.run(_awaited(answer))
+                answer = context.run(asyncio.run, _awaited(answer))
         if caught.error is None:
             future.set_result(answer)
         else:

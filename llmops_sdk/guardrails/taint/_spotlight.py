@@ -120,7 +120,9 @@ def split_spotlighted(text: str) -> Iterator[tuple[bool, str]]:
 
 
 def _decoded(body: str) -> str:
+    written = "".join(body.split())
     try:
-        return base64.b64decode("".join(body.split())).decode("utf-8", "replace")
+        # A block that is cut off ends inside a group of four.
+        return base64.b64decode(written[: len(written) // 4 * 4]).decode("utf-8", "replace")
     except (binascii.Error, ValueError):
         return ""

@@ -204,8 +204,9 @@ def _make(path, text="", mode=0o600):
         lambda path: (_make(path.with_name("other")), path.symlink_to(path.with_name("other"))),
         lambda path: path.parent.chmod(0o777),
         lambda path: path.with_name(path.name + ".lock").symlink_to(path.with_name("x")),
+        lambda path: path.with_name(path.name + ".lock").mkdir(),
     ],
-    ids=range(9),
+    ids=range(10),
 )
 def test_a_file_that_others_could_change_is_refused(spoil, tmp_path):
     folder = tmp_path / "own"
@@ -214,6 +215,18 @@ def test_a_file_that_others_could_change_is_refused(spoil, tmp_path):
     with pytest.raises(ConfigError, match="own") as caught:
         Approvals(folder / "approvals.json")
     assert "private" not in str(caught.value)
+
+
+def test_a_request_whose_arguments_were_changed_is_refused(reason, tmp_path):
+    path = tmp_path / "own" / "approvals.json"
+    policy = ToolPolicy(ALWAYS, approvals=Approvals(path))
+    assert reason(policy, {"amount": 5000}, [], "pay") != ""
+    path.write_text(path.read_text().replace("5000", "5"))
+    with pytest.raises(ConfigError, match="damaged"):
+        Approvals(path)
+    memory = Approvals()
+    memory.add_pending(replace(policy.approvals._state.pending.popitem()[1], arguments={"amount": 5}))
+    assert memory.pending() == ()
 
 
 def test_pending_requests_are_bounded(reason):

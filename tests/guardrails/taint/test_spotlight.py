@@ -75,5 +75,11 @@ def test_many_openings_without_an_end_take_one_pass():
     assert sum(len(part) for _, part in parts) == len(text)
 
 
-def test_invalid_base64_in_a_block_is_still_untrusted():
-    assert "###" in untrusted('<untrusted_abcdefghijkl method="encode">###</untrusted_abcdefghijkl>')
+@pytest.mark.parametrize("body", ["###", "QQ=Q", "====", "Q", ""])
+def test_invalid_base64_in_a_block_is_still_untrusted(body):
+    assert body in untrusted(f'<untrusted_abcdefghijkl method="encode">{body}</untrusted_abcdefghijkl>')
+
+
+@pytest.mark.parametrize("cut", range(23, 30))
+def test_a_block_that_is_cut_off_is_decoded_as_far_as_it_goes(cut):
+    assert "eve@evil" in untrusted(spotlight(TEXT, method="encode").text[:-cut])

@@ -69,6 +69,25 @@ def test_a_policy_without_rules_takes_those_of_the_configuration():
         llmops.chat(bad, tools=[send_mail], tool_policy={"send_mail": {}})
 
 
+@pytest.mark.parametrize("enabled", [True, False])
+async def test_prompt_functions_take_a_policy(enabled):
+    configure(enabled=enabled)
+    policy = ToolPolicy({"*": {"deny": True}})
+
+    @llmops.llm(tools=[send_mail], tool_policy=policy)
+    def ask() -> str:
+        return "Write to somebody"
+
+    @llmops.llm(tools=[send_mail], tool_policy=policy, stream=True)
+    async def tell() -> str:
+        return "Write to somebody"
+
+    with pytest.raises(llmops.GuardrailViolation, match="tool denied"):
+        ask()
+    with pytest.raises(llmops.GuardrailViolation, match="tool denied"):
+        assert [chunk async for chunk in tell()] == []
+
+
 def test_a_models_rules_leave_those_of_other_tools_in_force():
     models = {
         "strict": {"model": "offline/script", "options": ANSWER, "guardrails": {"tools": {"pay": {"deny": True}}}}
