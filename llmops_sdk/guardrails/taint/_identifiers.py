@@ -24,9 +24,10 @@ _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u
 _WORD = re.compile(r"[^\W_]+")
 _WORD_OR_CHARACTER = re.compile(rf"[{_UNSPACED}]|[^\W_{_UNSPACED}]+")
 
-_AT = re.compile(r"(?<=[\w.+%'=-])@(?=[\w.-])")
+# An "@" inside of something: not the one of "@ada", "/@types" or "<@U12>".
+_AT = re.compile(r"(?<=[^\s(\[{<,;:/|@])@(?=\S)")
 _LOCAL = re.compile(r"(?<![\w.+%'=-])[\w.+%'=-]{1,64}+\Z")
-_DOMAIN = re.compile(r"[\w.-]{1,253}+")
+_DOMAIN = re.compile(r"\[?[\w.:-]{1,253}+")
 # Not behind "@" or "/": those are parts of addresses and of paths.
 _BARE_HOST = re.compile(
     r"(?<![\w.@/-])(?:\d{1,3}(?:\.\d{1,3}){3}|(?:[\w-]{1,63}\.){1,8}[A-Za-z]{2,24}|localhost)(?![\w-])(?!\.\w)"
@@ -36,6 +37,11 @@ _HOST_VALUE = re.compile(
     r"(?:(?:[\w-]{1,63}\.){1,8}([A-Za-z]{2,24})|\d{1,3}(?:\.\d{1,3}){3}|localhost)\.?(?::\d{1,5})?(?:[/?#].*)?",
     re.DOTALL,
 )
+_SCHEME = re.compile(
+    r"(?i)(?:https?|ftp|wss?|file|javascript|vbscript|data|blob|view-source):|[a-z][a-z0-9+.-]{1,30}:[/\\]"
+)
+_DOTS = str.maketrans(dict.fromkeys("\u3002\uff0e\uff61", "."))
+_NO_HOST = Host("", "", "", is_plain=False)
 _ITEMS = re.compile(r"[\s,;]+")
 # Suffixes of files that are no top-level domains, and some that are.
 _FILE_SUFFIXES = frozenset({
@@ -66,10 +72,12 @@ def addresses_in(text: str) -> Iterator[tuple[str, int, int]]:
         before = text[max(0, at - 65, text.rfind("@", max(0, at - 65), at) + 1) : at]
         local = _LOCAL.search(before)
         domain = _DOMAIN.match(text, at + 1)
-        if domain and (name := domain[0].strip(".-_")):
-            # A longer local part is no address that a server takes, and it must not pass as a shorter one.
-            user = local[0] if local else before
-            yield f"{user}@{name}".casefold(), at - len(user), domain.end()
+        # An unusual local part or domain, as in '"a b"@(c)d.example', must not hide an address.
+        user = local[0] if local else before
+        name = domain[0].lstrip("[").strip(".-_:") if domain else ""
+        if text[at - 1] in "\"'" and "." not in name:
+            continue  # as in '@types/node'
+        yield f"{user}@{name}".casefold(), at - len(user), domain.end() if domain else at + 1
 
 
 def hosts_in(text: str) -> Iterator[tuple[Host, int, int]]:
@@ -81,10 +89,10 @@ def hosts_in(text: str) -> Iterator[tuple[Host, int, int]]:
         if place.url and (host := host_of(place.url)) is not None:
             yield host._replace(is_plain=host.is_plain and not place.is_odd), place.start, place.end
     for address, start, end in addresses_in(text):
-        if (host := host_of(f"mailto:{address}")) is not None:
-            # In "a@good.example@evil.example", programs disagree about the host.
-            has_two = text[start - 1 : start] == "@" or text[end : end + 1] == "@"
-            yield host._replace(is_plain=host.is_plain and not has_two), start, end
+        host = host_of(f"mailto:{address}") or _NO_HOST
+        # In "a@good.example@evil.example", programs disagree about the host.
+        has_two = text[start - 1 : start] == "@" or text[end : end + 1] == "@"
+        yield host._replace(is_plain=host.is_plain and not has_two), start, end
     if len(text) <= 4096:
         yield from _hosts_alone(text)
 
@@ -109,13 +117,15 @@ def plain_host(name: str) -> str:
 
 
 def _hosts_alone(text: str) -> Iterator[tuple[Host, int, int]]:
-    items = [item for item in _ITEMS.split(text) if item]
-    if not all(_may_be_host(item) for item in items):
+    written = text.strip().translate(_DOTS)
+    if _SCHEME.match(written):
+        # Such as "https:evil.example", and "file:///etc/passwd", which has no host that a list could allow.
+        yield host_of(written) or _NO_HOST, 0, len(text)
         return
-    for item in items:
-        written = item if item[:1] in {"/", "\\"} else f"//{item}"
-        if (host := host_of(written)) is not None:
-            yield host, text.find(item), text.find(item) + len(item)
+    items = [item for item in _ITEMS.split(written) if item]
+    for item in items if all(map(_may_be_host, items)) else ():
+        host = host_of(item if item[:1] in {"/", "\\"} else f"//{item}")
+        yield host or _NO_HOST, 0, len(text)
 
 
 def _may_be_host(item: str) -> bool:

@@ -156,7 +156,7 @@ def _add_text(text: str, value: _Value) -> None:
     value.codes.update(codes_in(words))
     value.places.update(address for address, _, _ in addresses_in(text))
     if not is_file_name(text):
-        value.places.update(plain_host(host.name) for host, _, _ in hosts_in(text))
+        value.places.update(plain_host(host.name) for host, _, _ in hosts_in(text) if host.name)
     for host in bare_hosts_in(text):
         value.hosts.setdefault(plain_host(host), _windows(words_of(host)))
 
