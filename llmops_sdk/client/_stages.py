@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 from llmops_sdk._util._guard import guarded
@@ -27,8 +28,8 @@ from llmops_sdk.config import (
     resolve_model,
 )
 from llmops_sdk.errors import ConfigError, LLMOpsError
-from llmops_sdk.guardrails import Guard, OutputGuardProvider, ToolPolicy, ToolPolicyProvider, resolve
-from llmops_sdk.guardrails._protocol import CALL_RAILS, OnError
+from llmops_sdk.guardrails import Guard, Masks, OutputGuardProvider, ToolPolicy, ToolPolicyProvider, resolve
+from llmops_sdk.guardrails._protocol import CALL_RAILS, OnError, Rail
 from llmops_sdk.providers import Provider, open_provider
 from llmops_sdk.resilience import Candidate, FallbackProvider, RetryProvider
 
@@ -90,6 +91,9 @@ class Policies:
     output: tuple[Guard, ...]
     tool_arguments: tuple[Guard, ...] = ()
     on_error: OnError
+    reasks: int = 0
+    fallback: bool = False
+    """Whether the chain is itself a guard's fallback, and has no other."""
     answer: AnswerType | None
 
     @property
@@ -97,7 +101,7 @@ class Policies:
         """Return a key that policies with the same chain share; guards count by identity, as the chain keeps them."""
         fallbacks = self.fallbacks and self.fallbacks.key
         guards = tuple(map(id, self.output)), tuple(map(id, self.tool_arguments))
-        return self.retry, fallbacks, self.cache, guards, self.on_error, self.answer
+        return self.retry, fallbacks, self.cache, guards, self.on_error, self.reasks, self.fallback, self.answer
 
 
 class Stages:
@@ -134,63 +138,87 @@ class Stages:
             )
 
     def guards(
-        self, specs: tuple[str | Guard, ...], options: Mapping[str, Mapping[str, Any]] | None = None
+        self,
+        specs: tuple[str | Guard, ...],
+        options: Mapping[str, Mapping[str, Any]] | None = None,
+        rail: Rail | None = None,
     ) -> tuple[Guard, ...]:
         """Return the guards that names and objects mean; guards given only by name are made once.
 
         Args:
             specs: Names and guards.
             options: `[guardrails.options]`: the options of named guards by kind.
+            rail: The rail that they are for.
         """
         if not specs:
             return ()
         if not all(isinstance(spec, str) for spec in specs):
-            return resolve(specs, options)
-        key = json.dumps([specs, options], sort_keys=True, default=str) if options else specs
+            return resolve(specs, options, rail=rail)
+        key = json.dumps([specs, options, rail], sort_keys=True, default=str) if options else (specs, rail)
         with self._lock:
             try:
-                return self._guards.get(key, lambda: resolve(specs, options))
+                return self._guards.get(key, lambda: resolve(specs, options, rail=rail))
             except ConfigError as error:
                 found = placed(error, self.settings, *(f"guardrails.{rail}" for rail in CALL_RAILS))
                 if found is error:
                     raise
                 raise found from error
 
-    def with_tool_policy(self, chain: Provider, resolved: ResolvedModel, given: object) -> Provider:
-        """Return the stages with the policy for tool calls around them, or as they are if there are no rules.
+    def tool_policy(
+        self, resolved: ResolvedModel, given: object, masks: Masks | None
+    ) -> Callable[[Provider], Provider]:
+        """Return what puts the policy for tool calls around stages; it changes nothing if there are no rules.
 
-        It stands outside the cache: what one caller may do with a stored answer, another may not.
+        The policy stands outside the cache: what one caller may do with a stored answer, another may not.
 
         Args:
-            chain: The stages.
             resolved: The model, with the configured rules.
             given: The policy of the call, or None for the configured rules alone.
+            masks: The placeholders of the conversation, or None.
 
         Raises:
             TypeError: `given` is no policy.
             ConfigError: A configured rule is not valid.
         """
-        tools = resolved.guardrails.tools
+        settings = resolved.guardrails
         if given is not None and not isinstance(given, ToolPolicy):
             raise TypeError(f"tool_policy must be a ToolPolicy, not {type(given).__name__}")
-        if given is None and not tools:
-            return chain
+        if given is None and not settings.tools:
+            return lambda chain: chain
         try:
             with self._lock:
                 policy = given or self._tool_policies.get(resolved.name, ToolPolicy)
-                policy.rules(tools)
+                policy.rules(settings.tools)
         except ConfigError as error:
             found = placed(error, self.settings)
             if found is error:
                 raise
             raise found from error
-        return ToolPolicyProvider(chain, policy, configured=tools, on_answer=record_cost)
+        return functools.partial(
+            ToolPolicyProvider,
+            policy=policy,
+            configured=settings.tools,
+            masks=masks,
+            restore_tools=settings.restore_tools,
+            on_answer=record_cost,
+        )
 
     def chain(self, resolved: ResolvedModel, policies: Policies) -> Provider:
         """Return the stages below the input guards: cache, answer type, output guards, fallback, retry, provider."""
         provider = self.provider(resolved)
         with self._lock:
             return self._chains.get((resolved.name, policies.key), lambda: self._build(resolved, provider, policies))
+
+    def fallback_chain(self, name: str, policies: Policies) -> tuple[Provider, str]:
+        """Return the stages of a model that answers in place of a refused text, and the model's full name.
+
+        Args:
+            name: The model's name.
+            policies: The policies of the call. Its guards check this answer too, but have no fallback of their own.
+        """
+        resolved = self.model(name)
+        own = replace(policies, retry=resolved.retry, fallbacks=None, cache=None, answer=None, fallback=True)
+        return self.chain(resolved, own), resolved.model
 
     def _build(self, resolved: ResolvedModel, provider: Provider, policies: Policies) -> Provider:
         clock = CALL_CLOCK
@@ -207,7 +235,10 @@ class Stages:
                 policies.output,
                 policies.on_error,
                 tool_arguments=policies.tool_arguments,
+                reasks=policies.reasks,
                 on_answer=record_cost,
+                open_model=None if policies.fallback else lambda name: self.fallback_chain(name, policies),
+                clock=clock,
             )
         if policies.answer is not None:
             # Below the cache, so that an invalid answer is never stored.

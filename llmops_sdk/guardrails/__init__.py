@@ -9,9 +9,12 @@ from llmops_sdk.guardrails._check import Checked, check
 from llmops_sdk.guardrails._decorator import guard
 from llmops_sdk.guardrails._detector_guard import DetectorGuard
 from llmops_sdk.guardrails._protocol import Detection, Detector, Finding, Guard, GuardContext, Verdict
-from llmops_sdk.guardrails._provider import InputGuardProvider, OutputGuardProvider
 from llmops_sdk.guardrails._registry import policy_version, resolve
 from llmops_sdk.guardrails.detectors._cards import CardGuard
+from llmops_sdk.guardrails.masking._masks import Masks, mask_scope
+from llmops_sdk.guardrails.running._options import ConfiguredGuard, GuardOptions, configure
+from llmops_sdk.guardrails.stages._input import InputGuardProvider
+from llmops_sdk.guardrails.stages._output import OutputGuardProvider
 from llmops_sdk.guardrails.taint._approvals import ApprovalRequest, Approvals
 from llmops_sdk.guardrails.taint._policy import ToolPolicy
 from llmops_sdk.guardrails.taint._provider import ToolPolicyProvider
@@ -25,13 +28,16 @@ __all__ = [
     "CalibrationRow",
     "CardGuard",
     "Checked",
+    "ConfiguredGuard",
     "Detection",
     "Detector",
     "DetectorGuard",
     "Finding",
     "Guard",
     "GuardContext",
+    "GuardOptions",
     "InputGuardProvider",
+    "Masks",
     "OutputGuardProvider",
     "Spotlighted",
     "ToolPolicy",
@@ -40,7 +46,9 @@ __all__ = [
     "Verdict",
     "calibrate",
     "check",
+    "configure",
     "guard",
+    "mask_scope",
     "policy_version",
     "resolve",
     "spotlight",

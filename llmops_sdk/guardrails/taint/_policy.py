@@ -11,7 +11,7 @@ from llmops_sdk._util._public import public
 from llmops_sdk.config import ToolRule, current
 from llmops_sdk.errors import ConfigError
 from llmops_sdk.guardrails._protocol import GuardContext
-from llmops_sdk.guardrails._runner import GuardRun
+from llmops_sdk.guardrails.running._runner import GuardRun
 from llmops_sdk.guardrails.taint._approvals import Approvals, Use
 from llmops_sdk.guardrails.taint._ask import Approve
 from llmops_sdk.guardrails.taint._call_guard import ApprovalSettings, CallGuard

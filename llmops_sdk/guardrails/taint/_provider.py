@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
 from dataclasses import replace
-from typing import cast
+from typing import Any, cast
 
 from llmops_sdk._util._public import public
 from llmops_sdk.config import ToolRule
 from llmops_sdk.errors import StreamInterruptedError
+from llmops_sdk.guardrails._texts import put_messages, take_messages
+from llmops_sdk.guardrails.masking._masks import Masks
+from llmops_sdk.guardrails.masking._restore import restored_response
 from llmops_sdk.guardrails.taint._policy import ToolPolicy
 from llmops_sdk.guardrails.taint._rules import ReadyRules
 from llmops_sdk.providers import Accumulator, Chunk, Provider, Request, Response, ToolCall, WrapperProvider
@@ -31,6 +34,8 @@ class ToolPolicyProvider(WrapperProvider):
         inner: The provider whose answers are checked.
         policy: The policy.
         configured: The rules of the configuration, for a policy without its own.
+        masks: The placeholders of the conversation: the policy judges the values, as the application gets them.
+        restore_tools: The tools whose arguments get the values.
         on_answer: Called with each answer or chunk before it is checked, or None.
 
     Raises:
@@ -44,11 +49,15 @@ class ToolPolicyProvider(WrapperProvider):
         policy: ToolPolicy,
         *,
         configured: Mapping[str, ToolRule] | None = None,
+        masks: Masks | None = None,
+        restore_tools: Collection[str] = (),
         on_answer: Callable[[Response | Chunk], None] | None = None,
     ) -> None:
         super().__init__(inner)
         self.policy = policy
         self._configured = configured
+        self._masks = masks
+        self._restore_tools = restore_tools
         self._on_answer = on_answer
 
     def complete(self, request: Request) -> Response:
@@ -114,10 +123,23 @@ class ToolPolicyProvider(WrapperProvider):
             self._on_answer(answer)
 
     def _check(self, calls: Sequence[ToolCall], request: Request, rules: ReadyRules) -> None:
-        self.policy.check_calls(calls, request.messages, use="answer", rules=rules, model=request.model)
+        calls, messages = self._unmasked(calls, request)
+        self.policy.check_calls(calls, messages, use="answer", rules=rules, model=request.model)
 
     async def _acheck(self, calls: Sequence[ToolCall], request: Request, rules: ReadyRules) -> None:
-        await self.policy.acheck_calls(calls, request.messages, use="answer", rules=rules, model=request.model)
+        calls, messages = self._unmasked(calls, request)
+        await self.policy.acheck_calls(calls, messages, use="answer", rules=rules, model=request.model)
+
+    def _unmasked(
+        self, calls: Sequence[ToolCall], request: Request
+    ) -> tuple[Sequence[ToolCall], Sequence[Mapping[str, Any]]]:
+        """Return the calls as the application gets them, and the messages with placeholders and with values."""
+        if not (self._masks and calls):
+            return calls, request.messages
+        restored = restored_response(Response(tool_calls=tuple(calls)), self._masks, self._restore_tools)
+        values = [self._masks.restore(text) for text in take_messages(request.messages)]
+        messages = put_messages(request.messages, iter(values))
+        return restored.tool_calls, [one for pair in zip(request.messages, messages, strict=True) for one in pair]
 
 
 class _HeldCalls:

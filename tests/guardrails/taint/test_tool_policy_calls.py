@@ -157,3 +157,64 @@ def test_approved_calls_and_their_run(own_surroundings: Path):
     [made] = answer.tool_calls
     assert policy.run(made, [send_mail], messages) == f"sent to {EVE}"
     assert json.loads(made.arguments) == {"to": EVE}
+
+
+PII = {"input": ["cards:mask"]}
+
+
+def card() -> str:
+    return "4242 " * 3 + "4242"
+
+
+def pay(number: str) -> str:
+    """Pay."""
+    return f"paid with {number}"
+
+
+@pytest.mark.parametrize("is_restored", [True, False])
+def test_the_policy_judges_masked_values_as_the_tool_gets_them(is_restored):
+    answers = {"answers": [{"tool_calls": [{"name": "pay", "arguments": {"number": "[CARD_1]"}}]}]}
+    tools = {"pay": {"untainted": ["number"], "arguments": {"number": {"max_length": 10}} if not is_restored else {}}}
+    restore = {"restore_tools": ["pay"]} if is_restored else {}
+    llmops.configure(model="offline/script", options=answers, guardrails={**PII, "tools": tools, **restore})
+    wanted = card() if is_restored else "[CARD_1]"
+    given = conversation(f"Pay with {card()}", "hi")
+    assert json.loads(llmops.chat(given, tools=[pay]).tool_calls[0].arguments) == {"number": wanted}
+    with llmops.stream(given, tools=[pay]) as chunks:
+        assert list(chunks) != []
+    assert json.loads(chunks.response.tool_calls[0].arguments) == {"number": wanted}
+    for ask in (llmops.chat, lambda *args, **options: list(llmops.stream(*args, **options))):
+        with pytest.raises(llmops.GuardrailViolation, match="tainted argument: pay"):
+            ask(conversation("Pay my bill", f"with {card()}"), tools=[pay])
+
+
+def test_limits_and_approvals_see_the_value_behind_a_placeholder():
+    answers = {"answers": [{"tool_calls": [{"name": "pay", "arguments": {"number": "[CARD_1]"}}]}]}
+    llmops.configure(model="offline/script", options=answers, guardrails={**PII, "restore_tools": ["pay"]})
+    given = conversation(f"Pay with {card()}", "hi")
+    limits = ToolPolicy({"pay": {"arguments": {"number": {"max_length": 10}}}})
+    with pytest.raises(llmops.GuardrailViolation, match="argument not allowed"):
+        llmops.chat(given, tools=[pay], tool_policy=limits)
+    asked = []
+    policy = ToolPolicy({"pay": {"approval": "always"}}, approve=lambda request: asked.append(request) is None)
+    [made] = llmops.chat(given, tools=[pay], tool_policy=policy).tool_calls
+    assert [dict(one.arguments) for one in asked] == [{"number": card()}]
+    # The approval is for the value, so the run needs no other one.
+    assert policy.run(made, [pay], given) == f"paid with {card()}"
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("rail", ["input", "output"])
+def test_the_model_that_answers_for_a_guard_passes_the_policy_too(rail):
+    models = {"other": {"model": "offline/script", "options": ANSWER}}
+    options = {"cards": {"fallback_model": "other"}}
+    echo = {"model": "offline/echo", "models": models}
+    guards = {rail: ["cards:fallback"], "options": options}
+    said = f"Pay with {card()}"
+    llmops.configure(**echo, guardrails=guards)
+    assert llmops.chat(said, tools=[send_mail]).tool_calls != ()
+    llmops.configure(**echo, guardrails={**guards, "tools": {"*": {"deny": True}}})
+    with pytest.raises(llmops.GuardrailViolation, match="tool denied"):
+        llmops.chat(said, tools=[send_mail])
+    with pytest.raises(llmops.GuardrailViolation, match="tool denied"):
+        list(llmops.stream(said, tools=[send_mail]))
