@@ -37,6 +37,9 @@ __all__ = ["CurrentStages", "Fallbacks", "Policies", "Stages", "StagesLease"]
 # How many models, and how many combinations of policies, are kept; the least recently used is made again.
 _MAX_KEPT = 256
 
+_JUDGES = ("judge", "toxicity")
+"""The kinds of guards that ask a model."""
+
 _T = TypeVar("_T")
 
 
@@ -144,16 +147,30 @@ class Stages:
         if not specs:
             return ()
         if not all(isinstance(spec, str) for spec in specs):
-            return resolve(specs, options)
+            return resolve(specs, self._with_judges(specs, options))
         key = json.dumps([specs, options], sort_keys=True, default=str) if options else specs
         with self._lock:
             try:
-                return self._guards.get(key, lambda: resolve(specs, options))
+                return self._guards.get(key, lambda: resolve(specs, self._with_judges(specs, options)))
             except ConfigError as error:
                 found = placed(error, self.settings, *(f"guardrails.{rail}" for rail in CALL_RAILS))
                 if found is error:
                     raise
                 raise found from error
+
+    def _with_judges(
+        self, specs: tuple[str | Guard, ...], options: Mapping[str, Mapping[str, Any]] | None
+    ) -> dict[str, Mapping[str, Any]]:
+        """Return the options with an unguarded provider for each model that a named judge asks."""
+        opened = dict(options or {})
+        named = {spec.partition(":")[0] for spec in specs if isinstance(spec, str)}
+        for kind in named.intersection(_JUDGES, opened):
+            model = opened[kind].get("model")
+            if isinstance(model, str) and model:
+                resolved = self.model(model)
+                policies = Policies(retry=resolved.retry, cache=None, output=(), on_error="closed", answer=None)
+                opened[kind] = {**opened[kind], "provider": self.chain(resolved, policies), "model": resolved.model}
+        return opened
 
     def chain(self, resolved: ResolvedModel, policies: Policies) -> Provider:
         """Return the stages below the input guards: cache, answer type, output guards, fallback, retry, provider."""

@@ -54,6 +54,10 @@ KINDS: Mapping[str, Kind] = {
         "texts that are not JSON, and mended JSON", "fix", ("flag", "fix", "block"), "JsonDetector", whole=True
     ),
     "grounded": Kind("sentences that the documents do not contain", "flag", _PLACES, "GroundedDetector", True),
+    "judge": Kind("texts that break a policy in words, by a model", "block", ("flag", "block"), "JudgeDetector"),
+    "toxicity": Kind("insults, threats and hatred, by a model", "flag", ("flag", "block"), "ToxicityDetector"),
+    "classifier": Kind("what a classifier in a local folder recognises", "flag", _PLACES, "ClassifierDetector"),
+    "presidio": Kind("personal data, by Presidio's recognisers", "redact", _PLACES, "PresidioDetector"),
 }
 
 

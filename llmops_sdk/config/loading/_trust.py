@@ -78,6 +78,8 @@ CHECKED: Mapping[str, tuple[str, _Check]] = {
     "store.path": ("puts the store outside the project", _is_inside),
     "export.content": (_CONTENT, lambda value, _root: value is False),
     "export.host_content": (_CONTENT, lambda value, _root: value is False),
+    "guardrails.options.judge.model": (_AWAY, _names_no_url),
+    "guardrails.options.toxicity.model": (_AWAY, _names_no_url),
     "redaction.enabled": ("turns redaction off", lambda value, _root: value is True),
 }
 """Keys whose value decides: why it may be refused, and whether it is allowed."""
