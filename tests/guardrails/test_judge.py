@@ -188,8 +188,8 @@ def test_a_judge_in_the_configuration_is_traced_below_the_call_without_content()
     llmops.flush()
     rows = llmops.query(
         "SELECT j.name, j.model, j.input_tokens > 50, j.output_tokens > 5, j.cost = j.input_tokens, "
-        "j.input_messages IS NULL, j.output_messages IS NULL, c.span_id = j.parent_span_id FROM llm_calls j, llm_calls c "
-        "WHERE j.name LIKE 'judge%' AND c.name LIKE 'chat%'"
+        "j.input_messages IS NULL, j.output_messages IS NULL, c.span_id = j.parent_span_id "
+        "FROM llm_calls j, llm_calls c WHERE j.name LIKE 'judge%' AND c.name LIKE 'chat%'"
     ).rows()
     assert rows == [("judge script", "script", True, True, True, True, True, True)]
     ((stored,),) = llmops.query("SELECT CAST(s AS VARCHAR) FROM spans s WHERE name LIKE 'judge%'").rows()
