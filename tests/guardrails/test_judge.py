@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import threading
+from contextlib import nullcontext
 
 import pytest
 
@@ -159,7 +160,10 @@ def test_the_judge_forgets_old_texts():
     detector, provider = judge()
     for number in range(1_100):
         detector.detect(f"text {number}", CONTEXT)
-    assert len(detector._scores._scores) == 1_024
+    assert len(detector._scores._recent) + len(detector._scores._older) <= 1_024
+    detector.detect("text 1099", CONTEXT)
+    detector.detect("text 600", CONTEXT)
+    assert len(provider.requests) == 1_100
     detector.detect("text 0", CONTEXT)
     assert len(provider.requests) == 1_101
 
@@ -208,6 +212,28 @@ def test_the_call_of_a_judge_passes_no_guard(is_async):
         else:
             llmops.chat("Hello?", cache=False)
     assert provider.remaining == 0
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize(("said", "arrives"), [(GOOD, GOOD), (BAD, "")])
+def test_a_stream_waits_for_the_judge(said, arrives, is_async):
+    options = {"judge": {"policy": POLICY, "model": "offline/script"}}
+    llmops.configure(model="offline/echo", guardrails={"output": ["judge"], "options": options})
+    got = []
+
+    async def read():
+        async with llmops.astream("Hello?", cache=False) as chunks:
+            got.extend([chunk.text async for chunk in chunks])
+
+    pieces = [said[:5], said[5:]]
+    refused = nullcontext() if arrives else pytest.raises(llmops.GuardrailViolation, match="breaks the policy")
+    with use_provider(ScriptedProvider([pieces, model_answer])), refused:
+        if is_async:
+            asyncio.run(read())
+        else:
+            with llmops.stream("Hello?", cache=False) as chunks:
+                got.extend(chunk.text for chunk in chunks)
+    assert "".join(got) == arrives
 
 
 def test_a_failed_call_of_a_judge_is_recorded_without_its_message():

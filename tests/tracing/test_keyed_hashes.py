@@ -114,6 +114,7 @@ def test_without_a_good_key_values_are_replaced_without_a_hash(
     value: str | None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     monkeypatch.setattr(_hash_key, "_warned", set())
+    monkeypatch.delenv("TELEMETRY_HASH_KEY", raising=False)
     if value is not None:
         monkeypatch.setenv("TELEMETRY_HASH_KEY", value)
     settings = RedactionSettings(hash_key_env="TELEMETRY_HASH_KEY")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-import threading
-from collections import OrderedDict
 from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -41,12 +39,15 @@ def _asking() -> Generator[None]:
 
 
 class _Scores:
-    """The scores of the latest texts by a digest: each turn of a conversation brings the earlier ones again."""
+    """The scores of the latest texts by a digest: each turn of a conversation brings the earlier ones again.
+
+    It needs no lock, which a fork could leave locked: each step is one operation on a dict.
+    """
 
     def __init__(self) -> None:
         self._salt = secrets.token_bytes(16)
-        self._lock = threading.Lock()
-        self._scores: OrderedDict[bytes, float] = OrderedDict()
+        self._recent: dict[bytes, float] = {}
+        self._older: dict[bytes, float] = {}
 
     def key(self, text: str) -> bytes:
         """Return the digest of a text, which tells nothing outside this process."""
@@ -54,17 +55,16 @@ class _Scores:
 
     def get(self, key: bytes) -> float | None:
         """Return a score, or None."""
-        with self._lock:
-            if key in self._scores:
-                self._scores.move_to_end(key)
-            return self._scores.get(key)
+        score = self._recent.get(key)
+        if score is None and (score := self._older.get(key)) is not None:
+            self.put(key, score)
+        return score
 
     def put(self, key: bytes, score: float) -> None:
-        """Remember a score, and forget the oldest beyond the bound."""
-        with self._lock:
-            self._scores[key] = score
-            if len(self._scores) > _REMEMBERED:
-                self._scores.popitem(last=False)
+        """Remember a score; forget the older half when the newer one is full."""
+        if len(self._recent) >= _REMEMBERED // 2:
+            self._older, self._recent = self._recent, {}
+        self._recent[key] = score
 
 
 @public("llmops_sdk.guardrails.detectors")
