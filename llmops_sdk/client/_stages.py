@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from llmops_sdk._util._guard import guarded
+from llmops_sdk.client._judged import JudgeProvider
 from llmops_sdk.client._record import record_cost
 from llmops_sdk.client._shared import CALL_CLOCK, SharedProvider
 from llmops_sdk.client.structured._answer import AnswerType
@@ -168,8 +169,9 @@ class Stages:
             model = opened[kind].get("model")
             if isinstance(model, str) and model:
                 resolved = self.model(model)
-                policies = Policies(retry=resolved.retry, cache=None, output=(), on_error="closed", answer=None)
-                opened[kind] = {**opened[kind], "provider": self.chain(resolved, policies), "model": resolved.model}
+                inner = JudgeProvider(self.provider(resolved))
+                provider = RetryProvider(inner, resolved.retry, clock=CALL_CLOCK)
+                opened[kind] = {**opened[kind], "provider": provider, "model": resolved.model}
         return opened
 
     def chain(self, resolved: ResolvedModel, policies: Policies) -> Provider:

@@ -236,17 +236,25 @@ def test_a_stream_waits_for_the_judge(said, arrives, is_async):
     assert "".join(got) == arrives
 
 
-def test_a_failed_call_of_a_judge_is_recorded_without_its_message():
+@pytest.mark.parametrize("attempts", ["events", "spans"])
+def test_a_failed_call_of_a_judge_is_recorded_without_its_message(attempts):
     options = {"judge": {"policy": POLICY, "model": "offline/script"}}
-    llmops.configure(model="offline/echo", retry={"attempts": 1}, guardrails={"input": ["judge"], "options": options})
+    llmops.configure(
+        model="offline/echo",
+        retry={"attempts": 1},
+        tracing={"attempts": attempts},
+        guardrails={"input": ["judge"], "options": options},
+    )
     failure = llmops.BadRequestError(f"cannot read {BAD}", status_code=400)
+    failure.__cause__ = ValueError(BAD)
     with use_provider(ScriptedProvider([failure])), pytest.raises(llmops.GuardrailViolation) as raised:
         llmops.chat(BAD, cache=False)
     assert raised.value.reason == "guard failed: BadRequestError"
     llmops.flush()
-    rows = llmops.query("SELECT status, error_type, CAST(s AS VARCHAR) FROM spans s WHERE name LIKE 'judge%'").rows()
-    assert [row[:2] for row in rows] == [("error", "BadRequestError")]
-    assert "aspirin" not in rows[0][2]
+    rows = llmops.query("SELECT name, status, error_type, CAST(s AS VARCHAR) FROM spans s").rows()
+    assert ("judge script", "error", "BadRequestError") in [row[:3] for row in rows]
+    assert len(rows) == (3 if attempts == "spans" else 2)
+    assert not any("aspirin" in row[3] for row in rows)
 
 
 def test_a_judge_of_a_function_that_makes_guarded_calls_does_not_call_itself():
