@@ -17,7 +17,7 @@ _log = logging.getLogger("llmops_sdk")
 _warned: set[str] = set()
 
 
-def hash_key(redaction: RedactionSettings) -> bytes | None:
+def hash_key(redaction: RedactionSettings, *, warn: bool = True) -> bytes | None:
     """Return the key for `keyed_label`, or None if values are replaced without a hash.
 
     A missing or short key is no error, because tracing must not break the application: the values are replaced all the
@@ -25,6 +25,7 @@ def hash_key(redaction: RedactionSettings) -> bytes | None:
 
     Args:
         redaction: The settings, whose `hash_key_env` names the environment variable with the key.
+        warn: Whether to log the warning.
     """
     name = redaction.hash_key_env
     if name is None:
@@ -34,7 +35,7 @@ def hash_key(redaction: RedactionSettings) -> bytes | None:
         return hashlib.blake2b(
             text.encode("utf-8", "surrogateescape"), digest_size=32, person=b"llmops.redaction"
         ).digest()
-    if name not in _warned:
+    if warn and name not in _warned:
         _warned.add(name)
         _log.warning(
             "llmops: redacted values get no hash: the environment variable %s, which redaction.hash_key_env names, "
