@@ -79,4 +79,6 @@ def test_a_user_reads_whether_redacted_values_have_hashes(
 ) -> None:
     monkeypatch.setenv("LLMOPS_REDACTION__HASH_KEY_ENV", "TELEMETRY_HASH_KEY")
     monkeypatch.setenv("TELEMETRY_HASH_KEY", key)
-    assert findings(command("doctor", "--format", "json").out)["hashes of redacted values"].startswith(value)
+    rows = json.loads(command("doctor", "--format", "json").out)
+    (found,) = [row["value"] for row in rows if row["what"] == "hashes of redacted values"]
+    assert found.startswith(value)
