@@ -239,17 +239,25 @@ class GuardrailViolation(LLMOpsError):  # noqa: N818 - the name is part of the p
 
     Attributes:
         guard: The guard's name.
-        rail: "input" or "output".
+        rail: The rail, as in "input" or "output".
         reason: Why, without the content itself.
+        action: "block", or the action that the guard could not take here: "reask" or "fallback".
     """
 
     def __init__(
-        self, message: str, *, guard: str | None = None, rail: str | None = None, reason: str | None = None
+        self,
+        message: str,
+        *,
+        guard: str | None = None,
+        rail: str | None = None,
+        reason: str | None = None,
+        action: str = "block",
     ) -> None:
         super().__init__(message)
         self.guard = guard
         self.rail = rail
         self.reason = reason
+        self.action = action
 
 
 class ValidationFailedError(LLMOpsError):

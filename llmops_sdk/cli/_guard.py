@@ -108,16 +108,17 @@ def calibrate(
 def _detector(name: str) -> Detector:
     """Return the detector of a guard, with its options in the configuration but the threshold."""
     from llmops_sdk.config import current
-    from llmops_sdk.guardrails import DetectorGuard, resolve
+    from llmops_sdk.guardrails import resolve
 
     if name in _ASKING:
         raise UsageError(f"{name} asks a model: give llmops_sdk.guardrails.calibrate a detector with a provider")
     options = current().guardrails.options.get(name, {})
     kept = {key: value for key, value in options.items() if key not in {"threshold", "version"}}
-    (guard,) = resolve([name], {name: kept}, in_calls=False)
-    if not isinstance(guard, DetectorGuard):
+    (guard,) = resolve([name], {name: kept})
+    detector: Detector | None = getattr(guard, "detector", None)
+    if detector is None:
         raise UsageError(f"the guard {name!r} has no score, so there is no threshold to find")
-    return guard.detector
+    return detector
 
 
 def _read(text: str) -> str:

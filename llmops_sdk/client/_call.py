@@ -9,13 +9,15 @@ from typing import Any, cast
 from llmops_sdk.client._options import STANDARD
 from llmops_sdk.client._policies import cache_policy, guard_specs, retry_policy, timeout_policy
 from llmops_sdk.client._prompt import messages_of, tool_definitions
-from llmops_sdk.client._record import CallInfo, CallRecorder
+from llmops_sdk.client._record import CallInfo, CallRecorder, record_cost
 from llmops_sdk.client._stages import Fallbacks, Policies, Stages
 from llmops_sdk.client.structured._answer import AnswerType, InvalidAnswerError, answer_type
-from llmops_sdk.client.structured._reask import parse_answer
-from llmops_sdk.config import ResolvedModel
-from llmops_sdk.guardrails import Guard, InputGuardProvider, policy_version
-from llmops_sdk.guardrails._protocol import OnError, Rail
+from llmops_sdk.client.structured._reask import parse_answer, require_answer
+from llmops_sdk.config import GuardrailSettings, ResolvedModel
+from llmops_sdk.guardrails import Guard, InputGuardProvider, Masks, policy_version
+from llmops_sdk.guardrails._protocol import CALL_RAILS, Rail
+from llmops_sdk.guardrails.masking._masks import masks_of_call
+from llmops_sdk.guardrails.masking._restore import restored_response
 from llmops_sdk.providers import Embeddings, Provider, Request, Response
 from llmops_sdk.providers._tools import tool_choice_of
 from llmops_sdk.providers._types import model_name
@@ -55,23 +57,48 @@ class Call:
     info: CallInfo
     request: Request
     chain: Provider
-    guards: tuple[Guard, ...]
-    on_error: OnError
-    tool_results: tuple[Guard, ...] = ()
+    guards: Mapping[Rail, tuple[Guard, ...]]
+    settings: GuardrailSettings
+    masks: Masks | None = None
+    open_model: Callable[[str], tuple[Provider, str]] | None = None
     answer: AnswerType | None = None
 
     def provider(self, recorder: CallRecorder) -> Provider:
         """Return all stages; the recorder gets the prompt as it leaves the input guards."""
-        if self.guards or self.tool_results:
-            return self.input_guards(recorder.record_prompt)
+        if any(self.guards[rail] for rail in _INPUT_RAILS):
+            return self.input_guards(recorder)
         recorder.record_prompt(self.request)
         return self.chain
 
-    def input_guards(self, on_checked: Callable[[Request], None] | None = None) -> InputGuardProvider:
+    def input_guards(self, recorder: CallRecorder | None = None) -> InputGuardProvider:
         """Return the stage of the input guards."""
         return InputGuardProvider(
-            self.chain, self.guards, self.on_error, tool_results=self.tool_results, on_checked=on_checked
+            self.chain,
+            self.guards["input"],
+            self.settings.on_error,
+            tool_results=self.guards["tool_results"],
+            tool_definitions=self.guards["tool_definitions"],
+            masks=self.masks,
+            speculative=self.settings.speculative,
+            on_checked=recorder and recorder.record_prompt,
+            on_sent=recorder and recorder.note_sent,
+            on_answer=record_cost,
+            open_model=self.open_model,
         )
+
+    def restored(self, response: Response) -> Response:
+        """Return an answer with the values that guards masked in the prompt, as the caller gets it.
+
+        Raises:
+            ValidationFailedError: With the values, it does not fit the type asked for.
+        """
+        if not self.masks:
+            return response
+        new = restored_response(response, self.masks, self.settings.restore_tools)
+        return new if new is response or self.answer is None else require_answer(self.answer, new)
+
+
+_INPUT_RAILS: tuple[Rail, ...] = ("input", "tool_results", "tool_definitions")
 
 
 def input_guards(stages: Stages, options: Mapping[str, Any]) -> tuple[Guard, ...]:
@@ -81,7 +108,7 @@ def input_guards(stages: Stages, options: Mapping[str, Any]) -> tuple[Guard, ...
 
 def _guards(stages: Stages, resolved: ResolvedModel, options: Mapping[str, Any]) -> dict[Rail, tuple[Guard, ...]]:
     specs = guard_specs(resolved.guardrails, options.get("guards"))
-    return {rail: stages.guards(specs[rail], resolved.guardrails.options) for rail in specs}
+    return {rail: stages.guards(specs[rail], resolved.guardrails.options, rail) for rail in specs}
 
 
 def prepare(
@@ -101,7 +128,6 @@ def prepare(
     """
     resolved = stages.model(_model_option(options))
     answer = answer_type(options["response_model"]) if "response_model" in options else None
-    on_error = resolved.guardrails.on_error
     guards = _guards(stages, resolved, options)
     policies = _policies(stages, resolved, options, guards, answer)
     tools = tool_definitions(options["tools"]) if "tools" in options else ()
@@ -116,7 +142,7 @@ def prepare(
         timeout=timeout_policy(resolved.timeout, options.get("timeout")),
         cache=False if options.get("cache") is False else None,
         # The guards on the input add their own.
-        policy_version=policy_version((*guards["output"], *guards["tool_arguments"]), on_error),
+        policy_version=policy_version((*guards["output"], *guards["tool_arguments"]), resolved.guardrails.on_error),
     )
     chain = stages.chain(resolved, policies)
     info = CallInfo(
@@ -138,9 +164,10 @@ def prepare(
         info=info,
         request=request,
         chain=chain,
-        guards=guards["input"],
-        tool_results=guards["tool_results"],
-        on_error=on_error,
+        guards=guards,
+        settings=resolved.guardrails,
+        masks=masks_of_call() if any(guards[rail] for rail in _INPUT_RAILS) else None,
+        open_model=lambda name: stages.fallback_chain(name, policies),
         answer=answer,
     )
 
@@ -159,6 +186,7 @@ def _policies(
         output=guards["output"],
         tool_arguments=guards["tool_arguments"],
         on_error=resolved.guardrails.on_error,
+        reasks=resolved.guardrails.reasks,
         answer=answer,
     )
 
@@ -197,7 +225,8 @@ def embedding_call(stages: Stages, options: Mapping[str, Any]) -> Call:
     """Return the call for vectors, without fallbacks: vectors of different models cannot be compared."""
     resolved = stages.model(options.get("model"))
     on_error = resolved.guardrails.on_error
-    guards = input_guards(stages, options)
+    guards: dict[Rail, tuple[Guard, ...]] = dict.fromkeys(CALL_RAILS, ())
+    guards["input"] = input_guards(stages, options)
     retry = retry_policy(resolved.retry, options.get("retry"))
     policies = Policies(retry=retry, cache=None, output=(), on_error=on_error, answer=None)
     request = Request(
@@ -218,7 +247,8 @@ def embedding_call(stages: Stages, options: Mapping[str, Any]) -> Call:
         server=getattr(chain, "server", None),
         content=content,
     )
-    return Call(info=info, request=request, chain=chain, guards=guards, on_error=on_error)
+    masks = masks_of_call() if guards["input"] else None
+    return Call(info=info, request=request, chain=chain, guards=guards, settings=resolved.guardrails, masks=masks)
 
 
 def texts_of(texts: object) -> list[str]:
@@ -252,22 +282,33 @@ def _parsed(call: Call, response: Response) -> Response | None:
         return None
 
 
-def complete(call: Call) -> Response:
-    """Make a call and return its whole answer."""
+def complete(call: Call, on_answer: Callable[[Response], None] | None = None) -> Response:
+    """Make a call and return its whole answer.
+
+    Args:
+        call: The call.
+        on_answer: Called with the answer as it is recorded: with placeholders, where guards masked values.
+    """
     with CallRecorder(call.info) as recorder:
         response = _parsed(call, call.provider(recorder).complete(call.request))
         if response is None:
             response = call.provider(recorder).complete(replace(call.request, cache=False))
-        return recorder.record_answer(response)
+        response = recorder.record_answer(response)
+        if on_answer is not None:
+            on_answer(response)
+        return call.restored(response)
 
 
-async def acomplete(call: Call) -> Response:
-    """Make a call and return its whole answer, async."""
+async def acomplete(call: Call, on_answer: Callable[[Response], None] | None = None) -> Response:
+    """Make a call and return its whole answer, async; see `complete`."""
     with CallRecorder(call.info) as recorder:
         response = _parsed(call, await call.provider(recorder).acomplete(call.request))
         if response is None:
             response = await call.provider(recorder).acomplete(replace(call.request, cache=False))
-        return recorder.record_answer(response)
+        response = recorder.record_answer(response)
+        if on_answer is not None:
+            on_answer(response)
+        return call.restored(response)
 
 
 def embed(call: Call, texts: Sequence[str]) -> Embeddings:

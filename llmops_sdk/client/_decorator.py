@@ -136,7 +136,8 @@ class _PromptFunction:
         with _FunctionSpan(self.name) as span, DEFAULT.lease() as stages:
             source = self._source(stages, span, instance, args, kwargs)
             prompt = function(*args, **kwargs)
-            return self._answer(span, _call.complete(_call.prepare(stages, prompt, self.options, source=source)))
+            call = _call.prepare(stages, prompt, self.options, source=source)
+            return self._answer(_call.complete(call, _output_of(span)))
 
     async def acall(
         self, function: Callable[..., Awaitable[Prompt]], instance: object, args: _Arguments, kwargs: dict[str, Any]
@@ -144,7 +145,8 @@ class _PromptFunction:
         with _FunctionSpan(self.name) as span, DEFAULT.lease() as stages:
             source = self._source(stages, span, instance, args, kwargs)
             prompt = await function(*args, **kwargs)
-            return self._answer(span, await _call.acomplete(_call.prepare(stages, prompt, self.options, source=source)))
+            call = _call.prepare(stages, prompt, self.options, source=source)
+            return self._answer(await _call.acomplete(call, _output_of(span)))
 
     def stream(
         self, function: Callable[..., Prompt], instance: object, args: _Arguments, kwargs: dict[str, Any]
@@ -188,11 +190,17 @@ class _PromptFunction:
 
         return DEFAULT.open_stream(prompt, self.options, source=source, on_end=on_end)
 
-    def _answer(self, span: Span, response: Response) -> Any:
-        span.output = _span_output(response)
+    def _answer(self, response: Response) -> Any:
         if self.returns is Response:
             return response
         return response.text or response.refusal if self.returns is str else response.parsed
+
+
+def _output_of(span: Span) -> Callable[[Response], None]:
+    def keep(response: Response) -> None:
+        span.output = _span_output(response)
+
+    return keep
 
 
 def _span_output(response: Response) -> object:

@@ -111,6 +111,7 @@ class CallRecorder:
         self._began = time.perf_counter()
         self._active: AbstractContextManager[object] | None = None
         self._input_passed = False
+        self._sent = False
         measured = info.streaming and self.span.recording and _chunk_times.wanted()
         self._times: array[float] | None = array("d") if measured else None
 
@@ -126,6 +127,10 @@ class CallRecorder:
             self.span.end()
         else:
             self.fail(error)
+
+    def note_sent(self) -> None:
+        """Note that the call began before its guards' verdict: it has attempts even if they block it."""
+        self._sent = True
 
     def record_prompt(self, request: Request) -> None:
         """Record the messages as they leave the input guards; unchecked ones must never be recorded."""
@@ -230,7 +235,7 @@ class CallRecorder:
             error.response = self.record_answer(error.response)
         elif isinstance(error, ProviderError):
             self.span.set({_semconv.ATTEMPTS: len(error.attempts)})
-        elif isinstance(error, GuardrailViolation) and not self._input_passed:
+        elif isinstance(error, GuardrailViolation) and not (self._input_passed or self._sent):
             self.span.set({_semconv.ATTEMPTS: 0})
         self.span.fail(error)
 

@@ -8,7 +8,7 @@ import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 from llmops_sdk._util._guard import guarded
@@ -29,7 +29,7 @@ from llmops_sdk.config import (
 )
 from llmops_sdk.errors import ConfigError, LLMOpsError
 from llmops_sdk.guardrails import Guard, OutputGuardProvider, resolve
-from llmops_sdk.guardrails._protocol import CALL_RAILS, OnError
+from llmops_sdk.guardrails._protocol import CALL_RAILS, OnError, Rail
 from llmops_sdk.providers import Provider, open_provider
 from llmops_sdk.resilience import Candidate, FallbackProvider, RetryProvider
 
@@ -94,6 +94,9 @@ class Policies:
     output: tuple[Guard, ...]
     tool_arguments: tuple[Guard, ...] = ()
     on_error: OnError
+    reasks: int = 0
+    fallback: bool = False
+    """Whether the chain is itself a guard's fallback, and has no other."""
     answer: AnswerType | None
 
     @property
@@ -101,7 +104,7 @@ class Policies:
         """Return a key that policies with the same chain share; guards count by identity, as the chain keeps them."""
         fallbacks = self.fallbacks and self.fallbacks.key
         guards = tuple(map(id, self.output)), tuple(map(id, self.tool_arguments))
-        return self.retry, fallbacks, self.cache, guards, self.on_error, self.answer
+        return self.retry, fallbacks, self.cache, guards, self.on_error, self.reasks, self.fallback, self.answer
 
 
 class Stages:
@@ -137,22 +140,26 @@ class Stages:
             )
 
     def guards(
-        self, specs: tuple[str | Guard, ...], options: Mapping[str, Mapping[str, Any]] | None = None
+        self,
+        specs: tuple[str | Guard, ...],
+        options: Mapping[str, Mapping[str, Any]] | None = None,
+        rail: Rail | None = None,
     ) -> tuple[Guard, ...]:
         """Return the guards that names and objects mean; guards given only by name are made once.
 
         Args:
             specs: Names and guards.
             options: `[guardrails.options]`: the options of named guards by kind.
+            rail: The rail that they are for.
         """
         if not specs:
             return ()
         if not all(isinstance(spec, str) for spec in specs):
-            return resolve(specs, self._with_judges(specs, options))
-        key = json.dumps([specs, options], sort_keys=True, default=str) if options else specs
+            return resolve(specs, self._with_judges(specs, options), rail=rail)
+        key = json.dumps([specs, options, rail], sort_keys=True, default=str) if options else (specs, rail)
         with self._lock:
             try:
-                return self._guards.get(key, lambda: resolve(specs, self._with_judges(specs, options)))
+                return self._guards.get(key, lambda: resolve(specs, self._with_judges(specs, options), rail=rail))
             except ConfigError as error:
                 found = placed(error, self.settings, *(f"guardrails.{rail}" for rail in CALL_RAILS))
                 if found is error:
@@ -180,6 +187,17 @@ class Stages:
         with self._lock:
             return self._chains.get((resolved.name, policies.key), lambda: self._build(resolved, provider, policies))
 
+    def fallback_chain(self, name: str, policies: Policies) -> tuple[Provider, str]:
+        """Return the stages of a model that answers in place of a refused text, and the model's full name.
+
+        Args:
+            name: The model's name.
+            policies: The policies of the call. Its guards check this answer too, but have no fallback of their own.
+        """
+        resolved = self.model(name)
+        own = replace(policies, retry=resolved.retry, fallbacks=None, cache=None, answer=None, fallback=True)
+        return self.chain(resolved, own), resolved.model
+
     def _build(self, resolved: ResolvedModel, provider: Provider, policies: Policies) -> Provider:
         clock = CALL_CLOCK
         chain: Provider = RetryProvider(provider, policies.retry, clock=clock)
@@ -195,7 +213,10 @@ class Stages:
                 policies.output,
                 policies.on_error,
                 tool_arguments=policies.tool_arguments,
+                reasks=policies.reasks,
                 on_answer=record_cost,
+                open_model=None if policies.fallback else lambda name: self.fallback_chain(name, policies),
+                clock=clock,
             )
         if policies.answer is not None:
             # Below the cache, so that an invalid answer is never stored.

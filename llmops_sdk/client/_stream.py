@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from dataclasses import replace
 from types import TracebackType
@@ -16,6 +17,7 @@ from llmops_sdk.client._record import CallRecorder
 from llmops_sdk.client._stages import StagesLease
 from llmops_sdk.client.structured._reask import require_answer
 from llmops_sdk.errors import LLMOpsError, StreamInterruptedError, ValidationFailedError
+from llmops_sdk.guardrails.masking._restore import StreamRestorer
 from llmops_sdk.providers import Accumulator, Chunk, Response
 
 __all__ = ["AsyncStream", "Stream", "StreamEnd", "StreamState"]
@@ -43,6 +45,9 @@ class StreamState:
         self._context = contextvars.copy_context()
         self._whole = Accumulator()
         self._has_content = False
+        self.ready: deque[Chunk] = deque()
+        """The chunks that the consumer can have."""
+        self._restorer = StreamRestorer(call.masks, call.settings.restore_tools) if call.masks is not None else None
 
     @property
     def response(self) -> Response:
@@ -62,8 +67,9 @@ class StreamState:
         return self._recorder
 
     def add(self, chunk: Chunk) -> None:
-        """Add a chunk to the answer so far."""
+        """Add a chunk to the answer so far, and to those that the consumer can have."""
         self._whole.add(chunk)
+        self.ready.append(chunk if self._restorer is None else self._restorer.add(chunk))
         if self._recorder is not None:
             self._recorder.record_chunk_time()
             if not self._has_content:
@@ -76,6 +82,8 @@ class StreamState:
             ValidationFailedError: The whole answer does not fit the type asked for.
         """
         response = self._whole.response()
+        if self._restorer is not None:
+            self.ready.extend(self._restorer.finish())
         if self.call.answer is not None:
             try:
                 response = require_answer(self.call.answer, response)
@@ -113,6 +121,7 @@ class StreamState:
 
     def close(self) -> None:
         """End a stream that its consumer leaves."""
+        self.ready.clear()
         self._end("closed", self._whole.response(), None)
 
     def _end(self, status: str, response: Response, error: BaseException | None) -> None:
@@ -122,13 +131,14 @@ class StreamState:
         recorder = self._recorder
         if recorder is not None:
             response = recorder.record_answer(response)
-            if isinstance(error, StreamInterruptedError):
-                error.partial = response
             if error is not None:
                 recorder.fail(error)
             else:
                 recorder.end(status)
-        self._response = response
+        # The application gets the values, the record has the placeholders.
+        self._response = self.call.restored(response)
+        if isinstance(error, StreamInterruptedError):
+            error.partial = self._response
         self._lease.release()
         if self._on_end is not None:
             self._on_end(status, response, error)
@@ -186,17 +196,18 @@ class Stream:
 
     def __next__(self) -> Chunk:
         state = self._state
-        if state.ended:
-            raise StopIteration
-        with _ChunkScope(state) as recorder:
-            if self._chunks is None:
-                self._chunks = iter(state.call.provider(recorder).stream(state.call.request))
-            chunk = next(self._chunks, None)
-            if chunk is not None:
-                state.add(chunk)
-                return chunk
-        state.finish()
-        raise StopIteration
+        while not state.ready:
+            if state.ended:
+                raise StopIteration
+            with _ChunkScope(state) as recorder:
+                if self._chunks is None:
+                    self._chunks = iter(state.call.provider(recorder).stream(state.call.request))
+                chunk = next(self._chunks, None)
+                if chunk is not None:
+                    state.add(chunk)
+            if chunk is None:
+                state.finish()
+        return state.ready.popleft()
 
     def close(self) -> None:
         """Close the stream early; a second time does nothing."""
@@ -276,21 +287,23 @@ class AsyncStream:
 
     async def __anext__(self) -> Chunk:
         state = await self._opened()
-        if state.ended:
-            raise StopAsyncIteration
-        with _ChunkScope(state) as recorder:
-            if self._chunks is None:
-                self._loop = asyncio.get_running_loop()
-                self._chunks = aiter(state.call.provider(recorder).astream(state.call.request))
-            elif asyncio.get_running_loop() is not self._loop:
-                # The first loop closed the generators when it ended: they would end here as if the answer were whole.
-                raise state.other_loop_error()
-            chunk = await anext(self._chunks, None)
-            if chunk is not None:
-                state.add(chunk)
-                return chunk
-        state.finish()
-        raise StopAsyncIteration
+        while not state.ready:
+            if state.ended:
+                raise StopAsyncIteration
+            with _ChunkScope(state) as recorder:
+                if self._chunks is None:
+                    self._loop = asyncio.get_running_loop()
+                    self._chunks = aiter(state.call.provider(recorder).astream(state.call.request))
+                elif asyncio.get_running_loop() is not self._loop:
+                    # The first loop closed the generators when it ended: they would end here as if the answer were
+                    # whole.
+                    raise state.other_loop_error()
+                chunk = await anext(self._chunks, None)
+                if chunk is not None:
+                    state.add(chunk)
+            if chunk is None:
+                state.finish()
+        return state.ready.popleft()
 
     async def aclose(self) -> None:
         """Close the stream early; a second time does nothing."""

@@ -8,27 +8,35 @@ from llmops_sdk.guardrails._check import Checked, check
 from llmops_sdk.guardrails._decorator import guard
 from llmops_sdk.guardrails._detector_guard import DetectorGuard
 from llmops_sdk.guardrails._protocol import Detection, Detector, Finding, Guard, GuardContext, Verdict
-from llmops_sdk.guardrails._provider import InputGuardProvider, OutputGuardProvider
 from llmops_sdk.guardrails._registry import policy_version, resolve
 from llmops_sdk.guardrails.detectors._cards import CardGuard
+from llmops_sdk.guardrails.masking._masks import Masks, mask_scope
+from llmops_sdk.guardrails.running._options import ConfiguredGuard, GuardOptions, configure
+from llmops_sdk.guardrails.stages._input import InputGuardProvider
+from llmops_sdk.guardrails.stages._output import OutputGuardProvider
 
 __all__ = [
     "Calibration",
     "CalibrationRow",
     "CardGuard",
     "Checked",
+    "ConfiguredGuard",
     "Detection",
     "Detector",
     "DetectorGuard",
     "Finding",
     "Guard",
     "GuardContext",
+    "GuardOptions",
     "InputGuardProvider",
+    "Masks",
     "OutputGuardProvider",
     "Verdict",
     "calibrate",
     "check",
+    "configure",
     "guard",
+    "mask_scope",
     "policy_version",
     "resolve",
 ]

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from llmops_sdk._util._public import public
 from llmops_sdk.errors import ConfigError, GuardrailViolation
 from llmops_sdk.guardrails._protocol import RAILS, Action, Guard, GuardContext, OnError, Rail, Verdict, strongest
-from llmops_sdk.guardrails._registry import nearest, resolve
-from llmops_sdk.guardrails._runner import GuardRun
+from llmops_sdk.guardrails._registry import resolve
+from llmops_sdk.guardrails.masking._masks import Masks, masks_of_call
+from llmops_sdk.guardrails.running._names import nearest
+from llmops_sdk.guardrails.running._runner import GuardRun
 
 __all__ = ["Checked", "check"]
 
@@ -23,11 +25,13 @@ class Checked:
         action: The strongest action taken.
         text: What goes on: the text as the guards leave it, or "" if they refuse it.
         verdicts: A verdict for each guard that ran, in order. Guards after one that refuses the text do not run.
+        masks: The placeholders that "mask" put into the text; `masks.restore(answer)` puts the values back.
     """
 
     action: Action
     text: str
     verdicts: tuple[Verdict, ...]
+    masks: Masks
 
 
 def check(
@@ -66,13 +70,14 @@ def check(
         )
     if on_error not in ("closed", "open"):
         raise ConfigError(f'on_error={on_error!r}: use "closed" or "open"', key="on_error", value=on_error)
-    context = GuardContext(rail=rail, documents=tuple(documents))
+    masks = masks_of_call()
+    context = GuardContext(rail=rail, documents=tuple(documents), masks=masks)
     verdicts: list[Verdict] = []
-    for guard in resolve(guards, in_calls=False):
+    for guard in resolve(guards):
         try:
             with GuardRun(guard, context, on_error, verdicts=verdicts) as run:
                 text = run.check(text)
         except GuardrailViolation:
             text = ""
             break
-    return Checked(action=strongest(one.action for one in verdicts), text=text, verdicts=tuple(verdicts))
+    return Checked(action=strongest(one.action for one in verdicts), text=text, verdicts=tuple(verdicts), masks=masks)

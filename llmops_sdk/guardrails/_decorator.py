@@ -9,12 +9,14 @@ from typing import Any, TypeAlias, TypeVar, cast
 
 from llmops_sdk._util._callables import CallStyle, call_style_of, decorate
 from llmops_sdk.errors import ConfigError
-from llmops_sdk.guardrails._protocol import Guard, GuardContext, OnError, Rail
+from llmops_sdk.guardrails._protocol import Guard, GuardContext, MaskMap, OnError, Rail
 from llmops_sdk.guardrails._registry import resolve
-from llmops_sdk.guardrails._runner import GuardRun, acheck_texts, check_texts
 from llmops_sdk.guardrails._stream import ItemWindow
 from llmops_sdk.guardrails._texts import put, take
 from llmops_sdk.guardrails._window import arun_checks, run_checks
+from llmops_sdk.guardrails.masking._masks import Masks, masks_of_call
+from llmops_sdk.guardrails.masking._restore import ItemRestorer, restored_value
+from llmops_sdk.guardrails.running._runner import GuardRun, Texts, acheck_value, check_value
 
 __all__ = ["guard"]
 
@@ -35,7 +37,8 @@ def guard(
     verdict. Each verdict is an event on the current span.
 
     Args:
-        input: Guards on the arguments, by name or as objects, in order.
+        input: Guards on the arguments, by name or as objects, in order. The result has the values again that the action
+            "mask" replaced.
         output: Guards on the result.
         documents: Guards on the result of a function that retrieves documents, after those of `output`.
         on_error: What happens when a guard fails: "closed" blocks the call, "open" lets it pass.
@@ -53,7 +56,11 @@ def guard(
     """
     if on_error not in ("closed", "open"):
         raise ConfigError(f'@guard(on_error={on_error!r}): use "closed" or "open"', key="on_error", value=on_error)
-    checks = _Checks({"input": resolve(input), "output": resolve(output), "documents": resolve(documents)}, on_error)
+    rails: dict[Rail, Sequence[str | Guard]] = {"input": input, "output": output, "documents": documents}
+    guards: dict[Rail, tuple[Guard, ...]] = {
+        rail: resolve(specs, rail=rail, without=("reask", "fallback")) for rail, specs in rails.items()
+    }
+    checks = _Checks(guards, on_error)
 
     def wrap(target: Callable[..., Any]) -> Callable[..., Any]:
         return _WRAPPERS[call_style_of(target)](target, checks)
@@ -84,70 +91,88 @@ class _Checks:
             ]
         )
 
-    def check(self, value: Any, rail: Rail) -> Any:
+    def check(self, value: Any, rail: Rail, masks: MaskMap | None = None) -> Any:
         """Return the value as the guards leave it."""
-        guards = self._guards[rail]
-        if not guards:
-            return value
-        return put(value, iter(check_texts(list(take(value)), guards, GuardContext(rail=rail), self._on_error)))
+        return check_value(value, _VALUE, self._runs(rail, masks))
 
-    async def acheck(self, value: Any, rail: Rail) -> Any:
+    async def acheck(self, value: Any, rail: Rail, masks: MaskMap | None = None) -> Any:
         """Return the value as the guards leave it, async."""
-        guards = self._guards[rail]
-        if not guards:
-            return value
-        return put(value, iter(await acheck_texts(list(take(value)), guards, GuardContext(rail=rail), self._on_error)))
+        return await acheck_value(value, _VALUE, self._runs(rail, masks))
+
+    def _runs(self, rail: Rail, masks: MaskMap | None) -> list[GuardRun]:
+        context = GuardContext(rail=rail, masks=masks)
+        return [GuardRun(guard, context, self._on_error) for guard in self._guards[rail]]
+
+    def masks(self) -> Masks:
+        """Return the placeholders of one call, whose result gets the values back."""
+        return masks_of_call()
+
+
+def _put_value(value: Any, checked: Sequence[str], whole: bool) -> Any:
+    return put(value, iter(checked), whole=whole)
+
+
+_VALUE: Texts[Any] = Texts(lambda value, whole: list(take(value, whole=whole)), _put_value)
 
 
 def _function(target: Callable[..., Any], checks: _Checks) -> Callable[..., Any]:
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        args, kwargs = checks.check((args, kwargs), "input")
-        return checks.check(checks.check(target(*args, **kwargs), "output"), "documents")
+        masks = checks.masks()
+        args, kwargs = checks.check((args, kwargs), "input", masks)
+        result = checks.check(checks.check(target(*args, **kwargs), "output"), "documents", masks)
+        return restored_value(result, masks)
 
     return wrapper
 
 
 def _coroutine(target: Callable[..., Any], checks: _Checks) -> Callable[..., Any]:
     async def wrapper(*args: Any, **kwargs: Any) -> Any:
-        args, kwargs = await checks.acheck((args, kwargs), "input")
-        return await checks.acheck(await checks.acheck(await target(*args, **kwargs), "output"), "documents")
+        masks = checks.masks()
+        args, kwargs = await checks.acheck((args, kwargs), "input", masks)
+        result = await checks.acheck(await checks.acheck(await target(*args, **kwargs), "output"), "documents", masks)
+        return restored_value(result, masks)
 
     return wrapper
 
 
 def _generator(target: Callable[..., Any], checks: _Checks) -> Callable[..., Any]:
     def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-        args, kwargs = checks.check((args, kwargs), "input")
+        masks = checks.masks()
+        args, kwargs = checks.check((args, kwargs), "input", masks)
         generator = cast("Generator[Any, Any, Any]", target(*args, **kwargs))
-        if not checks.on_result:
+        if not checks.on_result and not masks:
             return (yield from generator)
         with ExitStack() as stack:
             stack.enter_context(closing(generator))
-            window = checks.window(stack)
+            window, restorer = checks.window(stack), ItemRestorer(masks)
             while True:
                 try:
                     item = next(generator)
                 except StopIteration as end:
                     result = end.value
                     break
-                yield from run_checks(window.add(item))
-            yield from run_checks(window.finish())
-            return run_checks(window.value(result))
+                yield from restorer.add(run_checks(window.add(item)))
+            yield from restorer.add(run_checks(window.finish()))
+            yield from restorer.finish()
+            return restored_value(run_checks(window.value(result)), masks)
 
     return wrapper
 
 
 def _asyncgen(target: Callable[..., Any], checks: _Checks) -> Callable[..., Any]:
     async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-        args, kwargs = await checks.acheck((args, kwargs), "input")
+        masks = checks.masks()
+        args, kwargs = await checks.acheck((args, kwargs), "input", masks)
         async with AsyncExitStack() as stack:
             generator = cast("AsyncGenerator[Any, Any]", target(*args, **kwargs))
             await stack.enter_async_context(aclosing(generator))
-            window = checks.window(stack)
+            window, restorer = checks.window(stack), ItemRestorer(masks)
             async for item in generator:
-                for released in await arun_checks(window.add(item)):
+                for released in restorer.add(await arun_checks(window.add(item))):
                     yield released
-            for released in await arun_checks(window.finish()):
+            for released in restorer.add(await arun_checks(window.finish())):
+                yield released
+            for released in restorer.finish():
                 yield released
 
     return wrapper

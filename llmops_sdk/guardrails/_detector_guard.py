@@ -11,6 +11,10 @@ from llmops_sdk.guardrails._protocol import Action, Detection, Detector, Finding
 __all__ = ["DetectorGuard", "replaced"]
 
 
+_REFUSING = frozenset({"block", "reask", "fallback"})
+_KEEPING = _REFUSING | {"flag"}
+
+
 def replaced(text: str, findings: Sequence[Finding]) -> str:
     """Return the text with each finding replaced by its kind in brackets.
 
@@ -37,7 +41,8 @@ class DetectorGuard:
     Args:
         detector: The detector.
         action: What to do with a text in which it finds something. "redact" blocks a text in which the detector names
-            no place, as nothing could be replaced there; so does "fix" if there is no mended text.
+            no place, as nothing could be replaced there; so do "mask", also where nothing restores its placeholders,
+            and "fix" if there is no mended text.
     """
 
     def __init__(self, detector: Detector, action: Action) -> None:
@@ -45,6 +50,8 @@ class DetectorGuard:
         self.action: Action = action
         self.name = detector.name
         self.version = f"{detector.version}:{action}"
+        self.whole_text = bool(getattr(detector, "whole_text", False))
+        self.keeps_text = action in _KEEPING
         if hasattr(detector, "adetect"):  # without it, long texts are checked in a thread
             self.acheck = self._acheck
 
@@ -54,25 +61,27 @@ class DetectorGuard:
         A guard that refuses a text settles nothing before the end, so that a refused stream yields nothing.
         """
         settled = getattr(self.detector, "settled", None)
-        return 0 if settled is None or self.action in {"block", "reask", "fallback"} else settled(text)
+        return 0 if settled is None or self.action in _REFUSING else settled(text)
 
     def check(self, text: str, context: GuardContext) -> Verdict:
         """Return the verdict on a text."""
-        return self._verdict(text, self.detector.detect(text, context))
+        return self._verdict(text, self.detector.detect(text, context), context)
 
     async def _acheck(self, text: str, context: GuardContext) -> Verdict:
         detector: Any = self.detector
-        return self._verdict(text, await detector.adetect(text, context))
+        return self._verdict(text, await detector.adetect(text, context), context)
 
-    def _verdict(self, text: str, found: Detection) -> Verdict:
+    def _verdict(self, text: str, found: Detection, context: GuardContext) -> Verdict:
         if not found.found:
             return Verdict("pass", score=found.score, threshold=found.threshold, truncated=found.truncated)
-        action, new = self._action(text, found)
+        action, new = self._action(text, found, context)
         return Verdict(action, new, found.reason, found.findings, found.score, found.threshold, found.truncated)
 
-    def _action(self, text: str, found: Detection) -> tuple[Action, str | None]:
+    def _action(self, text: str, found: Detection, context: GuardContext) -> tuple[Action, str | None]:
+        if self.action == "mask" and found.findings and context.masks is not None:
+            return "mask", context.masks.mask(text, found.findings)
         if self.action == "redact" and found.findings:
             return "redact", replaced(text, found.findings)
         if self.action == "fix" and found.fixed is not None:
             return "fix", found.fixed
-        return ("block" if self.action in {"redact", "fix"} else self.action), None
+        return ("block" if self.action not in _KEEPING else self.action), None

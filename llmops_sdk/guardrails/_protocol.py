@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias, get_args, runtime_checkable
 
@@ -18,18 +18,19 @@ __all__ = [
     "Finding",
     "Guard",
     "GuardContext",
+    "MaskMap",
     "OnError",
     "Rail",
     "Verdict",
     "strongest",
 ]
 
-Rail: TypeAlias = Literal["input", "documents", "tool_arguments", "tool_results", "output"]
+Rail: TypeAlias = Literal["input", "documents", "tool_definitions", "tool_arguments", "tool_results", "output"]
 Action: TypeAlias = Literal["pass", "flag", "fix", "redact", "mask", "reask", "fallback", "block"]
 OnError: TypeAlias = Literal["closed", "open"]
 
 RAILS: tuple[Rail, ...] = get_args(Rail)
-CALL_RAILS: tuple[Rail, ...] = ("input", "tool_results", "output", "tool_arguments")
+CALL_RAILS: tuple[Rail, ...] = ("input", "tool_definitions", "tool_results", "output", "tool_arguments")
 """The rails of a call to a model. Documents are checked where they are retrieved."""
 ACTIONS: tuple[Action, ...] = get_args(Action)
 """From the weakest to the strongest."""
@@ -52,22 +53,6 @@ def strongest(actions: Iterable[Action]) -> Action:
 
 
 @public("llmops_sdk.guardrails")
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GuardContext:
-    """The context of a text that a guard checks.
-
-    Attributes:
-        rail: "input", "documents", "tool_arguments", "tool_results" or "output".
-        model: The model of the call, or None outside a call.
-        documents: The texts that an answer should be grounded in.
-    """
-
-    rail: Rail
-    model: str | None = None
-    documents: tuple[str, ...] = ()
-
-
-@public("llmops_sdk.guardrails")
 @dataclass(frozen=True, slots=True)
 class Finding:
     """A place in a text.
@@ -83,6 +68,33 @@ class Finding:
     start: int
     end: int
     score: float | None = None
+
+
+@public("llmops_sdk.guardrails")
+class MaskMap(Protocol):
+    """Placeholders for values; see `Masks`."""
+
+    def mask(self, text: str, findings: Sequence[Finding]) -> str:
+        """Return the text with a placeholder for each finding."""
+        ...
+
+
+@public("llmops_sdk.guardrails")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardContext:
+    """The context of a text that a guard checks.
+
+    Attributes:
+        rail: "input", "documents", "tool_definitions", "tool_arguments", "tool_results" or "output".
+        model: The model of the call, or None outside a call.
+        documents: The texts that an answer should be grounded in; in a call, all texts of the prompt.
+        masks: The placeholders of the conversation, or None where nothing restores them.
+    """
+
+    rail: Rail
+    model: str | None = None
+    documents: tuple[str, ...] = ()
+    masks: MaskMap | None = None
 
 
 @public("llmops_sdk.guardrails")
@@ -186,12 +198,17 @@ class Guard(Protocol):
     """Checks texts. One object serves many calls at once, so a check must not keep state on it.
 
     A text is a message, a text part of one, or one string inside a JSON document (a tool's arguments, an answer in
-    JSON), so that redaction leaves the JSON valid. A guard may have two more methods:
+    JSON), so that redaction leaves the JSON valid. A guard may have these, too:
 
     - `async acheck(text, context)`: an async `check`.
     - `settled(text) -> int`: the length of the beginning of an unfinished text that the rest cannot affect, so that
       `check(text[:n] + rest)` does the same as `check(text[:n])` and `check(rest)`. A stream releases that part at
       once. A guard without this method holds a stream back until its end, as does one that returns 0.
+    - `whole_text = True`: the guard reads whole texts, not the strings inside JSON: the user's messages, the results of
+      tools, the text of an answer, and the arguments of a tool call as one JSON document.
+    - `keeps_text = True`: it passes, flags or refuses, and never replaces a text. Such guards may change places with
+      their neighbours.
+    - `slow = True`: it waits for something. Slow guards run after the others, side by side. With `acheck` it is True.
     """
 
     @property

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import inspect
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 from llmops_sdk.errors import ConfigError
 from llmops_sdk.guardrails import detectors
 from llmops_sdk.guardrails._detector_guard import DetectorGuard
-from llmops_sdk.guardrails._protocol import Action, Guard
+from llmops_sdk.guardrails._protocol import Action, Guard, Rail
 from llmops_sdk.guardrails.detectors._cards import CardGuard
+from llmops_sdk.guardrails.running._names import unknown
+from llmops_sdk.guardrails.running._options import OPTION_NAMES, ConfiguredGuard, GuardOptions, split_options
 
-__all__ = ["KINDS", "Kind", "nearest", "policy_version", "resolve"]
+__all__ = ["KINDS", "PACKS", "Kind", "policy_version", "resolve"]
 
 
 class Kind(NamedTuple):
@@ -26,56 +27,67 @@ class Kind(NamedTuple):
     default: Action
     actions: tuple[Action, ...]
     detector: str
-    """The class in `detectors`, which takes the options of the guard; empty for `cards`."""
-    whole: bool = False
-    """Whether it must read whole texts. Calls hand guards the strings inside JSON, one by one."""
+    """The class in `detectors`, which takes the options of the guard."""
 
 
-_PLACES: tuple[Action, ...] = ("flag", "redact", "block")
-_MENDED: tuple[Action, ...] = ("flag", "fix", "block")
+_WHOLE: tuple[Action, ...] = ("flag", "reask", "fallback", "block")
+_PLACES: tuple[Action, ...] = ("flag", "redact", "mask", "reask", "fallback", "block")
+_MENDED: tuple[Action, ...] = ("flag", "fix", "reask", "fallback", "block")
 KINDS: Mapping[str, Kind] = {
-    "cards": Kind("payment card numbers", "redact", ("redact", "block"), ""),
+    "cards": Kind("payment card numbers", "redact", _PLACES, "CardDetector"),
     "pii": Kind("personal data: addresses, numbers and dates of people", "redact", _PLACES, "PiiDetector"),
     "secrets": Kind("keys, tokens and passwords", "redact", _PLACES, "SecretsDetector"),
-    "injection": Kind(
-        "wording of prompt injections and jailbreaks", "flag", ("flag", "redact", "block"), "InjectionDetector"
-    ),
+    "injection": Kind("wording of prompt injections and jailbreaks", "flag", _PLACES, "InjectionDetector"),
     "exfiltration": Kind("links, images and scripts that carry data away", "redact", _PLACES, "ExfiltrationDetector"),
     "canary": Kind("tokens of the system prompt", "block", _PLACES, "CanaryDetector"),
     "topics": Kind("words and phrases that you deny", "block", _PLACES, "TopicsDetector"),
     "profanity": Kind("words of a list; a list is not toxicity", "flag", _PLACES, "ProfanityDetector"),
-    "language": Kind(
-        "texts in a language that is not allowed", "block", ("flag", "block"), "LanguageDetector", whole=True
-    ),
-    "length": Kind(
-        "texts that are too long or too short", "block", ("flag", "fix", "block"), "LengthDetector", whole=True
-    ),
-    "json": Kind(
-        "texts that are not JSON, and mended JSON", "fix", ("flag", "fix", "block"), "JsonDetector", whole=True
-    ),
-    "grounded": Kind("sentences that the documents do not contain", "flag", _PLACES, "GroundedDetector", True),
-    "judge": Kind("texts that break a policy in words, by a model", "block", ("flag", "block"), "JudgeDetector"),
-    "toxicity": Kind("insults, threats and hatred, by a model", "flag", ("flag", "block"), "ToxicityDetector"),
+    "language": Kind("texts in a language that is not allowed", "block", _WHOLE, "LanguageDetector"),
+    "length": Kind("texts that are too long or too short", "block", _MENDED, "LengthDetector"),
+    "json": Kind("texts that are not JSON, and mended JSON", "fix", _MENDED, "JsonDetector"),
+    "grounded": Kind("sentences that the documents do not contain", "flag", _PLACES, "GroundedDetector"),
+    "judge": Kind("texts that break a policy in words, by a model", "block", _WHOLE, "JudgeDetector"),
+    "toxicity": Kind("insults, threats and hatred, by a model", "flag", _WHOLE, "ToxicityDetector"),
     "classifier": Kind("what a classifier in a local folder recognises", "flag", _PLACES, "ClassifierDetector"),
     "presidio": Kind("personal data, by Presidio's recognisers", "redact", _PLACES, "PresidioDetector"),
 }
+PACKS: Mapping[str, tuple[str, ...]] = {
+    "default": ("pii", "secrets", "injection", "exfiltration"),
+    "private": ("pii", "secrets"),
+    "untrusted": ("injection", "exfiltration"),
+}
+"""Names for several guards at once."""
+_CARD_GUARDS: Mapping[str, tuple[Literal["redact", "block"], bool]] = {
+    "redact": ("redact", False),
+    "block": ("block", False),
+    "keep_last4": ("redact", True),
+}
+_RAILS_OF: Mapping[str, tuple[Rail, ...]] = {
+    "mask": ("input", "documents", "tool_results"),
+    "reask": ("output", "tool_arguments"),
+    "fallback": ("input", "tool_definitions", "tool_results", "output", "tool_arguments"),
+}
+"""The rails of actions that do not work on every rail: placeholders are restored in answers, and a model answers."""
 
 
 def resolve(
     specs: Sequence[str | Guard],
     options: Mapping[str, Mapping[str, Any]] | None = None,
     *,
-    in_calls: bool = True,
+    rail: Rail | None = None,
+    without: Sequence[Action] = (),
 ) -> tuple[Guard, ...]:
     """Return the guards that names and objects stand for, in the same order.
 
     Args:
-        specs: Names, as in "cards" or "cards:block", and guards.
+        specs: Names, as in "cards" or "cards:block", names of packs, and guards.
         options: The options of named guards, by kind, e.g. `{"topics": {"deny": ["lottery"]}}`.
-        in_calls: False for guards that get whole texts, as `check` gives them.
+        rail: The rail that they are for, or None to take every action.
+        without: Actions that the caller cannot take.
 
     Raises:
-        ConfigError: A kind, an action or an option is unknown, or an item is neither a name nor a guard.
+        ConfigError: A kind, an action or an option is unknown, an action does not work on the rail, or an item is
+            neither a name nor a guard.
 
     Example:
         >>> from llmops_sdk.guardrails import resolve
@@ -86,74 +98,65 @@ def resolve(
         raise ConfigError(f"guards must be a list, as in [{specs!r}], not a bare string", value=specs)
     for kind in options or ():
         if kind not in KINDS:
-            raise _unknown("guard", kind, kind, KINDS)
-    for spec in specs if in_calls else ():
-        kind = spec.partition(":")[0] if isinstance(spec, str) else ""
-        if kind in KINDS and KINDS[kind].whole:
-            raise ConfigError(
-                f"the guard {kind!r} must read whole texts, and a call hands guards the strings inside JSON one by "
-                "one: check the answer with llmops_sdk.guardrails.check",
-                value=spec,
-            )
-    return tuple(_named(spec, options or {}) if isinstance(spec, str) else _checked(spec) for spec in specs)
+            raise unknown("guard", kind, kind, KINDS)
+    guards: list[Guard] = []
+    for spec in specs:
+        if not isinstance(spec, str):
+            guards.append(_checked(spec))
+            continue
+        for name in PACKS.get(spec, (spec,)):
+            kind, action = _kind_and_action(name)
+            _check_action(name, action, rail, without)
+            guards.append(_made(name, kind, action, (options or {}).get(kind, {})))
+    return tuple(guards)
 
 
-def _named(name: str, options: Mapping[str, Mapping[str, Any]]) -> Guard:
+def _kind_and_action(name: str) -> tuple[str, str]:
     kind, _, action = name.partition(":")
     known = KINDS.get(kind)
     if known is None:
-        raise _unknown("guard", name, kind, KINDS)
-    if kind == "cards":
-        return _card_guard(name, action, options.get(kind, {}))
-    if action and action not in known.actions:
-        raise _unknown(f"action of the guard {kind!r}", name, action, known.actions)
-    chosen = known.default
-    for one in known.actions:
-        chosen = one if one == action else chosen
-    detector: Any = getattr(detectors, known.detector)
-    given = options.get(kind, {})
-    names = list(inspect.signature(detector).parameters)
-    for option in given:
-        if option not in names:
-            raise _unknown(f"option of the guard {kind!r}", option, option, names)
+        raise unknown("guard", name, kind, [*KINDS, *PACKS])
+    actions = [*known.actions, "keep_last4"] if kind == "cards" else known.actions
+    if action and action not in actions:
+        raise unknown("action", name, action, actions, of=f"the guard {kind!r}")
+    return kind, action or known.default
+
+
+def _check_action(name: str, action: str, rail: Rail | None, without: Sequence[Action]) -> None:
+    rails = _RAILS_OF.get(action)
+    if action in without:
+        raise ConfigError(f"{name!r}: the action {action!r} works in calls to models only: use block", value=name)
+    if rail is not None and rails is not None and rail not in rails:
+        raise ConfigError(f"{name!r} does not work on the rail {rail}, only on {', '.join(rails)}", value=name)
+
+
+def _made(name: str, kind: str, action: str, given: Mapping[str, Any]) -> Guard:
+    common, own = split_options(given)
     try:
-        return DetectorGuard(detector(**given), chosen)
+        guard = _bare(kind, action, own)
+        options = GuardOptions(**common)
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"the options of the guard {kind!r} are not valid: {error}", value=given) from error
+        raise ConfigError(f"the options of the guard {kind!r} are not valid: {error}", value=dict(given)) from error
+    if action == "fallback" and options.fallback_answer is None and options.fallback_model is None:
+        raise ConfigError(
+            f"{name!r} has nothing to fall back to: set fallback_answer or fallback_model in "
+            f"[guardrails.options.{kind}]",
+            value=name,
+        )
+    return ConfiguredGuard(guard, options) if common else guard
 
 
-def _card_guard(name: str, action: str, options: Mapping[str, Any]) -> Guard:
-    # A guard of its own: it may keep digits, and its finding is needed without the extra `guards`.
-    if options:
-        option = next(iter(options))
-        raise ConfigError(f'the guard "cards" has no option {option!r}: remove it', value=option)
-    actions = {
-        "": CardGuard(),
-        "redact": CardGuard(),
-        "block": CardGuard("block"),
-        "keep_last4": CardGuard(keep_last4=True),
-    }
-    if action not in actions:
-        raise _unknown("action of the guard 'cards'", name, action, [known for known in actions if known])
-    return actions[action]
-
-
-def _unknown(what: str, name: str, part: str, known: Sequence[str] | Mapping[str, Any]) -> ConfigError:
-    near = nearest(part, known)
-    whole = near if near is None or part == name else name.replace(part, near)
-    hint = f"did you mean {whole!r}? " if whole else ""
-    return ConfigError(
-        f"there is no {what} {part!r}"
-        + ("" if part == name else f" ({name!r})")
-        + f": {hint}The known ones are {', '.join(known)}.",
-        value=name,
-        nearest=whole,
-    )
-
-
-def nearest(name: str, known: Sequence[str] | Mapping[str, Any]) -> str | None:
-    """Return the most similar of the known names, or None if none is similar."""
-    return next(iter(difflib.get_close_matches(name, known, n=1, cutoff=0.4)), None)
+def _bare(kind: str, action: str, options: Mapping[str, Any]) -> Guard:
+    known = KINDS[kind]
+    detector: Any = getattr(detectors, known.detector)
+    names = list(inspect.signature(detector).parameters)
+    for option in options:
+        if option not in names:
+            raise unknown("option", option, option, [*names, *OPTION_NAMES], of=f"the guard {kind!r}")
+    if kind == "cards" and action in _CARD_GUARDS:
+        own_action, keep_last4 = _CARD_GUARDS[action]
+        return CardGuard(own_action, keep_last4=keep_last4)
+    return DetectorGuard(detector(**options), cast("Action", action))
 
 
 def _checked(guard: object) -> Guard:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 from llmops_sdk.guardrails._reasoning import has_blocks, take_blocks, without_blocks
-from llmops_sdk.guardrails._runner import GuardRun
 from llmops_sdk.guardrails._texts import put, put_calls, take, take_calls
 from llmops_sdk.guardrails._window import Checks, TextWindow, check_all
+from llmops_sdk.guardrails.running._order import reads_whole
+from llmops_sdk.guardrails.running._runner import GuardRun
 from llmops_sdk.providers import Accumulator, Chunk, chunks_of
 from llmops_sdk.providers._types import REASONING_BLOCKS
 
@@ -33,13 +34,16 @@ class ChunkWindow:
     """
 
     def __init__(self, runs: Sequence[GuardRun], call_runs: Sequence[GuardRun] = ()) -> None:
-        self._runs = runs
-        self._call_runs = (*runs, *call_runs)
+        self._all_runs = runs
+        # A guard of the answer that reads whole texts reads its text only.
+        self._runs = [run for run in runs if not reads_whole(run.guard)]
+        self._call_runs = call_runs
         self._released = False
         self._start()
 
     def _start(self) -> None:
-        self._windows = {name: TextWindow(self._runs) for name in _TEXTS}
+        self._windows = {name: TextWindow(self._all_runs if name == "text" else self._runs) for name in _TEXTS}
+        self._is_empty = True
         self._held: deque[Chunk] = deque()
         self._calls = Accumulator()
         self._has_calls = False
@@ -59,6 +63,7 @@ class ChunkWindow:
         if chunk.tool_calls:
             self._has_calls = True
             self._calls.add(Chunk(tool_calls=chunk.tool_calls))
+        self._is_empty = self._is_empty and not (chunk.text or chunk.tool_calls or chunk.refusal)
         for name, window in self._windows.items():
             yield from window.add(getattr(chunk, name))
         return [] if self._has_calls else self._release()
@@ -67,16 +72,26 @@ class ChunkWindow:
         """Check what still waits, and return the last chunks."""
         for window in self._windows.values():
             yield from window.finish()
+        mended = yield from self._checked_empty()
         calls = yield from self._checked_calls()
         blocks = yield from self._checked_blocks()
         released = self._release()
         rest: dict[str, Any] = {name: window.take(0)[0] for name, window in self._windows.items()}
+        rest["text"] += mended
         if any(rest.values()):
             released.insert(0, Chunk(**rest))
         released = released if calls is None else _with_calls(released, calls)
         if blocks and not self._reasoning_changed and not rest["reasoning"]:
             released = [replace(released[0] if released else Chunk(), **blocks), *released[1:]]
         return released
+
+    def _checked_empty(self) -> Checks[str]:
+        """Return what guards that read whole texts make of an empty answer, which has no text to wait for."""
+        text = ""
+        for run in self._all_runs if self._is_empty else ():
+            if reads_whole(run.guard):
+                text = yield run, text
+        return text
 
     def _keep_blocks(self, chunk: Chunk) -> Chunk:
         """Keep the blocks of reasoning for the end, and return the chunk without them."""
@@ -132,12 +147,19 @@ class ChunkWindow:
     def _checked_calls(self) -> Checks[list[Chunk] | None]:
         """Return new chunks of the tool calls, or None if the guards changed none."""
         calls = self._calls.response().tool_calls if self._has_calls else ()
-        checked = iter((yield from check_all(list(take_calls(calls)), self._call_runs)))
-        new = put_calls(calls, checked)
+        new = calls
+        for runs, whole in self._runs_on_calls():
+            checked = yield from check_all(list(take_calls(new, whole=whole)), runs)
+            new = put_calls(new, iter(checked), whole=whole)
         if new == calls:
             return None
         self._redacted = True
         return [chunk for chunk in chunks_of(replace(self._calls.response(), tool_calls=new)) if chunk.tool_calls]
+
+    def _runs_on_calls(self) -> Iterator[tuple[Sequence[GuardRun], bool]]:
+        yield self._runs, False
+        for run in self._call_runs:
+            yield [run], reads_whole(run.guard)
 
 
 def _with_calls(chunks: Sequence[Chunk], calls: Sequence[Chunk]) -> list[Chunk]:
@@ -177,7 +199,10 @@ class ItemWindow:
 
     def value(self, value: Any) -> Checks[Any]:
         """Return a value as the guards leave it."""
-        return put(value, iter((yield from check_all(list(take(value)), self._runs))))
+        for run in self._runs:
+            whole = reads_whole(run.guard)
+            value = put(value, iter((yield from check_all(list(take(value, whole=whole)), [run]))), whole=whole)
+        return value
 
     def _release(self) -> list[Any]:
         released: list[Any] = []

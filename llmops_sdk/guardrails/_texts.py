@@ -86,58 +86,72 @@ def put_text(text: str, checked: Iterator[str], level: int = 0) -> str:
     return _TOKEN.sub(replaced, text)
 
 
-def take(value: Any) -> Iterator[str]:
-    """Yield the texts inside lists, tuples and dicts of any depth; ignore other objects."""
+def take(value: Any, *, whole: bool = False) -> Iterator[str]:
+    """Yield the texts inside lists, tuples and dicts of any depth; ignore other objects.
+
+    Args:
+        value: The value.
+        whole: Yield the strings of the value themselves, not the strings of JSON inside them.
+    """
     if type(value) is str:
-        yield from take_text(value)
+        yield from take_text(value, _NESTED if whole else 0)
     elif type(value) in (list, tuple):
         for item in cast("Sequence[Any]", value):
-            yield from take(item)
+            yield from take(item, whole=whole)
     elif type(value) is dict:
         for item in cast("dict[Any, Any]", value).values():
-            yield from take(item)
+            yield from take(item, whole=whole)
 
 
-def put(value: Any, checked: Iterator[str]) -> Any:
+def put(value: Any, checked: Iterator[str], *, whole: bool = False) -> Any:
     """Return the value with the checked texts in place; unchanged parts stay the same objects."""
     if type(value) is str:
-        text = put_text(value, checked)
+        text = put_text(value, checked, _NESTED if whole else 0)
         return value if text == value else text
     if type(value) is dict:
         original = cast("dict[Any, Any]", value)
-        named = {key: put(item, checked) for key, item in original.items()}
+        named = {key: put(item, checked, whole=whole) for key, item in original.items()}
         return original if all(named[key] is original[key] for key in original) else named
     if type(value) in (list, tuple):
         items = cast("Sequence[Any]", value)
-        new = [put(item, checked) for item in items]
+        new = [put(item, checked, whole=whole) for item in items]
         if all(one is other for one, other in zip(new, items, strict=True)):
             return items
         return tuple(new) if type(value) is tuple else new
     return value
 
 
-def take_messages(messages: Sequence[Message], role: str | None = None) -> Iterator[str]:
-    """Yield the texts of a conversation, or of one role: contents, text parts, and the arguments of tool calls."""
-    for message in messages:
-        if role is not None and message.get("role") != role:
-            continue
-        for holder, key in _places(message):
-            yield from take_text(holder[key])
+def take_messages(messages: Sequence[Message], role: str | None = None, *, whole: bool = False) -> Iterator[str]:
+    """Yield the texts of a conversation, or of one role: contents, text parts, and the arguments of tool calls.
+
+    Args:
+        messages: The conversation.
+        role: The role of the messages, or None for all.
+        whole: Yield whole contents and text parts, without a role those of the user.
+    """
+    for message in _of_role(messages, role, whole=whole):
+        for holder, key in _places(message, whole=whole):
+            yield from take_text(holder[key], _NESTED if whole else 0)
 
 
-def put_messages(messages: Sequence[Message], checked: Iterator[str], role: str | None = None) -> list[Message]:
+def put_messages(
+    messages: Sequence[Message], checked: Iterator[str], role: str | None = None, *, whole: bool = False
+) -> list[Message]:
     """Return the conversation with the checked texts in place; do not change the given messages."""
-    return [
-        _put_message(message, checked) if role is None or message.get("role") == role else message
-        for message in messages
-    ]
+    chosen = {id(message) for message in _of_role(messages, role, whole=whole)}
+    return [_put_message(one, checked, whole=whole) if id(one) in chosen else one for one in messages]
 
 
-def _put_message(message: Message, checked: Iterator[str]) -> Message:
+def _of_role(messages: Sequence[Message], role: str | None, *, whole: bool) -> list[Message]:
+    wanted = role or ("user" if whole else None)
+    return [message for message in messages if wanted is None or message.get("role") == wanted]
+
+
+def _put_message(message: Message, checked: Iterator[str], *, whole: bool) -> Message:
     copy = _copied(message)
     changed = False
-    for holder, key in _places(copy):
-        new = put_text(holder[key], checked)
+    for holder, key in _places(copy, whole=whole):
+        new = put_text(holder[key], checked, _NESTED if whole else 0)
         changed = changed or new != holder[key]
         holder[key] = new
     return copy if changed else message
@@ -153,7 +167,7 @@ def _copied(value: Any) -> Any:
     return copy
 
 
-def _places(message: Message) -> Iterator[tuple[dict[str, Any], str]]:
+def _places(message: Message, *, whole: bool = False) -> Iterator[tuple[dict[str, Any], str]]:
     """Yield the places of text that a person, a model or a tool wrote in a message: a dict and a key of it."""
     content = message.get("content")
     if isinstance(content, str):
@@ -162,6 +176,8 @@ def _places(message: Message) -> Iterator[tuple[dict[str, Any], str]]:
         for part in cast("Sequence[Any]", content):
             if isinstance(part, dict):
                 yield from _texts_of(cast("dict[str, Any]", part), "text", "refusal", "content")
+    if whole:
+        return
     yield from _texts_of(message, "refusal", "reasoning_content")
     for call in cast("Sequence[Any]", message.get("tool_calls") or ()):
         function = cast("dict[str, Any]", call).get("function") if isinstance(call, dict) else None
@@ -175,8 +191,17 @@ def _texts_of(holder: dict[str, Any], *keys: str) -> Iterator[tuple[dict[str, An
             yield holder, key
 
 
-def take_response(response: Response) -> Iterator[str]:
-    """Yield the texts of an answer: text, reasoning, refusal, and the arguments of tool calls."""
+def take_response(response: Response, *, whole: bool = False) -> Iterator[str]:
+    """Yield the texts of an answer: text, reasoning, refusal, and the arguments of tool calls.
+
+    Args:
+        response: The answer.
+        whole: Yield the text only, as a whole, if it is the answer: a call for tools or a refusal has no other.
+    """
+    if whole:
+        if response.text or not (response.tool_calls or response.refusal):
+            yield response.text
+        return
     yield from take_text(response.text)
     yield from take_text(response.reasoning)
     if response.refusal:
@@ -184,19 +209,23 @@ def take_response(response: Response) -> Iterator[str]:
     yield from take_calls(response.tool_calls)
 
 
-def take_calls(calls: Sequence[ToolCall]) -> Iterator[str]:
-    """Yield the texts in the arguments of tool calls."""
+def take_calls(calls: Sequence[ToolCall], *, whole: bool = False) -> Iterator[str]:
+    """Yield the texts in the arguments of tool calls, or their whole arguments."""
     for call in calls:
-        yield from take_text(call.arguments)
+        yield from take_text(call.arguments, _NESTED if whole else 0)
 
 
-def put_calls(calls: Sequence[ToolCall], checked: Iterator[str]) -> tuple[ToolCall, ...]:
+def put_calls(calls: Sequence[ToolCall], checked: Iterator[str], *, whole: bool = False) -> tuple[ToolCall, ...]:
     """Return the tool calls with the checked texts in place."""
-    return tuple(replace(call, arguments=put_text(call.arguments, checked)) for call in calls)
+    level = _NESTED if whole else 0
+    return tuple(replace(call, arguments=put_text(call.arguments, checked, level)) for call in calls)
 
 
-def put_response(response: Response, checked: Iterator[str]) -> Response:
+def put_response(response: Response, checked: Iterator[str], *, whole: bool = False) -> Response:
     """Return the answer with the checked texts in place, without the vendor's object, which has what was redacted."""
+    if whole:
+        new = replace(response, text=next(checked, response.text))
+        return response if new == response else replace(new, raw=None)
     new = replace(
         response,
         text=put_text(response.text, checked),

@@ -8,8 +8,9 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
-from llmops_sdk.guardrails._runner import GuardRun
 from llmops_sdk.guardrails._texts import put_text, take_text
+from llmops_sdk.guardrails.running._order import reads_whole
+from llmops_sdk.guardrails.running._runner import GuardRun
 
 __all__ = ["Checks", "TextWindow", "arun_checks", "check_all", "run_checks"]
 
@@ -138,9 +139,13 @@ class TextWindow:
     def finish(self) -> Checks[None]:
         """Check what still waits."""
         raw = "".join(self._raw)
-        texts = list(take_text(raw)) if raw else []
-        if raw and texts != [raw]:
-            checked = put_text(raw, iter((yield from check_all(texts, [stage.run for stage in self._stages]))))
+        if raw and list(take_text(raw)) != [raw]:
+            checked = raw
+            for stage in self._stages:
+                texts = [checked] if reads_whole(stage.run.guard) else list(take_text(checked))
+                left = yield from check_all(texts, [stage.run])
+                if left != texts:
+                    checked = left[0] if reads_whole(stage.run.guard) else put_text(checked, iter(left))
             self._keep([_Segment(len(raw), checked, changed=checked != raw)])
         else:
             yield from self._check([_Segment(len(raw), raw)] if raw else [], last=True)

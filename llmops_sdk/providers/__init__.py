@@ -1,6 +1,6 @@
 """Providers of models: one protocol, the offline provider, cassettes, and litellm behind it.
 
-Doors for other packages: `_canonical`, `_genai`, `_tools`, `_types`.
+Doors for other packages: `_accumulate`, `_canonical`, `_genai`, `_tools`, `_types`.
 """
 
 from llmops_sdk.providers._accumulate import Accumulator, chunks_of

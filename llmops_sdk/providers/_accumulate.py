@@ -1,4 +1,4 @@
-"""Join chunks into a response, and split a response into chunks."""
+"""Join chunks into a response, split a response into chunks, and sum the answers of one call."""
 
 from __future__ import annotations
 
@@ -6,12 +6,24 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk._util._public import public
+from llmops_sdk.errors import ProviderError, ProviderTimeoutError
 from llmops_sdk.providers._tokens import text_pieces
 from llmops_sdk.providers._tool_calls import ToolCallJoiner
-from llmops_sdk.providers._types import REASONING_BLOCKS, Attempt, Chunk, Response, ToolCall, ToolCallDelta, Usage
+from llmops_sdk.providers._types import (
+    REASONING_BLOCKS,
+    Attempt,
+    Chunk,
+    Message,
+    Request,
+    Response,
+    ToolCall,
+    ToolCallDelta,
+    Usage,
+)
 
-__all__ = ["BLOCK_TEXTS", "Accumulator", "chunks_of"]
+__all__ = ["BLOCK_TEXTS", "Accumulator", "Rounds", "chunks_of"]
 
 BLOCK_TEXTS = ("thinking", "text", "summary")
 """The texts of a block of reasoning, which a stream sends in pieces."""
@@ -172,4 +184,88 @@ def chunks_of(response: Response) -> Iterator[Chunk]:
         cost=response.cost,
         saved_cost=response.saved_cost,
         attempts=response.attempts,
+    )
+
+
+class Rounds:
+    """The answers of one call that asks more than once: their attempts, tokens and cost, and the time that is left.
+
+    As a context manager around one round, it adds the attempts of earlier rounds to an error.
+
+    Args:
+        request: The first request.
+        clock: The time.
+
+    Attributes:
+        count: How many answers there were.
+    """
+
+    def __init__(self, request: Request, clock: Clock = SYSTEM_CLOCK) -> None:
+        self.count = 0
+        self._attempts: tuple[Attempt, ...] = ()
+        self._usage = Usage()
+        self._cost: float | None = 0.0
+        self._clock = clock
+        total = request.timeout.total if request.timeout else None
+        self._deadline = clock.monotonic() + total if total else None
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, ProviderError):
+            error.attempts = (*self._attempts, *error.attempts)
+
+    def add(self, response: Response) -> Response:
+        """Add an answer, and return it with the attempts, tokens and cost of all answers so far."""
+        self.count += 1
+        self._attempts = (*self._attempts, *response.attempts)
+        self._usage = _sum(self._usage, response.usage)
+        self._cost = None if self._cost is None or response.cost is None else self._cost + response.cost
+        return replace(response, attempts=self._attempts, usage=self._usage, cost=self._cost)
+
+    def chunk(self, chunk: Chunk) -> Chunk:
+        """Return a chunk of the next answer with what the answers so far took."""
+        if not self.count or (chunk.usage is None and not chunk.attempts):
+            return chunk
+        cost = None if self._cost is None or chunk.cost is None else self._cost + chunk.cost
+        usage = _sum(self._usage, chunk.usage or Usage())
+        return replace(chunk, usage=usage, cost=cost, attempts=(*self._attempts, *chunk.attempts))
+
+    def next(self, request: Request, *messages: Message, reason: str, until: str) -> Request:
+        """Return the request for the next answer, in the time that is left.
+
+        Args:
+            request: The request before.
+            messages: More messages.
+            reason: Why it is made, as in `Request.reason`.
+            until: What the call waits for, for the error.
+
+        Raises:
+            ProviderTimeoutError: No time is left.
+        """
+        timeout = request.timeout
+        if self._deadline is not None and timeout is not None:
+            left = self._deadline - self._clock.monotonic()
+            if left <= 0:
+                raise ProviderTimeoutError(
+                    f"the call's total time passed before {until}: set a longer `timeout`", model=request.model
+                )
+            timeout = timeout.model_copy(update={"total": left})
+        return replace(
+            request,
+            messages=(*request.messages, *messages),
+            timeout=timeout,
+            first_attempt=len(self._attempts) + 1,
+            reason=reason,
+        )
+
+
+def _sum(one: Usage, other: Usage) -> Usage:
+    return Usage(
+        input_tokens=one.input_tokens + other.input_tokens,
+        output_tokens=one.output_tokens + other.output_tokens,
+        cache_read_tokens=one.cache_read_tokens + other.cache_read_tokens,
+        reasoning_tokens=one.reasoning_tokens + other.reasoning_tokens,
+        cache_creation_tokens=one.cache_creation_tokens + other.cache_creation_tokens,
     )

@@ -121,7 +121,17 @@ def test_names_numbers_and_users_are_sent_without_content() -> None:
     assert chat.events == [
         ("exception", 1, {"exception.type": "ValueError", "exception.escaped": "true"}),
         ("llmops.attempt", 2, {"attempt": 1, "provider": "openai", "status": "error", "error_type": "ServerError"}),
-        ("llmops.guard.verdict", 3, {"guard": "cards", "rail": "input", "action": "redact", "duration_ms": 0.5}),
+        (
+            "gen_ai.guardrail.result",
+            3,
+            {
+                "gen_ai.guardrail.component.name": "cards",
+                "gen_ai.guardrail.source": "input",
+                "gen_ai.guardrail.result.type": "action",
+                "gen_ai.guardrail.result.value": "redact",
+                "llmops.guard.duration_ms": 0.5,
+            },
+        ),
         ("gen_ai.user.message", 4, {"role": "user"}),
         ("mine", 5, {}),
     ]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from stdnum import luhn
 
+import llmops_sdk as llmops
 from llmops_sdk.guardrails import GuardContext, Verdict
 from llmops_sdk.providers import Request, Response, WrapperProvider, chunks_of
 from llmops_sdk.tracing import span
@@ -90,3 +92,29 @@ def verdicts() -> Iterator[Callable[[], list[dict[str, Any]]]]:
             for event in one._events or ()
             if event[0] == "llmops.guard.verdict" and event[2]["duration_ms"] >= 0
         ]
+
+
+def ask_model(way: str, prompt: Any = "Hi", **options: Any) -> llmops.Response:
+    """Ask in one of four ways: chat, achat, stream, astream."""
+    options = {"model": "openai/gpt-4.1-mini", "retry": False} | options
+
+    async def gather() -> llmops.Response:
+        if way == "achat":
+            return await llmops.achat(prompt, **options)
+        stream = llmops.astream(prompt, **options)
+        text = "".join([chunk.text async for chunk in stream])
+        assert text == stream.response.text
+        return stream.response
+
+    if way == "chat":
+        return llmops.chat(prompt, **options)
+    if way == "stream":
+        stream = llmops.stream(prompt, **options)
+        assert "".join([chunk.text for chunk in stream]) == stream.response.text
+        return stream.response
+    return asyncio.run(gather())
+
+
+@pytest.fixture
+def ask() -> Callable[..., llmops.Response]:
+    return ask_model

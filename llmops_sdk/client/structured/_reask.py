@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from contextlib import aclosing, closing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import cast
 
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk.client.structured._answer import AnswerType, InvalidAnswerError
-from llmops_sdk.config import Timeout
-from llmops_sdk.errors import ProviderError, ProviderTimeoutError, ValidationFailedError
-from llmops_sdk.providers import Accumulator, Attempt, Chunk, Provider, Request, Response, Usage, WrapperProvider
+from llmops_sdk.errors import ValidationFailedError
+from llmops_sdk.providers import Accumulator, Chunk, Provider, Request, Response, WrapperProvider
+from llmops_sdk.providers._accumulate import Rounds
 
 __all__ = ["MAX_REASKS", "ReaskProvider", "parse_answer", "require_answer"]
 
@@ -111,45 +111,31 @@ class ReaskProvider(WrapperProvider):
         require_answer(self._answer, whole.response())
 
 
-@dataclass(slots=True)
 class _ReaskState:
     """The questions and answers so far: the decisions that sync and async share.
 
     As a context manager around one round, it adds the attempts of earlier rounds to an error.
     """
 
-    answer: AnswerType
-    request: Request
-    clock: Clock
-    result: Response | None = None
-    _attempts: tuple[Attempt, ...] = ()
-    _usage: Usage = field(default_factory=Usage)
-    _cost: float | None = 0.0
-    _rounds: int = 0
-    _deadline: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.request.timeout and self.request.timeout.total:
-            self._deadline = self.clock.monotonic() + self.request.timeout.total
+    def __init__(self, answer: AnswerType, request: Request, clock: Clock) -> None:
+        self.request = request
+        self.result: Response | None = None
+        self._answer = answer
+        self._rounds = Rounds(request, clock)
 
     def __enter__(self) -> None:
         pass
 
-    def __exit__(self, _: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, ProviderError):
-            error.attempts = (*self._attempts, *error.attempts)
+    def __exit__(self, cls: object, error: BaseException | None, trace: object) -> None:
+        self._rounds.__exit__(cls, error, trace)
 
     def take(self, response: Response) -> None:
         """Take an answer: a valid one is the result; after an invalid one the next request asks again."""
-        self._rounds += 1
-        self._attempts = (*self._attempts, *response.attempts)
-        self._usage = _sum(self._usage, response.usage)
-        self._cost = None if self._cost is None or response.cost is None else self._cost + response.cost
-        response = replace(response, attempts=self._attempts, usage=self._usage, cost=self._cost)
+        response = self._rounds.add(response)
         try:
-            self.result = require_answer(self.answer, response)
+            self.result = require_answer(self._answer, response)
         except ValidationFailedError as error:
-            if self._rounds > MAX_REASKS or _end_of(response) in _UNFINISHED:
+            if self._rounds.count > MAX_REASKS or _end_of(response) in _UNFINISHED:
                 raise
             errors = error.errors
         else:
@@ -159,34 +145,13 @@ class _ReaskState:
 
     def _next(self, response: Response, errors: tuple[str, ...]) -> Request:
         complaint = (
-            f"This answer does not fit the JSON schema of {self.answer.name}: {'; '.join(errors)}. "
+            f"This answer does not fit the JSON schema of {self._answer.name}: {'; '.join(errors)}. "
             "Answer again with JSON that fits it, and nothing else."
         )
-        return replace(
+        return self._rounds.next(
             self.request,
-            messages=(*self.request.messages, response.message, {"role": "user", "content": complaint}),
-            timeout=self._remaining(),
-            first_attempt=len(self._attempts) + 1,
+            response.message,
+            {"role": "user", "content": complaint},
             reason="reask",
+            until=f"an answer fitted {self._answer.name}",
         )
-
-    def _remaining(self) -> Timeout | None:
-        if self._deadline is None or self.request.timeout is None:
-            return self.request.timeout
-        left = self._deadline - self.clock.monotonic()
-        if left <= 0:
-            raise ProviderTimeoutError(
-                f"the call's total time passed before an answer fitted {self.answer.name}: set a longer `timeout`",
-                model=self.request.model,
-            )
-        return self.request.timeout.model_copy(update={"total": left})
-
-
-def _sum(one: Usage, other: Usage) -> Usage:
-    return Usage(
-        input_tokens=one.input_tokens + other.input_tokens,
-        output_tokens=one.output_tokens + other.output_tokens,
-        cache_read_tokens=one.cache_read_tokens + other.cache_read_tokens,
-        reasoning_tokens=one.reasoning_tokens + other.reasoning_tokens,
-        cache_creation_tokens=one.cache_creation_tokens + other.cache_creation_tokens,
-    )

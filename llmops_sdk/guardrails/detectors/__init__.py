@@ -7,6 +7,7 @@ from llmops_sdk._lazy import lazy_names
 TYPE_CHECKING = False  # as in `_lazy`
 if TYPE_CHECKING:
     from llmops_sdk.guardrails.detectors._canary import CanaryDetector, new_canary
+    from llmops_sdk.guardrails.detectors._cards import CardDetector
     from llmops_sdk.guardrails.detectors._grounded import GroundedDetector
     from llmops_sdk.guardrails.detectors._json import JsonDetector
     from llmops_sdk.guardrails.detectors._language import LanguageDetector
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CanaryDetector",
+    "CardDetector",
     "ClassifierDetector",
     "ExfiltrationDetector",
     "GroundedDetector",
@@ -45,6 +47,7 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "_canary": "CanaryDetector new_canary",
+        "_cards": "CardDetector",
         "_grounded": "GroundedDetector",
         "_json": "JsonDetector",
         "_language": "LanguageDetector",

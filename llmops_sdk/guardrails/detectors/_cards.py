@@ -11,10 +11,10 @@ from itertools import accumulate
 from typing import Literal
 
 from llmops_sdk._util._public import public
-from llmops_sdk.guardrails._protocol import Finding, GuardContext, Verdict
+from llmops_sdk.guardrails._protocol import Detection, Finding, GuardContext, Verdict
 from llmops_sdk.guardrails.detectors._card_runs import LONGEST, RUN, SHORTEST, settled_length
 
-__all__ = ["CardGuard", "find_cards"]
+__all__ = ["CardDetector", "CardGuard", "find_cards"]
 
 # ISO/IEC 7812: the first digits name the issuer, and with it the lengths. (first prefix, last prefix, lengths)
 _ISSUERS: tuple[tuple[str, str, Iterable[int]], ...] = (
@@ -163,6 +163,7 @@ class CardGuard:
         self.action: Literal["redact", "block"] = action
         self.keep_last4 = keep_last4
         self.version = f"1:{action}" + (":keep_last4" if keep_last4 else "")
+        self.keeps_text = action == "block"
 
     def settled(self, text: str) -> int:
         """Return the length of the beginning of an unfinished text without a part of a card that may go on.
@@ -176,7 +177,7 @@ class CardGuard:
         cards = find_cards(text)
         if not cards:
             return Verdict("pass")
-        reason = "1 card number" if len(cards) == 1 else f"{len(cards)} card numbers"
+        reason = _reason(len(cards))
         findings = tuple(Finding("CARD", start, end) for start, end, _ in cards)
         if self.action == "block":
             return Verdict("block", None, reason, findings)
@@ -186,3 +187,24 @@ class CardGuard:
             parts += text[done:start], f"[CARD {digits[-4:]}]" if self.keep_last4 else "[CARD]"
             done = end
         return Verdict("redact", "".join((*parts, text[done:])), reason, findings)
+
+
+@public("llmops_sdk.guardrails.detectors")
+class CardDetector:
+    """Finds payment card numbers, as `CardGuard` does, for the actions that the guard itself does not have."""
+
+    name = "cards"
+    version = "1"
+
+    def settled(self, text: str) -> int:
+        """Return the length of the beginning of an unfinished text without a part of a card that may go on."""
+        return settled_length(text, find_cards)
+
+    def detect(self, text: str, context: GuardContext) -> Detection:  # noqa: ARG002 - it treats all rails alike
+        """Return the card numbers in a text."""
+        findings = tuple(Finding("CARD", start, end) for start, end, _ in find_cards(text))
+        return Detection(found=bool(findings), findings=findings, reason=_reason(len(findings)) if findings else "")
+
+
+def _reason(count: int) -> str:
+    return "1 card number" if count == 1 else f"{count} card numbers"

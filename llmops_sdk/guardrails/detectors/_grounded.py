@@ -69,6 +69,7 @@ class GroundedDetector:
     """
 
     name = "grounded"
+    whole_text = True
 
     def __init__(self, threshold: float = 0.15) -> None:
         if not 0 < threshold <= 1:

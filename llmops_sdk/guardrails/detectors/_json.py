@@ -55,6 +55,7 @@ class JsonDetector:
     """
 
     name = "json"
+    whole_text = True
 
     def __init__(self, schema: Any = None) -> None:
         if isinstance(schema, (dict, str)):

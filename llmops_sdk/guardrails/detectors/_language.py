@@ -46,6 +46,7 @@ class LanguageDetector:
     """
 
     name = "language"
+    whole_text = True
 
     def __init__(self, allow: Iterable[str] = ("en",), threshold: float = 0.5) -> None:
         if isinstance(allow, str):

@@ -33,6 +33,7 @@ class LengthDetector:
     """
 
     name = "length"
+    whole_text = True
 
     def __init__(
         self, max_chars: int | None = None, max_tokens: int | None = None, min_chars: int | None = None

@@ -12,6 +12,7 @@ from llmops_sdk.store.otlp._wire import WireSpan
 from llmops_sdk.store.otlp._write import ADDED, TEXT
 from llmops_sdk.tracing.interop._foreign_span import error_type_of
 from llmops_sdk.tracing.records import _semconv as sc
+from llmops_sdk.tracing.records._guardrail_events import verdicts_of
 from llmops_sdk.tracing.records._records import SCOPE, Json, RecordedSpan
 from llmops_sdk.tracing.records._span_kinds import kind_of
 
@@ -66,7 +67,7 @@ def span_record(span: WireSpan, scope: str, resource: Mapping[str, Any]) -> Reco
         input=payloads.get("input"),
         output=payloads.get("output"),
         attributes=attributes,
-        events=span.events,
+        events=verdicts_of(span.events),
         links=span.links,
         otel_kind=_OTEL_KINDS.get(span.kind, "internal"),
         scope=scope,

@@ -11,6 +11,7 @@ from llmops_sdk.store.lines._promote import ATTRIBUTE_COLUMNS, attribute_value
 from llmops_sdk.store.lines._restored import SHADOWED
 from llmops_sdk.store.schema._views import Column
 from llmops_sdk.tracing.records import _semconv as sc
+from llmops_sdk.tracing.records._guardrail_events import conventional_verdict
 
 __all__ = ["ADDED", "TEXT", "otlp_lines"]
 
@@ -52,11 +53,7 @@ def _span(span: Mapping[str, Any]) -> dict[str, Any]:
     made["startTimeUnixNano"] = str(span["start_ns"])
     made["endTimeUnixNano"] = str((span["start_ns"] or 0) + (span["duration_ns"] or 0))
     made["attributes"] = _attributes(_span_attributes(span))
-    events: list[dict[str, Any]] = orjson.loads(span["events"] or "[]")
-    made["events"] = [
-        {"timeUnixNano": str(e["time_ns"]), "name": e["name"], "attributes": _attributes(e["attributes"])}
-        for e in events
-    ]
+    made["events"] = [_event(event) for event in orjson.loads(span["events"] or "[]")]
     links: list[dict[str, Any]] = orjson.loads(span["links"] or "[]")
     made["links"] = [
         {"traceId": link["trace_id"], "spanId": link["span_id"], "attributes": _attributes(link["attributes"])}
@@ -66,6 +63,13 @@ def _span(span: Mapping[str, Any]) -> dict[str, Any]:
     if span["status_message"] is not None:
         made["status"]["message"] = span["status_message"]
     return made
+
+
+def _event(event: Mapping[str, Any]) -> dict[str, Any]:
+    name, attributes = event["name"], event["attributes"]
+    if name == sc.EVENT_GUARD_VERDICT:
+        name, attributes = sc.EVENT_GUARDRAIL_RESULT, conventional_verdict(attributes)
+    return {"timeUnixNano": str(event["time_ns"]), "name": name, "attributes": _attributes(attributes)}
 
 
 def _span_attributes(span: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from llmops_sdk._version import __version__
 from llmops_sdk.tracing.interop._limits import limits_from_environment
 from llmops_sdk.tracing.privacy._content import ContentRule
 from llmops_sdk.tracing.records import _semconv as names
+from llmops_sdk.tracing.records._guardrail_events import conventional_verdict
 from llmops_sdk.tracing.records._records import SCOPE, SpanRecord, Stamp
 from llmops_sdk.tracing.spans._remote import is_remote_parent, state_of
 
@@ -140,7 +141,10 @@ class SpanConverter:
         made: list[OtelEvent] = []
         for name, time_ns, attributes in record.events or ():
             kept = attributes if self._content else self._rule.event(name, attributes, record.scope)
-            made.append(OtelEvent(plain_text(name), self._cut(_mapping(kept), self._limits.event_attributes), time_ns))
+            is_verdict = name == names.EVENT_GUARD_VERDICT and record.scope == SCOPE
+            sent_name = names.EVENT_GUARDRAIL_RESULT if is_verdict else plain_text(name)
+            sent = _mapping(conventional_verdict(kept) if is_verdict else kept)
+            made.append(OtelEvent(sent_name, self._cut(sent, self._limits.event_attributes), time_ns))
         return made
 
     def _links(self, record: SpanRecord) -> list[OtelLink]:

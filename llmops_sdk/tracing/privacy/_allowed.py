@@ -139,6 +139,7 @@ ALLOWED_OWN_EVENT_KEYS = frozenset(
         "decision",
         "duration_ms",
         "error_type",
+        "findings",
         "guard",
         "hit",
         "model",
@@ -147,11 +148,15 @@ ALLOWED_OWN_EVENT_KEYS = frozenset(
         "reason",
         "retry_after",
         "saved_cost",
+        "score",
         "similarity",
         "start_time",
         "status",
         "status_code",
+        "threshold",
         "tier",
+        "truncated",
+        "version",
     }
 )
 """Attributes of the events that this SDK adds for attempts, look-ups in the cache and verdicts of guards."""

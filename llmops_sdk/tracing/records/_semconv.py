@@ -93,7 +93,9 @@ EVENT_ATTEMPT = "llmops.attempt"
 EVENT_FALLBACK = "llmops.fallback"
 EVENT_CACHE_LOOKUP = "llmops.cache.lookup"
 EVENT_GUARD_VERDICT = "llmops.guard.verdict"
+EVENT_GUARDRAIL_RESULT = "gen_ai.guardrail.result"  # its name in the conventions, for export
 EVENT_EXCEPTION = "exception"
+GUARD_STREAM_DELAY = "llmops.guard.stream_delay_ms"
 
 # Metrics of model calls.
 METRIC_DURATION = "gen_ai.client.operation.duration"

@@ -71,8 +71,8 @@ class _Scores:
 class JudgeDetector:
     """Finds texts that break a policy, which a model decides.
 
-    A call to the model takes about a second and costs money, once for each text of a call; a text that was judged
-    before, as the earlier turns of a conversation, is not sent again. A model can be wrong, and an attacker can try to
+    A call to the model takes about a second and costs money, once for each message of the user or for the answer; a
+    text that was judged before, as the earlier turns of a conversation, is not sent again. A model can be wrong, and an attacker can try to
     persuade it: use a judge for what no other guard can tell.
 
     The call to the model passes no guard. Its span stands below that of the guarded call, with tokens and cost and
@@ -103,6 +103,7 @@ class JudgeDetector:
     """
 
     name = "judge"
+    whole_text = True
 
     def __init__(
         self,

@@ -57,6 +57,7 @@ class ToxicityDetector:
     """
 
     name = "toxicity"
+    whole_text = True
 
     def __init__(
         self,

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, Generic, Self, TypeVar, cast
 
 import orjson
 
 from llmops_sdk._util._guard import Caught, guarded
 from llmops_sdk.errors import GuardrailViolation
 from llmops_sdk.guardrails._protocol import ACTIONS, Guard, GuardContext, OnError, Verdict
+from llmops_sdk.guardrails.running._options import NO_OPTIONS, GuardOptions, options_of
+from llmops_sdk.guardrails.running._order import groups, is_slow, reads_whole
+from llmops_sdk.guardrails.running._pool import CHECKS, GROUPS, GuardTimeoutError
 from llmops_sdk.tracing import current_span
 from llmops_sdk.tracing.records._semconv import EVENT_GUARD_VERDICT
 
-__all__ = ["GuardRun", "acheck_texts", "check_texts"]
+__all__ = ["PLAIN", "GuardRun", "Texts", "acheck_value", "check_value"]
+
+_T = TypeVar("_T")
 
 _LONG = 20_000
 """Length in characters from which a check without `acheck` runs in a thread, off the event loop."""
@@ -27,6 +33,23 @@ _RANK = {action: 2 * number for number, action in enumerate(ACTIONS)} | {"error"
 _REFUSING = frozenset({"reask", "fallback", "block"})
 _MOST_FINDINGS = 64
 """How many places one event tells."""
+
+
+@dataclass(frozen=True, slots=True)
+class Texts(Generic[_T]):
+    """How the texts of a value are taken out, and the checked ones put back.
+
+    Attributes:
+        take: Returns the texts; its second argument says whether whole texts are meant, not the strings inside JSON.
+        put: Returns the value with the checked texts, in the order of `take`.
+    """
+
+    take: Callable[[_T, bool], list[str]]
+    put: Callable[[_T, Sequence[str], bool], _T]
+
+
+PLAIN: Texts[list[str]] = Texts(lambda texts, _: list(texts), lambda _, checked, __: list(checked))
+"""A list of texts."""
 
 
 @dataclass(slots=True)
@@ -46,6 +69,9 @@ class GuardRun:
     seconds: float = 0.0
     verdicts: list[Verdict] | None = None
     """Every verdict, if the caller gives a list for them."""
+    options: GuardOptions = NO_OPTIONS
+    skipped: bool = False
+    """Whether the guard does not run this time, because it runs in a share of the calls only."""
     score: float | None = None
     threshold: float | None = None
     truncated: bool = False
@@ -53,17 +79,26 @@ class GuardRun:
     """The places of the findings, with the number of the text."""
     _latest: float = 0.0
 
+    def __post_init__(self) -> None:
+        self.options = options_of(self.guard)
+        self.on_error = self.options.on_error or self.on_error
+        # Which calls are sampled is not for security.
+        self.skipped = self.options.sample < 1 and random.random() >= self.options.sample  # noqa: S311
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, _: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         # A consumer that leaves a stream early raises GeneratorExit.
-        if error is None or (self.checks and isinstance(error, (GuardrailViolation, GeneratorExit))):
+        over = error is None or (self.checks and isinstance(error, (GuardrailViolation, GeneratorExit)))
+        if over and not self.skipped:
             guarded("record guard verdict", None, self._record)
 
     def settled(self, text: str) -> int:
         """Return the length of the beginning of an unfinished text that can be checked now."""
         settled: Callable[[str], int] | None = getattr(self.guard, "settled", None)
+        if self.skipped:
+            return len(text)
         if settled is None:
             return 0
         length = 0
@@ -77,23 +112,51 @@ class GuardRun:
         Raises:
             GuardrailViolation: The guard blocked the text, or failed and a failure blocks.
         """
+        if self.skipped:
+            return text
         verdict = None
         with Caught() as caught, self._measured():
-            verdict = self.guard.check(text, self.context)
+            if self.options.timeout is None:
+                verdict = self.guard.check(text, self.context)
+            else:
+                verdict = CHECKS.run(self._left(), self.guard.check, text, self.context)
         return self.apply(text, verdict, caught.error)
 
     async def acheck(self, text: str) -> str:
         """Return the text as the guard leaves it, async; use the guard's `acheck` where it has one."""
-        acheck: Callable[[str, GuardContext], Awaitable[Any]] | None = getattr(self.guard, "acheck", None)
+        if self.skipped:
+            return text
         verdict = None
         with Caught() as caught, self._measured():
-            if acheck is not None:
-                verdict = await acheck(text, self.context)
-            elif len(text) < _LONG:
-                verdict = self.guard.check(text, self.context)
-            else:
-                verdict = await asyncio.to_thread(self.guard.check, text, self.context)
+            verdict = await self._acheck(text)
         return self.apply(text, verdict, caught.error)
+
+    async def _acheck(self, text: str) -> Any:
+        acheck: Any = getattr(self.guard, "acheck", None)
+        bounded = self.options.timeout is not None
+        if acheck is not None and not bounded:
+            return await acheck(text, self.context)
+        if acheck is not None:
+            bound = asyncio.timeout(self._left())
+            try:
+                async with bound:
+                    return await acheck(text, self.context)
+            except TimeoutError:
+                if bound.expired():
+                    raise GuardTimeoutError from None
+                raise  # the guard's own
+        if bounded:
+            return await CHECKS.arun(self._left(), self.guard.check, text, self.context)
+        if len(text) < _LONG:
+            return self.guard.check(text, self.context)
+        return await asyncio.to_thread(self.guard.check, text, self.context)
+
+    def _left(self) -> float:
+        """Return the seconds that are left of the guard's time."""
+        left = (self.options.timeout or 0.0) - self.seconds
+        if left <= 0:
+            raise GuardTimeoutError
+        return left
 
     @contextmanager
     def _measured(self) -> Generator[None]:
@@ -137,7 +200,7 @@ class GuardRun:
         self._note(decision.action, decision.reason)
         self._keep(decision)
         if decision.action in _REFUSING:
-            raise self._violation(decision.reason)
+            raise self._violation(decision.reason, action=decision.action)
         return text if decision.text is None or decision.action in {"pass", "flag"} else decision.text
 
     def _keep(self, verdict: Verdict) -> None:
@@ -155,7 +218,9 @@ class GuardRun:
 
     def _failed(self, text: str, error: BaseException) -> str:
         # The type only: an error's message may quote the text.
-        reason = f"guard failed: {type(error).__name__}"
+        reason, place = f"guard failed: {type(error).__name__}", _place_of(error)
+        if isinstance(error, GuardTimeoutError):
+            reason, place = "the guard took longer than its time", ""
         if self.on_error == "open":
             self._note("error", reason)
             self._keep(Verdict("pass", reason=reason))
@@ -163,7 +228,7 @@ class GuardRun:
         self._note("block", reason)
         self._keep(Verdict("block", reason=reason))
         # `from None`: a traceback prints the messages of the whole chain, and spans store tracebacks.
-        raise self._violation(reason, _place_of(error)) from None
+        raise self._violation(reason, place) from None
 
     def _note(self, action: str, reason: str) -> None:
         if _RANK[action] > _RANK[self.action]:
@@ -171,13 +236,14 @@ class GuardRun:
         if reason:
             self.reasons[reason] = None
 
-    def _violation(self, reason: str, place: str = "") -> GuardrailViolation:
+    def _violation(self, reason: str, place: str = "", action: str = "block") -> GuardrailViolation:
         rail = self.context.rail
         return GuardrailViolation(
             f"the guard {self.guard.name!r} blocked the {rail}" + (f": {reason}" if reason else "") + place,
             guard=self.guard.name,
             rail=rail,
             reason=reason,
+            action=action,
         )
 
 
@@ -187,27 +253,91 @@ def _place_of(error: BaseException) -> str:
     return f" in {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
 
 
-def check_texts(texts: Sequence[str], guards: Sequence[Guard], context: GuardContext, on_error: OnError) -> list[str]:
-    """Return the texts as the guards leave them; each guard sees what the one before left.
+def check_value(value: _T, texts: Texts[_T], runs: Sequence[GuardRun]) -> _T:
+    """Return a value as the guards leave it; each guard sees what the one before left.
+
+    Guards that keep the text may change places: cheap ones go first, and slow ones run side by side.
+
+    Args:
+        value: What has the texts.
+        texts: How they are taken out and put back.
+        runs: The guards, each with its context.
 
     Raises:
-        GuardrailViolation: A guard blocked a text, or failed where `on_error` is "closed".
+        GuardrailViolation: A guard blocked a text, or failed where a failure blocks.
     """
-    checked = list(texts)
-    for guard in guards:
-        with GuardRun(guard, context, on_error) as run:
-            for place, text in enumerate(checked):
-                checked[place] = run.check(text)
+    for group in groups(runs, _guard_of):
+        taken = texts.take(value, reads_whole(group[0].guard))
+        with ExitStack() as stack:
+            for run in group:
+                stack.enter_context(run)
+            checked = _check_group(group, taken)
+        if checked != taken:
+            value = texts.put(value, checked, reads_whole(group[0].guard))
+    return value
+
+
+async def acheck_value(value: _T, texts: Texts[_T], runs: Sequence[GuardRun]) -> _T:
+    """Return a value as the guards leave it, async; see `check_value`."""
+    for group in groups(runs, _guard_of):
+        taken = texts.take(value, reads_whole(group[0].guard))
+        with ExitStack() as stack:
+            for run in group:
+                stack.enter_context(run)
+            checked = await _acheck_group(group, taken)
+        if checked != taken:
+            value = texts.put(value, checked, reads_whole(group[0].guard))
+    return value
+
+
+def _guard_of(run: GuardRun) -> Guard:
+    return run.guard
+
+
+def _side_by_side(group: Sequence[GuardRun]) -> list[GuardRun]:
+    slow = [run for run in group if is_slow(run.guard)]
+    return slow if len(slow) > 1 else []
+
+
+def _check_group(group: Sequence[GuardRun], texts: list[str]) -> list[str]:
+    together = _side_by_side(group)
+    checked = texts
+    for run in group:
+        if run not in together:
+            checked = [run.check(text) for text in checked]
+    if together:
+        # The guards of a group of several keep the text.
+        futures = [GROUPS.submit(_check_all, run, checked) for run in together]
+        for future in futures:
+            future.result()
     return checked
 
 
-async def acheck_texts(
-    texts: Sequence[str], guards: Sequence[Guard], context: GuardContext, on_error: OnError
-) -> list[str]:
-    """Return the texts as the guards leave them, async; use a guard's `acheck` where it has one."""
-    checked = list(texts)
-    for guard in guards:
-        with GuardRun(guard, context, on_error) as run:
-            for place, text in enumerate(checked):
-                checked[place] = await run.acheck(text)
+async def _acheck_group(group: Sequence[GuardRun], texts: list[str]) -> list[str]:
+    together = _side_by_side(group)
+    checked = texts
+    for run in group:
+        if run not in together:
+            checked = [await run.acheck(text) for text in checked]
+    if together:
+        tasks = [asyncio.create_task(_acheck_all(run, checked)) for run in together]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        finally:
+            for task in tasks:
+                task.cancel()
+            ends = await asyncio.gather(*tasks, return_exceptions=True)
+        for end in ends:
+            if isinstance(end, BaseException) and not isinstance(end, asyncio.CancelledError):
+                raise end
     return checked
+
+
+def _check_all(run: GuardRun, texts: Sequence[str]) -> None:
+    for text in texts:
+        run.check(text)
+
+
+async def _acheck_all(run: GuardRun, texts: Sequence[str]) -> None:
+    for text in texts:
+        await run.acheck(text)

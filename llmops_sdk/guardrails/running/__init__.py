@@ -1,0 +1,4 @@
+"""Run guards: their options, their order, and the bound on their time.
+
+Doors for the rest of `guardrails`: `_options`, `_order`, `_pool`, `_runner`.
+"""
