@@ -236,6 +236,24 @@ def test_a_stream_waits_for_the_judge(said, arrives, is_async):
     assert "".join(got) == arrives
 
 
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_judge_beside_the_call_keeps_the_answer_back(is_async):
+    options = {"judge": {"policy": POLICY, "model": "offline/script"}}
+    guardrails = {"input": ["judge"], "speculative": True, "options": options}
+    llmops.configure(model="offline/echo", guardrails=guardrails)
+    entry = lambda request: model_answer(request) if "policy" in str(request.messages) else GOOD  # noqa: E731
+    with use_provider(ScriptedProvider([entry], repeat=True)):
+        with pytest.raises(llmops.GuardrailViolation, match="breaks the policy"):
+            asyncio.run(llmops.achat(BAD, cache=False)) if is_async else llmops.chat(BAD, cache=False)
+        answer = asyncio.run(llmops.achat("Hello?", cache=False)) if is_async else llmops.chat("Hello?", cache=False)
+    assert answer.text == GOOD
+    llmops.flush()
+    rows = llmops.query(
+        "SELECT count(*) FROM llm_calls j JOIN llm_calls c ON j.parent_span_id = c.span_id WHERE j.name LIKE 'judge%'"
+    ).rows()
+    assert rows == [(2,)]
+
+
 @pytest.mark.parametrize("attempts", ["events", "spans"])
 def test_a_failed_call_of_a_judge_is_recorded_without_its_message(attempts):
     options = {"judge": {"policy": POLICY, "model": "offline/script"}}

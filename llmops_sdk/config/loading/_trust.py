@@ -93,7 +93,7 @@ _SENDS_NOTHING = frozenset({"model", "fallbacks", "cassettes.records"})
 def rule_of(path: KeyPath) -> str:
     """Return the rule of a key: its dotted name without `models.<name>`, or what decides for it."""
     parts = path[2:] if path[0] == "models" and len(path) > 2 else path
-    if parts[:2] == ("guardrails", "options") and parts[-1] in _GUARD_MODELS:
+    if parts[:2] == ("guardrails", "options") and not _GUARD_MODELS.isdisjoint(parts[3:]):
         return "guardrails.options.model"
     names = [".".join(parts[:end]) for end in range(len(parts), 0, -1)]
     return next((name for name in names if name in ALLOWED or name in REFUSED or name in CHECKED), names[0])

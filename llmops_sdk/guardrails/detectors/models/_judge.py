@@ -72,8 +72,8 @@ class JudgeDetector:
     """Finds texts that break a policy, which a model decides.
 
     A call to the model takes about a second and costs money, once for each message of the user or for the answer; a
-    text that was judged before, as the earlier turns of a conversation, is not sent again. A model can be wrong, and an attacker can try to
-    persuade it: use a judge for what no other guard can tell.
+    text that was judged before, as the earlier turns of a conversation, is not sent again. A model can be wrong, and an
+    attacker can try to persuade it: use a judge for what no other guard can tell.
 
     The call to the model passes no guard. Its span stands below that of the guarded call, with tokens and cost and
     without content. A function may call anything itself; judges that its calls meet let everything pass.
