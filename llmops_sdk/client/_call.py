@@ -11,6 +11,7 @@ from llmops_sdk.client._policies import cache_policy, guard_specs, retry_policy,
 from llmops_sdk.client._prompt import messages_of, tool_definitions
 from llmops_sdk.client._record import CallInfo, CallRecorder, record_cost
 from llmops_sdk.client._stages import Fallbacks, Policies, Stages
+from llmops_sdk.client._tool_policy import tool_policy_stage
 from llmops_sdk.client.structured._answer import AnswerType, InvalidAnswerError, answer_type
 from llmops_sdk.client.structured._reask import parse_answer, require_answer
 from llmops_sdk.config import GuardrailSettings, ResolvedModel
@@ -132,7 +133,7 @@ def prepare(
     policies = _policies(stages, resolved, options, guards, answer)
     request = _request(resolved, prompt, options, guards, answer)
     masks = masks_of_call() if any(guards[rail] for rail in _INPUT_RAILS) else None
-    with_tool_policy = stages.tool_policy(resolved, options.get("tool_policy"), masks)
+    with_tool_policy = tool_policy_stage(stages, resolved, options.get("tool_policy"), masks)
     chain = with_tool_policy(stages.chain(resolved, policies))
 
     def open_model(name: str) -> tuple[Provider, str]:

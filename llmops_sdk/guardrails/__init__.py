@@ -1,6 +1,6 @@
 """Check what goes to a model and what comes back: pass, redact or block, and record every verdict.
 
-Doors for other packages: `_protocol`, `_registry`.
+Doors for other packages: `_calibrate`, `_protocol`, `_registry`.
 """
 
 from llmops_sdk.config import ArgumentRule, ToolRule

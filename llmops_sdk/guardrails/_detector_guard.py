@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from llmops_sdk._util._public import public
 from llmops_sdk.guardrails._protocol import Action, Detection, Detector, Finding, GuardContext, Verdict
@@ -51,6 +52,8 @@ class DetectorGuard:
         self.version = f"{detector.version}:{action}"
         self.whole_text = bool(getattr(detector, "whole_text", False))
         self.keeps_text = action in _KEEPING
+        if hasattr(detector, "adetect"):  # without it, long texts are checked in a thread
+            self.acheck = self._acheck
 
     def settled(self, text: str) -> int:
         """Return the length of the beginning of an unfinished text that the rest cannot affect.
@@ -63,6 +66,10 @@ class DetectorGuard:
     def check(self, text: str, context: GuardContext) -> Verdict:
         """Return the verdict on a text."""
         return self._verdict(text, self.detector.detect(text, context), context)
+
+    async def _acheck(self, text: str, context: GuardContext) -> Verdict:
+        detector: Any = self.detector
+        return self._verdict(text, await detector.adetect(text, context), context)
 
     def _verdict(self, text: str, found: Detection, context: GuardContext) -> Verdict:
         if not found.found:

@@ -46,6 +46,10 @@ KINDS: Mapping[str, Kind] = {
     "length": Kind("texts that are too long or too short", "block", _MENDED, "LengthDetector"),
     "json": Kind("texts that are not JSON, and mended JSON", "fix", _MENDED, "JsonDetector"),
     "grounded": Kind("sentences that the documents do not contain", "flag", _PLACES, "GroundedDetector"),
+    "judge": Kind("texts that break a policy in words, by a model", "block", _WHOLE, "JudgeDetector"),
+    "toxicity": Kind("insults, threats and hatred, by a model", "flag", _WHOLE, "ToxicityDetector"),
+    "classifier": Kind("what a classifier in a local folder recognises", "flag", _PLACES, "ClassifierDetector"),
+    "presidio": Kind("personal data, by Presidio's recognisers", "redact", _PLACES, "PresidioDetector"),
 }
 PACKS: Mapping[str, tuple[str, ...]] = {
     "default": ("pii", "secrets", "injection", "exfiltration"),

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from uuid import uuid4
 
 from llmops_sdk.errors import StoreError
 from llmops_sdk.store.duck._sql import duckdb, open_database, pattern, quoted, read_lines, rows_sql, unreadable_count
-from llmops_sdk.store.files._layout import create_file, list_segments
+from llmops_sdk.store.files._folders import create_file, replace_file
+from llmops_sdk.store.files._layout import list_segments
 from llmops_sdk.store.files._manifest import EMPTY_SEGMENT, VIEWS_FILE, Manifest
 from llmops_sdk.store.files._spill import spill_folder
 from llmops_sdk.store.schema._details import DETAILS, merged_spans
@@ -29,7 +29,6 @@ def write_views(store: Path, manifest: Manifest) -> None:
         store: The store's folder; its folders of segments exist.
         manifest: The current manifest.
     """
-    temporary = store / f".{VIEWS_FILE}.{uuid4().hex}"
     try:
         # In a private folder, since DuckDB makes its files readable for all. In a name with a "?", DuckDB takes
         # the rest for options.
@@ -37,17 +36,13 @@ def write_views(store: Path, manifest: Manifest) -> None:
         with tempfile.TemporaryDirectory(prefix="llmops-", dir=inside) as folder:
             made = Path(folder) / VIEWS_FILE
             _make(made, store, manifest)
-            create_file(temporary, made.read_bytes())
-        temporary.replace(store / VIEWS_FILE)
+            replace_file(store / VIEWS_FILE, made.read_bytes())
     except duckdb.Error as error:
         raise StoreError(
             f"{store / VIEWS_FILE} could not be written ({str(error).splitlines()[0]}); no span is lost. "
             "Run `llmops compact` to write it again",
             path=str(store / VIEWS_FILE),
         ) from error
-    finally:
-        for left in store.glob(f"{temporary.name}*"):
-            left.unlink(missing_ok=True)
 
 
 def _make(file: Path, store: Path, manifest: Manifest) -> None:

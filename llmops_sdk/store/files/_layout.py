@@ -7,16 +7,15 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
-from uuid import uuid4
 
 from llmops_sdk.errors import StoreError
-from llmops_sdk.store.files._folders import check_folder
+from llmops_sdk.store.files._folders import check_folder, create_file
 from llmops_sdk.store.files._leases import ReaderLease
 from llmops_sdk.store.files._manifest import MANIFEST, DataFile, Manifest, encode, read_manifest, refuse_newer
 from llmops_sdk.store.files._names import DATA_FILE, SEGMENT
 from llmops_sdk.store.schema._views import RECORD_STREAMS, RecordStream
 
-__all__ = ["Segment", "Sources", "create_file", "create_store", "list_data_files", "list_segments", "unknown_files"]
+__all__ = ["Segment", "Sources", "create_store", "list_data_files", "list_segments", "unknown_files"]
 
 _TRIES = 16
 
@@ -106,23 +105,6 @@ def unknown_files(path: Path, manifest: Manifest) -> list[str]:
             )
     known = {file.name for file in manifest.files} | manifest.trash.keys()
     return [name for name in present if name not in known]
-
-
-def create_file(file: Path, content: bytes, *, fsync: bool = False) -> None:
-    """Create a file atomically, readable by its owner alone; leave an existing file unchanged."""
-    temporary = file.with_name(f".{file.name}.{uuid4().hex}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as out:
-            out.write(content)
-            if fsync:
-                out.flush()
-                os.fsync(descriptor)
-        os.link(temporary, file)
-    except FileExistsError:
-        return
-    finally:
-        temporary.unlink()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import orjson
 
 from llmops_sdk.errors import StoreError
-from llmops_sdk.store.files._folders import read_file
+from llmops_sdk.store.files._folders import read_file, replace_file
 from llmops_sdk.store.files._names import data_file_name, finite, segment_name, whole_number
 from llmops_sdk.store.schema._views import RECORD_STREAMS, SCHEMA_VERSION
 
@@ -231,16 +230,7 @@ def commit(path: Path, manifest: Manifest) -> Manifest:
         path: The store's folder.
         manifest: The new manifest. The files that it names are already on disk.
     """
-    temporary = path / f".{MANIFEST}.{uuid4().hex}"
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as out:
-            out.write(encode(manifest))
-            out.flush()
-            os.fsync(descriptor)
-        temporary.replace(path / MANIFEST)
-    finally:
-        temporary.unlink(missing_ok=True)
+    replace_file(path / MANIFEST, encode(manifest), fsync=True)
     sync_folder(path)
     return manifest
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
-from uuid import uuid4
 
 import orjson
 
 from llmops_sdk.errors import StoreError
-from llmops_sdk.store.files._folders import read_file
+from llmops_sdk.store.files._folders import read_file, replace_file
 from llmops_sdk.store.files._manifest import sync_folder
 from llmops_sdk.store.files._names import whole_number
 from llmops_sdk.store.files._overwrite import TORN
@@ -104,7 +102,6 @@ def write_journal(store: Path, selection: PruneSelection) -> None:
         store: The store's folder; the caller holds its lock.
         selection: The rows to delete.
     """
-    temporary = store / f".{_JOURNAL}.{uuid4().hex}"
     content = {
         "traces": sorted(selection.traces),
         "spans": sorted(selection.spans),
@@ -113,11 +110,7 @@ def write_journal(store: Path, selection: PruneSelection) -> None:
         "words": selection.words,
         "before_ns": selection.before_ns,
     }
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
-        out.write(orjson.dumps(content))
-        out.flush()
-        os.fsync(out.fileno())
-    temporary.replace(store / _JOURNAL)
+    replace_file(store / _JOURNAL, orjson.dumps(content), fsync=True)
     sync_folder(store)
 
 
