@@ -7,8 +7,6 @@ from typing import Any
 
 import pytest
 from otel_versions import needs_1_45
-
-FORMS = [pytest.param(lambda value: value, id="structured", marks=needs_1_45), pytest.param(json.dumps, id="text")]
 from otlp_samples import sample_span
 
 import llmops_sdk as llmops
@@ -17,6 +15,7 @@ from llmops_sdk.store.schema._views import SPAN_COLUMNS
 from llmops_sdk.tracing import tracer_provider
 from llmops_sdk.tracing.interop._convert import SpanConverter
 
+FORMS = [pytest.param(lambda value: value, id="structured", marks=needs_1_45), pytest.param(json.dumps, id="text")]
 SYSTEM = [{"type": "text", "content": "be kind"}]
 ASKED = [{"role": "user", "parts": [{"type": "text", "content": "Hi"}, {"type": "generic_type", "x": 1}]}]
 SAID = [{"role": "assistant", "parts": [{"type": "text", "content": "Hello"}], "finish_reason": "stop"}]
