@@ -31,7 +31,7 @@ def check(
         str, typer.Option("--guards", "-g", metavar="NAMES", help="The guards, e.g. cards,cards:block.")
     ] = "",
     rail: Annotated[
-        str, typer.Option("--rail", help="input, documents, tool_arguments, tool_results or output.")
+        str, typer.Option("--rail", help="input, documents, tool_definitions, tool_results, tool_arguments or output.")
     ] = "input",
     form: Form = Format.TABLE,
 ) -> bool:
@@ -70,9 +70,10 @@ def check(
 
 def list_(form: Form = Format.TABLE) -> None:
     """List the guards that have names."""
-    from llmops_sdk.guardrails._registry import KINDS
+    from llmops_sdk.guardrails._registry import KINDS, PACKS
 
     rows = [(name, kind.does, kind.default, ", ".join(kind.actions)) for name, kind in KINDS.items()]
+    rows += [(name, f"what {', '.join(pack)} find", "", "") for name, pack in PACKS.items()]
     write_rows(form, ("guard", "finds", "default action", "actions"), rows, sys.stdout)
 
 
