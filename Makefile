@@ -134,7 +134,7 @@ requirements: $(VENV)/bin/python ## Pin the newest versions of all dependencies,
 	@$(PIP_COMPILE) --build-deps-for editable --output-file .ci/requirements.txt pyproject.toml
 	@$(PIP_COMPILE) --output-file .ci/requirements-dev.txt .ci/requirements-dev.in
 	@$(PIP_COMPILE) --output-file .ci/requirements-sbom.txt .ci/requirements-sbom.in
-	@for name in instrumentors logfire; do $(PIP_COMPILE) --output-file tests/integration/requirements-$$name.txt \
+	@for name in instrumentors logfire models; do $(PIP_COMPILE) --output-file tests/integration/requirements-$$name.txt \
 		tests/integration/requirements-$$name.in; done
 	@for file in benchmarks/requirements-*/*.in; do $(PIP_COMPILE) --output-file "$${file%.in}.txt" "$$file"; done
 

@@ -13,7 +13,7 @@ from llmops_sdk._version import __version__
 from llmops_sdk.cli._command import app, command
 from llmops_sdk.cli._demo import demo
 from llmops_sdk.cli._filters import Filter
-from llmops_sdk.cli._guard import check, list_
+from llmops_sdk.cli._guard import calibrate, check, list_
 from llmops_sdk.cli._options import Form, Limit, Store
 from llmops_sdk.cli._trust import trust
 from llmops_sdk.cli._usage import UsageError
@@ -125,5 +125,5 @@ for _function in _COMMANDS:
     command(_function)
 guard = typer.Typer(name="guard", help="Try, list and calibrate guards.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(guard)
-for _function in (check, list_):
+for _function in (check, list_, calibrate):
     command(_function, guard)

@@ -55,6 +55,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
         "llmops guard check README.md --guards cards --rail documents --format json",
     ),
     "guard list": ("llmops guard list",),
+    "guard calibrate": ("llmops guard calibrate texts.jsonl --fpr 0.01",),
     "collect": (
         "llmops collect",
         "llmops collect --port 0 --store other_store",

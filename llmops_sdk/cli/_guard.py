@@ -1,10 +1,11 @@
-"""`llmops guard check` and `llmops guard list`."""
+"""`llmops guard check`, `llmops guard list` and `llmops guard calibrate`."""
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,8 +14,12 @@ from llmops_sdk.cli._usage import UsageError
 from llmops_sdk.cli.output._formats import Format, write_rows
 from llmops_sdk.cli.output._text import defuse
 
-__all__ = ["check", "list_"]
+if TYPE_CHECKING:
+    from llmops_sdk.guardrails import Detector
 
+__all__ = ["calibrate", "check", "list_"]
+
+_ASKING = ("judge", "toxicity")
 _MOST_BYTES = 64 * 1024**2
 
 
@@ -26,7 +31,7 @@ def check(
         str, typer.Option("--guards", "-g", metavar="NAMES", help="The guards, e.g. cards,cards:block.")
     ] = "",
     rail: Annotated[
-        str, typer.Option("--rail", help="input, documents, tool_arguments, tool_results or output.")
+        str, typer.Option("--rail", help="input, documents, tool_definitions, tool_results, tool_arguments or output.")
     ] = "input",
     form: Form = Format.TABLE,
 ) -> bool:
@@ -65,10 +70,56 @@ def check(
 
 def list_(form: Form = Format.TABLE) -> None:
     """List the guards that have names."""
-    from llmops_sdk.guardrails._registry import KINDS
+    from llmops_sdk.guardrails._registry import KINDS, PACKS
 
     rows = [(name, kind.does, kind.default, ", ".join(kind.actions)) for name, kind in KINDS.items()]
+    rows += [(name, f"what {', '.join(pack)} find", "", "") for name, pack in PACKS.items()]
     write_rows(form, ("guard", "finds", "default action", "actions"), rows, sys.stdout)
+
+
+def calibrate(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="JSON lines, each with text and label (0 or 1).")],
+    guard: Annotated[
+        str, typer.Option("--guard", "-g", metavar="NAME", help="The guard: injection or classifier.")
+    ] = "injection",
+    fpr: Annotated[float, typer.Option("--fpr", help="The share of false positives to allow.")] = 0.01,
+    form: Form = Format.TABLE,
+) -> None:
+    """Find the threshold of a guard on your own texts.
+
+    It prints the lines for the configuration below the table. The threshold holds for the version in them only.
+    """
+    from llmops_sdk.guardrails import calibrate as calibrate_detector
+    from llmops_sdk.guardrails._calibrate import read_calibration_rows
+
+    found = calibrate_detector(read_calibration_rows(file), _detector(guard), fpr)
+    columns = (
+        "guard", "version", "threshold", "fpr", "fpr_low", "fpr_high", "recall", "recall_low", "recall_high",
+        "harmless", "attacks",
+    )  # fmt: skip
+    values = (found.fpr, *found.fpr_interval, found.recall, *found.recall_interval)
+    shown = [value if value is None else round(value, 4) for value in values]
+    row = (guard, found.version, found.threshold, *shown, found.negatives, found.positives)
+    write_rows(form, columns, [row], sys.stdout)
+    if form is Format.TABLE:
+        print(f"\n[guardrails.options.{guard}]")
+        print(f"threshold = {found.threshold!r}\nversion = {json.dumps(found.version)}")
+
+
+def _detector(name: str) -> Detector:
+    """Return the detector of a guard, with its options in the configuration but the threshold."""
+    from llmops_sdk.config import current
+    from llmops_sdk.guardrails import resolve
+
+    if name in _ASKING:
+        raise UsageError(f"{name} asks a model: give llmops_sdk.guardrails.calibrate a detector with a provider")
+    options = current().guardrails.options.get(name, {})
+    kept = {key: value for key, value in options.items() if key not in {"threshold", "version"}}
+    (guard,) = resolve([name], {name: kept})
+    detector: Detector | None = getattr(guard, "detector", None)
+    if detector is None:
+        raise UsageError(f"the guard {name!r} has no score, so there is no threshold to find")
+    return detector
 
 
 def _read(text: str) -> str:

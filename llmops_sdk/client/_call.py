@@ -11,6 +11,7 @@ from llmops_sdk.client._policies import cache_policy, guard_specs, retry_policy,
 from llmops_sdk.client._prompt import messages_of, tool_definitions
 from llmops_sdk.client._record import CallInfo, CallRecorder, record_cost
 from llmops_sdk.client._stages import Fallbacks, Policies, Stages
+from llmops_sdk.client._tool_policy import tool_policy_stage
 from llmops_sdk.client.structured._answer import AnswerType, InvalidAnswerError, answer_type
 from llmops_sdk.client.structured._reask import parse_answer, require_answer
 from llmops_sdk.config import GuardrailSettings, ResolvedModel
@@ -130,21 +131,15 @@ def prepare(
     answer = answer_type(options["response_model"]) if "response_model" in options else None
     guards = _guards(stages, resolved, options)
     policies = _policies(stages, resolved, options, guards, answer)
-    tools = tool_definitions(options["tools"]) if "tools" in options else ()
-    request = Request(
-        model=resolved.model,
-        messages=messages_of(prompt, options.get("system")),
-        tools=tools,
-        response_schema=answer and answer.schema,
-        response_schema_name=answer and answer.name,
-        params=_params(options, tools),
-        extra=dict(options.get("extra", {})),
-        timeout=timeout_policy(resolved.timeout, options.get("timeout")),
-        cache=False if options.get("cache") is False else None,
-        # The guards on the input add their own.
-        policy_version=policy_version((*guards["output"], *guards["tool_arguments"]), resolved.guardrails.on_error),
-    )
-    chain = stages.chain(resolved, policies)
+    request = _request(resolved, prompt, options, guards, answer)
+    masks = masks_of_call() if any(guards[rail] for rail in _INPUT_RAILS) else None
+    with_tool_policy = tool_policy_stage(stages, resolved, options.get("tool_policy"), masks)
+    chain = with_tool_policy(stages.chain(resolved, policies))
+
+    def open_model(name: str) -> tuple[Provider, str]:
+        provider, model = stages.fallback_chain(name, policies)
+        return with_tool_policy(provider), model
+
     info = CallInfo(
         operation="chat",
         model=resolved.model,
@@ -166,9 +161,32 @@ def prepare(
         chain=chain,
         guards=guards,
         settings=resolved.guardrails,
-        masks=masks_of_call() if any(guards[rail] for rail in _INPUT_RAILS) else None,
-        open_model=lambda name: stages.fallback_chain(name, policies),
+        masks=masks,
+        open_model=open_model,
         answer=answer,
+    )
+
+
+def _request(
+    resolved: ResolvedModel,
+    prompt: object,
+    options: Mapping[str, Any],
+    guards: Mapping[Rail, tuple[Guard, ...]],
+    answer: AnswerType | None,
+) -> Request:
+    tools = tool_definitions(options["tools"]) if "tools" in options else ()
+    return Request(
+        model=resolved.model,
+        messages=messages_of(prompt, options.get("system")),
+        tools=tools,
+        response_schema=answer and answer.schema,
+        response_schema_name=answer and answer.name,
+        params=_params(options, tools),
+        extra=dict(options.get("extra", {})),
+        timeout=timeout_policy(resolved.timeout, options.get("timeout")),
+        cache=False if options.get("cache") is False else None,
+        # The guards on the input add their own.
+        policy_version=policy_version((*guards["output"], *guards["tool_arguments"]), resolved.guardrails.on_error),
     )
 
 

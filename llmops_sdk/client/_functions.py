@@ -35,6 +35,7 @@ def chat(prompt: Prompt, **options: Unpack[CallOptions]) -> Response:
         retry: False for one attempt, a number of attempts, a dict of keys of `[retry]`, or a `RetrySettings`.
         cache: False bypasses the cache, True turns it on, a dict has keys of `[cache]`.
         guards: Names or guards for input and output, `{"input": [...], "output": [...]}`, or [] for none.
+        tool_policy: What the tool calls of the answer must satisfy, in place of `[guardrails.tools]`.
         extra: A vendor's own parameters, passed on unchanged.
         top_p: The probability mass of the tokens considered.
         stop: Texts at which the answer ends.

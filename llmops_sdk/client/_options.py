@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias, TypedDict, TypeVar, cast
 
 from llmops_sdk.config import CacheSettings, RetrySettings, Timeout
-from llmops_sdk.guardrails import Guard
+from llmops_sdk.guardrails import Guard, ToolPolicy
 from llmops_sdk.providers._tools import Tool
 
 __all__ = [
@@ -39,6 +39,7 @@ class PromptOptions(TypedDict, total=False):
     retry: bool | int | Mapping[str, Any] | RetrySettings | None
     cache: bool | Mapping[str, Any] | CacheSettings | None
     guards: GuardSpecs | None
+    tool_policy: ToolPolicy | None
     extra: Mapping[str, Any] | None
     temperature: float | None
     max_tokens: int | None
@@ -67,7 +68,9 @@ class CallOptions(PromptOptions, total=False):
 
 
 # The SDK's own parameters; all others go to the provider under their OpenAI names.
-_OURS = frozenset({"model", "system", "tools", "response_model", "timeout", "retry", "cache", "guards", "extra"})
+_OURS = frozenset({
+    "model", "system", "tools", "response_model", "timeout", "retry", "cache", "guards", "tool_policy", "extra",
+})  # fmt: skip
 _ORDER = ("model", "system", "tools", "response_model", "temperature", "max_tokens", "timeout", "retry", "cache")
 STANDARD = frozenset(CallOptions.__annotations__) - _OURS
 

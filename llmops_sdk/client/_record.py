@@ -13,8 +13,13 @@ from llmops_sdk._util._guard import guarded
 from llmops_sdk.client._request_attributes import request_attributes, vendor_attributes
 from llmops_sdk.errors import GuardrailViolation, ProviderError, ValidationFailedError
 from llmops_sdk.export.metrics import _chunk_times
-from llmops_sdk.providers import Chunk, Embeddings, Request, Response, Usage
-from llmops_sdk.providers._genai import input_messages_json, output_messages_json, tool_definitions_json
+from llmops_sdk.providers import Chunk, Embeddings, Request, Response
+from llmops_sdk.providers._genai import (
+    input_messages_json,
+    output_messages_json,
+    tool_definitions_json,
+    usage_attributes,
+)
 from llmops_sdk.providers._types import model_name
 from llmops_sdk.tracing import Span, current_span, start_span
 from llmops_sdk.tracing.records import _semconv
@@ -155,7 +160,7 @@ class CallRecorder:
         return replace(response, trace_id=self.span.trace_id, span_id=self.span.span_id)
 
     def _record_answer(self, response: Response) -> None:
-        attributes = _usage_attributes(response.usage, response.cost)
+        attributes = usage_attributes(response.usage, response.cost)
         if response.attempts or response.cache or response.finish_reason:
             # A stream closed early has not reported its attempts: their number is unknown, not zero.
             attributes[_semconv.ATTEMPTS] = len(response.attempts)
@@ -193,7 +198,7 @@ class CallRecorder:
 
     def record_embeddings(self, made: Embeddings) -> None:
         """Record usage, cost and size of vectors."""
-        attributes: dict[str, Any] = {**_usage_attributes(made.usage, made.cost), _semconv.RESPONSE_MODEL: made.model}
+        attributes: dict[str, Any] = {**usage_attributes(made.usage, made.cost), _semconv.RESPONSE_MODEL: made.model}
         if made.vectors:
             attributes[_semconv.EMBEDDING_DIMENSIONS] = len(made.vectors[0])
         if made.simulated:
@@ -238,24 +243,9 @@ class CallRecorder:
 def record_cost(answer: Response | Chunk) -> None:
     """Record the usage and cost of an answer or chunk on the current span."""
     if answer.usage is not None:
-        attributes = _usage_attributes(answer.usage, answer.cost)
+        attributes = usage_attributes(answer.usage, answer.cost)
         if answer.attempts:
             attributes[_semconv.ATTEMPTS] = len(answer.attempts)
         if answer.model:
             attributes[_semconv.RESPONSE_MODEL] = answer.model
         guarded("recording a cost", None, current_span().set, attributes)
-
-
-def _usage_attributes(usage: Usage, cost: float | None) -> dict[str, Any]:
-    attributes: dict[str, Any] = {} if cost is None else {_semconv.COST: cost}
-    # No tokens at all means that nobody counted them: the usage is unknown, not zero.
-    if usage.input_tokens or usage.output_tokens:
-        attributes[_semconv.INPUT_TOKENS] = usage.input_tokens
-        attributes[_semconv.OUTPUT_TOKENS] = usage.output_tokens
-        details = {
-            _semconv.CACHE_READ_TOKENS: usage.cache_read_tokens,
-            _semconv.CACHE_WRITE_TOKENS: usage.cache_creation_tokens,
-            _semconv.REASONING_TOKENS: usage.reasoning_tokens,
-        }
-        attributes |= {name: count for name, count in details.items() if count}
-    return attributes

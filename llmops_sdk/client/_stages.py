@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 from llmops_sdk._util._guard import guarded
+from llmops_sdk.client._judged import JudgeProvider
 from llmops_sdk.client._record import record_cost
 from llmops_sdk.client._shared import CALL_CLOCK, SharedProvider
 from llmops_sdk.client.structured._answer import AnswerType
@@ -27,7 +28,7 @@ from llmops_sdk.config import (
     resolve_model,
 )
 from llmops_sdk.errors import ConfigError, LLMOpsError
-from llmops_sdk.guardrails import Guard, OutputGuardProvider, resolve
+from llmops_sdk.guardrails import Guard, OutputGuardProvider, ToolPolicy, resolve
 from llmops_sdk.guardrails._protocol import CALL_RAILS, OnError, Rail
 from llmops_sdk.providers import Provider, open_provider
 from llmops_sdk.resilience import Candidate, FallbackProvider, RetryProvider
@@ -36,6 +37,9 @@ __all__ = ["CurrentStages", "Fallbacks", "Policies", "Stages", "StagesLease"]
 
 # How many models, and how many combinations of policies, are kept; the least recently used is made again.
 _MAX_KEPT = 256
+
+_JUDGES = ("judge", "toxicity")
+"""The kinds of guards that ask a model."""
 
 _T = TypeVar("_T")
 
@@ -114,6 +118,7 @@ class Stages:
         self._providers: _RecentlyUsed[Provider] = _RecentlyUsed()
         self._chains: _RecentlyUsed[Provider] = _RecentlyUsed()
         self._guards: _RecentlyUsed[tuple[Guard, ...]] = _RecentlyUsed()
+        self._tool_policies: _RecentlyUsed[ToolPolicy] = _RecentlyUsed()
         self._calls = 0
         self._retired = False
 
@@ -151,16 +156,36 @@ class Stages:
         if not specs:
             return ()
         if not all(isinstance(spec, str) for spec in specs):
-            return resolve(specs, options, rail=rail)
+            return resolve(specs, self._with_judges(specs, options), rail=rail)
         key = json.dumps([specs, options, rail], sort_keys=True, default=str) if options else (specs, rail)
         with self._lock:
             try:
-                return self._guards.get(key, lambda: resolve(specs, options, rail=rail))
+                return self._guards.get(key, lambda: resolve(specs, self._with_judges(specs, options), rail=rail))
             except ConfigError as error:
                 found = placed(error, self.settings, *(f"guardrails.{rail}" for rail in CALL_RAILS))
                 if found is error:
                     raise
                 raise found from error
+
+    def configured_tool_policy(self, resolved: ResolvedModel) -> ToolPolicy:
+        """Return the policy that has the configured rules of a model, made at its first use."""
+        with self._lock:
+            return self._tool_policies.get(resolved.name, ToolPolicy)
+
+    def _with_judges(
+        self, specs: tuple[str | Guard, ...], options: Mapping[str, Mapping[str, Any]] | None
+    ) -> dict[str, Mapping[str, Any]]:
+        """Return the options with an unguarded provider for each model that a named judge asks."""
+        opened = dict(options or {})
+        named = {spec.partition(":")[0] for spec in specs if isinstance(spec, str)}
+        for kind in named.intersection(_JUDGES, opened):
+            model = opened[kind].get("model")
+            if isinstance(model, str) and model:
+                resolved = self.model(model)
+                inner = JudgeProvider(self.provider(resolved))
+                provider = RetryProvider(inner, resolved.retry, clock=CALL_CLOCK)
+                opened[kind] = {**opened[kind], "provider": provider, "model": resolved.model}
+        return opened
 
     def chain(self, resolved: ResolvedModel, policies: Policies) -> Provider:
         """Return the stages below the input guards: cache, answer type, output guards, fallback, retry, provider."""

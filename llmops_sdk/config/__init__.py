@@ -14,12 +14,13 @@ from llmops_sdk.config.loading._settings import DescribedValue, Settings, descri
 from llmops_sdk.config.sections._caching import CacheSettings, CassetteSettings
 from llmops_sdk.config.sections._calls import FallbackSettings, RetrySettings, Timeout
 from llmops_sdk.config.sections._export import DestinationSettings, ExportFilter, ExportSettings
-from llmops_sdk.config.sections._guardrails import GuardrailSettings
+from llmops_sdk.config.sections._guardrails import ArgumentRule, GuardrailSettings, ToolRule
 from llmops_sdk.config.sections._models import ModelSettings, PriceSettings, ProviderSettings
 from llmops_sdk.config.sections._store import ColumnSettings, StoreSettings, ThinningSettings
 from llmops_sdk.config.sections._tracing import CaptureSettings, RedactionSettings, TracingSettings
 
 __all__ = [
+    "ArgumentRule",
     "CacheSettings",
     "CaptureSettings",
     "CassetteSettings",
@@ -41,6 +42,7 @@ __all__ = [
     "StoreSettings",
     "ThinningSettings",
     "Timeout",
+    "ToolRule",
     "TracingSettings",
     "configure",
     "current",

@@ -62,12 +62,14 @@ def _resource(settings: Settings) -> Mapping[str, Any]:
     attributes = process_resource(settings)
     if not settings.redaction.enabled:
         return attributes
+    from llmops_sdk.tracing.privacy._hash_key import hash_key
     from llmops_sdk.tracing.privacy._redaction_stage import RedactionStage
 
     blank = RecordedSpan(
         name="", kind="chain", trace_id=0, span_id=0, start_ns=0, duration_ns=0, status="unset", resource=attributes
     )
-    redacted = RedactionStage(settings.redaction.patterns, record_loss)([blank])[0]
+    stage = RedactionStage(settings.redaction.patterns, record_loss, hash_key(settings.redaction))
+    redacted = stage([blank])[0]
     return redacted.resource if isinstance(redacted, RecordedSpan) else {}
 
 

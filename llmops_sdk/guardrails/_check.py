@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from llmops_sdk._util._public import public
+from llmops_sdk.config import current
 from llmops_sdk.errors import ConfigError, GuardrailViolation
 from llmops_sdk.guardrails._protocol import RAILS, Action, Guard, GuardContext, OnError, Rail, Verdict, strongest
 from llmops_sdk.guardrails._registry import resolve
@@ -41,6 +43,7 @@ def check(
     rail: Rail = "input",
     documents: Sequence[str] = (),
     on_error: OnError = "closed",
+    options: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Checked:
     """Check one text, without a call to a model.
 
@@ -50,6 +53,7 @@ def check(
         rail: What the text is: "input", "documents", "tool_arguments", "tool_results" or "output".
         documents: The texts that an answer should be grounded in, for the guard `grounded`.
         on_error: What happens when a guard fails: "closed" blocks the text, "open" lets it pass.
+        options: The options of named guards, by kind, or None for those of the configuration.
 
     Returns:
         The action, the text that goes on, and the verdicts. It does not raise when a guard blocks.
@@ -73,7 +77,7 @@ def check(
     masks = masks_of_call()
     context = GuardContext(rail=rail, documents=tuple(documents), masks=masks)
     verdicts: list[Verdict] = []
-    for guard in resolve(guards):
+    for guard in resolve(guards, current().guardrails.options if options is None else options):
         try:
             with GuardRun(guard, context, on_error, verdicts=verdicts) as run:
                 text = run.check(text)

@@ -126,8 +126,9 @@ class Detection:
 class Detector(Protocol):
     """Finds something in texts. One object serves many texts at once, so it must not keep state on itself.
 
-    A detector takes linear time in the length of the text, and never raises for any text. It may have one more method,
-    `settled(text) -> int`, with the meaning that it has for a guard.
+    A detector takes linear time in the length of the text, and never raises for any text. It may have
+    `settled(text) -> int` and `whole_text`, with the meaning that they have for a guard, and `async adetect(text,
+    context)`, an async `detect` of a detector that waits for something, such as a model.
     """
 
     @property

@@ -46,6 +46,10 @@ KINDS: Mapping[str, Kind] = {
     "length": Kind("texts that are too long or too short", "block", _MENDED, "LengthDetector"),
     "json": Kind("texts that are not JSON, and mended JSON", "fix", _MENDED, "JsonDetector"),
     "grounded": Kind("sentences that the documents do not contain", "flag", _PLACES, "GroundedDetector"),
+    "judge": Kind("texts that break a policy in words, by a model", "block", _WHOLE, "JudgeDetector"),
+    "toxicity": Kind("insults, threats and hatred, by a model", "flag", _WHOLE, "ToxicityDetector"),
+    "classifier": Kind("what a classifier in a local folder recognises", "flag", _PLACES, "ClassifierDetector"),
+    "presidio": Kind("personal data, by Presidio's recognisers", "redact", _PLACES, "PresidioDetector"),
 }
 PACKS: Mapping[str, tuple[str, ...]] = {
     "default": ("pii", "secrets", "injection", "exfiltration"),
@@ -145,14 +149,20 @@ def _made(name: str, kind: str, action: str, given: Mapping[str, Any]) -> Guard:
 def _bare(kind: str, action: str, options: Mapping[str, Any]) -> Guard:
     known = KINDS[kind]
     detector: Any = getattr(detectors, known.detector)
-    names = list(inspect.signature(detector).parameters)
+    names = [*inspect.signature(detector).parameters, *(["hashed"] if "redact" in known.actions else [])]
     for option in options:
         if option not in names:
             raise unknown("option", option, option, [*names, *OPTION_NAMES], of=f"the guard {kind!r}")
-    if kind == "cards" and action in _CARD_GUARDS:
+    own = {name: value for name, value in options.items() if name != "hashed"}
+    hashed = options.get("hashed", False)
+    if not isinstance(hashed, bool):
+        raise ConfigError(f"hashed is {hashed!r}: use true or false", value=hashed)
+    if kind == "cards" and action in _CARD_GUARDS and not hashed:
         own_action, keep_last4 = _CARD_GUARDS[action]
         return CardGuard(own_action, keep_last4=keep_last4)
-    return DetectorGuard(detector(**options), cast("Action", action))
+    if action == "keep_last4":
+        raise ConfigError("cards:keep_last4 has no hash: use cards:redact with hashed, or remove hashed")
+    return DetectorGuard(detector(**own), cast("Action", action), hashed=hashed)
 
 
 def _checked(guard: object) -> Guard:

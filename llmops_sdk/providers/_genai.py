@@ -11,11 +11,12 @@ from typing import Any, cast
 
 import orjson
 
-from llmops_sdk.providers._types import Message, Request, Response
+from llmops_sdk.providers._types import Message, Request, Response, Usage
 from llmops_sdk.tracing.capture._embedded import media_uri
+from llmops_sdk.tracing.records import _semconv
 from llmops_sdk.tracing.records._records import Json
 
-__all__ = ["input_messages_json", "output_messages_json", "tool_definitions_json"]
+__all__ = ["input_messages_json", "output_messages_json", "tool_definitions_json", "usage_attributes"]
 
 _Part = dict[str, object]
 _MAX_DEPTH = 32
@@ -200,3 +201,19 @@ def _text(value: object) -> str:
         return hex(value)  # Python refuses to write thousands of decimal digits
     # The repr of an application's object may run its code and raise; the name of its type cannot.
     return str(value) if isinstance(value, float | type(None)) else f"<{type(value).__qualname__}>"
+
+
+def usage_attributes(usage: Usage, cost: float | None) -> dict[str, Any]:
+    """Return the tokens and the cost of a call as attributes of its span."""
+    attributes: dict[str, Any] = {} if cost is None else {_semconv.COST: cost}
+    # No tokens at all means that nobody counted them: the usage is unknown, not zero.
+    if usage.input_tokens or usage.output_tokens:
+        attributes[_semconv.INPUT_TOKENS] = usage.input_tokens
+        attributes[_semconv.OUTPUT_TOKENS] = usage.output_tokens
+        details = {
+            _semconv.CACHE_READ_TOKENS: usage.cache_read_tokens,
+            _semconv.CACHE_WRITE_TOKENS: usage.cache_creation_tokens,
+            _semconv.REASONING_TOKENS: usage.reasoning_tokens,
+        }
+        attributes |= {name: count for name, count in details.items() if count}
+    return attributes

@@ -68,3 +68,17 @@ def test_a_user_reads_how_many_lines_cannot_be_read(command, store: Path, count:
     assert f"note: lost or redacted: {sentence}" in ran.out
     command("compact")
     assert findings(command("doctor", "--format", "json").out)["lost or redacted"] == sentence
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("k" * 32, "with the key in TELEMETRY_HASH_KEY"), ("", "NO: TELEMETRY_HASH_KEY holds no key of at least 16")],
+)
+def test_a_user_reads_whether_redacted_values_have_hashes(
+    command, monkeypatch: pytest.MonkeyPatch, key: str, value: str
+) -> None:
+    monkeypatch.setenv("LLMOPS_REDACTION__HASH_KEY_ENV", "TELEMETRY_HASH_KEY")
+    monkeypatch.setenv("TELEMETRY_HASH_KEY", key)
+    rows = json.loads(command("doctor", "--format", "json").out)
+    (found,) = [row["value"] for row in rows if row["what"] == "hashes of redacted values"]
+    assert found.startswith(value)

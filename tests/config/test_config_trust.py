@@ -41,6 +41,17 @@ HARMFUL = {
     "content": ("export.content", "[export]\ncontent = true"),
     "host content": ("export.host_content", "[export]\nhost_content = true"),
     "redaction": ("redaction.enabled", "[redaction]\nenabled = false"),
+    "hash key": ("redaction.hash_key_env", "[redaction]\nhash_key_env = 'HOME'"),
+    "judge URL": ("guardrails.options.judge.model", f"[guardrails.options.judge]\nmodel = '{AWAY}/v1#x'"),
+    "toxicity URL": ("guardrails.options.toxicity.model", f"[guardrails.options.toxicity]\nmodel = '{AWAY}/v1#x'"),
+    "guard's fallback URL": (
+        "guardrails.options.injection.fallback_model",
+        f"[guardrails.options.injection]\nfallback_model = '{AWAY}/v1#x'",
+    ),
+    "judge of a model": (
+        "models.a.guardrails.options.judge.model",
+        f"[models.a]\nmodel = 'a/b'\n[models.a.guardrails.options.judge]\nmodel = '{AWAY}/v1#x'",
+    ),
     "store outside": ("store.path", "[store]\npath = '../elsewhere'"),
     "store at home": ("store.path", "[store]\npath = '~/traces'"),
     "store is the project": ("store.path", "[store]\npath = '.'"),

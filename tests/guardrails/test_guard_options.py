@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import pickle
+import re
 import subprocess
 import sys
 import threading
@@ -256,3 +257,39 @@ def test_a_pool_serves_more_tasks_than_it_has_threads():
     with ThreadPoolExecutor(200) as callers:
         results = list(callers.map(lambda number: pool.run(60, lambda: number + 1), range(500)))
     assert results == [number + 1 for number in range(500)]
+
+
+def test_equal_values_have_equal_hashes_if_asked(monkeypatch):
+    pytest.importorskip("re2")
+    monkeypatch.setenv("MY_HASH_KEY", "k" * 32)
+    llmops.configure(
+        model="offline/echo",
+        redaction={"hash_key_env": "MY_HASH_KEY"},
+        guardrails={"input": ["pii"], "options": {"pii": {"hashed": True}}},
+    )
+    one, other = (llmops.chat(f"I am {mail}").text for mail in ("ada@example.org", "ADA@example.org"))
+    assert one == other
+    assert re.fullmatch(r"I am \[EMAIL:[a-p]{16}\]", one)
+    assert check("I am bob@example.org", ["pii"]).text != one
+    # Without a key there is no hash, and the value is replaced all the same.
+    monkeypatch.delenv("MY_HASH_KEY")
+    assert check("I am ada@example.org", ["pii"]).text == "I am [EMAIL]"
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("cards:keep_last4", {"cards": {"hashed": True}}, "has no hash"),
+        ("cards", {"cards": {"hashed": "yes"}}, "hashed is 'yes': use true or false"),
+        ("length:fix", {"length": {"max_chars": 3, "hashed": True}}, "no option 'hashed' of the guard 'length'"),
+    ],
+)
+def test_a_hash_that_cannot_be_is_an_error(name, options, message):
+    with pytest.raises(llmops.ConfigError, match=message):
+        check("hello", [name], options=options)
+
+
+def test_check_takes_the_options_of_the_configuration():
+    llmops.configure(model="offline/echo", guardrails={"options": {"topics": {"deny": ["lottery"]}}})
+    assert check("the lottery", ["topics"]).action == "block"
+    assert check("the lottery", ["topics"], options={"topics": {"deny": ["stocks"]}}).action == "pass"

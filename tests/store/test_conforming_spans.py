@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from otel_versions import needs_1_45
 from otlp_samples import sample_span
 
 import llmops_sdk as llmops
@@ -14,12 +15,13 @@ from llmops_sdk.store.schema._views import SPAN_COLUMNS
 from llmops_sdk.tracing import tracer_provider
 from llmops_sdk.tracing.interop._convert import SpanConverter
 
+FORMS = [pytest.param(lambda value: value, id="structured", marks=needs_1_45), pytest.param(json.dumps, id="text")]
 SYSTEM = [{"type": "text", "content": "be kind"}]
 ASKED = [{"role": "user", "parts": [{"type": "text", "content": "Hi"}, {"type": "generic_type", "x": 1}]}]
 SAID = [{"role": "assistant", "parts": [{"type": "text", "content": "Hello"}], "finish_reason": "stop"}]
 
 
-@pytest.mark.parametrize("form", [lambda value: value, json.dumps], ids=["structured", "text"])
+@pytest.mark.parametrize("form", FORMS)
 def test_messages_and_instructions_fill_the_columns(form: Any):
     tracer = tracer_provider().get_tracer("library")
     call = {"gen_ai.operation.name": "chat", "gen_ai.input.messages": form(ASKED), "gen_ai.output.messages": form(SAID)}
@@ -41,7 +43,7 @@ def test_messages_and_instructions_fill_the_columns(form: Any):
 DOCUMENTS = [{"id": "d1", "score": 0.9, "content": "Cats purr."}, {"id": "d2", "score": 0.5}]
 
 
-@pytest.mark.parametrize("form", [lambda value: value, json.dumps], ids=["structured", "text"])
+@pytest.mark.parametrize("form", FORMS)
 def test_retrieval_fills_input_and_output_and_comes_back_for_backends(form: Any):
     attributes = {"gen_ai.operation.name": "retrieval", "gen_ai.data_source.id": "docs"}
     with tracer_provider().get_tracer("library").start_as_current_span("retrieval docs", attributes=attributes) as span:

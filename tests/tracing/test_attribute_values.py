@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import SpanContext, TraceFlags
+from otel_versions import needs_1_45
 
 import llmops_sdk as llmops
 from llmops_sdk.store.lines._encode import Encoder
@@ -104,6 +105,7 @@ STORED = {
 }
 
 
+@needs_1_45
 @pytest.mark.parametrize(("value", "stored"), STORED.values(), ids=STORED)
 def test_each_type_is_stored_as_documented(sink: Any, value: Any, stored: Any):
     for line in lines_of(value):

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from otel_versions import needs_1_45
 
 import llmops_sdk as llmops
 
@@ -78,6 +79,7 @@ def test_other_libraries_spans_are_kept_after_configure_alone():
     assert llmops.query("SELECT name, scope FROM spans").rows() == [("theirs", "library")]
 
 
+@needs_1_45
 def test_the_first_request_of_fastapi_is_kept_after_configure():
     run(FASTAPI)
     sql = "SELECT name FROM spans WHERE scope = 'fastapi' AND parent_span_id IS NULL"

@@ -197,6 +197,13 @@ def _privacy(settings: Settings) -> Iterator[Finding]:
         yield Finding("privacy", "content leaves this machine", "no: spans are exported without content", source)
     stored = "yes, in the local store" if settings.capture.content and settings.store.enabled else "no"
     yield Finding("privacy", "content is stored", stored, settings.source("capture.content"))
+    if (name := settings.redaction.hash_key_env) is not None:
+        from llmops_sdk.tracing.privacy._hash_key import hash_key
+
+        usable = hash_key(settings.redaction, warn=False) is not None
+        value = f"with the key in {name}" if usable else f"NO: {name} holds no key of at least 16 characters"
+        source = settings.source("redaction.hash_key_env")
+        yield Finding("privacy", "hashes of redacted values", value, source, OK if usable else NOTE)
 
 
 def _exporters(settings: Settings) -> Iterator[Finding]:

@@ -109,19 +109,19 @@ def nearest_key(path: tuple[object, ...]) -> str:
     ):
         if found := difflib.get_close_matches(wanted, choices, n=1, cutoff=cutoff):
             nearest = choices[found[0]]
-            # Keep the name that the user chose.
-            at = nearest.index(_NAME) + 1 if _NAME in nearest else 0
+            # Keep the names that the user chose.
+            at = len(nearest) - nearest[::-1].index(_NAME) if _NAME in nearest else 0
             same_name = 0 < at < len(pattern) and nearest[:at] == pattern[:at]
             return dotted((*parts[:at], *nearest[at:]) if same_name else nearest)
     return "model"
 
 
 def _pattern(path: KeyPath) -> KeyPath:
-    """Replace the name of a model, price or column in the path by `<name>`."""
+    """Replace the names that the user chooses (of a model, price, column, tool, …) in the path by `<name>`."""
     for end in range(1, len(path)):
         found = _table().get(path[:end])
         if found is not None and found.key_type == "named":
-            return (*path[:end], _NAME, *path[end + 1 :])
+            path = (*path[:end], _NAME, *path[end + 1 :])
     return path
 
 

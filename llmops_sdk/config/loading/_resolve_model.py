@@ -242,7 +242,11 @@ def _policy(base: _S, partial: list[_S | None]) -> _S:
     """Return the general section, overridden by the keys that named models set."""
     for section in partial:
         if section is not None:
-            base = base.model_copy(update={name: getattr(section, name) for name in section.model_fields_set})
+            update = {name: getattr(section, name) for name in section.model_fields_set}
+            if isinstance(base, GuardrailSettings) and "tools" in update:
+                # A model's rules for some tools leave the general rules for the others in force.
+                update["tools"] = {**base.tools, **update["tools"]}
+            base = base.model_copy(update=update)
     return base
 
 

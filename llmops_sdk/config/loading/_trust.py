@@ -55,6 +55,7 @@ REFUSED: Mapping[str, str] = {
     "export.metrics.headers": _KEY,
     "export.logs.endpoint": _AWAY,
     "export.logs.headers": _KEY,
+    "redaction.hash_key_env": "decides which key hides redacted values",
 }
 """Keys that only a trusted file may set, and why."""
 
@@ -78,17 +79,22 @@ CHECKED: Mapping[str, tuple[str, _Check]] = {
     "store.path": ("puts the store outside the project", _is_inside),
     "export.content": (_CONTENT, lambda value, _root: value is False),
     "export.host_content": (_CONTENT, lambda value, _root: value is False),
+    "guardrails.options.model": (_AWAY, _names_no_url),
     "redaction.enabled": ("turns redaction off", lambda value, _root: value is True),
 }
 """Keys whose value decides: why it may be refused, and whether it is allowed."""
 
+_GUARD_MODELS = frozenset({"model", "fallback_model"})
+"""The options of guards that name a model."""
 _LOCAL = frozenset({"store.path", "cache.path", "cassettes.folder"})
 _SENDS_NOTHING = frozenset({"model", "fallbacks", "cassettes.records"})
 
 
 def rule_of(path: KeyPath) -> str:
-    """Return the rule of a key: its dotted name without `models.<name>`, or the section that decides for it."""
+    """Return the rule of a key: its dotted name without `models.<name>`, or what decides for it."""
     parts = path[2:] if path[0] == "models" and len(path) > 2 else path
+    if parts[:2] == ("guardrails", "options") and not _GUARD_MODELS.isdisjoint(parts[3:]):
+        return "guardrails.options.model"
     names = [".".join(parts[:end]) for end in range(len(parts), 0, -1)]
     return next((name for name in names if name in ALLOWED or name in REFUSED or name in CHECKED), names[0])
 

@@ -2,14 +2,54 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, NonNegativeInt
 
 from llmops_sdk._util._public import public
-from llmops_sdk.config.sections._base import Names, SettingsSection
+from llmops_sdk.config.sections._base import Names, OptionalText, OrNone, SettingsSection
 
-__all__ = ["GuardrailSettings"]
+__all__ = ["ArgumentRule", "GuardrailSettings", "ToolRule"]
+
+
+@public("llmops_sdk.config")
+class ArgumentRule(SettingsSection):
+    """What one argument of a tool must be like. A list satisfies a rule if each of its items does."""
+
+    enum: Names = ()
+    """The allowed values, as text; any value if empty."""
+    minimum: Annotated[float | None, OrNone] = None
+    """The smallest number allowed."""
+    maximum: Annotated[float | None, OrNone] = None
+    """The largest number allowed."""
+    max_length: Annotated[NonNegativeInt | None, OrNone] = None
+    """The longest text allowed, in characters."""
+    pattern: OptionalText = None
+    """A regular expression of google-re2 that the whole text must match (needs `llmops-sdk[guards]`)."""
+
+
+@public("llmops_sdk.config")
+class ToolRule(SettingsSection):
+    """What a model's calls of one tool must satisfy. `[guardrails.tools."*"]` is for tools without a table.
+
+    Example:
+        >>> from llmops_sdk.guardrails import ToolRule
+        >>> ToolRule(untainted=["to"], approval="tainted").allow_domains
+        ()
+    """
+
+    untainted: Names = ()
+    """Arguments that must not come from untrusted content, e.g. ["to", "message.link"]; ["*"] means all."""
+    allow_domains: Names = ()
+    """The hosts to which URLs and e-mail addresses in the arguments may lead, with those below them; all if empty."""
+    arguments: dict[str, ArgumentRule] = {}
+    """What arguments must be like, by name or path, e.g. [guardrails.tools.pay.arguments.amount]."""
+    approval: Literal["never", "tainted", "always"] = "never"
+    """When a person must approve a call: "tainted" asks where `untainted` alone would block it."""
+    deny: bool = False
+    """Whether to block every call of the tool."""
+    trust_results: bool = False
+    """Whether what the tool returns counts as trusted, e.g. the user's own address book."""
 
 
 @public("llmops_sdk.config")
@@ -38,3 +78,5 @@ class GuardrailSettings(SettingsSection):
     """Options of named guards by kind, e.g. [guardrails.options.exfiltration] with allow_domains = ["example.org"].
 
     Each kind also takes on_error, timeout (seconds), sample (a share of the calls), fallback_answer, fallback_model."""
+    tools: dict[str, ToolRule] = {}
+    """What calls of tools must satisfy, by the tool's name; see docs/tool-policy.md."""

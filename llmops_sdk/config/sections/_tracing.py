@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 
 from llmops_sdk._util._public import public
-from llmops_sdk.config.sections._base import SettingsSection
+from llmops_sdk.config.sections._base import OptionalText, SettingsSection
 from llmops_sdk.config.sections._value_types import Regex
 
 __all__ = ["CaptureSettings", "RedactionSettings", "TracingSettings"]
@@ -57,3 +57,6 @@ class RedactionSettings(SettingsSection):
     """Redact known formats of secrets, matches of `patterns`, and what the program's own redactors change."""
     patterns: dict[str, Regex] = {}
     """Further regular expressions by name, e.g. `employee = "E-\\d{6}"`. Each is applied to every text."""
+    hash_key_env: OptionalText = None
+    """The environment variable with a random key. With it, `[REDACTED:name]` becomes `[REDACTED:name:hash]`, and equal
+    values have equal hashes."""

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from llmops_sdk.guardrails.detectors._secrets_detector import SecretsDetector
     from llmops_sdk.guardrails.detectors.injection._injection import InjectionDetector
     from llmops_sdk.guardrails.detectors.links._exfiltration import ExfiltrationDetector
+    from llmops_sdk.guardrails.detectors.models._classifier import ClassifierDetector
+    from llmops_sdk.guardrails.detectors.models._judge import JudgeDetector
+    from llmops_sdk.guardrails.detectors.models._presidio import PresidioDetector
+    from llmops_sdk.guardrails.detectors.models._toxicity import ToxicityDetector
     from llmops_sdk.guardrails.detectors.pii._pii import PiiDetector
     from llmops_sdk.guardrails.detectors.words._profanity import ProfanityDetector
     from llmops_sdk.guardrails.detectors.words._topics import TopicsDetector
@@ -22,16 +26,20 @@ if TYPE_CHECKING:
 __all__ = [
     "CanaryDetector",
     "CardDetector",
+    "ClassifierDetector",
     "ExfiltrationDetector",
     "GroundedDetector",
     "InjectionDetector",
     "JsonDetector",
+    "JudgeDetector",
     "LanguageDetector",
     "LengthDetector",
     "PiiDetector",
+    "PresidioDetector",
     "ProfanityDetector",
     "SecretsDetector",
     "TopicsDetector",
+    "ToxicityDetector",
     "new_canary",
 ]
 
@@ -47,6 +55,10 @@ __getattr__, __dir__ = lazy_names(
         "_secrets_detector": "SecretsDetector",
         "injection._injection": "InjectionDetector",
         "links._exfiltration": "ExfiltrationDetector",
+        "models._classifier": "ClassifierDetector",
+        "models._judge": "JudgeDetector",
+        "models._presidio": "PresidioDetector",
+        "models._toxicity": "ToxicityDetector",
         "pii._pii": "PiiDetector",
         "words._profanity": "ProfanityDetector",
         "words._topics": "TopicsDetector",

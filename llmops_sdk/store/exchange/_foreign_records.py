@@ -33,9 +33,11 @@ class ForeignRecords:
         self._bytes: Counter[tuple[str, str]] = Counter()
         self._stage = None
         if settings.redaction.enabled:
+            from llmops_sdk.tracing.privacy._hash_key import hash_key
             from llmops_sdk.tracing.privacy._redaction_stage import RedactionStage
 
-            self._stage = RedactionStage(settings.redaction.patterns, self._count_loss)
+            key = hash_key(settings.redaction)
+            self._stage = RedactionStage(settings.redaction.patterns, self._count_loss, key)
 
     def __call__(
         self, records: Sequence[RecordedSpan | ScoreRecord], losses: Counter[tuple[str, str]] | None = None

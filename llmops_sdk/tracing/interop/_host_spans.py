@@ -48,6 +48,7 @@ class HostSpans:
     def __init__(self, runtime: Runtime, provider: otel_trace.TracerProvider, *, on_our_provider: bool = False) -> None:
         # Imported here, not when the first span ends.
         from llmops_sdk.tracing.interop._convert import SpanConverter
+        from llmops_sdk.tracing.privacy._hash_key import hash_key
         from llmops_sdk.tracing.privacy._redaction_stage import RedactionStage
 
         self.provider = provider
@@ -57,7 +58,9 @@ class HostSpans:
         self._convert = SpanConverter(content=self._content, allow_attributes=runtime.settings.export.allow_attributes)
         redaction = runtime.settings.redaction
         # The pipeline counts what it redacts; this must not count it again.
-        self._redact = RedactionStage(redaction.patterns, _ignore) if redaction.enabled else None
+        self._redact = None
+        if redaction.enabled:
+            self._redact = RedactionStage(redaction.patterns, _ignore, hash_key(redaction))
         self._pipeline_put = runtime.pipeline.put
 
     def start_child(self, runtime: Runtime, context: _active.Context, name: str, kind: str, otel_kind: str) -> Span:

@@ -53,9 +53,16 @@ class RedactionStage:
     Args:
         patterns: Regular expressions by name, in addition to the well-known formats.
         on_loss: Called like `record_loss` for each redaction: ("secret", label, count, bytes).
+        key: The key of the hashes in replacements, or None for replacements without a hash.
     """
 
-    def __init__(self, patterns: Mapping[str, str], on_loss: Callable[[str, str, int, int], None]) -> None:
+    def __init__(
+        self,
+        patterns: Mapping[str, str],
+        on_loss: Callable[[str, str, int, int], None],
+        key: bytes | None = None,
+    ) -> None:
+        self._key = key
         self._patterns: list[CustomRedactor] = [
             (redaction_label(name), re.compile(text)) for name, text in patterns.items()
         ]
@@ -83,7 +90,7 @@ class RedactionStage:
         own_redactors = registered_redactors()
         if not self._patterns and not own_redactors and guarded("redaction", False, self._is_clean, [record]):
             return record
-        redactor = TextRedactor((*self._patterns, *own_redactors))
+        redactor = TextRedactor((*self._patterns, *own_redactors), self._key)
         result: SpanRecord | ScoreRecord | None
         if isinstance(record, ScoreRecord):
             result = guarded("redaction", None, _redact_score, record, redactor)
@@ -92,7 +99,7 @@ class RedactionStage:
             result = guarded("redaction", None, self._redact_span, cast("RecordedSpan", record), redactor)
         if result is None:
             # A redactor of the application may have failed; still replace the well-known formats in the rest.
-            redactor = TextRedactor()
+            redactor = TextRedactor(key=self._key)
             if isinstance(record, ScoreRecord):
                 result = _emptied_score(record, redactor)
                 size = len(record.comment or "") + len(record.label or "")
@@ -145,7 +152,7 @@ class RedactionStage:
         if known is None:
             if len(self._resources) >= _MAX_RESOURCES:
                 self._resources.clear()
-            known_only = TextRedactor()
+            known_only = TextRedactor(key=self._key)
             redacted = _redact_attributes(resource, known_only, 0)
             redactor.add(known_only)
             known = (resource, redacted if known_only.counts else resource)

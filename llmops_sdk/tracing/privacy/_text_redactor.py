@@ -13,6 +13,7 @@ from typing import TypeAlias, cast
 import orjson
 
 from llmops_sdk._util._guard import Caught
+from llmops_sdk._util._keyed_label import keyed_label
 from llmops_sdk.tracing.privacy._secret_names import CONTEXT_KEY, named_secret
 from llmops_sdk.tracing.privacy._secrets import CUT, NAMED_LABEL
 from llmops_sdk.tracing.privacy._sieves import may_hold_name, may_hold_secret, patterns_for
@@ -50,6 +51,7 @@ class TextRedactor:
 
     Args:
         custom: Further patterns and functions. They see every text, after the well-known formats are replaced.
+        key: The key of hashes; with it, a replacement is `[REDACTED:label:hash]`.
 
     Attributes:
         custom: As given.
@@ -57,9 +59,10 @@ class TextRedactor:
         sizes: Their bytes in UTF-8 by label.
     """
 
-    __slots__ = ("counts", "custom", "sizes")
+    __slots__ = ("_key", "counts", "custom", "sizes")
 
-    def __init__(self, custom: Sequence[CustomRedactor] = ()) -> None:
+    def __init__(self, custom: Sequence[CustomRedactor] = (), key: bytes | None = None) -> None:
+        self._key = key
         self.custom = custom
         self.counts: Counter[str] = Counter()
         self.sizes: Counter[str] = Counter()
@@ -76,7 +79,7 @@ class TextRedactor:
             text = self._replace_known(text, key if by_name else "")
             if by_name and named_secret(key, text):
                 self._count(NAMED_LABEL, 1, text)
-                text = f"[REDACTED:{NAMED_LABEL}]"
+                text = self._replacement(NAMED_LABEL, text)
         for label, how in self.custom:
             text = (
                 self._by_pattern(text, label, how)
@@ -169,17 +172,24 @@ class TextRedactor:
             begin, stop = max(start, done), min(stop, end)  # noqa: PLW2901 - clipped
             if begin >= stop or start < len(head):
                 continue
-            parts += (text[done - len(head) : begin - len(head)], f"[REDACTED:{label}]")
-            self._count(label, 1, text[begin - len(head) : stop - len(head)])
+            secret = text[begin - len(head) : stop - len(head)]
+            parts += (text[done - len(head) : begin - len(head)], self._replacement(label, secret))
+            self._count(label, 1, secret)
             done = stop
         return "".join((*parts, text[done - len(head) :])) if parts else text
+
+    def _replacement(self, label: str, secret: str) -> str:
+        if self._key is None:
+            return f"[REDACTED:{label}]"
+        # Escaped or not, it is the same secret.
+        return keyed_label(f"REDACTED:{label}", _Unescaped(secret).text, self._key)
 
     def _by_pattern(self, text: str, label: str, pattern: re.Pattern[str]) -> str:
         def replaced(match: re.Match[str]) -> str:
             if match.start() == match.end():
                 return ""
             self._count(label, 1, match[0])
-            return f"[REDACTED:{label}]"
+            return self._replacement(label, match[0])
 
         return pattern.sub(replaced, text)
 

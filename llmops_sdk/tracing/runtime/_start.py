@@ -187,9 +187,11 @@ def _new_pipeline(settings: Settings, open_sinks: Callable[[], Sequence[Sink]] |
         pipeline.write_through_until = math.inf
     redaction = None
     if settings.redaction.enabled:
+        from llmops_sdk.tracing.privacy._hash_key import hash_key
         from llmops_sdk.tracing.privacy._redaction_stage import RedactionStage
 
-        redaction = RedactionStage(settings.redaction.patterns, pipeline.record_loss)
+        key = hash_key(settings.redaction)
+        redaction = RedactionStage(settings.redaction.patterns, pipeline.record_loss, key)
     pipeline.transform = with_digests_stage(redaction, pipeline.record_loss)
     return pipeline
 

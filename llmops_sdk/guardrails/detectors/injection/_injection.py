@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from llmops_sdk._util._public import public
 from llmops_sdk.errors import ConfigError
 from llmops_sdk.guardrails._protocol import Detection, Finding, GuardContext
+from llmops_sdk.guardrails.detectors._saved_threshold import checked_version
 from llmops_sdk.guardrails.detectors.injection._injection_features import (
     CHUNK,
     SHORTEST,
@@ -115,9 +116,10 @@ class InjectionDetector:
             calibrated with the model. `calibrate` finds one for your own texts.
         max_chars: The most characters to read. Of a longer text the detector reads the first and the last half of this
             many, and the detection has `truncated` set.
+        version: The version that `llmops guard calibrate` printed with the threshold, or None.
 
     Raises:
-        ConfigError: A value is out of its range.
+        ConfigError: A value is out of its range, or `version` is not the model's: the threshold then does not hold.
         MissingDependencyError: numpy is not installed.
 
     Example:
@@ -132,12 +134,15 @@ class InjectionDetector:
 
     name = "injection"
 
-    def __init__(self, threshold: float | None = None, max_chars: int = _DEFAULT_CAP) -> None:
+    def __init__(
+        self, threshold: float | None = None, max_chars: int = _DEFAULT_CAP, version: str | None = None
+    ) -> None:
         if threshold is not None and not 0 < threshold <= 1:
             raise ConfigError(f"threshold is {threshold!r}: give a score above 0 and at most 1", value=threshold)
         if max_chars < WINDOW:
             raise ConfigError(f"max_chars is {max_chars!r}: give at least {WINDOW}", value=max_chars)
         self._model = load()
+        checked_version(version, self._model.header.version, self.name)
         self._max_chars = max_chars
         self.threshold = self._model.header.threshold if threshold is None else threshold
         self.version = self._model.header.version + ("" if threshold is None else f":{threshold:g}")
