@@ -100,6 +100,7 @@ class Call:
 
 
 _INPUT_RAILS: tuple[Rail, ...] = ("input", "tool_results", "tool_definitions")
+_OUTPUT_RAILS: tuple[Rail, ...] = ("output", "tool_arguments")
 
 
 def input_guards(stages: Stages, options: Mapping[str, Any]) -> tuple[Guard, ...]:
@@ -110,6 +111,11 @@ def input_guards(stages: Stages, options: Mapping[str, Any]) -> tuple[Guard, ...
 def _guards(stages: Stages, resolved: ResolvedModel, options: Mapping[str, Any]) -> dict[Rail, tuple[Guard, ...]]:
     specs = guard_specs(resolved.guardrails, options.get("guards"))
     return {rail: stages.guards(specs[rail], resolved.guardrails.options, rail) for rail in specs}
+
+
+def _output_version(guards: Mapping[Rail, tuple[Guard, ...]], on_error: str) -> str:
+    versions = (policy_version(guards[rail], on_error, rail=rail) for rail in _OUTPUT_RAILS)
+    return ":".join(filter(None, versions))
 
 
 def prepare(
@@ -186,7 +192,7 @@ def _request(
         timeout=timeout_policy(resolved.timeout, options.get("timeout")),
         cache=False if options.get("cache") is False else None,
         # The guards on the input add their own.
-        policy_version=policy_version((*guards["output"], *guards["tool_arguments"]), resolved.guardrails.on_error),
+        policy_version=_output_version(guards, resolved.guardrails.on_error),
     )
 
 

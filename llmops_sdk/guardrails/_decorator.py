@@ -8,9 +8,10 @@ from contextlib import AsyncExitStack, ExitStack, aclosing, closing
 from typing import Any, TypeAlias, TypeVar, cast
 
 from llmops_sdk._util._callables import CallStyle, call_style_of, decorate
+from llmops_sdk.config import current
 from llmops_sdk.errors import ConfigError
-from llmops_sdk.guardrails._protocol import Guard, GuardContext, MaskMap, OnError, Rail
-from llmops_sdk.guardrails._registry import resolve
+from llmops_sdk.guardrails._protocol import Action, Guard, GuardContext, MaskMap, OnError, Rail
+from llmops_sdk.guardrails._registry import check_names, resolve
 from llmops_sdk.guardrails._stream import ItemWindow
 from llmops_sdk.guardrails._texts import put, take
 from llmops_sdk.guardrails._window import arun_checks, run_checks
@@ -21,6 +22,7 @@ from llmops_sdk.guardrails.running._runner import GuardRun, Texts, acheck_value,
 __all__ = ["guard"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+_WITHOUT: tuple[Action, ...] = ("reask", "fallback")
 
 
 def guard(
@@ -44,7 +46,8 @@ def guard(
         on_error: What happens when a guard fails: "closed" blocks the call, "open" lets it pass.
 
     Raises:
-        ConfigError: A guard's name is unknown, or `on_error` is neither.
+        ConfigError: A guard's name is unknown, or `on_error` is neither. At a call: the options that the configuration
+            has for a guard are not valid.
 
     Example:
         >>> import llmops_sdk as llmops
@@ -56,11 +59,7 @@ def guard(
     """
     if on_error not in ("closed", "open"):
         raise ConfigError(f'@guard(on_error={on_error!r}): use "closed" or "open"', key="on_error", value=on_error)
-    rails: dict[Rail, Sequence[str | Guard]] = {"input": input, "output": output, "documents": documents}
-    guards: dict[Rail, tuple[Guard, ...]] = {
-        rail: resolve(specs, rail=rail, without=("reask", "fallback")) for rail, specs in rails.items()
-    }
-    checks = _Checks(guards, on_error)
+    checks = _Checks({"input": input, "output": output, "documents": documents}, on_error)
 
     def wrap(target: Callable[..., Any]) -> Callable[..., Any]:
         return _WRAPPERS[call_style_of(target)](target, checks)
@@ -69,11 +68,22 @@ def guard(
 
 
 class _Checks:
-    """The guards of one function."""
+    """The guards of one function. Named ones have the options of the configuration, which is read at a call."""
 
-    def __init__(self, guards: Mapping[Rail, tuple[Guard, ...]], on_error: OnError) -> None:
-        self._guards = guards
+    def __init__(self, rails: Mapping[Rail, Sequence[str | Guard]], on_error: OnError) -> None:
+        self._has_names = any([check_names(specs, rail=rail, without=_WITHOUT) for rail, specs in rails.items()])
+        self._specs = {rail: tuple(specs) for rail, specs in rails.items()}
         self._on_error: OnError = on_error
+        self._made: tuple[object, dict[Rail, tuple[Guard, ...]]] | None = None
+
+    @property
+    def _guards(self) -> Mapping[Rail, tuple[Guard, ...]]:
+        options = current().guardrails.options if self._has_names else None
+        made = self._made
+        if made is None or made[0] is not options:
+            guards = {rail: resolve(specs, options, rail=rail, without=_WITHOUT) for rail, specs in self._specs.items()}
+            made = self._made = (options, guards)
+        return made[1]
 
     @property
     def on_result(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, cast
 
 from llmops_sdk.errors import ConfigError
@@ -16,7 +16,7 @@ from llmops_sdk.guardrails.detectors._cards import CardGuard
 from llmops_sdk.guardrails.running._names import unknown
 from llmops_sdk.guardrails.running._options import OPTION_NAMES, ConfiguredGuard, GuardOptions, split_options
 
-__all__ = ["KINDS", "PACKS", "Kind", "policy_version", "resolve"]
+__all__ = ["KINDS", "PACKS", "Kind", "check_names", "policy_version", "resolve"]
 
 
 class Kind(NamedTuple):
@@ -94,21 +94,41 @@ def resolve(
         >>> [guard.version for guard in resolve(["cards", "cards:block"])]
         ['1:redact', '1:block']
     """
-    if isinstance(specs, str):
-        raise ConfigError(f"guards must be a list, as in [{specs!r}], not a bare string", value=specs)
     for kind in options or ():
         if kind not in KINDS:
             raise unknown("guard", kind, kind, KINDS)
-    guards: list[Guard] = []
+    return tuple(
+        _made(*found, (options or {}).get(found.kind, {})) if isinstance(found, _Named) else found
+        for found in _found(specs, rail, without)
+    )
+
+
+def check_names(specs: Sequence[str | Guard], *, rail: Rail, without: Sequence[Action] = ()) -> bool:
+    """Return whether there are names among the guards; the guards are not made, so no option is read.
+
+    Raises:
+        ConfigError: As `resolve`, but not for options.
+    """
+    return any([isinstance(found, _Named) for found in _found(specs, rail, without)])
+
+
+class _Named(NamedTuple):
+    name: str
+    kind: str
+    action: str
+
+
+def _found(specs: Sequence[str | Guard], rail: Rail | None, without: Sequence[Action]) -> Iterator[Guard | _Named]:
+    if isinstance(specs, str):
+        raise ConfigError(f"guards must be a list, as in [{specs!r}], not a bare string", value=specs)
     for spec in specs:
         if not isinstance(spec, str):
-            guards.append(_checked(spec))
+            yield _checked(spec)
             continue
         for name in PACKS.get(spec, (spec,)):
             kind, action = _kind_and_action(name)
             _check_action(name, action, rail, without)
-            guards.append(_made(name, kind, action, (options or {}).get(kind, {})))
-    return tuple(guards)
+            yield _Named(name, kind, action)
 
 
 def _kind_and_action(name: str) -> tuple[str, str]:
@@ -173,14 +193,15 @@ def _checked(guard: object) -> Guard:
     return guard
 
 
-def policy_version(guards: Sequence[Guard], on_error: str = "closed") -> str:
+def policy_version(guards: Sequence[Guard], on_error: str = "closed", *, rail: str = "") -> str:
     """Return a digest of the guards in force, for the cache's key; "" without guards.
 
     Args:
-        guards: The guards of every rail.
+        guards: The guards.
         on_error: What happens when a guard fails.
+        rail: The rail that they are on. The same guards on another rail leave other answers.
     """
     if not guards:
         return ""
-    named = [on_error, *([guard.name, guard.version] for guard in guards)]
+    named = [rail, on_error, *([guard.name, guard.version] for guard in guards)]
     return hashlib.blake2b(json.dumps(named).encode(), digest_size=16).hexdigest()

@@ -92,7 +92,7 @@ def test_a_clean_conversation_passes_unchanged(ask, model, verdicts):
     inner = model()
     ask(InputGuardProvider(inner, resolve(["cards"])))
     assert inner.requests[0].messages is ASKED.messages
-    assert inner.requests[0].policy_version == policy_version(resolve(["cards"]))
+    assert inner.requests[0].policy_version == policy_version(resolve(["cards"]), rail="input")
     assert verdicts() == [{"guard": "cards", "rail": "input", "action": "pass"}]
 
 

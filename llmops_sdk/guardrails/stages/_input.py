@@ -82,7 +82,7 @@ class InputGuardProvider(WrapperProvider):
         self._on_sent = on_sent
         self._on_answer = on_answer
         self._open_model = open_model
-        self._version = policy_version((*self.tool_definitions, *self.tool_results, *self.guards), on_error)
+        self._versions = [policy_version(self._guards_of(rail, guards), on_error, rail=rail) for rail, _ in _RAILS]
 
     def complete(self, request: Request) -> Response:
         try:
@@ -192,7 +192,7 @@ class InputGuardProvider(WrapperProvider):
 
     def _versioned(self, request: Request) -> Request:
         # The version of the caller's other guards (those on the output) stays part of the cache's key.
-        version = ":".join(filter(None, (request.policy_version, self._version)))
+        version = ":".join(filter(None, (request.policy_version, *self._versions)))
         return replace(request, policy_version=version)
 
     def _note(self, request: Request) -> None:

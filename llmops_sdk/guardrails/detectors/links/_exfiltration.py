@@ -105,7 +105,10 @@ class ExfiltrationDetector:
         return limit
 
     def _find(self, found: Scan) -> tuple[list[Place], list[Place]]:
-        """Return the places to act on, and the links with a part of a payload that is too small alone."""
+        """Return the places to act on, and the links with a part of a payload that is too small alone.
+
+        Links whose parts are a payload together are in both.
+        """
         leading: list[Place] = []
         small: dict[str, dict[str, tuple[int, list[Place]]]] = {}
         known: dict[str, tuple[str, int]] = {}
@@ -126,12 +129,13 @@ class ExfiltrationDetector:
             elif bits > 0:
                 same = small.setdefault(owner, {})
                 same.setdefault(place.url, (bits, []))[1].append(place)
-        waiting: list[Place] = []
+        parts: list[Place] = []
         for same in small.values():
-            together = sum(bits for bits, _ in same.values()) >= _TOGETHER
-            for _, places in same.values():
-                (leading if together else waiting).extend(places)
-        return leading, waiting
+            places = [place for _, found_places in same.values() for place in found_places]
+            parts += places
+            if sum(bits for bits, _ in same.values()) >= _TOGETHER:
+                leading += places
+        return leading, parts
 
     def _judge(self, url: str) -> tuple[str, int]:
         """Return the owner of a URL's host, or "", and the bits that it may carry: -1 if the host is allowed."""

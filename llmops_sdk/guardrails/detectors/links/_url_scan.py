@@ -15,7 +15,12 @@ _DESTINATION = re.compile(r"\s*+(?:<([^<>\n]*+)>?|((?:[^\s()<>]|\([^\s()]*+\))*+
 _URL_LIKE = re.compile(
     r"\s*+<?\s*+(?:[A-Za-z\u200b-\u200d\u2060\ufeff][A-Za-z0-9+.\-\u00ad\u200b-\u200d\u2060\ufeff]{1,40}+:|[\\/]\s*[\\/])"
 )
+# What may become a URL, at the end of an unfinished text.
+_URL_BEGUN = re.compile(
+    r"\s*+<?\s*+(?:[A-Za-z\u200b-\u200d\u2060\ufeff][A-Za-z0-9+.\-\u00ad\u200b-\u200d\u2060\ufeff]{0,40}+|[\\/]\s*+)?\Z"
+)
 _AFTER = re.compile(r"\s*+(?:\"[^\"\n]*+\"|'[^'\n]*+'|\([^()\n]*+\))?\s*+\)")
+_AFTER_BEGUN = re.compile(r"\s*+(?:\"[^\"\n]*+\"?|'[^'\n]*+'?|\([^()\n]*+\)?)?\s*+\Z")
 _LABEL = re.compile(r"[^\[\]]{0,999}+\]")
 
 _TAG = re.compile(r"<[A-Za-z/!?](?:\"[^\"]*+\"|'[^']*+'|[^>\"'])*+")
@@ -89,6 +94,8 @@ def scan(text: str) -> Scan:
         _scan_tags(text, found)
     for match in _CSS.finditer(text):
         found.spans.append(match.span())
+        if match.end() == len(text) and not text.endswith(")"):
+            found.open_at(match.start())
         found.places.append(Place("IMAGE", *match.span(), (match[1] or match[2] or "").strip("\"'")))
     for match in _CODE.finditer(text):
         kind = "DATA_URI" if match[0][:4].lower() == "data" else "SCRIPT"
@@ -128,6 +135,10 @@ def _scan_markdown(text: str, found: Scan) -> None:
                     found.places.append(place)
                 else:
                     found.places.append(place._replace(kind="LINK"))
+                if place.is_odd and _AFTER_BEGUN.match(text, place.end):
+                    found.open_at(opener)
+            elif last in "(:" and _URL_BEGUN.match(text, match.end()):
+                found.open_at(opener)
             elif is_image and last != "(":
                 label = _LABEL.match(text, match.end()) if last == "[" else None
                 name = _label(label[0][:-1]) if label and len(label[0]) > 1 else _label(text[opener:start])
