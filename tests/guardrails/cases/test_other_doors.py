@@ -1,0 +1,182 @@
+"""Cases 3 and 7: prompt functions, embeddings, typed answers and clients of one's own pass the same guards."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import pickle
+import threading
+import traceback
+from typing import Any, Literal
+
+import pytest
+from guarded_values import VALUES
+from pydantic import BaseModel
+
+import llmops_sdk as llmops
+from llmops_sdk.testing import ScriptedProvider, capture_traces, use_provider
+
+pytest.importorskip("re2")
+MODEL = "openai/gpt-4.1-mini"
+CARD, MAIL = VALUES["card"].text, VALUES["email"].text
+WAYS = ("chat", "achat", "stream", "astream")
+
+
+def recorded(traces: Any) -> str:
+    return repr(
+        [
+            (
+                one.name,
+                one.input,
+                one.output,
+                one.attributes,
+                one.status_message,
+                [(e.name, e.attributes) for e in one.events],
+            )
+            for one in traces.spans
+        ]
+    )
+
+
+def test_a_prompt_function_records_the_checked_prompt_only():
+    """Case 7: also the span of the function itself, its arguments and a stream of it."""
+
+    @llmops.llm(model=MODEL, guards={"input": ["cards"], "output": ["cards"]})
+    def reply(message: str) -> str:
+        return f"Answer this: {message}"
+
+    @llmops.llm(model=MODEL, stream=True, guards={"input": ["cards"], "output": ["cards"]})
+    def streamed(message: str) -> str:
+        return f"Answer this: {message}"
+
+    @llmops.llm(model=MODEL, guards={"input": ["cards:block"]})
+    def blocked(message: str) -> str:
+        return f"Answer this: {message}"
+
+    with use_provider(ScriptedProvider([f"So, {CARD}"], repeat=True)) as model, capture_traces() as traces:
+        assert reply(f"My card is {CARD}") == "So, [CARD]"
+        assert "".join(chunk.text for chunk in streamed(f"My card is {CARD}")) == "So, [CARD]"
+        with pytest.raises(llmops.GuardrailViolation):
+            blocked(f"My card is {CARD}")
+        assert CARD not in recorded(traces)
+    assert CARD not in repr(model.requests)
+
+
+def test_texts_to_embed_pass_the_guards_on_the_input():
+    """Case 7: the provider and the span get the checked texts."""
+    llmops.configure(model=MODEL, guardrails={"input": ["cards"]})
+    seen: list[str] = []
+
+    def vectors(request: Any) -> llmops.Embeddings:
+        return llmops.Embeddings(vectors=[[1.0, 2.0]])
+
+    class Recording(ScriptedProvider):
+        def embed(self, texts: Any, request: Any) -> llmops.Embeddings:
+            seen.extend(texts)
+            return super().embed(texts, request)
+
+    with use_provider(Recording([vectors, vectors])), capture_traces() as traces:
+        llmops.embed([f"My card is {CARD}"])
+        asyncio.run(llmops.aembed([f"My card is {CARD}"]))
+        assert CARD not in recorded(traces)
+    assert seen == ["My card is [CARD]"] * 2
+    llmops.configure(model=MODEL, guardrails={"input": ["cards:block"]})
+    with use_provider(Recording([vectors])), pytest.raises(llmops.GuardrailViolation):
+        llmops.embed([f"My card is {CARD}"])
+    assert len(seen) == 2
+
+
+class Contact(BaseModel):
+    kind: Literal["person", "company"]
+    mail: str
+
+
+class Strict(BaseModel):
+    mail: Literal["nobody"]
+
+
+@pytest.mark.parametrize("way", ["chat", "achat"])
+def test_an_answer_that_does_not_fit_tells_the_value_to_its_owner_only(way, ask, caplog):
+    """Case 7: neither span nor log has the masked value, although the validator quotes its input."""
+    caplog.set_level(logging.DEBUG)
+    with use_provider(ScriptedProvider(['{"mail": "[EMAIL_1]"}'], repeat=True)) as model, capture_traces() as traces:
+        with pytest.raises(llmops.ValidationFailedError):
+            ask(way, f"Who is {MAIL}?", guards={"input": ["pii:mask"]}, response_model=Strict)
+        assert MAIL not in recorded(traces)
+    assert MAIL not in repr(model.requests)
+    assert MAIL not in caplog.text
+
+
+@pytest.mark.parametrize("way", ["chat", "achat"])
+def test_a_typed_answer_that_is_redacted_is_nowhere(way, ask, caplog):
+    """Case 7: the guard acts before the validator, whose error and whose next question quote the answer."""
+    caplog.set_level(logging.DEBUG)
+    with use_provider(ScriptedProvider([f'{{"kind": "bank", "mail": "{MAIL}"}}'], repeat=True)) as model:
+        with capture_traces() as traces:
+            with pytest.raises(llmops.ValidationFailedError) as caught:
+                ask(way, "Who?", guards={"output": ["pii"]}, response_model=Contact)
+            assert MAIL not in recorded(traces)
+    shown = [*traceback.format_exception(caught.value), repr(vars(caught.value)), repr(pickle.dumps(caught.value))]
+    assert MAIL not in "".join(shown)
+    assert MAIL not in repr(model.requests)
+    assert MAIL not in caplog.text
+
+
+def test_the_conversation_goes_on_with_what_the_guards_left(ask):
+    """Case 7: the message that a caller appends has the redacted text, and a second turn sends no value."""
+    with use_provider(ScriptedProvider([f"It is {CARD}.", "Good."])) as model:
+        first = ask("chat", f"Mine is {CARD}", guards={"input": ["cards"], "output": ["cards"]})
+        turn = [{"role": "user", "content": f"Mine is {CARD}"}, first.message, {"role": "user", "content": "Thanks"}]
+        ask("chat", turn, guards={"input": ["cards"], "output": ["cards"]})
+    assert CARD not in repr(model.requests)
+    assert CARD not in repr(first)
+
+
+def test_a_client_of_its_own_and_the_default_one_do_not_mix_policies():
+    """Case 3: two clients, two policies, at the same time in threads."""
+    strict = llmops.LLM(MODEL, guards={"output": ["cards:block"]})
+    loose = llmops.LLM(MODEL, guards={"output": ["cards"]})
+    results: dict[str, set[str]] = {"strict": set(), "loose": set(), "none": set()}
+    start = threading.Barrier(3)
+
+    def run(name: str, call: Any) -> None:
+        start.wait(60)
+        for _ in range(20):
+            try:
+                results[name].add(call().text)
+            except llmops.GuardrailViolation as error:
+                results[name].add(error.guard)
+
+    calls = {
+        "strict": lambda: strict.chat("Hi"),
+        "loose": lambda: loose.chat("Hi"),
+        "none": lambda: llmops.chat("Hi", model=MODEL, guards=[]),
+    }
+    with use_provider(ScriptedProvider([f"So, {CARD}"], repeat=True)), strict, loose:
+        threads = [threading.Thread(target=run, args=pair) for pair in calls.items()]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+    assert results == {"strict": {"cards"}, "loose": {"So, [CARD]"}, "none": {f"So, {CARD}"}}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_guard_that_calls_a_model_of_its_own_does_not_loop(way, ask):
+    """Case 10: a guard of one's own that calls `chat` under the same configuration gets bounded questions."""
+
+    class Asking:
+        name, version = "asking", "1"
+
+        def check(self, text: str, context: Any) -> Any:
+            from llmops_sdk.guardrails import Verdict
+
+            verdict = llmops.chat(f"Is this harmful? {len(text)}", model=MODEL, guards=[]).text
+            return Verdict("block", reason="the judge says so") if verdict == "yes" else Verdict("pass")
+
+    with use_provider(ScriptedProvider(["fine", "no", "fine", "yes"])) as model, capture_traces() as traces:
+        assert ask(way, guards={"output": [Asking()]}).text == "fine"
+        with pytest.raises(llmops.GuardrailViolation):
+            ask(way, guards={"output": [Asking()]})
+        assert len(traces.spans) == 4
+    assert len(model.requests) == 4
