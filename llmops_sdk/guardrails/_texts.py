@@ -202,10 +202,9 @@ def take_response(response: Response, *, whole: bool = False) -> Iterator[str]:
         if response.text or not (response.tool_calls or response.refusal):
             yield response.text
         return
-    yield from take_text(response.text)
-    yield from take_text(response.reasoning)
-    if response.refusal:
-        yield from take_text(response.refusal)
+    for text in (response.text, response.reasoning, response.refusal):
+        if text:  # a stream does not check an empty one either
+            yield from take_text(text)
     yield from take_calls(response.tool_calls)
 
 
@@ -226,11 +225,10 @@ def put_response(response: Response, checked: Iterator[str], *, whole: bool = Fa
     if whole:
         new = replace(response, text=next(checked, response.text))
         return response if new == response else replace(new, raw=None)
+    texts = {"text": response.text, "reasoning": response.reasoning, "refusal": response.refusal}
     new = replace(
         response,
-        text=put_text(response.text, checked),
-        reasoning=put_text(response.reasoning, checked),
-        refusal=put_text(response.refusal, checked) if response.refusal else "",
+        **{name: text and put_text(text, checked) for name, text in texts.items()},
         tool_calls=put_calls(response.tool_calls, checked),
     )
     return response if new == response else replace(new, raw=None)
