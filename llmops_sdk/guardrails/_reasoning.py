@@ -6,17 +6,14 @@ them go when a guard changes the reasoning or a text of theirs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Iterator
+from typing import Any
 
-from llmops_sdk.guardrails._texts import take_text
+from llmops_sdk.guardrails._texts import block_texts, take_text
 from llmops_sdk.providers import Chunk, Response
 from llmops_sdk.providers._types import REASONING_BLOCKS
 
 __all__ = ["has_blocks", "take_blocks", "without_blocks"]
-
-_OPAQUE = frozenset({"type", "id", "format", "index", "signature", "data"})
-"""Fields for the vendor's machines: base64 and identifiers, without text of the model."""
 
 
 def has_blocks(answer: Response | Chunk) -> bool:
@@ -38,21 +35,9 @@ def take_blocks(answer: Response | Chunk) -> Iterator[str]:
     for name in REASONING_BLOCKS:
         # The blocks follow the reasoning's order, so that one pass over it finds them all.
         place = 0
-        for text in _strings(getattr(answer, name)):
+        for text in block_texts(getattr(answer, name)):
             if place >= 0:
                 found = answer.reasoning.find(text, place)
                 place = found + len(text) if found >= 0 else -1
             if place < 0:
                 yield from take_text(text)
-
-
-def _strings(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for key, item in cast("Mapping[Any, Any]", value).items():
-            if key not in _OPAQUE:
-                yield from _strings(item)
-    elif isinstance(value, (list, tuple)):
-        for item in cast("Sequence[Any]", value):
-            yield from _strings(item)

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
 from llmops_sdk.providers import Message, Response, ToolCall
+from llmops_sdk.providers._types import REASONING_BLOCKS
 
 __all__ = [
+    "block_texts",
     "put",
     "put_calls",
     "put_messages",
@@ -30,6 +32,8 @@ __all__ = [
 # exponents too, so that their digits are not taken for whole numbers.
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?', re.DOTALL)
 _INTEGER = re.compile(r"\d{12,}")
+_OPAQUE = frozenset({"type", "id", "format", "index", "signature", "data"})
+"""Fields of blocks for the vendor's machines: base64 and identifiers, without text of the model."""
 _NESTED = 3
 """How many levels of JSON in strings of JSON are parsed; deeper ones are checked as text."""
 
@@ -132,6 +136,9 @@ def take_messages(messages: Sequence[Message], role: str | None = None, *, whole
     for message in _of_role(messages, role, whole=whole):
         for holder, key in _places(message, whole=whole):
             yield from take_text(holder[key], _NESTED if whole else 0)
+        if not whole:
+            for text in _block_texts_of(message):
+                yield from take_text(text)
 
 
 def put_messages(
@@ -154,7 +161,30 @@ def _put_message(message: Message, checked: Iterator[str], *, whole: bool) -> Me
         new = put_text(holder[key], checked, _NESTED if whole else 0)
         changed = changed or new != holder[key]
         holder[key] = new
+    if not whole:
+        texts = list(_block_texts_of(message))
+        if [put_text(text, checked) for text in texts] != texts:
+            # Their signatures allow no change.
+            return {key: value for key, value in copy.items() if key not in REASONING_BLOCKS}
     return copy if changed else message
+
+
+def _block_texts_of(message: Message) -> Iterator[str]:
+    for name in REASONING_BLOCKS:
+        yield from block_texts(message.get(name))
+
+
+def block_texts(value: Any) -> Iterator[str]:
+    """Yield the texts of a model in blocks of reasoning."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, item in cast("Mapping[Any, Any]", value).items():
+            if key not in _OPAQUE:
+                yield from block_texts(item)
+    elif isinstance(value, (list, tuple)):
+        for item in cast("Sequence[Any]", value):
+            yield from block_texts(item)
 
 
 def _copied(value: Any) -> Any:
@@ -169,20 +199,45 @@ def _copied(value: Any) -> Any:
 
 def _places(message: Message, *, whole: bool = False) -> Iterator[tuple[dict[str, Any], str]]:
     """Yield the places of text that a person, a model or a tool wrote in a message: a dict and a key of it."""
-    content = message.get("content")
-    if isinstance(content, str):
-        yield message, "content"
-    elif isinstance(content, (list, tuple)):
-        for part in cast("Sequence[Any]", content):
-            if isinstance(part, dict):
-                yield from _texts_of(cast("dict[str, Any]", part), "text", "refusal", "content")
+    yield from _texts_of(message, "content")
+    yield from _places_of_parts(message.get("content"))
     if whole:
         return
     yield from _texts_of(message, "refusal", "reasoning_content")
-    for call in cast("Sequence[Any]", message.get("tool_calls") or ()):
-        function = cast("dict[str, Any]", call).get("function") if isinstance(call, dict) else None
+    calls = cast("Sequence[Any]", message.get("tool_calls") or ())
+    functions = [cast("dict[str, Any]", call).get("function") for call in calls if isinstance(call, dict)]
+    for function in (*functions, message.get("function_call")):
         if isinstance(function, dict):
-            yield from _texts_of(cast("dict[str, Any]", function), "arguments")
+            holder = cast("dict[str, Any]", function)
+            yield from _texts_of(holder, "arguments")
+            yield from _all_places(holder.get("arguments"))
+
+
+def _places_of_parts(parts: Any) -> Iterator[tuple[dict[str, Any], str]]:
+    """Yield the places in content parts; results of tools and documents have parts of their own."""
+    if not isinstance(parts, (list, tuple)):
+        return
+    for part in cast("Sequence[Any]", parts):
+        if not isinstance(part, dict):
+            continue
+        holder = cast("dict[str, Any]", part)
+        yield from _texts_of(holder, "text", "refusal", "content", "title", "context")
+        yield from _places_of_parts(holder.get("content"))
+        if isinstance(source := holder.get("source"), dict):
+            source = cast("dict[str, Any]", source)
+            yield from _texts_of(source, "content", *(("data",) if source.get("type") == "text" else ()))
+            yield from _places_of_parts(source.get("content"))
+
+
+def _all_places(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield the places of all strings in arguments that are no JSON text."""
+    holder: Any = value
+    keys: Any = holder if isinstance(value, dict) else range(len(holder)) if isinstance(value, (list, tuple)) else ()
+    for key in keys:
+        if isinstance(holder[key], str):
+            yield holder, key
+        else:
+            yield from _all_places(holder[key])
 
 
 def _texts_of(holder: dict[str, Any], *keys: str) -> Iterator[tuple[dict[str, Any], str]]:

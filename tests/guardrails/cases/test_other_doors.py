@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import pickle
 import threading
@@ -60,6 +61,63 @@ def test_a_prompt_function_records_the_checked_prompt_only():
             blocked(f"My card is {CARD}")
         assert CARD not in recorded(traces)
     assert CARD not in repr(model.requests)
+
+
+def function(arguments: Any) -> dict[str, Any]:
+    return {"name": "read", "arguments": arguments}
+
+
+MESSAGES: dict[str, Any] = {
+    "system": {"role": "system", "content": f"It is {CARD}"},
+    "part": {"role": "user", "content": [{"type": "text", "text": f"It is {CARD}"}]},
+    "part in a tuple": {"role": "user", "content": ({"type": "input_text", "text": f"It is {CARD}"},)},
+    "tool": {"role": "tool", "tool_call_id": "1", "content": json.dumps({"card": CARD})},
+    "tool_result": {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "1", "content": CARD}]},
+    "parts in a tool_result": {
+        "role": "user",
+        "content": [
+            {"type": "tool_result", "tool_use_id": "1", "content": [{"type": "text", "text": f"It is {CARD}"}]}
+        ],
+    },
+    "document": {
+        "role": "user",
+        "content": [{"type": "document", "title": CARD, "source": {"type": "text", "data": f"It is {CARD}"}}],
+    },
+    "parts in a document": {
+        "role": "user",
+        "content": [{"type": "document", "source": {"type": "content", "content": [{"type": "text", "text": CARD}]}}],
+    },
+    "refusal": {"role": "assistant", "content": [{"type": "refusal", "refusal": CARD}], "refusal": CARD},
+    "reasoning": {"role": "assistant", "content": "x", "reasoning_content": f"It is {CARD}"},
+    "blocks": {
+        "role": "assistant",
+        "content": "x",
+        "thinking_blocks": [{"type": "thinking", "thinking": f"It is {CARD}", "signature": "s"}],
+    },
+    "function call": {"role": "assistant", "content": None, "function_call": function(json.dumps({"q": CARD}))},
+    "arguments that are a dict": {
+        "role": "assistant",
+        "content": None,
+        "tool_calls": [{"id": "1", "type": "function", "function": function({"q": [{"a": CARD}], "b": (CARD,)})}],
+    },
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("place", MESSAGES)
+def test_every_text_of_a_prompt_is_checked_and_the_callers_object_is_not_changed(place, way, ask):
+    """Case 7: the model and the trace get no value from any place where a person, a model or a tool wrote."""
+    messages = [MESSAGES[place], {"role": "user", "content": "Hi"}]
+    before = repr(messages)
+    with use_provider(ScriptedProvider(["fine"])) as model, capture_traces() as traces:
+        ask(way, messages, guards={"input": ["cards"]})
+        assert CARD not in recorded(traces)
+    assert CARD not in repr(model.requests)
+    assert "[CARD]" in repr(model.requests) or place == "blocks"
+    assert repr(messages) == before
+    with use_provider(ScriptedProvider(["fine"])) as model, pytest.raises(llmops.GuardrailViolation):
+        ask(way, messages, guards={"input": ["cards:block"]})
+    assert model.requests == ()
 
 
 def test_texts_to_embed_pass_the_guards_on_the_input():
