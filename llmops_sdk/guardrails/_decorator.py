@@ -71,8 +71,9 @@ class _Checks:
     """The guards of one function. Named ones have the options of the configuration, which is read at a call."""
 
     def __init__(self, rails: Mapping[Rail, Sequence[str | Guard]], on_error: OnError) -> None:
-        self._has_names = any([check_names(specs, rail=rail, without=_WITHOUT) for rail, specs in rails.items()])
-        self._specs = {rail: tuple(specs) for rail, specs in rails.items()}
+        named = [check_names(specs, rail=rail, without=_WITHOUT) for rail, specs in rails.items()]
+        self._has_names = any(named)
+        self._specs: dict[Rail, tuple[str | Guard, ...]] = {rail: tuple(specs) for rail, specs in rails.items()}
         self._on_error: OnError = on_error
         self._made: tuple[object, dict[Rail, tuple[Guard, ...]]] | None = None
 
@@ -81,7 +82,9 @@ class _Checks:
         options = current().guardrails.options if self._has_names else None
         made = self._made
         if made is None or made[0] is not options:
-            guards = {rail: resolve(specs, options, rail=rail, without=_WITHOUT) for rail, specs in self._specs.items()}
+            guards: dict[Rail, tuple[Guard, ...]] = {
+                rail: resolve(specs, options, rail=rail, without=_WITHOUT) for rail, specs in self._specs.items()
+            }
             made = self._made = (options, guards)
         return made[1]
 

@@ -109,7 +109,8 @@ def check_names(specs: Sequence[str | Guard], *, rail: Rail, without: Sequence[A
     Raises:
         ConfigError: As `resolve`, but not for options.
     """
-    return any([isinstance(found, _Named) for found in _found(specs, rail, without)])
+    named = [isinstance(found, _Named) for found in _found(specs, rail, without)]  # all of them are checked
+    return any(named)
 
 
 class _Named(NamedTuple):

@@ -186,7 +186,7 @@ class OutputGuardProvider(WrapperProvider):
         number = request.params.get("n", request.extra.get("n"))
         if number not in {None, 1} and (self.guards or self.tool_arguments):
             raise ConfigError(
-                f"guards on the output check one answer, but n is {number!r}: leave n out, or call without these guards",
+                f"guards on the output check one answer, but n is {number!r}: leave n out, or these guards",
                 key="n",
                 value=number,
             )

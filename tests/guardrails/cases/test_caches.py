@@ -1,4 +1,4 @@
-"""Case 10: what guards refused or replaced is not served to others, policies have own answers, questions are bounded."""
+"""Case 10: nobody gets the refused or replaced answers of others, each policy has its own, questions are bounded."""
 
 from __future__ import annotations
 

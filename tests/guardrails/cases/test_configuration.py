@@ -169,8 +169,7 @@ def test_speculation_from_the_file_releases_nothing_and_counts_its_tokens(way, a
     answer = llmops.Response(text="Paying.", tool_calls=(call,), finish_reason="tool_calls", usage=usage, cost=0.5)
     with llmops.testing.capture_traces() as traces, use_provider(ScriptedProvider([answer])) as model:
         with pytest.raises(llmops.GuardrailViolation):
-            for one in ask(way, f"Pay with {CARD}", tools=[pay], model="openai/gpt-4.1-mini").tool_calls:
-                one.run([pay])
+            [one.run([pay]) for one in ask(way, f"Pay with {CARD}", tools=[pay]).tool_calls]
         sent = len(model.requests)
         rows = traces.sql("SELECT attempts, input_tokens, output_tokens, cost, error_type FROM llm_calls").rows()
         (span,) = traces.spans

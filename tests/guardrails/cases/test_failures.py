@@ -134,7 +134,7 @@ FAILING = {
 @pytest.mark.parametrize("rail", RAILS)
 @pytest.mark.parametrize("guard", FAILING.values(), ids=list(FAILING))
 def test_a_guard_that_fails_blocks_and_tells_nothing_of_the_text(guard, rail, way, ask, caplog):
-    """Case 4, case 7: closed. The error of the guard has the text; what the caller, the log and the trace get has not."""
+    """Case 4, case 7: closed. The guard's error has the text; what the caller, the log and the trace get has not."""
     caplog.set_level(logging.DEBUG)
     with use_provider(ScriptedProvider([ANSWER])) as model, capture_traces() as traces:
         with pytest.raises(llmops.GuardrailViolation) as caught:
@@ -273,7 +273,7 @@ async def test_a_call_cancelled_in_its_guard_ends_and_the_guard_serves_on(rail, 
         options: Any = {"model": "openai/gpt-4.1-mini", "guards": {rail: [guard]}}
         if streamed:
             async for chunk in llmops.astream(PROMPT, **options):
-                seen.append(chunk.text)
+                seen.append(chunk.text)  # noqa: PERF401 - also what came before a cancellation
         else:
             seen.append((await llmops.achat(PROMPT, **options)).text)
 

@@ -169,11 +169,11 @@ def test_an_answer_that_does_not_fit_tells_the_value_to_its_owner_only(way, ask,
 def test_a_typed_answer_that_is_redacted_is_nowhere(way, ask, caplog):
     """Case 7: the guard acts before the validator, whose error and whose next question quote the answer."""
     caplog.set_level(logging.DEBUG)
-    with use_provider(ScriptedProvider([f'{{"kind": "bank", "mail": "{MAIL}"}}'], repeat=True)) as model:
-        with capture_traces() as traces:
-            with pytest.raises(llmops.ValidationFailedError) as caught:
-                ask(way, "Who?", guards={"output": ["pii"]}, response_model=Contact)
-            assert MAIL not in recorded(traces)
+    answers = ScriptedProvider([f'{{"kind": "bank", "mail": "{MAIL}"}}'], repeat=True)
+    with use_provider(answers) as model, capture_traces() as traces:
+        with pytest.raises(llmops.ValidationFailedError) as caught:
+            ask(way, "Who?", guards={"output": ["pii"]}, response_model=Contact)
+        assert MAIL not in recorded(traces)
     shown = [*traceback.format_exception(caught.value), repr(vars(caught.value)), repr(pickle.dumps(caught.value))]
     assert MAIL not in "".join(shown)
     assert MAIL not in repr(model.requests)

@@ -269,7 +269,8 @@ def test_the_command_line_prints_no_value_that_a_guard_replaced(tmp_path, card):
     for guards, status in (("cards", 0), ("cards:block", 1)):
         ran = subprocess.run(
             [sys.executable, "-m", "llmops_sdk", "guard", "check", "-", "--guards", guards],
-            input=f"I lost my card {card}", cwd=tmp_path, env=dict(os.environ), capture_output=True, text=True, check=False,
+            input=f"I lost my card {card}", cwd=tmp_path, env=dict(os.environ),
+            capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert card not in ran.stdout + ran.stderr, guards
         assert ran.returncode in {0, status}, ran.stderr

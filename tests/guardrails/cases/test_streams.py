@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import threading
 from collections.abc import Iterator
@@ -90,7 +91,7 @@ def test_a_stream_gives_what_the_whole_text_gives(pieces, cuts):
     """Case 2: whatever the text and wherever it is cut."""
     text = "".join(pieces)
     places = sorted({0, len(text), *(cut for cut in cuts if cut < len(text))})
-    chunks = [text[a:b] for a, b in zip(places, places[1:], strict=False)] or [""]
+    chunks = [text[a:b] for a, b in itertools.pairwise(places)] or [""]
     assert "".join(texts(chunks, guards=OUTPUT)) == check(text, ALL, rail="output").text
 
 
@@ -215,7 +216,7 @@ class WordGuard:
     ids=["named", "own", "both"],
 )
 def test_what_leaves_before_a_block_passes_a_check_of_its_own(guards, most):
-    """Measured case 9: what left before the block is what a check of that text lets pass; without `settled`, nothing."""
+    """Measured case 9: a check of what left before the block lets it pass; without `settled`, nothing leaves."""
     text = f"{most or 'Good words '}forbidden {VALUES['card'].text}. And more comes later."
     assert check(text, guards, rail="output").action == "block"
     for size in (1, 3, 40, len(text)):
@@ -310,7 +311,7 @@ def test_masks_of_interleaved_tenants_stay_apart():
 
 
 def test_a_map_ends_with_its_conversation():
-    """Measured case 12: the next call's placeholder stands for nothing of the call before, nor do other threads see it."""
+    """Measured case 12: a placeholder stands for nothing of the call before, nor of another thread's call."""
     guards = {"input": ["pii:mask"]}
     with use_provider(ScriptedProvider(["Hello [EMAIL_1]"], repeat=True)):
         assert llmops.chat("I am ada@example.org", model=MODEL, guards=guards).text == "Hello ada@example.org"

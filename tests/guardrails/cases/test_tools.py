@@ -212,4 +212,3 @@ def test_an_approval_holds_for_the_same_arguments_once_and_after_a_restart(tmp_p
     pay({"amount": 20})
     with pytest.raises(llmops.GuardrailViolation):
         pay({"amount": 20})
-        pay({"amount": 20})
