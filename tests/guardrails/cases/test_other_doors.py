@@ -15,6 +15,7 @@ from guarded_values import VALUES
 from pydantic import BaseModel
 
 import llmops_sdk as llmops
+from llmops_sdk.guardrails import Verdict, check
 from llmops_sdk.testing import ScriptedProvider, capture_traces, use_provider
 
 pytest.importorskip("re2")
@@ -227,7 +228,6 @@ def test_a_guard_that_calls_a_model_of_its_own_does_not_loop(way, ask):
         name, version = "asking", "1"
 
         def check(self, text: str, context: Any) -> Any:
-            from llmops_sdk.guardrails import Verdict
 
             verdict = llmops.chat(f"Is this harmful? {len(text)}", model=MODEL, guards=[]).text
             return Verdict("block", reason="the judge says so") if verdict == "yes" else Verdict("pass")
@@ -238,3 +238,28 @@ def test_a_guard_that_calls_a_model_of_its_own_does_not_loop(way, ask):
             ask(way, guards={"output": [Asking()]})
         assert len(traces.spans) == 4
     assert len(model.requests) == 4
+
+
+@pytest.mark.parametrize(
+    ("kind", "guard", "text"),
+    [
+        ("EMAIL", "pii", MAIL),
+        ("CARD", "cards", CARD),
+        ("PHONE", "pii", "call +44 20 7946 0958"),
+        ("IBAN", "pii", "GB82 WEST 1234 5698 7654 32"),
+        ("IP", "pii", "192.168.17.42"),
+        ("US_SSN", "pii", "SSN 536-22-" + "8726"),
+        pytest.param(
+            "SECRET",
+            "secrets",
+            VALUES["key"].text,
+            marks=pytest.mark.xfail(strict=True, reason="the kind is SECRET:github_token; the contract says SECRET"),
+        ),
+    ],
+    ids=lambda value: value if value.isalpha() else "text",
+)
+def test_the_kinds_of_findings_are_those_of_the_contract(kind, guard, text):
+    """The public API names the kinds of findings, and applications compare them."""
+    done = check(text, [guard])
+    assert [one.kind for one in done.verdicts[0].findings] == [kind]
+    assert f"[{kind}]" in done.text
