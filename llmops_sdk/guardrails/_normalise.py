@@ -16,11 +16,11 @@ from itertools import pairwise
 
 from llmops_sdk.guardrails._base64_runs import BASE64_RUN, UNLIKELY_BASE64, text_of
 
-__all__ = ["View", "views"]
+__all__ = ["MAX_DEPTH", "View", "plain_view", "views"]
 
 _MAX_ROUNDS = 3
 """How many escapes may be nested, as in HTML in a URL in JSON."""
-_MAX_DEPTH = 2
+MAX_DEPTH = 2
 """How often base64 may be nested."""
 _MAX_DECODED = 1 << 20
 """The most characters of base64 that are decoded, in all views of one text."""
@@ -36,16 +36,21 @@ _CONFUSABLES = str.maketrans(
 _DIGIT_LOOKS = str.maketrans("ОоΟοОЗзЗІіӀΙιբбЧчǀ", "000003331111166441")
 _INVISIBLE = re.compile(
     r"[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
-    r"\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e01ef]"
+    r"\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e01ef"
+    # Marks above and below letters.
+    r"\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]"
 )
 
+# In two steps, as the engine finds the first character much faster than a choice of patterns.
+_MAY_CHANGE = re.compile(r"[%&\\\x80-\U0010ffff]")
 _CHANGES = re.compile(
     r"[^\x00-\x7f]++"
     r"|(?:%(?:25){0,3}[0-9A-Fa-f]{2})++"
     r"|&(?:amp;){0,2}(?:#([0-9]{1,7})|#[xX]([0-9A-Fa-f]{1,6})|([A-Za-z][A-Za-z0-9]{1,30}));"
-    r"|(?<!\\)\\++(?:u([Dd][89ABab][0-9A-Fa-f]{2})\\++u([Dd][C-Fc-f][0-9A-Fa-f]{2})"
+    r"|\\++(?:u([Dd][89ABab][0-9A-Fa-f]{2})\\++u([Dd][C-Fc-f][0-9A-Fa-f]{2})"
     r"|u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|U([0-9A-Fa-f]{8})|([nrt/\"']))"
 )
+_BACKSLASHES = re.compile(r"\\++")
 _PERCENT = re.compile(r"%(?:25){0,3}([0-9A-Fa-f]{2})")
 _SIMPLE = {"n": "\n", "r": "\r", "t": "\t"}
 
@@ -141,17 +146,17 @@ def views(text: str) -> Iterator[View]:
         >>> [view.text for view in views("call ada\u200b@example.org")]
         ['call ada\u200b@example.org', 'call ada@example.org']
     """
-    yield from _views(View(text), _MAX_DEPTH, [_MAX_DECODED])
+    yield from _views(View(text), MAX_DEPTH, [_MAX_DECODED])
 
 
 def _views(view: View, depth: int, budget: list[int]) -> Iterator[View]:
     yield view
-    plain = _plain(view)
+    plain = plain_view(view)
     if plain is not view:
         yield plain
     joined = _joined(plain)
     if joined is not plain:
-        joined = _plain(joined)
+        joined = plain_view(joined)
         yield joined
     if depth:
         seen: set[str] = set()
@@ -188,7 +193,8 @@ def _replaced(source: View, changes: Iterable[tuple[int, int, str]], *, is_guess
 # --- Characters and escapes
 
 
-def _plain(view: View) -> View:
+def plain_view(view: View) -> View:
+    """Return a view in plain characters and without escapes, or the same view if it has none to change."""
     for _ in range(_MAX_ROUNDS):
         text = view.text
         if text.isascii() and "%" not in text and "&" not in text and "\\" not in text:
@@ -201,8 +207,15 @@ def _plain(view: View) -> View:
 
 
 def _plain_parts(text: str) -> Iterator[tuple[int, int, str]]:
-    for match in _CHANGES.finditer(text):
-        first = text[match.start()]
+    done = 0
+    while sign := _MAY_CHANGE.search(text, done):
+        first = sign[0]
+        match = _CHANGES.match(text, sign.start())
+        if match is None:
+            backslashes = _BACKSLASHES.match(text, sign.start())
+            done = backslashes.end() if backslashes else sign.end()
+            continue
+        done = match.end()
         if first == "%":
             yield from _percent_parts(match)
         elif first in "&\\":
@@ -278,6 +291,9 @@ def _other_characters(text: str, start: int, end: int) -> Iterator[tuple[int, in
         return
     is_by_digit = len(run) <= 2 and (text[start - 1 : start].isdigit() or text[end : end + 1].isdigit())
     if new == run and not is_by_digit:
+        return
+    if not is_by_digit and len(new) == len(run) and all(len(_PLAIN[ord(one)]) == 1 for one in set(run)):
+        yield start, end, new
         return
     for place, character in enumerate(run, start):
         plain = _PLAIN[ord(character)]

@@ -11,6 +11,7 @@ from collections import Counter
 from llmops_sdk._util._public import public
 from llmops_sdk.guardrails._normalise import View, views
 from llmops_sdk.guardrails._protocol import Detection, Finding, GuardContext
+from llmops_sdk.guardrails._quick_search import may_hold
 from llmops_sdk.guardrails.detectors._stretches import Stretches
 from llmops_sdk.tracing.privacy._secrets import NAMED_LABEL
 from llmops_sdk.tracing.privacy._sieves import may_hold_secret, patterns_for
@@ -55,7 +56,7 @@ class SecretsDetector:
         """Return the secrets in a text."""
         found = [
             (start + first, start + last, label)
-            for start, end in _STRETCHES.find(text, self._spans)
+            for start, end in _STRETCHES.find(text, self._spans, _may_hold)
             for first, last, label in self._in_stretch(text[start:end])
         ]
         if not found:
@@ -77,6 +78,10 @@ class SecretsDetector:
             return []
         found = [one for view in views(text) for one in _in_view(view)]
         return _united(found) if found else []
+
+
+def _may_hold(text: str) -> bool:
+    return may_hold(text, lambda reading, _: may_hold_secret(reading))
 
 
 def _in_view(view: View) -> list[tuple[int, int, str]]:

@@ -35,6 +35,7 @@ _SPACES = " \t\r\n\u3001\u3002\uff01\uff0c\uff1b\uff1f"
 _SPACE = f"[{_SPACES}]"
 _WORD = f"[^{_SPACES}]"
 # Letters of other scripts, their marks, and the quotes of typeset prose; not the forms of letters that stand for ASCII.
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]++")
 _OTHER_PLAIN = re.compile(
     r"(?:(?![\x00-\x7f\uff00-\uffef\u2100-\u214f\U0001d400-\U0001d7ff])[^\W\d_]"
     r"|(?!\d)[\u0591-\u06ff\u0900-\u109f]|[\u2014\u2018\u2019\u201c\u201d\u2026])++"
@@ -44,6 +45,10 @@ _WORD_STARTS = re.compile(rf"{_SPACE}(?={_WORD}{{2}})")
 _SIGNS = re.compile(r"[^A-Za-z0-9](?<!\s)")
 _ANY_SPACE = re.compile(_SPACE)
 _NEAR_WORDS = re.compile(rf"{_SPACE}*+{_WORD}*+")
+_PLAIN_WORDS = re.compile(rf"{_WORD}++")
+_PART_SIZES = (4096, 512)
+_WINDOW = 160
+"""A text is cut between words of prose. So many characters of it are enough."""
 
 # In the form of a text that the linear engine reads: see `_skeleton`.
 _W, _S = r"[^ \t\r\n]", r"[ \t\r\n]"
@@ -72,24 +77,71 @@ class Stretches:
         self._run_pattern = rf"(?:{first})(?:{_S}+(?:{word}|{_LETTER}))*"
         self._far = re.compile(rf"{far}|{_SPELLED}")
         self._far_words = re.compile(rf"(?:{_SPACE}*+{_WORD}*+){{{reach}}}")
+        self._reach = reach
         self._opens, self._closes = opens, closes
 
     @cached_property
     def _runs(self) -> Any:
         return require("re2", extra="guards", purpose="a guard that searches texts").compile(self._run_pattern.encode())
 
-    def find(self, text: str, spans: Spans) -> Iterator[tuple[int, int]]:
-        """Yield the start and end of each stretch, in order.
+    def find(self, text: str, spans: Spans, may_hold: Callable[[str], bool]) -> Iterator[tuple[int, int]]:
+        """Yield the start and end of each stretch that may hold a finding, in order.
 
         Args:
             text: The text.
             spans: Says where findings are, so that none is cut.
+            may_hold: Tells quickly whether a text may hold a finding. False is certain.
 
         Raises:
             MissingDependencyError: google-re2 is not installed.
         """
-        for start, end in self._scan(text, len(text), len(text), spans):
-            yield start, len(text[start:end].rstrip(_SPACES)) + start
+        for base, last in self._parts_to_read(text, may_hold):
+            part = text[base:last]
+            for start, end in self._scan(part, len(part), len(part), spans):
+                yield base + start, base + start + len(part[start:end].rstrip(_SPACES))
+
+    def _parts_to_read(self, text: str, may_hold: Callable[[str], bool]) -> Iterator[tuple[int, int]]:
+        """Yield the parts of a text that may hold a finding: first of a long text, then of each of its parts."""
+        if not may_hold(text):
+            return
+        size = next((size for size in _PART_SIZES if size < len(text) // 2), 0)
+        parts = list(self.parts(text, size)) if size else []
+        if len(parts) < 2:
+            yield 0, len(text)
+            return
+        for start, end in parts:
+            for first, last in self._parts_to_read(text[start:end], may_hold):
+                yield start + first, start + last
+
+    def parts(self, text: str, size: int) -> Iterator[tuple[int, int]]:
+        """Yield the start and end of parts of a text, cut where no stretch is.
+
+        Args:
+            text: The text.
+            size: The length of most parts, in characters; one is longer where all its words may belong to findings.
+
+        Raises:
+            MissingDependencyError: google-re2 is not installed.
+        """
+        start, at = 0, size
+        is_whole = self._opens and self._opens in text
+        while not is_whole and at + _WINDOW < len(text):
+            cut = self._cut_in(text, at)
+            if cut:
+                yield start, cut
+                start, at = cut, cut + size
+            else:
+                at += _WINDOW // 2
+        yield start, len(text)
+
+    def _cut_in(self, text: str, at: int) -> int:
+        """Return where to cut a text in the window that starts at a place, or 0 if all its words may be in stretches."""
+        window = text[at : at + _WINDOW]
+        words = list(_PLAIN_WORDS.finditer(window))[1:-1]
+        # A stretch before the window takes the first words, and one behind it takes the last one.
+        if len(words) < self._reach + 4 or self._runs.search(_skeleton(window[words[0].start() : words[-1].end()])):
+            return 0
+        return at + words[-2].start()
 
     def settled(self, text: str, spans: Spans) -> int:
         """Return the last place where an unfinished text can be cut, whatever its rest is.
@@ -180,8 +232,12 @@ def _skeleton(text: str) -> bytes:
     if not text.isascii():
         for space in _SPACES[4:]:
             text = text.replace(space, " ")
-        text = _OTHER_PLAIN.sub(_quotes, text)
+        text = _NOT_ASCII.sub(_plain_as_quotes, text)
     return text.encode("ascii", "replace")
+
+
+def _plain_as_quotes(match: re.Match[str]) -> str:
+    return _OTHER_PLAIN.sub(_quotes, match[0])
 
 
 def _quotes(match: re.Match[str]) -> str:

@@ -13,6 +13,7 @@ from llmops_sdk._util._public import public
 from llmops_sdk.errors import ConfigError
 from llmops_sdk.guardrails._normalise import views
 from llmops_sdk.guardrails._protocol import Detection, Finding, GuardContext
+from llmops_sdk.guardrails._quick_search import may_hold
 from llmops_sdk.guardrails.detectors._stretches import Stretches
 from llmops_sdk.guardrails.detectors.pii._pii_found import Found, without_overlaps
 from llmops_sdk.guardrails.detectors.pii._pii_numbers import (
@@ -33,7 +34,7 @@ KINDS: dict[str, tuple[Callable[[str], Iterator[Found]] | None, str]] = {
     "EMAIL": (email, r"@ {0,2}[^ ]|(?i:[\[({] ?at ?[\])}])"),
     "PHONE": (None, r"[0-9](?:[ .()/-]{0,3}[0-9]){6}"),  # needs the regions
     "CARD": (card, rf"{_DIGITS}{{11}}"),
-    "IBAN": (iban, r"[A-Za-z]{2}[0-9]{2}[ -]?[A-Za-z0-9]"),
+    "IBAN": (iban, r"[A-Za-z]{2}[0-9]{2}(?:[ -]?[A-Za-z0-9]){11}"),
     "US_SSN": (us_ssn, r"[0-9]{3}[ -][0-9]{2}[ -][0-9]{4}|[0-9]{9}"),
     "NATIONAL_ID": (national_id, "|".join(ID_FORMS)),
     "IP": (ip, r"(?:[0-9]{1,3}\.){3}[0-9]|:[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]{0,4}:"),
@@ -41,7 +42,7 @@ KINDS: dict[str, tuple[Callable[[str], Iterator[Found]] | None, str]] = {
     "DATE_OF_BIRTH": (
         date_of_birth,
         (
-            r"(?i:born|birth|\bdob\b|d\.o\.b|geb|nais|nac|nasc|\bn.{1,2}e? le\b)(?:.|\n)*[0-9]{2}"
+            r"(?i:\bborn\b|birth|\bdob\b|\bd\.o\.b|geboren|geburt|naissance|\bn.{1,2}e? le\b|nacid|nacimiento|nascit)[^0-9]*[0-9]"
             r"|[0-9]{2}.{0,40}(?i:birth|dob)"
         ),
     ),
@@ -111,7 +112,7 @@ class PiiDetector:
         """Return the personal data in a text."""
         findings = tuple(
             Finding(one.kind, start + one.start, start + one.end, one.score)
-            for start, end in _STRETCHES.find(text, self._spans)
+            for start, end in _STRETCHES.find(text, self._spans, self._may_hold)
             for one in self._in_stretch(text[start:end])
         )
         if not findings:
@@ -135,6 +136,9 @@ class PiiDetector:
                 start, end = view.original(one.start, one.end)
                 found.append(Found(one.score * factor, start, end, one.kind))
         return without_overlaps(found)
+
+    def _may_hold(self, text: str) -> bool:
+        return may_hold(text, lambda _, data: bool(self._sieve.Match(data)))
 
     def _in_view(self, text: str) -> Iterator[Found]:
         for index in self._sieve.Match(text.encode("utf-8", "replace")) or ():

@@ -126,6 +126,7 @@ _BEFORE_NAME = (
     r"|pra[çc]a|travessa|ul\.|ulica)"
 )
 _LINKS = r"(?:(?:de|du|des|della|delle|del|di|do|da|dos|das|la|le|les|l'|d') ?){0,3}+"
+_LINKS_SIGN = _LINKS.removesuffix("+")
 _ENDINGS = (
     r"(?:stra(?:ß|ss)e|str\.|weg|platz|gasse|allee|damm|ufer|straat|laan|plein|gracht|gatan|v[äa]gen|gr[äa]nd|gata|gate|vei"
     r"|veien|vej|gade|all[eé]|katu|tie|kuja|polku|tn?\. |utca|u\.)"
@@ -148,9 +149,11 @@ _ADDRESSES = (
     re.compile(r"(?<!\w)[0-9]{1,5} (?:[^\W\d_][\w.'\u2019-]{0,24} ){1,3}(?i:apt|suite)\.? ?[0-9]{1,5}(?!\w)"),
 )
 
+_CAPITAL = "[^a-z0-9 ][^ ]*"
 ADDRESS_SIGNS = (
-    rf"[0-9]{{1,5}}[A-Za-z]?,? [^ ](?:.|\n)*? {_STREET}|[0-9](?: ?bis)?,? {_BEFORE_NAME} |{_BEFORE_NAME} .*[0-9]"
-    rf"|{_ENDINGS} [0-9]|(?i:box|postfach) [0-9]|[0-9] .*(?i:apt|suite)\.? ?[0-9]"
+    rf"[0-9][A-Za-z]?,? (?:{_CAPITAL} ){{1,4}}{_STREET}|[0-9](?: ?bis)?,? {_BEFORE_NAME} {_LINKS_SIGN}{_CAPITAL}"
+    rf"|{_BEFORE_NAME} {_LINKS_SIGN}{_CAPITAL}(?: {_CAPITAL}){{0,3}} [0-9]|{_ENDINGS} [0-9]|(?i:box|postfach) [0-9]"
+    r"|[0-9] (?:[^ ]+ ){1,3}(?i:apt|suite)\.? ?[0-9]"
 )
 """What each text with an address matches, for google-re2."""
 
