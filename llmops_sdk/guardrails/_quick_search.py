@@ -11,13 +11,16 @@ import base64
 import re
 from collections.abc import Callable, Iterator
 from functools import cache
-from typing import Any
+from typing import Any, TypeAlias
 
 from llmops_sdk._util._optional import require
 from llmops_sdk.guardrails._base64_runs import UNLIKELY_BASE64, UNPRINTABLE, text_of
-from llmops_sdk.guardrails._normalise import MAX_DEPTH, View, plain_view
+from llmops_sdk.guardrails._normalise import MAX_DEPTH, View, plain_view, views
 
-__all__ = ["may_hold"]
+__all__ = ["MayMatch", "Read", "plain_views", "reading"]
+
+MayMatch: TypeAlias = Callable[[str, bytes], bool]
+Read: TypeAlias = Callable[[str], Iterator[View]]
 
 _MOST_RUNS = 256
 """After so many runs of base64 in a text, reading it in stretches takes no longer."""
@@ -48,6 +51,7 @@ _GAPS = "|".join(
 _LINES = rf"[A-Za-z\x{{80}}-\x{{10ffff}}][^\n]*{_S}{_W}*{_LINE_BREAK}"
 
 _NOT_BASE64 = bytes(0x20 if not (chr(code).isalnum() and code < 128) and chr(code) not in "+/_-" else code for code in range(256))
+_LONG_WORD = re.compile(rb"[^ ]{8,}+")
 # Look-alikes of digits count beside a digit; a space of Chinese, which ends a stretch, may stand between both.
 _WIDE_SPACES = "\u3001\u3002\uff01\uff0c\uff1b\uff1f"
 _DIGIT_LOOKS = re.compile("[ОоΟοЗзІіӀΙιбЧчǀ]")
@@ -55,41 +59,56 @@ _ASCII_ONLY = bytes(code if code < 0x80 else 0x3F for code in range(256))
 _CONTINUATION = bytes(range(0x80, 0xC0))
 
 
-def may_hold(text: str, may_match: Callable[[str, bytes], bool]) -> bool:
-    """Tell whether a reading of a part of a text may hold what a detector looks for; False is certain.
+def reading(text: str, may_match: MayMatch) -> Read | None:
+    """Return how to read each stretch of a text: None if none can hold what a detector looks for.
 
     Args:
         text: The text.
-        may_match: Tells this for one reading, given as text and as UTF-8, without regard to disguises.
+        may_match: Tells for one reading, given as text and as UTF-8, whether it may hold what the detector looks for,
+            without regard to disguises.
+
+    Returns:
+        `views`, or `plain_views` if these show all that `views` can show of any stretch, or None.
 
     Raises:
         MissingDependencyError: google-re2 is not installed.
     """
-    return _may_hold(text, may_match, MAX_DEPTH, [_MOST_RUNS])
+    found, is_plain = _search(text, may_match, MAX_DEPTH, [_MOST_RUNS])
+    if not is_plain:
+        return views
+    return plain_views if found else None
 
 
-def _may_hold(text: str, may_match: Callable[[str, bytes], bool], depth: int, runs: list[int]) -> bool:
+def plain_views(text: str) -> Iterator[View]:
+    """Yield the text, and its reading in plain characters and without escapes."""
+    view = View(text)
+    yield view
+    plain = plain_view(view)
+    if plain is not view:
+        yield plain
+
+
+def _search(text: str, may_match: MayMatch, depth: int, runs: list[int]) -> tuple[bool, bool]:
+    """Tell whether the plain readings may hold something, and whether other readings hold no more."""
     data = text.encode("utf-8", "replace")
-    if may_match(text, data):
-        return True
+    found = may_match(text, data)
     if not text.isascii() and any(space in text for space in _WIDE_SPACES) and _DIGIT_LOOKS.search(text):
-        return True
+        return found, False
     if len(text) > _FEW * 8 and sum(map(data.count, (b"%", b"&", b"\\"))) * _FEW > len(text):
-        return True
+        return found, False
     plain = plain_view(View(text)).text
-    plain_data = data
+    readings = [data]
     if plain is not text:
-        plain_data = plain.encode("utf-8", "replace")
-        if may_match(plain, plain_data):
-            return True
-    if _gaps().search(plain_data) or (_decoded_gaps() if depth < MAX_DEPTH else _line_gaps()).search(plain_data):
-        return True
+        readings.append(plain.encode("utf-8", "replace"))
+        found = found or may_match(plain, readings[-1])
+    lines = _decoded_gaps() if depth < MAX_DEPTH else _line_gaps()
+    if _gaps().search(readings[-1]) or lines.search(readings[-1]):
+        return found, False
     if depth:
-        for one in (data,) if plain is text else (data, plain_data):
-            for decoded in _decoded(one, runs):
-                if decoded is None or _may_hold(decoded, may_match, depth - 1, runs):
-                    return True
-    return False
+        for decoded in _decoded(readings, runs):
+            if decoded is None or _search(decoded, may_match, depth - 1, runs) != (False, True):
+                return found, False
+    return found, True
 
 
 @cache
@@ -111,10 +130,11 @@ def _compiled(pattern: str) -> Any:
     return require("re2", extra="guards", purpose="a guard that searches texts").compile(pattern.encode())
 
 
-def _decoded(data: bytes, runs: list[int]) -> Iterator[str | None]:
+def _decoded(readings: list[bytes], runs: list[int]) -> Iterator[str | None]:
     """Yield the text in each run of base64, or None if there are too many."""
-    for word in data.translate(_NOT_BASE64).split():
-        if len(word) < 8 or (word.isalpha() and word.islower()):
+    found = dict.fromkeys(run for data in readings for run in _LONG_WORD.findall(data.translate(_NOT_BASE64)))
+    for word in found:
+        if word.isalpha() and word.islower():
             continue
         run = word.decode()
         if UNLIKELY_BASE64.match(run):
@@ -123,9 +143,9 @@ def _decoded(data: bytes, runs: list[int]) -> Iterator[str | None]:
             yield None
             return
         runs[0] -= 1
-        found = _text_in(run)
-        if found is not None:
-            yield found
+        decoded = _text_in(run)
+        if decoded is not None:
+            yield decoded
 
 
 def _text_in(run: str) -> str | None:

@@ -11,7 +11,7 @@ from collections import Counter
 from llmops_sdk._util._public import public
 from llmops_sdk.guardrails._normalise import View, views
 from llmops_sdk.guardrails._protocol import Detection, Finding, GuardContext
-from llmops_sdk.guardrails._quick_search import may_hold
+from llmops_sdk.guardrails._quick_search import Read, reading
 from llmops_sdk.guardrails.detectors._stretches import Stretches
 from llmops_sdk.tracing.privacy._secrets import NAMED_LABEL
 from llmops_sdk.tracing.privacy._sieves import may_hold_secret, patterns_for
@@ -56,8 +56,8 @@ class SecretsDetector:
         """Return the secrets in a text."""
         found = [
             (start + first, start + last, label)
-            for start, end in _STRETCHES.find(text, self._spans, _may_hold)
-            for first, last, label in self._in_stretch(text[start:end])
+            for start, end, read in _STRETCHES.find(text, self._spans, _reading)
+            for first, last, label in self._in_stretch(text[start:end], read)
         ]
         if not found:
             return Detection()
@@ -73,15 +73,15 @@ class SecretsDetector:
     def _spans(self, text: str) -> list[tuple[int, int]]:
         return [(start, end) for start, end, _ in self._in_stretch(text)]
 
-    def _in_stretch(self, text: str) -> list[tuple[int, int, str]]:
+    def _in_stretch(self, text: str, read: Read = views) -> list[tuple[int, int, str]]:
         if len(text) < _SHORTEST:
             return []
-        found = [one for view in views(text) for one in _in_view(view)]
+        found = [one for view in read(text) for one in _in_view(view)]
         return _united(found) if found else []
 
 
-def _may_hold(text: str) -> bool:
-    return may_hold(text, lambda reading, _: may_hold_secret(reading))
+def _reading(text: str) -> Read | None:
+    return reading(text, lambda one, _: may_hold_secret(one))
 
 
 def _in_view(view: View) -> list[tuple[int, int, str]]:

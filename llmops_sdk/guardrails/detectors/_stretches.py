@@ -18,8 +18,9 @@ from functools import cached_property
 from typing import Any, TypeAlias
 
 from llmops_sdk._util._optional import require
+from llmops_sdk.guardrails._quick_search import Read
 
-__all__ = ["LONGEST_STRETCH", "Spans", "Stretches"]
+__all__ = ["LONGEST_STRETCH", "Reading", "Spans", "Stretches"]
 
 LONGEST_STRETCH = 8192
 """A longer stretch is cut where the detector finds nothing; in characters."""
@@ -30,6 +31,8 @@ _LONGEST_PLAIN = 64
 
 Spans: TypeAlias = Callable[[str], Sequence[tuple[int, int]]]
 """Returns the start and end of each finding in a text."""
+
+Reading: TypeAlias = Callable[[str], Read | None]
 
 _SPACES = " \t\r\n\u3001\u3002\uff01\uff0c\uff1b\uff1f"
 _SPACE = f"[{_SPACES}]"
@@ -43,10 +46,12 @@ _OTHER_PLAIN = re.compile(
 _LINE_STARTS = re.compile(rf"\n(?={_WORD}{{2}})")
 _WORD_STARTS = re.compile(rf"{_SPACE}(?={_WORD}{{2}})")
 _SIGNS = re.compile(r"[^A-Za-z0-9](?<!\s)")
+_DIGIT = re.compile("[0-9]")
 _ANY_SPACE = re.compile(_SPACE)
 _NEAR_WORDS = re.compile(rf"{_SPACE}*+{_WORD}*+")
 _PLAIN_WORDS = re.compile(rf"{_WORD}++")
-_PART_SIZES = (4096, 512)
+_PART = 4096
+"""A long text is read in parts of this length, or longer ones where all words may belong to findings."""
 _WINDOW = 160
 """A text is cut between words of prose. So many characters of it are enough."""
 
@@ -66,11 +71,14 @@ class Stretches:
             letters.
         far: A regular expression of what lets a finding go on for some more words.
         reach: The number of these words.
+        far_digits: Whether a digit lets a finding go on so, too.
         opens: A text from which everything up to `closes` is one stretch, or "".
         closes: See there.
     """
 
-    def __init__(self, *, context: str, far: str, reach: int, opens: str = "", closes: str = "") -> None:
+    def __init__(
+        self, *, context: str, far: str, reach: int, far_digits: bool = False, opens: str = "", closes: str = ""
+    ) -> None:
         word = rf"{_W}*(?:{_ACTIVE}|{context}){_W}*|{_W}{{{_LONGEST_PLAIN + 1}}}{_W}*"
         # A run of such words, and the plain word before it.
         first = rf"(?:{_W}+{_S}+)?(?:{word})|{_W}+{_S}+{_LETTER}"
@@ -78,58 +86,53 @@ class Stretches:
         self._far = re.compile(rf"{far}|{_SPELLED}")
         self._far_words = re.compile(rf"(?:{_SPACE}*+{_WORD}*+){{{reach}}}")
         self._reach = reach
+        self._far_digits = far_digits
         self._opens, self._closes = opens, closes
 
     @cached_property
     def _runs(self) -> Any:
         return require("re2", extra="guards", purpose="a guard that searches texts").compile(self._run_pattern.encode())
 
-    def find(self, text: str, spans: Spans, may_hold: Callable[[str], bool]) -> Iterator[tuple[int, int]]:
-        """Yield the start and end of each stretch that may hold a finding, in order.
+    def find(self, text: str, spans: Spans, reading: Reading) -> Iterator[tuple[int, int, Read]]:
+        """Yield the start and end of each stretch that may hold a finding, in order, and how to read it.
 
         Args:
             text: The text.
             spans: Says where findings are, so that none is cut.
-            may_hold: Tells quickly whether a text may hold a finding. False is certain.
+            reading: Tells quickly how to read the stretches of a text, or None if none holds a finding.
 
         Raises:
             MissingDependencyError: google-re2 is not installed.
         """
-        for base, last in self._parts_to_read(text, may_hold):
+        read = reading(text)
+        if read is None:
+            return
+        parts = list(self.parts(text)) if len(text) > 2 * _PART else []
+        for base, last in parts or ((0, len(text)),):
             part = text[base:last]
+            if len(parts) > 1:
+                read = reading(part)
+                if read is None:
+                    continue
             for start, end in self._scan(part, len(part), len(part), spans):
-                yield base + start, base + start + len(part[start:end].rstrip(_SPACES))
+                yield base + start, base + start + len(part[start:end].rstrip(_SPACES)), read
 
-    def _parts_to_read(self, text: str, may_hold: Callable[[str], bool]) -> Iterator[tuple[int, int]]:
-        """Yield the parts of a text that may hold a finding: first of a long text, then of each of its parts."""
-        if not may_hold(text):
-            return
-        size = next((size for size in _PART_SIZES if size < len(text) // 2), 0)
-        parts = list(self.parts(text, size)) if size else []
-        if len(parts) < 2:
-            yield 0, len(text)
-            return
-        for start, end in parts:
-            for first, last in self._parts_to_read(text[start:end], may_hold):
-                yield start + first, start + last
-
-    def parts(self, text: str, size: int) -> Iterator[tuple[int, int]]:
+    def parts(self, text: str) -> Iterator[tuple[int, int]]:
         """Yield the start and end of parts of a text, cut where no stretch is.
 
         Args:
             text: The text.
-            size: The length of most parts, in characters; one is longer where all its words may belong to findings.
 
         Raises:
             MissingDependencyError: google-re2 is not installed.
         """
-        start, at = 0, size
+        start, at = 0, _PART
         is_whole = self._opens and self._opens in text
         while not is_whole and at + _WINDOW < len(text):
             cut = self._cut_in(text, at)
             if cut:
                 yield start, cut
-                start, at = cut, cut + size
+                start, at = cut, cut + _PART
             else:
                 at += _WINDOW // 2
         yield start, len(text)
@@ -209,7 +212,8 @@ class Stretches:
         """Return the end of the words that may belong to a finding in a run of words."""
         if stop - start > LONGEST_STRETCH:
             return stop
-        is_far = self._far.search(text, start, stop) is not None
+        # Most runs of words that go on have a digit, which is found much faster.
+        is_far = (self._far_digits and _DIGIT.search(text, start, stop)) or self._far.search(text, start, stop)
         found = (self._far_words if is_far else _NEAR_WORDS).match(text, stop)
         reach = found.end() if found else stop
         opened = text.rfind(self._opens, start, stop) if self._opens else -1

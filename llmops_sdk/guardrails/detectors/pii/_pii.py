@@ -13,7 +13,7 @@ from llmops_sdk._util._public import public
 from llmops_sdk.errors import ConfigError
 from llmops_sdk.guardrails._normalise import views
 from llmops_sdk.guardrails._protocol import Detection, Finding, GuardContext
-from llmops_sdk.guardrails._quick_search import may_hold
+from llmops_sdk.guardrails._quick_search import Read, reading
 from llmops_sdk.guardrails.detectors._stretches import Stretches
 from llmops_sdk.guardrails.detectors.pii._pii_found import Found, without_overlaps
 from llmops_sdk.guardrails.detectors.pii._pii_numbers import (
@@ -65,8 +65,9 @@ _WORDS = (
 )
 _STRETCHES = Stretches(
     context=rf"(?i:\b(?:{_WORDS})\b|\bd\.o\.b|\bwww\.|://|\(at\))",
-    far=rf"[0-9]|@(?:$|\s)|(?i:\b(?:{_WORDS}|d\.o\.b)\b)",
+    far=rf"@(?:$|\s)|(?i:\b(?:{_WORDS}|d\.o\.b)\b)",
     reach=6,
+    far_digits=True,
 )
 
 
@@ -112,8 +113,8 @@ class PiiDetector:
         """Return the personal data in a text."""
         findings = tuple(
             Finding(one.kind, start + one.start, start + one.end, one.score)
-            for start, end in _STRETCHES.find(text, self._spans, self._may_hold)
-            for one in self._in_stretch(text[start:end])
+            for start, end, read in _STRETCHES.find(text, self._spans, self._reading)
+            for one in self._in_stretch(text[start:end], read)
         )
         if not findings:
             return Detection()
@@ -128,17 +129,17 @@ class PiiDetector:
     def _spans(self, text: str) -> list[tuple[int, int]]:
         return [(one.start, one.end) for one in self._in_stretch(text)]
 
-    def _in_stretch(self, text: str) -> list[Found]:
+    def _in_stretch(self, text: str, read: Read = views) -> list[Found]:
         found: list[Found] = []
-        for view in views(text):
+        for view in read(text):
             factor = _GUESS if view.is_guess else 1.0
             for one in self._in_view(view.text):
                 start, end = view.original(one.start, one.end)
                 found.append(Found(one.score * factor, start, end, one.kind))
         return without_overlaps(found)
 
-    def _may_hold(self, text: str) -> bool:
-        return may_hold(text, lambda _, data: bool(self._sieve.Match(data)))
+    def _reading(self, text: str) -> Read | None:
+        return reading(text, lambda _, data: bool(self._sieve.Match(data)))
 
     def _in_view(self, text: str) -> Iterator[Found]:
         for index in self._sieve.Match(text.encode("utf-8", "replace")) or ():
