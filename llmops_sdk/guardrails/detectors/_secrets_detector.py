@@ -9,10 +9,9 @@ import re
 from collections import Counter
 
 from llmops_sdk._util._public import public
-from llmops_sdk.guardrails._normalise import View, views
 from llmops_sdk.guardrails._protocol import Detection, Finding, GuardContext
-from llmops_sdk.guardrails._quick_search import Read, reading
 from llmops_sdk.guardrails.detectors._stretches import Stretches
+from llmops_sdk.guardrails.normalise import Read, View, reading, views
 from llmops_sdk.tracing.privacy._secrets import NAMED_LABEL
 from llmops_sdk.tracing.privacy._sieves import may_hold_secret, patterns_for
 

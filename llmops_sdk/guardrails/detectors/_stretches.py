@@ -12,13 +12,14 @@ one behind it, and the scan knows nothing of the text before its last cut. A str
 from __future__ import annotations
 
 import re
+import string
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import cached_property
 from typing import Any, TypeAlias
 
 from llmops_sdk._util._optional import require
-from llmops_sdk.guardrails._quick_search import Read
+from llmops_sdk.guardrails.normalise import Read
 
 __all__ = ["LONGEST_STRETCH", "Reading", "Spans", "Stretches"]
 
@@ -26,6 +27,9 @@ LONGEST_STRETCH = 8192
 """A longer stretch is cut where the detector finds nothing; in characters."""
 _EDGE = 256
 """Such a cut stands at least this far before the end of what the detector looked at."""
+_BASE64 = string.ascii_letters + string.digits + "+/_-"
+_GROUP = 16
+"""So many characters of base64 are whole bytes, and these are whole groups if they are base64 themselves."""
 _LONGEST_PLAIN = 64
 """A longer word is never plain."""
 
@@ -38,7 +42,7 @@ _SPACES = " \t\r\n\u3001\u3002\uff01\uff0c\uff1b\uff1f"
 _SPACE = f"[{_SPACES}]"
 _WORD = f"[^{_SPACES}]"
 # Letters of other scripts, their marks, and the quotes of typeset prose; not the forms of letters that stand for ASCII.
-_NOT_ASCII = re.compile(r"[^\x00-\x7f]++")
+_NOT_ASCII = re.compile(r"[^\x00-\x7f][^\x00-\x7f]*+")
 _OTHER_PLAIN = re.compile(
     r"(?:(?![\x00-\x7f\uff00-\uffef\u2100-\u214f\U0001d400-\U0001d7ff])[^\W\d_]"
     r"|(?!\d)[\u0591-\u06ff\u0900-\u109f]|[\u2014\u2018\u2019\u201c\u201d\u2026])++"
@@ -138,7 +142,7 @@ class Stretches:
         yield start, len(text)
 
     def _cut_in(self, text: str, at: int) -> int:
-        """Return where to cut a text in the window that starts at a place, or 0 if all its words may be in stretches."""
+        """Return where to cut a text in the window at a place, or 0 if all its words may be in stretches."""
         window = text[at : at + _WINDOW]
         words = list(_PLAIN_WORDS.finditer(window))[1:-1]
         # A stretch before the window takes the first words, and one behind it takes the last one.
@@ -187,8 +191,7 @@ class Stretches:
                 start, end, members = first, reach, []
             members.append((first, stop))
             if min(end, last) - start > LONGEST_STRETCH:
-                base = start + LONGEST_STRETCH // 2
-                base += _forced_cut(text[base : start + LONGEST_STRETCH], spans)
+                base = _forced_cut(text, start, spans)
                 yield start, base
                 forced_until, start = start + LONGEST_STRETCH, -1
                 again.extendleft(reversed([one for one in members if one[1] > base]))
@@ -262,26 +265,38 @@ def _certain(text: str) -> tuple[int, int]:
     return start, start
 
 
-def _forced_cut(window: str, spans: Spans) -> int:
+def _forced_cut(text: str, start: int, spans: Spans) -> int:
     """Return where to cut a stretch that is too long: at a line, a word or a sign that is not inside a finding.
 
     Args:
-        window: The second half of the longest stretch.
+        text: The text.
+        start: Where the stretch starts.
         spans: Says where findings are.
     """
-    low, high = len(window) // 4, len(window) - _EDGE
+    end = start + LONGEST_STRETCH
+    first = end - LONGEST_STRETCH // 4
+    high = end - _EDGE - first
+    encoded = text[start : first + high]
+    encoded = len(encoded) - len(encoded.rstrip(_BASE64))
+    if encoded >= LONGEST_STRETCH // 2:
+        # Both the cut and the window keep groups of base64 whole, also of base64 in base64.
+        first -= encoded % _GROUP
+    window = text[first:end]
+    low = len(window) // 4
     is_inside = bytearray(len(window) + 1)
-    for start, end in spans(window):
-        is_inside[start + 1 : end] = b"\1" * (end - start - 1)
+    for begin, stop in spans(window):
+        is_inside[begin + 1 : stop] = b"\1" * (stop - begin - 1)
+    if encoded >= LONGEST_STRETCH // 2:
+        return first + next((place for place in range(high, low, -_GROUP) if not is_inside[place]), high)
     for pattern in (_LINE_STARTS, _WORD_STARTS, _SIGNS):
         places = [match.end() for match in pattern.finditer(window, low, high)]
         for place in reversed(places):
             # The first part of a word that is cut must stay too long to be plain.
             if not is_inside[place] and (pattern is not _SIGNS or _is_in_long_word(window, place)):
-                return place
+                return first + place
     before = window[high - _LONGEST_PLAIN : high]
     space = max(before.rfind(space) for space in _SPACES)
-    return high if space < 0 else high - _LONGEST_PLAIN + space + 1
+    return first + (high if space < 0 else high - _LONGEST_PLAIN + space + 1)
 
 
 def _is_in_long_word(window: str, place: int) -> bool:

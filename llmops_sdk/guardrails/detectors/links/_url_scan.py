@@ -10,9 +10,7 @@ __all__ = ["Place", "Scan", "scan"]
 
 # The tokens of Markdown that matter; a run of brackets is one token, so that a million of them is cheap.
 # Each token begins with one of few characters, which the engine finds much faster than a choice of tokens.
-_BRACKETS = re.compile(
-    r"[\\!\[\]\n](?:(?<=\\)[\\\[\]!]|(?<=!)\[++|(?<=\[)\[*+|(?<=\])\]*+[(\[:]?|(?<=\n)[ \t\r]*\n)"
-)
+_BRACKETS = re.compile(r"[\\!\[\]\n](?:(?<=\\)[\\\[\]!]|(?<=!)\[++|(?<=\[)\[*+|(?<=\])\]*+[(\[:]?|(?<=\n)[ \t\r]*\n)")
 # A destination: in angle brackets, or up to a space with balanced parentheses.
 _DESTINATION = re.compile(r"\s*+(?:<([^<>\n]*+)>?|((?:[^\s()<>]|\([^\s()]*+\))*+))")
 _URL_LIKE = re.compile(

@@ -11,9 +11,7 @@ from typing import Any
 from llmops_sdk._util._optional import require
 from llmops_sdk._util._public import public
 from llmops_sdk.errors import ConfigError
-from llmops_sdk.guardrails._normalise import views
 from llmops_sdk.guardrails._protocol import Detection, Finding, GuardContext
-from llmops_sdk.guardrails._quick_search import Read, reading
 from llmops_sdk.guardrails.detectors._stretches import Stretches
 from llmops_sdk.guardrails.detectors.pii._pii_found import Found, without_overlaps
 from llmops_sdk.guardrails.detectors.pii._pii_numbers import (
@@ -26,6 +24,7 @@ from llmops_sdk.guardrails.detectors.pii._pii_numbers import (
     us_ssn,
 )
 from llmops_sdk.guardrails.detectors.pii._pii_words import ADDRESS_SIGNS, address, date_of_birth, email, ip, url
+from llmops_sdk.guardrails.normalise import Read, reading, views
 
 __all__ = ["DEFAULT_KINDS", "KINDS", "PiiDetector"]
 
@@ -42,7 +41,8 @@ KINDS: dict[str, tuple[Callable[[str], Iterator[Found]] | None, str]] = {
     "DATE_OF_BIRTH": (
         date_of_birth,
         (
-            r"(?i:\bborn\b|birth|\bdob\b|\bd\.o\.b|geboren|geburt|naissance|\bn.{1,2}e? le\b|nacid|nacimiento|nascit)[^0-9]*[0-9]"
+            r"(?i:\bborn\b|birth|\bdob\b|\bd\.o\.b|geboren|geburt|naissance|\bn.{1,2}e? le\b|nacid|nacimiento|nascit)"
+            r"[^0-9]*[0-9]"
             r"|[0-9]{2}.{0,40}(?i:birth|dob)"
         ),
     ),

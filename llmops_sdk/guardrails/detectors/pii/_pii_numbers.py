@@ -69,7 +69,7 @@ _USUAL, _BARE = 0.7, 0.1
 
 def _national_score(number: str, groups: list[str], regions: Sequence[str]) -> float:
     digits = "".join(groups)
-    if not any(_is_national(digits, region) for region in regions):
+    if not _national_numbers(tuple(regions)).fullmatch(digits):
         return 0.0
     is_usual = len(groups) > 1 and (
         number[0] in "(0" or (len(groups) >= 3 and len(digits) >= 9 and max(map(len, groups)) <= 4)
@@ -87,12 +87,16 @@ def _is_international(digits: str, has_trunk_zero: bool) -> bool:
     return False
 
 
-def _is_national(digits: str, region: str) -> bool:
-    prefix, pattern = _numbers_of(region)
-    if pattern.fullmatch(digits):
+@functools.cache
+def _national_numbers(regions: tuple[str, ...]) -> re.Pattern[str]:
+    """Return the pattern of the numbers of some countries, as they are dialled there."""
+    forms: list[str] = []
+    for region in regions:
+        prefix, numbers = _numbers_of(region)
         # Where calls inside the country need a prefix, a number without it is not written so.
-        return not prefix or prefix == "1"
-    return bool(prefix) and digits.startswith(prefix) and pattern.fullmatch(digits[len(prefix) :]) is not None
+        optional = "?" if prefix == "1" else ""
+        forms.append(f"(?:{prefix}){optional}(?:{numbers.pattern})" if prefix else numbers.pattern)
+    return re.compile("|".join(forms) or "(?!)")
 
 
 @functools.cache

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import base64
 import re
+import string
 from collections.abc import Callable, Iterator
-from functools import cache
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-from llmops_sdk._util._optional import require
-from llmops_sdk.guardrails._base64_runs import UNLIKELY_BASE64, UNPRINTABLE, text_of
-from llmops_sdk.guardrails._normalise import MAX_DEPTH, View, plain_view, views
+from llmops_sdk.guardrails.normalise._base64_runs import UNLIKELY_BASE64, UNPRINTABLE, text_of
+from llmops_sdk.guardrails.normalise._plain import NOT_ASCII, plain_view
+from llmops_sdk.guardrails.normalise._torn import may_be_torn
+from llmops_sdk.guardrails.normalise._view import View
+from llmops_sdk.guardrails.normalise._views import MAX_DEPTH, views
 
 __all__ = ["MayMatch", "Read", "plain_views", "reading"]
 
@@ -24,8 +26,8 @@ Read: TypeAlias = Callable[[str], Iterator[View]]
 
 _MOST_RUNS = 256
 """After so many runs of base64 in a text, reading it in stretches takes no longer."""
-_FEW = 64
-"""A long text with more than one sign of an escape in so many characters is read in stretches."""
+_SHORT, _FEW = 512, 6
+"""A longer text is read in stretches if more than one of so many characters may have another plain reading."""
 _LONG_RUN = 2048
 """A longer run may be cut, so that each part of it counts, whatever the rest is; in characters."""
 _BLOCK = 512
@@ -33,25 +35,8 @@ _BLOCK = 512
 _MOST_ENCODED = 64 << 20
 """More base64 than this is not decoded at once, to bound the memory."""
 
-# The gaps that `_normalise` may remove, in google-re2's syntax: what it removes is a part of what these match.
-_S, _W, _B = r"[ \t\r\n]", r"[^ \t\r\n]", "[A-Za-z0-9+/_=.-]"
-_RANDOM = "(?:[0-9][A-Za-z]|[A-Za-z][0-9]|[a-z][A-Z]|[A-Z]{2}[a-z])"
-_HEAD = "(?:[A-Za-z0-9]{2}[-_][A-Za-z0-9_-]{2}|AKIA|ASIA|AIza|eyJ|ya29|SG[.])"
-_LINE_BREAK = rf"[0-9]-?[ \t\r]*\n{_S}*-?[0-9]"
-_GAPS = "|".join(
-    (
-        rf"(?:^|{_S}){_W}(?:{_S}+{_W}){{4}}(?:{_S}|$)",
-        rf"(?:{_RANDOM}|{_HEAD}){_B}*{_S}{{1,8}}(?:{_B}*{_RANDOM}|[0-9]{{2,}}(?:[^A-Za-z0-9+/_=.-]|$))",
-        rf"{_W}{_S}{{1,8}}@|@{_S}|@[^ \t\r\n@]*{_S}{{1,8}}[.]|@[^ \t\r\n@]*[.]{_S}{{1,8}}(?:[a-z]{{2}}|[A-Za-z0-9.-]*[.][A-Za-z])",
-        rf"@[^ \t\r\n@.]+{_S}{{1,8}}[A-Za-z0-9.-]*[.][A-Za-z]{{2}}",
-        rf"%{_S}{{1,8}}[0-9A-Fa-f]{{2}}|%[0-9A-Fa-f]{_S}{{1,8}}[0-9A-Fa-f]|&[#A-Za-z0-9]*{_S}{{1,8}}[#A-Za-z0-9]*;|\\[uUx0-9A-Fa-f]*{_S}",
-    )
-)
-# Digits on two lines are joined if words stand before the first number, or in base64.
-_LINES = rf"[A-Za-z\x{{80}}-\x{{10ffff}}][^\n]*{_S}{_W}*{_LINE_BREAK}"
-
-_NOT_BASE64 = bytes(0x20 if not (chr(code).isalnum() and code < 128) and chr(code) not in "+/_-" else code for code in range(256))
-_LONG_WORD = re.compile(rb"[^ ]{8,}+")
+_BASE64 = string.ascii_letters + string.digits + "+/_-"
+_NOT_BASE64 = bytes(code if chr(code) in _BASE64 else 0x20 for code in range(256))
 # Look-alikes of digits count beside a digit; a space of Chinese, which ends a stretch, may stand between both.
 _WIDE_SPACES = "\u3001\u3002\uff01\uff0c\uff1b\uff1f"
 _DIGIT_LOOKS = re.compile("[ОоΟοЗзІіӀΙιбЧчǀ]")
@@ -94,15 +79,14 @@ def _search(text: str, may_match: MayMatch, depth: int, runs: list[int]) -> tupl
     found = may_match(text, data)
     if not text.isascii() and any(space in text for space in _WIDE_SPACES) and _DIGIT_LOOKS.search(text):
         return found, False
-    if len(text) > _FEW * 8 and sum(map(data.count, (b"%", b"&", b"\\"))) * _FEW > len(text):
+    if len(text) > _SHORT and _changes(text, data) * _FEW > len(text):
         return found, False
     plain = plain_view(View(text)).text
     readings = [data]
     if plain is not text:
         readings.append(plain.encode("utf-8", "replace"))
         found = found or may_match(plain, readings[-1])
-    lines = _decoded_gaps() if depth < MAX_DEPTH else _line_gaps()
-    if _gaps().search(readings[-1]) or lines.search(readings[-1]):
+    if may_be_torn(readings[-1], is_decoded=depth < MAX_DEPTH):
         return found, False
     if depth:
         for decoded in _decoded(readings, runs):
@@ -111,28 +95,15 @@ def _search(text: str, may_match: MayMatch, depth: int, runs: list[int]) -> tupl
     return found, True
 
 
-@cache
-def _gaps() -> Any:
-    return _compiled(_GAPS)
-
-
-@cache
-def _line_gaps() -> Any:
-    return _compiled(_LINES)
-
-
-@cache
-def _decoded_gaps() -> Any:
-    return _compiled(_LINE_BREAK)
-
-
-def _compiled(pattern: str) -> Any:
-    return require("re2", extra="guards", purpose="a guard that searches texts").compile(pattern.encode())
+def _changes(text: str, data: bytes) -> int:
+    """Return about how many parts of a text have another plain reading."""
+    signs = sum(map(data.count, (b"%", b"&", b"\\")))
+    return signs if len(text) == len(data) else signs + len(NOT_ASCII.findall(text))
 
 
 def _decoded(readings: list[bytes], runs: list[int]) -> Iterator[str | None]:
     """Yield the text in each run of base64, or None if there are too many."""
-    found = dict.fromkeys(run for data in readings for run in _LONG_WORD.findall(data.translate(_NOT_BASE64)))
+    found = dict.fromkeys(run for data in readings for run in data.translate(_NOT_BASE64).split() if len(run) >= 8)
     for word in found:
         if word.isalpha() and word.islower():
             continue
