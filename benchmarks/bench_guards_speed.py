@@ -45,9 +45,9 @@ ORDINARY = (
     "My colleague (support@example.org) sent me https://example.org/help/cards?lang=en, where step 2 says:\n\n"
     "```python\ndef total(items: list[dict]) -> float:\n    return sum(item['price'] * item.get('count', 1) for item"
     " in items)\n```\n\nIt fails with KeyError: 'price' in line 2. I'd like the answer as a list:\n\n- what went"
-    " wrong\n- how do I fix it (Python 3.11.4, 64-bit)?\n- who to call; I'm in the office until 17:30, at +1 212 555 0147.\n\n"
-    "He said \u201cit\u2019s fine\u201d \u2013 but I don\u2019t think so. The invoice INV-20241 is overdue, the second"
-    " one this year, and nobody in the team of 12 people has answered since Monday. Thank you very much for your help,"
+    " wrong\n- how do I fix it (Python 3.11.4, 64-bit)?\n- who to call; I'm in the office until 17:30, at +1 212 555"
+    " 0147.\n\nHe said \u201cit\u2019s fine\u201d \u2013 but I don\u2019t think so. The invoice INV-20241 is"
+    " overdue, the second one this year, and nobody in the team of 12 people has answered since Monday. Thank you very much for your help,"
     " and have a nice day.\n"
 )
 

@@ -15,11 +15,11 @@ import re
 import string
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, TypeAlias
 
 from llmops_sdk._util._optional import require
-from llmops_sdk.guardrails.normalise import Read
+from llmops_sdk.guardrails.normalise import Decoding, Read
 
 __all__ = ["LONGEST_STRETCH", "Reading", "Spans", "Stretches"]
 
@@ -33,19 +33,20 @@ _GROUP = 16
 _LONGEST_PLAIN = 64
 """A longer word is never plain."""
 
-Spans: TypeAlias = Callable[[str], Sequence[tuple[int, int]]]
-"""Returns the start and end of each finding in a text."""
+Spans: TypeAlias = Callable[..., Sequence[tuple[int, int]]]
+"""Returns the start and end of each finding in a text; takes it, and `read`, which says how to read it."""
 
-Reading: TypeAlias = Callable[[str], Read | None]
+Reading: TypeAlias = Callable[[str, Decoding], Read | None]
 
 _SPACES = " \t\r\n\u3001\u3002\uff01\uff0c\uff1b\uff1f"
 _SPACE = f"[{_SPACES}]"
 _WORD = f"[^{_SPACES}]"
 # Letters of other scripts, their marks, and the quotes of typeset prose; not the forms of letters that stand for ASCII.
+_SAMPLE = 4096
 _NOT_ASCII = re.compile(r"[^\x00-\x7f][^\x00-\x7f]*+")
 _OTHER_PLAIN = re.compile(
-    r"(?:(?![\x00-\x7f\uff00-\uffef\u2100-\u214f\U0001d400-\U0001d7ff])[^\W\d_]"
-    r"|(?!\d)[\u0591-\u06ff\u0900-\u109f]|[\u2014\u2018\u2019\u201c\u201d\u2026])++"
+    r"(?![\x00-\x7f\uff00-\uffef\u2100-\u214f\U0001d400-\U0001d7ff])[^\W\d_]"
+    r"|(?!\d)[\u0591-\u06ff\u0900-\u109f]|[\u2014\u2018\u2019\u201c\u201d\u2026]"
 )
 _LINE_STARTS = re.compile(rf"\n(?={_WORD}{{2}})")
 _WORD_STARTS = re.compile(rf"{_SPACE}(?={_WORD}{{2}})")
@@ -97,29 +98,41 @@ class Stretches:
     def _runs(self) -> Any:
         return require("re2", extra="guards", purpose="a guard that searches texts").compile(self._run_pattern.encode())
 
-    def find(self, text: str, spans: Spans, reading: Reading) -> Iterator[tuple[int, int, Read]]:
+    def find(self, text: str, spans: Spans, reading: Reading, decoding: Decoding) -> Iterator[tuple[int, int, Read]]:
         """Yield the start and end of each stretch that may hold a finding, in order, and how to read it.
 
         Args:
             text: The text.
             spans: Says where findings are, so that none is cut.
             reading: Tells quickly how to read the stretches of a text, or None if none holds a finding.
+            decoding: How much base64 may be decoded.
 
         Raises:
             MissingDependencyError: google-re2 is not installed.
         """
-        read = reading(text)
+        read = reading(text, decoding)
         if read is None:
             return
         parts = list(self.parts(text)) if len(text) > 2 * _PART else []
         for base, last in parts or ((0, len(text)),):
             part = text[base:last]
             if len(parts) > 1:
-                read = reading(part)
-                if read is None:
-                    continue
-            for start, end in self._scan(part, len(part), len(part), spans):
-                yield base + start, base + start + len(part[start:end].rstrip(_SPACES)), read
+                read = reading(part, decoding)
+            if read is not None:
+                yield from self._find(part, base, spans, read, reading, decoding)
+
+    def _find(
+        self, text: str, base: int, spans: Spans, read: Read, reading: Reading, decoding: Decoding
+    ) -> Iterator[tuple[int, int, Read]]:
+        """Yield the stretches of a part that starts at `base`."""
+        is_checked = False
+        last = len(text)
+        for start, end in self._scan(text, last, last, partial(spans, read=read)):
+            yield base + start, base + start + len(text[start:end].rstrip(_SPACES)), read
+            if decoding.is_cut and not is_checked:
+                is_checked = True
+                if reading(text[end:], decoding) is None:
+                    return
 
     def parts(self, text: str) -> Iterator[tuple[int, int]]:
         """Yield the start and end of parts of a text, cut where no stretch is.
@@ -239,16 +252,25 @@ def _skeleton(text: str) -> bytes:
     if not text.isascii():
         for space in _SPACES[4:]:
             text = text.replace(space, " ")
-        text = _NOT_ASCII.sub(_plain_as_quotes, text)
+        # Where there are few other characters, only these are translated.
+        is_sparse = len(_NOT_ASCII.findall(text, 0, _SAMPLE)) * 16 < min(len(text), _SAMPLE)
+        text = _NOT_ASCII.sub(_in_skeleton, text) if is_sparse else text.translate(_SKELETON)
     return text.encode("ascii", "replace")
 
 
-def _plain_as_quotes(match: re.Match[str]) -> str:
-    return _OTHER_PLAIN.sub(_quotes, match[0])
+def _in_skeleton(match: re.Match[str]) -> str:
+    return match[0].translate(_SKELETON)
 
 
-def _quotes(match: re.Match[str]) -> str:
-    return "'" * (match.end() - match.start())
+class _Skeleton(dict[int, str]):
+    """What stands in a skeleton for each character that is not ASCII, filled at its first use."""
+
+    def __missing__(self, code: int) -> str:
+        found = self[code] = chr(code) if code < 0x80 else "'" if _OTHER_PLAIN.match(chr(code)) else "?"
+        return found
+
+
+_SKELETON = _Skeleton()
 
 
 def _certain(text: str) -> tuple[int, int]:

@@ -11,13 +11,14 @@ import base64
 import re
 import string
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TypeAlias
 
 from llmops_sdk.guardrails.normalise._base64_runs import UNLIKELY_BASE64, UNPRINTABLE, text_of
 from llmops_sdk.guardrails.normalise._plain import NOT_ASCII, plain_view
 from llmops_sdk.guardrails.normalise._torn import may_be_torn
 from llmops_sdk.guardrails.normalise._view import View
-from llmops_sdk.guardrails.normalise._views import MAX_DEPTH, views
+from llmops_sdk.guardrails.normalise._views import MAX_DEPTH, Decoding, views
 
 __all__ = ["MayMatch", "Read", "plain_views", "reading"]
 
@@ -44,13 +45,14 @@ _ASCII_ONLY = bytes(code if code < 0x80 else 0x3F for code in range(256))
 _CONTINUATION = bytes(range(0x80, 0xC0))
 
 
-def reading(text: str, may_match: MayMatch) -> Read | None:
+def reading(text: str, may_match: MayMatch, decoding: Decoding) -> Read | None:
     """Return how to read each stretch of a text: None if none can hold what a detector looks for.
 
     Args:
         text: The text.
         may_match: Tells for one reading, given as text and as UTF-8, whether it may hold what the detector looks for,
             without regard to disguises.
+        decoding: How much base64 may be decoded.
 
     Returns:
         `views`, or `plain_views` if these show all that `views` can show of any stretch, or None.
@@ -58,9 +60,9 @@ def reading(text: str, may_match: MayMatch) -> Read | None:
     Raises:
         MissingDependencyError: google-re2 is not installed.
     """
-    found, is_plain = _search(text, may_match, MAX_DEPTH, [_MOST_RUNS])
+    found, is_plain = _search(text, may_match, MAX_DEPTH if decoding.left > 0 else 0, [_MOST_RUNS])
     if not is_plain:
-        return views
+        return partial(views, decoding=decoding)
     return plain_views if found else None
 
 

@@ -34,9 +34,8 @@ _TLD = re.compile(r"[a-z]{2,6}(?![A-Za-z0-9@])")
 _S, _W, _B = r"[ \t\r\n]", r"[^ \t\r\n]", "[A-Za-z0-9+/_=.-]"
 _RANDOM_PART = "(?:[0-9][A-Za-z]|[A-Za-z][0-9]|[a-z][A-Z]|[A-Z]{2}[a-z])"
 _HEAD = "(?:[A-Za-z0-9]{2}[-_][A-Za-z0-9_-]{2}|AKIA|ASIA|AIza|eyJ|ya29|SG[.])"
+_LETTERS = rf"(?:^|{_S}){_W}(?:{_S}+{_W}){{4}}(?:{_S}|$)"
 _TORN = (
-    # Letters one by one.
-    rf"(?:^|{_S}){_W}(?:{_S}+{_W}){{4}}(?:{_S}|$)",
     # A key.
     rf"(?:{_RANDOM_PART}|{_HEAD}){_B}*{_S}{{1,8}}(?:{_B}*{_RANDOM_PART}|[0-9]{{2,}}(?:[^A-Za-z0-9+/_=.-]|$))",
     # An address.
@@ -63,23 +62,36 @@ def may_be_torn(text: bytes, *, is_decoded: bool) -> bool:
     Raises:
         MissingDependencyError: google-re2 is not installed.
     """
-    return _torn(is_decoded).search(text) is not None
+    return _has_match(text, _LETTERS, *_signs(is_decoded=is_decoded))
+
+
+def _signs(*, is_decoded: bool) -> tuple[str, ...]:
+    return (*_TORN, _NUMBERS if is_decoded else _NUMBERS_BEHIND_WORDS)
+
+
+def _has_match(text: bytes, *patterns: str) -> bool:
+    return _compiled(patterns).search(text) is not None
 
 
 @cache
-def _torn(is_decoded: bool) -> Any:
+def _compiled(patterns: tuple[str, ...]) -> Any:
     re2 = require("re2", extra="guards", purpose="a guard that searches texts")
-    return re2.compile("|".join((*_TORN, _NUMBERS if is_decoded else _NUMBERS_BEHIND_WORDS)).encode())
+    return re2.compile("|".join(patterns).encode())
 
 
 def joined(view: View) -> View:
+    """Return a view with its torn tokens joined, or the same view if it has none."""
     text = view.text
-    if len(text) < 8 or not may_be_torn(text.encode("utf-8", "replace"), is_decoded=view.is_decoded):
+    data = text.encode("utf-8", "replace")
+    if len(text) < 8 or not may_be_torn(data, is_decoded=view.is_decoded):
         return view
-    spelled = [*_spelled_gaps(text)]
-    if spelled:
-        view = replaced(view, spelled, is_guess=True)
-        text = view.text
+    if _has_match(data, _LETTERS):
+        view = replaced(view, _spelled_gaps(text), is_guess=True)
+        if view.text is not text:
+            text = view.text
+            data = text.encode("utf-8", "replace")
+    if not _has_match(data, *_signs(is_decoded=view.is_decoded)):
+        return view
     return replaced(view, _torn_gaps(text, is_decoded=view.is_decoded), is_guess=True)
 
 

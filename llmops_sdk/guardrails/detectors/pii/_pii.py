@@ -24,7 +24,7 @@ from llmops_sdk.guardrails.detectors.pii._pii_numbers import (
     us_ssn,
 )
 from llmops_sdk.guardrails.detectors.pii._pii_words import ADDRESS_SIGNS, address, date_of_birth, email, ip, url
-from llmops_sdk.guardrails.normalise import Read, reading, views
+from llmops_sdk.guardrails.normalise import Decoding, Read, reading, views
 
 __all__ = ["DEFAULT_KINDS", "KINDS", "PiiDetector"]
 
@@ -76,7 +76,7 @@ class PiiDetector:
     """Finds personal data: addresses, numbers and dates of people.
 
     It reads the text as it is, and behind disguises: characters that look alike or are invisible, escapes, base64, and
-    spaces inside a value.
+    spaces inside a value. Of base64 it decodes 512 KB; if a text has more, the detection has `truncated` set.
 
     Args:
         kinds: What to find, of `KINDS`; by default all but "URL".
@@ -111,23 +111,25 @@ class PiiDetector:
 
     def detect(self, text: str, context: GuardContext) -> Detection:  # noqa: ARG002 - it treats all rails alike
         """Return the personal data in a text."""
+        decoding = Decoding()
         findings = tuple(
             Finding(one.kind, start + one.start, start + one.end, one.score)
-            for start, end, read in _STRETCHES.find(text, self._spans, self._reading)
+            for start, end, read in _STRETCHES.find(text, self._spans, self._reading, decoding)
             for one in self._in_stretch(text[start:end], read)
         )
         if not findings:
-            return Detection()
+            return Detection(truncated=decoding.is_cut)
         counts = Counter(one.kind for one in findings)
         reason = ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items()))
-        return Detection(found=True, findings=findings, score=max(one.score or 0 for one in findings), reason=reason)
+        score = max(one.score or 0 for one in findings)
+        return Detection(found=True, findings=findings, score=score, reason=reason, truncated=decoding.is_cut)
 
     def settled(self, text: str) -> int:
         """Return the length of the beginning of an unfinished text that the rest cannot affect."""
         return _STRETCHES.settled(text, self._spans)
 
-    def _spans(self, text: str) -> list[tuple[int, int]]:
-        return [(one.start, one.end) for one in self._in_stretch(text)]
+    def _spans(self, text: str, read: Read = views) -> list[tuple[int, int]]:
+        return [(one.start, one.end) for one in self._in_stretch(text, read)]
 
     def _in_stretch(self, text: str, read: Read = views) -> list[Found]:
         found: list[Found] = []
@@ -138,8 +140,8 @@ class PiiDetector:
                 found.append(Found(one.score * factor, start, end, one.kind))
         return without_overlaps(found)
 
-    def _reading(self, text: str) -> Read | None:
-        return reading(text, lambda _, data: bool(self._sieve.Match(data)))
+    def _reading(self, text: str, decoding: Decoding) -> Read | None:
+        return reading(text, lambda _, data: bool(self._sieve.Match(data)), decoding)
 
     def _in_view(self, text: str) -> Iterator[Found]:
         for index in self._sieve.Match(text.encode("utf-8", "replace")) or ():
