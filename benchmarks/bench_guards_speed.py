@@ -47,8 +47,8 @@ ORDINARY = (
     " in items)\n```\n\nIt fails with KeyError: 'price' in line 2. I'd like the answer as a list:\n\n- what went"
     " wrong\n- how do I fix it (Python 3.11.4, 64-bit)?\n- who to call; I'm in the office until 17:30, at +1 212 555"
     " 0147.\n\nHe said \u201cit\u2019s fine\u201d \u2013 but I don\u2019t think so. The invoice INV-20241 is"
-    " overdue, the second one this year, and nobody in the team of 12 people has answered since Monday. Thank you very much for your help,"
-    " and have a nice day.\n"
+    " overdue, the second one this year, and nobody in the team of 12 people has answered since Monday. Thank you very much"
+    " for your help, and have a nice day.\n"
 )
 
 

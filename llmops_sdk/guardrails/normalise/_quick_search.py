@@ -16,7 +16,7 @@ from typing import TypeAlias
 
 from llmops_sdk.guardrails.normalise._base64_runs import UNLIKELY_BASE64, UNPRINTABLE, text_of
 from llmops_sdk.guardrails.normalise._plain import NOT_ASCII, plain_view
-from llmops_sdk.guardrails.normalise._torn import may_be_torn
+from llmops_sdk.guardrails.normalise._torn import joined, may_be_torn
 from llmops_sdk.guardrails.normalise._view import View
 from llmops_sdk.guardrails.normalise._views import MAX_DEPTH, Decoding, views
 
@@ -29,6 +29,8 @@ _MOST_RUNS = 256
 """After so many runs of base64 in a text, reading it in stretches takes no longer."""
 _SHORT, _FEW = 512, 6
 """A longer text is read in stretches if more than one of so many characters may have another plain reading."""
+_MOST_JOINED = 1 << 14
+"""Of a longer text, torn tokens are joined in stretches only; in characters."""
 _LONG_RUN = 2048
 """A longer run may be cut, so that each part of it counts, whatever the rest is; in characters."""
 _BLOCK = 512
@@ -83,18 +85,27 @@ def _search(text: str, may_match: MayMatch, depth: int, runs: list[int]) -> tupl
         return found, False
     if len(text) > _SHORT and _changes(text, data) * _FEW > len(text):
         return found, False
-    plain = plain_view(View(text)).text
+    plain = plain_view(View(text, is_decoded=depth < MAX_DEPTH))
     readings = [data]
-    if plain is not text:
-        readings.append(plain.encode("utf-8", "replace"))
-        found = found or may_match(plain, readings[-1])
+    if plain.text is not text:
+        readings.append(plain.text.encode("utf-8", "replace"))
+        found = found or may_match(plain.text, readings[-1])
+    is_plain = True
     if may_be_torn(readings[-1], is_decoded=depth < MAX_DEPTH):
-        return found, False
+        if len(text) > _MOST_JOINED:
+            return found, False
+        whole = joined(plain)
+        if whole is not plain:
+            is_plain = not found
+            whole = plain_view(whole).text
+            readings.append(whole.encode("utf-8", "replace"))
+            if may_match(whole, readings[-1]):
+                return found, False
     if depth:
         for decoded in _decoded(readings, runs):
             if decoded is None or _search(decoded, may_match, depth - 1, runs) != (False, True):
                 return found, False
-    return found, True
+    return found, is_plain
 
 
 def _changes(text: str, data: bytes) -> int:
