@@ -40,15 +40,15 @@ LIMIT_MS = 1_000.0
 CONTEXT = GuardContext(rail="output", documents=("Ada Lovelace wrote 42 notes in 1843. " * 20,))
 
 ORDINARY = (
-    "Where is the card that I ordered two weeks ago? The app says it is on its way, but not where. It was 3 May 2024,"
-    " and I paid 25.50 euros. Please tell me how to change the address, and whether well-known shops take it.\n\n"
-    "My colleague (support@example.org) sent me https://example.org/help/cards?lang=en, where step 2 says:\n\n"
-    "```python\ndef total(items: list[dict]) -> float:\n    return sum(item['price'] * item.get('count', 1) for item"
-    " in items)\n```\n\nIt fails with KeyError: 'price' in line 2. I'd like the answer as a list:\n\n- what went"
-    " wrong\n- how do I fix it (Python 3.11.4, 64-bit)?\n- who to call; I'm in the office until 17:30, at +1 212 555"
-    " 0147.\n\nHe said \u201cit\u2019s fine\u201d \u2013 but I don\u2019t think so. The invoice INV-20241 is"
-    " overdue, the second one this year, and nobody in the team of 12 people has answered since Monday. Thank you very much"
-    " for your help, and have a nice day.\n"
+    "Where is the card that I ordered two weeks ago? The app says it is on its way, but not where. It was 3 May"
+    " 2024, and I paid 25.50 euros. Please tell me how to change the address, and whether well-known shops take"
+    " it.\n\nMy colleague (support@example.org) sent me https://example.org/help/cards?lang=en, where step 2"
+    " says:\n\n```python\ndef total(items: list[dict]) -> float:\n    return sum(item['price'] * item.get('count',"
+    " 1) for item in items)\n```\n\nIt fails with KeyError: 'price' in line 2. I'd like the answer as a list:\n\n-"
+    " what went wrong\n- how do I fix it (Python 3.11.4, 64-bit)?\n- who to call; I'm in the office until 17:30, at"
+    " +1 212 555 0147.\n\nHe said \u201cit\u2019s fine\u201d \u2013 but I don\u2019t think so. The invoice"
+    " INV-20241 is overdue, the second one this year, and nobody in the team of 12 people has answered since"
+    " Monday. Thank you very much for your help, and have a nice day.\n"
 )
 
 

@@ -10,6 +10,7 @@ from typing import Literal
 from llmops_sdk._util._public import public
 from llmops_sdk.guardrails._protocol import Finding, GuardContext, Verdict
 from llmops_sdk.guardrails.detectors._card_runs import LONGEST, RUN, SHORTEST, settled_length
+from llmops_sdk.guardrails.normalise._sieve import sieve
 
 __all__ = ["CardGuard", "find_cards"]
 
@@ -58,12 +59,16 @@ def _lengths_by_prefix() -> list[tuple[int, ...]]:
 
 _LENGTHS = _lengths_by_prefix()
 
+_MAY_BE_CARD = rf"[0-9](?:[ \t_-]{{0,3}}[0-9]){{{SHORTEST - 1}}}"
+"""A text in ASCII with a card matches this."""
 _TO_VALUES = bytes.maketrans(b"0123456789", bytes(range(10)))
 _DOUBLED = bytes((0, 2, 4, 6, 8, 1, 3, 5, 7, 9)) + bytes(246)
 
 
 def find_cards(text: str) -> list[tuple[int, int, str]]:
     """Return the start, end and ASCII digits of every card number, in order and without overlap, in linear time."""
+    if text.isascii() and not sieve(_MAY_BE_CARD)(text):
+        return []
     return [
         card
         for run in RUN.finditer(text)

@@ -24,7 +24,8 @@ _PLAIN = re.compile(
     rf"[&{_INVISIBLE}{_FULLWIDTH}](?:(?<=&){_ENTITY[1:]}|(?<=[{_INVISIBLE}])[{_INVISIBLE}]*+|(?<=[{_FULLWIDTH}]))"
 )
 _ESCAPES = re.compile(
-    rf"{_ENTITY}|%(?:25)?([0-9A-Fa-f]{{2}})|\\(?:u([0-9A-Fa-f]{{4}})|x([0-9A-Fa-f]{{2}}))|[{_INVISIBLE}]++|[{_FULLWIDTH}]"
+    rf"[&%\\{_INVISIBLE}{_FULLWIDTH}](?:(?<=&){_ENTITY[1:]}|(?<=%)(?:25)?([0-9A-Fa-f]{{2}})"
+    rf"|(?<=\\)(?:u([0-9A-Fa-f]{{4}})|x([0-9A-Fa-f]{{2}}))|(?<=[{_INVISIBLE}])[{_INVISIBLE}]*+|(?<=[{_FULLWIDTH}]))"
 )
 _DOTS = "\u3002\uff0e\uff61"
 
