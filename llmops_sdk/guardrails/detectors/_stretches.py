@@ -84,7 +84,7 @@ class Stretches:
     def __init__(
         self, *, context: str, far: str, reach: int, far_digits: bool = False, opens: str = "", closes: str = ""
     ) -> None:
-        word = rf"{_W}*(?:{_ACTIVE}|{context}){_W}*|{_W}{{{_LONGEST_PLAIN + 1}}}{_W}*"
+        word = rf"{_W}*(?:{_ACTIVE}|{context}){_W}*"
         # A run of such words, and the plain word before it.
         first = rf"(?:{_W}+{_S}+)?(?:{word})|{_W}+{_S}+{_LETTER}"
         self._run_pattern = rf"(?:{first})(?:{_S}+(?:{word}|{_LETTER}))*"
@@ -159,7 +159,9 @@ class Stretches:
         window = text[at : at + _WINDOW]
         words = list(_PLAIN_WORDS.finditer(window))[1:-1]
         # A stretch before the window takes the first words, and one behind it takes the last one.
-        if len(words) < self._reach + 4 or self._runs.search(_skeleton(window[words[0].start() : words[-1].end()])):
+        if len(words) < self._reach + 4 or self._runs.search(
+            _with_long_words(_skeleton(window[words[0].start() : words[-1].end()]))
+        ):
             return 0
         return at + words[-2].start()
 
@@ -187,7 +189,7 @@ class Stretches:
         base, forced_until = 0, -1
         members: list[tuple[int, int]] = []
         again: deque[tuple[int, int]] = deque()
-        runs = (match.span() for match in self._runs.finditer(skeleton))
+        runs = (match.span() for match in self._runs.finditer(_with_long_words(skeleton)))
         while run := again.popleft() if again else next(runs, None):
             if run[0] > last:
                 break
@@ -243,6 +245,15 @@ class Stretches:
         return max(reach, found.end() if found else closed)
 
 
+def _with_long_words(skeleton: bytes) -> bytes:
+    """Return a skeleton with question marks for the words that are too long to be plain."""
+    # A pattern of so many characters would be slow.
+    if max(map(len, skeleton.split()), default=0) <= _LONGEST_PLAIN:
+        return skeleton
+    return _LONG_WORD.sub(lambda match: b"?" * (match.end() - match.start()), skeleton)
+
+
+_LONG_WORD = re.compile(rb"[^ \t\r\n]{%d,}+" % (_LONGEST_PLAIN + 1))
 _SKELETON_SPACE = re.compile(rb"[ \t\r\n]")
 
 

@@ -12,7 +12,7 @@ from llmops_sdk._util._optional import require
 from llmops_sdk.guardrails.detectors._cards import find_cards
 from llmops_sdk.guardrails.detectors.pii._pii_found import Found
 
-__all__ = ["DEFAULT_REGIONS", "ID_FORMS", "card", "iban", "national_id", "phone", "us_ssn"]
+__all__ = ["DEFAULT_REGIONS", "IBAN_SIGNS", "card", "iban", "national_id", "phone", "us_ssn"]
 
 DEFAULT_REGIONS = ("US", "GB", "IE", "DE", "FR", "ES", "IT", "NL", "BE", "CH", "AT", "SE", "NO", "DK", "PL", "IN", "AU")
 """The countries whose telephone numbers are recognised without a country code."""
@@ -134,6 +134,8 @@ _IBAN_LENGTHS = {
     )
 }
 """The number of characters for each country, by the IBAN registry."""
+IBAN_SIGNS = rf"(?i:{'|'.join(_IBAN_LENGTHS)})[0-9]{{2}}[ -]?[A-Za-z0-9]{{1,4}}[ -]?[A-Za-z0-9]"
+"""What each text with an IBAN matches, for google-re2; longer repetitions would make it slow on random letters."""
 
 
 def iban(text: str) -> Iterator[Found]:
@@ -177,7 +179,6 @@ _NATIONAL_IDS: tuple[tuple[str, str, str], ...] = (
     ("nl.bsn", "[0-9]{9}", r"(?i:\bbsn\b|burgerservice)"),
 )
 """Modules of stdnum, the form of a number, and the word that must stand before it where the check digit is weak."""
-ID_FORMS = tuple(form for _, form, _ in _NATIONAL_IDS)
 _ID_FORMS = tuple(
     (module, re.compile(rf"(?<![A-Za-z0-9.-])(?:{form})(?![A-Za-z0-9]|-[0-9])"), re.compile(word) if word else None)
     for module, form, word in _NATIONAL_IDS
@@ -188,7 +189,7 @@ _ID_FORMS = tuple(
 def _id_sieve() -> Any:
     """Return the sieve, which tells in one pass which of the forms a text may have."""
     sieve = require("re2", extra="guards", purpose="the guard pii").Set.SearchSet()
-    for form in ID_FORMS:
+    for _, form, _ in _NATIONAL_IDS:
         sieve.Add(form)
     sieve.Compile()
     return sieve
