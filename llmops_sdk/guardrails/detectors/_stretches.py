@@ -159,9 +159,10 @@ class Stretches:
         window = text[at : at + _WINDOW]
         words = list(_PLAIN_WORDS.finditer(window))[1:-1]
         # A stretch before the window takes the first words, and one behind it takes the last one.
-        if len(words) < self._reach + 4 or self._runs.search(
-            _with_long_words(_skeleton(window[words[0].start() : words[-1].end()]))
-        ):
+        if len(words) < self._reach + 4:
+            return 0
+        skeleton = _with_long_words(_skeleton(window[words[0].start() : words[-1].end()]))
+        if self._runs.search(skeleton):
             return 0
         return at + words[-2].start()
 

@@ -17,7 +17,10 @@ __all__ = ["joined", "may_be_torn"]
 _SPACE = r"[ \t\r\n]"
 _WORD = re.compile(r"[^ \t\r\n]++")
 # Letters one by one, as in "a l i c e @ e x a m p l e . o r g".
-_SPELLED = re.compile(rf"(?<![^ \t\r\n])[^ \t\r\n](?:{_SPACE}{{1,12}}+[^ \t\r\n](?![^ \t\r\n])){{4,}}+")
+_SPELLED = re.compile(
+    rf"(?<![^ \t\r\n])[(\[\"'<]?[^ \t\r\n](?:{_SPACE}{{1,12}}+[^ \t\r\n](?![^ \t\r\n])){{4,}}+"
+    rf"(?:{_SPACE}{{1,12}}+[^ \t\r\n][)\]\"'>.,;:!?]{{1,2}}+(?![^ \t\r\n]))?"
+)
 _HAS_LETTER = re.compile("[A-Za-z]")
 _GAPS = re.compile(rf"{_SPACE}+")
 _LAST_PART = re.compile(r"[A-Za-z0-9+/_=.-]{3,}\Z")
@@ -34,7 +37,7 @@ _TLD = re.compile(r"[a-z]{2,6}(?![A-Za-z0-9@])")
 _S, _W, _B = r"[ \t\r\n]", r"[^ \t\r\n]", "[A-Za-z0-9+/_=.-]"
 _RANDOM_PART = "(?:[0-9][A-Za-z]|[A-Za-z][0-9]|[a-z][A-Z]|[A-Z]{2}[a-z])"
 _HEAD = "(?:[A-Za-z0-9]{2}[-_][A-Za-z0-9_-]{2}|AKIA|ASIA|AIza|eyJ|ya29|SG[.])"
-_LETTERS = rf"(?:^|{_S}){_W}(?:{_S}+{_W}){{4}}(?:{_S}|$)"
+_LETTERS = rf"(?:^|{_S})[(\[\"'<]?{_W}(?:{_S}+{_W}){{4}}(?:{_S}|$)"
 _TORN = (
     # A key.
     rf"(?:{_RANDOM_PART}|{_HEAD}){_B}*{_S}{{1,8}}(?:{_B}*{_RANDOM_PART}|[0-9]{{2,}}(?:[^A-Za-z0-9+/_=.-]|$))",
@@ -48,7 +51,7 @@ _TORN = (
 )
 _NUMBERS = rf"[0-9]-?[ \t\r]*\n{_S}*-?[0-9]"
 """A number on two lines, as it is joined in what was encoded."""
-_NUMBERS_BEHIND_WORDS = rf"[A-Za-z\x{{80}}-\x{{10ffff}}][^\n]*{_S}{_W}*{_NUMBERS}"
+_NUMBERS_BEHIND_WORDS = rf"[(A-Za-z\x{{80}}-\x{{10ffff}}][^\n]*{_S}{_W}*{_NUMBERS}"
 """Elsewhere, words must stand before the number: it is then no column of a table."""
 
 
@@ -129,9 +132,10 @@ def _torn_gaps(text: str, *, is_decoded: bool) -> Iterator[tuple[int, int, str]]
 
 
 def _has_words_before(text: str, place: int) -> bool:
-    """Tell whether a line has text before a number: it is then no column of a table."""
+    """Tell whether a line has words or a bracket before a number: it is then no column of a table."""
     begin = max(0, place - 80)
-    return any(map(str.isalpha, text[text.rfind("\n", begin, place) + 1 or begin : place]))
+    line = text[text.rfind("\n", begin, place) + 1 or begin : place]
+    return "(" in line or any(map(str.isalpha, line))
 
 
 def _is_torn_address(before: str, after: str) -> bool:

@@ -41,8 +41,8 @@ KINDS: dict[str, tuple[Callable[[str], Iterator[Found]] | None, str]] = {
     "DATE_OF_BIRTH": (
         date_of_birth,
         (
-            r"(?i:birth|\bdob\b)|(?i:\bborn\b|\bd\.o\.b|geboren|geburt|naissance|\bn.{1,2}e? le\b|nacid|nacimiento|nascit)"
-            "[^0-9]*[0-9]"
+            r"(?i:birth|\bdob\b)|(?i:\bborn\b|\bd\.o\.b|geboren|geburt|naissance|\bn.{1,2}e? le\b)[^0-9]*[0-9]"
+            "|(?i:nacid|nacimiento|nascit)[^0-9]*[0-9]"
         ),
     ),
     "ADDRESS": (address, ADDRESS_SIGNS),
