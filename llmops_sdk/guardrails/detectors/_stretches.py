@@ -65,7 +65,7 @@ _W, _S = r"[^ \t\r\n]", r"[ \t\r\n]"
 _ACTIVE = r"[^A-Za-z .,;:!'\"()\t\r\n-]|[A-Za-z]{16}"
 # Two letters stand alone in English; others may be a word in spaced letters.
 _LETTER = r"[B-HJ-Zb-hj-z]\b"
-_SPELLED = rf"(?<!{_WORD}){_WORD}{_SPACE}{{1,3}}{_WORD}(?!{_WORD})"
+_SPELLED = rf"(?<!{_WORD})[(\[\"'<]?{_WORD}{_SPACE}{{1,3}}{_WORD}(?!{_WORD})"
 
 
 class Stretches:
