@@ -51,6 +51,12 @@ def phone(text: str, regions: Sequence[str]) -> Iterator[Found]:
         number = match[1]
         groups = _DIGITS.findall(number)
         digits = "".join(groups)
+        if number[0] == "+" and len(digits) > 15:
+            # Another number follows it.
+            size = _end_of_international(number)
+            if size:
+                yield Found(0.95, start, match.start(1) + size, "PHONE")
+            continue
         if not 7 <= len(digits) <= 15 or _NO_PHONE.match(match[0]):
             continue
         if number[0] == "+" or digits.startswith("00"):
@@ -80,6 +86,17 @@ def _national_score(number: str, groups: list[str], regions: Sequence[str]) -> f
         number[0] in "(0" or (len(groups) >= 3 and len(digits) >= 9 and max(map(len, groups)) <= 4)
     )
     return _USUAL if is_usual else _BARE
+
+
+def _end_of_international(number: str) -> int:
+    """Return the length of the longest valid number at the beginning of several, or 0."""
+    digits = ""
+    found = 0
+    for group in _DIGITS.finditer(number):
+        digits += group[0]
+        if 7 <= len(digits) <= 15 and _is_international(digits, "(0)" in number[: group.end()]):
+            found = group.end()
+    return found
 
 
 def _is_international(digits: str, has_trunk_zero: bool) -> bool:
