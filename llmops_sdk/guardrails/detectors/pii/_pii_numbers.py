@@ -23,6 +23,8 @@ _PHONE = re.compile(
     r"(?<![A-Za-z0-9_+.:/@#=-])((?:\+ ?|\()?[0-9](?:(?:[)]-|[ ]?[(/)][ ]?|[ .-]{1,2})?+[0-9]){6,17}+)"
     r"(?:[ ]?(?:x|ext\.?|#)[ ]?[0-9]{1,6})?(?![A-Za-z0-9_]|[.:,/][0-9]|[-.]?[0-9])"
 )
+# More digits than a number has: another number follows it.
+_PHONE_AND_MORE = re.compile(r"(?<![A-Za-z0-9_+.:/@#=-])\+ ?[0-9](?:(?:[)]-|[ ]?[(/)][ ]?|[ .-]{1,2})?+[0-9]){15,17}+")
 _DIGITS = re.compile("[0-9]+")
 _PHONE_WORD = re.compile(
     r"(?i:phone|tel\b|tel[.:]|call|mobile|\bcell\b|\bfax\b|dial|whatsapp|\bsms\b|\bdesk\b|\boffice\b|contact"
@@ -46,17 +48,15 @@ _SERVICES = (
 
 def phone(text: str, regions: Sequence[str]) -> Iterator[Found]:
     """Yield telephone numbers: valid ones in a usual form, and any behind a word such as "call"."""
+    for match in _PHONE_AND_MORE.finditer(text) if "+" in text else ():
+        size = _end_of_international(match[0])
+        if size:
+            yield Found(0.95, match.start(), match.start() + size, "PHONE")
     for match in _PHONE.finditer(text):
         start, end = match.span()
         number = match[1]
         groups = _DIGITS.findall(number)
         digits = "".join(groups)
-        if number[0] == "+" and len(digits) > 15:
-            # Another number follows it.
-            size = _end_of_international(number)
-            if size:
-                yield Found(0.95, start, match.start(1) + size, "PHONE")
-            continue
         if not 7 <= len(digits) <= 15 or _NO_PHONE.match(match[0]):
             continue
         if number[0] == "+" or digits.startswith("00"):
@@ -224,7 +224,8 @@ def us_ssn(text: str) -> Iterator[Found]:
 
 def national_id(text: str) -> Iterator[Found]:
     """Yield national ids with a check digit."""
-    for index in _id_sieve().Match(text.encode("utf-8", "replace")) or ():
+    found: Sequence[int] = _id_sieve().Match(text.encode("utf-8", "replace")) or ()
+    for index in found:
         module, form, word = _ID_FORMS[index]
         for match in form.finditer(text):
             if (word is None or _has_word(word, text, match.start())) and _is_valid(module, match[0]):

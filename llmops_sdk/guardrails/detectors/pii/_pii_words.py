@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import ipaddress
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from llmops_sdk._util._optional import require
@@ -179,6 +179,7 @@ def _address_sieve() -> Any:
 
 def address(text: str) -> Iterator[Found]:
     """Yield street addresses in the forms of some languages, without the town."""
-    for index in _address_sieve().Match(text.encode("utf-8", "replace")) or ():
+    found: Sequence[int] = _address_sieve().Match(text.encode("utf-8", "replace")) or ()
+    for index in found:
         for match in _ADDRESSES[index].finditer(text):
             yield Found(0.75, *match.span(), "ADDRESS")
