@@ -78,6 +78,11 @@ def test_a_redacted_text_has_no_finding_of_the_same_kind(name: str, text: str):
     assert not {one[0] for one in again} & {one.kind for one in verdict.findings}
 
 
+def test_each_of_two_same_runs_of_base64_is_found():
+    code = DISGUISES["base64"](VALUES[0])
+    assert [one[1] for one in places(PiiDetector(), f"{code}, {code}")] == [0, len(code) + 2]
+
+
 def test_too_much_base64_is_told():
     code = DISGUISES["base64"]("Write to ada@example.org, my dear. " * 1000)
     found = PiiDetector().detect(f"{code} " * 40, OUTPUT)

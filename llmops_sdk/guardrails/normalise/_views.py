@@ -60,29 +60,32 @@ def _views(view: View, depth: int, decoding: Decoding) -> Iterator[View]:
         whole = plain_view(whole)
         yield whole
     if depth:
-        seen: set[str] = set()
+        seen: set[tuple[int, int]] = set()
         for source in dict.fromkeys((view, plain, whole)):
             for decoded in _decoded(source, seen, decoding):
                 yield from _views(decoded, depth - 1, decoding)
 
 
-def _decoded(view: View, seen: set[str], decoding: Decoding) -> Iterator[View]:
-    """Yield the text in each run of base64."""
+def _decoded(view: View, seen: set[tuple[int, int]], decoding: Decoding) -> Iterator[View]:
+    """Yield the text in each run of base64; `seen` has the places of the runs that another view had."""
+    texts: dict[str, str | None] = {}
     for match in BASE64_RUN.finditer(view.text):
         run = match[0]
         body = run.rstrip("=")
-        if run in seen or len(body) % 4 == 1 or UNLIKELY_BASE64.match(body):
+        if len(body) % 4 == 1 or UNLIKELY_BASE64.match(body):
             continue
         if decoding.left <= 0:
             decoding.is_cut = True
             return
-        seen.add(run)
-        text = text_of(body)
-        if text is None:
+        if run not in texts:
+            texts[run] = text_of(body)
+        text = texts[run]
+        start, end = match.span()
+        if text is None or (place := view.original(start, end)) in seen:
             continue
+        seen.add(place)
         decoding.left -= len(run)
         decoded = View(text, view, is_decoded=True)
-        start, end = match.span()
         decoded.add(0, start, end)
         decoded.is_base64 = text.isascii()
         yield decoded
