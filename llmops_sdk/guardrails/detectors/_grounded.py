@@ -76,7 +76,7 @@ class GroundedDetector:
         if not 0 < threshold <= 1:
             raise ConfigError(f"threshold must be above 0 and at most 1, not {threshold!r}", key="threshold")
         self._threshold = threshold
-        self.version = f"1:{threshold:g}"
+        self.version = f"2:{threshold:g}"
 
     def detect(self, text: str, context: GuardContext) -> Detection:
         """Return the sentences that the documents do not contain."""

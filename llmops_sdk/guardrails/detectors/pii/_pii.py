@@ -106,7 +106,7 @@ class PiiDetector:
         wrong = next((one for one in self.regions if not re.fullmatch("[A-Z]{2}", one)), None)
         if wrong is not None:
             raise ConfigError(f"a region of pii must be two letters, as in 'US', not {wrong!r}", value=wrong)
-        self.version = f"1:{','.join(self.kinds)}:{','.join(self.regions)}"
+        self.version = f"2:{','.join(self.kinds)}:{','.join(self.regions)}"
         self._finders = [KINDS[kind][0] or self._phone for kind in self.kinds]
 
     def detect(self, text: str, context: GuardContext) -> Detection:  # noqa: ARG002 - it treats all rails alike
