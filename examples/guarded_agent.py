@@ -28,7 +28,7 @@ def read_inbox() -> list[str]:
 @llmops.trace(kind="tool")
 def send_mail(to: str, body: str) -> str:
     """Send a mail."""
-    SENT.append(to)
+    SENT.append(f"{to}: {body}")
     return "sent"
 
 
@@ -73,7 +73,7 @@ def main() -> None:
             for one in answer.tool_calls:
                 result = json.dumps(one.run(tools))
                 messages.append({"role": "tool", "tool_call_id": one.id, "content": result})
-    print("mails went to:", SENT)
+    print("mails:", SENT)
     llmops.flush()
     llmops.query("SELECT guard, rail, action, reason FROM guard_verdicts WHERE action <> 'pass'").show()
 

@@ -137,7 +137,7 @@ def test_guarded_agent_mails_nobody_but_the_user(tmp_path: Path):
     assert said[:3] == [
         "blocked: tool_policy, tainted argument: send_mail.to",
         "I sent a summary to ada@example.org.",
-        "mails went to: ['ada@example.org']",
+        "mails: ['ada@example.org: An invoice is due on Friday.']",
     ]
     # The model's calls were recorded with placeholders; the tool that may have the address was traced with it.
     sql = "SELECT DISTINCT kind FROM spans WHERE contains(to_json(spans)::VARCHAR, 'ada@example.org')"
