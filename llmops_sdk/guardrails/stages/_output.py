@@ -71,6 +71,9 @@ class OutputGuardProvider(WrapperProvider):
         self._open_model = open_model
         self._clock = clock
         self._reads_prompt = any(map(reads_whole, self.guards))
+        # A guard without an action of its own may return any.
+        actions = [getattr(guard, "action", "reask") for guard in (*self.guards, *self.tool_arguments)]
+        self._may_ask_again = not {"reask", "fallback"}.isdisjoint(actions)
 
     def complete(self, request: Request) -> Response:
         rounds = Rounds(request, self._clock)
@@ -109,7 +112,7 @@ class OutputGuardProvider(WrapperProvider):
                 provider, request = self._next(error, request, response, rounds)
 
     def stream(self, request: Request) -> Iterator[Chunk]:
-        state = _StreamState(request, self._clock)
+        state = _StreamState(request, self._clock, keeps_answer=self._may_ask_again)
         provider = self.inner
         while True:
             chunks = provider.stream(request)
@@ -140,7 +143,7 @@ class OutputGuardProvider(WrapperProvider):
             yield from run_checks(window.finish())
 
     async def astream(self, request: Request) -> AsyncIterator[Chunk]:
-        state = _StreamState(request, self._clock)
+        state = _StreamState(request, self._clock, keeps_answer=self._may_ask_again)
         provider = self.inner
         while True:
             chunks = provider.astream(request)
@@ -243,9 +246,10 @@ class OutputGuardProvider(WrapperProvider):
 class _StreamState:
     """What the rounds of one guarded stream share."""
 
-    def __init__(self, request: Request, clock: Clock) -> None:
+    def __init__(self, request: Request, clock: Clock, *, keeps_answer: bool) -> None:
         self.rounds = Rounds(request, clock)
         self.released = False
+        self._keeps_answer = keeps_answer
         self._whole = Accumulator()
         self._first: float | None = None
 
@@ -253,7 +257,8 @@ class _StreamState:
         """Add a chunk of the model, and return it with what earlier rounds took."""
         if self._first is None:
             self._first = time.perf_counter()
-        self._whole.add(chunk)
+        if self._keeps_answer:
+            self._whole.add(chunk)
         return self.rounds.chunk(chunk)
 
     def refused(self) -> Response:
