@@ -47,7 +47,7 @@ class StreamState:
         self._has_content = False
         self.ready: deque[Chunk] = deque()
         """The chunks that the consumer can have."""
-        self._restorer = StreamRestorer(call.masks, call.settings.restore_tools) if call.masks is not None else None
+        self._restorer: StreamRestorer | None = None
 
     @property
     def response(self) -> Response:
@@ -69,6 +69,9 @@ class StreamState:
     def add(self, chunk: Chunk) -> None:
         """Add a chunk to the answer so far, and to those that the consumer can have."""
         self._whole.add(chunk)
+        # The guards on the prompt have masked its values before the first chunk.
+        if self._restorer is None and self.call.masks:
+            self._restorer = StreamRestorer(self.call.masks, self.call.settings.restore_tools)
         self.ready.append(chunk if self._restorer is None else self._restorer.add(chunk))
         if self._recorder is not None:
             self._recorder.record_chunk_time()

@@ -222,6 +222,8 @@ class Rounds:
         self._attempts = (*self._attempts, *response.attempts)
         self._usage = _sum(self._usage, response.usage)
         self._cost = None if self._cost is None or response.cost is None else self._cost + response.cost
+        if self.count == 1:
+            return response
         return replace(response, attempts=self._attempts, usage=self._usage, cost=self._cost)
 
     def chunk(self, chunk: Chunk) -> Chunk:

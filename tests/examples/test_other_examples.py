@@ -120,3 +120,25 @@ print(space["llmops"].query("SELECT count(*) FROM llm_calls").scalar())
     ran = subprocess.run([sys.executable, "-c", twice], capture_output=True, text=True, cwd=tmp_path, check=False)
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.splitlines()[-1] == "4"
+
+
+def test_guarded_agent_mails_nobody_but_the_user(tmp_path: Path):
+    pytest.importorskip("re2")
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / "guarded_agent.py")],
+        env={**os.environ, "LLMOPS_STORE__PATH": str(tmp_path / "traces")},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=True,
+    )
+    said = done.stdout.splitlines()
+    assert said[:3] == [
+        "blocked: tool_policy, tainted argument: send_mail.to",
+        "I sent a summary to ada@example.org.",
+        "mails: ['ada@example.org: An invoice is due on Friday.']",
+    ]
+    # The model's calls were recorded with placeholders; the tool that may have the address was traced with it.
+    sql = "SELECT DISTINCT kind FROM spans WHERE contains(to_json(spans)::VARCHAR, 'ada@example.org')"
+    assert llmops.query(sql, path=tmp_path / "traces").rows() == [("tool",)]

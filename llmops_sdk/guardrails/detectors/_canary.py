@@ -11,11 +11,13 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import chain
+from typing import NamedTuple
 
 from llmops_sdk._util._public import public
 from llmops_sdk.errors import ConfigError
 from llmops_sdk.guardrails._protocol import Detection, Finding, GuardContext
 from llmops_sdk.guardrails.detectors._mapped import Mapped, digest, merged, unescaped
+from llmops_sdk.guardrails.normalise._sieve import sieve
 
 __all__ = ["CanaryDetector", "new_canary"]
 
@@ -27,7 +29,6 @@ _MOST_GIVEN, _MOST_MADE = 100, 100
 _made: deque[str] = deque(maxlen=_MOST_MADE)
 
 _SEPARATORS = re.compile(r"[\W_]+")
-_MAY_BE_ESCAPED = re.compile(r"[%&\\]|[^\x00-\x7f]")
 _CUT_ESCAPE = re.compile(r"(?:%(?:25?)?[0-9A-Fa-f]?|&(?:amp;?)?#?[A-Za-z0-9]{0,31}|\\[ux]?[0-9A-Fa-f]{0,3})\Z")
 
 
@@ -94,12 +95,8 @@ class CanaryDetector:
                 limit = one.start
         return limit
 
-    def _forms(self) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
-        tokens = dict.fromkeys((*self._tokens, *_made))
-        if not tokens:
-            return None
-        folded, exact = zip(*map(_forms_of, tokens), strict=True)
-        return tuple(chain.from_iterable(folded)), tuple(chain.from_iterable(exact))
+    def _forms(self) -> list[_Forms]:
+        return list(map(_forms_of, dict.fromkeys((*self._tokens, *_made))))
 
     def _find(self, text: str) -> tuple[Finding, ...]:
         forms = self._forms()
@@ -130,15 +127,27 @@ def _ascii_part(token: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "", token)
 
 
+class _Forms(NamedTuple):
+    """The forms of a token in letters and digits.
+
+    Attributes:
+        folded: Those that are looked for in lower case.
+        exact: Those whose case matters.
+    """
+
+    folded: tuple[str, ...]
+    exact: tuple[str, ...]
+
+
 @lru_cache(maxsize=_MOST_GIVEN + _MOST_MADE)
-def _forms_of(token: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the forms of a token in letters and digits: those in lower case, and those whose case matters."""
+def _forms_of(token: str) -> _Forms:
+    """Return the forms of a token."""
     plain = _ascii_part(token).lower()
     spellings = dict.fromkeys((token, token.lower(), token.upper()))
     folded = [plain, plain[::-1], codecs.encode(plain, "rot13")]
     folded += [one.encode("utf-8", "replace").hex() for one in spellings]
     exact = [form for one in spellings for form in _base64_forms(one.encode("utf-8", "replace"))]
-    return tuple(dict.fromkeys(folded)), tuple(dict.fromkeys(exact))
+    return _Forms(tuple(dict.fromkeys(folded)), tuple(dict.fromkeys(exact)))
 
 
 def _base64_forms(data: bytes) -> Iterator[str]:
@@ -153,13 +162,18 @@ def _base64_forms(data: bytes) -> Iterator[str]:
 def _views(text: str) -> Iterator[Mapped]:
     """Yield the text as written, and without escapes and invisible characters."""
     yield Mapped(text)
-    if _MAY_BE_ESCAPED.search(text):
+    if not text.isascii() or "%" in text or "&" in text or "\\" in text:
         view = unescaped(text)
         if view.is_changed:
             yield view
 
 
+_ASCII_SEPARATORS = bytes(code for code in range(128) if _SEPARATORS.match(chr(code)))
+
+
 def _squeezed(text: str) -> str:
+    if text.isascii():
+        return text.encode().translate(None, _ASCII_SEPARATORS).decode()
     return _SEPARATORS.sub("", text)
 
 
@@ -171,10 +185,14 @@ def _lower(text: str) -> str:
 _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 
-def _places(view: Mapped, squeezed: str, forms: tuple[tuple[str, ...], tuple[str, ...]]) -> Iterator[tuple[int, int]]:
+def _places(view: Mapped, squeezed: str, forms: list[_Forms]) -> Iterator[tuple[int, int]]:
+    folded = _lower(squeezed)
     hits = [
         hit
-        for text, needles in zip((_lower(squeezed), squeezed), forms, strict=True)
+        for one in forms
+        for text, needles in ((folded, one.folded), (squeezed, one.exact))
+        # One search for all of them: most texts have none.
+        if sieve("|".join(needles))(text)
         for needle in needles
         for hit in _hits(text, needle)
     ]
@@ -194,9 +212,10 @@ def _hits(text: str, needle: str) -> Iterator[tuple[int, int]]:
         start = text.find(needle, start + 1)
 
 
-def _before_beginning(view: Mapped, forms: tuple[tuple[str, ...], tuple[str, ...]]) -> int:
+def _before_beginning(view: Mapped, forms: list[_Forms]) -> int:
     """Return where the longest end of the text begins that is the beginning of a form."""
-    longest = max(map(len, chain(*forms)), default=1)
+    folded, exact = (tuple(chain.from_iterable(one)) for one in zip(*forms, strict=True))
+    longest = max(map(len, (*folded, *exact)), default=1)
     # The end of the text, without separators, and where each of its characters is.
     tail = ""
     places: list[int] = []
@@ -209,7 +228,7 @@ def _before_beginning(view: Mapped, forms: tuple[tuple[str, ...], tuple[str, ...
                 break
     tail = tail[::-1]
     most = 0
-    for text, needles in zip((_lower(tail), tail), forms, strict=True):
+    for text, needles in ((_lower(tail), folded), (tail, exact)):
         for needle in needles:
             for length in range(min(len(needle) - 1, len(text)), most, -1):
                 if text.endswith(needle[:length]):

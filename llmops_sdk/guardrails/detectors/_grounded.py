@@ -15,6 +15,8 @@ __all__ = ["GroundedDetector"]
 
 _MOST_READ = 1_000_000
 """The most characters of an answer, and of all its documents, that are read."""
+_MOST_SENTENCES = 50_000
+"""The most sentences of an answer that are read."""
 
 _SENTENCE = re.compile(
     r"[^.!?\n\u3002\uff01\uff1f]++(?:[.!?\u3002\uff01\uff1f]++(?=[^\s\"')\]\u3002])[^.!?\n\u3002\uff01\uff1f]++)*+[.!?\u3002\uff01\uff1f]*+[\"')\]]*+"
@@ -75,7 +77,7 @@ class GroundedDetector:
         if not 0 < threshold <= 1:
             raise ConfigError(f"threshold must be above 0 and at most 1, not {threshold!r}", key="threshold")
         self._threshold = threshold
-        self.version = f"1:{threshold:g}"
+        self.version = f"2:{threshold:g}"
 
     def detect(self, text: str, context: GuardContext) -> Detection:
         """Return the sentences that the documents do not contain."""
@@ -84,7 +86,10 @@ class GroundedDetector:
         known, is_cut = _known(context.documents)
         findings: list[Finding] = []
         score = 0.0
-        for start, end in _sentences(text[:_MOST_READ]):
+        for number, (start, end) in enumerate(_sentences(text[:_MOST_READ])):
+            if number == _MOST_SENTENCES:
+                is_cut = True
+                break
             share = _missing(_words(text[start:end]), known)
             score = max(score, share)
             if share >= self._threshold:

@@ -19,9 +19,13 @@ _INVISIBLE = (
 )
 _ENTITY = r"&(?:amp;)?(?:#([0-9]{1,7})|#[xX]([0-9A-Fa-f]{1,6})|([A-Za-z][A-Za-z0-9]{1,30}));?"
 _FULLWIDTH = r"\uff01-\uff5e\u2024\u3002\uff61\ufe52\ufe55\ufe5f\ufe64-\ufe66\ufe68\ufe6b"
-_PLAIN = re.compile(rf"{_ENTITY}|[{_INVISIBLE}]++|[{_FULLWIDTH}]")
+# The first characters stand in a set, which the engine finds much faster than a choice of patterns.
+_PLAIN = re.compile(
+    rf"[&{_INVISIBLE}{_FULLWIDTH}](?:(?<=&){_ENTITY[1:]}|(?<=[{_INVISIBLE}])[{_INVISIBLE}]*+|(?<=[{_FULLWIDTH}]))"
+)
 _ESCAPES = re.compile(
-    rf"{_ENTITY}|%(?:25)?([0-9A-Fa-f]{{2}})|\\(?:u([0-9A-Fa-f]{{4}})|x([0-9A-Fa-f]{{2}}))|[{_INVISIBLE}]++|[{_FULLWIDTH}]"
+    rf"[&%\\{_INVISIBLE}{_FULLWIDTH}](?:(?<=&){_ENTITY[1:]}|(?<=%)(?:25)?([0-9A-Fa-f]{{2}})"
+    rf"|(?<=\\)(?:u([0-9A-Fa-f]{{4}})|x([0-9A-Fa-f]{{2}}))|(?<=[{_INVISIBLE}])[{_INVISIBLE}]*+|(?<=[{_FULLWIDTH}]))"
 )
 _DOTS = "\u3002\uff0e\uff61"
 

@@ -9,9 +9,9 @@ import re
 from collections import Counter
 
 from llmops_sdk._util._public import public
-from llmops_sdk.guardrails._normalise import View, views
 from llmops_sdk.guardrails._protocol import Detection, Finding, GuardContext
 from llmops_sdk.guardrails.detectors._stretches import Stretches
+from llmops_sdk.guardrails.normalise import Decoding, Read, View, reading, views
 from llmops_sdk.tracing.privacy._secrets import NAMED_LABEL
 from llmops_sdk.tracing.privacy._sieves import may_hold_secret, patterns_for
 
@@ -38,7 +38,8 @@ _SHORTEST = 8
 class SecretsDetector:
     """Finds secrets by their format, or by their name as in `password=…`.
 
-    A finding's kind is `SECRET:` and the name of the format, as in `SECRET:github_token`.
+    It reads the text as it is, and behind disguises, as `PiiDetector` does. A finding's kind is `SECRET:` and the name
+    of the format, as in `SECRET:github_token`.
 
     Example:
         >>> from llmops_sdk.guardrails import GuardContext
@@ -49,34 +50,39 @@ class SecretsDetector:
     """
 
     name = "secrets"
-    version = "1"
+    version = "2"
 
     def detect(self, text: str, context: GuardContext) -> Detection:  # noqa: ARG002 - it treats all rails alike
         """Return the secrets in a text."""
+        decoding = Decoding()
         found = [
             (start + first, start + last, label)
-            for start, end in _STRETCHES.find(text, self._spans)
-            for first, last, label in self._in_stretch(text[start:end])
+            for start, end, read in _STRETCHES.find(text, self._spans, _reading, decoding)
+            for first, last, label in self._in_stretch(text[start:end], read)
         ]
         if not found:
-            return Detection()
+            return Detection(truncated=decoding.is_cut)
         counts = Counter(label for _, _, label in found)
         reason = ", ".join(f"{number} {label}" for label, number in sorted(counts.items()))
         findings = tuple(Finding(f"SECRET:{label}", start, end, 1.0) for start, end, label in found)
-        return Detection(found=True, findings=findings, score=1.0, reason=reason)
+        return Detection(found=True, findings=findings, score=1.0, reason=reason, truncated=decoding.is_cut)
 
     def settled(self, text: str) -> int:
         """Return the length of the beginning of an unfinished text that the rest cannot affect."""
         return _STRETCHES.settled(text, self._spans)
 
-    def _spans(self, text: str) -> list[tuple[int, int]]:
-        return [(start, end) for start, end, _ in self._in_stretch(text)]
+    def _spans(self, text: str, read: Read = views) -> list[tuple[int, int]]:
+        return [(start, end) for start, end, _ in self._in_stretch(text, read)]
 
-    def _in_stretch(self, text: str) -> list[tuple[int, int, str]]:
+    def _in_stretch(self, text: str, read: Read = views) -> list[tuple[int, int, str]]:
         if len(text) < _SHORTEST:
             return []
-        found = [one for view in views(text) for one in _in_view(view)]
+        found = [one for view in read(text) for one in _in_view(view)]
         return _united(found) if found else []
+
+
+def _reading(text: str, decoding: Decoding) -> Read | None:
+    return reading(text, lambda one, _: may_hold_secret(one), decoding)
 
 
 def _in_view(view: View) -> list[tuple[int, int, str]]:

@@ -12,45 +12,60 @@ one behind it, and the scan knows nothing of the text before its last cut. A str
 from __future__ import annotations
 
 import re
+import string
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, TypeAlias
 
 from llmops_sdk._util._optional import require
+from llmops_sdk.guardrails.normalise import Decoding, Read
 
-__all__ = ["LONGEST_STRETCH", "Spans", "Stretches"]
+__all__ = ["LONGEST_STRETCH", "Reading", "Spans", "Stretches"]
 
 LONGEST_STRETCH = 8192
 """A longer stretch is cut where the detector finds nothing; in characters."""
 _EDGE = 256
 """Such a cut stands at least this far before the end of what the detector looked at."""
+_BASE64 = string.ascii_letters + string.digits + "+/_-"
+_GROUP = 16
+"""So many characters of base64 are whole bytes, and these are whole groups if they are base64 themselves."""
 _LONGEST_PLAIN = 64
 """A longer word is never plain."""
 
-Spans: TypeAlias = Callable[[str], Sequence[tuple[int, int]]]
-"""Returns the start and end of each finding in a text."""
+Spans: TypeAlias = Callable[..., Sequence[tuple[int, int]]]
+"""Returns the start and end of each finding in a text; takes it, and `read`, which says how to read it."""
+
+Reading: TypeAlias = Callable[[str, Decoding], Read | None]
 
 _SPACES = " \t\r\n\u3001\u3002\uff01\uff0c\uff1b\uff1f"
 _SPACE = f"[{_SPACES}]"
 _WORD = f"[^{_SPACES}]"
 # Letters of other scripts, their marks, and the quotes of typeset prose; not the forms of letters that stand for ASCII.
+_SAMPLE = 4096
+_NOT_ASCII = re.compile(r"[^\x00-\x7f][^\x00-\x7f]*+")
 _OTHER_PLAIN = re.compile(
-    r"(?:(?![\x00-\x7f\uff00-\uffef\u2100-\u214f\U0001d400-\U0001d7ff])[^\W\d_]"
-    r"|(?!\d)[\u0591-\u06ff\u0900-\u109f]|[\u2014\u2018\u2019\u201c\u201d\u2026])++"
+    r"(?![\x00-\x7f\uff00-\uffef\u2100-\u214f\U0001d400-\U0001d7ff])[^\W\d_]"
+    r"|(?!\d)[\u0591-\u06ff\u0900-\u109f]|[\u2014\u2018\u2019\u201c\u201d\u2026]"
 )
 _LINE_STARTS = re.compile(rf"\n(?={_WORD}{{2}})")
 _WORD_STARTS = re.compile(rf"{_SPACE}(?={_WORD}{{2}})")
 _SIGNS = re.compile(r"[^A-Za-z0-9](?<!\s)")
+_DIGIT = re.compile("[0-9]")
 _ANY_SPACE = re.compile(_SPACE)
 _NEAR_WORDS = re.compile(rf"{_SPACE}*+{_WORD}*+")
+_PLAIN_WORDS = re.compile(rf"{_WORD}++")
+_PART = 4096
+"""A long text is read in parts of this length, or longer ones where all words may belong to findings."""
+_WINDOW = 160
+"""A text is cut between words of prose. So many characters of it are enough."""
 
 # In the form of a text that the linear engine reads: see `_skeleton`.
 _W, _S = r"[^ \t\r\n]", r"[ \t\r\n]"
 _ACTIVE = r"[^A-Za-z .,;:!'\"()\t\r\n-]|[A-Za-z]{16}"
 # Two letters stand alone in English; others may be a word in spaced letters.
 _LETTER = r"[B-HJ-Zb-hj-z]\b"
-_SPELLED = rf"(?<!{_WORD}){_WORD}{_SPACE}{{1,3}}{_WORD}(?!{_WORD})"
+_SPELLED = rf"(?<!{_WORD})[(\[\"'<]?{_WORD}{_SPACE}{{1,3}}{_WORD}(?!{_WORD})"
 
 
 class Stretches:
@@ -61,35 +76,95 @@ class Stretches:
             letters.
         far: A regular expression of what lets a finding go on for some more words.
         reach: The number of these words.
+        far_digits: Whether a digit lets a finding go on so, too.
         opens: A text from which everything up to `closes` is one stretch, or "".
         closes: See there.
     """
 
-    def __init__(self, *, context: str, far: str, reach: int, opens: str = "", closes: str = "") -> None:
-        word = rf"{_W}*(?:{_ACTIVE}|{context}){_W}*|{_W}{{{_LONGEST_PLAIN + 1}}}{_W}*"
+    def __init__(
+        self, *, context: str, far: str, reach: int, far_digits: bool = False, opens: str = "", closes: str = ""
+    ) -> None:
+        word = rf"{_W}*(?:{_ACTIVE}|{context}){_W}*"
         # A run of such words, and the plain word before it.
         first = rf"(?:{_W}+{_S}+)?(?:{word})|{_W}+{_S}+{_LETTER}"
         self._run_pattern = rf"(?:{first})(?:{_S}+(?:{word}|{_LETTER}))*"
         self._far = re.compile(rf"{far}|{_SPELLED}")
         self._far_words = re.compile(rf"(?:{_SPACE}*+{_WORD}*+){{{reach}}}")
+        self._reach = reach
+        self._far_digits = far_digits
         self._opens, self._closes = opens, closes
 
     @cached_property
     def _runs(self) -> Any:
         return require("re2", extra="guards", purpose="a guard that searches texts").compile(self._run_pattern.encode())
 
-    def find(self, text: str, spans: Spans) -> Iterator[tuple[int, int]]:
-        """Yield the start and end of each stretch, in order.
+    def find(self, text: str, spans: Spans, reading: Reading, decoding: Decoding) -> Iterator[tuple[int, int, Read]]:
+        """Yield the start and end of each stretch that may hold a finding, in order, and how to read it.
 
         Args:
             text: The text.
             spans: Says where findings are, so that none is cut.
+            reading: Tells quickly how to read the stretches of a text, or None if none holds a finding.
+            decoding: How much base64 may be decoded.
 
         Raises:
             MissingDependencyError: google-re2 is not installed.
         """
-        for start, end in self._scan(text, len(text), len(text), spans):
-            yield start, len(text[start:end].rstrip(_SPACES)) + start
+        read = reading(text, decoding)
+        if read is None:
+            return
+        parts = list(self.parts(text)) if len(text) > 2 * _PART else []
+        for base, last in parts or ((0, len(text)),):
+            part = text[base:last]
+            if len(parts) > 1:
+                read = reading(part, decoding)
+            if read is not None:
+                yield from self._find(part, base, spans, read, reading, decoding)
+
+    def _find(
+        self, text: str, base: int, spans: Spans, read: Read, reading: Reading, decoding: Decoding
+    ) -> Iterator[tuple[int, int, Read]]:
+        """Yield the stretches of a part that starts at `base`."""
+        is_checked = False
+        last = len(text)
+        for start, end in self._scan(text, last, last, partial(spans, read=read)):
+            yield base + start, base + start + len(text[start:end].rstrip(_SPACES)), read
+            if decoding.is_cut and not is_checked:
+                is_checked = True
+                if reading(text[end:], decoding) is None:
+                    return
+
+    def parts(self, text: str) -> Iterator[tuple[int, int]]:
+        """Yield the start and end of parts of a text, cut where no stretch is.
+
+        Args:
+            text: The text.
+
+        Raises:
+            MissingDependencyError: google-re2 is not installed.
+        """
+        start, at = 0, _PART
+        is_whole = self._opens and self._opens in text
+        while not is_whole and at + _WINDOW < len(text):
+            cut = self._cut_in(text, at)
+            if cut:
+                yield start, cut
+                start, at = cut, cut + _PART
+            else:
+                at += _WINDOW // 2
+        yield start, len(text)
+
+    def _cut_in(self, text: str, at: int) -> int:
+        """Return where to cut a text in the window at a place, or 0 if all its words may be in stretches."""
+        window = text[at : at + _WINDOW]
+        words = list(_PLAIN_WORDS.finditer(window))[1:-1]
+        # A stretch before the window takes the first words, and one behind it takes the last one.
+        if len(words) < self._reach + 4:
+            return 0
+        skeleton = _with_long_words(_skeleton(window[words[0].start() : words[-1].end()]))
+        if self._runs.search(skeleton):
+            return 0
+        return at + words[-2].start()
 
     def settled(self, text: str, spans: Spans) -> int:
         """Return the last place where an unfinished text can be cut, whatever its rest is.
@@ -115,7 +190,7 @@ class Stretches:
         base, forced_until = 0, -1
         members: list[tuple[int, int]] = []
         again: deque[tuple[int, int]] = deque()
-        runs = (match.span() for match in self._runs.finditer(skeleton))
+        runs = (match.span() for match in self._runs.finditer(_with_long_words(skeleton)))
         while run := again.popleft() if again else next(runs, None):
             if run[0] > last:
                 break
@@ -132,8 +207,7 @@ class Stretches:
                 start, end, members = first, reach, []
             members.append((first, stop))
             if min(end, last) - start > LONGEST_STRETCH:
-                base = start + LONGEST_STRETCH // 2
-                base += _forced_cut(text[base : start + LONGEST_STRETCH], spans)
+                base = _forced_cut(text, start, spans)
                 yield start, base
                 forced_until, start = start + LONGEST_STRETCH, -1
                 again.extendleft(reversed([one for one in members if one[1] > base]))
@@ -157,7 +231,8 @@ class Stretches:
         """Return the end of the words that may belong to a finding in a run of words."""
         if stop - start > LONGEST_STRETCH:
             return stop
-        is_far = self._far.search(text, start, stop) is not None
+        # Most runs of words that go on have a digit, which is found much faster.
+        is_far = (self._far_digits and _DIGIT.search(text, start, stop)) or self._far.search(text, start, stop)
         found = (self._far_words if is_far else _NEAR_WORDS).match(text, stop)
         reach = found.end() if found else stop
         opened = text.rfind(self._opens, start, stop) if self._opens else -1
@@ -171,6 +246,15 @@ class Stretches:
         return max(reach, found.end() if found else closed)
 
 
+def _with_long_words(skeleton: bytes) -> bytes:
+    """Return a skeleton with question marks for the words that are too long to be plain."""
+    # A pattern of so many characters would be slow.
+    if max(map(len, skeleton.split()), default=0) <= _LONGEST_PLAIN:
+        return skeleton
+    return _LONG_WORD.sub(lambda match: b"?" * (match.end() - match.start()), skeleton)
+
+
+_LONG_WORD = re.compile(rb"[^ \t\r\n]{%d,}+" % (_LONGEST_PLAIN + 1))
 _SKELETON_SPACE = re.compile(rb"[ \t\r\n]")
 
 
@@ -180,12 +264,25 @@ def _skeleton(text: str) -> bytes:
     if not text.isascii():
         for space in _SPACES[4:]:
             text = text.replace(space, " ")
-        text = _OTHER_PLAIN.sub(_quotes, text)
+        # Where there are few other characters, only these are translated.
+        is_sparse = len(_NOT_ASCII.findall(text, 0, _SAMPLE)) * 16 < min(len(text), _SAMPLE)
+        text = _NOT_ASCII.sub(_in_skeleton, text) if is_sparse else text.translate(_SKELETON)
     return text.encode("ascii", "replace")
 
 
-def _quotes(match: re.Match[str]) -> str:
-    return "'" * (match.end() - match.start())
+def _in_skeleton(match: re.Match[str]) -> str:
+    return match[0].translate(_SKELETON)
+
+
+class _Skeleton(dict[int, str]):
+    """What stands in a skeleton for each character that is not ASCII, filled at its first use."""
+
+    def __missing__(self, code: int) -> str:
+        found = self[code] = chr(code) if code < 0x80 else "'" if _OTHER_PLAIN.match(chr(code)) else "?"
+        return found
+
+
+_SKELETON = _Skeleton()
 
 
 def _certain(text: str) -> tuple[int, int]:
@@ -202,26 +299,38 @@ def _certain(text: str) -> tuple[int, int]:
     return start, start
 
 
-def _forced_cut(window: str, spans: Spans) -> int:
+def _forced_cut(text: str, start: int, spans: Spans) -> int:
     """Return where to cut a stretch that is too long: at a line, a word or a sign that is not inside a finding.
 
     Args:
-        window: The second half of the longest stretch.
+        text: The text.
+        start: Where the stretch starts.
         spans: Says where findings are.
     """
-    low, high = len(window) // 4, len(window) - _EDGE
+    end = start + LONGEST_STRETCH
+    first = end - LONGEST_STRETCH // 4
+    high = end - _EDGE - first
+    encoded = text[start : first + high]
+    encoded = len(encoded) - len(encoded.rstrip(_BASE64))
+    if encoded >= LONGEST_STRETCH // 2:
+        # Both the cut and the window keep groups of base64 whole, also of base64 in base64.
+        first -= encoded % _GROUP
+    window = text[first:end]
+    low = len(window) // 4
     is_inside = bytearray(len(window) + 1)
-    for start, end in spans(window):
-        is_inside[start + 1 : end] = b"\1" * (end - start - 1)
+    for begin, stop in spans(window):
+        is_inside[begin + 1 : stop] = b"\1" * (stop - begin - 1)
+    if encoded >= LONGEST_STRETCH // 2:
+        return first + next((place for place in range(high, low, -_GROUP) if not is_inside[place]), high)
     for pattern in (_LINE_STARTS, _WORD_STARTS, _SIGNS):
         places = [match.end() for match in pattern.finditer(window, low, high)]
         for place in reversed(places):
             # The first part of a word that is cut must stay too long to be plain.
             if not is_inside[place] and (pattern is not _SIGNS or _is_in_long_word(window, place)):
-                return place
+                return first + place
     before = window[high - _LONGEST_PLAIN : high]
     space = max(before.rfind(space) for space in _SPACES)
-    return high if space < 0 else high - _LONGEST_PLAIN + space + 1
+    return first + (high if space < 0 else high - _LONGEST_PLAIN + space + 1)
 
 
 def _is_in_long_word(window: str, place: int) -> bool:

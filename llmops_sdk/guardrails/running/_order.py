@@ -34,6 +34,8 @@ def groups(items: Sequence[_T], guard_of: Callable[[_T], Guard]) -> list[list[_T
         items: What has the guards, in the order in which these were given.
         guard_of: Returns the guard of an item.
     """
+    if len(items) < 2:
+        return [[item] for item in items]
     found: list[list[_T]] = []
     for item in items:
         guard, last = guard_of(item), guard_of(found[-1][-1]) if found else None

@@ -275,10 +275,12 @@ def check_value(value: _T, texts: Texts[_T], runs: Sequence[GuardRun]) -> _T:
     """
     for group in groups(runs, _guard_of):
         taken = texts.take(value, reads_whole(group[0].guard))
-        with ExitStack() as stack:
-            for run in group:
-                stack.enter_context(run)
-            checked = _check_group(group, taken)
+        if len(group) == 1:
+            with group[0] as run:
+                checked = [run.check(text) for text in taken]
+        else:
+            with _entered(group):
+                checked = _check_group(group, taken)
         if checked != taken:
             value = texts.put(value, checked, reads_whole(group[0].guard))
     return value
@@ -288,13 +290,23 @@ async def acheck_value(value: _T, texts: Texts[_T], runs: Sequence[GuardRun]) ->
     """Return a value as the guards leave it, async; see `check_value`."""
     for group in groups(runs, _guard_of):
         taken = texts.take(value, reads_whole(group[0].guard))
-        with ExitStack() as stack:
-            for run in group:
-                stack.enter_context(run)
-            checked = await _acheck_group(group, taken)
+        if len(group) == 1:
+            with group[0] as run:
+                checked = [await run.acheck(text) for text in taken]
+        else:
+            with _entered(group):
+                checked = await _acheck_group(group, taken)
         if checked != taken:
             value = texts.put(value, checked, reads_whole(group[0].guard))
     return value
+
+
+@contextmanager
+def _entered(group: Sequence[GuardRun]) -> Generator[None]:
+    with ExitStack() as stack:
+        for run in group:
+            stack.enter_context(run)
+        yield
 
 
 def _guard_of(run: GuardRun) -> Guard:

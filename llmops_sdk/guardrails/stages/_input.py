@@ -169,14 +169,14 @@ class InputGuardProvider(WrapperProvider):
 
     def _checked(self, request: Request, inputs: Sequence[Guard], but: Guard | None = None) -> Request:
         for rail, texts in _RAILS:
-            guards = [guard for guard in self._guards_of(rail, inputs) if guard is not but]
-            request = check_value(request, texts, self._runs(guards, rail, request))
+            if guards := [guard for guard in self._guards_of(rail, inputs) if guard is not but]:
+                request = check_value(request, texts, self._runs(guards, rail, request))
         return request
 
     async def _achecked(self, request: Request, inputs: Sequence[Guard], but: Guard | None = None) -> Request:
         for rail, texts in _RAILS:
-            guards = [guard for guard in self._guards_of(rail, inputs) if guard is not but]
-            request = await acheck_value(request, texts, self._runs(guards, rail, request))
+            if guards := [guard for guard in self._guards_of(rail, inputs) if guard is not but]:
+                request = await acheck_value(request, texts, self._runs(guards, rail, request))
         return request
 
     def _verdicts(self, request: Request) -> Callable[[], None]:

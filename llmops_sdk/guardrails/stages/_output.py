@@ -74,6 +74,9 @@ class OutputGuardProvider(WrapperProvider):
         self._open_model = open_model
         self._clock = clock
         self._reads_prompt = any(map(reads_whole, self.guards))
+        # A guard without an action of its own may return any.
+        actions = [getattr(guard, "action", "reask") for guard in (*self.guards, *self.tool_arguments)]
+        self._may_ask_again = not {"reask", "fallback"}.isdisjoint(actions)
 
     def complete(self, request: Request) -> Response:
         self._refuse_choices(request)
@@ -115,7 +118,7 @@ class OutputGuardProvider(WrapperProvider):
 
     def stream(self, request: Request) -> Iterator[Chunk]:
         self._refuse_choices(request)
-        state = _StreamState(request, self._clock)
+        state = _StreamState(request, self._clock, keeps_answer=self._may_ask_again)
         provider = self.inner
         while True:
             chunks = provider.stream(request)
@@ -147,7 +150,7 @@ class OutputGuardProvider(WrapperProvider):
 
     async def astream(self, request: Request) -> AsyncIterator[Chunk]:
         self._refuse_choices(request)
-        state = _StreamState(request, self._clock)
+        state = _StreamState(request, self._clock, keeps_answer=self._may_ask_again)
         provider = self.inner
         while True:
             chunks = provider.astream(request)
@@ -271,9 +274,10 @@ def _released(partial: Response, window: ChunkWindow) -> Checks[Response]:
 class _StreamState:
     """What the rounds of one guarded stream share."""
 
-    def __init__(self, request: Request, clock: Clock) -> None:
+    def __init__(self, request: Request, clock: Clock, *, keeps_answer: bool) -> None:
         self.rounds = Rounds(request, clock)
         self.released = False
+        self._keeps_answer = keeps_answer
         self._whole = Accumulator()
         self._first: float | None = None
 
@@ -281,7 +285,8 @@ class _StreamState:
         """Add a chunk of the model, and return it with what earlier rounds took."""
         if self._first is None:
             self._first = time.perf_counter()
-        self._whole.add(chunk)
+        if self._keeps_answer:
+            self._whole.add(chunk)
         return self.rounds.chunk(chunk)
 
     def refused(self) -> Response:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import TypeAlias
 
-from llmops_sdk.guardrails._normalise import views
 from llmops_sdk.guardrails._texts import take_text
+from llmops_sdk.guardrails.normalise import views
 from llmops_sdk.guardrails.taint._arguments import Leaf
 from llmops_sdk.guardrails.taint._identifiers import (
     addresses_in,

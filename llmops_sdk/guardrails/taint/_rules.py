@@ -11,9 +11,9 @@ from typing import Any, cast
 from llmops_sdk._util._optional import require
 from llmops_sdk.config import ArgumentRule, ToolRule
 from llmops_sdk.errors import ConfigError
-from llmops_sdk.guardrails._normalise import views
 from llmops_sdk.guardrails._protocol import Finding
 from llmops_sdk.guardrails.detectors.links._urls import ascii_domains, is_allowed
+from llmops_sdk.guardrails.normalise import views
 from llmops_sdk.guardrails.running._names import nearest
 from llmops_sdk.guardrails.taint._arguments import Arguments, Leaf, UnreadableError, is_under, read_arguments
 from llmops_sdk.guardrails.taint._identifiers import hosts_in

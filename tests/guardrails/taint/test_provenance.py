@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmops_sdk.guardrails import ToolPolicy, _normalise, spotlight
+from llmops_sdk.guardrails import ToolPolicy, normalise, spotlight
 from llmops_sdk.guardrails.taint import _provenance
 from llmops_sdk.guardrails.taint._arguments import Leaf
 from llmops_sdk.guardrails.taint._conversation import conversation_of
@@ -263,4 +263,4 @@ def test_the_sorting_keeps_no_text_of_images(reason):
 
 def test_views_are_shared_with_the_detectors():
     # The disguises of the detectors and of the policy stay the same.
-    assert _provenance.views is _normalise.views
+    assert _provenance.views is normalise.views

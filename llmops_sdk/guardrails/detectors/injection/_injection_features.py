@@ -122,7 +122,7 @@ def _word_table(size: int) -> NDArray[np.bool_]:
 def fold(text: str) -> Folded:
     """Return a text as the model reads it.
 
-    The detector's only normalisation. To score other views of the text (`guardrails._normalise.views`), fold each view.
+    The detector's only normalisation. To score other views of the text (`guardrails.normalise.views`), fold each view.
 
     Args:
         text: Any text, also with lone surrogates.

@@ -16,6 +16,9 @@ _TO_FOLD = re.compile(r"[A-Z]|[^\x00-\x7f]")
 # Scripts that write no spaces: each character counts as a word.
 _UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
 _WORD = re.compile(rf"[{_UNSPACED}]|[^\W_{_UNSPACED}]++[+#]*+")
+_ASCII_WORD = re.compile(r"[A-Za-z0-9]++[+#]*+")
+_LONGEST_WORD = 256
+"""A longer word is compared as it is written only."""
 _LONGEST_GAP = 3
 _END_OF_SENTENCE = re.compile(r"[.!?;\u3002\uff01\uff1f]")
 
@@ -98,17 +101,27 @@ class Phrases:
 
     def find(self, text: str) -> list[tuple[int, int, float]]:
         """Return the start, end and value of each phrase, in order and without overlap; the longest first."""
-        return self._walk(text)[0]
+        view = folded(text)
+        words = set((_ASCII_WORD if view.text.isascii() else _WORD).findall(view.text))
+        if not any(self._is_first(word) for word in words):
+            return []
+        return self._walk(view, len(text))[0]
 
     def settled(self, text: str) -> int:
         """Return the length of the beginning of an unfinished text without a phrase that may go on."""
-        return self._walk(text)[1]
+        return self._walk(folded(text), len(text))[1]
 
-    def _walk(self, text: str) -> tuple[list[tuple[int, int, float]], int]:
-        view = folded(text)
+    def _is_first(self, word: str) -> bool:
+        """Tell whether a phrase may start with a word of the text."""
+        return any(one in self._root.following for one in self._spellings_of(word))
+
+    def _spellings_of(self, word: str) -> Iterable[str]:
+        return (word,) if self._spellings is None or len(word) > _LONGEST_WORD else self._spellings(word)
+
+    def _walk(self, view: Mapped, length: int) -> tuple[list[tuple[int, int, float]], int]:
         words = [(match[0], match.start(), match.end()) for match in _WORD.finditer(view.text)]
         found: list[tuple[int, int, float]] = []
-        held = len(text)
+        held = length
         place = 0
         while place < len(words):
             first = words[place]
@@ -116,7 +129,7 @@ class Phrases:
                 place += 1
                 continue
             last, value, is_open = self._longest(view.text, words, place)
-            if is_open and held == len(text):
+            if is_open and held == length:
                 held = min(held, view.original(first[1], first[2])[0])
             if value is None:
                 place += 1
@@ -141,7 +154,7 @@ class Phrases:
         for at in range(place, len(words)):
             before = end
             word, start, end = words[at]
-            spellings = (word,) if self._spellings is None else self._spellings(word)
+            spellings = self._spellings_of(word)
             nodes = [node.following[one] for one in spellings for node in nodes if one in node.following]
             if not nodes:
                 # An unfinished word may still become the right one.

@@ -6,11 +6,11 @@ import base64
 import binascii
 import re
 
-__all__ = ["BASE64_RUN", "UNLIKELY_BASE64", "text_of"]
+__all__ = ["BASE64_RUN", "UNLIKELY_BASE64", "UNPRINTABLE", "text_of"]
 
 BASE64_RUN = re.compile(r"(?<![A-Za-z0-9+/_=-])[A-Za-z0-9+/_-]{8,}+={0,2}")
 UNLIKELY_BASE64 = re.compile(r"[a-z/_-]*+\Z|[0-9+-]*+\Z|[A-Z_]*+\Z|[0-9a-f]*+\Z")
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
+UNPRINTABLE = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 
 
 def text_of(body: str) -> str | None:
@@ -27,7 +27,7 @@ def text_of(body: str) -> str | None:
             if len(part) == len(body) or error.start < len(error.object) - 3:
                 return None
             continue
-        if _UNPRINTABLE.search(text):
+        if UNPRINTABLE.search(text):
             return None
         if len(part) == len(body):
             return text

@@ -1,0 +1,167 @@
+"""Read a text in plain characters and without escapes."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from html.entities import html5
+
+from llmops_sdk.guardrails.normalise._view import View, replaced
+
+__all__ = ["NOT_ASCII", "match_escape", "plain_view"]
+
+_MAX_ROUNDS = 3
+"""How many escapes may be nested, as in HTML in a URL in JSON."""
+_DENSE = 16
+"""A text in which more than one of so many characters begins a run of other characters is changed in one call."""
+
+# Look-alikes of ASCII letters. NFKC has the fullwidth, mathematical and circled ones already.
+_CONFUSABLES = str.maketrans(
+    "АВЕЅІЈКМНОРСТУХԌԚԜҺаеѕіјорсухԁԛԝһӏӀгвктмн"  # Cyrillic
+    "ΑΒΕΖΗΙΚΜΝΟΡΤΥΧαενοικρτυχγϲϳ"  # Greek
+    "ıɑɡɩℓ⁄∕‚․",
+    "ABESIJKMHOPCTYXGQWhaesijopcyxdqwhlIrBkTMHABEZHIKMNOPTYXaevoikptuxycjiagil//,.",
+)
+# Look-alikes of digits, beside a digit.
+_DIGIT_LOOKS = str.maketrans("ОоΟοОЗзЗІіӀΙιբбЧчǀ", "000003331111166441")
+_INVISIBLE = re.compile(
+    r"[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
+    r"\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e01ef"
+    # Marks above and below letters.
+    r"\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]"
+)
+
+# The first character stands in a set, which the engine finds much faster than a choice of patterns.
+_ESCAPE = re.compile(
+    r"[%&\\](?:(?<=%)(?:25){0,3}[0-9A-Fa-f]{2}(?:%(?:25){0,3}[0-9A-Fa-f]{2})*+"
+    r"|(?<=&)(?:amp;){0,2}(?:#([0-9]{1,7})|#[xX]([0-9A-Fa-f]{1,6})|([A-Za-z][A-Za-z0-9]{1,30}));"
+    r"|(?<=\\)(?<!\\\\)\\*+(?:u([Dd][89ABab][0-9A-Fa-f]{2})\\++u([Dd][C-Fc-f][0-9A-Fa-f]{2})"
+    r"|u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|U([0-9A-Fa-f]{8})|([nrt/\"'])))"
+)
+NOT_ASCII = re.compile(r"[^\x00-\x7f][^\x00-\x7f]*+")
+_PERCENT = re.compile(r"%(?:25){0,3}([0-9A-Fa-f]{2})")
+_SIMPLE = {"n": "\n", "r": "\r", "t": "\t"}
+
+
+def plain_view(view: View) -> View:
+    """Return a view in plain characters and without escapes, or the same view if it has none to change."""
+    for _ in range(_MAX_ROUNDS):
+        before = view
+        text = view.text
+        if not text.isascii():
+            view = _plain_characters(view)
+            text = view.text
+        if "%" in text or "&" in text or "\\" in text:
+            view = replaced(view, _without_escapes(text))
+        if view is before:
+            break
+    return view
+
+
+def _plain_characters(view: View) -> View:
+    text = view.text
+    runs = NOT_ASCII.findall(text)
+    if len(runs) * _DENSE < len(text) or _DIGIT_LOOKS.keys() & map(ord, set("".join(runs))):
+        return replaced(view, _plain_runs(text))
+    # The same in one call; where each character comes from is found out only if it is asked for.
+    new = text.translate(_PLAIN)
+    return view if new == text else View(new, view, table=_PLAIN)
+
+
+def _plain_runs(text: str) -> Iterator[tuple[int, int, str]]:
+    for match in NOT_ASCII.finditer(text):
+        yield from _other_characters(text, match.start(), match.end())
+
+
+def _without_escapes(text: str) -> Iterator[tuple[int, int, str]]:
+    for match in _ESCAPE.finditer(text):
+        if match[0][0] == "%":
+            yield from _percent_parts(match)
+        else:
+            new = _unescaped(match)
+            if new is not None:
+                yield match.start(), match.end(), new
+
+
+def _unescaped(match: re.Match[str]) -> str | None:
+    decimal, hexadecimal, name, high, low, four, two, eight, simple = match.groups()
+    if name:
+        return html5.get(f"{name};")
+    if simple:
+        return _SIMPLE.get(simple, simple)
+    if high:
+        return chr(0x10000 + ((int(high, 16) & 0x3FF) << 10) + (int(low, 16) & 0x3FF))
+    code = int(decimal) if decimal else int(hexadecimal or four or two or eight, 16)
+    return chr(code) if 0 < code < 0x110000 else None
+
+
+def _percent_parts(match: re.Match[str]) -> Iterator[tuple[int, int, str]]:
+    start = match.start()
+    escapes = [(one.start() + start, one.end() + start, int(one[1], 16)) for one in _PERCENT.finditer(match[0])]
+    try:
+        text = bytes(code for _, _, code in escapes).decode()
+    except UnicodeDecodeError:
+        text = ""
+    if not text or text.isascii():
+        yield from ((first, last, chr(code)) for first, last, code in escapes if 0 < code < 0x80)
+        return
+    at = 0
+    for character in text:
+        size = len(character.encode())
+        yield escapes[at][0], escapes[at + size - 1][1], character
+        at += size
+
+
+class _PlainCharacters(dict[int, str]):
+    """The plain reading of each character, filled at its first use."""
+
+    def __missing__(self, code: int) -> str:
+        plain = self[code] = chr(code) if code < 0x80 else _plain_character(chr(code))
+        return plain
+
+
+def _plain_character(character: str) -> str:
+    if 0xE0020 <= ord(character) <= 0xE007E or _INVISIBLE.match(character):
+        return ""
+    category = unicodedata.category(character)
+    if category == "Zs":
+        return " "
+    if category in {"Zl", "Zp"} or character == "\x85":
+        return "\n"
+    if category == "Pd" or character == "\u2212":
+        return "-"
+    if category == "Nd":
+        return str(unicodedata.decimal(character))
+    if character == "\u2026":
+        return character  # the mark of a cut text, not three dots of a value
+    return unicodedata.normalize("NFKC", character).translate(_CONFUSABLES)
+
+
+_PLAIN = _PlainCharacters()
+
+
+def _other_characters(text: str, start: int, end: int) -> Iterator[tuple[int, int, str]]:
+    run = text[start:end]
+    new = run.translate(_PLAIN)
+    if not new:
+        yield start, end, ""
+        return
+    is_by_digit = len(run) <= 2 and (text[start - 1 : start].isdigit() or text[end : end + 1].isdigit())
+    if new == run and not is_by_digit:
+        return
+    if not is_by_digit and len(new) == len(run) and all(len(_PLAIN[ord(one)]) == 1 for one in set(run)):
+        yield start, end, new
+        return
+    for place, character in enumerate(run, start):
+        plain = _PLAIN[ord(character)]
+        if is_by_digit:
+            looks = character.translate(_DIGIT_LOOKS)
+            plain = looks if looks != character else plain
+        if plain != character:
+            yield place, place + 1, plain
+
+
+def match_escape(text: str) -> re.Match[str] | None:
+    """Return the escape at the beginning of a text, or None."""
+    return _ESCAPE.match(text)

@@ -1,0 +1,154 @@
+r"""Tell quickly that no reading of a text holds what a detector looks for.
+
+A detector cuts a text into stretches and reads each as a disguise would hide it (`normalise.views`), which takes much
+more time than one search of the whole text. Most texts hold no sign of what it looks for, and no disguise. This module
+answers for the whole text at once, and says "it may" wherever it cannot tell.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import string
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TypeAlias
+
+from llmops_sdk.guardrails.normalise._base64_runs import UNLIKELY_BASE64, UNPRINTABLE, text_of
+from llmops_sdk.guardrails.normalise._plain import NOT_ASCII, plain_view
+from llmops_sdk.guardrails.normalise._torn import joined, may_be_torn
+from llmops_sdk.guardrails.normalise._view import View
+from llmops_sdk.guardrails.normalise._views import MAX_DEPTH, Decoding, views
+
+__all__ = ["MayMatch", "Read", "plain_views", "reading"]
+
+MayMatch: TypeAlias = Callable[[str, bytes], bool]
+Read: TypeAlias = Callable[[str], Iterator[View]]
+
+_MOST_RUNS = 256
+"""After so many runs of base64 in a text, reading it in stretches takes no longer."""
+_SHORT, _FEW = 512, 6
+"""A longer text is read in stretches if more than one of so many characters may have another plain reading."""
+_MOST_JOINED = 1 << 14
+"""Of a longer text, torn tokens are joined in stretches only; in characters."""
+_LONG_RUN = 2048
+"""A longer run may be cut, so that each part of it counts, whatever the rest is; in characters."""
+_BLOCK = 512
+"""The smallest part of a long run that is read, in bytes."""
+_MOST_ENCODED = 64 << 20
+"""More base64 than this is not decoded at once, to bound the memory."""
+
+_BASE64 = string.ascii_letters + string.digits + "+/_-"
+_NOT_BASE64 = bytes(code if chr(code) in _BASE64 else 0x20 for code in range(256))
+# Look-alikes of digits count beside a digit; a space of Chinese, which ends a stretch, may stand between both.
+_WIDE_SPACES = "\u3001\u3002\uff01\uff0c\uff1b\uff1f"
+_DIGIT_LOOKS = re.compile("[ОоΟοЗзІіӀΙιбЧчǀ]")
+_ASCII_ONLY = bytes(code if code < 0x80 else 0x3F for code in range(256))
+_CONTINUATION = bytes(range(0x80, 0xC0))
+
+
+def reading(text: str, may_match: MayMatch, decoding: Decoding) -> Read | None:
+    """Return how to read each stretch of a text: None if none can hold what a detector looks for.
+
+    Args:
+        text: The text.
+        may_match: Tells for one reading, given as text and as UTF-8, whether it may hold what the detector looks for,
+            without regard to disguises.
+        decoding: How much base64 may be decoded.
+
+    Returns:
+        `views`, or `plain_views` if these show all that `views` can show of any stretch, or None.
+
+    Raises:
+        MissingDependencyError: google-re2 is not installed.
+    """
+    found, is_plain = _search(text, may_match, MAX_DEPTH if decoding.left > 0 else 0, [_MOST_RUNS])
+    if not is_plain:
+        return partial(views, decoding=decoding)
+    return plain_views if found else None
+
+
+def plain_views(text: str) -> Iterator[View]:
+    """Yield the text, and its reading in plain characters and without escapes."""
+    view = View(text)
+    yield view
+    plain = plain_view(view)
+    if plain is not view:
+        yield plain
+
+
+def _search(text: str, may_match: MayMatch, depth: int, runs: list[int]) -> tuple[bool, bool]:
+    """Tell whether the plain readings may hold something, and whether other readings hold no more."""
+    data = text.encode("utf-8", "replace")
+    found = may_match(text, data)
+    if not text.isascii() and any(space in text for space in _WIDE_SPACES) and _DIGIT_LOOKS.search(text):
+        return found, False
+    if len(text) > _SHORT and _changes(text, data) * _FEW > len(text):
+        return found, False
+    plain = plain_view(View(text, is_decoded=depth < MAX_DEPTH))
+    readings = [data]
+    if plain.text is not text:
+        readings.append(plain.text.encode("utf-8", "replace"))
+        found = found or may_match(plain.text, readings[-1])
+    is_plain = True
+    if may_be_torn(readings[-1], is_decoded=depth < MAX_DEPTH):
+        if len(text) > _MOST_JOINED:
+            return found, False
+        whole = joined(plain)
+        if whole is not plain:
+            is_plain = not found
+            whole = plain_view(whole).text
+            readings.append(whole.encode("utf-8", "replace"))
+            if may_match(whole, readings[-1]):
+                return found, False
+    if depth:
+        for decoded in _decoded(readings, runs):
+            if decoded is None or _search(decoded, may_match, depth - 1, runs) != (False, True):
+                return found, False
+    return found, is_plain
+
+
+def _changes(text: str, data: bytes) -> int:
+    """Return about how many parts of a text have another plain reading."""
+    signs = sum(map(data.count, (b"%", b"&", b"\\")))
+    return signs if len(text) == len(data) else signs + len(NOT_ASCII.findall(text))
+
+
+def _decoded(readings: list[bytes], runs: list[int]) -> Iterator[str | None]:
+    """Yield the text in each run of base64, or None if there are too many."""
+    found = dict.fromkeys(run for data in readings for run in data.translate(_NOT_BASE64).split() if len(run) >= 8)
+    for word in found:
+        if word.isalpha() and word.islower():
+            continue
+        run = word.decode()
+        if UNLIKELY_BASE64.match(run):
+            continue
+        if not runs[0] or len(run) > _MOST_ENCODED:
+            yield None
+            return
+        runs[0] -= 1
+        decoded = _text_in(run)
+        if decoded is not None:
+            yield decoded
+
+
+def _text_in(run: str) -> str | None:
+    if len(run) <= _LONG_RUN:
+        return text_of(run) if len(run) % 4 != 1 else None
+    data = base64.b64decode(run[: len(run) // 4 * 4].replace("-", "+").replace("_", "/"))
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        if not any(_is_text(data[at : at + _BLOCK]) for at in range(0, len(data), _BLOCK)):
+            return None
+        # A part of it may be text. One character for each other one keeps distances as they are.
+        return data.translate(_ASCII_ONLY, _CONTINUATION).decode()
+
+
+def _is_text(block: bytes) -> bool:
+    """Tell whether a block may be cut out of a text."""
+    block = block.lstrip(_CONTINUATION)
+    try:
+        return not UNPRINTABLE.search(block.decode())
+    except UnicodeDecodeError as error:
+        return error.start >= len(block) - 3
