@@ -102,11 +102,17 @@ class GuardRun:
         if settled is None:
             return 0
         length: object = None
-        with Caught(), self._timed():
-            bounded = self.options.timeout is not None
-            length = CHECKS.run(self._left(), settled, text) if bounded else settled(text)
+        with Caught():
+            length = settled(text) if self.options.timeout is None else self._bounded_settled(settled, text)
         # A guard that cannot tell checks the whole text at the end.
         return length if isinstance(length, int) and 0 <= length <= len(text) else 0
+
+    def _bounded_settled(self, settled: Callable[[str], object], text: str) -> object:
+        began = time.perf_counter()
+        try:
+            return CHECKS.run(self._left(), settled, text)
+        finally:
+            self.seconds += time.perf_counter() - began
 
     def check(self, text: str) -> str:
         """Return the text as the guard leaves it.
@@ -163,11 +169,6 @@ class GuardRun:
     @contextmanager
     def _measured(self) -> Generator[None]:
         self.checks += 1
-        with self._timed():
-            yield
-
-    @contextmanager
-    def _timed(self) -> Generator[None]:
         began = time.perf_counter()
         try:
             yield
