@@ -8,7 +8,9 @@ import types
 from collections.abc import Callable
 from typing import Any, Literal, TypeAlias, cast
 
-__all__ = ["CallStyle", "call_style_of", "decorate"]
+__all__ = ["CallStyle", "call_style_of", "decorate", "policies_of"]
+
+_POLICY = "__llmops_policy__"
 
 CallStyle: TypeAlias = Literal["function", "coroutine", "generator", "asyncgen"]
 
@@ -30,11 +32,38 @@ def call_style_of(function: Callable[..., Any]) -> CallStyle:
     return "function"
 
 
-def decorate(target: Any, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]) -> Any:
-    """Apply `wrap` to a callable or to the function of a classmethod or staticmethod; keep its name and signature."""
+def decorate(
+    target: Any,
+    wrap: Callable[[Callable[..., Any]], Callable[..., Any]],
+    *,
+    policy: Callable[[], str] | None = None,
+) -> Any:
+    """Apply `wrap` to a callable or to the function of a classmethod or staticmethod; keep its name and signature.
+
+    Args:
+        target: The callable.
+        wrap: Returns the wrapper of a callable.
+        policy: Returns the version of what the wrapper does to results, for a cache above it; None if it leaves them.
+    """
     if isinstance(target, (classmethod, staticmethod)):
         method = cast("classmethod[Any, Any, Any] | staticmethod[Any, Any]", target)
-        return type(method)(decorate(method.__func__, wrap))
+        return type(method)(decorate(method.__func__, wrap, policy=policy))
     if not callable(target):
         raise TypeError(f"expected a callable, got {target!r}")
-    return functools.update_wrapper(wrap(target), target)
+    wrapped: Any = functools.update_wrapper(wrap(target), target)
+    if policy is not None:  # afterwards, because `update_wrapper` copies the one of the target
+        setattr(wrapped, _POLICY, policy)
+    return wrapped
+
+
+def policies_of(function: Any) -> list[str]:
+    """Return the versions of the policies that decorators below a callable apply to its results."""
+    found: list[str] = []
+    while function is not None:
+        if isinstance(function, functools.partial):
+            function = cast("functools.partial[Any]", function).func
+        policy = getattr(function, "__dict__", {}).get(_POLICY)
+        if policy is not None:
+            found.append(policy())
+        function = getattr(function, "__wrapped__", None)
+    return found

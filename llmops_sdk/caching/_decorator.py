@@ -12,7 +12,7 @@ from pathlib import Path
 from types import CellType, CodeType, ModuleType
 from typing import Any, TypeAlias, TypeVar, cast, overload
 
-from llmops_sdk._util._callables import call_style_of, decorate
+from llmops_sdk._util._callables import call_style_of, decorate, policies_of
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk.caching._exact import CachePolicy, ExactCache, record_bypass
 from llmops_sdk.caching._flight import FlightTimeoutError
@@ -172,7 +172,7 @@ def _policy(
         bound = inspect.signature(target).bind(*args, **kwargs)
         bound.apply_defaults()
         arguments = dict(bound.arguments)
-    found = typed_digest([_identity(target), namespace, key is None, arguments])
+    found = typed_digest([_identity(target), *policies_of(target), namespace, key is None, arguments])
     if found is None:
         record_bypass("arguments_not_json")
         return None

@@ -11,7 +11,7 @@ from llmops_sdk._util._callables import CallStyle, call_style_of, decorate
 from llmops_sdk.config import current
 from llmops_sdk.errors import ConfigError
 from llmops_sdk.guardrails._protocol import Action, Guard, GuardContext, MaskMap, OnError, Rail
-from llmops_sdk.guardrails._registry import check_names, resolve
+from llmops_sdk.guardrails._registry import check_names, policy_version, resolve
 from llmops_sdk.guardrails._stream import ItemWindow
 from llmops_sdk.guardrails._texts import put, take
 from llmops_sdk.guardrails._window import arun_checks, run_checks
@@ -64,7 +64,7 @@ def guard(
     def wrap(target: Callable[..., Any]) -> Callable[..., Any]:
         return _WRAPPERS[call_style_of(target)](target, checks)
 
-    return functools.partial(decorate, wrap=wrap)
+    return functools.partial(decorate, wrap=wrap, policy=checks.version)
 
 
 class _Checks:
@@ -76,6 +76,10 @@ class _Checks:
         self._specs: dict[Rail, tuple[str | Guard, ...]] = {rail: tuple(specs) for rail, specs in rails.items()}
         self._on_error: OnError = on_error
         self._made: tuple[object, dict[Rail, tuple[Guard, ...]]] | None = None
+
+    def version(self) -> str:
+        """Return a digest of the guards, for the key of a cache above them."""
+        return ":".join(policy_version(guards, self._on_error, rail=rail) for rail, guards in self._guards.items())
 
     @property
     def _guards(self) -> Mapping[Rail, tuple[Guard, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +157,31 @@ def test_answers_of_a_fallback_and_refused_rounds_are_not_cached(action, way, as
         assert [first.text, second.text, second.cache] == ["I cannot help.", "clean", None]
     assert len(model.requests) == 2
     assert CARD[4:10].encode() not in cache_bytes()
+
+
+def test_a_cached_function_has_its_policy_in_the_key():
+    """Case 10: who adds a guard below `@llmops.cache` does not get the results from before it."""
+
+    def made(*guards: Any, then: Any = None) -> Any:
+        def ask(question: str) -> str:
+            return f"{question}: {CARD}"
+
+        for one in guards:
+            ask = llmops.guard(output=[one])(ask)
+        return llmops.cache(namespace="n")(functools.partial(ask) if then == "partial" else llmops.trace(ask))
+
+    assert made()("Q") == f"Q: {CARD}"
+    assert made("cards")("Q") == "Q: [CARD]"
+    assert made("cards:keep_last4")("Q") == f"Q: [CARD {CARD[-4:]}]"
+    assert made("cards:flag", "cards")("Q") == "Q: [CARD]"
+    assert made("cards:flag", "cards:keep_last4")("Q") == f"Q: [CARD {CARD[-4:]}]"
+    with pytest.raises(llmops.GuardrailViolation):
+        made("cards:block")("Q")
+    assert made("cards", then="partial")("Q") == "Q: [CARD]"
+    deny = {"deny": ["Q"]}
+    for options, expected in ((deny, "[TOPIC]"), ({"deny": ["lottery"]}, "Q")):
+        llmops.configure(guardrails={"options": {"topics": options}})
+        assert made("cards", "topics:redact")("Q") == f"{expected}: [CARD]"
 
 
 class Bill(BaseModel):
