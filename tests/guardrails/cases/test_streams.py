@@ -127,6 +127,26 @@ def test_a_consumer_that_leaves_inside_a_value(kind):
     assert value.core not in repr((span.output, span.attributes, span.events))
 
 
+@pytest.mark.parametrize("guards", [["cards"], ["cards:flag", "pii"]])
+def test_halves_of_a_value_from_two_models_are_no_value(guards):
+    """Case 2: after a break, the next model starts over; its text does not continue what the first one wrote."""
+    card = VALUES["card"].text
+    first = [*["A long beginning without anything. "] * 5, card[:8], llmops.StreamInterruptedError("gone")]
+    llmops.configure(
+        models={"a": {"model": "openai/a", "fallbacks": ["b"]}, "b": {"model": "openai/b"}},
+        fallback={"broken_stream": "restart"},
+    )
+    second = [f"{card[8:]} is another text. ", f"And {card}."]
+    with (
+        use_provider(ScriptedProvider([first]), model="openai/a"),
+        use_provider(ScriptedProvider([second]), model="openai/b"),
+    ):
+        stream = llmops.stream("Hi", model="a", guards={"output": guards}, retry=False)
+        seen = list(stream)
+    assert card[:8] not in "".join(chunk.text for chunk in seen)
+    assert stream.response.text == f"{card[8:]} is another text. And [CARD]."
+
+
 def calls_in_pieces(arguments: list[str], size: int) -> Iterator[Chunk]:
     """Yield the pieces of parallel tool calls in turn, each call's arguments cut into pieces of one size."""
     for index in range(len(arguments)):
