@@ -31,6 +31,8 @@ def refused_response(response: Response) -> str | None:
     """
     if any(attempt.reason == "fallback" for attempt in response.attempts):
         return "fallback"
+    if response.unchecked:
+        return "unchecked"
     if response.tool_calls:
         return "tool_calls"
     if response.finish_reason != "stop":

@@ -52,6 +52,11 @@ class ChunkWindow:
         self._has_blocks = False
         self._reasoning_changed = False
 
+    @property
+    def failed(self) -> bool:
+        """Return whether a guard failed at a text, which passed."""
+        return any(run.failed for run in (*self._all_runs, *self._call_runs))
+
     def add(self, chunk: Chunk) -> Checks[list[Chunk]]:
         """Add a chunk, and return the chunks that can be released."""
         if chunk.restarted:

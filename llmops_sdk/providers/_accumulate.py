@@ -73,6 +73,7 @@ class Accumulator:
         self._cache: str | None = None
         self._response_id: str | None = None
         self._simulated = False
+        self._unchecked = False
 
     def add(self, chunk: Chunk) -> None:
         """Add the next chunk. If several chunks set a field, the last value counts."""
@@ -99,6 +100,7 @@ class Accumulator:
         self._cache = chunk.cache or self._cache
         self._response_id = chunk.response_id or self._response_id
         self._simulated = self._simulated or chunk.simulated
+        self._unchecked = self._unchecked or chunk.unchecked
 
     def _add_call(self, delta: ToolCallDelta) -> None:
         piece = self._joiner.number(delta)
@@ -132,6 +134,7 @@ class Accumulator:
             **blocks,
             simulated=self._simulated,
             refusal="".join(self._refusal),
+            unchecked=self._unchecked,
         )
 
 
@@ -184,6 +187,7 @@ def chunks_of(response: Response) -> Iterator[Chunk]:
         cost=response.cost,
         saved_cost=response.saved_cost,
         attempts=response.attempts,
+        unchecked=response.unchecked,
     )
 
 

@@ -237,6 +237,7 @@ class Chunk:
         attempts: The attempts made so far.
         refusal: The next part of the model's refusal.
         raw: The vendor's own chunk.
+        unchecked: Whether a guard on the output failed and let the answer pass.
     """
 
     text: str = ""
@@ -257,6 +258,7 @@ class Chunk:
     attempts: tuple[Attempt, ...] = ()
     refusal: str = ""
     raw: Any = None
+    unchecked: bool = False
 
 
 @public("llmops_sdk")
@@ -286,6 +288,7 @@ class Response:
         simulated: Whether no real model answered (the offline provider).
         refusal: Why the model refuses to answer, in its own words, or "".
         raw: The vendor's own object, or None.
+        unchecked: Whether a guard on the output failed and let the answer pass. The cache does not store it.
 
     Example:
         >>> import llmops_sdk as llmops
@@ -314,6 +317,7 @@ class Response:
     simulated: bool = False
     refusal: str = ""
     raw: Any = None
+    unchecked: bool = False
 
     @property
     def message(self) -> Message:

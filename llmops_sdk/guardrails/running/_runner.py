@@ -77,6 +77,8 @@ class GuardRun:
     truncated: bool = False
     found: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     """The places of the findings, with the number of the text."""
+    failed: bool = False
+    """Whether it failed at a text, which passed."""
     _latest: float = 0.0
 
     def __post_init__(self) -> None:
@@ -230,6 +232,7 @@ class GuardRun:
         if isinstance(error, GuardTimeoutError):
             reason, place = "the guard took longer than its time", ""
         if self.on_error == "open":
+            self.failed = True
             self._note("error", reason)
             self._keep(Verdict("pass", reason=reason))
             return text

@@ -147,6 +147,8 @@ class OutputGuardProvider(WrapperProvider):
                 self._check_partial(error, request)
                 raise
             yield from run_checks(window.finish())
+            if window.failed:
+                yield Chunk(unchecked=True)
 
     async def astream(self, request: Request) -> AsyncIterator[Chunk]:
         self._refuse_choices(request)
@@ -184,6 +186,8 @@ class OutputGuardProvider(WrapperProvider):
                 raise
             for released in await arun_checks(window.finish()):
                 yield released
+            if window.failed:
+                yield Chunk(unchecked=True)
 
     def _refuse_choices(self, request: Request) -> None:
         number = request.params.get("n", request.extra.get("n"))
@@ -214,16 +218,20 @@ class OutputGuardProvider(WrapperProvider):
         return answer
 
     def _checked(self, response: Response, request: Request) -> Response:
-        response = check_value(response, ANSWER, self._runs(self.guards, "output", request))
-        if not (self.tool_arguments and response.tool_calls):
-            return response
-        return check_value(response, CALLS, self._runs(self.tool_arguments, "tool_arguments", request))
+        runs = self._runs(self.guards, "output", request)
+        response = check_value(response, ANSWER, runs)
+        if self.tool_arguments and response.tool_calls:
+            call_runs = self._runs(self.tool_arguments, "tool_arguments", request)
+            response, runs = check_value(response, CALLS, call_runs), runs + call_runs
+        return _with_failures(response, runs)
 
     async def _achecked(self, response: Response, request: Request) -> Response:
-        response = await acheck_value(response, ANSWER, self._runs(self.guards, "output", request))
-        if not (self.tool_arguments and response.tool_calls):
-            return response
-        return await acheck_value(response, CALLS, self._runs(self.tool_arguments, "tool_arguments", request))
+        runs = self._runs(self.guards, "output", request)
+        response = await acheck_value(response, ANSWER, runs)
+        if self.tool_arguments and response.tool_calls:
+            call_runs = self._runs(self.tool_arguments, "tool_arguments", request)
+            response, runs = await acheck_value(response, CALLS, call_runs), runs + call_runs
+        return _with_failures(response, runs)
 
     def _next(
         self, error: GuardrailViolation, request: Request, response: Response, rounds: Rounds
@@ -257,6 +265,10 @@ class OutputGuardProvider(WrapperProvider):
         if isinstance(partial, Response):
             with ExitStack() as stack, suppress(GuardrailViolation):
                 error.partial = await arun_checks(_released(partial, self._window(request, stack)))
+
+
+def _with_failures(response: Response, runs: Sequence[GuardRun]) -> Response:
+    return replace(response, unchecked=True) if any(run.failed for run in runs) else response
 
 
 def _released(partial: Response, window: ChunkWindow) -> Checks[Response]:

@@ -26,8 +26,9 @@ def cached() -> None:
     llmops.configure(model="openai/gpt-4.1-mini", cache={"exact": True})
 
 
-def cache_bytes() -> bytes:
-    return b"".join(file.read_bytes() for file in Path(".llmops").rglob("*") if file.is_file())
+def stored_bytes(folder: str = ".llmops") -> bytes:
+    """Return the bytes of all files: the traces and, in the folder `cache`, the cache."""
+    return b"".join(file.read_bytes() for file in Path(folder).rglob("*") if file.is_file())
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -41,7 +42,7 @@ def test_a_blocked_answer_is_not_cached(way, ask):
         other = ask(way, "Q", guards=[])
         assert (other.text, other.cache) == ("Another one.", None)
     assert len(model.requests) == 3
-    assert CARD[4:10].encode() not in cache_bytes()
+    assert CARD[4:10].encode() not in stored_bytes()
 
 
 @pytest.mark.parametrize("first", WAYS)
@@ -115,7 +116,7 @@ def test_tenants_do_not_share_a_redacted_answer(ask):
         for tenant, prompt in prompts.items():
             answer = ask("chat", prompt, guards={"input": ["cards"]}, cache={"exact": True, "namespace": tenant})
             assert (answer.text, answer.cache) == (f"for {tenant}", None)
-    assert CARD[4:10].encode() not in cache_bytes()
+    assert CARD[4:10].encode() not in stored_bytes()
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -125,7 +126,7 @@ def test_masked_prompts_of_two_tenants_share_the_placeholder_and_not_the_value(w
         for number, name in enumerate(("ada", "bob")):
             answer = ask(way, f"Write to {name}@example.org", guards={"input": ["pii:mask"]})
             assert (answer.text, answer.cache) == (f"I wrote to {name}@example.org.", (None, "exact")[number])
-    assert b"@example.org" not in cache_bytes()
+    assert b"@example.org" not in stored_bytes()
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -156,7 +157,7 @@ def test_answers_of_a_fallback_and_refused_rounds_are_not_cached(action, way, as
     else:
         assert [first.text, second.text, second.cache] == ["I cannot help.", "clean", None]
     assert len(model.requests) == 2
-    assert CARD[4:10].encode() not in cache_bytes()
+    assert CARD[4:10].encode() not in stored_bytes()
 
 
 def test_a_cached_function_has_its_policy_in_the_key():
@@ -182,6 +183,35 @@ def test_a_cached_function_has_its_policy_in_the_key():
     for options, expected in ((deny, "[TOPIC]"), ({"deny": ["lottery"]}, "Q")):
         llmops.configure(guardrails={"options": {"topics": options}})
         assert made("cards", "topics:redact")("Q") == f"{expected}: [CARD]"
+
+
+class Failing:
+    """Redacts cards, unless it is told to fail."""
+
+    name, version = "failing", "1"
+
+    def __init__(self) -> None:
+        self.fails = True
+
+    def check(self, text: str, context: Any) -> Verdict:
+        if self.fails:
+            raise ConnectionError("not there")
+        return Verdict("redact", text.replace(CARD, "[CARD]"))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_passed_a_failed_guard_is_not_cached(way, ask):
+    """Case 10, case 4: when the guard works again, it checks a new answer."""
+    guard = Failing()
+    guards = {"output": [guardrails.configure(guard, on_error="open")]}
+    with use_provider(ScriptedProvider([ANSWER, ANSWER])):
+        first = ask(way, "Q", guards=guards)
+        guard.fails = False
+        second, third = (ask(way, "Q", guards=guards) for _ in range(2))
+    assert (first.text, first.unchecked) == (ANSWER, True)
+    assert (second.text, second.unchecked, second.cache) == ("Your card is [CARD].", False, None)
+    assert (third.text, third.unchecked, third.cache) == ("Your card is [CARD].", False, "exact")
+    assert CARD[4:10].encode() not in stored_bytes(".llmops/cache")  # the trace has the first answer, as the caller has
 
 
 class Bill(BaseModel):
