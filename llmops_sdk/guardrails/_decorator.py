@@ -15,7 +15,7 @@ from llmops_sdk.guardrails._registry import check_names, policy_version, resolve
 from llmops_sdk.guardrails._stream import ItemWindow
 from llmops_sdk.guardrails._texts import put, take
 from llmops_sdk.guardrails._window import arun_checks, run_checks
-from llmops_sdk.guardrails.masking._masks import Masks, masks_of_call
+from llmops_sdk.guardrails.masking._masks import Masks, masks_of_call, scope_masks
 from llmops_sdk.guardrails.masking._restore import ItemRestorer, restored_value
 from llmops_sdk.guardrails.running._runner import GuardRun, Texts, acheck_value, check_value
 
@@ -99,14 +99,13 @@ class _Checks:
 
     def window(self, stack: ExitStack | AsyncExitStack) -> ItemWindow:
         """Return the window that the items of a generator pass; the guards record their verdicts with the stack."""
-        rails: tuple[Rail, ...] = ("output", "documents")
-        return ItemWindow(
-            [
-                stack.enter_context(GuardRun(guard, GuardContext(rail=rail), self._on_error))
-                for rail in rails
-                for guard in self._guards[rail]
-            ]
-        )
+        runs = [*self._runs("output", None), *self._runs("documents", scope_masks())]
+        return ItemWindow([stack.enter_context(run) for run in runs])
+
+    def restorer(self, masks: Masks) -> ItemRestorer:
+        """Return what puts the values of the arguments back into the items of a generator."""
+        # Documents go on to a model: what is masked in them stays.
+        return ItemRestorer(Masks() if self._guards["documents"] else masks)
 
     def check(self, value: Any, rail: Rail, masks: MaskMap | None = None) -> Any:
         """Return the value as the guards leave it."""
@@ -120,9 +119,15 @@ class _Checks:
         context = GuardContext(rail=rail, masks=masks)
         return [GuardRun(guard, context, self._on_error) for guard in self._guards[rail]]
 
-    def masks(self) -> Masks:
-        """Return the placeholders of one call, whose result gets the values back."""
-        return masks_of_call()
+    def result(self, value: Any, masks: Masks) -> Any:
+        """Return a function's result as its caller gets it: with the values of the arguments, documents checked."""
+        value = restored_value(self.check(value, "output"), masks)
+        return self.check(value, "documents", scope_masks())
+
+    async def aresult(self, value: Any, masks: Masks) -> Any:
+        """Return a function's result as its caller gets it, async."""
+        value = restored_value(await self.acheck(value, "output"), masks)
+        return await self.acheck(value, "documents", scope_masks())
 
 
 def _put_value(value: Any, checked: Sequence[str], whole: bool) -> Any:
@@ -134,34 +139,32 @@ _VALUE: Texts[Any] = Texts(lambda value, whole: list(take(value, whole=whole)), 
 
 def _function(target: Callable[..., Any], checks: _Checks) -> Callable[..., Any]:
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        masks = checks.masks()
+        masks = masks_of_call()
         args, kwargs = checks.check((args, kwargs), "input", masks)
-        result = checks.check(checks.check(target(*args, **kwargs), "output"), "documents", masks)
-        return restored_value(result, masks)
+        return checks.result(target(*args, **kwargs), masks)
 
     return wrapper
 
 
 def _coroutine(target: Callable[..., Any], checks: _Checks) -> Callable[..., Any]:
     async def wrapper(*args: Any, **kwargs: Any) -> Any:
-        masks = checks.masks()
+        masks = masks_of_call()
         args, kwargs = await checks.acheck((args, kwargs), "input", masks)
-        result = await checks.acheck(await checks.acheck(await target(*args, **kwargs), "output"), "documents", masks)
-        return restored_value(result, masks)
+        return await checks.aresult(await target(*args, **kwargs), masks)
 
     return wrapper
 
 
 def _generator(target: Callable[..., Any], checks: _Checks) -> Callable[..., Any]:
     def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-        masks = checks.masks()
+        masks = masks_of_call()
         args, kwargs = checks.check((args, kwargs), "input", masks)
         generator = cast("Generator[Any, Any, Any]", target(*args, **kwargs))
         if not checks.on_result and not masks:
             return (yield from generator)
         with ExitStack() as stack:
             stack.enter_context(closing(generator))
-            window, restorer = checks.window(stack), ItemRestorer(masks)
+            window, restorer = checks.window(stack), checks.restorer(masks)
             while True:
                 try:
                     item = next(generator)
@@ -178,12 +181,12 @@ def _generator(target: Callable[..., Any], checks: _Checks) -> Callable[..., Any
 
 def _asyncgen(target: Callable[..., Any], checks: _Checks) -> Callable[..., Any]:
     async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-        masks = checks.masks()
+        masks = masks_of_call()
         args, kwargs = await checks.acheck((args, kwargs), "input", masks)
         async with AsyncExitStack() as stack:
             generator = cast("AsyncGenerator[Any, Any]", target(*args, **kwargs))
             await stack.enter_async_context(aclosing(generator))
-            window, restorer = checks.window(stack), ItemRestorer(masks)
+            window, restorer = checks.window(stack), checks.restorer(masks)
             async for item in generator:
                 for released in restorer.add(await arun_checks(window.add(item))):
                     yield released

@@ -182,6 +182,25 @@ def test_a_function_gets_placeholders_and_its_caller_the_values():
     assert asyncio.run(areply(MAIL)) == MAIL
 
 
+def test_masked_documents_need_a_scope_that_the_call_shares(ask):
+    @llmops.guard(documents=["pii:mask"])
+    def search(question: str) -> list[str]:
+        return [f"Write to {MAIL}"]
+
+    @llmops.guard(documents=["pii:mask"])
+    def stream(question: str):
+        yield f"Write to {MAIL} "
+
+    with mask_scope(), use_provider(ScriptedProvider(["It is [EMAIL_1]."])) as model:
+        documents = search("Who?")
+        assert documents == ["Write to [EMAIL_1]"]
+        assert "".join(stream("Who?")) == "Write to [EMAIL_1] "
+        assert ask("chat", f"Who? {documents}", guards=GUARDS).text == f"It is {MAIL}."
+    assert MAIL not in str(model.requests)
+    with pytest.raises(llmops.GuardrailViolation):
+        search("Who?")
+
+
 def test_the_placeholders_of_a_conversation_are_bounded(monkeypatch):
     monkeypatch.setattr("llmops_sdk.guardrails.masking._masks._MOST_VALUES", 1)
     masks = Masks()

@@ -32,7 +32,7 @@ CARD = "4242 4242 4242 424" + luhn.calc_check_digit("424242424242424")
 VALUES: dict[str, tuple[Any, str]] = {
     "EMAIL": (PiiDetector(), "ada.lovelace@example.org"),
     "CARD": (PiiDetector(), CARD),
-    "SECRET:github_token": (SecretsDetector(), "ghp_" + "aB3dE5gH7jK9mN1pQ2rS4tU6vW8xY0zA1bC2"),
+    "SECRET": (SecretsDetector(), "ghp_" + "aB3dE5gH7jK9mN1pQ2rS4tU6vW8xY0zA1bC2"),
 }
 
 

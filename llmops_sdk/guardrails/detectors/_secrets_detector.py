@@ -38,19 +38,19 @@ _SHORTEST = 8
 class SecretsDetector:
     """Finds secrets by their format, or by their name as in `password=…`.
 
-    It reads the text as it is, and behind disguises, as `PiiDetector` does. A finding's kind is `SECRET:` and the name
-    of the format, as in `SECRET:github_token`.
+    It reads the text as it is, and behind disguises, as `PiiDetector` does. A finding's kind is `SECRET`; the
+    reason of the detection counts the formats, as in "1 github_token".
 
     Example:
         >>> from llmops_sdk.guardrails import GuardContext
         >>> from llmops_sdk.guardrails.detectors._secrets_detector import SecretsDetector
         >>> found = SecretsDetector().detect("My key: ghp_" + "a1B2" * 9, GuardContext(rail="input"))
-        >>> [(one.kind, one.start, one.end) for one in found.findings]
-        [('SECRET:github_token', 8, 48)]
+        >>> [(one.kind, one.start, one.end) for one in found.findings], found.reason
+        ([('SECRET', 8, 48)], '1 github_token')
     """
 
     name = "secrets"
-    version = "2"
+    version = "3"
 
     def detect(self, text: str, context: GuardContext) -> Detection:  # noqa: ARG002 - it treats all rails alike
         """Return the secrets in a text."""
@@ -64,7 +64,7 @@ class SecretsDetector:
             return Detection(truncated=decoding.is_cut)
         counts = Counter(label for _, _, label in found)
         reason = ", ".join(f"{number} {label}" for label, number in sorted(counts.items()))
-        findings = tuple(Finding(f"SECRET:{label}", start, end, 1.0) for start, end, label in found)
+        findings = tuple(Finding("SECRET", start, end, 1.0) for start, end, _ in found)
         return Detection(found=True, findings=findings, score=1.0, reason=reason, truncated=decoding.is_cut)
 
     def settled(self, text: str) -> int:

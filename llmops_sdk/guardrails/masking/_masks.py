@@ -12,7 +12,7 @@ from llmops_sdk._util._public import public
 from llmops_sdk.errors import LLMOpsError
 from llmops_sdk.guardrails._protocol import Finding
 
-__all__ = ["LONGEST_PLACEHOLDER", "Masks", "mask_scope", "masks_of_call"]
+__all__ = ["LONGEST_PLACEHOLDER", "Masks", "mask_scope", "masks_of_call", "scope_masks"]
 
 _PLACEHOLDER = re.compile(r"\[([A-Z][A-Z0-9_]{0,38})_([0-9]{1,6})\]")
 LONGEST_PLACEHOLDER = 48
@@ -123,6 +123,11 @@ def _word_after(word: str, text: str) -> str:
 
 
 _current: contextvars.ContextVar[Masks | None] = contextvars.ContextVar("llmops_masks", default=None)
+
+
+def scope_masks() -> Masks | None:
+    """Return the map of the scope around, or None."""
+    return _current.get()
 
 
 def masks_of_call() -> Masks:
