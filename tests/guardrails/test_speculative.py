@@ -40,6 +40,7 @@ class Paused(WrapperProvider):
             await asyncio.to_thread(self.go_on.wait, 60)
         except asyncio.CancelledError:
             self.cancelled += 1
+            self.go_on.set()  # the thread that waits ends, too
             raise
         self.ended += 1
         return Response(text="fine", usage=USAGE, cost=0.5, finish_reason="stop", model="m", provider="openai")
@@ -64,6 +65,7 @@ class Paused(WrapperProvider):
             self.ended += 1
         except (GeneratorExit, asyncio.CancelledError):
             self.cancelled += 1
+            self.go_on.set()
             raise
 
 
