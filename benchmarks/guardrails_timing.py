@@ -1,0 +1,172 @@
+"""How long the guards take, beside their peers, and how far a guarded stream lags behind the model."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from guardrails_peers import ask, timed
+from guardrails_sets import CRAFTED, PERSONAL, PROSE, documentation, stream_pieces
+from guardrails_tables import Results, Share, table
+
+from llmops_sdk.guardrails import Guard, GuardContext, OutputGuardProvider, check, resolve
+from llmops_sdk.guardrails.detectors import (
+    CardDetector,
+    ExfiltrationDetector,
+    InjectionDetector,
+    PiiDetector,
+    SecretsDetector,
+)
+from llmops_sdk.providers import Chunk, Request, WrapperProvider
+
+__all__ = ["crafted", "latency", "streaming"]
+
+CONTEXT = GuardContext(rail="input")
+SIZES = (200, 2_000, 20_000, 1_000_000)
+ROUNDS = {200: 201, 2_000: 101, 20_000: 21, 1_000_000: 3}
+PEER_ROUNDS = {200: 21, 2_000: 11, 20_000: 3, 1_000_000: 1}
+PEER_WAYS = {
+    "presidio-analyzer": ["pii"], "detect-secrets": ["patterns"], "stackone-defender": ["injection"],
+    "turbocloak": ["injection", "everything"],
+}  # fmt: skip
+STREAMS = (
+    ("cards",), ("pii",), ("secrets",), ("exfiltration",), ("cards", "pii", "secrets", "exfiltration"), ("injection",),
+    ("default",),
+)  # fmt: skip
+STREAM_SEEDS = range(5)
+
+
+def _texts() -> dict[str, str]:
+    pages = documentation()
+    return {"support question": PROSE, "documentation": pages, "personal data": PERSONAL}
+
+
+def _of_size(text: str, size: int) -> str:
+    return (text * (size // len(text) + 1))[:size]
+
+
+def _calls() -> dict[str, Callable[[str], object]]:
+    detectors = [PiiDetector(), SecretsDetector(), InjectionDetector(), ExfiltrationDetector(), CardDetector()]
+    pack = resolve(["default"])
+    calls: dict[str, Callable[[str], object]] = {
+        one.name: lambda text, one=one: one.detect(text, CONTEXT) for one in detectors
+    }
+    return calls | {"default pack": lambda text: check(text, pack)}
+
+
+def latency(results: Results, *, peers: bool) -> None:
+    """Measure each detector and the default pack on texts of four sizes."""
+    calls, rows = _calls(), []
+    for title, base in _texts().items():
+        for name, call in calls.items():
+            times = []
+            for size in SIZES:
+                text = _of_size(base, size)
+                times.append(timed(lambda call=call, text=text: call(text), ROUNDS[size]))
+                figure = f"ms {name} {size:,} B"
+                # The slowest of the texts counts.
+                if times[-1][0] > results.figures.get(figure, (0.0, ""))[0]:
+                    results.value(figure, times[-1][0], unit=f" ms (CPU {times[-1][1]:.3g})")
+            rows.append((title, name, *map(_cell, times)))
+    texts = _texts() if peers else {}
+    tasks = [[(_of_size(base, size), PEER_ROUNDS[size]) for size in SIZES] for base in texts.values()]
+    for peer, ways in PEER_WAYS.items() if peers else ():
+        for way, answer in ask(peer, ways=ways, latency=tasks).items():
+            for title, times in zip(texts, answer["latency"], strict=True):
+                rows.append((title, f"{peer}, {way}", *map(_cell, times)))
+                _keep(results, peer, way, times)
+    head = ("text", "detector", *(f"{size:,} B" for size in SIZES))
+    results.table(
+        "Latency, ms: median wall time / median CPU time of the process", table(head, sorted(rows, key=lambda row: row[0]))
+    )
+
+
+def _keep(results: Results, peer: str, way: str, times: Sequence[tuple[float, float] | None]) -> None:
+    name = {"injection": "injection", "everything": "default pack"}.get(way)
+    for size, one in zip(SIZES, times, strict=True):
+        if name and one is not None:
+            results.peer(f"ms {name} {size:,} B", peer, f"{one[0]:.3g}")
+
+
+def _cell(times: tuple[float, float] | None) -> str:
+    return "more than 60 s" if times is None else f"{times[0]:.3g} / {times[1]:.3g}"
+
+
+def crafted(results: Results, *, peers: bool) -> None:
+    """Measure a megabyte of texts that are made to be slow."""
+    calls, rows = _calls(), []
+    texts = {piece: _of_size(piece, 1_000_000) for piece in CRAFTED}
+    theirs = {}
+    if peers:
+        answer = ask("turbocloak", ways=["everything"], latency=[[(text, 1)] for text in texts.values()])
+        theirs = dict(zip(texts, answer["everything"]["latency"], strict=True))
+    worst = 0.0
+    for piece, text in texts.items():
+        times = [timed(lambda call=call, text=text: call(text), 1) for call in calls.values()]
+        worst = max(worst, times[-1][0])
+        extra = [_cell(theirs[piece][0])] if peers else []
+        rows.append((f"`{piece!a}`", *map(_cell, times), *extra))
+    results.value("worst crafted 1,000,000 B ms default pack", worst, len(CRAFTED), " ms")
+    head = ("1 MB of", *calls, *(["turbocloak, everything"] if peers else []))
+    results.table("Crafted texts, ms: wall time / CPU time", table(head, rows))
+
+
+class _Source(WrapperProvider):
+    """Streams pieces of a text, and counts those that were asked for."""
+
+    name = "source"
+
+    def __init__(self, pieces: Sequence[str]) -> None:
+        self._pieces = pieces
+        self.asked = 0
+
+    def stream(self, request: Request) -> Iterator[Chunk]:  # noqa: ARG002 - it gives the same to all
+        for number, piece in enumerate(self._pieces):
+            self.asked += 1
+            yield Chunk(text=piece, response_id=str(number))
+        yield Chunk(finish_reason="stop")
+
+
+def _lags(pieces: Sequence[str], guards: Sequence[Guard]) -> tuple[list[int], str]:
+    """Return by how many chunks each chunk is late, and the text that comes out."""
+    source = _Source(pieces)
+    request = Request(model="source/one", messages=[{"role": "user", "content": "Hi"}])
+    lags, texts = [], []
+    for chunk in OutputGuardProvider(source, guards).stream(request):
+        texts.append(chunk.text)
+        if chunk.response_id is not None:
+            lags.append(source.asked - 1 - int(chunk.response_id))
+    return lags, "".join(texts)
+
+
+def streaming(results: Results) -> None:
+    """Measure how late the chunks of a guarded stream are, and compare its text with that of a check of the whole."""
+    rows = []
+    for names in STREAMS:
+        guards = resolve(names)
+        for title, planted in (("things to find", True), ("nothing to find", False)):
+            firsts, later, same, differing, spent = [], [], 0, [], 0
+            for seed in STREAM_SEEDS:
+                pieces = stream_pieces(seed, planted=planted)
+                for cut in (pieces, list("".join(pieces))):
+                    began = time.process_time_ns()
+                    lags, text = _lags(cut, guards)
+                    if cut is pieces:
+                        spent += time.process_time_ns() - began
+                        firsts.append(lags[0])
+                        later += lags[1:]
+                    whole = check("".join(pieces), guards, rail="output").text
+                    same += text == whole
+                    differing += [seed] if text != whole else []
+            p95 = statistics.quantiles(later, n=20)[-1]
+            checked = Share(same, 2 * len(STREAM_SEEDS))
+            cost = spent / 1e6 / len(STREAM_SEEDS)
+            rows.append((", ".join(names), title, max(firsts), f"{statistics.mean(later):.2f}", f"{p95:.0f}",
+                         f"{max(later)}", f"{len(later):,}", f"{checked.count} of {checked.total}", f"{cost:.1f}"))  # fmt: skip
+            results.value(f"stream equals whole text: {', '.join(names)}, {title}", checked.value, checked.total)
+            if differing:
+                results.note(f"**Differs from the whole text**: {', '.join(names)}, {title}, seeds {differing}.")
+    head = ("guards", "text of 2,000 tokens", "first chunk late by (worst), chunks", "others, mean", "p95", "most",
+            "chunks", "equal to a check of the whole text", "CPU of a stream, ms")  # fmt: skip
+    results.table("Streams: chunks that the model has sent when a chunk is released, one token each", table(head, rows))
