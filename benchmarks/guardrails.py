@@ -4,8 +4,8 @@ One threshold holds for all sets, the one that ships with the injection model. T
 from checkouts of other repositories (`--sets FOLDER` or `LLMOPS_BENCH_SETS`; `README.md` names them); no text that the
 model was trained on is scored. Secrets, disguises and streams are made at run time. A set that is missing ends the run.
 
-Peers run in environments of their own (`guardrails_peers.py`). Slow ones read samples: 120 attacks and 200 harmless texts
-of each set, and all scorers are then compared on the same samples.
+Peers run in environments of their own (`guardrails_peers.py`). Slow ones read samples: 120 attacks or 200 harmless
+texts of each set, and all scorers are then compared on the same samples.
 
 Run it with `make bench-guardrails`, or a part: `python benchmarks/guardrails.py --only injection,latency --no-peers`.
 With `--write`, a run of all parts writes `guardrails.md`.
@@ -32,10 +32,9 @@ PARTS = ("injection", "pii", "secrets", "disguises", "streaming", "latency", "cr
 NEEDS_DATA = ("injection", "pii")
 
 
-def machine() -> str:
-    """Return the load and the kind of the machine."""
-    load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
-    return f"Python {platform.python_version()}, {os.cpu_count()} cores, load average {load}"
+def load() -> str:
+    """Return the load averages of 1, 5 and 15 minutes."""
+    return ", ".join(f"{one:.1f}" for one in os.getloadavg())
 
 
 def run(parts: list[str], data: Path, outside: Path, *, peers: bool) -> Results:
@@ -75,12 +74,13 @@ def main() -> None:
         parser.error(f"LLMOPS_BENCH_DATA must name the folder with the data for {' and '.join(NEEDS_DATA)}")
     if "injection" in parts and not arguments.sets:
         parser.error("--sets must name the folder with the checkouts for injection")
-    before, began = machine(), time.monotonic()
+    began = time.monotonic()
+    before = f"Python {platform.python_version()}, {os.cpu_count()} cores, load average {load()}"
     results = run(parts, data, Path(arguments.sets), peers=not arguments.no_peers)
     versions = "" if arguments.no_peers else ", ".join(f"{peer} {version_of(peer)}" for peer in PEERS)
     head = [
-        f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}. {before} at the start and "
-        f"{', '.join(f'{one:.1f}' for one in os.getloadavg())} at the end, {time.monotonic() - began:.0f} s.",
+        f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {time.monotonic() - began:.0f} s.",
+        f"{before} at the start, {load()} at the end.",
         f"Peers: {versions}." if versions else "",
         "A share stands with its Wilson interval (95 %) and its count.",
     ]

@@ -1,8 +1,8 @@
 """The peers of the guardrails benchmark: each runs as a process in its own environment, and this file is its program.
 
 The environments are made at first use under `.venv/guardrails` from the pins in `requirements-guardrails/`. A peer gets
-texts as JSON on standard input and writes what it finds as JSON; it uses the defaults of the library, and it cannot open
-a connection to another machine.
+texts as JSON on standard input and writes what it finds as JSON. It uses the defaults of the library, and it cannot
+open a connection.
 """
 
 from __future__ import annotations

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from guardrails_peers import ask
 from guardrails_sets import (
@@ -24,7 +24,7 @@ from guardrails_sets import (
 )
 from guardrails_tables import Demand, Results, Share, table
 
-from llmops_sdk.guardrails import GuardContext
+from llmops_sdk.guardrails import Detector, GuardContext
 from llmops_sdk.guardrails.detectors import InjectionDetector, PiiDetector, SecretsDetector
 from llmops_sdk.guardrails.detectors.pii._pii import KINDS
 
@@ -36,8 +36,8 @@ SAMPLES = {True: 120, False: 200}
 FPR = 0.01
 ENTITIES = {
     "CREDIT_CARD": "CARD", "PHONE_NUMBER": "PHONE", "EMAIL_ADDRESS": "EMAIL", "DOMAIN_NAME": "URL", "IBAN_CODE": "IBAN",
-    "US_SSN": "US_SSN", "IP_ADDRESS": "IP", "STREET_ADDRESS": "ADDRESS", "EMAIL": "EMAIL", "PHONE": "PHONE", "SSN": "US_SSN",
-    "IPV4": "IP", "IPV6": "IP", "URL": "URL",
+    "US_SSN": "US_SSN", "IP_ADDRESS": "IP", "STREET_ADDRESS": "ADDRESS", "EMAIL": "EMAIL", "PHONE": "PHONE",
+    "SSN": "US_SSN", "IPV4": "IP", "IPV6": "IP", "URL": "URL",
 }  # fmt: skip
 """The kinds of the labels and of the peers, as the detector names them."""
 LEAST_F1 = {"PHONE": 0.80, "CARD": 0.95}
@@ -107,7 +107,11 @@ def _offsets(results: Results, detector: InjectionDetector, spans: Sequence[tupl
     results.table(
         "Places of attacks in mails",
         table(
-            ("mails with an attack, flagged", "of these with a finding on the attack", "characters found on the attack"),
+            (
+                "mails with an attack, flagged",
+                "with a finding on the attack",
+                "characters of findings on it",
+            ),
             [(Share(found_in, len(spans)), Share(hits, found_in), Share(inside, length))],
         ),
     )
@@ -133,10 +137,10 @@ def _injection_peers(
             ranked = {name: [score for _, score in ones] for name, ones in by_set.items()}
             scorers.append(Scorer(f"{peer}, 1 % of the pool", ranked, pool_threshold(ranked)))
     scorers.insert(1, Scorer("ours, 1 % of the pool", scorers[0].scores, pool_threshold(scorers[0].scores)))
-    rows = [
-        ("recall" if one.is_attack else "flagged", name, *(share(scorer.scores[name], scorer.threshold) for scorer in scorers))
-        for name, one in sets.items()
-    ]  # fmt: skip
+    rows = []
+    for name, one in sets.items():
+        shares = (share(scorer.scores[name], scorer.threshold) for scorer in scorers)
+        rows.append(("recall" if one.is_attack else "flagged", name, *shares))
     pools = [[score for name in POOL for score in scorer.scores[name]] for scorer in scorers]
     shares = (share(pool, scorer.threshold) for pool, scorer in zip(pools, scorers, strict=True))
     rows.append(("flagged", "pool", *shares))
@@ -207,7 +211,10 @@ def pii(results: Results, data: Path, *, peers: bool) -> None:
         tallies[peer] = tally(labels, [_renamed(places) for _, _, places in answers])
     counts = Counter(label[0] for gold in labels for label in gold)
     head = [f"{name}: {what}" for name in tallies for what in ("F1", "recall", "precision")]
-    body = [(kind, str(count), *(cell for one in tallies.values() for cell in one.cells(kind))) for kind, count in sorted(counts.items())]  # fmt: skip
+    body = [
+        (kind, str(count), *(cell for one in tallies.values() for cell in one.cells(kind)))
+        for kind, count in sorted(counts.items())
+    ]
     results.table(f"Personal data, {len(rows)} texts", table(("kind", "labels", *head), body))
     for kind, count in sorted(counts.items()):
         results.value(f"F1 {kind}", tallies["ours"].f1(kind), count)
@@ -243,17 +250,14 @@ def secrets(results: Results, *, peers: bool) -> None:
         if peers:
             results.peer(f"secrets {name}", "detect-secrets, patterns", shares["detect-secrets, patterns"])
         if formats:
-            whole = [
-                sum(all(hit for one, hit in zip(ones, found, strict=True) if one.name == form) for form in {one.name for one in ones})
-                for found in flagged.values()
-            ]  # fmt: skip
+            whole = (_whole(ones, found) for found in flagged.values())
             rows.append(("… formats of which all are found", str(formats), *(Share(one, formats) for one in whole)))
     results.table("Secrets", table(("set", "formats", *verdicts), rows))
 
 
 def disguises(results: Results, *, peers: bool) -> None:
     """Measure what is found of values in disguise."""
-    ours: dict[str, tuple[Any, str]] = {
+    ours: dict[str, tuple[Detector, str]] = {
         "email": (PiiDetector(), "EMAIL"), "card": (PiiDetector(), "CARD"), "key": (SecretsDetector(), "SECRET"),
     }  # fmt: skip
     asked = {
@@ -262,23 +266,27 @@ def disguises(results: Results, *, peers: bool) -> None:
         "turbocloak": {"email": "pii", "card": "pii", "key": "secrets"},
     }
     rows = []
+    pairs = disguised(1, pairs=True)
     for kind, ones in disguised().items():
-        detector, label = ours[kind]
-        found = [any(f.kind.startswith(label) for f in detector.detect(one.text, CONTEXT).findings) for one in ones]
-        row = [_whole(ones, found), Share(sum(found), len(found))]
-        results.value(f"disguises {kind}", row[0], len({one.name for one in ones}))
+        found, of_pairs = ([_finds(*ours[kind], one.text) for one in some] for some in (ones, pairs[kind]))
+        row: list[object] = [_whole(ones, found), Share(sum(found), len(found)), Share(sum(of_pairs), len(of_pairs))]
+        results.value(f"disguises {kind}", _whole(ones, found), len({one.name for one in ones}))
         for peer, ways in asked.items() if peers else ():
             if kind not in ways:
                 row += ["", ""]
                 continue
             answers = ask(peer, ways=[ways[kind]], texts=[one.text for one in ones])[ways[kind]]["texts"]
-            hits = [flagged if kind == "key" else _has(places, label) for flagged, _, places in answers]
+            hits = [flagged if kind == "key" else _has(places, ours[kind][1]) for flagged, _, places in answers]
             row += [_whole(ones, hits), Share(sum(hits), len(hits))]
             results.peer(f"disguises {kind}", peer, str(row[-2]))
         rows.append((kind, *row))
-    names = ["ours", *asked] if peers else ["ours"]
-    head = [f"{name}: {what}" for name in names for what in ("disguises of 20", "values")]
+    head = ["ours: disguises of 20", "ours: values", "ours: pairs of disguises"]
+    head += [f"{peer}: {what}" for peer in asked if peers for what in ("disguises of 20", "values")]
     results.table("Disguises, five values each", table(("value", *head), rows))
+
+
+def _finds(detector: Detector, label: str, text: str) -> bool:
+    return any(one.kind.startswith(label) for one in detector.detect(text, CONTEXT).findings)
 
 
 def _has(places: Iterable[tuple[str, int, int]], label: str) -> bool:
@@ -286,6 +294,6 @@ def _has(places: Iterable[tuple[str, int, int]], label: str) -> bool:
 
 
 def _whole(ones: Sequence[Planted], found: Sequence[bool]) -> int:
-    """Return the number of disguises in which all values are found."""
+    """Return the number of disguises or formats of which all values are found."""
     missed = {one.name for one, hit in zip(ones, found, strict=True) if not hit}
     return len({one.name for one in ones} - missed)

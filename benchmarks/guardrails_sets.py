@@ -11,7 +11,7 @@ import re
 import string
 import sys
 import sysconfig
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / "tests" / "receivers"))
 sys.path.append(str(ROOT / "tools"))
 
-from disguises import DISGUISES  # noqa: E402 - needs the path
+from disguises import DISGUISES, PAIRS  # noqa: E402 - needs the path
 from injection_rows import embed, read_rows  # noqa: E402 - needs the path
 from planted_secrets import planted_secrets  # noqa: E402 - needs the path
 
@@ -42,7 +42,7 @@ CRAFTED = (
     "https://a.example/?q=", "ignore previous ",
 )  # fmt: skip
 SEEDS = range(20)
-# These formats are not in the project's own table, so they show what it finds of vendors that it does not know. Most are
+# These formats are not in the project's own table: they show what it finds of vendors that it does not know. Most are
 # written as the rules of gitleaks have them: {h8} is 8 hexadecimal digits, n: letters and digits, l: small ones, u:
 # capital ones, w: letters, digits, "_" and "-", d: digits, b: base64. Some have a name before them, as in a file of
 # settings.
@@ -218,8 +218,8 @@ def card(draw: random.Random) -> str:
     return " ".join(text[at : at + 4] for at in range(0, 16, 4))
 
 
-def disguised(count: int = 5) -> dict[str, list[Planted]]:
-    """Return texts with disguised values, by what they are: each of some values in each disguise."""
+def disguised(count: int = 5, *, pairs: bool = False) -> dict[str, list[Planted]]:
+    """Return texts with disguised values, by what they are: each of some values in each disguise, or in each pair."""
     draw = random.Random(5)
     names = ("ada.lovelace", "grace.hopper7", "j.k.miller", "support-team", "wang.li")
     letters = string.ascii_letters + string.digits
@@ -228,10 +228,14 @@ def disguised(count: int = 5) -> dict[str, list[Planted]]:
         "card": [card(draw) for _ in range(count)],
         "key": ["ghp_" + "".join(draw.choices(letters, k=36)) for _ in range(count)],
     }
-    return {
-        kind: [Planted(name, f"Please note {hide(one)} for later") for name, hide in DISGUISES.items() for one in ones]
-        for kind, ones in values.items()
-    }
+    chains = PAIRS if pairs else [(name,) for name in DISGUISES]
+    return {kind: [_hidden(one, chain) for chain in chains for one in ones] for kind, ones in values.items()}
+
+
+def _hidden(value: str, chain: Sequence[str]) -> Planted:
+    for name in chain:
+        value = DISGUISES[name](value)
+    return Planted(", ".join(chain), f"Please note {value} for later")
 
 
 def stream_pieces(seed: int, tokens: int = 2_000, *, planted: bool = True) -> list[str]:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from llmops_sdk.stats import wilson_interval
 
-__all__ = ["Demand", "Results", "Share", "demands", "table"]
+__all__ = ["LATENCY_TEXTS", "Demand", "Results", "Share", "demands", "table"]
 
 
 class Share(NamedTuple):
@@ -57,6 +57,7 @@ class Demand(NamedTuple):
         return "yes" if (value <= bound if self.at_most else value >= bound) else "no"
 
 
+LATENCY_TEXTS = ("support question", "documentation", "personal data")
 DEMANDS = (
     Demand("flagged pool", 0.01, 0.007, at_most=True),
     Demand("flagged NotInject three", 0.02, 0.01, at_most=True),
@@ -70,15 +71,16 @@ DEMANDS = (
     Demand("flagged BIPIA test, clean mails", 0.02, 0.02, at_most=True),
     Demand("flagged mails around an attack-free body", 0.02, 0.02, at_most=True),
     Demand("recall in the wild, other half", 0.90, 0.95),
-    Demand("ms injection 2,000 B", 0.5, 0.2, at_most=True),
-    Demand("ms default pack 2,000 B", 0.5, 0.15, at_most=True),
-    Demand("ms default pack 1,000,000 B", 500, 100, at_most=True),
+    *(Demand(f"ms injection 2,000 B, {text}", 0.5, 0.2, at_most=True) for text in LATENCY_TEXTS),
+    *(Demand(f"ms default pack 2,000 B, {text}", 0.5, 0.15, at_most=True) for text in LATENCY_TEXTS),
+    *(Demand(f"ms default pack 1,000,000 B, {text}", 500, 100, at_most=True) for text in LATENCY_TEXTS),
     Demand("secrets formats of the table", 0.95),
     Demand("secrets other formats", 0.95),
     Demand("secrets clean lines", 0.0, 0.0, at_most=True),
     Demand("disguises email", 18, 20),
     Demand("disguises card", 18, 20),
     Demand("disguises key", 18, 20),
+    Demand("streams equal to a check of the whole text", 1.0),
 )
 
 
