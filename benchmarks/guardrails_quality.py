@@ -121,6 +121,7 @@ def _injection_peers(
     results: Results, sets: Mapping[str, TextSet], scores: Mapping[str, Sequence[float]], threshold: float
 ) -> None:
     draw = random.Random(0)
+    sets = {name: one for name, one in sets.items() if not name.startswith("held rows")}
     sizes = {name: min(len(one.texts), SAMPLES[one.is_attack]) for name, one in sets.items()}
     chosen = {name: sorted(draw.sample(range(len(one.texts)), sizes[name])) for name, one in sets.items()}
     order = [(name, place) for name, places in chosen.items() for place in places]

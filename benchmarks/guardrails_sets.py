@@ -11,7 +11,7 @@ import re
 import string
 import sys
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -120,7 +120,7 @@ class Planted(NamedTuple):
 
 
 def injection_sets(data: Path, outside: Path) -> dict[str, TextSet]:
-    """Return the sets that no model of the project is trained on, by name.
+    """Return the sets by name, without texts that the model is trained or calibrated on.
 
     Raises:
         FileNotFoundError: A file is missing.
@@ -130,27 +130,47 @@ def injection_sets(data: Path, outside: Path) -> dict[str, TextSet]:
         found = [*bench_injection._inside(data), *bench_injection._outside(outside, data)]
     if said.getvalue():
         raise FileNotFoundError(said.getvalue().strip())
-    sets = {one.name: one for one in found}
+    rows = read_rows(data)
+    learnt = {_plain(row.text) for row in rows if row.part != "score"}
+    sets = {one.name: _without(one, learnt) for one in found}
+    # Some mails of the test are among those of the training, so mails with something in them are made anew.
     mails = sets["BIPIA test, clean mails"].texts
-    held = [row.text for row in read_rows(data) if row.part == "score" and row.group == "instructions"]
+    held = [row.text for row in rows if row.part == "score" and row.group == "instructions"]
     bodies = [*held, *sets[POOL[0]].texts[:60]]
-    more = [TextSet("mails around an attack-free body", False, bench_injection._attacks_in(mails, bodies), "2 %, 2 %")]
+    attacked = sets["BIPIA test, attack in mail"]
+    more = [
+        attacked._replace(texts=bench_injection._attacks_in(mails, bipia_attacks(outside))),
+        TextSet("mails around an attack-free body", False, bench_injection._attacks_in(mails, bodies), "2 %, 2 %"),
+    ]
     for kind in ("table", "code"):
         lines = (outside / "bipia" / "benchmark" / kind / "test.jsonl").read_text("utf-8").splitlines()
         contexts = {_joined(json.loads(line)["context"]) for line in lines}
-        more.append(TextSet(f"BIPIA test, clean {kind}", False, sorted(contexts), "2 %, 2 %"))
+        more.append(_without(TextSet(f"BIPIA test, clean {kind}", False, sorted(contexts), "2 %, 2 %"), learnt))
     return sets | {one.name: one for one in more}
+
+
+def _without(one: TextSet, learnt: Set[str]) -> TextSet:
+    return one._replace(texts=[text for text in one.texts if _plain(text) not in learnt])
+
+
+def _plain(text: str) -> str:
+    """Return a text such that copies of it are equal."""
+    return " ".join(text.casefold().split())
 
 
 def _joined(context: str | list[str]) -> str:
     return context if isinstance(context, str) else "\n".join(context)
 
 
+def bipia_attacks(outside: Path) -> list[str]:
+    """Return the attacks of BIPIA's test."""
+    found = json.loads((outside / "bipia" / "benchmark" / "text_attack_test.json").read_text("utf-8"))
+    return [text for texts in found.values() for text in texts]
+
+
 def embedded_spans(sets: dict[str, TextSet], outside: Path) -> list[tuple[str, int, int]]:
     """Return attacks in mails, with the place of the attack."""
-    found = json.loads((outside / "bipia" / "benchmark" / "text_attack_test.json").read_text("utf-8"))
-    attacks = [text for texts in found.values() for text in texts]
-    pairs = zip(attacks, itertools.cycle(sets["BIPIA test, clean mails"].texts), strict=False)
+    pairs = zip(bipia_attacks(outside), itertools.cycle(sets["BIPIA test, clean mails"].texts), strict=False)
     made = (embed(mail, attack, number) for number, (attack, mail) in enumerate(pairs))
     return [(text, *span) for text, span in made]
 
