@@ -11,7 +11,8 @@ import re
 import string
 import sys
 import sysconfig
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -149,7 +150,7 @@ def injection_sets(data: Path, outside: Path) -> dict[str, TextSet]:
     return sets | {one.name: one for one in more}
 
 
-def _without(one: TextSet, learnt: Set[str]) -> TextSet:
+def _without(one: TextSet, learnt: AbstractSet[str]) -> TextSet:
     return one._replace(texts=[text for text in one.texts if _plain(text) not in learnt])
 
 
