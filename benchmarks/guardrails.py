@@ -76,7 +76,10 @@ def main() -> None:
         parser.error("--sets must name the folder with the checkouts for injection")
     began = time.monotonic()
     before = f"Python {platform.python_version()}, {os.cpu_count()} cores, load average {load()}"
-    results = run(parts, data, Path(arguments.sets), peers=not arguments.no_peers)
+    try:
+        results = run(parts, data, Path(arguments.sets), peers=not arguments.no_peers)
+    except FileNotFoundError as error:
+        sys.exit(f"a set is missing: {error}")
     versions = "" if arguments.no_peers else ", ".join(f"{peer} {version_of(peer)}" for peer in PEERS)
     head = [
         f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {time.monotonic() - began:.0f} s.",

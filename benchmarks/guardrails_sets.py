@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import itertools
 import json
@@ -136,8 +137,9 @@ def injection_sets(data: Path, outside: Path) -> dict[str, TextSet]:
     sets = {one.name: _without(one, learnt) for one in found}
     # Some mails of the test are among those of the training, so mails with something in them are made anew.
     mails = sets["BIPIA test, clean mails"].texts
-    held = [row.text for row in rows if row.part == "score" and row.group == "instructions"]
-    bodies = [*held, *sets[POOL[0]].texts[:60]]
+    # What customers write to a bank; an instruction in a mail would be an attack.
+    with (data / "semantic_cache" / "banking77_train.csv").open(encoding="utf-8", newline="") as lines:
+        bodies = [row["text"] for row in csv.DictReader(lines) if _plain(row["text"]) not in learnt][::80]
     attacked = sets["BIPIA test, attack in mail"]
     more = [
         attacked._replace(texts=bench_injection._attacks_in(mails, bipia_attacks(outside))),
