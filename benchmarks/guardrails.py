@@ -86,6 +86,7 @@ def main() -> None:
         f"{before} at the start, {load()} at the end.",
         f"Peers: {versions}." if versions else "",
         "A share stands with its Wilson interval (95 %) and its count.",
+        "Latency is judged by CPU time, which other programs on the machine change less than wall time.",
     ]
     text = "\n\n".join(["\n".join(filter(None, head)), f"## What is demanded\n\n{demands(results)}", *results.parts])
     print(text)

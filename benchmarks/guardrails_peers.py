@@ -49,7 +49,8 @@ Ways = dict[str, Callable[[str], Found]]
 
 def timed(call: Callable[[], object], rounds: int) -> tuple[float, float]:
     """Return the median wall time and the median CPU time of the process for a call, in milliseconds."""
-    call()
+    if rounds > 1:
+        call()
     walls, processors = [], []
     for _ in range(rounds):
         wall, processor = time.perf_counter_ns(), time.process_time_ns()

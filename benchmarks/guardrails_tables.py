@@ -74,6 +74,8 @@ DEMANDS = (
     *(Demand(f"ms injection 2,000 B, {text}", 0.5, 0.2, at_most=True) for text in LATENCY_TEXTS),
     *(Demand(f"ms default pack 2,000 B, {text}", 0.5, 0.15, at_most=True) for text in LATENCY_TEXTS),
     *(Demand(f"ms default pack 1,000,000 B, {text}", 500, 100, at_most=True) for text in LATENCY_TEXTS),
+    # A hostile text of 1 MB must take less than a second.
+    Demand("ms default pack, worst crafted 1,000,000 B", 1_000, at_most=True),
     Demand("secrets formats of the table", 0.95),
     Demand("secrets other formats", 0.95),
     Demand("secrets clean lines", 0.0, 0.0, at_most=True),
