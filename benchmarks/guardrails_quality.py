@@ -89,13 +89,19 @@ def injection(results: Results, data: Path, outside: Path, *, peers: bool) -> No
             sorted(rows, key=lambda row: row[0]),
         ),
     )
-    _offsets(results, detector, embedded_spans(sets, outside))
+    hijacks = sets["Tensor Trust hijacking"].texts
+    alone = [
+        text
+        for text, score in zip(hijacks, scores["Tensor Trust hijacking"], strict=True)
+        if score >= detector.threshold
+    ]
+    _offsets(results, detector, embedded_spans(sets, alone[:300]))
     if peers:
         _injection_peers(results, sets, scores, detector.threshold)
 
 
 def _offsets(results: Results, detector: InjectionDetector, spans: Sequence[tuple[str, int, int]]) -> None:
-    """Measure how well the findings in a mail fit the attack."""
+    """Measure whether attacks that are found alone are also found in a mail, and how well the findings fit them."""
     hits = inside = length = found_in = 0
     for text, start, end in spans:
         detection = detector.detect(text, CONTEXT)
@@ -105,10 +111,10 @@ def _offsets(results: Results, detector: InjectionDetector, spans: Sequence[tupl
         inside += sum(shared)
         length += sum(one.end - one.start for one in detection.findings)
     results.table(
-        "Places of attacks in mails",
+        "Attacks of Tensor Trust that are found alone, in mails",
         table(
             (
-                "mails with an attack, flagged",
+                "mails flagged",
                 "with a finding on the attack",
                 "characters of findings on it",
             ),
@@ -149,9 +155,10 @@ def _injection_peers(
         "Injection, the same samples for all",
         table(("", "set", *(scorer.name for scorer in scorers)), sorted(rows, key=lambda row: row[0])),
     )
-    for kind, name, *shares in rows:
-        if kind == "recall" or name in ("pool", "NotInject three"):
-            results.peer(f"{kind} {name}", "stackone-defender", shares[2])
+    for kind, name, *rates in rows:
+        for scorer, rate in zip(scorers, rates, strict=True):
+            if not scorer.name.startswith("ours"):
+                results.peer(f"{kind} {name}", scorer.name, f"{rate.value:.3f}")
 
 
 class Tally(NamedTuple):

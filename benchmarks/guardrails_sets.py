@@ -171,9 +171,9 @@ def bipia_attacks(outside: Path) -> list[str]:
     return [text for texts in found.values() for text in texts]
 
 
-def embedded_spans(sets: dict[str, TextSet], outside: Path) -> list[tuple[str, int, int]]:
+def embedded_spans(sets: dict[str, TextSet], attacks: Sequence[str]) -> list[tuple[str, int, int]]:
     """Return attacks in mails, with the place of the attack."""
-    pairs = zip(bipia_attacks(outside), itertools.cycle(sets["BIPIA test, clean mails"].texts), strict=False)
+    pairs = zip(attacks, itertools.cycle(sets["BIPIA test, clean mails"].texts), strict=False)
     made = (embed(mail, attack, number) for number, (attack, mail) in enumerate(pairs))
     return [(text, *span) for text, span in made]
 
