@@ -109,7 +109,7 @@ bench-calls: $(VENV)/.development ## Measure the overhead of a call: ours, litel
 bench-faults: $(VENV)/.development ## Compare 16 provider faults with three other libraries (slow to install).
 	@$(BIN)/python benchmarks/bench_faults.py
 
-bench-guardrails: $(VENV)/.development ## Measure guards beside four peers; needs LLMOPS_BENCH_DATA and LLMOPS_BENCH_SETS (10 minutes).
+bench-guardrails: $(VENV)/.development ## Measure the guards beside four other libraries (slow to install, then 15 minutes).
 	@$(BIN)/python benchmarks/guardrails.py --write
 
 soak-faults: $(VENV)/.development ## Run 100,000 calls, one in five with a fault, and check for leaks (30 minutes).
