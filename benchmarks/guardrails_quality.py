@@ -155,7 +155,10 @@ def _injection_peers(
         "Injection, the same samples for all",
         table(("", "set", *(scorer.name for scorer in scorers)), sorted(rows, key=lambda row: row[0])),
     )
-    for kind, name, *rates in rows:
+    by_name = {name: rates for _, name, *rates in rows}
+    parts = (by_name["PurpleLlama direct"], by_name["PurpleLlama indirect"])
+    both = [Share(one.count + other.count, one.total + other.total) for one, other in zip(*parts, strict=True)]
+    for kind, name, *rates in [*rows, ("recall", "PurpleLlama", *both)]:
         for scorer, rate in zip(scorers, rates, strict=True):
             if not scorer.name.startswith("ours"):
                 results.peer(f"{kind} {name}", scorer.name, f"{rate.value:.3f}")

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from llmops_sdk.stats import wilson_interval
 
-__all__ = ["LATENCY_TEXTS", "Demand", "Results", "Share", "demands", "table"]
+__all__ = ["LATENCY_TEXTS", "Demand", "Results", "Share", "demands", "number", "table"]
 
 
 class Share(NamedTuple):
@@ -27,6 +27,11 @@ class Share(NamedTuple):
         low, high = wilson_interval(self.count, self.total)
         digits = 3 if self.total < 2_000 else 4
         return f"{self.value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}] of {self.total:,}"
+
+
+def number(value: float) -> str:
+    """Return a number with three digits, or all before the point."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -101,7 +106,7 @@ class Results:
 
     def value(self, name: str, value: float, total: int | None = None, unit: str = "") -> None:
         """Keep a figure under a name, with the count that it rests on."""
-        text = f"{value:.3g}{unit}" + ("" if total is None else f" (n {total:,})")
+        text = f"{number(value)}{unit}" + ("" if total is None else f" (n {total:,})")
         self.figures[name] = value, text
 
     def peer(self, name: str, peer: str, figure: object) -> None:
@@ -123,7 +128,9 @@ def demands(results: Results) -> str:
     for one in results.demands:
         if one.name in results.figures:
             value, text = results.figures[one.name]
-            bounds = [f"{'≤' if one.at_most else '≥'} {bound:g}" if bound is not None else "" for bound in one[1:3]]
+            bounds = [
+                f"{'≤' if one.at_most else '≥'} {number(bound)}" if bound is not None else "" for bound in one[1:3]
+            ]
             met = [one.is_met(value, bound) for bound in (one.least, one.ambitious)]
             peers = "; ".join(results.peers.get(one.name, ()))
             rows.append((one.name, text, bounds[0], met[0], bounds[1], met[1], peers))

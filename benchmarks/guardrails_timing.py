@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from guardrails_peers import ask, timed
 from guardrails_sets import CRAFTED, PERSONAL, PROSE, documentation, stream_pieces
-from guardrails_tables import LATENCY_TEXTS, Results, Share, table
+from guardrails_tables import LATENCY_TEXTS, Results, Share, number, table
 
 from llmops_sdk.guardrails import Guard, GuardContext, OutputGuardProvider, check, resolve
 from llmops_sdk.guardrails.detectors import (
@@ -66,7 +66,7 @@ def latency(results: Results, *, peers: bool) -> None:
                 text = _of_size(base, size)
                 times.append(timed(lambda call=call, text=text: call(text), ROUNDS[size]))
                 wall, processor = times[-1]
-                results.value(f"ms {name} {size:,} B, {title}", processor, unit=f" ms (wall {wall:.3g})")
+                results.value(f"ms {name} {size:,} B, {title}", processor, unit=f" ms (wall {number(wall)})")
             rows.append((title, name, *map(_cell, times)))
     texts = _texts() if peers else {}
     tasks = [[(_of_size(base, size), PEER_ROUNDS[size]) for size in SIZES] for base in texts.values()]
@@ -86,11 +86,11 @@ def _keep(results: Results, title: str, peer: str, way: str, times: Sequence[tup
     name = {"injection": "injection", "everything": "default pack"}.get(way)
     for size, one in zip(SIZES, times, strict=True):
         if name and one is not None:
-            results.peer(f"ms {name} {size:,} B, {title}", peer, f"{one[1]:.3g} (wall {one[0]:.3g})")
+            results.peer(f"ms {name} {size:,} B, {title}", peer, f"{number(one[1])} (wall {number(one[0])})")
 
 
 def _cell(times: tuple[float, float] | None) -> str:
-    return "more than 60 s" if times is None else f"{times[0]:.3g} / {times[1]:.3g}"
+    return "over 60 s, not run" if times is None else f"{number(times[0])} / {number(times[1])}"
 
 
 def crafted(results: Results, *, peers: bool) -> None:
@@ -122,9 +122,9 @@ class _Source(WrapperProvider):
         self.asked = 0
 
     def stream(self, request: Request) -> Iterator[Chunk]:  # noqa: ARG002 - it gives the same to all
-        for number, piece in enumerate(self._pieces):
+        for place, piece in enumerate(self._pieces):
             self.asked += 1
-            yield Chunk(text=piece, response_id=str(number))
+            yield Chunk(text=piece, response_id=str(place))
         yield Chunk(finish_reason="stop")
 
 
