@@ -21,7 +21,7 @@ TESTS ?= tests
 WORKERS ?= 2
 
 .PHONY: help demo test checks lint format types supply-chain sbom redteam pytest coverage test-integration test-pythons test-newest test-oldest bench \
-	bench-tracing bench-tracing-load bench-collect bench-store bench-tracers bench-backends bench-calls bench-faults \
+	bench-tracing bench-tracing-load bench-collect bench-store bench-tracers bench-backends bench-calls bench-faults bench-guardrails \
 	soak-faults docs picture requirements clean
 
 help: ## List the tasks.
@@ -108,6 +108,9 @@ bench-calls: $(VENV)/.development ## Measure the overhead of a call: ours, litel
 
 bench-faults: $(VENV)/.development ## Compare 16 provider faults with three other libraries (slow to install).
 	@$(BIN)/python benchmarks/bench_faults.py
+
+bench-guardrails: $(VENV)/.development ## Measure the guards beside four other libraries (slow to install, then 15 minutes).
+	@$(BIN)/python benchmarks/guardrails.py --write
 
 soak-faults: $(VENV)/.development ## Run 100,000 calls, one in five with a fault, and check for leaks (30 minutes).
 	@$(BIN)/python benchmarks/soak_faults.py
