@@ -134,4 +134,42 @@ def planted_secrets(seed: int = 1) -> list[PlantedSecret]:
         planted("flag", "named_secret", "run --password=", some(24)),
         planted("url", "url_credentials", "postgres://app:", some(12), "@db.example/main"),
         planted("url-without-user", "url_credentials", "redis://:", some(12), "@cache.example:6379"),
+        *(planted(kind, kind, prefix, _body(draw, length, alphabet)) for kind, prefix, length, alphabet in _MORE),
+        planted("azure-secret", "azure_secret", "", f"x7z8Q~{some(34, _WORDS)}"),
+        planted("telegram", "telegram_token", f"bot{digits[:9]}:", f"AA{some(33, _WORDS)}"),
+        planted("terraform", "terraform_token", "", f"{some(14)}.atlasv1.{some(64, _WORDS)}"),
+        planted("discord-hook", "discord_webhook", f"https://discord.com/api/webhooks/{digits}{digits[:6]}/", some(68)),
+        planted("teams-hook", "teams_webhook", "https://a.webhook.office.com/webhookb2/", f"{uuid}@{uuid}/{some(32)}"),
     ]
+
+
+def _body(draw: random.Random, length: int, alphabet: str) -> str:
+    ends = [one for one in alphabet if one.isalnum()]
+    return draw.choice(ends) + "".join(draw.choices(alphabet, k=length - 2)) + draw.choice(ends)
+
+
+_LOWER = string.ascii_lowercase + string.digits
+_MORE = (
+    ("shopify_token", "shpat_", 32, _HEX), ("mailgun_key", "key-", 32, _HEX), ("square_token", "sq0csp-", 43, _WORDS),
+    ("access_token", "EAAA", 60, _LETTERS), ("dropbox_token", "sl.B", 130, _WORDS),
+    ("figma_token", "figd_", 40, _WORDS), ("atlassian_token", "ATATT3xFfGF0", 180, _WORDS),
+    ("bitbucket_token", "ATBB", 32, _LETTERS), ("doppler_token", "dp.st.", 43, _LETTERS),
+    ("planetscale_token", "pscale_tkn_", 43, _WORDS), ("newrelic_key", "NRAK-", 27, _CAPITALS),
+    ("rubygems_key", "rubygems_", 48, _HEX), ("clojars_token", "CLOJARS_", 60, _LOWER),
+    ("dynatrace_token", "dt0c01.", 89, _CAPITALS), ("easypost_key", "EZAK", 54, _LETTERS),
+    ("shippo_token", "shippo_live_", 40, _HEX), ("duffel_token", "duffel_live_", 43, _WORDS),
+    ("flutterwave_key", "FLWSECK_TEST-", 32, _HEX), ("frameio_token", "fio-u-", 64, _WORDS),
+    ("prefect_key", "pnu_", 36, _LOWER), ("pulumi_token", "pul-", 40, _HEX), ("readme_key", "rdme_", 70, _LOWER),
+    ("brevo_key", "xkeysib-", 81, _LOWER), ("typeform_token", "tfp_", 59, _WORDS),
+    ("alibaba_key", "LTAI", 20, _LETTERS), ("tencent_key", "AKID", 32, _LETTERS),
+    ("age_key", "AGE-SECRET-KEY-1", 58, _CAPITALS), ("fly_token", "fo1_", 43, _WORDS),
+    ("heroku_key", "HRKU-AA", 58, _WORDS), ("adobe_secret", "p8e-", 32, _WORDS),
+    ("netlify_token", "nfp_", 40, _LETTERS), ("vercel_token", "vcp_", 56, _LETTERS),
+    ("circleci_token", "CCIPAT_", 63, _LETTERS), ("buildkite_token", "bkua_", 40, _LOWER),
+    ("sonar_token", "squ_", 40, _HEX), ("contentful_token", "CFPAT-", 43, _WORDS),
+    ("jfrog_key", "AKCp", 69, _LETTERS), ("nuget_key", "oy2", 43, _LOWER), ("together_key", "tgp_v1_", 43, _WORDS),
+    ("runpod_key", "rpa_", 44, _CAPITALS), ("anyscale_key", "esecret_", 32, _LOWER), ("e2b_key", "e2b_", 40, _HEX),
+    ("firecrawl_key", "fc-", 32, _HEX), ("posthog_key", "phx_", 43, _LETTERS),
+    ("tailscale_key", "tskey-auth-", 37, _LETTERS), ("cloudflare_key", "v1.0-", 171, _HEX),
+    ("braintree_token", "access_token$production$", 49, _LOWER),
+)  # fmt: skip

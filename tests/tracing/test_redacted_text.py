@@ -290,7 +290,7 @@ def test_lookalikes_of_secrets_are_unchanged(text: str):
 
 @pytest.mark.parametrize("pattern", PATTERNS, ids=lambda pattern: pattern.label)
 def test_the_first_sieves_find_each_literal_of_each_format(pattern: SecretPattern):
-    sieve = re.compile("|".join((*_sieves.VENDOR_LITERALS, *_sieves.WORD_LITERALS)))
+    sieve = re.compile("|".join((*_sieves.VENDOR_LITERALS, *_sieves.MORE_SIEVE, *_sieves.WORD_LITERALS)))
     # A format that begins with "SK" is found by the hexadecimal digit that follows.
     literals = [f"{literal}{digit}" for literal in pattern.literals for digit in ("0f" if literal == "SK" else [""])]
     assert [literal for literal in literals if not sieve.search(literal)] == []

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from itertools import zip_longest
 
+from llmops_sdk.tracing.privacy._more_formats import MORE_FORMATS
 from llmops_sdk.tracing.privacy._secret_names import NAME_CANDIDATES, NAME_LITERALS, NAMED
 
 __all__ = ["COMMON", "CUT", "NAMED_LABEL", "PATTERNS", "SHORT", "SecretPattern"]
@@ -292,6 +293,40 @@ PATTERNS: tuple[SecretPattern, ...] = (
         literals=("pi-key", "pi-Key", "PI-Key"),
         candidate="[Aa](?:pi|PI)-[Kk]ey",
         pattern=rf"(?i:api-key){_ASSIGNED}(?=[^\s\"']{{0,64}}\d)({_BEARER}{{16,}}+=*+)",
+    ),
+    *(_token(one.label, one.prefix, one.least, *one.literals, body=one.body) for one in MORE_FORMATS),
+    SecretPattern(
+        label="telegram_token",
+        literals=(":AA",),
+        candidate="[0-9]{4}:AA[A-Za-z0-9_-]{4}",
+        # Alone, or as in https://api.telegram.org/bot….
+        pattern=rf"(?:(?<=bot)|{_NOT_AFTER_WORD})[0-9]{{8,10}}:AA(?:{_WORD_OR_HYPHEN}{{32,}}+|{_WORD_OR_HYPHEN}{{4,31}}+(?={CUT}))",
+    ),
+    SecretPattern(
+        label="azure_secret",
+        literals=("Q~",),
+        candidate=r"[A-Za-z0-9_~.-]{3}[0-9]Q~[A-Za-z0-9_~.-]{4}",
+        pattern=r"(?<![A-Za-z0-9_~.-])[A-Za-z0-9_~.-]{3}\dQ~[A-Za-z0-9_~.-]{31,}+",
+    ),
+    SecretPattern(
+        label="terraform_token",
+        literals=(".atlasv1.",),
+        candidate=r"[A-Za-z0-9]\.atlasv1\.",
+        pattern=rf"{_NOT_AFTER_WORD}[A-Za-z0-9]{{14}}\.atlasv1\.[A-Za-z0-9_=-]{{40,}}+",
+    ),
+    *(
+        SecretPattern(
+            label=label,
+            literals=(host.replace("\\", ""),),
+            candidate=host,
+            # A slash may be escaped, so it is in the pattern only.
+            pattern=rf"{host}/{path}([A-Za-z0-9@/_-]{{60,}}+|[A-Za-z0-9@/_-]{{4,59}}+(?={CUT}))",
+        )
+        for label, host, path in (
+            ("discord_webhook", r"discord\.com", r"api/webhooks/\d{17,20}/"),
+            ("discord_webhook", r"discordapp\.com", r"api/webhooks/\d{17,20}/"),
+            ("teams_webhook", r"webhook\.office\.com", "webhookb2/"),
+        )
     ),
     SecretPattern(
         label="url_credentials",
