@@ -13,13 +13,15 @@ from __future__ import annotations
 
 import re
 import string
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import cached_property, partial
 from typing import Any, TypeAlias
 
 from llmops_sdk._util._optional import require
-from llmops_sdk.guardrails.normalise import Decoding, Read
+from llmops_sdk.guardrails.detectors._signs import SignSearch
+from llmops_sdk.guardrails.normalise import Decoding, PlainViews, Read, View
 
 __all__ = ["LONGEST_STRETCH", "Reading", "Spans", "Stretches"]
 
@@ -63,6 +65,7 @@ _WINDOW = 160
 # In the form of a text that the linear engine reads: see `_skeleton`.
 _W, _S = r"[^ \t\r\n]", r"[ \t\r\n]"
 _ACTIVE = r"[^A-Za-z .,;:!'\"()\t\r\n-]|[A-Za-z]{16}"
+_PLAIN_WORD = r"[(\"']?(?:[A-Za-z]{2,15}|[AIai])(?:[-'][A-Za-z]{1,12}){0,2}[.,;:!)'\"]{0,2}"
 # Two letters stand alone in English; others may be a word in spaced letters.
 _LETTER = r"[B-HJ-Zb-hj-z]\b"
 _SPELLED = rf"(?<!{_WORD})[(\[\"'<]?{_WORD}{_SPACE}{{1,3}}{_WORD}(?!{_WORD})"
@@ -82,7 +85,14 @@ class Stretches:
     """
 
     def __init__(
-        self, *, context: str, far: str, reach: int, far_digits: bool = False, opens: str = "", closes: str = ""
+        self,
+        *,
+        context: str,
+        far: str,
+        reach: int,
+        far_digits: bool = False,
+        opens: str = "",
+        closes: str = "",
     ) -> None:
         word = rf"{_W}*(?:{_ACTIVE}|{context}){_W}*"
         # A run of such words, and the plain word before it.
@@ -98,7 +108,15 @@ class Stretches:
     def _runs(self) -> Any:
         return require("re2", extra="guards", purpose="a guard that searches texts").compile(self._run_pattern.encode())
 
-    def find(self, text: str, spans: Spans, reading: Reading, decoding: Decoding) -> Iterator[tuple[int, int, Read]]:
+    @cached_property
+    def _gaps(self) -> Any:
+        """Compile the pattern of so many plain words that a text can be cut between them."""
+        re2 = require("re2", extra="guards", purpose="a guard that searches texts")
+        return re2.compile(rf"(?:{_S}+{_PLAIN_WORD}){{{self._reach + 2},}}{_S}".encode())
+
+    def find(
+        self, text: str, spans: Spans, reading: Reading, decoding: Decoding, signs: SignSearch | None = None
+    ) -> Iterator[tuple[int, int, Read]]:
         """Yield the start and end of each stretch that may hold a finding, in order, and how to read it.
 
         Args:
@@ -106,6 +124,7 @@ class Stretches:
             spans: Says where findings are, so that none is cut.
             reading: Tells quickly how to read the stretches of a text, or None if none holds a finding.
             decoding: How much base64 may be decoded.
+            signs: Finds the places that may hold a finding, or None if each stretch may hold one.
 
         Raises:
             MissingDependencyError: google-re2 is not installed.
@@ -118,8 +137,45 @@ class Stretches:
             part = text[base:last]
             if len(parts) > 1:
                 read = reading(part, decoding)
-            if read is not None:
+            if signs is not None and isinstance(read, PlainViews):
+                yield from self._find_signs(part, base, spans, read, signs)
+            elif read is not None:
                 yield from self._find(part, base, spans, read, reading, decoding)
+
+    def _find_signs(
+        self, text: str, base: int, spans: Spans, read: PlainViews, signs: SignSearch
+    ) -> Iterator[tuple[int, int, Read]]:
+        """Yield the stretches with a sign of a part that starts at `base`."""
+        places = signs.places(read.whole)
+        if read.whole.text != text:
+            places = sorted([*places, *signs.places(View(text))])
+        skeleton = _skeleton(text)
+        cuts = [0, *self._cuts(skeleton), len(text)]
+        done = next_place = 0
+        while next_place < len(places):
+            first = cuts[bisect_right(cuts, max(done, places[next_place][0])) - 1]
+            last = cuts[bisect_left(cuts, max(first + 1, places[next_place][1]))]
+            region = text[first:last]
+            scan = self._scan(region, len(region), len(region), partial(spans, read=read), skeleton[first:last])
+            for start, end in scan:
+                while next_place < len(places) and places[next_place][1] <= first + start:
+                    next_place += 1
+                if next_place == len(places) or places[next_place][0] >= last:
+                    break
+                if places[next_place][0] < first + end:
+                    yield base + first + start, base + first + start + len(region[start:end].rstrip(_SPACES)), read
+            while next_place < len(places) and places[next_place][1] <= last:
+                next_place += 1
+            done = last
+
+    def _cuts(self, skeleton: bytes) -> Iterator[int]:
+        """Yield places where a text can be cut: between words of prose that are in no stretch."""
+        for match in self._gaps.finditer(skeleton):
+            start, end = match.span()
+            if self._runs.search(skeleton, start, end):
+                continue
+            words = match[0].split()
+            yield skeleton.rindex(words[-2], start, skeleton.rindex(words[-1], start, end))
 
     def _find(
         self, text: str, base: int, spans: Spans, read: Read, reading: Reading, decoding: Decoding
@@ -183,9 +239,11 @@ class Stretches:
             except StopIteration as end:
                 return end.value
 
-    def _scan(self, text: str, last: int, cut: int, spans: Spans) -> Generator[tuple[int, int], None, int]:
+    def _scan(
+        self, text: str, last: int, cut: int, spans: Spans, skeleton: bytes | None = None
+    ) -> Generator[tuple[int, int], None, int]:
         """Yield the stretches of the words that start up to `last`; return where to cut: at `cut` or before."""
-        skeleton = _skeleton(text)
+        skeleton = _skeleton(text) if skeleton is None else skeleton
         start = end = -1
         base, forced_until = 0, -1
         members: list[tuple[int, int]] = []

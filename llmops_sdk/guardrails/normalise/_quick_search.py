@@ -20,7 +20,7 @@ from llmops_sdk.guardrails.normalise._torn import joined, may_be_torn
 from llmops_sdk.guardrails.normalise._view import View
 from llmops_sdk.guardrails.normalise._views import MAX_DEPTH, Decoding, views
 
-__all__ = ["MayMatch", "Read", "plain_views", "reading"]
+__all__ = ["MayMatch", "PlainViews", "Read", "reading"]
 
 MayMatch: TypeAlias = Callable[[str, bytes], bool]
 Read: TypeAlias = Callable[[str], Iterator[View]]
@@ -57,34 +57,47 @@ def reading(text: str, may_match: MayMatch, decoding: Decoding) -> Read | None:
         decoding: How much base64 may be decoded.
 
     Returns:
-        `views`, or `plain_views` if these show all that `views` can show of any stretch, or None.
+        `views`, or `PlainViews` if these show all that `views` can show of any stretch, or None.
 
     Raises:
         MissingDependencyError: google-re2 is not installed.
     """
-    found, is_plain = _search(text, may_match, MAX_DEPTH if decoding.left > 0 else 0, [_MOST_RUNS])
-    if not is_plain:
+    found, plain = _search(text, may_match, MAX_DEPTH if decoding.left > 0 else 0, [_MOST_RUNS])
+    if plain is None:
         return partial(views, decoding=decoding)
-    return plain_views if found else None
+    return PlainViews(plain) if found else None
 
 
-def plain_views(text: str) -> Iterator[View]:
-    """Yield the text, and its reading in plain characters and without escapes."""
-    view = View(text)
-    yield view
-    plain = plain_view(view)
-    if plain is not view:
-        yield plain
+class PlainViews:
+    """Reads a stretch as it is, and in plain characters and without escapes.
+
+    Args:
+        whole: The whole text in plain characters and without escapes.
+    """
+
+    def __init__(self, whole: View) -> None:
+        self.whole = whole
+
+    def __call__(self, text: str) -> Iterator[View]:
+        view = View(text)
+        yield view
+        plain = plain_view(view)
+        if plain is not view:
+            yield plain
 
 
-def _search(text: str, may_match: MayMatch, depth: int, runs: list[int]) -> tuple[bool, bool]:
-    """Tell whether the plain readings may hold something, and whether other readings hold no more."""
+def _search(text: str, may_match: MayMatch, depth: int, runs: list[int]) -> tuple[bool, View | None]:
+    """Tell whether the plain readings may hold something.
+
+    Returns:
+        Whether they may, and the whole text in plain characters, or None if other readings may hold more.
+    """
     data = text.encode("utf-8", "replace")
     found = may_match(text, data)
     if not text.isascii() and any(space in text for space in _WIDE_SPACES) and _DIGIT_LOOKS.search(text):
-        return found, False
+        return found, None
     if len(text) > _SHORT and _changes(text, data) * _FEW > len(text):
-        return found, False
+        return found, None
     plain = plain_view(View(text, is_decoded=depth < MAX_DEPTH))
     readings = [data]
     if plain.text is not text:
@@ -93,19 +106,24 @@ def _search(text: str, may_match: MayMatch, depth: int, runs: list[int]) -> tupl
     is_plain = True
     if may_be_torn(readings[-1], is_decoded=depth < MAX_DEPTH):
         if len(text) > _MOST_JOINED:
-            return found, False
+            return found, None
         whole = joined(plain)
         if whole is not plain:
             is_plain = not found
             whole = plain_view(whole).text
             readings.append(whole.encode("utf-8", "replace"))
             if may_match(whole, readings[-1]):
-                return found, False
+                return found, None
     if depth:
         for decoded in _decoded(readings, runs):
-            if decoded is None or _search(decoded, may_match, depth - 1, runs) != (False, True):
-                return found, False
-    return found, is_plain
+            if decoded is None or not _holds_nothing(decoded, may_match, depth - 1, runs):
+                return found, None
+    return found, plain if is_plain else None
+
+
+def _holds_nothing(text: str, may_match: MayMatch, depth: int, runs: list[int]) -> bool:
+    found, plain = _search(text, may_match, depth, runs)
+    return plain is not None and not found
 
 
 def _changes(text: str, data: bytes) -> int:

@@ -12,6 +12,7 @@ from llmops_sdk._util._optional import require
 from llmops_sdk._util._public import public
 from llmops_sdk.errors import ConfigError
 from llmops_sdk.guardrails._protocol import Detection, Finding, GuardContext
+from llmops_sdk.guardrails.detectors._signs import SignSearch
 from llmops_sdk.guardrails.detectors._stretches import Stretches
 from llmops_sdk.guardrails.detectors.pii._pii_found import Found, without_overlaps
 from llmops_sdk.guardrails.detectors.pii._pii_numbers import (
@@ -107,6 +108,7 @@ class PiiDetector:
         if wrong is not None:
             raise ConfigError(f"a region of pii must be two letters, as in 'US', not {wrong!r}", value=wrong)
         self.version = f"2:{','.join(self.kinds)}:{','.join(self.regions)}"
+        self._signs = SignSearch(KINDS[kind][1] for kind in self.kinds)
         self._finders = [KINDS[kind][0] or self._phone for kind in self.kinds]
 
     def detect(self, text: str, context: GuardContext) -> Detection:  # noqa: ARG002 - it treats all rails alike
@@ -114,7 +116,7 @@ class PiiDetector:
         decoding = Decoding()
         findings = tuple(
             Finding(one.kind, start + one.start, start + one.end, one.score)
-            for start, end, read in _STRETCHES.find(text, self._spans, self._reading, decoding)
+            for start, end, read in _STRETCHES.find(text, self._spans, self._reading, decoding, self._signs)
             for one in self._in_stretch(text[start:end], read)
         )
         if not findings:
