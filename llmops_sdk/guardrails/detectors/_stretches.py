@@ -65,10 +65,10 @@ _WINDOW = 160
 # In the form of a text that the linear engine reads: see `_skeleton`.
 _W, _S = r"[^ \t\r\n]", r"[ \t\r\n]"
 _ACTIVE = r"[^A-Za-z .,;:!'\"()\t\r\n-]|[A-Za-z]{16}"
-_PLAIN_WORD = r"[(\"']?(?:[A-Za-z]{2,15}|[AIai])(?:[-'][A-Za-z]{1,12}){0,2}[.,;:!)'\"]{0,2}"
 # Two letters stand alone in English; others may be a word in spaced letters.
 _LETTER = r"[B-HJ-Zb-hj-z]\b"
 _SPELLED = rf"(?<!{_WORD})[(\[\"'<]?{_WORD}{_SPACE}{{1,3}}{_WORD}(?!{_WORD})"
+_SPELLED_SIGN = rf"(?:^|{_S})[(\[\"'<]?{_W}{_S}{{1,3}}(?:{_W}(?:{_S}|$)|{_LETTER})"
 
 
 class Stretches:
@@ -80,6 +80,7 @@ class Stretches:
         far: A regular expression of what lets a finding go on for some more words.
         reach: The number of these words.
         far_digits: Whether a digit lets a finding go on so, too.
+        far_signs: A regular expression, of google-re2, of what each match of `far` overlaps in a skeleton, or "".
         opens: A text from which everything up to `closes` is one stretch, or "".
         closes: See there.
     """
@@ -91,6 +92,7 @@ class Stretches:
         far: str,
         reach: int,
         far_digits: bool = False,
+        far_signs: str = "",
         opens: str = "",
         closes: str = "",
     ) -> None:
@@ -102,17 +104,16 @@ class Stretches:
         self._far_words = re.compile(rf"(?:{_SPACE}*+{_WORD}*+){{{reach}}}")
         self._reach = reach
         self._far_digits = far_digits
+        self._far_signs = rf"{far_signs}|{_SPELLED_SIGN}" if far_signs else ""
         self._opens, self._closes = opens, closes
 
     @cached_property
     def _runs(self) -> Any:
-        return require("re2", extra="guards", purpose="a guard that searches texts").compile(self._run_pattern.encode())
+        return _compiled(self._run_pattern)
 
     @cached_property
-    def _gaps(self) -> Any:
-        """Compile the pattern of so many plain words that a text can be cut between them."""
-        re2 = require("re2", extra="guards", purpose="a guard that searches texts")
-        return re2.compile(rf"(?:{_S}+{_PLAIN_WORD}){{{self._reach + 2},}}{_S}".encode())
+    def _far_search(self) -> Any:
+        return _compiled(self._far_signs)
 
     def find(
         self, text: str, spans: Spans, reading: Reading, decoding: Decoding, signs: SignSearch | None = None
@@ -150,32 +151,40 @@ class Stretches:
         if read.whole.text != text:
             places = sorted([*places, *signs.places(View(text))])
         skeleton = _skeleton(text)
-        cuts = [0, *self._cuts(skeleton), len(text)]
-        done = next_place = 0
-        while next_place < len(places):
-            first = cuts[bisect_right(cuts, max(done, places[next_place][0])) - 1]
-            last = cuts[bisect_left(cuts, max(first + 1, places[next_place][1]))]
-            region = text[first:last]
-            scan = self._scan(region, len(region), len(region), partial(spans, read=read), skeleton[first:last])
+        runs = [match.span() for match in self._runs.finditer(_with_long_words(skeleton))]
+        near = 0
+        for first, last in self._ranges(text, runs, places):
+            scan = self._scan(text, skeleton, iter(runs[first:last]), len(text), len(text), partial(spans, read=read))
             for start, end in scan:
-                while next_place < len(places) and places[next_place][1] <= first + start:
-                    next_place += 1
-                if next_place == len(places) or places[next_place][0] >= last:
-                    break
-                if places[next_place][0] < first + end:
-                    yield base + first + start, base + first + start + len(region[start:end].rstrip(_SPACES)), read
-            while next_place < len(places) and places[next_place][1] <= last:
-                next_place += 1
-            done = last
+                while near < len(places) and places[near][1] <= start:
+                    near += 1
+                if near < len(places) and places[near][0] < end:
+                    yield base + start, base + start + len(text[start:end].rstrip(_SPACES)), read
 
-    def _cuts(self, skeleton: bytes) -> Iterator[int]:
-        """Yield places where a text can be cut: between words of prose that are in no stretch."""
-        for match in self._gaps.finditer(skeleton):
-            start, end = match.span()
-            if self._runs.search(skeleton, start, end):
-                continue
-            words = match[0].split()
-            yield skeleton.rindex(words[-2], start, skeleton.rindex(words[-1], start, end))
+    def _ranges(
+        self, text: str, runs: list[tuple[int, int]], places: list[tuple[int, int]]
+    ) -> Iterator[tuple[int, int]]:
+        """Yield ranges of the runs of words such that no stretch of another run reaches a place."""
+        starts = [start for start, _ in runs]
+        first = last = 0
+        for start, end in places:
+            low = bisect_right(starts, start) - 1
+            if low >= last:
+                if last:
+                    yield first, last
+                while low > last and self._may_reach(text, runs[low - 1][1], starts[low]):
+                    low -= 1
+                first, last = low, low + 1
+            last = max(last, bisect_left(starts, end))
+            while 0 < last < len(runs) and self._may_reach(text, runs[last - 1][1], starts[last]):
+                last += 1
+        if last > first:
+            yield max(first, 0), last
+
+    def _may_reach(self, text: str, stop: int, start: int) -> bool:
+        """Tell whether a finding may go on from the end of a run of words to the start of the next one."""
+        found = self._far_words.match(text, stop)
+        return found is None or found.end() > start
 
     def _find(
         self, text: str, base: int, spans: Spans, read: Read, reading: Reading, decoding: Decoding
@@ -183,7 +192,9 @@ class Stretches:
         """Yield the stretches of a part that starts at `base`."""
         is_checked = False
         last = len(text)
-        for start, end in self._scan(text, last, last, partial(spans, read=read)):
+        skeleton = _skeleton(text)
+        runs = (match.span() for match in self._runs.finditer(_with_long_words(skeleton)))
+        for start, end in self._scan(text, skeleton, runs, last, last, partial(spans, read=read)):
             yield base + start, base + start + len(text[start:end].rstrip(_SPACES)), read
             if decoding.is_cut and not is_checked:
                 is_checked = True
@@ -232,7 +243,9 @@ class Stretches:
         Raises:
             MissingDependencyError: google-re2 is not installed.
         """
-        scan = self._scan(text, *_certain(text), spans)
+        skeleton = _skeleton(text)
+        runs = (match.span() for match in self._runs.finditer(_with_long_words(skeleton)))
+        scan = self._scan(text, skeleton, runs, *_certain(text), spans)
         while True:
             try:
                 next(scan)
@@ -240,15 +253,13 @@ class Stretches:
                 return end.value
 
     def _scan(
-        self, text: str, last: int, cut: int, spans: Spans, skeleton: bytes | None = None
+        self, text: str, skeleton: bytes, runs: Iterator[tuple[int, int]], last: int, cut: int, spans: Spans
     ) -> Generator[tuple[int, int], None, int]:
         """Yield the stretches of the words that start up to `last`; return where to cut: at `cut` or before."""
-        skeleton = _skeleton(text) if skeleton is None else skeleton
         start = end = -1
         base, forced_until = 0, -1
         members: list[tuple[int, int]] = []
         again: deque[tuple[int, int]] = deque()
-        runs = (match.span() for match in self._runs.finditer(_with_long_words(skeleton)))
         while run := again.popleft() if again else next(runs, None):
             if run[0] > last:
                 break
@@ -256,7 +267,7 @@ class Stretches:
             first = self._after_cut(skeleton, max(run[0], base), stop, is_cut=run[0] < base)
             if first >= stop:
                 continue
-            reach = self._end_of_reach(text, first, stop)
+            reach = self._end_of_reach(text, skeleton, first, stop)
             if start >= 0 and first < end:
                 end = max(end, reach)
             else:
@@ -285,12 +296,15 @@ class Stretches:
             return first
         return stop
 
-    def _end_of_reach(self, text: str, start: int, stop: int) -> int:
+    def _end_of_reach(self, text: str, skeleton: bytes, start: int, stop: int) -> int:
         """Return the end of the words that may belong to a finding in a run of words."""
         if stop - start > LONGEST_STRETCH:
             return stop
         # Most runs of words that go on have a digit, which is found much faster.
-        is_far = (self._far_digits and _DIGIT.search(text, start, stop)) or self._far.search(text, start, stop)
+        is_far = (self._far_digits and _DIGIT.search(text, start, stop)) or (
+            (not self._far_signs or self._far_search.search(skeleton, max(0, start - 1), stop + 1))
+            and self._far.search(text, start, stop)
+        )
         found = (self._far_words if is_far else _NEAR_WORDS).match(text, stop)
         reach = found.end() if found else stop
         opened = text.rfind(self._opens, start, stop) if self._opens else -1
@@ -302,6 +316,10 @@ class Stretches:
             return max(reach, min(len(text), limit))
         found = self._far_words.match(text, closed)
         return max(reach, found.end() if found else closed)
+
+
+def _compiled(pattern: str) -> Any:
+    return require("re2", extra="guards", purpose="a guard that searches texts").compile(pattern.encode())
 
 
 def _with_long_words(skeleton: bytes) -> bytes:

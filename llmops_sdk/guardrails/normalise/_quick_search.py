@@ -40,6 +40,7 @@ _MOST_ENCODED = 64 << 20
 
 _BASE64 = string.ascii_letters + string.digits + "+/_-"
 _NOT_BASE64 = bytes(code if chr(code) in _BASE64 else 0x20 for code in range(256))
+_SHORTEST_RUN = 8
 # Look-alikes of digits count beside a digit; a space of Chinese, which ends a stretch, may stand between both.
 _WIDE_SPACES = "\u3001\u3002\uff01\uff0c\uff1b\uff1f"
 _DIGIT_LOOKS = re.compile("[ОоΟοЗзІіӀΙιбЧчǀ]")
@@ -94,9 +95,9 @@ def _search(text: str, may_match: MayMatch, depth: int, runs: list[int]) -> tupl
     """
     data = text.encode("utf-8", "replace")
     found = may_match(text, data)
-    if not text.isascii() and any(space in text for space in _WIDE_SPACES) and _DIGIT_LOOKS.search(text):
+    if len(data) > len(text) and any(map(text.__contains__, _WIDE_SPACES)) and _DIGIT_LOOKS.search(text):
         return found, None
-    if len(text) > _SHORT and _changes(text, data) * _FEW > len(text):
+    if len(text) > _SHORT and _has_many_changes(text, data):
         return found, None
     plain = plain_view(View(text, is_decoded=depth < MAX_DEPTH))
     readings = [data]
@@ -126,17 +127,23 @@ def _holds_nothing(text: str, may_match: MayMatch, depth: int, runs: list[int]) 
     return plain is not None and not found
 
 
-def _changes(text: str, data: bytes) -> int:
-    """Return about how many parts of a text have another plain reading."""
+def _has_many_changes(text: str, data: bytes) -> bool:
+    """Tell whether many parts of a text have another plain reading."""
+    most = len(text) // _FEW
     signs = sum(map(data.count, (b"%", b"&", b"\\")))
-    return signs if len(text) == len(data) else signs + len(NOT_ASCII.findall(text))
+    # The rest is counted only if the number of bytes does not tell.
+    return signs + len(data) - len(text) > most and signs + len(NOT_ASCII.findall(text)) > most
 
 
 def _decoded(readings: list[bytes], runs: list[int]) -> Iterator[str | None]:
     """Yield the text in each run of base64, or None if there are too many."""
-    found = dict.fromkeys(run for data in readings for run in data.translate(_NOT_BASE64).split() if len(run) >= 8)
-    for word in found:
-        if word.isalpha() and word.islower():
+    words: list[bytes] = []
+    for data in readings:
+        more = data.translate(_NOT_BASE64).split()
+        if more != words:
+            words += more
+    for word in dict.fromkeys(words):
+        if len(word) < _SHORTEST_RUN or (word.islower() and word.isalpha()):
             continue
         run = word.decode()
         if UNLIKELY_BASE64.match(run):

@@ -69,6 +69,7 @@ _STRETCHES = Stretches(
     far=rf"@(?:$|\s)|(?i:\b(?:{_WORDS}|d\.o\.b)\b)",
     reach=6,
     far_digits=True,
+    far_signs=rf"@|(?i:\b(?:{_WORDS}|d\.o\.b)\b)",
 )
 
 
