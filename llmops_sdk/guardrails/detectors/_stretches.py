@@ -16,7 +16,7 @@ import string
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from typing import Any, TypeAlias
 
 from llmops_sdk._util._optional import require
@@ -149,7 +149,7 @@ class Stretches:
         """Yield the stretches with a sign of a part that starts at `base`."""
         places = signs.places(read.whole)
         if read.whole.text != text:
-            places = sorted([*places, *signs.places(View(text))])
+            places = sorted({*places, *signs.places(View(text))})
         skeleton = _skeleton(text)
         runs = [match.span() for match in self._runs.finditer(_with_long_words(skeleton))]
         near = 0
@@ -318,18 +318,20 @@ class Stretches:
         return max(reach, found.end() if found else closed)
 
 
+@cache
 def _compiled(pattern: str) -> Any:
     return require("re2", extra="guards", purpose="a guard that searches texts").compile(pattern.encode())
 
 
 def _with_long_words(skeleton: bytes) -> bytes:
     """Return a skeleton with question marks for the words that are too long to be plain."""
-    # A pattern of so many characters would be slow.
-    if max(map(len, skeleton.split()), default=0) <= _LONGEST_PLAIN:
+    # The first engine answers faster, and the second one tells all places.
+    if not _compiled(_LONG_WORD_SIGN).search(skeleton):
         return skeleton
     return _LONG_WORD.sub(lambda match: b"?" * (match.end() - match.start()), skeleton)
 
 
+_LONG_WORD_SIGN = rf"{_W}{{{_LONGEST_PLAIN + 1}}}"
 _LONG_WORD = re.compile(rb"[^ \t\r\n]{%d,}+" % (_LONGEST_PLAIN + 1))
 _SKELETON_SPACE = re.compile(rb"[ \t\r\n]")
 
