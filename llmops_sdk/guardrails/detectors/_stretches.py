@@ -21,7 +21,7 @@ from typing import Any, TypeAlias
 
 from llmops_sdk._util._optional import require
 from llmops_sdk.guardrails.detectors._signs import SignSearch
-from llmops_sdk.guardrails.normalise import Decoding, PlainViews, Read, View
+from llmops_sdk.guardrails.normalise import Decoding, QuickRead, Read
 
 __all__ = ["LONGEST_STRETCH", "Reading", "Spans", "Stretches"]
 
@@ -138,18 +138,16 @@ class Stretches:
             part = text[base:last]
             if len(parts) > 1:
                 read = reading(part, decoding)
-            if signs is not None and isinstance(read, PlainViews):
+            if signs is not None and isinstance(read, QuickRead):
                 yield from self._find_signs(part, base, spans, read, signs)
             elif read is not None:
                 yield from self._find(part, base, spans, read, reading, decoding)
 
     def _find_signs(
-        self, text: str, base: int, spans: Spans, read: PlainViews, signs: SignSearch
+        self, text: str, base: int, spans: Spans, read: QuickRead, signs: SignSearch
     ) -> Iterator[tuple[int, int, Read]]:
         """Yield the stretches with a sign of a part that starts at `base`."""
-        places = signs.places(read.whole)
-        if read.whole.text != text:
-            places = sorted({*places, *signs.places(View(text))})
+        places = sorted({*read.encoded, *(place for whole in read.wholes for place in signs.places(whole))})
         skeleton = _skeleton(text)
         runs = [match.span() for match in self._runs.finditer(_with_long_words(skeleton))]
         near = 0

@@ -10,9 +10,9 @@ from __future__ import annotations
 import base64
 import re
 import string
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from llmops_sdk.guardrails.normalise._base64_runs import UNLIKELY_BASE64, UNPRINTABLE, text_of
 from llmops_sdk.guardrails.normalise._plain import NOT_ASCII, plain_view
@@ -20,13 +20,15 @@ from llmops_sdk.guardrails.normalise._torn import joined, may_be_torn
 from llmops_sdk.guardrails.normalise._view import View
 from llmops_sdk.guardrails.normalise._views import MAX_DEPTH, Decoding, views
 
-__all__ = ["MayMatch", "PlainViews", "Read", "reading"]
+__all__ = ["MayMatch", "QuickRead", "Read", "reading"]
 
 MayMatch: TypeAlias = Callable[[str, bytes], bool]
 Read: TypeAlias = Callable[[str], Iterator[View]]
 
 _MOST_RUNS = 256
 """After so many runs of base64 in a text, reading it in stretches takes no longer."""
+_MOST_MATCHED = 16
+"""After so many runs with something in them, reading the text in stretches takes no longer."""
 _SHORT, _FEW = 512, 6
 """A longer text is read in stretches if more than one of so many characters may have another plain reading."""
 _MOST_JOINED = 1 << 14
@@ -58,73 +60,93 @@ def reading(text: str, may_match: MayMatch, decoding: Decoding) -> Read | None:
         decoding: How much base64 may be decoded.
 
     Returns:
-        `views`, or `PlainViews` if these show all that `views` can show of any stretch, or None.
+        `views`, or None, or a `QuickRead`, which shows of each stretch all that `views` would show.
 
     Raises:
         MissingDependencyError: google-re2 is not installed.
     """
-    found, plain = _search(text, may_match, MAX_DEPTH if decoding.left > 0 else 0, [_MOST_RUNS])
-    if plain is None:
-        return partial(views, decoding=decoding)
-    return PlainViews(plain) if found else None
+    read = partial(views, decoding=decoding)
+    whole = _search(text, may_match, MAX_DEPTH if decoding.left > 0 else 0, [_MOST_RUNS])
+    if whole is None:
+        return read
+    if whole.is_matched or whole.encoded:
+        is_plain = not (whole.encoded or whole.readings[-1].is_guess)
+        return QuickRead(_plain_views if is_plain else read, whole.readings, whole.encoded)
+    return None
 
 
-class PlainViews:
-    """Reads a stretch as it is, and in plain characters and without escapes.
+class QuickRead:
+    """Reads the stretches of a text; it knows the readings of the whole text.
 
     Args:
-        whole: The whole text in plain characters and without escapes.
+        read: Reads a stretch.
+        wholes: The readings of the whole text, without those of base64. No stretch holds more, beside `encoded`.
+        encoded: The start and end of each run of base64 that may hold something.
     """
 
-    def __init__(self, whole: View) -> None:
-        self.whole = whole
+    def __init__(self, read: Read, wholes: Sequence[View], encoded: Sequence[tuple[int, int]]) -> None:
+        self._read = read
+        self.wholes = wholes
+        self.encoded = encoded
 
     def __call__(self, text: str) -> Iterator[View]:
-        view = View(text)
-        yield view
-        plain = plain_view(view)
-        if plain is not view:
-            yield plain
+        return self._read(text)
 
 
-def _search(text: str, may_match: MayMatch, depth: int, runs: list[int]) -> tuple[bool, View | None]:
-    """Tell whether the plain readings may hold something.
+def _plain_views(text: str) -> Iterator[View]:
+    view = View(text)
+    yield view
+    plain = plain_view(view)
+    if plain is not view:
+        yield plain
 
-    Returns:
-        Whether they may, and the whole text in plain characters, or None if other readings may hold more.
-    """
+
+class _Whole(NamedTuple):
+    """What a search of a whole text says."""
+
+    is_matched: bool
+    readings: list[View]
+    encoded: list[tuple[int, int]]
+
+
+def _search(text: str, may_match: MayMatch, depth: int, runs: list[int]) -> _Whole | None:
+    """Search the readings of a text, or return None if these do not tell all."""
     data = text.encode("utf-8", "replace")
-    found = may_match(text, data)
     if len(data) > len(text) and any(map(text.__contains__, _WIDE_SPACES)) and _DIGIT_LOOKS.search(text):
-        return found, None
+        return None
     if len(text) > _SHORT and _has_many_changes(text, data):
-        return found, None
-    plain = plain_view(View(text, is_decoded=depth < MAX_DEPTH))
-    readings = [data]
-    if plain.text is not text:
-        readings.append(plain.text.encode("utf-8", "replace"))
-        found = found or may_match(plain.text, readings[-1])
-    is_plain = True
-    if may_be_torn(readings[-1], is_decoded=depth < MAX_DEPTH):
+        return None
+    readings = [View(text, is_decoded=depth < MAX_DEPTH)]
+    encodings = [data]
+    plain = plain_view(readings[0])
+    if plain is not readings[0]:
+        readings.append(plain)
+        encodings.append(plain.text.encode("utf-8", "replace"))
+    if may_be_torn(encodings[-1], is_decoded=depth < MAX_DEPTH):
         if len(text) > _MOST_JOINED:
-            return found, None
+            return None
         whole = joined(plain)
         if whole is not plain:
-            is_plain = not found
-            whole = plain_view(whole).text
-            readings.append(whole.encode("utf-8", "replace"))
-            if may_match(whole, readings[-1]):
-                return found, None
-    if depth:
-        for decoded in _decoded(readings, runs):
-            if decoded is None or not _holds_nothing(decoded, may_match, depth - 1, runs):
-                return found, None
-    return found, plain if is_plain else None
+            readings.append(plain_view(whole))
+            encodings.append(readings[-1].text.encode("utf-8", "replace"))
+    is_matched = any(may_match(view.text, one) for view, one in zip(readings, encodings, strict=True))
+    matched: list[str] = []
+    for run, decoded in _decoded(encodings, runs) if depth else ():
+        if decoded is None or len(matched) > _MOST_MATCHED:
+            return None
+        inner = _search(decoded, may_match, depth - 1, runs)
+        if inner is None or inner.is_matched or inner.encoded:
+            matched.append(run)
+    encoded = sorted({place for view in readings for run in matched for place in _places(view, run)})
+    return _Whole(is_matched, readings, encoded)
 
 
-def _holds_nothing(text: str, may_match: MayMatch, depth: int, runs: list[int]) -> bool:
-    found, plain = _search(text, may_match, depth, runs)
-    return plain is not None and not found
+def _places(view: View, run: str) -> Iterator[tuple[int, int]]:
+    """Yield the places of a run of base64 in the text as written."""
+    start = view.text.find(run)
+    while start >= 0:
+        yield view.original(start, start + len(run))
+        start = view.text.find(run, start + len(run))
 
 
 def _has_many_changes(text: str, data: bytes) -> bool:
@@ -135,8 +157,8 @@ def _has_many_changes(text: str, data: bytes) -> bool:
     return signs + len(data) - len(text) > most and signs + len(NOT_ASCII.findall(text)) > most
 
 
-def _decoded(readings: list[bytes], runs: list[int]) -> Iterator[str | None]:
-    """Yield the text in each run of base64, or None if there are too many."""
+def _decoded(readings: list[bytes], runs: list[int]) -> Iterator[tuple[str, str | None]]:
+    """Yield each run of base64 with the text in it, or with None if there are too many."""
     words: list[bytes] = []
     for data in readings:
         more = data.translate(_NOT_BASE64).split()
@@ -149,12 +171,12 @@ def _decoded(readings: list[bytes], runs: list[int]) -> Iterator[str | None]:
         if UNLIKELY_BASE64.match(run):
             continue
         if not runs[0] or len(run) > _MOST_ENCODED:
-            yield None
+            yield run, None
             return
         runs[0] -= 1
         decoded = _text_in(run)
         if decoded is not None:
-            yield decoded
+            yield run, decoded
 
 
 def _text_in(run: str) -> str | None:
