@@ -16,11 +16,11 @@ import string
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from functools import cache, cached_property, partial
+from functools import cached_property, partial
 from typing import Any, TypeAlias
 
-from llmops_sdk._util._optional import require
-from llmops_sdk.guardrails.detectors._signs import SignSearch
+from llmops_sdk.guardrails.detectors._signs import SignSearch, compiled
+from llmops_sdk.guardrails.detectors._skeleton import LONGEST_PLAIN, SPACES, skeleton_of, with_long_words
 from llmops_sdk.guardrails.normalise import Decoding, QuickRead, Read
 
 __all__ = ["LONGEST_STRETCH", "Reading", "Spans", "Stretches"]
@@ -32,29 +32,20 @@ _EDGE = 256
 _BASE64 = string.ascii_letters + string.digits + "+/_-"
 _GROUP = 16
 """So many characters of base64 are whole bytes, and these are whole groups if they are base64 themselves."""
-_LONGEST_PLAIN = 64
-"""A longer word is never plain."""
 
 Spans: TypeAlias = Callable[..., Sequence[tuple[int, int]]]
 """Returns the start and end of each finding in a text; takes it, and `read`, which says how to read it."""
 
 Reading: TypeAlias = Callable[[str, Decoding], Read | None]
 
-_SPACES = " \t\r\n\u3001\u3002\uff01\uff0c\uff1b\uff1f"
-_SPACE = f"[{_SPACES}]"
-_WORD = f"[^{_SPACES}]"
-# Letters of other scripts, their marks, and the quotes of typeset prose; not the forms of letters that stand for ASCII.
-_SAMPLE = 4096
-_NOT_ASCII = re.compile(r"[^\x00-\x7f][^\x00-\x7f]*+")
-_OTHER_PLAIN = re.compile(
-    r"(?![\x00-\x7f\uff00-\uffef\u2100-\u214f\U0001d400-\U0001d7ff])[^\W\d_]"
-    r"|(?!\d)[\u0591-\u06ff\u0900-\u109f]|[\u2014\u2018\u2019\u201c\u201d\u2026]"
-)
+_SPACE = f"[{SPACES}]"
+_WORD = f"[^{SPACES}]"
 _LINE_STARTS = re.compile(rf"\n(?={_WORD}{{2}})")
 _WORD_STARTS = re.compile(rf"{_SPACE}(?={_WORD}{{2}})")
 _SIGNS = re.compile(r"[^A-Za-z0-9](?<!\s)")
 _DIGIT = re.compile("[0-9]")
 _ANY_SPACE = re.compile(_SPACE)
+_SKELETON_SPACE = re.compile(rb"[ \t\r\n]")
 _NEAR_WORDS = re.compile(rf"{_SPACE}*+{_WORD}*+")
 _PLAIN_WORDS = re.compile(rf"{_WORD}++")
 _PART = 4096
@@ -109,11 +100,11 @@ class Stretches:
 
     @cached_property
     def _runs(self) -> Any:
-        return _compiled(self._run_pattern)
+        return compiled(self._run_pattern)
 
     @cached_property
     def _far_search(self) -> Any:
-        return _compiled(self._far_signs)
+        return compiled(self._far_signs)
 
     def find(
         self, text: str, spans: Spans, reading: Reading, decoding: Decoding, signs: SignSearch | None = None
@@ -138,18 +129,20 @@ class Stretches:
             part = text[base:last]
             if len(parts) > 1:
                 read = reading(part, decoding)
-            if signs is not None and isinstance(read, QuickRead):
-                yield from self._find_signs(part, base, spans, read, signs)
-            elif read is not None:
+            if read is None:
+                continue
+            places = signs.places_in(read, len(part)) if signs and isinstance(read, QuickRead) else None
+            if places is None:
                 yield from self._find(part, base, spans, read, reading, decoding)
+            else:
+                yield from self._find_near(part, base, spans, read, places)
 
-    def _find_signs(
-        self, text: str, base: int, spans: Spans, read: QuickRead, signs: SignSearch
+    def _find_near(
+        self, text: str, base: int, spans: Spans, read: Read, places: list[tuple[int, int]]
     ) -> Iterator[tuple[int, int, Read]]:
-        """Yield the stretches with a sign of a part that starts at `base`."""
-        places = sorted({*read.encoded, *(place for whole in read.wholes for place in signs.places(whole))})
-        skeleton = _skeleton(text)
-        runs = [match.span() for match in self._runs.finditer(_with_long_words(skeleton))]
+        """Yield the stretches that overlap one of some places, of a part that starts at `base`."""
+        skeleton = skeleton_of(text)
+        runs = [match.span() for match in self._runs.finditer(with_long_words(skeleton))]
         near = 0
         for first, last in self._ranges(text, runs, places):
             scan = self._scan(text, skeleton, iter(runs[first:last]), len(text), len(text), partial(spans, read=read))
@@ -157,7 +150,7 @@ class Stretches:
                 while near < len(places) and places[near][1] <= start:
                     near += 1
                 if near < len(places) and places[near][0] < end:
-                    yield base + start, base + start + len(text[start:end].rstrip(_SPACES)), read
+                    yield base + start, base + start + len(text[start:end].rstrip(SPACES)), read
 
     def _ranges(
         self, text: str, runs: list[tuple[int, int]], places: list[tuple[int, int]]
@@ -190,10 +183,10 @@ class Stretches:
         """Yield the stretches of a part that starts at `base`."""
         is_checked = False
         last = len(text)
-        skeleton = _skeleton(text)
-        runs = (match.span() for match in self._runs.finditer(_with_long_words(skeleton)))
+        skeleton = skeleton_of(text)
+        runs = (match.span() for match in self._runs.finditer(with_long_words(skeleton)))
         for start, end in self._scan(text, skeleton, runs, last, last, partial(spans, read=read)):
-            yield base + start, base + start + len(text[start:end].rstrip(_SPACES)), read
+            yield base + start, base + start + len(text[start:end].rstrip(SPACES)), read
             if decoding.is_cut and not is_checked:
                 is_checked = True
                 if reading(text[end:], decoding) is None:
@@ -226,7 +219,7 @@ class Stretches:
         # A stretch before the window takes the first words, and one behind it takes the last one.
         if len(words) < self._reach + 4:
             return 0
-        skeleton = _with_long_words(_skeleton(window[words[0].start() : words[-1].end()]))
+        skeleton = with_long_words(skeleton_of(window[words[0].start() : words[-1].end()]))
         if self._runs.search(skeleton):
             return 0
         return at + words[-2].start()
@@ -241,8 +234,8 @@ class Stretches:
         Raises:
             MissingDependencyError: google-re2 is not installed.
         """
-        skeleton = _skeleton(text)
-        runs = (match.span() for match in self._runs.finditer(_with_long_words(skeleton)))
+        skeleton = skeleton_of(text)
+        runs = (match.span() for match in self._runs.finditer(with_long_words(skeleton)))
         scan = self._scan(text, skeleton, runs, *_certain(text), spans)
         while True:
             try:
@@ -289,8 +282,8 @@ class Stretches:
         """Return where the rest of a run starts behind a forced cut: the part of a word there may be plain."""
         if not is_cut or first >= stop:
             return first
-        space = _SKELETON_SPACE.search(skeleton, first, min(stop, first + _LONGEST_PLAIN + 1))
-        if space is not None or stop - first > _LONGEST_PLAIN or self._runs.search(skeleton[first:stop]):
+        space = _SKELETON_SPACE.search(skeleton, first, min(stop, first + LONGEST_PLAIN + 1))
+        if space is not None or stop - first > LONGEST_PLAIN or self._runs.search(skeleton[first:stop]):
             return first
         return stop
 
@@ -316,61 +309,16 @@ class Stretches:
         return max(reach, found.end() if found else closed)
 
 
-@cache
-def _compiled(pattern: str) -> Any:
-    return require("re2", extra="guards", purpose="a guard that searches texts").compile(pattern.encode())
-
-
-def _with_long_words(skeleton: bytes) -> bytes:
-    """Return a skeleton with question marks for the words that are too long to be plain."""
-    # The first engine answers faster, and the second one tells all places.
-    if not _compiled(_LONG_WORD_SIGN).search(skeleton):
-        return skeleton
-    return _LONG_WORD.sub(lambda match: b"?" * (match.end() - match.start()), skeleton)
-
-
-_LONG_WORD_SIGN = rf"{_W}{{{_LONGEST_PLAIN + 1}}}"
-_LONG_WORD = re.compile(rb"[^ \t\r\n]{%d,}+" % (_LONGEST_PLAIN + 1))
-_SKELETON_SPACE = re.compile(rb"[ \t\r\n]")
-
-
-def _skeleton(text: str) -> bytes:
-    """Return the text in ASCII, of the same length: other plain characters as quotes, all others as question marks."""
-    text = text.replace("?", ":")
-    if not text.isascii():
-        for space in _SPACES[4:]:
-            text = text.replace(space, " ")
-        # Where there are few other characters, only these are translated.
-        is_sparse = len(_NOT_ASCII.findall(text, 0, _SAMPLE)) * 16 < min(len(text), _SAMPLE)
-        text = _NOT_ASCII.sub(_in_skeleton, text) if is_sparse else text.translate(_SKELETON)
-    return text.encode("ascii", "replace")
-
-
-def _in_skeleton(match: re.Match[str]) -> str:
-    return match[0].translate(_SKELETON)
-
-
-class _Skeleton(dict[int, str]):
-    """What stands in a skeleton for each character that is not ASCII, filled at its first use."""
-
-    def __missing__(self, code: int) -> str:
-        found = self[code] = chr(code) if code < 0x80 else "'" if _OTHER_PLAIN.match(chr(code)) else "?"
-        return found
-
-
-_SKELETON = _Skeleton()
-
-
 def _certain(text: str) -> tuple[int, int]:
     """Return how far the rest of a text cannot change which words are plain, and the last start of a word up to there.
 
     The word at the end may go on, and whether the one before it is plain depends on that.
     """
     end = start = len(text)
-    for _ in range(2 if text[-1:] in _SPACES else 3):
-        end = len(text[:start].rstrip(_SPACES))
-        start = max(text.rfind(space, 0, end) for space in _SPACES) + 1
-        if end - start > _LONGEST_PLAIN:
+    for _ in range(2 if text[-1:] in SPACES else 3):
+        end = len(text[:start].rstrip(SPACES))
+        start = max(text.rfind(space, 0, end) for space in SPACES) + 1
+        if end - start > LONGEST_PLAIN:
             return end, start
     return start, start
 
@@ -404,10 +352,10 @@ def _forced_cut(text: str, start: int, spans: Spans) -> int:
             # The first part of a word that is cut must stay too long to be plain.
             if not is_inside[place] and (pattern is not _SIGNS or _is_in_long_word(window, place)):
                 return first + place
-    before = window[high - _LONGEST_PLAIN : high]
-    space = max(before.rfind(space) for space in _SPACES)
-    return first + (high if space < 0 else high - _LONGEST_PLAIN + space + 1)
+    before = window[high - LONGEST_PLAIN : high]
+    space = max(before.rfind(space) for space in SPACES)
+    return first + (high if space < 0 else high - LONGEST_PLAIN + space + 1)
 
 
 def _is_in_long_word(window: str, place: int) -> bool:
-    return _ANY_SPACE.search(window, place - _LONGEST_PLAIN - 1, place) is None
+    return _ANY_SPACE.search(window, place - LONGEST_PLAIN - 1, place) is None
