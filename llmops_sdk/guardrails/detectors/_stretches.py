@@ -30,6 +30,7 @@ LONGEST_STRETCH = 8192
 _EDGE = 256
 """Such a cut stands at least this far before the end of what the detector looked at."""
 _BASE64 = string.ascii_letters + string.digits + "+/_-"
+_ALL_BASE64 = re.compile("[A-Za-z0-9+/_-]*+")
 _GROUP = 16
 """So many characters of base64 are whole bytes, and these are whole groups if they are base64 themselves."""
 
@@ -50,6 +51,8 @@ _NEAR_WORDS = re.compile(rf"{_SPACE}*+{_WORD}*+")
 _PLAIN_WORDS = re.compile(rf"{_WORD}++")
 _PART = 4096
 """A long text is read in parts of this length, or longer ones where all words may belong to findings."""
+_LONGEST_SEARCHED = 1 << 18
+"""Of a longer part, which has no prose, each stretch is read."""
 _WINDOW = 160
 """A text is cut between words of prose. So many characters of it are enough."""
 
@@ -131,7 +134,9 @@ class Stretches:
                 read = reading(part, decoding)
             if read is None:
                 continue
-            places = signs.places_in(read, len(part)) if signs and isinstance(read, QuickRead) else None
+            places: list[tuple[int, int]] | None = None
+            if signs and isinstance(read, QuickRead) and len(part) <= _LONGEST_SEARCHED:
+                places = signs.places_in(read, len(part))
             if places is None:
                 yield from self._find(part, base, spans, read, reading, decoding)
             else:
@@ -209,7 +214,8 @@ class Stretches:
                 yield start, cut
                 start, at = cut, cut + _PART
             else:
-                at += _WINDOW // 2
+                # Few cuts are looked for where there are none, as in one long word.
+                at += max(_WINDOW // 2, (at - start) // 16)
         yield start, len(text)
 
     def _cut_in(self, text: str, at: int) -> int:
@@ -334,8 +340,11 @@ def _forced_cut(text: str, start: int, spans: Spans) -> int:
     end = start + LONGEST_STRETCH
     first = end - LONGEST_STRETCH // 4
     high = end - _EDGE - first
-    encoded = text[start : first + high]
-    encoded = len(encoded) - len(encoded.rstrip(_BASE64))
+    high_place = first + high
+    if _ALL_BASE64.fullmatch(text, start, high_place):
+        encoded = high_place - start
+    else:
+        encoded = high_place - start - len(text[start:high_place].rstrip(_BASE64))
     if encoded >= LONGEST_STRETCH // 2:
         # Both the cut and the window keep groups of base64 whole, also of base64 in base64.
         first -= encoded % _GROUP

@@ -10,13 +10,13 @@ from __future__ import annotations
 import base64
 import re
 import string
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple, TypeAlias
 
 from llmops_sdk.guardrails.normalise._base64_runs import UNLIKELY_BASE64, UNPRINTABLE, text_of
 from llmops_sdk.guardrails.normalise._plain import NOT_ASCII, plain_view
-from llmops_sdk.guardrails.normalise._torn import joined, may_be_torn
+from llmops_sdk.guardrails.normalise._torn import compiled, joined, may_be_torn
 from llmops_sdk.guardrails.normalise._view import View
 from llmops_sdk.guardrails.normalise._views import MAX_DEPTH, Decoding, views
 
@@ -43,6 +43,11 @@ _MOST_ENCODED = 64 << 20
 _BASE64 = string.ascii_letters + string.digits + "+/_-"
 _NOT_BASE64 = bytes(code if chr(code) in _BASE64 else 0x20 for code in range(256))
 _SHORTEST_RUN = 8
+_B = "[A-Za-z0-9+/_-]"
+# Not in small letters only; `UNLIKELY_BASE64` says more.
+_LIKELY_RUN = tuple(rf"{_B}*{_B}{{{place}}}[A-Z0-9+]{_B}{{{7 - place}}}{_B}*" for place in range(_SHORTEST_RUN))
+_MANY = 2048
+_LONG_NESTED = 1 << 20
 # Look-alikes of digits count beside a digit; a space of Chinese, which ends a stretch, may stand between both.
 _WIDE_SPACES = "\u3001\u3002\uff01\uff0c\uff1b\uff1f"
 _DIGIT_LOOKS = re.compile("[ОоΟοЗзІіӀΙιбЧчǀ]")
@@ -131,7 +136,7 @@ def _search(text: str, may_match: MayMatch, depth: int, runs: list[int]) -> _Who
             encodings.append(readings[-1].text.encode("utf-8", "replace"))
     is_matched = any(may_match(view.text, one) for view, one in zip(readings, encodings, strict=True))
     matched: list[str] = []
-    for run, decoded in _decoded(encodings, runs) if depth else ():
+    for run, decoded in _decoded(encodings, runs, is_nested=depth < MAX_DEPTH) if depth else ():
         if decoded is None or len(matched) > _MOST_MATCHED:
             return None
         inner = _search(decoded, may_match, depth - 1, runs)
@@ -152,21 +157,22 @@ def _places(view: View, run: str) -> Iterator[tuple[int, int]]:
 def _has_many_changes(text: str, data: bytes) -> bool:
     """Tell whether many parts of a text have another plain reading."""
     most = len(text) // _FEW
-    signs = sum(map(data.count, (b"%", b"&", b"\\")))
+    signs = sum(data.count(sign) for sign in (b"%", b"&", b"\\") if sign in data)
     # The rest is counted only if the number of bytes does not tell.
     return signs + len(data) - len(text) > most and signs + len(NOT_ASCII.findall(text)) > most
 
 
-def _decoded(readings: list[bytes], runs: list[int]) -> Iterator[tuple[str, str | None]]:
+def _decoded(readings: list[bytes], runs: list[int], *, is_nested: bool) -> Iterator[tuple[str, str | None]]:
     """Yield each run of base64 with the text in it, or with None if there are too many."""
     words: list[bytes] = []
     for data in readings:
-        more = data.translate(_NOT_BASE64).split()
-        if more != words:
-            words += more
-    for word in dict.fromkeys(words):
-        if len(word) < _SHORTEST_RUN or (word.islower() and word.isalpha()):
-            continue
+        likely = _likely_runs(data, is_nested=is_nested)
+        if likely is None:
+            yield "", None
+            return
+        words += likely
+    # To compare long words would take longer than to read them.
+    for word in dict.fromkeys(words) if len(words) > 1 else words:
         run = word.decode()
         if UNLIKELY_BASE64.match(run):
             continue
@@ -177,6 +183,20 @@ def _decoded(readings: list[bytes], runs: list[int]) -> Iterator[tuple[str, str 
         decoded = _text_in(run)
         if decoded is not None:
             yield run, decoded
+
+
+def _likely_runs(data: bytes, *, is_nested: bool) -> Iterable[bytes] | None:
+    """Return the runs that may be base64, or None if they are too many in what was base64 itself."""
+    found: list[bytes] = []
+    for match in compiled(_LIKELY_RUN).finditer(data):
+        found.append(match[0])
+        if len(found) > _MANY:
+            if is_nested and len(data) > _LONG_NESTED:
+                return None
+            # Most of so many are equal.
+            words = dict.fromkeys(data.translate(_NOT_BASE64).split())
+            return [word for word in words if len(word) >= _SHORTEST_RUN and not (word.isalpha() and word.islower())]
+    return found
 
 
 def _text_in(run: str) -> str | None:

@@ -12,7 +12,7 @@ from llmops_sdk._util._optional import require
 from llmops_sdk.guardrails.normalise._plain import match_escape
 from llmops_sdk.guardrails.normalise._view import View, replaced
 
-__all__ = ["joined", "may_be_torn"]
+__all__ = ["compiled", "joined", "may_be_torn"]
 
 _SPACE = r"[ \t\r\n]"
 _WORD = re.compile(r"[^ \t\r\n]++")
@@ -73,11 +73,12 @@ def _signs(*, is_decoded: bool) -> tuple[str, ...]:
 
 
 def _has_match(text: bytes, *patterns: str) -> bool:
-    return _compiled(patterns).search(text) is not None
+    return compiled(patterns).search(text) is not None
 
 
 @cache
-def _compiled(patterns: tuple[str, ...]) -> Any:
+def compiled(patterns: tuple[str, ...]) -> Any:
+    """Return what finds any of some patterns of google-re2 in bytes."""
     re2 = require("re2", extra="guards", purpose="a guard that searches texts")
     return re2.compile("|".join(patterns).encode())
 
@@ -109,7 +110,7 @@ def _spelled_gaps(text: str) -> Iterator[tuple[int, int, str]]:
 def _lines_with_signs(data: bytes, *, is_decoded: bool) -> Iterator[tuple[int, int]]:
     """Yield the start and end, in characters, of the lines of a text in UTF-8 that may have a torn token."""
     done = length = 0
-    for match in _compiled(_signs(is_decoded=is_decoded)).finditer(data):
+    for match in compiled(_signs(is_decoded=is_decoded)).finditer(data):
         if match.end() <= done:
             continue
         first = max(done, data.rfind(b"\n", done, match.start()) + 1)
