@@ -48,6 +48,7 @@ _B = "[A-Za-z0-9+/_-]"
 _LIKELY_RUN = tuple(rf"{_B}*{_B}{{{place}}}[A-Z0-9+]{_B}{{{7 - place}}}{_B}*" for place in range(_SHORTEST_RUN))
 _MANY = 2048
 _LONG_NESTED = 1 << 20
+"""More that was base64 is read only as far as `Decoding` allows if it is not plain; in characters."""
 # Look-alikes of digits count beside a digit; a space of Chinese, which ends a stretch, may stand between both.
 _WIDE_SPACES = "\u3001\u3002\uff01\uff0c\uff1b\uff1f"
 _DIGIT_LOOKS = re.compile("[ОоΟοЗзІіӀΙιбЧчǀ]")
@@ -120,6 +121,8 @@ def _search(text: str, may_match: MayMatch, depth: int, runs: list[int]) -> _Who
     if len(data) > len(text) and any(map(text.__contains__, _WIDE_SPACES)) and _DIGIT_LOOKS.search(text):
         return None
     if len(text) > _SHORT and _has_many_changes(text, data):
+        return None
+    if depth < MAX_DEPTH and len(text) > _LONG_NESTED and (len(data) > len(text) or b"%" in data or b"&" in data):
         return None
     readings = [View(text, is_decoded=depth < MAX_DEPTH)]
     encodings = [data]
