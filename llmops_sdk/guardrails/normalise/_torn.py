@@ -109,10 +109,9 @@ def _spelled_gaps(text: str) -> Iterator[tuple[int, int, str]]:
 
 def _lines_with_signs(data: bytes, *, is_decoded: bool) -> Iterator[tuple[int, int]]:
     """Yield the start and end, in characters, of the lines of a text in UTF-8 that may have a torn token."""
+    signs = compiled(_signs(is_decoded=is_decoded))
     done = length = 0
-    for match in compiled(_signs(is_decoded=is_decoded)).finditer(data):
-        if match.end() <= done:
-            continue
+    while match := signs.search(data, done):
         first = max(done, data.rfind(b"\n", done, match.start()) + 1)
         last = data.find(b"\n", match.end())
         last = len(data) if last < 0 else last
