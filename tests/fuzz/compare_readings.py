@@ -3,7 +3,7 @@
     python tests/fuzz/compare_readings.py FILE_OR_FOLDER ...
 
 Each string of a file in JSON, each line of one in JSON lines, and each other file in UTF-8 is a text. The program
-prints the number of texts and of those with findings, and ends with status 1 at the first difference. It prints no text.
+prints the number of texts and of findings, and ends with status 1 at the first difference. It prints no text.
 """
 
 from __future__ import annotations
