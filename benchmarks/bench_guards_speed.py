@@ -73,6 +73,15 @@ def _base64_of_text() -> str:
     return base64.b64encode(ORDINARY.encode() * (37_500_000 // len(ORDINARY.encode()))).decode()
 
 
+def _base64_of_prose() -> str:
+    prose = b"The app says it is on its way, but not where. Please tell me how to change it and whether shops take it. "
+    return base64.b64encode(prose * (37_500_000 // len(prose))).decode()
+
+
+def _base64_of_bytes() -> str:
+    return base64.b64encode(random.Random(1).randbytes(37_500_000)).decode()
+
+
 CRAFTED: dict[str, Callable[[], str]] = {
     "`a.` × 500k": _repeated("a."),
     "`1-` × 500k": _repeated("1-"),
@@ -86,6 +95,8 @@ CRAFTED: dict[str, Callable[[], str]] = {
     "objects 100k deep": lambda: '{"a":' * 100_000 + "1" + "}" * 100_000,
     "50 MB base64": lambda: "QUJD" * 12_500_000,
     "50 MB base64 of text": _base64_of_text,
+    "50 MB base64 of prose": _base64_of_prose,
+    "50 MB base64 of bytes": _base64_of_bytes,
     "50 MB base64, lines": lambda: ("QUJD" * 19 + "\n") * 650_000,
     "1 MB zero-width": _repeated("\u200b"),
     "`a` + zero-width": _repeated("a\u200b"),

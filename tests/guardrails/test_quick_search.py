@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from split_texts import places
 
 from llmops_sdk.guardrails import DetectorGuard, GuardContext
-from llmops_sdk.guardrails.detectors import PiiDetector, SecretsDetector, _secrets_detector
+from llmops_sdk.guardrails.detectors import PiiDetector, SecretsDetector, _secrets_detector, _signs
 from llmops_sdk.guardrails.detectors.pii import _pii
 from llmops_sdk.guardrails.normalise import Decoding, Read, views
 from llmops_sdk.guardrails.normalise._plain import plain_view
 from llmops_sdk.guardrails.normalise._quick_search import reading
+from llmops_sdk.guardrails.normalise._torn import _lines_with_signs, _torn_gaps
 from llmops_sdk.guardrails.normalise._view import View
 
 OUTPUT = GuardContext(rail="output")
@@ -39,6 +40,7 @@ PIECES = [
     *VALUES,
     *(DISGUISES[name](value) for name in DISGUISES for value in VALUES[:3]),
 ]
+PROSE = "The app says it is on its way, but not where. Please tell me how to change it and whether shops take it. "
 TEXTS = st.lists(st.sampled_from(PIECES), max_size=16).map("".join) | st.lists(
     st.sampled_from(PIECES), max_size=16
 ).map(" ".join)
@@ -63,8 +65,7 @@ def test_a_quick_search_loses_nothing(name: str, text: str):
 
 @pytest.mark.parametrize("name", DETECTORS)
 def test_a_long_text_is_read_in_parts(name: str):
-    prose = "The app says it is on its way, but not where. Please tell me how to change it and whether shops take it. "
-    text = prose * 120 + f"{VALUES[0]} and {KEY} too. " + prose * 120
+    text = PROSE * 120 + f"{VALUES[0]} and {KEY} too. " + PROSE * 120
     ((_, start, end, _),) = places(DETECTORS[name], text)
     assert text[start:end] in (VALUES[0], KEY)
 
@@ -76,6 +77,44 @@ def test_a_redacted_text_has_no_finding_of_the_same_kind(name: str, text: str):
     verdict = DetectorGuard(DETECTORS[name], "redact").check(text, OUTPUT)
     again = places(DETECTORS[name], text if verdict.text is None else verdict.text)
     assert not {one[0] for one in again} & {one.kind for one in verdict.findings}
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    st.lists(st.sampled_from([*PIECES, "aB3", "d4", "12", "@ex ample.org", "%4 0", PROSE]), max_size=24).map(" ".join)
+)
+def test_torn_tokens_are_in_the_lines_that_have_a_sign(text: str):
+    for is_decoded in (False, True):
+        lines = list(_lines_with_signs(text.encode("utf-8", "replace"), is_decoded=is_decoded))
+        found = list(_torn_gaps(text, lines, is_decoded=is_decoded))
+        assert found == list(_torn_gaps(text, [(0, len(text))], is_decoded=is_decoded))
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.sampled_from([*PIECES, PROSE, "KeyError\n", "x = 12\n"]), max_size=24).map(" ".join))
+def test_stretches_without_a_sign_hold_nothing(text: str):
+    detector = DETECTORS["pii"]
+    with pytest.MonkeyPatch().context() as patch:
+        patch.setattr(_signs, "_SPARSE", 0)  # however many places there are
+        quick = places(detector, text)
+        patch.setattr(_pii, "reading", _read_all)
+        assert places(detector, text) == quick
+
+
+def test_a_torn_token_elsewhere_does_not_make_each_stretch_read(monkeypatch: pytest.MonkeyPatch):
+    detector = PiiDetector()
+    read: list[str] = []
+    in_stretch = detector._in_stretch
+    monkeypatch.setattr(detector, "_in_stretch", lambda text, *rest: read.append(text) or in_stretch(text, *rest))
+    text = f"See MA-262 3rd edition. {PROSE * 3}It fails in line 12 (KeyError: 'x'). {PROSE * 3}Ask {VALUES[0]} or so."
+    assert [one[0] for one in places(detector, text)] == ["EMAIL"]
+    assert len(read) == 1
+    assert VALUES[0] in read[0]
+
+
+def test_long_text_in_base64_is_told_as_cut():
+    code = DISGUISES["base64"]("Caf\u00e9, 100 % of it. " * 60_000)
+    assert SecretsDetector().detect(code, OUTPUT).truncated
 
 
 def test_each_of_two_same_runs_of_base64_is_found():

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from llmops_sdk.errors import ConfigError
 from llmops_sdk.guardrails import DetectorGuard, GuardContext
+from llmops_sdk.guardrails.detectors.words import _phrases
 from llmops_sdk.guardrails.detectors.words._profanity import ProfanityDetector
 from llmops_sdk.guardrails.detectors.words._topics import TopicsDetector
 
@@ -93,3 +97,58 @@ def test_profanity_has_spellings_and_severity():
 def test_bad_lists_are_config_errors(make):
     with pytest.raises(ConfigError, match=r"deny|allow|words"):
         make()
+
+
+LONG_WORDS = ["darn", "d4rn it", "ass", "c++", "new york", "new york city", "a", "4chan", "b2b", "new", "x_y", "boot"]
+LONG_PIECES = (
+    *(
+        "darn",
+        "d4rn",
+        "daaarn",
+        "DARN",
+        "a55",
+        "as5s",
+        "sss",
+        "c++",
+        "c",
+        "+",
+        "#",
+        " ",
+        "  ",
+        "new york",
+        "new",
+        "york",
+    ),
+    *(
+        "city",
+        "new_york",
+        "a",
+        "4chan",
+        "achan",
+        "b2b",
+        "_",
+        ".",
+        "; ",
+        "\n",
+        "word",
+        "boooot",
+        "b00t",
+        "x",
+        " x y ",
+        "1",
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    "detector",
+    [ProfanityDetector(LONG_WORDS), TopicsDetector(LONG_WORDS), TopicsDetector(["new york"], ["new york city"])],
+)
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.sampled_from(LONG_PIECES), max_size=60).map("".join))
+def test_a_long_text_has_the_same_findings(detector: Any, text: str):
+    whole = detector.detect(text, OUTPUT).findings
+    with pytest.MonkeyPatch().context() as patch:
+        patch.setattr(_phrases, "_LONG", 0)
+        patch.setattr(_phrases, "_PART", 16)
+        assert detector.detect(text, OUTPUT).findings == whole

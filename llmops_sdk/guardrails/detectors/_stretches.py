@@ -13,13 +13,15 @@ from __future__ import annotations
 
 import re
 import string
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import cached_property, partial
 from typing import Any, TypeAlias
 
-from llmops_sdk._util._optional import require
-from llmops_sdk.guardrails.normalise import Decoding, Read
+from llmops_sdk.guardrails.detectors._signs import SignSearch, compiled
+from llmops_sdk.guardrails.detectors._skeleton import LONGEST_PLAIN, SPACES, skeleton_of, with_long_words
+from llmops_sdk.guardrails.normalise import Decoding, QuickRead, Read
 
 __all__ = ["LONGEST_STRETCH", "Reading", "Spans", "Stretches"]
 
@@ -28,35 +30,29 @@ LONGEST_STRETCH = 8192
 _EDGE = 256
 """Such a cut stands at least this far before the end of what the detector looked at."""
 _BASE64 = string.ascii_letters + string.digits + "+/_-"
+_ALL_BASE64 = re.compile("[A-Za-z0-9+/_-]*+")
 _GROUP = 16
 """So many characters of base64 are whole bytes, and these are whole groups if they are base64 themselves."""
-_LONGEST_PLAIN = 64
-"""A longer word is never plain."""
 
 Spans: TypeAlias = Callable[..., Sequence[tuple[int, int]]]
 """Returns the start and end of each finding in a text; takes it, and `read`, which says how to read it."""
 
 Reading: TypeAlias = Callable[[str, Decoding], Read | None]
 
-_SPACES = " \t\r\n\u3001\u3002\uff01\uff0c\uff1b\uff1f"
-_SPACE = f"[{_SPACES}]"
-_WORD = f"[^{_SPACES}]"
-# Letters of other scripts, their marks, and the quotes of typeset prose; not the forms of letters that stand for ASCII.
-_SAMPLE = 4096
-_NOT_ASCII = re.compile(r"[^\x00-\x7f][^\x00-\x7f]*+")
-_OTHER_PLAIN = re.compile(
-    r"(?![\x00-\x7f\uff00-\uffef\u2100-\u214f\U0001d400-\U0001d7ff])[^\W\d_]"
-    r"|(?!\d)[\u0591-\u06ff\u0900-\u109f]|[\u2014\u2018\u2019\u201c\u201d\u2026]"
-)
+_SPACE = f"[{SPACES}]"
+_WORD = f"[^{SPACES}]"
 _LINE_STARTS = re.compile(rf"\n(?={_WORD}{{2}})")
 _WORD_STARTS = re.compile(rf"{_SPACE}(?={_WORD}{{2}})")
 _SIGNS = re.compile(r"[^A-Za-z0-9](?<!\s)")
 _DIGIT = re.compile("[0-9]")
 _ANY_SPACE = re.compile(_SPACE)
+_SKELETON_SPACE = re.compile(rb"[ \t\r\n]")
 _NEAR_WORDS = re.compile(rf"{_SPACE}*+{_WORD}*+")
 _PLAIN_WORDS = re.compile(rf"{_WORD}++")
 _PART = 4096
 """A long text is read in parts of this length, or longer ones where all words may belong to findings."""
+_LONGEST_SEARCHED = 1 << 18
+"""Of a longer part, which has no prose, each stretch is read."""
 _WINDOW = 160
 """A text is cut between words of prose. So many characters of it are enough."""
 
@@ -66,6 +62,7 @@ _ACTIVE = r"[^A-Za-z .,;:!'\"()\t\r\n-]|[A-Za-z]{16}"
 # Two letters stand alone in English; others may be a word in spaced letters.
 _LETTER = r"[B-HJ-Zb-hj-z]\b"
 _SPELLED = rf"(?<!{_WORD})[(\[\"'<]?{_WORD}{_SPACE}{{1,3}}{_WORD}(?!{_WORD})"
+_SPELLED_SIGN = rf"(?:^|{_S})[(\[\"'<]?{_W}{_S}{{1,3}}(?:{_W}(?:{_S}|$)|{_LETTER})"
 
 
 class Stretches:
@@ -77,12 +74,21 @@ class Stretches:
         far: A regular expression of what lets a finding go on for some more words.
         reach: The number of these words.
         far_digits: Whether a digit lets a finding go on so, too.
+        far_signs: A regular expression, of google-re2, of what each match of `far` overlaps in a skeleton, or "".
         opens: A text from which everything up to `closes` is one stretch, or "".
         closes: See there.
     """
 
     def __init__(
-        self, *, context: str, far: str, reach: int, far_digits: bool = False, opens: str = "", closes: str = ""
+        self,
+        *,
+        context: str,
+        far: str,
+        reach: int,
+        far_digits: bool = False,
+        far_signs: str = "",
+        opens: str = "",
+        closes: str = "",
     ) -> None:
         word = rf"{_W}*(?:{_ACTIVE}|{context}){_W}*"
         # A run of such words, and the plain word before it.
@@ -92,13 +98,20 @@ class Stretches:
         self._far_words = re.compile(rf"(?:{_SPACE}*+{_WORD}*+){{{reach}}}")
         self._reach = reach
         self._far_digits = far_digits
+        self._far_signs = rf"{far_signs}|{_SPELLED_SIGN}" if far_signs else ""
         self._opens, self._closes = opens, closes
 
     @cached_property
     def _runs(self) -> Any:
-        return require("re2", extra="guards", purpose="a guard that searches texts").compile(self._run_pattern.encode())
+        return compiled(self._run_pattern)
 
-    def find(self, text: str, spans: Spans, reading: Reading, decoding: Decoding) -> Iterator[tuple[int, int, Read]]:
+    @cached_property
+    def _far_search(self) -> Any:
+        return compiled(self._far_signs)
+
+    def find(
+        self, text: str, spans: Spans, reading: Reading, decoding: Decoding, signs: SignSearch | None = None
+    ) -> Iterator[tuple[int, int, Read]]:
         """Yield the start and end of each stretch that may hold a finding, in order, and how to read it.
 
         Args:
@@ -106,6 +119,7 @@ class Stretches:
             spans: Says where findings are, so that none is cut.
             reading: Tells quickly how to read the stretches of a text, or None if none holds a finding.
             decoding: How much base64 may be decoded.
+            signs: Finds the places that may hold a finding, or None if each stretch may hold one.
 
         Raises:
             MissingDependencyError: google-re2 is not installed.
@@ -118,8 +132,55 @@ class Stretches:
             part = text[base:last]
             if len(parts) > 1:
                 read = reading(part, decoding)
-            if read is not None:
+            if read is None:
+                continue
+            places: list[tuple[int, int]] | None = None
+            if signs and isinstance(read, QuickRead) and len(part) <= _LONGEST_SEARCHED:
+                places = signs.places_in(read, len(part))
+            if places is None:
                 yield from self._find(part, base, spans, read, reading, decoding)
+            else:
+                yield from self._find_near(part, base, spans, read, places)
+
+    def _find_near(
+        self, text: str, base: int, spans: Spans, read: Read, places: list[tuple[int, int]]
+    ) -> Iterator[tuple[int, int, Read]]:
+        """Yield the stretches that overlap one of some places, of a part that starts at `base`."""
+        skeleton = skeleton_of(text)
+        runs = [match.span() for match in self._runs.finditer(with_long_words(skeleton))]
+        near = 0
+        for first, last in self._ranges(text, runs, places):
+            scan = self._scan(text, skeleton, iter(runs[first:last]), len(text), len(text), partial(spans, read=read))
+            for start, end in scan:
+                while near < len(places) and places[near][1] <= start:
+                    near += 1
+                if near < len(places) and places[near][0] < end:
+                    yield base + start, base + start + len(text[start:end].rstrip(SPACES)), read
+
+    def _ranges(
+        self, text: str, runs: list[tuple[int, int]], places: list[tuple[int, int]]
+    ) -> Iterator[tuple[int, int]]:
+        """Yield ranges of the runs of words such that no stretch of another run reaches a place."""
+        starts = [start for start, _ in runs]
+        first = last = 0
+        for start, end in places:
+            low = bisect_right(starts, start) - 1
+            if low >= last:
+                if last:
+                    yield first, last
+                while low > last and self._may_reach(text, runs[low - 1][1], starts[low]):
+                    low -= 1
+                first, last = low, low + 1
+            last = max(last, bisect_left(starts, end))
+            while 0 < last < len(runs) and self._may_reach(text, runs[last - 1][1], starts[last]):
+                last += 1
+        if last > first:
+            yield max(first, 0), last
+
+    def _may_reach(self, text: str, stop: int, start: int) -> bool:
+        """Tell whether a finding may go on from the end of a run of words to the start of the next one."""
+        found = self._far_words.match(text, stop)
+        return found is None or found.end() > start
 
     def _find(
         self, text: str, base: int, spans: Spans, read: Read, reading: Reading, decoding: Decoding
@@ -127,8 +188,10 @@ class Stretches:
         """Yield the stretches of a part that starts at `base`."""
         is_checked = False
         last = len(text)
-        for start, end in self._scan(text, last, last, partial(spans, read=read)):
-            yield base + start, base + start + len(text[start:end].rstrip(_SPACES)), read
+        skeleton = skeleton_of(text)
+        runs = (match.span() for match in self._runs.finditer(with_long_words(skeleton)))
+        for start, end in self._scan(text, skeleton, runs, last, last, partial(spans, read=read)):
+            yield base + start, base + start + len(text[start:end].rstrip(SPACES)), read
             if decoding.is_cut and not is_checked:
                 is_checked = True
                 if reading(text[end:], decoding) is None:
@@ -151,7 +214,8 @@ class Stretches:
                 yield start, cut
                 start, at = cut, cut + _PART
             else:
-                at += _WINDOW // 2
+                # Few cuts are looked for where there are none, as in one long word.
+                at += max(_WINDOW // 2, (at - start) // 16)
         yield start, len(text)
 
     def _cut_in(self, text: str, at: int) -> int:
@@ -161,7 +225,7 @@ class Stretches:
         # A stretch before the window takes the first words, and one behind it takes the last one.
         if len(words) < self._reach + 4:
             return 0
-        skeleton = _with_long_words(_skeleton(window[words[0].start() : words[-1].end()]))
+        skeleton = with_long_words(skeleton_of(window[words[0].start() : words[-1].end()]))
         if self._runs.search(skeleton):
             return 0
         return at + words[-2].start()
@@ -176,21 +240,23 @@ class Stretches:
         Raises:
             MissingDependencyError: google-re2 is not installed.
         """
-        scan = self._scan(text, *_certain(text), spans)
+        skeleton = skeleton_of(text)
+        runs = (match.span() for match in self._runs.finditer(with_long_words(skeleton)))
+        scan = self._scan(text, skeleton, runs, *_certain(text), spans)
         while True:
             try:
                 next(scan)
             except StopIteration as end:
                 return end.value
 
-    def _scan(self, text: str, last: int, cut: int, spans: Spans) -> Generator[tuple[int, int], None, int]:
+    def _scan(
+        self, text: str, skeleton: bytes, runs: Iterator[tuple[int, int]], last: int, cut: int, spans: Spans
+    ) -> Generator[tuple[int, int], None, int]:
         """Yield the stretches of the words that start up to `last`; return where to cut: at `cut` or before."""
-        skeleton = _skeleton(text)
         start = end = -1
         base, forced_until = 0, -1
         members: list[tuple[int, int]] = []
         again: deque[tuple[int, int]] = deque()
-        runs = (match.span() for match in self._runs.finditer(_with_long_words(skeleton)))
         while run := again.popleft() if again else next(runs, None):
             if run[0] > last:
                 break
@@ -198,7 +264,7 @@ class Stretches:
             first = self._after_cut(skeleton, max(run[0], base), stop, is_cut=run[0] < base)
             if first >= stop:
                 continue
-            reach = self._end_of_reach(text, first, stop)
+            reach = self._end_of_reach(text, skeleton, first, stop)
             if start >= 0 and first < end:
                 end = max(end, reach)
             else:
@@ -222,17 +288,20 @@ class Stretches:
         """Return where the rest of a run starts behind a forced cut: the part of a word there may be plain."""
         if not is_cut or first >= stop:
             return first
-        space = _SKELETON_SPACE.search(skeleton, first, min(stop, first + _LONGEST_PLAIN + 1))
-        if space is not None or stop - first > _LONGEST_PLAIN or self._runs.search(skeleton[first:stop]):
+        space = _SKELETON_SPACE.search(skeleton, first, min(stop, first + LONGEST_PLAIN + 1))
+        if space is not None or stop - first > LONGEST_PLAIN or self._runs.search(skeleton[first:stop]):
             return first
         return stop
 
-    def _end_of_reach(self, text: str, start: int, stop: int) -> int:
+    def _end_of_reach(self, text: str, skeleton: bytes, start: int, stop: int) -> int:
         """Return the end of the words that may belong to a finding in a run of words."""
         if stop - start > LONGEST_STRETCH:
             return stop
         # Most runs of words that go on have a digit, which is found much faster.
-        is_far = (self._far_digits and _DIGIT.search(text, start, stop)) or self._far.search(text, start, stop)
+        is_far = (self._far_digits and _DIGIT.search(text, start, stop)) or (
+            (not self._far_signs or self._far_search.search(skeleton, max(0, start - 1), stop + 1))
+            and self._far.search(text, start, stop)
+        )
         found = (self._far_words if is_far else _NEAR_WORDS).match(text, stop)
         reach = found.end() if found else stop
         opened = text.rfind(self._opens, start, stop) if self._opens else -1
@@ -246,55 +315,16 @@ class Stretches:
         return max(reach, found.end() if found else closed)
 
 
-def _with_long_words(skeleton: bytes) -> bytes:
-    """Return a skeleton with question marks for the words that are too long to be plain."""
-    # A pattern of so many characters would be slow.
-    if max(map(len, skeleton.split()), default=0) <= _LONGEST_PLAIN:
-        return skeleton
-    return _LONG_WORD.sub(lambda match: b"?" * (match.end() - match.start()), skeleton)
-
-
-_LONG_WORD = re.compile(rb"[^ \t\r\n]{%d,}+" % (_LONGEST_PLAIN + 1))
-_SKELETON_SPACE = re.compile(rb"[ \t\r\n]")
-
-
-def _skeleton(text: str) -> bytes:
-    """Return the text in ASCII, of the same length: other plain characters as quotes, all others as question marks."""
-    text = text.replace("?", ":")
-    if not text.isascii():
-        for space in _SPACES[4:]:
-            text = text.replace(space, " ")
-        # Where there are few other characters, only these are translated.
-        is_sparse = len(_NOT_ASCII.findall(text, 0, _SAMPLE)) * 16 < min(len(text), _SAMPLE)
-        text = _NOT_ASCII.sub(_in_skeleton, text) if is_sparse else text.translate(_SKELETON)
-    return text.encode("ascii", "replace")
-
-
-def _in_skeleton(match: re.Match[str]) -> str:
-    return match[0].translate(_SKELETON)
-
-
-class _Skeleton(dict[int, str]):
-    """What stands in a skeleton for each character that is not ASCII, filled at its first use."""
-
-    def __missing__(self, code: int) -> str:
-        found = self[code] = chr(code) if code < 0x80 else "'" if _OTHER_PLAIN.match(chr(code)) else "?"
-        return found
-
-
-_SKELETON = _Skeleton()
-
-
 def _certain(text: str) -> tuple[int, int]:
     """Return how far the rest of a text cannot change which words are plain, and the last start of a word up to there.
 
     The word at the end may go on, and whether the one before it is plain depends on that.
     """
     end = start = len(text)
-    for _ in range(2 if text[-1:] in _SPACES else 3):
-        end = len(text[:start].rstrip(_SPACES))
-        start = max(text.rfind(space, 0, end) for space in _SPACES) + 1
-        if end - start > _LONGEST_PLAIN:
+    for _ in range(2 if text[-1:] in SPACES else 3):
+        end = len(text[:start].rstrip(SPACES))
+        start = max(text.rfind(space, 0, end) for space in SPACES) + 1
+        if end - start > LONGEST_PLAIN:
             return end, start
     return start, start
 
@@ -310,8 +340,11 @@ def _forced_cut(text: str, start: int, spans: Spans) -> int:
     end = start + LONGEST_STRETCH
     first = end - LONGEST_STRETCH // 4
     high = end - _EDGE - first
-    encoded = text[start : first + high]
-    encoded = len(encoded) - len(encoded.rstrip(_BASE64))
+    high_place = first + high
+    if _ALL_BASE64.fullmatch(text, start, high_place):
+        encoded = high_place - start
+    else:
+        encoded = high_place - start - len(text[start:high_place].rstrip(_BASE64))
     if encoded >= LONGEST_STRETCH // 2:
         # Both the cut and the window keep groups of base64 whole, also of base64 in base64.
         first -= encoded % _GROUP
@@ -328,10 +361,10 @@ def _forced_cut(text: str, start: int, spans: Spans) -> int:
             # The first part of a word that is cut must stay too long to be plain.
             if not is_inside[place] and (pattern is not _SIGNS or _is_in_long_word(window, place)):
                 return first + place
-    before = window[high - _LONGEST_PLAIN : high]
-    space = max(before.rfind(space) for space in _SPACES)
-    return first + (high if space < 0 else high - _LONGEST_PLAIN + space + 1)
+    before = window[high - LONGEST_PLAIN : high]
+    space = max(before.rfind(space) for space in SPACES)
+    return first + (high if space < 0 else high - LONGEST_PLAIN + space + 1)
 
 
 def _is_in_long_word(window: str, place: int) -> bool:
-    return _ANY_SPACE.search(window, place - _LONGEST_PLAIN - 1, place) is None
+    return _ANY_SPACE.search(window, place - LONGEST_PLAIN - 1, place) is None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from llmops_sdk.guardrails.normalise._quick_search import Read, reading
+from llmops_sdk.guardrails.normalise._quick_search import QuickRead, Read, reading
 from llmops_sdk.guardrails.normalise._view import View, replaced
 from llmops_sdk.guardrails.normalise._views import Decoding, views
 
-__all__ = ["Decoding", "Read", "View", "reading", "replaced", "views"]
+__all__ = ["Decoding", "QuickRead", "Read", "View", "reading", "replaced", "views"]

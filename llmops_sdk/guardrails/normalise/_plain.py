@@ -62,16 +62,23 @@ def plain_view(view: View) -> View:
 def _plain_characters(view: View) -> View:
     text = view.text
     runs = NOT_ASCII.findall(text)
-    if len(runs) * _DENSE < len(text) or _DIGIT_LOOKS.keys() & map(ord, set("".join(runs))):
-        return replaced(view, _plain_runs(text))
+    has_looks = not _DIGIT_LOOKS.keys().isdisjoint(map(ord, set("".join(runs))))
+    if has_looks or len(runs) * _DENSE < len(text):
+        different = set(runs)
+        plain = {run for run in different if run.translate(_PLAIN) == run}
+        if has_looks:
+            plain = {run for run in plain if run.translate(_DIGIT_LOOKS) == run}
+        return view if plain == different else replaced(view, _plain_runs(text, plain))
     # The same in one call; where each character comes from is found out only if it is asked for.
     new = text.translate(_PLAIN)
     return view if new == text else View(new, view, table=_PLAIN)
 
 
-def _plain_runs(text: str) -> Iterator[tuple[int, int, str]]:
+def _plain_runs(text: str, plain: set[str]) -> Iterator[tuple[int, int, str]]:
+    """Yield the changes of a text; `plain` has runs of other characters that are never changed."""
     for match in NOT_ASCII.finditer(text):
-        yield from _other_characters(text, match.start(), match.end())
+        if match[0] not in plain:
+            yield from _other_characters(text, match.start(), match.end())
 
 
 def _without_escapes(text: str) -> Iterator[tuple[int, int, str]]:

@@ -10,23 +10,25 @@ from __future__ import annotations
 import base64
 import re
 import string
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from llmops_sdk.guardrails.normalise._base64_runs import UNLIKELY_BASE64, UNPRINTABLE, text_of
 from llmops_sdk.guardrails.normalise._plain import NOT_ASCII, plain_view
-from llmops_sdk.guardrails.normalise._torn import joined, may_be_torn
+from llmops_sdk.guardrails.normalise._torn import compiled, joined, may_be_torn
 from llmops_sdk.guardrails.normalise._view import View
 from llmops_sdk.guardrails.normalise._views import MAX_DEPTH, Decoding, views
 
-__all__ = ["MayMatch", "Read", "plain_views", "reading"]
+__all__ = ["MayMatch", "QuickRead", "Read", "reading"]
 
 MayMatch: TypeAlias = Callable[[str, bytes], bool]
 Read: TypeAlias = Callable[[str], Iterator[View]]
 
 _MOST_RUNS = 256
 """After so many runs of base64 in a text, reading it in stretches takes no longer."""
+_MOST_MATCHED = 16
+"""After so many runs with something in them, reading the text in stretches takes no longer."""
 _SHORT, _FEW = 512, 6
 """A longer text is read in stretches if more than one of so many characters may have another plain reading."""
 _MOST_JOINED = 1 << 14
@@ -40,6 +42,13 @@ _MOST_ENCODED = 64 << 20
 
 _BASE64 = string.ascii_letters + string.digits + "+/_-"
 _NOT_BASE64 = bytes(code if chr(code) in _BASE64 else 0x20 for code in range(256))
+_SHORTEST_RUN = 8
+_B = "[A-Za-z0-9+/_-]"
+# Not in small letters only; `UNLIKELY_BASE64` says more.
+_LIKELY_RUN = tuple(rf"{_B}*{_B}{{{place}}}[A-Z0-9+]{_B}{{{7 - place}}}{_B}*" for place in range(_SHORTEST_RUN))
+_MANY = 2048
+_LONG_NESTED = 1 << 20
+"""More that was base64 is read only as far as `Decoding` allows if it is not plain; in characters."""
 # Look-alikes of digits count beside a digit; a space of Chinese, which ends a stretch, may stand between both.
 _WIDE_SPACES = "\u3001\u3002\uff01\uff0c\uff1b\uff1f"
 _DIGIT_LOOKS = re.compile("[ОоΟοЗзІіӀΙιбЧчǀ]")
@@ -57,19 +66,40 @@ def reading(text: str, may_match: MayMatch, decoding: Decoding) -> Read | None:
         decoding: How much base64 may be decoded.
 
     Returns:
-        `views`, or `plain_views` if these show all that `views` can show of any stretch, or None.
+        `views`, or None, or a `QuickRead`, which shows of each stretch all that `views` would show.
 
     Raises:
         MissingDependencyError: google-re2 is not installed.
     """
-    found, is_plain = _search(text, may_match, MAX_DEPTH if decoding.left > 0 else 0, [_MOST_RUNS])
-    if not is_plain:
-        return partial(views, decoding=decoding)
-    return plain_views if found else None
+    read = partial(views, decoding=decoding)
+    whole = _search(text, may_match, MAX_DEPTH if decoding.left > 0 else 0, [_MOST_RUNS])
+    if whole is None:
+        return read
+    if whole.is_matched or whole.encoded:
+        is_plain = not (whole.encoded or whole.readings[-1].is_guess)
+        return QuickRead(_plain_views if is_plain else read, whole.readings, whole.encoded)
+    return None
 
 
-def plain_views(text: str) -> Iterator[View]:
-    """Yield the text, and its reading in plain characters and without escapes."""
+class QuickRead:
+    """Reads the stretches of a text; it knows the readings of the whole text.
+
+    Args:
+        read: Reads a stretch.
+        wholes: The readings of the whole text, without those of base64. No stretch holds more, beside `encoded`.
+        encoded: The start and end of each run of base64 that may hold something.
+    """
+
+    def __init__(self, read: Read, wholes: Sequence[View], encoded: Sequence[tuple[int, int]]) -> None:
+        self._read = read
+        self.wholes = wholes
+        self.encoded = encoded
+
+    def __call__(self, text: str) -> Iterator[View]:
+        return self._read(text)
+
+
+def _plain_views(text: str) -> Iterator[View]:
     view = View(text)
     yield view
     plain = plain_view(view)
@@ -77,59 +107,99 @@ def plain_views(text: str) -> Iterator[View]:
         yield plain
 
 
-def _search(text: str, may_match: MayMatch, depth: int, runs: list[int]) -> tuple[bool, bool]:
-    """Tell whether the plain readings may hold something, and whether other readings hold no more."""
+class _Whole(NamedTuple):
+    """What a search of a whole text says."""
+
+    is_matched: bool
+    readings: list[View]
+    encoded: list[tuple[int, int]]
+
+
+def _search(text: str, may_match: MayMatch, depth: int, runs: list[int]) -> _Whole | None:
+    """Search the readings of a text, or return None if these do not tell all."""
     data = text.encode("utf-8", "replace")
-    found = may_match(text, data)
-    if not text.isascii() and any(space in text for space in _WIDE_SPACES) and _DIGIT_LOOKS.search(text):
-        return found, False
-    if len(text) > _SHORT and _changes(text, data) * _FEW > len(text):
-        return found, False
-    plain = plain_view(View(text, is_decoded=depth < MAX_DEPTH))
-    readings = [data]
-    if plain.text is not text:
-        readings.append(plain.text.encode("utf-8", "replace"))
-        found = found or may_match(plain.text, readings[-1])
-    is_plain = True
-    if may_be_torn(readings[-1], is_decoded=depth < MAX_DEPTH):
+    if len(data) > len(text) and any(map(text.__contains__, _WIDE_SPACES)) and _DIGIT_LOOKS.search(text):
+        return None
+    if len(text) > _SHORT and _has_many_changes(text, data):
+        return None
+    if depth < MAX_DEPTH and len(text) > _LONG_NESTED and (len(data) > len(text) or b"%" in data or b"&" in data):
+        return None
+    readings = [View(text, is_decoded=depth < MAX_DEPTH)]
+    encodings = [data]
+    plain = plain_view(readings[0])
+    if plain is not readings[0]:
+        readings.append(plain)
+        encodings.append(plain.text.encode("utf-8", "replace"))
+    if may_be_torn(encodings[-1], is_decoded=depth < MAX_DEPTH):
         if len(text) > _MOST_JOINED:
-            return found, False
+            return None
         whole = joined(plain)
         if whole is not plain:
-            is_plain = not found
-            whole = plain_view(whole).text
-            readings.append(whole.encode("utf-8", "replace"))
-            if may_match(whole, readings[-1]):
-                return found, False
-    if depth:
-        for decoded in _decoded(readings, runs):
-            if decoded is None or _search(decoded, may_match, depth - 1, runs) != (False, True):
-                return found, False
-    return found, is_plain
+            readings.append(plain_view(whole))
+            encodings.append(readings[-1].text.encode("utf-8", "replace"))
+    is_matched = any(may_match(view.text, one) for view, one in zip(readings, encodings, strict=True))
+    matched: list[str] = []
+    for run, decoded in _decoded(encodings, runs, is_nested=depth < MAX_DEPTH) if depth else ():
+        if decoded is None or len(matched) > _MOST_MATCHED:
+            return None
+        inner = _search(decoded, may_match, depth - 1, runs)
+        if inner is None or inner.is_matched or inner.encoded:
+            matched.append(run)
+    encoded = sorted({place for view in readings for run in matched for place in _places(view, run)})
+    return _Whole(is_matched, readings, encoded)
 
 
-def _changes(text: str, data: bytes) -> int:
-    """Return about how many parts of a text have another plain reading."""
-    signs = sum(map(data.count, (b"%", b"&", b"\\")))
-    return signs if len(text) == len(data) else signs + len(NOT_ASCII.findall(text))
+def _places(view: View, run: str) -> Iterator[tuple[int, int]]:
+    """Yield the places of a run of base64 in the text as written."""
+    start = view.text.find(run)
+    while start >= 0:
+        yield view.original(start, start + len(run))
+        start = view.text.find(run, start + len(run))
 
 
-def _decoded(readings: list[bytes], runs: list[int]) -> Iterator[str | None]:
-    """Yield the text in each run of base64, or None if there are too many."""
-    found = dict.fromkeys(run for data in readings for run in data.translate(_NOT_BASE64).split() if len(run) >= 8)
-    for word in found:
-        if word.isalpha() and word.islower():
-            continue
+def _has_many_changes(text: str, data: bytes) -> bool:
+    """Tell whether many parts of a text have another plain reading."""
+    most = len(text) // _FEW
+    signs = sum(data.count(sign) for sign in (b"%", b"&", b"\\") if sign in data)
+    # The rest is counted only if the number of bytes does not tell.
+    return signs + len(data) - len(text) > most and signs + len(NOT_ASCII.findall(text)) > most
+
+
+def _decoded(readings: list[bytes], runs: list[int], *, is_nested: bool) -> Iterator[tuple[str, str | None]]:
+    """Yield each run of base64 with the text in it, or with None if there are too many."""
+    words: list[bytes] = []
+    for data in readings:
+        likely = _likely_runs(data, is_nested=is_nested)
+        if likely is None:
+            yield "", None
+            return
+        words += likely
+    # To compare long words would take longer than to read them.
+    for word in dict.fromkeys(words) if len(words) > 1 else words:
         run = word.decode()
         if UNLIKELY_BASE64.match(run):
             continue
         if not runs[0] or len(run) > _MOST_ENCODED:
-            yield None
+            yield run, None
             return
         runs[0] -= 1
         decoded = _text_in(run)
         if decoded is not None:
-            yield decoded
+            yield run, decoded
+
+
+def _likely_runs(data: bytes, *, is_nested: bool) -> Iterable[bytes] | None:
+    """Return the runs that may be base64, or None if they are too many in what was base64 itself."""
+    found: list[bytes] = []
+    for match in compiled(_LIKELY_RUN).finditer(data):
+        found.append(match[0])
+        if len(found) > _MANY:
+            if is_nested and len(data) > _LONG_NESTED:
+                return None
+            # Most of so many are equal.
+            words = dict.fromkeys(data.translate(_NOT_BASE64).split())
+            return [word for word in words if len(word) >= _SHORTEST_RUN and not (word.isalpha() and word.islower())]
+    return found
 
 
 def _text_in(run: str) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from itertools import pairwise
 from typing import Any
@@ -12,7 +12,7 @@ from llmops_sdk._util._optional import require
 from llmops_sdk.guardrails.normalise._plain import match_escape
 from llmops_sdk.guardrails.normalise._view import View, replaced
 
-__all__ = ["joined", "may_be_torn"]
+__all__ = ["compiled", "joined", "may_be_torn"]
 
 _SPACE = r"[ \t\r\n]"
 _WORD = re.compile(r"[^ \t\r\n]++")
@@ -73,11 +73,12 @@ def _signs(*, is_decoded: bool) -> tuple[str, ...]:
 
 
 def _has_match(text: bytes, *patterns: str) -> bool:
-    return _compiled(patterns).search(text) is not None
+    return compiled(patterns).search(text) is not None
 
 
 @cache
-def _compiled(patterns: tuple[str, ...]) -> Any:
+def compiled(patterns: tuple[str, ...]) -> Any:
+    """Return what finds any of some patterns of google-re2 in bytes."""
     re2 = require("re2", extra="guards", purpose="a guard that searches texts")
     return re2.compile("|".join(patterns).encode())
 
@@ -93,9 +94,9 @@ def joined(view: View) -> View:
         if view.text is not text:
             text = view.text
             data = text.encode("utf-8", "replace")
-    if not _has_match(data, *_signs(is_decoded=view.is_decoded)):
-        return view
-    return replaced(view, _torn_gaps(text, is_decoded=view.is_decoded), is_guess=True)
+    lines = _lines_with_signs(data, is_decoded=view.is_decoded)
+    gaps = _torn_gaps(text, lines, is_decoded=view.is_decoded)
+    return replaced(view, gaps, is_guess=True)
 
 
 def _spelled_gaps(text: str) -> Iterator[tuple[int, int, str]]:
@@ -106,29 +107,51 @@ def _spelled_gaps(text: str) -> Iterator[tuple[int, int, str]]:
             yield *gap.span(), ""
 
 
-def _torn_gaps(text: str, *, is_decoded: bool) -> Iterator[tuple[int, int, str]]:
-    """Yield the gaps inside of one token."""
-    is_key = False
+def _lines_with_signs(data: bytes, *, is_decoded: bool) -> Iterator[tuple[int, int]]:
+    """Yield the start and end, in characters, of the lines of a text in UTF-8 that may have a torn token."""
+    signs = compiled(_signs(is_decoded=is_decoded))
+    done = length = 0
+    while match := signs.search(data, done):
+        first = max(done, data.rfind(b"\n", done, match.start()) + 1)
+        last = data.find(b"\n", match.end())
+        last = len(data) if last < 0 else last
+        start = length + len(data[done:first].decode())
+        length, done = start + len(data[first:last].decode()), last
+        yield start, length
+
+
+def _torn_gaps(text: str, lines: Iterable[tuple[int, int]], *, is_decoded: bool) -> Iterator[tuple[int, int, str]]:
+    """Yield the gaps inside of one token that start in some lines, and those behind them inside of the same key."""
     has_at = "@" in text
     has_escape = "%" in text or "&" in text or "\\" in text
     has_random = _RANDOM.search(text) is not None
-    for left, right in pairwise(_WORD.finditer(text)):
-        gap = text[left.end() : right.start()]
-        if len(gap) > 8:
-            is_key = False
-            continue
-        # Only the end of a long word tells; a slice bounds the time.
-        before, after = left[0][-80:], right[0][:80]
-        is_key = has_random and _is_torn_key(before, after, is_continued=is_key)
-        if is_key or (has_at and _is_torn_address(before, after)) or (has_escape and _is_torn_escape(before, after)):
-            yield left.end(), right.start(), ""
-        elif (
-            "\n" in gap
-            and _DIGIT_LAST.search(before)
-            and _DIGIT_FIRST.match(after)
-            and (is_decoded or _has_words_before(text, left.start()))
-        ):
-            yield left.end(), right.start(), " "
+    done = 0
+    for first, last in lines:
+        is_key = False
+        for left, right in pairwise(_WORD.finditer(text, max(first, done))):
+            if left.start() >= last and not is_key:
+                break
+            done = right.start()
+            gap = text[left.end() : right.start()]
+            if len(gap) > 8:
+                is_key = False
+                continue
+            # Only the end of a long word tells; a slice bounds the time.
+            before, after = left[0][-80:], right[0][:80]
+            is_key = has_random and _is_torn_key(before, after, is_continued=is_key)
+            if (
+                is_key
+                or (has_at and _is_torn_address(before, after))
+                or (has_escape and _is_torn_escape(before, after))
+            ):
+                yield left.end(), right.start(), ""
+            elif (
+                "\n" in gap
+                and _DIGIT_LAST.search(before)
+                and _DIGIT_FIRST.match(after)
+                and (is_decoded or _has_words_before(text, left.start()))
+            ):
+                yield left.end(), right.start(), " "
 
 
 def _has_words_before(text: str, place: int) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -12,6 +12,7 @@ from llmops_sdk._util._optional import require
 from llmops_sdk._util._public import public
 from llmops_sdk.errors import ConfigError
 from llmops_sdk.guardrails._protocol import Detection, Finding, GuardContext
+from llmops_sdk.guardrails.detectors._signs import SignSearch
 from llmops_sdk.guardrails.detectors._stretches import Stretches
 from llmops_sdk.guardrails.detectors.pii._pii_found import Found, without_overlaps
 from llmops_sdk.guardrails.detectors.pii._pii_numbers import (
@@ -51,6 +52,10 @@ KINDS: dict[str, tuple[Callable[[str], Iterator[Found]] | None, str]] = {
 DEFAULT_KINDS = tuple(kind for kind in KINDS if kind != "URL")
 """All but URL: most URLs name no person."""
 
+_LONG = 4096
+"""A longer text is sieved twice, in bytes."""
+_WORD_KINDS = frozenset({"IBAN", "URL", "DATE_OF_BIRTH", "ADDRESS"})
+"""What has words or letters that random text has, too."""
 _GUESS = 0.75
 """The factor of the score in a text whose words were joined."""
 
@@ -68,6 +73,7 @@ _STRETCHES = Stretches(
     far=rf"@(?:$|\s)|(?i:\b(?:{_WORDS}|d\.o\.b)\b)",
     reach=6,
     far_digits=True,
+    far_signs=rf"@|(?i:\b(?:{_WORDS}|d\.o\.b)\b)",
 )
 
 
@@ -107,6 +113,7 @@ class PiiDetector:
         if wrong is not None:
             raise ConfigError(f"a region of pii must be two letters, as in 'US', not {wrong!r}", value=wrong)
         self.version = f"2:{','.join(self.kinds)}:{','.join(self.regions)}"
+        self._signs = SignSearch(KINDS[kind][1] for kind in self.kinds)
         self._finders = [KINDS[kind][0] or self._phone for kind in self.kinds]
 
     def detect(self, text: str, context: GuardContext) -> Detection:  # noqa: ARG002 - it treats all rails alike
@@ -114,7 +121,7 @@ class PiiDetector:
         decoding = Decoding()
         findings = tuple(
             Finding(one.kind, start + one.start, start + one.end, one.score)
-            for start, end, read in _STRETCHES.find(text, self._spans, self._reading, decoding)
+            for start, end, read in _STRETCHES.find(text, self._spans, self._reading, decoding, self._signs)
             for one in self._in_stretch(text[start:end], read)
         )
         if not findings:
@@ -141,26 +148,45 @@ class PiiDetector:
         return without_overlaps(found)
 
     def _reading(self, text: str, decoding: Decoding) -> Read | None:
-        return reading(text, lambda _, data: bool(self._sieve.Match(data)), decoding)
+        return reading(text, lambda _, data: bool(self._kinds_in(data)), decoding)
 
     def _in_view(self, text: str) -> Iterator[Found]:
-        for index in self._sieve.Match(text.encode("utf-8", "replace")) or ():
+        for index in self._kinds_in(text.encode("utf-8", "replace")):
             yield from self._finders[index](text)
+
+    def _kinds_in(self, data: bytes) -> Sequence[int]:
+        """Return the places in `kinds` of those that a text may have."""
+        if len(data) < _LONG:
+            return self._sieve.Match(data) or ()
+        return sorted(kinds[index] for kinds, sieve in self._sieves for index in sieve.Match(data) or ())
 
     @cached_property
     def _sieve(self) -> Any:
         """Make the sieve, which tells in one pass over a text which kinds it may have."""
-        re2 = require("re2", extra="guards", purpose="the guard pii")
-        options = re2.Options()
-        options.max_mem = _SIEVE_MEMORY
-        sieve = re2.Set.SearchSet(options)
-        for kind in self.kinds:
-            sieve.Add(KINDS[kind][1])
-        sieve.Compile()
-        return sieve
+        return _sieve(self.kinds)
+
+    @cached_property
+    def _sieves(self) -> list[tuple[list[int], Any]]:
+        """Make two sieves. One of all kinds has so many states that random letters make it slow."""
+        groups = [
+            [index for index, kind in enumerate(self.kinds) if (kind in _WORD_KINDS) is is_word]
+            for is_word in (False, True)
+        ]
+        return [(group, _sieve(self.kinds[index] for index in group)) for group in groups if group]
 
     def _phone(self, text: str) -> Iterator[Found]:
         return phone(text, self.regions)
+
+
+def _sieve(kinds: Iterable[str]) -> Any:
+    re2 = require("re2", extra="guards", purpose="the guard pii")
+    options = re2.Options()
+    options.max_mem = _SIEVE_MEMORY
+    sieve = re2.Set.SearchSet(options)
+    for kind in kinds:
+        sieve.Add(KINDS[kind][1])
+    sieve.Compile()
+    return sieve
 
 
 def _checked(name: str, value: Sequence[str]) -> tuple[str, ...]:

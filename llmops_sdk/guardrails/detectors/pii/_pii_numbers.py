@@ -151,7 +151,7 @@ _IBAN_LENGTHS = {
     )
 }
 """The number of characters for each country, by the IBAN registry."""
-IBAN_SIGNS = rf"(?i:{'|'.join(_IBAN_LENGTHS)})[0-9]{{2}}[ -]?[A-Za-z0-9]{{1,4}}[ -]?[A-Za-z0-9]"
+IBAN_SIGNS = rf"(?:\b|_)(?i:{'|'.join(_IBAN_LENGTHS)})[0-9]{{2}}[ -]?[A-Za-z0-9]{{1,4}}[ -]?[A-Za-z0-9]"
 """What each text with an IBAN matches, for google-re2; longer repetitions would make it slow on random letters."""
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import islice
 
 from llmops_sdk.errors import ConfigError
 from llmops_sdk.guardrails.detectors._mapped import Mapped
+from llmops_sdk.guardrails.normalise._sieve import sieve
 
 __all__ = ["Phrases", "folded", "given_words"]
 
@@ -19,7 +22,14 @@ _WORD = re.compile(rf"[{_UNSPACED}]|[^\W_{_UNSPACED}]++[+#]*+")
 _ASCII_WORD = re.compile(r"[A-Za-z0-9]++[+#]*+")
 _LONGEST_WORD = 256
 """A longer word is compared as it is written only."""
+_REPEATED = re.compile(r"(.)\1+")
 _LONGEST_GAP = 3
+_LONG = 1 << 16
+"""In a longer text in ASCII, the words that may start a phrase are searched first."""
+_PART = 1 << 13
+"""The length of the parts in which they are searched."""
+_MOST_IN_PATTERN = 1 << 15
+"""More characters of words than this do not make a pattern."""
 _END_OF_SENTENCE = re.compile(r"[.!?;\u3002\uff01\uff1f]")
 
 
@@ -86,26 +96,88 @@ class Phrases:
     Args:
         phrases: The phrases and their values.
         spellings: Returns the words that a word of the text may stand for, or None for itself only.
+        letters: What `spellings` writes some characters as, for `str.translate`. It may also shorten repetitions.
     """
 
     def __init__(
-        self, phrases: Iterable[tuple[str, float]], spellings: Callable[[str], Iterable[str]] | None = None
+        self,
+        phrases: Iterable[tuple[str, float]],
+        spellings: Callable[[str], Iterable[str]] | None = None,
+        letters: Mapping[int, str] | None = None,
     ) -> None:
         self._root = _Node()
         self._spellings = spellings
+        self._letters = letters
+        self._most_words = 1
         for phrase, value in phrases:
             node = self._root
-            for word in _WORD.findall(folded(phrase).text):
+            words = _WORD.findall(folded(phrase).text)
+            self._most_words = max(self._most_words, len(words))
+            for word in words:
                 node = node.following.setdefault(word, _Node())
             node.value = value
 
     def find(self, text: str) -> list[tuple[int, int, float]]:
         """Return the start, end and value of each phrase, in order and without overlap; the longest first."""
         view = folded(text)
+        if len(view.text) > _LONG and view.text.isascii() and not view.is_changed and self._starts is not None:
+            return self._find_in_long(view.text, *self._starts)
         words = set((_ASCII_WORD if view.text.isascii() else _WORD).findall(view.text))
+        if self._spellings is None and self._root.following.keys().isdisjoint(words):
+            return []
         if not any(self._is_first(word) for word in words):
             return []
         return self._walk(view, len(text))[0]
+
+    @cached_property
+    def _starts(self) -> tuple[Callable[[str], bool], re.Pattern[str], int] | None:
+        """Return two searches for where a phrase may start in a text in ASCII, and how far they look.
+
+        It is None if there are too many words.
+        """
+        words = [word for word in self._root.following if word.isascii()]
+        longest = max(map(len, words), default=0)
+        if not 0 < sum(map(len, words)) < _MOST_IN_PATTERN or longest > _LONGEST_WORD:
+            return None
+        more = ""
+        if self._letters is not None:
+            # Any letter may be repeated.
+            words = list({_REPEATED.sub(r"\1", word.translate(self._letters)) for word in words})
+            more = "+"
+        fast: list[str] = []
+        exact: list[str] = []
+        for word in words:
+            is_whole = word[-1].isalnum()
+            fast.append("".join(re.escape(one) + more for one in word) + ("(?:[^a-z0-9]|$)" if is_whole else ""))
+            exact.append("".join(re.escape(one) + more * 2 for one in word) + ("(?![a-z0-9])" if is_whole else ""))
+        search = re.compile(rf"(?<![a-z0-9])(?:{'|'.join(exact)})")
+        return sieve(rf"(?:^|[^a-z0-9])(?:{'|'.join(fast)})"), search, longest + _LONGEST_WORD
+
+    def _find_in_long(
+        self, text: str, may_start: Callable[[str], bool], start: re.Pattern[str], reach: int
+    ) -> list[tuple[int, int, float]]:
+        """Find the same as `_walk` in a text in ASCII, where few words may start a phrase."""
+        plain = text if self._letters is None else text.translate(self._letters)
+        found: list[tuple[int, int, float]] = []
+        done = 0
+        for base in range(0, len(text), _PART):
+            end = min(len(text), base + _PART)
+            if not may_start(plain[max(0, base - 1) : end + reach]):
+                continue
+            for match in start.finditer(plain, base, end + reach):
+                if match.start() >= end:
+                    break
+                if match.start() < done:
+                    continue
+                words = [
+                    (word[0], word.start(), word.end())
+                    for word in islice(_WORD.finditer(text, match.start()), self._most_words + 1)
+                ]
+                last, value, _ = self._longest(text, words, 0)
+                if value is not None:
+                    done = words[last][2]
+                    found.append((match.start(), done, value))
+        return found
 
     def settled(self, text: str) -> int:
         """Return the length of the beginning of an unfinished text without a phrase that may go on."""

@@ -54,7 +54,7 @@ class ProfanityDetector:
         for word, severity in severities.items():
             if isinstance(severity, bool) or not isinstance(severity, (int, float)) or not 0 <= severity <= 1:  # pyright: ignore[reportUnnecessaryIsInstance]
                 raise ConfigError(f"words: the severity of {word!r} must be from 0 to 1, not {severity!r}", key="words")
-        self._phrases = Phrases(severities.items(), _spellings)
+        self._phrases = Phrases(severities.items(), _spellings, _LEET)
         self.version = f"2:{digest(sorted(severities.items()))}"
 
     def detect(self, text: str, context: GuardContext) -> Detection:  # noqa: ARG002 - all rails alike
