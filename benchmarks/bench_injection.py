@@ -37,7 +37,7 @@ POOL = ("easy: CLINC test, questions, instructions", "wildguard, harmless", "mit
 
 
 class TextSet(NamedTuple):
-    """Texts of one kind, what the reference asks for (at least, and ambitious), and the rail that they are scored on."""
+    """Texts of one kind, what the reference asks for (at least, and ambitious), and the rail of the texts."""
 
     name: str
     is_attack: bool

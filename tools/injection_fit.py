@@ -17,7 +17,7 @@ from llmops_sdk.guardrails.detectors.injection import _injection_features as fea
 
 __all__ = ["Corpus", "Head", "build_corpus", "fit", "sigmoid"]
 
-ROUNDS, STEPS, RATE, DECAY = 2, 60, 8.0, 1e-4
+ROUNDS, STEPS, RATE, DECAY = 2, 70, 5.0, 1e-4
 KEPT = (0.3, 0.05)  # the share of its windows that a harmless text and an attack keep from the second round on
 
 

@@ -1,4 +1,4 @@
-"""Texts made of templates: attacks, requests and harmless texts. The same call gives the same texts on every machine."""
+"""Make attacks, requests and harmless texts of templates; the same call gives the same texts on every machine."""
 
 from __future__ import annotations
 

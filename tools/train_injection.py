@@ -38,13 +38,13 @@ REQUEST_WEIGHTS = {
     "synthetic request": 4.0, "utterance": 1.0, "question": 1.0, "instruction": 2.0, "safe": 0.5, "attack": 0.5,
     "bipia": 3.0, "mail": 5.0, "synthetic document": 4.0, "input": 2.0,
 }  # fmt: skip
-FPR = 0.01
+FPR = 0.02
 """The share of harmless texts that may be flagged, in each group: the hardest group sets the threshold.
 
 That is role-play, harmless text in the style of a jailbreak. Over all texts alike its errors would hardly count.
 """
-MAIL_FPR = 0.02
-"""The same for requests in clean mails."""
+MAIL_FPR, DOCUMENT_FPR = 0.02, 0.01
+"""The same for requests in clean mails, and in other documents."""
 
 
 def _attack_features(codes: Any) -> tuple[Any, Any]:
@@ -157,12 +157,15 @@ def _calibration(rows: Sequence[Row], scores: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _request_bias(rows: Sequence[Row], scores: Any, bias: float, threshold: float) -> float:
-    """Return the bias with which clean documents reach the threshold as rarely as they may."""
-    allowed = {"mail": MAIL_FPR, "synthetic document": FPR, "input": FPR}
+def _request_bias(rows: Sequence[Row], scores: Any, bias: float, slope: float, threshold: float) -> float:
+    """Return the bias with which clean documents reach the threshold as rarely as they may.
+
+    The quantile lies between two scores: of 37 mails, the highest alone would allow none, which is not 2 %.
+    """
+    allowed = {"mail": MAIL_FPR, "synthetic document": DOCUMENT_FPR, "input": DOCUMENT_FPR}
     groups = np.array([row.group for row in rows])
-    hardest = max(_quantile(scores[groups == group], share) for group, share in allowed.items())
-    return round(bias - hardest + math.log(threshold / (1 - threshold)) - 1e-4, 6)
+    hardest = max(float(np.quantile(scores[groups == group], 1 - share)) for group, share in allowed.items())
+    return round(slope * (bias - hardest) + math.log(threshold / (1 - threshold)) - 1e-4, 6)
 
 
 def build(folder: Path) -> bytes:
@@ -176,12 +179,13 @@ def build(folder: Path) -> bytes:
     worth, bias, scores = _trained(attacks, rows)
     grams, classes, unit = _quantised(worth, attacks.plain)
     calibration = _calibration(rows, scores)
+    slope = calibration["slope"]  # also of the logits for requests, so that scores of both spread alike
     rows = read_request_rows(folder)
     worth, request_bias, scores = _trained(requests, rows)
     request_grams, request_classes, request_unit = _quantised(worth, requests.plain)
     header = Header(
-        version="", unit=unit, bias=round(bias, 6), request_unit=request_unit,
-        request_bias=_request_bias(rows, scores, request_bias, calibration["threshold"]), **calibration,
+        version="", unit=unit, bias=round(bias, 6), request_unit=round(slope * request_unit, 6),
+        request_bias=_request_bias(rows, scores, request_bias, slope, calibration["threshold"]), **calibration,
     )  # fmt: skip
     model = Model(header, grams, classes, request_grams, request_classes)
     version = f"2.{hashlib.sha256(pack(model)).hexdigest()[:8]}"

@@ -16,8 +16,8 @@ from llmops_sdk.guardrails.detectors.injection._injection_features import (
     REQUEST_WINDOW,
     SHORTEST,
     WINDOW,
-    fold,
     Grams,
+    fold,
     grams,
     numpy,
     request_slots,
@@ -94,7 +94,10 @@ def windows(codes: Any, model: Model, *, requests: bool = False) -> Iterator[_Wi
         scores = _window_scores(weights, bounds, header.unit) + header.bias
         yield _Windows(base, *bounds, header.slope * scores + header.offset, weights)
         if requests:
-            weights, bounds = _request_weights(part, found, model), window_bounds(len(part), REQUEST_WINDOW, REQUEST_STRIDE)
+            weights, bounds = (
+                _request_weights(part, found, model),
+                window_bounds(len(part), REQUEST_WINDOW, REQUEST_STRIDE),
+            )
             logits = _window_scores(weights, bounds, header.request_unit) + header.request_bias
             yield _Windows(base, *bounds, logits, weights)
 

@@ -104,9 +104,7 @@ def unpack(data: bytes) -> Model:
         raise ValueError(f"the injection model has the form {header.format!r}, not {_FORMAT!r}")
     grams = np.frombuffer(tables, "int8", GRAM_SLOTS + REQUEST_SLOTS)
     classes = np.frombuffer(tables, "<i2", 2 * CLASS_SLOTS, GRAM_SLOTS + REQUEST_SLOTS).astype("int16")
-    return Model(
-        header, grams[:GRAM_SLOTS], classes[:CLASS_SLOTS], grams[GRAM_SLOTS:], classes[CLASS_SLOTS:]
-    )
+    return Model(header, grams[:GRAM_SLOTS], classes[:CLASS_SLOTS], grams[GRAM_SLOTS:], classes[CLASS_SLOTS:])
 
 
 @functools.cache

@@ -55,15 +55,17 @@ _WORDS: Mapping[str, str] = {
         açıkla visa avslöja näytä tunjukkan ungkapkan
     """,
     "secret": """
-        password passwords passcode passphrase secret secrets credential credentials confidential hidden private internal classified contraseña clave secreto secreta secrète passwort kennwort geheim geheimnis geheime segreto senha segredo wachtwoord hasło
-        sekret пароль секрет секретный şifre parola gizli lösenord hemlig salasana sandi rahasia
+        password passwords passcode passphrase secret secrets credential credentials confidential hidden private
+        internal classified contraseña clave secreto secreta secrète passwort kennwort geheim geheimnis geheime
+        segreto senha segredo wachtwoord hasło sekret пароль секрет секретный şifre parola gizli lösenord hemlig
+        salasana sandi rahasia
     """,
     "code": """
         code codes key keys token tokens pin schlüssel ключ clé llave chiave chave
     """,
     "access": """
-        access granted grant grants granting admit authorize authorise authorized authorised unlock permission zugang
-        acceso accès accesso acesso toegang dostęp доступ erişim
+        access granted grant grants granting admit authorize authorise authorized authorised unlock permission
+        zugang acceso accès accesso acesso toegang dostęp доступ erişim
     """,
     "system": """
         system developer admin administrator root superuser sudo backend database server sistema système
