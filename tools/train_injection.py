@@ -12,6 +12,7 @@ like an attack. The thresholds come from texts that the model of the other fold 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import hashlib
 import math
 import os
@@ -189,7 +190,7 @@ def build(folder: Path) -> bytes:
     )  # fmt: skip
     model = Model(header, grams, classes, request_grams, request_classes)
     version = f"2.{hashlib.sha256(pack(model)).hexdigest()[:8]}"
-    return pack(model._replace(header=Header(**{**vars(header), "version": version})))
+    return pack(model._replace(header=dataclasses.replace(header, version=version)))
 
 
 def main() -> int:
