@@ -1,200 +1,126 @@
 """Train the injection model and write its weights; the same data give the same bytes on every machine.
 
 Run it with `LLMOPS_BENCH_DATA=FOLDER python tools/train_injection.py`; with `--check` it only compares. It needs numpy
-and takes one or two minutes.
+and takes about five minutes.
 
-The model is a logistic regression over windows of texts. A text with an attack need not be an attack everywhere, so
-training alternates: fit, then choose in each attack the windows that score highest, and in each harmless text the
-windows that look most like an attack. Sums run in a fixed order (`bincount`, `cumsum`), and `exp` is made of additions
-and multiplications, as the library functions differ in the last bit from machine to machine.
+The model has two heads, each a logistic regression over windows of texts: one for attacks, and one for requests to a
+model, which belong into no document. A text with an attack need not be an attack everywhere, so training alternates:
+fit, then choose in each attack the windows that score highest, and in each harmless text the windows that look most
+like an attack. The thresholds come from texts that the model of the other fold did not see.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import hashlib
 import math
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np  # noqa: TID251 - a tool, not a part of the package
-from injection_rows import Row, read_rows
+from injection_fit import Head, build_corpus, fit, sigmoid
+from injection_rows import Row, fold_of, read_request_rows, read_rows
 
 from llmops_sdk.guardrails.detectors.injection import _injection_features as features
-from llmops_sdk.guardrails.detectors.injection._injection import windows
 from llmops_sdk.guardrails.detectors.injection._injection_model import FILE, Header, Model, pack
 
 __all__ = ["build", "main"]
 
 GROUP_WEIGHTS = {
-    "inthewild": 4.0, "spikee": 3.0, "embedded": 2.0,
+    "inthewild": 4.0, "spikee": 3.0, "embedded": 2.0, "synthetic attack": 3.0, "synthetic embedded": 1.5,
     "roleplay": 5.0, "instructions": 2.0, "questions": 2.0, "mmlu": 1.5, "notinject": 1.5, "mail": 1.5,
-    "xstest": 1.0, "harm": 1.0, "banking": 1.0, "clinc": 1.0,
+    "xstest": 1.0, "harm": 1.0, "banking": 1.0, "clinc": 1.0, "synthetic prompt": 4.0, "synthetic document": 1.5,
 }  # fmt: skip
-ATTACKS = ("inthewild", "spikee", "embedded")
-ROUNDS, STEPS, RATE, DECAY = 2, 30, 4.0, 1e-4
-WORDS, CLASSES, SEQUENCES = 2.0, 0.5, 48.0
-KEPT = (0.3, 0.05)  # the share of its windows that a harmless text and an attack keep from the second round on
-FPR = 0.01
-"""The share of harmless calibration texts that may be flagged, in each group: the hardest group sets the threshold.
+REQUEST_WEIGHTS = {
+    "synthetic request": 4.0, "utterance": 1.0, "question": 1.0, "instruction": 2.0, "safe": 0.5, "attack": 0.5,
+    "bipia": 3.0, "mail": 5.0, "synthetic document": 4.0, "input": 2.0,
+}  # fmt: skip
+FPR = 0.02
+"""The share of harmless texts that may be flagged, in each group: the hardest group sets the threshold.
 
 That is role-play, harmless text in the style of a jailbreak. Over all texts alike its errors would hardly count.
 """
+MAIL_FPR, DOCUMENT_FPR = 0.02, 0.01
+"""The same for requests in clean mails, and in other documents."""
 
 
-class Corpus(NamedTuple):
-    """The windows and features of rows, laid end to end.
-
-    Attributes:
-        places: For each feature that is seen, the character that it belongs to.
-        slots: Its column.
-        columns: The slot of each column in the model's tables.
-        rarity: How rare each column is.
-        size: The number of characters.
-        starts: Where each window starts.
-        ends: Where it ends.
-        rows: The row of each window.
-        labels: Whether the window is a part of an attack.
-    """
-
-    places: Any
-    slots: Any
-    columns: Any
-    rarity: Any
-    size: int
-    starts: Any
-    ends: Any
-    rows: Any
-    labels: Any
-
-
-def _features(codes: Any) -> tuple[Any, Any]:
+def _attack_features(codes: Any) -> tuple[Any, Any]:
     found = features.grams(codes)
     places = [np.arange(len(slots)) for slots in found.chars] + [found.starts[: len(slots)] for slots in found.words]
     slots = [*found.chars, *found.words, found.classed[1] + features.GRAM_SLOTS]
     return np.concatenate([*places, found.classed[0]]), np.concatenate(slots).astype("int64")
 
 
-def _labels(row: Row, folded: features.Folded, starts: Any, ends: Any) -> Any:
-    """Return 1 for windows of an attack, 0 for harmless ones, and -1 for those with a small part of an attack."""
-    if row.span is None or not row.label:
-        return np.full(len(starts), row.label)
-    low, high = row.span if folded.places is None else np.searchsorted(folded.places, row.span)
-    shared = np.minimum(ends, high) - np.maximum(starts, low)
-    return np.where(shared >= 0.5 * np.minimum(high - low, ends - starts), 1, np.where(shared > 0, -1, 0))
+def _request_features(codes: Any) -> tuple[Any, Any]:
+    found = features.grams(codes)
+    places, slots = features.request_slots(codes, found)
+    classed, class_slots = found.classed
+    return np.concatenate([places, classed]), np.concatenate([slots, class_slots + features.REQUEST_SLOTS]).astype(
+        "int64"
+    )
 
 
-def _corpus(rows: Sequence[Row]) -> Corpus:
-    places, slots, rows_of, starts, ends, owners, labels, base = [], [], [], [], [], [], [], 0
-    for number, row in enumerate(rows):
-        folded = features.fold(row.text)
-        codes = folded.codes[: features.CHUNK]
-        where, slot = _features(codes)
-        places.append(where + base)
-        slots.append(slot)
-        rows_of.append(np.full(len(slot), number))
-        first, last = features.window_bounds(len(codes))
-        starts.append(first + base)
-        ends.append(last + base)
-        owners.append(np.full(len(first), number))
-        labels.append(_labels(row, folded, first, last))
-        base += len(codes)
-    place, slot, row_of = (np.concatenate(one) for one in (places, slots, rows_of))
-    pairs = np.unique(slot * len(rows) + row_of)
-    seen_in = np.bincount(pairs // len(rows), minlength=features.GRAM_SLOTS + features.CLASS_SLOTS)
-    columns = np.flatnonzero(seen_in >= 2)
-    column_of = np.full(len(seen_in), -1)
-    column_of[columns] = np.arange(len(columns))
-    known = np.flatnonzero(column_of[slot] >= 0)
-    known = known[np.argsort(place[known], kind="stable")]
-    label = np.concatenate(labels)
-    kept = np.flatnonzero(label >= 0)
-    rarity = np.round(np.log((len(rows) + 1) / (seen_in[columns] + 1)) / 5, 6)
-    bounds = (np.concatenate(one)[kept] for one in (starts, ends, owners))
-    return Corpus(place[known], column_of[slot[known]], columns, rarity, base, *bounds, label[kept])
+def _factors(plain: int, words: int, classes: float, sequences: float) -> Any:
+    factors = np.ones(plain + features.CLASS_SLOTS)
+    factors[plain - words : plain] = 2.0
+    factors[plain:] = classes
+    factors[-1] = sequences
+    return factors
 
 
-def _sigmoid(values: Any) -> Any:
-    """Return 1 / (1 + exp(-values)) from operations that IEEE 754 defines to the last bit."""
-    clipped = np.clip(-values, -40.0, 40.0)
-    powers = np.rint(clipped * 1.4426950408889634)
-    rest = clipped - powers * 0.6931471805599453
-    total = np.ones_like(rest)
-    for order in range(14, 0, -1):
-        total = 1.0 + rest * total / order
-    return 1.0 / (1.0 + np.ldexp(total, powers.astype("int32")))
-
-
-def _window_weights(corpus: Corpus, row_weights: Any, scores: Any) -> Any:
-    """Return the weight of each window: the chosen windows of a row share the weight of the row."""
-    keys = corpus.rows * 2 + corpus.labels
-    counts = np.bincount(keys)
-    chosen = np.ones(len(keys), "bool")
-    if scores is not None:
-        order = np.lexsort((-scores, keys))
-        firsts = np.cumsum(counts) - counts
-        ranks = np.empty(len(keys), "int64")
-        ranks[order] = np.arange(len(keys)) - firsts[keys[order]]
-        chosen = ranks < np.maximum(1, counts[keys] * np.take(KEPT, corpus.labels))
-        counts = np.bincount(keys[chosen], minlength=len(counts))
-    weights = np.where(chosen, row_weights[corpus.rows] / np.maximum(1, counts[keys]), 0.0)
-    return weights / np.cumsum(weights)[-1]
-
-
-def _fit(corpus: Corpus, rows: Sequence[Row]) -> tuple[Any, float]:
-    """Return the worth of each column and the bias, by accelerated gradient descent."""
-    groups = [row.group for row in rows]
-    row_weights = np.array([GROUP_WEIGHTS[group] / groups.count(group) for group in groups])
-    scale = corpus.rarity * np.where(corpus.columns >= features.GRAM_SLOTS - features.WORD_SLOTS, WORDS, 1.0)
-    scale[corpus.columns >= features.GRAM_SLOTS] = CLASSES
-    scale[corpus.columns == features.GRAM_SLOTS + features.CLASS_SLOTS - 1] = SEQUENCES
-    norms = 1 / np.sqrt(np.maximum(corpus.ends - corpus.starts, features.SHORTEST))
-
-    def scored(values: Any, bias: float) -> Any:
-        at = np.bincount(corpus.places, weights=(scale * values)[corpus.slots], minlength=corpus.size)
-        sums = np.concatenate([[0.0], np.cumsum(at)])
-        return (sums[corpus.ends] - sums[corpus.starts]) * norms + bias
-
-    values, bias, size = np.zeros(len(corpus.columns)), -2.0, corpus.size + 1
-    for turn in range(ROUNDS):
-        weights = _window_weights(corpus, row_weights, scored(values, bias) if turn else None)
-        ahead, bias_ahead = values, bias
-        for step in range(STEPS):
-            errors = weights * (_sigmoid(scored(ahead, bias_ahead)) - corpus.labels)
-            opened = np.bincount(corpus.starts, weights=errors * norms, minlength=size)
-            at = np.cumsum(opened - np.bincount(corpus.ends, weights=errors * norms, minlength=size))
-            slopes = np.bincount(corpus.slots, weights=at[corpus.places], minlength=len(values)) * scale
-            before, bias_before = values, bias
-            values = ahead - RATE * (slopes + DECAY * ahead)
-            bias = bias_ahead - RATE * float(np.cumsum(errors)[-1])
-            momentum = (step + 1) / (step + 4)
-            ahead = values + momentum * (values - before)
-            bias_ahead = bias + momentum * (bias - bias_before)
-    return scale * values, bias
-
-
-def _quantised(corpus: Corpus, worth: Any, bias: float) -> Model:
-    whole = np.zeros(features.GRAM_SLOTS + features.CLASS_SLOTS)
-    whole[corpus.columns] = worth
-    grams = whole[: features.GRAM_SLOTS]
-    largest = np.sort(np.abs(grams))[::-1]
-    unit = float(np.round(largest[len(largest) // 10_000] / 127, 6))  # one in ten thousand is cut off
-    header = Header(
-        version="", unit=unit, bias=round(bias, 6), slope=1.0, offset=0.0, threshold=0.5, calibrated_fpr=0.0,
-        calibrated_on=0,
+def _heads() -> tuple[Head, Head]:
+    attacks = Head(
+        _attack_features, features.GRAM_SLOTS, _factors(features.GRAM_SLOTS, features.WORD_SLOTS, 0.5, 48.0),
+        (features.WINDOW, features.STRIDE), GROUP_WEIGHTS,
     )  # fmt: skip
-    cut = np.clip(np.rint(grams / unit), -127, 127).astype("int8")
-    return Model(header, cut, np.rint(whole[features.GRAM_SLOTS :] / unit).astype("int16"))
+    requests = Head(
+        _request_features, features.REQUEST_SLOTS, _factors(features.REQUEST_SLOTS, 0, 0.5, 0.5),
+        (features.REQUEST_WINDOW, features.REQUEST_STRIDE), REQUEST_WEIGHTS,
+    )  # fmt: skip
+    return attacks, requests
+
+
+def _scores(head: Head, rows: Sequence[Row], worth: Any, bias: float) -> Any:
+    """Return the highest score of the windows of each row."""
+    tops = []
+    for row in rows:
+        codes = features.fold(row.text).codes[: features.CHUNK]
+        places, slots = head.features(codes)
+        sums = np.concatenate([[0.0], np.cumsum(np.bincount(places, worth[slots], len(codes)))])
+        starts, ends = features.window_bounds(len(codes), *head.window)
+        scores = (sums[ends] - sums[starts]) / np.sqrt(np.maximum(ends - starts, features.SHORTEST))
+        tops.append(float(scores.max()) + bias)
+    return np.array(tops)
+
+
+def _trained(head: Head, rows: Sequence[Row]) -> tuple[Any, float, Any]:
+    """Return the worth of each slot, the bias, and the score of each row by the model of the other fold."""
+    folds = np.array([fold_of(row) for row in rows])
+    scores = np.zeros(len(rows))
+    for fold in (0, 1):
+        others = [row for row, one in zip(rows, folds, strict=True) if one != fold]
+        own = [row for row, one in zip(rows, folds, strict=True) if one == fold]
+        scores[folds == fold] = _scores(head, own, *fit(head, build_corpus(head, others), others))
+    return *fit(head, build_corpus(head, rows), rows), scores
+
+
+def _quantised(worth: Any, plain: int) -> tuple[Any, Any, float]:
+    """Return the table of n-grams, the table of classes and the worth of a unit."""
+    largest = np.sort(np.abs(worth[:plain]))[::-1]
+    unit = float(np.round(largest[np.count_nonzero(largest) // 1_500] / 127, 6))  # the largest few are cut off
+    grams = np.clip(np.rint(worth[:plain] / unit), -127, 127).astype("int8")
+    return grams, np.clip(np.rint(worth[plain:] / unit), -32_767, 32_767).astype("int16"), unit
 
 
 def _platt(scores: Any, labels: Any, weights: Any) -> tuple[float, float]:
     """Return slope and offset of the calibration, by Newton's method."""
     slope, offset = 1.0, 0.0
     for _ in range(30):
-        chances = _sigmoid(slope * scores + offset)
+        chances = sigmoid(slope * scores + offset)
         errors, curve = weights * (chances - labels), weights * chances * (1 - chances)
         a, b, c = (math.fsum(curve * scores**power) for power in (2, 1, 0))
         x, y = math.fsum(errors * scores), math.fsum(errors)
@@ -204,32 +130,43 @@ def _platt(scores: Any, labels: Any, weights: Any) -> tuple[float, float]:
     return round(slope, 4), round(offset, 4)
 
 
-def _calibrated(model: Model, rows: Sequence[Row]) -> Model:
-    """Return the model with its calibration, and its threshold."""
-    tops = [max(float(part.logits.max()) for part in windows(features.fold(row.text).codes, model)) for row in rows]
+def _quantile(scores: Any, share: float) -> float:
+    """Return the highest score of a text that must pass if so large a share may be flagged."""
+    return float(np.sort(scores)[::-1][math.floor(share * len(scores))])
+
+
+def _calibration(rows: Sequence[Row], scores: Any) -> dict[str, Any]:
+    """Return slope, offset and threshold, and how many harmless texts reach it."""
     groups = np.array([row.group for row in rows])
     labels = np.array([row.label for row in rows])
-    scores, weights = np.array(tops), np.zeros(len(rows))
-    hardest = -math.inf
+    weights, hardest = np.zeros(len(rows)), -math.inf
     for group in sorted(set(groups.tolist())):
         chosen = groups == group
         weights[chosen] = 1 / int(chosen.sum())
-        if group not in ATTACKS:
-            hardest = max(hardest, float(np.sort(scores[chosen])[::-1][math.floor(FPR * int(chosen.sum()))]))
+        if not labels[chosen][0]:
+            hardest = max(hardest, _quantile(scores[chosen], FPR))
     for label in (0, 1):
         weights[labels == label] /= math.fsum(weights[labels == label])
     slope, offset = _platt(scores, labels, weights)
-    harmless = np.flatnonzero(labels == 0)
     # Rounded up, so that the text which must just pass does pass.
     threshold = math.floor(1e4 / (1 + math.exp(-(slope * hardest + offset))) + 1) / 1e4
     limit = math.log(threshold / (1 - threshold))
-    share = float(np.mean(slope * scores[harmless] + offset >= limit))
-    header = Header(
-        version="", unit=model.header.unit, bias=model.header.bias, slope=slope, offset=offset, threshold=threshold,
-        calibrated_fpr=round(share, 6), calibrated_on=len(harmless),
-    )  # fmt: skip
-    digest = hashlib.sha256(pack(model._replace(header=header))).hexdigest()
-    return model._replace(header=Header(**{**vars(header), "version": f"1.{digest[:8]}"}))
+    harmless = slope * scores[labels == 0] + offset
+    return {
+        "slope": slope, "offset": offset, "threshold": threshold,
+        "calibrated_fpr": round(float(np.mean(harmless >= limit)), 6), "calibrated_on": len(harmless),
+    }  # fmt: skip
+
+
+def _request_bias(rows: Sequence[Row], scores: Any, bias: float, slope: float, threshold: float) -> float:
+    """Return the bias with which clean documents reach the threshold as rarely as they may.
+
+    The quantile lies between two scores: of 37 mails, the highest alone would allow none, which is not 2 %.
+    """
+    allowed = {"mail": MAIL_FPR, "synthetic document": DOCUMENT_FPR, "input": DOCUMENT_FPR}
+    groups = np.array([row.group for row in rows])
+    hardest = max(float(np.quantile(scores[groups == group], 1 - share)) for group, share in allowed.items())
+    return round(slope * (bias - hardest) + math.log(threshold / (1 - threshold)) - 1e-4, 6)
 
 
 def build(folder: Path) -> bytes:
@@ -238,11 +175,22 @@ def build(folder: Path) -> bytes:
     Args:
         folder: The folder with the data sets, as in `LLMOPS_BENCH_DATA`.
     """
-    rows = read_rows(folder)
-    training = [row for row in rows if row.part == "train"]
-    corpus = _corpus(training)
-    model = _quantised(corpus, *_fit(corpus, training))
-    return pack(_calibrated(model, [row for row in rows if row.part == "calibrate"]))
+    attacks, requests = _heads()
+    rows = [row for row in read_rows(folder) if row.part != "score"]
+    worth, bias, scores = _trained(attacks, rows)
+    grams, classes, unit = _quantised(worth, attacks.plain)
+    calibration = _calibration(rows, scores)
+    slope = calibration["slope"]  # also of the logits for requests, so that scores of both spread alike
+    rows = read_request_rows(folder)
+    worth, request_bias, scores = _trained(requests, rows)
+    request_grams, request_classes, request_unit = _quantised(worth, requests.plain)
+    header = Header(
+        version="", unit=unit, bias=round(bias, 6), request_unit=round(slope * request_unit, 6),
+        request_bias=_request_bias(rows, scores, request_bias, slope, calibration["threshold"]), **calibration,
+    )  # fmt: skip
+    model = Model(header, grams, classes, request_grams, request_classes)
+    version = f"2.{hashlib.sha256(pack(model)).hexdigest()[:8]}"
+    return pack(model._replace(header=dataclasses.replace(header, version=version)))
 
 
 def main() -> int:

@@ -8,15 +8,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llmops_sdk._util._public import public
 from llmops_sdk.errors import ConfigError
-from llmops_sdk.guardrails._protocol import Detection, Finding, GuardContext
+from llmops_sdk.guardrails._protocol import Detection, Finding, GuardContext, Rail
 from llmops_sdk.guardrails.detectors._saved_threshold import checked_version
 from llmops_sdk.guardrails.detectors.injection._injection_features import (
     CHUNK,
+    REQUEST_STRIDE,
+    REQUEST_WINDOW,
     SHORTEST,
     WINDOW,
+    Grams,
     fold,
     grams,
     numpy,
+    request_slots,
     window_bounds,
 )
 from llmops_sdk.guardrails.detectors.injection._injection_model import Model, load
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["InjectionDetector", "windows"]
 
+_DOCUMENT_RAILS = ("documents", "tool_results")
 _DEFAULT_CAP = 2_000_000
 _DENSE = 48  # characters, about half of a sentence
 _ENDS, _SENTENCE = ".!?\n", 120  # a finding grows to the ends of its sentences if they are this near
@@ -43,10 +48,9 @@ class _Windows(NamedTuple):
     """The worth of each character's features, in units."""
 
 
-def _weights(codes: Any, model: Model) -> Any:
+def _weights(size: int, found: Grams, model: Model) -> Any:
     np = numpy()
-    found = grams(codes)
-    weights = np.zeros(len(codes), "int32")
+    weights = np.zeros(size, "int32")
     for slots in found.chars:
         weights[: len(slots)] += model.grams[slots]
     for slots in found.words:
@@ -57,19 +61,45 @@ def _weights(codes: Any, model: Model) -> Any:
     return weights
 
 
-def windows(codes: Any, model: Model) -> Iterator[_Windows]:
-    """Yield the windows of a folded text with their calibrated logits, a part of the text at a time."""
+def _request_weights(codes: Any, found: Grams, model: Model) -> Any:
     np = numpy()
+    places, slots = request_slots(codes, found)
+    classed, class_slots = found.classed
+    worth = np.concatenate([model.requests[slots], model.request_classes[class_slots]])
+    return np.bincount(np.concatenate([places, classed]), worth, len(codes)).astype("int32")
+
+
+def _window_scores(weights: Any, bounds: tuple[Any, Any], unit: float) -> Any:
+    np = numpy()
+    starts, ends = bounds
+    sums = np.zeros(len(weights) + 1, "int64")
+    np.cumsum(weights, out=sums[1:])
+    return (sums[ends] - sums[starts]) * unit / np.sqrt(np.maximum(ends - starts, SHORTEST))
+
+
+def windows(codes: Any, model: Model, *, requests: bool = False) -> Iterator[_Windows]:
+    """Yield the windows of a folded text with their calibrated logits, a part of the text at a time.
+
+    Args:
+        codes: The folded text.
+        model: The model.
+        requests: Also score windows for requests to a model, which belong into no document.
+    """
     header, size = model.header, len(codes)
     step = CHUNK - WINDOW
     for base in range(0, max(1, size - WINDOW), step):
         part = codes[base : base + CHUNK]
-        weights = _weights(part, model)
-        sums = np.zeros(len(part) + 1, "int64")
-        np.cumsum(weights, out=sums[1:])
-        starts, ends = window_bounds(len(part))
-        scores = (sums[ends] - sums[starts]) * header.unit / np.sqrt(np.maximum(ends - starts, SHORTEST)) + header.bias
-        yield _Windows(base, starts, ends, header.slope * scores + header.offset, weights)
+        found = grams(part)
+        weights, bounds = _weights(len(part), found, model), window_bounds(len(part))
+        scores = _window_scores(weights, bounds, header.unit) + header.bias
+        yield _Windows(base, *bounds, header.slope * scores + header.offset, weights)
+        if requests:
+            weights, bounds = (
+                _request_weights(part, found, model),
+                window_bounds(len(part), REQUEST_WINDOW, REQUEST_STRIDE),
+            )
+            logits = _window_scores(weights, bounds, header.request_unit) + header.request_bias
+            yield _Windows(base, *bounds, logits, weights)
 
 
 def _strongest(weights: Any) -> tuple[int, int]:
@@ -108,8 +138,10 @@ class InjectionDetector:
     """Finds texts that try to take over a model: prompt injections and jailbreaks.
 
     A linear model over n-grams of characters and words scores overlapping windows of the text, so the attack counts
-    wherever it stands, and harmless text around it does not hide it. It knows the wording of attacks, not their
-    meaning: a paraphrase or a plain request in a document passes. Use it beside a policy for tools, not in its place.
+    wherever it stands, and harmless text around it does not hide it. On the rails "documents" and "tool_results", a
+    second table of weights looks for plain requests to a model: a prompt is a request, but a mail or a page should hold
+    none. The detector knows wording, not meaning, so many paraphrases and requests pass. Use it beside a policy for
+    tools, not in its place.
 
     Args:
         threshold: The score from which a text counts as found, above 0 and at most 1; None takes the one that was
@@ -147,17 +179,18 @@ class InjectionDetector:
         self.threshold = self._model.header.threshold if threshold is None else threshold
         self.version = self._model.header.version + ("" if threshold is None else f":{threshold:g}")
 
-    def score(self, text: str) -> float:
+    def score(self, text: str, rail: Rail = "input") -> float:
         """Return the score of a text, from 0 to 1.
 
         Args:
             text: Any text.
+            rail: What the text is. In "documents" and "tool_results" a request to a model counts too.
         """
-        return self._scan(text, found=False)[0]
+        return self._scan(text, rail, found=False)[0]
 
-    def detect(self, text: str, context: GuardContext) -> Detection:  # noqa: ARG002 - one model serves every rail
+    def detect(self, text: str, context: GuardContext) -> Detection:
         """Return whether a text holds an attack, and where."""
-        score, findings = self._scan(text, found=True)
+        score, findings = self._scan(text, context.rail, found=True)
         truncated = len(text) > self._max_chars
         is_found = score >= self.threshold
         return Detection(
@@ -178,25 +211,28 @@ class InjectionDetector:
         yield 0, text[:half]
         yield len(text) - half, text[-half:]
 
-    def _scan(self, text: str, *, found: bool) -> tuple[float, tuple[Finding, ...]]:
+    def _scan(self, text: str, rail: Rail, *, found: bool) -> tuple[float, tuple[Finding, ...]]:
         best = -math.inf
         spans: list[tuple[int, int, float]] = []
+        requests = rail in _DOCUMENT_RAILS
         for base, part in self._parts(text):
-            logit, more = self._scan_view(part, base, found)
+            logit, more = self._scan_view(part, base, found, requests)
             best, spans = max(best, logit), spans + more
             hidden = _tagged(part)
             if hidden is not None:
-                logit, more = self._scan_view(hidden.text, 0, found)
+                logit, more = self._scan_view(hidden.text, 0, found, requests)
                 best = max(best, logit)
                 spans += [(base + hidden.start, base + hidden.end, top) for _, _, top in more[:1]]
         return _probability(best), _findings([(*_sentences(text, start, end), top) for start, end, top in spans])
 
-    def _scan_view(self, text: str, base: int, found: bool) -> tuple[float, list[tuple[int, int, float]]]:
+    def _scan_view(
+        self, text: str, base: int, found: bool, requests: bool
+    ) -> tuple[float, list[tuple[int, int, float]]]:
         codes, places = fold(text)
         limit = math.log(self.threshold / (1 - self.threshold)) if self.threshold < 1 else math.inf
         best = -math.inf
         spans: list[tuple[int, int, float]] = []
-        for part in windows(codes, self._model):
+        for part in windows(codes, self._model, requests=requests):
             best = max(best, float(part.logits.max()))
             if found and best >= limit:
                 spans += _spans(part, limit)

@@ -22,6 +22,9 @@ __all__ = [
     "CHUNK",
     "CLASS_SLOTS",
     "GRAM_SLOTS",
+    "REQUEST_SLOTS",
+    "REQUEST_STRIDE",
+    "REQUEST_WINDOW",
     "SHORTEST",
     "WINDOW",
     "WORD_SLOTS",
@@ -30,6 +33,7 @@ __all__ = [
     "fold",
     "grams",
     "numpy",
+    "request_slots",
     "window_bounds",
 ]
 
@@ -38,6 +42,8 @@ CHUNK = 1 << 16
 
 WINDOW, STRIDE = 256, 64
 """The size of a window and the distance from one to the next, in folded characters."""
+REQUEST_WINDOW, REQUEST_STRIDE = 128, 32
+"""The same for the windows that are scored for requests, which are shorter than most attacks."""
 SHORTEST = 40
 """A window counts as at least this long, so that a few characters cannot reach the threshold."""
 
@@ -49,6 +55,11 @@ GRAM_SLOTS = (1 << 19) + (1 << 20)
 WORD_SLOTS = (1 << 17) + (1 << 18)
 """The slots at the end of that table that are words and pairs of words."""
 
+_REQUEST_BITS = (16, 17, 14, 16)  # of words and pairs, and of those that begin a sentence
+_REQUEST_OFFSETS = (0, 1 << 16, 3 << 16, (3 << 16) + (1 << 14))
+REQUEST_SLOTS = (1 << 18) + (1 << 14)
+"""The size of the table for requests."""
+
 _CLASSES = len(CLASSES) + 1
 _GAP = 5  # the most words from one class word to the next of a pair
 _ATTACK = _CLASSES + _CLASSES**2 + _CLASSES**3
@@ -58,6 +69,7 @@ CLASS_SLOTS = _ATTACK + 1
 _K, _MIX = 0x01000193, 0x9E3779B1  # the multipliers of FNV and of Fibonacci hashing; both are odd
 _FOLDED = 0x20000
 _DROP, _SPACE = 0, 0x20
+_OPENERS = ".!?:>|\"'-*#)("  # what stands before the first word of a sentence or of an item
 
 
 @functools.cache
@@ -86,12 +98,14 @@ class Grams(NamedTuple):
         chars: For n from 3 to 5, the slot of the n-gram at each character.
         starts: The index of the first character of each word.
         words: The slot of each word, and of each word with the next.
+        hashes: The hash of each word, and of each word with the next.
         classed: For the places of `_class_slots`, the index of the character, and the slot.
     """
 
     chars: list[NDArray[np.uint32]]
     starts: NDArray[np.intp]
     words: list[NDArray[np.uint32]]
+    hashes: tuple[NDArray[np.uint32], NDArray[np.uint32]]
     classed: tuple[NDArray[np.intp], NDArray[np.intp]]
 
 
@@ -112,6 +126,11 @@ def _folded_code(code: int) -> int:
 @functools.cache
 def _fold_table(size: int) -> NDArray[np.uint32]:
     return numpy().array([_folded_code(code) for code in range(size)], "uint32")
+
+
+@functools.cache
+def _opens_sentence(size: int) -> NDArray[np.bool_]:
+    return numpy().array([chr(code) in _OPENERS for code in range(size)], "bool")
 
 
 @functools.cache
@@ -234,16 +253,41 @@ def grams(codes: NDArray[np.uint32]) -> Grams:
         (one >> np.uint32(32 - bits)) + np.uint32(offset)
         for one, bits, offset in zip((hashes, pairs), _WORD_BITS, _OFFSETS[3:], strict=True)
     ]
-    return Grams(chars, starts, words, _class_slots(hashes, starts))
+    return Grams(chars, starts, words, (hashes, pairs), _class_slots(hashes, starts))
 
 
-def window_bounds(size: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def request_slots(codes: NDArray[np.uint32], found: Grams) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the places and the slots of the features of requests: words and pairs, and those that begin a sentence.
+
+    Args:
+        codes: The folded code points.
+        found: Their features, as `grams` returns them.
+    """
+    np = numpy()
+    mix, k = np.uint32(_MIX), np.uint32(_K)
+    starts, (words, pairs) = found.starts, found.hashes
+    before = _opens_sentence(_FOLDED)
+    first = np.flatnonzero((starts < 2) | before[codes[starts - 1]] | before[codes[np.maximum(starts - 2, 0)]])
+    both = first[: np.searchsorted(first, len(pairs))]
+    first_words, first_pairs = (words[first] * mix + np.uint32(77)) * k, (pairs[both] * mix + np.uint32(5)) * k
+    slots = [
+        (one >> np.uint32(32 - bits)) + np.uint32(offset)
+        for one, bits, offset in zip(
+            (words, pairs, first_words, first_pairs), _REQUEST_BITS, _REQUEST_OFFSETS, strict=True
+        )
+    ]
+    return np.concatenate([starts, starts[: len(pairs)], starts[first], starts[both]]), np.concatenate(slots)
+
+
+def window_bounds(size: int, window: int = WINDOW, stride: int = STRIDE) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Return the starts and the ends of the windows over so many folded characters.
 
     Args:
         size: The number of characters; there is one window even if it is 0.
+        window: The size of a window in characters.
+        stride: The distance from one window to the next in characters.
     """
     np = numpy()
-    last = max(0, size - WINDOW)
-    starts = np.minimum(np.arange(0, last + STRIDE, STRIDE), last)
-    return starts, np.minimum(starts + WINDOW, size)
+    last = max(0, size - window)
+    starts = np.minimum(np.arange(0, last + stride, stride), last)
+    return starts, np.minimum(starts + window, size)

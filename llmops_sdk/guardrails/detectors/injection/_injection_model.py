@@ -1,7 +1,8 @@
 """The file of the injection model: write it, read it.
 
-The file is a line of JSON (`Header`), then the table of n-grams as signed bytes, then the table of classes as signed
-16-bit integers, little-endian. One unit of both tables is worth `Header.unit`. Nothing in it is executed, and a file
+The file is a line of JSON (`Header`), then the table of n-grams and the table for requests as signed bytes, then the
+tables of classes of both as signed 16-bit integers, little-endian. One unit of a table is worth `Header.unit`, of those
+for requests `Header.request_unit`. Nothing in it is executed, and a file
 that is not exactly of this form is refused.
 """
 
@@ -13,7 +14,12 @@ from dataclasses import asdict, dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, NamedTuple
 
-from llmops_sdk.guardrails.detectors.injection._injection_features import CLASS_SLOTS, GRAM_SLOTS, numpy
+from llmops_sdk.guardrails.detectors.injection._injection_features import (
+    CLASS_SLOTS,
+    GRAM_SLOTS,
+    REQUEST_SLOTS,
+    numpy,
+)
 
 if TYPE_CHECKING:
     import numpy as np  # noqa: TID251 - for types only
@@ -22,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["FILE", "Header", "Model", "load", "pack", "unpack"]
 
 FILE = "injection_weights.bin"
-_FORMAT = "llmops-injection-1"
+_FORMAT = "llmops-injection-2"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +43,9 @@ class Header:
         offset: Its offset.
         threshold: The probability from which a text counts as found.
         calibrated_fpr: The share of calibration texts without an attack that reach the threshold.
+        request_unit: The worth of one unit of the tables for requests.
+        request_bias: The logit of a window without features, for requests. It is chosen so that one threshold serves
+            both: clean documents reach it as rarely as harmless prompts do.
         calibrated_on: How many texts without an attack the threshold was calibrated on.
         format: The form of the file.
     """
@@ -47,6 +56,8 @@ class Header:
     slope: float
     offset: float
     threshold: float
+    request_unit: float
+    request_bias: float
     calibrated_fpr: float
     calibrated_on: int
     format: str = _FORMAT
@@ -59,17 +70,23 @@ class Model(NamedTuple):
         header: Its numbers.
         grams: The worth of each n-gram, in units.
         classes: The worth of each class, pair, triple and family.
+        requests: The worth of each feature of a request, in its units.
+        request_classes: The worth of each class, pair, triple and family for requests.
     """
 
     header: Header
     grams: NDArray[np.int8]
     classes: NDArray[np.int16]
+    requests: NDArray[np.int8]
+    request_classes: NDArray[np.int16]
 
 
 def pack(model: Model) -> bytes:
     """Return the bytes of the file."""
     head = json.dumps(asdict(model.header), sort_keys=True, separators=(",", ":")).encode()
-    return b"".join((head, b"\n", model.grams.astype("int8").tobytes(), model.classes.astype("<i2").tobytes()))
+    grams = (table.astype("int8").tobytes() for table in (model.grams, model.requests))
+    classes = (table.astype("<i2").tobytes() for table in (model.classes, model.request_classes))
+    return b"".join((head, b"\n", *grams, *classes))
 
 
 def unpack(data: bytes) -> Model:
@@ -80,16 +97,14 @@ def unpack(data: bytes) -> Model:
     """
     np = numpy()
     head, newline, tables = data.partition(b"\n")
-    if not newline or len(tables) != GRAM_SLOTS + 2 * CLASS_SLOTS:
+    if not newline or len(tables) != GRAM_SLOTS + REQUEST_SLOTS + 4 * CLASS_SLOTS:
         raise ValueError(f"{len(data)} bytes are not an injection model: install the package again")
     header = Header(**json.loads(head))
     if header.format != _FORMAT:
         raise ValueError(f"the injection model has the form {header.format!r}, not {_FORMAT!r}")
-    return Model(
-        header,
-        np.frombuffer(tables, "int8", GRAM_SLOTS),
-        np.frombuffer(tables, "<i2", CLASS_SLOTS, GRAM_SLOTS).astype("int16"),
-    )
+    grams = np.frombuffer(tables, "int8", GRAM_SLOTS + REQUEST_SLOTS)
+    classes = np.frombuffer(tables, "<i2", 2 * CLASS_SLOTS, GRAM_SLOTS + REQUEST_SLOTS).astype("int16")
+    return Model(header, grams[:GRAM_SLOTS], classes[:CLASS_SLOTS], grams[GRAM_SLOTS:], classes[CLASS_SLOTS:])
 
 
 @functools.cache

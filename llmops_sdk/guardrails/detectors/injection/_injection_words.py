@@ -55,10 +55,17 @@ _WORDS: Mapping[str, str] = {
         açıkla visa avslöja näytä tunjukkan ungkapkan
     """,
     "secret": """
-        password passwords passcode passphrase secret secrets code codes key keys credential credentials token
-        tokens confidential hidden private internal classified sensitive contraseña clave secreto secreta mot
-        code secrète passwort kennwort geheim geheimnis geheime schlüssel segreto senha segredo wachtwoord hasło
-        sekret пароль секрет секретный ключ şifre parola gizli lösenord hemlig salasana sandi rahasia
+        password passwords passcode passphrase secret secrets credential credentials confidential hidden private
+        internal classified contraseña clave secreto secreta secrète passwort kennwort geheim geheimnis geheime
+        segreto senha segredo wachtwoord hasło sekret пароль секрет секретный şifre parola gizli lösenord hemlig
+        salasana sandi rahasia
+    """,
+    "code": """
+        code codes key keys token tokens pin schlüssel ключ clé llave chiave chave
+    """,
+    "access": """
+        access granted grant grants granting admit authorize authorise authorized authorised unlock permission
+        zugang acceso accès accesso acesso toegang dostęp доступ erişim
     """,
     "system": """
         system developer admin administrator root superuser sudo backend database server sistema système
@@ -99,7 +106,7 @@ _WORDS: Mapping[str, str] = {
     """,
     "free": """
         unrestricted unfiltered uncensored freely limitless unlimited amoral unethical immoral jailbreak
-        jailbroken jailbreaking dan anything free liberated uncensor unlocked unlock enabled disabled disable
+        jailbroken jailbreaking dan anything free liberated uncensor unlocked enabled disabled disable
         mode evil unbound boundless
     """,
     "ethics": """
@@ -132,6 +139,8 @@ SEQUENCES: tuple[str, ...] = (
     "say|reveal prior request|exact|say",
     "you system|prior instruction",
     "you secret",
+    "secret|access code",
+    "say|reveal access",
 )
 """Sequences of classes that attacks have in common; `|` stands between the classes of one place.
 
