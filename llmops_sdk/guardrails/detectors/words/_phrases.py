@@ -103,7 +103,7 @@ class Phrases:
         self,
         phrases: Iterable[tuple[str, float]],
         spellings: Callable[[str], Iterable[str]] | None = None,
-        letters: Mapping[int, str] | None = None,
+        letters: Mapping[int, int] | None = None,
     ) -> None:
         self._root = _Node()
         self._spellings = spellings
