@@ -151,4 +151,5 @@ def test_a_long_text_has_the_same_findings(detector: Any, text: str):
     with pytest.MonkeyPatch().context() as patch:
         patch.setattr(_phrases, "_LONG", 0)
         patch.setattr(_phrases, "_PART", 16)
+        patch.setattr(_phrases, "_SPARSE", 1)
         assert detector.detect(text, OUTPUT).findings == whole

@@ -29,8 +29,10 @@ class SignSearch:
 
     Example:
         >>> from llmops_sdk.guardrails.detectors._signs import SignSearch
-        >>> from llmops_sdk.guardrails.normalise import QuickRead, View
-        >>> SignSearch(["@[a-z]"]).places(View("caf\u00e9: ada@example.org"))
+        >>> from llmops_sdk.guardrails.normalise import Decoding, reading
+        >>> text = "caf\u00e9: ada@example.org"
+        >>> read = reading(text, lambda _, data: b"@" in data, Decoding())
+        >>> SignSearch(["@[a-z]"]).places_in(read, len(text))
         [(9, 11)]
     """
 

@@ -158,7 +158,10 @@ class PiiDetector:
         """Return the places in `kinds` of those that a text may have."""
         if len(data) < _LONG:
             return self._sieve.Match(data) or ()
-        return sorted(kinds[index] for kinds, sieve in self._sieves for index in sieve.Match(data) or ())
+        found: list[int] = []
+        for kinds, sieve in self._sieves:
+            found += [kinds[index] for index in sieve.Match(data) or ()]
+        return sorted(found)
 
     @cached_property
     def _sieve(self) -> Any:

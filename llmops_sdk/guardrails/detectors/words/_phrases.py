@@ -28,6 +28,8 @@ _LONG = 1 << 16
 """In a longer text in ASCII, the words that may start a phrase are searched first."""
 _PART = 1 << 13
 """The length of the parts in which they are searched."""
+_SPARSE = 128
+"""With more than one of so many characters, it is faster to look at each word."""
 _MOST_IN_PATTERN = 1 << 15
 """More characters of words than this do not make a pattern."""
 _END_OF_SENTENCE = re.compile(r"[.!?;\u3002\uff01\uff1f]")
@@ -103,7 +105,7 @@ class Phrases:
         self,
         phrases: Iterable[tuple[str, float]],
         spellings: Callable[[str], Iterable[str]] | None = None,
-        letters: Mapping[int, str] | None = None,
+        letters: Mapping[int, int] | None = None,
     ) -> None:
         self._root = _Node()
         self._spellings = spellings
@@ -121,7 +123,8 @@ class Phrases:
         """Return the start, end and value of each phrase, in order and without overlap; the longest first."""
         view = folded(text)
         if len(view.text) > _LONG and view.text.isascii() and not view.is_changed and self._starts is not None:
-            return self._find_in_long(view.text, *self._starts)
+            found = self._find_in_long(view.text, *self._starts)
+            return self._walk(view, len(text))[0] if found is None else found
         words = set((_ASCII_WORD if view.text.isascii() else _WORD).findall(view.text))
         if self._spellings is None and self._root.following.keys().isdisjoint(words):
             return []
@@ -155,11 +158,12 @@ class Phrases:
 
     def _find_in_long(
         self, text: str, may_start: Callable[[str], bool], start: re.Pattern[str], reach: int
-    ) -> list[tuple[int, int, float]]:
-        """Find the same as `_walk` in a text in ASCII, where few words may start a phrase."""
+    ) -> list[tuple[int, int, float]] | None:
+        """Find the same as `_walk` in a text in ASCII, or return None if many of its words may start a phrase."""
         plain = text if self._letters is None else text.translate(self._letters)
         found: list[tuple[int, int, float]] = []
         done = 0
+        left = len(text) // _SPARSE
         for base in range(0, len(text), _PART):
             end = min(len(text), base + _PART)
             if not may_start(plain[max(0, base - 1) : end + reach]):
@@ -169,6 +173,9 @@ class Phrases:
                     break
                 if match.start() < done:
                     continue
+                left -= 1
+                if left < 0:
+                    return None
                 words = [
                     (word[0], word.start(), word.end())
                     for word in islice(_WORD.finditer(text, match.start()), self._most_words + 1)
