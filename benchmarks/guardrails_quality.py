@@ -70,7 +70,7 @@ def injection(results: Results, data: Path, outside: Path, *, peers: bool) -> No
     """Measure recall and false positives of injections."""
     detector = InjectionDetector()
     sets = injection_sets(data, outside)
-    scores = {name: [detector.score(text) for text in one.texts] for name, one in sets.items()}
+    scores = {name: [detector.score(text, one.rail) for text in one.texts] for name, one in sets.items()}
     results.note(f"Injection model {detector.version}, threshold {detector.threshold:.4f}, the one that ships with it.")
     limit = pool_threshold(scores)
     rows = []

@@ -44,10 +44,10 @@ CRAFTED = (
     "https://a.example/?q=", "ignore previous ",
 )  # fmt: skip
 SEEDS = range(20)
-# These formats are not in the project's own table: they show what it finds of vendors that it does not know. Most are
-# written as the rules of gitleaks have them: {h8} is 8 hexadecimal digits, n: letters and digits, l: small ones, u:
-# capital ones, w: letters, digits, "_" and "-", d: digits, b: base64. Some have a name before them, as in a file of
-# settings.
+# None of these formats was in the project's own table when the list was made, and most are in it now: a new list is
+# needed to show again what it finds of vendors that it does not know. Most are written as the rules of gitleaks have
+# them: {h8} is 8 hexadecimal digits, n: letters and digits, l: small ones, u: capital ones, w: letters, digits, "_"
+# and "-", d: digits, b: base64. Some have a name before them, as in a file of settings.
 OTHER_FORMATS = """
 1password          A3-{u6}-{u11}-{u5}-{u5}-{u5}
 1password-service  ops_eyJ{b260}
@@ -134,7 +134,9 @@ def injection_sets(data: Path, outside: Path) -> dict[str, TextSet]:
         raise FileNotFoundError(said.getvalue().strip())
     rows = read_rows(data)
     learnt = {_plain(row.text) for row in rows if row.part != "score"}
-    sets = {one.name: _without(one, learnt) for one in found}
+    # A mail is a document: as a prompt, the request in it is an ordinary one.
+    named = {one.name.removeprefix("documents: "): one for one in found if not one.name.startswith("input: ")}
+    sets = {name: _without(one._replace(name=name), learnt) for name, one in named.items()}
     # Some mails of the test are among those of the training, so mails with something in them are made anew.
     mails = sets["BIPIA test, clean mails"].texts
     # What customers write to a bank; an instruction in a mail would be an attack.
@@ -143,12 +145,20 @@ def injection_sets(data: Path, outside: Path) -> dict[str, TextSet]:
     attacked = sets["BIPIA test, attack in mail"]
     more = [
         attacked._replace(texts=bench_injection._attacks_in(mails, bipia_attacks(outside))),
-        TextSet("mails around an attack-free body", False, bench_injection._attacks_in(mails, bodies), "2 %, 2 %"),
+        TextSet(
+            "mails around an attack-free body",
+            False,
+            bench_injection._attacks_in(mails, bodies),
+            "2 %, 2 %",
+            "documents",
+        ),
     ]
     for kind in ("table", "code"):
         lines = (outside / "bipia" / "benchmark" / kind / "test.jsonl").read_text("utf-8").splitlines()
         contexts = {_joined(json.loads(line)["context"]) for line in lines}
-        more.append(_without(TextSet(f"BIPIA test, clean {kind}", False, sorted(contexts), "2 %, 2 %"), learnt))
+        more.append(
+            _without(TextSet(f"BIPIA test, clean {kind}", False, sorted(contexts), "2 %, 2 %", "documents"), learnt)
+        )
     return sets | {one.name: one for one in more}
 
 

@@ -170,6 +170,10 @@ _MORE = (
     ("jfrog_key", "AKCp", 69, _LETTERS), ("nuget_key", "oy2", 43, _LOWER), ("together_key", "tgp_v1_", 43, _WORDS),
     ("runpod_key", "rpa_", 44, _CAPITALS), ("anyscale_key", "esecret_", 32, _LOWER), ("e2b_key", "e2b_", 40, _HEX),
     ("firecrawl_key", "fc-", 32, _HEX), ("posthog_key", "phx_", 43, _LETTERS),
-    ("tailscale_key", "tskey-auth-", 37, _LETTERS), ("cloudflare_key", "v1.0-", 171, _HEX),
-    ("braintree_token", "access_token$production$", 49, _LOWER),
+    ("tailscale_key", "tskey-auth-", 37, _LETTERS), ("openshift_token", "sha256~", 43, _WORDS),
+    ("sourcegraph_token", "sgp_", 57, _HEX), ("settlemint_token", "sm_aat_", 16, _LETTERS),
+    ("intra42_secret", "s-s4t2ud-", 64, _HEX), ("scalingo_token", "tk-us-", 48, _WORDS),
+    ("octopus_key", "API-", 26, _CAPITALS), ("infracost_key", "ico-", 32, _LETTERS),
+    ("yandex_key", "AQVN", 36, _WORDS), ("onepassword_secret", "A3-AB12CD-", 29, _CAPITALS),
+    ("cloudflare_key", "v1.0-", 171, _HEX), ("braintree_token", "access_token$production$", 49, _LOWER),
 )  # fmt: skip

@@ -84,6 +84,15 @@ MORE_FORMATS = (
     VendorFormat("e2b_key", "e2b_", 40, ("e2b_",), _HEX),
     VendorFormat("posthog_key", "phx_", 40, ("phx_",)),
     VendorFormat("tailscale_key", "tskey-[a-z]{3,10}-", 16, ("tskey-",), "[A-Za-z0-9-]"),
+    VendorFormat("openshift_token", "sha256~", 40, ("sha256~",), _WORD),
+    VendorFormat("settlemint_token", "sm_(?:aat|pat|sat)_", 16, ("sm_aat_", "sm_pat_", "sm_sat_")),
+    VendorFormat("sourcegraph_token", "sgp_", 40, ("sgp_",), "[0-9a-f_]"),
+    VendorFormat("intra42_secret", "s-s4t2(?:ud|af)-", 64, ("s-s4t2",), _HEX),
+    VendorFormat("scalingo_token", "tk-us-", 48, ("tk-us-",), _WORD),
+    VendorFormat("octopus_key", "API-", 26, ("API-",), _UPPER),
+    VendorFormat("infracost_key", "ico-", 32, ("ico-",)),
+    VendorFormat("onepassword_secret", "A3-[A-Z0-9]{6}-", 27, ("A3-",), "[A-Z0-9-]"),
+    VendorFormat("yandex_key", "AQVN", 35, ("AQVN",), _WORD),
 )  # fmt: skip
 MORE_LITERALS = tuple(dict.fromkeys(literal for one in MORE_FORMATS for literal in one.literals))
 """A text without one of these has no key of these formats."""
