@@ -117,7 +117,7 @@ class _Checks:
 
     def _runs(self, rail: Rail, masks: MaskMap | None) -> list[GuardRun]:
         context = GuardContext(rail=rail, masks=masks)
-        return [GuardRun(guard, context, self._on_error) for guard in self._guards[rail]]
+        return [GuardRun(guard, context, self._on_error, own_span=True) for guard in self._guards[rail]]
 
     def result(self, value: Any, masks: Masks) -> Any:
         """Return a function's result as its caller gets it: with the values of the arguments, documents checked."""

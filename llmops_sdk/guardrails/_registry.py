@@ -148,7 +148,11 @@ def _check_action(name: str, action: str, rail: Rail | None, without: Sequence[A
     if action in without:
         raise ConfigError(f"{name!r}: the action {action!r} works in calls to models only: use block", value=name)
     if rail is not None and rails is not None and rail not in rails:
-        raise ConfigError(f"{name!r} does not work on the rail {rail}, only on {', '.join(rails)}", value=name)
+        raise ConfigError(
+            f"{name!r} does not work on the rail {rail}, only on {', '.join(rails)}: in a call, a list of guards is "
+            f'for input and output, so give them by rail, as in guards={{"{rails[0]}": [{name!r}]}}',
+            value=name,
+        )
 
 
 def _made(name: str, kind: str, action: str, given: Mapping[str, Any]) -> Guard:

@@ -7,6 +7,7 @@ import inspect
 
 import pytest
 
+import llmops_sdk as llmops
 from llmops_sdk.errors import ConfigError, GuardrailViolation
 from llmops_sdk.guardrails import Verdict, guard
 
@@ -165,3 +166,15 @@ def test_two_calls_at_once_do_not_mix(custom):
         return await asyncio.gather(*(f(str(n)) for n in range(50)))
 
     assert asyncio.run(main()) == [str(n) * 2 for n in range(50)]
+
+
+@pytest.mark.parametrize("traced", [False, True])
+def test_a_verdict_outside_of_every_span_is_stored_too(traced):
+    def search(question: str) -> str:
+        return "4111" + " 1111" * 3
+
+    guarded = llmops.guard(documents=["cards"])(llmops.trace(search) if traced else search)
+    assert guarded("Which?") == "[CARD]"
+    llmops.flush()
+    rows = llmops.query("SELECT v.guard, v.rail, v.action, s.kind FROM guard_verdicts v JOIN spans s USING (span_id)")
+    assert rows.rows() == [("cards", "documents", "redact", "guardrail")]

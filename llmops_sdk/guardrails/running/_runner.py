@@ -20,7 +20,7 @@ from llmops_sdk.guardrails._protocol import ACTIONS, Guard, GuardContext, OnErro
 from llmops_sdk.guardrails.running._options import NO_OPTIONS, GuardOptions, options_of
 from llmops_sdk.guardrails.running._order import groups, is_slow, reads_whole
 from llmops_sdk.guardrails.running._pool import CHECKS, GROUPS, GuardTimeoutError
-from llmops_sdk.tracing import current_span
+from llmops_sdk.tracing import current_span, span
 from llmops_sdk.tracing.records._semconv import EVENT_GUARD_VERDICT
 
 __all__ = ["PLAIN", "GuardRun", "Texts", "acheck_value", "check_value"]
@@ -69,6 +69,8 @@ class GuardRun:
     seconds: float = 0.0
     verdicts: list[Verdict] | None = None
     """Every verdict, if the caller gives a list for them."""
+    own_span: bool = False
+    """Whether a verdict outside of every span has a span of its own."""
     options: GuardOptions = NO_OPTIONS
     skipped: bool = False
     """Whether the guard does not run this time, because it runs in a share of the calls only."""
@@ -192,7 +194,11 @@ class GuardRun:
             "truncated": self.truncated or None,
         }
         kept = {key: value for key, value in fields.items() if value is not None}
-        current_span().add_event(EVENT_GUARD_VERDICT, kept)
+        if self.own_span and not current_span().is_recording():
+            with span(f"guard {self.guard.name}", kind="guardrail") as own:
+                own.add_event(EVENT_GUARD_VERDICT, kept)
+        else:
+            current_span().add_event(EVENT_GUARD_VERDICT, kept)
 
     def apply(self, text: str, verdict: object, error: BaseException | None) -> str:
         """Return the text as the verdict, or the error raised instead, leaves it.

@@ -31,8 +31,8 @@ class ToolPolicy:
     messages of a call tell that, so one policy serves many conversations at once.
 
     Args:
-        tools: The rules by the tool's name, each a `ToolRule` or a dict of its keys; "*" is for all other tools. None
-            takes `[guardrails.tools]` of the configuration.
+        tools: The rules by the tool's name, each a `ToolRule` or a dict of its keys; "*" is for all other tools. Tools
+            that are not named have those of `[guardrails.tools]` in the configuration.
         predicates: Functions that arguments must satisfy, by "tool.argument": each gets the value, and only True lets
             it pass.
         approve: A function, sync or async, that asks a person about a call and returns True to let it pass.
@@ -77,16 +77,20 @@ class ToolPolicy:
         self._settings = ApprovalSettings(
             approve=approve, timeout=approval_timeout, approvals=self.approvals, scope=scope, clock=clock
         )
-        self._own = None if tools is None else ReadyRules(tools, self._predicates)
+        self._own = dict(tools or {})
+        ReadyRules(self._own, self._predicates)  # an error in a rule is the caller's, not that of a later call
         self._configured: tuple[Mapping[str, ToolRule], ReadyRules] | None = None
 
     def rules(self, configured: Mapping[str, ToolRule] | None = None) -> ReadyRules:
-        """Return the rules in force: the policy's own, or those of a configuration, by default the current one."""
-        if self._own is not None:
-            return self._own
+        """Return the rules in force: the policy's own, and those of a configuration for all other tools.
+
+        Args:
+            configured: The rules of a configuration, by default those of the current one.
+        """
         tools = current().guardrails.tools if configured is None else configured
         if self._configured is None or self._configured[0] is not tools:
-            self._configured = tools, ReadyRules(tools, self._predicates)
+            # A rule in code for one tool must not disarm those of a file for the others.
+            self._configured = tools, ReadyRules({**tools, **self._own}, self._predicates)
         return self._configured[1]
 
     def check_definitions(self, tools: Iterable[Mapping[str, Any]], rules: ReadyRules | None = None) -> None:

@@ -61,7 +61,11 @@ def test_a_policy_without_rules_takes_those_of_the_configuration():
         llmops.chat(bad, tools=[send_mail], tool_policy=policy)
     with pytest.raises(llmops.GuardrailViolation):
         policy.check_call("send_mail", {"to": EVE}, bad)
-    assert llmops.chat(bad, tools=[send_mail], tool_policy=ToolPolicy({})).tool_calls != ()
+    # A rule for one tool does not disarm those for others; one for the tool itself replaces the configured one.
+    for other in (ToolPolicy({}), ToolPolicy({"pay": {"approval": "always"}})):
+        with pytest.raises(llmops.GuardrailViolation):
+            llmops.chat(bad, tools=[send_mail], tool_policy=other)
+    assert llmops.chat(bad, tools=[send_mail], tool_policy=ToolPolicy({"send_mail": {}})).tool_calls != ()
     llmops.configure(model="offline/script", options=ANSWER)
     assert llmops.chat(bad, tools=[send_mail], tool_policy=policy).tool_calls != ()
     policy.check_call("send_mail", {"to": EVE}, bad)
