@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import gc
 import json
 import secrets
 from collections.abc import Iterator
@@ -289,12 +287,3 @@ async def test_retry_delay_of_google_is_read(configured: Any):
             assert type(error) is llmops.RateLimitError
             assert error.retry_after == 34.5
     assert not _application_listens(library().litellm)  # litellm has added "cache" to its callbacks
-
-
-async def test_connections_of_earlier_settings_close_in_a_loop_that_goes_on(configured: Any):
-    with RefusingServer(502, "<html>away</html>") as server:
-        for vendor in ("openai", "anthropic", "groq", "openai"):
-            await failures(configured(vendor, server), retry=False)
-            # An unclosed connection would warn here, and every warning is an error.
-            await asyncio.sleep(0)
-            gc.collect()

@@ -42,10 +42,6 @@ class _LoopClients:
         self.closer: AsyncGenerator[None] | None = None
 
 
-_held: dict[_LoopClients, asyncio.AbstractEventLoop] = {}
-"""The clients of loops that have not ended: a loop holds its async generators weakly, and a provider may be gone."""
-
-
 class Clients:
     """The clients of one provider: sync ones, and async ones for each event loop."""
 
@@ -72,9 +68,6 @@ class Clients:
             self._async = {other: clients for other, clients in self._async.items() if not other.is_closed()}
             made = self._async[loop] = _LoopClients()
             made.closer = self._close_with_loop(loop)
-            for one in [one for one, of_loop in list(_held.items()) if of_loop.is_closed()]:
-                _held.pop(one, None)
-            _held[made] = loop
         # The first step registers the generator with the loop. The loop closes it, and so the clients, when it shuts
         # down: the only hook for that which `asyncio.run` and every server offer.
         with suppress(StopIteration):
@@ -87,9 +80,8 @@ class Clients:
         finally:
             with self._lock:
                 of_loop = self._async.pop(loop, None)
-            if of_loop is not None:
-                _held.pop(of_loop, None)
-                await _aclose(of_loop)
+            for http, _ in of_loop.clients.values() if of_loop is not None else ():
+                await http.aclose()
 
     def _get(self, clients: _Clients, endpoint: Endpoint, make: Callable[[], tuple[Any, Any]], *, chat: bool) -> Any:
         if endpoint.vendor not in _OPENAI | (_HTTPX_CHAT if chat else _HTTPX):
@@ -100,16 +92,7 @@ class Clients:
             return clients[endpoint][1]
 
     def close(self) -> None:
-        """Close the sync clients, and soon the async clients of loops that run; others close with their loop."""
-        self._close_sync()
-        with self._lock:
-            running = [(loop, self._async.pop(loop)) for loop in list(self._async) if loop.is_running()]
-        for loop, of_loop in running:
-            # Nobody else refers to them now: without this, the garbage collector would find their open connections.
-            with suppress(RuntimeError):  # the loop has just closed, and its clients with it
-                loop.call_soon_threadsafe(_start_closing, loop, of_loop)
-
-    def _close_sync(self) -> None:
+        """Close the sync clients."""
         with self._lock:
             closing, self._sync = [http for http, _ in self._sync.values()], {}
         for http in closing:
@@ -117,27 +100,11 @@ class Clients:
 
     async def aclose(self) -> None:
         """Close the sync clients, and the async clients of this event loop."""
-        self._close_sync()
+        self.close()
         with self._lock:
             of_loop = self._async.get(asyncio.get_running_loop())
         if of_loop is not None and of_loop.closer is not None:
             await of_loop.closer.aclose()
-
-
-_closing: set[asyncio.Task[None]] = set()
-"""Tasks that close clients; a loop refers to its tasks weakly."""
-
-
-def _start_closing(loop: asyncio.AbstractEventLoop, of_loop: _LoopClients) -> None:
-    task = loop.create_task(_aclose(of_loop))
-    _closing.add(task)
-    task.add_done_callback(_closing.discard)
-    _held.pop(of_loop, None)
-
-
-async def _aclose(of_loop: _LoopClients) -> None:
-    for http, _ in of_loop.clients.values():
-        await http.aclose()
 
 
 def _sync_client(library: Library, endpoint: Endpoint) -> tuple[Any, Any]:
