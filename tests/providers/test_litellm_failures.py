@@ -251,13 +251,13 @@ async def test_proxy_that_cannot_be_used_is_a_config_error(proxy: str, configure
             assert password not in str(error)
 
 
-async def test_body_of_an_html_error_page_is_in_the_message(configured: Any):
+@pytest.mark.parametrize("vendor", ["openai", "anthropic", "groq"])
+async def test_body_of_an_html_error_page_is_in_the_message(configured: Any, vendor: str):
     page = "<html><head><title>502 Bad Gateway</title></head><body>upstream is away</body></html>"
     with RefusingServer(502, page) as server:
-        for vendor in ("openai", "anthropic", "groq"):
-            for error in await failures(configured(vendor, server), retry=False):
-                assert type(error) is llmops.ServerError, error
-                assert "upstream is away" in str(error)
+        for error in await failures(configured(vendor, server), retry=False):
+            assert type(error) is llmops.ServerError, error
+            assert "upstream is away" in str(error)
 
 
 async def test_connection_error_names_the_address_without_user_and_query(configured: Any, monkeypatch: Any):
