@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import secrets
 from collections.abc import Iterator
@@ -287,3 +288,11 @@ async def test_retry_delay_of_google_is_read(configured: Any):
             assert type(error) is llmops.RateLimitError
             assert error.retry_after == 34.5
     assert not _application_listens(library().litellm)  # litellm has added "cache" to its callbacks
+
+
+async def test_connections_of_earlier_settings_close_in_a_loop_that_goes_on(configured: Any):
+    # The garbage collector warns of an open connection that nobody refers to, and every warning is an error.
+    with RefusingServer(502, "<html>away</html>") as server:
+        for vendor in ("openai", "anthropic", "groq", "openai"):
+            await failures(configured(vendor, server), retry=False)
+            gc.collect()

@@ -41,6 +41,17 @@ class _LoopClients:
         self.clients: _Clients = {}
         self.closer: AsyncGenerator[None] | None = None
 
+    def take_closer(self) -> AsyncGenerator[None] | None:
+        """Return the closer once: a generator cannot be closed twice at the same time."""
+        closer, self.closer = self.closer, None
+        return closer
+
+
+_open_closers: dict[AsyncGenerator[None], asyncio.AbstractEventLoop] = {}
+"""The closers of loops that have not ended. A loop holds its generators weakly, and the provider may be gone."""
+_closing: set[asyncio.Task[None]] = set()
+"""The tasks that close clients early. A loop holds its tasks weakly."""
+
 
 class Clients:
     """The clients of one provider: sync ones, and async ones for each event loop."""
@@ -67,21 +78,28 @@ class Clients:
             # A loop that closed without ending its async generators did not call the closer.
             self._async = {other: clients for other, clients in self._async.items() if not other.is_closed()}
             made = self._async[loop] = _LoopClients()
-            made.closer = self._close_with_loop(loop)
+            made.closer = closer = self._close_with_loop(loop, made)
+        for other in [one for one, of in list(_open_closers.items()) if of.is_closed()]:
+            _open_closers.pop(other, None)
+        _open_closers[closer] = loop
         # The first step registers the generator with the loop. The loop closes it, and so the clients, when it shuts
         # down: the only hook for that which `asyncio.run` and every server offer.
         with suppress(StopIteration):
-            made.closer.__anext__().send(None)
+            closer.__anext__().send(None)
         return made
 
-    async def _close_with_loop(self, loop: asyncio.AbstractEventLoop) -> AsyncGenerator[None]:
+    async def _close_with_loop(self, loop: asyncio.AbstractEventLoop, made: _LoopClients) -> AsyncGenerator[None]:
+        closer = made.closer
         try:
             yield
         finally:
             with self._lock:
-                of_loop = self._async.pop(loop, None)
-            for http, _ in of_loop.clients.values() if of_loop is not None else ():
+                if self._async.get(loop) is made:
+                    del self._async[loop]
+            for http, _ in made.clients.values():
                 await http.aclose()
+            if closer is not None:
+                _open_closers.pop(closer, None)
 
     def _get(self, clients: _Clients, endpoint: Endpoint, make: Callable[[], tuple[Any, Any]], *, chat: bool) -> Any:
         if endpoint.vendor not in _OPENAI | (_HTTPX_CHAT if chat else _HTTPX):
@@ -92,7 +110,16 @@ class Clients:
             return clients[endpoint][1]
 
     def close(self) -> None:
-        """Close the sync clients."""
+        """Close the sync clients, and soon the async clients of loops that run; others close with their loop."""
+        self._close_sync()
+        with self._lock:
+            running = [(loop, of_loop.take_closer()) for loop, of_loop in self._async.items() if loop.is_running()]
+        for loop, closer in running:
+            if closer is not None:
+                with suppress(RuntimeError):  # the loop has just closed, and its clients with it
+                    loop.call_soon_threadsafe(_start_closing, loop, closer)
+
+    def _close_sync(self) -> None:
         with self._lock:
             closing, self._sync = [http for http, _ in self._sync.values()], {}
         for http in closing:
@@ -100,11 +127,23 @@ class Clients:
 
     async def aclose(self) -> None:
         """Close the sync clients, and the async clients of this event loop."""
-        self.close()
+        self._close_sync()
         with self._lock:
             of_loop = self._async.get(asyncio.get_running_loop())
-        if of_loop is not None and of_loop.closer is not None:
-            await of_loop.closer.aclose()
+            closer = None if of_loop is None else of_loop.take_closer()
+        if closer is not None:
+            await closer.aclose()
+
+
+def _start_closing(loop: asyncio.AbstractEventLoop, closer: AsyncGenerator[None]) -> None:
+    # If the loop ends before this task begins, the loop closes the generator itself.
+    task = loop.create_task(_aclose(closer))
+    _closing.add(task)
+    task.add_done_callback(_closing.discard)
+
+
+async def _aclose(closer: AsyncGenerator[None]) -> None:
+    await closer.aclose()
 
 
 def _sync_client(library: Library, endpoint: Endpoint) -> tuple[Any, Any]:

@@ -155,7 +155,7 @@ class LitellmProvider:
             return self._embeddings(lib, endpoint, raw, len(texts))
 
     def close(self) -> None:
-        """Close the connections of the sync methods. Those of the async methods close with their event loop."""
+        """Close the connections: those of the async methods soon, or with an event loop that does not run now."""
         self._clients.close()
 
     async def aclose(self) -> None:
