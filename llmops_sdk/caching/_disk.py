@@ -21,7 +21,7 @@ import diskcache
 
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk._util._guard import guarded
-from llmops_sdk._util._own_folder import folder_problem
+from llmops_sdk._util._private_files import folder_problem
 from llmops_sdk.errors import StoreError
 
 __all__ = ["DATABASE", "DiskStore"]

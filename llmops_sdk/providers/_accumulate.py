@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Self
 
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk._util._public import public
@@ -213,8 +213,8 @@ class Rounds:
         total = request.timeout.total if request.timeout else None
         self._deadline = clock.monotonic() + total if total else None
 
-    def __enter__(self) -> None:
-        pass
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(self, _: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, ProviderError):

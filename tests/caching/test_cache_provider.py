@@ -7,36 +7,18 @@ import inspect
 from dataclasses import replace
 
 import pytest
+from four_ways import WAYS, answer_of
 
 from llmops_sdk.caching import CacheProvider
 from llmops_sdk.caching._codec import Entry, read_entry, read_response, write_entry, write_response
 from llmops_sdk.errors import ServerError
-from llmops_sdk.providers import Accumulator, Provider, Response, ToolCall
+from llmops_sdk.providers import Provider, Response, ToolCall
 
 
-@pytest.fixture(params=["complete", "acomplete", "stream", "astream"])
+@pytest.fixture(params=WAYS)
 def ask(request):
     """Each of the four ways, as a function that gives a response."""
-
-    async def collect(provider, asked):
-        whole = Accumulator()
-        async for chunk in provider.astream(asked):
-            whole.add(chunk)
-        return whole.response()
-
-    def run(provider, asked):
-        if request.param == "complete":
-            return provider.complete(asked)
-        if request.param == "acomplete":
-            return asyncio.run(provider.acomplete(asked))
-        if request.param == "astream":
-            return asyncio.run(collect(provider, asked))
-        whole = Accumulator()
-        for chunk in provider.stream(asked):
-            whole.add(chunk)
-        return whole.response()
-
-    return run
+    return lambda provider, asked: answer_of(provider, asked, request.param)
 
 
 def test_it_is_a_provider(make, counting):

@@ -196,7 +196,7 @@ def test_a_pack_stands_for_several_guards():
     assert done.text == "Write to [EMAIL]"
 
 
-def test_guards_on_tool_definitions_see_descriptions(custom, model, ask):
+def test_guards_on_tool_definitions_see_descriptions(custom, ask):
     guard = custom(lambda text: Verdict("redact", "[X]") if "evil" in text else Verdict("pass"))
     tool = {
         "type": "function",

@@ -9,6 +9,7 @@ import json
 import traceback
 
 import pytest
+from four_ways import WAYS, answer_of
 
 from llmops_sdk.errors import ConfigError, GuardrailViolation, StreamInterruptedError
 from llmops_sdk.guardrails import (
@@ -19,7 +20,7 @@ from llmops_sdk.guardrails import (
     policy_version,
     resolve,
 )
-from llmops_sdk.providers import Accumulator, Attempt, Embeddings, Provider, Request, Response, ToolCall, Usage
+from llmops_sdk.providers import Attempt, Embeddings, Provider, Request, Response, ToolCall, Usage
 
 ASKED = Request(model="script/one", messages=[{"role": "user", "content": "Hi"}])
 
@@ -28,29 +29,10 @@ def asking(text):
     return Request(model="script/one", messages=[{"role": "user", "content": text}])
 
 
-@pytest.fixture(params=["complete", "acomplete", "stream", "astream"])
+@pytest.fixture(params=WAYS)
 def ask(request):
     """Each of the four ways, as a function that gives a response."""
-
-    async def collect(provider, asked):
-        whole = Accumulator()
-        async for chunk in provider.astream(asked):
-            whole.add(chunk)
-        return whole.response()
-
-    def run(provider, asked=ASKED):
-        if request.param == "complete":
-            return provider.complete(asked)
-        if request.param == "acomplete":
-            return asyncio.run(provider.acomplete(asked))
-        if request.param == "astream":
-            return asyncio.run(collect(provider, asked))
-        whole = Accumulator()
-        for chunk in provider.stream(asked):
-            whole.add(chunk)
-        return whole.response()
-
-    return run
+    return lambda provider, asked=ASKED: answer_of(provider, asked, request.param)
 
 
 @pytest.mark.parametrize("kind", [InputGuardProvider, OutputGuardProvider])

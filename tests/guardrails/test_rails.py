@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 
 import pytest
+from four_ways import WAYS, answer_of
 
 import llmops_sdk as llmops
 from llmops_sdk.guardrails import InputGuardProvider, OutputGuardProvider, Verdict
 from llmops_sdk.providers import Request, Response, ToolCall
-
-WAYS = ("complete", "acomplete", "stream", "astream")
 
 
 def mark(word: str):
@@ -20,21 +18,7 @@ def mark(word: str):
 
 def ask(provider, way: str, request: Request):
     """Return the answer's text and tool calls."""
-
-    async def gather():
-        return [chunk async for chunk in provider.astream(request)]
-
-    if way == "complete":
-        answer = provider.complete(request)
-    elif way == "acomplete":
-        answer = asyncio.run(provider.acomplete(request))
-    else:
-        from llmops_sdk.providers import Accumulator
-
-        whole = Accumulator()
-        for chunk in provider.stream(request) if way == "stream" else asyncio.run(gather()):
-            whole.add(chunk)
-        answer = whole.response()
+    answer = answer_of(provider, request, way)
     return answer.text, [call.arguments for call in answer.tool_calls]
 
 

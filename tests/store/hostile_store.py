@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import llmops_sdk as llmops
+from llmops_sdk._util._private_files import create_file
 from llmops_sdk.errors import LLMOpsError
 from llmops_sdk.store import StoreSink, compact, discard, export, import_file, prune, query, replay, snapshot
-from llmops_sdk.store.files._folders import create_file
 from llmops_sdk.store.maintenance._compact import compact_store
 from llmops_sdk.store.outbox._outbox import SegmentOutbox
 from llmops_sdk.store.reading._follow import Follower

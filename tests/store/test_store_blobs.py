@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from llmops_sdk._util._private_files import create_file
 from llmops_sdk.store import StoreSink
 from llmops_sdk.store.files._blob_files import Blob, BlobFiles, list_blobs, remove_blob
-from llmops_sdk.store.files._folders import create_file
 from llmops_sdk.store.files._layout import create_store
 from llmops_sdk.store.maintenance._retention import Dropped, drop_old
 from llmops_sdk.tracing.capture import _blobs

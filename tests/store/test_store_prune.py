@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from llmops_sdk._util._private_files import create_file
 from llmops_sdk.errors import StoreError
 from llmops_sdk.store import StoreSink, connect, prune, query
-from llmops_sdk.store.files._folders import create_file
 from llmops_sdk.store.files._locks import exclusive_lock
 from llmops_sdk.store.files._manifest import read_manifest
 from llmops_sdk.store.maintenance._compact import compact_store

@@ -83,14 +83,14 @@ class ReaskProvider(WrapperProvider):
     def complete(self, request: Request) -> Response:
         state = _ReaskState(self._answer, request, self._clock)
         while state.result is None:
-            with state:
+            with state.rounds:
                 state.take(self.inner.complete(state.request))
         return state.result
 
     async def acomplete(self, request: Request) -> Response:
         state = _ReaskState(self._answer, request, self._clock)
         while state.result is None:
-            with state:
+            with state.rounds:
                 state.take(await self.inner.acomplete(state.request))
         return state.result
 
@@ -112,30 +112,21 @@ class ReaskProvider(WrapperProvider):
 
 
 class _ReaskState:
-    """The questions and answers so far: the decisions that sync and async share.
-
-    As a context manager around one round, it adds the attempts of earlier rounds to an error.
-    """
+    """The questions and answers so far: the decisions that sync and async share."""
 
     def __init__(self, answer: AnswerType, request: Request, clock: Clock) -> None:
         self.request = request
         self.result: Response | None = None
         self._answer = answer
-        self._rounds = Rounds(request, clock)
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, cls: object, error: BaseException | None, trace: object) -> None:
-        self._rounds.__exit__(cls, error, trace)
+        self.rounds = Rounds(request, clock)
 
     def take(self, response: Response) -> None:
         """Take an answer: a valid one is the result; after an invalid one the next request asks again."""
-        response = self._rounds.add(response)
+        response = self.rounds.add(response)
         try:
             self.result = require_answer(self._answer, response)
         except ValidationFailedError as error:
-            if self._rounds.count > MAX_REASKS or _end_of(response) in _UNFINISHED:
+            if self.rounds.count > MAX_REASKS or _end_of(response) in _UNFINISHED:
                 raise
             errors = error.errors
         else:
@@ -148,7 +139,7 @@ class _ReaskState:
             f"This answer does not fit the JSON schema of {self._answer.name}: {'; '.join(errors)}. "
             "Answer again with JSON that fits it, and nothing else."
         )
-        return self._rounds.next(
+        return self.rounds.next(
             self.request,
             response.message,
             {"role": "user", "content": complaint},

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
 import stat
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from llmops_sdk._util._private_files import replace_file
 from llmops_sdk.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -102,16 +101,7 @@ def _write(process: ProcessEnvironment, files: Mapping[str, str]) -> None:
     path = list_file(process)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # mkstemp creates the file with mode 0600; the rename replaces the list at once.
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".trusted-")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(files, file, indent=1)
-            os.replace(name, path)  # noqa: PTH105 - a text
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(name)  # noqa: PTH108 - a text
-            raise
+        replace_file(path, json.dumps(files, indent=1).encode())
     except OSError as error:
         raise ConfigError(
             f"{path}: the list of trusted configuration files cannot be written: {error.strerror}.", source=str(path)

@@ -25,11 +25,11 @@ class Beside:
 
     Attributes:
         passed: Called after the verdict, if the guards let the call pass.
-        blocked: Called with what the model had answered when they did not: it must be paid for.
+        blocked: Called with what the model had answered when they did not, as it must be paid for; or None.
     """
 
     passed: Callable[[], None]
-    blocked: Callable[[Response | Chunk], None]
+    blocked: Callable[[Response | Chunk], None] | None
 
     def complete(self, check: Callable[[], None], call: Callable[[], Response]) -> Response:
         """Return the answer. A sync call cannot be cancelled: a blocked answer is thrown away at its end."""
@@ -100,8 +100,10 @@ class Beside:
         with Caught(BaseException) as caught:
             verdict.result()
         if caught.error is not None:
-            for answer in answers:
-                self.blocked(answer)
+            blocked = self.blocked
+            if blocked is not None:
+                for answer in answers:
+                    blocked(answer)
             raise caught.error
         self.passed()
 

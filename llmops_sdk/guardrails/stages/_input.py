@@ -203,7 +203,7 @@ class InputGuardProvider(WrapperProvider):
         """Return a call that is sent before its verdict."""
         if self._on_sent is not None:
             self._on_sent()
-        return Beside(passed=lambda: self._note(request), blocked=self._on_answer or _ignore)
+        return Beside(passed=lambda: self._note(request), blocked=self._on_answer)
 
     def _passed_on(self, request: Request) -> Request:
         request = self._versioned(request)
@@ -236,10 +236,6 @@ class InputGuardProvider(WrapperProvider):
             if error.rail == rail:
                 return fallback_of(error, self._guards_of(rail, self.guards), request, self._open_model, self.inner)
         return None
-
-
-def _ignore(_: Response | Chunk) -> None:
-    pass
 
 
 def _keeping_at_end(guards: Sequence[Guard]) -> int:

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import stat
-import tempfile
 import threading
 from collections.abc import Generator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast
 
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
-from llmops_sdk._util._own_folder import folder_problem
+from llmops_sdk._util._private_files import folder_problem, replace_file
 from llmops_sdk._util._public import public
 from llmops_sdk.errors import ConfigError
 from llmops_sdk.guardrails.taint._arguments import call_digest
@@ -254,16 +253,6 @@ def _dumped(state: _State) -> str:
 
 def _write(path: Path, text: str) -> None:
     try:
-        # mkstemp makes the file with mode 0600; the rename replaces the old one at once.
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        replace_file(path, text.encode(), fsync=True)
     except OSError as error:
         raise _unusable(path, error.strerror) from error

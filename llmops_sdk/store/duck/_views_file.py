@@ -10,9 +10,9 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from llmops_sdk._util._private_files import create_file, replace_file
 from llmops_sdk.errors import StoreError
 from llmops_sdk.store.duck._sql import duckdb, open_database, pattern, quoted, read_lines, rows_sql, unreadable_count
-from llmops_sdk.store.files._folders import create_file, replace_file
 from llmops_sdk.store.files._layout import list_segments
 from llmops_sdk.store.files._manifest import EMPTY_SEGMENT, VIEWS_FILE, Manifest
 from llmops_sdk.store.files._spill import spill_folder

@@ -10,7 +10,7 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-from llmops_sdk.store.files._folders import create_file
+from llmops_sdk._util._private_files import create_file
 from llmops_sdk.store.files._names import BLOB
 from llmops_sdk.tracing.capture import _blobs
 

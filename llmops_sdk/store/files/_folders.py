@@ -8,11 +8,9 @@ import io
 import os
 import re
 import stat
-from collections.abc import Generator
 from pathlib import Path
-from uuid import uuid4
 
-from llmops_sdk._util._own_folder import folder_problem
+from llmops_sdk._util._private_files import folder_problem
 from llmops_sdk.errors import StoreError
 from llmops_sdk.store.files._names import BLOB, DATA_FILE, SEGMENT, known_name
 from llmops_sdk.store.schema._views import RECORD_STREAMS
@@ -20,12 +18,10 @@ from llmops_sdk.store.schema._views import RECORD_STREAMS
 __all__ = [
     "OUTBOX_FOLDER",
     "check_folder",
-    "create_file",
     "open_file",
     "read_file",
     "refuse_links",
     "remove_file",
-    "replace_file",
 ]
 
 OUTBOX_FOLDER = "outbox"
@@ -208,31 +204,3 @@ def remove_file(store: Path, name: str) -> None:
         return
     finally:
         os.close(descriptor)
-
-
-def create_file(file: Path, content: bytes, *, fsync: bool = False) -> None:
-    """Create a file atomically, readable by its owner alone; leave an existing file unchanged."""
-    with _half_written(file, content, fsync=fsync) as temporary, contextlib.suppress(FileExistsError):
-        os.link(temporary, file)
-
-
-def replace_file(file: Path, content: bytes, *, fsync: bool = False) -> None:
-    """Write a file atomically, readable by its owner alone, in the place of an existing one."""
-    with _half_written(file, content, fsync=fsync) as temporary:
-        temporary.replace(file)
-
-
-@contextlib.contextmanager
-def _half_written(file: Path, content: bytes, *, fsync: bool) -> Generator[Path]:
-    # The sweep knows this name.
-    temporary = file.with_name(f".{file.name}.{uuid4().hex}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as out:
-            out.write(content)
-            if fsync:
-                out.flush()
-                os.fsync(descriptor)
-        yield temporary
-    finally:
-        temporary.unlink(missing_ok=True)

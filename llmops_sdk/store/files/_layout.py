@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 
+from llmops_sdk._util._private_files import create_file
 from llmops_sdk.errors import StoreError
-from llmops_sdk.store.files._folders import check_folder, create_file
+from llmops_sdk.store.files._folders import check_folder
 from llmops_sdk.store.files._leases import ReaderLease
 from llmops_sdk.store.files._manifest import MANIFEST, DataFile, Manifest, encode, read_manifest, refuse_newer
 from llmops_sdk.store.files._names import DATA_FILE, SEGMENT

@@ -14,8 +14,9 @@ from typing import Any
 
 import orjson
 
+from llmops_sdk._util._private_files import replace_file
 from llmops_sdk.errors import StoreError
-from llmops_sdk.store.files._folders import read_file, replace_file
+from llmops_sdk.store.files._folders import read_file
 from llmops_sdk.store.files._names import data_file_name, finite, segment_name, whole_number
 from llmops_sdk.store.schema._views import RECORD_STREAMS, SCHEMA_VERSION
 

@@ -10,8 +10,9 @@ from typing import Any, cast
 
 import orjson
 
+from llmops_sdk._util._private_files import replace_file
 from llmops_sdk.errors import StoreError
-from llmops_sdk.store.files._folders import read_file, replace_file
+from llmops_sdk.store.files._folders import read_file
 from llmops_sdk.store.files._manifest import sync_folder
 from llmops_sdk.store.files._names import whole_number
 from llmops_sdk.store.files._overwrite import TORN

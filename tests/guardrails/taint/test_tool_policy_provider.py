@@ -7,6 +7,7 @@ import inspect
 import json
 
 import pytest
+from four_ways import WAYS, answer_of
 
 from llmops_sdk.errors import ConfigError, GuardrailViolation, StreamInterruptedError
 from llmops_sdk.guardrails import ToolPolicy, ToolPolicyProvider
@@ -35,29 +36,10 @@ def mails(*addresses: str) -> Response:
     return Response(text="Sure", tool_calls=tuple(calls), usage=usage, finish_reason="tool_calls")
 
 
-@pytest.fixture(params=["complete", "acomplete", "stream", "astream"])
+@pytest.fixture(params=WAYS)
 def ask(request):
     """Each of the four ways, as a function that gives a response."""
-
-    async def collect(provider, asked):
-        whole = Accumulator()
-        async for chunk in provider.astream(asked):
-            whole.add(chunk)
-        return whole.response()
-
-    def run(provider, asked):
-        if request.param == "complete":
-            return provider.complete(asked)
-        if request.param == "acomplete":
-            return asyncio.run(provider.acomplete(asked))
-        if request.param == "astream":
-            return asyncio.run(collect(provider, asked))
-        whole = Accumulator()
-        for chunk in provider.stream(asked):
-            whole.add(chunk)
-        return whole.response()
-
-    return run
+    return lambda provider, asked: answer_of(provider, asked, request.param)
 
 
 def asking(messages) -> Request:

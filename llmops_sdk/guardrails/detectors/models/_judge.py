@@ -130,17 +130,13 @@ class JudgeDetector:
             JudgeAnswerError: The model's answer is not a judgement.
             LLMOpsError: The call to the model failed.
         """
-        if _judging.get() or not text.strip():
-            return Detection(threshold=self.threshold)
-        key = self._scores.key(text)
-        score = self._scores.get(key)
-        if score is None:
-            question = self._question(text)
-            with _asking():
-                answer = ask(self._provider, self._model, question, self.name)
-            score = read_answer(question, answer)
-            self._scores.put(key, score)
-        return self._detection(text, score)
+        known = self._known(text)
+        if known is not None:
+            return known
+        question = self._question(text)
+        with _asking():
+            answer = ask(self._provider, self._model, question, self.name)
+        return self._judged(text, read_answer(question, answer))
 
     async def adetect(self, text: str, context: GuardContext) -> Detection:  # noqa: ARG002 - all rails alike
         """Return whether a text breaks the policy, async.
@@ -149,16 +145,23 @@ class JudgeDetector:
             JudgeAnswerError: The model's answer is not a judgement.
             LLMOpsError: The call to the model failed.
         """
+        known = self._known(text)
+        if known is not None:
+            return known
+        question = self._question(text)
+        with _asking():
+            answer = await aask(self._provider, self._model, question, self.name)
+        return self._judged(text, read_answer(question, answer))
+
+    def _known(self, text: str) -> Detection | None:
+        """Return what needs no model: nothing inside a judge's own call or in an empty text, or a score of before."""
         if _judging.get() or not text.strip():
             return Detection(threshold=self.threshold)
-        key = self._scores.key(text)
-        score = self._scores.get(key)
-        if score is None:
-            question = self._question(text)
-            with _asking():
-                answer = await aask(self._provider, self._model, question, self.name)
-            score = read_answer(question, answer)
-            self._scores.put(key, score)
+        score = self._scores.get(self._scores.key(text))
+        return None if score is None else self._detection(text, score)
+
+    def _judged(self, text: str, score: float) -> Detection:
+        self._scores.put(self._scores.key(text), score)
         return self._detection(text, score)
 
     def _question(self, text: str) -> Question:
