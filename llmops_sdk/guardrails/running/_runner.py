@@ -52,7 +52,7 @@ PLAIN: Texts[list[str]] = Texts(lambda texts, _: list(texts), lambda _, checked,
 """A list of texts."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class GuardRun:
     """One guard's run over all texts of a rail: checks, measures, applies verdicts, and records one event at its end.
 

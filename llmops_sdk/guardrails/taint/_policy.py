@@ -88,10 +88,12 @@ class ToolPolicy:
             configured: The rules of a configuration, by default those of the current one.
         """
         tools = current().guardrails.tools if configured is None else configured
-        if self._configured is None or self._configured[0] is not tools:
+        known = self._configured
+        if known is None or known[0] is not tools:
             # A rule in code for one tool must not disarm those of a file for the others.
-            self._configured = tools, ReadyRules({**tools, **self._own}, self._predicates)
-        return self._configured[1]
+            known = self._configured = tools, ReadyRules({**tools, **self._own}, self._predicates)
+        # Not from the attribute: a call with other settings, in another thread, may have replaced it.
+        return known[1]
 
     def check_definitions(self, tools: Iterable[Mapping[str, Any]], rules: ReadyRules | None = None) -> None:
         """Check that tools have the arguments that their rules name.

@@ -33,7 +33,7 @@ class ToolPolicyProvider(WrapperProvider):
     Args:
         inner: The provider whose answers are checked.
         policy: The policy.
-        configured: The rules of the configuration, for a policy without its own.
+        configured: The rules of the configuration, for the tools that the policy does not name.
         masks: The placeholders of the conversation: the policy judges the values, as the application gets them.
         restore_tools: The tools whose arguments get the values.
         on_answer: Called with each answer or chunk before it is checked, or None.
