@@ -164,7 +164,8 @@ def exporter_log_filter(response: LastResponse) -> Generator[None]:
         return False
 
     for name in _LOGGERS:
-        logging.getLogger(name).addFilter(passes)
+        # First of all: a filter of the exporter's own drops a line that repeats the last one, and we would not see it.
+        logging.getLogger(name).filters.insert(0, passes)
     try:
         yield
     finally:

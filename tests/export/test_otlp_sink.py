@@ -268,3 +268,16 @@ def test_grpc_refusal_is_counted(caplog: pytest.LogCaptureFixture) -> None:
         assert not sink.flush(30.0)
         assert losses == [("export", "refused", 1, 0)]
     assert [record.name for record in caplog.records if record.levelno >= logging.WARNING] == ["llmops_sdk"]
+
+
+def test_each_of_several_grpc_refusals_is_counted() -> None:
+    # The exporter's logger drops a line that it wrote in the last 20 s; three refusals are within two such periods.
+    losses: Losses = []
+    with (
+        GrpcOtlpReceiver([grpc.StatusCode.UNAUTHENTICATED] * 3) as backend,
+        opened(backend.url, protocol="grpc", losses=losses) as sink,
+    ):
+        for _ in range(3):
+            sink.write([sample_span()])
+            assert not sink.flush(30.0)
+    assert losses == [("export", "refused", 1, 0)] * 3
