@@ -4,7 +4,7 @@ Pure functions and small objects: no I/O, no clock. `bootstrap_mean`, `sign_flip
 numpy, which the extra `stats` installs; the rest is plain Python.
 """
 
-from llmops_sdk.stats._binomial import binomial_tail, mcnemar
+from llmops_sdk.stats._binomial import binomial_tail, clopper_pearson, mcnemar
 from llmops_sdk.stats._charts import CusumChart, CusumPoint, EwmaChart, EwmaPoint
 from llmops_sdk.stats._intervals import Interval, normal_quantile, wilson_interval
 from llmops_sdk.stats._multiplicity import benjamini_hochberg, holm
@@ -33,6 +33,7 @@ __all__ = [
     "benjamini_hochberg",
     "binomial_tail",
     "bootstrap_mean",
+    "clopper_pearson",
     "holm",
     "log_rate_e_value",
     "mcnemar",

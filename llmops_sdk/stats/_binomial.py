@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from llmops_sdk.stats._inputs import count, probability
 
-__all__ = ["binomial_tail", "log_tail", "mcnemar"]
+__all__ = ["binomial_tail", "clopper_pearson", "log_tail", "mcnemar"]
 
 
 def binomial_tail(events: int, trials: int, rate: float) -> float:
@@ -34,6 +35,44 @@ def binomial_tail(events: int, trials: int, rate: float) -> float:
     events, trials = count(events, "events"), count(trials, "trials")
     rate = probability(rate, "rate", closed=True)
     return math.exp(log_tail(events, trials, rate, 1 - rate))
+
+
+def clopper_pearson(events: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Return the exact confidence interval of a rate: it holds at least as often as it says, with any number of trials.
+
+    Args:
+        events: How many events were seen, at most `trials`.
+        trials: How many trials there were. Without any, the interval is 0 to 1.
+        confidence: The chance that the interval holds, above 0 and below 1. Each limit alone holds with half the risk.
+
+    Raises:
+        ValueError: A count is negative, `events` exceeds `trials`, or `confidence` is not above 0 and below 1.
+        TypeError: A count is not an integer.
+
+    Example:
+        >>> from llmops_sdk.stats import clopper_pearson
+        >>> [round(limit, 4) for limit in clopper_pearson(2, 50)]
+        [0.0049, 0.1371]
+
+    Source: C. J. Clopper and E. S. Pearson, "The use of confidence or fiducial limits illustrated in the case of the
+    binomial", Biometrika 26 (1934).
+    """
+    events, trials = count(events, "events"), count(trials, "trials")
+    if events > trials:
+        raise ValueError(f"there are {events} events in {trials} trials: give at least as many trials as events")
+    risk = (1.0 - probability(confidence, "confidence")) / 2.0
+    lower = 0.0 if events == 0 else _bisect(lambda rate: binomial_tail(events, trials, rate) > risk)
+    upper = 1.0 if events == trials else _bisect(lambda rate: binomial_tail(events + 1, trials, rate) > 1.0 - risk)
+    return lower, upper
+
+
+def _bisect(is_above: Callable[[float], bool]) -> float:
+    """Return the rate from which on `is_above` holds."""
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2.0
+        low, high = (low, middle) if is_above(middle) else (middle, high)
+    return (low + high) / 2.0
 
 
 def mcnemar(gained: int, lost: int) -> float:
