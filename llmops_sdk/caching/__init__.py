@@ -1,9 +1,9 @@
 """Serve stored answers again: an exact tier on disk, with one call at a time for each question."""
 
 from llmops_sdk.caching._decorator import cache
-from llmops_sdk.caching._erase import count_answers, erase
-from llmops_sdk.caching._exact import CacheStats
-from llmops_sdk.caching._key import request_key
-from llmops_sdk.caching._provider import CacheProvider
+from llmops_sdk.caching.backends._erase import count_answers, erase
+from llmops_sdk.caching.exact._exact import CacheStats
+from llmops_sdk.caching.exact._key import request_key
+from llmops_sdk.caching.exact._provider import CacheProvider
 
 __all__ = ["CacheProvider", "CacheStats", "cache", "count_answers", "erase", "request_key"]

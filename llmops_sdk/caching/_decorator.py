@@ -14,9 +14,9 @@ from typing import Any, TypeAlias, TypeVar, cast, overload
 
 from llmops_sdk._util._callables import call_style_of, decorate, policies_of
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
-from llmops_sdk.caching._exact import CachePolicy, ExactCache, record_bypass
-from llmops_sdk.caching._flight import FlightTimeoutError
-from llmops_sdk.caching._key import typed_digest
+from llmops_sdk.caching.exact._exact import CachePolicy, ExactCache, record_bypass
+from llmops_sdk.caching.exact._flight import FlightTimeoutError
+from llmops_sdk.caching.exact._key import typed_digest
 from llmops_sdk.config import CacheSettings, current
 from llmops_sdk.errors import ConfigError
 

@@ -16,7 +16,8 @@ import pytest
 
 from llmops_sdk._util._guard import failures
 from llmops_sdk.caching import request_key
-from llmops_sdk.caching._disk import DiskStore
+from llmops_sdk.caching.backends._disk import DiskBackend
+from llmops_sdk.caching.backends._store import CacheStore
 from llmops_sdk.testing import ManualClock
 
 
@@ -104,7 +105,7 @@ def test_only_the_owner_can_read_it(make, counting, request_, tmp_path):
         assert [stat.S_IMODE(path.stat().st_mode) for path in made] == [0o700] * 3
         files = list(made[-1].iterdir())
         assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
-        assert len(files) == 3  # the database, its log, and the log's index
+        assert len(files) == 4  # the database, its log, the index of the log, and the generation
     finally:
         os.umask(before)
 
@@ -273,7 +274,7 @@ def test_a_back_off_ends_when_another_clock_shows_less(tmp_path, application):
     folder.write_text("a file in the place of the folder")
     late = ManualClock()
     late.advance(1_000)
-    store = DiskStore(folder, max_bytes=1_000_000, clock=late)
+    store = CacheStore(lambda: DiskBackend(folder, max_bytes=1_000_000), clock=late)
     assert not store.put("key", b"1", None)
     folder.unlink()
     assert not store.put("key", b"1", None), "it backs off"

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmops_sdk.caching import request_key
-from llmops_sdk.caching._key import NOT_IN_KEY
+from llmops_sdk.caching.exact._key import NOT_IN_KEY
 from llmops_sdk.config import Timeout
 from llmops_sdk.providers import Request
 

@@ -10,7 +10,7 @@ import pytest
 from four_ways import WAYS, answer_of
 
 from llmops_sdk.caching import CacheProvider
-from llmops_sdk.caching._codec import Entry, read_entry, read_response, write_entry, write_response
+from llmops_sdk.caching.exact._codec import Entry, read_entry, read_response, write_entry, write_response
 from llmops_sdk.errors import ServerError
 from llmops_sdk.providers import Provider, Response, ToolCall
 

@@ -165,7 +165,7 @@ def test_reasoning_details_do_not_reach_other_vendors(vendor: str):
 
 
 def test_cached_answer_keeps_its_blocks_of_reasoning():
-    from llmops_sdk.caching._codec import read_response, write_response
+    from llmops_sdk.caching.exact._codec import read_response, write_response
 
     answer = Response(text="Hi", thinking_blocks=tuple(BLOCKS), reasoning_details=tuple(DETAILS))
     stored = json.loads(json.dumps(write_response(answer)))

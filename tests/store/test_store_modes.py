@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from llmops_sdk.caching._disk import DiskStore
+from llmops_sdk.caching.backends._disk import DiskBackend
+from llmops_sdk.caching.backends._store import CacheStore
 from llmops_sdk.errors import StoreError
 from llmops_sdk.store import StoreSink, connect, prune, query
 from llmops_sdk.store.maintenance._compact import compact_store
@@ -119,7 +120,7 @@ def test_a_cache_that_others_can_change_is_not_used(tmp_path):
     link = tmp_path / "link"
     link.symlink_to(planted)
     for folder, why in ((planted, "writable for other users"), (link, "symbolic link")):
-        cache = DiskStore(folder, max_bytes=1_000_000)
+        cache = CacheStore(lambda: DiskBackend(folder, max_bytes=1_000_000))
         with pytest.raises(StoreError, match=why):  # in an application a warning and a miss
             cache.get("key", lambda data: data)
         cache.close()

@@ -10,11 +10,11 @@ from typing import Any, cast
 
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk._util._public import public
-from llmops_sdk.caching._admission import refused_request, refused_response
-from llmops_sdk.caching._codec import read_response, write_response
-from llmops_sdk.caching._exact import CachePolicy, CacheStats, ExactCache, record_bypass
-from llmops_sdk.caching._flight import FlightTimeoutError
-from llmops_sdk.caching._key import request_key
+from llmops_sdk.caching.exact._admission import refused_request, refused_response
+from llmops_sdk.caching.exact._codec import read_response, write_response
+from llmops_sdk.caching.exact._exact import CachePolicy, CacheStats, ExactCache, record_bypass
+from llmops_sdk.caching.exact._flight import FlightTimeoutError
+from llmops_sdk.caching.exact._key import request_key
 from llmops_sdk.config import CacheSettings, Timeout
 from llmops_sdk.errors import ProviderTimeoutError
 from llmops_sdk.providers import Accumulator, Chunk, Provider, Request, Response, WrapperProvider, chunks_of

@@ -14,8 +14,9 @@ from typing import Any, Generic, Self, TypeVar
 from llmops_sdk._util._clock import Clock
 from llmops_sdk._util._guard import guarded
 from llmops_sdk._util._public import public
-from llmops_sdk.caching._codec import Entry, read_entry, write_entry
-from llmops_sdk.caching._flight import Flight, Flights, Outcome
+from llmops_sdk.caching.backends._store import CacheStore
+from llmops_sdk.caching.exact._codec import Entry, read_entry, write_entry
+from llmops_sdk.caching.exact._flight import Flight, Flights, Outcome
 from llmops_sdk.tracing import current_span
 from llmops_sdk.tracing.records._semconv import EVENT_CACHE_LOOKUP
 
@@ -151,10 +152,10 @@ class ExactCache:
 
     def __init__(self, folder: Path, *, ttl: float | None, max_bytes: int, clock: Clock) -> None:
         # Imported here: only users of the cache need diskcache and sqlite3.
-        from llmops_sdk.caching._disk import DiskStore
+        from llmops_sdk.caching.backends._disk import DiskBackend
 
         self.clock = clock
-        self._disk = DiskStore(folder, max_bytes=max_bytes, clock=clock)
+        self._store = CacheStore(lambda: DiskBackend(folder, max_bytes=max_bytes), clock=clock)
         self._ttl = ttl
         # Two sets: a call that blocks an event loop's thread must not wait for a task of that loop.
         self._threads, self._tasks = Flights(), Flights()
@@ -177,11 +178,11 @@ class ExactCache:
 
     def find(self, key: str) -> Entry | None:
         """Return the valid entry of a key; remove one that is not valid."""
-        return self._disk.get(key, self._read)
+        return self._store.get(key, self._read)
 
     async def afind(self, key: str) -> Entry | None:
         """Return the valid entry of a key, async; remove one that is not valid."""
-        return await self._disk.aget(key, self._read)
+        return await self._store.aget(key, self._read)
 
     def _read(self, data: bytes) -> Entry | None:
         entry = read_entry(data)
@@ -196,7 +197,7 @@ class ExactCache:
         entry = lookup.entry_for(value, flight)
         if entry is not None:
             data = write_entry(entry)
-            lookup.note_stored(data is not None and self._disk.put(lookup.policy.key, data, self._ttl))
+            lookup.note_stored(data is not None and self._store.put(lookup.policy.key, data, self._ttl))
         return value
 
     async def astore(self, lookup: _Lookup[_T], value: _T, flight: Flight | None = None) -> _T:
@@ -204,7 +205,7 @@ class ExactCache:
         entry = lookup.entry_for(value, flight)
         if entry is not None:
             data = write_entry(entry)
-            lookup.note_stored(data is not None and await self._disk.aput(lookup.policy.key, data, self._ttl))
+            lookup.note_stored(data is not None and await self._store.aput(lookup.policy.key, data, self._ttl))
         return value
 
     def fetch(self, policy: CachePolicy[_T], ask: Callable[[float | None], _T]) -> _T:
@@ -252,15 +253,15 @@ class ExactCache:
 
     def clear(self) -> int:
         """Remove every entry, and return how many there were."""
-        return self._disk.clear()
+        return self._store.clear()
 
     def stats(self) -> CacheStats:
         """Return what the cache has done in this process, and what it holds."""
-        entries, size = self._disk.size()
+        entries, size = self._store.size()
         with self._counts_lock:
             counts = {name: self._counts[name] for name in ("hits", "shared", "misses", "stored")}
         return CacheStats(**counts, entries=entries, bytes=size)
 
     def close(self) -> None:
         """Close the database."""
-        self._disk.close()
+        self._store.close()

@@ -6,7 +6,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from llmops_sdk.caching._disk import DATABASE
+from llmops_sdk.caching.backends._disk import DATABASE
+from llmops_sdk.caching.backends._generation import Generation
 from llmops_sdk.errors import StoreError
 
 __all__ = ["count_answers", "erase"]
@@ -54,12 +55,14 @@ def _erase(database: Path) -> int:
     try:
         with closing(sqlite3.connect(database, timeout=_WAIT, isolation_level=None)) as connection:
             connection.execute("PRAGMA secure_delete = ON")
+            # A trigger deletes the tags, too.
             count = connection.execute("DELETE FROM Cache").rowcount
             # Free pages keep what was deleted earlier, and the journal has copies.
             connection.execute("VACUUM")
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            return int(count)
     except sqlite3.Error as error:
         raise StoreError(
             f"the cache {database} cannot be erased: {error}; try again, or remove its folder", path=str(database)
         ) from error
+    Generation(database.parent).change()
+    return int(count)

@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import Literal, TypeAlias
 
-from llmops_sdk.caching._codec import Entry
+from llmops_sdk.caching.exact._codec import Entry
 
 __all__ = ["Flight", "FlightTimeoutError", "Flights", "Outcome"]
 

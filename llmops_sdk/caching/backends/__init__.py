@@ -1,0 +1,1 @@
+"""Where entries are stored: a protocol that each kind of store implements, the disk, and what all stores share."""

@@ -1,0 +1,333 @@
+"""What all stores share: worker threads, bounded waits, a back-off after failures, fork safety, sync and async twins.
+
+Any failure is a miss and logs one warning. A memory of the latest entries stands in front.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
+from llmops_sdk._util._guard import guarded
+from llmops_sdk.caching.backends._memory import MemoryTier
+from llmops_sdk.caching.backends._protocol import BackendError, CacheBackend, DamagedError
+
+__all__ = ["LEADS_ALONE", "CacheStore", "Turn", "new_token"]
+
+_T = TypeVar("_T")
+
+_WAIT = 2.0
+"""Seconds that a call waits for the store; then it goes on without it."""
+_BACKOFF = 5.0
+"""Seconds after a failure or a time-out in which nobody uses the store."""
+
+_numbers = itertools.count()
+
+
+@dataclass(frozen=True, slots=True)
+class Turn(Generic[_T]):
+    """What a caller has to do about a key.
+
+    Attributes:
+        found: What is stored, or None.
+        leads: Whether the caller makes the call; otherwise somebody else does, and the caller waits.
+        mark: The flight's mark (`CacheBackend.mark`).
+        unshared: Whether the flight that the caller waited for has ended with an answer for its leader alone.
+        owner: The leader in this process, as it called `lead`; None for another process.
+    """
+
+    found: _T | None = None
+    leads: bool = True
+    mark: str = ""
+    unshared: bool = False
+    owner: object = None
+
+
+LEADS_ALONE: Turn[Any] = Turn()
+"""The turn without a store: each caller makes its own call."""
+
+# The leaders of this process by the store's place and the key, with their tokens: nobody waits for its own thread.
+_leaders: dict[tuple[str, str], tuple[str, object]] = {}
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leaders.clear)
+
+
+def new_token() -> str:
+    """Return a token for `lead`, which nobody else has."""
+    return f"{os.getpid()}-{next(_numbers)}-{os.urandom(8).hex()}"
+
+
+class _Session:
+    """What one process has open; a forked child begins its own."""
+
+    def __init__(self, backend: CacheBackend) -> None:
+        self.pid = os.getpid()
+        self.backend = backend
+        self.threads = ThreadPoolExecutor(backend.workers, thread_name_prefix="llmops-cache")
+        self.failed_at = float("inf")
+
+
+# A forked child must neither use nor close the parent's connections; this list keeps them from the garbage collector.
+_parent_sessions: list[_Session] = []
+
+
+class CacheStore:
+    """Bytes by key in a store that may fail, hang or be used by others at the same time.
+
+    Args:
+        make: Makes the store's object for this process.
+        clock: The time, for the back-off after a failure and the age of what is in memory.
+    """
+
+    def __init__(self, make: Callable[[], CacheBackend], *, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._make = make
+        self._clock = clock
+        self._memory = MemoryTier()
+        self._session = _Session(make())
+
+    def recall(self, key: str, read: Callable[[bytes], _T | None]) -> _T | None:
+        """Return what `read` makes of the bytes of a key if they are in memory, at once, or None."""
+        backend = self._session.backend
+        data = self._memory.get(key, backend.generation(), self._clock.monotonic())
+        if data is None:
+            return None
+        found = read(data)
+        if found is None:
+            self._memory.forget(key)
+        return found
+
+    def get(self, key: str, read: Callable[[bytes], _T | None]) -> _T | None:
+        """Return what `read` makes of the bytes of a key, or None; remove bytes of which it makes None."""
+        return self._sync("read", None, self._get, key, read)
+
+    async def aget(self, key: str, read: Callable[[bytes], _T | None]) -> _T | None:
+        """Return what `read` makes of the bytes of a key, as `get` does, async."""
+        return await self._async("read", None, self._get, key, read)
+
+    def put(self, key: str, value: bytes, ttl: float | None, tags: Sequence[str] = ()) -> bool:
+        """Store bytes for `ttl` seconds (None: no limit), and return whether they are stored."""
+        return self._sync("write", False, self._put, key, value, ttl, tags)
+
+    async def aput(self, key: str, value: bytes, ttl: float | None, tags: Sequence[str] = ()) -> bool:
+        """Store bytes for `ttl` seconds, as `put` does, async."""
+        return await self._async("write", False, self._put, key, value, ttl, tags)
+
+    def lead(self, key: str, read: Callable[[bytes], _T | None], token: str, seconds: float, owner: object) -> Turn[_T]:
+        """Return what is stored, or lead the flight of a key, or say that somebody else does.
+
+        Call `release` with the token in the end, whatever this returned or raised.
+
+        Args:
+            key: The key.
+            read: Returns the value in the bytes, or None.
+            token: A new token.
+            seconds: How long the leadership lasts without `renew`, where the store does not see a death by itself.
+            owner: Who asks, for others of this process.
+        """
+        return self._sync("flight", LEADS_ALONE, self._lead, key, read, token, seconds, owner)
+
+    async def alead(
+        self, key: str, read: Callable[[bytes], _T | None], token: str, seconds: float, owner: object
+    ) -> Turn[_T]:
+        """Return what is stored, or lead the flight of a key, or say that somebody else does; see `lead`."""
+        return await self._async("flight", LEADS_ALONE, self._lead, key, read, token, seconds, owner)
+
+    def follow(
+        self, key: str, read: Callable[[bytes], _T | None], token: str, seconds: float, owner: object, mark: str
+    ) -> Turn[_T]:
+        """Return what a flight has left, or lead the next one; otherwise wait some more.
+
+        Args:
+            key: The key.
+            read: Returns the value in the bytes, or None.
+            token: The token of `lead`.
+            seconds: As for `lead`.
+            owner: As for `lead`.
+            mark: The mark of the turn that told to wait.
+        """
+        return self._sync("flight", LEADS_ALONE, self._follow, key, read, token, seconds, owner, mark)
+
+    async def afollow(
+        self, key: str, read: Callable[[bytes], _T | None], token: str, seconds: float, owner: object, mark: str
+    ) -> Turn[_T]:
+        """Return what a flight has left, or lead the next one, async; see `follow`."""
+        return await self._async("flight", LEADS_ALONE, self._follow, key, read, token, seconds, owner, mark)
+
+    def release(self, key: str, token: str, note: str = "") -> None:
+        """End the leadership of a token without waiting for the store; see `CacheBackend.release`."""
+        session = self._session
+        if session.pid != os.getpid() or sys.is_finalizing():
+            return  # the leader was the parent; or the process ends, and its locks with it
+        guarded("cache flight", None, session.threads.submit, self._release, session.backend, key, token, note)
+
+    def invalidate(self, *, key: str | None = None, tag: str | None = None) -> int:
+        """Remove the entries of a key (or of the beginning of keys) or of a tag; return how many there were."""
+        self._memory.clear()
+        return self._sync("invalidate", 0, self._invalidate, key, tag)
+
+    def clear(self) -> int:
+        """Remove every entry, and return how many there were."""
+        self._memory.clear()
+        return self._sync("clear", 0, self._clear)
+
+    def size(self) -> tuple[int, int]:
+        """Return the number of entries, and the bytes that they take."""
+        return self._sync("size", (0, 0), self._size)
+
+    def close(self) -> None:
+        """Close the connections and end the threads; the next use opens both again."""
+        self._memory.clear()
+        session, self._session = self._session, _Session(self._make())
+        if session.pid != os.getpid():
+            _parent_sessions.append(session)
+            return
+        try:
+            closing = session.threads.submit(session.backend.close)
+        except RuntimeError:
+            return  # the interpreter is ending and its executors have ended: the store closes with the process
+        guarded("cache close", None, closing.result, _WAIT)
+        session.threads.shutdown(wait=False)
+
+    # What runs on the worker threads.
+
+    def _get(self, backend: CacheBackend, key: str, read: Callable[[bytes], _T | None]) -> _T | None:
+        generation = backend.generation()  # before the read: a removal in between makes the memory of it invalid
+        data = backend.get(key)
+        if data is None:
+            return None
+        found = read(data)
+        if found is None:
+            backend.discard(key)
+        else:
+            self._memory.put(key, data, generation, self._clock.monotonic())
+        return found
+
+    def _put(self, backend: CacheBackend, key: str, value: bytes, ttl: float | None, tags: Sequence[str]) -> bool:
+        self._memory.forget(key)
+        generation = backend.generation()
+        stored = backend.set(key, value, ttl, tags)
+        if stored:
+            self._memory.put(key, value, generation, self._clock.monotonic())
+        return stored
+
+    def _lead(
+        self,
+        backend: CacheBackend,
+        key: str,
+        read: Callable[[bytes], _T | None],
+        token: str,
+        seconds: float,
+        owner: object,
+    ) -> Turn[_T]:
+        if (found := self._get(backend, key, read)) is not None:
+            return Turn(found)
+        place = (backend.place, key)
+        mark = backend.mark(key)
+        if not backend.acquire(key, token, seconds):
+            return Turn(leads=False, mark=mark, owner=_leaders.get(place, ("", None))[1])
+        _leaders[place] = token, owner
+        # A leader may have stored its answer after the look above.
+        return Turn(self._get(backend, key, read))
+
+    def _follow(
+        self,
+        backend: CacheBackend,
+        key: str,
+        read: Callable[[bytes], _T | None],
+        token: str,
+        seconds: float,
+        owner: object,
+        mark: str,
+    ) -> Turn[_T]:
+        seen = backend.mark(key)
+        if seen and seen != mark:
+            return Turn(unshared=True)
+        return self._lead(backend, key, read, token, seconds, owner)
+
+    @staticmethod
+    def _release(backend: CacheBackend, key: str, token: str, note: str) -> None:
+        place = (backend.place, key)
+        if _leaders.get(place, ("", None))[0] == token:
+            del _leaders[place]
+        backend.release(key, token, note)
+
+    @staticmethod
+    def _invalidate(backend: CacheBackend, key: str | None, tag: str | None) -> int:
+        count = 0 if key is None else backend.delete(key)
+        count += 0 if tag is None else backend.delete_tag(tag)
+        backend.invalidated()
+        return count
+
+    @staticmethod
+    def _clear(backend: CacheBackend) -> int:
+        count = backend.clear()
+        backend.invalidated()
+        return count
+
+    @staticmethod
+    def _size(backend: CacheBackend) -> tuple[int, int]:
+        return backend.size()
+
+    # How it gets there.
+
+    def _sync(self, what: str, default: _T, work: Callable[..., _T], *args: Any) -> _T:
+        if self._is_backing_off(self._session):
+            return default
+        return guarded(f"cache {what}", default, lambda: self._result(self._submit(default, work, args), _WAIT))
+
+    async def _async(self, what: str, default: _T, work: Callable[..., _T], *args: Any) -> _T:
+        if self._is_backing_off(self._session):
+            return default
+        future = guarded(f"cache {what}", None, self._submit, default, work, args)
+        if future is None:
+            return default
+        waiting = asyncio.wrap_future(future)
+        waiting.add_done_callback(_consume_exception)
+        await asyncio.wait([waiting], timeout=_WAIT)
+        return guarded(f"cache {what}", default, self._result, future, 0)
+
+    def _is_backing_off(self, session: _Session) -> bool:
+        # A test's clock may show less than the one that was in force at the failure.
+        return session.failed_at <= self._clock.monotonic() < session.failed_at + _BACKOFF
+
+    def _result(self, future: Future[_T], seconds: float) -> _T:
+        """Return the result of the work; back off from a store that hangs, so that no calls wait for it."""
+        try:
+            return future.result(seconds)
+        except TimeoutError:
+            if not future.done():
+                future.cancel()
+                self._session.failed_at = self._clock.monotonic()
+            raise
+
+    def _submit(self, default: _T, work: Callable[..., _T], args: tuple[Any, ...]) -> Future[_T]:
+        if self._session.pid != os.getpid():
+            _parent_sessions.append(self._session)
+            self._session = _Session(self._make())
+        return self._session.threads.submit(self._run, self._session, default, work, args)
+
+    def _run(self, session: _Session, default: _T, work: Callable[..., _T], args: tuple[Any, ...]) -> _T:
+        """Do the work; runs on a worker thread."""
+        if self._is_backing_off(session):  # work before this one in the queue has failed
+            return default
+        try:
+            return work(session.backend, *args)
+        except DamagedError:
+            raise
+        except (BackendError, OSError):
+            session.failed_at = self._clock.monotonic()
+            raise
+
+
+def _consume_exception(future: asyncio.Future[Any]) -> None:
+    """Read a future's error, which asyncio would log as never retrieved once nobody waits."""
+    if not future.cancelled():
+        future.exception()
