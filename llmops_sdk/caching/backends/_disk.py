@@ -24,7 +24,7 @@ from llmops_sdk.caching.backends._generation import Generation
 from llmops_sdk.caching.backends._protocol import BackendError, DamagedError
 from llmops_sdk.errors import StoreError
 
-__all__ = ["DATABASE", "DiskBackend"]
+__all__ = ["DATABASE", "DiskBackend", "prepare_folder", "set_aside"]
 
 _T = TypeVar("_T")
 
@@ -157,7 +157,7 @@ class DiskBackend:
             # The connection may be in the middle of a transaction; only a new one is sure to work.
             self.close()
             if type(error) is sqlite3.DatabaseError:  # not a subclass: the file is damaged and will never work again
-                _set_aside(self._folder / DATABASE)
+                set_aside(self._folder / DATABASE)
                 raise DamagedError(f"the cache {self._folder} is damaged and was set aside: {error}") from error
             raise BackendError(f"the cache {self._folder} failed: {error}") from error
 
@@ -186,19 +186,7 @@ class DiskBackend:
             return int(deleted.rowcount)
 
     def _open(self) -> Any:
-        folder = self._folder
-        problem = folder_problem(folder)
-        if problem is not None and (folder.is_symlink() or any(folder.iterdir())):
-            raise StoreError(f"the cache {folder} {problem}; set [cache] path to change the folder", path=str(folder))
-        for missing in reversed([path for path in (folder, *folder.parents) if not path.exists()]):
-            missing.mkdir(mode=0o700, exist_ok=True)
-        folder.chmod(0o700)
-        # SQLite gives its other files the mode of the database.
-        descriptor = os.open(folder / DATABASE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-        try:
-            os.fchmod(descriptor, 0o600)
-        finally:
-            os.close(descriptor)
+        prepare_folder(self._folder)
         self._generation.make()
         opened = _Cache(
             self.place,
@@ -228,7 +216,28 @@ def _size(cache: Any) -> tuple[int, int]:
     return len(cache), cache.volume()
 
 
-def _set_aside(database: Path) -> None:
+def prepare_folder(folder: Path) -> None:
+    """Make the folder of a database, which belongs to this user alone, and an empty database where there is none.
+
+    Raises:
+        StoreError: Others may write the folder.
+        OSError: It cannot be made.
+    """
+    problem = folder_problem(folder)
+    if problem is not None and (folder.is_symlink() or any(folder.iterdir())):
+        raise StoreError(f"the cache {folder} {problem}; set [cache] path to change the folder", path=str(folder))
+    for missing in reversed([path for path in (folder, *folder.parents) if not path.exists()]):
+        missing.mkdir(mode=0o700, exist_ok=True)
+    folder.chmod(0o700)
+    # SQLite gives its other files the mode of the database.
+    descriptor = os.open(folder / DATABASE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        os.fchmod(descriptor, 0o600)
+    finally:
+        os.close(descriptor)
+
+
+def set_aside(database: Path) -> None:
     """Move a damaged database away, so that the next use begins a new one."""
     for suffix in ("", "-wal", "-shm"):
         path = database.with_name(database.name + suffix)

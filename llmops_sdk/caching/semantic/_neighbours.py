@@ -1,0 +1,104 @@
+"""The questions of a scope in memory, and those nearest to a new one."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import NamedTuple
+
+from llmops_sdk.caching.semantic._entries import SemanticBackend, StoredEntry
+from llmops_sdk.caching.semantic._vector_bytes import read_vector
+from llmops_sdk.embeddings import VectorIndex
+
+__all__ = ["Neighbour", "ScopeIndexes"]
+
+_PAGE = 10_000  # entries that one query loads
+_MAX_SCOPES = 1_000
+_MAX_VECTORS = 1_000_000  # in all scopes that are in memory
+
+
+class Neighbour(NamedTuple):
+    """A stored question near a new one.
+
+    Attributes:
+        id: The entry's number.
+        group: Entries of one group have the same answer.
+        text: The question.
+        similarity: The cosine of the two vectors.
+        stored_at: Seconds since the epoch.
+    """
+
+    id: int
+    group: int
+    text: str
+    similarity: float
+    stored_at: float
+
+
+class _Scope:
+    """The entries of one scope: the index always follows from the stored vectors."""
+
+    def __init__(self, dimension: int) -> None:
+        self.index: VectorIndex[int] = VectorIndex(dimension)
+        self.entries: dict[int, StoredEntry] = {}
+        self.last = 0
+
+    def add(self, rows: list[StoredEntry]) -> None:
+        self.last = max(self.last, rows[-1].id)
+        new = [(row, read_vector(row.vector, self.index.dimension)) for row in rows if row.id not in self.entries]
+        fitting = [(row, vector) for row, vector in new if vector is not None]
+        if fitting:
+            self.index.add([row.id for row, _ in fitting], [vector for _, vector in fitting])
+            self.entries.update((row.id, row._replace(vector=b"")) for row, _ in fitting)
+
+    def remove(self, ids: list[int]) -> None:
+        gone = [one for one in ids if self.entries.pop(one, None) is not None]
+        if gone:
+            self.index.remove(gone)
+
+
+class ScopeIndexes:
+    """The scopes used lately, in memory. One thread uses it: the store's.
+
+    Args:
+        dimension: The length of the vectors.
+    """
+
+    def __init__(self, dimension: int) -> None:
+        self._dimension = dimension
+        self._scopes: OrderedDict[str, _Scope] = OrderedDict()
+        self._position: int | None = None
+
+    def nearest(self, backend: SemanticBackend, scope: str, vector: object, top: int, now: float) -> list[Neighbour]:
+        """Return the valid entries of a scope that are nearest to a vector, the nearest first.
+
+        Args:
+            backend: The store; entries that other processes have added or removed are taken over first.
+            scope: The scope.
+            vector: The vector of the new question.
+            top: The most entries to return.
+            now: Seconds since the epoch.
+        """
+        found = self._current(backend, scope)
+        matches = found.index.search(vector, top + 4) if found.entries else []
+        rows = [(found.entries[match.id], match.similarity) for match in matches]
+        valid = [(row, similarity) for row, similarity in rows if row.expires_at is None or now < row.expires_at]
+        return [Neighbour(row.id, row.group, row.text, sim, row.stored_at) for row, sim in valid[:top]]
+
+    def _current(self, backend: SemanticBackend, name: str) -> _Scope:
+        self._position, gone = backend.removed(self._position)
+        if gone is None:
+            self._scopes.clear()
+        for scope in self._scopes.values() if gone else ():
+            scope.remove(gone or [])
+        scope = self._scopes.setdefault(name, _Scope(self._dimension))
+        self._scopes.move_to_end(name)
+        while rows := backend.entries(name, scope.last, _PAGE):
+            scope.add(rows)
+        self._forget(name)
+        return scope
+
+    def _forget(self, kept: str) -> None:
+        """Drop the scopes that were not used for longest, until the rest fits."""
+        total = sum(len(scope.entries) for scope in self._scopes.values()) if len(self._scopes) > 1 else 0
+        while (total > _MAX_VECTORS or len(self._scopes) > _MAX_SCOPES) and next(iter(self._scopes)) != kept:
+            total -= len(self._scopes.popitem(last=False)[1].entries)

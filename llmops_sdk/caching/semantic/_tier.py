@@ -1,0 +1,223 @@
+"""The semantic tier: find a stored question that asks for the same, serve its answer if that is safe, and learn.
+
+`find` and `learn` run on the store's thread. They do not call models.
+"""
+
+from __future__ import annotations
+
+import random
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from llmops_sdk._util._clock import Clock
+from llmops_sdk.caching.semantic._bound import THRESHOLDS, BoundCounts, ErrorBound, JudgeError
+from llmops_sdk.caching.semantic._decide import Judged, Verdict, decide
+from llmops_sdk.caching.semantic._entries import NewEntry, SemanticBackend
+from llmops_sdk.caching.semantic._neighbours import Neighbour, ScopeIndexes
+from llmops_sdk.caching.semantic._vector_bytes import write_vector
+from llmops_sdk.caching.semantic.lexical import Analysed, Comparison, analyse, compare_analysed
+from llmops_sdk.embeddings import vocabulary
+
+__all__ = ["Finding", "FoundDecision", "SemanticTier", "TierSettings"]
+
+FoundDecision: TypeAlias = Literal["served", "would_serve", "unsure", "refused", "empty"]
+"""What was decided about the best stored question: "would_serve" in shadow mode, "unsure" below the threshold."""
+
+_TOP = 5
+_MIN_SCORE = 0.05
+"""Below it a stored question is no candidate: no label could ever make it one."""
+_BOUND_EVERY = 1.0  # seconds between reads of the labels that other processes have added
+_MAX_ANALYSED = 4_096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TierSettings:
+    """How the tier decides.
+
+    Attributes:
+        serve: Whether answers are served; otherwise it only says which would be.
+        max_error: The largest share of wrong answers among hits.
+        confidence: The chance that this bound holds.
+        judge_error: How often the labels are wrong.
+        audit: Share of the served answers that are checked against a new one.
+        explained: Whether questions that differ only in wording are served before there are labels.
+        ttl: Seconds that an answer is valid, or None.
+    """
+
+    serve: bool = True
+    max_error: float = 0.01
+    confidence: float = 0.95
+    judge_error: JudgeError = JudgeError()
+    audit: float = 0.02
+    explained: bool = True
+    ttl: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """The result of a look-up.
+
+    Attributes:
+        scope: The scope.
+        text: The new question.
+        vector: Its vector as bytes.
+        decision: What was decided.
+        reason: Why: the difference in the words, or "threshold", "expired", "none".
+        best: The stored question it is about, or None.
+        value: The answer to serve, or the stored one to judge the new one by; None without a candidate.
+        stored_at: When the answer was stored.
+        audit: Whether a served answer is to be checked against a new one.
+    """
+
+    scope: str
+    text: str
+    vector: bytes
+    decision: FoundDecision
+    reason: str
+    best: Judged | None = None
+    value: bytes | None = None
+    stored_at: float = 0.0
+    audit: bool = False
+
+    @property
+    def is_candidate(self) -> bool:
+        """Return whether a new answer tells if the stored one would have been right."""
+        return self.value is not None and self.decision != "refused"
+
+
+class SemanticTier:
+    """Finds and learns, on the store's thread.
+
+    Args:
+        identity: What identifies the embedder.
+        dimension: The length of its vectors.
+        settings: How it decides.
+        clock: The time.
+        chance: Returns a number from 0 to below 1, to draw audits.
+    """
+
+    def __init__(
+        self, identity: str, dimension: int, settings: TierSettings, *, clock: Clock, chance: Any = random.random
+    ) -> None:
+        self.settings = settings
+        self._kind = identity
+        self._clock = clock
+        self._chance = chance
+        self._indexes = ScopeIndexes(dimension)
+        self._analysed: OrderedDict[str, Analysed] = OrderedDict()
+        self._words = vocabulary()
+        self._bound: ErrorBound | None = None
+        self._bound_at = float("-inf")
+
+    def find(self, backend: SemanticBackend, scope: str, text: str, vector: Any) -> Finding:
+        """Return what the tier knows about a new question."""
+        verdict = self.verdict(backend, scope, text, vector, _TOP)
+        data = write_vector(vector)
+        best = verdict.best
+        if best is None or (best.score < _MIN_SCORE and best.comparison.decision != "same"):
+            if verdict.refused is None:
+                return Finding(scope=scope, text=text, vector=data, decision="empty", reason="none")
+            refused = verdict.refused
+            reason = refused.comparison.reason
+            return Finding(scope=scope, text=text, vector=data, decision="refused", reason=reason, best=refused)
+        found = backend.value(best.neighbour.id, self._clock.time())
+        if found is None:
+            return Finding(scope=scope, text=text, vector=data, decision="empty", reason="expired")
+        safe = self._is_safe(backend, best)
+        decision: FoundDecision = ("served" if self.settings.serve else "would_serve") if safe else "unsure"
+        return Finding(
+            scope=scope,
+            text=text,
+            vector=data,
+            decision=decision,
+            reason=best.comparison.reason if safe else "threshold",
+            best=best,
+            value=found[0],
+            stored_at=found[1],
+            audit=decision == "served" and self._chance() < self.settings.audit,
+        )
+
+    def verdict(self, backend: SemanticBackend, scope: str, text: str, vector: Any, top: int) -> Verdict:
+        """Return the verdict on the nearest stored questions."""
+        asked = analyse(text, vocabulary=self._words)
+        neighbours = self._indexes.nearest(backend, scope, vector, top, self._clock.time())
+        return decide(neighbours, lambda one: self._compare(asked, one))
+
+    def learn(
+        self, backend: SemanticBackend, finding: Finding, *, value: bytes | None, right: bool | None, tags: Sequence[str]
+    ) -> None:
+        """Store a new answer and the label that it gives.
+
+        Args:
+            backend: The store.
+            finding: The look-up before.
+            value: The new answer, or None to keep only the label.
+            right: Whether the stored answer would have been right; None if that is not known.
+            tags: The tags of the new entry.
+        """
+        best = finding.best if finding.is_candidate else None
+        if best is not None and right is not None:
+            self._label(backend, best, right=right, audit=finding.decision == "served")
+        if value is None:
+            return
+        now = float(self._clock.time())
+        backend.insert(
+            NewEntry(
+                scope=finding.scope,
+                text=finding.text,
+                vector=finding.vector,
+                value=value,
+                group=best.neighbour.group if best is not None and right else None,
+                tags=tuple(tags),
+                stored_at=now,
+                expires_at=None if self.settings.ttl is None else now + self.settings.ttl,
+            )
+        )
+
+    def bound(self, backend: SemanticBackend) -> ErrorBound:
+        """Return the bound as the labels of all processes give it, at most a second old."""
+        now = self._clock.monotonic()
+        if self._bound is None or now - self._bound_at >= _BOUND_EVERY:
+            self._bound = self._load_bound(backend)
+            self._bound_at = now
+        return self._bound
+
+    def _is_safe(self, backend: SemanticBackend, best: Judged) -> bool:
+        if best.comparison.decision == "same" and self.settings.explained:
+            return True
+        return self.bound(backend).serves(best.score)
+
+    def _label(self, backend: SemanticBackend, best: Judged, *, right: bool, audit: bool) -> None:
+        backend.add_label(self._kind, bisect_right(THRESHOLDS, best.score), right=right, audit=audit)
+        bound = self._bound = self._load_bound(backend)
+        if bound.is_broken():
+            backend.end_epoch(self._kind, bound.counts.epoch)
+            self._bound = self._load_bound(backend)
+
+    def _load_bound(self, backend: SemanticBackend) -> ErrorBound:
+        counts = BoundCounts()
+        for row in backend.labels(self._kind):
+            counts.epoch = row.epoch
+            if 0 <= row.band < len(counts.right):
+                counts.right[row.band] += row.right
+                counts.wrong[row.band] += row.wrong
+                counts.audited += row.audited_right + row.audited_wrong
+                counts.audited_wrong += row.audited_wrong
+        known = self._bound
+        if known is not None and known.counts == counts:
+            return known
+        chosen = self.settings
+        return ErrorBound(
+            chosen.max_error, confidence=chosen.confidence, judge_error=chosen.judge_error, counts=counts
+        )
+
+    def _compare(self, asked: Analysed, stored: Neighbour) -> Comparison:
+        known = self._analysed.get(stored.text)
+        if known is None:
+            known = self._analysed[stored.text] = analyse(stored.text, vocabulary=self._words)
+            if len(self._analysed) > _MAX_ANALYSED:
+                self._analysed.popitem(last=False)
+        return compare_analysed(asked, known, similarity=stored.similarity, vocabulary=self._words)
