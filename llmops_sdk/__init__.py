@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         ConfigError,
         ContentFilterError,
         ContextWindowError,
+        EmbeddingError,
         GuardrailViolation,
         IncompleteResponseError,
         LimitExceededError,
@@ -91,7 +92,7 @@ __getattr__, __dir__ = lazy_names(
         "config": "Settings Timeout configure settings=current",
         "errors": """
             AuthenticationError BadRequestError BudgetExceededError CassetteError CircuitOpenError ConfigError
-            ContentFilterError ContextWindowError GuardrailViolation IncompleteResponseError LLMOpsError
+            ContentFilterError ContextWindowError EmbeddingError GuardrailViolation IncompleteResponseError LLMOpsError
             LimitExceededError MissingDependencyError NotFoundError OtlpDecodeError
             PermissionDeniedError ProviderConnectionError ProviderError ProviderTimeoutError QueryError RateLimitError
             RealCallBlockedError ScriptError ServerError StoreError StreamInterruptedError ToolCallError
@@ -124,6 +125,7 @@ __all__ = [
     "ConfigError",
     "ContentFilterError",
     "ContextWindowError",
+    "EmbeddingError",
     "Embeddings",
     "Executor",
     "FlushReport",

@@ -23,6 +23,7 @@ The tree::
     ├── GuardrailViolation               a guard blocked the input or the output
     ├── ValidationFailedError            the answer does not fit the type asked for
     ├── ToolCallError                    a model's tool call has no function, or its arguments are not valid
+    ├── EmbeddingError                   an embedder returned no usable vectors
     ├── StoreError                       the local store cannot be read or written
     ├── QueryError                       the SQL of a query is not valid or not allowed
     ├── OtlpDecodeError                  a request or a file is not valid OTLP
@@ -47,6 +48,7 @@ __all__ = [
     "ConfigError",
     "ContentFilterError",
     "ContextWindowError",
+    "EmbeddingError",
     "GuardrailViolation",
     "IncompleteResponseError",
     "LLMOpsError",
@@ -288,6 +290,18 @@ class ToolCallError(LLMOpsError):
         self.tool = tool
         self.call_id = call_id
         self.errors = errors
+
+
+class EmbeddingError(LLMOpsError):
+    """An embedder returned no usable vectors: another number, another length, or values that are zero or not finite.
+
+    Attributes:
+        source: The name of the embedder, or of the index that refused the vectors.
+    """
+
+    def __init__(self, message: str, *, source: str | None = None) -> None:
+        super().__init__(message)
+        self.source = source
 
 
 class StoreError(LLMOpsError):
