@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from llmops_sdk.caching.semantic._entries import SemanticBackend, StoredEntry
 from llmops_sdk.caching.semantic._vector_bytes import read_vector
-from llmops_sdk.embeddings import VectorIndex
+from llmops_sdk.embeddings import Embedder, VectorIndex
 
 __all__ = ["Neighbour", "ScopeIndexes"]
 
@@ -60,11 +60,11 @@ class ScopeIndexes:
     """The scopes used lately, in memory. One thread uses it: the store's.
 
     Args:
-        dimension: The length of the vectors.
+        embedder: What makes the vectors.
     """
 
-    def __init__(self, dimension: int) -> None:
-        self._dimension = dimension
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
         self._scopes: OrderedDict[str, _Scope] = OrderedDict()
         self._position: int | None = None
 
@@ -90,7 +90,7 @@ class ScopeIndexes:
             self._scopes.clear()
         for scope in self._scopes.values() if gone else ():
             scope.remove(gone or [])
-        scope = self._scopes.setdefault(name, _Scope(self._dimension))
+        scope = self._scopes.setdefault(name, _Scope(self._embedder.dimension))
         self._scopes.move_to_end(name)
         while rows := backend.entries(name, scope.last, _PAGE):
             scope.add(rows)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -19,7 +19,7 @@ from llmops_sdk.caching.semantic._entries import NewEntry, SemanticBackend
 from llmops_sdk.caching.semantic._neighbours import Neighbour, ScopeIndexes
 from llmops_sdk.caching.semantic._vector_bytes import write_vector
 from llmops_sdk.caching.semantic.lexical import Analysed, Comparison, analyse, compare_analysed
-from llmops_sdk.embeddings import vocabulary
+from llmops_sdk.embeddings import Embedder, vocabulary
 
 __all__ = ["Finding", "FoundDecision", "SemanticTier", "TierSettings"]
 
@@ -92,29 +92,37 @@ class SemanticTier:
     """Finds and learns, on the store's thread.
 
     Args:
-        identity: What identifies the embedder.
-        dimension: The length of its vectors.
+        backend: The store.
+        embedder: What makes the vectors; its identity tells which labels count.
         settings: How it decides.
         clock: The time.
         chance: Returns a number from 0 to below 1, to draw audits.
     """
 
     def __init__(
-        self, identity: str, dimension: int, settings: TierSettings, *, clock: Clock, chance: Any = random.random
+        self,
+        backend: SemanticBackend,
+        embedder: Embedder,
+        settings: TierSettings,
+        *,
+        clock: Clock,
+        chance: Callable[[], float] = random.random,
     ) -> None:
+        self.backend = backend
+        self.workers = backend.workers
         self.settings = settings
-        self._kind = identity
+        self._kind = embedder.identity
         self._clock = clock
         self._chance = chance
-        self._indexes = ScopeIndexes(dimension)
+        self._indexes = ScopeIndexes(embedder)
         self._analysed: OrderedDict[str, Analysed] = OrderedDict()
         self._words = vocabulary()
         self._bound: ErrorBound | None = None
         self._bound_at = float("-inf")
 
-    def find(self, backend: SemanticBackend, scope: str, text: str, vector: Any) -> Finding:
+    def find(self, scope: str, text: str, vector: Any) -> Finding:
         """Return what the tier knows about a new question."""
-        verdict = self.verdict(backend, scope, text, vector, _TOP)
+        verdict = self.verdict(scope, text, vector, _TOP)
         data = write_vector(vector)
         best = verdict.best
         if best is None or (best.score < _MIN_SCORE and best.comparison.decision != "same"):
@@ -123,10 +131,10 @@ class SemanticTier:
             refused = verdict.refused
             reason = refused.comparison.reason
             return Finding(scope=scope, text=text, vector=data, decision="refused", reason=reason, best=refused)
-        found = backend.value(best.neighbour.id, self._clock.time())
+        found = self.backend.value(best.neighbour.id, self._clock.time())
         if found is None:
             return Finding(scope=scope, text=text, vector=data, decision="empty", reason="expired")
-        safe = self._is_safe(backend, best)
+        safe = self._is_safe(best)
         decision: FoundDecision = ("served" if self.settings.serve else "would_serve") if safe else "unsure"
         return Finding(
             scope=scope,
@@ -140,19 +148,18 @@ class SemanticTier:
             audit=decision == "served" and self._chance() < self.settings.audit,
         )
 
-    def verdict(self, backend: SemanticBackend, scope: str, text: str, vector: Any, top: int) -> Verdict:
+    def verdict(self, scope: str, text: str, vector: Any, top: int) -> Verdict:
         """Return the verdict on the nearest stored questions."""
         asked = analyse(text, vocabulary=self._words)
-        neighbours = self._indexes.nearest(backend, scope, vector, top, self._clock.time())
+        neighbours = self._indexes.nearest(self.backend, scope, vector, top, self._clock.time())
         return decide(neighbours, lambda one: self._compare(asked, one))
 
     def learn(
-        self, backend: SemanticBackend, finding: Finding, *, value: bytes | None, right: bool | None, tags: Sequence[str]
+        self, finding: Finding, *, value: bytes | None, right: bool | None, tags: Sequence[str]
     ) -> None:
         """Store a new answer and the label that it gives.
 
         Args:
-            backend: The store.
             finding: The look-up before.
             value: The new answer, or None to keep only the label.
             right: Whether the stored answer would have been right; None if that is not known.
@@ -160,11 +167,11 @@ class SemanticTier:
         """
         best = finding.best if finding.is_candidate else None
         if best is not None and right is not None:
-            self._label(backend, best, right=right, audit=finding.decision == "served")
+            self._label(best, right=right, audit=finding.decision == "served")
         if value is None:
             return
         now = float(self._clock.time())
-        backend.insert(
+        self.backend.insert(
             NewEntry(
                 scope=finding.scope,
                 text=finding.text,
@@ -177,29 +184,34 @@ class SemanticTier:
             )
         )
 
-    def bound(self, backend: SemanticBackend) -> ErrorBound:
+    def bound(self) -> ErrorBound:
         """Return the bound as the labels of all processes give it, at most a second old."""
         now = self._clock.monotonic()
         if self._bound is None or now - self._bound_at >= _BOUND_EVERY:
-            self._bound = self._load_bound(backend)
+            self._bound = self._load_bound()
             self._bound_at = now
         return self._bound
 
-    def _is_safe(self, backend: SemanticBackend, best: Judged) -> bool:
-        if best.comparison.decision == "same" and self.settings.explained:
-            return True
-        return self.bound(backend).serves(best.score)
+    def close(self) -> None:
+        """Close the store's connection."""
+        self.backend.close()
 
-    def _label(self, backend: SemanticBackend, best: Judged, *, right: bool, audit: bool) -> None:
-        backend.add_label(self._kind, bisect_right(THRESHOLDS, best.score), right=right, audit=audit)
-        bound = self._bound = self._load_bound(backend)
+    def _is_safe(self, best: Judged) -> bool:
+        bound = self.bound()
+        # After served answers were wrong too often, nothing is served but what new labels certify.
+        explained = best.comparison.decision == "same" and self.settings.explained and bound.counts.epoch == 0
+        return explained or bound.serves(best.score)
+
+    def _label(self, best: Judged, *, right: bool, audit: bool) -> None:
+        self.backend.add_label(self._kind, bisect_right(THRESHOLDS, best.score), right=right, audit=audit)
+        bound = self._bound = self._load_bound()
         if bound.is_broken():
-            backend.end_epoch(self._kind, bound.counts.epoch)
-            self._bound = self._load_bound(backend)
+            self.backend.end_epoch(self._kind, bound.counts.epoch)
+            self._bound = self._load_bound()
 
-    def _load_bound(self, backend: SemanticBackend) -> ErrorBound:
+    def _load_bound(self) -> ErrorBound:
         counts = BoundCounts()
-        for row in backend.labels(self._kind):
+        for row in self.backend.labels(self._kind):
             counts.epoch = row.epoch
             if 0 <= row.band < len(counts.right):
                 counts.right[row.band] += row.right

@@ -1,0 +1,317 @@
+"""`SemanticCache`: the semantic tier by itself, for any text and any JSON value."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import orjson
+
+from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
+from llmops_sdk._util._public import public
+from llmops_sdk.caching.semantic._bound import JudgeError
+from llmops_sdk.caching.semantic._decide import Judged
+from llmops_sdk.caching.semantic._judge import Judge, judge_of
+from llmops_sdk.caching.semantic._store import SemanticStats, open_on_disk
+from llmops_sdk.caching.semantic._tier import Finding, TierSettings
+from llmops_sdk.config import current
+from llmops_sdk.embeddings import Embedder, open_embedder
+from llmops_sdk.errors import ConfigError
+
+__all__ = ["Candidate", "Hit", "SemanticCache"]
+
+_MAX_MISSED = 1_024
+
+
+@public("llmops_sdk.caching")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit:
+    """A stored value that serves a question.
+
+    Attributes:
+        value: The stored value.
+        matched: The question it was stored for.
+        similarity: The cosine of the two questions' vectors.
+        score: How likely the value is right, 0 to 1.
+        reason: Why it is served: "equal", "wording", or "certified" by labels.
+        age_s: How old the value is, in seconds.
+    """
+
+    value: Any
+    matched: str
+    similarity: float
+    score: float
+    reason: str
+    age_s: float
+    finding: Finding
+
+
+@public("llmops_sdk.caching")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A stored question beside the one asked.
+
+    Attributes:
+        text: The stored question.
+        similarity: The cosine of the two questions' vectors.
+        score: How likely its value is right for the question, 0 to 1.
+        decision: "serve", "unsure" or "refuse".
+        reason: Why: the difference in the words, such as "number" or "negation"; or "threshold", "equal", "wording".
+    """
+
+    text: str
+    similarity: float
+    score: float
+    decision: str
+    reason: str
+
+
+@public("llmops_sdk.caching")
+class SemanticCache:
+    """Values by question, served also for other questions that ask for the same.
+
+    It serves at once only questions that differ from a stored one in wording: spelling, case, courtesy, the form of a
+    word. For the others it looks how often their nearest stored value would have been right, and serves them when this
+    is strong evidence that less than `max_error` of such hits are wrong. It learns that from `put` after a miss (the
+    new value is compared with the stored one) and from `feedback`. Questions that differ in a number, a name, a
+    negation and the like are never served.
+
+    Several processes may use one folder. Any failure of the disk is a miss, with one warning.
+
+    Args:
+        embedder: "static", which needs no network; "litellm:MODEL"; "sentence-transformers:FOLDER"; a function.
+        max_error: The largest share of wrong values among hits, above 0 and below 0.5.
+        path: The folder; by default `semantic` in the configured folder of the cache.
+        ttl: Seconds that a value is valid, or None for no limit.
+        judge: Says whether two values say the same: "exact", "similar" for answers in words, or a function of the
+            question, the stored value and the new value.
+        judge_error: How often the judge is wrong itself.
+        confidence: The chance that the bound holds, at all times together.
+        max_entries: Above this number the least recently used entries are removed.
+        clock: The time.
+
+    Raises:
+        ConfigError: An argument is out of its range, or the embedder or the judge is unknown.
+        MissingDependencyError: The embedder needs a library that is not installed.
+
+    Example:
+        >>> import tempfile
+        >>> from llmops_sdk.caching import SemanticCache
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> with SemanticCache(path=folder.name) as cache:
+        ...     cache.put("How do I close my account?", "Under Settings, choose Close.")
+        ...     hit = cache.get("how do i close my acount")
+        ...     print(hit.value, hit.matched)
+        ...     print(cache.get("How do I open my account?"))
+        Under Settings, choose Close. How do I close my account?
+        None
+        >>> folder.cleanup()
+    """
+
+    def __init__(
+        self,
+        embedder: str | Embedder | Callable[[list[str]], Any] = "static",
+        *,
+        max_error: float = 0.01,
+        path: str | os.PathLike[str] | None = None,
+        ttl: float | None = None,
+        judge: str | Judge = "exact",
+        judge_error: JudgeError = JudgeError(),
+        confidence: float = 0.95,
+        max_entries: int = 100_000,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        if ttl is not None and not ttl > 0:
+            raise ConfigError(f"ttl={ttl!r}: give seconds above zero, or None for no limit", key="ttl", value=ttl)
+        if max_entries < 1:
+            raise ConfigError(f"max_entries={max_entries!r}: give at least 1", key="max_entries", value=max_entries)
+        opened = open_embedder(embedder)
+        self._clock = clock
+        self._store = open_on_disk(
+            Path(path) if path is not None else _configured_folder(),
+            opened,
+            judge_of(judge, opened),
+            TierSettings(max_error=max_error, confidence=confidence, judge_error=judge_error, ttl=ttl, audit=0.0),
+            max_entries=max_entries,
+            clock=clock,
+        )
+        self._lock = threading.Lock()
+        self._missed: OrderedDict[tuple[str, str], Finding] = OrderedDict()
+
+    def get(self, text: str, *, scope: str = "") -> Hit | None:
+        """Return the stored value that serves a question, or None.
+
+        Args:
+            text: The question.
+            scope: Only questions of the same scope are compared: a tenant, the earlier part of a conversation.
+
+        Raises:
+            TypeError: `text` or `scope` is not a string.
+            EmbeddingError: The embedder failed.
+            ProviderError: The embedder's model could not be called.
+        """
+        _check_strings(text, scope)
+        return self._hit(scope, self._store.find(scope, text))
+
+    async def aget(self, text: str, *, scope: str = "") -> Hit | None:
+        """Return the stored value that serves a question, or None, async; see `get`."""
+        _check_strings(text, scope)
+        return self._hit(scope, await self._store.afind(scope, text))
+
+    def put(self, text: str, value: Any, *, scope: str = "", tags: Sequence[str] = ()) -> None:
+        """Store a value for a question; after a miss, also learn whether the nearest stored value was right for it.
+
+        Args:
+            text: The question. One of more than 32,000 characters is not stored.
+            value: JSON: None, bool, numbers, str, and lists and dicts of these.
+            scope: As for `get`.
+            tags: Names by which `invalidate` finds it.
+
+        Raises:
+            TypeError: `text` or `scope` is not a string, `tags` is one, or the value is not JSON.
+            EmbeddingError: The embedder failed.
+            ProviderError: The embedder's model could not be called.
+        """
+        _check_strings(text, scope)
+        data, names = _to_bytes(value), _tags_of(tags)
+        finding = self._taken(scope, text) or self._store.find(scope, text)
+        if finding is not None:
+            self._store.learn(finding, data, right=self._store.is_right(finding, value), tags=names)
+
+    async def aput(self, text: str, value: Any, *, scope: str = "", tags: Sequence[str] = ()) -> None:
+        """Store a value for a question, async; see `put`."""
+        _check_strings(text, scope)
+        data, names = _to_bytes(value), _tags_of(tags)
+        finding = self._taken(scope, text) or await self._store.afind(scope, text)
+        if finding is not None:
+            right = await asyncio.to_thread(self._store.is_right, finding, value)
+            await self._store.alearn(finding, data, right=right, tags=names)
+
+    def feedback(self, hit: Hit, correct: bool = True) -> None:
+        """Tell whether a hit was right. Wrong ones count against the bound, and may stop such hits.
+
+        Args:
+            hit: What `get` returned.
+            correct: Whether its value was right for the question.
+        """
+        self._store.learn(hit.finding, None, right=bool(correct))
+
+    def explain(self, text: str, *, scope: str = "", top: int = 5) -> list[Candidate]:
+        """Return the nearest stored questions, and what is decided about each.
+
+        Args:
+            text: The question.
+            scope: As for `get`.
+            top: The most candidates to return, at most 100.
+
+        Raises:
+            TypeError: `text` or `scope` is not a string.
+            EmbeddingError: The embedder failed.
+            ProviderError: The embedder's model could not be called.
+        """
+        _check_strings(text, scope)
+        verdict, threshold = self._store.verdict(scope, text, max(1, min(top, 100)))
+        return [_candidate(one, threshold) for one in verdict.all]
+
+    def invalidate(self, *, tag: str | None = None, scope: str | None = None) -> int:
+        """Remove the entries of a tag or a scope, and return how many there were.
+
+        Args:
+            tag: A tag given to `put`.
+            scope: A scope.
+
+        Raises:
+            ValueError: Neither is given.
+        """
+        if tag is None and scope is None:
+            raise ValueError("give a tag or a scope; `clear` removes everything")
+        return self._store.invalidate(tag=tag, scope=scope)
+
+    def clear(self) -> int:
+        """Remove every entry and every label, and return how many entries there were."""
+        with self._lock:
+            self._missed.clear()
+        return self._store.clear()
+
+    def stats(self) -> SemanticStats:
+        """Return what the cache holds and what its labels say."""
+        return self._store.stats()
+
+    def close(self) -> None:
+        """Close the database; the next use opens it again."""
+        self._store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _hit(self, scope: str, finding: Finding | None) -> Hit | None:
+        if finding is None:
+            return None
+        best, value = finding.best, finding.value
+        if finding.decision == "served" and best is not None and value is not None:
+            return Hit(
+                value=orjson.loads(value),
+                matched=best.neighbour.text,
+                similarity=best.neighbour.similarity,
+                score=best.score,
+                reason=finding.reason,
+                age_s=max(0.0, self._clock.time() - finding.stored_at),
+                finding=finding,
+            )
+        # Kept until the `put` that follows, so that the label is for what `get` saw.
+        with self._lock:
+            self._missed[scope, finding.text] = finding
+            if len(self._missed) > _MAX_MISSED:
+                self._missed.popitem(last=False)
+        return None
+
+    def _taken(self, scope: str, text: str) -> Finding | None:
+        with self._lock:
+            return self._missed.pop((scope, text), None)
+
+
+def _candidate(one: Judged, threshold: float | None) -> Candidate:
+    said = one.comparison
+    served = said.decision == "same" or (threshold is not None and one.score >= threshold)
+    decision = "refuse" if said.decision == "different" else "serve" if served else "unsure"
+    return Candidate(
+        text=one.neighbour.text,
+        similarity=one.neighbour.similarity,
+        score=one.score,
+        decision=decision,
+        reason="threshold" if decision == "unsure" else said.reason,
+    )
+
+
+def _configured_folder() -> Path:
+    settings = current()
+    return settings.cache.path or settings.store.path / "cache"
+
+
+def _check_strings(text: object, scope: object) -> None:
+    for name, value in (("text", text), ("scope", scope)):
+        if not isinstance(value, str):
+            raise TypeError(f"{name} must be a string, not {type(value).__name__}")
+
+
+def _tags_of(tags: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(tags, str):
+        raise TypeError(f"tags must be a list of strings, not one string: tags=[{tags!r}]")
+    return tuple(tags)
+
+
+def _to_bytes(value: Any) -> bytes:
+    try:
+        return orjson.dumps(value, option=orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATETIME)
+    except orjson.JSONEncodeError as error:
+        raise TypeError(f"the value is not JSON: {error}") from error

@@ -1,0 +1,193 @@
+"""The semantic tier as its users call it: embed, look up and learn, sync and async, from any thread."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import orjson
+
+from llmops_sdk._util._clock import Clock
+from llmops_sdk._util._guard import guarded
+from llmops_sdk._util._public import public
+from llmops_sdk.caching.backends._worker import Worker
+from llmops_sdk.caching.semantic._decide import Verdict
+from llmops_sdk.caching.semantic._entries import SemanticBackend
+from llmops_sdk.caching.semantic._judge import Judge
+from llmops_sdk.caching.semantic._sqlite import SqliteBackend
+from llmops_sdk.caching.semantic._tier import Finding, SemanticTier, TierSettings
+from llmops_sdk.embeddings import AsyncEmbedder, Embedder
+
+__all__ = ["SemanticStats", "SemanticStore", "open_on_disk"]
+
+_MAX_TEXT = 32_000  # characters of a question; longer ones are neither found nor stored
+
+
+@public("llmops_sdk.caching")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SemanticStats:
+    """What a semantic cache holds and what its labels say.
+
+    Attributes:
+        entries: Stored questions.
+        bytes: Size on the disk.
+        labels: How many stored answers were judged.
+        threshold: The lowest score that is served, or None while no labels certify one.
+        error: The share of wrong answers at or above that threshold, by the labels; None without any.
+        audited: How many served answers were checked since.
+        audited_wrong: How many of these were wrong.
+    """
+
+    entries: int = 0
+    bytes: int = 0
+    labels: int = 0
+    threshold: float | None = None
+    error: float | None = None
+    audited: int = 0
+    audited_wrong: int = 0
+
+
+class SemanticStore:
+    """Looks up and learns in one store with one embedder and one judge. A failure of the store is a miss.
+
+    Args:
+        worker: The store's thread.
+        embedder: Makes the vectors.
+        judge: Says whether two answers say the same.
+    """
+
+    def __init__(self, worker: Worker[SemanticTier], embedder: Embedder, judge: Judge) -> None:
+        self._worker = worker
+        self._embedder = embedder
+        self._judge = judge
+
+    def find(self, scope: str, text: str) -> Finding | None:
+        """Return what the tier knows about a question; None for a text that is too long, and when the store fails.
+
+        Raises:
+            EmbeddingError: The embedder failed.
+            ProviderError: The embedder's model could not be called.
+        """
+        if len(text) > _MAX_TEXT:
+            return None
+        (vector,) = self._embedder.embed([text])
+        return self._worker.run("look-up", None, SemanticTier.find, self._place(scope), text, vector)
+
+    async def afind(self, scope: str, text: str) -> Finding | None:
+        """Return what the tier knows about a question, async; see `find`."""
+        if len(text) > _MAX_TEXT:
+            return None
+        vector = await self._avector(text)
+        return await self._worker.arun("look-up", None, SemanticTier.find, self._place(scope), text, vector)
+
+    def verdict(self, scope: str, text: str, top: int) -> tuple[Verdict, float | None]:
+        """Return the verdict on the nearest stored questions, and the lowest score that is served."""
+        if len(text) > _MAX_TEXT:
+            return Verdict(None, None, ()), None
+        (vector,) = self._embedder.embed([text])
+        default: tuple[Verdict, float | None] = Verdict(None, None, ()), None
+        return self._worker.run("look-up", default, _verdict, self._place(scope), text, vector, top)
+
+    def learn(self, finding: Finding, value: bytes | None, *, right: bool | None, tags: Sequence[str] = ()) -> None:
+        """Store a new answer and the label that it gives; see `SemanticTier.learn`."""
+        self._worker.run("write", None, _learn, finding, value, right, tuple(tags))
+
+    async def alearn(
+        self, finding: Finding, value: bytes | None, *, right: bool | None, tags: Sequence[str] = ()
+    ) -> None:
+        """Store a new answer and the label that it gives, async; see `learn`."""
+        await self._worker.arun("write", None, _learn, finding, value, right, tuple(tags))
+
+    def is_right(self, finding: Finding, value: Any) -> bool | None:
+        """Return whether the judge calls the stored answer of a look-up right beside a new one; None without one.
+
+        Args:
+            finding: The look-up.
+            value: The new answer, as JSON-like data.
+        """
+        if finding.value is None or not finding.is_candidate:
+            return None
+        stored = guarded("semantic judge", None, orjson.loads, finding.value)
+        verdict = guarded("semantic judge", None, self._judge, finding.text, stored, value)
+        return None if verdict is None else float(verdict) >= 0.5
+
+    def invalidate(self, *, tag: str | None = None, scope: str | None = None) -> int:
+        """Remove the entries of a tag or a scope, and return how many there were."""
+        return self._worker.run("invalidate", 0, _invalidate, tag, None if scope is None else self._place(scope))
+
+    def clear(self) -> int:
+        """Remove every entry and every label, and return how many entries there were."""
+        return self._worker.run("clear", 0, lambda tier: tier.backend.clear())
+
+    def stats(self) -> SemanticStats:
+        """Return what the store holds and what its labels say."""
+        return self._worker.run("stats", SemanticStats(), _stats)
+
+    def close(self) -> None:
+        """Close the database; the next use opens it again."""
+        self._worker.close()
+
+    def _place(self, scope: str) -> str:
+        """Return the scope in the store: vectors of another embedder are never compared with these."""
+        return f"{self._embedder.identity}\n{scope}"
+
+    async def _avector(self, text: str) -> Any:
+        if isinstance(self._embedder, AsyncEmbedder):
+            return (await self._embedder.aembed([text]))[0]
+        return (await asyncio.to_thread(self._embedder.embed, [text]))[0]
+
+
+def open_on_disk(
+    folder: Path, embedder: Embedder, judge: Judge, settings: TierSettings, *, max_entries: int, clock: Clock
+) -> SemanticStore:
+    """Return the store in a folder, which is opened at the first use.
+
+    Args:
+        folder: The folder of the cache; the entries are in `semantic` inside it.
+        embedder: Makes the vectors.
+        judge: Says whether two answers say the same.
+        settings: How the tier decides.
+        max_entries: Above this number the least recently used entries are removed.
+        clock: The time.
+    """
+
+    def make() -> SemanticTier:
+        backend: SemanticBackend = SqliteBackend(folder / "semantic", max_entries=max_entries)
+        return SemanticTier(backend, embedder, settings, clock=clock)
+
+    return SemanticStore(Worker(make, clock=clock), embedder, judge)
+
+
+_Tags: TypeAlias = tuple[str, ...]
+
+
+def _learn(tier: SemanticTier, finding: Finding, value: bytes | None, right: bool | None, tags: _Tags) -> None:
+    tier.learn(finding, value=value, right=right, tags=tags)
+
+
+def _verdict(tier: SemanticTier, scope: str, text: str, vector: Any, top: int) -> tuple[Verdict, float | None]:
+    return tier.verdict(scope, text, vector, top), tier.bound().threshold
+
+
+def _invalidate(tier: SemanticTier, tag: str | None, scope: str | None) -> int:
+    count = 0 if tag is None else tier.backend.delete_tag(tag)
+    return count + (0 if scope is None else tier.backend.delete_scope(scope))
+
+
+def _stats(tier: SemanticTier) -> SemanticStats:
+    entries, size = tier.backend.size()
+    bound = tier.bound()
+    counts, threshold = bound.counts, bound.threshold
+    return SemanticStats(
+        entries=entries,
+        bytes=size,
+        labels=sum(counts.right) + sum(counts.wrong),
+        threshold=threshold,
+        error=None if threshold is None else bound.estimate(threshold),
+        audited=counts.audited,
+        audited_wrong=counts.audited_wrong,
+    )
