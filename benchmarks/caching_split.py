@@ -1,9 +1,9 @@
 """Split the pairs and conversations of fow in a half to work with and a half that only scores.
 
-The rules of `llmops_sdk.caching.semantic.lexical` were written with the visible half in view. The hidden half says what
-they are worth on pairs that nobody looked at. The split depends on ids alone: each category (of conversations: each file
-and subtype) is ordered by a hash of the id, and its first half is hidden. Pairs that share a text stay together: they
-form a group, whose id is the smallest of its pairs' and whose categories are all of theirs.
+The rules of `llmops_sdk.caching.semantic.lexical` were written with the visible half in view. The hidden half says
+what they are worth on pairs that nobody looked at. The split depends on ids alone: each category (of conversations:
+each file and subtype) is ordered by a hash of the id, and its first half is hidden. Pairs that share a text stay
+together: they form a group, whose id is the smallest of its pairs and whose categories are all of theirs.
 
     python benchmarks/caching_split.py            # counts, never texts
     python benchmarks/caching_split.py --show     # the visible pairs
