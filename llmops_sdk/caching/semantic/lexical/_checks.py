@@ -1,0 +1,265 @@
+"""The checks of a pair: what one text has and the other has not, and what that means for the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from llmops_sdk._util._public import public
+from llmops_sdk.caching.semantic.lexical._analyse import Analysed, Term
+from llmops_sdk.caching.semantic.lexical._antonyms import AFFIXES, are_opposites
+from llmops_sdk.caching.semantic.lexical._frames import PRONOUNS
+from llmops_sdk.caching.semantic.lexical._order import Order, order_of
+from llmops_sdk.caching.semantic.lexical._stems import is_misspelling, stem
+from llmops_sdk.caching.semantic.lexical._values import DATE_WORDS
+
+__all__ = ["Difference", "Finding", "Reason", "find_difference"]
+
+Reason = Literal[
+    "equal", "wording", "number", "date", "time", "unit", "code", "negation", "affix", "antonym", "entity", "order",
+    "role", "question", "tense", "modifier", "content", "paraphrase", "language", "length",
+]  # fmt: skip
+
+_MOST_TERMS = 12  # more that are left over on one side are not explained one by one
+_FLIPS = frozenset("stop avoid prevent refuse fail except exclude former cease quit never".split())
+# Ways of asking that have one answer, or none of their own: a request, a wish and a noun alone.
+_CLOSE = frozenset(
+    frozenset(pair.split())
+    for pair in (
+        "<how> <want>", "<how> <can>", "<can> <want>", "<offer> <can>", "<offer> <accept>", "<accept> <can>",
+        "<when> <whatday>", "<howlong> <howsoon>", "<howlong> <when>", "<when> <howsoon>", "<plainhow> <how>",
+        "<howmuch> <what>", "<who> <what>", "<where> <what>", "<when> <what>", "<offer> <where>",
+    )
+)  # fmt: skip
+_WEAK_FRAMES = frozenset({"<want>", "<what>", "<can>", "<offer>", "<how>"})
+# A head that may be left out after one of these words: "insurance policy", "email address".
+_HEADS = {
+    "policy": {"insurance"}, "cover": {"insurance"}, "address": {"email"}, "account": {"savings", "current"},
+}  # fmt: skip
+_CLOSE_PREPOSITIONS = frozenset(
+    frozenset(pair.split()) for pair in ("to into", "on onto", "till until", "by via", "on upon", "near by", "of for")
+)
+_ROLE_PAIRS = frozenset(
+    frozenset(pair.split())
+    for pair in ("from to", "from into", "before after", "with without", "in out", "on off", "up down", "over under",
+                 "inside outside", "within after", "above below", "for against", "into out", "by for", "from for",
+                 "until after", "until from", "since until", "before within")
+)  # fmt: skip
+
+
+@public("llmops_sdk.caching.semantic.lexical")
+class Finding(NamedTuple):
+    """One difference between the texts.
+
+    Attributes:
+        reason: What differs.
+        asked: What the asked text has, "" for nothing.
+        stored: What the stored text has, "" for nothing.
+    """
+
+    reason: Reason
+    asked: str
+    stored: str
+
+
+@dataclass(slots=True)
+class Difference:
+    """All that differs between two texts.
+
+    Attributes:
+        findings: Differences that change the answer.
+        doubts: Differences that may change it.
+        explained: How many words differ in writing only: misspellings, spellings, synonyms.
+        asked_only: Words of content that only the asked text has, after what is explained.
+        stored_only: Words of content that only the stored text has.
+        shared: How many terms of content both have.
+        shared_keys: The keys of all terms that both have.
+        order: How the shared terms stand to each other.
+        loose: How many small words stand on one side only.
+    """
+
+    findings: list[Finding] = field(default_factory=list[Finding])
+    doubts: list[Finding] = field(default_factory=list[Finding])
+    explained: int = 0
+    asked_only: list[Term] = field(default_factory=list[Term])
+    stored_only: list[Term] = field(default_factory=list[Term])
+    shared: int = 0
+    shared_keys: set[str] = field(default_factory=set[str])
+    order: Order = "same"
+    loose: int = 0
+
+
+def find_difference(asked: Analysed, stored: Analysed, vocabulary: Container[str]) -> Difference:
+    """Return what differs between two English texts that are analysed whole."""
+    found = Difference()
+    left, right = _unmatched(asked, stored, found)
+    _check_values(_of(left, "value"), _of(right, "value"), found)
+    if asked.negations % 2 != stored.negations % 2:
+        found.findings.append(Finding("negation", _names(_of(left, "negation")), _names(_of(right, "negation"))))
+    elif asked.negations != stored.negations:
+        found.doubts.append(Finding("negation", _names(_of(left, "negation")), _names(_of(right, "negation"))))
+    affixes = _of(left, "affix"), _of(right, "affix")
+    if any(affixes):
+        found.findings.append(Finding("affix", _names(affixes[0]), _names(affixes[1])))
+    renamed = _check_words(_of(left, "content"), _of(right, "content"), found, vocabulary)
+    _check_small_words(left, right, found)
+    _check_frames(_of(left, "frame"), _of(right, "frame"), found)
+    if asked.past != stored.past:
+        found.doubts.append(Finding("tense", "past" if asked.past else "", "past" if stored.past else ""))
+    found.order = order_of(asked.chunks, stored.chunks, renamed)
+    if found.order == "differs":
+        found.findings.append(Finding("order", " ".join(_flat(asked)), " ".join(_flat(stored))))
+    elif found.order == "crossed":
+        found.doubts.append(Finding("order", " ".join(_flat(asked)), " ".join(_flat(stored))))
+    return found
+
+
+def _flat(text: Analysed) -> Iterable[str]:
+    return (key for chunk in text.chunks for key in chunk)
+
+
+def _names(terms: list[Term]) -> str:
+    return " ".join(term.surface for term in terms)
+
+
+def _of(terms: list[Term], role: str) -> list[Term]:
+    return [term for term in terms if term.role == role]
+
+
+def _unmatched(asked: Analysed, stored: Analysed, found: Difference) -> tuple[list[Term], list[Term]]:
+    """Return the terms of each text that the other one lacks, as often as it has it more often."""
+    waiting: dict[str, list[Term]] = {}
+    for term in stored.terms:
+        waiting.setdefault(term.key, []).append(term)
+    left: list[Term] = []
+    for term in asked.terms:
+        same = waiting.get(term.key)
+        if same:
+            other = same.pop()
+            counts = term.role in {"content", "value"}
+            found.shared += counts
+            found.shared_keys.add(term.key)
+            found.explained += counts and stem(term.surface) != stem(other.surface)
+        else:
+            left.append(term)
+    return left, [term for same in waiting.values() for term in same]
+
+
+def _check_values(left: list[Term], right: list[Term], found: Difference) -> None:
+    for place in range(min(max(len(left), len(right)), _MOST_TERMS)):
+        one = left[place] if place < len(left) else None
+        other = right[place] if place < len(right) else None
+        found.findings.append(
+            Finding(_value_reason(one, other), one.surface if one else "", other.surface if other else "")
+        )
+
+
+def _value_reason(one: Term | None, other: Term | None) -> Reason:
+    values = [term.value for term in (one, other) if term is not None and term.value is not None]
+    kinds = {value.kind for value in values}
+    if len(values) == 2 and values[0].amount == values[1].amount and "clock" not in kinds:
+        return "unit"
+    for kind, reason in (("code", "code"), ("clock", "time"), ("year", "date")):
+        if kind in kinds:
+            return reason  # pyright: ignore[reportReturnType] - the pairs above are reasons
+    return "number"
+
+
+def _check_words(
+    left: list[Term], right: list[Term], found: Difference, vocabulary: Container[str]
+) -> dict[str, str]:
+    """Explain the words of content that only one text has; return the keys of the stored text to read as others."""
+    renamed: dict[str, str] = {}
+    if len(left) <= _MOST_TERMS and len(right) <= _MOST_TERMS:
+        for term in list(left):
+            for other in right:
+                if is_misspelling(term.surface, other.surface, vocabulary):
+                    renamed[other.key] = term.key
+                    left.remove(term)
+                    right.remove(other)
+                    found.explained += 1
+                    found.shared += 1
+                    break
+        for term in left:
+            for other in right:
+                reason = _contrast(term, other)
+                if reason is not None:
+                    found.findings.append(Finding(reason, term.surface, other.surface))
+    for side, (terms, others) in enumerate(((left, right), (right, left))):
+        for term in terms:
+            if stem(term.surface) in _FLIPS and not any(stem(one.surface) in _FLIPS for one in others):
+                names = (term.surface, "") if side == 0 else ("", term.surface)
+                found.findings.append(Finding("negation", *names))
+    if not (left and right):
+        kept = [term for term in left or right if not _is_implied(term, found)]
+        found.loose += len(left or right) - len(kept)
+        left, right = (kept, right) if left else (left, kept)
+    found.asked_only, found.stored_only = left, right
+    return renamed
+
+
+def _is_implied(term: Term, found: Difference) -> bool:
+    """Return whether a word that only one text has says nothing new: "policy" beside "insurance"."""
+    anchors = _HEADS.get(term.key) or _HEADS.get(term.surface)
+    return term.key == "need" or (anchors is not None and not anchors.isdisjoint(found.shared_keys))
+
+
+def _contrast(one: Term, other: Term) -> Reason | None:
+    """Return why two words exclude each other, or None."""
+    first = {one.surface, one.key, stem(one.surface)}
+    second = {other.surface, other.key, stem(other.surface)}
+    if any(are_opposites(a, b) for a in first for b in second):
+        return "antonym"
+    if any(_adds_affix(a, b) or _adds_affix(b, a) for a in first for b in second):
+        return "affix"
+    if one.surface in DATE_WORDS and other.surface in DATE_WORDS:
+        return "date"
+    return None
+
+
+def _adds_affix(longer: str, shorter: str) -> bool:
+    extra = len(longer) - len(shorter)
+    if extra < 1 or len(shorter) < 4:
+        return False
+    if longer.endswith(shorter) and longer[:extra] in AFFIXES:
+        return True
+    return longer.startswith(shorter) and longer[-extra:] in {"less", "free"}
+
+
+def _check_small_words(left: list[Term], right: list[Term], found: Difference) -> None:
+    """Compare prepositions, pronouns and the words that join two things."""
+    mine, theirs = _of(left, "preposition"), _of(right, "preposition")
+    for term in mine:
+        for other in theirs:
+            pair = frozenset((term.surface, other.surface))
+            if pair in _ROLE_PAIRS:
+                found.findings.append(Finding("role", term.surface, other.surface))
+    if mine or theirs:
+        both = bool(mine) and bool(theirs)
+        strong = {term.surface for term in (*mine, *theirs)} - {"of", "for", "at", "in", "on", "to"}
+        close = len(mine) == len(theirs) == 1 and frozenset(_names(mine + theirs).split()) in _CLOSE_PREPOSITIONS
+        if (both or strong) and not close:
+            found.doubts.append(Finding("role", _names(mine), _names(theirs)))
+        found.loose += len(mine) + len(theirs)
+    people = [{PRONOUNS[term.surface] for term in _of(terms, "pronoun")} for terms in (left, right)]
+    if people[0] != people[1] and (people[0] | people[1]) - {"speaker"}:
+        whom = _names(_of(left, "pronoun")), _names(_of(right, "pronoun"))
+        (found.findings if all(people) else found.doubts).append(Finding("role", *whom))
+    joiners = _of(left, "joiner"), _of(right, "joiner")
+    if all(joiners):
+        found.doubts.append(Finding("content", _names(joiners[0]), _names(joiners[1])))
+
+
+def _check_frames(left: list[Term], right: list[Term], found: Difference) -> None:
+    mine, theirs = {term.key for term in left}, {term.key for term in right}
+    if not (mine or theirs):
+        return
+    finding = Finding("question", " ".join(sorted(mine)), " ".join(sorted(theirs)))
+    if mine and theirs:
+        close = all(any(frozenset((one, other)) in _CLOSE for other in theirs) for one in mine)
+        (found.doubts if close else found.findings).append(finding)
+    elif (mine | theirs) - _WEAK_FRAMES:
+        found.doubts.append(finding)
+    else:
+        found.loose += 2

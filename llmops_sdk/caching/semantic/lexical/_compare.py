@@ -1,0 +1,99 @@
+"""Compare two texts: whether the answer to one is the answer to the other, why, and how sure that is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Container
+from dataclasses import dataclass
+from typing import Literal
+
+from llmops_sdk._util._public import public
+from llmops_sdk.caching.semantic.lexical._analyse import NO_WORDS, Analysed, Term, analyse
+from llmops_sdk.caching.semantic.lexical._checks import Difference, Finding, Reason, find_difference
+
+__all__ = ["Comparison", "compare", "compare_analysed"]
+
+Decision = Literal["same", "different", "unsure"]
+
+
+@public("llmops_sdk.caching.semantic.lexical")
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What the checks say of a pair of texts.
+
+    Attributes:
+        decision: "same": serve the stored answer. "different": do not. "unsure": the words do not tell.
+        reason: The strongest difference, or why there is none: "equal" or "wording".
+        score: How likely one answer fits both, from 0 to 1. It orders pairs that are "unsure".
+        checks: All differences found.
+    """
+
+    decision: Decision
+    reason: Reason
+    score: float
+    checks: tuple[Finding, ...] = ()
+
+
+def _sigmoid(logit: float) -> float:
+    return 1 / (1 + math.exp(-max(-30.0, min(30.0, logit))))
+
+
+@public("llmops_sdk.caching.semantic.lexical")
+def compare(asked: str, stored: str, *, similarity: float, vocabulary: Container[str] = NO_WORDS) -> Comparison:
+    """Compare two texts; see `compare_analysed`."""
+    return compare_analysed(
+        analyse(asked, vocabulary=vocabulary),
+        analyse(stored, vocabulary=vocabulary),
+        similarity=similarity,
+        vocabulary=vocabulary,
+    )
+
+
+def compare_analysed(
+    asked: Analysed, stored: Analysed, *, similarity: float, vocabulary: Container[str] = NO_WORDS
+) -> Comparison:
+    if asked.digest == stored.digest:
+        return Comparison("same", "equal", 1.0)
+    if asked.cut or stored.cut:
+        return Comparison("unsure", "length", 0.3)
+    if asked.plain == stored.plain:
+        return Comparison("same", "equal", 0.995)
+    if not (asked.english and stored.english):
+        return Comparison("unsure", "language", 0.3)
+    found = find_difference(asked, stored, vocabulary)
+    return _judge(found, min(1.0, max(-1.0, similarity)))
+
+
+def _judge(found: Difference, similarity: float) -> Comparison:
+    checks = (*found.findings, *found.doubts)
+    one, other = found.asked_only, found.stored_only
+    leftover = len(one) + len(other)
+    base = 12.0 * (similarity - 0.93)
+    if not leftover and not checks and found.shared:
+        cost = 0.3 * found.explained + 0.25 * found.loose + 0.3 * (found.order in {"moved", "folded"})
+        return Comparison("same", "wording", _sigmoid(4.5 + 3.0 * (similarity - 0.9) - cost), checks)
+    if found.findings:
+        return Comparison("different", found.findings[0].reason, _sigmoid(base - 2.0), checks)
+    reason, penalty = _leftover_reason(one, other)
+    coverage = found.shared / (found.shared + leftover) if found.shared + leftover else 0.0
+    logit = base - penalty - 0.5 * len(found.doubts)
+    if not leftover and found.shared:
+        return Comparison("unsure", found.doubts[0].reason, _sigmoid(logit + 1.0), checks)
+    decision = "different" if reason in {"entity", "content", "modifier"} else "unsure"
+    return Comparison(decision, reason, _sigmoid(logit), checks)
+
+
+def _leftover_reason(one: list[Term], other: list[Term]) -> tuple[Reason, float]:
+    if one and other:
+        if any(_is_name(term) for term in one) and any(_is_name(term) for term in other):
+            return "entity", 1.5
+        if len(one) == 1 and len(other) == 1:
+            return "content", 1.0
+        return "paraphrase", 0.5
+    if 1 <= len(one) + len(other) <= 2:
+        return "modifier", 0.7
+    return "paraphrase", 0.5
+
+
+def _is_name(term: Term) -> bool:
+    return term.named or term.acronym or not term.known
