@@ -7,7 +7,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -50,7 +50,7 @@ class Hit:
     score: float
     reason: str
     age_s: float
-    finding: Finding
+    finding: Finding = field(repr=False)
 
 
 @public("llmops_sdk.caching")
