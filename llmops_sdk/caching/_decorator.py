@@ -14,9 +14,11 @@ from typing import Any, TypeAlias, TypeVar, cast, overload
 
 from llmops_sdk._util._callables import call_style_of, decorate, policies_of
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
-from llmops_sdk.caching.exact._exact import CachePolicy, ExactCache, record_bypass
+from llmops_sdk.caching.backends._open import disk_store
+from llmops_sdk.caching.exact._exact import ExactCache
 from llmops_sdk.caching.exact._flight import FlightTimeoutError
 from llmops_sdk.caching.exact._key import typed_digest
+from llmops_sdk.caching.exact._lookup import CachePolicy, ValueRules, record_bypass
 from llmops_sdk.config import CacheSettings, current
 from llmops_sdk.errors import ConfigError
 
@@ -106,6 +108,9 @@ def _read(payload: Any) -> _Result | None:
     return cast("_Result", payload) if isinstance(payload, list) and len(cast("_Result", payload)) == 1 else None
 
 
+_RULES: ValueRules[_Result] = ValueRules(_refused, list, _read, lambda _: None, lambda _: None)
+
+
 class _LazyCache:
     """The cache of one function, opened at its first call: importing the function must not read the configuration."""
 
@@ -118,7 +123,8 @@ class _LazyCache:
         settings = current()
         folder = self._path or settings.cache.path or settings.store.path / "cache"
         size: int = CacheSettings().max_bytes if self._path else settings.cache.max_bytes
-        return ExactCache(folder / "functions", ttl=self._ttl, max_bytes=size, clock=self._clock)
+        store = disk_store(folder / "functions", max_bytes=size, clock=self._clock)
+        return ExactCache(store, ttl=self._ttl, clock=self._clock)
 
     def __call__(self) -> ExactCache:
         with self._lock:  # two threads must get the same cache
@@ -176,7 +182,7 @@ def _policy(
     if found is None:
         record_bypass("arguments_not_json")
         return None
-    return CachePolicy(found, _WAIT, _refused, list, _read, lambda _: None)
+    return CachePolicy(found, _WAIT, _RULES)
 
 
 def _identity(target: Callable[..., Any]) -> list[Any]:

@@ -100,9 +100,15 @@ def request_() -> Request:
 
 
 @pytest.fixture
-def lookups() -> Iterator[Callable[[], list[dict[str, Any]]]]:
+def all_lookups() -> Iterator[Callable[[], list[dict[str, Any]]]]:
     with span("test") as one:
         yield lambda: [dict(event[2]) for event in one._events or () if event[0] == "llmops.cache.lookup"]
+
+
+@pytest.fixture
+def lookups(all_lookups) -> Callable[[], list[dict[str, Any]]]:
+    """The lookups without their keys."""
+    return lambda: [{name: value for name, value in one.items() if name != "key"} for one in all_lookups()]
 
 
 @pytest.fixture

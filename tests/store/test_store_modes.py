@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ pytestmark = pytest.mark.redteam
 
 def test_files_are_their_owners_alone_under_any_umask(tmp_path):
     program = """
+import functools
 import os, re, sys
 os.umask(int(sys.argv[2], 8))
 import llmops_sdk as llmops
@@ -120,7 +122,7 @@ def test_a_cache_that_others_can_change_is_not_used(tmp_path):
     link = tmp_path / "link"
     link.symlink_to(planted)
     for folder, why in ((planted, "writable for other users"), (link, "symbolic link")):
-        cache = CacheStore(lambda: DiskBackend(folder, max_bytes=1_000_000))
+        cache = CacheStore(functools.partial(DiskBackend, folder, max_bytes=1_000_000))
         with pytest.raises(StoreError, match=why):  # in an application a warning and a miss
             cache.get("key", lambda data: data)
         cache.close()

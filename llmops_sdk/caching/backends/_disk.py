@@ -83,12 +83,12 @@ class DiskBackend:
 
     Args:
         folder: Where; made with mode 0700, the files in it with 0600.
-        max_bytes: Above this size the least recently used entries are evicted.
+        max_bytes: Above this size the least recently used entries are evicted; None keeps the limit in force.
     """
 
     workers = 1
 
-    def __init__(self, folder: Path, *, max_bytes: int) -> None:
+    def __init__(self, folder: Path, *, max_bytes: int | None = None) -> None:
         self.place = str(folder)
         self._folder = folder
         self._max_bytes = max_bytes
@@ -101,7 +101,8 @@ class DiskBackend:
 
     def set(self, key: str, value: bytes, ttl: float | None, tags: Sequence[str]) -> bool:
         # One entry must not evict all the others.
-        return len(value) <= self._max_bytes // 8 and self._use(self._set, key, value, ttl, tags)
+        fits = self._max_bytes is None or len(value) <= self._max_bytes // 8
+        return fits and self._use(self._set, key, value, ttl, tags)
 
     def discard(self, key: str) -> None:
         self._use(_discard, key)
@@ -192,7 +193,7 @@ class DiskBackend:
             self.place,
             timeout=1,
             disk=_BytesDisk,
-            size_limit=self._max_bytes,
+            **({} if self._max_bytes is None else {"size_limit": self._max_bytes}),
             eviction_policy="least-recently-used",
             cull_limit=10,
             statistics=0,

@@ -19,7 +19,7 @@ from llmops_sdk._util._guard import guarded
 from llmops_sdk.caching.backends._memory import MemoryTier
 from llmops_sdk.caching.backends._protocol import BackendError, CacheBackend, DamagedError
 
-__all__ = ["LEADS_ALONE", "CacheStore", "Turn", "new_token"]
+__all__ = ["LEADS_ALONE", "Bid", "CacheStore", "Turn", "new_token"]
 
 _T = TypeVar("_T")
 
@@ -32,6 +32,27 @@ _numbers = itertools.count()
 
 
 @dataclass(frozen=True, slots=True)
+class Bid(Generic[_T]):
+    """A call that asks for its turn among identical ones.
+
+    Attributes:
+        key: The key.
+        flight: The key of the flight.
+        read: Returns the value in bytes, or None.
+        token: A new token.
+        seconds: How long a lead lasts, where the store does not see the death of a process by itself.
+        owner: Who asks: a thread or a task.
+    """
+
+    key: str
+    flight: str
+    read: Callable[[bytes], _T | None]
+    token: str
+    seconds: float
+    owner: object
+
+
+@dataclass(frozen=True, slots=True)
 class Turn(Generic[_T]):
     """What a caller has to do about a key.
 
@@ -40,7 +61,7 @@ class Turn(Generic[_T]):
         leads: Whether the caller makes the call; otherwise somebody else does, and the caller waits.
         mark: The flight's mark (`CacheBackend.mark`).
         unshared: Whether the flight that the caller waited for has ended with an answer for its leader alone.
-        owner: The leader in this process, as it called `lead`; None for another process.
+        owner: The leader's `Bid.owner` if it is in this process, or None.
     """
 
     found: _T | None = None
@@ -120,46 +141,43 @@ class CacheStore:
         """Store bytes for `ttl` seconds, as `put` does, async."""
         return await self._async("write", False, self._put, key, value, ttl, tags)
 
-    def lead(self, key: str, read: Callable[[bytes], _T | None], token: str, seconds: float, owner: object) -> Turn[_T]:
+    def lead(self, bid: Bid[_T]) -> Turn[_T]:
         """Return what is stored, or lead the flight of a key, or say that somebody else does.
 
         Call `release` with the token in the end, whatever this returned or raised.
-
-        Args:
-            key: The key.
-            read: Returns the value in the bytes, or None.
-            token: A new token.
-            seconds: How long the leadership lasts without `renew`, where the store does not see a death by itself.
-            owner: Who asks, for others of this process.
         """
-        return self._sync("flight", LEADS_ALONE, self._lead, key, read, token, seconds, owner)
+        return self._sync("flight", LEADS_ALONE, self._lead, bid)
 
-    async def alead(
-        self, key: str, read: Callable[[bytes], _T | None], token: str, seconds: float, owner: object
-    ) -> Turn[_T]:
+    async def alead(self, bid: Bid[_T]) -> Turn[_T]:
         """Return what is stored, or lead the flight of a key, or say that somebody else does; see `lead`."""
-        return await self._async("flight", LEADS_ALONE, self._lead, key, read, token, seconds, owner)
+        return await self._async("flight", LEADS_ALONE, self._lead, bid)
 
-    def follow(
-        self, key: str, read: Callable[[bytes], _T | None], token: str, seconds: float, owner: object, mark: str
-    ) -> Turn[_T]:
-        """Return what a flight has left, or lead the next one; otherwise wait some more.
+    def follow(self, bid: Bid[_T], mark: str) -> Turn[_T]:
+        """Return what a flight has left, or lead the next one; otherwise the caller waits some more.
 
         Args:
-            key: The key.
-            read: Returns the value in the bytes, or None.
-            token: The token of `lead`.
-            seconds: As for `lead`.
-            owner: As for `lead`.
+            bid: That of `lead`.
             mark: The mark of the turn that told to wait.
         """
-        return self._sync("flight", LEADS_ALONE, self._follow, key, read, token, seconds, owner, mark)
+        return self._sync("flight", LEADS_ALONE, self._follow, bid, mark)
 
-    async def afollow(
-        self, key: str, read: Callable[[bytes], _T | None], token: str, seconds: float, owner: object, mark: str
-    ) -> Turn[_T]:
+    async def afollow(self, bid: Bid[_T], mark: str) -> Turn[_T]:
         """Return what a flight has left, or lead the next one, async; see `follow`."""
-        return await self._async("flight", LEADS_ALONE, self._follow, key, read, token, seconds, owner, mark)
+        return await self._async("flight", LEADS_ALONE, self._follow, bid, mark)
+
+    def claim(self, key: str, token: str, seconds: float) -> bool:
+        """Lead the flight of a key if nobody does, whatever is stored, and return whether the caller does.
+
+        Args:
+            key: The key.
+            token: A new token, for `release`.
+            seconds: As for `lead`.
+        """
+        return self._sync("flight", False, self._claim, key, token, seconds)
+
+    async def aclaim(self, key: str, token: str, seconds: float) -> bool:
+        """Lead the flight of a key if nobody does, async; see `claim`."""
+        return await self._async("flight", False, self._claim, key, token, seconds)
 
     def release(self, key: str, token: str, note: str = "") -> None:
         """End the leadership of a token without waiting for the store; see `CacheBackend.release`."""
@@ -218,39 +236,24 @@ class CacheStore:
             self._memory.put(key, value, generation, self._clock.monotonic())
         return stored
 
-    def _lead(
-        self,
-        backend: CacheBackend,
-        key: str,
-        read: Callable[[bytes], _T | None],
-        token: str,
-        seconds: float,
-        owner: object,
-    ) -> Turn[_T]:
-        if (found := self._get(backend, key, read)) is not None:
+    def _lead(self, backend: CacheBackend, bid: Bid[_T]) -> Turn[_T]:
+        if (found := self._get(backend, bid.key, bid.read)) is not None:
             return Turn(found)
-        place = (backend.place, key)
-        mark = backend.mark(key)
-        if not backend.acquire(key, token, seconds):
+        place = (backend.place, bid.flight)
+        mark = backend.mark(bid.flight)
+        if not backend.acquire(bid.flight, bid.token, bid.seconds):
             return Turn(leads=False, mark=mark, owner=_leaders.get(place, ("", None))[1])
-        _leaders[place] = token, owner
+        _leaders[place] = bid.token, bid.owner
         # A leader may have stored its answer after the look above.
-        return Turn(self._get(backend, key, read))
+        return Turn(self._get(backend, bid.key, bid.read))
 
-    def _follow(
-        self,
-        backend: CacheBackend,
-        key: str,
-        read: Callable[[bytes], _T | None],
-        token: str,
-        seconds: float,
-        owner: object,
-        mark: str,
-    ) -> Turn[_T]:
-        seen = backend.mark(key)
-        if seen and seen != mark:
-            return Turn(unshared=True)
-        return self._lead(backend, key, read, token, seconds, owner)
+    def _follow(self, backend: CacheBackend, bid: Bid[_T], mark: str) -> Turn[_T]:
+        seen = backend.mark(bid.flight)
+        return Turn(unshared=True) if seen and seen != mark else self._lead(backend, bid)
+
+    @staticmethod
+    def _claim(backend: CacheBackend, key: str, token: str, seconds: float) -> bool:
+        return backend.acquire(key, token, seconds)
 
     @staticmethod
     def _release(backend: CacheBackend, key: str, token: str, note: str) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from llmops_sdk._util._guard import guarded
 from llmops_sdk.config import CacheSettings
 from llmops_sdk.providers import Request, Response
 
-__all__ = ["refused_request", "refused_response"]
+__all__ = ["admission", "refused_request", "refused_response"]
 
 
 def refused_request(request: Request, settings: CacheSettings) -> str | None:
@@ -24,19 +27,42 @@ def refused_request(request: Request, settings: CacheSettings) -> str | None:
     return None
 
 
-def refused_response(response: Response) -> str | None:
-    """Return why an answer is not stored, or None: the cache stores only complete texts of the model that was asked.
+def refused_response(response: Response, *, tool_calls: bool = False) -> str | None:
+    """Return why an answer is not stored, or None: the cache stores only complete answers of the model that was asked.
 
     The answer of another model after a fallback would be served long after the first model is back.
+
+    Args:
+        response: The answer.
+        tool_calls: Whether answers that call tools are stored.
     """
     if any(attempt.reason == "fallback" for attempt in response.attempts):
         return "fallback"
     if response.unchecked:
         return "unchecked"
     if response.tool_calls:
-        return "tool_calls"
+        whole = response.finish_reason in _WHOLE_CALLS
+        return None if tool_calls and whole else "tool_calls" if whole else response.finish_reason or "incomplete"
     if response.finish_reason != "stop":
         return response.finish_reason or "incomplete"
     if not response.text:
         return "empty"
     return None
+
+
+_WHOLE_CALLS = frozenset({"tool_calls", "stop"})
+
+
+def admission(settings: CacheSettings) -> Callable[[Response], str | None]:
+    """Return the rule for new answers: returns why one is not stored, or None."""
+    admit, tool_calls = settings.admit, settings.tool_calls
+    if admit is None:
+        return lambda response: refused_response(response, tool_calls=tool_calls)
+
+    def refused(response: Response) -> str | None:
+        # A guard could not check it: nobody but its own caller may have it.
+        if response.unchecked:
+            return "unchecked"
+        return None if guarded("cache admission", False, admit, response) else "admit"
+
+    return refused

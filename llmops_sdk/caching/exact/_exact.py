@@ -4,264 +4,281 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, TypeVar
 
 from llmops_sdk._util._clock import Clock
-from llmops_sdk._util._guard import guarded
-from llmops_sdk._util._public import public
 from llmops_sdk.caching.backends._store import CacheStore
 from llmops_sdk.caching.exact._codec import Entry, read_entry, write_entry
-from llmops_sdk.caching.exact._flight import Flight, Flights, Outcome
-from llmops_sdk.tracing import current_span
-from llmops_sdk.tracing.records._semconv import EVENT_CACHE_LOOKUP
+from llmops_sdk.caching.exact._errors import error_payload
+from llmops_sdk.caching.exact._flight import Flight, Flights
+from llmops_sdk.caching.exact._lookup import CachePolicy, Lookup
+from llmops_sdk.caching.exact._refresh import NO_SCOPE, Refreshes, RefreshScope
+from llmops_sdk.caching.exact._stats import CacheStats, Counts
+from llmops_sdk.caching.exact._turns import CallTurn
+from llmops_sdk.errors import BadRequestError
 
-__all__ = ["CachePolicy", "CacheStats", "ExactCache", "record_bypass"]
+__all__ = ["ExactCache"]
 
 _T = TypeVar("_T")
 
 
-@public("llmops_sdk.caching")
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CacheStats:
-    """What a cache has done in this process, and what it holds.
-
-    Attributes:
-        hits: Answers served from the disk.
-        shared: Answers taken over from another caller's call.
-        misses: Calls that were made.
-        stored: Answers stored.
-        entries: Answers on the disk, including expired ones that are not yet removed.
-        bytes: Size on the disk.
-    """
-
-    hits: int
-    shared: int
-    misses: int
-    stored: int
-    entries: int
-    bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class CachePolicy(Generic[_T]):
-    """How a value is stored and served.
-
-    Attributes:
-        key: The digest that identifies it.
-        total: Seconds that the whole call may take, or None.
-        refused: Returns the reason not to store a value, or None.
-        write: Returns a value as JSON-like data.
-        read: Returns the value to serve from such data, or None when the data does not fit.
-        saved: Returns the USD that serving a value saves, or None.
-    """
-
-    key: str
-    total: float | None
-    refused: Callable[[_T], str | None]
-    write: Callable[[_T], Any]
-    read: Callable[[Any], _T | None]
-    saved: Callable[[_T], float | None]
-
-
-_ERROR_REASONS: dict[type[BaseException], str] = {
-    GeneratorExit: "closed",
-    KeyboardInterrupt: "cancelled",
-    asyncio.CancelledError: "cancelled",
-}
-
-
-def record_bypass(reason: str) -> None:
-    """Record that a call went around the cache, and why."""
-    guarded("record cache lookup", None, _record_event, hit=False, decision="bypassed", reason=reason)
-
-
-def _record_event(**fields: object) -> None:
-    known = {key: value for key, value in fields.items() if value is not None}
-    current_span().add_event(EVENT_CACHE_LOOKUP, {"tier": "exact", **known})
-
-
-class _Lookup(Generic[_T]):
-    """One caller's lookup: the decisions that sync and async share, recorded on the current span at its end."""
-
-    def __init__(self, cache: ExactCache, policy: CachePolicy[_T]) -> None:
-        self.policy = policy
-        self._cache = cache
-        self._deadline = None if policy.total is None else cache.clock.monotonic() + policy.total
-        self._hit = False
-        self._decision = "not_stored"
-        self._reason: str | None = None
-        self._age_s: float | None = None
-        self._saved_cost: float | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, _: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if error is not None and not self._hit:
-            self._decision, self._reason = "not_stored", _ERROR_REASONS.get(type(error), "error")
-        guarded(
-            "record cache lookup",
-            None,
-            _record_event,
-            hit=self._hit,
-            age_s=self._age_s,
-            decision=self._decision,
-            reason=self._reason,
-            saved_cost=self._saved_cost,
-        )
-
-    def remaining(self) -> float | None:
-        """Return the seconds until the deadline, or None without one."""
-        return None if self._deadline is None else self._deadline - self._cache.clock.monotonic()
-
-    def serve(self, found: Outcome | None, decision: str, flight: Flight | None = None) -> _T | None:
-        """Return the value of an entry and note the hit, also for those who wait; None when no entry fits."""
-        if not isinstance(found, Entry) or (value := self.policy.read(found.payload)) is None:
-            return None
-        self._hit, self._decision, self._reason = True, decision, None
-        self._age_s = max(0.0, self._cache.clock.time() - found.stored_at)
-        self._saved_cost = self.policy.saved(value)
-        self._cache.count("hits" if decision == "served" else "shared")
-        if flight is not None:
-            flight.outcome = found
-        return value
-
-    def entry_for(self, value: _T, flight: Flight | None = None) -> Entry | None:
-        """Return the entry to store for a new value; None, with the reason noted, when it must not be stored."""
-        self._cache.count("misses")
-        self._reason = self.policy.refused(value)
-        entry = None if self._reason else self._cache.entry(self.policy.write(value))
-        if flight is not None:
-            flight.outcome = entry or "unshared"
-        return entry
-
-    def note_stored(self, stored: bool) -> None:
-        """Note whether the entry is on the disk."""
-        self._decision, self._reason = ("stored", None) if stored else ("not_stored", "disk")
-        if stored:
-            self._cache.count("stored")
-
-
 class ExactCache:
-    """Entries in a folder, valid for `ttl` seconds (None: no limit), with one call at a time for each key."""
+    """Entries in a store, with one call at a time for each key.
 
-    def __init__(self, folder: Path, *, ttl: float | None, max_bytes: int, clock: Clock) -> None:
-        # Imported here: only users of the cache need diskcache and sqlite3.
-        from llmops_sdk.caching.backends._disk import DiskBackend
+    Args:
+        store: Where the entries are.
+        ttl: Seconds that a value is valid, or None for no limit.
+        clock: The time.
+        stale_ttl: Seconds after that in which a value is still served while a new one is asked for.
+        negative_ttl: Seconds that an error is served which would come again; None stores no errors.
+    """
 
+    def __init__(
+        self,
+        store: CacheStore,
+        *,
+        ttl: float | None,
+        clock: Clock,
+        stale_ttl: float = 0.0,
+        negative_ttl: float | None = None,
+    ) -> None:
         self.clock = clock
-        self._store = CacheStore(lambda: DiskBackend(folder, max_bytes=max_bytes), clock=clock)
+        self.counts = Counts()
+        self.store = store
         self._ttl = ttl
+        self._stale_ttl = stale_ttl
+        self._negative_ttl = negative_ttl
         # Two sets: a call that blocks an event loop's thread must not wait for a task of that loop.
         self._threads, self._tasks = Flights(), Flights()
-        self._counts: Counter[str] = Counter()
-        self._counts_lock = threading.Lock()
+        self.refreshes: Refreshes[Any] = Refreshes(store, self.counts, self.lookup, self._is_fresh)
 
-    def count(self, what: str) -> None:
-        """Count one of the fields of `stats`."""
-        with self._counts_lock:
-            self._counts[what] += 1
-
-    def entry(self, payload: Any) -> Entry:
+    def entry(self, payload: Any, took_ms: float | None = None) -> Entry:
         """Return a new entry, valid from now."""
         now = float(self.clock.time())
-        return Entry(payload, now, None if self._ttl is None else now + self._ttl)
+        return Entry(payload, now, None if self._ttl is None else now + self._ttl, took_ms)
 
-    def lookup(self, policy: CachePolicy[_T]) -> _Lookup[_T]:
+    def lookup(self, policy: CachePolicy[_T]) -> Lookup[_T]:
         """Return a new lookup, a context manager."""
-        return _Lookup(self, policy)
+        return Lookup(policy, self.clock, self.counts, self.is_stale)
 
     def find(self, key: str) -> Entry | None:
-        """Return the valid entry of a key; remove one that is not valid."""
-        return self._store.get(key, self._read)
+        """Return the entry of a key that may be served; remove one that may not."""
+        return self.store.recall(key, self.read) or self.store.get(key, self.read)
 
     async def afind(self, key: str) -> Entry | None:
-        """Return the valid entry of a key, async; remove one that is not valid."""
-        return await self._store.aget(key, self._read)
+        """Return the entry of a key that may be served, async; remove one that may not."""
+        return self.store.recall(key, self.read) or await self.store.aget(key, self.read)
 
-    def _read(self, data: bytes) -> Entry | None:
+    def read(self, data: bytes) -> Entry | None:
+        """Return the entry in bytes, or None when it may not be served any more."""
         entry = read_entry(data)
         if entry is None:
             return None
+        late = 0.0 if entry.is_error else self._stale_ttl
+        return None if self._seconds_late(entry) >= late else entry
+
+    def is_stale(self, entry: Entry) -> bool:
+        """Return whether an entry is past its time to live."""
+        return self._seconds_late(entry) >= 0
+
+    def _is_fresh(self, data: bytes) -> bool:
+        entry = read_entry(data)
+        return entry is not None and not self.is_stale(entry)
+
+    def _seconds_late(self, entry: Entry) -> float:
+        """Return for how long an entry has been past its time to live; below zero while it is not."""
         # Both limits apply: the one stored with the entry, and the one configured now. Reading extends neither.
-        ends = (entry.expires_at, None if self._ttl is None else entry.stored_at + self._ttl)
-        return entry if all(end is None or self.clock.time() < end for end in ends) else None
+        now, ttl = self.clock.time(), self._negative_ttl or 0.0 if entry.is_error else self._ttl
+        late = float("-inf") if entry.expires_at is None else now - entry.expires_at
+        return late if ttl is None else max(late, now - entry.stored_at - ttl)
 
-    def store(self, lookup: _Lookup[_T], value: _T, flight: Flight | None = None) -> _T:
+    def _prepared(self, lookup: Lookup[_T], value: _T, flight: Flight | None) -> bytes | None:
+        """Note a new value, and return its bytes; None when it may not be stored."""
+        if not lookup.note_answer(value):
+            if flight is not None:
+                flight.outcome = "unshared"
+            return None
+        rules = lookup.policy.rules
+        entry = self.entry(rules.write(value), rules.took_ms(value))
+        if flight is not None:
+            flight.outcome = entry
+        data = write_entry(entry)
+        if data is None:
+            lookup.note_stored(False)
+        return data
+
+    def _expires_in(self) -> float | None:
+        return None if self._ttl is None else self._ttl + self._stale_ttl
+
+    def keep(self, lookup: Lookup[_T], value: _T, flight: Flight | None = None, turn: CallTurn | None = None) -> _T:
         """Store a new value where the policy allows it, and return it."""
-        entry = lookup.entry_for(value, flight)
-        if entry is not None:
-            data = write_entry(entry)
-            lookup.note_stored(data is not None and self._store.put(lookup.policy.key, data, self._ttl))
-        return value
+        data = self._prepared(lookup, value, flight)
+        stored = data is not None and self.store.put(lookup.policy.key, data, self._expires_in(), lookup.policy.tags)
+        return self._noted(lookup, value, stored if data is not None else None, turn)
 
-    async def astore(self, lookup: _Lookup[_T], value: _T, flight: Flight | None = None) -> _T:
+    async def akeep(
+        self, lookup: Lookup[_T], value: _T, flight: Flight | None = None, turn: CallTurn | None = None
+    ) -> _T:
         """Store a new value where the policy allows it, and return it, async."""
-        entry = lookup.entry_for(value, flight)
-        if entry is not None:
-            data = write_entry(entry)
-            lookup.note_stored(data is not None and await self._store.aput(lookup.policy.key, data, self._ttl))
+        data = self._prepared(lookup, value, flight)
+        stored = data is not None and await self.store.aput(
+            lookup.policy.key, data, self._expires_in(), lookup.policy.tags
+        )
+        return self._noted(lookup, value, stored if data is not None else None, turn)
+
+    @staticmethod
+    def _noted(lookup: Lookup[_T], value: _T, stored: bool | None, turn: CallTurn | None) -> _T:
+        if stored is not None:
+            lookup.note_stored(stored)
+        if turn is not None and not stored:
+            turn.note = "unshared"
         return value
 
-    def fetch(self, policy: CachePolicy[_T], ask: Callable[[float | None], _T]) -> _T:
+    def _error_entry(self, error: BaseException) -> Entry | None:
+        """Return the entry of an error that would come again, or None."""
+        payload = None if self._negative_ttl is None else error_payload(error)
+        if payload is None or self._negative_ttl is None:
+            return None
+        now = float(self.clock.time())
+        return Entry(payload, now, now + self._negative_ttl, is_error=True)
+
+    def keep_error(self, lookup: Lookup[Any], error: BaseException, flight: Flight | None = None) -> None:
+        """Store an error that would come again, where the settings say so."""
+        entry = self._error_entry(error)
+        data = None if entry is None else write_entry(entry)
+        if entry is None or data is None:
+            return
+        if flight is not None:
+            flight.outcome = entry
+        lookup.note_stored_error(self.store.put(lookup.policy.key, data, self._negative_ttl, lookup.policy.tags))
+
+    async def akeep_error(self, lookup: Lookup[Any], error: BaseException, flight: Flight | None = None) -> None:
+        """Store an error that would come again, async."""
+        entry = self._error_entry(error)
+        data = None if entry is None else write_entry(entry)
+        if entry is None or data is None:
+            return
+        if flight is not None:
+            flight.outcome = entry
+        stored = await self.store.aput(lookup.policy.key, data, self._negative_ttl, lookup.policy.tags)
+        lookup.note_stored_error(stored)
+
+    def fetch(self, policy: CachePolicy[_T], ask: Callable[[float | None], _T], scope: RefreshScope = NO_SCOPE) -> _T:
         """Return the stored value, the one that another caller is about to get, or a new one.
 
         Args:
             policy: The key, and how the value is stored and served.
             ask: Makes a new value within the seconds that it is given.
+            scope: What surrounds the call that refreshes a stale value in the background.
 
         Raises:
             FlightTimeoutError: Another caller's call did not end within the time of this one.
         """
-        caller = threading.get_ident()
         with self.lookup(policy) as lookup:
+            if (value := lookup.serve(self.store.recall(policy.key, self.read), "served")) is not None:
+                self.refresh_if_stale(lookup, ask, scope)
+                return value
+            caller = threading.get_ident()
             while True:
                 flight, leads = self._threads.join(policy.key, caller)
                 if leads:
-                    with flight:
-                        if (value := lookup.serve(self.find(policy.key), "served", flight)) is not None:
-                            return value
-                        return self.store(lookup, ask(lookup.remaining()), flight)
+                    with flight, CallTurn(self.store, policy.key, self.read, caller, self.clock) as turn:
+                        return self._lead(lookup, ask, scope, flight, turn)
                 # A caller inside its own call would wait for itself.
                 outcome = "unshared" if flight.owner == caller else flight.wait(lookup.remaining())
                 if (value := lookup.serve(outcome, "shared")) is not None:
                     return value
                 if outcome != "failed":
-                    return self.store(lookup, ask(lookup.remaining()))
+                    return self.keep(lookup, ask(lookup.remaining()))
 
-    async def afetch(self, policy: CachePolicy[_T], ask: Callable[[float | None], Awaitable[_T]]) -> _T:
+    def _lead(
+        self,
+        lookup: Lookup[_T],
+        ask: Callable[[float | None], _T],
+        scope: RefreshScope,
+        flight: Flight,
+        turn: CallTurn,
+    ) -> _T:
+        """Return the value for all callers of this process that ask the same."""
+        taken = turn.take(lookup.remaining)
+        if taken.found is not None:
+            flight.outcome = taken.found
+            if (value := lookup.serve(taken.found, "shared" if turn.waited else "served")) is not None:
+                self.refresh_if_stale(lookup, ask, scope)
+                return value
+        if taken.unshared:
+            flight.end("unshared")
+        try:
+            value = ask(lookup.remaining())
+        except BadRequestError as error:
+            self.keep_error(lookup, error, flight)
+            raise
+        return self.keep(lookup, value, flight, turn)
+
+    async def afetch(
+        self, policy: CachePolicy[_T], ask: Callable[[float | None], Awaitable[_T]], scope: RefreshScope = NO_SCOPE
+    ) -> _T:
         """Return the stored value, another task's or a new one, as `fetch` does."""
-        caller = asyncio.current_task()
         with self.lookup(policy) as lookup:
+            if (value := lookup.serve(self.store.recall(policy.key, self.read), "served")) is not None:
+                self.arefresh_if_stale(lookup, ask, scope)
+                return value
+            caller = asyncio.current_task()
             while True:
                 flight, leads = self._tasks.join(policy.key, caller)
                 if leads:
-                    with flight:
-                        if (value := lookup.serve(await self.afind(policy.key), "served", flight)) is not None:
-                            return value
-                        return await self.astore(lookup, await ask(lookup.remaining()), flight)
+                    with flight, CallTurn(self.store, policy.key, self.read, caller, self.clock) as turn:
+                        return await self._alead(lookup, ask, scope, flight, turn)
                 outcome = "unshared" if flight.owner == caller else await flight.wait_async(lookup.remaining())
                 if (value := lookup.serve(outcome, "shared")) is not None:
                     return value
                 if outcome != "failed":
-                    return await self.astore(lookup, await ask(lookup.remaining()))
+                    return await self.akeep(lookup, await ask(lookup.remaining()))
+
+    async def _alead(
+        self,
+        lookup: Lookup[_T],
+        ask: Callable[[float | None], Awaitable[_T]],
+        scope: RefreshScope,
+        flight: Flight,
+        turn: CallTurn,
+    ) -> _T:
+        taken = await turn.take_async(lookup.remaining)
+        if taken.found is not None:
+            flight.outcome = taken.found
+            if (value := lookup.serve(taken.found, "shared" if turn.waited else "served")) is not None:
+                self.arefresh_if_stale(lookup, ask, scope)
+                return value
+        if taken.unshared:
+            flight.end("unshared")
+        try:
+            value = await ask(lookup.remaining())
+        except BadRequestError as error:
+            await self.akeep_error(lookup, error, flight)
+            raise
+        return await self.akeep(lookup, value, flight, turn)
+
+    def refresh_if_stale(self, lookup: Lookup[_T], ask: Callable[[float | None], _T], scope: RefreshScope) -> None:
+        """Ask for a new value in the background if the one just served is stale."""
+        if lookup.stale:
+            self.refreshes.start(lookup.policy, ask, self.keep, scope)
+
+    def arefresh_if_stale(
+        self, lookup: Lookup[_T], ask: Callable[[float | None], Awaitable[_T]], scope: RefreshScope
+    ) -> None:
+        """Ask for a new value in a task if the one just served is stale."""
+        if lookup.stale:
+            self.refreshes.start_task(lookup.policy, ask, self.akeep, scope)
 
     def clear(self) -> int:
         """Remove every entry, and return how many there were."""
-        return self._store.clear()
+        return self.store.clear()
 
     def stats(self) -> CacheStats:
         """Return what the cache has done in this process, and what it holds."""
-        entries, size = self._store.size()
-        with self._counts_lock:
-            counts = {name: self._counts[name] for name in ("hits", "shared", "misses", "stored")}
-        return CacheStats(**counts, entries=entries, bytes=size)
+        return self.counts.stats(*self.store.size())
 
     def close(self) -> None:
-        """Close the database."""
-        self._store.close()
+        """Close the store."""
+        self.store.close()

@@ -1,4 +1,4 @@
-"""Single flight: of several calls that ask the same at the same time, one is made."""
+"""Single flight in this process: of several calls that ask the same at the same time, one is made."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import os
 from concurrent.futures import Future
 from types import TracebackType
-from typing import Literal, TypeAlias
+from typing import Literal, Self, TypeAlias
 
 from llmops_sdk.caching.exact._codec import Entry
 
@@ -21,7 +21,7 @@ class FlightTimeoutError(TimeoutError):
 
 
 class Flight:
-    """One call under way; its leader ends it by leaving the `with`.
+    """One call under way; its leader ends it by leaving the `with`, or before.
 
     Attributes:
         owner: The leader's thread or task.
@@ -56,13 +56,19 @@ class Flight:
         except TimeoutError as error:
             raise FlightTimeoutError from error
 
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def end(self, outcome: Outcome) -> None:
+        """End the flight; a second time does nothing."""
+        if self._future.done():
+            return
         # Remove it first: a caller that comes now leads a new flight and does not join one that is over.
         self._flights.under_way.pop(self._key, None)
-        self._future.set_result(self.outcome)
+        self._future.set_result(outcome)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.end(self.outcome)
 
 
 class Flights:

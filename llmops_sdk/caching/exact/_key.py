@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from enum import Enum
+from operator import attrgetter
 from typing import Any, cast
 
 from llmops_sdk.providers import Request
 from llmops_sdk.providers._canonical import canonical_numbers
 
-__all__ = ["KEY_VERSION", "NOT_IN_KEY", "digest", "request_key", "typed_digest"]
+__all__ = ["KEY_VERSION", "NOT_IN_KEY", "RequestKeys", "digest", "request_key", "typed_digest"]
 
-KEY_VERSION = 1
+KEY_VERSION = 2
 """Raise it to give every request a new key, so that older entries are not found."""
 
 NOT_IN_KEY = frozenset({"timeout", "cache", "first_attempt", "reason"})
@@ -37,21 +38,45 @@ def request_key(request: Request, *, namespace: str = "", identity: str = "") ->
         >>> len(request_key(one)), request_key(one) == request_key(other)
         (64, False)
     """
-    asked = {field.name: getattr(request, field.name) for field in fields(request) if field.name not in NOT_IN_KEY}
-    try:
-        asked |= {"params": canonical_numbers(request.params), "extra": canonical_numbers(request.extra)}
-    except RecursionError:
-        return None
-    return digest({"version": KEY_VERSION, "namespace": namespace, "identity": identity, "request": asked})
+    return RequestKeys(namespace, identity).key(request)
+
+
+_FIELDS = tuple(field.name for field in fields(Request) if field.name not in NOT_IN_KEY)
+_PARAMS, _EXTRA = _FIELDS.index("params"), _FIELDS.index("extra")
+_values_of: Callable[[Request], tuple[Any, ...]] = attrgetter(*_FIELDS)
+
+
+class RequestKeys:
+    """Makes the keys of requests to one model; what all of them share is hashed once.
+
+    Args:
+        namespace: As for `request_key`.
+        identity: As for `request_key`.
+    """
+
+    def __init__(self, namespace: str, identity: str) -> None:
+        shared = json.dumps([KEY_VERSION, namespace, identity, _FIELDS])
+        self._shared = hashlib.blake2b(shared.encode("ascii"), digest_size=32)
+
+    def key(self, request: Request) -> str | None:
+        """Return the key of a request, or None; see `request_key`."""
+        values = list(_values_of(request))
+        try:
+            for place in (_PARAMS, _EXTRA):
+                if values[place]:
+                    values[place] = canonical_numbers(values[place])
+            text = _canonical_json(values)
+        except (TypeError, ValueError, RecursionError):
+            return None
+        made = self._shared.copy()
+        made.update(text.encode("ascii"))
+        return made.hexdigest()
 
 
 def digest(value: object) -> str | None:
-    """Return the BLAKE2b-256 digest of a value as canonical JSON, or None when it is not JSON.
-
-    The standard library's encoder refuses NaN and writes big integers and lone surrogates; faster ones do not.
-    """
+    """Return the BLAKE2b-256 digest of a value as canonical JSON, or None when it is not JSON."""
     try:
-        text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, default=_plain)
+        text = _canonical_json(value)
     except (TypeError, ValueError, RecursionError):
         return None
     return hashlib.blake2b(text.encode("ascii"), digest_size=32).hexdigest()
@@ -91,3 +116,8 @@ def _plain(value: object) -> Any:
     if isinstance(value, (bytes, bytearray, memoryview)) or not isinstance(value, Sequence):
         raise TypeError("not JSON")
     return list(cast("Sequence[Any]", value))
+
+
+# The standard library's encoder refuses NaN and writes big integers and lone surrogates; faster ones do not. Made once:
+# `json.dumps` with options makes one for each call.
+_canonical_json = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False, default=_plain).encode

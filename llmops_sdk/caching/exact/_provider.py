@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
-from contextlib import aclosing, closing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
+from contextlib import AbstractContextManager, aclosing, closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk._util._public import public
-from llmops_sdk.caching.exact._admission import refused_request, refused_response
+from llmops_sdk.caching.backends._open import disk_store
+from llmops_sdk.caching.exact._admission import admission, refused_request
+from llmops_sdk.caching.exact._astreams import SharedAsyncStreams
 from llmops_sdk.caching.exact._codec import read_response, write_response
-from llmops_sdk.caching.exact._exact import CachePolicy, CacheStats, ExactCache, record_bypass
+from llmops_sdk.caching.exact._exact import ExactCache
 from llmops_sdk.caching.exact._flight import FlightTimeoutError
-from llmops_sdk.caching.exact._key import request_key
+from llmops_sdk.caching.exact._key import RequestKeys
+from llmops_sdk.caching.exact._lookup import CachePolicy, Lookup, ValueRules, record_bypass
+from llmops_sdk.caching.exact._refresh import NO_SCOPE, RefreshScope
+from llmops_sdk.caching.exact._stats import CacheStats
+from llmops_sdk.caching.exact._streams import SharedStreams
 from llmops_sdk.config import CacheSettings, Timeout
 from llmops_sdk.errors import ProviderTimeoutError
-from llmops_sdk.providers import Accumulator, Chunk, Provider, Request, Response, WrapperProvider, chunks_of
+from llmops_sdk.providers import Chunk, Provider, Request, Response, WrapperProvider
 
 __all__ = ["CacheProvider"]
 
@@ -26,8 +33,8 @@ __all__ = ["CacheProvider"]
 class CacheProvider(WrapperProvider):
     """A stage that serves the stored answer of an identical request, and stores new answers.
 
-    Identical calls at the same time in one process make one call to the provider. Streams are served and stored too,
-    but neither wait nor are waited for: their consumer sets their pace. A stream is stored when it reaches its end.
+    Identical calls at the same time make one call to the provider, in the threads, tasks and processes of one machine.
+    Identical streams in one process read one stream along. A stream is stored when it reaches its end.
 
     Args:
         inner: The provider to call on a miss.
@@ -35,6 +42,8 @@ class CacheProvider(WrapperProvider):
         path: The folder of the cache; the answers are in `exact` inside it.
         clock: The time.
         identity: What distinguishes the model from others of its name, such as its server's URL.
+        refresh_scope: Makes what surrounds the call that replaces a stale answer, such as a span; what it gives is
+            called with the answer.
 
     Raises:
         ProviderTimeoutError: At a call: an identical call under way did not end within the time of this one.
@@ -62,45 +71,67 @@ class CacheProvider(WrapperProvider):
         path: Path,
         clock: Clock = SYSTEM_CLOCK,
         identity: str = "",
+        refresh_scope: Callable[[Request], AbstractContextManager[Callable[[Response], object]]] | None = None,
     ) -> None:
         super().__init__(inner)
         self.settings = settings
         self.identity = identity
-        self._exact = ExactCache(path / "exact", ttl=settings.ttl, max_bytes=settings.max_bytes, clock=clock)
+        self._exact = ExactCache(
+            disk_store(path / "exact", max_bytes=settings.max_bytes, clock=clock),
+            ttl=settings.ttl,
+            stale_ttl=settings.stale_while_revalidate or 0.0,
+            negative_ttl=settings.negative_ttl,
+            clock=clock,
+        )
+        self._streams, self._async_streams = SharedStreams(self._exact), SharedAsyncStreams(self._exact)
+        self._keys = RequestKeys(settings.namespace, identity)
+        self._rules: ValueRules[Response] = ValueRules(
+            admission(settings), write_response, read_response, _saved_cost, _took_ms
+        )
+        self._refresh_scope = refresh_scope
 
     def complete(self, request: Request) -> Response:
         policy = self._policy(request)
         if policy is None:
             return self.inner.complete(request)
         try:
-            return self._exact.fetch(policy, lambda left: self.inner.complete(_bounded(request, left)))
+            return self._exact.fetch(policy, partial(self._complete, request), self._scope(request))
         except FlightTimeoutError as error:
             raise self._timeout_error(request) from error
+
+    def _complete(self, request: Request, left: float | None) -> Response:
+        return self.inner.complete(_bounded(request, left))
 
     async def acomplete(self, request: Request) -> Response:
         policy = self._policy(request)
         if policy is None:
             return await self.inner.acomplete(request)
         try:
-            return await self._exact.afetch(policy, lambda left: self.inner.acomplete(_bounded(request, left)))
+            return await self._exact.afetch(policy, partial(self._acomplete, request), self._scope(request))
         except FlightTimeoutError as error:
             raise self._timeout_error(request) from error
+
+    async def _acomplete(self, request: Request, left: float | None) -> Response:
+        return await self.inner.acomplete(_bounded(request, left))
 
     def stream(self, request: Request) -> Iterator[Chunk]:
         policy = self._policy(request)
         if policy is None:
             yield from self.inner.stream(request)
             return
-        with self._exact.lookup(policy) as lookup:
-            if (served := lookup.serve(self._exact.find(policy.key), "served")) is not None:
-                yield from chunks_of(served)
-                return
-            whole = Accumulator()
-            with closing(cast("Generator[Chunk]", self.inner.stream(request))) as chunks:
-                for chunk in chunks:
-                    whole.add(chunk)
-                    yield chunk
-            self._exact.store(lookup, whole.response())
+        first_token = request.timeout.first_token if request.timeout else None
+
+        def refresh(lookup: Lookup[Response]) -> None:
+            self._exact.refresh_if_stale(lookup, partial(self._complete, request), self._scope(request))
+
+        made = self._streams.stream(
+            policy, lambda left: self.inner.stream(_bounded(request, left)), first_token, refresh
+        )
+        try:
+            with closing(cast("Generator[Chunk]", made)) as chunks:
+                yield from chunks
+        except FlightTimeoutError as error:
+            raise self._timeout_error(request) from error
 
     async def astream(self, request: Request) -> AsyncIterator[Chunk]:
         policy = self._policy(request)
@@ -109,17 +140,20 @@ class CacheProvider(WrapperProvider):
                 async for chunk in chunks:
                     yield chunk
             return
-        with self._exact.lookup(policy) as lookup:
-            if (served := lookup.serve(await self._exact.afind(policy.key), "served")) is not None:
-                for chunk in chunks_of(served):
-                    yield chunk
-                return
-            whole = Accumulator()
-            async with aclosing(cast("AsyncGenerator[Chunk]", self.inner.astream(request))) as chunks:
+        first_token = request.timeout.first_token if request.timeout else None
+
+        def refresh(lookup: Lookup[Response]) -> None:
+            self._exact.arefresh_if_stale(lookup, partial(self._acomplete, request), self._scope(request))
+
+        made = self._async_streams.stream(
+            policy, lambda left: self.inner.astream(_bounded(request, left)), first_token, refresh
+        )
+        try:
+            async with aclosing(cast("AsyncGenerator[Chunk]", made)) as chunks:
                 async for chunk in chunks:
-                    whole.add(chunk)
                     yield chunk
-            await self._exact.astore(lookup, whole.response())
+        except FlightTimeoutError as error:
+            raise self._timeout_error(request) from error
 
     def clear(self) -> int:
         """Remove every answer, and return how many there were."""
@@ -145,12 +179,15 @@ class CacheProvider(WrapperProvider):
                 record_bypass("asked")
             return None
         reason = refused_request(request, self.settings)
-        key = request_key(request, namespace=self.settings.namespace, identity=self.identity)
+        key = self._keys.key(request)
         if reason is not None or key is None:
             record_bypass(reason or "not_json")
             return None
-        total = (request.timeout or Timeout()).total
-        return CachePolicy(key, total, refused_response, write_response, _read, lambda served: served.saved_cost)
+        total = _TOTAL if request.timeout is None else request.timeout.total
+        return CachePolicy(key, total, self._rules, self.settings.tags)
+
+    def _scope(self, request: Request) -> RefreshScope:
+        return NO_SCOPE if self._refresh_scope is None else partial(self._refresh_scope, request)
 
     def _timeout_error(self, request: Request) -> ProviderTimeoutError:
         return ProviderTimeoutError(
@@ -160,9 +197,16 @@ class CacheProvider(WrapperProvider):
         )
 
 
-def _read(payload: Any) -> Response | None:
-    stored = read_response(payload)
-    return None if stored is None else replace(stored, cache="exact", cost=0.0, saved_cost=stored.cost)
+_TOTAL = Timeout().total
+
+
+def _saved_cost(served: Response) -> float | None:
+    return served.saved_cost
+
+
+def _took_ms(response: Response) -> float | None:
+    """Return the time of all attempts, without the waits between them."""
+    return sum(float(attempt.duration_ms) for attempt in response.attempts) if response.attempts else None
 
 
 def _bounded(request: Request, left: float | None) -> Request:

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import PositiveInt
+from pydantic import PositiveInt, field_validator
 
 from llmops_sdk._util._public import public
-from llmops_sdk.config.sections._base import FolderPath, OptionalPath, OptionalSeconds, OptionalText, SettingsSection
+from llmops_sdk.config.sections._base import (
+    FolderPath,
+    Names,
+    OptionalPath,
+    OptionalSeconds,
+    OptionalText,
+    OrNone,
+    SettingsSection,
+)
 
-__all__ = ["CacheSettings", "CassetteSettings"]
+__all__ = ["CacheSettings", "CassetteSettings", "checked_tags"]
+
+_MOST_TAGS = 16
+_LONGEST_TAG = 200
 
 
 @public("llmops_sdk.config")
@@ -29,6 +41,43 @@ class CacheSettings(SettingsSection):
     """Responses are shared only within one namespace, e.g. a tenant's name."""
     sampled: bool = False
     """Also store responses of calls with a temperature above zero."""
+    tool_calls: bool = False
+    """Also store responses that call tools."""
+    tags: Names = ()
+    """Tags of new entries, at most 16 of 1 to 200 characters, for `llmops_sdk.caching.invalidate(tag=...)`."""
+    stale_while_revalidate: OptionalSeconds = None
+    """Seconds after `ttl` in which a response is still returned while a call in the background gets a new one."""
+    negative_ttl: OptionalSeconds = None
+    """Seconds for which an error is raised again, without a call, that the provider would repeat: an invalid request, a
+    prompt that is too long, content that its filter refuses. None stores no errors."""
+    admit: Annotated[Callable[[Any], bool] | None, OrNone] = None
+    """In code only: takes a new response and returns whether to store it, in place of the rules for tool calls, finish
+    reasons, empty texts and fallbacks."""
+
+    @field_validator("tags")
+    @classmethod
+    def _check_tags(cls, tags: tuple[str, ...]) -> tuple[str, ...]:
+        return checked_tags(tags)
+
+
+def checked_tags(tags: Sequence[str]) -> tuple[str, ...]:
+    """Return tags, each once and in order.
+
+    Args:
+        tags: Texts.
+
+    Raises:
+        ValueError: There are too many, or one is empty or too long.
+
+    Example:
+        >>> from llmops_sdk.config.sections._caching import checked_tags
+        >>> checked_tags(["prices", "user:7", "prices"])
+        ('prices', 'user:7')
+    """
+    found = tuple(dict.fromkeys(tags))
+    if len(found) > _MOST_TAGS or not all(0 < len(tag) <= _LONGEST_TAG for tag in found):
+        raise ValueError(f"give at most {_MOST_TAGS} tags of 1 to {_LONGEST_TAG} characters")
+    return found
 
 
 @public("llmops_sdk.config")

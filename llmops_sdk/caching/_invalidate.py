@@ -1,0 +1,66 @@
+"""Remove entries before their time: those of a tag, or of a key."""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing
+from pathlib import Path
+
+from llmops_sdk.caching.backends._open import open_backends
+from llmops_sdk.caching.backends._protocol import BackendError
+from llmops_sdk.config import current
+from llmops_sdk.errors import StoreError
+
+__all__ = ["invalidate"]
+
+_SHORTEST_KEY = 12
+
+
+def invalidate(*, tag: str | None = None, key: str | None = None, path: str | os.PathLike[str] | None = None) -> int:
+    """Remove the entries of a tag or of a key from the caches on this machine, for every process that uses them.
+
+    A call that is under way stores its answer afterwards.
+
+    Args:
+        tag: A tag, as in `[cache] tags`, `cache={"tags": [...]}` and `@llmops.cache(tags=...)`.
+        key: A key of `request_key`, or at least 12 of its first digits; `cache_lookups.key` has 16.
+        path: The folder; by default the configured ones of the cache.
+
+    Returns:
+        How many entries were removed.
+
+    Raises:
+        TypeError: Neither a tag nor a key is given, or both are.
+        ValueError: The key is too short.
+        StoreError: The cache cannot be changed, or another process keeps it busy.
+
+    Example:
+        >>> import llmops_sdk as llmops
+        >>> from llmops_sdk.caching import invalidate
+        >>> @llmops.cache(tags=["prices"])
+        ... def price(item: str) -> float:
+        ...     return 9.5
+        >>> price("book"), invalidate(tag="prices"), invalidate(tag="prices")
+        (9.5, 1, 0)
+    """
+    if (tag is None) == (key is None):
+        raise TypeError("invalidate() takes either tag=... or key=...")
+    if key is not None and len(key) < _SHORTEST_KEY:
+        raise ValueError(f"key={key!r} is too short to mean one entry: give at least {_SHORTEST_KEY} digits")
+    count = 0
+    for folder in _folders() if path is None else [Path(path)]:
+        for backend in open_backends(folder):
+            with closing(backend):
+                try:
+                    count += backend.delete(key) if key is not None else backend.delete_tag(tag or "")
+                    backend.invalidated()
+                except BackendError as error:
+                    raise StoreError(f"{error}; try again", path=backend.place) from error
+    return count
+
+
+def _folders() -> list[Path]:
+    settings = current()
+    sections = (settings.cache, *(model.cache for model in settings.models.values()))
+    configured = [section.path for section in sections if section is not None and section.path is not None]
+    return list(dict.fromkeys([settings.store.path / "cache", *configured]))
