@@ -11,7 +11,7 @@ from llmops_sdk.config.loading._load import load
 from llmops_sdk.config.loading._placed import placed
 from llmops_sdk.config.loading._resolve_model import ResolvedModel, resolve_model
 from llmops_sdk.config.loading._settings import DescribedValue, Settings, describe_settings, describe_value
-from llmops_sdk.config.sections._caching import CacheSettings, CassetteSettings
+from llmops_sdk.config.sections._caching import CacheSettings, CassetteSettings, SemanticSettings
 from llmops_sdk.config.sections._calls import FallbackSettings, RetrySettings, Timeout
 from llmops_sdk.config.sections._export import DestinationSettings, ExportFilter, ExportSettings
 from llmops_sdk.config.sections._guardrails import ArgumentRule, GuardrailSettings, ToolRule

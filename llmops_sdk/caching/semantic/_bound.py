@@ -26,6 +26,9 @@ THRESHOLDS = (
 _MARGIN = 0.5
 """Share of `max_error` that the measured error may reach: a rate just below the limit exceeds it by chance."""
 
+_SUSPICION = 10.0
+"""Evidence that ends a certificate, as a multiple of what the confidence asks for: one wrong audit is none."""
+
 
 @public("llmops_sdk.caching")
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,7 +169,7 @@ class ErrorBound:
         counts, high = self.counts, self.judge_error.highest_observed(self.max_error)
         if counts.audited_wrong <= high * counts.audited:
             return False
-        return log_rate_e_value(counts.audited_wrong, counts.audited, null_rate=high) >= math.log(1.0 / self._alpha)
+        return log_rate_e_value(counts.audited_wrong, counts.audited, null_rate=high) >= math.log(_SUSPICION / self._alpha)
 
     def evidence(self, threshold: float) -> tuple[int, int]:
         """Return the labels at or above a threshold: how many are wrong, and how many there are."""
@@ -184,9 +187,10 @@ class ErrorBound:
         # A share of the risk for each threshold and for each new beginning, so that all of them together keep it.
         needed = math.log(len(THRESHOLDS) / self._alpha) + (self.counts.epoch + 1) * math.log(2.0)
         most = self.judge_error.lowest_observed(self.max_error)
+        fewest = needed / -math.log1p(-most)  # labels, if none is wrong
         for threshold in THRESHOLDS:
             wrong, trials = self.evidence(threshold)
-            if trials == 0 or self.judge_error.rate(wrong / trials) > _MARGIN * self.max_error:
+            if trials < fewest or self.judge_error.rate(wrong / trials) > _MARGIN * self.max_error:
                 continue
             if log_rate_e_value(trials - wrong, trials, null_rate=1.0 - most) >= needed:
                 return threshold

@@ -11,14 +11,20 @@ from llmops_sdk.caching.semantic.lexical import Comparison
 
 __all__ = ["Judged", "Verdict", "decide"]
 
-_AGREEING = 3
-"""How many of the nearest questions have a say; more of them agree less often and are hardly surer."""
+_SOFT: frozenset[str] = frozenset({"content", "entity", "modifier", "paraphrase"})
+"""Differences that may be only wording: labels can show that such answers are right. No other difference is served."""
 
-# logit = bias + the comparison's own logit + agreement of the others with the best + distance to the first rival.
-# Fitted by benchmarks/caching_fit.py on the training half of BANKING77 and the visible half of fow.
-_BIAS, _OWN, _AGREE, _MARGIN = -1.0, 1.0, 1.0, 10.0
-_NO_RIVAL = 0.15  # the distance to a rival that is not among the nearest
-_WEAK = 0.02
+_AGREEING = 3
+"""How many of the nearest questions show whether the best one's answer is common among them."""
+
+_NO_RIVAL = 0.15
+"""The distance to the nearest question with another answer, where none is among the nearest; also the largest."""
+
+# A logistic model of whether the answer is right, fitted by benchmarks/caching_fit.py on half of BANKING77's questions.
+_BIAS, _SIMILARITY = -5.03, 4.97
+_ONE_AGREES, _TWO_AGREE, _ALL_BUT_ONE, _ALL = 1.17, 0.11, 2.08, 1.12
+_RIVAL, _BEHIND = 5.35, -8.36
+_WORDING, _DIFFERS = 2.19, 0.65
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +66,31 @@ def decide(neighbours: Sequence[Neighbour], compare: Callable[[Neighbour], Compa
     """
     compared = [(neighbour, compare(neighbour)) for neighbour in neighbours]
     # Questions that the words refuse have no say in how well the others agree.
-    left = [pair for pair in compared if pair[1].decision != "different"]
-    judged = tuple(Judged(one, found, _score(one, found, left)) for one, found in compared)
-    able = [one for one in judged if one.comparison.decision != "different"]
-    best = max(able, key=lambda one: (one.comparison.decision == "same", one.score), default=None)
-    refused = next((one for one in judged if one.comparison.decision == "different"), None)
-    return Verdict(best, refused, judged)
+    able = [pair for pair in compared if not _is_refused(pair[1])]
+    judged = tuple(Judged(one, found, _score(one, found, neighbours, able)) for one, found in compared)
+    candidates = [one for one in judged if not _is_refused(one.comparison)]
+    best = next((one for one in candidates if one.comparison.decision == "same"), None)
+    refused = next((one for one in judged if _is_refused(one.comparison)), None)
+    return Verdict(best or next(iter(candidates), None), refused, judged)
 
 
-def _score(neighbour: Neighbour, comparison: Comparison, others: Sequence[tuple[Neighbour, Comparison]]) -> float:
-    if comparison.decision == "different":
+def _is_refused(found: Comparison) -> bool:
+    return found.decision == "different" and found.reason not in _SOFT
+
+
+def _score(
+    one: Neighbour, found: Comparison, nearest: Sequence[Neighbour], able: Sequence[tuple[Neighbour, Comparison]]
+) -> float:
+    """Return how likely the answer of a stored question is right."""
+    if _is_refused(found):
         return 0.0
-    same = sum(other.group == neighbour.group for other, _ in others[:_AGREEING]) - 1
-    rival = next((other.similarity for other, _ in others if other.group != neighbour.group), None)
-    margin = _NO_RIVAL if rival is None else max(-_NO_RIVAL, min(_NO_RIVAL, neighbour.similarity - rival))
-    own = min(max(comparison.score, _WEAK), 1.0 - _WEAK / 10)
-    logit = _BIAS + _OWN * math.log(own / (1.0 - own)) + _AGREE * max(same, 0) + _MARGIN * margin
+    others = [other for other, _ in able if other is not one]
+    agreeing = sum(other.group == one.group for other, _ in able[:_AGREEING] if other is not one)
+    everywhere = 1 + sum(other.group == one.group for other in nearest if other is not one)
+    rival = next((other.similarity for other in others if other.group != one.group), None)
+    distance = _NO_RIVAL if rival is None else max(-_NO_RIVAL, min(_NO_RIVAL, one.similarity - rival))
+    logit = _BIAS + _SIMILARITY * one.similarity + _RIVAL * distance + _BEHIND * (nearest[0].similarity - one.similarity)
+    logit += _ONE_AGREES * (agreeing >= 1) + _TWO_AGREE * (agreeing >= 2)
+    logit += _ALL_BUT_ONE * (everywhere >= 4) + _ALL * (everywhere >= 5)
+    logit += _WORDING * (found.decision == "same") + _DIFFERS * (found.decision == "different")
     return 1.0 / (1.0 + math.exp(-max(-30.0, min(30.0, logit))))

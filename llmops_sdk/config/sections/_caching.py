@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import PositiveInt, field_validator
+from pydantic import Field, PositiveInt, field_validator
 
 from llmops_sdk._util._public import public
 from llmops_sdk.config.sections._base import (
@@ -19,10 +19,36 @@ from llmops_sdk.config.sections._base import (
     SettingsSection,
 )
 
-__all__ = ["CacheSettings", "CassetteSettings", "checked_tags"]
+__all__ = ["CacheSettings", "CassetteSettings", "SemanticSettings", "checked_tags"]
 
 _MOST_TAGS = 16
 _LONGEST_TAG = 200
+
+
+@public("llmops_sdk.config")
+class SemanticSettings(SettingsSection):
+    """The semantic tier of the cache: it returns the response of another question that asks for the same."""
+
+    mode: Literal["off", "shadow", "serve"] = "off"
+    """"shadow" returns nothing and records what "serve" would have returned."""
+    embedder: str | Callable[[list[str]], Any] = "static"
+    """"static" is in the package and needs no network; "litellm:MODEL"; "sentence-transformers:FOLDER"; in code also a
+    function."""
+    max_error: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.01
+    """The largest share of wrong responses among those it returns."""
+    confidence: Annotated[float, Field(ge=0.5, lt=1.0)] = 0.95
+    """The chance that `max_error` holds, at all times together."""
+    judge: Literal["exact", "similar"] | Callable[[str, Any, Any], Any] = "similar"
+    """Says after a miss whether a stored response would have been right. "exact" compares the texts, "similar" also their
+    vectors and words; in code also a function of the question and both texts."""
+    false_right: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """An upper limit of the share of wrong responses that the judge calls right."""
+    false_wrong: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """A lower limit of the share of right responses that the judge calls wrong."""
+    audit: Annotated[float, Field(ge=0.0, le=1.0)] = 0.02
+    """Share of the returned responses that a call in the background checks. Each costs a call."""
+    max_entries: PositiveInt = 100_000
+    """The number of responses above which the least recently used are removed."""
 
 
 @public("llmops_sdk.config")
@@ -50,6 +76,8 @@ class CacheSettings(SettingsSection):
     negative_ttl: OptionalSeconds = None
     """Seconds for which an error is raised again, without a call, that the provider would repeat: an invalid request, a
     prompt that is too long, content that its filter refuses. None stores no errors."""
+    semantic: SemanticSettings = SemanticSettings()
+    """The semantic tier."""
     admit: Annotated[Callable[[Any], bool] | None, OrNone] = None
     """In code only: takes a new response and returns whether to store it, in place of the rules for tool calls, finish
     reasons, empty texts and fallbacks."""

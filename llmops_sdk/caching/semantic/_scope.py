@@ -1,0 +1,72 @@
+"""What must be equal before two questions are compared at all: everything in a request but the last thing said.
+
+The canonical form is that of the exact key (`request_key`) without the text of the last message, which must be the
+user's. So the model, system prompt, earlier messages, tools, response format, parameters, images, guards, the server and
+the namespace are one digest: entries of different digests never meet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple, cast
+
+from llmops_sdk.caching.exact._key import RequestKeys
+from llmops_sdk.providers import Request
+
+__all__ = ["Question", "question_of"]
+
+_ASKED = "\x00question"
+"""Stands for the question in the scope's key. A message of a user that is this text alone gets another scope."""
+
+
+class Question(NamedTuple):
+    """A request as the semantic tier sees it.
+
+    Attributes:
+        scope: The digest of everything else, 64 hex digits.
+        text: What the user said last.
+    """
+
+    scope: str
+    text: str
+
+
+def question_of(request: Request, keys: RequestKeys) -> Question | None:
+    """Return the question in a request; None when its last message is not a user's text, or the rest has no key.
+
+    Args:
+        request: The request.
+        keys: Makes the keys of requests to this model.
+
+    Example:
+        >>> from llmops_sdk.caching.exact._key import RequestKeys
+        >>> from llmops_sdk.caching.semantic._scope import question_of
+        >>> from llmops_sdk.providers import Request
+        >>> keys = RequestKeys("", "")
+        >>> one, other = (Request(model="a/b", messages=[{"role": "user", "content": text}]) for text in ("Hi", "Ho"))
+        >>> question_of(one, keys).text, question_of(one, keys).scope == question_of(other, keys).scope
+        ('Hi', True)
+    """
+    last = request.messages[-1] if request.messages else None
+    if not isinstance(last, Mapping) or last.get("role") != "user":
+        return None
+    split = _split(last.get("content"))
+    if split is None:
+        return None
+    text, rest = split
+    scope = keys.key(replace(request, messages=[*request.messages[:-1], {**last, "content": rest}]))
+    return None if scope is None else Question(scope, text)
+
+
+def _split(content: Any) -> tuple[str, Any] | None:
+    """Return the text of a content and the content without it; None for one without exactly one text."""
+    if isinstance(content, str):
+        return (content, [_ASKED]) if content.strip() else None
+    if not isinstance(content, Sequence):
+        return None
+    parts = list(cast("Sequence[Any]", content))
+    texts = [part for part in parts if isinstance(part, Mapping) and part.get("type") == "text"]
+    if len(texts) != 1 or not isinstance(texts[0].get("text"), str) or not texts[0]["text"].strip():
+        return None
+    return texts[0]["text"], [{**part, "text": _ASKED} if part is texts[0] else part for part in parts]
