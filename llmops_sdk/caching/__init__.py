@@ -1,5 +1,8 @@
-"""Serve stored answers again: an exact tier with one call at a time for each question."""
+"""Serve stored answers again: an exact tier with one call at a time for each question, and a semantic tier."""
 
+from typing import TYPE_CHECKING
+
+from llmops_sdk._lazy import lazy_names
 from llmops_sdk.caching._decorator import cache
 from llmops_sdk.caching._invalidate import invalidate
 from llmops_sdk.caching.backends._erase import count_answers, erase
@@ -7,4 +10,34 @@ from llmops_sdk.caching.exact._key import request_key
 from llmops_sdk.caching.exact._provider import CacheProvider
 from llmops_sdk.caching.exact._stats import CacheStats
 
-__all__ = ["CacheProvider", "CacheStats", "cache", "count_answers", "erase", "invalidate", "request_key"]
+if TYPE_CHECKING:
+    from llmops_sdk.caching.semantic._bound import JudgeError
+    from llmops_sdk.caching.semantic._cache import Candidate, Hit, SemanticCache
+    from llmops_sdk.caching.semantic._provider import SemanticProvider
+    from llmops_sdk.caching.semantic._store import SemanticStats
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "semantic._bound": "JudgeError",
+        "semantic._cache": "Candidate Hit SemanticCache",
+        "semantic._provider": "SemanticProvider",
+        "semantic._store": "SemanticStats",
+    },
+)
+
+__all__ = [
+    "CacheProvider",
+    "CacheStats",
+    "Candidate",
+    "Hit",
+    "JudgeError",
+    "SemanticCache",
+    "SemanticProvider",
+    "SemanticStats",
+    "cache",
+    "count_answers",
+    "erase",
+    "invalidate",
+    "request_key",
+]

@@ -16,7 +16,7 @@ import orjson
 
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk._util._public import public
-from llmops_sdk.caching.semantic._bound import JudgeError
+from llmops_sdk.caching.semantic._bound import ErrorBound, JudgeError
 from llmops_sdk.caching.semantic._decide import Judged
 from llmops_sdk.caching.semantic._judge import Judge, judge_of
 from llmops_sdk.caching.semantic._store import SemanticStats, open_on_disk
@@ -63,7 +63,7 @@ class Candidate:
         similarity: The cosine of the two questions' vectors.
         score: How likely its value is right for the question, 0 to 1.
         decision: "serve", "unsure" or "refuse".
-        reason: Why: the difference in the words, such as "number" or "negation"; or "threshold", "equal", "wording".
+        reason: What the words say: "equal", "wording", or the difference, such as "number", "negation" or "content".
     """
 
     text: str
@@ -132,6 +132,7 @@ class SemanticCache:
             raise ConfigError(f"ttl={ttl!r}: give seconds above zero, or None for no limit", key="ttl", value=ttl)
         if max_entries < 1:
             raise ConfigError(f"max_entries={max_entries!r}: give at least 1", key="max_entries", value=max_entries)
+        ErrorBound(max_error, confidence=confidence)  # says what is wrong with them
         opened = open_embedder(embedder)
         self._clock = clock
         self._store = open_on_disk(
@@ -258,9 +259,10 @@ class SemanticCache:
         if finding is None:
             return None
         best, value = finding.best, finding.value
-        if finding.decision == "served" and best is not None and value is not None:
+        found = None if value is None else _from_bytes(value)
+        if finding.decision == "served" and best is not None and found is not None:
             return Hit(
-                value=orjson.loads(value),
+                value=found[0],
                 matched=best.neighbour.text,
                 similarity=best.neighbour.similarity,
                 score=best.score,
@@ -283,13 +285,13 @@ class SemanticCache:
 def _candidate(one: Judged, threshold: float | None) -> Candidate:
     said = one.comparison
     served = said.decision == "same" or (threshold is not None and one.score >= threshold)
-    decision = "refuse" if said.decision == "different" else "serve" if served else "unsure"
+    decision = "refuse" if one.is_refused else "serve" if served else "unsure"
     return Candidate(
         text=one.neighbour.text,
         similarity=one.neighbour.similarity,
         score=one.score,
         decision=decision,
-        reason="threshold" if decision == "unsure" else said.reason,
+        reason=said.reason,
     )
 
 
@@ -308,6 +310,14 @@ def _tags_of(tags: Sequence[str]) -> tuple[str, ...]:
     if isinstance(tags, str):
         raise TypeError(f"tags must be a list of strings, not one string: tags=[{tags!r}]")
     return tuple(tags)
+
+
+def _from_bytes(value: bytes) -> list[Any] | None:
+    """Return a stored value in a list of one, since None is a value too; None for bytes that are not JSON."""
+    try:
+        return [orjson.loads(value)]
+    except orjson.JSONDecodeError:
+        return None
 
 
 def _to_bytes(value: Any) -> bytes:

@@ -41,6 +41,11 @@ class Judged:
     comparison: Comparison
     score: float
 
+    @property
+    def is_refused(self) -> bool:
+        """Return whether the words say that the questions ask for different things."""
+        return _is_refused(self.comparison)
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -68,9 +73,9 @@ def decide(neighbours: Sequence[Neighbour], compare: Callable[[Neighbour], Compa
     # Questions that the words refuse have no say in how well the others agree.
     able = [pair for pair in compared if not _is_refused(pair[1])]
     judged = tuple(Judged(one, found, _score(one, found, neighbours, able)) for one, found in compared)
-    candidates = [one for one in judged if not _is_refused(one.comparison)]
+    candidates = [one for one in judged if not one.is_refused]
     best = next((one for one in candidates if one.comparison.decision == "same"), None)
-    refused = next((one for one in judged if _is_refused(one.comparison)), None)
+    refused = next((one for one in judged if one.is_refused), None)
     return Verdict(best or next(iter(candidates), None), refused, judged)
 
 

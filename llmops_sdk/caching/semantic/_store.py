@@ -111,9 +111,10 @@ class SemanticStore:
         """
         if finding.value is None or not finding.is_candidate:
             return None
-        stored = guarded("semantic judge", None, orjson.loads, finding.value)
-        verdict = guarded("semantic judge", None, self._judge, finding.text, stored, value)
-        return None if verdict is None else float(verdict) >= 0.5
+        return guarded("semantic judge", None, self._ask_judge, finding.text, finding.value, value)
+
+    def _ask_judge(self, text: str, stored: bytes, value: Any) -> bool:
+        return float(self._judge(text, orjson.loads(stored), value)) >= 0.5
 
     def invalidate(self, *, tag: str | None = None, scope: str | None = None) -> int:
         """Remove the entries of a tag or a scope, and return how many there were."""

@@ -1,0 +1,346 @@
+"""`SemanticCache`: what is served, what is learned, what is kept, and what failures do."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pickle
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from llmops_sdk.errors import ConfigError, EmbeddingError
+
+QUESTION, ANSWER = "How do I close my account?", "Under Settings, choose Close."
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        QUESTION,
+        "how do i close my account",
+        "How do I close my acount?",
+        "Please, how do I close my account?",
+        "how do i close  my  ACCOUNT ??",
+    ],
+)
+def test_question_in_other_wording_is_served_at_once(make_cache, asked: str) -> None:
+    cache = make_cache()
+    cache.put(QUESTION, ANSWER)
+    hit = cache.get(asked)
+    assert hit is not None
+    assert (hit.value, hit.matched) == (ANSWER, QUESTION)
+    assert 0.7 < hit.similarity <= 1.0
+    assert hit.reason in {"equal", "wording"}
+
+
+@pytest.mark.parametrize(
+    ("stored", "asked"),
+    [
+        ("How do I close my account?", "How do I open my account?"),
+        ("Is my order 48213 on its way?", "Is my order 48231 on its way?"),
+        ("Cancel my subscription", "Don't cancel my subscription"),
+        ("Move money from savings to current", "Move money from current to savings"),
+        ("Does the train leave at 7am?", "Does the train leave at 7pm?"),
+        ("What were the sales in Q3 2023?", "What were the sales in Q3 2024?"),
+        ("Is the ticket refundable?", "Is the ticket non-refundable?"),
+        ("How do I archive a project?", "How do I unarchive a project?"),
+        ("When do you open?", "Where do you open?"),
+    ],
+)
+def test_question_that_asks_for_something_else_is_not_served_even_when_labels_certify_all(
+    make_cache, stored: str, asked: str
+) -> None:
+    cache = make_cache(max_error=0.4)
+    certify(cache)
+    cache.put(stored, "an answer", scope="pair")
+    assert cache.get(stored, scope="pair") is not None
+    assert cache.get(asked, scope="pair") is None
+    assert [one.decision for one in cache.explain(asked, scope="pair")] == ["refuse"]
+
+
+def certify(cache) -> None:
+    """Feed labels until the lowest threshold is certified."""
+    cache.put("one two three", "value", scope="labels")
+    hit = cache.get("one two three", scope="labels")
+    for _ in range(60):
+        cache.feedback(hit, correct=True)
+    assert cache.stats().threshold == 0.5
+
+
+def test_labels_from_misses_let_a_paraphrase_be_served(make_cache) -> None:
+    cache = make_cache(max_error=0.4)
+    cache.put("How long does a transfer abroad take?", "Two days.")
+    asked = "How long do transfers abroad take to arrive?"
+    assert cache.get(asked) is None
+    certify(cache)
+    hit = cache.get(asked)
+    assert hit is not None
+    assert hit.value == "Two days."
+
+
+def test_put_after_a_miss_labels_the_nearest_value(make_cache) -> None:
+    cache = make_cache()
+    cache.put("What is the limit for cash machines?", "500 a day")
+    for asked, value in [
+        ("What is the cash machine withdrawal limit?", "500 a day"),
+        ("Which limit do cash machines have for tourists?", "300 a day"),
+    ]:
+        assert cache.get(asked) is None
+        cache.put(asked, value)
+    counts = cache._store._worker.backend.bound().counts
+    assert (sum(counts.right), sum(counts.wrong)) == (1, 1)
+
+
+def test_scopes_never_meet(make_cache) -> None:
+    cache = make_cache()
+    cache.put(QUESTION, "A's answer", scope="tenant A")
+    assert cache.get(QUESTION, scope="tenant B") is None
+    assert cache.get(QUESTION) is None
+    assert cache.get(QUESTION, scope="tenant A").value == "A's answer"
+
+
+def test_another_embedder_of_the_same_dimension_finds_nothing(make_cache) -> None:
+    def vectors(texts: list[str]) -> list[list[float]]:
+        return [[float(len(text)), 1.0] for text in texts]
+
+    one, other = make_cache(embedder=named(vectors, "one@1")), make_cache(embedder=named(vectors, "other@1"))
+    one.put(QUESTION, ANSWER)
+    assert one.get(QUESTION) is not None
+    assert other.get(QUESTION) is None
+
+
+def named(function, name: str):
+    from llmops_sdk.embeddings import CallableEmbedder
+
+    return CallableEmbedder(function, name)
+
+
+def test_value_expires_and_reading_does_not_extend_it(make_cache, clock) -> None:
+    cache = make_cache(ttl=100.0)
+    cache.put(QUESTION, ANSWER)
+    clock.advance(60)
+    assert cache.get("how do i close my account").age_s == pytest.approx(60)
+    clock.advance(41)
+    assert cache.get("how do i close my account") is None
+
+
+def test_least_recently_used_entries_go_beyond_the_limit(make_cache) -> None:
+    cache = make_cache(max_entries=100)
+    for number in range(400):
+        cache.put(f"Where is parcel {number}?", number)
+    assert cache.stats().entries <= 164
+    assert cache.get("Where is parcel 399?").value == 399
+    assert cache.get("Where is parcel 0?") is None
+
+
+def test_tags_and_scopes_are_invalidated(make_cache) -> None:
+    cache = make_cache()
+    cache.put(QUESTION, ANSWER, tags=["accounts", "web"])
+    cache.put("Where is my card?", "On its way.", tags=["cards"])
+    cache.put("Where is my card?", "In the post.", scope="b")
+    assert cache.get(QUESTION) is not None
+    assert cache.invalidate(tag="accounts") == 1
+    assert cache.get(QUESTION) is None
+    assert cache.invalidate(scope="b") == 1
+    assert cache.get("Where is my card?", scope="b") is None
+    assert cache.get("Where is my card?").value == "On its way."
+    with pytest.raises(ValueError, match="a tag or a scope"):
+        cache.invalidate()
+    assert cache.clear() == 1
+
+
+def test_what_one_process_stores_or_removes_holds_for_others(make_cache) -> None:
+    writer, reader = make_cache(), make_cache()
+    assert reader.get(QUESTION) is None
+    writer.put(QUESTION, ANSWER, tags=["t"])
+    assert reader.get(QUESTION).value == ANSWER
+    writer.invalidate(tag="t")
+    assert reader.get(QUESTION) is None
+
+
+@pytest.mark.parametrize("value", [None, 0, "text", ["a", {"b": [1.5, None]}], {"deep": {"er": True}}])
+def test_any_json_value_comes_back(make_cache, value: object) -> None:
+    cache = make_cache()
+    cache.put(QUESTION, value)
+    assert cache.get(QUESTION).value == value
+
+
+@pytest.mark.parametrize("value", [object(), {1, 2}, b"bytes", 1 << 70])
+def test_values_that_are_not_json_are_refused(make_cache, value: object) -> None:
+    with pytest.raises(TypeError, match="not JSON"):
+        make_cache().put(QUESTION, value)
+
+
+def test_wrong_arguments_are_refused(make_cache) -> None:
+    cache = make_cache()
+    with pytest.raises(TypeError, match="text must be a string"):
+        cache.get(3)
+    with pytest.raises(TypeError, match="tags must be a list"):
+        cache.put(QUESTION, ANSWER, tags="one")
+    with pytest.raises(ConfigError, match="judge"):
+        make_cache(judge="exakt")
+    with pytest.raises(ConfigError, match="give a share"):
+        make_cache(max_error=0)
+    with pytest.raises(ConfigError, match="static"):
+        make_cache(embedder="statik")
+
+
+def test_embedder_that_gives_no_vector_is_an_error_to_its_caller(make_cache) -> None:
+    with pytest.raises(EmbeddingError):
+        make_cache(embedder=named(lambda texts: [[0.0, 0.0] for _ in texts], "zero")).get(QUESTION)
+
+
+def test_judge_that_fails_gives_no_label_and_the_value_is_stored(make_cache, application) -> None:
+    def judge(question: str, stored: object, new: object) -> bool:
+        raise RuntimeError("no judge today")
+
+    cache = make_cache(judge=judge)
+    cache.put("What is the limit for cash machines?", "500 a day")
+    cache.put("What is the cash machine withdrawal limit?", "500 a day")
+    assert cache.stats().entries == 2
+    assert cache.stats().labels == 0
+
+
+def test_text_beyond_the_limit_is_neither_stored_nor_found(make_cache) -> None:
+    cache = make_cache()
+    cache.put("x" * 32_001, ANSWER)
+    assert cache.get("x" * 32_001) is None
+    assert cache.stats().entries == 0
+
+
+def test_async_twins(make_cache) -> None:
+    cache = make_cache()
+
+    async def main() -> None:
+        assert await cache.aget(QUESTION) is None
+        await cache.aput(QUESTION, ANSWER)
+        assert (await cache.aget("how do i close my account")).value == ANSWER
+
+    asyncio.run(main())
+
+
+def test_many_threads_store_and_find(make_cache) -> None:
+    cache = make_cache()
+
+    def work(number: int) -> object:
+        cache.put(f"What is the code of city {number}?", number)
+        hit = cache.get(f"what is the code of city {number}")
+        return hit and hit.value
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(work, range(64))) == list(range(64))
+
+
+def test_forked_child_uses_the_cache_and_leaves_the_parent_alone(make_cache) -> None:
+    cache = make_cache()
+    cache.put(QUESTION, ANSWER)
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        hit = cache.get("how do i close my account")
+        cache.put("Where is my card?", "On its way.")
+        os.write(writing, str(hit and hit.value).encode())
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    assert os.read(reading, 100).decode() == ANSWER
+    assert cache.get("where is my card").value == "On its way."
+
+
+_KILLED = """
+import sys
+from llmops_sdk.caching import SemanticCache
+cache = SemanticCache(path=sys.argv[1])
+for number in range(100_000):
+    cache.put(f"Where is parcel {number}?", "x" * 2_000)
+    print(number, flush=True)
+"""
+
+
+def test_killed_writer_leaves_whole_entries(make_cache, folder) -> None:
+    program = [sys.executable, "-c", _KILLED, str(folder)]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout:
+            if int(line) == 20:
+                process.send_signal(signal.SIGKILL)
+                break
+    cache = make_cache()
+    assert cache.get("where is parcel 20").value == "x" * 2_000
+    assert cache.stats().entries >= 21
+
+
+@pytest.mark.parametrize("damage", ["truncate", "garbage", "zeros"])
+def test_damaged_database_is_set_aside(make_cache, folder, application, damage: str) -> None:
+    first = make_cache()
+    first.put(QUESTION, ANSWER)
+    first.close()
+    database = folder / "semantic" / "cache.db"
+    data = database.read_bytes()
+    spoilt = {"truncate": data[:100], "garbage": os.urandom(len(data)), "zeros": bytes(len(data))}[damage]
+    database.write_bytes(spoilt)
+    cache = make_cache()
+    assert cache.get(QUESTION) is None
+    cache.put(QUESTION, "new")
+    assert cache.get(QUESTION).value == "new"
+
+
+def test_planted_rows_are_misses_and_run_nothing(make_cache, folder, tmp_path) -> None:
+    cache = make_cache()
+    cache.put(QUESTION, ANSWER)
+    cache.close()
+    touched = tmp_path / "touched"
+    planted = pickle.dumps(Planted(str(touched)))
+    with sqlite3.connect(folder / "semantic" / "cache.db") as db:
+        db.execute("UPDATE Cache SET value = ?", (planted,))
+    db.close()
+    assert make_cache().get(QUESTION) is None
+    with sqlite3.connect(folder / "semantic" / "cache.db") as db:
+        db.execute("UPDATE Cache SET vector = ?, text = ?", (b"\x00" * 7, 3))
+    db.close()
+    assert make_cache().get(QUESTION) is None
+    assert not touched.exists()
+
+
+class Planted:
+    """Runs code when it is unpickled."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __reduce__(self) -> object:
+        return open, (self.path, "w")
+
+
+def test_folder_and_files_belong_to_the_user_alone(make_cache, folder) -> None:
+    make_cache().put(QUESTION, ANSWER)
+    place = folder / "semantic"
+    assert place.stat().st_mode & 0o777 == 0o700
+    assert {one.stat().st_mode & 0o777 for one in place.iterdir()} == {0o600}
+
+
+def test_database_that_others_keep_busy_is_a_miss(make_cache, folder, application) -> None:
+    cache = make_cache()
+    cache.put(QUESTION, ANSWER)
+    db = sqlite3.connect(folder / "semantic" / "cache.db", isolation_level=None)
+    db.execute("BEGIN EXCLUSIVE")
+    done = threading.Event()
+    threading.Thread(target=lambda: (cache.put("Where is my card?", "?"), done.set()), daemon=True).start()
+    assert done.wait(30)
+    db.execute("ROLLBACK")
+    db.close()
+
+
+def test_erase_removes_the_questions_too(make_cache, folder) -> None:
+    from llmops_sdk.caching import count_answers, erase
+
+    cache = make_cache()
+    cache.put("My name is Ada Byron and I want a refund", ANSWER)
+    cache.close()
+    assert count_answers(folder) == 1
+    assert erase(folder) == 1
+    assert b"Ada Byron" not in b"".join(one.read_bytes() for one in (folder / "semantic").iterdir())
