@@ -100,7 +100,6 @@ ticket fare
 kilo kg kilogram kilogramme
 frequently often
 incorrect wrong
-insurer insurance
 champion winner
 student pupil
 teen teenager
