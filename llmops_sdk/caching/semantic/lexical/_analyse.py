@@ -191,6 +191,8 @@ def _term(words: list[Word], at: int, value: Value | None, vocabulary: Container
     key = key_of(text) if role == "content" else text
     if role == "content" and text in DATE_WORDS and text != "may":
         key = text[:3] if text[:3] not in {"tod", "tom", "wee"} else text
+    if role == "preposition" and (at + 1 == len(words) or words[at + 1].text == BREAK):
+        key = f"{text}$"  # "how much is it for" asks what "how much is it" does not
     known = role != "content" or is_known(text, vocabulary)
     return Term(key, text, role, word.capital, word.acronym, known)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Container
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -30,9 +30,12 @@ _CLOSE = frozenset(
         "<how> <want>", "<how> <can>", "<can> <want>", "<offer> <can>", "<offer> <accept>", "<accept> <can>",
         "<when> <whatday>", "<howlong> <howsoon>", "<howlong> <when>", "<when> <howsoon>", "<plainhow> <how>",
         "<howmuch> <what>", "<who> <what>", "<where> <what>", "<when> <what>", "<offer> <where>",
+        "<howmuch> <whatis>", "<who> <whatis>", "<where> <whatis>", "<when> <whatis>", "<what> <whatis>",
+        "<yesno> <can>", "<yesno> <accept>",
     )
 )  # fmt: skip
-_WEAK_FRAMES = frozenset({"<want>", "<what>", "<can>", "<offer>", "<how>"})
+_WEAK_FRAMES = frozenset({"<want>", "<whatis>"})
+_ALIKE_FRAMES = frozenset({frozenset({"<yesno>", "<offer>"}), frozenset({"<what>", "<whatis>"})})
 # A head that may be left out after one of these words: "insurance policy", "email address".
 _HEADS = {
     "policy": {"insurance"}, "cover": {"insurance"}, "address": {"email"}, "account": {"savings", "current"},
@@ -109,18 +112,18 @@ def find_difference(asked: Analysed, stored: Analysed, vocabulary: Container[str
         found.doubts.append(Finding("tense", "past" if asked.past else "", "past" if stored.past else ""))
     found.order = order_of(asked.chunks, stored.chunks, renamed)
     if found.order == "differs":
-        found.findings.append(Finding("order", " ".join(_flat(asked)), " ".join(_flat(stored))))
+        found.findings.append(Finding("order", _flat(asked), _flat(stored)))
     elif found.order == "crossed":
-        found.doubts.append(Finding("order", " ".join(_flat(asked)), " ".join(_flat(stored))))
+        found.doubts.append(Finding("order", _flat(asked), _flat(stored)))
     return found
 
 
-def _flat(text: Analysed) -> Iterable[str]:
-    return (key for chunk in text.chunks for key in chunk)
+def _flat(text: Analysed) -> str:
+    return " ".join([key for chunk in text.chunks for key in chunk][:_MOST_TERMS])
 
 
 def _names(terms: list[Term]) -> str:
-    return " ".join(term.surface for term in terms)
+    return " ".join(term.surface for term in terms[:_MOST_TERMS])
 
 
 def _of(terms: list[Term], role: str) -> list[Term]:
@@ -202,6 +205,8 @@ def _check_words(
 def _is_implied(term: Term, found: Difference) -> bool:
     """Return whether a word that only one text has says nothing new: "policy" beside "insurance"."""
     anchors = _HEADS.get(term.key) or _HEADS.get(term.surface)
+    if term.key == "price" and "<howmuch>" in found.shared_keys:
+        return True
     return term.key == "need" or (anchors is not None and not anchors.isdisjoint(found.shared_keys))
 
 
@@ -237,7 +242,7 @@ def _check_small_words(left: list[Term], right: list[Term], found: Difference) -
                 found.findings.append(Finding("role", term.surface, other.surface))
     if mine or theirs:
         both = bool(mine) and bool(theirs)
-        strong = {term.surface for term in (*mine, *theirs)} - {"of", "for", "at", "in", "on", "to"}
+        strong = {term.key for term in (*mine, *theirs)} - {"of", "for", "at", "in", "on", "to"}
         close = len(mine) == len(theirs) == 1 and frozenset(_names(mine + theirs).split()) in _CLOSE_PREPOSITIONS
         if (both or strong) and not close:
             found.doubts.append(Finding("role", _names(mine), _names(theirs)))
@@ -246,6 +251,8 @@ def _check_small_words(left: list[Term], right: list[Term], found: Difference) -
     if people[0] != people[1] and (people[0] | people[1]) - {"speaker"}:
         whom = _names(_of(left, "pronoun")), _names(_of(right, "pronoun"))
         (found.findings if all(people) else found.doubts).append(Finding("role", *whom))
+    if any(term.surface in {"me", "us"} for term in (*left, *right)):
+        found.doubts.append(Finding("role", _names(_of(left, "pronoun")), _names(_of(right, "pronoun"))))
     joiners = _of(left, "joiner"), _of(right, "joiner")
     if all(joiners):
         found.doubts.append(Finding("content", _names(joiners[0]), _names(joiners[1])))
@@ -256,7 +263,9 @@ def _check_frames(left: list[Term], right: list[Term], found: Difference) -> Non
     if not (mine or theirs):
         return
     finding = Finding("question", " ".join(sorted(mine)), " ".join(sorted(theirs)))
-    if mine and theirs:
+    if frozenset(mine | theirs) in _ALIKE_FRAMES:
+        found.loose += 1
+    elif mine and theirs:
         close = all(any(frozenset((one, other)) in _CLOSE for other in theirs) for one in mine)
         (found.doubts if close else found.findings).append(finding)
     elif (mine | theirs) - _WEAK_FRAMES:

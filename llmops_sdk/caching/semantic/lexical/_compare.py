@@ -13,6 +13,7 @@ from llmops_sdk.caching.semantic.lexical._checks import Difference, Finding, Rea
 
 __all__ = ["Comparison", "compare", "compare_analysed"]
 
+_SHOWN = 8  # words of a finding
 Decision = Literal["same", "different", "unsure"]
 
 
@@ -67,32 +68,40 @@ def compare_analysed(
 def _judge(found: Difference, similarity: float) -> Comparison:
     checks = (*found.findings, *found.doubts)
     one, other = found.asked_only, found.stored_only
-    leftover = len(one) + len(other)
-    base = 12.0 * (similarity - 0.93)
-    if not leftover and not checks and found.shared:
+    left_over = max(len(one), len(other))
+    if not left_over and not checks and found.shared:
         cost = 0.3 * found.explained + 0.25 * found.loose + 0.3 * (found.order in {"moved", "folded"})
-        return Comparison("same", "wording", _sigmoid(4.5 + 3.0 * (similarity - 0.9) - cost), checks)
+        return Comparison("same", "wording", _sigmoid(4.5 + 3.0 * (similarity - 0.9) - cost))
+    coverage = found.shared / (found.shared + max(left_over, 1))
+    logit = 12.0 * (similarity - 0.93) + 2.5 * (coverage - 1.0)
+    # Between texts that are nearly equal a difference is decisive; between texts in other words it is often chance.
+    weight = coverage**3
+    logit -= 0.2 * weight * min(len(found.doubts), 3)
     if found.findings:
-        return Comparison("different", found.findings[0].reason, _sigmoid(base - 2.0), checks)
-    reason, penalty = _leftover_reason(one, other)
-    coverage = found.shared / (found.shared + leftover) if found.shared + leftover else 0.0
-    logit = base - penalty - 0.5 * len(found.doubts)
-    if not leftover and found.shared:
-        return Comparison("unsure", found.doubts[0].reason, _sigmoid(logit + 1.0), checks)
-    decision = "different" if reason in {"entity", "content", "modifier"} else "unsure"
-    return Comparison(decision, reason, _sigmoid(logit), checks)
+        return Comparison("different", found.findings[0].reason, _sigmoid(logit - 6.0 * weight), checks)
+    if not left_over:
+        reason = found.doubts[0].reason if found.doubts else "content"
+        return Comparison("unsure", reason, _sigmoid(logit + 1.0), checks)
+    decision, reason, penalty = _left_over(one, other)
+    checks = (Finding(reason, _surfaces(one), _surfaces(other)), *checks)
+    return Comparison(decision, reason, _sigmoid(logit - penalty * weight), checks)
 
 
-def _leftover_reason(one: list[Term], other: list[Term]) -> tuple[Reason, float]:
+def _left_over(one: list[Term], other: list[Term]) -> tuple[Decision, Reason, float]:
+    """Return what words of content on one side only, or on both, mean."""
     if one and other:
         if any(_is_name(term) for term in one) and any(_is_name(term) for term in other):
-            return "entity", 1.5
+            return "different", "entity", 3.0
         if len(one) == 1 and len(other) == 1:
-            return "content", 1.0
-        return "paraphrase", 0.5
-    if 1 <= len(one) + len(other) <= 2:
-        return "modifier", 0.7
-    return "paraphrase", 0.5
+            return "different", "content", 3.0
+        return "unsure", "paraphrase", 0.0
+    if len(one) + len(other) <= 2:
+        return "different", "modifier", 1.5
+    return "unsure", "paraphrase", 0.0
+
+
+def _surfaces(terms: list[Term]) -> str:
+    return " ".join(term.surface for term in terms[:_SHOWN])
 
 
 def _is_name(term: Term) -> bool:

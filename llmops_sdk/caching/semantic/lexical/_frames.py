@@ -87,6 +87,71 @@ i have a question
 i have a quick question
 i had a question
 just wondering
+hiya
+howdy
+greetings
+good day
+afternoon all
+you know
+i mean
+oh
+ah
+right now
+so far
+as well
+too
+already
+yet
+alright
+yeah
+obviously
+literally
+any help appreciated
+any help would be appreciated
+help
+help please
+please help
+please advise
+much appreciated
+appreciate it
+thanks for your help
+thank you for your help
+hope you are well
+hope you are doing well
+i hope you are well
+hope you can help
+silly question
+stupid question
+random question
+quick q
+another question
+one more question
+one more thing
+my question is
+i was just wondering
+i was just wondering if
+i am just wondering
+i need to ask
+i would love to know
+i need some help
+i need help
+can someone tell me
+could someone tell me
+can anybody tell me
+does anybody know
+anyone know
+would you be able to tell me
+are you able to tell me
+do you have any idea
+have you any idea
+please can you tell me
+please could you tell me
+can you confirm
+could you confirm
+can you advise
+could you advise
+can you clarify
+could you clarify
 i was wondering
 i was wondering if
 i am wondering
@@ -250,7 +315,12 @@ _PATTERNS = """
 <want> = i/we am/are trying/looking/going/planning to
 <want> = i/we would like/love to
 <want> = help me to?
+<whatis> = what is/are
 <what> = what/which
+<must> = do i/we need/have to
+<must> = must/should i/we
+<must> = am/are i/we required/supposed/obliged to
+<yesno> = is/are/am/was/were/do/does/did/has/have/had/will/would/should/must
 <plainhow> = how
 """
 

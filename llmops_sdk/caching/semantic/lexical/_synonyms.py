@@ -12,7 +12,7 @@ start begin commence
 end terminate finish
 close shut
 buy purchase
-get obtain receive acquire
+get obtain acquire
 need require
 send dispatch
 fix repair mend
@@ -100,7 +100,6 @@ ticket fare
 kilo kg kilogram kilogramme
 frequently often
 incorrect wrong
-insurer insurance
 champion winner
 student pupil
 teen teenager
@@ -108,7 +107,6 @@ mum mom mother
 dad father
 grandma grandmother
 grandad grandfather
-money cash
 expire lapse
 elderly old
 submit lodge
@@ -143,6 +141,9 @@ transact transaction
 compensate compensation
 operate operation
 lost missing
+decline reject
+identical same
+reason cause
 lock freeze
 unlock unfreeze
 post mail
@@ -152,6 +153,11 @@ wage salary pay
 
 # Phrases of several words, after contractions are written out and letters are small; the second part stands for them.
 _PHRASES = """
+what kind of = what
+what type of = what
+what sort of = what
+which kind of = what
+which type of = what
 two factor authentication = 2fa
 two factor auth = 2fa
 two step verification = 2fa

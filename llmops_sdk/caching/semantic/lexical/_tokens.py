@@ -118,6 +118,7 @@ def _word(token: str, *, first: bool, glued: bool) -> list[Word]:
     return [Word(lower.replace("'", ""), capital, upper, glued)]
 
 
+_AT_START = frozenset({("<want>",), ("<yesno>",), ("<must>",)})
 _GREETINGS = frozenset("morning afternoon evening".split())
 _IS = frozenset("what who where how when why that there here it he she".split())
 
@@ -125,7 +126,7 @@ _IS = frozenset("what who where how when why that there here it he she".split())
 def rewrite(words: list[Word], table: Mapping[str, tuple[Rewrite, ...]]) -> list[Word]:
     """Return the words with each phrase of the table replaced, the longest first, from left to right.
 
-    A wish is one only where a part of a sentence begins: not in "what do I need to bring".
+    A wish, or a question for yes or no, is one only where a part of a sentence begins: not in "what do I need to bring".
     """
     out: list[Word] = []
     at = 0
@@ -134,7 +135,7 @@ def rewrite(words: list[Word], table: Mapping[str, tuple[Rewrite, ...]]) -> list
             size = len(phrase)
             if size > 1 and (at + size > len(words) or any(words[at + i].text != phrase[i] for i in range(1, size))):
                 continue
-            if written == ("<want>",) and out and out[-1].text != BREAK:
+            if written in _AT_START and out and out[-1].text != BREAK:
                 continue
             out += [Word(one) for one in written]
             at += size
