@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Literal
 
 from pydantic import PositiveInt, field_validator
 
@@ -15,7 +15,6 @@ from llmops_sdk.config.sections._base import (
     OptionalPath,
     OptionalSeconds,
     OptionalText,
-    OrNone,
     SettingsSection,
 )
 
@@ -50,9 +49,6 @@ class CacheSettings(SettingsSection):
     negative_ttl: OptionalSeconds = None
     """Seconds for which an error is raised again, without a call, that the provider would repeat: an invalid request, a
     prompt that is too long, content that its filter refuses. None stores no errors."""
-    admit: Annotated[Callable[[Any], bool] | None, OrNone] = None
-    """In code only: takes a new response and returns whether to store it, in place of the rules for tool calls, finish
-    reasons, empty texts and fallbacks."""
 
     @field_validator("tags")
     @classmethod
