@@ -7,21 +7,21 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from llmops_sdk.client._options import STANDARD
-from llmops_sdk.client._policies import cache_policy, guard_specs, retry_policy, timeout_policy
 from llmops_sdk.client._prompt import messages_of, tool_definitions
 from llmops_sdk.client._record import CallInfo, CallRecorder, record_cost
-from llmops_sdk.client._stages import Fallbacks, Policies, Stages
+from llmops_sdk.client._stages import Policies, Stages
 from llmops_sdk.client._tool_policy import tool_policy_stage
-from llmops_sdk.client.structured._answer import AnswerType, InvalidAnswerError, answer_type
+from llmops_sdk.client.planning._plan import INPUT_RAILS, OUTPUT_RAILS, CallPlan, guards_of, model_option, plan_of
+from llmops_sdk.client.planning._policies import retry_policy, timeout_policy
+from llmops_sdk.client.structured._answer import AnswerType, InvalidAnswerError
 from llmops_sdk.client.structured._reask import parse_answer, require_answer
-from llmops_sdk.config import GuardrailSettings, ResolvedModel
+from llmops_sdk.config import GuardrailSettings
 from llmops_sdk.guardrails import Guard, InputGuardProvider, Masks, policy_version
 from llmops_sdk.guardrails._protocol import CALL_RAILS, Rail
 from llmops_sdk.guardrails.masking._masks import masks_of_call
 from llmops_sdk.guardrails.masking._restore import restored_response
 from llmops_sdk.providers import Embeddings, Provider, Request, Response
 from llmops_sdk.providers._tools import tool_choice_of
-from llmops_sdk.providers._types import model_name
 from llmops_sdk.tracing import Span
 
 __all__ = [
@@ -66,7 +66,7 @@ class Call:
 
     def provider(self, recorder: CallRecorder) -> Provider:
         """Return all stages; the recorder gets the prompt as it leaves the input guards."""
-        if any(self.guards[rail] for rail in _INPUT_RAILS):
+        if any(self.guards[rail] for rail in INPUT_RAILS):
             return self.input_guards(recorder)
         recorder.record_prompt(self.request)
         return self.chain
@@ -99,22 +99,13 @@ class Call:
         return new if new is response or self.answer is None else require_answer(self.answer, new)
 
 
-_INPUT_RAILS: tuple[Rail, ...] = ("input", "tool_results", "tool_definitions")
-_OUTPUT_RAILS: tuple[Rail, ...] = ("output", "tool_arguments")
-
-
 def input_guards(stages: Stages, options: Mapping[str, Any]) -> tuple[Guard, ...]:
     """Return the guards on the input of a call with these options."""
-    return _guards(stages, stages.model(options.get("model")), options)["input"]
-
-
-def _guards(stages: Stages, resolved: ResolvedModel, options: Mapping[str, Any]) -> dict[Rail, tuple[Guard, ...]]:
-    specs = guard_specs(resolved.guardrails, options.get("guards"))
-    return {rail: stages.guards(specs[rail], resolved.guardrails.options, rail) for rail in specs}
+    return guards_of(stages, stages.model(model_option(options)), options)["input"]
 
 
 def _output_version(guards: Mapping[Rail, tuple[Guard, ...]], on_error: str) -> str:
-    versions = (policy_version(guards[rail], on_error, rail=rail) for rail in _OUTPUT_RAILS)
+    versions = (policy_version(guards[rail], on_error, rail=rail) for rail in OUTPUT_RAILS)
     return ":".join(filter(None, versions))
 
 
@@ -133,30 +124,27 @@ def prepare(
         ValueError: A message lacks a required key.
         ConfigError: The model, a policy or a guard is unknown or not valid.
     """
-    resolved = stages.model(_model_option(options))
-    answer = answer_type(options["response_model"]) if "response_model" in options else None
-    guards = _guards(stages, resolved, options)
-    policies = _policies(stages, resolved, options, guards, answer)
-    request = _request(resolved, prompt, options, guards, answer)
-    masks = masks_of_call() if any(guards[rail] for rail in _INPUT_RAILS) else None
-    with_tool_policy = tool_policy_stage(stages, resolved, options.get("tool_policy"), masks)
-    chain = with_tool_policy(stages.chain(resolved, policies))
-
-    def open_model(name: str) -> tuple[Provider, str]:
-        provider, model = stages.fallback_chain(name, policies)
-        return with_tool_policy(provider), model
-
+    plan = plan_of(stages, options)
+    resolved = plan.resolved
+    request = _request(plan, prompt, options)
+    masks, chain, open_model = None, plan.chain, None
+    given = options.get("tool_policy")
+    if plan.checks_input or given is not None or resolved.guardrails.tools:
+        masks = masks_of_call() if plan.checks_input else None
+        with_tool_policy = tool_policy_stage(stages, resolved, given, masks)
+        chain, open_model = with_tool_policy(plan.chain), _opener(stages, plan.policies, with_tool_policy)
     info = CallInfo(
         operation="chat",
         model=resolved.model,
         configured=resolved.name,
-        provider=chain.name,
+        provider=plan.provider,
         params=request.params,
         extra=request.extra,
-        server=getattr(chain, "server", None),
-        fallback_servers=_servers(stages, resolved),
+        server=plan.server,
+        fixed=plan.attributes,
+        fallback_servers=plan.fallback_servers,
         streaming=streaming,
-        structured=answer is not None,
+        structured=plan.answer is not None,
         content=stages.settings.capture.content,
         prompt_name=source.name if source else None,
         prompt_span=source.span if source and not source.has_arguments else None,
@@ -165,53 +153,41 @@ def prepare(
         info=info,
         request=request,
         chain=chain,
-        guards=guards,
+        guards=plan.guards,
         settings=resolved.guardrails,
         masks=masks,
         open_model=open_model,
-        answer=answer,
+        answer=plan.answer,
     )
 
 
-def _request(
-    resolved: ResolvedModel,
-    prompt: object,
-    options: Mapping[str, Any],
-    guards: Mapping[Rail, tuple[Guard, ...]],
-    answer: AnswerType | None,
-) -> Request:
+def _opener(
+    stages: Stages, policies: Policies, with_tool_policy: Callable[[Provider], Provider]
+) -> Callable[[str], tuple[Provider, str]]:
+    """Return what opens the model of a guard's fallback."""
+
+    def open_model(name: str) -> tuple[Provider, str]:
+        provider, model = stages.fallback_chain(name, policies)
+        return with_tool_policy(provider), model
+
+    return open_model
+
+
+def _request(plan: CallPlan, prompt: object, options: Mapping[str, Any]) -> Request:
     tools = tool_definitions(options["tools"]) if "tools" in options else ()
+    answer = plan.answer
     return Request(
-        model=resolved.model,
+        model=plan.resolved.model,
         messages=messages_of(prompt, options.get("system")),
         tools=tools,
         response_schema=answer and answer.schema,
         response_schema_name=answer and answer.name,
         params=_params(options, tools),
         extra=dict(options.get("extra", {})),
-        timeout=timeout_policy(resolved.timeout, options.get("timeout")),
+        timeout=plan.timeout,
         cache=False if options.get("cache") is False else None,
         # The guards on the input add their own.
-        policy_version=_output_version(guards, resolved.guardrails.on_error),
-    )
-
-
-def _policies(
-    stages: Stages,
-    resolved: ResolvedModel,
-    options: Mapping[str, Any],
-    guards: Mapping[Rail, tuple[Guard, ...]],
-    answer: AnswerType | None,
-) -> Policies:
-    return Policies(
-        retry=retry_policy(resolved.retry, options.get("retry")),
-        fallbacks=_fallbacks(stages, resolved, options.get("retry")),
-        cache=cache_policy(resolved.cache, options.get("cache")),
-        output=guards["output"],
-        tool_arguments=guards["tool_arguments"],
-        on_error=resolved.guardrails.on_error,
-        reasks=resolved.guardrails.reasks,
-        answer=answer,
+        policy_version=_output_version(plan.guards, plan.resolved.guardrails.on_error) if plan.checks_output else "",
     )
 
 
@@ -220,29 +196,6 @@ def _params(options: Mapping[str, Any], tools: Sequence[Mapping[str, Any]]) -> d
     if "tool_choice" in params:
         params["tool_choice"] = tool_choice_of(params["tool_choice"], tools)
     return params
-
-
-def _model_option(options: Mapping[str, Any]) -> str | None:
-    name = options.get("model")
-    if name is not None and not isinstance(name, str):
-        raise TypeError(f'model must be a name like "openai/gpt-4.1-mini", not {type(name).__name__}')
-    return name
-
-
-def _fallbacks(stages: Stages, resolved: ResolvedModel, retry: object) -> Fallbacks | None:
-    """Return the models to fall back to; a call's retry option overrides the configuration of each."""
-    if not resolved.fallbacks:
-        return None
-    models = tuple(stages.model(name) for name in resolved.fallbacks)
-    retries = tuple(retry_policy(model.retry, retry) for model in models)
-    return Fallbacks(policy=resolved.fallback, models=models, retries=retries)
-
-
-def _servers(stages: Stages, resolved: ResolvedModel) -> dict[tuple[str, str], tuple[str, int] | None]:
-    """Return the servers of the fallback models, by provider and model as an attempt names them."""
-    models = [stages.model(name) for name in resolved.fallbacks]
-    providers = [(stages.provider(model), model.model) for model in models]
-    return {(one.name, model_name(model)): getattr(one, "server", None) for one, model in providers}
 
 
 def embedding_call(stages: Stages, options: Mapping[str, Any]) -> Call:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import time
 from array import array
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
 from typing import Any, Self, TypeAlias
 
+from llmops_sdk._util._frozen import with_fields
 from llmops_sdk._util._guard import guarded
 from llmops_sdk.client._request_attributes import request_attributes, vendor_attributes
+from llmops_sdk.config import ResolvedModel
 from llmops_sdk.errors import GuardrailViolation, ProviderError, ValidationFailedError
 from llmops_sdk.export.metrics import _chunk_times
-from llmops_sdk.providers import Chunk, Embeddings, Request, Response
+from llmops_sdk.providers import Chunk, Embeddings, Provider, Request, Response
 from llmops_sdk.providers._genai import (
     input_messages_json,
     output_messages_json,
@@ -23,9 +25,10 @@ from llmops_sdk.providers._genai import (
 from llmops_sdk.providers._types import model_name
 from llmops_sdk.tracing import Span, current_span, start_span
 from llmops_sdk.tracing.records import _semconv
+from llmops_sdk.tracing.records._records import Json
 from llmops_sdk.tracing.spans import _active
 
-__all__ = ["CallInfo", "CallRecorder", "record_cost"]
+__all__ = ["CallInfo", "CallRecorder", "fixed_attributes", "record_cost", "recording_refresh"]
 
 # Models that run in this process: their spans are internal, and their answers simulated.
 _IN_PROCESS = frozenset({"offline"})
@@ -47,6 +50,7 @@ class CallInfo:
         structured: Whether the answer must have a type.
         content: Whether to record prompts and answers.
         configured: The model as the caller or the configuration wrote it, such as a name of `[models]`.
+        fixed: The attributes of `fixed_attributes`, where they are known already.
         prompt_span: The span of that function, when it records the checked prompt in place of the arguments, or None.
     """
 
@@ -56,6 +60,7 @@ class CallInfo:
     params: Mapping[str, Any]
     extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
     server: Server | None = None
+    fixed: Mapping[str, Any] | None = None
     fallback_servers: Mapping[tuple[str, str], Server | None] = field(
         default_factory=dict[tuple[str, str], Server | None]
     )
@@ -68,35 +73,72 @@ class CallInfo:
 
     def start(self) -> Span:
         """Start and return the span, a child of the current one."""
-        request_model = model_name(self.model)
-        attributes: dict[str, Any] = {
-            _semconv.OPERATION: self.operation,
-            _semconv.PROVIDER: self.provider,
-            _semconv.REQUEST_MODEL: request_model,
-        }
-        # A URL may have credentials; the server's address is an attribute of its own.
-        name = self.model if "://" in self.configured else self.configured or self.model
-        attributes[_semconv.MODEL_NAME] = name
-        if name != self.model:
-            attributes[_semconv.MODEL_TARGET] = self.model
+        fixed = self.fixed
+        if fixed is None:
+            fixed = fixed_attributes(self.operation, self.provider, self.model, self.configured, self.server)
+        attributes = dict(fixed)
         if self.streaming:
             attributes[_semconv.REQUEST_STREAM] = True
-        attributes |= request_attributes(self.params, self.extra, provider=self.provider, structured=self.structured)
-        if self.server is not None:
-            attributes[_semconv.SERVER_ADDRESS], attributes[_semconv.SERVER_PORT] = self.server
-        stamp = _active.stamp_of(_active.get())
-        if self.prompt_name and getattr(stamp, "prompt_name", None) is None:
+        if self.params or self.extra or self.structured:
+            attributes |= request_attributes(
+                self.params, self.extra, provider=self.provider, structured=self.structured
+            )
+        if self.prompt_name and getattr(_active.stamp_of(_active.get()), "prompt_name", None) is None:
             # A name that the application set with `llmops.context(prompt=...)` takes precedence over the function's.
             attributes[_semconv.PROMPT_NAME] = self.prompt_name
-        in_process = self.provider in _IN_PROCESS
-        if in_process:
-            attributes[_semconv.SIMULATED] = True
-        return start_span(
-            f"{self.operation} {request_model}",
+        span = start_span(
+            f"{self.operation} {fixed[_semconv.REQUEST_MODEL]}",
             kind="embedding" if self.operation == "embeddings" else "llm",
-            otel_kind="internal" if in_process else "client",
-            attributes=attributes,
+            otel_kind="internal" if self.provider in _IN_PROCESS else "client",
         )
+        _put(span, attributes)
+        return span
+
+
+def fixed_attributes(
+    operation: str, provider: str, model: str, configured: str, server: Server | None
+) -> dict[str, Any]:
+    """Return the attributes that all calls of one model have.
+
+    Args:
+        operation: "chat" or "embeddings".
+        provider: The provider's name.
+        model: The model, with its provider.
+        configured: The model as the caller or the configuration wrote it.
+        server: The server's address and port, or None.
+    """
+    # A URL may have credentials; the server's address is an attribute of its own.
+    name = model if "://" in configured else configured or model
+    attributes: dict[str, Any] = {
+        _semconv.OPERATION: operation,
+        _semconv.PROVIDER: provider,
+        _semconv.REQUEST_MODEL: model_name(model),
+        _semconv.MODEL_NAME: name,
+    }
+    if name != model:
+        attributes[_semconv.MODEL_TARGET] = model
+    if server is not None:
+        attributes[_semconv.SERVER_ADDRESS], attributes[_semconv.SERVER_PORT] = server
+    if provider in _IN_PROCESS:
+        attributes[_semconv.SIMULATED] = True
+    return attributes
+
+
+_PLAIN = frozenset({bool, int, float, Json})
+_SHORT = 256
+
+
+def _put(span: Span, attributes: Mapping[str, Any]) -> None:
+    """Set attributes; numbers, short texts and messages need no conversion, which takes half of a hit's recording."""
+    if not span.recording:
+        return
+    plain: dict[str, Any] = {}
+    for name, value in attributes.items():
+        if type(value) in _PLAIN or (type(value) is str and len(value) <= _SHORT):
+            plain[name] = value
+        else:
+            span.set_attribute(name, value)
+    span.add_plain_attributes(plain)
 
 
 class CallRecorder:
@@ -140,9 +182,9 @@ class CallRecorder:
 
     def _record_prompt(self, request: Request) -> None:
         if self.span.recording:
-            self.span.set({_semconv.INPUT_MESSAGES: input_messages_json(request)})
+            _put(self.span, {_semconv.INPUT_MESSAGES: input_messages_json(request)})
             if request.tools:
-                self.span.set({_semconv.TOOL_DEFINITIONS: tool_definitions_json(request.tools)})
+                _put(self.span, {_semconv.TOOL_DEFINITIONS: tool_definitions_json(request.tools)})
         if self.info.prompt_span is not None:
             self.info.prompt_span.input = list(request.messages)
 
@@ -157,7 +199,7 @@ class CallRecorder:
         if not self.span.recording:
             return response
         guarded("recording an answer", None, self._record_answer, response)
-        return replace(response, trace_id=self.span.trace_id, span_id=self.span.span_id)
+        return with_fields(response, trace_id=self.span.trace_id, span_id=self.span.span_id)
 
     def _record_answer(self, response: Response) -> None:
         attributes = usage_attributes(response.usage, response.cost)
@@ -170,20 +212,23 @@ class CallRecorder:
             attributes[_semconv.SIMULATED] = False
         if response.attempts:
             self._record_server((response.attempts[-1].provider, response.attempts[-1].model))
-        attributes |= vendor_attributes(response.raw, response.provider)
-        known = {
-            _semconv.RESPONSE_MODEL: response.model,
-            _semconv.RESPONSE_ID: response.response_id,
-            _semconv.FINISH_REASONS: response.finish_reason and [response.finish_reason],
-            _semconv.CACHE: response.cache,
-            _semconv.SIMULATED: response.simulated,
-        }
-        attributes |= {name: value for name, value in known.items() if value}
+        if response.raw is not None:
+            attributes |= vendor_attributes(response.raw, response.provider)
+        if response.model:
+            attributes[_semconv.RESPONSE_MODEL] = response.model
+        if response.response_id:
+            attributes[_semconv.RESPONSE_ID] = response.response_id
+        if response.finish_reason:
+            attributes[_semconv.FINISH_REASONS] = [response.finish_reason]
+        if response.cache:
+            attributes[_semconv.CACHE] = response.cache
+        if response.simulated:
+            attributes[_semconv.SIMULATED] = True
         if response.saved_cost is not None:
             attributes[_semconv.SAVED_COST] = response.saved_cost
         if self.info.content and (response.text or response.tool_calls or response.refusal or response.finish_reason):
             attributes[_semconv.OUTPUT_MESSAGES] = output_messages_json(response)
-        self.span.set(attributes)
+        _put(self.span, attributes)
 
     def _record_server(self, model: tuple[str, str]) -> None:
         """Record the server of the model that answered after a fallback; remove an unknown one."""
@@ -249,3 +294,35 @@ def record_cost(answer: Response | Chunk) -> None:
         if answer.model:
             attributes[_semconv.RESPONSE_MODEL] = answer.model
         guarded("recording a cost", None, current_span().set, attributes)
+
+
+def recording_refresh(
+    resolved: ResolvedModel, provider: Provider, *, content: bool
+) -> Callable[[Request], AbstractContextManager[Callable[[Response], object]]]:
+    """Return what gives each call that refreshes a stored answer a span of its own, as it costs money.
+
+    Args:
+        resolved: The model.
+        provider: The model's provider.
+        content: Whether to record prompts and answers.
+    """
+
+    @contextmanager
+    def scope(request: Request) -> Generator[Callable[[Response], object]]:
+        info = CallInfo(
+            operation="chat",
+            model=resolved.model,
+            configured=resolved.name,
+            provider=provider.name,
+            params=request.params,
+            extra=request.extra,
+            server=getattr(provider, "server", None),
+            structured=request.response_schema is not None,
+            content=content,
+        )
+        with CallRecorder(info) as recorder:
+            # The guards on the input stand above the cache: the request has passed them.
+            recorder.record_prompt(request)
+            yield recorder.record_answer
+
+    return scope

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk.config import ResolvedModel
-from llmops_sdk.providers import Provider, WrapperProvider
+from llmops_sdk.providers import Provider, WrapperProvider, open_provider
+from llmops_sdk.providers.litellm._endpoint import identify
 
-__all__ = ["CALL_CLOCK", "STAND_INS", "SharedProvider"]
+__all__ = ["CALL_CLOCK", "STAND_INS", "LazyProvider", "SharedProvider"]
 
 
 @dataclass(slots=True)
@@ -49,18 +51,33 @@ CALL_CLOCK: Clock = _CallClock()
 
 
 class SharedProvider(WrapperProvider):
-    """A model's provider, shared by several chains of stages: none of them closes it.
+    """A model's provider, opened at its first use and shared by several chains of stages: none of them closes it.
 
     Each call asks for the serving provider anew, so that a test's provider also serves chains made before the test.
 
     Args:
         resolved: The model that it serves.
-        opened: The opened provider.
+
+    Raises:
+        ConfigError: The offline model does not exist, or an option is not valid.
     """
 
-    def __init__(self, resolved: ResolvedModel, opened: Provider) -> None:
+    def __init__(self, resolved: ResolvedModel) -> None:
         self._resolved = resolved
-        self.opened = opened
+        self._lock = threading.Lock()
+        self._known = identify(resolved)
+        self.opened_or_none: Provider | None = None
+        """The opened provider, or None before the first use."""
+        if self._known is None:
+            self.opened_or_none = open_provider(resolved, clock=CALL_CLOCK)
+
+    @property
+    def opened(self) -> Provider:
+        """Return the opened provider."""
+        with self._lock:
+            if self.opened_or_none is None:
+                self.opened_or_none = open_provider(self._resolved, clock=CALL_CLOCK)
+            return self.opened_or_none
 
     @property
     def inner(self) -> Provider:
@@ -68,8 +85,63 @@ class SharedProvider(WrapperProvider):
         choose = STAND_INS.provider
         return self.opened if choose is None else choose(self._resolved, self.opened)
 
+    @property
+    def name(self) -> str:
+        """Return the provider's name, without opening it where that is known before."""
+        return self.inner.name if self._known is None or STAND_INS.provider is not None else self._known[0]
+
+    @property
+    def server(self) -> tuple[str, int] | None:
+        """Return the address and port of the server, or None if unknown."""
+        if self._known is None or STAND_INS.provider is not None:
+            return getattr(self.inner, "server", None)
+        return self._known[1]
+
     def close(self) -> None:
         """Do nothing: `Stages` closes the provider."""
 
     async def aclose(self) -> None:
         """Do nothing: `Stages` closes the provider."""
+
+
+class LazyProvider(WrapperProvider):
+    """Stages that are made at the first call.
+
+    Args:
+        provider: The provider below the stages, which has the name and the server.
+        make: Makes the stages.
+    """
+
+    def __init__(self, provider: Provider, make: Callable[[], Provider]) -> None:
+        self._provider = provider
+        self._make = make
+        self._made: Provider | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def inner(self) -> Provider:
+        """Return the stages."""
+        with self._lock:
+            if self._made is None:
+                self._made = self._make()
+            return self._made
+
+    @property
+    def name(self) -> str:
+        """Return the name of the provider."""
+        return self._provider.name
+
+    @property
+    def server(self) -> tuple[str, int] | None:
+        """Return the address and port of the provider's server, or None if unknown."""
+        return getattr(self._provider, "server", None)
+
+    def close(self) -> None:
+        """Close the stages, if they were made."""
+        if self._made is not None:
+            self._made.close()
+
+    async def aclose(self) -> None:
+        """Close the stages, if they were made, async."""
+        if self._made is not None:
+            await self._made.aclose()

@@ -13,8 +13,8 @@ from typing import Any, Generic, TypeVar
 
 from llmops_sdk._util._guard import guarded
 from llmops_sdk.client._judged import JudgeProvider
-from llmops_sdk.client._record import record_cost
-from llmops_sdk.client._shared import CALL_CLOCK, SharedProvider
+from llmops_sdk.client._record import record_cost, recording_refresh
+from llmops_sdk.client._shared import CALL_CLOCK, STAND_INS, LazyProvider, SharedProvider
 from llmops_sdk.client.structured._answer import AnswerType
 from llmops_sdk.client.structured._reask import ReaskProvider
 from llmops_sdk.config import (
@@ -30,7 +30,7 @@ from llmops_sdk.config import (
 from llmops_sdk.errors import ConfigError, LLMOpsError
 from llmops_sdk.guardrails import Guard, OutputGuardProvider, ToolPolicy, resolve
 from llmops_sdk.guardrails._protocol import CALL_RAILS, OnError, Rail
-from llmops_sdk.providers import Provider, open_provider
+from llmops_sdk.providers import Provider, Response
 from llmops_sdk.resilience import Candidate, FallbackProvider, RetryProvider
 
 __all__ = ["CurrentStages", "Fallbacks", "Policies", "Stages", "StagesLease"]
@@ -65,9 +65,9 @@ class _RecentlyUsed(Generic[_T]):
         return list(self._values.values())
 
 
-def _identity(resolved: ResolvedModel) -> str:
+def _identity(resolved: ResolvedModel, server: object) -> str:
     """Return what distinguishes models of the same name: their server, and their options."""
-    return json.dumps([resolved.base_url, resolved.options], sort_keys=True, default=str)
+    return json.dumps([resolved.base_url, server, resolved.options], sort_keys=True, default=str)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +91,8 @@ class Policies:
     retry: RetrySettings
     fallbacks: Fallbacks | None = None
     cache: CacheSettings | None
+    admit: Callable[[Response], bool] | None = None
+    """Says which answers the cache stores."""
     output: tuple[Guard, ...]
     tool_arguments: tuple[Guard, ...] = ()
     on_error: OnError
@@ -104,7 +106,8 @@ class Policies:
         """Return a key that policies with the same chain share; guards count by identity, as the chain keeps them."""
         fallbacks = self.fallbacks and self.fallbacks.key
         guards = tuple(map(id, self.output)), tuple(map(id, self.tool_arguments))
-        return self.retry, fallbacks, self.cache, guards, self.on_error, self.reasks, self.fallback, self.answer
+        cache = self.cache, self.admit
+        return self.retry, fallbacks, cache, guards, self.on_error, self.reasks, self.fallback, self.answer
 
 
 class Stages:
@@ -119,8 +122,21 @@ class Stages:
         self._chains: _RecentlyUsed[Provider] = _RecentlyUsed()
         self._guards: _RecentlyUsed[tuple[Guard, ...]] = _RecentlyUsed()
         self._tool_policies: _RecentlyUsed[ToolPolicy] = _RecentlyUsed()
+        self.plans: dict[Hashable, object] = {}
+        """The plans of calls by the options that they depend on."""
         self._calls = 0
         self._retired = False
+
+    @property
+    def keeps_plans(self) -> bool:
+        """Return whether a plan is true for later calls, too: a test may replace providers for some calls."""
+        return STAND_INS.provider is None
+
+    def keep_plan(self, key: Hashable, plan: object) -> None:
+        """Keep the plan of a call for later ones."""
+        if len(self.plans) >= _MAX_KEPT:
+            self.plans.clear()
+        self.plans[key] = plan
 
     def lease(self) -> StagesLease:
         """Return a lease, which keeps the stages open until it is released."""
@@ -136,9 +152,7 @@ class Stages:
     def provider(self, resolved: ResolvedModel) -> Provider:
         """Return the provider of a model, opened at its first use."""
         with self._lock:
-            return self._providers.get(
-                resolved.name, lambda: SharedProvider(resolved, open_provider(resolved, clock=CALL_CLOCK))
-            )
+            return self._providers.get(resolved.name, lambda: SharedProvider(resolved))
 
     def guards(
         self,
@@ -205,6 +219,25 @@ class Stages:
         return self.chain(resolved, own), resolved.model
 
     def _build(self, resolved: ResolvedModel, provider: Provider, policies: Policies) -> Provider:
+        if policies.cache is None:
+            return self._below_cache(resolved, provider, policies)
+        # Imported here: only users of the cache need its database library.
+        from llmops_sdk.caching import CacheProvider
+
+        # An answer from the cache needs no stage below it.
+        below = LazyProvider(provider, lambda: self._below_cache(resolved, provider, policies))
+        path = policies.cache.path or self.settings.store.path / "cache"
+        return CacheProvider(
+            below,
+            policies.cache,
+            path=path,
+            clock=CALL_CLOCK,
+            identity=_identity(resolved, getattr(provider, "server", None)),
+            refresh_scope=recording_refresh(resolved, provider, content=self.settings.capture.content),
+            admit=policies.admit,
+        )
+
+    def _below_cache(self, resolved: ResolvedModel, provider: Provider, policies: Policies) -> Provider:
         clock = CALL_CLOCK
         chain: Provider = RetryProvider(provider, policies.retry, clock=clock)
         if policies.fallbacks is not None:
@@ -227,12 +260,6 @@ class Stages:
         if policies.answer is not None:
             # Below the cache, so that an invalid answer is never stored.
             chain = ReaskProvider(chain, policies.answer, clock=clock)
-        if policies.cache is not None:
-            # Imported here: only users of the cache need its database library.
-            from llmops_sdk.caching import CacheProvider
-
-            path = policies.cache.path or self.settings.store.path / "cache"
-            chain = CacheProvider(chain, policies.cache, path=path, clock=clock, identity=_identity(resolved))
         return chain
 
     def retire(self) -> None:
@@ -277,7 +304,8 @@ class Stages:
 
     def _opened(self, recent: _RecentlyUsed[Provider]) -> list[Provider]:
         with self._lock:
-            return [one.opened if isinstance(one, SharedProvider) else one for one in recent.values()]
+            found = [one.opened_or_none if isinstance(one, SharedProvider) else one for one in recent.values()]
+            return [one for one in found if one is not None]
 
 
 class StagesLease:

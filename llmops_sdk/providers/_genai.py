@@ -20,6 +20,7 @@ __all__ = ["input_messages_json", "output_messages_json", "tool_definitions_json
 
 _Part = dict[str, object]
 _MAX_DEPTH = 32
+_PLAIN_ROLES = frozenset({"system", "user", "assistant"})
 _ROLES = {"developer": "system", "function": "tool"}  # OpenAI's roles that the schema lacks
 
 
@@ -64,7 +65,10 @@ def _message(message: object) -> _Part:
     if not isinstance(message, Mapping):
         return {"role": "user", "parts": [{"type": "text", "content": _text(message)}]}
     values = cast("Message", message)
-    role, content = _ROLES.get(role := _text(values.get("role", "user")), role), values.get("content")
+    content = values.get("content")
+    if len(values) == 2 and type(content) is str and values.get("role") in _PLAIN_ROLES:
+        return {"role": values["role"], "parts": [{"type": "text", "content": content}]}
+    role = _ROLES.get(role := _text(values.get("role", "user")), role)
     parts = [_part(part) for part in _sequence(content)]
     if role == "tool":
         result: object = parts if isinstance(content, list | tuple) else content

@@ -53,11 +53,17 @@ def refused_response(response: Response, *, tool_calls: bool = False) -> str | N
 _WHOLE_CALLS = frozenset({"tool_calls", "stop"})
 
 
-def admission(settings: CacheSettings) -> Callable[[Response], str | None]:
-    """Return the rule for new answers: returns why one is not stored, or None."""
-    admit, tool_calls = settings.admit, settings.tool_calls
+def admission(
+    settings: CacheSettings, admit: Callable[[Response], bool] | None = None
+) -> Callable[[Response], str | None]:
+    """Return the rule for new answers: returns why one is not stored, or None.
+
+    Args:
+        settings: The settings of the cache.
+        admit: Returns whether an answer is stored, in place of the rules of `refused_response`.
+    """
     if admit is None:
-        return lambda response: refused_response(response, tool_calls=tool_calls)
+        return lambda response: refused_response(response, tool_calls=settings.tool_calls)
 
     def refused(response: Response) -> str | None:
         # A guard could not check it: nobody but its own caller may have it.

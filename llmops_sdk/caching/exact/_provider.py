@@ -44,6 +44,8 @@ class CacheProvider(WrapperProvider):
         identity: What distinguishes the model from others of its name, such as its server's URL.
         refresh_scope: Makes what surrounds the call that replaces a stale answer, such as a span; what it gives is
             called with the answer.
+        admit: Returns whether a new answer is stored, in place of the rules for tool calls, finish reasons, empty texts
+            and fallbacks; or None.
 
     Raises:
         ProviderTimeoutError: At a call: an identical call under way did not end within the time of this one.
@@ -72,6 +74,7 @@ class CacheProvider(WrapperProvider):
         clock: Clock = SYSTEM_CLOCK,
         identity: str = "",
         refresh_scope: Callable[[Request], AbstractContextManager[Callable[[Response], object]]] | None = None,
+        admit: Callable[[Response], bool] | None = None,
     ) -> None:
         super().__init__(inner)
         self.settings = settings
@@ -86,7 +89,7 @@ class CacheProvider(WrapperProvider):
         self._streams, self._async_streams = SharedStreams(self._exact), SharedAsyncStreams(self._exact)
         self._keys = RequestKeys(settings.namespace, identity)
         self._rules: ValueRules[Response] = ValueRules(
-            admission(settings), write_response, read_response, _saved_cost, _took_ms
+            admission(settings, admit), write_response, read_response, _saved_cost, _took_ms
         )
         self._refresh_scope = refresh_scope
 

@@ -15,7 +15,6 @@ from llmops_sdk.config.sections._base import (
     OptionalPath,
     OptionalSeconds,
     OptionalText,
-    OrNone,
     SettingsSection,
 )
 
@@ -78,9 +77,6 @@ class CacheSettings(SettingsSection):
     prompt that is too long, content that its filter refuses. None stores no errors."""
     semantic: SemanticSettings = SemanticSettings()
     """The semantic tier."""
-    admit: Annotated[Callable[[Any], bool] | None, OrNone] = None
-    """In code only: takes a new response and returns whether to store it, in place of the rules for tool calls, finish
-    reasons, empty texts and fallbacks."""
 
     @field_validator("tags")
     @classmethod

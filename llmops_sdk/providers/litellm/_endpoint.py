@@ -18,6 +18,7 @@ __all__ = [
     "base_variables",
     "conventional_name",
     "endpoint_of",
+    "identify",
     "key_variables",
     "server_of",
 ]
@@ -106,6 +107,13 @@ def endpoint_of(resolved: ResolvedModel) -> Endpoint:
     """
     vendor, _, model = resolved.model.partition("/")
     return Endpoint(vendor, model, _key(resolved), _base(resolved, vendor))
+
+
+def identify(resolved: ResolvedModel) -> tuple[str, tuple[str, int] | None] | None:
+    """Return the name and the server of a model's provider without opening it, or None for one in this process."""
+    if resolved.provider in {"offline", "cassette"}:
+        return None
+    return conventional_name(resolved.provider), server_of(resolved)
 
 
 def server_of(resolved: ResolvedModel) -> tuple[str, int] | None:

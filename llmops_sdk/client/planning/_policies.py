@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from pydantic import ValidationError
@@ -15,8 +15,9 @@ from llmops_sdk.guardrails._protocol import CALL_RAILS, Rail
 if TYPE_CHECKING:
     from llmops_sdk.client._options import GuardSpecs
     from llmops_sdk.guardrails import Guard
+    from llmops_sdk.providers import Response
 
-__all__ = ["cache_policy", "guard_specs", "retry_policy", "timeout_policy"]
+__all__ = ["cache_admission", "cache_policy", "guard_specs", "retry_policy", "timeout_policy"]
 
 _Section = TypeVar("_Section", RetrySettings, CacheSettings, Timeout)
 
@@ -86,8 +87,24 @@ def cache_policy(default: CacheSettings, given: object) -> CacheSettings | None:
         given = {"exact": True} if given else None
     elif isinstance(given, Mapping):
         given = {"exact": True, **cast("Mapping[str, Any]", given)}
+        given.pop(_ADMIT, None)
     settings = _section(default, given, "cache", "a bool")
     return settings if settings.exact else None
+
+
+_ADMIT = "admit"
+
+
+def cache_admission(given: object) -> Callable[[Response], bool] | None:
+    """Return the function in `cache={"admit": ...}` that says which answers are stored, or None.
+
+    Raises:
+        TypeError: It is no function.
+    """
+    admit = cast("Mapping[str, Any]", given).get(_ADMIT) if isinstance(given, Mapping) else None
+    if admit is not None and not callable(admit):
+        raise TypeError(f"cache={{'admit': {admit!r}}}: give a function of the answer that returns whether to store it")
+    return cast("Callable[[Response], bool] | None", admit)
 
 
 _Specs = tuple["str | Guard", ...]
