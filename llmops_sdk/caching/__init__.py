@@ -13,6 +13,7 @@ from llmops_sdk.caching.exact._stats import CacheStats
 if TYPE_CHECKING:
     from llmops_sdk.caching.semantic._bound import JudgeError
     from llmops_sdk.caching.semantic._cache import Candidate, Hit, SemanticCache
+    from llmops_sdk.caching.semantic._open import open_semantic
     from llmops_sdk.caching.semantic._provider import SemanticProvider
     from llmops_sdk.caching.semantic._store import SemanticStats
 
@@ -21,6 +22,7 @@ __getattr__, __dir__ = lazy_names(
     {
         "semantic._bound": "JudgeError",
         "semantic._cache": "Candidate Hit SemanticCache",
+        "semantic._open": "open_semantic",
         "semantic._provider": "SemanticProvider",
         "semantic._store": "SemanticStats",
     },
@@ -39,5 +41,6 @@ __all__ = [
     "count_answers",
     "erase",
     "invalidate",
+    "open_semantic",
     "request_key",
 ]

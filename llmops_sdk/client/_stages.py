@@ -222,17 +222,28 @@ class Stages:
         if policies.cache is None:
             return self._below_cache(resolved, provider, policies)
         # Imported here: only users of the cache need its database library.
-        from llmops_sdk.caching import CacheProvider
+        from llmops_sdk.caching import CacheProvider, open_semantic
 
+        cache, path = policies.cache, policies.cache.path or self.settings.store.path / "cache"
+        identity = _identity(resolved, getattr(provider, "server", None))
+
+        def below() -> Provider:
+            chain = self._below_cache(resolved, provider, policies)
+            if cache.semantic.mode == "off":
+                return chain
+            return open_semantic(
+                chain, cache, path=path, clock=CALL_CLOCK, identity=identity, admit=policies.admit
+            )
+
+        if not cache.exact:
+            return below()
         # An answer from the cache needs no stage below it.
-        below = LazyProvider(provider, lambda: self._below_cache(resolved, provider, policies))
-        path = policies.cache.path or self.settings.store.path / "cache"
         return CacheProvider(
-            below,
-            policies.cache,
+            LazyProvider(provider, below),
+            cache,
             path=path,
             clock=CALL_CLOCK,
-            identity=_identity(resolved, getattr(provider, "server", None)),
+            identity=identity,
             refresh_scope=recording_refresh(resolved, provider, content=self.settings.capture.content),
             admit=policies.admit,
         )

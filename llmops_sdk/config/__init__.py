@@ -38,6 +38,7 @@ __all__ = [
     "RedactionSettings",
     "ResolvedModel",
     "RetrySettings",
+    "SemanticSettings",
     "Settings",
     "StoreSettings",
     "ThinningSettings",

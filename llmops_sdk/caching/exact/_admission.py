@@ -36,6 +36,8 @@ def refused_response(response: Response, *, tool_calls: bool = False) -> str | N
         response: The answer.
         tool_calls: Whether answers that call tools are stored.
     """
+    if response.cache == "semantic":
+        return "semantic"  # the answer of another question must neither spread nor live longer
     if any(attempt.reason == "fallback" for attempt in response.attempts):
         return "fallback"
     if response.unchecked:
@@ -67,8 +69,8 @@ def admission(
 
     def refused(response: Response) -> str | None:
         # A guard could not check it: nobody but its own caller may have it.
-        if response.unchecked:
-            return "unchecked"
+        if response.unchecked or response.cache == "semantic":
+            return "unchecked" if response.unchecked else "semantic"
         return None if guarded("cache admission", False, admit, response) else "admit"
 
     return refused

@@ -45,6 +45,7 @@ class SemanticProvider(WrapperProvider):
         store: Where questions and answers are.
         identity: What distinguishes the model from others of its name, such as its server's URL.
         clock: The time.
+        admit: As for `CacheProvider`.
     """
 
     def __init__(
@@ -55,13 +56,14 @@ class SemanticProvider(WrapperProvider):
         *,
         identity: str = "",
         clock: Clock = SYSTEM_CLOCK,
+        admit: Callable[[Response], bool] | None = None,
     ) -> None:
         super().__init__(inner)
         self.settings = settings
         self._store = store
         self._clock = clock
         self._keys = RequestKeys(settings.namespace, identity)
-        self._refused = admission(settings)
+        self._refused = admission(settings, admit)
         self._audits = threading.BoundedSemaphore(_MOST_AUDITS)
 
     def complete(self, request: Request) -> Response:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from pydantic import ValidationError
 
-from llmops_sdk.config import CacheSettings, GuardrailSettings, RetrySettings, Timeout
+from llmops_sdk.config import CacheSettings, GuardrailSettings, RetrySettings, SemanticSettings, Timeout
 from llmops_sdk.errors import ConfigError
 from llmops_sdk.guardrails._protocol import CALL_RAILS, Rail
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 __all__ = ["cache_admission", "cache_policy", "guard_specs", "retry_policy", "timeout_policy"]
 
-_Section = TypeVar("_Section", RetrySettings, CacheSettings, Timeout)
+_Section = TypeVar("_Section", RetrySettings, CacheSettings, SemanticSettings, Timeout)
 
 
 def _with_overrides(section: _Section, changes: Mapping[str, Any], name: str) -> _Section:
     """Return a section with some of its keys replaced."""
     try:
-        return type(section).model_validate({**section.model_dump(), **changes})
+        return type(section).model_validate({**dict(section), **changes})
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
     key = ".".join(map(str, first["loc"]))
@@ -78,6 +78,8 @@ def timeout_policy(default: Timeout, given: object) -> Timeout:
 def cache_policy(default: CacheSettings, given: object) -> CacheSettings | None:
     """Return the cache settings of a call, or None for no cache; True and a dict turn the exact tier on.
 
+    In a dict, `semantic` is a mode ("serve", "shadow", "off") or a dict of changes to the semantic tier.
+
     Raises:
         ConfigError: A key or a value is not valid.
         TypeError: `given` has another type.
@@ -88,8 +90,12 @@ def cache_policy(default: CacheSettings, given: object) -> CacheSettings | None:
     elif isinstance(given, Mapping):
         given = {"exact": True, **cast("Mapping[str, Any]", given)}
         given.pop(_ADMIT, None)
+        if "semantic" in given:
+            asked = given["semantic"]
+            changes = {"mode": asked} if isinstance(asked, str) else asked
+            given["semantic"] = _section(default.semantic, changes, "cache.semantic", "a mode")
     settings = _section(default, given, "cache", "a bool")
-    return settings if settings.exact else None
+    return settings if settings.exact or settings.semantic.mode != "off" else None
 
 
 _ADMIT = "admit"

@@ -1,0 +1,76 @@
+"""Open the stage of the semantic tier; stages of one process share the store of a folder."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+from weakref import WeakValueDictionary
+
+from llmops_sdk._util._clock import Clock
+from llmops_sdk._util._public import public
+from llmops_sdk.caching.semantic._bound import JudgeError
+from llmops_sdk.caching.semantic._judge import judge_of
+from llmops_sdk.caching.semantic._provider import SemanticProvider
+from llmops_sdk.caching.semantic._store import SemanticStore, open_on_disk
+from llmops_sdk.caching.semantic._tier import TierSettings
+from llmops_sdk.config import CacheSettings, SemanticSettings
+from llmops_sdk.embeddings import open_embedder
+from llmops_sdk.providers import Provider, Response
+
+__all__ = ["open_semantic"]
+
+_Key: TypeAlias = tuple[Path, SemanticSettings, float | None, Clock]
+
+_lock = threading.Lock()
+_stores: WeakValueDictionary[_Key, SemanticStore] = WeakValueDictionary()
+
+
+@public("llmops_sdk.caching")
+def open_semantic(
+    inner: Provider,
+    settings: CacheSettings,
+    *,
+    path: Path,
+    clock: Clock,
+    identity: str = "",
+    admit: Callable[[Response], bool] | None = None,
+) -> SemanticProvider:
+    """Return the stage of the semantic tier above a provider.
+
+    Args:
+        inner: The provider to call on a miss.
+        settings: The settings of the cache.
+        path: The folder of the cache; the entries are in `semantic` inside it.
+        clock: The time.
+        identity: What distinguishes the model from others of its name, such as its server's URL.
+        admit: As for `CacheProvider`.
+
+    Raises:
+        ConfigError: The embedder or the judge is unknown.
+        MissingDependencyError: The embedder needs a library that is not installed.
+    """
+    chosen = settings.semantic
+    key: _Key = (path, chosen, settings.ttl, clock)
+    with _lock:
+        store = _stores.get(key)
+        if store is None:
+            store = _stores[key] = _open(path, settings, clock)
+    return SemanticProvider(inner, settings, store, identity=identity, clock=clock, admit=admit)
+
+
+def _open(path: Path, settings: CacheSettings, clock: Clock) -> SemanticStore:
+    chosen = settings.semantic
+    embedder = open_embedder(chosen.embedder)
+    tier = TierSettings(
+        serve=chosen.mode == "serve",
+        max_error=chosen.max_error,
+        confidence=chosen.confidence,
+        judge_error=JudgeError(false_right=chosen.false_right, false_wrong=chosen.false_wrong),
+        audit=chosen.audit,
+        ttl=settings.ttl,
+    )
+    return open_on_disk(
+        path, embedder, judge_of(chosen.judge, embedder), tier, max_entries=chosen.max_entries, clock=clock
+    )
