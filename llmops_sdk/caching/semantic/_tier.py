@@ -111,7 +111,7 @@ class SemanticTier:
         self.backend = backend
         self.workers = backend.workers
         self.settings = settings
-        self._kind = embedder.identity
+        self._embedder = embedder
         self._clock = clock
         self._chance = chance
         self._indexes = ScopeIndexes(embedder)
@@ -203,15 +203,15 @@ class SemanticTier:
         return explained or bound.serves(best.score)
 
     def _label(self, best: Judged, *, right: bool, audit: bool) -> None:
-        self.backend.add_label(self._kind, bisect_right(THRESHOLDS, best.score), right=right, audit=audit)
+        self.backend.add_label(self._embedder.identity, bisect_right(THRESHOLDS, best.score), right=right, audit=audit)
         bound = self._bound = self._load_bound()
         if bound.is_broken():
-            self.backend.end_epoch(self._kind, bound.counts.epoch)
+            self.backend.end_epoch(self._embedder.identity, bound.counts.epoch)
             self._bound = self._load_bound()
 
     def _load_bound(self) -> ErrorBound:
         counts = BoundCounts()
-        for row in self.backend.labels(self._kind):
+        for row in self.backend.labels(self._embedder.identity):
             counts.epoch = row.epoch
             if 0 <= row.band < len(counts.right):
                 counts.right[row.band] += row.right
