@@ -6,7 +6,7 @@ import os
 from contextlib import closing
 from pathlib import Path
 
-from llmops_sdk.caching.backends._open import open_backends
+from llmops_sdk.caching.backends._open import SEMANTIC, open_backends
 from llmops_sdk.caching.backends._protocol import BackendError
 from llmops_sdk.config import current
 from llmops_sdk.errors import StoreError
@@ -56,7 +56,22 @@ def invalidate(*, tag: str | None = None, key: str | None = None, path: str | os
                     backend.invalidated()
                 except BackendError as error:
                     raise StoreError(f"{error}; try again", path=backend.place) from error
+        if tag is not None:
+            count += _invalidate_semantic(folder, tag)
     return count
+
+
+def _invalidate_semantic(folder: Path, tag: str) -> int:
+    from llmops_sdk.caching.backends._disk import DATABASE
+    from llmops_sdk.caching.semantic._sqlite import SqliteBackend
+
+    if not (folder / SEMANTIC / DATABASE).exists():
+        return 0
+    with closing(SqliteBackend(folder / SEMANTIC)) as backend:
+        try:
+            return backend.delete_tag(tag)
+        except BackendError as error:
+            raise StoreError(f"{error}; try again", path=backend.place) from error
 
 
 def _folders() -> list[Path]:

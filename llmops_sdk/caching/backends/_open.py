@@ -8,7 +8,10 @@ from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk.caching.backends._protocol import CacheBackend
 from llmops_sdk.caching.backends._store import CacheStore
 
-__all__ = ["disk_store", "open_backends"]
+__all__ = ["SEMANTIC", "disk_store", "open_backends"]
+
+SEMANTIC = "semantic"
+"""The folder of the semantic tier in that of a cache: its database has other tables."""
 
 
 def disk_store(folder: Path, *, max_bytes: int, clock: Clock = SYSTEM_CLOCK) -> CacheStore:
@@ -30,11 +33,11 @@ def disk_store(folder: Path, *, max_bytes: int, clock: Clock = SYSTEM_CLOCK) -> 
 
 
 def open_backends(folder: Path) -> list[CacheBackend]:
-    """Return the stores of all tiers that exist in the folder of a cache; the caller closes them.
+    """Return the stores of bytes by key that exist in the folder of a cache; the caller closes them.
 
     Args:
         folder: The folder, which need not exist.
     """
     from llmops_sdk.caching.backends._disk import DATABASE, DiskBackend
 
-    return [DiskBackend(found.parent) for found in sorted(folder.glob(f"*/{DATABASE}"))]
+    return [DiskBackend(found.parent) for found in sorted(folder.glob(f"*/{DATABASE}")) if found.parent.name != SEMANTIC]

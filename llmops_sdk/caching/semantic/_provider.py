@@ -180,8 +180,9 @@ class SemanticProvider(WrapperProvider):
 
     def _judged(self, finding: Finding, response: Response) -> bool | None:
         right = self._store.is_right(finding, response.text)
-        if right is not None:
-            _record({"hit": False, "decision": "judged", "reason": "right" if right else "wrong"})
+        if right is not None and finding.best is not None:
+            near = {"similarity": finding.best.neighbour.similarity, "score": finding.best.score}
+            _record({"hit": False, "decision": "judged", "reason": "right" if right else "wrong", **near})
         return right
 
     def _audit(self, finding: Finding | None, request: Request) -> None:

@@ -58,7 +58,7 @@ class SqliteBackend:
 
     workers = 1
 
-    def __init__(self, folder: Path, *, max_entries: int) -> None:
+    def __init__(self, folder: Path, *, max_entries: int = 100_000) -> None:
         self.place = str(folder)
         self._folder = folder
         self._max_entries = max_entries

@@ -14,6 +14,7 @@ import orjson
 from llmops_sdk._util._clock import Clock
 from llmops_sdk._util._guard import guarded
 from llmops_sdk._util._public import public
+from llmops_sdk.caching.backends._open import SEMANTIC
 from llmops_sdk.caching.backends._worker import Worker
 from llmops_sdk.caching.semantic._decide import Verdict
 from llmops_sdk.caching.semantic._entries import SemanticBackend
@@ -157,7 +158,7 @@ def open_on_disk(
     """
 
     def make() -> SemanticTier:
-        backend: SemanticBackend = SqliteBackend(folder / "semantic", max_entries=max_entries)
+        backend: SemanticBackend = SqliteBackend(folder / SEMANTIC, max_entries=max_entries)
         return SemanticTier(backend, embedder, settings, clock=clock)
 
     return SemanticStore(Worker(make, clock=clock), embedder, judge)

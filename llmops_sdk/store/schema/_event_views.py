@@ -35,6 +35,7 @@ _LOOKUP = IDS + (
     Column("decision", "VARCHAR", "What was done: hit, miss, bypass, …"),
     Column("reason", "VARCHAR", "Why."),
     Column("saved_cost", "DOUBLE", "What it saved.", "USD"),
+    Column("score", "DOUBLE", "How likely the stored answer is right, 0 to 1; NULL for the exact tier."),
     TIME,
 )
 _VERDICT = IDS + (
