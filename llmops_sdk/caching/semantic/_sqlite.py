@@ -29,7 +29,7 @@ _USED_EVERY = 60.0  # seconds between notes of an entry's use
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS Cache (
   id INTEGER PRIMARY KEY AUTOINCREMENT, scope TEXT NOT NULL, grp INTEGER NOT NULL, text TEXT NOT NULL,
-  vector BLOB NOT NULL, value BLOB NOT NULL, stored_at REAL NOT NULL, expires_at REAL, used_at REAL NOT NULL
+  earlier TEXT NOT NULL, vector BLOB NOT NULL, value BLOB NOT NULL, stored_at REAL NOT NULL, expires_at REAL, used_at REAL NOT NULL
 );
 CREATE INDEX IF NOT EXISTS Cache_scope ON Cache (scope, id);
 CREATE INDEX IF NOT EXISTS Cache_expires ON Cache (expires_at) WHERE expires_at IS NOT NULL;
@@ -69,7 +69,7 @@ class SqliteBackend:
 
     def entries(self, scope: str, after: int, limit: int) -> list[StoredEntry]:
         sql = (
-            "SELECT id, grp, text, vector, stored_at, expires_at FROM Cache "
+            "SELECT id, grp, text, earlier, vector, stored_at, expires_at FROM Cache "
             "WHERE scope = ? AND id > ? ORDER BY id LIMIT ?"
         )
         rows = self._use(lambda db: db.execute(sql, (scope, after, limit)).fetchall())
@@ -138,11 +138,11 @@ class SqliteBackend:
 
     def _insert(self, db: sqlite3.Connection, entry: NewEntry) -> int:
         with _transaction(db):
-            row = (entry.scope, entry.group or 0, entry.text, entry.vector, entry.value)
+            row = (entry.scope, entry.group or 0, entry.text, entry.earlier, entry.vector, entry.value)
             times = (entry.stored_at, entry.expires_at, entry.stored_at)
             sql = (
-                "INSERT INTO Cache (scope, grp, text, vector, value, stored_at, expires_at, used_at) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+                "INSERT INTO Cache (scope, grp, text, earlier, vector, value, stored_at, expires_at, used_at) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
             )
             number = int(db.execute(sql, (*row, *times)).lastrowid or 0)
             if entry.group is None:
@@ -220,6 +220,6 @@ def _value(db: sqlite3.Connection, entry: int, now: float) -> tuple[bytes, float
 
 
 def _is_entry(row: tuple[Any, ...]) -> bool:
-    kinds = (int, int, str, bytes, float)
+    kinds = (int, int, str, str, bytes, float)
     fits = all(type(value) is kind for value, kind in zip(row, kinds, strict=False))
-    return fits and (row[5] is None or type(row[5]) is float)
+    return fits and (row[6] is None or type(row[6]) is float)

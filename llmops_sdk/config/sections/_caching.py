@@ -46,6 +46,9 @@ class SemanticSettings(SettingsSection):
     """A lower limit of the share of right responses that the judge calls wrong."""
     audit: Annotated[float, Field(ge=0.0, le=1.0)] = 0.02
     """Share of the returned responses that a call in the background checks. Each costs a call."""
+    history: Literal["exact", "facts"] = "exact"
+    """"exact": earlier messages must be equal. "facts": what user and assistant said may be worded otherwise where it
+    states the same facts, or where the question stands alone. It returns more, and can be wrong about what "it" is."""
     max_entries: PositiveInt = 100_000
     """The number of responses above which the least recently used are removed."""
 
