@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -18,7 +17,7 @@ from llmops_sdk.config.sections._base import (
     SettingsSection,
 )
 
-__all__ = ["CacheSettings", "CassetteSettings", "checked_tags"]
+__all__ = ["CacheSettings", "CassetteSettings"]
 
 _MOST_TAGS = 16
 _LONGEST_TAG = 200
@@ -53,27 +52,10 @@ class CacheSettings(SettingsSection):
     @field_validator("tags")
     @classmethod
     def _check_tags(cls, tags: tuple[str, ...]) -> tuple[str, ...]:
-        return checked_tags(tags)
-
-
-def checked_tags(tags: Sequence[str]) -> tuple[str, ...]:
-    """Return tags, each once and in order.
-
-    Args:
-        tags: Texts.
-
-    Raises:
-        ValueError: There are too many, or one is empty or too long.
-
-    Example:
-        >>> from llmops_sdk.config.sections._caching import checked_tags
-        >>> checked_tags(["prices", "user:7", "prices"])
-        ('prices', 'user:7')
-    """
-    found = tuple(dict.fromkeys(tags))
-    if len(found) > _MOST_TAGS or not all(0 < len(tag) <= _LONGEST_TAG for tag in found):
-        raise ValueError(f"give at most {_MOST_TAGS} tags of 1 to {_LONGEST_TAG} characters")
-    return found
+        found = tuple(dict.fromkeys(tags))
+        if len(found) > _MOST_TAGS or not all(0 < len(tag) <= _LONGEST_TAG for tag in found):
+            raise ValueError(f"give at most {_MOST_TAGS} tags of 1 to {_LONGEST_TAG} characters")
+        return found
 
 
 @public("llmops_sdk.config")
