@@ -104,9 +104,9 @@ def _exact_entries(db: sqlite3.Connection, tier: str, key: str | None, limit: in
 
 def _semantic_entries(db: sqlite3.Connection, tier: str, key: str | None, limit: int) -> Iterator[ListedEntry]:
     sql = (
-        "SELECT id, expires_at, length(value), stored_at, text, "
-        "(SELECT json_group_array(tag) FROM Tags WHERE entry = Cache.id) "
-        "FROM Cache WHERE ?1 IS NULL OR CAST(id AS TEXT) = ?1 ORDER BY id DESC LIMIT ?2"
+        "SELECT key, expires_at, length(value), stored_at, text, "
+        "(SELECT json_group_array(tag) FROM Tags WHERE Tags.key = Cache.key) "
+        "FROM Cache WHERE ?1 IS NULL OR CAST(key AS TEXT) = ?1 ORDER BY key DESC LIMIT ?2"
     )
     for number, expires_at, size, stored_at, text, tags in db.execute(sql, (key, limit)):
         shown = text if isinstance(text, str) else None

@@ -8,10 +8,10 @@ from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk.caching.backends._protocol import CacheBackend
 from llmops_sdk.caching.backends._store import CacheStore
 
-__all__ = ["SEMANTIC", "disk_store", "open_backends"]
+__all__ = ["SEMANTIC", "disk_store"]
 
 SEMANTIC = "semantic"
-"""The folder of the semantic tier in that of a cache: its database has other tables."""
+"""The folder of the semantic tier in that of a cache."""
 
 
 def disk_store(folder: Path, *, max_bytes: int, clock: Clock = SYSTEM_CLOCK) -> CacheStore:
@@ -30,14 +30,3 @@ def disk_store(folder: Path, *, max_bytes: int, clock: Clock = SYSTEM_CLOCK) -> 
         return DiskBackend(folder, max_bytes=max_bytes)
 
     return CacheStore(make, clock=clock)
-
-
-def open_backends(folder: Path) -> list[CacheBackend]:
-    """Return the stores of bytes by key that exist in the folder of a cache; the caller closes them.
-
-    Args:
-        folder: The folder, which need not exist.
-    """
-    from llmops_sdk.caching.backends._disk import DATABASE, DiskBackend
-
-    return [DiskBackend(found.parent) for found in sorted(folder.glob(f"*/{DATABASE}")) if found.parent.name != SEMANTIC]
