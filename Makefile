@@ -21,7 +21,7 @@ TESTS ?= tests
 WORKERS ?= 2
 
 .PHONY: help demo test checks lint format types supply-chain sbom redteam pytest coverage test-integration test-pythons test-newest test-oldest bench \
-	bench-tracing bench-tracing-load bench-collect bench-store bench-tracers bench-backends bench-calls bench-faults bench-guardrails \
+	bench-tracing bench-tracing-load bench-collect bench-store bench-tracers bench-backends bench-calls bench-cache bench-faults bench-guardrails \
 	soak-faults docs picture requirements clean
 
 help: ## List the tasks.
@@ -81,7 +81,7 @@ test-oldest: $(VENV)/.development ## Install the wheel with the floors that pypr
 	@$(BIN)/python .ci/test_versions.py oldest
 
 bench: $(VENV)/.development ## Run the benchmarks that need no other packages (benchmarks/README.md).
-	@for file in $(filter-out %/bench_tracers.py %/bench_backends.py %/bench_faults.py %/bench_calls.py,$(wildcard benchmarks/bench_*.py)); do \
+	@for file in $(filter-out %/bench_tracers.py %/bench_backends.py %/bench_faults.py %/bench_calls.py %/bench_cache.py,$(wildcard benchmarks/bench_*.py)); do \
 		echo "== $$file"; $(BIN)/python "$$file"; echo; done
 
 bench-tracing: $(VENV)/.development ## Measure decorated calls, CPU per span and import, against OpenTelemetry.
@@ -105,6 +105,9 @@ bench-backends: $(VENV)/.development ## Measure the same spans in Phoenix, MLflo
 
 bench-calls: $(VENV)/.development ## Measure the overhead of a call: ours, litellm and pydantic-ai.
 	@$(BIN)/python benchmarks/bench_calls.py
+
+bench-cache: $(VENV)/.development ## Measure an answer from the cache: ours, litellm's and LangChain's.
+	@$(BIN)/python benchmarks/bench_cache.py
 
 bench-faults: $(VENV)/.development ## Compare 16 provider faults with three other libraries (slow to install).
 	@$(BIN)/python benchmarks/bench_faults.py

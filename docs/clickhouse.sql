@@ -177,6 +177,8 @@ SELECT s.trace_id AS trace_id,
     JSONExtract(e, 'attributes', 'decision', 'Nullable(String)') AS decision,
     JSONExtract(e, 'attributes', 'reason', 'Nullable(String)') AS reason,
     JSONExtract(e, 'attributes', 'saved_cost', 'Nullable(Float64)') AS saved_cost,
+    JSONExtract(e, 'attributes', 'saved_ms', 'Nullable(Float64)') AS saved_ms,
+    JSONExtract(e, 'attributes', 'key', 'Nullable(String)') AS key,
     fromUnixTimestamp64Micro(intDiv(JSONExtract(e, 'time_ns', 'Nullable(Int64)'), 1000), 'UTC') AS time
 FROM llmops.store_spans AS s ARRAY JOIN JSONExtractArrayRaw(coalesce(s.events, '[]')) AS e
 WHERE s.lookup_events > 0 AND JSONExtractString(e, 'name') = 'llmops.cache.lookup';

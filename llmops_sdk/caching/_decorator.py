@@ -7,13 +7,15 @@ import inspect
 import math
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import CellType, CodeType, ModuleType
-from typing import Any, TypeAlias, TypeVar, cast, overload
+from typing import Any, NamedTuple, TypeAlias, TypeVar, cast, overload
 
 from llmops_sdk._util._callables import call_style_of, decorate, policies_of
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
+from llmops_sdk._util._guard import guarded
 from llmops_sdk.caching.backends._open import disk_store
 from llmops_sdk.caching.exact._exact import ExactCache
 from llmops_sdk.caching.exact._flight import FlightTimeoutError
@@ -38,6 +40,9 @@ def cache(
     ttl: float | None = 86_400.0,
     key: Callable[..., Any] | None = None,
     namespace: str = "",
+    tags: Sequence[str] | Callable[..., Sequence[str]] = (),
+    stale_while_revalidate: float | None = None,
+    admit: Callable[[Any], bool] | None = None,
     path: str | os.PathLike[str] | None = None,
     clock: Clock = SYSTEM_CLOCK,
 ) -> Callable[[_F], _F]: ...
@@ -48,6 +53,9 @@ def cache(
     ttl: float | None = 86_400.0,
     key: Callable[..., Any] | None = None,
     namespace: str = "",
+    tags: Sequence[str] | Callable[..., Sequence[str]] = (),
+    stale_while_revalidate: float | None = None,
+    admit: Callable[[Any], bool] | None = None,
     path: str | os.PathLike[str] | None = None,
     clock: Clock = SYSTEM_CLOCK,
 ) -> Any:
@@ -64,12 +72,20 @@ def cache(
         key: Takes the arguments and returns what the results depend on, where the arguments themselves will not do (as
             on a method, whose `self` is not JSON).
         namespace: Only calls of the same namespace share results.
+        tags: Tags of the results, for `llmops_sdk.caching.invalidate(tag=...)`: at most 16 texts, or a function of the
+            arguments that returns them.
+        stale_while_revalidate: Seconds after `ttl` in which a result is still returned while the function runs again
+            in the background (a coroutine function as a task of the caller's event loop).
+        admit: Takes a new result and returns whether to store it.
         path: The folder; by default the configured one of the cache.
         clock: The time.
 
     Raises:
         TypeError: The function is a generator, or an object or bound method without `key`.
-        ConfigError: `ttl` is not above zero.
+        ConfigError: `ttl` or `stale_while_revalidate` is not above zero, or a tag is empty or too long.
+
+    The decorated function has `cache_invalidate`: called with the same arguments as the function, it removes their
+    result and returns whether there was one. On a method, pass the object first.
 
     Example:
         >>> import llmops_sdk as llmops
@@ -81,27 +97,55 @@ def cache(
         asked
         ('WHY?', 'WHY?')
     """
-    if ttl is not None and not 0 < ttl < math.inf:
-        raise ConfigError(f"@cache(ttl={ttl!r}): give seconds above zero, or None for no limit", key="ttl", value=ttl)
+    wrap = _wrapper(ttl, stale_while_revalidate, key, namespace, tags, admit, path, clock)
+    return functools.partial(decorate, wrap=wrap) if function is None else decorate(function, wrap)
+
+
+def _wrapper(
+    ttl: float | None,
+    stale_ttl: float | None,
+    key: Callable[..., Any] | None,
+    namespace: str,
+    tags: Sequence[str] | Callable[..., Sequence[str]],
+    admit: Callable[[Any], bool] | None,
+    path: str | os.PathLike[str] | None,
+    clock: Clock,
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return what wraps a function; check the arguments of the decorator."""
+    for name, seconds in (("ttl", ttl), ("stale_while_revalidate", stale_ttl)):
+        if seconds is not None and not 0 < seconds < math.inf:
+            raise ConfigError(f"@cache({name}={seconds!r}): give seconds above zero, or None", key=name, value=seconds)
+    fixed = tags if callable(tags) else _checked_tags(tags)
+    rules = _RULES if admit is None else replace(_RULES, refused=functools.partial(_refused, admit=admit))
 
     def wrap(target: Callable[..., Any]) -> Callable[..., Any]:
         style = call_style_of(target)
         if style not in ("function", "coroutine"):
             raise TypeError(f"@cache takes functions and coroutine functions; {target!r} is a generator")
         _check_state(target, key)
-        opened = _LazyCache(None if path is None else Path(path), ttl, clock)
-        policy = functools.partial(_policy, target, key, namespace)
-        return (_function if style == "function" else _coroutine)(target, policy, opened)
+        opened = _LazyCache(None if path is None else Path(path), ttl, stale_ttl or 0.0, clock)
+        policy = functools.partial(_policy, _Call(target, key, namespace, fixed, rules))
+        wrapped: Any = (_function if style == "function" else _coroutine)(target, policy, opened)
+        wrapped.cache_invalidate = functools.partial(_invalidate, policy, opened)
+        return wrapped
 
-    return functools.partial(decorate, wrap=wrap) if function is None else decorate(function, wrap)
+    return wrap
+
+
+def _checked_tags(tags: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(tags, str):
+        raise TypeError(f"@cache(tags={tags!r}): give a list of tags, or a function of the arguments")
+    return CacheSettings(tags=tuple(tags)).tags
 
 
 # A result stands in a list of one, so that None is a result too.
 _Result: TypeAlias = list[Any]
 
 
-def _refused(result: _Result) -> str | None:
-    return None if _is_json(result[0]) else "result_not_json"
+def _refused(result: _Result, admit: Callable[[Any], bool] | None = None) -> str | None:
+    if not _is_json(result[0]):
+        return "result_not_json"
+    return None if admit is None or guarded("cache admission", False, admit, result[0]) else "admit"
 
 
 def _read(payload: Any) -> _Result | None:
@@ -114,8 +158,8 @@ _RULES: ValueRules[_Result] = ValueRules(_refused, list, _read, lambda _: None, 
 class _LazyCache:
     """The cache of one function, opened at its first call: importing the function must not read the configuration."""
 
-    def __init__(self, path: Path | None, ttl: float | None, clock: Clock) -> None:
-        self._path, self._ttl, self._clock = path, ttl, clock
+    def __init__(self, path: Path | None, ttl: float | None, stale_ttl: float, clock: Clock) -> None:
+        self._path, self._ttl, self._stale_ttl, self._clock = path, ttl, stale_ttl, clock
         self._lock = threading.Lock()
 
     @functools.cached_property
@@ -124,7 +168,7 @@ class _LazyCache:
         folder = self._path or settings.cache.path or settings.store.path / "cache"
         size: int = CacheSettings().max_bytes if self._path else settings.cache.max_bytes
         store = disk_store(folder / "functions", max_bytes=size, clock=self._clock)
-        return ExactCache(store, ttl=self._ttl, clock=self._clock)
+        return ExactCache(store, ttl=self._ttl, stale_ttl=self._stale_ttl, clock=self._clock)
 
     def __call__(self) -> ExactCache:
         with self._lock:  # two threads must get the same cache
@@ -164,14 +208,19 @@ def _coroutine(target: Callable[..., Any], policy_of: _PolicyOf, opened: _LazyCa
     return wrapper
 
 
-def _policy(
-    target: Callable[..., Any],
-    key: Callable[..., Any] | None,
-    namespace: str,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-) -> CachePolicy[_Result] | None:
+class _Call(NamedTuple):
+    """What a decorator says of all calls of its function."""
+
+    target: Callable[..., Any]
+    key: Callable[..., Any] | None
+    namespace: str
+    tags: tuple[str, ...] | Callable[..., Sequence[str]]
+    rules: ValueRules[_Result]
+
+
+def _policy(call: _Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CachePolicy[_Result] | None:
     """Return the policy of a call; None, with the reason recorded, when its arguments are not JSON."""
+    target, key, namespace, tags, rules = call
     if key is not None:
         arguments = key(*args, **kwargs)
     else:
@@ -182,7 +231,13 @@ def _policy(
     if found is None:
         record_bypass("arguments_not_json")
         return None
-    return CachePolicy(found, _WAIT, _RULES)
+    return CachePolicy(found, _WAIT, rules, _checked_tags(tags(*args, **kwargs)) if callable(tags) else tags)
+
+
+def _invalidate(policy_of: _PolicyOf, opened: _LazyCache, *args: Any, **kwargs: Any) -> bool:
+    """Remove the result of a call with these arguments, and return whether there was one."""
+    policy = policy_of(args, kwargs)
+    return policy is not None and opened().store.invalidate(key=policy.key) > 0
 
 
 def _identity(target: Callable[..., Any]) -> list[Any]:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import os
-from contextlib import closing
 from pathlib import Path
 
-from llmops_sdk.caching.backends._open import open_backends
-from llmops_sdk.caching.backends._protocol import BackendError
+from llmops_sdk.caching.backends._erase import remove
 from llmops_sdk.config import current
-from llmops_sdk.errors import StoreError
 
 __all__ = ["invalidate"]
 
@@ -47,16 +44,8 @@ def invalidate(*, tag: str | None = None, key: str | None = None, path: str | os
         raise TypeError("invalidate() takes either tag=... or key=...")
     if key is not None and len(key) < _SHORTEST_KEY:
         raise ValueError(f"key={key!r} is too short to mean one entry: give at least {_SHORTEST_KEY} digits")
-    count = 0
-    for folder in _folders() if path is None else [Path(path)]:
-        for backend in open_backends(folder):
-            with closing(backend):
-                try:
-                    count += backend.delete(key) if key is not None else backend.delete_tag(tag or "")
-                    backend.invalidated()
-                except BackendError as error:
-                    raise StoreError(f"{error}; try again", path=backend.place) from error
-    return count
+    folders = _folders() if path is None else [Path(path)]
+    return sum(remove(folder, tag=tag, key=key) for folder in folders)
 
 
 def _folders() -> list[Path]:

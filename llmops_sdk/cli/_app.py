@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from llmops_sdk._version import __version__
+from llmops_sdk.cli import _cache
 from llmops_sdk.cli._command import app, command
 from llmops_sdk.cli._demo import demo
 from llmops_sdk.cli._filters import Filter
@@ -127,3 +128,7 @@ guard = typer.Typer(name="guard", help="Try, list and calibrate guards.", no_arg
 app.add_typer(guard)
 for _function in (check, list_, calibrate):
     command(_function, guard)
+cache = typer.Typer(name="cache", help="Look into the caches, and empty them.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(cache)
+for _function in (_cache.stats_, _cache.clear, _cache.invalidate, _cache.inspect_, _cache.shadow):
+    command(_function, cache)

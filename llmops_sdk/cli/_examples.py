@@ -50,6 +50,11 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "snapshot": ("llmops snapshot traces.duckdb --force",),
     "import": ("llmops import week.parquet", "llmops import spans.jsonl traces.json.gz --dry-run"),
     "trust": ("llmops trust", "llmops trust --list", "llmops trust --revoke llmops.toml"),
+    "cache stats": ("llmops cache stats", "llmops cache stats --format json"),
+    "cache clear": ("llmops cache clear",),
+    "cache invalidate": ("llmops cache invalidate --tag prices",),
+    "cache inspect": ("llmops cache inspect", "llmops cache inspect --limit 5 --format json"),
+    "cache shadow": ("llmops cache shadow", "llmops cache shadow --since 7d --format csv"),
     "guard check": (
         'llmops guard check "good day to you" --guards cards',
         "llmops guard check README.md --guards cards --rail documents --format json",

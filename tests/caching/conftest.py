@@ -84,9 +84,11 @@ def clock() -> ManualClock:
 def make(tmp_path: Path, clock: ManualClock) -> Iterator[Callable[..., CacheProvider]]:
     made: list[CacheProvider] = []
 
-    def make(inner: Any, *, path: Path = tmp_path, identity: str = "", **settings: Any) -> CacheProvider:
+    def make(
+        inner: Any, *, path: Path = tmp_path, identity: str = "", admit: Any = None, **settings: Any
+    ) -> CacheProvider:
         chosen = CacheSettings(**{"exact": True, **settings})
-        made.append(CacheProvider(inner, chosen, path=path, clock=clock, identity=identity))
+        made.append(CacheProvider(inner, chosen, path=path, clock=clock, identity=identity, admit=admit))
         return made[-1]
 
     yield make

@@ -24,7 +24,7 @@ from llmops_sdk.caching.backends._generation import Generation
 from llmops_sdk.caching.backends._protocol import BackendError, DamagedError
 from llmops_sdk.errors import StoreError
 
-__all__ = ["DATABASE", "DiskBackend", "prepare_folder", "set_aside"]
+__all__ = ["DATABASE", "WITH_KEY", "WITH_TAG", "DiskBackend", "key_range", "prepare_folder", "set_aside"]
 
 _T = TypeVar("_T")
 
@@ -45,6 +45,14 @@ _TAGS = (
         "DELETE FROM Tags WHERE key = OLD.key; END"
     ),
 )
+
+WITH_TAG = "key IN (SELECT key FROM Tags WHERE tag = ?)"
+WITH_KEY = "key >= ? AND key < ?"
+
+
+def key_range(key: str) -> tuple[str, str]:
+    """Return the values of `WITH_KEY` for a key and all that begin with it; keys are ASCII."""
+    return key, f"{key}\x7f"
 
 
 class _ForeignRowError(Exception):
@@ -83,12 +91,12 @@ class DiskBackend:
 
     Args:
         folder: Where; made with mode 0700, the files in it with 0600.
-        max_bytes: Above this size the least recently used entries are evicted; None keeps the limit in force.
+        max_bytes: Above this size the least recently used entries are evicted.
     """
 
     workers = 1
 
-    def __init__(self, folder: Path, *, max_bytes: int | None = None) -> None:
+    def __init__(self, folder: Path, *, max_bytes: int) -> None:
         self.place = str(folder)
         self._folder = folder
         self._max_bytes = max_bytes
@@ -101,18 +109,16 @@ class DiskBackend:
 
     def set(self, key: str, value: bytes, ttl: float | None, tags: Sequence[str]) -> bool:
         # One entry must not evict all the others.
-        fits = self._max_bytes is None or len(value) <= self._max_bytes // 8
-        return fits and self._use(self._set, key, value, ttl, tags)
+        return len(value) <= self._max_bytes // 8 and self._use(self._set, key, value, ttl, tags)
 
     def discard(self, key: str) -> None:
         self._use(_discard, key)
 
     def delete(self, key: str) -> int:
-        # Keys are ASCII, so that every key that begins like this one stands below it with the last character added.
-        return self._use(self._delete, "key >= ? AND key < ?", (key, f"{key}\x7f"))
+        return self._use(self._delete, WITH_KEY, key_range(key))
 
     def delete_tag(self, tag: str) -> int:
-        return self._use(self._delete, "key IN (SELECT key FROM Tags WHERE tag = ?)", (tag,))
+        return self._use(self._delete, WITH_TAG, (tag,))
 
     def clear(self) -> int:
         return self._use(_clear)
@@ -193,7 +199,7 @@ class DiskBackend:
             self.place,
             timeout=1,
             disk=_BytesDisk,
-            **({} if self._max_bytes is None else {"size_limit": self._max_bytes}),
+            size_limit=self._max_bytes,
             eviction_policy="least-recently-used",
             cull_limit=10,
             statistics=0,

@@ -1,4 +1,4 @@
-"""Erase every answer of a cache, so that its files keep no byte of them."""
+"""Change a cache from outside the programs that use it: erase it, count its answers, remove some."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from llmops_sdk.caching.backends._disk import DATABASE
+from llmops_sdk.caching.backends._disk import DATABASE, WITH_KEY, WITH_TAG, key_range
 from llmops_sdk.caching.backends._generation import Generation
 from llmops_sdk.errors import StoreError
 
-__all__ = ["count_answers", "erase"]
+__all__ = ["count_answers", "erase", "remove"]
 
 _WAIT = 10.0
 
@@ -41,6 +41,34 @@ def count_answers(folder: Path) -> int:
         StoreError: The cache cannot be read.
     """
     return sum(_count(database) for database in sorted(folder.rglob(DATABASE)))
+
+
+def remove(folder: Path, *, tag: str | None = None, key: str | None = None) -> int:
+    """Remove the entries of a tag or of the beginning of a key, and return how many there were.
+
+    Args:
+        folder: The folder of the cache's tiers; it need not exist.
+        tag: A tag.
+        key: A key or its beginning.
+
+    Raises:
+        StoreError: The cache cannot be changed, or another process keeps it busy.
+    """
+    return sum(_remove(database, tag, key) for database in sorted(folder.rglob(DATABASE)))
+
+
+def _remove(database: Path, tag: str | None, key: str | None) -> int:
+    try:
+        with closing(sqlite3.connect(database, timeout=_WAIT, isolation_level=None)) as connection:
+            tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            if "Cache" not in tables or (tag is not None and "Tags" not in tables):
+                return 0
+            condition, values = (WITH_TAG, (tag,)) if tag is not None else (WITH_KEY, key_range(key or ""))
+            count = connection.execute(f"DELETE FROM Cache WHERE {condition}", values).rowcount  # noqa: S608
+    except sqlite3.Error as error:
+        raise StoreError(f"the cache {database} cannot be changed: {error}; try again", path=str(database)) from error
+    Generation(database.parent).change()
+    return int(count)
 
 
 def _count(database: Path) -> int:

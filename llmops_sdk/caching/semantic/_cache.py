@@ -19,6 +19,7 @@ from llmops_sdk._util._public import public
 from llmops_sdk.caching.semantic._bound import ErrorBound, JudgeError
 from llmops_sdk.caching.semantic._decide import Judged
 from llmops_sdk.caching.semantic._judge import Judge, judge_of
+from llmops_sdk.caching.semantic._scope import Question
 from llmops_sdk.caching.semantic._store import SemanticStats, open_on_disk
 from llmops_sdk.caching.semantic._tier import Finding, TierSettings
 from llmops_sdk.config import current
@@ -159,12 +160,12 @@ class SemanticCache:
             ProviderError: The embedder's model could not be called.
         """
         _check_strings(text, scope)
-        return self._hit(scope, self._store.find(scope, text))
+        return self._hit(scope, self._store.find(Question(scope, text)))
 
     async def aget(self, text: str, *, scope: str = "") -> Hit | None:
         """Return the stored value that serves a question, or None, async; see `get`."""
         _check_strings(text, scope)
-        return self._hit(scope, await self._store.afind(scope, text))
+        return self._hit(scope, await self._store.afind(Question(scope, text)))
 
     def put(self, text: str, value: Any, *, scope: str = "", tags: Sequence[str] = ()) -> None:
         """Store a value for a question; after a miss, also learn whether the nearest stored value was right for it.
@@ -182,7 +183,7 @@ class SemanticCache:
         """
         _check_strings(text, scope)
         data, names = _to_bytes(value), _tags_of(tags)
-        finding = self._taken(scope, text) or self._store.find(scope, text)
+        finding = self._taken(scope, text) or self._store.find(Question(scope, text))
         if finding is not None:
             self._store.learn(finding, data, right=self._store.is_right(finding, value), tags=names)
 
@@ -190,7 +191,7 @@ class SemanticCache:
         """Store a value for a question, async; see `put`."""
         _check_strings(text, scope)
         data, names = _to_bytes(value), _tags_of(tags)
-        finding = self._taken(scope, text) or await self._store.afind(scope, text)
+        finding = self._taken(scope, text) or await self._store.afind(Question(scope, text))
         if finding is not None:
             right = await asyncio.to_thread(self._store.is_right, finding, value)
             await self._store.alearn(finding, data, right=right, tags=names)
@@ -218,7 +219,7 @@ class SemanticCache:
             ProviderError: The embedder's model could not be called.
         """
         _check_strings(text, scope)
-        verdict, threshold = self._store.verdict(scope, text, max(1, min(top, 100)))
+        verdict, threshold = self._store.verdict(Question(scope, text), max(1, min(top, 100)))
         return [_candidate(one, threshold) for one in verdict.all]
 
     def invalidate(self, *, tag: str | None = None, scope: str | None = None) -> int:

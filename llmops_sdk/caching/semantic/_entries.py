@@ -16,6 +16,7 @@ class StoredEntry(NamedTuple):
         id: Its number; later entries have higher ones.
         group: The number of the first entry with the same answer.
         text: The question.
+        earlier: What was said before as JSON, a list of [role, text]; "" where that is in the scope.
         vector: Its vector as little-endian 32-bit floats.
         stored_at: Seconds since the epoch.
         expires_at: Seconds since the epoch, or None for no limit.
@@ -24,6 +25,7 @@ class StoredEntry(NamedTuple):
     id: int
     group: int
     text: str
+    earlier: str
     vector: bytes
     stored_at: float
     expires_at: float | None
@@ -35,6 +37,7 @@ class NewEntry:
 
     scope: str
     text: str
+    earlier: str
     vector: bytes
     value: bytes
     group: int | None

@@ -23,6 +23,7 @@ class Neighbour(NamedTuple):
         id: The entry's number.
         group: Entries of one group have the same answer.
         text: The question.
+        earlier: What was said before; see `StoredEntry`.
         similarity: The cosine of the two vectors.
         stored_at: Seconds since the epoch.
     """
@@ -30,6 +31,7 @@ class Neighbour(NamedTuple):
     id: int
     group: int
     text: str
+    earlier: str
     similarity: float
     stored_at: float
 
@@ -82,7 +84,7 @@ class ScopeIndexes:
         matches = found.index.search(vector, top + 4) if found.entries else []
         rows = [(found.entries[match.id], match.similarity) for match in matches]
         valid = [(row, similarity) for row, similarity in rows if row.expires_at is None or now < row.expires_at]
-        return [Neighbour(row.id, row.group, row.text, sim, row.stored_at) for row, sim in valid[:top]]
+        return [Neighbour(row.id, row.group, row.text, row.earlier, sim, row.stored_at) for row, sim in valid[:top]]
 
     def _current(self, backend: SemanticBackend, name: str) -> _Scope:
         self._position, gone = backend.removed(self._position)

@@ -70,7 +70,7 @@ class SemanticProvider(WrapperProvider):
         question = self._question(request)
         if question is None:
             return self.inner.complete(request)
-        finding = guarded("semantic look-up", None, self._store.find, *question)
+        finding = guarded("semantic look-up", None, self._store.find, question)
         if (served := self._serve(finding)) is not None:
             self._audit(finding, request)
             return served
@@ -95,7 +95,7 @@ class SemanticProvider(WrapperProvider):
         if question is None:
             yield from self.inner.stream(request)
             return
-        finding = guarded("semantic look-up", None, self._store.find, *question)
+        finding = guarded("semantic look-up", None, self._store.find, question)
         if (served := self._serve(finding)) is not None:
             self._audit(finding, request)
             yield from chunks_of(served)
@@ -139,14 +139,14 @@ class SemanticProvider(WrapperProvider):
         if request.cache is False:
             return None
         reason = refused_request(request, self.settings)
-        question = None if reason is not None else question_of(request, self._keys)
+        question = None if reason is not None else question_of(request, self._keys, self.settings.semantic.history)
         if question is None:
             _record({"hit": False, "decision": "bypassed", "reason": reason or "no_question"})
         return question
 
     async def _afind(self, question: Question) -> Finding | None:
         with Caught() as caught:
-            return await self._store.afind(*question)
+            return await self._store.afind(question)
         guarded("semantic look-up", None, _raise, caught.error)
         return None
 
@@ -180,8 +180,9 @@ class SemanticProvider(WrapperProvider):
 
     def _judged(self, finding: Finding, response: Response) -> bool | None:
         right = self._store.is_right(finding, response.text)
-        if right is not None:
-            _record({"hit": False, "decision": "judged", "reason": "right" if right else "wrong"})
+        if right is not None and finding.best is not None:
+            near = {"similarity": finding.best.neighbour.similarity, "score": finding.best.score}
+            _record({"hit": False, "decision": "judged", "reason": "right" if right else "wrong", **near})
         return right
 
     def _audit(self, finding: Finding | None, request: Request) -> None:

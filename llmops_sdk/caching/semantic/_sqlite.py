@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from llmops_sdk.caching.backends._disk import DATABASE, prepare_folder, set_aside
+from llmops_sdk.caching.backends._disk import DATABASE, WITH_TAG, prepare_folder, set_aside
 from llmops_sdk.caching.backends._protocol import BackendError, DamagedError
 from llmops_sdk.caching.semantic._entries import LabelCounts, NewEntry, Removed, StoredEntry
 
@@ -28,22 +28,22 @@ _USED_EVERY = 60.0  # seconds between notes of an entry's use
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS Cache (
-  id INTEGER PRIMARY KEY AUTOINCREMENT, scope TEXT NOT NULL, grp INTEGER NOT NULL, text TEXT NOT NULL,
-  vector BLOB NOT NULL, value BLOB NOT NULL, stored_at REAL NOT NULL, expires_at REAL, used_at REAL NOT NULL
+  key INTEGER PRIMARY KEY AUTOINCREMENT, scope TEXT NOT NULL, grp INTEGER NOT NULL, text TEXT NOT NULL,
+  earlier TEXT NOT NULL, vector BLOB NOT NULL, value BLOB NOT NULL, stored_at REAL NOT NULL, expires_at REAL, used_at REAL NOT NULL
 );
-CREATE INDEX IF NOT EXISTS Cache_scope ON Cache (scope, id);
+CREATE INDEX IF NOT EXISTS Cache_scope ON Cache (scope, key);
 CREATE INDEX IF NOT EXISTS Cache_expires ON Cache (expires_at) WHERE expires_at IS NOT NULL;
 CREATE INDEX IF NOT EXISTS Cache_used ON Cache (used_at);
-CREATE TABLE IF NOT EXISTS Tags (tag TEXT NOT NULL, entry INTEGER NOT NULL, PRIMARY KEY (tag, entry)) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS Tags_entry ON Tags (entry);
+CREATE TABLE IF NOT EXISTS Tags (tag TEXT NOT NULL, key INTEGER NOT NULL, PRIMARY KEY (tag, key)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS Tags_key ON Tags (key);
 CREATE TABLE IF NOT EXISTS Labels (
   kind TEXT NOT NULL, epoch INTEGER NOT NULL, band INTEGER NOT NULL, right INTEGER NOT NULL, wrong INTEGER NOT NULL,
   audited_right INTEGER NOT NULL, audited_wrong INTEGER NOT NULL, PRIMARY KEY (kind, epoch, band)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS Removed (number INTEGER PRIMARY KEY AUTOINCREMENT, entry INTEGER NOT NULL);
 CREATE TRIGGER IF NOT EXISTS Cache_deleted AFTER DELETE ON Cache FOR EACH ROW BEGIN
-  DELETE FROM Tags WHERE entry = OLD.id;
-  INSERT INTO Removed (entry) VALUES (OLD.id);
+  DELETE FROM Tags WHERE key = OLD.key;
+  INSERT INTO Removed (entry) VALUES (OLD.key);
 END;
 """
 
@@ -58,7 +58,7 @@ class SqliteBackend:
 
     workers = 1
 
-    def __init__(self, folder: Path, *, max_entries: int) -> None:
+    def __init__(self, folder: Path, *, max_entries: int = 100_000) -> None:
         self.place = str(folder)
         self._folder = folder
         self._max_entries = max_entries
@@ -69,8 +69,8 @@ class SqliteBackend:
 
     def entries(self, scope: str, after: int, limit: int) -> list[StoredEntry]:
         sql = (
-            "SELECT id, grp, text, vector, stored_at, expires_at FROM Cache "
-            "WHERE scope = ? AND id > ? ORDER BY id LIMIT ?"
+            "SELECT key, grp, text, earlier, vector, stored_at, expires_at FROM Cache "
+            "WHERE scope = ? AND key > ? ORDER BY key LIMIT ?"
         )
         rows = self._use(lambda db: db.execute(sql, (scope, after, limit)).fetchall())
         return [StoredEntry(*row) for row in rows if _is_entry(row)]
@@ -83,13 +83,13 @@ class SqliteBackend:
 
     def delete(self, entries: Sequence[int]) -> int:
         marks = ", ".join("?" * len(entries))
-        return self._delete(f"id IN ({marks})", *entries) if entries else 0
+        return self._delete(f"key IN ({marks})", *entries) if entries else 0
 
     def delete_scope(self, scope: str) -> int:
         return self._delete("scope = ?", scope)
 
     def delete_tag(self, tag: str) -> int:
-        return self._delete("id IN (SELECT entry FROM Tags WHERE tag = ?)", tag)
+        return self._delete(WITH_TAG, tag)
 
     def clear(self) -> int:
         self._use(lambda db: db.execute("DELETE FROM Labels"))
@@ -138,30 +138,30 @@ class SqliteBackend:
 
     def _insert(self, db: sqlite3.Connection, entry: NewEntry) -> int:
         with _transaction(db):
-            row = (entry.scope, entry.group or 0, entry.text, entry.vector, entry.value)
+            row = (entry.scope, entry.group or 0, entry.text, entry.earlier, entry.vector, entry.value)
             times = (entry.stored_at, entry.expires_at, entry.stored_at)
             sql = (
-                "INSERT INTO Cache (scope, grp, text, vector, value, stored_at, expires_at, used_at) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+                "INSERT INTO Cache (scope, grp, text, earlier, vector, value, stored_at, expires_at, used_at) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
             )
             number = int(db.execute(sql, (*row, *times)).lastrowid or 0)
             if entry.group is None:
-                db.execute("UPDATE Cache SET grp = id WHERE id = ?", (number,))
+                db.execute("UPDATE Cache SET grp = key WHERE key = ?", (number,))
             db.executemany("INSERT OR IGNORE INTO Tags VALUES (?, ?)", [(tag, number) for tag in entry.tags])
             self._make_room(db, number, entry.stored_at)
         return number
 
     def _make_room(self, db: sqlite3.Connection, number: int, now: float) -> None:
-        expired = "SELECT id FROM Cache WHERE expires_at <= ? ORDER BY expires_at LIMIT ?"
-        db.execute(f"DELETE FROM Cache WHERE id IN ({expired})", (now, _SWEEP))  # noqa: S608 - our own text
+        expired = "SELECT key FROM Cache WHERE expires_at <= ? ORDER BY expires_at LIMIT ?"
+        db.execute(f"DELETE FROM Cache WHERE key IN ({expired})", (now, _SWEEP))  # noqa: S608 - our own text
         if number % _SWEEP:
             return
         db.execute("DELETE FROM Removed WHERE number <= (SELECT max(number) FROM Removed) - ?", (_REMOVED,))
         (count,) = db.execute("SELECT count(*) FROM Cache").fetchone()
         if count > self._max_entries:
-            oldest = "SELECT id FROM Cache ORDER BY used_at LIMIT ?"
+            oldest = "SELECT key FROM Cache ORDER BY used_at LIMIT ?"
             many = count - self._max_entries
-            db.execute(f"DELETE FROM Cache WHERE id IN ({oldest})", (many,))  # noqa: S608 - our own text
+            db.execute(f"DELETE FROM Cache WHERE key IN ({oldest})", (many,))  # noqa: S608 - our own text
 
     def _use(self, work: Callable[..., _T], *args: Any) -> _T:
         """Do the work on the database; open it if it is not open."""
@@ -208,18 +208,18 @@ def _removed(db: sqlite3.Connection, after: int | None) -> Removed:
 
 
 def _value(db: sqlite3.Connection, entry: int, now: float) -> tuple[bytes, float] | None:
-    row = db.execute("SELECT value, stored_at, expires_at, used_at FROM Cache WHERE id = ?", (entry,)).fetchone()
+    row = db.execute("SELECT value, stored_at, expires_at, used_at FROM Cache WHERE key = ?", (entry,)).fetchone()
     if row is None or type(row[0]) is not bytes or type(row[1]) is not float:
         return None
     value, stored_at, expires_at, used_at = row
     if expires_at is not None and not now < expires_at:
         return None
     if now - used_at > _USED_EVERY:
-        db.execute("UPDATE Cache SET used_at = ? WHERE id = ?", (now, entry))
+        db.execute("UPDATE Cache SET used_at = ? WHERE key = ?", (now, entry))
     return value, stored_at
 
 
 def _is_entry(row: tuple[Any, ...]) -> bool:
-    kinds = (int, int, str, bytes, float)
+    kinds = (int, int, str, str, bytes, float)
     fits = all(type(value) is kind for value, kind in zip(row, kinds, strict=False))
-    return fits and (row[5] is None or type(row[5]) is float)
+    return fits and (row[6] is None or type(row[6]) is float)

@@ -14,10 +14,12 @@ import orjson
 from llmops_sdk._util._clock import Clock
 from llmops_sdk._util._guard import guarded
 from llmops_sdk._util._public import public
+from llmops_sdk.caching.backends._open import SEMANTIC
 from llmops_sdk.caching.backends._worker import Worker
 from llmops_sdk.caching.semantic._decide import Verdict
 from llmops_sdk.caching.semantic._entries import SemanticBackend
 from llmops_sdk.caching.semantic._judge import Judge
+from llmops_sdk.caching.semantic._scope import Question
 from llmops_sdk.caching.semantic._sqlite import SqliteBackend
 from llmops_sdk.caching.semantic._tier import Finding, SemanticTier, TierSettings
 from llmops_sdk.embeddings import AsyncEmbedder, Embedder
@@ -65,32 +67,32 @@ class SemanticStore:
         self._embedder = embedder
         self._judge = judge
 
-    def find(self, scope: str, text: str) -> Finding | None:
+    def find(self, question: Question) -> Finding | None:
         """Return what the tier knows about a question; None for a text that is too long, and when the store fails.
 
         Raises:
             EmbeddingError: The embedder failed.
             ProviderError: The embedder's model could not be called.
         """
-        if len(text) > _MAX_TEXT:
+        if len(question.text) > _MAX_TEXT:
             return None
-        (vector,) = self._embedder.embed([text])
-        return self._worker.run("look-up", None, SemanticTier.find, self._place(scope), text, vector)
+        (vector,) = self._embedder.embed([question.text])
+        return self._worker.run("look-up", None, SemanticTier.find, self._placed(question), vector)
 
-    async def afind(self, scope: str, text: str) -> Finding | None:
+    async def afind(self, question: Question) -> Finding | None:
         """Return what the tier knows about a question, async; see `find`."""
-        if len(text) > _MAX_TEXT:
+        if len(question.text) > _MAX_TEXT:
             return None
-        vector = await self._avector(text)
-        return await self._worker.arun("look-up", None, SemanticTier.find, self._place(scope), text, vector)
+        vector = await self._avector(question.text)
+        return await self._worker.arun("look-up", None, SemanticTier.find, self._placed(question), vector)
 
-    def verdict(self, scope: str, text: str, top: int) -> tuple[Verdict, float | None]:
+    def verdict(self, question: Question, top: int) -> tuple[Verdict, float | None]:
         """Return the verdict on the nearest stored questions, and the lowest score that is served."""
-        if len(text) > _MAX_TEXT:
+        if len(question.text) > _MAX_TEXT:
             return Verdict(None, None, ()), None
-        (vector,) = self._embedder.embed([text])
+        (vector,) = self._embedder.embed([question.text])
         default: tuple[Verdict, float | None] = Verdict(None, None, ()), None
-        return self._worker.run("look-up", default, _verdict, self._place(scope), text, vector, top)
+        return self._worker.run("look-up", default, _verdict, self._placed(question), vector, top)
 
     def learn(self, finding: Finding, value: bytes | None, *, right: bool | None, tags: Sequence[str] = ()) -> None:
         """Store a new answer and the label that it gives; see `SemanticTier.learn`."""
@@ -136,9 +138,12 @@ class SemanticStore:
         """Return the scope in the store: vectors of another embedder are never compared with these."""
         return f"{self._embedder.identity}\n{scope}"
 
+    def _placed(self, question: Question) -> Question:
+        return question._replace(scope=self._place(question.scope))
+
     async def _avector(self, text: str) -> Any:
         if isinstance(self._embedder, AsyncEmbedder):
-            return (await self._embedder.aembed([text]))[0]
+            return (await self._embedder.aembed([question.text]))[0]
         return (await asyncio.to_thread(self._embedder.embed, [text]))[0]
 
 
@@ -157,7 +162,7 @@ def open_on_disk(
     """
 
     def make() -> SemanticTier:
-        backend: SemanticBackend = SqliteBackend(folder / "semantic", max_entries=max_entries)
+        backend: SemanticBackend = SqliteBackend(folder / SEMANTIC, max_entries=max_entries)
         return SemanticTier(backend, embedder, settings, clock=clock)
 
     return SemanticStore(Worker(make, clock=clock), embedder, judge)
@@ -170,8 +175,8 @@ def _learn(tier: SemanticTier, finding: Finding, value: bytes | None, right: boo
     tier.learn(finding, value=value, right=right, tags=tags)
 
 
-def _verdict(tier: SemanticTier, scope: str, text: str, vector: Any, top: int) -> tuple[Verdict, float | None]:
-    return tier.verdict(scope, text, vector, top), tier.bound().threshold
+def _verdict(tier: SemanticTier, question: Question, vector: Any, top: int) -> tuple[Verdict, float | None]:
+    return tier.verdict(question, vector, top), tier.bound().threshold
 
 
 def _invalidate(tier: SemanticTier, tag: str | None, scope: str | None) -> int:

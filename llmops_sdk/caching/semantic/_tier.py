@@ -9,7 +9,7 @@ import random
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 from llmops_sdk._util._clock import Clock
@@ -17,8 +17,14 @@ from llmops_sdk.caching.semantic._bound import THRESHOLDS, BoundCounts, ErrorBou
 from llmops_sdk.caching.semantic._decide import Judged, Verdict, decide
 from llmops_sdk.caching.semantic._entries import NewEntry, SemanticBackend
 from llmops_sdk.caching.semantic._neighbours import Neighbour, ScopeIndexes
+from llmops_sdk.caching.semantic._scope import Question, read_earlier
 from llmops_sdk.caching.semantic._vector_bytes import write_vector
-from llmops_sdk.caching.semantic.lexical import Analysed, Comparison, analyse, compare_analysed
+from llmops_sdk.caching.semantic.lexical import (
+    AnalysedConversation,
+    Comparison,
+    analyse_conversation,
+    compare_conversations,
+)
 from llmops_sdk.embeddings import Embedder, vocabulary
 
 __all__ = ["Finding", "FoundDecision", "SemanticTier", "TierSettings"]
@@ -63,6 +69,7 @@ class Finding:
     Attributes:
         scope: The scope.
         text: The new question.
+        earlier: What was said before; see `StoredEntry`.
         vector: Its vector as bytes.
         decision: What was decided.
         reason: Why: the difference in the words, or "threshold", "expired", "none".
@@ -74,6 +81,7 @@ class Finding:
 
     scope: str
     text: str
+    earlier: str = ""
     vector: bytes
     decision: FoundDecision
     reason: str
@@ -115,31 +123,30 @@ class SemanticTier:
         self._clock = clock
         self._chance = chance
         self._indexes = ScopeIndexes(embedder)
-        self._analysed: OrderedDict[str, Analysed] = OrderedDict()
+        self._analysed: OrderedDict[tuple[str, str], AnalysedConversation] = OrderedDict()
         self._words = vocabulary()
         self._bound: ErrorBound | None = None
         self._bound_at = float("-inf")
 
-    def find(self, scope: str, text: str, vector: Any) -> Finding:
+    def find(self, question: Question, vector: Any) -> Finding:
         """Return what the tier knows about a new question."""
-        verdict = self.verdict(scope, text, vector, _TOP)
-        data = write_vector(vector)
+        verdict = self.verdict(question, vector, _TOP)
+        asked = Finding(
+            scope=question.scope, text=question.text, earlier=question.earlier, vector=write_vector(vector), decision="empty", reason="none"
+        )
         best = verdict.best
         if best is None or (best.score < _MIN_SCORE and best.comparison.decision != "same"):
-            if verdict.refused is None:
-                return Finding(scope=scope, text=text, vector=data, decision="empty", reason="none")
             refused = verdict.refused
-            reason = refused.comparison.reason
-            return Finding(scope=scope, text=text, vector=data, decision="refused", reason=reason, best=refused)
+            if refused is None:
+                return asked
+            return replace(asked, decision="refused", reason=refused.comparison.reason, best=refused)
         found = self.backend.value(best.neighbour.id, self._clock.time())
         if found is None:
-            return Finding(scope=scope, text=text, vector=data, decision="empty", reason="expired")
+            return replace(asked, reason="expired")
         safe = self._is_safe(best)
         decision: FoundDecision = ("served" if self.settings.serve else "would_serve") if safe else "unsure"
-        return Finding(
-            scope=scope,
-            text=text,
-            vector=data,
+        return replace(
+            asked,
             decision=decision,
             reason=best.comparison.reason if safe else "threshold",
             best=best,
@@ -148,10 +155,10 @@ class SemanticTier:
             audit=decision == "served" and self._chance() < self.settings.audit,
         )
 
-    def verdict(self, scope: str, text: str, vector: Any, top: int) -> Verdict:
+    def verdict(self, question: Question, vector: Any, top: int) -> Verdict:
         """Return the verdict on the nearest stored questions."""
-        asked = analyse(text, vocabulary=self._words)
-        neighbours = self._indexes.nearest(self.backend, scope, vector, top, self._clock.time())
+        asked = self._analyse(question.text, question.earlier)
+        neighbours = self._indexes.nearest(self.backend, question.scope, vector, top, self._clock.time())
         return decide(neighbours, lambda one: self._compare(asked, one))
 
     def learn(
@@ -175,6 +182,7 @@ class SemanticTier:
             NewEntry(
                 scope=finding.scope,
                 text=finding.text,
+                earlier=finding.earlier,
                 vector=finding.vector,
                 value=value,
                 group=best.neighbour.group if best is not None and right else None,
@@ -226,10 +234,13 @@ class SemanticTier:
             chosen.max_error, confidence=chosen.confidence, judge_error=chosen.judge_error, counts=counts
         )
 
-    def _compare(self, asked: Analysed, stored: Neighbour) -> Comparison:
-        known = self._analysed.get(stored.text)
+    def _compare(self, asked: AnalysedConversation, stored: Neighbour) -> Comparison:
+        known = self._analysed.get((stored.text, stored.earlier))
         if known is None:
-            known = self._analysed[stored.text] = analyse(stored.text, vocabulary=self._words)
+            known = self._analysed[stored.text, stored.earlier] = self._analyse(stored.text, stored.earlier)
             if len(self._analysed) > _MAX_ANALYSED:
                 self._analysed.popitem(last=False)
-        return compare_analysed(asked, known, similarity=stored.similarity, vocabulary=self._words)
+        return compare_conversations(asked, known, similarity=stored.similarity, vocabulary=self._words)
+
+    def _analyse(self, text: str, earlier: str) -> AnalysedConversation:
+        return analyse_conversation([*read_earlier(earlier), {"role": "user", "content": text}], vocabulary=self._words)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,7 +18,7 @@ from llmops_sdk.config.sections._base import (
     SettingsSection,
 )
 
-__all__ = ["CacheSettings", "CassetteSettings", "SemanticSettings", "checked_tags"]
+__all__ = ["CacheSettings", "CassetteSettings", "SemanticSettings"]
 
 _MOST_TAGS = 16
 _LONGEST_TAG = 200
@@ -46,6 +46,9 @@ class SemanticSettings(SettingsSection):
     """A lower limit of the share of right responses that the judge calls wrong."""
     audit: Annotated[float, Field(ge=0.0, le=1.0)] = 0.02
     """Share of the returned responses that a call in the background checks. Each costs a call."""
+    history: Literal["exact", "facts"] = "exact"
+    """"exact": earlier messages must be equal. "facts": what user and assistant said may be worded otherwise where it
+    states the same facts, or where the question stands alone. It returns more, and can be wrong about what "it" is."""
     max_entries: PositiveInt = 100_000
     """The number of responses above which the least recently used are removed."""
 
@@ -81,27 +84,10 @@ class CacheSettings(SettingsSection):
     @field_validator("tags")
     @classmethod
     def _check_tags(cls, tags: tuple[str, ...]) -> tuple[str, ...]:
-        return checked_tags(tags)
-
-
-def checked_tags(tags: Sequence[str]) -> tuple[str, ...]:
-    """Return tags, each once and in order.
-
-    Args:
-        tags: Texts.
-
-    Raises:
-        ValueError: There are too many, or one is empty or too long.
-
-    Example:
-        >>> from llmops_sdk.config.sections._caching import checked_tags
-        >>> checked_tags(["prices", "user:7", "prices"])
-        ('prices', 'user:7')
-    """
-    found = tuple(dict.fromkeys(tags))
-    if len(found) > _MOST_TAGS or not all(0 < len(tag) <= _LONGEST_TAG for tag in found):
-        raise ValueError(f"give at most {_MOST_TAGS} tags of 1 to {_LONGEST_TAG} characters")
-    return found
+        found = tuple(dict.fromkeys(tags))
+        if len(found) > _MOST_TAGS or not all(0 < len(tag) <= _LONGEST_TAG for tag in found):
+            raise ValueError(f"give at most {_MOST_TAGS} tags of 1 to {_LONGEST_TAG} characters")
+        return found
 
 
 @public("llmops_sdk.config")

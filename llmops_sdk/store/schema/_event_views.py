@@ -32,9 +32,12 @@ _LOOKUP = IDS + (
     Column("hit", "BOOLEAN", "Whether the cache answered."),
     Column("similarity", "DOUBLE", "How near the nearest stored prompt was, 0 to 1; NULL for the exact tier."),
     Column("age_s", "DOUBLE", "How old the stored answer was.", "s"),
-    Column("decision", "VARCHAR", "What was done: hit, miss, bypass, …"),
+    Column("decision", "VARCHAR", "What was done: served, stale, shared, stored, not_stored or bypassed."),
     Column("reason", "VARCHAR", "Why."),
     Column("saved_cost", "DOUBLE", "What it saved.", "USD"),
+    Column("score", "DOUBLE", "How likely the stored answer is right, 0 to 1; NULL for the exact tier."),
+    Column("saved_ms", "DOUBLE", "How long the call took whose answer was served; NULL when nobody measured it.", "ms"),
+    Column("key", "VARCHAR", "The first 16 hex digits of the entry's key."),
     TIME,
 )
 _VERDICT = IDS + (

@@ -241,3 +241,47 @@ def test_admission_in_code_decides(make_stage, counting) -> None:
     stage = make_stage(inner, admit=lambda response: False)
     stage.complete(ask(ASKED))
     assert stage.stats().entries == 0
+
+
+TALK = [
+    {"role": "user", "content": "I'm 6 months into an 18 month Nimbus broadband contract at £30 a month"},
+    {"role": "assistant", "content": "Thanks. What would you like to know about it?"},
+]
+CHATTY = [
+    {"role": "user", "content": "Hi! I'm 6 months into an 18 month Nimbus broadband contract at £30 a month"},
+    {"role": "assistant", "content": "Thanks. What would you like to know about it?"},
+]
+OTHER = [
+    {"role": "user", "content": "I'm 6 months into an 18 month Kestrel mobile contract at £12 a month"},
+    {"role": "assistant", "content": "Thanks. What would you like to know about it?"},
+]
+
+
+@pytest.mark.parametrize(
+    ("history", "before", "served"),
+    [
+        ("exact", TALK, True),
+        ("exact", CHATTY, False),
+        ("exact", OTHER, False),
+        ("facts", TALK, True),
+        ("facts", CHATTY, True),
+        ("facts", OTHER, False),
+        ("facts", [], False),
+    ],
+)
+def test_what_was_said_before_must_agree(make_stage, counting, history, before, served) -> None:
+    inner = counting()
+    stage = make_stage(inner, history=history)
+    last = {"role": "user", "content": "How much would it cost to leave now?"}
+    stage.complete(ask("", messages=[*TALK, last]))
+    again = {"role": "user", "content": "how much would it cost to leave now"}
+    assert (stage.complete(ask("", messages=[*before, again])).cache == "semantic") is served
+
+
+def test_history_with_tools_must_be_equal_in_any_case(make_stage, counting) -> None:
+    inner = counting()
+    stage = make_stage(inner, history="facts")
+    for number in ("1", "2"):
+        called = {"role": "assistant", "content": "", "tool_calls": [{"id": number}]}
+        stage.complete(ask("", messages=[called, {"role": "user", "content": ASKED}]))
+    assert inner.calls == 2

@@ -23,7 +23,7 @@ from llmops_sdk.caching.semantic.lexical._tokens import (
 )
 from llmops_sdk.caching.semantic.lexical._values import DATE_WORDS, Value, read_value
 
-__all__ = ["NO_WORDS", "Analysed", "Term", "analyse"]
+__all__ = ["NO_WORDS", "PREPOSITIONS", "Analysed", "Term", "analyse"]
 
 NO_WORDS: Final[frozenset[str]] = frozenset()
 PREPOSITIONS = frozenset(

@@ -18,7 +18,8 @@ __all__ = ["Difference", "Finding", "Reason", "find_difference"]
 
 Reason = Literal[
     "equal", "wording", "number", "date", "time", "unit", "code", "negation", "affix", "antonym", "entity", "order",
-    "role", "question", "tense", "modifier", "content", "paraphrase", "language", "length",
+    "role", "question", "tense", "modifier", "content", "paraphrase", "history", "language",
+    "length",
 ]  # fmt: skip
 
 _MOST_TERMS = 12  # more that are left over on one side are not explained one by one

@@ -13,6 +13,8 @@ from llmops_sdk.caching.semantic.lexical._checks import Difference, Finding, Rea
 
 __all__ = ["Comparison", "compare", "compare_analysed"]
 
+# Natural questions differ in these without a change of the answer more often than in numbers or opposites.
+_COSTS: dict[Reason, float] = {"question": 2.0, "role": 3.0, "negation": 4.0}
 _SHOWN = 8  # words of a finding
 Decision = Literal["same", "different", "unsure"]
 
@@ -72,19 +74,24 @@ def _judge(found: Difference, similarity: float) -> Comparison:
     if not left_over and not checks and found.shared:
         cost = 0.3 * found.explained + 0.25 * found.loose + 0.3 * (found.order in {"moved", "folded"})
         return Comparison("same", "wording", _sigmoid(4.5 + 3.0 * (similarity - 0.9) - cost))
-    coverage = found.shared / (found.shared + max(left_over, 1))
+    coverage = found.shared / (found.shared + left_over) if found.shared else float(not left_over)
     logit = 12.0 * (similarity - 0.93) + 2.5 * (coverage - 1.0)
     # Between texts that are nearly equal a difference is decisive; between texts in other words it is often chance.
     weight = coverage**3
-    logit -= 0.2 * weight * min(len(found.doubts), 3)
+    logit -= weight * (0.2 * min(len(found.doubts), 3) + 0.3 * (found.order == "crossed"))
     if found.findings:
-        return Comparison("different", found.findings[0].reason, _sigmoid(logit - 6.0 * weight), checks)
+        return Comparison("different", found.findings[0].reason, _sigmoid(logit - weight * _cost(found)), checks)
     if not left_over:
         reason = found.doubts[0].reason if found.doubts else "content"
         return Comparison("unsure", reason, _sigmoid(logit + 1.0), checks)
     decision, reason, penalty = _left_over(one, other)
     checks = (Finding(reason, _surfaces(one), _surfaces(other)), *checks)
     return Comparison(decision, reason, _sigmoid(logit - penalty * weight), checks)
+
+
+def _cost(found: Difference) -> float:
+    """Return how much the strongest finding takes from the logit of a pair that is equal in all else."""
+    return max(_COSTS.get(finding.reason, 6.0) for finding in found.findings)
 
 
 def _left_over(one: list[Term], other: list[Term]) -> tuple[Decision, Reason, float]:
@@ -96,7 +103,7 @@ def _left_over(one: list[Term], other: list[Term]) -> tuple[Decision, Reason, fl
             return "different", "content", 3.0
         return "unsure", "paraphrase", 0.0
     if len(one) + len(other) <= 2:
-        return "different", "modifier", 1.5
+        return "different", "modifier", 1.0
     return "unsure", "paraphrase", 0.0
 
 

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Literal
 
+from llmops_sdk.caching.semantic.lexical._analyse import PREPOSITIONS
+
 __all__ = ["Chunks", "Order", "order_of"]
 
 Chunks = tuple[tuple[str, ...], ...]
@@ -42,7 +44,7 @@ def order_of(asked: Chunks, stored: Chunks, renamed: Mapping[str, str]) -> Order
         asked, stored = _only(asked, shared), _only(stored, shared)
     if _flat(asked) == _flat(stored):
         return "same"
-    if Counter(asked) == Counter(stored):
+    if Counter(asked) == Counter(stored) and _may_move(asked, stored):
         return "moved"
     shared = Counter(_flat(folded[0])) & Counter(_flat(folded[1]))
     kept = _only(folded[0], shared), _only(folded[1], shared)
@@ -54,6 +56,12 @@ def order_of(asked: Chunks, stored: Chunks, renamed: Mapping[str, str]) -> Order
         if ends[0] == ends[1]:
             return "folded"
     return "differs" if whole else "crossed"
+
+
+def _may_move(asked: Chunks, stored: Chunks) -> bool:
+    """Return whether only parts with a preposition moved, or the question and the one statement before or after it."""
+    mine, theirs = ([chunk for chunk in one if chunk[0] not in PREPOSITIONS] for one in (asked, stored))
+    return mine == theirs or (len(mine) == 2 and any(chunk[0][0] == "<" for chunk in mine))
 
 
 def _flat(chunks: Chunks) -> list[str]:

@@ -1,0 +1,80 @@
+"""`llmops cache stats`, `clear`, `invalidate`, `inspect` and `shadow`."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+import llmops_sdk as llmops
+
+QUESTIONS = ("What is a span in tracing?", "what is a span in tracing", "What is a trace in tracing?")
+
+
+@pytest.fixture
+def asked(command) -> None:
+    """Three questions with both tiers on, in shadow mode."""
+    for question in QUESTIONS:
+        llmops.chat(question, model="offline/echo", cache={"semantic": "shadow", "tags": ["spans", "web"]})
+    llmops.flush()
+
+
+def rows(ran) -> list[dict]:
+    assert ran.status == 0, ran.err
+    return json.loads(ran.out)
+
+
+@pytest.mark.usefixtures("asked")
+def test_stats_of_each_tier(command) -> None:
+    found = {row["tier"]: row for row in rows(command("cache", "stats", "--format", "json"))}
+    assert (found["exact"]["entries"], found["exact"]["lookups"], found["exact"]["hit_rate"]) == (3, 3, 0.0)
+    assert (found["semantic"]["entries"], found["semantic"]["lookups"]) == (3, 3)
+    assert found["semantic"]["bytes"] > 0
+
+
+@pytest.mark.usefixtures("asked")
+def test_inspect_lists_entries_and_no_answers(command) -> None:
+    listed = rows(command("cache", "inspect", "--format", "json"))
+    assert [row["question"] for row in listed if row["tier"] == "semantic"] == list(reversed(QUESTIONS))
+    assert {row["tags"] for row in listed} == {"spans, web"}
+    exact = next(row for row in listed if row["tier"] == "exact")
+    (one,) = rows(command("cache", "inspect", exact["key"][:14], "--format", "json"))
+    assert one == exact
+    assert len(rows(command("cache", "inspect", "-n", "1", "--format", "json"))) == 2
+
+
+@pytest.mark.usefixtures("asked")
+def test_invalidate_by_tag_reaches_both_tiers_and_by_key_the_exact_one(command) -> None:
+    key = rows(command("cache", "inspect", "--format", "json"))[0]["key"]
+    assert command("cache", "invalidate", "--key", key[:16]).out == "1 removed\n"
+    assert command("cache", "invalidate", "--tag", "spans").out == "5 removed\n"
+    assert rows(command("cache", "inspect", "--format", "json")) == []
+
+
+@pytest.mark.parametrize("arguments", [(), ("--tag", "a", "--key", "b"), ("--key", "short")])
+def test_invalidate_without_one_clear_target_is_a_usage_error(command, asked, arguments) -> None:
+    assert command("cache", "invalidate", *arguments).status == 2
+
+
+@pytest.mark.usefixtures("asked")
+def test_clear_empties_every_tier(command) -> None:
+    (row,) = rows(command("cache", "clear", "--format", "json"))
+    assert row["removed"] == 6
+    assert rows(command("cache", "inspect", "--format", "json")) == []
+
+
+@pytest.mark.usefixtures("asked")
+def test_shadow_tells_what_would_have_been_served_and_how_often_it_was_wrong(command) -> None:
+    found = rows(command("cache", "shadow", "--format", "json"))
+    assert found[0]["served if"] == "as configured"
+    assert (found[0]["lookups"], found[0]["judged"]) == (3, 1)
+    assert found[0]["hit_rate"] == pytest.approx(1 / 3, abs=1e-3)
+    assert found[0]["error"] in {0.0, 1.0}
+    assert 0 < found[0]["error_at_most"] <= 1
+    assert rows(command("cache", "shadow", "--since", "2d", "--format", "json")) == found
+
+
+def test_cache_that_does_not_exist_is_empty(command) -> None:
+    assert rows(command("cache", "stats", "--format", "json")) == []
+    assert rows(command("cache", "inspect", "--format", "json")) == []
+    assert rows(command("cache", "shadow", "--format", "json")) == []
