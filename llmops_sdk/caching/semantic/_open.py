@@ -9,7 +9,6 @@ from typing import TypeAlias
 from weakref import WeakValueDictionary
 
 from llmops_sdk._util._clock import Clock
-from llmops_sdk._util._public import public
 from llmops_sdk.caching.semantic._bound import JudgeError
 from llmops_sdk.caching.semantic._judge import judge_of
 from llmops_sdk.caching.semantic._provider import SemanticProvider
@@ -27,7 +26,6 @@ _lock = threading.Lock()
 _stores: WeakValueDictionary[_Key, SemanticStore] = WeakValueDictionary()
 
 
-@public("llmops_sdk.caching")
 def open_semantic(
     inner: Provider,
     settings: CacheSettings,
