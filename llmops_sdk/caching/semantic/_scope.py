@@ -105,5 +105,7 @@ def _split(content: Any) -> tuple[str, Any] | None:
 
 def _text_part(part: object) -> Mapping[str, Any] | None:
     """Return a part of a message that is a text, or None."""
-    found = cast("Mapping[str, Any]", part) if isinstance(part, Mapping) else {}
+    if not isinstance(part, Mapping):
+        return None
+    found = cast("Mapping[str, Any]", part)
     return found if found.get("type") == "text" and isinstance(found.get("text"), str) else None
