@@ -23,7 +23,7 @@ The tree::
     ├── GuardrailViolation               a guard blocked the input or the output
     ├── ValidationFailedError            the answer does not fit the type asked for
     ├── ToolCallError                    a model's tool call has no function, or its arguments are not valid
-    ├── EmbeddingError                   an embedder returned no usable vectors
+    ├── EmbeddingError                   an vectors are not usable
     ├── StoreError                       the local store cannot be read or written
     ├── QueryError                       the SQL of a query is not valid or not allowed
     ├── OtlpDecodeError                  a request or a file is not valid OTLP
@@ -293,10 +293,10 @@ class ToolCallError(LLMOpsError):
 
 
 class EmbeddingError(LLMOpsError):
-    """An embedder returned no usable vectors: another number, another length, or values that are zero or not finite.
+    """Vectors are not usable: their number or length is wrong, one is zero or not finite, or an index is full.
 
     Attributes:
-        source: The name of the embedder, or of the index that refused the vectors.
+        source: The name of the embedder that made the vectors, or of the method that refused them.
     """
 
     def __init__(self, message: str, *, source: str | None = None) -> None:

@@ -27,7 +27,7 @@ from llmops_sdk.embeddings._static_table import FILE, Header, Table, pack
 __all__ = ["build", "main"]
 
 DIMENSION = 256
-SMOOTHING = 1e-3
+SMOOTHING = 1e-4
 """The frequency at which a token has half the weight of one that never occurs."""
 _NOT_TEXT = re.compile(r"\[(?:PAD|UNK|CLS|SEP|MASK|unused\d+)\]")
 _WEIGHTS_DIGEST = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -51,7 +51,8 @@ def _frequency_weights(tokens: int) -> Any:
 
 def _quantised(vectors: Any) -> tuple[Any, Any]:
     """Return the scale of each row, and the rows in signed bytes."""
-    scales = (np.abs(vectors).max(axis=1) / 127).astype("float32")
+    # Three digits: the last bits of a scale would differ between linear algebra libraries.
+    scales = np.array([float(f"{scale:.2e}") for scale in np.abs(vectors).max(axis=1) / 127], "float32")
     return scales, np.rint(vectors / scales[:, None].astype("float64")).clip(-127, 127).astype("int8")
 
 
@@ -79,6 +80,7 @@ def build(folder: Path) -> bytes:
         unknown_norm=round(float(np.median(np.sqrt((vectors * vectors).sum(axis=1)))), 3),
     )
     table = Table(header, tokens, scales, rows)
+    # The first number counts up when texts become tokens in another way.
     version = f"1.{hashlib.sha256(pack(table)).hexdigest()[:8]}"
     return pack(table._replace(header=dataclasses.replace(header, version=version)))
 

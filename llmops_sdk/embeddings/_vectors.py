@@ -29,7 +29,7 @@ def unit_rows(vectors: Any, *, source: str, rows: int, dimension: int | None = N
 
     Args:
         vectors: A sequence of vectors, or a two-dimensional array.
-        source: Who made them, for the message of an error.
+        source: Who made or takes them, for the message of an error.
         rows: How many vectors there must be.
         dimension: The length that each must have; None takes any length that all share.
 
@@ -40,17 +40,15 @@ def unit_rows(vectors: Any, *, source: str, rows: int, dimension: int | None = N
     try:
         found = np.asarray(vectors)
     except (TypeError, ValueError) as error:
-        raise EmbeddingError(f"{source} returned no table of numbers: {error}", source=source) from error
+        raise EmbeddingError(f"{source}: the vectors are no table of numbers: {error}", source=source) from error
     if found.shape == (0,) and rows == 0 and dimension is not None:
         found = found.reshape(0, dimension)
     if found.dtype.kind not in "fiu" or found.ndim != 2 or found.shape[0] != rows or found.shape[1] == 0:
         raise EmbeddingError(
-            f"{source} returned an array of shape {found.shape} and type {found.dtype} for {rows} texts", source=source
+            f"{source}: an array of shape {found.shape} and type {found.dtype} are not {rows} vectors", source=source
         )
     if dimension is not None and found.shape[1] != dimension:
-        raise EmbeddingError(
-            f"{source} returned vectors of {found.shape[1]} numbers, not of {dimension}", source=source
-        )
+        raise EmbeddingError(f"{source}: the vectors have {found.shape[1]} numbers, not {dimension}", source=source)
     units = np.empty(found.shape, "float32")
     for begin in range(0, rows, _BLOCK):
         units[begin : begin + _BLOCK] = _scaled(found[begin : begin + _BLOCK], source)
@@ -63,7 +61,7 @@ def _scaled(rows: Any, source: str) -> Any:
     # Divide by the largest number first, so that no square overflows or becomes zero.
     largest = np.abs(wide).max(axis=1, keepdims=True)
     if bad := int(np.count_nonzero(~(np.isfinite(largest) & (largest > 0)))):
-        raise EmbeddingError(f"{source} returned {bad} vectors that are zero or not finite", source=source)
+        raise EmbeddingError(f"{source}: {bad} of the vectors are zero or not finite", source=source)
     wide /= largest
     return wide / np.sqrt((wide * wide).sum(axis=1, keepdims=True))
 

@@ -90,8 +90,18 @@ def ask(question: str) -> str: return question
         (PROMPT, {"diskcache", "duckdb", "grpc", "litellm", "numpy", "openai", "pandas", "rich", "typer"}),
         ("import llmops_sdk as llmops; llmops.query", HEAVY - {"pydantic", "pydantic_settings", "wrapt"}),
         ("import llmops_sdk.stats", HEAVY),
+        ("import llmops_sdk.embeddings", HEAVY),
     ],
-    ids=["package", "errors", "names of tracing", "decorated functions", "prompt function", "query", "stats"],
+    ids=[
+        "package",
+        "errors",
+        "names of tracing",
+        "decorated functions",
+        "prompt function",
+        "query",
+        "stats",
+        "embeddings",
+    ],
 )
 def test_heavy_modules_are_imported_only_on_use(program: str, heavy: set[str], tmp_path: Path):
     assert _within(_modules_after(program, tmp_path), heavy) == set()
