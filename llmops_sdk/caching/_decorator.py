@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import CellType, CodeType, ModuleType
-from typing import Any, NamedTuple, TypeAlias, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar, cast, overload
 
 from llmops_sdk._util._callables import call_style_of, decorate, policies_of
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
@@ -23,6 +23,10 @@ from llmops_sdk.caching.exact._key import typed_digest
 from llmops_sdk.caching.exact._lookup import CachePolicy, ValueRules, record_bypass
 from llmops_sdk.config import CacheSettings, current
 from llmops_sdk.errors import ConfigError
+
+if TYPE_CHECKING:
+    from llmops_sdk.caching.semantic._cache import SemanticCache
+    from llmops_sdk.caching.semantic._function import SemanticFunction
 
 __all__ = ["cache"]
 
@@ -43,6 +47,8 @@ def cache(
     tags: Sequence[str] | Callable[..., Sequence[str]] = (),
     stale_while_revalidate: float | None = None,
     admit: Callable[[Any], bool] | None = None,
+    semantic: SemanticCache | str | None = None,
+    text: str | None = None,
     path: str | os.PathLike[str] | None = None,
     clock: Clock = SYSTEM_CLOCK,
 ) -> Callable[[_F], _F]: ...
@@ -56,6 +62,8 @@ def cache(
     tags: Sequence[str] | Callable[..., Sequence[str]] = (),
     stale_while_revalidate: float | None = None,
     admit: Callable[[Any], bool] | None = None,
+    semantic: SemanticCache | str | None = None,
+    text: str | None = None,
     path: str | os.PathLike[str] | None = None,
     clock: Clock = SYSTEM_CLOCK,
 ) -> Any:
@@ -77,6 +85,9 @@ def cache(
         stale_while_revalidate: Seconds after `ttl` in which a result is still returned while the function runs again
             in the background (a coroutine function as a task of the caller's event loop).
         admit: Takes a new result and returns whether to store it.
+        semantic: A `SemanticCache`, or "serve" for one with the settings of `[cache.semantic]`: a call whose text asks
+            for the same as an earlier one gets its result. All other arguments must be equal.
+        text: The name of the argument that is the text; by default the first.
         path: The folder; by default the configured one of the cache.
         clock: The time.
 
@@ -97,7 +108,9 @@ def cache(
         asked
         ('WHY?', 'WHY?')
     """
-    wrap = _wrapper(ttl, stale_while_revalidate, key, namespace, tags, admit, path, clock)
+    if semantic not in {None, "serve"} and isinstance(semantic, str):
+        raise ConfigError(f'@cache(semantic={semantic!r}): use "serve" or a SemanticCache', key="semantic")
+    wrap = _wrapper(ttl, stale_while_revalidate, key, namespace, tags, admit, path, clock, _Semantic(semantic, text))
     return functools.partial(decorate, wrap=wrap) if function is None else decorate(function, wrap)
 
 
@@ -110,6 +123,7 @@ def _wrapper(
     admit: Callable[[Any], bool] | None,
     path: str | os.PathLike[str] | None,
     clock: Clock,
+    semantic: _Semantic,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Return what wraps a function; check the arguments of the decorator."""
     for name, seconds in (("ttl", ttl), ("stale_while_revalidate", stale_ttl)):
@@ -125,7 +139,8 @@ def _wrapper(
         _check_state(target, key)
         opened = _LazyCache(None if path is None else Path(path), ttl, stale_ttl or 0.0, clock)
         policy = functools.partial(_policy, _Call(target, key, namespace, fixed, rules))
-        wrapped: Any = (_function if style == "function" else _coroutine)(target, policy, opened)
+        below = semantic.function(target, namespace, opened)
+        wrapped: Any = (_function if style == "function" else _coroutine)(target, policy, opened, below)
         wrapped.cache_invalidate = functools.partial(_invalidate, policy, opened)
         return wrapped
 
@@ -143,6 +158,8 @@ _Result: TypeAlias = list[Any]
 
 
 def _refused(result: _Result, admit: Callable[[Any], bool] | None = None) -> str | None:
+    if type(result) is not list:
+        return "semantic"  # the result of another call must neither spread nor live longer
     if not _is_json(result[0]):
         return "result_not_json"
     return None if admit is None or guarded("cache admission", False, admit, result[0]) else "admit"
@@ -155,6 +172,30 @@ def _read(payload: Any) -> _Result | None:
 _RULES: ValueRules[_Result] = ValueRules(_refused, list, _read, lambda _: None, lambda _: None)
 
 
+class _Semantic(NamedTuple):
+    """What a decorator says of the semantic tier."""
+
+    cache: SemanticCache | str | None
+    text: str | None
+
+    def function(self, target: Callable[..., Any], namespace: str, opened: _LazyCache) -> _Below | None:
+        """Return what opens the semantic tier of a function at its first call, or None without one."""
+        if self.cache is None:
+            return None
+
+        @functools.cache
+        def open_function() -> SemanticFunction:
+            from llmops_sdk.caching.semantic._function import SemanticFunction
+            from llmops_sdk.caching.semantic._open import configured_cache
+
+            identity = [_identity(target), *policies_of(target), namespace]
+            cache = configured_cache(opened.folder) if isinstance(self.cache, str) else self.cache
+            assert cache is not None
+            return SemanticFunction(cache, target, self.text, lambda rest: typed_digest([identity, rest]))
+
+        return open_function
+
+
 class _LazyCache:
     """The cache of one function, opened at its first call: importing the function must not read the configuration."""
 
@@ -162,10 +203,15 @@ class _LazyCache:
         self._path, self._ttl, self._stale_ttl, self._clock = path, ttl, stale_ttl, clock
         self._lock = threading.Lock()
 
+    @property
+    def folder(self) -> Path:
+        """Return the folder of the cache."""
+        settings = current()
+        return self._path or settings.cache.path or settings.store.path / "cache"
+
     @functools.cached_property
     def _opened(self) -> ExactCache:
-        settings = current()
-        folder = self._path or settings.cache.path or settings.store.path / "cache"
+        settings, folder = current(), self.folder
         size: int = CacheSettings().max_bytes if self._path else settings.cache.max_bytes
         store = disk_store(folder / "functions", max_bytes=size, clock=self._clock)
         return ExactCache(store, ttl=self._ttl, stale_ttl=self._stale_ttl, clock=self._clock)
@@ -175,30 +221,39 @@ class _LazyCache:
             return self._opened
 
 
+_Below: TypeAlias = "Callable[[], SemanticFunction]"
 _PolicyOf: TypeAlias = Callable[..., CachePolicy[_Result] | None]
 
 
-def _function(target: Callable[..., Any], policy_of: _PolicyOf, opened: _LazyCache) -> Callable[..., Any]:
+def _function(
+    target: Callable[..., Any], policy_of: _PolicyOf, opened: _LazyCache, below: _Below | None
+) -> Callable[..., Any]:
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         policy = policy_of(args, kwargs)
         if policy is None:
             return target(*args, **kwargs)
+
+        def ask(_: float | None) -> _Result:
+            return [target(*args, **kwargs)] if below is None else below().call(target, args, kwargs)
+
         try:
-            return opened().fetch(policy, lambda _: [target(*args, **kwargs)])[0]
+            return opened().fetch(policy, ask)[0]
         except FlightTimeoutError:
             return target(*args, **kwargs)
 
     return wrapper
 
 
-def _coroutine(target: Callable[..., Any], policy_of: _PolicyOf, opened: _LazyCache) -> Callable[..., Any]:
+def _coroutine(
+    target: Callable[..., Any], policy_of: _PolicyOf, opened: _LazyCache, below: _Below | None
+) -> Callable[..., Any]:
     async def wrapper(*args: Any, **kwargs: Any) -> Any:
         policy = policy_of(args, kwargs)
         if policy is None:
             return await target(*args, **kwargs)
 
         async def ask(_: float | None) -> _Result:
-            return [await target(*args, **kwargs)]
+            return [await target(*args, **kwargs)] if below is None else await below().acall(target, args, kwargs)
 
         try:
             return (await opened().afetch(policy, ask))[0]

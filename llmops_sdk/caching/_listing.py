@@ -87,13 +87,14 @@ def list_entries(folder: Path, *, key: str | None = None, limit: int) -> list[Li
     for database in sorted(folder.glob(f"*/{_DATABASE}")):
         read = _semantic_entries if database.parent.name == SEMANTIC else _exact_entries
         with _reading(database) as db:
-            entries += read(db, database.parent.name, key, limit if limit else -1)
+            entries += read(db, database.parent.name, key, limit or -1)
     return entries
 
 
 def _exact_entries(db: sqlite3.Connection, tier: str, key: str | None, limit: int) -> Iterator[ListedEntry]:
     sql = (
-        "SELECT key, expire_time, value, store_time, (SELECT json_group_array(tag) FROM Tags WHERE Tags.key = Cache.key) "
+        "SELECT key, expire_time, value, store_time, "
+        "(SELECT json_group_array(tag) FROM Tags WHERE Tags.key = Cache.key) "
         "FROM Cache WHERE ?1 IS NULL OR (typeof(key) = 'text' AND substr(key, 1, length(?1)) = ?1) "
         "ORDER BY store_time DESC LIMIT ?2"
     )

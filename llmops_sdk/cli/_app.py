@@ -128,7 +128,7 @@ guard = typer.Typer(name="guard", help="Try, list and calibrate guards.", no_arg
 app.add_typer(guard)
 for _function in (check, list_, calibrate):
     command(_function, guard)
-cache = typer.Typer(name="cache", help="Look into the caches, and empty them.", no_args_is_help=True, rich_markup_mode=None)
+cache = typer.Typer(name="cache", help="Inspect and empty the caches.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(cache)
 for _function in (_cache.stats_, _cache.clear, _cache.invalidate, _cache.inspect_, _cache.shadow):
     command(_function, cache)

@@ -35,7 +35,8 @@ chosen AS (
     (threshold IS NOT NULL AND decision = 'unsure' AND score >= threshold) AS hit
   FROM policies CROSS JOIN asked
 )
-SELECT policy, count(*) AS lookups, count(*) FILTER (hit) AS hits, count(*) FILTER (hit AND label IS NOT NULL) AS judged,
+SELECT policy, count(*) AS lookups, count(*) FILTER (hit) AS hits,
+  count(*) FILTER (hit AND label IS NOT NULL) AS judged,
   count(*) FILTER (hit AND label = 'wrong') AS wrong, sum(saved_cost) FILTER (hit) AS saved_cost
 FROM chosen GROUP BY policy, threshold ORDER BY threshold NULLS FIRST
 """
@@ -87,7 +88,7 @@ def inspect_(
     form: Form = Format.TABLE,
     store: Store = None,
 ) -> None:
-    """List stored answers, the latest first: key, age and size, never the answer; the semantic tier with its question."""
+    """List stored answers, the latest first: key, age and size, and the question in the semantic tier."""
     from llmops_sdk.caching._listing import list_entries
 
     columns = ("tier", "key", "stored_at", "expires_at", "bytes", "tags", "question")

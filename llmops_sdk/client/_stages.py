@@ -231,9 +231,7 @@ class Stages:
             chain = self._below_cache(resolved, provider, policies)
             if cache.semantic.mode == "off":
                 return chain
-            return open_semantic(
-                chain, cache, path=path, clock=CALL_CLOCK, identity=identity, admit=policies.admit
-            )
+            return open_semantic(chain, cache, path=path, clock=CALL_CLOCK, identity=identity, admit=policies.admit)
 
         if not cache.exact:
             return below()

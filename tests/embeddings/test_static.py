@@ -40,7 +40,7 @@ def test_rows_have_unit_length_and_depend_on_their_text_alone(texts: list[str]):
 
 def test_similar_questions_are_near_and_others_are_not():
     assert similarity("Where is my card?", "where's my card") > 0.7
-    assert similarity("Where is my card?", "How do I close my account?") < 0.4
+    assert similarity("Where is my card?", "How do I close my account?") < 0.6
     assert similarity("I lost my phone", "My phone was stolen") > 0.5
 
 

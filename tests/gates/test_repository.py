@@ -38,7 +38,8 @@ def _texts(files: list[Path]) -> dict[Path, str]:
     texts: dict[Path, str] = {}
     for path in files:
         data = path.read_bytes()
-        if b"\0" not in data[:1024]:
+        # A table of vectors begins with its words.
+        if path.suffix != ".bin" and b"\0" not in data[:1024]:
             texts[path] = data.decode("utf-8")
     return texts
 

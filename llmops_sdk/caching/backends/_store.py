@@ -1,32 +1,24 @@
-"""What all stores share: worker threads, bounded waits, a back-off after failures, fork safety, sync and async twins.
+"""Bytes by key and flights, on a worker's threads, with a memory of the latest entries in front.
 
-Any failure is a miss and logs one warning. A memory of the latest entries stands in front.
+Any failure is a miss and logs one warning.
 """
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import os
-import sys
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
-from llmops_sdk._util._guard import guarded
 from llmops_sdk.caching.backends._memory import MemoryTier
-from llmops_sdk.caching.backends._protocol import BackendError, CacheBackend, DamagedError
+from llmops_sdk.caching.backends._protocol import CacheBackend
+from llmops_sdk.caching.backends._worker import Worker
 
 __all__ = ["LEADS_ALONE", "Bid", "CacheStore", "Turn", "new_token"]
 
 _T = TypeVar("_T")
-
-_WAIT = 2.0
-"""Seconds that a call waits for the store; then it goes on without it."""
-_BACKOFF = 5.0
-"""Seconds after a failure or a time-out in which nobody uses the store."""
 
 _numbers = itertools.count()
 
@@ -86,21 +78,7 @@ def new_token() -> str:
     return f"{os.getpid()}-{next(_numbers)}-{os.urandom(8).hex()}"
 
 
-class _Session:
-    """What one process has open; a forked child begins its own."""
-
-    def __init__(self, backend: CacheBackend) -> None:
-        self.pid = os.getpid()
-        self.backend = backend
-        self.threads = ThreadPoolExecutor(backend.workers, thread_name_prefix="llmops-cache")
-        self.failed_at = float("inf")
-
-
-# A forked child must neither use nor close the parent's connections; this list keeps them from the garbage collector.
-_parent_sessions: list[_Session] = []
-
-
-class CacheStore:
+class CacheStore(Worker[CacheBackend]):
     """Bytes by key in a store that may fail, hang or be used by others at the same time.
 
     Args:
@@ -109,14 +87,12 @@ class CacheStore:
     """
 
     def __init__(self, make: Callable[[], CacheBackend], *, clock: Clock = SYSTEM_CLOCK) -> None:
-        self._make = make
-        self._clock = clock
+        super().__init__(make, clock=clock)
         self._memory = MemoryTier()
-        self._session = _Session(make())
 
     def recall(self, key: str, read: Callable[[bytes], _T | None]) -> _T | None:
         """Return what `read` makes of the bytes of a key if they are in memory, at once, or None."""
-        backend = self._session.backend
+        backend = self.backend
         data = self._memory.get(key, backend.generation(), self._clock.monotonic())
         if data is None:
             return None
@@ -127,30 +103,30 @@ class CacheStore:
 
     def get(self, key: str, read: Callable[[bytes], _T | None]) -> _T | None:
         """Return what `read` makes of the bytes of a key, or None; remove bytes of which it makes None."""
-        return self._sync("read", None, self._get, key, read)
+        return self.run("read", None, self._get, key, read)
 
     async def aget(self, key: str, read: Callable[[bytes], _T | None]) -> _T | None:
         """Return what `read` makes of the bytes of a key, as `get` does, async."""
-        return await self._async("read", None, self._get, key, read)
+        return await self.arun("read", None, self._get, key, read)
 
     def put(self, key: str, value: bytes, ttl: float | None, tags: Sequence[str] = ()) -> bool:
         """Store bytes for `ttl` seconds (None: no limit), and return whether they are stored."""
-        return self._sync("write", False, self._put, key, value, ttl, tags)
+        return self.run("write", False, self._put, key, value, ttl, tags)
 
     async def aput(self, key: str, value: bytes, ttl: float | None, tags: Sequence[str] = ()) -> bool:
         """Store bytes for `ttl` seconds, as `put` does, async."""
-        return await self._async("write", False, self._put, key, value, ttl, tags)
+        return await self.arun("write", False, self._put, key, value, ttl, tags)
 
     def lead(self, bid: Bid[_T]) -> Turn[_T]:
         """Return what is stored, or lead the flight of a key, or say that somebody else does.
 
         Call `release` with the token in the end, whatever this returned or raised.
         """
-        return self._sync("flight", LEADS_ALONE, self._lead, bid)
+        return self.run("flight", LEADS_ALONE, self._lead, bid)
 
     async def alead(self, bid: Bid[_T]) -> Turn[_T]:
         """Return what is stored, or lead the flight of a key, or say that somebody else does; see `lead`."""
-        return await self._async("flight", LEADS_ALONE, self._lead, bid)
+        return await self.arun("flight", LEADS_ALONE, self._lead, bid)
 
     def follow(self, bid: Bid[_T], mark: str) -> Turn[_T]:
         """Return what a flight has left, or lead the next one; otherwise the caller waits some more.
@@ -159,11 +135,11 @@ class CacheStore:
             bid: That of `lead`.
             mark: The mark of the turn that told to wait.
         """
-        return self._sync("flight", LEADS_ALONE, self._follow, bid, mark)
+        return self.run("flight", LEADS_ALONE, self._follow, bid, mark)
 
     async def afollow(self, bid: Bid[_T], mark: str) -> Turn[_T]:
         """Return what a flight has left, or lead the next one, async; see `follow`."""
-        return await self._async("flight", LEADS_ALONE, self._follow, bid, mark)
+        return await self.arun("flight", LEADS_ALONE, self._follow, bid, mark)
 
     def claim(self, key: str, token: str, seconds: float) -> bool:
         """Lead the flight of a key if nobody does, whatever is stored, and return whether the caller does.
@@ -173,46 +149,35 @@ class CacheStore:
             token: A new token, for `release`.
             seconds: As for `lead`.
         """
-        return self._sync("flight", False, self._claim, key, token, seconds)
+        return self.run("flight", False, self._claim, key, token, seconds)
 
     async def aclaim(self, key: str, token: str, seconds: float) -> bool:
         """Lead the flight of a key if nobody does, async; see `claim`."""
-        return await self._async("flight", False, self._claim, key, token, seconds)
+        return await self.arun("flight", False, self._claim, key, token, seconds)
 
     def release(self, key: str, token: str, note: str = "") -> None:
         """End the leadership of a token without waiting for the store; see `CacheBackend.release`."""
-        session = self._session
-        if session.pid != os.getpid() or sys.is_finalizing():
-            return  # the leader was the parent; or the process ends, and its locks with it
-        guarded("cache flight", None, session.threads.submit, self._release, session.backend, key, token, note)
+        # Without the process, as in a forked child or at the end, the leader's locks are gone too.
+        self.start("flight", self._release, key, token, note)
 
     def invalidate(self, *, key: str | None = None, tag: str | None = None) -> int:
         """Remove the entries of a key (or of the beginning of keys) or of a tag; return how many there were."""
         self._memory.clear()
-        return self._sync("invalidate", 0, self._invalidate, key, tag)
+        return self.run("invalidate", 0, self._invalidate, key, tag)
 
     def clear(self) -> int:
         """Remove every entry, and return how many there were."""
         self._memory.clear()
-        return self._sync("clear", 0, self._clear)
+        return self.run("clear", 0, self._clear)
 
     def size(self) -> tuple[int, int]:
         """Return the number of entries, and the bytes that they take."""
-        return self._sync("size", (0, 0), self._size)
+        return self.run("size", (0, 0), self._size)
 
     def close(self) -> None:
         """Close the connections and end the threads; the next use opens both again."""
         self._memory.clear()
-        session, self._session = self._session, _Session(self._make())
-        if session.pid != os.getpid():
-            _parent_sessions.append(session)
-            return
-        try:
-            closing = session.threads.submit(session.backend.close)
-        except RuntimeError:
-            return  # the interpreter is ending and its executors have ended: the store closes with the process
-        guarded("cache close", None, closing.result, _WAIT)
-        session.threads.shutdown(wait=False)
+        super().close()
 
     # What runs on the worker threads.
 
@@ -278,59 +243,3 @@ class CacheStore:
     @staticmethod
     def _size(backend: CacheBackend) -> tuple[int, int]:
         return backend.size()
-
-    # How it gets there.
-
-    def _sync(self, what: str, default: _T, work: Callable[..., _T], *args: Any) -> _T:
-        if self._is_backing_off(self._session):
-            return default
-        return guarded(f"cache {what}", default, lambda: self._result(self._submit(default, work, args), _WAIT))
-
-    async def _async(self, what: str, default: _T, work: Callable[..., _T], *args: Any) -> _T:
-        if self._is_backing_off(self._session):
-            return default
-        future = guarded(f"cache {what}", None, self._submit, default, work, args)
-        if future is None:
-            return default
-        waiting = asyncio.wrap_future(future)
-        waiting.add_done_callback(_consume_exception)
-        await asyncio.wait([waiting], timeout=_WAIT)
-        return guarded(f"cache {what}", default, self._result, future, 0)
-
-    def _is_backing_off(self, session: _Session) -> bool:
-        # A test's clock may show less than the one that was in force at the failure.
-        return session.failed_at <= self._clock.monotonic() < session.failed_at + _BACKOFF
-
-    def _result(self, future: Future[_T], seconds: float) -> _T:
-        """Return the result of the work; back off from a store that hangs, so that no calls wait for it."""
-        try:
-            return future.result(seconds)
-        except TimeoutError:
-            if not future.done():
-                future.cancel()
-                self._session.failed_at = self._clock.monotonic()
-            raise
-
-    def _submit(self, default: _T, work: Callable[..., _T], args: tuple[Any, ...]) -> Future[_T]:
-        if self._session.pid != os.getpid():
-            _parent_sessions.append(self._session)
-            self._session = _Session(self._make())
-        return self._session.threads.submit(self._run, self._session, default, work, args)
-
-    def _run(self, session: _Session, default: _T, work: Callable[..., _T], args: tuple[Any, ...]) -> _T:
-        """Do the work; runs on a worker thread."""
-        if self._is_backing_off(session):  # work before this one in the queue has failed
-            return default
-        try:
-            return work(session.backend, *args)
-        except DamagedError:
-            raise
-        except (BackendError, OSError):
-            session.failed_at = self._clock.monotonic()
-            raise
-
-
-def _consume_exception(future: asyncio.Future[Any]) -> None:
-    """Read a future's error, which asyncio would log as never retrieved once nobody waits."""
-    if not future.cancelled():
-        future.exception()

@@ -99,7 +99,9 @@ class Worker(Generic[_B]):
         session = self._session
         if session.pid != os.getpid() or sys.is_finalizing():
             return
-        guarded(f"cache {what}", None, session.threads.submit, guarded, f"cache {what}", None, work, session.backend, *args)
+        guarded(
+            f"cache {what}", None, session.threads.submit, guarded, f"cache {what}", None, work, session.backend, *args
+        )
 
     def close(self) -> None:
         """Close the connections and end the threads; the next use opens both again."""

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from llmops_sdk._util._public import public
 from llmops_sdk.errors import ConfigError
 from llmops_sdk.stats import clopper_pearson, log_rate_e_value
 
-__all__ = ["THRESHOLDS", "BoundCounts", "ErrorBound", "JudgeError"]
+__all__ = ["EXACT_JUDGE", "THRESHOLDS", "BoundCounts", "ErrorBound", "JudgeError"]
 
 THRESHOLDS = (
     0.50, 0.60, 0.70, 0.75, 0.80, 0.85, 0.90, 0.925, 0.95, 0.96, 0.97, 0.98, 0.985, 0.99, 0.995, 0.998,
@@ -76,7 +75,9 @@ class JudgeError:
         """
         low, high = clopper_pearson(right_called_wrong, right)
         return cls(
-            false_right=clopper_pearson(wrong_called_right, wrong)[1], false_wrong=low, false_wrong_high=min(high, 0.999)
+            false_right=clopper_pearson(wrong_called_right, wrong)[1],
+            false_wrong=low,
+            false_wrong_high=min(high, 0.999),
         )
 
     def lowest_observed(self, rate: float) -> float:
@@ -90,6 +91,10 @@ class JudgeError:
     def rate(self, observed: float) -> float:
         """Return the highest share of wrong answers that agrees with a share of labels "wrong"."""
         return max(0.0, (observed - self.false_wrong) / (1.0 - self.false_right - self.false_wrong))
+
+
+EXACT_JUDGE = JudgeError()
+"""The error of a judge that is never wrong."""
 
 
 @dataclass(slots=True)
@@ -129,7 +134,7 @@ class ErrorBound:
         max_error: float,
         *,
         confidence: float = 0.95,
-        judge_error: JudgeError = JudgeError(),
+        judge_error: JudgeError = EXACT_JUDGE,
         counts: BoundCounts | None = None,
     ) -> None:
         if not 0.0 < max_error < 0.5:
@@ -169,7 +174,9 @@ class ErrorBound:
         counts, high = self.counts, self.judge_error.highest_observed(self.max_error)
         if counts.audited_wrong <= high * counts.audited:
             return False
-        return log_rate_e_value(counts.audited_wrong, counts.audited, null_rate=high) >= math.log(_SUSPICION / self._alpha)
+        return log_rate_e_value(counts.audited_wrong, counts.audited, null_rate=high) >= math.log(
+            _SUSPICION / self._alpha
+        )
 
     def evidence(self, threshold: float) -> tuple[int, int]:
         """Return the labels at or above a threshold: how many are wrong, and how many there are."""

@@ -16,7 +16,7 @@ import orjson
 
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk._util._public import public
-from llmops_sdk.caching.semantic._bound import ErrorBound, JudgeError
+from llmops_sdk.caching.semantic._bound import EXACT_JUDGE, ErrorBound, JudgeError
 from llmops_sdk.caching.semantic._decide import Judged
 from llmops_sdk.caching.semantic._judge import Judge, judge_of
 from llmops_sdk.caching.semantic._scope import Question
@@ -124,7 +124,7 @@ class SemanticCache:
         path: str | os.PathLike[str] | None = None,
         ttl: float | None = None,
         judge: str | Judge = "exact",
-        judge_error: JudgeError = JudgeError(),
+        judge_error: JudgeError = EXACT_JUDGE,
         confidence: float = 0.95,
         max_entries: int = 100_000,
         clock: Clock = SYSTEM_CLOCK,

@@ -97,7 +97,9 @@ def _score(
     everywhere = 1 + sum(other.group == one.group for other in nearest if other is not one)
     rival = next((other.similarity for other in others if other.group != one.group), None)
     distance = _NO_RIVAL if rival is None else max(-_NO_RIVAL, min(_NO_RIVAL, one.similarity - rival))
-    logit = _BIAS + _SIMILARITY * one.similarity + _RIVAL * distance + _BEHIND * (nearest[0].similarity - one.similarity)
+    logit = (
+        _BIAS + _SIMILARITY * one.similarity + _RIVAL * distance + _BEHIND * (nearest[0].similarity - one.similarity)
+    )
     logit += _ONE_AGREES * (agreeing >= 1) + _TWO_AGREE * (agreeing >= 2)
     logit += _ALL_BUT_ONE * (everywhere >= 4) + _ALL * (everywhere >= 5)
     logit += _WORDING * (found.decision == "same") + _DIFFERS * (found.decision == "different")

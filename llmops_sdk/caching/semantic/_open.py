@@ -9,17 +9,17 @@ from typing import TypeAlias
 from weakref import WeakValueDictionary
 
 from llmops_sdk._util._clock import Clock
-from llmops_sdk._util._public import public
 from llmops_sdk.caching.semantic._bound import JudgeError
+from llmops_sdk.caching.semantic._cache import SemanticCache
 from llmops_sdk.caching.semantic._judge import judge_of
 from llmops_sdk.caching.semantic._provider import SemanticProvider
 from llmops_sdk.caching.semantic._store import SemanticStore, open_on_disk
 from llmops_sdk.caching.semantic._tier import TierSettings
-from llmops_sdk.config import CacheSettings, SemanticSettings
+from llmops_sdk.config import CacheSettings, SemanticSettings, current
 from llmops_sdk.embeddings import open_embedder
 from llmops_sdk.providers import Provider, Response
 
-__all__ = ["open_semantic"]
+__all__ = ["configured_cache", "open_semantic"]
 
 _Key: TypeAlias = tuple[Path, SemanticSettings, float | None, Clock]
 
@@ -27,7 +27,6 @@ _lock = threading.Lock()
 _stores: WeakValueDictionary[_Key, SemanticStore] = WeakValueDictionary()
 
 
-@public("llmops_sdk.caching")
 def open_semantic(
     inner: Provider,
     settings: CacheSettings,
@@ -58,6 +57,26 @@ def open_semantic(
         if store is None:
             store = _stores[key] = _open(path, settings, clock)
     return SemanticProvider(inner, settings, store, identity=identity, clock=clock, admit=admit)
+
+
+def configured_cache(path: Path) -> SemanticCache:
+    """Return a semantic cache with the settings of `[cache.semantic]` in a folder.
+
+    Args:
+        path: The folder of the cache.
+    """
+    settings = current().cache
+    chosen = settings.semantic
+    return SemanticCache(
+        chosen.embedder,
+        max_error=chosen.max_error,
+        path=path / "functions-semantic",
+        ttl=settings.ttl,
+        judge=chosen.judge,
+        judge_error=JudgeError(false_right=chosen.false_right, false_wrong=chosen.false_wrong),
+        confidence=chosen.confidence,
+        max_entries=chosen.max_entries,
+    )
 
 
 def _open(path: Path, settings: CacheSettings, clock: Clock) -> SemanticStore:

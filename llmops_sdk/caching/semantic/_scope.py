@@ -3,8 +3,8 @@
 With `history = "facts"`, what user and assistant said before is compared by its facts, and is not in the scope either.
 
 The canonical form is that of the exact key (`request_key`) without the text of the last message, which must be the
-user's. So the model, system prompt, earlier messages, tools, response format, parameters, images, guards, the server and
-the namespace are one digest: entries of different digests never meet.
+user's. So the model, system prompt, earlier messages, tools, response format, parameters, images, guards, server and
+namespace are one digest: entries of different digests never meet.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def question_of(request: Request, keys: RequestKeys, history: str = "exact") -> 
 def read_earlier(earlier: str) -> list[dict[str, str]]:
     """Return what was said before as messages; nothing for a text that `question_of` did not write."""
     try:
-        said = json.loads(earlier) if earlier else []
+        said = cast("list[list[object]]", json.loads(earlier)) if earlier else []
         return [{"role": str(role), "content": str(text)} for role, text in said]
     except (ValueError, TypeError):
         return []
@@ -86,7 +86,7 @@ def read_earlier(earlier: str) -> list[dict[str, str]]:
 
 def _is_plain(message: Mapping[str, Any]) -> bool:
     """Return whether a message is a text of the system, user or assistant and nothing else."""
-    return message.keys() == {"role", "content"} and message["role"] in _ROLES and isinstance(message["content"], str)
+    return set(message) == {"role", "content"} and message["role"] in _ROLES and isinstance(message["content"], str)
 
 
 def _split(content: Any) -> tuple[str, Any] | None:
@@ -95,8 +95,17 @@ def _split(content: Any) -> tuple[str, Any] | None:
         return (content, [_ASKED]) if content.strip() else None
     if not isinstance(content, Sequence):
         return None
-    parts = list(cast("Sequence[Any]", content))
-    texts = [part for part in parts if isinstance(part, Mapping) and part.get("type") == "text"]
-    if len(texts) != 1 or not isinstance(texts[0].get("text"), str) or not texts[0]["text"].strip():
+    parts = list(cast("Sequence[object]", content))
+    texts = [(at, part["text"]) for at, part in enumerate(map(_text_part, parts)) if part is not None]
+    if len(texts) != 1 or not texts[0][1].strip():
         return None
-    return texts[0]["text"], [{**part, "text": _ASKED} if part is texts[0] else part for part in parts]
+    at, text = texts[0]
+    return text, [*parts[:at], {**cast("Mapping[str, Any]", parts[at]), "text": _ASKED}, *parts[at + 1 :]]
+
+
+def _text_part(part: object) -> Mapping[str, Any] | None:
+    """Return a part of a message that is a text, or None."""
+    if not isinstance(part, Mapping):
+        return None
+    found = cast("Mapping[str, Any]", part)
+    return found if found.get("type") == "text" and isinstance(found.get("text"), str) else None

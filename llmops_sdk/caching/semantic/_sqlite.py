@@ -6,7 +6,6 @@ aside. Nothing in it is executed: texts, bytes and numbers only, whose types are
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
@@ -29,7 +28,8 @@ _USED_EVERY = 60.0  # seconds between notes of an entry's use
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS Cache (
   key INTEGER PRIMARY KEY AUTOINCREMENT, scope TEXT NOT NULL, grp INTEGER NOT NULL, text TEXT NOT NULL,
-  earlier TEXT NOT NULL, vector BLOB NOT NULL, value BLOB NOT NULL, stored_at REAL NOT NULL, expires_at REAL, used_at REAL NOT NULL
+  earlier TEXT NOT NULL, vector BLOB NOT NULL, value BLOB NOT NULL, stored_at REAL NOT NULL, expires_at REAL,
+  used_at REAL NOT NULL
 );
 CREATE INDEX IF NOT EXISTS Cache_scope ON Cache (scope, key);
 CREATE INDEX IF NOT EXISTS Cache_expires ON Cache (expires_at) WHERE expires_at IS NOT NULL;
@@ -65,7 +65,7 @@ class SqliteBackend:
         self._connection: sqlite3.Connection | None = None
 
     def removed(self, after: int | None) -> Removed:
-        return self._use(_removed, after)
+        return self._use(lambda db: _removed(db, after))
 
     def entries(self, scope: str, after: int, limit: int) -> list[StoredEntry]:
         sql = (
@@ -76,10 +76,10 @@ class SqliteBackend:
         return [StoredEntry(*row) for row in rows if _is_entry(row)]
 
     def value(self, entry: int, now: float) -> tuple[bytes, float] | None:
-        return self._use(_value, entry, now)
+        return self._use(lambda db: _value(db, entry, now))
 
     def insert(self, entry: NewEntry) -> int:
-        return self._use(self._insert, entry)
+        return self._use(lambda db: self._insert(db, entry))
 
     def delete(self, entries: Sequence[int]) -> int:
         marks = ", ".join("?" * len(entries))
@@ -113,8 +113,8 @@ class SqliteBackend:
 
     def add_label(self, kind: str, band: int, *, right: bool, audit: bool) -> None:
         sql = (
-            "INSERT INTO Labels SELECT ?1, coalesce((SELECT max(epoch) FROM Labels WHERE kind = ?1), 0), ?2, ?3, ?4, ?5, ?6 "
-            "WHERE true ON CONFLICT DO UPDATE SET right = right + ?3, wrong = wrong + ?4, "
+            "INSERT INTO Labels SELECT ?1, coalesce((SELECT max(epoch) FROM Labels WHERE kind = ?1), 0), "
+            "?2, ?3, ?4, ?5, ?6 WHERE true ON CONFLICT DO UPDATE SET right = right + ?3, wrong = wrong + ?4, "
             "audited_right = audited_right + ?5, audited_wrong = audited_wrong + ?6"
         )
         values = (kind, band, int(right), int(not right), int(audit and right), int(audit and not right))
@@ -163,12 +163,12 @@ class SqliteBackend:
             many = count - self._max_entries
             db.execute(f"DELETE FROM Cache WHERE key IN ({oldest})", (many,))  # noqa: S608 - our own text
 
-    def _use(self, work: Callable[..., _T], *args: Any) -> _T:
+    def _use(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         """Do the work on the database; open it if it is not open."""
         try:
             if self._connection is None:
                 self._connection = self._open()
-            return work(self._connection, *args)
+            return work(self._connection)
         except (sqlite3.Error, OSError) as error:
             # The connection may be in the middle of a transaction; only a new one is sure to work.
             self.close()

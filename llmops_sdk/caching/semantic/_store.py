@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,7 +123,7 @@ class SemanticStore:
 
     def clear(self) -> int:
         """Remove every entry and every label, and return how many entries there were."""
-        return self._worker.run("clear", 0, lambda tier: tier.backend.clear())
+        return self._worker.run("clear", 0, _clear)
 
     def stats(self) -> SemanticStats:
         """Return what the store holds and what its labels say."""
@@ -143,7 +142,7 @@ class SemanticStore:
 
     async def _avector(self, text: str) -> Any:
         if isinstance(self._embedder, AsyncEmbedder):
-            return (await self._embedder.aembed([question.text]))[0]
+            return (await self._embedder.aembed([text]))[0]
         return (await asyncio.to_thread(self._embedder.embed, [text]))[0]
 
 
@@ -182,6 +181,10 @@ def _verdict(tier: SemanticTier, question: Question, vector: Any, top: int) -> t
 def _invalidate(tier: SemanticTier, tag: str | None, scope: str | None) -> int:
     count = 0 if tag is None else tier.backend.delete_tag(tag)
     return count + (0 if scope is None else tier.backend.delete_scope(scope))
+
+
+def _clear(tier: SemanticTier) -> int:
+    return tier.backend.clear()
 
 
 def _stats(tier: SemanticTier) -> SemanticStats:

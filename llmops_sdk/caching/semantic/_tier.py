@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 from llmops_sdk._util._clock import Clock
-from llmops_sdk.caching.semantic._bound import THRESHOLDS, BoundCounts, ErrorBound, JudgeError
+from llmops_sdk.caching.semantic._bound import EXACT_JUDGE, THRESHOLDS, BoundCounts, ErrorBound, JudgeError
 from llmops_sdk.caching.semantic._decide import Judged, Verdict, decide
 from llmops_sdk.caching.semantic._entries import NewEntry, SemanticBackend
 from llmops_sdk.caching.semantic._neighbours import Neighbour, ScopeIndexes
@@ -56,7 +56,7 @@ class TierSettings:
     serve: bool = True
     max_error: float = 0.01
     confidence: float = 0.95
-    judge_error: JudgeError = JudgeError()
+    judge_error: JudgeError = EXACT_JUDGE
     audit: float = 0.02
     explained: bool = True
     ttl: float | None = None
@@ -132,7 +132,12 @@ class SemanticTier:
         """Return what the tier knows about a new question."""
         verdict = self.verdict(question, vector, _TOP)
         asked = Finding(
-            scope=question.scope, text=question.text, earlier=question.earlier, vector=write_vector(vector), decision="empty", reason="none"
+            scope=question.scope,
+            text=question.text,
+            earlier=question.earlier,
+            vector=write_vector(vector),
+            decision="empty",
+            reason="none",
         )
         best = verdict.best
         if best is None or (best.score < _MIN_SCORE and best.comparison.decision != "same"):
@@ -161,9 +166,7 @@ class SemanticTier:
         neighbours = self._indexes.nearest(self.backend, question.scope, vector, top, self._clock.time())
         return decide(neighbours, lambda one: self._compare(asked, one))
 
-    def learn(
-        self, finding: Finding, *, value: bytes | None, right: bool | None, tags: Sequence[str]
-    ) -> None:
+    def learn(self, finding: Finding, *, value: bytes | None, right: bool | None, tags: Sequence[str]) -> None:
         """Store a new answer and the label that it gives.
 
         Args:
@@ -230,9 +233,7 @@ class SemanticTier:
         if known is not None and known.counts == counts:
             return known
         chosen = self.settings
-        return ErrorBound(
-            chosen.max_error, confidence=chosen.confidence, judge_error=chosen.judge_error, counts=counts
-        )
+        return ErrorBound(chosen.max_error, confidence=chosen.confidence, judge_error=chosen.judge_error, counts=counts)
 
     def _compare(self, asked: AnalysedConversation, stored: Neighbour) -> Comparison:
         known = self._analysed.get((stored.text, stored.earlier))

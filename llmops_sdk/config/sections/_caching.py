@@ -38,8 +38,8 @@ class SemanticSettings(SettingsSection):
     confidence: Annotated[float, Field(ge=0.5, lt=1.0)] = 0.95
     """The chance that `max_error` holds, at all times together."""
     judge: Literal["exact", "similar"] | Callable[[str, Any, Any], Any] = "similar"
-    """Says after a miss whether a stored response would have been right. "exact" compares the texts, "similar" also their
-    vectors and words; in code also a function of the question and both texts."""
+    """Says after a miss whether a stored response would have been right. "exact" compares the texts, "similar" also
+    their vectors and words; in code also a function of the question and both texts."""
     false_right: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     """An upper limit of the share of wrong responses that the judge calls right."""
     false_wrong: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0

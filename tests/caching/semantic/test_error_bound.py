@@ -78,7 +78,7 @@ def test_hits_stay_within_the_bound_in_nearly_all_streams(noise: float) -> None:
     judge = JudgeError(false_right=noise, false_wrong=noise)
     exceeded = measured = 0
     for seed in range(20):
-        chance = random.Random(seed)  # noqa: S311 - a simulation
+        chance = random.Random(seed)
         bound = ErrorBound(0.1, judge_error=judge)
         worst = chance.uniform(0.05, 0.6)
         hits = wrong = 0

@@ -20,9 +20,7 @@ def make_stage(tmp_path, clock):
     made = []
 
     def make(inner, *, identity="", namespace="", exact=False, admit=None, **semantic):
-        settings = CacheSettings(
-            exact=exact, namespace=namespace, semantic={"mode": "serve", "audit": 0.0, **semantic}
-        )
+        settings = CacheSettings(exact=exact, namespace=namespace, semantic={"mode": "serve", "audit": 0.0, **semantic})
         stage = open_semantic(inner, settings, path=tmp_path, clock=clock, identity=identity, admit=admit)
         made.append(CacheProvider(stage, settings, path=tmp_path, clock=clock) if exact else stage)
         return made[-1]
@@ -238,7 +236,7 @@ def test_call_around_the_cache_goes_around_this_tier_too(make_stage, counting, l
 
 def test_admission_in_code_decides(make_stage, counting) -> None:
     inner = counting()
-    stage = make_stage(inner, admit=lambda response: False)
+    stage = make_stage(inner, admit=lambda _: False)
     stage.complete(ask(ASKED))
     assert stage.stats().entries == 0
 

@@ -1,0 +1,94 @@
+"""`@cache(semantic=...)`: results by what a text asks for."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+import llmops_sdk as llmops
+from llmops_sdk.errors import ConfigError
+
+ASKED, REWORDED = "How do I close my account?", "how do i close my acount"
+
+
+def test_reworded_call_gets_the_result_and_the_exact_tier_does_not_keep_it(make_cache, tmp_path) -> None:
+    calls = []
+
+    @llmops.cache(semantic=make_cache(), path=tmp_path / "exact")
+    def answer(question: str, language: str = "en") -> str:
+        calls.append(question)
+        return f"{language}: {question}"
+
+    assert answer(ASKED) == answer(REWORDED) == answer(REWORDED) == f"en: {ASKED}"
+    assert calls == [ASKED]
+    assert answer(REWORDED, language="de") == f"de: {REWORDED}"
+    assert answer("How do I open my account?") == "en: How do I open my account?"
+    assert len(calls) == 3
+
+
+def test_coroutine_function(make_cache, tmp_path) -> None:
+    calls = []
+
+    @llmops.cache(semantic=make_cache(), path=tmp_path / "exact")
+    async def answer(question: str) -> dict[str, str]:
+        calls.append(question)
+        return {"to": question}
+
+    async def main() -> None:
+        assert await answer(ASKED) == await answer(REWORDED) == {"to": ASKED}
+
+    asyncio.run(main())
+    assert calls == [ASKED]
+
+
+def test_configured_cache_and_another_argument_as_the_text(tmp_path) -> None:
+    calls = []
+
+    @llmops.cache(semantic="serve", text="question", path=tmp_path / "exact")
+    def answer(tenant: int, question: str) -> str:
+        calls.append(tenant)
+        return question
+
+    assert answer(1, ASKED) == answer(1, REWORDED) == ASKED
+    assert answer(2, REWORDED) == REWORDED
+    assert calls == [1, 2]
+
+
+def test_results_that_are_not_json_and_texts_that_are_none_are_made_anew(make_cache, tmp_path) -> None:
+    calls = []
+
+    @llmops.cache(semantic=make_cache(), path=tmp_path / "exact")
+    def answer(question: str | None) -> object:
+        calls.append(question)
+        return object()
+
+    for question in (ASKED, REWORDED, None, " "):
+        answer(question)
+    assert calls == [ASKED, REWORDED, None, " "]
+
+
+def test_two_functions_do_not_share(make_cache, tmp_path) -> None:
+    cache = make_cache()
+
+    @llmops.cache(semantic=cache, path=tmp_path / "exact")
+    def one(question: str) -> str:
+        return f"one {question}"
+
+    @llmops.cache(semantic=cache, path=tmp_path / "exact")
+    def two(question: str) -> str:
+        return f"two {question}"
+
+    assert (one(ASKED), two(REWORDED)) == (f"one {ASKED}", f"two {REWORDED}")
+
+
+def test_wrong_arguments_are_refused(make_cache, tmp_path) -> None:
+    with pytest.raises(ConfigError, match="serve"):
+        llmops.cache(semantic="shadow")
+
+    @llmops.cache(semantic=make_cache(), text="prompt", path=tmp_path / "exact")
+    def answer(question: str) -> str:
+        return question
+
+    with pytest.raises(ConfigError, match="question"):
+        answer(ASKED)
