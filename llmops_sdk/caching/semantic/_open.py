@@ -11,8 +11,7 @@ from weakref import WeakValueDictionary
 from llmops_sdk._util._clock import Clock
 from llmops_sdk.caching.semantic._bound import JudgeError
 from llmops_sdk.caching.semantic._cache import SemanticCache
-from llmops_sdk.caching.semantic._judge import judge_of
-from llmops_sdk.caching.semantic._provider import SemanticProvider
+from llmops_sdk.caching.semantic._provider import SemanticProvider, answer_text
 from llmops_sdk.caching.semantic._store import SemanticStore, open_on_disk
 from llmops_sdk.caching.semantic._tier import TierSettings
 from llmops_sdk.config import CacheSettings, SemanticSettings, current
@@ -91,5 +90,5 @@ def _open(path: Path, settings: CacheSettings, clock: Clock) -> SemanticStore:
         ttl=settings.ttl,
     )
     return open_on_disk(
-        path, embedder, judge_of(chosen.judge, embedder), tier, max_entries=chosen.max_entries, clock=clock
+        path, embedder, chosen.judge, tier, max_entries=chosen.max_entries, clock=clock, read=answer_text
     )
