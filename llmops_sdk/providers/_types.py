@@ -60,6 +60,7 @@ class Request:
         policy_version: A digest of the active guards, part of the cache key.
         first_attempt: Number of the first attempt for this request; above 1 when the same call asks again.
         reason: Why that first attempt is made: "first", "fallback" or "reask".
+        unchecked: Whether a guard on the prompt failed and let it pass. Such a call goes around the cache.
     """
 
     model: str
@@ -74,6 +75,7 @@ class Request:
     policy_version: str = ""
     first_attempt: int = 1
     reason: str = "first"
+    unchecked: bool = False
 
     @property
     def provider(self) -> str:

@@ -15,6 +15,7 @@ from typing import Any, Generic, Self, TypeVar, cast
 import orjson
 
 from llmops_sdk._util._guard import Caught, guarded
+from llmops_sdk._util._unchecked import note_unchecked
 from llmops_sdk.errors import GuardrailViolation
 from llmops_sdk.guardrails._protocol import ACTIONS, Guard, GuardContext, OnError, Verdict
 from llmops_sdk.guardrails.running._options import NO_OPTIONS, GuardOptions, options_of
@@ -239,6 +240,7 @@ class GuardRun:
             reason, place = "the guard took longer than its time", ""
         if self.on_error == "open":
             self.failed = True
+            note_unchecked()
             self._note("error", reason)
             self._keep(Verdict("pass", reason=reason))
             return text
