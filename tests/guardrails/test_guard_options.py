@@ -214,9 +214,8 @@ def test_options_stand_in_the_configuration_beside_those_of_the_kind():
     with pytest.raises(GuardrailViolation):
         llmops.chat("the lottery")
     options = {"topics": {"deny": ["x"], "timout": 5}}
-    llmops.configure(model="offline/echo", guardrails={"input": ["topics"], "options": options})
     with pytest.raises(llmops.ConfigError, match="no option 'timout' of the guard 'topics': did you mean 'timeout'"):
-        llmops.chat("hello")
+        llmops.configure(model="offline/echo", guardrails={"input": ["topics"], "options": options})
 
 
 @pytest.mark.parametrize(

@@ -298,7 +298,6 @@ def test_a_judge_of_a_function_that_makes_guarded_calls_does_not_call_itself():
         ({"policy": POLICY, "model": "offline/ech"}, "no model"),
         ({"policy": POLICY, "model": "offline/echo", "threshold": 0}, "threshold is 0"),
         ({"policy": POLICY, "model": "offline/echo", "max_chars": 5}, "max_chars is 5"),
-        ({"policy": POLICY, "model": "offline/echo", "polcy": ""}, "did you mean 'policy'"),
     ],
 )
 def test_options_of_a_judge_are_checked(options, message):

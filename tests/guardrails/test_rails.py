@@ -8,7 +8,7 @@ import pytest
 from four_ways import WAYS, answer_of
 
 import llmops_sdk as llmops
-from llmops_sdk.guardrails import InputGuardProvider, OutputGuardProvider, Verdict
+from llmops_sdk.guardrails import InputGuardProvider, OutputGuardProvider, Verdict, check
 from llmops_sdk.providers import Request, Response, ToolCall
 
 
@@ -99,16 +99,15 @@ def test_documents_are_checked_where_they_are_retrieved(card):
     assert llmops.query("SELECT rail, action FROM guard_verdicts").rows() == [("documents", "redact")]
 
 
-def test_options_of_named_guards_are_checked():
-    llmops.configure(model="offline/echo", guardrails={"input": ["cards"], "options": {"card": {}}})
-    with pytest.raises(llmops.ConfigError, match=r"no guard 'card'.*did you mean 'cards'"):
-        llmops.chat("hello")
-
-
-def test_an_unknown_option_is_an_error():
-    llmops.configure(model="offline/echo", guardrails={"input": ["cards"], "options": {"cards": {"keep": 4}}})
-    with pytest.raises(llmops.ConfigError, match="no option 'keep' of the guard 'cards'"):
-        llmops.chat("hello")
+def test_options_of_named_guards_are_checked_with_the_configuration():
+    for options, message in (
+        ({"card": {}}, r"no guard 'card'.*did you mean 'cards'"),
+        ({"cards": {"keep": 4}}, "no option 'keep' of the guard 'cards'"),
+    ):
+        with pytest.raises(llmops.ConfigError, match=message):
+            llmops.configure(model="offline/echo", guardrails={"input": ["cards"], "options": options})
+        with pytest.raises(llmops.ConfigError, match=message):
+            check("hello", ["cards"], options=options)
 
 
 def test_named_detectors_guard_calls_with_their_options():
