@@ -30,6 +30,7 @@ from llmops_sdk.config import (
 from llmops_sdk.errors import ConfigError, LLMOpsError
 from llmops_sdk.guardrails import Guard, OutputGuardProvider, ToolPolicy, resolve
 from llmops_sdk.guardrails._protocol import CALL_RAILS, OnError, Rail
+from llmops_sdk.guardrails.running._imported import import_modules
 from llmops_sdk.providers import Provider, open_provider
 from llmops_sdk.resilience import Candidate, FallbackProvider, RetryProvider
 
@@ -59,6 +60,9 @@ class _RecentlyUsed(Generic[_T]):
         if len(self._values) > _MAX_KEPT:
             self._values.popitem(last=False)
         return value
+
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._values
 
     def values(self) -> list[_T]:
         """Return all values."""
@@ -158,6 +162,10 @@ class Stages:
         if not all(isinstance(spec, str) for spec in specs):
             return resolve(specs, self._with_judges(specs, options), rail=rail)
         key = json.dumps([specs, options, rail], sort_keys=True, default=str) if options else (specs, rail)
+        with self._lock:
+            known = key in self._guards
+        if not known:
+            import_modules(specs)
         with self._lock:
             try:
                 return self._guards.get(key, lambda: resolve(specs, self._with_judges(specs, options), rail=rail))

@@ -8,11 +8,13 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, cast
 
+from llmops_sdk.config.loading._guard_options import is_import_path
 from llmops_sdk.errors import ConfigError
 from llmops_sdk.guardrails import detectors
 from llmops_sdk.guardrails._detector_guard import DetectorGuard
 from llmops_sdk.guardrails._protocol import Action, Guard, Rail
 from llmops_sdk.guardrails.detectors._cards import CardGuard
+from llmops_sdk.guardrails.running._imported import import_guard
 from llmops_sdk.guardrails.running._names import unknown
 from llmops_sdk.guardrails.running._options import OPTION_NAMES, ConfiguredGuard, GuardOptions, split_options
 
@@ -80,27 +82,26 @@ def resolve(
     """Return the guards that names and objects stand for, in the same order.
 
     Args:
-        specs: Names, as in "cards" or "cards:block", names of packs, and guards.
-        options: The options of named guards, by kind, e.g. `{"topics": {"deny": ["lottery"]}}`.
+        specs: Names, as in "cards" or "cards:block", names of packs, places in code, as in "shop.guards:Orders", and
+            guards. Code is imported here.
+        options: The options of named guards, by kind or place, e.g. `{"topics": {"deny": ["lottery"]}}`.
         rail: The rail that they are for, or None to take every action.
         without: Actions that the caller cannot take.
 
     Raises:
-        ConfigError: A kind, an action or an option is unknown, an action does not work on the rail, or an item is
-            neither a name nor a guard.
+        ConfigError: A kind, an action or an option is unknown, an action does not work on the rail, an item is neither
+            a name nor a guard, or a guard in code cannot be imported.
 
     Example:
         >>> from llmops_sdk.guardrails import resolve
         >>> [guard.version for guard in resolve(["cards", "cards:block"])]
         ['1:redact', '1:block']
     """
-    for kind in options or ():
-        if kind not in KINDS:
+    given = options or {}
+    for kind in given:
+        if kind not in KINDS and not is_import_path(kind):
             raise unknown("guard", kind, kind, KINDS)
-    return tuple(
-        _made(*found, (options or {}).get(found.kind, {})) if isinstance(found, _Named) else found
-        for found in _found(specs, rail, without)
-    )
+    return tuple(_resolved(found, given) for found in _found(specs, rail, without))
 
 
 def check_names(specs: Sequence[str | Guard], *, rail: Rail, without: Sequence[Action] = ()) -> bool:
@@ -109,7 +110,7 @@ def check_names(specs: Sequence[str | Guard], *, rail: Rail, without: Sequence[A
     Raises:
         ConfigError: As `resolve`, but not for options.
     """
-    named = [isinstance(found, _Named) for found in _found(specs, rail, without)]  # all of them are checked
+    named = [isinstance(found, _Named) for found in _found(specs, rail, without)]  # all of them, for their errors
     return any(named)
 
 
@@ -117,6 +118,14 @@ class _Named(NamedTuple):
     name: str
     kind: str
     action: str
+    """Empty for a guard in the application's code, whose kind is its place."""
+
+
+def _resolved(found: Guard | _Named, options: Mapping[str, Mapping[str, Any]]) -> Guard:
+    if not isinstance(found, _Named):
+        return found
+    given = options.get(found.kind, {})
+    return _made(*found, given) if found.action else import_guard(found.name, given)
 
 
 def _found(specs: Sequence[str | Guard], rail: Rail | None, without: Sequence[Action]) -> Iterator[Guard | _Named]:
@@ -125,6 +134,9 @@ def _found(specs: Sequence[str | Guard], rail: Rail | None, without: Sequence[Ac
     for spec in specs:
         if not isinstance(spec, str):
             yield _checked(spec)
+            continue
+        if is_import_path(spec):
+            yield _Named(spec, spec, "")
             continue
         for name in PACKS.get(spec, (spec,)):
             kind, action = _kind_and_action(name)

@@ -1,8 +1,12 @@
-"""The options of named guards: a misspelt kind or option is an error also where the guard is off."""
+"""The names of guards and their options in the configuration.
+
+A misspelt kind or option is an error also where the guard is off. A name may also lead to a guard in code.
+"""
 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
@@ -10,7 +14,7 @@ from llmops_sdk.config.loading._keys import KeyPath, dotted
 from llmops_sdk.config.loading._layers import Layer
 from llmops_sdk.config.loading._problems import Problem
 
-__all__ = ["COMMON_OPTIONS", "GUARD_OPTIONS", "guard_option_problems"]
+__all__ = ["COMMON_OPTIONS", "GUARD_OPTIONS", "guard_option_problems", "is_import_path"]
 
 COMMON_OPTIONS = ("on_error", "timeout", "sample", "fallback_answer", "fallback_model")
 """The options that every guard takes."""
@@ -44,6 +48,23 @@ GUARD_OPTIONS: Mapping[str, tuple[str, ...]] = {
 }
 """The further options of each kind. The guards are above this package; a test compares the table with them."""
 
+_ACTIONS = frozenset({"pass", "flag", "fix", "redact", "mask", "reask", "fallback", "block", "keep_last4"})
+_IMPORT_PATH = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*(?:\.[^\W\d]\w*)*")
+
+
+def is_import_path(name: str) -> bool:
+    """Return whether a guard's name is "module:attribute", not "kind" or "kind:action".
+
+    Example:
+        >>> [is_import_path(name) for name in ("shop.guards:Orders", "guards:orders", "cards:orders", "crads:block")]
+        [True, True, False, False]
+    """
+    module, _, attribute = name.partition(":")
+    if module in GUARD_OPTIONS or _IMPORT_PATH.fullmatch(name) is None:
+        return False
+    # "crads:block" is a misspelt kind.
+    return "." in module or attribute not in _ACTIONS
+
 
 def guard_option_problems(layer: Layer) -> Iterator[Problem]:
     """Yield the problems of unknown kinds and unknown options in the tables of options of one layer."""
@@ -53,6 +74,9 @@ def guard_option_problems(layer: Layer) -> Iterator[Problem]:
         for kind, options in _table(layer.data, path).items():
             known = GUARD_OPTIONS.get(kind)
             if known is None:
+                # Only the guard itself knows its options.
+                if is_import_path(kind):
+                    continue
                 yield _unknown(layer, (*path, kind), GUARD_OPTIONS, f"there is no guard {kind!r}")
             elif isinstance(options, Mapping):
                 names = (*known, *COMMON_OPTIONS)
