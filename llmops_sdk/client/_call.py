@@ -143,7 +143,7 @@ def prepare(
     chain = with_tool_policy(stages.chain(resolved, policies))
 
     def open_model(name: str) -> tuple[Provider, str]:
-        provider, model = stages.fallback_chain(name, policies)
+        provider, model = stages.fallback_chain(name, policies, answer)
         return with_tool_policy(provider), model
 
     info = CallInfo(
@@ -297,9 +297,14 @@ def _parsed(call: Call, response: Response) -> Response | None:
     """Return the response with `.parsed` if a type was asked for; None when a stored answer no longer fits.
 
     The answer fitted the schema when it was stored; a validator may have become stricter since.
+
+    Raises:
+        ValidationFailedError: The fixed answer of a guard on the prompt does not fit: nobody else has checked it.
     """
     if call.answer is None or response.parsed is not None:
         return response
+    if response.cache is None:
+        return require_answer(call.answer, response)
     try:
         return parse_answer(call.answer, response)
     except InvalidAnswerError:

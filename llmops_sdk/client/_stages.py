@@ -201,15 +201,16 @@ class Stages:
         with self._lock:
             return self._chains.get((resolved.name, policies.key), lambda: self._build(resolved, provider, policies))
 
-    def fallback_chain(self, name: str, policies: Policies) -> tuple[Provider, str]:
+    def fallback_chain(self, name: str, policies: Policies, answer: AnswerType | None = None) -> tuple[Provider, str]:
         """Return the stages of a model that answers in place of a refused text, and the model's full name.
 
         Args:
             name: The model's name.
             policies: The policies of the call. Its guards check this answer too, but have no fallback of their own.
+            answer: The type that the answer must have, or None where a stage outside checks that.
         """
         resolved = self.model(name)
-        own = replace(policies, retry=resolved.retry, fallbacks=None, cache=None, answer=None, fallback=True)
+        own = replace(policies, retry=resolved.retry, fallbacks=None, cache=None, answer=answer, fallback=True)
         return self.chain(resolved, own), resolved.model
 
     def _build(self, resolved: ResolvedModel, provider: Provider, policies: Policies) -> Provider:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 import llmops_sdk as llmops
 from llmops_sdk.guardrails import DetectorGuard, Verdict, check, configure
@@ -109,6 +110,58 @@ def test_the_other_guards_still_check_a_prompt_for_the_fallback(way, card, ask):
     with use_provider(ScriptedProvider([])), use_provider(others, model="anthropic/*"):
         ask(way, f"lottery with {card}", guards={"input": [guard, "cards"]})
     assert others.requests[0].messages[0]["content"] == "lottery with [CARD]"
+
+
+class Advice(BaseModel):
+    text: str
+    risk: int = 0
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("rail", ["input", "output"])
+def test_a_fixed_answer_in_json_is_parsed(way, rail, ask):
+    guard = topics("fallback", fallback_answer='{"text": "I cannot help with that.", "risk": 9}')
+    with use_provider(ScriptedProvider(['{"text": "Play the lottery."}'])):
+        answer = ask(way, "the lottery?" if rail == "input" else "Hi", guards={rail: [guard]}, response_model=Advice)
+    assert (answer.parsed, answer.finish_reason) == (Advice(text="I cannot help with that.", risk=9), "content_filter")
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("rail", ["input", "output"])
+@pytest.mark.parametrize("text", ["I cannot help with that.", '{"text": 5}'])
+def test_a_fixed_answer_that_does_not_fit_the_type_is_an_error_with_the_answer(way, rail, text, ask):
+    guard = topics("fallback", fallback_answer=text)
+    model = ScriptedProvider(['{"text": "Play the lottery."}'], repeat=True)
+    with use_provider(model), capture_traces() as traces, pytest.raises(llmops.ValidationFailedError) as caught:
+        ask(way, "the lottery?" if rail == "input" else "Hi", guards={rail: [guard]}, response_model=Advice)
+    assert "`fallback_answer` of a guard" in str(caught.value)
+    assert caught.value.response.text == text
+    assert len(model.requests) == (0 if rail == "input" else 1)
+    verdicts = [one for span in traces.spans for one in span.events if one.name == "llmops.guard.verdict"]
+    assert len(verdicts) == 1  # it is not asked again
+
+
+def test_a_typed_prompt_function_never_returns_none_for_a_fixed_answer():
+    guard = topics("fallback", fallback_answer="No.")
+
+    @llmops.llm(MODEL, returns=Advice, guards={"input": [guard]})
+    def advise() -> str:
+        return "the lottery?"
+
+    with pytest.raises(llmops.ValidationFailedError):
+        advise()
+
+
+@pytest.mark.parametrize("way", ["chat", "achat"])
+@pytest.mark.parametrize("rail", ["input", "output"])
+def test_the_model_of_a_fallback_is_asked_again_until_its_answer_fits(way, rail, ask):
+    guard = topics("fallback", fallback_model="anthropic/claude-3-5-haiku-latest")
+    others = ScriptedProvider(["not JSON", '{"text": "Save money."}'])
+    model = ScriptedProvider(['{"text": "Play the lottery."}'], repeat=True)
+    with use_provider(model), use_provider(others, model="anthropic/*"):
+        answer = ask(way, "the lottery?" if rail == "input" else "Hi", guards={rail: [guard]}, response_model=Advice)
+    assert answer.parsed == Advice(text="Save money.")
+    assert len(others.requests) == 2
 
 
 def test_a_fixed_answer_is_not_cached(ask):

@@ -19,7 +19,10 @@ __all__ = ["MAX_REASKS", "ReaskProvider", "parse_answer", "require_answer"]
 _UNFINISHED = {
     "length": 'the answer was cut at its longest length (finish_reason "length"): raise `max_tokens`, or ask for less',
     "refusal": "the model refused to answer: `.response.refusal` has its words",
-    "content_filter": 'the provider withheld the answer (finish_reason "content_filter"): change the prompt',
+    "content_filter": (
+        'a filter withheld the answer (finish_reason "content_filter"): change the prompt; if it is the '
+        "`fallback_answer` of a guard, make that JSON which fits"
+    ),
 }
 
 MAX_REASKS = 2
