@@ -89,11 +89,11 @@ def test_a_thousand_calls_at_once_end_although_their_guard_hangs(model):
 
     try:
         answers = asyncio.run(main())
-        names = [thread.name for thread in threading.enumerate()]
+        threads = _pool.CHECKS._threads  # pools of other tests may still have idle ones
     finally:
         guard.let_go.set()
     assert [answer.text for answer in answers] == ["fine"] * 1000
-    assert names.count("llmops-guard") <= 2 * _pool._MOST_THREADS
+    assert 0 < threads <= _pool._MOST_THREADS
 
 
 def test_a_process_ends_although_a_guard_hangs():

@@ -2,5 +2,5 @@
 
 Doors for other packages: `_imported`.
 
-Doors for the rest of `guardrails`: `_options`, `_order`, `_pool`, `_runner`.
+Doors for the rest of `guardrails`: `_in_order`, `_options`, `_order`, `_pool`, `_runner`.
 """

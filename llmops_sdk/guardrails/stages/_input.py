@@ -11,8 +11,9 @@ from llmops_sdk._util._public import public
 from llmops_sdk.errors import GuardrailViolation
 from llmops_sdk.guardrails._protocol import Guard, GuardContext, MaskMap, OnError, Rail
 from llmops_sdk.guardrails._registry import policy_version
+from llmops_sdk.guardrails.running._in_order import PLAIN, Texts, acheck_value, check_value
 from llmops_sdk.guardrails.running._order import keeps_text
-from llmops_sdk.guardrails.running._runner import PLAIN, GuardRun, Texts, acheck_value, check_value
+from llmops_sdk.guardrails.running._runner import GuardRun
 from llmops_sdk.guardrails.stages._beside import Beside
 from llmops_sdk.guardrails.stages._fallback import OpenModel, fallback_of
 from llmops_sdk.guardrails.stages._texts_of import DEFINITIONS, MESSAGES, RESULTS

@@ -16,8 +16,9 @@ from llmops_sdk.guardrails._reasoning import without_blocks
 from llmops_sdk.guardrails._stream import ChunkWindow
 from llmops_sdk.guardrails._texts import take_messages
 from llmops_sdk.guardrails._window import Checks, arun_checks, run_checks
+from llmops_sdk.guardrails.running._in_order import acheck_value, check_value
 from llmops_sdk.guardrails.running._order import reads_whole
-from llmops_sdk.guardrails.running._runner import GuardRun, acheck_value, check_value
+from llmops_sdk.guardrails.running._runner import GuardRun
 from llmops_sdk.guardrails.stages._fallback import OpenModel, fallback_of
 from llmops_sdk.guardrails.stages._texts_of import ANSWER, CALLS
 from llmops_sdk.providers import Accumulator, Chunk, Provider, Request, Response, WrapperProvider, chunks_of

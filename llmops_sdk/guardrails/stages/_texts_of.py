@@ -17,7 +17,7 @@ from llmops_sdk.guardrails._texts import (
     take_messages,
     take_response,
 )
-from llmops_sdk.guardrails.running._runner import Texts
+from llmops_sdk.guardrails.running._in_order import Texts
 from llmops_sdk.providers import Request, Response
 
 __all__ = ["ANSWER", "CALLS", "DEFINITIONS", "MESSAGES", "RESULTS"]
