@@ -223,6 +223,7 @@ class Stages:
             chain = FallbackProvider(candidates, policies.fallbacks.policy, clock=clock)
         if policies.output or policies.tool_arguments:
             # A guard may block an answer that was paid for, so its cost is recorded before.
+            models = (resolved, *(policies.fallbacks.models if policies.fallbacks is not None else ()))
             chain = OutputGuardProvider(
                 chain,
                 policies.output,
@@ -230,6 +231,7 @@ class Stages:
                 tool_arguments=policies.tool_arguments,
                 reasks=policies.reasks,
                 on_answer=record_cost,
+                options=[(model.name, model.options) for model in models],
                 open_model=None if policies.fallback else lambda name: self.fallback_chain(name, policies),
                 clock=clock,
             )
