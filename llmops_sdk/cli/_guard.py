@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["calibrate", "check", "list_"]
 
-_ASKING = ("judge", "toxicity")
 _MOST_BYTES = 64 * 1024**2
 
 
@@ -110,8 +109,9 @@ def _detector(name: str) -> Detector:
     """Return the detector of a guard, with its options in the configuration but the threshold."""
     from llmops_sdk.config import current
     from llmops_sdk.guardrails import resolve
+    from llmops_sdk.guardrails._registry import ASKING
 
-    if name in _ASKING:
+    if name in ASKING:
         raise UsageError(f"{name} asks a model: give llmops_sdk.guardrails.calibrate a detector with a provider")
     options = current().guardrails.options.get(name, {})
     kept = {key: value for key, value in options.items() if key not in {"threshold", "version"}}

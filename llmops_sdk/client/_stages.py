@@ -12,9 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 from llmops_sdk._util._guard import guarded
-from llmops_sdk.client._judged import JudgeProvider
 from llmops_sdk.client._record import record_cost
-from llmops_sdk.client._shared import CALL_CLOCK, SharedProvider
+from llmops_sdk.client._shared import CALL_CLOCK, JudgeProvider, SharedProvider
 from llmops_sdk.client.structured._answer import AnswerType
 from llmops_sdk.client.structured._reask import ReaskProvider
 from llmops_sdk.config import (
@@ -30,6 +29,7 @@ from llmops_sdk.config import (
 from llmops_sdk.errors import ConfigError, LLMOpsError
 from llmops_sdk.guardrails import Guard, OutputGuardProvider, ToolPolicy, resolve
 from llmops_sdk.guardrails._protocol import CALL_RAILS, OnError, Rail
+from llmops_sdk.guardrails._registry import ASKING
 from llmops_sdk.guardrails.running._imported import import_modules
 from llmops_sdk.providers import Provider, open_provider
 from llmops_sdk.resilience import Candidate, FallbackProvider, RetryProvider
@@ -38,9 +38,6 @@ __all__ = ["CurrentStages", "Fallbacks", "Policies", "Stages", "StagesLease"]
 
 # How many models, and how many combinations of policies, are kept; the least recently used is made again.
 _MAX_KEPT = 256
-
-_JUDGES = ("judge", "toxicity")
-"""The kinds of guards that ask a model."""
 
 _T = TypeVar("_T")
 
@@ -186,14 +183,18 @@ class Stages:
         """Return the options with an unguarded provider for each model that a named judge asks."""
         opened = dict(options or {})
         named = {spec.partition(":")[0] for spec in specs if isinstance(spec, str)}
-        for kind in named.intersection(_JUDGES, opened):
+        for kind in named.intersection(ASKING, opened):
             model = opened[kind].get("model")
             if isinstance(model, str) and model:
-                resolved = self.model(model)
-                inner = JudgeProvider(self.provider(resolved))
-                provider = RetryProvider(inner, resolved.retry, clock=CALL_CLOCK)
-                opened[kind] = {**opened[kind], "provider": provider, "model": resolved.model}
+                provider, full_name = self.judge(model)
+                opened[kind] = {**opened[kind], "provider": provider, "model": full_name}
         return opened
+
+    def judge(self, name: str) -> tuple[Provider, str]:
+        """Return an unguarded provider of a model that judges texts, and the model's full name."""
+        resolved = self.model(name)
+        inner = JudgeProvider(self.provider(resolved))
+        return RetryProvider(inner, resolved.retry, clock=CALL_CLOCK), resolved.model
 
     def chain(self, resolved: ResolvedModel, policies: Policies) -> Provider:
         """Return the stages below the input guards: cache, answer type, output guards, fallback, retry, provider."""

@@ -6,6 +6,7 @@ import hashlib
 import inspect
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from pkgutil import resolve_name
 from typing import Any, Literal, NamedTuple, cast
 
 from llmops_sdk.config.loading._guard_options import is_import_path
@@ -18,7 +19,7 @@ from llmops_sdk.guardrails.running._imported import import_guard
 from llmops_sdk.guardrails.running._names import unknown
 from llmops_sdk.guardrails.running._options import OPTION_NAMES, ConfiguredGuard, GuardOptions, split_options
 
-__all__ = ["KINDS", "PACKS", "Kind", "check_names", "policy_version", "resolve"]
+__all__ = ["ASKING", "KINDS", "PACKS", "Kind", "check_names", "policy_version", "resolve"]
 
 
 class Kind(NamedTuple):
@@ -53,6 +54,8 @@ KINDS: Mapping[str, Kind] = {
     "classifier": Kind("what a classifier in a local folder recognises", "flag", _PLACES, "ClassifierDetector"),
     "presidio": Kind("personal data, by Presidio's recognisers", "redact", _PLACES, "PresidioDetector"),
 }
+ASKING = ("judge", "toxicity")
+"""The kinds that ask a model."""
 PACKS: Mapping[str, tuple[str, ...]] = {
     "default": ("pii", "secrets", "injection", "exfiltration"),
     "private": ("pii", "secrets"),
@@ -191,6 +194,9 @@ def _bare(kind: str, action: str, options: Mapping[str, Any]) -> Guard:
         if option not in names:
             raise unknown("option", option, option, [*names, *OPTION_NAMES], of=f"the guard {kind!r}")
     own = {name: value for name, value in options.items() if name != "hashed"}
+    if kind in ASKING and not {"provider", "classifier"} & own.keys() and isinstance(own.get("model"), str):
+        # By name: the package with the models of calls is above this one.
+        own["provider"], own["model"] = resolve_name("llmops_sdk.client._judged:late_judge")(own["model"])
     hashed = options.get("hashed", False)
     if not isinstance(hashed, bool):
         raise ConfigError(f"hashed is {hashed!r}: use true or false", value=hashed)
