@@ -13,13 +13,13 @@ from llmops_sdk.config.loading._guard_options import is_import_path
 from llmops_sdk.errors import ConfigError
 from llmops_sdk.guardrails import detectors
 from llmops_sdk.guardrails._detector_guard import DetectorGuard
-from llmops_sdk.guardrails._protocol import Action, Guard, Rail
+from llmops_sdk.guardrails._protocol import RAILS, Action, Guard, Rail
 from llmops_sdk.guardrails.detectors._cards import CardGuard
 from llmops_sdk.guardrails.running._imported import import_guard
 from llmops_sdk.guardrails.running._names import unknown
 from llmops_sdk.guardrails.running._options import OPTION_NAMES, ConfiguredGuard, GuardOptions, split_options
 
-__all__ = ["ASKING", "KINDS", "PACKS", "Kind", "check_names", "policy_version", "resolve"]
+__all__ = ["ASKING", "KINDS", "PACKS", "RAILS_OF", "Kind", "check_names", "policy_version", "resolve"]
 
 
 class Kind(NamedTuple):
@@ -31,26 +31,34 @@ class Kind(NamedTuple):
     actions: tuple[Action, ...]
     detector: str
     """The class in `detectors`, which takes the options of the guard."""
+    fits: tuple[Rail, ...] = RAILS
+    """The rails on which it makes sense."""
 
 
 _WHOLE: tuple[Action, ...] = ("flag", "reask", "fallback", "block")
 _PLACES: tuple[Action, ...] = ("flag", "redact", "mask", "reask", "fallback", "block")
 _MENDED: tuple[Action, ...] = ("flag", "fix", "reask", "fallback", "block")
+_SAID: tuple[Rail, ...] = ("input", "output")
+_GIVEN: tuple[Rail, ...] = ("input", "documents", "tool_definitions", "tool_results")
+_LINKED: tuple[Rail, ...] = ("documents", "tool_arguments", "tool_results", "output")
+_MADE: tuple[Rail, ...] = ("tool_arguments", "output")
 KINDS: Mapping[str, Kind] = {
     "cards": Kind("payment card numbers", "redact", _PLACES, "CardDetector"),
     "pii": Kind("personal data: addresses, numbers and dates of people", "redact", _PLACES, "PiiDetector"),
     "secrets": Kind("keys, tokens and passwords", "redact", _PLACES, "SecretsDetector"),
-    "injection": Kind("wording of prompt injections and jailbreaks", "flag", _PLACES, "InjectionDetector"),
-    "exfiltration": Kind("links, images and scripts that carry data away", "redact", _PLACES, "ExfiltrationDetector"),
-    "canary": Kind("tokens of the system prompt", "block", _PLACES, "CanaryDetector"),
+    "injection": Kind("wording of prompt injections and jailbreaks", "flag", _PLACES, "InjectionDetector", _GIVEN),
+    "exfiltration": Kind(
+        "links, images and scripts that carry data away", "redact", _PLACES, "ExfiltrationDetector", _LINKED
+    ),
+    "canary": Kind("tokens of the system prompt", "block", _PLACES, "CanaryDetector", _MADE),
     "topics": Kind("words and phrases that you deny", "block", _PLACES, "TopicsDetector"),
     "profanity": Kind("words of a list; a list is not toxicity", "flag", _PLACES, "ProfanityDetector"),
-    "language": Kind("texts in a language that is not allowed", "block", _WHOLE, "LanguageDetector"),
-    "length": Kind("texts that are too long or too short", "block", _MENDED, "LengthDetector"),
-    "json": Kind("texts that are not JSON, and mended JSON", "fix", _MENDED, "JsonDetector"),
-    "grounded": Kind("sentences that the documents do not contain", "flag", _PLACES, "GroundedDetector"),
-    "judge": Kind("texts that break a policy in words, by a model", "block", _WHOLE, "JudgeDetector"),
-    "toxicity": Kind("insults, threats and hatred, by a model", "flag", _WHOLE, "ToxicityDetector"),
+    "language": Kind("texts in a language that is not allowed", "block", _WHOLE, "LanguageDetector", _SAID),
+    "length": Kind("texts that are too long or too short", "block", _MENDED, "LengthDetector", _SAID),
+    "json": Kind("texts that are not JSON, and mended JSON", "fix", _MENDED, "JsonDetector", _MADE),
+    "grounded": Kind("sentences that the documents do not contain", "flag", _PLACES, "GroundedDetector", ("output",)),
+    "judge": Kind("texts that break a policy in words, by a model", "block", _WHOLE, "JudgeDetector", _SAID),
+    "toxicity": Kind("insults, threats and hatred, by a model", "flag", _WHOLE, "ToxicityDetector", _SAID),
     "classifier": Kind("what a classifier in a local folder recognises", "flag", _PLACES, "ClassifierDetector"),
     "presidio": Kind("personal data, by Presidio's recognisers", "redact", _PLACES, "PresidioDetector"),
 }
@@ -67,7 +75,7 @@ _CARD_GUARDS: Mapping[str, tuple[Literal["redact", "block"], bool]] = {
     "block": ("block", False),
     "keep_last4": ("redact", True),
 }
-_RAILS_OF: Mapping[str, tuple[Rail, ...]] = {
+RAILS_OF: Mapping[str, tuple[Rail, ...]] = {
     "mask": ("input", "documents", "tool_results"),
     "reask": ("output", "tool_arguments"),
     "fallback": ("input", "tool_definitions", "tool_results", "output", "tool_arguments"),
@@ -159,7 +167,7 @@ def _kind_and_action(name: str) -> tuple[str, str]:
 
 
 def _check_action(name: str, action: str, rail: Rail | None, without: Sequence[Action]) -> None:
-    rails = _RAILS_OF.get(action)
+    rails = RAILS_OF.get(action)
     if action in without:
         raise ConfigError(f"{name!r}: the action {action!r} works in calls to models only: use block", value=name)
     if rail is not None and rails is not None and rail not in rails:
