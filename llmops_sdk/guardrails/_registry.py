@@ -75,6 +75,7 @@ _CARD_GUARDS: Mapping[str, tuple[Literal["redact", "block"], bool]] = {
     "block": ("block", False),
     "keep_last4": ("redact", True),
 }
+_ASKING_AGAIN = ("reask", "fallback")
 RAILS_OF: Mapping[str, tuple[Rail, ...]] = {
     "mask": ("input", "documents", "tool_results"),
     "reask": ("output", "tool_arguments"),
@@ -112,7 +113,8 @@ def resolve(
     for kind in given:
         if kind not in KINDS and not is_import_path(kind):
             raise unknown("guard", kind, kind, KINDS)
-    return tuple(_resolved(found, given) for found in _found(specs, rail, without))
+    items = list(_found(specs, rail, without))
+    return tuple(_resolved(found, given, items[place + 1 :]) for place, found in enumerate(items))
 
 
 def check_names(specs: Sequence[str | Guard], *, rail: Rail, without: Sequence[Action] = ()) -> bool:
@@ -132,11 +134,17 @@ class _Named(NamedTuple):
     """Empty for a guard in the application's code, whose kind is its place."""
 
 
-def _resolved(found: Guard | _Named, options: Mapping[str, Mapping[str, Any]]) -> Guard:
+def _resolved(
+    found: Guard | _Named, options: Mapping[str, Mapping[str, Any]], later: Sequence[Guard | _Named]
+) -> Guard:
     if not isinstance(found, _Named):
         return found
     given = options.get(found.kind, {})
-    return _made(*found, given) if found.action else import_guard(found.name, given)
+    if not found.action:
+        return import_guard(found.name, given)
+    # "json:fix" leaves what it cannot mend to a "json:reask" behind it.
+    asks = any(isinstance(one, _Named) and one.kind == found.kind and one.action in _ASKING_AGAIN for one in later)
+    return _made(*found, given, leaves=asks and found.action == "fix")
 
 
 def _found(specs: Sequence[str | Guard], rail: Rail | None, without: Sequence[Action]) -> Iterator[Guard | _Named]:
@@ -178,10 +186,10 @@ def _check_action(name: str, action: str, rail: Rail | None, without: Sequence[A
         )
 
 
-def _made(name: str, kind: str, action: str, given: Mapping[str, Any]) -> Guard:
+def _made(name: str, kind: str, action: str, given: Mapping[str, Any], *, leaves: bool) -> Guard:
     common, own = split_options(given)
     try:
-        guard = _bare(kind, action, own)
+        guard = _bare(kind, action, own, leaves=leaves)
         options = GuardOptions(**common)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"the options of the guard {kind!r} are not valid: {error}", value=dict(given)) from error
@@ -194,7 +202,7 @@ def _made(name: str, kind: str, action: str, given: Mapping[str, Any]) -> Guard:
     return ConfiguredGuard(guard, options) if common else guard
 
 
-def _bare(kind: str, action: str, options: Mapping[str, Any]) -> Guard:
+def _bare(kind: str, action: str, options: Mapping[str, Any], *, leaves: bool) -> Guard:
     known = KINDS[kind]
     detector: Any = getattr(detectors, known.detector)
     names = [*inspect.signature(detector).parameters, *(["hashed"] if "redact" in known.actions else [])]
@@ -213,7 +221,8 @@ def _bare(kind: str, action: str, options: Mapping[str, Any]) -> Guard:
         return CardGuard(own_action, keep_last4=keep_last4)
     if action == "keep_last4":
         raise ConfigError("cards:keep_last4 has no hash: use cards:redact with hashed, or remove hashed")
-    return DetectorGuard(detector(**own), cast("Action", action), hashed=hashed)
+    unfixed = "flag" if leaves else "block"
+    return DetectorGuard(detector(**own), cast("Action", action), hashed=hashed, unfixed=unfixed)
 
 
 def _checked(guard: object) -> Guard:

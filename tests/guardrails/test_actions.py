@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 import llmops_sdk as llmops
-from llmops_sdk.guardrails import DetectorGuard, Verdict, check, configure
+from llmops_sdk.guardrails import DetectorGuard, Verdict, check, configure, resolve
 from llmops_sdk.guardrails.detectors import GroundedDetector, LengthDetector, TopicsDetector
 from llmops_sdk.testing import ScriptedProvider, capture_traces, use_provider
 
@@ -177,6 +177,50 @@ def test_fix_mends_an_answer(way, ask):
     pytest.importorskip("json_repair")
     with use_provider(ScriptedProvider(["Here it is: {'total': 3,"])):
         assert ask(way, guards={"output": ["json:fix"]}).text == '{"total": 3}'
+
+
+MENDABLE, HOPELESS = "Here it is: {'total': 3,", "I am sorry."
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    ("answers", "text", "asked"),
+    [
+        ([MENDABLE], '{"total": 3}', 1),
+        ([HOPELESS, MENDABLE], '{"total": 3}', 2),
+        ([HOPELESS, '{"total": 4}'], '{"total": 4}', 2),
+        ([HOPELESS, HOPELESS], None, 2),
+    ],
+)
+def test_what_fix_cannot_mend_is_asked_for_again(way, answers, text, asked, ask):
+    pytest.importorskip("json_repair")
+    with use_provider(ScriptedProvider(answers)) as model:
+        if text is None:
+            with pytest.raises(llmops.GuardrailViolation, match="not JSON"):
+                ask(way, guards={"output": ["json:fix", "cards", "json:reask"]})
+        else:
+            assert ask(way, guards={"output": ["json:fix", "cards", "json:reask"]}).text == text
+    assert len(model.requests) == asked
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_fix_cannot_mend_goes_to_the_fallback(way, ask):
+    pytest.importorskip("json_repair")
+    llmops.configure(guardrails={"options": {"json": {"fallback_answer": '{"total": 0}'}}})
+    with use_provider(ScriptedProvider([HOPELESS, MENDABLE])):
+        texts = [ask(way, guards={"output": ["json:fix", "json:fallback"]}).text for _ in range(2)]
+    assert texts == ['{"total": 0}', '{"total": 3}']
+
+
+def test_fix_alone_or_behind_the_other_still_blocks(ask):
+    pytest.importorskip("json_repair")
+    for names in (["json:fix"], ["json:fix", "json:flag"], ["json:fix", "topics:reask"]):
+        llmops.configure(guardrails={"options": {"topics": {"deny": ["lottery"]}}})
+        with use_provider(ScriptedProvider([HOPELESS], repeat=True)), pytest.raises(llmops.GuardrailViolation) as error:
+            ask("chat", guards={"output": names})
+        assert error.value.action == "block"
+    versions = {resolve(names)[0].version for names in (["json:fix"], ["json:fix", "json:reask"])}
+    assert len(versions) == 2
 
 
 @pytest.mark.parametrize("way", WAYS)
