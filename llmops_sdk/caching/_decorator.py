@@ -8,12 +8,14 @@ import math
 import os
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import CellType, CodeType, ModuleType
 from typing import Any, TypeAlias, TypeVar, cast, overload
 
 from llmops_sdk._util._callables import call_style_of, decorate, policies_of
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
+from llmops_sdk._util._unchecked import watch_checks
 from llmops_sdk.caching._exact import CachePolicy, ExactCache, record_bypass
 from llmops_sdk.caching._flight import FlightTimeoutError
 from llmops_sdk.caching._key import typed_digest
@@ -52,9 +54,10 @@ def cache(
     """Keep the results of a function on disk and serve them to calls with the same arguments; types are kept.
 
     Arguments and result must be JSON: None, bool, numbers, str, and lists and dicts of these. Arguments may also be
-    tuples and enums, and values of different types are different arguments. Other calls are made and not stored; the
-    current span gets the reason. Editing the function's body invalidates its results; changing what it reads from
-    elsewhere (a global, a file, an object in its closure) does not: put that into `namespace` or `key`.
+    tuples and enums, and values of different types are different arguments. Other calls are made and not stored; nor
+    are results that passed a guard which failed (`on_error="open"`). The current span gets the reason. Editing the
+    function's body invalidates its results; changing what it reads from elsewhere (a global, a file, an object in its
+    closure) does not: put that into `namespace` or `key`.
 
     Args:
         function: A function or a coroutine function.
@@ -94,16 +97,28 @@ def cache(
     return functools.partial(decorate, wrap=wrap) if function is None else decorate(function, wrap)
 
 
-# A result stands in a list of one, so that None is a result too.
-_Result: TypeAlias = list[Any]
+@dataclass(frozen=True, slots=True)
+class _Result:
+    value: Any
+    unchecked: bool = False
+    """Whether a guard that failed let it pass: a guard that works again must see it."""
 
 
 def _refused(result: _Result) -> str | None:
-    return None if _is_json(result[0]) else "result_not_json"
+    if result.unchecked:
+        return "unchecked"
+    return None if _is_json(result.value) else "result_not_json"
+
+
+def _write(result: _Result) -> list[Any]:
+    return [result.value]  # in a list, so that None is a result too
 
 
 def _read(payload: Any) -> _Result | None:
-    return cast("_Result", payload) if isinstance(payload, list) and len(cast("_Result", payload)) == 1 else None
+    if not isinstance(payload, list):
+        return None
+    items = cast("list[Any]", payload)
+    return _Result(items[0]) if len(items) == 1 else None
 
 
 class _LazyCache:
@@ -133,8 +148,14 @@ def _function(target: Callable[..., Any], policy_of: _PolicyOf, opened: _LazyCac
         policy = policy_of(args, kwargs)
         if policy is None:
             return target(*args, **kwargs)
+
+        def ask(_: float | None) -> _Result:
+            with watch_checks() as note:
+                value = target(*args, **kwargs)
+            return _Result(value, note.unchecked)
+
         try:
-            return opened().fetch(policy, lambda _: [target(*args, **kwargs)])[0]
+            return opened().fetch(policy, ask).value
         except FlightTimeoutError:
             return target(*args, **kwargs)
 
@@ -148,10 +169,12 @@ def _coroutine(target: Callable[..., Any], policy_of: _PolicyOf, opened: _LazyCa
             return await target(*args, **kwargs)
 
         async def ask(_: float | None) -> _Result:
-            return [await target(*args, **kwargs)]
+            with watch_checks() as note:
+                value = await target(*args, **kwargs)
+            return _Result(value, note.unchecked)
 
         try:
-            return (await opened().afetch(policy, ask))[0]
+            return (await opened().afetch(policy, ask)).value
         except FlightTimeoutError:
             return await target(*args, **kwargs)
 
@@ -176,7 +199,7 @@ def _policy(
     if found is None:
         record_bypass("arguments_not_json")
         return None
-    return CachePolicy(found, _WAIT, _refused, list, _read, lambda _: None)
+    return CachePolicy(found, _WAIT, _refused, _write, _read, lambda _: None)
 
 
 def _identity(target: Callable[..., Any]) -> list[Any]:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from llmops_sdk._version import __version__
+from llmops_sdk.cli import _approvals
 from llmops_sdk.cli._command import app, command
 from llmops_sdk.cli._demo import demo
 from llmops_sdk.cli._filters import Filter
@@ -127,3 +128,10 @@ guard = typer.Typer(name="guard", help="Try, list and calibrate guards.", no_arg
 app.add_typer(guard)
 for _function in (check, list_, calibrate):
     command(_function, guard)
+approvals = typer.Typer(
+    name="guard approvals", help="Approve calls of tools that wait for a person.", no_args_is_help=True,
+    rich_markup_mode=None,
+)  # fmt: skip
+guard.add_typer(approvals, name="approvals")
+for _function in (_approvals.list_, _approvals.approve, _approvals.deny):
+    command(_function, approvals)
