@@ -125,7 +125,7 @@ def test_workers_that_end_after_three_tasks_store_their_spans_once(tmp_path: Pat
         ask(tmp_path, ASK_UNTIL_STORED, server, environ)
         assert server.said.count("Traceback") == server.said.count("llmops") == 0, server.said
         # No warm shutdown, which would kill the workers that replace others: a thread of the pool starts those, and
-        # Celery has Linux kill them when that thread ends. The kill may also leave a lock taken that the pool waits for.
+        # Celery has Linux kill them when that thread ends. The pool may then wait for a lock of a killed worker.
     found = names(tmp_path)
     found.pop("module", None)  # the parent's own span may die with it
     assert found == {"task": 20, "work": 200}
