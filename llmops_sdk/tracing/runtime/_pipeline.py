@@ -327,9 +327,12 @@ class Pipeline:
         # In reverse order of opening: the store is first, and takes the losses that the other sinks report.
         for sink in reversed(self._sinks or ()):
             # Not while another thread writes to the sink.
-            left = max(deadline - time.monotonic(), 0.1)
-            self._sink_lock.run(partial(guarded, f"closing the sink {sink.name}", None, sink.close, left))
+            self._sink_lock.run(partial(self._close_sink, sink, max(deadline - time.monotonic(), 0.1)))
             self._drain()
+
+    @staticmethod
+    def _close_sink(sink: Sink, timeout: float) -> None:
+        guarded(f"closing the sink {sink.name}", None, sink.close, timeout)
 
     def report(self) -> FlushReport:
         """Return the counts so far."""
