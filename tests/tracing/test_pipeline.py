@@ -189,6 +189,7 @@ def test_only_the_thread_inside_a_step_of_the_sinks_is_told_that_it_is():
     finally:
         leave.set()
         other.join()
-    assert lock.enter(0.0) and lock.is_inside()
+    assert lock.enter(0.0)
+    assert lock.is_inside()
     lock.leave()
     assert not lock.is_inside()
