@@ -14,6 +14,7 @@ from typing import Any, TypeAlias, cast
 
 from llmops_sdk.config._secrets import PLAIN_OPTIONS, masked_repr
 from llmops_sdk.config.loading._files import FoundFile, ProcessEnvironment, find_files, read_file
+from llmops_sdk.config.loading._guard_options import is_import_path
 from llmops_sdk.config.loading._keys import KeyPath, dotted, lookup
 from llmops_sdk.config.loading._layers import Layer, leaves
 from llmops_sdk.config.loading._problems import Problem
@@ -71,6 +72,12 @@ def _is_inside(value: Any, root: Path) -> bool:
     return found != inside and found.is_relative_to(inside)
 
 
+def _names_no_code(value: Any, _root: Path) -> bool:
+    names: Sequence[object] = cast("list[object]", value) if isinstance(value, list) else [value]
+    return not any(isinstance(name, str) and is_import_path(name) for name in names)
+
+
+_GUARDS = ("names code that runs", _names_no_code)
 CHECKED: Mapping[str, tuple[str, _Check]] = {
     "model": (_AWAY, _names_no_url),
     "fallbacks": (_AWAY, _names_no_url),
@@ -80,6 +87,11 @@ CHECKED: Mapping[str, tuple[str, _Check]] = {
     "export.content": (_CONTENT, lambda value, _root: value is False),
     "export.host_content": (_CONTENT, lambda value, _root: value is False),
     "guardrails.options.model": (_AWAY, _names_no_url),
+    "guardrails.input": _GUARDS,
+    "guardrails.output": _GUARDS,
+    "guardrails.tool_arguments": _GUARDS,
+    "guardrails.tool_results": _GUARDS,
+    "guardrails.tool_definitions": _GUARDS,
     "redaction.enabled": ("turns redaction off", lambda value, _root: value is True),
 }
 """Keys whose value decides: why it may be refused, and whether it is allowed."""

@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import threading
+import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pkgutil import resolve_name
@@ -48,6 +49,8 @@ _PIPELINE_SECTIONS = ("store", "export", "tracing", "redaction", "service")
 SINKS = ("llmops_sdk.store:open_sink", "llmops_sdk.export._sink:open_sink")
 
 _MaybeRuntime = TypeVar("_MaybeRuntime", bound=Runtime | None)
+
+_EXIT_SECONDS = 5.0
 
 _lock = threading.RLock()
 _subscriptions: list[Callable[[], None]] = []
@@ -283,8 +286,15 @@ def reset() -> None:
 
 def shut_down_at_exit(**_: object) -> None:
     """Shut down; `atexit` and other exit hooks call this, each with its own arguments."""
-    if os.getpid() == _pid:
-        guarded("shutting down at the end of the process", None, shutdown, 5.0)
+    if os.getpid() != _pid:
+        return
+    deadline = time.monotonic() + _EXIT_SECONDS
+    with Caught(BaseException) as interrupted:
+        guarded("shutting down at the end of the process", None, shutdown, _EXIT_SECONDS)
+    if interrupted.error is not None:
+        # A signal handler raised, as that of Celery's workers does at SIGTERM. After this call the process is gone.
+        guarded("shutting down at the end of the process", None, shutdown, max(deadline - time.monotonic(), 0.0))
+        raise interrupted.error
 
 
 # --- forks ----------------------------------------------------------------------------------------------------
