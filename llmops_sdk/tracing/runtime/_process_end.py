@@ -36,7 +36,8 @@ def ends_without_hook() -> bool:
     """Return whether this process runs one job of RQ, and ends by os._exit at once after it, without any exit hook."""
     if "rq" not in sys.modules:
         return False
-    frame = sys._current_frames().get(threading.main_thread().ident or 0)
+    frames = sys._current_frames()  # pyright: ignore[reportPrivateUsage] - documented
+    frame = frames.get(threading.main_thread().ident or 0)
     while frame is not None:
         if frame.f_code.co_name in _RQ_CALLS and str(frame.f_globals.get("__name__")).startswith("rq."):
             return True
