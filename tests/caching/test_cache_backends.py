@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -306,7 +307,7 @@ def test_files_of_unshared_flights_are_swept(tmp_path):
         flights.release(f"k{n}", f"t{n}", "unshared")
     assert flights.acquire("led", "token")
     DiskFlights(tmp_path)._sweep()
-    assert [path.name for path in (tmp_path / "flights").iterdir()] == [flights._path("led").name]
+    assert [path.name for path in (tmp_path / "flights").iterdir()] == [Path(flights._path("led")).name]
     assert not flights.acquire("led", "other")
     flights.release("led", "token", "")
 

@@ -81,7 +81,9 @@ def test_the_call_behind_a_stale_answer_is_a_call_of_its_own(rows):
 
 def test_options_that_are_equal_in_python_keep_their_meaning():
     """`1 == True`, but one attempt is not the default number of them: a plan is found again by the type, too."""
-    llmops.configure(models={"down": {"model": "offline/echo", "options": {"failures": {"rate": 1.0}}}}, retry={"base": 0.001})
+    llmops.configure(
+        models={"down": {"model": "offline/echo", "options": {"failures": {"rate": 1.0}}}}, retry={"base": 0.001}
+    )
 
     def attempts(retry):
         with pytest.raises(llmops.ProviderError) as caught:

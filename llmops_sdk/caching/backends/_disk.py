@@ -3,8 +3,8 @@
 The one module that imports diskcache. diskcache's own `Disk` runs any pickle in a row (CVE-2025-69872). `_BytesDisk`
 reads and writes only bytes in the row itself: a write is one transaction, and no row can make it open or remove a file.
 
-diskcache has one tag for each entry, so the tags are in a table of their own, in the same transactions. A trigger
-removes them with their entry: the table is bounded as the entries are.
+diskcache has one tag for each entry, so the tags are in a table of their own, in the same transactions. Triggers
+remove them with their value: the table is bounded as the entries are.
 """
 
 from __future__ import annotations
@@ -42,6 +42,10 @@ _TAGS = (
     "CREATE INDEX IF NOT EXISTS Tags_key ON Tags (key)",
     (
         "CREATE TRIGGER IF NOT EXISTS Tags_of_deleted AFTER DELETE ON Cache FOR EACH ROW BEGIN "
+        "DELETE FROM Tags WHERE key = OLD.key; END"
+    ),
+    (
+        "CREATE TRIGGER IF NOT EXISTS Tags_of_replaced AFTER UPDATE OF value ON Cache FOR EACH ROW BEGIN "
         "DELETE FROM Tags WHERE key = OLD.key; END"
     ),
 )
@@ -178,10 +182,11 @@ class DiskBackend:
 
     @staticmethod
     def _set(cache: Any, key: str, value: bytes, ttl: float | None, tags: Sequence[str]) -> bool:
+        if not tags:
+            return bool(cache.set(key, value, expire=ttl))
         with cache.transact():
             stored = cache.set(key, value, expire=ttl)
             sql = cache._sql  # diskcache has no other way into its transactions
-            sql("DELETE FROM Tags WHERE key = ?", (key,))
             for tag in tags:
                 sql("INSERT OR IGNORE INTO Tags (tag, key) VALUES (?, ?)", (tag, key))
         return bool(stored)

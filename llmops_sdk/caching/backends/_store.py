@@ -133,13 +133,35 @@ class CacheStore:
         """Return what `read` makes of the bytes of a key, as `get` does, async."""
         return await self._async("read", None, self._get, key, read)
 
-    def put(self, key: str, value: bytes, ttl: float | None, tags: Sequence[str] = ()) -> bool:
-        """Store bytes for `ttl` seconds (None: no limit), and return whether they are stored."""
-        return self._sync("write", False, self._put, key, value, ttl, tags)
+    def put(
+        self,
+        key: str,
+        value: bytes,
+        ttl: float | None,
+        tags: Sequence[str] = (),
+        led: tuple[str, str] | None = None,
+    ) -> bool:
+        """Store bytes, and return whether they are stored.
 
-    async def aput(self, key: str, value: bytes, ttl: float | None, tags: Sequence[str] = ()) -> bool:
-        """Store bytes for `ttl` seconds, as `put` does, async."""
-        return await self._async("write", False, self._put, key, value, ttl, tags)
+        Args:
+            key: The key.
+            value: The bytes.
+            ttl: Seconds after which they may go, or None.
+            tags: The tags.
+            led: The flight's key and the token of a lead that ends when the bytes are stored.
+        """
+        return self._sync("write", False, self._put, key, value, ttl, tags, led)
+
+    async def aput(
+        self,
+        key: str,
+        value: bytes,
+        ttl: float | None,
+        tags: Sequence[str] = (),
+        led: tuple[str, str] | None = None,
+    ) -> bool:
+        """Store bytes, as `put` does, async."""
+        return await self._async("write", False, self._put, key, value, ttl, tags, led)
 
     def lead(self, bid: Bid[_T]) -> Turn[_T]:
         """Return what is stored, or lead the flight of a key, or say that somebody else does.
@@ -228,21 +250,30 @@ class CacheStore:
             self._memory.put(key, data, generation, self._clock.monotonic())
         return found
 
-    def _put(self, backend: CacheBackend, key: str, value: bytes, ttl: float | None, tags: Sequence[str]) -> bool:
+    def _put(
+        self,
+        backend: CacheBackend,
+        key: str,
+        value: bytes,
+        ttl: float | None,
+        tags: Sequence[str],
+        led: tuple[str, str] | None,
+    ) -> bool:
         self._memory.forget(key)
         generation = backend.generation()
         stored = backend.set(key, value, ttl, tags)
         if stored:
             self._memory.put(key, value, generation, self._clock.monotonic())
+            if led is not None:
+                self._release(backend, *led, "")
         return stored
 
     def _lead(self, backend: CacheBackend, bid: Bid[_T]) -> Turn[_T]:
         if (found := self._get(backend, bid.key, bid.read)) is not None:
             return Turn(found)
         place = (backend.place, bid.flight)
-        mark = backend.mark(bid.flight)
         if not backend.acquire(bid.flight, bid.token, bid.seconds):
-            return Turn(leads=False, mark=mark, owner=_leaders.get(place, ("", None))[1])
+            return Turn(leads=False, mark=backend.mark(bid.flight), owner=_leaders.get(place, ("", None))[1])
         _leaders[place] = bid.token, bid.owner
         # A leader may have stored its answer after the look above.
         return Turn(self._get(backend, bid.key, bid.read))

@@ -33,9 +33,6 @@ class CallTurn:
         owner: The thread or task of the call.
         clock: The time.
         flight: Distinguishes the flight from others of the key.
-
-    Attributes:
-        note: What the followers get to know: "unshared" when they may not have the answer.
     """
 
     def __init__(
@@ -56,14 +53,23 @@ class CallTurn:
         self._token = new_token()
         self._may_lead = False
         self.waited = False
-        self.note = ""
+        self._note = ""
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, _: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._may_lead:
-            self._store.release(self._flight, self._token, "" if error is not None else self.note)
+            self._store.release(self._flight, self._token, "" if error is not None else self._note)
+
+    @property
+    def lead(self) -> tuple[str, str]:
+        """Return the flight's key and the token, for `CacheStore.put`."""
+        return self._flight, self._token
+
+    def note_end(self, *, stored: bool) -> None:
+        """Note whether the answer is stored: if so, the store has ended the lead; if not, the followers have none."""
+        self._may_lead, self._note = not stored, "unshared"
 
     def take(self, remaining: Callable[[], float | None], patience: float | None = None) -> Turn[Entry]:
         """Return the turn of the call, after a wait for the leader in another process.
