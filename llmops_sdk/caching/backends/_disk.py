@@ -99,6 +99,7 @@ class DiskBackend:
     """
 
     workers = 1
+    lease: float | None = None
 
     def __init__(self, folder: Path, *, max_bytes: int) -> None:
         self.place = str(folder)
@@ -136,10 +137,10 @@ class DiskBackend:
     def invalidated(self) -> None:
         self._generation.change()
 
-    def acquire(self, key: str, token: str, seconds: float) -> bool:  # noqa: ARG002 - the kernel sees a death
+    def acquire(self, key: str, token: str) -> bool:
         return self._flights.acquire(key, token)
 
-    def renew(self, key: str, token: str, seconds: float) -> bool:  # noqa: ARG002 - as for `acquire`
+    def renew(self, key: str, token: str) -> bool:  # noqa: ARG002 - the kernel keeps the lock
         return True
 
     def release(self, key: str, token: str, note: str) -> None:

@@ -100,7 +100,7 @@ class DiskFlights:
         return False
 
     def release(self, key: str, token: str, note: str) -> None:
-        """End the leadership of a token; see `CacheBackend.release`."""
+        """End the lead of a token; see `CacheBackend.release`."""
         with _held_lock:
             descriptor = _held.pop(token, None)
         if descriptor is None:

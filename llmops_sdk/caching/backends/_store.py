@@ -18,6 +18,7 @@ from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk._util._guard import guarded
 from llmops_sdk.caching.backends._memory import MemoryTier
 from llmops_sdk.caching.backends._protocol import BackendError, CacheBackend, DamagedError
+from llmops_sdk.caching.backends._renewal import Renewals
 
 __all__ = ["LEADS_ALONE", "Bid", "CacheStore", "Turn", "new_token"]
 
@@ -40,7 +41,6 @@ class Bid(Generic[_T]):
         flight: The key of the flight.
         read: Returns the value in bytes, or None.
         token: A new token.
-        seconds: How long a lead lasts, where the store does not see the death of a process by itself.
         owner: Who asks: a thread or a task.
     """
 
@@ -48,7 +48,6 @@ class Bid(Generic[_T]):
     flight: str
     read: Callable[[bytes], _T | None]
     token: str
-    seconds: float
     owner: object
 
 
@@ -94,6 +93,10 @@ class _Session:
         self.backend = backend
         self.threads = ThreadPoolExecutor(backend.workers, thread_name_prefix="llmops-cache")
         self.failed_at = float("inf")
+        self.renewals = None if backend.lease is None else Renewals(self._renew, backend.lease / 3)
+
+    def _renew(self, flight: str, token: str) -> None:
+        guarded("cache flight", None, self.threads.submit, self.backend.renew, flight, token)
 
 
 # A forked child must neither use nor close the parent's connections; this list keeps them from the garbage collector.
@@ -187,22 +190,21 @@ class CacheStore:
         """Return what a flight has left, or lead the next one, async; see `follow`."""
         return await self._async("flight", LEADS_ALONE, self._follow, bid, mark)
 
-    def claim(self, key: str, token: str, seconds: float) -> bool:
-        """Lead the flight of a key if nobody does, whatever is stored, and return whether the caller does.
+    def claim(self, flight: str, token: str) -> bool:
+        """Lead a flight if nobody does, whatever is stored, and return whether the caller does.
 
         Args:
-            key: The key.
+            flight: The key of the flight.
             token: A new token, for `release`.
-            seconds: As for `lead`.
         """
-        return self._sync("flight", False, self._claim, key, token, seconds)
+        return self._sync("flight", False, self._acquire, flight, token)
 
-    async def aclaim(self, key: str, token: str, seconds: float) -> bool:
-        """Lead the flight of a key if nobody does, async; see `claim`."""
-        return await self._async("flight", False, self._claim, key, token, seconds)
+    async def aclaim(self, flight: str, token: str) -> bool:
+        """Lead a flight if nobody does, async; see `claim`."""
+        return await self._async("flight", False, self._acquire, flight, token)
 
     def release(self, key: str, token: str, note: str = "") -> None:
-        """End the leadership of a token without waiting for the store; see `CacheBackend.release`."""
+        """End the lead of a token without waiting for the store; see `CacheBackend.release`."""
         session = self._session
         if session.pid != os.getpid() or sys.is_finalizing():
             return  # the leader was the parent; or the process ends, and its locks with it
@@ -272,7 +274,7 @@ class CacheStore:
         if (found := self._get(backend, bid.key, bid.read)) is not None:
             return Turn(found)
         place = (backend.place, bid.flight)
-        if not backend.acquire(bid.flight, bid.token, bid.seconds):
+        if not self._acquire(backend, bid.flight, bid.token):
             return Turn(leads=False, mark=backend.mark(bid.flight), owner=_leaders.get(place, ("", None))[1])
         _leaders[place] = bid.token, bid.owner
         # A leader may have stored its answer after the look above.
@@ -282,16 +284,19 @@ class CacheStore:
         seen = backend.mark(bid.flight)
         return Turn(unshared=True) if seen and seen != mark else self._lead(backend, bid)
 
-    @staticmethod
-    def _claim(backend: CacheBackend, key: str, token: str, seconds: float) -> bool:
-        return backend.acquire(key, token, seconds)
+    def _acquire(self, backend: CacheBackend, flight: str, token: str) -> bool:
+        leads = backend.acquire(flight, token)
+        if leads and (renewals := self._session.renewals) is not None:
+            renewals.begin(flight, token)
+        return leads
 
-    @staticmethod
-    def _release(backend: CacheBackend, key: str, token: str, note: str) -> None:
-        place = (backend.place, key)
+    def _release(self, backend: CacheBackend, flight: str, token: str, note: str) -> None:
+        place = (backend.place, flight)
         if _leaders.get(place, ("", None))[0] == token:
             del _leaders[place]
-        backend.release(key, token, note)
+        if (renewals := self._session.renewals) is not None:
+            renewals.end(token)
+        backend.release(flight, token, note)
 
     @staticmethod
     def _invalidate(backend: CacheBackend, key: str | None, tag: str | None) -> int:

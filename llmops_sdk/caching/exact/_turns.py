@@ -19,8 +19,6 @@ _FIRST_WAIT = 0.005
 _LONGEST_WAIT = 0.1
 _GROWTH = 1.6
 _ALONE: Turn[Entry] = Turn(unshared=True)
-_LEASE = 600.0
-"""Seconds that a leader has where the store cannot see its death, if its call has no deadline."""
 
 
 class CallTurn:
@@ -82,7 +80,7 @@ class CallTurn:
             FlightTimeoutError: The leader's call did not end in time.
         """
         self._may_lead = True
-        bid = self._bid(remaining())
+        bid = self._bid()
         turn = self._store.lead(bid)
         mark = turn.mark
         for seconds in self._waits(turn, remaining, patience):
@@ -98,7 +96,7 @@ class CallTurn:
     async def take_async(self, remaining: Callable[[], float | None], patience: float | None = None) -> Turn[Entry]:
         """Return the turn of the call, async; see `take`."""
         self._may_lead = True
-        bid = self._bid(remaining())
+        bid = self._bid()
         turn = await self._store.alead(bid)
         mark = turn.mark
         for seconds in self._waits(turn, remaining, patience):
@@ -108,9 +106,8 @@ class CallTurn:
                 break
         return turn if turn.leads else _ALONE
 
-    def _bid(self, seconds: float | None) -> Bid[Entry]:
-        lasts = _LEASE if seconds is None else max(seconds, 1.0)
-        return Bid(self._key, self._flight, self._read, self._token, lasts, self._owner)
+    def _bid(self) -> Bid[Entry]:
+        return Bid(self._key, self._flight, self._read, self._token, self._owner)
 
     def _waits(
         self, turn: Turn[Any], remaining: Callable[[], float | None], patience: float | None
