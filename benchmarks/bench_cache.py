@@ -1,10 +1,10 @@
 """What an answer from the cache costs: ours, litellm's caches on disk and in memory, and LangChain's on SQLite.
 
-Each asks a model in its own process that answers with the prompt at once, first once for each prompt, then again and again: every
-measured call is a hit, and the model's calls are counted. Ours is `llmops.chat` with everything on as an application has
-it: span, store on disk, redaction. "first in a process" are the hits of a process that finds the answers on disk and
-reads each for the first time. The others run in environments made at first use under `.venv/cache`. They take turns,
-each part some rounds in a process of its own; the figures are medians over the rounds.
+Each asks a model in its own process that answers with the prompt at once, first once for each prompt, then again and
+again: every measured call is a hit, and the model's calls are counted. Ours is `llmops.chat` with everything on as an
+application has it: span, store on disk, redaction. "first in a process" are the hits of a process that finds the
+answers on disk and reads each for the first time. The others run in environments made at first use under `.venv/cache`.
+The parts take turns, each in a process of its own; the figures are medians over the rounds.
 
 Run it with `make bench-cache`.
 """
@@ -111,6 +111,7 @@ def langchain(folder: str) -> dict[str, list[float]]:
             return "bench"
 
         def _generate(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:
+            del stop, run_manager, kwargs
             nonlocal calls
             calls += 1
             return ChatResult(generations=[ChatGeneration(message=AIMessage(content=messages[-1].content))])

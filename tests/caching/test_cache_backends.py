@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -306,7 +307,7 @@ def test_files_of_unshared_flights_are_swept(tmp_path):
         flights.release(f"k{n}", f"t{n}", "unshared")
     assert flights.acquire("led", "token")
     DiskFlights(tmp_path)._sweep()
-    assert [path.name for path in (tmp_path / "flights").iterdir()] == [flights._path("led").name]
+    assert [path.name for path in (tmp_path / "flights").iterdir()] == [Path(flights._path("led")).name]
     assert not flights.acquire("led", "other")
     flights.release("led", "token", "")
 
@@ -355,7 +356,35 @@ def test_a_store_that_fails_lets_everybody_lead(tmp_path, application):
     (tmp_path / "file").write_text("no folder")
     store = CacheStore(functools.partial(DiskBackend, tmp_path / "file", max_bytes=1_000_000))
     for token in "ab":
-        turn = store.lead(Bid("k", "k", lambda data: data, token, 60.0, None))
+        turn = store.lead(Bid("k", "k", lambda data: data, token, None))
         assert (turn.found, turn.leads) == (None, True)
         store.release("k", token)
+    store.close()
+
+
+class Leased(DiskBackend):
+    """A store that does not see the death of a process by itself."""
+
+    lease = 0.03
+
+    def __init__(self, folder):
+        super().__init__(folder, max_bytes=1_000_000)
+        self.renewed = threading.Semaphore(0)
+
+    def renew(self, key, token):
+        assert (key, token) == ("flight", "token")
+        self.renewed.release()
+        return True
+
+
+def test_a_lead_is_renewed_until_it_ends(tmp_path):
+    backend = Leased(tmp_path / "cache")
+    store = CacheStore(lambda: backend)
+    assert store.lead(Bid("k", "flight", lambda data: data, "token", None)).leads
+    assert all(backend.renewed.acquire(timeout=60) for _ in range(3))
+    store.release("flight", "token")
+    for thread in threading.enumerate():
+        if thread.name == "llmops-cache-renewals":
+            thread.join(60)
+            assert not thread.is_alive()
     store.close()

@@ -14,7 +14,7 @@ from llmops_sdk._util._clock import Clock
 from llmops_sdk._util._guard import guarded
 from llmops_sdk._util._public import public
 from llmops_sdk.caching.backends._open import SEMANTIC
-from llmops_sdk.caching.backends._worker import Worker
+from llmops_sdk.caching.backends._worker import Session, Worker
 from llmops_sdk.caching.semantic._decide import Verdict
 from llmops_sdk.caching.semantic._entries import SemanticBackend
 from llmops_sdk.caching.semantic._judge import Judge
@@ -61,7 +61,7 @@ class SemanticStore:
         judge: Says whether two answers say the same.
     """
 
-    def __init__(self, worker: Worker[SemanticTier], embedder: Embedder, judge: Judge) -> None:
+    def __init__(self, worker: Worker[SemanticTier, Session[SemanticTier]], embedder: Embedder, judge: Judge) -> None:
         self._worker = worker
         self._embedder = embedder
         self._judge = judge
@@ -160,11 +160,11 @@ def open_on_disk(
         clock: The time.
     """
 
-    def make() -> SemanticTier:
+    def open_session() -> Session[SemanticTier]:
         backend: SemanticBackend = SqliteBackend(folder / SEMANTIC, max_entries=max_entries)
-        return SemanticTier(backend, embedder, settings, clock=clock)
+        return Session(SemanticTier(backend, embedder, settings, clock=clock))
 
-    return SemanticStore(Worker(make, clock=clock), embedder, judge)
+    return SemanticStore(Worker(open_session, clock=clock), embedder, judge)
 
 
 _Tags: TypeAlias = tuple[str, ...]
