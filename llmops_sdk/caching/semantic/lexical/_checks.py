@@ -13,6 +13,7 @@ from llmops_sdk.caching.semantic.lexical._frames import PRONOUNS
 from llmops_sdk.caching.semantic.lexical._order import Order, order_of
 from llmops_sdk.caching.semantic.lexical._stems import is_misspelling, stem
 from llmops_sdk.caching.semantic.lexical._values import DATE_WORDS
+from llmops_sdk.caching.semantic.lexical._words import pairs, words
 
 __all__ = ["Difference", "Finding", "Reason", "find_difference"]
 
@@ -23,33 +24,26 @@ Reason = Literal[
 ]  # fmt: skip
 
 _MOST_TERMS = 12  # more that are left over on one side are not explained one by one
-_FLIPS = frozenset("stop avoid prevent refuse fail except exclude former cease quit never".split())
+_FLIPS = words("stop avoid prevent refuse fail except exclude former cease quit never")
 # Ways of asking that have one answer, or none of their own: a request, a wish and a noun alone.
-_CLOSE = frozenset(
-    frozenset(pair.split())
-    for pair in (
-        "<how> <want>", "<how> <can>", "<can> <want>", "<offer> <can>", "<offer> <accept>", "<accept> <can>",
-        "<when> <whatday>", "<howlong> <howsoon>", "<howlong> <when>", "<when> <howsoon>", "<plainhow> <how>",
-        "<howmuch> <what>", "<who> <what>", "<where> <what>", "<when> <what>", "<offer> <where>",
-        "<howmuch> <whatis>", "<who> <whatis>", "<where> <whatis>", "<when> <whatis>", "<what> <whatis>",
-        "<yesno> <can>", "<yesno> <accept>",
-    )
-)  # fmt: skip
+_CLOSE = pairs("""
+    <how> <want>, <how> <can>, <can> <want>, <offer> <can>, <offer> <accept>, <accept> <can>, <when> <whatday>,
+    <howlong> <howsoon>, <howlong> <when>, <when> <howsoon>, <plainhow> <how>, <howmuch> <what>, <who> <what>,
+    <where> <what>, <when> <what>, <offer> <where>, <howmuch> <whatis>, <who> <whatis>, <where> <whatis>,
+    <when> <whatis>, <what> <whatis>, <yesno> <can>, <yesno> <accept>
+""")
 _WEAK_FRAMES = frozenset({"<want>", "<whatis>"})
 _ALIKE_FRAMES = frozenset({frozenset({"<yesno>", "<offer>"}), frozenset({"<what>", "<whatis>"})})
 # A head that may be left out after one of these words: "insurance policy", "email address".
 _HEADS = {
     "policy": {"insurance"}, "cover": {"insurance"}, "address": {"email"}, "account": {"savings", "current"},
 }  # fmt: skip
-_CLOSE_PREPOSITIONS = frozenset(
-    frozenset(pair.split()) for pair in ("to into", "on onto", "till until", "by via", "on upon", "near by", "of for")
-)
-_ROLE_PAIRS = frozenset(
-    frozenset(pair.split())
-    for pair in ("from to", "from into", "before after", "with without", "in out", "on off", "up down", "over under",
-                 "inside outside", "within after", "above below", "for against", "into out", "by for", "from for",
-                 "until after", "until from", "since until", "before within")
-)  # fmt: skip
+_CLOSE_PREPOSITIONS = pairs("to into, on onto, till until, by via, on upon, near by, of for")
+_ROLE_PAIRS = pairs("""
+    from to, from into, before after, with without, in out, on off, up down, over under, inside outside,
+    within after, above below, for against, into out, by for, from for, until after, until from, since until,
+    before within
+""")
 
 
 @public("llmops_sdk.caching.semantic.lexical")
@@ -162,7 +156,7 @@ def _check_values(left: list[Term], right: list[Term], found: Difference) -> Non
 def _value_reason(one: Term | None, other: Term | None) -> Reason:
     values = [term.value for term in (one, other) if term is not None and term.value is not None]
     kinds = {value.kind for value in values}
-    if len(values) == 2 and values[0].amount == values[1].amount and "clock" not in kinds:
+    if len(values) == 2 and len(kinds) == 1 and "clock" not in kinds and values[0].unit != values[1].unit:
         return "unit"
     for kind, reason in (("code", "code"), ("clock", "time"), ("year", "date")):
         if kind in kinds:
@@ -170,9 +164,7 @@ def _value_reason(one: Term | None, other: Term | None) -> Reason:
     return "number"
 
 
-def _check_words(
-    left: list[Term], right: list[Term], found: Difference, vocabulary: Container[str]
-) -> dict[str, str]:
+def _check_words(left: list[Term], right: list[Term], found: Difference, vocabulary: Container[str]) -> dict[str, str]:
     """Explain the words of content that only one text has; return the keys of the stored text to read as others."""
     renamed: dict[str, str] = {}
     if len(left) <= _MOST_TERMS and len(right) <= _MOST_TERMS:
@@ -219,7 +211,7 @@ def _contrast(one: Term, other: Term) -> Reason | None:
         return "antonym"
     if any(_adds_affix(a, b) or _adds_affix(b, a) for a in first for b in second):
         return "affix"
-    if one.surface in DATE_WORDS and other.surface in DATE_WORDS:
+    if {one.surface, one.surface[:-1]} & DATE_WORDS and {other.surface, other.surface[:-1]} & DATE_WORDS:
         return "date"
     return None
 

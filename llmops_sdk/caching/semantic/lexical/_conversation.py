@@ -9,31 +9,39 @@ from llmops_sdk._util._public import public
 from llmops_sdk.caching.semantic.lexical._analyse import NO_WORDS, Analysed, Term, analyse
 from llmops_sdk.caching.semantic.lexical._checks import Finding
 from llmops_sdk.caching.semantic.lexical._compare import Comparison, compare_analysed
+from llmops_sdk.caching.semantic.lexical._words import words
 from llmops_sdk.errors import ConfigError
 
 __all__ = ["AnalysedConversation", "Turn", "analyse_conversation", "compare_conversations", "is_standalone"]
 
 MAX_TURNS = 100
 _ASSISTANT_SHARE = 0.8
+_PROMPT_SHARE = 0.6
 
 # Words that refer to what was said before.
-_REFERRING = frozenset(
-    """it its that this these those they them their he him his she her one ones there then here same other others another
-    else next now today tonight tomorrow yesterday still instead also too either both former latter above again already
-    first second third last me my mine we us our i myself so yes yeah no ok okay such rest remaining new latest earliest
-    extra total left instead""".split()
-)
+_REFERRING = words("""
+    it its that this these those they them their he him his she her one ones there then here same other others
+    another else next now today tonight tomorrow yesterday still instead also too either both former latter above
+    again already first second third last me my mine we us our i myself so yes yeah no ok okay such rest remaining
+    new latest earliest extra total left instead
+""")
 # The answer depends on what it is about, which the question does not name.
-_DEPENDENT = frozenset(
-    """price cost fee charge rate deposit refund limit deadline excess date time balance penalty payment bill total open
-    close available availability include option recommend status result happen reach take last work arrive""".split()
-)
-_ELLIPTIC = frozenset("<howmuch> <howlong> <howmany> <howsoon> <howoften> <howfar> <when> <whatday> <where> <how> <who>".split())
-_SMALL_TALK = frozenset(
-    """ok okay great cool lovely nice fair thanks thank good perfect brilliant ah oh yeah yes no nah problem sure course
-    happy sorry hear glad help welcome anything else worry luck congratulation haha lol right see hi hello hiya hey
-    morning cheer cheers question quick hope well and or""".split()
-)
+_DEPENDENT = words("""
+    price cost fee charge rate deposit refund limit deadline excess date time balance penalty payment bill total
+    open close available availability include option recommend status result happen reach take last work arrive
+""")
+_ELLIPTIC = words("""
+    <howmuch> <howlong> <howmany> <howsoon> <howoften> <howfar> <when> <whatday> <where> <how> <who>
+""")
+# A message that asks in one of these ways does not answer what the assistant asked.
+_ASKING = _ELLIPTIC | words("<what> <whatis> <why> <must> <accept> <plainhow>")
+# A message that accepts an offer, or picks one of several.
+_PICKS = words("one ones option do go yes yeah yep ok okay sure ahead sounds please")
+_SMALL_TALK = words("""
+    ok okay great cool lovely nice fair thanks thank good perfect brilliant ah oh yeah yes no nah problem sure
+    course happy sorry hear glad help welcome anything else worry luck congratulation haha lol right see hi hello
+    hiya hey morning cheer cheers question quick hope well and or
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +87,6 @@ class AnalysedConversation:
     cut: bool
 
 
-@public("llmops_sdk.caching.semantic.lexical")
 def analyse_conversation(
     messages: Sequence[Mapping[str, str]], *, vocabulary: Container[str] = NO_WORDS
 ) -> AnalysedConversation:
@@ -98,7 +105,9 @@ def analyse_conversation(
             raise ConfigError("a message needs a role and a content that are texts")
     if not messages:
         raise ConfigError("a conversation needs at least one message")
-    analysed = [(message["role"], analyse(message["content"], vocabulary=vocabulary)) for message in messages[-MAX_TURNS:]]
+    analysed = [
+        (message["role"], analyse(message["content"], vocabulary=vocabulary)) for message in messages[-MAX_TURNS:]
+    ]
     spoken = [(role, text) for role, text in analysed[:-1] if role in {"user", "assistant"}]
     last = analysed[-1][1]
     return AnalysedConversation(
@@ -119,7 +128,7 @@ def _turn(role: str, text: Analysed) -> Turn:
         role,
         tuple(term.key for term in counted),
         frozenset(term.key for term in counted if _is_fact(term)),
-        frozenset(term.key for term in counted if term.role == "content" and term.named),
+        frozenset(term.key for term in counted if term.role == "content" and term.named and not term.acronym),
         any(term.role == "frame" for term in text.terms),
     )
 
@@ -154,7 +163,6 @@ def is_standalone(last: Analysed) -> bool:
     return bool({"you", "your"} & set(words)) or frames == {"<offer>"} or len(content) > 3
 
 
-@public("llmops_sdk.caching.semantic.lexical")
 def compare_conversations(
     asked: AnalysedConversation,
     stored: AnalysedConversation,
@@ -211,7 +219,9 @@ def _compare_histories(asked: AnalysedConversation, stored: AnalysedConversation
     longer, shorter = (asked, stored) if _size(asked) >= _size(stored) else (stored, asked)
     mine, theirs = _facts(asked), _facts(stored)
     if mine - theirs and theirs - mine:
-        return Comparison("different", "history", 0.05, (Finding("history", _shown(mine - theirs), _shown(theirs - mine)),))
+        return Comparison(
+            "different", "history", 0.05, (Finding("history", _shown(mine - theirs), _shown(theirs - mine)),)
+        )
     if _facts(shorter) <= _facts(longer) and _continues(shorter, longer) and _same_prompt(shorter, longer):
         return Comparison("same", question.reason, min(question.score, 0.9), question.checks)
     return Comparison("unsure", "history", 0.2, (Finding("history", _shown(mine - theirs), _shown(theirs - mine)),))
@@ -253,15 +263,15 @@ def _continues(shorter: AnalysedConversation, longer: AnalysedConversation) -> b
 
 
 def _same_prompt(shorter: AnalysedConversation, longer: AnalysedConversation) -> bool:
-    """Return whether a last message that answers the assistant answers the same message."""
-    frames = {term.key for term in shorter.last.terms if term.role == "frame"}
-    content = sum(term.role == "content" for term in shorter.last.terms)
-    picks = {"one", "ones", "option", "do"} & set(shorter.last.plain.split())
-    if frames - {"<yesno>", "<want>", "<offer>"} and (content or "<how>" in frames or not picks):
-        return True
-    if frames and content > 1 and not picks:
-        return True
+    """Return whether the last messages follow the same message, unless they are questions of their own."""
     if shorter.before is None or longer.before is None:
         return shorter.before is longer.before
-    both = compare_analysed(shorter.before, longer.before, similarity=1.0)
-    return both.decision == "same" and shorter.before.chunks == longer.before.chunks
+    if shorter.before.plain == longer.before.plain:
+        return True
+    frames = {term.key for term in shorter.last.terms if term.role == "frame"}
+    content = sum(term.role == "content" for term in shorter.last.terms)
+    picks = _PICKS & set(shorter.last.plain.split())
+    if picks or not (frames & _ASKING or ("<yesno>" in frames and content > 1)):
+        return False
+    mine, theirs = set(shorter.turns[-1].keys), {key for turn in longer.turns[-3:] for key in turn.keys}
+    return len(mine & theirs) >= _PROMPT_SHARE * len(mine)
