@@ -33,8 +33,9 @@ PREPOSITIONS = words("""
     towards under until till up upon via vs versus with within without ago while as
 """)
 _NEGATIONS = words("not no never without neither nor none nobody nothing")
+_BEFORE_MONTH = words("in of on until by since next last this from for early late")
 _AUXILIARIES = words("""
-    do does did is are was were am be been have has had will would shall should must
+    do does did is are was were am be been have has had will would shall should must can could may might ought
 """)
 
 
@@ -191,9 +192,11 @@ def _term(words: list[Word], at: int, value: Value | None, vocabulary: Container
     if value is not None:
         return Term(value.key, text, "value", value=value)
     role = _role(text)
+    if text == "may" and (word.capital or (at and words[at - 1].text in _BEFORE_MONTH)):
+        return Term("may$", text, "content")
     key = key_of(text) if role == "content" else text
     dated = role == "content" and (text in DATE_WORDS or (text[-1] == "s" and text[:-1] in DATE_WORDS))
-    if dated and text != "may":
+    if dated:
         key = text[:3] if text[:3] not in {"tod", "tom", "wee"} else key
     if role == "preposition" and (at + 1 == len(words) or words[at + 1].text == BREAK):
         key = f"{text}$"  # "how much is it for" asks what "how much is it" does not

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Container
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
@@ -44,6 +45,11 @@ _ROLE_PAIRS = pairs("""
     within after, above below, for against, into out, by for, from for, until after, until from, since until,
     before within
 """)
+
+
+_DUTIES = words("should must ought shall")
+# After these words it makes no difference whether one can, should or does: "who can I ask", "who should I ask".
+_ASKED = words("<how> <who> <where> <what> <whatis> <howmuch> <howlong> <when>")
 
 
 @public("llmops_sdk.caching.semantic.lexical")
@@ -177,6 +183,8 @@ def _check_words(left: list[Term], right: list[Term], found: Difference, vocabul
                     found.explained += 1
                     found.shared += 1
                     break
+        for parts, wholes in ((left, right), (right, left)):
+            _join_parts(parts, wholes, found)
         for term in left:
             for other in right:
                 reason = _contrast(term, other)
@@ -193,6 +201,19 @@ def _check_words(left: list[Term], right: list[Term], found: Difference, vocabul
         left, right = (kept, right) if left else (left, kept)
     found.asked_only, found.stored_only = left, right
     return renamed
+
+
+def _join_parts(parts: list[Term], wholes: list[Term], found: Difference) -> None:
+    """Take out words that one text writes in two parts: "data base" and "database"."""
+    for first, second in itertools.pairwise(list(parts)):
+        for whole in wholes:
+            if whole.surface in {first.surface + second.surface, stem(first.surface + second.surface)}:
+                parts.remove(first)
+                parts.remove(second)
+                wholes.remove(whole)
+                found.explained += 1
+                found.shared += 1
+                return
 
 
 def _is_implied(term: Term, found: Difference) -> bool:
@@ -240,6 +261,12 @@ def _check_small_words(left: list[Term], right: list[Term], found: Difference) -
         if (both or strong) and not close:
             found.doubts.append(Finding("role", _names(mine), _names(theirs)))
         found.loose += len(mine) + len(theirs)
+    if _is_article(left, right) or _is_article(right, left):
+        found.loose += 1
+        left, right = ([term for term in terms if term.surface != "your"] for terms in (left, right))
+    modals = [{term.surface for term in _of(terms, "auxiliary")} for terms in (left, right)]
+    if _DUTIES & (modals[0] ^ modals[1]) and not _ASKED & found.shared_keys:
+        found.doubts.append(Finding("question", " ".join(sorted(modals[0])), " ".join(sorted(modals[1]))))
     people = [{PRONOUNS[term.surface] for term in _of(terms, "pronoun")} for terms in (left, right)]
     if people[0] != people[1] and (people[0] | people[1]) - {"speaker"}:
         whom = _names(_of(left, "pronoun")), _names(_of(right, "pronoun"))
@@ -249,6 +276,11 @@ def _check_small_words(left: list[Term], right: list[Term], found: Difference) -
     joiners = _of(left, "joiner"), _of(right, "joiner")
     if all(joiners):
         found.doubts.append(Finding("content", _names(joiners[0]), _names(joiners[1])))
+
+
+def _is_article(terms: list[Term], others: list[Term]) -> bool:
+    """Return whether one text has "your" where the other one has "the"."""
+    return any(term.surface == "your" for term in terms) and any(term.surface == "the" for term in others)
 
 
 def _check_frames(left: list[Term], right: list[Term], found: Difference) -> None:

@@ -26,6 +26,11 @@ CONTRACTIONS: dict[str, tuple[str, ...]] = {
     "u": ("you",), "ur": ("your",), "pls": ("please",), "plz": ("please",), "thx": ("thanks",),
     "gonna": ("going", "to"), "wanna": ("want", "to"), "gotta": ("have", "to"), "dunno": ("do", "not", "know"),
     "r": ("are",), "abt": ("about",), "w/o": ("without",), "&": ("and",), "centre": ("center",),
+    "teh": ("the",), "hte": ("the",), "hwo": ("how",), "waht": ("what",), "hwat": ("what",), "wat": ("what",),
+    "wich": ("which",), "whcih": ("which",), "wher": ("where",), "whre": ("where",), "whne": ("when",),
+    "cna": ("can",), "adn": ("and",), "nad": ("and",), "yuo": ("you",), "yoru": ("your",), "thier": ("their",),
+    "taht": ("that",), "fo": ("of",), "ot": ("to",), "fro": ("for",), "si": ("is",), "od": ("do",), "ym": ("my",),
+    "becuase": ("because",), "wiht": ("with",), "woudl": ("would",), "shoud": ("should",), "coud": ("could",),
 }  # fmt: skip
 
 # Words after which a text counts as English. Words that other languages share ("a", "me", "an", "in") are not here.

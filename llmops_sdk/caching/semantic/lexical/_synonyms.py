@@ -13,9 +13,9 @@ _WORDS = """
     lorry truck, rubbish trash garbage, car vehicle auto automobile, chemist pharmacy pharmacist, doctor gp physician,
     lawyer solicitor attorney, photo photograph picture pic, ad advert advertisement, parcel package shipment,
     road street, book booking reserve reservation, big large, small little, fast quick rapid, final last, near nearby,
-    choose select pick, delete erase, show display, make create, make build, help assist, allow permit let,
-    happen occur, company firm, boss manager, employee staff, earnings income, couch sofa, cv resume, quit resign,
-    error fault, faulty defective broken, mistake error, document paperwork, try attempt, answer reply respond,
+    choose select pick, show display, make create, make build, help assist, allow permit let, happen occur,
+    company firm, boss manager, employee staff, earnings income, couch sofa, cv resume, error fault,
+    faulty defective broken, mistake error, document paperwork, try attempt, answer reply respond,
     discover find locate, change update amend modify edit alter switch, move transfer, dispute challenge contest,
     increase raise, decrease reduce lower, agency agent, activate enable, deactivate disable, previous earlier prior,
     obtain get, info information detail, quantity amount, yearly annual annually, internet broadband, wifi wi-fi,
@@ -26,11 +26,19 @@ _WORDS = """
     grandma grandmother, grandad grandfather, expire lapse, elderly old, submit lodge, register enrol enroll,
     enquiry query question inquiry, additional extra, toilet restroom bathroom, petrol gasoline, cheque check,
     rent lease, complain complaint, apply application, deploy deployment, cancel cancellation, register registration,
-    activate activation, deliver delivery, pay payment, verify verification, renew renewal, install installation,
+    activate activation, pay payment, verify verification, renew renewal, install installation,
     subscribe subscription, form formation, refund reimbursement reimburse, withdraw withdrawal, confirm confirmation,
     translate translation, define definition, mean meaning, explain explanation, transact transaction,
     compensate compensation, operate operation, lost missing, decline reject, identical same, reason cause,
-    lock freeze, unlock unfreeze, post mail, stolen nicked, wage salary pay
+    lock freeze, unlock unfreeze, post mail, stolen nicked, wage salary pay, delete erase remove,
+    deliver delivery ship shipping, abroad overseas, voucher coupon, cheap inexpensive affordable, expensive costly,
+    medicine medication, flu influenza, sms text, postcode zip zipcode, timetable schedule, garden yard, tap faucet,
+    nappy diaper, pavement sidewalk, motorway freeway highway, lift elevator, football soccer, maths math mathematics,
+    university uni, term semester, prison jail, sick ill unwell, illness sickness, baby infant,
+    reschedule rearrange rebook, swap exchange, quote estimate, guarantee warranty, contain include,
+    applicant candidate, track trace, folder directory, collect pickup, continue resume, fastest quickest,
+    biggest largest, nearest closest, necessary needed, postpone delay, repay payback, reset resetting,
+    helpdesk support, contact reach, often frequently, permit allow permitted
 """
 
 # Phrases of several words, after contractions are written out and letters are small; the second part stands for them.
@@ -66,7 +74,19 @@ _PHRASES = """
     what is the reason = why, what is the reason why = why, for what reason = why, what reason = why,
     pin number = pin, atm machine = atm, is able to = can, are able to = can, unable to = not can,
     not able to = not can, not allowed to = not can, not possible to = not can, whether or not = whether,
-    as soon as possible = asap, place of birth = birthplace, date of birth = birthdate
+    as soon as possible = asap, place of birth = birthplace, date of birth = birthdate, setup = create,
+    customer services = customer support, customer service = customer support, customer care = customer support,
+    help desk = helpdesk, cell phone = mobile, mobile phone = mobile, text message = sms, zip code = postcode,
+    post code = postcode, pick up = collect, fill in = complete, fill out = complete, hand in = submit,
+    send in = submit, call off = cancel, put off = postpone, carry on = continue, pay off = repay, pay back = repay,
+    high school = secondary school, car park = parking, parking lot = parking, driving licence = driving license,
+    drivers license = driving license, driver license = driving license, driver licence = driving license,
+    number plate = license plate, rate of exchange = exchange rate, conversion rate = exchange rate,
+    promo code = discount code, promotion code = discount code, cash back = cashback, estate agent = realtor,
+    print out = print, top up = topup, back up = backup, check in = checkin, check out = checkout, web site = website,
+    on line = online, what happens when = what happens if, in case = if, because of = due to, in order to = to,
+    so as to = to, the best way = the way, instead of = rather than, a lot of = many, lots of = many, as of = from,
+    right away = immediately, straight away = immediately, at once = immediately
 """
 
 # The first form is the one that is compared: irregular forms, and words whose ending is no ending.

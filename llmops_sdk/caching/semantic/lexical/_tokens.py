@@ -124,7 +124,8 @@ def _word(piece: str, *, first: bool, glued: bool) -> list[Word]:
     return [Word(lower.replace("'", ""), capital, upper, glued)]
 
 
-_AT_START = frozenset({("<want>",), ("<yesno>",), ("<must>",)})
+_AT_START = frozenset({("<want>",), ("<yesno>",), ("<must>",), ("<can>",)})
+_BEFORE_START = frozenset({BREAK, "and", "but", "or"})
 _GREETINGS = words("morning afternoon evening")
 _IS = words("what who where how when why that there here it he she")
 
@@ -141,7 +142,7 @@ def rewrite(words: list[Word], table: Mapping[str, tuple[Rewrite, ...]]) -> list
             size = len(phrase)
             if size > 1 and (at + size > len(words) or any(words[at + i].text != phrase[i] for i in range(1, size))):
                 continue
-            if written in _AT_START and out and out[-1].text != BREAK:
+            if written in _AT_START and out and out[-1].text not in _BEFORE_START:
                 continue
             out += [Word(one) for one in written]
             at += size
