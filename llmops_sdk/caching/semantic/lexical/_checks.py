@@ -291,7 +291,11 @@ def _check_frames(left: list[Term], right: list[Term], found: Difference) -> Non
     if frozenset(mine | theirs) in _ALIKE_FRAMES:
         found.loose += 1
     elif mine and theirs:
-        close = all(any(frozenset((one, other)) in _CLOSE for other in theirs) for one in mine)
+        close = all(
+            any(frozenset((one, other)) in _CLOSE for other in others)
+            for ones, others in ((mine, theirs), (theirs, mine))
+            for one in ones
+        )
         (found.doubts if close else found.findings).append(finding)
     elif (mine | theirs) - _WEAK_FRAMES:
         found.doubts.append(finding)
