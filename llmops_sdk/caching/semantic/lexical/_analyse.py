@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Container
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from llmops_sdk._util._public import public
 from llmops_sdk.caching.semantic.lexical._antonyms import JOINED_AFFIXES
 from llmops_sdk.caching.semantic.lexical._frames import ENGLISH, FRAMES, LIGHT, PRONOUNS, TENSES
-from llmops_sdk.caching.semantic.lexical._stems import is_known, key_of
+from llmops_sdk.caching.semantic.lexical._stems import is_known, key_of, stem
 from llmops_sdk.caching.semantic.lexical._synonyms import PHRASES
 from llmops_sdk.caching.semantic.lexical._tokens import (
     BREAK,
@@ -53,6 +53,7 @@ class Term:
         acronym: Whether it is written in capital letters only.
         known: Whether it is in the vocabulary.
         value: The value, if it is one.
+        forms: The surface, its base form and the key, of a word of content.
     """
 
     key: str
@@ -62,6 +63,7 @@ class Term:
     acronym: bool = False
     known: bool = True
     value: Value | None = None
+    forms: frozenset[str] = NO_WORDS
 
 
 @public("llmops_sdk.caching.semantic.lexical")
@@ -126,6 +128,7 @@ def analyse(text: str, *, vocabulary: Container[str] = NO_WORDS) -> Analysed:
             breaks.append(len(terms))
         else:
             terms.append(_term(words, at, value, vocabulary))
+    _ask_price(terms)
     return Analysed(
         digest,
         joined,
@@ -136,6 +139,14 @@ def analyse(text: str, *, vocabulary: Container[str] = NO_WORDS) -> Analysed:
         True,
         cut,
     )
+
+
+def _ask_price(terms: list[Term]) -> None:
+    """Write "what does a ticket cost" as "how much does a ticket cost"."""
+    for at, term in enumerate(terms[:-1]):
+        asks = term.key == "<what>" and terms[at + 1].role == "auxiliary"
+        if asks and any(other.surface == "cost" for other in terms[at + 2 :]):
+            terms[at] = replace(term, key="<howmuch>")
 
 
 def _is_english(words: list[Word], plain: str) -> bool:
@@ -198,10 +209,11 @@ def _term(words: list[Word], at: int, value: Value | None, vocabulary: Container
     dated = role == "content" and (text in DATE_WORDS or (text[-1] == "s" and text[:-1] in DATE_WORDS))
     if dated:
         key = text[:3] if text[:3] not in {"tod", "tom", "wee"} else key
+    forms = frozenset((text, stem(text), key)) if role == "content" else NO_WORDS
     if role == "preposition" and (at + 1 == len(words) or words[at + 1].text == BREAK):
         key = f"{text}$"  # "how much is it for" asks what "how much is it" does not
     known = role != "content" or is_known(text, vocabulary)
-    return Term(key, text, role, word.capital and not dated, word.acronym, known or dated)
+    return Term(key, text, role, word.capital and not dated, word.acronym, known or dated, None, forms)
 
 
 def _role(text: str) -> str:

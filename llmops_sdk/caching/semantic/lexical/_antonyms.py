@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from llmops_sdk.caching.semantic.lexical._words import pairs
-
 __all__ = ["AFFIXES", "JOINED_AFFIXES", "are_opposites"]
 
 # The two words of a pair are opposites, or exclude each other in a question. Written from general knowledge.
@@ -60,9 +58,12 @@ JOINED_AFFIXES = frozenset({
     "un", "under",
 })  # fmt: skip
 
-_OPPOSITES = pairs(_PAIRS)
+_OPPOSITES: dict[str, set[str]] = {}
+for _one, _other in (pair.split() for pair in _PAIRS.split(",")):
+    _OPPOSITES.setdefault(_one, set()).add(_other)
+    _OPPOSITES.setdefault(_other, set()).add(_one)
 
 
-def are_opposites(one: str, other: str) -> bool:
-    """Return whether the list has the two words as opposites."""
-    return frozenset((one, other)) in _OPPOSITES
+def are_opposites(one: frozenset[str], other: frozenset[str]) -> bool:
+    """Return whether the list has a form of one word and a form of another one as opposites."""
+    return any(not _OPPOSITES[form].isdisjoint(other) for form in one if form in _OPPOSITES)

@@ -24,6 +24,7 @@ Reason = Literal[
     "length",
 ]  # fmt: skip
 
+_LONGEST_AFFIX = 7
 _MOST_TERMS = 12  # more that are left over on one side are not explained one by one
 _FLIPS = words("stop avoid prevent refuse fail except exclude former cease quit never")
 # Ways of asking that have one answer, or none of their own: a request, a wish and a noun alone.
@@ -226,11 +227,9 @@ def _is_implied(term: Term, found: Difference) -> bool:
 
 def _contrast(one: Term, other: Term) -> Reason | None:
     """Return why two words exclude each other, or None."""
-    first = {one.surface, one.key, stem(one.surface)}
-    second = {other.surface, other.key, stem(other.surface)}
-    if any(are_opposites(a, b) for a in first for b in second):
+    if are_opposites(one.forms, other.forms):
         return "antonym"
-    if any(_adds_affix(a, b) or _adds_affix(b, a) for a in first for b in second):
+    if any(_adds_affix(a, b) or _adds_affix(b, a) for a in one.forms for b in other.forms):
         return "affix"
     if {one.surface, one.surface[:-1]} & DATE_WORDS and {other.surface, other.surface[:-1]} & DATE_WORDS:
         return "date"
@@ -239,7 +238,7 @@ def _contrast(one: Term, other: Term) -> Reason | None:
 
 def _adds_affix(longer: str, shorter: str) -> bool:
     extra = len(longer) - len(shorter)
-    if extra < 1 or len(shorter) < 4:
+    if extra < 1 or extra > _LONGEST_AFFIX or len(shorter) < 4:
         return False
     if longer.endswith(shorter) and longer[:extra] in AFFIXES:
         return True

@@ -115,7 +115,9 @@ def is_misspelling(one: str, other: str, vocabulary: Container[str]) -> bool:
         [True, False]
     """
     shorter = min(len(one), len(other))
-    if shorter < 3 or max(len(one), len(other)) > 30 or not (one.isalpha() and other.isalpha()):
+    if shorter < 3 or abs(len(one) - len(other)) > 2 or (one[0] != other[0] and one[0] != other[1]):
+        return False
+    if max(len(one), len(other)) > 30 or not (one.isalpha() and other.isalpha()):
         return False
     if regional(one) == regional(other):
         return True

@@ -7,10 +7,10 @@ __all__ = ["FORMS", "PHRASES", "SYNONYMS"]
 # Single words, after the ending of a plural or a verb is off. Only words that hardly change the answer where one stands
 # for the other. Written from general knowledge of how customers write.
 _WORDS = """
-    shop store, start begin commence, end terminate finish, close shut, buy purchase, get obtain acquire,
-    need require, send dispatch, fix repair mend, phone telephone, mobile cellphone, call ring, price cost fee,
-    luggage baggage, vaccine jab vaccination shot, kid child, holiday vacation, flat apartment, film movie,
-    lorry truck, rubbish trash garbage, car vehicle auto automobile, chemist pharmacy pharmacist, doctor gp physician,
+    shop store, start begin commence, close shut, buy purchase, get obtain acquire, need require, send dispatch,
+    fix repair mend, phone telephone, mobile cellphone, call ring, price cost fee, luggage baggage,
+    vaccine jab vaccination shot, kid child, holiday vacation, flat apartment, film movie, lorry truck,
+    rubbish trash garbage, car vehicle auto automobile, chemist pharmacy pharmacist, doctor gp physician,
     lawyer solicitor attorney, photo photograph picture pic, ad advert advertisement, parcel package shipment,
     road street, book booking reserve reservation, big large, small little, fast quick rapid, final last, near nearby,
     choose select pick, show display, make create, make build, help assist, allow permit let, happen occur,
@@ -25,7 +25,7 @@ _WORDS = """
     frequently often, incorrect wrong, champion winner, student pupil, teen teenager, mum mom mother, dad father,
     grandma grandmother, grandad grandfather, expire lapse, elderly old, submit lodge, register enrol enroll,
     enquiry query question inquiry, additional extra, toilet restroom bathroom, petrol gasoline, cheque check,
-    rent lease, complain complaint, apply application, deploy deployment, cancel cancellation, register registration,
+    complain complaint, apply application, deploy deployment, cancel cancellation, register registration,
     activate activation, pay payment, verify verification, renew renewal, install installation,
     subscribe subscription, form formation, refund reimbursement reimburse, withdraw withdrawal, confirm confirmation,
     translate translation, define definition, mean meaning, explain explanation, transact transaction,
@@ -38,7 +38,10 @@ _WORDS = """
     reschedule rearrange rebook, swap exchange, quote estimate, guarantee warranty, contain include,
     applicant candidate, track trace, folder directory, collect pickup, continue resume, fastest quickest,
     biggest largest, nearest closest, necessary needed, postpone delay, repay payback, reset resetting,
-    helpdesk support, contact reach, often frequently, permit allow permitted
+    helpdesk support, contact reach, often frequently, permit allow permitted, view see, complete finish, limit cap,
+    hire rent lease, enter input, spare extra, demonstrate show, occasionally sometimes, approximately roughly,
+    whole entire, damaged broken, frozen frosted, visit attend, permission consent, notify inform tell,
+    alternative substitute, totally completely, rapidly quickly, shut close, end terminate
 """
 
 # Phrases of several words, after contractions are written out and letters are small; the second part stands for them.
@@ -70,23 +73,25 @@ _PHRASES = """
     is required = need, are required = need, be needed = need, prior to = before, as well as = and, next to = near,
     close to = near, look like = resemble, last name = surname, family name = surname, opening times = opening hours,
     opening time = opening hours, business hours = opening hours, go about = go about, united arab emirates = uae,
-    new york city = nyc, power cut = poweroutage, power outage = poweroutage, how come = why,
-    what is the reason = why, what is the reason why = why, for what reason = why, what reason = why,
-    pin number = pin, atm machine = atm, is able to = can, are able to = can, unable to = not can,
-    not able to = not can, not allowed to = not can, not possible to = not can, whether or not = whether,
-    as soon as possible = asap, place of birth = birthplace, date of birth = birthdate, setup = create,
-    customer services = customer support, customer service = customer support, customer care = customer support,
-    help desk = helpdesk, cell phone = mobile, mobile phone = mobile, text message = sms, zip code = postcode,
-    post code = postcode, pick up = collect, fill in = complete, fill out = complete, hand in = submit,
-    send in = submit, call off = cancel, put off = postpone, carry on = continue, pay off = repay, pay back = repay,
-    high school = secondary school, car park = parking, parking lot = parking, driving licence = driving license,
-    drivers license = driving license, driver license = driving license, driver licence = driving license,
-    number plate = license plate, rate of exchange = exchange rate, conversion rate = exchange rate,
-    promo code = discount code, promotion code = discount code, cash back = cashback, estate agent = realtor,
-    print out = print, top up = topup, back up = backup, check in = checkin, check out = checkout, web site = website,
-    on line = online, what happens when = what happens if, in case = if, because of = due to, in order to = to,
-    so as to = to, the best way = the way, instead of = rather than, a lot of = many, lots of = many, as of = from,
-    right away = immediately, straight away = immediately, at once = immediately
+    new york city = nyc, power cut = poweroutage, power outage = poweroutage, how come = why, what is the reason = why,
+    what is the reason why = why, for what reason = why, what reason = why, pin number = pin, atm machine = atm,
+    is able to = can, are able to = can, unable to = not can, not able to = not can, not allowed to = not can,
+    not possible to = not can, whether or not = whether, as soon as possible = asap, place of birth = birthplace,
+    date of birth = birthdate, setup = create, customer services = customer support,
+    customer service = customer support, customer care = customer support, help desk = helpdesk, cell phone = mobile,
+    mobile phone = mobile, text message = sms, zip code = postcode, post code = postcode, pick up = collect,
+    fill in = complete, fill out = complete, hand in = submit, send in = submit, call off = cancel,
+    put off = postpone, carry on = continue, pay off = repay, pay back = repay, high school = secondary school,
+    car park = parking, parking lot = parking, driving licence = driving license, drivers license = driving license,
+    driver license = driving license, driver licence = driving license, number plate = license plate,
+    rate of exchange = exchange rate, conversion rate = exchange rate, promo code = discount code,
+    promotion code = discount code, cash back = cashback, estate agent = realtor, print out = print, top up = topup,
+    back up = backup, check in = checkin, check out = checkout, web site = website, on line = online,
+    what happens when = what happens if, in case = if, because of = due to, in order to = to, so as to = to,
+    the best way = the way, instead of = rather than, a lot of = many, lots of = many, as of = from,
+    right away = immediately, straight away = immediately, at once = immediately, throw away = discard,
+    dispose of = discard, take part in = join, sign up for = register for, get started with = start,
+    hold on to = keep
 """
 
 # The first form is the one that is compared: irregular forms, and words whose ending is no ending.
