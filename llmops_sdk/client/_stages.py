@@ -233,7 +233,10 @@ class Stages:
             path=path,
             clock=CALL_CLOCK,
             identity=_identity(resolved, getattr(provider, "server", None)),
-            refresh_scope=recording_refresh(resolved, provider, content=self.settings.capture.content),
+            # Beside speculative guards, the cache sees prompts that they have not passed yet.
+            refresh_scope=recording_refresh(
+                resolved, provider, content=self.settings.capture.content and not resolved.guardrails.speculative
+            ),
             admit=policies.admit,
         )
 

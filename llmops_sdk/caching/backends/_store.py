@@ -30,6 +30,7 @@ _BACKOFF = 5.0
 """Seconds after a failure or a time-out in which nobody uses the store."""
 
 _numbers = itertools.count()
+_memory = MemoryTier()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,18 +115,18 @@ class CacheStore:
     def __init__(self, make: Callable[[], CacheBackend], *, clock: Clock = SYSTEM_CLOCK) -> None:
         self._make = make
         self._clock = clock
-        self._memory = MemoryTier()
         self._session = _Session(make())
 
     def recall(self, key: str, read: Callable[[bytes], _T | None]) -> _T | None:
         """Return what `read` makes of the bytes of a key if they are in memory, at once, or None."""
         backend = self._session.backend
-        data = self._memory.get(key, backend.generation(), self._clock.monotonic())
+        place = (backend.place, key)
+        data = _memory.get(place, backend.generation(), self._clock.monotonic())
         if data is None:
             return None
         found = read(data)
         if found is None:
-            self._memory.forget(key)
+            _memory.forget(place)
         return found
 
     def get(self, key: str, read: Callable[[bytes], _T | None]) -> _T | None:
@@ -212,12 +213,12 @@ class CacheStore:
 
     def invalidate(self, *, key: str | None = None, tag: str | None = None) -> int:
         """Remove the entries of a key (or of the beginning of keys) or of a tag; return how many there were."""
-        self._memory.clear()
+        _memory.clear(self._session.backend.place)
         return self._sync("invalidate", 0, self._invalidate, key, tag)
 
     def clear(self) -> int:
         """Remove every entry, and return how many there were."""
-        self._memory.clear()
+        _memory.clear(self._session.backend.place)
         return self._sync("clear", 0, self._clear)
 
     def size(self) -> tuple[int, int]:
@@ -226,7 +227,7 @@ class CacheStore:
 
     def close(self) -> None:
         """Close the connections and end the threads; the next use opens both again."""
-        self._memory.clear()
+        _memory.clear(self._session.backend.place)
         session, self._session = self._session, _Session(self._make())
         if session.pid != os.getpid():
             _parent_sessions.append(session)
@@ -249,7 +250,7 @@ class CacheStore:
         if found is None:
             backend.discard(key)
         else:
-            self._memory.put(key, data, generation, self._clock.monotonic())
+            _memory.put((backend.place, key), data, generation, self._clock.monotonic())
         return found
 
     def _put(
@@ -261,11 +262,11 @@ class CacheStore:
         tags: Sequence[str],
         led: tuple[str, str] | None,
     ) -> bool:
-        self._memory.forget(key)
+        _memory.forget((backend.place, key))
         generation = backend.generation()
         stored = backend.set(key, value, ttl, tags)
         if stored:
-            self._memory.put(key, value, generation, self._clock.monotonic())
+            _memory.put((backend.place, key), value, generation, self._clock.monotonic())
             if led is not None:
                 self._release(backend, *led, "")
         return stored
