@@ -3,9 +3,9 @@
 Each asks a model in its own process that answers with the prompt at once, first once for each prompt, then again and
 again: every measured call is a hit, and the model's calls are counted. Ours is `llmops.chat` with everything on as an
 application has it: span, store on disk, redaction. "first in a process" are the hits of a process that finds the
-answers on disk and reads each for the first time. litellm's cache on disk is that of an older version, as newer ones
-have none. It and LangChain's run in environments made at first use under `.venv/cache`. The parts take turns, each in a
-process of its own; the figures are medians over the rounds.
+answers on disk and reads each for the first time. litellm is an older version: newer ones have no cache on disk, and
+their cache in memory fails without an audio library. The others run in environments made at first use under
+`.venv/cache`. The parts take turns, each in a process of its own; the figures are medians over the rounds.
 
 Run it with `make bench-cache`.
 """
@@ -148,9 +148,10 @@ def main() -> None:
     from environments import environment
 
     venvs = HERE.parent / ".venv" / "cache"
-    pythons = {"ours": Path(sys.executable), "litellm": Path(sys.executable)}
-    for name in ("litellm-disk", "langchain"):
-        pythons[name] = environment(HERE / "requirements-cache" / f"{name}.txt", venvs / name)
+    litellm, langchain = (
+        environment(HERE / "requirements-cache" / f"{name}.txt", venvs / name) for name in ("litellm", "langchain")
+    )
+    pythons = {"ours": Path(sys.executable), "litellm": litellm, "litellm-disk": litellm, "langchain": langchain}
     found: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as kept:
         measured("ours", pythons["ours"], kept)  # stores the answers

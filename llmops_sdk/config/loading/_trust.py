@@ -31,7 +31,8 @@ _OPTION = "is not a plain option of a model"
 
 ALLOWED = frozenset({
     "enabled", "service", "prices", "retry", "fallback", "timeout", "guardrails", "capture",
-    "cache.exact", "cache.ttl", "cache.max_bytes", "cache.namespace", "cache.sampled",
+    "cache.exact", "cache.ttl", "cache.max_bytes", "cache.namespace", "cache.sampled", "cache.tool_calls",
+    "cache.tags", "cache.stale_while_revalidate", "cache.negative_ttl",
     "store.enabled", "store.max_bytes", "store.retention_days", "store.segment_bytes", "store.segment_seconds",
     "store.fsync", "store.columns", "store.compaction", "store.thinning", "store.network",
     "export.enabled", "export.exporters", "export.protocol", "export.timeout", "export.filter", "export.outbox",
