@@ -197,7 +197,8 @@ class Stages:
 
         def below() -> Provider:
             chain = self._below_cache(resolved, provider, policies)
-            if cache.semantic.mode == "off":
+            # Beside speculative guards, it would store questions that they have not passed yet.
+            if cache.semantic.mode == "off" or resolved.guardrails.speculative:
                 return chain
             return open_semantic(
                 chain,
@@ -219,7 +220,10 @@ class Stages:
             path=path,
             clock=CALL_CLOCK,
             identity=identity,
-            refresh_scope=recording_refresh(resolved, provider, content=self.settings.capture.content),
+            # Beside speculative guards, the cache sees prompts that they have not passed yet.
+            refresh_scope=recording_refresh(
+                resolved, provider, content=self.settings.capture.content and not resolved.guardrails.speculative
+            ),
             admit=policies.admit,
         )
 

@@ -248,23 +248,23 @@ def test_memory_is_read_again_after_a_minute(make, counting, request_, tmp_path,
 def test_memory_is_bounded():
     tier = MemoryTier()
     for n in range(5_000):
-        tier.put(f"{n}", b"x" * 10_000, 1, 0.0)
+        tier.put(("here", f"{n}"), b"x" * 10_000, 1, 0.0)
     assert tier._bytes <= 16 * 1024 * 1024
     assert tier._bytes == sum(len(one.data) for one in tier._entries.values())
     for n in range(6_000):
-        tier.put(f"{n}", b"", 1, 0.0)
+        tier.put(("here", f"{n}"), b"", 1, 0.0)
     assert len(tier._entries) <= 4_096
-    tier.put("big", b"x" * 1_000_000, 1, 0.0)
-    assert tier.get("big", 1, 0.0) is None
+    tier.put(("here", "big"), b"x" * 1_000_000, 1, 0.0)
+    assert tier.get(("here", "big"), 1, 0.0) is None
 
 
 def test_memory_of_another_generation_is_dropped():
     tier = MemoryTier()
-    tier.put("k", b"1", 1, 0.0)
-    assert tier.get("k", 2, 0.0) is None
-    assert tier.get("k", 1, 0.0) is None
-    tier.put("k", b"1", None, 0.0)
-    assert tier.get("k", None, 0.0) is None, "a store that cannot tell has no memory"
+    tier.put(("here", "k"), b"1", 1, 0.0)
+    assert tier.get(("here", "k"), 2, 0.0) is None
+    assert tier.get(("here", "k"), 1, 0.0) is None
+    tier.put(("here", "k"), b"1", None, 0.0)
+    assert tier.get(("here", "k"), None, 0.0) is None, "a store that cannot tell has no memory"
 
 
 def test_every_removal_is_another_generation(tmp_path):

@@ -20,6 +20,7 @@ __all__ = ["LEADS_ALONE", "Bid", "CacheStore", "Turn", "new_token"]
 _T = TypeVar("_T")
 
 _numbers = itertools.count()
+_memory = MemoryTier()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,17 +95,17 @@ class CacheStore(Worker[CacheBackend, _Session]):
 
     def __init__(self, make: Callable[[], CacheBackend], *, clock: Clock = SYSTEM_CLOCK) -> None:
         super().__init__(lambda: _Session(make()), clock=clock)
-        self._memory = MemoryTier()
 
     def recall(self, key: str, read: Callable[[bytes], _T | None]) -> _T | None:
         """Return what `read` makes of the bytes of a key if they are in memory, at once, or None."""
         backend = self.backend
-        data = self._memory.get(key, backend.generation(), self._clock.monotonic())
+        place = (backend.place, key)
+        data = _memory.get(place, backend.generation(), self._clock.monotonic())
         if data is None:
             return None
         found = read(data)
         if found is None:
-            self._memory.forget(key)
+            _memory.forget(place)
         return found
 
     def get(self, key: str, read: Callable[[bytes], _T | None]) -> _T | None:
@@ -189,12 +190,12 @@ class CacheStore(Worker[CacheBackend, _Session]):
 
     def invalidate(self, *, key: str | None = None, tag: str | None = None) -> int:
         """Remove the entries of a key (or of the beginning of keys) or of a tag; return how many there were."""
-        self._memory.clear()
+        _memory.clear(self.backend.place)
         return self.run("invalidate", 0, self._invalidate, key, tag)
 
     def clear(self) -> int:
         """Remove every entry, and return how many there were."""
-        self._memory.clear()
+        _memory.clear(self.backend.place)
         return self.run("clear", 0, self._clear)
 
     def size(self) -> tuple[int, int]:
@@ -203,7 +204,7 @@ class CacheStore(Worker[CacheBackend, _Session]):
 
     def close(self) -> None:
         """Close the connections and end the threads; the next use opens both again."""
-        self._memory.clear()
+        _memory.clear(self.backend.place)
         super().close()
 
     # What runs on the worker threads.
@@ -217,7 +218,7 @@ class CacheStore(Worker[CacheBackend, _Session]):
         if found is None:
             backend.discard(key)
         else:
-            self._memory.put(key, data, generation, self._clock.monotonic())
+            _memory.put((backend.place, key), data, generation, self._clock.monotonic())
         return found
 
     def _put(
@@ -229,11 +230,11 @@ class CacheStore(Worker[CacheBackend, _Session]):
         tags: Sequence[str],
         led: tuple[str, str] | None,
     ) -> bool:
-        self._memory.forget(key)
+        _memory.forget((backend.place, key))
         generation = backend.generation()
         stored = backend.set(key, value, ttl, tags)
         if stored:
-            self._memory.put(key, value, generation, self._clock.monotonic())
+            _memory.put((backend.place, key), value, generation, self._clock.monotonic())
             if led is not None:
                 self._release(backend, *led, "")
         return stored

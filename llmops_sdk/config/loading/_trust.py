@@ -32,7 +32,8 @@ _OPTION = "is not a plain option of a model"
 
 ALLOWED = frozenset({
     "enabled", "service", "prices", "retry", "fallback", "timeout", "guardrails", "capture",
-    "cache.exact", "cache.ttl", "cache.max_bytes", "cache.namespace", "cache.sampled",
+    "cache.exact", "cache.ttl", "cache.max_bytes", "cache.namespace", "cache.sampled", "cache.tool_calls",
+    "cache.tags", "cache.stale_while_revalidate", "cache.negative_ttl", "cache.semantic",
     "store.enabled", "store.max_bytes", "store.retention_days", "store.segment_bytes", "store.segment_seconds",
     "store.fsync", "store.columns", "store.compaction", "store.thinning", "store.network",
     "export.enabled", "export.exporters", "export.protocol", "export.timeout", "export.filter", "export.outbox",
@@ -77,10 +78,15 @@ def _names_no_code(value: Any, _root: Path) -> bool:
     return not any(isinstance(name, str) and is_import_path(name) for name in names)
 
 
+def _is_plain_embedder(value: Any, _root: Path) -> bool:
+    return isinstance(value, str) and (value == "static" or value.startswith("litellm:")) and "://" not in value
+
+
 _GUARDS = ("names code that runs", _names_no_code)
 CHECKED: Mapping[str, tuple[str, _Check]] = {
     "model": (_AWAY, _names_no_url),
     "fallbacks": (_AWAY, _names_no_url),
+    "cache.semantic.embedder": ("loads files of a model, or decides where data goes", _is_plain_embedder),
     "cassettes.records": (_AWAY, _names_no_url),
     "cassettes.mode": ("records prompts and answers into a file", lambda value, _root: value == "replay"),
     "store.path": ("puts the store outside the project", _is_inside),
