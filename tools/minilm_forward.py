@@ -1,4 +1,4 @@
-"""The encoder of all-MiniLM-L6-v2 in numpy, in double precision, for sequences of three tokens.
+"""The encoder of all-MiniLM-L6-v2 in numpy: of tokens alone for `distil_static.py`, and of texts for the benchmarks.
 
 Double precision makes the small differences between linear algebra libraries too small to change a rounded byte.
 """
@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np  # noqa: TID251 - a tool, not a part of the package
 
-__all__ = ["encode_tokens", "read_weights"]
+__all__ = ["encode_texts", "encode_tokens", "read_weights"]
 
 _HEADS, _LAYERS, _EPSILON = 12, 6, 1e-12
 _BATCH = 256
@@ -107,3 +108,22 @@ def encode_tokens(ids: Any, weights: dict[str, Any], *, first: int, last: int) -
         edges = np.full_like(inner, first), np.full_like(inner, last)
         parts.append(_encode(np.stack([edges[0], inner, edges[1]], axis=1), weights))
     return np.concatenate(parts)
+
+
+def encode_texts(texts: Sequence[Sequence[int]], weights: dict[str, Any]) -> Any:
+    """Return a vector of unit length for each text, in single precision.
+
+    Args:
+        texts: The ids of the tokens of each text, with those that begin and end it.
+        weights: The weights of the model.
+    """
+    single = {name: array.astype("float32") for name, array in weights.items()}
+    found = np.empty((len(texts), single["embeddings.LayerNorm.bias"].size), "float32")
+    # Texts of one length at a time need no padding.
+    lengths = np.array([len(text) for text in texts])
+    for length in np.unique(lengths):
+        places = np.flatnonzero(lengths == length)
+        for begin in range(0, len(places), _BATCH):
+            part = places[begin : begin + _BATCH]
+            found[part] = _encode(np.array([texts[place] for place in part]), single)
+    return found / np.linalg.norm(found, axis=1, keepdims=True)

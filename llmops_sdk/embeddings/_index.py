@@ -228,7 +228,8 @@ class VectorIndex(Generic[_Id]):
 def _nearest(rows: NDArray[np.float32], asked: NDArray[np.float32], top: int) -> Any:
     """Return the places of the `top` rows nearest to a vector, in any order."""
     np = numpy()
-    similarities = rows @ asked
+    # On one thread: a matrix product would use all cores, and then wait for whatever else runs on them.
+    similarities = np.vecdot(rows, asked)
     if len(rows) <= top:
         return np.arange(len(rows))
     return np.argpartition(similarities, len(rows) - top)[len(rows) - top :]

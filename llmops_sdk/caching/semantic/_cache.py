@@ -18,7 +18,7 @@ from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk._util._public import public
 from llmops_sdk.caching.semantic._bound import EXACT_JUDGE, ErrorBound, JudgeError
 from llmops_sdk.caching.semantic._decide import Judged
-from llmops_sdk.caching.semantic._judge import Judge, judge_of
+from llmops_sdk.caching.semantic._judge import Judge
 from llmops_sdk.caching.semantic._scope import Question
 from llmops_sdk.caching.semantic._store import SemanticStats, open_on_disk
 from llmops_sdk.caching.semantic._tier import Finding, TierSettings
@@ -139,7 +139,7 @@ class SemanticCache:
         self._store = open_on_disk(
             Path(path) if path is not None else _configured_folder(),
             opened,
-            judge_of(judge, opened),
+            judge,
             TierSettings(max_error=max_error, confidence=confidence, judge_error=judge_error, ttl=ttl, audit=0.0),
             max_entries=max_entries,
             clock=clock,
@@ -185,7 +185,8 @@ class SemanticCache:
         data, names = _to_bytes(value), _tags_of(tags)
         finding = self._taken(scope, text) or self._store.find(Question(scope, text))
         if finding is not None:
-            self._store.learn(finding, data, right=self._store.is_right(finding, value), tags=names)
+            right, group = self._judged(finding, value)
+            self._store.learn(finding, data, right=right, group=group, tags=names)
 
     async def aput(self, text: str, value: Any, *, scope: str = "", tags: Sequence[str] = ()) -> None:
         """Store a value for a question, async; see `put`."""
@@ -193,8 +194,8 @@ class SemanticCache:
         data, names = _to_bytes(value), _tags_of(tags)
         finding = self._taken(scope, text) or await self._store.afind(Question(scope, text))
         if finding is not None:
-            right = await asyncio.to_thread(self._store.is_right, finding, value)
-            await self._store.alearn(finding, data, right=right, tags=names)
+            right, group = await asyncio.to_thread(self._judged, finding, value)
+            await self._store.alearn(finding, data, right=right, group=group, tags=names)
 
     def feedback(self, hit: Hit, correct: bool = True) -> None:
         """Tell whether a hit was right. Wrong ones count against the bound, and may stop such hits.
@@ -277,6 +278,10 @@ class SemanticCache:
             if len(self._missed) > _MAX_MISSED:
                 self._missed.popitem(last=False)
         return None
+
+    def _judged(self, finding: Finding, value: Any) -> tuple[bool | None, int | None]:
+        right = self._store.is_right(finding, value)
+        return right, None if right else self._store.group_of(finding, value)
 
     def _taken(self, scope: str, text: str) -> Finding | None:
         with self._lock:

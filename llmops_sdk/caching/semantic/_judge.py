@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from llmops_sdk.caching.semantic.lexical import compare
-from llmops_sdk.embeddings import Embedder
+from llmops_sdk.embeddings import Embedder, StaticEmbedder
 from llmops_sdk.errors import ConfigError
 
-__all__ = ["Judge", "judge_of"]
+__all__ = ["Judge", "judge_of", "matcher_of"]
 
 Judge: TypeAlias = Callable[[str, Any, Any], Any]
 """Takes the question, the stored answer and the new answer; returns whether the stored one is right, or 0 to 1."""
@@ -35,6 +35,14 @@ def judge_of(spec: str | Judge, embedder: Embedder) -> Judge:
     if isinstance(spec, str) or not callable(spec):
         raise ConfigError(f'there is no judge {spec!r}: use "exact", "similar" or a function', key="judge", value=spec)
     return spec
+
+
+def matcher_of(spec: str | Judge, embedder: Embedder) -> Judge:
+    """Return what finds stored answers that equal a new one, to tell how common an answer is among the nearest.
+
+    It is asked about several answers after each miss, so it is the judge only where that calls no model.
+    """
+    return judge_of(spec, embedder) if spec == "similar" and isinstance(embedder, StaticEmbedder) else _exact
 
 
 def _exact(_: str, stored: Any, new: Any) -> bool:

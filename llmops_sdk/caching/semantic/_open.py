@@ -11,8 +11,8 @@ from weakref import WeakValueDictionary
 from llmops_sdk._util._clock import Clock
 from llmops_sdk.caching.semantic._bound import JudgeError
 from llmops_sdk.caching.semantic._cache import SemanticCache
-from llmops_sdk.caching.semantic._judge import Judge, judge_of
-from llmops_sdk.caching.semantic._provider import SemanticProvider
+from llmops_sdk.caching.semantic._judge import Judge
+from llmops_sdk.caching.semantic._provider import SemanticProvider, answer_text
 from llmops_sdk.caching.semantic._store import SemanticStore, open_on_disk
 from llmops_sdk.caching.semantic._tier import TierSettings
 from llmops_sdk.config import CacheSettings, SemanticSettings, current
@@ -103,8 +103,9 @@ def _open(
     return open_on_disk(
         path,
         opened,
-        judge_of(chosen.judge if judge is None else judge, opened),
+        chosen.judge if judge is None else judge,
         tier,
         max_entries=chosen.max_entries,
         clock=clock,
+        read=answer_text,
     )

@@ -26,7 +26,7 @@ from llmops_sdk.providers import Accumulator, Chunk, Provider, Request, Response
 from llmops_sdk.tracing import current_span
 from llmops_sdk.tracing.records._semconv import EVENT_CACHE_LOOKUP
 
-__all__ = ["SemanticProvider"]
+__all__ = ["SemanticProvider", "answer_text"]
 
 _MOST_AUDITS = 4
 """How many audits run at a time; further ones are left out."""
@@ -169,14 +169,16 @@ class SemanticProvider(WrapperProvider):
         """Store a new answer where the rules allow it, and the label that it gives."""
         if finding is not None and self._refused(response) is None:
             right = self._judged(finding, response)
-            self._store.learn(finding, orjson.dumps(write_response(response)), right=right, tags=self.settings.tags)
+            group = None if right else self._store.group_of(finding, response.text)
+            data = orjson.dumps(write_response(response))
+            self._store.learn(finding, data, right=right, group=group, tags=self.settings.tags)
 
     async def _alearn(self, finding: Finding | None, response: Response) -> None:
         if finding is not None and self._refused(response) is None:
             right = await asyncio.to_thread(self._judged, finding, response)
-            await self._store.alearn(
-                finding, orjson.dumps(write_response(response)), right=right, tags=self.settings.tags
-            )
+            group = None if right else await asyncio.to_thread(self._store.group_of, finding, response.text)
+            data = orjson.dumps(write_response(response))
+            await self._store.alearn(finding, data, right=right, group=group, tags=self.settings.tags)
 
     def _judged(self, finding: Finding, response: Response) -> bool | None:
         right = self._store.is_right(finding, response.text)
@@ -202,6 +204,12 @@ class SemanticProvider(WrapperProvider):
         thread = threading.Thread(target=contextvars.copy_context().run, args=(run,), name="llmops-audit", daemon=True)
         if guarded("semantic audit", True, thread.start):
             self._audits.release()
+
+
+def answer_text(value: bytes) -> str | None:
+    """Return the text of a stored answer, as the judge gets it, or None for bytes that are no answer."""
+    stored = _response(value)
+    return None if stored is None else stored.text
 
 
 def _response(value: bytes) -> Response | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -17,7 +17,7 @@ from llmops_sdk.caching.backends._open import SEMANTIC
 from llmops_sdk.caching.backends._worker import Session, Worker
 from llmops_sdk.caching.semantic._decide import Verdict
 from llmops_sdk.caching.semantic._entries import SemanticBackend
-from llmops_sdk.caching.semantic._judge import Judge
+from llmops_sdk.caching.semantic._judge import Judge, judge_of, matcher_of
 from llmops_sdk.caching.semantic._scope import Question
 from llmops_sdk.caching.semantic._sqlite import SqliteBackend
 from llmops_sdk.caching.semantic._tier import Finding, SemanticTier, TierSettings
@@ -59,12 +59,21 @@ class SemanticStore:
         worker: The store's thread.
         embedder: Makes the vectors.
         judge: Says whether two answers say the same.
+        read: Returns the answer of a stored value, as the judge gets it.
     """
 
-    def __init__(self, worker: Worker[SemanticTier, Session[SemanticTier]], embedder: Embedder, judge: Judge) -> None:
+    def __init__(
+        self,
+        worker: Worker[SemanticTier, Session[SemanticTier]],
+        embedder: Embedder,
+        judge: str | Judge,
+        read: Callable[[bytes], Any],
+    ) -> None:
         self._worker = worker
         self._embedder = embedder
-        self._judge = judge
+        self._judge = judge_of(judge, embedder)
+        self._matches = matcher_of(judge, embedder)
+        self._read = read
 
     def find(self, question: Question) -> Finding | None:
         """Return what the tier knows about a question; None for a text that is too long, and when the store fails.
@@ -93,15 +102,29 @@ class SemanticStore:
         default: tuple[Verdict, float | None] = Verdict(None, None, ()), None
         return self._worker.run("look-up", default, _verdict, self._placed(question), vector, top)
 
-    def learn(self, finding: Finding, value: bytes | None, *, right: bool | None, tags: Sequence[str] = ()) -> None:
+    def learn(
+        self,
+        finding: Finding,
+        value: bytes | None,
+        *,
+        right: bool | None,
+        group: int | None = None,
+        tags: Sequence[str] = (),
+    ) -> None:
         """Store a new answer and the label that it gives; see `SemanticTier.learn`."""
-        self._worker.run("write", None, _learn, finding, value, right, tuple(tags))
+        self._worker.run("write", None, _learn, finding, value, right, group, tuple(tags))
 
     async def alearn(
-        self, finding: Finding, value: bytes | None, *, right: bool | None, tags: Sequence[str] = ()
+        self,
+        finding: Finding,
+        value: bytes | None,
+        *,
+        right: bool | None,
+        group: int | None = None,
+        tags: Sequence[str] = (),
     ) -> None:
         """Store a new answer and the label that it gives, async; see `learn`."""
-        await self._worker.arun("write", None, _learn, finding, value, right, tuple(tags))
+        await self._worker.arun("write", None, _learn, finding, value, right, group, tuple(tags))
 
     def is_right(self, finding: Finding, value: Any) -> bool | None:
         """Return whether the judge calls the stored answer of a look-up right beside a new one; None without one.
@@ -114,8 +137,21 @@ class SemanticStore:
             return None
         return guarded("semantic judge", None, self._ask_judge, finding.text, finding.value, value)
 
+    def group_of(self, finding: Finding, value: Any) -> int | None:
+        """Return the group of a near stored answer, other than the best, that equals a new one; None without one.
+
+        Args:
+            finding: The look-up.
+            value: The new answer, as JSON-like data.
+        """
+        return guarded("semantic judge", None, self._matching_group, finding, value)
+
     def _ask_judge(self, text: str, stored: bytes, value: Any) -> bool:
-        return float(self._judge(text, orjson.loads(stored), value)) >= 0.5
+        return float(self._judge(text, self._read(stored), value)) >= 0.5
+
+    def _matching_group(self, finding: Finding, value: Any) -> int | None:
+        equal = (group for group, stored in finding.others if self._matches(finding.text, self._read(stored), value))
+        return next(equal, None)
 
     def invalidate(self, *, tag: str | None = None, scope: str | None = None) -> int:
         """Remove the entries of a tag or a scope, and return how many there were."""
@@ -147,7 +183,14 @@ class SemanticStore:
 
 
 def open_on_disk(
-    folder: Path, embedder: Embedder, judge: Judge, settings: TierSettings, *, max_entries: int, clock: Clock
+    folder: Path,
+    embedder: Embedder,
+    judge: str | Judge,
+    settings: TierSettings,
+    *,
+    max_entries: int,
+    clock: Clock,
+    read: Callable[[bytes], Any] = orjson.loads,
 ) -> SemanticStore:
     """Return the store in a folder, which is opened at the first use.
 
@@ -158,20 +201,30 @@ def open_on_disk(
         settings: How the tier decides.
         max_entries: Above this number the least recently used entries are removed.
         clock: The time.
+        read: Returns the answer of a stored value, as the judge gets it.
+
+    Raises:
+        ConfigError: There is no such judge.
     """
 
     def open_session() -> Session[SemanticTier]:
         backend: SemanticBackend = SqliteBackend(folder / SEMANTIC, max_entries=max_entries)
         return Session(SemanticTier(backend, embedder, settings, clock=clock))
 
-    return SemanticStore(Worker(open_session, clock=clock), embedder, judge)
+    def open_session() -> Session[SemanticTier]:
+        backend: SemanticBackend = SqliteBackend(folder / SEMANTIC, max_entries=max_entries)
+        return Session(SemanticTier(backend, embedder, settings, clock=clock))
+
+    return SemanticStore(Worker(open_session, clock=clock), embedder, judge, read)
 
 
 _Tags: TypeAlias = tuple[str, ...]
 
 
-def _learn(tier: SemanticTier, finding: Finding, value: bytes | None, right: bool | None, tags: _Tags) -> None:
-    tier.learn(finding, value=value, right=right, tags=tags)
+def _learn(
+    tier: SemanticTier, finding: Finding, value: bytes | None, right: bool | None, group: int | None, tags: _Tags
+) -> None:
+    tier.learn(finding, value=value, right=right, group=group, tags=tags)
 
 
 def _verdict(tier: SemanticTier, question: Question, vector: Any, top: int) -> tuple[Verdict, float | None]:

@@ -8,13 +8,13 @@ from __future__ import annotations
 import random
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 from llmops_sdk._util._clock import Clock
 from llmops_sdk.caching.semantic._bound import EXACT_JUDGE, THRESHOLDS, BoundCounts, ErrorBound, JudgeError
-from llmops_sdk.caching.semantic._decide import Judged, Verdict, decide
+from llmops_sdk.caching.semantic._decide import COMPARED, NEAREST, Judged, Verdict, decide
 from llmops_sdk.caching.semantic._entries import NewEntry, SemanticBackend
 from llmops_sdk.caching.semantic._neighbours import Neighbour, ScopeIndexes
 from llmops_sdk.caching.semantic._scope import Question, read_earlier
@@ -32,7 +32,6 @@ __all__ = ["Finding", "FoundDecision", "SemanticTier", "TierSettings"]
 FoundDecision: TypeAlias = Literal["served", "would_serve", "unsure", "refused", "empty"]
 """What was decided about the best stored question: "would_serve" in shadow mode, "unsure" below the threshold."""
 
-_TOP = 5
 _MIN_SCORE = 0.05
 """Below it a stored question is no candidate: no label could ever make it one."""
 _BOUND_EVERY = 1.0  # seconds between reads of the labels that other processes have added
@@ -76,6 +75,7 @@ class Finding:
         best: The stored question it is about, or None.
         value: The answer to serve, or the stored one to judge the new one by; None without a candidate.
         stored_at: When the answer was stored.
+        others: The groups and answers of the other nearest questions, to see which the new answer equals.
         audit: Whether a served answer is to be checked against a new one.
     """
 
@@ -88,6 +88,7 @@ class Finding:
     best: Judged | None = None
     value: bytes | None = None
     stored_at: float = 0.0
+    others: tuple[tuple[int, bytes], ...] = ()
     audit: bool = False
 
     @property
@@ -130,7 +131,7 @@ class SemanticTier:
 
     def find(self, question: Question, vector: Any) -> Finding:
         """Return what the tier knows about a new question."""
-        verdict = self.verdict(question, vector, _TOP)
+        verdict, nearest = self._look(question, vector, COMPARED)
         asked = Finding(
             scope=question.scope,
             text=question.text,
@@ -144,7 +145,8 @@ class SemanticTier:
             refused = verdict.refused
             if refused is None:
                 return asked
-            return replace(asked, decision="refused", reason=refused.comparison.reason, best=refused)
+            reason, others = refused.comparison.reason, self._values(nearest)
+            return replace(asked, decision="refused", reason=reason, best=refused, others=others)
         found = self.backend.value(best.neighbour.id, self._clock.time())
         if found is None:
             return replace(asked, reason="expired")
@@ -157,16 +159,42 @@ class SemanticTier:
             best=best,
             value=found[0],
             stored_at=found[1],
+            others=() if decision == "served" else self._values(one for one in nearest if one is not best.neighbour),
             audit=decision == "served" and self._chance() < self.settings.audit,
         )
 
     def verdict(self, question: Question, vector: Any, top: int) -> Verdict:
-        """Return the verdict on the nearest stored questions."""
-        asked = self._analyse(question.text, question.earlier)
-        neighbours = self._indexes.nearest(self.backend, question.scope, vector, top, self._clock.time())
-        return decide(neighbours, lambda one: self._compare(asked, one))
+        """Return the verdict on the nearest stored questions.
 
-    def learn(self, finding: Finding, *, value: bytes | None, right: bool | None, tags: Sequence[str]) -> None:
+        Args:
+            question: The new question.
+            vector: Its vector.
+            top: How many stored questions to compare.
+        """
+        return self._look(question, vector, top)[0]
+
+    def _look(self, question: Question, vector: Any, top: int) -> tuple[Verdict, list[Neighbour]]:
+        asked = self._analyse(question.text, question.earlier)
+        now = self._clock.time()
+        nearest = self._indexes.nearest(self.backend, question.scope, vector, max(top, NEAREST), now)
+        return decide(nearest, lambda one: self._compare(asked, one), top), nearest
+
+    def _values(self, nearest: Iterable[Neighbour]) -> tuple[tuple[int, bytes], ...]:
+        """Return the answers of stored questions, one of each group."""
+        first = {one.group: one for one in reversed(list(nearest))}
+        now = self._clock.time()
+        found = ((one.group, self.backend.value(one.id, now)) for one in reversed(first.values()))
+        return tuple((group, value[0]) for group, value in found if value is not None)
+
+    def learn(
+        self,
+        finding: Finding,
+        *,
+        value: bytes | None,
+        right: bool | None,
+        tags: Sequence[str],
+        group: int | None = None,
+    ) -> None:
         """Store a new answer and the label that it gives.
 
         Args:
@@ -174,6 +202,7 @@ class SemanticTier:
             value: The new answer, or None to keep only the label.
             right: Whether the stored answer would have been right; None if that is not known.
             tags: The tags of the new entry.
+            group: The group of another stored answer that equals the new one, if the best one does not.
         """
         best = finding.best if finding.is_candidate else None
         if best is not None and right is not None:
@@ -188,7 +217,7 @@ class SemanticTier:
                 earlier=finding.earlier,
                 vector=finding.vector,
                 value=value,
-                group=best.neighbour.group if best is not None and right else None,
+                group=best.neighbour.group if best is not None and right else group,
                 tags=tuple(tags),
                 stored_at=now,
                 expires_at=None if self.settings.ttl is None else now + self.settings.ttl,

@@ -344,3 +344,17 @@ def test_erase_removes_the_questions_too(make_cache, folder) -> None:
     assert count_answers(folder) == 1
     assert erase(folder) == 1
     assert b"Ada Byron" not in b"".join(one.read_bytes() for one in (folder / "semantic").iterdir())
+
+
+def test_equal_answers_of_near_questions_form_a_group_though_the_best_one_differs(make_cache) -> None:
+    cache = make_cache()
+    cache.put("How do I close my account?", "Under Settings, choose Close.")
+    cache.put("Where can I close an account with you?", "Somewhere else.")
+    # The nearest question has another answer, and the second nearest the same.
+    asked = "Where could I close an account, then?"
+    assert cache.explain(asked)[0].text == "Where can I close an account with you?"
+    cache.get(asked)
+    cache.put(asked, "Under Settings, choose Close.")
+    store = cache._store
+    stored = store._worker.run("test", [], lambda one: one.backend.entries(store._place(""), 0, 10))
+    assert [one.group for one in stored] == [1, 2, 1]

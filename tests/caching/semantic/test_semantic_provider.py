@@ -285,3 +285,12 @@ def test_history_with_tools_must_be_equal_in_any_case(make_stage, counting) -> N
         called = {"role": "assistant", "content": "", "tool_calls": [{"id": number}]}
         stage.complete(ask("", messages=[called, {"role": "user", "content": ASKED}]))
     assert inner.calls == 2
+
+
+def test_judge_gets_the_texts_of_both_answers(make_stage, counting, good) -> None:
+    given = []
+    stage = make_stage(counting(), judge=lambda question, stored, new: given.append((question, stored, new)) or True)
+    stage.complete(ask(ASKED))
+    stage.complete(ask("How can I get rid of my account?"))
+    assert given == [("How can I get rid of my account?", good.text, good.text)]
+    assert stage.stats().labels == 1

@@ -85,6 +85,7 @@ def key_of(word: str) -> str:
     return SYNONYMS.get(base, base)
 
 
+@lru_cache(maxsize=4096)
 def regional(word: str) -> str:
     """Return the American spelling of a word in British spelling, by its ending."""
     for british, american in _REGIONAL:
