@@ -208,6 +208,7 @@ class Stages:
                 admit=policies.admit,
                 embedder=policies.embedder,
                 judge=policies.judge,
+                shared=self.settings.shared,
             )
 
         if not cache.exact:
@@ -221,6 +222,7 @@ class Stages:
             identity=identity,
             refresh_scope=recording_refresh(resolved, provider, content=self.settings.capture.content),
             admit=policies.admit,
+            shared=self.settings.shared,
         )
 
     def _below_cache(self, resolved: ResolvedModel, provider: Provider, policies: Policies) -> Provider:

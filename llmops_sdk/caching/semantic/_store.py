@@ -14,13 +14,16 @@ from llmops_sdk._util._clock import Clock
 from llmops_sdk._util._guard import guarded
 from llmops_sdk._util._public import public
 from llmops_sdk.caching.backends._open import SEMANTIC
+from llmops_sdk.caching.backends._shared import SharedServer
 from llmops_sdk.caching.backends._worker import Worker
 from llmops_sdk.caching.semantic._decide import Verdict
 from llmops_sdk.caching.semantic._entries import SemanticBackend
 from llmops_sdk.caching.semantic._judge import Judge
 from llmops_sdk.caching.semantic._scope import Question
+from llmops_sdk.caching.semantic._postgres import PostgresSemanticBackend
 from llmops_sdk.caching.semantic._sqlite import SqliteBackend
 from llmops_sdk.caching.semantic._tier import Finding, SemanticTier, TierSettings
+from llmops_sdk.config import SharedSettings
 from llmops_sdk.embeddings import AsyncEmbedder, Embedder
 
 __all__ = ["SemanticStats", "SemanticStore", "open_on_disk"]
@@ -147,7 +150,14 @@ class SemanticStore:
 
 
 def open_on_disk(
-    folder: Path, embedder: Embedder, judge: Judge, settings: TierSettings, *, max_entries: int, clock: Clock
+    folder: Path,
+    embedder: Embedder,
+    judge: Judge,
+    settings: TierSettings,
+    *,
+    max_entries: int,
+    clock: Clock,
+    shared: SharedSettings | None = None,
 ) -> SemanticStore:
     """Return the store in a folder, which is opened at the first use.
 
@@ -158,10 +168,18 @@ def open_on_disk(
         settings: How the tier decides.
         max_entries: Above this number the least recently used entries are removed.
         clock: The time.
+        shared: The server where the entries are instead, if it is a Postgres.
+
+    Raises:
+        MissingDependencyError: The library for the server is not installed.
     """
 
     def make() -> SemanticTier:
-        backend: SemanticBackend = SqliteBackend(folder / SEMANTIC, max_entries=max_entries)
+        backend: SemanticBackend
+        if shared is not None and shared.is_postgres:
+            backend = PostgresSemanticBackend(SharedServer(shared), max_entries=max_entries)
+        else:
+            backend = SqliteBackend(folder / SEMANTIC, max_entries=max_entries)
         return SemanticTier(backend, embedder, settings, clock=clock)
 
     return SemanticStore(Worker(make, clock=clock), embedder, judge)

@@ -25,8 +25,8 @@ class SharedSettings(SettingsSection):
     """A server that many processes and machines share. The response cache then lies there, not on this machine."""
 
     url: OptionalText = None
-    """The server: `redis://`, `rediss://` (TLS), `valkey://` or `postgresql://`. It may hold a password, so no message shows
-    it. None means no server."""
+    """The server: `redis://`, `rediss://` (TLS), `valkey://` or `postgresql://`. It may contain a password: no message
+    shows it."""
     namespace: ColumnName = "llmops"
     """Programs with one namespace share: the beginning of the keys in Redis, the schema in Postgres."""
 
