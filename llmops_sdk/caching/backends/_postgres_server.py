@@ -113,8 +113,9 @@ class PostgresServer:
         try:
             yield connection
         except BaseException:
-            # It may be in the middle of a transaction; only a new one is sure to work.
+            # It may be in the middle of a transaction; only a new one is sure to work. The tables may be gone.
             connection.close()
+            self._are_made = False
             raise
         with self._lock:
             self._idle.append(connection)
@@ -147,6 +148,9 @@ class PostgresServer:
         if self._has_tables(connection):
             return
         with connection.transaction():
+            connection.execute(
+                "SET LOCAL synchronous_commit = on"
+            )  # tables that a crash loses would be missed for good
             connection.execute("SELECT pg_advisory_xact_lock(%s)", (_MAKES_TABLES,))
             if self._has_tables(connection):
                 return
@@ -157,9 +161,11 @@ class PostgresServer:
                 connection.execute(statement.replace("{schema}", self.schema))
 
     def _has_tables(self, connection: Any) -> bool:
-        name = f"{self.schema}.{self._last_table}"
-        ((found,),) = connection.execute("SELECT to_regclass(%s) IS NOT NULL", (name,)).fetchall()
-        return bool(found)
+        # A query of the catalogue: its functions (to_regclass) may answer from before the wait for a lock.
+        sql = (
+            "SELECT 1 FROM pg_class JOIN pg_namespace AS n ON n.oid = relnamespace WHERE nspname = %s AND relname = %s"
+        )
+        return bool(connection.execute(sql, (self._server.namespace, self._last_table)).fetchall())
 
 
 def _was_closed(connection: Any) -> bool:
@@ -180,6 +186,9 @@ def _bounded_type() -> Any:
     class BoundedConnection(psycopg.Connection):
         def wait(self, gen: Any, interval: float = 0.1, **options: Any) -> Any:
             return super().wait(_bounded(gen, psycopg.OperationalError), interval, **options)
+
+        def __del__(self) -> None:
+            """Warn of nothing: a program may end with its connections open. libpq's object closes them."""
 
     return BoundedConnection
 
