@@ -1,4 +1,4 @@
-"""The contracts of the stores on real servers, and what only a server adds: leases, time-outs, foreign rows, restarts."""
+"""The contracts of the stores on real servers, and what only servers add: leases, time-outs, foreign rows."""
 
 from __future__ import annotations
 
@@ -251,11 +251,7 @@ class TestPostgres(SharedContract):
     def test_foreign_rows_are_misses(self, backend):
         backend.set(KEY, b"1", 60.0, ["t"])
         rows = backend._server.rows
-        rows(
-            "ALTER TABLE {schema}.entries_1 ALTER COLUMN value TYPE text USING 'x', ALTER COLUMN value SET STORAGE PLAIN"
-        )
-        with pytest.raises(BackendError):  # another type has no length in bytes of ours
-            rows("SELECT value FROM {schema}.entries_1 WHERE value = %s", b"1")
+        rows("ALTER TABLE {schema}.entries_1 ALTER COLUMN value TYPE text USING 'x'")
         assert backend.get(KEY) is None
         rows("UPDATE {schema}.flights_1 SET token = 'x'")
         assert backend.mark(KEY) == ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -18,7 +19,7 @@ from real_backends import environment, eventually, free_port
 
 __all__ = ["PASSWORD", "PostgresServer", "RedisServer", "Server", "library_path", "serve", "with_libraries"]
 
-PASSWORD = "/of@".join(("word", "pass"))
+PASSWORD = f"{secrets.token_hex(4)}d/of@pass"
 """What no message may show; it has what ends a part of a URL."""
 _QUOTED = PASSWORD.replace("/", "%2F").replace("@", "%40")
 _INSTALL = "install it with the system's package manager, as `make test-integration` does on Debian"
