@@ -209,7 +209,7 @@ class SemanticContract:
             yield backend
 
     ENTRY = NewEntry(
-        scope="s\n1", text="Why?", vector=b"\0\0\x80?" * 4, value=b'"Because"', group=None, tags=("t",),
+        scope="s\n1", text="Why?", earlier="", vector=b"\0\0\x80?" * 4, value=b'"Because"', group=None, tags=("t",),
         stored_at=1_000.0, expires_at=None,
     )  # fmt: skip
 
@@ -220,6 +220,8 @@ class SemanticContract:
         assert [one.id for one in found] == ids
         assert [one.text for one in found] == [f"q{number}\0%s" for number in range(5)]
         assert {one.vector for one in found} == {self.ENTRY.vector}
+        backend.insert(replace(self.ENTRY, scope="s2", earlier='[["user", "\\u0000 %s"]]'))
+        assert [one.earlier for one in other.entries("s2", 0, 9)] == ['[["user", "\\u0000 %s"]]']
         assert [one.id for one in other.entries("s\n1", ids[2], 1)] == ids[3:4]
         assert other.entries("s", 0, 100) == []
 
@@ -276,7 +278,7 @@ class SemanticContract:
         other.end_epoch("kind\n1", 0)
         backend.end_epoch("kind\n1", 0)
         backend.add_label("kind\n1", 5, right=True, audit=False)
-        assert sorted(other.labels("kind\n1"))[-1] == (1, 5, 1, 0, 0, 0)
+        assert max(other.labels("kind\n1")) == (1, 5, 1, 0, 0, 0)
         assert {row.epoch for row in other.labels("kind\n1")} == {1}
 
     def test_clear_removes_entries_and_labels(self, backend, other):
