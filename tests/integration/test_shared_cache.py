@@ -278,26 +278,61 @@ def test_a_removal_without_a_server_is_an_error():
     assert "hush" not in str(caught.value)
 
 
-@pytest.mark.parametrize("state", ["well", "away"])
-def test_doctor_shows_the_server(tmp_path, server, state):
-    url = server.url if state == "well" else server.url.replace(f":{server.port}/", ":1/")
+def command(folder: Path, url: str, namespace: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `llmops` with a shared cache and a store of its own; check that it shows no password."""
     done = subprocess.run(
-        [sys.executable, "-m", "llmops_sdk", "doctor"],
+        [sys.executable, "-m", "llmops_sdk", *arguments],
         env={
             **os.environ,
             "PYTHONPATH": os.pathsep.join([str(_ROOT), library_path()]),
             "LLMOPS_SHARED__URL": url,
-            "LLMOPS_STORE__PATH": str(tmp_path / "store"),
+            "LLMOPS_SHARED__NAMESPACE": namespace,
+            "LLMOPS_STORE__PATH": str(folder / "store"),
         },
-        cwd=tmp_path,
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
     )
-    said = done.stdout + done.stderr
-    assert done.returncode == (0 if state == "well" else 1), said
-    assert ("answers in" if state == "well" else "127.0.0.1:1") in said
-    assert PASSWORD not in said
-    assert "d/of" not in said
-    assert "%2Fof" not in said
+    for secret in (PASSWORD, "d/of", "%2Fof"):
+        assert secret not in done.stdout + done.stderr
+    return done
+
+
+@pytest.mark.parametrize("state", ["well", "away"])
+def test_doctor_shows_the_server(tmp_path, server, shared, state):
+    url = server.url if state == "well" else server.url.replace(f":{server.port}/", ":1/")
+    done = command(tmp_path, url, shared.namespace, "doctor")
+    assert done.returncode == (0 if state == "well" else 1), done.stdout + done.stderr
+    assert ("answers in" if state == "well" else "127.0.0.1:1") in done.stdout + done.stderr
+
+
+def test_the_commands_reach_the_server(tmp_path, shared):
+    with llmops.span("one"), llmops.context(user_id="ada"):
+        pass
+    llmops.configure(
+        store={"path": tmp_path / "store"},
+        shared={"url": shared.url, "namespace": shared.namespace},
+        cache={"exact": True, "tags": ["t"]},
+    )
+    with llmops.context(user_id="ada"):
+        for question in ("One?", "Two?", "Three?"):
+            llmops.chat(question, model="offline/echo")
+    llmops.shutdown()
+
+    def run(*arguments: str) -> Any:
+        done = command(tmp_path, str(shared.url), shared.namespace, *arguments)
+        assert done.returncode == 0, done.stderr
+        return done.stdout + done.stderr
+
+    rows = {row["tier"]: row for row in json.loads(run("cache", "stats", "--format", "json"))}
+    assert rows["exact"]["entries"] == 3
+    assert rows["functions"]["entries"] == 0
+    key = request_key(Request(model="offline/echo", messages=[{"role": "user", "content": "One?"}]))
+    assert run("cache", "invalidate", "--key", key[:12]).strip() in {"0 removed", "1 removed"}
+    assert "3 answers would be deleted" in run("prune", "--user", "ada", "--dry-run")
+    assert "3 answers deleted" in run("prune", "--user", "ada", "--yes")
+    assert run("cache", "invalidate", "--tag", "t").strip() == "0 removed"
+    assert json.loads(run("cache", "clear", "--format", "json"))[-1]["removed"] == 0
