@@ -105,9 +105,13 @@ def word_swaps(texts: Sequence[str], most: int) -> list[Pair]:
     return [Pair(text, other, False, "swap") for text, other in swapped if other is not None][:most]
 
 
-_DIRECTED = frozenset("from to into with before after over under without instead for against on".split())
-_BEFORE = frozenset("a an the my your our their his her this that any some another".split())
-_EQUAL = frozenset("and or vs versus between".split())
+_DIRECTED = frozenset(
+    ["from", "to", "into", "with", "before", "after", "over", "under", "without", "instead", "for", "against", "on"]
+)
+_BEFORE = frozenset(
+    ["a", "an", "the", "my", "your", "our", "their", "his", "her", "this", "that", "any", "some", "another"]
+)
+_EQUAL = frozenset(["and", "or", "vs", "versus", "between"])
 
 
 def _swapped(text: str) -> str | None:

@@ -17,7 +17,7 @@ from llmops_sdk._util._callables import call_style_of, decorate, policies_of
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk._util._guard import guarded
 from llmops_sdk._util._unchecked import watch_checks
-from llmops_sdk.caching.backends._open import disk_store
+from llmops_sdk.caching.backends._open import open_store
 from llmops_sdk.caching.exact._exact import ExactCache
 from llmops_sdk.caching.exact._flight import FlightTimeoutError
 from llmops_sdk.caching.exact._key import typed_digest
@@ -90,7 +90,7 @@ def cache(
         semantic: A `SemanticCache`, or "serve" for one with the settings of `[cache.semantic]`: a call whose text asks
             for the same as an earlier one gets its result. All other arguments must be equal.
         text: The name of the argument that is the text; by default the first.
-        path: The folder; by default the configured one of the cache.
+        path: The folder; by default the server of `[shared]`, if set, else the configured folder of the cache.
         clock: The time.
 
     Raises:
@@ -236,7 +236,8 @@ class _LazyCache:
     def _opened(self) -> ExactCache:
         settings, folder = current(), self.folder
         size: int = CacheSettings().max_bytes if self._path else settings.cache.max_bytes
-        store = disk_store(folder / "functions", max_bytes=size, clock=self._clock)
+        shared = None if self._path else settings.shared
+        store = open_store("functions", folder, shared, max_bytes=size, clock=self._clock)
         return ExactCache(store, ttl=self._ttl, stale_ttl=self._stale_ttl, clock=self._clock)
 
     def __call__(self) -> ExactCache:

@@ -209,6 +209,7 @@ class Stages:
                 admit=policies.admit,
                 embedder=policies.embedder,
                 judge=policies.judge,
+                shared=self.settings.shared,
             )
 
         if not cache.exact:
@@ -225,6 +226,7 @@ class Stages:
                 resolved, provider, content=self.settings.capture.content and not resolved.guardrails.speculative
             ),
             admit=policies.admit,
+            shared=self.settings.shared,
         )
 
     def _below_cache(self, resolved: ResolvedModel, provider: Provider, policies: Policies) -> Provider:

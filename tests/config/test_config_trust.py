@@ -62,6 +62,9 @@ HARMFUL = {
     "store is the project": ("store.path", "[store]\npath = '.'"),
     "cache": ("cache.path", "[cache]\npath = 'planted'"),
     "cache of a model": ("models.a.cache.path", "[models.a]\nmodel = 'a/b'\ncache = { path = 'planted' }"),
+    "shared server": ("shared.url", "[shared]\nurl = 'redis://127.0.0.1:9'"),
+    "shared database": ("shared.url", "[shared]\nurl = 'postgresql://127.0.0.1:9/x'"),
+    "namespace": ("shared.namespace", "[shared]\nnamespace = 'planted'"),
     "cassettes": ("cassettes.folder", "[cassettes]\nfolder = 'planted'"),
     "recording": ("cassettes.mode", "[cassettes]\nmode = 'record'"),
 }

@@ -15,13 +15,13 @@ from llmops_sdk.caching.semantic._judge import Judge
 from llmops_sdk.caching.semantic._provider import SemanticProvider, answer_text
 from llmops_sdk.caching.semantic._store import SemanticStore, open_on_disk
 from llmops_sdk.caching.semantic._tier import TierSettings
-from llmops_sdk.config import CacheSettings, SemanticSettings, current
+from llmops_sdk.config import CacheSettings, SemanticSettings, SharedSettings, current
 from llmops_sdk.embeddings import Embedder, open_embedder
 from llmops_sdk.providers import Provider, Response
 
 __all__ = ["configured_cache", "open_semantic"]
 
-_Key: TypeAlias = tuple[Path, SemanticSettings, float | None, Clock, Hashable, Hashable]
+_Key: TypeAlias = tuple[Path, SemanticSettings, float | None, Clock, Hashable, Hashable, SharedSettings | None]
 
 _lock = threading.Lock()
 _stores: WeakValueDictionary[_Key, SemanticStore] = WeakValueDictionary()
@@ -37,6 +37,7 @@ def open_semantic(
     admit: Callable[[Response], bool] | None = None,
     embedder: Callable[[list[str]], Any] | Embedder | None = None,
     judge: Judge | None = None,
+    shared: SharedSettings | None = None,
 ) -> SemanticProvider:
     """Return the stage of the semantic tier above a provider.
 
@@ -49,17 +50,18 @@ def open_semantic(
         admit: As for `CacheProvider`.
         embedder: Makes the vectors, in place of the configured embedder.
         judge: Says which stored answers were right, in place of the configured judge.
+        shared: The server where the entries are instead, if it is a Postgres.
 
     Raises:
         ConfigError: The embedder or the judge is unknown.
-        MissingDependencyError: The embedder needs a library that is not installed.
+        MissingDependencyError: The embedder or the server needs a library that is not installed.
     """
     chosen = settings.semantic
-    key: _Key = (path, chosen, settings.ttl, clock, embedder, judge)
+    key: _Key = (path, chosen, settings.ttl, clock, embedder, judge, shared)
     with _lock:
         store = _stores.get(key)
         if store is None:
-            store = _stores[key] = _open(path, settings, clock, embedder, judge)
+            store = _stores[key] = _open(path, settings, clock, embedder, judge, shared)
     return SemanticProvider(inner, settings, store, identity=identity, clock=clock, admit=admit)
 
 
@@ -89,6 +91,7 @@ def _open(
     clock: Clock,
     embedder: Callable[[list[str]], Any] | Embedder | None,
     judge: Judge | None,
+    shared: SharedSettings | None,
 ) -> SemanticStore:
     chosen = settings.semantic
     opened = open_embedder(chosen.embedder if embedder is None else embedder)
@@ -108,4 +111,5 @@ def _open(
         max_entries=chosen.max_entries,
         clock=clock,
         read=answer_text,
+        shared=shared,
     )

@@ -57,6 +57,8 @@ REFUSED: Mapping[str, str] = {
     "export.metrics.headers": _KEY,
     "export.logs.endpoint": _AWAY,
     "export.logs.headers": _KEY,
+    "shared.url": _AWAY,
+    "shared.namespace": "decides which programs share",
     "redaction.hash_key_env": "decides which key hides redacted values",
 }
 """Keys that only a trusted file may set, and why."""
