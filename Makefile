@@ -20,7 +20,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-com
 TESTS ?= tests
 WORKERS ?= 2
 
-.PHONY: help demo test checks lint format types supply-chain sbom redteam pytest coverage test-integration test-pythons test-newest test-oldest bench \
+.PHONY: help demo test servers checks lint format types supply-chain sbom redteam pytest coverage test-integration test-pythons test-newest test-oldest bench \
 	bench-tracing bench-tracing-load bench-collect bench-store bench-tracers bench-backends bench-calls bench-cache bench-faults bench-guardrails \
 	soak-faults docs picture requirements clean
 
@@ -68,8 +68,15 @@ coverage: $(VENV)/.development ## Run the fast tests with branch coverage, which
 redteam: $(VENV)/.development ## Run the security suite: canaries, consent, hostile stores, second users, SQL, amplification, network, erasure.
 	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m redteam tests
 
-test-integration: $(VENV)/.development ## Test with real backends, instrumentors, servers, embedded Python (slow to install).
+test-integration: $(VENV)/.development servers ## Test with real backends, instrumentors, servers, embedded Python (slow to install).
 	@$(BIN)/python -m pytest -q -m integration tests/integration
+
+servers: # The programs of the shared caches' tests; each test starts its own, on a free port.
+	@{ command -v redis-server || command -v valkey-server; } >/dev/null && \
+		{ ls /usr/lib/postgresql/*/bin/postgres || command -v postgres; } >/dev/null 2>&1 || { \
+		sudo=$$([ "$$(id -u)" = 0 ] || echo sudo); \
+		$$sudo apt-get update -qq && $$sudo apt-get install -qq --yes redis-server postgresql >/dev/null || { \
+			echo "Install a Redis (or Valkey) and a PostgreSQL." >&2; exit 1; }; }
 
 test-pythons: $(VENV)/.development ## Install the wheel and run the tests on each other supported Python at hand (slow).
 	@$(BIN)/python .ci/test_versions.py pythons
@@ -140,7 +147,7 @@ requirements: $(VENV)/bin/python ## Pin the newest versions of all dependencies,
 	@$(PIP_COMPILE) --build-deps-for editable --output-file .ci/requirements.txt pyproject.toml
 	@$(PIP_COMPILE) --output-file .ci/requirements-dev.txt .ci/requirements-dev.in
 	@$(PIP_COMPILE) --output-file .ci/requirements-sbom.txt .ci/requirements-sbom.in
-	@for name in instrumentors logfire models; do $(PIP_COMPILE) --output-file tests/integration/requirements-$$name.txt \
+	@for name in instrumentors logfire models shared; do $(PIP_COMPILE) --output-file tests/integration/requirements-$$name.txt \
 		tests/integration/requirements-$$name.in; done
 	@for file in benchmarks/requirements-*/*.in; do $(PIP_COMPILE) --output-file "$${file%.in}.txt" "$$file"; done
 

@@ -22,8 +22,10 @@ PYTHONS = ("3.12", "3.13")
 ROOT = Path(__file__).parents[1]
 VENV = Path(sys.prefix)
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-# Presidio's own floors are above ours, and no fast test runs it: `make test-integration` does.
-EXTRAS = {name: extra for name, extra in PROJECT["optional-dependencies"].items() if name != "presidio"}
+# Presidio's own floors are above ours, and no fast test runs it: `make test-integration` does. sentence-transformers
+# brings gigabytes of PyTorch, and no fast test runs it either.
+UNTESTED = {"presidio", "sentence-transformers"}
+EXTRAS = {name: extra for name, extra in PROJECT["optional-dependencies"].items() if name not in UNTESTED}
 NAMED = [*PROJECT["dependencies"], *(text for extra in EXTRAS.values() for text in extra)]
 DIRECT = [Requirement(text) for text in dict.fromkeys(NAMED)]
 PRINT_VERSIONS = """

@@ -1,10 +1,11 @@
 """What an answer from the cache costs: ours, litellm's caches on disk and in memory, and LangChain's on SQLite.
 
-Each asks a model in its own process that answers with the prompt at once, first once for each prompt, then again and again: every
-measured call is a hit, and the model's calls are counted. Ours is `llmops.chat` with everything on as an application has
-it: span, store on disk, redaction. "first in a process" are the hits of a process that finds the answers on disk and
-reads each for the first time. The others run in environments made at first use under `.venv/cache`. They take turns,
-each part some rounds in a process of its own; the figures are medians over the rounds.
+Each asks a model in its own process that answers with the prompt at once, first once for each prompt, then again and
+again: every measured call is a hit, and the model's calls are counted. Ours is `llmops.chat` with everything on as an
+application has it: span, store on disk, redaction. "first in a process" are the hits of a process that finds the
+answers on disk and reads each for the first time. litellm is an older version: newer ones have no cache on disk, and
+their cache in memory fails without an audio library. The others run in environments made at first use under
+`.venv/cache`. The parts take turns, each in a process of its own; the figures are medians over the rounds.
 
 Run it with `make bench-cache`.
 """
@@ -19,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +60,8 @@ def ours(folder: str) -> dict[str, list[float]]:
     return {"llmops.chat": found, "llmops.chat, first in a process": [first]}
 
 
-def litellm_caches(folder: str) -> dict[str, list[float]]:
-    """Measure `litellm.completion`."""
+def litellm_cache(kind: str, folder: str) -> dict[str, list[float]]:
+    """Measure `litellm.completion` with one kind of cache: "disk" or "local", which is in memory."""
     import litellm
     from litellm.caching.caching import Cache
 
@@ -83,16 +85,10 @@ def litellm_caches(folder: str) -> dict[str, list[float]]:
         assert answer.choices[0].message.content == prompt
         return answer
 
-    found = {}
-    for name, cache in {
-        "litellm, disk": lambda: Cache(type="disk", disk_cache_dir=f"{folder}/litellm"),
-        "litellm, memory": lambda: Cache(type="local"),
-    }.items():
-        litellm.cache = cache()
-        calls = 0
-        found[name] = rounds(ask)
-        assert calls == len(PROMPTS), calls
-    return found
+    litellm.cache = Cache(type=kind, **({"disk_cache_dir": f"{folder}/litellm"} if kind == "disk" else {}))
+    found = rounds(ask)
+    assert calls == len(PROMPTS), calls
+    return {f"litellm, {'disk' if kind == 'disk' else 'memory'}": found}
 
 
 def langchain(folder: str) -> dict[str, list[float]]:
@@ -111,6 +107,7 @@ def langchain(folder: str) -> dict[str, list[float]]:
             return "bench"
 
         def _generate(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:
+            del stop, run_manager, kwargs
             nonlocal calls
             calls += 1
             return ChatResult(generations=[ChatGeneration(message=AIMessage(content=messages[-1].content))])
@@ -128,7 +125,12 @@ def langchain(folder: str) -> dict[str, list[float]]:
     return {"LangChain, SQLite": found}
 
 
-PARTS = {"ours": ours, "litellm": litellm_caches, "langchain": langchain}
+PARTS: dict[str, Callable[[str], dict[str, list[float]]]] = {
+    "ours": ours,
+    "litellm": partial(litellm_cache, "local"),
+    "litellm-disk": partial(litellm_cache, "disk"),
+    "langchain": langchain,
+}
 
 
 def measured(part: str, python: Path, folder: str) -> dict[str, list[float]]:
@@ -146,9 +148,10 @@ def main() -> None:
     from environments import environment
 
     venvs = HERE.parent / ".venv" / "cache"
-    pythons = {"ours": Path(sys.executable)}
-    for name in ("litellm", "langchain"):
-        pythons[name] = environment(HERE / "requirements-cache" / f"{name}.txt", venvs / name)
+    litellm, langchain = (
+        environment(HERE / "requirements-cache" / f"{name}.txt", venvs / name) for name in ("litellm", "langchain")
+    )
+    pythons = {"ours": Path(sys.executable), "litellm": litellm, "litellm-disk": litellm, "langchain": langchain}
     found: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as kept:
         measured("ours", pythons["ours"], kept)  # stores the answers

@@ -105,9 +105,9 @@ and policies. It has full rights in three cases:
 
 Anywhere else a found file may not set where data or keys go (`base_url`, `api_key_env`, endpoints, headers,
 destinations, a model by its URL, options that are not plain parameters of a model), which folders are used (a store
-outside the project, the cache, cassettes), `content = true`, or `redaction.enabled = false`. `ConfigError` names the
-keys. Commands that send nothing, such as `llmops traces`, leave these keys out instead. `llmops doctor` shows the state
-([why](decisions/0021-configuration-trust.md)).
+outside the project, the cache, cassettes), guards in code, `content = true`, or `redaction.enabled = false`.
+`ConfigError` names the keys. Commands that send nothing, such as `llmops traces`, leave these keys out instead.
+`llmops doctor` shows the state ([why](decisions/0021-configuration-trust.md)).
 
 ## An example
 

@@ -1,4 +1,7 @@
-"""Serve stored answers again: an exact tier with one call at a time for each question, and a semantic tier."""
+"""Serve stored answers again: an exact tier with one call at a time for each question, and a semantic tier.
+
+Doors for other packages: `_listing`, `_shared_tiers`.
+"""
 
 from typing import TYPE_CHECKING
 

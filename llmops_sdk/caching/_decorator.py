@@ -8,7 +8,7 @@ import math
 import os
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import CellType, CodeType, ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar, cast, overload
@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar, cast, ove
 from llmops_sdk._util._callables import call_style_of, decorate, policies_of
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk._util._guard import guarded
-from llmops_sdk.caching.backends._open import disk_store
+from llmops_sdk._util._unchecked import watch_checks
+from llmops_sdk.caching.backends._open import open_store
 from llmops_sdk.caching.exact._exact import ExactCache
 from llmops_sdk.caching.exact._flight import FlightTimeoutError
 from llmops_sdk.caching.exact._key import typed_digest
@@ -70,9 +71,10 @@ def cache(
     """Keep the results of a function on disk and serve them to calls with the same arguments; types are kept.
 
     Arguments and result must be JSON: None, bool, numbers, str, and lists and dicts of these. Arguments may also be
-    tuples and enums, and values of different types are different arguments. Other calls are made and not stored; the
-    current span gets the reason. Editing the function's body invalidates its results; changing what it reads from
-    elsewhere (a global, a file, an object in its closure) does not: put that into `namespace` or `key`.
+    tuples and enums, and values of different types are different arguments. Other calls are made and not stored; nor
+    are results that passed a guard which failed (`on_error="open"`). The current span gets the reason. Editing the
+    function's body invalidates its results; changing what it reads from elsewhere (a global, a file, an object in its
+    closure) does not: put that into `namespace` or `key`.
 
     Args:
         function: A function or a coroutine function.
@@ -88,7 +90,7 @@ def cache(
         semantic: A `SemanticCache`, or "serve" for one with the settings of `[cache.semantic]`: a call whose text asks
             for the same as an earlier one gets its result. All other arguments must be equal.
         text: The name of the argument that is the text; by default the first.
-        path: The folder; by default the configured one of the cache.
+        path: The folder; by default the server of `[shared]`, if set, else the configured folder of the cache.
         clock: The time.
 
     Raises:
@@ -153,23 +155,37 @@ def _checked_tags(tags: Sequence[str]) -> tuple[str, ...]:
     return CacheSettings(tags=tuple(tags)).tags
 
 
-# A result stands in a list of one, so that None is a result too.
-_Result: TypeAlias = list[Any]
+@dataclass(frozen=True, slots=True)
+class _Result:
+    value: Any
+    unchecked: bool = False
+    """Whether a guard that failed let it pass: a guard that works again must see it."""
+    semantic: bool = False
+    """Whether it is the result of another call, which must neither spread nor live longer."""
 
 
 def _refused(result: _Result, admit: Callable[[Any], bool] | None = None) -> str | None:
-    if type(result) is not list:
-        return "semantic"  # the result of another call must neither spread nor live longer
-    if not _is_json(result[0]):
+    if result.unchecked:
+        return "unchecked"
+    if result.semantic:
+        return "semantic"
+    if not _is_json(result.value):
         return "result_not_json"
-    return None if admit is None or guarded("cache admission", False, admit, result[0]) else "admit"
+    return None if admit is None or guarded("cache admission", False, admit, result.value) else "admit"
+
+
+def _write(result: _Result) -> list[Any]:
+    return [result.value]  # in a list, so that None is a result too
 
 
 def _read(payload: Any) -> _Result | None:
-    return cast("_Result", payload) if isinstance(payload, list) and len(cast("_Result", payload)) == 1 else None
+    if not isinstance(payload, list):
+        return None
+    items = cast("list[Any]", payload)
+    return _Result(items[0]) if len(items) == 1 else None
 
 
-_RULES: ValueRules[_Result] = ValueRules(_refused, list, _read, lambda _: None, lambda _: None)
+_RULES: ValueRules[_Result] = ValueRules(_refused, _write, _read, lambda _: None, lambda _: None)
 
 
 class _Semantic(NamedTuple):
@@ -184,14 +200,21 @@ class _Semantic(NamedTuple):
             return None
 
         @functools.cache
-        def open_function() -> SemanticFunction:
+        def open_function() -> SemanticFunction[_Result]:
             from llmops_sdk.caching.semantic._function import SemanticFunction
             from llmops_sdk.caching.semantic._open import configured_cache
 
             identity = [_identity(target), *policies_of(target), namespace]
             cache = configured_cache(opened.folder) if isinstance(self.cache, str) else self.cache
             assert cache is not None
-            return SemanticFunction(cache, target, self.text, lambda rest: typed_digest([identity, rest]))
+            return SemanticFunction(
+                cache,
+                target,
+                self.text,
+                lambda rest: typed_digest([identity, rest]),
+                refused=_refused,
+                make=lambda value: _Result(value, semantic=True),
+            )
 
         return open_function
 
@@ -213,7 +236,8 @@ class _LazyCache:
     def _opened(self) -> ExactCache:
         settings, folder = current(), self.folder
         size: int = CacheSettings().max_bytes if self._path else settings.cache.max_bytes
-        store = disk_store(folder / "functions", max_bytes=size, clock=self._clock)
+        shared = None if self._path else settings.shared
+        store = open_store("functions", folder, shared, max_bytes=size, clock=self._clock)
         return ExactCache(store, ttl=self._ttl, stale_ttl=self._stale_ttl, clock=self._clock)
 
     def __call__(self) -> ExactCache:
@@ -221,7 +245,7 @@ class _LazyCache:
             return self._opened
 
 
-_Below: TypeAlias = "Callable[[], SemanticFunction]"
+_Below: TypeAlias = "Callable[[], SemanticFunction[_Result]]"
 _PolicyOf: TypeAlias = Callable[..., CachePolicy[_Result] | None]
 
 
@@ -234,10 +258,15 @@ def _function(
             return target(*args, **kwargs)
 
         def ask(_: float | None) -> _Result:
-            return [target(*args, **kwargs)] if below is None else below().call(target, args, kwargs)
+            def run() -> _Result:
+                with watch_checks() as note:
+                    value = target(*args, **kwargs)
+                return _Result(value, note.unchecked)
+
+            return run() if below is None else below().call(args, kwargs, run)
 
         try:
-            return opened().fetch(policy, ask)[0]
+            return opened().fetch(policy, ask).value
         except FlightTimeoutError:
             return target(*args, **kwargs)
 
@@ -253,10 +282,15 @@ def _coroutine(
             return await target(*args, **kwargs)
 
         async def ask(_: float | None) -> _Result:
-            return [await target(*args, **kwargs)] if below is None else await below().acall(target, args, kwargs)
+            async def run() -> _Result:
+                with watch_checks() as note:
+                    value = await target(*args, **kwargs)
+                return _Result(value, note.unchecked)
+
+            return await run() if below is None else await below().acall(args, kwargs, run)
 
         try:
-            return (await opened().afetch(policy, ask))[0]
+            return (await opened().afetch(policy, ask)).value
         except FlightTimeoutError:
             return await target(*args, **kwargs)
 

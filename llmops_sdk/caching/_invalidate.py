@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from llmops_sdk.caching._shared_tiers import remove_shared
 from llmops_sdk.caching.backends._erase import remove
 from llmops_sdk.config import current
 
@@ -16,12 +17,14 @@ _SHORTEST_KEY = 12
 def invalidate(*, tag: str | None = None, key: str | None = None, path: str | os.PathLike[str] | None = None) -> int:
     """Remove the entries of a tag or of a key from the caches on this machine, for every process that uses them.
 
+    With a server in `[shared]`, they are removed there too, for every machine.
+
     A call that is under way stores its answer afterwards.
 
     Args:
         tag: A tag, as in `[cache] tags`, `cache={"tags": [...]}` and `@llmops.cache(tags=...)`.
         key: A key of `request_key`, or at least 12 of its first digits; `cache_lookups.key` has 16.
-        path: The folder; by default the configured ones of the cache.
+        path: The folder; by default the configured ones of the cache, and the server of `[shared]`.
 
     Returns:
         How many entries were removed.
@@ -29,7 +32,7 @@ def invalidate(*, tag: str | None = None, key: str | None = None, path: str | os
     Raises:
         TypeError: Neither a tag nor a key is given, or both are.
         ValueError: The key is too short.
-        StoreError: The cache cannot be changed, or another process keeps it busy.
+        StoreError: The cache cannot be changed, another process keeps it busy, or the server is away.
 
     Example:
         >>> import llmops_sdk as llmops
@@ -45,7 +48,8 @@ def invalidate(*, tag: str | None = None, key: str | None = None, path: str | os
     if key is not None and len(key) < _SHORTEST_KEY:
         raise ValueError(f"key={key!r} is too short to mean one entry: give at least {_SHORTEST_KEY} digits")
     folders = _folders() if path is None else [Path(path)]
-    return sum(remove(folder, tag=tag, key=key) for folder in folders)
+    count = sum(remove(folder, tag=tag, key=key) for folder in folders)
+    return count + (remove_shared(current().shared, tag=tag, key=key) if path is None else 0)
 
 
 def _folders() -> list[Path]:

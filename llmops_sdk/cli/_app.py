@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from llmops_sdk._version import __version__
-from llmops_sdk.cli import _cache
+from llmops_sdk.cli import _approvals, _cache
 from llmops_sdk.cli._command import app, command
 from llmops_sdk.cli._demo import demo
 from llmops_sdk.cli._filters import Filter
@@ -132,3 +132,10 @@ cache = typer.Typer(name="cache", help="Inspect and empty the caches.", no_args_
 app.add_typer(cache)
 for _function in (_cache.stats_, _cache.clear, _cache.invalidate, _cache.inspect_, _cache.shadow):
     command(_function, cache)
+approvals = typer.Typer(
+    name="guard approvals", help="Approve calls of tools that wait for a person.", no_args_is_help=True,
+    rich_markup_mode=None,
+)  # fmt: skip
+guard.add_typer(approvals, name="approvals")
+for _function in (_approvals.list_, _approvals.approve, _approvals.deny):
+    command(_function, approvals)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from llmops_sdk.cli._options import Form, Limit, Since, Store
 from llmops_sdk.cli._usage import UsageError
 from llmops_sdk.cli.output._formats import Format, write_rows
+
+if TYPE_CHECKING:
+    from llmops_sdk.config import SharedSettings
 
 __all__ = ["clear", "inspect_", "invalidate", "shadow", "stats_"]
 
@@ -43,7 +46,7 @@ FROM chosen GROUP BY policy, threshold ORDER BY threshold NULLS FIRST
 
 
 def stats_(form: Form = Format.TABLE, store: Store = None) -> None:
-    """Show what the caches on this machine hold, and what their look-ups in the store saved."""
+    """Show what the caches hold, and what their look-ups in the store saved."""
     from llmops_sdk.caching._listing import list_tiers
 
     found = _lookups(store)
@@ -52,14 +55,26 @@ def stats_(form: Form = Format.TABLE, store: Store = None) -> None:
         for tier in list_tiers(folder):
             asked = found.get("semantic" if tier.name == "semantic" else "exact", (None, None, None))
             rows.append((tier.name, str(tier.folder), tier.entries, tier.bytes, *asked))
+    if shared := _shared(store):
+        from llmops_sdk.caching._shared_tiers import shared_sizes
+        from llmops_sdk.caching.backends._shared import SharedServer
+
+        for name, sizes in shared_sizes(shared).items():
+            asked = found.get("semantic" if name == "semantic" else "exact", (None, None, None))
+            rows.append((name, SharedServer(shared).place, *sizes, *asked))
     write_rows(form, ("tier", "folder", "entries", "bytes", "lookups", "hit_rate", "saved_cost"), rows, sys.stdout)
 
 
 def clear(form: Form = Format.TABLE, store: Store = None) -> None:
-    """Remove every stored answer, so that the files keep no byte of them."""
+    """Remove every stored answer: the files on this machine keep no byte of them."""
     from llmops_sdk.caching import erase
 
     rows = [(str(folder), erase(folder)) for folder in _folders(store)]
+    if shared := _shared(store):
+        from llmops_sdk.caching._shared_tiers import clear_shared
+        from llmops_sdk.caching.backends._shared import SharedServer
+
+        rows.append((SharedServer(shared).place, clear_shared(shared)))
     write_rows(form, ("folder", "removed"), rows, sys.stdout)
 
 
@@ -77,6 +92,10 @@ def invalidate(
         raise UsageError("give one of --tag and --key")
     try:
         count = sum(remove(tag=tag, key=key, path=folder) for folder in _folders(store))
+        if shared := _shared(store):
+            from llmops_sdk.caching._shared_tiers import remove_shared
+
+            count += remove_shared(shared, tag=tag, key=key)
     except ValueError as error:
         raise UsageError(str(error)) from error
     print(f"{count} removed")
@@ -88,7 +107,7 @@ def inspect_(
     form: Form = Format.TABLE,
     store: Store = None,
 ) -> None:
-    """List stored answers, the latest first: key, age and size, and the question in the semantic tier."""
+    """List answers on this machine, the latest first: key, age and size, and the question in the semantic tier."""
     from llmops_sdk.caching._listing import list_entries
 
     columns = ("tier", "key", "stored_at", "expires_at", "bytes", "tags", "question")
@@ -137,6 +156,15 @@ def _folders(store: Path | None) -> list[Path]:
     from llmops_sdk.store.maintenance._places import cache_folders
 
     return [folder for folder in cache_folders(_store(store), current()) if folder.is_dir()]
+
+
+def _shared(store: Path | None) -> SharedSettings | None:
+    """Return the shared server, if there is one and the store is the configured one."""
+    from llmops_sdk.config import current
+
+    settings = current()
+    own = store is None or store.absolute() == settings.store.path.absolute()
+    return settings.shared if own and settings.shared.url is not None else None
 
 
 def _time(seconds: float | None) -> datetime | None:

@@ -59,7 +59,10 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
         'llmops guard check "good day to you" --guards cards',
         "llmops guard check README.md --guards cards --rail documents --format json",
     ),
-    "guard list": ("llmops guard list",),
+    "guard list": ("llmops guard list", "llmops guard list injection --format json"),
+    "guard approvals list": ("llmops guard approvals list --file state/approvals.json",),
+    "guard approvals approve": ("llmops guard approvals approve 3f9a01c2d4e5 --file state/approvals.json --ttl 600",),
+    "guard approvals deny": ("llmops guard approvals deny 3f9a01c2d4e5 --file state/approvals.json",),
     "guard calibrate": ("llmops guard calibrate texts.jsonl --fpr 0.01",),
     "collect": (
         "llmops collect",

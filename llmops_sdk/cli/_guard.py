@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,13 +14,14 @@ from llmops_sdk.cli._options import Form
 from llmops_sdk.cli._usage import UsageError
 from llmops_sdk.cli.output._formats import Format, write_rows
 from llmops_sdk.cli.output._text import defuse
+from llmops_sdk.errors import ConfigError, LLMOpsError
 
 if TYPE_CHECKING:
     from llmops_sdk.guardrails import Detector
+    from llmops_sdk.guardrails._registry import Kind
 
 __all__ = ["calibrate", "check", "list_"]
 
-_ASKING = ("judge", "toxicity")
 _MOST_BYTES = 64 * 1024**2
 
 
@@ -68,13 +70,70 @@ def check(
     return done.action not in {"block", "reask", "fallback"}
 
 
-def list_(form: Form = Format.TABLE) -> None:
-    """List the guards that have names."""
-    from llmops_sdk.guardrails._registry import KINDS, PACKS
+def list_(
+    guard: Annotated[
+        str | None, typer.Argument(metavar="[GUARD]", help="Show this guard only. Default: every guard with a name.")
+    ] = None,
+    form: Form = Format.TABLE,
+) -> None:
+    """List the guards that have names.
 
-    rows = [(name, kind.does, kind.default, ", ".join(kind.actions)) for name, kind in KINDS.items()]
-    rows += [(name, f"what {', '.join(pack)} find", "", "") for name, pack in PACKS.items()]
-    write_rows(form, ("guard", "finds", "default action", "actions"), rows, sys.stdout)
+    Version and threshold are those of your configuration; they are empty where a guard needs an option or a library.
+    Streams says when a stream on the output passes: at once as the text settles, or at the end of the answer.
+    """
+    from llmops_sdk.guardrails._registry import KINDS, PACKS, RAILS_OF
+
+    if guard is not None and guard not in {**KINDS, **PACKS}:
+        from llmops_sdk.guardrails import resolve
+
+        resolve([guard])  # its error names the nearest one
+        guard = guard.partition(":")[0]
+    options = _configured_options()
+    columns = ("guard", "finds", "default action", "actions", "rails", "streams", "version", "threshold")
+    rows: list[tuple[object, ...]] = []
+    for name, kind in KINDS.items():
+        version, threshold = _as_configured(name, options)
+        actions = ", ".join((*kind.actions, *(["keep_last4"] if name == "cards" else ())))
+        rows.append((name, kind.does, kind.default, actions, _rails(kind), _streams(kind), version, threshold))
+    rows += [(name, f"what {', '.join(pack)} find", *[""] * 5, None) for name, pack in PACKS.items()]
+    write_rows(form, columns, [row for row in rows if guard in {None, row[0]}], sys.stdout)
+    if form is Format.TABLE:
+        rails = "; ".join(f"{action}: {', '.join(some)}" for action, some in RAILS_OF.items())
+        print(f"\nActions that work on some rails only: {rails}.")
+        print("With block, reask and fallback, every guard waits for the end of a stream.")
+
+
+def _rails(kind: Kind) -> str:
+    from llmops_sdk.guardrails._protocol import RAILS
+
+    return "all" if kind.fits == RAILS else ", ".join(kind.fits)
+
+
+def _streams(kind: Kind) -> str:
+    from llmops_sdk.guardrails import detectors
+
+    return "at once" if hasattr(getattr(detectors, kind.detector), "settled") else "at the end"
+
+
+def _configured_options() -> Mapping[str, Mapping[str, Any]]:
+    """Return the options of the configuration; none of a broken one, as the list helps to mend it."""
+    from llmops_sdk.config import current
+
+    try:
+        return current().guardrails.options
+    except ConfigError:
+        return {}
+
+
+def _as_configured(name: str, options: Mapping[str, Mapping[str, Any]]) -> tuple[str, float | None]:
+    from llmops_sdk.guardrails import resolve
+
+    try:
+        guard: Any = resolve([name], options)[0]
+    except LLMOpsError:
+        return "", None
+    detector = getattr(guard, "detector", guard)
+    return detector.version.removesuffix(f":{getattr(guard, 'action', '')}"), getattr(detector, "threshold", None)
 
 
 def calibrate(
@@ -110,8 +169,9 @@ def _detector(name: str) -> Detector:
     """Return the detector of a guard, with its options in the configuration but the threshold."""
     from llmops_sdk.config import current
     from llmops_sdk.guardrails import resolve
+    from llmops_sdk.guardrails._registry import ASKING
 
-    if name in _ASKING:
+    if name in ASKING:
         raise UsageError(f"{name} asks a model: give llmops_sdk.guardrails.calibrate a detector with a provider")
     options = current().guardrails.options.get(name, {})
     kept = {key: value for key, value in options.items() if key not in {"threshold", "version"}}

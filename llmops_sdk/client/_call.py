@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
+from llmops_sdk.client._chain_policies import Policies
 from llmops_sdk.client._options import STANDARD
 from llmops_sdk.client._prompt import messages_of, tool_definitions
 from llmops_sdk.client._record import CallInfo, CallRecorder, record_cost
-from llmops_sdk.client._stages import Policies, Stages
+from llmops_sdk.client._stages import Stages
 from llmops_sdk.client._tool_policy import tool_policy_stage
 from llmops_sdk.client.planning._plan import INPUT_RAILS, OUTPUT_RAILS, CallPlan, guards_of, model_option, plan_of
 from llmops_sdk.client.planning._policies import retry_policy, timeout_policy
 from llmops_sdk.client.structured._answer import AnswerType, InvalidAnswerError
 from llmops_sdk.client.structured._reask import parse_answer, require_answer
 from llmops_sdk.config import GuardrailSettings
+from llmops_sdk.errors import ValidationFailedError
 from llmops_sdk.guardrails import Guard, InputGuardProvider, Masks, policy_version
 from llmops_sdk.guardrails._protocol import CALL_RAILS, Rail
 from llmops_sdk.guardrails.masking._masks import masks_of_call
-from llmops_sdk.guardrails.masking._restore import restored_response
+from llmops_sdk.guardrails.masking._restore import restored_response, restored_text
 from llmops_sdk.providers import Embeddings, Provider, Request, Response
 from llmops_sdk.providers._tools import tool_choice_of
 from llmops_sdk.tracing import Span
@@ -88,15 +92,31 @@ class Call:
         )
 
     def restored(self, response: Response) -> Response:
-        """Return an answer with the values that guards masked in the prompt, as the caller gets it.
-
-        Raises:
-            ValidationFailedError: With the values, it does not fit the type asked for.
-        """
+        """Return an answer with the values that guards masked in the prompt, as the caller gets it."""
         if not self.masks:
             return response
         new = restored_response(response, self.masks, self.settings.restore_tools)
-        return new if new is response or self.answer is None else require_answer(self.answer, new)
+        if new is response or self.answer is None:
+            return new
+        # Of the answer with the placeholders: only JSON that the model wrote tells where values need escapes.
+        with suppress(InvalidAnswerError):  # the answer of a stream that has failed
+            new = replace(new, parsed=parse_answer(self.answer, response, self.request.restore).parsed)
+        return new
+
+    def validated(self, response: Response) -> Response:
+        """Return an answer with `.parsed` if a type was asked for, to be recorded: with placeholders, or without it.
+
+        Raises:
+            ValidationFailedError: It does not fit the type, with the values that guards masked.
+        """
+        if self.answer is None or response.parsed is not None:
+            return response
+        if not self.masks:
+            return require_answer(self.answer, response)
+        require_answer(self.answer, response, self.request.restore)
+        with suppress(InvalidAnswerError):
+            return parse_answer(self.answer, response)
+        return response
 
 
 def input_guards(stages: Stages, options: Mapping[str, Any]) -> tuple[Guard, ...]:
@@ -131,8 +151,11 @@ def prepare(
     given = options.get("tool_policy")
     if plan.checks_input or given is not None or resolved.guardrails.tools:
         masks = masks_of_call() if plan.checks_input else None
+        if masks is not None:
+            request = replace(request, restore=functools.partial(restored_text, masks=masks))
         with_tool_policy = tool_policy_stage(stages, resolved, given, masks)
-        chain, open_model = with_tool_policy(plan.chain), _opener(stages, plan.policies, with_tool_policy)
+        chain = with_tool_policy(plan.chain)
+        open_model = _opener(stages, plan.policies, plan.answer, with_tool_policy)
     info = CallInfo(
         operation="chat",
         model=resolved.model,
@@ -162,12 +185,15 @@ def prepare(
 
 
 def _opener(
-    stages: Stages, policies: Policies, with_tool_policy: Callable[[Provider], Provider]
+    stages: Stages,
+    policies: Policies,
+    answer: AnswerType | None,
+    with_tool_policy: Callable[[Provider], Provider],
 ) -> Callable[[str], tuple[Provider, str]]:
     """Return what opens the model of a guard's fallback."""
 
     def open_model(name: str) -> tuple[Provider, str]:
-        provider, model = stages.fallback_chain(name, policies)
+        provider, model = stages.fallback_chain(name, policies, answer)
         return with_tool_policy(provider), model
 
     return open_model
@@ -246,16 +272,20 @@ def texts_of(texts: object) -> list[str]:
     return cast("list[str]", listed)
 
 
-def _parsed(call: Call, response: Response) -> Response | None:
-    """Return the response with `.parsed` if a type was asked for; None when a stored answer no longer fits.
+def _validated(call: Call, response: Response) -> Response | None:
+    """Return the response with `.parsed` if a type was asked for; None when a stored answer does not fit.
 
-    The answer fitted the schema when it was stored; a validator may have become stricter since.
+    The answer fitted the schema when it was stored. A validator may have become stricter since, and the values that
+    guards masked are those of this call.
+
+    Raises:
+        ValidationFailedError: The fixed answer of a guard on the prompt does not fit: nobody else has checked it.
     """
-    if call.answer is None or response.parsed is not None:
-        return response
     try:
-        return parse_answer(call.answer, response)
-    except InvalidAnswerError:
+        return call.validated(response)
+    except ValidationFailedError:
+        if response.cache is None:
+            raise
         return None
 
 
@@ -267,9 +297,9 @@ def complete(call: Call, on_answer: Callable[[Response], None] | None = None) ->
         on_answer: Called with the answer as it is recorded: with placeholders, where guards masked values.
     """
     with CallRecorder(call.info) as recorder:
-        response = _parsed(call, call.provider(recorder).complete(call.request))
+        response = _validated(call, call.provider(recorder).complete(call.request))
         if response is None:
-            response = call.provider(recorder).complete(replace(call.request, cache=False))
+            response = call.validated(call.provider(recorder).complete(replace(call.request, cache=False)))
         response = recorder.record_answer(response)
         if on_answer is not None:
             on_answer(response)
@@ -279,9 +309,9 @@ def complete(call: Call, on_answer: Callable[[Response], None] | None = None) ->
 async def acomplete(call: Call, on_answer: Callable[[Response], None] | None = None) -> Response:
     """Make a call and return its whole answer, async; see `complete`."""
     with CallRecorder(call.info) as recorder:
-        response = _parsed(call, await call.provider(recorder).acomplete(call.request))
+        response = _validated(call, await call.provider(recorder).acomplete(call.request))
         if response is None:
-            response = await call.provider(recorder).acomplete(replace(call.request, cache=False))
+            response = call.validated(await call.provider(recorder).acomplete(replace(call.request, cache=False)))
         response = recorder.record_answer(response)
         if on_answer is not None:
             on_answer(response)

@@ -1,37 +1,41 @@
-"""The provider of a judge."""
+"""The model of a named judge for guards outside of a call. `guardrails` finds it by name: it is below this package."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import contextmanager
+from llmops_sdk.client._functions import DEFAULT
+from llmops_sdk.providers import Provider, Request, Response, WrapperProvider
 
-from llmops_sdk.errors import ProviderError
-from llmops_sdk.providers import Request, Response, WrapperProvider
-
-__all__ = ["JudgeProvider"]
+__all__ = ["late_judge"]
 
 
-class JudgeProvider(WrapperProvider):
-    """Answers a judge; its errors carry no message of the vendor, which may quote a text that no guard has passed.
+class _LateJudge(WrapperProvider):
+    """Asks a model by its name in the settings in force, so that new settings and tests replace what serves it."""
 
-    It stands below the retries, because each attempt may have a span that records its error.
-    """
+    def __init__(self, model: str, name: str) -> None:
+        self._model, self._name = model, name
+
+    @property
+    def name(self) -> str:
+        return self._name
 
     def complete(self, request: Request) -> Response:
-        with _without_message():
-            return self.inner.complete(request)
+        with DEFAULT.lease() as stages:
+            return stages.judge(self._model)[0].complete(request)
 
     async def acomplete(self, request: Request) -> Response:
-        with _without_message():
-            return await self.inner.acomplete(request)
+        with DEFAULT.lease() as stages:
+            return await stages.judge(self._model)[0].acomplete(request)
 
 
-@contextmanager
-def _without_message() -> Generator[None]:
-    try:
-        yield
-    except ProviderError as error:
-        status = "" if error.status_code is None else f" ({error.status_code})"
-        error.args = (f"the model of a judge failed{status}",)
-        # From None: the vendor's own error has the same message.
-        raise error from None
+def late_judge(model: str) -> tuple[Provider, str]:
+    """Return the provider of a judge, and the full name of its model.
+
+    Args:
+        model: A name of `[models]`, or "provider/model".
+
+    Raises:
+        ConfigError: There is no such model.
+    """
+    with DEFAULT.lease() as stages:
+        provider, full_name = stages.judge(model)
+        return _LateJudge(model, provider.name), full_name

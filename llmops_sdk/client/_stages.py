@@ -8,20 +8,17 @@ import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
 from llmops_sdk._util._guard import guarded
-from llmops_sdk.client._judged import JudgeProvider
+from llmops_sdk.client._chain_policies import Policies
 from llmops_sdk.client._record import record_cost, recording_refresh
-from llmops_sdk.client._shared import CALL_CLOCK, STAND_INS, LazyProvider, SharedProvider
+from llmops_sdk.client._shared import CALL_CLOCK, STAND_INS, JudgeProvider, LazyProvider, SharedProvider
 from llmops_sdk.client.structured._answer import AnswerType
 from llmops_sdk.client.structured._reask import ReaskProvider
 from llmops_sdk.config import (
-    CacheSettings,
-    FallbackSettings,
     ResolvedModel,
-    RetrySettings,
     Settings,
     current,
     placed,
@@ -29,17 +26,16 @@ from llmops_sdk.config import (
 )
 from llmops_sdk.errors import ConfigError, LLMOpsError
 from llmops_sdk.guardrails import Guard, OutputGuardProvider, ToolPolicy, resolve
-from llmops_sdk.guardrails._protocol import CALL_RAILS, OnError, Rail
-from llmops_sdk.providers import Provider, Response
+from llmops_sdk.guardrails._protocol import CALL_RAILS, Rail
+from llmops_sdk.guardrails._registry import ASKING
+from llmops_sdk.guardrails.running._imported import import_modules
+from llmops_sdk.providers import Provider
 from llmops_sdk.resilience import Candidate, FallbackProvider, RetryProvider
 
-__all__ = ["CurrentStages", "Fallbacks", "Policies", "Stages", "StagesLease"]
+__all__ = ["CurrentStages", "Stages", "StagesLease"]
 
 # How many models, and how many combinations of policies, are kept; the least recently used is made again.
 _MAX_KEPT = 256
-
-_JUDGES = ("judge", "toxicity")
-"""The kinds of guards that ask a model."""
 
 _T = TypeVar("_T")
 
@@ -60,6 +56,9 @@ class _RecentlyUsed(Generic[_T]):
             self._values.popitem(last=False)
         return value
 
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._values
+
     def values(self) -> list[_T]:
         """Return all values."""
         return list(self._values.values())
@@ -68,46 +67,6 @@ class _RecentlyUsed(Generic[_T]):
 def _identity(resolved: ResolvedModel, server: object) -> str:
     """Return what distinguishes models of the same name: their server, and their options."""
     return json.dumps([resolved.base_url, server, resolved.options], sort_keys=True, default=str)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fallbacks:
-    """The models to fall back to, in order, and the retry policy of each."""
-
-    policy: FallbackSettings
-    models: tuple[ResolvedModel, ...]
-    retries: tuple[RetrySettings, ...]
-
-    @property
-    def key(self) -> Hashable:
-        """Return a key that equal fallbacks share; within one `Settings` a name means one model."""
-        return self.policy, tuple(model.name for model in self.models), self.retries
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policies:
-    """The policies of a chain of stages: among them the guards on the answer, and the answer's type."""
-
-    retry: RetrySettings
-    fallbacks: Fallbacks | None = None
-    cache: CacheSettings | None
-    admit: Callable[[Response], bool] | None = None
-    """Says which answers the cache stores."""
-    output: tuple[Guard, ...]
-    tool_arguments: tuple[Guard, ...] = ()
-    on_error: OnError
-    reasks: int = 0
-    fallback: bool = False
-    """Whether the chain is itself a guard's fallback, and has no other."""
-    answer: AnswerType | None
-
-    @property
-    def key(self) -> Hashable:
-        """Return a key that policies with the same chain share; guards count by identity, as the chain keeps them."""
-        fallbacks = self.fallbacks and self.fallbacks.key
-        guards = tuple(map(id, self.output)), tuple(map(id, self.tool_arguments))
-        cache = self.cache, self.admit
-        return self.retry, fallbacks, cache, guards, self.on_error, self.reasks, self.fallback, self.answer
 
 
 class Stages:
@@ -173,6 +132,10 @@ class Stages:
             return resolve(specs, self._with_judges(specs, options), rail=rail)
         key = json.dumps([specs, options, rail], sort_keys=True, default=str) if options else (specs, rail)
         with self._lock:
+            known = key in self._guards
+        if not known:
+            import_modules(specs)
+        with self._lock:
             try:
                 return self._guards.get(key, lambda: resolve(specs, self._with_judges(specs, options), rail=rail))
             except ConfigError as error:
@@ -192,14 +155,18 @@ class Stages:
         """Return the options with an unguarded provider for each model that a named judge asks."""
         opened = dict(options or {})
         named = {spec.partition(":")[0] for spec in specs if isinstance(spec, str)}
-        for kind in named.intersection(_JUDGES, opened):
+        for kind in named.intersection(ASKING, opened):
             model = opened[kind].get("model")
             if isinstance(model, str) and model:
-                resolved = self.model(model)
-                inner = JudgeProvider(self.provider(resolved))
-                provider = RetryProvider(inner, resolved.retry, clock=CALL_CLOCK)
-                opened[kind] = {**opened[kind], "provider": provider, "model": resolved.model}
+                provider, full_name = self.judge(model)
+                opened[kind] = {**opened[kind], "provider": provider, "model": full_name}
         return opened
+
+    def judge(self, name: str) -> tuple[Provider, str]:
+        """Return an unguarded provider of a model that judges texts, and the model's full name."""
+        resolved = self.model(name)
+        inner = JudgeProvider(self.provider(resolved))
+        return RetryProvider(inner, resolved.retry, clock=CALL_CLOCK), resolved.model
 
     def chain(self, resolved: ResolvedModel, policies: Policies) -> Provider:
         """Return the stages below the input guards: cache, answer type, output guards, fallback, retry, provider."""
@@ -207,15 +174,16 @@ class Stages:
         with self._lock:
             return self._chains.get((resolved.name, policies.key), lambda: self._build(resolved, provider, policies))
 
-    def fallback_chain(self, name: str, policies: Policies) -> tuple[Provider, str]:
+    def fallback_chain(self, name: str, policies: Policies, answer: AnswerType | None = None) -> tuple[Provider, str]:
         """Return the stages of a model that answers in place of a refused text, and the model's full name.
 
         Args:
             name: The model's name.
             policies: The policies of the call. Its guards check this answer too, but have no fallback of their own.
+            answer: The type that the answer must have, or None where a stage outside checks that.
         """
         resolved = self.model(name)
-        own = replace(policies, retry=resolved.retry, fallbacks=None, cache=None, answer=None, fallback=True)
+        own = replace(policies, retry=resolved.retry, fallbacks=None, cache=None, answer=answer, fallback=True)
         return self.chain(resolved, own), resolved.model
 
     def _build(self, resolved: ResolvedModel, provider: Provider, policies: Policies) -> Provider:
@@ -229,9 +197,20 @@ class Stages:
 
         def below() -> Provider:
             chain = self._below_cache(resolved, provider, policies)
-            if cache.semantic.mode == "off":
+            # Beside speculative guards, it would store questions that they have not passed yet.
+            if cache.semantic.mode == "off" or resolved.guardrails.speculative:
                 return chain
-            return open_semantic(chain, cache, path=path, clock=CALL_CLOCK, identity=identity, admit=policies.admit)
+            return open_semantic(
+                chain,
+                cache,
+                path=path,
+                clock=CALL_CLOCK,
+                identity=identity,
+                admit=policies.admit,
+                embedder=policies.embedder,
+                judge=policies.judge,
+                shared=self.settings.shared,
+            )
 
         if not cache.exact:
             return below()
@@ -242,8 +221,12 @@ class Stages:
             path=path,
             clock=CALL_CLOCK,
             identity=identity,
-            refresh_scope=recording_refresh(resolved, provider, content=self.settings.capture.content),
+            # Beside speculative guards, the cache sees prompts that they have not passed yet.
+            refresh_scope=recording_refresh(
+                resolved, provider, content=self.settings.capture.content and not resolved.guardrails.speculative
+            ),
             admit=policies.admit,
+            shared=self.settings.shared,
         )
 
     def _below_cache(self, resolved: ResolvedModel, provider: Provider, policies: Policies) -> Provider:
@@ -256,6 +239,7 @@ class Stages:
             chain = FallbackProvider(candidates, policies.fallbacks.policy, clock=clock)
         if policies.output or policies.tool_arguments:
             # A guard may block an answer that was paid for, so its cost is recorded before.
+            models = (resolved, *(policies.fallbacks.models if policies.fallbacks is not None else ()))
             chain = OutputGuardProvider(
                 chain,
                 policies.output,
@@ -263,6 +247,7 @@ class Stages:
                 tool_arguments=policies.tool_arguments,
                 reasks=policies.reasks,
                 on_answer=record_cost,
+                options=[(model.name, model.options) for model in models],
                 open_model=None if policies.fallback else lambda name: self.fallback_chain(name, policies),
                 clock=clock,
             )

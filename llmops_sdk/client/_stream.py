@@ -15,7 +15,6 @@ from llmops_sdk._util._public import public
 from llmops_sdk.client._call import Call
 from llmops_sdk.client._record import CallRecorder
 from llmops_sdk.client._stages import StagesLease
-from llmops_sdk.client.structured._reask import require_answer
 from llmops_sdk.errors import LLMOpsError, StreamInterruptedError, ValidationFailedError
 from llmops_sdk.guardrails.masking._restore import StreamRestorer
 from llmops_sdk.providers import Accumulator, Chunk, Response
@@ -87,12 +86,11 @@ class StreamState:
         response = self._whole.response()
         if self._restorer is not None:
             self.ready.extend(self._restorer.finish())
-        if self.call.answer is not None:
-            try:
-                response = require_answer(self.call.answer, response)
-            except ValidationFailedError as error:
-                self.fail(error)
-                raise
+        try:
+            response = self.call.validated(response)
+        except ValidationFailedError as error:
+            self.fail(error)
+            raise
         self._end("ok", response, None)
 
     def fail(self, error: BaseException) -> None:

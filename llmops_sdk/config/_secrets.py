@@ -84,6 +84,8 @@ def is_secret(path: tuple[str, ...]) -> bool:
     """
     if any(name.lower().endswith(("headers", "cookies")) for name in path[:-1]):
         return True
+    if path == ("shared", "url"):
+        return True  # it may hold a password in any form
     # The name of a model or price is the user's choice; it says nothing about the values below it.
     names = path[2:] if path[:1] in {("models",), ("prices",)} else path
     if names[:1] == ("options",) and len(names) > 1:

@@ -8,8 +8,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from llmops_sdk._util._configured import begin_tracing
 from llmops_sdk._util._guard import guarded
+from llmops_sdk.config._begin_tracing import begin_tracing
 from llmops_sdk.config.loading._files import ProcessEnvironment, forget_warnings
 from llmops_sdk.config.loading._load import load, load_from
 from llmops_sdk.config.loading._prices import warn_of_misspelt_prices

@@ -17,7 +17,8 @@ from llmops_sdk.guardrails._texts import put, take
 from llmops_sdk.guardrails._window import arun_checks, run_checks
 from llmops_sdk.guardrails.masking._masks import Masks, masks_of_call, scope_masks
 from llmops_sdk.guardrails.masking._restore import ItemRestorer, restored_value
-from llmops_sdk.guardrails.running._runner import GuardRun, Texts, acheck_value, check_value
+from llmops_sdk.guardrails.running._in_order import Texts, acheck_value, check_value
+from llmops_sdk.guardrails.running._runner import GuardRun
 
 __all__ = ["guard"]
 

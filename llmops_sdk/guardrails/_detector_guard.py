@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from llmops_sdk._util._keyed_label import keyed_label
 from llmops_sdk._util._public import public
@@ -49,14 +49,19 @@ class DetectorGuard:
             and "fix" if there is no mended text.
         hashed: Whether "redact" adds a keyed hash of the value, as in `[EMAIL:cmhakpdbflgnoiej]`, so that equal values
             can be told. The key is that of `redaction.hash_key_env`; without one, there is no hash.
+        unfixed: What to do with a text that "fix" cannot mend: "flag" leaves it to the next guard.
     """
 
-    def __init__(self, detector: Detector, action: Action, *, hashed: bool = False) -> None:
+    def __init__(
+        self, detector: Detector, action: Action, *, hashed: bool = False, unfixed: Literal["block", "flag"] = "block"
+    ) -> None:
         self.detector = detector
         self.action: Action = action
         self.hashed = hashed
+        self.unfixed: Action = unfixed
         self.name = detector.name
-        self.version = f"{detector.version}:{action}" + (":hashed" if hashed else "")
+        leaves = action == "fix" and unfixed == "flag"
+        self.version = f"{detector.version}:{action}" + (":hashed" if hashed else "") + (":unfixed" if leaves else "")
         self.whole_text = bool(getattr(detector, "whole_text", False))
         self.keeps_text = action in _KEEPING
         if hasattr(detector, "adetect"):  # without it, long texts are checked in a thread
@@ -91,4 +96,6 @@ class DetectorGuard:
             return "redact", replaced(text, found.findings, hash_key(current().redaction) if self.hashed else None)
         if self.action == "fix" and found.fixed is not None:
             return "fix", found.fixed
+        if self.action == "fix":
+            return self.unfixed, None
         return ("block" if self.action not in _KEEPING else self.action), None

@@ -10,7 +10,8 @@ from typing import Any
 from llmops_sdk.guardrails._reasoning import has_blocks, take_blocks, without_blocks
 from llmops_sdk.guardrails._texts import put, put_calls, take, take_calls
 from llmops_sdk.guardrails._window import Checks, TextWindow, check_all
-from llmops_sdk.guardrails.running._order import reads_whole
+from llmops_sdk.guardrails.running._in_order import guard_of
+from llmops_sdk.guardrails.running._order import neighbours, reads_whole
 from llmops_sdk.guardrails.running._runner import GuardRun
 from llmops_sdk.providers import Accumulator, Chunk, chunks_of
 from llmops_sdk.providers._types import REASONING_BLOCKS
@@ -92,10 +93,9 @@ class ChunkWindow:
 
     def _checked_empty(self) -> Checks[str]:
         """Return what guards that read whole texts make of an empty answer, which has no text to wait for."""
-        text = ""
-        for run in self._all_runs if self._is_empty else ():
-            if reads_whole(run.guard):
-                text = yield run, text
+        if not self._is_empty:
+            return ""
+        (text,) = yield from check_all([""], [run for run in self._all_runs if reads_whole(run.guard)])
         return text
 
     def _keep_blocks(self, chunk: Chunk) -> Chunk:
@@ -163,8 +163,8 @@ class ChunkWindow:
 
     def _runs_on_calls(self) -> Iterator[tuple[Sequence[GuardRun], bool]]:
         yield self._runs, False
-        for run in self._call_runs:
-            yield [run], reads_whole(run.guard)
+        for group in neighbours(self._call_runs, guard_of):
+            yield group, reads_whole(group[0].guard)
 
 
 def _with_calls(chunks: Sequence[Chunk], calls: Sequence[Chunk]) -> list[Chunk]:
@@ -204,9 +204,9 @@ class ItemWindow:
 
     def value(self, value: Any) -> Checks[Any]:
         """Return a value as the guards leave it."""
-        for run in self._runs:
-            whole = reads_whole(run.guard)
-            value = put(value, iter((yield from check_all(list(take(value, whole=whole)), [run]))), whole=whole)
+        for group in neighbours(self._runs, guard_of):
+            whole = reads_whole(group[0].guard)
+            value = put(value, iter((yield from check_all(list(take(value, whole=whole)), group))), whole=whole)
         return value
 
     def _release(self) -> list[Any]:

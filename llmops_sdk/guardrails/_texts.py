@@ -34,6 +34,7 @@ _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?', re.DO
 _INTEGER = re.compile(r"\d{12,}")
 _OPAQUE = frozenset({"type", "id", "format", "index", "signature", "data"})
 """Fields of blocks for the vendor's machines: base64 and identifiers, without text of the model."""
+_TOOL_ROLES = frozenset({"tool", "function"})
 _NESTED = 3
 """How many levels of JSON in strings of JSON are parsed; deeper ones are checked as text."""
 
@@ -125,43 +126,45 @@ def put(value: Any, checked: Iterator[str], *, whole: bool = False) -> Any:
     return value
 
 
-def take_messages(messages: Sequence[Message], role: str | None = None, *, whole: bool = False) -> Iterator[str]:
-    """Yield the texts of a conversation, or of one role: contents, text parts, and the arguments of tool calls.
+def take_messages(messages: Sequence[Message], *, results: bool = False, whole: bool = False) -> Iterator[str]:
+    """Yield the texts of a conversation: contents, text parts, and the arguments of tool calls.
 
     Args:
         messages: The conversation.
-        role: The role of the messages, or None for all.
-        whole: Yield whole contents and text parts, without a role those of the user.
+        results: Yield the results of tools only: messages of the roles "tool" and "function", and blocks of the type
+            "tool_result" in messages of any role.
+        whole: Yield whole contents and text parts, without `results` those of the user.
     """
-    for message in _of_role(messages, role, whole=whole):
-        for holder, key in _places(message, whole=whole):
+    for message in _chosen(messages, results=results, whole=whole):
+        for holder, key in _places(message, results=results, whole=whole):
             yield from take_text(holder[key], _NESTED if whole else 0)
-        if not whole:
+        if not whole and not results:
             for text in _block_texts_of(message):
                 yield from take_text(text)
 
 
 def put_messages(
-    messages: Sequence[Message], checked: Iterator[str], role: str | None = None, *, whole: bool = False
+    messages: Sequence[Message], checked: Iterator[str], *, results: bool = False, whole: bool = False
 ) -> list[Message]:
     """Return the conversation with the checked texts in place; do not change the given messages."""
-    chosen = {id(message) for message in _of_role(messages, role, whole=whole)}
-    return [_put_message(one, checked, whole=whole) if id(one) in chosen else one for one in messages]
+    chosen = {id(message) for message in _chosen(messages, results=results, whole=whole)}
+    return [_put_message(one, checked, results=results, whole=whole) if id(one) in chosen else one for one in messages]
 
 
-def _of_role(messages: Sequence[Message], role: str | None, *, whole: bool) -> list[Message]:
-    wanted = role or ("user" if whole else None)
-    return [message for message in messages if wanted is None or message.get("role") == wanted]
+def _chosen(messages: Sequence[Message], *, results: bool, whole: bool) -> list[Message]:
+    if results:
+        return [message for message in messages if any(_places(message, results=True, whole=whole))]
+    return [message for message in messages if not whole or message.get("role") == "user"]
 
 
-def _put_message(message: Message, checked: Iterator[str], *, whole: bool) -> Message:
+def _put_message(message: Message, checked: Iterator[str], *, results: bool, whole: bool) -> Message:
     copy = _copied(message)
     changed = False
-    for holder, key in _places(copy, whole=whole):
+    for holder, key in _places(copy, results=results, whole=whole):
         new = put_text(holder[key], checked, _NESTED if whole else 0)
         changed = changed or new != holder[key]
         holder[key] = new
-    if not whole:
+    if not whole and not results:
         texts = list(_block_texts_of(message))
         if [put_text(text, checked) for text in texts] != texts:
             # Their signatures allow no change.
@@ -197,10 +200,15 @@ def _copied(value: Any) -> Any:
     return copy
 
 
-def _places(message: Message, *, whole: bool = False) -> Iterator[tuple[dict[str, Any], str]]:
+def _places(message: Message, *, results: bool, whole: bool) -> Iterator[tuple[dict[str, Any], str]]:
     """Yield the places of text that a person, a model or a tool wrote in a message: a dict and a key of it."""
+    content = message.get("content")
+    if results and message.get("role") not in _TOOL_ROLES:
+        parts = cast("Sequence[Any]", content) if isinstance(content, (list, tuple)) else ()
+        yield from _places_of_parts([part for part in parts if _is_result(part)])
+        return
     yield from _texts_of(message, "content")
-    yield from _places_of_parts(message.get("content"))
+    yield from _places_of_parts(content)
     if whole:
         return
     yield from _texts_of(message, "refusal", "reasoning_content")
@@ -213,16 +221,23 @@ def _places(message: Message, *, whole: bool = False) -> Iterator[tuple[dict[str
             yield from _all_places(holder.get("arguments"))
 
 
+def _is_result(part: Any) -> bool:
+    """Return whether a block is the result of a tool: of Anthropic's, also as `mcp_tool_result`, or of OpenAI's."""
+    kind = cast("dict[str, Any]", part).get("type") if isinstance(part, dict) else None
+    return isinstance(kind, str) and (kind.endswith("tool_result") or kind == "function_call_output")
+
+
 def _places_of_parts(parts: Any) -> Iterator[tuple[dict[str, Any], str]]:
-    """Yield the places in content parts; results of tools and documents have parts of their own."""
+    """Yield the places in content parts; results of tools and documents have parts of their own, or one part."""
     if not isinstance(parts, (list, tuple)):
-        return
+        parts = [parts]
     for part in cast("Sequence[Any]", parts):
         if not isinstance(part, dict):
             continue
         holder = cast("dict[str, Any]", part)
-        yield from _texts_of(holder, "text", "refusal", "content", "title", "context")
+        yield from _texts_of(holder, "text", "refusal", "content", "title", "context", "output", "stdout", "stderr")
         yield from _places_of_parts(holder.get("content"))
+        yield from _places_of_parts(holder.get("output"))
         if isinstance(source := holder.get("source"), dict):
             source = cast("dict[str, Any]", source)
             yield from _texts_of(source, "content", *(("data",) if source.get("type") == "text" else ()))

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
 from llmops_sdk.guardrails._texts import put_text, take_text
-from llmops_sdk.guardrails.running._order import reads_whole
+from llmops_sdk.guardrails.running._in_order import Batch, acheck_together, check_together, guard_of
+from llmops_sdk.guardrails.running._order import neighbours, reads_whole
 from llmops_sdk.guardrails.running._runner import GuardRun
 
 __all__ = ["Checks", "TextWindow", "arun_checks", "check_all", "run_checks"]
@@ -18,8 +19,11 @@ _T = TypeVar("_T")
 
 _DECODER = json.JSONDecoder()
 
-Checks: TypeAlias = Generator[tuple[GuardRun, str], str, _T]
-"""Steps that yield a guard's run and a text to check, take the text that the guard leaves, and return a result."""
+Checks: TypeAlias = Generator[Batch, str, _T]
+"""Steps that yield texts to check, and return a result.
+
+A step of one text takes the text that its guard leaves. The guards of a step of several keep their texts.
+"""
 
 
 def run_checks(steps: Checks[_T]) -> _T:
@@ -29,9 +33,14 @@ def run_checks(steps: Checks[_T]) -> _T:
         GuardrailViolation: A guard blocked a text.
     """
     try:
-        run, text = next(steps)
+        batch = next(steps)
         while True:
-            run, text = steps.send(run.check(text))
+            if len(batch) == 1:
+                run, text = batch[0]
+                batch = steps.send(run.check(text))
+            else:
+                check_together(batch)
+                batch = steps.send("")
     except StopIteration as end:
         return end.value
 
@@ -39,19 +48,27 @@ def run_checks(steps: Checks[_T]) -> _T:
 async def arun_checks(steps: Checks[_T]) -> _T:
     """Run the steps, async, and return their result."""
     try:
-        run, text = next(steps)
+        batch = next(steps)
         while True:
-            run, text = steps.send(await run.acheck(text))
+            if len(batch) == 1:
+                run, text = batch[0]
+                batch = steps.send(await run.acheck(text))
+            else:
+                await acheck_together(batch)
+                batch = steps.send("")
     except StopIteration as end:
         return end.value
 
 
 def check_all(texts: Sequence[str], runs: Sequence[GuardRun]) -> Checks[list[str]]:
-    """Check texts; each guard sees what the one before left."""
+    """Check texts; each guard sees what the one before left, and those that keep the text may change places."""
     checked = list(texts)
-    for run in runs:
+    for group in neighbours(runs, guard_of):
+        if len(group) > 1:
+            yield [(run, text) for run in group for text in checked]
+            continue
         for place, text in enumerate(checked):
-            checked[place] = yield run, text
+            checked[place] = yield [(group[0], text)]
     return checked
 
 
@@ -124,6 +141,7 @@ class TextWindow:
 
     def __init__(self, runs: Sequence[GuardRun]) -> None:
         self._stages = [_Stage(run) for run in runs]
+        self._groups = neighbours(self._stages, lambda stage: stage.run.guard)
         self._raw: list[str] = []
         self._raw_length = 0
         self._parse_at = 1
@@ -141,20 +159,37 @@ class TextWindow:
         raw = "".join(self._raw)
         if raw and list(take_text(raw)) != [raw]:
             checked = raw
-            for stage in self._stages:
-                texts = [checked] if reads_whole(stage.run.guard) else list(take_text(checked))
-                left = yield from check_all(texts, [stage.run])
+            for group in neighbours([stage.run for stage in self._stages], guard_of):
+                whole = reads_whole(group[0].guard)
+                texts = [checked] if whole else list(take_text(checked))
+                left = yield from check_all(texts, group)
                 if left != texts:
-                    checked = left[0] if reads_whole(stage.run.guard) else put_text(checked, iter(left))
+                    checked = left[0] if whole else put_text(checked, iter(left))
             self._keep([_Segment(len(raw), checked, changed=checked != raw)])
         else:
             yield from self._check([_Segment(len(raw), raw)] if raw else [], last=True)
 
     def _check(self, segments: Sequence[_Segment], *, last: bool) -> Checks[None]:
-        for stage in self._stages:
+        for group in self._groups if last else [[stage] for stage in self._stages]:
+            if len(group) > 1:
+                segments = yield from self._check_group(group, segments)
+                continue
+            stage = group[0]
             text = stage.take(segments, last=last)
-            segments = stage.put(text, (yield stage.run, text)) if text else []
+            segments = stage.put(text, (yield [(stage.run, text)])) if text else []
         self._keep(segments)
+
+    @staticmethod
+    def _check_group(group: Sequence[_Stage], segments: Sequence[_Segment]) -> Checks[Sequence[_Segment]]:
+        """Check the rest of a text by guards that keep it: each guard's text is known before the others have run."""
+        batch: list[tuple[GuardRun, str]] = []
+        for stage in group:
+            text = stage.take(segments, last=True)
+            segments = stage.put(text, text) if text else []
+            batch += [(stage.run, text)] if text else []
+        if batch:
+            yield batch
+        return segments
 
     def take(self, length: int) -> tuple[str, bool]:
         """Return the checked text of the next `length` characters, and whether a guard changed it."""

@@ -60,6 +60,9 @@ class Request:
         policy_version: A digest of the active guards, part of the cache key.
         first_attempt: Number of the first attempt for this request; above 1 when the same call asks again.
         reason: Why that first attempt is made: "first", "fallback" or "reask".
+        unchecked: Whether a guard on the prompt failed and let it pass. Such a call goes around the cache.
+        restore: Puts the values back into JSON of the model that guards on the prompt masked, or None. A typed answer
+            is validated with the values.
     """
 
     model: str
@@ -74,6 +77,8 @@ class Request:
     policy_version: str = ""
     first_attempt: int = 1
     reason: str = "first"
+    unchecked: bool = False
+    restore: Callable[[str], str] | None = field(default=None, repr=False, compare=False)
 
     @property
     def provider(self) -> str:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -247,23 +248,23 @@ def test_memory_is_read_again_after_a_minute(make, counting, request_, tmp_path,
 def test_memory_is_bounded():
     tier = MemoryTier()
     for n in range(5_000):
-        tier.put(f"{n}", b"x" * 10_000, 1, 0.0)
+        tier.put(("here", f"{n}"), b"x" * 10_000, 1, 0.0)
     assert tier._bytes <= 16 * 1024 * 1024
     assert tier._bytes == sum(len(one.data) for one in tier._entries.values())
     for n in range(6_000):
-        tier.put(f"{n}", b"", 1, 0.0)
+        tier.put(("here", f"{n}"), b"", 1, 0.0)
     assert len(tier._entries) <= 4_096
-    tier.put("big", b"x" * 1_000_000, 1, 0.0)
-    assert tier.get("big", 1, 0.0) is None
+    tier.put(("here", "big"), b"x" * 1_000_000, 1, 0.0)
+    assert tier.get(("here", "big"), 1, 0.0) is None
 
 
 def test_memory_of_another_generation_is_dropped():
     tier = MemoryTier()
-    tier.put("k", b"1", 1, 0.0)
-    assert tier.get("k", 2, 0.0) is None
-    assert tier.get("k", 1, 0.0) is None
-    tier.put("k", b"1", None, 0.0)
-    assert tier.get("k", None, 0.0) is None, "a store that cannot tell has no memory"
+    tier.put(("here", "k"), b"1", 1, 0.0)
+    assert tier.get(("here", "k"), 2, 0.0) is None
+    assert tier.get(("here", "k"), 1, 0.0) is None
+    tier.put(("here", "k"), b"1", None, 0.0)
+    assert tier.get(("here", "k"), None, 0.0) is None, "a store that cannot tell has no memory"
 
 
 def test_every_removal_is_another_generation(tmp_path):
@@ -306,7 +307,7 @@ def test_files_of_unshared_flights_are_swept(tmp_path):
         flights.release(f"k{n}", f"t{n}", "unshared")
     assert flights.acquire("led", "token")
     DiskFlights(tmp_path)._sweep()
-    assert [path.name for path in (tmp_path / "flights").iterdir()] == [flights._path("led").name]
+    assert [path.name for path in (tmp_path / "flights").iterdir()] == [Path(flights._path("led")).name]
     assert not flights.acquire("led", "other")
     flights.release("led", "token", "")
 
@@ -355,7 +356,35 @@ def test_a_store_that_fails_lets_everybody_lead(tmp_path, application):
     (tmp_path / "file").write_text("no folder")
     store = CacheStore(functools.partial(DiskBackend, tmp_path / "file", max_bytes=1_000_000))
     for token in "ab":
-        turn = store.lead(Bid("k", "k", lambda data: data, token, 60.0, None))
+        turn = store.lead(Bid("k", "k", lambda data: data, token, None))
         assert (turn.found, turn.leads) == (None, True)
         store.release("k", token)
+    store.close()
+
+
+class Leased(DiskBackend):
+    """A store that does not see the death of a process by itself."""
+
+    lease = 0.03
+
+    def __init__(self, folder):
+        super().__init__(folder, max_bytes=1_000_000)
+        self.renewed = threading.Semaphore(0)
+
+    def renew(self, key, token):
+        assert (key, token) == ("flight", "token")
+        self.renewed.release()
+        return True
+
+
+def test_a_lead_is_renewed_until_it_ends(tmp_path):
+    backend = Leased(tmp_path / "cache")
+    store = CacheStore(lambda: backend)
+    assert store.lead(Bid("k", "flight", lambda data: data, "token", None)).leads
+    assert all(backend.renewed.acquire(timeout=60) for _ in range(3))
+    store.release("flight", "token")
+    for thread in threading.enumerate():
+        if thread.name == "llmops-cache-renewals":
+            thread.join(60)
+            assert not thread.is_alive()
     store.close()

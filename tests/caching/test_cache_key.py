@@ -77,7 +77,8 @@ def test_any_single_change_changes_the_key():
 
 
 def test_timeouts_and_attempts_are_not_in_the_key():
-    other = {"timeout": Timeout(total=1), "cache": True, "first_attempt": 3, "reason": "reask"}
+    other = {"timeout": Timeout(total=1), "cache": True, "first_attempt": 3, "reason": "reask", "unchecked": True}
+    other["restore"] = str
     assert other.keys() == NOT_IN_KEY
     assert request_key(replace(BASE, **other)) == request_key(BASE)
 

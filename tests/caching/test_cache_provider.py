@@ -267,3 +267,36 @@ def test_a_missing_field_is_a_miss(good):
     for field in stored.keys() - {"cost", "finish_reason", "response_id"}:
         assert read_response({name: value for name, value in stored.items() if name != field}) is None
     assert isinstance(read_response(stored), Response)
+
+
+def user(text):
+    return {"role": "user", "content": text}
+
+
+IMAGE = "data:image/png;base64,"
+OTHERS = {
+    "system": {"messages": [{"role": "system", "content": "Be rude."}, user("The capital of France?")]},
+    "tools": {"tools": [{"type": "function", "function": {"name": "look"}}]},
+    "tool choice": {"params": {"tool_choice": "required"}},
+    "response format": {"extra": {"response_format": {"type": "json_object"}}},
+    "schema": {"response_schema": {"type": "object"}},
+    "model": {"model": "script/two"},
+    "image": {"messages": [user([{"type": "image_url", "image_url": {"url": f"{IMAGE}AA"}}])]},
+    "other image": {"messages": [user([{"type": "image_url", "image_url": {"url": f"{IMAGE}AB"}}])]},
+    "guards": {"policy_version": "other"},
+    "conversation": {
+        "messages": [user("Cancel my order?"), {"role": "assistant", "content": "Sure?"}, user("Yes, cancel it.")]
+    },
+    "other conversation": {
+        "messages": [user("Cancel my card?"), {"role": "assistant", "content": "Sure?"}, user("Yes, cancel it.")]
+    },
+}
+
+
+def test_the_same_words_in_another_request_are_another_question(make, counting, ask, request_):
+    inner = counting()
+    provider = make(inner)
+    requests = [request_, *(replace(request_, **changes) for changes in OTHERS.values())]
+    assert [ask(provider, one).cache for one in requests] == [None] * len(requests)
+    assert [ask(provider, one).cache for one in requests] == ["exact"] * len(requests)
+    assert inner.calls == len(requests)

@@ -122,3 +122,27 @@ def test_an_error_that_is_stored_costs_no_second_call():
             with pytest.raises(llmops.ContextWindowError, match="too long"):
                 llmops.chat("Hi", cache={"negative_ttl": 60})
     assert len(provider.requests) == 1
+
+
+def test_semantic_tier_with_functions_for_its_embedder_and_judge() -> None:
+    judged = []
+
+    def vectors(texts: list[str]) -> list[list[float]]:
+        return [[1.0, float(len(text))] for text in texts]
+
+    def judge(question: str, stored: str, new: str) -> bool:
+        judged.append(question)
+        return stored == new
+
+    chosen = {"exact": False, "semantic": {"mode": "serve", "embedder": vectors, "judge": judge}}
+    answers = [
+        llmops.chat(text, model="offline/echo", cache=chosen)
+        for text in ("What is a span?", "what is a span", "What is a very long span?")
+    ]
+    assert [one.cache for one in answers] == [None, "semantic", None]
+    assert judged == ["What is a very long span?"]
+
+
+def test_unknown_mode_of_the_semantic_tier_is_an_error() -> None:
+    with pytest.raises(llmops.ConfigError, match=r"cache\.semantic"):
+        llmops.chat("Hi", model="offline/echo", cache={"semantic": "served"})

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 import llmops_sdk as llmops
-from llmops_sdk.guardrails import DetectorGuard, Verdict, check, configure
+from llmops_sdk.guardrails import DetectorGuard, Verdict, check, configure, resolve
 from llmops_sdk.guardrails.detectors import GroundedDetector, LengthDetector, TopicsDetector
 from llmops_sdk.testing import ScriptedProvider, capture_traces, use_provider
 
@@ -111,6 +112,58 @@ def test_the_other_guards_still_check_a_prompt_for_the_fallback(way, card, ask):
     assert others.requests[0].messages[0]["content"] == "lottery with [CARD]"
 
 
+class Advice(BaseModel):
+    text: str
+    risk: int = 0
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("rail", ["input", "output"])
+def test_a_fixed_answer_in_json_is_parsed(way, rail, ask):
+    guard = topics("fallback", fallback_answer='{"text": "I cannot help with that.", "risk": 9}')
+    with use_provider(ScriptedProvider(['{"text": "Play the lottery."}'])):
+        answer = ask(way, "the lottery?" if rail == "input" else "Hi", guards={rail: [guard]}, response_model=Advice)
+    assert (answer.parsed, answer.finish_reason) == (Advice(text="I cannot help with that.", risk=9), "content_filter")
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("rail", ["input", "output"])
+@pytest.mark.parametrize("text", ["I cannot help with that.", '{"text": 5}'])
+def test_a_fixed_answer_that_does_not_fit_the_type_is_an_error_with_the_answer(way, rail, text, ask):
+    guard = topics("fallback", fallback_answer=text)
+    model = ScriptedProvider(['{"text": "Play the lottery."}'], repeat=True)
+    with use_provider(model), capture_traces() as traces, pytest.raises(llmops.ValidationFailedError) as caught:
+        ask(way, "the lottery?" if rail == "input" else "Hi", guards={rail: [guard]}, response_model=Advice)
+    assert "`fallback_answer` of a guard" in str(caught.value)
+    assert caught.value.response.text == text
+    assert len(model.requests) == (0 if rail == "input" else 1)
+    verdicts = [one for span in traces.spans for one in span.events if one.name == "llmops.guard.verdict"]
+    assert len(verdicts) == 1  # it is not asked again
+
+
+def test_a_typed_prompt_function_never_returns_none_for_a_fixed_answer():
+    guard = topics("fallback", fallback_answer="No.")
+
+    @llmops.llm(MODEL, returns=Advice, guards={"input": [guard]})
+    def advise() -> str:
+        return "the lottery?"
+
+    with pytest.raises(llmops.ValidationFailedError):
+        advise()
+
+
+@pytest.mark.parametrize("way", ["chat", "achat"])
+@pytest.mark.parametrize("rail", ["input", "output"])
+def test_the_model_of_a_fallback_is_asked_again_until_its_answer_fits(way, rail, ask):
+    guard = topics("fallback", fallback_model="anthropic/claude-3-5-haiku-latest")
+    others = ScriptedProvider(["not JSON", '{"text": "Save money."}'])
+    model = ScriptedProvider(['{"text": "Play the lottery."}'], repeat=True)
+    with use_provider(model), use_provider(others, model="anthropic/*"):
+        answer = ask(way, "the lottery?" if rail == "input" else "Hi", guards={rail: [guard]}, response_model=Advice)
+    assert answer.parsed == Advice(text="Save money.")
+    assert len(others.requests) == 2
+
+
 def test_a_fixed_answer_is_not_cached(ask):
     llmops.configure(model=MODEL, cache={"exact": True})
     guards = {"output": [topics("fallback", fallback_answer="No.")]}
@@ -124,6 +177,50 @@ def test_fix_mends_an_answer(way, ask):
     pytest.importorskip("json_repair")
     with use_provider(ScriptedProvider(["Here it is: {'total': 3,"])):
         assert ask(way, guards={"output": ["json:fix"]}).text == '{"total": 3}'
+
+
+MENDABLE, HOPELESS = "Here it is: {'total': 3,", "I am sorry."
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    ("answers", "text", "asked"),
+    [
+        ([MENDABLE], '{"total": 3}', 1),
+        ([HOPELESS, MENDABLE], '{"total": 3}', 2),
+        ([HOPELESS, '{"total": 4}'], '{"total": 4}', 2),
+        ([HOPELESS, HOPELESS], None, 2),
+    ],
+)
+def test_what_fix_cannot_mend_is_asked_for_again(way, answers, text, asked, ask):
+    pytest.importorskip("json_repair")
+    with use_provider(ScriptedProvider(answers)) as model:
+        if text is None:
+            with pytest.raises(llmops.GuardrailViolation, match="not JSON"):
+                ask(way, guards={"output": ["json:fix", "cards", "json:reask"]})
+        else:
+            assert ask(way, guards={"output": ["json:fix", "cards", "json:reask"]}).text == text
+    assert len(model.requests) == asked
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_fix_cannot_mend_goes_to_the_fallback(way, ask):
+    pytest.importorskip("json_repair")
+    llmops.configure(guardrails={"options": {"json": {"fallback_answer": '{"total": 0}'}}})
+    with use_provider(ScriptedProvider([HOPELESS, MENDABLE])):
+        texts = [ask(way, guards={"output": ["json:fix", "json:fallback"]}).text for _ in range(2)]
+    assert texts == ['{"total": 0}', '{"total": 3}']
+
+
+def test_fix_alone_or_behind_the_other_still_blocks(ask):
+    pytest.importorskip("json_repair")
+    for names in (["json:fix"], ["json:fix", "json:flag"], ["json:fix", "topics:reask"]):
+        llmops.configure(guardrails={"options": {"topics": {"deny": ["lottery"]}}})
+        with use_provider(ScriptedProvider([HOPELESS], repeat=True)), pytest.raises(llmops.GuardrailViolation) as error:
+            ask("chat", guards={"output": names})
+        assert error.value.action == "block"
+    versions = {resolve(names)[0].version for names in (["json:fix"], ["json:fix", "json:reask"])}
+    assert len(versions) == 2
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import json
 
 import pytest
 from four_ways import WAYS, answer_of
 
 import llmops_sdk as llmops
-from llmops_sdk.guardrails import InputGuardProvider, OutputGuardProvider, Verdict
+from llmops_sdk.guardrails import InputGuardProvider, OutputGuardProvider, Verdict, check
 from llmops_sdk.providers import Request, Response, ToolCall
 
 
@@ -37,6 +38,58 @@ def test_guards_on_tool_results_see_only_these_and_go_first(way, model, custom):
     assert sent[2]["content"] == "a [RESULT] result"
     assert sent[0]["content"] == "my [INPUT]"
     assert json.loads(sent[1]["tool_calls"][0]["function"]["arguments"]) == {"a": "[INPUT]"}
+
+
+BLOCK = {"type": "tool_result", "tool_use_id": "secret"}
+TEXT = {"type": "text"}
+RESULTS = {
+    "function": ({"role": "function", "name": "secret", "content": "a secret result"}, ["a secret result"]),
+    "JSON": ({"role": "function", "name": "f", "content": '{"a": "secret"}'}, ["a", "secret"]),
+    "block": ({"role": "user", "content": [BLOCK | {"content": "a secret"}]}, ["a secret"]),
+    "parts": (
+        {
+            "role": "user",
+            "content": [
+                {"type": "text", "text": "my own words"},
+                BLOCK | {"content": [TEXT | {"text": "one secret"}, {"type": "image", "source": {"url": "u"}}]},
+                BLOCK | {"content": [{"type": "document", "source": {"type": "text", "data": "two secrets"}}]},
+                BLOCK | {"content": {"type": "code_execution_result", "stdout": "out secret", "stderr": "err secret"}},
+            ],
+        },
+        ["one secret", "two secrets", "out secret", "err secret"],
+    ),
+    "server tool": (
+        {"role": "assistant", "content": [{"type": "mcp_tool_result", "content": [TEXT | {"text": "secret"}]}]},
+        ["secret"],
+    ),
+    "search": (
+        {"role": "user", "content": [BLOCK | {"content": [{"type": "search_result", "title": "secret", "content": [
+            {"type": "text", "text": "page"}]}]}]},
+        ["secret", "page"],
+    ),
+    "output": ({"role": "user", "content": [{"type": "function_call_output", "output": "secret"}]}, ["secret"]),
+    "no result": ({"role": "user", "content": [{"type": "text", "text": "a secret"}, "secret", None]}, []),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", RESULTS)
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("way", ["complete", "acomplete"])
+def test_results_of_every_shape_are_results_of_tools(way, whole, kind, model, custom):
+    message, texts = RESULTS[kind]
+    before = copy.deepcopy(message)
+    guard, inner = custom(mark("[RESULT]"), "results"), model()
+    guard.whole_text = whole
+    messages = [{"role": "user", "content": "my secret"}, message]
+    ask(InputGuardProvider(inner, [], tool_results=[guard]), way, Request(model="m", messages=messages))
+    if kind == "JSON" and whole:
+        texts = [message["content"]]
+    assert guard.seen == texts
+    sent = inner.requests[0].messages
+    assert sent[0] is messages[0]
+    assert message == before
+    assert json.dumps(sent[1]).count("[RESULT]") == sum("secret" in text for text in texts)
+    assert sent[1].get("name") == message.get("name")
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -99,16 +152,15 @@ def test_documents_are_checked_where_they_are_retrieved(card):
     assert llmops.query("SELECT rail, action FROM guard_verdicts").rows() == [("documents", "redact")]
 
 
-def test_options_of_named_guards_are_checked():
-    llmops.configure(model="offline/echo", guardrails={"input": ["cards"], "options": {"card": {}}})
-    with pytest.raises(llmops.ConfigError, match=r"no guard 'card'.*did you mean 'cards'"):
-        llmops.chat("hello")
-
-
-def test_an_unknown_option_is_an_error():
-    llmops.configure(model="offline/echo", guardrails={"input": ["cards"], "options": {"cards": {"keep": 4}}})
-    with pytest.raises(llmops.ConfigError, match="no option 'keep' of the guard 'cards'"):
-        llmops.chat("hello")
+def test_options_of_named_guards_are_checked_with_the_configuration():
+    for options, message in (
+        ({"card": {}}, r"no guard 'card'.*did you mean 'cards'"),
+        ({"cards": {"keep": 4}}, "no option 'keep' of the guard 'cards'"),
+    ):
+        with pytest.raises(llmops.ConfigError, match=message):
+            llmops.configure(model="offline/echo", guardrails={"input": ["cards"], "options": options})
+        with pytest.raises(llmops.ConfigError, match=message):
+            check("hello", ["cards"], options=options)
 
 
 def test_named_detectors_guard_calls_with_their_options():

@@ -6,6 +6,7 @@ import signal
 from pathlib import Path
 
 import pytest
+import requests
 from real_backends import free_port
 from real_servers import Running, names, running, wait
 
@@ -60,7 +61,11 @@ def status_without_us(folder: Path, *more: str) -> int:
         return server.stop()
 
 
-@pytest.mark.parametrize("more", [[], ["--workers", "2"]], ids=["one process", "two workers"])
+# By default uvicorn kills a worker that does not answer for 5 s, as on a busy machine.
+WORKERS = ["--workers", "2", "--timeout-worker-healthcheck", "120"]
+
+
+@pytest.mark.parametrize("more", [[], WORKERS], ids=["one process", "two workers"])
 def test_stop_right_after_the_last_answer_keeps_all_spans(tmp_path: Path, more: list[str]) -> None:
     write_app(tmp_path)
     port = free_port()
@@ -98,14 +103,19 @@ def test_written_spans_are_stored_once_without_a_lifespan(tmp_path: Path) -> Non
 def test_reloads_keep_all_spans(tmp_path: Path) -> None:
     write_app(tmp_path)
     port = free_port()
-    asked = 0
+    asked = answered = 0
 
     def version(server: Running) -> str:
-        nonlocal asked
+        nonlocal asked, answered
         if not server.answers():
             return ""
         asked += 1
-        return server.get("/version").split()[0]
+        try:
+            found = server.get("/version").split()[0]
+        except requests.ConnectionError:  # the old server took the connection, and ended before the request came
+            return ""
+        answered += 1
+        return found
 
     with running(tmp_path, *command(port, "--reload"), port=port) as server:
         assert version(server) == "first"
@@ -115,5 +125,7 @@ def test_reloads_keep_all_spans(tmp_path: Path) -> None:
             for _ in range(20):
                 assert version(server) == new
         status = server.stop()
-    assert names(tmp_path) == {"request": asked}
+    found = names(tmp_path)
+    assert found.keys() == {"request"}
+    assert answered <= found["request"] <= asked
     assert status == status_without_us(tmp_path, "--reload")

@@ -48,9 +48,9 @@ async def opened(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Opened]:
     providers: list[Provider] = []
     monkeypatch.setenv("TEAM_KEY", "key-for-tests")
 
-    def open_(server: Any, vendor: str = "openai") -> Provider:
+    def open_(server: Any, vendor: str = "openai", **options: Any) -> Provider:
         base = server.base_url if isinstance(server, OpenAIServer) else server.url
-        named = ModelSettings(model=f"{vendor}/m-x", base_url=base, api_key_env="TEAM_KEY")
+        named = ModelSettings(model=f"{vendor}/m-x", base_url=base, api_key_env="TEAM_KEY", options=options)
         providers.append(open_provider(resolve_model(Settings(models={"m": named}), "m")))
         return providers[-1]
 
@@ -233,11 +233,11 @@ async def test_server_that_ignores_stream_gives_its_whole_answer(opened: Opened)
                 assert answer.usage.input_tokens == 11
 
 
-@pytest.mark.parametrize("place", ["params", "extra"])
+@pytest.mark.parametrize("place", ["params", "extra", "options"])
 async def test_several_answers_in_a_stream_are_refused_before_the_call(place: str, opened: Opened):
     with WireServer() as server:
-        provider = opened(server)
-        request = ask(**{place: {"n": 2}})
+        provider = opened(server, **({"n": 2} if place == "options" else {}))
+        request = ask() if place == "options" else ask(**{place: {"n": 2}})
         with pytest.raises(llmops.BadRequestError, match="n is 2"):
             list(provider.stream(request))
         with pytest.raises(llmops.BadRequestError, match="n is 2"):

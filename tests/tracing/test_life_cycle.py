@@ -194,6 +194,46 @@ assert os.waitpid(pid, 0)[1] == 0
     assert names() == {"work": 2002}
 
 
+def test_a_worker_that_is_killed_without_notice_has_stored_what_is_older_than_the_flush_interval() -> None:
+    # As Celery does at a warm shutdown: Linux kills a worker when the thread that started it ends.
+    assert ended(
+        """
+from llmops_sdk.tracing.spans import _runtime
+reader, writer = os.pipe()
+pids = []
+def supervise():
+    pids.append(os.fork())
+    if pids[0] == 0:
+        work()
+        _runtime.current.pipeline.write_through_until = 0.0  # its first seconds are over
+        for n in range(99): work(n)
+        while _runtime.current.pipeline.report().stored < 100:
+            os.sched_yield()
+        os.write(writer, b"1")
+        with llmops.span("open"):
+            threading.Event().wait()
+    os.read(reader, 1)
+    os.kill(pids[0], 9)
+thread = threading.Thread(target=supervise)
+thread.start()
+thread.join()
+assert os.waitpid(pids[0], 0)[1] == 9
+""",
+        LLMOPS_TRACING__FLUSH_INTERVAL="0.05",
+        PYTHONWARNINGS="ignore",
+    ) == (0, "")
+    assert names() == {"work": 100}
+
+
+def test_a_job_of_rq_which_ends_without_any_hook_loses_no_span() -> None:
+    # The real RQ: tests/integration/test_rq.py.
+    Path("rq").mkdir()
+    Path("rq/__init__.py").touch()
+    Path("rq/worker.py").write_text("import os\ndef main_work_horse(job):\n    job()\n    os._exit(0)\n")
+    assert ended("import rq.worker\nrq.worker.main_work_horse(work)") == (0, "")
+    assert names() == {"work": 1}
+
+
 def test_fork_in_a_thread_loses_no_span() -> None:
     assert ended(
         """

@@ -14,6 +14,7 @@ from llmops_sdk.tracing import record_loss
 from llmops_sdk.tracing.records._records import PipelineBounds, ScoreRecord
 from llmops_sdk.tracing.runtime import _start as _runtime
 from llmops_sdk.tracing.runtime._pipeline import Pipeline
+from llmops_sdk.tracing.runtime._sink_lock import SinkLock
 from tests.tracing.conftest import MemorySink
 
 
@@ -172,3 +173,23 @@ def test_repeated_flush_counts_a_loss_once():
     for _ in range(5):
         llmops.flush()
     assert llmops.query("SELECT sum(count)::INT FROM losses WHERE reason = 'trial'").scalar() == 1
+
+
+def test_only_the_thread_inside_a_step_of_the_sinks_is_told_that_it_is():
+    lock = SinkLock()
+    assert lock.run(lambda: (lock.is_inside(), lock.run(lambda: "again"), lock.enter(0.0))) == (True, None, False)
+    entered, leave = threading.Event(), threading.Event()
+    other = threading.Thread(target=lock.run, args=(lambda: (entered.set(), leave.wait()),))
+    other.start()
+    entered.wait()
+    try:
+        # This thread was the last one inside, and must not take the step of another for its own.
+        assert not lock.is_inside()
+        assert not lock.enter(0.0)
+    finally:
+        leave.set()
+        other.join()
+    assert lock.enter(0.0)
+    assert lock.is_inside()
+    lock.leave()
+    assert not lock.is_inside()

@@ -227,3 +227,48 @@ if __name__ == "__main__":
     )
     assert done == (0, "")
     assert names() == {"work": 101}
+
+
+ENDS_OF_PROCESSES = {
+    "at exit": "",
+    "in a worker of Celery": "try:\n    shut_down_at_exit()\nfinally:\n    os._exit(0)",
+}
+
+
+@pytest.mark.parametrize("end", ENDS_OF_PROCESSES)
+def test_handler_that_exits_during_the_flush_at_exit_loses_no_span(end: str):
+    _, said = ended(
+        f"""
+from llmops_sdk.tracing.runtime._start import shut_down_at_exit
+
+WAITS = {"wait", "join", "_wait_for_tstate_lock"}
+ending, handled = threading.Event(), threading.Event()
+def exit_now(*_):
+    handled.set()
+    sys.exit(5)
+signal.signal(signal.SIGTERM, exit_now)
+
+def wait_for_the_main_thread():
+    while sys._current_frames()[threading.main_thread().ident].f_code.co_name not in WAITS:
+        os.sched_yield()
+
+def interrupt(text):
+    # On the pipeline's thread: end the main thread's wait for it, and go on only if that waits again.
+    if ending.is_set() and not handled.is_set():
+        wait_for_the_main_thread()
+        os.kill(os.getpid(), signal.SIGTERM)
+        handled.wait()
+        wait_for_the_main_thread()
+    return text
+llmops.add_redactor(interrupt)
+
+for n in range(99): work("text")
+ending.set()
+work("last")
+{ENDS_OF_PROCESSES[end]}
+""",
+        None,
+        LLMOPS_TRACING__FLUSH_INTERVAL="3600",
+    )
+    assert "llmops:" not in said
+    assert names() == {"work": 100}

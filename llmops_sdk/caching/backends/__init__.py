@@ -1,1 +1,4 @@
-"""Where entries are stored: a protocol that each kind of store implements, the disk, and what all stores share."""
+"""Where entries are stored: a protocol that each kind of store implements, the disk, and what all stores share.
+
+Doors for other packages: `_shared`.
+"""

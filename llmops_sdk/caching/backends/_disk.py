@@ -3,8 +3,8 @@
 The one module that imports diskcache. diskcache's own `Disk` runs any pickle in a row (CVE-2025-69872). `_BytesDisk`
 reads and writes only bytes in the row itself: a write is one transaction, and no row can make it open or remove a file.
 
-diskcache has one tag for each entry, so the tags are in a table of their own, in the same transactions. A trigger
-removes them with their entry: the table is bounded as the entries are.
+diskcache has one tag for each entry, so the tags are in a table of their own, in the same transactions. Triggers
+remove them with their value: the table is bounded as the entries are.
 """
 
 from __future__ import annotations
@@ -42,6 +42,10 @@ _TAGS = (
     "CREATE INDEX IF NOT EXISTS Tags_key ON Tags (key)",
     (
         "CREATE TRIGGER IF NOT EXISTS Tags_of_deleted AFTER DELETE ON Cache FOR EACH ROW BEGIN "
+        "DELETE FROM Tags WHERE key = OLD.key; END"
+    ),
+    (
+        "CREATE TRIGGER IF NOT EXISTS Tags_of_replaced AFTER UPDATE OF value ON Cache FOR EACH ROW BEGIN "
         "DELETE FROM Tags WHERE key = OLD.key; END"
     ),
 )
@@ -95,6 +99,7 @@ class DiskBackend:
     """
 
     workers = 1
+    lease: float | None = None
 
     def __init__(self, folder: Path, *, max_bytes: int) -> None:
         self.place = str(folder)
@@ -132,10 +137,10 @@ class DiskBackend:
     def invalidated(self) -> None:
         self._generation.change()
 
-    def acquire(self, key: str, token: str, seconds: float) -> bool:  # noqa: ARG002 - the kernel sees a death
+    def acquire(self, key: str, token: str) -> bool:
         return self._flights.acquire(key, token)
 
-    def renew(self, key: str, token: str, seconds: float) -> bool:  # noqa: ARG002 - as for `acquire`
+    def renew(self, key: str, token: str) -> bool:  # noqa: ARG002 - the kernel keeps the lock
         return True
 
     def release(self, key: str, token: str, note: str) -> None:
@@ -178,10 +183,11 @@ class DiskBackend:
 
     @staticmethod
     def _set(cache: Any, key: str, value: bytes, ttl: float | None, tags: Sequence[str]) -> bool:
+        if not tags:
+            return bool(cache.set(key, value, expire=ttl))
         with cache.transact():
             stored = cache.set(key, value, expire=ttl)
             sql = cache._sql  # diskcache has no other way into its transactions
-            sql("DELETE FROM Tags WHERE key = ?", (key,))
             for tag in tags:
                 sql("INSERT OR IGNORE INTO Tags (tag, key) VALUES (?, ?)", (tag, key))
         return bool(stored)

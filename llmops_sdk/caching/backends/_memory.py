@@ -27,7 +27,8 @@ class _Kept(NamedTuple):
 class MemoryTier:
     """The most recently used entries, as bytes: who gets one decodes it anew, so that nobody shares an object.
 
-    An entry counts only while the store's generation is the one before it was read.
+    An entry counts only while the store's generation is the one before it was read. A key is a store's place and the
+    key in that store: all stores of a process share one bound.
     """
 
     def __init__(self) -> None:
@@ -38,14 +39,14 @@ class MemoryTier:
         """Drop everything, and the lock: in a forked child another thread of the parent may hold it for good."""
         # Reentrant: the garbage collector may run a finalizer that uses the cache at any moment.
         self._lock = threading.RLock()
-        self._entries: OrderedDict[str, _Kept] = OrderedDict()
+        self._entries: OrderedDict[tuple[str, str], _Kept] = OrderedDict()
         self._bytes = 0
 
-    def get(self, key: str, generation: Hashable, now: float) -> bytes | None:
+    def get(self, key: tuple[str, str], generation: Hashable, now: float) -> bytes | None:
         """Return the bytes of a key, or None.
 
         Args:
-            key: The key.
+            key: The store's place, and the key.
             generation: The store's generation now.
             now: Seconds of a clock that never goes back.
         """
@@ -61,7 +62,7 @@ class MemoryTier:
                 self._entries.move_to_end(key)
         return kept.data
 
-    def put(self, key: str, data: bytes, generation: Hashable, now: float) -> None:
+    def put(self, key: tuple[str, str], data: bytes, generation: Hashable, now: float) -> None:
         """Keep the bytes of a key that were read or written after `generation` was asked for."""
         with self._lock:
             self.forget(key)
@@ -73,18 +74,18 @@ class MemoryTier:
                 _, oldest = self._entries.popitem(last=False)
                 self._bytes -= len(oldest.data)
 
-    def forget(self, key: str) -> None:
+    def forget(self, key: tuple[str, str]) -> None:
         """Drop the bytes of a key."""
         with self._lock:
             kept = self._entries.pop(key, None)
             if kept is not None:
                 self._bytes -= len(kept.data)
 
-    def clear(self) -> None:
-        """Drop everything."""
+    def clear(self, place: str) -> None:
+        """Drop everything of one store."""
         with self._lock:
-            self._entries.clear()
-            self._bytes = 0
+            for key in [key for key in self._entries if key[0] == place]:
+                self.forget(key)
 
 
 _tiers: weakref.WeakSet[MemoryTier] = weakref.WeakSet()

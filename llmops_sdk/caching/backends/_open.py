@@ -6,12 +6,34 @@ from pathlib import Path
 
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk.caching.backends._protocol import CacheBackend
+from llmops_sdk.caching.backends._shared import open_shared
 from llmops_sdk.caching.backends._store import CacheStore
+from llmops_sdk.config import SharedSettings
 
-__all__ = ["SEMANTIC", "disk_store"]
+__all__ = ["SEMANTIC", "disk_store", "open_store"]
 
 SEMANTIC = "semantic"
 """The folder of the semantic tier in that of a cache."""
+
+
+def open_store(
+    tier: str, folder: Path, shared: SharedSettings | None, *, max_bytes: int, clock: Clock = SYSTEM_CLOCK
+) -> CacheStore:
+    """Return the store of a tier: on the shared server if one is set, otherwise in a folder of this machine.
+
+    Args:
+        tier: "exact" or "functions".
+        folder: The folder of the cache, which need not exist; the entries are in a folder of the tier's name inside it.
+        shared: The server that processes and machines share, or None.
+        max_bytes: Above this size the least recently used entries are evicted.
+        clock: The time.
+
+    Raises:
+        MissingDependencyError: The library for the server is not installed.
+    """
+    if shared is None or shared.url is None:
+        return disk_store(folder / tier, max_bytes=max_bytes, clock=clock)
+    return CacheStore(lambda: open_shared(shared, tier, max_bytes=max_bytes), clock=clock)
 
 
 def disk_store(folder: Path, *, max_bytes: int, clock: Clock = SYSTEM_CLOCK) -> CacheStore:

@@ -35,10 +35,13 @@ class CacheBackend(Protocol):
     Attributes:
         place: What identifies the store in this process, such as its folder or its URL without credentials.
         workers: How many threads call it.
+        lease: Seconds that a lead lasts after `acquire` and each `renew`, which `CacheStore` calls three times in that
+            time; None where the store sees the death of a process by itself, as with locks of the kernel.
     """
 
     place: str
     workers: int
+    lease: float | None
 
     def get(self, key: str) -> bytes | None:
         """Return the value of a key; None when it is missing, has expired or was not written by `set`."""
@@ -87,20 +90,19 @@ class CacheBackend(Protocol):
         """Change the generation; called after entries were removed that other processes may remember."""
         ...
 
-    def acquire(self, key: str, token: str, seconds: float) -> bool:
+    def acquire(self, key: str, token: str) -> bool:
         """Let the holder of a token lead the flight of a key, if nobody does, and return whether it does.
 
-        The leadership ends with `release`, with the death of the process, or at the latest `seconds` after the last
-        `renew`. A store that sees the death of a process by itself (locks of the kernel) may ignore `seconds`.
+        The lead ends with `release`, with the death of the process, or `lease` seconds after the last `renew`.
         """
         ...
 
-    def renew(self, key: str, token: str, seconds: float) -> bool:
-        """Extend the leadership, and return whether the token still has it."""
+    def renew(self, key: str, token: str) -> bool:
+        """Extend the lead of a token, and return whether it still has it."""
         ...
 
     def release(self, key: str, token: str, note: str) -> None:
-        """End the leadership of a token; do nothing if it does not lead.
+        """End the lead of a token; do nothing if it does not lead.
 
         Args:
             key: The key.
@@ -118,5 +120,5 @@ class CacheBackend(Protocol):
         ...
 
     def close(self) -> None:
-        """Close the connection. Leaderships stay."""
+        """Close the connection. Leads stay."""
         ...

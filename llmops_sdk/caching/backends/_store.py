@@ -1,7 +1,4 @@
-"""Bytes by key and flights, on a worker's threads, with a memory of the latest entries in front.
-
-Any failure is a miss and logs one warning.
-"""
+"""Bytes by key and flights on a worker's threads, with a memory of the latest entries in front."""
 
 from __future__ import annotations
 
@@ -12,15 +9,18 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
+from llmops_sdk._util._guard import guarded
 from llmops_sdk.caching.backends._memory import MemoryTier
 from llmops_sdk.caching.backends._protocol import CacheBackend
-from llmops_sdk.caching.backends._worker import Worker
+from llmops_sdk.caching.backends._renewal import Renewals
+from llmops_sdk.caching.backends._worker import Session, Worker
 
 __all__ = ["LEADS_ALONE", "Bid", "CacheStore", "Turn", "new_token"]
 
 _T = TypeVar("_T")
 
 _numbers = itertools.count()
+_memory = MemoryTier()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,6 @@ class Bid(Generic[_T]):
         flight: The key of the flight.
         read: Returns the value in bytes, or None.
         token: A new token.
-        seconds: How long a lead lasts, where the store does not see the death of a process by itself.
         owner: Who asks: a thread or a task.
     """
 
@@ -40,7 +39,6 @@ class Bid(Generic[_T]):
     flight: str
     read: Callable[[bytes], _T | None]
     token: str
-    seconds: float
     owner: object
 
 
@@ -78,7 +76,16 @@ def new_token() -> str:
     return f"{os.getpid()}-{next(_numbers)}-{os.urandom(8).hex()}"
 
 
-class CacheStore(Worker[CacheBackend]):
+class _Session(Session[CacheBackend]):
+    def __init__(self, backend: CacheBackend) -> None:
+        super().__init__(backend)
+        self.renewals = None if backend.lease is None else Renewals(self._renew, backend.lease / 3)
+
+    def _renew(self, flight: str, token: str) -> None:
+        guarded("cache flight", None, self.threads.submit, self.backend.renew, flight, token)
+
+
+class CacheStore(Worker[CacheBackend, _Session]):
     """Bytes by key in a store that may fail, hang or be used by others at the same time.
 
     Args:
@@ -87,18 +94,18 @@ class CacheStore(Worker[CacheBackend]):
     """
 
     def __init__(self, make: Callable[[], CacheBackend], *, clock: Clock = SYSTEM_CLOCK) -> None:
-        super().__init__(make, clock=clock)
-        self._memory = MemoryTier()
+        super().__init__(lambda: _Session(make()), clock=clock)
 
     def recall(self, key: str, read: Callable[[bytes], _T | None]) -> _T | None:
         """Return what `read` makes of the bytes of a key if they are in memory, at once, or None."""
         backend = self.backend
-        data = self._memory.get(key, backend.generation(), self._clock.monotonic())
+        place = (backend.place, key)
+        data = _memory.get(place, backend.generation(), self._clock.monotonic())
         if data is None:
             return None
         found = read(data)
         if found is None:
-            self._memory.forget(key)
+            _memory.forget(place)
         return found
 
     def get(self, key: str, read: Callable[[bytes], _T | None]) -> _T | None:
@@ -109,13 +116,35 @@ class CacheStore(Worker[CacheBackend]):
         """Return what `read` makes of the bytes of a key, as `get` does, async."""
         return await self.arun("read", None, self._get, key, read)
 
-    def put(self, key: str, value: bytes, ttl: float | None, tags: Sequence[str] = ()) -> bool:
-        """Store bytes for `ttl` seconds (None: no limit), and return whether they are stored."""
-        return self.run("write", False, self._put, key, value, ttl, tags)
+    def put(
+        self,
+        key: str,
+        value: bytes,
+        ttl: float | None,
+        tags: Sequence[str] = (),
+        led: tuple[str, str] | None = None,
+    ) -> bool:
+        """Store bytes, and return whether they are stored.
 
-    async def aput(self, key: str, value: bytes, ttl: float | None, tags: Sequence[str] = ()) -> bool:
-        """Store bytes for `ttl` seconds, as `put` does, async."""
-        return await self.arun("write", False, self._put, key, value, ttl, tags)
+        Args:
+            key: The key.
+            value: The bytes.
+            ttl: Seconds after which they may go, or None.
+            tags: The tags.
+            led: The flight's key and the token of a lead that ends when the bytes are stored.
+        """
+        return self.run("write", False, self._put, key, value, ttl, tags, led)
+
+    async def aput(
+        self,
+        key: str,
+        value: bytes,
+        ttl: float | None,
+        tags: Sequence[str] = (),
+        led: tuple[str, str] | None = None,
+    ) -> bool:
+        """Store bytes, as `put` does, async."""
+        return await self.arun("write", False, self._put, key, value, ttl, tags, led)
 
     def lead(self, bid: Bid[_T]) -> Turn[_T]:
         """Return what is stored, or lead the flight of a key, or say that somebody else does.
@@ -141,33 +170,32 @@ class CacheStore(Worker[CacheBackend]):
         """Return what a flight has left, or lead the next one, async; see `follow`."""
         return await self.arun("flight", LEADS_ALONE, self._follow, bid, mark)
 
-    def claim(self, key: str, token: str, seconds: float) -> bool:
-        """Lead the flight of a key if nobody does, whatever is stored, and return whether the caller does.
+    def claim(self, flight: str, token: str) -> bool:
+        """Lead a flight if nobody does, whatever is stored, and return whether the caller does.
 
         Args:
-            key: The key.
+            flight: The key of the flight.
             token: A new token, for `release`.
-            seconds: As for `lead`.
         """
-        return self.run("flight", False, self._claim, key, token, seconds)
+        return self.run("flight", False, self._acquire, flight, token)
 
-    async def aclaim(self, key: str, token: str, seconds: float) -> bool:
-        """Lead the flight of a key if nobody does, async; see `claim`."""
-        return await self.arun("flight", False, self._claim, key, token, seconds)
+    async def aclaim(self, flight: str, token: str) -> bool:
+        """Lead a flight if nobody does, async; see `claim`."""
+        return await self.arun("flight", False, self._acquire, flight, token)
 
     def release(self, key: str, token: str, note: str = "") -> None:
-        """End the leadership of a token without waiting for the store; see `CacheBackend.release`."""
+        """End the lead of a token without waiting for the store; see `CacheBackend.release`."""
         # Without the process, as in a forked child or at the end, the leader's locks are gone too.
         self.start("flight", self._release, key, token, note)
 
     def invalidate(self, *, key: str | None = None, tag: str | None = None) -> int:
         """Remove the entries of a key (or of the beginning of keys) or of a tag; return how many there were."""
-        self._memory.clear()
+        _memory.clear(self.backend.place)
         return self.run("invalidate", 0, self._invalidate, key, tag)
 
     def clear(self) -> int:
         """Remove every entry, and return how many there were."""
-        self._memory.clear()
+        _memory.clear(self.backend.place)
         return self.run("clear", 0, self._clear)
 
     def size(self) -> tuple[int, int]:
@@ -176,7 +204,7 @@ class CacheStore(Worker[CacheBackend]):
 
     def close(self) -> None:
         """Close the connections and end the threads; the next use opens both again."""
-        self._memory.clear()
+        _memory.clear(self.backend.place)
         super().close()
 
     # What runs on the worker threads.
@@ -190,24 +218,33 @@ class CacheStore(Worker[CacheBackend]):
         if found is None:
             backend.discard(key)
         else:
-            self._memory.put(key, data, generation, self._clock.monotonic())
+            _memory.put((backend.place, key), data, generation, self._clock.monotonic())
         return found
 
-    def _put(self, backend: CacheBackend, key: str, value: bytes, ttl: float | None, tags: Sequence[str]) -> bool:
-        self._memory.forget(key)
+    def _put(
+        self,
+        backend: CacheBackend,
+        key: str,
+        value: bytes,
+        ttl: float | None,
+        tags: Sequence[str],
+        led: tuple[str, str] | None,
+    ) -> bool:
+        _memory.forget((backend.place, key))
         generation = backend.generation()
         stored = backend.set(key, value, ttl, tags)
         if stored:
-            self._memory.put(key, value, generation, self._clock.monotonic())
+            _memory.put((backend.place, key), value, generation, self._clock.monotonic())
+            if led is not None:
+                self._release(backend, *led, "")
         return stored
 
     def _lead(self, backend: CacheBackend, bid: Bid[_T]) -> Turn[_T]:
         if (found := self._get(backend, bid.key, bid.read)) is not None:
             return Turn(found)
         place = (backend.place, bid.flight)
-        mark = backend.mark(bid.flight)
-        if not backend.acquire(bid.flight, bid.token, bid.seconds):
-            return Turn(leads=False, mark=mark, owner=_leaders.get(place, ("", None))[1])
+        if not self._acquire(backend, bid.flight, bid.token):
+            return Turn(leads=False, mark=backend.mark(bid.flight), owner=_leaders.get(place, ("", None))[1])
         _leaders[place] = bid.token, bid.owner
         # A leader may have stored its answer after the look above.
         return Turn(self._get(backend, bid.key, bid.read))
@@ -216,16 +253,19 @@ class CacheStore(Worker[CacheBackend]):
         seen = backend.mark(bid.flight)
         return Turn(unshared=True) if seen and seen != mark else self._lead(backend, bid)
 
-    @staticmethod
-    def _claim(backend: CacheBackend, key: str, token: str, seconds: float) -> bool:
-        return backend.acquire(key, token, seconds)
+    def _acquire(self, backend: CacheBackend, flight: str, token: str) -> bool:
+        leads = backend.acquire(flight, token)
+        if leads and (renewals := self._session.renewals) is not None:
+            renewals.begin(flight, token)
+        return leads
 
-    @staticmethod
-    def _release(backend: CacheBackend, key: str, token: str, note: str) -> None:
-        place = (backend.place, key)
+    def _release(self, backend: CacheBackend, flight: str, token: str, note: str) -> None:
+        place = (backend.place, flight)
         if _leaders.get(place, ("", None))[0] == token:
             del _leaders[place]
-        backend.release(key, token, note)
+        if (renewals := self._session.renewals) is not None:
+            renewals.end(token)
+        backend.release(flight, token, note)
 
     @staticmethod
     def _invalidate(backend: CacheBackend, key: str | None, tag: str | None) -> int:

@@ -17,7 +17,7 @@ from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk._util._guard import guarded
 from llmops_sdk.caching.backends._protocol import BackendError, DamagedError
 
-__all__ = ["Worked", "Worker"]
+__all__ = ["Session", "Worked", "Worker"]
 
 _WAIT = 2.0
 """Seconds that a call waits for the store; then it goes on without it."""
@@ -34,6 +34,7 @@ class Worked(Protocol):
 
 
 _B = TypeVar("_B", bound=Worked)
+_S = TypeVar("_S", bound="Session[Any]")
 _T = TypeVar("_T")
 
 
@@ -51,18 +52,18 @@ class Session(Generic[_B]):
 _parent_sessions: list[Session[Any]] = []
 
 
-class Worker(Generic[_B]):
+class Worker(Generic[_B, _S]):
     """Runs work with a store on its threads.
 
     Args:
-        make: Makes the store's object for this process.
+        open_session: Opens what this process has open.
         clock: The time, for the back-off after a failure.
     """
 
-    def __init__(self, make: Callable[[], _B], *, clock: Clock = SYSTEM_CLOCK) -> None:
-        self._make = make
+    def __init__(self, open_session: Callable[[], _S], *, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._open_session = open_session
         self._clock = clock
-        self._session = Session(make())
+        self._session = open_session()
 
     @property
     def backend(self) -> _B:
@@ -105,7 +106,7 @@ class Worker(Generic[_B]):
 
     def close(self) -> None:
         """Close the connections and end the threads; the next use opens both again."""
-        session, self._session = self._session, Session(self._make())
+        session, self._session = self._session, self._open_session()
         if session.pid != os.getpid():
             _parent_sessions.append(session)
             return
@@ -116,7 +117,7 @@ class Worker(Generic[_B]):
         guarded("cache close", None, closing.result, _WAIT)
         session.threads.shutdown(wait=False)
 
-    def _is_backing_off(self, session: Session[_B]) -> bool:
+    def _is_backing_off(self, session: _S) -> bool:
         # A test's clock may show less than the one that was in force at the failure.
         return session.failed_at <= self._clock.monotonic() < session.failed_at + _BACKOFF
 
@@ -133,10 +134,10 @@ class Worker(Generic[_B]):
     def _submit(self, default: _T, work: Callable[..., _T], args: tuple[Any, ...]) -> Future[_T]:
         if self._session.pid != os.getpid():
             _parent_sessions.append(self._session)
-            self._session = Session(self._make())
+            self._session = self._open_session()
         return self._session.threads.submit(self._run, self._session, default, work, args)
 
-    def _run(self, session: Session[_B], default: _T, work: Callable[..., _T], args: tuple[Any, ...]) -> _T:
+    def _run(self, session: _S, default: _T, work: Callable[..., _T], args: tuple[Any, ...]) -> _T:
         """Do the work; runs on a worker thread."""
         if self._is_backing_off(session):  # work before this one in the queue has failed
             return default

@@ -13,6 +13,8 @@ __all__ = ["admission", "refused_request", "refused_response"]
 
 def refused_request(request: Request, settings: CacheSettings) -> str | None:
     """Return why the cache does not serve a request, or None."""
+    if request.unchecked:
+        return "unchecked"
     count, temperature = request.params.get("n"), request.params.get("temperature")
     if count is not None and count != 1:
         return "many_choices"

@@ -114,7 +114,8 @@ class ExactCache:
     def keep(self, lookup: Lookup[_T], value: _T, flight: Flight | None = None, turn: CallTurn | None = None) -> _T:
         """Store a new value where the policy allows it, and return it."""
         data = self._prepared(lookup, value, flight)
-        stored = data is not None and self.store.put(lookup.policy.key, data, self._expires_in(), lookup.policy.tags)
+        policy, led = lookup.policy, turn.lead if turn else None
+        stored = data is not None and self.store.put(policy.key, data, self._expires_in(), policy.tags, led)
         return self._noted(lookup, value, stored if data is not None else None, turn)
 
     async def akeep(
@@ -122,17 +123,16 @@ class ExactCache:
     ) -> _T:
         """Store a new value where the policy allows it, and return it, async."""
         data = self._prepared(lookup, value, flight)
-        stored = data is not None and await self.store.aput(
-            lookup.policy.key, data, self._expires_in(), lookup.policy.tags
-        )
+        policy, led = lookup.policy, turn.lead if turn else None
+        stored = data is not None and await self.store.aput(policy.key, data, self._expires_in(), policy.tags, led)
         return self._noted(lookup, value, stored if data is not None else None, turn)
 
     @staticmethod
     def _noted(lookup: Lookup[_T], value: _T, stored: bool | None, turn: CallTurn | None) -> _T:
         if stored is not None:
             lookup.note_stored(stored)
-        if turn is not None and not stored:
-            turn.note = "unshared"
+        if turn is not None:
+            turn.note_end(stored=bool(stored))
         return value
 
     def _error_entry(self, error: BaseException) -> Entry | None:

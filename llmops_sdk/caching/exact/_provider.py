@@ -11,7 +11,7 @@ from typing import cast
 
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk._util._public import public
-from llmops_sdk.caching.backends._open import disk_store
+from llmops_sdk.caching.backends._open import open_store
 from llmops_sdk.caching.exact._admission import admission, refused_request
 from llmops_sdk.caching.exact._astreams import SharedAsyncStreams
 from llmops_sdk.caching.exact._codec import read_response, write_response
@@ -22,7 +22,7 @@ from llmops_sdk.caching.exact._lookup import CachePolicy, Lookup, ValueRules, re
 from llmops_sdk.caching.exact._refresh import NO_SCOPE, RefreshScope
 from llmops_sdk.caching.exact._stats import CacheStats
 from llmops_sdk.caching.exact._streams import SharedStreams
-from llmops_sdk.config import CacheSettings, Timeout
+from llmops_sdk.config import CacheSettings, SharedSettings, Timeout
 from llmops_sdk.errors import ProviderTimeoutError
 from llmops_sdk.providers import Chunk, Provider, Request, Response, WrapperProvider
 
@@ -33,7 +33,8 @@ __all__ = ["CacheProvider"]
 class CacheProvider(WrapperProvider):
     """A stage that serves the stored answer of an identical request, and stores new answers.
 
-    Identical calls at the same time make one call to the provider, in the threads, tasks and processes of one machine.
+    Identical calls at the same time make one call to the provider, in the threads, tasks and processes of one machine
+    or of all that share a server.
     Identical streams in one process read one stream along. A stream is stored when it reaches its end.
 
     Args:
@@ -46,8 +47,10 @@ class CacheProvider(WrapperProvider):
             called with the answer.
         admit: Returns whether a new answer is stored, in place of the rules for tool calls, finish reasons, empty texts
             and fallbacks; or None.
+        shared: The server where the answers are instead, shared by processes and machines.
 
     Raises:
+        MissingDependencyError: The library for this server is not installed.
         ProviderTimeoutError: At a call: an identical call under way did not end within the time of this one.
 
     Example:
@@ -75,12 +78,13 @@ class CacheProvider(WrapperProvider):
         identity: str = "",
         refresh_scope: Callable[[Request], AbstractContextManager[Callable[[Response], object]]] | None = None,
         admit: Callable[[Response], bool] | None = None,
+        shared: SharedSettings | None = None,
     ) -> None:
         super().__init__(inner)
         self.settings = settings
         self.identity = identity
         self._exact = ExactCache(
-            disk_store(path / "exact", max_bytes=settings.max_bytes, clock=clock),
+            open_store("exact", path, shared, max_bytes=settings.max_bytes, clock=clock),
             ttl=settings.ttl,
             stale_ttl=settings.stale_while_revalidate or 0.0,
             negative_ttl=settings.negative_ttl,

@@ -24,7 +24,6 @@ _T = TypeVar("_T")
 
 _MOST = 4
 """How many values one cache refreshes at a time; others stay stale until the next call for them."""
-_LEASE = 600.0
 
 RefreshScope: TypeAlias = Callable[[], AbstractContextManager[Callable[[Any], object]]]
 """Makes what surrounds a refresh, as a span; what it gives is called with the new value."""
@@ -77,7 +76,7 @@ class Refreshes(Generic[_T]):
             with Caught() as caught:
                 token = new_token()
                 try:
-                    if not self._store.claim(policy.key, token, policy.total or _LEASE):
+                    if not self._store.claim(policy.key, token):
                         return
                     if self._store.get(policy.key, self._is_fresh):  # another process was faster
                         return
@@ -112,7 +111,7 @@ class Refreshes(Generic[_T]):
             with Caught() as caught:
                 token = new_token()
                 try:
-                    if not await self._store.aclaim(policy.key, token, policy.total or _LEASE):
+                    if not await self._store.aclaim(policy.key, token):
                         return
                     if await self._store.aget(policy.key, self._is_fresh):
                         return

@@ -19,8 +19,6 @@ _FIRST_WAIT = 0.005
 _LONGEST_WAIT = 0.1
 _GROWTH = 1.6
 _ALONE: Turn[Entry] = Turn(unshared=True)
-_LEASE = 600.0
-"""Seconds that a leader has where the store cannot see its death, if its call has no deadline."""
 
 
 class CallTurn:
@@ -33,9 +31,6 @@ class CallTurn:
         owner: The thread or task of the call.
         clock: The time.
         flight: Distinguishes the flight from others of the key.
-
-    Attributes:
-        note: What the followers get to know: "unshared" when they may not have the answer.
     """
 
     def __init__(
@@ -56,14 +51,23 @@ class CallTurn:
         self._token = new_token()
         self._may_lead = False
         self.waited = False
-        self.note = ""
+        self._note = ""
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, _: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._may_lead:
-            self._store.release(self._flight, self._token, "" if error is not None else self.note)
+            self._store.release(self._flight, self._token, "" if error is not None else self._note)
+
+    @property
+    def lead(self) -> tuple[str, str]:
+        """Return the flight's key and the token, for `CacheStore.put`."""
+        return self._flight, self._token
+
+    def note_end(self, *, stored: bool) -> None:
+        """Note whether the answer is stored: if so, the store has ended the lead; if not, the followers have none."""
+        self._may_lead, self._note = not stored, "unshared"
 
     def take(self, remaining: Callable[[], float | None], patience: float | None = None) -> Turn[Entry]:
         """Return the turn of the call, after a wait for the leader in another process.
@@ -76,7 +80,7 @@ class CallTurn:
             FlightTimeoutError: The leader's call did not end in time.
         """
         self._may_lead = True
-        bid = self._bid(remaining())
+        bid = self._bid()
         turn = self._store.lead(bid)
         mark = turn.mark
         for seconds in self._waits(turn, remaining, patience):
@@ -92,7 +96,7 @@ class CallTurn:
     async def take_async(self, remaining: Callable[[], float | None], patience: float | None = None) -> Turn[Entry]:
         """Return the turn of the call, async; see `take`."""
         self._may_lead = True
-        bid = self._bid(remaining())
+        bid = self._bid()
         turn = await self._store.alead(bid)
         mark = turn.mark
         for seconds in self._waits(turn, remaining, patience):
@@ -102,9 +106,8 @@ class CallTurn:
                 break
         return turn if turn.leads else _ALONE
 
-    def _bid(self, seconds: float | None) -> Bid[Entry]:
-        lasts = _LEASE if seconds is None else max(seconds, 1.0)
-        return Bid(self._key, self._flight, self._read, self._token, lasts, self._owner)
+    def _bid(self) -> Bid[Entry]:
+        return Bid(self._key, self._flight, self._read, self._token, self._owner)
 
     def _waits(
         self, turn: Turn[Any], remaining: Callable[[], float | None], patience: float | None

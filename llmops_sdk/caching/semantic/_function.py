@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import Any
-
-import orjson
+from typing import Any, Generic, Protocol, TypeVar
 
 from llmops_sdk._util._guard import guarded
 from llmops_sdk.caching.semantic._cache import Hit, SemanticCache
@@ -15,14 +13,18 @@ from llmops_sdk.errors import ConfigError
 from llmops_sdk.tracing import current_span
 from llmops_sdk.tracing.records._semconv import EVENT_CACHE_LOOKUP
 
-__all__ = ["SemanticFunction", "SemanticResult"]
+__all__ = ["SemanticFunction"]
 
 
-class SemanticResult(list[Any]):
-    """A result of the semantic tier in a list of one: the exact tier must not store it."""
+class _Result(Protocol):
+    @property
+    def value(self) -> Any: ...
 
 
-class SemanticFunction:
+_R = TypeVar("_R", bound=_Result)
+
+
+class SemanticFunction(Generic[_R]):
     """Looks for the result of a call by one argument that is a text; the other arguments are the scope.
 
     Args:
@@ -30,6 +32,8 @@ class SemanticFunction:
         target: The function.
         text: The name of the argument that is the question; by default the first.
         scope_of: Returns the key of the other arguments, or None when they are not JSON.
+        refused: Returns why a result is not stored, or None.
+        make: Makes the result to return from a value of the cache.
 
     Raises:
         ConfigError: The function has no such argument.
@@ -41,6 +45,9 @@ class SemanticFunction:
         target: Callable[..., Any],
         text: str | None,
         scope_of: Callable[[dict[str, Any]], str | None],
+        *,
+        refused: Callable[[_R], str | None],
+        make: Callable[[Any], _R],
     ) -> None:
         self._cache = cache
         self._signature = inspect.signature(target)
@@ -53,34 +60,32 @@ class SemanticFunction:
             raise ConfigError("@cache(semantic=...) needs a function with an argument: its question", key="semantic")
         self._text = text or names[0]
         self._scope_of = scope_of
+        self._refused = refused
+        self._make = make
 
-    def call(self, target: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
-        """Return the result of a call in a list, from the cache or new."""
+    def call(self, args: tuple[Any, ...], kwargs: dict[str, Any], run: Callable[[], _R]) -> _R:
+        """Return the result of a call, from the cache or new."""
         question = self._question(args, kwargs)
         if question is None:
-            return [target(*args, **kwargs)]
-        text, scope = question
-        hit = guarded("semantic look-up", None, self._get, text, scope)
-        if self._record(hit):
-            return SemanticResult([hit.value if hit else None])
-        result = target(*args, **kwargs)
-        guarded("semantic write", None, self._put, text, result, scope)
-        return [result]
+            return run()
+        hit = guarded("semantic look-up", None, self._get, *question)
+        if (served := self._served(hit)) is not None:
+            return served
+        result = run()
+        guarded("semantic write", None, self._put, *question, result)
+        return result
 
-    async def acall(
-        self, target: Callable[..., Awaitable[Any]], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> list[Any]:
-        """Return the result of a call in a list, async; see `call`."""
+    async def acall(self, args: tuple[Any, ...], kwargs: dict[str, Any], run: Callable[[], Awaitable[_R]]) -> _R:
+        """Return the result of a call, from the cache or new, async."""
         question = self._question(args, kwargs)
         if question is None:
-            return [await target(*args, **kwargs)]
-        text, scope = question
-        hit = await asyncio.to_thread(guarded, "semantic look-up", None, self._get, text, scope)
-        if self._record(hit):
-            return SemanticResult([hit.value if hit else None])
-        result = await target(*args, **kwargs)
-        await asyncio.to_thread(guarded, "semantic write", None, self._put, text, result, scope)
-        return [result]
+            return await run()
+        hit = await asyncio.to_thread(guarded, "semantic look-up", None, self._get, *question)
+        if (served := self._served(hit)) is not None:
+            return served
+        result = await run()
+        await asyncio.to_thread(guarded, "semantic write", None, self._put, *question, result)
+        return result
 
     def _question(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str, str] | None:
         bound = self._signature.bind(*args, **kwargs)
@@ -93,14 +98,12 @@ class SemanticFunction:
     def _get(self, text: str, scope: str) -> Hit | None:
         return self._cache.get(text, scope=scope)
 
-    def _put(self, text: str, result: Any, scope: str) -> None:
-        try:
-            orjson.dumps(result, option=orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATETIME)
-        except orjson.JSONEncodeError:
-            return  # as the exact tier: results that are not JSON are not stored
-        self._cache.put(text, result, scope=scope)
+    def _put(self, text: str, scope: str, result: _R) -> None:
+        if self._refused(result) is None:
+            self._cache.put(text, result.value, scope=scope)
 
-    def _record(self, hit: Hit | None) -> bool:
+    def _served(self, hit: Hit | None) -> Any:
+        """Return the result of a hit, or None; record the look-up in both cases."""
         fields: dict[str, Any] = {"tier": "semantic", "hit": hit is not None}
         if hit is None:
             fields |= {"decision": "unsure", "reason": "none"}
@@ -108,4 +111,4 @@ class SemanticFunction:
             near = {"similarity": hit.similarity, "score": hit.score, "age_s": hit.age_s}
             fields |= {"decision": "served", "reason": hit.reason, **near}
         guarded("record cache lookup", None, current_span().add_event, EVENT_CACHE_LOOKUP, fields)
-        return hit is not None
+        return None if hit is None else self._make(hit.value)

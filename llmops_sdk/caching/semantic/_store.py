@@ -14,13 +14,16 @@ from llmops_sdk._util._clock import Clock
 from llmops_sdk._util._guard import guarded
 from llmops_sdk._util._public import public
 from llmops_sdk.caching.backends._open import SEMANTIC
-from llmops_sdk.caching.backends._worker import Worker
+from llmops_sdk.caching.backends._shared import SharedServer
+from llmops_sdk.caching.backends._worker import Session, Worker
 from llmops_sdk.caching.semantic._decide import Verdict
 from llmops_sdk.caching.semantic._entries import SemanticBackend
 from llmops_sdk.caching.semantic._judge import Judge, judge_of, matcher_of
+from llmops_sdk.caching.semantic._postgres import PostgresSemanticBackend
 from llmops_sdk.caching.semantic._scope import Question
 from llmops_sdk.caching.semantic._sqlite import SqliteBackend
 from llmops_sdk.caching.semantic._tier import Finding, SemanticTier, TierSettings
+from llmops_sdk.config import SharedSettings
 from llmops_sdk.embeddings import AsyncEmbedder, Embedder
 
 __all__ = ["SemanticStats", "SemanticStore", "open_on_disk"]
@@ -63,7 +66,11 @@ class SemanticStore:
     """
 
     def __init__(
-        self, worker: Worker[SemanticTier], embedder: Embedder, judge: str | Judge, read: Callable[[bytes], Any]
+        self,
+        worker: Worker[SemanticTier, Session[SemanticTier]],
+        embedder: Embedder,
+        judge: str | Judge,
+        read: Callable[[bytes], Any],
     ) -> None:
         self._worker = worker
         self._embedder = embedder
@@ -187,6 +194,7 @@ def open_on_disk(
     max_entries: int,
     clock: Clock,
     read: Callable[[bytes], Any] = orjson.loads,
+    shared: SharedSettings | None = None,
 ) -> SemanticStore:
     """Return the store in a folder, which is opened at the first use.
 
@@ -198,16 +206,22 @@ def open_on_disk(
         max_entries: Above this number the least recently used entries are removed.
         clock: The time.
         read: Returns the answer of a stored value, as the judge gets it.
+        shared: The server where the entries are instead, if it is a Postgres.
 
     Raises:
         ConfigError: There is no such judge.
+        MissingDependencyError: The library for the server is not installed.
     """
 
-    def make() -> SemanticTier:
-        backend: SemanticBackend = SqliteBackend(folder / SEMANTIC, max_entries=max_entries)
-        return SemanticTier(backend, embedder, settings, clock=clock)
+    def open_session() -> Session[SemanticTier]:
+        backend: SemanticBackend
+        if shared is not None and shared.is_postgres:
+            backend = PostgresSemanticBackend(SharedServer(shared), max_entries=max_entries)
+        else:
+            backend = SqliteBackend(folder / SEMANTIC, max_entries=max_entries)
+        return Session(SemanticTier(backend, embedder, settings, clock=clock))
 
-    return SemanticStore(Worker(make, clock=clock), embedder, judge, read)
+    return SemanticStore(Worker(open_session, clock=clock), embedder, judge, read)
 
 
 _Tags: TypeAlias = tuple[str, ...]

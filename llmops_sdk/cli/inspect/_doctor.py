@@ -33,7 +33,7 @@ OK, NOTE, BROKEN = "ok", "note", "broken"
 _CONNECT_SECONDS = 1.0
 _LARGE_BACKLOG_BYTES = 256 * 1024 * 1024
 _LOW_DISK_BYTES = 200 * 1024 * 1024
-_OPTIONAL = {"pandas": "pandas", "polars": "polars", "pyarrow": "arrow"}
+_OPTIONAL = {"pandas": "pandas", "polars": "polars", "pyarrow": "arrow", "redis": "redis", "psycopg": "postgres"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,7 @@ def check_everything(*, form: Format, store: Path | None, problems: bool = False
         findings += _configuration(settings)
         findings += _privacy(settings)
         findings += _exporters(settings)
+        findings += _shared(settings)
     folder = store if store is not None else settings.store.path if settings is not None else None
     if folder is not None:
         folder = folder.expanduser().absolute()
@@ -242,6 +243,21 @@ def _check_endpoint(what: str, url: str | None, source: str) -> Finding:
     except OSError as error:
         return Finding("exporter", what, f"{shown} cannot be reached: {error}", source, BROKEN)
     return Finding("exporter", what, f"{shown} accepts connections", source)
+
+
+def _shared(settings: Settings) -> Iterator[Finding]:
+    if settings.shared.url is None:
+        return
+    from llmops_sdk.caching.backends._shared import BackendError, check_server
+
+    source = settings.source("shared.url")
+    try:
+        yield Finding("shared", "server", check_server(settings.shared), source)
+    except (BackendError, LLMOpsError) as error:
+        yield Finding("shared", "server", str(error), source, BROKEN)
+        return
+    tiers = "exact and semantic" if settings.shared.is_postgres else "exact; the semantic tier is on this machine"
+    yield Finding("shared", "cache tiers", tiers)
 
 
 def _store(folder: Path, *, enabled: bool) -> Iterator[Finding]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +15,9 @@ from llmops_sdk.cli._usage import UsageError
 from llmops_sdk.cli.output._progress import progress_bar
 from llmops_sdk.cli.output._reading import existing_store
 from llmops_sdk.errors import LLMOpsError
+
+if TYPE_CHECKING:
+    from llmops_sdk.config import SharedSettings
 
 __all__ = ["prune"]
 
@@ -77,26 +80,35 @@ def prune(
 def _clear_cache(folder: Path, *, found: bool, keep: bool, dry_run: bool) -> None:
     # The cache does not know who asked, so clearing it takes everyone's answers: only where the user has data here.
     from llmops_sdk.caching import count_answers, erase
-    from llmops_sdk.config import current
+    from llmops_sdk.caching._shared_tiers import clear_shared
+    from llmops_sdk.caching.backends._shared import SharedServer
+    from llmops_sdk.config import SharedSettings, current
     from llmops_sdk.store.maintenance._places import cache_folders
 
     caches = cache_folders(folder, current())
-    places = ", ".join(map(str, caches))
+    shared = current().shared if folder == current().store.path.absolute() else SharedSettings()
+    places = ", ".join([*map(str, caches), *([SharedServer(shared).place] if shared.url else [])])
     if keep:
         not_cleared = "would not be" if dry_run else "was not"
         print(f"the response cache {not_cleared} cleared ({places})", file=sys.stderr)
     elif not found:
-        if any(map(count_answers, caches)):
+        if any(map(count_answers, caches)) or _count_shared(shared):
             print(
                 f"no such user or session is in the store, so the response cache {'would stay' if dry_run else 'stays'}"
                 f" ({places}); --clear-cache clears it, for all users",
                 file=sys.stderr,
             )
     elif dry_run:
-        count = sum(map(count_answers, caches))
+        count = sum(map(count_answers, caches)) + _count_shared(shared)
         print(f"{count:,} answers would be deleted from the response cache, for all users", file=sys.stderr)
-    elif erased := sum(map(erase, caches)):
+    elif erased := sum(map(erase, caches)) + clear_shared(shared):
         print(f"{erased:,} answers deleted from the response cache, for all users", file=sys.stderr)
+
+
+def _count_shared(shared: SharedSettings) -> int:
+    from llmops_sdk.caching._shared_tiers import shared_sizes
+
+    return sum(entries for entries, _ in shared_sizes(shared).values())
 
 
 def _confirm(folder: Path, spans: int | None) -> None:

@@ -6,13 +6,15 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
+from llmops_sdk.client._chain_policies import Fallbacks, Policies
 from llmops_sdk.client._record import fixed_attributes
-from llmops_sdk.client._stages import Fallbacks, Policies, Stages
+from llmops_sdk.client._stages import Stages
 from llmops_sdk.client.planning._policies import (
     cache_admission,
     cache_policy,
     guard_specs,
     retry_policy,
+    semantic_function,
     timeout_policy,
 )
 from llmops_sdk.client.structured._answer import AnswerType, answer_type
@@ -106,6 +108,8 @@ def _make(stages: Stages, options: Mapping[str, Any]) -> CallPlan:
         fallbacks=_fallbacks(stages, resolved, options.get("retry")),
         cache=cache_policy(resolved.cache, options.get("cache")),
         admit=cache_admission(options.get("cache")),
+        embedder=semantic_function(options.get("cache"), "embedder"),
+        judge=semantic_function(options.get("cache"), "judge"),
         output=guards["output"],
         tool_arguments=guards["tool_arguments"],
         on_error=resolved.guardrails.on_error,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from llmops_sdk.guardrails import Guard
     from llmops_sdk.providers import Response
 
-__all__ = ["cache_admission", "cache_policy", "guard_specs", "retry_policy", "timeout_policy"]
+__all__ = ["cache_admission", "cache_policy", "guard_specs", "retry_policy", "semantic_function", "timeout_policy"]
 
 _Section = TypeVar("_Section", RetrySettings, CacheSettings, SemanticSettings, Timeout)
 
@@ -92,7 +92,10 @@ def cache_policy(default: CacheSettings, given: object) -> CacheSettings | None:
         given.pop(_ADMIT, None)
         if "semantic" in given:
             asked = given["semantic"]
-            changes = {"mode": asked} if isinstance(asked, str) else asked
+            changes: object = {"mode": asked} if isinstance(asked, str) else asked
+            if isinstance(changes, Mapping):
+                named = cast("Mapping[str, Any]", changes)
+                changes = {name: value for name, value in named.items() if not callable(value)}
             given["semantic"] = _section(default.semantic, changes, "cache.semantic", "a mode")
     settings = _section(default, given, "cache", "a bool")
     return settings if settings.exact or settings.semantic.mode != "off" else None
@@ -111,6 +114,18 @@ def cache_admission(given: object) -> Callable[[Response], bool] | None:
     if admit is not None and not callable(admit):
         raise TypeError(f"cache={{'admit': {admit!r}}}: give a function of the answer that returns whether to store it")
     return cast("Callable[[Response], bool] | None", admit)
+
+
+def semantic_function(given: object, name: str) -> Callable[..., Any] | None:
+    """Return the function in `cache={"semantic": {"embedder": ..., "judge": ...}}`; None where a name is given.
+
+    Args:
+        given: The argument `cache` of a call.
+        name: "embedder" or "judge".
+    """
+    semantic = cast("Mapping[str, Any]", given).get("semantic") if isinstance(given, Mapping) else None
+    value = cast("Mapping[str, Any]", semantic).get(name) if isinstance(semantic, Mapping) else None
+    return value if callable(value) else None
 
 
 _Specs = tuple["str | Guard", ...]

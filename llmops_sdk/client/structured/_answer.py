@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, cast
@@ -42,13 +42,36 @@ class AnswerType:
     adapter: TypeAdapter[Any]
     wrapper: TypeAdapter[Any] | None = None
 
-    def parse(self, text: str) -> Any:
+    def parse(self, text: str, restore: Callable[[str], str] | None = None) -> Any:
         """Return the object that the text describes, with or without a code block and a wrapper around it.
 
+        Args:
+            text: The answer.
+            restore: Puts values back into JSON where guards masked them, or None.
+
         Raises:
-            InvalidAnswerError: The text is not JSON or does not fit the type.
+            InvalidAnswerError: The text is not JSON or does not fit the type. The error has no value that was masked.
         """
         found = json_text(text)
+        restored = found if restore is None else restore(found)
+        try:
+            return self._validated(restored)
+        except InvalidAnswerError as error:
+            if restored == found:
+                raise
+            errors = error.errors
+        # The words of a validator may quote the value, and they go to the model and to the trace.
+        known = self._errors_of(found)
+        raise InvalidAnswerError(tuple(one if one in known else _without_value(one, found) for one in errors))
+
+    def _errors_of(self, found: str) -> tuple[str, ...]:
+        try:
+            self._validated(found)
+        except InvalidAnswerError as error:
+            return error.errors
+        return ()
+
+    def _validated(self, found: str) -> Any:
         wrapped: ValidationError | None = None
         if self.wrapper is not None:
             try:
@@ -93,6 +116,14 @@ def _build(wanted: Any) -> AnswerType:
             f"{wanted!r} has no JSON schema: use a pydantic model, a dataclass or a TypedDict ({error.message})"
         ) from error
     return AnswerType(name=_name_of(wanted), schema=wrapper.json_schema(), adapter=adapter, wrapper=wrapper)
+
+
+def _without_value(line: str, found: str) -> str:
+    """Return a reason without the validator's words, and with its place if the text as the model wrote it has that."""
+    place = line.partition(": ")[0]
+    parts = place.split(".")
+    shown = place if all(part.isdigit() or part in found for part in parts) else "the answer"
+    return f"{shown}: not valid with the value that stands behind a placeholder"
 
 
 def _rooted(schema: dict[str, Any]) -> dict[str, Any]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
 from contextlib import aclosing, closing
 from dataclasses import replace
-from typing import cast
+from typing import TypeAlias, cast
 
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk.client.structured._answer import AnswerType, InvalidAnswerError
@@ -19,35 +19,44 @@ __all__ = ["MAX_REASKS", "ReaskProvider", "parse_answer", "require_answer"]
 _UNFINISHED = {
     "length": 'the answer was cut at its longest length (finish_reason "length"): raise `max_tokens`, or ask for less',
     "refusal": "the model refused to answer: `.response.refusal` has its words",
-    "content_filter": 'the provider withheld the answer (finish_reason "content_filter"): change the prompt',
+    "content_filter": (
+        'a filter withheld the answer (finish_reason "content_filter"): change the prompt; if it is the '
+        "`fallback_answer` of a guard, make that JSON which fits"
+    ),
 }
 
 MAX_REASKS = 2
 """How often the stage asks again after an answer that is not valid."""
 
 
-def parse_answer(answer: AnswerType, response: Response) -> Response:
+Restore: TypeAlias = Callable[[str], str] | None
+"""Puts values back into JSON where guards masked them."""
+
+
+def parse_answer(answer: AnswerType, response: Response, restore: Restore = None) -> Response:
     """Return the response with `.parsed` set; a call for tools is not an answer yet and may stay unchanged.
+
+    The object has the values that guards masked, so it is for the caller only: nobody may record it.
 
     Raises:
         InvalidAnswerError: The text does not fit the type.
     """
     try:
-        return replace(response, parsed=answer.parse(response.text))
+        return replace(response, parsed=answer.parse(response.text, restore))
     except InvalidAnswerError:
         if response.tool_calls:
             return response
         raise
 
 
-def require_answer(answer: AnswerType, response: Response) -> Response:
+def require_answer(answer: AnswerType, response: Response, restore: Restore = None) -> Response:
     """Return the response with `.parsed` set, as `parse_answer` does.
 
     Raises:
         ValidationFailedError: The text does not fit the type.
     """
     try:
-        return parse_answer(answer, response)
+        return parse_answer(answer, response, restore)
     except InvalidAnswerError as error:
         attempts = max(len(response.attempts), 1)
         problem = _UNFINISHED.get(_end_of(response))
@@ -100,7 +109,7 @@ class ReaskProvider(WrapperProvider):
             for chunk in chunks:
                 whole.add(chunk)
                 yield chunk
-        require_answer(self._answer, whole.response())
+        require_answer(self._answer, whole.response(), request.restore)
 
     async def astream(self, request: Request) -> AsyncIterator[Chunk]:
         whole = Accumulator()
@@ -108,7 +117,7 @@ class ReaskProvider(WrapperProvider):
             async for chunk in chunks:
                 whole.add(chunk)
                 yield chunk
-        require_answer(self._answer, whole.response())
+        require_answer(self._answer, whole.response(), request.restore)
 
 
 class _ReaskState:
@@ -124,7 +133,9 @@ class _ReaskState:
         """Take an answer: a valid one is the result; after an invalid one the next request asks again."""
         response = self.rounds.add(response)
         try:
-            self.result = require_answer(self._answer, response)
+            valid = require_answer(self._answer, response, self.request.restore)
+            # With placeholders: the caller's own values come back outside of the cache and the record.
+            self.result = valid if self.request.restore is None else response
         except ValidationFailedError as error:
             if self.rounds.count > MAX_REASKS or _end_of(response) in _UNFINISHED:
                 raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -176,8 +176,9 @@ def _parts(annotation: Any) -> tuple[Any, list[Any], bool]:
             annotation, *more = get_args(annotation)
             metadata += more
         elif origin in {Union, UnionType}:
-            members = [member for member in get_args(annotation) if member is not NoneType]
-            optional = optional or len(members) < len(get_args(annotation))
+            # A function can only come from code.
+            members = [one for one in get_args(annotation) if one is not NoneType and get_origin(one) is not Callable]
+            optional = optional or NoneType in get_args(annotation)
             if len(members) != 1:
                 return annotation, metadata, optional
             annotation = members[0]

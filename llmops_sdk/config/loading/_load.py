@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from llmops_sdk.config._secrets import masked_repr
 from llmops_sdk.config.loading._environment import CONFIG_FILE_VARIABLE, environment_layer
 from llmops_sdk.config.loading._files import ConfigFiles, ProcessEnvironment, find_files, read_file
+from llmops_sdk.config.loading._guard_options import guard_option_problems
 from llmops_sdk.config.loading._keys import KeyPath, dotted
 from llmops_sdk.config.loading._layers import DEFAULT, Layer, arguments_layer, source_of
 from llmops_sdk.config.loading._otel_variables import otel_layer
@@ -191,12 +192,13 @@ def _without_shadowed_url(layer: Layer, above: Sequence[Layer]) -> Layer:
 
 def _problems(layer: Layer) -> list[Problem]:
     """Return the problems of one layer. Another layer may have its missing keys."""
+    problems = list(guard_option_problems(layer))
     try:
         SettingsFields.model_validate(layer.data)
     except ValidationError as error:
         items = [item for item in error.errors() if item["type"] != "missing"]
-        return [from_pydantic(item, layer.source_at(key_path(item)).location) for item in items]
-    return []
+        problems += [from_pydantic(item, layer.source_at(key_path(item)).location) for item in items]
+    return problems
 
 
 def _name_problems(merged: SettingsFields, layers: Sequence[Layer]) -> Iterator[Problem]:

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias, cast
 
 from llmops_sdk.config._secrets import PLAIN_OPTIONS, masked_repr
 from llmops_sdk.config.loading._files import FoundFile, ProcessEnvironment, find_files, read_file
+from llmops_sdk.config.loading._guard_options import is_import_path
 from llmops_sdk.config.loading._keys import KeyPath, dotted, lookup
 from llmops_sdk.config.loading._layers import Layer, leaves
 from llmops_sdk.config.loading._problems import Problem
@@ -31,7 +32,8 @@ _OPTION = "is not a plain option of a model"
 
 ALLOWED = frozenset({
     "enabled", "service", "prices", "retry", "fallback", "timeout", "guardrails", "capture",
-    "cache.exact", "cache.ttl", "cache.max_bytes", "cache.namespace", "cache.sampled",
+    "cache.exact", "cache.ttl", "cache.max_bytes", "cache.namespace", "cache.sampled", "cache.tool_calls",
+    "cache.tags", "cache.stale_while_revalidate", "cache.negative_ttl", "cache.semantic",
     "store.enabled", "store.max_bytes", "store.retention_days", "store.segment_bytes", "store.segment_seconds",
     "store.fsync", "store.columns", "store.compaction", "store.thinning", "store.network",
     "export.enabled", "export.exporters", "export.protocol", "export.timeout", "export.filter", "export.outbox",
@@ -55,6 +57,8 @@ REFUSED: Mapping[str, str] = {
     "export.metrics.headers": _KEY,
     "export.logs.endpoint": _AWAY,
     "export.logs.headers": _KEY,
+    "shared.url": _AWAY,
+    "shared.namespace": "decides which programs share",
     "redaction.hash_key_env": "decides which key hides redacted values",
 }
 """Keys that only a trusted file may set, and why."""
@@ -71,15 +75,31 @@ def _is_inside(value: Any, root: Path) -> bool:
     return found != inside and found.is_relative_to(inside)
 
 
+def _names_no_code(value: Any, _root: Path) -> bool:
+    names: Sequence[object] = cast("list[object]", value) if isinstance(value, list) else [value]
+    return not any(isinstance(name, str) and is_import_path(name) for name in names)
+
+
+def _is_plain_embedder(value: Any, _root: Path) -> bool:
+    return isinstance(value, str) and (value == "static" or value.startswith("litellm:")) and "://" not in value
+
+
+_GUARDS = ("names code that runs", _names_no_code)
 CHECKED: Mapping[str, tuple[str, _Check]] = {
     "model": (_AWAY, _names_no_url),
     "fallbacks": (_AWAY, _names_no_url),
+    "cache.semantic.embedder": ("loads files of a model, or decides where data goes", _is_plain_embedder),
     "cassettes.records": (_AWAY, _names_no_url),
     "cassettes.mode": ("records prompts and answers into a file", lambda value, _root: value == "replay"),
     "store.path": ("puts the store outside the project", _is_inside),
     "export.content": (_CONTENT, lambda value, _root: value is False),
     "export.host_content": (_CONTENT, lambda value, _root: value is False),
     "guardrails.options.model": (_AWAY, _names_no_url),
+    "guardrails.input": _GUARDS,
+    "guardrails.output": _GUARDS,
+    "guardrails.tool_arguments": _GUARDS,
+    "guardrails.tool_results": _GUARDS,
+    "guardrails.tool_definitions": _GUARDS,
     "redaction.enabled": ("turns redaction off", lambda value, _root: value is True),
 }
 """Keys whose value decides: why it may be refused, and whether it is allowed."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt, field_validator
 
@@ -30,16 +29,15 @@ class SemanticSettings(SettingsSection):
 
     mode: Literal["off", "shadow", "serve"] = "off"
     """"shadow" returns nothing and records what "serve" would have returned."""
-    embedder: str | Callable[[list[str]], Any] = "static"
-    """"static" is in the package and needs no network; "litellm:MODEL"; "sentence-transformers:FOLDER"; in code also a
-    function."""
+    embedder: str = "static"
+    """"static" is in the package and needs no network; "litellm:MODEL"; or "sentence-transformers:FOLDER"."""
     max_error: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.01
     """The largest share of wrong responses among those it returns."""
     confidence: Annotated[float, Field(ge=0.5, lt=1.0)] = 0.95
     """The chance that `max_error` holds, at all times together."""
-    judge: Literal["exact", "similar"] | Callable[[str, Any, Any], Any] = "similar"
+    judge: Literal["exact", "similar"] = "similar"
     """Says after a miss whether a stored response would have been right. "exact" compares the texts, "similar" also
-    their vectors and words; in code also a function of the question and both texts."""
+    their vectors and words."""
     false_right: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     """An upper limit of the share of wrong responses that the judge calls right."""
     false_wrong: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0

@@ -10,6 +10,7 @@ from llmops_sdk.config.sections._calls import FallbackSettings, RetrySettings, T
 from llmops_sdk.config.sections._export import ExportSettings
 from llmops_sdk.config.sections._guardrails import GuardrailSettings
 from llmops_sdk.config.sections._models import ModelSettings, PriceSettings, ProviderSettings
+from llmops_sdk.config.sections._shared import SharedSettings
 from llmops_sdk.config.sections._store import StoreSettings
 from llmops_sdk.config.sections._tracing import CaptureSettings, RedactionSettings, TracingSettings
 
@@ -37,6 +38,7 @@ class SettingsFields(SettingsSection):
     fallback: FallbackSettings = FallbackSettings()
     timeout: Timeout = Timeout()
     cache: CacheSettings = CacheSettings()
+    shared: SharedSettings = SharedSettings()
     guardrails: GuardrailSettings = GuardrailSettings()
     capture: CaptureSettings = CaptureSettings()
     store: StoreSettings = StoreSettings()

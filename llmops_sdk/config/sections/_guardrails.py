@@ -57,7 +57,7 @@ class GuardrailSettings(SettingsSection):
     """Checks of prompts and responses."""
 
     input: Names = ()
-    """Guards on the prompt by name, e.g. ["cards"] or ["cards:block"]."""
+    """Guards on the prompt by name, e.g. ["cards"], ["cards:block"] or, in your code, ["shop.guards:Orders"]."""
     output: Names = ()
     """Guards on the response by name."""
     tool_arguments: Names = ()

@@ -11,7 +11,7 @@ from llmops_sdk.guardrails._texts import put, put_text, take, take_text
 from llmops_sdk.guardrails.masking._masks import LONGEST_PLACEHOLDER, Masks
 from llmops_sdk.providers import Accumulator, Chunk, Response, ToolCall, chunks_of
 
-__all__ = ["ItemRestorer", "StreamRestorer", "TextRestorer", "restored_response", "restored_value"]
+__all__ = ["ItemRestorer", "StreamRestorer", "TextRestorer", "restored_response", "restored_text", "restored_value"]
 
 _TEXTS = ("text", "reasoning", "refusal")
 _BEGINNING = re.compile(r"\[[A-Z0-9_]*\Z")
@@ -34,20 +34,20 @@ def restored_response(response: Response, masks: Masks, tools: Collection[str] =
         return response
     new = replace(
         response,
-        **{name: _restored(getattr(response, name), masks) for name in _TEXTS},
+        **{name: restored_text(getattr(response, name), masks) for name in _TEXTS},
         tool_calls=tuple(_restored_call(call, masks) if call.name in tools else call for call in response.tool_calls),
     )
     # The parsed object has placeholders too: who needs it parses the text again.
     return response if new == response else replace(new, raw=None, parsed=None)
 
 
-def _restored(text: str, masks: Masks) -> str:
-    # In JSON the values need JSON's escapes.
+def restored_text(text: str, masks: Masks) -> str:
+    """Return a text with the values instead of the placeholders; in JSON they get JSON's escapes."""
     return put_text(text, iter([masks.restore(one) for one in take_text(text)])) if text else text
 
 
 def _restored_call(call: ToolCall, masks: Masks) -> ToolCall:
-    return replace(call, arguments=_restored(call.arguments, masks))
+    return replace(call, arguments=restored_text(call.arguments, masks))
 
 
 class TextRestorer:
@@ -155,7 +155,7 @@ class StreamRestorer:
         """Return the chunks that still wait."""
         rest: dict[str, Any] = {name: self._texts[name].finish() for name in _TEXTS}
         if self._json is not None:
-            rest["text"] = _restored("".join(self._json), self._masks)
+            rest["text"] = restored_text("".join(self._json), self._masks)
         found = [Chunk(**rest)] if any(rest.values()) else []
         if self._has_calls:
             whole = restored_response(self._calls.response(), self._masks, self._tools)

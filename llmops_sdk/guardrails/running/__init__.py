@@ -1,4 +1,6 @@
 """Run guards: their options, their order, and the bound on their time.
 
-Doors for the rest of `guardrails`: `_options`, `_order`, `_pool`, `_runner`.
+Doors for other packages: `_imported`.
+
+Doors for the rest of `guardrails`: `_in_order`, `_options`, `_order`, `_pool`, `_runner`.
 """

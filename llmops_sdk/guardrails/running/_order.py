@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from llmops_sdk.guardrails._protocol import Guard
 
-__all__ = ["groups", "is_slow", "keeps_text", "reads_whole"]
+__all__ = ["groups", "is_slow", "keeps_text", "neighbours", "reads_whole"]
 
 _T = TypeVar("_T")
 
@@ -34,6 +34,11 @@ def groups(items: Sequence[_T], guard_of: Callable[[_T], Guard]) -> list[list[_T
         items: What has the guards, in the order in which these were given.
         guard_of: Returns the guard of an item.
     """
+    return [sorted(group, key=lambda item: is_slow(guard_of(item))) for group in neighbours(items, guard_of)]
+
+
+def neighbours(items: Sequence[_T], guard_of: Callable[[_T], Guard]) -> list[list[_T]]:
+    """Return items in the groups of `groups`, in the order in which they were given."""
     if len(items) < 2:
         return [[item] for item in items]
     found: list[list[_T]] = []
@@ -43,4 +48,4 @@ def groups(items: Sequence[_T], guard_of: Callable[[_T], Guard]) -> list[list[_T
             found[-1].append(item)
         else:
             found.append([item])
-    return [sorted(group, key=lambda item: is_slow(guard_of(item))) for group in found]
+    return found

@@ -1,4 +1,4 @@
-"""Run guards in order over the texts of one rail."""
+"""One guard's run over the texts of one rail."""
 
 from __future__ import annotations
 
@@ -6,50 +6,32 @@ import asyncio
 import random
 import time
 import traceback
-from collections.abc import Callable, Generator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar, cast
+from typing import Any, Self, cast
 
 import orjson
 
 from llmops_sdk._util._guard import Caught, guarded
+from llmops_sdk._util._unchecked import note_unchecked
 from llmops_sdk.errors import GuardrailViolation
 from llmops_sdk.guardrails._protocol import ACTIONS, Guard, GuardContext, OnError, Verdict
 from llmops_sdk.guardrails.running._options import NO_OPTIONS, GuardOptions, options_of
-from llmops_sdk.guardrails.running._order import groups, is_slow, reads_whole
-from llmops_sdk.guardrails.running._pool import CHECKS, GROUPS, GuardTimeoutError
+from llmops_sdk.guardrails.running._order import is_slow
+from llmops_sdk.guardrails.running._pool import CHECKS, GuardTimeoutError
 from llmops_sdk.tracing import current_span, span
 from llmops_sdk.tracing.records._semconv import EVENT_GUARD_VERDICT
 
-__all__ = ["PLAIN", "GuardRun", "Texts", "acheck_value", "check_value"]
-
-_T = TypeVar("_T")
+__all__ = ["GuardRun"]
 
 _LONG = 20_000
-"""Length in characters from which a check without `acheck` runs in a thread, off the event loop."""
+"""Length in characters from which a check without `acheck` leaves the event loop for a thread; slow ones always do."""
 _RANK = {action: 2 * number for number, action in enumerate(ACTIONS)} | {"error": 1}
 _REFUSING = frozenset({"reask", "fallback", "block"})
 _MOST_FINDINGS = 64
 """How many places one event tells."""
-
-
-@dataclass(frozen=True, slots=True)
-class Texts(Generic[_T]):
-    """How the texts of a value are taken out, and the checked ones put back.
-
-    Attributes:
-        take: Returns the texts; its second argument says whether whole texts are meant, not the strings inside JSON.
-        put: Returns the value with the checked texts, in the order of `take`.
-    """
-
-    take: Callable[[_T, bool], list[str]]
-    put: Callable[[_T, Sequence[str], bool], _T]
-
-
-PLAIN: Texts[list[str]] = Texts(lambda texts, _: list(texts), lambda _, checked, __: list(checked))
-"""A list of texts."""
 
 
 @dataclass(slots=True, eq=False)
@@ -159,7 +141,7 @@ class GuardRun:
                 raise  # the guard's own
         if bounded:
             return await CHECKS.arun(self._left(), self.guard.check, text, self.context)
-        if len(text) < _LONG:
+        if len(text) < _LONG and not is_slow(self.guard):
             return self.guard.check(text, self.context)
         return await asyncio.to_thread(self.guard.check, text, self.context)
 
@@ -239,6 +221,7 @@ class GuardRun:
             reason, place = "the guard took longer than its time", ""
         if self.on_error == "open":
             self.failed = True
+            note_unchecked()
             self._note("error", reason)
             self._keep(Verdict("pass", reason=reason))
             return text
@@ -268,105 +251,3 @@ def _place_of(error: BaseException) -> str:
     """Return the file and line at which a guard failed, as a part of the message."""
     frames = traceback.extract_tb(error.__traceback__)
     return f" in {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
-
-
-def check_value(value: _T, texts: Texts[_T], runs: Sequence[GuardRun]) -> _T:
-    """Return a value as the guards leave it; each guard sees what the one before left.
-
-    Guards that keep the text may change places: cheap ones go first, and slow ones run side by side.
-
-    Args:
-        value: What has the texts.
-        texts: How they are taken out and put back.
-        runs: The guards, each with its context.
-
-    Raises:
-        GuardrailViolation: A guard blocked a text, or failed where a failure blocks.
-    """
-    for group in groups(runs, _guard_of):
-        taken = texts.take(value, reads_whole(group[0].guard))
-        if len(group) == 1:
-            with group[0] as run:
-                checked = [run.check(text) for text in taken]
-        else:
-            with _entered(group):
-                checked = _check_group(group, taken)
-        if checked != taken:
-            value = texts.put(value, checked, reads_whole(group[0].guard))
-    return value
-
-
-async def acheck_value(value: _T, texts: Texts[_T], runs: Sequence[GuardRun]) -> _T:
-    """Return a value as the guards leave it, async; see `check_value`."""
-    for group in groups(runs, _guard_of):
-        taken = texts.take(value, reads_whole(group[0].guard))
-        if len(group) == 1:
-            with group[0] as run:
-                checked = [await run.acheck(text) for text in taken]
-        else:
-            with _entered(group):
-                checked = await _acheck_group(group, taken)
-        if checked != taken:
-            value = texts.put(value, checked, reads_whole(group[0].guard))
-    return value
-
-
-@contextmanager
-def _entered(group: Sequence[GuardRun]) -> Generator[None]:
-    with ExitStack() as stack:
-        for run in group:
-            stack.enter_context(run)
-        yield
-
-
-def _guard_of(run: GuardRun) -> Guard:
-    return run.guard
-
-
-def _side_by_side(group: Sequence[GuardRun]) -> list[GuardRun]:
-    slow = [run for run in group if is_slow(run.guard)]
-    return slow if len(slow) > 1 else []
-
-
-def _check_group(group: Sequence[GuardRun], texts: list[str]) -> list[str]:
-    together = _side_by_side(group)
-    checked = texts
-    for run in group:
-        if run not in together:
-            checked = [run.check(text) for text in checked]
-    if together:
-        # The guards of a group of several keep the text.
-        futures = [GROUPS.submit(_check_all, run, checked) for run in together]
-        for future in futures:
-            future.result()
-    return checked
-
-
-async def _acheck_group(group: Sequence[GuardRun], texts: list[str]) -> list[str]:
-    together = _side_by_side(group)
-    checked = texts
-    for run in group:
-        if run not in together:
-            checked = [await run.acheck(text) for text in checked]
-    if together:
-        tasks = [asyncio.create_task(_acheck_all(run, checked)) for run in together]
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-        finally:
-            for task in tasks:
-                task.cancel()
-            ends = await asyncio.gather(*tasks, return_exceptions=True)
-        for end in ends:
-            if isinstance(end, BaseException) and not isinstance(end, asyncio.CancelledError):
-                raise end
-    return checked
-
-
-def _check_all(run: GuardRun, texts: Sequence[str]) -> None:
-    for text in texts:
-        run.check(text)
-
-
-async def _acheck_all(run: GuardRun, texts: Sequence[str]) -> None:
-    for text in texts:
-        await run.acheck(text)

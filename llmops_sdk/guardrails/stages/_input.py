@@ -11,8 +11,9 @@ from llmops_sdk._util._public import public
 from llmops_sdk.errors import GuardrailViolation
 from llmops_sdk.guardrails._protocol import Guard, GuardContext, MaskMap, OnError, Rail
 from llmops_sdk.guardrails._registry import policy_version
+from llmops_sdk.guardrails.running._in_order import PLAIN, Texts, acheck_value, check_value
 from llmops_sdk.guardrails.running._order import keeps_text
-from llmops_sdk.guardrails.running._runner import PLAIN, GuardRun, Texts, acheck_value, check_value
+from llmops_sdk.guardrails.running._runner import GuardRun
 from llmops_sdk.guardrails.stages._beside import Beside
 from llmops_sdk.guardrails.stages._fallback import OpenModel, fallback_of
 from llmops_sdk.guardrails.stages._texts_of import DEFINITIONS, MESSAGES, RESULTS
@@ -170,13 +171,15 @@ class InputGuardProvider(WrapperProvider):
     def _checked(self, request: Request, inputs: Sequence[Guard], but: Guard | None = None) -> Request:
         for rail, texts in _RAILS:
             if guards := [guard for guard in self._guards_of(rail, inputs) if guard is not but]:
-                request = check_value(request, texts, self._runs(guards, rail, request))
+                runs = self._runs(guards, rail, request)
+                request = _with_failures(check_value(request, texts, runs), runs)
         return request
 
     async def _achecked(self, request: Request, inputs: Sequence[Guard], but: Guard | None = None) -> Request:
         for rail, texts in _RAILS:
             if guards := [guard for guard in self._guards_of(rail, inputs) if guard is not but]:
-                request = await acheck_value(request, texts, self._runs(guards, rail, request))
+                runs = self._runs(guards, rail, request)
+                request = _with_failures(await acheck_value(request, texts, runs), runs)
         return request
 
     def _verdicts(self, request: Request) -> Callable[[], None]:
@@ -236,6 +239,10 @@ class InputGuardProvider(WrapperProvider):
             if error.rail == rail:
                 return fallback_of(error, self._guards_of(rail, self.guards), request, self._open_model, self.inner)
         return None
+
+
+def _with_failures(request: Request, runs: Sequence[GuardRun]) -> Request:
+    return replace(request, unchecked=True) if any(run.failed for run in runs) else request
 
 
 def _keeping_at_end(guards: Sequence[Guard]) -> int:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, aclosing, closing, suppress
 from dataclasses import replace
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk._util._public import public
-from llmops_sdk.errors import ConfigError, GuardrailViolation, StreamInterruptedError
+from llmops_sdk.errors import GuardrailViolation, StreamInterruptedError
 from llmops_sdk.guardrails._protocol import Guard, GuardContext, OnError, Rail
 from llmops_sdk.guardrails._reasoning import without_blocks
 from llmops_sdk.guardrails._stream import ChunkWindow
 from llmops_sdk.guardrails._texts import take_messages
 from llmops_sdk.guardrails._window import Checks, arun_checks, run_checks
+from llmops_sdk.guardrails.running._in_order import acheck_value, check_value
 from llmops_sdk.guardrails.running._order import reads_whole
-from llmops_sdk.guardrails.running._runner import GuardRun, acheck_value, check_value
+from llmops_sdk.guardrails.running._runner import GuardRun
+from llmops_sdk.guardrails.stages._choices import refuse_choices, without_choices
 from llmops_sdk.guardrails.stages._fallback import OpenModel, fallback_of
 from llmops_sdk.guardrails.stages._texts_of import ANSWER, CALLS
 from llmops_sdk.providers import Accumulator, Chunk, Provider, Request, Response, WrapperProvider, chunks_of
@@ -45,6 +47,7 @@ class OutputGuardProvider(WrapperProvider):
         reasks: How often the model is asked again after an answer that a guard refused with "reask".
         on_answer: Called with each answer or chunk before it is checked, or None.
         open_model: Opens the model of a guard's fallback, or None.
+        options: The options of each model that may be asked, with its name: they may ask for several answers.
         clock: The time.
 
     Raises:
@@ -63,6 +66,7 @@ class OutputGuardProvider(WrapperProvider):
         reasks: int = 1,
         on_answer: Callable[[Response | Chunk], None] | None = None,
         open_model: OpenModel | None = None,
+        options: Sequence[tuple[str, Mapping[str, Any]]] = (),
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         super().__init__(inner)
@@ -72,6 +76,7 @@ class OutputGuardProvider(WrapperProvider):
         self._reasks = reasks
         self._on_answer = on_answer
         self._open_model = open_model
+        self._options = tuple(options)
         self._clock = clock
         self._reads_prompt = any(map(reads_whole, self.guards))
         # A guard without an action of its own may return any.
@@ -91,7 +96,7 @@ class OutputGuardProvider(WrapperProvider):
                 raise
             if provider is not self.inner:
                 return response  # its own stage has checked it
-            self._seen(response)
+            response = self._seen(response)
             try:
                 return self._checked(response, request)
             except GuardrailViolation as error:
@@ -110,7 +115,7 @@ class OutputGuardProvider(WrapperProvider):
                 raise
             if provider is not self.inner:
                 return response
-            self._seen(response)
+            response = self._seen(response)
             try:
                 return await self._achecked(response, request)
             except GuardrailViolation as error:
@@ -190,13 +195,8 @@ class OutputGuardProvider(WrapperProvider):
                 yield Chunk(unchecked=True)
 
     def _refuse_choices(self, request: Request) -> None:
-        number = request.params.get("n", request.extra.get("n"))
-        if number not in {None, 1} and (self.guards or self.tool_arguments):
-            raise ConfigError(
-                f"guards on the output check one answer, but n is {number!r}: leave n out, or these guards",
-                key="n",
-                value=number,
-            )
+        if self.guards or self.tool_arguments:
+            refuse_choices(request, self._options)
 
     def _window(self, request: Request, stack: ExitStack | AsyncExitStack) -> ChunkWindow:
         runs = [
@@ -215,7 +215,7 @@ class OutputGuardProvider(WrapperProvider):
     def _seen(self, answer: _Answer) -> _Answer:
         if self._on_answer is not None:
             self._on_answer(answer)
-        return answer
+        return without_choices(answer)
 
     def _checked(self, response: Response, request: Request) -> Response:
         runs = self._runs(self.guards, "output", request)

@@ -17,18 +17,18 @@ from llmops_sdk.guardrails._texts import (
     take_messages,
     take_response,
 )
-from llmops_sdk.guardrails.running._runner import Texts
+from llmops_sdk.guardrails.running._in_order import Texts
 from llmops_sdk.providers import Request, Response
 
 __all__ = ["ANSWER", "CALLS", "DEFINITIONS", "MESSAGES", "RESULTS"]
 
 
-def _messages(role: str | None) -> Texts[Request]:
+def _messages(*, results: bool) -> Texts[Request]:
     def take_texts(request: Request, whole: bool) -> list[str]:
-        return list(take_messages(request.messages, role, whole=whole))
+        return list(take_messages(request.messages, results=results, whole=whole))
 
     def put_texts(request: Request, checked: Sequence[str], whole: bool) -> Request:
-        return replace(request, messages=put_messages(request.messages, iter(checked), role, whole=whole))
+        return replace(request, messages=put_messages(request.messages, iter(checked), results=results, whole=whole))
 
     return Texts(take_texts, put_texts)
 
@@ -57,9 +57,9 @@ def _put_tools(request: Request, checked: Sequence[str], whole: bool) -> Request
     return replace(request, tools=tools)
 
 
-MESSAGES = _messages(None)
+MESSAGES = _messages(results=False)
 """The messages of every role, the rail `input`."""
-RESULTS = _messages("tool")
+RESULTS = _messages(results=True)
 """The results of tools, the rail `tool_results`."""
 DEFINITIONS: Texts[Request] = Texts(lambda request, whole: list(take(tuple(request.tools), whole=whole)), _put_tools)
 """The names, descriptions and parameters of tools, the rail `tool_definitions`."""

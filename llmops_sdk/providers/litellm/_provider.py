@@ -201,7 +201,7 @@ class LitellmProvider:
         return {**arguments_of(lib, endpoint, request, self._options), "timeout": timeout}
 
     def _reader(self, endpoint: Endpoint, request: Request) -> StreamReader:
-        if (number := request.params.get("n", request.extra.get("n"))) not in {None, 1}:
+        if (number := {**self._options, **request.params, **request.extra}.get("n")) not in {None, 1}:
             raise BadRequestError(
                 f"{self._resolved.model}: a stream has one answer, but n is {number!r}. Leave n out, or use `chat`",
                 provider=self._name,

@@ -7,10 +7,12 @@ at the first record, and sleeps without a time-out while the queue is empty.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeAlias, cast
 
 from llmops_sdk._util._daemon import start_daemon
@@ -28,6 +30,7 @@ from llmops_sdk.tracing.records._records import (
 )
 from llmops_sdk.tracing.runtime._counts import Counts, LossSums
 from llmops_sdk.tracing.runtime._process_end import count_threads, join_thread
+from llmops_sdk.tracing.runtime._sink_lock import SinkLock
 
 __all__ = ["Pipeline"]
 
@@ -93,9 +96,9 @@ class Pipeline:
         self._thread: threading.Thread | None = None
         self._thread_lock = threading.Lock()
         self._starting_thread = 0  # the last thread that took `_thread_lock`
-        self._drain_lock = threading.Lock()
-        self._draining_thread = 0  # the last thread that took `_drain_lock`
+        self._sink_lock = SinkLock()
         self._marker_waits = False
+        self._stopping = False  # the marker that stops the thread is in the queue
         self._stopped = False
         self._forking = False
         self._locked_for_fork = False
@@ -147,10 +150,8 @@ class Pipeline:
 
     def _run(self) -> None:
         wake = self._wake
-        with self._drain_lock:
-            self._draining_thread = threading.get_ident()
-            # Not only at the first batch: the sinks' imports may need threads, and at exit none can start.
-            self._ensure_sinks()
+        # Not only at the first batch: the sinks' imports may need threads, and at exit none can start.
+        self._sink_lock.run(self._ensure_sinks)
         while True:
             self._idle = True
             # A record may have arrived before `_idle` was set: its thread did not wake this one.
@@ -179,33 +180,29 @@ class Pipeline:
 
     def _drain(self) -> bool:
         """Hand the queue to the sinks; return whether a marker asked to stop."""
-        stop = False
-        if self._is_reentrant():
-            return stop  # a garbage collection or a signal handler ended a span: the loop below takes it
-        with self._drain_lock:
-            self._draining_thread = threading.get_ident()
-            self._marker_waits = False
-            # Twice: the first pass may itself produce records, in a garbage collection for example. Not until the queue
-            # is empty: a thread that records without pause would keep this one here.
-            for _ in range(2):
-                left = max(len(self._queue), 1)
-                while left > 0 and not self._forking:
-                    batch, marker, taken = self._next_batch(left)
-                    left -= max(taken, 1)
-                    if batch:
-                        self._write(batch)
-                    if marker is not None:
-                        stop = stop or marker.stop
-                        marker.reached.set()
-            if self._losses and self._thread is None:
-                # A sink has just counted losses, and there may be no next batch to carry them.
-                self._write([*self._losses.take()])
-            self._queued_bytes = sum(getattr(record, "size", 0) for record in list(self._queue))
-        return stop
+        # None: this thread is inside already, and takes the rest there.
+        return self._sink_lock.run(self._drain_queue) or False
 
-    def _is_reentrant(self) -> bool:
-        """Return whether this thread is inside `_drain` already."""
-        return self._draining_thread == threading.get_ident() and self._drain_lock.locked()
+    def _drain_queue(self) -> bool:
+        stop = False
+        self._marker_waits = False
+        # Twice: the first pass may itself produce records, in a garbage collection for example. Not until the queue is
+        # empty: a thread that records without pause would keep this one here.
+        for _ in range(2):
+            left = max(len(self._queue), 1)
+            while left > 0 and not self._forking:
+                batch, marker, taken = self._next_batch(left)
+                left -= max(taken, 1)
+                if batch:
+                    self._write(batch)
+                if marker is not None:
+                    stop = stop or marker.stop
+                    marker.reached.set()
+        if self._losses and self._thread is None:
+            # A sink has just counted losses, and there may be no next batch to carry them.
+            self._write([*self._losses.take()])
+        self._queued_bytes = sum(getattr(record, "size", 0) for record in list(self._queue))
+        return stop
 
     def _next_batch(self, most: int) -> tuple[list[Record], _Marker | None, int]:
         """Take at most `most` records; return those for the sinks, the marker that ended them, and the number."""
@@ -297,9 +294,10 @@ class Pipeline:
         return self.report()
 
     def _wait_for_marker(self, marker: _Marker, deadline: float) -> None:
-        if (not self._queue and not self._losses and self._thread is None) or self._is_reentrant():
+        if (not self._queue and not self._losses and self._thread is None) or self._sink_lock.is_inside():
             return
         self._queue.append(marker)
+        self._stopping = self._stopping or marker.stop
         self._marker_waits = True
         self._wake_thread()
         marker.reached.wait(max(deadline - time.monotonic(), 0.0))
@@ -307,7 +305,8 @@ class Pipeline:
     def shut_down(self, timeout: float) -> FlushReport:
         """Flush, stop the thread and close the sinks within `timeout` seconds. Later records are written at once."""
         deadline = time.monotonic() + timeout
-        self._wait_for_marker(_Marker(stop=True), deadline)
+        if not self._stopping:  # else a signal handler has ended the wait of another call
+            self._wait_for_marker(_Marker(stop=True), deadline)
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join(max(deadline - time.monotonic(), 0.0))
@@ -329,10 +328,12 @@ class Pipeline:
         # In reverse order of opening: the store is first, and takes the losses that the other sinks report.
         for sink in reversed(self._sinks or ()):
             # Not while another thread writes to the sink.
-            with self._drain_lock:
-                self._draining_thread = threading.get_ident()
-                guarded(f"closing the sink {sink.name}", None, sink.close, max(deadline - time.monotonic(), 0.1))
+            self._sink_lock.run(partial(self._close_sink, sink, max(deadline - time.monotonic(), 0.1)))
             self._drain()
+
+    @staticmethod
+    def _close_sink(sink: Sink, timeout: float) -> None:
+        guarded(f"closing the sink {sink.name}", None, sink.close, timeout)
 
     def report(self) -> FlushReport:
         """Return the counts so far."""
@@ -368,25 +369,25 @@ class Pipeline:
             self._wake.set()
             join_thread(thread, _FORK_WAIT, count)
         # Also stop threads that write their own records.
-        self._locked_for_fork = self._drain_lock.acquire(timeout=max(deadline - time.monotonic(), 0.0))
-        self._draining_thread = threading.get_ident()
+        self._locked_for_fork = self._sink_lock.enter(max(deadline - time.monotonic(), 0.0))
 
     def after_fork_in_parent(self) -> None:
         self._forking = False
         if self._locked_for_fork:
             self._locked_for_fork = False
-            self._drain_lock.release()
+            self._sink_lock.leave()
         if self._queue and self._thread is None:
             self._wake_thread()
 
-    def after_fork(self) -> None:
+    def after_fork(self, ends_without_hook: bool = False) -> None:
         """Start again in a forked child, with an empty queue and sinks that release what belongs to the parent.
 
         Many children do one piece of work and leave through os._exit, without any hook. Therefore a child writes
-        through at first, and starts a thread only later.
+        through at first, and starts a thread only later; never if it is known to leave so.
         """
         self._new_queue()
-        self.write_through_until = max(self.write_through_until, time.monotonic() + _CHILD_WRITE_THROUGH)
+        until = math.inf if ends_without_hook else time.monotonic() + _CHILD_WRITE_THROUGH
+        self.write_through_until = max(self.write_through_until, until)
         self._counts = Counts()
         for sink in self._sinks or ():
             guarded(f"the sink {sink.name} after a fork", None, sink.after_fork)

@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import threading
+import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pkgutil import resolve_name
@@ -19,7 +20,7 @@ from llmops_sdk.tracing.records._losses import set_recorder
 from llmops_sdk.tracing.records._outbox import OutboxOwner, OutboxUser
 from llmops_sdk.tracing.records._records import FlushReport, PipelineBounds
 from llmops_sdk.tracing.runtime._pipeline import Pipeline
-from llmops_sdk.tracing.runtime._process_end import is_ending, join_libraries
+from llmops_sdk.tracing.runtime._process_end import ends_without_hook, is_ending, join_libraries
 from llmops_sdk.tracing.spans import _runtime
 from llmops_sdk.tracing.spans._runtime import RecordPipeline, Runtime
 
@@ -48,6 +49,8 @@ _PIPELINE_SECTIONS = ("store", "export", "tracing", "redaction", "service")
 SINKS = ("llmops_sdk.store:open_sink", "llmops_sdk.export._sink:open_sink")
 
 _MaybeRuntime = TypeVar("_MaybeRuntime", bound=Runtime | None)
+
+_EXIT_SECONDS = 5.0
 
 _lock = threading.RLock()
 _subscriptions: list[Callable[[], None]] = []
@@ -182,8 +185,8 @@ def _new_pipeline(settings: Settings, open_sinks: Callable[[], Sequence[Sink]] |
     tracing = settings.tracing
     bounds = PipelineBounds(spans=tracing.queue_spans, bytes=tracing.queue_bytes, interval=tracing.flush_interval)
     pipeline = Pipeline(open_sinks or open_all, bounds)
-    if ending:
-        # The interpreter would not wait for a thread.
+    if ending or ends_without_hook():
+        # Nobody would wait for a thread.
         pipeline.write_through_until = math.inf
     redaction = None
     if settings.redaction.enabled:
@@ -283,8 +286,15 @@ def reset() -> None:
 
 def shut_down_at_exit(**_: object) -> None:
     """Shut down; `atexit` and other exit hooks call this, each with its own arguments."""
-    if os.getpid() == _pid:
-        guarded("shutting down at the end of the process", None, shutdown, 5.0)
+    if os.getpid() != _pid:
+        return
+    deadline = time.monotonic() + _EXIT_SECONDS
+    with Caught(BaseException) as interrupted:
+        guarded("shutting down at the end of the process", None, shutdown, _EXIT_SECONDS)
+    if interrupted.error is not None:
+        # A signal handler raised, as that of Celery's workers does at SIGTERM. After this call the process is gone.
+        guarded("shutting down at the end of the process", None, shutdown, max(deadline - time.monotonic(), 0.0))
+        raise interrupted.error
 
 
 # --- forks ----------------------------------------------------------------------------------------------------
@@ -317,7 +327,7 @@ def _after_fork() -> None:
     runtime = _runtime.current
     if runtime is not None:
         runtime.resource = {**runtime.resource, "process.pid": _pid}
-        runtime.pipeline.after_fork()
+        runtime.pipeline.after_fork(ends_without_hook())
         join_libraries(shut_down_at_exit)
 
 

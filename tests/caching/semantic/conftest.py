@@ -30,3 +30,16 @@ def make_cache(folder: Path, clock: ManualClock) -> Iterator[Callable[..., Seman
     yield make
     for one in opened:
         one.close()
+
+
+# A small vocabulary: the words of the tests that are spelled right.
+WORDS = """
+    account address bank beef book buy call card change chicken copy current debt deposit desktop direct dish eat email
+    employee employer for history how install invoice list members my open order password prescription receive repeat
+    request reset router savings sign spicy start statement station status table transfer turn update up water what
+"""
+
+
+@pytest.fixture(scope="session")
+def vocabulary() -> frozenset[str]:
+    return frozenset(WORDS.split())

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
 import functools
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -212,6 +215,58 @@ def test_what_passed_a_failed_guard_is_not_cached(way, ask):
     assert (second.text, second.unchecked, second.cache) == ("Your card is [CARD].", False, None)
     assert (third.text, third.unchecked, third.cache) == ("Your card is [CARD].", False, "exact")
     assert CARD[4:10].encode() not in stored_bytes(".llmops/cache")  # the trace has the first answer, as the caller has
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_unchecked_prompt_goes_around_the_cache(way, ask):
+    """Case 10, case 4: what the guard would have replaced is not on the disk, and an old answer is not served."""
+    guard = Failing()
+    guards = {"input": [guardrails.configure(guard, on_error="open")]}
+    with use_provider(ScriptedProvider([ANSWER, "second", "third"])):
+        answers = [ask(way, f"Mine is {CARD}", guards=guards) for _ in range(2)]
+        assert CARD[4:10].encode() not in stored_bytes(".llmops/cache")
+        guard.fails = False
+        answers += [ask(way, f"Mine is {CARD}", guards=guards) for _ in range(2)]
+    assert [one.text for one in answers] == [ANSWER, "second", "third", "third"]
+    assert [one.cache for one in answers] == [None, None, None, "exact"]
+
+
+@pytest.mark.parametrize("place", ["result", "argument", "call", "thread", "task"])
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_cached_function_does_not_keep_what_passed_a_failed_guard(is_async, place):
+    """Case 10, case 4: also where the guard is far below `@llmops.cache`, in another thread, or in a nested cache."""
+    guard = Failing()
+
+    def checked(question: str) -> str:
+        given = {"output": [guard]} if place != "argument" else {"input": [guard]}
+        if place == "call":
+            return llmops.chat(question, guards={"output": [guardrails.configure(guard, on_error="open")]}).text
+        ask = llmops.guard(on_error="open", **given)(lambda text: text if place == "argument" else f"{text}: {CARD}")
+        if place == "thread":
+            with ThreadPoolExecutor(1) as pool:
+                return pool.submit(contextvars.copy_context().run, ask, question).result()
+        return ask(question)
+
+    @llmops.cache(namespace=f"inner {place}")
+    def inner(question: str) -> str:
+        return checked(question)
+
+    @llmops.cache(namespace=f"outer {place}")
+    def outer(question: str) -> str:
+        return inner(question)
+
+    @llmops.cache(namespace=f"async {place}")
+    async def aouter(question: str) -> str:
+        return await asyncio.create_task(asyncio.to_thread(inner, question)) if place == "task" else inner(question)
+
+    question = f"Mine is {CARD}" if place == "argument" else "Q"
+    with use_provider(ScriptedProvider([f"Q: {CARD}"] * 2)):
+        first, second, third = [
+            asyncio.run(aouter(question)) if is_async else outer(question) for guard.fails in (True, False, True)
+        ]
+    assert CARD in first
+    assert second == third == first.replace(CARD, "[CARD]")
+    assert CARD[4:10].encode() not in stored_bytes(".llmops/cache")
 
 
 class Bill(BaseModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import subprocess
@@ -13,7 +14,10 @@ import pytest
 from guarded_values import VALUES
 
 import llmops_sdk as llmops
-from llmops_sdk.guardrails import check, resolve
+from llmops_sdk.config.loading._guard_options import COMMON_OPTIONS, GUARD_OPTIONS
+from llmops_sdk.guardrails import check, detectors, resolve
+from llmops_sdk.guardrails._registry import KINDS
+from llmops_sdk.guardrails.running._options import OPTION_NAMES
 from llmops_sdk.testing import ScriptedProvider, use_provider
 
 CARD = VALUES["card"].text
@@ -54,6 +58,40 @@ def test_a_mistake_in_the_configuration_file_is_an_error_and_never_safe(lines):
     assert model.requests == ()
     assert MISSPELT[lines] in str(caught.value)
     assert CARD not in str(caught.value)
+
+
+OFF = {
+    "guardrails.options.inejction": ("", "guardrails.options.injection"),
+    "guardrails.options.injection.thresold": ("", "guardrails.options.injection.threshold"),
+    "guardrails.options.pii.time_out": ("", "guardrails.options.pii.timeout"),
+    "models.m.guardrails.options.tocpis": ("[models.m]\nmodel = 'offline/echo'", "models.m.guardrails.options.topics"),
+    "models.m.guardrails.options.topics.dney": (
+        "[models.m]\nmodel = 'offline/echo'",
+        "models.m.guardrails.options.topics.deny",
+    ),
+}
+
+
+@pytest.mark.parametrize("key", OFF)
+def test_a_misspelt_option_of_a_guard_that_is_off_is_an_error_with_file_key_and_nearest_name(key):
+    """Measured case 2: who turns the guard on later must not get it without the option."""
+    above, nearest = OFF[key]
+    table, name = (key, "deny") if key.count(".") == 2 or key.endswith("tocpis") else key.rsplit(".", 1)
+    Path("llmops.toml").write_text(f"{above}\n[{table}]\n{name} = '{CARD}'\n")
+    with pytest.raises(llmops.ConfigError) as caught:
+        llmops.configure()
+    error = caught.value
+    assert (error.source, error.key, error.nearest) == (str(Path("llmops.toml").resolve()), key, nearest)
+    assert CARD not in f"{error} {error.value}"
+
+
+def test_the_options_that_the_configuration_knows_are_those_of_the_guards():
+    made = {}
+    for kind, known in KINDS.items():
+        names = [*inspect.signature(getattr(detectors, known.detector)).parameters]
+        made[kind] = (*names, "hashed") if "redact" in known.actions else tuple(names)
+    assert made == GUARD_OPTIONS
+    assert OPTION_NAMES == COMMON_OPTIONS
 
 
 @pytest.mark.parametrize(
@@ -128,9 +166,10 @@ def test_each_door_takes_the_options_of_the_configuration():
         assert search() == expected
         assert "".join(pieces()) == expected
         assert check("Acme sells zebras.", ["topics:redact"]).text == expected
-    llmops.configure(guardrails={"options": {"topics": {"denny": ["x"]}}})
     with pytest.raises(llmops.ConfigError, match="deny"):
-        search()
+        llmops.configure(guardrails={"options": {"topics": {"denny": ["x"]}}})
+    with pytest.raises(llmops.ConfigError, match="deny"):
+        check("Acme", ["topics"], options={"topics": {"denny": ["x"]}})
 
 
 def test_an_object_of_a_guard_does_not_read_the_configuration(monkeypatch):

@@ -8,6 +8,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -212,6 +213,55 @@ def test_several_choices_are_refused_or_checked(way, ask):
         with pytest.raises((llmops.LLMOpsError, TypeError)):
             ask(way, extra={"n": 2}, guards=OUTPUT)
     assert model.requests == ()
+
+
+SEVERAL: dict[str, dict[str, Any]] = {
+    "the model's options": {"models": {"m": {"model": MODEL, "options": {"n": 2}}}},
+    "extra_body of the options": {"models": {"m": {"model": MODEL, "options": {"extra_body": {"n": 2}}}}},
+    "a fallback's options": {
+        "models": {"m": {"model": MODEL, "fallbacks": ["f"]}, "f": {"model": "openai/other", "options": {"n": 2}}}
+    },
+    "the options of a guard's fallback": {
+        "models": {"m": {"model": MODEL}, "f": {"model": "openai/other", "options": {"n": 2}}},
+        "guardrails": {"options": {"cards": {"fallback_model": "f"}}},
+    },
+}
+
+
+@pytest.mark.parametrize("way", ["chat", "achat", "stream", "astream"])
+@pytest.mark.parametrize("where", SEVERAL)
+def test_several_choices_that_the_configuration_asks_for_are_refused(way, where, ask):
+    """Case 2: the second answer of `n = 2` in the options of a model would pass unchecked in the vendor's object."""
+    llmops.configure(**SEVERAL[where])
+    guards = {"output": ["cards:fallback"]} if "guard's" in where else OUTPUT
+    with use_provider(ScriptedProvider([VALUES["card"].text], repeat=True)) as model:
+        with pytest.raises(llmops.ConfigError, match=r"n is 2 in the options of (m|f): leave n out") as caught:
+            ask(way, model="m", guards=guards)
+        assert len(model.requests) == (1 if "guard's" in where else 0)
+        assert caught.value.key in {"options.n", "options.extra_body.n"}
+        assert ask(way, model="m", guards={"output": []}).text == VALUES["card"].text
+        if where == "the model's options":
+            assert ask(way, model="m", n=1, guards={"output": ["cards"]}).text == "[CARD]"
+        else:
+            with pytest.raises(llmops.ConfigError, match="n is 2"):
+                ask(way, model="m", extra={"extra_body": {"n": 2}}, guards={"output": ["cards"]})
+
+
+@dataclass
+class VendorAnswer:
+    """A vendor's object with several answers, as of a server that answers more often than it was asked."""
+
+    choices: list[str]
+
+
+@pytest.mark.parametrize("way", ["chat", "achat", "stream", "astream"])
+def test_choices_that_nobody_asked_for_do_not_pass_with_the_first(way, ask):
+    """Case 2: the guards change nothing in the first answer, so the vendor's object would come along."""
+    answer = llmops.Response(text="clean", finish_reason="stop", raw=VendorAnswer(["clean", VALUES["card"].text]))
+    one = llmops.Response(text="clean", finish_reason="stop", raw=VendorAnswer(["clean"]))
+    with use_provider(ScriptedProvider([answer, one])):
+        assert ask(way, guards=OUTPUT).raw is None
+        assert ask(way, guards=OUTPUT).raw is (one.raw if "stream" not in way else None)
 
 
 class WordGuard:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Container
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from llmops_sdk._util._public import public
 from llmops_sdk.caching.semantic.lexical._antonyms import JOINED_AFFIXES
 from llmops_sdk.caching.semantic.lexical._frames import ENGLISH, FRAMES, LIGHT, PRONOUNS, TENSES
-from llmops_sdk.caching.semantic.lexical._stems import is_known, key_of
+from llmops_sdk.caching.semantic.lexical._stems import is_known, key_of, stem
 from llmops_sdk.caching.semantic.lexical._synonyms import PHRASES
 from llmops_sdk.caching.semantic.lexical._tokens import (
     BREAK,
@@ -22,19 +22,24 @@ from llmops_sdk.caching.semantic.lexical._tokens import (
     split_words,
 )
 from llmops_sdk.caching.semantic.lexical._values import DATE_WORDS, Value, read_value
+from llmops_sdk.caching.semantic.lexical._words import words
 
 __all__ = ["NO_WORDS", "PREPOSITIONS", "Analysed", "Term", "analyse"]
 
 NO_WORDS: Final[frozenset[str]] = frozenset()
-PREPOSITIONS = frozenset(
-    """about above across after against along among around at before behind below beside between beyond by despite down
-    during for from in inside into like near of off on onto out outside over per since than through to toward towards
-    under until till up upon via vs versus with within without ago while as""".split()
-)
-_NEGATIONS = frozenset("not no never without neither nor none nobody nothing".split())
-_AUXILIARIES = frozenset("do does did is are was were am be been have has had will would shall should must".split())
+PREPOSITIONS = words("""
+    about above across after against along among around at before behind below beside between beyond by despite down
+    during for from in inside into like near of off on onto out outside over per since than through to toward
+    towards under until till up upon via vs versus with within without ago while as
+""")
+_NEGATIONS = words("not no never without neither nor none nobody nothing")
+_BEFORE_MONTH = words("in of on until by since next last this from for early late")
+_AUXILIARIES = words("""
+    do does did is are was were am be been have has had will would shall should must can could may might ought
+""")
 
 
+@public("llmops_sdk.caching.semantic.lexical")
 @dataclass(frozen=True, slots=True)
 class Term:
     """One term of a text.
@@ -48,6 +53,7 @@ class Term:
         acronym: Whether it is written in capital letters only.
         known: Whether it is in the vocabulary.
         value: The value, if it is one.
+        forms: The surface, its base form and the key, of a word of content.
     """
 
     key: str
@@ -57,6 +63,7 @@ class Term:
     acronym: bool = False
     known: bool = True
     value: Value | None = None
+    forms: frozenset[str] = NO_WORDS
 
 
 @public("llmops_sdk.caching.semantic.lexical")
@@ -85,7 +92,6 @@ class Analysed:
     cut: bool
 
 
-@public("llmops_sdk.caching.semantic.lexical")
 def analyse(text: str, *, vocabulary: Container[str] = NO_WORDS) -> Analysed:
     """Analyse a text for `compare_analysed`.
 
@@ -110,9 +116,9 @@ def analyse(text: str, *, vocabulary: Container[str] = NO_WORDS) -> Analysed:
     cut = len(text) > MAX_CHARACTERS or len(raw) >= MAX_WORDS
     english = _is_english(raw, plain)
     if not english:
-        terms = tuple(_term(raw, at, value) for at, value in _valued(raw) if raw[at].text != BREAK)
+        found = tuple(_term(raw, at, value) for at, value in _valued(raw) if raw[at].text != BREAK)
         joined = plain.casefold().strip(" .?!¿¡。？！،؟")
-        return Analysed(digest, joined, terms, (), sum(word.text in _NEGATIONS for word in raw), False, False, cut)
+        return Analysed(digest, joined, found, (), sum(word.text in _NEGATIONS for word in raw), False, False, cut)
     words = rewrite(rewrite(_capitals(raw), PHRASES), FRAMES)
     words = _split_affixes(words, vocabulary)
     terms: list[Term] = []
@@ -122,6 +128,7 @@ def analyse(text: str, *, vocabulary: Container[str] = NO_WORDS) -> Analysed:
             breaks.append(len(terms))
         else:
             terms.append(_term(words, at, value, vocabulary))
+    _ask_price(terms)
     return Analysed(
         digest,
         joined,
@@ -132,6 +139,14 @@ def analyse(text: str, *, vocabulary: Container[str] = NO_WORDS) -> Analysed:
         True,
         cut,
     )
+
+
+def _ask_price(terms: list[Term]) -> None:
+    """Write "what does a ticket cost" as "how much does a ticket cost"."""
+    for at, term in enumerate(terms[:-1]):
+        asks = term.key == "<what>" and terms[at + 1].role == "auxiliary"
+        if asks and any(other.surface == "cost" for other in terms[at + 2 :]):
+            terms[at] = replace(term, key="<howmuch>")
 
 
 def _is_english(words: list[Word], plain: str) -> bool:
@@ -188,13 +203,17 @@ def _term(words: list[Word], at: int, value: Value | None, vocabulary: Container
     if value is not None:
         return Term(value.key, text, "value", value=value)
     role = _role(text)
+    if text == "may" and (word.capital or (at and words[at - 1].text in _BEFORE_MONTH)):
+        return Term("may$", text, "content")
     key = key_of(text) if role == "content" else text
-    if role == "content" and text in DATE_WORDS and text != "may":
-        key = text[:3] if text[:3] not in {"tod", "tom", "wee"} else text
+    dated = role == "content" and (text in DATE_WORDS or (text[-1] == "s" and text[:-1] in DATE_WORDS))
+    if dated:
+        key = text[:3] if text[:3] not in {"tod", "tom", "wee"} else key
+    forms = frozenset((text, stem(text), key)) if role == "content" else NO_WORDS
     if role == "preposition" and (at + 1 == len(words) or words[at + 1].text == BREAK):
         key = f"{text}$"  # "how much is it for" asks what "how much is it" does not
     known = role != "content" or is_known(text, vocabulary)
-    return Term(key, text, role, word.capital, word.acronym, known)
+    return Term(key, text, role, word.capital and not dated, word.acronym, known or dated, None, forms)
 
 
 def _role(text: str) -> str:
@@ -220,7 +239,10 @@ def _chunks(terms: list[Term], breaks: frozenset[int]) -> tuple[tuple[str, ...],
     for at, term in enumerate(terms):
         if at in breaks or term.role in {"preposition", "frame"}:
             chunks.append([])
-        if term.role in {"content", "value", "preposition", "frame", "affix", "negation", "joiner"} or term.surface in {"you", "your"}:
+        if term.role in {"content", "value", "preposition", "frame", "affix", "negation", "joiner"} or term.surface in {
+            "you",
+            "your",
+        }:
             chunks[-1].append(term.key)
             if len(chunks[-1]) > 2 and chunks[-1][-2] in {"and", "or"}:
                 chunks[-1][-3], chunks[-1][-1] = sorted((chunks[-1][-3], chunks[-1][-1]))

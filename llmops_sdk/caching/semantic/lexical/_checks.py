@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Container
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
@@ -13,6 +14,7 @@ from llmops_sdk.caching.semantic.lexical._frames import PRONOUNS
 from llmops_sdk.caching.semantic.lexical._order import Order, order_of
 from llmops_sdk.caching.semantic.lexical._stems import is_misspelling, stem
 from llmops_sdk.caching.semantic.lexical._values import DATE_WORDS
+from llmops_sdk.caching.semantic.lexical._words import pairs, words
 
 __all__ = ["Difference", "Finding", "Reason", "find_difference"]
 
@@ -22,34 +24,33 @@ Reason = Literal[
     "length",
 ]  # fmt: skip
 
+_LONGEST_AFFIX = 7
 _MOST_TERMS = 12  # more that are left over on one side are not explained one by one
-_FLIPS = frozenset("stop avoid prevent refuse fail except exclude former cease quit never".split())
+_FLIPS = words("stop avoid prevent refuse fail except exclude former cease quit never")
 # Ways of asking that have one answer, or none of their own: a request, a wish and a noun alone.
-_CLOSE = frozenset(
-    frozenset(pair.split())
-    for pair in (
-        "<how> <want>", "<how> <can>", "<can> <want>", "<offer> <can>", "<offer> <accept>", "<accept> <can>",
-        "<when> <whatday>", "<howlong> <howsoon>", "<howlong> <when>", "<when> <howsoon>", "<plainhow> <how>",
-        "<howmuch> <what>", "<who> <what>", "<where> <what>", "<when> <what>", "<offer> <where>",
-        "<howmuch> <whatis>", "<who> <whatis>", "<where> <whatis>", "<when> <whatis>", "<what> <whatis>",
-        "<yesno> <can>", "<yesno> <accept>",
-    )
-)  # fmt: skip
+_CLOSE = pairs("""
+    <how> <want>, <how> <can>, <can> <want>, <offer> <can>, <offer> <accept>, <accept> <can>, <when> <whatday>,
+    <howlong> <howsoon>, <howlong> <when>, <when> <howsoon>, <plainhow> <how>, <howmuch> <what>, <who> <what>,
+    <where> <what>, <when> <what>, <offer> <where>, <howmuch> <whatis>, <who> <whatis>, <where> <whatis>,
+    <when> <whatis>, <what> <whatis>, <yesno> <can>, <yesno> <accept>
+""")
 _WEAK_FRAMES = frozenset({"<want>", "<whatis>"})
 _ALIKE_FRAMES = frozenset({frozenset({"<yesno>", "<offer>"}), frozenset({"<what>", "<whatis>"})})
 # A head that may be left out after one of these words: "insurance policy", "email address".
 _HEADS = {
     "policy": {"insurance"}, "cover": {"insurance"}, "address": {"email"}, "account": {"savings", "current"},
 }  # fmt: skip
-_CLOSE_PREPOSITIONS = frozenset(
-    frozenset(pair.split()) for pair in ("to into", "on onto", "till until", "by via", "on upon", "near by", "of for")
-)
-_ROLE_PAIRS = frozenset(
-    frozenset(pair.split())
-    for pair in ("from to", "from into", "before after", "with without", "in out", "on off", "up down", "over under",
-                 "inside outside", "within after", "above below", "for against", "into out", "by for", "from for",
-                 "until after", "until from", "since until", "before within")
-)  # fmt: skip
+_CLOSE_PREPOSITIONS = pairs("to into, on onto, till until, by via, on upon, near by, of for")
+_ROLE_PAIRS = pairs("""
+    from to, from into, before after, with without, in out, on off, up down, over under, inside outside,
+    within after, above below, for against, into out, by for, from for, until after, until from, since until,
+    before within
+""")
+
+
+_DUTIES = words("should must ought shall")
+# After these words it makes no difference whether one can, should or does: "who can I ask", "who should I ask".
+_ASKED = words("<how> <who> <where> <what> <whatis> <howmuch> <howlong> <when>")
 
 
 @public("llmops_sdk.caching.semantic.lexical")
@@ -162,7 +163,7 @@ def _check_values(left: list[Term], right: list[Term], found: Difference) -> Non
 def _value_reason(one: Term | None, other: Term | None) -> Reason:
     values = [term.value for term in (one, other) if term is not None and term.value is not None]
     kinds = {value.kind for value in values}
-    if len(values) == 2 and values[0].amount == values[1].amount and "clock" not in kinds:
+    if len(values) == 2 and len(kinds) == 1 and "clock" not in kinds and values[0].unit != values[1].unit:
         return "unit"
     for kind, reason in (("code", "code"), ("clock", "time"), ("year", "date")):
         if kind in kinds:
@@ -170,9 +171,7 @@ def _value_reason(one: Term | None, other: Term | None) -> Reason:
     return "number"
 
 
-def _check_words(
-    left: list[Term], right: list[Term], found: Difference, vocabulary: Container[str]
-) -> dict[str, str]:
+def _check_words(left: list[Term], right: list[Term], found: Difference, vocabulary: Container[str]) -> dict[str, str]:
     """Explain the words of content that only one text has; return the keys of the stored text to read as others."""
     renamed: dict[str, str] = {}
     if len(left) <= _MOST_TERMS and len(right) <= _MOST_TERMS:
@@ -185,6 +184,8 @@ def _check_words(
                     found.explained += 1
                     found.shared += 1
                     break
+        for parts, wholes in ((left, right), (right, left)):
+            _join_parts(parts, wholes, found)
         for term in left:
             for other in right:
                 reason = _contrast(term, other)
@@ -203,6 +204,19 @@ def _check_words(
     return renamed
 
 
+def _join_parts(parts: list[Term], wholes: list[Term], found: Difference) -> None:
+    """Take out words that one text writes in two parts: "data base" and "database"."""
+    for first, second in itertools.pairwise(list(parts)):
+        for whole in wholes:
+            if whole.surface in {first.surface + second.surface, stem(first.surface + second.surface)}:
+                parts.remove(first)
+                parts.remove(second)
+                wholes.remove(whole)
+                found.explained += 1
+                found.shared += 1
+                return
+
+
 def _is_implied(term: Term, found: Difference) -> bool:
     """Return whether a word that only one text has says nothing new: "policy" beside "insurance"."""
     anchors = _HEADS.get(term.key) or _HEADS.get(term.surface)
@@ -213,20 +227,18 @@ def _is_implied(term: Term, found: Difference) -> bool:
 
 def _contrast(one: Term, other: Term) -> Reason | None:
     """Return why two words exclude each other, or None."""
-    first = {one.surface, one.key, stem(one.surface)}
-    second = {other.surface, other.key, stem(other.surface)}
-    if any(are_opposites(a, b) for a in first for b in second):
+    if are_opposites(one.forms, other.forms):
         return "antonym"
-    if any(_adds_affix(a, b) or _adds_affix(b, a) for a in first for b in second):
+    if any(_adds_affix(a, b) or _adds_affix(b, a) for a in one.forms for b in other.forms):
         return "affix"
-    if one.surface in DATE_WORDS and other.surface in DATE_WORDS:
+    if {one.surface, one.surface[:-1]} & DATE_WORDS and {other.surface, other.surface[:-1]} & DATE_WORDS:
         return "date"
     return None
 
 
 def _adds_affix(longer: str, shorter: str) -> bool:
     extra = len(longer) - len(shorter)
-    if extra < 1 or len(shorter) < 4:
+    if extra < 1 or extra > _LONGEST_AFFIX or len(shorter) < 4:
         return False
     if longer.endswith(shorter) and longer[:extra] in AFFIXES:
         return True
@@ -248,6 +260,12 @@ def _check_small_words(left: list[Term], right: list[Term], found: Difference) -
         if (both or strong) and not close:
             found.doubts.append(Finding("role", _names(mine), _names(theirs)))
         found.loose += len(mine) + len(theirs)
+    if _is_article(left, right) or _is_article(right, left):
+        found.loose += 1
+        left, right = ([term for term in terms if term.surface != "your"] for terms in (left, right))
+    modals = [{term.surface for term in _of(terms, "auxiliary")} for terms in (left, right)]
+    if _DUTIES & (modals[0] ^ modals[1]) and not _ASKED & found.shared_keys:
+        found.doubts.append(Finding("question", " ".join(sorted(modals[0])), " ".join(sorted(modals[1]))))
     people = [{PRONOUNS[term.surface] for term in _of(terms, "pronoun")} for terms in (left, right)]
     if people[0] != people[1] and (people[0] | people[1]) - {"speaker"}:
         whom = _names(_of(left, "pronoun")), _names(_of(right, "pronoun"))
@@ -259,6 +277,11 @@ def _check_small_words(left: list[Term], right: list[Term], found: Difference) -
         found.doubts.append(Finding("content", _names(joiners[0]), _names(joiners[1])))
 
 
+def _is_article(terms: list[Term], others: list[Term]) -> bool:
+    """Return whether one text has "your" where the other one has "the"."""
+    return any(term.surface == "your" for term in terms) and any(term.surface == "the" for term in others)
+
+
 def _check_frames(left: list[Term], right: list[Term], found: Difference) -> None:
     mine, theirs = {term.key for term in left}, {term.key for term in right}
     if not (mine or theirs):
@@ -267,7 +290,11 @@ def _check_frames(left: list[Term], right: list[Term], found: Difference) -> Non
     if frozenset(mine | theirs) in _ALIKE_FRAMES:
         found.loose += 1
     elif mine and theirs:
-        close = all(any(frozenset((one, other)) in _CLOSE for other in theirs) for one in mine)
+        close = all(
+            any(frozenset((one, other)) in _CLOSE for other in others)
+            for ones, others in ((mine, theirs), (theirs, mine))
+            for one in ones
+        )
         (found.doubts if close else found.findings).append(finding)
     elif (mine | theirs) - _WEAK_FRAMES:
         found.doubts.append(finding)

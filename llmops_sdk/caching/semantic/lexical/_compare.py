@@ -11,7 +11,7 @@ from llmops_sdk._util._public import public
 from llmops_sdk.caching.semantic.lexical._analyse import NO_WORDS, Analysed, Term, analyse
 from llmops_sdk.caching.semantic.lexical._checks import Difference, Finding, Reason, find_difference
 
-__all__ = ["Comparison", "compare", "compare_analysed"]
+__all__ = ["Comparison", "Decision", "compare", "compare_analysed"]
 
 # Natural questions differ in these without a change of the answer more often than in numbers or opposites.
 _COSTS: dict[Reason, float] = {"question": 2.0, "role": 3.0, "negation": 4.0}
@@ -41,9 +41,21 @@ def _sigmoid(logit: float) -> float:
     return 1 / (1 + math.exp(-max(-30.0, min(30.0, logit))))
 
 
-@public("llmops_sdk.caching.semantic.lexical")
 def compare(asked: str, stored: str, *, similarity: float, vocabulary: Container[str] = NO_WORDS) -> Comparison:
-    """Compare two texts; see `compare_analysed`."""
+    """Compare two texts: may the answer to one answer the other?
+
+    Args:
+        asked: The text that asks.
+        stored: The text whose answer is stored.
+        similarity: The cosine of their vectors, from -1 to 1. It matters for the score, and for no decision.
+        vocabulary: Words that are spelled right; see `analyse`.
+
+    Example:
+        >>> compare("Remind me at 7am", "Remind me at 7pm", similarity=0.97).reason
+        'time'
+        >>> compare("What is three plus 4?", "what's 3 plus four", similarity=0.9).decision
+        'same'
+    """
     return compare_analysed(
         analyse(asked, vocabulary=vocabulary),
         analyse(stored, vocabulary=vocabulary),
@@ -55,6 +67,14 @@ def compare(asked: str, stored: str, *, similarity: float, vocabulary: Container
 def compare_analysed(
     asked: Analysed, stored: Analysed, *, similarity: float, vocabulary: Container[str] = NO_WORDS
 ) -> Comparison:
+    """Compare two analysed texts; see `compare`. The arguments may change places without a change of the decision.
+
+    Args:
+        asked: The text that asks.
+        stored: The text whose answer is stored.
+        similarity: The cosine of their vectors, from -1 to 1; a value outside counts as the nearest, NaN as -1.
+        vocabulary: The words that `analyse` was given.
+    """
     if asked.digest == stored.digest:
         return Comparison("same", "equal", 1.0)
     if asked.cut or stored.cut:
@@ -62,9 +82,18 @@ def compare_analysed(
     if asked.plain == stored.plain:
         return Comparison("same", "equal", 0.995)
     if not (asked.english and stored.english):
-        return Comparison("unsure", "language", 0.3)
+        return _compare_values(asked, stored)
     found = find_difference(asked, stored, vocabulary)
-    return _judge(found, min(1.0, max(-1.0, similarity)))
+    return _judge(found, min(1.0, similarity) if similarity > -1.0 else -1.0)
+
+
+def _compare_values(asked: Analysed, stored: Analysed) -> Comparison:
+    """Compare two texts of which one is not English: only values tell, and only that the texts differ."""
+    values = [sorted(term.key for term in text.terms if term.role == "value") for text in (asked, stored)]
+    if values[0] != values[1]:
+        finding = Finding("number", " ".join(values[0][:_SHOWN]), " ".join(values[1][:_SHOWN]))
+        return Comparison("different", "number", 0.05, (finding,))
+    return Comparison("unsure", "language", 0.3)
 
 
 def _judge(found: Difference, similarity: float) -> Comparison:
@@ -73,7 +102,8 @@ def _judge(found: Difference, similarity: float) -> Comparison:
     left_over = max(len(one), len(other))
     if not left_over and not checks and found.shared:
         cost = 0.3 * found.explained + 0.25 * found.loose + 0.3 * (found.order in {"moved", "folded"})
-        return Comparison("same", "wording", _sigmoid(4.5 + 3.0 * (similarity - 0.9) - cost))
+        logit = 4.5 + 3.0 * (max(similarity, 0.4) - 0.9) - min(cost, 1.5)
+        return Comparison("same", "wording", _sigmoid(logit))
     coverage = found.shared / (found.shared + left_over) if found.shared else float(not left_over)
     logit = 12.0 * (similarity - 0.93) + 2.5 * (coverage - 1.0)
     # Between texts that are nearly equal a difference is decisive; between texts in other words it is often chance.

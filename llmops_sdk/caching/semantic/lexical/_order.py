@@ -50,7 +50,11 @@ def order_of(asked: Chunks, stored: Chunks, renamed: Mapping[str, str]) -> Order
     kept = _only(folded[0], shared), _only(folded[1], shared)
     if Counter(kept[0]) == Counter(kept[1]):
         return "folded"
-    if not whole and (mine - theirs).keys() | (theirs - mine).keys() <= _FOLDING and not (mine - theirs and theirs - mine):
+    if (
+        not whole
+        and (mine - theirs).keys() | (theirs - mine).keys() <= _FOLDING
+        and not (mine - theirs and theirs - mine)
+    ):
         # "the guest password of the network" may be a network guest password, or a guest network password.
         ends = [Counter((chunk[:-3], tuple(sorted(chunk[-3:]))) for chunk in one) for one in kept]
         if ends[0] == ends[1]:
@@ -78,7 +82,8 @@ def _fold(chunks: Chunks) -> Chunks:
     folded: list[tuple[str, ...]] = []
     for place in range(len(chunks) - 1, -1, -1):
         chunk = chunks[place]
-        while folded and folded[-1][0] in _FOLDING and len(folded[-1]) > 1 and chunk[-1][0] not in "<#":
-            chunk = (*chunk[:-1], *folded.pop()[1:], chunk[-1])
-        folded.append(chunk)
+        *start, head = chunk
+        while folded and head[0] not in "<#" and len(folded[-1]) > 1 and folded[-1][0] in _FOLDING:
+            start += folded.pop()[1:]
+        folded.append((*start, head))
     return tuple(reversed(folded))

@@ -6,29 +6,30 @@ from collections.abc import Container
 from functools import lru_cache
 
 from llmops_sdk.caching.semantic.lexical._synonyms import FORMS, SYNONYMS
+from llmops_sdk.caching.semantic.lexical._words import words
 
 __all__ = ["edits", "is_known", "is_misspelling", "key_of", "stem"]
 
 _VOWELS = frozenset("aeiouy")
 # Right words that tokenizers cut in pieces: without them "debit" would be a misspelling of "debt".
-_REAL = frozenset(
-    """activate advisor allergen allowance amend antibiotic app authorise authorize autopay backup beneficiary billing
+_REAL = words("""
+    activate advisor allergen allowance amend antibiotic app authorise authorize autopay backup beneficiary billing
     bookable booster broadband cancellation cancelable carer cardholder cashback changeable checkout childcare
     childminder coeliac collateral configure contactless copay creditor crypto customise customize dairy deactivate
     debit debtor decline deduct deductible deliverable deposit depositor disable disposable download downgrade
     downloadable electrician emoji enable enquiry exchangeable expiration expiry export fibre firmware freelancer
-    fulfilment gluten granny grievance guarantor halal hotspot ibuprofen import incur inpatient insulin insured insurer
-    invoice invoices invoicing kosher landlady landline lender lessee lessor letting limescale login logout lookup
-    lunchtime mastercard microwave misplace mortgage nanny offline ombudsman online outpatient overage overcharge
-    overdraft overpay paracetamol parental passcode passkey paycheck payee payer payout paypal payroll payslip
-    pensioner plumber postcode prepaid prescribe prescription proscribe rebate recipient redeem redeemable reactivate
-    recyclable refill refund refundable reimburse reinstall remortgage renew renewable renewal renter reorder
-    reschedule resend reset resit retailer returnable revert roaming router saver screenshot sender shopper signup
-    smartphone spreadsheet statutory subscriber subscription subtenant surcharge syllabus tenancy tenant timeframe
-    timetable toddler topup transferable troubleshoot typo unarchive unblock uninstall unlock unsubscribe unaccompanied
-    upfront upgrade upload usable username vaccinate validate vegan vegetarian voucher warranty webcam webinar website
-    wheelchair wifi withdrawal workflow""".split()
-)
+    fulfilment gluten granny grievance guarantor halal hotspot ibuprofen import incur inpatient insulin insured
+    insurer invoice invoices invoicing kosher landlady landline lender lessee lessor letting limescale login logout
+    lookup lunchtime mastercard microwave misplace mortgage nanny offline ombudsman online outpatient overage
+    overcharge overdraft overpay paracetamol parental passcode passkey paycheck payee payer payout paypal payroll
+    payslip pensioner plumber postcode prepaid prescribe prescription proscribe rebate recipient redeem redeemable
+    reactivate recyclable refill refund refundable reimburse reinstall remortgage renew renewable renewal renter
+    reorder reschedule resend reset resit retailer returnable revert roaming router saver screenshot sender shopper
+    signup smartphone spreadsheet statutory subscriber subscription subtenant surcharge syllabus tenancy tenant
+    timeframe timetable toddler topup transferable troubleshoot typo unarchive unblock uninstall unlock unsubscribe
+    unaccompanied upfront upgrade upload usable username vaccinate validate vegan vegetarian voucher warranty webcam
+    webinar website wheelchair wifi withdrawal workflow
+""")
 _REGIONAL = (
     ("isation", "ization"), ("ising", "izing"), ("ised", "ized"), ("ises", "izes"), ("ise", "ize"),
     ("yse", "yze"), ("our", "or"), ("ours", "ors"), ("tre", "ter"), ("tres", "ters"), ("ogue", "og"),
@@ -115,7 +116,9 @@ def is_misspelling(one: str, other: str, vocabulary: Container[str]) -> bool:
         [True, False]
     """
     shorter = min(len(one), len(other))
-    if shorter < 3 or max(len(one), len(other)) > 30 or not (one.isalpha() and other.isalpha()):
+    if shorter < 3 or abs(len(one) - len(other)) > 2 or (one[0] != other[0] and one[0] != other[1]):
+        return False
+    if max(len(one), len(other)) > 30 or not (one.isalpha() and other.isalpha()):
         return False
     if regional(one) == regional(other):
         return True

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from llmops_sdk.caching.semantic.lexical._frames import CONTRACTIONS, Rewrite
+from llmops_sdk.caching.semantic.lexical._words import words
 
 __all__ = ["BREAK", "MAX_CHARACTERS", "MAX_WORDS", "Word", "plain_text", "rewrite", "split_words"]
 
@@ -16,15 +18,17 @@ MAX_WORDS = 200
 BREAK = "|"  # stands for punctuation between two parts of a sentence
 
 _TOKEN = re.compile(
-    r"[£$€¥₹]?\d+(?:[.,:/]\d+)*[^\W\d_]*%?"  # 7, £50, 2,700, 7:30pm, 23kg, 2fa, 50%
-    r"|[^\W_]+(?:'[^\W_]+)*(?:\+\+|\#)?"  # card, what's, q3, c++
-    r"|[<>=+*^]+"  # signs that carry meaning
+    r"[£$€¥₹]?\d++(?:[.,:/]\d++)*+[^\W\d_]*+%?"  # 7, £50, 2,700, 7:30pm, 23kg, 2fa, 50%
+    r"|[^\W_]++(?:'[^\W_]++)*+(?:\+\+|\#)?"  # card, what's, q3, c++
+    r"|[<>=+*^]++"  # signs that carry meaning
     r"|[^\w\s]"  # punctuation, and symbols such as an emoji
 )
-_QUOTES = str.maketrans({"’": "'", "‘": "'", "´": "'", "`": "'", "ʼ": "'", "–": "-", "—": "-", "‐": "-", "‑": "-", "“": '"',
-                         "”": '"', "\u00ad": None, "\u200b": None, "\u200c": None, "\u200d": None, "\ufeff": None,
-                         "\u2060": None})  # fmt: skip
-_SPACES = re.compile(r"\s+")
+_QUOTES = str.maketrans(
+    dict.fromkeys("’‘´`ʼ", "'") | dict.fromkeys("–—‐‑", "-") | dict.fromkeys("“”", '"')
+    | dict.fromkeys("\u00ad\u200b\u200c\u200d\u2060\ufeff")
+)  # fmt: skip
+_LONGEST = 64  # of a word; longer ones are compared by a digest
+_SPACES = re.compile(r"\s++")
 
 
 class Word(NamedTuple):
@@ -72,21 +76,21 @@ def split_words(text: str) -> list[Word]:
     dotted = text.replace("a.m.", "am").replace("p.m.", "pm").replace("A.M.", "AM").replace("P.M.", "PM")
     first, glued, end = True, False, -1
     for match in _TOKEN.finditer(dotted):
-        token = match.group()
-        if token == "-":
+        piece = match.group()
+        if piece == "-":
             glued = match.start() == end
             if not glued and dotted[match.end() : match.end() + 1].isdigit():
                 words.append(Word("minus"))
             end = match.end()
             continue
-        if token == "#":
+        if piece == "#":
             continue
-        if not (token[-1].isalnum() or token[-1] in "%+#<>=*^" or unicodedata.category(token)[0] == "S"):
-            first = first or token in ".?!\n"
+        if not (piece[-1].isalnum() or piece[-1] in "%+#<>=*^" or unicodedata.category(piece)[0] == "S"):
+            first = first or piece in ".?!\n"
             if words and words[-1].text != BREAK:
                 words.append(Word(BREAK))
         else:
-            words += _word(token, first=first, glued=glued and match.start() == end)
+            words += _word(piece, first=first, glued=glued and match.start() == end)
             first = False
         glued, end = False, match.end()
         if len(words) >= MAX_WORDS:
@@ -95,11 +99,13 @@ def split_words(text: str) -> list[Word]:
     return words[2 if greeted else 0 : MAX_WORDS]
 
 
-def _word(token: str, *, first: bool, glued: bool) -> list[Word]:
-    """Return the words of one token: contractions are written out, a possessive ending is taken off."""
-    lower = token.lower()
-    upper = token.isupper() and len(token) > 1
-    capital = token[0].isupper() and not first
+def _word(piece: str, *, first: bool, glued: bool) -> list[Word]:
+    """Return the words of one piece: contractions are written out, a possessive ending is taken off."""
+    lower = piece.lower()
+    if len(lower) > _LONGEST:
+        return [Word(f"{lower[:8]}~{hashlib.blake2s(lower.encode(), digest_size=8).hexdigest()}")]
+    upper = piece.isupper() and len(piece) > 1
+    capital = piece[0].isupper() and not first
     written = CONTRACTIONS.get(lower)
     if written is not None:
         return [Word(one) for one in written]
@@ -114,19 +120,20 @@ def _word(token: str, *, first: bool, glued: bool) -> list[Word]:
     if ending == "s" and stem in _IS:
         return [Word(stem), Word("is")]
     if ending == "s":
-        return [Word(stem, capital, token[:-2].isupper() and len(stem) > 1, glued, owner=True)]
+        return [Word(stem, capital, piece[:-2].isupper() and len(stem) > 1, glued, owner=True)]
     return [Word(lower.replace("'", ""), capital, upper, glued)]
 
 
-_AT_START = frozenset({("<want>",), ("<yesno>",), ("<must>",)})
-_GREETINGS = frozenset("morning afternoon evening".split())
-_IS = frozenset("what who where how when why that there here it he she".split())
+_AT_START = frozenset({("<want>",), ("<yesno>",), ("<must>",), ("<can>",)})
+_BEFORE_START = frozenset({BREAK, "and", "but", "or"})
+_GREETINGS = words("morning afternoon evening")
+_IS = words("what who where how when why that there here it he she")
 
 
 def rewrite(words: list[Word], table: Mapping[str, tuple[Rewrite, ...]]) -> list[Word]:
     """Return the words with each phrase of the table replaced, the longest first, from left to right.
 
-    A wish, or a question for yes or no, is one only where a part of a sentence begins: not in "what do I need to bring".
+    A wish, or a question for yes or no, begins a part of a sentence: there is none in "what do I need to take".
     """
     out: list[Word] = []
     at = 0
@@ -135,7 +142,7 @@ def rewrite(words: list[Word], table: Mapping[str, tuple[Rewrite, ...]]) -> list
             size = len(phrase)
             if size > 1 and (at + size > len(words) or any(words[at + i].text != phrase[i] for i in range(1, size))):
                 continue
-            if written in _AT_START and out and out[-1].text != BREAK:
+            if written in _AT_START and out and out[-1].text not in _BEFORE_START:
                 continue
             out += [Word(one) for one in written]
             at += size

@@ -5,18 +5,40 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from llmops_sdk._util._public import public
 from llmops_sdk.caching.semantic.lexical._tokens import BREAK, Word
+from llmops_sdk.caching.semantic.lexical._words import words
 
 __all__ = ["DATE_WORDS", "Value", "read_value"]
 
-_NUMBER = re.compile(r"([£$€¥₹]?)(\d+(?:[.,:/]\d+)*)([^\W\d_]*%?)")
-_SMALL = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen"
-    " eighteen nineteen"
-).split()
-_COUNTS = {name: count for count, name in enumerate(_SMALL)}
-_TENS = {name: 10 * tens for tens, name in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), 2)}
-_COUNTS |= _TENS | {"dozen": 12}
+_NUMBER = re.compile(r"([£$€¥₹]?)(\d++(?:[.,:/]\d++)*+)([^\W\d_]*+%?)")
+_SMALL = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+]
+_TENS = {
+    name: 10 * tens
+    for tens, name in enumerate(["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], 2)
+}
+_COUNTS = {name: count for count, name in enumerate(_SMALL)} | _TENS | {"dozen": 12}
 _SCALES = {"hundred": 100, "thousand": 1_000, "million": 1_000_000, "billion": 1_000_000_000, "k": 1_000}
 _CURRENCIES = {
     "£": "gbp", "$": "usd", "€": "eur", "¥": "jpy", "₹": "inr", "pound": "gbp", "pounds": "gbp", "quid": "gbp",
@@ -40,15 +62,18 @@ _UNITS: dict[str, tuple[str, float]] = {
     "w": ("power", 0.001), "mph": ("mph", 1), "kmh": ("kmh", 1), "%": ("percent", 1), "percent": ("percent", 1),
 }  # fmt: skip
 _PARTS = {"am": 0, "morning": 0, "pm": 12, "afternoon": 12, "evening": 12, "tonight": 12, "night": 12}
-_NO_COUNT = frozenset("a the this that which new quick first second another no any every some each old other".split())
-_AFTER_ONE = frozenset("of or to for with in on at from that which i is and".split())
-DATE_WORDS = frozenset(
-    """monday tuesday wednesday thursday friday saturday sunday january february march april june july august september
-    october november december today tomorrow yesterday tonight weekday weekend spring summer autumn winter
-    easter christmas mon tue tues wed thu thur thurs fri sat sun jan feb mar apr jun jul aug sep sept oct nov dec""".split()
-)
+_NO_COUNT = words("""
+    a the this that which new quick first second another no any every some each old other
+""")
+_AFTER_ONE = words("of or to for with in on at from that which i is and")
+DATE_WORDS = words("""
+    monday tuesday wednesday thursday friday saturday sunday january february march april june july august september
+    october november december today tomorrow yesterday tonight weekday weekend spring summer autumn winter easter
+    christmas mon tue tues wed thu thur thurs fri sat sun jan feb mar apr jun jul aug sep sept oct nov dec
+""")
 
 
+@public("llmops_sdk.caching.semantic.lexical")
 class Value(NamedTuple):
     """A value of a text.
 
@@ -186,10 +211,10 @@ def _with_unit(words: list[Word], at: int, number: float, *, is_code: bool) -> t
         if _text(words, place + 1) == "old":
             return Value("number", "", number), {*taken, place, place + 1}
         return Value("quantity", known[0], number * known[1]), {*taken, place}
-    if number <= 12 and (unit in _PARTS or unit == "o'clock" or unit == "oclock" or _text(words, at - 1) == "at"):
+    if number <= 12 and (unit in _PARTS or unit == "oclock" or _text(words, at - 1) == "at"):
         part, more = _part_of_day(words, place)
         if part or unit.startswith("o"):
-            clock = {place} if unit in {"o'clock", "oclock"} else set[int]()
+            clock = {place} if unit == "oclock" else set[int]()
             return Value("clock", part, number % 12 * 60), {*taken, *clock, *more}
     if is_code:
         return Value("code", "", words[at].text), taken

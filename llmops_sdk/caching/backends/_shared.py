@@ -1,0 +1,116 @@
+"""The server of `[shared]`: what identifies it in messages, and errors without its password."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from llmops_sdk.caching.backends._protocol import BackendError, CacheBackend
+from llmops_sdk.config import SharedSettings
+from llmops_sdk.config._secrets import HIDDEN, is_secret_name
+
+__all__ = ["SharedServer", "check_server", "open_shared", "tag_id"]
+
+
+class SharedServer:
+    """The server of the settings.
+
+    Args:
+        settings: The settings, with a URL.
+
+    Attributes:
+        url: The URL, with its password.
+        namespace: What the programs share.
+        place: The URL without what may be secret, and the namespace.
+    """
+
+    def __init__(self, settings: SharedSettings) -> None:
+        assert settings.url is not None
+        self.url = settings.url
+        self.namespace = settings.namespace
+        parts = urlsplit(self.url)
+        host = "" if parts.hostname is None else f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+        port = "" if parts.port is None else f":{parts.port}"
+        self.place = f"{parts.scheme}://{host}{port}{parts.path} ({self.namespace})"
+        # A library may repeat what it was given, as it was written or decoded.
+        parameters = [value for name, value in parse_qsl(parts.query) if is_secret_name(name)]
+        written = [self.url, parts.netloc.rpartition("@")[0], parts.query, parts.password or "", *parameters]
+        self._secrets = sorted({one for text in written for one in (text, unquote(text)) if one}, key=len, reverse=True)
+
+    @contextmanager
+    def failing(self, *errors: type[BaseException]) -> Generator[None]:
+        """Raise a `BackendError` for these errors of a library and for those of the system.
+
+        Args:
+            errors: The errors of the library.
+        """
+        try:
+            yield
+        except (*errors, OSError) as error:
+            text = f"the cache {self.place} failed: {type(error).__name__}: {error}"
+            if any(secret in str(one) for one in _chain(error) for secret in self._secrets):
+                raise BackendError(self._without_secrets(text)) from None  # a log would show the library's error
+            raise BackendError(text) from error
+
+    def _without_secrets(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, HIDDEN)
+        return text
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def open_shared(settings: SharedSettings, tier: str, *, max_bytes: int | None = None) -> CacheBackend:
+    """Return the store of a tier on the server of the settings. It connects at its first use.
+
+    Args:
+        settings: The settings, with a URL.
+        tier: "exact" or "functions".
+        max_bytes: The limit of the cache, where the server has none itself; None keeps what is there.
+
+    Raises:
+        MissingDependencyError: The library for this server is not installed.
+    """
+    server = SharedServer(settings)
+    # Imported here: each needs a library of its own.
+    if settings.is_redis:
+        from llmops_sdk.caching.backends._redis import RedisBackend
+
+        return RedisBackend(server, tier, max_bytes=max_bytes)
+    from llmops_sdk.caching.backends._postgres import PostgresBackend
+
+    return PostgresBackend(server, tier, max_bytes=max_bytes)
+
+
+def check_server(settings: SharedSettings) -> str:
+    """Return where the server is and how long it took to answer, in words.
+
+    Args:
+        settings: The settings, with a URL.
+
+    Raises:
+        MissingDependencyError: The library for this server is not installed.
+        BackendError: The server does not answer, or refuses.
+    """
+    from time import perf_counter
+
+    backend = open_shared(settings, "exact")
+    try:
+        backend.mark("")  # connects
+        began = perf_counter()
+        backend.mark("")
+        took = perf_counter() - began
+    finally:
+        backend.close()
+    return f"{SharedServer(settings).place} answers in {took * 1e3:.1f} ms"
+
+
+def tag_id(text: str) -> str:
+    """Return 32 hex digits for a text of a user: as names on a server they have one length and show nothing."""
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
