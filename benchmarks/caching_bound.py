@@ -2,7 +2,8 @@
 
 Each stream has its own shape: how the scores are spread, how the chance of a wrong answer falls with the score, and
 whether it gets worse halfway. Labels are wrong at a known rate both ways. Hits are audited at 5 %. The bound gets the
-judge's true error rates.
+judge's true error rates. It promises nothing for a stream that gets worse while it serves: "drifting", where .1 of all
+answers turn wrong halfway, shows how far the audits limit the damage, and is not in the sums.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from llmops_sdk.caching.semantic._bound import ErrorBound
 
 __all__ = ["bound"]
 
-SHAPES = ("steep", "flat", "calibrated", "drifting")
+SHAPES = ("steep", "flat", "calibrated", "uneven")
+_DRIFT = "drifting"
 _MAX_ERROR = 0.02
 _ENOUGH = 200  # hits from which on a stream is judged
 _AUDIT = 0.05
@@ -35,7 +37,7 @@ def simulate(shape: str, seed: int, noise: float, length: int) -> Stream:
     """Return the outcome of one stream."""
     rng = random.Random(f"{shape} {seed}")
     judge = ErrorBound(_MAX_ERROR, judge_error=JudgeError(false_right=noise, false_wrong=noise))
-    power, floor = rng.uniform(0.8, 2.5), rng.uniform(0.0, 0.03)
+    power, floor = rng.uniform(0.8, 2.5), rng.uniform(0.0, rng.choice((0.005, 0.03)))
     hits = wrong = 0
     worst = 0.0
     for at in range(length):
@@ -53,36 +55,39 @@ def simulate(shape: str, seed: int, noise: float, length: int) -> Stream:
 
 
 def _score(shape: str, rng: random.Random) -> float:
-    return 1 - 0.3 * rng.random() ** 3 if shape == "flat" else rng.random() ** rng.choice((0.3, 1.0))
+    # Most are high, as on the streams of questions whose answers repeat.
+    return 1 - (0.3 if shape == "flat" else 1.0) * rng.random() ** 3
 
 
 def _chance(shape: str, score: float, power: float, floor: float, *, late: bool) -> float:
     """Return the chance that the answer at a score is wrong."""
     if shape == "calibrated":
-        return 1 - score
+        return 0.7 * (1 - score)
+    if shape == "uneven" and 0.955 < score < 0.97:
+        return 0.06
     chance = floor + 0.5 * (1 - score) ** power
-    return min(1.0, chance + (0.1 if shape == "drifting" and late else 0.0))
+    return min(1.0, chance + (0.1 if shape == _DRIFT and late else 0.0))
 
 
 def bound(results: Results, *, quick: bool) -> None:
     """Measure how many streams exceed the bound, at the end and at any time after 200 hits."""
-    each = 10 if quick else 50
     rows: list[tuple[object, ...]] = []
     # Wrong labels hide what is right: five times as many are needed before anything is certified.
-    for noise, length in ((0.0, 5_000), (0.05, 20_000), (0.10, 20_000)):
+    for noise, length, streams in ((0.0, 5_000, 50), (0.05, 20_000, 50), (0.10, 40_000, 15)):
+        each = streams // 5 if quick else streams
         every: list[Stream] = []
-        for shape in SHAPES:
+        for shape in (*SHAPES, _DRIFT):
             found = [simulate(shape, seed, noise, length) for seed in range(each)]
             rows.append((f"{noise:.0%}", shape, *_summary(found, length)))
-            every += found
-        rows.append((f"{noise:.0%}", "all", *_summary(every, length)))
+            every += found if shape != _DRIFT else []
+        rows.append((f"{noise:.0%}", "all but drifting", *_summary(every, length)))
         judged = [one for one in every if one.hits >= _ENOUGH]
         final = sum(one.wrong / one.hits > _MAX_ERROR for one in judged)
         ever = sum(one.worst > _MAX_ERROR for one in judged)
         results.share(f"bound, judge wrong {noise:.0%}, streams above it at the end", Share(final, len(judged)))
         results.share(f"bound, judge wrong {noise:.0%}, streams above it at any time", Share(ever, len(judged)))
     head = ("judge wrong", "shape", "streams", "with 200 hits", "above .02 at the end", "at any time", "served")
-    title = f"Bound: max_error={_MAX_ERROR:g}, 5,000 questions a stream, or 20,000 where the judge is wrong"
+    title = f"Bound: max_error={_MAX_ERROR:g}, 5,000 questions a stream, 20,000 with 5 % wrong labels, 40,000 with 10 %"
     results.table(title, table(head, rows))
 
 

@@ -61,7 +61,7 @@ def _gptcache(task: dict[str, Any]) -> dict[str, Any]:
     from gptcache.similarity_evaluation.distance import SearchDistanceEvaluation
 
     with numpy.load(task["vectors"]) as file:
-        vectors = dict(zip(file["texts"].tolist(), file["vectors"]))
+        vectors = dict(zip(file["texts"].tolist(), file["vectors"], strict=True))
 
     def opened(folder: Path) -> Any:
         folder.mkdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 from bench_embeddings import area_under_curve
 from caching_data import Pair, Sets
-from caching_streams import Served, choose_threshold, cosine, frozen, online, opened, shadow
+from caching_streams import Served, Shadows, choose_threshold, cosine, frozen, online, opened
 from guardrails_tables import Results, Share, table
 
 from llmops_sdk.caching import SemanticCache
@@ -25,10 +26,11 @@ from llmops_sdk.caching.semantic.lexical import (
 )
 from llmops_sdk.embeddings import Embedder, vocabulary
 
-__all__ = ["conversations", "outside", "pairs", "predictions", "rankings", "streams", "swaps"]
+__all__ = ["MOST", "conversations", "outside", "pairs", "predictions", "rankings", "streams", "swaps"]
 
 Embedders = dict[str, Embedder]
-_MOST = 0.02
+MOST = 0.02
+"""The share of wrong answers among hits that the streams aim at."""
 _WINDOW = 2_000
 _ASKED_FOR_RANKING = 1_500
 
@@ -38,13 +40,11 @@ def _row(name: str, embedder: str, served: Served) -> tuple[object, ...]:
     return name, embedder, f"{served.rate:.3f}", f"{served.error:.4f}", f"{served.entries:,}", threshold
 
 
-def streams(results: Results, sets: Sets, embedders: Embedders) -> None:
+def streams(results: Results, sets: Sets, embedders: Embedders, shadows: Shadows) -> None:
     """Measure BANKING77's test half as a stream: a frozen threshold, the bound from a cold start, a fixed cosine."""
     rows: list[tuple[object, ...]] = []
     for name, embedder in embedders.items():
-        with opened(embedder, serve=False, max_error=_MOST) as store:
-            looks = shadow(store, sets.design)
-        threshold = choose_threshold(embedder, sets.design, looks, _MOST)
+        threshold = choose_threshold(embedder, sets.design, shadows.of(name, embedder).looks, MOST)
         with opened(embedder, serve=False) as store:
             served = frozen(store, sets.test, threshold)
         rows.append(_row("score from the design half", name, served))
@@ -65,15 +65,14 @@ def streams(results: Results, sets: Sets, embedders: Embedders) -> None:
     results.table(f"BANKING77, {len(sets.test):,} questions as a stream", table(head, rows))
 
 
-def predictions(results: Results, sets: Sets, embedders: Embedders) -> None:
+def predictions(results: Results, sets: Sets, embedders: Embedders, shadows: Shadows) -> None:
     """Compare what shadow mode predicts with what serving then gives, with the same store."""
     rows: list[tuple[object, ...]] = []
     for name, embedder in embedders.items():
+        folder, looks = shadows.of(name, embedder)
         with tempfile.TemporaryDirectory() as made:
-            folder = Path(made)
-            with opened(embedder, folder, serve=False, max_error=_MOST) as store:
-                looks = shadow(store, sets.design)
-            with SemanticCache(embedder, max_error=_MOST, path=folder) as cache:
+            copy = shutil.copytree(folder, Path(made) / "copy")
+            with SemanticCache(embedder, max_error=MOST, path=copy) as cache:
                 served = _serve(cache, sets.test[:_WINDOW])
         last = looks[-_WINDOW:]
         would = [look for look in last if look is not None and look.would_serve]
@@ -189,7 +188,7 @@ def outside(results: Results, sets: Sets, embedders: Embedders) -> None:
     """Measure how many questions of no intent are served, by wording alone and by what labels certify."""
     rows: list[tuple[object, ...]] = []
     for name, embedder in embedders.items():
-        with tempfile.TemporaryDirectory() as folder, SemanticCache(embedder, max_error=_MOST, path=folder) as cache:
+        with tempfile.TemporaryDirectory() as folder, SemanticCache(embedder, max_error=MOST, path=folder) as cache:
             known = _serve(cache, sets.clinc)
             hits = [cache.get(text) for text in sets.outside]
             stats = cache.stats()
@@ -201,7 +200,7 @@ def outside(results: Results, sets: Sets, embedders: Embedders) -> None:
         rows.append(
             (name, by_wording, certified, stats.threshold, Share(known.hits, known.questions), f"{known.error:.4f}")
         )
-    head = ("embedder", "without labels", f"max_error={_MOST:g}", "lowest score", "in scope served", "errors")
+    head = ("embedder", "without labels", f"max_error={MOST:g}", "lowest score", "in scope served", "errors")
     results.table(f"CLINC150: out of scope after {len(sets.clinc):,} questions in scope", table(head, rows))
 
 
@@ -220,22 +219,28 @@ def swaps(results: Results, sets: Sets, embedders: Embedders) -> None:
     results.table("Two nouns exchanged", table(head, rows))
 
 
-def rankings(results: Results, sets: Sets, embedders: Embedders) -> None:
+def rankings(results: Results, sets: Sets, embedders: Embedders, shadows: Shadows) -> None:
     """Measure how well the score tells stored questions of the same intent from others, among the nearest five."""
     rows: list[tuple[object, ...]] = []
     intents = dict(sets.design)
     for name, embedder in embedders.items():
-        scores: list[tuple[float, float]] = []
-        labels: list[bool] = []
-        with opened(embedder, serve=False) as store:
-            shadow(store, sets.design)
+        found: list[tuple[float, float, bool, bool]] = []
+        with opened(embedder, shadows.of(name, embedder).folder, serve=False) as store:
             for text, intent in sets.test[:_ASKED_FOR_RANKING]:
                 for one in store.verdict(Question("", text), 5)[0].all:
-                    scores.append((one.score, one.neighbour.similarity))
-                    labels.append(intents[one.neighbour.text] == intent)
-        ours, plain = (area_under_curve([one[place] for one in scores], labels) for place in (0, 1))
-        results.value(f"AUC of the nearest five, {name}", ours, len(labels))
-        results.peer(f"AUC of the nearest five, {name}", "cosine", f"{plain:.3f}")
-        rows.append((name, f"{ours:.3f}", f"{plain:.3f}", f"{len(labels):,}", f"{np.mean(labels):.3f}"))
-    head = ("embedder", "score", "cosine", "pairs", "of the same intent")
+                    same = intents[one.neighbour.text] == intent
+                    found.append((one.score, one.neighbour.similarity, same, one.is_refused))
+        able = [one for one in found if not one[3]]
+        areas = [
+            area_under_curve([one[place] for one in chosen], [one[2] for one in chosen])
+            for chosen in (found, able)
+            for place in (0, 1)
+        ]
+        results.value(f"AUC of the nearest five, {name}", areas[0], len(found))
+        results.peer(f"AUC of the nearest five, {name}", "cosine", f"{areas[1]:.3f}")
+        results.value(f"AUC of the nearest five that words do not refuse, {name}", areas[2], len(able))
+        results.peer(f"AUC of the nearest five that words do not refuse, {name}", "cosine", f"{areas[3]:.3f}")
+        share = 1 - len(able) / len(found)
+        rows.append((name, *(f"{area:.3f}" for area in areas), f"{len(found):,}", f"{share:.3f}"))
+    head = ("embedder", "score", "cosine", "score, not refused", "cosine, not refused", "pairs", "refused by words")
     results.table("AUC: same intent or another, the five nearest on BANKING77", table(head, rows))

@@ -18,7 +18,7 @@ from llmops_sdk.caching.semantic._store import SemanticStore, open_on_disk
 from llmops_sdk.caching.semantic._tier import Finding, TierSettings
 from llmops_sdk.embeddings import Embedder, VectorIndex
 
-__all__ = ["Look", "Served", "choose_threshold", "cosine", "frozen", "online", "opened", "shadow"]
+__all__ = ["Look", "Served", "Shadows", "choose_threshold", "cosine", "frozen", "online", "opened", "shadow"]
 
 Rows = Sequence[tuple[str, str]]
 
@@ -86,6 +86,37 @@ def shadow(store: SemanticStore, rows: Rows) -> list[Look | None]:
         right = _learn(store, finding, intent)
         looks.append(None if right is None else Look(_score(finding), finding.decision == "would_serve", right))
     return looks
+
+
+class Shadow(NamedTuple):
+    """A folder after the design half went through it in shadow mode, and what was seen."""
+
+    folder: Path
+    looks: list[Look | None]
+
+
+class Shadows:
+    """The folders of a run, made at first use.
+
+    Args:
+        folder: Where they are.
+        rows: The design half.
+        max_error: What the stores aim at.
+    """
+
+    def __init__(self, folder: Path, rows: Rows, max_error: float) -> None:
+        self._folder = folder
+        self._rows = rows
+        self._max_error = max_error
+        self._made: dict[str, Shadow] = {}
+
+    def of(self, name: str, embedder: Embedder) -> Shadow:
+        """Return the folder for an embedder; copy it before writing to it."""
+        if name not in self._made:
+            folder = self._folder / name
+            with opened(embedder, folder, serve=False, max_error=self._max_error) as store:
+                self._made[name] = Shadow(folder, shadow(store, self._rows))
+        return self._made[name]
 
 
 def frozen(store: SemanticStore, rows: Rows, threshold: float) -> Served:
