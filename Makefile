@@ -21,7 +21,7 @@ TESTS ?= tests
 WORKERS ?= 2
 
 .PHONY: help demo test servers checks lint format types supply-chain sbom redteam pytest coverage test-integration test-pythons test-newest test-oldest bench \
-	bench-tracing bench-tracing-load bench-collect bench-store bench-tracers bench-backends bench-calls bench-cache bench-faults bench-guardrails \
+	bench-tracing bench-tracing-load bench-collect bench-store bench-tracers bench-backends bench-calls bench-cache bench-faults bench-guardrails bench-caching \
 	soak-faults docs picture requirements clean
 
 help: ## List the tasks.
@@ -121,6 +121,9 @@ bench-faults: $(VENV)/.development ## Compare 16 provider faults with three othe
 
 bench-guardrails: $(VENV)/.development ## Measure the guards beside four other libraries (slow to install, then 15 minutes).
 	@$(BIN)/python benchmarks/guardrails.py --write
+
+bench-caching: $(VENV)/.development ## Measure the semantic cache beside three others (slow to install, then 12 minutes).
+	@$(BIN)/python benchmarks/caching.py --write
 
 soak-faults: $(VENV)/.development ## Run 100,000 calls, one in five with a fault, and check for leaks (30 minutes).
 	@$(BIN)/python benchmarks/soak_faults.py
