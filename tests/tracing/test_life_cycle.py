@@ -225,6 +225,15 @@ assert os.waitpid(pids[0], 0)[1] == 9
     assert names() == {"work": 100}
 
 
+def test_a_job_of_rq_which_ends_without_any_hook_loses_no_span() -> None:
+    # The real RQ: tests/integration/test_rq.py.
+    Path("rq").mkdir()
+    Path("rq/__init__.py").touch()
+    Path("rq/worker.py").write_text("import os\ndef main_work_horse(job):\n    job()\n    os._exit(0)\n")
+    assert ended("import rq.worker\nrq.worker.main_work_horse(work)") == (0, "")
+    assert names() == {"work": 1}
+
+
 def test_fork_in_a_thread_loses_no_span() -> None:
     assert ended(
         """

@@ -7,6 +7,7 @@ at the first record, and sleeps without a time-out while the queue is empty.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -378,14 +379,15 @@ class Pipeline:
         if self._queue and self._thread is None:
             self._wake_thread()
 
-    def after_fork(self) -> None:
+    def after_fork(self, ends_without_hook: bool = False) -> None:
         """Start again in a forked child, with an empty queue and sinks that release what belongs to the parent.
 
         Many children do one piece of work and leave through os._exit, without any hook. Therefore a child writes
-        through at first, and starts a thread only later.
+        through at first, and starts a thread only later; never if it is known to leave so.
         """
         self._new_queue()
-        self.write_through_until = max(self.write_through_until, time.monotonic() + _CHILD_WRITE_THROUGH)
+        until = math.inf if ends_without_hook else time.monotonic() + _CHILD_WRITE_THROUGH
+        self.write_through_until = max(self.write_through_until, until)
         self._counts = Counts()
         for sink in self._sinks or ():
             guarded(f"the sink {sink.name} after a fork", None, sink.after_fork)

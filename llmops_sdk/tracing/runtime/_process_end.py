@@ -1,7 +1,7 @@
 """Hooks for process ends that skip `atexit`.
 
 A child of `multiprocessing` and a worker of Celery's prefork pool leave through os._exit, after their library has
-called its own exit hooks. For SIGTERM see `_sigterm`.
+called its own exit hooks. RQ calls none. For SIGTERM see `_sigterm`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from typing import Protocol
 
 from llmops_sdk._util._guard import guarded
 
-__all__ = ["ExitCallback", "count_threads", "is_ending", "join_libraries", "join_thread"]
+__all__ = ["ExitCallback", "count_threads", "ends_without_hook", "is_ending", "join_libraries", "join_thread"]
 
+_RQ_CALLS = frozenset({"fork_work_horse", "main_work_horse"})
 _EXIT_SECONDS = 0.05  # seconds until the kernel drops a thread that Python has joined
 
 
@@ -29,6 +30,19 @@ class ExitCallback(Protocol):
 def is_ending() -> bool:
     """Return whether the interpreter is ending: the main thread is done, and only `atexit` hooks still run."""
     return not threading.main_thread().is_alive()
+
+
+def ends_without_hook() -> bool:
+    """Return whether this process runs one job of RQ, and ends by os._exit at once after it, without any exit hook."""
+    if "rq" not in sys.modules:
+        return False
+    frames = sys._current_frames()  # pyright: ignore[reportPrivateUsage] - documented
+    frame = frames.get(threading.main_thread().ident or 0)
+    while frame is not None:
+        if frame.f_code.co_name in _RQ_CALLS and str(frame.f_globals.get("__name__")).startswith("rq."):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def count_threads() -> int:

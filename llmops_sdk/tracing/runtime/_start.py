@@ -20,7 +20,7 @@ from llmops_sdk.tracing.records._losses import set_recorder
 from llmops_sdk.tracing.records._outbox import OutboxOwner, OutboxUser
 from llmops_sdk.tracing.records._records import FlushReport, PipelineBounds
 from llmops_sdk.tracing.runtime._pipeline import Pipeline
-from llmops_sdk.tracing.runtime._process_end import is_ending, join_libraries
+from llmops_sdk.tracing.runtime._process_end import ends_without_hook, is_ending, join_libraries
 from llmops_sdk.tracing.spans import _runtime
 from llmops_sdk.tracing.spans._runtime import RecordPipeline, Runtime
 
@@ -185,8 +185,8 @@ def _new_pipeline(settings: Settings, open_sinks: Callable[[], Sequence[Sink]] |
     tracing = settings.tracing
     bounds = PipelineBounds(spans=tracing.queue_spans, bytes=tracing.queue_bytes, interval=tracing.flush_interval)
     pipeline = Pipeline(open_sinks or open_all, bounds)
-    if ending:
-        # The interpreter would not wait for a thread.
+    if ending or ends_without_hook():
+        # Nobody would wait for a thread.
         pipeline.write_through_until = math.inf
     redaction = None
     if settings.redaction.enabled:
@@ -327,7 +327,7 @@ def _after_fork() -> None:
     runtime = _runtime.current
     if runtime is not None:
         runtime.resource = {**runtime.resource, "process.pid": _pid}
-        runtime.pipeline.after_fork()
+        runtime.pipeline.after_fork(ends_without_hook())
         join_libraries(shut_down_at_exit)
 
 
