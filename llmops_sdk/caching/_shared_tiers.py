@@ -7,8 +7,9 @@ from contextlib import closing, contextmanager
 from typing import Protocol, TypeVar
 
 from llmops_sdk.caching.backends._open import SEMANTIC
+from llmops_sdk.caching.backends._open_shared import open_shared
 from llmops_sdk.caching.backends._protocol import BackendError
-from llmops_sdk.caching.backends._shared import SharedServer, open_shared
+from llmops_sdk.caching.backends._shared import SharedServer
 from llmops_sdk.config import SharedSettings
 from llmops_sdk.errors import StoreError
 

@@ -14,10 +14,11 @@ import pytest
 from backend_contract import KEY, BackendContract, SemanticContract, eventually
 from shared_servers import PASSWORD, PostgresServer, RedisServer, Server, serve, with_libraries
 
+from llmops_sdk.caching.backends._open_shared import check_server
 from llmops_sdk.caching.backends._postgres import PostgresBackend
 from llmops_sdk.caching.backends._protocol import BackendError
 from llmops_sdk.caching.backends._redis import RedisBackend
-from llmops_sdk.caching.backends._shared import SharedServer, check_server
+from llmops_sdk.caching.backends._shared import SharedServer
 from llmops_sdk.caching.semantic._postgres import PostgresSemanticBackend
 from llmops_sdk.config import SharedSettings
 

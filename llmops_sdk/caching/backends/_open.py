@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
+from llmops_sdk.caching.backends._open_shared import open_shared
 from llmops_sdk.caching.backends._protocol import CacheBackend
-from llmops_sdk.caching.backends._shared import open_shared
 from llmops_sdk.caching.backends._store import CacheStore
 from llmops_sdk.config import SharedSettings
 

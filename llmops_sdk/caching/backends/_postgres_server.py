@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from time import monotonic
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from llmops_sdk._util._optional import require
 from llmops_sdk.caching.backends._shared import SharedServer
@@ -185,7 +185,8 @@ def _bounded_type() -> Any:
 
     class BoundedConnection(psycopg.Connection):
         def wait(self, gen: Any, interval: float = 0.1, **options: Any) -> Any:
-            return super().wait(_bounded(gen, psycopg.OperationalError), interval, **options)
+            waiting: Any = super()
+            return waiting.wait(_bounded(gen, psycopg.OperationalError), interval, **options)
 
         def __del__(self) -> None:
             """Warn of nothing: a program may end with its connections open. libpq's object closes them."""

@@ -248,7 +248,8 @@ def _check_endpoint(what: str, url: str | None, source: str) -> Finding:
 def _shared(settings: Settings) -> Iterator[Finding]:
     if settings.shared.url is None:
         return
-    from llmops_sdk.caching.backends._shared import BackendError, check_server
+    from llmops_sdk.caching.backends._open_shared import check_server
+    from llmops_sdk.caching.backends._protocol import BackendError
 
     source = settings.source("shared.url")
     try:
