@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import selectors
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from time import monotonic
 from typing import Any, TypeVar
@@ -102,7 +102,7 @@ class PostgresServer:
         return connection.execute(sql.replace("{schema}", self.schema), values or None, binary=True)
 
     @contextmanager
-    def _connection(self) -> Iterator[Any]:
+    def _connection(self) -> Generator[Any]:
         with self._lock:
             connection = self._idle.pop() if self._idle else None
         if connection is not None and _was_closed(connection):
@@ -182,10 +182,11 @@ def _was_closed(connection: Any) -> bool:
 def _bounded_type() -> Any:
     """Return psycopg's connection with a bound on each wait for the server."""
     psycopg: Any = require("psycopg", extra="postgres", purpose="[shared] url")
+    connection: Any = psycopg.Connection
 
-    class BoundedConnection(psycopg.Connection):
+    class BoundedConnection(connection):
         def wait(self, gen: Any, interval: float = 0.1, **options: Any) -> Any:
-            return super().wait(_bounded(gen, psycopg.OperationalError), interval, **options)
+            return connection.wait(self, _bounded(gen, psycopg.OperationalError), interval, **options)
 
         def __del__(self) -> None:
             """Warn of nothing: a program may end with its connections open. libpq's object closes them."""

@@ -42,7 +42,8 @@ CREATE TABLE {schema}.semantic_labels_1 (
 CREATE TABLE {schema}.semantic_removed_1 (number bigserial PRIMARY KEY, entry bigint NOT NULL);
 CREATE TABLE {schema}.semantic_entries_1 (
   id bigint PRIMARY KEY, scope text NOT NULL, grp bigint NOT NULL, question bytea NOT NULL, earlier bytea NOT NULL,
-  vector bytea NOT NULL, value bytea NOT NULL, tags text[] NOT NULL, stored_at float8 NOT NULL, expires_at float8, used_at float8 NOT NULL
+  vector bytea NOT NULL, value bytea NOT NULL, tags text[] NOT NULL, stored_at float8 NOT NULL, expires_at float8,
+  used_at float8 NOT NULL
 );
 CREATE INDEX semantic_entries_1_scope ON {schema}.semantic_entries_1 (scope, id);
 CREATE INDEX semantic_entries_1_tags ON {schema}.semantic_entries_1 USING gin (tags);
@@ -174,7 +175,8 @@ class PostgresSemanticBackend:
         sql = (
             "WITH new AS (SELECT (nextval(%s::regclass) << %s) | floor(random() * (1 << %s))::bigint AS id) "
             "INSERT INTO {schema}.semantic_entries_1 "
-            "SELECT id, %s, coalesce(%s::bigint, id), %s, %s, %s, %s, %s::text[], %s, %s::float8, %s FROM new RETURNING id"
+            "SELECT id, %s, coalesce(%s::bigint, id), %s, %s, %s, %s, %s::text[], %s, %s::float8, %s "
+            "FROM new RETURNING id"
         )
         name = f"{self._server.schema}.semantic_ids_1"
         row = (tag_id(entry.scope), entry.group, _bytes(entry.text), _bytes(entry.earlier), entry.vector, entry.value)
