@@ -107,7 +107,7 @@ def _tiers(shared: SharedSettings) -> Iterator[tuple[str, _Tier]]:
         yield name, open_shared(shared, name)
     if shared.is_postgres:
         # Imported here: only few programs use it.
-        from llmops_sdk.caching.semantic._postgres import PostgresSemanticBackend
+        from llmops_sdk.caching.semantic.stores._postgres import PostgresSemanticBackend
 
         yield SEMANTIC, PostgresSemanticBackend(SharedServer(shared))
 

@@ -19,7 +19,7 @@ from llmops_sdk.caching.backends._postgres import PostgresBackend
 from llmops_sdk.caching.backends._protocol import BackendError
 from llmops_sdk.caching.backends._redis import RedisBackend
 from llmops_sdk.caching.backends._shared import SharedServer
-from llmops_sdk.caching.semantic._postgres import PostgresSemanticBackend
+from llmops_sdk.caching.semantic.stores._postgres import PostgresSemanticBackend
 from llmops_sdk.config import SharedSettings
 from llmops_sdk.errors import StoreError
 
