@@ -14,13 +14,14 @@ import pytest
 from backend_contract import KEY, BackendContract, SemanticContract, eventually
 from shared_servers import PASSWORD, PostgresServer, RedisServer, Server, serve, with_libraries
 
-from llmops_sdk.caching.backends._open_shared import check_server
+from llmops_sdk.caching._shared_tiers import check_server
 from llmops_sdk.caching.backends._postgres import PostgresBackend
 from llmops_sdk.caching.backends._protocol import BackendError
 from llmops_sdk.caching.backends._redis import RedisBackend
 from llmops_sdk.caching.backends._shared import SharedServer
-from llmops_sdk.caching.semantic._postgres import PostgresSemanticBackend
+from llmops_sdk.caching.semantic.stores._postgres import PostgresSemanticBackend
 from llmops_sdk.config import SharedSettings
+from llmops_sdk.errors import StoreError
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
@@ -149,7 +150,7 @@ class SharedContract(BackendContract):
         url = server.url.replace("%40pass", "%40wr0ng") if change == "password" else server.url.replace(
             f":{server.port}/", ":1/"
         )  # fmt: skip
-        with pytest.raises(BackendError) as caught:
+        with pytest.raises(StoreError) as caught:
             check_server(SharedSettings(url=url))
         error: BaseException | None = caught.value
         while error is not None:

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from time import monotonic
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from llmops_sdk._util._optional import require
 from llmops_sdk.caching.backends._shared import SharedServer
@@ -182,11 +182,11 @@ def _was_closed(connection: Any) -> bool:
 def _bounded_type() -> Any:
     """Return psycopg's connection with a bound on each wait for the server."""
     psycopg: Any = require("psycopg", extra="postgres", purpose="[shared] url")
+    connection: Any = psycopg.Connection
 
-    class BoundedConnection(psycopg.Connection):
+    class BoundedConnection(connection):
         def wait(self, gen: Any, interval: float = 0.1, **options: Any) -> Any:
-            waiting: Any = super()
-            return waiting.wait(_bounded(gen, psycopg.OperationalError), interval, **options)
+            return connection.wait(self, _bounded(gen, psycopg.OperationalError), interval, **options)
 
         def __del__(self) -> None:
             """Warn of nothing: a program may end with its connections open. libpq's object closes them."""
