@@ -129,7 +129,6 @@ class BackendContract:
         other.release(KEY, two, "unshared")  # it does not lead
         assert not other.acquire(KEY, two)
         assert other.mark(KEY) == ""
-        assert backend.renew(KEY, one)
         backend.release(KEY, one, "")
         assert other.acquire(KEY, two)
         assert not backend.acquire(KEY, one)

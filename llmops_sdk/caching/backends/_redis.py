@@ -115,7 +115,6 @@ class RedisBackend:
     """
 
     workers = 4
-    lease: float | None = None  # it renews its leads itself
 
     def __init__(self, server: SharedServer, tier: str, *, max_bytes: int | None = None, lease: float = LEASE) -> None:
         self._redis: Any = require("redis", extra="redis", purpose="[shared] url")
