@@ -86,6 +86,9 @@ def decide(
 
 
 def _is_refused(found: Comparison) -> bool:
+    # The score knows nothing of what was said before: such a doubt stands.
+    if found.reason == "history":
+        return found.decision != "same"
     return found.decision == "different" and found.reason not in _SOFT
 
 
