@@ -180,7 +180,7 @@ class BackendContract:
         leader, follower = CacheStore(make_backend), CacheStore(make_backend)
 
         def bid(owner):
-            return Bid(KEY, KEY, bytes, new_token(), 60.0, owner)
+            return Bid(KEY, KEY, bytes, new_token(), owner)
 
         first, second = bid("one"), bid("two")
         assert leader.lead(first).leads

@@ -11,9 +11,9 @@ import selectors
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from time import monotonic
 from typing import Any, TypeVar
 
+from llmops_sdk._util._clock import SYSTEM_CLOCK
 from llmops_sdk._util._optional import require
 from llmops_sdk.caching.backends._shared import SharedServer
 
@@ -196,12 +196,12 @@ def _bounded_type() -> Any:
 
 def _bounded(waits: Any, error: type[Exception]) -> Generator[Any, Any, Any]:
     """Go through what an operation waits for, and raise the error if it takes too long."""
-    until = monotonic() + _SILENT_SECONDS
+    until = SYSTEM_CLOCK.monotonic() + _SILENT_SECONDS
     try:
         state = next(waits)
         while True:
             ready = yield state
-            if not ready and monotonic() > until:
+            if not ready and SYSTEM_CLOCK.monotonic() > until:
                 raise error(f"the server has not answered for {_SILENT_SECONDS:g} seconds")
             state = waits.send(ready)
     except StopIteration as end:
