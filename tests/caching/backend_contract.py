@@ -187,7 +187,7 @@ class BackendContract:
         turn = follower.lead(second)
         assert (turn.leads, turn.found) == (False, None)
         assert not follower.follow(second, turn.mark).leads
-        assert leader.put(KEY, b"value")
+        assert leader.put(KEY, b"value", None)
         leader.release(KEY, first.token)
         assert follower.follow(second, turn.mark).found == b"value"
         leader.close()
