@@ -25,7 +25,18 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tools"))
 from minilm_forward import encode_texts, read_weights  # noqa: E402 - a tool, which is not installed
 
-__all__ = ["EMBEDDERS", "KEPT", "Pair", "Sets", "embedders", "folder", "read_sets", "word_swaps"]
+__all__ = [
+    "EMBEDDERS",
+    "KEPT",
+    "Pair",
+    "Sets",
+    "embedders",
+    "every_pair",
+    "folder",
+    "halves",
+    "read_sets",
+    "word_swaps",
+]
 
 EMBEDDERS = ("static", "MiniLM")
 KEPT = HERE.parent / ".venv" / "caching"
@@ -94,6 +105,12 @@ def read_sets(*, quick: bool = False) -> Sets:
     return Sets(design, test, pairs, read_conversations(data, "hidden"), clinc, outside, swaps)
 
 
+def every_pair() -> list[Pair]:
+    """Return both halves of fow, for a judge that only counts."""
+    rows = [row for half in ("visible", "hidden") for row in read_pairs(folder(), half)]
+    return [Pair(row["a"], row["b"], row["same_answer"], row["category"]) for row in rows]
+
+
 def word_swaps(texts: Sequence[str], most: int) -> list[Pair]:
     """Return pairs of a sentence and the same sentence with two nouns exchanged, which then asks for something else.
 
@@ -105,13 +122,13 @@ def word_swaps(texts: Sequence[str], most: int) -> list[Pair]:
     return [Pair(text, other, False, "swap") for text, other in swapped if other is not None][:most]
 
 
-_DIRECTED = frozenset(
-    ["from", "to", "into", "with", "before", "after", "over", "under", "without", "instead", "for", "against", "on"]
-)
-_BEFORE = frozenset(
-    ["a", "an", "the", "my", "your", "our", "their", "his", "her", "this", "that", "any", "some", "another"]
-)
-_EQUAL = frozenset(["and", "or", "vs", "versus", "between"])
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_DIRECTED = _words("from to into with before after over under without instead for against on")
+_BEFORE = _words("a an the my your our their his her this that any some another")
+_EQUAL = _words("and or vs versus between")
 
 
 def _swapped(text: str) -> str | None:
