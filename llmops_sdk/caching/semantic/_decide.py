@@ -26,8 +26,8 @@ _NO_RIVAL = 0.15
 _SHARPNESS = 10.0
 """How fast the vote of a question falls with its distance: at .1 it has a third of the weight."""
 
-# How likely the answer is right, as a sum that a logistic function turns into a share. Round numbers set by hand, with the
-# half of BANKING77's questions in view on which the benchmark does not score (docs/decisions/0031).
+# How likely the answer is right, as a sum that a logistic function turns into a share. Round numbers set by hand, with
+# that half of BANKING77 in view on which the benchmark does not score (docs/decisions/0031-semantic-tier.md).
 _BIAS = -5.0
 _SIMILARITY = 4.0
 _DISTANCE = 10.0
