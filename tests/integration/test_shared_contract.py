@@ -116,10 +116,7 @@ class SharedContract(BackendContract):
         server.pause()
         try:
             for work in (lambda: backend.get(KEY), lambda: backend.acquire(KEY, "one", 1.0), lambda: backend.get(KEY)):
-                # Were there no time-outs, this would wait until the test's own.
-                with ThreadPoolExecutor(1) as pool:
-                    error = pool.submit(work).exception(60)
-                assert isinstance(error, BackendError)
+                assert isinstance(error_of(work), BackendError)
         finally:
             server.go_on()
         assert backend.get(KEY) == b"1"
@@ -157,6 +154,23 @@ class SharedContract(BackendContract):
             assert "d/of" not in str(error)
             assert "%2Fof" not in str(error)
             error = error.__cause__
+
+
+def error_of(work: Callable[[], object]) -> BaseException | None:
+    """Return the error of some work; fail if it hangs, whose thread cannot be ended."""
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(60)
+    assert not thread.is_alive(), "it hangs"
+    return errors[0] if errors else None
 
 
 def backend_server(backend: Any) -> SharedServer:
