@@ -1,6 +1,6 @@
 """The semantic cache: what it serves, how much of that is wrong, how long it takes, beside its peers, in one run.
 
-Splits are honest: weights and thresholds come from BANKING77's design half (`caching_fit.py`), figures from its test
+Splits are honest: thresholds come from BANKING77's design half, figures from its test
 half, from the half of fow that `caching_split.py` hides, and from CLINC150. Two embedders are measured: the static one
 in the package, and all-MiniLM-L6-v2, which runs in numpy. Texts come from `LLMOPS_BENCH_DATA`.
 

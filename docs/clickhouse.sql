@@ -177,6 +177,7 @@ SELECT s.trace_id AS trace_id,
     JSONExtract(e, 'attributes', 'decision', 'Nullable(String)') AS decision,
     JSONExtract(e, 'attributes', 'reason', 'Nullable(String)') AS reason,
     JSONExtract(e, 'attributes', 'saved_cost', 'Nullable(Float64)') AS saved_cost,
+    JSONExtract(e, 'attributes', 'score', 'Nullable(Float64)') AS score,
     JSONExtract(e, 'attributes', 'saved_ms', 'Nullable(Float64)') AS saved_ms,
     JSONExtract(e, 'attributes', 'key', 'Nullable(String)') AS key,
     fromUnixTimestamp64Micro(intDiv(JSONExtract(e, 'time_ns', 'Nullable(Int64)'), 1000), 'UTC') AS time

@@ -87,8 +87,8 @@ def cache(
         stale_while_revalidate: Seconds after `ttl` in which a result is still returned while the function runs again
             in the background (a coroutine function as a task of the caller's event loop).
         admit: Takes a new result and returns whether to store it.
-        semantic: A `SemanticCache`, or "serve" for one with the settings of `[cache.semantic]`: a call whose text asks
-            for the same as an earlier one gets its result. All other arguments must be equal.
+        semantic: A `SemanticCache`, or "serve" for the configured one: a call whose text asks for the same as an
+            earlier one gets its result, if all other arguments are equal.
         text: The name of the argument that is the text; by default the first.
         path: The folder; by default the server of `[shared]`, if set, else the configured folder of the cache.
         clock: The time.
@@ -110,8 +110,6 @@ def cache(
         asked
         ('WHY?', 'WHY?')
     """
-    if semantic not in {None, "serve"} and isinstance(semantic, str):
-        raise ConfigError(f'@cache(semantic={semantic!r}): use "serve" or a SemanticCache', key="semantic")
     wrap = _wrapper(ttl, stale_while_revalidate, key, namespace, tags, admit, path, clock, _Semantic(semantic, text))
     return functools.partial(decorate, wrap=wrap) if function is None else decorate(function, wrap)
 
@@ -128,6 +126,9 @@ def _wrapper(
     semantic: _Semantic,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Return what wraps a function; check the arguments of the decorator."""
+    chosen = semantic.cache
+    if isinstance(chosen, str) and chosen != "serve":
+        raise ConfigError(f'@cache(semantic={chosen!r}): use "serve" or a SemanticCache', key="semantic")
     for name, seconds in (("ttl", ttl), ("stale_while_revalidate", stale_ttl)):
         if seconds is not None and not 0 < seconds < math.inf:
             raise ConfigError(f"@cache({name}={seconds!r}): give seconds above zero, or None", key=name, value=seconds)

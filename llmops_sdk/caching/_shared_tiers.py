@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
+from time import perf_counter
 from typing import Protocol, TypeVar
 
-from llmops_sdk.caching.backends._open import SEMANTIC
+from llmops_sdk.caching.backends._open import SEMANTIC, open_shared
 from llmops_sdk.caching.backends._protocol import BackendError
-from llmops_sdk.caching.backends._shared import SharedServer, open_shared
+from llmops_sdk.caching.backends._shared import SharedServer
 from llmops_sdk.config import SharedSettings
 from llmops_sdk.errors import StoreError
 
-__all__ = ["clear_shared", "remove_shared", "shared_sizes"]
+__all__ = ["check_server", "clear_shared", "remove_shared", "shared_place", "shared_sizes"]
 
 _T = TypeVar("_T")
 
@@ -31,6 +32,30 @@ class _Tier(Protocol):
     def size(self) -> tuple[int, int]: ...
 
     def close(self) -> None: ...
+
+
+def shared_place(shared: SharedSettings) -> str:
+    """Return where the shared entries are, in words without a secret; "" without a server."""
+    return "" if shared.url is None else SharedServer(shared).place
+
+
+def check_server(shared: SharedSettings) -> str:
+    """Return where the server is and how long it took to answer, in words.
+
+    Args:
+        shared: The server, with a URL.
+
+    Raises:
+        StoreError: The server does not answer, or refuses.
+        MissingDependencyError: The library for the server is not installed.
+    """
+    backend = open_shared(shared, _TIERS[0])
+    with closing(backend), _failing(backend.place):
+        backend.mark("")  # connects
+        began = perf_counter()
+        backend.mark("")
+        took = perf_counter() - began
+    return f"{shared_place(shared)} answers in {took * 1e3:.1f} ms"
 
 
 def remove_shared(shared: SharedSettings, *, tag: str | None = None, key: str | None = None) -> int:
@@ -82,13 +107,13 @@ def _tiers(shared: SharedSettings) -> Iterator[tuple[str, _Tier]]:
         yield name, open_shared(shared, name)
     if shared.is_postgres:
         # Imported here: only few programs use it.
-        from llmops_sdk.caching.semantic._postgres import PostgresSemanticBackend
+        from llmops_sdk.caching.semantic.stores._postgres import PostgresSemanticBackend
 
         yield SEMANTIC, PostgresSemanticBackend(SharedServer(shared))
 
 
 @contextmanager
-def _failing(place: str) -> Iterator[None]:
+def _failing(place: str) -> Generator[None]:
     try:
         yield
     except BackendError as error:

@@ -56,12 +56,11 @@ def stats_(form: Form = Format.TABLE, store: Store = None) -> None:
             asked = found.get("semantic" if tier.name == "semantic" else "exact", (None, None, None))
             rows.append((tier.name, str(tier.folder), tier.entries, tier.bytes, *asked))
     if shared := _shared(store):
-        from llmops_sdk.caching._shared_tiers import shared_sizes
-        from llmops_sdk.caching.backends._shared import SharedServer
+        from llmops_sdk.caching._shared_tiers import shared_place, shared_sizes
 
         for name, sizes in shared_sizes(shared).items():
             asked = found.get("semantic" if name == "semantic" else "exact", (None, None, None))
-            rows.append((name, SharedServer(shared).place, *sizes, *asked))
+            rows.append((name, shared_place(shared), *sizes, *asked))
     write_rows(form, ("tier", "folder", "entries", "bytes", "lookups", "hit_rate", "saved_cost"), rows, sys.stdout)
 
 
@@ -71,10 +70,9 @@ def clear(form: Form = Format.TABLE, store: Store = None) -> None:
 
     rows = [(str(folder), erase(folder)) for folder in _folders(store)]
     if shared := _shared(store):
-        from llmops_sdk.caching._shared_tiers import clear_shared
-        from llmops_sdk.caching.backends._shared import SharedServer
+        from llmops_sdk.caching._shared_tiers import clear_shared, shared_place
 
-        rows.append((SharedServer(shared).place, clear_shared(shared)))
+        rows.append((shared_place(shared), clear_shared(shared)))
     write_rows(form, ("folder", "removed"), rows, sys.stdout)
 
 

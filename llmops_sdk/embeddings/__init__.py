@@ -1,6 +1,8 @@
 """Turn texts into vectors, and find the nearest of many: offline with a table in the package, or with a model.
 
 numpy is needed, which the extra `embeddings` installs, and imported at the first use.
+
+Doors for other packages: `_vectors`.
 """
 
 from __future__ import annotations

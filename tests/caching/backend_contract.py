@@ -129,7 +129,6 @@ class BackendContract:
         other.release(KEY, two, "unshared")  # it does not lead
         assert not other.acquire(KEY, two)
         assert other.mark(KEY) == ""
-        assert backend.renew(KEY, one)
         backend.release(KEY, one, "")
         assert other.acquire(KEY, two)
         assert not backend.acquire(KEY, one)
@@ -181,14 +180,14 @@ class BackendContract:
         leader, follower = CacheStore(make_backend), CacheStore(make_backend)
 
         def bid(owner):
-            return Bid(KEY, KEY, bytes, new_token(), 60.0, owner)
+            return Bid(KEY, KEY, bytes, new_token(), owner)
 
         first, second = bid("one"), bid("two")
         assert leader.lead(first).leads
         turn = follower.lead(second)
         assert (turn.leads, turn.found) == (False, None)
         assert not follower.follow(second, turn.mark).leads
-        assert leader.put(KEY, b"value")
+        assert leader.put(KEY, b"value", None)
         leader.release(KEY, first.token)
         assert follower.follow(second, turn.mark).found == b"value"
         leader.close()

@@ -360,31 +360,3 @@ def test_a_store_that_fails_lets_everybody_lead(tmp_path, application):
         assert (turn.found, turn.leads) == (None, True)
         store.release("k", token)
     store.close()
-
-
-class Leased(DiskBackend):
-    """A store that does not see the death of a process by itself."""
-
-    lease = 0.03
-
-    def __init__(self, folder):
-        super().__init__(folder, max_bytes=1_000_000)
-        self.renewed = threading.Semaphore(0)
-
-    def renew(self, key, token):
-        assert (key, token) == ("flight", "token")
-        self.renewed.release()
-        return True
-
-
-def test_a_lead_is_renewed_until_it_ends(tmp_path):
-    backend = Leased(tmp_path / "cache")
-    store = CacheStore(lambda: backend)
-    assert store.lead(Bid("k", "flight", lambda data: data, "token", None)).leads
-    assert all(backend.renewed.acquire(timeout=60) for _ in range(3))
-    store.release("flight", "token")
-    for thread in threading.enumerate():
-        if thread.name == "llmops-cache-renewals":
-            thread.join(60)
-            assert not thread.is_alive()
-    store.close()

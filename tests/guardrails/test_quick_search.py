@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from split_texts import places
 
 from llmops_sdk.guardrails import DetectorGuard, GuardContext
-from llmops_sdk.guardrails.detectors import PiiDetector, SecretsDetector, _secrets_detector, _signs
+from llmops_sdk.guardrails.detectors import PiiDetector, SecretsDetector, _secrets_detector, _signs, _stretches
 from llmops_sdk.guardrails.detectors.pii import _pii
 from llmops_sdk.guardrails.normalise import Decoding, Read, views
 from llmops_sdk.guardrails.normalise._plain import plain_view
-from llmops_sdk.guardrails.normalise._quick_search import reading
+from llmops_sdk.guardrails.normalise._quick_search import _likely_runs, reading
 from llmops_sdk.guardrails.normalise._torn import _lines_with_signs, _torn_gaps
 from llmops_sdk.guardrails.normalise._view import View
 
@@ -99,6 +99,31 @@ def test_stretches_without_a_sign_hold_nothing(text: str):
         quick = places(detector, text)
         patch.setattr(_pii, "reading", _read_all)
         assert places(detector, text) == quick
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    st.lists(
+        st.sampled_from([*PIECES, PROSE, "b", "c,", "x-ray", "(a", "office", "@", "averyveryverylongword", "?", "\t"]),
+        max_size=24,
+    ).map(" ".join)
+)
+def test_all_stretches_at_once_are_those_found_one_by_one(text: str):
+    for detector, rules in ((_pii, PiiDetector()), (_secrets_detector, SecretsDetector())):
+        read = partial(views, decoding=Decoding())
+        with pytest.MonkeyPatch().context() as patch:
+            patch.setattr(_stretches, "_LEAST_AT_ONCE", 0)
+            at_once = list(detector._STRETCHES._stretches(text, rules._spans, read))
+            patch.setattr(_stretches, "_MOST_AT_ONCE", 0)
+            assert at_once == list(detector._STRETCHES._stretches(text, rules._spans, read))
+
+
+@pytest.mark.parametrize("end", ["", "=", "=="])
+def test_a_text_that_is_one_long_run_of_base64_is_found_as_such(end: str):
+    run = b"QUJD" * 1024
+    assert _likely_runs(run + end.encode(), is_nested=False) == [run]
+    assert _likely_runs(run + b"." + run, is_nested=False) == [run, run]
+    assert _likely_runs(b"abcd" * 1024, is_nested=False) == []
 
 
 def test_a_torn_token_elsewhere_does_not_make_each_stretch_read(monkeypatch: pytest.MonkeyPatch):

@@ -22,7 +22,7 @@ from shared_servers import PASSWORD, PostgresServer, RedisServer, Server, librar
 
 import llmops_sdk as llmops
 from llmops_sdk.caching import CacheProvider, invalidate, request_key
-from llmops_sdk.caching.backends._shared import open_shared
+from llmops_sdk.caching.backends._open import open_shared
 from llmops_sdk.config import CacheSettings, SharedSettings
 from llmops_sdk.errors import StoreError
 from llmops_sdk.providers import Request, Response, WrapperProvider

@@ -14,12 +14,14 @@ import pytest
 from backend_contract import KEY, BackendContract, SemanticContract, eventually
 from shared_servers import PASSWORD, PostgresServer, RedisServer, Server, serve, with_libraries
 
+from llmops_sdk.caching._shared_tiers import check_server
 from llmops_sdk.caching.backends._postgres import PostgresBackend
 from llmops_sdk.caching.backends._protocol import BackendError
 from llmops_sdk.caching.backends._redis import RedisBackend
-from llmops_sdk.caching.backends._shared import SharedServer, check_server
-from llmops_sdk.caching.semantic._postgres import PostgresSemanticBackend
+from llmops_sdk.caching.backends._shared import SharedServer
+from llmops_sdk.caching.semantic.stores._postgres import PostgresSemanticBackend
 from llmops_sdk.config import SharedSettings
+from llmops_sdk.errors import StoreError
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
@@ -114,10 +116,7 @@ class SharedContract(BackendContract):
         server.pause()
         try:
             for work in (lambda: backend.get(KEY), lambda: backend.acquire(KEY, "one", 1.0), lambda: backend.get(KEY)):
-                # Were there no time-outs, this would wait until the test's own.
-                with ThreadPoolExecutor(1) as pool:
-                    error = pool.submit(work).exception(60)
-                assert isinstance(error, BackendError)
+                assert isinstance(error_of(work), BackendError)
         finally:
             server.go_on()
         assert backend.get(KEY) == b"1"
@@ -148,13 +147,30 @@ class SharedContract(BackendContract):
         url = server.url.replace("%40pass", "%40wr0ng") if change == "password" else server.url.replace(
             f":{server.port}/", ":1/"
         )  # fmt: skip
-        with pytest.raises(BackendError) as caught:
+        with pytest.raises(StoreError) as caught:
             check_server(SharedSettings(url=url))
         error: BaseException | None = caught.value
         while error is not None:
             assert "d/of" not in str(error)
             assert "%2Fof" not in str(error)
             error = error.__cause__
+
+
+def error_of(work: Callable[[], object]) -> BaseException | None:
+    """Return the error of some work; fail if it hangs, whose thread cannot be ended."""
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(60)
+    assert not thread.is_alive(), "it hangs"
+    return errors[0] if errors else None
 
 
 def backend_server(backend: Any) -> SharedServer:

@@ -1,4 +1,1 @@
-"""Where entries are stored: a protocol that each kind of store implements, the disk, and what all stores share.
-
-Doors for other packages: `_shared`.
-"""
+"""Where entries are stored: a protocol that each kind of store implements, the disk, and what all stores share."""

@@ -99,7 +99,6 @@ class DiskBackend:
     """
 
     workers = 1
-    lease: float | None = None
 
     def __init__(self, folder: Path, *, max_bytes: int) -> None:
         self.place = str(folder)
@@ -139,9 +138,6 @@ class DiskBackend:
 
     def acquire(self, key: str, token: str) -> bool:
         return self._flights.acquire(key, token)
-
-    def renew(self, key: str, token: str) -> bool:  # noqa: ARG002 - the kernel keeps the lock
-        return True
 
     def release(self, key: str, token: str, note: str) -> None:
         self._flights.release(key, token, note)

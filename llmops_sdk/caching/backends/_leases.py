@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from time import monotonic
 
+from llmops_sdk._util._clock import SYSTEM_CLOCK
 from llmops_sdk._util._daemon import start_daemon
 from llmops_sdk._util._guard import guarded
 from llmops_sdk.caching.backends._protocol import BackendError
@@ -47,7 +47,7 @@ class Leases:
     def hold(self, key: str, token: str, seconds: float) -> None:
         """Renew the lease of a token until `drop`, for at most so many seconds."""
         with self._lock:
-            self._held[token] = key, monotonic() + seconds
+            self._held[token] = key, SYSTEM_CLOCK.monotonic() + seconds
             if not self._runs:
                 self._wake.clear()
                 self._runs = start_daemon(self._run, "llmops-leases") is not None
@@ -70,7 +70,7 @@ class Leases:
                 self._wake.clear()
                 held = list(self._held.items())
             for token, (key, until) in held:
-                left = until - monotonic()
+                left = until - SYSTEM_CLOCK.monotonic()
                 if left <= 0 or not guarded("cache lease", False, self._extend, key, token, min(left, self._lease)):
                     with self._lock:
                         self._held.pop(token, None)

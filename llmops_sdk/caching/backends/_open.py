@@ -6,11 +6,11 @@ from pathlib import Path
 
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk.caching.backends._protocol import CacheBackend
-from llmops_sdk.caching.backends._shared import open_shared
+from llmops_sdk.caching.backends._shared import SharedServer
 from llmops_sdk.caching.backends._store import CacheStore
 from llmops_sdk.config import SharedSettings
 
-__all__ = ["SEMANTIC", "disk_store", "open_store"]
+__all__ = ["SEMANTIC", "disk_store", "open_shared", "open_store"]
 
 SEMANTIC = "semantic"
 """The folder of the semantic tier in that of a cache."""
@@ -34,6 +34,28 @@ def open_store(
     if shared is None or shared.url is None:
         return disk_store(folder / tier, max_bytes=max_bytes, clock=clock)
     return CacheStore(lambda: open_shared(shared, tier, max_bytes=max_bytes), clock=clock)
+
+
+def open_shared(settings: SharedSettings, tier: str, *, max_bytes: int | None = None) -> CacheBackend:
+    """Return the store of a tier on the server of the settings. It connects at its first use.
+
+    Args:
+        settings: The settings, with a URL.
+        tier: "exact" or "functions".
+        max_bytes: The limit of the cache, where the server has none itself; None keeps what is there.
+
+    Raises:
+        MissingDependencyError: The library for this server is not installed.
+    """
+    server = SharedServer(settings)
+    # Imported here: each needs a library of its own.
+    if settings.is_redis:
+        from llmops_sdk.caching.backends._redis import RedisBackend
+
+        return RedisBackend(server, tier, max_bytes=max_bytes)
+    from llmops_sdk.caching.backends._postgres import PostgresBackend
+
+    return PostgresBackend(server, tier, max_bytes=max_bytes)
 
 
 def disk_store(folder: Path, *, max_bytes: int, clock: Clock = SYSTEM_CLOCK) -> CacheStore:

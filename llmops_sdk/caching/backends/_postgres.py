@@ -57,7 +57,6 @@ class PostgresBackend:
     """
 
     workers = 4
-    lease: float | None = None  # it renews its leads itself
 
     def __init__(self, server: SharedServer, tier: str, *, max_bytes: int | None = None, lease: float = LEASE) -> None:
         self.place = f"{server.place} {tier}"

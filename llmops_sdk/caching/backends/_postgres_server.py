@@ -11,9 +11,9 @@ import selectors
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from time import monotonic
 from typing import Any, TypeVar
 
+from llmops_sdk._util._clock import SYSTEM_CLOCK
 from llmops_sdk._util._optional import require
 from llmops_sdk.caching.backends._shared import SharedServer
 
@@ -182,10 +182,11 @@ def _was_closed(connection: Any) -> bool:
 def _bounded_type() -> Any:
     """Return psycopg's connection with a bound on each wait for the server."""
     psycopg: Any = require("psycopg", extra="postgres", purpose="[shared] url")
+    connection: Any = psycopg.Connection
 
-    class BoundedConnection(psycopg.Connection):
+    class BoundedConnection(connection):
         def wait(self, gen: Any, interval: float = 0.1, **options: Any) -> Any:
-            return super().wait(_bounded(gen, psycopg.OperationalError), interval, **options)
+            return connection.wait(self, _bounded(gen, psycopg.OperationalError), interval, **options)
 
         def __del__(self) -> None:
             """Warn of nothing: a program may end with its connections open. libpq's object closes them."""
@@ -195,12 +196,12 @@ def _bounded_type() -> Any:
 
 def _bounded(waits: Any, error: type[Exception]) -> Generator[Any, Any, Any]:
     """Go through what an operation waits for, and raise the error if it takes too long."""
-    until = monotonic() + _SILENT_SECONDS
+    until = SYSTEM_CLOCK.monotonic() + _SILENT_SECONDS
     try:
         state = next(waits)
         while True:
             ready = yield state
-            if not ready and monotonic() > until:
+            if not ready and SYSTEM_CLOCK.monotonic() > until:
                 raise error(f"the server has not answered for {_SILENT_SECONDS:g} seconds")
             state = waits.send(ready)
     except StopIteration as end:

@@ -35,13 +35,10 @@ class CacheBackend(Protocol):
     Attributes:
         place: What identifies the store in this process, such as its folder or its URL without credentials.
         workers: How many threads call it.
-        lease: Seconds that a lead lasts after `acquire` and each `renew`, which `CacheStore` calls three times in that
-            time; None where the store sees the death of a process by itself, as with locks of the kernel.
     """
 
     place: str
     workers: int
-    lease: float | None
 
     def get(self, key: str) -> bytes | None:
         """Return the value of a key; None when it is missing, has expired or was not written by `set`."""
@@ -93,12 +90,9 @@ class CacheBackend(Protocol):
     def acquire(self, key: str, token: str) -> bool:
         """Let the holder of a token lead the flight of a key, if nobody does, and return whether it does.
 
-        The lead ends with `release`, with the death of the process, or `lease` seconds after the last `renew`.
+        The lead ends with `release` or soon after the death of the process: a store that does not see that by itself
+        (as locks of the kernel do) renews short leases while the process lives.
         """
-        ...
-
-    def renew(self, key: str, token: str) -> bool:
-        """Extend the lead of a token, and return whether it still has it."""
         ...
 
     def release(self, key: str, token: str, note: str) -> None:

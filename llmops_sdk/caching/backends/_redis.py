@@ -14,9 +14,9 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from time import monotonic
 from typing import Any, TypeVar
 
+from llmops_sdk._util._clock import SYSTEM_CLOCK
 from llmops_sdk._util._optional import require
 from llmops_sdk.caching.backends._leases import LEASE, LONGEST, Leases
 from llmops_sdk.caching.backends._shared import SharedServer, tag_id
@@ -115,7 +115,6 @@ class RedisBackend:
     """
 
     workers = 4
-    lease: float | None = None  # it renews its leads itself
 
     def __init__(self, server: SharedServer, tier: str, *, max_bytes: int | None = None, lease: float = LEASE) -> None:
         self._redis: Any = require("redis", extra="redis", purpose="[shared] url")
@@ -281,13 +280,13 @@ def _unlink(client: Any, keys: Iterable[Any]) -> int:
 
 
 def _size(client: Any, pattern: str) -> tuple[int, int]:
-    count, size, until = 0, 0, monotonic() + _COUNT_SECONDS
+    count, size, until = 0, 0, SYSTEM_CLOCK.monotonic() + _COUNT_SECONDS
     for page in _pages(client.scan_iter(pattern, count=_PAGE)):
         with client.pipeline(transaction=False) as pipeline:
             for key in page:
                 pipeline.hstrlen(key, "v")
             sizes = [one for one in pipeline.execute(raise_on_error=False) if type(one) is int]
         count, size = count + len(sizes), size + sum(sizes)
-        if monotonic() > until:
+        if SYSTEM_CLOCK.monotonic() > until:
             break
     return count, size

@@ -7,11 +7,11 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from llmops_sdk.caching.backends._protocol import BackendError, CacheBackend
+from llmops_sdk.caching.backends._protocol import BackendError
 from llmops_sdk.config import SharedSettings
 from llmops_sdk.config._secrets import HIDDEN, is_secret_name
 
-__all__ = ["SharedServer", "check_server", "open_shared", "tag_id"]
+__all__ = ["SharedServer", "tag_id"]
 
 
 class SharedServer:
@@ -64,51 +64,6 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
-
-
-def open_shared(settings: SharedSettings, tier: str, *, max_bytes: int | None = None) -> CacheBackend:
-    """Return the store of a tier on the server of the settings. It connects at its first use.
-
-    Args:
-        settings: The settings, with a URL.
-        tier: "exact" or "functions".
-        max_bytes: The limit of the cache, where the server has none itself; None keeps what is there.
-
-    Raises:
-        MissingDependencyError: The library for this server is not installed.
-    """
-    server = SharedServer(settings)
-    # Imported here: each needs a library of its own.
-    if settings.is_redis:
-        from llmops_sdk.caching.backends._redis import RedisBackend
-
-        return RedisBackend(server, tier, max_bytes=max_bytes)
-    from llmops_sdk.caching.backends._postgres import PostgresBackend
-
-    return PostgresBackend(server, tier, max_bytes=max_bytes)
-
-
-def check_server(settings: SharedSettings) -> str:
-    """Return where the server is and how long it took to answer, in words.
-
-    Args:
-        settings: The settings, with a URL.
-
-    Raises:
-        MissingDependencyError: The library for this server is not installed.
-        BackendError: The server does not answer, or refuses.
-    """
-    from time import perf_counter
-
-    backend = open_shared(settings, "exact")
-    try:
-        backend.mark("")  # connects
-        began = perf_counter()
-        backend.mark("")
-        took = perf_counter() - began
-    finally:
-        backend.close()
-    return f"{SharedServer(settings).place} answers in {took * 1e3:.1f} ms"
 
 
 def tag_id(text: str) -> str:

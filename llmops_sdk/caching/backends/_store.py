@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
-from llmops_sdk._util._guard import guarded
 from llmops_sdk.caching.backends._memory import MemoryTier
 from llmops_sdk.caching.backends._protocol import CacheBackend
-from llmops_sdk.caching.backends._renewal import Renewals
 from llmops_sdk.caching.backends._worker import Session, Worker
 
 __all__ = ["LEADS_ALONE", "Bid", "CacheStore", "Turn", "new_token"]
@@ -76,16 +74,7 @@ def new_token() -> str:
     return f"{os.getpid()}-{next(_numbers)}-{os.urandom(8).hex()}"
 
 
-class _Session(Session[CacheBackend]):
-    def __init__(self, backend: CacheBackend) -> None:
-        super().__init__(backend)
-        self.renewals = None if backend.lease is None else Renewals(self._renew, backend.lease / 3)
-
-    def _renew(self, flight: str, token: str) -> None:
-        guarded("cache flight", None, self.threads.submit, self.backend.renew, flight, token)
-
-
-class CacheStore(Worker[CacheBackend, _Session]):
+class CacheStore(Worker[CacheBackend, Session[CacheBackend]]):
     """Bytes by key in a store that may fail, hang or be used by others at the same time.
 
     Args:
@@ -94,7 +83,7 @@ class CacheStore(Worker[CacheBackend, _Session]):
     """
 
     def __init__(self, make: Callable[[], CacheBackend], *, clock: Clock = SYSTEM_CLOCK) -> None:
-        super().__init__(lambda: _Session(make()), clock=clock)
+        super().__init__(lambda: Session(make()), clock=clock)
 
     def recall(self, key: str, read: Callable[[bytes], _T | None]) -> _T | None:
         """Return what `read` makes of the bytes of a key if they are in memory, at once, or None."""
@@ -254,17 +243,12 @@ class CacheStore(Worker[CacheBackend, _Session]):
         return Turn(unshared=True) if seen and seen != mark else self._lead(backend, bid)
 
     def _acquire(self, backend: CacheBackend, flight: str, token: str) -> bool:
-        leads = backend.acquire(flight, token)
-        if leads and (renewals := self._session.renewals) is not None:
-            renewals.begin(flight, token)
-        return leads
+        return backend.acquire(flight, token)
 
     def _release(self, backend: CacheBackend, flight: str, token: str, note: str) -> None:
         place = (backend.place, flight)
         if _leaders.get(place, ("", None))[0] == token:
             del _leaders[place]
-        if (renewals := self._session.renewals) is not None:
-            renewals.end(token)
         backend.release(flight, token, note)
 
     @staticmethod

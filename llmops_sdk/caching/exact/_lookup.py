@@ -14,7 +14,7 @@ from llmops_sdk.caching.exact._codec import Entry
 from llmops_sdk.caching.exact._errors import stored_error
 from llmops_sdk.caching.exact._flight import Outcome
 from llmops_sdk.caching.exact._stats import Counts
-from llmops_sdk.tracing import current_span
+from llmops_sdk.tracing import Span, current_span
 from llmops_sdk.tracing.records._semconv import EVENT_CACHE_LOOKUP
 
 __all__ = ["CachePolicy", "Lookup", "ValueRules", "record_bypass"]
@@ -73,8 +73,13 @@ def record_bypass(reason: str) -> None:
     guarded("record cache lookup", None, _record, {"hit": False, "decision": "bypassed", "reason": reason})
 
 
-def _record(fields: dict[str, object]) -> None:
-    current_span().add_event(EVENT_CACHE_LOOKUP, {"tier": "exact", **fields})
+def _record(fields: dict[str, Any]) -> None:
+    span = current_span()
+    attributes = {"tier": "exact", **fields}
+    if type(span) is Span:
+        span.add_plain_event(EVENT_CACHE_LOOKUP, attributes)
+    else:
+        span.add_event(EVENT_CACHE_LOOKUP, attributes)
 
 
 class Lookup(Generic[_T]):
@@ -127,7 +132,7 @@ class Lookup(Generic[_T]):
         guarded("record cache lookup", None, self._record)
 
     def _record(self) -> None:
-        fields: dict[str, object] = {
+        fields: dict[str, Any] = {
             "hit": self._hit,
             "decision": self._decision,
             "key": self.policy.key[:_KEY_DIGITS],

@@ -43,6 +43,7 @@ class Hit:
         score: How likely the value is right, 0 to 1.
         reason: Why it is served: "equal", "wording", or "certified" by labels.
         age_s: How old the value is, in seconds.
+        finding: The look-up, for `SemanticCache.feedback`.
     """
 
     value: Any

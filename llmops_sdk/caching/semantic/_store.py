@@ -19,10 +19,10 @@ from llmops_sdk.caching.backends._worker import Session, Worker
 from llmops_sdk.caching.semantic._decide import Verdict
 from llmops_sdk.caching.semantic._entries import SemanticBackend
 from llmops_sdk.caching.semantic._judge import Judge, judge_of, matcher_of
-from llmops_sdk.caching.semantic._postgres import PostgresSemanticBackend
 from llmops_sdk.caching.semantic._scope import Question
 from llmops_sdk.caching.semantic._sqlite import SqliteBackend
 from llmops_sdk.caching.semantic._tier import Finding, SemanticTier, TierSettings
+from llmops_sdk.caching.semantic.stores._postgres import PostgresSemanticBackend
 from llmops_sdk.config import SharedSettings
 from llmops_sdk.embeddings import AsyncEmbedder, Embedder
 

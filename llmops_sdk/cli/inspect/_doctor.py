@@ -248,12 +248,12 @@ def _check_endpoint(what: str, url: str | None, source: str) -> Finding:
 def _shared(settings: Settings) -> Iterator[Finding]:
     if settings.shared.url is None:
         return
-    from llmops_sdk.caching.backends._shared import BackendError, check_server
+    from llmops_sdk.caching._shared_tiers import check_server
 
     source = settings.source("shared.url")
     try:
         yield Finding("shared", "server", check_server(settings.shared), source)
-    except (BackendError, LLMOpsError) as error:
+    except LLMOpsError as error:
         yield Finding("shared", "server", str(error), source, BROKEN)
         return
     tiers = "exact and semantic" if settings.shared.is_postgres else "exact; the semantic tier is on this machine"

@@ -80,14 +80,13 @@ def prune(
 def _clear_cache(folder: Path, *, found: bool, keep: bool, dry_run: bool) -> None:
     # The cache does not know who asked, so clearing it takes everyone's answers: only where the user has data here.
     from llmops_sdk.caching import count_answers, erase
-    from llmops_sdk.caching._shared_tiers import clear_shared
-    from llmops_sdk.caching.backends._shared import SharedServer
+    from llmops_sdk.caching._shared_tiers import clear_shared, shared_place
     from llmops_sdk.config import SharedSettings, current
     from llmops_sdk.store.maintenance._places import cache_folders
 
     caches = cache_folders(folder, current())
     shared = current().shared if folder == current().store.path.absolute() else SharedSettings()
-    places = ", ".join([*map(str, caches), *([SharedServer(shared).place] if shared.url else [])])
+    places = ", ".join(filter(None, [*map(str, caches), shared_place(shared)]))
     if keep:
         not_cleared = "would not be" if dry_run else "was not"
         print(f"the response cache {not_cleared} cleared ({places})", file=sys.stderr)

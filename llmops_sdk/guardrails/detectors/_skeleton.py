@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 
 from llmops_sdk.guardrails.detectors._signs import compiled
 
-__all__ = ["LONGEST_PLAIN", "SPACES", "skeleton_of", "with_long_words"]
+__all__ = ["LONGEST_PLAIN", "SPACES", "is_long_word", "skeleton_of", "with_long_words"]
 
 SPACES = " \t\r\n\u3001\u3002\uff01\uff0c\uff1b\uff1f"
 """What stands between words."""
 LONGEST_PLAIN = 64
 """A longer word is never plain."""
-_SAMPLE = 4096
-_NOT_ASCII = re.compile(r"[^\x00-\x7f][^\x00-\x7f]*+")
 # Letters of other scripts, their marks, and the quotes of typeset prose; not the forms of letters that stand for ASCII.
 _OTHER_PLAIN = re.compile(
     r"(?![\x00-\x7f\uff00-\uffef\u2100-\u214f\U0001d400-\U0001d7ff])[^\W\d_]"
@@ -33,20 +32,27 @@ _LONG_WORD_SIGN = rf"[^ \t\r\n]{{{LONGEST_PLAIN + 1}}}"
 _LONG_WORD = re.compile(rb"[^ \t\r\n]{%d,}+" % (LONGEST_PLAIN + 1))
 
 
+def is_long_word(skeleton: bytes) -> bool:
+    """Tell whether a skeleton is one word that is too long to be plain."""
+    return len(skeleton) > LONGEST_PLAIN and not any(map(skeleton.__contains__, b" \t\r\n"))
+
+
 def skeleton_of(text: str) -> bytes:
     """Return the text in ASCII, of the same length: other plain characters as quotes, all others as question marks."""
     text = text.replace("?", ":")
     if not text.isascii():
         for space in SPACES[4:]:
             text = text.replace(space, " ")
-        # Where there are few other characters, only these are translated.
-        is_sparse = len(_NOT_ASCII.findall(text, 0, _SAMPLE)) * 16 < min(len(text), _SAMPLE)
-        text = _NOT_ASCII.sub(_in_skeleton, text) if is_sparse else text.translate(_SKELETON)
+        # The codec asks for each run of other characters, a translation for each character.
+        if (len(text.encode("utf-8", "replace")) - len(text)) * 16 < len(text):
+            return text.encode("ascii", _CODEC_ERRORS)
+        text = text.translate(_SKELETON)
     return text.encode("ascii", "replace")
 
 
-def _in_skeleton(match: re.Match[str]) -> str:
-    return match[0].translate(_SKELETON)
+def _in_skeleton(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    return error.object[error.start : error.end].translate(_SKELETON), error.end
 
 
 class _Skeleton(dict[int, str]):
@@ -58,3 +64,5 @@ class _Skeleton(dict[int, str]):
 
 
 _SKELETON = _Skeleton()
+_CODEC_ERRORS = "llmops_sdk.skeleton"
+codecs.register_error(_CODEC_ERRORS, _in_skeleton)

@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import re
 import string
-from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import cached_property, partial
 from typing import Any, TypeAlias
 
 from llmops_sdk.guardrails.detectors._signs import SignSearch, compiled
-from llmops_sdk.guardrails.detectors._skeleton import LONGEST_PLAIN, SPACES, skeleton_of, with_long_words
+from llmops_sdk.guardrails.detectors._skeleton import LONGEST_PLAIN, SPACES, is_long_word, skeleton_of, with_long_words
+from llmops_sdk.guardrails.detectors._word_groups import groups, runs_in
 from llmops_sdk.guardrails.normalise import Decoding, QuickRead, Read
 
 __all__ = ["LONGEST_STRETCH", "Reading", "Spans", "Stretches"]
@@ -53,6 +53,8 @@ _PART = 4096
 """A long text is read in parts of this length, or longer ones where all words may belong to findings."""
 _LONGEST_SEARCHED = 1 << 18
 """Of a longer part, which has no prose, each stretch is read."""
+_LEAST_AT_ONCE, _MOST_AT_ONCE = 1 << 10, 1 << 20
+"""The stretches of a shorter part are found faster one by one, and those of a longer part so to bound the memory."""
 _WINDOW = 160
 """A text is cut between words of prose. So many characters of it are enough."""
 
@@ -91,6 +93,7 @@ class Stretches:
         closes: str = "",
     ) -> None:
         word = rf"{_W}*(?:{_ACTIVE}|{context}){_W}*"
+        self._context = rf"{context}|[A-Za-z]{{16}}"
         # A run of such words, and the plain word before it.
         first = rf"(?:{_W}+{_S}+)?(?:{word})|{_W}+{_S}+{_LETTER}"
         self._run_pattern = rf"(?:{first})(?:{_S}+(?:{word}|{_LETTER}))*"
@@ -146,52 +149,58 @@ class Stretches:
         self, text: str, base: int, spans: Spans, read: Read, places: list[tuple[int, int]]
     ) -> Iterator[tuple[int, int, Read]]:
         """Yield the stretches that overlap one of some places, of a part that starts at `base`."""
-        skeleton = skeleton_of(text)
-        runs = [match.span() for match in self._runs.finditer(with_long_words(skeleton))]
         near = 0
-        for first, last in self._ranges(text, runs, places):
-            scan = self._scan(text, skeleton, iter(runs[first:last]), len(text), len(text), partial(spans, read=read))
-            for start, end in scan:
-                while near < len(places) and places[near][1] <= start:
-                    near += 1
-                if near < len(places) and places[near][0] < end:
-                    yield base + start, base + start + len(text[start:end].rstrip(SPACES)), read
+        for start, end in self._stretches(text, spans, read):
+            while near < len(places) and places[near][1] <= start:
+                near += 1
+            if near == len(places):
+                return
+            if places[near][0] < end:
+                yield base + start, base + end, read
 
-    def _ranges(
-        self, text: str, runs: list[tuple[int, int]], places: list[tuple[int, int]]
-    ) -> Iterator[tuple[int, int]]:
-        """Yield ranges of the runs of words such that no stretch of another run reaches a place."""
-        starts = [start for start, _ in runs]
-        first = last = 0
-        for start, end in places:
-            low = bisect_right(starts, start) - 1
-            if low >= last:
-                if last:
-                    yield first, last
-                while low > last and self._may_reach(text, runs[low - 1][1], starts[low]):
-                    low -= 1
-                first, last = low, low + 1
-            last = max(last, bisect_left(starts, end))
-            while 0 < last < len(runs) and self._may_reach(text, runs[last - 1][1], starts[last]):
-                last += 1
-        if last > first:
-            yield max(first, 0), last
+    def _stretches(self, text: str, spans: Spans, read: Read) -> Iterator[tuple[int, int]]:
+        """Yield the start and end of each stretch of a text."""
+        skeleton = skeleton_of(text)
+        found = self._groups(text, skeleton)
+        if found is not None:
+            yield from found
+            return
+        last = len(text)
+        for start, end in self._scan(
+            text, skeleton, self._spans_of_runs(skeleton), last, last, partial(spans, read=read)
+        ):
+            yield start, start + len(text[start:end].rstrip(SPACES))
 
-    def _may_reach(self, text: str, stop: int, start: int) -> bool:
-        """Tell whether a finding may go on from the end of a run of words to the start of the next one."""
-        found = self._far_words.match(text, stop)
-        return found is None or found.end() > start
+    def _spans_of_runs(self, skeleton: bytes) -> Iterator[tuple[int, int]]:
+        """Yield the start and end of each run of words that are not plain, with the plain word before it."""
+        if is_long_word(skeleton):
+            yield 0, len(skeleton)
+            return
+        for match in self._runs.finditer(with_long_words(skeleton)):
+            yield match.span()
+
+    def _groups(self, text: str, skeleton: bytes) -> list[tuple[int, int]] | None:
+        """Return the stretches of a text, or None if one may be too long."""
+        if not _LEAST_AT_ONCE <= len(text) <= _MOST_AT_ONCE or (self._opens and self._opens in text):
+            return None
+        runs = runs_in(skeleton, self._context, LONGEST_STRETCH)
+        if runs is None or not len(runs.starts):
+            return None if runs is None else []
+        if (runs.stops - runs.starts).max() > LONGEST_STRETCH:
+            return None
+        far = runs.has_digit if self._far_digits else runs.has_digit & False
+        for run in ((runs.has_sign > far) if self._far_signs else ~far).nonzero()[0].tolist():
+            far[run] = self._is_far(text, skeleton, int(runs.starts[run]), int(runs.stops[run]))
+        found = groups(runs, far, self._reach)
+        return None if any(end - start > LONGEST_STRETCH for start, end in found) else found
 
     def _find(
         self, text: str, base: int, spans: Spans, read: Read, reading: Reading, decoding: Decoding
     ) -> Iterator[tuple[int, int, Read]]:
         """Yield the stretches of a part that starts at `base`."""
         is_checked = False
-        last = len(text)
-        skeleton = skeleton_of(text)
-        runs = (match.span() for match in self._runs.finditer(with_long_words(skeleton)))
-        for start, end in self._scan(text, skeleton, runs, last, last, partial(spans, read=read)):
-            yield base + start, base + start + len(text[start:end].rstrip(SPACES)), read
+        for start, end in self._stretches(text, spans, read):
+            yield base + start, base + end, read
             if decoding.is_cut and not is_checked:
                 is_checked = True
                 if reading(text[end:], decoding) is None:
@@ -241,8 +250,7 @@ class Stretches:
             MissingDependencyError: google-re2 is not installed.
         """
         skeleton = skeleton_of(text)
-        runs = (match.span() for match in self._runs.finditer(with_long_words(skeleton)))
-        scan = self._scan(text, skeleton, runs, *_certain(text), spans)
+        scan = self._scan(text, skeleton, self._spans_of_runs(skeleton), *_certain(text), spans)
         while True:
             try:
                 next(scan)
@@ -293,15 +301,17 @@ class Stretches:
             return first
         return stop
 
+    def _is_far(self, text: str, skeleton: bytes, start: int, stop: int) -> bool:
+        if self._far_signs and not self._far_search.search(skeleton, max(0, start - 1), stop + 1):
+            return False
+        return self._far.search(text, start, stop) is not None
+
     def _end_of_reach(self, text: str, skeleton: bytes, start: int, stop: int) -> int:
         """Return the end of the words that may belong to a finding in a run of words."""
         if stop - start > LONGEST_STRETCH:
             return stop
         # Most runs of words that go on have a digit, which is found much faster.
-        is_far = (self._far_digits and _DIGIT.search(text, start, stop)) or (
-            (not self._far_signs or self._far_search.search(skeleton, max(0, start - 1), stop + 1))
-            and self._far.search(text, start, stop)
-        )
+        is_far = (self._far_digits and _DIGIT.search(text, start, stop)) or self._is_far(text, skeleton, start, stop)
         found = (self._far_words if is_far else _NEAR_WORDS).match(text, stop)
         reach = found.end() if found else stop
         opened = text.rfind(self._opens, start, stop) if self._opens else -1

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from html.entities import html5
+from itertools import islice
 
 from llmops_sdk.guardrails.normalise._view import View, replaced
 
@@ -15,6 +16,9 @@ _MAX_ROUNDS = 3
 """How many escapes may be nested, as in HTML in a URL in JSON."""
 _DENSE = 16
 """A text in which more than one of so many characters begins a run of other characters is changed in one call."""
+
+_MOST_KEPT = 1024
+"""The runs of other characters in a text are searched twice if they are more, to bound the memory."""
 
 # Look-alikes of ASCII letters. NFKC has the fullwidth, mathematical and circled ones already.
 _CONFUSABLES = str.maketrans(
@@ -49,34 +53,43 @@ def plain_view(view: View) -> View:
     for _ in range(_MAX_ROUNDS):
         before = view
         text = view.text
+        is_final = True
         if not text.isascii():
-            view = _plain_characters(view)
+            view, is_final = _plain_characters(view)
             text = view.text
         if "%" in text or "&" in text or "\\" in text:
             view = replaced(view, _without_escapes(text))
-        if view is before:
+            is_final = view is before
+        if is_final:
             break
     return view
 
 
-def _plain_characters(view: View) -> View:
+def _plain_characters(view: View) -> tuple[View, bool]:
+    """Return a view in plain characters, and whether a second call would certainly change nothing."""
     text = view.text
-    runs = NOT_ASCII.findall(text)
-    has_looks = not _DIGIT_LOOKS.keys().isdisjoint(map(ord, set("".join(runs))))
+    few = list(islice(NOT_ASCII.finditer(text), _MOST_KEPT))
+    runs = [match[0] for match in few] if len(few) < _MOST_KEPT else NOT_ASCII.findall(text)
+    different = set(runs)
+    has_looks = not _DIGIT_LOOKS.keys().isdisjoint(map(ord, set("".join(different))))
     if has_looks or len(runs) * _DENSE < len(text):
-        different = set(runs)
         plain = {run for run in different if run.translate(_PLAIN) == run}
         if has_looks:
             plain = {run for run in plain if run.translate(_DIGIT_LOOKS) == run}
-        return view if plain == different else replaced(view, _plain_runs(text, plain))
+        if plain == different:
+            return view, True
+        matches = few if len(few) < _MOST_KEPT else NOT_ASCII.finditer(text)
+        changed = replaced(view, _plain_runs(text, matches, plain))
+        is_final = not has_looks and all(run.translate(_PLAIN).isascii() for run in different - plain)
+        return changed, is_final
     # The same in one call; where each character comes from is found out only if it is asked for.
     new = text.translate(_PLAIN)
-    return view if new == text else View(new, view, table=_PLAIN)
+    return (view, True) if new == text else (View(new, view, table=_PLAIN), new.isascii())
 
 
-def _plain_runs(text: str, plain: set[str]) -> Iterator[tuple[int, int, str]]:
+def _plain_runs(text: str, matches: Iterable[re.Match[str]], plain: set[str]) -> Iterator[tuple[int, int, str]]:
     """Yield the changes of a text; `plain` has runs of other characters that are never changed."""
-    for match in NOT_ASCII.finditer(text):
+    for match in matches:
         if match[0] not in plain:
             yield from _other_characters(text, match.start(), match.end())
 

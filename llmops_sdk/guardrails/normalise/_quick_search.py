@@ -46,6 +46,7 @@ _SHORTEST_RUN = 8
 _B = "[A-Za-z0-9+/_-]"
 # Not in small letters only; `UNLIKELY_BASE64` says more.
 _LIKELY_RUN = tuple(rf"{_B}*{_B}{{{place}}}[A-Z0-9+]{_B}{{{7 - place}}}{_B}*" for place in range(_SHORTEST_RUN))
+_ALL_BASE64, _LIKELY = re.compile(rf"{_B}*+".encode()), re.compile(b"[A-Z0-9+]")
 _MANY = 2048
 _LONG_NESTED = 1 << 20
 """More that was base64 is read only as far as `Decoding` allows if it is not plain; in characters."""
@@ -151,7 +152,7 @@ def _search(text: str, may_match: MayMatch, depth: int, runs: list[int]) -> _Who
 
 def _places(view: View, run: str) -> Iterator[tuple[int, int]]:
     """Yield the places of a run of base64 in the text as written."""
-    start = view.text.find(run)
+    start = 0 if len(run) == len(view.text) else view.text.find(run)
     while start >= 0:
         yield view.original(start, start + len(run))
         start = view.text.find(run, start + len(run))
@@ -190,6 +191,10 @@ def _decoded(readings: list[bytes], runs: list[int], *, is_nested: bool) -> Iter
 
 def _likely_runs(data: bytes, *, is_nested: bool) -> Iterable[bytes] | None:
     """Return the runs that may be base64, or None if they are too many in what was base64 itself."""
+    end = len(data) - len(data[-2:]) + len(data[-2:].rstrip(b"="))
+    if end > _LONG_RUN and _ALL_BASE64.fullmatch(data, 0, end):
+        # The whole is one run, as an upload is: a capital letter, a digit or a "+" makes it likely.
+        return [data[:end]] if _LIKELY.search(data) else []
     found: list[bytes] = []
     for match in compiled(_LIKELY_RUN).finditer(data):
         found.append(match[0])

@@ -65,7 +65,8 @@ def may_be_torn(text: bytes, *, is_decoded: bool) -> bool:
     Raises:
         MissingDependencyError: google-re2 is not installed.
     """
-    return _has_match(text, _LETTERS, *_signs(is_decoded=is_decoded))
+    # Each of them has a space.
+    return any(map(text.__contains__, b" \t\r\n")) and _has_match(text, _LETTERS, *_signs(is_decoded=is_decoded))
 
 
 def _signs(*, is_decoded: bool) -> tuple[str, ...]:

@@ -163,6 +163,10 @@ class GuardRun:
             self.seconds += self._latest
 
     def _record(self) -> None:
+        current = current_span()
+        has_span = current.is_recording()
+        if not (has_span or self.own_span):
+            return
         fields = {
             "guard": self.guard.name,
             "rail": self.context.rail,
@@ -176,11 +180,11 @@ class GuardRun:
             "truncated": self.truncated or None,
         }
         kept = {key: value for key, value in fields.items() if value is not None}
-        if self.own_span and not current_span().is_recording():
+        if not has_span:
             with span(f"guard {self.guard.name}", kind="guardrail") as own:
                 own.add_event(EVENT_GUARD_VERDICT, kept)
         else:
-            current_span().add_event(EVENT_GUARD_VERDICT, kept)
+            current.add_event(EVENT_GUARD_VERDICT, kept)
 
     def apply(self, text: str, verdict: object, error: BaseException | None) -> str:
         """Return the text as the verdict, or the error raised instead, leaves it.

@@ -148,6 +148,17 @@ class SpanContent:
         if not self._ended:
             self._attributes = {**self._attributes, **attributes} if self._attributes else attributes
 
+    def add_plain_event(self, name: str, attributes: dict[str, Any]) -> None:
+        """Add an event whose attributes need no conversion: numbers and short texts of our own."""
+        if self._ended:
+            return
+        if self._events is None:
+            self._events = []
+        if len(self._events) >= self._runtime.bounds.max_items:
+            self._runtime.record_loss("event", "too_many")
+            return
+        self._events.append((name, time.time_ns(), attributes))
+
     def remove_attribute(self, key: str) -> None:
         """Remove an attribute, which OpenTelemetry's interface cannot."""
         if not self._ended and self._attributes is not None:

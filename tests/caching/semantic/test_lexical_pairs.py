@@ -129,3 +129,18 @@ def test_signs_and_symbols_are_words():
     assert compare("is x < 5", "is x > 5", similarity=1.0).decision != "same"
     assert compare("I feel \N{GRINNING FACE} today", "I feel \N{POUTING FACE} today", similarity=1.0).decision != "same"
     assert compare("use C here", "use C++ here", similarity=1.0).decision != "same"
+
+
+def test_misspelling_of_a_word_that_stands_twice_reads_the_same_both_ways(vocabulary: frozenset[str]):
+    pair = ("order history: what is my order history?", "order history: what is my order histroy?")
+
+    for one, other in (pair, pair[::-1]):
+        assert compare(one, other, similarity=0.95, vocabulary=vocabulary).decision == "same"
+
+
+@pytest.mark.parametrize("text", ["Are you open at 7am?", "Zebras: are you open at 7am?"])
+def test_findings_say_which_text_has_what(text: str):
+    found = compare(text, text.replace("7am", "9pm"), similarity=0.95).checks[0]
+    back = compare(text.replace("7am", "9pm"), text, similarity=0.95).checks[0]
+
+    assert (found.asked, found.stored) == ("7am", "9pm") == (back.stored, back.asked)

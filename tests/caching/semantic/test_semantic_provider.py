@@ -19,10 +19,10 @@ ASKED, REWORDED = "How do I close my account?", "how do i close my acount"
 def make_stage(tmp_path, clock):
     made = []
 
-    def make(inner, *, identity="", namespace="", exact=False, admit=None, embedder=None, **semantic):
+    def make(inner, *, identity="", namespace="", exact=False, admit=None, embedder=None, judge=None, **semantic):
         settings = CacheSettings(exact=exact, namespace=namespace, semantic={"mode": "serve", "audit": 0.0, **semantic})
         stage = open_semantic(
-            inner, settings, path=tmp_path, clock=clock, identity=identity, admit=admit, embedder=embedder
+            inner, settings, path=tmp_path, clock=clock, identity=identity, admit=admit, embedder=embedder, judge=judge
         )
         made.append(CacheProvider(stage, settings, path=tmp_path, clock=clock) if exact else stage)
         return made[-1]

@@ -172,13 +172,13 @@ def _value_reason(one: Term | None, other: Term | None) -> Reason:
 
 
 def _check_words(left: list[Term], right: list[Term], found: Difference, vocabulary: Container[str]) -> dict[str, str]:
-    """Explain the words of content that only one text has; return the keys of the stored text to read as others."""
+    """Explain the words of content that only one text has; return the keys to read as others."""
     renamed: dict[str, str] = {}
     if len(left) <= _MOST_TERMS and len(right) <= _MOST_TERMS:
         for term in list(left):
             for other in right:
                 if is_misspelling(term.surface, other.surface, vocabulary):
-                    renamed[other.key] = term.key
+                    renamed[other.key] = renamed[term.key] = min(term.key, other.key)
                     left.remove(term)
                     right.remove(other)
                     found.explained += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Container
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from llmops_sdk._util._public import public
@@ -83,8 +83,13 @@ def compare_analysed(
         return Comparison("same", "equal", 0.995)
     if not (asked.english and stored.english):
         return _compare_values(asked, stored)
-    found = find_difference(asked, stored, vocabulary)
-    return _judge(found, min(1.0, similarity) if similarity > -1.0 else -1.0)
+    # Words are matched from left to right. One text always goes first, so that both directions give one decision.
+    swap = asked.plain > stored.plain
+    found = find_difference(stored, asked, vocabulary) if swap else find_difference(asked, stored, vocabulary)
+    judged = _judge(found, min(1.0, similarity) if similarity > -1.0 else -1.0)
+    if not swap:
+        return judged
+    return replace(judged, checks=tuple(Finding(one.reason, one.stored, one.asked) for one in judged.checks))
 
 
 def _compare_values(asked: Analysed, stored: Analysed) -> Comparison:

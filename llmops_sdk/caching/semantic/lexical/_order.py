@@ -24,7 +24,7 @@ def order_of(asked: Chunks, stored: Chunks, renamed: Mapping[str, str]) -> Order
     Args:
         asked: The parts of the asked text.
         stored: The parts of the stored text.
-        renamed: Keys of the stored text that stand for others, such as misspellings.
+        renamed: Keys that stand for others, such as misspellings.
 
     Example:
         >>> order_of((("move",), ("from", "a"), ("to", "b")), (("move",), ("to", "b"), ("from", "a")), {})
@@ -33,7 +33,9 @@ def order_of(asked: Chunks, stored: Chunks, renamed: Mapping[str, str]) -> Order
         'differs'
     """
     if renamed:
-        stored = tuple(tuple(renamed.get(key, key) for key in chunk) for chunk in stored)
+        asked, stored = (
+            tuple(tuple(renamed.get(key, key) for key in chunk) for chunk in one) for one in (asked, stored)
+        )
     if asked == stored:
         return "same"
     mine, theirs = Counter(_flat(asked)), Counter(_flat(stored))

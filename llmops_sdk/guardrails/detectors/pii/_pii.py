@@ -12,7 +12,7 @@ from llmops_sdk._util._optional import require
 from llmops_sdk._util._public import public
 from llmops_sdk.errors import ConfigError
 from llmops_sdk.guardrails._protocol import Detection, Finding, GuardContext
-from llmops_sdk.guardrails.detectors._signs import SignSearch
+from llmops_sdk.guardrails.detectors._signs import SignSearch, compiled
 from llmops_sdk.guardrails.detectors._stretches import Stretches
 from llmops_sdk.guardrails.detectors.pii._pii_found import Found, without_overlaps
 from llmops_sdk.guardrails.detectors.pii._pii_numbers import (
@@ -69,7 +69,7 @@ _WORDS = (
     "|boulevard|place|chemin|impasse|calle|avenida|paseo|plaza|via|viale|piazza|corso|rua|largo|ulica|postfach|psc"
 )
 _STRETCHES = Stretches(
-    context=rf"(?i:\b(?:{_WORDS})\b|\bd\.o\.b|\bwww\.|://|\(at\))",
+    context=rf"(?i:\b(?:{_WORDS})\b|\bd\.o\.b|\bwww\.|\(at\))",
     far=rf"@(?:$|\s)|(?i:\b(?:{_WORDS}|d\.o\.b)\b)",
     reach=6,
     far_digits=True,
@@ -148,7 +148,11 @@ class PiiDetector:
         return without_overlaps(found)
 
     def _reading(self, text: str, decoding: Decoding) -> Read | None:
-        return reading(text, lambda _, data: bool(self._kinds_in(data)), decoding)
+        return reading(text, self._may_match, decoding)
+
+    def _may_match(self, _: str, data: bytes) -> bool:
+        # It stops at the first sign; `_kinds_in` reads to the end.
+        return any(search(data) for search in (self._searches[:1] if len(data) < _LONG else self._searches[1:]))
 
     def _in_view(self, text: str) -> Iterator[Found]:
         for index in self._kinds_in(text.encode("utf-8", "replace")):
@@ -167,6 +171,12 @@ class PiiDetector:
     def _sieve(self) -> Any:
         """Make the sieve, which tells in one pass over a text which kinds it may have."""
         return _sieve(self.kinds)
+
+    @cached_property
+    def _searches(self) -> list[Callable[[bytes], object]]:
+        """Make searches for the signs of all kinds, and of those of each of `_sieves`."""
+        groups = [range(len(self.kinds)), *(kinds for kinds, _ in self._sieves)]
+        return [compiled("|".join(KINDS[self.kinds[index]][1] for index in group)).search for group in groups]
 
     @cached_property
     def _sieves(self) -> list[tuple[list[int], Any]]:

@@ -24,6 +24,8 @@ _SPACED_EMAIL = re.compile(
     rf"(?<![\w.+-])[\w.+-]{{1,64}}+{_AT}(?:[\w-]{{1,63}}{_DOT}){{1,5}}"
     r"(?:com|org|net|edu|gov|io|ai|dev|app|info|eu|de|fr|uk|us|ca|ch|es|it|nl|se|in|jp|br|au)(?![A-Za-z0-9])"
 )
+_LONGEST_LOCAL = 65
+"""No address begins earlier before its "@", in characters."""
 # The ends of file names with an @, as in "logo@2x.png".
 _FILES = frozenset(
     ["png", "jpg", "jpeg", "gif", "svg", "webp", "css", "js", "ts", "py", "html", "json", "md", "txt", "pdf"]
@@ -32,7 +34,8 @@ _FILES = frozenset(
 
 def email(text: str) -> Iterator[Found]:
     """Yield e-mail addresses, also those with spaces around the signs."""
-    for match in _EMAIL.finditer(text):
+    at = text.find("@")
+    for match in _EMAIL.finditer(text, max(0, at - _LONGEST_LOCAL)) if at >= 0 else ():
         start, end = match.span()
         start += len(match[0]) - len(match[0].lstrip(".-+"))
         if match[1].lower() not in _FILES and text[start] != "@" and not text.startswith("git@", start):

@@ -175,8 +175,8 @@ class PostgresSemanticBackend:
         sql = (
             "WITH new AS (SELECT (nextval(%s::regclass) << %s) | floor(random() * (1 << %s))::bigint AS id) "
             "INSERT INTO {schema}.semantic_entries_1 "
-            "SELECT id, %s, coalesce(%s::bigint, id), %s, %s, %s, %s, %s::text[], %s, %s::float8, %s FROM new "
-            "RETURNING id"
+            "SELECT id, %s, coalesce(%s::bigint, id), %s, %s, %s, %s, %s::text[], %s, %s::float8, %s "
+            "FROM new RETURNING id"
         )
         name = f"{self._server.schema}.semantic_ids_1"
         row = (tag_id(entry.scope), entry.group, _bytes(entry.text), _bytes(entry.earlier), entry.vector, entry.value)

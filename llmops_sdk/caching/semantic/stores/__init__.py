@@ -1,0 +1,1 @@
+"""Stores of the semantic tier on servers. Its names serve `caching.semantic`."""
