@@ -57,7 +57,7 @@ class Sets(NamedTuple):
     """The texts of the benchmark.
 
     Attributes:
-        design: Questions with intents, to choose weights and thresholds on: a half of BANKING77's training part.
+        design: Questions with intents, to choose thresholds on: a half of BANKING77's training part.
         test: The other half, in random order too.
         pairs: The hidden half of fow.
         conversations: The hidden half of its conversations.
