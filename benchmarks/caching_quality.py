@@ -73,9 +73,12 @@ def predictions(results: Results, sets: Sets, embedders: Embedders, shadows: Sha
         with tempfile.TemporaryDirectory() as made:
             copy = shutil.copytree(folder, Path(made) / "copy")
             with SemanticCache(embedder, max_error=MOST, path=copy) as cache:
+                threshold = cache.stats().threshold
                 served = _serve(cache, sets.test[:_WINDOW])
         last = looks[-_WINDOW:]
-        would = [look for look in last if look is not None and look.would_serve]
+        # By the score that is certified now: at the time of most of these questions, none or a higher one was.
+        lowest = 1.0 if threshold is None else threshold
+        would = [look for look in last if look is not None and look.score >= lowest]
         predicted = Served(len(last), len(would), sum(not look.right for look in would), len(looks))
         for what, one in (("predicted", predicted), ("served", served)):
             rows.append((name, what, f"{one.rate:.3f}", f"{one.error:.4f}", f"{one.questions:,}"))

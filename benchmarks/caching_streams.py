@@ -52,10 +52,9 @@ class Served(NamedTuple):
 
 
 class Look(NamedTuple):
-    """A look-up whose answer is judged: its score (1 for equal wording), and whether it would be served and right."""
+    """A look-up whose answer is judged: its score (1 for equal wording), and whether it would have been right."""
 
     score: float
-    would_serve: bool
     right: bool
 
 
@@ -84,7 +83,7 @@ def shadow(store: SemanticStore, rows: Rows) -> list[Look | None]:
     for text, intent in rows:
         finding = _found(store, text)
         right = _learn(store, finding, intent)
-        looks.append(None if right is None else Look(_score(finding), finding.decision == "would_serve", right))
+        looks.append(None if right is None else Look(_score(finding), right))
     return looks
 
 
