@@ -97,6 +97,8 @@ class SemanticCache:
         judge_error: How often the judge is wrong itself.
         confidence: The chance that the bound holds, at all times together.
         max_entries: Above this number the least recently used entries are removed.
+        wording: Serve questions that differ only in wording before there are labels. `max_error` does not bound these;
+            False waits for labels for them, too.
         clock: The time.
 
     Raises:
@@ -128,6 +130,7 @@ class SemanticCache:
         judge_error: JudgeError = EXACT_JUDGE,
         confidence: float = 0.95,
         max_entries: int = 100_000,
+        wording: bool = True,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         if ttl is not None and not ttl > 0:
@@ -141,7 +144,14 @@ class SemanticCache:
             Path(path) if path is not None else _configured_folder(),
             opened,
             judge,
-            TierSettings(max_error=max_error, confidence=confidence, judge_error=judge_error, ttl=ttl, audit=0.0),
+            TierSettings(
+                max_error=max_error,
+                confidence=confidence,
+                judge_error=judge_error,
+                ttl=ttl,
+                audit=0.0,
+                explained=wording,
+            ),
             max_entries=max_entries,
             clock=clock,
         )
@@ -221,8 +231,8 @@ class SemanticCache:
             ProviderError: The embedder's model could not be called.
         """
         _check_strings(text, scope)
-        verdict, threshold = self._store.verdict(Question(scope, text), max(1, min(top, 100)))
-        return [_candidate(one, threshold) for one in verdict.all]
+        verdict, serves = self._store.verdict(Question(scope, text), max(1, min(top, 100)))
+        return [_candidate(one, serves) for one in verdict.all]
 
     def invalidate(self, *, tag: str | None = None, scope: str | None = None) -> int:
         """Remove the entries of a tag or a scope, and return how many there were.
@@ -289,10 +299,9 @@ class SemanticCache:
             return self._missed.pop((scope, text), None)
 
 
-def _candidate(one: Judged, threshold: float | None) -> Candidate:
+def _candidate(one: Judged, serves: Callable[[Judged], bool]) -> Candidate:
     said = one.comparison
-    served = said.decision == "same" or (threshold is not None and one.score >= threshold)
-    decision = "refuse" if one.is_refused else "serve" if served else "unsure"
+    decision = "refuse" if one.is_refused else "serve" if serves(one) else "unsure"
     return Candidate(
         text=one.neighbour.text,
         similarity=one.neighbour.similarity,

@@ -82,6 +82,7 @@ def configured_cache(path: Path) -> SemanticCache:
         judge_error=JudgeError(false_right=chosen.false_right, false_wrong=chosen.false_wrong),
         confidence=chosen.confidence,
         max_entries=chosen.max_entries,
+        wording=chosen.wording,
     )
 
 
@@ -101,6 +102,7 @@ def _open(
         confidence=chosen.confidence,
         judge_error=JudgeError(false_right=chosen.false_right, false_wrong=chosen.false_wrong),
         audit=chosen.audit,
+        explained=chosen.wording,
         ttl=settings.ttl,
     )
     return open_on_disk(

@@ -16,7 +16,7 @@ from llmops_sdk._util._public import public
 from llmops_sdk.caching.backends._open import SEMANTIC
 from llmops_sdk.caching.backends._shared import SharedServer
 from llmops_sdk.caching.backends._worker import Session, Worker
-from llmops_sdk.caching.semantic._decide import Verdict
+from llmops_sdk.caching.semantic._decide import Judged, Verdict
 from llmops_sdk.caching.semantic._entries import SemanticBackend
 from llmops_sdk.caching.semantic._judge import Judge, judge_of, matcher_of
 from llmops_sdk.caching.semantic._scope import Question
@@ -97,12 +97,12 @@ class SemanticStore:
         vector = await self._avector(question.text)
         return await self._worker.arun("look-up", None, SemanticTier.find, self._placed(question), vector)
 
-    def verdict(self, question: Question, top: int) -> tuple[Verdict, float | None]:
-        """Return the verdict on the nearest stored questions, and the lowest score that is served."""
+    def verdict(self, question: Question, top: int) -> tuple[Verdict, Callable[[Judged], bool]]:
+        """Return the verdict on the nearest stored questions, and what tells whether one of them is served."""
         if len(question.text) > _MAX_TEXT:
-            return Verdict(None, None, ()), None
+            return Verdict(None, None, ()), _serves_nothing
         (vector,) = self._embedder.embed([question.text])
-        default: tuple[Verdict, float | None] = Verdict(None, None, ()), None
+        default: tuple[Verdict, Callable[[Judged], bool]] = Verdict(None, None, ()), _serves_nothing
         return self._worker.run("look-up", default, _verdict, self._placed(question), vector, top)
 
     def learn(
@@ -233,8 +233,13 @@ def _learn(
     tier.learn(finding, value=value, right=right, group=group, tags=tags)
 
 
-def _verdict(tier: SemanticTier, question: Question, vector: Any, top: int) -> tuple[Verdict, float | None]:
-    return tier.verdict(question, vector, top), tier.bound().threshold
+def _verdict(tier: SemanticTier, question: Question, vector: Any, top: int) -> tuple[Verdict, Callable[[Judged], bool]]:
+    bound = tier.bound()
+    return tier.verdict(question, vector, top), lambda one: tier.is_safe(one, bound)
+
+
+def _serves_nothing(_: Judged) -> bool:
+    return False
 
 
 def _invalidate(tier: SemanticTier, tag: str | None, scope: str | None) -> int:

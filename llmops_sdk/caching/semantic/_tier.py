@@ -150,7 +150,7 @@ class SemanticTier:
         found = self.backend.value(best.neighbour.id, self._clock.time())
         if found is None:
             return replace(asked, reason="expired")
-        safe = self._is_safe(best)
+        safe = self.is_safe(best, self.bound())
         decision: FoundDecision = ("served" if self.settings.serve else "would_serve") if safe else "unsure"
         return replace(
             asked,
@@ -236,8 +236,8 @@ class SemanticTier:
         """Close the store's connection."""
         self.backend.close()
 
-    def _is_safe(self, best: Judged) -> bool:
-        bound = self.bound()
+    def is_safe(self, best: Judged, bound: ErrorBound) -> bool:
+        """Return whether the answer of a stored question may be served."""
         # After served answers were wrong too often, nothing is served but what new labels certify.
         explained = best.comparison.decision == "same" and self.settings.explained and bound.counts.epoch == 0
         return explained or bound.serves(best.score)

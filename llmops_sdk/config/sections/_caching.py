@@ -42,6 +42,9 @@ class SemanticSettings(SettingsSection):
     """An upper limit of the share of wrong responses that the judge calls right."""
     false_wrong: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     """A lower limit of the share of right responses that the judge calls wrong."""
+    wording: bool = True
+    """Return responses of questions that differ only in wording before there are labels. `max_error` does not bound
+    these; false waits for labels for them, too."""
     audit: Annotated[float, Field(ge=0.0, le=1.0)] = 0.02
     """Share of the returned responses that a call in the background checks. Each costs a call."""
     history: Literal["exact", "facts"] = "exact"

@@ -358,3 +358,14 @@ def test_equal_answers_of_near_questions_form_a_group_though_the_best_one_differ
     store = cache._store
     stored = store._worker.run("test", [], lambda one: one.backend.entries(store._place(""), 0, 10))
     assert [one.group for one in stored] == [1, 2, 1]
+
+
+def test_without_wording_nothing_is_served_before_labels_certify_it(make_cache) -> None:
+    cache = make_cache(wording=False, max_error=0.4)
+    cache.put(QUESTION, ANSWER)
+    assert cache.get(QUESTION) is None
+    assert [one.decision for one in cache.explain(QUESTION)] == ["unsure"]
+    for number in range(60):
+        cache.put(QUESTION, ANSWER, scope=f"labels {number % 3}")
+    assert cache.stats().threshold is not None
+    assert cache.get(QUESTION).value == ANSWER
