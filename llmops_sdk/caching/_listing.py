@@ -23,7 +23,7 @@ class CacheTier(NamedTuple):
     """One tier of a cache.
 
     Attributes:
-        name: "exact", "functions" or "semantic".
+        name: "exact", "functions", "semantic", or "functions-semantic/semantic" of cached functions.
         folder: Its folder.
         entries: How many answers it holds, expired ones included.
         bytes: Their size on the disk.
@@ -64,12 +64,16 @@ def list_tiers(folder: Path) -> list[CacheTier]:
         StoreError: A database cannot be read.
     """
     found: list[CacheTier] = []
-    for database in sorted(folder.glob(f"*/{_DATABASE}")):
+    for database in sorted(folder.rglob(_DATABASE)):
         with _reading(database) as db:
             (count,) = db.execute("SELECT count(*) FROM Cache").fetchone()
         size = sum(path.stat().st_size for path in database.parent.iterdir() if path.is_file())
-        found.append(CacheTier(database.parent.name, database.parent, int(count), size))
+        found.append(CacheTier(_tier(folder, database), database.parent, int(count), size))
     return found
+
+
+def _tier(folder: Path, database: Path) -> str:
+    return database.parent.relative_to(folder).as_posix()
 
 
 def list_entries(folder: Path, *, key: str | None = None, limit: int) -> list[ListedEntry]:
@@ -84,10 +88,10 @@ def list_entries(folder: Path, *, key: str | None = None, limit: int) -> list[Li
         StoreError: A database cannot be read.
     """
     entries: list[ListedEntry] = []
-    for database in sorted(folder.glob(f"*/{_DATABASE}")):
+    for database in sorted(folder.rglob(_DATABASE)):
         read = _semantic_entries if database.parent.name == SEMANTIC else _exact_entries
         with _reading(database) as db:
-            entries += read(db, database.parent.name, key, limit or -1)
+            entries += read(db, _tier(folder, database), key, limit or -1)
     return entries
 
 

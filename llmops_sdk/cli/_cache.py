@@ -53,7 +53,7 @@ def stats_(form: Form = Format.TABLE, store: Store = None) -> None:
     rows: list[tuple[Any, ...]] = []
     for folder in _folders(store):
         for tier in list_tiers(folder):
-            asked = found.get("semantic" if tier.name == "semantic" else "exact", (None, None, None))
+            asked = found.get("semantic" if tier.name.endswith("semantic") else "exact", (None, None, None))
             rows.append((tier.name, str(tier.folder), tier.entries, tier.bytes, *asked))
     if shared := _shared(store):
         from llmops_sdk.caching._shared_tiers import shared_place, shared_sizes

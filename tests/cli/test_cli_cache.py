@@ -78,3 +78,16 @@ def test_cache_that_does_not_exist_is_empty(command) -> None:
     assert rows(command("cache", "stats", "--format", "json")) == []
     assert rows(command("cache", "inspect", "--format", "json")) == []
     assert rows(command("cache", "shadow", "--format", "json")) == []
+
+
+def test_semantic_cache_of_functions_is_listed_and_emptied_too(command) -> None:
+    @llmops.cache(semantic="serve")
+    def answer(question: str) -> str:
+        return question
+
+    answer("What is a span in tracing?")
+    listed = rows(command("cache", "inspect", "--format", "json"))
+    assert [row["tier"] for row in listed] == ["functions", "functions-semantic/semantic"]
+    (cleared,) = rows(command("cache", "clear", "--format", "json"))
+    assert cleared["removed"] == 2
+    assert rows(command("cache", "inspect", "--format", "json")) == []

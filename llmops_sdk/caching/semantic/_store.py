@@ -79,27 +79,27 @@ class SemanticStore:
         self._read = read
 
     def find(self, question: Question) -> Finding | None:
-        """Return what the tier knows about a question; None for a text that is too long, and when the store fails.
+        """Return what the tier knows about a question; None for one that it does not take, and when the store fails.
 
         Raises:
             EmbeddingError: The embedder failed.
             ProviderError: The embedder's model could not be called.
         """
-        if len(question.text) > _MAX_TEXT:
+        if not _is_usable(question):
             return None
         (vector,) = self._embedder.embed([question.text])
         return self._worker.run("look-up", None, SemanticTier.find, self._placed(question), vector)
 
     async def afind(self, question: Question) -> Finding | None:
         """Return what the tier knows about a question, async; see `find`."""
-        if len(question.text) > _MAX_TEXT:
+        if not _is_usable(question):
             return None
         vector = await self._avector(question.text)
         return await self._worker.arun("look-up", None, SemanticTier.find, self._placed(question), vector)
 
     def verdict(self, question: Question, top: int) -> tuple[Verdict, Callable[[Judged], bool]]:
         """Return the verdict on the nearest stored questions, and what tells whether one of them is served."""
-        if len(question.text) > _MAX_TEXT:
+        if not _is_usable(question):
             return Verdict(None, None, ()), _serves_nothing
         (vector,) = self._embedder.embed([question.text])
         default: tuple[Verdict, Callable[[Judged], bool]] = Verdict(None, None, ()), _serves_nothing
@@ -236,6 +236,17 @@ def _learn(
 def _verdict(tier: SemanticTier, question: Question, vector: Any, top: int) -> tuple[Verdict, Callable[[Judged], bool]]:
     bound = tier.bound()
     return tier.verdict(question, vector, top), lambda one: tier.is_safe(one, bound)
+
+
+def _is_usable(question: Question) -> bool:
+    """Return whether a question is short enough, and a text that the stores can write: no half of a surrogate pair."""
+    if len(question.text) > _MAX_TEXT:
+        return False
+    try:
+        (question.text + question.earlier).encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _serves_nothing(_: Judged) -> bool:

@@ -207,11 +207,24 @@ def test_judge_that_fails_gives_no_label_and_the_value_is_stored(make_cache, app
     assert cache.stats().labels == 0
 
 
-def test_text_beyond_the_limit_is_neither_stored_nor_found(make_cache) -> None:
+@pytest.mark.parametrize("text", ["x" * 32_001, "half a pair: \ud83d"])
+def test_text_that_no_store_takes_is_neither_stored_nor_found(make_cache, text: str) -> None:
     cache = make_cache()
-    cache.put("x" * 32_001, ANSWER)
-    assert cache.get("x" * 32_001) is None
+    cache.put(text, ANSWER)
+    assert cache.get(text) is None
+    assert cache.explain(text) == []
     assert cache.stats().entries == 0
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", "???", "\u200b", "\x00", "😀", "日本語の質問です", "123", "'; DROP TABLE Cache; --"]
+)
+def test_odd_texts_are_found_again_and_meet_no_other(make_cache, text: str) -> None:
+    cache = make_cache()
+    cache.put(QUESTION, ANSWER)
+    cache.put(text, "odd")
+    assert cache.get(text).value == "odd"
+    assert cache.get(QUESTION).value == ANSWER
 
 
 def test_async_twins(make_cache) -> None:
