@@ -10,13 +10,13 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import CellType, CodeType, ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar, cast, overload
 
 from llmops_sdk._util._callables import call_style_of, decorate, policies_of
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk._util._guard import guarded
 from llmops_sdk._util._unchecked import watch_checks
+from llmops_sdk.caching._function_identity import check_state, function_identity, is_json
 from llmops_sdk.caching.backends._open import open_store
 from llmops_sdk.caching.exact._exact import ExactCache
 from llmops_sdk.caching.exact._flight import FlightTimeoutError
@@ -127,7 +127,7 @@ def _wrapper(
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Return what wraps a function; check the arguments of the decorator."""
     chosen = semantic.cache
-    if isinstance(chosen, str) and chosen != "serve":
+    if chosen is not None and chosen != "serve" and not hasattr(chosen, "aget"):
         raise ConfigError(f'@cache(semantic={chosen!r}): use "serve" or a SemanticCache', key="semantic")
     for name, seconds in (("ttl", ttl), ("stale_while_revalidate", stale_ttl)):
         if seconds is not None and not 0 < seconds < math.inf:
@@ -139,12 +139,12 @@ def _wrapper(
         style = call_style_of(target)
         if style not in ("function", "coroutine"):
             raise TypeError(f"@cache takes functions and coroutine functions; {target!r} is a generator")
-        _check_state(target, key)
+        check_state(target, key)
         opened = _LazyCache(None if path is None else Path(path), ttl, stale_ttl or 0.0, clock)
         policy = functools.partial(_policy, _Call(target, key, namespace, fixed, rules))
-        below = semantic.function(target, namespace, opened)
+        below = semantic.function(target, namespace, opened, rules, ttl)
         wrapped: Any = (_function if style == "function" else _coroutine)(target, policy, opened, below)
-        wrapped.cache_invalidate = functools.partial(_invalidate, policy, opened)
+        wrapped.cache_invalidate = functools.partial(_invalidate, policy, opened, below)
         return wrapped
 
     return wrap
@@ -170,7 +170,7 @@ def _refused(result: _Result, admit: Callable[[Any], bool] | None = None) -> str
         return "unchecked"
     if result.semantic:
         return "semantic"
-    if not _is_json(result.value):
+    if not is_json(result.value):
         return "result_not_json"
     return None if admit is None or guarded("cache admission", False, admit, result.value) else "admit"
 
@@ -195,7 +195,14 @@ class _Semantic(NamedTuple):
     cache: SemanticCache | str | None
     text: str | None
 
-    def function(self, target: Callable[..., Any], namespace: str, opened: _LazyCache) -> _Below | None:
+    def function(
+        self,
+        target: Callable[..., Any],
+        namespace: str,
+        opened: _LazyCache,
+        rules: ValueRules[_Result],
+        ttl: float | None,
+    ) -> _Below | None:
         """Return what opens the semantic tier of a function at its first call, or None without one."""
         if self.cache is None:
             return None
@@ -205,15 +212,15 @@ class _Semantic(NamedTuple):
             from llmops_sdk.caching.semantic._function import SemanticFunction
             from llmops_sdk.caching.semantic._open import configured_cache
 
-            identity = [_identity(target), *policies_of(target), namespace]
-            cache = configured_cache(opened.folder) if isinstance(self.cache, str) else self.cache
+            identity = [function_identity(target), *policies_of(target), namespace]
+            cache = configured_cache(opened.folder, ttl) if isinstance(self.cache, str) else self.cache
             assert cache is not None
             return SemanticFunction(
                 cache,
                 target,
                 self.text,
                 lambda rest: typed_digest([identity, rest]),
-                refused=_refused,
+                refused=rules.refused,
                 make=lambda value: _Result(value, semantic=True),
             )
 
@@ -264,7 +271,7 @@ def _function(
                     value = target(*args, **kwargs)
                 return _Result(value, note.unchecked)
 
-            return run() if below is None else below().call(args, kwargs, run)
+            return run() if below is None else below().call(args, kwargs, run, _semantic_tags(policy))
 
         try:
             return opened().fetch(policy, ask).value
@@ -288,7 +295,7 @@ def _coroutine(
                     value = await target(*args, **kwargs)
                 return _Result(value, note.unchecked)
 
-            return await run() if below is None else await below().acall(args, kwargs, run)
+            return await run() if below is None else await below().acall(args, kwargs, run, _semantic_tags(policy))
 
         try:
             return (await opened().afetch(policy, ask)).value
@@ -317,80 +324,22 @@ def _policy(call: _Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Cache
         bound = inspect.signature(target).bind(*args, **kwargs)
         bound.apply_defaults()
         arguments = dict(bound.arguments)
-    found = typed_digest([_identity(target), *policies_of(target), namespace, key is None, arguments])
+    found = typed_digest([function_identity(target), *policies_of(target), namespace, key is None, arguments])
     if found is None:
         record_bypass("arguments_not_json")
         return None
     return CachePolicy(found, _WAIT, rules, _checked_tags(tags(*args, **kwargs)) if callable(tags) else tags)
 
 
-def _invalidate(policy_of: _PolicyOf, opened: _LazyCache, *args: Any, **kwargs: Any) -> bool:
+def _invalidate(policy_of: _PolicyOf, opened: _LazyCache, below: _Below | None, *args: Any, **kwargs: Any) -> bool:
     """Remove the result of a call with these arguments, and return whether there was one."""
     policy = policy_of(args, kwargs)
-    return policy is not None and opened().store.invalidate(key=policy.key) > 0
+    if policy is None:
+        return False
+    count = 0 if below is None else below().invalidate(_semantic_tags(policy)[-1])
+    return opened().store.invalidate(key=policy.key) + count > 0
 
 
-def _identity(target: Callable[..., Any]) -> list[Any]:
-    """Return what identifies a function, its body included: one edited in a notebook keeps its name.
-
-    Of its closure, texts and numbers count by value, other objects by type.
-    """
-    if isinstance(target, functools.partial):
-        inner = cast("functools.partial[Any]", target)
-        return [*_identity(inner.func), inner.args, inner.keywords]
-    function = inspect.unwrap(target)
-    code = getattr(function, "__code__", None)
-    cells = cast("tuple[CellType, ...]", getattr(function, "__closure__", None) or ())
-    return [
-        function.__module__,
-        function.__qualname__,
-        _body(code) if isinstance(code, CodeType) else None,
-        [_cell(cell) for cell in cells],
-    ]
-
-
-def _body(code: CodeType) -> list[Any]:
-    return [code.co_code.hex(), list(code.co_names), [_constant(item) for item in code.co_consts]]
-
-
-def _constant(item: Any) -> Any:
-    if isinstance(item, CodeType):
-        return _body(item)
-    # The order of a set differs from one process to the next.
-    return sorted(map(repr, cast("frozenset[Any]", item))) if isinstance(item, frozenset) else repr(item)
-
-
-def _cell(cell: CellType) -> Any:
-    try:
-        value = cell.cell_contents
-    except ValueError:
-        return None  # not yet assigned, as in a function that calls itself
-    return [repr(value)] if type(value) in (str, int, float, bool) else type(value).__qualname__
-
-
-def _check_state(target: Callable[..., Any], key: Callable[..., Any] | None) -> None:
-    """Refuse a callable with a state of its own, which the key would miss."""
-    while isinstance(target, functools.partial):
-        target = cast("functools.partial[Any]", target).func
-    plain = inspect.isfunction(target) or (inspect.isbuiltin(target) and isinstance(target.__self__, ModuleType))
-    if key is None and not plain:
-        raise TypeError(
-            f"@cache cannot tell what the results of {target!r} depend on: pass key=, a function of the arguments"
-        )
-
-
-def _is_json(value: Any) -> bool:
-    """Return whether JSON gives a value back unchanged: exact types, and finite numbers."""
-    todo: list[Any] = [value]
-    while todo:
-        item = todo.pop()
-        value_type = cast("type[Any]", type(item))
-        if value_type is list:
-            todo.extend(item)
-        elif value_type is dict:
-            if not all(type(name) is str for name in item):
-                return False
-            todo.extend(item.values())
-        elif not (item is None or value_type in (bool, int, str) or (value_type is float and math.isfinite(item))):
-            return False
-    return True
+def _semantic_tags(policy: CachePolicy[_Result]) -> tuple[str, ...]:
+    """Return the tags of a semantic entry: the last one names the call, so that the call can be invalidated."""
+    return (*policy.tags, f"call:{policy.key}")

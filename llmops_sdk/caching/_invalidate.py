@@ -45,6 +45,8 @@ def invalidate(*, tag: str | None = None, key: str | None = None, path: str | os
     """
     if (tag is None) == (key is None):
         raise TypeError("invalidate() takes either tag=... or key=...")
+    if not isinstance(tag if key is None else key, str):
+        raise TypeError("invalidate() takes one tag or one key, a string")
     if key is not None and len(key) < _SHORTEST_KEY:
         raise ValueError(f"key={key!r} is too short to mean one entry: give at least {_SHORTEST_KEY} digits")
     folders = _folders() if path is None else [Path(path)]

@@ -29,6 +29,7 @@ from llmops_sdk.errors import ConfigError
 __all__ = ["Candidate", "Hit", "SemanticCache"]
 
 _MAX_MISSED = 1_024
+_MAX_RATED = 4_096
 
 
 @public("llmops_sdk.caching")
@@ -133,6 +134,9 @@ class SemanticCache:
         wording: bool = True,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
+        for name, number in (("ttl", ttl), ("max_error", max_error), ("max_entries", max_entries)):
+            if number is not None and (isinstance(number, bool) or not isinstance(number, (int, float))):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise ConfigError(f"{name}={number!r}: give a number", key=name, value=number)
         if ttl is not None and not ttl > 0:
             raise ConfigError(f"ttl={ttl!r}: give seconds above zero, or None for no limit", key="ttl", value=ttl)
         if max_entries < 1:
@@ -157,6 +161,7 @@ class SemanticCache:
         )
         self._lock = threading.Lock()
         self._missed: OrderedDict[tuple[str, str], Finding] = OrderedDict()
+        self._rated: OrderedDict[int, None] = OrderedDict()
 
     def get(self, text: str, *, scope: str = "") -> Hit | None:
         """Return the stored value that serves a question, or None.
@@ -209,13 +214,21 @@ class SemanticCache:
             await self._store.alearn(finding, data, right=right, group=group, tags=names)
 
     def feedback(self, hit: Hit, correct: bool = True) -> None:
-        """Tell whether a hit was right. Wrong ones count against the bound, and may stop such hits.
+        """Tell whether a hit was right. Wrong ones count against the bound, and may stop such hits. A hit counts once.
 
         Args:
             hit: What `get` returned.
             correct: Whether its value was right for the question.
         """
-        self._store.learn(hit.finding, None, right=bool(correct))
+        if not isinstance(hit, Hit) or not isinstance(correct, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError("feedback takes a Hit of `get`, and True or False")
+        with self._lock:
+            if hit.finding.number in self._rated:
+                return
+            self._rated[hit.finding.number] = None
+            if len(self._rated) > _MAX_RATED:
+                self._rated.popitem(last=False)
+        self._store.learn(hit.finding, None, right=correct)
 
     def explain(self, text: str, *, scope: str = "", top: int = 5) -> list[Candidate]:
         """Return the nearest stored questions, and what is decided about each.
@@ -323,8 +336,8 @@ def _check_strings(text: object, scope: object) -> None:
 
 
 def _tags_of(tags: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(tags, str):
-        raise TypeError(f"tags must be a list of strings, not one string: tags=[{tags!r}]")
+    if isinstance(tags, str) or not isinstance(tags, Sequence) or not all(isinstance(one, str) for one in tags):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"tags must be a list of strings, as in tags=['prices'], not {tags!r}")
     return tuple(tags)
 
 
@@ -338,6 +351,9 @@ def _from_bytes(value: bytes) -> list[Any] | None:
 
 def _to_bytes(value: Any) -> bytes:
     try:
-        return orjson.dumps(value, option=orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATETIME)
+        data = orjson.dumps(value, option=orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATETIME)
     except orjson.JSONEncodeError as error:
         raise TypeError(f"the value is not JSON: {error}") from error
+    if orjson.loads(data) != value:  # NaN becomes null, and a tuple a list
+        raise TypeError("the value is not JSON: it has a NaN, an infinity or a tuple")
+    return data

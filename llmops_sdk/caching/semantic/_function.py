@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 from llmops_sdk._util._guard import guarded
@@ -63,7 +63,9 @@ class SemanticFunction(Generic[_R]):
         self._refused = refused
         self._make = make
 
-    def call(self, args: tuple[Any, ...], kwargs: dict[str, Any], run: Callable[[], _R]) -> _R:
+    def call(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], run: Callable[[], _R], tags: Sequence[str] = ()
+    ) -> _R:
         """Return the result of a call, from the cache or new."""
         question = self._question(args, kwargs)
         if question is None:
@@ -72,10 +74,12 @@ class SemanticFunction(Generic[_R]):
         if (served := self._served(hit)) is not None:
             return served
         result = run()
-        guarded("semantic write", None, self._put, *question, result)
+        guarded("semantic write", None, self._put, *question, result, tags)
         return result
 
-    async def acall(self, args: tuple[Any, ...], kwargs: dict[str, Any], run: Callable[[], Awaitable[_R]]) -> _R:
+    async def acall(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], run: Callable[[], Awaitable[_R]], tags: Sequence[str] = ()
+    ) -> _R:
         """Return the result of a call, from the cache or new, async."""
         question = self._question(args, kwargs)
         if question is None:
@@ -84,7 +88,7 @@ class SemanticFunction(Generic[_R]):
         if (served := self._served(hit)) is not None:
             return served
         result = await run()
-        await asyncio.to_thread(guarded, "semantic write", None, self._put, *question, result)
+        await asyncio.to_thread(guarded, "semantic write", None, self._put, *question, result, tags)
         return result
 
     def _question(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str, str] | None:
@@ -98,9 +102,13 @@ class SemanticFunction(Generic[_R]):
     def _get(self, text: str, scope: str) -> Hit | None:
         return self._cache.get(text, scope=scope)
 
-    def _put(self, text: str, scope: str, result: _R) -> None:
+    def invalidate(self, tag: str) -> int:
+        """Remove the results of a tag, and return how many there were."""
+        return self._cache.invalidate(tag=tag)
+
+    def _put(self, text: str, scope: str, result: _R, tags: Sequence[str]) -> None:
         if self._refused(result) is None:
-            self._cache.put(text, result.value, scope=scope)
+            self._cache.put(text, result.value, scope=scope, tags=tags)
 
     def _served(self, hit: Hit | None) -> Any:
         """Return the result of a hit, or None; record the look-up in both cases."""

@@ -65,11 +65,12 @@ def open_semantic(
     return SemanticProvider(inner, settings, store, identity=identity, clock=clock, admit=admit)
 
 
-def configured_cache(path: Path) -> SemanticCache:
+def configured_cache(path: Path, ttl: float | None) -> SemanticCache:
     """Return a semantic cache with the settings of `[cache.semantic]` in a folder.
 
     Args:
         path: The folder of the cache.
+        ttl: Seconds that a value is valid, or None.
     """
     settings = current().cache
     chosen = settings.semantic
@@ -77,7 +78,7 @@ def configured_cache(path: Path) -> SemanticCache:
         chosen.embedder,
         max_error=chosen.max_error,
         path=path / "functions-semantic",
-        ttl=settings.ttl,
+        ttl=ttl,
         judge=chosen.judge,
         judge_error=JudgeError(false_right=chosen.false_right, false_wrong=chosen.false_wrong),
         confidence=chosen.confidence,

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
 from llmops_sdk._util._clock import Clock
@@ -77,6 +78,7 @@ class Finding:
         stored_at: When the answer was stored.
         others: The groups and answers of the other nearest questions, to see which the new answer equals.
         audit: Whether a served answer is to be checked against a new one.
+        number: Its number in this process.
     """
 
     scope: str
@@ -90,6 +92,7 @@ class Finding:
     stored_at: float = 0.0
     others: tuple[tuple[int, bytes], ...] = ()
     audit: bool = False
+    number: int = field(default_factory=itertools.count(1).__next__)
 
     @property
     def is_candidate(self) -> bool:

@@ -67,9 +67,8 @@ def test_question_that_asks_for_something_else_is_not_served_even_when_labels_ce
 def certify(cache) -> None:
     """Feed labels until the lowest threshold is certified."""
     cache.put("one two three", "value", scope="labels")
-    hit = cache.get("one two three", scope="labels")
     for _ in range(60):
-        cache.feedback(hit, correct=True)
+        cache.feedback(cache.get("one two three", scope="labels"), correct=True)
     assert cache.stats().threshold == 0.5
 
 
@@ -382,3 +381,38 @@ def test_without_wording_nothing_is_served_before_labels_certify_it(make_cache) 
         cache.put(QUESTION, ANSWER, scope=f"labels {number % 3}")
     assert cache.stats().threshold is not None
     assert cache.get(QUESTION).value == ANSWER
+
+
+def test_a_hit_counts_once(make_cache) -> None:
+    cache = make_cache(max_error=0.4)
+    cache.put(QUESTION, ANSWER)
+    hit = cache.get(QUESTION)
+    for _ in range(200):
+        cache.feedback(hit, correct=True)
+    assert (cache.stats().labels, cache.stats().threshold) == (1, None)
+
+
+@pytest.mark.parametrize("given", [(None, True), ("hit", True)])
+def test_feedback_takes_hits_only(make_cache, given) -> None:
+    with pytest.raises(TypeError, match="a Hit of `get`"):
+        make_cache().feedback(*given)
+
+
+@pytest.mark.parametrize("options", [{"ttl": "1h"}, {"max_error": "0.1"}, {"max_entries": "9"}])
+def test_texts_for_numbers_are_refused(make_cache, options) -> None:
+    with pytest.raises(ConfigError, match="give a number"):
+        make_cache(**options)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), (1, 2)])
+def test_values_that_json_would_change_are_refused(make_cache, value: object) -> None:
+    with pytest.raises(TypeError, match="not JSON"):
+        make_cache().put(QUESTION, value)
+
+
+@pytest.mark.parametrize(("stored", "asked"), [("?", "!"), ("...", "-"), ("😀", "😢")])
+def test_texts_without_a_word_serve_only_themselves(make_cache, stored: str, asked: str) -> None:
+    cache = make_cache()
+    cache.put(stored, ANSWER)
+    assert cache.get(asked) is None
+    assert cache.get(stored).value == ANSWER

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
 import llmops_sdk as llmops
+from llmops_sdk.caching import invalidate
 from llmops_sdk.errors import ConfigError
 
 ASKED, REWORDED = "How do I close my account?", "how do i close my acount"
@@ -92,3 +94,61 @@ def test_wrong_arguments_are_refused(make_cache, tmp_path) -> None:
 
     with pytest.raises(ConfigError, match="question"):
         answer(ASKED)
+
+
+def test_tags_keep_their_promise_in_both_tiers(tmp_path) -> None:
+    version = ["1"]
+
+    @llmops.cache(semantic="serve", tags=["prices"], path=tmp_path / "c")
+    def answer(question: str) -> str:
+        return f"{version[0]} {question}"
+
+    answer(ASKED)
+    version[0] = "2"
+    assert invalidate(tag="prices", path=tmp_path / "c") == 2
+    assert answer(REWORDED) == f"2 {REWORDED}"
+
+
+def test_invalidating_a_call_removes_its_semantic_entry(make_cache, tmp_path) -> None:
+    version = ["1"]
+
+    @llmops.cache(semantic=make_cache(), path=tmp_path / "c")
+    def answer(question: str) -> str:
+        return version[0]
+
+    answer(ASKED)
+    version[0] = "2"
+    assert answer.cache_invalidate(ASKED)
+    assert answer(REWORDED) == "2"
+
+
+def test_time_to_live_of_the_decorator_is_that_of_the_configured_tier(tmp_path) -> None:
+    version = ["1"]
+
+    @llmops.cache(semantic="serve", ttl=0.001, path=tmp_path / "c")
+    def answer(question: str) -> str:
+        return version[0]
+
+    answer(ASKED)
+    version[0] = "2"
+    until = time.monotonic() + 60
+    while answer(REWORDED) == "1":
+        assert time.monotonic() < until
+
+
+def test_admission_holds_for_the_semantic_tier(make_cache, tmp_path) -> None:
+    calls = []
+
+    @llmops.cache(semantic=make_cache(), admit=lambda _: False, path=tmp_path / "c")
+    def answer(question: str) -> str:
+        calls.append(question)
+        return question
+
+    answer(ASKED), answer(REWORDED)
+    assert len(calls) == 2
+
+
+@pytest.mark.parametrize("given", [True, 1, "shadow", object()])
+def test_what_is_no_semantic_cache_is_refused(given: object) -> None:
+    with pytest.raises(ConfigError, match="SemanticCache"):
+        llmops.cache(semantic=given)
