@@ -59,11 +59,17 @@ def test_an_embedder_is_returned_as_it_is():
 
 
 def test_opening_asks_nothing():
-    def refuse(texts: list[str]) -> list[list[float]]:
-        raise AssertionError(texts)
+    asked: list[list[str]] = []
 
-    open_embedder(open_embedder(refuse))
+    def vectors(texts: list[str]) -> list[list[float]]:
+        asked.append(texts)
+        return [[1.0, 0.0] for _ in texts]
+
+    opened = open_embedder(open_embedder(vectors))
     open_embedder("litellm:openai/text-embedding-3-small")
+    assert asked == []
+    assert opened.dimension == 2
+    assert len(asked) == 1
 
 
 def test_a_function_is_asked_in_parts_and_its_vectors_are_brought_to_unit_length():
