@@ -57,6 +57,14 @@ def test_local_sampling_by_the_parent_keeps_nothing_and_counts_it():
     assert llmops.query("SELECT what, reason, count FROM losses").rows() == [("trace", "caller_unsampled", 1)]
 
 
+def test_a_new_start_decides_about_a_trace_anew():
+    for local_sampling, kept in (("all", True), ("parent", False)):
+        _start.reset()
+        llmops.configure(tracing={"local_sampling": local_sampling})
+        with llmops.extract(caller(5, "00")), llmops.span("below") as span:
+            assert span.recording is kept
+
+
 def test_tracestate_reaches_every_span_and_the_backend(sink: Any):
     _start.start_with(Settings(), [sink])
     with llmops.extract(caller(4, "01")), llmops.span("outer"), llmops.span("middle"):

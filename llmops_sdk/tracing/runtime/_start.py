@@ -22,6 +22,7 @@ from llmops_sdk.tracing.records._records import FlushReport, PipelineBounds
 from llmops_sdk.tracing.runtime._pipeline import Pipeline
 from llmops_sdk.tracing.runtime._process_end import ends_without_hook, is_ending, join_libraries
 from llmops_sdk.tracing.spans import _runtime
+from llmops_sdk.tracing.spans._remote import forget_callers
 from llmops_sdk.tracing.spans._runtime import RecordPipeline, Runtime
 
 if TYPE_CHECKING:
@@ -279,6 +280,7 @@ def reset() -> None:
         _install(None)
         while _subscriptions:
             _subscriptions.pop()()
+        forget_callers()
     if old is not None:
         old.pipeline.shut_down(5.0)
         discard_all()

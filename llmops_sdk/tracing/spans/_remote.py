@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from llmops_sdk.tracing.spans._runtime import Runtime
 
-__all__ = ["is_local_only", "is_remote_parent", "note_remote", "samples_below", "state_of"]
+__all__ = ["forget_callers", "is_local_only", "is_remote_parent", "note_remote", "samples_below", "state_of"]
 
 _MAX_TRACES = 16_384
 
@@ -48,6 +48,12 @@ def samples_below(runtime: Runtime, above: SpanContext) -> bool:
         return False
     _put(_local_only, above.trace_id, None)
     return True
+
+
+def forget_callers() -> None:
+    """Forget all callers and traces, so that a new start decides about each anew."""
+    for table in (_states, _local_only, _parents):
+        table.clear()
 
 
 def is_local_only(trace_number: int) -> bool:
