@@ -9,9 +9,9 @@ from typing import Protocol, TypeVar
 
 from llmops_sdk.caching.backends._open import SEMANTIC, open_shared
 from llmops_sdk.caching.backends._protocol import BackendError
-from llmops_sdk.caching.backends._shared import SharedServer
 from llmops_sdk.config import SharedSettings
 from llmops_sdk.errors import StoreError
+from llmops_sdk.shared._server import SharedServer
 
 __all__ = ["check_server", "clear_shared", "remove_shared", "shared_place", "shared_sizes"]
 

@@ -19,9 +19,12 @@ from llmops_sdk.config.sections._models import ModelSettings, PriceSettings, Pro
 from llmops_sdk.config.sections._shared import SharedSettings
 from llmops_sdk.config.sections._store import ColumnSettings, StoreSettings, ThinningSettings
 from llmops_sdk.config.sections._tracing import CaptureSettings, RedactionSettings, TracingSettings
+from llmops_sdk.config.sections._traffic import BreakerSettings, BudgetSettings, HedgeSettings, LimitSettings
 
 __all__ = [
     "ArgumentRule",
+    "BreakerSettings",
+    "BudgetSettings",
     "CacheSettings",
     "CaptureSettings",
     "CassetteSettings",
@@ -32,7 +35,9 @@ __all__ = [
     "ExportSettings",
     "FallbackSettings",
     "GuardrailSettings",
+    "HedgeSettings",
     "Key",
+    "LimitSettings",
     "ModelSettings",
     "PriceSettings",
     "ProviderSettings",

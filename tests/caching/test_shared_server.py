@@ -13,9 +13,9 @@ import llmops_sdk as llmops
 from llmops_sdk.caching import CacheProvider, invalidate
 from llmops_sdk.caching.backends._leases import Leases
 from llmops_sdk.caching.backends._protocol import BackendError
-from llmops_sdk.caching.backends._shared import SharedServer
 from llmops_sdk.config import CacheSettings, SharedSettings
 from llmops_sdk.errors import ConfigError, MissingDependencyError
+from llmops_sdk.shared._server import SharedServer
 
 HUSH = "hu/sh" + "@hush"
 QUOTED = HUSH.replace("/", "%2F").replace("@", "%40")

@@ -18,10 +18,10 @@ from llmops_sdk.caching._shared_tiers import check_server
 from llmops_sdk.caching.backends._postgres import PostgresBackend
 from llmops_sdk.caching.backends._protocol import BackendError
 from llmops_sdk.caching.backends._redis import RedisBackend
-from llmops_sdk.caching.backends._shared import SharedServer
 from llmops_sdk.caching.semantic.stores._postgres import PostgresSemanticBackend
 from llmops_sdk.config import SharedSettings
 from llmops_sdk.errors import StoreError
+from llmops_sdk.shared._server import SharedServer
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 

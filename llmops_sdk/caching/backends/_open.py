@@ -6,9 +6,9 @@ from pathlib import Path
 
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk.caching.backends._protocol import CacheBackend
-from llmops_sdk.caching.backends._shared import SharedServer
 from llmops_sdk.caching.backends._store import CacheStore
 from llmops_sdk.config import SharedSettings
+from llmops_sdk.shared._server import SharedServer
 
 __all__ = ["SEMANTIC", "disk_store", "open_shared", "open_store"]
 

@@ -14,7 +14,7 @@ from contextlib import suppress
 from llmops_sdk.caching.backends._leases import LEASE, LONGEST, Leases
 from llmops_sdk.caching.backends._postgres_server import PostgresServer
 from llmops_sdk.caching.backends._protocol import BackendError
-from llmops_sdk.caching.backends._shared import SharedServer, tag_id
+from llmops_sdk.shared._server import SharedServer, tag_id
 
 __all__ = ["PostgresBackend"]
 

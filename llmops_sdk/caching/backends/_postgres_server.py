@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from llmops_sdk._util._clock import SYSTEM_CLOCK
 from llmops_sdk._util._optional import require
-from llmops_sdk.caching.backends._shared import SharedServer
+from llmops_sdk.shared._server import SharedServer
 
 __all__ = ["PostgresServer"]
 

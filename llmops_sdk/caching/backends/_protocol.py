@@ -8,11 +8,9 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from typing import Protocol
 
+from llmops_sdk.shared._server import BackendError
+
 __all__ = ["BackendError", "CacheBackend", "DamagedError"]
-
-
-class BackendError(Exception):
-    """The store failed or was busy: the connection is closed, and nobody uses the store for some seconds."""
 
 
 class DamagedError(BackendError):

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from llmops_sdk._util._clock import SYSTEM_CLOCK
 from llmops_sdk._util._optional import require
 from llmops_sdk.caching.backends._leases import LEASE, LONGEST, Leases
-from llmops_sdk.caching.backends._shared import SharedServer, tag_id
+from llmops_sdk.shared._server import SharedServer, tag_id
 
 __all__ = ["RedisBackend"]
 

@@ -14,7 +14,6 @@ from llmops_sdk._util._clock import Clock
 from llmops_sdk._util._guard import guarded
 from llmops_sdk._util._public import public
 from llmops_sdk.caching.backends._open import SEMANTIC
-from llmops_sdk.caching.backends._shared import SharedServer
 from llmops_sdk.caching.backends._worker import Session, Worker
 from llmops_sdk.caching.semantic._decide import Judged, Verdict
 from llmops_sdk.caching.semantic._entries import SemanticBackend
@@ -25,6 +24,7 @@ from llmops_sdk.caching.semantic._tier import Finding, SemanticTier, TierSetting
 from llmops_sdk.caching.semantic.stores._postgres import PostgresSemanticBackend
 from llmops_sdk.config import SharedSettings
 from llmops_sdk.embeddings import AsyncEmbedder, Embedder
+from llmops_sdk.shared._server import SharedServer
 
 __all__ = ["SemanticStats", "SemanticStore", "open_on_disk"]
 

@@ -93,6 +93,7 @@ EVENT_ATTEMPT = "llmops.attempt"
 EVENT_FALLBACK = "llmops.fallback"
 EVENT_CACHE_LOOKUP = "llmops.cache.lookup"
 EVENT_GUARD_VERDICT = "llmops.guard.verdict"
+EVENT_TRAFFIC = "llmops.traffic"
 EVENT_GUARDRAIL_RESULT = "gen_ai.guardrail.result"  # its name in the conventions, for export
 EVENT_EXCEPTION = "exception"
 GUARD_STREAM_DELAY = "llmops.guard.stream_delay_ms"

@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from llmops_sdk.caching.backends._postgres_server import PostgresServer
-from llmops_sdk.caching.backends._shared import SharedServer, tag_id
 from llmops_sdk.caching.semantic._entries import LabelCounts, NewEntry, Removed, StoredEntry
+from llmops_sdk.shared._server import SharedServer, tag_id
 
 __all__ = ["PostgresSemanticBackend"]
 

@@ -7,11 +7,14 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from llmops_sdk.caching.backends._protocol import BackendError
 from llmops_sdk.config import SharedSettings
 from llmops_sdk.config._secrets import HIDDEN, is_secret_name
 
-__all__ = ["SharedServer", "tag_id"]
+__all__ = ["BackendError", "SharedServer", "tag_id"]
+
+
+class BackendError(Exception):
+    """The store failed or was busy: the connection is closed, and nobody uses the store for some seconds."""
 
 
 class SharedServer:
@@ -19,6 +22,7 @@ class SharedServer:
 
     Args:
         settings: The settings, with a URL.
+        what: What lies on the server, for messages.
 
     Attributes:
         url: The URL, with its password.
@@ -26,8 +30,9 @@ class SharedServer:
         place: The URL without what may be secret, and the namespace.
     """
 
-    def __init__(self, settings: SharedSettings) -> None:
+    def __init__(self, settings: SharedSettings, what: str = "the cache") -> None:
         assert settings.url is not None
+        self._what = what
         self.url = settings.url
         self.namespace = settings.namespace
         parts = urlsplit(self.url)
@@ -49,7 +54,7 @@ class SharedServer:
         try:
             yield
         except (*errors, OSError) as error:
-            text = f"the cache {self.place} failed: {type(error).__name__}: {error}"
+            text = f"{self._what} {self.place} failed: {type(error).__name__}: {error}"
             if any(secret in str(one) for one in _chain(error) for secret in self._secrets):
                 raise BackendError(self._without_secrets(text)) from None  # a log would show the library's error
             raise BackendError(text) from error
