@@ -25,9 +25,9 @@ def draw(path: Path, title: str, curves: Mapping[str, Curve], axes: tuple[str, s
     points = [point for curve in curves.values() for point in curve]
     right = _round_up(max(x for x, _ in points))
     top = _round_up(max(y for _, y in points))
+    box = f'viewBox="0 0 {_WIDTH} {_HEIGHT}"'
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" font-family="sans-serif" '
-        'font-size="12">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" {box} font-family="sans-serif" font-size="12">',
         f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="#ffffff"/>',
         f'<text x="{_LEFT}" y="16" font-size="13" fill="#222222">{escape(title)}</text>',
     ]
