@@ -10,6 +10,7 @@ from typing import Any
 
 from llmops_sdk._util._optional import require
 from llmops_sdk.guardrails.detectors._cards import find_cards
+from llmops_sdk.guardrails.detectors._signs import compiled
 from llmops_sdk.guardrails.detectors.pii._pii_found import Found
 
 __all__ = ["DEFAULT_REGIONS", "IBAN_SIGNS", "card", "iban", "national_id", "phone", "us_ssn"]
@@ -158,7 +159,9 @@ IBAN_SIGNS = rf"(?:\b|_)(?i:{'|'.join(_IBAN_LENGTHS)})[0-9]{{2}}[ -]?[A-Za-z0-9]
 """What each text with an IBAN matches, for google-re2; longer repetitions would make it slow on random letters."""
 
 
-_IBAN_BEGINS = rb"(?:^|[^A-Za-z0-9])[A-Za-z]{2}[0-9]{2}"
+_BEGINS = r"(?:^|[^A-Za-z0-9])"
+_IBAN_BEGINS = rf"{_BEGINS}[A-Za-z]{{2}}[0-9]{{2}}"
+_COUNTRY_BEGINS = rf"{_BEGINS}(?i:{'|'.join(_IBAN_LENGTHS)})[0-9]{{2}}"
 _LONG = 1024
 
 
@@ -167,9 +170,12 @@ def _iban_matches(text: str) -> Iterator[re.Match[str]]:
         yield from _IBAN.finditer(text)
         return
     # The linear engine finds the beginnings in random letters a hundred times as fast.
-    begins = require("re2", extra="guards", purpose="the guard pii").compile(_IBAN_BEGINS)
+    data = text.encode()
+    countries = (_IBAN.match(text, begin.end() - 4) for begin in compiled(_COUNTRY_BEGINS).finditer(data))
+    if not any(match and _end_of_iban(match) for match in countries):
+        return
     done = 0
-    for begin in begins.finditer(text.encode()):
+    for begin in compiled(_IBAN_BEGINS).finditer(data):
         at = begin.end() - 4
         match = _IBAN.match(text, at) if at >= done else None
         if match:
@@ -177,18 +183,23 @@ def _iban_matches(text: str) -> Iterator[re.Match[str]]:
             yield match
 
 
+def _end_of_iban(match: re.Match[str]) -> int:
+    """Return the end of an IBAN of the length that its country has, whatever its check digits, or 0."""
+    length = _IBAN_LENGTHS.get(match[0][:2].upper())
+    if length is None:
+        return 0
+    places = [place for place, character in enumerate(match[0]) if character.isalnum()]
+    if len(places) < length:
+        return 0
+    end = match.start() + places[length - 1] + 1
+    return 0 if match.string[end : end + 1].isalnum() else end
+
+
 def iban(text: str) -> Iterator[Found]:
     """Yield IBANs, also in groups: by country, length and check digits."""
     for match in _iban_matches(text):
-        length = _IBAN_LENGTHS.get(match[0][:2].upper())
-        if length is None:
-            continue
-        places = [place for place, character in enumerate(match[0]) if character.isalnum()]
-        if len(places) < length:
-            continue
-        end = match.start() + places[length - 1] + 1
-        number = "".join(match[0][place] for place in places[:length])
-        if not text[end : end + 1].isalnum() and _is_valid("iban", number):
+        end = _end_of_iban(match)
+        if end and _is_valid("iban", "".join(filter(str.isalnum, text[match.start() : end]))):
             yield Found(0.99, match.start(), end, "IBAN")
 
 
