@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import attrgetter
 from typing import NamedTuple
 
 __all__ = ["Found", "without_overlaps"]
@@ -24,13 +25,32 @@ def without_overlaps(found: Iterable[Found]) -> list[Found]:
         >>> without_overlaps([Found(0.6, 0, 9, "PHONE"), Found(0.9, 4, 8, "IP")])
         [Found(score=0.9, start=4, end=8, kind='IP')]
     """
-    ranked = sorted(found, key=lambda one: (-one.score, one.start - one.end, one.start))
-    if len(ranked) < 2:
-        return ranked
-    taken = bytearray(max(one.end for one in ranked))
+    in_order = sorted(found, key=_BY_START)
+    chosen: list[Found] = []
+    touching: list[Found] = []
+    end = 0
+    for one in in_order:
+        if one.start < end:
+            touching.append(one)
+            end = max(end, one.end)
+            continue
+        chosen += _surest(touching) if len(touching) > 1 else touching
+        touching = [one]
+        end = one.end
+    return chosen + (_surest(touching) if len(touching) > 1 else touching)
+
+
+_BY_START = attrgetter("start")
+
+
+def _surest(touching: list[Found]) -> list[Found]:
+    ranked = sorted(touching, key=lambda one: (-one.score, one.start - one.end, one.start))
+    base = touching[0].start
+    taken = bytearray(max(one.end for one in ranked) - base)
     chosen: list[Found] = []
     for one in ranked:
-        if 1 not in taken[one.start : one.end]:
+        first, last = one.start - base, one.end - base
+        if 1 not in taken[first:last]:
             chosen.append(one)
-            taken[one.start : one.end] = b"\1" * (one.end - one.start)
-    return sorted(chosen, key=lambda one: one.start)
+            taken[first:last] = b"\1" * (last - first)
+    return sorted(chosen, key=_BY_START)
