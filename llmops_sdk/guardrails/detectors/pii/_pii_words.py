@@ -45,15 +45,16 @@ def email(text: str) -> Iterator[Found]:
         at = text.find("@")
         plain = _EMAIL.finditer(text, max(0, at - _LONGEST_LOCAL)) if at >= 0 else ()
         spaced = _SPACED_EMAIL.finditer(text)
+    found: set[tuple[int, int]] = set()
     for match in plain:
         start, end = match.span()
         start += len(match[0]) - len(match[0].lstrip(".-+"))
         if match[1].lower() not in _FILES and text[start] != "@" and not text.startswith("git@", start):
+            found.add((start, end))
             yield Found(0.97, start, end, "EMAIL")
     for match in spaced:
-        if text.startswith("git@", match.start()):
-            continue
-        yield Found(0.8, *match.span(), "EMAIL")
+        if match.span() not in found and not text.startswith("git@", match.start()):
+            yield Found(0.8, *match.span(), "EMAIL")
 
 
 def _at_signs(text: str) -> tuple[list[re.Match[str]], list[re.Match[str]]]:
