@@ -161,7 +161,9 @@ def test_a_name_or_message_that_is_no_text_costs_no_span(tmp_path: Path, odd: An
     other.update_name(odd)
     other.end()
     pending = PendingForeignSpan(other)
-    processed = [one for record in (span.to_record(), pending.to_record()) for one in RedactionStage({}, _no_loss)([record])]
+    processed = [
+        one for record in (span.to_record(), pending.to_record()) for one in RedactionStage({}, _no_loss)([record])
+    ]
     lines = [json.loads(Encoder().span_line(one), object_pairs_hook=_without_repeats) for one in processed]
 
     assert [line["name"] for line in lines] == [str(odd)] * 2
