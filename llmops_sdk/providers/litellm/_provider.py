@@ -31,6 +31,7 @@ from llmops_sdk.providers.litellm._mapping import (
     usage_of,
     vectors_of,
 )
+from llmops_sdk.providers.litellm._params import takes_float_vectors
 from llmops_sdk.providers.litellm._stream_reader import CallWatch, StreamReader
 from llmops_sdk.providers.litellm.wire._refusals import watch_refusals
 
@@ -227,7 +228,7 @@ class LitellmProvider:
             **request.extra,
             **route_of(endpoint, chat=False),
             "input": list(texts),
-            "encoding_format": "float",
+            **({"encoding_format": "float"} if takes_float_vectors(lib, endpoint) else {}),
             "max_retries": 0,
             "timeout": timeout_of(lib, self._bounds(request), stream=False),
         }
