@@ -95,13 +95,11 @@ async def test_embedding_call_reaches_its_server_and_no_other(vendor: str, opene
     with OpenAIServer() as other, OpenAIServer() as server:
         server.faults.extend([Fault(status=307, headers={"location": f"{other.url}/v1/embeddings"})] * 2)
         provider = opened(vendor, server)
-        for _ in range(2):
-            with pytest.raises(errors.NotFoundError, match="base_url"):
-                provider.embed(["a"], ask(vendor))
         with pytest.raises(errors.NotFoundError, match="base_url"):
-            server.faults.append(Fault(status=307, headers={"location": f"{other.url}/v1/embeddings"}))
+            provider.embed(["a"], ask(vendor))
+        with pytest.raises(errors.NotFoundError, match="base_url"):
             await provider.aembed(["a"], ask(vendor))
-        assert (len(server.requests), other.requests) == (3, [])
+        assert (len(server.requests), other.requests) == (2, [])
 
 
 async def test_ollama_embeds(opened: Any):
