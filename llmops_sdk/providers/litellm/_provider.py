@@ -16,7 +16,7 @@ from llmops_sdk.providers._names import nearest
 from llmops_sdk.providers._types import Chunk, Embeddings, Request, Response
 from llmops_sdk.providers.litellm._callbacks import silence_stream, without_logging
 from llmops_sdk.providers.litellm._clients import Clients
-from llmops_sdk.providers.litellm._endpoint import Endpoint, conventional_name, endpoint_of, server_of
+from llmops_sdk.providers.litellm._endpoint import Endpoint, check_headers, conventional_name, endpoint_of, server_of
 from llmops_sdk.providers.litellm._errors import map_error, with_details
 from llmops_sdk.providers.litellm._failures import failure_of
 from llmops_sdk.providers.litellm._hooks import watching
@@ -195,6 +195,7 @@ class LitellmProvider:
                 provider=self._name,
                 model=self._resolved.model,
             )
+        check_headers(self._resolved, {**self._options, **request.extra})
         if request.extra:
             # litellm never ends on a value that contains itself.
             json.dumps(dict(request.extra), default=str, skipkeys=True)
@@ -223,6 +224,7 @@ class LitellmProvider:
     def _embedding_arguments(
         self, lib: Library, endpoint: Endpoint, texts: Sequence[str], request: Request
     ) -> dict[str, Any]:
+        check_headers(self._resolved, request.extra)
         return {
             **request.params,
             **request.extra,
