@@ -91,7 +91,9 @@ def test_plain_options_stay_visible() -> None:
         lambda url: {"models": {"a": {"model": "offline/echo", "fallbacks": [url]}}},
     ],
 )
-def test_errors_hide_the_secrets_of_an_url_that_is_no_model(url: str, place: Callable[[str], dict[str, object]]) -> None:
+def test_errors_hide_the_secrets_of_an_url_that_is_no_model(
+    url: str, place: Callable[[str], dict[str, object]]
+) -> None:
     with pytest.raises(ConfigError, match="is not a model") as caught:
         config.load(**place(url))
     assert HUSH not in str(caught.value) + repr(caught.value.args) + repr(vars(caught.value))
