@@ -215,9 +215,10 @@ def _target_problem(settings: SettingsFields, target: str, source: str, key: str
     else:
         found = difflib.get_close_matches(target, settings.models, n=1, cutoff=0.6)
         nearest = found[0] if found else _with_provider(target)
-        instead = f"; did you mean {nearest!r}?" if nearest and "/" in nearest else ""
-        instead = instead or (f"; the nearest is {nearest!r}" if nearest else "")
-        why = f"[models] does not have this name{instead.rstrip('?')}. It must be {_FORMS}"
+        hint = "."
+        if nearest is not None:
+            hint = f"; did you mean {nearest!r}?" if "/" in nearest else f"; the nearest is {nearest!r}."
+        why = f"[models] does not have this name{hint} It must be {_FORMS}"
     shown = without_url_secrets(target)
     text = f"{source}: {key} = {shown!r} is not a model: {why}."
     return Problem(message=text, source=source, key=key, value=shown, nearest=nearest)
