@@ -10,13 +10,13 @@ from typing import NamedTuple
 
 import orjson
 
+from llmops_sdk.caching.backends._erase import databases
 from llmops_sdk.caching.backends._open import SEMANTIC
 from llmops_sdk.errors import StoreError
 
 __all__ = ["CacheTier", "ListedEntry", "list_entries", "list_tiers"]
 
 _WAIT = 5.0
-_DATABASE = "cache.db"
 
 
 class CacheTier(NamedTuple):
@@ -64,7 +64,7 @@ def list_tiers(folder: Path) -> list[CacheTier]:
         StoreError: A database cannot be read.
     """
     found: list[CacheTier] = []
-    for database in sorted(folder.rglob(_DATABASE)):
+    for database in databases(folder):
         with _reading(database) as db:
             (count,) = db.execute("SELECT count(*) FROM Cache").fetchone()
         size = sum(path.stat().st_size for path in database.parent.iterdir() if path.is_file())
@@ -88,7 +88,7 @@ def list_entries(folder: Path, *, key: str | None = None, limit: int) -> list[Li
         StoreError: A database cannot be read.
     """
     entries: list[ListedEntry] = []
-    for database in sorted(folder.rglob(_DATABASE)):
+    for database in databases(folder):
         read = _semantic_entries if database.parent.name == SEMANTIC else _exact_entries
         with _reading(database) as db:
             entries += read(db, _tier(folder, database), key, limit or -1)

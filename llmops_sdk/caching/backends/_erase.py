@@ -2,17 +2,46 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import stat
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+from llmops_sdk._util._private_files import folder_problem
 from llmops_sdk.caching.backends._disk import DATABASE, WITH_KEY, WITH_TAG, key_range
 from llmops_sdk.caching.backends._generation import Generation
 from llmops_sdk.errors import StoreError
 
-__all__ = ["count_answers", "erase", "remove"]
+__all__ = ["count_answers", "databases", "erase", "remove"]
 
 _WAIT = 10.0
+
+
+def databases(folder: Path) -> list[Path]:
+    """Return the databases below the folder of a cache, which need not exist.
+
+    Raises:
+        StoreError: The folder, or a part of it, is a link or can be changed by others: a store that comes from
+            elsewhere must not lead to another program's database.
+    """
+    return sorted(_named(folder, {DATABASE}))
+
+
+def _named(folder: Path, names: set[str]) -> Iterator[Path]:
+    # Links to folders are listed and not followed.
+    for place, folders, files in os.walk(folder):
+        for part in (Path(place), *(Path(place, name) for name in folders)):
+            if problem := folder_problem(part):
+                raise StoreError(f"the cache {part} {problem}", path=str(part))
+        for name in names.intersection(files):
+            file = Path(place, name)
+            if not stat.S_ISREG(file.lstat().st_mode):
+                raise StoreError(
+                    f"the cache {file} is a link, or no file, and may lead elsewhere: remove it", path=str(file)
+                )
+            yield file
 
 
 def erase(folder: Path) -> int:
@@ -24,11 +53,11 @@ def erase(folder: Path) -> int:
     Raises:
         StoreError: The cache cannot be changed, or another process keeps it busy.
     """
-    for suffix in ("", "-wal", "-shm"):
-        # A damaged database was moved away, with answers that nobody can count.
-        for left in folder.rglob(f"{DATABASE}{suffix}.damaged"):
-            left.unlink(missing_ok=True)
-    return sum(_erase(database) for database in sorted(folder.rglob(DATABASE)))
+    found = databases(folder)
+    # A damaged database was moved away, with answers that nobody can count.
+    for left in _named(folder, {f"{DATABASE}{suffix}.damaged" for suffix in ("", "-wal", "-shm")}):
+        left.unlink(missing_ok=True)
+    return sum(map(_erase, found))
 
 
 def count_answers(folder: Path) -> int:
@@ -40,7 +69,7 @@ def count_answers(folder: Path) -> int:
     Raises:
         StoreError: The cache cannot be read.
     """
-    return sum(_count(database) for database in sorted(folder.rglob(DATABASE)))
+    return sum(map(_count, databases(folder)))
 
 
 def remove(folder: Path, *, tag: str | None = None, key: str | None = None) -> int:
@@ -54,7 +83,7 @@ def remove(folder: Path, *, tag: str | None = None, key: str | None = None) -> i
     Raises:
         StoreError: The cache cannot be changed, or another process keeps it busy.
     """
-    return sum(_remove(database, tag, key) for database in sorted(folder.rglob(DATABASE)))
+    return sum(_remove(database, tag, key) for database in databases(folder))
 
 
 def _remove(database: Path, tag: str | None, key: str | None) -> int:
