@@ -24,7 +24,7 @@ DIFFERENT = [
     ("Is delivery £50?", "Is delivery £500?", "number"),
     ("Plans for 5 users", "Plans for fifty users", "number"),
     ("Is a bag of 5 kg free?", "Is a bag of 5 lb free?", "unit"),
-    ("Is it -5 degrees?", "Is it 5 degrees?", "modifier"),
+    ("Is it -5 degrees?", "Is it 5 degrees?", "number"),
     ("Is the deposit refundable?", "Is the deposit non-refundable?", "affix"),
     ("Is the deposit refundable?", "Is the deposit nonrefundable?", "affix"),
     ("How do I archive a chat?", "How do I unarchive a chat?", "affix"),
