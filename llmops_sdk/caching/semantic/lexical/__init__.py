@@ -15,7 +15,7 @@ changes an answer, or a part of the sentence that moved. It is "different" if a 
 | `order`, `role` | savings to current, current to savings; under and over; "call me", "call you" |
 | `question` | how and why with the same words |
 
-Case and punctuation count only where they mean something: flags, signs, arithmetic, code, quotations, words such as "IT"
+Case and punctuation count only where they mean something: flags, signs, arithmetic, code, quotations, words like "IT"
 (`_marks`).
 
 Everything else is "unsure": `paraphrase` (other words), `order`, `role`, `tense`, `question`, `negation` (small
