@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any, Generic, Protocol, TypeVar
 
 from llmops_sdk._util._guard import guarded
@@ -108,7 +109,8 @@ class SemanticFunction(Generic[_R]):
 
     def _put(self, text: str, scope: str, result: _R, tags: Sequence[str]) -> None:
         if self._refused(result) is None:
-            self._cache.put(text, result.value, scope=scope, tags=tags)
+            with suppress(ValueError):  # the value is too large to store
+                self._cache.put(text, result.value, scope=scope, tags=tags)
 
     def _served(self, hit: Hit | None) -> Any:
         """Return the result of a hit, or None; record the look-up in both cases."""
