@@ -77,6 +77,8 @@ _CODE = re.compile(
     r"|^\$[A-Za-z_]|^\.{0,2}/|^~|^!+[\w=(]|^[#@]\w*[A-Za-z]|[A-Za-z]/[A-Za-z]|[A-Za-z]\(\S|^\.[A-Za-z]"
 )
 _LOWERED = re.compile(r"[A-Za-z]+(?:/[A-Za-z]+)+|\S+@\S+\.\S+|[#@.][\w.-]+")  # "and/or", an address, ".NET"
+_LETTERS = frozenset("abcdefghjklmnopqrstuvwxyzABCDEFGHJKLMNOPQRSTUVWXYZ")  # without "I"
+_ARTICLES = frozenset("aur")  # beside another letter, "a" names something: "if a then b"
 _PAUSES = frozenset({"-", "--", "..", "..."})
 _AND = frozenset({"&"})
 _ALONE = re.compile(r"[/.*&|!#@%:;\\-]+")
@@ -142,6 +144,9 @@ def marks_of(text: str, unified: str) -> Marks:
         written = [mark for mark in written if not _ALONE.fullmatch(mark.text) or mark.text[0] in "|&\\/#@!"]
     if any(mark.reason == "number" for mark in decisive) or _GROUPED.search(unified):
         decisive += [Mark("number", sign) for sign in unified if sign in "()[]"]
+    letters = [token.lower() for token in tokens if token.isalpha() and token in _LETTERS]
+    if not _ARTICLES.issuperset(letters):
+        written += [Mark("code", letter) for letter in letters if len(letters) > 1]
     decisive += [Mark("number", found) for found in _FACTORIAL.findall(unified)]
     decisive += [Mark("unit", found) for found in _UNIT.findall(unified)]
     decisive += _lengths(unified)
