@@ -6,6 +6,7 @@ import functools
 import logging
 import os
 import pickle
+import shutil
 import signal
 import sqlite3
 import stat
@@ -17,7 +18,7 @@ import pytest
 
 from llmops_sdk._util._guard import failures
 from llmops_sdk.caching import cache, request_key
-from llmops_sdk.caching.backends._disk import DiskBackend
+from llmops_sdk.caching.backends._disk import DiskBackend, set_aside
 from llmops_sdk.caching.backends._store import CacheStore
 from llmops_sdk.errors import StoreError
 from llmops_sdk.testing import ManualClock
@@ -307,3 +308,25 @@ def test_removal_that_the_disk_refuses_is_an_error(make, counting, request_, tmp
     database.execute("ROLLBACK")
     database.close()
     assert use() == 1
+
+
+def test_folder_removed_by_hand_is_empty_for_a_running_program(make, counting, request_, tmp_path):
+    inner = counting()
+    provider = make(inner)
+    provider.complete(request_)
+    shutil.rmtree(tmp_path / "exact")
+    assert [provider.complete(request_).cache for _ in range(2)] == [None, "exact"]
+    assert inner.calls == 2
+
+
+def test_program_follows_a_database_that_another_one_has_set_aside(tmp_path):
+    """Otherwise it would go on with the file that was moved away, which no removal reaches."""
+    one, other = (DiskBackend(tmp_path, max_bytes=10**6) for _ in range(2))
+    one.set("key", b"old", None, ())
+    other.get("key")
+    set_aside(tmp_path / "cache.db")
+    other.set("key", b"new", None, ())
+    assert one.get("key") == b"new"
+    assert other.get("key") == b"new"
+    for backend in (one, other):
+        backend.close()

@@ -126,7 +126,7 @@ class SemanticTier:
         chance: Callable[[], float] = random.random,
     ) -> None:
         self.backend = backend
-        self.workers = backend.workers
+        self.place, self.workers = backend.place, backend.workers
         self.settings = settings
         self._embedder = embedder
         self._clock = clock
@@ -156,7 +156,7 @@ class SemanticTier:
                 return asked
             reason, others = refused.comparison.reason, self._values(nearest)
             return replace(asked, decision="refused", reason=reason, best=refused, others=others)
-        found = self.backend.value(best.neighbour.id, self._clock.time())
+        found = self._value(best.neighbour, self._clock.time())
         if found is None:
             return replace(asked, reason="expired")
         safe = self.is_safe(best, self.bound())
@@ -192,8 +192,14 @@ class SemanticTier:
         """Return the answers of stored questions, one of each group."""
         first = {one.group: one for one in reversed(list(nearest))}
         now = self._clock.time()
-        found = ((one.group, self.backend.value(one.id, now)) for one in reversed(first.values()))
+        found = ((one.group, self._value(one, now)) for one in reversed(first.values()))
         return tuple((group, value[0]) for group, value in found if value is not None)
+
+    def _value(self, one: Neighbour, now: float) -> tuple[bytes, float] | None:
+        """Return the answer of a stored question and when it was stored, or None if it is gone."""
+        found = self.backend.value(one.id, now)
+        # A store that was lost gives the number of an entry to another one.
+        return found if found is not None and found[1] == one.stored_at else None
 
     def learn(
         self,

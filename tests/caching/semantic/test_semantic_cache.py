@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pickle
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -314,6 +315,43 @@ def test_damaged_database_is_set_aside(make_cache, folder, application, damage: 
     assert cache.get(QUESTION) is None
     cache.put(QUESTION, "new")
     assert cache.get(QUESTION).value == "new"
+
+
+def test_folder_removed_by_hand_is_empty_for_a_running_program(make_cache, folder) -> None:
+    cache = make_cache()
+    cache.put(QUESTION, ANSWER)
+    shutil.rmtree(folder)
+    assert cache.get(QUESTION) is None
+    cache.put(QUESTION, "new")
+    assert (cache.get(QUESTION).value, make_cache().get(QUESTION).value) == ("new", "new")
+
+
+@pytest.mark.parametrize("loss", ["damaged", "removed", "replaced"])
+def test_no_question_gets_the_answer_of_another_one_in_a_new_database(
+    make_cache, folder, tmp_path, application, loss: str
+) -> None:
+    """Entries of a new database have the numbers of those that the old one had."""
+    cache = make_cache()
+    for number in range(3):
+        cache.put(f"Where is parcel {number}?", f"parcel {number}")
+    assert cache.get("where is parcel 1").value == "parcel 1"
+    database = folder / "semantic" / "cache.db"
+    if loss == "damaged":
+        for path in database.parent.glob("cache.db*"):
+            path.write_bytes(b"This is no page of a database. " * 2_000)
+        assert cache.get("where is parcel 1") is None
+    else:
+        shutil.rmtree(folder)
+    writer = cache
+    if loss == "replaced":
+        with make_cache() as writer:
+            for number in range(3):
+                writer.put(f"How do I close account {number}?", f"account {number}")
+    else:
+        for number in range(3):
+            writer.put(f"How do I close account {number}?", f"account {number}")
+    assert [cache.get(f"where is parcel {number}") for number in range(3)] == [None] * 3
+    assert [cache.get(f"how do i close account {number}").value[-1] for number in range(3)] == ["0", "1", "2"]
 
 
 def test_planted_rows_are_misses_and_run_nothing(make_cache, folder, tmp_path) -> None:
