@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType, NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeAlias, Union, cast, get_args, get_origin
 
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
 
 from llmops_sdk._util._public import public
@@ -224,17 +224,17 @@ def _words(bare: Any) -> str:
 
 
 def _bounds(metadata: list[Any]) -> str:
-    least: Any = None
-    most: Any = None
+    found: dict[type, Any] = {}
     for bound in metadata:
         for item in bound.metadata if isinstance(bound, FieldInfo) else [bound]:
-            if isinstance(item, Gt):
-                return f" above {item.gt}"
-            least = item.ge if isinstance(item, Ge) else least
-            most = item.le if isinstance(item, Le) else most
-    if least is not None and most is not None:
-        return f" from {least} to {most}"
-    return f" of {least} or more" if least is not None else ""
+            for kind, name in ((Gt, "gt"), (Ge, "ge"), (Lt, "lt"), (Le, "le")):
+                if isinstance(item, kind):
+                    found[kind] = getattr(item, name)
+    low = f" above {found[Gt]}" if Gt in found else f" from {found[Ge]}" if Ge in found else ""
+    high = f" below {found[Lt]}" if Lt in found else f" to {found[Le]}" if Le in found else ""
+    if low and high:
+        return f"{low} and{high}" if Gt in found and Lt in found else f"{low} to{high.removeprefix(' to')}"
+    return f" of {found[Ge]} or more" if Ge in found else low or high.replace(" to ", " of at most ")
 
 
 def _toml(value: Any) -> str:
