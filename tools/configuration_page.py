@@ -136,9 +136,9 @@ outside the project, the cache, cassettes), guards in code, `content = true`, or
 | `"https://server/v1#model"` | `"http://127.0.0.1:8000/v1#llama-3.2"` | a server with the OpenAI API, and its model |
 
 In `[models.<name>]`, the tables `retry`, `fallback`, `timeout`, `limits`, `breaker`, `hedge`, `cache` and `guardrails`
-need only the keys that differ; the general table supplies the others. If the model fails, its `fallbacks` are tried in order, then the
-fallbacks of these ([which errors cause a fallback](providers.md#when-a-provider-fails)). A price is looked up by the
-whole model name, then by the part after the provider.
+need only the keys that differ; the general table supplies the others. If the model fails, its `fallbacks` are tried in
+order, then the fallbacks of these ([which errors cause a fallback](providers.md#when-a-provider-fails)). A price is
+looked up by the whole model name, then by the part after the provider.
 
 ## Traffic
 
@@ -148,8 +148,8 @@ they have tables `limits`, `breaker` or `hedge` of their own.
 
 A model with `deployments` needs no `model`: its calls go to one deployment each, as `weights` and `balance` say. For a
 deployment, the tables in its own entry of `[models]` come first, then those of the model that lists it, then the
-general ones; the same goes for `options` and `api_key_env`. Retries, timeouts, fallbacks, the cache and guards are those
-of the model that lists it. A deployment cannot have deployments of its own.
+general ones; the same goes for `options` and `api_key_env`. Retries, timeouts, fallbacks, the cache and guards are
+those of the model that lists it. A deployment cannot have deployments of its own.
 
 Each `[[budgets]]` table needs a `name` of its own, and either `limit_usd` or `limit_tokens`. The first source that has
 budgets supplies all of them: the tables of two files are not combined. Errors and `llmops.settings().source(...)` call
@@ -161,8 +161,8 @@ Every key has one: `retry.attempts` is `LLMOPS_RETRY__ATTEMPTS`, and `models.sma
 `LLMOPS_MODELS__SMART__MODEL`. In a name that another source defines, `_` stands for other characters: with
 `[models."gpt-4.1"]` in a file, `LLMOPS_MODELS__GPT_4_1__MODEL` refers to it. A new name becomes lower case.
 `true`/`false`, `1`/`0`, `yes`/`no` and `on`/`off` are booleans; lists are JSON or comma-separated; tables are
-JSON, headers also `name=value,name=value`; `LLMOPS_BUDGETS` is a JSON list of tables; `none` is null. An empty variable counts as not set. Any other variable that
-starts with `LLMOPS_` is an error, except {others}.
+JSON, headers also `name=value,name=value`; `LLMOPS_BUDGETS` is a JSON list of tables; `none` is null. An empty variable
+counts as not set. Any other variable that starts with `LLMOPS_` is an error, except {others}.
 
 These variables of OpenTelemetry are read if our own key is not set:
 
