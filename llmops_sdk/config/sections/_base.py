@@ -11,7 +11,17 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloa
 from llmops_sdk.config._secrets import masked
 from llmops_sdk.errors import ConfigError
 
-__all__ = ["FolderPath", "Names", "OptionalPath", "OptionalSeconds", "OptionalText", "OrNone", "SettingsSection"]
+__all__ = [
+    "FolderPath",
+    "MissingKeyError",
+    "Names",
+    "OptionalPath",
+    "OptionalSeconds",
+    "OptionalText",
+    "OrNone",
+    "SettingsSection",
+]
+
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,6 +40,18 @@ OptionalSeconds = Annotated[PositiveFloat | None, OrNone]
 FolderPath = Annotated[Path, Field(strict=False)]
 OptionalPath = Annotated[FolderPath | None, OrNone]
 Names = Annotated[tuple[str, ...], Field(strict=False)]
+
+
+class MissingKeyError(ValueError):
+    """A validator's error: the section needs a key where others are not set.
+
+    Args:
+        key: The key.
+    """
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"a table with the key {key}")
+        self.key = key
 
 
 explain_error: Callable[[type[SettingsSection], ValidationError], ConfigError] | None = None
