@@ -213,7 +213,7 @@ class Breaker:
             return (change,)
 
     def reset_in_child(self) -> None:
-        """Replace the lock, which a thread of the parent may hold, and free the probe, which is a call of the parent."""
+        """Replace the lock, which a thread of the parent may hold, and free the probe, which the parent calls."""
         self.lock = threading.RLock()
         self._generation, self._probe = self._generation + 1, None
 
