@@ -96,7 +96,9 @@ def read_spending(
     parts = [_part(number, policy, window, params, most) for number, (policy, window) in enumerate(opened)]
     statement = "\nUNION ALL\n".join(parts) + "\nORDER BY budget, spent DESC, key"
     rows = query(statement, params or None, path=path, timeout=timeout).rows()
-    return [KeySpending(*opened[number][:1], key, opened[number][1], spent) for number, key, spent in rows]
+    return [
+        KeySpending(policy, key, window, spent) for number, key, spent in rows for policy, window in [opened[number]]
+    ]
 
 
 def _part(number: int, policy: Policy, window: Window, params: dict[str, Any], most: int) -> str:
@@ -134,7 +136,8 @@ def read_start(path: Path, budgets: Sequence[BudgetSettings], now: float) -> dic
     if not path.is_dir():
         return {}
     long = [one for one in budgets if (window := window_at(one, now)).end - window.start >= _SHORTEST]
-    return guarded("reading what budgets have spent", {}, _read_start, path, long, now)
+    nothing: dict[tuple[str, str, float], float] = {}
+    return guarded("reading what budgets have spent", nothing, _read_start, path, long, now)
 
 
 def _read_start(path: Path, budgets: Sequence[BudgetSettings], now: float) -> dict[tuple[str, str, float], float]:
