@@ -55,14 +55,14 @@ class KeySpending:
 
     Attributes:
         policy: The budget.
-        key: The user, the session and so on; "" for "all", and for calls without one.
         window: The open window.
+        key: The user, the session and so on; "" for "all", and for calls without one.
         spent: The amount, in the budget's unit.
     """
 
     policy: Policy
-    key: str
     window: Window
+    key: str
     spent: float
 
 
@@ -96,9 +96,7 @@ def read_spending(
     parts = [_part(number, policy, window, params, most) for number, (policy, window) in enumerate(opened)]
     statement = "\nUNION ALL\n".join(parts) + "\nORDER BY budget, spent DESC, key"
     rows = query(statement, params or None, path=path, timeout=timeout).rows()
-    return [
-        KeySpending(policy, key, window, spent) for number, key, spent in rows for policy, window in [opened[number]]
-    ]
+    return [KeySpending(*opened[number], key, spent) for number, key, spent in rows]
 
 
 def _part(number: int, policy: Policy, window: Window, params: dict[str, Any], most: int) -> str:
