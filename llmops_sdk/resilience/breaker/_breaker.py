@@ -128,6 +128,11 @@ class Breaker:
         """Return whether a caller should call `refresh` now: the state is on a server, and the last look is old."""
         return self._blocking and (self._read_at is None or self._clock.monotonic() - self._read_at >= _READ_SECONDS)
 
+    @property
+    def is_published_late(self) -> bool:
+        """Return whether the caller must `publish` a pause: the state is on a server, which may take its time."""
+        return self._blocking
+
     def refresh(self) -> None:
         """Read the pause that other processes noted. With a blocking state it may wait for the server."""
         # Before the look, so that other callers do not look, too.
@@ -213,7 +218,7 @@ class Breaker:
             return (change,)
 
     def reset_in_child(self) -> None:
-        """Replace the lock, which a thread of the parent may hold, and free the probe, which the parent calls."""
+        """Replace the lock, which a thread of the parent may hold, and free the probe of the parent."""
         self.lock = threading.RLock()
         self._generation, self._probe = self._generation + 1, None
 
