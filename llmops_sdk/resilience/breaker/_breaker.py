@@ -60,7 +60,7 @@ class Breaker:
 
     Args:
         name: The name of the deployment.
-        settings: The bounds. A later value may be assigned to `settings`.
+        settings: The bounds.
         clock: The time.
         state: Where processes share pauses; None for this breaker alone.
 
@@ -86,10 +86,9 @@ class Breaker:
         self, name: str, settings: BreakerSettings, clock: Clock = SYSTEM_CLOCK, state: SharedState | None = None
     ) -> None:
         self.name = name
-        self.settings = settings
         self._clock = clock
-        self._shared = state
-        self._blocking = state is not None and state.blocking
+        self._read_at: float | None = None
+        self.configure(settings, state)
         self._pause_key = f"pause:{name}"
         # The garbage collector may close an abandoned stream, and so end a trial, while this thread holds the lock.
         self.lock = threading.RLock()
@@ -101,8 +100,14 @@ class Breaker:
         self._probe_until = 0.0
         self._probes_given_up = 0
         self._pause_began = self._pause_until = self._pause_seconds = 0.0
-        self._read_at: float | None = None
         _breakers.add(self)
+
+    def configure(self, settings: BreakerSettings, state: SharedState | None) -> None:
+        """Use other bounds, and share pauses elsewhere, from now on; an open breaker stays open."""
+        self.settings = settings
+        self._shared = state
+        self._blocking = state is not None and state.blocking
+        self._read_at = None
 
     @property
     def state(self) -> BreakerState:
