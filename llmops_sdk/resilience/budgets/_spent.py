@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 from collections.abc import Sequence
@@ -12,13 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from llmops_sdk._util._guard import guarded
-from llmops_sdk.config import BudgetSettings
+from llmops_sdk.config import BudgetSettings, Settings
 from llmops_sdk.errors import LLMOpsError
+from llmops_sdk.resilience.budgets._budgets import StartReader
 from llmops_sdk.resilience.budgets._policy import MOST_TAGS, Policy
 from llmops_sdk.resilience.budgets._windows import Window, window_at
+from llmops_sdk.shared._state import SharedState
 from llmops_sdk.tracing.records import _semconv as sc
 
-__all__ = ["KeySpending", "read_spending", "read_start"]
+__all__ = ["KeySpending", "read_spending", "read_start", "start_reader"]
 
 _log = logging.getLogger("llmops_sdk")
 
@@ -96,7 +99,7 @@ def read_spending(
     parts = [_part(number, policy, window, params, most) for number, (policy, window) in enumerate(opened)]
     statement = "\nUNION ALL\n".join(parts) + "\nORDER BY budget, spent DESC, key"
     rows = query(statement, params or None, path=path, timeout=timeout).rows()
-    return [KeySpending(*opened[number], key, spent) for number, key, spent in rows]
+    return [KeySpending(*opened[int(number)], str(key), float(spent)) for number, key, spent in rows]
 
 
 def _part(number: int, policy: Policy, window: Window, params: dict[str, Any], most: int) -> str:
@@ -121,6 +124,18 @@ def _part(number: int, policy: Policy, window: Window, params: dict[str, Any], m
         f"(SELECT {number} AS budget, key, sum(amount)::DOUBLE AS spent FROM ({calls}) GROUP BY key "
         f"ORDER BY spent DESC, key LIMIT {int(most)})"
     )
+
+
+def start_reader(settings: Settings, state: SharedState) -> StartReader | None:
+    """Return what reads what is spent already; None where the state itself survives, or there is no store.
+
+    Args:
+        settings: The settings, for the store.
+        state: Where the sums are.
+    """
+    if state.blocking or not settings.store.enabled:
+        return None
+    return functools.partial(read_start, settings.store.path.absolute())
 
 
 def read_start(path: Path, budgets: Sequence[BudgetSettings], now: float) -> dict[tuple[str, str, float], float]:
