@@ -162,9 +162,7 @@ class Visit:
 
     def _estimate_use(self) -> None:
         estimator, budgets, limiter = self._gates.estimator, self._gates.budgets, self._gates.limiter
-        if estimator is None or (
-            budgets is None and (limiter is None or limiter.settings.tokens_per_minute is None)
-        ):
+        if estimator is None or (budgets is None and (limiter is None or limiter.settings.tokens_per_minute is None)):
             return
         priced = budgets is not None and budgets.needs_price
         if self._texts is None:
