@@ -201,7 +201,7 @@ def test_streams_that_all_break_after_their_first_piece_open_it(clock):
     assert breaker.state == "open"
 
 
-# --- Cooldown ----------------------------------------------------------------------------------------------------------
+# --- Cooldown
 
 
 def test_a_retry_after_pauses_all_callers_and_lets_the_callers_own_retry_pass(clock):
@@ -332,7 +332,7 @@ def test_each_process_has_its_own_pauses_while_the_server_is_away(clock):
         breaker.check()
 
 
-# --- Locks -------------------------------------------------------------------------------------------------------------
+# --- Locks
 
 
 def test_a_trial_that_the_garbage_collector_ends_under_the_lock_does_not_wait_for_it(clock):
