@@ -150,7 +150,8 @@ class Visit:
 
     def _admitted(self) -> Request:
         """Pass the breaker, as the last one, and return the request with the time that is left."""
-        request = self._request if self._pass is None or not self._pass.waited else self._after_wait(self._pass)
+        one = self._pass
+        request = self._request if one is None or one.limit is None else self._after_wait(one)
         if (breaker := self._gates.breaker) is not None:
             try:
                 self._trial = breaker.admit()
@@ -163,8 +164,8 @@ class Visit:
         return request
 
     def _estimate_use(self) -> None:
-        estimator, budgets, limiter = self._gates.estimator, self._gates.budgets, self._gates.limiter
-        if estimator is None or (budgets is None and (limiter is None or limiter.settings.tokens_per_minute is None)):
+        estimator, budgets = self._gates.estimator, self._gates.budgets
+        if estimator is None or (budgets is None and self._gates.limits.tokens_per_minute is None):
             return
         priced = budgets is not None and budgets.needs_price
         if self._texts is None:
@@ -278,7 +279,8 @@ class Visit:
         return (left := self._left()) is not None and left <= _NEARLY_OVER
 
     def _waited(self) -> float:
-        return 0.0 if self._pass is None else self._pass.waited
+        """Return the seconds from the start until the request went out."""
+        return 0.0 if self._sent_at is None else self._sent_at - self._began
 
     def _latency(self, error: BaseException | None) -> float | None:
         """Return the seconds until the answer, of a stream until its first piece; None if it failed before."""
