@@ -30,7 +30,7 @@ class AdaptiveLimit:
         self.most = most or MOST_CONCURRENT
         self._set(min(self._level, float(self.most)))
 
-    def note(self, outcome: Outcome, *, began: float, now: float, in_flight: int) -> bool:
+    def note(self, outcome: Outcome, *, began: float, now: float, in_flight: int, latency: float | None = None) -> bool:
         """Take one call's outcome into account; return whether the limit changed.
 
         Args:

@@ -85,7 +85,12 @@ class Admission:
         with self._lock:
             self.state = state
             self._use(settings)
-            self._admit()
+            self._on_room()
+
+    @property
+    def blocking(self) -> bool:
+        """Return whether the state is on a server."""
+        return self.state.blocking
 
     @property
     def in_flight(self) -> int:
@@ -153,16 +158,18 @@ class Admission:
         return max(seconds, _SHORTEST_WAIT)
 
     def check(self, one: Pass) -> bool:
-        """Let those pass whose turn it is; return whether a waiting call is among them.
+        """Return whether a waiting call has passed.
 
         Raises:
-            LimitExceededError: It is not, and its time is up.
+            LimitExceededError: It has not, and its time is up.
+            Exception: What the server of the shared state failed with.
         """
-        self.poll()
         if one.stage == "waiting" and self.clock.monotonic() >= one.deadline:
             with self._lock:
                 if one.stage == "waiting":
                     raise self._refusal(one, f"it waited {self.clock.monotonic() - one.asked_at:.3g} s in vain")
+        if one.error is not None:
+            raise one.error
         return one.stage == "inside"
 
     def poll(self) -> list[Pass]:
@@ -194,12 +201,12 @@ class Admission:
         """Undo what a call has asked for, whatever came of it, and let the next one pass."""
         with self._lock:
             self._queue.discard(one)
-            state, claims = self._inside.get(one.holder, (self.state, one.claims))
-            if claims:
-                state.release(one.holder, claims, refund=self._refund(one) if one.stage == "inside" else ())
+            if one.claims:
+                entry = self._inside.get(one.holder, (self.state, one.claims))
+                self._give_back(one, entry, self._refund(one) if one.stage == "inside" else ())
             self._inside.pop(one.holder, None)
             one.stage = "left"
-            self._admit()
+            self._on_room()
         if self._abandoned:
             self._collect()
 
@@ -208,14 +215,11 @@ class Admission:
         with self._lock:
             entry = self._inside.get(one.holder)
             if entry is not None:
-                entry[0].release(one.holder, entry[1], refund=self._correction(one, tokens))
-                del self._inside[one.holder]
-            if one.stage == "inside":
-                one.stage = "left"
-                if self.adaptive is not None:
-                    self._adapt(one, outcome, latency)
+                self._give_back(one, entry, self._correction(one, tokens))
+                self._inside.pop(one.holder, None)
+            self._end(one, outcome, latency)
             if self._queue:
-                self._admit()
+                self._on_room()
         if self._abandoned:
             self._collect()
 
@@ -249,14 +253,18 @@ class Admission:
         if one.stage == "waiting":
             one.waited = self.clock.monotonic() - one.asked_at
         one.stage = "inside"
-        if (debt := self.claims.debt(one.tokens)) > 0:
-            self.state.release(one.holder, (), refund=(self.claims.of_tokens(-debt),))
+        if self.claims.tokens is not None and (debt := self.claims.debt(one.tokens)) > 0:
+            self._give_back(one, (self.state, ()), (self.claims.of_tokens(-debt),))
         if self.adaptive is not None:
             one.began = self.clock.monotonic()
 
     def _refuse(self, one: Pass, key: str, wait: float | None) -> None:
         one.limit = key.rpartition("/")[2]
         self._due = None if wait is None else self.clock.monotonic() + wait
+
+    def _on_room(self) -> None:
+        """Act on a call that left, or on a higher limit; the caller has the lock."""
+        self._admit()
 
     def _admit(self) -> list[Pass]:
         """Let those pass whose turn it is; the caller has the lock."""
@@ -288,11 +296,16 @@ class Admission:
             one.latch.set()
         except RuntimeError:
             self._queue.discard(one)
-            if (entry := self._inside.pop(one.holder, None)) is not None:
-                entry[0].release(one.holder, entry[1])
+            if (entry := self._inside.get(one.holder)) is not None:
+                self._give_back(one, entry, self._refund(one))
+            self._inside.pop(one.holder, None)
             one.stage = "left"
             return False
         return True
+
+    def _give_back(self, one: Pass, entry: Entry, refund: tuple[Bucket, ...]) -> None:
+        """Release what a call has; the caller has the lock."""
+        entry[0].release(one.holder, entry[1], refund=refund)
 
     def _is_hopeless(self, one: Pass) -> bool:
         # Calls inside may give back tokens that they did not use; requests never come back early.
@@ -300,7 +313,7 @@ class Admission:
             self._due is not None
             and self._due > one.deadline
             and self._queue.head is one
-            and not (one.limit == "tokens_per_minute" and self._inside)
+            and (one.limit == "requests_per_minute" or (one.limit == "tokens_per_minute" and not self._inside))
         )
 
     def _correction(self, one: Pass, tokens: float | None) -> tuple[Bucket, ...]:
@@ -316,11 +329,16 @@ class Admission:
             if bucket is not None
         )
 
-    def _adapt(self, one: Pass, outcome: Outcome, latency: float | None) -> None:
-        assert self.adaptive is not None
-        now = self.clock.monotonic()
-        if self.adaptive.note(outcome, began=one.began, now=now, in_flight=len(self._inside) + 1):
-            self.claims = Claims(self.name, self.settings, self.adaptive.limit)
+    def _end(self, one: Pass, outcome: Outcome, latency: float | None) -> None:
+        """Note that a call inside has ended; the caller has the lock."""
+        if one.stage != "inside":
+            return
+        one.stage = "left"
+        if self.adaptive is not None:
+            now = self.clock.monotonic()
+            in_flight = len(self._inside) + 1
+            if self.adaptive.note(outcome, began=one.began, now=now, in_flight=in_flight, latency=latency):
+                self.claims = Claims(self.name, self.settings, self.adaptive.limit)
 
 
 _all: weakref.WeakSet[Admission] = weakref.WeakSet()

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk._util._latch import Latch
 from llmops_sdk.config import LimitSettings
 from llmops_sdk.resilience.limits._admission import Admission
 from llmops_sdk.resilience.limits._pass import Pass
+from llmops_sdk.resilience.limits._server_admission import ServerAdmission
 from llmops_sdk.shared._state import SharedState
 
 if TYPE_CHECKING:
     from llmops_sdk.resilience.limits._latches import AsyncLatch
 
 __all__ = ["Limiter"]
+
+_T = TypeVar("_T")
 
 
 class Limiter:
@@ -43,8 +47,16 @@ class Limiter:
     __slots__ = ("_admission", "_is_real_time")
 
     def __init__(self, name: str, settings: LimitSettings, state: SharedState, clock: Clock = SYSTEM_CLOCK) -> None:
-        self._admission = Admission(name, settings, state, clock)
+        self._admission = _admission(name, settings, state, clock)
         self._is_real_time = clock is SYSTEM_CLOCK
+
+    def configure(self, settings: LimitSettings, state: SharedState) -> None:
+        """Use other settings and another state from now on. Calls inside stay, and waiting calls keep their turn."""
+        admission = self._admission
+        if admission.blocking == state.blocking:
+            admission.configure(settings, state)
+        else:
+            self._admission = _admission(admission.name, settings, state, admission.clock)
 
     @property
     def name(self) -> str:
@@ -67,6 +79,40 @@ class Limiter:
         slots = self._admission.claims.slots
         return None if slots is None else slots.limit
 
+    @property
+    def due(self) -> float | None:
+        """Return when to `poll`, in seconds of the monotonic clock; None if that depends on other calls only."""
+        return self._admission.due
+
+    def ask(self, *, tokens: float = 0.0, who: str = "", timeout: float | None = None) -> Pass:
+        """Return a pass at once: inside, or waiting. `poll` returns it when it passes; `withdraw` it when it gives up.
+
+        Args:
+            tokens: As in `enter`.
+            who: As in `enter`.
+            timeout: As in `enter`.
+
+        Raises:
+            LimitExceededError: The queue is full, or the wait is known to be too long.
+        """
+        admission = self._admission
+        one = admission.new_pass(tokens, who)
+        try:
+            if not admission.ask(one):
+                admission.enqueue(one, self._patience(timeout))
+        except BaseException:
+            admission.leave(one)
+            raise
+        return one
+
+    def poll(self) -> list[Pass]:
+        """Let those pass whose turn it is; return them."""
+        return self._admission.poll()
+
+    def withdraw(self, one: Pass) -> None:
+        """Let a call leave that has not been made: what it took is given back."""
+        self._admission.leave(one)
+
     def enter(self, *, tokens: float = 0.0, who: str = "", timeout: float | None = None) -> Pass:
         """Wait for permission, and return the pass: call its `exit` in any case.
 
@@ -82,7 +128,7 @@ class Limiter:
         one = admission.new_pass(tokens, who)
         try:
             if not admission.ask(one):
-                self._wait(one, timeout)
+                self._wait(admission, one, timeout)
         except BaseException:
             admission.leave(one)
             raise
@@ -93,15 +139,14 @@ class Limiter:
         admission = self._admission
         one = admission.new_pass(tokens, who)
         try:
-            if not admission.ask(one):
-                await self._await(one, timeout)
+            if not (await _in_thread(admission, admission.ask, one) if admission.blocking else admission.ask(one)):
+                await self._await(admission, one, timeout)
         except BaseException:
             admission.leave(one)
             raise
         return one
 
-    def _wait(self, one: Pass, timeout: float | None) -> None:
-        admission = self._admission
+    def _wait(self, admission: Admission, one: Pass, timeout: float | None) -> None:
         one.latch = latch = Latch()
         passed = admission.enqueue(one, self._patience(timeout))
         while not passed:
@@ -110,10 +155,10 @@ class Limiter:
                 latch.wait(seconds)
             elif not latch.wait(0.0):
                 admission.clock.sleep(seconds)
+            admission.poll()
             passed = admission.check(one)
 
-    async def _await(self, one: Pass, timeout: float | None) -> None:
-        admission = self._admission
+    async def _await(self, admission: Admission, one: Pass, timeout: float | None) -> None:
         one.latch = latch = _async_latch()
         passed = admission.enqueue(one, self._patience(timeout))
         while not passed:
@@ -122,11 +167,27 @@ class Limiter:
                 await latch.wait(seconds)
             else:
                 await admission.clock.asleep(seconds)
+            if admission.blocking:
+                await _in_thread(admission, admission.poll)
+            else:
+                admission.poll()
             passed = admission.check(one)
 
     def _patience(self, timeout: float | None) -> float:
         longest = self._admission.settings.queue_timeout
         return longest if timeout is None else max(min(timeout, longest), 0.0)
+
+
+def _admission(name: str, settings: LimitSettings, state: SharedState, clock: Clock) -> Admission:
+    return (ServerAdmission if state.blocking else Admission)(name, settings, state, clock)
+
+
+async def _in_thread(admission: Admission, function: Callable[..., _T], *args: Any) -> _T:
+    """Call the server of an admission in a thread; if the task is cancelled, the call goes on there."""
+    import asyncio  # a program without async code never pays for it
+
+    assert isinstance(admission, ServerAdmission)
+    return await asyncio.get_running_loop().run_in_executor(admission.pool, function, *args)
 
 
 def _async_latch() -> AsyncLatch:

@@ -70,5 +70,6 @@ def traffic_provider(
         clock=clock,
         estimator=Estimator(resolved),
         names=(resolved.name, *resolved.names, resolved.model, *names),
+        limits=resolved.limits,
         calls=deployment.calls,
     )

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
+from llmops_sdk.config import LimitSettings
 from llmops_sdk.providers import Chunk, Embeddings, Provider, Request, Response, WrapperProvider
 from llmops_sdk.resilience._chunks import aclose, close
 from llmops_sdk.resilience.breaker._breaker import Breaker
@@ -45,12 +46,13 @@ class TrafficProvider(WrapperProvider):
     Args:
         inner: The provider of the deployment.
         name: The deployment's name.
-        limiter: Its limits, or None.
+        limiter: Its limiter, or None.
         breaker: Its breaker, or None.
         budgets: The budgets, or None.
         clock: The time.
         estimator: Estimates what a call will use; needed for budgets and tokens a minute.
         names: Other names by which a budget may mean the deployment.
+        limits: The settings of the limiter: who takes turns in its queue, and whether it needs an estimate.
         calls: The calls in flight, where several stages share a deployment.
 
     Raises:
@@ -70,6 +72,7 @@ class TrafficProvider(WrapperProvider):
         clock: Clock = SYSTEM_CLOCK,
         estimator: Estimator | None = None,
         names: Sequence[str] = (),
+        limits: LimitSettings | None = None,
         calls: set[int] | None = None,
     ) -> None:
         if budgets is not None and estimator is None:
@@ -82,6 +85,7 @@ class TrafficProvider(WrapperProvider):
             names=(name, *(other for other in names if other != name)),
             clock=clock,
             limiter=limiter,
+            limits=limits or LimitSettings(),
             breaker=breaker,
             budgets=budgets,
             estimator=estimator,

@@ -11,7 +11,7 @@ from typing import Self, cast
 
 from llmops_sdk._util._clock import Clock
 from llmops_sdk._util._daemon import start_daemon
-from llmops_sdk.config import Timeout
+from llmops_sdk.config import LimitSettings, Timeout
 from llmops_sdk.errors import CircuitOpenError, LimitExceededError
 from llmops_sdk.providers import Chunk, Embeddings, Request, Response, Usage
 from llmops_sdk.resilience._chunks import is_piece
@@ -46,7 +46,8 @@ class Gates:
         name: The deployment's name.
         names: The names by which `[[budgets]] model` may mean it, the deployment's first.
         clock: The time.
-        limiter: Its limits, or None.
+        limiter: Its limiter, or None.
+        limits: The settings of the limiter.
         breaker: Its circuit breaker, or None.
         budgets: The budgets, or None.
         estimator: Estimates what a call will use; None if nothing needs that.
@@ -57,6 +58,7 @@ class Gates:
     names: tuple[str, ...]
     clock: Clock
     limiter: Limiter | None
+    limits: LimitSettings
     breaker: Breaker | None
     budgets: Budgets | None
     estimator: Estimator | None
@@ -114,7 +116,7 @@ class Visit:
             self._reservation = gates.budgets.reserve(budget_call(gates.names, self._estimate))
         if (limiter := gates.limiter) is not None:
             try:
-                self._pass = limiter.enter(tokens=self._tokens(), who=_who(limiter), timeout=self._left())
+                self._pass = limiter.enter(tokens=self._tokens(), who=self._who(), timeout=self._left())
             except LimitExceededError as error:
                 self._record_limit("refused", error.limit, error.waited)
                 raise
@@ -132,7 +134,7 @@ class Visit:
             self._reservation = await gates.budgets.areserve(budget_call(gates.names, self._estimate))
         if (limiter := gates.limiter) is not None:
             try:
-                self._pass = await limiter.aenter(tokens=self._tokens(), who=_who(limiter), timeout=self._left())
+                self._pass = await limiter.aenter(tokens=self._tokens(), who=self._who(), timeout=self._left())
             except LimitExceededError as error:
                 self._record_limit("refused", error.limit, error.waited)
                 raise
@@ -148,7 +150,8 @@ class Visit:
 
     def _admitted(self) -> Request:
         """Pass the breaker, as the last one, and return the request with the time that is left."""
-        request = self._request if self._pass is None or not self._pass.waited else self._after_wait(self._pass)
+        one = self._pass
+        request = self._request if one is None or one.limit is None else self._after_wait(one)
         if (breaker := self._gates.breaker) is not None:
             try:
                 self._trial = breaker.admit()
@@ -161,8 +164,8 @@ class Visit:
         return request
 
     def _estimate_use(self) -> None:
-        estimator, budgets, limiter = self._gates.estimator, self._gates.budgets, self._gates.limiter
-        if estimator is None or (budgets is None and (limiter is None or limiter.settings.tokens_per_minute is None)):
+        estimator, budgets = self._gates.estimator, self._gates.budgets
+        if estimator is None or (budgets is None and self._gates.limits.tokens_per_minute is None):
             return
         priced = budgets is not None and budgets.needs_price
         if self._texts is None:
@@ -172,6 +175,14 @@ class Visit:
 
     def _tokens(self) -> float:
         return 0.0 if self._estimate is None else self._estimate.tokens
+
+    def _who(self) -> str:
+        """Return who takes turns in the queue."""
+        fair = self._gates.limits.fair
+        if fair == "none":
+            return ""
+        stamp = cast("Stamp | None", _active.stamp_of(_active.get()))
+        return "" if stamp is None else (stamp.user_id if fair == "user" else stamp.session_id) or ""
 
     def _left(self) -> float | None:
         return None if self._total is None else self._began + self._total - self._gates.clock.monotonic()
@@ -268,7 +279,8 @@ class Visit:
         return (left := self._left()) is not None and left <= _NEARLY_OVER
 
     def _waited(self) -> float:
-        return 0.0 if self._pass is None else self._pass.waited
+        """Return the seconds from the start until the request went out."""
+        return 0.0 if self._sent_at is None else self._sent_at - self._began
 
     def _latency(self, error: BaseException | None) -> float | None:
         """Return the seconds until the answer, of a stream until its first piece; None if it failed before."""
@@ -335,15 +347,6 @@ class Visit:
     ) -> None:
         self._gates.calls.discard(id(self))
         await self.aleave(error)
-
-
-def _who(limiter: Limiter) -> str:
-    """Return who takes turns in the queue."""
-    fair = limiter.settings.fair
-    if fair == "none":
-        return ""
-    stamp = cast("Stamp | None", _active.stamp_of(_active.get()))
-    return "" if stamp is None else (stamp.user_id if fair == "user" else stamp.session_id) or ""
 
 
 async def _refresh(breaker: Breaker) -> None:
