@@ -68,7 +68,6 @@ def estimate_call(request: Request, price: ModelPrice | None, usual_output: floa
 
     Example:
         >>> from llmops_sdk.providers import Request
-from llmops_sdk.providers._types import model_name
         >>> from llmops_sdk.resilience.budgets._estimate import estimate_call
         >>> request = Request(model="a/b", messages=[{"role": "user", "content": "Hello!!!"}], params={"max_tokens": 9})
         >>> estimate_call(request, None)
