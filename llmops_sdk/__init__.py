@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from llmops_sdk.providers import Attempt, Chunk, Embeddings, Response, ToolCall, Usage
     from llmops_sdk.providers._warm_up import warm_up
     from llmops_sdk.resilience import fallback, retry
+    from llmops_sdk.resilience.breaker import breaker
     from llmops_sdk.store import Result, aquery, connect, query
     from llmops_sdk.tracing import (
         FlushReport,
@@ -102,6 +103,7 @@ __getattr__, __dir__ = lazy_names(
         "providers": "Attempt Chunk Embeddings Response ToolCall Usage",
         "providers._warm_up": "warm_up",
         "resilience": "fallback retry",
+        "resilience.breaker": "breaker",
         "store": "Result aquery connect query",
         "tracing": """
             FlushReport Span add_redactor aflush context current_span extract flush inject register_encoder score
@@ -164,6 +166,7 @@ __all__ = [
     "aflush",
     "aquery",
     "astream",
+    "breaker",
     "cache",
     "chat",
     "configure",

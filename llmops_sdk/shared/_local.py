@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
@@ -89,6 +89,11 @@ class LocalState:
     def renew(self, holder: str, claims: Sequence[Slots]) -> None:
         """Do nothing: no slot runs out."""
 
+    def adopt(self, key: str, holders: Iterable[str]) -> None:
+        """Add the holders of slots, also above the limit."""
+        with self._lock:
+            self._holders.setdefault(key, set()).update(holders)
+
     def release(self, holder: str, claims: Sequence[Claim], *, refund: Sequence[Bucket] = ()) -> None:
         """Give the slots of a holder back, and correct buckets."""
         now = self.clock.monotonic()
@@ -158,6 +163,11 @@ class LocalState:
             for tally, amount in zip(tallies, actual, strict=True):
                 if (one := self._sums.get(tally.key)) is not None:
                     one.amount += amount - tally.amount
+
+    def sums(self, keys: Iterable[str]) -> dict[str, float]:
+        """Return what is spent and reserved of these keys, where there is anything."""
+        with self._lock:
+            return {key: self._sums[key].amount for key in keys if key in self._sums}
 
     def close(self) -> None:
         """Do nothing: there is no connection."""

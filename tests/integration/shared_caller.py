@@ -14,15 +14,16 @@ from pathlib import Path
 
 import llmops_sdk as llmops
 from llmops_sdk.caching import CacheProvider
-from llmops_sdk.caching.backends import _postgres, _postgres_server, _redis, _store, _worker
+from llmops_sdk.caching.backends import _postgres, _redis, _store, _worker
 from llmops_sdk.config import CacheSettings, Timeout
 from llmops_sdk.providers import Provider, Request, Response, WrapperProvider
+from llmops_sdk.shared import _postgres_server, _redis_server
 
 FOLDER = Path(os.environ["SHARED_TEST_FOLDER"])
 
 if "SHARED_TEST_PATIENT" in os.environ:  # the machine may be slow, and a time-out would make a second call
     _store._WAIT = _worker._WAIT = 100.0
-    _redis._TIMEOUT = _postgres_server._STATEMENT_SECONDS = _postgres_server._SILENT_SECONDS = 90.0
+    _redis_server._TIMEOUT = _postgres_server._STATEMENT_SECONDS = _postgres_server._SILENT_SECONDS = 90.0
     for kind in (_postgres.PostgresBackend, _redis.RedisBackend):
         kind.__init__.__kwdefaults__["lease"] = 90.0
 

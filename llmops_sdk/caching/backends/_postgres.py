@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from llmops_sdk.caching.backends._leases import LEASE, LONGEST, Leases
-from llmops_sdk.caching.backends._postgres_server import PostgresServer
 from llmops_sdk.caching.backends._protocol import BackendError
+from llmops_sdk.shared._postgres_server import PostgresServer
 from llmops_sdk.shared._server import SharedServer, tag_id
 
 __all__ = ["PostgresBackend"]

@@ -1,6 +1,6 @@
 """Bytes by key on a Redis or Valkey that processes and machines share.
 
-The one module that imports redis. Each change is one script, so that the death of a client or of the server leaves all
+Each change is one script, so that the death of a client or of the server leaves all
 of it or nothing. Values are bytes that nobody unpickles.
 
 The keys of a tier begin with `NAMESPACE:1:TIER:`. Then `v:KEY` is an entry: a hash with the value and the ids of its
@@ -9,24 +9,18 @@ tags. `t:ID` has the keys of a tag by their expiry, `f:KEY` the leader of a flig
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from llmops_sdk._util._clock import SYSTEM_CLOCK
-from llmops_sdk._util._optional import require
 from llmops_sdk.caching.backends._leases import LEASE, LONGEST, Leases
+from llmops_sdk.shared._redis_server import RedisServer
 from llmops_sdk.shared._server import SharedServer, tag_id
 
 __all__ = ["RedisBackend"]
 
-_T = TypeVar("_T")
-
-_TIMEOUT = 1.0
-"""Seconds of each operation on a socket."""
 _LONGEST = 30 * 86_400.0
 """Seconds after which an entry without a time to live ends, too."""
 _MARK_SECONDS = 60.0
@@ -117,17 +111,15 @@ class RedisBackend:
     workers = 4
 
     def __init__(self, server: SharedServer, tier: str, *, max_bytes: int | None = None, lease: float = LEASE) -> None:
-        self._redis: Any = require("redis", extra="redis", purpose="[shared] url")
+        self._redis = RedisServer(server, connections=4 * self.workers)
         self.place = f"{server.place} {tier}"
-        self._server = server
         self._prefix = f"{server.namespace}:1:{tier}:"
         self._largest = _MOST_BYTES if max_bytes is None else min(max_bytes // 8, _MOST_BYTES)
         self._leases = Leases(self.renew, self._leads_ended, lease)
         self._closed = False
-        self._client: Any = None
 
     def get(self, key: str) -> bytes | None:
-        value = self._run(_GET, [self._entry(key)], [_MOST_BYTES])
+        value = self._redis.run(_GET, [self._entry(key)], [_MOST_BYTES])
         return value if type(value) is bytes else None
 
     def set(self, key: str, value: bytes, ttl: float | None, tags: Sequence[str]) -> bool:
@@ -136,20 +128,20 @@ class RedisBackend:
         ids = [tag_id(tag) for tag in tags]
         keys = [self._entry(key), *(f"{self._prefix}t:{one}" for one in ids)]
         milliseconds = _milliseconds(_LONGEST if ttl is None else min(ttl, _LONGEST))
-        self._run(_SET, keys, [value, milliseconds, key, _MOST_OF_TAG, self._entry(""), *ids])
+        self._redis.run(_SET, keys, [value, milliseconds, key, _MOST_OF_TAG, self._entry(""), *ids])
         return True
 
     def discard(self, key: str) -> None:
-        self._use(lambda client: client.unlink(self._entry(key)))
+        self._redis.use(lambda client: client.unlink(self._entry(key)))
 
     def delete(self, key: str) -> int:
         pattern = f"{_literal(self._entry(key))}*"
-        return self._use(lambda client: _unlink(client, client.scan_iter(pattern, count=_PAGE)))
+        return self._redis.use(lambda client: _unlink(client, client.scan_iter(pattern, count=_PAGE)))
 
     def delete_tag(self, tag: str) -> int:
         one, count, seen = tag_id(tag), 0, _PAGE
         while seen == _PAGE:
-            removed, seen = self._run(_DELETE_TAG, [f"{self._prefix}t:{one}"], [_PAGE, self._entry(""), one])
+            removed, seen = self._redis.run(_DELETE_TAG, [f"{self._prefix}t:{one}"], [_PAGE, self._entry(""), one])
             count += int(removed)
         return count
 
@@ -158,11 +150,11 @@ class RedisBackend:
             _unlink(client, client.scan_iter(f"{self._prefix}t:*", count=_PAGE))
             return _unlink(client, client.scan_iter(f"{self._entry('')}*", count=_PAGE))
 
-        return self._use(remove)
+        return self._redis.use(remove)
 
     def size(self) -> tuple[int, int]:
         """Return the number of entries and the bytes of their values; both may be too small on a large server."""
-        return self._use(lambda client: _size(client, f"{self._entry('')}*"))
+        return self._redis.use(lambda client: _size(client, f"{self._entry('')}*"))
 
     def generation(self) -> None:
         return None
@@ -172,87 +164,41 @@ class RedisBackend:
 
     def acquire(self, key: str, token: str, seconds: float = LONGEST) -> bool:
         first = self._leases.first(seconds)
-        leads = self._run(_ACQUIRE, [f"{self._prefix}f:{key}"], [token, _milliseconds(first)]) == 1
+        leads = self._redis.run(_ACQUIRE, [f"{self._prefix}f:{key}"], [token, _milliseconds(first)]) == 1
         if leads:
             self._closed = False
             self._leases.hold(key, token, seconds)
         return leads
 
     def renew(self, key: str, token: str, seconds: float = LEASE) -> bool:
-        return self._run(_RENEW, [f"{self._prefix}f:{key}"], [token, _milliseconds(seconds)]) == 1
+        return self._redis.run(_RENEW, [f"{self._prefix}f:{key}"], [token, _milliseconds(seconds)]) == 1
 
     def release(self, key: str, token: str, note: str) -> None:
         self._leases.drop(token)
         mark = os.urandom(8).hex() if note else ""
         keys = [f"{self._prefix}f:{key}", f"{self._prefix}m:{key}"]
-        self._run(_RELEASE, keys, [token, mark, _milliseconds(_MARK_SECONDS)])
+        self._redis.run(_RELEASE, keys, [token, mark, _milliseconds(_MARK_SECONDS)])
 
     def mark(self, key: str) -> str:
         def read(client: Any) -> Any:
             try:
                 return client.get(f"{self._prefix}m:{key}")
-            except self._redis.ResponseError:
+            except self._redis.response_error:
                 return None  # a list, or the like: nobody here wrote it
 
-        value = self._use(read)
+        value = self._redis.use(read)
         return value[:64].decode("ascii", "replace") if type(value) is bytes else ""
 
     def close(self) -> None:
         self._closed = True
-        self._disconnect()
+        self._redis.disconnect()
 
     def _leads_ended(self) -> None:
         if self._closed:
-            self._disconnect()
-
-    def _disconnect(self) -> None:
-        client, self._client = self._client, None
-        if client is not None:
-            client.connection_pool.disconnect(inuse_connections=False)  # the leases may have one
+            self._redis.disconnect()
 
     def _entry(self, key: str) -> str:
         return f"{self._prefix}v:{key}"
-
-    def _run(self, script: str, keys: list[str], arguments: list[Any]) -> Any:
-        def run(client: Any) -> Any:
-            try:
-                return client.evalsha(_digest(script), len(keys), *keys, *arguments)
-            except self._redis.exceptions.NoScriptError:
-                return client.eval(script, len(keys), *keys, *arguments)
-
-        return self._use(run)
-
-    def _use(self, work: Callable[[Any], _T]) -> _T:
-        """Do the work with a client, whose pool has a connection for each thread."""
-        client = self._client
-        if client is None:
-            with self._server.failing(self._redis.RedisError, ValueError):  # its parser of URLs raises this
-                client = self._client = self._connect()
-        with self._server.failing(self._redis.RedisError):
-            return work(client)
-
-    def _connect(self) -> Any:
-        retrying = require("redis.retry", extra="redis", purpose="[shared] url")
-        backoff = require("redis.backoff", extra="redis", purpose="[shared] url")
-        scheme, _, rest = self._server.url.partition("://")
-        ours = {"valkey": "redis", "valkeys": "rediss"}
-        # A second try finds a server that was restarted, never one that hangs.
-        retry = retrying.Retry(backoff.NoBackoff(), 1, supported_errors=(self._redis.ConnectionError,))
-        return self._redis.Redis.from_url(
-            f"{ours.get(scheme, scheme)}://{rest}",
-            socket_timeout=_TIMEOUT,
-            socket_connect_timeout=_TIMEOUT,
-            socket_keepalive=True,
-            max_connections=4 * self.workers,
-            decode_responses=False,
-            protocol=2,
-            retry=retry,
-        )
-
-
-@functools.cache
-def _digest(script: str) -> str:
-    return hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()  # the name that Redis gives a script
 
 
 def _literal(text: str) -> str:

@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from llmops_sdk.caching.backends._postgres_server import PostgresServer
 from llmops_sdk.caching.semantic._entries import LabelCounts, NewEntry, Removed, StoredEntry
+from llmops_sdk.shared._postgres_server import PostgresServer
 from llmops_sdk.shared._server import SharedServer, tag_id
 
 __all__ = ["PostgresSemanticBackend"]

@@ -1,0 +1,66 @@
+"""Open the state of limits and budgets: one for each server, or for this process, in a process."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+
+from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
+from llmops_sdk.config import SharedSettings
+from llmops_sdk.shared._away import AwayState, ServerState
+from llmops_sdk.shared._local import LocalState
+from llmops_sdk.shared._server import SharedServer
+from llmops_sdk.shared._state import SharedState
+
+__all__ = ["forget_states", "open_state"]
+
+_lock = threading.Lock()
+_states: dict[tuple[str | None, str, int], SharedState] = {}
+
+
+def open_state(
+    settings: SharedSettings, clock: Clock = SYSTEM_CLOCK, on_change: Callable[[str], None] | None = None
+) -> SharedState:
+    """Return the state of the settings; all callers of a process get the same one.
+
+    It connects at its first use, and replaces a server that is away.
+
+    Args:
+        settings: The server; without a URL the state is in this process.
+        clock: The time.
+        on_change: Called with "away" or "back" when a server goes away or returns.
+
+    Raises:
+        MissingDependencyError: The library for the server is not installed.
+    """
+    key = (settings.url, settings.namespace, id(clock))
+    with _lock:
+        state = _states.get(key)
+        if state is None:
+            state = LocalState(clock) if settings.url is None else AwayState(_server(settings), clock, on_change)
+            _states[key] = state
+        return state
+
+
+def forget_states() -> None:
+    """Forget every state, so that the next use begins without one: in a test, and in a forked child."""
+    global _lock
+    _lock = threading.Lock()
+    _states.clear()
+
+
+def _server(settings: SharedSettings) -> ServerState:
+    server = SharedServer(settings, "the shared state")
+    # Imported here: each needs a library of its own.
+    if settings.is_redis:
+        from llmops_sdk.shared._redis_state import RedisState
+
+        return RedisState(server)
+    from llmops_sdk.shared._postgres_state import PostgresState
+
+    return PostgresState(server)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=forget_states)
