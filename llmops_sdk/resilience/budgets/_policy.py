@@ -14,9 +14,9 @@ from llmops_sdk.resilience.budgets._windows import Window, window_at
 from llmops_sdk.shared._server import tag_id
 from llmops_sdk.shared._state import Tally
 
-__all__ = ["Account", "Policy", "finite"]
+__all__ = ["MOST_TAGS", "Account", "Policy", "finite", "shortened"]
 
-_MOST_TAGS = 32
+MOST_TAGS = 32
 """A call counts under its first tags only: each is one sum more to reserve."""
 _LONGEST_KEY = 64
 _LATE = 300.0
@@ -154,7 +154,7 @@ class Policy:
             case "run":
                 return (call.run or "",)
             case "tag":
-                return call.tags[:_MOST_TAGS] or ("",)
+                return call.tags[:MOST_TAGS] or ("",)
 
 
 def finite(value: float | None, unknown: float) -> float:
