@@ -136,6 +136,7 @@ class ProviderError(LLMOpsError):
         request_id: The provider's id of the request, or None.
         attempts: The attempts made before the error was raised, oldest first.
         should_retry: Whether the provider says that a retry may help, or None if it does not say.
+        deployment: The name of the deployment that failed (see `Response.deployment`), or None.
     """
 
     def __init__(
@@ -149,6 +150,7 @@ class ProviderError(LLMOpsError):
         request_id: str | None = None,
         attempts: tuple[Any, ...] = (),
         should_retry: bool | None = None,
+        deployment: str | None = None,
     ) -> None:
         super().__init__(message)
         self.provider = provider
@@ -158,6 +160,7 @@ class ProviderError(LLMOpsError):
         self.request_id = request_id
         self.attempts = attempts
         self.should_retry = should_retry
+        self.deployment = deployment
 
 
 class AuthenticationError(ProviderError):

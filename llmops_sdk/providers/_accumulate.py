@@ -69,6 +69,7 @@ class Accumulator:
         self._saved_cost: float | None = None
         self._model: str | None = None
         self._provider: str | None = None
+        self._deployment: str | None = None
         self._finish_reason: str | None = None
         self._cache: str | None = None
         self._response_id: str | None = None
@@ -96,6 +97,7 @@ class Accumulator:
         self._saved_cost = self._saved_cost if chunk.saved_cost is None else chunk.saved_cost
         self._model = chunk.model or self._model
         self._provider = chunk.provider or self._provider
+        self._deployment = chunk.deployment or self._deployment
         self._finish_reason = chunk.finish_reason or self._finish_reason
         self._cache = chunk.cache or self._cache
         self._response_id = chunk.response_id or self._response_id
@@ -126,6 +128,7 @@ class Accumulator:
             saved_cost=self._saved_cost,
             model=self._model or "",
             provider=self._provider or "",
+            deployment=self._deployment,
             finish_reason=self._finish_reason,
             cache=self._cache,
             attempts=self._attempts,
@@ -165,6 +168,7 @@ def chunks_of(response: Response) -> Iterator[Chunk]:
         provider=response.provider or None,
         response_id=response.response_id,
         cache=response.cache,
+        deployment=response.deployment,
         simulated=response.simulated,
     )
     for piece in text_pieces(response.reasoning):

@@ -202,6 +202,7 @@ class Attempt:
         retry_after: Seconds that the provider asked to wait, or None.
         reason: Why the attempt was made: "first", "retry", "fallback" or "reask".
         cost: USD, or None when unknown.
+        deployment: The name of the deployment tried (see `Response.deployment`), or None.
     """
 
     number: int
@@ -215,6 +216,7 @@ class Attempt:
     retry_after: float | None = None
     reason: str = "first"
     cost: float | None = None
+    deployment: str | None = None
 
 
 @public("llmops_sdk")
@@ -246,6 +248,7 @@ class Chunk:
         refusal: The next part of the model's refusal.
         raw: The vendor's own chunk.
         unchecked: Whether a guard on the output failed and let the answer pass.
+        deployment: The name of the deployment that serves (see `Response.deployment`), or None.
     """
 
     text: str = ""
@@ -267,6 +270,7 @@ class Chunk:
     refusal: str = ""
     raw: Any = None
     unchecked: bool = False
+    deployment: str | None = None
 
 
 @public("llmops_sdk")
@@ -297,6 +301,8 @@ class Response:
         refusal: Why the model refuses to answer, in its own words, or "".
         raw: The vendor's own object, or None.
         unchecked: Whether a guard on the output failed and let the answer pass. The cache does not store it.
+        deployment: The name of the deployment that served: that of `[models]`, or the provider and model among a
+            model's `deployments`. None for a model that has no name, and for an answer of our cache.
 
     Example:
         >>> import llmops_sdk as llmops
@@ -326,6 +332,7 @@ class Response:
     refusal: str = ""
     raw: Any = None
     unchecked: bool = False
+    deployment: str | None = None
 
     @property
     def message(self) -> Message:
@@ -362,6 +369,7 @@ class Embeddings:
         model: The model that served.
         provider: The provider that served.
         simulated: Whether no real model answered.
+        deployment: The name of the deployment that served (see `Response.deployment`), or None.
     """
 
     vectors: list[list[float]]
@@ -370,3 +378,4 @@ class Embeddings:
     model: str = ""
     provider: str = ""
     simulated: bool = False
+    deployment: str | None = None

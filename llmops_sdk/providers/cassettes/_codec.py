@@ -19,8 +19,10 @@ from llmops_sdk.providers._types import (
 
 __all__ = ["decode_chunk", "decode_embeddings", "decode_error", "decode_response", "encode", "encode_error"]
 
-# Fields of this process, and the vendor's own object.
-_NOT_RECORDED = frozenset({"raw", "attempts", "trace_id", "span_id", "parsed", "cache", "saved_cost", "simulated"})
+# Fields of this process and its configuration, and the vendor's own object.
+_NOT_RECORDED = frozenset({
+    "raw", "attempts", "trace_id", "span_id", "parsed", "cache", "saved_cost", "simulated", "deployment",
+})  # fmt: skip
 _ERROR_FIELDS = ("provider", "model", "status_code", "retry_after", "request_id", "should_retry")
 
 
