@@ -10,7 +10,7 @@ from llmops_sdk.errors import ProviderTimeoutError
 from llmops_sdk.providers._route import Leg, Route
 from llmops_sdk.resilience._error_classes import is_refusal
 from llmops_sdk.resilience.hedging._policy import HedgePolicy
-from llmops_sdk.resilience.traffic._events import record_decision
+from llmops_sdk.shared._decisions import record_decision
 
 __all__ = ["Entry", "HedgedCall"]
 

@@ -80,11 +80,6 @@ class HedgeProvider(WrapperProvider):
         self._clock = clock
         self._name = name
 
-    def has_other_deployment(self, request: Request) -> bool:
-        """Return whether the stage below has a deployment that this call has not tried."""
-        has_other = getattr(self.inner, "has_other_deployment", None)
-        return has_other is not None and has_other(request)
-
     def complete(self, request: Request) -> Response:
         if not self._may_hedge(request):
             return self.inner.complete(request)
