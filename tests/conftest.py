@@ -48,3 +48,5 @@ def own_surroundings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyte
             sys.modules[name].reset()
     if budgets := sys.modules.get("llmops_sdk.resilience._budget"):
         budgets.forget_budgets()
+    if traffic := sys.modules.get("llmops_sdk.resilience.traffic._registry"):
+        traffic.forget_traffic()

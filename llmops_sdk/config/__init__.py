@@ -9,8 +9,8 @@ from llmops_sdk.config._state import configure, current, reset, subscribe, toler
 from llmops_sdk.config.loading._keys import Key, known_keys
 from llmops_sdk.config.loading._load import load
 from llmops_sdk.config.loading._placed import placed
-from llmops_sdk.config.loading._resolve_model import ResolvedModel, resolve_model
 from llmops_sdk.config.loading._settings import DescribedValue, Settings, describe_settings, describe_value
+from llmops_sdk.config.loading.models._resolve_model import ResolvedModel, resolve_deployments, resolve_model
 from llmops_sdk.config.sections._caching import CacheSettings, CassetteSettings, SemanticSettings
 from llmops_sdk.config.sections._calls import FallbackSettings, RetrySettings, Timeout
 from llmops_sdk.config.sections._export import DestinationSettings, ExportFilter, ExportSettings
@@ -60,6 +60,7 @@ __all__ = [
     "load",
     "placed",
     "reset",
+    "resolve_deployments",
     "resolve_model",
     "subscribe",
     "tolerate_untrusted",

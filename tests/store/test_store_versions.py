@@ -13,12 +13,12 @@ from llmops_sdk.store.files._manifest import DataFile
 from llmops_sdk.store.schema._views import RECORD_STREAMS, SPAN_COLUMNS, VIEWS, StoredColumn
 
 SPANS = RECORD_STREAMS["spans"]
-MOOD = StoredColumn("mood", "VARCHAR", "How it felt.", since=4)
+MOOD = StoredColumn("mood", "VARCHAR", "How it felt.", since=5)
 NEWER = replace(SPANS, columns=(*SPAN_COLUMNS, MOOD))
 
 
 def test_every_column_has_a_known_schema_version():
-    assert {key.since for stream in RECORD_STREAMS.values() for key in stream.columns} == {1, 2, 3}
+    assert {key.since for stream in RECORD_STREAMS.values() for key in stream.columns} == {1, 2, 3, 4}
 
 
 def test_older_files_read_NULL_for_newer_columns(tmp_path):
@@ -34,7 +34,7 @@ def test_older_files_read_NULL_for_newer_columns(tmp_path):
         (wal / f"{name}.ndjson").write_text(line + "\n")
     writer = ParquetWriter()
     files: list[DataFile] = []
-    for version, stream, name in ((3, SPANS, "old"), (4, NEWER, "new")):
+    for version, stream, name in ((4, SPANS, "old"), (5, NEWER, "new")):
         out = tmp_path / "spans" / f"{name}.parquet"
         origin = FileProvenance(generation=1, stream="spans", version=version, level=0, written=0.0)
         rows = writer.write_lines(stream, [wal / f"{name}.ndjson"], out, origin)

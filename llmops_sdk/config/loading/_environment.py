@@ -57,6 +57,8 @@ def environment_layer(
         if len(path) > 1:
             path = (path[0], spelling.get((path[0], _as_variable(path[1])), path[1]), *path[2:])
         key = lookup(path)
+        if key is not None and len(key.path) > 1 and key.variable == PREFIX + key.path[0].upper():
+            key = None  # one variable sets a whole list of tables
         if key is None or "" in path:
             problems.append(unknown_key(variable, path, text))
             continue
@@ -76,6 +78,8 @@ def _as_variable(name: str) -> str:
 
 
 def _read(text: str, key: Key, path: KeyPath) -> Any:
+    if key.key_type == "list":
+        return _of_type(list, _json_or_text(text))
     if key.key_type == "table" and len(key.path) < len(path):
         return text if "headers" in path else _json_or_text(text)
     if key.key_type != "value":
@@ -84,10 +88,18 @@ def _read(text: str, key: Key, path: KeyPath) -> Any:
         return _of_type(dict, _json_or_text(text))
     if key.expected.startswith("a list"):
         is_json = text.lstrip().startswith("[")
-        return _of_type(list, _json_or_text(text)) if is_json else [s.strip() for s in text.split(",") if s.strip()]
+        items = _of_type(list, _json_or_text(text)) if is_json else [s.strip() for s in text.split(",") if s.strip()]
+        return [_number(item) for item in items] if "numbers" in key.expected else items
     try:
         return TypeAdapter(key.annotation).validate_python(text if key.annotation is str else text.strip())
     except ValidationError:
+        raise _UnreadableError from None
+
+
+def _number(item: Any) -> Any:
+    try:
+        return float(item) if isinstance(item, str) else item
+    except ValueError:
         raise _UnreadableError from None
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType, NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeAlias, Union, cast, get_args, get_origin
 
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
 from pydantic.fields import FieldInfo
 
 from llmops_sdk._util._public import public
@@ -22,10 +22,13 @@ from llmops_sdk.config.sections._value_types import Regex
 __all__ = ["Key", "KeyPath", "dotted", "known_keys", "lookup", "nearest_key"]
 
 KeyPath: TypeAlias = tuple[str, ...]
-KeyType: TypeAlias = Literal["value", "table", "section", "named"]
+KeyType: TypeAlias = Literal["value", "table", "section", "named", "list"]
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+|<name>")
 _NAME = "<name>"
+_BOUNDS: dict[type, str] = {
+    Gt: "gt", Ge: "ge", Lt: "lt", Le: "le", MinLen: "min_length", MaxLen: "max_length",
+}  # fmt: skip
 
 
 @public("llmops_sdk.config")
@@ -36,11 +39,12 @@ class Key:
     Attributes:
         name: The dotted key. `<name>` stands for a name that the user chooses: `models.<name>.model`.
         path: The parts of `name`.
-        key_type: "value", "table" (free keys, e.g. headers), "section" (fixed keys) or "named" (sections by name).
+        key_type: "value", "table" (free keys, e.g. headers), "section" (fixed keys), "named" (sections by name) or
+            "list" (sections with a key `name`).
         expected: A description of valid values.
         default: The default in TOML, or "" if there is none.
         doc: The meaning.
-        variable: The environment variable that sets the key.
+        variable: The environment variable that sets the key; below a list, the one that sets the whole list.
         holds_path: True for a file or folder. Relative paths are relative to the source of the value.
         annotation: The type of a value or a table.
         section: The model of a section.
@@ -117,10 +121,10 @@ def nearest_key(path: tuple[object, ...]) -> str:
 
 
 def _pattern(path: KeyPath) -> KeyPath:
-    """Replace the names that the user chooses (of a model, price, column, tool, …) in the path by `<name>`."""
+    """Replace the names that the user chooses (of a model, price, budget, tool, …) in the path by `<name>`."""
     for end in range(1, len(path)):
         found = _table().get(path[:end])
-        if found is not None and found.key_type == "named":
+        if found is not None and found.key_type in {"named", "list"}:
             path = (*path[:end], _NAME, *path[end + 1 :])
     return path
 
@@ -138,16 +142,21 @@ def _walk(model: type[SettingsSection], prefix: KeyPath) -> Iterator[Key]:
             yield _key(path, "section", "a table of keys", field, doc=field.description or section.__doc__)
             yield from _walk(section, path)
             continue
-        if get_origin(_bare(field.annotation)) is not dict:
+        many: dict[Any, KeyType] = {dict: "named", tuple: "list"}
+        key_type = many.get(get_origin(_bare(field.annotation)))
+        entry = _section_of(_value_type(field.annotation))
+        if key_type is None or (entry is None and key_type == "list"):
             yield _key(path, "value", _expected(field.annotation, field.metadata), field)
             continue
-        entry = _section_of(_value_type(field.annotation))
         if entry is None:
             yield _key(path, "table", _expected(field.annotation, ()), field)
             continue
-        yield _key(path, "named", "tables by name", field)
-        yield _key((*path, _NAME), "section", "a table of keys", field, doc=entry.__doc__)
-        yield from _walk(entry, (*path, _NAME))
+        whole = _key(
+            path, key_type, "tables by name" if key_type == "named" else f"a list of tables, [[{name}]]", field
+        )
+        section_key = _key((*path, _NAME), "section", "a table of keys", field, doc=entry.__doc__)
+        for key in (whole, section_key, *_walk(entry, (*path, _NAME))):
+            yield replace(key, variable=whole.variable) if key_type == "list" else key
 
 
 def _key(path: KeyPath, key_type: KeyType, expected: str, field: FieldInfo, *, doc: str | None = None) -> Key:
@@ -157,7 +166,7 @@ def _key(path: KeyPath, key_type: KeyType, expected: str, field: FieldInfo, *, d
         path=path,
         key_type=key_type,
         expected=expected,
-        default="" if key_type in {"section", "named"} or field.is_required() else _toml(field.get_default()),
+        default="" if key_type in {"section", "named", "list"} or field.is_required() else _toml(field.get_default()),
         doc=" ".join((doc or field.description or "").partition("\n\n")[0].split()),
         variable="LLMOPS_" + "__".join("<NAME>" if part == _NAME else part.upper() for part in path),
         holds_path=_bare(annotation) is Path,
@@ -196,7 +205,10 @@ def _section_of(annotation: Any) -> type[SettingsSection] | None:
 
 
 def _value_type(annotation: Any) -> Any:
+    """Return the type of a table's values or of a list's items, or None."""
     bare = _bare(annotation)
+    if get_origin(bare) is tuple:
+        return get_args(bare)[0]
     return get_args(bare)[1] if get_origin(bare) is dict else None
 
 
@@ -208,6 +220,10 @@ def _expected(annotation: Any, metadata: list[Any] | tuple[Any, ...]) -> str:
 def _words(bare: Any) -> str:
     if get_origin(bare) is Literal:
         return " or ".join(f'"{choice}"' for choice in get_args(bare))
+    if get_origin(bare) in {Union, UnionType}:
+        return " or ".join(_expected(one, ()) for one in get_args(bare))
+    if get_origin(bare) is tuple and get_args(bare)[0] is not str:
+        return f"a list of numbers{_bounds(_parts(get_args(bare)[0])[1])}"
     simple: dict[Any, str] = {
         bool: "true or false",
         int: "a whole number",
@@ -224,17 +240,20 @@ def _words(bare: Any) -> str:
 
 
 def _bounds(metadata: list[Any]) -> str:
-    least: Any = None
-    most: Any = None
+    found: dict[type, Any] = {}
     for bound in metadata:
         for item in bound.metadata if isinstance(bound, FieldInfo) else [bound]:
-            if isinstance(item, Gt):
-                return f" above {item.gt}"
-            least = item.ge if isinstance(item, Ge) else least
-            most = item.le if isinstance(item, Le) else most
-    if least is not None and most is not None:
-        return f" from {least} to {most}"
-    return f" of {least} or more" if least is not None else ""
+            for kind, name in _BOUNDS.items():
+                if isinstance(item, kind):
+                    found[kind] = getattr(item, name)
+    if MaxLen in found:
+        return f" of {found.get(MinLen, 0)} to {found[MaxLen]} characters"
+    if Gt in found:
+        upper = f" and below {found[Lt]}" if Lt in found else f" and up to {found[Le]}" if Le in found else ""
+        return f" above {found[Gt]}{upper}"
+    if Ge in found:
+        return f" from {found[Ge]} to {found[Le]}" if Le in found else f" of {found[Ge]} or more"
+    return ""
 
 
 def _toml(value: Any) -> str:

@@ -80,6 +80,8 @@ class Layer:
         """Return whether the layer sets the key or a key below it."""
         node: Any = self.data
         for part in path:
+            if isinstance(node, list | tuple):
+                return True  # a layer sets a list as a whole
             if not isinstance(node, dict) or part not in node:
                 return False
             node = cast("dict[str, Any]", node)[part]
@@ -151,4 +153,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         entries = cast("Mapping[object, Any]", value)
         return {str(name): _plain(item) for name, item in entries.items()}
+    if isinstance(value, list | tuple):
+        items = cast("Sequence[Any]", value)
+        return [_plain(item) for item in items] if any(isinstance(item, SettingsSection) for item in items) else items
     return value

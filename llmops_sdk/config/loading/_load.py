@@ -20,10 +20,11 @@ from llmops_sdk.config.loading._guard_options import guard_option_problems
 from llmops_sdk.config.loading._keys import KeyPath, dotted
 from llmops_sdk.config.loading._layers import DEFAULT, Layer, arguments_layer, source_of
 from llmops_sdk.config.loading._otel_variables import otel_layer
-from llmops_sdk.config.loading._problems import Problem, from_pydantic, key_path, raise_if_any
-from llmops_sdk.config.loading._resolve_model import circle_problem, fallback_circle, is_target, model_problem
+from llmops_sdk.config.loading._problems import Problem, from_pydantic, key_path, problem_items, raise_if_any
 from llmops_sdk.config.loading._settings import Settings, describe_settings, setting_values
 from llmops_sdk.config.loading._trust import FileTrust, trust_of
+from llmops_sdk.config.loading.models._deployments import deployment_problems
+from llmops_sdk.config.loading.models._model_names import circle_problem, fallback_circle, is_target, model_problem
 from llmops_sdk.config.sections._caching import CassetteSettings
 from llmops_sdk.config.sections._fields import SettingsFields
 from llmops_sdk.config.sections._store import StoreSettings
@@ -128,11 +129,11 @@ def load_from(
     try:
         merged = _Merged(layers)
     except ValidationError as error:
-        raise_if_any([from_pydantic(item, source_of(layers, key_path(item)[:-1]).location) for item in error.errors()])
+        items = problem_items(error, _lists(layers))
+        raise_if_any([from_pydantic(item, source_of(layers, key_path(item)[:-1]).location) for item in items])
         raise
-    raise_if_any(
-        [*_name_problems(merged, layers), *_model_problems(merged, layers), *_fallback_problems(merged, layers)]
-    )
+    found_problems = (_name_problems, _model_problems, _fallback_problems, _deployment_problems, _budget_problems)
+    raise_if_any([problem for find in found_problems for problem in find(merged, layers)])
     sources = {dotted(path): source_of(layers, path).label for path in setting_values(merged)}
     settings = Settings.from_sources(merged, sources)
     _log_effective(settings)
@@ -182,6 +183,11 @@ def _files(
             yield layer, trust_of(file.path, layer, process, found.root, own_store=own_store)
 
 
+def _lists(layers: Sequence[Layer]) -> dict[str, Any]:
+    """Return the values in force at the top level, for the lists: the first layer that has one sets all of it."""
+    return {name: value for layer in reversed(layers) for name, value in layer.data.items()}
+
+
 def _without_shadowed_url(layer: Layer, above: Sequence[Layer]) -> Layer:
     shadowed = any(higher.has(("export", "endpoint")) for higher in above)
     if not (shadowed and layer.has(("export", "traces_endpoint"))):
@@ -196,7 +202,7 @@ def _problems(layer: Layer) -> list[Problem]:
     try:
         SettingsFields.model_validate(layer.data)
     except ValidationError as error:
-        items = [item for item in error.errors() if item["type"] != "missing"]
+        items = [item for item in problem_items(error, layer.data) if item["type"] != "missing"]
         problems += [from_pydantic(item, layer.source_at(key_path(item)).location) for item in items]
     return problems
 
@@ -207,9 +213,10 @@ def _name_problems(merged: SettingsFields, layers: Sequence[Layer]) -> Iterator[
         if entry.model != name and is_target(name):
             path = ("models", name)
             source = source_of(layers, path).location
+            target = masked_repr((*path, "model"), entry.model or entry.deployments)
             text = (
                 f"{source}: {dotted(path)}: a name in [models] must not look like a provider's model or a URL: calls "
-                f"to {name!r} would go to {masked_repr((*path, 'model'), entry.model)}. Choose a name without a slash."
+                f"to {name!r} would go to {target}. Choose a name without a slash."
             )
             yield Problem(message=text, source=source, key=dotted(path), value=name)
 
@@ -244,6 +251,22 @@ def _fallback_problems(merged: SettingsFields, layers: Sequence[Layer]) -> Itera
             keys: list[KeyPath] = [("models", start, "fallbacks"), ("fallbacks",), ("models", start, "model")]
             path = next(path for path in keys if any(layer.has(path) for layer in layers))
             yield circle_problem(circle, source_of(layers, path).location, dotted(path))
+
+
+def _deployment_problems(merged: SettingsFields, layers: Sequence[Layer]) -> Iterator[Problem]:
+    for name, entry in merged.models.items():
+        key = "deployments" if entry.deployments else "weights"
+        yield from deployment_problems(merged, name, source_of(layers, ("models", name, key)).location)
+
+
+def _budget_problems(merged: SettingsFields, layers: Sequence[Layer]) -> Iterator[Problem]:
+    """Yield the budgets of models that do not exist: they would never count a call."""
+    for budget in merged.budgets:
+        path = ("budgets", budget.name, "model")
+        if budget.model is not None and budget.model not in merged.models:
+            problem = model_problem(merged, budget.model, source_of(layers, path).location, dotted(path))
+            if problem is not None:
+                yield problem
 
 
 def _log_effective(settings: Settings) -> None:

@@ -34,7 +34,9 @@ def unused_prices(settings: Settings) -> Iterator[tuple[str, str | None]]:
     An unused entry is no mistake by itself: a call may name the model, and other libraries may call it.
     """
     names = [settings.model, *settings.fallbacks, *settings.models]
-    names += [name for entry in settings.models.values() for name in (entry.model, *entry.fallbacks)]
+    names += [
+        name for entry in settings.models.values() for name in (entry.model, *entry.fallbacks, *entry.deployments)
+    ]
     known = [one for name in names for one in (name, name.partition("/")[2], name.rpartition("#")[2]) if one]
     by_letters = {_letters(name): name for name in known}
     for name in settings.prices:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from llmops_sdk.config._secrets import HIDDEN, SECRET_WORDS, is_secret, masked, masked_repr
 from llmops_sdk.config.loading._keys import KeyPath, dotted, known_keys, lookup, nearest_key
 from llmops_sdk.config.sections import _base
-from llmops_sdk.config.sections._base import SettingsSection
+from llmops_sdk.config.sections._base import MISSING_KEY, SettingsSection
 from llmops_sdk.errors import ConfigError
 
 __all__ = [
@@ -23,10 +23,12 @@ __all__ = [
     "from_pydantic",
     "invalid_value",
     "key_path",
+    "problem_items",
     "raise_if_any",
     "unknown_key",
 ]
 
+_LONGEST_NAME = 64
 _RANDOM = re.compile(r"[A-Za-z0-9_+=-]{16}")
 
 
@@ -98,8 +100,44 @@ def invalid_value(source: str, path: KeyPath, value: object, *, expected: str | 
 def _missing_key(source: str, path: KeyPath) -> Problem:
     known = lookup(path)
     what = f", {known.expected}" if known else ""
-    text = f"{source}: the key {dotted(path)} is missing: [{dotted(path[:-1])}] needs it{what}."
+    table = f"[{dotted(path[:-1])}]"
+    if (parent := lookup(path[:-2])) is not None and parent.key_type == "list":
+        table = f"each [[{parent.name}]]"
+    text = f"{source}: the key {dotted(path)} is missing: {table} needs it{what}."
     return _problem(source, path, None, text)
+
+
+def problem_items(error: ValidationError, data: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the errors of pydantic, each key once, with tables of lists by their names.
+
+    Args:
+        error: The error.
+        data: The values that were validated, nested like the sections.
+    """
+    items: dict[KeyPath, dict[str, Any]] = {}
+    for found in error.errors():
+        item: dict[str, Any] = {**found, "loc": _named_loc(found["loc"], data)}
+        if item["type"] == MISSING_KEY:
+            item |= {"type": "missing", "loc": (*item["loc"], item["ctx"]["key"])}
+        # A type with alternatives has an error for each of them.
+        items.setdefault(key_path(item), item)
+    return list(items.values())
+
+
+def _named_loc(loc: Sequence[int | str], data: Mapping[str, Any]) -> tuple[int | str, ...]:
+    """Replace the position of a table in a list of tables by the table's name, if it has one of its own."""
+    whole = data.get(str(loc[0])) if loc else None
+    known = lookup(tuple(loc[:1]))
+    if len(loc) < 2 or known is None or known.key_type != "list" or not isinstance(whole, list | tuple):
+        return tuple(loc)
+    names = [_name_of(table) for table in cast("Sequence[object]", whole)]
+    name = names[int(loc[1])]
+    return (loc[0], name if name and names.count(name) == 1 else str(loc[1]), *loc[2:])
+
+
+def _name_of(table: object) -> str | None:
+    name = cast("Mapping[str, object]", table).get("name") if isinstance(table, Mapping) else None
+    return name if isinstance(name, str) and len(name) <= _LONGEST_NAME else None
 
 
 def key_path(item: Mapping[str, Any], prefix: KeyPath = ()) -> KeyPath:
@@ -128,7 +166,7 @@ def constructor_error(section: type[SettingsSection], error: ValidationError) ->
     """Return the error of a section that a program constructs, e.g. `Timeout(total=-1)`."""
     paths = [key.path for key in known_keys().values() if key.section is section]
     prefix = min(paths, key=len, default=())  # [timeout] before [models.<name>.timeout]
-    return config_error([from_pydantic(item, section.__name__, prefix) for item in error.errors()])
+    return config_error([from_pydantic(item, section.__name__, prefix) for item in problem_items(error, {})])
 
 
 def _problem(source: str, path: KeyPath, value: object, text: str) -> Problem:

@@ -31,7 +31,8 @@ _CONTENT = "lets prompts and answers leave the machine"
 _OPTION = "is not a plain option of a model"
 
 ALLOWED = frozenset({
-    "enabled", "service", "prices", "retry", "fallback", "timeout", "guardrails", "capture",
+    "enabled", "service", "prices", "retry", "fallback", "timeout", "limits", "breaker", "hedge", "budgets", "weights",
+    "balance", "guardrails", "capture",
     "cache.exact", "cache.ttl", "cache.max_bytes", "cache.namespace", "cache.sampled", "cache.tool_calls",
     "cache.tags", "cache.stale_while_revalidate", "cache.negative_ttl", "cache.semantic",
     "store.enabled", "store.max_bytes", "store.retention_days", "store.segment_bytes", "store.segment_seconds",
@@ -88,6 +89,7 @@ _GUARDS = ("names code that runs", _names_no_code)
 CHECKED: Mapping[str, tuple[str, _Check]] = {
     "model": (_AWAY, _names_no_url),
     "fallbacks": (_AWAY, _names_no_url),
+    "deployments": (_AWAY, _names_no_url),
     "cache.semantic.embedder": ("loads files of a model, or decides where data goes", _is_plain_embedder),
     "cassettes.records": (_AWAY, _names_no_url),
     "cassettes.mode": ("records prompts and answers into a file", lambda value, _root: value == "replay"),
@@ -107,7 +109,7 @@ CHECKED: Mapping[str, tuple[str, _Check]] = {
 _GUARD_MODELS = frozenset({"model", "fallback_model"})
 """The options of guards that name a model."""
 _LOCAL = frozenset({"store.path", "cache.path", "cassettes.folder"})
-_SENDS_NOTHING = frozenset({"model", "fallbacks", "cassettes.records"})
+_SENDS_NOTHING = frozenset({"model", "fallbacks", "deployments", "cassettes.records"})
 
 
 def rule_of(path: KeyPath) -> str:

@@ -11,7 +11,19 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloa
 from llmops_sdk.config._secrets import masked
 from llmops_sdk.errors import ConfigError
 
-__all__ = ["FolderPath", "Names", "OptionalPath", "OptionalSeconds", "OptionalText", "OrNone", "SettingsSection"]
+__all__ = [
+    "MISSING_KEY",
+    "FolderPath",
+    "Names",
+    "OptionalPath",
+    "OptionalSeconds",
+    "OptionalText",
+    "OrNone",
+    "SettingsSection",
+]
+
+MISSING_KEY = "missing_key"
+"""The type of a validator's error that names a key without which the others of the section make no sense."""
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -13,6 +13,7 @@ from llmops_sdk.config.sections._models import ModelSettings, PriceSettings, Pro
 from llmops_sdk.config.sections._shared import SharedSettings
 from llmops_sdk.config.sections._store import StoreSettings
 from llmops_sdk.config.sections._tracing import CaptureSettings, RedactionSettings, TracingSettings
+from llmops_sdk.config.sections._traffic import BreakerSettings, BudgetTables, HedgeSettings, LimitSettings
 
 __all__ = ["SettingsFields"]
 
@@ -37,6 +38,11 @@ class SettingsFields(SettingsSection):
     retry: RetrySettings = RetrySettings()
     fallback: FallbackSettings = FallbackSettings()
     timeout: Timeout = Timeout()
+    limits: LimitSettings = LimitSettings()
+    breaker: BreakerSettings = BreakerSettings()
+    hedge: HedgeSettings = HedgeSettings()
+    budgets: BudgetTables = ()
+    """Budgets of money or tokens, each with its own name."""
     cache: CacheSettings = CacheSettings()
     shared: SharedSettings = SharedSettings()
     guardrails: GuardrailSettings = GuardrailSettings()

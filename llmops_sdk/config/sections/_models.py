@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import NonNegativeFloat
+from pydantic import Field, NonNegativeFloat, model_validator
+from pydantic_core import PydanticCustomError
 
 from llmops_sdk._util._public import public
-from llmops_sdk.config.sections._base import Names, OptionalText, SettingsSection
+from llmops_sdk.config.sections._base import MISSING_KEY, Names, OptionalText, OrNone, SettingsSection
 from llmops_sdk.config.sections._caching import CacheSettings
 from llmops_sdk.config.sections._calls import FallbackSettings, RetrySettings, Timeout
 from llmops_sdk.config.sections._guardrails import GuardrailSettings
+from llmops_sdk.config.sections._traffic import BalanceMode, BreakerSettings, HedgeSettings, LimitSettings
 
 __all__ = ["ModelSettings", "PriceSettings", "ProviderSettings"]
+
+_Weight = Annotated[float, Field(gt=0, le=1_000_000)]
 
 
 @public("llmops_sdk.config")
@@ -41,23 +45,42 @@ class PriceSettings(SettingsSection):
 class ModelSettings(SettingsSection):
     """A named model, for calls with `model="smart"`."""
 
-    model: str
-    """Provider and model, e.g. "anthropic/claude-sonnet-4-5"."""
+    model: str = ""
+    """Provider and model, e.g. "anthropic/claude-sonnet-4-5". Required unless there are `deployments`."""
     base_url: OptionalText = None
     """The base URL of a compatible server."""
     api_key_env: OptionalText = None
     """The environment variable with the key, if it is not the provider's usual one."""
     fallbacks: Names = ()
     """Models to fall back to, in order: names from `[models]`, "provider/model" or URLs."""
+    deployments: Names = ()
+    """The deployments that share the calls: names from `[models]`, "provider/model" or URLs."""
+    weights: Annotated[tuple[_Weight, ...], Field(strict=False)] = ()
+    """The share of each deployment, in the same order, e.g. `[3, 1]`. Default: equal shares."""
+    balance: Annotated[BalanceMode | None, OrNone] = None
+    """How to choose a deployment: by the weights alone, the one with the fewest calls in flight for its weight, or the
+    fastest one. Default: "least_busy"."""
     fallback: FallbackSettings | None = None
     """Overrides keys of `[fallback]`."""
     retry: RetrySettings | None = None
     """Overrides keys of `[retry]`."""
     timeout: Timeout | None = None
     """Overrides keys of `[timeout]`."""
+    limits: LimitSettings | None = None
+    """Overrides keys of `[limits]`."""
+    breaker: BreakerSettings | None = None
+    """Overrides keys of `[breaker]`."""
+    hedge: HedgeSettings | None = None
+    """Overrides keys of `[hedge]`."""
     cache: CacheSettings | None = None
     """Overrides keys of `[cache]`."""
     guardrails: GuardrailSettings | None = None
     """Overrides keys of `[guardrails]`."""
     options: dict[str, Any] = {}
     """Options for the provider: for `offline/*` latency, tokens per second, failures, seed, script; else `extra`."""
+
+    @model_validator(mode="after")
+    def _check_model(self) -> ModelSettings:
+        if not self.model and not self.deployments:
+            raise PydanticCustomError(MISSING_KEY, "{key} is missing", {"key": "model"})
+        return self

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections import Counter
+from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from llmops_sdk._util._public import public
 from llmops_sdk.config.sections._base import OptionalText, OrNone, SettingsSection
 
-__all__ = ["BreakerSettings", "BudgetSettings", "HedgeSettings", "LimitSettings"]
+__all__ = ["BalanceMode", "BreakerSettings", "BudgetSettings", "BudgetTables", "HedgeSettings", "LimitSettings"]
+
+BalanceMode: TypeAlias = Literal["weighted", "least_busy", "lowest_latency"]
 
 _Count = Annotated[PositiveInt | None, OrNone]
 _Amount = Annotated[PositiveFloat | None, OrNone]
@@ -117,3 +120,15 @@ class BudgetSettings(SettingsSection):
         if (self.limit_usd is None) == (self.limit_tokens is None):
             raise ValueError("a table with limit_usd or limit_tokens, and not both")
         return self
+
+
+def _with_distinct_names(budgets: tuple[BudgetSettings, ...]) -> tuple[BudgetSettings, ...]:
+    counts = Counter(budget.name for budget in budgets)
+    if twice := next((name for name, count in counts.items() if count > 1), None):
+        raise ValueError(f"a list of tables with a name of its own each; {twice!r} is there more than once: rename one")
+    return budgets
+
+
+BudgetTables: TypeAlias = Annotated[
+    tuple[BudgetSettings, ...], Field(strict=False), AfterValidator(_with_distinct_names)
+]

@@ -60,7 +60,7 @@ class Breaker:
 
     Args:
         name: The name of the deployment.
-        settings: The bounds. A later value may be assigned to `settings`.
+        settings: The bounds.
         clock: The time.
         state: Where processes share pauses; None for this breaker alone.
 
@@ -86,10 +86,9 @@ class Breaker:
         self, name: str, settings: BreakerSettings, clock: Clock = SYSTEM_CLOCK, state: SharedState | None = None
     ) -> None:
         self.name = name
-        self.settings = settings
         self._clock = clock
-        self._shared = state
-        self._blocking = state is not None and state.blocking
+        self._read_at: float | None = None
+        self.configure(settings, state)
         self._pause_key = f"pause:{name}"
         # The garbage collector may close an abandoned stream, and so end a trial, while this thread holds the lock.
         self.lock = threading.RLock()
@@ -101,8 +100,14 @@ class Breaker:
         self._probe_until = 0.0
         self._probes_given_up = 0
         self._pause_began = self._pause_until = self._pause_seconds = 0.0
-        self._read_at: float | None = None
         _breakers.add(self)
+
+    def configure(self, settings: BreakerSettings, state: SharedState | None) -> None:
+        """Use other bounds, and share pauses elsewhere, from now on; an open breaker stays open."""
+        self.settings = settings
+        self._shared = state
+        self._blocking = state is not None and state.blocking
+        self._read_at = None
 
     @property
     def state(self) -> BreakerState:
@@ -127,6 +132,11 @@ class Breaker:
     def refresh_due(self) -> bool:
         """Return whether a caller should call `refresh` now: the state is on a server, and the last look is old."""
         return self._blocking and (self._read_at is None or self._clock.monotonic() - self._read_at >= _READ_SECONDS)
+
+    @property
+    def is_published_late(self) -> bool:
+        """Return whether the caller must `publish` a pause: the state is on a server, which may take its time."""
+        return self._blocking
 
     def refresh(self) -> None:
         """Read the pause that other processes noted. With a blocking state it may wait for the server."""
@@ -213,7 +223,7 @@ class Breaker:
             return (change,)
 
     def reset_in_child(self) -> None:
-        """Replace the lock, which a thread of the parent may hold, and free the probe, which the parent calls."""
+        """Replace the lock, which a thread of the parent may hold, and free the probe of the parent."""
         self.lock = threading.RLock()
         self._generation, self._probe = self._generation + 1, None
 

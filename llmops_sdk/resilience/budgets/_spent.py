@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 from collections.abc import Sequence
@@ -12,13 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from llmops_sdk._util._guard import guarded
-from llmops_sdk.config import BudgetSettings
+from llmops_sdk.config import BudgetSettings, Settings
 from llmops_sdk.errors import LLMOpsError
+from llmops_sdk.resilience.budgets._budgets import StartReader
 from llmops_sdk.resilience.budgets._policy import MOST_TAGS, Policy
 from llmops_sdk.resilience.budgets._windows import Window, window_at
+from llmops_sdk.shared._state import SharedState
 from llmops_sdk.tracing.records import _semconv as sc
 
-__all__ = ["KeySpending", "read_spending", "read_start"]
+__all__ = ["KeySpending", "read_spending", "read_start", "start_reader"]
 
 _log = logging.getLogger("llmops_sdk")
 
@@ -55,14 +58,14 @@ class KeySpending:
 
     Attributes:
         policy: The budget.
-        key: The user, the session and so on; "" for "all", and for calls without one.
         window: The open window.
+        key: The user, the session and so on; "" for "all", and for calls without one.
         spent: The amount, in the budget's unit.
     """
 
     policy: Policy
-    key: str
     window: Window
+    key: str
     spent: float
 
 
@@ -96,7 +99,7 @@ def read_spending(
     parts = [_part(number, policy, window, params, most) for number, (policy, window) in enumerate(opened)]
     statement = "\nUNION ALL\n".join(parts) + "\nORDER BY budget, spent DESC, key"
     rows = query(statement, params or None, path=path, timeout=timeout).rows()
-    return [KeySpending(*opened[number][:1], key, opened[number][1], spent) for number, key, spent in rows]
+    return [KeySpending(*opened[int(number)], str(key), float(spent)) for number, key, spent in rows]
 
 
 def _part(number: int, policy: Policy, window: Window, params: dict[str, Any], most: int) -> str:
@@ -123,6 +126,18 @@ def _part(number: int, policy: Policy, window: Window, params: dict[str, Any], m
     )
 
 
+def start_reader(settings: Settings, state: SharedState) -> StartReader | None:
+    """Return what reads what is spent already; None where the state itself survives, or there is no store.
+
+    Args:
+        settings: The settings, for the store.
+        state: Where the sums are.
+    """
+    if state.blocking or not settings.store.enabled:
+        return None
+    return functools.partial(read_start, settings.store.path.absolute())
+
+
 def read_start(path: Path, budgets: Sequence[BudgetSettings], now: float) -> dict[tuple[str, str, float], float]:
     """Return what budgets with windows of an hour and longer have spent; nothing if the store does not tell in time.
 
@@ -134,7 +149,8 @@ def read_start(path: Path, budgets: Sequence[BudgetSettings], now: float) -> dic
     if not path.is_dir():
         return {}
     long = [one for one in budgets if (window := window_at(one, now)).end - window.start >= _SHORTEST]
-    return guarded("reading what budgets have spent", {}, _read_start, path, long, now)
+    nothing: dict[tuple[str, str, float], float] = {}
+    return guarded("reading what budgets have spent", nothing, _read_start, path, long, now)
 
 
 def _read_start(path: Path, budgets: Sequence[BudgetSettings], now: float) -> dict[tuple[str, str, float], float]:
