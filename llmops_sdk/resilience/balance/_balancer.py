@@ -112,7 +112,8 @@ class Balancer:
     def __init__(self, balance: Balance, weights: Sequence[float], *, random: Callable[[], float] = _random) -> None:
         self.balance: Balance = balance
         self._random = random
-        self._lock = threading.Lock()
+        # The garbage collector may close an abandoned stream, and so end its call, while this thread holds the lock.
+        self._lock = threading.RLock()
         self._seen = [_Seen(weight, 0, 0.0, 0.0, 0.0, {}) for weight in weights]
 
     def pick(
@@ -205,8 +206,13 @@ class Balancer:
         if self._random() < _EXPLORE:
             return candidates[min(int(self._random() * len(candidates)), len(candidates) - 1)]
 
+        averages = {index: self._average(self._seen[index], now, style) for index in candidates}
+        slowest = max((average for average in averages.values() if average is not None), default=_FLOOR)
+
         def cost(index: int) -> float:
-            average = self._average(self._seen[index], now, style)
+            average = averages[index]
+            if average is None and self._seen[index].failures:
+                average = slowest  # not worth exploring: it fails
             return max(_FLOOR, average or 0.0) * self._load(index, now, healths[index])
 
         return self._lowest(candidates, cost)

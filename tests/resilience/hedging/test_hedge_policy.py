@@ -45,10 +45,9 @@ def test_only_the_last_thousand_latencies_count():
 @given(st.floats(0.01, 1.0), st.lists(st.booleans(), max_size=300))
 def test_never_more_than_the_share_of_the_calls_is_sent_twice(share, hedges):
     policy = HedgePolicy(HedgeSettings(share=share, samples=2))
-    calls = sent = 0
-    for wants in hedges:
+    sent = 0
+    for calls, wants in enumerate(hedges, 1):
         policy.observe(1.0)
-        calls += 1
         sent += wants and policy.take()
         assert sent <= share * calls + 1e-6
 

@@ -115,7 +115,7 @@ def test_a_failure_before_the_delay_is_left_to_the_retry(way, hedged):
 
 def test_the_attempts_after_a_hedged_one_are_numbered_on(way, hedged):
     inner = Requests(after(1, error=ServerError("one")), at_once(error=ServerError("two")), at_once())
-    text, attempts = way(hedged(inner, RetrySettings(attempts=2, base=0.001)))
+    _, attempts = way(hedged(inner, RetrySettings(attempts=2, base=0.001)))
     assert [(one.number, one.reason, one.status) for one in attempts] == [
         (1, "first", "error"),
         (2, "hedge", "error"),
