@@ -151,4 +151,4 @@ def test_one_that_has_recovered_gets_its_share_back():
     for _ in range(20):
         balancer.failed(0, 0.0)
     balancer.observe(0, 0.0, 0.2)
-    assert drive(balancer, lambda index, _: 0.2, 300) == {0: 100, 1: 100, 2: 100}
+    assert drive(balancer, lambda *_: 0.2, 300) == {0: 100, 1: 100, 2: 100}
