@@ -63,6 +63,8 @@ if TYPE_CHECKING:
     from llmops_sdk.providers import Attempt, Chunk, Embeddings, Response, ToolCall, Usage
     from llmops_sdk.providers._warm_up import warm_up
     from llmops_sdk.resilience import fallback, retry
+    from llmops_sdk.resilience.breaker import breaker
+    from llmops_sdk.resilience.budgets import budget
     from llmops_sdk.store import Result, aquery, connect, query
     from llmops_sdk.tracing import (
         FlushReport,
@@ -102,6 +104,8 @@ __getattr__, __dir__ = lazy_names(
         "providers": "Attempt Chunk Embeddings Response ToolCall Usage",
         "providers._warm_up": "warm_up",
         "resilience": "fallback retry",
+        "resilience.breaker": "breaker",
+        "resilience.budgets": "budget",
         "store": "Result aquery connect query",
         "tracing": """
             FlushReport Span add_redactor aflush context current_span extract flush inject register_encoder score
@@ -164,6 +168,8 @@ __all__ = [
     "aflush",
     "aquery",
     "astream",
+    "breaker",
+    "budget",
     "cache",
     "chat",
     "configure",
