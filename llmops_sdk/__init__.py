@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from llmops_sdk.providers._warm_up import warm_up
     from llmops_sdk.resilience import fallback, retry
     from llmops_sdk.resilience.breaker import breaker
+    from llmops_sdk.resilience.limits import limit
     from llmops_sdk.store import Result, aquery, connect, query
     from llmops_sdk.tracing import (
         FlushReport,
@@ -104,6 +105,7 @@ __getattr__, __dir__ = lazy_names(
         "providers._warm_up": "warm_up",
         "resilience": "fallback retry",
         "resilience.breaker": "breaker",
+        "resilience.limits": "limit",
         "store": "Result aquery connect query",
         "tracing": """
             FlushReport Span add_redactor aflush context current_span extract flush inject register_encoder score
@@ -180,6 +182,7 @@ __all__ = [
     "flush_on_sigterm",
     "guard",
     "inject",
+    "limit",
     "llm",
     "query",
     "register_encoder",

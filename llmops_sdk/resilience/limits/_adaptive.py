@@ -43,8 +43,8 @@ class AdaptiveLimit:
         self._most = float(most or MOST_CONCURRENT)
         self._level = min(self._level, self._most)
 
-    def note(self, outcome: Outcome, *, began: float, now: float, in_flight: int) -> bool:
-        """Take one call's outcome into account; return whether the limit changed.
+    def note(self, outcome: Outcome, *, began: float, now: float, in_flight: int) -> None:
+        """Take one call's outcome into account.
 
         Args:
             outcome: How the call ended.
@@ -52,12 +52,10 @@ class AdaptiveLimit:
             now: The time now, on the same clock.
             in_flight: The calls at the same time, this one included.
         """
-        before = self.limit
         if outcome in ("throttled", "timeout"):
             if self._lowered_at is None or began >= self._lowered_at:
                 self._lowered_at = now
                 self._level = max(self._level * _DECREASE, 1.0)
-        elif outcome == "ok" and in_flight * 2 >= before:
+        elif outcome == "ok" and in_flight * 2 >= self.limit:
             step = 1.0 if self._lowered_at is None else 1.0 / self._level
             self._level = min(self._level + step, self._most)
-        return self.limit != before

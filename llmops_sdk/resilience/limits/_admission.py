@@ -14,6 +14,7 @@ from llmops_sdk.config import LimitSettings
 from llmops_sdk.errors import LimitExceededError
 from llmops_sdk.providers import RateLimits
 from llmops_sdk.resilience.limits._adaptive import AdaptiveLimit
+from llmops_sdk.resilience.limits._calls import record_lowered
 from llmops_sdk.resilience.limits._claims import Claims
 from llmops_sdk.resilience.limits._headroom import Headroom
 from llmops_sdk.resilience.limits._pass import Outcome, Pass
@@ -169,11 +170,11 @@ class Admission:
         """
         if one.error is not None:
             raise one.error
-        if one.stage == "waiting" and self.clock.monotonic() >= one.deadline:
-            with self._lock:
-                if one.stage == "waiting":
-                    raise self._refusal(one, f"it waited {self.clock.monotonic() - one.asked_at:.3g} s in vain")
-        return one.stage == "inside"
+        now = self.clock.monotonic()
+        with self._lock:
+            if one.stage != "inside" and now >= one.deadline:
+                raise self._refusal(one, f"it waited {now - one.asked_at:.3g} s in vain")
+            return one.stage == "inside"
 
     def poll(self) -> list[Pass]:
         """Let those pass whose turn it is; return them."""
@@ -221,9 +222,11 @@ class Admission:
             if entry is not None:
                 self._give_back(one, entry, self._correction(one, tokens))
                 self._inside.pop(one.holder, None)
-            self._end(one, outcome)
+            lowered = self._end(one, outcome)
             if self._queue:
                 self._on_room()
+        if lowered is not None:
+            record_lowered(self.name, lowered, outcome)
         if self._abandoned:
             self._collect()
 
@@ -233,7 +236,7 @@ class Admission:
         self._collect()
 
     def _collect(self) -> None:
-        # Who holds the lock comes here after it; so nobody waits for it, and none is left over.
+        # Never wait for the lock: this thread may hold it. Then the next step of any call comes here.
         while self._abandoned and self._lock.acquire(blocking=False):
             self._lock.release()
             try:
@@ -292,7 +295,9 @@ class Admission:
         """Let those pass whose turn it is; the caller has the lock."""
         passed: list[Pass] = []
         while (head := self._queue.head) is not None:
-            if head.stage == "inside" or self._try(head):
+            if head.deadline < self.clock.monotonic() - _BACKUP_SECONDS:  # its event loop no longer runs
+                self._queue.discard(head)
+            elif head.stage == "inside" or self._try(head):
                 self._queue.take()
                 if self._wake(head):
                     passed.append(head)
@@ -351,16 +356,19 @@ class Admission:
             if bucket is not None
         )
 
-    def _end(self, one: Pass, outcome: Outcome) -> None:
-        """Note that a call inside has ended; the caller has the lock."""
+    def _end(self, one: Pass, outcome: Outcome) -> int | None:
+        """Note that a call inside has ended; return the limit that it has lowered. The caller has the lock."""
         if one.stage != "inside":
-            return
+            return None
         one.stage = "left"
-        if self.adaptive is not None:
-            now = self.clock.monotonic()
-            in_flight = len(self._inside) + 1
-            if self.adaptive.note(outcome, began=one.began, now=now, in_flight=in_flight):
-                self.claims = Claims(self.name, self.settings, self.adaptive.limit)
+        if (adaptive := self.adaptive) is None:
+            return None
+        before = adaptive.limit
+        adaptive.note(outcome, began=one.began, now=self.clock.monotonic(), in_flight=len(self._inside) + 1)
+        if adaptive.limit == before:
+            return None
+        self.claims = Claims(self.name, self.settings, adaptive.limit)
+        return adaptive.limit if adaptive.limit < before else None
 
 
 _all: weakref.WeakSet[Admission] = weakref.WeakSet()

@@ -12,6 +12,7 @@ from typing import Any
 from llmops_sdk._util._daemon import start_daemon
 from llmops_sdk._util._guard import guarded
 from llmops_sdk.resilience.limits._admission import Admission, Entry
+from llmops_sdk.resilience.limits._calls import record_lowered
 from llmops_sdk.resilience.limits._pass import Outcome, Pass
 from llmops_sdk.shared._server import BackendError
 from llmops_sdk.shared._state import Bucket, Claim, Grant, Slots
@@ -99,7 +100,9 @@ class ServerAdmission(Admission):
         """End a call inside, and let the next one pass."""
         with self._lock:
             entry = self._inside.pop(one.holder, None)
-            self._end(one, outcome)
+            lowered = self._end(one, outcome)
+        if lowered is not None:
+            record_lowered(self.name, lowered, outcome)
         if entry is not None:
             self._call_server(one, entry, self._correction(one, tokens))
         if self._abandoned:
