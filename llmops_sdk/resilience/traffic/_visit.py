@@ -265,7 +265,7 @@ class Visit:
         finally:
             if self._pass is not None:
                 outcome: Outcome = "timeout" if late else outcome_of(error)
-                self._pass.exit(tokens=tokens, outcome=outcome, latency=self._latency(error))
+                self._pass.exit(tokens=tokens, outcome=outcome)
 
     def _result(self, error: BaseException | None, *, late: bool) -> Result:
         if late or isinstance(error, TimeoutError):
@@ -281,14 +281,6 @@ class Visit:
     def _waited(self) -> float:
         """Return the seconds from the start until the request went out."""
         return 0.0 if self._sent_at is None else self._sent_at - self._began
-
-    def _latency(self, error: BaseException | None) -> float | None:
-        """Return the seconds until the answer, of a stream until its first piece; None if it failed before."""
-        if self._sent_at is None:
-            return None
-        if self._piece_at is not None:
-            return self._piece_at - self._sent_at
-        return self._gates.clock.monotonic() - self._sent_at if error is None else None
 
     def _used(self, error: BaseException | None) -> tuple[int | None, float | None]:
         """Return the tokens and the USD of the call; None for what is unknown, which keeps the estimate."""
