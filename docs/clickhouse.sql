@@ -146,7 +146,8 @@ SELECT s.trace_id AS trace_id,
     s.prompt_name AS prompt_name,
     s.prompt_version AS prompt_version,
     s.input_messages AS input_messages,
-    s.output_messages AS output_messages
+    s.output_messages AS output_messages,
+    s.deployment AS deployment
 FROM llmops.store_spans AS s
 WHERE s.kind IN ('llm', 'embedding');
 
@@ -163,7 +164,8 @@ SELECT s.trace_id AS trace_id,
     JSONExtract(e, 'attributes', 'error_type', 'Nullable(String)') AS error_type,
     JSONExtract(e, 'attributes', 'retry_after', 'Nullable(Float64)') AS retry_after,
     JSONExtract(e, 'attributes', 'reason', 'Nullable(String)') AS reason,
-    JSONExtract(e, 'attributes', 'cost', 'Nullable(Float64)') AS cost
+    JSONExtract(e, 'attributes', 'cost', 'Nullable(Float64)') AS cost,
+    JSONExtract(e, 'attributes', 'deployment', 'Nullable(String)') AS deployment
 FROM llmops.store_spans AS s ARRAY JOIN JSONExtractArrayRaw(coalesce(s.events, '[]')) AS e
 WHERE s.attempt_events > 0 AND JSONExtractString(e, 'name') = 'llmops.attempt';
 
@@ -209,6 +211,22 @@ SELECT s.trace_id AS trace_id,
     JSONExtractRaw(e, 'attributes') AS attributes
 FROM llmops.store_spans AS s ARRAY JOIN JSONExtractArrayRaw(coalesce(s.events, '[]')) AS e
 WHERE s.event_count > 0;
+
+CREATE OR REPLACE VIEW llmops.traffic AS
+SELECT s.trace_id AS trace_id,
+    s.span_id AS span_id,
+    fromUnixTimestamp64Micro(intDiv(JSONExtract(e, 'time_ns', 'Nullable(Int64)'), 1000), 'UTC') AS time,
+    JSONExtract(e, 'attributes', 'policy', 'Nullable(String)') AS policy,
+    JSONExtract(e, 'attributes', 'decision', 'Nullable(String)') AS decision,
+    JSONExtract(e, 'attributes', 'deployment', 'Nullable(String)') AS deployment,
+    JSONExtract(e, 'attributes', 'subject', 'Nullable(String)') AS subject,
+    JSONExtract(e, 'attributes', 'reason', 'Nullable(String)') AS reason,
+    JSONExtract(e, 'attributes', 'wait_ms', 'Nullable(Float64)') AS wait_ms,
+    JSONExtract(e, 'attributes', 'value', 'Nullable(Float64)') AS value,
+    JSONExtract(e, 'attributes', 'limit', 'Nullable(Float64)') AS limit_value,
+    JSONExtract(e, 'attributes', 'cost', 'Nullable(Float64)') AS cost
+FROM llmops.store_spans AS s ARRAY JOIN JSONExtractArrayRaw(coalesce(s.events, '[]')) AS e
+WHERE s.traffic_events > 0 AND JSONExtractString(e, 'name') = 'llmops.traffic';
 
 CREATE OR REPLACE VIEW llmops.messages AS
 SELECT s.trace_id AS trace_id,

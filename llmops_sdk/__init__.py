@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from llmops_sdk.providers._warm_up import warm_up
     from llmops_sdk.resilience import fallback, retry
     from llmops_sdk.resilience.breaker import breaker
+    from llmops_sdk.resilience.budgets import budget
     from llmops_sdk.resilience.limits import limit
     from llmops_sdk.store import Result, aquery, connect, query
     from llmops_sdk.tracing import (
@@ -105,6 +106,7 @@ __getattr__, __dir__ = lazy_names(
         "providers._warm_up": "warm_up",
         "resilience": "fallback retry",
         "resilience.breaker": "breaker",
+        "resilience.budgets": "budget",
         "resilience.limits": "limit",
         "store": "Result aquery connect query",
         "tracing": """
@@ -169,6 +171,7 @@ __all__ = [
     "aquery",
     "astream",
     "breaker",
+    "budget",
     "cache",
     "chat",
     "configure",

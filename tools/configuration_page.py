@@ -26,8 +26,19 @@ model = "http://127.0.0.1:8000/v1#llama-3.2"   # any OpenAI-compatible server
 model = "openai/gpt-4.1"
 api_key_env = "TEAM_OPENAI_KEY"
 
+[models.pair]                          # its calls are shared by two deployments
+deployments = ["gpt-4.1", "local"]
+weights = [3, 1]
+
 [retry]                                # for every model
 attempts = 3
+
+[limits]                               # of each deployment
+concurrency = 20
+
+[[budgets]]                            # a list: one such table a budget
+name = "daily"
+limit_usd = 20.0
 
 [timeout]
 total = 120
@@ -124,19 +135,34 @@ outside the project, the cache, cassettes), guards in code, `content = true`, or
 | `"provider/model"` | `"openai/gpt-4.1-mini"`, `"ollama/llama3.2"`, `"offline/echo"` | that provider's model |
 | `"https://server/v1#model"` | `"http://127.0.0.1:8000/v1#llama-3.2"` | a server with the OpenAI API, and its model |
 
-In `[models.<name>]`, the tables `retry`, `fallback`, `timeout`, `cache` and `guardrails` need only the keys that
-differ; the general table supplies the others. If the model fails, its `fallbacks` are tried in order, then the
-fallbacks of these ([which errors cause a fallback](providers.md#when-a-provider-fails)). A price is looked up by the
-whole model name, then by the part after the provider.
+In `[models.<name>]`, the tables `retry`, `fallback`, `timeout`, `limits`, `breaker`, `hedge`, `cache` and `guardrails`
+need only the keys that differ; the general table supplies the others. If the model fails, its `fallbacks` are tried in
+order, then the fallbacks of these ([which errors cause a fallback](providers.md#when-a-provider-fails)). A price is
+looked up by the whole model name, then by the part after the provider.
+
+## Traffic
+
+`[limits]`, `[breaker]` and `[hedge]` apply to each deployment by itself. A deployment is a name of `[models]`, or a
+provider and a model. Several names that lead to the same entry of `[models]` share its limits and its breaker, unless
+they have tables `limits`, `breaker` or `hedge` of their own.
+
+A model with `deployments` needs no `model`: its calls go to one deployment each, as `weights` and `balance` say. For a
+deployment, the tables in its own entry of `[models]` come first, then those of the model that lists it, then the
+general ones; the same goes for `options` and `api_key_env`. Retries, timeouts, fallbacks, the cache and guards are
+those of the model that lists it. A deployment cannot have deployments of its own.
+
+Each `[[budgets]]` table needs a `name` of its own, and either `limit_usd` or `limit_tokens`. The first source that has
+budgets supplies all of them: the tables of two files are not combined. Errors and `llmops.settings().source(...)` call
+their keys by the budget's name: `budgets.daily.limit_usd`.
 
 ## Environment variables
 
 Every key has one: `retry.attempts` is `LLMOPS_RETRY__ATTEMPTS`, and `models.smart.model` is
 `LLMOPS_MODELS__SMART__MODEL`. In a name that another source defines, `_` stands for other characters: with
 `[models."gpt-4.1"]` in a file, `LLMOPS_MODELS__GPT_4_1__MODEL` refers to it. A new name becomes lower case.
-`true`/`false`, `1`/`0`, `yes`/`no` and `on`/`off` are booleans; lists are JSON or comma-separated names; tables are
-JSON, headers also `name=value,name=value`; `none` is null. An empty variable counts as not set. Any other variable that
-starts with `LLMOPS_` is an error, except {others}.
+`true`/`false`, `1`/`0`, `yes`/`no` and `on`/`off` are booleans; lists are JSON or comma-separated; tables are
+JSON, headers also `name=value,name=value`; `LLMOPS_BUDGETS` is a JSON list of tables; `none` is null. An empty variable
+counts as not set. Any other variable that starts with `LLMOPS_` is an error, except {others}.
 
 These variables of OpenTelemetry are read if our own key is not set:
 
@@ -170,14 +196,17 @@ def page() -> str:
 
 
 def _tables() -> Iterator[str]:
-    keys = list(known_keys().values())
+    keys_by_name = known_keys()
+    keys = list(keys_by_name.values())
     yield "\n### Top level\n"
     yield from _rows([key for key in keys if len(key.path) == 1 and key.key_type in {"value", "table"}])
     for section in keys:
         # The sections of a named model have the same keys as the general ones.
         if section.key_type != "section" or (section.path[0] == "models" and len(section.path) > 2):
             continue
-        yield f"\n### `[{section.name}]`\n\n{section.doc}\n"
+        name = section.name.removesuffix(".<name>")
+        is_list = name in keys_by_name and keys_by_name[name].key_type == "list"
+        yield f"\n### `{f'[[{name}]]' if is_list else f'[{section.name}]'}`\n\n{section.doc}\n"
         below = [key for key in keys if key.path[:-1] == section.path]
         yield from _rows(below)
 

@@ -22,6 +22,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
         "llmops stats --since 7d --by day",
         "llmops stats --by user --model gpt-4.1-mini --format csv",
         "llmops stats --by prompt --score helpful=true",
+        "llmops stats --budgets",
     ),
     "tail": (
         "llmops tail",

@@ -238,6 +238,8 @@ class CallRecorder:
             attributes[_semconv.CACHE] = response.cache
         if response.simulated:
             attributes[_semconv.SIMULATED] = True
+        if response.deployment:
+            attributes[_semconv.DEPLOYMENT] = response.deployment
         if response.saved_cost is not None:
             attributes[_semconv.SAVED_COST] = response.saved_cost
         if self.info.content and (response.text or response.tool_calls or response.refusal or response.finish_reason):
@@ -262,6 +264,8 @@ class CallRecorder:
             attributes[_semconv.EMBEDDING_DIMENSIONS] = len(made.vectors[0])
         if made.simulated:
             attributes[_semconv.SIMULATED] = True
+        if made.deployment:
+            attributes[_semconv.DEPLOYMENT] = made.deployment
         self.span.set(attributes)
 
     def record_chunk_time(self) -> None:
@@ -294,6 +298,8 @@ class CallRecorder:
             error.response = self.record_answer(error.response)
         elif isinstance(error, ProviderError):
             self.span.set({_semconv.ATTEMPTS: len(error.attempts)})
+            if error.deployment:
+                self.span.set({_semconv.DEPLOYMENT: error.deployment})
         elif isinstance(error, GuardrailViolation) and not (self._input_passed or self._sent):
             self.span.set({_semconv.ATTEMPTS: 0})
         self.span.fail(error)
@@ -307,6 +313,8 @@ def record_cost(answer: Response | Chunk) -> None:
             attributes[_semconv.ATTEMPTS] = len(answer.attempts)
         if answer.model:
             attributes[_semconv.RESPONSE_MODEL] = answer.model
+        if answer.deployment:
+            attributes[_semconv.DEPLOYMENT] = answer.deployment
         guarded("recording a cost", None, current_span().set, attributes)
 
 

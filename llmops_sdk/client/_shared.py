@@ -12,6 +12,8 @@ from llmops_sdk.config import ResolvedModel
 from llmops_sdk.errors import ProviderError
 from llmops_sdk.providers import Provider, Request, Response, WrapperProvider, open_provider
 from llmops_sdk.providers.litellm._endpoint import identify
+from llmops_sdk.resilience.budgets._estimate import Estimator
+from llmops_sdk.resilience.budgets._scopes import open_scopes
 
 __all__ = ["CALL_CLOCK", "STAND_INS", "JudgeProvider", "LazyProvider", "SharedProvider"]
 
@@ -68,6 +70,7 @@ class SharedProvider(WrapperProvider):
         self._resolved = resolved
         self._lock = threading.Lock()
         self._known = identify(resolved)
+        self._estimator: Estimator | None = None
         self.opened_or_none: Provider | None = None
         """The opened provider, or None before the first use."""
         if self._known is None:
@@ -85,7 +88,16 @@ class SharedProvider(WrapperProvider):
     def inner(self) -> Provider:
         """Return the provider that serves the call."""
         choose = STAND_INS.provider
-        return self.opened if choose is None else choose(self._resolved, self.opened)
+        provider = self.opened if choose is None else choose(self._resolved, self.opened)
+        return self._scoped(provider) if open_scopes() else provider
+
+    def _scoped(self, provider: Provider) -> Provider:
+        """Return the provider with the budgets of decorators and blocks, which may be open around any call."""
+        from llmops_sdk.resilience.traffic._scoped import scoped_provider
+
+        if self._estimator is None:
+            self._estimator = Estimator(self._resolved)
+        return scoped_provider(self._resolved, provider, self._estimator, CALL_CLOCK)
 
     @property
     def name(self) -> str:

@@ -9,6 +9,7 @@ from typing import TypeAlias, cast
 from llmops_sdk.config import FallbackSettings
 from llmops_sdk.errors import (
     AuthenticationError,
+    BudgetExceededError,
     CircuitOpenError,
     ContentFilterError,
     ContextWindowError,
@@ -150,6 +151,8 @@ def should_fall_back(error: BaseException, policy: FallbackSettings) -> bool:
         return policy.content_filter
     if isinstance(error, StreamInterruptedError):
         return _broke_before_its_answer(error)
+    if isinstance(error, BudgetExceededError):
+        return error.per == "model"  # of every other budget, another model would take from the same one
     # What the provider says about a retry is about its own server, so another model may answer.
     return isinstance(error, (*_MODEL_ERRORS, *_RETRYABLE)) or retryable(error)
 

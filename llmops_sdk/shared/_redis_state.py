@@ -5,15 +5,16 @@ server's, so the clocks of the machines do not matter. All keys expire, and begi
 braces keep them on one node of a cluster, as one script may change several.
 
 After that comes `s:KEY` for slots (a sorted set of holders by the end of their lease, in milliseconds), `b:KEY` for
-a bucket (a hash: amount, time, and until when it is drained), `p:KEY` for a pause, `t:KEY` for a sum, and `peers` for
-the processes that use the state (a sorted set like that of slots).
+a bucket (a hash: amount, time, and until when it is drained), `p:KEY` for a pause, `t:KEY` for a sum and `f:KEY` for
+what it began with, `peers` for the processes that use the state (a sorted set like that of slots), and `state` for the
+name of the state.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from llmops_sdk.shared._away import Addition
@@ -135,20 +136,21 @@ _PAUSE = """
 if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], '1', 'PX', ARGV[1]) end
 return 1
 """
-# ARGV: for each key the amount, the limit or "", milliseconds, the start of a new sum.
+# KEYS: each sum, then what each began with. ARGV: for each sum the amount, the limit or "", milliseconds, the start.
 _RESERVE = """
-local sums, refused = {}, 0
-for number = 1, #KEYS do
+local sums, refused, count = {}, 0, #KEYS / 2
+for number = 1, count do
   local at = (number - 1) * 4
   local sum = tonumber(redis.call('GET', KEYS[number]) or ARGV[at + 4])
   sums[number] = sum
   if refused == 0 and ARGV[at + 2] ~= '' and sum + ARGV[at + 1] > tonumber(ARGV[at + 2]) then refused = number end
 end
-for number = 1, #KEYS do
+for number = 1, count do
   local at = (number - 1) * 4
   if refused == 0 then
     if redis.call('EXISTS', KEYS[number]) == 0 then
       redis.call('SET', KEYS[number], ARGV[at + 4], 'PX', ARGV[at + 3])
+      redis.call('SET', KEYS[count + number], ARGV[at + 4], 'PX', ARGV[at + 3])
     end
     sums[number] = redis.call('INCRBYFLOAT', KEYS[number], ARGV[at + 1])
   end
@@ -156,14 +158,24 @@ for number = 1, #KEYS do
 end
 return {refused, sums}
 """
-# ARGV: for each key what is added, milliseconds (above 0 for a sum that may have to be made), the least sum before it.
+# KEYS as above. ARGV: for each sum what is added, milliseconds (above 0 for one that may have to be made), and what it
+# was at the last contact. Of several processes that bring back a sum which the server has lost, the highest counts.
 _ADD = """
-for number = 1, #KEYS do
-  local added, life, floor = ARGV[number * 3 - 2], tonumber(ARGV[number * 3 - 1]), ARGV[number * 3]
-  local sum = redis.call('GET', KEYS[number])
-  if not sum and life > 0 then redis.call('SET', KEYS[number], floor, 'PX', life)
-  elseif sum and tonumber(sum) < tonumber(floor) then redis.call('SET', KEYS[number], floor, 'KEEPTTL') end
-  if sum or life > 0 then redis.call('INCRBYFLOAT', KEYS[number], added) end
+local count = #KEYS / 2
+for number = 1, count do
+  local added, life, floor = tonumber(ARGV[number * 3 - 2]), tonumber(ARGV[number * 3 - 1]), ARGV[number * 3]
+  local sum, begun = KEYS[number], KEYS[count + number]
+  local start = tonumber(redis.call('GET', begun) or 'nan')
+  if redis.call('EXISTS', sum) == 0 then
+    if life > 0 then
+      redis.call('SET', sum, floor, 'PX', life)
+      redis.call('SET', begun, floor, 'PX', life)
+    end
+  elseif start and ARGV[number * 3 - 1] ~= '0' and tonumber(floor) > start then
+    added = added + tonumber(floor) - start
+    redis.call('SET', begun, floor, 'KEEPTTL')
+  end
+  if redis.call('EXISTS', sum) == 1 then redis.call('INCRBYFLOAT', sum, string.format('%.12f', added)) end
 end
 return 1
 """
@@ -257,7 +269,7 @@ class RedisState:
         for one in tallies:
             limit = "" if one.limit is None else _number(one.limit)
             values += [_number(one.amount), limit, _milliseconds(one.seconds), _number(one.start)]
-        refused, sums = self._redis.run(_RESERVE, [self._key("t", one.key) for one in tallies], values)
+        refused, sums = self._redis.run(_RESERVE, self._sum_keys([one.key for one in tallies]), values)
         return TallyGrant(int(refused) - 1 if refused else None, tuple(map(float, sums)))
 
     def settle(self, tallies: Sequence[Tally], actual: Sequence[float]) -> None:
@@ -277,7 +289,7 @@ class RedisState:
             for one in sums.values():
                 values += [_number(one.amount), _milliseconds(one.seconds) if one.seconds > 0 else 0]
                 values.append(_number(one.floor))
-            self._redis.run(_ADD, [self._key("t", key) for key in sums], values)
+            self._redis.run(_ADD, self._sum_keys(sums), values)
 
     def peers(self, name: str, seconds: float) -> tuple[int, str]:
         """Announce this process for some seconds; return how many processes there are, and the state's name."""
@@ -289,6 +301,9 @@ class RedisState:
     def close(self) -> None:
         """Close the connections that nobody uses."""
         self._redis.disconnect()
+
+    def _sum_keys(self, keys: Iterable[str]) -> list[str]:
+        return [self._key(kind, key) for kind in ("t", "f") for key in keys]
 
     def _claim_keys(self, claims: Sequence[Claim]) -> list[str]:
         return [self._key("s" if isinstance(claim, Slots) else "b", claim.key) for claim in claims]

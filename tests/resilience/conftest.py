@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
 import pytest
 
+from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk.providers import Chunk, Embeddings, Request, Response
 from llmops_sdk.testing import ManualClock
 
@@ -74,3 +75,8 @@ def clock() -> ManualClock:
 @pytest.fixture
 def script() -> type[Script]:
     return Script
+
+
+@pytest.fixture
+def system_clock() -> Clock:
+    return SYSTEM_CLOCK

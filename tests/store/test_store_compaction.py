@@ -52,6 +52,7 @@ def everything(make_span):
         ("llmops.attempt", 6_000, {"attempt": 2, "provider": "p", "status": "ok", "retry_after": 1.5}),
         ("llmops.cache.lookup", 7_000, {"tier": "exact", "hit": False, "decision": "miss"}),
         ("llmops.guard.verdict", 8_000, {"guard": "cards", "rail": "input", "action": "redact", "duration_ms": 0.5}),
+        ("llmops.traffic", 9_000, {"policy": "limit", "decision": "waited", "wait_ms": 2.5, "limit": 8.0}),
     ]
     messages = {
         "gen_ai.input.messages": b'[{"role":"user","parts":[{"type":"text","content":"\\u00fc \\"x\\""}]}]',

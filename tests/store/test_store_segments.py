@@ -17,6 +17,7 @@ from llmops_sdk.errors import StoreError
 from llmops_sdk.store import StoreSink, query
 from llmops_sdk.store.files._locks import try_lock
 from llmops_sdk.store.files._segment import SegmentWriter
+from llmops_sdk.store.maintenance._compact import compact_store
 from llmops_sdk.store.schema._views import RECORD_STREAMS, SCHEMA_VERSION
 
 SPANS = RECORD_STREAMS["spans"]
@@ -297,6 +298,30 @@ def test_a_newer_segment_is_refused_by_its_name_and_a_foreign_file_is_not_read(s
     with pytest.raises(StoreError, match="store schema 99"):
         ask("SELECT count(*) FROM spans")
     sink.write([make_span()])
+
+
+def test_an_old_store_gets_the_schema_version_of_its_newest_file(store, make_span):
+    StoreSink(store).close(1.0)
+    (store / "MANIFEST.json").write_text(json.dumps({"schema_version": 1, "files": [], "covered": {}}))
+    sink = StoreSink(store, compaction="manual")
+    sink.write([make_span()])
+    sink.close(1.0)
+    assert json.loads((store / "MANIFEST.json").read_text())["schema_version"] == 1
+    compact_store(store, grace=0.0)
+    # An older SDK would otherwise read the new file, and drop its new columns when it rewrites it.
+    assert json.loads((store / "MANIFEST.json").read_text())["schema_version"] == SCHEMA_VERSION
+
+
+def test_a_newer_file_in_an_older_manifest_is_refused(store, make_span):
+    sink = StoreSink(store, compaction="manual")
+    sink.write([make_span()])
+    sink.close(1.0)
+    compact_store(store, grace=0.0)
+    content = json.loads((store / "MANIFEST.json").read_text())
+    content["files"][0]["version"] = 99
+    (store / "MANIFEST.json").write_text(json.dumps(content))
+    with pytest.raises(StoreError, match="store schema 99"):
+        query("SELECT 1", path=store)
 
 
 def test_a_damaged_manifest_says_what_to_do(store):

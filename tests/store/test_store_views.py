@@ -27,6 +27,7 @@ FIXED = {
         retry_after reason cost""",
     "cache_lookups": "trace_id span_id tier hit similarity age_s decision reason saved_cost",
     "guard_verdicts": "trace_id span_id guard rail action reason duration_ms",
+    "traffic": "trace_id span_id time policy decision deployment subject reason wait_ms cost",
     "scores": "trace_id span_id name value label comment source time session_id document_id target",
     "losses": "time what reason count bytes",
 }

@@ -20,7 +20,7 @@ __all__ = ["explain_model"]
 Row: TypeAlias = tuple[str, str, str, str]
 """What, value, key, source."""
 
-_POLICIES = ("retry", "timeout", "fallback", "cache", "guardrails")
+_POLICIES = ("retry", "timeout", "fallback", "limits", "breaker", "hedge", "cache", "guardrails")
 
 
 def explain_model(name: str, *, form: Format) -> None:
@@ -48,7 +48,9 @@ class _Explanation:
             is_default = resolved.name == self._settings.model
             yield self._row("model", resolved.name, "model") if is_default else ("model", resolved.name, "the call", "")
         for name in self._resolved.names:
-            yield self._row("model", self._settings.models[name].model, "models", name, "model")
+            if self._settings.models[name].model:
+                yield self._row("model", self._settings.models[name].model, "models", name, "model")
+        yield from self._deployments()
         yield "provider", resolved.provider, "the model's name", ""
         yield self._server()
         yield self._key()
@@ -98,6 +100,18 @@ class _Explanation:
             return "key", "set", variable, f"environment: {variable}"
         unset = "not set; many servers need no key" if self._resolved.provider == COMPATIBLE else "NOT SET"
         return "key", unset if names else "found by litellm", " or ".join(names), ""
+
+    def _deployments(self) -> Iterator[Row]:
+        if not self._resolved.deployments:
+            yield "deployment", self._resolved.deployment, "the model's name", ""
+            return
+        models = self._settings.models
+        owner = next(name for name in self._resolved.names if models[name].deployments)
+        weights = self._resolved.weights or (1.0,) * len(self._resolved.deployments)
+        for name, weight in zip(self._resolved.deployments, weights, strict=True):
+            yield self._row("deployment", f"{name} (weight {weight:g})", "models", owner, "deployments")
+        setters = [name for name in self._resolved.names if models[name].balance is not None]
+        yield self._row("balance", self._resolved.balance, "models", next(iter(setters), owner), "balance")
 
     def _fallbacks(self) -> Iterator[Row]:
         models = self._settings.models

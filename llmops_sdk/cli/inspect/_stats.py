@@ -12,6 +12,7 @@ import typer
 from llmops_sdk.cli._filters import Filter
 from llmops_sdk.cli._options import Form, Limit, Store
 from llmops_sdk.cli._unknown import tell_unknown_names
+from llmops_sdk.cli._usage import UsageError
 from llmops_sdk.cli.output._formats import Format
 from llmops_sdk.cli.output._reading import query, show
 
@@ -58,11 +59,21 @@ def stats(
     *,
     filters: Filter,
     simulated: Annotated[bool, typer.Option("--simulated", help="Add simulated calls to the total cost.")] = False,
+    budgets: Annotated[
+        bool, typer.Option("--budgets", help="Show what each of [[budgets]] has spent and has left; no filter applies.")
+    ] = False,
     limit: Limit = 50,
     form: Form = Format.TABLE,
     store: Store = None,
 ) -> None:
     """Summarize calls: errors, cache hits, latency, cost."""
+    if budgets:
+        if by is not Grouping.MODEL or simulated or filters != Filter():
+            raise UsageError("--budgets shows the open window of each budget: leave out filters, --by and --simulated")
+        from llmops_sdk.cli.inspect._budgets import show_budgets
+
+        show_budgets(form=form, limit=limit, store=store)
+        return
     where = filters.where("llm_calls")
     order = f'"{by}" DESC, simulated' if by is Grouping.DAY else f'calls DESC, "{by}", simulated'
     statement = _STATS.format(

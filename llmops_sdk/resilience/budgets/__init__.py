@@ -1,1 +1,5 @@
 """Keep the spending of calls within budgets of money or tokens: estimate it before a call, and correct it after."""
+
+from llmops_sdk.resilience.budgets._decorator import budget
+
+__all__ = ["budget"]

@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -23,7 +23,7 @@ Spent: TypeAlias = Mapping[tuple[str, str, float], float]
 StartReader: TypeAlias = Callable[[Sequence[BudgetSettings], float], Spent]
 """Returns what is spent of budgets, given the time in seconds since the epoch. It never raises."""
 Recorder: TypeAlias = Callable[..., None]
-"""`resilience.traffic._events.record_decision`, or a double of it."""
+"""`shared._decisions.record_decision`, or a double of it."""
 
 _MOST_TOLD = 4_096
 """Accounts of soft budgets that are known to be exceeded."""
@@ -33,15 +33,13 @@ class Reservation:
     """What one call has reserved in its budgets, until `settle` replaces it by what the call used.
 
     Args:
-        state: Where the sums are.
-        accounts: The accounts, all of them reserved.
+        parts: The accounts, all of them reserved, with the states that have their sums.
     """
 
-    __slots__ = ("_pending", "_state")
+    __slots__ = ("_pending",)
 
-    def __init__(self, state: SharedState, accounts: Sequence[Account]) -> None:
-        self._state = state
-        self._pending = [tuple(accounts)] if accounts else []
+    def __init__(self, parts: Iterable[tuple[SharedState, Sequence[Account]]] = ()) -> None:
+        self._pending = list(parts)
 
     @property
     def is_open(self) -> bool:
@@ -55,14 +53,15 @@ class Reservation:
             tokens: Tokens of prompt and answer together; None when unknown, which keeps the estimate.
             usd: USD; None when unknown, which keeps the estimate, or the budget's `unknown_cost` without one.
         """
-        try:
-            accounts = self._pending.pop()  # one step: of two threads, one gets it
-        except IndexError:
-            return
-        self._state.settle(
-            [one.tally for one in accounts],
-            [one.policy.amount(tokens, usd, one.tally.amount) for one in accounts],
-        )
+        while True:
+            try:
+                state, accounts = self._pending.pop()  # one step: of two threads, one gets it
+            except IndexError:
+                return
+            state.settle(
+                [one.tally for one in accounts],
+                [one.policy.amount(tokens, usd, one.tally.amount) for one in accounts],
+            )
 
     def release(self) -> None:
         """Give everything back: the call was not made, or it cost nothing."""
@@ -70,11 +69,16 @@ class Reservation:
 
     async def asettle(self, *, tokens: int | None = None, usd: float | None = None) -> None:
         """Settle as `settle` does; a server is asked in a thread. Cancelling the wait does not undo it."""
-        if not self._state.blocking or not self._pending:
+        if not any(state.blocking for state, _ in self._pending):
             self.settle(tokens=tokens, usd=usd)
             return
         loop = asyncio.get_running_loop()
         await asyncio.shield(loop.run_in_executor(None, lambda: self.settle(tokens=tokens, usd=usd)))
+
+    def extend(self, other: Reservation) -> None:
+        """Take over what another reservation has reserved."""
+        self._pending += other._pending
+        other._pending = []
 
 
 class Budgets:
@@ -114,6 +118,8 @@ class Budgets:
     ) -> None:
         self.settings = tuple(settings)
         self._policies = tuple(map(Policy, self.settings))
+        self._needs_price = any(policy.unit == "usd" for policy in self._policies)
+        self._has_soft = any(policy.is_soft for policy in self._policies)
         self._state = state
         self._clock = clock
         self._start = start
@@ -125,16 +131,17 @@ class Budgets:
     @property
     def needs_price(self) -> bool:
         """Return whether a budget is in USD, so that a call needs an estimate of its cost."""
-        return any(policy.unit == "usd" for policy in self.policies())
+        return self._needs_price
 
     @property
     def blocking(self) -> bool:
         """Return whether `reserve` may wait for a server or the store, so that async code uses `areserve`."""
         return self._state.blocking or self._start is not None
 
-    def policies(self) -> Sequence[Policy]:
-        """Return the budgets in force for a call that is made here."""
-        return self._policies
+    @property
+    def state(self) -> SharedState:
+        """Return where the sums are."""
+        return self._state
 
     def reserve(self, call: BudgetCall) -> Reservation:
         """Reserve the estimate of a call in every budget that it counts against, or in none.
@@ -147,7 +154,28 @@ class Budgets:
         """
         if self._start is not None:
             self._read_start()
-        return self._reserve(call, self.policies())
+        now, state = self._clock.time(), self._state
+        hidden = state.blocking
+        accounts = [one for policy in self._policies for one in policy.accounts(call, now, hidden=hidden)]
+        if not accounts:
+            return Reservation()
+        tallies = [one.tally for one in accounts]
+        if self._spent:
+            tallies = [
+                replace(one.tally, start=self._spent.get((one.policy.settings.name, one.key, one.window.start), 0.0))
+                for one in accounts
+            ]
+        grant = state.reserve(tallies)
+        if grant.refused is not None:
+            account, spent = accounts[grant.refused], grant.sums[grant.refused]
+            error = account.error(spent)
+            self._decide("refused", call, account, spent, str(error))
+            raise error
+        if self._has_soft:
+            for account, total in zip(accounts, grant.sums, strict=True):
+                if account.policy.is_soft and total > account.policy.limit and self._is_news(account.tally.key):
+                    self._decide("exceeded", call, account, total, "a soft budget lets the call pass")
+        return Reservation([(state, accounts)])
 
     async def areserve(self, call: BudgetCall) -> Reservation:
         """Reserve as `reserve` does; a server or the store is asked in a thread.
@@ -169,28 +197,6 @@ class Budgets:
                 loop.run_in_executor(None, reservation.release)
             raise
         return handover.take()
-
-    def _reserve(self, call: BudgetCall, policies: Sequence[Policy]) -> Reservation:
-        now, state = self._clock.time(), self._state
-        accounts = [one for policy in policies for one in policy.accounts(call, now, hidden=state.blocking)]
-        if not accounts:
-            return Reservation(state, ())
-        tallies = [one.tally for one in accounts]
-        if self._spent:
-            tallies = [
-                replace(one.tally, start=self._spent.get((one.policy.settings.name, one.key, one.window.start), 0.0))
-                for one in accounts
-            ]
-        grant = state.reserve(tallies)
-        if grant.refused is not None:
-            account, spent = accounts[grant.refused], grant.sums[grant.refused]
-            error = account.error(spent)
-            self._decide("refused", call, account, spent, str(error))
-            raise error
-        for account, total in zip(accounts, grant.sums, strict=True):
-            if account.tally.limit is None and total > account.policy.limit and self._is_news(account.tally.key):
-                self._decide("exceeded", call, account, total, "a soft budget lets the call pass")
-        return Reservation(state, accounts)
 
     def _decide(self, decision: str, call: BudgetCall, account: Account, value: float, reason: str) -> None:
         if self._record is not None:

@@ -9,6 +9,7 @@ from llmops_sdk.config import ResolvedModel, Settings
 from llmops_sdk.providers import Provider
 from llmops_sdk.resilience.budgets._budgets import Budgets
 from llmops_sdk.resilience.budgets._estimate import Estimator
+from llmops_sdk.resilience.budgets._spent import start_reader
 from llmops_sdk.resilience.traffic._provider import TrafficProvider
 from llmops_sdk.resilience.traffic._registry import budgets_of, deployment_of
 from llmops_sdk.shared._decisions import record_decision
@@ -54,7 +55,11 @@ def traffic_provider(
     budgets = None
     if settings.budgets:
         budgets = budgets_of(
-            settings.budgets, state, lambda: Budgets(settings.budgets, state, clock, record=record_decision)
+            settings.budgets,
+            state,
+            lambda: Budgets(
+                settings.budgets, state, clock, start=start_reader(settings, state), record=record_decision
+            ),
         )
     return TrafficProvider(
         provider,

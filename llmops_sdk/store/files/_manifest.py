@@ -120,6 +120,8 @@ class Manifest:
         left = {file.name for file in remove}
         return replace(
             self,
+            # An older SDK must refuse the store: it would drop the new columns of a file that it rewrites.
+            schema_version=max([self.schema_version, *(file.version for file in add)]),
             generation=gone.generation,
             files=(*(file for file in self.files if file.name not in left), *add),
             covered={**self.covered, **dict.fromkeys(cover, gone)},
@@ -166,7 +168,9 @@ def read_manifest(path: Path) -> Manifest | None:
         content: Any = orjson.loads(read_file(file, _MAX_BYTES))
         # Before the rest, of which a newer version may have made something else.
         refuse_newer(whole_number(content["schema_version"]), path)
-        return _decoded(content)
+        manifest = _decoded(content)
+        refuse_newer(max((file.version for file in manifest.files), default=0), path)
+        return manifest
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:

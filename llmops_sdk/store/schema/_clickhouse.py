@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from llmops_sdk.store.schema._view_traffic import TRAFFIC_ATTRIBUTES
 from llmops_sdk.store.schema._views import RECORD_STREAMS, VIEWS, View
 from llmops_sdk.tracing.records import _semconv as sc
 
@@ -117,6 +118,7 @@ _EVENTS_OF = {
     "attempts": (sc.EVENT_ATTEMPT, "attempt_events"),
     "cache_lookups": (sc.EVENT_CACHE_LOOKUP, "lookup_events"),
     "guard_verdicts": (sc.EVENT_GUARD_VERDICT, "verdict_events"),
+    "traffic": (sc.EVENT_TRAFFIC, "traffic_events"),
 }
 
 
@@ -154,7 +156,8 @@ def _select(view: View) -> str:
     if view.name in _EVENTS_OF:
         event, flag = _EVENTS_OF[view.name]
         own = {
-            column.name: f"JSONExtract(e, 'attributes', '{column.name}', '{_TYPES[column.type]}')"
+            column.name: f"JSONExtract(e, 'attributes', '{TRAFFIC_ATTRIBUTES.get(column.name, column.name)}', "
+            f"'{_TYPES[column.type]}')"
             for column in view.columns
             if column.type in _TYPES and column.name not in {"trace_id", "span_id"}
         }

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from llmops_sdk.store.schema._shared_columns import DURATION, IDS, START_TIME, TIME
 from llmops_sdk.store.schema._types import Column, View
 from llmops_sdk.tracing.records import _semconv as sc
 
-__all__ = ["EVENT_VIEWS"]
+__all__ = ["EVENT_VIEWS", "event_view_sql"]
 
 _EVENT = IDS + (
     TIME,
@@ -24,8 +26,9 @@ _ATTEMPT = IDS + (
     Column("status_code", "BIGINT", "The HTTP status of an error."),
     Column("error_type", "VARCHAR", "The error's class."),
     Column("retry_after", "DOUBLE", "How long the provider asked to wait.", "s"),
-    Column("reason", "VARCHAR", "Why it was made: first, retry, fallback or reask."),
+    Column("reason", "VARCHAR", "Why it was made: first, retry, hedge, fallback or reask."),
     Column("cost", "DOUBLE", "What it cost; NULL when unknown.", "USD"),
+    Column("deployment", "VARCHAR", "The deployment tried; NULL for a model without a name."),
 )
 _LOOKUP = IDS + (
     Column("tier", "VARCHAR", "exact or semantic."),
@@ -59,7 +62,17 @@ _VERDICT = IDS + (
 )
 
 
-def _event_view(event: str, flag: str, columns: tuple[Column, ...]) -> str:
+def event_view_sql(
+    event: str, flag: str, columns: tuple[Column, ...], attributes: Mapping[str, str] | None = None
+) -> str:
+    """Return the SQL of a view with a row for each event of one name.
+
+    Args:
+        event: The event's name.
+        flag: The stored column that counts such events of a span.
+        columns: The view's columns.
+        attributes: The attribute of each column whose attribute has another name.
+    """
     # Only the rows that have such an event are parsed: the flag was written beside it.
     times = {
         START_TIME: "make_timestamp(coalesce(e.attributes.start_ns, e.time_ns) // 1000)",
@@ -68,16 +81,21 @@ def _event_view(event: str, flag: str, columns: tuple[Column, ...]) -> str:
     own = [column for column in columns if column not in IDS]
     # Attributes of events are plain values: JSON is text there.
     texts = {column: f"TRY_CAST(e.attributes.{column.name} AS JSON)" for column in own if column.type == "JSON"}
+    keys = {column: (attributes or {}).get(column.name, column.name) for column in own}
     picked = ", ".join(
-        f"{(times | texts).get(column, f'e.attributes.{column.name}')} AS {column.name}" for column in own
+        f"{(times | texts).get(column, f'e.attributes.{_quoted(keys[column])}')} AS {column.name}" for column in own
     )
-    fields = [f'"{one.name}":"{"VARCHAR" if one in texts else one.type}"' for one in own if one not in times]
+    fields = [f'"{keys[one]}":"{"VARCHAR" if one in texts else one.type}"' for one in own if one not in times]
     fields += ['"start_ns":"BIGINT"'] if START_TIME in columns else []
     shape = '[{"name":"VARCHAR","time_ns":"BIGINT","attributes":{' + ",".join(fields) + "}}]"
     return (
         f"SELECT trace_id, span_id, {picked} FROM (SELECT trace_id, span_id, unnest(from_json(events, '{shape}')) AS e "
         f"FROM store.spans WHERE {flag} > 0) WHERE e.name = '{event}'"
     )
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'
 
 
 _EVENTS_SQL = """SELECT trace_id, span_id, make_timestamp(e.time_ns // 1000) AS time, e.name AS name,
@@ -91,7 +109,7 @@ EVENT_VIEWS = (
         "attempts",
         "Every try at a provider.",
         _ATTEMPT,
-        _event_view(sc.EVENT_ATTEMPT, "attempt_events", _ATTEMPT),
+        event_view_sql(sc.EVENT_ATTEMPT, "attempt_events", _ATTEMPT),
         "SELECT provider, status_code, count(*) FROM attempts WHERE status = 'error' GROUP BY ALL",
         "trace_id span_id attempt provider model start_time duration_ms status status_code error_type "
         "retry_after reason cost",
@@ -100,7 +118,7 @@ EVENT_VIEWS = (
         "cache_lookups",
         "Every question to our cache.",
         _LOOKUP,
-        _event_view(sc.EVENT_CACHE_LOOKUP, "lookup_events", _LOOKUP),
+        event_view_sql(sc.EVENT_CACHE_LOOKUP, "lookup_events", _LOOKUP),
         "SELECT tier, avg(hit::INT) AS hit_rate, sum(saved_cost) FROM cache_lookups GROUP BY ALL",
         "trace_id span_id tier hit similarity age_s decision reason saved_cost",
     ),
@@ -108,7 +126,7 @@ EVENT_VIEWS = (
         "guard_verdicts",
         "Every verdict of a guard.",
         _VERDICT,
-        _event_view(sc.EVENT_GUARD_VERDICT, "verdict_events", _VERDICT),
+        event_view_sql(sc.EVENT_GUARD_VERDICT, "verdict_events", _VERDICT),
         "SELECT guard, action, count(*) FROM guard_verdicts GROUP BY ALL",
         "trace_id span_id guard rail action reason duration_ms",
     ),

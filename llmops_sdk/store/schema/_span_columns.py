@@ -183,6 +183,15 @@ SPAN_COLUMNS: tuple[StoredColumn, ...] = (
         (sc.ATTEMPTS,),
     ),
     StoredColumn(
+        "deployment",
+        "VARCHAR",
+        "The deployment that served: its name in `[models]`, or its provider and model; NULL for a model without a "
+        "name, and where our cache answered.",
+        "",
+        (sc.DEPLOYMENT,),
+        since=4,
+    ),
+    StoredColumn(
         "prompt_name",
         "VARCHAR",
         "The prompt's name.",
@@ -207,6 +216,7 @@ SPAN_COLUMNS: tuple[StoredColumn, ...] = (
     StoredColumn("attempt_events", "INTEGER", f"How many of them are `{sc.EVENT_ATTEMPT}`."),
     StoredColumn("lookup_events", "INTEGER", f"How many of them are `{sc.EVENT_CACHE_LOOKUP}`."),
     StoredColumn("verdict_events", "INTEGER", f"How many of them are `{sc.EVENT_GUARD_VERDICT}`."),
+    StoredColumn("traffic_events", "INTEGER", f"How many of them are `{sc.EVENT_TRAFFIC}`.", since=4),
     StoredColumn("otel_kind", "VARCHAR", "internal, client, server, producer or consumer."),
     StoredColumn("scope", "VARCHAR", "The library that made the span."),
     StoredColumn("resource", "JSON", "The attributes of the process that made it."),

@@ -57,7 +57,7 @@ _SPANS = view_columns(
 _CALLS = _SPANS + view_columns(
     "operation provider request_model model input_tokens output_tokens cache_read_tokens cache_write_tokens "
     "reasoning_tokens cost saved_cost ttft_ms finish_reason cache attempts prompt_name prompt_version input_messages "
-    "output_messages"
+    "output_messages deployment"
 )
 SHOWN = _select(_CALLS)
 """The columns of `llm_calls`, as the list of a SELECT from `store.spans`."""

@@ -11,6 +11,7 @@ from llmops_sdk.store.schema._record_streams import RECORD_STREAMS, SEAL, stream
 from llmops_sdk.store.schema._span_columns import SPAN_COLUMNS
 from llmops_sdk.store.schema._span_views import CALLS_VIEW, SESSIONS_VIEW, SHOWN, SPANS_VIEW, TRACES_VIEW
 from llmops_sdk.store.schema._types import Column, RecordStream, StoredColumn, View
+from llmops_sdk.store.schema._view_traffic import TRAFFIC_VIEW
 
 __all__ = [
     "RECORD_STREAMS",
@@ -26,7 +27,7 @@ __all__ = [
     "stream_name",
 ]
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 VIEWS: list[View] = [
     SPANS_VIEW,
@@ -34,6 +35,7 @@ VIEWS: list[View] = [
     SESSIONS_VIEW,
     CALLS_VIEW,
     *EVENT_VIEWS,
+    TRAFFIC_VIEW,
     MESSAGES_VIEW,
     *(stream.view for stream in RECORD_STREAMS.values() if stream.view is not None),
 ]

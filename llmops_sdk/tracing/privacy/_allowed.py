@@ -137,12 +137,15 @@ ALLOWED_OWN_EVENT_KEYS = frozenset(
         "attempt",
         "cost",
         "decision",
+        "deployment",
         "duration_ms",
         "error_type",
         "findings",
         "guard",
         "hit",
+        "limit",
         "model",
+        "policy",
         "provider",
         "rail",
         "reason",
@@ -153,10 +156,13 @@ ALLOWED_OWN_EVENT_KEYS = frozenset(
         "start_time",
         "status",
         "status_code",
+        "subject",
         "threshold",
         "tier",
         "truncated",
+        "value",
         "version",
+        "wait_ms",
     }
 )
-"""Attributes of the events that this SDK adds for attempts, look-ups in the cache and verdicts of guards."""
+"""Attributes of the events that this SDK adds: attempts, cache look-ups, verdicts of guards, traffic decisions."""

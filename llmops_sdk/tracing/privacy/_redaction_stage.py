@@ -36,6 +36,7 @@ _NUMBERS = (int, bool, float)
 # The attributes that stay after a failed redaction, in addition to numbers and flags.
 _SAFE_KEYS = frozenset({
     _semconv.CACHE,
+    _semconv.DEPLOYMENT,
     _semconv.FINISH_REASONS,
     _semconv.KIND,
     _semconv.OPERATION,

@@ -72,6 +72,7 @@ STATUS = "llmops.status"  # ok, error, cancelled, closed, unset
 CACHE = "llmops.cache"  # exact, semantic
 MODEL_NAME = "llmops.model.name"  # as the application wrote it, as in "fast"
 MODEL_TARGET = "llmops.model.target"  # provider and model that it stands for
+DEPLOYMENT = "llmops.deployment"  # the deployment that served, by its configured name
 ATTEMPTS = "llmops.attempts"  # how many
 SAVED_COST = "llmops.saved_cost"  # USD
 SIMULATED = "llmops.simulated"
@@ -87,8 +88,8 @@ ERROR_TYPE = "error.type"
 SERVER_ADDRESS = "server.address"
 SERVER_PORT = "server.port"
 
-# Events of a span. Their attributes are named like the columns of the views `attempts`, `cache_lookups` and
-# `guard_verdicts`.
+# Events of a span. Their attributes are named like the columns of the views `attempts`, `cache_lookups`,
+# `guard_verdicts` and `traffic`.
 EVENT_ATTEMPT = "llmops.attempt"
 EVENT_FALLBACK = "llmops.fallback"
 EVENT_CACHE_LOOKUP = "llmops.cache.lookup"

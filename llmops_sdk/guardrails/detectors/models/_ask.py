@@ -79,6 +79,7 @@ def _recorded(judge: Provider, model: str, name: str) -> Generator[Span]:
 def _record(span: Span, response: Response) -> str:
     known: dict[str, Any] = {
         _semconv.RESPONSE_MODEL: response.model,
+        _semconv.DEPLOYMENT: response.deployment,
         _semconv.FINISH_REASONS: response.finish_reason and [response.finish_reason],
         _semconv.SIMULATED: response.simulated,
         _semconv.ATTEMPTS: len(response.attempts),

@@ -1,0 +1,97 @@
+"""The budgets of decorators and blocks that are open around a call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Protocol
+
+from llmops_sdk._util._clock import Clock
+from llmops_sdk.resilience.budgets._budgets import Budgets, Reservation
+from llmops_sdk.resilience.budgets._call import BudgetCall
+from llmops_sdk.shared._local import LocalState
+
+__all__ = ["Scope", "ScopeEntry", "ScopedBudgets", "enter_scope", "leave_scope", "open_scopes"]
+
+
+class Scope(Protocol):
+    """A decorator or a block with a budget."""
+
+    def budgets(self) -> Budgets:
+        """Return its budget, with the state in force."""
+        ...
+
+
+_scopes: ContextVar[tuple[Scope, ...]] = ContextVar("llmops-budget-scopes", default=())
+
+open_scopes: Callable[[], tuple[Scope, ...]] = _scopes.get
+"""Return the budgets around the code that runs here, the outermost first; empty without any."""
+
+
+def enter_scope(scope: Scope) -> None:
+    """Let the calls that follow count against a budget."""
+    _scopes.set((*_scopes.get(), scope))
+
+
+def leave_scope(scope: Scope) -> None:
+    """End the innermost scope of a budget; another context, in which a generator is closed, may not have it."""
+    # Not by a token: that of another context is an error.
+    scopes = _scopes.get()
+    for index in reversed(range(len(scopes))):
+        if scopes[index] is scope:
+            _scopes.set(scopes[:index] + scopes[index + 1 :])
+            return
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeEntry:
+    """Let the calls inside the block count against a budget.
+
+    A class, because `contextlib` would turn a StopIteration of the block into another error first.
+    """
+
+    scope: Scope
+
+    def __enter__(self) -> None:
+        enter_scope(self.scope)
+
+    def __exit__(self, *exception: object) -> None:
+        leave_scope(self.scope)
+
+
+class ScopedBudgets(Budgets):
+    """The budgets that are open around each call; one that is open twice, as in a recursion, counts once.
+
+    Args:
+        clock: The time.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__((), LocalState(clock), clock)
+
+    @property
+    def needs_price(self) -> bool:
+        """Return whether a budget is in USD, so that a call needs an estimate of its cost."""
+        return any(scope.budgets().needs_price for scope in open_scopes())
+
+    @property
+    def blocking(self) -> bool:
+        """Return whether `reserve` may wait for a server."""
+        return any(scope.budgets().blocking for scope in open_scopes())
+
+    def reserve(self, call: BudgetCall) -> Reservation:
+        """Reserve the estimate of a call in every open budget, or in none.
+
+        Raises:
+            BudgetExceededError: A hard budget has less left than the call needs.
+        """
+        made = Reservation()
+        try:
+            # The outermost first: it has the larger limit, and a refusal of the innermost says most.
+            for scope in dict.fromkeys(open_scopes()):
+                made.extend(scope.budgets().reserve(call))
+        except BaseException:
+            made.release()
+            raise
+        return made

@@ -1,0 +1,31 @@
+"""Count the calls inside `@budget` and `with budget:` where the settings have no stage for that."""
+
+from __future__ import annotations
+
+from llmops_sdk._util._clock import Clock
+from llmops_sdk.config import ResolvedModel
+from llmops_sdk.providers import Provider
+from llmops_sdk.resilience.budgets._estimate import Estimator
+from llmops_sdk.resilience.budgets._scopes import ScopedBudgets
+from llmops_sdk.resilience.traffic._provider import TrafficProvider
+
+__all__ = ["scoped_provider"]
+
+
+def scoped_provider(resolved: ResolvedModel, provider: Provider, estimator: Estimator, clock: Clock) -> Provider:
+    """Return the provider with the budgets that are open around each call.
+
+    Args:
+        resolved: The model.
+        provider: The provider to call.
+        estimator: Estimates the calls; it learns, so that a model keeps its own.
+        clock: The time.
+    """
+    return TrafficProvider(
+        provider,
+        resolved.deployment or resolved.model,
+        budgets=ScopedBudgets(clock),
+        clock=clock,
+        estimator=estimator,
+        names=(resolved.name, *resolved.names, resolved.model),
+    )
