@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass
-from typing import Any, TypedDict, assert_type
+from typing import Any, Literal, TypedDict, assert_type
 
 from pydantic import BaseModel
 
@@ -289,6 +289,26 @@ async def with_fallback_async(question: str) -> str:
 def counting(limit: int) -> Iterator[int]:
     """A generator."""
     yield limit
+
+
+@llmops.breaker
+def with_breaker(question: str, *, polite: bool = True) -> str:
+    """Under a breaker."""
+    return question if polite else question.upper()
+
+
+@llmops.breaker(3, 10.0, name="vendor", on=(TimeoutError, ConnectionError))
+async def with_breaker_async(question: str) -> str:
+    """A coroutine."""
+    with llmops.breaker(failures=2) as policy:
+        assert_type(policy.state, Literal["closed", "open", "half_open"])
+    async with llmops.breaker():
+        return question
+
+
+assert_type(with_breaker("a", polite=False), str)
+kept_breaker: Callable[[str], Coroutine[Any, Any, str]] = with_breaker_async
+with_breaker(1)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - the parameters are kept
 
 
 @llmops.budget(limit_usd=5.0, per="user", window="month", cost=0.01)
