@@ -330,6 +330,32 @@ assert_type(with_budget("a", polite=False), str)
 kept_budget: Callable[[str], Coroutine[Any, Any, str]] = with_budget_async
 with_budget(1)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - the parameters are kept
 llmops.budget(limit_usd=1.0, per="team")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - no such key
+at_most_two = llmops.limit(2, requests_per_minute=60.0, name="gpu", fair="user")
+
+
+@at_most_two
+def limited(question: str) -> str:
+    """Under limits."""
+    return question
+
+
+@llmops.limit(concurrency=2)
+async def limited_async(question: str) -> str:
+    """A coroutine."""
+    return question
+
+
+async def limited_blocks() -> None:
+    """Blocks."""
+    with at_most_two as policy:
+        assert_type(policy.in_flight, int)
+    async with at_most_two:
+        assert_type(at_most_two.concurrency, int | None)
+
+
+assert_type(limited("a"), str)
+kept_limited: Callable[[str], Coroutine[Any, Any, str]] = limited_async
+limited(1)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - the parameters are kept
 assert_type(bare("a"), str)
 assert_type(stacked("a"), str)
 assert_type(with_fallback("a", polite=False), str)

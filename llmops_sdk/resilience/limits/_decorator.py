@@ -10,14 +10,12 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
-from pydantic import ValidationError
-
 from llmops_sdk._util._callables import decorate
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk.config import LimitSettings, current
 from llmops_sdk.errors import ConfigError, LimitExceededError
 from llmops_sdk.resilience._decorated import wrap_callable
-from llmops_sdk.resilience.limits._calls import Fairness, outcome_of, record_refusal, record_wait, turn_of
+from llmops_sdk.resilience.limits._calls import Fairness, outcome_of, record_limit_refusal, record_wait, turn_of
 from llmops_sdk.resilience.limits._limiter import Limiter
 from llmops_sdk.resilience.limits._pass import Pass
 from llmops_sdk.shared._local import LocalState
@@ -82,24 +80,14 @@ def limit(
         ...     policy.in_flight
         1
     """
-    try:
-        settings = LimitSettings(
-            concurrency=concurrency,
-            requests_per_minute=requests_per_minute,
-            adaptive=adaptive,
-            queue=queue,
-            queue_timeout=queue_timeout,
-            fair=fair,
-        )
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = str(first["loc"][0])
-        raise ConfigError(
-            f"@limit: {key}={first['input']!r} is not valid: {first['msg']}. Write it as in "
-            "@limit(concurrency=5) or @limit(requests_per_minute=60)",
-            key=key,
-            value=first["input"],
-        ) from error
+    settings = LimitSettings(
+        concurrency=None if callable(concurrency) else concurrency,
+        requests_per_minute=requests_per_minute,
+        adaptive=adaptive,
+        queue=queue,
+        queue_timeout=queue_timeout,
+        fair=fair,
+    )
     if not settings.is_on:
         raise ConfigError(
             "@limit needs a limit: give concurrency, requests_per_minute or adaptive=True, as in @limit(concurrency=5)",
@@ -177,7 +165,7 @@ class LimitPolicy:
         try:
             one = limiter.enter(who=turn_of(self._settings.fair))
         except LimitExceededError as error:
-            record_refusal(limiter.name, error)
+            record_limit_refusal(limiter.name, error)
             raise
         record_wait(limiter.name, one)
         return one
@@ -188,7 +176,7 @@ class LimitPolicy:
         try:
             one = await limiter.aenter(who=turn_of(self._settings.fair))
         except LimitExceededError as error:
-            record_refusal(limiter.name, error)
+            record_limit_refusal(limiter.name, error)
             raise
         record_wait(limiter.name, one)
         return one
