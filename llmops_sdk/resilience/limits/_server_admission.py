@@ -12,7 +12,9 @@ from typing import Any
 from llmops_sdk._util._daemon import start_daemon
 from llmops_sdk._util._guard import guarded
 from llmops_sdk.resilience.limits._admission import Admission, Entry
+from llmops_sdk.resilience.limits._calls import record_lowered
 from llmops_sdk.resilience.limits._pass import Outcome, Pass
+from llmops_sdk.shared._server import BackendError
 from llmops_sdk.shared._state import Bucket, Claim, Grant, Slots
 
 __all__ = ["ServerAdmission"]
@@ -30,8 +32,8 @@ class ServerAdmission(Admission):
     """As `Admission`, over a state on a server.
 
     A call that finds nobody waiting asks the server itself, at the same time as others. In the queue only the head
-    asks: when a call of this process leaves, and every 10 to 50 ms, because other processes tell nobody. A daemon thread
-    renews the slots of the calls inside.
+    asks: when a call of this process leaves, and every 10 to 50 ms, because other processes tell nobody. A daemon
+    thread renews the slots of the calls inside.
     """
 
     def _reset(self) -> None:
@@ -50,7 +52,7 @@ class ServerAdmission(Admission):
 
     def ask(self, one: Pass) -> bool:
         """Ask the server if nobody waits; return whether the call passed."""
-        if self._queue:
+        if self._queue or self._must_wait(one):
             return False
         claims = one.claims = self.claims.of_call(one.tokens)
         grant = self.state.claim(one.holder, claims)
@@ -67,13 +69,13 @@ class ServerAdmission(Admission):
                 return passed
             self._asking_since = now
         try:
-            while head is not None:
+            while head is not None and not self._must_wait(head):
                 claims = head.claims = self.claims.of_call(head.tokens)
                 try:
                     grant = self.state.claim(head.holder, claims)
-                except Exception as error:
+                except BackendError as error:
                     self._fail(head, error)
-                    raise
+                    break
                 if not self._answer(head, claims, grant):
                     break
                 passed.append(head)
@@ -87,20 +89,22 @@ class ServerAdmission(Admission):
         """Undo what a call has asked for; a request that is under way undoes it later."""
         with self._lock:
             self._queue.discard(one)
-            entry = self._inside.pop(one.holder, (self.state, one.claims))
+            entry = self._inside.pop(one.holder, (self.state, one.claims, None))
             refund = self._refund(one) if one.stage == "inside" else ()
             one.stage = "left"
             self._on_room()
         if one.claims:
-            self._call_server(one, entry, refund)
+            self._call_server(one.holder, entry, refund)
 
-    def finish(self, one: Pass, tokens: float | None, outcome: Outcome, latency: float | None) -> None:
+    def finish(self, one: Pass, tokens: float | None, outcome: Outcome) -> None:
         """End a call inside, and let the next one pass."""
         with self._lock:
             entry = self._inside.pop(one.holder, None)
-            self._end(one, outcome, latency)
+            lowered = self._end(one, outcome)
+        if lowered is not None:
+            record_lowered(self.name, lowered, outcome)
         if entry is not None:
-            self._call_server(one, entry, self._correction(one, tokens))
+            self._call_server(one.holder, entry, self._correction(one, tokens))
         if self._abandoned:
             self._collect()
 
@@ -109,10 +113,25 @@ class ServerAdmission(Admission):
         with self._lock:
             inside = list(self._inside.items())
             self._renews = bool(inside)
-        for holder, (state, claims) in inside:
+        for holder, (state, claims, _) in inside:
             if slots := [claim for claim in claims if isinstance(claim, Slots)]:
                 guarded("renew a slot of a limit", None, state.renew, holder, slots)
         return bool(inside)
+
+    def _must_wait(self, one: Pass) -> bool:
+        if self._headroom is None:
+            return False
+        with self._lock:
+            return self._is_held_back(one)
+
+    def _collect(self) -> None:
+        with self._lock:
+            lost = self._lost()
+            for holder, _ in lost:
+                self._inside.pop(holder, None)
+            self._abandoned.clear()
+        for holder, entry in lost:
+            self._call_server(holder, entry, ())
 
     def _is_asking(self, now: float) -> bool:
         return self._asking_since is not None and now - self._asking_since < _STALE_SECONDS
@@ -129,15 +148,15 @@ class ServerAdmission(Admission):
                 self._enter(one, claims)
                 left = not self._wake(one)
         if left:
-            self._release(one, (self.state, claims), self._refund(one))
+            self._release(one.holder, (self.state, claims, None), self._refund(one))
             return False
         if (debt := self.claims.debt(one.tokens)) > 0:
-            self._release(one, (self.state, ()), (self.claims.of_tokens(-debt),))
+            self._release(one.holder, (self.state, (), None), (self.claims.of_tokens(-debt),))
         if self.claims.slots is not None and not self._renews:
             self._start_renewing(self.claims.slots.seconds / 3)
         return True
 
-    def _fail(self, one: Pass, error: Exception) -> None:
+    def _fail(self, one: Pass, error: BackendError) -> None:
         """Let the call whose turn it is raise the server's error."""
         with self._lock:
             self._queue.discard(one)
@@ -147,7 +166,7 @@ class ServerAdmission(Admission):
     def _refuse(self, one: Pass, key: str, wait: float | None) -> None:
         super()._refuse(one, key, wait)
         shortest, longest = _POLL_SECONDS
-        pause = random.uniform(shortest, longest)
+        pause = random.uniform(shortest, longest)  # noqa: S311 - no secret
         self._due = self.clock.monotonic() + (pause if wait is None else wait + pause / 10)
 
     def _admit(self) -> list[Pass]:
@@ -161,27 +180,27 @@ class ServerAdmission(Admission):
         self._timekeeper = ("", 0.0)
         self._admit()
 
-    def _give_back(self, one: Pass, entry: Entry, refund: tuple[Bucket, ...]) -> None:
+    def _give_back(self, holder: str, entry: Entry, refund: tuple[Bucket, ...]) -> None:
         """Do nothing under the lock; those who call the server do it afterwards."""
 
-    def _call_server(self, one: Pass, entry: Entry, refund: tuple[Bucket, ...]) -> None:
+    def _call_server(self, holder: str, entry: Entry, refund: tuple[Bucket, ...]) -> None:
         if _in_event_loop():
             try:
-                self.pool.submit(self._release, one, entry, refund)
+                self.pool.submit(self._release, holder, entry, refund)
             except RuntimeError:  # the interpreter is ending
-                self._release(one, entry, refund)
+                self._release(holder, entry, refund)
         else:
-            self._release(one, entry, refund)
+            self._release(holder, entry, refund)
 
-    def _release(self, one: Pass, entry: Entry, refund: tuple[Bucket, ...]) -> None:
-        state, claims = entry
-        guarded("release a slot of a limit", None, lambda: state.release(one.holder, claims, refund=refund))
+    def _release(self, holder: str, entry: Entry, refund: tuple[Bucket, ...]) -> None:
+        state, claims, _ = entry
+        guarded("release a slot of a limit", None, lambda: state.release(holder, claims, refund=refund))
         with self._lock:
             self._on_room()
 
     def _start_renewing(self, seconds: float) -> None:
         self._renews = True
-        reference = weakref.ref(self)
+        reference: weakref.ref[ServerAdmission] = weakref.ref(self)
         if start_daemon(lambda: _renew_until_idle(reference, seconds), "llmops-limit-renewal") is None:
             self._renews = False
 

@@ -7,13 +7,13 @@ import contextvars
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Self, cast
+from typing import Self
 
 from llmops_sdk._util._clock import Clock
 from llmops_sdk._util._daemon import start_daemon
 from llmops_sdk.config import LimitSettings, Timeout
-from llmops_sdk.errors import CircuitOpenError, LimitExceededError
-from llmops_sdk.providers import Chunk, Embeddings, Request, Response, Usage
+from llmops_sdk.errors import CircuitOpenError, LimitExceededError, ProviderError
+from llmops_sdk.providers import Chunk, Embeddings, RateLimits, Request, Response, Usage
 from llmops_sdk.resilience._chunks import is_piece
 from llmops_sdk.resilience.breaker._breaker import Breaker, Change, Result, Trial
 from llmops_sdk.resilience.breaker._record import record_changes, record_probe, record_refusal
@@ -21,12 +21,10 @@ from llmops_sdk.resilience.breaker._results import pause_of, result_of
 from llmops_sdk.resilience.budgets._budgets import Budgets, Reservation
 from llmops_sdk.resilience.budgets._call import budget_call
 from llmops_sdk.resilience.budgets._estimate import Estimate, Estimator
+from llmops_sdk.resilience.limits._calls import is_cancelled, outcome_of, record_limit_refusal, record_wait, turn_of
 from llmops_sdk.resilience.limits._limiter import Limiter
 from llmops_sdk.resilience.limits._pass import Outcome, Pass
-from llmops_sdk.resilience.traffic._use import chunk_size, is_cancelled, is_free, outcome_of, response_size
-from llmops_sdk.shared._decisions import record_decision
-from llmops_sdk.tracing.records._records import Stamp
-from llmops_sdk.tracing.spans import _active
+from llmops_sdk.resilience.traffic._use import chunk_size, is_free, response_size
 
 __all__ = ["Gates", "Visit"]
 
@@ -75,8 +73,21 @@ class Visit:
     """
 
     __slots__ = (
-        "_arrived", "_began", "_cost", "_estimate", "_finished", "_gates", "_pass", "_piece_at", "_request",
-        "_reservation", "_sent_at", "_texts", "_total", "_trial", "_usage",
+        "_arrived",
+        "_began",
+        "_cost",
+        "_estimate",
+        "_finished",
+        "_gates",
+        "_has_piece",
+        "_pass",
+        "_request",
+        "_reservation",
+        "_sent_at",
+        "_texts",
+        "_total",
+        "_trial",
+        "_usage",
     )  # fmt: skip
 
     def __init__(self, gates: Gates, request: Request, texts: Sequence[str] | None = None) -> None:
@@ -90,7 +101,7 @@ class Visit:
         self._pass: Pass | None = None
         self._trial: Trial | None = None
         self._sent_at: float | None = None
-        self._piece_at: float | None = None
+        self._has_piece = False
         self._usage: Usage | None = None
         self._cost: float | None = None
         self._arrived = 0
@@ -116,9 +127,9 @@ class Visit:
             self._reservation = gates.budgets.reserve(budget_call(gates.names, self._estimate))
         if (limiter := gates.limiter) is not None:
             try:
-                self._pass = limiter.enter(tokens=self._tokens(), who=self._who(), timeout=self._left())
+                self._pass = limiter.enter(tokens=self._tokens(), who=turn_of(gates.limits.fair), timeout=self._left())
             except LimitExceededError as error:
-                self._record_limit("refused", error.limit, error.waited)
+                record_limit_refusal(gates.name, error)
                 raise
         return self._admitted()
 
@@ -134,9 +145,11 @@ class Visit:
             self._reservation = await gates.budgets.areserve(budget_call(gates.names, self._estimate))
         if (limiter := gates.limiter) is not None:
             try:
-                self._pass = await limiter.aenter(tokens=self._tokens(), who=self._who(), timeout=self._left())
+                self._pass = await limiter.aenter(
+                    tokens=self._tokens(), who=turn_of(gates.limits.fair), timeout=self._left()
+                )
             except LimitExceededError as error:
-                self._record_limit("refused", error.limit, error.waited)
+                record_limit_refusal(gates.name, error)
                 raise
         return self._admitted()
 
@@ -176,23 +189,12 @@ class Visit:
     def _tokens(self) -> float:
         return 0.0 if self._estimate is None else self._estimate.tokens
 
-    def _who(self) -> str:
-        """Return who takes turns in the queue."""
-        fair = self._gates.limits.fair
-        if fair == "none":
-            return ""
-        stamp = cast("Stamp | None", _active.stamp_of(_active.get()))
-        return "" if stamp is None else (stamp.user_id if fair == "user" else stamp.session_id) or ""
-
     def _left(self) -> float | None:
         return None if self._total is None else self._began + self._total - self._gates.clock.monotonic()
 
-    def _record_limit(self, decision: str, limit: str | None, waited: float) -> None:
-        record_decision("limit", decision, deployment=self._gates.name, subject=limit, wait_ms=waited * 1_000)
-
     def _after_wait(self, one: Pass) -> Request:
         """Return the request of a call that waited, with the time that is left."""
-        self._record_limit("waited", one.limit, one.waited)
+        record_wait(self._gates.name, one)
         if (left := self._left()) is None:
             return self._request
         if left <= 0.0:
@@ -212,11 +214,15 @@ class Visit:
         """Note a whole answer."""
         self._usage, self._cost, self._finished = answer.usage, answer.cost, True
         self._arrived = response_size(answer)
+        if isinstance(answer, Response) and answer.rate_limits is not None:
+            self._observe(answer.rate_limits)
 
     def chunk(self, chunk: Chunk) -> None:
         """Note a chunk of a stream. Its first piece proves that the deployment works."""
-        if self._piece_at is None and is_piece(chunk):
-            self._piece_at = self._gates.clock.monotonic()
+        if chunk.rate_limits is not None:
+            self._observe(chunk.rate_limits)
+        if not self._has_piece and is_piece(chunk):
+            self._has_piece = True
             if self._trial is not None and self._trial.is_probe:
                 self._record(self._trial.confirm())
         self._arrived += chunk_size(chunk)
@@ -226,6 +232,11 @@ class Visit:
             self._cost = chunk.cost
         if chunk.finish_reason:
             self._finished = True
+
+    def _observe(self, limits: RateLimits) -> None:
+        """Let the limiter hold back what the provider would throttle."""
+        if self._gates.limiter is not None:
+            self._gates.limiter.observe(limits)
 
     # --- out ----------------------------------------------------------------------------------------------------------
 
@@ -263,15 +274,24 @@ class Visit:
                 )
                 self._record(changes, error)
         finally:
-            if self._pass is not None:
-                outcome: Outcome = "timeout" if late else outcome_of(error)
-                self._pass.exit(tokens=tokens, outcome=outcome, latency=self._latency(error))
+            self._leave_limiter("timeout" if late else outcome_of(error), error, tokens)
+
+    def _leave_limiter(self, outcome: Outcome, error: BaseException | None, tokens: int | None) -> None:
+        one, limiter = self._pass, self._gates.limiter
+        if one is None or limiter is None:
+            return
+        if self._sent_at is None:
+            limiter.withdraw(one)  # the breaker refused it, so that it counts in no rate
+            return
+        if isinstance(error, ProviderError) and error.rate_limits is not None:
+            limiter.observe(error.rate_limits)
+        one.exit(tokens=tokens, outcome=outcome)
 
     def _result(self, error: BaseException | None, *, late: bool) -> Result:
         if late or isinstance(error, TimeoutError):
             # Of a call that spent most of its time in our own queue, a time-out says nothing about the deployment.
             return "neutral" if self._waited() * 2 > (self._total or float("inf")) else "failure"
-        if is_cancelled(error) and self._piece_at is not None:
+        if is_cancelled(error) and self._has_piece:
             return "ok"
         return result_of(error)
 
@@ -281,14 +301,6 @@ class Visit:
     def _waited(self) -> float:
         """Return the seconds from the start until the request went out."""
         return 0.0 if self._sent_at is None else self._sent_at - self._began
-
-    def _latency(self, error: BaseException | None) -> float | None:
-        """Return the seconds until the answer, of a stream until its first piece; None if it failed before."""
-        if self._sent_at is None:
-            return None
-        if self._piece_at is not None:
-            return self._piece_at - self._sent_at
-        return self._gates.clock.monotonic() - self._sent_at if error is None else None
 
     def _used(self, error: BaseException | None) -> tuple[int | None, float | None]:
         """Return the tokens and the USD of the call; None for what is unknown, which keeps the estimate."""

@@ -7,10 +7,12 @@ import gc
 import inspect
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
+from traffic_waits import settle, until
 
-from llmops_sdk.config import BreakerSettings, RetrySettings, Timeout
+from llmops_sdk.config import BreakerSettings, LimitSettings, RetrySettings, Timeout
 from llmops_sdk.errors import (
     BadRequestError,
     BudgetExceededError,
@@ -24,7 +26,7 @@ from llmops_sdk.errors import (
     ServerError,
     StreamInterruptedError,
 )
-from llmops_sdk.providers import Chunk, Embeddings, Provider, Request, Response, Usage
+from llmops_sdk.providers import Chunk, Embeddings, Provider, RateLimits, Request, Response, Usage
 from llmops_sdk.resilience import RetryProvider
 from llmops_sdk.resilience.breaker._breaker import Breaker
 from llmops_sdk.resilience.traffic._provider import TrafficProvider
@@ -149,6 +151,19 @@ def test_a_breaker_that_opens_while_a_call_waits_gives_slot_and_reservation_back
     assert deployed.is_idle()
 
 
+def test_a_call_that_the_breaker_refuses_late_counts_in_no_rate(script, deploy):
+    deployed = deploy(script())
+    deployed.limiter.configure(LimitSettings(requests_per_minute=60), deployed.state)
+    deployed.breaker.check = lambda: None  # it opens between the look at it and the call
+    deployed.breaker.admit().end("failure")
+    with pytest.raises(CircuitOpenError):
+        deployed.stage.complete(REQUEST)
+    full = [level.amount for level in deployed.state._levels.values()]
+    deployed.limiter.enter().exit()
+    assert [level.amount for level in deployed.state._levels.values()] == [amount - 1 for amount in full]
+    assert full == [pytest.approx(deployed.limiter._admission.claims.requests.capacity)]
+
+
 # --- What a call used, and what it says
 
 
@@ -261,13 +276,20 @@ def test_an_abandoned_async_stream_frees_everything(script, deploy):
 
 
 def test_a_stream_that_the_garbage_collector_closes_under_a_lock_does_not_wait_for_it(script, deploy):
-    deployed = deploy(script(list(CHUNKS), GOOD))
-    cycle = [deployed.stage.stream(REQUEST)]
-    next(cycle[0])
-    cycle.append(cycle)
-    with deployed.state._lock:  # as inside any call of the state
-        del cycle
-        gc.collect()
+    deployed = deploy(script(list(CHUNKS)))
+
+    def collect():
+        cycle = [deployed.stage.stream(REQUEST)]
+        next(cycle[0])
+        cycle.append(cycle)
+        with deployed.state._lock:  # as inside any call of the state
+            del cycle
+            gc.collect()
+
+    thread = threading.Thread(target=collect, daemon=True)
+    thread.start()
+    thread.join(30)
+    assert not thread.is_alive()
     until(deployed.is_idle)
     assert deployed.spent == PROMPT + 1
 
@@ -493,6 +515,24 @@ def test_a_pause_reaches_other_processes_over_a_server(way, script, clock):
         way(stages[1])
 
 
+# --- Rate-limit headers
+
+
+def test_the_limiter_hears_what_the_rate_limit_headers_say(way, script, deploy):
+    left = RateLimits(requests_left=0, requests_reset_s=50)
+    answer = [Chunk(text="x", rate_limits=left), *CHUNKS] if way.streams else replace(GOOD, rate_limits=left)
+    error = RateLimitError("busy", status_code=429, rate_limits=left)
+    for step in (answer, error):
+        deployed = deploy(script(step), queue=0)
+        if step is error:
+            failing(way, deployed, error)
+        else:
+            way(deployed.stage)
+        with pytest.raises(LimitExceededError) as caught:
+            way(deployed.stage)
+        assert caught.value.limit == "requests_per_minute"
+
+
 # --- Records
 
 
@@ -532,22 +572,3 @@ def test_budgets_without_an_estimator_are_an_error(script, deploy):
     budgets = deploy(script()).stage.gates.budgets
     with pytest.raises(ValueError, match="estimator"):
         TrafficProvider(script(), "east", budgets=budgets)
-
-
-def until(condition, turns=3_000):
-    """Wait for other threads."""
-    turn = threading.Event()
-    for _ in range(turns):
-        if condition():
-            return
-        turn.wait(0.01)
-    raise AssertionError("it did not happen in 30 s")
-
-
-async def settle(condition, turns=10_000):
-    """Let other tasks run."""
-    for _ in range(turns):
-        if condition():
-            return
-        await asyncio.sleep(0)
-    raise AssertionError("it did not happen")
