@@ -165,7 +165,7 @@ def prepare(
         extra=request.extra,
         server=plan.server,
         fixed=plan.attributes,
-        fallback_servers=plan.fallback_servers,
+        other_servers=plan.other_servers,
         streaming=streaming,
         structured=plan.answer is not None,
         content=stages.settings.capture.content,

@@ -27,13 +27,15 @@ from llmops_sdk.tracing.records import _semconv
 from llmops_sdk.tracing.records._records import Json
 from llmops_sdk.tracing.spans import _active
 
-__all__ = ["CallInfo", "CallRecorder", "fixed_attributes", "record_cost", "recording_refresh"]
+__all__ = ["CallInfo", "CallRecorder", "ServedBy", "Server", "fixed_attributes", "record_cost", "recording_refresh"]
 
 # Models that run in this process: their spans are internal, and their answers simulated.
 _IN_PROCESS = frozenset({"offline"})
 
 Server: TypeAlias = tuple[str, int]
 """An address and a port."""
+ServedBy: TypeAlias = tuple[str, str, str | None]
+"""Provider, model and deployment, as an attempt names them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +47,7 @@ class CallInfo:
         provider: The provider's name in the GenAI conventions.
         params: The standard parameters that are set.
         extra: The vendor's own parameters.
-        fallback_servers: The servers of the models to fall back to, by provider and model.
+        other_servers: The servers of the models to fall back to, and of deployments.
         structured: Whether the answer must have a type.
         content: Whether to record prompts and answers.
         configured: The model as the caller or the configuration wrote it, such as a name of `[models]`.
@@ -60,9 +62,7 @@ class CallInfo:
     extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
     server: Server | None = None
     fixed: Mapping[str, Any] | None = None
-    fallback_servers: Mapping[tuple[str, str], Server | None] = field(
-        default_factory=dict[tuple[str, str], Server | None]
-    )
+    other_servers: Mapping[ServedBy, Server | None] = field(default_factory=dict[ServedBy, Server | None])
     streaming: bool = False
     structured: bool = False
     content: bool = True
@@ -225,7 +225,10 @@ class CallRecorder:
             attributes[_semconv.PROVIDER] = response.provider
             attributes[_semconv.SIMULATED] = False
         if response.attempts:
-            self._record_server((response.attempts[-1].provider, response.attempts[-1].model))
+            # After a lost hedge the last attempt is not the one that answered.
+            answered = (attempt for attempt in reversed(response.attempts) if attempt.status == "ok")
+            served = next(answered, response.attempts[-1])
+            self._record_server((served.provider, served.model, served.deployment))
         if response.raw is not None:
             attributes |= vendor_attributes(response.raw, response.provider)
         if response.model:
@@ -246,11 +249,11 @@ class CallRecorder:
             attributes[_semconv.OUTPUT_MESSAGES] = output_messages_json(response)
         _put(self.span, attributes)
 
-    def _record_server(self, model: tuple[str, str]) -> None:
-        """Record the server of the model that answered after a fallback; remove an unknown one."""
-        if model not in self.info.fallback_servers:
+    def _record_server(self, served_by: ServedBy) -> None:
+        """Record the server of the deployment, or of the model after a fallback; remove an unknown one."""
+        if served_by not in self.info.other_servers:
             return
-        server = self.info.fallback_servers[model]
+        server = self.info.other_servers[served_by]
         if server is not None:
             self.span.set({_semconv.SERVER_ADDRESS: server[0], _semconv.SERVER_PORT: server[1]})
             return

@@ -15,15 +15,10 @@ from llmops_sdk._util._guard import guarded
 from llmops_sdk.client._chain_policies import Policies
 from llmops_sdk.client._record import record_cost, recording_refresh
 from llmops_sdk.client._shared import CALL_CLOCK, STAND_INS, JudgeProvider, LazyProvider, SharedProvider
+from llmops_sdk.client.serving._serve import Served, identity_of, serve
 from llmops_sdk.client.structured._answer import AnswerType
 from llmops_sdk.client.structured._reask import ReaskProvider
-from llmops_sdk.config import (
-    ResolvedModel,
-    Settings,
-    current,
-    placed,
-    resolve_model,
-)
+from llmops_sdk.config import ResolvedModel, RetrySettings, Settings, current, placed, resolve_model
 from llmops_sdk.errors import ConfigError, LLMOpsError
 from llmops_sdk.guardrails import Guard, OutputGuardProvider, ToolPolicy, resolve
 from llmops_sdk.guardrails._protocol import CALL_RAILS, Rail
@@ -64,11 +59,6 @@ class _RecentlyUsed(Generic[_T]):
         return list(self._values.values())
 
 
-def _identity(resolved: ResolvedModel, server: object) -> str:
-    """Return what distinguishes models of the same name: their server, and their options."""
-    return json.dumps([resolved.base_url, server, resolved.options], sort_keys=True, default=str)
-
-
 class Stages:
     """The providers and stages of one `Settings` object; closed once retired and no longer used by a call."""
 
@@ -78,6 +68,7 @@ class Stages:
         self._lock = threading.RLock()
         self._models: _RecentlyUsed[ResolvedModel] = _RecentlyUsed()
         self._providers: _RecentlyUsed[Provider] = _RecentlyUsed()
+        self._served: _RecentlyUsed[Served] = _RecentlyUsed()
         self._chains: _RecentlyUsed[Provider] = _RecentlyUsed()
         self._guards: _RecentlyUsed[tuple[Guard, ...]] = _RecentlyUsed()
         self._tool_policies: _RecentlyUsed[ToolPolicy] = _RecentlyUsed()
@@ -112,6 +103,23 @@ class Stages:
         """Return the provider of a model, opened at its first use."""
         with self._lock:
             return self._providers.get(resolved.name, lambda: SharedProvider(resolved))
+
+    def served(self, resolved: ResolvedModel) -> Served:
+        """Return what serves a model below its retries, made at its first use."""
+
+        def open_one(one: ResolvedModel) -> Provider:
+            if one is resolved:
+                return self.provider(resolved)
+            # A deployment inherits from the model that it is called through.
+            return self._providers.get((resolved.name, one.name), lambda: SharedProvider(one))
+
+        with self._lock:
+            return self._served.get(resolved.name, lambda: serve(self.settings, resolved, open_one))
+
+    def _retried(self, resolved: ResolvedModel, policy: RetrySettings, *, judges: bool = False) -> Provider:
+        served = self.served(resolved)
+        inner = JudgeProvider(served.provider) if judges else served.provider
+        return RetryProvider(inner, policy, clock=CALL_CLOCK, deployment=served.deployment, routes=served.routes)
 
     def guards(
         self,
@@ -165,14 +173,12 @@ class Stages:
     def judge(self, name: str) -> tuple[Provider, str]:
         """Return an unguarded provider of a model that judges texts, and the model's full name."""
         resolved = self.model(name)
-        inner = JudgeProvider(self.provider(resolved))
-        return RetryProvider(inner, resolved.retry, clock=CALL_CLOCK), resolved.model
+        return self._retried(resolved, resolved.retry, judges=True), resolved.model
 
     def chain(self, resolved: ResolvedModel, policies: Policies) -> Provider:
-        """Return the stages below the input guards: cache, answer type, output guards, fallback, retry, provider."""
-        provider = self.provider(resolved)
+        """Return the stages below the input guards: cache, answer type, output guards, fallback, retry, served."""
         with self._lock:
-            return self._chains.get((resolved.name, policies.key), lambda: self._build(resolved, provider, policies))
+            return self._chains.get((resolved.name, policies.key), lambda: self._build(resolved, policies))
 
     def fallback_chain(self, name: str, policies: Policies, answer: AnswerType | None = None) -> tuple[Provider, str]:
         """Return the stages of a model that answers in place of a refused text, and the model's full name.
@@ -186,17 +192,18 @@ class Stages:
         own = replace(policies, retry=resolved.retry, fallbacks=None, cache=None, answer=answer, fallback=True)
         return self.chain(resolved, own), resolved.model
 
-    def _build(self, resolved: ResolvedModel, provider: Provider, policies: Policies) -> Provider:
+    def _build(self, resolved: ResolvedModel, policies: Policies) -> Provider:
         if policies.cache is None:
-            return self._below_cache(resolved, provider, policies)
+            return self._below_cache(resolved, policies)
         # Imported here: only users of the cache need its database library.
         from llmops_sdk.caching import CacheProvider, open_semantic
 
         cache, path = policies.cache, policies.cache.path or self.settings.store.path / "cache"
-        identity = _identity(resolved, getattr(provider, "server", None))
+        served = self.served(resolved)
+        provider, identity = served.provider, identity_of(resolved, served)
 
         def below() -> Provider:
-            chain = self._below_cache(resolved, provider, policies)
+            chain = self._below_cache(resolved, policies)
             # Beside speculative guards, it would store questions that they have not passed yet.
             if cache.semantic.mode == "off" or resolved.guardrails.speculative:
                 return chain
@@ -229,13 +236,13 @@ class Stages:
             shared=self.settings.shared,
         )
 
-    def _below_cache(self, resolved: ResolvedModel, provider: Provider, policies: Policies) -> Provider:
+    def _below_cache(self, resolved: ResolvedModel, policies: Policies) -> Provider:
         clock = CALL_CLOCK
-        chain: Provider = RetryProvider(provider, policies.retry, clock=clock)
+        chain = self._retried(resolved, policies.retry)
         if policies.fallbacks is not None:
             candidates = [Candidate(resolved.model, chain)]
             for model, retry in zip(policies.fallbacks.models, policies.fallbacks.retries, strict=True):
-                candidates.append(Candidate(model.model, RetryProvider(self.provider(model), retry, clock=clock)))
+                candidates.append(Candidate(model.model, self._retried(model, retry)))
             chain = FallbackProvider(candidates, policies.fallbacks.policy, clock=clock)
         if policies.output or policies.tool_arguments:
             # A guard may block an answer that was paid for, so its cost is recorded before.

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
 from llmops_sdk._util._public import public
+from llmops_sdk.providers._route import Target
 from llmops_sdk.providers._types import Chunk, Embeddings, Request, Response
 
 __all__ = ["Provider", "WrapperProvider"]
@@ -74,6 +75,11 @@ class WrapperProvider:
     def server(self) -> tuple[str, int] | None:
         """Return the address and port of the inner provider's server, or None if unknown."""
         return getattr(self.inner, "server", None)
+
+    def has_other_deployment(self, tried: Sequence[Target]) -> bool:
+        """Return whether a deployment below is ready that is not among those tried."""
+        has_other = getattr(getattr(self, "inner", None), "has_other_deployment", None)
+        return has_other is not None and has_other(tried)
 
     def prepare(self) -> None:
         """Let the inner provider do what it needs before its first call and no model's time should include."""

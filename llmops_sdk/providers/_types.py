@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from llmops_sdk._util._public import public
 from llmops_sdk.config import Timeout
+from llmops_sdk.providers._route import Route
 from llmops_sdk.providers._tools import arun_tool, run_tool
 
 __all__ = [
@@ -59,6 +60,7 @@ class Request:
         unchecked: Whether a guard on the prompt failed and let it pass. Such a call goes around the cache.
         restore: Puts the values back into JSON of the model that guards on the prompt masked, or None. A typed answer
             is validated with the values.
+        route: Where the stages between a retry and the providers note what they did, or None.
     """
 
     model: str
@@ -75,6 +77,7 @@ class Request:
     reason: str = "first"
     unchecked: bool = False
     restore: Callable[[str], str] | None = field(default=None, repr=False, compare=False)
+    route: Route | None = field(default=None, repr=False, compare=False)
 
     @property
     def provider(self) -> str:

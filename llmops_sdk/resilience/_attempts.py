@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Self
 
 from llmops_sdk._util._clock import Clock
 from llmops_sdk._util._guard import guarded
-from llmops_sdk.config import RetrySettings, current
+from llmops_sdk.config import FallbackSettings, RetrySettings, current
 from llmops_sdk.errors import ProviderError, ProviderTimeoutError, StreamInterruptedError
 from llmops_sdk.providers import Accumulator, Attempt, Chunk
+from llmops_sdk.providers._route import Leg, Route, Target
 from llmops_sdk.providers._types import model_name
 from llmops_sdk.resilience._budget import RetryBudget
 from llmops_sdk.resilience._chunks import is_piece
-from llmops_sdk.resilience._error_classes import status_code
+from llmops_sdk.resilience._error_classes import is_refusal, should_fall_back, status_code
+from llmops_sdk.resilience._fallback import add_notes
 from llmops_sdk.resilience._retry_waits import Uniform, next_wait, retry_after
 from llmops_sdk.tracing import Span, current_span, start_span
 from llmops_sdk.tracing.records import _semconv as sc
@@ -36,7 +38,11 @@ class Attempts:
         first_number: The number of the first attempt.
         first_reason: Why the first attempt is made.
         budget: The tokens that retries take, or None for no bound.
+        deployment: The deployment of the model, if it has only one and that has a name.
+        counts_refusals: Whether an attempt that traffic control refuses counts: no request was sent.
+        can_go_elsewhere: Returns whether a deployment is ready that the call has not tried, or None for no other.
         ended: The attempts that have ended, oldest first.
+        tried: The deployments tried, oldest first.
     """
 
     policy: RetrySettings
@@ -48,8 +54,14 @@ class Attempts:
     first_number: int = 1
     first_reason: str = "first"
     budget: RetryBudget | None = None
+    deployment: str | None = None
+    counts_refusals: bool = True
+    can_go_elsewhere: Callable[[Sequence[Target]], bool] | None = None
     ended: list[Attempt] = field(default_factory=list[Attempt])
+    tried: list[Target] = field(default_factory=list[Target])
     _began: float = 0.0
+    _made: int = 0
+    _failure: Exception | None = None
     _retry_cost: float | None = None
 
     def __post_init__(self) -> None:
@@ -71,22 +83,34 @@ class Attempts:
     def wait_or_raise(self, error: BaseException | None, should_retry: Callable[[BaseException], bool]) -> float:
         """Return the seconds to wait after `error`, or raise it when there is no next attempt."""
         assert error is not None
-        wait = self._wait_after(error) if should_retry(error) else None
-        if wait is None:
-            raise error
-        return wait
+        elsewhere = not is_refusal(error) and self.can_go_elsewhere is not None and self.can_go_elsewhere(self.tried)
+        may_retry = should_retry(error) or (elsewhere and should_fall_back(error, _ELSEWHERE))
+        wait = self._wait_after(error, elsewhere=elsewhere) if may_retry else None
+        if wait is not None:
+            self._failure = error if isinstance(error, Exception) else None
+            return wait
+        if self._failure is not None and is_refusal(error):
+            # It says more than the refusal: what went wrong, and in which attempts.
+            add_notes(self._failure, [f"the next attempt was refused: {error}"])
+            raise self._failure
+        raise error
 
     def raise_if_deadline_passed(self, error: BaseException | None) -> None:
         """Raise `error` when the wait overran the deadline: no time is left for another attempt."""
         if error is not None and self.deadline_passed():
             raise error
 
-    def _wait_after(self, error: BaseException) -> float | None:
+    def served(self) -> str | None:
+        """Return the name of the deployment that answered, or None if it has none."""
+        return next((attempt.deployment for attempt in self.ended if attempt.status == "ok"), None)
+
+    def _wait_after(self, error: BaseException, *, elsewhere: bool) -> float | None:
         wait = next_wait(
-            len(self.ended),
+            self._made,
             self.policy,
-            self.uniform,
-            asked=retry_after(error, self.clock.time()),
+            # Another deployment need not recover first.
+            _no_wait if elsewhere else self.uniform,
+            asked=None if elsewhere else retry_after(error, self.clock.time()),
             elapsed=self.clock.monotonic() - self._began,
             total=self.total,
         )
@@ -95,12 +119,22 @@ class Attempts:
             return None if self._retry_cost is None else wait
         return wait
 
-    def add(self, attempt: Attempt) -> None:
-        """Keep an ended attempt, and record it on the current span."""
-        self.ended.append(attempt)
-        if self.budget is not None and attempt.status == "ok":
+    def add(self, attempts: Sequence[Attempt]) -> None:
+        """Keep an ended attempt, which is two when it was hedged, and record it on the current span."""
+        self._made += 1
+        self.ended += attempts
+        if self.budget is not None and any(attempt.status == "ok" for attempt in attempts):
             self.budget.give(self._retry_cost)
-        guarded("record attempt", None, _record_event, attempt)
+        for attempt in attempts:
+            guarded("record attempt", None, _record_event, attempt)
+
+
+_ELSEWHERE = FallbackSettings(context_window=False, content_filter=False)
+"""Which errors another deployment of the same model may not have: a bad key, a quota, an outage."""
+
+
+def _no_wait(_low: float, _high: float) -> float:
+    return 0.0
 
 
 def _record_event(attempt: Attempt) -> None:
@@ -116,6 +150,7 @@ def _record_event(attempt: Attempt) -> None:
         "retry_after": attempt.retry_after,
         "reason": attempt.reason,
         "cost": attempt.cost,
+        "deployment": attempt.deployment,
     }
     current_span().add_event(sc.EVENT_ATTEMPT, {key: value for key, value in fields.items() if value is not None})
 
@@ -146,21 +181,22 @@ class AttemptScope:
         cost: USD, set by the caller when known.
         finished: Whether a stream has reached its finish reason: a consumer that leaves afterwards cancels nothing.
         held: The chunks of a stream up to the first piece of its answer.
+        route: What the stages below note of its requests.
     """
 
-    __slots__ = ("_attempts", "_began", "_number", "_reason", "_seen", "_span", "_start_ns", "cost", "finished", "held")
+    __slots__ = ("_attempts", "_number", "_seen", "_span", "cost", "finished", "held", "route")
 
     def __init__(self, attempts: Attempts) -> None:
         self._attempts = attempts
         self._number = attempts.first_number + len(attempts.ended)
-        self._reason = "retry" if attempts.ended else attempts.first_reason
-        self._start_ns = int(attempts.clock.time() * 1e9)
-        self._began = attempts.clock.monotonic()
+        reason = "retry" if attempts.ended else attempts.first_reason
+        leg = Leg(reason, int(attempts.clock.time() * 1e9), attempts.clock.monotonic())
+        self.route = Route(attempts.tried, [leg], leg)
         self._seen: Accumulator | None = None
         self.cost: float | None = None
         self.finished = False
         self.held: list[Chunk] = []
-        self._span = guarded("attempt's span", None, _start_span, attempts, self._number, self._reason)
+        self._span = guarded("attempt's span", None, _start_span, attempts, self._number, reason)
 
     def hold(self, chunk: Chunk) -> bool:
         """Hold a chunk back, and return whether it has the first piece of the answer."""
@@ -179,7 +215,10 @@ class AttemptScope:
             self.finished = True
         if not self.finished:
             return chunk
-        return replace(chunk, attempts=(*self._attempts.ended, self._record("ok")))
+        deployment = self._target(self._own_leg()).deployment or None
+        return replace(
+            chunk, attempts=(*self._attempts.ended, *self._records("ok")), deployment=chunk.deployment or deployment
+        )
 
     def remaining(self) -> float | None:
         """Return the seconds until the deadline, or None: what comes after the finish reason has no deadline."""
@@ -210,20 +249,36 @@ class AttemptScope:
             model=model,
         )
 
-    def _record(self, status: str, error: BaseException | None = None) -> Attempt:
-        clock = self._attempts.clock
+    def _own_leg(self) -> Leg:
+        """Return the request whose end is that of the attempt."""
+        return next((leg for leg in self.route.legs if leg.status is None), self.route.leg)
+
+    def _target(self, leg: Leg) -> Target:
+        attempts = self._attempts
+        return leg.target or Target(attempts.deployment or "", attempts.provider, attempts.model)
+
+    def _records(self, status: str, error: BaseException | None = None) -> list[Attempt]:
+        """Return the records of the attempt's requests: of one, or of two when it was hedged."""
+        return [self._record(number, leg, status, error) for number, leg in enumerate(self.route.legs, self._number)]
+
+    def _record(self, number: int, leg: Leg, status: str, error: BaseException | None) -> Attempt:
+        clock, target = self._attempts.clock, self._target(leg)
+        ends_with_attempt = leg.status is None
+        if leg.status is not None:
+            status, error = leg.status, leg.error
         return Attempt(
-            number=self._number,
-            provider=self._attempts.provider,
-            model=model_name(self._attempts.model),
-            start_ns=self._start_ns,
-            duration_ms=(clock.monotonic() - self._began) * 1000,
+            number=number,
+            provider=target.provider,
+            model=model_name(target.model),
+            start_ns=leg.start_ns,
+            duration_ms=(clock.monotonic() - leg.began) * 1000 if leg.duration_ms is None else leg.duration_ms,
             status=status,
             status_code=None if error is None else status_code(error),
             error_type=None if error is None else type(error).__name__,
             retry_after=None if error is None else retry_after(error, clock.time()),
-            reason=self._reason,
-            cost=self.cost,
+            reason=leg.reason,
+            cost=self.cost if ends_with_attempt else leg.cost,
+            deployment=target.deployment or None,
         )
 
     def __enter__(self) -> Self:
@@ -236,6 +291,8 @@ class AttemptScope:
         if self._span is not None:
             guarded("attempt's span", None, _end_span, self._span, error)
         status = "ok" if error is None else "cancelled" if cancelled else "error"
-        self._attempts.add(self._record(status, error))
+        refused = error is not None and is_refusal(error) and not self._attempts.counts_refusals
+        self._attempts.add([] if refused else self._records(status, error))
         if isinstance(error, ProviderError):
+            error.deployment = error.deployment or self._target(self._own_leg()).deployment or None
             error.attempts = tuple(self._attempts.ended)

@@ -27,6 +27,7 @@ from llmops_sdk.errors import (
 __all__ = [
     "ErrorFilter",
     "error_filter",
+    "is_refusal",
     "is_transient",
     "retryable",
     "should_fall_back",
@@ -155,6 +156,11 @@ def should_fall_back(error: BaseException, policy: FallbackSettings) -> bool:
         return error.per == "model"  # of every other budget, another model would take from the same one
     # What the provider says about a retry is about its own server, so another model may answer.
     return isinstance(error, (*_MODEL_ERRORS, *_RETRYABLE)) or retryable(error)
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Return whether traffic control refused the call: no request was sent."""
+    return isinstance(error, (CircuitOpenError, LimitExceededError, BudgetExceededError))
 
 
 def should_fall_back_any(error: BaseException) -> bool:

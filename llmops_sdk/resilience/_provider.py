@@ -39,6 +39,9 @@ class RetryProvider(WrapperProvider):
         policy: How often to retry, and the seconds to wait.
         clock: The time, and how to wait.
         random: Draws the jitter between two bounds, as `random.uniform` does.
+        deployment: The model's name in `[models]`, for its attempts and answers; None if it has none, or if a stage
+            below chooses among several.
+        routes: Whether a stage below chooses among deployments, or hedges.
 
     Raises:
         ProviderError: At a call: the error of the last attempt, with every attempt in its `attempts`.
@@ -56,10 +59,19 @@ class RetryProvider(WrapperProvider):
     """
 
     def __init__(
-        self, inner: Provider, policy: RetrySettings, *, clock: Clock = SYSTEM_CLOCK, random: Uniform = uniform
+        self,
+        inner: Provider,
+        policy: RetrySettings,
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+        random: Uniform = uniform,
+        deployment: str | None = None,
+        routes: bool = False,
     ) -> None:
         super().__init__(inner)
         self.policy = policy
+        self.deployment = deployment
+        self._routes = routes
         self._clock = clock
         self._uniform = random
 
@@ -67,21 +79,25 @@ class RetryProvider(WrapperProvider):
         self.prepare()
         attempts = self._attempts(request)
         response = self._call(self.inner.complete, request, attempts)
-        return replace(response, attempts=tuple(attempts.ended))
+        return replace(response, attempts=tuple(attempts.ended), deployment=attempts.served())
 
     async def acomplete(self, request: Request) -> Response:
         await self.aprepare()
         attempts = self._attempts(request)
         response = await self._acall(self.inner.acomplete, request, attempts)
-        return replace(response, attempts=tuple(attempts.ended))
+        return replace(response, attempts=tuple(attempts.ended), deployment=attempts.served())
 
     def embed(self, texts: Sequence[str], request: Request) -> Embeddings:
         self.prepare()
-        return self._call(lambda bounded: self.inner.embed(texts, bounded), request, self._attempts(request))
+        attempts = self._attempts(request)
+        made = self._call(lambda bounded: self.inner.embed(texts, bounded), request, attempts)
+        return _with_deployment(made, attempts)
 
     async def aembed(self, texts: Sequence[str], request: Request) -> Embeddings:
         await self.aprepare()
-        return await self._acall(lambda bounded: self.inner.aembed(texts, bounded), request, self._attempts(request))
+        attempts = self._attempts(request)
+        made = await self._acall(lambda bounded: self.inner.aembed(texts, bounded), request, attempts)
+        return _with_deployment(made, attempts)
 
     def stream(self, request: Request) -> Iterator[Chunk]:
         self.prepare()
@@ -90,7 +106,7 @@ class RetryProvider(WrapperProvider):
         def attempt() -> tuple[AttemptScope, Iterator[Chunk], ExitStack]:
             with ExitStack() as undo:
                 scope = undo.enter_context(attempts.begin())
-                chunks = self.inner.stream(_bounded(request, attempts))
+                chunks = self.inner.stream(self._request(request, attempts, scope))
                 undo.callback(close, chunks)
                 for chunk in chunks:
                     if scope.hold(chunk):
@@ -113,7 +129,7 @@ class RetryProvider(WrapperProvider):
         async def attempt() -> tuple[AttemptScope, AsyncIterator[Chunk], AsyncExitStack]:
             async with AsyncExitStack() as undo:
                 scope = undo.enter_context(attempts.begin())
-                chunks = self.inner.astream(_bounded(request, attempts))
+                chunks = self.inner.astream(self._request(request, attempts, scope))
                 undo.push_async_callback(aclose, chunks)
                 while (chunk := await _next_in_time(chunks, scope)) is not None:
                     if scope.hold(chunk):
@@ -132,7 +148,7 @@ class RetryProvider(WrapperProvider):
     def _call(self, work: Callable[[Request], _Answer], request: Request, attempts: Attempts) -> _Answer:
         def attempt() -> _Answer:
             with attempts.begin() as scope:
-                answer = work(_bounded(request, attempts, whole=True))
+                answer = work(self._request(request, attempts, scope, whole=True))
                 scope.cost = answer.cost
                 return answer
 
@@ -143,7 +159,7 @@ class RetryProvider(WrapperProvider):
     ) -> _Answer:
         async def attempt() -> _Answer:
             with attempts.begin() as scope:
-                bounded = _bounded(request, attempts, whole=True)
+                bounded = self._request(request, attempts, scope, whole=True)
                 answer = await _whole_in_time(work(bounded), bounded, scope)
                 scope.cost = answer.cost
                 return answer
@@ -161,12 +177,25 @@ class RetryProvider(WrapperProvider):
             first_number=request.first_attempt,
             first_reason=request.reason,
             budget=budget_of(self._budget_key(request), self.policy.budget),
+            deployment=self.deployment,
+            counts_refusals=False,
+            can_go_elsewhere=self.has_other_deployment if self._routes else None,
         )
+
+    def _request(self, request: Request, attempts: Attempts, scope: AttemptScope, *, whole: bool = False) -> Request:
+        """Return the request of an attempt: with the time that is left, and where stages below note what they do."""
+        bounded = _bounded(request, attempts, whole=whole)
+        return replace(bounded, route=scope.route) if self._routes else bounded
 
     def _budget_key(self, request: Request) -> str:
         """Return what shares a retry budget: the calls to one server, or to one model where the server is unknown."""
         server = self.server
         return request.model if server is None else f"{self.name} at {server[0]}:{server[1]}"
+
+
+def _with_deployment(made: Embeddings, attempts: Attempts) -> Embeddings:
+    deployment = attempts.served()
+    return made if deployment is None else replace(made, deployment=deployment)
 
 
 def _bounded(request: Request, attempts: Attempts, *, whole: bool = False) -> Request:

@@ -18,7 +18,7 @@ __all__ = ["KEY_VERSION", "NOT_IN_KEY", "RequestKeys", "digest", "request_key", 
 KEY_VERSION = 2
 """Raise it to give every request a new key, so that older entries are not found."""
 
-NOT_IN_KEY = frozenset({"timeout", "cache", "first_attempt", "reason", "unchecked", "restore"})
+NOT_IN_KEY = frozenset({"timeout", "cache", "first_attempt", "reason", "unchecked", "restore", "route"})
 """The fields of a request that do not affect the answer; a field added later is in the key."""
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from llmops_sdk.client._chain_policies import Fallbacks, Policies
-from llmops_sdk.client._record import fixed_attributes
+from llmops_sdk.client._record import ServedBy, Server, fixed_attributes
 from llmops_sdk.client._stages import Stages
 from llmops_sdk.client.planning._policies import (
     cache_admission,
@@ -48,7 +48,8 @@ class CallPlan:
         chain: The stages below the guards on the input.
         provider: The provider's name.
         server: The server's address and port, or None.
-        fallback_servers: The servers of the models to fall back to, by provider and model as an attempt names them.
+        other_servers: The servers of the models to fall back to and of the deployments, by provider, model and
+            deployment as an attempt names them.
         attributes: What the spans of all these calls have.
         checks_input: Whether there are guards on the input.
         checks_output: Whether there are guards on the output.
@@ -62,7 +63,7 @@ class CallPlan:
     chain: Provider
     provider: str
     server: tuple[str, int] | None
-    fallback_servers: Mapping[tuple[str, str], tuple[str, int] | None]
+    other_servers: Mapping[ServedBy, Server | None]
     attributes: Mapping[str, Any]
     checks_input: bool
     checks_output: bool
@@ -128,7 +129,7 @@ def _make(stages: Stages, options: Mapping[str, Any]) -> CallPlan:
         chain=chain,
         provider=chain.name,
         server=server,
-        fallback_servers=_servers(stages, resolved),
+        other_servers=_servers(stages, resolved),
         attributes=fixed_attributes("chat", chain.name, resolved.model, resolved.name, server),
         checks_input=any(guards[rail] for rail in INPUT_RAILS),
         checks_output=any(guards[rail] for rail in OUTPUT_RAILS),
@@ -162,7 +163,16 @@ def _fallbacks(stages: Stages, resolved: ResolvedModel, retry: object) -> Fallba
     return Fallbacks(policy=resolved.fallback, models=models, retries=retries)
 
 
-def _servers(stages: Stages, resolved: ResolvedModel) -> dict[tuple[str, str], tuple[str, int] | None]:
-    models = [stages.model(name) for name in resolved.fallbacks]
-    providers = [(stages.provider(model), model.model) for model in models]
-    return {(one.name, model_name(model)): getattr(one, "server", None) for one, model in providers}
+def _servers(stages: Stages, resolved: ResolvedModel) -> dict[ServedBy, Server | None]:
+    """Return the servers of the models to fall back to and of all deployments, as an attempt names them."""
+    servers: dict[ServedBy, Server | None] = {}
+    for model in (resolved, *(stages.model(name) for name in resolved.fallbacks)):
+        served = stages.served(model)
+        if served.deployments:
+            for one, provider in served.deployments:
+                named = provider.name, model_name(one.model), one.deployment
+                servers[named] = getattr(provider, "server", None)
+        elif model is not resolved:
+            provider = stages.provider(model)
+            servers[provider.name, model_name(model.model), served.deployment] = getattr(provider, "server", None)
+    return servers

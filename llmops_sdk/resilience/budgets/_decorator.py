@@ -11,6 +11,7 @@ from typing import Any, Literal, Self, TypeAlias, TypeVar
 
 from llmops_sdk._util._callables import decorate
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
+from llmops_sdk._util._daemon import start_daemon
 from llmops_sdk._util._guard import guarded
 from llmops_sdk.config import BudgetSettings, current
 from llmops_sdk.errors import ConfigError
@@ -33,6 +34,7 @@ Cost: TypeAlias = "float | Callable[[Any], float | None]"
 """What one call costs: a number, or a function of the result, or of each item of a generator."""
 
 _UNNAMED = "budget"
+_JOIN_SECONDS = 0.05
 _LONGEST_NAME = 64
 _WEIGHT = 0.2
 """What the latest call counts in the usual cost."""
@@ -91,21 +93,25 @@ def budget(
         ...         print(f"{error.left:.2f} USD left")
         0.01 USD left
     """
-    values: dict[str, Any] = {
-        "limit_usd": limit_usd, "limit_tokens": limit_tokens, "per": per, "window": window, "mode": mode,
-        "unknown_cost": unknown_cost,
-    }  # fmt: skip
-    if (limit_usd is None) == (limit_tokens is None):
-        raise ConfigError("@budget: give limit_usd or limit_tokens, and not both", key="limit_usd", value=limit_usd)
+    if isinstance(cost, (int, float)) and finite(cost, -1.0) < 0:
+        raise ConfigError(f"@budget: cost = {cost!r} is not valid: it must be at least zero", key="cost", value=cost)
+    settings = _checked(
+        name=_UNNAMED if name is None else name, limit_usd=limit_usd, limit_tokens=limit_tokens, per=per,
+        window=window, mode=mode, unknown_cost=unknown_cost,
+    )  # fmt: skip
+    return BudgetPolicy(settings, clock, cost, named=name is not None)
+
+
+def _checked(**values: Any) -> BudgetSettings:
+    limit = values["limit_usd"]
+    if (limit is None) == (values["limit_tokens"] is None):
+        raise ConfigError("@budget: give limit_usd or limit_tokens, and not both", key="limit_usd", value=limit)
     try:
-        settings = BudgetSettings(name=_UNNAMED if name is None else name, **values)
+        return BudgetSettings(**values)
     except ConfigError as error:
         key = (error.key or "").rpartition(".")[2]
         reason = str(error).partition(f"{key} = ")[2]
         raise ConfigError(f"@budget: {key} = {reason}", key=key, value=error.value) from error
-    if isinstance(cost, (int, float)) and finite(cost, -1.0) < 0:
-        raise ConfigError(f"@budget, cost={cost!r}: give a number of at least zero", key="cost", value=cost)
-    return BudgetPolicy(settings, clock, cost, named=name is not None)
 
 
 class BudgetPolicy:
@@ -226,9 +232,18 @@ class _Run:
                 self._reservation = _OPEN.reserve(self._call())
 
     def __exit__(self, _: object, error: BaseException | None, trace: object) -> None:
-        if (reservation := self._reservation) is not None:
-            tokens, usd = self._used(error)
+        if (reservation := self._reservation) is None:
+            return
+        tokens, usd = self._used(error)
+        # The garbage collector closes an abandoned generator in any thread at any time, also while that thread holds
+        # the lock of the sums. Another thread can wait for it.
+        thread = None
+        if isinstance(error, GeneratorExit):
+            thread = start_daemon(lambda: reservation.settle(tokens=tokens, usd=usd), "llmops-budget")
+        if thread is None:
             reservation.settle(tokens=tokens, usd=usd)
+        else:
+            thread.join(_JOIN_SECONDS)
 
     async def __aenter__(self) -> None:
         if self._policy.has_cost:

@@ -1,0 +1,1 @@
+"""Open what serves a model below its retries: hedging, its deployments, and the traffic control of each of them."""
