@@ -226,7 +226,6 @@ class Admission:
                 self._inside.pop(one.holder, None)
             lowered = self._end(one, outcome)
             if self._queue:
-                self._queue.discard(one)  # an interrupted step may have left it there
                 self._on_room()
         if lowered is not None:
             record_lowered(self.name, lowered, outcome)
