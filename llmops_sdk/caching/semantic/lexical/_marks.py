@@ -60,11 +60,10 @@ class Marks(NamedTuple):
 
 NO_MARKS = Marks()
 
-_FLAG = re.compile(r"-[A-Za-z]\w*|--[A-Za-z][\w-]*(?:=\S*)?")
+_FLAG = re.compile(r"-[A-Za-z]\w*+|--[A-Za-z][\w-]*+(?:=\S*+)?")
 _SIGNED = re.compile(r"[-+][£$€¥₹]?\d|[£$€¥₹][-+]\d")
 _EXPONENT = re.compile(r"\d[eE][-+]?\d")
 _SUM = re.compile(r"[\d)\]!][-+*/^=<>][-+(\[\d]")  # 5-3, (2+3)*4
-_PARTED = re.compile(r"\d+(?:/\d+)+")  # a date or a share: a value
 _GROUPED = re.compile(r"[\d)] ?[-+*/^=] ?\( ?-?\d|\d ?\) ?[-+*/^=] ?[\d(]")
 _OPERATORS = frozenset({"-", "+", "*", "/", "^", "=", "%"})
 _FACTORIAL = re.compile(r"\d!(?=\s*[?)+*/^-])")
@@ -74,9 +73,8 @@ _UNIT = re.compile(r"\d ?([KMGT]b(?:ps|it)?s?|m[WVAJH]z?|M[WVAgsmlJ]|P[aF])\b")
 _LENGTH = re.compile(r"\d(['\"])(?!\w)")
 _CODE = re.compile(
     r"[{}\[\]\\|^<>=~`]|\w_\w|&&|::|\(\)|://|;\S"
-    r"|^\$[A-Za-z_]|^\.{0,2}/|^~|^!+[\w=(]|^[#@]\w*[A-Za-z]|[A-Za-z]/[A-Za-z]|[A-Za-z]\(\S|^\.[A-Za-z]"
+    r"|^\$[A-Za-z_]|^/|^\./|^\.\./|^~|^!++[\w=(]|^[#@]\d*+[A-Za-z_]|[A-Za-z]/[A-Za-z]|[A-Za-z]\(\S|^\.[A-Za-z]"
 )
-_LOWERED = re.compile(r"[A-Za-z]+(?:/[A-Za-z]+)+|\S+@\S+\.\S+|[#@.][\w.-]+")  # "and/or", an address, ".NET"
 _LETTERS = frozenset("abcdefghjklmnopqrstuvwxyzABCDEFGHJKLMNOPQRSTUVWXYZ")  # without "I"
 _ARTICLES = frozenset("aur")  # beside another letter, "a" names something: "if a then b"
 _PAUSES = frozenset({"-", "--", "..", "..."})
@@ -137,7 +135,7 @@ def marks_of(text: str, unified: str) -> Marks:
         if reason is not None:
             decisive.append(Mark(reason, token.lower() if reason == "number" else token))
         elif _CODE.search(token) or _is_token(token):
-            written.append(Mark("code", token.lower() if _LOWERED.fullmatch(token) else token))
+            written.append(Mark("code", token.lower() if _is_uncased(token) else token))
         elif _is_alone(token, tokens, at):
             written.append(Mark("code", token))
     if not decisive:  # in prose, a point or a star may stand alone
@@ -211,7 +209,7 @@ def _reason_of(token: str, tokens: list[str], at: int) -> MarkReason | None:
         return "code"
     if _SIGNED.match(token) or _EXPONENT.search(token):
         return "number"
-    if _SUM.search(token) and any(map(str.isdigit, token)) and not _PARTED.fullmatch(token):
+    if _SUM.search(token) and any(map(str.isdigit, token)) and not all(map(str.isdigit, token.split("/"))):
         return "number"
     if _CURRENCY.match(token):
         return "unit"
@@ -220,6 +218,13 @@ def _reason_of(token: str, tokens: list[str], at: int) -> MarkReason | None:
         if (before[-1:].isdigit() or before[-1:] == ")") and (after[:1].isdigit() or after[:1] in "(-+"):
             return "number"
     return None
+
+
+def _is_uncased(token: str) -> bool:
+    """Return whether capitals mean nothing in a token with signs: "and/or", the address of a mail, ".NET"."""
+    if "/" in token:
+        return token[0] != "/" and token.replace("/", "").isalpha()
+    return (token[0] in "#." or "@" in token) and all(one.isalnum() or one in "#@._-+" for one in token)
 
 
 def _is_token(token: str) -> bool:
