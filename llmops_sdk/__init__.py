@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from llmops_sdk.resilience import fallback, retry
     from llmops_sdk.resilience.breaker import breaker
     from llmops_sdk.resilience.budgets import budget
+    from llmops_sdk.resilience.hedging import hedge
     from llmops_sdk.store import Result, aquery, connect, query
     from llmops_sdk.tracing import (
         FlushReport,
@@ -106,6 +107,7 @@ __getattr__, __dir__ = lazy_names(
         "resilience": "fallback retry",
         "resilience.breaker": "breaker",
         "resilience.budgets": "budget",
+        "resilience.hedging": "hedge",
         "store": "Result aquery connect query",
         "tracing": """
             FlushReport Span add_redactor aflush context current_span extract flush inject register_encoder score
@@ -182,6 +184,7 @@ __all__ = [
     "flush",
     "flush_on_sigterm",
     "guard",
+    "hedge",
     "inject",
     "llm",
     "query",
