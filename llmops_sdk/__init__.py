@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from llmops_sdk.resilience.breaker import breaker
     from llmops_sdk.resilience.budgets import budget
     from llmops_sdk.resilience.hedging import hedge
+    from llmops_sdk.resilience.limits import limit
     from llmops_sdk.store import Result, aquery, connect, query
     from llmops_sdk.tracing import (
         FlushReport,
@@ -108,6 +109,7 @@ __getattr__, __dir__ = lazy_names(
         "resilience.breaker": "breaker",
         "resilience.budgets": "budget",
         "resilience.hedging": "hedge",
+        "resilience.limits": "limit",
         "store": "Result aquery connect query",
         "tracing": """
             FlushReport Span add_redactor aflush context current_span extract flush inject register_encoder score
@@ -186,6 +188,7 @@ __all__ = [
     "guard",
     "hedge",
     "inject",
+    "limit",
     "llm",
     "query",
     "register_encoder",

@@ -137,6 +137,7 @@ class ProviderError(LLMOpsError):
         attempts: The attempts made before the error was raised, oldest first.
         should_retry: Whether the provider says that a retry may help, or None if it does not say.
         deployment: The name of the deployment that failed (see `Response.deployment`), or None.
+        rate_limits: What the rate-limit headers of the response say, a `RateLimits`, or None.
     """
 
     def __init__(
@@ -151,6 +152,7 @@ class ProviderError(LLMOpsError):
         attempts: tuple[Any, ...] = (),
         should_retry: bool | None = None,
         deployment: str | None = None,
+        rate_limits: Any = None,
     ) -> None:
         super().__init__(message)
         self.provider = provider
@@ -161,6 +163,7 @@ class ProviderError(LLMOpsError):
         self.attempts = attempts
         self.should_retry = should_retry
         self.deployment = deployment
+        self.rate_limits = rate_limits
 
 
 class AuthenticationError(ProviderError):

@@ -16,6 +16,7 @@ from llmops_sdk.providers._types import (
     Attempt,
     Chunk,
     Message,
+    RateLimits,
     Request,
     Response,
     ToolCall,
@@ -70,6 +71,7 @@ class Accumulator:
         self._model: str | None = None
         self._provider: str | None = None
         self._deployment: str | None = None
+        self._rate_limits: RateLimits | None = None
         self._finish_reason: str | None = None
         self._cache: str | None = None
         self._response_id: str | None = None
@@ -98,6 +100,7 @@ class Accumulator:
         self._model = chunk.model or self._model
         self._provider = chunk.provider or self._provider
         self._deployment = chunk.deployment or self._deployment
+        self._rate_limits = chunk.rate_limits or self._rate_limits
         self._finish_reason = chunk.finish_reason or self._finish_reason
         self._cache = chunk.cache or self._cache
         self._response_id = chunk.response_id or self._response_id
@@ -129,6 +132,7 @@ class Accumulator:
             model=self._model or "",
             provider=self._provider or "",
             deployment=self._deployment,
+            rate_limits=self._rate_limits,
             finish_reason=self._finish_reason,
             cache=self._cache,
             attempts=self._attempts,

@@ -17,6 +17,7 @@ __all__ = [
     "Chunk",
     "Embeddings",
     "Message",
+    "RateLimits",
     "Request",
     "Response",
     "ToolCall",
@@ -28,7 +29,6 @@ __all__ = [
 Message: TypeAlias = dict[str, Any]
 """One message in the OpenAI chat shape: `role`, `content`, and if needed `tool_calls`, `tool_call_id`, `name`."""
 
-
 REASONING_BLOCKS = ("thinking_blocks", "reasoning_details")
 """The fields of answers and chunks with a vendor's blocks of reasoning: JSON objects, which a next turn repeats."""
 
@@ -36,10 +36,6 @@ REASONING_BLOCKS = ("thinking_blocks", "reasoning_details")
 def model_name(model: str) -> str:
     """Return the name of a model without its provider: "gpt-4.1-mini" of "openai/gpt-4.1-mini"."""
     return model.partition("/")[2] or model
-
-
-def _no_params() -> dict[str, Any]:
-    return {}
 
 
 @public("llmops_sdk.providers")
@@ -72,8 +68,8 @@ class Request:
     tools: Sequence[Mapping[str, Any]] = ()
     response_schema: Mapping[str, Any] | None = None
     response_schema_name: str | None = None
-    params: Mapping[str, Any] = field(default_factory=_no_params)
-    extra: Mapping[str, Any] = field(default_factory=_no_params)
+    params: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
     timeout: Timeout | None = None
     cache: bool | None = None
     policy_version: str = ""
@@ -112,6 +108,28 @@ class Usage:
     cache_read_tokens: int = 0
     reasoning_tokens: int = 0
     cache_creation_tokens: int = 0
+
+
+@public("llmops_sdk.providers")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateLimits:
+    """What the provider's rate-limit headers say, as of one answer. Each field is None if no header says it.
+
+    Attributes:
+        requests_limit: The most requests, as a rule a minute.
+        requests_left: The requests that are left.
+        requests_reset_s: Seconds until all of them are there again.
+        tokens_limit: The most tokens, as a rule a minute.
+        tokens_left: The tokens that are left.
+        tokens_reset_s: Seconds until all of them are there again.
+    """
+
+    requests_limit: float | None = None
+    requests_left: float | None = None
+    requests_reset_s: float | None = None
+    tokens_limit: float | None = None
+    tokens_left: float | None = None
+    tokens_reset_s: float | None = None
 
 
 @public("llmops_sdk")
@@ -249,6 +267,7 @@ class Chunk:
         raw: The vendor's own chunk.
         unchecked: Whether a guard on the output failed and let the answer pass.
         deployment: The name of the deployment that serves (see `Response.deployment`), or None.
+        rate_limits: What the rate-limit headers of the provider say, on the first chunk, or None.
     """
 
     text: str = ""
@@ -271,6 +290,7 @@ class Chunk:
     raw: Any = None
     unchecked: bool = False
     deployment: str | None = None
+    rate_limits: RateLimits | None = None
 
 
 @public("llmops_sdk")
@@ -303,6 +323,7 @@ class Response:
         unchecked: Whether a guard on the output failed and let the answer pass. The cache does not store it.
         deployment: The name of the deployment that served: that of `[models]`, or the provider and model among a
             model's `deployments`. None for a model that has no name, and for an answer of our cache.
+        rate_limits: What the rate-limit headers of the provider say, or None. The cache does not store it.
 
     Example:
         >>> import llmops_sdk as llmops
@@ -333,6 +354,7 @@ class Response:
     raw: Any = None
     unchecked: bool = False
     deployment: str | None = None
+    rate_limits: RateLimits | None = None
 
     @property
     def message(self) -> Message:

@@ -303,6 +303,25 @@ def counting(limit: int) -> Iterator[int]:
     yield limit
 
 
+@llmops.budget(limit_usd=5.0, per="user", window="month", cost=0.01)
+def with_budget(question: str, *, polite: bool = True) -> str:
+    """With a budget."""
+    return question if polite else question.upper()
+
+
+@llmops.budget(limit_tokens=1_000, name="job", mode="soft", cost=lambda answer: len(answer))
+async def with_budget_async(question: str) -> str:
+    """A coroutine."""
+    with llmops.budget(limit_usd=1.0, window=90.0) as policy:
+        assert_type(policy.name, str)
+    async with llmops.budget(limit_usd=1.0):
+        return question
+
+
+assert_type(with_budget("a", polite=False), str)
+kept_budget: Callable[[str], Coroutine[Any, Any, str]] = with_budget_async
+with_budget(1)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - the parameters are kept
+llmops.budget(limit_usd=1.0, per="team")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - no such key
 assert_type(bare("a"), str)
 assert_type(stacked("a"), str)
 assert_type(with_fallback("a", polite=False), str)

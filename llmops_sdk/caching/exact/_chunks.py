@@ -105,11 +105,13 @@ def as_served(chunk: Chunk) -> Chunk:
     """Return a chunk of another caller's call as the cache serves it: it costs nothing here."""
     if chunk.cache is not None:
         return chunk
-    if chunk.cost is None and not chunk.attempts and chunk.raw is None:
+    if chunk.cost is None and not chunk.attempts and chunk.raw is None and chunk.rate_limits is None:
         return replace(chunk, cache="exact", deployment=None)
     saved = chunk.saved_cost if chunk.cost is None else chunk.cost
     cost = None if chunk.cost is None and chunk.usage is None else 0.0
-    return replace(chunk, cache="exact", cost=cost, saved_cost=saved, attempts=(), raw=None, deployment=None)
+    return replace(
+        chunk, cache="exact", cost=cost, saved_cost=saved, attempts=(), raw=None, rate_limits=None, deployment=None
+    )
 
 
 def usable(chunks: Sequence[Chunk]) -> list[Chunk]:

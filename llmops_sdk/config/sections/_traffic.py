@@ -29,8 +29,8 @@ class LimitSettings(SettingsSection):
     tokens_per_minute: _Amount = None
     """The most tokens a minute, prompt and answer together: estimated before a call, corrected after it."""
     adaptive: bool = False
-    """True lowers the concurrency after throttling, time-outs and rising latency, and raises it again step by step, up
-    to `concurrency`."""
+    """True lowers the concurrency after throttling and time-outs, and raises it again step by step, up to
+    `concurrency`, or 1,000. It starts at 20."""
     queue: Annotated[int, Field(ge=0, le=1_000_000)] = 1_000
     """The most calls that wait; one more is refused at once. 0 refuses every call above a limit."""
     queue_timeout: NonNegativeFloat = 30.0

@@ -21,7 +21,7 @@ __all__ = ["decode_chunk", "decode_embeddings", "decode_error", "decode_response
 
 # Fields of this process and its configuration, and the vendor's own object.
 _NOT_RECORDED = frozenset({
-    "raw", "attempts", "trace_id", "span_id", "parsed", "cache", "saved_cost", "simulated", "deployment",
+    "raw", "attempts", "trace_id", "span_id", "parsed", "cache", "saved_cost", "simulated", "deployment", "rate_limits",
 })  # fmt: skip
 _ERROR_FIELDS = ("provider", "model", "status_code", "retry_after", "request_id", "should_retry")
 

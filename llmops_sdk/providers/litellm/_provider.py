@@ -8,10 +8,19 @@ import logging
 import sys
 from collections.abc import AsyncIterator, Generator, Iterator, Sequence
 from contextlib import aclosing, closing, contextmanager
+from dataclasses import replace
 from typing import Any
 
 from llmops_sdk.config import ResolvedModel, Timeout
-from llmops_sdk.errors import AuthenticationError, BadRequestError, ConfigError, LLMOpsError, NotFoundError, ServerError
+from llmops_sdk.errors import (
+    AuthenticationError,
+    BadRequestError,
+    ConfigError,
+    LLMOpsError,
+    NotFoundError,
+    ProviderError,
+    ServerError,
+)
 from llmops_sdk.providers._names import nearest
 from llmops_sdk.providers._types import Chunk, Embeddings, Request, Response
 from llmops_sdk.providers.litellm._callbacks import silence_stream, without_logging
@@ -261,7 +270,11 @@ class LitellmProvider:
             failure=failure_of(watch.response),
             told=watch.body.error if watch.answered else None,
         )
-        return with_details(mapped, address=watch.address, key=self._key) if mapped is not error else mapped
+        if mapped is error:
+            return mapped
+        if isinstance(mapped, ProviderError):
+            mapped.rate_limits = watch.rate_limits
+        return with_details(mapped, address=watch.address, key=self._key)
 
     def _price(self, lib: Library, endpoint: Endpoint, usage: Any, watch: CallWatch | None = None) -> float | None:
         tier = watch.body.service_tier if watch is not None else None
@@ -271,7 +284,8 @@ class LitellmProvider:
         if not raw.choices:
             raise self._malformed("it has no choices")
         cost = self._price(lib, endpoint, getattr(raw, "usage", None), watch)
-        return response_of(raw, watch.body, provider=self._name, model=self._resolved.model, cost=cost)
+        response = response_of(raw, watch.body, provider=self._name, model=self._resolved.model, cost=cost)
+        return response if (limits := watch.rate_limits) is None else replace(response, rate_limits=limits)
 
     def _embeddings(self, lib: Library, endpoint: Endpoint, raw: Any, texts: int) -> Embeddings:
         vectors = vectors_of(raw)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
@@ -16,12 +17,13 @@ from llmops_sdk.errors import (
     StreamInterruptedError,
 )
 from llmops_sdk.providers._accumulate import Accumulator
-from llmops_sdk.providers._types import Chunk, Request
+from llmops_sdk.providers._types import Chunk, RateLimits, Request
 from llmops_sdk.providers.litellm._deadlines import deadline_in, seconds_until
 from llmops_sdk.providers.litellm._hooks import RedirectRefusedError, watching
 from llmops_sdk.providers.litellm._mapping import DEFAULT_TOTAL_SECONDS, ChunkMapper
 from llmops_sdk.providers.litellm.wire._body import BodyReader
 from llmops_sdk.providers.litellm.wire._finish import finish_of, finish_reason
+from llmops_sdk.providers.litellm.wire._rate_limits import read_rate_limits
 
 __all__ = ["CallWatch", "StreamReader"]
 
@@ -61,6 +63,11 @@ class CallWatch:
         """Note a response, of which only the headers are read."""
         self.answered = response.is_success
         self.response = response
+
+    @property
+    def rate_limits(self) -> RateLimits | None:
+        """Return what the rate-limit headers of the last response say, or None."""
+        return None if self.response is None else read_rate_limits(self.response.headers, time.time())
 
     def seconds_left(self) -> float:
         """Return the seconds until the call must end."""
@@ -104,6 +111,8 @@ class StreamReader(CallWatch):
         """Return our chunk of one of litellm's, or None if it has nothing for a consumer."""
         chunk = self._mapper.read(raw)
         if chunk is not None:
+            if not self._started and (limits := self.rate_limits) is not None:
+                chunk = replace(chunk, rate_limits=limits)
             self._started = True
             chunk = self._with_details(chunk)
             self._partial.add(chunk)
@@ -215,6 +224,7 @@ class StreamReader(CallWatch):
             status_code=mapped.status_code,
             retry_after=mapped.retry_after,
             request_id=mapped.request_id,
+            rate_limits=mapped.rate_limits,
         ) from error
 
     def usage(self) -> Any:

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, cast, overload
 
-from pydantic import ValidationError
-
 from llmops_sdk._util._callables import decorate
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk.config import BreakerSettings
@@ -84,15 +82,7 @@ def breaker(
     """
     if callable(failures) or isinstance(failures, (classmethod, staticmethod)):
         return breaker()(cast("Callable[..., Any]", failures))  # `@breaker` without parentheses
-    try:
-        settings = BreakerSettings(failures=cast("int", failures), open_seconds=open_seconds)
-    except ValidationError as error:
-        raise ConfigError(
-            f"@breaker(failures={failures!r}, open_seconds={open_seconds!r}): give a whole number of failures above "
-            "zero, and seconds above zero",
-            key="failures",
-            value=failures,
-        ) from error
+    settings = BreakerSettings(failures=cast("int", failures), open_seconds=open_seconds)
     if settings.failures is None:
         raise ConfigError("@breaker(failures=None): give a whole number above zero", key="failures", value=None)
     return BreakerPolicy(Breaker(name or "", settings, clock), on, clock)

@@ -118,6 +118,8 @@ class Budgets:
     ) -> None:
         self.settings = tuple(settings)
         self._policies = tuple(map(Policy, self.settings))
+        self._needs_price = any(policy.unit == "usd" for policy in self._policies)
+        self._has_soft = any(policy.is_soft for policy in self._policies)
         self._state = state
         self._clock = clock
         self._start = start
@@ -129,7 +131,7 @@ class Budgets:
     @property
     def needs_price(self) -> bool:
         """Return whether a budget is in USD, so that a call needs an estimate of its cost."""
-        return any(policy.unit == "usd" for policy in self._policies)
+        return self._needs_price
 
     @property
     def blocking(self) -> bool:
@@ -169,9 +171,10 @@ class Budgets:
             error = account.error(spent)
             self._decide("refused", call, account, spent, str(error))
             raise error
-        for account, total in zip(accounts, grant.sums, strict=True):
-            if account.tally.limit is None and total > account.policy.limit and self._is_news(account.tally.key):
-                self._decide("exceeded", call, account, total, "a soft budget lets the call pass")
+        if self._has_soft:
+            for account, total in zip(accounts, grant.sums, strict=True):
+                if account.policy.is_soft and total > account.policy.limit and self._is_news(account.tally.key):
+                    self._decide("exceeded", call, account, total, "a soft budget lets the call pass")
         return Reservation([(state, accounts)])
 
     async def areserve(self, call: BudgetCall) -> Reservation:

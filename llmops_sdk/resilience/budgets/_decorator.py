@@ -9,8 +9,6 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias, TypeVar
 
-from pydantic import ValidationError
-
 from llmops_sdk._util._callables import decorate
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk._util._guard import guarded
@@ -97,13 +95,14 @@ def budget(
         "limit_usd": limit_usd, "limit_tokens": limit_tokens, "per": per, "window": window, "mode": mode,
         "unknown_cost": unknown_cost,
     }  # fmt: skip
+    if (limit_usd is None) == (limit_tokens is None):
+        raise ConfigError("@budget: give limit_usd or limit_tokens, and not both", key="limit_usd", value=limit_usd)
     try:
         settings = BudgetSettings(name=_UNNAMED if name is None else name, **values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = str(first["loc"][0]) if first["loc"] else "limit_usd"
-        given = {"name": name, **values}.get(key)
-        raise ConfigError(f"@budget, {key}={given!r}: {first['msg']}", key=key, value=given) from error
+    except ConfigError as error:
+        key = (error.key or "").rpartition(".")[2]
+        reason = str(error).partition(f"{key} = ")[2]
+        raise ConfigError(f"@budget: {key} = {reason}", key=key, value=error.value) from error
     if isinstance(cost, (int, float)) and finite(cost, -1.0) < 0:
         raise ConfigError(f"@budget, cost={cost!r}: give a number of at least zero", key="cost", value=cost)
     return BudgetPolicy(settings, clock, cost, named=name is not None)

@@ -76,7 +76,7 @@ def estimate_call(request: Request, price: ModelPrice | None, usual_output: floa
     for message in request.messages:
         content = message.get("content")
         if isinstance(content, str):
-            size += _size(content)
+            size += len(content) if content.isascii() else _size(content)
         elif isinstance(content, list | tuple):
             in_text, others = _parts(cast("Sequence[object]", content))
             size += in_text
@@ -154,7 +154,12 @@ class Estimator:
 
 
 def _priced(prompt: int, output: int, price: ModelPrice | None) -> Estimate:
-    return Estimate(prompt, output, None if price is None else price.cost(Tokens(input=prompt, output=output)))
+    if price is None:
+        return Estimate(prompt, output)
+    if len(price.tiers) == 1:  # most prices, in half of the time
+        rates = price.tiers[0][1]
+        return Estimate(prompt, output, (prompt * rates.input + output * rates.output) / 1_000_000)
+    return Estimate(prompt, output, price.cost(Tokens(input=prompt, output=output)))
 
 
 def _size(text: str) -> int:
@@ -187,10 +192,15 @@ def _plain(value: object) -> Any:
 
 
 def _output(request: Request, usual_output: float) -> int:
-    limits = [_count(given.get(name)) for given in (request.params, request.extra) for name in _OUTPUT_LIMITS]
-    tokens = next((limit for limit in limits if limit is not None), round(usual_output))
-    answers = _count(request.params.get("n", 1)) or 1
-    return min(tokens * answers, _MOST_TOKENS)
+    tokens = None
+    for given in (request.params, request.extra):
+        for name in _OUTPUT_LIMITS:
+            if tokens is None and name in given:
+                tokens = _count(given[name])
+    if tokens is None:
+        tokens = round(usual_output)
+    answers = _count(request.params["n"]) if "n" in request.params else None
+    return tokens if answers is None else min(tokens * answers, _MOST_TOKENS)
 
 
 def _count(value: object) -> int | None:

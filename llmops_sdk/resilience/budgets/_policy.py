@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -27,7 +27,7 @@ _TOTAL_SECONDS = 10 * 365 * 86_400.0
 _ROUNDING = 1e-9
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # a frozen one takes three times as long to make, and each call makes some
 class Account:
     """The sum that a call counts against: one key of one budget, in the open window.
 
@@ -86,9 +86,21 @@ class Policy:
     Attributes:
         unit: "usd" or "tokens".
         limit: The limit in that unit.
+        is_soft: Whether calls above the limit pass.
     """
 
-    __slots__ = ("_window", "limit", "settings", "unit")
+    __slots__ = (
+        "_hard_limit",
+        "_keys",
+        "_model",
+        "_tag",
+        "_unknown",
+        "_window",
+        "is_soft",
+        "limit",
+        "settings",
+        "unit",
+    )
 
     def __init__(self, settings: BudgetSettings) -> None:
         self.settings = settings
@@ -96,29 +108,34 @@ class Policy:
         limit = settings.limit_tokens if settings.limit_usd is None else settings.limit_usd
         assert limit is not None
         self.limit = limit
+        self.is_soft = settings.mode == "soft"
+        self._hard_limit = None if self.is_soft else limit * (1 + _ROUNDING)
+        # Attributes of settings take longer to read.
+        self._model, self._tag, self._unknown = settings.model, settings.tag, settings.unknown_cost
+        self._keys = _KEYS[settings.per]
         # One tuple, so that threads that see a new window never mix two of them.
         self._window: tuple[Window, str] | None = None
 
-    def accounts(self, call: BudgetCall, now: float, *, hidden: bool) -> Iterator[Account]:
-        """Yield the accounts that a call counts against; none if the budget is not for it.
+    def accounts(self, call: BudgetCall, now: float, *, hidden: bool) -> Sequence[Account]:
+        """Return the accounts that a call counts against; none if the budget is not for it.
 
         Args:
             call: The call.
             now: Seconds since the epoch.
             hidden: Whether the sums are on a server, which must not see the names of users.
         """
-        settings = self.settings
-        if settings.model is not None and settings.model not in call.models:
-            return
-        if settings.tag is not None and settings.tag not in call.tags:
-            return
+        if self._model is not None and self._model not in call.models:
+            return ()
+        if self._tag is not None and self._tag not in call.tags:
+            return ()
         window, prefix = self._open_window(now)
         seconds = _TOTAL_SECONDS if window.end == math.inf else window.end - now + _LATE
-        limit = None if settings.mode == "soft" else self.limit * (1 + _ROUNDING)
-        amount = self.amount(call.tokens, call.usd, settings.unknown_cost)
+        amount = self.amount(call.tokens, call.usd, self._unknown)
+        found: list[Account] = []
         for key in self._keys(call):
             name = tag_id(key) if key and (hidden or len(key) > _LONGEST_KEY) else key
-            yield Account(self, key, window, Tally(prefix + name, amount, limit, seconds))
+            found.append(Account(self, key, window, Tally(prefix + name, amount, self._hard_limit, seconds)))
+        return found
 
     def amount(self, tokens: int | None, usd: float | None, unknown: float) -> float:
         """Return the amount in the budget's unit.
@@ -141,20 +158,17 @@ class Policy:
             found = self._window = (window, f"budget:{self.unit}:{start}:{settings.per}:{name}:")
         return found
 
-    def _keys(self, call: BudgetCall) -> tuple[str, ...]:
-        match self.settings.per:
-            case "all":
-                return ("",)
-            case "model":
-                return (call.models[0] if call.models else "",)
-            case "user":
-                return (call.user_id or "",)
-            case "session":
-                return (call.session_id or "",)
-            case "run":
-                return (call.run or "",)
-            case "tag":
-                return call.tags[:MOST_TAGS] or ("",)
+
+_ONE = ("",)
+_KEYS: Mapping[str, Callable[[BudgetCall], tuple[str, ...]]] = {
+    "all": lambda _: _ONE,
+    "model": lambda call: call.models[:1] or _ONE,
+    "user": lambda call: (call.user_id or "",),
+    "session": lambda call: (call.session_id or "",),
+    "run": lambda call: (call.run or "",),
+    "tag": lambda call: call.tags[:MOST_TAGS] or _ONE,
+}
+"""The keys of a call, for each kind of owner."""
 
 
 def finite(value: float | None, unknown: float) -> float:

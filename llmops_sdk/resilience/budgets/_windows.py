@@ -56,7 +56,8 @@ def window_at(settings: BudgetSettings, now: float) -> Window:
     if unit == "total":
         return _TOTAL
     if unit == "month":
-        first = datetime.fromtimestamp(now, UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        # Whole seconds: a time just before midnight must not be rounded to it.
+        first = datetime.fromtimestamp(math.floor(now), UTC).replace(day=1, hour=0, minute=0, second=0)
         following = (first + timedelta(days=31)).replace(day=1)
         return Window(first.timestamp(), following.timestamp())
     offset = _FIRST_MONDAY if unit == "week" else 0.0

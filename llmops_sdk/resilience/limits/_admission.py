@@ -12,8 +12,11 @@ from uuid import uuid4
 from llmops_sdk._util._clock import Clock
 from llmops_sdk.config import LimitSettings
 from llmops_sdk.errors import LimitExceededError
+from llmops_sdk.providers import RateLimits
 from llmops_sdk.resilience.limits._adaptive import AdaptiveLimit
+from llmops_sdk.resilience.limits._calls import record_lowered
 from llmops_sdk.resilience.limits._claims import Claims
+from llmops_sdk.resilience.limits._headroom import Headroom
 from llmops_sdk.resilience.limits._pass import Outcome, Pass
 from llmops_sdk.resilience.limits._queue import FairQueue
 from llmops_sdk.shared._local import LocalState
@@ -65,6 +68,7 @@ class Admission:
         self._inside: dict[str, Entry] = {}
         self._abandoned: deque[Pass] = deque()
         self._due: float | None = None
+        self._headroom: Headroom | None = None
         self._timekeeper = ("", 0.0)
         self._holders = count()
         self._prefix = f"{uuid4().hex}-"
@@ -162,15 +166,15 @@ class Admission:
 
         Raises:
             LimitExceededError: It has not, and its time is up.
-            Exception: What the server of the shared state failed with.
+            BackendError: The server of the shared state failed.
         """
-        if one.stage == "waiting" and self.clock.monotonic() >= one.deadline:
-            with self._lock:
-                if one.stage == "waiting":
-                    raise self._refusal(one, f"it waited {self.clock.monotonic() - one.asked_at:.3g} s in vain")
         if one.error is not None:
             raise one.error
-        return one.stage == "inside"
+        now = self.clock.monotonic()
+        with self._lock:
+            if one.stage != "inside" and now >= one.deadline:
+                raise self._refusal(one, f"it waited {now - one.asked_at:.3g} s in vain")
+            return one.stage == "inside"
 
     def poll(self) -> list[Pass]:
         """Let those pass whose turn it is; return them."""
@@ -180,17 +184,18 @@ class Admission:
             return self._admit()
 
     def _refusal(self, one: Pass, why: str) -> LimitExceededError:
-        now = self.clock.monotonic()
-        waits_for_time = one.limit not in (None, "concurrency") and self._due is not None
-        wait = max(self._due - now, 0.0) if waits_for_time and self._due is not None else None
-        soonest = "" if wait is None else f" A call may pass in {wait:.3g} s at the earliest;"
-        limit = one.limit or "concurrency"
-        amount = (
-            self.claims.slots.limit if limit == "concurrency" and self.claims.slots else getattr(self.settings, limit)
+        now, limit = self.clock.monotonic(), one.limit or "concurrency"
+        wait = None if limit == "concurrency" or self._due is None else max(self._due - now, 0.0)
+        soonest = "" if wait is None else f". A call may pass in {wait:.3g} s at the earliest"
+        amount = getattr(self.settings, limit)
+        if limit == "concurrency" and self.claims.slots is not None:
+            amount = self.claims.slots.limit
+        reached = (
+            f"the provider's {limit} is used up" if amount is None else f"the limit {limit} = {amount:g} is reached"
         )
         return LimitExceededError(
-            f"{self.name}: the limit {limit} = {amount:g} is reached.{soonest} {why}. Send fewer calls at the same "
-            f"time, or raise limits.{limit}, limits.queue or limits.queue_timeout",
+            f"{self.name}: {reached}{soonest}; {why}. Send fewer calls at the same time, or raise limits.{limit}, "
+            "limits.queue or limits.queue_timeout",
             limit=limit,
             deployment=self.name,
             retry_after=wait,
@@ -210,16 +215,18 @@ class Admission:
         if self._abandoned:
             self._collect()
 
-    def finish(self, one: Pass, tokens: float | None, outcome: Outcome, latency: float | None) -> None:
+    def finish(self, one: Pass, tokens: float | None, outcome: Outcome) -> None:
         """End a call inside, and let the next one pass."""
         with self._lock:
             entry = self._inside.get(one.holder)
             if entry is not None:
                 self._give_back(one, entry, self._correction(one, tokens))
                 self._inside.pop(one.holder, None)
-            self._end(one, outcome, latency)
+            lowered = self._end(one, outcome)
             if self._queue:
                 self._on_room()
+        if lowered is not None:
+            record_lowered(self.name, lowered, outcome)
         if self._abandoned:
             self._collect()
 
@@ -229,17 +236,26 @@ class Admission:
         self._collect()
 
     def _collect(self) -> None:
-        # Who holds the lock comes here after it; so nobody waits for it, and none is left over.
+        # Never wait for the lock: this thread may hold it. Then the next step of any call comes here.
         while self._abandoned and self._lock.acquire(blocking=False):
             self._lock.release()
             try:
                 one = self._abandoned.popleft()
             except IndexError:
                 return
-            self.finish(one, None, "cancelled", None)
+            self.finish(one, None, "cancelled")
+
+    def observe(self, limits: RateLimits) -> None:
+        """Hold calls back by what the provider's headers say."""
+        with self._lock:
+            headroom = self._headroom or Headroom()
+            headroom.observe(limits, self.clock.monotonic())
+            self._headroom = headroom
 
     def _try(self, one: Pass) -> bool:
         """Claim what a call needs; the caller has the lock."""
+        if self._headroom is not None and self._is_held_back(one):
+            return False
         claims = one.claims = self.claims.fixed if self.claims.tokens is None else self.claims.of_call(one.tokens)
         grant = self.state.claim(one.holder, claims)
         if grant.refused is None:
@@ -248,6 +264,13 @@ class Admission:
         self._refuse(one, grant.refused, grant.wait)
         return False
 
+    def _is_held_back(self, one: Pass) -> bool:
+        """Return whether the provider would throttle a call; the caller has the lock."""
+        held = None if self._headroom is None else self._headroom.wait(one.tokens, self.clock.monotonic())
+        if held is not None:
+            self._refuse(one, *held)
+        return held is not None
+
     def _enter(self, one: Pass, claims: tuple[Claim, ...]) -> None:
         self._inside[one.holder] = (self.state, claims)
         if one.stage == "waiting":
@@ -255,6 +278,8 @@ class Admission:
         one.stage = "inside"
         if self.claims.tokens is not None and (debt := self.claims.debt(one.tokens)) > 0:
             self._give_back(one, (self.state, ()), (self.claims.of_tokens(-debt),))
+        if self._headroom is not None:
+            self._headroom.take(one.tokens, self.clock.monotonic())
         if self.adaptive is not None:
             one.began = self.clock.monotonic()
 
@@ -270,7 +295,9 @@ class Admission:
         """Let those pass whose turn it is; the caller has the lock."""
         passed: list[Pass] = []
         while (head := self._queue.head) is not None:
-            if head.stage == "inside" or self._try(head):
+            if head.deadline < self.clock.monotonic() - _BACKUP_SECONDS:  # its event loop no longer runs
+                self._queue.discard(head)
+            elif head.stage == "inside" or self._try(head):
                 self._queue.take()
                 if self._wake(head):
                     passed.append(head)
@@ -329,16 +356,19 @@ class Admission:
             if bucket is not None
         )
 
-    def _end(self, one: Pass, outcome: Outcome, latency: float | None) -> None:
-        """Note that a call inside has ended; the caller has the lock."""
+    def _end(self, one: Pass, outcome: Outcome) -> int | None:
+        """Note that a call inside has ended; return the limit that it has lowered. The caller has the lock."""
         if one.stage != "inside":
-            return
+            return None
         one.stage = "left"
-        if self.adaptive is not None:
-            now = self.clock.monotonic()
-            in_flight = len(self._inside) + 1
-            if self.adaptive.note(outcome, began=one.began, now=now, in_flight=in_flight, latency=latency):
-                self.claims = Claims(self.name, self.settings, self.adaptive.limit)
+        if (adaptive := self.adaptive) is None:
+            return None
+        before = adaptive.limit
+        adaptive.note(outcome, began=one.began, now=self.clock.monotonic(), in_flight=len(self._inside) + 1)
+        if adaptive.limit == before:
+            return None
+        self.claims = Claims(self.name, self.settings, adaptive.limit)
+        return adaptive.limit if adaptive.limit < before else None
 
 
 _all: weakref.WeakSet[Admission] = weakref.WeakSet()

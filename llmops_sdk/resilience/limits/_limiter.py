@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk._util._latch import Latch
 from llmops_sdk.config import LimitSettings
+from llmops_sdk.providers import RateLimits
 from llmops_sdk.resilience.limits._admission import Admission
 from llmops_sdk.resilience.limits._pass import Pass
 from llmops_sdk.resilience.limits._server_admission import ServerAdmission
@@ -64,6 +65,11 @@ class Limiter:
         return self._admission.name
 
     @property
+    def settings(self) -> LimitSettings:
+        """Return the limits."""
+        return self._admission.settings
+
+    @property
     def in_flight(self) -> int:
         """Return how many calls of this process are inside."""
         return self._admission.in_flight
@@ -78,6 +84,14 @@ class Limiter:
         """Return the limit on concurrency in force, which an adaptive one changes; None for no limit."""
         slots = self._admission.claims.slots
         return None if slots is None else slots.limit
+
+    def observe(self, limits: RateLimits) -> None:
+        """Hold calls back that the provider would throttle, as the headers of its answers say.
+
+        Args:
+            limits: What is left, of the latest answer or error.
+        """
+        self._admission.observe(limits)
 
     @property
     def due(self) -> float | None:
@@ -167,10 +181,10 @@ class Limiter:
                 await latch.wait(seconds)
             else:
                 await admission.clock.asleep(seconds)
-            if admission.blocking:
-                await _in_thread(admission, admission.poll)
-            else:
+            if not admission.blocking:
                 admission.poll()
+            elif (due := admission.due) is None or admission.clock.monotonic() >= due:
+                await _in_thread(admission, admission.poll)
             passed = admission.check(one)
 
     def _patience(self, timeout: float | None) -> float:

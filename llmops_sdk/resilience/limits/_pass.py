@@ -17,7 +17,7 @@ Stage: TypeAlias = Literal["new", "waiting", "inside", "left"]
 class _Owner(Protocol):
     """The limiter that a pass belongs to."""
 
-    def finish(self, one: Pass, tokens: float | None, outcome: Outcome, latency: float | None) -> None: ...
+    def finish(self, one: Pass, tokens: float | None, outcome: Outcome) -> None: ...
 
     def abandon(self, one: Pass) -> None: ...
 
@@ -61,16 +61,15 @@ class Pass:
         self.tokens = tokens
         self.who = who
 
-    def exit(self, *, tokens: float | None = None, outcome: Outcome = "ok", latency: float | None = None) -> None:
+    def exit(self, *, tokens: float | None = None, outcome: Outcome = "ok") -> None:
         """Give the slot back and let the next call pass. Further calls change nothing.
 
         Args:
             tokens: The tokens that the call used, prompt and answer together; None keeps the estimate.
             outcome: How the call ended, for an adaptive limit.
-            latency: Seconds that the call took, for an adaptive limit; None if they say nothing.
         """
         if self.stage == "inside":
-            self._owner.finish(self, tokens, outcome, latency)
+            self._owner.finish(self, tokens, outcome)
 
     def __enter__(self) -> Self:
         return self

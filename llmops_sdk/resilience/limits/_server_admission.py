@@ -12,7 +12,9 @@ from typing import Any
 from llmops_sdk._util._daemon import start_daemon
 from llmops_sdk._util._guard import guarded
 from llmops_sdk.resilience.limits._admission import Admission, Entry
+from llmops_sdk.resilience.limits._calls import record_lowered
 from llmops_sdk.resilience.limits._pass import Outcome, Pass
+from llmops_sdk.shared._server import BackendError
 from llmops_sdk.shared._state import Bucket, Claim, Grant, Slots
 
 __all__ = ["ServerAdmission"]
@@ -30,8 +32,8 @@ class ServerAdmission(Admission):
     """As `Admission`, over a state on a server.
 
     A call that finds nobody waiting asks the server itself, at the same time as others. In the queue only the head
-    asks: when a call of this process leaves, and every 10 to 50 ms, because other processes tell nobody. A daemon thread
-    renews the slots of the calls inside.
+    asks: when a call of this process leaves, and every 10 to 50 ms, because other processes tell nobody. A daemon
+    thread renews the slots of the calls inside.
     """
 
     def _reset(self) -> None:
@@ -50,7 +52,7 @@ class ServerAdmission(Admission):
 
     def ask(self, one: Pass) -> bool:
         """Ask the server if nobody waits; return whether the call passed."""
-        if self._queue:
+        if self._queue or self._must_wait(one):
             return False
         claims = one.claims = self.claims.of_call(one.tokens)
         grant = self.state.claim(one.holder, claims)
@@ -67,13 +69,13 @@ class ServerAdmission(Admission):
                 return passed
             self._asking_since = now
         try:
-            while head is not None:
+            while head is not None and not self._must_wait(head):
                 claims = head.claims = self.claims.of_call(head.tokens)
                 try:
                     grant = self.state.claim(head.holder, claims)
-                except Exception as error:
+                except BackendError as error:
                     self._fail(head, error)
-                    raise
+                    break
                 if not self._answer(head, claims, grant):
                     break
                 passed.append(head)
@@ -94,11 +96,13 @@ class ServerAdmission(Admission):
         if one.claims:
             self._call_server(one, entry, refund)
 
-    def finish(self, one: Pass, tokens: float | None, outcome: Outcome, latency: float | None) -> None:
+    def finish(self, one: Pass, tokens: float | None, outcome: Outcome) -> None:
         """End a call inside, and let the next one pass."""
         with self._lock:
             entry = self._inside.pop(one.holder, None)
-            self._end(one, outcome, latency)
+            lowered = self._end(one, outcome)
+        if lowered is not None:
+            record_lowered(self.name, lowered, outcome)
         if entry is not None:
             self._call_server(one, entry, self._correction(one, tokens))
         if self._abandoned:
@@ -113,6 +117,12 @@ class ServerAdmission(Admission):
             if slots := [claim for claim in claims if isinstance(claim, Slots)]:
                 guarded("renew a slot of a limit", None, state.renew, holder, slots)
         return bool(inside)
+
+    def _must_wait(self, one: Pass) -> bool:
+        if self._headroom is None:
+            return False
+        with self._lock:
+            return self._is_held_back(one)
 
     def _is_asking(self, now: float) -> bool:
         return self._asking_since is not None and now - self._asking_since < _STALE_SECONDS
@@ -137,7 +147,7 @@ class ServerAdmission(Admission):
             self._start_renewing(self.claims.slots.seconds / 3)
         return True
 
-    def _fail(self, one: Pass, error: Exception) -> None:
+    def _fail(self, one: Pass, error: BackendError) -> None:
         """Let the call whose turn it is raise the server's error."""
         with self._lock:
             self._queue.discard(one)
@@ -147,7 +157,7 @@ class ServerAdmission(Admission):
     def _refuse(self, one: Pass, key: str, wait: float | None) -> None:
         super()._refuse(one, key, wait)
         shortest, longest = _POLL_SECONDS
-        pause = random.uniform(shortest, longest)
+        pause = random.uniform(shortest, longest)  # noqa: S311 - no secret
         self._due = self.clock.monotonic() + (pause if wait is None else wait + pause / 10)
 
     def _admit(self) -> list[Pass]:
@@ -181,7 +191,7 @@ class ServerAdmission(Admission):
 
     def _start_renewing(self, seconds: float) -> None:
         self._renews = True
-        reference = weakref.ref(self)
+        reference: weakref.ref[ServerAdmission] = weakref.ref(self)
         if start_daemon(lambda: _renew_until_idle(reference, seconds), "llmops-limit-renewal") is None:
             self._renews = False
 

@@ -38,22 +38,25 @@ class Deployment:
     limiter: Limiter | None = None
     breaker: Breaker | None = None
     calls: set[int] = field(default_factory=set[int])
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def limit(self, settings: LimitSettings, state: SharedState) -> Limiter:
         """Return the limiter, with these settings from now on."""
-        if self.limiter is None:
-            self.limiter = Limiter(self.name, settings, state, self.clock)
-        else:
-            self.limiter.configure(settings, state)
-        return self.limiter
+        with self._lock:
+            if self.limiter is None:
+                self.limiter = Limiter(self.name, settings, state, self.clock)
+            else:
+                self.limiter.configure(settings, state)
+            return self.limiter
 
     def guard(self, settings: BreakerSettings, state: SharedState) -> Breaker:
         """Return the breaker, with these settings from now on."""
-        if self.breaker is None:
-            self.breaker = Breaker(self.name, settings, self.clock, state)
-        else:
-            self.breaker.configure(settings, state)
-        return self.breaker
+        with self._lock:
+            if self.breaker is None:
+                self.breaker = Breaker(self.name, settings, self.clock, state)
+            else:
+                self.breaker.configure(settings, state)
+            return self.breaker
 
 
 _lock = threading.Lock()

@@ -12,8 +12,8 @@ from typing import Self, cast
 from llmops_sdk._util._clock import Clock
 from llmops_sdk._util._daemon import start_daemon
 from llmops_sdk.config import LimitSettings, Timeout
-from llmops_sdk.errors import CircuitOpenError, LimitExceededError
-from llmops_sdk.providers import Chunk, Embeddings, Request, Response, Usage
+from llmops_sdk.errors import CircuitOpenError, LimitExceededError, ProviderError
+from llmops_sdk.providers import Chunk, Embeddings, RateLimits, Request, Response, Usage
 from llmops_sdk.resilience._chunks import is_piece
 from llmops_sdk.resilience.breaker._breaker import Breaker, Change, Result, Trial
 from llmops_sdk.resilience.breaker._record import record_changes, record_probe, record_refusal
@@ -75,8 +75,21 @@ class Visit:
     """
 
     __slots__ = (
-        "_arrived", "_began", "_cost", "_estimate", "_finished", "_gates", "_pass", "_piece_at", "_request",
-        "_reservation", "_sent_at", "_texts", "_total", "_trial", "_usage",
+        "_arrived",
+        "_began",
+        "_cost",
+        "_estimate",
+        "_finished",
+        "_gates",
+        "_has_piece",
+        "_pass",
+        "_request",
+        "_reservation",
+        "_sent_at",
+        "_texts",
+        "_total",
+        "_trial",
+        "_usage",
     )  # fmt: skip
 
     def __init__(self, gates: Gates, request: Request, texts: Sequence[str] | None = None) -> None:
@@ -90,7 +103,7 @@ class Visit:
         self._pass: Pass | None = None
         self._trial: Trial | None = None
         self._sent_at: float | None = None
-        self._piece_at: float | None = None
+        self._has_piece = False
         self._usage: Usage | None = None
         self._cost: float | None = None
         self._arrived = 0
@@ -212,11 +225,15 @@ class Visit:
         """Note a whole answer."""
         self._usage, self._cost, self._finished = answer.usage, answer.cost, True
         self._arrived = response_size(answer)
+        if isinstance(answer, Response) and answer.rate_limits is not None:
+            self._observe(answer.rate_limits)
 
     def chunk(self, chunk: Chunk) -> None:
         """Note a chunk of a stream. Its first piece proves that the deployment works."""
-        if self._piece_at is None and is_piece(chunk):
-            self._piece_at = self._gates.clock.monotonic()
+        if chunk.rate_limits is not None:
+            self._observe(chunk.rate_limits)
+        if not self._has_piece and is_piece(chunk):
+            self._has_piece = True
             if self._trial is not None and self._trial.is_probe:
                 self._record(self._trial.confirm())
         self._arrived += chunk_size(chunk)
@@ -226,6 +243,11 @@ class Visit:
             self._cost = chunk.cost
         if chunk.finish_reason:
             self._finished = True
+
+    def _observe(self, limits: RateLimits) -> None:
+        """Let the limiter hold back what the provider would throttle."""
+        if self._gates.limiter is not None:
+            self._gates.limiter.observe(limits)
 
     # --- out ----------------------------------------------------------------------------------------------------------
 
@@ -263,15 +285,24 @@ class Visit:
                 )
                 self._record(changes, error)
         finally:
-            if self._pass is not None:
-                outcome: Outcome = "timeout" if late else outcome_of(error)
-                self._pass.exit(tokens=tokens, outcome=outcome, latency=self._latency(error))
+            self._leave_limiter("timeout" if late else outcome_of(error), error, tokens)
+
+    def _leave_limiter(self, outcome: Outcome, error: BaseException | None, tokens: int | None) -> None:
+        one, limiter = self._pass, self._gates.limiter
+        if one is None or limiter is None:
+            return
+        if self._sent_at is None:
+            limiter.withdraw(one)  # the breaker refused it, so that it counts in no rate
+            return
+        if isinstance(error, ProviderError) and error.rate_limits is not None:
+            limiter.observe(error.rate_limits)
+        one.exit(tokens=tokens, outcome=outcome)
 
     def _result(self, error: BaseException | None, *, late: bool) -> Result:
         if late or isinstance(error, TimeoutError):
             # Of a call that spent most of its time in our own queue, a time-out says nothing about the deployment.
             return "neutral" if self._waited() * 2 > (self._total or float("inf")) else "failure"
-        if is_cancelled(error) and self._piece_at is not None:
+        if is_cancelled(error) and self._has_piece:
             return "ok"
         return result_of(error)
 
@@ -281,14 +312,6 @@ class Visit:
     def _waited(self) -> float:
         """Return the seconds from the start until the request went out."""
         return 0.0 if self._sent_at is None else self._sent_at - self._began
-
-    def _latency(self, error: BaseException | None) -> float | None:
-        """Return the seconds until the answer, of a stream until its first piece; None if it failed before."""
-        if self._sent_at is None:
-            return None
-        if self._piece_at is not None:
-            return self._piece_at - self._sent_at
-        return self._gates.clock.monotonic() - self._sent_at if error is None else None
 
     def _used(self, error: BaseException | None) -> tuple[int | None, float | None]:
         """Return the tokens and the USD of the call; None for what is unknown, which keeps the estimate."""

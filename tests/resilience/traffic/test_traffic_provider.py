@@ -7,8 +7,10 @@ import gc
 import inspect
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
+from traffic_waits import settle, until
 
 from llmops_sdk.config import BreakerSettings, RetrySettings, Timeout
 from llmops_sdk.errors import (
@@ -24,7 +26,7 @@ from llmops_sdk.errors import (
     ServerError,
     StreamInterruptedError,
 )
-from llmops_sdk.providers import Chunk, Embeddings, Provider, Request, Response, Usage
+from llmops_sdk.providers import Chunk, Embeddings, Provider, RateLimits, Request, Response, Usage
 from llmops_sdk.resilience import RetryProvider
 from llmops_sdk.resilience.breaker._breaker import Breaker
 from llmops_sdk.resilience.traffic._provider import TrafficProvider
@@ -493,6 +495,24 @@ def test_a_pause_reaches_other_processes_over_a_server(way, script, clock):
         way(stages[1])
 
 
+# --- Rate-limit headers
+
+
+def test_the_limiter_hears_what_the_rate_limit_headers_say(way, script, deploy):
+    left = RateLimits(requests_left=0, requests_reset_s=50)
+    answer = [Chunk(text="x", rate_limits=left), *CHUNKS] if way.streams else replace(GOOD, rate_limits=left)
+    error = RateLimitError("busy", status_code=429, rate_limits=left)
+    for step in (answer, error):
+        deployed = deploy(script(step), queue=0)
+        if step is error:
+            failing(way, deployed, error)
+        else:
+            way(deployed.stage)
+        with pytest.raises(LimitExceededError) as caught:
+            way(deployed.stage)
+        assert caught.value.limit == "requests_per_minute"
+
+
 # --- Records
 
 
@@ -532,22 +552,3 @@ def test_budgets_without_an_estimator_are_an_error(script, deploy):
     budgets = deploy(script()).stage.gates.budgets
     with pytest.raises(ValueError, match="estimator"):
         TrafficProvider(script(), "east", budgets=budgets)
-
-
-def until(condition, turns=3_000):
-    """Wait for other threads."""
-    turn = threading.Event()
-    for _ in range(turns):
-        if condition():
-            return
-        turn.wait(0.01)
-    raise AssertionError("it did not happen in 30 s")
-
-
-async def settle(condition, turns=10_000):
-    """Let other tasks run."""
-    for _ in range(turns):
-        if condition():
-            return
-        await asyncio.sleep(0)
-    raise AssertionError("it did not happen")
