@@ -50,5 +50,7 @@ def own_surroundings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyte
         budgets.forget_budgets()
     if traffic := sys.modules.get("llmops_sdk.resilience.traffic._registry"):
         traffic.forget_traffic()
+    if states := sys.modules.get("llmops_sdk.shared._open"):
+        states.forget_states()
     if named := sys.modules.get("llmops_sdk._util._named_states"):
         named.forget_named_states()

@@ -12,7 +12,6 @@ from llmops_sdk.config import ResolvedModel
 from llmops_sdk.errors import ProviderError
 from llmops_sdk.providers import Provider, Request, Response, WrapperProvider, open_provider
 from llmops_sdk.providers.litellm._endpoint import identify
-from llmops_sdk.resilience.budgets._estimate import Estimator
 from llmops_sdk.resilience.budgets._scopes import open_scopes
 
 __all__ = ["CALL_CLOCK", "STAND_INS", "JudgeProvider", "LazyProvider", "SharedProvider"]
@@ -70,7 +69,7 @@ class SharedProvider(WrapperProvider):
         self._resolved = resolved
         self._lock = threading.Lock()
         self._known = identify(resolved)
-        self._estimator: Estimator | None = None
+        self._scoped_before: Provider | None = None
         self.opened_or_none: Provider | None = None
         """The opened provider, or None before the first use."""
         if self._known is None:
@@ -95,9 +94,8 @@ class SharedProvider(WrapperProvider):
         """Return the provider with the budgets of decorators and blocks, which may be open around any call."""
         from llmops_sdk.resilience.traffic._scoped import scoped_provider
 
-        if self._estimator is None:
-            self._estimator = Estimator(self._resolved)
-        return scoped_provider(self._resolved, provider, self._estimator, CALL_CLOCK)
+        self._scoped_before = scoped_provider(self._resolved, provider, CALL_CLOCK, self._scoped_before)
+        return self._scoped_before
 
     @property
     def name(self) -> str:

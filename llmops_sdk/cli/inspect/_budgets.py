@@ -26,34 +26,17 @@ def show_budgets(*, form: Format, limit: int, store: Path | None) -> None:
         store: The store's folder, or None for the configured one.
     """
     from llmops_sdk.config import current
-    from llmops_sdk.resilience.budgets._policy import Policy
-    from llmops_sdk.resilience.budgets._spent import KeySpending, read_spending
-    from llmops_sdk.resilience.budgets._windows import window_at
+    from llmops_sdk.resilience.budgets._spent import read_spending
 
-    budgets, now = current().budgets, time.time()
+    budgets = current().budgets
     if not budgets:
         print("there are no budgets: add a table [[budgets]] to llmops.toml", file=sys.stderr)
-    found = read_spending(budgets, now, existing_store(store), most=_KEYS)
     rows: list[tuple[object, ...]] = []
-    for settings in budgets:
-        policy = Policy(settings)
-        own = [one for one in found if one.policy.settings == settings]
-        if not own and settings.per == "all":
-            own = [KeySpending(policy, window_at(settings, now), "", 0.0)]
-        for one in own:
-            end = one.window.resets_at
-            rows.append(
-                (
-                    settings.name,
-                    settings.per,
-                    one.key,
-                    str(settings.window),
-                    settings.mode,
-                    policy.unit,
-                    policy.limit,
-                    one.spent,
-                    max(policy.limit - one.spent, 0.0),
-                    None if end is None else datetime.fromtimestamp(end, UTC).replace(tzinfo=None),
-                )
-            )
+    for one in read_spending(budgets, time.time(), existing_store(store), most=_KEYS):
+        settings, unit, most = one.policy.settings, one.policy.unit, one.policy.limit
+        end = one.window.resets_at
+        until = None if end is None else datetime.fromtimestamp(end, UTC).replace(tzinfo=None)
+        left = max(most - one.spent, 0.0)
+        owner = (settings.name, settings.per, one.key, str(settings.window), settings.mode)
+        rows.append((*owner, unit, most, one.spent, left, until))
     show(form, _COLUMNS, rows, limit)

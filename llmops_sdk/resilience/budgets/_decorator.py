@@ -11,6 +11,7 @@ from typing import Any, Literal, Self, TypeAlias, TypeVar
 
 from llmops_sdk._util._callables import decorate
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
+from llmops_sdk._util._daemon import start_daemon
 from llmops_sdk._util._guard import guarded
 from llmops_sdk.config import BudgetSettings, current
 from llmops_sdk.errors import ConfigError
@@ -33,6 +34,7 @@ Cost: TypeAlias = "float | Callable[[Any], float | None]"
 """What one call costs: a number, or a function of the result, or of each item of a generator."""
 
 _UNNAMED = "budget"
+_JOIN_SECONDS = 0.05
 _LONGEST_NAME = 64
 _WEIGHT = 0.2
 """What the latest call counts in the usual cost."""
@@ -226,9 +228,18 @@ class _Run:
                 self._reservation = _OPEN.reserve(self._call())
 
     def __exit__(self, _: object, error: BaseException | None, trace: object) -> None:
-        if (reservation := self._reservation) is not None:
-            tokens, usd = self._used(error)
+        if (reservation := self._reservation) is None:
+            return
+        tokens, usd = self._used(error)
+        # The garbage collector closes an abandoned generator in any thread at any time, also while that thread holds
+        # the lock of the sums. Another thread can wait for it.
+        thread = None
+        if isinstance(error, GeneratorExit):
+            thread = start_daemon(lambda: reservation.settle(tokens=tokens, usd=usd), "llmops-budget")
+        if thread is None:
             reservation.settle(tokens=tokens, usd=usd)
+        else:
+            thread.join(_JOIN_SECONDS)
 
     async def __aenter__(self) -> None:
         if self._policy.has_cost:

@@ -9,9 +9,10 @@ from typing import Any, cast
 import orjson
 
 from llmops_sdk.config import ResolvedModel
-from llmops_sdk.pricing._builtin import builtin_price
 from llmops_sdk.pricing._cost import ModelPrice, Tokens
+from llmops_sdk.pricing._find import find_price
 from llmops_sdk.providers import Request
+from llmops_sdk.providers._types import model_name
 
 __all__ = ["FIRST_OUTPUT", "PART_TOKENS", "Estimate", "Estimator", "estimate_call", "estimate_texts"]
 
@@ -150,7 +151,7 @@ class Estimator:
         # A server given by its URL may give its model any name, also a priced one.
         if resolved.provider in _PRICELESS:
             return None
-        return builtin_price(resolved.model) or builtin_price(resolved.model.partition("/")[2])
+        return find_price(resolved.provider, [model_name(resolved.model)])
 
 
 def _priced(prompt: int, output: int, price: ModelPrice | None) -> Estimate:

@@ -77,7 +77,9 @@ def read_spending(
     timeout: float | None = None,
     most: int = _MOST_KEYS,
 ) -> list[KeySpending]:
-    """Return what the keys of budgets have spent, for each budget the largest sums first.
+    """Return what the keys of budgets have spent, in the order of the budgets and the largest sums first.
+
+    A budget of all calls together has a row even if nothing is spent.
 
     Args:
         budgets: The budgets.
@@ -99,7 +101,11 @@ def read_spending(
     parts = [_part(number, policy, window, params, most) for number, (policy, window) in enumerate(opened)]
     statement = "\nUNION ALL\n".join(parts) + "\nORDER BY budget, spent DESC, key"
     rows = query(statement, params or None, path=path, timeout=timeout).rows()
-    return [KeySpending(*opened[int(number)], str(key), float(spent)) for number, key, spent in rows]
+    sums = [(int(number), str(key), float(spent)) for number, key, spent in rows]
+    spending = {number for number, _, _ in sums}
+    sums += [(n, "", 0.0) for n, one in enumerate(budgets) if one.per == "all" and n not in spending]
+    sums.sort(key=lambda one: one[0])
+    return [KeySpending(*opened[number], key, spent) for number, key, spent in sums]
 
 
 def _part(number: int, policy: Policy, window: Window, params: dict[str, Any], most: int) -> str:

@@ -12,20 +12,21 @@ from llmops_sdk.resilience.traffic._provider import TrafficProvider
 __all__ = ["scoped_provider"]
 
 
-def scoped_provider(resolved: ResolvedModel, provider: Provider, estimator: Estimator, clock: Clock) -> Provider:
+def scoped_provider(resolved: ResolvedModel, provider: Provider, clock: Clock, before: Provider | None) -> Provider:
     """Return the provider with the budgets that are open around each call.
 
     Args:
         resolved: The model.
         provider: The provider to call.
-        estimator: Estimates the calls; it learns, so that a model keeps its own.
         clock: The time.
+        before: What an earlier call got, or None. What it has learned about the model's answers stays.
     """
+    learned = before.gates.estimator if isinstance(before, TrafficProvider) else None
     return TrafficProvider(
         provider,
         resolved.deployment or resolved.model,
         budgets=ScopedBudgets(clock),
         clock=clock,
-        estimator=estimator,
+        estimator=learned or Estimator(resolved),
         names=(resolved.name, *resolved.names, resolved.model),
     )

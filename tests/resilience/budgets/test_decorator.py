@@ -325,6 +325,25 @@ async def test_items_of_generators_add_up():
         await anext(aitems())
 
 
+def test_generator_that_is_collected_while_its_thread_changes_the_sums_does_not_wait_for_itself():
+    policy = llmops.budget(limit_tokens=1_000, cost=len)
+
+    @policy
+    def items():
+        yield "x" * 300
+        yield "never"
+
+    abandoned = items()
+    next(abandoned)
+    state = policy.budgets().state
+    with state._lock:  # as if the collector ran inside
+        abandoned.close()
+    for thread in threading.enumerate():
+        if thread.name == "llmops-budget":
+            thread.join(60)
+    assert [one.amount for one in state._sums.values()] == [300]
+
+
 class HttpError(Exception):
     status_code = 503
 
