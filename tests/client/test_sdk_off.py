@@ -73,7 +73,7 @@ def decorators() -> None:
 
 
 def traffic() -> None:
-    for decorator in (llmops.breaker(), llmops.budget(limit_usd=1.0, name="all", cost=0.01), llmops.hedge()):
+    for decorator in (llmops.breaker(), llmops.budget(limit_usd=1.0), llmops.hedge(), llmops.limit(concurrency=1)):
         assert decorator(double)(2) == 4
         assert asyncio.run(decorator(adouble)(2)) == 4
 
@@ -111,7 +111,7 @@ CALLS: dict[str, Callable[[], Any]] = {
     "astream stream Stream AsyncStream": streams,
     "LLM llm embed aembed achat": models,
     "retry cache guard fallback": decorators,
-    "breaker budget hedge": traffic,
+    "breaker budget hedge limit": traffic,
     "Executor": executors,
     "flush aflush shutdown FlushReport": ends,
     "query aquery connect Result": queries,

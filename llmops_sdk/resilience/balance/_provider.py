@@ -47,7 +47,7 @@ class Deployment:
         return _WELL if ask is None else ask()
 
 
-_WELL = Health()
+_WELL, _REFUSED = Health(), Health(ready=False)
 
 
 class BalanceProvider(WrapperProvider):
@@ -194,7 +194,10 @@ class _Call:
         left = self.time_left(now)
         if self.refused and left is not None and left <= 0:
             raise self._refusal(healths)
-        open_to_it = [Health(ready=False) if index in self.refused else health for index, health in enumerate(healths)]
+        if self.refused:
+            open_to_it = [_REFUSED if index in self.refused else health for index, health in enumerate(healths)]
+        else:
+            open_to_it = healths
         index = stage.balancer.pick(now, open_to_it, avoid=self._tried(), style=self.style)
         if index is None:
             raise self._refusal(healths)
@@ -271,7 +274,8 @@ class _Turn:
     def answered(self, answer: _Answer) -> _Answer:
         """Note the answer, and return it with the deployment's name."""
         self._observe()
-        return replace(answer, deployment=self._chosen.name)
+        # A retry above takes the name from the route, and saves the copy.
+        return answer if self.request.route is not None else replace(answer, deployment=self._chosen.name)
 
     def streamed(self, chunk: Chunk) -> Chunk:
         """Note a chunk. The chunks up to the first piece have the deployment's name."""

@@ -8,6 +8,7 @@ from typing import TypeAlias, TypeVar
 
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk.config import HedgeSettings
+from llmops_sdk.errors import ProviderTimeoutError
 from llmops_sdk.providers import Chunk, Provider, Request, Response, WrapperProvider
 from llmops_sdk.providers._route import Route
 from llmops_sdk.resilience._chunks import aclose, close, is_piece
@@ -83,7 +84,11 @@ class HedgeProvider(WrapperProvider):
     def complete(self, request: Request) -> Response:
         if not self._may_hedge(request):
             return self.inner.complete(request)
-        call: HedgedCall[Response] = self._call(self.policies.answers, request)
+        policy = self.policies.answers
+        if policy.delay() is None:
+            with _Observed(policy, self._clock):
+                return self.inner.complete(request)
+        call: HedgedCall[Response] = self._call(policy, request)
 
         def send(entry: Entry[Response]) -> Response:
             return self.inner.complete(_request_of(entry, call, request))
@@ -96,7 +101,11 @@ class HedgeProvider(WrapperProvider):
     async def acomplete(self, request: Request) -> Response:
         if not self._may_hedge(request):
             return await self.inner.acomplete(request)
-        call: HedgedCall[Response] = self._call(self.policies.answers, request)
+        policy = self.policies.answers
+        if policy.delay() is None:
+            with _Observed(policy, self._clock):
+                return await self.inner.acomplete(request)
+        call: HedgedCall[Response] = self._call(policy, request)
 
         async def send(entry: Entry[Response]) -> Response:
             return await self.inner.acomplete(_request_of(entry, call, request))
@@ -158,6 +167,22 @@ class HedgeProvider(WrapperProvider):
 
     def _call(self, policy: HedgePolicy, request: Request) -> HedgedCall[_T]:
         return HedgedCall(policy, self._clock, self._name or request.model, request.route)
+
+
+class _Observed:
+    """Observes the latency of a call that must not be hedged."""
+
+    __slots__ = ("_began", "_clock", "_policy")
+
+    def __init__(self, policy: HedgePolicy, clock: Clock) -> None:
+        self._policy, self._clock = policy, clock
+
+    def __enter__(self) -> None:
+        self._began = self._clock.monotonic()
+
+    def __exit__(self, _: object, error: BaseException | None, trace: object) -> None:
+        if error is None or isinstance(error, ProviderTimeoutError):
+            self._policy.observe(self._clock.monotonic() - self._began)
 
 
 def _request_of(entry: Entry[_T], call: HedgedCall[_T], request: Request) -> Request:
