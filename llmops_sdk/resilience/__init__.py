@@ -1,6 +1,8 @@
 """Retry failed calls within attempts, a budget and a deadline, then fall back to another model.
 
-Doors for other packages: `_budget`.
+Each kind of traffic control has a room: `balance`, `breaker`, `budgets`, `hedging`, `limits` and `traffic`.
+
+Doors for other packages: `_budget`, `balance`, `hedging`, `traffic._open`.
 """
 
 from llmops_sdk.resilience._decorator import retry

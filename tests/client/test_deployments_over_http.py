@@ -15,7 +15,7 @@ from openai_server import OpenAIServer
 
 import llmops_sdk as llmops
 from llmops_sdk.providers import Request
-from llmops_sdk.testing import ManualClock, use_clock
+from llmops_sdk.testing import ManualClock, ScriptedProvider, block_real_calls, use_clock, use_provider
 
 SLOW, DOWN = Fault(hold_after=0), Fault(status=500)
 PRICE = {"input": 1_000.0, "output": 1_000.0}
@@ -214,3 +214,19 @@ def test_the_judge_of_a_guard_is_shared_among_deployments_too(servers):
         provider, _ = stages.judge("smart")
         request = Request(model="openai/gpt-x", messages=[{"role": "user", "content": "Hi"}])
         assert [provider.complete(request).deployment for _ in range(3)] == ["east", "west", "east"]
+
+
+@pytest.mark.parametrize("model", ["smart", "east", "openai/gpt-x"])
+def test_a_test_replaces_the_deployments_by_each_of_their_names(servers, model):
+    configure(servers)
+    with use_provider(ScriptedProvider(["scripted"]), model=model):
+        assert llmops.chat("Hi", model="smart").text == "scripted"
+    assert asked(servers) == {"east": 0, "west": 0}
+
+
+def test_a_block_of_real_calls_allows_the_model_by_its_name(servers):
+    configure(servers, retry={"attempts": 1})
+    with block_real_calls(allow=["smart"]):
+        assert llmops.chat("Hi", model="smart").text == "From east."
+    with block_real_calls(), pytest.raises(llmops.RealCallBlockedError):
+        llmops.chat("Hi", model="smart")

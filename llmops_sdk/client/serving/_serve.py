@@ -99,8 +99,6 @@ def _hedged(resolved: ResolvedModel, provider: Provider) -> Provider:
 
     name = resolved.name if resolved.deployments else resolved.deployment or resolved.model
     policies = _hedges.get(name, lambda: HedgePolicies.of(resolved.hedge))
-    policies.answers.update(resolved.hedge)
-    policies.streams.update(resolved.hedge)
     return HedgeProvider(provider, resolved.hedge, clock=CALL_CLOCK, name=name, policies=policies)
 
 

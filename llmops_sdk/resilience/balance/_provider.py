@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field, replace
 from types import TracebackType
-from typing import Any, TypeGuard, TypeVar
+from typing import Any, Self, TypeGuard, TypeVar
 
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk.config import FallbackSettings, Timeout
@@ -116,6 +116,15 @@ class BalanceProvider(WrapperProvider):
         """Return whether a deployment is ready that is not among those tried."""
         names = {target.deployment for target in tried}
         return any(one.name not in names and one.health().ready for one in self.deployments)
+
+    def health(self) -> Health:
+        """Return the health of all deployments together: how many calls wait even at the one with the most room."""
+        ready = [health for health in (one.health() for one in self.deployments) if health.ready]
+        return Health(
+            ready=bool(ready),
+            in_flight=sum(health.in_flight for health in ready),
+            waiting=min((health.waiting for health in ready), default=0),
+        )
 
     def complete(self, request: Request) -> Response:
         call = _Call(self, request, "answer")
@@ -291,7 +300,7 @@ class _Turn:
         now = call.stage.clock.monotonic()
         call.stage.balancer.observe(self._index, now, now - self._began, style=call.style)
 
-    def __enter__(self) -> _Turn:
+    def __enter__(self) -> Self:
         if (route := self.request.route) is not None:
             route.tried.append(self._target)
             route.leg.target = self._target

@@ -40,6 +40,11 @@ class HedgePolicies:
         """Return new policies with these settings."""
         return cls(HedgePolicy(settings), HedgePolicy(settings))
 
+    def update(self, settings: HedgeSettings) -> None:
+        """Go on with other settings and the same latencies."""
+        self.answers.update(settings)
+        self.streams.update(settings)
+
 
 class HedgeProvider(WrapperProvider):
     """A stage that sends a second request when the first takes unusually long; the first answer counts.
@@ -47,14 +52,14 @@ class HedgeProvider(WrapperProvider):
     Of a stream, the first piece decides. A first request that fails before the delay is the retry's affair; afterwards
     the other one may still answer. Async, the loser is cancelled. Sync, both requests run in a bounded pool of daemon
     threads: the loser's answer is dropped when it comes. Embeddings are never hedged, nor calls with tools unless the
-    settings say so.
+    settings say so, nor calls while others wait for a limit.
 
     Args:
         inner: The provider to call.
         settings: When to hedge.
         clock: The time.
         name: The model's name, in the record of each hedge.
-        policies: The statistics to go on with. Default: new ones.
+        policies: The statistics to go on with, under these settings. Default: new ones.
 
     Example:
         >>> from llmops_sdk.config import HedgeSettings, Settings, resolve_model
@@ -78,6 +83,7 @@ class HedgeProvider(WrapperProvider):
         super().__init__(inner)
         self.settings = settings
         self.policies = HedgePolicies.of(settings) if policies is None else policies
+        self.policies.update(settings)
         self._clock = clock
         self._name = name
 
@@ -166,7 +172,12 @@ class HedgeProvider(WrapperProvider):
         return self.settings.tools or not request.tools
 
     def _call(self, policy: HedgePolicy, request: Request) -> HedgedCall[_T]:
-        return HedgedCall(policy, self._clock, self._name or request.model, request.route)
+        return HedgedCall(policy, self._clock, self._name or request.model, request.route, self._has_room)
+
+    def _has_room(self) -> bool:
+        ask = getattr(self.inner, "health", None)
+        health = None if ask is None else ask()
+        return health is None or (health.ready and not health.waiting)
 
 
 class _Observed:
