@@ -145,7 +145,7 @@ def test_deployments_have_the_keys_of_their_own_entry_first(file: Path) -> None:
 
 
 def test_deployments_share_options_and_keep_their_own_servers() -> None:
-    settings = Settings(
+    settings = config.load(
         model="pair",
         options={"seed": 1},
         prices={"pair": {"input": 1}, "b": {"input": 2}},
