@@ -76,12 +76,13 @@ class Quiet(ThreadingHTTPServer):
 class LoopbackServer:
     """The base of the servers; a subclass writes the vendor's answers.
 
-    Use it as a context manager. `requests` are those received, `reply` is the answer. Each request takes the next of
-    `faults`; None means no fault. `left` is set when a client leaves a held stream.
+    Use it as a context manager. `requests` are those received, `reply` is the answer, which has `reply_headers`. Each
+    request takes the next of `faults`; None means no fault. `left` is set when a client leaves a held stream.
     """
 
     def __init__(self, reply: Reply | None = None, *, listen: bool = True) -> None:
         self.reply = reply or Reply()
+        self.reply_headers: dict[str, str] = {}
         self.faults: deque[Fault | None] = deque()
         self.requests: list[Recorded] = []
         self.left = threading.Event()
@@ -183,7 +184,7 @@ def _handler(server: LoopbackServer) -> type[BaseHTTPRequestHandler]:
                     server.wait_until_left(self.connection)
                     self.close_connection = True
                     return
-                self._send(200, server.whole(request), {})
+                self._send(200, server.whole(request), server.reply_headers)
 
         def _break(self) -> None:
             self.close_connection = True
@@ -202,6 +203,8 @@ def _handler(server: LoopbackServer) -> type[BaseHTTPRequestHandler]:
             self.send_response(200)
             self.send_header("content-type", "text/event-stream")
             self.send_header("transfer-encoding", "chunked")
+            for name, value in server.reply_headers.items():
+                self.send_header(name, value)
             self.end_headers()
             for event in events:
                 self.wfile.write(b"%x\r\n%b\r\n" % (len(event), event))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass
-from typing import Any, TypedDict, assert_type
+from typing import Any, Literal, TypedDict, assert_type
 
 from pydantic import BaseModel
 
@@ -303,6 +303,26 @@ def counting(limit: int) -> Iterator[int]:
     yield limit
 
 
+@llmops.breaker
+def with_breaker(question: str, *, polite: bool = True) -> str:
+    """Under a breaker."""
+    return question if polite else question.upper()
+
+
+@llmops.breaker(3, 10.0, name="vendor", on=(TimeoutError, ConnectionError))
+async def with_breaker_async(question: str) -> str:
+    """A coroutine."""
+    with llmops.breaker(failures=2) as policy:
+        assert_type(policy.state, Literal["closed", "open", "half_open"])
+    async with llmops.breaker():
+        return question
+
+
+assert_type(with_breaker("a", polite=False), str)
+kept_breaker: Callable[[str], Coroutine[Any, Any, str]] = with_breaker_async
+with_breaker(1)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - the parameters are kept
+
+
 @llmops.budget(limit_usd=5.0, per="user", window="month", cost=0.01)
 def with_budget(question: str, *, polite: bool = True) -> str:
     """With a budget."""
@@ -322,6 +342,32 @@ assert_type(with_budget("a", polite=False), str)
 kept_budget: Callable[[str], Coroutine[Any, Any, str]] = with_budget_async
 with_budget(1)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - the parameters are kept
 llmops.budget(limit_usd=1.0, per="team")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - no such key
+at_most_two = llmops.limit(2, requests_per_minute=60.0, name="gpu", fair="user")
+
+
+@at_most_two
+def limited(question: str) -> str:
+    """Under limits."""
+    return question
+
+
+@llmops.limit(concurrency=2)
+async def limited_async(question: str) -> str:
+    """A coroutine."""
+    return question
+
+
+async def limited_blocks() -> None:
+    """Blocks."""
+    with at_most_two as policy:
+        assert_type(policy.in_flight, int)
+    async with at_most_two:
+        assert_type(at_most_two.concurrency, int | None)
+
+
+assert_type(limited("a"), str)
+kept_limited: Callable[[str], Coroutine[Any, Any, str]] = limited_async
+limited(1)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - the parameters are kept
 assert_type(bare("a"), str)
 assert_type(stacked("a"), str)
 assert_type(with_fallback("a", polite=False), str)

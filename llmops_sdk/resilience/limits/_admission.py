@@ -24,8 +24,8 @@ from llmops_sdk.shared._state import Bucket, Claim, SharedState
 
 __all__ = ["Admission", "Entry"]
 
-Entry = tuple[SharedState, tuple[Claim, ...]]
-"""Where a call inside has its claims, and which."""
+Entry = tuple[SharedState, tuple[Claim, ...], "weakref.ref[Pass] | None"]
+"""Where a call inside has its claims, which, and its pass."""
 
 _BACKUP_SECONDS = 1.0
 """A waiter asks for the whole queue at least this often. Usually others wake it; one whose event loop is blocked, or
@@ -66,7 +66,9 @@ class Admission:
         self._lock = threading.Lock()
         self._queue: FairQueue[Pass] = FairQueue()
         self._inside: dict[str, Entry] = {}
-        self._abandoned: deque[Pass] = deque()
+        self._abandoned: deque[weakref.ref[Pass]] = deque()
+        """What passes leave behind that are garbage-collected inside. `append` is a function in C: a `__del__` could
+        run where this thread has the lock, or swallow a Ctrl-C."""
         self._due: float | None = None
         self._headroom: Headroom | None = None
         self._timekeeper = ("", 0.0)
@@ -207,8 +209,8 @@ class Admission:
         with self._lock:
             self._queue.discard(one)
             if one.claims:
-                entry = self._inside.get(one.holder, (self.state, one.claims))
-                self._give_back(one, entry, self._refund(one) if one.stage == "inside" else ())
+                entry = self._inside.get(one.holder, (self.state, one.claims, None))
+                self._give_back(one.holder, entry, self._refund(one) if one.stage == "inside" else ())
             self._inside.pop(one.holder, None)
             one.stage = "left"
             self._on_room()
@@ -220,30 +222,28 @@ class Admission:
         with self._lock:
             entry = self._inside.get(one.holder)
             if entry is not None:
-                self._give_back(one, entry, self._correction(one, tokens))
+                self._give_back(one.holder, entry, self._correction(one, tokens))
                 self._inside.pop(one.holder, None)
             lowered = self._end(one, outcome)
             if self._queue:
+                self._queue.discard(one)  # an interrupted step may have left it there
                 self._on_room()
         if lowered is not None:
             record_lowered(self.name, lowered, outcome)
         if self._abandoned:
             self._collect()
 
-    def abandon(self, one: Pass) -> None:
-        """End a call that was garbage-collected, perhaps while this very thread holds the lock."""
-        self._abandoned.append(one)
-        self._collect()
-
     def _collect(self) -> None:
-        # Never wait for the lock: this thread may hold it. Then the next step of any call comes here.
-        while self._abandoned and self._lock.acquire(blocking=False):
-            self._lock.release()
-            try:
-                one = self._abandoned.popleft()
-            except IndexError:
-                return
-            self.finish(one, None, "cancelled")
+        """End the calls inside whose passes were garbage-collected."""
+        with self._lock:
+            for holder, entry in self._lost():
+                self._give_back(holder, entry, ())
+                self._inside.pop(holder, None)
+            self._abandoned.clear()
+            self._on_room()
+
+    def _lost(self) -> list[tuple[str, Entry]]:
+        return [(holder, entry) for holder, entry in self._inside.items() if entry[2] is not None and not entry[2]()]
 
     def observe(self, limits: RateLimits) -> None:
         """Hold calls back by what the provider's headers say."""
@@ -272,12 +272,12 @@ class Admission:
         return held is not None
 
     def _enter(self, one: Pass, claims: tuple[Claim, ...]) -> None:
-        self._inside[one.holder] = (self.state, claims)
+        self._inside[one.holder] = (self.state, claims, weakref.ref(one, self._abandoned.append))
         if one.stage == "waiting":
             one.waited = self.clock.monotonic() - one.asked_at
         one.stage = "inside"
         if self.claims.tokens is not None and (debt := self.claims.debt(one.tokens)) > 0:
-            self._give_back(one, (self.state, ()), (self.claims.of_tokens(-debt),))
+            self._give_back(one.holder, (self.state, (), None), (self.claims.of_tokens(-debt),))
         if self._headroom is not None:
             self._headroom.take(one.tokens, self.clock.monotonic())
         if self.adaptive is not None:
@@ -295,8 +295,8 @@ class Admission:
         """Let those pass whose turn it is; the caller has the lock."""
         passed: list[Pass] = []
         while (head := self._queue.head) is not None:
-            if head.deadline < self.clock.monotonic() - _BACKUP_SECONDS:  # its event loop no longer runs
-                self._queue.discard(head)
+            if head.stage == "left" or head.deadline < self.clock.monotonic() - _BACKUP_SECONDS:
+                self._queue.discard(head)  # an interrupted step left it, or its event loop no longer runs
             elif head.stage == "inside" or self._try(head):
                 self._queue.take()
                 if self._wake(head):
@@ -324,15 +324,15 @@ class Admission:
         except RuntimeError:
             self._queue.discard(one)
             if (entry := self._inside.get(one.holder)) is not None:
-                self._give_back(one, entry, self._refund(one))
+                self._give_back(one.holder, entry, self._refund(one))
             self._inside.pop(one.holder, None)
             one.stage = "left"
             return False
         return True
 
-    def _give_back(self, one: Pass, entry: Entry, refund: tuple[Bucket, ...]) -> None:
+    def _give_back(self, holder: str, entry: Entry, refund: tuple[Bucket, ...]) -> None:
         """Release what a call has; the caller has the lock."""
-        entry[0].release(one.holder, entry[1], refund=refund)
+        entry[0].release(holder, entry[1], refund=refund)
 
     def _is_hopeless(self, one: Pass) -> bool:
         # Calls inside may give back tokens that they did not use; requests never come back early.

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
-from pydantic import ValidationError
-
 from llmops_sdk._util._callables import decorate
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk.config import LimitSettings, current
@@ -82,24 +80,14 @@ def limit(
         ...     policy.in_flight
         1
     """
-    try:
-        settings = LimitSettings(
-            concurrency=concurrency,
-            requests_per_minute=requests_per_minute,
-            adaptive=adaptive,
-            queue=queue,
-            queue_timeout=queue_timeout,
-            fair=fair,
-        )
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = str(first["loc"][0])
-        raise ConfigError(
-            f"@limit: {key}={first['input']!r} is not valid: {first['msg']}. Write it as in "
-            "@limit(concurrency=5) or @limit(requests_per_minute=60)",
-            key=key,
-            value=first["input"],
-        ) from error
+    settings = LimitSettings(
+        concurrency=None if callable(concurrency) else concurrency,
+        requests_per_minute=requests_per_minute,
+        adaptive=adaptive,
+        queue=queue,
+        queue_timeout=queue_timeout,
+        fair=fair,
+    )
     if not settings.is_on:
         raise ConfigError(
             "@limit needs a limit: give concurrency, requests_per_minute or adaptive=True, as in @limit(concurrency=5)",

@@ -9,6 +9,9 @@ __all__ = ["Headroom"]
 _LONGEST_SECONDS = 60.0
 """A reset later than this is that of an hour or a day: after this time one call finds out whether it still holds."""
 
+_SOON = 1e-3
+"""Seconds: a shorter time until the reset has no rate that makes sense."""
+
 
 class _Remaining:
     """An amount that the provider says is left, and that comes back steadily until it says something else."""
@@ -20,7 +23,7 @@ class _Remaining:
         self._at = now
         self._until = now + min(reset_s, _LONGEST_SECONDS)
         # A reset is the time until everything is there again. Without the whole amount, nothing comes back before it.
-        self._rate = 0.0 if most is None or not reset_s else max(most - left, 0.0) / reset_s
+        self._rate = 0.0 if most is None or reset_s < _SOON else max(most - left, 0.0) / reset_s
         self._most = most
 
     def wait(self, amount: float, now: float) -> float:

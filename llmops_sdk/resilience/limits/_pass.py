@@ -19,8 +19,6 @@ class _Owner(Protocol):
 
     def finish(self, one: Pass, tokens: float | None, outcome: Outcome) -> None: ...
 
-    def abandon(self, one: Pass) -> None: ...
-
 
 class _Waker(Protocol):
     """What wakes the waiting thread or task."""
@@ -76,7 +74,3 @@ class Pass:
 
     def __exit__(self, *_: object) -> None:
         self.exit()
-
-    def __del__(self) -> None:
-        if self.stage == "inside":
-            self._owner.abandon(self)

@@ -43,6 +43,7 @@ class FairQueue(Generic[_T]):
             if line:
                 return next(iter(line))
             del self._lines[who]  # an interrupted change left it
+        self._owners.clear()  # likewise
         return None
 
     def push(self, item: _T, who: str) -> None:

@@ -89,12 +89,12 @@ class ServerAdmission(Admission):
         """Undo what a call has asked for; a request that is under way undoes it later."""
         with self._lock:
             self._queue.discard(one)
-            entry = self._inside.pop(one.holder, (self.state, one.claims))
+            entry = self._inside.pop(one.holder, (self.state, one.claims, None))
             refund = self._refund(one) if one.stage == "inside" else ()
             one.stage = "left"
             self._on_room()
         if one.claims:
-            self._call_server(one, entry, refund)
+            self._call_server(one.holder, entry, refund)
 
     def finish(self, one: Pass, tokens: float | None, outcome: Outcome) -> None:
         """End a call inside, and let the next one pass."""
@@ -104,7 +104,7 @@ class ServerAdmission(Admission):
         if lowered is not None:
             record_lowered(self.name, lowered, outcome)
         if entry is not None:
-            self._call_server(one, entry, self._correction(one, tokens))
+            self._call_server(one.holder, entry, self._correction(one, tokens))
         if self._abandoned:
             self._collect()
 
@@ -113,7 +113,7 @@ class ServerAdmission(Admission):
         with self._lock:
             inside = list(self._inside.items())
             self._renews = bool(inside)
-        for holder, (state, claims) in inside:
+        for holder, (state, claims, _) in inside:
             if slots := [claim for claim in claims if isinstance(claim, Slots)]:
                 guarded("renew a slot of a limit", None, state.renew, holder, slots)
         return bool(inside)
@@ -123,6 +123,15 @@ class ServerAdmission(Admission):
             return False
         with self._lock:
             return self._is_held_back(one)
+
+    def _collect(self) -> None:
+        with self._lock:
+            lost = self._lost()
+            for holder, _ in lost:
+                self._inside.pop(holder, None)
+            self._abandoned.clear()
+        for holder, entry in lost:
+            self._call_server(holder, entry, ())
 
     def _is_asking(self, now: float) -> bool:
         return self._asking_since is not None and now - self._asking_since < _STALE_SECONDS
@@ -139,10 +148,10 @@ class ServerAdmission(Admission):
                 self._enter(one, claims)
                 left = not self._wake(one)
         if left:
-            self._release(one, (self.state, claims), self._refund(one))
+            self._release(one.holder, (self.state, claims, None), self._refund(one))
             return False
         if (debt := self.claims.debt(one.tokens)) > 0:
-            self._release(one, (self.state, ()), (self.claims.of_tokens(-debt),))
+            self._release(one.holder, (self.state, (), None), (self.claims.of_tokens(-debt),))
         if self.claims.slots is not None and not self._renews:
             self._start_renewing(self.claims.slots.seconds / 3)
         return True
@@ -171,21 +180,21 @@ class ServerAdmission(Admission):
         self._timekeeper = ("", 0.0)
         self._admit()
 
-    def _give_back(self, one: Pass, entry: Entry, refund: tuple[Bucket, ...]) -> None:
+    def _give_back(self, holder: str, entry: Entry, refund: tuple[Bucket, ...]) -> None:
         """Do nothing under the lock; those who call the server do it afterwards."""
 
-    def _call_server(self, one: Pass, entry: Entry, refund: tuple[Bucket, ...]) -> None:
+    def _call_server(self, holder: str, entry: Entry, refund: tuple[Bucket, ...]) -> None:
         if _in_event_loop():
             try:
-                self.pool.submit(self._release, one, entry, refund)
+                self.pool.submit(self._release, holder, entry, refund)
             except RuntimeError:  # the interpreter is ending
-                self._release(one, entry, refund)
+                self._release(holder, entry, refund)
         else:
-            self._release(one, entry, refund)
+            self._release(holder, entry, refund)
 
-    def _release(self, one: Pass, entry: Entry, refund: tuple[Bucket, ...]) -> None:
-        state, claims = entry
-        guarded("release a slot of a limit", None, lambda: state.release(one.holder, claims, refund=refund))
+    def _release(self, holder: str, entry: Entry, refund: tuple[Bucket, ...]) -> None:
+        state, claims, _ = entry
+        guarded("release a slot of a limit", None, lambda: state.release(holder, claims, refund=refund))
         with self._lock:
             self._on_room()
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 import pytest
 from traffic_waits import settle, until
 
-from llmops_sdk.config import BreakerSettings, RetrySettings, Timeout
+from llmops_sdk.config import BreakerSettings, LimitSettings, RetrySettings, Timeout
 from llmops_sdk.errors import (
     BadRequestError,
     BudgetExceededError,
@@ -151,6 +151,19 @@ def test_a_breaker_that_opens_while_a_call_waits_gives_slot_and_reservation_back
     assert deployed.is_idle()
 
 
+def test_a_call_that_the_breaker_refuses_late_counts_in_no_rate(script, deploy):
+    deployed = deploy(script())
+    deployed.limiter.configure(LimitSettings(requests_per_minute=60), deployed.state)
+    deployed.breaker.check = lambda: None  # it opens between the look at it and the call
+    deployed.breaker.admit().end("failure")
+    with pytest.raises(CircuitOpenError):
+        deployed.stage.complete(REQUEST)
+    full = [level.amount for level in deployed.state._levels.values()]
+    deployed.limiter.enter().exit()
+    assert [level.amount for level in deployed.state._levels.values()] == [amount - 1 for amount in full]
+    assert full == [pytest.approx(deployed.limiter._admission.claims.requests.capacity)]
+
+
 # --- What a call used, and what it says
 
 
@@ -263,13 +276,20 @@ def test_an_abandoned_async_stream_frees_everything(script, deploy):
 
 
 def test_a_stream_that_the_garbage_collector_closes_under_a_lock_does_not_wait_for_it(script, deploy):
-    deployed = deploy(script(list(CHUNKS), GOOD))
-    cycle = [deployed.stage.stream(REQUEST)]
-    next(cycle[0])
-    cycle.append(cycle)
-    with deployed.state._lock:  # as inside any call of the state
-        del cycle
-        gc.collect()
+    deployed = deploy(script(list(CHUNKS)))
+
+    def collect():
+        cycle = [deployed.stage.stream(REQUEST)]
+        next(cycle[0])
+        cycle.append(cycle)
+        with deployed.state._lock:  # as inside any call of the state
+            del cycle
+            gc.collect()
+
+    thread = threading.Thread(target=collect, daemon=True)
+    thread.start()
+    thread.join(30)
+    assert not thread.is_alive()
     until(deployed.is_idle)
     assert deployed.spent == PROMPT + 1
 
