@@ -18,7 +18,7 @@ path = "traces"
 input = 1000000
 [[budgets]]
 name = "team"
-limit_usd = 100
+limit_usd = 100000
 window = "month"
 [[budgets]]
 name = "each"
@@ -32,7 +32,7 @@ tag = "beta"
 window = 7200
 [[budgets]]
 name = "ever"
-limit_tokens = 1000
+limit_tokens = 100000
 window = "total"
 """
 
@@ -64,7 +64,7 @@ def test_each_budget_and_key_with_what_is_left(command, spending):
         ("none yet", ""): 0,
         ("ever", ""): sum(tokens.values()),
     }
-    assert found["ever", ""]["left"] == 1_000 - sum(tokens.values())
+    assert found["ever", ""]["left"] == 100_000 - sum(tokens.values())
     assert found["ever", ""]["resets_at"] is None
     each = found["each", "ada"]
     assert (each["per"], each["window"], each["mode"], each["unit"], each["limit"]) == (

@@ -93,21 +93,25 @@ def budget(
         ...         print(f"{error.left:.2f} USD left")
         0.01 USD left
     """
-    values: dict[str, Any] = {
-        "limit_usd": limit_usd, "limit_tokens": limit_tokens, "per": per, "window": window, "mode": mode,
-        "unknown_cost": unknown_cost,
-    }  # fmt: skip
-    if (limit_usd is None) == (limit_tokens is None):
-        raise ConfigError("@budget: give limit_usd or limit_tokens, and not both", key="limit_usd", value=limit_usd)
+    if isinstance(cost, (int, float)) and finite(cost, -1.0) < 0:
+        raise ConfigError(f"@budget: cost = {cost!r} is not valid: it must be at least zero", key="cost", value=cost)
+    settings = _checked(
+        name=_UNNAMED if name is None else name, limit_usd=limit_usd, limit_tokens=limit_tokens, per=per,
+        window=window, mode=mode, unknown_cost=unknown_cost,
+    )  # fmt: skip
+    return BudgetPolicy(settings, clock, cost, named=name is not None)
+
+
+def _checked(**values: Any) -> BudgetSettings:
+    limit = values["limit_usd"]
+    if (limit is None) == (values["limit_tokens"] is None):
+        raise ConfigError("@budget: give limit_usd or limit_tokens, and not both", key="limit_usd", value=limit)
     try:
-        settings = BudgetSettings(name=_UNNAMED if name is None else name, **values)
+        return BudgetSettings(**values)
     except ConfigError as error:
         key = (error.key or "").rpartition(".")[2]
         reason = str(error).partition(f"{key} = ")[2]
         raise ConfigError(f"@budget: {key} = {reason}", key=key, value=error.value) from error
-    if isinstance(cost, (int, float)) and finite(cost, -1.0) < 0:
-        raise ConfigError(f"@budget, cost={cost!r}: give a number of at least zero", key="cost", value=cost)
-    return BudgetPolicy(settings, clock, cost, named=name is not None)
 
 
 class BudgetPolicy:
