@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from llmops_sdk.config._secrets import HIDDEN, SECRET_WORDS, is_secret, masked, masked_repr
 from llmops_sdk.config.loading._keys import KeyPath, dotted, known_keys, lookup, nearest_key
 from llmops_sdk.config.sections import _base
-from llmops_sdk.config.sections._base import MISSING_KEY, SettingsSection
+from llmops_sdk.config.sections._base import MissingKeyError, SettingsSection
 from llmops_sdk.errors import ConfigError
 
 __all__ = [
@@ -117,8 +117,8 @@ def problem_items(error: ValidationError, data: Mapping[str, Any]) -> list[dict[
     items: dict[KeyPath, dict[str, Any]] = {}
     for found in error.errors():
         item: dict[str, Any] = {**found, "loc": _named_loc(found["loc"], data)}
-        if item["type"] == MISSING_KEY:
-            item |= {"type": "missing", "loc": (*item["loc"], item["ctx"]["key"])}
+        if isinstance(cause := found.get("ctx", {}).get("error"), MissingKeyError):
+            item |= {"type": "missing", "loc": (*item["loc"], cause.key)}
         # A type with alternatives has an error for each of them.
         items.setdefault(key_path(item), item)
     return list(items.values())

@@ -12,8 +12,8 @@ from llmops_sdk.config._secrets import masked
 from llmops_sdk.errors import ConfigError
 
 __all__ = [
-    "MISSING_KEY",
     "FolderPath",
+    "MissingKeyError",
     "Names",
     "OptionalPath",
     "OptionalSeconds",
@@ -22,8 +22,6 @@ __all__ = [
     "SettingsSection",
 ]
 
-MISSING_KEY = "missing_key"
-"""The type of a validator's error that names a key without which the others of the section make no sense."""
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,6 +40,18 @@ OptionalSeconds = Annotated[PositiveFloat | None, OrNone]
 FolderPath = Annotated[Path, Field(strict=False)]
 OptionalPath = Annotated[FolderPath | None, OrNone]
 Names = Annotated[tuple[str, ...], Field(strict=False)]
+
+
+class MissingKeyError(ValueError):
+    """A validator's error: the section needs a key where others are not set.
+
+    Args:
+        key: The key.
+    """
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"a table with the key {key}")
+        self.key = key
 
 
 explain_error: Callable[[type[SettingsSection], ValidationError], ConfigError] | None = None

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from pydantic import Field, NonNegativeFloat, model_validator
-from pydantic_core import PydanticCustomError
 
 from llmops_sdk._util._public import public
-from llmops_sdk.config.sections._base import MISSING_KEY, Names, OptionalText, OrNone, SettingsSection
+from llmops_sdk.config.sections._base import MissingKeyError, Names, OptionalText, OrNone, SettingsSection
 from llmops_sdk.config.sections._caching import CacheSettings
 from llmops_sdk.config.sections._calls import FallbackSettings, RetrySettings, Timeout
 from llmops_sdk.config.sections._guardrails import GuardrailSettings
@@ -82,5 +81,5 @@ class ModelSettings(SettingsSection):
     @model_validator(mode="after")
     def _check_model(self) -> ModelSettings:
         if not self.model and not self.deployments:
-            raise PydanticCustomError(MISSING_KEY, "{key} is missing", {"key": "model"})
+            raise MissingKeyError("model")
         return self
