@@ -2,7 +2,7 @@
 
 Each kind of traffic control has a room: `balance`, `breaker`, `budgets`, `hedging`, `limits` and `traffic`.
 
-Doors for other packages: `_budget`, `balance`, `hedging`, `traffic._open`.
+Doors for other packages: `_budget`.
 """
 
 from llmops_sdk.resilience._decorator import retry

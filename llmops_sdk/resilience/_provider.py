@@ -13,7 +13,7 @@ from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk._util._public import public
 from llmops_sdk.config import RetrySettings, Timeout
 from llmops_sdk.providers import Chunk, Embeddings, Provider, Request, Response, WrapperProvider
-from llmops_sdk.providers._route import Route
+from llmops_sdk.providers.traffic import Route
 from llmops_sdk.resilience._attempts import Attempts, AttemptScope
 from llmops_sdk.resilience._budget import budget_of
 from llmops_sdk.resilience._chunks import aclose, close

@@ -13,7 +13,7 @@ from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk.config import FallbackSettings, Timeout
 from llmops_sdk.errors import BudgetExceededError, CircuitOpenError, LimitExceededError, LLMOpsError, ProviderError
 from llmops_sdk.providers import Chunk, Embeddings, Provider, Request, Response, WrapperProvider
-from llmops_sdk.providers._route import Target
+from llmops_sdk.providers.traffic import Target
 from llmops_sdk.resilience._chunks import aclose, close, is_piece
 from llmops_sdk.resilience._error_classes import should_fall_back
 from llmops_sdk.resilience.balance._balancer import AnswerStyle, Balancer, DeploymentHealth, Health

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar, cast
 
 from llmops_sdk._util._clock import Clock
 from llmops_sdk.errors import ProviderTimeoutError
-from llmops_sdk.providers._route import Leg, Route
+from llmops_sdk.providers.traffic import Leg, Route
 from llmops_sdk.resilience._error_classes import is_refusal
 from llmops_sdk.resilience.hedging._policy import HedgePolicy
 from llmops_sdk.shared._decisions import record_decision

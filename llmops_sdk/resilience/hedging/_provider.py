@@ -3,47 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeAlias, TypeVar
 
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk.config import HedgeSettings
 from llmops_sdk.errors import ProviderTimeoutError
 from llmops_sdk.providers import Chunk, Provider, Request, Response, WrapperProvider
-from llmops_sdk.providers._route import Route
+from llmops_sdk.providers.traffic import Route
 from llmops_sdk.resilience._chunks import aclose, close, is_piece
 from llmops_sdk.resilience.hedging._call import Entry, HedgedCall
+from llmops_sdk.resilience.hedging._policies import HedgePolicies
 from llmops_sdk.resilience.hedging._policy import HedgePolicy
 from llmops_sdk.resilience.hedging._race import arace, race
 
-__all__ = ["HedgePolicies", "HedgeProvider"]
+__all__ = ["HedgeProvider"]
 
 _T = TypeVar("_T")
 _Opened: TypeAlias = tuple[list[Chunk], Iterator[Chunk]]
 _AsyncOpened: TypeAlias = tuple[list[Chunk], AsyncIterator[Chunk]]
-
-
-@dataclass(frozen=True, slots=True)
-class HedgePolicies:
-    """The policies of one model: whole answers take longer than first pieces, so each has its own.
-
-    Attributes:
-        answers: That of whole answers.
-        streams: That of streams.
-    """
-
-    answers: HedgePolicy
-    streams: HedgePolicy
-
-    @classmethod
-    def of(cls, settings: HedgeSettings) -> HedgePolicies:
-        """Return new policies with these settings."""
-        return cls(HedgePolicy(settings), HedgePolicy(settings))
-
-    def update(self, settings: HedgeSettings) -> None:
-        """Go on with other settings and the same latencies."""
-        self.answers.update(settings)
-        self.streams.update(settings)
 
 
 class HedgeProvider(WrapperProvider):

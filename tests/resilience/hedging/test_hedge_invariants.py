@@ -12,7 +12,7 @@ from llmops_sdk._util._clock import SYSTEM_CLOCK
 from llmops_sdk.config import HedgeSettings, RetrySettings, Timeout
 from llmops_sdk.errors import CircuitOpenError, ServerError
 from llmops_sdk.providers import Chunk, Request, Response
-from llmops_sdk.providers._route import Leg, Route
+from llmops_sdk.providers.traffic import Leg, Route
 from llmops_sdk.resilience import RetryProvider
 from llmops_sdk.resilience.hedging import HedgePolicies, HedgeProvider
 from llmops_sdk.resilience.hedging._call import HedgedCall
