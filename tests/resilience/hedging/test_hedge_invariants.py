@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import queue
+import random
 import threading
 
 import pytest
@@ -119,7 +121,7 @@ def test_sync(first, second, order, leaves):
     plans = first, second
     gates = [threading.Event(), threading.Event()]
     ended = [threading.Event(), threading.Event()]
-    discarded: list[str] = []
+    discarded: queue.SimpleQueue[str] = queue.SimpleQueue()
     policies = warm()
     route = route_of()
     call: HedgedCall[str] = HedgedCall(policies.answers, SYSTEM_CLOCK, "smart", route)
@@ -145,7 +147,7 @@ def test_sync(first, second, order, leaves):
     controller = threading.Thread(target=control)
     controller.start()
     try:
-        outcome: object = race(call, send, discarded.append)
+        outcome: object = race(call, send, discarded.put)
     except (ServerError, CircuitOpenError) as error:
         outcome = error
     controller.join(30)
@@ -153,6 +155,8 @@ def test_sync(first, second, order, leaves):
     for gate in gates:
         gate.set()
     assert all(event.wait(30) for event in ended)
+    if plans == ("ok", "ok"):
+        assert {discarded.get(timeout=30), outcome} == {"first", "hedge"}
 
 
 class Random:
@@ -191,8 +195,6 @@ class Random:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_random_calls_of_many_tasks_leave_nothing_under_way_and_keep_the_share(seed):
-    import random
-
     draw = random.Random(seed)
     inner = Random(draw)
     settings = HedgeSettings(share=0.3, samples=2, min_delay=0.0)
