@@ -21,7 +21,7 @@ class AdaptiveLimit:
     it by 0.7, at most once a round trip: calls that began before the last decrease say nothing about the lower limit.
 
     Latency plays no part. In simulations (servers that throttle, that queue, and that slow down gradually) a gradient
-    of latency besides AIMD changed goodput by less than 3 % where answers have similar lengths, and lost up to 36 %
+    of latency besides AIMD changed goodput by less than 3 % where answers have similar lengths, and lost up to 45 %
     where lengths differ as those of a model do: a few long answers look like an overloaded server.
 
     Args:

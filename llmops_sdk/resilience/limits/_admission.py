@@ -251,6 +251,8 @@ class Admission:
             headroom = self._headroom or Headroom()
             headroom.observe(limits, self.clock.monotonic())
             self._headroom = headroom
+            if self._queue:
+                self._on_room()
 
     def _try(self, one: Pass) -> bool:
         """Claim what a call needs; the caller has the lock."""
@@ -297,6 +299,7 @@ class Admission:
         while (head := self._queue.head) is not None:
             if head.stage == "left" or head.deadline < self.clock.monotonic() - _BACKUP_SECONDS:
                 self._queue.discard(head)  # an interrupted step left it, or its event loop no longer runs
+                head.stage = "left"
             elif head.stage == "inside" or self._try(head):
                 self._queue.take()
                 if self._wake(head):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Literal, cast
 
-from llmops_sdk.errors import LimitExceededError
+from llmops_sdk.errors import LimitExceededError, RateLimitError
 from llmops_sdk.resilience._error_classes import status_code
 from llmops_sdk.resilience.limits._pass import Outcome, Pass
 from llmops_sdk.shared._decisions import record_decision
@@ -14,7 +14,7 @@ from llmops_sdk.tracing.spans import _active
 if TYPE_CHECKING:
     from llmops_sdk.tracing.records._records import Stamp
 
-__all__ = ["Fairness", "outcome_of", "record_lowered", "record_refusal", "record_wait", "turn_of"]
+__all__ = ["Fairness", "is_cancelled", "outcome_of", "record_limit_refusal", "record_lowered", "record_wait", "turn_of"]
 
 Fairness = Literal["user", "session", "none"]
 
@@ -30,6 +30,11 @@ def turn_of(fair: Fairness) -> str:
     return "" if stamp is None else (stamp.user_id if fair == "user" else stamp.session_id) or ""
 
 
+def is_cancelled(error: BaseException | None) -> bool:
+    """Return whether the caller ended the call: by a cancellation, or by leaving its stream."""
+    return isinstance(error, _CANCELLED)
+
+
 def outcome_of(error: BaseException | None) -> Outcome:
     """Return what the end of a call says to an adaptive limit.
 
@@ -41,9 +46,9 @@ def outcome_of(error: BaseException | None) -> Outcome:
     """
     if error is None:
         return "ok"
-    if isinstance(error, _CANCELLED):
+    if is_cancelled(error):
         return "cancelled"
-    if status_code(error) in _OVERLOADED:
+    if isinstance(error, RateLimitError) or status_code(error) in _OVERLOADED:
         return "throttled"
     return "timeout" if isinstance(error, TimeoutError) else "error"
 
@@ -54,7 +59,7 @@ def record_wait(name: str, one: Pass) -> None:
         record_decision("limit", "waited", deployment=name, subject=one.limit, wait_ms=one.waited * 1_000)
 
 
-def record_refusal(name: str, error: LimitExceededError) -> None:
+def record_limit_refusal(name: str, error: LimitExceededError) -> None:
     """Record that a call was refused."""
     record_decision("limit", "refused", deployment=name, subject=error.limit, wait_ms=error.waited * 1_000)
 

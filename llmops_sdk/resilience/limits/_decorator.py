@@ -15,7 +15,7 @@ from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk.config import LimitSettings, current
 from llmops_sdk.errors import ConfigError, LimitExceededError
 from llmops_sdk.resilience._decorated import wrap_callable
-from llmops_sdk.resilience.limits._calls import Fairness, outcome_of, record_refusal, record_wait, turn_of
+from llmops_sdk.resilience.limits._calls import Fairness, outcome_of, record_limit_refusal, record_wait, turn_of
 from llmops_sdk.resilience.limits._limiter import Limiter
 from llmops_sdk.resilience.limits._pass import Pass
 from llmops_sdk.shared._local import LocalState
@@ -165,7 +165,7 @@ class LimitPolicy:
         try:
             one = limiter.enter(who=turn_of(self._settings.fair))
         except LimitExceededError as error:
-            record_refusal(limiter.name, error)
+            record_limit_refusal(limiter.name, error)
             raise
         record_wait(limiter.name, one)
         return one
@@ -176,7 +176,7 @@ class LimitPolicy:
         try:
             one = await limiter.aenter(who=turn_of(self._settings.fair))
         except LimitExceededError as error:
-            record_refusal(limiter.name, error)
+            record_limit_refusal(limiter.name, error)
             raise
         record_wait(limiter.name, one)
         return one

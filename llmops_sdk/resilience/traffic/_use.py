@@ -2,39 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import socket
 
-from llmops_sdk.errors import LLMOpsError, ProviderError, ProviderTimeoutError, RateLimitError, StreamInterruptedError
+from llmops_sdk.errors import LLMOpsError, ProviderError, StreamInterruptedError
 from llmops_sdk.providers import Chunk, Embeddings, Response
 from llmops_sdk.resilience._error_classes import status_code
-from llmops_sdk.resilience.limits._pass import Outcome
 
-__all__ = ["chunk_size", "is_cancelled", "is_free", "outcome_of", "response_size"]
+__all__ = ["chunk_size", "is_free", "response_size"]
 
-_CANCELLED = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit)
 _UNSENT = (ConnectionRefusedError, socket.gaierror)
 _UNREACHABLE = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH})
 # The classes of httpx, and of aiohttp, for a connection that was never made.
 _UNSENT_NAMES = frozenset({"ConnectError", "ConnectTimeout", "ClientConnectorError"})
-_OVERLOADED = frozenset({429, 529})
-
-
-def is_cancelled(error: BaseException | None) -> bool:
-    """Return whether the caller ended the call: by a cancellation, or by leaving its stream."""
-    return isinstance(error, _CANCELLED)
-
-
-def outcome_of(error: BaseException | None) -> Outcome:
-    """Return what an end says to an adaptive limit."""
-    if error is None:
-        return "ok"
-    if is_cancelled(error):
-        return "cancelled"
-    if isinstance(error, RateLimitError) or status_code(error) in _OVERLOADED:
-        return "throttled"
-    return "timeout" if isinstance(error, ProviderTimeoutError) else "error"
 
 
 def is_free(error: BaseException) -> bool:

@@ -7,7 +7,7 @@ import contextvars
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Self, cast
+from typing import Self
 
 from llmops_sdk._util._clock import Clock
 from llmops_sdk._util._daemon import start_daemon
@@ -21,12 +21,10 @@ from llmops_sdk.resilience.breaker._results import pause_of, result_of
 from llmops_sdk.resilience.budgets._budgets import Budgets, Reservation
 from llmops_sdk.resilience.budgets._call import budget_call
 from llmops_sdk.resilience.budgets._estimate import Estimate, Estimator
+from llmops_sdk.resilience.limits._calls import is_cancelled, outcome_of, record_limit_refusal, record_wait, turn_of
 from llmops_sdk.resilience.limits._limiter import Limiter
 from llmops_sdk.resilience.limits._pass import Outcome, Pass
-from llmops_sdk.resilience.traffic._use import chunk_size, is_cancelled, is_free, outcome_of, response_size
-from llmops_sdk.shared._decisions import record_decision
-from llmops_sdk.tracing.records._records import Stamp
-from llmops_sdk.tracing.spans import _active
+from llmops_sdk.resilience.traffic._use import chunk_size, is_free, response_size
 
 __all__ = ["Gates", "Visit"]
 
@@ -129,9 +127,9 @@ class Visit:
             self._reservation = gates.budgets.reserve(budget_call(gates.names, self._estimate))
         if (limiter := gates.limiter) is not None:
             try:
-                self._pass = limiter.enter(tokens=self._tokens(), who=self._who(), timeout=self._left())
+                self._pass = limiter.enter(tokens=self._tokens(), who=turn_of(gates.limits.fair), timeout=self._left())
             except LimitExceededError as error:
-                self._record_limit("refused", error.limit, error.waited)
+                record_limit_refusal(gates.name, error)
                 raise
         return self._admitted()
 
@@ -147,9 +145,11 @@ class Visit:
             self._reservation = await gates.budgets.areserve(budget_call(gates.names, self._estimate))
         if (limiter := gates.limiter) is not None:
             try:
-                self._pass = await limiter.aenter(tokens=self._tokens(), who=self._who(), timeout=self._left())
+                self._pass = await limiter.aenter(
+                    tokens=self._tokens(), who=turn_of(gates.limits.fair), timeout=self._left()
+                )
             except LimitExceededError as error:
-                self._record_limit("refused", error.limit, error.waited)
+                record_limit_refusal(gates.name, error)
                 raise
         return self._admitted()
 
@@ -189,23 +189,12 @@ class Visit:
     def _tokens(self) -> float:
         return 0.0 if self._estimate is None else self._estimate.tokens
 
-    def _who(self) -> str:
-        """Return who takes turns in the queue."""
-        fair = self._gates.limits.fair
-        if fair == "none":
-            return ""
-        stamp = cast("Stamp | None", _active.stamp_of(_active.get()))
-        return "" if stamp is None else (stamp.user_id if fair == "user" else stamp.session_id) or ""
-
     def _left(self) -> float | None:
         return None if self._total is None else self._began + self._total - self._gates.clock.monotonic()
 
-    def _record_limit(self, decision: str, limit: str | None, waited: float) -> None:
-        record_decision("limit", decision, deployment=self._gates.name, subject=limit, wait_ms=waited * 1_000)
-
     def _after_wait(self, one: Pass) -> Request:
         """Return the request of a call that waited, with the time that is left."""
-        self._record_limit("waited", one.limit, one.waited)
+        record_wait(self._gates.name, one)
         if (left := self._left()) is None:
             return self._request
         if left <= 0.0:

@@ -68,6 +68,16 @@ def test_a_later_answer_replaces_an_earlier_one(make_virtual: MakeLimiter):
     assert limiter.enter().waited == 0.0
 
 
+def test_a_waiting_call_passes_when_another_answer_says_that_there_is_room(make_virtual: MakeLimiter):
+    limiter = make_virtual(concurrency=10)
+    limiter.observe(RateLimits(requests_left=0, requests_reset_s=20))
+    waiting = limiter.ask()
+    assert waiting.stage == "waiting"
+
+    limiter.observe(RateLimits(requests_left=50, requests_reset_s=1))
+    assert waiting.stage == "inside"
+
+
 _AMOUNTS = st.none() | st.floats(0, 1e12)
 
 

@@ -247,3 +247,15 @@ def test_a_call_larger_than_the_burst_passes_when_the_bucket_is_full_and_the_nex
     clock.advance(0.1)
     limiter.poll()
     assert next_one.stage == "inside"
+
+
+def test_a_call_whose_time_is_long_over_gets_no_slot_and_does_not_hold_up_the_next():
+    clock = ManualClock()
+    limiter = Limiter("model", LimitSettings(concurrency=1), LocalState(clock), clock)
+    held, gone = limiter.ask(), limiter.ask(timeout=5.0)  # as of a task whose event loop no longer runs
+    next_one = limiter.ask(timeout=20.0)
+
+    clock.advance(10.0)
+    held.exit()
+    assert (gone.stage, next_one.stage) == ("left", "inside")
+    assert (limiter.in_flight, limiter.waiting) == (1, 0)
