@@ -88,6 +88,11 @@ def limit(
         queue_timeout=queue_timeout,
         fair=fair,
     )
+    _check(settings, name, shared=shared)
+    return LimitPolicy(settings, name or "", shared=shared, clock=clock)
+
+
+def _check(settings: LimitSettings, name: str | None, *, shared: bool) -> None:
     if not settings.is_on:
         raise ConfigError(
             "@limit needs a limit: give concurrency, requests_per_minute or adaptive=True, as in @limit(concurrency=5)",
@@ -95,7 +100,6 @@ def limit(
         )
     if shared and not name:
         raise ConfigError("@limit(shared=True) needs a name, which all programs give to the same limit", key="name")
-    return LimitPolicy(settings, name or "", shared=shared, clock=clock)
 
 
 class LimitPolicy:
