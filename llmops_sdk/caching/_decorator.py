@@ -142,7 +142,7 @@ def _wrapper(
         check_state(target, key)
         opened = _LazyCache(None if path is None else Path(path), ttl, stale_ttl or 0.0, clock)
         policy = functools.partial(_policy, _Call(target, key, namespace, fixed, rules))
-        below = semantic.function(target, namespace, opened, rules, ttl)
+        below = semantic.function(_Call(target, key, namespace, fixed, rules), opened, ttl)
         wrapped: Any = (_function if style == "function" else _coroutine)(target, policy, opened, below)
         wrapped.cache_invalidate = functools.partial(_invalidate, policy, opened, below)
         return wrapped
@@ -195,14 +195,7 @@ class _Semantic(NamedTuple):
     cache: SemanticCache | str | None
     text: str | None
 
-    def function(
-        self,
-        target: Callable[..., Any],
-        namespace: str,
-        opened: _LazyCache,
-        rules: ValueRules[_Result],
-        ttl: float | None,
-    ) -> _Below | None:
+    def function(self, call: _Call, opened: _LazyCache, ttl: float | None) -> _Below | None:
         """Return what opens the semantic tier of a function at its first call, or None without one."""
         if self.cache is None:
             return None
@@ -212,15 +205,15 @@ class _Semantic(NamedTuple):
             from llmops_sdk.caching.semantic._function import SemanticFunction
             from llmops_sdk.caching.semantic._open import configured_cache
 
-            identity = [function_identity(target), *policies_of(target), namespace]
             cache = configured_cache(opened.folder, ttl) if isinstance(self.cache, str) else self.cache
             assert cache is not None
             return SemanticFunction(
                 cache,
-                target,
+                call.target,
                 self.text,
-                lambda rest: typed_digest([identity, rest]),
-                refused=rules.refused,
+                # Also what `key` adds, such as a tenant that is no argument.
+                functools.partial(_digest, call),
+                refused=call.rules.refused,
                 make=lambda value: _Result(value, semantic=True),
             )
 
@@ -315,16 +308,22 @@ class _Call(NamedTuple):
     rules: ValueRules[_Result]
 
 
-def _policy(call: _Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CachePolicy[_Result] | None:
-    """Return the policy of a call; None, with the reason recorded, when its arguments are not JSON."""
-    target, key, namespace, tags, rules = call
+def _digest(call: _Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
+    """Return the key of a call; None when its arguments, or what the decorator's `key` returns, are not JSON."""
+    target, key, namespace, _, _ = call
     if key is not None:
         arguments = key(*args, **kwargs)
     else:
         bound = inspect.signature(target).bind(*args, **kwargs)
         bound.apply_defaults()
         arguments = dict(bound.arguments)
-    found = typed_digest([function_identity(target), *policies_of(target), namespace, key is None, arguments])
+    return typed_digest([function_identity(target), *policies_of(target), namespace, key is None, arguments])
+
+
+def _policy(call: _Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CachePolicy[_Result] | None:
+    """Return the policy of a call; None, with the reason recorded, when its arguments are not JSON."""
+    _, _, _, tags, rules = call
+    found = _digest(call, args, kwargs)
     if found is None:
         record_bypass("arguments_not_json")
         return None

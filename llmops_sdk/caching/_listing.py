@@ -10,13 +10,13 @@ from typing import NamedTuple
 
 import orjson
 
+from llmops_sdk.caching.backends._erase import databases, has_table
 from llmops_sdk.caching.backends._open import SEMANTIC
 from llmops_sdk.errors import StoreError
 
 __all__ = ["CacheTier", "ListedEntry", "list_entries", "list_tiers"]
 
 _WAIT = 5.0
-_DATABASE = "cache.db"
 
 
 class CacheTier(NamedTuple):
@@ -61,12 +61,12 @@ def list_tiers(folder: Path) -> list[CacheTier]:
     """Return the tiers in the folder of a cache.
 
     Raises:
-        StoreError: A database cannot be read.
+        StoreError: A folder or a database cannot be read.
     """
     found: list[CacheTier] = []
-    for database in sorted(folder.rglob(_DATABASE)):
+    for database in databases(folder):
         with _reading(database) as db:
-            (count,) = db.execute("SELECT count(*) FROM Cache").fetchone()
+            (count,) = db.execute("SELECT count(*) FROM Cache").fetchone() if has_table(db, "Cache") else (0,)
         size = sum(path.stat().st_size for path in database.parent.iterdir() if path.is_file())
         found.append(CacheTier(_tier(folder, database), database.parent, int(count), size))
     return found
@@ -85,13 +85,14 @@ def list_entries(folder: Path, *, key: str | None = None, limit: int) -> list[Li
         limit: The most entries of a tier; 0 for all.
 
     Raises:
-        StoreError: A database cannot be read.
+        StoreError: A folder or a database cannot be read.
     """
     entries: list[ListedEntry] = []
-    for database in sorted(folder.rglob(_DATABASE)):
+    for database in databases(folder):
         read = _semantic_entries if database.parent.name == SEMANTIC else _exact_entries
         with _reading(database) as db:
-            entries += read(db, _tier(folder, database), key, limit or -1)
+            if has_table(db, "Cache"):
+                entries += read(db, _tier(folder, database), key, limit or -1)
     return entries
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -153,7 +154,7 @@ def _folders(store: Path | None) -> list[Path]:
     from llmops_sdk.config import current
     from llmops_sdk.store.maintenance._places import cache_folders
 
-    return [folder for folder in cache_folders(_store(store), current()) if folder.is_dir()]
+    return [folder for folder in cache_folders(_store(store), current()) if os.path.lexists(folder)]
 
 
 def _shared(store: Path | None) -> SharedSettings | None:

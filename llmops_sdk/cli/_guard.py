@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -99,8 +100,21 @@ def list_(
     write_rows(form, columns, [row for row in rows if guard in {None, row[0]}], sys.stdout)
     if form is Format.TABLE:
         rails = "; ".join(f"{action}: {', '.join(some)}" for action, some in RAILS_OF.items())
-        print(f"\nActions that work on some rails only: {rails}.")
-        print("With block, reask and fallback, every guard waits for the end of a stream.")
+        print()
+        for note in (
+            f"Actions that work on some rails only: {rails}.",
+            "With block, reask and fallback, every guard waits for the end of a stream.",
+        ):
+            print("\n".join(_fitted_lines(note)))
+
+
+def _fitted_lines(note: str) -> list[str]:
+    """Return the note in lines that fit the terminal, or in one line elsewhere."""
+    if not sys.stdout.isatty():
+        return [note]
+    from llmops_sdk.cli.output._terminal import terminal_width
+
+    return textwrap.wrap(note, terminal_width(sys.stdout))
 
 
 def _rails(kind: Kind) -> str:

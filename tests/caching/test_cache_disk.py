@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import pickle
+import shutil
 import signal
 import sqlite3
 import stat
@@ -15,9 +17,10 @@ from dataclasses import replace
 import pytest
 
 from llmops_sdk._util._guard import failures
-from llmops_sdk.caching import request_key
-from llmops_sdk.caching.backends._disk import DiskBackend
+from llmops_sdk.caching import cache, request_key
+from llmops_sdk.caching.backends._disk import DiskBackend, set_aside
 from llmops_sdk.caching.backends._store import CacheStore
+from llmops_sdk.errors import StoreError
 from llmops_sdk.testing import ManualClock
 
 
@@ -283,3 +286,47 @@ def test_a_back_off_ends_when_another_clock_shows_less(tmp_path, application):
     store._clock = ManualClock()
     assert store.put("key", b"1", None)
     store.close()
+
+
+@pytest.mark.parametrize("remove", ["clear", "cache_invalidate"])
+def test_removal_that_the_disk_refuses_is_an_error(make, counting, request_, tmp_path, remove: str) -> None:
+    """A program that believes in a removal would go on to serve what it has removed."""
+    provider = make(counting())
+    provider.complete(request_)
+
+    @cache(path=tmp_path)
+    def double(number: int) -> int:
+        return 2 * number
+
+    double(2)
+    folder = tmp_path / ("exact" if remove == "clear" else "functions")
+    database = sqlite3.connect(folder / "cache.db", isolation_level=None)
+    database.execute("BEGIN EXCLUSIVE")
+    use = provider.clear if remove == "clear" else functools.partial(double.cache_invalidate, 2)
+    with pytest.raises(StoreError, match="try again"):
+        use()
+    database.execute("ROLLBACK")
+    database.close()
+    assert use() == 1
+
+
+def test_folder_removed_by_hand_is_empty_for_a_running_program(make, counting, request_, tmp_path):
+    inner = counting()
+    provider = make(inner)
+    provider.complete(request_)
+    shutil.rmtree(tmp_path / "exact")
+    assert [provider.complete(request_).cache for _ in range(2)] == [None, "exact"]
+    assert inner.calls == 2
+
+
+def test_program_follows_a_database_that_another_one_has_set_aside(tmp_path):
+    """Otherwise it would go on with the file that was moved away, which no removal reaches."""
+    one, other = (DiskBackend(tmp_path, max_bytes=10**6) for _ in range(2))
+    one.set("key", b"old", None, ())
+    other.get("key")
+    set_aside(tmp_path / "cache.db")
+    other.set("key", b"new", None, ())
+    assert one.get("key") == b"new"
+    assert other.get("key") == b"new"
+    for backend in (one, other):
+        backend.close()

@@ -11,8 +11,10 @@ from four_ways import WAYS, answer_of
 
 from llmops_sdk.caching import CacheProvider
 from llmops_sdk.caching.exact._codec import Entry, read_entry, read_response, write_entry, write_response
+from llmops_sdk.config import CacheSettings
 from llmops_sdk.errors import ServerError
 from llmops_sdk.providers import Provider, Response, ToolCall
+from llmops_sdk.testing import ManualClock
 
 
 @pytest.fixture(params=WAYS)
@@ -154,6 +156,17 @@ def test_a_shorter_ttl_applies_to_stored_answers(make, counting, request_, clock
     clock.advance(50)
     assert make(counting(), path=tmp_path, ttl=None).complete(request_).cache == "exact"
     assert make(counting(), path=tmp_path, ttl=10.0).complete(request_).cache is None
+
+
+@pytest.mark.parametrize(("back", "calls"), [(200.0, 1), (400.0, 2), (10_000_000.0, 2)])
+def test_an_answer_from_the_future_is_not_served(counting, request_, clock, tmp_path, back, calls):
+    """The system's clock was set back: the answer would stay valid until that time has come again."""
+    inner = counting()
+    for now in (clock, ManualClock(start=clock.time() - back)):
+        provider = CacheProvider(inner, CacheSettings(exact=True, ttl=100.0), path=tmp_path, clock=now)
+        provider.complete(request_)
+        provider.close()
+    assert inner.calls == calls
 
 
 def test_without_ttl_it_does_not_expire(make, counting, request_, clock):

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -91,3 +96,107 @@ def test_semantic_cache_of_functions_is_listed_and_emptied_too(command) -> None:
     (cleared,) = rows(command("cache", "clear", "--format", "json"))
     assert cleared["removed"] == 2
     assert rows(command("cache", "inspect", "--format", "json")) == []
+
+
+COMMANDS = [("stats",), ("inspect",), ("clear",), ("invalidate", "--tag", "spans"), ("invalidate", "--key", "0" * 16)]
+
+
+def file_in_its_place(cache: Path) -> None:
+    shutil.rmtree(cache)
+    cache.write_text("x")
+
+
+def tier_elsewhere(cache: Path) -> None:
+    (cache / "exact").rename(cache.parent / "elsewhere")
+    (cache / "exact").symlink_to(cache.parent / "elsewhere")
+
+
+def tier_of_a_missing_folder(cache: Path) -> None:
+    shutil.rmtree(cache / "exact")
+    (cache / "exact").symlink_to("missing")
+
+
+def database_elsewhere(cache: Path) -> None:
+    (cache / "exact" / "cache.db").rename(cache.parent / "other.db")
+    (cache / "exact" / "cache.db").symlink_to(cache.parent / "other.db")
+
+
+def folder_as_database(cache: Path) -> None:
+    (cache / "exact" / "cache.db").unlink()
+    (cache / "exact" / "cache.db").mkdir()
+
+
+def pipe_as_database(cache: Path) -> None:
+    (cache / "exact" / "cache.db").unlink()
+    os.mkfifo(cache / "exact" / "cache.db")
+
+
+def no_database(cache: Path) -> None:
+    for path in (cache / "exact").glob("cache.db*"):
+        path.write_bytes(b"These are no pages of a database. " * 200)
+
+
+@pytest.mark.usefixtures("asked")
+@pytest.mark.parametrize("arguments", COMMANDS, ids=lambda one: one[-1][:6] if len(one) == 1 else one[1])
+@pytest.mark.parametrize(
+    "break_it",
+    [
+        file_in_its_place,
+        tier_elsewhere,
+        tier_of_a_missing_folder,
+        database_elsewhere,
+        folder_as_database,
+        pipe_as_database,
+        no_database,
+    ],
+)
+def test_unusable_folder_of_the_cache_is_an_error_that_names_it(command, arguments, break_it) -> None:
+    cache = llmops.settings().store.path / "cache"
+    break_it(cache)
+    ran = command("cache", *arguments)
+    assert ran.status == 1
+    assert str(cache) in ran.err
+
+
+@pytest.mark.usefixtures("asked")
+def test_unreadable_folder_of_the_cache_is_an_error() -> None:
+    store = llmops.settings().store.path
+    (store / "cache" / "exact").chmod(0)
+    # Root may read everything: the process gives that up.
+    code = (
+        "import os\n"
+        "from pathlib import Path\n"
+        "from llmops_sdk.caching import count_answers, erase\n"
+        "from llmops_sdk.caching._listing import list_entries, list_tiers\n"
+        "from llmops_sdk.caching.backends._erase import remove\n"
+        "from llmops_sdk.errors import StoreError\n"
+        f"folder = Path({str(store / 'cache')!r})\n"
+        "if os.getuid() == 0:\n    os.setuid(65534)\n"
+        "listed = lambda f: list_entries(f, limit=1)\n"
+        "for use in (list_tiers, listed, count_answers, erase, lambda f: remove(f, tag='x')):\n"
+        "    try:\n        use(folder)\n"
+        "    except StoreError as error:\n        print(str(folder) in str(error))\n"
+    )
+    above = [path for path in (*store.parents, store, store / "cache") if path.stat().st_uid == os.getuid()]
+    modes = {path: path.stat().st_mode for path in above}
+    try:
+        for path, mode in modes.items():
+            path.chmod(mode | 0o055)
+        ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    finally:
+        for path, mode in modes.items():
+            path.chmod(mode)
+        (store / "cache" / "exact").chmod(0o700)
+    assert ran.stdout.split() == ["True"] * 5, ran.stderr
+
+
+@pytest.mark.usefixtures("asked")
+@pytest.mark.parametrize("arguments", COMMANDS)
+def test_database_without_tables_holds_nothing(command, arguments) -> None:
+    """A process that is killed while it makes the database leaves an empty file: nothing is to be removed there."""
+    exact = llmops.settings().store.path / "cache" / "exact"
+    for path in exact.glob("cache.db*"):
+        path.unlink()
+    (exact / "cache.db").touch()
+    ran = command("cache", *arguments)
+    assert (ran.status, ran.err) == (0, "")

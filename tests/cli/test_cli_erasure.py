@@ -23,11 +23,24 @@ CANARY = "xyzzy-of-ada"
 IMAGE = b"\x89PNG" + CANARY.encode() * 2_000
 
 
+@llmops.cache(namespace="erasure")
+def with_exact_cache(text: str) -> str:
+    return f"about {text}"
+
+
+@llmops.cache(namespace="erasure", semantic="serve")
+def with_semantic_cache(text: str) -> str:
+    return f"about {text}"
+
+
 def use_everything(user: str, words: str, image: bytes) -> None:
     url = f"data:image/png;base64,{base64.b64encode(image).decode()}"
     with llmops.context(user_id=user, session_id=f"s-{user}", metadata={"note": words}, tags=[words]):
         for model in ("offline/echo", "own"):
             llmops.chat(words, model=model)
+            llmops.chat(words, model=model, cache={"semantic": "serve"})
+        for cached in (with_exact_cache, with_semantic_cache):
+            assert cached(words) == f"about {words}"
         with llmops.span(words, input={"image": image}, attributes={words: [words]}) as span:
             span.add_event(words, {"text": words})
             llmops.score("good", 1.0, comment=words)

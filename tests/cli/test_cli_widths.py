@@ -21,19 +21,19 @@ from llmops_sdk.cli._app import run
 from llmops_sdk.store import query
 
 WIDTHS = (60, 80, 100, 120, 200)
+LONG = "a long question about 退款 and refunds, " * 30
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("widths") / "store"
-    llmops.configure(store={"path": path}, model="offline/echo")
-    long = "a long question about 退款 and refunds, " * 30
+    llmops.configure(store={"path": path}, model="offline/echo", cache={"exact": True, "semantic": {"mode": "shadow"}})
     with (
         llmops.context(session_id="session-of-the-customer", user_id="ada", tags=["shop", "vip"], metadata={"a": 1}),
-        llmops.span("checkout", input={"note": long}),
+        llmops.span("checkout", input={"note": LONG}),
     ):
-        llmops.chat(long)
-        llmops.score("helpful", 0.5, comment=long)
+        llmops.chat(LONG)
+        llmops.score("helpful", 0.5, comment=LONG)
     llmops.shutdown()
     return path
 
@@ -90,7 +90,14 @@ def test_every_line_fits_and_ids_stay_whole(store: Path, on_terminal: Callable[.
         assert shown.strip(), command
         assert [line for line in shown.splitlines() if cell_len(line) > width] == [], command
         assert [one for one in ids if one not in shown] == [], command
-    for command in (("schema",), ("schema", "spans"), ("doctor", "--store", str(store)), ("doctor", "--all")):
+    at = ("--store", str(store))
+    for command in (
+        ("schema",), ("schema", "spans"), ("doctor", *at), ("doctor", "--all"), ("doctor", "--explain", "offline/echo"),
+        ("guard", "list"), ("guard", "list", "pii"),
+        ("cache", "stats", *at), ("cache", "inspect", *at), ("cache", "shadow", *at), ("compact", *at),
+        ("prune", "--user", "ada", "--dry-run", *at), ("reprice", "--dry-run", *at), ("replay", *at),
+        ("trust", "--list"),
+    ):  # fmt: skip
         shown = on_terminal(width, *command)
         assert [line for line in shown.splitlines() if cell_len(line) > width] == [], command
 

@@ -329,8 +329,30 @@ def test_prompt_and_answer_are_the_input_and_output_of_the_span(rows):
 def test_a_wrong_value_is_not_reported_as_a_wrong_name():
     with pytest.raises(llmops.ConfigError) as caught:
         llmops.chat("Hi", timeout=-1)
-    assert "greater than 0" in str(caught.value)
+    assert str(caught.value) == "timeout={'total': -1}: it must be a number above 0 or \"none\""
     assert "did you mean" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "allowed"),
+    [
+        ({"semantic": {"max_error": 0.5}}, llmops.ConfigError, "max_error': 0.5}: it must be a number above 0.0 and "),
+        ({"semantic": {"max_error": float("nan")}}, llmops.ConfigError, "above 0.0 and below 0.5"),
+        ({"semantic": {"confidence": 1}}, llmops.ConfigError, "a number from 0.5 to below 1.0"),
+        ({"semantic": "on"}, llmops.ConfigError, '"off" or "shadow" or "serve"'),
+        ({"semantic": {"mdoe": "serve"}}, llmops.ConfigError, "there is no such key; did you mean 'mode'?"),
+        ({"tags": "prices"}, llmops.ConfigError, "tags': 'prices'}: it must be a list of strings"),
+        ({"tags": ["a", 2]}, llmops.ConfigError, "tags': 2}: it must be a list of strings"),
+        ({"tags": [""]}, llmops.ConfigError, "give at most 16 tags of 1 to 200 characters"),
+        ({"ttl": "1h"}, llmops.ConfigError, 'a number above 0 or "none"'),
+        ({"judge": "exact"}, llmops.ConfigError, "the keys are exact, path, ttl"),
+        ({1: 2}, TypeError, "keys are names"),
+    ],
+)  # fmt: skip
+def test_error_of_a_bad_cache_argument_says_what_is_allowed(given, error, allowed):
+    with pytest.raises(error) as caught:
+        llmops.chat("Hi", model="offline/echo", cache=given)
+    assert allowed in str(caught.value)
 
 
 def test_embed_returns_vectors_and_records_them(rows):

@@ -112,6 +112,28 @@ def test_details_reach_their_span_in_either_order(collector, store, sender, log_
 
 
 @pytest.mark.parametrize("log_first", [True, False], ids=["log first", "span first"])
+def test_details_with_tokens_and_a_model_have_their_cost(store, log_first):
+    llmops.configure(prices={"priced": {"input": 1.0, "output": 2.0}})
+    tokens = {"gen_ai.usage.input_tokens": 1_000_000, "gen_ai.usage.output_tokens": 1_000_000}
+    with Collector(path=store, port=0) as collector:
+        sender = Sender(collector)
+        own_cost = {"gen_ai.usage.cost": 0.5}
+        agent = {"gen_ai.operation.name": "invoke_agent"}
+        for model, given in (("priced", {}), ("unknown", {}), ("priced", own_cost), ("priced", agent)):
+            span = sender.start(**{"gen_ai.request.model": model, **given})
+            said = {"gen_ai.operation.name": "chat", **given, "gen_ai.request.model": model, **tokens}
+            said.pop("gen_ai.usage.cost", None)
+            steps = [lambda: sender.log(span, DETAILS, said), span.end]  # noqa: B023 - called in this round
+            for step in steps if log_first else reversed(steps):
+                step()
+        sender.close()
+    assert query("SELECT cost FROM llm_calls ORDER BY start_time", path=store).rows() == [(3.0,), (None,), (0.5,)]
+    assert query("SELECT sum(cost) FROM traces", path=store).scalar() == 3.5
+    compact(path=store)
+    assert query("SELECT sum(cost) FROM traces", path=store).scalar() == 3.5
+
+
+@pytest.mark.parametrize("log_first", [True, False], ids=["log first", "span first"])
 def test_details_reach_a_span_that_another_collector_received(store, log_first):
     with Collector(path=store, port=0) as first:
         sender = Sender(first)

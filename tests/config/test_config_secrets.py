@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -78,3 +79,21 @@ def test_plain_options_stay_visible() -> None:
     assert shown["options.max_tokens"] == "5"
     assert shown["options.extra.top_k"] == "4"
     assert shown["options.tokens_per_second"] == "3.0"
+
+
+@pytest.mark.parametrize("url", [f"https://me:{HUSH}@h/v1", f"https://h/v1?sig={HUSH}", f"htp://me:{HUSH}@h/v1#m"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        lambda url: {"model": url},
+        lambda url: {"fallbacks": [url]},
+        lambda url: {"models": {"a": {"model": url}}},
+        lambda url: {"models": {"a": {"model": "offline/echo", "fallbacks": [url]}}},
+    ],
+)
+def test_errors_hide_the_secrets_of_an_url_that_is_no_model(
+    url: str, place: Callable[[str], dict[str, object]]
+) -> None:
+    with pytest.raises(ConfigError, match="is not a model") as caught:
+        config.load(**place(url))
+    assert HUSH not in str(caught.value) + repr(caught.value.args) + repr(vars(caught.value))

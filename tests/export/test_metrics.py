@@ -23,6 +23,10 @@ SECONDS = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20
 TOKENS = [1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864]
 DURATION, USAGE = "gen_ai.client.operation.duration", "gen_ai.client.token.usage"
 INFERENCE, EMBEDDINGS = "gen_ai.client.inference.duration", "gen_ai.client.embeddings.duration"
+INPUT, OUTPUT = (f"gen_ai.client.inference.operation.{side}_tokens" for side in ("input", "output"))
+EMBEDDED = "gen_ai.client.embeddings.operation.input_tokens"
+NEW_FIRST, NEW_CHUNK = (f"gen_ai.client.inference.time_{end}" for end in ("to_first_chunk", "per_output_chunk"))
+COUNTER = "gen_ai.client.inference.usage."
 FIRST, CHUNK = "gen_ai.client.operation.time_to_first_chunk", "gen_ai.client.operation.time_per_output_chunk"
 CALL = {
     "gen_ai.operation.name": "chat",
@@ -51,7 +55,11 @@ def sent(*records: Any) -> list[ReceivedPoint]:
 
 def test_histograms_follow_the_genai_conventions() -> None:
     points = {(point.metric, point.attributes.get("gen_ai.token.type")): point for point in sent(call(0.05), call(0.5))}
-    assert set(points) == {(DURATION, None), (INFERENCE, None), (USAGE, "input"), (USAGE, "output")}
+    assert set(points) == {
+        (DURATION, None), (INFERENCE, None), (USAGE, "input"), (USAGE, "output"), (INPUT, None), (OUTPUT, None)
+    }  # fmt: skip
+    assert (points[INPUT, None].sum, points[INPUT, None].bounds, points[INPUT, None].attributes) == (200, TOKENS, CALL)
+    assert (points[OUTPUT, None].sum, points[OUTPUT, None].unit) == (14, "{token}")
     duration = points[DURATION, None]
     assert (duration.unit, duration.bounds, duration.attributes) == ("s", SECONDS, CALL)
     assert (duration.count, duration.sum) == (2, pytest.approx(0.55))
@@ -69,6 +77,7 @@ def test_stream_records_the_times_between_chunks() -> None:
     assert (points[FIRST].count, points[FIRST].sum, points[FIRST].bounds) == (1, 0.25, SECONDS)
     assert (points[CHUNK].count, points[CHUNK].sum) == (2, pytest.approx(0.13))
     assert points[CHUNK].buckets == [0, 0, 1, 0, 1, *[0] * 10]
+    assert (points[NEW_FIRST].sum, points[NEW_CHUNK].buckets) == (0.25, points[CHUNK].buckets)
     assert (points[FIRST].attributes, points[CHUNK].unit) == (CALL, "s")
     assert _chunk_times.take(stream.span_id) is None
 
@@ -88,6 +97,34 @@ def test_cached_answer_records_no_tokens() -> None:
 def test_embeddings_have_a_duration_of_their_own() -> None:
     embedded = sent(sample_span(kind="embedding", attributes={**CALL, "gen_ai.operation.name": "embeddings"}))
     assert {point.metric for point in embedded} == {DURATION, EMBEDDINGS}
+    used = {**CALL, "gen_ai.operation.name": "embeddings", "gen_ai.usage.input_tokens": 3}
+    (tokens,) = (point for point in sent(sample_span(kind="embedding", attributes=used)) if point.metric == EMBEDDED)
+    assert (tokens.sum, tokens.bounds) == (3, TOKENS)
+
+
+def test_counters_have_each_kind_of_token() -> None:
+    parts = {
+        "gen_ai.usage.cache_read.input_tokens": 40,
+        "gen_ai.usage.cache_creation.input_tokens": 5,
+        "gen_ai.usage.reasoning.output_tokens": 3,
+    }
+    failed = sample_span(kind="llm", status="error", error_type="ServerError", attributes={**CALL, "server.port": 1})
+    cached = call(attributes={"llmops.cache": "exact"})
+    embedded = sample_span(kind="embedding", attributes={**CALL, "gen_ai.operation.name": "embeddings"})
+    with OtlpReceiver() as backend:
+        sink = MetricsSink(Destination(endpoint=f"{backend.url}/v1/metrics", signal="metrics", headers={}))
+        sink.write([call(attributes=parts), call(), failed, cached, embedded])
+        assert sink.flush(30.0)
+        sink.close(5.0)
+        found = backend.counters
+    every = {**CALL, "gen_ai.token.modality": "unknown"}
+    assert found.pop(f"{COUNTER}input_tokens") == [(every, 200), ({**every, "server.port": 1}, 0)]
+    assert found.pop(f"{COUNTER}output_tokens") == [(every, 14), ({**every, "server.port": 1}, 0)]
+    assert found == {
+        f"{COUNTER}cache_read.input_tokens": [(every, 40)],
+        f"{COUNTER}cache_write.input_tokens": [(every, 5)],
+        f"{COUNTER}reasoning.output_tokens": [(every, 3)],
+    }
 
 
 @pytest.mark.parametrize(
@@ -125,7 +162,7 @@ def test_metrics_are_sent_over_grpc() -> None:
         sink.write([call()])
         assert sink.flush(30.0)
         sink.close(5.0)
-        assert {point.metric for point in backend.exports[-1]} == {DURATION, INFERENCE, USAGE}
+        assert {point.metric for point in backend.exports[-1]} == {DURATION, INFERENCE, USAGE, INPUT, OUTPUT}
         assert backend.headers[0]["x-a"] == "1"
     with GrpcOtlpReceiver(traces_only=True) as backend:
         losses: list[tuple[str, str, int, int]] = []
@@ -216,7 +253,8 @@ data = reader.get_metrics_data()
 for scope in data.resource_metrics[0].scope_metrics:
     for metric in scope.metrics:
         point = metric.data.data_points[0]
-        print(scope.scope.name, metric.name, point.count, len(point.explicit_bounds))
+        shown = (point.count, len(point.explicit_bounds)) if hasattr(point, "count") else (point.value,)
+        print(scope.scope.name, metric.name, *shown)
 """
 
 
@@ -235,7 +273,8 @@ def test_application_meter_provider_gets_the_metrics(endpoint: bool, tmp_path: A
         )
         assert backend.requests("metrics") == 0, "not twice to the same backend"
     found = {line.split()[1]: line.split()[2:] for line in run.stdout.splitlines() if line.startswith("llmops_sdk ")}
-    assert set(found) == {DURATION, INFERENCE, USAGE, FIRST, CHUNK}
+    histograms = {DURATION, INFERENCE, USAGE, INPUT, OUTPUT, FIRST, CHUNK, NEW_FIRST, NEW_CHUNK}
+    assert set(found) == histograms | {f"{COUNTER}input_tokens", f"{COUNTER}output_tokens"}
     assert found[DURATION] == ["1", "14"]
 
 

@@ -302,7 +302,8 @@ def test_an_unknown_name_is_an_error_with_the_nearest(name, nearest):
     with pytest.raises(ConfigError) as caught:
         resolve([name])
     assert (caught.value.value, caught.value.nearest) == (name, nearest)
-    assert "cards" in str(caught.value)
+    assert ("'. The known ones are " if nearest is None else f": did you mean {nearest!r}? The") in str(caught.value)
+    assert str(caught.value).endswith(".")
 
 
 @pytest.mark.parametrize("specs", ["cards", [CardGuard], [object()], [None]])

@@ -1,4 +1,4 @@
-"""Ollama's chat API on loopback."""
+"""Ollama's chat and embedding APIs on loopback."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from loopback import LoopbackServer, Recorded
 
 
 class OllamaServer(LoopbackServer):
-    """Serves `POST /api/chat`, and `/api/show`, which litellm asks for a model's abilities."""
+    """Serves `POST /api/chat`, `/api/embed`, and `/api/show`, which litellm asks for a model's abilities."""
 
     def _frame(self, request: Recorded, message: dict[str, Any], *, done: bool) -> dict[str, Any]:
         frame = {"model": request.body.get("model"), "created_at": "2026-01-01T00:00:00Z", "message": message}
@@ -21,6 +21,9 @@ class OllamaServer(LoopbackServer):
         """Return the whole answer."""
         if request.path == "/api/show":
             return {"template": "", "model_info": {}, "capabilities": ["completion", "tools"]}
+        if request.path == "/api/embed":
+            vectors = [[float(number), 1.0] for number in range(len(request.body["input"]))]
+            return {"model": request.body["model"], "embeddings": vectors, "prompt_eval_count": self.reply.input_tokens}
         message: dict[str, Any] = {"role": "assistant", "content": self.reply.text}
         if self.reply.tool_calls:
             message["tool_calls"] = self._calls()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
+import traceback
+from collections.abc import Callable
 
 import pytest
 from openai_server import OpenAIServer
@@ -68,6 +71,35 @@ def test_key_that_ends_in_a_newline_reaches_the_server_without_it(monkeypatch: p
         monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
         assert llmops.chat("Hello?", model="openai/gpt-4.1-mini").text == "Good day to you."
     assert server.requests[0].headers["authorization"] == f"Bearer {key}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("value", ["{}\n", " {}", "{}\x00", "{}é", "x\r\ny: {}"])
+@pytest.mark.parametrize("option", ["extra_headers", "headers"])
+def test_header_that_cannot_be_sent_is_an_error_of_the_caller_without_its_value(
+    value: str, option: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    key = secrets.token_hex(8)
+    headers = {option: {"x-team-key": value.format(key)}}
+    monkeypatch.setenv("OPENAI_API_KEY", "key-for-tests")
+    with OpenAIServer() as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+        llmops.configure(models={"m": {"model": "openai/m", "options": headers, "fallbacks": ["offline/echo"]}})
+        calls: list[Callable[[], object]] = [
+            lambda: llmops.chat("Hello?", model="openai/m", extra=headers),
+            lambda: list(llmops.stream("Hello?", model="openai/m", extra=headers)),
+            lambda: asyncio.run(llmops.achat("Hello?", model="openai/m", extra=headers)),
+            lambda: llmops.chat("Hello?", model="m"),
+        ]
+        for call in calls:
+            with pytest.raises(llmops.BadRequestError, match="'x-team-key'") as raised:
+                call()
+            shown = "".join(traceback.format_exception(raised.value))
+            stored = str(llmops.query("FROM spans").rows()) + str(llmops.query("FROM attempts").rows())
+            assert key not in shown + stored + caplog.text
+        assert server.requests == []
+        assert llmops.chat("Hello?", model="openai/m", extra={option: {"x-team-key": key}}).text
+        assert server.requests[0].headers["x-team-key"] == key
 
 
 def test_key_of_white_space_alone_counts_as_missing(monkeypatch: pytest.MonkeyPatch):

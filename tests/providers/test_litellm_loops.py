@@ -89,6 +89,22 @@ def living() -> Counter[str]:
     return found
 
 
+def check_loops(
+    model: str,
+    style: Callable[[str], Coroutine[Any, Any, str]],
+    loop: Callable[[Coroutine[Any, Any, str]], str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for _ in range(WARM_UP):
+        assert loop(style(model)) == "Good day to you."
+    before = living()
+    for _ in range(LOOPS):
+        loop(style(model))
+    more = living() - before
+    assert not {name: count for name, count in more.items() if count >= LOOPS // 2}
+    assert "Task was destroyed" not in caplog.text
+
+
 @pytest.mark.usefixtures("only_new_objects")
 @pytest.mark.parametrize("loop", [run, run_without_cleanup])
 @pytest.mark.parametrize("style", [whole, streamed, failed])
@@ -98,14 +114,40 @@ def test_each_event_loop_leaves_no_object_behind(
     loop: Callable[[Coroutine[Any, Any, str]], str],
     caplog: pytest.LogCaptureFixture,
 ):
-    for _ in range(WARM_UP):
-        assert loop(style(model)) == "Good day to you."
-    before = living()
-    for _ in range(LOOPS):
-        loop(style(model))
-    more = living() - before
-    assert not {name: count for name, count in more.items() if count >= LOOPS // 2}
-    assert "Task was destroyed" not in caplog.text
+    check_loops(model, style, loop, caplog)
+
+
+@pytest.fixture
+def vendor_model(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Return a model of a vendor for which litellm makes the client."""
+    monkeypatch.setenv("AZURE_API_VERSION", "2024-06-01")
+    with OpenAIServer() as server:
+        url = server.url + ("" if request.param in {"azure", "cohere"} else "/v1")
+        llmops.configure(models={"m": {"model": f"{request.param}/m-x", "base_url": url, "api_key_env": "TEAM_KEY"}})
+        monkeypatch.setenv("TEAM_KEY", "key-for-tests")
+        yield "m"
+
+
+async def tried(model: str) -> str:
+    """Ask, whatever the server answers."""
+    for call in (llmops.achat("Hello?", model=model, retry=False), llmops.aembed(["Hello?"], model=model)):
+        try:
+            await call
+        except llmops.ProviderError:
+            continue
+    return "Good day to you."
+
+
+@pytest.mark.usefixtures("only_new_objects")
+@pytest.mark.parametrize(
+    ("vendor_model", "style"),
+    [("azure", tried), ("azure", streamed), ("cohere", tried), ("moonshot", streamed)],
+    indirect=["vendor_model"],
+)
+def test_clients_that_litellm_makes_end_with_their_event_loop(
+    vendor_model: str, style: Callable[[str], Coroutine[Any, Any, str]], caplog: pytest.LogCaptureFixture
+):
+    check_loops(vendor_model, style, run, caplog)
 
 
 def test_an_entry_that_litellm_adds_by_itself_is_no_callback_of_the_application():

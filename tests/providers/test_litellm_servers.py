@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from anthropic_server import AnthropicServer
 from loopback import Fault, LoopbackServer, Recorded, sse
+from ollama_server import OllamaServer
 from openai_server import OpenAIServer
 
 from llmops_sdk import errors
@@ -80,6 +81,33 @@ async def test_redirect_to_another_origin_is_refused(vendor: str, status: int, o
             assert other.url in str(error)
             assert "base_url" in str(error)
         assert other.requests == []
+
+
+EMBEDDERS = [
+    "openai", "azure", "gemini", "mistral", "cohere", "ollama", "voyage", "jina_ai", "together_ai", "hosted_vllm",
+    "lm_studio", "nvidia_nim", "databricks", "openrouter", "fireworks_ai", "infinity",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("vendor", EMBEDDERS)
+async def test_embedding_call_reaches_its_server_and_no_other(vendor: str, opened: Any):
+    """A vendor that litellm does not let choose the encoding of vectors is asked without one (fault 17)."""
+    with OpenAIServer() as other, OpenAIServer() as server:
+        server.faults.extend([Fault(status=307, headers={"location": f"{other.url}/v1/embeddings"})] * 2)
+        provider = opened(vendor, server)
+        with pytest.raises(errors.NotFoundError, match="base_url"):
+            provider.embed(["a"], ask(vendor))
+        with pytest.raises(errors.NotFoundError, match="base_url"):
+            await provider.aembed(["a"], ask(vendor))
+        assert (len(server.requests), other.requests) == (2, [])
+
+
+async def test_ollama_embeds(opened: Any):
+    with OllamaServer() as server:
+        provider = opened("ollama", server)
+        for found in (provider.embed(["a", "b"], ask("ollama")), await provider.aembed(["a", "b"], ask("ollama"))):
+            assert found.vectors == [[0.0, 1.0], [1.0, 1.0]]
+        assert [request.path for request in server.requests] == ["/api/embed"] * 2
 
 
 @pytest.mark.parametrize("kind", [OpenAIServer, AnthropicServer])

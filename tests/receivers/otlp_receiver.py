@@ -110,6 +110,8 @@ class _Received:
         self.logs: list[ReceivedLog] = []
         self.exports: list[list[ReceivedPoint]] = []
         """The points of each export of metrics."""
+        self.counters: dict[str, list[tuple[dict[str, Any], int]]] = {}
+        """The attributes and values of each counter, in the latest export."""
         self.refused = 0
         self.bodies: list[bytes] = []
         self.headers: list[dict[str, str]] = []
@@ -135,6 +137,7 @@ class _Received:
                 self.refused += 1
             elif isinstance(message, metrics_service.ExportMetricsServiceRequest):
                 self.exports.append(_points(message))
+                self.counters = _counters(message)
             elif isinstance(message, logs_service.ExportLogsServiceRequest):
                 self.logs.extend(_logs(message))
             else:
@@ -360,6 +363,16 @@ def _points(message: metrics_service.ExportMetricsServiceRequest) -> list[Receiv
         for metric in scope_metrics.metrics
         for point in metric.histogram.data_points
     ]
+
+
+def _counters(message: metrics_service.ExportMetricsServiceRequest) -> dict[str, list[tuple[dict[str, Any], int]]]:
+    return {
+        metric.name: [(_attributes(point.attributes), point.as_int) for point in metric.sum.data_points]
+        for resource_metrics in message.resource_metrics
+        for scope_metrics in resource_metrics.scope_metrics
+        for metric in scope_metrics.metrics
+        if metric.sum.is_monotonic
+    }
 
 
 def _spans(message: trace_service.ExportTraceServiceRequest) -> list[ReceivedSpan]:

@@ -22,7 +22,7 @@ from typing import Any
 import llmops_sdk as llmops
 from llmops_sdk._util._private_files import create_file
 from llmops_sdk.errors import LLMOpsError
-from llmops_sdk.store import StoreSink, compact, discard, export, import_file, prune, query, replay, snapshot
+from llmops_sdk.store import StoreSink, compact, discard, export, import_file, prune, query, replay, reprice, snapshot
 from llmops_sdk.store.maintenance._compact import compact_store
 from llmops_sdk.store.outbox._outbox import SegmentOutbox
 from llmops_sdk.store.reading._follow import Follower
@@ -164,6 +164,7 @@ def operate(store: Path, out: Path) -> None:
         lambda: import_file(out / "e.jsonl", path=store, force=True),
         adopt,
         lambda: replay(path=store),
+        lambda: reprice(path=store),
         lambda: compact_store(store, grace=0.0),
         lambda: prune(max_bytes=1, path=store),
         lambda: discard("default", path=store),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -10,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from llmops_sdk.caching import count_answers, erase
+from llmops_sdk.caching._listing import list_entries, list_tiers
+from llmops_sdk.caching.backends._erase import remove
 from llmops_sdk.errors import StoreError
 from llmops_sdk.store import StoreSink, compact, prune, query
 from llmops_sdk.store.files._folders import remove_file
@@ -152,3 +156,33 @@ def test_no_operation_touches_a_file_outside_a_fuzzed_store(tmp_path):
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.split() == ["12", "stores"]
+
+
+def _other_programs_database(folder: Path) -> Path:
+    import sqlite3
+
+    (folder / "exact").mkdir(parents=True, mode=0o700)
+    file = folder / "exact" / "cache.db"
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        connection.execute("CREATE TABLE Cache (key, value)")
+        connection.execute("INSERT INTO Cache VALUES ('years', 'of work')")
+        connection.commit()
+    (folder / "exact" / "cache.db.damaged").write_text("also mine")
+    return file
+
+
+@pytest.mark.parametrize("link", ["cache", "cache/exact", "cache/exact/cache.db", "cache/semantic/cache.db"])
+@pytest.mark.parametrize(
+    "change", [erase, count_answers, lambda folder: remove(folder, tag="t"), list_tiers,
+               lambda folder: list_entries(folder, limit=0)],
+    ids=["erase", "count", "remove", "tiers", "entries"],
+)  # fmt: skip
+def test_no_link_leads_from_a_cache_to_another_programs_database(tmp_path, link, change):
+    file = _other_programs_database(tmp_path / "other")
+    planted = tmp_path / "store" / link
+    planted.parent.mkdir(parents=True, mode=0o700)
+    planted.symlink_to(file if planted.name == "cache.db" else file.parents[len(link.split("/")) == 1])
+    before = {one.name: one.read_bytes() for one in file.parent.iterdir()}
+    with pytest.raises(StoreError, match="link"):
+        change(tmp_path / "store" / "cache")
+    assert {one.name: one.read_bytes() for one in file.parent.iterdir()} == before

@@ -11,12 +11,13 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.trace import SpanContext, TraceFlags
+from opentelemetry.trace import SpanContext, StatusCode, TraceFlags
 from otel_versions import needs_1_45
 
 import llmops_sdk as llmops
 from llmops_sdk.store.lines._encode import Encoder
 from llmops_sdk.tracing.interop._foreign_span import PendingForeignSpan
+from llmops_sdk.tracing.privacy._redaction_stage import RedactionStage
 from llmops_sdk.tracing.records._records import RecordedSpan
 
 pytestmark = pytest.mark.redteam
@@ -145,3 +146,34 @@ def test_messages_given_as_json_in_bytes_are_messages(sink: Any):
 
     assert line["input_messages"] == json.loads(messages)
     assert "output_messages" not in line or line["output_messages"]["$bytes"] == 8
+
+
+@pytest.mark.parametrize("odd", [FORGED, 7, float("nan"), ["a"], b"", ""], ids=repr)
+def test_a_name_or_message_that_is_no_text_costs_no_span(tmp_path: Path, odd: Any):
+    llmops.configure(store={"path": tmp_path})
+    with llmops.span("ours") as span:
+        span.set_status(StatusCode.ERROR, odd)
+        span.update_name(odd)
+    tracer = TracerProvider(shutdown_on_exit=False).get_tracer("other")
+    other: Any = tracer.start_span("other")
+    other.set_status(StatusCode.ERROR, odd)
+    other.add_event(odd)
+    other.update_name(odd)
+    other.end()
+    pending = PendingForeignSpan(other)
+    processed = [
+        one for record in (span.to_record(), pending.to_record()) for one in RedactionStage({}, _no_loss)([record])
+    ]
+    lines = [json.loads(Encoder().span_line(one), object_pairs_hook=_without_repeats) for one in processed]
+
+    assert [line["name"] for line in lines] == [str(odd)] * 2
+    assert lines[0].get("status_message", "") == str(odd)
+    assert lines[1]["events"][0]["name"] == str(odd)
+    report = llmops.flush()
+    assert (report.stored, report.dropped) == (1, 0)
+    assert llmops.query("SELECT name, user_id FROM spans").rows() == [(str(odd), None)]
+    assert llmops.query("SELECT count(*) FROM losses").scalar() == 0
+
+
+def _no_loss(*what: object) -> None:
+    raise AssertionError(what)

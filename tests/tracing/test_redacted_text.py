@@ -303,7 +303,7 @@ def test_the_engine_takes_the_literals_of_a_sieve_in_one_pass(literals: tuple[st
     assert min(map(len, beginnings)) >= 3
 
 
-@pytest.mark.parametrize("kind", ["pat", "cbt", "imt", "agent", "oas", "ffct"])
+@pytest.mark.parametrize("kind", ["pat", "cbt", "imt", "agent", "oas", "ffct", "soat", "ft"])
 def test_tokens_of_gitlab_are_redacted(kind: str):
     assert redacted(f"gl{kind}-" + "a1B2c" * 5) == ("[REDACTED:gitlab_token]", {"gitlab_token": 1})
 

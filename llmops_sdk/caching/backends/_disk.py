@@ -24,7 +24,16 @@ from llmops_sdk.caching.backends._generation import Generation
 from llmops_sdk.caching.backends._protocol import BackendError, DamagedError
 from llmops_sdk.errors import StoreError
 
-__all__ = ["DATABASE", "WITH_KEY", "WITH_TAG", "DiskBackend", "key_range", "prepare_folder", "set_aside"]
+__all__ = [
+    "DATABASE",
+    "WITH_KEY",
+    "WITH_TAG",
+    "DiskBackend",
+    "file_identity",
+    "key_range",
+    "prepare_folder",
+    "set_aside",
+]
 
 _T = TypeVar("_T")
 
@@ -105,6 +114,7 @@ class DiskBackend:
         self._folder = folder
         self._max_bytes = max_bytes
         self._cache: Any = None
+        self._opened: tuple[int, int] | None = None
         self._flights = DiskFlights(folder)
         self._generation = Generation(folder)
 
@@ -153,8 +163,12 @@ class DiskBackend:
     def _use(self, work: Callable[..., _T], *args: Any) -> _T:
         """Do the work on the database; open it if it is not open."""
         with self._failing():
+            if self._cache is not None and file_identity(self._folder / DATABASE) != self._opened:
+                self.close()  # the file was removed or set aside
             if self._cache is None:
+                self._opened = None
                 self._cache = self._open()
+                self._opened = file_identity(self._folder / DATABASE)
             return work(self._cache, *args)
 
     @contextmanager
@@ -165,7 +179,7 @@ class DiskBackend:
             # The connection may be in the middle of a transaction; only a new one is sure to work.
             self.close()
             if type(error) is sqlite3.DatabaseError:  # not a subclass: the file is damaged and will never work again
-                set_aside(self._folder / DATABASE)
+                set_aside(self._folder / DATABASE, self._opened)
                 raise DamagedError(f"the cache {self._folder} is damaged and was set aside: {error}") from error
             raise BackendError(f"the cache {self._folder} failed: {error}") from error
 
@@ -246,8 +260,24 @@ def prepare_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def set_aside(database: Path) -> None:
-    """Move a damaged database away, so that the next use begins a new one."""
+def file_identity(database: Path) -> tuple[int, int] | None:
+    """Return what tells a file from another one at the same path, or None without one; this takes a microsecond."""
+    try:
+        state = os.stat(database, follow_symlinks=False)  # noqa: PTH116 - on the path of every use
+    except OSError:
+        return None
+    return state.st_dev, state.st_ino
+
+
+def set_aside(database: Path, opened: tuple[int, int] | None = None) -> None:
+    """Move a damaged database away, so that the next use begins a new one.
+
+    Args:
+        database: The file.
+        opened: The identity of the damaged file. If another one is there now, another process has moved it away.
+    """
+    if opened is not None and file_identity(database) != opened:
+        return
     for suffix in ("", "-wal", "-shm"):
         path = database.with_name(database.name + suffix)
         if path.exists():

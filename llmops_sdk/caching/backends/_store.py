@@ -178,14 +178,18 @@ class CacheStore(Worker[CacheBackend, Session[CacheBackend]]):
         self.start("flight", self._release, key, token, note)
 
     def invalidate(self, *, key: str | None = None, tag: str | None = None) -> int:
-        """Remove the entries of a key (or of the beginning of keys) or of a tag; return how many there were."""
+        """Remove the entries of a key (or of the beginning of keys) or of a tag; return how many there were.
+
+        Raises:
+            StoreError: The store fails or takes too long.
+        """
         _memory.clear(self.backend.place)
-        return self.run("invalidate", 0, self._invalidate, key, tag)
+        return self.demand(self._invalidate, key, tag)
 
     def clear(self) -> int:
-        """Remove every entry, and return how many there were."""
+        """Remove every entry, and return how many there were; raise as `invalidate` does."""
         _memory.clear(self.backend.place)
-        return self.run("clear", 0, self._clear)
+        return self.demand(self._clear)
 
     def size(self) -> tuple[int, int]:
         """Return the number of entries, and the bytes that they take."""

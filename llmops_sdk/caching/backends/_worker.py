@@ -16,6 +16,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk._util._guard import guarded
 from llmops_sdk.caching.backends._protocol import BackendError, DamagedError
+from llmops_sdk.errors import StoreError
 
 __all__ = ["Session", "Worked", "Worker"]
 
@@ -95,6 +96,26 @@ class Worker(Generic[_B, _S]):
         await asyncio.wait([waiting], timeout=_WAIT)
         return guarded(f"cache {what}", default, self._result, future, 0)
 
+    def demand(self, work: Callable[..., _T], *args: Any) -> _T:
+        """Return the result of `work(store, *args)`, for what must not fail unseen, such as a removal.
+
+        Args:
+            work: Takes the store and the arguments.
+            args: The arguments.
+
+        Raises:
+            StoreError: The store fails or takes too long.
+        """
+        self._join()
+        session = self._session
+        place = str(getattr(session.backend, "place", "")) or "the cache"
+        try:
+            return session.threads.submit(work, session.backend, *args).result(_WAIT)
+        except TimeoutError as error:
+            raise StoreError(f"{place} is busy: nothing is known to be removed; try again", path=place) from error
+        except (BackendError, OSError) as error:
+            raise StoreError(f"{error}; try again", path=place) from error
+
     def start(self, what: str, work: Callable[..., object], *args: Any) -> None:
         """Run `work(store, *args)` without waiting for it; only a process that goes on does it."""
         session = self._session
@@ -131,10 +152,14 @@ class Worker(Generic[_B, _S]):
                 self._session.failed_at = self._clock.monotonic()
             raise
 
-    def _submit(self, default: _T, work: Callable[..., _T], args: tuple[Any, ...]) -> Future[_T]:
+    def _join(self) -> None:
+        """Open a session of this process, if the one at hand is the parent's."""
         if self._session.pid != os.getpid():
             _parent_sessions.append(self._session)
             self._session = self._open_session()
+
+    def _submit(self, default: _T, work: Callable[..., _T], args: tuple[Any, ...]) -> Future[_T]:
+        self._join()
         return self._session.threads.submit(self._run, self._session, default, work, args)
 
     def _run(self, session: _S, default: _T, work: Callable[..., _T], args: tuple[Any, ...]) -> _T:

@@ -11,10 +11,22 @@ import orjson
 from llmops_sdk.providers import Response, ToolCall, Usage
 from llmops_sdk.providers._types import REASONING_BLOCKS
 
-__all__ = ["FORMAT_VERSION", "Entry", "is_record", "read_entry", "read_response", "write_entry", "write_response"]
+__all__ = [
+    "FORMAT_VERSION",
+    "MOST_SKEW",
+    "Entry",
+    "is_record",
+    "read_entry",
+    "read_response",
+    "write_entry",
+    "write_response",
+]
 
 FORMAT_VERSION = 2
 """The version of the stored format; entries of another version are not read."""
+
+MOST_SKEW = 300.0
+"""Seconds that the clocks of two machines may differ. An entry that is further in the future has no known age."""
 
 _OPTIONS = orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATETIME
 _COUNTS = {"input_tokens", "output_tokens", "cache_read_tokens", "reasoning_tokens", "cache_creation_tokens"}

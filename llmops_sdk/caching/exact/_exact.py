@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from llmops_sdk._util._clock import Clock
 from llmops_sdk.caching.backends._store import CacheStore
-from llmops_sdk.caching.exact._codec import Entry, read_entry, write_entry
+from llmops_sdk.caching.exact._codec import MOST_SKEW, Entry, read_entry, write_entry
 from llmops_sdk.caching.exact._errors import error_payload
 from llmops_sdk.caching.exact._flight import Flight, Flights
 from llmops_sdk.caching.exact._lookup import CachePolicy, Lookup
@@ -90,6 +90,8 @@ class ExactCache:
         """Return for how long an entry has been past its time to live; below zero while it is not."""
         # Both limits apply: the one stored with the entry, and the one configured now. Reading extends neither.
         now, ttl = self.clock.time(), self._negative_ttl or 0.0 if entry.is_error else self._ttl
+        if ttl is not None and entry.stored_at > now + MOST_SKEW:
+            return float("inf")  # the clock went back: nobody knows how old it is
         late = float("-inf") if entry.expires_at is None else now - entry.expires_at
         return late if ttl is None else max(late, now - entry.stored_at - ttl)
 

@@ -163,7 +163,11 @@ class CacheProvider(WrapperProvider):
             raise self._timeout_error(request) from error
 
     def clear(self) -> int:
-        """Remove every answer, and return how many there were."""
+        """Remove every answer, and return how many there were.
+
+        Raises:
+            StoreError: The store fails or takes too long.
+        """
         return self._exact.clear()
 
     def stats(self) -> CacheStats:

@@ -55,8 +55,15 @@ class JudgeError:
     def __post_init__(self) -> None:
         for name in ("false_right", "false_wrong", "false_wrong_high"):
             value = getattr(self, name)
-            if value is not None and not 0.0 <= value < 1.0:
+            is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if not ((is_number and 0.0 <= value < 1.0) or (value is None and name == "false_wrong_high")):
                 raise ConfigError(f"{name}={value!r}: give a share from 0 to below 1", key=name, value=value)
+        if self.false_wrong_high is not None and self.false_wrong_high < self.false_wrong:
+            raise ConfigError(
+                f"false_wrong_high={self.false_wrong_high!r}: give at least false_wrong, {self.false_wrong!r}",
+                key="false_wrong_high",
+                value=self.false_wrong_high,
+            )
         if self.false_right + self.false_wrong >= 1.0:
             raise ConfigError(
                 "a judge with false_right + false_wrong of 1 or more says nothing about the answers: use another",
@@ -72,7 +79,15 @@ class JudgeError:
             wrong: How many wrong answers it has judged.
             right_called_wrong: How many right answers it called wrong.
             right: How many right answers it has judged.
+
+        Raises:
+            ConfigError: The sample is too small to tell the judge from a coin.
+            ValueError: There are more mistakes than answers.
         """
+        if not (wrong and right):
+            raise ConfigError(
+                "give right and wrong answers: without one kind the judge's error is unknown", key="right"
+            )
         low, high = clopper_pearson(right_called_wrong, right)
         return cls(
             false_right=clopper_pearson(wrong_called_right, wrong)[1],
@@ -137,6 +152,9 @@ class ErrorBound:
         judge_error: JudgeError = EXACT_JUDGE,
         counts: BoundCounts | None = None,
     ) -> None:
+        for name, share in (("max_error", max_error), ("confidence", confidence)):
+            if isinstance(share, bool) or not isinstance(share, (int, float)):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise ConfigError(f"{name}={share!r}: give a share, a number between 0 and 1", key=name, value=share)
         if not 0.0 < max_error < 0.5:
             raise ConfigError(f"max_error={max_error!r}: give a share above 0 and below 0.5", key="max_error")
         if not 0.5 <= confidence < 1.0:

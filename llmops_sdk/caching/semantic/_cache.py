@@ -7,7 +7,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,16 +20,19 @@ from llmops_sdk.caching.semantic._bound import EXACT_JUDGE, ErrorBound, JudgeErr
 from llmops_sdk.caching.semantic._decide import Judged
 from llmops_sdk.caching.semantic._judge import Judge
 from llmops_sdk.caching.semantic._scope import Question
-from llmops_sdk.caching.semantic._store import SemanticStats, open_on_disk
+from llmops_sdk.caching.semantic._store import MAX_VALUE, SemanticStats, is_encodable, open_on_disk
 from llmops_sdk.caching.semantic._tier import Finding, TierSettings
 from llmops_sdk.config import current
 from llmops_sdk.embeddings import Embedder, open_embedder
-from llmops_sdk.errors import ConfigError
+from llmops_sdk.errors import ConfigError, LLMOpsError
 
 __all__ = ["Candidate", "Hit", "SemanticCache"]
 
 _MAX_MISSED = 1_024
 _MAX_RATED = 4_096
+_MAX_TAGS = 32
+_MAX_TAG = 200
+_SHOWN = 300  # characters of an error
 
 
 @public("llmops_sdk.caching")
@@ -134,13 +137,7 @@ class SemanticCache:
         wording: bool = True,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        for name, number in (("ttl", ttl), ("max_error", max_error), ("max_entries", max_entries)):
-            if number is not None and (isinstance(number, bool) or not isinstance(number, (int, float))):  # pyright: ignore[reportUnnecessaryIsInstance]
-                raise ConfigError(f"{name}={number!r}: give a number", key=name, value=number)
-        if ttl is not None and not ttl > 0:
-            raise ConfigError(f"ttl={ttl!r}: give seconds above zero, or None for no limit", key="ttl", value=ttl)
-        if max_entries < 1:
-            raise ConfigError(f"max_entries={max_entries!r}: give at least 1", key="max_entries", value=max_entries)
+        _check_settings(ttl, max_entries, judge_error, wording)
         ErrorBound(max_error, confidence=confidence)  # says what is wrong with them
         opened = open_embedder(embedder)
         self._clock = clock
@@ -159,6 +156,7 @@ class SemanticCache:
             max_entries=max_entries,
             clock=clock,
         )
+        self._closed = False
         self._lock = threading.Lock()
         self._missed: OrderedDict[tuple[str, str], Finding] = OrderedDict()
         self._rated: OrderedDict[int, None] = OrderedDict()
@@ -175,16 +173,18 @@ class SemanticCache:
             EmbeddingError: The embedder failed.
             ProviderError: The embedder's model could not be called.
         """
-        _check_strings(text, scope)
+        self._check(text, scope)
         return self._hit(scope, self._store.find(Question(scope, text)))
 
     async def aget(self, text: str, *, scope: str = "") -> Hit | None:
         """Return the stored value that serves a question, or None, async; see `get`."""
-        _check_strings(text, scope)
+        self._check(text, scope)
         return self._hit(scope, await self._store.afind(Question(scope, text)))
 
     def put(self, text: str, value: Any, *, scope: str = "", tags: Sequence[str] = ()) -> None:
         """Store a value for a question; after a miss, also learn whether the nearest stored value was right for it.
+
+        It replaces the value of the very same question.
 
         Args:
             text: The question. One of more than 32,000 characters is not stored.
@@ -194,27 +194,32 @@ class SemanticCache:
 
         Raises:
             TypeError: `text` or `scope` is not a string, `tags` is one, or the value is not JSON.
+            ValueError: There are more than 32 tags, one has more than 200 characters, or the value is above a megabyte.
+            LLMOpsError: The cache is closed.
             EmbeddingError: The embedder failed.
             ProviderError: The embedder's model could not be called.
         """
-        _check_strings(text, scope)
+        self._check(text, scope)
         data, names = _to_bytes(value), _tags_of(tags)
-        finding = self._taken(scope, text) or self._store.find(Question(scope, text))
+        finding = self._taken(scope, text) or _unserved(self._store.find(Question(scope, text)))
         if finding is not None:
             right, group = self._judged(finding, value)
             self._store.learn(finding, data, right=right, group=group, tags=names)
 
     async def aput(self, text: str, value: Any, *, scope: str = "", tags: Sequence[str] = ()) -> None:
         """Store a value for a question, async; see `put`."""
-        _check_strings(text, scope)
+        self._check(text, scope)
         data, names = _to_bytes(value), _tags_of(tags)
-        finding = self._taken(scope, text) or await self._store.afind(Question(scope, text))
+        finding = self._taken(scope, text) or _unserved(await self._store.afind(Question(scope, text)))
         if finding is not None:
             right, group = await asyncio.to_thread(self._judged, finding, value)
             await self._store.alearn(finding, data, right=right, group=group, tags=names)
 
     def feedback(self, hit: Hit, correct: bool = True) -> None:
-        """Tell whether a hit was right. Wrong ones count against the bound, and may stop such hits. A hit counts once.
+        """Tell whether a hit was right. Wrong ones count against the bound, and may stop such hits.
+
+        A pair of questions counts once each way, however often it is rated. Whoever rates decides about answers for
+        everybody who uses the folder: take ratings of people whom you trust, or from a check of your own.
 
         Args:
             hit: What `get` returned.
@@ -222,6 +227,7 @@ class SemanticCache:
         """
         if not isinstance(hit, Hit) or not isinstance(correct, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError("feedback takes a Hit of `get`, and True or False")
+        self._check()
         with self._lock:
             if hit.finding.number in self._rated:
                 return
@@ -243,7 +249,7 @@ class SemanticCache:
             EmbeddingError: The embedder failed.
             ProviderError: The embedder's model could not be called.
         """
-        _check_strings(text, scope)
+        self._check(text, scope)
         verdict, serves = self._store.verdict(Question(scope, text), max(1, min(top, 100)))
         return [_candidate(one, serves) for one in verdict.all]
 
@@ -256,30 +262,44 @@ class SemanticCache:
 
         Raises:
             ValueError: Neither is given.
+            StoreError: The disk fails, or another process keeps it busy.
         """
         if tag is None and scope is None:
             raise ValueError("give a tag or a scope; `clear` removes everything")
+        self._check(*(one for one in (tag, scope) if one is not None))
         return self._store.invalidate(tag=tag, scope=scope)
 
     def clear(self) -> int:
-        """Remove every entry and every label, and return how many entries there were."""
+        """Remove every entry and every label, and return how many entries there were; raise as `invalidate` does."""
+        self._check()
         with self._lock:
             self._missed.clear()
         return self._store.clear()
 
     def stats(self) -> SemanticStats:
         """Return what the cache holds and what its labels say."""
+        self._check()
         return self._store.stats()
 
     def close(self) -> None:
-        """Close the database; the next use opens it again."""
-        self._store.close()
+        """Close the database. A closed cache cannot be used again; to close it twice does nothing."""
+        if not self._closed:
+            self._closed = True
+            self._store.close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, _: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+    def _check(self, text: object = "", scope: object = "") -> None:
+        """Raise for a cache that is closed, and for a text or a scope that is none."""
+        if self._closed:
+            raise LLMOpsError("this SemanticCache is closed: make a new one")
+        for name, value in (("text", text), ("scope", scope)):
+            if not isinstance(value, str):
+                raise TypeError(f"{name} must be a string, not {type(value).__name__}")
 
     def _hit(self, scope: str, finding: Finding | None) -> Hit | None:
         if finding is None:
@@ -312,6 +332,26 @@ class SemanticCache:
             return self._missed.pop((scope, text), None)
 
 
+def _check_settings(ttl: object, max_entries: object, judge_error: object, wording: object) -> None:
+    if ttl is not None and (isinstance(ttl, bool) or not isinstance(ttl, (int, float)) or not ttl > 0):
+        raise ConfigError(f"ttl={ttl!r}: give seconds above zero, or None for no limit", key="ttl", value=ttl)
+    if isinstance(max_entries, bool) or not isinstance(max_entries, int) or max_entries < 1:
+        text = f"max_entries={max_entries!r}: give a whole number of at least 1"
+        raise ConfigError(text, key="max_entries", value=max_entries)
+    if not isinstance(judge_error, JudgeError):
+        text = f"judge_error={judge_error!r}: give a JudgeError, such as JudgeError(false_right=0.05)"
+        raise ConfigError(text, key="judge_error", value=judge_error)
+    if not isinstance(wording, bool):
+        raise ConfigError(f"wording={wording!r}: give True or False", key="wording", value=wording)
+
+
+def _unserved(finding: Finding | None) -> Finding | None:
+    """Return a look-up for `put`: nobody got the stored value, so the new one is no check of a hit."""
+    if finding is None or finding.decision != "served":
+        return finding
+    return replace(finding, decision="would_serve")
+
+
 def _candidate(one: Judged, serves: Callable[[Judged], bool]) -> Candidate:
     said = one.comparison
     decision = "refuse" if one.is_refused else "serve" if serves(one) else "unsure"
@@ -329,16 +369,13 @@ def _configured_folder() -> Path:
     return settings.cache.path or settings.store.path / "cache"
 
 
-def _check_strings(text: object, scope: object) -> None:
-    for name, value in (("text", text), ("scope", scope)):
-        if not isinstance(value, str):
-            raise TypeError(f"{name} must be a string, not {type(value).__name__}")
-
-
 def _tags_of(tags: Sequence[str]) -> tuple[str, ...]:
     if isinstance(tags, str) or not isinstance(tags, Sequence) or not all(isinstance(one, str) for one in tags):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise TypeError(f"tags must be a list of strings, as in tags=['prices'], not {tags!r}")
-    return tuple(tags)
+        raise TypeError(f"tags must be a list of strings, as in tags=['prices'], not {tags!r}"[:_SHOWN])
+    names = tuple(dict.fromkeys(tags))
+    if len(names) > _MAX_TAGS or not all(0 < len(one) <= _MAX_TAG and is_encodable(one) for one in names):
+        raise ValueError(f"give at most {_MAX_TAGS} tags of 1 to {_MAX_TAG} characters")
+    return names
 
 
 def _from_bytes(value: bytes) -> list[Any] | None:
@@ -356,4 +393,6 @@ def _to_bytes(value: Any) -> bytes:
         raise TypeError(f"the value is not JSON: {error}") from error
     if orjson.loads(data) != value:  # NaN becomes null, and a tuple a list
         raise TypeError("the value is not JSON: it has a NaN, an infinity or a tuple")
+    if len(data) > MAX_VALUE:
+        raise ValueError(f"the value has {len(data):,} bytes as JSON: store at most {MAX_VALUE:,}, or where it is")
     return data

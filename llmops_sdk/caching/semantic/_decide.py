@@ -84,7 +84,9 @@ def decide(
     found = [(neighbour, compare(neighbour)) for neighbour in neighbours[:compared]]
     judged = tuple(Judged(one, said, _score(one, said, neighbours)) for one, said in found)
     candidates = [one for one in judged if not one.is_refused]
-    best = next((one for one in candidates if one.comparison.decision == "same"), None)
+    same = [one for one in candidates if one.comparison.decision == "same"]
+    # The very text first: vectors of texts that differ in capitals may be equal.
+    best = max(same, key=lambda one: one.comparison.score == 1.0, default=None)
     refused = next((one for one in judged if one.is_refused), None)
     return Verdict(best or next(iter(candidates), None), refused, judged)
 

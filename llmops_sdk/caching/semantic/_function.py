@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any, Generic, Protocol, TypeVar
 
 from llmops_sdk._util._guard import guarded
@@ -21,6 +22,9 @@ class _Result(Protocol):
     def value(self) -> Any: ...
 
 
+_ASKED = "\x00question"
+"""Stands for the question in the key of the other arguments."""
+
 _R = TypeVar("_R", bound=_Result)
 
 
@@ -31,7 +35,7 @@ class SemanticFunction(Generic[_R]):
         cache: The cache.
         target: The function.
         text: The name of the argument that is the question; by default the first.
-        scope_of: Returns the key of the other arguments, or None when they are not JSON.
+        scope_of: Returns the key of a call with another text in place of the question, or None when it has none.
         refused: Returns why a result is not stored, or None.
         make: Makes the result to return from a value of the cache.
 
@@ -44,7 +48,7 @@ class SemanticFunction(Generic[_R]):
         cache: SemanticCache,
         target: Callable[..., Any],
         text: str | None,
-        scope_of: Callable[[dict[str, Any]], str | None],
+        scope_of: Callable[[tuple[Any, ...], dict[str, Any]], str | None],
         *,
         refused: Callable[[_R], str | None],
         make: Callable[[Any], _R],
@@ -94,9 +98,11 @@ class SemanticFunction(Generic[_R]):
     def _question(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str, str] | None:
         bound = self._signature.bind(*args, **kwargs)
         bound.apply_defaults()
-        arguments = dict(bound.arguments)
-        text = arguments.pop(self._text)
-        scope = self._scope_of(arguments) if isinstance(text, str) and text.strip() else None
+        text = bound.arguments[self._text]
+        if not isinstance(text, str) or not text.strip():
+            return None
+        bound.arguments[self._text] = _ASKED
+        scope = guarded("semantic scope", None, self._scope_of, bound.args, bound.kwargs)
         return None if scope is None else (text, scope)
 
     def _get(self, text: str, scope: str) -> Hit | None:
@@ -108,7 +114,8 @@ class SemanticFunction(Generic[_R]):
 
     def _put(self, text: str, scope: str, result: _R, tags: Sequence[str]) -> None:
         if self._refused(result) is None:
-            self._cache.put(text, result.value, scope=scope, tags=tags)
+            with suppress(ValueError):  # the value is too large to store
+                self._cache.put(text, result.value, scope=scope, tags=tags)
 
     def _served(self, hit: Hit | None) -> Any:
         """Return the result of a hit, or None; record the look-up in both cases."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import NamedTuple
 
+from llmops_sdk.caching.exact._codec import MOST_SKEW
 from llmops_sdk.caching.semantic._entries import SemanticBackend, StoredEntry
 from llmops_sdk.caching.semantic._vector_bytes import read_vector
 from llmops_sdk.embeddings import Embedder, VectorIndex
@@ -34,6 +35,11 @@ class Neighbour(NamedTuple):
     earlier: str
     similarity: float
     stored_at: float
+
+
+def _is_valid(row: StoredEntry, now: float) -> bool:
+    # One from the future was stored before the clock went back: nobody knows how old it is.
+    return row.expires_at is None or row.stored_at - MOST_SKEW <= now < row.expires_at
 
 
 class _Scope:
@@ -83,7 +89,9 @@ class ScopeIndexes:
         found = self._current(backend, scope)
         matches = found.index.search(vector, top + 4) if found.entries else []
         rows = [(found.entries[match.id], match.similarity) for match in matches]
-        valid = [(row, similarity) for row, similarity in rows if row.expires_at is None or now < row.expires_at]
+        valid = [(row, similarity) for row, similarity in rows if _is_valid(row, now)]
+        # Of equally near ones, the latest first: two processes may have stored one question at the same time.
+        valid.sort(key=lambda pair: (-round(pair[1], 6), -pair[0].id))
         return [Neighbour(row.id, row.group, row.text, row.earlier, sim, row.stored_at) for row, sim in valid[:top]]
 
     def _current(self, backend: SemanticBackend, name: str) -> _Scope:

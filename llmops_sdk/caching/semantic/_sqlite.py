@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from llmops_sdk.caching.backends._disk import DATABASE, WITH_TAG, prepare_folder, set_aside
+from llmops_sdk.caching.backends._disk import DATABASE, WITH_TAG, file_identity, prepare_folder, set_aside
 from llmops_sdk.caching.backends._protocol import BackendError, DamagedError
 from llmops_sdk.caching.semantic._entries import LabelCounts, NewEntry, Removed, StoredEntry
 
@@ -63,9 +63,17 @@ class SqliteBackend:
         self._folder = folder
         self._max_entries = max_entries
         self._connection: sqlite3.Connection | None = None
+        self._opened: tuple[int, int] | None = None
+        self._is_known = False
 
     def removed(self, after: int | None) -> Removed:
-        return self._use(lambda db: _removed(db, after))
+        def read(db: sqlite3.Connection) -> Removed:
+            # A file opened anew may be another one: it gives the numbers of the old one's entries to others.
+            found = _removed(db, after if self._is_known else None)
+            self._is_known = True
+            return found
+
+        return self._use(read)
 
     def entries(self, scope: str, after: int, limit: int) -> list[StoredEntry]:
         sql = (
@@ -166,14 +174,18 @@ class SqliteBackend:
     def _use(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         """Do the work on the database; open it if it is not open."""
         try:
+            if self._connection is not None and file_identity(self._folder / DATABASE) != self._opened:
+                self.close()  # the file was removed or set aside
             if self._connection is None:
+                self._opened, self._is_known = None, False
                 self._connection = self._open()
+                self._opened = file_identity(self._folder / DATABASE)
             return work(self._connection)
         except (sqlite3.Error, OSError) as error:
             # The connection may be in the middle of a transaction; only a new one is sure to work.
             self.close()
             if type(error) is sqlite3.DatabaseError:  # not a subclass: the file is damaged and will never work again
-                set_aside(self._folder / DATABASE)
+                set_aside(self._folder / DATABASE, self._opened)
                 raise DamagedError(f"the cache {self._folder} is damaged and was set aside: {error}") from error
             raise BackendError(f"the cache {self._folder} failed: {error}") from error
 

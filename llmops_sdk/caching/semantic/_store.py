@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,8 +27,10 @@ from llmops_sdk.config import SharedSettings
 from llmops_sdk.embeddings import AsyncEmbedder, Embedder
 from llmops_sdk.shared._server import SharedServer
 
-__all__ = ["SemanticStats", "SemanticStore", "open_on_disk"]
+__all__ = ["MAX_VALUE", "SemanticStats", "SemanticStore", "is_encodable", "open_on_disk"]
 
+MAX_VALUE = 1_000_000  # bytes of a stored answer; of a longer one only the label counts
+_MAX_SCOPE = 256  # characters; a longer scope is stored as its digest
 _MAX_TEXT = 32_000  # characters of a question; longer ones are neither found nor stored
 
 
@@ -39,10 +42,10 @@ class SemanticStats:
     Attributes:
         entries: Stored questions.
         bytes: Size on the disk.
-        labels: How many stored answers were judged.
+        labels: How many stored answers were judged, without those that are served for their wording.
         threshold: The lowest score that is served, or None while no labels certify one.
         error: The share of wrong answers at or above that threshold, by the labels; None without any.
-        audited: How many served answers were checked since.
+        audited: How many served answers were checked since, with those served for their wording.
         audited_wrong: How many of these were wrong.
     """
 
@@ -115,7 +118,7 @@ class SemanticStore:
         tags: Sequence[str] = (),
     ) -> None:
         """Store a new answer and the label that it gives; see `SemanticTier.learn`."""
-        self._worker.run("write", None, _learn, finding, value, right, group, tuple(tags))
+        self._worker.run("write", None, _learn, finding, _bounded(value), right, group, tuple(tags))
 
     async def alearn(
         self,
@@ -127,7 +130,7 @@ class SemanticStore:
         tags: Sequence[str] = (),
     ) -> None:
         """Store a new answer and the label that it gives, async; see `learn`."""
-        await self._worker.arun("write", None, _learn, finding, value, right, group, tuple(tags))
+        await self._worker.arun("write", None, _learn, finding, _bounded(value), right, group, tuple(tags))
 
     def is_right(self, finding: Finding, value: Any) -> bool | None:
         """Return whether the judge calls the stored answer of a look-up right beside a new one; None without one.
@@ -157,12 +160,16 @@ class SemanticStore:
         return next(equal, None)
 
     def invalidate(self, *, tag: str | None = None, scope: str | None = None) -> int:
-        """Remove the entries of a tag or a scope, and return how many there were."""
-        return self._worker.run("invalidate", 0, _invalidate, tag, None if scope is None else self._place(scope))
+        """Remove the entries of a tag or a scope, and return how many there were.
+
+        Raises:
+            StoreError: The store fails or takes too long.
+        """
+        return self._worker.demand(_invalidate, tag, None if scope is None else self._place(scope))
 
     def clear(self) -> int:
-        """Remove every entry and every label, and return how many entries there were."""
-        return self._worker.run("clear", 0, _clear)
+        """Remove every entry and every label, and return how many entries there were; raise as `invalidate` does."""
+        return self._worker.demand(_clear)
 
     def stats(self) -> SemanticStats:
         """Return what the store holds and what its labels say."""
@@ -174,6 +181,8 @@ class SemanticStore:
 
     def _place(self, scope: str) -> str:
         """Return the scope in the store: vectors of another embedder are never compared with these."""
+        if len(scope) > _MAX_SCOPE or not is_encodable(scope):
+            scope = hashlib.blake2b(scope.encode("utf-8", "surrogatepass"), digest_size=32).hexdigest()
         return f"{self._embedder.identity}\n{scope}"
 
     def _placed(self, question: Question) -> Question:
@@ -242,11 +251,20 @@ def _is_usable(question: Question) -> bool:
     """Return whether a question is short enough, and a text that the stores can write: no half of a surrogate pair."""
     if len(question.text) > _MAX_TEXT:
         return False
+    return is_encodable(question.text + question.earlier)
+
+
+def is_encodable(text: str) -> bool:
+    """Return whether a text can be written: no half of a surrogate pair."""
     try:
-        (question.text + question.earlier).encode("utf-8")
+        text.encode("utf-8")
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _bounded(value: bytes | None) -> bytes | None:
+    return None if value is None or len(value) > MAX_VALUE else value
 
 
 def _serves_nothing(_: Judged) -> bool:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import random
 from bisect import bisect_right
@@ -28,7 +29,7 @@ from llmops_sdk.caching.semantic.lexical import (
 )
 from llmops_sdk.embeddings import Embedder, vocabulary
 
-__all__ = ["Finding", "FoundDecision", "SemanticTier", "TierSettings"]
+__all__ = ["WORDING_BAND", "Finding", "FoundDecision", "SemanticTier", "TierSettings"]
 
 FoundDecision: TypeAlias = Literal["served", "would_serve", "unsure", "refused", "empty"]
 """What was decided about the best stored question: "would_serve" in shadow mode, "unsure" below the threshold."""
@@ -37,6 +38,10 @@ _MIN_SCORE = 0.05
 """Below it a stored question is no candidate: no label could ever make it one."""
 _BOUND_EVERY = 1.0  # seconds between reads of the labels that other processes have added
 _MAX_ANALYSED = 4_096
+_MAX_LABELLED = 16_384
+
+WORDING_BAND = -1
+"""The band of labels for answers that are served for their wording: no evidence about any score."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,13 +126,14 @@ class SemanticTier:
         chance: Callable[[], float] = random.random,
     ) -> None:
         self.backend = backend
-        self.workers = backend.workers
+        self.place, self.workers = backend.place, backend.workers
         self.settings = settings
         self._embedder = embedder
         self._clock = clock
         self._chance = chance
         self._indexes = ScopeIndexes(embedder)
         self._analysed: OrderedDict[tuple[str, str], AnalysedConversation] = OrderedDict()
+        self._labelled: OrderedDict[tuple[int, bytes, bool], None] = OrderedDict()
         self._words = vocabulary()
         self._bound: ErrorBound | None = None
         self._bound_at = float("-inf")
@@ -150,7 +156,7 @@ class SemanticTier:
                 return asked
             reason, others = refused.comparison.reason, self._values(nearest)
             return replace(asked, decision="refused", reason=reason, best=refused, others=others)
-        found = self.backend.value(best.neighbour.id, self._clock.time())
+        found = self._value(best.neighbour, self._clock.time())
         if found is None:
             return replace(asked, reason="expired")
         safe = self.is_safe(best, self.bound())
@@ -186,8 +192,14 @@ class SemanticTier:
         """Return the answers of stored questions, one of each group."""
         first = {one.group: one for one in reversed(list(nearest))}
         now = self._clock.time()
-        found = ((one.group, self.backend.value(one.id, now)) for one in reversed(first.values()))
+        found = ((one.group, self._value(one, now)) for one in reversed(first.values()))
         return tuple((group, value[0]) for group, value in found if value is not None)
+
+    def _value(self, one: Neighbour, now: float) -> tuple[bytes, float] | None:
+        """Return the answer of a stored question and when it was stored, or None if it is gone."""
+        found = self.backend.value(one.id, now)
+        # A store that was lost gives the number of an entry to another one.
+        return found if found is not None and found[1] == one.stored_at else None
 
     def learn(
         self,
@@ -198,7 +210,7 @@ class SemanticTier:
         tags: Sequence[str],
         group: int | None = None,
     ) -> None:
-        """Store a new answer and the label that it gives.
+        """Store a new answer and the label that it gives. It replaces the answer of the very same question.
 
         Args:
             finding: The look-up before.
@@ -209,10 +221,11 @@ class SemanticTier:
         """
         best = finding.best if finding.is_candidate else None
         if best is not None and right is not None:
-            self._label(best, right=right, audit=finding.decision == "served")
+            self._label(finding, best, right=right)
         if value is None:
             return
         now = float(self._clock.time())
+        old = None if finding.best is None else finding.best.neighbour
         self.backend.insert(
             NewEntry(
                 scope=finding.scope,
@@ -226,6 +239,8 @@ class SemanticTier:
                 expires_at=None if self.settings.ttl is None else now + self.settings.ttl,
             )
         )
+        if old is not None and (old.text, old.earlier) == (finding.text, finding.earlier):
+            self.backend.delete([old.id])
 
     def bound(self) -> ErrorBound:
         """Return the bound as the labels of all processes give it, at most a second old."""
@@ -242,11 +257,27 @@ class SemanticTier:
     def is_safe(self, best: Judged, bound: ErrorBound) -> bool:
         """Return whether the answer of a stored question may be served."""
         # After served answers were wrong too often, nothing is served but what new labels certify.
-        explained = best.comparison.decision == "same" and self.settings.explained and bound.counts.epoch == 0
-        return explained or bound.serves(best.score)
+        return self._is_explained(best, bound) or bound.serves(best.score)
 
-    def _label(self, best: Judged, *, right: bool, audit: bool) -> None:
-        self.backend.add_label(self._embedder.identity, bisect_right(THRESHOLDS, best.score), right=right, audit=audit)
+    def _is_explained(self, best: Judged, bound: ErrorBound) -> bool:
+        """Return whether the answer is served for its wording, so that the bound says nothing about it."""
+        return best.comparison.decision == "same" and self.settings.explained and bound.counts.epoch == 0
+
+    def _label(self, finding: Finding, best: Judged, *, right: bool) -> None:
+        # A pair of questions counts once: one user who repeats a question must not certify scores for everybody.
+        pair = (
+            best.neighbour.id,
+            hashlib.blake2b(finding.text.encode("utf-8", "replace"), digest_size=16).digest(),
+            right,
+        )
+        if pair in self._labelled:
+            return
+        self._labelled[pair] = None
+        if len(self._labelled) > _MAX_LABELLED:
+            self._labelled.popitem(last=False)
+        # Those that wording serves are right so often that they would certify lower scores.
+        band = WORDING_BAND if self._is_explained(best, self.bound()) else bisect_right(THRESHOLDS, best.score)
+        self.backend.add_label(self._embedder.identity, band, right=right, audit=finding.decision == "served")
         bound = self._bound = self._load_bound()
         if bound.is_broken():
             self.backend.end_epoch(self._embedder.identity, bound.counts.epoch)
@@ -259,8 +290,8 @@ class SemanticTier:
             if 0 <= row.band < len(counts.right):
                 counts.right[row.band] += row.right
                 counts.wrong[row.band] += row.wrong
-                counts.audited += row.audited_right + row.audited_wrong
-                counts.audited_wrong += row.audited_wrong
+            counts.audited += row.audited_right + row.audited_wrong
+            counts.audited_wrong += row.audited_wrong
         known = self._bound
         if known is not None and known.counts == counts:
             return known

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from pydantic import ValidationError
 
-from llmops_sdk.config import CacheSettings, GuardrailSettings, RetrySettings, SemanticSettings, Timeout
+from llmops_sdk.config import CacheSettings, GuardrailSettings, RetrySettings, SemanticSettings, Timeout, known_keys
+from llmops_sdk.config._secrets import masked_repr
 from llmops_sdk.errors import ConfigError
 from llmops_sdk.guardrails._protocol import CALL_RAILS, Rail
 
@@ -24,15 +25,27 @@ _Section = TypeVar("_Section", RetrySettings, CacheSettings, SemanticSettings, T
 
 def _with_overrides(section: _Section, changes: Mapping[str, Any], name: str) -> _Section:
     """Return a section with some of its keys replaced."""
+    for key in changes:
+        if not isinstance(key, str):  # pyright: ignore[reportUnnecessaryIsInstance] - a program may pass anything
+            raise TypeError(
+                f"{name} has the key {key!r}: keys are names, such as {next(iter(type(section).model_fields))!r}"
+            )
     try:
         return type(section).model_validate({**dict(section), **changes})
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-    key = ".".join(map(str, first["loc"]))
-    known = key in type(section).model_fields  # then its value is wrong, not its name
-    near = [] if known else difflib.get_close_matches(key, type(section).model_fields, n=1)
+    loc = [str(part) for part in first["loc"]]
+    known = type(section).model_fields
+    key = loc[0] if loc[0] in known else ".".join(loc)  # without the place in a list
+    if key in known:
+        # Our own validators say what is valid.
+        own = str(first.get("ctx", {}).get("error")) if first["type"] == "value_error" else None
+        problem, near = own or f"it must be {known_keys()[f'{name}.{key}'].expected}", []
+    else:
+        near = difflib.get_close_matches(key, known, n=1)
+        problem = f"there is no such key; did you mean {near[0]!r}?" if near else f"the keys are {', '.join(known)}"
     raise ConfigError(
-        f"{name}={{{key!r}: {first['input']!r}}}: {first['msg']}" + (f"; did you mean {near[0]!r}?" if near else ""),
+        f"{name}={{{key!r}: {masked_repr((name, key), first['input'])}}}: {problem}",
         source="arguments",
         key=f"{name}.{key}",
         value=first["input"],

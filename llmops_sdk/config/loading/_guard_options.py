@@ -97,7 +97,7 @@ def _unknown(layer: Layer, path: KeyPath, known: Mapping[str, Any], why: str) ->
     """Return the problem of an unknown name. Its value is not shown: nobody knows what it is."""
     source = layer.source_at(path).location
     near = next(iter(difflib.get_close_matches(path[-1], known, n=1, cutoff=0.4)), None)
-    hint = f"did you mean {near!r}? " if near else ""
-    text = f"{source}: unknown key {dotted(path)}: {why}: {hint}The known ones are {', '.join(known)}."
+    hint = f": did you mean {near!r}?" if near else "."
+    text = f"{source}: unknown key {dotted(path)}: {why}{hint} The known ones are {', '.join(known)}."
     nearest = None if near is None else dotted((*path[:-1], near))
     return Problem(message=text, source=source, key=dotted(path), nearest=nearest)

@@ -248,12 +248,13 @@ def _bounds(metadata: list[Any]) -> str:
                     found[kind] = getattr(item, name)
     if MaxLen in found:
         return f" of {found.get(MinLen, 0)} to {found[MaxLen]} characters"
-    if Gt in found:
-        upper = f" and below {found[Lt]}" if Lt in found else f" and up to {found[Le]}" if Le in found else ""
-        return f" above {found[Gt]}{upper}"
-    if Ge in found:
-        return f" from {found[Ge]} to {found[Le]}" if Le in found else f" of {found[Ge]} or more"
-    return ""
+    low = f" above {found[Gt]}" if Gt in found else f" from {found[Ge]}" if Ge in found else ""
+    high = f" below {found[Lt]}" if Lt in found else f" to {found[Le]}" if Le in found else ""
+    if low and high:
+        if Gt in found:
+            return f"{low} and {high.strip() if Lt in found else f'up to {found[Le]}'}"
+        return f"{low}{high}" if Le in found else f"{low} to{high}"
+    return f" of {found[Ge]} or more" if Ge in found else low or high.replace(" to ", " of at most ")
 
 
 def _toml(value: Any) -> str:

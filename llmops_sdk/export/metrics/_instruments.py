@@ -1,4 +1,4 @@
-"""The histograms of calls to models, in the application's meter provider or one of ours in front of the exporter.
+"""The metrics of calls to models, in the application's meter provider or one of ours in front of the exporter.
 
 Source: OpenTelemetry's semantic conventions for generative AI, client metrics. This module imports
 `opentelemetry.sdk.metrics`; only the metrics thread imports it.
@@ -37,11 +37,23 @@ _HISTOGRAMS = (
     (names.METRIC_TOKENS, "{token}", "Number of input and output tokens used.", _TOKENS),
     (names.METRIC_FIRST_CHUNK, "s", "Time from the request to the first chunk of a stream.", _SECONDS),
     (names.METRIC_CHUNK, "s", "Time from one chunk of a stream to the next.", _SECONDS),
+    (names.METRIC_INFERENCE_FIRST_CHUNK, "s", "Time from the request to the first chunk of a stream.", _SECONDS),
+    (names.METRIC_INFERENCE_CHUNK, "s", "Time from one chunk of a stream to the next.", _SECONDS),
+    (f"{names.METRIC_OPERATION_TOKENS}input_tokens", "{token}", "Input tokens of a call.", _TOKENS),
+    (f"{names.METRIC_OPERATION_TOKENS}output_tokens", "{token}", "Output tokens of a call.", _TOKENS),
+    (names.METRIC_EMBEDDING_TOKENS, "{token}", "Input tokens of a call that embeds.", _TOKENS),
 )
+_COUNTERS = {
+    "input_tokens": "Input tokens, those of the provider's cache included.",
+    "output_tokens": "Output tokens, those of reasoning included.",
+    "cache_read.input_tokens": "Input tokens read from the provider's cache.",
+    "cache_write.input_tokens": "Input tokens written to the provider's cache.",
+    "reasoning.output_tokens": "Output tokens of reasoning.",
+}
 
 
 class Instruments:
-    """Records calls into histograms of the application's meter provider, or into ours, which go to the destination."""
+    """Records calls into instruments of the application's meter provider, or into ours, which go to the destination."""
 
     def __init__(self, host: Any, destination: Destination | None) -> None:
         self._reader: PeriodicExportingMetricReader | None = None
@@ -60,6 +72,10 @@ class Instruments:
             )
             for name, unit, description, buckets in _HISTOGRAMS
         }
+        self._counters = {
+            end: meter.create_counter(f"{names.METRIC_USAGE}{end}", unit="{token}", description=description)
+            for end, description in _COUNTERS.items()
+        }
 
     @property
     def sends(self) -> bool:
@@ -72,16 +88,26 @@ class Instruments:
         histograms = self._histograms
         for token_type, count in call.tokens.items():
             histograms[names.METRIC_TOKENS].record(count, {**attributes, names.TOKEN_TYPE: token_type})
+        embeds = attributes.get(names.OPERATION) == "embeddings"
+        for side, count in call.tokens.items():
+            if not embeds:
+                histograms[f"{names.METRIC_OPERATION_TOKENS}{side}_tokens"].record(count, attributes)
+            elif side == "input":
+                histograms[names.METRIC_EMBEDDING_TOKENS].record(count, attributes)
+        for end, count in call.usage.items():
+            # The providers' counts are not by modality.
+            self._counters[end].add(max(count, 0), {**attributes, names.TOKEN_MODALITY: "unknown"})
         if call.first_chunk is not None:
             histograms[names.METRIC_FIRST_CHUNK].record(call.first_chunk, attributes)
+            histograms[names.METRIC_INFERENCE_FIRST_CHUNK].record(call.first_chunk, attributes)
         for seconds in call.chunks:
             histograms[names.METRIC_CHUNK].record(seconds, attributes)
+            histograms[names.METRIC_INFERENCE_CHUNK].record(seconds, attributes)
         if call.error_type is not None:
             attributes[names.ERROR_TYPE] = call.error_type
         if call.cache is not None:
             attributes[names.CACHE] = call.cache
         histograms[names.METRIC_DURATION].record(call.seconds, attributes)
-        embeds = attributes.get(names.OPERATION) == "embeddings"
         histograms[names.METRIC_EMBEDDINGS if embeds else names.METRIC_INFERENCE].record(call.seconds, attributes)
 
     def send(self, timeout: float) -> Outcome:

@@ -22,6 +22,13 @@ _ATTRIBUTES = (
     names.SERVER_ADDRESS,
     names.SERVER_PORT,
 )
+_USAGE = {
+    "input_tokens": names.INPUT_TOKENS,
+    "output_tokens": names.OUTPUT_TOKENS,
+    "cache_read.input_tokens": names.CACHE_READ_TOKENS,
+    "cache_write.input_tokens": names.CACHE_CREATION_TOKENS,
+    "reasoning.output_tokens": names.REASONING_TOKENS,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +41,8 @@ class Measured:
         error_type: The class of the error, or None.
         cache: The tier of our cache that answered, or None.
         tokens: The number of tokens by type.
+        usage: The number of tokens of each kind, by the ends of the names of their counters; 0 where a call that
+            generates has no count. Empty for embeddings, and where our cache answered.
         first_chunk: Seconds to the first chunk of a stream, or None.
         chunks: Seconds between the chunks of a stream.
     """
@@ -43,6 +52,7 @@ class Measured:
     error_type: str | None
     cache: str | None
     tokens: Mapping[str, int]
+    usage: Mapping[str, int]
     first_chunk: float | None
     chunks: Sequence[float]
 
@@ -57,12 +67,15 @@ def measure(record: SpanRecord) -> Measured | None:
         return None
     cache, times = found.get(names.CACHE), take(record.span_id)
     tokens = {"input": found.get(names.INPUT_TOKENS), "output": found.get(names.OUTPUT_TOKENS)}
+    usage = {end: found[name] for end, name in _USAGE.items() if isinstance(found.get(name), int)}
+    generates = cache is None and found[names.OPERATION] != "embeddings"
     return Measured(
         attributes={name: found[name] for name in _ATTRIBUTES if name in found},
         seconds=record.duration_ns / 1e9,
         error_type=record.error_type or ("error" if record.status == "error" else None),
         cache=cache,
         tokens={} if cache else {token_type: count for token_type, count in tokens.items() if isinstance(count, int)},
+        usage={"input_tokens": 0, "output_tokens": 0, **usage} if generates else {},
         first_chunk=None if cache else found.get(names.TIME_TO_FIRST_CHUNK),
         chunks=() if cache or times is None else [later - earlier for earlier, later in pairwise(times)],
     )

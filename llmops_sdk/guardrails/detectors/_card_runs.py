@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-__all__ = ["LONGEST", "RUN", "SHORTEST", "settled_length"]
+__all__ = ["ASCII_RUN", "LONGEST", "RUN", "SHORTEST", "settled_length"]
 
 SHORTEST, LONGEST = 12, 19
 """The numbers of digits that a card may have."""
@@ -18,6 +18,8 @@ _GAP = (
     r"\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufe00-\ufe0f\ufeff]{1,3}+"
 )
 RUN = re.compile(rf"\d++(?:{_GAP}\d++)*+")
+ASCII_RUN = re.compile(rf"[0-9](?=[0-9 \t_-]{{{SHORTEST - 1}}})[0-9]*+(?:[ \t_-]{{1,3}}+[0-9]++)*+")
+"""In a text in ASCII, each run that is long enough for a card, and few others."""
 _END_OF_GAP = re.compile(rf"(?:{_GAP})?")
 # A number after "+" with at most so many digits is a telephone number.
 _PHONE = 15

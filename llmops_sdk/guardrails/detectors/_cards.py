@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from itertools import accumulate
@@ -9,7 +10,7 @@ from typing import Literal
 
 from llmops_sdk._util._public import public
 from llmops_sdk.guardrails._protocol import Detection, Finding, GuardContext, Verdict
-from llmops_sdk.guardrails.detectors._card_runs import LONGEST, RUN, SHORTEST, settled_length
+from llmops_sdk.guardrails.detectors._card_runs import ASCII_RUN, LONGEST, RUN, SHORTEST, settled_length
 from llmops_sdk.guardrails.normalise._sieve import sieve
 
 __all__ = ["CardDetector", "CardGuard", "find_cards"]
@@ -61,17 +62,20 @@ _LENGTHS = _lengths_by_prefix()
 
 _MAY_BE_CARD = rf"[0-9](?:[ \t_-]{{0,3}}[0-9]){{{SHORTEST - 1}}}"
 """A text in ASCII with a card matches this."""
+_GROUP = re.compile(r"\d++")
+_ASCII_GAPS = b" \t_-"
 _TO_VALUES = bytes.maketrans(b"0123456789", bytes(range(10)))
 _DOUBLED = bytes((0, 2, 4, 6, 8, 1, 3, 5, 7, 9)) + bytes(246)
 
 
 def find_cards(text: str) -> list[tuple[int, int, str]]:
     """Return the start, end and ASCII digits of every card number, in order and without overlap, in linear time."""
-    if text.isascii() and not sieve(_MAY_BE_CARD)(text):
+    is_ascii = text.isascii()
+    if is_ascii and not sieve(_MAY_BE_CARD)(text):
         return []
     return [
         card
-        for run in RUN.finditer(text)
+        for run in (ASCII_RUN if is_ascii else RUN).finditer(text)
         if run.end() - run.start() >= SHORTEST
         for card in _cards_in(text, run.start(), run.group())
     ]
@@ -82,46 +86,53 @@ def _cards_in(text: str, offset: int, run: str) -> Iterator[tuple[int, int, str]
 
     A card begins and ends where groups of digits do: a longer number does not contain a card.
     """
-    places = [place for place, character in enumerate(run) if character.isdecimal()]
-    count = len(places)
+    number = _digits_of(run)
+    count = len(number)
     if count < SHORTEST or (count == len(run) and count > LONGEST):
         return
-    number = "".join([run[place] for place in places])
-    if not number.isascii():
-        number = "".join([str(unicodedata.decimal(digit)) for digit in number])
-    starts = [digit for digit in range(count) if digit == 0 or places[digit] != places[digit - 1] + 1]
-    is_end = bytearray(count + 1)
-    for start in (*starts[1:], count):
-        is_end[start] = 1
-    sums = _luhn_sums(number)
+    # Of each group: the number of its first digit, and its place; the number of the digit behind it, and that place.
+    starts: list[tuple[int, int]] = []
+    ends: dict[int, int] = {}
+    first = 0
+    for group in _GROUP.finditer(run):
+        start, end = group.span()
+        starts.append((first, start))
+        first += end - start
+        ends[first] = end
+    sums: dict[int, list[int]] = {}
     done = 0
-    for first in starts:
+    for first, start in starts:
         if first < done or first + SHORTEST > count:
             continue
-        end = _end_of_longest(number, first, is_end, sums)
-        if end and not _is_part_of_number(text, offset + places[first], count):
-            yield offset + places[first], offset + places[end - 1] + 1, number[first:end]
-            done = end
+        for length in _LENGTHS[int(number[first : first + 4])]:
+            end = first + length
+            if end in ends and _is_valid(number, first, end, sums):
+                if not _is_part_of_number(text, offset + start, count):
+                    yield offset + start, offset + ends[end], number[first:end]
+                    done = end
+                break
 
 
-def _end_of_longest(number: str, first: int, is_end: bytearray, sums: tuple[list[int], list[int]]) -> int:
-    """Return the end of the longest card that begins at a digit, or 0."""
-    for length in _LENGTHS[int(number[first : first + 4])]:
-        end = first + length
-        if end < len(is_end) and is_end[end]:
-            undoubled = sums[(end - 1) % 2]
-            if (undoubled[end] - undoubled[first]) % 10 == 0:
-                return end
-    return 0
+def _digits_of(run: str) -> str:
+    """Return the digits of a run, in ASCII."""
+    if run.isascii():
+        return run.encode().translate(None, _ASCII_GAPS).decode()
+    return "".join([str(unicodedata.decimal(character)) for character in run if character.isdecimal()])
 
 
-def _luhn_sums(number: str) -> tuple[list[int], list[int]]:
-    """Return running Luhn sums: the first doubles the digits at odd places, the second those at even places."""
-    values = number.encode("ascii").translate(_TO_VALUES)
-    doubled = values.translate(_DOUBLED)
-    even, odd = bytearray(values), bytearray(values)
-    even[1::2], odd[0::2] = doubled[1::2], doubled[0::2]
-    return [0, *accumulate(even)], [0, *accumulate(odd)]
+def _is_valid(number: str, first: int, end: int, sums: dict[int, list[int]]) -> bool:
+    """Tell whether some digits have a valid check digit; `sums` keeps the running sums of the number."""
+    undoubled = (end - 1) % 2
+    if undoubled not in sums:
+        sums[undoubled] = _luhn_sums(number, undoubled)
+    return (sums[undoubled][end] - sums[undoubled][first]) % 10 == 0
+
+
+def _luhn_sums(number: str, undoubled: int) -> list[int]:
+    """Return running Luhn sums: the digits at even places count as they are if `undoubled` is 0, else the others."""
+    values = bytearray(number.encode("ascii").translate(_TO_VALUES))
+    values[1 - undoubled :: 2] = values[1 - undoubled :: 2].translate(_DOUBLED)
+    return list(accumulate(values, initial=0))
 
 
 def _is_part_of_number(text: str, start: int, digits: int) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from html.entities import html5
 
 from llmops_sdk.guardrails._protocol import Finding
+from llmops_sdk.guardrails.normalise import not_ascii
 
 __all__ = ["Mapped", "digest", "merged", "plain", "rewritten", "unescaped"]
 
@@ -99,6 +100,8 @@ def plain(text: str) -> Mapped:
         >>> plain("&lt;img\u200b&#62;").text
         '<img>'
     """
+    if "&" not in text and not _PLAIN.search(not_ascii(text)):
+        return Mapped(text)
     return rewritten(text, _PLAIN, _plain_character)
 
 

@@ -30,7 +30,7 @@ LONGEST_STRETCH = 8192
 _EDGE = 256
 """Such a cut stands at least this far before the end of what the detector looked at."""
 _BASE64 = string.ascii_letters + string.digits + "+/_-"
-_ALL_BASE64 = re.compile("[A-Za-z0-9+/_-]*+")
+_BASE64_BYTES = _BASE64.encode()
 _GROUP = 16
 """So many characters of base64 are whole bytes, and these are whole groups if they are base64 themselves."""
 
@@ -281,7 +281,7 @@ class Stretches:
                 start, end, members = first, reach, []
             members.append((first, stop))
             if min(end, last) - start > LONGEST_STRETCH:
-                base = _forced_cut(text, start, spans)
+                base = _forced_cut(text, skeleton, start, spans)
                 yield start, base
                 forced_until, start = start + LONGEST_STRETCH, -1
                 again.extendleft(reversed([one for one in members if one[1] > base]))
@@ -339,11 +339,12 @@ def _certain(text: str) -> tuple[int, int]:
     return start, start
 
 
-def _forced_cut(text: str, start: int, spans: Spans) -> int:
+def _forced_cut(text: str, skeleton: bytes, start: int, spans: Spans) -> int:
     """Return where to cut a stretch that is too long: at a line, a word or a sign that is not inside a finding.
 
     Args:
         text: The text.
+        skeleton: The text as `skeleton_of` returns it.
         start: Where the stretch starts.
         spans: Says where findings are.
     """
@@ -351,10 +352,9 @@ def _forced_cut(text: str, start: int, spans: Spans) -> int:
     first = end - LONGEST_STRETCH // 4
     high = end - _EDGE - first
     high_place = first + high
-    if _ALL_BASE64.fullmatch(text, start, high_place):
-        encoded = high_place - start
-    else:
-        encoded = high_place - start - len(text[start:high_place].rstrip(_BASE64))
+    encoded = high_place - start
+    if skeleton[start:high_place].translate(None, _BASE64_BYTES):
+        encoded -= len(text[start:high_place].rstrip(_BASE64))
     if encoded >= LONGEST_STRETCH // 2:
         # Both the cut and the window keep groups of base64 whole, also of base64 in base64.
         first -= encoded % _GROUP

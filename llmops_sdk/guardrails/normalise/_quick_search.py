@@ -7,7 +7,7 @@ answers for the whole text at once, and says "it may" wherever it cannot tell.
 
 from __future__ import annotations
 
-import base64
+import binascii
 import re
 import string
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -40,13 +40,16 @@ _BLOCK = 512
 _MOST_ENCODED = 64 << 20
 """More base64 than this is not decoded at once, to bound the memory."""
 
-_BASE64 = string.ascii_letters + string.digits + "+/_-"
-_NOT_BASE64 = bytes(code if chr(code) in _BASE64 else 0x20 for code in range(256))
+_BASE64 = (string.ascii_letters + string.digits + "+/_-").encode()
+_NOT_BASE64 = bytes(code if code in _BASE64 else 0x20 for code in range(256))
+_COMMON_FORM = bytes.maketrans(b"-_", b"+/")
+_NO_TEXT = bytes(code in b"+/-_" for code in range(256))
+"""Marks the characters with which three bytes begin of which the first is above 0xF7, as it is in no text."""
 _SHORTEST_RUN = 8
 _B = "[A-Za-z0-9+/_-]"
 # Not in small letters only; `UNLIKELY_BASE64` says more.
 _LIKELY_RUN = tuple(rf"{_B}*{_B}{{{place}}}[A-Z0-9+]{_B}{{{7 - place}}}{_B}*" for place in range(_SHORTEST_RUN))
-_ALL_BASE64, _LIKELY = re.compile(rf"{_B}*+".encode()), re.compile(b"[A-Z0-9+]")
+_LIKELY, _UNLIKELY = re.compile(b"[A-Z0-9+]"), re.compile(UNLIKELY_BASE64.pattern.encode())
 _MANY = 2048
 _LONG_NESTED = 1 << 20
 """More that was base64 is read only as far as `Decoding` allows if it is not plain; in characters."""
@@ -76,7 +79,7 @@ def reading(text: str, may_match: MayMatch, decoding: Decoding) -> Read | None:
     whole = _search(text, may_match, MAX_DEPTH if decoding.left > 0 else 0, [_MOST_RUNS])
     if whole is None:
         return read
-    if whole.is_matched or whole.encoded:
+    if whole.may_match:
         is_plain = not (whole.encoded or whole.readings[-1].is_guess)
         return QuickRead(_plain_views if is_plain else read, whole.readings, whole.encoded)
     return None
@@ -111,43 +114,45 @@ def _plain_views(text: str) -> Iterator[View]:
 class _Whole(NamedTuple):
     """What a search of a whole text says."""
 
-    is_matched: bool
+    may_match: bool
     readings: list[View]
     encoded: list[tuple[int, int]]
 
 
 def _search(text: str, may_match: MayMatch, depth: int, runs: list[int]) -> _Whole | None:
     """Search the readings of a text, or return None if these do not tell all."""
+    is_nested = depth < MAX_DEPTH
+    if is_nested and len(text) > _LONG_NESTED and (not text.isascii() or "%" in text or "&" in text):
+        return None
     data = text.encode("utf-8", "replace")
     if len(data) > len(text) and any(map(text.__contains__, _WIDE_SPACES)) and _DIGIT_LOOKS.search(text):
         return None
     if len(text) > _SHORT and _has_many_changes(text, data):
         return None
-    if depth < MAX_DEPTH and len(text) > _LONG_NESTED and (len(data) > len(text) or b"%" in data or b"&" in data):
-        return None
-    readings = [View(text, is_decoded=depth < MAX_DEPTH)]
+    readings = [View(text, is_decoded=is_nested)]
     encodings = [data]
     plain = plain_view(readings[0])
     if plain is not readings[0]:
         readings.append(plain)
         encodings.append(plain.text.encode("utf-8", "replace"))
-    if may_be_torn(encodings[-1], is_decoded=depth < MAX_DEPTH):
+    if may_be_torn(encodings[-1], is_decoded=is_nested):
         if len(text) > _MOST_JOINED:
             return None
         whole = joined(plain)
         if whole is not plain:
             readings.append(plain_view(whole))
             encodings.append(readings[-1].text.encode("utf-8", "replace"))
-    is_matched = any(may_match(view.text, one) for view, one in zip(readings, encodings, strict=True))
-    matched: list[str] = []
-    for run, decoded in _decoded(encodings, runs, is_nested=depth < MAX_DEPTH) if depth else ():
+    matched: list[bytes] = []
+    for run, decoded in _decoded(encodings, runs, is_nested=is_nested) if depth else ():
         if decoded is None or len(matched) > _MOST_MATCHED:
             return None
         inner = _search(decoded, may_match, depth - 1, runs)
-        if inner is None or inner.is_matched or inner.encoded:
+        if inner is None or inner.may_match:
             matched.append(run)
-    encoded = sorted({place for view in readings for run in matched for place in _places(view, run)})
-    return _Whole(is_matched, readings, encoded)
+    encoded = sorted({place for view in readings for run in matched for place in _places(view, run.decode())})
+    # What is encoded is enough to read the stretches.
+    is_found = bool(encoded) or any(may_match(view.text, one) for view, one in zip(readings, encodings, strict=True))
+    return _Whole(is_found, readings, encoded)
 
 
 def _places(view: View, run: str) -> Iterator[tuple[int, int]]:
@@ -166,19 +171,18 @@ def _has_many_changes(text: str, data: bytes) -> bool:
     return signs + len(data) - len(text) > most and signs + len(NOT_ASCII.findall(text)) > most
 
 
-def _decoded(readings: list[bytes], runs: list[int], *, is_nested: bool) -> Iterator[tuple[str, str | None]]:
+def _decoded(readings: list[bytes], runs: list[int], *, is_nested: bool) -> Iterator[tuple[bytes, str | None]]:
     """Yield each run of base64 with the text in it, or with None if there are too many."""
     words: list[bytes] = []
     for data in readings:
         likely = _likely_runs(data, is_nested=is_nested)
         if likely is None:
-            yield "", None
+            yield b"", None
             return
         words += likely
     # To compare long words would take longer than to read them.
-    for word in dict.fromkeys(words) if len(words) > 1 else words:
-        run = word.decode()
-        if UNLIKELY_BASE64.match(run):
+    for run in dict.fromkeys(words) if len(words) > 1 else words:
+        if _UNLIKELY.match(run):
             continue
         if not runs[0] or len(run) > _MOST_ENCODED:
             yield run, None
@@ -192,7 +196,7 @@ def _decoded(readings: list[bytes], runs: list[int], *, is_nested: bool) -> Iter
 def _likely_runs(data: bytes, *, is_nested: bool) -> Iterable[bytes] | None:
     """Return the runs that may be base64, or None if they are too many in what was base64 itself."""
     end = len(data) - len(data[-2:]) + len(data[-2:].rstrip(b"="))
-    if end > _LONG_RUN and _ALL_BASE64.fullmatch(data, 0, end):
+    if end > _LONG_RUN and _is_base64(data[:_LONG_RUN]) and data.translate(None, _BASE64) == data[end:]:
         # The whole is one run, as an upload is: a capital letter, a digit or a "+" makes it likely.
         return [data[:end]] if _LIKELY.search(data) else []
     found: list[bytes] = []
@@ -207,17 +211,47 @@ def _likely_runs(data: bytes, *, is_nested: bool) -> Iterable[bytes] | None:
     return found
 
 
-def _text_in(run: str) -> str | None:
+def _is_base64(data: bytes) -> bool:
+    return not data.translate(None, _BASE64)
+
+
+def _text_in(run: bytes) -> str | None:
     if len(run) <= _LONG_RUN:
-        return text_of(run) if len(run) % 4 != 1 else None
-    data = base64.b64decode(run[: len(run) // 4 * 4].replace("-", "+").replace("_", "/"))
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        if not any(_is_text(data[at : at + _BLOCK]) for at in range(0, len(data), _BLOCK)):
-            return None
-        # A part of it may be text. One character for each other one keeps distances as they are.
-        return data.translate(_ASCII_ONLY, _CONTINUATION).decode()
+        return text_of(run.decode()) if len(run) % 4 != 1 else None
+    run = run[: len(run) // 4 * 4].translate(_COMMON_FORM) if b"-" in run or b"_" in run else run[: len(run) // 4 * 4]
+    has_text = _has_text(run)
+    if has_text is False:
+        return None
+    data = binascii.a2b_base64(run)
+    if has_text is None:
+        try:
+            return data.decode()
+        except UnicodeDecodeError:
+            if not any(_is_text(data[at : at + _BLOCK]) for at in range(0, len(data), _BLOCK)):
+                return None
+    # A part of it may be text. One character for each other one keeps distances as they are.
+    return data.translate(_ASCII_ONLY, _CONTINUATION).decode()
+
+
+def _has_text(run: bytes) -> bool | None:
+    """Tell whether a block in a long run of base64 may be text, or return None if only the decoded bytes tell.
+
+    The characters tell it of most blocks of bytes that are no text, so that few of them are decoded.
+    """
+    marks = run[::4].translate(_NO_TEXT)
+    if 1 not in marks:
+        return None
+    size = len(run) // 4 * 3
+    for at in range(0, size, _BLOCK):
+        end = min(at + _BLOCK, size)
+        # The last bytes of a block may be a part of a character.
+        if 1 in marks[-(-at // 3) : -(-(end - 3) // 3)]:
+            continue
+        first = at // 3
+        data = binascii.a2b_base64(run[first * 4 : -(-end // 3) * 4])
+        if _is_text(data[at - first * 3 : end - first * 3]):
+            return True
+    return False
 
 
 def _is_text(block: bytes) -> bool:

@@ -23,12 +23,12 @@ def unknown(what: str, name: str, part: str, known: Sequence[str] | Mapping[str,
     """
     near = nearest(part, known)
     whole = near if near is None or part == name else name.replace(part, near)
-    hint = f"did you mean {whole!r}? " if whole else ""
+    hint = f": did you mean {whole!r}?" if whole else "."
     return ConfigError(
         f"there is no {what} {part!r}"
         + (f" of {of}" if of else "")
         + ("" if part == name else f" ({name!r})")
-        + f": {hint}The known ones are {', '.join(known)}.",
+        + f"{hint} The known ones are {', '.join(known)}.",
         value=name,
         nearest=whole,
     )

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from llmops_sdk.config import ResolvedModel
 from llmops_sdk.config.loading._environment import API_KEY_VARIABLE
-from llmops_sdk.errors import AuthenticationError
+from llmops_sdk.errors import AuthenticationError, BadRequestError
 
 __all__ = [
     "COMPATIBLE",
     "Endpoint",
     "base_variables",
+    "check_headers",
     "conventional_name",
     "endpoint_of",
     "identify",
@@ -25,6 +28,7 @@ __all__ = [
 
 _log = logging.getLogger("llmops_sdk")
 _warned: set[str] = set()
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 COMPATIBLE = "openai_compatible"
 """The provider of a model that is given by the URL of its server."""
@@ -192,6 +196,35 @@ def _clean_key(resolved: ResolvedModel, name: str) -> str | None:
         _warned.add(name)
         _log.warning("llmops: %s has white space around the key; it is left out (logged once)", name)
     return key
+
+
+def check_headers(resolved: ResolvedModel, options: Mapping[str, Any]) -> None:
+    """Check the headers that options of a call add to its requests.
+
+    Args:
+        resolved: The model.
+        options: litellm's arguments.
+
+    Raises:
+        BadRequestError: A header cannot be sent. The HTTP library would show its value, which is often a key, and
+            litellm would call it a failed connection.
+    """
+    for option in ("extra_headers", "headers"):
+        headers = options.get(option)
+        if not isinstance(headers, Mapping):
+            continue
+        for name, value in cast("Mapping[object, object]", headers).items():
+            text = value.decode("latin-1") if isinstance(value, bytes) else str(value)
+            if not (
+                _HEADER_NAME.fullmatch(str(name)) and text.isascii() and text.isprintable() and text.strip() == text
+            ):
+                raise BadRequestError(
+                    f"{resolved.model}: the header {str(name)!r} in {option} cannot be sent: its value or name has "
+                    "a line break, a control character, a character outside ASCII, or spaces around it. A key that was "
+                    "read from a file often ends in a line break: strip it",
+                    provider=conventional_name(resolved.provider),
+                    model=resolved.model,
+                )
 
 
 def _check_litellm_keys(resolved: ResolvedModel, vendor: str) -> None:

@@ -12,6 +12,7 @@ from contextvars import ContextVar
 from typing import Any, Protocol
 
 from llmops_sdk.providers.litellm._deadlines import keep_deadlines, limit_waits
+from llmops_sdk.providers.litellm._loop_end import close_with_loop
 from llmops_sdk.providers.litellm.wire._body import BodyReader
 
 __all__ = ["RedirectRefusedError", "Watch", "guard_client", "guard_own_clients", "watching"]
@@ -142,6 +143,8 @@ def _guarded(make: Callable[..., Any], *, asynchronous: bool) -> Callable[..., A
         client = make(*args, **kwargs)
         if getattr(client, "event_hooks", None) is None:
             return client
+        if asynchronous and _watch.get() is not None:
+            close_with_loop(client)
         return guard_client(client, asynchronous=asynchronous)
 
     return make_guarded

@@ -9,7 +9,7 @@ from typing import Any
 from llmops_sdk.providers.litellm._endpoint import Endpoint
 from llmops_sdk.providers.litellm._library import Library
 
-__all__ = ["supported_params"]
+__all__ = ["supported_params", "takes_float_vectors"]
 
 _log = logging.getLogger("llmops_sdk")
 _warned: set[tuple[str, str]] = set()
@@ -20,6 +20,7 @@ _REQUIRED = frozenset({"max_tokens", "tool_choice", "response_format", "tools"})
 _BY_VALUE = frozenset({"temperature", "service_tier", "reasoning_effort", "top_p", "stop"})
 _MAX_KNOWN = 1_024
 _refused: dict[tuple[str, str, str], frozenset[str]] = {}
+_float_vectors: dict[tuple[str, str], bool] = {}
 
 
 def supported_params(library: Library, endpoint: Endpoint, params: Mapping[str, Any], *, model: str) -> dict[str, Any]:
@@ -70,3 +71,23 @@ def _accepts(library: Library, endpoint: Endpoint, params: Mapping[str, Any]) ->
     except (*library.raised, TypeError, ValueError, KeyError, AttributeError):
         return True  # the call itself reports what else is wrong
     return True
+
+
+def takes_float_vectors(library: Library, endpoint: Endpoint) -> bool:
+    """Return whether litellm passes `encoding_format` on to the vendor; where it does not, it refuses the call."""
+    key = endpoint.vendor, endpoint.model
+    if (known := _float_vectors.get(key)) is not None:
+        return known
+    try:
+        library.litellm.utils.get_optional_params_embeddings(
+            model=endpoint.model, custom_llm_provider=endpoint.vendor, encoding_format="float"
+        )
+    except library.litellm.UnsupportedParamsError:
+        found = False
+    except (*library.raised, TypeError, ValueError, KeyError, AttributeError):
+        found = True  # the call itself reports what else is wrong
+    else:
+        found = True
+    if len(_float_vectors) >= _MAX_KNOWN:
+        _float_vectors.clear()
+    return _float_vectors.setdefault(key, found)

@@ -25,7 +25,7 @@ from llmops_sdk.providers._names import nearest
 from llmops_sdk.providers._types import Chunk, Embeddings, Request, Response
 from llmops_sdk.providers.litellm._callbacks import silence_stream, without_logging
 from llmops_sdk.providers.litellm._clients import Clients
-from llmops_sdk.providers.litellm._endpoint import Endpoint, conventional_name, endpoint_of, server_of
+from llmops_sdk.providers.litellm._endpoint import Endpoint, check_headers, conventional_name, endpoint_of, server_of
 from llmops_sdk.providers.litellm._errors import map_error, with_details
 from llmops_sdk.providers.litellm._failures import failure_of
 from llmops_sdk.providers.litellm._hooks import watching
@@ -40,6 +40,7 @@ from llmops_sdk.providers.litellm._mapping import (
     usage_of,
     vectors_of,
 )
+from llmops_sdk.providers.litellm._params import takes_float_vectors
 from llmops_sdk.providers.litellm._stream_reader import CallWatch, StreamReader
 from llmops_sdk.providers.litellm.wire._refusals import watch_refusals
 
@@ -203,6 +204,7 @@ class LitellmProvider:
                 provider=self._name,
                 model=self._resolved.model,
             )
+        check_headers(self._resolved, {**self._options, **request.extra})
         if request.extra:
             # litellm never ends on a value that contains itself.
             json.dumps(dict(request.extra), default=str, skipkeys=True)
@@ -231,12 +233,13 @@ class LitellmProvider:
     def _embedding_arguments(
         self, lib: Library, endpoint: Endpoint, texts: Sequence[str], request: Request
     ) -> dict[str, Any]:
+        check_headers(self._resolved, request.extra)
         return {
             **request.params,
             **request.extra,
             **route_of(endpoint, chat=False),
             "input": list(texts),
-            "encoding_format": "float",
+            **({"encoding_format": "float"} if takes_float_vectors(lib, endpoint) else {}),
             "max_retries": 0,
             "timeout": timeout_of(lib, self._bounds(request), stream=False),
         }

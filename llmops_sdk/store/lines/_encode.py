@@ -197,6 +197,8 @@ class Encoder:
         if sc.OPERATION not in (record.attributes or {}):
             attributes.pop(sc.OPERATION, None)  # derived: the span may be of another operation
         rest = promote(row, attributes)
+        if record.name == sc.EVENT_DETAILS:
+            add_cost(row, rest)  # views count it only if the span is a call
         if rest:
             row["attributes"] = rest
         return self._dump(row)

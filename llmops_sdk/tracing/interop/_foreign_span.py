@@ -14,6 +14,7 @@ from llmops_sdk.tracing.privacy._content import ContentRule
 from llmops_sdk.tracing.records import _semconv
 from llmops_sdk.tracing.records._records import Json, RecordedSpan
 from llmops_sdk.tracing.records._span_kinds import kind_of
+from llmops_sdk.tracing.spans._attributes import text_of
 from llmops_sdk.tracing.spans._remote import is_local_only, note_remote
 
 if TYPE_CHECKING:
@@ -56,9 +57,12 @@ class PendingForeignSpan:
         attributes: Mapping[str, Any] = span.attributes or {}
         error = span.status.status_code is StatusCode.ERROR
         start = span.start_time or 0
-        events: list[Event] = [(event.name, event.timestamp, dict(event.attributes or {})) for event in span.events]
+        # OpenTelemetry checks attributes, but neither the name that `update_name` sets nor an event's.
+        events: list[Event] = [
+            (text_of(event.name), event.timestamp, dict(event.attributes or {})) for event in span.events
+        ]
         error_type = error_type_of(attributes, events) if error else None
-        message = span.status.description
+        message = None if span.status.description is None else text_of(span.status.description)
         links = [(link.context.trace_id, link.context.span_id, _snapshot(link.attributes or {})) for link in span.links]
         scope = span.instrumentation_scope.name if span.instrumentation_scope else ""
         kind = kind_of(attributes, inner=self.inner)
@@ -72,7 +76,7 @@ class PendingForeignSpan:
         if own is not None and is_local_only(own.trace_id):
             attributes = {**attributes, _semconv.UNSAMPLED: True}
         return RecordedSpan(
-            name=span.name,
+            name=text_of(span.name),
             kind=kind,
             trace_id=own.trace_id if own else 0,
             span_id=own.span_id if own else 0,

@@ -107,6 +107,13 @@ METRIC_TOKENS = "gen_ai.client.token.usage"
 METRIC_FIRST_CHUNK = "gen_ai.client.operation.time_to_first_chunk"
 METRIC_CHUNK = "gen_ai.client.operation.time_per_output_chunk"
 TOKEN_TYPE = "gen_ai.token.type"  # noqa: S105 - input or output, of a model
+# Newer, beside those above: counters of each kind of token, and histograms of a call's input and output.
+METRIC_USAGE = "gen_ai.client.inference.usage."
+METRIC_OPERATION_TOKENS = "gen_ai.client.inference.operation."
+METRIC_EMBEDDING_TOKENS = "gen_ai.client.embeddings.operation.input_tokens"
+METRIC_INFERENCE_FIRST_CHUNK = "gen_ai.client.inference.time_to_first_chunk"
+METRIC_INFERENCE_CHUNK = "gen_ai.client.inference.time_per_output_chunk"
+TOKEN_MODALITY = "gen_ai.token.modality"  # noqa: S105 - of a model's tokens
 
 # The content of a call as a log record.
 EVENT_DETAILS = "gen_ai.client.inference.operation.details"

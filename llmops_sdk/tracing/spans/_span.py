@@ -214,7 +214,8 @@ class Span(SpanContent, UsageAndScores):
             return
         self.status = "ok" if code is StatusCode.OK else "error"
         if self._runtime.content:  # a description often quotes what the call was about
-            self.status_message = (status.description if isinstance(status, Status) else description) or None
+            given = status.description if isinstance(status, Status) else description
+            self.status_message = None if given is None else text_of(given) or None
 
     def record_exception(
         self,

@@ -111,3 +111,22 @@ def test_judge_error_from_a_sample_holds_limits_not_estimates() -> None:
     assert error.false_wrong < 9 / 300 < (error.false_wrong_high or 0)
     with pytest.raises(ConfigError, match="says nothing"):
         JudgeError(false_right=0.6, false_wrong=0.5)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"false_right": "x"},
+        {"false_right": float("nan")},
+        {"false_wrong": None},
+        {"false_wrong": 0.2, "false_wrong_high": 0.1},
+    ],
+)
+def test_judge_error_that_is_no_share_is_refused(given: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match="give"):
+        JudgeError(**given)
+
+
+def test_judge_error_needs_answers_of_both_kinds() -> None:
+    with pytest.raises(ConfigError, match="right and wrong answers"):
+        JudgeError.measured(wrong_called_right=0, wrong=0, right_called_wrong=0, right=10)

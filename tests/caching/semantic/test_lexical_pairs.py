@@ -24,7 +24,7 @@ DIFFERENT = [
     ("Is delivery £50?", "Is delivery £500?", "number"),
     ("Plans for 5 users", "Plans for fifty users", "number"),
     ("Is a bag of 5 kg free?", "Is a bag of 5 lb free?", "unit"),
-    ("Is it -5 degrees?", "Is it 5 degrees?", "modifier"),
+    ("Is it -5 degrees?", "Is it 5 degrees?", "number"),
     ("Is the deposit refundable?", "Is the deposit non-refundable?", "affix"),
     ("Is the deposit refundable?", "Is the deposit nonrefundable?", "affix"),
     ("How do I archive a chat?", "How do I unarchive a chat?", "affix"),
@@ -50,6 +50,18 @@ DIFFERENT = [
     ("How do I reset my router?", "Why do I reset my router?", "question"),
     ("When do I reset my router?", "Where do I reset my router?", "question"),
     ("How do I reset my router?", "When do I reset my router?", "question"),
+    # Words that differ in a few letters and name something else.
+    ("Is nitrite in water safe?", "Is nitrate in water safe?", "entity"),
+    ("What is sulfite for?", "What is sulfate for?", "entity"),
+    ("What is chlorate for?", "What is chloride for?", "entity"),
+    ("How does an interstate transfer work?", "How does an intrastate transfer work?", "content"),
+    ("Where is Kayla's order?", "Where is Kaila's order?", "entity"),
+    # Not the same thing, though close.
+    ("Do you ship to the EU?", "Do you ship to Europe?", "entity"),
+    ("What is my last payment?", "What is my final payment?", "entity"),
+    ("What does the guarantee cover?", "What does the warranty cover?", "content"),
+    ("What do 5 pounds of beef cost?", "What does £5 of beef cost?", "number"),
+    ("Is it true that if a then b?", "Is it true that if b then a?", "code"),
 ]  # fmt: skip
 SAME = [
     ("What is three plus 4?", "what's 3 plus four"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pickle
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -14,7 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from llmops_sdk.errors import ConfigError, EmbeddingError
+from llmops_sdk.errors import ConfigError, EmbeddingError, LLMOpsError, StoreError
+from llmops_sdk.testing import ManualClock
 
 QUESTION, ANSWER = "How do I close my account?", "Under Settings, choose Close."
 
@@ -65,11 +67,16 @@ def test_question_that_asks_for_something_else_is_not_served_even_when_labels_ce
 
 
 def certify(cache) -> None:
-    """Feed labels until the lowest threshold is certified."""
-    cache.put("one two three", "value", scope="labels")
-    for _ in range(60):
-        cache.feedback(cache.get("one two three", scope="labels"), correct=True)
+    """Add labels until the lowest threshold is certified."""
+
+    identity = cache._store._embedder.identity
+    cache._store._worker.run("test", None, lambda tier: [add_one(tier, identity) for _ in range(60)])
     assert cache.stats().threshold == 0.5
+
+
+def add_one(tier, identity: str) -> None:
+    tier.backend.add_label(identity, 10, right=True, audit=False)
+    tier._bound = None
 
 
 def test_labels_from_misses_let_a_paraphrase_be_served(make_cache) -> None:
@@ -127,6 +134,15 @@ def test_value_expires_and_reading_does_not_extend_it(make_cache, clock) -> None
     assert cache.get("how do i close my account").age_s == pytest.approx(60)
     clock.advance(41)
     assert cache.get("how do i close my account") is None
+
+
+def test_value_from_the_future_is_not_served(make_cache, clock) -> None:
+    make_cache(ttl=100.0).put(QUESTION, ANSWER)
+    assert make_cache(ttl=100.0, clock=ManualClock(start=clock.time() - 200)).get(QUESTION).value == ANSWER
+    cache = make_cache(ttl=100.0, clock=ManualClock(start=clock.time() - 10_000))
+    assert cache.get(QUESTION) is None
+    cache.put(QUESTION, "new")
+    assert cache.get(QUESTION).value == "new"
 
 
 def test_least_recently_used_entries_go_beyond_the_limit(make_cache) -> None:
@@ -301,6 +317,43 @@ def test_damaged_database_is_set_aside(make_cache, folder, application, damage: 
     assert cache.get(QUESTION).value == "new"
 
 
+def test_folder_removed_by_hand_is_empty_for_a_running_program(make_cache, folder) -> None:
+    cache = make_cache()
+    cache.put(QUESTION, ANSWER)
+    shutil.rmtree(folder)
+    assert cache.get(QUESTION) is None
+    cache.put(QUESTION, "new")
+    assert (cache.get(QUESTION).value, make_cache().get(QUESTION).value) == ("new", "new")
+
+
+@pytest.mark.parametrize("loss", ["damaged", "removed", "replaced"])
+def test_no_question_gets_the_answer_of_another_one_in_a_new_database(
+    make_cache, folder, tmp_path, application, loss: str
+) -> None:
+    """Entries of a new database have the numbers of those that the old one had."""
+    cache = make_cache()
+    for number in range(3):
+        cache.put(f"Where is parcel {number}?", f"parcel {number}")
+    assert cache.get("where is parcel 1").value == "parcel 1"
+    database = folder / "semantic" / "cache.db"
+    if loss == "damaged":
+        for path in database.parent.glob("cache.db*"):
+            path.write_bytes(b"This is no page of a database. " * 2_000)
+        assert cache.get("where is parcel 1") is None
+    else:
+        shutil.rmtree(folder)
+    writer = cache
+    if loss == "replaced":
+        with make_cache() as writer:
+            for number in range(3):
+                writer.put(f"How do I close account {number}?", f"account {number}")
+    else:
+        for number in range(3):
+            writer.put(f"How do I close account {number}?", f"account {number}")
+    assert [cache.get(f"where is parcel {number}") for number in range(3)] == [None] * 3
+    assert [cache.get(f"how do i close account {number}").value[-1] for number in range(3)] == ["0", "1", "2"]
+
+
 def test_planted_rows_are_misses_and_run_nothing(make_cache, folder, tmp_path) -> None:
     cache = make_cache()
     cache.put(QUESTION, ANSWER)
@@ -383,13 +436,119 @@ def test_without_wording_nothing_is_served_before_labels_certify_it(make_cache) 
     assert cache.get(QUESTION).value == ANSWER
 
 
-def test_a_hit_counts_once(make_cache) -> None:
+PARAPHRASE = "How long do transfers abroad take to arrive?"
+
+
+@pytest.mark.parametrize("same_hit", [True, False])
+def test_ratings_of_one_pair_of_questions_count_once(make_cache, same_hit: bool) -> None:
     cache = make_cache(max_error=0.4)
+    cache.put("How long does a transfer abroad take?", "Two days.")
+    certify(cache)
+    labels = cache.stats().labels
+    hit = cache.get(PARAPHRASE)
+    for _ in range(20):
+        cache.feedback(hit if same_hit else cache.get(PARAPHRASE), correct=True)
+    assert (cache.stats().labels - labels, cache.stats().audited) == (1, 1)
+
+
+def test_ratings_of_answers_in_other_wording_certify_no_scores(make_cache) -> None:
+    """One user who rates equal questions as right must not get other questions served to everybody."""
+    cache = make_cache(max_error=0.4)
+    for number in range(60):
+        cache.put(f"Where is parcel {number}?", number)
+        cache.feedback(cache.get(f"where is parcel {number}"), correct=True)
+    assert (cache.stats().threshold, cache.stats().audited) == (None, 60)
+    cache.put("How long does a transfer abroad take?", "Two days.")
+    assert cache.get(PARAPHRASE) is None
+
+
+def test_wrong_answers_in_other_wording_end_serving_them(make_cache) -> None:
+    cache = make_cache(max_error=0.05)
+    for number in range(12):
+        cache.put(f"Where is parcel {number}?", number)
+        if (hit := cache.get(f"where is parcel {number}")) is not None:
+            cache.feedback(hit, correct=False)
+    assert cache.get("where is parcel 3") is None
+
+
+def test_newer_value_replaces_the_older_one_of_the_same_question(make_cache, folder) -> None:
+    cache = make_cache()
+    for value in ("old", "new", "newest"):
+        cache.put(QUESTION, value)
+        assert cache.get(QUESTION).value == value
+    cache.put("how do i close my account", "in small letters")
+    cache.put("HOW DO I CLOSE MY ACCOUNT?", "in capitals")
+    assert cache.get(QUESTION).value == "newest"
+    assert cache.get("how do i close my account").value == "in small letters"
+    assert cache.stats().entries == 3
+    assert cache.stats().audited == 0
+
+
+def test_of_two_entries_of_one_question_the_newer_one_is_served(make_cache) -> None:
+    """Two processes may store a question at the same time."""
+    one, other = make_cache(), make_cache()
+    one.get(QUESTION), other.get(QUESTION)
+    one.put(QUESTION, "first")
+    other.put(QUESTION, "second")
+    assert [cache.get(QUESTION).value for cache in (one, other)] == ["second", "second"]
+
+
+USES = {
+    "get": lambda cache: cache.get(QUESTION),
+    "put": lambda cache: cache.put(QUESTION, ANSWER),
+    "aget": lambda cache: asyncio.run(cache.aget(QUESTION)),
+    "aput": lambda cache: asyncio.run(cache.aput(QUESTION, ANSWER)),
+    "explain": lambda cache: cache.explain(QUESTION),
+    "invalidate": lambda cache: cache.invalidate(tag="a"),
+    "clear": lambda cache: cache.clear(),
+    "stats": lambda cache: cache.stats(),
+}
+
+
+@pytest.mark.parametrize("use", USES.values(), ids=USES)
+def test_closed_cache_says_so(make_cache, use) -> None:
+    cache = make_cache()
     cache.put(QUESTION, ANSWER)
-    hit = cache.get(QUESTION)
-    for _ in range(200):
-        cache.feedback(hit, correct=True)
-    assert (cache.stats().labels, cache.stats().threshold) == (1, None)
+    cache.close()
+    cache.close()
+    with pytest.raises(LLMOpsError, match="this SemanticCache is closed: make a new one"):
+        use(cache)
+
+
+@pytest.mark.parametrize("remove", [lambda cache: cache.clear(), lambda cache: cache.invalidate(tag="a")])
+def test_removal_that_fails_is_an_error(make_cache, folder, remove) -> None:
+    cache = make_cache()
+    cache.put(QUESTION, ANSWER, tags=["a"])
+    db = sqlite3.connect(folder / "semantic" / "cache.db", isolation_level=None)
+    db.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(StoreError, match="try again"):
+        remove(cache)
+    db.execute("ROLLBACK")
+    db.close()
+    assert remove(cache) == 1
+    assert cache.get(QUESTION) is None
+
+
+def test_scope_of_any_length_and_characters_is_a_scope_of_its_own(make_cache) -> None:
+    cache = make_cache()
+    scopes = ["s" * 10_000_000, "s" * 10_000_001, "\ud800", "\ud801", "?", ""]
+    for number, scope in enumerate(scopes):
+        cache.put(QUESTION, number, scope=scope)
+    assert [cache.get(QUESTION, scope=scope).value for scope in scopes] == list(range(len(scopes)))
+    assert cache.invalidate(scope="\ud801") == 1
+
+
+@pytest.mark.parametrize("tags", [["a"] * 3 + [""], ["a" * 201], [f"tag {number}" for number in range(33)], ["\ud800"]])
+def test_too_many_or_too_long_tags_are_refused(make_cache, tags) -> None:
+    with pytest.raises(ValueError, match="at most 32 tags of 1 to 200 characters"):
+        make_cache().put(QUESTION, ANSWER, tags=tags)
+
+
+def test_value_of_more_than_a_megabyte_is_refused(make_cache) -> None:
+    cache = make_cache()
+    with pytest.raises(ValueError, match="at most 1,000,000"):
+        cache.put(QUESTION, "x" * 1_000_000)
+    assert cache.stats().entries == 0
 
 
 @pytest.mark.parametrize("given", [(None, True), ("hit", True)])
@@ -398,9 +557,25 @@ def test_feedback_takes_hits_only(make_cache, given) -> None:
         make_cache().feedback(*given)
 
 
-@pytest.mark.parametrize("options", [{"ttl": "1h"}, {"max_error": "0.1"}, {"max_entries": "9"}])
-def test_texts_for_numbers_are_refused(make_cache, options) -> None:
-    with pytest.raises(ConfigError, match="give a number"):
+@pytest.mark.parametrize(
+    ("options", "allowed"),
+    [
+        ({"ttl": "1h"}, "seconds above zero"),
+        ({"ttl": float("nan")}, "seconds above zero"),
+        ({"max_error": "0.1"}, "a number between 0 and 1"),
+        ({"max_error": 0.5}, "above 0 and below 0.5"),
+        ({"max_error": float("nan")}, "above 0 and below 0.5"),
+        ({"confidence": "high"}, "a number between 0 and 1"),
+        ({"confidence": float("nan")}, "from 0.5 to below 1"),
+        ({"max_entries": "9"}, "a whole number of at least 1"),
+        ({"max_entries": float("inf")}, "a whole number of at least 1"),
+        ({"max_entries": float("nan")}, "a whole number of at least 1"),
+        ({"judge_error": 0.05}, "a JudgeError"),
+        ({"wording": "no"}, "True or False"),
+    ],
+)
+def test_option_out_of_its_range_is_refused_with_the_range(make_cache, options, allowed: str) -> None:
+    with pytest.raises(ConfigError, match=allowed):
         make_cache(**options)
 
 

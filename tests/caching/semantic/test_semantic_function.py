@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextvars import ContextVar
 
 import pytest
 
 import llmops_sdk as llmops
-from llmops_sdk.caching import invalidate
+from llmops_sdk.caching import cache, invalidate
 from llmops_sdk.errors import ConfigError
 
 ASKED, REWORDED = "How do I close my account?", "how do i close my acount"
@@ -152,3 +153,47 @@ def test_admission_holds_for_the_semantic_tier(make_cache, tmp_path) -> None:
 def test_what_is_no_semantic_cache_is_refused(given: object) -> None:
     with pytest.raises(ConfigError, match="SemanticCache"):
         llmops.cache(semantic=given)
+
+
+TENANT: ContextVar[str] = ContextVar("tenant", default="A")
+
+
+def test_key_of_the_cache_is_in_the_scope_of_the_semantic_tier(tmp_path):
+    """What the key adds, such as a tenant that is no argument, parts the answers of the semantic tier too."""
+
+    @cache(path=tmp_path / "c", key=lambda question: [question, TENANT.get()], semantic="serve")
+    def answer(question: str) -> str:
+        return f"{TENANT.get()}: {question}"
+
+    assert answer(ASKED) == f"A: {ASKED}"
+    assert answer(REWORDED) == f"A: {ASKED}"
+    token = TENANT.set("B")
+    try:
+        assert answer(REWORDED) == f"B: {REWORDED}"
+    finally:
+        TENANT.reset(token)
+
+
+def test_method_with_a_key_has_a_semantic_tier(tmp_path):
+    class Bot:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        @cache(path=tmp_path / "c", key=lambda self, question: [self.name, question], semantic="serve", text="question")
+        def answer(self, question: str) -> str:
+            return f"{self.name}: {question}"
+
+    ada, bob = Bot("Ada"), Bot("Bob")
+    assert ada.answer(ASKED) == f"Ada: {ASKED}"
+    assert ada.answer(REWORDED) == f"Ada: {ASKED}"
+    assert bob.answer(REWORDED) == f"Bob: {REWORDED}"
+
+
+@pytest.mark.usefixtures("application")
+def test_key_that_fails_for_a_text_in_place_of_the_question_leaves_the_semantic_tier_out(tmp_path):
+    @cache(path=tmp_path / "c", key=lambda question: question[question.index("close") :], semantic="serve")
+    def answer(question: str) -> str:
+        return question
+
+    assert answer(ASKED) == ASKED
+    assert answer(REWORDED) == REWORDED

@@ -167,6 +167,9 @@ def test_shadow_serves_nothing_and_says_what_it_would_serve(make_stage, counting
     would = lookups()[1]
     assert (would["hit"], would["decision"], would["saved_cost"]) == (False, "would_serve", good.cost)
     assert lookups()[2]["decision"] == "judged"
+    assert stage.stats().labels == 0, "what wording serves is no evidence about scores"
+    for question in ("How long does a transfer abroad take?", "How long do transfers abroad take to arrive?"):
+        assert stage.complete(ask(question)).cache is None
     assert stage.stats().labels == 1
 
 

@@ -15,6 +15,9 @@ changes an answer, or a part of the sentence that moved. It is "different" if a 
 | `order`, `role` | savings to current, current to savings; under and over; "call me", "call you" |
 | `question` | how and why with the same words |
 
+Case and punctuation count only where they mean something: flags, signs, arithmetic, code, quotations, words like "IT"
+(`_marks`).
+
 Everything else is "unsure": `paraphrase` (other words), `order`, `role`, `tense`, `question`, `negation` (small
 differences that may matter), `history`, `language` (the rules know English; of other languages only equal texts are the
 same, and only values make them different), `length` (more than 4,000 characters or 200 words). Leave these to a judge.

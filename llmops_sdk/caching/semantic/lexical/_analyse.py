@@ -10,6 +10,7 @@ from typing import Final
 from llmops_sdk._util._public import public
 from llmops_sdk.caching.semantic.lexical._antonyms import JOINED_AFFIXES
 from llmops_sdk.caching.semantic.lexical._frames import ENGLISH, FRAMES, LIGHT, PRONOUNS, TENSES
+from llmops_sdk.caching.semantic.lexical._marks import NO_MARKS, Marks, marks_of
 from llmops_sdk.caching.semantic.lexical._stems import is_known, key_of, stem
 from llmops_sdk.caching.semantic.lexical._synonyms import PHRASES
 from llmops_sdk.caching.semantic.lexical._tokens import (
@@ -20,6 +21,7 @@ from llmops_sdk.caching.semantic.lexical._tokens import (
     plain_text,
     rewrite,
     split_words,
+    unify,
 )
 from llmops_sdk.caching.semantic.lexical._values import DATE_WORDS, Value, read_value
 from llmops_sdk.caching.semantic.lexical._words import words
@@ -72,7 +74,7 @@ class Analysed:
     """What the lexical checks know of one text. Keep it beside a stored entry: making it costs more than a comparison.
 
     Attributes:
-        digest: SHA-256 of the whole text, with small letters and single spaces.
+        digest: SHA-256 of the whole text, with single spaces.
         plain: The words without case and punctuation, joined by spaces.
         terms: The terms in order, without fillers.
         chunks: The keys that count, in parts: a part begins at a preposition, a way of asking, or punctuation.
@@ -80,6 +82,7 @@ class Analysed:
         past: Whether it asks about the past.
         english: Whether the rules of English apply.
         cut: Whether the text is longer than what is analysed.
+        marks: What counts as it is written: signs, code, capitals, quotations.
     """
 
     digest: str
@@ -90,6 +93,7 @@ class Analysed:
     past: bool
     english: bool
     cut: bool
+    marks: Marks
 
 
 def analyse(text: str, *, vocabulary: Container[str] = NO_WORDS) -> Analysed:
@@ -109,16 +113,20 @@ def analyse(text: str, *, vocabulary: Container[str] = NO_WORDS) -> Analysed:
         >>> analyse("Could you please cancel order 48213?").terms[-1].value
         Value(kind='code', unit='', amount='48213')
     """
-    plain = plain_text(text[: MAX_CHARACTERS + 1])
+    read = text[:MAX_CHARACTERS]
+    unified = unify(read)
+    plain = plain_text(unified[:MAX_CHARACTERS])
     raw = split_words(plain)
-    digest = hashlib.sha256(" ".join(text.lower().split()).encode("utf-8", "replace")).hexdigest()
     joined = " ".join(word.text for word in raw if word.text != BREAK)
-    cut = len(text) > MAX_CHARACTERS or len(raw) >= MAX_WORDS
+    # A greeting of two words is left out of the words.
+    cut = max(len(text), len(unified)) > MAX_CHARACTERS or len(raw) >= MAX_WORDS - 2
+    digest, marks = _digest(text), NO_MARKS if cut else marks_of(read, unified)
     english = _is_english(raw, plain)
     if not english:
         found = tuple(_term(raw, at, value) for at, value in _valued(raw) if raw[at].text != BREAK)
-        joined = plain.casefold().strip(" .?!¿¡。？！،؟")
-        return Analysed(digest, joined, found, (), sum(word.text in _NEGATIONS for word in raw), False, False, cut)
+        joined = plain.lower().strip(" .?!¿¡。？！،؟")
+        negations = sum(word.text in _NEGATIONS for word in raw)
+        return Analysed(digest, joined, found, (), negations, past=False, english=False, cut=cut, marks=marks)
     words = rewrite(rewrite(_capitals(raw), PHRASES), FRAMES)
     words = _split_affixes(words, vocabulary)
     terms: list[Term] = []
@@ -135,10 +143,19 @@ def analyse(text: str, *, vocabulary: Container[str] = NO_WORDS) -> Analysed:
         tuple(terms),
         _chunks(terms, frozenset(breaks)),
         sum(term.role == "negation" for term in terms),
-        any(word.text in TENSES for word in raw),
-        True,
-        cut,
+        past=any(word.text in TENSES for word in raw),
+        english=True,
+        cut=cut,
+        marks=marks,
     )
+
+
+def _digest(text: str) -> str:
+    """Return the digest of a text with single spaces, or as it is where lines are indented: there, spaces mean much."""
+    shown = text.strip()
+    if not any(line[:1] in " \t" for line in shown.splitlines()[1:] if line):
+        shown = " ".join(text.split())
+    return hashlib.sha256(shown.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _ask_price(terms: list[Term]) -> None:

@@ -177,7 +177,7 @@ def _check_words(left: list[Term], right: list[Term], found: Difference, vocabul
     if len(left) <= _MOST_TERMS and len(right) <= _MOST_TERMS:
         for term in list(left):
             for other in right:
-                if is_misspelling(term.surface, other.surface, vocabulary):
+                if is_misspelling(term.surface, other.surface, vocabulary) and not _are_names(term, other):
                     renamed[other.key] = renamed[term.key] = min(term.key, other.key)
                     left.remove(term)
                     right.remove(other)
@@ -202,6 +202,12 @@ def _check_words(left: list[Term], right: list[Term], found: Difference, vocabul
         left, right = (kept, right) if left else (left, kept)
     found.asked_only, found.stored_only = left, right
     return renamed
+
+
+def _are_names(one: Term, other: Term) -> bool:
+    """Return whether two words are names that differ in letters, not only in their order or number: Kayla, Kaila."""
+    first, second = one.surface, other.surface
+    return one.named and other.named and len(first) == len(second) and sorted(first) != sorted(second)
 
 
 def _join_parts(parts: list[Term], wholes: list[Term], found: Difference) -> None:

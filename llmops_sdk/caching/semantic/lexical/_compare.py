@@ -10,6 +10,12 @@ from typing import Literal
 from llmops_sdk._util._public import public
 from llmops_sdk.caching.semantic.lexical._analyse import NO_WORDS, Analysed, Term, analyse
 from llmops_sdk.caching.semantic.lexical._checks import Difference, Finding, Reason, find_difference
+from llmops_sdk.caching.semantic.lexical._marks import (
+    Mark,
+    difference_of,
+    is_cased_otherwise,
+    prose_difference_of,
+)
 
 __all__ = ["Comparison", "Decision", "compare", "compare_analysed"]
 
@@ -79,10 +85,26 @@ def compare_analysed(
         return Comparison("same", "equal", 1.0)
     if asked.cut or stored.cut:
         return Comparison("unsure", "length", 0.3)
+    if (marks := difference_of(asked.marks, stored.marks)) is not None:
+        return _marked(*marks)
+    found = _compare_words(asked, stored, similarity, vocabulary)
+    if found.decision == "same" and (marks := prose_difference_of(asked.marks, stored.marks)) is not None:
+        return _marked(*marks)
+    return found
+
+
+def _marked(asked: Mark, stored: Mark) -> Comparison:
+    return Comparison("different", asked.reason, 0.05, (Finding(asked.reason, asked.text, stored.text),))
+
+
+def _compare_words(asked: Analysed, stored: Analysed, similarity: float, vocabulary: Container[str]) -> Comparison:
     if asked.plain == stored.plain:
         # Texts without a word are equal to themselves only: "?" is not "!".
-        spoken = any(map(str.isalnum, asked.plain))
-        return Comparison("same", "equal", 0.995) if spoken else Comparison("unsure", "content", 0.1)
+        if not any(map(str.isalnum, asked.plain)):
+            return Comparison("unsure", "content", 0.1)
+        if not asked.english and is_cased_otherwise(asked.marks, stored.marks):
+            return Comparison("unsure", "language", 0.3)
+        return Comparison("same", "equal", 0.995)
     if not (asked.english and stored.english):
         return _compare_values(asked, stored)
     # Words are matched from left to right. One text always goes first, so that both directions give one decision.

@@ -28,8 +28,13 @@ _REAL = words("""
     signup smartphone spreadsheet statutory subscriber subscription subtenant surcharge syllabus tenancy tenant
     timeframe timetable toddler topup transferable troubleshoot typo unarchive unblock uninstall unlock unsubscribe
     unaccompanied upfront upgrade upload usable username vaccinate validate vegan vegetarian voucher warranty webcam
-    webinar website wheelchair wifi withdrawal workflow
+    webinar website wheelchair wifi withdrawal workflow intranet interstate intrastate untie salve isotone dessert
 """)
+# Endings and beginnings that tell substances, sizes and directions apart, also in words that no vocabulary has.
+_ENDINGS = words("ate ite ide ine ene ane yne one ol al ol yl ose ase ium ous ic oid oma itis osis")
+_PREFIXES = words(
+    "inter intra intro hyper hypo macro micro ante anti pre pro post mono poly endo exo iso ortho meta para"
+)
 _REGIONAL = (
     ("isation", "ization"), ("ising", "izing"), ("ised", "ized"), ("ises", "izes"), ("ise", "ize"),
     ("yse", "yze"), ("our", "or"), ("ours", "ors"), ("tre", "ter"), ("tres", "ters"), ("ogue", "og"),
@@ -122,6 +127,8 @@ def is_misspelling(one: str, other: str, vocabulary: Container[str]) -> bool:
         return False
     if regional(one) == regional(other):
         return True
+    if _has_other_affix(one, other):
+        return False
     known = is_known(one, vocabulary), is_known(other, vocabulary)
     if all(known) or not (any(known) or _is_slip(one, other)):
         return False
@@ -129,6 +136,19 @@ def is_misspelling(one: str, other: str, vocabulary: Container[str]) -> bool:
     if shorter < 4 or (one[0] != other[0] and sorted(one[:2]) != sorted(other[:2])):
         return False
     return edits(one, other, most) <= most
+
+
+def _has_other_affix(one: str, other: str) -> bool:
+    """Return whether two words differ in a part that changes what they name: "nitrite" and "nitrate"."""
+    for ending in _ENDINGS:
+        root = one[: -len(ending)]
+        if one.endswith(ending) and len(root) > 2 and other.startswith(root) and other[len(root) :] in _ENDINGS:
+            return True
+    for prefix in _PREFIXES:
+        rest = one[len(prefix) :]
+        if one.startswith(prefix) and len(rest) > 2 and other.endswith(rest) and other[: -len(rest)] in _PREFIXES:
+            return True
+    return False
 
 
 def _is_slip(one: str, other: str) -> bool:

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from llmops_sdk.caching.semantic.lexical._frames import CONTRACTIONS, Rewrite
+from llmops_sdk.caching.semantic.lexical._marks import spell_out
 from llmops_sdk.caching.semantic.lexical._words import words
 
-__all__ = ["BREAK", "MAX_CHARACTERS", "MAX_WORDS", "Word", "plain_text", "rewrite", "split_words"]
+__all__ = ["BREAK", "MAX_CHARACTERS", "MAX_WORDS", "Word", "plain_text", "rewrite", "split_words", "unify"]
 
 MAX_CHARACTERS = 4_000
 MAX_WORDS = 200
@@ -49,17 +50,22 @@ class Word(NamedTuple):
     owner: bool = False
 
 
-def plain_text(text: str) -> str:
-    """Return the text in one spelling: compatible characters, quotes and spaces are unified, invisible ones removed.
+def unify(text: str) -> str:
+    """Return the text in one spelling: compatible characters and quotes are unified, invisible ones removed.
 
     Args:
-        text: A text of any length; the caller cuts it.
-
-    Returns:
-        The text, at most `MAX_CHARACTERS` long.
+        text: A text of any length; the caller cuts it before and afterwards, as one character may become many.
     """
-    unified = unicodedata.normalize("NFKC", text.translate(_QUOTES))[:MAX_CHARACTERS]
-    return _SPACES.sub(" ", unified.replace("\x00", " ")).strip()
+    return unicodedata.normalize("NFKC", spell_out(text).translate(_QUOTES)).replace("\x00", " ")
+
+
+def plain_text(unified: str) -> str:
+    """Return the text in one spelling with single spaces.
+
+    Args:
+        unified: What `unify` returned.
+    """
+    return _SPACES.sub(" ", unified).strip()
 
 
 def split_words(text: str) -> list[Word]:

@@ -204,6 +204,8 @@ def _with_unit(words: list[Word], at: int, number: float, *, is_code: bool) -> t
     taken = {at, *taken}
     place = at + len(taken)
     unit = _text(words, place)
+    if unit in {"pound", "pounds"} and _text(words, place + 1) == "of":
+        return Value("quantity", "pounds", number), {*taken, place}
     if unit in _CURRENCIES:
         return Value("money", _CURRENCIES[unit], number), {*taken, place}
     known = _UNITS.get(unit) or (_UNITS.get(unit[:-1]) if unit.endswith("s") else None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 
+from llmops_sdk.config._secrets import without_url_secrets
 from llmops_sdk.config.loading._problems import Problem
 from llmops_sdk.config.sections._fields import SettingsFields
 
@@ -116,7 +117,8 @@ def _target_problem(settings: SettingsFields, target: str, source: str, key: str
     if url := _URL.fullmatch(target):
         if url["model"]:
             return None
-        why = f'the URL has no model: append it after a "#", e.g. "{url["base"]}#model-name"'
+        base = without_url_secrets(url["base"])
+        why = f'the URL has no model: append it after a "#", e.g. "{base}#model-name"'
     elif "://" in target or (not _QUALIFIED.fullmatch(target) and "/" in target):
         why = f"it must be {_FORMS}"
     elif "/" in target:
@@ -124,11 +126,13 @@ def _target_problem(settings: SettingsFields, target: str, source: str, key: str
     else:
         found = difflib.get_close_matches(target, settings.models, n=1, cutoff=0.6)
         nearest = found[0] if found else _with_provider(target)
-        instead = f"; did you mean {nearest!r}?" if nearest and "/" in nearest else ""
-        instead = instead or (f"; the nearest is {nearest!r}" if nearest else "")
-        why = f"[models] does not have this name{instead.rstrip('?')}. It must be {_FORMS}"
-    text = f"{source}: {key} = {target!r} is not a model: {why}."
-    return Problem(message=text, source=source, key=key, value=target, nearest=nearest)
+        hint = "."
+        if nearest is not None:
+            hint = f"; did you mean {nearest!r}?" if "/" in nearest else f"; the nearest is {nearest!r}."
+        why = f"[models] does not have this name{hint} It must be {_FORMS}"
+    shown = without_url_secrets(target)
+    text = f"{source}: {key} = {shown!r} is not a model: {why}."
+    return Problem(message=text, source=source, key=key, value=shown, nearest=nearest)
 
 
 def _with_provider(target: str) -> str | None:

@@ -206,6 +206,13 @@ def _attack_table() -> NDArray[np.bool_]:
     return table
 
 
+@functools.cache
+def _steps() -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the distances of pairs of class words, as a column, and the places of as many words far behind all."""
+    np = numpy()
+    return np.array([[1], [2], [3]]), np.full(3, 1 << 30)
+
+
 def _class_slots(hashes: Any, starts: Any) -> tuple[Any, Any]:
     """Return the places and slots of class words, of pairs at most `_GAP` words apart, and of triples of such pairs."""
     np = numpy()
@@ -214,18 +221,23 @@ def _class_slots(hashes: Any, starts: Any) -> tuple[Any, Any]:
     found = np.flatnonzero(known[slots] == hashes)
     if not len(found):
         return found, found
-    kinds, words = classes[slots[found]], found
-    places, indices = [starts[found]], [kinds]
-    for step in (1, 2, 3):
-        near = np.flatnonzero(words[step:] - words[:-step] <= _GAP)
-        places.append(starts[words[near + step]])
-        indices.append(_CLASSES + kinds[near] * _CLASSES + kinds[near + step])
-    near = np.flatnonzero((words[2:] - words[1:-1] <= _GAP) & (words[1:-1] - words[:-2] <= _GAP))
-    places.append(starts[words[near + 2]])
-    triples = (kinds[near] * _CLASSES + kinds[near + 1]) * _CLASSES + kinds[near + 2]
-    indices.append(_CLASSES + _CLASSES**2 + triples)
-    place, slot = np.concatenate(places), np.concatenate(indices)
+    kinds = classes[slots[found]]
+    # All three distances at once: behind the last word come some that are far from all.
+    steps, far = _steps()
+    following = np.concatenate([found, far])
+    later = np.arange(len(found)) + steps
+    step, near = np.nonzero(following[later] - found <= _GAP)
+    near_later = near + step + 1
+    pairs = kinds[near] * _CLASSES + kinds[near_later]
+    # A triple is two pairs of neighbours, one behind the other.
+    first = near[: np.searchsorted(step, 1)]
+    middle = np.flatnonzero(first[1:] - first[:-1] == 1)
+    triples = pairs[middle] * _CLASSES + kinds[first[middle] + 2]
+    place = starts[np.concatenate([found, found[near_later], found[first[middle] + 2]])]
+    slot = np.concatenate([kinds, _CLASSES + pairs, _CLASSES + _CLASSES**2 + triples])
     attack = place[_attack_table()[slot]]
+    if not len(attack):
+        return place, slot
     return np.concatenate([place, attack]), np.concatenate([slot, np.full(len(attack), _ATTACK)])
 
 

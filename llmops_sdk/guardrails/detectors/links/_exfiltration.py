@@ -74,7 +74,7 @@ class ExfiltrationDetector:
             return Detection()
         findings: list[Finding] = []
         for view in _views(text):
-            found, _ = self._find(scan(view.text))
+            found, _ = self._find(scan(view.text, is_finished=True))
             findings += [Finding(one.kind, *view.original(one.start, one.end)) for one in found]
         result = merged(findings)
         if not result:

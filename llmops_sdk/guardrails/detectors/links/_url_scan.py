@@ -36,6 +36,7 @@ _CSS = re.compile(
     r"(?i)(?<![\w.])(?:url\(\s*+(\"[^\"\n]*+|'[^'\n]*+|[^\s)]*+)[^)\n]{0,99}+\)?|@import\s++(\"[^\"\n]*+\"?|'[^'\n]*+'?))"
 )
 _ABSOLUTE = re.compile(r"[:wWmM](?:(?<=:)[\\/]{2}|(?<=[wW])(?i:ww)\.|(?<=[mM])(?i:ailto):)")
+_SLASHES = re.compile(r":[\\/]{2}")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}\Z")
 _URL_END = re.compile(r"[^\s<>\"`]*+")
 # The beginning of a program in a URL, which needs no page to load from; of a data URI, its type and subtype.
@@ -87,10 +88,16 @@ class Scan:
         self.hold = min(self.hold, place)
 
 
-def scan(text: str) -> Scan:
-    """Return what a text has, in linear time."""
+def scan(text: str, *, is_finished: bool = False) -> Scan:
+    """Return what a text has, in linear time.
+
+    Args:
+        text: The text.
+        is_finished: Whether nothing follows it, so that only its places count.
+    """
     found = Scan(text)
-    if "[" in text or "]" in text:
+    # Without a destination or a definition, brackets lead nowhere.
+    if "](" in text or "]:" in text or (not is_finished and ("[" in text or "]" in text)):
         _scan_markdown(text, found)
     if "<" in text:
         _scan_scripts(text, found)
@@ -103,7 +110,7 @@ def scan(text: str) -> Scan:
         found.places.append(Place("IMAGE", *match.span(), (match[1] or match[2] or "").strip("\"'")))
     if "data:" in folded or "script:" in folded:
         found.places += [Place(kind, start, end, "") for kind, start, end in _programs(text)]
-    found.places += _bare(text)
+    found.places += _bare(text, _ABSOLUTE if "www." in folded or "mailto:" in folded else _SLASHES)
     if open_end := _OPEN_END.search(text, max(0, len(text.rstrip()) - 9)):
         found.open_at(open_end.start())
     return found
@@ -248,9 +255,9 @@ def _has_word(text: str, words: tuple[str, ...]) -> bool:
     return any(word in lowered for word in words)
 
 
-def _bare(text: str) -> Iterator[Place]:
+def _bare(text: str, begins: re.Pattern[str]) -> Iterator[Place]:
     end = inner = 0
-    for match in _ABSOLUTE.finditer(text):
+    for match in begins.finditer(text):
         start = match.start()
         if match[0][0] == ":":
             scheme = _SCHEME.search(text[max(0, start - 31) : start])

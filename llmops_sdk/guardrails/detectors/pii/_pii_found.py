@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import attrgetter
 from typing import NamedTuple
 
 __all__ = ["Found", "without_overlaps"]
@@ -24,13 +25,38 @@ def without_overlaps(found: Iterable[Found]) -> list[Found]:
         >>> without_overlaps([Found(0.6, 0, 9, "PHONE"), Found(0.9, 4, 8, "IP")])
         [Found(score=0.9, start=4, end=8, kind='IP')]
     """
-    ranked = sorted(found, key=lambda one: (-one.score, one.start - one.end, one.start))
-    if len(ranked) < 2:
-        return ranked
-    taken = bytearray(max(one.end for one in ranked))
     chosen: list[Found] = []
-    for one in ranked:
-        if 1 not in taken[one.start : one.end]:
+    touching: list[Found] = []
+    end = 0
+    for one in sorted(found, key=_BY_START):
+        if one.start < end:
+            touching.append(one)
+            end = max(end, one.end)
+        else:
+            chosen += _surest(touching)
+            touching = [one]
+            end = one.end
+    return chosen + _surest(touching)
+
+
+_BY_START = attrgetter("start")
+
+
+def _surest(touching: list[Found]) -> list[Found]:
+    if len(touching) < 2:
+        return touching
+    if len(touching) == 2:
+        return [min(touching, key=_rank)]
+    base = touching[0].start
+    taken = bytearray(max(one.end for one in touching) - base)
+    chosen: list[Found] = []
+    for one in sorted(touching, key=_rank):
+        first, last = one.start - base, one.end - base
+        if 1 not in taken[first:last]:
             chosen.append(one)
-            taken[one.start : one.end] = b"\1" * (one.end - one.start)
-    return sorted(chosen, key=lambda one: one.start)
+            taken[first:last] = b"\1" * (last - first)
+    return sorted(chosen, key=_BY_START)
+
+
+def _rank(one: Found) -> tuple[float, int, int]:
+    return -one.score, one.start - one.end, one.start

@@ -10,6 +10,7 @@ from typing import Any
 
 from llmops_sdk._util._optional import require
 from llmops_sdk.guardrails.detectors._cards import find_cards
+from llmops_sdk.guardrails.detectors._signs import compiled
 from llmops_sdk.guardrails.detectors.pii._pii_found import Found
 
 __all__ = ["DEFAULT_REGIONS", "IBAN_SIGNS", "card", "iban", "national_id", "phone", "us_ssn"]
@@ -55,6 +56,7 @@ def phone(text: str, regions: Sequence[str]) -> Iterator[Found]:
         size = _end_of_international(match[0])
         if size:
             yield Found(0.95, match.start(), match.start() + size, "PHONE")
+    may_have_words = not text.isascii() or _has_part_of_phone_words(text)
     for match in _PHONE.finditer(text):
         start, end = match.span()
         number = match[1]
@@ -71,7 +73,7 @@ def phone(text: str, regions: Sequence[str]) -> Iterator[Found]:
             score = _national_score(number, groups, regions)
         if score == 0.0 and len(groups) == 1 and len(digits) < 8 and number[0] != "+":
             continue
-        if _has_phone_word(text, start) or _WORD_AFTER_PHONE.match(text, end, end + _AFTER):
+        if (may_have_words and _has_phone_word(text, start)) or _WORD_AFTER_PHONE.match(text, end, end + _AFTER):
             yield Found(0.9 if score else 0.6, start, end, "PHONE")
         elif score == _USUAL:
             yield Found(_USUAL, start, end, "PHONE")
@@ -158,7 +160,9 @@ IBAN_SIGNS = rf"(?:\b|_)(?i:{'|'.join(_IBAN_LENGTHS)})[0-9]{{2}}[ -]?[A-Za-z0-9]
 """What each text with an IBAN matches, for google-re2; longer repetitions would make it slow on random letters."""
 
 
-_IBAN_BEGINS = rb"(?:^|[^A-Za-z0-9])[A-Za-z]{2}[0-9]{2}"
+_BEGINS = r"(?:^|[^A-Za-z0-9])"
+_IBAN_BEGINS = rf"{_BEGINS}[A-Za-z]{{2}}[0-9]{{2}}"
+_COUNTRY_BEGINS = rf"{_BEGINS}(?i:{'|'.join(_IBAN_LENGTHS)})[0-9]{{2}}"
 _LONG = 1024
 
 
@@ -167,9 +171,12 @@ def _iban_matches(text: str) -> Iterator[re.Match[str]]:
         yield from _IBAN.finditer(text)
         return
     # The linear engine finds the beginnings in random letters a hundred times as fast.
-    begins = require("re2", extra="guards", purpose="the guard pii").compile(_IBAN_BEGINS)
+    data = text.encode()
+    countries = (_IBAN.match(text, begin.end() - 4) for begin in compiled(_COUNTRY_BEGINS).finditer(data))
+    if not any(match and _end_of_iban(match) for match in countries):
+        return
     done = 0
-    for begin in begins.finditer(text.encode()):
+    for begin in compiled(_IBAN_BEGINS).finditer(data):
         at = begin.end() - 4
         match = _IBAN.match(text, at) if at >= done else None
         if match:
@@ -177,18 +184,23 @@ def _iban_matches(text: str) -> Iterator[re.Match[str]]:
             yield match
 
 
+def _end_of_iban(match: re.Match[str]) -> int:
+    """Return the end of an IBAN of the length that its country has, whatever its check digits, or 0."""
+    length = _IBAN_LENGTHS.get(match[0][:2].upper())
+    if length is None:
+        return 0
+    places = [place for place, character in enumerate(match[0]) if character.isalnum()]
+    if len(places) < length:
+        return 0
+    end = match.start() + places[length - 1] + 1
+    return 0 if match.string[end : end + 1].isalnum() else end
+
+
 def iban(text: str) -> Iterator[Found]:
     """Yield IBANs, also in groups: by country, length and check digits."""
     for match in _iban_matches(text):
-        length = _IBAN_LENGTHS.get(match[0][:2].upper())
-        if length is None:
-            continue
-        places = [place for place, character in enumerate(match[0]) if character.isalnum()]
-        if len(places) < length:
-            continue
-        end = match.start() + places[length - 1] + 1
-        number = "".join(match[0][place] for place in places[:length])
-        if not text[end : end + 1].isalnum() and _is_valid("iban", number):
+        end = _end_of_iban(match)
+        if end and _is_valid("iban", "".join(filter(str.isalnum, text[match.start() : end]))):
             yield Found(0.99, match.start(), end, "IBAN")
 
 
@@ -196,6 +208,8 @@ def iban(text: str) -> Iterator[Found]:
 
 _SSN = re.compile(r"[0-9](?<![A-Za-z0-9-][0-9])[0-9]{2}([- ])[0-9]{2}\1[0-9]{4}(?![A-Za-z0-9-])")
 _BARE_SSN = re.compile(r"[0-9](?<![A-Za-z0-9.-][0-9])[0-9]{8}(?![A-Za-z0-9-])")
+_NO_SSN = frozenset({"078051120", "457555462", "219099999"})
+"""Numbers that were published, as in an advertisement, and name nobody."""
 _SSN_WORD = re.compile(r"(?i:\bssn\b|social security)")
 _DAY, _MONTH = "(?:0[1-9]|[12][0-9]|3[01])", "(?:0[1-9]|1[0-2])"
 
@@ -241,11 +255,19 @@ def _id_sieve() -> Any:
 def us_ssn(text: str) -> Iterator[Found]:
     """Yield social security numbers of the United States: 3-2-4, or nine digits behind the word."""
     for match in _SSN.finditer(text):
-        if _is_valid("us.ssn", match[0].replace(" ", "-")):
+        if _is_us_ssn(match[0]):
             yield Found(0.95, *match.span(), "US_SSN")
     for match in _BARE_SSN.finditer(text):
-        if _has_word(_SSN_WORD, text, match.start()) and _is_valid("us.ssn", match[0]):
+        if _has_word(_SSN_WORD, text, match.start()) and _is_us_ssn(match[0]):
             yield Found(0.9, *match.span(), "US_SSN")
+
+
+def _is_us_ssn(number: str) -> bool:
+    """Tell whether a number of social security may exist, by the rules of stdnum, whose cleaning takes longer."""
+    digits = number.replace("-", "").replace(" ", "")
+    area, group, serial = digits[:3], digits[3:5], digits[5:]
+    is_unused = area in {"000", "666"} or area[0] == "9" or group == "00" or serial == "0000"
+    return not is_unused and digits not in _NO_SSN
 
 
 def national_id(text: str) -> Iterator[Found]:
@@ -271,12 +293,15 @@ def card(text: str) -> Iterator[Found]:
 
 def _has_phone_word(text: str, start: int) -> bool:
     before = text[max(0, start - _BEFORE) : start]
-    if before.isascii():
-        # Substrings are found ten times as fast.
-        folded = before.lower()
-        if not any(part in folded for part in _PARTS_OF_PHONE_WORDS):
-            return False
+    if before.isascii() and not _has_part_of_phone_words(before):
+        return False
     return _has_word(_PHONE_WORD, text, start)
+
+
+def _has_part_of_phone_words(text: str) -> bool:
+    # Substrings are found ten times as fast as words.
+    folded = text.lower()
+    return any(part in folded for part in _PARTS_OF_PHONE_WORDS)
 
 
 def _has_word(word: re.Pattern[str], text: str, start: int) -> bool:
