@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from llmops_sdk.resilience import fallback, retry
     from llmops_sdk.resilience.breaker import breaker
     from llmops_sdk.resilience.budgets import budget
+    from llmops_sdk.resilience.hedging import hedge
     from llmops_sdk.resilience.limits import limit
     from llmops_sdk.store import Result, aquery, connect, query
     from llmops_sdk.tracing import (
@@ -107,6 +108,7 @@ __getattr__, __dir__ = lazy_names(
         "resilience": "fallback retry",
         "resilience.breaker": "breaker",
         "resilience.budgets": "budget",
+        "resilience.hedging": "hedge",
         "resilience.limits": "limit",
         "store": "Result aquery connect query",
         "tracing": """
@@ -184,6 +186,7 @@ __all__ = [
     "flush",
     "flush_on_sigterm",
     "guard",
+    "hedge",
     "inject",
     "limit",
     "llm",

@@ -52,5 +52,5 @@ def own_surroundings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyte
         traffic.forget_traffic()
     if states := sys.modules.get("llmops_sdk.shared._open"):
         states.forget_states()
-    if named := sys.modules.get("llmops_sdk._util._named_states"):
+    if named := sys.modules.get("llmops_sdk.resilience._named_states"):
         named.forget_named_states()

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
 from llmops_sdk._util._public import public
-from llmops_sdk.providers._route import Target
 from llmops_sdk.providers._types import Chunk, Embeddings, Request, Response
+from llmops_sdk.providers.traffic import Target
 
 __all__ = ["Provider", "WrapperProvider"]
 

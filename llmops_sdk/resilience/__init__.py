@@ -1,5 +1,7 @@
 """Retry failed calls within attempts, a budget and a deadline, then fall back to another model.
 
+Each kind of traffic control has a room: `balance`, `breaker`, `budgets`, `hedging`, `limits` and `traffic`.
+
 Doors for other packages: `_budget`.
 """
 

@@ -13,8 +13,8 @@ from llmops_sdk._util._guard import guarded
 from llmops_sdk.config import FallbackSettings, RetrySettings, current
 from llmops_sdk.errors import ProviderError, ProviderTimeoutError, StreamInterruptedError
 from llmops_sdk.providers import Accumulator, Attempt, Chunk
-from llmops_sdk.providers._route import Leg, Route, Target
 from llmops_sdk.providers._types import model_name
+from llmops_sdk.providers.traffic import Leg, Route, Target
 from llmops_sdk.resilience._budget import RetryBudget
 from llmops_sdk.resilience._chunks import is_piece
 from llmops_sdk.resilience._error_classes import is_refusal, should_fall_back, status_code

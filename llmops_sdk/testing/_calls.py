@@ -38,8 +38,8 @@ class _Rule:
     provider: Provider | None = None
 
     def matches(self, resolved: ResolvedModel) -> bool:
-        """Return whether a pattern matches the model, or its name in the configuration."""
-        known = (resolved.name, resolved.model)
+        """Return whether a pattern matches the model, its name in the configuration, or the model that it serves."""
+        known = tuple(name for name in (resolved.name, resolved.model, resolved.caller) if name is not None)
         # Compare literally first: the name of a model may contain brackets.
         return any(pattern in known or any(fnmatchcase(name, pattern) for name in known) for pattern in self.models)
 

@@ -72,6 +72,12 @@ def decorators() -> None:
         assert asyncio.run(decorator(adouble)(2)) == 4 if decorator is not llmops.fallback else True
 
 
+def traffic() -> None:
+    for decorator in (llmops.breaker(), llmops.budget(limit_usd=1.0), llmops.hedge(), llmops.limit(concurrency=1)):
+        assert decorator(double)(2) == 4
+        assert asyncio.run(decorator(adouble)(2)) == 4
+
+
 def executors() -> None:
     with llmops.Executor(max_workers=1) as pool:
         assert pool.submit(double, 2).result() == 4
@@ -105,6 +111,7 @@ CALLS: dict[str, Callable[[], Any]] = {
     "astream stream Stream AsyncStream": streams,
     "LLM llm embed aembed achat": models,
     "retry cache guard fallback": decorators,
+    "breaker budget hedge limit": traffic,
     "Executor": executors,
     "flush aflush shutdown FlushReport": ends,
     "query aquery connect Result": queries,

@@ -271,6 +271,18 @@ async def stacked_async(question: str) -> str:
     return question
 
 
+@llmops.hedge
+def hedged(question: str) -> str:
+    """Bare."""
+    return question
+
+
+@llmops.hedge(share=0.02, percentile=99.0, name="ask")
+async def hedged_async(question: str) -> str:
+    """A coroutine."""
+    return question
+
+
 @llmops.fallback(bare, stacked)
 def with_fallback(question: str, *, polite: bool = True) -> str:
     """With others."""
@@ -361,6 +373,9 @@ assert_type(stacked("a"), str)
 assert_type(with_fallback("a", polite=False), str)
 assert_type(counting(3), Iterator[int])
 kept_fallback: Callable[[str], Coroutine[Any, Any, str]] = with_fallback_async
+assert_type(hedged("a"), str)
+kept_hedge: Callable[[str], Coroutine[Any, Any, str]] = hedged_async
+llmops.hedge(delay=1.0)  # type: ignore[call-overload] # pyright: ignore[reportCallIssue] - no such option
 with_fallback(1)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - the parameters are kept
 llmops.fallback("openai/gpt-4.1")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - not a function
 kept: Callable[[str], Coroutine[Any, Any, str]] = stacked_async

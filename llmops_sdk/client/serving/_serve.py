@@ -5,22 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from llmops_sdk._util._named_states import NamedStates
 from llmops_sdk.client._shared import CALL_CLOCK
 from llmops_sdk.config import ResolvedModel, Settings, resolve_deployments
 from llmops_sdk.providers import Provider
 
 # The stages are imported in the functions below: a program without them does not pay for them.
-if TYPE_CHECKING:
-    from llmops_sdk.resilience.balance import Balancer
-    from llmops_sdk.resilience.hedging import HedgePolicies
 
 __all__ = ["Served", "identity_of", "serve"]
-
-_hedges: NamedStates[HedgePolicies] = NamedStates()
-_balancers: NamedStates[Balancer] = NamedStates()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +73,7 @@ def _record_change(decision: str) -> None:
 def _balanced(
     settings: Settings, resolved: ResolvedModel, deployments: Sequence[tuple[ResolvedModel, Provider]]
 ) -> Provider:
-    from llmops_sdk.resilience.balance import BalanceProvider, Balancer, Deployment
+    from llmops_sdk.resilience.balance import BalanceProvider, Deployment, balancer_of
 
     names = (resolved.name, *resolved.names)
     stages = [
@@ -89,18 +81,15 @@ def _balanced(
         for one, provider in deployments
     ]
     weights = resolved.weights or (1.0,) * len(stages)
-    key = (resolved.name, tuple(stage.name for stage in stages), weights, resolved.balance)
-    balancer = _balancers.get(key, lambda: Balancer(resolved.balance, weights))
+    balancer = balancer_of(resolved.name, tuple(stage.name for stage in stages), resolved.balance, weights)
     return BalanceProvider(stages, balancer, clock=CALL_CLOCK, name=resolved.name)
 
 
 def _hedged(resolved: ResolvedModel, provider: Provider) -> Provider:
-    from llmops_sdk.resilience.hedging import HedgePolicies, HedgeProvider
+    from llmops_sdk.resilience.hedging import HedgeProvider, policies_of
 
     name = resolved.name if resolved.deployments else resolved.deployment or resolved.model
-    policies = _hedges.get(name, lambda: HedgePolicies.of(resolved.hedge))
-    policies.answers.update(resolved.hedge)
-    policies.streams.update(resolved.hedge)
+    policies = policies_of(name, resolved.hedge)
     return HedgeProvider(provider, resolved.hedge, clock=CALL_CLOCK, name=name, policies=policies)
 
 

@@ -17,13 +17,14 @@ from llmops_sdk.errors import (
     StreamInterruptedError,
 )
 from llmops_sdk.providers._accumulate import Accumulator
-from llmops_sdk.providers._types import Chunk, RateLimits, Request
+from llmops_sdk.providers._types import Chunk, Request
 from llmops_sdk.providers.litellm._deadlines import deadline_in, seconds_until
 from llmops_sdk.providers.litellm._hooks import RedirectRefusedError, watching
 from llmops_sdk.providers.litellm._mapping import DEFAULT_TOTAL_SECONDS, ChunkMapper
 from llmops_sdk.providers.litellm.wire._body import BodyReader
 from llmops_sdk.providers.litellm.wire._finish import finish_of, finish_reason
 from llmops_sdk.providers.litellm.wire._rate_limits import read_rate_limits
+from llmops_sdk.providers.traffic import RateLimits
 
 __all__ = ["CallWatch", "StreamReader"]
 

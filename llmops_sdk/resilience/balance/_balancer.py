@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from random import random as _random
 from typing import Literal, Protocol, TypeAlias
 
-__all__ = ["AnswerStyle", "Balance", "Balancer", "DeploymentHealth", "Health"]
+from llmops_sdk.resilience._named_states import NamedStates
+
+__all__ = ["AnswerStyle", "Balance", "Balancer", "DeploymentHealth", "Health", "balancer_of"]
 
 Balance: TypeAlias = Literal["weighted", "least_busy", "lowest_latency"]
 
@@ -245,3 +247,19 @@ class Balancer:
 
 def _decay(seconds: float) -> float:
     return math.exp2(-max(0.0, seconds) / _HALF_LIFE)
+
+
+_balancers: NamedStates[Balancer] = NamedStates()
+
+
+def balancer_of(model: str, deployments: tuple[str, ...], balance: Balance, weights: tuple[float, ...]) -> Balancer:
+    """Return the balancer of a model, which all its callers in the process share.
+
+    Args:
+        model: The model's name.
+        deployments: The names of its deployments; other ones begin anew.
+        balance: The kind.
+        weights: The weight of each deployment.
+    """
+    key = model, deployments, balance, weights
+    return _balancers.get(key, lambda: Balancer(balance, weights))

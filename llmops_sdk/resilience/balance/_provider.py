@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field, replace
 from types import TracebackType
-from typing import Any, TypeGuard, TypeVar
+from typing import Any, Self, TypeGuard, TypeVar
 
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk.config import FallbackSettings, Timeout
 from llmops_sdk.errors import BudgetExceededError, CircuitOpenError, LimitExceededError, LLMOpsError, ProviderError
 from llmops_sdk.providers import Chunk, Embeddings, Provider, Request, Response, WrapperProvider
-from llmops_sdk.providers._route import Target
+from llmops_sdk.providers.traffic import Target
 from llmops_sdk.resilience._chunks import aclose, close, is_piece
 from llmops_sdk.resilience._error_classes import should_fall_back
 from llmops_sdk.resilience.balance._balancer import AnswerStyle, Balancer, DeploymentHealth, Health
@@ -47,7 +47,7 @@ class Deployment:
         return _WELL if ask is None else ask()
 
 
-_WELL = Health()
+_WELL, _REFUSED = Health(), Health(ready=False)
 
 
 class BalanceProvider(WrapperProvider):
@@ -116,6 +116,15 @@ class BalanceProvider(WrapperProvider):
         """Return whether a deployment is ready that is not among those tried."""
         names = {target.deployment for target in tried}
         return any(one.name not in names and one.health().ready for one in self.deployments)
+
+    def health(self) -> Health:
+        """Return the health of all deployments together: how many calls wait even at the one with the most room."""
+        ready = [health for health in (one.health() for one in self.deployments) if health.ready]
+        return Health(
+            ready=bool(ready),
+            in_flight=sum(health.in_flight for health in ready),
+            waiting=min((health.waiting for health in ready), default=0),
+        )
 
     def complete(self, request: Request) -> Response:
         call = _Call(self, request, "answer")
@@ -194,7 +203,10 @@ class _Call:
         left = self.time_left(now)
         if self.refused and left is not None and left <= 0:
             raise self._refusal(healths)
-        open_to_it = [Health(ready=False) if index in self.refused else health for index, health in enumerate(healths)]
+        if self.refused:
+            open_to_it = [_REFUSED if index in self.refused else health for index, health in enumerate(healths)]
+        else:
+            open_to_it = healths
         index = stage.balancer.pick(now, open_to_it, avoid=self._tried(), style=self.style)
         if index is None:
             raise self._refusal(healths)
@@ -271,7 +283,8 @@ class _Turn:
     def answered(self, answer: _Answer) -> _Answer:
         """Note the answer, and return it with the deployment's name."""
         self._observe()
-        return replace(answer, deployment=self._chosen.name)
+        # A retry above takes the name from the route, and saves the copy.
+        return answer if self.request.route is not None else replace(answer, deployment=self._chosen.name)
 
     def streamed(self, chunk: Chunk) -> Chunk:
         """Note a chunk. The chunks up to the first piece have the deployment's name."""
@@ -287,7 +300,7 @@ class _Turn:
         now = call.stage.clock.monotonic()
         call.stage.balancer.observe(self._index, now, now - self._began, style=call.style)
 
-    def __enter__(self) -> _Turn:
+    def __enter__(self) -> Self:
         if (route := self.request.route) is not None:
             route.tried.append(self._target)
             route.leg.target = self._target

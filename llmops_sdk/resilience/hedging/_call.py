@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar, cast
 
 from llmops_sdk._util._clock import Clock
 from llmops_sdk.errors import ProviderTimeoutError
-from llmops_sdk.providers._route import Leg, Route
+from llmops_sdk.providers.traffic import Leg, Route
 from llmops_sdk.resilience._error_classes import is_refusal
 from llmops_sdk.resilience.hedging._policy import HedgePolicy
 from llmops_sdk.shared._decisions import record_decision
@@ -52,6 +53,8 @@ class HedgedCall(Generic[_T]):
         clock: The time.
         name: The model or the function, for the record.
         route: Where the retry above wants to see the requests, or None.
+        has_room: Returns whether a second request could go out at once. One that waits in our own queue would add to
+            the load that the first one waits for.
 
     Attributes:
         delay: Seconds after which the second request may go out; None for a call that must not be hedged.
@@ -60,11 +63,19 @@ class HedgedCall(Generic[_T]):
         winner: The one whose end is the call's, once that is settled; None if the caller left before.
     """
 
-    def __init__(self, policy: HedgePolicy, clock: Clock, name: str, route: Route | None) -> None:
+    def __init__(
+        self,
+        policy: HedgePolicy,
+        clock: Clock,
+        name: str,
+        route: Route | None,
+        has_room: Callable[[], bool] = lambda: True,
+    ) -> None:
         self.delay = policy.delay()
         self.second: Entry[_T] | None = None
         self.winner: Entry[_T] | None = None
         self._policy, self._clock, self._name, self._route = policy, clock, name, route
+        self._has_room = has_room
         self._began = clock.monotonic()
         self.first: Entry[_T] = Entry(self._leg("first") if route is None else route.leg)
         self._cost: float | None = None
@@ -78,8 +89,8 @@ class HedgedCall(Generic[_T]):
         return self._clock.monotonic() - self._began
 
     def take_second(self) -> Entry[_T] | None:
-        """Return the second request, to be sent now; None when the share is used up."""
-        if not self._policy.take():
+        """Return the second request, to be sent now; None when the share is used up, or when it would have to wait."""
+        if not self._has_room() or not self._policy.take():
             return None
         self.second = Entry(self._leg("hedge"))
         if self._route is not None:

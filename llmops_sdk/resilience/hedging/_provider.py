@@ -3,41 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeAlias, TypeVar
 
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk.config import HedgeSettings
+from llmops_sdk.errors import ProviderTimeoutError
 from llmops_sdk.providers import Chunk, Provider, Request, Response, WrapperProvider
-from llmops_sdk.providers._route import Route
+from llmops_sdk.providers.traffic import Route
 from llmops_sdk.resilience._chunks import aclose, close, is_piece
 from llmops_sdk.resilience.hedging._call import Entry, HedgedCall
+from llmops_sdk.resilience.hedging._policies import HedgePolicies
 from llmops_sdk.resilience.hedging._policy import HedgePolicy
 from llmops_sdk.resilience.hedging._race import arace, race
 
-__all__ = ["HedgePolicies", "HedgeProvider"]
+__all__ = ["HedgeProvider"]
 
 _T = TypeVar("_T")
 _Opened: TypeAlias = tuple[list[Chunk], Iterator[Chunk]]
 _AsyncOpened: TypeAlias = tuple[list[Chunk], AsyncIterator[Chunk]]
-
-
-@dataclass(frozen=True, slots=True)
-class HedgePolicies:
-    """The policies of one model: whole answers take longer than first pieces, so each has its own.
-
-    Attributes:
-        answers: That of whole answers.
-        streams: That of streams.
-    """
-
-    answers: HedgePolicy
-    streams: HedgePolicy
-
-    @classmethod
-    def of(cls, settings: HedgeSettings) -> HedgePolicies:
-        """Return new policies with these settings."""
-        return cls(HedgePolicy(settings), HedgePolicy(settings))
 
 
 class HedgeProvider(WrapperProvider):
@@ -46,14 +30,14 @@ class HedgeProvider(WrapperProvider):
     Of a stream, the first piece decides. A first request that fails before the delay is the retry's affair; afterwards
     the other one may still answer. Async, the loser is cancelled. Sync, both requests run in a bounded pool of daemon
     threads: the loser's answer is dropped when it comes. Embeddings are never hedged, nor calls with tools unless the
-    settings say so.
+    settings say so, nor calls while others wait for a limit.
 
     Args:
         inner: The provider to call.
         settings: When to hedge.
         clock: The time.
         name: The model's name, in the record of each hedge.
-        policies: The statistics to go on with. Default: new ones.
+        policies: The statistics to go on with, under these settings. Default: new ones.
 
     Example:
         >>> from llmops_sdk.config import HedgeSettings, Settings, resolve_model
@@ -77,13 +61,18 @@ class HedgeProvider(WrapperProvider):
         super().__init__(inner)
         self.settings = settings
         self.policies = HedgePolicies.of(settings) if policies is None else policies
+        self.policies.update(settings)
         self._clock = clock
         self._name = name
 
     def complete(self, request: Request) -> Response:
         if not self._may_hedge(request):
             return self.inner.complete(request)
-        call: HedgedCall[Response] = self._call(self.policies.answers, request)
+        policy = self.policies.answers
+        if policy.delay() is None:
+            with _Observed(policy, self._clock):
+                return self.inner.complete(request)
+        call: HedgedCall[Response] = self._call(policy, request)
 
         def send(entry: Entry[Response]) -> Response:
             return self.inner.complete(_request_of(entry, call, request))
@@ -96,7 +85,11 @@ class HedgeProvider(WrapperProvider):
     async def acomplete(self, request: Request) -> Response:
         if not self._may_hedge(request):
             return await self.inner.acomplete(request)
-        call: HedgedCall[Response] = self._call(self.policies.answers, request)
+        policy = self.policies.answers
+        if policy.delay() is None:
+            with _Observed(policy, self._clock):
+                return await self.inner.acomplete(request)
+        call: HedgedCall[Response] = self._call(policy, request)
 
         async def send(entry: Entry[Response]) -> Response:
             return await self.inner.acomplete(_request_of(entry, call, request))
@@ -157,7 +150,28 @@ class HedgeProvider(WrapperProvider):
         return self.settings.tools or not request.tools
 
     def _call(self, policy: HedgePolicy, request: Request) -> HedgedCall[_T]:
-        return HedgedCall(policy, self._clock, self._name or request.model, request.route)
+        return HedgedCall(policy, self._clock, self._name or request.model, request.route, self._has_room)
+
+    def _has_room(self) -> bool:
+        ask = getattr(self.inner, "health", None)
+        health = None if ask is None else ask()
+        return health is None or (health.ready and not health.waiting)
+
+
+class _Observed:
+    """Observes the latency of a call that must not be hedged."""
+
+    __slots__ = ("_began", "_clock", "_policy")
+
+    def __init__(self, policy: HedgePolicy, clock: Clock) -> None:
+        self._policy, self._clock = policy, clock
+
+    def __enter__(self) -> None:
+        self._began = self._clock.monotonic()
+
+    def __exit__(self, _: object, error: BaseException | None, trace: object) -> None:
+        if error is None or isinstance(error, ProviderTimeoutError):
+            self._policy.observe(self._clock.monotonic() - self._began)
 
 
 def _request_of(entry: Entry[_T], call: HedgedCall[_T], request: Request) -> Request:

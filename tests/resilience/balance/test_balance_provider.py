@@ -210,6 +210,14 @@ def test_a_broken_stream_is_not_begun_again_elsewhere(deployment):
     assert west.provider.requests == []
 
 
+def test_its_health_is_that_of_the_deployment_with_the_most_room(deployment):
+    healths = Health(in_flight=3, waiting=2), Health(in_flight=5), Health(ready=False, waiting=9)
+    names = "east", "west", "north"
+    trio = [deployment(name, health=health) for name, health in zip(names, healths, strict=True)]
+    assert balanced(*trio).health() == Health(ready=True, in_flight=8, waiting=0)
+    assert not balanced(trio[2]).health().ready
+
+
 # --- with the retry and the hedge above ----------------------------------------------------------------------------
 
 

@@ -15,6 +15,7 @@ from llmops_sdk.config import RetrySettings
 from llmops_sdk.errors import AuthenticationError, CircuitOpenError, ServerError
 from llmops_sdk.providers import Provider
 from llmops_sdk.resilience import RetryProvider
+from llmops_sdk.resilience.balance._balancer import Health
 from llmops_sdk.resilience.hedging import HedgePolicies, HedgeProvider, _provider, _threads
 
 ONCE = RetrySettings(attempts=1)
@@ -153,6 +154,24 @@ def test_calls_with_tools_are_not_hedged_unless_asked(way, hedged):
     again = Requests(never, at_once())
     assert way(hedged(again, tools=True), request)[0] == "fast"
     assert len(again.requests) == 2
+
+
+@pytest.mark.parametrize("health", [Health(waiting=1), Health(ready=False)])
+def test_a_call_is_not_hedged_while_the_hedge_could_not_go_out_at_once(way, hedged, health):
+    asked = threading.Event()
+
+    class Full(Requests):
+        def health(self):
+            asked.set()
+            return health
+
+    def until_asked(requests, request):
+        waits_for(asked)
+        return at_once()(requests, request)
+
+    inner = Full(until_asked, never)
+    assert way(hedged(inner))[0] == "fast"
+    assert len(inner.requests) == 1
 
 
 def test_embeddings_are_not_hedged(hedged):

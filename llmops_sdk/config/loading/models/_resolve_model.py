@@ -59,6 +59,7 @@ class ResolvedModel:
         balance: How a deployment is chosen.
         deployment: The name under which the calls to it share limits, a breaker and records: that of `[models]`, else
             provider and model, with host and port for a URL.
+        caller: The model whose deployment this is, as the caller wrote it, or None.
     """
 
     name: str
@@ -82,6 +83,7 @@ class ResolvedModel:
     weights: tuple[float, ...] = ()
     balance: BalanceMode = "least_busy"
     deployment: str = ""
+    caller: str | None = None
 
 
 def resolve_model(settings: Settings, name: str | None = None) -> ResolvedModel:
@@ -188,6 +190,7 @@ def _resolved(settings: Settings, wanted: str, chain: list[str], caller: Resolve
         options=options,
         price=configured_price(settings.prices, [*chain, *(caller.names if caller is not None else ()), model]),
         deployment=deployment_name(settings, chain, model, url),
+        caller=None if caller is None else caller.name,
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import astuple
 from datetime import UTC, datetime
 
-from llmops_sdk.providers._types import RateLimits
+from llmops_sdk.providers.traffic import RateLimits
 
 __all__ = ["read_rate_limits"]
 

@@ -22,7 +22,7 @@ class NamedStates(Generic[_T]):
     """States by name, at most 1,024; then the least recently used one is forgotten.
 
     Example:
-        >>> from llmops_sdk._util._named_states import NamedStates
+        >>> from llmops_sdk.resilience._named_states import NamedStates
         >>> states: NamedStates[list[int]] = NamedStates()
         >>> states.get("east", list).append(1)
         >>> states.get("east", list)
