@@ -138,7 +138,7 @@ class Admission:
             one.asked_at = self.clock.monotonic()
             one.deadline = one.asked_at + patience
             self._admit()
-            if self._queue and len(self._queue) >= self.settings.queue:
+            if self._queue and len(self._queue) >= self.settings.queue and not self._displaces(one):
                 head = self._queue.head
                 one.limit = None if head is None else head.limit
                 raise self._refusal(one, f"{len(self._queue)} calls wait already, as many as limits.queue allows")
@@ -153,6 +153,18 @@ class Admission:
             if self._is_hopeless(one):
                 raise self._refusal(one, f"that is longer than the {patience:.3g} s that it may wait")
             return False
+
+    def _displaces(self, one: Pass) -> bool:
+        """Make room in a full queue for a caller with few waiting calls: whoever has the most loses the last one."""
+        if not self.settings.queue:
+            return False
+        last = self._queue.last_of_longest(one.who)
+        if last is None:
+            return False
+        self._queue.discard(last)
+        last.error = self._refusal(last, "the queue is full, and no one else has so many calls in it")
+        self._wake(last)
+        return True
 
     def wait_seconds(self, one: Pass) -> float:
         """Return after how many seconds a waiting call should `check`, if nobody wakes it earlier."""

@@ -178,6 +178,35 @@ async def test_users_take_turns_whoever_came_first(make_limiter: MakeLimiter):
     assert order == ["many", "one", "other", "many", "one", "many"]
 
 
+async def test_in_a_full_queue_the_user_with_the_most_calls_makes_room(make_limiter: MakeLimiter):
+    limiter = make_limiter(concurrency=1, queue=3)
+    first = await limiter.aenter()
+    ends: list[str] = []
+
+    async def call(name: str) -> None:
+        try:
+            one = await limiter.aenter(who=name.split()[0])
+        except LimitExceededError as error:
+            assert (error.limit, limiter.waiting) == ("concurrency", 3)
+            ends.append(f"{name} refused")
+        else:
+            ends.append(name)
+            one.exit()
+
+    tasks = [asyncio.create_task(call(name)) for name in ("many 1", "many 2", "many 3")]
+    await until_waiting(limiter, 3)
+    await call("many 4")
+    assert ends == ["many 4 refused"], "nobody has more than its caller"
+    tasks += [asyncio.create_task(call(name)) for name in ("one 1", "one 2", "other 1")]
+    await asyncio.wait([tasks[1], tasks[2], tasks[4]], timeout=60)
+    assert sorted(ends[1:]) == ["many 2 refused", "many 3 refused", "one 2 refused"]
+    first.exit()
+    await asyncio.gather(*tasks)
+
+    assert ends[4:] == ["many 1", "one 1", "other 1"]
+    assert (limiter.in_flight, limiter.waiting) == (0, 0)
+
+
 @pytest.mark.parametrize("timeout", [None, 5.0])
 def test_the_shorter_of_queue_timeout_and_the_calls_own_bounds_the_wait(
     make_virtual: MakeLimiter, timeout: float | None
