@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Protocol
 
-__all__ = ["SYSTEM_CLOCK", "Clock", "SystemClock"]
+__all__ = ["SYSTEM_CLOCK", "Clock", "SystemClock", "is_real_time"]
 
 
 class Clock(Protocol):
@@ -47,3 +47,12 @@ class SystemClock:
 
 
 SYSTEM_CLOCK: Clock = SystemClock()
+
+
+def is_real_time(clock: Clock) -> bool:
+    """Return whether waiting by a clock takes real time, so that another thread can end the wait.
+
+    Args:
+        clock: A clock, or one that reads another one, its `in_force`.
+    """
+    return getattr(clock, "in_force", clock) is SYSTEM_CLOCK

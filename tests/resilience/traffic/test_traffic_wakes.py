@@ -1,0 +1,68 @@
+"""A call that waits for a slot is woken when the slot is free, not only when it looks for itself."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+from traffic_waits import settle, until
+
+import llmops_sdk as llmops
+from llmops_sdk.providers import Response
+from llmops_sdk.resilience.limits import _admission
+from llmops_sdk.resilience.traffic import _registry
+from llmops_sdk.testing import use_provider
+
+
+class Gate:
+    """A provider whose calls end when the gate is open."""
+
+    name = "gate"
+
+    def __init__(self) -> None:
+        self.open = threading.Event()
+        self.calls = 0
+
+    def complete(self, request):
+        self.calls += 1
+        assert self.open.wait(30)
+        return Response(text="Hello", finish_reason="stop")
+
+    async def acomplete(self, request):
+        self.calls += 1
+        await settle(self.open.is_set)
+        return Response(text="Hello", finish_reason="stop")
+
+
+@pytest.fixture
+def gate(monkeypatch):
+    """A gate behind one slot; nobody who waits looks for the slot within the time of the test."""
+    monkeypatch.setattr(_admission, "_BACKUP_SECONDS", 3_600.0)
+    llmops.configure(model="offline/echo", limits={"concurrency": 1, "queue_timeout": 3_600.0})
+    with use_provider(Gate()) as gate:
+        yield gate
+
+
+def waiting() -> int:
+    """Return how many calls wait."""
+    return sum(one.limiter.waiting for one in _registry._deployments.values() if one.limiter is not None)
+
+
+def test_a_thread_is_woken_when_the_slot_is_free(gate):
+    threads = [threading.Thread(target=llmops.chat, args=("Hi",), daemon=True) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    until(lambda: gate.calls == 1 and waiting() == 2)
+    gate.open.set()
+    for thread in threads:
+        thread.join(30)
+    assert not any(thread.is_alive() for thread in threads)
+
+
+async def test_a_task_is_woken_when_the_slot_is_free(gate):
+    tasks = [asyncio.create_task(llmops.achat("Hi")) for _ in range(3)]
+    await settle(lambda: gate.calls == 1 and waiting() == 2)
+    gate.open.set()
+    answers = await asyncio.wait_for(asyncio.gather(*tasks), 30)
+    assert [one.text for one in answers] == ["Hello"] * 3
