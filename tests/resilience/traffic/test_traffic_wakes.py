@@ -1,4 +1,4 @@
-"""A call that waits for a slot is woken when the slot is free, not only when it looks for itself."""
+"""A call gets a slot as soon as one is free: it is woken, and of several deployments it takes one with room."""
 
 from __future__ import annotations
 
@@ -66,3 +66,17 @@ async def test_a_task_is_woken_when_the_slot_is_free(gate):
     gate.open.set()
     answers = await asyncio.wait_for(asyncio.gather(*tasks), 30)
     assert [one.text for one in answers] == ["Hello"] * 3
+
+
+def test_calls_go_to_a_deployment_with_room_whatever_its_weight(gate):
+    echo = {"model": "offline/echo"}
+    pair = {"deployments": ["east", "west"], "weights": [100, 1], "balance": "weighted"}
+    llmops.configure(models={"east": echo, "west": echo, "pair": pair}, limits={"concurrency": 1})
+    threads = [threading.Thread(target=llmops.chat, args=("Hi",), kwargs={"model": "pair"}) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    until(lambda: gate.calls == 2)
+    gate.open.set()
+    for thread in threads:
+        thread.join(30)
+    assert waiting() == 0
