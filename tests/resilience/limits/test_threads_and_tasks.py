@@ -182,12 +182,13 @@ async def test_in_a_full_queue_the_user_with_the_most_calls_makes_room(make_limi
     limiter = make_limiter(concurrency=1, queue=3)
     first = await limiter.aenter()
     ends: list[str] = []
+    limits: set[str | None] = set()
 
     async def call(name: str) -> None:
         try:
             one = await limiter.aenter(who=name.split()[0])
         except LimitExceededError as error:
-            assert (error.limit, limiter.waiting) == ("concurrency", 3)
+            limits.add(error.limit)
             ends.append(f"{name} refused")
         else:
             ends.append(name)
@@ -204,6 +205,7 @@ async def test_in_a_full_queue_the_user_with_the_most_calls_makes_room(make_limi
     await asyncio.gather(*tasks)
 
     assert ends[4:] == ["many 1", "one 1", "other 1"]
+    assert limits == {"concurrency"}
     assert (limiter.in_flight, limiter.waiting) == (0, 0)
 
 
