@@ -206,6 +206,7 @@ async def test_in_a_full_queue_the_user_with_the_most_calls_makes_room(make_limi
     await asyncio.gather(*tasks)
 
     assert ends[4:] == ["many 1", "one 1", "other 1"]
+    assert limits == {"concurrency"}
     assert (limiter.in_flight, limiter.waiting) == (0, 0)
 
 
