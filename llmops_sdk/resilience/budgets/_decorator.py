@@ -66,8 +66,7 @@ def budget(
         limit_usd: The limit in USD. Give this or `limit_tokens`.
         limit_tokens: The limit in tokens of prompts and answers together.
         name: Its name in errors and in the view `traffic`; in these, an unnamed one has the first function's name.
-        per: Whether all calls share the budget, or each model, user, session, tag or run has its own. A run is a
-            trace; outside of one, it is one call of the function, or one use of the block.
+        per: Whose the budget is: of all calls, or of each model, user, session, tag or run (a trace, or else one call).
         window: The time after which spending starts at zero again: a calendar unit in UTC, seconds, or "total".
         mode: "hard" or "soft".
         cost: For functions that call a vendor's client: what one call of the function itself costs, in the unit of the

@@ -156,9 +156,7 @@ class Admission:
 
     def _displaces(self, one: Pass) -> bool:
         """Make room in a full queue for a caller with few waiting calls: whoever has the most loses the last one."""
-        if not self.settings.queue:
-            return False
-        last = self._queue.last_of_longest(one.who)
+        last = self._queue.last_of_longest(one.who) if self.settings.queue else None
         if last is None:
             return False
         self._queue.discard(last)
@@ -208,7 +206,7 @@ class Admission:
         reached = (
             f"the provider's {limit} is used up" if amount is None else f"the limit {limit} = {amount:g} is reached"
         )
-        if bound == "queue_timeout" and one.deadline - one.asked_at < self.settings.queue_timeout:
+        if bound == "queue_timeout" and one.deadline < one.asked_at + self.settings.queue_timeout:
             bound = "the call's timeout"
         cure = bound if amount is None else f"{limit} or {bound}"
         return LimitExceededError(

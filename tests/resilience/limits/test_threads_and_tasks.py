@@ -214,13 +214,13 @@ async def test_in_a_full_queue_the_user_with_the_most_calls_makes_room(make_limi
 def test_the_shorter_of_queue_timeout_and_the_calls_own_bounds_the_wait(
     make_virtual: MakeLimiter, timeout: float | None
 ):
-    limiter = make_virtual(concurrency=1, queue_timeout=20.0)
+    limiter = make_virtual(concurrency=1, queue_timeout=20.1)
     limiter._admission.clock.advance(100.0)
     one = limiter.enter()
 
     with pytest.raises(LimitExceededError) as caught:
         limiter.enter(timeout=timeout)
-    assert caught.value.waited == pytest.approx(timeout or 20.0, abs=0.01)
+    assert caught.value.waited == pytest.approx(timeout or 20.1, abs=0.01)
     assert (caught.value.limit, caught.value.deployment) == ("concurrency", "model")
     bound = "queue_timeout" if timeout is None else "the call's timeout"
     assert str(caught.value).endswith(f"Send fewer calls, or raise concurrency or {bound}")
