@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Protocol
 
-__all__ = ["SYSTEM_CLOCK", "Clock", "SystemClock"]
+__all__ = ["SYSTEM_CLOCK", "Clock", "SystemClock", "is_real_time"]
 
 
 class Clock(Protocol):
@@ -47,3 +47,11 @@ class SystemClock:
 
 
 SYSTEM_CLOCK: Clock = SystemClock()
+
+
+def is_real_time(clock: Clock) -> bool:
+    """Return whether a clock shows the real time now, so that a waiter can wait for an event instead of sleeping.
+
+    A clock that stands for another one has it in its attribute `in_force`.
+    """
+    return getattr(clock, "in_force", clock) is SYSTEM_CLOCK

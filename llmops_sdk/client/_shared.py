@@ -36,6 +36,11 @@ STAND_INS = _StandIns()
 class _CallClock:
     """The clock in force at each reading: the stages that hold it are older than the test that replaces it."""
 
+    @property
+    def in_force(self) -> Clock:
+        """Return the clock in force; see `is_real_time`."""
+        return STAND_INS.clock
+
     def time(self) -> float:
         return STAND_INS.clock.time()
 

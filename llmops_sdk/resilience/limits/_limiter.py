@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
+from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock, is_real_time
 from llmops_sdk._util._latch import Latch
 from llmops_sdk.config import LimitSettings
 from llmops_sdk.providers import RateLimits
@@ -45,11 +45,10 @@ class Limiter:
         0
     """
 
-    __slots__ = ("_admission", "_is_real_time")
+    __slots__ = ("_admission",)
 
     def __init__(self, name: str, settings: LimitSettings, state: SharedState, clock: Clock = SYSTEM_CLOCK) -> None:
         self._admission = _admission(name, settings, state, clock)
-        self._is_real_time = clock is SYSTEM_CLOCK
 
     def configure(self, settings: LimitSettings, state: SharedState) -> None:
         """Use other settings and another state from now on. Calls inside stay, and waiting calls keep their turn."""
@@ -165,7 +164,7 @@ class Limiter:
         passed = admission.enqueue(one, self._patience(timeout))
         while not passed:
             seconds = admission.wait_seconds(one)
-            if self._is_real_time:
+            if is_real_time(admission.clock):
                 latch.wait(seconds)
             elif not latch.wait(0.0):
                 admission.clock.sleep(seconds)
@@ -177,7 +176,7 @@ class Limiter:
         passed = admission.enqueue(one, self._patience(timeout))
         while not passed:
             seconds = admission.wait_seconds(one)
-            if self._is_real_time:
+            if is_real_time(admission.clock):
                 await latch.wait(seconds)
             else:
                 await admission.clock.asleep(seconds)
