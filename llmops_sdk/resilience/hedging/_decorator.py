@@ -12,7 +12,7 @@ from llmops_sdk._util._callables import CallStyle, call_style_of, decorate
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk.config import HedgeSettings
 from llmops_sdk.errors import ConfigError
-from llmops_sdk.resilience._decorated import wrap_callable
+from llmops_sdk.resilience._decorated import checked_name, wrap_callable
 from llmops_sdk.resilience.hedging._call import HedgedCall
 from llmops_sdk.resilience.hedging._policy import HedgePolicy
 from llmops_sdk.resilience.hedging._race import arace, race
@@ -81,12 +81,13 @@ def hedge(
         raise ConfigError(
             f"@hedge({key}={given[key]!r}): {error.errors(include_url=False)[0]['msg']}", key=key, value=given[key]
         ) from error
+    known = checked_name("hedge", name)
     if not settings.is_on:
         raise ConfigError("@hedge(share=0) never hedges: give a share above 0", key="share", value=share)
 
     def wrap(target: Callable[..., Any]) -> Callable[..., Any]:
         policy, style = HedgePolicy(settings), call_style_of(target)
-        shown = name or getattr(target, "__qualname__", type(target).__qualname__)
+        shown = known or getattr(target, "__qualname__", type(target).__qualname__)
         return wrap_callable(target, lambda: _HedgeRun(target, style, policy, shown, clock))
 
     def apply(target: Any) -> Any:
