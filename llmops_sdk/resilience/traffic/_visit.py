@@ -149,7 +149,7 @@ class Visit:
         if (limiter := gates.limiter) is not None:
             try:
                 self._pass = await limiter.aenter(
-                    tokens=self._tokens(), who=turn_of(gates.limits.fair), timeout=self._left()
+                    tokens=self._tokens(), who=turn_of(gates.limits.fair), timeout=self._left_in_queue()
                 )
             except LimitExceededError as error:
                 record_limit_refusal(gates.name, error)
@@ -194,6 +194,11 @@ class Visit:
 
     def _left(self) -> float | None:
         return None if self._total is None else self._began + self._total - self._gates.clock.monotonic()
+
+    def _left_in_queue(self) -> float | None:
+        """Return the time that an async call may wait: it must be refused before a stage outside cancels it."""
+        left = self._left()
+        return None if left is None else left - min(_NEARLY_OVER, max(left, 0.0) / 10)
 
     def _after_wait(self, one: Pass) -> Request:
         """Return the request of a call that waited, with the time that is left."""

@@ -55,3 +55,13 @@ def test_the_clock_of_calls_is_real_unless_a_test_replaces_it(monkeypatch):
     assert not is_real_time(ManualClock())
     monkeypatch.setattr(STAND_INS, "clock", ManualClock())
     assert not is_real_time(CALL_CLOCK)
+
+
+@pytest.mark.parametrize("way", ["chat", "achat"])
+def test_a_deadline_that_ends_in_the_queue_is_a_refusal_and_no_attempt(limiter, way):
+    stream = iter(llmops.stream("Hello"))
+    next(stream)
+    with pytest.raises(llmops.LimitExceededError, match="concurrency = 1 is reached"):
+        llmops.chat("Next", timeout=0.5) if way == "chat" else asyncio.run(llmops.achat("Next", timeout=0.5))
+    stream.close()
+    assert (limiter.in_flight, limiter.waiting) == (0, 0)
