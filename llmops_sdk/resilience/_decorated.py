@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
 from contextlib import AbstractContextManager, AsyncExitStack, ExitStack
+from reprlib import repr as short_repr
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from llmops_sdk._util._asyncgen import first_anext_unhooked
 from llmops_sdk._util._callables import CallStyle, call_style_of
 from llmops_sdk._util._guard import Caught
+from llmops_sdk.errors import ConfigError
 
-__all__ = ["PolicyRun", "wrap_callable"]
+__all__ = ["PolicyRun", "checked_name", "wrap_callable"]
+
+_LONGEST_NAME = 256
 
 _T = TypeVar("_T")
 _Target: TypeAlias = Callable[..., Any]
@@ -30,6 +34,27 @@ class PolicyRun(Protocol):
     async def acall(self, attempt: Callable[[_Target], Awaitable[_T]], /) -> _T:
         """Make attempts as `call` does, async."""
         ...
+
+
+def checked_name(decorator: str, name: object) -> str:
+    """Return the name that a decorator got, "" for none.
+
+    Args:
+        decorator: The decorator's own name, for the error.
+        name: What the caller gave.
+
+    Raises:
+        ConfigError: It is no name.
+    """
+    if name is None:
+        return ""
+    if isinstance(name, str) and 0 < len(name) <= _LONGEST_NAME:
+        return name
+    raise ConfigError(
+        f"@{decorator}: name = {short_repr(name)} is not valid: it must be a string of 1 to {_LONGEST_NAME} characters",
+        key="name",
+        value=name,
+    )
 
 
 def wrap_callable(target: _Target, start: Callable[[], PolicyRun]) -> _Target:

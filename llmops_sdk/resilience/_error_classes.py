@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import reprlib
 import socket
 from collections.abc import Callable, Mapping
-from typing import TypeAlias, cast
+from typing import TypeAlias, TypeGuard, cast
 
+from llmops_sdk._util._guard import Caught
 from llmops_sdk.config import FallbackSettings
 from llmops_sdk.errors import (
     AuthenticationError,
     BudgetExceededError,
     CircuitOpenError,
+    ConfigError,
     ContentFilterError,
     ContextWindowError,
     LimitExceededError,
@@ -106,24 +109,30 @@ def is_transient(error: BaseException) -> bool:
 
 def _told_by_server(error: BaseException) -> bool | None:
     """Return whether the response of a vendor's exception says that a retry may help, or None if it does not say."""
-    if getattr(error, "code", None) in _QUOTA_CODES:
-        return False
-    headers = getattr(getattr(error, "response", None), "headers", None)
-    get = getattr(headers, "get", None)
-    told = get("x-should-retry") if callable(get) else None
-    return {"true": True, "false": False}.get(str(told).lower())
+    told: object = None
+    # An exception of the application may have properties that raise, or a code that cannot be hashed.
+    with Caught():
+        if getattr(error, "code", None) in _QUOTA_CODES:
+            return False
+    with Caught():
+        headers = getattr(getattr(error, "response", None), "headers", None)
+        get = getattr(headers, "get", None)
+        told = str(get("x-should-retry") if callable(get) else None).lower()
+    return {"true": True, "false": False}.get(told)
 
 
 def _event_type(error: BaseException) -> str:
     """Return the type of error in a stream's error event, which the vendors' clients keep in `error.body`."""
-    body: object = getattr(error, "body", None)
-    if not isinstance(body, Mapping):
-        return ""
-    outer = cast("Mapping[str, object]", body)
-    # OpenAI's body is the error itself, Anthropic's the event around it.
-    inner = outer.get("error")
-    event = cast("Mapping[str, object]", inner) if isinstance(inner, Mapping) else outer
-    return str(event.get("type"))
+    found = ""
+    with Caught():
+        body: object = getattr(error, "body", None)
+        if isinstance(body, Mapping):
+            outer = cast("Mapping[str, object]", body)
+            # OpenAI's body is the error itself, Anthropic's the event around it.
+            inner = outer.get("error")
+            event = cast("Mapping[str, object]", inner) if isinstance(inner, Mapping) else outer
+            found = str(event.get("type"))
+    return found
 
 
 # Errors of one model or one account, which another may not have.
@@ -169,19 +178,40 @@ def should_fall_back_any(error: BaseException) -> bool:
 
 
 def error_filter(on: ErrorFilter | None, default: Callable[[BaseException], bool]) -> Callable[[BaseException], bool]:
-    """Return the function that decides which exceptions a policy applies to."""
+    """Return the function that decides which exceptions a policy applies to.
+
+    Raises:
+        ConfigError: `on` is neither exception types nor a function.
+    """
     if on is None:
         return default
     if isinstance(on, (type, tuple)):
-        types = cast("tuple[type[BaseException], ...]", on)
-        return lambda error: isinstance(error, types)
-    return on
+        types = cast("tuple[type[BaseException], ...]", on if isinstance(on, tuple) else (on,))
+        if all(isinstance(one, type) and issubclass(one, BaseException) for one in types):
+            return lambda error: isinstance(error, types)
+    elif callable(on):
+        return on
+    raise ConfigError(
+        f"on = {reprlib.repr(on)} is not valid: it must be an exception type, a tuple of them, or a function of the "
+        "exception",
+        key="on",
+        value=on,
+    )
 
 
 def status_code(error: BaseException) -> int | None:
-    """Return the HTTP status of any library's exception: `error.status_code` or `error.response.status_code`."""
-    for holder in (error, getattr(error, "response", None)):
-        status = getattr(holder, "status_code", None)
-        if isinstance(status, int) and not isinstance(status, bool):
-            return status
-    return None
+    """Return the HTTP status of any library's exception: `error.status_code` or `error.response.status_code`.
+
+    It never raises: the exception may be of the application, with properties that do.
+    """
+    status: object = None
+    with Caught():
+        status = getattr(error, "status_code", None)
+    if not _is_whole(status):
+        with Caught():
+            status = getattr(getattr(error, "response", None), "status_code", None)
+    return status if _is_whole(status) else None
+
+
+def _is_whole(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)

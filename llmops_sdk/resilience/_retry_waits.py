@@ -7,10 +7,14 @@ from typing import Any, TypeAlias, cast
 
 from tenacity import RetryCallState, stop_after_attempt, stop_before_delay, wait_exponential
 
+from llmops_sdk._util._guard import Caught
 from llmops_sdk._util._retry_after import retry_after_seconds
 from llmops_sdk.config import RetrySettings
 
 __all__ = ["Uniform", "backoff", "next_wait", "retry_after"]
+
+_LONGEST = 1e300
+"""Seconds: as good as infinite."""
 
 Uniform: TypeAlias = Callable[[float, float], float]
 """Draws a number between two bounds, as `random.uniform` does."""
@@ -23,16 +27,26 @@ def retry_after(error: BaseException, now: float) -> float | None:
         error: The exception of any provider or vendor client.
         now: Seconds since the epoch, for a Retry-After header that is a date.
     """
-    seconds = getattr(error, "retry_after", None)
-    if isinstance(seconds, (int, float)) and not isinstance(seconds, bool):
-        return max(0.0, float(seconds)) if seconds == seconds else None  # noqa: PLR0124 - NaN does not equal itself
-    headers = getattr(getattr(error, "response", None), "headers", None)
-    # Not every client's headers are a Mapping; those of http.client are not.
-    items = getattr(headers, "items", None)
-    if not callable(items):
+    # The exception may be of the application, with properties that raise.
+    with Caught():
+        seconds = getattr(error, "retry_after", None)
+        if isinstance(seconds, (int, float)) and not isinstance(seconds, bool):
+            return _bounded(seconds)
+    with Caught():
+        headers = getattr(getattr(error, "response", None), "headers", None)
+        # Not every client's headers are a Mapping; those of http.client are not.
+        items = getattr(headers, "items", None)
+        if callable(items):
+            named = {str(name).lower(): str(value) for name, value in cast("Iterable[tuple[Any, Any]]", items())}
+            return retry_after_seconds(named, now)
+    return None
+
+
+def _bounded(seconds: float) -> float | None:
+    if seconds != seconds:  # noqa: PLR0124 - NaN does not equal itself
         return None
-    named = {str(name).lower(): str(value) for name, value in cast("Iterable[tuple[Any, Any]]", items())}
-    return retry_after_seconds(named, now)
+    # A larger integer is no float.
+    return max(0.0, float(min(seconds, _LONGEST)))
 
 
 def backoff(failures: int, policy: RetrySettings, uniform: Uniform) -> float:

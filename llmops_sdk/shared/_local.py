@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -13,7 +14,11 @@ from llmops_sdk.shared._state import Bucket, Claim, Grant, Slots, Tally, TallyGr
 __all__ = ["LocalState"]
 
 _MOST_KEYS = 65_536
-"""The most sums, pauses or buckets; then those that nobody needs any more go, and after them the oldest."""
+"""The most sums, pauses or buckets; then those that nobody needs any more go, and after them the least recently used:
+a budget of all calls must outlive any number of users."""
+_SWEEPS = 16
+"""How often the sums that nobody needs any more are removed while all keys are replaced once: each time costs a look at
+every sum, so a new key must not cause one."""
 
 
 @dataclass(slots=True)
@@ -53,9 +58,10 @@ class LocalState:
 
     clock: Clock = SYSTEM_CLOCK
     _holders: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
-    _levels: dict[str, _Level] = field(default_factory=dict[str, _Level])
+    _levels: OrderedDict[str, _Level] = field(default_factory=OrderedDict[str, _Level])
     _pauses: dict[str, float] = field(default_factory=dict[str, float])
-    _sums: dict[str, _Sum] = field(default_factory=dict[str, _Sum])
+    _sums: OrderedDict[str, _Sum] = field(default_factory=OrderedDict[str, _Sum])
+    _new_sums: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -183,8 +189,10 @@ class LocalState:
         level = self._levels.get(bucket.key)
         if level is None:
             if len(self._levels) >= _MOST_KEYS:
-                self._levels.pop(next(iter(self._levels)))
+                self._levels.popitem(last=False)
             level = self._levels[bucket.key] = _Level(bucket.capacity, now)
+        else:
+            self._levels.move_to_end(bucket.key)
         if now > level.at:
             amount = level.amount + (now - level.at) * bucket.rate
             level.amount = min(bucket.capacity, amount)
@@ -194,13 +202,21 @@ class LocalState:
     def _sum(self, tally: Tally, now: float) -> _Sum:
         one = self._sums.get(tally.key)
         if one is None or one.until <= now:
-            if len(self._sums) >= _MOST_KEYS:
-                kept = {key: other for key, other in self._sums.items() if other.until > now}
-                while len(kept) >= _MOST_KEYS:
-                    kept.pop(next(iter(kept)))
-                self._sums = kept
+            if one is None and len(self._sums) >= _MOST_KEYS:
+                self._make_room(now)
+            self._new_sums += 1
             one = self._sums[tally.key] = _Sum(tally.start, now + tally.seconds)
+        self._sums.move_to_end(tally.key)
         return one
+
+    def _make_room(self, now: float) -> None:
+        """Remove the sums that nobody needs any more, or else the one least recently used."""
+        if self._new_sums * _SWEEPS >= _MOST_KEYS:
+            self._new_sums = 0
+            for key in [key for key, one in self._sums.items() if one.until <= now]:
+                del self._sums[key]
+        if len(self._sums) >= _MOST_KEYS:
+            self._sums.popitem(last=False)
 
 
 _GRANTED = Grant()

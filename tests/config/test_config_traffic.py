@@ -94,7 +94,11 @@ def test_the_first_source_supplies_all_budgets(file: Path, monkeypatch: pytest.M
         (DAILY + "limit = 3", "budgets.daily.limit", ["budgets.daily.limit_usd", "= 3"]),
         (DAILY + "[[budgets]]\nname='x'\nlimit_usd=1\nmdoe='soft'", "budgets.x.mdoe", ["budgets.x.mode"]),
         (DAILY + "[[budgets]]\nlimit_usd = 3", "budgets.1.name", ["is missing", "each [[budgets]] needs it"]),
-        (DAILY + "window = 'fortnight'", "budgets.daily.window", ['"month"', "or a number above 0", "'fortnight'"]),
+        (
+            DAILY + "window = 'fortnight'",
+            "budgets.daily.window",
+            ['"month"', "or a number from 0.001", "'fortnight'"],
+        ),
         (DAILY + "window = -1", "budgets.daily.window", ["-1"]),
         (DAILY + "limit_tokens = 3", "budgets.daily", ["limit_usd or limit_tokens, and not both"]),
         ("[[budgets]]\nname = ''\nlimit_usd = 3", "budgets.0.name", ["a string of 1 to 64 characters"]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from loopback import Recorded
+from loopback import Recorded, Reply
 from openai_server import OpenAIServer
 
 import llmops_sdk as llmops
@@ -90,3 +90,10 @@ def test_answer_without_service_tier_and_usage_is_an_answer(vendor: str, monkeyp
         named = {"model": f"{vendor}/m-x", "base_url": server.base_url, "api_key_env": "TEAM_KEY"}
         llmops.configure(models={"m": named})
         assert llmops.chat("Hello?", model="m", retry=False).text == "Good day to you."
+
+
+@pytest.mark.parametrize("count", [10**400, 10**30, -5], ids=["endless", "huge", "negative"])
+def test_counts_of_tokens_that_cannot_be_true_count_as_none(count: int):
+    with OpenAIServer(Reply(input_tokens=count)) as server, llmops.LLM(f"{server.base_url}#m", retry=False) as model:
+        assert model.chat("Hello?").usage == llmops.Usage(output_tokens=7)
+        assert [chunk.usage for chunk in model.stream("Hello?") if chunk.usage] == [llmops.Usage(output_tokens=7)]

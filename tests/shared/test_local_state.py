@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from state_contract import StateContract
 
-from llmops_sdk.shared._local import LocalState
+from llmops_sdk.shared._local import LocalState, _Sum
 from llmops_sdk.shared._state import Bucket, Slots, Tally
 from llmops_sdk.testing import ManualClock
 
@@ -54,3 +54,30 @@ def test_keys_are_bounded(monkeypatch):
     assert all(len(table) <= 101 for table in (state._sums, state._levels, state._pauses))
     assert not state._holders
     assert state.reserve([Tally("sum 999", 1.0, None, 50.0)]).sums == (2.0,), "what is in use stays"
+
+
+def test_a_sum_in_use_outlives_any_number_of_others(monkeypatch):
+    monkeypatch.setattr("llmops_sdk.shared._local._MOST_KEYS", 100)
+    state, everybody = LocalState(ManualClock()), Tally("all", 1.0, 1_000.0, 60.0)
+    for number in range(1_000):
+        assert state.reserve([everybody, Tally(f"user {number}", 1.0, 5.0, 60.0)]).refused is None
+    grant = state.reserve([everybody])
+    assert (grant.refused, grant.sums) == (0, (1_000.0,))
+    assert len(state._sums) <= 100
+
+
+def test_a_new_key_costs_no_look_at_all_others(monkeypatch):
+    monkeypatch.setattr("llmops_sdk.shared._local._MOST_KEYS", 160)
+    looked = 0
+
+    class Counted(_Sum):
+        def __getattribute__(self, name):
+            nonlocal looked
+            looked += name == "until"
+            return super().__getattribute__(name)
+
+    monkeypatch.setattr("llmops_sdk.shared._local._Sum", Counted)
+    state = LocalState(ManualClock())
+    for number in range(1_600):
+        state.reserve([Tally(f"user {number}", 1.0, 5.0, 60.0)])
+    assert looked <= 1_600 * 20

@@ -16,6 +16,9 @@ BalanceMode: TypeAlias = Literal["weighted", "least_busy", "lowest_latency"]
 
 _Count = Annotated[PositiveInt | None, OrNone]
 _Amount = Annotated[PositiveFloat | None, OrNone]
+_LONGEST_WINDOW = 10 * 366 * 86_400.0
+"""Seconds: a later end would have no date that an error could name."""
+_WindowSeconds = Annotated[float, Field(ge=0.001, le=_LONGEST_WINDOW)]
 
 
 @public("llmops_sdk.config")
@@ -104,7 +107,7 @@ class BudgetSettings(SettingsSection):
     """Tokens of prompts and answers together."""
     per: Literal["all", "model", "user", "session", "tag", "run"] = "all"
     """Who has the budget: all calls together, or each model, user, session, tag or agent run (a trace) its own."""
-    window: Literal["minute", "hour", "day", "week", "month", "total"] | PositiveFloat = "day"
+    window: Literal["minute", "hour", "day", "week", "month", "total"] | _WindowSeconds = "day"
     """The time after which spending starts at zero again: a calendar unit in UTC, seconds, or "total" for never."""
     mode: Literal["hard", "soft"] = "hard"
     """"hard" refuses calls above the limit; "soft" lets them pass, and records that."""

@@ -44,6 +44,8 @@ _STANDARD = frozenset({
 # The tiers whose tokens have another price.
 _PRICED_TIERS = frozenset({"flex", "priority"})
 # The vendors that serve Anthropic's models.
+_MOST_TOKENS = 1_000_000_000_000
+"""A count above this, which the store could not keep, is a mistake of the server."""
 _THINKING_BLOCKS = frozenset({"anthropic", "azure_ai", "bedrock", "databricks", "vertex_ai"})
 
 
@@ -111,16 +113,21 @@ def _supports_schema(library: Library, endpoint: Endpoint) -> bool:
 
 
 def usage_of(usage: Any) -> Usage:
-    """Return the counts of litellm's usage object; missing counts are 0."""
+    """Return the counts of litellm's usage object; counts that are missing, or that cannot be true, are 0."""
     prompt = getattr(usage, "prompt_tokens_details", None)
     completion = getattr(usage, "completion_tokens_details", None)
     return Usage(
-        input_tokens=getattr(usage, "prompt_tokens", 0) or 0,
-        output_tokens=getattr(usage, "completion_tokens", 0) or 0,
-        cache_read_tokens=getattr(prompt, "cached_tokens", 0) or 0,
-        cache_creation_tokens=getattr(prompt, "cache_creation_tokens", 0) or 0,
-        reasoning_tokens=getattr(completion, "reasoning_tokens", 0) or 0,
+        input_tokens=_count(usage, "prompt_tokens"),
+        output_tokens=_count(usage, "completion_tokens"),
+        cache_read_tokens=_count(prompt, "cached_tokens"),
+        cache_creation_tokens=_count(prompt, "cache_creation_tokens"),
+        reasoning_tokens=_count(completion, "reasoning_tokens"),
     )
+
+
+def _count(counts: object, name: str) -> int:
+    value = getattr(counts, name, None)
+    return value if isinstance(value, int) and 0 <= value <= _MOST_TOKENS else 0
 
 
 def price_of(

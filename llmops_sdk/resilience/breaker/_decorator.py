@@ -13,7 +13,7 @@ from llmops_sdk._util._callables import decorate
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk.config import BreakerSettings
 from llmops_sdk.errors import CircuitOpenError, ConfigError
-from llmops_sdk.resilience._decorated import wrap_callable
+from llmops_sdk.resilience._decorated import checked_name, wrap_callable
 from llmops_sdk.resilience._error_classes import ErrorFilter, error_filter, is_transient
 from llmops_sdk.resilience.breaker._breaker import Breaker, BreakerState, Result, Trial
 from llmops_sdk.resilience.breaker._record import record_changes, record_probe, record_refusal
@@ -85,7 +85,7 @@ def breaker(
     settings = BreakerSettings(failures=cast("int", failures), open_seconds=open_seconds)
     if settings.failures is None:
         raise ConfigError("@breaker(failures=None): give a whole number above zero", key="failures", value=None)
-    return BreakerPolicy(Breaker(name or "", settings, clock), on, clock)
+    return BreakerPolicy(Breaker(checked_name("breaker", name), settings, clock), on, clock)
 
 
 class BreakerPolicy:
@@ -160,8 +160,12 @@ class _Gate:
         record_changes(self.breaker, trial.confirm())
 
     def end(self, trial: Trial, error: BaseException | None) -> None:
-        changes = trial.end(self._result_of(error), pause_of(error, self.clock.time()))
-        record_changes(self.breaker, changes, error)
+        result: Result = "neutral"
+        try:
+            result = self._result_of(error)  # may ask a function of the application
+        finally:
+            changes = trial.end(result, pause_of(error, self.clock.time()))
+            record_changes(self.breaker, changes, error)
 
     def _result_of(self, error: BaseException | None) -> Result:
         if self.is_failure is None or not isinstance(error, Exception):

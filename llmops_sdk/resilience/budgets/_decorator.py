@@ -6,6 +6,7 @@ import os
 import weakref
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from reprlib import repr as short_repr
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias, TypeVar
 from uuid import uuid4
@@ -94,13 +95,21 @@ def budget(
         ...         print(f"{error.left:.2f} USD left")
         0.01 USD left
     """
-    if isinstance(cost, (int, float)) and finite(cost, -1.0) < 0:
-        raise ConfigError(f"@budget: cost = {cost!r} is not valid: it must be at least zero", key="cost", value=cost)
+    if not (cost is None or callable(cost) or _is_amount(cost)):
+        raise ConfigError(
+            f"@budget: cost = {short_repr(cost)} is not valid: it must be a number of at least zero, or a function",
+            key="cost",
+            value=cost,
+        )
     settings = _checked(
         name=_UNNAMED if name is None else name, limit_usd=limit_usd, limit_tokens=limit_tokens, per=per,
         window=window, mode=mode, unknown_cost=unknown_cost,
     )  # fmt: skip
     return BudgetPolicy(settings, clock, cost, named=name is not None)
+
+
+def _is_amount(cost: object) -> bool:
+    return isinstance(cost, (int, float)) and not isinstance(cost, bool) and finite(cost, -1.0) >= 0
 
 
 def _checked(**values: Any) -> BudgetSettings:

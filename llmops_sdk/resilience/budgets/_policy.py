@@ -23,6 +23,8 @@ _LATE = 300.0
 """Seconds for which a sum outlives its window: calls in flight at its end are still settled."""
 _TOTAL_SECONDS = 10 * 365 * 86_400.0
 """How long a server keeps the sum of a budget without an end, after its last new key."""
+_LARGEST = 1e300
+"""No amount of money or tokens; a larger integer is no float."""
 # Sums of floats are off by less than this; three calls of 0.1 must fit into 0.3.
 _ROUNDING = 1e-9
 
@@ -177,7 +179,7 @@ _KEYS: Mapping[str, Callable[[BudgetCall], tuple[str, ...]]] = {
 
 def finite(value: float | None, unknown: float) -> float:
     """Return a number of a provider if it can be one of money or tokens, else what stands for an unknown one."""
-    return unknown if value is None or not 0 <= value < math.inf else float(value)
+    return unknown if value is None or not 0 <= value < _LARGEST else float(value)
 
 
 def shortened(key: str) -> str:

@@ -27,12 +27,14 @@ class Entry(Generic[_T]):
         result: Its answer, once it has one.
         error: Its error, or None.
         ended: Whether it has an answer or an error.
+        sent: Whether its thread or task has begun.
     """
 
     leg: Leg
     result: _T | None = None
     error: BaseException | None = None
     ended: bool = False
+    sent: bool = False
 
     def end(self, result: _T | None, error: BaseException | None) -> None:
         """Note the end."""
@@ -97,8 +99,11 @@ class HedgedCall(Generic[_T]):
             self._route.legs.append(self.second.leg)
         return self.second
 
-    def note_sent(self) -> None:
-        """Record that the second request was sent."""
+    def note_sent(self, entry: Entry[_T]) -> None:
+        """Note that a request goes out now, and record the second one."""
+        entry.sent = True
+        if entry is not self.second:
+            return
         record_decision("hedge", "hedged", deployment=self._name, wait_ms=self.elapsed() * 1000)
 
     def withdraw_second(self) -> None:
@@ -125,6 +130,9 @@ class HedgedCall(Generic[_T]):
         winner = self.winner = self.decided()
         second = self.second
         if second is None:
+            return
+        if not second.sent:
+            self.withdraw_second()  # the first one answered before its thread or task began
             return
         if second.error is not None and is_refusal(second.error):
             record_decision("hedge", "refused", deployment=self._name, reason=type(second.error).__name__)

@@ -31,14 +31,12 @@ def race(call: HedgedCall[_T], send: Callable[[Entry[_T]], _T], discard: Callabl
         send: Sends a request and returns its answer.
         discard: Releases an answer that comes too late.
     """
-    threads: _Threads[_T] = _Threads(send, discard)
+    threads: _Threads[_T] = _Threads(call.note_sent, send, discard)
     try:
         if call.delay is None or not threads.start(call.first):
             call.first.end(*_result_of(send, call.first))
         elif not threads.next_end(call.delay) and (second := call.take_second()) is not None:
-            if threads.start(second):
-                call.note_sent()
-            else:
+            if not threads.start(second):
                 call.withdraw_second()
         while (winner := call.decided()) is None:
             threads.next_end(None)
@@ -58,7 +56,10 @@ def _result_of(send: Callable[[Entry[_T]], _T], entry: Entry[_T]) -> tuple[_T | 
 class _Threads(Generic[_T]):
     """The requests of one race, each in a thread of the pool."""
 
-    def __init__(self, send: Callable[[Entry[_T]], _T], discard: Callable[[_T], object]) -> None:
+    def __init__(
+        self, begin: Callable[[Entry[_T]], None], send: Callable[[Entry[_T]], _T], discard: Callable[[_T], object]
+    ) -> None:
+        self._begin = begin
         self._send = send
         self._discard = discard
         self._ended: queue.SimpleQueue[tuple[Entry[_T], _T | None, BaseException | None]] = queue.SimpleQueue()
@@ -70,6 +71,10 @@ class _Threads(Generic[_T]):
         context = contextvars.copy_context()
 
         def run() -> None:
+            with self._lock:
+                if self._left:
+                    return  # nobody waits for it any more, so it is not sent
+                context.run(self._begin, entry)
             result, error = context.run(_result_of, self._send, entry)
             with self._lock:
                 if not self._left:
@@ -113,7 +118,7 @@ async def arace(
         send: Sends a request and returns its answer.
         discard: Releases an answer that comes too late.
     """
-    tasks: _Tasks[_T] = _Tasks(send, discard)
+    tasks: _Tasks[_T] = _Tasks(call.note_sent, send, discard)
     try:
         if call.delay is None:
             await tasks.run_here(call.first)
@@ -121,7 +126,6 @@ async def arace(
             tasks.start(call.first)
             if not await tasks.next_end(call.delay) and (second := call.take_second()) is not None:
                 tasks.start(second)
-                call.note_sent()
         while (winner := call.decided()) is None:
             await tasks.next_end(None)
         return winner.value()
@@ -134,8 +138,12 @@ class _Tasks(Generic[_T]):
     """The requests of one race, each in a task."""
 
     def __init__(
-        self, send: Callable[[Entry[_T]], Coroutine[Any, Any, _T]], discard: Callable[[_T], Awaitable[object]]
+        self,
+        begin: Callable[[Entry[_T]], None],
+        send: Callable[[Entry[_T]], Coroutine[Any, Any, _T]],
+        discard: Callable[[_T], Awaitable[object]],
     ) -> None:
+        self._begin = begin
         self._send = send
         self._discard = discard
         self._running: dict[asyncio.Task[_T], Entry[_T]] = {}
@@ -150,7 +158,11 @@ class _Tasks(Generic[_T]):
 
     def start(self, entry: Entry[_T]) -> None:
         """Send a request in a task of its own."""
-        self._running[asyncio.create_task(self._send(entry))] = entry
+        self._running[asyncio.create_task(self._run(entry))] = entry
+
+    async def _run(self, entry: Entry[_T]) -> _T:
+        self._begin(entry)
+        return await self._send(entry)
 
     async def next_end(self, seconds: float | None) -> bool:
         """Wait until another request ends, and note its end; return False when the time passed before that."""

@@ -14,7 +14,7 @@ from llmops_sdk._util._callables import decorate
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk.config import LimitSettings, current
 from llmops_sdk.errors import ConfigError, LimitExceededError
-from llmops_sdk.resilience._decorated import wrap_callable
+from llmops_sdk.resilience._decorated import checked_name, wrap_callable
 from llmops_sdk.resilience.limits._calls import Fairness, outcome_of, record_limit_refusal, record_wait, turn_of
 from llmops_sdk.resilience.limits._limiter import Limiter
 from llmops_sdk.resilience.limits._pass import Pass
@@ -89,7 +89,7 @@ def limit(
         fair=fair,
     )
     _check(settings, name, shared=shared)
-    return LimitPolicy(settings, name or "", shared=shared, clock=clock)
+    return LimitPolicy(settings, checked_name("limit", name), shared=shared, clock=clock)
 
 
 def _check(settings: LimitSettings, name: str | None, *, shared: bool) -> None:

@@ -6,10 +6,13 @@ import errno
 import socket
 
 from llmops_sdk.errors import LLMOpsError, ProviderError, StreamInterruptedError
-from llmops_sdk.providers import Chunk, Embeddings, Response
+from llmops_sdk.providers import Chunk, Embeddings, Response, Usage
 from llmops_sdk.resilience._error_classes import status_code
 
-__all__ = ["chunk_size", "is_free", "response_size"]
+__all__ = ["chunk_size", "is_free", "response_size", "tokens_of"]
+
+_MOST_TOKENS = 1_000_000_000_000
+"""A count above this, or below zero, is a mistake of the provider."""
 
 _UNSENT = (ConnectionRefusedError, socket.gaierror)
 _UNREACHABLE = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH})
@@ -46,6 +49,14 @@ def is_free(error: BaseException) -> bool:
         seen.append(cause)
         cause = cause.__cause__ or cause.__context__
     return False
+
+
+def tokens_of(usage: Usage | None) -> tuple[int, int] | None:
+    """Return the tokens of the prompt and of the answer, or None where the provider does not say, or says nonsense."""
+    if usage is None:
+        return None
+    counts = usage.input_tokens, usage.output_tokens
+    return counts if any(counts) and all(0 <= count <= _MOST_TOKENS for count in counts) else None
 
 
 def response_size(answer: Response | Embeddings) -> int:

@@ -7,7 +7,7 @@ import contextvars
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeAlias
 
 from llmops_sdk._util._clock import Clock
 from llmops_sdk._util._daemon import start_daemon
@@ -24,7 +24,7 @@ from llmops_sdk.resilience.budgets._estimate import Estimate, Estimator
 from llmops_sdk.resilience.limits._calls import is_cancelled, outcome_of, record_limit_refusal, record_wait, turn_of
 from llmops_sdk.resilience.limits._limiter import Limiter
 from llmops_sdk.resilience.limits._pass import Outcome, Pass
-from llmops_sdk.resilience.traffic._use import chunk_size, is_free, response_size
+from llmops_sdk.resilience.traffic._use import chunk_size, is_free, response_size, tokens_of
 
 __all__ = ["Gates", "Visit"]
 
@@ -34,6 +34,9 @@ _NEARLY_OVER = 0.05
 """Seconds: a stage outside cancels a call at its deadline, by a timer that was started a little earlier."""
 _CHARS_PER_TOKEN = 4
 _JOIN_TIMEOUT = 0.05
+
+_Used: TypeAlias = tuple[int | None, float | None]
+"""Tokens and USD of a call; None for what is unknown."""
 
 
 @dataclass(slots=True)
@@ -146,7 +149,7 @@ class Visit:
         if (limiter := gates.limiter) is not None:
             try:
                 self._pass = await limiter.aenter(
-                    tokens=self._tokens(), who=turn_of(gates.limits.fair), timeout=self._left()
+                    tokens=self._tokens(), who=turn_of(gates.limits.fair), timeout=self._left_in_queue()
                 )
             except LimitExceededError as error:
                 record_limit_refusal(gates.name, error)
@@ -191,6 +194,11 @@ class Visit:
 
     def _left(self) -> float | None:
         return None if self._total is None else self._began + self._total - self._gates.clock.monotonic()
+
+    def _left_in_queue(self) -> float | None:
+        """Return the time that an async call may wait: it must be refused before a stage outside cancels it."""
+        left = self._left()
+        return None if left is None else left - min(_NEARLY_OVER, max(left, 0.0) / 10)
 
     def _after_wait(self, one: Pass) -> Request:
         """Return the request of a call that waited, with the time that is left."""
@@ -246,21 +254,27 @@ class Visit:
         Args:
             error: The error that the call ended with, or None.
         """
-        used = self._used(error)
+        used: _Used = (None, None)
         try:
-            self._leave_gates(error, used[0])
+            used = self._used(error)
         finally:
-            if self._reservation is not None:
-                self._reservation.settle(tokens=used[0], usd=used[1])
+            try:
+                self._leave_gates(error, used[0])
+            finally:
+                if self._reservation is not None:
+                    self._reservation.settle(tokens=used[0], usd=used[1])
 
     async def aleave(self, error: BaseException | None) -> None:
         """Leave the policies in reverse, async."""
-        used = self._used(error)
+        used: _Used = (None, None)
         try:
-            self._leave_gates(error, used[0])
+            used = self._used(error)
         finally:
-            if self._reservation is not None:
-                await self._reservation.asettle(tokens=used[0], usd=used[1])
+            try:
+                self._leave_gates(error, used[0])
+            finally:
+                if self._reservation is not None:
+                    await self._reservation.asettle(tokens=used[0], usd=used[1])
 
     def _leave_gates(self, error: BaseException | None, tokens: int | None) -> None:
         if self._finished and is_cancelled(error):
@@ -302,16 +316,15 @@ class Visit:
         """Return the seconds from the start until the request went out."""
         return 0.0 if self._sent_at is None else self._sent_at - self._began
 
-    def _used(self, error: BaseException | None) -> tuple[int | None, float | None]:
+    def _used(self, error: BaseException | None) -> _Used:
         """Return the tokens and the USD of the call; None for what is unknown, which keeps the estimate."""
         if self._sent_at is None:
             return 0, 0.0
         estimate, estimator = self._estimate, self._gates.estimator
         if estimate is None or estimator is None:
             return None, None
-        usage = self._usage
-        if usage is not None and (usage.input_tokens or usage.output_tokens):
-            prompt, output = usage.input_tokens, usage.output_tokens
+        if (counts := tokens_of(self._usage)) is not None:
+            prompt, output = counts
             if self._finished and self._texts is None:
                 estimator.observe(output)
         elif error is not None and not self._arrived and is_free(error):

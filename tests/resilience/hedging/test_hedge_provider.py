@@ -17,6 +17,8 @@ from llmops_sdk.providers import Provider
 from llmops_sdk.resilience import RetryProvider
 from llmops_sdk.resilience.balance._balancer import Health
 from llmops_sdk.resilience.hedging import HedgePolicies, HedgeProvider, _provider, _threads
+from llmops_sdk.testing import capture_traces
+from llmops_sdk.tracing import span
 
 ONCE = RetrySettings(attempts=1)
 
@@ -226,6 +228,37 @@ def test_a_sync_loser_that_answers_later_is_dropped_and_closed(hedged):
     assert not inner.ended[0].is_set()
     inner.released.set()
     waits_for(inner.ended[0])  # its generator is closed after its first piece
+
+
+@pytest.mark.parametrize("name", ["complete", "stream"])
+def test_a_hedge_whose_thread_has_not_begun_is_never_sent_and_costs_no_share(hedged, warm, monkeypatch, name):
+    jobs = []
+    submitted = threading.Event()
+
+    def submit(job):
+        jobs.append(job)
+        if len(jobs) == 1:
+            return _threads.submit(job)
+        submitted.set()
+        return True
+
+    def first(requests, request):
+        waits_for(submitted)
+        return at_once("first")(requests, request)
+
+    monkeypatch.setattr("llmops_sdk.resilience.hedging._race.submit", submit)
+    inner = Requests(first, at_once("hedge"))
+    with capture_traces() as traces, span("call"):
+        if name == "complete":
+            response = hedged(inner).complete(REQUEST)
+            assert (response.text, summary(response.attempts)) == ("first", [(1, "first", "ok", response.cost)])
+        else:
+            assert "".join(chunk.text for chunk in hedged(inner).stream(REQUEST)) == "first"
+        jobs[1]()  # the pool gets to it now
+    assert len(inner.requests) == 1
+    (root,) = traces.spans
+    assert [event.name for event in root.events if event.name == "llmops.traffic"] == []
+    assert (warm.answers if name == "complete" else warm.streams)._earned >= 10.0
 
 
 def test_a_cancelled_caller_cancels_both_requests(hedged):

@@ -215,6 +215,15 @@ def test_a_call_of_unknown_use_counts_its_prompt_and_its_answer(way, script, dep
     assert deployed.spent == PROMPT + 10
 
 
+@pytest.mark.parametrize("usage", [Usage(input_tokens=10**400), Usage(input_tokens=-99, output_tokens=9)])
+def test_impossible_counts_of_a_provider_keep_the_estimate(way, script, deploy, usage):
+    chunk = Chunk(text="x" * 40, finish_reason="stop", usage=usage)
+    deployed = deploy(script([chunk] if way.streams else Response(text="x" * 40, usage=usage)))
+    way(deployed.stage)
+    assert deployed.spent == PROMPT + 10
+    assert deployed.is_idle()
+
+
 def test_the_usual_length_of_answers_is_learnt(way, script, deploy):
     deployed = deploy(script(way.answer))
     before = deployed.stage.gates.estimator.usual_output
