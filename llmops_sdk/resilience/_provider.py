@@ -80,13 +80,13 @@ class RetryProvider(WrapperProvider):
         self.prepare()
         attempts = self._attempts(request)
         response = self._call(self.inner.complete, request, attempts)
-        return replace(response, attempts=tuple(attempts.ended), deployment=attempts.served())
+        return replace(response, attempts=tuple(attempts.ended), deployment=attempts.served() or response.deployment)
 
     async def acomplete(self, request: Request) -> Response:
         await self.aprepare()
         attempts = self._attempts(request)
         response = await self._acall(self.inner.acomplete, request, attempts)
-        return replace(response, attempts=tuple(attempts.ended), deployment=attempts.served())
+        return replace(response, attempts=tuple(attempts.ended), deployment=attempts.served() or response.deployment)
 
     def embed(self, texts: Sequence[str], request: Request) -> Embeddings:
         self.prepare()

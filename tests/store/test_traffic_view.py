@@ -9,7 +9,7 @@ import pytest
 import llmops_sdk as llmops
 from llmops_sdk.errors import RateLimitError
 from llmops_sdk.providers import Embeddings, Response
-from llmops_sdk.resilience.traffic._events import record_decision
+from llmops_sdk.shared._decisions import record_decision
 from llmops_sdk.store import export, import_file, query
 from llmops_sdk.testing import ScriptedProvider, use_provider
 from llmops_sdk.tracing.privacy._content import event_without_content

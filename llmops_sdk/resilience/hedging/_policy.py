@@ -26,8 +26,8 @@ class HedgePolicy:
     """Says after which delay a second request may go out. Thread-safe; it neither waits nor reads a clock.
 
     The delay is the percentile of the last 1,000 latencies, or a higher one if the share does not cover all calls above
-    it: with 5 %, the 96.25th. Each observed call earns `share` of a hedge, and a hedge takes one, so that at any time at
-    most that share of the calls has been sent twice.
+    it: with 5 %, the 96.25th. Each observed call earns `share` of a hedge, and a hedge takes one, so that at any time
+    at most that share of the calls has been sent twice.
 
     Args:
         settings: The share, the percentile, and how many latencies it needs first.
