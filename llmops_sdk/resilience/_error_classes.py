@@ -109,7 +109,7 @@ def is_transient(error: BaseException) -> bool:
 
 def _told_by_server(error: BaseException) -> bool | None:
     """Return whether the response of a vendor's exception says that a retry may help, or None if it does not say."""
-    told: object = None
+    told = ""
     # An exception of the application may have properties that raise, or a code that cannot be hashed.
     with Caught():
         if getattr(error, "code", None) in _QUOTA_CODES:
@@ -185,17 +185,18 @@ def error_filter(on: ErrorFilter | None, default: Callable[[BaseException], bool
     """
     if on is None:
         return default
-    if isinstance(on, (type, tuple)):
-        types = cast("tuple[type[BaseException], ...]", on if isinstance(on, tuple) else (on,))
-        if all(isinstance(one, type) and issubclass(one, BaseException) for one in types):
-            return lambda error: isinstance(error, types)
-    elif callable(on):
+    given = cast("object", on)
+    types = cast("tuple[object, ...]", given if isinstance(given, tuple) else (given,))
+    if all(isinstance(one, type) and issubclass(one, BaseException) for one in types):
+        known = cast("tuple[type[BaseException], ...]", types)
+        return lambda error: isinstance(error, known)
+    if callable(on) and not isinstance(on, type):
         return on
     raise ConfigError(
-        f"on = {reprlib.repr(on)} is not valid: it must be an exception type, a tuple of them, or a function of the "
+        f"on = {reprlib.repr(given)} is not valid: it must be an exception type, a tuple of them, or a function of the "
         "exception",
         key="on",
-        value=on,
+        value=given,
     )
 
 
