@@ -203,7 +203,7 @@ def slow_provider() -> Outcome:
     )
 
 
-def traffic_step() -> Outcome:
+def ten_times() -> Outcome:
     """Ten times the traffic for 20 s at a server for two times: without limits nearly everybody waits in vain."""
     curves: dict[str, Curve] = {}
     goodput: dict[str, float] = {}
@@ -368,5 +368,5 @@ def _at_least(what: str, value: float, bound: float) -> Check:
 
 
 SCENARIOS: tuple[Callable[[], Outcome], ...] = (
-    total_outage, partial_outage, slow_provider, traffic_step, breaker_expiry, heavy_tail, fairness, million,
+    total_outage, partial_outage, slow_provider, ten_times, breaker_expiry, heavy_tail, fairness, million,
 )  # fmt: skip

@@ -364,6 +364,7 @@ class _Race:
             late = settled
             settle(ok, "ok" if ok else "error")
             if not hedged and not late and self.call.client.hedge is not None:
+                self._observed = True
                 self.call.client.hedge.observe(self.call.client.simulation.clock.now - self.began)
             if not late:
                 self._ended(ok=ok, why="error", again=True)
@@ -372,6 +373,7 @@ class _Race:
         deployment.server.serve(done)
 
     _timed_out = False
+    _observed = False
 
     def _time_out(self) -> None:
         if not self.over:
@@ -393,5 +395,8 @@ class _Race:
     def _finish(self) -> None:
         """End the attempt; a request still under way is cancelled, and leaves its slot."""
         self.over = True
+        if not self._observed and self.call.client.hedge is not None:
+            # The first request lost or timed out: it took at least so long.
+            self.call.client.hedge.observe(self.call.client.simulation.clock.now - self.began)
         for end in self._ends:
             end()

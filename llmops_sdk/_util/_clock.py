@@ -50,8 +50,9 @@ SYSTEM_CLOCK: Clock = SystemClock()
 
 
 def is_real_time(clock: Clock) -> bool:
-    """Return whether a clock shows the real time now, so that a waiter can wait for an event instead of sleeping.
+    """Return whether waiting by a clock takes real time, so that another thread can end the wait.
 
-    A clock that stands for another one has it in its attribute `in_force`.
+    Args:
+        clock: A clock, or one that reads another one, its `in_force`.
     """
     return getattr(clock, "in_force", clock) is SYSTEM_CLOCK

@@ -38,7 +38,6 @@ class _CallClock:
 
     @property
     def in_force(self) -> Clock:
-        """Return the clock in force; see `is_real_time`."""
         return STAND_INS.clock
 
     def time(self) -> float:

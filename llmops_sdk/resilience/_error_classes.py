@@ -185,18 +185,21 @@ def error_filter(on: ErrorFilter | None, default: Callable[[BaseException], bool
     """
     if on is None:
         return default
-    given = cast("object", on)
-    types = cast("tuple[object, ...]", given if isinstance(given, tuple) else (given,))
+    return _checked_filter(on)
+
+
+def _checked_filter(on: object) -> Callable[[BaseException], bool]:
+    types = cast("tuple[object, ...]", on) if isinstance(on, tuple) else (on,)
     if all(isinstance(one, type) and issubclass(one, BaseException) for one in types):
         known = cast("tuple[type[BaseException], ...]", types)
         return lambda error: isinstance(error, known)
-    if callable(on) and not isinstance(on, type):
-        return on
+    if not isinstance(on, tuple) and callable(types[0]) and not isinstance(types[0], type):
+        return cast("Callable[[BaseException], bool]", types[0])
     raise ConfigError(
-        f"on = {reprlib.repr(given)} is not valid: it must be an exception type, a tuple of them, or a function of the "
-        "exception",
+        f"on = {reprlib.repr(types)[1:-1].rstrip(',')} is not valid: it must be an exception type, a tuple of them, or "
+        "a function of the exception",
         key="on",
-        value=given,
+        value=types,
     )
 
 

@@ -10,7 +10,6 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import NamedTuple, Protocol, TypeVar
 
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
@@ -293,11 +292,11 @@ class AwayState:
 
     def _part(self, claim: Claim) -> Claim:
         if isinstance(claim, Slots):
-            return replace(claim, limit=max(claim.limit // self.peer_count, 1))
+            return claim._replace(limit=max(claim.limit // self.peer_count, 1))
         return self._bucket_part(claim)
 
     def _bucket_part(self, bucket: Bucket) -> Bucket:
-        return replace(bucket, rate=bucket.rate / self.peer_count, capacity=bucket.capacity / self.peer_count)
+        return bucket._replace(rate=bucket.rate / self.peer_count, capacity=bucket.capacity / self.peer_count)
 
     def _tally_parts(self, tallies: Sequence[Tally]) -> list[Tally]:
         parts: list[Tally] = []
@@ -306,12 +305,12 @@ class AwayState:
                 first = self._tallies.get(one.key)
                 if first is None:
                     known = self._known.get(one.key)
-                    first = replace(one, start=one.start if known is None else known.total)
+                    first = one._replace(start=one.start if known is None else known.total)
                     if len(self._tallies) < _MOST_KEYS:
                         self._tallies[one.key] = first
                 limit = one.limit
                 if limit is not None:
                     # Each process may spend its part of what was left.
                     limit = first.start + max(limit - first.start, 0.0) / self.peer_count
-                parts.append(replace(one, start=first.start, limit=limit))
+                parts.append(one._replace(start=first.start, limit=limit))
         return parts

@@ -86,10 +86,14 @@ class LocalState:
                 elif (wait := self._wait_for(claim, now)) > 0.0:
                     return Grant(claim.key, wait)
             for claim in claims:
-                if isinstance(claim, Slots):
-                    self._holders.setdefault(claim.key, set()).add(holder)
+                key = claim.key
+                if isinstance(claim, Bucket):
+                    amount, capacity = claim.amount, claim.capacity
+                    self._levels[key].amount -= min(capacity, amount)
+                elif (holders := self._holders.get(key)) is None:
+                    self._holders[key] = {holder}
                 else:
-                    self._levels[claim.key].amount -= min(claim.amount, claim.capacity)
+                    holders.add(holder)
         return _GRANTED
 
     def renew(self, holder: str, claims: Sequence[Slots]) -> None:
@@ -150,25 +154,19 @@ class LocalState:
         now = self.clock.monotonic()
         with self._lock:
             sums = [self._sum(tally, now) for tally in tallies]
-            refused = next(
-                (
-                    index
-                    for index, (tally, one) in enumerate(zip(tallies, sums, strict=True))
-                    if tally.limit is not None and one.amount + tally.amount > tally.limit
-                ),
-                None,
-            )
-            if refused is None:
-                for tally, one in zip(tallies, sums, strict=True):
-                    one.amount += tally.amount
-            return TallyGrant(refused, tuple(one.amount for one in sums))
+            for index, tally in enumerate(tallies):
+                if tally.limit is not None and sums[index].amount + tally.amount > tally.limit:
+                    return TallyGrant(index, tuple([one.amount for one in sums]))
+            for index, tally in enumerate(tallies):
+                sums[index].amount += tally.amount
+            return TallyGrant(None, tuple([one.amount for one in sums]))
 
     def settle(self, tallies: Sequence[Tally], actual: Sequence[float]) -> None:
         """Replace reserved amounts by the actual ones."""
         with self._lock:
-            for tally, amount in zip(tallies, actual, strict=True):
+            for index, tally in enumerate(tallies):
                 if (one := self._sums.get(tally.key)) is not None:
-                    one.amount += amount - tally.amount
+                    one.amount += actual[index] - tally.amount
 
     def sums(self, keys: Iterable[str]) -> dict[str, float]:
         """Return what is spent and reserved of these keys, where there is anything."""
@@ -180,10 +178,10 @@ class LocalState:
 
     def _wait_for(self, bucket: Bucket, now: float) -> float:
         """Return the seconds until the bucket has the amount; 0.0 when it has."""
-        level = self._filled(bucket, now)
-        missing = min(bucket.amount, bucket.capacity) - level.amount
+        level, capacity = self._filled(bucket, now), bucket.capacity
+        missing = (min(capacity, bucket.amount)) - level.amount
         # A rounding error must not make a caller wait for a billionth of a token.
-        if missing <= bucket.capacity * 1e-9:
+        if missing <= capacity * 1e-9:
             return 0.0
         return max(level.drained_until - now, 0.0) + missing / bucket.rate
 
@@ -196,7 +194,8 @@ class LocalState:
         else:
             self._levels.move_to_end(bucket.key)
         if now > level.at:
-            level.amount = min(level.amount + (now - level.at) * bucket.rate, bucket.capacity)
+            amount = level.amount + (now - level.at) * bucket.rate
+            level.amount = min(bucket.capacity, amount)
             level.at = now
         return level
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 __all__ = ["Bucket", "Claim", "Grant", "SharedState", "Slots", "Tally", "TallyGrant"]
 
 
-@dataclass(frozen=True, slots=True)
-class Slots:
+class Slots(NamedTuple):
     """A number of calls at the same time.
 
     Attributes:
@@ -24,8 +22,7 @@ class Slots:
     seconds: float = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class Bucket:
+class Bucket(NamedTuple):
     """A token bucket: an amount that is taken at once, and comes back steadily.
 
     Attributes:
@@ -44,8 +41,7 @@ class Bucket:
 Claim = Slots | Bucket
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(NamedTuple):
     """What came of claims.
 
     Attributes:
@@ -57,8 +53,7 @@ class Grant:
     wait: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Tally:
+class Tally(NamedTuple):
     """A sum over a time window, with a limit.
 
     Attributes:
@@ -76,8 +71,7 @@ class Tally:
     start: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class TallyGrant:
+class TallyGrant(NamedTuple):
     """What came of reservations.
 
     Attributes:

@@ -265,3 +265,9 @@ def test_a_file_that_was_only_found_may_set_limits_but_no_servers(own_surroundin
 def test_prices_of_deployments_are_used(file: Path, caplog: pytest.LogCaptureFixture) -> None:
     llmops.configure(models={"a": {"deployments": ["x/Y-1"]}}, prices={"y1": {"input": 1}})
     assert "did you mean" in caplog.text
+
+
+def test_a_misspelt_key_of_the_breaker_shows_its_value(file: Path) -> None:
+    # "breaker" is similar to "bearer", but it is not what is misspelt.
+    assert "unknown key breaker.failure = 3." in str(fails("[breaker]\nfailure = 3", file))
+    assert "unknown key breaker.bearr = '***'." in str(fails("[breaker]\nbearr = 3", file))

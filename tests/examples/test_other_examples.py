@@ -122,6 +122,28 @@ print(space["llmops"].query("SELECT count(*) FROM llm_calls").scalar())
     assert ran.stdout.splitlines()[-1] == "4"
 
 
+def test_traffic_control_answers_without_the_deployment_that_is_down(tmp_path: Path):
+    store = tmp_path / "traces"
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / "traffic_control.py")],
+        env={**os.environ, "LLMOPS_STORE__PATH": str(store)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=True,
+    )
+    said = done.stdout.splitlines()
+    assert {line.partition(" after ")[0] for line in said[:5]} == {"ada: west answers", "ben: west answers"}
+    assert said[5].startswith("ada, after 20 more: ada has ")
+    assert said[6] == "ben: west answers after 1 attempt(s)"
+    sql = "SELECT DISTINCT policy, decision, deployment, subject FROM traffic ORDER BY ALL"
+    assert llmops.query(sql, path=store).rows() == [
+        ("breaker", "opened", "east", None),
+        ("budget", "refused", "west", "each user:ada"),
+    ]
+
+
 def test_guarded_agent_mails_nobody_but_the_user(tmp_path: Path):
     pytest.importorskip("re2")
     done = subprocess.run(

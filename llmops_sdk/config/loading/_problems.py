@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import Any, cast
 
 from pydantic import ValidationError
@@ -70,6 +71,9 @@ def _may_be_secret(path: KeyPath, nearest: KeyPath, value: object) -> bool:
     """Return whether the value of a misspelt key may be a secret: by either name, a similar one, or its looks."""
     if is_secret(path) or is_secret(nearest) or nearest[-1].endswith("headers"):
         return True
+    if isinstance(value, (int, float)):
+        # [breaker] is similar to "bearer", but it is not what is misspelt.
+        path = tuple(name for name, right in zip_longest(path, nearest) if name is not None and name != right)
     names = [re.findall(r"[a-z]+", name.lower()) for name in path]
     words = [word for found in names for word in [*found, "".join(found)]]
     if any(difflib.get_close_matches(word, SECRET_WORDS, n=1, cutoff=0.7) for word in words):

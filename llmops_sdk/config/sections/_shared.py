@@ -22,7 +22,7 @@ _EXPECTED = 'the URL of a server, as in "redis://host:6379/0" or "postgresql://h
 
 @public("llmops_sdk.config")
 class SharedSettings(SettingsSection):
-    """A server that many processes and machines share. The response cache then lies there, not on this machine."""
+    """A server that all processes and machines share: limits, budgets and, in place of this machine's, the cache."""
 
     url: OptionalText = None
     """The server: `redis://`, `rediss://` (TLS), `valkey://` or `postgresql://`. It may contain a password: no message

@@ -80,8 +80,8 @@ class HedgeSettings(SettingsSection):
     share: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
     """The largest share of calls that may be sent twice, e.g. 0.05. 0 turns hedging off."""
     percentile: Annotated[float, Field(gt=0.0, lt=100.0)] = 95.0
-    """The second request goes out after this percentile of the latencies observed; of a stream, those of its first
-    piece."""
+    """The second request goes out after this percentile of the latencies observed, or after a higher one if `share`
+    does not cover all calls above it; of a stream, the latencies of its first piece."""
     min_delay: NonNegativeFloat = 0.05
     """Seconds: the second request never goes out earlier."""
     samples: Annotated[int, Field(ge=2, le=10_000)] = 50

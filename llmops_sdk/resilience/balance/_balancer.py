@@ -53,6 +53,11 @@ class DeploymentHealth(Protocol):
         """Return how many calls wait for a limit."""
         ...
 
+    @property
+    def full(self) -> bool:
+        """Return whether one more call would have to wait for a limit."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Health:
@@ -62,6 +67,7 @@ class Health:
     retry_in: float | None = None
     in_flight: int = 0
     waiting: int = 0
+    full: bool = False
 
 
 @dataclass(slots=True)
@@ -92,8 +98,8 @@ class Balancer:
     the fewest calls under way, and waiting, for its weight. "lowest_latency" picks the lowest product of average
     latency and calls under way; 2 % of the calls explore, and an average without new latencies decays.
 
-    Whatever the kind, a deployment that failed lately counts as having less weight: one that fails at once would
-    otherwise look idle and fast, and draw all calls.
+    Whatever the kind, a deployment whose limits are used up gets a call only if all are, and one that failed lately
+    counts as having less weight: one that fails at once would otherwise look idle and fast, and draw all calls.
 
     Source of the smooth turns: nginx, "Upstream: smooth weighted round-robin balancing", 2012. Source of the product:
     Twitter Finagle, "Peak EWMA".
@@ -138,6 +144,7 @@ class Balancer:
         if not ready:
             return None
         candidates = [index for index in ready if index not in avoid] or ready
+        candidates = [index for index in candidates if not healths[index].full] or candidates
         with self._lock:
             if len(candidates) == 1:
                 index = candidates[0]

@@ -124,6 +124,7 @@ class BalanceProvider(WrapperProvider):
             ready=bool(ready),
             in_flight=sum(health.in_flight for health in ready),
             waiting=min((health.waiting for health in ready), default=0),
+            full=all(health.full for health in ready),
         )
 
     def complete(self, request: Request) -> Response:

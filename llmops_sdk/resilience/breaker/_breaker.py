@@ -290,8 +290,8 @@ class Breaker:
         else:
             why = "had failures in a row and cools down, as the Retry-After of an earlier call asked"
         return CircuitOpenError(
-            f"{self.name} {why}; the next call may pass in {seconds:.3g} s (`error.retry_at`); "
-            "call another model, or set [breaker] for it",
+            f"{self.name} {why}; the next call may pass in {seconds:.3g} s (`error.retry_at`). "
+            "Wait until then, or use a fallback",
             retry_at=seconds,
             deployment=self.name,
         )

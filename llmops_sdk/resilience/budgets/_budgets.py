@@ -7,7 +7,6 @@ import contextvars
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import TypeAlias
 
 from llmops_sdk._util._clock import Clock
@@ -162,7 +161,7 @@ class Budgets:
         tallies = [one.tally for one in accounts]
         if self._spent:
             tallies = [
-                replace(one.tally, start=self._spent.get((one.policy.settings.name, one.key, one.window.start), 0.0))
+                one.tally._replace(start=self._spent.get((one.policy.settings.name, one.key, one.window.start), 0.0))
                 for one in accounts
             ]
         grant = state.reserve(tallies)

@@ -10,7 +10,7 @@ from llmops_sdk.tracing import current_span
 from llmops_sdk.tracing.records._records import Stamp
 from llmops_sdk.tracing.spans import _active
 
-__all__ = ["BudgetCall", "budget_call"]
+__all__ = ["BudgetCall", "budget_call", "is_traced"]
 
 
 @dataclass(slots=True, kw_only=True)  # a frozen one takes three times as long to make
@@ -61,8 +61,13 @@ def budget_call(models: tuple[str, ...], estimate: Estimate) -> BudgetCall:
         user_id=stamp.user_id,
         session_id=stamp.session_id,
         tags=stamp.tags,
-        run=None if _active.SPAN_KEY not in context else current_span().trace_id,
+        run=current_span().trace_id if _active.SPAN_KEY in context else None,
         input_tokens=estimate.input_tokens,
         output_tokens=estimate.output_tokens,
         usd=estimate.usd,
     )
+
+
+def is_traced() -> bool:
+    """Return whether the code that runs here is part of a trace."""
+    return _active.SPAN_KEY in _active.get()

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from reprlib import repr as short_repr
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias, TypeVar
+from uuid import uuid4
 
 from llmops_sdk._util._callables import decorate
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
@@ -18,7 +19,7 @@ from llmops_sdk.config import BudgetSettings, current
 from llmops_sdk.errors import ConfigError
 from llmops_sdk.resilience._error_classes import status_code
 from llmops_sdk.resilience.budgets._budgets import Budgets, Reservation
-from llmops_sdk.resilience.budgets._call import BudgetCall, budget_call
+from llmops_sdk.resilience.budgets._call import BudgetCall, budget_call, is_traced
 from llmops_sdk.resilience.budgets._estimate import FIRST_OUTPUT, Estimate
 from llmops_sdk.resilience.budgets._policy import finite
 from llmops_sdk.resilience.budgets._scopes import ScopedBudgets, ScopeEntry, enter_scope, leave_scope
@@ -66,7 +67,7 @@ def budget(
         limit_usd: The limit in USD. Give this or `limit_tokens`.
         limit_tokens: The limit in tokens of prompts and answers together.
         name: Its name in errors and in the view `traffic`; in these, an unnamed one has the first function's name.
-        per: Whether all calls share the budget, or each model, user, session, tag or trace has its own.
+        per: Whose the budget is: of all calls, or of each model, user, session, tag or run (a trace, or else one call).
         window: The time after which spending starts at zero again: a calendar unit in UTC, seconds, or "total".
         mode: "hard" or "soft".
         cost: For functions that call a vendor's client: what one call of the function itself costs, in the unit of the
@@ -158,8 +159,12 @@ class BudgetPolicy:
             self._budgets = None
         return decorate(function, lambda target: wrap_steps(target, lambda: _Run(self)))
 
+    def new_run(self) -> str | None:
+        """Return a name for the calls that follow, where a budget for each run needs one and no trace gives it."""
+        return uuid4().hex if self._settings.per == "run" and not is_traced() else None
+
     def __enter__(self) -> Self:
-        enter_scope(self)
+        enter_scope(self, self.new_run())
         return self
 
     def __exit__(
@@ -229,10 +234,11 @@ if hasattr(os, "register_at_fork"):
 class _Run:
     """One call of a decorated function: reserves what the call itself costs, and settles it."""
 
-    __slots__ = ("_amount", "_policy", "_reservation")
+    __slots__ = ("_amount", "_policy", "_reservation", "_run")
 
     def __init__(self, policy: BudgetPolicy) -> None:
         self._policy = policy
+        self._run = policy.new_run()
         self._reservation: Reservation | None = None
         self._amount: float | None = None
 
@@ -266,7 +272,7 @@ class _Run:
             await reservation.asettle(tokens=tokens, usd=usd)
 
     def step(self) -> AbstractContextManager[object]:
-        return ScopeEntry(self._policy)
+        return ScopeEntry(self._policy, self._run)
 
     def note(self, value: object) -> None:
         if (amount := self._policy.cost_of(value)) is not None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import orjson
 
@@ -35,8 +34,7 @@ _PRICELESS = frozenset({"offline", "cassette", "openai_compatible"})
 """Providers whose models the built-in table does not price."""
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
+class Estimate(NamedTuple):
     """What a call will probably use.
 
     Attributes:

@@ -61,11 +61,15 @@ class Account:
         left = max(limit - spent, 0.0)
         whose = "" if settings.per == "all" else f" of {settings.per} {shortened(self.key)!r}"
         resets_at = self.window.resets_at
-        until = "it never starts again" if resets_at is None else f"it starts again at {_utc(resets_at)} UTC"
-        of_limit = f"{_amount(left, unit)} of {_amount(limit, unit)} {_UNITS[unit]} are left"
+        if self.tally.amount > limit:
+            cure = "raise the limit"
+        elif resets_at is None:
+            cure = "it never starts again: raise the limit"
+        else:
+            cure = f"it starts again at {_utc(resets_at)} UTC: wait until then, raise the limit"
         return BudgetExceededError(
-            f'budget "{settings.name}"{whose} is reached: {of_limit}, and the call needs about '
-            f"{_amount(self.tally.amount, unit)}; {until}",
+            f'budget "{settings.name}"{whose} has {_amount(left, unit)} of {_amount(limit, unit)} {_UNITS[unit]} left, '
+            f"and the call needs about {_amount(self.tally.amount, unit)}; {cure}, or set a lower max_tokens",
             budget=settings.name,
             per=settings.per,
             key=self.key,

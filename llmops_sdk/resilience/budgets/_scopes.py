@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from llmops_sdk._util._clock import Clock
@@ -12,7 +12,7 @@ from llmops_sdk.resilience.budgets._budgets import Budgets, Reservation
 from llmops_sdk.resilience.budgets._call import BudgetCall
 from llmops_sdk.shared._local import LocalState
 
-__all__ = ["Scope", "ScopeEntry", "ScopedBudgets", "enter_scope", "leave_scope", "open_scopes"]
+__all__ = ["OpenScope", "Scope", "ScopeEntry", "ScopedBudgets", "enter_scope", "leave_scope", "open_scopes"]
 
 
 class Scope(Protocol):
@@ -23,15 +23,28 @@ class Scope(Protocol):
         ...
 
 
-_scopes: ContextVar[tuple[Scope, ...]] = ContextVar("llmops-budget-scopes", default=())
+@dataclass(frozen=True, slots=True)
+class OpenScope:
+    """A scope around a call.
 
-open_scopes: Callable[[], tuple[Scope, ...]] = _scopes.get
+    Attributes:
+        scope: The decorator or the block.
+        run: Names the calls inside as one run, where no trace does; None leaves them the names of their traces.
+    """
+
+    scope: Scope
+    run: str | None = None
+
+
+_scopes: ContextVar[tuple[OpenScope, ...]] = ContextVar("llmops-budget-scopes", default=())
+
+open_scopes: Callable[[], tuple[OpenScope, ...]] = _scopes.get
 """Return the budgets around the code that runs here, the outermost first; empty without any."""
 
 
-def enter_scope(scope: Scope) -> None:
-    """Let the calls that follow count against a budget."""
-    _scopes.set((*_scopes.get(), scope))
+def enter_scope(scope: Scope, run: str | None = None) -> None:
+    """Let the calls that follow count against a budget, as one run if `run` names it."""
+    _scopes.set((*_scopes.get(), OpenScope(scope, run)))
 
 
 def leave_scope(scope: Scope) -> None:
@@ -39,7 +52,7 @@ def leave_scope(scope: Scope) -> None:
     # Not by a token: that of another context is an error.
     scopes = _scopes.get()
     for index in reversed(range(len(scopes))):
-        if scopes[index] is scope:
+        if scopes[index].scope is scope:
             _scopes.set(scopes[:index] + scopes[index + 1 :])
             return
 
@@ -52,9 +65,10 @@ class ScopeEntry:
     """
 
     scope: Scope
+    run: str | None = None
 
     def __enter__(self) -> None:
-        enter_scope(self.scope)
+        enter_scope(self.scope, self.run)
 
     def __exit__(self, *exception: object) -> None:
         leave_scope(self.scope)
@@ -73,12 +87,12 @@ class ScopedBudgets(Budgets):
     @property
     def needs_price(self) -> bool:
         """Return whether a budget is in USD, so that a call needs an estimate of its cost."""
-        return any(scope.budgets().needs_price for scope in open_scopes())
+        return any(one.scope.budgets().needs_price for one in open_scopes())
 
     @property
     def blocking(self) -> bool:
         """Return whether `reserve` may wait for a server."""
-        return any(scope.budgets().blocking for scope in open_scopes())
+        return any(one.scope.budgets().blocking for one in open_scopes())
 
     def reserve(self, call: BudgetCall) -> Reservation:
         """Reserve the estimate of a call in every open budget, or in none.
@@ -89,9 +103,17 @@ class ScopedBudgets(Budgets):
         made = Reservation()
         try:
             # The outermost first: it has the larger limit, and a refusal of the innermost says most.
-            for scope in dict.fromkeys(open_scopes()):
-                made.extend(scope.budgets().reserve(call))
+            for one in _each_once(open_scopes()):
+                made.extend(one.scope.budgets().reserve(call if one.run is None else replace(call, run=one.run)))
         except BaseException:
             made.release()
             raise
         return made
+
+
+def _each_once(scopes: tuple[OpenScope, ...]) -> Iterable[OpenScope]:
+    """Return each scope's outermost entry: a recursion is one run."""
+    found: dict[int, OpenScope] = {}
+    for one in scopes:
+        found.setdefault(id(one.scope), one)
+    return found.values()

@@ -6,8 +6,6 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar, overload
 
-from pydantic import ValidationError
-
 from llmops_sdk._util._callables import CallStyle, call_style_of, decorate
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk.config import HedgeSettings
@@ -73,14 +71,13 @@ def hedge(
         >>> look_up("Rome")
         'ROME'
     """
-    given = {"share": share, "percentile": percentile, "min_delay": min_delay, "samples": samples}
+    given: dict[str, Any] = {"share": share, "percentile": percentile, "min_delay": min_delay, "samples": samples}
     try:
-        settings = HedgeSettings.model_validate(given)
-    except ValidationError as error:
-        key = str(error.errors(include_url=False)[0]["loc"][0])
-        raise ConfigError(
-            f"@hedge({key}={given[key]!r}): {error.errors(include_url=False)[0]['msg']}", key=key, value=given[key]
-        ) from error
+        settings = HedgeSettings(**given)
+    except ConfigError as error:
+        key = (error.key or "").rpartition(".")[2]
+        reason = str(error).partition(f"{key} = ")[2]
+        raise ConfigError(f"@hedge: {key} = {reason}", key=key, value=error.value) from error
     known = checked_name("hedge", name)
     if not settings.is_on:
         raise ConfigError("@hedge(share=0) never hedges: give a share above 0", key="share", value=share)

@@ -138,10 +138,10 @@ class Admission:
             one.asked_at = self.clock.monotonic()
             one.deadline = one.asked_at + patience
             self._admit()
-            if self._queue and len(self._queue) >= self.settings.queue:
+            if self._queue and len(self._queue) >= self.settings.queue and not self._displaces(one):
                 head = self._queue.head
                 one.limit = None if head is None else head.limit
-                raise self._refusal(one, f"{len(self._queue)} calls wait already, as many as limits.queue allows")
+                raise self._refusal(one, f"{len(self._queue)} calls wait already, as many as its queue takes", "queue")
             one.stage = "waiting"
             if one.limit is None and (head := self._queue.head) is not None:
                 one.limit = head.limit
@@ -149,10 +149,20 @@ class Admission:
             if one in self._admit():
                 return True
             if not self.settings.queue:
-                raise self._refusal(one, "limits.queue is 0, so that no call waits")
+                raise self._refusal(one, "its queue is 0, so that no call waits", "queue")
             if self._is_hopeless(one):
-                raise self._refusal(one, f"that is longer than the {patience:.3g} s that it may wait")
+                raise self._refusal(one, f"that is longer than the {patience:.3g} s that it may wait", "queue_timeout")
             return False
+
+    def _displaces(self, one: Pass) -> bool:
+        """Make room in a full queue for a caller with few waiting calls: whoever has the most loses the last one."""
+        last = self._queue.last_of_longest(one.who) if self.settings.queue else None
+        if last is None:
+            return False
+        self._queue.discard(last)
+        last.error = self._refusal(last, "the queue is full, and no one else has so many calls in it", "queue")
+        self._wake(last)
+        return True
 
     def wait_seconds(self, one: Pass) -> float:
         """Return after how many seconds a waiting call should `check`, if nobody wakes it earlier."""
@@ -175,7 +185,7 @@ class Admission:
         now = self.clock.monotonic()
         with self._lock:
             if one.stage != "inside" and now >= one.deadline:
-                raise self._refusal(one, f"it waited {now - one.asked_at:.3g} s in vain")
+                raise self._refusal(one, f"it waited {now - one.asked_at:.3g} s in vain", "queue_timeout")
             return one.stage == "inside"
 
     def poll(self) -> list[Pass]:
@@ -185,7 +195,8 @@ class Admission:
         with self._lock:
             return self._admit()
 
-    def _refusal(self, one: Pass, why: str) -> LimitExceededError:
+    def _refusal(self, one: Pass, why: str, bound: str) -> LimitExceededError:
+        """Return the error of a call that does not pass; `bound` is the setting that ended its wait."""
         now, limit = self.clock.monotonic(), one.limit or "concurrency"
         wait = None if limit == "concurrency" or self._due is None else max(self._due - now, 0.0)
         soonest = "" if wait is None else f". A call may pass in {wait:.3g} s at the earliest"
@@ -195,9 +206,11 @@ class Admission:
         reached = (
             f"the provider's {limit} is used up" if amount is None else f"the limit {limit} = {amount:g} is reached"
         )
+        if bound == "queue_timeout" and one.deadline < one.asked_at + self.settings.queue_timeout:
+            bound = "the call's timeout"
+        cure = bound if amount is None else f"{limit} or {bound}"
         return LimitExceededError(
-            f"{self.name}: {reached}{soonest}; {why}. Send fewer calls at the same time, or raise limits.{limit}, "
-            "limits.queue or limits.queue_timeout",
+            f"{self.name}: {reached}{soonest}; {why}. Send fewer calls, or raise {cure}",
             limit=limit,
             deployment=self.name,
             retry_after=wait,

@@ -84,6 +84,12 @@ class Limiter:
         slots = self._admission.claims.slots
         return None if slots is None else slots.limit
 
+    @property
+    def is_full(self) -> bool:
+        """Return whether one more call would wait: others of this process do, or have every slot."""
+        slots = self.concurrency
+        return self.waiting > 0 or (slots is not None and self.in_flight >= slots)
+
     def observe(self, limits: RateLimits) -> None:
         """Hold calls back that the provider would throttle, as the headers of its answers say.
 

@@ -64,6 +64,14 @@ class FairQueue(Generic[_T]):
                 self._lines.move_to_end(who)
         return item
 
+    def last_of_longest(self, who: str) -> _T | None:
+        """Return the last item of the longest line; None unless that is longer than the caller's would become."""
+        longest = max(self._lines.values(), key=len, default=None)
+        own = self._lines.get(who)
+        if longest is None or len(longest) <= (0 if own is None else len(own)) + 1:
+            return None
+        return next(reversed(longest))
+
     def discard(self, item: _T) -> None:
         """Remove an item, if it is there."""
         who = self._owners.get(item)

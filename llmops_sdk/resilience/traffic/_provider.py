@@ -28,12 +28,14 @@ class Health:
         retry_in: Seconds until it would, or None when it is ready.
         in_flight: The calls under way, without those that wait.
         waiting: The calls that wait for a limit.
+        full: Whether one more call would have to wait for a limit.
     """
 
     ready: bool
     retry_in: float | None
     in_flight: int
     waiting: int
+    full: bool = False
 
 
 class TrafficProvider(WrapperProvider):
@@ -96,8 +98,8 @@ class TrafficProvider(WrapperProvider):
         """Return whether the deployment is ready, and how busy it is."""
         gates = self.gates
         retry_in = None if gates.breaker is None else gates.breaker.retry_in
-        waiting = 0 if gates.limiter is None else gates.limiter.waiting
-        return Health(retry_in is None, retry_in, max(len(gates.calls) - waiting, 0), waiting)
+        waiting, full = (0, False) if gates.limiter is None else (gates.limiter.waiting, gates.limiter.is_full)
+        return Health(retry_in is None, retry_in, max(len(gates.calls) - waiting, 0), waiting, full)
 
     def complete(self, request: Request) -> Response:
         with Visit(self.gates, request) as visit:

@@ -21,7 +21,12 @@ _COLUMNS = IDS + (
     Column("deployment", "VARCHAR", "The model's deployment, or the name of a decorated function's policy."),
     Column("subject", "VARCHAR", "Whose limit or budget it is: the budget's name, the user, and so on."),
     Column("reason", "VARCHAR", "Why."),
-    Column("wait_ms", "DOUBLE", "How long the call waited.", "ms"),
+    Column(
+        "wait_ms",
+        "DOUBLE",
+        "How long the call waited; of a refusal by a breaker or a cooldown, until the next call may pass.",
+        "ms",
+    ),
     Column("value", "DOUBLE", "The amount that mattered: calls, tokens, USD or failures."),
     Column("limit_value", "DOUBLE", "Its limit, in the same unit."),
     Column("cost", "DOUBLE", "What the decision cost, as of a hedge that lost.", "USD"),

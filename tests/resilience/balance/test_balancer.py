@@ -152,3 +152,13 @@ def test_one_that_has_recovered_gets_its_share_back():
         balancer.failed(0, 0.0)
     balancer.observe(0, 0.0, 0.2)
     assert drive(balancer, lambda *_: 0.2, 300) == {0: 100, 1: 100, 2: 100}
+
+
+def test_deployments_whose_limits_are_used_up_get_a_call_only_if_all_are(kind):
+    full = Health(in_flight=1, full=True)
+    balancer = Balancer(kind, [100.0, 1.0])
+    balancer.observe(0, 0.0, 0.001)
+    balancer.observe(1, 0.0, 10.0)
+    assert [balancer.pick(0.0, [full, READY]) for _ in range(4)] == [1] * 4
+    assert balancer.pick(0.0, [full, full]) in {0, 1}
+    assert balancer.pick(0.0, [full, DOWN]) == 0

@@ -46,8 +46,8 @@ def test_error_says_which_budget_whose_how_much_is_left_and_until_when(open_book
         book.budgets.reserve(call(usd=0.5, user_id="ada"))
     error = pickle.loads(pickle.dumps(caught.value))
     assert str(error) == (
-        "budget \"team\" of user 'ada' is reached: 0.25 of 2.00 USD are left, and the call needs about 0.5; "
-        "it starts again at 2027-04-01 00:00 UTC"
+        "budget \"team\" of user 'ada' has 0.25 of 2.00 USD left, and the call needs about 0.5; "
+        "it starts again at 2027-04-01 00:00 UTC: wait until then, raise the limit, or set a lower max_tokens"
     )
     assert (error.budget, error.per, error.key, error.unit, error.limit, error.left) == (
         "team", "user", "ada", "usd", 2.0, pytest.approx(0.25),
@@ -58,6 +58,21 @@ def test_error_says_which_budget_whose_how_much_is_left_and_until_when(open_book
     assert refused["value"] == pytest.approx(1.75)
 
 
+@pytest.mark.parametrize(
+    ("window", "amount", "cure"),
+    [
+        ("total", 1.5, "; it never starts again: raise the limit, or set a lower max_tokens"),
+        ("day", 3.0, "; raise the limit, or set a lower max_tokens"),  # waiting would not help
+    ],
+)
+def test_error_says_what_helps(open_book, window, amount, cure):
+    book = open_book({"name": "team", "limit_usd": 2, "window": window})
+    book.budgets.reserve(call(usd=1.0))
+    with pytest.raises(BudgetExceededError) as caught:
+        book.budgets.reserve(call(usd=amount))
+    assert str(caught.value).endswith(cure)
+
+
 def test_hostile_key_is_cut_in_the_message(open_book):
     book = open_book({"limit_tokens": 1, "per": "user", "window": "total"})
     with pytest.raises(BudgetExceededError) as caught:
@@ -65,7 +80,7 @@ def test_hostile_key_is_cut_in_the_message(open_book):
     assert len(str(caught.value)) < 300
     assert "\x1b" not in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert "never starts again" in str(caught.value)
+    assert "raise the limit" in str(caught.value)
 
 
 @pytest.mark.parametrize(

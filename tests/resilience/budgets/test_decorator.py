@@ -53,6 +53,35 @@ def test_function():
     assert calls_that_pass(4) == 4
 
 
+def test_without_a_trace_a_run_is_one_call_of_the_function_or_one_block():
+    policy = budget(per="run")
+
+    @policy
+    def run(depth=0):
+        return run(depth - 1) if depth else calls_that_pass()
+
+    @policy
+    def steps():
+        yield calls_that_pass(2)
+        yield calls_that_pass()
+
+    assert [run(), run(2)] == [3, 3]
+    assert list(steps()) == [2, 1]
+    with policy:
+        assert calls_that_pass() == 3
+    with policy:
+        assert calls_that_pass() == 3
+
+
+def test_in_a_trace_the_trace_is_the_run():
+    policy = budget(per="run")
+    run = policy(calls_that_pass)
+    with llmops.span("agent"):
+        assert [run(2), run()] == [2, 1]
+    with llmops.span("agent"):
+        assert run() == 3
+
+
 def test_coroutine_and_its_tasks():
     @budget()
     async def run():
@@ -283,7 +312,7 @@ def test_number_is_reserved_before_the_call():
         return "done"
 
     assert [run(), run()] == ["done", "done"]
-    with pytest.raises(llmops.BudgetExceededError, match=r"0\.2 of 1\.00 USD are left"):
+    with pytest.raises(llmops.BudgetExceededError, match=r"0\.2 of 1\.00 USD left"):
         run()
     assert len(ran) == 2
     assert run.__name__ == "run"

@@ -30,11 +30,18 @@ def test_the_delay_is_never_below_its_minimum():
     assert filled(HedgeSettings(share=1.0, samples=2, min_delay=0.3), [0.001] * 5).delay() == 0.3
 
 
-@given(st.lists(st.floats(0, 100), min_size=2, max_size=60), st.floats(1, 99))
+@given(st.lists(st.floats(0, 100), min_size=2, max_size=60), st.floats(25, 99))
 def test_the_delay_is_the_exact_percentile_of_the_nearest_rank(latencies, percentile):
     settings = HedgeSettings(share=1.0, percentile=percentile, samples=2, min_delay=0.0)
     rank = math.ceil(percentile / 100 * len(latencies))
     assert filled(settings, latencies).delay() == sorted(latencies)[rank - 1]
+
+
+@pytest.mark.parametrize(("share", "percentile", "expected"), [(0.05, 95, 97), (0.05, 99, 99), (0.2, 80, 85)])
+def test_the_delay_leaves_a_part_of_the_share_unused(share, percentile, expected):
+    settings = HedgeSettings(share=share, percentile=percentile, samples=2, min_delay=0.0)
+    policy = filled(settings, [float(step) for step in range(1, 101)])
+    assert policy.delay() == expected
 
 
 def test_only_the_last_thousand_latencies_count():
@@ -72,8 +79,8 @@ def test_a_hedge_that_was_not_sent_is_given_back():
 
 
 def test_new_settings_keep_the_latencies():
-    policy = filled(HedgeSettings(share=0.05, samples=2, percentile=50), [0.1 * step for step in range(1, 101)])
-    policy.update(HedgeSettings(share=0.05, samples=2, percentile=90))
+    policy = filled(HedgeSettings(share=1.0, samples=2, percentile=50), [0.1 * step for step in range(1, 101)])
+    policy.update(HedgeSettings(share=1.0, samples=2, percentile=90))
     assert policy.delay() == pytest.approx(9.0)
 
 

@@ -51,6 +51,15 @@ class QueueModel(RuleBasedStateMachine):
                 line.remove(item)
         self.lines = deque((who, line) for who, line in self.lines if line)
 
+    @rule(who=st.sampled_from(["anna", "ben", "nobody"]))
+    def last_of_longest(self, who: str) -> None:
+        lengths = {name: len(line) for name, line in self.lines}
+        last = self.queue.last_of_longest(who)
+        if max(lengths.values(), default=0) <= lengths.get(who, 0) + 1:
+            assert last is None
+        else:
+            assert last in {line[-1] for _, line in self.lines if len(line) == max(lengths.values())}
+
     @invariant()
     def same_head_and_length(self) -> None:
         assert self.queue.head == (self.lines[0][1][0] if self.lines else None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 
 import pytest
 from hypothesis import given
@@ -70,6 +71,17 @@ class LimiterModel(RuleBasedStateMachine):
         """Note the calls that passed by themselves when others left."""
         self.note([one for one in self.waiting if one.stage == "inside"])
 
+    def make_room(self, newest: Pass) -> None:
+        """Forget the call that a full queue has lost: the last one of whoever had the most."""
+        lost = [one for one in self.waiting if one.error is not None]
+        if lost:
+            [last] = lost
+            lines = Counter(one.who for one in self.waiting if one is not newest)
+            assert lines.total() == self.settings.queue
+            assert lines[last.who] == max(lines.values()) > lines[newest.who] + 1
+            assert last is [one for one in self.waiting if one.who == last.who][-1]
+            self.waiting.remove(last)
+
     @rule(who=_CALLERS, tokens=st.sampled_from([0.0, 5.0, 50.0, 700.0]))
     def arrive(self, who: str, tokens: float) -> None:
         try:
@@ -80,6 +92,7 @@ class LimiterModel(RuleBasedStateMachine):
             self.number += 1
             self.order[one.holder] = self.number
             self.waiting.append(one)
+            self.make_room(one)
         self.settle()
 
     @precondition(lambda self: self.inside)

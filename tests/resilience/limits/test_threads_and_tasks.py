@@ -178,18 +178,52 @@ async def test_users_take_turns_whoever_came_first(make_limiter: MakeLimiter):
     assert order == ["many", "one", "other", "many", "one", "many"]
 
 
+async def test_in_a_full_queue_the_user_with_the_most_calls_makes_room(make_limiter: MakeLimiter):
+    limiter = make_limiter(concurrency=1, queue=3)
+    first = await limiter.aenter()
+    ends: list[str] = []
+    limits: set[str | None] = set()
+
+    async def call(name: str) -> None:
+        try:
+            one = await limiter.aenter(who=name.split()[0])
+        except LimitExceededError as error:
+            limits.add(error.limit)
+            ends.append(f"{name} refused")
+        else:
+            ends.append(name)
+            one.exit()
+
+    tasks = [asyncio.create_task(call(name)) for name in ("many 1", "many 2", "many 3")]
+    await until_waiting(limiter, 3)
+    await call("many 4")
+    assert ends == ["many 4 refused"], "nobody has more than its caller"
+    tasks += [asyncio.create_task(call(name)) for name in ("one 1", "one 2", "other 1")]
+    await asyncio.wait([tasks[1], tasks[2], tasks[4]], timeout=60)
+    assert sorted(ends[1:]) == ["many 2 refused", "many 3 refused", "one 2 refused"]
+    assert (limits, limiter.waiting) == ({"concurrency"}, 3)
+    first.exit()
+    await asyncio.gather(*tasks)
+
+    assert ends[4:] == ["many 1", "one 1", "other 1"]
+    assert limits == {"concurrency"}
+    assert (limiter.in_flight, limiter.waiting) == (0, 0)
+
+
 @pytest.mark.parametrize("timeout", [None, 5.0])
 def test_the_shorter_of_queue_timeout_and_the_calls_own_bounds_the_wait(
     make_virtual: MakeLimiter, timeout: float | None
 ):
-    limiter = make_virtual(concurrency=1, queue_timeout=20.0)
+    limiter = make_virtual(concurrency=1, queue_timeout=20.1)
     limiter._admission.clock.advance(100.0)
     one = limiter.enter()
 
     with pytest.raises(LimitExceededError) as caught:
         limiter.enter(timeout=timeout)
-    assert caught.value.waited == pytest.approx(timeout or 20.0, abs=0.01)
+    assert caught.value.waited == pytest.approx(timeout or 20.1, abs=0.01)
     assert (caught.value.limit, caught.value.deployment) == ("concurrency", "model")
+    bound = "queue_timeout" if timeout is None else "the call's timeout"
+    assert str(caught.value).endswith(f"Send fewer calls, or raise concurrency or {bound}")
     assert (limiter.in_flight, limiter.waiting) == (1, 0)
     one.exit()
 
@@ -221,7 +255,7 @@ def test_a_full_queue_refuses_at_once_and_says_so(make_virtual: MakeLimiter):
     limiter = make_virtual(concurrency=1, queue=1)
     one, waiting = limiter.ask(), limiter.ask()
 
-    with pytest.raises(LimitExceededError, match="1 calls wait already"):
+    with pytest.raises(LimitExceededError, match=r"1 calls wait already.*or raise concurrency or queue$"):
         limiter.ask()
     one.exit()
     assert waiting.stage == "inside"
