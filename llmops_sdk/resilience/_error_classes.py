@@ -109,7 +109,7 @@ def is_transient(error: BaseException) -> bool:
 
 def _told_by_server(error: BaseException) -> bool | None:
     """Return whether the response of a vendor's exception says that a retry may help, or None if it does not say."""
-    told: object = None
+    told = ""
     # An exception of the application may have properties that raise, or a code that cannot be hashed.
     with Caught():
         if getattr(error, "code", None) in _QUOTA_CODES:
@@ -185,17 +185,21 @@ def error_filter(on: ErrorFilter | None, default: Callable[[BaseException], bool
     """
     if on is None:
         return default
-    if isinstance(on, (type, tuple)):
-        types = cast("tuple[type[BaseException], ...]", on if isinstance(on, tuple) else (on,))
-        if all(isinstance(one, type) and issubclass(one, BaseException) for one in types):
-            return lambda error: isinstance(error, types)
-    elif callable(on):
-        return on
+    return _checked_filter(on)
+
+
+def _checked_filter(on: object) -> Callable[[BaseException], bool]:
+    types = cast("tuple[object, ...]", on) if isinstance(on, tuple) else (on,)
+    if all(isinstance(one, type) and issubclass(one, BaseException) for one in types):
+        known = cast("tuple[type[BaseException], ...]", types)
+        return lambda error: isinstance(error, known)
+    if not isinstance(on, tuple) and callable(types[0]) and not isinstance(types[0], type):
+        return cast("Callable[[BaseException], bool]", types[0])
     raise ConfigError(
-        f"on = {reprlib.repr(on)} is not valid: it must be an exception type, a tuple of them, or a function of the "
-        "exception",
+        f"on = {reprlib.repr(types)[1:-1].rstrip(',')} is not valid: it must be an exception type, a tuple of them, or "
+        "a function of the exception",
         key="on",
-        value=on,
+        value=types,
     )
 
 

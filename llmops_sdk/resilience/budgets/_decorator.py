@@ -95,12 +95,7 @@ def budget(
         ...         print(f"{error.left:.2f} USD left")
         0.01 USD left
     """
-    if not (cost is None or callable(cost) or _is_amount(cost)):
-        raise ConfigError(
-            f"@budget: cost = {short_repr(cost)} is not valid: it must be a number of at least zero, or a function",
-            key="cost",
-            value=cost,
-        )
+    _check_cost(cost)
     settings = _checked(
         name=_UNNAMED if name is None else name, limit_usd=limit_usd, limit_tokens=limit_tokens, per=per,
         window=window, mode=mode, unknown_cost=unknown_cost,
@@ -108,8 +103,14 @@ def budget(
     return BudgetPolicy(settings, clock, cost, named=name is not None)
 
 
-def _is_amount(cost: object) -> bool:
-    return isinstance(cost, (int, float)) and not isinstance(cost, bool) and finite(cost, -1.0) >= 0
+def _check_cost(cost: object) -> None:
+    is_amount = isinstance(cost, (int, float)) and not isinstance(cost, bool) and finite(cost, -1.0) >= 0
+    if not (cost is None or callable(cost) or is_amount):
+        raise ConfigError(
+            f"@budget: cost = {short_repr(cost)} is not valid: it must be a number of at least zero, or a function",
+            key="cost",
+            value=cost,
+        )
 
 
 def _checked(**values: Any) -> BudgetSettings:

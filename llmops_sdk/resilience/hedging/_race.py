@@ -35,9 +35,12 @@ def race(call: HedgedCall[_T], send: Callable[[Entry[_T]], _T], discard: Callabl
     try:
         if call.delay is None or not threads.start(call.first):
             call.first.end(*_result_of(send, call.first))
-        elif not threads.next_end(call.delay) and (second := call.take_second()) is not None:
-            if not threads.start(second):
-                call.withdraw_second()
+        elif (
+            not threads.next_end(call.delay)
+            and (second := call.take_second()) is not None
+            and not threads.start(second)
+        ):
+            call.withdraw_second()
         while (winner := call.decided()) is None:
             threads.next_end(None)
         return winner.value()
