@@ -174,7 +174,7 @@ def server() -> Iterator[str]:
 def measured(client: str, *, alone: bool, rate: float) -> dict[str, Any]:
     """Run one client against fresh servers. Return its rows, and how many requests the servers got."""
     with server() as east, server() as west, tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, __file__, "--run", client, east, "" if alone else west, str(rate)]
+        command = [_python(client), __file__, "--run", client, east, "" if alone else west, str(rate)]
         environ = {**os.environ, "OPENAI_API_KEY": secrets.token_hex(8), "LLMOPS_STORE__PATH": f"{folder}/store"}
         said = subprocess.run(
             command, cwd=folder, env=environ, check=True, timeout=300, stdout=subprocess.PIPE, text=True
@@ -182,6 +182,16 @@ def measured(client: str, *, alone: bool, rate: float) -> dict[str, Any]:
         rows = json.loads(said.stdout.splitlines()[-1])
         requests = tell(east, "well")
     return {"client": client, "alone": alone, "rate": rate, "rows": rows, "requests": requests}
+
+
+def _python(client: str) -> str:
+    """Return the interpreter: litellm's Router has an environment of its own, as in `bench_faults.py`."""
+    if client != "litellm Router":
+        return sys.executable
+    from environments import environment
+
+    pins = HERE / "requirements-faults" / "litellm-router.txt"
+    return str(environment(pins, HERE.parent / ".venv" / "faults" / "litellm-router"))
 
 
 def quantile(values: list[float], q: float) -> float:
