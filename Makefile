@@ -60,7 +60,7 @@ sbom: $(VENV)/.runtime ## Write dist/sbom.json: what the runtime environment con
 	@echo dist/sbom.json
 
 pytest: $(VENV)/.development ## Run the fast tests in random order.
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(TESTS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not thorough" $(TESTS)
 
 coverage: $(VENV)/.development ## Run the fast tests with branch coverage, which takes half as long again.
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --cov --cov-report=term $(TESTS)
@@ -69,6 +69,7 @@ redteam: $(VENV)/.development ## Run the security suite: canaries, consent, host
 	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m redteam tests
 
 test-integration: $(VENV)/.development servers ## Test with real backends, instrumentors, servers, embedded Python (slow to install).
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m thorough tests
 	@$(BIN)/python -m pytest -q -m integration tests/integration
 
 servers: # The programs of the shared caches' tests; each test starts its own, on a free port.

@@ -14,6 +14,7 @@ from llmops_sdk.caching import request_key
 from llmops_sdk.caching.exact._key import NOT_IN_KEY
 from llmops_sdk.config import Timeout
 from llmops_sdk.providers import Request
+from llmops_sdk.providers.traffic import Leg, Route
 
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
 BASE = Request(
@@ -78,7 +79,7 @@ def test_any_single_change_changes_the_key():
 
 def test_timeouts_and_attempts_are_not_in_the_key():
     other = {"timeout": Timeout(total=1), "cache": True, "first_attempt": 3, "reason": "reask", "unchecked": True}
-    other["restore"] = str
+    other |= {"restore": str, "route": Route([], [], Leg("first", 0, 0.0))}
     assert other.keys() == NOT_IN_KEY
     assert request_key(replace(BASE, **other)) == request_key(BASE)
 

@@ -6,7 +6,7 @@ import pytest
 from fault_cases import FAULTS, SETUPS, WAYS
 from vendor_calls import CONTENT_FAULTS, cells, play
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.thorough, pytest.mark.timeout(300)]
 
 
 def test_openai_client_is_retried_or_falls_back():

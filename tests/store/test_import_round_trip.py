@@ -16,6 +16,8 @@ from llmops_sdk.store import StoreSink, connect, export, import_file
 from llmops_sdk.store.schema._views import SPAN_COLUMNS
 from llmops_sdk.tracing.records._records import LossRecord, ScoreRecord, Stamp
 
+pytestmark = pytest.mark.thorough
+
 NAMES = [key.name for key in SPAN_COLUMNS]
 FORMS = ["parquet", "jsonl", "csv", "json"]
 

@@ -25,6 +25,8 @@ from llmops_sdk.store.files._spill import spill_folder
 from llmops_sdk.store.maintenance._compact import compact_store
 from llmops_sdk.store.maintenance._retention import drop_old
 
+pytestmark = pytest.mark.thorough
+
 AT_ONCE = {"grace": 0.0}
 HERE = Path(__file__).parent
 SIZE = "input=b'\"' + os.urandom(600).hex().encode() + b'\"'"

@@ -270,4 +270,4 @@ StoreMachine.TestCase.settings = settings(
     stateful_step_count=40 if LONG else 14,
     suppress_health_check=list(HealthCheck),
 )
-TestStore = pytest.mark.slow(StoreMachine.TestCase)
+TestStore = pytest.mark.thorough(StoreMachine.TestCase)
