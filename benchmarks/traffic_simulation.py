@@ -398,5 +398,6 @@ class _Race:
         if not self._observed and self.call.client.hedge is not None:
             # The first request lost or timed out: it took at least so long.
             self.call.client.hedge.observe(self.call.client.simulation.clock.now - self.began)
-        for end in self._ends:
+        ends, self._ends = self._ends, []  # without them there is no circle, and nothing for the garbage collector
+        for end in ends:
             end()
