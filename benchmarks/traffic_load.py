@@ -218,7 +218,7 @@ def table(results: list[dict[str, Any]]) -> str:
             cells = [
                 one["client"], "east" if one["alone"] else "east, west", f"{one['rate']:g}", f"{mode}{again}",
                 f"{len(good) / max(len(rows), 1):.3f}", f"{len(good) / seconds:.1f}",
-                *(f"{quantile(good, q) * 1e3:.0f}" for q in (0.5, 0.95, 0.99)),
+                *(f"{quantile(good, q) * 1e3:.0f}" if good else "" for q in (0.5, 0.95, 0.99)),
                 f"{quantile(bad, 0.5) * 1e3:.0f}" if bad else "",
                 f"{one['requests'].get(mode, 0) / max(calls, 1):.2f}",
             ]  # fmt: skip
