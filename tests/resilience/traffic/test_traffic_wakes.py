@@ -9,10 +9,12 @@ import pytest
 from traffic_waits import settle, until
 
 import llmops_sdk as llmops
+from llmops_sdk._util._clock import SYSTEM_CLOCK, is_real_time
+from llmops_sdk.client._shared import CALL_CLOCK, STAND_INS
 from llmops_sdk.providers import Response
 from llmops_sdk.resilience.limits import _admission
 from llmops_sdk.resilience.traffic import _registry
-from llmops_sdk.testing import use_provider
+from llmops_sdk.testing import ManualClock, use_provider
 
 
 class Gate:
@@ -80,3 +82,11 @@ def test_calls_go_to_a_deployment_with_room_whatever_its_weight(gate):
     for thread in threads:
         thread.join(30)
     assert waiting() == 0
+
+
+def test_the_clock_of_calls_is_real_unless_a_test_replaces_it(monkeypatch):
+    assert is_real_time(SYSTEM_CLOCK)
+    assert is_real_time(CALL_CLOCK)
+    assert not is_real_time(ManualClock())
+    monkeypatch.setattr(STAND_INS, "clock", ManualClock())
+    assert not is_real_time(CALL_CLOCK)
