@@ -56,7 +56,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
             duration_ns=1_234_567, status="unset", resource={"service.name": "odd"},
             attributes={"gen_ai.input.messages": json.dumps(messages).encode(), "app.number": 0.1,
                         "llmops.tags": ("odd", f"n{number % 3}"), "session.id": f"s{number % 2}"},
-            events=[("custom", AT, {"a": [1, 2], "b": None}), ("llmops.attempt", AT, {"attempt": 2})],
+            events=[("custom", AT, {"a": [1, 2], "b": None}), ("llmops.attempt", AT, {"attempt": 2}),
+                    ("llmops.traffic", AT, {"policy": "limit", "decision": "waited", "wait_ms": 0.5, "limit": 3.0})],
         )
         for number, messages in enumerate(MESSAGES, 1)
     ])  # fmt: skip

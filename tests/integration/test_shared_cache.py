@@ -273,7 +273,7 @@ def test_a_poisoned_value_is_a_miss(tmp_path, shared, poison):
 
 def test_a_removal_without_a_server_is_an_error():
     llmops.configure(shared={"url": "redis://:hush-hush@127.0.0.1:1/0"})
-    with pytest.raises(StoreError, match="try again") as caught:
+    with with_libraries(), pytest.raises(StoreError, match="try again") as caught:
         invalidate(tag="t")
     assert "hush" not in str(caught.value)
 
