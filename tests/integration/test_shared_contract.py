@@ -174,8 +174,8 @@ def error_of(work: Callable[[], object]) -> BaseException | None:
 
 
 def backend_server(backend: Any) -> SharedServer:
-    server = backend._server
-    return server if isinstance(server, SharedServer) else server._server
+    connections = backend._redis if isinstance(backend, RedisBackend) else backend._server
+    return connections._server
 
 
 class TestRedis(SharedContract):
@@ -189,7 +189,7 @@ class TestRedis(SharedContract):
 
     def raw(self, backend):
         backend.get(KEY)
-        return backend._client, backend._prefix
+        return backend._redis._client, backend._prefix
 
     def test_foreign_values_are_misses(self, backend):
         client, prefix = self.raw(backend)
