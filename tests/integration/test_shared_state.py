@@ -25,6 +25,7 @@ from llmops_sdk.shared._state import Bucket, SharedState, Slots, Tally
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 _namespaces = count()
+_opened: list[SharedState] = []
 _KINDS = {RedisServer: RedisState, PostgresServer: PostgresState}
 
 
@@ -32,6 +33,8 @@ _KINDS = {RedisServer: RedisState, PostgresServer: PostgresState}
 def libraries() -> Iterator[None]:
     with with_libraries():
         yield
+        while _opened:
+            _opened.pop().close()
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +51,9 @@ def postgres_server() -> Iterator[Server]:
 
 def states(server: Server, number: int = 2) -> list[SharedState]:
     settings = SharedSettings(url=server.url, namespace=f"n{next(_namespaces)}")
-    return [_KINDS[type(server)](SharedServer(settings, "the shared state")) for _ in range(number)]
+    made = [_KINDS[type(server)](SharedServer(settings, "the shared state")) for _ in range(number)]
+    _opened.extend(made)
+    return made
 
 
 class TestRedisState(StateContract):
@@ -213,9 +218,8 @@ def test_four_processes_share_and_one_that_is_killed_leaks_nothing(server, tmp_p
         (tmp_path / "stop").touch()
         for program in programs:
             program.wait(120)
-    (state,) = [
-        _KINDS[type(server)](SharedServer(SharedSettings(url=server.url, namespace=namespace))) for _ in range(1)
-    ]
+    state = _KINDS[type(server)](SharedServer(SharedSettings(url=server.url, namespace=namespace)))
+    _opened.append(state)
     assert state.reserve([Tally("usd", 0.0, None, 600.0)]).sums == (2_000.0,)
     assert _lines(tmp_path, "spent") in {1_999, 2_000}, "the one that was killed may not have noted its last"
     assert max(_inside(tmp_path)) <= 3
