@@ -17,6 +17,7 @@ from random import Random
 
 from llmops_sdk.config import RetrySettings
 from llmops_sdk.errors import CircuitOpenError, LimitExceededError
+from llmops_sdk.providers.traffic import Health
 from llmops_sdk.resilience import backoff
 from llmops_sdk.resilience._budget import RetryBudget
 from llmops_sdk.resilience.balance._balancer import Balancer
@@ -24,7 +25,6 @@ from llmops_sdk.resilience.breaker._breaker import Breaker
 from llmops_sdk.resilience.hedging._policy import HedgePolicy
 from llmops_sdk.resilience.limits._admission import Admission
 from llmops_sdk.resilience.limits._pass import Pass
-from llmops_sdk.resilience.traffic._provider import Health
 
 
 class VirtualClock:

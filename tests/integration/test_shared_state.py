@@ -56,36 +56,32 @@ def states(server: Server, number: int = 2) -> list[SharedState]:
     return made
 
 
-class TestRedisState(StateContract):
+class ServerContract(StateContract):
+    """The contract for two clients of one server, which the fixture `pair` makes."""
+
+    @pytest.fixture
+    def state(self, pair):
+        return pair[0]
+
+    @pytest.fixture
+    def other(self, pair):
+        return pair[1]
+
+
+class TestRedisState(ServerContract):
     examples = 40
 
     @pytest.fixture
     def pair(self, redis_server):
         return states(redis_server)
 
-    @pytest.fixture
-    def state(self, pair):
-        return pair[0]
 
-    @pytest.fixture
-    def other(self, pair):
-        return pair[1]
-
-
-class TestPostgresState(StateContract):
+class TestPostgresState(ServerContract):
     examples = 15
 
     @pytest.fixture
     def pair(self, postgres_server):
         return states(postgres_server)
-
-    @pytest.fixture
-    def state(self, pair):
-        return pair[0]
-
-    @pytest.fixture
-    def other(self, pair):
-        return pair[1]
 
 
 @pytest.fixture(params=["redis", "postgres"])

@@ -7,11 +7,12 @@ import threading
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from random import random as _random
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, TypeAlias
 
+from llmops_sdk.providers.traffic import Health
 from llmops_sdk.resilience._named_states import NamedStates
 
-__all__ = ["AnswerStyle", "Balance", "Balancer", "DeploymentHealth", "Health", "balancer_of"]
+__all__ = ["AnswerStyle", "Balance", "Balancer", "balancer_of"]
 
 Balance: TypeAlias = Literal["weighted", "least_busy", "lowest_latency"]
 
@@ -28,46 +29,6 @@ _FLOOR = 1e-3
 """Seconds: an unknown latency counts as this, so that a new deployment is soon known."""
 _MAX_FAILURES = 8.0
 """A deployment that keeps failing still gets one call in so many, where no breaker keeps calls from it."""
-
-
-class DeploymentHealth(Protocol):
-    """What the balancer sees of a deployment."""
-
-    @property
-    def ready(self) -> bool:
-        """Return whether it takes calls now."""
-        ...
-
-    @property
-    def retry_in(self) -> float | None:
-        """Return the seconds until it takes calls again, or None if it does, or if that is unknown."""
-        ...
-
-    @property
-    def in_flight(self) -> int:
-        """Return how many calls are under way."""
-        ...
-
-    @property
-    def waiting(self) -> int:
-        """Return how many calls wait for a limit."""
-        ...
-
-    @property
-    def full(self) -> bool:
-        """Return whether one more call would have to wait for a limit."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Health:
-    """The health of a deployment without limits and breaker."""
-
-    ready: bool = True
-    retry_in: float | None = None
-    in_flight: int = 0
-    waiting: int = 0
-    full: bool = False
 
 
 @dataclass(slots=True)
@@ -110,8 +71,8 @@ class Balancer:
         random: Draws a number from 0 to 1.
 
     Example:
+        >>> from llmops_sdk.providers.traffic import Health
         >>> from llmops_sdk.resilience.balance import Balancer
-        >>> from llmops_sdk.resilience.balance._balancer import Health
         >>> balancer = Balancer("weighted", [2.0, 1.0])
         >>> [balancer.pick(0.0, [Health(), Health()]) for _ in range(6)]
         [0, 1, 0, 0, 1, 0]
@@ -127,7 +88,7 @@ class Balancer:
     def pick(
         self,
         now: float,
-        healths: Sequence[DeploymentHealth],
+        healths: Sequence[Health],
         *,
         avoid: Collection[int] = (),
         style: AnswerStyle = "answer",
@@ -209,9 +170,7 @@ class Balancer:
         self._seen[best].turn -= sum(weights.values())
         return best
 
-    def _fastest(
-        self, candidates: Sequence[int], now: float, healths: Sequence[DeploymentHealth], style: AnswerStyle
-    ) -> int:
+    def _fastest(self, candidates: Sequence[int], now: float, healths: Sequence[Health], style: AnswerStyle) -> int:
         if self._random() < _EXPLORE:
             return candidates[min(int(self._random() * len(candidates)), len(candidates) - 1)]
 
@@ -233,7 +192,7 @@ class Balancer:
         best = [index for each, index in costs if each <= lowest]
         return best[0] if len(best) == 1 else best[min(int(self._random() * len(best)), len(best) - 1)]
 
-    def _load(self, index: int, now: float, health: DeploymentHealth) -> float:
+    def _load(self, index: int, now: float, health: Health) -> float:
         # Other processes and other models may use the deployment, too: its own count has their calls.
         busy = max(self._seen[index].busy, health.in_flight + health.waiting)
         return (busy + 1) / self._weight(index, now)

@@ -13,10 +13,10 @@ from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk.config import FallbackSettings, Timeout
 from llmops_sdk.errors import BudgetExceededError, CircuitOpenError, LimitExceededError, LLMOpsError, ProviderError
 from llmops_sdk.providers import Chunk, Embeddings, Provider, Request, Response, WrapperProvider
-from llmops_sdk.providers.traffic import Target
+from llmops_sdk.providers.traffic import Health, Target
 from llmops_sdk.resilience._chunks import aclose, close, is_piece
 from llmops_sdk.resilience._error_classes import should_fall_back
-from llmops_sdk.resilience.balance._balancer import AnswerStyle, Balancer, DeploymentHealth, Health
+from llmops_sdk.resilience.balance._balancer import AnswerStyle, Balancer
 from llmops_sdk.shared._decisions import record_decision
 
 __all__ = ["BalanceProvider", "Deployment"]
@@ -41,7 +41,7 @@ class Deployment:
     model: str
     provider: Provider
 
-    def health(self) -> DeploymentHealth:
+    def health(self) -> Health:
         """Return its health; without limits and breaker it is always ready."""
         ask = getattr(self.provider, "health", None)
         return _WELL if ask is None else ask()
@@ -240,7 +240,7 @@ class _Call:
             return request
         return replace(request, model=chosen.model, timeout=timeout, extra=extra)
 
-    def _refusal(self, healths: Sequence[DeploymentHealth]) -> LLMOpsError:
+    def _refusal(self, healths: Sequence[Health]) -> LLMOpsError:
         """Return the error of a call that no deployment takes: what the last one that was ready said, if one was."""
         full = [error for error in self.refused.values() if not isinstance(error, CircuitOpenError)]
         if full:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack
-from dataclasses import dataclass
 
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk.config import LimitSettings
 from llmops_sdk.providers import Chunk, Embeddings, Provider, Request, Response, WrapperProvider
+from llmops_sdk.providers.traffic import Health
 from llmops_sdk.resilience._chunks import aclose, close
 from llmops_sdk.resilience.breaker._breaker import Breaker
 from llmops_sdk.resilience.budgets._budgets import Budgets
@@ -16,26 +16,7 @@ from llmops_sdk.resilience.budgets._estimate import Estimator
 from llmops_sdk.resilience.limits._limiter import Limiter
 from llmops_sdk.resilience.traffic._visit import Gates, Visit
 
-__all__ = ["Health", "TrafficProvider"]
-
-
-@dataclass(frozen=True, slots=True)
-class Health:
-    """What a balancer must know about a deployment.
-
-    Attributes:
-        ready: Whether its breaker would let a call pass.
-        retry_in: Seconds until it would, or None when it is ready.
-        in_flight: The calls under way, without those that wait.
-        waiting: The calls that wait for a limit.
-        full: Whether one more call would have to wait for a limit.
-    """
-
-    ready: bool
-    retry_in: float | None
-    in_flight: int
-    waiting: int
-    full: bool = False
+__all__ = ["TrafficProvider"]
 
 
 class TrafficProvider(WrapperProvider):

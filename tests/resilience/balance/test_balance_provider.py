@@ -23,9 +23,9 @@ from llmops_sdk.errors import (
     StreamInterruptedError,
 )
 from llmops_sdk.providers import Chunk, Provider, Request, Response
+from llmops_sdk.providers.traffic import Health
 from llmops_sdk.resilience import RetryProvider
 from llmops_sdk.resilience.balance import BalanceProvider, Balancer, Deployment
-from llmops_sdk.resilience.balance._balancer import Health
 from llmops_sdk.resilience.hedging import HedgePolicies, HedgeProvider
 
 REQUEST = Request(model="a/one", messages=[{"role": "user", "content": "Hi"}], timeout=Timeout(total=100))

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llmops_sdk.providers.traffic import Health
 from llmops_sdk.resilience.balance import Balancer
-from llmops_sdk.resilience.balance._balancer import Health
 
 READY, DOWN = Health(), Health(ready=False, retry_in=5.0)
 KINDS = ("weighted", "least_busy", "lowest_latency")

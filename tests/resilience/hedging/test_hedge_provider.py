@@ -14,8 +14,8 @@ from gated_requests import REQUEST, Requests, after, at_once, in_thread, never, 
 from llmops_sdk.config import RetrySettings
 from llmops_sdk.errors import AuthenticationError, CircuitOpenError, ServerError
 from llmops_sdk.providers import Provider
+from llmops_sdk.providers.traffic import Health
 from llmops_sdk.resilience import RetryProvider
-from llmops_sdk.resilience.balance._balancer import Health
 from llmops_sdk.resilience.hedging import HedgePolicies, HedgeProvider, _provider, _threads
 from llmops_sdk.testing import capture_traces
 from llmops_sdk.tracing import span
