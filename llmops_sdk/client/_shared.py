@@ -12,7 +12,7 @@ from llmops_sdk.config import ResolvedModel
 from llmops_sdk.errors import ProviderError
 from llmops_sdk.providers import Provider, Request, Response, WrapperProvider, open_provider
 from llmops_sdk.providers.litellm._endpoint import identify
-from llmops_sdk.resilience.budgets._scopes import open_scopes
+from llmops_sdk.resilience._open_scopes import open_scopes
 
 __all__ = ["CALL_CLOCK", "STAND_INS", "JudgeProvider", "LazyProvider", "SharedProvider"]
 

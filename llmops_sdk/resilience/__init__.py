@@ -2,7 +2,7 @@
 
 Each kind of traffic control has a room: `balance`, `breaker`, `budgets`, `hedging`, `limits` and `traffic`.
 
-Doors for other packages: `_budget`.
+Doors for other packages: `_budget`, `_open_scopes`.
 """
 
 from llmops_sdk.resilience._decorator import retry

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from contextvars import ContextVar
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from llmops_sdk._util._clock import Clock
+from llmops_sdk.resilience._open_scopes import SCOPES, open_scopes
 from llmops_sdk.resilience.budgets._budgets import Budgets, Reservation
 from llmops_sdk.resilience.budgets._call import BudgetCall
 from llmops_sdk.shared._local import LocalState
 
-__all__ = ["OpenScope", "Scope", "ScopeEntry", "ScopedBudgets", "enter_scope", "leave_scope", "open_scopes"]
+__all__ = ["OpenScope", "Scope", "ScopeEntry", "ScopedBudgets", "enter_scope", "leave_scope"]
 
 
 class Scope(Protocol):
@@ -36,24 +36,18 @@ class OpenScope:
     run: str | None = None
 
 
-_scopes: ContextVar[tuple[OpenScope, ...]] = ContextVar("llmops-budget-scopes", default=())
-
-open_scopes: Callable[[], tuple[OpenScope, ...]] = _scopes.get
-"""Return the budgets around the code that runs here, the outermost first; empty without any."""
-
-
 def enter_scope(scope: Scope, run: str | None = None) -> None:
     """Let the calls that follow count against a budget, as one run if `run` names it."""
-    _scopes.set((*_scopes.get(), OpenScope(scope, run)))
+    SCOPES.set((*SCOPES.get(), OpenScope(scope, run)))
 
 
 def leave_scope(scope: Scope) -> None:
     """End the innermost scope of a budget; another context, in which a generator is closed, may not have it."""
     # Not by a token: that of another context is an error.
-    scopes = _scopes.get()
+    scopes: tuple[OpenScope, ...] = SCOPES.get()
     for index in reversed(range(len(scopes))):
         if scopes[index].scope is scope:
-            _scopes.set(scopes[:index] + scopes[index + 1 :])
+            SCOPES.set(scopes[:index] + scopes[index + 1 :])
             return
 
 

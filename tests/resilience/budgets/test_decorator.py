@@ -10,7 +10,7 @@ import threading
 import pytest
 
 import llmops_sdk as llmops
-from llmops_sdk.resilience.budgets._scopes import open_scopes
+from llmops_sdk.resilience._open_scopes import open_scopes
 from llmops_sdk.testing import ManualClock, ScriptedProvider, capture_traces, use_provider
 
 USED = 8
