@@ -65,6 +65,7 @@ class Case:
     trace_id: str | None = None
 
 
+@public("llmops_sdk.evals")
 @runtime_checkable
 class Scorer(Protocol):
     """Judges one output. `@scorer` makes one of a function, `Judge` is one that asks a model.
