@@ -1,4 +1,5 @@
 """`prune`: delete the data of a user, session or trace, or old data, from every file of the store."""
+# ruff: noqa: S608 - statements are put together from constants and from one of three names
 
 from __future__ import annotations
 
@@ -33,6 +34,8 @@ __all__ = ["Pruned", "finish_pruning", "prune"]
 _WAIT = 60.0
 _ROUNDS = 4
 _TEXT = "concat_ws(' ', input, output, input_messages, output_messages, attributes, events)"
+_EXPERIMENTS = ("experiment_items", "experiment_scores", "experiments")
+_LINKED = "trace_id IN (SELECT unnest($traces::VARCHAR[])) OR source_trace_id IN (SELECT unnest($traces::VARCHAR[]))"
 _BLOBS = f"regexp_extract_all({_TEXT}, 'blobs/([0-9a-f]{{64}}\\.[a-z0-9]{{1,5}})', 1)"
 
 
@@ -45,6 +48,7 @@ class Pruned:
         traces: Traces; 0 for whole files.
         spans: Spans.
         scores: Scores.
+        experiment_rows: Rows of experiments: outputs of items, and their scores.
         blobs: Blob files, mostly images.
         left: Spans of the same user, session or trace that a living process has written since.
     """
@@ -52,6 +56,7 @@ class Pruned:
     traces: int = 0
     spans: int = 0
     scores: int = 0
+    experiment_rows: int = 0
     blobs: int = 0
     left: int = 0
 
@@ -150,6 +155,7 @@ class _Pruning:
         self._progress = progress
         self._spans = 0
         self._scores = 0
+        self._experiment_rows = 0
         self._blobs = 0
         self._waiting = 0
 
@@ -173,11 +179,11 @@ class _Pruning:
         traces: set[str] = set()
         try:
             for _ in range(_ROUNDS):
-                selection, found, judged, details = self._find(person, older_than)
+                selection, found, judged, details, rows = self._find(person, older_than)
                 traces |= selection.traces
                 if dry_run:
-                    return Pruned(traces=len(traces), spans=found, scores=judged)
-                if not (found or judged or details):
+                    return Pruned(traces=len(traces), spans=found, scores=judged, experiment_rows=rows)
+                if not (found or judged or details or rows):
                     break
                 # By age no journal is needed: the rest can be found by its age again.
                 if person:
@@ -191,7 +197,14 @@ class _Pruning:
         finally:
             # Also of a prune that fails: what it has deleted is gone.
             self.count_losses()
-        return Pruned(traces=len(traces), spans=self._spans, scores=self._scores, blobs=self._blobs, left=left)
+        return Pruned(
+            traces=len(traces),
+            spans=self._spans,
+            scores=self._scores,
+            experiment_rows=self._experiment_rows,
+            blobs=self._blobs,
+            left=left,
+        )
 
     def _put_damaged_aside(self) -> None:
         """Move the files that this process's queries have left out while this prune held the lock."""
@@ -209,36 +222,37 @@ class _Pruning:
 
     def _find(
         self, person: dict[str, str], older_than: timedelta | datetime | None
-    ) -> tuple[PruneSelection, int, int, int]:
-        """Return the selection, and its number of spans, scores and details."""
+    ) -> tuple[PruneSelection, int, int, int, int]:
+        """Return the selection, and its number of spans, scores, details and rows of experiments."""
         if older_than is not None:
             before = moment_ns(older_than)
             counts = self._ask(
                 "SELECT (SELECT count(*) FROM store.spans WHERE start_ns < $before), "
                 "(SELECT count(*) FROM store.scores WHERE time_ns < $before), "
-                "(SELECT count(*) FROM store.details WHERE time_ns < $before)",
+                "(SELECT count(*) FROM store.details WHERE time_ns < $before), "
+                + " + ".join(f"(SELECT count(*) FROM store.{one} WHERE time_ns < $before)" for one in _EXPERIMENTS),
                 {"before": before},
             )
             return PruneSelection(before_ns=before), *counts[0]
         ((name, value),) = person.items()
         # Details may name a person whose span never came.
         found = self._ask(
-            f"SELECT trace_id FROM store.spans WHERE {name} = $value "  # noqa: S608 - one of three names
+            f"SELECT trace_id FROM store.spans WHERE {name} = $value "
             f"UNION SELECT trace_id FROM store.details WHERE {name} = $value",
             {"value": value},
         )
-        traces = [trace for (trace,) in found]
+        traces = self._with_experiments([trace for (trace,) in found], value if name == "trace_id" else None)
         mine = "store.spans WHERE trace_id IN (SELECT unnest($traces::VARCHAR[]))"
         given = {"traces": traces}
-        spans = self._ask(f"SELECT count(*) FROM {mine}", given)[0][0]  # noqa: S608 - constants
+        spans = self._ask(f"SELECT count(*) FROM {mine}", given)[0][0]
         judged = self._ask(
-            f"SELECT span_id FROM {mine} AND span_id IN (SELECT span_id FROM store.scores WHERE trace_id IS NULL)",  # noqa: S608 - constants
+            f"SELECT span_id FROM {mine} AND span_id IN (SELECT span_id FROM store.scores WHERE trace_id IS NULL)",
             given,
         )
         named = [span for (span,) in judged]
         # A session goes with the last of its traces.
         ended = self._ask(
-            f"SELECT session_id FROM store.spans WHERE session_id IN (SELECT session_id FROM {mine}) "  # noqa: S608 - constants
+            f"SELECT session_id FROM store.spans WHERE session_id IN (SELECT session_id FROM {mine}) "
             "GROUP BY ALL HAVING bool_and(trace_id IN (SELECT unnest($traces::VARCHAR[])))",
             given,
         )
@@ -250,7 +264,7 @@ class _Pruning:
             "OR span_id IN (SELECT unnest($spans::VARCHAR[])) OR session_id IN (SELECT unnest($sessions::VARCHAR[]))",
             {"traces": traces, "spans": named, "sessions": list(sessions)},
         )[0][0]
-        blobs = self._ask(f"SELECT DISTINCT unnest({_BLOBS}) FROM {mine} AND {_TEXT} LIKE '%blobs/%'", given)  # noqa: S608 - constants
+        blobs = self._ask(f"SELECT DISTINCT unnest({_BLOBS}) FROM {mine} AND {_TEXT} LIKE '%blobs/%'", given)
         words = (value,)
         selection = PruneSelection(
             traces=frozenset(traces),
@@ -259,10 +273,28 @@ class _Pruning:
             blobs=frozenset(b for (b,) in blobs),
             words=words,
         )
-        details = self._ask(
-            "SELECT count(*) FROM store.details WHERE trace_id IN (SELECT unnest($traces::VARCHAR[]))", given
-        )[0][0]
-        return selection, spans, scores, details
+        details, rows = self._ask(
+            "SELECT (SELECT count(*) FROM store.details WHERE trace_id IN (SELECT unnest($traces::VARCHAR[]))), "
+            f"(SELECT count(*) FROM store.experiment_items WHERE {_LINKED})"
+            f" + (SELECT count(*) FROM store.experiment_scores WHERE {_LINKED})",
+            given,
+        )[0]
+        return selection, spans, scores, details, rows
+
+    def _with_experiments(self, traces: list[str], trace_id: str | None) -> list[str]:
+        """Return the traces, and those of experiments on items that were made from them.
+
+        Args:
+            traces: The traces of the person.
+            trace_id: The trace to prune, whose spans may be gone while rows of experiments still name it.
+        """
+        named = self._ask(
+            f"SELECT trace_id FROM store.experiment_items WHERE {_LINKED} "
+            f"UNION SELECT scorer_trace_id FROM store.experiment_scores WHERE {_LINKED} "
+            "UNION SELECT $trace_id FROM store.experiment_items WHERE $trace_id IN (trace_id, source_trace_id)",
+            {"traces": traces, "trace_id": trace_id},
+        )
+        return sorted({*traces, *(trace for (trace,) in named if trace is not None)})
 
     def _ask(self, sql: str, params: dict[str, Any]) -> list[tuple[Any, ...]]:
         return query(sql, params, path=self._store).rows()
@@ -329,6 +361,7 @@ class _Pruning:
     def _count(self, rows: Mapping[str, int]) -> None:
         self._spans += rows.get("spans", 0)
         self._scores += rows.get("scores", 0)
+        self._experiment_rows += sum(rows.get(name, 0) for name in _EXPERIMENTS)
 
     def _remove_blobs(self, selection: PruneSelection) -> None:
         blobs = list_blobs(self._store)
@@ -341,6 +374,6 @@ class _Pruning:
         self._blobs += sum(remove_blob(blob) for blob in dropped)
 
     def _unused(self, blobs: list[Blob]) -> list[Blob]:
-        names = self._ask(f"SELECT DISTINCT unnest({_BLOBS}) FROM store.spans WHERE {_TEXT} LIKE '%blobs/%'", {})  # noqa: S608 - constants
+        names = self._ask(f"SELECT DISTINCT unnest({_BLOBS}) FROM store.spans WHERE {_TEXT} LIKE '%blobs/%'", {})
         used = {name for (name,) in names}
         return [blob for blob in blobs if blob.path.name not in used]
