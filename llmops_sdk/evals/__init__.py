@@ -9,7 +9,28 @@ from llmops_sdk._lazy import lazy_names
 
 if TYPE_CHECKING:
     from llmops_sdk.evals._types import Case, ItemResult, Score, Scorer, ScoreResult
+    from llmops_sdk.evals.judges._judge import Judge
+    from llmops_sdk.evals.judges._pairs import PairJudge, Preference
+    from llmops_sdk.evals.judges._verdict import parse_verdict
 
-__getattr__, __dir__ = lazy_names(__name__, {"_types": "Case ItemResult Score ScoreResult Scorer"})
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "_types": "Case ItemResult Score ScoreResult Scorer",
+        "judges._judge": "Judge",
+        "judges._pairs": "PairJudge Preference",
+        "judges._verdict": "parse_verdict",
+    },
+)
 
-__all__ = ["Case", "ItemResult", "Score", "ScoreResult", "Scorer"]
+__all__ = [
+    "Case",
+    "ItemResult",
+    "Judge",
+    "PairJudge",
+    "Preference",
+    "Score",
+    "ScoreResult",
+    "Scorer",
+    "parse_verdict",
+]
