@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         LimitExceededError,
         LLMOpsError,
         MissingDependencyError,
+        MissingScoreError,
         NotFoundError,
         OtlpDecodeError,
         PermissionDeniedError,
@@ -97,7 +98,7 @@ __getattr__, __dir__ = lazy_names(
         "errors": """
             AuthenticationError BadRequestError BudgetExceededError CassetteError CircuitOpenError ConfigError
             ContentFilterError ContextWindowError EmbeddingError GuardrailViolation IncompleteResponseError LLMOpsError
-            LimitExceededError MissingDependencyError NotFoundError OtlpDecodeError
+            LimitExceededError MissingDependencyError MissingScoreError NotFoundError OtlpDecodeError
             PermissionDeniedError ProviderConnectionError ProviderError ProviderTimeoutError QueryError RateLimitError
             RealCallBlockedError ScriptError ServerError StoreError StreamInterruptedError ToolCallError
             ValidationFailedError
@@ -142,6 +143,7 @@ __all__ = [
     "LLMOpsError",
     "LimitExceededError",
     "MissingDependencyError",
+    "MissingScoreError",
     "NotFoundError",
     "OtlpDecodeError",
     "PermissionDeniedError",

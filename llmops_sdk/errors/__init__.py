@@ -24,6 +24,7 @@ The tree::
     ├── ValidationFailedError            the answer does not fit the type asked for
     ├── ToolCallError                    a model's tool call has no function, or its arguments are not valid
     ├── EmbeddingError                   vectors are not usable
+    ├── MissingScoreError                (also a ValueError) a statistic got a missing score
     ├── StoreError                       the local store cannot be read or written
     ├── QueryError                       the SQL of a query is not valid or not allowed
     ├── OtlpDecodeError                  a request or a file is not valid OTLP
@@ -49,6 +50,7 @@ from llmops_sdk.errors._checks import (
 from llmops_sdk.errors._data import (
     CassetteError,
     EmbeddingError,
+    MissingScoreError,
     OtlpDecodeError,
     QueryError,
     RealCallBlockedError,
@@ -87,6 +89,7 @@ __all__ = [
     "LLMOpsError",
     "LimitExceededError",
     "MissingDependencyError",
+    "MissingScoreError",
     "NotFoundError",
     "OtlpDecodeError",
     "PermissionDeniedError",
