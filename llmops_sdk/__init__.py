@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         LimitExceededError,
         LLMOpsError,
         MissingDependencyError,
+        MissingScoreError,
         NotFoundError,
         OtlpDecodeError,
         PermissionDeniedError,
@@ -100,7 +101,8 @@ __getattr__, __dir__ = lazy_names(
         "errors": """
             AuthenticationError BadRequestError BudgetExceededError CassetteError CircuitOpenError ConfigError
             ContentFilterError ContextWindowError EmbeddingError GuardrailViolation IncompleteResponseError
-            JudgeRefusedError LLMOpsError LimitExceededError MissingDependencyError NotFoundError OtlpDecodeError
+            JudgeRefusedError LLMOpsError LimitExceededError MissingDependencyError MissingScoreError
+            NotFoundError OtlpDecodeError
             PermissionDeniedError ProviderConnectionError ProviderError ProviderTimeoutError QueryError RateLimitError
             RealCallBlockedError RegressionError ScriptError ServerError StoreError StreamInterruptedError ToolCallError
             ValidationFailedError VerdictError
@@ -146,6 +148,7 @@ __all__ = [
     "LLMOpsError",
     "LimitExceededError",
     "MissingDependencyError",
+    "MissingScoreError",
     "NotFoundError",
     "OtlpDecodeError",
     "PermissionDeniedError",

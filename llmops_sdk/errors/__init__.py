@@ -27,6 +27,7 @@ The tree::
     ├── VerdictError                     a judge gave no verdict that can be read
     ├── JudgeRefusedError                a judge is not good enough to decide about a change
     ├── RegressionError                  (also an AssertionError) a change made a score worse
+    ├── MissingScoreError                (also a ValueError) a statistic got a missing score
     ├── StoreError                       the local store cannot be read or written
     ├── QueryError                       the SQL of a query is not valid or not allowed
     ├── OtlpDecodeError                  a request or a file is not valid OTLP
@@ -52,6 +53,7 @@ from llmops_sdk.errors._checks import (
 from llmops_sdk.errors._data import (
     CassetteError,
     EmbeddingError,
+    MissingScoreError,
     OtlpDecodeError,
     QueryError,
     RealCallBlockedError,
@@ -92,6 +94,7 @@ __all__ = [
     "LLMOpsError",
     "LimitExceededError",
     "MissingDependencyError",
+    "MissingScoreError",
     "NotFoundError",
     "OtlpDecodeError",
     "PermissionDeniedError",

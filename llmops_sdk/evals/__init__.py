@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from llmops_sdk._lazy import lazy_names
 
 if TYPE_CHECKING:
+    from llmops_sdk.evals import stats
     from llmops_sdk.evals._types import Case, ItemResult, Score, Scorer, ScoreResult
     from llmops_sdk.evals.judges._judge import Judge
     from llmops_sdk.evals.judges._pairs import PairJudge, Preference
@@ -21,6 +22,7 @@ __getattr__, __dir__ = lazy_names(
         "judges._pairs": "PairJudge Preference",
         "judges._verdict": "parse_verdict",
     },
+    modules="stats",
 )
 
 __all__ = [
@@ -33,4 +35,5 @@ __all__ = [
     "ScoreResult",
     "Scorer",
     "parse_verdict",
+    "stats",
 ]
