@@ -10,16 +10,26 @@ from llmops_sdk._lazy import lazy_names
 if TYPE_CHECKING:
     from llmops_sdk.evals import stats
     from llmops_sdk.evals._types import Case, ItemResult, Score, Scorer, ScoreResult
+    from llmops_sdk.evals.judges._calibration import (
+        CorrectedMean,
+        JudgeReport,
+        calibrate,
+        corrected_mean,
+        human_scores,
+    )
     from llmops_sdk.evals.judges._judge import Judge
     from llmops_sdk.evals.judges._pairs import PairJudge, Preference
+    from llmops_sdk.evals.judges._pairwise import PairwiseResult, apairwise, pairwise
     from llmops_sdk.evals.judges._verdict import parse_verdict
 
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "_types": "Case ItemResult Score ScoreResult Scorer",
+        "judges._calibration": "CorrectedMean JudgeReport calibrate corrected_mean human_scores",
         "judges._judge": "Judge",
         "judges._pairs": "PairJudge Preference",
+        "judges._pairwise": "PairwiseResult apairwise pairwise",
         "judges._verdict": "parse_verdict",
     },
     modules="stats",
@@ -27,13 +37,21 @@ __getattr__, __dir__ = lazy_names(
 
 __all__ = [
     "Case",
+    "CorrectedMean",
     "ItemResult",
     "Judge",
+    "JudgeReport",
     "PairJudge",
+    "PairwiseResult",
     "Preference",
     "Score",
     "ScoreResult",
     "Scorer",
+    "apairwise",
+    "calibrate",
+    "corrected_mean",
+    "human_scores",
+    "pairwise",
     "parse_verdict",
     "stats",
 ]
