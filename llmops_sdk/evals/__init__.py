@@ -9,14 +9,9 @@ from llmops_sdk._lazy import lazy_names
 
 if TYPE_CHECKING:
     from llmops_sdk.evals import stats
+    from llmops_sdk.evals._experiment import Experiment
     from llmops_sdk.evals._types import Case, ItemResult, Score, Scorer, ScoreResult
-    from llmops_sdk.evals.judges._calibration import (
-        CorrectedMean,
-        JudgeReport,
-        calibrate,
-        corrected_mean,
-        human_scores,
-    )
+    from llmops_sdk.evals.judges._calibration import CorrectedMean, JudgeReport, calibrate, corrected_mean, human_scores
     from llmops_sdk.evals.judges._judge import Judge
     from llmops_sdk.evals.judges._pairs import PairJudge, Preference
     from llmops_sdk.evals.judges._pairwise import PairwiseResult, apairwise, pairwise
@@ -25,6 +20,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
+        "_experiment": "Experiment",
         "_types": "Case ItemResult Score ScoreResult Scorer",
         "judges._calibration": "CorrectedMean JudgeReport calibrate corrected_mean human_scores",
         "judges._judge": "Judge",
@@ -38,6 +34,7 @@ __getattr__, __dir__ = lazy_names(
 __all__ = [
     "Case",
     "CorrectedMean",
+    "Experiment",
     "ItemResult",
     "Judge",
     "JudgeReport",
