@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         ConfigError,
         ContentFilterError,
         ContextWindowError,
+        DatasetError,
         EmbeddingError,
         GuardrailViolation,
         IncompleteResponseError,
@@ -96,8 +97,8 @@ __getattr__, __dir__ = lazy_names(
         "config": "Settings Timeout configure settings=current",
         "errors": """
             AuthenticationError BadRequestError BudgetExceededError CassetteError CircuitOpenError ConfigError
-            ContentFilterError ContextWindowError EmbeddingError GuardrailViolation IncompleteResponseError LLMOpsError
-            LimitExceededError MissingDependencyError NotFoundError OtlpDecodeError
+            ContentFilterError ContextWindowError DatasetError EmbeddingError GuardrailViolation
+            IncompleteResponseError LLMOpsError LimitExceededError MissingDependencyError NotFoundError OtlpDecodeError
             PermissionDeniedError ProviderConnectionError ProviderError ProviderTimeoutError QueryError RateLimitError
             RealCallBlockedError ScriptError ServerError StoreError StreamInterruptedError ToolCallError
             ValidationFailedError
@@ -133,6 +134,7 @@ __all__ = [
     "ConfigError",
     "ContentFilterError",
     "ContextWindowError",
+    "DatasetError",
     "EmbeddingError",
     "Embeddings",
     "Executor",

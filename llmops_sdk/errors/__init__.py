@@ -23,6 +23,7 @@ The tree::
     ├── GuardrailViolation               a guard blocked the input or the output
     ├── ValidationFailedError            the answer does not fit the type asked for
     ├── ToolCallError                    a model's tool call has no function, or its arguments are not valid
+    ├── DatasetError                     a data set cannot be made, found, saved or written
     ├── EmbeddingError                   vectors are not usable
     ├── StoreError                       the local store cannot be read or written
     ├── QueryError                       the SQL of a query is not valid or not allowed
@@ -48,6 +49,7 @@ from llmops_sdk.errors._checks import (
 )
 from llmops_sdk.errors._data import (
     CassetteError,
+    DatasetError,
     EmbeddingError,
     OtlpDecodeError,
     QueryError,
@@ -81,6 +83,7 @@ __all__ = [
     "ConfigError",
     "ContentFilterError",
     "ContextWindowError",
+    "DatasetError",
     "EmbeddingError",
     "GuardrailViolation",
     "IncompleteResponseError",
