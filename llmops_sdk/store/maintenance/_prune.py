@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmops_sdk._util._public import public
 from llmops_sdk.errors import StoreError
+from llmops_sdk.store.datasets._erase import count_items, erase_items
 from llmops_sdk.store.duck._rebuild import adopt_files, ensure_manifest
 from llmops_sdk.store.files._blob_files import Blob, list_blobs, remove_blob
 from llmops_sdk.store.files._damaged import readable_files, remove_damaged
@@ -22,6 +23,12 @@ from llmops_sdk.store.files._manifest import DataFile, Manifest, commit, read_ma
 from llmops_sdk.store.files._overwrite import all_segments, overwrite_lines
 from llmops_sdk.store.lines._count_loss import count_loss
 from llmops_sdk.store.maintenance._data_files import rewrite_file
+from llmops_sdk.store.maintenance._prune_experiments import (
+    EXPERIMENT_STREAMS,
+    count_experiment_rows,
+    count_old_rows_sql,
+    with_experiments,
+)
 from llmops_sdk.store.maintenance._prune_selection import PruneSelection, read_journal, remove_journal, write_journal
 from llmops_sdk.store.maintenance._retention import drop_old, moment_ns
 from llmops_sdk.store.reading._query import StorePath, flush_first, query, store_folder
@@ -50,6 +57,7 @@ class Pruned:
         scores: Scores.
         experiment_rows: Rows of experiments: outputs of items, and their scores.
         blobs: Blob files, mostly images.
+        items: Items of data sets, each saved version counted by itself.
         left: Spans of the same user, session or trace that a living process has written since.
     """
 
@@ -58,6 +66,7 @@ class Pruned:
     scores: int = 0
     experiment_rows: int = 0
     blobs: int = 0
+    items: int = 0
     left: int = 0
 
 
@@ -75,9 +84,10 @@ def prune(
     """Delete the data of a user, a session or a trace, or the oldest data, from every file of a store.
 
     A user or session selects every trace with a span of that id. Scores go with their traces, and so do images that no
-    other span refers to. The bytes are overwritten or rewritten, also in files that living processes write and in the
-    outboxes. Reopen connections of `connect` afterwards. `losses` counts the spans as `pruned`. Pass exactly one of the
-    first five arguments.
+    other span refers to. Items of data sets go when they come from such a trace, or have the user or session in their
+    metadata; by age or size they stay. The bytes are overwritten or rewritten, also in files that living processes
+    write and in the outboxes. Reopen connections of `connect` afterwards. `losses` counts the spans as `pruned`. Pass
+    exactly one of the first five arguments.
 
     Args:
         user_id: The user.
@@ -157,6 +167,7 @@ class _Pruning:
         self._scores = 0
         self._experiment_rows = 0
         self._blobs = 0
+        self._items = 0
         self._waiting = 0
 
     def run(self, person: dict[str, str], older_than: timedelta | datetime | None, dry_run: bool) -> Pruned:
@@ -180,10 +191,13 @@ class _Pruning:
         try:
             for _ in range(_ROUNDS):
                 selection, found, judged, details, rows = self._find(person, older_than)
+                items = 0 if selection.items is None else count_items(self._store, selection.items)
                 traces |= selection.traces
                 if dry_run:
-                    return Pruned(traces=len(traces), spans=found, scores=judged, experiment_rows=rows)
-                if not (found or judged or details or rows):
+                    return Pruned(traces=len(traces), spans=found, scores=judged, experiment_rows=rows, items=items)
+                if not (found or judged or details or rows or items):
+                    if selection.items is not None:
+                        erase_items(self._store, selection.items)  # descriptions may name the user
                     break
                 # By age no journal is needed: the rest can be found by its age again.
                 if person:
@@ -203,6 +217,7 @@ class _Pruning:
             scores=self._scores,
             experiment_rows=self._experiment_rows,
             blobs=self._blobs,
+            items=self._items,
             left=left,
         )
 
@@ -229,8 +244,7 @@ class _Pruning:
             counts = self._ask(
                 "SELECT (SELECT count(*) FROM store.spans WHERE start_ns < $before), "
                 "(SELECT count(*) FROM store.scores WHERE time_ns < $before), "
-                "(SELECT count(*) FROM store.details WHERE time_ns < $before), "
-                + " + ".join(f"(SELECT count(*) FROM store.{one} WHERE time_ns < $before)" for one in _EXPERIMENTS),
+                "(SELECT count(*) FROM store.details WHERE time_ns < $before), " + count_old_rows_sql(),
                 {"before": before},
             )
             return PruneSelection(before_ns=before), *counts[0]
@@ -241,7 +255,7 @@ class _Pruning:
             f"UNION SELECT trace_id FROM store.details WHERE {name} = $value",
             {"value": value},
         )
-        traces = self._with_experiments([trace for (trace,) in found], value if name == "trace_id" else None)
+        traces = with_experiments(self._ask, [trace for (trace,) in found], name, value)
         mine = "store.spans WHERE trace_id IN (SELECT unnest($traces::VARCHAR[]))"
         given = {"traces": traces}
         spans = self._ask(f"SELECT count(*) FROM {mine}", given)[0][0]
@@ -270,31 +284,14 @@ class _Pruning:
             traces=frozenset(traces),
             spans=frozenset(named),
             sessions=frozenset(sessions),
+            users=frozenset({value} if name == "user_id" else ()),
             blobs=frozenset(b for (b,) in blobs),
             words=words,
         )
-        details, rows = self._ask(
-            "SELECT (SELECT count(*) FROM store.details WHERE trace_id IN (SELECT unnest($traces::VARCHAR[]))), "
-            f"(SELECT count(*) FROM store.experiment_items WHERE {_LINKED})"
-            f" + (SELECT count(*) FROM store.experiment_scores WHERE {_LINKED})",
-            given,
-        )[0]
-        return selection, spans, scores, details, rows
-
-    def _with_experiments(self, traces: list[str], trace_id: str | None) -> list[str]:
-        """Return the traces, and those of experiments on items that were made from them.
-
-        Args:
-            traces: The traces of the person.
-            trace_id: The trace to prune, whose spans may be gone while rows of experiments still name it.
-        """
-        named = self._ask(
-            f"SELECT trace_id FROM store.experiment_items WHERE {_LINKED} "
-            f"UNION SELECT scorer_trace_id FROM store.experiment_scores WHERE {_LINKED} "
-            "UNION SELECT $trace_id FROM store.experiment_items WHERE $trace_id IN (trace_id, source_trace_id)",
-            {"traces": traces, "trace_id": trace_id},
-        )
-        return sorted({*traces, *(trace for (trace,) in named if trace is not None)})
+        details = self._ask(
+            "SELECT count(*) FROM store.details WHERE trace_id IN (SELECT unnest($traces::VARCHAR[]))", given
+        )[0][0]
+        return selection, spans, scores, details, count_experiment_rows(self._ask, traces)
 
     def _ask(self, sql: str, params: dict[str, Any]) -> list[tuple[Any, ...]]:
         return query(sql, params, path=self._store).rows()
@@ -328,6 +325,8 @@ class _Pruning:
             manifest = commit(self._store, manifest.without(frozenset(manifest.trash)))
             write_views(self._store, manifest)
         self._remove_blobs(selection)
+        if selection.items is not None:
+            self._items += erase_items(self._store, selection.items)
 
     def _step(self, done: int, total: int) -> int:
         if self._progress is not None:
@@ -361,7 +360,7 @@ class _Pruning:
     def _count(self, rows: Mapping[str, int]) -> None:
         self._spans += rows.get("spans", 0)
         self._scores += rows.get("scores", 0)
-        self._experiment_rows += sum(rows.get(name, 0) for name in _EXPERIMENTS)
+        self._experiment_rows += sum(rows.get(name, 0) for name in EXPERIMENT_STREAMS)
 
     def _remove_blobs(self, selection: PruneSelection) -> None:
         blobs = list_blobs(self._store)

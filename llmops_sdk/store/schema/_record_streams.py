@@ -7,7 +7,7 @@ snapshots and prune then take it along.
 from __future__ import annotations
 
 from llmops_sdk.store.schema._details import DETAILS
-from llmops_sdk.store.schema._experiments import EXPERIMENT_STREAMS
+from llmops_sdk.store.schema.evaluation._experiments import EXPERIMENT_STREAMS
 from llmops_sdk.store.schema._losses import LOSSES
 from llmops_sdk.store.schema._scores import SCORES
 from llmops_sdk.store.schema._span_views import SPANS
