@@ -102,8 +102,8 @@ __getattr__, __dir__ = lazy_names(
         "errors": """
             AuthenticationError BadRequestError BudgetExceededError CassetteError CircuitOpenError ConfigError
             ContentFilterError ContextWindowError DatasetError EmbeddingError GuardrailViolation
-            IncompleteResponseError JudgeRefusedError LLMOpsError LimitExceededError MissingDependencyError MissingScoreError
-            NotFoundError OtlpDecodeError
+            IncompleteResponseError JudgeRefusedError LLMOpsError LimitExceededError MissingDependencyError
+            MissingScoreError NotFoundError OtlpDecodeError
             PermissionDeniedError ProviderConnectionError ProviderError ProviderTimeoutError QueryError RateLimitError
             RealCallBlockedError RegressionError ScriptError ServerError StoreError StreamInterruptedError ToolCallError
             ValidationFailedError VerdictError
