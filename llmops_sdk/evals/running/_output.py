@@ -102,11 +102,14 @@ def _encoded(value: Any) -> bytes:
         return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY)
     except orjson.JSONEncodeError:
         pass
+    import json
+
     from pydantic_core import to_json
 
     try:
         raw = to_json(value, inf_nan_mode="null", bytes_mode="base64", serialize_unknown=False)
-        return orjson.dumps(orjson.loads(raw))
+        # Not by orjson, which would read a number beyond 64 bits as another one.
+        return orjson.dumps(json.loads(raw))
     except Exception as error:
         raise NotJsonError(
             f"the task returned {type(value).__qualname__}, which JSON cannot hold ({error}): return text, numbers, "
