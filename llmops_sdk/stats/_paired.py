@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Hashable, Iterable
 from typing import Literal, NamedTuple
 
@@ -64,7 +65,8 @@ def paired_difference(
       which keeps a sound width where no item changed.
     - "t": Student's t, with n - 1 degrees of freedom. With G clusters, t has G - 1 degrees of freedom and the
       interval and the p-value take sqrt(G / (G - 1)) times the standard error, because CR0 is too small for few
-      clusters. The interval has no width where all differences are equal.
+      clusters. The interval has no width where all differences are equal, unless the scores are 0 and 1: it is then
+      Newcombe's, with each cluster as one item.
     - "bootstrap": the percentile interval of `bootstrap_mean`, and the p-value of `sign_flip_test`. Needs numpy.
     - "permutation": the p-value of `sign_flip_test`, and the interval of "t". Needs numpy.
     - "auto": "mcnemar" if it applies, else "t".
@@ -99,13 +101,14 @@ def paired_difference(
     old, new = (finite_values(each, name, missing=_PAIR_FIRST) for each, name in ((a, "a"), (b, "b")))
     confidence = probability(confidence, "confidence")
     differences, labels = _differences(old, new), None if clusters is None else list(clusters)
-    chosen = _chosen_method(method, binary=set(old + new) <= {0.0, 1.0}, clustered=labels is not None)
+    binary = set(old + new) <= {0.0, 1.0}
+    chosen = _chosen_method(method, binary=binary, clustered=labels is not None)
     estimate = mean_estimate(differences, clusters=labels)
+    interval, p_value = _student(estimate, differences, confidence, clustered=labels is not None)
+    if chosen == "mcnemar" or (binary and interval.low == interval.high):
+        interval = _newcombe(old, new, estimate.clusters, confidence)
     if chosen == "mcnemar":
-        gained, lost = differences.count(1.0), differences.count(-1.0)
-        interval, p_value = _newcombe(sum(old), sum(new), gained, lost, len(old), confidence), mcnemar(gained, lost)
-    else:
-        interval, p_value = _student(estimate, differences, confidence, clustered=labels is not None)
+        p_value = mcnemar(differences.count(1.0), differences.count(-1.0))
     if chosen == "bootstrap":
         drawn = bootstrap_mean(differences, clusters=labels, confidence=confidence, resamples=resamples, seed=seed)
         interval = Interval(drawn.low, drawn.high)
@@ -152,25 +155,26 @@ def _student(
     return Interval(estimate.mean - half, estimate.mean + half), p_value
 
 
-def _newcombe(old: float, new: float, gained: int, lost: int, n: int, confidence: float) -> Interval:
-    """Return the interval of the difference of two paired rates, from the Wilson intervals of both."""
-    both = old - lost
-    neither = n - both - gained - lost
+def _newcombe(old: list[float], new: list[float], weight: int, confidence: float) -> Interval:
+    """Return the interval of the difference of two paired rates, as of `weight` items, from both Wilson intervals."""
+    counts = Counter(zip(old, new, strict=True))
+    share = weight / len(old)
+    both, neither, gained, lost = (share * counts[pair] for pair in ((1, 1), (0, 0), (0, 1), (1, 0)))
     product = both * neither - gained * lost
     if product > 0:
-        product = max(0.0, product - n / 2)
-    scale = math.sqrt(old * new) * math.sqrt((n - old) * (n - new))
+        product = max(0.0, product - weight / 2)
+    before, after = both + lost, both + gained
+    scale = math.sqrt(before * after) * math.sqrt((neither + gained) * (neither + lost))
     phi = product / scale if scale else 0.0
-    (low_old, high_old), (low_new, high_new) = (
-        wilson_interval(events, n, confidence=confidence) for events in (old, new)
+    rate_before, rate_after = before / weight, after / weight
+    (low_before, high_before), (low_after, high_after) = (
+        wilson_interval(min(events, weight), weight, confidence=confidence) for events in (before, after)
     )
-    rate_old, rate_new = old / n, new / n
-    difference = rate_new - rate_old
 
     def distance(first: float, second: float) -> float:
         return math.sqrt(max(0.0, first * first - 2 * phi * first * second + second * second))
 
     return Interval(
-        difference - distance(rate_new - low_new, high_old - rate_old),
-        difference + distance(high_new - rate_new, rate_old - low_old),
+        rate_after - rate_before - distance(rate_after - low_after, high_before - rate_before),
+        rate_after - rate_before + distance(high_after - rate_after, rate_before - low_before),
     )
