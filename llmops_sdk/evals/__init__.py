@@ -1,9 +1,7 @@
-"""Evaluate applications: statistics that say how sure a result is.
+"""Evaluate: run a task over a data set, score what it returns, and say whether a change made it better.
 
-Everything is imported at its first use: `import llmops_sdk.evals` loads neither numpy nor DuckDB nor the client.
+Importing this package imports neither numpy nor the client: each name loads its own module.
 """
-
-from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
@@ -11,13 +9,46 @@ from llmops_sdk._lazy import lazy_names
 
 if TYPE_CHECKING:
     from llmops_sdk.evals import stats
+    from llmops_sdk.evals._experiment import Experiment
+    from llmops_sdk.evals._types import Case, ItemResult, Score, Scorer, ScoreResult
+    from llmops_sdk.evals.judges._calibration import CorrectedMean, JudgeReport, calibrate, corrected_mean, human_scores
+    from llmops_sdk.evals.judges._judge import Judge
+    from llmops_sdk.evals.judges._pairs import PairJudge, Preference
+    from llmops_sdk.evals.judges._pairwise import PairwiseResult, apairwise, pairwise
+    from llmops_sdk.evals.judges._verdict import parse_verdict
 
 __getattr__, __dir__ = lazy_names(
     __name__,
-    {},
+    {
+        "_experiment": "Experiment",
+        "_types": "Case ItemResult Score ScoreResult Scorer",
+        "judges._calibration": "CorrectedMean JudgeReport calibrate corrected_mean human_scores",
+        "judges._judge": "Judge",
+        "judges._pairs": "PairJudge Preference",
+        "judges._pairwise": "PairwiseResult apairwise pairwise",
+        "judges._verdict": "parse_verdict",
+    },
     modules="stats",
 )
 
 __all__ = [
+    "Case",
+    "CorrectedMean",
+    "Experiment",
+    "ItemResult",
+    "Judge",
+    "JudgeReport",
+    "PairJudge",
+    "PairwiseResult",
+    "Preference",
+    "Score",
+    "ScoreResult",
+    "Scorer",
+    "apairwise",
+    "calibrate",
+    "corrected_mean",
+    "human_scores",
+    "pairwise",
+    "parse_verdict",
     "stats",
 ]
