@@ -54,6 +54,7 @@ def test_equal_answers_of_few_items_keep_a_width():
     clustered = paired_difference([1] * 15, [1] * 15, [index % 5 for index in range(15)])
     assert clustered.interval == pytest.approx((low, high))
     assert clustered.p_value == 1
+    assert paired_difference([1] * 5, [1] * 5, method="bootstrap").interval == pytest.approx((low, high))
 
 
 @given(SCORES)
