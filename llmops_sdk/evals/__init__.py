@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from llmops_sdk.evals import stats
     from llmops_sdk.evals._experiment import Experiment
     from llmops_sdk.evals._types import Case, ItemResult, Score, Scorer, ScoreResult
+    from llmops_sdk.evals.comparing._comparison import Comparison, ComparisonRow, compare
+    from llmops_sdk.evals.comparing._gate import GateResult, GateRow, gate
     from llmops_sdk.evals.judges._calibration import CorrectedMean, JudgeReport, calibrate, corrected_mean, human_scores
     from llmops_sdk.evals.judges._judge import Judge
     from llmops_sdk.evals.judges._pairs import PairJudge, Preference
@@ -22,6 +24,8 @@ __getattr__, __dir__ = lazy_names(
     {
         "_experiment": "Experiment",
         "_types": "Case ItemResult Score ScoreResult Scorer",
+        "comparing._comparison": "Comparison ComparisonRow compare",
+        "comparing._gate": "GateResult GateRow gate",
         "judges._calibration": "CorrectedMean JudgeReport calibrate corrected_mean human_scores",
         "judges._judge": "Judge",
         "judges._pairs": "PairJudge Preference",
@@ -33,8 +37,12 @@ __getattr__, __dir__ = lazy_names(
 
 __all__ = [
     "Case",
+    "Comparison",
+    "ComparisonRow",
     "CorrectedMean",
     "Experiment",
+    "GateResult",
+    "GateRow",
     "ItemResult",
     "Judge",
     "JudgeReport",
@@ -46,7 +54,9 @@ __all__ = [
     "Scorer",
     "apairwise",
     "calibrate",
+    "compare",
     "corrected_mean",
+    "gate",
     "human_scores",
     "pairwise",
     "parse_verdict",

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
 from llmops_sdk._util._public import public
 from llmops_sdk.evals._json_form import result_from_dict, result_to_dict
 from llmops_sdk.evals._summary import summary_row
 from llmops_sdk.evals._types import ItemResult
+
+if TYPE_CHECKING:
+    from llmops_sdk.evals.comparing._comparison import Comparison, Correction, Method
+    from llmops_sdk.evals.comparing._pairing import ClusterBy
 
 __all__ = ["Experiment", "ExperimentStatus"]
 
@@ -123,6 +127,37 @@ class Experiment:
                 row[f"status.{scorer}"] = "not_run" if score is None else score.status
             found.append(row)
         return found
+
+    def compare(
+        self,
+        other: Experiment,
+        *,
+        by: ClusterBy = None,
+        slices: Iterable[str] = (),
+        alpha: float = 0.05,
+        correction: Correction = "holm",
+        method: Method = "auto",
+        scorers: Iterable[str] | None = None,
+    ) -> Comparison:
+        """Compare this experiment, the baseline, with another one on the items that both have; see `compare`.
+
+        Args:
+            other: The experiment with the change.
+            by: What items share that are not independent: a metadata key, or a function of a result.
+            slices: Metadata keys; each of their values gives rows of its own.
+            alpha: The chance of any false verdict among all rows.
+            correction: "holm", "bh" or "none".
+            method: As in `stats.paired_difference`.
+            scorers: The scorers to compare; by default those that both have.
+
+        Raises:
+            ConfigError: The experiments have no scorer in common, an item lacks a key, or an argument is not valid.
+        """
+        from llmops_sdk.evals.comparing._comparison import compare
+
+        return compare(
+            self, other, by=by, slices=slices, alpha=alpha, correction=correction, method=method, scorers=scorers
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the experiment as JSON values, for a file such as a baseline in the repository; see `from_dict`."""
