@@ -129,6 +129,12 @@ class Breaker:
             return self._closed_for(now)
 
     @property
+    def cooldown(self) -> float:
+        """Return the seconds until the end of a pause, as the server asked for it; 0.0 without one."""
+        left = self._pause_until - self._clock.monotonic()
+        return left + _TICK if left > 0.0 else 0.0
+
+    @property
     def refresh_due(self) -> bool:
         """Return whether a caller should call `refresh` now: the state is on a server, and the last look is old."""
         return self._blocking and (self._read_at is None or self._clock.monotonic() - self._read_at >= _READ_SECONDS)

@@ -307,6 +307,7 @@ def test_a_retry_after_a_hedge_avoids_both_deployments(way):
     west = Requests(at_once(error=ServerError("down")))
 
     def until_west_has_failed(requests, request):
+        policies.update(HedgeSettings(share=1.0, samples=2, min_delay=1_000.0))  # the retry is not hedged, however slow
         return after(0, error=ServerError("down"))(west, request)
 
     east, north = Requests(until_west_has_failed), Requests(at_once())
