@@ -15,7 +15,7 @@ from llmops_sdk.errors import BudgetExceededError, CircuitOpenError, LimitExceed
 from llmops_sdk.providers import Chunk, Embeddings, Provider, Request, Response, WrapperProvider
 from llmops_sdk.providers.traffic import Health, Target, health_of
 from llmops_sdk.resilience._chunks import aclose, close, is_piece
-from llmops_sdk.resilience._error_classes import should_fall_back
+from llmops_sdk.resilience._error_classes import is_of_one_model, should_fall_back
 from llmops_sdk.resilience.balance._balancer import AnswerStyle, Balancer
 from llmops_sdk.shared._decisions import record_decision
 
@@ -332,5 +332,5 @@ class _Turn:
 def _is_refusal(error: BaseException) -> TypeGuard[LLMOpsError]:
     """Return whether a deployment refused a call that another one may take; a model's budget may be a deployment's."""
     if isinstance(error, BudgetExceededError):
-        return error.per == "model"
+        return is_of_one_model(error)
     return isinstance(error, (CircuitOpenError, LimitExceededError))

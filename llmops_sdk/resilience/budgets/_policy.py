@@ -72,6 +72,7 @@ class Account:
             f"and the call needs about {_amount(self.tally.amount, unit)}; {cure}, or set a lower max_tokens",
             budget=settings.name,
             per=settings.per,
+            model=settings.model,
             key=self.key,
             unit=unit,
             limit=limit,

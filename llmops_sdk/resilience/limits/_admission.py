@@ -113,9 +113,9 @@ class Admission:
         """Return when to poll, in seconds of the monotonic clock; None if that depends on other calls only."""
         return self._due if self._queue else None
 
-    def new_pass(self, tokens: float, who: str) -> Pass:
+    def new_pass(self, tokens: float) -> Pass:
         """Return a pass that has not asked yet."""
-        return Pass(self, f"{self._prefix}{next(self._holders)}", tokens, who)
+        return Pass(self, f"{self._prefix}{next(self._holders)}", tokens)
 
     def ask(self, one: Pass) -> bool:
         """Let a call pass if nobody waits and the limits allow it; return whether it passed."""

@@ -13,9 +13,9 @@ from typing import Any, Literal, Self, TypeVar
 from llmops_sdk._util._callables import decorate
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk.config import LimitSettings, current
-from llmops_sdk.errors import ConfigError, LimitExceededError
+from llmops_sdk.errors import ConfigError
 from llmops_sdk.resilience._decorated import checked_name, wrap_callable
-from llmops_sdk.resilience.limits._calls import Fairness, outcome_of, record_limit_refusal, record_wait, turn_of
+from llmops_sdk.resilience.limits._calls import Fairness, outcome_of
 from llmops_sdk.resilience.limits._limiter import Limiter
 from llmops_sdk.resilience.limits._pass import Pass
 from llmops_sdk.shared._local import LocalState
@@ -165,25 +165,11 @@ class LimitPolicy:
 
     def enter(self) -> Pass:
         """Wait for permission."""
-        limiter = self.limiter
-        try:
-            one = limiter.enter(who=turn_of(self._settings.fair))
-        except LimitExceededError as error:
-            record_limit_refusal(limiter.name, error)
-            raise
-        record_wait(limiter.name, one)
-        return one
+        return self.limiter.enter()
 
     async def aenter(self) -> Pass:
         """Wait for permission, async."""
-        limiter = self.limiter
-        try:
-            one = await limiter.aenter(who=turn_of(self._settings.fair))
-        except LimitExceededError as error:
-            record_limit_refusal(limiter.name, error)
-            raise
-        record_wait(limiter.name, one)
-        return one
+        return await self.limiter.aenter()
 
     def __enter__(self) -> Self:
         self._entered.append(self.enter())

@@ -21,7 +21,7 @@ from llmops_sdk.resilience.breaker._results import pause_of, result_of
 from llmops_sdk.resilience.budgets._budgets import Budgets, Reservation
 from llmops_sdk.resilience.budgets._call import budget_call
 from llmops_sdk.resilience.budgets._estimate import Estimate, Estimator
-from llmops_sdk.resilience.limits._calls import is_cancelled, outcome_of, record_limit_refusal, record_wait, turn_of
+from llmops_sdk.resilience.limits._calls import is_cancelled, outcome_of
 from llmops_sdk.resilience.limits._limiter import Limiter
 from llmops_sdk.resilience.limits._pass import Outcome, Pass
 from llmops_sdk.resilience.traffic._use import chunk_size, is_free, response_size, tokens_of
@@ -129,11 +129,7 @@ class Visit:
         if gates.budgets is not None and self._estimate is not None:
             self._reservation = gates.budgets.reserve(budget_call(gates.names, self._estimate))
         if (limiter := gates.limiter) is not None:
-            try:
-                self._pass = limiter.enter(tokens=self._tokens(), who=turn_of(gates.limits.fair), timeout=self._left())
-            except LimitExceededError as error:
-                record_limit_refusal(gates.name, error)
-                raise
+            self._pass = limiter.enter(tokens=self._tokens(), timeout=self._left())
         return self._admitted()
 
     async def aenter(self) -> Request:
@@ -147,13 +143,7 @@ class Visit:
         if gates.budgets is not None and self._estimate is not None:
             self._reservation = await gates.budgets.areserve(budget_call(gates.names, self._estimate))
         if (limiter := gates.limiter) is not None:
-            try:
-                self._pass = await limiter.aenter(
-                    tokens=self._tokens(), who=turn_of(gates.limits.fair), timeout=self._left_in_queue()
-                )
-            except LimitExceededError as error:
-                record_limit_refusal(gates.name, error)
-                raise
+            self._pass = await limiter.aenter(tokens=self._tokens(), timeout=self._left_in_queue())
         return self._admitted()
 
     @staticmethod
@@ -202,7 +192,6 @@ class Visit:
 
     def _after_wait(self, one: Pass) -> Request:
         """Return the request of a call that waited, with the time that is left."""
-        record_wait(self._gates.name, one)
         if (left := self._left()) is None:
             return self._request
         if left <= 0.0:

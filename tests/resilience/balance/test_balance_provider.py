@@ -118,6 +118,7 @@ def test_a_deployment_that_is_not_ready_gets_no_call(way, deployment):
         CircuitOpenError("open", retry_at=3.0),
         LimitExceededError("full"),
         BudgetExceededError("spent", per="model"),
+        BudgetExceededError("spent", per="user", model="east"),
     ],
 )
 def test_the_next_deployment_gets_a_call_that_was_refused(way, deployment, refusal):

@@ -374,9 +374,15 @@ def test_a_call_cancelled_in_the_queue_gives_everything_back(deploy, system_cloc
         await asyncio.gather(inside, return_exceptions=True)
 
     deployed = deploy(Hanging(), clock=system_clock)
-    asyncio.run(main())
+    with capture_traces() as traces, span("work"):
+        asyncio.run(main())
     assert deployed.is_idle()
     assert (deployed.inner.seen, deployed.spent) == (1, PROMPT)
+    rows = [one.attributes for one in traces.spans[0].events]
+    assert [(one["decision"], one["deployment"], one["subject"]) for one in rows] == [
+        ("cancelled", "east", "concurrency")
+    ] * 3
+    assert all(one["wait_ms"] > 0 for one in rows)
 
 
 def test_a_stream_cancelled_in_the_middle_frees_everything(deploy):
