@@ -27,7 +27,7 @@ class Away(LocalState):
 
 @pytest.fixture(autouse=True)
 def server(monkeypatch):
-    monkeypatch.setattr(_open, "_server", lambda settings: Away())
+    monkeypatch.setattr(_open, "_server", lambda _settings: Away())
     _open.forget_states()
     yield
     _open.forget_states()

@@ -49,7 +49,7 @@ _SHAPE = '[{"name":"VARCHAR","attributes":{"status":"VARCHAR","error_type":"VARC
 _TRIES = f"""CASE WHEN status = 'ok' AND attempts = 1 THEN [] ELSE coalesce(
     [e.attributes FOR e IN from_json(events, '{_SHAPE}') IF e.name = '{sc.EVENT_ATTEMPT}'], []) END"""
 _VAIN = f"[t FOR t IN tries IF t.status = 'cancelled' OR (t.status = 'error' AND t.error_type IN {_COSTLY})]"
-# Whether the call itself counts, besides its attempts in vain: it was answered, or it is from before attempts were kept.
+# Whether the call itself counts, besides its attempts in vain: it was answered, or attempts were not yet recorded.
 _COUNTS = f"""cache IS NULL AND coalesce(attempts, 1) > 0 AND (cost IS NOT NULL OR input_tokens IS NOT NULL
     OR CASE WHEN len(tries) > 0 THEN list_contains([t.status FOR t IN tries], 'ok')
         ELSE status <> 'error' OR regexp_extract(error_type, '[^.]*$') IN {_COSTLY} END)"""

@@ -133,9 +133,9 @@ def test_call_without_an_answer_counts_by_its_texts(store, failed):
     """A stream that its reader leaves, or a call that times out, has no tokens."""
     prompt = "a prompt of many words " * 10
     if failed:
-        with use_provider(ScriptedProvider([llmops.ProviderTimeoutError("too slow")])):
-            with pytest.raises(llmops.ProviderTimeoutError):
-                llmops.chat(prompt, model="free", retry=False)
+        late = ScriptedProvider([llmops.ProviderTimeoutError("too slow")])
+        with use_provider(late), pytest.raises(llmops.ProviderTimeoutError):
+            llmops.chat(prompt, model="free", retry=False)
     else:
         chunks = llmops.stream(prompt, model="free")
         next(iter(chunks))
