@@ -35,4 +35,6 @@ _WELL = Health()
 def health_of(provider: Any) -> Health:
     """Return what a provider or a stage says about its deployment; one that says nothing is always ready."""
     ask = getattr(provider, "health", None)
-    return _WELL if ask is None else ask()
+    found: object = ask() if callable(ask) else None
+    # A provider of the application may mean something else by it.
+    return found if isinstance(found, Health) else _WELL

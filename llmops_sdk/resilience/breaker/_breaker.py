@@ -219,6 +219,9 @@ class Breaker:
             pause = () if retry_after is None else self._paused(trial, now, retry_after)
             if trial.generation != self._generation:
                 return pause
+            if result == "ok" and not trial.is_probe:
+                self._failures = 0
+                return pause
             return (*pause, *self._judge(trial, now, result))
 
     def confirm_trial(self, trial: Trial) -> tuple[Change, ...]:
@@ -242,8 +245,7 @@ class Breaker:
                 self._probe = None
             return ()
         if result == "ok":
-            self._failures = 0
-            return (self._close(),) if trial.is_probe else ()
+            return (self._close(),)
         self._failures += 1
         if not trial.is_probe and (self.settings.failures is None or self._failures < self.settings.failures):
             return ()

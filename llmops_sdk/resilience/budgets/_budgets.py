@@ -54,7 +54,7 @@ class Reservation:
             tokens: Tokens of prompt and answer together; None when unknown, which keeps the estimate.
             usd: USD; None when unknown, which keeps the estimate, or the budget's `unknown_cost` without one.
         """
-        while True:
+        while self._pending:
             try:
                 state, tallies, accounts = self._pending.pop()  # one step: of two threads, one gets it
             except IndexError:

@@ -186,9 +186,10 @@ def _plain(value: object) -> Any:
 def _output(request: Request, usual_output: float) -> int:
     tokens = None
     for given in (request.params, request.extra):
-        for name in _OUTPUT_LIMITS:
-            if tokens is None and name in given:
-                tokens = _count(given[name])
+        if given:
+            for name in _OUTPUT_LIMITS:
+                if tokens is None and name in given:
+                    tokens = _count(given[name])
     if tokens is None:
         tokens = round(usual_output)
     answers = _count(request.params["n"]) if "n" in request.params else None
