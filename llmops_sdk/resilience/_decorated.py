@@ -37,16 +37,14 @@ class PolicyRun(Protocol):
         ...
 
 
-class Block:
-    """A policy of which a block needs no wait: `async with` is the same as `with`."""
+class Block(Protocol):
+    """A policy that a block enters without a wait: `async with` is the same as `with`."""
 
-    def __enter__(self) -> Self:
-        raise NotImplementedError
+    def __enter__(self) -> Self: ...
 
     def __exit__(
-        self, _: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> Literal[False]:
-        raise NotImplementedError
+        self, _: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> Literal[False]: ...
 
     async def __aenter__(self) -> Self:
         return self.__enter__()

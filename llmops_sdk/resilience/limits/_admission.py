@@ -233,10 +233,9 @@ class Admission:
     def finish(self, one: Pass, tokens: float | None, outcome: Outcome) -> None:
         """End a call inside, and let the next one pass."""
         with self._lock:
-            entry = self._inside.get(one.holder)
-            if entry is not None:
-                state, claims, _ = entry
-                state.release(one.holder, claims, refund=self._correction(one, tokens) if self.claims.tokens else ())
+            if (entry := self._inside.get(one.holder)) is not None:
+                refund = self._correction(one, tokens) if self.claims.tokens else ()
+                entry[0].release(one.holder, entry[1], refund=refund)
                 self._inside.pop(one.holder, None)
             lowered = self._end(one, outcome)
             if self._queue.owners:
