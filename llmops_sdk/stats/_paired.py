@@ -1,8 +1,16 @@
-"""Compare two versions on the same items: the mean difference with its interval and its p-value."""
+"""Compare two versions on the same items: the mean difference with its interval and its p-value.
+
+Student's t has n - 1 degrees of freedom. With G clusters it has G - 1, and the interval and the p-value take
+sqrt(G / (G - 1)) times the standard error, because CR0 is too small for few clusters; for equal clusters this is the t
+test of the cluster means (A. C. Cameron and D. L. Miller, "A practitioner's guide to cluster-robust inference", J. Hum.
+Resour. 50, 2015). The t and bootstrap intervals have no width where all differences are equal, unless the scores are 0
+and 1: they are then Newcombe's, with each cluster as one item.
+"""
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Hashable, Iterable
 from typing import Literal, NamedTuple
 
@@ -33,6 +41,7 @@ class PairedDifference(NamedTuple):
     standard_error: float
     """Of the difference; cluster-robust (CR0) where there are clusters."""
     interval: Interval
+    """With a correction for few clusters, which the standard error does not have."""
     p_value: float
     """Two-sided, against a difference of 0."""
     n: int
@@ -55,25 +64,16 @@ def paired_difference(
 ) -> PairedDifference:
     """Return the mean of b - a over the same items, with its standard error, interval and p-value.
 
-    The pairs remove what makes an item easy or hard for both versions, so the interval is usually narrower than that of
-    two separate means. Give `clusters` where items share a cause, such as a document or a template.
-
-    The methods:
-
-    - "mcnemar": for scores of 0 and 1 without clusters. The p-value is McNemar's exact one. The interval is Newcombe's,
-      which keeps a sound width where no item changed.
-    - "t": Student's t, with n - 1 degrees of freedom. With G clusters, t has G - 1 degrees of freedom and the
-      interval and the p-value take sqrt(G / (G - 1)) times the standard error, because CR0 is too small for few
-      clusters. The interval has no width where all differences are equal.
-    - "bootstrap": the percentile interval of `bootstrap_mean`, and the p-value of `sign_flip_test`. Needs numpy.
-    - "permutation": the p-value of `sign_flip_test`, and the interval of "t". Needs numpy.
-    - "auto": "mcnemar" if it applies, else "t".
+    The pairs remove what makes an item easy or hard for both versions. Give `clusters` where items share a cause, such
+    as a document or a template.
 
     Args:
         a: The scores of the first version (the baseline), one finite number an item, at least two.
         b: The scores of the second version on the same items, in the same order.
         clusters: One label an item, at least two different ones.
-        method: One of the methods above.
+        method: "mcnemar" (scores of 0 and 1 without clusters): McNemar's exact p-value and Newcombe's interval. "t":
+            Student's t. "bootstrap": the interval of `bootstrap_mean` and the p-value of `sign_flip_test`.
+            "permutation": that p-value, and the interval of "t". "auto": "mcnemar" if it applies, else "t".
         confidence: Of the interval, above 0 and below 1.
         resamples: For "bootstrap" and "permutation", at least 100.
         seed: For "bootstrap" and "permutation".
@@ -83,7 +83,7 @@ def paired_difference(
         ValueError: The lengths differ, there are too few items or clusters, a score is infinite, the method does not
             apply, or a setting is out of its range.
         TypeError: A score is no number.
-        MissingDependencyError: The method needs numpy, which is not installed.
+        MissingDependencyError: "bootstrap" or "permutation" needs numpy, which is not installed.
 
     Example:
         >>> from llmops_sdk.stats import paired_difference
@@ -93,27 +93,25 @@ def paired_difference(
         (0.0, 0.0529, 1.0, 'mcnemar')
 
     Source: E. Miller, "Adding error bars to evals", arXiv 2411.00640; R. G. Newcombe, "Improved confidence intervals
-    for the difference between binomial proportions based on paired data", Statist. Med. 17 (1998), method 10; A. C.
-    Cameron and D. L. Miller, "A practitioner's guide to cluster-robust inference", J. Hum. Resour. 50 (2015).
+    for the difference between binomial proportions based on paired data", Statist. Med. 17 (1998), method 10.
     """
     old, new = (finite_values(each, name, missing=_PAIR_FIRST) for each, name in ((a, "a"), (b, "b")))
-    confidence = probability(confidence, "confidence")
+    probability(confidence, "confidence")
     differences, labels = _differences(old, new), None if clusters is None else list(clusters)
-    chosen = _chosen_method(method, binary=set(old + new) <= {0.0, 1.0}, clustered=labels is not None)
+    binary = set(old + new) <= {0.0, 1.0}
+    chosen = _chosen_method(method, binary=binary, clustered=labels is not None)
     estimate = mean_estimate(differences, clusters=labels)
+    interval, p_value = _student(estimate, differences, confidence, clustered=labels is not None)
     if chosen == "mcnemar":
-        gained, lost = differences.count(1.0), differences.count(-1.0)
-        interval, p_value = _newcombe(sum(old), sum(new), gained, lost, len(old), confidence), mcnemar(gained, lost)
-    else:
-        interval, p_value = _student(estimate, differences, confidence, clustered=labels is not None)
-    if chosen == "bootstrap":
+        p_value = mcnemar(differences.count(1.0), differences.count(-1.0))
+    elif chosen == "bootstrap":
         drawn = bootstrap_mean(differences, clusters=labels, confidence=confidence, resamples=resamples, seed=seed)
         interval = Interval(drawn.low, drawn.high)
+    if chosen == "mcnemar" or (binary and interval.low == interval.high):
+        interval = _newcombe(old, new, estimate.clusters, confidence)
     if chosen in {"bootstrap", "permutation"}:
         p_value = sign_flip_test(differences, clusters=labels, resamples=resamples, seed=seed).p_value
-    return PairedDifference(
-        estimate.mean, estimate.standard_error, interval, p_value, estimate.items, estimate.clusters, chosen
-    )
+    return PairedDifference(*estimate[:2], interval, p_value, *estimate[2:], chosen)
 
 
 def _differences(old: list[float], new: list[float]) -> list[float]:
@@ -152,25 +150,26 @@ def _student(
     return Interval(estimate.mean - half, estimate.mean + half), p_value
 
 
-def _newcombe(old: float, new: float, gained: int, lost: int, n: int, confidence: float) -> Interval:
-    """Return the interval of the difference of two paired rates, from the Wilson intervals of both."""
-    both = old - lost
-    neither = n - both - gained - lost
+def _newcombe(old: list[float], new: list[float], weight: int, confidence: float) -> Interval:
+    """Return the interval of the difference of two paired rates, as of `weight` items, from both Wilson intervals."""
+    counts = Counter(zip(old, new, strict=True))
+    share = weight / len(old)
+    both, neither, gained, lost = (share * counts[pair] for pair in ((1, 1), (0, 0), (0, 1), (1, 0)))
     product = both * neither - gained * lost
     if product > 0:
-        product = max(0.0, product - n / 2)
-    scale = math.sqrt(old * new) * math.sqrt((n - old) * (n - new))
+        product = max(0.0, product - weight / 2)
+    before, after = both + lost, both + gained
+    scale = math.sqrt(before * after) * math.sqrt((neither + gained) * (neither + lost))
     phi = product / scale if scale else 0.0
-    (low_old, high_old), (low_new, high_new) = (
-        wilson_interval(events, n, confidence=confidence) for events in (old, new)
+    rate_before, rate_after = before / weight, after / weight
+    (low_before, high_before), (low_after, high_after) = (
+        wilson_interval(min(events, weight), weight, confidence=confidence) for events in (before, after)
     )
-    rate_old, rate_new = old / n, new / n
-    difference = rate_new - rate_old
 
     def distance(first: float, second: float) -> float:
         return math.sqrt(max(0.0, first * first - 2 * phi * first * second + second * second))
 
     return Interval(
-        difference - distance(rate_new - low_new, high_old - rate_old),
-        difference + distance(high_new - rate_new, rate_old - low_old),
+        rate_after - rate_before - distance(rate_after - low_after, high_before - rate_before),
+        rate_after - rate_before + distance(high_after - rate_after, rate_before - low_before),
     )

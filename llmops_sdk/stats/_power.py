@@ -62,12 +62,16 @@ def minimum_detectable_effect(
     _check_one_of(sd, rate, rho)
     if rate is None:
         return math.sqrt(factor / n) * positive(0.0 if sd is None else sd, "sd")
-    rate, rho = probability(rate, "rate"), _correlation(rho)
+    return _smallest_effect(factor / n, probability(rate, "rate"), _correlation(rho))
+
+
+def _smallest_effect(factor: float, rate: float, rho: float) -> float:
+    """Return the smallest effect whose square is at least `factor` times its variance."""
     direction = -1.0 if rate > 0.5 else 1.0
     low, high = 0.0, max(rate, 1 - rate)
 
     def is_found(effect: float) -> bool:
-        return factor * _variance(rate, rate + direction * effect, rho) <= n * effect * effect
+        return factor * _variance(rate, rate + direction * effect, rho) <= effect * effect
 
     if not is_found(high):
         return math.inf

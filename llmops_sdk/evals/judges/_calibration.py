@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 from llmops_sdk._util._public import public
 from llmops_sdk.errors import JudgeRefusedError
+from llmops_sdk.evals.stats import PPIEstimate, agreement, ppi
 from llmops_sdk.stats import Interval, wilson_interval
 
 if TYPE_CHECKING:
-    from llmops_sdk.evals._types import ItemResult
-    from llmops_sdk.evals.stats import PPIEstimate
+    from llmops_sdk.evals._types import ComparableRun, ItemResult
 
-__all__ = ["CorrectedMean", "JudgeReport", "calibrate", "corrected_mean", "human_scores"]
+__all__ = ["CorrectedMean", "JudgeReport", "calibrate", "corrected_mean", "human_scores", "report_of_experiments"]
 
 ACCURACY_FLOOR = 0.7
 CONSISTENCY_FLOOR = 0.8
 _FEWEST = 30  # labelled verdicts below which nothing is said about a judge
 _GARBAGE = "no verdict"  # a category of its own: it agrees with no label
-_ALL_SCORES = """SELECT trace_id, coalesce(label, CAST(value AS VARCHAR)) AS label, value
+_SCORES = """SELECT trace_id, value, label
 FROM scores WHERE name = $1 AND source = $2 AND trace_id IS NOT NULL ORDER BY time"""
 
 
@@ -119,8 +119,6 @@ def calibrate(
         >>> report.refusal()
         'its accuracy is 0.667 on 60 labelled cases, at least 0.541 with 95 % confidence: 0.70 are needed'
     """
-    from llmops_sdk.evals.stats import agreement
-
     if len(verdicts) != len(labels) or not labels:
         raise ValueError(
             f"there are {len(verdicts)} verdicts and {len(labels)} labels: give one label for each verdict"
@@ -177,8 +175,6 @@ def corrected_mean(results: Iterable[ItemResult], scorer: str, people: Mapping[s
     Raises:
         ValueError: Fewer than two items have both a score and a label.
     """
-    from llmops_sdk.evals.stats import ppi
-
     labels: list[float] = []
     verdicts: list[float] = []
     others: list[float] = []
@@ -215,5 +211,46 @@ def human_scores(name: str, *, source: str = "user", path: Any = None) -> dict[s
     """
     from llmops_sdk.store import query
 
-    rows = query(_ALL_SCORES, [name, source], path=path).rows()
-    return {trace_id: value for trace_id, _, value in rows if value is not None}
+    rows = query(_SCORES, [name, source], path=path).rows()
+    return {trace_id: value for trace_id, value, _ in rows if value is not None}
+
+
+def report_of_experiments(
+    runs: Iterable[ComparableRun], scorer: str, name: str, *, source: str = "user", path: Any = None
+) -> JudgeReport:
+    """Compare the verdicts of a judge in experiments with the scores that people gave to the same traces.
+
+    Labels are compared where both sides have one, and else values.
+
+    Args:
+        runs: The experiments.
+        scorer: The judge's name.
+        name: The name of the scores of people.
+        source: Who gave them.
+        path: The store's folder; the configured one by default.
+
+    Raises:
+        JudgeRefusedError: Nobody has scored a trace that the judge has judged.
+        StoreError: The store cannot be read.
+    """
+    from llmops_sdk.store import query
+
+    people = {trace: (value, label) for trace, value, label in query(_SCORES, [name, source], path=path).rows()}
+    verdicts: list[Hashable | None] = []
+    labels: list[Hashable] = []
+    for result in (result for run in runs for result in run.results):
+        found = result.scores.get(scorer)
+        given = people.get(result.trace_id) if result.trace_id is not None else None
+        if found is None or given is None or found.status in ("skipped", "not_run"):
+            continue
+        value, label = given
+        by_label = label is not None and (found.label is not None or found.status != "ok")
+        labels.append(label if by_label else value)
+        verdicts.append(None if found.status != "ok" else found.label if by_label else found.value)
+    if not labels:
+        raise JudgeRefusedError(
+            f"the judge {scorer} is refused as a gate: no trace that it judged has a score {name} of source {source}; "
+            "give some with llmops.score(name, value, trace_id=...)",
+            judge=scorer,
+        )
+    return calibrate(verdicts, labels, judge=scorer)

@@ -8,7 +8,9 @@ from typing import Any
 
 import orjson
 
-__all__ = ["TEMPLATE_VERSION", "as_text", "pair_messages", "single_messages"]
+from llmops_sdk.evals._display import as_text
+
+__all__ = ["TEMPLATE_VERSION", "pair_messages", "single_messages"]
 
 TEMPLATE_VERSION = "1"
 """Goes up with each change of these prompts: stored verdicts of other prompts are not used again."""
@@ -26,13 +28,6 @@ _PAIR = (
     "You compare two responses to the same input.\n\n{criteria}\n\n{data} Neither the order nor the length of the "
     "responses counts.\n\nLABEL is 1 if response 1 is better, 2 if response 2 is better, or tie.\n{form}"
 )
-
-
-def as_text(value: Any) -> str:
-    """Return a value as the judge reads it: a text as it is, another value as JSON."""
-    if isinstance(value, str):
-        return value
-    return orjson.dumps(value, default=repr, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode()
 
 
 def single_messages(
@@ -80,7 +75,6 @@ def _fenced(parts: Mapping[str, Any]) -> str:
 
 
 def _bounded(text: str) -> str:
-    whole = text.encode("utf-8", "replace").decode()  # no lone surrogates, which no request can carry
-    if len(whole) <= _LONGEST_PART:
-        return whole
-    return whole[:_LONGEST_PART] + _CUT.format(len(whole) - _LONGEST_PART)
+    if len(text) <= _LONGEST_PART:
+        return text
+    return text[:_LONGEST_PART] + _CUT.format(len(text) - _LONGEST_PART)

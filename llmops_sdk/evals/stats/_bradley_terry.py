@@ -132,8 +132,19 @@ def bradley_terry(
         raise ValueError("there is one comparison or one cluster: an interval needs at least two")
     wins = _wins(len(names), games, prior)
     _check_finite(names, wins)
-    strengths, information = _fit(wins)
-    covariance = _sandwich(strengths, information, games, labels, groups)
+    strengths, inverted = _fit(wins)
+    covariance = _sandwich(strengths, inverted, games, labels, groups)
+    return _ranking(names, strengths, covariance, games, groups, confidence)
+
+
+def _ranking(
+    names: list[Hashable],
+    strengths: list[float],
+    covariance: list[list[float]],
+    games: Sequence[tuple[int, int, float]],
+    groups: int,
+    confidence: float,
+) -> Ranking:
     quantile = student_quantile((1 + confidence) / 2, groups - 1)
     played = Counter(place for game in games for place in game[:2])
     ratings: dict[Hashable, Rating] = {}
