@@ -10,6 +10,7 @@ from typing import Any, cast
 import orjson
 
 from llmops_sdk.store.datasets._versions import (
+    ERASED,
     FOLDER,
     StoredVersion,
     dataset_folders,
@@ -21,8 +22,6 @@ from llmops_sdk.store.datasets._write import changing, describe, new_file, remov
 
 __all__ = ["ItemSelection", "count_items", "erase_items"]
 
-ERASED = b'{"erased":true}'
-"""The line in the place of an erased item."""
 _TRACE_KEY = b'"source_trace_id":'
 _FEW = 8
 
