@@ -68,14 +68,15 @@ def test_unknown_and_ambiguous_versions_name_what_is_near(store, numbers):
 
 
 HOSTILE = [
-    "../x", "..", ".", "", "a/b", "a\\b", "x\0y", "x" * 300, "-x", ".x", "naïve", "x y", "a@b", "x\n", "\udcff", "*", None,
+    "../x", "..", ".", "", "a/b", "a\\b", "x\0y", "x" * 300, "-x", ".x", "naïve", "x y", "a@b", "x\n", "\udcff", "*",
+    None,
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", HOSTILE, ids=ascii)
 def test_hostile_names_are_refused(store, numbers, name):
     saved = numbers(1).save("fine")
-    with pytest.raises(DatasetError, match="is not a name|no name"):
+    with pytest.raises(DatasetError, match=r"is not a name|no name"):
         numbers(1).save(name)
     if name is not None:
         for use in (saved.save, Dataset.load, versions, remove):
@@ -109,10 +110,10 @@ def test_files_are_private_and_no_links_are_followed(store, numbers, tmp_path):
     assert list(elsewhere.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    "content",
-    [b"", b"not json\n", b'{"id":1}\n', b"[]\n", b'{"id":"x","input":1,"expected":2,"metadata":{},"source_trace_id":null}\n'],
-)  # fmt: skip
+OTHER = b'{"id":"x","input":1,"expected":2,"metadata":{},"source_trace_id":null}\n'
+
+
+@pytest.mark.parametrize("content", [b"", b"not json\n", b'{"id":1}\n', b"[]\n", OTHER])
 def test_a_damaged_file_is_an_error_and_saving_again_repairs_it(store, numbers, content):
     saved = numbers(2).save("faq")
     [stored] = versions("faq")
@@ -159,7 +160,8 @@ from llmops_sdk.datasets import Dataset
 print("ready", flush=True)
 sys.stdin.readline()
 for number in range({rounds}):
-    Dataset.from_rows([{{"input": n, "text": "x" * 500}} for n in range({size} + number % 3)]).save("shared", path=sys.argv[1])
+    rows = [{{"input": n, "text": "x" * 500}} for n in range({size} + number % 3)]
+    Dataset.from_rows(rows).save("shared", path=sys.argv[1])
 """
 
 

@@ -108,7 +108,7 @@ def test_a_column_of_the_metadata_can_keep_items_together():
     ],
 )  # fmt: skip
 def test_wrong_arguments_are_refused(shares, by):
-    with pytest.raises(ValueError, match="shares|name of a part|list of names"):
+    with pytest.raises(ValueError, match=r"shares|name of a part|list of names"):
         Dataset.from_rows([{"input": 1}]).split(shares, by=by)
 
 
