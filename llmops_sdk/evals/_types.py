@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from llmops_sdk._util._public import public
 
-__all__ = ["Case", "ItemResult", "Score", "ScoreResult", "ScoreStatus", "ScoreValue", "Scorer", "TaskStatus"]
+__all__ = [
+    "Case",
+    "ComparableRun",
+    "ItemResult",
+    "Score",
+    "ScoreResult",
+    "ScoreStatus",
+    "ScoreValue",
+    "Scorer",
+    "TaskStatus",
+]
 
 TaskStatus: TypeAlias = Literal["ok", "error", "timeout", "not_run"]
 """How the task ended on an item. `not_run`: the experiment stopped before it, for instance at its budget."""
@@ -65,6 +75,7 @@ class Case:
     trace_id: str | None = None
 
 
+@public("llmops_sdk.evals")
 @runtime_checkable
 class Scorer(Protocol):
     """Judges one output. `@scorer` makes one of a function, `Judge` is one that asks a model.
@@ -159,3 +170,28 @@ class ItemResult:
     models: tuple[str, ...] = ()
     scores: Mapping[str, ScoreResult] = field(default_factory=dict[str, ScoreResult])
     reused: bool = False
+
+
+class ComparableRun(Protocol):
+    """What a comparison needs of an experiment."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def dataset_version(self) -> str: ...
+
+    @property
+    def status(self) -> str: ...
+
+    @property
+    def reason(self) -> str | None: ...
+
+    @property
+    def results(self) -> Sequence[ItemResult]: ...
+
+    @property
+    def scorers(self) -> Mapping[str, Mapping[str, Any]]: ...
