@@ -91,6 +91,7 @@ def ask(question: str) -> str: return question
         ("import llmops_sdk as llmops; llmops.query", HEAVY - {"pydantic", "pydantic_settings", "wrapt"}),
         ("import llmops_sdk.stats", HEAVY),
         ("import llmops_sdk.embeddings", HEAVY),
+        ("import llmops_sdk.evals.metrics", HEAVY | {"rapidfuzz", "rouge_score", "sacrebleu"}),
     ],
     ids=[
         "package",
@@ -101,6 +102,7 @@ def ask(question: str) -> str: return question
         "query",
         "stats",
         "embeddings",
+        "metrics",
     ],
 )
 def test_heavy_modules_are_imported_only_on_use(program: str, heavy: set[str], tmp_path: Path):
