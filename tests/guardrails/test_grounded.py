@@ -58,7 +58,7 @@ def test_the_score_is_that_of_the_worst_sentence():
     result = detector.detect("Lovelace wrote notes in 1843. Bob.", CONTEXT)
     assert (result.score, result.threshold, result.reason) == (0.925, 0.5, "not in the documents")
     assert detector.detect("Lovelace wrote notes in 1843.", CONTEXT).score < 0.5
-    assert detector.detect("Ada Lovelace wrote her notes.", CONTEXT).score == 0.0
+    assert detector.detect("Her notes on the Analytical Engine", CONTEXT).score == 0.0
     assert GroundedDetector(0.3).version != detector.version
 
 
