@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from llmops_sdk.evals.judges._pairs import PairJudge, Preference
     from llmops_sdk.evals.judges._pairwise import PairwiseResult, apairwise, pairwise
     from llmops_sdk.evals.judges._verdict import parse_verdict
+    from llmops_sdk.evals.online._online import OnlineResult, aevaluate_online, evaluate_online
     from llmops_sdk.evals.running._evaluate import aevaluate, evaluate
     from llmops_sdk.evals.scorers._decorator import FunctionScorer, scorer
 
@@ -33,6 +34,7 @@ __getattr__, __dir__ = lazy_names(
         "judges._pairs": "PairJudge Preference",
         "judges._pairwise": "PairwiseResult apairwise pairwise",
         "judges._verdict": "parse_verdict",
+        "online._online": "OnlineResult aevaluate_online evaluate_online",
         "running._evaluate": "aevaluate evaluate",
         "scorers._decorator": "FunctionScorer scorer",
     },
@@ -51,6 +53,7 @@ __all__ = [
     "ItemResult",
     "Judge",
     "JudgeReport",
+    "OnlineResult",
     "PairJudge",
     "PairwiseResult",
     "Preference",
@@ -58,11 +61,13 @@ __all__ = [
     "ScoreResult",
     "Scorer",
     "aevaluate",
+    "aevaluate_online",
     "apairwise",
     "calibrate",
     "compare",
     "corrected_mean",
     "evaluate",
+    "evaluate_online",
     "gate",
     "human_scores",
     "metrics",

@@ -82,9 +82,7 @@ def where_clause(evaluator: EvaluatorSettings) -> tuple[str, dict[str, Any]]:
     return " AND ".join(conditions), values
 
 
-def candidates(
-    evaluator: EvaluatorSettings, *, since_ns: int | None, limit: int, path: Path | None
-) -> list[Candidate]:
+def candidates(evaluator: EvaluatorSettings, *, since_ns: int | None, limit: int, path: Path | None) -> list[Candidate]:
     """Return the oldest spans of the sample that have no score yet.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from llmops_sdk._util._public import public
-from llmops_sdk.config import EvaluatorSettings, Settings, configured
+from llmops_sdk.config import EvaluatorSettings, Settings, current
 from llmops_sdk.errors import ConfigError
 from llmops_sdk.evals._blocking import run_blocking
 from llmops_sdk.evals._types import Case, ScoreResult
@@ -81,7 +81,7 @@ async def aevaluate_online(
         QueryError: A condition `where` is not valid SQL.
         StoreError: The store cannot be read or written.
     """
-    settings = configured()
+    settings = current()
     chosen = list(settings.evaluators if evaluators is None else evaluators)
     if not chosen:
         raise ConfigError("there are no evaluators: add a table [[evaluators]] to llmops.toml", key="evaluators")

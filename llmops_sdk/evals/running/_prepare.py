@@ -159,6 +159,15 @@ def _dataset(dataset: Dataset | Iterable[Any] | str) -> Dataset:
 
 
 def planned_scorers(scorers: Any, settings: Settings) -> list[PlannedScorer]:
+    """Return scorers with what does not change during a run.
+
+    Args:
+        scorers: A scorer, function or name, or several.
+        settings: The settings in force; judges without a model ask the default one.
+
+    Raises:
+        ConfigError: One is no scorer, or two have the same name.
+    """
     planned: list[PlannedScorer] = []
     for one in scorers_of(scorers):
         identity = dict(one.identity)
