@@ -1,4 +1,4 @@
-"""The typer application, and the decorator that adds a command to it."""
+"""Make a command of the command line out of a function."""
 
 from __future__ import annotations
 
@@ -18,16 +18,7 @@ from llmops_sdk.cli._usage import UsageError
 from llmops_sdk.cli.output._text import defuse
 from llmops_sdk.errors import LLMOpsError
 
-__all__ = ["app", "command", "exit_on_error"]
-
-app = typer.Typer(
-    name="llmops",
-    help="Inspect, export and maintain the traces of LLM applications.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,  # plain help starts fast and reads well in a pipe
-    pretty_exceptions_enable=False,
-)
+__all__ = ["add_command", "exit_on_error"]
 
 _FILTER_OPTIONS = tuple(inspect.signature(parse_filter, eval_str=True).parameters.values())
 _DEBUG = inspect.Parameter(
@@ -38,8 +29,8 @@ _DEBUG = inspect.Parameter(
 )
 
 
-def command(function: Callable[..., bool | None], group: typer.Typer | None = None) -> None:
-    """Add a function to the application, or to a group of commands in it, as the command of its name.
+def add_command(function: Callable[..., bool | None], group: typer.Typer) -> None:
+    """Add a function to the command line, or to a group of commands in it, as the command of its name.
 
     A parameter `filters` becomes the options of `parse_filter`, `--debug` comes last, the epilog shows the command's
     examples, and the result False is exit status 1.
@@ -65,8 +56,8 @@ def command(function: Callable[..., bool | None], group: typer.Typer | None = No
     keyword_only = [option.replace(kind=inspect.Parameter.KEYWORD_ONLY) for option in [*options, _DEBUG]]
     run.__signature__ = inspect.Signature(keyword_only)  # pyright: ignore[reportAttributeAccessIssue] - typer reads it
     name = function.__name__.rstrip("_")
-    whole = name if group is None else f"{group.info.name} {name}"
-    (app if group is None else group).command(name, epilog=EXAMPLES.get(whole))(run)
+    whole = name if group.info.name == "llmops" else f"{group.info.name} {name}"
+    group.command(name, epilog=EXAMPLES.get(whole))(run)
 
 
 @contextmanager
