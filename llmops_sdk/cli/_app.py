@@ -18,6 +18,7 @@ from llmops_sdk.cli._guard import calibrate, check, list_
 from llmops_sdk.cli._options import Form, Limit, Store
 from llmops_sdk.cli._trust import trust
 from llmops_sdk.cli._usage import UsageError
+from llmops_sdk.cli.datasets import _commands as _datasets
 from llmops_sdk.cli.inspect._schema import schema
 from llmops_sdk.cli.inspect._show import show
 from llmops_sdk.cli.inspect._sql import sql
@@ -157,6 +158,12 @@ def _application(first: str) -> typer.Typer:
     guard.add_typer(approvals, name="approvals")
     app.add_typer(guard)
     app.add_typer(cache)
+    app.add_typer(
+        _group(
+            "dataset", "Create, compare, split and export data sets.", _datasets.create, _datasets.list_,
+            _datasets.show, _datasets.diff, _datasets.split, _datasets.export, _datasets.delete,
+        )
+    )  # fmt: skip
     return app
 
 

@@ -201,9 +201,13 @@ class _ExportRun:
         columns = tuple(Column(str(name), str(value_type), "") for name, value_type, *_ in described)
         if self._form == "parquet":
             return self._write_parquet(columns)
-        lines = {"csv": csv_lines, "jsonl": json_lines, "otlp": otlp_lines}[self._form]
+        batches = self._batches()
+        if self._form == "csv":
+            lines = csv_lines([column.name for column in columns], batches)
+        else:
+            lines = {"jsonl": json_lines, "otlp": otlp_lines}[self._form](columns, batches)
         with self._out.open("wb") as out:
-            for line in lines(columns, self._batches()):
+            for line in lines:
                 out.write(line)
         return self._rows
 

@@ -39,6 +39,7 @@ _CONTENT: dict[str, re.Pattern[str]] = {
     "tmp": re.compile(r"[0-9]+-[0-9a-f]{32}"),
     "damaged": re.compile(DATA_FILE.pattern),
     OUTBOX_FOLDER: re.compile(r".+"),
+    "datasets": re.compile(r"compact\.lock|-|[A-Za-z0-9][A-Za-z0-9._-]{0,99}"),
     "cache": re.compile(r".+"),
 }
 """The names in each folder of a store."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmops_sdk._util._public import public
 from llmops_sdk.errors import StoreError
+from llmops_sdk.store.datasets._erase import count_items, erase_items
 from llmops_sdk.store.duck._rebuild import adopt_files, ensure_manifest
 from llmops_sdk.store.files._blob_files import Blob, list_blobs, remove_blob
 from llmops_sdk.store.files._damaged import readable_files, remove_damaged
@@ -46,6 +47,7 @@ class Pruned:
         spans: Spans.
         scores: Scores.
         blobs: Blob files, mostly images.
+        items: Items of data sets, each saved version counted by itself.
         left: Spans of the same user, session or trace that a living process has written since.
     """
 
@@ -53,6 +55,7 @@ class Pruned:
     spans: int = 0
     scores: int = 0
     blobs: int = 0
+    items: int = 0
     left: int = 0
 
 
@@ -70,9 +73,10 @@ def prune(
     """Delete the data of a user, a session or a trace, or the oldest data, from every file of a store.
 
     A user or session selects every trace with a span of that id. Scores go with their traces, and so do images that no
-    other span refers to. The bytes are overwritten or rewritten, also in files that living processes write and in the
-    outboxes. Reopen connections of `connect` afterwards. `losses` counts the spans as `pruned`. Pass exactly one of the
-    first five arguments.
+    other span refers to. Items of data sets go when they come from such a trace, or have the user or session in their
+    metadata; by age or size they stay. The bytes are overwritten or rewritten, also in files that living processes
+    write and in the outboxes. Reopen connections of `connect` afterwards. `losses` counts the spans as `pruned`. Pass
+    exactly one of the first five arguments.
 
     Args:
         user_id: The user.
@@ -151,6 +155,7 @@ class _Pruning:
         self._spans = 0
         self._scores = 0
         self._blobs = 0
+        self._items = 0
         self._waiting = 0
 
     def run(self, person: dict[str, str], older_than: timedelta | datetime | None, dry_run: bool) -> Pruned:
@@ -174,10 +179,13 @@ class _Pruning:
         try:
             for _ in range(_ROUNDS):
                 selection, found, judged, details = self._find(person, older_than)
+                items = 0 if selection.items is None else count_items(self._store, selection.items)
                 traces |= selection.traces
                 if dry_run:
-                    return Pruned(traces=len(traces), spans=found, scores=judged)
-                if not (found or judged or details):
+                    return Pruned(traces=len(traces), spans=found, scores=judged, items=items)
+                if not (found or judged or details or items):
+                    if selection.items is not None:
+                        erase_items(self._store, selection.items)  # descriptions may name the user
                     break
                 # By age no journal is needed: the rest can be found by its age again.
                 if person:
@@ -191,7 +199,9 @@ class _Pruning:
         finally:
             # Also of a prune that fails: what it has deleted is gone.
             self.count_losses()
-        return Pruned(traces=len(traces), spans=self._spans, scores=self._scores, blobs=self._blobs, left=left)
+        return Pruned(
+            traces=len(traces), spans=self._spans, scores=self._scores, blobs=self._blobs, items=self._items, left=left
+        )
 
     def _put_damaged_aside(self) -> None:
         """Move the files that this process's queries have left out while this prune held the lock."""
@@ -256,6 +266,7 @@ class _Pruning:
             traces=frozenset(traces),
             spans=frozenset(named),
             sessions=frozenset(sessions),
+            users=frozenset({value} if name == "user_id" else ()),
             blobs=frozenset(b for (b,) in blobs),
             words=words,
         )
@@ -296,6 +307,8 @@ class _Pruning:
             manifest = commit(self._store, manifest.without(frozenset(manifest.trash)))
             write_views(self._store, manifest)
         self._remove_blobs(selection)
+        if selection.items is not None:
+            self._items += erase_items(self._store, selection.items)
 
     def _step(self, done: int, total: int) -> int:
         if self._progress is not None:

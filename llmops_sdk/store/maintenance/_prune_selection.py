@@ -12,6 +12,7 @@ import orjson
 
 from llmops_sdk._util._private_files import replace_file
 from llmops_sdk.errors import StoreError
+from llmops_sdk.store.datasets._erase import ItemSelection
 from llmops_sdk.store.files._folders import read_file
 from llmops_sdk.store.files._manifest import sync_folder
 from llmops_sdk.store.files._names import whole_number
@@ -35,7 +36,8 @@ class PruneSelection:
     Attributes:
         traces: Ids of traces.
         spans: Ids of spans of these traces that scores name without the trace.
-        sessions: Ids of sessions whose scores go.
+        sessions: Ids of sessions whose scores and items of data sets go.
+        users: Ids of users whose items of data sets go.
         blobs: Names of the blobs that these spans refer to.
         words: The id of the user or session, which identifies torn lines.
         before_ns: Select rows that began earlier.
@@ -44,9 +46,15 @@ class PruneSelection:
     traces: frozenset[str] = frozenset()
     spans: frozenset[str] = frozenset()
     sessions: frozenset[str] = frozenset()
+    users: frozenset[str] = frozenset()
     blobs: frozenset[str] = frozenset()
     words: tuple[str, ...] = ()
     before_ns: int | None = None
+
+    @property
+    def items(self) -> ItemSelection | None:
+        """Return the items of data sets to erase; None when rows are selected by age, which data sets have not."""
+        return None if self.before_ns is not None else ItemSelection(self.traces, self.users, self.sessions)
 
     def row_condition(self, stream: str, version: int) -> str | None:
         """Return which rows of a stream's Parquet file go, in SQL over the tables of `mark_for_removal`; None for none.
@@ -107,6 +115,7 @@ def write_journal(store: Path, selection: PruneSelection) -> None:
         "traces": sorted(selection.traces),
         "spans": sorted(selection.spans),
         "sessions": sorted(selection.sessions),
+        "users": sorted(selection.users),
         "blobs": sorted(selection.blobs),
         "words": selection.words,
         "before_ns": selection.before_ns,
@@ -132,6 +141,7 @@ def read_journal(store: Path) -> PruneSelection | None:
             traces=frozenset(_texts(content["traces"])),
             spans=frozenset(_texts(content["spans"])),
             sessions=frozenset(_texts(content.get("sessions", []))),  # an older version's journal has none
+            users=frozenset(_texts(content.get("users", []))),
             blobs=frozenset(_texts(content["blobs"])),
             words=tuple(_texts(content["words"])),
             before_ns=None if before is None else whole_number(before, least=-(2**63)),

@@ -132,7 +132,7 @@ def clickhouse(files: Mapping[str, str] = FILES) -> str:
         f"CREATE OR REPLACE VIEW llmops.store_{name} AS SELECT * FROM {rows}{_AS_TEXT};\n"
         for name, rows in files.items()
     ]
-    views = [f"CREATE OR REPLACE VIEW llmops.{view.name} AS\n{_select(view)};\n" for view in VIEWS]
+    views = [f"CREATE OR REPLACE VIEW llmops.{view.name} AS\n{_select(view)};\n" for view in VIEWS if view.exported]
     return "\n".join([_HEAD, *tables, *views])
 
 
