@@ -67,7 +67,8 @@ def prune(
     verb = "would be deleted" if dry_run else "deleted"
     spans = f"{done.spans:,} spans in {done.traces:,} traces" if done.traces else f"{done.spans:,} spans"
     items = f", {done.items:,} items of data sets" if done.items else ""
-    print(f"{spans}, {done.scores:,} scores{items} and {done.blobs:,} images {verb}", file=sys.stderr)
+    rows = f", {done.experiment_rows:,} rows of experiments" if done.experiment_rows else ""
+    print(f"{spans}, {done.scores:,} scores{items}{rows} and {done.blobs:,} images {verb}", file=sys.stderr)
     if user or session:
         _clear_cache(
             folder, found=bool(done.spans or done.scores or done.items or clear_cache), keep=keep_cache, dry_run=dry_run

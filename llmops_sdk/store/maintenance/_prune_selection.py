@@ -25,7 +25,11 @@ _JOURNAL = "PRUNE.json"
 _MAX_BYTES = 1024**3
 _TRACE = re.compile(rb'"trace_id":"([0-9a-f]{32})"')
 _PERSON = re.compile(rb'(?:user|session)[._]id":("(?:[^"\\]|\\.)*")')
-_BY_TRACE = {"trace_id": "removed_traces"}
+_BY_TRACE = {
+    "trace_id": "removed_traces",
+    "source_trace_id": "removed_traces",
+    "scorer_trace_id": "removed_traces",
+}
 _BY_TARGET = {"trace_id": "removed_traces", "span_id": "removed_spans", "session_id": "removed_sessions"}
 
 
@@ -70,7 +74,8 @@ class PruneSelection:
             return f"{rules.time_column} < {self.before_ns:d}"
         tables = _BY_TRACE if rules.pruned_by == "trace" else _BY_TARGET
         names = [column.name for column in rules.columns if column.since <= version]
-        return " OR ".join(f"{name} IN (SELECT id FROM {tables[name]})" for name in names if name in tables)  # noqa: S608 - constants
+        found = [f"{name} IN (SELECT id FROM {tables[name]})" for name in names if name in tables]  # noqa: S608 - constants
+        return " OR ".join(found) or None
 
     def kind_of(self, line: bytes) -> str | None:
         """Return the stream of a selected line of a segment, `TORN` for an unreadable one; None if it is not selected.
@@ -84,13 +89,15 @@ class PruneSelection:
             return TORN if self._matches_torn_line(line) else None
         if not isinstance(row, dict) or "what" in row or not self._matches_row(cast("dict[str, Any]", row)):
             return None
+        if "experiment_id" in row:
+            return "experiments"
         return "scores" if "source" in row else "details" if "event" in row else "spans"
 
     def _matches_row(self, row: Mapping[str, Any]) -> bool:
         if self.before_ns is not None:
             began = row.get("start_ns", row.get("time_ns"))
             return isinstance(began, int) and began < self.before_ns
-        if row.get("trace_id") in self.traces:
+        if any(row.get(name) in self.traces for name in _BY_TRACE):
             return True
         return "source" in row and (row.get("span_id") in self.spans or row.get("session_id") in self.sessions)
 

@@ -7,6 +7,7 @@ snapshots and prune then take it along.
 from __future__ import annotations
 
 from llmops_sdk.store.schema._details import DETAILS
+from llmops_sdk.store.schema.evaluation._experiments import EXPERIMENT_STREAMS
 from llmops_sdk.store.schema._losses import LOSSES
 from llmops_sdk.store.schema._scores import SCORES
 from llmops_sdk.store.schema._span_views import SPANS
@@ -14,7 +15,9 @@ from llmops_sdk.store.schema._types import RecordStream, StoredColumn
 
 __all__ = ["RECORD_STREAMS", "SEAL", "stream_name"]
 
-RECORD_STREAMS: dict[str, RecordStream] = {stream.name: stream for stream in (SCORES, DETAILS, SPANS, LOSSES)}
+RECORD_STREAMS: dict[str, RecordStream] = {
+    stream.name: stream for stream in (SCORES, DETAILS, *EXPERIMENT_STREAMS, SPANS, LOSSES)
+}
 """By name, in the order in which an import moves them into the store: a cut-off import can be repeated if records that
 refer to spans come before the spans, and losses last."""
 

@@ -1,1 +1,1 @@
-"""The views of evaluation: data sets."""
+"""The streams and views of evaluation: data sets and experiments."""
