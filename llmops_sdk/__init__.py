@@ -101,9 +101,9 @@ __getattr__, __dir__ = lazy_names(
         "config": "Settings Timeout configure settings=current",
         "errors": """
             AuthenticationError BadRequestError BudgetExceededError CassetteError CircuitOpenError ConfigError
-            ContentFilterError ContextWindowError DatasetError EmbeddingError GuardrailViolation IncompleteResponseError
-            JudgeRefusedError LLMOpsError LimitExceededError MissingDependencyError MissingScoreError
-            NotFoundError OtlpDecodeError
+            ContentFilterError ContextWindowError DatasetError EmbeddingError GuardrailViolation
+            IncompleteResponseError JudgeRefusedError LLMOpsError LimitExceededError MissingDependencyError
+            MissingScoreError NotFoundError OtlpDecodeError
             PermissionDeniedError ProviderConnectionError ProviderError ProviderTimeoutError QueryError RateLimitError
             RealCallBlockedError RegressionError ScriptError ServerError StoreError StreamInterruptedError ToolCallError
             ValidationFailedError VerdictError

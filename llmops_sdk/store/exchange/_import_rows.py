@@ -221,7 +221,7 @@ def _text(row: Mapping[str, Any], name: str) -> str | None:
 
 def _text_list(row: Mapping[str, Any], name: str) -> list[str]:
     value: Any = row[name]
-    texts = cast("list[Any]", value) if isinstance(value, list) else [None]
+    texts: list[Any] = cast("list[Any]", value) if isinstance(value, list) else [None]
     if not all(isinstance(one, str) for one in texts):
         raise MalformedError(f"{name} is not a list of texts: {str(row[name])[:100]!r}")
     return texts

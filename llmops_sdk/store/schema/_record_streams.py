@@ -7,11 +7,11 @@ snapshots and prune then take it along.
 from __future__ import annotations
 
 from llmops_sdk.store.schema._details import DETAILS
-from llmops_sdk.store.schema.evaluation._experiments import EXPERIMENT_STREAMS
 from llmops_sdk.store.schema._losses import LOSSES
 from llmops_sdk.store.schema._scores import SCORES
 from llmops_sdk.store.schema._span_views import SPANS
 from llmops_sdk.store.schema._types import RecordStream, StoredColumn
+from llmops_sdk.store.schema.evaluation._experiments import EXPERIMENT_STREAMS
 
 __all__ = ["RECORD_STREAMS", "SEAL", "stream_name"]
 

@@ -60,6 +60,7 @@ class ExperimentItemRecord:
     output_tokens: int | None
     models: Sequence[str]
     served: bytes | None
+    position: int
     reused: bool
     time_ns: int
 
@@ -85,6 +86,7 @@ class ExperimentScoreRecord:
     trace_id: str | None
     source_trace_id: str | None
     scorer_trace_id: str | None
+    served: bytes | None
     reused: bool
     time_ns: int
 
@@ -99,6 +101,7 @@ _REPEAT = _stored("repeat", "BIGINT", "Which run of the item, from 0.", default=
 _ERROR_TYPE = _stored("error_type", "VARCHAR", "The class of the error.")
 _ERROR = _stored("error", "VARCHAR", "Its message.")
 _SOURCE = _stored("source_trace_id", "VARCHAR", "The stored trace that the item was made from.")
+_SERVED = _stored("served", "JSON", "By requested model: the models that served, and a digest of its configuration.")
 _REUSED = _stored("reused", "BOOLEAN", "Whether it comes from an earlier run, and cost nothing.", default=False)
 _TIME_NS = _stored("time_ns", "BIGINT", "When it was written, since the epoch.", "ns")
 
@@ -141,7 +144,8 @@ _ITEMS = (
     _stored("input_tokens", "BIGINT", "Of the prompts of these calls."),
     _stored("output_tokens", "BIGINT", "Of their answers."),
     _stored("models", "VARCHAR[]", "The models that served them, in order.", default=()),
-    _stored("served", "JSON", "The models that served, and the configuration, by requested model."),
+    _SERVED,
+    _stored("position", "BIGINT", "The item's place in its data set, from 0.", default=0),
     _REUSED,
     _TIME_NS,
 )
@@ -163,6 +167,7 @@ _SCORES = (
     _stored("trace_id", "VARCHAR", "The trace of the item's run."),
     _SOURCE,
     _stored("scorer_trace_id", "VARCHAR", "The trace of the scorer's own calls."),
+    _SERVED,
     _REUSED,
     _TIME_NS,
 )
