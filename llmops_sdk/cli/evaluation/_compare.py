@@ -10,9 +10,9 @@ import typer
 
 from llmops_sdk.cli._options import Form, Store
 from llmops_sdk.cli._usage import UsageError
-from llmops_sdk.cli.evaluation._load import load_experiment, write_text
 from llmops_sdk.cli.output._formats import Format, write_rows
 from llmops_sdk.cli.output._text import defuse
+from llmops_sdk.evals._experiment_files import load_experiment, write_text
 
 if TYPE_CHECKING:
     from llmops_sdk.evals import Comparison, Experiment, GateResult, JudgeReport
