@@ -117,6 +117,8 @@ class _Walk:
             inner = cast("functools.partial[Any]", value)
             parts = (inner.func, inner.args, dict(inner.keywords))
             return ["partial", *(self.describe(one, _NO_USE, depth) for one in parts)]
+        if _has_identity(type(value)):
+            return ["identity", self.describe(dict(value.identity), _NO_USE, depth)]
         options = prompt_options(value)
         if options is not None:
             return ["llm", self.describe(options, _NO_USE, depth), self._function(inspect.unwrap(value), depth)]
@@ -186,9 +188,6 @@ class _Walk:
 
     def _instance(self, value: Any, use: CodeUse, depth: int) -> Any:
         cls = cast("type[Any]", type(value))
-        identity = inspect.getattr_static(cls, "identity", None)
-        if isinstance(identity, property) and is_library(_file_of(cls)):
-            return ["identity", self.describe(dict(value.identity), _NO_USE, depth)]
         own = instance_dict(value)
         if is_library(_file_of(cls)):
             return _type_name(value)
@@ -196,6 +195,11 @@ class _Walk:
         state = {name: one for name, one in sorted(own.items()) if name not in merged.attributes}
         described = {name: self.describe(one, merged, depth) for name, one in state.items()}
         return ["object", self.describe(cls, _NO_USE, depth), described]
+
+
+def _has_identity(cls: type) -> bool:
+    """Return whether objects of a class say themselves what they depend on: our scorers and judges do."""
+    return isinstance(inspect.getattr_static(cls, "identity", None), property) and is_library(_file_of(cls))
 
 
 def _merged(use: CodeUse, methods: Iterable[CodeUse]) -> CodeUse:

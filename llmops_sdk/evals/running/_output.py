@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import orjson
 
+from llmops_sdk._util._guard import Caught
 from llmops_sdk.client._stream import AsyncStream, Stream
 from llmops_sdk.providers import Response
 
@@ -102,16 +103,19 @@ def _encoded(value: Any) -> bytes:
         return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY)
     except orjson.JSONEncodeError:
         pass
+    import json
+
     from pydantic_core import to_json
 
-    try:
+    # The serializers of models are the application's own code.
+    with Caught() as caught:
         raw = to_json(value, inf_nan_mode="null", bytes_mode="base64", serialize_unknown=False)
-        return orjson.dumps(orjson.loads(raw))
-    except Exception as error:
-        raise NotJsonError(
-            f"the task returned {type(value).__qualname__}, which JSON cannot hold ({error}): return text, numbers, "
-            "lists, dicts, a dataclass or a pydantic model"
-        ) from error
+        # Not by orjson, which would read a number beyond 64 bits as another one.
+        return orjson.dumps(json.loads(raw))
+    raise NotJsonError(
+        f"the task returned {type(value).__qualname__}, which JSON cannot hold ({caught.error}): return text, numbers, "
+        "lists, dicts, a dataclass or a pydantic model"
+    ) from caught.error
 
 
 def shortened(raw: bytes) -> dict[str, Any]:

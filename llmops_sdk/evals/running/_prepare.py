@@ -16,7 +16,7 @@ from llmops_sdk.errors import ConfigError
 from llmops_sdk.evals._stored import has_experiments, newest_models, same_experiment, stored_outputs, stored_scores
 from llmops_sdk.evals._types import Scorer
 from llmops_sdk.evals.identity._callable_identity import callable_digest, callable_name
-from llmops_sdk.evals.identity._digest import canonical, digest
+from llmops_sdk.evals.identity._digest import digest
 from llmops_sdk.evals.running._arguments import TaskArguments
 from llmops_sdk.evals.running._plan import Plan, PlannedScorer, Slot, scorer_key, task_key
 from llmops_sdk.evals.scorers._named import scorers_of
@@ -131,7 +131,7 @@ def _checked_metadata(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
     import orjson
 
     try:
-        raw = canonical(dict(metadata))
+        raw = orjson.dumps(dict(metadata))
         noted = orjson.loads(raw)
     except (TypeError, ValueError) as error:
         raise _invalid("metadata", metadata, "a mapping of JSON values") from error

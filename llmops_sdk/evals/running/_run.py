@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import math
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
@@ -67,7 +68,7 @@ class Run:
         self._shortened = 0
         if plan.budget is not None:
             # The hard bound: a call whose estimate does not fit is refused before it is sent.
-            policy = budget(limit_usd=plan.budget, window="total", unknown_cost=0.0)
+            policy = budget(limit_usd=plan.budget, window="total", unknown_cost=1e-12)
             self._context.run(enter_scope, policy)
 
     async def run(self) -> Experiment:
@@ -119,36 +120,44 @@ class Run:
                 raise error
 
     async def _work(self, waiting: Iterator[Slot]) -> None:
-        while self._reason is None:
-            while self._spending.must_wait() and self._reason is None:
-                self._changed.clear()
-                await self._changed.wait()
-            if self._reason is not None or (slot := next(waiting, None)) is None:
+        while self._reason is None and (slot := next(waiting, None)) is not None:
+            if not await self._may_start(slot):
                 return
-            if self._plan.budget is not None and not self._reusable(slot) and self._spending.is_reached():
-                self._stop("budget")
-                return
-            ran = False
+            cost = None
+            ended = False
             self._spending.start()
             try:
-                ran = await self._process(slot)
+                cost = await self._process(slot)
+                ended = True
             except TooManyLeftError:
                 self._stop("hung")
-            except Exception:
-                self._stop("error")
-                raise
+                ended = True
             finally:
-                self._spending.finish(ran=ran)
+                if not ended:
+                    self._stop("error")
+                self._spending.end(cost)
                 self._changed.set()
+
+    async def _may_start(self, slot: Slot) -> bool:
+        """Return whether to start a slot; wait for those in flight where they decide it."""
+        while self._reason is None:
+            if self._reusable(slot) or self._spending.allows():
+                return True
+            if not self._spending.in_flight:
+                self._stop("budget")
+                break
+            self._changed.clear()
+            await self._changed.wait()
+        return False
 
     def _reusable(self, slot: Slot) -> bool:
         return slot.stored is not None and self._served.still_serves(slot.stored.served)
 
-    async def _process(self, slot: Slot) -> bool:
-        """Run a slot, and return whether it ran the task."""
+    async def _process(self, slot: Slot) -> float | None:
+        """Run a slot, and return what it cost; None if it ran no task."""
         made = self._reused(slot) if self._reusable(slot) else await self._run_task(slot)
         if made is None:
-            return True  # refused by the budget
+            return None  # refused by the budget
         scores: dict[str, ScoreResult] = {}
         for planned in self._plan.scorers:
             if made.result.status != "ok" or self._reason == "budget":
@@ -158,7 +167,8 @@ class Run:
         result = replace(made.result, scores=scores)
         self._results[slot.index] = result
         self._progress.note(result, self._spending.spent)
-        return not made.reused
+        costs = [result.cost, *(score.cost for score in scores.values() if not score.reused)]
+        return None if made.reused else math.fsum(cost for cost in costs if cost is not None)
 
     # --- the task -----------------------------------------------------------------------------------------------------
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 __all__ = ["Spending"]
 
+_ROUNDING = 1 + 1e-9
+
 
 class Spending:
     """What a run has spent, and what the items in flight will probably cost. In USD; unpriced calls count nothing.
@@ -15,37 +17,43 @@ class Spending:
     def __init__(self, limit: float | None) -> None:
         self._limit = limit
         self.spent = 0.0
-        self._finished = 0
-        self._in_flight = 0
+        self.in_flight = 0
+        self._ended = 0
+        self._spent_by_ended = 0.0
 
-    def is_reached(self) -> bool:
-        """Return whether another item would probably exceed the budget: an item costs the mean of those before."""
-        if self._limit is None or not self._finished:
-            return self._limit is not None and self.spent >= self._limit
-        usual = self.spent / self._finished
-        return self.spent >= self._limit or self.spent + usual * (self._in_flight + 1) > self._limit * (1 + 1e-9)
+    def allows(self) -> bool:
+        """Return whether another item probably fits: each item, also one in flight, costs the mean of those before.
 
-    def must_wait(self) -> bool:
-        """Return whether to wait for the first item, which tells what an item costs."""
-        return self._limit is not None and not self._finished and self._in_flight > 0
+        Before the first one has ended nobody knows what an item costs, so it runs alone.
+        """
+        if self._limit is None:
+            return True
+        if self.spent >= self._limit:
+            return False
+        if not self._ended:
+            return not self.in_flight
+        usual = self._spent_by_ended / self._ended
+        return self._spent_by_ended + usual * (self.in_flight + 1) <= self._limit * _ROUNDING
 
     def start(self) -> None:
         """Note that an item starts."""
-        self._in_flight += 1
+        self.in_flight += 1
 
     def add(self, cost: float | None) -> None:
-        """Note the cost of some calls.
+        """Note the cost of calls of an item in flight.
 
         Args:
             cost: USD, or None when unknown.
         """
         self.spent += cost or 0.0
 
-    def finish(self, *, ran: bool) -> None:
+    def end(self, cost: float | None) -> None:
         """Note that an item has ended.
 
         Args:
-            ran: Whether it made calls; a reused one says nothing about the cost of the next.
+            cost: What it cost, USD; None for a reused one, which says nothing about the next.
         """
-        self._in_flight -= 1
-        self._finished += ran
+        self.in_flight -= 1
+        if cost is not None:
+            self._ended += 1
+            self._spent_by_ended += cost

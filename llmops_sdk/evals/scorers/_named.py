@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
@@ -29,7 +28,7 @@ def scorers_of(scorers: Any) -> list[Scorer]:
         scorers = [scorers]
     if not isinstance(scorers, Iterable) or isinstance(scorers, Mapping):
         raise ConfigError(
-            f"scorers = {scorers!r:.100} is not valid: give a list of scorers", key="scorers", value=scorers
+            f"scorers = {repr(cast('object', scorers))[:100]} is not valid: give a list of scorers", key="scorers"
         )
     return [_scorer_of(one) for one in cast("Iterable[Any]", scorers)]
 
@@ -42,7 +41,7 @@ def _scorer_of(value: Any) -> Scorer:
     if callable(value):
         return FunctionScorer(value)
     raise ConfigError(
-        f'{value!r:.100} is no scorer: give a function under @scorer, a Judge, or a name such as "exact_match"',
+        f'{repr(value)[:100]} is no scorer: give a function under @scorer, a Judge, or a name such as "exact_match"',
         key="scorers",
         value=value,
     )
@@ -65,7 +64,7 @@ def named_scorer(text: str) -> Scorer:
     Example:
         >>> from llmops_sdk.evals import Case
         >>> from llmops_sdk.evals.scorers._named import named_scorer
-        >>> named_scorer("regex:^[A-Z]").score(Case(item_id="1", input="", output="Hello")).value
+        >>> named_scorer("max_length:10").score(Case(item_id="1", input="", output="Hello")).value
         1.0
     """
     name, _, parameter = text.partition(":")
@@ -139,15 +138,16 @@ def _json(output: Any) -> bool:
 
 
 def _regex(pattern: str) -> Callable[..., bool]:
+    from llmops_sdk.evals.metrics import matches
+
     try:
-        compiled = re.compile(pattern)
-    except re.error as error:
-        raise ConfigError(
-            f'"{pattern[:100]}" is no regular expression: {error}', key="scorers", value=pattern
-        ) from None
+        matches("", pattern)
+    except ValueError as error:
+        raise ConfigError(f"{error}", key="scorers", value=pattern) from None
 
     def regex(output: Any) -> bool:
-        return compiled.search(_text(output)) is not None
+        # In linear time, whatever the model wrote.
+        return matches(_text(output), pattern, whole=False) == 1.0
 
     return regex
 
@@ -187,12 +187,10 @@ def _metric(name: str) -> Callable[..., Any]:
 def _adapted(name: str, function: Any, output: str, expected: Any, metadata: Mapping[str, Any]) -> Any:
     if name == "groundedness":
         found = metadata.get("context", metadata.get("documents", expected))
-        if found is None:
-            return None
-        return function(output, [found] if isinstance(found, str) else found)
+        return None if found is None else function(output, found).score
     if expected is None:
         return None
-    if name in {"bleu", "chrf", "rouge"}:
-        value = function([output], [_text(expected)])
-        return value["rougeL"] if isinstance(value, Mapping) else value
-    return function(output, _text(expected))
+    # Several expected answers are all right.
+    several = isinstance(expected, list) and all(isinstance(one, str) for one in cast("list[Any]", expected))
+    value: Any = function([output], [expected if several else _text(expected)])
+    return value["rougeL"] if name == "rouge" else value
