@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from llmops_sdk._lazy import lazy_names
 
 if TYPE_CHECKING:
-    from llmops_sdk.evals import stats
+    from llmops_sdk.evals import metrics, stats
     from llmops_sdk.evals._experiment import Experiment
     from llmops_sdk.evals._types import Case, ItemResult, Score, Scorer, ScoreResult
     from llmops_sdk.evals.comparing._comparison import Comparison, ComparisonRow, compare
@@ -38,7 +38,7 @@ __getattr__, __dir__ = lazy_names(
         "running._evaluate": "aevaluate evaluate",
         "scorers._decorator": "FunctionScorer scorer",
     },
-    modules="stats",
+    modules="metrics stats",
 )
 
 __all__ = [
@@ -67,6 +67,7 @@ __all__ = [
     "evaluate",
     "gate",
     "human_scores",
+    "metrics",
     "pairwise",
     "parse_verdict",
     "scorer",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -240,3 +241,15 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
     done = subprocess.run([sys.executable, "-c", program, str(store)], capture_output=True, check=True, text=True)
     assert int(done.stdout) < 600_000
+
+
+def test_a_folder_of_data_sets_alone_is_a_store_and_a_users_own_is_none(store, numbers, tmp_path):
+    saved = numbers(2).save("faq")
+    shutil.copytree(store / "datasets", tmp_path / "copy" / "datasets")
+    assert Dataset.load("faq", path=tmp_path / "copy") == saved
+    for name in ("train.csv", "images/cat.png"):
+        own = tmp_path / name.partition("/")[0] / "datasets" / name
+        own.parent.mkdir(parents=True)
+        own.write_text("mine")
+        with pytest.raises(StoreError, match="is not a store: it holds datasets/"):
+            numbers(2).save("faq", path=own.parents[name.count("/") + 1])
