@@ -1,6 +1,8 @@
 """Evaluate: run a task over a data set, score what it returns, and say whether a change made it better.
 
 Importing this package imports neither numpy nor the client: each name loads its own module.
+
+Doors for other packages: `_experiment_files`.
 """
 
 from typing import TYPE_CHECKING

@@ -38,7 +38,8 @@ class Settings(SettingsFields):
     @classmethod
     def from_sources(cls, fields: SettingsFields, sources: Mapping[str, str]) -> Settings:
         """Return the same values with the source of each by its dotted key."""
-        settings = cls(**{name: getattr(fields, name) for name in SettingsFields.model_fields})
+        # They are valid, so nothing has to validate them again.
+        settings = cls.model_construct(**{name: getattr(fields, name) for name in SettingsFields.model_fields})
         settings._sources = dict(sources)
         return settings
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any
 
+from llmops_sdk._util._guard import Caught
 from llmops_sdk.datasets import Dataset
 from llmops_sdk.evals._experiment import Experiment
 from llmops_sdk.evals.running._plan import Plan
@@ -211,7 +212,7 @@ class _BlockingRun:
         except KeyboardInterrupt:
             with suppress(RuntimeError):  # the loop has ended meanwhile
                 self._loop.call_soon_threadsafe(self._interrupt)
-            with suppress(Exception):
+            with Caught():  # what ended the run is in its row
                 self._future.result(_STOP_SECONDS)
             raise
 
@@ -225,25 +226,22 @@ class _BlockingRun:
 
     def _work(self) -> None:
         asyncio.set_event_loop(self._loop)
-        try:
+        experiment: Experiment | None = None
+        with Caught(BaseException) as caught:
             experiment = self._loop.run_until_complete(self._main())
-        except BaseException as error:  # noqa: BLE001 - the caller's thread raises it
-            self._clean_up()
-            self._future.set_exception(error)
-        else:
-            self._clean_up()
-            self._future.set_result(experiment)
-
-    def _clean_up(self) -> None:
-        """End what the task left in the loop, and wait for it a second at most."""
         left = asyncio.all_tasks(self._loop)
         for one in left:
             one.cancel()
-        steps: list[Coroutine[Any, Any, Any]] = [self._loop.shutdown_asyncgens()]
         if left:
-            steps.insert(0, asyncio.wait(left, timeout=_CLEAN_UP_SECONDS))
-        for step in steps:
-            self._loop.run_until_complete(step)
-        # One that ignores its cancellation keeps its loop: closing it would break the task's own clean-up.
-        if not asyncio.all_tasks(self._loop):
-            self._loop.close()
+            self._loop.run_until_complete(asyncio.wait(left, timeout=_CLEAN_UP_SECONDS))
+        # Nobody waits for what ignores its cancellation; this thread goes on until it ends.
+        if experiment is None:
+            self._future.set_exception(caught.error or RuntimeError("the run ended without a result"))
+        else:
+            self._future.set_result(experiment)
+        with Caught():
+            while left := asyncio.all_tasks(self._loop):
+                self._loop.run_until_complete(asyncio.wait(left))
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+            self._loop.run_until_complete(self._loop.shutdown_default_executor())
+        self._loop.close()
