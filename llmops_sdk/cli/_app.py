@@ -19,7 +19,7 @@ from llmops_sdk.cli._options import Form, Limit, Store
 from llmops_sdk.cli._trust import trust
 from llmops_sdk.cli._usage import UsageError
 from llmops_sdk.cli.datasets import _commands as _datasets
-from llmops_sdk.cli.evaluation import _compare, _list, _run
+from llmops_sdk.cli.evaluation import _compare, _list, _online, _run
 from llmops_sdk.cli.inspect._schema import schema
 from llmops_sdk.cli.inspect._show import show
 from llmops_sdk.cli.inspect._sql import sql
@@ -174,6 +174,7 @@ def _application(first: str) -> typer.Typer:
             _compare.gate,
             _compare.report,
             _list.list_,
+            _online.online,
         )
     )
     return app
