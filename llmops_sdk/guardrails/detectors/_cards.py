@@ -6,7 +6,6 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from itertools import accumulate, compress
-from os.path import commonprefix
 from typing import Literal
 
 from llmops_sdk._util._public import public
@@ -64,8 +63,10 @@ _LENGTHS = _lengths_by_prefix()
 
 def _beginning(first: str, last: str) -> str:
     """Return a regular expression of what the prefixes from one to another begin with, and maybe some more."""
-    shared = commonprefix((first, last))
-    return first if first == last else f"{shared}[{first[len(shared)]}-{last[len(shared)]}]"
+    for place, (low, high) in enumerate(zip(first, last, strict=True)):
+        if low != high:
+            return f"{first[:place]}[{low}-{high}]"
+    return first
 
 
 # To look for an issuer in all the digits takes much less time than to look at each group of digits.
@@ -100,9 +101,7 @@ def _cards_in(text: str, offset: int, run: str) -> Iterator[tuple[int, int, str]
     """
     number = _digits_of(run)
     count = len(number)
-    if count < SHORTEST or (count == len(run) and count > LONGEST):
-        return
-    if not _ISSUER.search(number):
+    if count < SHORTEST or (count == len(run) and count > LONGEST) or not _ISSUER.search(number):
         return
     is_digit = _digit_marks(run)
     places = tuple(compress(range(len(run)), is_digit))

@@ -89,7 +89,7 @@ class Mapped:
 
 
 def rewritten(text: str, pattern: re.Pattern[str], new: Callable[[re.Match[str]], str | None]) -> Mapped:
-    """Return the text with each match replaced; None leaves a match alone. Equal matches must have equal replacements."""
+    """Return the text with each match replaced, equal ones alike; None leaves a match alone."""
     return Mapped(text, _changes(text, pattern, new))
 
 

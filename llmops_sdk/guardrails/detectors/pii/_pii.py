@@ -137,22 +137,23 @@ class PiiDetector:
 
     def _findings(self, text: str, decoding: Decoding) -> Iterator[Finding]:
         """Yield the personal data in a text, in no order; stretches that are plain are searched together."""
-        plain: tuple[list[tuple[int, int]], list[tuple[int, int]]] = [], []
+        ascii_only: list[tuple[int, int]] = []
+        others: list[tuple[int, int]] = []
         size = 0
         for start, end, read in _STRETCHES.find(text, self._spans, self._reading, decoding, self._signs):
             stretch = text[start:end]
             if isinstance(read, QuickRead) and read.is_only_view(stretch):
-                plain[stretch.isascii()].append((start, end))
+                (ascii_only if stretch.isascii() else others).append((start, end))
                 size += end - start
             else:
                 for one in self._in_stretch(stretch, read):
                     yield Finding(one.kind, start + one.start, start + one.end, one.score)
             if size > _AT_ONCE:
-                yield from self._in_plain(text, plain)
-                plain, size = ([], []), 0
-        yield from self._in_plain(text, plain)
+                yield from self._in_plain(text, ascii_only, others)
+                ascii_only, others, size = [], [], 0
+        yield from self._in_plain(text, ascii_only, others)
 
-    def _in_plain(self, text: str, groups: Iterable[Sequence[tuple[int, int]]]) -> Iterator[Finding]:
+    def _in_plain(self, text: str, *groups: Sequence[tuple[int, int]]) -> Iterator[Finding]:
         """Yield the personal data in the stretches of each group, which have no other view."""
         for stretches in filter(None, groups):
             joined = _BETWEEN.join([text[start:end] for start, end in stretches])

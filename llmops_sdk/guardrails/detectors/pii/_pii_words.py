@@ -132,7 +132,8 @@ def _is_ipv6(text: str) -> bool:
 
 _MONTHS = {
     "j": "an(?:uary|uar)?|une?|uni|uly?|uli", "f": "eb(?:ruary|ruar)?", "m": "ar(?:ch|s|zo)?|ay|ai",
-    "a": "pr(?:il)?|ug(?:ust)?", "s": "ept?(?:ember)?", "o": "[ck]t(?:ober)?", "n": "ov(?:ember)?", "d": "e[cz](?:ember)?",
+    "a": "pr(?:il)?|ug(?:ust)?", "s": "ept?(?:ember)?", "o": "[ck]t(?:ober)?", "n": "ov(?:ember)?",
+    "d": "e[cz](?:ember)?",
 }  # fmt: skip
 """The rest of the names of months, by their first letter."""
 _MONTH_NAME = rf"(?i:{'|'.join(f'{first}(?:{rest})' for first, rest in _MONTHS.items())})\.?"
