@@ -24,6 +24,10 @@ The tree::
     ├── ValidationFailedError            the answer does not fit the type asked for
     ├── ToolCallError                    a model's tool call has no function, or its arguments are not valid
     ├── EmbeddingError                   vectors are not usable
+    ├── VerdictError                     a judge gave no verdict that can be read
+    ├── JudgeRefusedError                a judge is not good enough to decide about a change
+    ├── RegressionError                  (also an AssertionError) a change made a score worse
+    ├── MissingScoreError                (also a ValueError) a statistic got a missing score
     ├── StoreError                       the local store cannot be read or written
     ├── QueryError                       the SQL of a query is not valid or not allowed
     ├── OtlpDecodeError                  a request or a file is not valid OTLP
@@ -49,12 +53,14 @@ from llmops_sdk.errors._checks import (
 from llmops_sdk.errors._data import (
     CassetteError,
     EmbeddingError,
+    MissingScoreError,
     OtlpDecodeError,
     QueryError,
     RealCallBlockedError,
     ScriptError,
     StoreError,
 )
+from llmops_sdk.errors._evaluation import JudgeRefusedError, RegressionError, VerdictError
 from llmops_sdk.errors._provider import (
     AuthenticationError,
     BadRequestError,
@@ -84,9 +90,11 @@ __all__ = [
     "EmbeddingError",
     "GuardrailViolation",
     "IncompleteResponseError",
+    "JudgeRefusedError",
     "LLMOpsError",
     "LimitExceededError",
     "MissingDependencyError",
+    "MissingScoreError",
     "NotFoundError",
     "OtlpDecodeError",
     "PermissionDeniedError",
@@ -96,12 +104,14 @@ __all__ = [
     "QueryError",
     "RateLimitError",
     "RealCallBlockedError",
+    "RegressionError",
     "ScriptError",
     "ServerError",
     "StoreError",
     "StreamInterruptedError",
     "ToolCallError",
     "ValidationFailedError",
+    "VerdictError",
 ]
 
 for _name in __all__:

@@ -9,6 +9,7 @@ from llmops_sdk.errors._base import LLMOpsError
 __all__ = [
     "CassetteError",
     "EmbeddingError",
+    "MissingScoreError",
     "OtlpDecodeError",
     "QueryError",
     "RealCallBlockedError",
@@ -55,6 +56,20 @@ class EmbeddingError(LLMOpsError):
     def __init__(self, message: str, *, source: str | None = None) -> None:
         super().__init__(message)
         self.source = source
+
+
+class MissingScoreError(LLMOpsError, ValueError):
+    """A score, label or rating is missing (None or NaN) where a statistic needs every one.
+
+    Attributes:
+        argument: The name of the argument that has the missing value.
+        index: The position of the first missing value, from 0.
+    """
+
+    def __init__(self, message: str, *, argument: str | None = None, index: int | None = None) -> None:
+        super().__init__(message)
+        self.argument = argument
+        self.index = index
 
 
 class CassetteError(LLMOpsError):

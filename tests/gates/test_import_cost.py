@@ -90,6 +90,7 @@ def ask(question: str) -> str: return question
         (PROMPT, {"diskcache", "duckdb", "grpc", "litellm", "numpy", "openai", "pandas", "rich", "typer"}),
         ("import llmops_sdk as llmops; llmops.query", HEAVY - {"pydantic", "pydantic_settings", "wrapt"}),
         ("import llmops_sdk.stats", HEAVY),
+        ("import llmops_sdk.evals as evals; evals.stats.ppi, evals.stats.EProcess", HEAVY),
         ("import llmops_sdk.embeddings", HEAVY),
     ],
     ids=[
@@ -100,6 +101,7 @@ def ask(question: str) -> str: return question
         "prompt function",
         "query",
         "stats",
+        "evals and its statistics",
         "embeddings",
     ],
 )

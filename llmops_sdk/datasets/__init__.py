@@ -1,0 +1,1 @@
+"""Data sets with content-addressed versions, from rows, files and stored traces."""

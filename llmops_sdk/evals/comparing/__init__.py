@@ -1,0 +1,4 @@
+"""Compare two experiments on the items that both have, and decide about a change: better, worse or undecided.
+
+Doors for other packages: `_comparison`, `_gate`.
+"""
