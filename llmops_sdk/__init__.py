@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         ConfigError,
         ContentFilterError,
         ContextWindowError,
+        DatasetError,
         EmbeddingError,
         GuardrailViolation,
         IncompleteResponseError,
@@ -100,7 +101,7 @@ __getattr__, __dir__ = lazy_names(
         "config": "Settings Timeout configure settings=current",
         "errors": """
             AuthenticationError BadRequestError BudgetExceededError CassetteError CircuitOpenError ConfigError
-            ContentFilterError ContextWindowError EmbeddingError GuardrailViolation IncompleteResponseError
+            ContentFilterError ContextWindowError DatasetError EmbeddingError GuardrailViolation IncompleteResponseError
             JudgeRefusedError LLMOpsError LimitExceededError MissingDependencyError MissingScoreError
             NotFoundError OtlpDecodeError
             PermissionDeniedError ProviderConnectionError ProviderError ProviderTimeoutError QueryError RateLimitError
@@ -138,6 +139,7 @@ __all__ = [
     "ConfigError",
     "ContentFilterError",
     "ContextWindowError",
+    "DatasetError",
     "EmbeddingError",
     "Embeddings",
     "Executor",

@@ -18,6 +18,7 @@ from llmops_sdk.cli._guard import calibrate, check, list_
 from llmops_sdk.cli._options import Form, Limit, Store
 from llmops_sdk.cli._trust import trust
 from llmops_sdk.cli._usage import UsageError
+from llmops_sdk.cli.datasets import _commands as _datasets
 from llmops_sdk.cli.inspect._schema import schema
 from llmops_sdk.cli.inspect._show import show
 from llmops_sdk.cli.inspect._sql import sql
@@ -132,6 +133,15 @@ cache = typer.Typer(name="cache", help="Inspect and empty the caches.", no_args_
 app.add_typer(cache)
 for _function in (_cache.stats_, _cache.clear, _cache.invalidate, _cache.inspect_, _cache.shadow):
     command(_function, cache)
+dataset = typer.Typer(
+    name="dataset", help="Create, compare, split and export data sets.", no_args_is_help=True, rich_markup_mode=None
+)
+app.add_typer(dataset)
+for _function in (
+    _datasets.create, _datasets.list_, _datasets.show, _datasets.diff, _datasets.split, _datasets.export,
+    _datasets.delete,
+):  # fmt: skip
+    command(_function, dataset)
 approvals = typer.Typer(
     name="guard approvals", help="Approve calls of tools that wait for a person.", no_args_is_help=True,
     rich_markup_mode=None,

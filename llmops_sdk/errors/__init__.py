@@ -23,6 +23,7 @@ The tree::
     ├── GuardrailViolation               a guard blocked the input or the output
     ├── ValidationFailedError            the answer does not fit the type asked for
     ├── ToolCallError                    a model's tool call has no function, or its arguments are not valid
+    ├── DatasetError                     a data set cannot be made, found, saved or written
     ├── EmbeddingError                   vectors are not usable
     ├── VerdictError                     a judge gave no verdict that can be read
     ├── JudgeRefusedError                a judge is not good enough to decide about a change
@@ -52,6 +53,7 @@ from llmops_sdk.errors._checks import (
 )
 from llmops_sdk.errors._data import (
     CassetteError,
+    DatasetError,
     EmbeddingError,
     MissingScoreError,
     OtlpDecodeError,
@@ -87,6 +89,7 @@ __all__ = [
     "ConfigError",
     "ContentFilterError",
     "ContextWindowError",
+    "DatasetError",
     "EmbeddingError",
     "GuardrailViolation",
     "IncompleteResponseError",

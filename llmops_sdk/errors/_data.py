@@ -8,6 +8,7 @@ from llmops_sdk.errors._base import LLMOpsError
 
 __all__ = [
     "CassetteError",
+    "DatasetError",
     "EmbeddingError",
     "MissingScoreError",
     "OtlpDecodeError",
@@ -56,6 +57,32 @@ class EmbeddingError(LLMOpsError):
     def __init__(self, message: str, *, source: str | None = None) -> None:
         super().__init__(message)
         self.source = source
+
+
+class DatasetError(LLMOpsError):
+    """A data set cannot be made, found, saved or written.
+
+    Attributes:
+        name: The data set's name, or None.
+        path: The file that was read or written, or None.
+        line: The line of the file, or the row of a table, counted from 1; None where it is not one line's fault.
+        nearest: Names or versions near the one that was not found.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        name: str | None = None,
+        path: str | None = None,
+        line: int | None = None,
+        nearest: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(message)
+        self.name = name
+        self.path = path
+        self.line = line
+        self.nearest = nearest
 
 
 class MissingScoreError(LLMOpsError, ValueError):

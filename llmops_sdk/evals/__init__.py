@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from llmops_sdk._lazy import lazy_names
 
 if TYPE_CHECKING:
-    from llmops_sdk.evals import stats
+    from llmops_sdk.evals import metrics, stats
     from llmops_sdk.evals._experiment import Experiment
     from llmops_sdk.evals._types import Case, ItemResult, Score, Scorer, ScoreResult
     from llmops_sdk.evals.comparing._comparison import Comparison, ComparisonRow, compare
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from llmops_sdk.evals.judges._pairs import PairJudge, Preference
     from llmops_sdk.evals.judges._pairwise import PairwiseResult, apairwise, pairwise
     from llmops_sdk.evals.judges._verdict import parse_verdict
+    from llmops_sdk.evals.running._evaluate import aevaluate, evaluate
+    from llmops_sdk.evals.scorers._decorator import FunctionScorer, scorer
 
 __getattr__, __dir__ = lazy_names(
     __name__,
@@ -31,8 +33,10 @@ __getattr__, __dir__ = lazy_names(
         "judges._pairs": "PairJudge Preference",
         "judges._pairwise": "PairwiseResult apairwise pairwise",
         "judges._verdict": "parse_verdict",
+        "running._evaluate": "aevaluate evaluate",
+        "scorers._decorator": "FunctionScorer scorer",
     },
-    modules="stats",
+    modules="metrics stats",
 )
 
 __all__ = [
@@ -41,6 +45,7 @@ __all__ = [
     "ComparisonRow",
     "CorrectedMean",
     "Experiment",
+    "FunctionScorer",
     "GateResult",
     "GateRow",
     "ItemResult",
@@ -52,13 +57,17 @@ __all__ = [
     "Score",
     "ScoreResult",
     "Scorer",
+    "aevaluate",
     "apairwise",
     "calibrate",
     "compare",
     "corrected_mean",
+    "evaluate",
     "gate",
     "human_scores",
+    "metrics",
     "pairwise",
     "parse_verdict",
+    "scorer",
     "stats",
 ]

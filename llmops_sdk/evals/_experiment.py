@@ -15,6 +15,7 @@ from llmops_sdk.evals._types import ItemResult
 if TYPE_CHECKING:
     from llmops_sdk.evals.comparing._comparison import Comparison, Correction, Method
     from llmops_sdk.evals.comparing._pairing import ClusterBy
+    from llmops_sdk.store.reading._query import StorePath
 
 __all__ = ["Experiment", "ExperimentStatus"]
 
@@ -158,6 +159,38 @@ class Experiment:
         return compare(
             self, other, by=by, slices=slices, alpha=alpha, correction=correction, method=method, scorers=scorers
         )
+
+    @classmethod
+    def load(cls, name_or_id: str, *, path: StorePath | None = None) -> Self:
+        """Read an experiment from the store: the one with an id, or the latest one of a series.
+
+        Args:
+            name_or_id: The id of an experiment, or the name of a series.
+            path: The store's folder; by default the configured one.
+
+        Raises:
+            LLMOpsError: There is no such experiment.
+            StoreError: The store cannot be read.
+        """
+        from llmops_sdk.evals._stored import read_experiment
+
+        return cls.from_dict(read_experiment(name_or_id, path))
+
+    @classmethod
+    def latest(cls, name: str, *, path: StorePath | None = None) -> Self:
+        """Read the latest experiment of a series from the store.
+
+        Args:
+            name: The name of the series.
+            path: The store's folder; by default the configured one.
+
+        Raises:
+            LLMOpsError: There is none.
+            StoreError: The store cannot be read.
+        """
+        from llmops_sdk.evals._stored import read_experiment
+
+        return cls.from_dict(read_experiment(name, path, by_id=False))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the experiment as JSON values, for a file such as a baseline in the repository; see `from_dict`."""

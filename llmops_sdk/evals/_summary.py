@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from llmops_sdk.evals._types import ItemResult, ScoreResult
-from llmops_sdk.stats import Interval, mean_estimate, normal_quantile, wilson_interval
+from llmops_sdk.stats import Interval, mean_estimate, student_quantile, wilson_interval
 
 __all__ = ["interval_of_items", "summary_row", "worst_case"]
 
@@ -58,10 +58,9 @@ def _missing(result: ItemResult, found: ScoreResult | None) -> str:
         return "not_run"
     if found is not None and found.status == "skipped":
         return "skipped"
-    # There was no output to score, because the task failed: that is a failure too.
-    if found is None or (found.status == "not_run" and result.status == "ok"):
-        return "not_run"
-    return "failed"
+    # There is no output to score, because the task failed: that is a failure too.
+    scored = found is not None and found.status != "not_run"
+    return "failed" if scored or result.status != "ok" else "not_run"
 
 
 def interval_of_items(means: Sequence[float], confidence: float) -> Interval | None:
@@ -76,7 +75,7 @@ def interval_of_items(means: Sequence[float], confidence: float) -> Interval | N
     if all(value in {0.0, 1.0} for value in means):
         return wilson_interval(math.fsum(means), len(means), confidence=confidence)
     estimate = mean_estimate(means)
-    half = normal_quantile((1 + confidence) / 2) * estimate.standard_error
+    half = student_quantile((1 + confidence) / 2, len(means) - 1) * estimate.standard_error
     return Interval(estimate.mean - half, estimate.mean + half)
 
 

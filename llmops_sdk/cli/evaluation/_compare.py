@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["compare", "gate", "report"]
 
-Baseline = Annotated[
-    str, typer.Argument(metavar="BASELINE", help="The experiment before: a name, an id or a file.")
-]
+Baseline = Annotated[str, typer.Argument(metavar="BASELINE", help="The experiment before: a name, an id or a file.")]
 Change = Annotated[str, typer.Argument(metavar="CHANGE", help="The experiment after, likewise.")]
 By = Annotated[
     str | None, typer.Option("--by", metavar="KEY", help="The metadata key of items that are not independent.")

@@ -210,35 +210,41 @@ def compare(
         ConfigError: The experiments have no scorer in common, an item lacks a key, or an argument is not valid.
     """
     chosen = _scorers(a, b, scorers)
-    if correction not in ("holm", "bh", "none"):
-        raise ConfigError(f"correction is {correction!r}: give 'holm', 'bh' or 'none'", key="correction")
     old_ids, new_ids = ({result.item_id: None for result in each.results} for each in (a, b))
     shared = [result for result in a.results if result.item_id in new_ids]
     other = [result for result in b.results if result.item_id in old_ids]
     cluster = cluster_function(by, shared)
     if scorers is None and any(result.status in ("error", "timeout") for result in (*shared, *other)):
         chosen.append(TASK_FAILED)
-    rows: list[ComparisonRow] = []
-    paired: list[Pairs] = []
-    for title, keep in _slices(shared, slices):
-        mine, theirs = ([one for one in each if one.item_id in keep] for each in (shared, other))
-        for scorer in chosen:
-            pairs = pair_scores(scorer, mine, theirs, cluster)
-            higher = scorer != TASK_FAILED and bool(b.scorers.get(scorer, {}).get("higher_is_better", True))
-            rows.append(_row(scorer, title, pairs, higher=higher, alpha=alpha, method=method, seed=seed))
-            paired.append(pairs)
+    paired = [
+        (scorer, title, pair_scores(scorer, _within(shared, ids), _within(other, ids), cluster))
+        for title, ids in _slices(shared, slices)
+        for scorer in chosen
+    ]
+    rows = [
+        _row(scorer, title, pairs, higher=_higher(scorer, b), alpha=alpha, method=method, seed=seed)
+        for scorer, title, pairs in paired
+    ]
     return Comparison(
         a=f"{a.name}/{a.id[:8]}",
         b=f"{b.name}/{b.id[:8]}",
         rows=tuple(_adjusted(rows, correction, alpha)),
         only_in_a=tuple(item for item in old_ids if item not in new_ids),
         only_in_b=tuple(item for item in new_ids if item not in old_ids),
-        warnings=tuple(_warnings(a, b, shared, paired, clustered=cluster is not None)),
+        warnings=tuple(_warnings(a, b, shared, paired[0][2], clustered=cluster is not None)),
         alpha=alpha,
         correction=correction,
         judges=tuple(name for name in chosen if b.scorers.get(name, {}).get("kind") == "judge"),
-        pairs=tuple(paired),
+        pairs=tuple(pairs for _, _, pairs in paired),
     )
+
+
+def _within(results: Sequence[ItemResult], ids: set[str]) -> list[ItemResult]:
+    return [result for result in results if result.item_id in ids]
+
+
+def _higher(scorer: str, run: ComparableRun) -> bool:
+    return scorer != TASK_FAILED and bool(run.scorers.get(scorer, {}).get("higher_is_better", True))
 
 
 def _scorers(a: ComparableRun, b: ComparableRun, asked: Iterable[str] | None) -> list[str]:
@@ -299,6 +305,8 @@ def _row(
 
 
 def _adjusted(rows: Sequence[ComparisonRow], correction: Correction, alpha: float) -> list[ComparisonRow]:
+    if correction not in ("holm", "bh", "none"):
+        raise ConfigError(f"correction is {correction!r}: give 'holm', 'bh' or 'none'", key="correction")
     p_values = [row.p_value for row in rows if row.p_value is not None]
     adjust = {"holm": holm, "bh": benjamini_hochberg}.get(correction)
     adjusted = iter(adjust(p_values) if adjust is not None and p_values else p_values)
@@ -316,7 +324,7 @@ def _adjusted(rows: Sequence[ComparisonRow], correction: Correction, alpha: floa
 
 
 def _warnings(
-    a: ComparableRun, b: ComparableRun, shared: Sequence[ItemResult], paired: Sequence[Pairs], *, clustered: bool
+    a: ComparableRun, b: ComparableRun, shared: Sequence[ItemResult], whole: Pairs, *, clustered: bool
 ) -> list[str]:
     found: list[str] = []
     if not shared:
@@ -331,9 +339,8 @@ def _warnings(
     changed = [name for name in a.scorers if name in b.scorers and dict(a.scorers[name]) != dict(b.scorers[name])]
     if changed:
         found.append(f"scorers that changed between the experiments: {', '.join(changed)}; their values do not compare")
-    if not clustered and paired:
+    if not clustered:
         first = {result.item_id: result.expected for result in shared}
-        whole = paired[0]
         differences = [new - old for old, new in zip(whole.a, whole.b, strict=True)]
         found += order_warnings(list(first.values()), differences)
     return found

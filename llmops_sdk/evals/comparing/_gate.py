@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -113,11 +113,7 @@ def gate(
         'no loss beyond chance; a loss of 0.05 would have shown in 80 % of such comparisons'
     """
     _check(rule, margin)
-    chosen = None if scorers is None else set(scorers)
-    kept = [(row, pairs) for row, pairs in _with_pairs(comparison) if chosen is None or row.scorer in chosen]
-    if not kept:
-        have = ", ".join(row.scorer for row in comparison.rows) or "none"
-        raise ConfigError(f"no row counts for the gate: the scorers of the comparison are {have}", key="scorers")
+    kept = _kept(comparison, scorers)
     alpha = comparison.alpha / _family(rule, kept)
     rows: list[GateRow] = []
     for row, pairs in kept:
@@ -151,10 +147,15 @@ def _refusal(name: str, comparison: Comparison, judges: Mapping[str, JudgeReport
     return None
 
 
-def _with_pairs(comparison: Comparison) -> list[tuple[ComparisonRow, Pairs | None]]:
-    if len(comparison.pairs) == len(comparison.rows):
-        return list(zip(comparison.rows, comparison.pairs, strict=True))
-    return [(row, None) for row in comparison.rows]
+def _kept(comparison: Comparison, scorers: Iterable[str] | None) -> list[tuple[ComparisonRow, Pairs | None]]:
+    """Return the rows that count, with their paired values."""
+    chosen = None if scorers is None else set(scorers)
+    pairs: Sequence[Pairs | None] = comparison.pairs or [None] * len(comparison.rows)
+    kept = [each for each in zip(comparison.rows, pairs, strict=True) if chosen is None or each[0].scorer in chosen]
+    if not kept:
+        have = ", ".join(row.scorer for row in comparison.rows) or "none"
+        raise ConfigError(f"no row counts for the gate: the scorers of the comparison are {have}", key="scorers")
+    return kept
 
 
 def _family(rule: Rule, kept: list[tuple[ComparisonRow, Pairs | None]]) -> int:

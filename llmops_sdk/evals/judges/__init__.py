@@ -1,4 +1,4 @@
 """Let a model judge outputs, one by one or in pairs, and measure how far its verdicts can be trusted.
 
-Doors for other packages: `_calibration`, `_judge`, `_pairs`, `_pairwise`, `_verdict`.
+Doors for other packages: `_calibration`.
 """

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from llmops_sdk._util._public import public
 from llmops_sdk.errors import JudgeRefusedError
+from llmops_sdk.evals.stats import PPIEstimate, agreement, ppi
 from llmops_sdk.stats import Interval, wilson_interval
 
 if TYPE_CHECKING:
     from llmops_sdk.evals._types import ComparableRun, ItemResult
-    from llmops_sdk.evals.stats import PPIEstimate
 
 __all__ = ["CorrectedMean", "JudgeReport", "calibrate", "corrected_mean", "human_scores", "report_of_experiments"]
 
@@ -119,8 +119,6 @@ def calibrate(
         >>> report.refusal()
         'its accuracy is 0.667 on 60 labelled cases, at least 0.541 with 95 % confidence: 0.70 are needed'
     """
-    from llmops_sdk.evals.stats import agreement
-
     if len(verdicts) != len(labels) or not labels:
         raise ValueError(
             f"there are {len(verdicts)} verdicts and {len(labels)} labels: give one label for each verdict"
@@ -177,8 +175,6 @@ def corrected_mean(results: Iterable[ItemResult], scorer: str, people: Mapping[s
     Raises:
         ValueError: Fewer than two items have both a score and a label.
     """
-    from llmops_sdk.evals.stats import ppi
-
     labels: list[float] = []
     verdicts: list[float] = []
     others: list[float] = []

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from llmops_sdk._util._blocking import run_blocking
 from llmops_sdk._util._public import public
+from llmops_sdk.evals._blocking import run_blocking
 from llmops_sdk.evals._types import Case, ItemResult
 from llmops_sdk.evals.judges._pairs import PairJudge, Preference
 from llmops_sdk.stats import Interval
@@ -102,18 +102,26 @@ async def apairwise(
 
     async def prefer(key: tuple[str, int]) -> Preference:
         async with slots:
-            try:
-                return await judge.prefer(_case(first[key]), _case(second[key]))
-            except Exception as error:  # noqa: BLE001 - one failing call is a row, not the end of the comparison
-                return Preference(
-                    item_id=key[0], repeat=key[1], winner=None, value=None, first=judge.first_of(*key), verdicts=(),
-                    consistent=None, error_type=type(error).__name__, error=str(error),
-                )  # fmt: skip
+            return await judge.prefer(_case(first[key]), _case(second[key]))
 
-    found = await asyncio.gather(*(prefer(key) for key in first if key in second))
+    keys = [key for key in first if key in second]
+    # One failing call is a row, not the end of the comparison.
+    answers = await asyncio.gather(*map(prefer, keys), return_exceptions=True)
+    found = [_answered(judge, key, answer) for key, answer in zip(keys, answers, strict=True)]
     only = [tuple(dict.fromkeys(key[0] for key in mine if key not in other))
             for mine, other in ((first, second), (second, first))]  # fmt: skip
     return preferences_result(judge.name, found, only_in_a=only[0], only_in_b=only[1])
+
+
+def _answered(judge: PairJudge, key: tuple[str, int], answer: Preference | BaseException) -> Preference:
+    if isinstance(answer, Preference):
+        return answer
+    if not isinstance(answer, Exception):
+        raise answer
+    return Preference(
+        item_id=key[0], repeat=key[1], winner=None, value=None, first=judge.first_of(*key), verdicts=(),
+        consistent=None, error_type=type(answer).__name__, error=str(answer),
+    )  # fmt: skip
 
 
 def pairwise(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import threading
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 __all__ = ["run_blocking"]
@@ -26,19 +26,6 @@ def run_blocking(make: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
         asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run(make())
-    results: list[_T] = []
-    errors: list[BaseException] = []
     context = contextvars.copy_context()
-
-    def run() -> None:
-        try:
-            results.append(context.run(asyncio.run, make()))
-        except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
-            errors.append(error)
-
-    thread = threading.Thread(target=run, name="llmops-blocking", daemon=True)
-    thread.start()
-    thread.join()
-    if errors:
-        raise errors[0]
-    return results[0]
+    with ThreadPoolExecutor(1, thread_name_prefix="llmops-evals") as pool:
+        return pool.submit(context.run, lambda: asyncio.run(make())).result()
