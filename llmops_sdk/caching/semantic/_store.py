@@ -20,9 +20,9 @@ from llmops_sdk.caching.semantic._decide import Judged, Verdict
 from llmops_sdk.caching.semantic._entries import SemanticBackend
 from llmops_sdk.caching.semantic._judge import Judge, judge_of, matcher_of
 from llmops_sdk.caching.semantic._scope import Question
-from llmops_sdk.caching.semantic._sqlite import SqliteBackend
 from llmops_sdk.caching.semantic._tier import Finding, SemanticTier, TierSettings
 from llmops_sdk.caching.semantic.stores._postgres import PostgresSemanticBackend
+from llmops_sdk.caching.semantic.stores._sqlite import SqliteBackend
 from llmops_sdk.config import SharedSettings
 from llmops_sdk.embeddings import AsyncEmbedder, Embedder
 from llmops_sdk.shared._server import SharedServer

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 
@@ -591,3 +592,43 @@ def test_texts_without_a_word_serve_only_themselves(make_cache, stored: str, ask
     cache.put(stored, ANSWER)
     assert cache.get(asked) is None
     assert cache.get(stored).value == ANSWER
+
+
+@pytest.mark.parametrize("top", ["5", None, 2.5, True])
+def test_explain_takes_a_whole_number_of_candidates(make_cache, top) -> None:
+    with pytest.raises(TypeError, match="top must be a whole number"):
+        make_cache().explain(QUESTION, top=top)
+
+
+def test_explain_needs_at_least_one_candidate(make_cache) -> None:
+    with pytest.raises(ValueError, match="top=0: give at least 1"):
+        make_cache().explain(QUESTION, top=0)
+
+
+def make_foreign(folder, columns: str) -> bytes:
+    """Make a database of another program where the cache has its own, and return its bytes."""
+    (folder / "semantic").mkdir(parents=True, mode=0o700)
+    database = folder / "semantic" / "cache.db"
+    with closing(sqlite3.connect(database)) as db:
+        db.execute(f"CREATE TABLE {columns}")
+        db.commit()
+    return database.read_bytes()
+
+
+@pytest.mark.parametrize("columns", ["Cache (id INTEGER, name TEXT)", "invoices (id INTEGER)"])
+def test_database_of_another_program_is_refused_and_left_as_it_is(make_cache, folder, columns: str) -> None:
+    before = make_foreign(folder, columns)
+    with pytest.raises(StoreError, match=r"is a database of another program .*give the cache another folder"):
+        make_cache()
+    assert (folder / "semantic" / "cache.db").read_bytes() == before
+
+
+def test_database_of_another_program_that_came_later_is_refused_too(make_cache, folder) -> None:
+    cache = make_cache()
+    cache.put(QUESTION, ANSWER)
+    shutil.rmtree(folder)
+    before = make_foreign(folder, "Cache (id INTEGER)")
+    for use in (lambda: cache.get(QUESTION), cache.clear):
+        with pytest.raises(StoreError, match="is a database of another program"):
+            use()
+    assert (folder / "semantic" / "cache.db").read_bytes() == before

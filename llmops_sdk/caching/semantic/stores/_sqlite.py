@@ -12,11 +12,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from llmops_sdk.caching.backends._disk import DATABASE, WITH_TAG, file_identity, prepare_folder, set_aside
+from llmops_sdk.caching.backends._disk import (
+    DATABASE,
+    WITH_TAG,
+    check_database,
+    file_identity,
+    prepare_folder,
+    set_aside,
+)
 from llmops_sdk.caching.backends._protocol import BackendError, DamagedError
 from llmops_sdk.caching.semantic._entries import LabelCounts, NewEntry, Removed, StoredEntry
 
-__all__ = ["SqliteBackend"]
+__all__ = ["SqliteBackend", "check_semantic"]
 
 _T = TypeVar("_T")
 
@@ -46,6 +53,10 @@ CREATE TRIGGER IF NOT EXISTS Cache_deleted AFTER DELETE ON Cache FOR EACH ROW BE
   INSERT INTO Removed (entry) VALUES (OLD.key);
 END;
 """
+
+_COLUMNS = frozenset(
+    {"key", "scope", "grp", "text", "earlier", "vector", "value", "stored_at", "expires_at", "used_at"}
+)
 
 
 class SqliteBackend:
@@ -191,13 +202,27 @@ class SqliteBackend:
 
     def _open(self) -> sqlite3.Connection:
         prepare_folder(self._folder)
+        check_semantic(self._folder)
         connection = sqlite3.connect(self._folder / DATABASE, timeout=_BUSY, isolation_level=None)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute("PRAGMA mmap_size = 0")  # another process that truncates the file would kill this one
-        connection.execute("PRAGMA trusted_schema = OFF")
-        connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
+        try:
+            connection.execute("PRAGMA trusted_schema = OFF")
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute("PRAGMA mmap_size = 0")  # another process that truncates the file would kill this one
+            connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
+        except BaseException:
+            connection.close()  # a failed script leaves its transaction open, which would lock out everybody
+            raise
         return connection
+
+
+def check_semantic(folder: Path) -> None:
+    """Check that the database in a folder, if there is one, is a semantic cache's.
+
+    Raises:
+        StoreError: It is a database of another program.
+    """
+    check_database(folder / DATABASE, _COLUMNS)
 
 
 @contextmanager
