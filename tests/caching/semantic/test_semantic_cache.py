@@ -76,8 +76,25 @@ def certify(cache) -> None:
 
 
 def add_one(tier, identity: str) -> None:
-    tier.backend.add_label(identity, 10, right=True, audit=False)
+    tier.backend.add_label(identity, 10, right=True, audit=False, pair=os.urandom(16))
     tier._bound = None
+
+
+def test_answers_that_turned_wrong_are_not_served_in_any_process(make_cache) -> None:
+    cache, other = make_cache(max_error=0.4), make_cache(max_error=0.4)
+    cache.put("How long does a transfer abroad take?", "Two days.")
+    certify(cache)
+    assert cache.get(PARAPHRASE) is not None
+    identity = cache._store._embedder.identity
+
+    def turn(tier) -> None:
+        for _ in range(10):
+            tier.backend.add_label(identity, 10, right=False, audit=False, pair=os.urandom(16))
+
+    cache._store._worker.run("test", None, turn)
+    assert (other.stats().paused, other.stats().threshold) == (True, None)
+    assert other.get(PARAPHRASE) is None
+    assert [one.decision for one in other.explain(PARAPHRASE)] == ["unsure"]
 
 
 def test_labels_from_misses_let_a_paraphrase_be_served(make_cache) -> None:
@@ -432,7 +449,8 @@ def test_without_wording_nothing_is_served_before_labels_certify_it(make_cache) 
     assert cache.get(QUESTION) is None
     assert [one.decision for one in cache.explain(QUESTION)] == ["unsure"]
     for number in range(60):
-        cache.put(QUESTION, ANSWER, scope=f"labels {number % 3}")
+        cache.put(f"Where is parcel {number}?", "On its way.", scope="labels")
+        cache.put(f"where is parcel {number}", "On its way.", scope="labels")
     assert cache.stats().threshold is not None
     assert cache.get(QUESTION).value == ANSWER
 
@@ -450,6 +468,16 @@ def test_ratings_of_one_pair_of_questions_count_once(make_cache, same_hit: bool)
     for _ in range(20):
         cache.feedback(hit if same_hit else cache.get(PARAPHRASE), correct=True)
     assert (cache.stats().labels - labels, cache.stats().audited) == (1, 1)
+
+
+def test_pair_of_questions_counts_once_for_all_processes_and_after_its_value_is_replaced(make_cache) -> None:
+    one, other = make_cache(max_error=0.4), make_cache(max_error=0.4)
+    for number in range(10):
+        for cache in (one, other):
+            cache.put("How long does a transfer abroad take?", f"{number} days.")
+            cache.put(PARAPHRASE, f"{number} days.", scope="")
+            cache.invalidate(scope="")
+    assert make_cache(max_error=0.4).stats().labels == 1
 
 
 def test_ratings_of_answers_in_other_wording_certify_no_scores(make_cache) -> None:
