@@ -37,12 +37,15 @@ if TYPE_CHECKING:
         ConfigError,
         ContentFilterError,
         ContextWindowError,
+        DatasetError,
         EmbeddingError,
         GuardrailViolation,
         IncompleteResponseError,
+        JudgeRefusedError,
         LimitExceededError,
         LLMOpsError,
         MissingDependencyError,
+        MissingScoreError,
         NotFoundError,
         OtlpDecodeError,
         PermissionDeniedError,
@@ -52,13 +55,16 @@ if TYPE_CHECKING:
         QueryError,
         RateLimitError,
         RealCallBlockedError,
+        RegressionError,
         ScriptError,
         ServerError,
         StoreError,
         StreamInterruptedError,
         ToolCallError,
         ValidationFailedError,
+        VerdictError,
     )
+    from llmops_sdk.evals.cases._eval_case import eval_case
     from llmops_sdk.guardrails import guard
     from llmops_sdk.providers import Attempt, Chunk, Embeddings, Response, ToolCall, Usage
     from llmops_sdk.providers._warm_up import warm_up
@@ -96,12 +102,14 @@ __getattr__, __dir__ = lazy_names(
         "config": "Settings Timeout configure settings=current",
         "errors": """
             AuthenticationError BadRequestError BudgetExceededError CassetteError CircuitOpenError ConfigError
-            ContentFilterError ContextWindowError EmbeddingError GuardrailViolation IncompleteResponseError LLMOpsError
-            LimitExceededError MissingDependencyError NotFoundError OtlpDecodeError
+            ContentFilterError ContextWindowError DatasetError EmbeddingError GuardrailViolation
+            IncompleteResponseError JudgeRefusedError LLMOpsError LimitExceededError MissingDependencyError
+            MissingScoreError NotFoundError OtlpDecodeError
             PermissionDeniedError ProviderConnectionError ProviderError ProviderTimeoutError QueryError RateLimitError
-            RealCallBlockedError ScriptError ServerError StoreError StreamInterruptedError ToolCallError
-            ValidationFailedError
+            RealCallBlockedError RegressionError ScriptError ServerError StoreError StreamInterruptedError ToolCallError
+            ValidationFailedError VerdictError
         """,
+        "evals.cases._eval_case": "eval_case",
         "guardrails": "guard",
         "providers": "Attempt Chunk Embeddings Response ToolCall Usage",
         "providers._warm_up": "warm_up",
@@ -133,15 +141,18 @@ __all__ = [
     "ConfigError",
     "ContentFilterError",
     "ContextWindowError",
+    "DatasetError",
     "EmbeddingError",
     "Embeddings",
     "Executor",
     "FlushReport",
     "GuardrailViolation",
     "IncompleteResponseError",
+    "JudgeRefusedError",
     "LLMOpsError",
     "LimitExceededError",
     "MissingDependencyError",
+    "MissingScoreError",
     "NotFoundError",
     "OtlpDecodeError",
     "PermissionDeniedError",
@@ -151,6 +162,7 @@ __all__ = [
     "QueryError",
     "RateLimitError",
     "RealCallBlockedError",
+    "RegressionError",
     "Response",
     "Result",
     "ScriptError",
@@ -165,6 +177,7 @@ __all__ = [
     "ToolCallError",
     "Usage",
     "ValidationFailedError",
+    "VerdictError",
     "__version__",
     "achat",
     "add_redactor",
@@ -181,6 +194,7 @@ __all__ = [
     "context",
     "current_span",
     "embed",
+    "eval_case",
     "extract",
     "fallback",
     "flush",

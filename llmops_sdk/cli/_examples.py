@@ -56,6 +56,34 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "cache invalidate": ("llmops cache invalidate --tag prices",),
     "cache inspect": ("llmops cache inspect", "llmops cache inspect --limit 5 --format json"),
     "cache shadow": ("llmops cache shadow", "llmops cache shadow --since 7d --format csv"),
+    "dataset create": (
+        "llmops dataset create support --file support.jsonl",
+        "llmops dataset create calls --sql 'SELECT trace_id, input, output AS expected FROM llm_calls'",
+    ),
+    "dataset list": ("llmops dataset list", "llmops dataset list support --format json"),
+    "dataset show": ("llmops dataset show support --limit 5",),
+    "dataset diff": ("llmops dataset diff support",),
+    "dataset split": ("llmops dataset split support --share train=0.8 --share test=0.2 --seed 7",),
+    "dataset export": (
+        "llmops dataset export support support.parquet --omit user_id",
+        "llmops dataset export support support-folder --file-format huggingface",
+    ),
+    "dataset delete": ("llmops dataset delete support --yes",),
+    "eval run": (
+        "llmops eval run support.eval.yaml",
+        "llmops eval run str:upper --dataset support.jsonl --scorers equals --save baseline.json",
+        "llmops eval run support.eval.yaml --gate baseline.json --junit eval.xml --markdown eval.md",
+    ),
+    "eval compare": (
+        "llmops eval compare baseline.json shouting",
+        "llmops eval compare before.json after.json --slice topic",
+    ),
+    "eval gate": ("llmops eval gate baseline.json shouting --rule non_inferiority --margin 0.02",),
+    "eval report": (
+        "llmops eval report shouting --html report.html",
+        "llmops eval report shouting --baseline baseline.json",
+    ),
+    "eval list": ("llmops eval list", "llmops eval list shouting --format json"),
     "guard check": (
         'llmops guard check "good day to you" --guards cards',
         "llmops guard check README.md --guards cards --rail documents --format json",
