@@ -21,13 +21,13 @@ from llmops_sdk.caching.semantic._drift import WINDOW, audit_share
 from llmops_sdk.caching.semantic._entries import NewEntry, SemanticBackend
 from llmops_sdk.caching.semantic._neighbours import Neighbour, ScopeIndexes
 from llmops_sdk.caching.semantic._scope import Question, read_earlier
-from llmops_sdk.caching.semantic._vector_bytes import write_vector
 from llmops_sdk.caching.semantic.lexical import (
     AnalysedConversation,
     Comparison,
     analyse_conversation,
     compare_conversations,
 )
+from llmops_sdk.caching.semantic.stores._vector_bytes import write_vector
 from llmops_sdk.embeddings import Embedder, vocabulary
 
 __all__ = ["WORDING_BAND", "Finding", "FoundDecision", "SemanticTier", "TierSettings"]
