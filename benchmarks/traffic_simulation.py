@@ -299,7 +299,8 @@ class _Race:
             if limits is None:
                 self._enter(deployment, None, hedged)
                 return
-            one = limits.new_pass(0.0, self.call.who)
+            one = limits.new_pass(0.0)
+            one.who = self.call.who
             if limits.ask(one):
                 self._enter(deployment, one, hedged)
                 return

@@ -37,12 +37,15 @@ if TYPE_CHECKING:
         ConfigError,
         ContentFilterError,
         ContextWindowError,
+        DatasetError,
         EmbeddingError,
         GuardrailViolation,
         IncompleteResponseError,
+        JudgeRefusedError,
         LimitExceededError,
         LLMOpsError,
         MissingDependencyError,
+        MissingScoreError,
         NotFoundError,
         OtlpDecodeError,
         PermissionDeniedError,
@@ -52,12 +55,14 @@ if TYPE_CHECKING:
         QueryError,
         RateLimitError,
         RealCallBlockedError,
+        RegressionError,
         ScriptError,
         ServerError,
         StoreError,
         StreamInterruptedError,
         ToolCallError,
         ValidationFailedError,
+        VerdictError,
     )
     from llmops_sdk.guardrails import guard
     from llmops_sdk.providers import Attempt, Chunk, Embeddings, Response, ToolCall, Usage
@@ -96,11 +101,12 @@ __getattr__, __dir__ = lazy_names(
         "config": "Settings Timeout configure settings=current",
         "errors": """
             AuthenticationError BadRequestError BudgetExceededError CassetteError CircuitOpenError ConfigError
-            ContentFilterError ContextWindowError EmbeddingError GuardrailViolation IncompleteResponseError LLMOpsError
-            LimitExceededError MissingDependencyError NotFoundError OtlpDecodeError
+            ContentFilterError ContextWindowError DatasetError EmbeddingError GuardrailViolation IncompleteResponseError
+            JudgeRefusedError LLMOpsError LimitExceededError MissingDependencyError MissingScoreError
+            NotFoundError OtlpDecodeError
             PermissionDeniedError ProviderConnectionError ProviderError ProviderTimeoutError QueryError RateLimitError
-            RealCallBlockedError ScriptError ServerError StoreError StreamInterruptedError ToolCallError
-            ValidationFailedError
+            RealCallBlockedError RegressionError ScriptError ServerError StoreError StreamInterruptedError ToolCallError
+            ValidationFailedError VerdictError
         """,
         "guardrails": "guard",
         "providers": "Attempt Chunk Embeddings Response ToolCall Usage",
@@ -133,15 +139,18 @@ __all__ = [
     "ConfigError",
     "ContentFilterError",
     "ContextWindowError",
+    "DatasetError",
     "EmbeddingError",
     "Embeddings",
     "Executor",
     "FlushReport",
     "GuardrailViolation",
     "IncompleteResponseError",
+    "JudgeRefusedError",
     "LLMOpsError",
     "LimitExceededError",
     "MissingDependencyError",
+    "MissingScoreError",
     "NotFoundError",
     "OtlpDecodeError",
     "PermissionDeniedError",
@@ -151,6 +160,7 @@ __all__ = [
     "QueryError",
     "RateLimitError",
     "RealCallBlockedError",
+    "RegressionError",
     "Response",
     "Result",
     "ScriptError",
@@ -165,6 +175,7 @@ __all__ = [
     "ToolCallError",
     "Usage",
     "ValidationFailedError",
+    "VerdictError",
     "__version__",
     "achat",
     "add_redactor",

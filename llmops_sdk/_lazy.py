@@ -12,17 +12,20 @@ if TYPE_CHECKING:
 __all__ = ["lazy_names"]
 
 
-def lazy_names(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+def lazy_names(
+    package: str, homes: Mapping[str, str], *, modules: str = ""
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """Return the `__getattr__` and the `__dir__` of a package that loads its modules late.
 
     Args:
         package: The package's `__name__`.
         homes: The names of each module below the package, separated by spaces. `a=b` exports the module's `b` as `a`.
+        modules: The public modules of the package to load in the same way, separated by spaces.
 
     Returns:
         The two functions, to assign in the package.
     """
-    found: dict[str, tuple[str, str]] = {}
+    found = {module: (f"{package}.{module}", "") for module in modules.split()}
     for module, names in homes.items():
         for name in names.split():
             public, _, own = name.partition("=")
@@ -34,7 +37,8 @@ def lazy_names(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], 
         from importlib import import_module
 
         module, own = found[name]
-        value = getattr(import_module(module), own)
+        home = import_module(module)
+        value = getattr(home, own) if own else home
         setattr(sys.modules[package], name, value)
         return value
 

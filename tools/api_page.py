@@ -33,7 +33,17 @@ _SECTIONS = {
     "errors": "Errors",
 }
 # The subpackages with public types of their own. docs/configuration.md has the settings.
-_SUBPACKAGES = ("providers", "embeddings", "guardrails", "caching", "resilience", "store", "collect", "testing")
+_SUBPACKAGES = (
+    "providers",
+    "embeddings",
+    "guardrails",
+    "caching",
+    "resilience",
+    "store",
+    "collect",
+    "testing",
+    "datasets",
+)
 _WIDTH = 100
 _INTRODUCTION = """# The public names
 

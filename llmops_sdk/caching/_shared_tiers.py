@@ -49,7 +49,7 @@ def check_server(shared: SharedSettings) -> str:
         StoreError: The server does not answer, or refuses.
         MissingDependencyError: The library for the server is not installed.
     """
-    backend = open_shared(shared, _TIERS[0])
+    backend = open_shared(shared, _TIERS[0], what="the server")  # limits and budgets may be all that it has
     with closing(backend), _failing(backend.place):
         backend.mark("")  # connects
         began = perf_counter()

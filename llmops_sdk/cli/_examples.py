@@ -56,6 +56,19 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "cache invalidate": ("llmops cache invalidate --tag prices",),
     "cache inspect": ("llmops cache inspect", "llmops cache inspect --limit 5 --format json"),
     "cache shadow": ("llmops cache shadow", "llmops cache shadow --since 7d --format csv"),
+    "dataset create": (
+        "llmops dataset create support --file support.jsonl",
+        "llmops dataset create calls --sql 'SELECT trace_id, input, output AS expected FROM llm_calls'",
+    ),
+    "dataset list": ("llmops dataset list", "llmops dataset list support --format json"),
+    "dataset show": ("llmops dataset show support --limit 5",),
+    "dataset diff": ("llmops dataset diff support",),
+    "dataset split": ("llmops dataset split support --share train=0.8 --share test=0.2 --seed 7",),
+    "dataset export": (
+        "llmops dataset export support support.parquet --omit user_id",
+        "llmops dataset export support support-folder --file-format huggingface",
+    ),
+    "dataset delete": ("llmops dataset delete support --yes",),
     "guard check": (
         'llmops guard check "good day to you" --guards cards',
         "llmops guard check README.md --guards cards --rail documents --format json",

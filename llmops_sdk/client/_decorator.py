@@ -22,7 +22,7 @@ from llmops_sdk.tracing import Span, start_span
 from llmops_sdk.tracing.capture._arguments import Parameters
 from llmops_sdk.tracing.decorators._trace import TracedFunction
 
-__all__ = ["llm"]
+__all__ = ["llm", "prompt_options"]
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -118,6 +118,17 @@ def _decorate(function: Any, *, options: dict[str, Any], returns: Any, stream: b
     else:
         run = prompt_function.stream if stream else prompt_function.call
     return TracedFunction(function, cast("Any", run))
+
+
+def prompt_options(function: object) -> dict[str, Any] | None:
+    """Return what a prompt function was decorated with: the options, and what it returns; None for anything else.
+
+    Args:
+        function: Any object.
+    """
+    run = getattr(function, "_self_wrapper", None) if isinstance(function, TracedFunction) else None
+    owner = getattr(run, "__self__", None)
+    return {**owner.options, "returns": owner.returns} if isinstance(owner, _PromptFunction) else None
 
 
 _Arguments = tuple[Any, ...]

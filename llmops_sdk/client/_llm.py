@@ -15,7 +15,7 @@ from llmops_sdk.client._stages import CurrentStages, Stages, StagesLease
 from llmops_sdk.client._stream import AsyncStream, Stream, StreamEnd, StreamState
 from llmops_sdk.providers import Embeddings, Response
 
-__all__ = ["LLM"]
+__all__ = ["LLM", "llm_options"]
 
 
 @public("llmops_sdk")
@@ -136,3 +136,12 @@ class LLM:
     def _embedding_call(self, stages: Stages, model: str | None) -> Call:
         options = self._options if model is None else {**self._options, "model": model}
         return _call.embedding_call(stages, options)
+
+
+def llm_options(llm: LLM) -> dict[str, Any]:
+    """Return the model and the policies that an `LLM` was made with.
+
+    Args:
+        llm: The `LLM`.
+    """
+    return dict(llm._options)  # pyright: ignore[reportPrivateUsage] - this module's own class

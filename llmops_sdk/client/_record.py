@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Self, TypeAlias
 
 from llmops_sdk._util._guard import guarded
+from llmops_sdk.client import _watched_calls
 from llmops_sdk.client._request_attributes import request_attributes, vendor_attributes
 from llmops_sdk.config import ResolvedModel
 from llmops_sdk.errors import GuardrailViolation, ProviderError, ValidationFailedError
@@ -210,6 +211,8 @@ class CallRecorder:
 
     def record_answer(self, response: Response) -> Response:
         """Record an answer, and return it with the span's ids."""
+        if (watched := _watched_calls.current()) is not None:
+            watched.append(_watched_calls.of_response(self.info.configured or self.info.model, response, self.span))
         if not self.span.recording:
             return response
         guarded("recording an answer", None, self._record_answer, response)
@@ -262,6 +265,8 @@ class CallRecorder:
 
     def record_embeddings(self, made: Embeddings) -> None:
         """Record usage, cost and size of vectors."""
+        if (watched := _watched_calls.current()) is not None:
+            watched.append(_watched_calls.of_embeddings(self.info.configured or self.info.model, made, self.span))
         attributes: dict[str, Any] = {**usage_attributes(made.usage, made.cost), _semconv.RESPONSE_MODEL: made.model}
         if made.vectors:
             attributes[_semconv.EMBEDDING_DIMENSIONS] = len(made.vectors[0])

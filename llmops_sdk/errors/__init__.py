@@ -23,7 +23,12 @@ The tree::
     ├── GuardrailViolation               a guard blocked the input or the output
     ├── ValidationFailedError            the answer does not fit the type asked for
     ├── ToolCallError                    a model's tool call has no function, or its arguments are not valid
+    ├── DatasetError                     a data set cannot be made, found, saved or written
     ├── EmbeddingError                   vectors are not usable
+    ├── VerdictError                     a judge gave no verdict that can be read
+    ├── JudgeRefusedError                a judge is not good enough to decide about a change
+    ├── RegressionError                  (also an AssertionError) a change made a score worse
+    ├── MissingScoreError                (also a ValueError) a statistic got a missing score
     ├── StoreError                       the local store cannot be read or written
     ├── QueryError                       the SQL of a query is not valid or not allowed
     ├── OtlpDecodeError                  a request or a file is not valid OTLP
@@ -48,13 +53,16 @@ from llmops_sdk.errors._checks import (
 )
 from llmops_sdk.errors._data import (
     CassetteError,
+    DatasetError,
     EmbeddingError,
+    MissingScoreError,
     OtlpDecodeError,
     QueryError,
     RealCallBlockedError,
     ScriptError,
     StoreError,
 )
+from llmops_sdk.errors._evaluation import JudgeRefusedError, RegressionError, VerdictError
 from llmops_sdk.errors._provider import (
     AuthenticationError,
     BadRequestError,
@@ -81,12 +89,15 @@ __all__ = [
     "ConfigError",
     "ContentFilterError",
     "ContextWindowError",
+    "DatasetError",
     "EmbeddingError",
     "GuardrailViolation",
     "IncompleteResponseError",
+    "JudgeRefusedError",
     "LLMOpsError",
     "LimitExceededError",
     "MissingDependencyError",
+    "MissingScoreError",
     "NotFoundError",
     "OtlpDecodeError",
     "PermissionDeniedError",
@@ -96,12 +107,14 @@ __all__ = [
     "QueryError",
     "RateLimitError",
     "RealCallBlockedError",
+    "RegressionError",
     "ScriptError",
     "ServerError",
     "StoreError",
     "StreamInterruptedError",
     "ToolCallError",
     "ValidationFailedError",
+    "VerdictError",
 ]
 
 for _name in __all__:

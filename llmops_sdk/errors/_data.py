@@ -8,7 +8,9 @@ from llmops_sdk.errors._base import LLMOpsError
 
 __all__ = [
     "CassetteError",
+    "DatasetError",
     "EmbeddingError",
+    "MissingScoreError",
     "OtlpDecodeError",
     "QueryError",
     "RealCallBlockedError",
@@ -55,6 +57,46 @@ class EmbeddingError(LLMOpsError):
     def __init__(self, message: str, *, source: str | None = None) -> None:
         super().__init__(message)
         self.source = source
+
+
+class DatasetError(LLMOpsError):
+    """A data set cannot be made, found, saved or written.
+
+    Attributes:
+        name: The data set's name, or None.
+        path: The file that was read or written, or None.
+        line: The line of the file, or the row of a table, counted from 1; None where it is not one line's fault.
+        nearest: Names or versions near the one that was not found.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        name: str | None = None,
+        path: str | None = None,
+        line: int | None = None,
+        nearest: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(message)
+        self.name = name
+        self.path = path
+        self.line = line
+        self.nearest = nearest
+
+
+class MissingScoreError(LLMOpsError, ValueError):
+    """A score, label or rating is missing (None or NaN) where a statistic needs every one.
+
+    Attributes:
+        argument: The name of the argument that has the missing value.
+        index: The position of the first missing value, from 0.
+    """
+
+    def __init__(self, message: str, *, argument: str | None = None, index: int | None = None) -> None:
+        super().__init__(message)
+        self.argument = argument
+        self.index = index
 
 
 class CassetteError(LLMOpsError):

@@ -27,6 +27,7 @@ class BudgetExceededError(LLMOpsError):
     Attributes:
         budget: The budget's name.
         per: Who has the budget: "all", "model", "user", "session", "tag" or "run".
+        model: The model whose calls alone count, or None for all models.
         key: Whose it is: the user, the session and so on; "" for "all".
         unit: "usd" or "tokens".
         limit: The limit, in that unit.
@@ -40,6 +41,7 @@ class BudgetExceededError(LLMOpsError):
         *,
         budget: str | None = None,
         per: str = "all",
+        model: str | None = None,
         key: str = "",
         unit: str = "usd",
         limit: float | None = None,
@@ -49,6 +51,7 @@ class BudgetExceededError(LLMOpsError):
         super().__init__(message)
         self.budget = budget
         self.per = per
+        self.model = model
         self.key = key
         self.unit = unit
         self.limit = limit

@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 
 from llmops_sdk._util._public import public
 from llmops_sdk.providers._types import Chunk, Embeddings, Request, Response
-from llmops_sdk.providers.traffic import Target
+from llmops_sdk.providers.traffic import Health, Target, health_of
 
 __all__ = ["Provider", "WrapperProvider"]
 
@@ -80,6 +80,10 @@ class WrapperProvider:
         """Return whether a deployment below is ready that is not among those tried."""
         has_other = getattr(getattr(self, "inner", None), "has_other_deployment", None)
         return has_other is not None and has_other(tried)
+
+    def health(self) -> Health:
+        """Return the health of the deployment below; without limits and breaker it is always ready."""
+        return health_of(getattr(self, "inner", None))
 
     def prepare(self) -> None:
         """Let the inner provider do what it needs before its first call and no model's time should include."""

@@ -11,7 +11,7 @@ from typing import Self
 from llmops_sdk._util._clock import Clock
 from llmops_sdk._util._guard import guarded
 from llmops_sdk.config import FallbackSettings, RetrySettings, current
-from llmops_sdk.errors import ProviderError, ProviderTimeoutError, StreamInterruptedError
+from llmops_sdk.errors import CircuitOpenError, ProviderError, ProviderTimeoutError, StreamInterruptedError
 from llmops_sdk.providers import Accumulator, Attempt, Chunk
 from llmops_sdk.providers._types import model_name
 from llmops_sdk.providers.traffic import Leg, Route, Target
@@ -41,6 +41,7 @@ class Attempts:
         deployment: The deployment of the model, if it has only one and that has a name.
         counts_refusals: Whether an attempt that traffic control refuses counts: no request was sent.
         can_go_elsewhere: Returns whether a deployment is ready that the call has not tried, or None for no other.
+        cooldown: Returns the seconds for which the provider asked all callers to wait, or None for never.
         ended: The attempts that have ended, oldest first.
         tried: The deployments tried, oldest first.
     """
@@ -57,6 +58,7 @@ class Attempts:
     deployment: str | None = None
     counts_refusals: bool = True
     can_go_elsewhere: Callable[[Sequence[Target]], bool] | None = None
+    cooldown: Callable[[], float] | None = None
     ended: list[Attempt] = field(default_factory=list[Attempt])
     tried: list[Target] = field(default_factory=list[Target])
     _began: float = 0.0
@@ -84,10 +86,13 @@ class Attempts:
         """Return the seconds to wait after `error`, or raise it when there is no next attempt."""
         assert error is not None
         elsewhere = not is_refusal(error) and self.can_go_elsewhere is not None and self.can_go_elsewhere(self.tried)
-        may_retry = should_retry(error) or (elsewhere and should_fall_back(error, _ELSEWHERE))
+        # Another caller's Retry-After came while this call waited for its own next attempt.
+        postponed = self._failure is not None and isinstance(error, CircuitOpenError) and self._cools_down() > 0
+        may_retry = should_retry(error) or postponed or (elsewhere and should_fall_back(error, _ELSEWHERE))
         wait = self._wait_after(error, elsewhere=elsewhere) if may_retry else None
         if wait is not None:
-            self._failure = error if isinstance(error, Exception) else None
+            if not postponed:
+                self._failure = error if isinstance(error, Exception) else None
             return wait
         if self._failure is not None and is_refusal(error):
             # It says more than the refusal: what went wrong, and in which attempts.
@@ -104,13 +109,17 @@ class Attempts:
         """Return the name of the deployment that answered, or None if it has none."""
         return next((attempt.deployment for attempt in self.ended if attempt.status == "ok"), None)
 
+    def _cools_down(self) -> float:
+        return 0.0 if self.cooldown is None else self.cooldown()
+
     def _wait_after(self, error: BaseException, *, elsewhere: bool) -> float | None:
+        asked = None if elsewhere else max(retry_after(error, self.clock.time()) or 0.0, self._cools_down())
         wait = next_wait(
             self._made,
             self.policy,
             # Another deployment need not recover first.
             _no_wait if elsewhere else self.uniform,
-            asked=None if elsewhere else retry_after(error, self.clock.time()),
+            asked=asked,
             elapsed=self.clock.monotonic() - self._began,
             total=self.total,
         )

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
 from contextlib import AbstractContextManager, AsyncExitStack, ExitStack
 from reprlib import repr as short_repr
-from typing import Any, Protocol, TypeAlias, TypeVar
+from types import TracebackType
+from typing import Any, Literal, Protocol, Self, TypeAlias, TypeVar
 
 from llmops_sdk._util._asyncgen import first_anext_unhooked
 from llmops_sdk._util._callables import CallStyle, call_style_of
 from llmops_sdk._util._guard import Caught
 from llmops_sdk.errors import ConfigError
 
-__all__ = ["PolicyRun", "checked_name", "wrap_callable"]
+__all__ = ["Block", "PolicyRun", "checked_name", "name_of", "wrap_callable"]
 
 _LONGEST_NAME = 256
 
@@ -34,6 +35,29 @@ class PolicyRun(Protocol):
     async def acall(self, attempt: Callable[[_Target], Awaitable[_T]], /) -> _T:
         """Make attempts as `call` does, async."""
         ...
+
+
+class Block(Protocol):
+    """A policy that a block enters without a wait: `async with` is the same as `with`."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, _: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> Literal[False]: ...
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, cls: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> Literal[False]:
+        return self.__exit__(cls, error, trace)
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """Return the name of a callable: a classmethod and a staticmethod have that of their function, a partial none."""
+    return getattr(function, "__qualname__", type(function).__qualname__)
 
 
 def checked_name(decorator: str, name: object) -> str:

@@ -30,6 +30,7 @@ from llmops_sdk.errors import (
 __all__ = [
     "ErrorFilter",
     "error_filter",
+    "is_of_one_model",
     "is_refusal",
     "is_transient",
     "retryable",
@@ -162,9 +163,14 @@ def should_fall_back(error: BaseException, policy: FallbackSettings) -> bool:
     if isinstance(error, StreamInterruptedError):
         return _broke_before_its_answer(error)
     if isinstance(error, BudgetExceededError):
-        return error.per == "model"  # of every other budget, another model would take from the same one
+        return is_of_one_model(error)
     # What the provider says about a retry is about its own server, so another model may answer.
     return isinstance(error, (*_MODEL_ERRORS, *_RETRYABLE)) or retryable(error)
+
+
+def is_of_one_model(error: BudgetExceededError) -> bool:
+    """Return whether only calls to one model count in a budget: from any other, another model would take, too."""
+    return error.per == "model" or error.model is not None
 
 
 def is_refusal(error: BaseException) -> bool:

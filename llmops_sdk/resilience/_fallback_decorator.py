@@ -11,7 +11,7 @@ from typing import Any, TypeAlias, TypeVar, cast
 
 from llmops_sdk._util._callables import CallStyle, call_style_of, decorate
 from llmops_sdk._util._guard import guarded
-from llmops_sdk.resilience._decorated import wrap_callable
+from llmops_sdk.resilience._decorated import name_of, wrap_callable
 from llmops_sdk.resilience._error_classes import ErrorFilter, error_filter, should_fall_back_any, status_code
 from llmops_sdk.resilience._fallback import add_notes, previous_failure_note
 from llmops_sdk.tracing import current_span
@@ -97,15 +97,11 @@ class _FallbackRun:
         if self._at + 1 == len(self._targets) or not self._should_fall_back(error):
             add_notes(error, self._notes)
             return False
-        failed, following = map(_name, self._targets[self._at : self._at + 2])
+        failed, following = map(name_of, self._targets[self._at : self._at + 2])
         guarded("record fallback", None, _record_event, failed, following, error)
         self._notes.append(previous_failure_note(failed, error))
         self._at += 1
         return True
-
-
-def _name(target: _Target) -> str:
-    return getattr(target, "__qualname__", type(target).__qualname__)
 
 
 def _record_event(failed: str, following: str, error: Exception) -> None:
@@ -125,8 +121,8 @@ def _adapt(given: Any, style: CallStyle) -> _Target:
         return other
     if own != "function":
         raise TypeError(
-            f"@fallback on {_STYLE_NAMES[style]} takes functions of the same style or plain ones, but {_name(other)} "
-            f"is {_STYLE_NAMES[own]}: wrap it in a function of the same style"
+            f"@fallback on {_STYLE_NAMES[style]} takes functions of the same style or plain ones, but "
+            f"{name_of(other)} is {_STYLE_NAMES[own]}: wrap it in a function of the same style"
         )
     return decorate(other, _ADAPTERS[style])
 

@@ -33,7 +33,7 @@ class RetryProvider(WrapperProvider):
 
     It retries a stream only until the first piece of the answer. `Response.attempts` lists the attempts (on a stream:
     the chunk with the finish reason and those after it do), and so does `attempts` of the error that is raised. Each
-    attempt is also an event on the current span.
+    attempt is also an event on the current span. No wait is shorter than a cooldown of the deployment.
 
     Args:
         inner: The provider to call.
@@ -181,7 +181,11 @@ class RetryProvider(WrapperProvider):
             deployment=self.deployment,
             counts_refusals=False,
             can_go_elsewhere=self.has_other_deployment if self._routes else None,
+            cooldown=self._cooldown,
         )
+
+    def _cooldown(self) -> float:
+        return self.health().cooldown
 
     def _request(self, request: Request, attempts: Attempts, scope: AttemptScope, *, whole: bool = False) -> Request:
         """Return the request of an attempt: with the time that is left, and where stages below note what they do."""

@@ -29,8 +29,8 @@ def record_decision(
 
     Args:
         policy: What decided.
-        decision: What was done: waited, refused, opened, half_open, closed, paused, lowered, raised, hedged, won, lost,
-            exceeded, corrected, away or back.
+        decision: What was done: waited, refused, cancelled, opened, half_open, closed, paused, lowered, raised, hedged,
+            won, lost, exceeded, corrected, away or back.
         deployment: The deployment of the model, or the name of a decorated function's policy.
         subject: Whose limit or budget it is: the budget's name, the user, and so on.
         reason: Why.

@@ -83,8 +83,12 @@ class LocalState:
                     holders = self._holders.get(claim.key)
                     if holders is not None and len(holders) >= claim.limit and holder not in holders:
                         return Grant(claim.key)
-                elif (wait := self._wait_for(claim, now)) > 0.0:
-                    return Grant(claim.key, wait)
+                    continue
+                level, capacity = self._filled(claim, now), claim.capacity
+                missing = min(capacity, claim.amount) - level.amount
+                # A rounding error must not make a caller wait for a billionth of a token.
+                if missing > capacity * 1e-9:
+                    return Grant(claim.key, max(level.drained_until - now, 0.0) + missing / claim.rate)
             for claim in claims:
                 key = claim.key
                 if isinstance(claim, Bucket):
@@ -153,20 +157,24 @@ class LocalState:
         """Reserve every amount, or none."""
         now = self.clock.monotonic()
         with self._lock:
-            sums = [self._sum(tally, now) for tally in tallies]
-            for index, tally in enumerate(tallies):
-                if tally.limit is not None and sums[index].amount + tally.amount > tally.limit:
-                    return TallyGrant(index, tuple([one.amount for one in sums]))
-            for index, tally in enumerate(tallies):
-                sums[index].amount += tally.amount
-            return TallyGrant(None, tuple([one.amount for one in sums]))
+            sums: list[_Sum] = []
+            refused = None
+            for tally in tallies:
+                one = self._sum(tally, now)
+                if refused is None and tally.limit is not None and one.amount + tally.amount > tally.limit:
+                    refused = len(sums)
+                sums.append(one)
+            if refused is None:
+                for one, tally in zip(sums, tallies, strict=True):
+                    one.amount += tally.amount
+            return TallyGrant(refused, tuple([one.amount for one in sums]))
 
     def settle(self, tallies: Sequence[Tally], actual: Sequence[float]) -> None:
         """Replace reserved amounts by the actual ones."""
         with self._lock:
-            for index, tally in enumerate(tallies):
+            for tally, amount in zip(tallies, actual, strict=True):
                 if (one := self._sums.get(tally.key)) is not None:
-                    one.amount += actual[index] - tally.amount
+                    one.amount += amount - tally.amount
 
     def sums(self, keys: Iterable[str]) -> dict[str, float]:
         """Return what is spent and reserved of these keys, where there is anything."""
@@ -175,15 +183,6 @@ class LocalState:
 
     def close(self) -> None:
         """Do nothing: there is no connection."""
-
-    def _wait_for(self, bucket: Bucket, now: float) -> float:
-        """Return the seconds until the bucket has the amount; 0.0 when it has."""
-        level, capacity = self._filled(bucket, now), bucket.capacity
-        missing = (min(capacity, bucket.amount)) - level.amount
-        # A rounding error must not make a caller wait for a billionth of a token.
-        if missing <= capacity * 1e-9:
-            return 0.0
-        return max(level.drained_until - now, 0.0) + missing / bucket.rate
 
     def _filled(self, bucket: Bucket, now: float) -> _Level:
         level = self._levels.get(bucket.key)

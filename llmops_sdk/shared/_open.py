@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
 
-from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
+from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock, is_real_time
 from llmops_sdk.config import SharedSettings
 from llmops_sdk.shared._away import AwayState, ServerState
+from llmops_sdk.shared._decisions import record_decision
 from llmops_sdk.shared._local import LocalState
 from llmops_sdk.shared._server import SharedServer
 from llmops_sdk.shared._state import SharedState
@@ -16,31 +16,34 @@ from llmops_sdk.shared._state import SharedState
 __all__ = ["forget_states", "open_state"]
 
 _lock = threading.Lock()
-_states: dict[tuple[str | None, str, int], SharedState] = {}
+_states: dict[tuple[str | None, str, int | None], SharedState] = {}
 
 
-def open_state(
-    settings: SharedSettings, clock: Clock = SYSTEM_CLOCK, on_change: Callable[[str], None] | None = None
-) -> SharedState:
+def open_state(settings: SharedSettings, clock: Clock = SYSTEM_CLOCK) -> SharedState:
     """Return the state of the settings; all callers of a process get the same one.
 
     It connects at its first use, and replaces a server that is away.
+    Configuration and decorators have clocks of their own, but on a server they are one peer.
 
     Args:
         settings: The server; without a URL the state is in this process.
         clock: The time.
-        on_change: Called with "away" or "back" when a server goes away or returns.
 
     Raises:
         MissingDependencyError: The library for the server is not installed.
     """
-    key = (settings.url, settings.namespace, id(clock))
+    is_one_peer = settings.url is not None and is_real_time(clock)
+    key = (settings.url, settings.namespace, None if is_one_peer else id(clock))
     with _lock:
         state = _states.get(key)
         if state is None:
-            state = LocalState(clock) if settings.url is None else AwayState(_server(settings), clock, on_change)
+            state = LocalState(clock) if settings.url is None else AwayState(_server(settings), clock, _record_change)
             _states[key] = state
         return state
+
+
+def _record_change(decision: str) -> None:
+    record_decision("shared", decision)
 
 
 def forget_states() -> None:

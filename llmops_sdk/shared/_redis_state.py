@@ -43,23 +43,29 @@ local function level(key, rate, capacity)
   if now > at then amount = math.min(amount + (now - at) / 1000 * rate, capacity) at = now end
   return amount, at, drained
 end
-local function claimed(at)
-  return ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
-end
 local function keep(key, amount, at, drained, rate, capacity)
   redis.call('HSET', key, 'a', tostring(amount), 't', string.format('%.3f', at), 'd', string.format('%.3f', drained))
   redis.call('PEXPIRE', key, math.ceil(math.max(at - now, 0) + math.max(capacity - amount, 0) / rate * 1000) + 1000)
 end
 """
-# ARGV: the holder, then for each key its kind, and limit and milliseconds, or amount, rate and capacity.
+# Works on each key, with its number. ARGV: the holder, then for each key its kind, and limit and milliseconds, or
+# amount, rate and capacity.
+_EACH = """
+local function each(work)
+  for number = 1, #KEYS do
+    local at = number * 4 - 2
+    local one, two, capacity = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
+    local refused = work(KEYS[number], ARGV[at], one, two, capacity, number)
+    if refused then return refused end
+  end
+end
+"""
 _CLAIM = (
     _NOW
     + _LEVEL
+    + _EACH
     + """
-local at = 2
-for number = 1, #KEYS do
-  local key = KEYS[number]
-  local kind, one, two, capacity = claimed(at)
+local refused = each(function(key, kind, one, two, capacity, number)
   if kind == 's' then
     redis.call('ZREMRANGEBYSCORE', key, '-inf', now)
     if not redis.call('ZSCORE', key, ARGV[1]) and redis.call('ZCARD', key) >= one then return {number, ''} end
@@ -70,12 +76,9 @@ for number = 1, #KEYS do
       return {number, tostring(math.max(drained - now, 0) / 1000 + missing / two)}
     end
   end
-  at = at + 4
-end
-at = 2
-for number = 1, #KEYS do
-  local key = KEYS[number]
-  local kind, one, two, capacity = claimed(at)
+end)
+if refused then return refused end
+each(function(key, kind, one, two, capacity)
   if kind == 's' then
     redis.call('ZADD', key, now + two, ARGV[1])
     if redis.call('PTTL', key) < two then redis.call('PEXPIRE', key, two) end
@@ -83,28 +86,24 @@ for number = 1, #KEYS do
     local amount, time, drained = level(key, two, capacity)
     keep(key, amount - math.min(one, capacity), time, drained, two, capacity)
   end
-  at = at + 4
-end
+end)
 return {0, ''}
 """
 )
-# ARGV as above; buckets get their amount back.
+# Buckets get their amount back.
 _RELEASE = (
     _NOW
     + _LEVEL
+    + _EACH
     + """
-local at = 2
-for number = 1, #KEYS do
-  local key = KEYS[number]
-  local kind, one, two, capacity = claimed(at)
+each(function(key, kind, one, two, capacity)
   if kind == 's' then
     redis.call('ZREM', key, ARGV[1])
   else
     local amount, time, drained = level(key, two, capacity)
     if one < 0 or now >= drained then keep(key, math.min(amount + one, capacity), time, drained, two, capacity) end
   end
-  at = at + 4
-end
+end)
 return 1
 """
 )

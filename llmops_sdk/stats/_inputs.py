@@ -6,7 +6,12 @@ import math
 import operator
 from collections.abc import Hashable, Iterable
 
-__all__ = ["cluster_sums", "count", "finite", "finite_values", "positive", "probability"]
+from llmops_sdk.errors import MissingScoreError
+
+__all__ = ["cluster_sums", "count", "finite", "finite_values", "positive", "probability", "score"]
+
+_REMOVE_MISSING = "remove missing values and report how many there were"
+_LARGEST = 1e150  # squares of larger values are no floats
 
 
 def finite(value: float, name: str) -> float:
@@ -25,15 +30,41 @@ def positive(value: float, name: str) -> float:
     return number
 
 
-def finite_values(values: Iterable[float], name: str) -> list[float]:
-    """Return the values as floats, or raise a ValueError for an empty sample, a NaN or an infinity."""
-    numbers = [float(value) for value in values]
+def finite_values(values: Iterable[float | None], name: str, *, missing: str = _REMOVE_MISSING) -> list[float]:
+    """Return the values as floats, or raise an error for an empty sample or a value that is no ordinary number.
+
+    Args:
+        values: Numbers; a bool counts as 0 or 1.
+        name: The argument, for the error.
+        missing: What to do about None and NaN, for the error.
+
+    Raises:
+        MissingScoreError: A value is None or NaN.
+        ValueError: There is no value, or one is infinite or so large that its square is no float.
+        TypeError: A value is no number.
+    """
+    if isinstance(values, str | bytes):
+        raise TypeError(f"{name} is a text: give a sequence of numbers")
+    numbers = [score(value, name, index, missing=missing) for index, value in enumerate(values)]
     if not numbers:
         raise ValueError(f"{name} is empty: give at least one value")
-    for index, number in enumerate(numbers):
-        if not math.isfinite(number):
-            raise ValueError(f"{name}[{index}] is {number}: remove missing values and report how many there were")
     return numbers
+
+
+def score(value: float | None, name: str, index: int | None = None, *, missing: str = _REMOVE_MISSING) -> float:
+    """Return `value` as a float, or raise an error as `finite_values` does."""
+    place = name if index is None else f"{name}[{index}]"
+    if value is None or value != value:  # noqa: PLR0124 - only NaN differs from itself
+        raise MissingScoreError(f"{place} is {value}: {missing}", argument=name, index=index)
+    if isinstance(value, str | bytes):
+        raise TypeError(f"{place} is a text: give a number")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not -_LARGEST <= number <= _LARGEST:
+        raise ValueError(f"{place} is {number}: give finite numbers up to {_LARGEST:g}")
+    return number
 
 
 def probability(value: float, name: str, *, closed: bool = False) -> float:

@@ -90,7 +90,9 @@ def ask(question: str) -> str: return question
         (PROMPT, {"diskcache", "duckdb", "grpc", "litellm", "numpy", "openai", "pandas", "rich", "typer"}),
         ("import llmops_sdk as llmops; llmops.query", HEAVY - {"pydantic", "pydantic_settings", "wrapt"}),
         ("import llmops_sdk.stats", HEAVY),
+        ("import llmops_sdk.evals as evals; evals.stats.ppi, evals.stats.EProcess", HEAVY),
         ("import llmops_sdk.embeddings", HEAVY),
+        ("import llmops_sdk.evals.metrics", HEAVY | {"rapidfuzz", "rouge_score", "sacrebleu"}),
     ],
     ids=[
         "package",
@@ -100,7 +102,9 @@ def ask(question: str) -> str: return question
         "prompt function",
         "query",
         "stats",
+        "evals and its statistics",
         "embeddings",
+        "metrics",
     ],
 )
 def test_heavy_modules_are_imported_only_on_use(program: str, heavy: set[str], tmp_path: Path):

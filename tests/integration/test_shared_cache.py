@@ -307,6 +307,8 @@ def test_doctor_shows_the_server(tmp_path, server, shared, state):
     done = command(tmp_path, url, shared.namespace, "doctor")
     assert done.returncode == (0 if state == "well" else 1), done.stdout + done.stderr
     assert ("answers in" if state == "well" else "127.0.0.1:1") in done.stdout + done.stderr
+    assert "the cache redis" not in done.stdout + done.stderr, "limits and budgets may be all that it has"
+    assert "the cache postgres" not in done.stdout + done.stderr
 
 
 def test_the_commands_reach_the_server(tmp_path, shared):

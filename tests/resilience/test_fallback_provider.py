@@ -156,6 +156,8 @@ def test_the_last_error_is_raised_with_notes_on_the_others(way, script, clock):
         (ContentFilterError("refused"), False),
         (BadRequestError("bad"), False),
         (BudgetExceededError("spent"), False),
+        (BudgetExceededError("spent", per="model"), True),
+        (BudgetExceededError("spent", model="a/one"), True),
         (GuardrailViolation("blocked"), False),
         (ConfigError("unknown"), False),
         (ValueError("a bug"), False),

@@ -155,6 +155,12 @@ def test_attempt_numbers_continue_from_the_request(script, clock):
     assert [(attempt.number, attempt.reason) for attempt in attempts] == [(4, "reask"), (5, "retry")]
 
 
+def test_what_an_application_calls_health_is_not_ours(script, clock):
+    inner = script(ServerError("down"), GOOD)
+    inner.health = lambda: "fine"
+    assert RetryProvider(inner, POLICY, clock=clock).complete(REQUEST).text == "Hello"
+
+
 def test_embeddings_are_retried(script, clock):
     inner = script(ServerError("down"), GOOD, ServerError("down"), GOOD)
     provider = RetryProvider(inner, POLICY, clock=clock)

@@ -36,18 +36,21 @@ def open_store(
     return CacheStore(lambda: open_shared(shared, tier, max_bytes=max_bytes), clock=clock)
 
 
-def open_shared(settings: SharedSettings, tier: str, *, max_bytes: int | None = None) -> CacheBackend:
+def open_shared(
+    settings: SharedSettings, tier: str, *, max_bytes: int | None = None, what: str = "the cache"
+) -> CacheBackend:
     """Return the store of a tier on the server of the settings. It connects at its first use.
 
     Args:
         settings: The settings, with a URL.
         tier: "exact" or "functions".
         max_bytes: The limit of the cache, where the server has none itself; None keeps what is there.
+        what: What lies on the server, for messages.
 
     Raises:
         MissingDependencyError: The library for this server is not installed.
     """
-    server = SharedServer(settings)
+    server = SharedServer(settings, what)
     # Imported here: each needs a library of its own.
     if settings.is_redis:
         from llmops_sdk.caching.backends._redis import RedisBackend

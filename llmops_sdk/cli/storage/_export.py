@@ -25,7 +25,9 @@ def export(
         Path | None,
         typer.Argument(metavar="FILE", help="The .parquet, .jsonl, .csv or .json (OTLP) file.", show_default=False),
     ] = None,
-    what: Annotated[str, typer.Option("--what", help="spans, scores or losses.")] = "spans",
+    what: Annotated[
+        str, typer.Option("--what", help="spans, scores, losses, experiments, experiment_items or experiment_scores.")
+    ] = "spans",
     form: FileFormat = None,
     where: WhereSql = None,
     since: Since = None,

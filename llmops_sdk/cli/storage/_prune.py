@@ -66,9 +66,13 @@ def prune(
         done = prune_store(**selection, dry_run=dry_run, path=folder, progress=progress)
     verb = "would be deleted" if dry_run else "deleted"
     spans = f"{done.spans:,} spans in {done.traces:,} traces" if done.traces else f"{done.spans:,} spans"
-    print(f"{spans}, {done.scores:,} scores and {done.blobs:,} images {verb}", file=sys.stderr)
+    items = f", {done.items:,} items of data sets" if done.items else ""
+    rows = f", {done.experiment_rows:,} rows of experiments" if done.experiment_rows else ""
+    print(f"{spans}, {done.scores:,} scores{items}{rows} and {done.blobs:,} images {verb}", file=sys.stderr)
     if user or session:
-        _clear_cache(folder, found=bool(done.spans or done.scores or clear_cache), keep=keep_cache, dry_run=dry_run)
+        _clear_cache(
+            folder, found=bool(done.spans or done.scores or done.items or clear_cache), keep=keep_cache, dry_run=dry_run
+        )
     if done.left:
         print(
             f"llmops: a running process has written {done.left:,} more spans meanwhile; run this again when it ends",

@@ -60,14 +60,8 @@ def _controlled(settings: Settings, resolved: ResolvedModel, provider: Provider,
     from llmops_sdk.resilience.traffic._open import traffic_provider
     from llmops_sdk.shared._open import open_state
 
-    state = open_state(settings.shared, CALL_CLOCK, _record_change)
+    state = open_state(settings.shared, CALL_CLOCK)
     return traffic_provider(resolved, provider, settings=settings, state=state, clock=CALL_CLOCK, names=names)
-
-
-def _record_change(decision: str) -> None:
-    from llmops_sdk.shared._decisions import record_decision
-
-    record_decision("shared", decision)
 
 
 def _balanced(

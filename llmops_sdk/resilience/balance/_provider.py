@@ -13,9 +13,9 @@ from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk.config import FallbackSettings, Timeout
 from llmops_sdk.errors import BudgetExceededError, CircuitOpenError, LimitExceededError, LLMOpsError, ProviderError
 from llmops_sdk.providers import Chunk, Embeddings, Provider, Request, Response, WrapperProvider
-from llmops_sdk.providers.traffic import Health, Target
+from llmops_sdk.providers.traffic import Health, Target, health_of
 from llmops_sdk.resilience._chunks import aclose, close, is_piece
-from llmops_sdk.resilience._error_classes import should_fall_back
+from llmops_sdk.resilience._error_classes import is_of_one_model, should_fall_back
 from llmops_sdk.resilience.balance._balancer import AnswerStyle, Balancer
 from llmops_sdk.shared._decisions import record_decision
 
@@ -43,11 +43,10 @@ class Deployment:
 
     def health(self) -> Health:
         """Return its health; without limits and breaker it is always ready."""
-        ask = getattr(self.provider, "health", None)
-        return _WELL if ask is None else ask()
+        return health_of(self.provider)
 
 
-_WELL, _REFUSED = Health(), Health(ready=False)
+_REFUSED = Health(ready=False)
 
 
 class BalanceProvider(WrapperProvider):
@@ -119,12 +118,14 @@ class BalanceProvider(WrapperProvider):
 
     def health(self) -> Health:
         """Return the health of all deployments together: how many calls wait even at the one with the most room."""
-        ready = [health for health in (one.health() for one in self.deployments) if health.ready]
+        healths = [one.health() for one in self.deployments]
+        ready = [health for health in healths if health.ready]
         return Health(
             ready=bool(ready),
             in_flight=sum(health.in_flight for health in ready),
             waiting=min((health.waiting for health in ready), default=0),
             full=all(health.full for health in ready),
+            cooldown=0.0 if ready else min(health.cooldown for health in healths),
         )
 
     def complete(self, request: Request) -> Response:
@@ -331,5 +332,5 @@ class _Turn:
 def _is_refusal(error: BaseException) -> TypeGuard[LLMOpsError]:
     """Return whether a deployment refused a call that another one may take; a model's budget may be a deployment's."""
     if isinstance(error, BudgetExceededError):
-        return error.per == "model"
+        return is_of_one_model(error)
     return isinstance(error, (CircuitOpenError, LimitExceededError))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import weakref
@@ -87,7 +88,6 @@ class Breaker:
     ) -> None:
         self.name = name
         self._clock = clock
-        self._read_at: float | None = None
         self.configure(settings, state)
         self._pause_key = f"pause:{name}"
         # The garbage collector may close an abandoned stream, and so end a trial, while this thread holds the lock.
@@ -107,7 +107,8 @@ class Breaker:
         self.settings = settings
         self._shared = state
         self._blocking = state is not None and state.blocking
-        self._read_at = None
+        self._read_next = math.inf if state is None else -math.inf
+        """When to look at the pause again that processes share."""
 
     @property
     def state(self) -> BreakerState:
@@ -129,9 +130,15 @@ class Breaker:
             return self._closed_for(now)
 
     @property
+    def cooldown(self) -> float:
+        """Return the seconds until the end of a pause, as the server asked for it; 0.0 without one."""
+        left = self._pause_until - self._clock.monotonic()
+        return left + _TICK if left > 0.0 else 0.0
+
+    @property
     def refresh_due(self) -> bool:
         """Return whether a caller should call `refresh` now: the state is on a server, and the last look is old."""
-        return self._blocking and (self._read_at is None or self._clock.monotonic() - self._read_at >= _READ_SECONDS)
+        return self._blocking and self._clock.monotonic() >= self._read_next
 
     @property
     def is_published_late(self) -> bool:
@@ -141,7 +148,8 @@ class Breaker:
     def refresh(self) -> None:
         """Read the pause that other processes noted. With a blocking state it may wait for the server."""
         # Before the look, so that other callers do not look, too.
-        self._read_at = now = self._clock.monotonic()
+        now = self._clock.monotonic()
+        self._read_next = now + _READ_SECONDS
         if self._shared is None or not self.settings.cooldown:
             return
         try:
@@ -170,7 +178,7 @@ class Breaker:
         """
         now = self._clock.monotonic()
         # Without the lock: nobody waits here for a breaker that is closed, and `admit` decides in the end.
-        if not self._open and now >= self._pause_until and (self._shared is None or not self._is_stale(now)):
+        if not self._open and now >= self._pause_until and (now < self._read_next or self._blocking):
             return
         self._read_local(now)
         with self.lock:
@@ -187,7 +195,8 @@ class Breaker:
             CircuitOpenError: As from `check`.
         """
         now = self._clock.monotonic()
-        self._read_local(now)
+        if now >= self._read_next:
+            self._read_local(now)
         with self.lock:
             if (seconds := self._closed_for(now)) is not None:
                 raise self._error(seconds, now)
@@ -207,8 +216,11 @@ class Breaker:
             if trial.ended:
                 return ()
             trial.ended = True
-            pause = self._paused(trial, now, retry_after)
+            pause = () if retry_after is None else self._paused(trial, now, retry_after)
             if trial.generation != self._generation:
+                return pause
+            if result == "ok" and not trial.is_probe:
+                self._failures = 0
                 return pause
             return (*pause, *self._judge(trial, now, result))
 
@@ -233,8 +245,7 @@ class Breaker:
                 self._probe = None
             return ()
         if result == "ok":
-            self._failures = 0
-            return (self._close(),) if trial.is_probe else ()
+            return (self._close(),)
         self._failures += 1
         if not trial.is_probe and (self.settings.failures is None or self._failures < self.settings.failures):
             return ()
@@ -248,9 +259,9 @@ class Breaker:
         self._generation += 1
         return Change("closed", 0.0, 0)
 
-    def _paused(self, trial: Trial, now: float, retry_after: float | None) -> tuple[Change, ...]:
+    def _paused(self, trial: Trial, now: float, retry_after: float) -> tuple[Change, ...]:
         """Pause for a Retry-After; return the change unless a pause in force is enough."""
-        if not self.settings.cooldown or retry_after is None or not retry_after > 0.0:
+        if not self.settings.cooldown or not retry_after > 0.0:
             return ()
         seconds = min(retry_after, self.settings.max_cooldown)
         in_force = now < self._pause_until
@@ -266,11 +277,8 @@ class Breaker:
     def _pause(self, now: float, seconds: float) -> None:
         self._pause_began, self._pause_seconds, self._pause_until = now, seconds, now + max(seconds - _TICK, 0.0)
 
-    def _is_stale(self, now: float) -> bool:
-        return not self._blocking and (self._read_at is None or now - self._read_at >= _READ_SECONDS)
-
     def _read_local(self, now: float) -> None:
-        if self._shared is not None and self._is_stale(now):
+        if not self._blocking and now >= self._read_next:
             self.refresh()
 
     def _closed_for(self, now: float) -> float | None:

@@ -13,7 +13,7 @@ from llmops_sdk._util._callables import decorate
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk.config import BreakerSettings
 from llmops_sdk.errors import CircuitOpenError, ConfigError
-from llmops_sdk.resilience._decorated import checked_name, wrap_callable
+from llmops_sdk.resilience._decorated import Block, checked_name, name_of, wrap_callable
 from llmops_sdk.resilience._error_classes import ErrorFilter, error_filter, is_transient
 from llmops_sdk.resilience.breaker._breaker import Breaker, BreakerState, Result, Trial
 from llmops_sdk.resilience.breaker._record import record_changes, record_probe, record_refusal
@@ -88,7 +88,7 @@ def breaker(
     return BreakerPolicy(Breaker(checked_name("breaker", name), settings, clock), on, clock)
 
 
-class BreakerPolicy:
+class BreakerPolicy(Block):
     """A circuit breaker for functions and blocks of code; see `breaker`."""
 
     def __init__(self, policy: Breaker, on: ErrorFilter | None, clock: Clock) -> None:
@@ -109,8 +109,7 @@ class BreakerPolicy:
     def __call__(self, function: _F) -> _F:
         """Return the function under this breaker; its signature and types stay."""
         if not self._breaker.name:
-            # A classmethod and a staticmethod have the name of their function; a partial has none.
-            self._breaker.name = getattr(function, "__qualname__", type(function).__qualname__)
+            self._breaker.name = name_of(function)
 
         def wrap(target: Callable[..., Any]) -> Callable[..., Any]:
             return wrap_callable(target, lambda: _BreakerRun(target, self._gate))
@@ -129,14 +128,6 @@ class BreakerPolicy:
         if (trial := self._entered.pop()) is not None:
             self._gate.end(trial, error)
         return False
-
-    async def __aenter__(self) -> Self:
-        return self.__enter__()
-
-    async def __aexit__(
-        self, cls: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> Literal[False]:
-        return self.__exit__(cls, error, trace)
 
 
 @dataclass(frozen=True, slots=True)

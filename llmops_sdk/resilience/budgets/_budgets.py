@@ -6,14 +6,14 @@ import asyncio
 import contextvars
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 from llmops_sdk._util._clock import Clock
 from llmops_sdk.config import BudgetSettings
 from llmops_sdk.resilience.budgets._call import BudgetCall
 from llmops_sdk.resilience.budgets._policy import Account, Policy
-from llmops_sdk.shared._state import SharedState
+from llmops_sdk.shared._state import SharedState, Tally
 
 __all__ = ["Budgets", "Recorder", "Reservation", "Spent", "StartReader"]
 
@@ -24,6 +24,8 @@ StartReader: TypeAlias = Callable[[Sequence[BudgetSettings], float], Spent]
 Recorder: TypeAlias = Callable[..., None]
 """`shared._decisions.record_decision`, or a double of it."""
 
+Reserved: TypeAlias = tuple[SharedState, Sequence[Tally], Sequence[Account]]
+
 _MOST_TOLD = 4_096
 """Accounts of soft budgets that are known to be exceeded."""
 
@@ -32,13 +34,13 @@ class Reservation:
     """What one call has reserved in its budgets, until `settle` replaces it by what the call used.
 
     Args:
-        parts: The accounts, all of them reserved, with the states that have their sums.
+        parts: What is reserved: the state that has the sums, and the accounts with what each has reserved.
     """
 
     __slots__ = ("_pending",)
 
-    def __init__(self, parts: Iterable[tuple[SharedState, Sequence[Account]]] = ()) -> None:
-        self._pending = list(parts)
+    def __init__(self, parts: list[Reserved] | None = None) -> None:
+        self._pending = [] if parts is None else parts
 
     @property
     def is_open(self) -> bool:
@@ -52,15 +54,12 @@ class Reservation:
             tokens: Tokens of prompt and answer together; None when unknown, which keeps the estimate.
             usd: USD; None when unknown, which keeps the estimate, or the budget's `unknown_cost` without one.
         """
-        while True:
+        while self._pending:
             try:
-                state, accounts = self._pending.pop()  # one step: of two threads, one gets it
+                state, tallies, accounts = self._pending.pop()  # one step: of two threads, one gets it
             except IndexError:
                 return
-            state.settle(
-                [one.tally for one in accounts],
-                [one.policy.amount(tokens, usd, one.tally.amount) for one in accounts],
-            )
+            state.settle(tallies, [one.policy.amount(tokens, usd, one.tally.amount) for one in accounts])
 
     def release(self) -> None:
         """Give everything back: the call was not made, or it cost nothing."""
@@ -68,7 +67,7 @@ class Reservation:
 
     async def asettle(self, *, tokens: int | None = None, usd: float | None = None) -> None:
         """Settle as `settle` does; a server is asked in a thread. Cancelling the wait does not undo it."""
-        if not any(state.blocking for state, _ in self._pending):
+        if not any(part[0].blocking for part in self._pending):
             self.settle(tokens=tokens, usd=usd)
             return
         loop = asyncio.get_running_loop()
@@ -155,7 +154,9 @@ class Budgets:
             self._read_start()
         now, state = self._clock.time(), self._state
         hidden = state.blocking
-        accounts = [one for policy in self._policies for one in policy.accounts(call, now, hidden=hidden)]
+        accounts: list[Account] = []
+        for policy in self._policies:
+            policy.add_accounts(accounts, call, now, hidden=hidden)
         if not accounts:
             return Reservation()
         tallies = [one.tally for one in accounts]
@@ -174,7 +175,7 @@ class Budgets:
             for account, total in zip(accounts, grant.sums, strict=True):
                 if account.policy.is_soft and total > account.policy.limit and self._is_news(account.tally.key):
                     self._decide("exceeded", call, account, total, "a soft budget lets the call pass")
-        return Reservation([(state, accounts)])
+        return Reservation([(state, tallies, accounts)])
 
     async def areserve(self, call: BudgetCall) -> Reservation:
         """Reserve as `reserve` does; a server or the store is asked in a thread.

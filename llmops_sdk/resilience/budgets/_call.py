@@ -38,11 +38,6 @@ class BudgetCall:
     output_tokens: int = 0
     usd: float | None = None
 
-    @property
-    def tokens(self) -> int:
-        """Return the tokens of prompt and answer together."""
-        return self.input_tokens + self.output_tokens
-
 
 _NOBODY = Stamp()
 

@@ -17,6 +17,7 @@ from llmops_sdk._util._daemon import start_daemon
 from llmops_sdk._util._guard import guarded
 from llmops_sdk.config import BudgetSettings, current
 from llmops_sdk.errors import ConfigError
+from llmops_sdk.resilience._decorated import Block, name_of
 from llmops_sdk.resilience._error_classes import status_code
 from llmops_sdk.resilience.budgets._budgets import Budgets, Reservation
 from llmops_sdk.resilience.budgets._call import BudgetCall, budget_call, is_traced
@@ -125,7 +126,7 @@ def _checked(**values: Any) -> BudgetSettings:
         raise ConfigError(f"@budget: {key} = {reason}", key=key, value=error.value) from error
 
 
-class BudgetPolicy:
+class BudgetPolicy(Block):
     """A budget for functions and blocks of code; see `budget`."""
 
     def __init__(self, settings: BudgetSettings, clock: Clock, cost: Cost | None, *, named: bool) -> None:
@@ -154,8 +155,7 @@ class BudgetPolicy:
     def __call__(self, function: _F) -> _F:
         """Return the function under this budget; its signature and types stay."""
         if not self._named and self._settings.name == _UNNAMED:
-            name = getattr(function, "__qualname__", type(function).__qualname__)
-            self._settings = self._settings.model_copy(update={"name": name[-_LONGEST_NAME:]})
+            self._settings = self._settings.model_copy(update={"name": name_of(function)[-_LONGEST_NAME:]})
             self._budgets = None
         return decorate(function, lambda target: wrap_steps(target, lambda: _Run(self)))
 
@@ -172,14 +172,6 @@ class BudgetPolicy:
     ) -> Literal[False]:
         leave_scope(self)
         return False
-
-    async def __aenter__(self) -> Self:
-        return self.__enter__()
-
-    async def __aexit__(
-        self, cls: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> Literal[False]:
-        return self.__exit__(cls, error, trace)
 
     @property
     def has_cost(self) -> bool:

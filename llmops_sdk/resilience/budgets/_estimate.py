@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
@@ -107,8 +108,6 @@ class Estimator:
 
     def __init__(self, resolved: ResolvedModel) -> None:
         self._resolved = resolved
-        self._price: ModelPrice | None = None
-        self._price_is_known = False
         self.usual_output = float(FIRST_OUTPUT)
 
     def estimate(self, request: Request, *, priced: bool = True) -> Estimate:
@@ -129,20 +128,14 @@ class Estimator:
         if 0 <= output_tokens <= _MOST_TOKENS:
             self.usual_output += _WEIGHT * (output_tokens - self.usual_output)
 
-    @property
-    def price(self) -> ModelPrice | None:
-        """Return the configured price, else that of the built-in table, else None."""
-        if not self._price_is_known:
-            self._price = self._find()
-            self._price_is_known = True
-        return self._price
-
     def cost(self, input_tokens: int, output_tokens: int) -> float | None:
         """Return the USD of so many tokens, or None when the price is unknown."""
         price = self.price
         return None if price is None else price.cost(Tokens(input=input_tokens, output=output_tokens))
 
-    def _find(self) -> ModelPrice | None:
+    @functools.cached_property
+    def price(self) -> ModelPrice | None:
+        """Return the configured price, else that of the built-in table, else None."""
         resolved = self._resolved
         if resolved.price is not None:
             return ModelPrice(((-1, resolved.price),))
@@ -193,9 +186,10 @@ def _plain(value: object) -> Any:
 def _output(request: Request, usual_output: float) -> int:
     tokens = None
     for given in (request.params, request.extra):
-        for name in _OUTPUT_LIMITS:
-            if tokens is None and name in given:
-                tokens = _count(given[name])
+        if given:
+            for name in _OUTPUT_LIMITS:
+                if tokens is None and name in given:
+                    tokens = _count(given[name])
     if tokens is None:
         tokens = round(usual_output)
     answers = _count(request.params["n"]) if "n" in request.params else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -72,6 +72,7 @@ class Account:
             f"and the call needs about {_amount(self.tally.amount, unit)}; {cure}, or set a lower max_tokens",
             budget=settings.name,
             per=settings.per,
+            model=settings.model,
             key=self.key,
             unit=unit,
             limit=limit,
@@ -122,26 +123,28 @@ class Policy:
         # One tuple, so that threads that see a new window never mix two of them.
         self._window: tuple[Window, str] | None = None
 
-    def accounts(self, call: BudgetCall, now: float, *, hidden: bool) -> Sequence[Account]:
-        """Return the accounts that a call counts against; none if the budget is not for it.
+    def add_accounts(self, found: list[Account], call: BudgetCall, now: float, *, hidden: bool) -> None:
+        """Add the accounts that a call counts against; none if the budget is not for it.
 
         Args:
+            found: The accounts of the call.
             call: The call.
             now: Seconds since the epoch.
             hidden: Whether the sums are on a server, which must not see the names of users.
         """
         if self._model is not None and self._model not in call.models:
-            return ()
+            return
         if self._tag is not None and self._tag not in call.tags:
-            return ()
-        window, prefix = self._open_window(now)
+            return
+        opened = self._window
+        if opened is None or not opened[0].start <= now < opened[0].end:
+            opened = self._open_window(now)
+        window, prefix = opened
         seconds = _TOTAL_SECONDS if window.end == math.inf else window.end - now + _LATE
-        amount = self.amount(call.tokens, call.usd, self._unknown)
-        found: list[Account] = []
+        amount = self.amount(call.input_tokens + call.output_tokens, call.usd, self._unknown)
         for key in self._keys(call):
             name = tag_id(key) if key and (hidden or len(key) > _LONGEST_KEY) else key
             found.append(Account(self, key, window, Tally(prefix + name, amount, self._hard_limit, seconds)))
-        return found
 
     def amount(self, tokens: int | None, usd: float | None, unknown: float) -> float:
         """Return the amount in the budget's unit.
@@ -154,15 +157,12 @@ class Policy:
         return finite(tokens if self.unit == "tokens" else usd, unknown)
 
     def _open_window(self, now: float) -> tuple[Window, str]:
-        found = self._window
-        if found is None or not found[0].start <= now < found[0].end:
-            window = window_at(self.settings, now)
-            settings = self.settings
-            start = "total" if window.start == -math.inf else f"{settings.window}@{window.start:.3f}"
-            # The length makes names with a colon unambiguous.
-            name = f"{len(settings.name)}:{settings.name}"
-            found = self._window = (window, f"budget:{self.unit}:{start}:{settings.per}:{name}:")
-        return found
+        settings, window = self.settings, window_at(self.settings, now)
+        start = "total" if window.start == -math.inf else f"{settings.window}@{window.start:.3f}"
+        # The length makes names with a colon unambiguous.
+        name = f"{len(settings.name)}:{settings.name}"
+        opened = self._window = (window, f"budget:{self.unit}:{start}:{settings.per}:{name}:")
+        return opened
 
 
 _ONE = ("",)

@@ -43,12 +43,27 @@ _KEYS = {
     "tag": f"unnest(CASE WHEN len(tags) = 0 THEN [''] ELSE tags[1:{MOST_TAGS}] END)",
 }
 # The model may have worked in vain after these errors; the others are answers that cost nothing, or no call was made.
-_COSTLY = "'ProviderTimeoutError', 'ProviderConnectionError', 'StreamInterruptedError', 'IncompleteResponseError'"
+_COSTLY = "('ProviderTimeoutError', 'ProviderConnectionError', 'StreamInterruptedError', 'IncompleteResponseError')"
+_SHAPE = '[{"name":"VARCHAR","attributes":{"status":"VARCHAR","error_type":"VARCHAR","cost":"DOUBLE"}}]'
+# Most calls have one attempt, which succeeded: no JSON is read for them.
+_TRIES = f"""CASE WHEN status = 'ok' AND attempts = 1 THEN [] ELSE coalesce(
+    [e.attributes FOR e IN from_json(events, '{_SHAPE}') IF e.name = '{sc.EVENT_ATTEMPT}'], []) END"""
+_VAIN = f"[t FOR t IN tries IF t.status = 'cancelled' OR (t.status = 'error' AND t.error_type IN {_COSTLY})]"
+# Whether the call itself counts, besides its attempts in vain: it was answered, or attempts were not yet recorded.
+_COUNTS = f"""cache IS NULL AND coalesce(attempts, 1) > 0 AND (cost IS NOT NULL OR input_tokens IS NOT NULL
+    OR CASE WHEN len(tries) > 0 THEN list_contains([t.status FOR t IN tries], 'ok')
+        ELSE status <> 'error' OR regexp_extract(error_type, '[^.]*$') IN {_COSTLY} END)"""
+# The usage of a call without an answer is that of its last attempt, which must not count twice.
+_MORE = """len(vain) - (len(vain) > 0 AND (cost IS NOT NULL OR input_tokens IS NOT NULL)
+    AND NOT list_contains([t.status FOR t IN tries], 'ok'))::INT"""
+# Four characters are about a token, as in the estimate before a call.
+_PROMPT = "coalesce(input_tokens, length(input::VARCHAR) // 4, 0)"
+_ANSWER = "coalesce(output_tokens, length(output::VARCHAR) // 4, 0)"
 _AMOUNTS = {
-    "tokens": "CASE WHEN cache IS NULL THEN coalesce(input_tokens, 0) + coalesce(output_tokens, 0) ELSE 0 END",
-    "usd": f"""CASE WHEN cache IS NOT NULL OR attempts = 0 THEN 0.0 WHEN cost IS NOT NULL THEN cost
-        WHEN status = 'error' AND input_tokens IS NULL AND regexp_extract(error_type, '[^.]*$') NOT IN ({_COSTLY})
-        THEN 0.0 ELSE $unknown_{{n}} END""",
+    "tokens": f"({_COUNTS})::INT * ({_PROMPT} + {_ANSWER}) + more * ({_PROMPT} + CASE WHEN {_COUNTS} THEN 0 "
+    f"ELSE {_ANSWER} END)",
+    "usd": f"""({_COUNTS})::INT * coalesce(cost, $unknown_{{n}})
+        + more * coalesce(list_avg([t.cost FOR t IN vain]), cost, $unknown_{{n}})""",
 }
 
 
@@ -79,7 +94,8 @@ def read_spending(
 ) -> list[KeySpending]:
     """Return what the keys of budgets have spent, in the order of the budgets and the largest sums first.
 
-    A budget of all calls together has a row even if nothing is spent.
+    An attempt in vain (a hedge that lost, a time-out, a stream that was closed early) counts with its cost, or else
+    with an estimate from the texts of the call. A budget of all calls together has a row even if nothing is spent.
 
     Args:
         budgets: The budgets.
@@ -122,10 +138,9 @@ def _part(number: int, policy: Policy, window: Window, params: dict[str, Any], m
     if policy.unit == "usd":
         params[f"unknown_{number}"] = settings.unknown_cost
     amount = _AMOUNTS[policy.unit].format(n=number)
-    calls = (
-        f"SELECT {_KEYS[settings.per]} AS key, coalesce(weight, 1) * ({amount}) AS amount FROM llm_calls "
-        f"WHERE {' AND '.join(conditions)}"
-    )
+    calls = f"SELECT *, {_TRIES} AS tries FROM llm_calls WHERE {' AND '.join(conditions)}"
+    calls = f"SELECT *, {_MORE} AS more FROM (SELECT *, {_VAIN} AS vain FROM ({calls}))"
+    calls = f"SELECT {_KEYS[settings.per]} AS key, coalesce(weight, 1) * ({amount}) AS amount FROM ({calls})"
     return (
         f"(SELECT {number} AS budget, key, sum(amount)::DOUBLE AS spent FROM ({calls}) GROUP BY key "
         f"ORDER BY spent DESC, key LIMIT {int(most)})"

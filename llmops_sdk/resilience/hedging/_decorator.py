@@ -10,7 +10,7 @@ from llmops_sdk._util._callables import CallStyle, call_style_of, decorate
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk.config import HedgeSettings
 from llmops_sdk.errors import ConfigError
-from llmops_sdk.resilience._decorated import checked_name, wrap_callable
+from llmops_sdk.resilience._decorated import checked_name, name_of, wrap_callable
 from llmops_sdk.resilience.hedging._call import HedgedCall
 from llmops_sdk.resilience.hedging._policy import HedgePolicy
 from llmops_sdk.resilience.hedging._race import arace, race
@@ -84,7 +84,7 @@ def hedge(
 
     def wrap(target: Callable[..., Any]) -> Callable[..., Any]:
         policy, style = HedgePolicy(settings), call_style_of(target)
-        shown = known or getattr(target, "__qualname__", type(target).__qualname__)
+        shown = known or name_of(target)
         return wrap_callable(target, lambda: _HedgeRun(target, style, policy, shown, clock))
 
     def apply(target: Any) -> Any:

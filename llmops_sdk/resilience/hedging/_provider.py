@@ -153,9 +153,8 @@ class HedgeProvider(WrapperProvider):
         return HedgedCall(policy, self._clock, self._name or request.model, request.route, self._has_room)
 
     def _has_room(self) -> bool:
-        ask = getattr(self.inner, "health", None)
-        health = None if ask is None else ask()
-        return health is None or (health.ready and not health.waiting)
+        health = self.health()
+        return health.ready and not health.waiting
 
 
 class _Observed:

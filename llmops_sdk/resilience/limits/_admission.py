@@ -113,14 +113,14 @@ class Admission:
         """Return when to poll, in seconds of the monotonic clock; None if that depends on other calls only."""
         return self._due if self._queue else None
 
-    def new_pass(self, tokens: float, who: str) -> Pass:
+    def new_pass(self, tokens: float) -> Pass:
         """Return a pass that has not asked yet."""
-        return Pass(self, f"{self._prefix}{next(self._holders)}", tokens, who)
+        return Pass(self, f"{self._prefix}{next(self._holders)}", tokens)
 
     def ask(self, one: Pass) -> bool:
         """Let a call pass if nobody waits and the limits allow it; return whether it passed."""
         with self._lock:
-            return not self._queue and self._try(one)
+            return not self._queue.owners and self._try(one)
 
     def enqueue(self, one: Pass, patience: float) -> bool:
         """Enqueue a call; return True if its turn came at once.
@@ -233,12 +233,12 @@ class Admission:
     def finish(self, one: Pass, tokens: float | None, outcome: Outcome) -> None:
         """End a call inside, and let the next one pass."""
         with self._lock:
-            entry = self._inside.get(one.holder)
-            if entry is not None:
-                self._give_back(one.holder, entry, self._correction(one, tokens))
+            if (entry := self._inside.get(one.holder)) is not None:
+                refund = self._correction(one, tokens) if self.claims.tokens else ()
+                entry[0].release(one.holder, entry[1], refund=refund)
                 self._inside.pop(one.holder, None)
             lowered = self._end(one, outcome)
-            if self._queue:
+            if self._queue.owners:
                 self._on_room()
         if lowered is not None:
             record_lowered(self.name, lowered, outcome)
@@ -290,8 +290,8 @@ class Admission:
         if one.stage == "waiting":
             one.waited = self.clock.monotonic() - one.asked_at
         one.stage = "inside"
-        if self.claims.tokens is not None and (debt := self.claims.debt(one.tokens)) > 0:
-            self._give_back(one.holder, (self.state, (), None), (self.claims.of_tokens(-debt),))
+        if (tokens := self.claims.tokens) is not None and one.tokens > tokens.capacity:
+            self._give_back(one.holder, (self.state, (), None), (self.claims.debt(one.tokens),))
         if self._headroom is not None:
             self._headroom.take(one.tokens, self.clock.monotonic())
         if self.adaptive is not None:

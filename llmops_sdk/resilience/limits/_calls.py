@@ -14,7 +14,16 @@ from llmops_sdk.tracing.spans import _active
 if TYPE_CHECKING:
     from llmops_sdk.tracing.records._records import Stamp
 
-__all__ = ["Fairness", "is_cancelled", "outcome_of", "record_limit_refusal", "record_lowered", "record_wait", "turn_of"]
+__all__ = [
+    "Fairness",
+    "is_cancelled",
+    "outcome_of",
+    "record_cancelled_wait",
+    "record_limit_refusal",
+    "record_lowered",
+    "record_wait",
+    "turn_of",
+]
 
 Fairness = Literal["user", "session", "none"]
 
@@ -57,6 +66,11 @@ def record_wait(name: str, one: Pass) -> None:
     """Record that a call waited, if it did."""
     if one.waited:
         record_decision("limit", "waited", deployment=name, subject=one.limit, wait_ms=one.waited * 1_000)
+
+
+def record_cancelled_wait(name: str, one: Pass, waited: float) -> None:
+    """Record that the caller ended the wait of a call after some seconds."""
+    record_decision("limit", "cancelled", deployment=name, subject=one.limit, wait_ms=waited * 1_000)
 
 
 def record_limit_refusal(name: str, error: LimitExceededError) -> None:

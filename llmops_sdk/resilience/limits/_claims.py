@@ -48,9 +48,10 @@ class Claims:
         assert self.tokens is not None
         return Bucket(self.tokens.key, tokens, self.tokens.rate, self.tokens.capacity)
 
-    def debt(self, tokens: float) -> float:
-        """Return how many tokens of a call exceed the bucket."""
-        return 0.0 if self.tokens is None else max(tokens - self.tokens.capacity, 0.0)
+    def debt(self, tokens: float) -> Bucket:
+        """Return what a call with more tokens than the bucket holds takes from those that come back later."""
+        assert self.tokens is not None
+        return self.of_tokens(self.tokens.capacity - tokens)
 
 
 def _bucket(key: str, amount: float, per_minute: float | None) -> Bucket | None:

@@ -13,9 +13,9 @@ from typing import Any, Literal, Self, TypeVar
 from llmops_sdk._util._callables import decorate
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk.config import LimitSettings, current
-from llmops_sdk.errors import ConfigError, LimitExceededError
-from llmops_sdk.resilience._decorated import checked_name, wrap_callable
-from llmops_sdk.resilience.limits._calls import Fairness, outcome_of, record_limit_refusal, record_wait, turn_of
+from llmops_sdk.errors import ConfigError
+from llmops_sdk.resilience._decorated import Block, checked_name, name_of, wrap_callable
+from llmops_sdk.resilience.limits._calls import Fairness, outcome_of
 from llmops_sdk.resilience.limits._limiter import Limiter
 from llmops_sdk.resilience.limits._pass import Pass
 from llmops_sdk.shared._local import LocalState
@@ -102,7 +102,7 @@ def _check(settings: LimitSettings, name: str | None, *, shared: bool) -> None:
         raise ConfigError("@limit(shared=True) needs a name, which all programs give to the same limit", key="name")
 
 
-class LimitPolicy:
+class LimitPolicy(Block):
     """Limits on functions and blocks of code; see `limit`."""
 
     def __init__(self, settings: LimitSettings, name: str, *, shared: bool, clock: Clock) -> None:
@@ -155,8 +155,7 @@ class LimitPolicy:
     def __call__(self, function: _F) -> _F:
         """Return the function under these limits; its signature and types stay."""
         if not self._name:
-            # A classmethod and a staticmethod have the name of their function; a partial has none.
-            self._name = getattr(function, "__qualname__", type(function).__qualname__)
+            self._name = name_of(function)
 
         def wrap(target: Callable[..., Any]) -> Callable[..., Any]:
             return wrap_callable(target, lambda: _LimitRun(target, self))
@@ -165,25 +164,11 @@ class LimitPolicy:
 
     def enter(self) -> Pass:
         """Wait for permission."""
-        limiter = self.limiter
-        try:
-            one = limiter.enter(who=turn_of(self._settings.fair))
-        except LimitExceededError as error:
-            record_limit_refusal(limiter.name, error)
-            raise
-        record_wait(limiter.name, one)
-        return one
+        return self.limiter.enter()
 
     async def aenter(self) -> Pass:
         """Wait for permission, async."""
-        limiter = self.limiter
-        try:
-            one = await limiter.aenter(who=turn_of(self._settings.fair))
-        except LimitExceededError as error:
-            record_limit_refusal(limiter.name, error)
-            raise
-        record_wait(limiter.name, one)
-        return one
+        return await self.limiter.aenter()
 
     def __enter__(self) -> Self:
         self._entered.append(self.enter())
@@ -199,11 +184,6 @@ class LimitPolicy:
     async def __aenter__(self) -> Self:
         self._entered.append(await self.aenter())
         return self
-
-    async def __aexit__(
-        self, cls: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> Literal[False]:
-        return self.__exit__(cls, error, trace)
 
 
 @dataclass(slots=True)

@@ -8,8 +8,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock, is_real_time
 from llmops_sdk._util._latch import Latch
 from llmops_sdk.config import LimitSettings
+from llmops_sdk.errors import LimitExceededError
 from llmops_sdk.providers import RateLimits
 from llmops_sdk.resilience.limits._admission import Admission
+from llmops_sdk.resilience.limits._calls import (
+    is_cancelled,
+    record_cancelled_wait,
+    record_limit_refusal,
+    record_wait,
+    turn_of,
+)
 from llmops_sdk.resilience.limits._pass import Pass
 from llmops_sdk.resilience.limits._server_admission import ServerAdmission
 from llmops_sdk.shared._state import SharedState
@@ -108,14 +116,15 @@ class Limiter:
 
         Args:
             tokens: As in `enter`.
-            who: As in `enter`.
+            who: Who takes turns in the queue.
             timeout: As in `enter`.
 
         Raises:
             LimitExceededError: The queue is full, or the wait is known to be too long.
         """
         admission = self._admission
-        one = admission.new_pass(tokens, who)
+        one = admission.new_pass(tokens)
+        one.who = who
         try:
             if not admission.ask(one):
                 admission.enqueue(one, self._patience(timeout))
@@ -132,41 +141,44 @@ class Limiter:
         """Let a call leave that has not been made: what it took is given back."""
         self._admission.leave(one)
 
-    def enter(self, *, tokens: float = 0.0, who: str = "", timeout: float | None = None) -> Pass:
+    def enter(self, *, tokens: float = 0.0, who: str | None = None, timeout: float | None = None) -> Pass:
         """Wait for permission, and return the pass: call its `exit` in any case.
+
+        A wait, a refusal, and a wait that the caller ends are recorded.
 
         Args:
             tokens: The tokens that the call will take, by estimate.
-            who: Who takes turns in the queue.
+            who: Who takes turns in the queue; by default the user or the session of the context, as the settings say.
             timeout: Seconds to wait at most; `queue_timeout` is a bound, too.
 
         Raises:
             LimitExceededError: The queue is full, or the wait takes too long.
         """
         admission = self._admission
-        one = admission.new_pass(tokens, who)
+        one = admission.new_pass(tokens)
         try:
             if not admission.ask(one):
-                self._wait(admission, one, timeout)
-        except BaseException:
-            admission.leave(one)
+                self._wait(admission, one, who, timeout)
+        except BaseException as error:
+            _give_up(admission, one, error)
             raise
         return one
 
-    async def aenter(self, *, tokens: float = 0.0, who: str = "", timeout: float | None = None) -> Pass:
+    async def aenter(self, *, tokens: float = 0.0, who: str | None = None, timeout: float | None = None) -> Pass:
         """Wait for permission as `enter` does, async. Cancellation leaves the queue, and gives a slot on."""
         admission = self._admission
-        one = admission.new_pass(tokens, who)
+        one = admission.new_pass(tokens)
         try:
             if not (await _in_thread(admission, admission.ask, one) if admission.blocking else admission.ask(one)):
-                await self._await(admission, one, timeout)
-        except BaseException:
-            admission.leave(one)
+                await self._await(admission, one, who, timeout)
+        except BaseException as error:
+            _give_up(admission, one, error)
             raise
         return one
 
-    def _wait(self, admission: Admission, one: Pass, timeout: float | None) -> None:
+    def _wait(self, admission: Admission, one: Pass, who: str | None, timeout: float | None) -> None:
         one.latch = latch = Latch()
+        one.who = turn_of(admission.settings.fair) if who is None else who
         passed = admission.enqueue(one, self._patience(timeout))
         while not passed:
             seconds = admission.wait_seconds(one)
@@ -176,9 +188,11 @@ class Limiter:
                 admission.clock.sleep(seconds)
             admission.poll()
             passed = admission.check(one)
+        record_wait(admission.name, one)
 
-    async def _await(self, admission: Admission, one: Pass, timeout: float | None) -> None:
+    async def _await(self, admission: Admission, one: Pass, who: str | None, timeout: float | None) -> None:
         one.latch = latch = _async_latch()
+        one.who = turn_of(admission.settings.fair) if who is None else who
         passed = admission.enqueue(one, self._patience(timeout))
         while not passed:
             seconds = admission.wait_seconds(one)
@@ -191,6 +205,7 @@ class Limiter:
             elif (due := admission.due) is None or admission.clock.monotonic() >= due:
                 await _in_thread(admission, admission.poll)
             passed = admission.check(one)
+        record_wait(admission.name, one)
 
     def _patience(self, timeout: float | None) -> float:
         longest = self._admission.settings.queue_timeout
@@ -199,6 +214,16 @@ class Limiter:
 
 def _admission(name: str, settings: LimitSettings, state: SharedState, clock: Clock) -> Admission:
     return (ServerAdmission if state.blocking else Admission)(name, settings, state, clock)
+
+
+def _give_up(admission: Admission, one: Pass, error: BaseException) -> None:
+    """Take a call out of an admission, and record why: it was refused, or its caller ended the wait."""
+    waited = admission.clock.monotonic() - one.asked_at if one.stage == "waiting" else 0.0
+    admission.leave(one)
+    if isinstance(error, LimitExceededError):
+        record_limit_refusal(admission.name, error)
+    elif waited and is_cancelled(error):
+        record_cancelled_wait(admission.name, one, waited)
 
 
 async def _in_thread(admission: Admission, function: Callable[..., _T], *args: Any) -> _T:

@@ -42,6 +42,7 @@ class Pass:
     """
 
     # Defaults on the class instead of slots: the call that does not wait sets the fewest attributes.
+    who: str = ""
     stage: Stage = "new"
     limit: str | None = None
     waited: float = 0.0
@@ -53,11 +54,10 @@ class Pass:
     began: float = 0.0
     error: Exception | None = None
 
-    def __init__(self, owner: _Owner, holder: str, tokens: float, who: str) -> None:
+    def __init__(self, owner: _Owner, holder: str, tokens: float) -> None:
         self._owner = owner
         self.holder = holder
         self.tokens = tokens
-        self.who = who
 
     def exit(self, *, tokens: float | None = None, outcome: Outcome = "ok") -> None:
         """Give the slot back and let the next call pass. Further calls change nothing.

@@ -17,6 +17,9 @@ class FairQueue(Generic[_T]):
     Every operation takes constant time. Each change is a series of steps that can be repeated, so that `discard`
     repairs a change that an exception of a signal handler, such as Ctrl-C, interrupted.
 
+    Attributes:
+        owners: Whose line each item is in. Empty, it is a faster test for an empty queue than the queue itself.
+
     Example:
         >>> from llmops_sdk.resilience.limits._queue import FairQueue
         >>> queue: FairQueue[str] = FairQueue()
@@ -26,14 +29,14 @@ class FairQueue(Generic[_T]):
         ['anna 1', 'ben 1', 'anna 2']
     """
 
-    __slots__ = ("_lines", "_owners")
+    __slots__ = ("_lines", "owners")
 
     def __init__(self) -> None:
-        self._owners: dict[_T, str] = {}
+        self.owners: dict[_T, str] = {}
         self._lines: OrderedDict[str, OrderedDict[_T, None]] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._owners)
+        return len(self.owners)
 
     @property
     def head(self) -> _T | None:
@@ -43,12 +46,12 @@ class FairQueue(Generic[_T]):
             if line:
                 return next(iter(line))
             del self._lines[who]  # an interrupted change left it
-        self._owners.clear()  # likewise
+        self.owners.clear()  # likewise
         return None
 
     def push(self, item: _T, who: str) -> None:
         """Add an item at the end of its caller's line."""
-        self._owners[item] = who
+        self.owners[item] = who
         line = self._lines.get(who)
         if line is None:
             line = self._lines[who] = OrderedDict()
@@ -58,7 +61,7 @@ class FairQueue(Generic[_T]):
         """Remove the head, and let the next caller have a turn; return None if the queue is empty."""
         item = self.head
         if item is not None:
-            who = self._owners.get(item, "")
+            who = self.owners.get(item, "")
             self.discard(item)
             if who in self._lines:
                 self._lines.move_to_end(who)
@@ -74,7 +77,7 @@ class FairQueue(Generic[_T]):
 
     def discard(self, item: _T) -> None:
         """Remove an item, if it is there."""
-        who = self._owners.get(item)
+        who = self.owners.get(item)
         if who is None:
             return
         line = self._lines.get(who)
@@ -82,4 +85,4 @@ class FairQueue(Generic[_T]):
             line.pop(item, None)
             if not line:
                 self._lines.pop(who, None)
-        self._owners.pop(item, None)
+        self.owners.pop(item, None)

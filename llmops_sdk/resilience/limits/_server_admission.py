@@ -150,8 +150,8 @@ class ServerAdmission(Admission):
         if left:
             self._release(one.holder, (self.state, claims, None), self._refund(one))
             return False
-        if (debt := self.claims.debt(one.tokens)) > 0:
-            self._release(one.holder, (self.state, (), None), (self.claims.of_tokens(-debt),))
+        if (tokens := self.claims.tokens) is not None and one.tokens > tokens.capacity:
+            self._release(one.holder, (self.state, (), None), (self.claims.debt(one.tokens),))
         if self.claims.slots is not None and not self._renews:
             self._start_renewing(self.claims.slots.seconds / 3)
         return True

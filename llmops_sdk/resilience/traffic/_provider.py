@@ -78,9 +78,9 @@ class TrafficProvider(WrapperProvider):
     def health(self) -> Health:
         """Return whether the deployment is ready, and how busy it is."""
         gates = self.gates
-        retry_in = None if gates.breaker is None else gates.breaker.retry_in
+        retry_in, cooldown = (None, 0.0) if gates.breaker is None else (gates.breaker.retry_in, gates.breaker.cooldown)
         waiting, full = (0, False) if gates.limiter is None else (gates.limiter.waiting, gates.limiter.is_full)
-        return Health(retry_in is None, retry_in, max(len(gates.calls) - waiting, 0), waiting, full)
+        return Health(retry_in is None, retry_in, max(len(gates.calls) - waiting, 0), waiting, full, cooldown)
 
     def complete(self, request: Request) -> Response:
         with Visit(self.gates, request) as visit:

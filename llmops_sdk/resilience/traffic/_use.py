@@ -55,8 +55,10 @@ def tokens_of(usage: Usage | None) -> tuple[int, int] | None:
     """Return the tokens of the prompt and of the answer, or None where the provider does not say, or says nonsense."""
     if usage is None:
         return None
-    counts = usage.input_tokens, usage.output_tokens
-    return counts if any(counts) and all(0 <= count <= _MOST_TOKENS for count in counts) else None
+    prompt, output = usage.input_tokens, usage.output_tokens
+    if (prompt or output) and 0 <= prompt <= _MOST_TOKENS and 0 <= output <= _MOST_TOKENS:
+        return prompt, output
+    return None
 
 
 def response_size(answer: Response | Embeddings) -> int:

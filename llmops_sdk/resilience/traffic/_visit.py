@@ -21,7 +21,7 @@ from llmops_sdk.resilience.breaker._results import pause_of, result_of
 from llmops_sdk.resilience.budgets._budgets import Budgets, Reservation
 from llmops_sdk.resilience.budgets._call import budget_call
 from llmops_sdk.resilience.budgets._estimate import Estimate, Estimator
-from llmops_sdk.resilience.limits._calls import is_cancelled, outcome_of, record_limit_refusal, record_wait, turn_of
+from llmops_sdk.resilience.limits._calls import is_cancelled, outcome_of
 from llmops_sdk.resilience.limits._limiter import Limiter
 from llmops_sdk.resilience.limits._pass import Outcome, Pass
 from llmops_sdk.resilience.traffic._use import chunk_size, is_free, response_size, tokens_of
@@ -76,6 +76,7 @@ class Visit:
     """
 
     __slots__ = (
+        "_answer",
         "_arrived",
         "_began",
         "_cost",
@@ -91,6 +92,7 @@ class Visit:
         "_total",
         "_trial",
         "_usage",
+        "_used",
     )  # fmt: skip
 
     def __init__(self, gates: Gates, request: Request, texts: Sequence[str] | None = None) -> None:
@@ -107,8 +109,10 @@ class Visit:
         self._has_piece = False
         self._usage: Usage | None = None
         self._cost: float | None = None
+        self._answer: Response | Embeddings | None = None
         self._arrived = 0
         self._finished = False
+        self._used: _Used = (None, None)
 
     # --- in -----------------------------------------------------------------------------------------------------------
 
@@ -125,15 +129,11 @@ class Visit:
             if breaker.refresh_due:
                 breaker.refresh()
             self._check(breaker)
-        self._estimate_use()
+        tokens = self._estimated_tokens()
         if gates.budgets is not None and self._estimate is not None:
             self._reservation = gates.budgets.reserve(budget_call(gates.names, self._estimate))
-        if (limiter := gates.limiter) is not None:
-            try:
-                self._pass = limiter.enter(tokens=self._tokens(), who=turn_of(gates.limits.fair), timeout=self._left())
-            except LimitExceededError as error:
-                record_limit_refusal(gates.name, error)
-                raise
+        if gates.limiter is not None:
+            self._pass = gates.limiter.enter(tokens=tokens, timeout=self._left())
         return self._admitted()
 
     async def aenter(self) -> Request:
@@ -143,17 +143,11 @@ class Visit:
             if breaker.refresh_due:
                 await _refresh(breaker)
             self._check(breaker)
-        self._estimate_use()
+        tokens = self._estimated_tokens()
         if gates.budgets is not None and self._estimate is not None:
             self._reservation = await gates.budgets.areserve(budget_call(gates.names, self._estimate))
-        if (limiter := gates.limiter) is not None:
-            try:
-                self._pass = await limiter.aenter(
-                    tokens=self._tokens(), who=turn_of(gates.limits.fair), timeout=self._left_in_queue()
-                )
-            except LimitExceededError as error:
-                record_limit_refusal(gates.name, error)
-                raise
+        if gates.limiter is not None:
+            self._pass = await gates.limiter.aenter(tokens=tokens, timeout=self._left_in_queue())
         return self._admitted()
 
     @staticmethod
@@ -179,18 +173,18 @@ class Visit:
         self._sent_at = self._gates.clock.monotonic()
         return request
 
-    def _estimate_use(self) -> None:
+    def _estimated_tokens(self) -> float:
+        """Estimate what the call will use, where a policy needs that, and return its tokens."""
         estimator, budgets = self._gates.estimator, self._gates.budgets
         if estimator is None or (budgets is None and self._gates.limits.tokens_per_minute is None):
-            return
+            return 0.0
         priced = budgets is not None and budgets.needs_price
         if self._texts is None:
-            self._estimate = estimator.estimate(self._request, priced=priced)
+            estimate = estimator.estimate(self._request, priced=priced)
         else:
-            self._estimate = estimator.estimate_texts(self._texts, priced=priced)
-
-    def _tokens(self) -> float:
-        return 0.0 if self._estimate is None else self._estimate.tokens
+            estimate = estimator.estimate_texts(self._texts, priced=priced)
+        self._estimate = estimate
+        return estimate.input_tokens + estimate.output_tokens
 
     def _left(self) -> float | None:
         return None if self._total is None else self._began + self._total - self._gates.clock.monotonic()
@@ -202,7 +196,6 @@ class Visit:
 
     def _after_wait(self, one: Pass) -> Request:
         """Return the request of a call that waited, with the time that is left."""
-        record_wait(self._gates.name, one)
         if (left := self._left()) is None:
             return self._request
         if left <= 0.0:
@@ -220,8 +213,7 @@ class Visit:
 
     def answer(self, answer: Response | Embeddings) -> None:
         """Note a whole answer."""
-        self._usage, self._cost, self._finished = answer.usage, answer.cost, True
-        self._arrived = response_size(answer)
+        self._usage, self._cost, self._finished, self._answer = answer.usage, answer.cost, True, answer
         if isinstance(answer, Response) and answer.rate_limits is not None:
             self._observe(answer.rate_limits)
 
@@ -254,60 +246,60 @@ class Visit:
         Args:
             error: The error that the call ended with, or None.
         """
-        used: _Used = (None, None)
         try:
-            used = self._used(error)
+            self._leave_gates(error)
         finally:
-            try:
-                self._leave_gates(error, used[0])
-            finally:
-                if self._reservation is not None:
-                    self._reservation.settle(tokens=used[0], usd=used[1])
+            if self._reservation is not None:
+                tokens, usd = self._used
+                self._reservation.settle(tokens=tokens, usd=usd)
 
     async def aleave(self, error: BaseException | None) -> None:
         """Leave the policies in reverse, async."""
-        used: _Used = (None, None)
         try:
-            used = self._used(error)
+            self._leave_gates(error)
+        finally:
+            if self._reservation is not None:
+                tokens, usd = self._used
+                await self._reservation.asettle(tokens=tokens, usd=usd)
+
+    def _leave_gates(self, error: BaseException | None) -> None:
+        result: Result = "ok"
+        outcome: Outcome = "ok"
+        try:
+            self._used = self._use(error)
+            if error is not None and not (self._finished and is_cancelled(error)):
+                result, outcome = self._judge(error)
+            # Otherwise it succeeded; of a stream that was complete its consumer may have left the rest.
         finally:
             try:
-                self._leave_gates(error, used[0])
+                if (trial := self._trial) is not None:
+                    pause = None if error is None else pause_of(error, self._gates.clock.time())
+                    if changes := trial.end(result, pause):
+                        self._record(changes, error)
             finally:
-                if self._reservation is not None:
-                    await self._reservation.asettle(tokens=used[0], usd=used[1])
+                if (one := self._pass) is not None:
+                    self._leave_limiter(one, outcome, error)
 
-    def _leave_gates(self, error: BaseException | None, tokens: int | None) -> None:
-        if self._finished and is_cancelled(error):
-            error = None  # the consumer left a stream that was complete
-        late = error is not None and is_cancelled(error) and self._is_late()
-        try:
-            if self._trial is not None:
-                changes = self._trial.end(
-                    self._result(error, late=late),
-                    None if error is None else pause_of(error, self._gates.clock.time()),
-                )
-                self._record(changes, error)
-        finally:
-            self._leave_limiter("timeout" if late else outcome_of(error), error, tokens)
-
-    def _leave_limiter(self, outcome: Outcome, error: BaseException | None, tokens: int | None) -> None:
-        one, limiter = self._pass, self._gates.limiter
-        if one is None or limiter is None:
-            return
+    def _leave_limiter(self, one: Pass, outcome: Outcome, error: BaseException | None) -> None:
+        limiter = self._gates.limiter
+        assert limiter is not None
         if self._sent_at is None:
             limiter.withdraw(one)  # the breaker refused it, so that it counts in no rate
             return
         if isinstance(error, ProviderError) and error.rate_limits is not None:
             limiter.observe(error.rate_limits)
-        one.exit(tokens=tokens, outcome=outcome)
+        one.exit(tokens=self._used[0], outcome=outcome)
 
-    def _result(self, error: BaseException | None, *, late: bool) -> Result:
+    def _judge(self, error: BaseException) -> tuple[Result, Outcome]:
+        """Return what an error says to the breaker and to the limiter."""
+        late = is_cancelled(error) and self._is_late()
+        outcome = "timeout" if late else outcome_of(error)
         if late or isinstance(error, TimeoutError):
             # Of a call that spent most of its time in our own queue, a time-out says nothing about the deployment.
-            return "neutral" if self._waited() * 2 > (self._total or float("inf")) else "failure"
+            return ("neutral" if self._waited() * 2 > (self._total or float("inf")) else "failure"), outcome
         if is_cancelled(error) and self._has_piece:
-            return "ok"
-        return result_of(error)
+            return "ok", outcome
+        return result_of(error), outcome
 
     def _is_late(self) -> bool:
         return (left := self._left()) is not None and left <= _NEARLY_OVER
@@ -316,7 +308,7 @@ class Visit:
         """Return the seconds from the start until the request went out."""
         return 0.0 if self._sent_at is None else self._sent_at - self._began
 
-    def _used(self, error: BaseException | None) -> _Used:
+    def _use(self, error: BaseException | None) -> _Used:
         """Return the tokens and the USD of the call; None for what is unknown, which keeps the estimate."""
         if self._sent_at is None:
             return 0, 0.0
@@ -327,10 +319,11 @@ class Visit:
             prompt, output = counts
             if self._finished and self._texts is None:
                 estimator.observe(output)
-        elif error is not None and not self._arrived and is_free(error):
-            return 0, 0.0
         else:
-            prompt, output = estimate.input_tokens, -(-self._arrived // _CHARS_PER_TOKEN)
+            arrived = self._arrived if self._answer is None else response_size(self._answer)
+            if error is not None and not arrived and is_free(error):
+                return 0, 0.0
+            prompt, output = estimate.input_tokens, -(-arrived // _CHARS_PER_TOKEN)
         cost = self._cost
         if cost is None and estimate.usd is not None:
             cost = estimator.cost(prompt, output)
@@ -338,7 +331,7 @@ class Visit:
 
     def _record(self, changes: tuple[Change, ...], error: BaseException | None = None) -> None:
         breaker = self._gates.breaker
-        if not changes or breaker is None:
+        if breaker is None:
             return
         record_changes(breaker, changes, error)
         for change in changes:

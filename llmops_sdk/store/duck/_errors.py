@@ -18,7 +18,7 @@ def is_missing_file(error: duckdb.Error) -> bool:
     """Return whether DuckDB failed because a file no longer exists."""
     if isinstance(error, duckdb.PermissionException):
         # DuckDB takes a missing file for a folder, which it may not list either.
-        return ".ndjson/**/" in str(error)
+        return any(f".{suffix}/**/" in str(error) for suffix in ("ndjson", "jsonl", "json"))
     words = ("No files found", "No such file", "Cannot open file")
     return isinstance(error, duckdb.IOException) and any(word in str(error) for word in words)
 

@@ -6,8 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 from llmops_sdk.errors import StoreError
+from llmops_sdk.store.duck._dataset_tables import dataset_paths, dataset_tables
 from llmops_sdk.store.duck._errors import damaged_file, is_missing_file
-from llmops_sdk.store.duck._sql import duckdb, lines_sql, open_database, rows_sql, unreadable_sql
+from llmops_sdk.store.duck._sql import (
+    duckdb,
+    lines_sql,
+    open_database,
+    pattern,
+    quoted,
+    rows_sql,
+    unreadable_sql,
+)
 from llmops_sdk.store.files._layout import Sources
 from llmops_sdk.store.schema._details import merged_spans
 from llmops_sdk.store.schema._views import RECORD_STREAMS, VIEWS
@@ -41,6 +50,9 @@ def write_snapshot(file: Path, sources: Sources, progress: Callable[[int, int], 
                 rows += int(made[0]) if made else 0
                 if progress is not None:
                     progress(number + 1, len(RECORD_STREAMS))
+            paths = [quoted(pattern(path)) for path in dataset_paths(sources.folder)]
+            for name, found in dataset_tables(paths).items():
+                connection.execute(f"CREATE TABLE store.{name} AS {found}")
             counted = connection.execute(unreadable_sql(sources)).fetchone()
             connection.execute(f"CREATE VIEW store.unreadable AS SELECT {int(counted[0]) if counted else 0} AS lines")
             for view in VIEWS:

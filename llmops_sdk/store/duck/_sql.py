@@ -10,6 +10,7 @@ from typing import Any
 
 import duckdb
 
+from llmops_sdk.store.duck._dataset_tables import dataset_paths, dataset_tables, reads_datasets
 from llmops_sdk.store.files._layout import Sources
 from llmops_sdk.store.files._manifest import DataFile
 from llmops_sdk.store.files._segment import released_segments
@@ -103,10 +104,11 @@ def open_connection(
             **({"enable_external_file_cache": "false", "allocator_background_threads": "true"} if warm else {}),
         },
     )
+    datasets = dataset_paths(sources.folder) if tables or reads_datasets(views) else None
     try:
-        _put_views(connection, sources, views, tables=tables)
+        _put_views(connection, sources, views, datasets, tables=tables)
         if not trusted:
-            _confine(connection, sources, output)
+            _confine(connection, sources, datasets or [], output)
     except duckdb.Error:
         connection.close()
         raise
@@ -135,7 +137,12 @@ def physical_memory() -> int:
 
 
 def _put_views(
-    connection: duckdb.DuckDBPyConnection, sources: Sources, views: Collection[View], *, tables: bool
+    connection: duckdb.DuckDBPyConnection,
+    sources: Sources,
+    views: Collection[View],
+    datasets: Sequence[Path] | None,
+    *,
+    tables: bool,
 ) -> None:
     # Each view costs milliseconds: DuckDB opens its files to create it.
     read = " ".join(view.sql for view in views)
@@ -146,6 +153,9 @@ def _put_views(
     put_tables(connection, sources, [s for s in RECORD_STREAMS.values() if s.name in wanted])
     if everything:
         connection.execute(f"CREATE VIEW store.unreadable AS {unreadable_sql(sources)}")
+    if datasets is not None:
+        for name, rows in dataset_tables([quoted(pattern(path)) for path in datasets]).items():
+            connection.execute(f"CREATE VIEW store.{name} AS {rows}")
     for view in views:
         connection.execute(f"CREATE VIEW {view.name} AS {view.sql}")
 
@@ -225,8 +235,11 @@ def unreadable_count(before: int, lines: Callable[[RecordStream], str]) -> str:
     return f"SELECT {before} + {counts} AS lines"
 
 
-def _confine(connection: duckdb.DuckDBPyConnection, sources: Sources, output: Path | None) -> None:
+def _confine(
+    connection: duckdb.DuckDBPyConnection, sources: Sources, datasets: Sequence[Path], output: Path | None
+) -> None:
     paths = [segment.path for segment in sources.segments] + [sources.folder / file.name for file in sources.files]
+    paths += datasets
     # DuckDB checks the pattern and the file that it matches.
     allowed = {spelling for path in paths for spelling in (str(path), pattern(path))}
     if output is not None:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from llmops_sdk._util._private_files import create_file, replace_file
 from llmops_sdk.errors import StoreError
+from llmops_sdk.store.datasets._versions import FOLDER
+from llmops_sdk.store.duck._dataset_tables import live_dataset_tables
 from llmops_sdk.store.duck._sql import duckdb, open_database, pattern, quoted, read_lines, rows_sql, unreadable_count
 from llmops_sdk.store.files._layout import list_segments
 from llmops_sdk.store.files._manifest import EMPTY_SEGMENT, VIEWS_FILE, Manifest
@@ -59,6 +61,8 @@ def _make(file: Path, store: Path, manifest: Manifest) -> None:
             connection.execute(f"CREATE VIEW store.{stream.name} AS {rows}")
         counted = unreadable_count(manifest.unreadable, lambda stream: _sealed_lines(stream, store, manifest))
         connection.execute(f"CREATE VIEW store.unreadable AS {counted}")
+        for name, rows in live_dataset_tables(store, quoted(pattern(store / FOLDER))).items():
+            connection.execute(f"CREATE VIEW store.{name} AS {rows}")
         for view in VIEWS:
             connection.execute(f"CREATE VIEW {view.name} AS {view.sql}")
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["ExportForm", "ExportWhat", "Exported", "export"]
 
 ExportForm: TypeAlias = Literal["parquet", "jsonl", "csv", "otlp"]
-ExportWhat: TypeAlias = Literal["spans", "scores", "losses"]
+ExportWhat: TypeAlias = Literal["spans", "scores", "losses", "experiments", "experiment_items", "experiment_scores"]
 
 _SUFFIXES: dict[str, ExportForm] = {".parquet": "parquet", ".jsonl": "jsonl", ".csv": "csv", ".json": "otlp"}
 _BATCH = 512  # rows: usually 2 MB, and at most 4 GB if each is as large as a line may be
@@ -73,7 +73,8 @@ def export(
 
     Args:
         file: The new file.
-        what: "spans", "scores" or "losses"; only spans can be "otlp".
+        what: "spans", "scores", "losses", "experiments", "experiment_items" or "experiment_scores". Only spans can be
+            "otlp".
         form: "parquet", "jsonl", "csv" or "otlp"; by default as the file name ends, with .json for OTLP.
         where: An SQL condition on the columns of the view `llm_calls`, `scores` or `losses`; it may ask other views.
         since: Only records from this time on; UTC without a zone.
@@ -201,9 +202,13 @@ class _ExportRun:
         columns = tuple(Column(str(name), str(value_type), "") for name, value_type, *_ in described)
         if self._form == "parquet":
             return self._write_parquet(columns)
-        lines = {"csv": csv_lines, "jsonl": json_lines, "otlp": otlp_lines}[self._form]
+        batches = self._batches()
+        if self._form == "csv":
+            lines = csv_lines([column.name for column in columns], batches)
+        else:
+            lines = {"jsonl": json_lines, "otlp": otlp_lines}[self._form](columns, batches)
         with self._out.open("wb") as out:
-            for line in lines(columns, self._batches()):
+            for line in lines:
                 out.write(line)
         return self._rows
 

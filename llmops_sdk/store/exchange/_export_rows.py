@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
@@ -12,8 +13,10 @@ from llmops_sdk.store.schema._views import Column
 
 __all__ = ["csv_lines", "json_lines"]
 
-# Characters that make a spreadsheet read a formula, and the sign that we prefix.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
+# What makes a spreadsheet read a formula, also after spaces and invisible characters, and the sign that we prefix.
+_FORMULA = re.compile(
+    r"(?:[\s\x00-\x20\x7f-\xa0\u00ad\u180e\u200b-\u200f\u2060-\u2064\ufeff])*[=+\-@＝＋－＠﹦﹢﹣﹫−]|[\t\r\n']"
+)
 
 
 def json_lines(columns: Sequence[Column], batches: Iterable[Sequence[tuple[Any, ...]]]) -> Iterator[bytes]:
@@ -32,9 +35,9 @@ def json_lines(columns: Sequence[Column], batches: Iterable[Sequence[tuple[Any, 
             )
 
 
-def csv_lines(columns: Sequence[Column], batches: Iterable[Sequence[tuple[Any, ...]]]) -> Iterator[bytes]:
+def csv_lines(names: Sequence[str], batches: Iterable[Sequence[tuple[Any, ...]]]) -> Iterator[bytes]:
     """Yield a header and one line a row. Text is quoted, so that NULL (empty) and "" differ; no cell is a formula."""
-    yield (",".join(column.name for column in columns) + "\n").encode()
+    yield (",".join(names) + "\n").encode()
     for rows in batches:
         for row in rows:
             yield (",".join(map(_cell, row)) + "\n").encode()
@@ -51,5 +54,5 @@ def _cell(value: Any) -> str:
         return value.isoformat(sep=" ")
     text = value if isinstance(value, str) else orjson.dumps(value).decode()
     # Text that begins with the sign gets another: removing one always restores the text.
-    sign = "'" if text.startswith(_FORMULA) else ""
+    sign = "'" if _FORMULA.match(text) else ""
     return f'"{sign}{text}"' if '"' not in text else '"' + sign + text.replace('"', '""') + '"'

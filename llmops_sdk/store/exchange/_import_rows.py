@@ -219,6 +219,14 @@ def _text(row: Mapping[str, Any], name: str) -> str | None:
     return value
 
 
+def _text_list(row: Mapping[str, Any], name: str) -> list[str]:
+    value: Any = row[name]
+    texts: list[Any] = cast("list[Any]", value) if isinstance(value, list) else [None]
+    if not all(isinstance(one, str) for one in texts):
+        raise MalformedError(f"{name} is not a list of texts: {str(row[name])[:100]!r}")
+    return texts
+
+
 def _hex(row: Mapping[str, Any], name: str, digits: int) -> int:
     text = _text(row, name)
     if text is None:
@@ -275,6 +283,7 @@ _CHECKS: Mapping[str, Callable[[Mapping[str, Any], str], Any]] = {
     "DOUBLE": _number,
     "BOOLEAN": lambda row, name: bool(row[name]),
     "JSON": _payload,
+    "VARCHAR[]": _text_list,
 }
 
 

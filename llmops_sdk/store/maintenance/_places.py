@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from llmops_sdk.store.datasets._versions import FOLDER as DATASET_FOLDER
 from llmops_sdk.store.files._damaged import DAMAGED
 from llmops_sdk.store.files._folders import OUTBOX_FOLDER
 from llmops_sdk.store.files._spill import SPILL_FOLDER
@@ -25,8 +26,8 @@ class DataPlace(NamedTuple):
     """A folder or file that can hold recorded data."""
 
     kind: str
-    """"lines and rows", "images", "waiting for export", "import", "temporary", "damaged", "unfinished prune" or
-    "cache"."""
+    """"lines and rows", "data sets", "images", "waiting for export", "import", "temporary", "damaged", "unfinished
+    prune" or "cache"."""
     path: Path
 
 
@@ -44,6 +45,7 @@ def data_places(store: Path, settings: Settings) -> list[DataPlace]:
     streams |= {stream.parquet_folder: None for stream in RECORD_STREAMS.values()}
     return [
         *(DataPlace("lines and rows", store / name) for name in streams),
+        DataPlace("data sets", store / DATASET_FOLDER),
         DataPlace("images", store / BLOB_FOLDER),
         DataPlace("waiting for export", store / OUTBOX_FOLDER),
         DataPlace("import", store / IMPORT_FOLDER),

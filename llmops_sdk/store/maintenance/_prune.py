@@ -1,4 +1,5 @@
 """`prune`: delete the data of a user, session or trace, or old data, from every file of the store."""
+# ruff: noqa: S608 - statements are put together from constants and from one of three names
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmops_sdk._util._public import public
 from llmops_sdk.errors import StoreError
+from llmops_sdk.store.datasets._erase import count_items, erase_items
 from llmops_sdk.store.duck._rebuild import adopt_files, ensure_manifest
 from llmops_sdk.store.files._blob_files import Blob, list_blobs, remove_blob
 from llmops_sdk.store.files._damaged import readable_files, remove_damaged
@@ -21,6 +23,12 @@ from llmops_sdk.store.files._manifest import DataFile, Manifest, commit, read_ma
 from llmops_sdk.store.files._overwrite import all_segments, overwrite_lines
 from llmops_sdk.store.lines._count_loss import count_loss
 from llmops_sdk.store.maintenance._data_files import rewrite_file
+from llmops_sdk.store.maintenance._prune_experiments import (
+    EXPERIMENT_STREAMS,
+    count_experiment_rows,
+    count_old_rows_sql,
+    with_experiments,
+)
 from llmops_sdk.store.maintenance._prune_selection import PruneSelection, read_journal, remove_journal, write_journal
 from llmops_sdk.store.maintenance._retention import drop_old, moment_ns
 from llmops_sdk.store.reading._query import StorePath, flush_first, query, store_folder
@@ -33,6 +41,8 @@ __all__ = ["Pruned", "finish_pruning", "prune"]
 _WAIT = 60.0
 _ROUNDS = 4
 _TEXT = "concat_ws(' ', input, output, input_messages, output_messages, attributes, events)"
+_EXPERIMENTS = ("experiment_items", "experiment_scores", "experiments")
+_LINKED = "trace_id IN (SELECT unnest($traces::VARCHAR[])) OR source_trace_id IN (SELECT unnest($traces::VARCHAR[]))"
 _BLOBS = f"regexp_extract_all({_TEXT}, 'blobs/([0-9a-f]{{64}}\\.[a-z0-9]{{1,5}})', 1)"
 
 
@@ -45,14 +55,18 @@ class Pruned:
         traces: Traces; 0 for whole files.
         spans: Spans.
         scores: Scores.
+        experiment_rows: Rows of experiments: outputs of items, and their scores.
         blobs: Blob files, mostly images.
+        items: Items of data sets, each saved version counted by itself.
         left: Spans of the same user, session or trace that a living process has written since.
     """
 
     traces: int = 0
     spans: int = 0
     scores: int = 0
+    experiment_rows: int = 0
     blobs: int = 0
+    items: int = 0
     left: int = 0
 
 
@@ -70,9 +84,10 @@ def prune(
     """Delete the data of a user, a session or a trace, or the oldest data, from every file of a store.
 
     A user or session selects every trace with a span of that id. Scores go with their traces, and so do images that no
-    other span refers to. The bytes are overwritten or rewritten, also in files that living processes write and in the
-    outboxes. Reopen connections of `connect` afterwards. `losses` counts the spans as `pruned`. Pass exactly one of the
-    first five arguments.
+    other span refers to. Items of data sets go when they come from such a trace, or have the user or session in their
+    metadata; by age or size they stay. The bytes are overwritten or rewritten, also in files that living processes
+    write and in the outboxes. Reopen connections of `connect` afterwards. `losses` counts the spans as `pruned`. Pass
+    exactly one of the first five arguments.
 
     Args:
         user_id: The user.
@@ -150,7 +165,9 @@ class _Pruning:
         self._progress = progress
         self._spans = 0
         self._scores = 0
+        self._experiment_rows = 0
         self._blobs = 0
+        self._items = 0
         self._waiting = 0
 
     def run(self, person: dict[str, str], older_than: timedelta | datetime | None, dry_run: bool) -> Pruned:
@@ -173,11 +190,14 @@ class _Pruning:
         traces: set[str] = set()
         try:
             for _ in range(_ROUNDS):
-                selection, found, judged, details = self._find(person, older_than)
+                selection, found, judged, details, rows = self._find(person, older_than)
+                items = 0 if selection.items is None else count_items(self._store, selection.items)
                 traces |= selection.traces
                 if dry_run:
-                    return Pruned(traces=len(traces), spans=found, scores=judged)
-                if not (found or judged or details):
+                    return Pruned(traces=len(traces), spans=found, scores=judged, experiment_rows=rows, items=items)
+                if not (found or judged or details or rows or items):
+                    if selection.items is not None:
+                        erase_items(self._store, selection.items)  # descriptions may name the user
                     break
                 # By age no journal is needed: the rest can be found by its age again.
                 if person:
@@ -191,7 +211,15 @@ class _Pruning:
         finally:
             # Also of a prune that fails: what it has deleted is gone.
             self.count_losses()
-        return Pruned(traces=len(traces), spans=self._spans, scores=self._scores, blobs=self._blobs, left=left)
+        return Pruned(
+            traces=len(traces),
+            spans=self._spans,
+            scores=self._scores,
+            experiment_rows=self._experiment_rows,
+            blobs=self._blobs,
+            items=self._items,
+            left=left,
+        )
 
     def _put_damaged_aside(self) -> None:
         """Move the files that this process's queries have left out while this prune held the lock."""
@@ -209,36 +237,36 @@ class _Pruning:
 
     def _find(
         self, person: dict[str, str], older_than: timedelta | datetime | None
-    ) -> tuple[PruneSelection, int, int, int]:
-        """Return the selection, and its number of spans, scores and details."""
+    ) -> tuple[PruneSelection, int, int, int, int]:
+        """Return the selection, and its number of spans, scores, details and rows of experiments."""
         if older_than is not None:
             before = moment_ns(older_than)
             counts = self._ask(
                 "SELECT (SELECT count(*) FROM store.spans WHERE start_ns < $before), "
                 "(SELECT count(*) FROM store.scores WHERE time_ns < $before), "
-                "(SELECT count(*) FROM store.details WHERE time_ns < $before)",
+                "(SELECT count(*) FROM store.details WHERE time_ns < $before), " + count_old_rows_sql(),
                 {"before": before},
             )
             return PruneSelection(before_ns=before), *counts[0]
         ((name, value),) = person.items()
         # Details may name a person whose span never came.
         found = self._ask(
-            f"SELECT trace_id FROM store.spans WHERE {name} = $value "  # noqa: S608 - one of three names
+            f"SELECT trace_id FROM store.spans WHERE {name} = $value "
             f"UNION SELECT trace_id FROM store.details WHERE {name} = $value",
             {"value": value},
         )
-        traces = [trace for (trace,) in found]
+        traces = with_experiments(self._ask, [trace for (trace,) in found], name, value)
         mine = "store.spans WHERE trace_id IN (SELECT unnest($traces::VARCHAR[]))"
         given = {"traces": traces}
-        spans = self._ask(f"SELECT count(*) FROM {mine}", given)[0][0]  # noqa: S608 - constants
+        spans = self._ask(f"SELECT count(*) FROM {mine}", given)[0][0]
         judged = self._ask(
-            f"SELECT span_id FROM {mine} AND span_id IN (SELECT span_id FROM store.scores WHERE trace_id IS NULL)",  # noqa: S608 - constants
+            f"SELECT span_id FROM {mine} AND span_id IN (SELECT span_id FROM store.scores WHERE trace_id IS NULL)",
             given,
         )
         named = [span for (span,) in judged]
         # A session goes with the last of its traces.
         ended = self._ask(
-            f"SELECT session_id FROM store.spans WHERE session_id IN (SELECT session_id FROM {mine}) "  # noqa: S608 - constants
+            f"SELECT session_id FROM store.spans WHERE session_id IN (SELECT session_id FROM {mine}) "
             "GROUP BY ALL HAVING bool_and(trace_id IN (SELECT unnest($traces::VARCHAR[])))",
             given,
         )
@@ -250,19 +278,20 @@ class _Pruning:
             "OR span_id IN (SELECT unnest($spans::VARCHAR[])) OR session_id IN (SELECT unnest($sessions::VARCHAR[]))",
             {"traces": traces, "spans": named, "sessions": list(sessions)},
         )[0][0]
-        blobs = self._ask(f"SELECT DISTINCT unnest({_BLOBS}) FROM {mine} AND {_TEXT} LIKE '%blobs/%'", given)  # noqa: S608 - constants
+        blobs = self._ask(f"SELECT DISTINCT unnest({_BLOBS}) FROM {mine} AND {_TEXT} LIKE '%blobs/%'", given)
         words = (value,)
         selection = PruneSelection(
             traces=frozenset(traces),
             spans=frozenset(named),
             sessions=frozenset(sessions),
+            users=frozenset({value} if name == "user_id" else ()),
             blobs=frozenset(b for (b,) in blobs),
             words=words,
         )
         details = self._ask(
             "SELECT count(*) FROM store.details WHERE trace_id IN (SELECT unnest($traces::VARCHAR[]))", given
         )[0][0]
-        return selection, spans, scores, details
+        return selection, spans, scores, details, count_experiment_rows(self._ask, traces)
 
     def _ask(self, sql: str, params: dict[str, Any]) -> list[tuple[Any, ...]]:
         return query(sql, params, path=self._store).rows()
@@ -296,6 +325,8 @@ class _Pruning:
             manifest = commit(self._store, manifest.without(frozenset(manifest.trash)))
             write_views(self._store, manifest)
         self._remove_blobs(selection)
+        if selection.items is not None:
+            self._items += erase_items(self._store, selection.items)
 
     def _step(self, done: int, total: int) -> int:
         if self._progress is not None:
@@ -329,6 +360,7 @@ class _Pruning:
     def _count(self, rows: Mapping[str, int]) -> None:
         self._spans += rows.get("spans", 0)
         self._scores += rows.get("scores", 0)
+        self._experiment_rows += sum(rows.get(name, 0) for name in EXPERIMENT_STREAMS)
 
     def _remove_blobs(self, selection: PruneSelection) -> None:
         blobs = list_blobs(self._store)
@@ -341,6 +373,6 @@ class _Pruning:
         self._blobs += sum(remove_blob(blob) for blob in dropped)
 
     def _unused(self, blobs: list[Blob]) -> list[Blob]:
-        names = self._ask(f"SELECT DISTINCT unnest({_BLOBS}) FROM store.spans WHERE {_TEXT} LIKE '%blobs/%'", {})  # noqa: S608 - constants
+        names = self._ask(f"SELECT DISTINCT unnest({_BLOBS}) FROM store.spans WHERE {_TEXT} LIKE '%blobs/%'", {})
         used = {name for (name,) in names}
         return [blob for blob in blobs if blob.path.name not in used]

@@ -13,6 +13,7 @@ import weakref
 from collections.abc import Hashable, Sequence
 
 from llmops_sdk.store.duck import _sql as _duck
+from llmops_sdk.store.duck._dataset_tables import dataset_paths, reads_datasets
 from llmops_sdk.store.duck._sql import duckdb
 from llmops_sdk.store.files._layout import Sources
 from llmops_sdk.store.files._segment import released_segments
@@ -95,6 +96,7 @@ def _key(sources: Sources, views: Sequence[View]) -> Hashable:
         tuple(file.name for file in sources.files),
         sources.unreadable,
         tuple(segment.path for segment in released_segments(sources.segments)) if counts_lines else (),
+        tuple(dataset_paths(sources.folder)) if reads_datasets(views) else (),
     )
 
 

@@ -120,6 +120,13 @@ _EVENTS_OF = {
     "guard_verdicts": (sc.EVENT_GUARD_VERDICT, "verdict_events"),
     "traffic": (sc.EVENT_TRAFFIC, "traffic_events"),
 }
+_LATEST_OF = {
+    "scores": "coalesce(s.span_id, s.trace_id), s.session_id, s.document_id, s.name, s.source",
+    "experiments": "s.experiment_id",
+    "experiment_items": "s.experiment_id, s.item_id, s.repeat",
+    "experiment_scores": "s.experiment_id, s.item_id, s.repeat, s.scorer",
+}
+"""The columns by which the latest row of a view counts, since several exports may have the same rows."""
 
 
 def clickhouse(files: Mapping[str, str] = FILES) -> str:
@@ -132,7 +139,7 @@ def clickhouse(files: Mapping[str, str] = FILES) -> str:
         f"CREATE OR REPLACE VIEW llmops.store_{name} AS SELECT * FROM {rows}{_AS_TEXT};\n"
         for name, rows in files.items()
     ]
-    views = [f"CREATE OR REPLACE VIEW llmops.{view.name} AS\n{_select(view)};\n" for view in VIEWS]
+    views = [f"CREATE OR REPLACE VIEW llmops.{view.name} AS\n{_select(view)};\n" for view in VIEWS if view.exported]
     return "\n".join([_HEAD, *tables, *views])
 
 
@@ -165,9 +172,8 @@ def _select(view: View) -> str:
         return f"SELECT {listed}\n{_each_event(flag)} AND JSONExtractString(e, 'name') = '{event}'"
     if view.name == "messages":
         return " UNION ALL\n".join(_messages(names, direction) for direction in ("input", "output"))
-    target = "coalesce(s.span_id, s.trace_id), s.session_id, s.document_id, s.name, s.source"
-    latest = f"\nQUALIFY row_number() OVER (PARTITION BY {target} ORDER BY s.time DESC) = 1"
-    latest = latest if view.name == "scores" else ""
+    target = _LATEST_OF.get(view.name)
+    latest = f"\nQUALIFY row_number() OVER (PARTITION BY {target} ORDER BY s.time DESC) = 1" if target else ""
     return f"SELECT {_listed(names, {})}\nFROM llmops.store_{view.name} AS s{latest}"
 
 

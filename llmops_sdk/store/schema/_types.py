@@ -48,6 +48,8 @@ class View:
     example: str
     fixed: str = ""
     """The columns, separated by spaces, that stay in every version, as docs/stability.md promises."""
+    exported: bool = True
+    """Whether it reads record streams, which other databases get as exported files."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,8 +15,8 @@ _COLUMNS = IDS + (
     Column(
         "decision",
         "VARCHAR",
-        "What was done: waited, refused, opened, half_open, closed, paused, lowered, raised, hedged, won, lost, "
-        "exceeded, corrected, away or back. Calls that just pass have no row.",
+        "What was done: waited, refused, cancelled, opened, half_open, closed, paused, lowered, raised, hedged, won, "
+        "lost, exceeded, corrected, away or back. Calls that just pass have no row.",
     ),
     Column("deployment", "VARCHAR", "The model's deployment, or the name of a decorated function's policy."),
     Column("subject", "VARCHAR", "Whose limit or budget it is: the budget's name, the user, and so on."),

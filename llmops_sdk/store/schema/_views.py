@@ -12,6 +12,7 @@ from llmops_sdk.store.schema._span_columns import SPAN_COLUMNS
 from llmops_sdk.store.schema._span_views import CALLS_VIEW, SESSIONS_VIEW, SHOWN, SPANS_VIEW, TRACES_VIEW
 from llmops_sdk.store.schema._types import Column, RecordStream, StoredColumn, View
 from llmops_sdk.store.schema._view_traffic import TRAFFIC_VIEW
+from llmops_sdk.store.schema.evaluation._datasets import DATASET_VIEWS
 
 __all__ = [
     "RECORD_STREAMS",
@@ -27,7 +28,7 @@ __all__ = [
     "stream_name",
 ]
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 VIEWS: list[View] = [
     SPANS_VIEW,
@@ -38,4 +39,5 @@ VIEWS: list[View] = [
     TRAFFIC_VIEW,
     MESSAGES_VIEW,
     *(stream.view for stream in RECORD_STREAMS.values() if stream.view is not None),
+    *DATASET_VIEWS,
 ]

@@ -118,6 +118,7 @@ def test_a_deployment_that_is_not_ready_gets_no_call(way, deployment):
         CircuitOpenError("open", retry_at=3.0),
         LimitExceededError("full"),
         BudgetExceededError("spent", per="model"),
+        BudgetExceededError("spent", per="user", model="east"),
     ],
 )
 def test_the_next_deployment_gets_a_call_that_was_refused(way, deployment, refusal):
@@ -307,6 +308,7 @@ def test_a_retry_after_a_hedge_avoids_both_deployments(way):
     west = Requests(at_once(error=ServerError("down")))
 
     def until_west_has_failed(requests, request):
+        policies.update(HedgeSettings(share=1.0, samples=2, min_delay=1_000.0))  # the retry is not hedged, however slow
         return after(0, error=ServerError("down"))(west, request)
 
     east, north = Requests(until_west_has_failed), Requests(at_once())

@@ -17,11 +17,11 @@ USED = 8
 ANSWER = llmops.Response(text="ok", usage=llmops.Usage(input_tokens=5, output_tokens=3), cost=1.0)
 
 
-def configure(*budgets, **more):
+def configure(*budgets, fallbacks=(), **more):
     store = more.pop("store", {"enabled": False})
     llmops.configure(
         model="first",
-        models={"first": {"model": "offline/echo"}, "second": {"model": "offline/echo"}},
+        models={"first": {"model": "offline/echo", "fallbacks": fallbacks}, "second": {"model": "offline/echo"}},
         budgets=[{"name": "b", **one} for one in budgets],
         store=store,
         **more,
@@ -146,3 +146,11 @@ def test_a_new_process_goes_on_with_what_the_store_has(own_surroundings: Path):
     assert 1 <= first < 9
     assert run("ada") == 0
     assert run("bob") == first
+
+
+@pytest.mark.parametrize("budget", [{"per": "model"}, {"model": "first"}])
+def test_a_budget_of_one_model_goes_on_to_the_next_one(model, budget):
+    configure({"limit_tokens": USED, **budget}, fallbacks=["second"])
+    answers = [llmops.chat("hi", max_tokens=3) for _ in range(2)]
+    assert [one.deployment for one in answers] == ["first", "second"]
+    assert answers[1].attempts[0].reason == "fallback"

@@ -9,10 +9,12 @@ import time
 from pathlib import Path
 
 import pytest
+from gated_requests import Requests, at_once, never
 
 import llmops_sdk as llmops
 from llmops_sdk._util._clock import SYSTEM_CLOCK
 from llmops_sdk.config import BudgetSettings, Settings
+from llmops_sdk.providers import Response
 from llmops_sdk.resilience.budgets._budgets import Budgets
 from llmops_sdk.resilience.budgets._call import BudgetCall
 from llmops_sdk.resilience.budgets._spent import read_spending, read_start, start_reader
@@ -92,6 +94,55 @@ def test_failed_call_counts_where_the_model_may_have_worked(store, error, usd):
     with use_provider(ScriptedProvider([error])), pytest.raises(type(error)):
         llmops.chat("a prompt", model="free", retry=False)
     assert spent(BudgetSettings(name="b", limit_usd=9, unknown_cost=0.25)) == {("b", ""): usd}
+
+
+def test_failed_attempts_before_an_answer_count(store):
+    """A time-out may have cost a whole answer, a refusal costs nothing."""
+    errors = [llmops.ProviderTimeoutError("too slow"), llmops.RateLimitError("slow down", status_code=429)]
+    with use_provider(ScriptedProvider([*errors, "an answer"])):
+        answer = llmops.chat("a prompt", model="free", retry={"base": 0.0001})
+    usage = answer.usage
+    assert spent(budget()) == {("b", ""): 2 * usage.input_tokens + usage.output_tokens}
+    assert spent(BudgetSettings(name="b", limit_usd=9, unknown_cost=0.25)) == {("b", ""): 0.5}
+
+
+def test_failed_attempt_costs_as_much_as_the_answer_where_that_is_known(store):
+    with use_provider(ScriptedProvider([llmops.ProviderTimeoutError("too slow"), Response(text="so", cost=0.5)])):
+        llmops.chat("a prompt", model="free", retry={"base": 0.0001})
+    assert spent(BudgetSettings(name="b", limit_usd=9, unknown_cost=0.25)) == {("b", ""): 1.0}
+
+
+def test_lost_hedge_counts(tmp_path):
+    """The request that lost is an attempt like another one, with the cost of the answer as its estimate."""
+    hedge = {"share": 1.0, "samples": 2, "min_delay": 0.001}
+    llmops.configure(store={"path": tmp_path / "traces"}, model="offline/echo", hedge=hedge)
+    with use_provider(ScriptedProvider([Response(text="warm", cost=0.25)] * 2)):
+        for _ in range(2):
+            llmops.chat("a prompt")
+    raced = Requests(never, at_once(cost=0.5))
+    try:
+        with use_provider(raced):
+            assert [one.reason for one in llmops.chat("a prompt").attempts] == ["first", "hedge"]
+    finally:
+        raced.released.set()
+    assert spent(BudgetSettings(name="b", limit_usd=9, unknown_cost=0.125)) == {("b", ""): 2 * 0.25 + 2 * 0.5}
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_call_without_an_answer_counts_by_its_texts(store, failed):
+    """A stream that its reader leaves, or a call that times out, has no tokens."""
+    prompt = "a prompt of many words " * 10
+    if failed:
+        late = ScriptedProvider([llmops.ProviderTimeoutError("too slow")])
+        with use_provider(late), pytest.raises(llmops.ProviderTimeoutError):
+            llmops.chat(prompt, model="free", retry=False)
+    else:
+        chunks = llmops.stream(prompt, model="free")
+        next(iter(chunks))
+        chunks.close()
+    (tokens,) = spent(budget()).values()
+    assert len(prompt) / 4 <= tokens <= len(prompt) / 4 + 60  # the messages' JSON has some signs more
+    assert spent(BudgetSettings(name="b", limit_usd=9, unknown_cost=0.25)) == {("b", ""): 0.25}
 
 
 def test_calls_of_other_libraries_do_not_count(store):

@@ -28,6 +28,7 @@ from llmops_sdk.errors import (
 )
 from llmops_sdk.providers import Chunk, Embeddings, Provider, RateLimits, Request, Response, Usage
 from llmops_sdk.resilience import RetryProvider
+from llmops_sdk.resilience.balance import BalanceProvider, Balancer, Deployment
 from llmops_sdk.resilience.breaker._breaker import Breaker
 from llmops_sdk.resilience.traffic._provider import TrafficProvider
 from llmops_sdk.shared._local import LocalState
@@ -373,9 +374,15 @@ def test_a_call_cancelled_in_the_queue_gives_everything_back(deploy, system_cloc
         await asyncio.gather(inside, return_exceptions=True)
 
     deployed = deploy(Hanging(), clock=system_clock)
-    asyncio.run(main())
+    with capture_traces() as traces, span("work"):
+        asyncio.run(main())
     assert deployed.is_idle()
     assert (deployed.inner.seen, deployed.spent) == (1, PROMPT)
+    rows = [one.attributes for one in traces.spans[0].events]
+    assert [(one["decision"], one["deployment"], one["subject"]) for one in rows] == [
+        ("cancelled", "east", "concurrency")
+    ] * 3
+    assert all(one["wait_ms"] > 0 for one in rows)
 
 
 def test_a_stream_cancelled_in_the_middle_frees_everything(deploy):
@@ -492,6 +499,65 @@ def test_a_retry_after_pauses_other_callers_and_the_own_retry_passes(way, script
     retrying = RetryProvider(deployed.stage, RetrySettings(attempts=2), clock=deployed.clock, random=lambda low, _: low)
     assert way(retrying) == "Hello"
     assert deployed.clock.waits == [3.0]
+
+
+def refusing_another(way, deployed, error, seconds=7.0):
+    """Return a step that fails while another caller is told to wait."""
+
+    def other():
+        deployed.breaker.admit().end("neutral", seconds)
+
+    def fail(_request):
+        other()
+        raise error
+
+    return [other, error] if way.streams else fail
+
+
+def test_a_retry_waits_no_shorter_than_the_cooldown_that_another_call_caused(way, script, deploy):
+    deployed = deploy(script(way.answer), failures=9)
+    deployed.inner.steps.insert(0, refusing_another(way, deployed, ProviderConnectionError("reset")))
+    retrying = RetryProvider(deployed.stage, RetrySettings(), clock=deployed.clock, random=lambda low, _: low)
+    assert way(retrying) == "Hello"
+    assert deployed.clock.waits == [pytest.approx(7.0)]
+
+
+@pytest.mark.parametrize("bound", [{"timeout": Timeout(total=5)}, {}])
+def test_a_cooldown_beyond_the_deadline_or_the_longest_wait_ends_the_call_at_once(way, script, deploy, bound):
+    deployed, error = deploy(script(), failures=9), ServerError("down", status_code=500)
+    deployed.inner.steps.append(refusing_another(way, deployed, error))
+    retrying = RetryProvider(deployed.stage, RetrySettings(max_retry_after=60 if bound else 6), clock=deployed.clock)
+    with pytest.raises(ServerError) as caught:
+        way(retrying, replace(REQUEST, **bound))
+    assert caught.value is error
+    assert deployed.clock.waits == []
+
+
+def test_a_cooldown_that_begins_during_the_wait_prolongs_it(way, script, deploy, clock):
+    class Interrupted(type(clock)):
+        def sleep(self, seconds):
+            super().sleep(seconds)
+            if len(self.waits) == 1:
+                deployed.breaker.admit().end("neutral", 7.0)
+
+        async def asleep(self, seconds):
+            self.sleep(seconds)
+
+    deployed = deploy(script(ServerError("down", status_code=500), way.answer), failures=9, clock=Interrupted())
+    retrying = RetryProvider(deployed.stage, RetrySettings(base=1.0), clock=deployed.clock, random=lambda _, high: high)
+    assert way(retrying) == "Hello"
+    assert deployed.clock.waits == [1.0, pytest.approx(7.0)]
+
+
+def test_a_retry_waits_for_the_first_of_several_deployments_that_cool_down(way, script, deploy):
+    east, west = deploy(script(), failures=9), deploy(script(way.answer), failures=9)
+    west.breaker.admit().end("neutral", 3.0)
+    east.inner.steps.append(refusing_another(way, east, ServerError("down", status_code=500)))
+    pair = [Deployment(name, "script/one", one.stage) for name, one in (("east", east), ("west", west))]
+    balanced = BalanceProvider(pair, Balancer("weighted", [1.0, 1.0]), clock=east.clock)
+    retrying = RetryProvider(balanced, RetrySettings(), clock=east.clock, random=lambda low, _: low, routes=True)
+    assert way(retrying) == "Hello"
+    assert east.clock.waits == [pytest.approx(3.0)]
 
 
 def test_a_pause_holds_for_callers_of_the_deployment(way, script, deploy):

@@ -1,0 +1,1 @@
+"""`llmops eval …`: run, compare, gate and report experiments."""

@@ -1,0 +1,73 @@
+"""Evaluate: run a task over a data set, score what it returns, and say whether a change made it better.
+
+Importing this package imports neither numpy nor the client: each name loads its own module.
+"""
+
+from typing import TYPE_CHECKING
+
+from llmops_sdk._lazy import lazy_names
+
+if TYPE_CHECKING:
+    from llmops_sdk.evals import metrics, stats
+    from llmops_sdk.evals._experiment import Experiment
+    from llmops_sdk.evals._types import Case, ItemResult, Score, Scorer, ScoreResult
+    from llmops_sdk.evals.comparing._comparison import Comparison, ComparisonRow, compare
+    from llmops_sdk.evals.comparing._gate import GateResult, GateRow, gate
+    from llmops_sdk.evals.judges._calibration import CorrectedMean, JudgeReport, calibrate, corrected_mean, human_scores
+    from llmops_sdk.evals.judges._judge import Judge
+    from llmops_sdk.evals.judges._pairs import PairJudge, Preference
+    from llmops_sdk.evals.judges._pairwise import PairwiseResult, apairwise, pairwise
+    from llmops_sdk.evals.judges._verdict import parse_verdict
+    from llmops_sdk.evals.running._evaluate import aevaluate, evaluate
+    from llmops_sdk.evals.scorers._decorator import FunctionScorer, scorer
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "_experiment": "Experiment",
+        "_types": "Case ItemResult Score ScoreResult Scorer",
+        "comparing._comparison": "Comparison ComparisonRow compare",
+        "comparing._gate": "GateResult GateRow gate",
+        "judges._calibration": "CorrectedMean JudgeReport calibrate corrected_mean human_scores",
+        "judges._judge": "Judge",
+        "judges._pairs": "PairJudge Preference",
+        "judges._pairwise": "PairwiseResult apairwise pairwise",
+        "judges._verdict": "parse_verdict",
+        "running._evaluate": "aevaluate evaluate",
+        "scorers._decorator": "FunctionScorer scorer",
+    },
+    modules="metrics stats",
+)
+
+__all__ = [
+    "Case",
+    "Comparison",
+    "ComparisonRow",
+    "CorrectedMean",
+    "Experiment",
+    "FunctionScorer",
+    "GateResult",
+    "GateRow",
+    "ItemResult",
+    "Judge",
+    "JudgeReport",
+    "PairJudge",
+    "PairwiseResult",
+    "Preference",
+    "Score",
+    "ScoreResult",
+    "Scorer",
+    "aevaluate",
+    "apairwise",
+    "calibrate",
+    "compare",
+    "corrected_mean",
+    "evaluate",
+    "gate",
+    "human_scores",
+    "metrics",
+    "pairwise",
+    "parse_verdict",
+    "scorer",
+    "stats",
+]

@@ -1,0 +1,33 @@
+"""Values of an application as text for people and for judges."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+__all__ = ["as_text", "clean"]
+
+_NO_TEXT = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def clean(text: str) -> str:
+    """Return a text with question marks for the characters that no XML, HTML or UTF-8 file can hold."""
+    return _NO_TEXT.sub("?", text)
+
+
+def as_text(value: Any) -> str:
+    """Return a text as it is, None as an empty text, and another value as indented JSON, or else its `repr`.
+
+    Lone surrogates, which neither a file nor a request can carry, become question marks.
+    """
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        text = value
+    else:
+        try:
+            text = json.dumps(value, indent=2, ensure_ascii=False, default=repr)
+        except (TypeError, ValueError, RecursionError):
+            text = repr(value)
+    return text.encode("utf-8", "replace").decode()

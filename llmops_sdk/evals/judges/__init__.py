@@ -1,0 +1,4 @@
+"""Let a model judge outputs, one by one or in pairs, and measure how far its verdicts can be trusted.
+
+Doors for other packages: `_calibration`.
+"""

@@ -1,0 +1,103 @@
+"""The summary of an experiment or a comparison in Markdown, as for a pull request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from llmops_sdk.evals.comparing._comparison import Comparison
+from llmops_sdk.evals.comparing._gate import GateResult
+from llmops_sdk.evals.reports._numbers import MARKS, change_text, interval_text, number, p_text, title
+
+__all__ = ["comparison_markdown", "summary_markdown"]
+
+_SPECIAL = str.maketrans({char: f"\\{char}" for char in "\\`*_{}[]<>#|~@!$&"} | {"\n": " ", "\r": " "})
+_LONGEST_CELL = 200  # characters
+_MOST_IDS = 10
+_OUTCOMES = {"pass": "passed", "fail": "FAILED", "undecided": "undecided"}
+
+
+def summary_markdown(name: str, rows: Iterable[Mapping[str, Any]]) -> str:
+    """Return the table of an experiment.
+
+    Args:
+        name: The experiment's name.
+        rows: Those of `Experiment.summary`.
+    """
+    lines = [f"### {_text(name)}", ""]
+    lines += _table(
+        ("score", "n", "mean", "95 % interval", "failed", "not run"),
+        [
+            (
+                row["scorer"],
+                row["n"],
+                number(row["mean"]),
+                interval_text(row["interval"]),
+                row["failed"],
+                row["not_run"],
+            )
+            for row in rows
+        ],
+    )
+    return "\n".join(lines) + "\n"
+
+
+def comparison_markdown(comparison: Comparison, gate: GateResult | None = None) -> str:
+    """Return the table of a comparison, with the gate's outcome and the reasons for what did not pass.
+
+    Texts of the data and names are escaped: none of them becomes a link, a mention or HTML.
+
+    Args:
+        comparison: The comparison.
+        gate: What the gate says, or None.
+    """
+    lines = [f"### {_text(comparison.b)} against {_text(comparison.a)}", ""]
+    if gate is not None:
+        lines += [
+            f"**Gate {_OUTCOMES[gate.outcome]}** (rule {gate.rule}, margin {gate.margin:g}, alpha {gate.alpha:g})",
+            "",
+        ]
+    lines += _table(
+        ("score", "n", "before", "after", "difference", "adjusted p", "verdict", "failed"),
+        [
+            (
+                title(row.scorer, row.slice),
+                row.n,
+                number(row.mean_a),
+                number(row.mean_b),
+                change_text(row.difference, row.interval),
+                p_text(row.p_adjusted),
+                MARKS[row.verdict],
+                f"{row.failed_a} / {row.failed_b}",
+            )
+            for row in comparison.rows
+        ],
+    )
+    if gate is not None and gate.outcome != "pass":
+        lines += ["", *(f"- {_text(title(row.scorer, row.slice))}: {row.outcome}, {_text(row.reason)}"
+                        for row in gate.rows if row.outcome != "pass")]  # fmt: skip
+    notes = [*comparison.warnings]
+    notes += [
+        f"items only in {name}: {_ids(ids)}"
+        for name, ids in ((comparison.a, comparison.only_in_a), (comparison.b, comparison.only_in_b))
+        if ids
+    ]
+    if notes:
+        lines += ["", *(f"- {_text(note)}" for note in notes)]
+    return "\n".join(lines) + "\n"
+
+
+def _ids(ids: Sequence[str]) -> str:
+    more = len(ids) - _MOST_IDS
+    return ", ".join(ids[:_MOST_IDS]) + (f" and {more} more" if more > 0 else "")
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+    lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
+    return lines + ["| " + " | ".join(_text(str(cell)) for cell in row) + " |" for row in rows]
+
+
+def _text(text: str) -> str:
+    cut = text if len(text) <= _LONGEST_CELL * 4 else text[: _LONGEST_CELL * 4] + "…"
+    shown = "".join(char if char.isprintable() else " " for char in cut)
+    return shown.translate(_SPECIAL)

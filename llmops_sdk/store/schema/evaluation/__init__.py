@@ -1,0 +1,1 @@
+"""The streams and views of evaluation: data sets and experiments."""
