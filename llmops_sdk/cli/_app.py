@@ -137,6 +137,10 @@ _GROUPS: dict[str, tuple[str, tuple[Callable[..., bool | None], ...]]] = {
         (_datasets.create, _datasets.list_, _datasets.show, _datasets.diff, _datasets.split, _datasets.export,
          _datasets.delete),
     ),
+    "eval": (
+        "Run, compare, gate and report experiments.",
+        (_run.run_, _compare.compare, _compare.gate, _compare.report, _list.list_, _online.online),
+    ),
 }  # fmt: skip
 """The groups of commands: the help and the commands of each. One within another follows it."""
 
