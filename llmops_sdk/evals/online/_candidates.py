@@ -27,11 +27,14 @@ WHERE {conditions} AND {draw} AND NOT coalesce(t.done, false) AND coalesce(t.att
 ORDER BY s.start_time, s.span_id LIMIT $limit
 """
 # The outputs of experiments have their scores already, and an evaluator's own spans must not be scored in turn.
-_ALWAYS = (
+_ALWAYS: tuple[str, ...] = (
     "s.status = 'ok'",
     "s.output IS NOT NULL",
     "s.kind <> 'evaluator'",
-    "s.trace_id NOT IN (SELECT trace_id FROM spans WHERE kind = 'evaluator' AND parent_span_id IS NULL)",
+    (
+        "s.trace_id NOT IN (SELECT trace_id FROM spans WHERE parent_span_id IS NULL AND "
+        "(kind = 'evaluator' OR attributes->>'llmops.eval.experiment_id' IS NOT NULL))"
+    ),
 )
 _SPENT = "SELECT coalesce(sum(cost), 0) FROM experiment_scores WHERE experiment_id = $id AND time >= $midnight"
 
@@ -77,8 +80,8 @@ def where_clause(evaluator: EvaluatorSettings) -> tuple[str, dict[str, Any]]:
         conditions.append("s.name = $span")
         values["span"] = evaluator.span
     if evaluator.where is not None:
-        # The new lines end a comment, and the closing bracket an unfinished condition: both are errors of the SQL then.
-        conditions.append(f"s.span_id IN (SELECT span_id FROM spans WHERE (\n{evaluator.where}\n))")
+        # The configuration's own SQL, over the views alone. The line breaks keep a comment at its end from the rest.
+        conditions.append(f"s.span_id IN (SELECT span_id FROM spans WHERE (\n{evaluator.where}\n))")  # noqa: S608
     return " AND ".join(conditions), values
 
 

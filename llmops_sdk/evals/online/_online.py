@@ -24,6 +24,8 @@ from llmops_sdk.evals.running._prepare import planned_scorers
 from llmops_sdk.evals.running._scoring import run_scorer, score_result
 from llmops_sdk.evals.running._spending import Spending
 from llmops_sdk.evals.running._threads import ThreadCalls
+from llmops_sdk.resilience.budgets import budget as budget_of
+from llmops_sdk.resilience.budgets._scopes import enter_scope
 from llmops_sdk.store._record_writer import ExperimentScoreRecord, RecordWriter, open_record_writer
 from llmops_sdk.tracing import score as put_score
 
@@ -178,6 +180,10 @@ class _Evaluation:
         budget = self._evaluator.budget_usd
         left = None if budget is None else budget - spent_today(self._evaluator, now=time.time(), path=self._path)
         self._spending = Spending(left)
+        self._context = contextvars.copy_context()
+        if left is not None and left > 0:
+            # The hard bound: a call whose estimate does not fit is refused before it is sent.
+            self._context.run(enter_scope, budget_of(limit_usd=left, window="total", unknown_cost=1e-12))
         self._threads = ThreadCalls(asyncio.get_running_loop())
         waiting = iter(found[:limit])
         try:
@@ -191,6 +197,8 @@ class _Evaluation:
 
     async def _work(self, waiting: Any) -> None:
         for candidate in waiting:
+            if self._stopped == "budget":
+                return
             while not self._spending.allows():
                 if not self._spending.in_flight:
                     self._stopped = "budget"
@@ -210,10 +218,13 @@ class _Evaluation:
         )  # fmt: skip
         attributes = {"llmops.evaluator": self._evaluator.name, "llmops.eval.trace_id": candidate.trace_id}
         scope = await run_scorer(
-            self._scorer, case, threads=self._threads, context=contextvars.copy_context(), attributes=attributes,
+            self._scorer, case, threads=self._threads, context=self._context, attributes=attributes,
             timeout=self._timeout,
         )  # fmt: skip
         result = score_result(self._scorer, scope)
+        if result.status == "not_run":
+            self._stopped = "budget"
+            return 0.0
         self._spending.add(result.cost)
         self._cost += result.cost or 0.0
         self._counts[result.status if result.status in ("ok", "skipped") else "failed"] += 1
