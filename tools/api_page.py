@@ -33,7 +33,17 @@ _SECTIONS = {
     "errors": "Errors",
 }
 # The subpackages with public types of their own. docs/configuration.md has the settings.
-_SUBPACKAGES = ("providers", "embeddings", "guardrails", "caching", "resilience", "store", "collect", "testing")
+_SUBPACKAGES = (
+    "providers",
+    "embeddings",
+    "guardrails",
+    "caching",
+    "resilience",
+    "store",
+    "collect",
+    "testing",
+    "datasets",
+)
 _WIDTH = 100
 _INTRODUCTION = """# The public names
 
@@ -139,9 +149,10 @@ def fields_of(cls: type) -> Iterator[tuple[str, str, str]]:
         for field in dataclasses.fields(cls):
             if not field.name.startswith("_"):
                 yield field.name, _annotation(field.type) + _default(field), texts.pop(field.name, "")
+    inherited = {name: text for base in reversed(cls.__mro__[1:]) for name, text in documented_attributes(base).items()}
     for name, field in getattr(cls, "model_fields", {}).items():
         section = f"The section `[{name}]` of [configuration.md](configuration.md)."
-        yield name, _annotation(field.annotation), " ".join((field.description or section).split())
+        yield name, _annotation(field.annotation), texts.pop(name, inherited.get(name, section))
     yield from ((name, "", text) for name, text in texts.items())
 
 

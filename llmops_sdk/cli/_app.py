@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from llmops_sdk._version import __version__
 from llmops_sdk.cli import _approvals, _cache
-from llmops_sdk.cli._command import app, command
+from llmops_sdk.cli._command import add_command
 from llmops_sdk.cli._demo import demo
 from llmops_sdk.cli._filters import Filter
 from llmops_sdk.cli._guard import calibrate, check, list_
@@ -19,6 +19,7 @@ from llmops_sdk.cli._options import Form, Limit, Store
 from llmops_sdk.cli._trust import trust
 from llmops_sdk.cli._usage import UsageError
 from llmops_sdk.cli.datasets import _commands as _datasets
+from llmops_sdk.cli.evaluation import _compare, _list, _run
 from llmops_sdk.cli.inspect._schema import schema
 from llmops_sdk.cli.inspect._show import show
 from llmops_sdk.cli.inspect._sql import sql
@@ -42,8 +43,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
+    given = sys.argv[1:] if arguments is None else arguments
     try:
-        app(arguments)
+        _application(given[0] if given else "")(given)
     except SystemExit as leave:
         return leave.code if isinstance(leave.code, int) else 1
     return 0
@@ -55,7 +57,6 @@ def _print_version(requested: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _root(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
@@ -118,34 +119,68 @@ def doctor(
 
 
 # Heavy imports stay inside the functions: every command pays for what this module imports.
-app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})(demo)
 _COMMANDS = (
     sql, traces, show, stats, tail, schema, doctor, collect, compact, export, import_, prune, replay, reprice,
     snapshot, trust,
 )  # fmt: skip
-for _function in _COMMANDS:
-    command(_function)
-guard = typer.Typer(name="guard", help="Try, list and calibrate guards.", no_args_is_help=True, rich_markup_mode=None)
-app.add_typer(guard)
-for _function in (check, list_, calibrate):
-    command(_function, guard)
-cache = typer.Typer(name="cache", help="Inspect and empty the caches.", no_args_is_help=True, rich_markup_mode=None)
-app.add_typer(cache)
-for _function in (_cache.stats_, _cache.clear, _cache.invalidate, _cache.inspect_, _cache.shadow):
-    command(_function, cache)
-dataset = typer.Typer(
-    name="dataset", help="Create, compare, split and export data sets.", no_args_is_help=True, rich_markup_mode=None
-)
-app.add_typer(dataset)
-for _function in (
-    _datasets.create, _datasets.list_, _datasets.show, _datasets.diff, _datasets.split, _datasets.export,
-    _datasets.delete,
-):  # fmt: skip
-    command(_function, dataset)
-approvals = typer.Typer(
-    name="guard approvals", help="Approve calls of tools that wait for a person.", no_args_is_help=True,
-    rich_markup_mode=None,
-)  # fmt: skip
-guard.add_typer(approvals, name="approvals")
-for _function in (_approvals.list_, _approvals.approve, _approvals.deny):
-    command(_function, approvals)
+
+
+def _application(first: str) -> typer.Typer:
+    """Return the command line: with the one command whose name is the first argument, else with all of them.
+
+    Typer examines the options of every command that is added, which takes longer than it takes to run most of them.
+    """
+    app = typer.Typer(
+        name="llmops",
+        help="Inspect, export and maintain the traces of LLM applications.",
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,  # plain help starts fast and reads well in a pipe
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_root)
+    named = [function for function in _COMMANDS if function.__name__.rstrip("_") == first]
+    if named:
+        add_command(named[0], app)
+        return app
+    any_arguments: dict[str, Any] = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+    app.command(context_settings=any_arguments)(demo)
+    for function in _COMMANDS:
+        add_command(function, app)
+    guard = _group("guard", "Try, list and calibrate guards.", check, list_, calibrate)
+    cache = _group(
+        "cache", "Inspect and empty the caches.", _cache.stats_, _cache.clear, _cache.invalidate, _cache.inspect_,
+        _cache.shadow,
+    )  # fmt: skip
+    approvals = _group(
+        "guard approvals", "Approve calls of tools that wait for a person.", _approvals.list_, _approvals.approve,
+        _approvals.deny,
+    )  # fmt: skip
+    guard.add_typer(approvals, name="approvals")
+    app.add_typer(guard)
+    app.add_typer(cache)
+    app.add_typer(
+        _group(
+            "dataset", "Create, compare, split and export data sets.", _datasets.create, _datasets.list_,
+            _datasets.show, _datasets.diff, _datasets.split, _datasets.export, _datasets.delete,
+        )
+    )  # fmt: skip
+    app.add_typer(
+        _group(
+            "eval",
+            "Run, compare, gate and report experiments.",
+            _run.run_,
+            _compare.compare,
+            _compare.gate,
+            _compare.report,
+            _list.list_,
+        )
+    )
+    return app
+
+
+def _group(name: str, text: str, *functions: Callable[..., bool | None]) -> typer.Typer:
+    group = typer.Typer(name=name, help=text, no_args_is_help=True, rich_markup_mode=None)
+    for function in functions:
+        add_command(function, group)
+    return group

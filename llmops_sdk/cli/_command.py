@@ -1,4 +1,4 @@
-"""The typer application, and the decorator that adds a command to it."""
+"""Make a command of the command line out of a function."""
 
 from __future__ import annotations
 
@@ -18,17 +18,9 @@ from llmops_sdk.cli._usage import UsageError
 from llmops_sdk.cli.output._text import defuse
 from llmops_sdk.errors import LLMOpsError
 
-__all__ = ["app", "command", "exit_on_error"]
+__all__ = ["add_command", "exit_on_error"]
 
-app = typer.Typer(
-    name="llmops",
-    help="Inspect, export and maintain the traces of LLM applications.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,  # plain help starts fast and reads well in a pipe
-    pretty_exceptions_enable=False,
-)
-
+_SENDING = frozenset({"replay", "run_"})
 _FILTER_OPTIONS = tuple(inspect.signature(parse_filter, eval_str=True).parameters.values())
 _DEBUG = inspect.Parameter(
     "debug",
@@ -38,8 +30,8 @@ _DEBUG = inspect.Parameter(
 )
 
 
-def command(function: Callable[..., bool | None], group: typer.Typer | None = None) -> None:
-    """Add a function to the application, or to a group of commands in it, as the command of its name.
+def add_command(function: Callable[..., bool | None], group: typer.Typer) -> None:
+    """Add a function to the command line, or to a group of commands in it, as the command of its name.
 
     A parameter `filters` becomes the options of `parse_filter`, `--debug` comes last, the epilog shows the command's
     examples, and the result False is exit status 1.
@@ -54,8 +46,8 @@ def command(function: Callable[..., bool | None], group: typer.Typer | None = No
         with exit_on_error(debug):
             from llmops_sdk.config import tolerate_untrusted
 
-            # Only `replay` sends anything. The others work in a project that nobody has trusted yet.
-            tolerate_untrusted(function.__name__ != "replay")
+            # The others send nothing, and work in a project that nobody has trusted yet.
+            tolerate_untrusted(function.__name__ not in _SENDING)
             if "filters" in own:
                 values["filters"] = parse_filter(**{option.name: values.pop(option.name) for option in _FILTER_OPTIONS})
             succeeded = function(**values)
@@ -65,8 +57,8 @@ def command(function: Callable[..., bool | None], group: typer.Typer | None = No
     keyword_only = [option.replace(kind=inspect.Parameter.KEYWORD_ONLY) for option in [*options, _DEBUG]]
     run.__signature__ = inspect.Signature(keyword_only)  # pyright: ignore[reportAttributeAccessIssue] - typer reads it
     name = function.__name__.rstrip("_")
-    whole = name if group is None else f"{group.info.name} {name}"
-    (app if group is None else group).command(name, epilog=EXAMPLES.get(whole))(run)
+    whole = name if group.info.name == "llmops" else f"{group.info.name} {name}"
+    group.command(name, epilog=EXAMPLES.get(whole))(run)
 
 
 @contextmanager

@@ -183,7 +183,7 @@ def _restored(row: dict[str, Any], *, signed: bool = True) -> dict[str, Any]:
         text = cell.removeprefix("'") if signed and isinstance(cell, str) else cell
         column = name.removesuffix("_json")
         if column == name != "metadata":
-            found[name] = text if name == "input" else text or None
+            found[name] = text if name == "input" or not signed else text or None
         elif text:
             try:
                 found[column] = json.loads(text, parse_constant=_no_constant)

@@ -24,6 +24,5 @@ def read_stdin(form: str, *, input: str, expected: str, id: str | None) -> Datas
         DatasetError: It is too large, or a line is not valid.
     """
     rows = read_stream(sys.stdin.buffer, form_of("stdin", form), "stdin")
-    return Dataset(
-        items_of_rows(rows, Columns(input, expected, id), word="line", path=None), source="file", detail="stdin"
-    )
+    items = items_of_rows(rows, Columns(input, expected, id), word="line")
+    return Dataset(items, source="file", detail="stdin")

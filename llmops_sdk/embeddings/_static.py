@@ -65,6 +65,19 @@ class StaticEmbedder:
             self._fill(row, text)
         return found
 
+    def embed_tokens(self, text: str, /) -> NDArray[np.float32]:
+        """Return one row for each token of a text, in no unit length: the rows that `embed` adds up.
+
+        A text without tokens and without words gives no rows. Words that have no tokens come last.
+
+        Args:
+            text: The text, cut like that of `embed`.
+        """
+        np, table = self._numpy, self._table
+        tokens, unknown = self._pieces.split(text[:MAX_CHARACTERS], MAX_TOKENS)
+        known = table.scales[tokens, None] * table.rows[tokens].astype("float32")
+        return np.concatenate([known, *(self._hashed(word)[None] for word in unknown)])
+
     def _fill(self, row: Any, text: str) -> None:
         np, table = self._numpy, self._table
         tokens, unknown = self._pieces.split(text[:MAX_CHARACTERS], MAX_TOKENS)

@@ -59,20 +59,6 @@ class EmbeddingError(LLMOpsError):
         self.source = source
 
 
-class MissingScoreError(LLMOpsError, ValueError):
-    """A score, label or rating is missing (None or NaN) where a statistic needs every one.
-
-    Attributes:
-        argument: The name of the argument that has the missing value.
-        index: The position of the first missing value, from 0.
-    """
-
-    def __init__(self, message: str, *, argument: str | None = None, index: int | None = None) -> None:
-        super().__init__(message)
-        self.argument = argument
-        self.index = index
-
-
 class DatasetError(LLMOpsError):
     """A data set cannot be made, found, saved or written.
 
@@ -97,6 +83,20 @@ class DatasetError(LLMOpsError):
         self.path = path
         self.line = line
         self.nearest = nearest
+
+
+class MissingScoreError(LLMOpsError, ValueError):
+    """A score, label or rating is missing (None or NaN) where a statistic needs every one.
+
+    Attributes:
+        argument: The name of the argument that has the missing value.
+        index: The position of the first missing value, from 0.
+    """
+
+    def __init__(self, message: str, *, argument: str | None = None, index: int | None = None) -> None:
+        super().__init__(message)
+        self.argument = argument
+        self.index = index
 
 
 class CassetteError(LLMOpsError):

@@ -1,6 +1,8 @@
 """Evaluate: run a task over a data set, score what it returns, and say whether a change made it better.
 
 Importing this package imports neither numpy nor the client: each name loads its own module.
+
+Doors for other packages: `_experiment_files`.
 """
 
 from typing import TYPE_CHECKING
@@ -8,7 +10,7 @@ from typing import TYPE_CHECKING
 from llmops_sdk._lazy import lazy_names
 
 if TYPE_CHECKING:
-    from llmops_sdk.evals import stats
+    from llmops_sdk.evals import metrics, stats
     from llmops_sdk.evals._experiment import Experiment
     from llmops_sdk.evals._types import Case, ItemResult, Score, Scorer, ScoreResult
     from llmops_sdk.evals.comparing._comparison import Comparison, ComparisonRow, compare
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from llmops_sdk.evals.judges._pairs import PairJudge, Preference
     from llmops_sdk.evals.judges._pairwise import PairwiseResult, apairwise, pairwise
     from llmops_sdk.evals.judges._verdict import parse_verdict
+    from llmops_sdk.evals.online._online import OnlineResult, aevaluate_online, evaluate_online
     from llmops_sdk.evals.running._evaluate import aevaluate, evaluate
     from llmops_sdk.evals.scorers._decorator import FunctionScorer, scorer
 
@@ -33,10 +36,11 @@ __getattr__, __dir__ = lazy_names(
         "judges._pairs": "PairJudge Preference",
         "judges._pairwise": "PairwiseResult apairwise pairwise",
         "judges._verdict": "parse_verdict",
+        "online._online": "OnlineResult aevaluate_online evaluate_online",
         "running._evaluate": "aevaluate evaluate",
         "scorers._decorator": "FunctionScorer scorer",
     },
-    modules="stats",
+    modules="metrics stats",
 )
 
 __all__ = [
@@ -51,6 +55,7 @@ __all__ = [
     "ItemResult",
     "Judge",
     "JudgeReport",
+    "OnlineResult",
     "PairJudge",
     "PairwiseResult",
     "Preference",
@@ -58,13 +63,16 @@ __all__ = [
     "ScoreResult",
     "Scorer",
     "aevaluate",
+    "aevaluate_online",
     "apairwise",
     "calibrate",
     "compare",
     "corrected_mean",
     "evaluate",
+    "evaluate_online",
     "gate",
     "human_scores",
+    "metrics",
     "pairwise",
     "parse_verdict",
     "scorer",

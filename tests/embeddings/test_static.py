@@ -175,3 +175,14 @@ def test_embedding_imports_no_model_library():
     )  # fmt: skip
 
     assert done.stdout == "[]\n"
+
+
+def test_token_rows_add_up_to_the_vector_of_the_text():
+    embedder = open_embedder("static")
+    for text in ("Where is my card?", "qzxj \u2603\u2603 refund", "", "a " * 6_000):
+        rows = embedder.embed_tokens(text)
+        assert rows.shape[1] == embedder.dimension
+        if len(rows):
+            total = rows.sum(axis=0)
+            assert embedder.embed([text])[0] @ total / (total @ total) ** 0.5 > 0.9999
+    assert len(embedder.embed_tokens("")) == 0

@@ -92,6 +92,7 @@ def ask(question: str) -> str: return question
         ("import llmops_sdk.stats", HEAVY),
         ("import llmops_sdk.evals as evals; evals.stats.ppi, evals.stats.EProcess", HEAVY),
         ("import llmops_sdk.embeddings", HEAVY),
+        ("import llmops_sdk.evals.metrics", HEAVY | {"rapidfuzz", "rouge_score", "sacrebleu"}),
     ],
     ids=[
         "package",
@@ -103,6 +104,7 @@ def ask(question: str) -> str: return question
         "stats",
         "evals and its statistics",
         "embeddings",
+        "metrics",
     ],
 )
 def test_heavy_modules_are_imported_only_on_use(program: str, heavy: set[str], tmp_path: Path):

@@ -19,10 +19,18 @@ from typing import Any
 import pytest
 
 import llmops_sdk.caching.semantic
+import llmops_sdk.evals
+import llmops_sdk.grounding
 import llmops_sdk.guardrails
 import llmops_sdk.tracing.privacy
 
-PACKAGES = (llmops_sdk.caching.semantic, llmops_sdk.guardrails, llmops_sdk.tracing.privacy)
+PACKAGES = (
+    llmops_sdk.caching.semantic,
+    llmops_sdk.evals,
+    llmops_sdk.grounding,
+    llmops_sdk.guardrails,
+    llmops_sdk.tracing.privacy,
+)
 MANY = 64
 """A repeat with a bound of at most this many is a constant factor."""
 ALL = frozenset(range(0x180))

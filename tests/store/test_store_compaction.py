@@ -89,7 +89,7 @@ def test_every_view_gives_the_same_rows_from_parquet_as_from_lines(store, everyt
     assert list_segments(store) == []
     assert {view.name: query(f"FROM {view.name} ORDER BY ALL", path=store).rows() for view in VIEWS} == before
     assert {view.name: query(f"DESCRIBE {view.name}", path=store).rows() for view in VIEWS} == types
-    assert all(before.values())
+    assert all(before[view.name] for view in VIEWS if view.exported)
 
 
 def test_a_live_segment_is_left_to_its_writer(store, make_span):

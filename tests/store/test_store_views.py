@@ -30,6 +30,8 @@ FIXED = {
     "traffic": "trace_id span_id time policy decision deployment subject reason wait_ms cost",
     "scores": "trace_id span_id name value label comment source time session_id document_id target",
     "losses": "time what reason count bytes",
+    "datasets": "name version time items erased latest source",
+    "dataset_items": "dataset version latest item_id input expected metadata source_trace_id",
 }
 
 

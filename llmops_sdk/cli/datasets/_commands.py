@@ -119,7 +119,12 @@ def show(ref: _Ref, limit: Limit = 20, form: Form = Format.TABLE, store: Store =
 def diff(
     before: Annotated[str, typer.Argument(metavar="BEFORE", help="NAME[@VERSION].", show_default=False)],
     after: Annotated[
-        str | None, typer.Argument(metavar="AFTER", help="NAME[@VERSION]. Default: the latest of the same name.")
+        str | None,
+        typer.Argument(
+            metavar="AFTER",
+            help="NAME[@VERSION]. Default: the latest of the same name; with BEFORE a NAME alone, its last two "
+            "versions are compared.",
+        ),
     ] = None,
     limit: Limit = 0,
     form: Form = Format.TABLE,
@@ -129,6 +134,8 @@ def diff(
     from llmops_sdk.datasets import Dataset
 
     folder = store_folder(store)
+    if after is None and "@" not in before:
+        before = _previous(before, folder)
     old = Dataset.load(before, path=folder)
     new = Dataset.load(after or before.partition("@")[0], path=folder)
     found = old.diff(new)
@@ -139,6 +146,15 @@ def diff(
         f"{found.unchanged:,} unchanged",
         file=sys.stderr,
     )
+
+
+def _previous(name: str, folder: Path) -> str:
+    from llmops_sdk.datasets import versions
+
+    saved = versions(name, path=folder)
+    if len(saved) == 1:
+        raise UsageError(f"{name} has one version only: give a second data set to compare it with")
+    return f"{name}@{saved[-2].version}" if saved else name
 
 
 def split(
@@ -171,15 +187,9 @@ def split(
     except ValueError as error:
         raise UsageError(str(error)) from error
     saved = parts.save(str(found.name), path=folder)
+    reached = {name: round(share, 4) for name, share in saved.shares.items()}
     rows = [
-        (
-            part.name,
-            _short(part.version, form),
-            len(part),
-            round(saved.shares[name], 4),
-            shares[name],
-            saved.groups[name],
-        )
+        (part.name, _short(part.version, form), len(part), reached[name], shares[name], saved.groups[name])
         for name, part in saved.items()
     ]
     write_rows(form, ("name", "version", "items", "share", "asked", "groups"), rows, sys.stdout)

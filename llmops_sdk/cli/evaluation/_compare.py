@@ -10,14 +10,14 @@ import typer
 
 from llmops_sdk.cli._options import Form, Store
 from llmops_sdk.cli._usage import UsageError
-from llmops_sdk.cli.evaluation._load import load_experiment, write_text
 from llmops_sdk.cli.output._formats import Format, write_rows
 from llmops_sdk.cli.output._text import defuse
+from llmops_sdk.evals._experiment_files import load_experiment, write_text
 
 if TYPE_CHECKING:
     from llmops_sdk.evals import Comparison, Experiment, GateResult, JudgeReport
 
-__all__ = ["compare", "gate", "report"]
+__all__ = ["compare", "gate", "report", "write_summary"]
 
 Baseline = Annotated[str, typer.Argument(metavar="BASELINE", help="The experiment before: a name, an id or a file.")]
 Change = Annotated[str, typer.Argument(metavar="CHANGE", help="The experiment after, likewise.")]
@@ -136,7 +136,7 @@ def report(
     if found is not None:
         _write(found, form)
     else:
-        _write_summary(summary, form)
+        write_summary(summary, form)
 
 
 def _compared(
@@ -176,7 +176,13 @@ def _write(found: Comparison, form: Format) -> None:
     _tell(found, None)
 
 
-def _write_summary(summary: list[dict[str, Any]], form: Format) -> None:
+def write_summary(summary: list[dict[str, Any]], form: Format) -> None:
+    """Write the rows of `Experiment.summary` to stdout.
+
+    Args:
+        summary: The rows.
+        form: How.
+    """
     columns = ("score", "n", "mean", "low", "high", "failed", "skipped", "not_run")
     rows = [
         (

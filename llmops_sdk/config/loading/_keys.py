@@ -15,7 +15,7 @@ from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
 from pydantic.fields import FieldInfo
 
 from llmops_sdk._util._public import public
-from llmops_sdk.config.sections._base import SettingsSection
+from llmops_sdk.config.sections._base import SettingsSection, field_docs
 from llmops_sdk.config.sections._fields import SettingsFields
 from llmops_sdk.config.sections._value_types import Regex
 
@@ -43,7 +43,7 @@ class Key:
             "list" (sections with a key `name`).
         expected: A description of valid values.
         default: The default in TOML, or "" if there is none.
-        doc: The meaning.
+        owner: The model whose field it is.
         variable: The environment variable that sets the key; below a list, the one that sets the whole list.
         holds_path: True for a file or folder. Relative paths are relative to the source of the value.
         annotation: The type of a value or a table.
@@ -55,11 +55,17 @@ class Key:
     key_type: KeyType
     expected: str
     default: str
-    doc: str
+    owner: type[SettingsSection]
     variable: str
     holds_path: bool = False
     annotation: Any = None
     section: type[SettingsSection] | None = None
+
+    @property
+    def doc(self) -> str:
+        """Return the meaning."""
+        text = field_docs(self.owner).get(self.path[-1]) or (self.section.__doc__ if self.section else None) or ""
+        return " ".join(text.partition("\n\n")[0].split())
 
 
 def dotted(path: tuple[object, ...]) -> str:
@@ -139,27 +145,26 @@ def _walk(model: type[SettingsSection], prefix: KeyPath) -> Iterator[Key]:
         path = (*prefix, name)
         section = _section_of(field.annotation)
         if section is not None:
-            yield _key(path, "section", "a table of keys", field, doc=field.description or section.__doc__)
+            yield _key(model, path, "section", "a table of keys", field)
             yield from _walk(section, path)
             continue
         many: dict[Any, KeyType] = {dict: "named", tuple: "list"}
         key_type = many.get(get_origin(_bare(field.annotation)))
         entry = _section_of(_value_type(field.annotation))
         if key_type is None or (entry is None and key_type == "list"):
-            yield _key(path, "value", _expected(field.annotation, field.metadata), field)
+            yield _key(model, path, "value", _expected(field.annotation, field.metadata), field)
             continue
         if entry is None:
-            yield _key(path, "table", _expected(field.annotation, ()), field)
+            yield _key(model, path, "table", _expected(field.annotation, ()), field)
             continue
-        whole = _key(
-            path, key_type, "tables by name" if key_type == "named" else f"a list of tables, [[{name}]]", field
-        )
-        section_key = _key((*path, _NAME), "section", "a table of keys", field, doc=entry.__doc__)
+        expected = "tables by name" if key_type == "named" else f"a list of tables, [[{name}]]"
+        whole = _key(model, path, key_type, expected, field)
+        section_key = _key(model, (*path, _NAME), "section", "a table of keys", field)
         for key in (whole, section_key, *_walk(entry, (*path, _NAME))):
             yield replace(key, variable=whole.variable) if key_type == "list" else key
 
 
-def _key(path: KeyPath, key_type: KeyType, expected: str, field: FieldInfo, *, doc: str | None = None) -> Key:
+def _key(owner: type[SettingsSection], path: KeyPath, key_type: KeyType, expected: str, field: FieldInfo) -> Key:
     annotation: Any = field.rebuild_annotation()
     return Key(
         name=dotted(path),
@@ -167,7 +172,7 @@ def _key(path: KeyPath, key_type: KeyType, expected: str, field: FieldInfo, *, d
         key_type=key_type,
         expected=expected,
         default="" if key_type in {"section", "named", "list"} or field.is_required() else _toml(field.get_default()),
-        doc=" ".join((doc or field.description or "").partition("\n\n")[0].split()),
+        owner=owner,
         variable="LLMOPS_" + "__".join("<NAME>" if part == _NAME else part.upper() for part in path),
         holds_path=_bare(annotation) is Path,
         annotation=annotation,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, ValidationError
 
@@ -20,6 +23,7 @@ __all__ = [
     "OptionalText",
     "OrNone",
     "SettingsSection",
+    "field_docs",
 ]
 
 
@@ -66,9 +70,17 @@ class SettingsSection(BaseModel):
         extra="forbid",
         strict=True,
         allow_inf_nan=False,
-        use_attribute_docstrings=True,
         protected_namespaces=(),
+        # Not `use_attribute_docstrings`, which reads and parses every module of the settings on import: `field_docs`.
+        defer_build=True,
     )
+
+    written_in: ClassVar[str]
+    """The module of the source, which `__module__` is not for public sections."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls.written_in = cls.__module__
 
     if not TYPE_CHECKING:  # type checkers derive the arguments from the fields
 
@@ -88,3 +100,19 @@ class SettingsSection(BaseModel):
         """Yield the fields, with secrets masked."""
         for name, value in super().__repr_args__():
             yield name, masked((name or "",), value)
+
+
+@cache
+def field_docs(section: type[SettingsSection]) -> Mapping[str, str]:
+    """Return the docstrings below the fields of a section, by field, as its source has them."""
+    import ast
+    import inspect
+
+    module = ast.parse(inspect.getsource(sys.modules[section.written_in]))
+    [node] = [node for node in module.body if isinstance(node, ast.ClassDef) and node.name == section.__name__]
+    return {
+        field.target.id: text.value.value
+        for field, text in pairwise(node.body)
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant) and isinstance(text.value.value, str)
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, cast
 import orjson
 
 from llmops_sdk.store.datasets._versions import (
+    ERASED,
     FOLDER,
     StoredVersion,
     dataset_folders,
@@ -21,8 +23,6 @@ from llmops_sdk.store.datasets._write import changing, describe, new_file, remov
 
 __all__ = ["ItemSelection", "count_items", "erase_items"]
 
-ERASED = b'{"erased":true}'
-"""The line in the place of an erased item."""
 _TRACE_KEY = b'"source_trace_id":'
 _FEW = 8
 
@@ -49,6 +49,11 @@ class _Tester:
         words = selection.users | selection.sessions
         # The word without quotes: an id may be a number in the metadata.
         self._words = None if len(words) > _FEW else [_encoded(word) for word in words]
+
+    def is_named_in(self, text: str) -> bool:
+        """Return whether a text has one of the ids as a whole word."""
+        ids = (*self._selection.users, *self._selection.sessions, *self._selection.traces)
+        return any(re.search(rf"(?<!\w){re.escape(one)}(?!\w)", text) for one in ids if one and one in text)
 
     def matches(self, line: bytes) -> bool:
         at = line.rfind(_TRACE_KEY)
@@ -126,13 +131,13 @@ def erase_items(store: Path, selection: ItemSelection) -> int:
             for file in version_files(folder, ".json"):
                 info = read_info(file)
                 if info is not None and info.path.is_file():
-                    erased += _erase(info, selection, test)
+                    erased += _erase(info, test)
                 elif info is None:
                     _erase_undescribed(file.with_suffix(".jsonl"), test)
     return erased
 
 
-def _erase(info: StoredVersion, selection: ItemSelection, test: _Tester) -> int:
+def _erase(info: StoredVersion, test: _Tester) -> int:
     found = items = gone = 0
     for line in read_lines(info.path):
         if line == ERASED:
@@ -142,8 +147,7 @@ def _erase(info: StoredVersion, selection: ItemSelection, test: _Tester) -> int:
         else:
             items += 1
     size = new_file(info.path, _without(info.path, test)) if found else info.bytes
-    words = selection.users | selection.sessions | selection.traces
-    names_one = info.detail is not None and any(word in info.detail for word in words if word)
+    names_one = info.detail is not None and test.is_named_in(info.detail)
     after = replace(info, items=items, erased=gone + found, bytes=size, detail=None if names_one else info.detail)
     # Also after a kill between the two files.
     if after != info:

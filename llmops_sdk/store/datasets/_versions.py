@@ -22,6 +22,7 @@ from llmops_sdk.store.files._folders import check_folder, open_file, read_file
 from llmops_sdk.store.files._names import whole_number
 
 __all__ = [
+    "ERASED",
     "FOLDER",
     "MAX_LINE",
     "StoredVersion",
@@ -37,6 +38,8 @@ __all__ = [
 FOLDER = "datasets"
 MAX_LINE = 8 * 1024 * 1024 + 64 * 1024
 """The longest line that is read: the largest item, and its keys."""
+ERASED = b'{"erased":true}'
+"""The line in the place of an erased item."""
 _MAX_INFO = 64 * 1024
 
 

@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Generator, Iterable
 from dataclasses import replace
+from itertools import chain, repeat
 from pathlib import Path
 
 import orjson
@@ -15,6 +16,7 @@ import orjson
 from llmops_sdk._util._private_files import folder_problem, replace_file
 from llmops_sdk.errors import DatasetError, StoreError
 from llmops_sdk.store.datasets._versions import (
+    ERASED,
     FOLDER,
     StoredVersion,
     dataset_folders,
@@ -83,7 +85,7 @@ def write_version(
         if found is not None and _is_intact(found):
             kept = replace(found, time_ns=now)
         else:
-            size = new_file(file, lines)
+            size = new_file(file, chain(lines, repeat(ERASED, erased)))
             kept = StoredVersion(
                 name=name,
                 version=version,

@@ -54,12 +54,16 @@ def dataset_tables(quoted_paths: Sequence[str]) -> dict[str, str]:
 def live_dataset_tables(store: Path, quoted_pattern: str) -> dict[str, str]:
     """Return the SQL of each table by name, over whatever files there are when it runs.
 
+    A store that has no data sets yet gets empty tables.
+
     Args:
-        store: The store's folder; an empty file of each kind is put there.
+        store: The store's folder; an empty file of each kind is put among the data sets.
         quoted_pattern: The folder of data sets as a pattern, an SQL literal.
     """
+    if not (store / FOLDER).is_dir():
+        return dataset_tables([])
     empty = store / FOLDER / _EMPTY
-    empty.mkdir(mode=0o700, parents=True, exist_ok=True)
+    empty.mkdir(mode=0o700, exist_ok=True)
     for suffix in (".json", ".jsonl"):
         create_file(empty / f"none{suffix}", b"")
     return dataset_tables([f"{quoted_pattern[:-1]}/*/*{suffix}'" for suffix in (".json", ".jsonl")])

@@ -43,6 +43,8 @@ _CONTENT: dict[str, re.Pattern[str]] = {
     "cache": re.compile(r".+"),
 }
 """The names in each folder of a store."""
+_DATASET_FILE = re.compile(r"[0-9a-f]{64}\.jsonl?|none\.jsonl?|\.[0-9a-z]+\.jsonl?\.[0-9a-f]{32}")
+"""The names in the folder of a data set: of a user's own folder `datasets` nothing may be taken for the store's."""
 _FILES = re.compile(
     r"MANIFEST\.json|PRUNE\.json|traces\.duckdb|compact\.lock|import\.lock|\.gitignore"
     r"|\.(MANIFEST\.json|PRUNE\.json|traces\.duckdb|\.gitignore)\.[0-9a-f]{32}.*"
@@ -142,9 +144,20 @@ def _foreign_file(store: Path, entries: set[str]) -> str | None:
         except OSError:
             return entry
         for name in inside:
-            if name not in _PLACEHOLDERS and not content.fullmatch(name):
+            if name not in _PLACEHOLDERS and not (
+                content.fullmatch(name) and (entry != "datasets" or _is_dataset(store / entry / name))
+            ):
                 return f"{entry}/{name}"
     return None
+
+
+def _is_dataset(folder: Path) -> bool:
+    if folder.name == "compact.lock":
+        return True
+    try:
+        return all(name in _PLACEHOLDERS or _DATASET_FILE.fullmatch(name) for name in _listed(folder))
+    except OSError:
+        return False
 
 
 def open_file(path: Path, flags: int, mode: int = 0o600) -> int:

@@ -1,0 +1,1 @@
+"""Metrics of rankings, with the values of trec_eval."""

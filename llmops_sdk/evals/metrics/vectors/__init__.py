@@ -1,0 +1,1 @@
+"""Metrics of texts by vectors of the texts or of their tokens."""
