@@ -117,7 +117,7 @@ class _Walk:
             inner = cast("functools.partial[Any]", value)
             parts = (inner.func, inner.args, dict(inner.keywords))
             return ["partial", *(self.describe(one, _NO_USE, depth) for one in parts)]
-        if _has_identity(type(value)):
+        if _has_identity(type(cast("object", value))):
             return ["identity", self.describe(dict(value.identity), _NO_USE, depth)]
         options = prompt_options(value)
         if options is not None:
