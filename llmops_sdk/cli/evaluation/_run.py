@@ -64,10 +64,14 @@ def run_(
     form: Form = Format.TABLE,
     store: Store = None,
 ) -> None:
-    """Run a task over items: exit status 0 passes, 1 fails, 2 is undecided."""
+    """Run a task or a case file, and judge the outputs.
+
+    The exit status is 0 if everything passes, 1 if something fails, and 2 if it is undecided or the run is partial.
+    """
     from llmops_sdk.evals import evaluate
     from llmops_sdk.evals.cases._import_names import import_from
 
+    _check_folders(save, junit, markdown)
     _use_store(store)
     baseline = None if gate is None else load_experiment(gate, store)
     folders = [Path(target).absolute().parent, Path.cwd()] if _is_file(target) else [Path.cwd()]
@@ -97,6 +101,12 @@ def run_(
     done.tell()
     if done.exit_code:
         raise typer.Exit(done.exit_code)
+
+
+def _check_folders(*files: Path | None) -> None:
+    for file in files:
+        if file is not None and not file.parent.is_dir():
+            raise UsageError(f"there is no folder {file.parent} for {file.name}")
 
 
 def _use_store(store: Path | None) -> None:
@@ -142,7 +152,10 @@ class _Plan:
 def _plan(target: str, dataset: str | None, scorers: list[str], threshold: float | None) -> _Plan:
     from llmops_sdk.evals.cases._case_file import read_case_file, scorers_named
     from llmops_sdk.evals.cases._import_names import import_name
+    from llmops_sdk.evals.cases._rule import checked_threshold
     from llmops_sdk.evals.cases._suite import items_of
+
+    checked_threshold(threshold)
 
     if _is_file(target):
         if dataset is not None or scorers:
