@@ -79,13 +79,13 @@ servers: # The programs of the shared caches' tests; each test starts its own, o
 		$$sudo apt-get update -qq && $$sudo apt-get install -qq --yes redis-server postgresql >/dev/null || { \
 			echo "Install a Redis (or Valkey) and a PostgreSQL." >&2; exit 1; }; }
 
-test-pythons: $(VENV)/.development ## Install the wheel and run the tests on each other supported Python at hand (slow).
+test-pythons: $(VENV)/.development ## Install the wheel and run the fast tests on each other supported Python at hand (slow).
 	@$(BIN)/python .ci/test_versions.py pythons
 
-test-newest: $(VENV)/.development ## Install the wheel with the newest version of every dependency and run the tests (slow).
+test-newest: $(VENV)/.development ## Install the wheel with the newest version of every dependency and run the fast tests (slow).
 	@$(BIN)/python .ci/test_versions.py newest
 
-test-oldest: $(VENV)/.development ## Install the wheel with the floors that pyproject.toml names and run the tests (slow).
+test-oldest: $(VENV)/.development ## Install the wheel with the floors that pyproject.toml names and run the fast tests (slow).
 	@$(BIN)/python .ci/test_versions.py oldest
 
 bench: $(VENV)/.development ## Run the benchmarks that need no other packages (benchmarks/README.md).

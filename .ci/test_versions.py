@@ -1,4 +1,4 @@
-"""Test the wheel in environments of its own: on other Pythons, on the newest and on the oldest dependencies.
+"""Run the fast tests of the wheel in environments of its own: other Pythons, the newest and the oldest dependencies.
 
 - `make test-pythons` takes the pinned dependencies on each other supported Python. It looks for interpreters on the
   PATH and among pyenv's versions. A missing one is reported and is no failure. `python .ci/test_versions.py pythons
@@ -75,7 +75,8 @@ def _install(own: Path, *what: str | Path) -> None:
 def _test(own: Path, ignored: str) -> None:
     _run(own, "-c", PRINT_VERSIONS, *sorted(one.name for one in DIRECT))
     # -P: test the installed package, not the one in this folder.
-    _run(own, "-P", "-m", "pytest", "-q", "-n", "2", "--dist", "loadgroup", "--ignore", ignored, "tests")
+    options = ("-q", "-n", "2", "--dist", "loadgroup", "-m", "not thorough", "--ignore", ignored)
+    _run(own, "-P", "-m", "pytest", *options, "tests")
 
 
 def test_python(version: str, python: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import sys
@@ -31,13 +32,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
+@pytest.fixture(scope="session")
+def new_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Yield paths for new folders. `mktemp` would list the folders of all earlier tests to find the next number."""
+    parent = tmp_path_factory.mktemp("cwd")
+    return (parent / str(number) for number in itertools.count())
+
+
 @pytest.fixture(autouse=True)
-def own_surroundings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def own_surroundings(new_folders: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Run the test in an empty folder, without outer settings or state of an earlier test."""
     for name in list(os.environ):
         if name.startswith(_OURS) or name.endswith(_VENDORS):
             monkeypatch.delenv(name)
-    folder = tmp_path_factory.mktemp("cwd")
+    folder = next(new_folders)
+    folder.mkdir(mode=0o700)
     monkeypatch.chdir(folder)
     # Here the telemetry guard raises errors that it would log in an application.
     raise_in_tests(True)

@@ -19,7 +19,7 @@ from llmops_sdk.cli._options import Form, Limit, Store
 from llmops_sdk.cli._trust import trust
 from llmops_sdk.cli._usage import UsageError
 from llmops_sdk.cli.datasets import _commands as _datasets
-from llmops_sdk.cli.evaluation import _compare, _list, _run
+from llmops_sdk.cli.evaluation import _compare, _list, _online, _run
 from llmops_sdk.cli.inspect._schema import schema
 from llmops_sdk.cli.inspect._show import show
 from llmops_sdk.cli.inspect._sql import sql
@@ -123,6 +123,26 @@ _COMMANDS = (
     sql, traces, show, stats, tail, schema, doctor, collect, compact, export, import_, prune, replay, reprice,
     snapshot, trust,
 )  # fmt: skip
+_GROUPS: dict[str, tuple[str, tuple[Callable[..., bool | None], ...]]] = {
+    "guard": ("Try, list and calibrate guards.", (check, list_, calibrate)),
+    "guard approvals": (
+        "Approve calls of tools that wait for a person.", (_approvals.list_, _approvals.approve, _approvals.deny),
+    ),
+    "cache": (
+        "Inspect and empty the caches.",
+        (_cache.stats_, _cache.clear, _cache.invalidate, _cache.inspect_, _cache.shadow),
+    ),
+    "dataset": (
+        "Create, compare, split and export data sets.",
+        (_datasets.create, _datasets.list_, _datasets.show, _datasets.diff, _datasets.split, _datasets.export,
+         _datasets.delete),
+    ),
+    "eval": (
+        "Run, compare, gate and report experiments.",
+        (_run.run_, _compare.compare, _compare.gate, _compare.report, _list.list_, _online.online),
+    ),
+}  # fmt: skip
+"""The groups of commands: the help and the commands of each. One within another follows it."""
 
 
 def _application(first: str) -> typer.Typer:
@@ -147,40 +167,11 @@ def _application(first: str) -> typer.Typer:
     app.command(context_settings=any_arguments)(demo)
     for function in _COMMANDS:
         add_command(function, app)
-    guard = _group("guard", "Try, list and calibrate guards.", check, list_, calibrate)
-    cache = _group(
-        "cache", "Inspect and empty the caches.", _cache.stats_, _cache.clear, _cache.invalidate, _cache.inspect_,
-        _cache.shadow,
-    )  # fmt: skip
-    approvals = _group(
-        "guard approvals", "Approve calls of tools that wait for a person.", _approvals.list_, _approvals.approve,
-        _approvals.deny,
-    )  # fmt: skip
-    guard.add_typer(approvals, name="approvals")
-    app.add_typer(guard)
-    app.add_typer(cache)
-    app.add_typer(
-        _group(
-            "dataset", "Create, compare, split and export data sets.", _datasets.create, _datasets.list_,
-            _datasets.show, _datasets.diff, _datasets.split, _datasets.export, _datasets.delete,
-        )
-    )  # fmt: skip
-    app.add_typer(
-        _group(
-            "eval",
-            "Run, compare, gate and report experiments.",
-            _run.run_,
-            _compare.compare,
-            _compare.gate,
-            _compare.report,
-            _list.list_,
-        )
-    )
+    groups = {"": app}
+    for name, (text, functions) in _GROUPS.items():
+        groups[name] = group = typer.Typer(name=name, help=text, no_args_is_help=True, rich_markup_mode=None)
+        above, _, last = name.rpartition(" ")
+        groups[above].add_typer(group, name=last)
+        for function in functions:
+            add_command(function, group)
     return app
-
-
-def _group(name: str, text: str, *functions: Callable[..., bool | None]) -> typer.Typer:
-    group = typer.Typer(name=name, help=text, no_args_is_help=True, rich_markup_mode=None)
-    for function in functions:
-        add_command(function, group)
-    return group

@@ -84,6 +84,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
         "llmops eval report shouting --baseline baseline.json",
     ),
     "eval list": ("llmops eval list", "llmops eval list shouting --format json"),
+    "eval online": ("llmops eval online --since 1d",),
     "guard check": (
         'llmops guard check "good day to you" --guards cards',
         "llmops guard check README.md --guards cards --rail documents --format json",

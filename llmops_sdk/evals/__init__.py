@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from llmops_sdk.evals.judges._pairs import PairJudge, Preference
     from llmops_sdk.evals.judges._pairwise import PairwiseResult, apairwise, pairwise
     from llmops_sdk.evals.judges._verdict import parse_verdict
+    from llmops_sdk.evals.online._online import OnlineResult, aevaluate_online, evaluate_online
     from llmops_sdk.evals.running._evaluate import aevaluate, evaluate
     from llmops_sdk.evals.scorers._decorator import FunctionScorer, scorer
 
@@ -35,6 +36,7 @@ __getattr__, __dir__ = lazy_names(
         "judges._pairs": "PairJudge Preference",
         "judges._pairwise": "PairwiseResult apairwise pairwise",
         "judges._verdict": "parse_verdict",
+        "online._online": "OnlineResult aevaluate_online evaluate_online",
         "running._evaluate": "aevaluate evaluate",
         "scorers._decorator": "FunctionScorer scorer",
     },
@@ -53,6 +55,7 @@ __all__ = [
     "ItemResult",
     "Judge",
     "JudgeReport",
+    "OnlineResult",
     "PairJudge",
     "PairwiseResult",
     "Preference",
@@ -60,11 +63,13 @@ __all__ = [
     "ScoreResult",
     "Scorer",
     "aevaluate",
+    "aevaluate_online",
     "apairwise",
     "calibrate",
     "compare",
     "corrected_mean",
     "evaluate",
+    "evaluate_online",
     "gate",
     "human_scores",
     "metrics",

@@ -454,6 +454,7 @@ def test_views_are_made_again_after_a_kill_and_after_retention(store, make_span)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)  # at low priority, beside other work, it ran into the usual 120
 def test_two_thousand_segments_within_few_descriptors(store, make_span):
     create_store(store)
     line = b'{"trace_id":"1","span_id":"%016x","name":"w"}\n'

@@ -164,22 +164,17 @@ def project(folder: Path, settings: str = "") -> Path:
 OF_THIS_CODE = {"PYTHONPATH": str(Path(llmops.__file__).parents[1])}
 
 
-def test_tests_do_not_write_into_the_projects_store(tmp_path: Path):
-    done = run("-q", folder=project(tmp_path), **OF_THIS_CODE)
-    assert done.returncode == 0, done.stdout + done.stderr
-    used = set(json.loads((tmp_path / "stores.json").read_text("utf-8")))
-    assert len(used) == 1
-    assert tmp_path not in Path(used.pop()).parents
-    assert not (tmp_path / ".llmops").exists()
-
-
-def test_the_temporary_store_is_removed_at_the_end(tmp_path: Path):
+def test_tests_do_not_write_into_the_projects_store_and_leave_none(tmp_path: Path):
     made = tmp_path / "tmp"
     made.mkdir()
     folder = tmp_path / "project"
     folder.mkdir()
     done = run("-q", folder=project(folder), TMPDIR=str(made), **OF_THIS_CODE)
     assert done.returncode == 0, done.stdout + done.stderr
+    used = set(json.loads((folder / "stores.json").read_text("utf-8")))
+    assert len(used) == 1
+    assert made in Path(used.pop()).parents
+    assert not (folder / ".llmops").exists()
     assert list(made.glob("llmops-tests-*")) == []
 
 

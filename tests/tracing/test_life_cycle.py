@@ -154,25 +154,25 @@ CHILDREN = {
 }
 
 
-@pytest.mark.parametrize("way", CHILDREN)
 @pytest.mark.parametrize("queued", ["", "llmops.flush()"], ids=["a queue", "flushed"])
-def test_forked_child_stores_its_spans_however_it_exits(way: str, queued: str) -> None:
-    code, status = CHILDREN[way]
-    # Python 3.12 warns about threads at a fork: ours stops during the fork.
-    assert ended(
+def test_forked_child_stores_its_spans_however_it_exits(queued: str) -> None:
+    rounds = "".join(
         f"""
 for n in range(1000): work(n)
 {queued}
 pid = os.fork()
 if pid == 0:
+    work = llmops.trace({way!r})(work.__wrapped__)
     for n in range(100): work(n)
     {code}
 assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == {status}
 for n in range(10): work(n)
-""",
-        PYTHONWARNINGS="error",
-    ) == (0, "")
-    assert names() == {"work": 1110 + ("shutdown" in way)}
+"""
+        for way, (code, status) in CHILDREN.items()
+    )
+    # Python 3.12 warns about threads at a fork: ours stops during the fork.
+    assert ended(rounds, PYTHONWARNINGS="error") == (0, "")
+    assert names() == {"work": 1010 * len(CHILDREN)} | {way: 100 + ("shutdown" in way) for way in CHILDREN}
 
 
 def test_long_lived_child_starts_a_pipeline_thread() -> None:
@@ -274,28 +274,28 @@ assert llmops.flush(30.0).stored == 3000
 POOLS = {
     "a pool that is closed": """
     with context.Pool(2) as pool:
-        pool.map(work, range(40))
+        pool.map(one, range(40))
         pool.close()
         pool.join()
 """,
     "a pool that recycles its workers": """
     with context.Pool(2, maxtasksperchild=10) as pool:
-        pool.map(work, range(40), chunksize=1)
+        pool.map(one, range(40), chunksize=1)
         pool.close()
         pool.join()
 """,
     "an executor": """
     with ProcessPoolExecutor(2, mp_context=context) as pool:
-        list(pool.map(work, range(40)))
+        list(pool.map(one, range(40)))
 """,
     "processes": """
-    processes = [context.Process(target=several, args=(10,)) for _ in range(4)]
+    processes = [context.Process(target=several, args=(way, 10)) for _ in range(4)]
     for process in processes: process.start()
     for process in processes: process.join()
     assert {process.exitcode for process in processes} == {0}
 """,
     "processes that exit": """
-    processes = [context.Process(target=leaving, args=(10,)) for _ in range(4)]
+    processes = [context.Process(target=leaving, args=(way, 10)) for _ in range(4)]
     for process in processes: process.start()
     for process in processes: process.join()
     assert {process.exitcode for process in processes} == {7}
@@ -304,28 +304,36 @@ POOLS = {
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-@pytest.mark.parametrize("pool", POOLS)
-def test_multiprocessing_children_lose_no_span(pool: str, method: str) -> None:
+def test_multiprocessing_children_lose_no_span(method: str) -> None:
     functions = """
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 
-def several(count):
-    for n in range(count): work(n)
+def named(way, n):
+    with llmops.span(way): pass
 
-def leaving(count):
-    several(count)
+def several(way, count):
+    for n in range(count): named(way, n)
+
+def leaving(way, count):
+    several(way, count)
     sys.exit(7)
 
 """
     main = f"""
 if __name__ == "__main__":
     context = multiprocessing.get_context({method!r})
+"""
+    for way, code in POOLS.items():
+        main += f"""
+    way = {way!r}
+    one = partial(named, way)
     for n in range(100): work(n)
-{POOLS[pool]}
+{code}
     for n in range(10): work(n)
 """
     assert ended(functions + main) == (0, "")
-    assert names() == {"work": 150}
+    assert names() == {"work": 110 * len(POOLS)} | dict.fromkeys(POOLS, 40)
 
 
 # --- records made inside of a write -----------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from llmops_sdk.evals.running._plan import Plan, PlannedScorer, Slot, scorer_key
 from llmops_sdk.evals.scorers._named import scorers_of
 from llmops_sdk.tracing.spans import _active
 
-__all__ = ["prepare"]
+__all__ = ["planned_scorers", "prepare"]
 
 _MAX_CONCURRENCY = 1_000
 _MAX_REPEATS = 10_000
@@ -66,7 +66,7 @@ def prepare(
         raise _invalid("repeats", repeats, f"at most {_MAX_RESULTS:,} results in all; take a sample of the data set")
     task_name = callable_name(task)
     version = digest([callable_digest(task), settings.model, _prompt_stamp()])
-    planned = _planned_scorers(scorers, settings)
+    planned = planned_scorers(scorers, settings)
     slots = _slots(data.items, repeats, version, seed)
     series = _checked_name(name, task_name, data.name)
     spec = digest([data.version, version, repeats, [[one.name, one.digest] for one in planned], noted])
@@ -158,7 +158,16 @@ def _dataset(dataset: Dataset | Iterable[Any] | str) -> Dataset:
     return Dataset.from_rows(dataset)
 
 
-def _planned_scorers(scorers: Any, settings: Settings) -> list[PlannedScorer]:
+def planned_scorers(scorers: Any, settings: Settings) -> list[PlannedScorer]:
+    """Return scorers with what does not change during a run.
+
+    Args:
+        scorers: A scorer, function or name, or several.
+        settings: The settings in force; judges without a model ask the default one.
+
+    Raises:
+        ConfigError: One is no scorer, or two have the same name.
+    """
     planned: list[PlannedScorer] = []
     for one in scorers_of(scorers):
         identity = dict(one.identity)
