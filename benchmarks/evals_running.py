@@ -35,7 +35,7 @@ def measured(function: Callable[[], Any]) -> tuple[float, float]:
 def one_run() -> dict[str, float]:
     """Return the figures of one process."""
     import llmops_sdk as llmops
-    from llmops_sdk.client._watched_calls import WATCHED
+    from llmops_sdk.client.serving._watched_calls import WATCHED
     from llmops_sdk.evals import evaluate, scorer
 
     @scorer

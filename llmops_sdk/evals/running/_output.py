@@ -105,11 +105,12 @@ def _encoded(value: Any) -> bytes:
         pass
     import json
 
-    from pydantic_core import to_json
+    from pydantic import ConfigDict, TypeAdapter
 
     # The serializers of models are the application's own code.
     with Caught() as caught:
-        raw = to_json(value, inf_nan_mode="null", bytes_mode="base64", serialize_unknown=False)
+        adapter: TypeAdapter[Any] = TypeAdapter(Any, config=ConfigDict(ser_json_bytes="base64"))
+        raw = adapter.dump_json(value)
         # Not by orjson, which would read a number beyond 64 bits as another one.
         return orjson.dumps(json.loads(raw))
     raise NotJsonError(

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal
 
 from llmops_sdk._util._guard import Caught
-from llmops_sdk.client._watched_calls import WATCHED, WatchedCall
+from llmops_sdk.client.serving._watched_calls import WATCHED, WatchedCall
 from llmops_sdk.errors import BudgetExceededError
 from llmops_sdk.tracing import Span, start_span
 from llmops_sdk.tracing.spans import _active
