@@ -136,8 +136,8 @@ def test_wrong_arguments_are_one_line(command, project, arguments, status, messa
     "line", [line for name in COMMANDS if name.startswith("eval ") for line in COMMANDS[name]]
 )  # fmt: skip
 def test_help_examples_run(command, project, line):
+    saved = evaluate(str.upper, Dataset.from_rows(ROWS), ["equals"], name="shouting", progress=False)
     for name in ("baseline", "before", "after"):
-        saved = evaluate(str.upper, Dataset.from_rows(ROWS), ["equals"], name="shouting", progress=False)
         Path(f"{name}.json").write_text(json.dumps({**saved.to_dict(), "name": name}), "utf-8")
     program, *arguments = shlex.split(line.replace("app:", f"{project}:").replace(" --slice topic", ""))
     assert program == "llmops"
