@@ -294,8 +294,8 @@ class Dataset:
     ) -> Split[Dataset]:
         """Split without leakage: items that belong together are in one part.
 
-        Groups are assigned by a digest of their content, so the same items are split the same way, and adding items
-        moves none of the old ones, except where a new one joins two groups. The reached shares come near the asked
+        A digest of its content assigns a group, so the same items are split the same way. New items move no old ones,
+        unless one joins two groups or brings the first user or session into one. The reached shares come near the asked
         ones with many groups; `Split.shares` has them. A part that would be empty gets the nearest group.
 
         Args:
