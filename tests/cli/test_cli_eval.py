@@ -20,7 +20,8 @@ ROWS = [{"id": f"i{number}", "input": f"question {number}", "expected": f"QUESTI
 @pytest.fixture
 def project(own_surroundings, monkeypatch):
     """An application, its items, and a case file, in the current folder."""
-    llmops.configure(model="offline/echo", store={"path": own_surroundings / "traces"})
+    evaluators = [{"name": "filled", "scorer": "not_empty"}]
+    llmops.configure(model="offline/echo", store={"path": own_surroundings / "traces"}, evaluators=evaluators)
     name = f"app_{own_surroundings.name.replace('-', '_')}"
     (own_surroundings / f"{name}.py").write_text(
         "import llmops_sdk as llmops\n"
@@ -144,3 +145,18 @@ def test_help_examples_run(command, project, line):
     ran = command(*arguments)
     # A margin that a dozen items cannot rule out is undecided.
     assert ran.status in ({0, 2} if "non_inferiority" in line else {0}), ran.err
+
+
+def test_scorers_of_live_traces_are_found_in_the_current_folder(command, own_surroundings, monkeypatch):
+    (own_surroundings / "llmops.toml").write_text(
+        '[[evaluators]]\nname = "own"\nscorer = "scorers_of_this_test:brief"\nsample = 1.0\n', "utf-8"
+    )
+    (own_surroundings / "scorers_of_this_test.py").write_text(
+        "def brief(output):\n    return len(output) < 9\n", "utf-8"
+    )
+    monkeypatch.setenv("LLMOPS_CONFIG_FILE", str(own_surroundings / "llmops.toml"))
+    with llmops.span("answer") as span:
+        span.output = "short"
+    llmops.flush()
+    ran = command("eval", "online", "--since", "1d", "--format", "json")
+    assert (ran.status, [row["scored"] for row in json.loads(ran.out or "[]")]) == (0, [1]), ran.err

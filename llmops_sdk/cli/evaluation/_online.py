@@ -6,6 +6,7 @@ import sys
 import threading
 from contextlib import suppress
 from datetime import UTC
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,7 +16,7 @@ from llmops_sdk.cli._options import Form, Since, Store
 from llmops_sdk.cli.output._formats import Format, write_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from llmops_sdk.evals import OnlineResult
 
@@ -38,23 +39,34 @@ def online(
     Exit status 1 says that a score failed; the next run tries it again.
     """
     from llmops_sdk.evals import evaluate_online
+    from llmops_sdk.evals.cases._import_names import import_from
 
     begin, _ = parse_period(since, None)
     first = None if begin is None else begin.replace(tzinfo=UTC).timestamp()
-    if not follow:
-        found = evaluate_online(since=first, concurrency=concurrency, timeout=timeout, path=store)
-        _write(found, form)
-        return not any(one.failed for one in found)
+
+    def run() -> list[OnlineResult]:
+        return evaluate_online(since=first, concurrency=concurrency, timeout=timeout, path=store)
+
+    # A scorer "module:name" is code of the project, and this program is not in the project's folder.
+    with import_from([Path.cwd()]):
+        if follow:
+            _follow(run, every, form)
+            return True
+        found = run()
+    _write(found, form)
+    return not any(one.failed for one in found)
+
+
+def _follow(run: Callable[[], list[OnlineResult]], every: float, form: Format) -> None:
     # Ctrl-C is the normal way to end it.
     with suppress(KeyboardInterrupt):
         pause = threading.Event()
         while True:
-            found = evaluate_online(since=first, concurrency=concurrency, timeout=timeout, path=store)
+            found = run()
             if any(one.scored or one.failed or one.skipped for one in found):
                 _write(found, form)
                 sys.stdout.flush()
             pause.wait(every)
-    return True
 
 
 def _write(found: Sequence[OnlineResult], form: Format) -> None:

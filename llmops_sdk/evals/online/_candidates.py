@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from llmops_sdk.config import EvaluatorSettings
+from llmops_sdk.errors import QueryError
 from llmops_sdk.store import query
 
 __all__ = ["Candidate", "candidates", "experiment_id", "spent_today", "where_clause"]
@@ -105,7 +106,10 @@ def candidates(evaluator: EvaluatorSettings, *, since_ns: int | None, limit: int
     values |= {
         "id": experiment_id(evaluator), "sample": evaluator.sample, "attempts": evaluator.attempts, "limit": limit,
     }  # fmt: skip
-    rows = query(_CANDIDATES.format(conditions=conditions, draw=_DRAW), values, path=path)
+    try:
+        rows = query(_CANDIDATES.format(conditions=conditions, draw=_DRAW), values, path=path)
+    except QueryError as error:
+        raise QueryError(f"evaluators.{evaluator.name}.where: {error}", sql=error.sql) from error
     return [
         Candidate(
             trace_id=trace_id, span_id=span_id, name=name, input=given, output=output,

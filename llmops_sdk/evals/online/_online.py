@@ -151,9 +151,13 @@ def _scorer_of(evaluator: EvaluatorSettings, settings: Settings) -> PlannedScore
     from llmops_sdk.evals.cases._import_names import import_name, is_import_name
 
     scorer: Any = evaluator.scorer
+    key = f"evaluators.{evaluator.name}.scorer"
     if is_import_name(scorer) and scorer.partition(":")[0] not in ("judge", "regex", "contains"):
-        scorer = import_name(scorer, key=f"evaluators.{evaluator.name}.scorer")
-    return planned_scorers([scorer], settings)[0]
+        scorer = import_name(scorer, key=key)
+    try:
+        return planned_scorers([scorer], settings)[0]
+    except ConfigError as error:
+        raise ConfigError(f"{key}: {error}", key=key, value=evaluator.scorer) from error
 
 
 class _Evaluation:

@@ -135,7 +135,7 @@ def test_a_condition_chooses_and_a_wrong_one_is_told() -> None:
         answer("for a guest of honour")
     some = EvaluatorSettings(name="vip", scorer="max_length:100", sample=1.0, where="list_contains(tags, 'vip') -- ok")
     assert _run(some).scored == 1
-    with pytest.raises(QueryError):
+    with pytest.raises(QueryError, match=r"^evaluators\.bad\.where: "):
         _run(EvaluatorSettings(name="bad", scorer="max_length:100", where="1 = 1) OR (read_text('/etc/passwd') <> ''"))
 
 
@@ -149,7 +149,7 @@ def test_the_configuration_names_the_evaluators(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("scorer", "words"),
     [
-        ("unknown", "there is no scorer"),
+        ("unknown", r"^evaluators\.\w+\.scorer: there is no scorer"),
         ("no_such_module:f", "no_such_module"),
         ("json:load", "the scorer load has the argument"),
     ],
