@@ -157,7 +157,8 @@ class _Reporter:
             return
         from llmops_sdk.testing.cases._ending import end_of_run
 
-        if not end_of_run(cases) and session.exitstatus == pytest.ExitCode.OK:
+        failed = session.exitstatus != pytest.ExitCode.OK
+        if not end_of_run(cases, failed=failed) and not failed:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:

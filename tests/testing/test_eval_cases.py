@@ -161,6 +161,11 @@ def test_a_gate_fails_the_run_on_a_regression_and_tells_what_it_cannot_decide(tm
     assert same.returncode == 0, same.stdout + same.stderr
     assert "gate against pytest/" in same.stdout
     assert "contains: pass, no loss beyond chance" in same.stdout
+    (tmp_path / "test_other.py").write_text("def test_other(): assert False\n", "utf-8")
+    other = run(tmp_path, "--llmops-gate", "base.json", WORD="right")
+    assert other.returncode == 1
+    assert "the run fails all the same, by tests that failed or had an error" in other.stdout
+    (tmp_path / "test_other.py").unlink()
     worse = run(tmp_path, "--llmops-gate", "base.json", "--llmops-markdown", "gate.md", WORD="wrong")
     assert worse.returncode == 1, worse.stdout
     assert "30 passed" in worse.stdout

@@ -21,11 +21,12 @@ _MOST_SHOWN = 50
 _NAME = "pytest"
 
 
-def end_of_run(session: CaseSession) -> bool:
+def end_of_run(session: CaseSession, *, failed: bool = False) -> bool:
     """Write the history and the files, and run the gate; return whether it lets the run pass.
 
     Args:
         session: Of the test run, with the records of all its tests.
+        failed: Whether the run fails already, by its tests or by an error.
     """
     session.save_history()
     options = session.options
@@ -45,7 +46,10 @@ def end_of_run(session: CaseSession) -> bool:
         return False
     if compared is None:
         return True
-    return _decided(session, *compared)
+    passes = _decided(session, *compared)
+    if passes and failed:
+        session.ending.append("  the run fails all the same, by tests that failed or had an error: see above")
+    return passes
 
 
 def _experiment(session: CaseSession) -> Experiment:
