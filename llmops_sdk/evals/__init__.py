@@ -16,12 +16,20 @@ if TYPE_CHECKING:
     from llmops_sdk.evals.cases._repeats import CaseRun, CaseVerdict
     from llmops_sdk.evals.comparing._comparison import Comparison, ComparisonRow, compare
     from llmops_sdk.evals.comparing._gate import GateResult, GateRow, gate
-    from llmops_sdk.evals.judges._calibration import CorrectedMean, JudgeReport, calibrate, corrected_mean, human_scores
+    from llmops_sdk.evals.judges._calibration import (
+        CorrectedMean,
+        JudgeReport,
+        calibrate,
+        calibrate_by_scores,
+        corrected_mean,
+        human_scores,
+    )
     from llmops_sdk.evals.judges._judge import Judge
     from llmops_sdk.evals.judges._pairs import PairJudge, Preference
     from llmops_sdk.evals.judges._pairwise import PairwiseResult, apairwise, pairwise
     from llmops_sdk.evals.judges._verdict import parse_verdict
     from llmops_sdk.evals.online._online import OnlineResult, aevaluate_online, evaluate_online
+    from llmops_sdk.evals.reports._write import write_report
     from llmops_sdk.evals.running._evaluate import aevaluate, evaluate
     from llmops_sdk.evals.scorers._decorator import FunctionScorer, scorer
 
@@ -33,12 +41,13 @@ __getattr__, __dir__ = lazy_names(
         "cases._repeats": "CaseRun CaseVerdict",
         "comparing._comparison": "Comparison ComparisonRow compare",
         "comparing._gate": "GateResult GateRow gate",
-        "judges._calibration": "CorrectedMean JudgeReport calibrate corrected_mean human_scores",
+        "judges._calibration": "CorrectedMean JudgeReport calibrate calibrate_by_scores corrected_mean human_scores",
         "judges._judge": "Judge",
         "judges._pairs": "PairJudge Preference",
         "judges._pairwise": "PairwiseResult apairwise pairwise",
         "judges._verdict": "parse_verdict",
         "online._online": "OnlineResult aevaluate_online evaluate_online",
+        "reports._write": "write_report",
         "running._evaluate": "aevaluate evaluate",
         "scorers._decorator": "FunctionScorer scorer",
     },
@@ -70,6 +79,7 @@ __all__ = [
     "aevaluate_online",
     "apairwise",
     "calibrate",
+    "calibrate_by_scores",
     "compare",
     "corrected_mean",
     "evaluate",
@@ -81,4 +91,5 @@ __all__ = [
     "parse_verdict",
     "scorer",
     "stats",
+    "write_report",
 ]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 from llmops_sdk._util._public import public
 from llmops_sdk.evals._json_form import result_from_dict, result_to_dict
 from llmops_sdk.evals._summary import summary_row
+from llmops_sdk.evals._text_table import as_html, text_table
 from llmops_sdk.evals._types import ItemResult
 
 if TYPE_CHECKING:
@@ -113,6 +114,20 @@ class Experiment:
             (3, 0.667, 1, (0.5, 0.75))
         """
         return [summary_row(scorer, self.results, confidence) for scorer in self.scorers]
+
+    def __repr__(self) -> str:
+        """Return the name, the id, the number of results and the status."""
+        return f"Experiment({self.name}/{self.id[:8]}: {len(self.results)} results, {self.status})"
+
+    def __str__(self) -> str:
+        """Return the summary as a table, with the warnings."""
+        columns = ("scorer", "n", "mean", "interval", "failed", "skipped", "not_run")
+        rows = [[row[column] for column in columns] for row in self.summary()]
+        return f"{self!r}\n{text_table(columns, rows, self.warnings)}"
+
+    def _repr_html_(self) -> str:
+        """Return the summary for a notebook."""
+        return as_html(str(self))
 
     def rows(self) -> list[dict[str, Any]]:
         """Return a flat row an item and repeat, for a data frame; `score.NAME` has the value, or the label alone."""

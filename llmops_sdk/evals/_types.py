@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Literal, Protocol, TypeAlias, cast, runtime_checkable
 
 from llmops_sdk._util._public import public
 
@@ -12,12 +12,14 @@ __all__ = [
     "Case",
     "ComparableRun",
     "ItemResult",
+    "Results",
     "Score",
     "ScoreResult",
     "ScoreStatus",
     "ScoreValue",
     "Scorer",
     "TaskStatus",
+    "results_of",
 ]
 
 TaskStatus: TypeAlias = Literal["ok", "error", "timeout", "not_run"]
@@ -195,3 +197,16 @@ class ComparableRun(Protocol):
 
     @property
     def scorers(self) -> Mapping[str, Mapping[str, Any]]: ...
+
+
+Results: TypeAlias = ComparableRun | Iterable[ItemResult]
+"""An experiment, or its results."""
+
+
+def results_of(given: Results) -> Iterable[ItemResult]:
+    """Return the results of an experiment, or the results themselves.
+
+    Args:
+        given: An experiment or results.
+    """
+    return cast("Iterable[ItemResult]", getattr(given, "results", given))

@@ -14,6 +14,7 @@ import pytest
 
 import llmops_sdk as llmops
 from llmops_sdk.cli._app import run
+from llmops_sdk.config import reset
 
 PAGE = Path(__file__).parents[2] / "docs" / "evaluation.md"
 _BLOCK = re.compile(r'^```(\w+)(?: title="([^"]+)")?[^\n]*\n(.*?)^```$', re.MULTILINE | re.DOTALL)
@@ -34,11 +35,14 @@ def _run_pytest(arguments: list[str], folder: Path) -> None:
 def test_every_step_of_the_page_works(own_surroundings: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "app", None)  # the page's own one goes when the test ends
     monkeypatch.delitem(sys.modules, "app")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(own_surroundings / "home"))  # of `llmops trust`
     names: dict[str, Any] = {"__name__": "__main__"}
     commands: list[str] = []
     for language, title, text in _BLOCK.findall(PAGE.read_text("utf-8")):
         if title:
             (own_surroundings / title).write_text(text, "utf-8")
+        if title == "llmops.toml":
+            reset()  # as in the next process
         if language == "python" and title != "test_answers.py":
             exec(compile(text, str(PAGE), "exec"), names)
         for line in _COMMAND.findall(text) if language == "console" else ():
@@ -49,6 +53,6 @@ def test_every_step_of_the_page_works(own_surroundings: Path, monkeypatch: pytes
                 assert (program, run(arguments)) == ("llmops", 0), line
             commands.append(line)
     assert len(commands) >= 9
-    assert {"baseline.json", "eval.xml", "eval.md", "tests.json", "tests.md", "report.html"} <= {
+    assert {"baseline.json", "comparison.html", "eval.xml", "eval.md", "tests.json", "tests.md", "report.html"} <= {
         path.name for path in own_surroundings.iterdir()
     }

@@ -154,14 +154,14 @@ def _compared(
 
 def _reports(asked: list[str], runs: list[Experiment], store: Path | None) -> dict[str, JudgeReport]:
     """Return the reports of judges whose verdicts the users' scores in the store can be compared with."""
-    from llmops_sdk.evals.judges._calibration import report_of_experiments
+    from llmops_sdk.evals import calibrate_by_scores
 
     found: dict[str, JudgeReport] = {}
     for one in asked:
         scorer, equals, score = one.partition("=")
         if not (scorer and equals and score):
             raise UsageError(f"--judge {one}: give SCORER=SCORE, such as correctness=helpful")
-        found[scorer] = report_of_experiments(runs, scorer, score, path=store)
+        found[scorer] = calibrate_by_scores(runs, scorer, score, path=store)
     return found
 
 

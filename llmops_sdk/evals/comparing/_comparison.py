@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias
 
 from llmops_sdk._util._public import public
 from llmops_sdk.errors import ConfigError, RegressionError
+from llmops_sdk.evals._text_table import as_html, text_table
 from llmops_sdk.evals._types import ComparableRun, ItemResult
 from llmops_sdk.evals.comparing._order import order_warnings
 from llmops_sdk.evals.comparing._pairing import TASK_FAILED, ClusterBy, Pairs, cluster_function, pair_scores
@@ -111,6 +112,26 @@ class Comparison:
 
     def __iter__(self) -> Any:
         return iter(self.rows)
+
+    def __repr__(self) -> str:
+        """Return what is compared, and the verdicts."""
+        return f"Comparison({self.a} -> {self.b}: {', '.join(f'{_title(row)} {row.verdict}' for row in self.rows)})"
+
+    def __str__(self) -> str:
+        """Return the rows as a table, with the warnings."""
+        columns = ("scorer", "n", "before", "after", "difference", "interval", "p_adjusted", "verdict", "mde")
+        rows = [
+            (
+                _title(row), row.n, row.mean_a, row.mean_b, row.difference, row.interval, row.p_adjusted, row.verdict,
+                row.mde,
+            )
+            for row in self.rows
+        ]  # fmt: skip
+        return f"{self.a} -> {self.b}\n{text_table(columns, rows, self.warnings)}"
+
+    def _repr_html_(self) -> str:
+        """Return the rows for a notebook."""
+        return as_html(str(self))
 
     def row(self, scorer: str, slice: str = "") -> ComparisonRow:  # noqa: A002 - the field's word
         """Return the row of a scorer.
@@ -248,6 +269,9 @@ def _higher(scorer: str, run: ComparableRun) -> bool:
 
 
 def _scorers(a: ComparableRun, b: ComparableRun, asked: Iterable[str] | None) -> list[str]:
+    for each in (a, b):
+        if not hasattr(each, "results"):
+            raise ConfigError(f"{each!r:.100} is no experiment: read a stored one with Experiment.load(name_or_id)")
     common = [scorer for scorer in a.scorers if scorer in b.scorers]
     if isinstance(asked, str):
         raise ConfigError(f"scorers is {asked!r}: give a list of names", key="scorers", value=asked)

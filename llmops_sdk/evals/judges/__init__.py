@@ -1,4 +1,1 @@
-"""Let a model judge outputs, one by one or in pairs, and measure how far its verdicts can be trusted.
-
-Doors for other packages: `_calibration`.
-"""
+"""Let a model judge outputs, one by one or in pairs, and measure how far its verdicts can be trusted."""

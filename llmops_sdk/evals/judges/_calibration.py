@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from llmops_sdk._util._public import public
 from llmops_sdk.errors import JudgeRefusedError
+from llmops_sdk.evals._types import results_of
 from llmops_sdk.evals.stats import PPIEstimate, agreement, ppi
 from llmops_sdk.stats import Interval, wilson_interval
 
 if TYPE_CHECKING:
-    from llmops_sdk.evals._types import ComparableRun, ItemResult
+    from llmops_sdk.evals._types import ComparableRun, Results
 
-__all__ = ["CorrectedMean", "JudgeReport", "calibrate", "corrected_mean", "human_scores", "report_of_experiments"]
+__all__ = ["CorrectedMean", "JudgeReport", "calibrate", "calibrate_by_scores", "corrected_mean", "human_scores"]
 
 ACCURACY_FLOOR = 0.7
 CONSISTENCY_FLOOR = 0.8
@@ -161,13 +162,13 @@ class CorrectedMean:
     failed: int
 
 
-def corrected_mean(results: Iterable[ItemResult], scorer: str, people: Mapping[str, float]) -> CorrectedMean:
+def corrected_mean(results: Results, scorer: str, people: Mapping[str, float]) -> CorrectedMean:
     """Return the mean that people would give, from a judge's scores of all items and labels of some.
 
     The items with labels must be a random sample of all, or at least not chosen by how good their output is.
 
     Args:
-        results: The results of an experiment.
+        results: An experiment or its results.
         scorer: The name of the judge.
         people: The value that people gave, by trace id or item id, on the judge's scale; `human_scores` reads them
             from the store.
@@ -179,7 +180,7 @@ def corrected_mean(results: Iterable[ItemResult], scorer: str, people: Mapping[s
     verdicts: list[float] = []
     others: list[float] = []
     failed = 0
-    for result in results:
+    for result in results_of(results):
         scored = result.scores.get(scorer)
         if scored is None or scored.value is None:
             failed += 1
@@ -215,30 +216,41 @@ def human_scores(name: str, *, source: str = "user", path: Any = None) -> dict[s
     return {trace_id: value for trace_id, value, _ in rows if value is not None}
 
 
-def report_of_experiments(
-    runs: Iterable[ComparableRun], scorer: str, name: str, *, source: str = "user", path: Any = None
+def calibrate_by_scores(
+    runs: ComparableRun | Iterable[ComparableRun], scorer: str, name: str, *, source: str = "user", path: Any = None
 ) -> JudgeReport:
     """Compare the verdicts of a judge in experiments with the scores that people gave to the same traces.
 
     Labels are compared where both sides have one, and else values.
 
     Args:
-        runs: The experiments.
+        runs: An experiment, or several.
         scorer: The judge's name.
-        name: The name of the scores of people.
+        name: The name of the scores of people, as in `llmops.score(name, value, trace_id=...)`.
         source: Who gave them.
         path: The store's folder; the configured one by default.
 
     Raises:
         JudgeRefusedError: Nobody has scored a trace that the judge has judged.
         StoreError: The store cannot be read.
+
+    Example:
+        >>> import llmops_sdk as llmops
+        >>> from llmops_sdk.evals import calibrate_by_scores, evaluate
+        >>> judged = evaluate(str.upper, [{"input": text} for text in "ab"], "not_empty", name="u", progress=False)
+        >>> for result in judged.results:
+        ...     llmops.score("helpful", 1.0, trace_id=result.trace_id)
+        >>> _ = llmops.flush()
+        >>> calibrate_by_scores(judged, "not_empty", "helpful").accuracy
+        1.0
     """
     from llmops_sdk.store import query
 
     people = {trace: (value, label) for trace, value, label in query(_SCORES, [name, source], path=path).rows()}
     verdicts: list[Hashable | None] = []
     labels: list[Hashable] = []
-    for result in (result for run in runs for result in run.results):
+    several = cast("Iterable[ComparableRun]", [runs] if hasattr(runs, "results") else runs)
+    for result in (result for run in several for result in run.results):
         found = result.scores.get(scorer)
         given = people.get(result.trace_id) if result.trace_id is not None else None
         if found is None or given is None or found.status in ("skipped", "not_run"):

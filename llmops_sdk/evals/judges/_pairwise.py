@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from llmops_sdk._util._public import public
 from llmops_sdk.evals._blocking import run_blocking
-from llmops_sdk.evals._types import Case, ItemResult
+from llmops_sdk.evals._types import Case, ItemResult, Results, results_of
 from llmops_sdk.evals.judges._pairs import PairJudge, Preference
-from llmops_sdk.stats import Interval
+from llmops_sdk.stats import Interval, wilson_interval
 
 if TYPE_CHECKING:
     from llmops_sdk.evals.judges._calibration import JudgeReport
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["PairwiseResult", "apairwise", "pairwise", "preferences_result"]
 
 _CHANCE = 0.5
+_ALPHA = 0.05
 
 
 @public("llmops_sdk.evals")
@@ -32,7 +33,8 @@ class PairwiseResult:
         win_rate: The mean of 1 for a win of b, 0.5 for a tie and 0 for a win of a; None without a verdict.
         interval: Its 95 % interval, from 0 to 1, or None with fewer than two items.
         p_value: Two-sided, against a win rate of 0.5, or None with fewer than two items.
-        verdict: `better` or `worse` for b where the interval is on one side of 0.5; else `undecided`.
+        verdict: `better` or `worse` for b where the interval is on one side of 0.5 and the p-value is at most 0.05;
+            else `undecided`.
         wins, ties, losses: Pairs that b won, tied and lost.
         garbage: Pairs without a verdict that can be read.
         failed: Pairs for which the judge's model could not be called.
@@ -79,16 +81,14 @@ class PairwiseResult:
         )
 
 
-async def apairwise(
-    a: Iterable[ItemResult], b: Iterable[ItemResult], judge: PairJudge, *, concurrency: int = 8
-) -> PairwiseResult:
+async def apairwise(a: Results, b: Results, judge: PairJudge, *, concurrency: int = 8) -> PairwiseResult:
     """Let a judge compare the outputs of two experiments, item by item.
 
     A pair is an item and a repeat for which both have an output. A judge that fails on one pair does not stop the rest.
 
     Args:
-        a: The results of the one experiment, such as the old version.
-        b: The results of the other.
+        a: The one experiment or its results, such as the old version.
+        b: The other.
         judge: The judge.
         concurrency: How many pairs are judged at once.
 
@@ -97,7 +97,10 @@ async def apairwise(
     """
     if concurrency < 1:
         raise ValueError(f"concurrency is {concurrency}: give at least 1")
-    first, second = ({(one.item_id, one.repeat): one for one in results if one.status == "ok"} for results in (a, b))
+    first, second = (
+        {(one.item_id, one.repeat): one for one in results if one.status == "ok"}
+        for results in (results_of(a), results_of(b))
+    )
     slots = asyncio.Semaphore(concurrency)
 
     async def prefer(key: tuple[str, int]) -> Preference:
@@ -124,14 +127,12 @@ def _answered(judge: PairJudge, key: tuple[str, int], answer: Preference | BaseE
     )  # fmt: skip
 
 
-def pairwise(
-    a: Iterable[ItemResult], b: Iterable[ItemResult], judge: PairJudge, *, concurrency: int = 8
-) -> PairwiseResult:
+def pairwise(a: Results, b: Results, judge: PairJudge, *, concurrency: int = 8) -> PairwiseResult:
     """Let a judge compare the outputs of two experiments, item by item; `apairwise` for synchronous code.
 
     Args:
-        a: The results of the one experiment, such as the old version.
-        b: The results of the other.
+        a: The one experiment or its results, such as the old version.
+        b: The other.
         judge: The judge.
         concurrency: How many pairs are judged at once.
 
@@ -172,6 +173,10 @@ def preferences_result(
         against = paired_difference([_CHANCE] * len(values), values, clusters if repeated else None)
         interval = Interval(*(min(1.0, max(0.0, _CHANCE + end)) for end in against.interval))
         p_value = against.p_value
+        if len(set(values)) == 1:
+            # Equal values have no spread to take an interval from, and are no proof that the next one is equal.
+            items = len(set(clusters))
+            interval = wilson_interval(values[0] * items, items)
     orders = [one.consistent for one in given if one.consistent is not None]
     named = [(winner, order) for one in found for winner, order in _orders(one)]
     winners = [one.winner for one in given]
@@ -181,7 +186,7 @@ def preferences_result(
         win_rate=sum(values) / len(values) if values else None,
         interval=interval,
         p_value=p_value,
-        verdict=_verdict(interval),
+        verdict=_verdict(interval, p_value),
         wins=winners.count("b"),
         ties=winners.count("tie"),
         losses=winners.count("a"),
@@ -195,8 +200,8 @@ def preferences_result(
     )
 
 
-def _verdict(interval: Interval | None) -> Literal["better", "worse", "undecided"]:
-    if interval is None or interval.low <= _CHANCE <= interval.high:
+def _verdict(interval: Interval | None, p_value: float | None) -> Literal["better", "worse", "undecided"]:
+    if interval is None or p_value is None or p_value > _ALPHA or interval.low <= _CHANCE <= interval.high:
         return "undecided"
     return "better" if interval.low > _CHANCE else "worse"
 

@@ -89,6 +89,8 @@ def prepare(
         metadata=noted,
         recorded={"spec": spec, "model": settings.model, **{name: getattr(options, name) for name in ran_with}},
     )
+    if not data.items:
+        plan.warnings.append("the data set has no items: nothing was evaluated")
     if options.resume:
         _find_stored(plan, spec)
     return plan

@@ -96,7 +96,8 @@ def _threshold(text: str, parameter: str) -> float:
         return float(parameter)
     except ValueError:
         raise ConfigError(
-            f'the parameter of the scorer "{text[:100]}" is no number: it is the value from which on an output passes',
+            f'the parameter of the scorer "{text[:100]}" is no number: it is the value from which on an output passes; '
+            "give a number, or look for a text with regex:PATTERN",
             key="scorers",
             value=text,
         ) from None

@@ -15,7 +15,9 @@ from llmops_sdk.evals import (
     ScoreResult,
     apairwise,
     calibrate,
+    calibrate_by_scores,
     corrected_mean,
+    evaluate,
     human_scores,
     pairwise,
 )
@@ -161,3 +163,33 @@ async def test_synchronous_code_in_a_running_loop_works_as_in_a_notebook() -> No
     assert result.n == 2
     with pytest.raises(ValueError, match="at least 1"):
         pairwise([], [], PairJudge(), concurrency=0)
+
+
+@pytest.mark.parametrize(("n", "verdict"), [(2, "undecided"), (5, "undecided"), (6, "better"), (10, "better")])
+def test_a_few_wins_in_a_row_are_no_proof(n: int, verdict: str) -> None:
+    old, new = (
+        [ItemResult(item_id=str(item), status="ok", input="?", output=text) for item in range(n)]
+        for text in ("old", "new")
+    )
+
+    def prefer_new(request: Request) -> str:
+        text = str(request.messages[-1]["content"])
+        return f"Verdict: {1 if text.index('new') < text.index('old') else 2}"
+
+    with use_provider(ScriptedProvider([prefer_new], repeat=True)):
+        found = pairwise(old, new, PairJudge())
+    assert (found.win_rate, found.wins, found.verdict) == (1.0, n, verdict)
+    assert found.interval is not None
+    assert found.interval.low < 0.8
+
+
+def test_experiments_are_taken_whole_and_users_scores_measure_a_scorer() -> None:
+    run = evaluate(str.upper, [{"input": text} for text in "abc"], "not_empty", name="up", progress=False)
+    for number, result in enumerate(run.results):
+        llmops.score("helpful", float(number > 0), trace_id=result.trace_id)
+    llmops.flush()
+    assert [calibrate_by_scores(runs, "not_empty", "helpful").n for runs in (run, [run, run])] == [3, 6]
+    people = human_scores("helpful")
+    assert corrected_mean(run, "not_empty", people) == corrected_mean(run.results, "not_empty", people)
+    with use_provider(ScriptedProvider(["Verdict: tie"], repeat=True)):
+        assert pairwise(run, run, PairJudge()).ties == 3

@@ -11,7 +11,8 @@ from experiments import experiment
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmops_sdk.evals import Experiment, ItemResult, ScoreResult, gate
+from llmops_sdk.errors import ConfigError
+from llmops_sdk.evals import Experiment, ItemResult, ScoreResult, gate, write_report
 from llmops_sdk.evals.reports._html import html_report
 from llmops_sdk.evals.reports._junit import JUnitCase, gate_cases, junit_xml
 from llmops_sdk.evals.reports._markdown import comparison_markdown, summary_markdown
@@ -137,3 +138,25 @@ def test_an_experiment_with_little_or_nothing_has_a_report(count: int) -> None:
     run = Experiment(id="few", name="few", results=NEW.results[:count], scorers=NEW.scorers)
     html = html_report(run, run.summary(), comparison=OLD.compare(run))
     assert "Against old" in html
+
+
+def test_a_report_is_written_by_the_ending_of_its_name(tmp_path) -> None:
+    page = write_report(NEW, tmp_path / "new.html", baseline=OLD).read_text("utf-8")
+    assert "<h1>new/" in page
+    assert "WORSE" in page
+    assert "Gate FAILED" in write_report(NEW, str(tmp_path / "new.md"), baseline=OLD).read_text("utf-8")
+    assert "Gate" not in write_report(NEW, tmp_path / "alone.MD").read_text("utf-8")
+    with pytest.raises(ConfigError, match=r"let it end with \.html or \.md"):
+        write_report(NEW, tmp_path / "new.pdf")
+
+
+def test_experiments_and_comparisons_print_as_tables_without_control_characters() -> None:
+    old = experiment("old", {ATTACK: [1.0] * 10})
+    comparison = old.compare(experiment("new", {ATTACK: [0.0] * 10}))
+    assert re.search(r"^exact +100 +0\.6 +\[0\.\d+, 0\.\d+\] ", str(OLD), re.MULTILINE)
+    assert re.search(r"^exact +100 +0\.6 +0\.4 +-0\.2 .* worse ", str(OLD.compare(NEW)), re.MULTILINE)
+    assert (repr(OLD)[:15], repr(OLD.compare(NEW))[-13:]) == ("Experiment(old/", " exact worse)")
+    for shown in (str(old), str(comparison)):
+        assert "\x00" not in shown
+        assert "\u202e" not in shown
+    assert "<script>" not in old._repr_html_() + comparison._repr_html_()

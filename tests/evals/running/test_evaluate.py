@@ -14,6 +14,7 @@ import pydantic
 import pytest
 
 import llmops_sdk as llmops
+from llmops_sdk.errors import ConfigError
 from llmops_sdk.evals import Experiment, Score, aevaluate, evaluate, scorer
 from llmops_sdk.providers import Response
 from llmops_sdk.testing import ScriptedProvider, use_provider
@@ -522,3 +523,10 @@ def test_the_package_of_evaluation_loads_nothing_heavy():
 def test_time_is_measured(monkeypatch):
     monkeypatch.setattr(time, "perf_counter", iter(range(100)).__next__)
     assert evaluate(upper, ROWS[:1], name="time").results[0].duration_ms == 1000.0
+
+
+def test_an_empty_data_set_is_told_and_no_text_is_an_experiment() -> None:
+    found = evaluate(upper, [], "not_empty", name="none", progress=False)
+    assert found.warnings == ("the data set has no items: nothing was evaluated",)
+    with pytest.raises(ConfigError, match=r"'none' is no experiment: read a stored one with Experiment\.load"):
+        found.compare("none")  # pyright: ignore[reportArgumentType]

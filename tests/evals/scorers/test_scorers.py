@@ -175,7 +175,7 @@ def test_names_are_columns_and_parameters_are_in_the_identity():
     [
         ("nothing", 'no scorer "nothing"'),
         ("max_length", "needs a parameter"),
-        ("equals:x", "is no number"),
+        ("equals:x", "is no number.*look for a text with regex:PATTERN"),
         ("max_length:x", "is no number"),
         pytest.param("regex:(", "regular expression", marks=needs_metrics),
     ],
