@@ -21,9 +21,9 @@ from guardrails_tables import Results, table
 from llmops_sdk.caching import SemanticCache
 from llmops_sdk.caching.semantic._bound import ErrorBound
 from llmops_sdk.caching.semantic._entries import NewEntry
-from llmops_sdk.caching.semantic._sqlite import SqliteBackend
-from llmops_sdk.caching.semantic._vector_bytes import write_vector
 from llmops_sdk.caching.semantic.lexical import analyse, compare_analysed
+from llmops_sdk.caching.semantic.stores._sqlite import SqliteBackend
+from llmops_sdk.caching.semantic.stores._vector_bytes import write_vector
 from llmops_sdk.embeddings import open_embedder, vocabulary
 
 __all__ = ["look_ups", "processes", "small_costs"]

@@ -18,8 +18,8 @@ import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from llmops_sdk._util._ids import new_trace_id
 from llmops_sdk.tracing.records import _semconv as sc
+from llmops_sdk.tracing.records._ids import new_trace_id
 from llmops_sdk.tracing.records._records import RecordedSpan, Stamp
 
 BATCH = 512

@@ -8,6 +8,15 @@ CREATE DATABASE IF NOT EXISTS llmops;
 CREATE OR REPLACE VIEW llmops.store_scores AS SELECT * FROM file('scores*.parquet', Parquet)
 SETTINGS input_format_parquet_enable_json_parsing = 0;
 
+CREATE OR REPLACE VIEW llmops.store_experiment_items AS SELECT * FROM file('experiment_items*.parquet', Parquet)
+SETTINGS input_format_parquet_enable_json_parsing = 0;
+
+CREATE OR REPLACE VIEW llmops.store_experiment_scores AS SELECT * FROM file('experiment_scores*.parquet', Parquet)
+SETTINGS input_format_parquet_enable_json_parsing = 0;
+
+CREATE OR REPLACE VIEW llmops.store_experiments AS SELECT * FROM file('experiments*.parquet', Parquet)
+SETTINGS input_format_parquet_enable_json_parsing = 0;
+
 CREATE OR REPLACE VIEW llmops.store_spans AS SELECT * FROM file('spans*.parquet', Parquet)
 SETTINGS input_format_parquet_enable_json_parsing = 0;
 
@@ -272,6 +281,80 @@ SELECT s.trace_id AS trace_id,
     s.target AS target
 FROM llmops.store_scores AS s
 QUALIFY row_number() OVER (PARTITION BY coalesce(s.span_id, s.trace_id), s.session_id, s.document_id, s.name, s.source ORDER BY s.time DESC) = 1;
+
+CREATE OR REPLACE VIEW llmops.experiment_items AS
+SELECT s.experiment_id AS experiment_id,
+    s.item_id AS item_id,
+    s.item_digest AS item_digest,
+    s.repeat AS repeat,
+    s.task_key AS task_key,
+    s.status AS status,
+    s.error_type AS error_type,
+    s.error AS error,
+    s.input AS input,
+    s.output AS output,
+    s.output_digest AS output_digest,
+    s.expected AS expected,
+    s.metadata AS metadata,
+    s.trace_id AS trace_id,
+    s.source_trace_id AS source_trace_id,
+    s.duration_ms AS duration_ms,
+    s.cost AS cost,
+    s.input_tokens AS input_tokens,
+    s.output_tokens AS output_tokens,
+    s.models AS models,
+    s.served AS served,
+    s.position AS position,
+    s.reused AS reused,
+    s.time AS time
+FROM llmops.store_experiment_items AS s
+QUALIFY row_number() OVER (PARTITION BY s.experiment_id, s.item_id, s.repeat ORDER BY s.time DESC) = 1;
+
+CREATE OR REPLACE VIEW llmops.experiment_scores AS
+SELECT s.experiment_id AS experiment_id,
+    s.item_id AS item_id,
+    s.repeat AS repeat,
+    s.scorer AS scorer,
+    s.scorer_key AS scorer_key,
+    s.status AS status,
+    s.value AS value,
+    s.label AS label,
+    s.comment AS comment,
+    s.passed AS passed,
+    s.metadata AS metadata,
+    s.error_type AS error_type,
+    s.error AS error,
+    s.cost AS cost,
+    s.trace_id AS trace_id,
+    s.source_trace_id AS source_trace_id,
+    s.scorer_trace_id AS scorer_trace_id,
+    s.served AS served,
+    s.reused AS reused,
+    s.time AS time
+FROM llmops.store_experiment_scores AS s
+QUALIFY row_number() OVER (PARTITION BY s.experiment_id, s.item_id, s.repeat, s.scorer ORDER BY s.time DESC) = 1;
+
+CREATE OR REPLACE VIEW llmops.experiments AS
+SELECT s.experiment_id AS experiment_id,
+    s.name AS name,
+    s.dataset_name AS dataset_name,
+    s.dataset_version AS dataset_version,
+    s.task_name AS task_name,
+    s.task_version AS task_version,
+    s.settings AS settings,
+    s.scorers AS scorers,
+    s.repeats AS repeats,
+    s.items AS items,
+    s.metadata AS metadata,
+    s.status AS status,
+    s.reason AS reason,
+    s.warnings AS warnings,
+    s.start_ns AS start_ns,
+    s.time AS time,
+    s.start_time AS start_time,
+    s.end_time AS end_time
+FROM llmops.store_experiments AS s
+QUALIFY row_number() OVER (PARTITION BY s.experiment_id ORDER BY s.time DESC) = 1;
 
 CREATE OR REPLACE VIEW llmops.losses AS
 SELECT s.time AS time,

@@ -64,6 +64,7 @@ if TYPE_CHECKING:
         ValidationFailedError,
         VerdictError,
     )
+    from llmops_sdk.evals.cases._eval_case import eval_case
     from llmops_sdk.guardrails import guard
     from llmops_sdk.providers import Attempt, Chunk, Embeddings, Response, ToolCall, Usage
     from llmops_sdk.providers._warm_up import warm_up
@@ -101,13 +102,14 @@ __getattr__, __dir__ = lazy_names(
         "config": "Settings Timeout configure settings=current",
         "errors": """
             AuthenticationError BadRequestError BudgetExceededError CassetteError CircuitOpenError ConfigError
-            ContentFilterError ContextWindowError DatasetError EmbeddingError GuardrailViolation IncompleteResponseError
-            JudgeRefusedError LLMOpsError LimitExceededError MissingDependencyError MissingScoreError
-            NotFoundError OtlpDecodeError
+            ContentFilterError ContextWindowError DatasetError EmbeddingError GuardrailViolation
+            IncompleteResponseError JudgeRefusedError LLMOpsError LimitExceededError MissingDependencyError
+            MissingScoreError NotFoundError OtlpDecodeError
             PermissionDeniedError ProviderConnectionError ProviderError ProviderTimeoutError QueryError RateLimitError
             RealCallBlockedError RegressionError ScriptError ServerError StoreError StreamInterruptedError ToolCallError
             ValidationFailedError VerdictError
         """,
+        "evals.cases._eval_case": "eval_case",
         "guardrails": "guard",
         "providers": "Attempt Chunk Embeddings Response ToolCall Usage",
         "providers._warm_up": "warm_up",
@@ -192,6 +194,7 @@ __all__ = [
     "context",
     "current_span",
     "embed",
+    "eval_case",
     "extract",
     "fallback",
     "flush",

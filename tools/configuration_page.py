@@ -40,6 +40,11 @@ concurrency = 20
 name = "daily"
 limit_usd = 20.0
 
+[[evaluators]]                         # scores a tenth of the traces: llmops eval online
+name = "grounded"
+scorer = "groundedness"
+sample = 0.1
+
 [timeout]
 total = 120
 between_chunks = "none"                # TOML has no null
@@ -153,7 +158,7 @@ those of the model that lists it. A deployment cannot have deployments of its ow
 
 Each `[[budgets]]` table needs a `name` of its own, and either `limit_usd` or `limit_tokens`. The first source that has
 budgets supplies all of them: the tables of two files are not combined. Errors and `llmops.settings().source(...)` call
-their keys by the budget's name: `budgets.daily.limit_usd`.
+their keys by the budget's name: `budgets.daily.limit_usd`. The same holds for `[[evaluators]]`.
 
 ## Environment variables
 

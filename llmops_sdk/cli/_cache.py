@@ -25,7 +25,8 @@ WITH judged AS (
   WHERE tier = 'semantic' AND decision = 'judged' AND ($since IS NULL OR time >= $since) GROUP BY ALL
 ),
 asked AS (
-  SELECT lookups.decision, coalesce(lookups.score, 0) AS score, lookups.saved_cost, judged.label
+  SELECT lookups.decision, coalesce(lookups.score, 0) AS score, lookups.saved_cost, judged.label,
+    cume_dist() OVER (ORDER BY lookups.time) > 0.75 AS late
   FROM cache_lookups AS lookups LEFT JOIN judged USING (trace_id, span_id)
   WHERE lookups.tier = 'semantic' AND lookups.decision IN ('served', 'would_serve', 'unsure', 'refused', 'empty')
     AND ($since IS NULL OR lookups.time >= $since)
@@ -39,7 +40,7 @@ chosen AS (
     (threshold IS NOT NULL AND decision = 'unsure' AND score >= threshold) AS hit
   FROM policies CROSS JOIN asked
 )
-SELECT policy, count(*) AS lookups, count(*) FILTER (hit) AS hits,
+SELECT policy, count(*) AS lookups, count(*) FILTER (hit) AS hits, avg(hit::INT) FILTER (late) AS late_rate,
   count(*) FILTER (hit AND label IS NOT NULL) AS judged,
   count(*) FILTER (hit AND label = 'wrong') AS wrong, sum(saved_cost) FILTER (hit) AS saved_cost
 FROM chosen GROUP BY policy, threshold ORDER BY threshold NULLS FIRST
@@ -126,11 +127,11 @@ def shadow(since: Since = None, form: Form = Format.TABLE, store: Store = None) 
 
     found = query(_SHADOW, {"since": parse_moment(since, datetime.now(UTC).replace(tzinfo=None))}, path=_store(store))
     rows: list[tuple[Any, ...]] = []
-    for policy, lookups, hits, judged, wrong, saved in found.rows():
+    for policy, lookups, hits, late, judged, wrong, saved in found.rows():
         error, high = (wrong / judged, clopper_pearson(wrong, judged)[1]) if judged else (None, None)
         rate = hits / lookups if lookups else None
-        rows.append((policy, lookups, _rounded(rate), judged, _rounded(error), _rounded(high), saved))
-    columns = ("served if", "lookups", "hit_rate", "judged", "error", "error_at_most", "saved_cost")
+        rows.append((policy, lookups, _rounded(rate), _rounded(late), judged, _rounded(error), _rounded(high), saved))
+    columns = ("served if", "lookups", "hit_rate", "latest", "judged", "error", "error_at_most", "saved_cost")
     write_rows(form, columns, rows, sys.stdout)
 
 

@@ -20,6 +20,7 @@ from llmops_sdk.errors import LLMOpsError
 
 __all__ = ["add_command", "exit_on_error"]
 
+_SENDING = frozenset({"online", "replay", "run_"})
 _FILTER_OPTIONS = tuple(inspect.signature(parse_filter, eval_str=True).parameters.values())
 _DEBUG = inspect.Parameter(
     "debug",
@@ -45,8 +46,8 @@ def add_command(function: Callable[..., bool | None], group: typer.Typer) -> Non
         with exit_on_error(debug):
             from llmops_sdk.config import tolerate_untrusted
 
-            # Only `replay` sends anything. The others work in a project that nobody has trusted yet.
-            tolerate_untrusted(function.__name__ != "replay")
+            # The others send nothing, and work in a project that nobody has trusted yet.
+            tolerate_untrusted(function.__name__ not in _SENDING)
             if "filters" in own:
                 values["filters"] = parse_filter(**{option.name: values.pop(option.name) for option in _FILTER_OPTIONS})
             succeeded = function(**values)

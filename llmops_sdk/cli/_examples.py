@@ -69,6 +69,22 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
         "llmops dataset export support support-folder --file-format huggingface",
     ),
     "dataset delete": ("llmops dataset delete support --yes",),
+    "eval run": (
+        "llmops eval run support.eval.yaml",
+        "llmops eval run app:answer --dataset support.jsonl --scorers equals --save baseline.json",
+        "llmops eval run support.eval.yaml --gate baseline.json --junit eval.xml --markdown eval.md",
+    ),
+    "eval compare": (
+        "llmops eval compare baseline.json shouting",
+        "llmops eval compare before.json after.json --slice topic",
+    ),
+    "eval gate": ("llmops eval gate baseline.json shouting --rule non_inferiority --margin 0.02",),
+    "eval report": (
+        "llmops eval report shouting --html report.html",
+        "llmops eval report shouting --baseline baseline.json",
+    ),
+    "eval list": ("llmops eval list", "llmops eval list shouting --format json"),
+    "eval online": ("llmops eval online --since 1d",),
     "guard check": (
         'llmops guard check "good day to you" --guards cards',
         "llmops guard check README.md --guards cards --rail documents --format json",

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Self, TypeAlias
 
 from llmops_sdk._util._guard import guarded
-from llmops_sdk.client import _watched_calls
 from llmops_sdk.client._request_attributes import request_attributes, vendor_attributes
+from llmops_sdk.client.serving import _watched_calls
 from llmops_sdk.config import ResolvedModel
 from llmops_sdk.errors import GuardrailViolation, ProviderError, ValidationFailedError
 from llmops_sdk.export.metrics import _chunk_times

@@ -13,6 +13,7 @@ from llmops_sdk.config.loading._settings import DescribedValue, Settings, descri
 from llmops_sdk.config.loading.models._resolve_model import ResolvedModel, resolve_deployments, resolve_model
 from llmops_sdk.config.sections._caching import CacheSettings, CassetteSettings, SemanticSettings
 from llmops_sdk.config.sections._calls import FallbackSettings, RetrySettings, Timeout
+from llmops_sdk.config.sections._evaluation import EvaluatorSettings
 from llmops_sdk.config.sections._export import DestinationSettings, ExportFilter, ExportSettings
 from llmops_sdk.config.sections._guardrails import ArgumentRule, GuardrailSettings, ToolRule
 from llmops_sdk.config.sections._models import ModelSettings, PriceSettings, ProviderSettings
@@ -31,6 +32,7 @@ __all__ = [
     "ColumnSettings",
     "DescribedValue",
     "DestinationSettings",
+    "EvaluatorSettings",
     "ExportFilter",
     "ExportSettings",
     "FallbackSettings",

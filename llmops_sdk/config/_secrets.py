@@ -86,8 +86,8 @@ def is_secret(path: tuple[str, ...]) -> bool:
         return True
     if path == ("shared", "url"):
         return True  # it may hold a password in any form
-    # The name of a model, price or budget is the user's choice; it says nothing about the values below it.
-    is_named = path[:1] in {("models",), ("prices",)} or (path[:1] == ("budgets",) and len(path) > 2)
+    # The name of a model, a price or a table of a list is the user's choice; it says nothing about the values below it.
+    is_named = path[:1] in {("models",), ("prices",)} or (path[:1] in {("budgets",), ("evaluators",)} and len(path) > 2)
     names = path[2:] if is_named else path
     if names[:1] == ("options",) and len(names) > 1:
         options = names[2:] if names[1] == "extra" else names[1:]

@@ -6,7 +6,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from itertools import count
 
-from llmops_sdk._util import _ids
+from llmops_sdk.tracing.records import _ids
 
 __all__ = ["sequential_ids"]
 

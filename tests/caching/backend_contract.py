@@ -268,23 +268,40 @@ class SemanticContract:
 
     def test_labels_are_summed_in_their_epoch(self, backend, other):
         assert backend.labels("kind\n1") == []
-        backend.add_label("kind\n1", 3, right=True, audit=False)
-        other.add_label("kind\n1", 3, right=True, audit=True)
-        other.add_label("kind\n1", 3, right=False, audit=True)
-        backend.add_label("other", 3, right=False, audit=False)
+        assert backend.add_label("kind\n1", 3, right=True, audit=False, pair=b"1")
+        assert other.add_label("kind\n1", 3, right=True, audit=True, pair=b"2")
+        assert other.add_label("kind\n1", 3, right=False, audit=True, pair=b"3")
+        assert backend.add_label("other", 3, right=False, audit=False, pair=b"1")
         assert backend.labels("kind\n1") == [(0, 3, 2, 1, 1, 1)]
         backend.end_epoch("kind\n1", 1)  # not the latest
         other.end_epoch("kind\n1", 0)
         backend.end_epoch("kind\n1", 0)
-        backend.add_label("kind\n1", 5, right=True, audit=False)
+        assert backend.add_label("kind\n1", 5, right=True, audit=False, pair=b"1")
         assert max(other.labels("kind\n1")) == (1, 5, 1, 0, 0, 0)
         assert {row.epoch for row in other.labels("kind\n1")} == {1}
 
+    def test_a_pair_of_questions_counts_once_each_way_for_every_process(self, backend, other):
+        assert backend.add_label("k", 3, right=True, audit=False, pair=b"1")
+        assert not other.add_label("k", 3, right=True, audit=True, pair=b"1")
+        assert other.add_label("k", 3, right=False, audit=True, pair=b"1")
+        assert not backend.add_label("k", 4, right=False, audit=False, pair=b"1")
+        assert backend.labels("k") == [(0, 3, 1, 1, 0, 1)]
+
+    def test_the_latest_labels_of_the_epoch_are_known_in_order(self, backend, other):
+        assert backend.recent_labels("k", 3) == []
+        for number in range(4):
+            backend.add_label("k", number, right=number != 2, audit=number == 3, pair=bytes([number]))
+        backend.add_label("other", 9, right=True, audit=False, pair=b"1")
+        assert other.recent_labels("k", 3) == [(1, True, False), (2, False, False), (3, True, True)]
+        backend.end_epoch("k", 0)
+        assert other.recent_labels("k", 3) == []
+
     def test_clear_removes_entries_and_labels(self, backend, other):
         ids = [backend.insert(self.ENTRY) for _ in range(3)]
-        backend.add_label("k", 1, right=True, audit=False)
+        backend.add_label("k", 1, right=True, audit=False, pair=b"1")
         assert backend.clear() == 3
         assert other.labels("k") == []
+        assert other.recent_labels("k", 1) == []
         assert other.size()[0] == 0
         assert backend.insert(self.ENTRY) > max(ids)
 

@@ -6,7 +6,7 @@ import pytest
 from backend_contract import BackendContract, SemanticContract
 
 from llmops_sdk.caching.backends._disk import DiskBackend
-from llmops_sdk.caching.semantic._sqlite import SqliteBackend
+from llmops_sdk.caching.semantic.stores._sqlite import SqliteBackend
 
 
 class TestDisk(BackendContract):

@@ -330,3 +330,19 @@ def test_program_follows_a_database_that_another_one_has_set_aside(tmp_path):
     assert other.get("key") == b"new"
     for backend in (one, other):
         backend.close()
+
+
+@pytest.mark.parametrize("mode", ["delete", "wal"])
+def test_a_database_of_another_program_is_named_and_left_as_it_is(
+    make, counting, request_, tmp_path, application, mode
+):
+    (tmp_path / "exact").mkdir(mode=0o700)
+    db = database(tmp_path)
+    db.execute(f"PRAGMA journal_mode = {mode}")
+    db.execute("CREATE TABLE Cache (id INTEGER, name TEXT)")
+    db.close()
+    before = (tmp_path / "exact" / "cache.db").read_bytes()
+    assert make(counting()).complete(request_).cache is None
+    with pytest.raises(StoreError, match=r"database of another program \(its tables: Cache\): give the cache another"):
+        DiskBackend(tmp_path / "exact", max_bytes=10**6).get("k")
+    assert (tmp_path / "exact" / "cache.db").read_bytes() == before

@@ -74,6 +74,7 @@ def test_shadow_tells_what_would_have_been_served_and_how_often_it_was_wrong(com
     assert found[0]["served if"] == "as configured"
     assert (found[0]["lookups"], found[0]["judged"]) == (3, 1)
     assert found[0]["hit_rate"] == pytest.approx(1 / 3, abs=1e-3)
+    assert found[0]["latest"] == 0.0  # the last of the three asks for something else
     assert found[0]["error"] in {0.0, 1.0}
     assert 0 < found[0]["error_at_most"] <= 1
     assert rows(command("cache", "shadow", "--since", "2d", "--format", "json")) == found

@@ -106,7 +106,7 @@ def test_a_lookup_records_its_key_and_what_it_saved(rows):
 
 
 def test_admit_in_code_says_what_is_stored():
-    for admit, cached in ((lambda answer: False, None), (lambda answer: answer.text == "Hi", "exact")):  # noqa: ARG005
+    for admit, cached in ((lambda answer: False, None), (lambda answer: answer.text == "Hi", "exact")):
         for _ in range(2):
             answer = llmops.chat("Hi", cache={"admit": admit})
         assert answer.cache == cached

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from llmops_sdk._util._ids import new_span_id, new_trace_id
+from llmops_sdk.tracing.records._ids import new_span_id, new_trace_id
 from llmops_sdk.tracing.records._records import RecordedSpan
 
 __all__ = ["RESOURCE", "sample_span"]

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Generator, Hashable, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -29,6 +29,7 @@ __all__ = [
     "WITH_KEY",
     "WITH_TAG",
     "DiskBackend",
+    "check_database",
     "file_identity",
     "key_range",
     "prepare_folder",
@@ -58,6 +59,12 @@ _TAGS = (
         "DELETE FROM Tags WHERE key = OLD.key; END"
     ),
 )
+
+_COLUMNS = frozenset(
+    {"key", "raw", "store_time", "expire_time", "access_time", "mode", "value"}
+)  # of diskcache's table
+_TABLES = "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite!_%' ESCAPE '!'"
+_SHOWN, _MOST_SHOWN = 5, 200  # tables and characters of an error
 
 WITH_TAG = "key IN (SELECT key FROM Tags WHERE tag = ?)"
 WITH_KEY = "key >= ? AND key < ?"
@@ -210,6 +217,7 @@ class DiskBackend:
 
     def _open(self) -> Any:
         prepare_folder(self._folder)
+        check_database(self._folder / DATABASE, _COLUMNS)
         self._generation.make()
         opened = _Cache(
             self.place,
@@ -258,6 +266,35 @@ def prepare_folder(folder: Path) -> None:
         os.fchmod(descriptor, 0o600)
     finally:
         os.close(descriptor)
+
+
+def check_database(database: Path, columns: frozenset[str]) -> None:
+    """Check that a database, if there is one, is a cache's: another one would fail at every use. Only read it.
+
+    Args:
+        database: The file.
+        columns: What the table `Cache` has at least.
+
+    Raises:
+        StoreError: It is a database of another program.
+    """
+    if not database.is_file() or not database.stat().st_size:
+        return
+    tables: list[str] = []
+    with suppress(sqlite3.Error, OSError):  # what cannot be read now is a failure at the use that follows
+        address = f"{database.absolute().as_uri()}?mode=ro"
+        with closing(sqlite3.connect(address, uri=True, timeout=0.1)) as connection:
+            connection.execute("PRAGMA trusted_schema = OFF")
+            found = {str(row[1]) for row in connection.execute("PRAGMA table_info(Cache)")}
+            if not found >= columns:
+                tables = [str(name) for (name,) in connection.execute(_TABLES)]
+    if tables:
+        shown = ", ".join(sorted(tables)[:_SHOWN])[:_MOST_SHOWN]
+        raise StoreError(
+            f"{database} is a database of another program (its tables: {shown}): give the cache another folder "
+            "([cache] path, or the argument path), or move that file away",
+            path=str(database),
+        )
 
 
 def file_identity(database: Path) -> tuple[int, int] | None:

@@ -9,9 +9,13 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from llmops_sdk._util._public import public
+from llmops_sdk.caching.semantic._drift import CHANGED, WINDOW, change_evidence, excess_evidence
+from llmops_sdk.caching.semantic._entries import RecentLabel
 from llmops_sdk.errors import ConfigError
 from llmops_sdk.stats import clopper_pearson, log_rate_e_value
 
@@ -139,6 +143,12 @@ class ErrorBound:
         confidence: The chance that the bound holds, at all times together.
         judge_error: How often the labels are wrong.
         counts: The labels so far.
+        recent: The latest of these labels, the oldest first.
+
+    Attributes:
+        certified: The lowest score that the labels certify, or None.
+        change: The evidence that answers have turned wrong lately; see `change_evidence`.
+        threshold: The lowest score to serve, or None: also while a change is likely, until it is known.
 
     Raises:
         ConfigError: A number is out of its range.
@@ -151,6 +161,7 @@ class ErrorBound:
         confidence: float = 0.95,
         judge_error: JudgeError = EXACT_JUDGE,
         counts: BoundCounts | None = None,
+        recent: Sequence[RecentLabel] = (),
     ) -> None:
         for name, share in (("max_error", max_error), ("confidence", confidence)):
             if isinstance(share, bool) or not isinstance(share, (int, float)):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -162,12 +173,17 @@ class ErrorBound:
         self.max_error = max_error
         self.judge_error = judge_error
         self.counts = counts or BoundCounts()
+        self.recent = deque(recent, WINDOW)
         self._alpha = 1.0 - confidence
-        self.threshold = self._certified()
+        self._decide()
 
     def serves(self, score: float) -> bool:
         """Return whether an answer with this score may be served."""
         return self.threshold is not None and score >= self.threshold
+
+    def is_paused_for(self, score: float) -> bool:
+        """Return whether an answer with this score would be served, if answers had not turned wrong lately."""
+        return self.threshold is None and self.certified is not None and score >= self.certified
 
     def observe(self, score: float, *, right: bool, served: bool = False) -> None:
         """Take a label.
@@ -180,21 +196,30 @@ class ErrorBound:
         counts = self.counts
         band = bisect_right(THRESHOLDS, score)
         (counts.right if right else counts.wrong)[band] += 1
+        self.recent.append(RecentLabel(band, right, served))
         if served:
             counts.audited += 1
             counts.audited_wrong += not right
-            if self.is_broken():
-                self.counts = BoundCounts(epoch=counts.epoch + 1)
-        self.threshold = self._certified()
+        self._decide()
+        if self.is_broken():
+            self.counts = BoundCounts(epoch=counts.epoch + 1)
+            self.recent.clear()
+            self._decide()
 
     def is_broken(self) -> bool:
-        """Return whether the audits are strong evidence that more than `max_error` of the hits are wrong."""
+        """Return whether there is strong evidence that more than `max_error` of the hits are wrong.
+
+        All audits count, and, while serving rests, the latest labels of the scores that were served before.
+        """
         counts, high = self.counts, self.judge_error.highest_observed(self.max_error)
-        if counts.audited_wrong <= high * counts.audited:
-            return False
-        return log_rate_e_value(counts.audited_wrong, counts.audited, null_rate=high) >= math.log(
-            _SUSPICION / self._alpha
-        )
+        needed = math.log(_SUSPICION / self._alpha)
+        if counts.audited_wrong > high * counts.audited and (
+            log_rate_e_value(counts.audited_wrong, counts.audited, null_rate=high) >= needed
+        ):
+            return True
+        rests = self.certified is not None and self.threshold is None
+        lowest = bisect_right(THRESHOLDS, self.certified or 0.0) if rests else len(THRESHOLDS) + 1
+        return excess_evidence([one.right for one in self.recent if one.audit or one.band >= lowest], high) >= needed
 
     def evidence(self, threshold: float) -> tuple[int, int]:
         """Return the labels at or above a threshold: how many are wrong, and how many there are."""
@@ -206,6 +231,13 @@ class ErrorBound:
         """Return the share of wrong answers at or above a threshold by the labels, or None without any."""
         wrong, trials = self.evidence(threshold)
         return None if trials == 0 else self.judge_error.rate(wrong / trials)
+
+    def _decide(self) -> None:
+        self.certified = self._certified()
+        self.change = 0.0
+        if self.certified is not None:  # otherwise nothing is served that a change could make wrong
+            self.change = change_evidence(self.counts.right, self.counts.wrong, self.recent)
+        self.threshold = None if self.change >= CHANGED else self.certified
 
     def _certified(self) -> float | None:
         """Return the lowest threshold that the labels certify, or None."""

@@ -12,27 +12,25 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import orjson
-
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk._util._public import public
+from llmops_sdk.caching.backends._open import SEMANTIC
+from llmops_sdk.caching.semantic._arguments import check_settings, check_top, from_bytes, tags_of, to_bytes
 from llmops_sdk.caching.semantic._bound import EXACT_JUDGE, ErrorBound, JudgeError
 from llmops_sdk.caching.semantic._decide import Judged
 from llmops_sdk.caching.semantic._judge import Judge
 from llmops_sdk.caching.semantic._scope import Question
-from llmops_sdk.caching.semantic._store import MAX_VALUE, SemanticStats, is_encodable, open_on_disk
+from llmops_sdk.caching.semantic._store import SemanticStats, open_on_disk
 from llmops_sdk.caching.semantic._tier import Finding, TierSettings
+from llmops_sdk.caching.semantic.stores._sqlite import check_semantic
 from llmops_sdk.config import current
 from llmops_sdk.embeddings import Embedder, open_embedder
-from llmops_sdk.errors import ConfigError, LLMOpsError
+from llmops_sdk.errors import LLMOpsError
 
 __all__ = ["Candidate", "Hit", "SemanticCache"]
 
 _MAX_MISSED = 1_024
 _MAX_RATED = 4_096
-_MAX_TAGS = 32
-_MAX_TAG = 200
-_SHOWN = 300  # characters of an error
 
 
 @public("llmops_sdk.caching")
@@ -108,6 +106,7 @@ class SemanticCache:
     Raises:
         ConfigError: An argument is out of its range, or the embedder or the judge is unknown.
         MissingDependencyError: The embedder needs a library that is not installed.
+        StoreError: The folder has a database of another program.
 
     Example:
         >>> import tempfile
@@ -137,12 +136,14 @@ class SemanticCache:
         wording: bool = True,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        _check_settings(ttl, max_entries, judge_error, wording)
+        check_settings(ttl, max_entries, judge_error, wording)
         ErrorBound(max_error, confidence=confidence)  # says what is wrong with them
         opened = open_embedder(embedder)
         self._clock = clock
+        folder = Path(path) if path is not None else _configured_folder()
+        check_semantic(folder / SEMANTIC)
         self._store = open_on_disk(
-            Path(path) if path is not None else _configured_folder(),
+            folder,
             opened,
             judge,
             TierSettings(
@@ -200,7 +201,7 @@ class SemanticCache:
             ProviderError: The embedder's model could not be called.
         """
         self._check(text, scope)
-        data, names = _to_bytes(value), _tags_of(tags)
+        data, names = to_bytes(value), tags_of(tags)
         finding = self._taken(scope, text) or _unserved(self._store.find(Question(scope, text)))
         if finding is not None:
             right, group = self._judged(finding, value)
@@ -209,7 +210,7 @@ class SemanticCache:
     async def aput(self, text: str, value: Any, *, scope: str = "", tags: Sequence[str] = ()) -> None:
         """Store a value for a question, async; see `put`."""
         self._check(text, scope)
-        data, names = _to_bytes(value), _tags_of(tags)
+        data, names = to_bytes(value), tags_of(tags)
         finding = self._taken(scope, text) or _unserved(await self._store.afind(Question(scope, text)))
         if finding is not None:
             right, group = await asyncio.to_thread(self._judged, finding, value)
@@ -245,12 +246,14 @@ class SemanticCache:
             top: The most candidates to return, at most 100.
 
         Raises:
-            TypeError: `text` or `scope` is not a string.
+            TypeError: `text` or `scope` is not a string, or `top` is not a whole number.
+            ValueError: `top` is below 1.
             EmbeddingError: The embedder failed.
             ProviderError: The embedder's model could not be called.
         """
         self._check(text, scope)
-        verdict, serves = self._store.verdict(Question(scope, text), max(1, min(top, 100)))
+        check_top(top)
+        verdict, serves = self._store.verdict(Question(scope, text), min(top, 100))
         return [_candidate(one, serves) for one in verdict.all]
 
     def invalidate(self, *, tag: str | None = None, scope: str | None = None) -> int:
@@ -305,7 +308,7 @@ class SemanticCache:
         if finding is None:
             return None
         best, value = finding.best, finding.value
-        found = None if value is None else _from_bytes(value)
+        found = None if value is None else from_bytes(value)
         if finding.decision == "served" and best is not None and found is not None:
             return Hit(
                 value=found[0],
@@ -332,19 +335,6 @@ class SemanticCache:
             return self._missed.pop((scope, text), None)
 
 
-def _check_settings(ttl: object, max_entries: object, judge_error: object, wording: object) -> None:
-    if ttl is not None and (isinstance(ttl, bool) or not isinstance(ttl, (int, float)) or not ttl > 0):
-        raise ConfigError(f"ttl={ttl!r}: give seconds above zero, or None for no limit", key="ttl", value=ttl)
-    if isinstance(max_entries, bool) or not isinstance(max_entries, int) or max_entries < 1:
-        text = f"max_entries={max_entries!r}: give a whole number of at least 1"
-        raise ConfigError(text, key="max_entries", value=max_entries)
-    if not isinstance(judge_error, JudgeError):
-        text = f"judge_error={judge_error!r}: give a JudgeError, such as JudgeError(false_right=0.05)"
-        raise ConfigError(text, key="judge_error", value=judge_error)
-    if not isinstance(wording, bool):
-        raise ConfigError(f"wording={wording!r}: give True or False", key="wording", value=wording)
-
-
 def _unserved(finding: Finding | None) -> Finding | None:
     """Return a look-up for `put`: nobody got the stored value, so the new one is no check of a hit."""
     if finding is None or finding.decision != "served":
@@ -367,32 +357,3 @@ def _candidate(one: Judged, serves: Callable[[Judged], bool]) -> Candidate:
 def _configured_folder() -> Path:
     settings = current()
     return settings.cache.path or settings.store.path / "cache"
-
-
-def _tags_of(tags: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(tags, str) or not isinstance(tags, Sequence) or not all(isinstance(one, str) for one in tags):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise TypeError(f"tags must be a list of strings, as in tags=['prices'], not {tags!r}"[:_SHOWN])
-    names = tuple(dict.fromkeys(tags))
-    if len(names) > _MAX_TAGS or not all(0 < len(one) <= _MAX_TAG and is_encodable(one) for one in names):
-        raise ValueError(f"give at most {_MAX_TAGS} tags of 1 to {_MAX_TAG} characters")
-    return names
-
-
-def _from_bytes(value: bytes) -> list[Any] | None:
-    """Return a stored value in a list of one, since None is a value too; None for bytes that are not JSON."""
-    try:
-        return [orjson.loads(value)]
-    except orjson.JSONDecodeError:
-        return None
-
-
-def _to_bytes(value: Any) -> bytes:
-    try:
-        data = orjson.dumps(value, option=orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATETIME)
-    except orjson.JSONEncodeError as error:
-        raise TypeError(f"the value is not JSON: {error}") from error
-    if orjson.loads(data) != value:  # NaN becomes null, and a tuple a list
-        raise TypeError("the value is not JSON: it has a NaN, an infinity or a tuple")
-    if len(data) > MAX_VALUE:
-        raise ValueError(f"the value has {len(data):,} bytes as JSON: store at most {MAX_VALUE:,}, or where it is")
-    return data

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-__all__ = ["LabelCounts", "NewEntry", "Removed", "SemanticBackend", "StoredEntry"]
+__all__ = ["LabelCounts", "NewEntry", "RecentLabel", "Removed", "SemanticBackend", "StoredEntry"]
 
 
 class StoredEntry(NamedTuple):
@@ -69,6 +69,14 @@ class LabelCounts(NamedTuple):
     audited_wrong: int
 
 
+class RecentLabel(NamedTuple):
+    """One label: its band, whether the answer was right, and whether it was served."""
+
+    band: int
+    right: bool
+    audit: bool
+
+
 class SemanticBackend(Protocol):
     """Questions with their vectors and answers by scope, and the counts of labels, shared by threads or processes.
 
@@ -122,8 +130,20 @@ class SemanticBackend(Protocol):
         """Return the counts of a kind of labels in its latest epoch."""
         ...
 
-    def add_label(self, kind: str, band: int, *, right: bool, audit: bool) -> None:
-        """Count a label in the latest epoch."""
+    def add_label(self, kind: str, band: int, *, right: bool, audit: bool, pair: bytes) -> bool:
+        """Count a label in the latest epoch, and return whether it counts: each pair does so once each way.
+
+        Args:
+            kind: The kind of labels.
+            band: The band of its score.
+            right: Whether the stored answer was right.
+            audit: Whether it was served.
+            pair: What identifies the two questions, at most 64 bytes. Some 65,000 are remembered.
+        """
+        ...
+
+    def recent_labels(self, kind: str, limit: int) -> list[RecentLabel]:
+        """Return the latest labels of the latest epoch, the oldest first."""
         ...
 
     def end_epoch(self, kind: str, epoch: int) -> None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from llmops_sdk.caching.exact._codec import MOST_SKEW
 from llmops_sdk.caching.semantic._entries import SemanticBackend, StoredEntry
-from llmops_sdk.caching.semantic._vector_bytes import read_vector
+from llmops_sdk.caching.semantic.stores._vector_bytes import read_vector
 from llmops_sdk.embeddings import Embedder, VectorIndex
 
 __all__ = ["Neighbour", "ScopeIndexes"]

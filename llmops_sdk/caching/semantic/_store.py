@@ -20,9 +20,9 @@ from llmops_sdk.caching.semantic._decide import Judged, Verdict
 from llmops_sdk.caching.semantic._entries import SemanticBackend
 from llmops_sdk.caching.semantic._judge import Judge, judge_of, matcher_of
 from llmops_sdk.caching.semantic._scope import Question
-from llmops_sdk.caching.semantic._sqlite import SqliteBackend
 from llmops_sdk.caching.semantic._tier import Finding, SemanticTier, TierSettings
 from llmops_sdk.caching.semantic.stores._postgres import PostgresSemanticBackend
+from llmops_sdk.caching.semantic.stores._sqlite import SqliteBackend
 from llmops_sdk.config import SharedSettings
 from llmops_sdk.embeddings import AsyncEmbedder, Embedder
 from llmops_sdk.shared._server import SharedServer
@@ -47,6 +47,8 @@ class SemanticStats:
         error: The share of wrong answers at or above that threshold, by the labels; None without any.
         audited: How many served answers were checked since, with those served for their wording.
         audited_wrong: How many of these were wrong.
+        paused: Whether nothing is served by its score for now, since the latest labels are worse than earlier ones of
+            the same scores. `threshold` is then None. New labels end this, or discard the earlier ones.
     """
 
     entries: int = 0
@@ -56,6 +58,7 @@ class SemanticStats:
     error: float | None = None
     audited: int = 0
     audited_wrong: int = 0
+    paused: bool = False
 
 
 class SemanticStore:
@@ -292,4 +295,5 @@ def _stats(tier: SemanticTier) -> SemanticStats:
         error=None if threshold is None else bound.estimate(threshold),
         audited=counts.audited,
         audited_wrong=counts.audited_wrong,
+        paused=bound.certified is not None and threshold is None,
     )

@@ -17,16 +17,17 @@ from typing import Any, Literal, TypeAlias
 from llmops_sdk._util._clock import Clock
 from llmops_sdk.caching.semantic._bound import EXACT_JUDGE, THRESHOLDS, BoundCounts, ErrorBound, JudgeError
 from llmops_sdk.caching.semantic._decide import COMPARED, NEAREST, Judged, Verdict, decide
+from llmops_sdk.caching.semantic._drift import WINDOW, audit_share
 from llmops_sdk.caching.semantic._entries import NewEntry, SemanticBackend
 from llmops_sdk.caching.semantic._neighbours import Neighbour, ScopeIndexes
 from llmops_sdk.caching.semantic._scope import Question, read_earlier
-from llmops_sdk.caching.semantic._vector_bytes import write_vector
 from llmops_sdk.caching.semantic.lexical import (
     AnalysedConversation,
     Comparison,
     analyse_conversation,
     compare_conversations,
 )
+from llmops_sdk.caching.semantic.stores._vector_bytes import write_vector
 from llmops_sdk.embeddings import Embedder, vocabulary
 
 __all__ = ["WORDING_BAND", "Finding", "FoundDecision", "SemanticTier", "TierSettings"]
@@ -38,7 +39,6 @@ _MIN_SCORE = 0.05
 """Below it a stored question is no candidate: no label could ever make it one."""
 _BOUND_EVERY = 1.0  # seconds between reads of the labels that other processes have added
 _MAX_ANALYSED = 4_096
-_MAX_LABELLED = 16_384
 
 WORDING_BAND = -1
 """The band of labels for answers that are served for their wording: no evidence about any score."""
@@ -77,7 +77,7 @@ class Finding:
         earlier: What was said before; see `StoredEntry`.
         vector: Its vector as bytes.
         decision: What was decided.
-        reason: Why: the difference in the words, or "threshold", "expired", "none".
+        reason: Why: the difference in the words, or "threshold", "changed" (paused), "expired", "none".
         best: The stored question it is about, or None.
         value: The answer to serve, or the stored one to judge the new one by; None without a candidate.
         stored_at: When the answer was stored.
@@ -133,7 +133,6 @@ class SemanticTier:
         self._chance = chance
         self._indexes = ScopeIndexes(embedder)
         self._analysed: OrderedDict[tuple[str, str], AnalysedConversation] = OrderedDict()
-        self._labelled: OrderedDict[tuple[int, bytes, bool], None] = OrderedDict()
         self._words = vocabulary()
         self._bound: ErrorBound | None = None
         self._bound_at = float("-inf")
@@ -159,17 +158,18 @@ class SemanticTier:
         found = self._value(best.neighbour, self._clock.time())
         if found is None:
             return replace(asked, reason="expired")
-        safe = self.is_safe(best, self.bound())
+        bound = self.bound()
+        safe = self.is_safe(best, bound)
         decision: FoundDecision = ("served" if self.settings.serve else "would_serve") if safe else "unsure"
         return replace(
             asked,
             decision=decision,
-            reason=best.comparison.reason if safe else "threshold",
+            reason=best.comparison.reason if safe else "changed" if bound.is_paused_for(best.score) else "threshold",
             best=best,
             value=found[0],
             stored_at=found[1],
             others=() if decision == "served" else self._values(one for one in nearest if one is not best.neighbour),
-            audit=decision == "served" and self._chance() < self.settings.audit,
+            audit=decision == "served" and self._chance() < audit_share(self.settings.audit, bound.change),
         )
 
     def verdict(self, question: Question, vector: Any, top: int) -> Verdict:
@@ -264,23 +264,15 @@ class SemanticTier:
         return best.comparison.decision == "same" and self.settings.explained and bound.counts.epoch == 0
 
     def _label(self, finding: Finding, best: Judged, *, right: bool) -> None:
-        # A pair of questions counts once: one user who repeats a question must not certify scores for everybody.
-        pair = (
-            best.neighbour.id,
-            hashlib.blake2b(finding.text.encode("utf-8", "replace"), digest_size=16).digest(),
-            right,
-        )
-        if pair in self._labelled:
-            return
-        self._labelled[pair] = None
-        if len(self._labelled) > _MAX_LABELLED:
-            self._labelled.popitem(last=False)
         # Those that wording serves are right so often that they would certify lower scores.
         band = WORDING_BAND if self._is_explained(best, self.bound()) else bisect_right(THRESHOLDS, best.score)
-        self.backend.add_label(self._embedder.identity, band, right=right, audit=finding.decision == "served")
+        kind = self._embedder.identity
+        audit = finding.decision == "served"
+        if not self.backend.add_label(kind, band, right=right, audit=audit, pair=_pair_of(finding, best)):
+            return
         bound = self._bound = self._load_bound()
         if bound.is_broken():
-            self.backend.end_epoch(self._embedder.identity, bound.counts.epoch)
+            self.backend.end_epoch(kind, bound.counts.epoch)
             self._bound = self._load_bound()
 
     def _load_bound(self) -> ErrorBound:
@@ -296,7 +288,13 @@ class SemanticTier:
         if known is not None and known.counts == counts:
             return known
         chosen = self.settings
-        return ErrorBound(chosen.max_error, confidence=chosen.confidence, judge_error=chosen.judge_error, counts=counts)
+        return ErrorBound(
+            chosen.max_error,
+            confidence=chosen.confidence,
+            judge_error=chosen.judge_error,
+            counts=counts,
+            recent=self.backend.recent_labels(self._embedder.identity, WINDOW),
+        )
 
     def _compare(self, asked: AnalysedConversation, stored: Neighbour) -> Comparison:
         known = self._analysed.get((stored.text, stored.earlier))
@@ -308,3 +306,13 @@ class SemanticTier:
 
     def _analyse(self, text: str, earlier: str) -> AnalysedConversation:
         return analyse_conversation([*read_earlier(earlier), {"role": "user", "content": text}], vocabulary=self._words)
+
+
+def _pair_of(finding: Finding, best: Judged) -> bytes:
+    """Return what identifies a pair of questions, for all processes and also when the stored one is stored again.
+
+    One user who repeats a question must not certify scores for everybody.
+    """
+    pair = (finding.scope, best.neighbour.text, best.neighbour.earlier, finding.text, finding.earlier)
+    whole = "".join(f"{len(part)}:{part}" for part in pair)
+    return hashlib.blake2b(whole.encode("utf-8", "replace"), digest_size=16).digest()

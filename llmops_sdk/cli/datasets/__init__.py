@@ -1,4 +1,1 @@
-"""`llmops dataset`: create, list, show, compare, split and export data sets.
-
-Doors for other packages: `_commands`.
-"""
+"""`llmops dataset`: create, list, show, compare, split and export data sets."""

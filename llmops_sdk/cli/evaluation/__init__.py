@@ -1,1 +1,1 @@
-"""`llmops eval …`: run, compare, gate and report experiments."""
+"""`llmops eval …`: run, compare, gate, report and list experiments."""

@@ -10,14 +10,14 @@ import typer
 
 from llmops_sdk.cli._options import Form, Store
 from llmops_sdk.cli._usage import UsageError
-from llmops_sdk.cli.evaluation._load import load_experiment, write_text
 from llmops_sdk.cli.output._formats import Format, write_rows
 from llmops_sdk.cli.output._text import defuse
+from llmops_sdk.evals._experiment_files import load_experiment, write_text
 
 if TYPE_CHECKING:
     from llmops_sdk.evals import Comparison, Experiment, GateResult, JudgeReport
 
-__all__ = ["compare", "gate", "report"]
+__all__ = ["compare", "gate", "report", "write_summary"]
 
 Baseline = Annotated[str, typer.Argument(metavar="BASELINE", help="The experiment before: a name, an id or a file.")]
 Change = Annotated[str, typer.Argument(metavar="CHANGE", help="The experiment after, likewise.")]
@@ -40,7 +40,10 @@ def compare(
     form: Form = Format.TABLE,
     store: Store = None,
 ) -> None:
-    """Compare two experiments item by item: better, worse or undecided for each score."""
+    """Compare two experiments item by item.
+
+    Each score is better, worse or undecided.
+    """
     found = _compared(baseline, change, by, slices, alpha, store)
     _write(found, form)
 
@@ -68,7 +71,10 @@ def gate(
     form: Form = Format.TABLE,
     store: Store = None,
 ) -> None:
-    """Decide about a change: exit status 0 passes, 1 fails, 2 is undecided."""
+    """Decide about a change by its scores.
+
+    The exit status is 0 if it passes, 1 if it fails, and 2 if it is undecided.
+    """
     from llmops_sdk.evals import gate as decide
     from llmops_sdk.evals.reports._junit import gate_cases, junit_xml
     from llmops_sdk.evals.reports._markdown import comparison_markdown
@@ -118,7 +124,7 @@ def report(
     form: Form = Format.TABLE,
     store: Store = None,
 ) -> None:
-    """Show the scores of an experiment, and write them as HTML or Markdown."""
+    """Show and write the scores of an experiment."""
     from llmops_sdk.evals import gate as decide
     from llmops_sdk.evals.reports._html import html_report
     from llmops_sdk.evals.reports._markdown import comparison_markdown, summary_markdown
@@ -136,7 +142,7 @@ def report(
     if found is not None:
         _write(found, form)
     else:
-        _write_summary(summary, form)
+        write_summary(summary, form)
 
 
 def _compared(
@@ -176,7 +182,13 @@ def _write(found: Comparison, form: Format) -> None:
     _tell(found, None)
 
 
-def _write_summary(summary: list[dict[str, Any]], form: Format) -> None:
+def write_summary(summary: list[dict[str, Any]], form: Format) -> None:
+    """Write the rows of `Experiment.summary` to stdout.
+
+    Args:
+        summary: The rows.
+        form: How.
+    """
     columns = ("score", "n", "mean", "low", "high", "failed", "skipped", "not_run")
     rows = [
         (

@@ -14,35 +14,15 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, cast
 
+from llmops_sdk.evals._display import defuse
+
 __all__ = ["cell", "csv_cell", "cut", "defuse", "is_numeric", "json_text", "plain"]
 
-# C0 and C1 controls, DEL, and characters that change the direction of text. Tab and newline are left to the caller,
-# which knows whether a cell may have several lines.
-_UNSAFE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
-)
 _UNSAFE_IN_JSON = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 # A spreadsheet skips spaces and invisible characters before a formula, and takes the full-width forms for it too.
 _FORMULA = re.compile(
     r"(?:[\s\x00-\x20\x7f-\xa0\u00ad\u180e\u200b-\u200f\u2060-\u2064\ufeff])*[=+\-@＝＋－＠﹦﹢﹣﹫−]|[\t\r]"
 )
-
-
-def _visible(match: re.Match[str]) -> str:
-    code = ord(match.group())
-    if code < 0x20:
-        return chr(0x2400 + code)  # the symbol of the control character, e.g. ␛
-    return "␡" if code == 0x7F else "\ufffd"
-
-
-def defuse(text: str) -> str:
-    r"""Replace control characters by visible symbols; keep newlines and tabs.
-
-    Example:
-        >>> defuse("\x1b[31mred")
-        '␛[31mred'
-    """
-    return _UNSAFE.sub(_visible, text.replace("\r\n", "\n"))
 
 
 def cut(text: str, width: int) -> str:

@@ -16,7 +16,7 @@ from llmops_sdk.config.loading._layers import DEFAULT, leaves
 from llmops_sdk.config.sections._base import SettingsSection
 from llmops_sdk.config.sections._fields import SettingsFields
 from llmops_sdk.config.sections._models import ModelSettings, PriceSettings
-from llmops_sdk.config.sections._traffic import BudgetSettings
+from llmops_sdk.config.sections._named_table import NamedTable
 from llmops_sdk.errors import ConfigError
 
 __all__ = ["DescribedValue", "Settings", "describe_settings", "describe_value", "setting_values"]
@@ -83,21 +83,21 @@ class Settings(SettingsFields):
 
 
 def setting_values(settings: SettingsFields) -> dict[KeyPath, Any]:
-    """Return every value in force by its path; of models, prices and budgets only the keys that are set."""
+    """Return every value in force by its path; of models, prices and lists of tables only the keys that are set."""
     data = {name: _plain(getattr(settings, name)) for name in SettingsFields.model_fields}
     return dict(leaves(data))
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, SettingsSection):
-        return value.model_dump(exclude_unset=isinstance(value, ModelSettings | PriceSettings | BudgetSettings))
+        return value.model_dump(exclude_unset=isinstance(value, ModelSettings | PriceSettings | NamedTable))
     if isinstance(value, dict):
-        tables = cast("dict[str, Any]", value)
-        return {name: _plain(item) for name, item in tables.items()}
+        named = cast("dict[str, Any]", value)
+        return {name: _plain(item) for name, item in named.items()}
     if isinstance(value, tuple):
         items = cast("tuple[Any, ...]", value)
-        budgets = {item.name: _plain(item) for item in items if isinstance(item, BudgetSettings)}
-        return budgets or items
+        tables = {item.name: _plain(item) for item in items if isinstance(item, NamedTable)}
+        return tables or items
     return value
 
 

@@ -60,6 +60,7 @@ REFUSED: Mapping[str, str] = {
     "export.logs.headers": _KEY,
     "shared.url": _AWAY,
     "shared.namespace": "decides which programs share",
+    "evaluators": "decides which code and which SQL run",
     "redaction.hash_key_env": "decides which key hides redacted values",
 }
 """Keys that only a trusted file may set, and why."""

@@ -7,6 +7,7 @@ from typing import Any
 from llmops_sdk.config.sections._base import Names, OptionalText, SettingsSection
 from llmops_sdk.config.sections._caching import CacheSettings, CassetteSettings
 from llmops_sdk.config.sections._calls import FallbackSettings, RetrySettings, Timeout
+from llmops_sdk.config.sections._evaluation import EvaluatorTables
 from llmops_sdk.config.sections._export import ExportSettings
 from llmops_sdk.config.sections._guardrails import GuardrailSettings
 from llmops_sdk.config.sections._models import ModelSettings, PriceSettings, ProviderSettings
@@ -43,6 +44,8 @@ class SettingsFields(SettingsSection):
     hedge: HedgeSettings = HedgeSettings()
     budgets: BudgetTables = ()
     """Budgets of money or tokens, each with its own name."""
+    evaluators: EvaluatorTables = ()
+    """Scorers of stored traces, each with its own name; `llmops eval online` runs them."""
     cache: CacheSettings = CacheSettings()
     shared: SharedSettings = SharedSettings()
     guardrails: GuardrailSettings = GuardrailSettings()

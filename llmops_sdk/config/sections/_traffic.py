@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from llmops_sdk._util._public import public
 from llmops_sdk.config.sections._base import OptionalText, OrNone, SettingsSection
+from llmops_sdk.config.sections._named_table import NamedTable, distinct_names
 
 __all__ = ["BalanceMode", "BreakerSettings", "BudgetSettings", "BudgetTables", "HedgeSettings", "LimitSettings"]
 
@@ -96,7 +96,7 @@ class HedgeSettings(SettingsSection):
 
 
 @public("llmops_sdk.config")
-class BudgetSettings(SettingsSection):
+class BudgetSettings(NamedTable):
     """A budget of money or tokens over a time window: one table of `[[budgets]]`."""
 
     name: Annotated[str, Field(min_length=1, max_length=64)]
@@ -125,13 +125,4 @@ class BudgetSettings(SettingsSection):
         return self
 
 
-def _with_distinct_names(budgets: tuple[BudgetSettings, ...]) -> tuple[BudgetSettings, ...]:
-    counts = Counter(budget.name for budget in budgets)
-    if twice := next((name for name, count in counts.items() if count > 1), None):
-        raise ValueError(f"a list of tables with a name of its own each; {twice!r} is there more than once: rename one")
-    return budgets
-
-
-BudgetTables: TypeAlias = Annotated[
-    tuple[BudgetSettings, ...], Field(strict=False), AfterValidator(_with_distinct_names)
-]
+BudgetTables: TypeAlias = Annotated[tuple[BudgetSettings, ...], Field(strict=False), AfterValidator(distinct_names)]

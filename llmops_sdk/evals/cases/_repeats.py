@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from llmops_sdk._util._public import public
 from llmops_sdk.errors import ConfigError
+from llmops_sdk.evals._types import ItemResult
 from llmops_sdk.stats import Interval, wilson_interval
 
-__all__ = ["CaseRun", "CaseVerdict", "checked_repeats", "repeat_case"]
+__all__ = ["CaseOutcome", "CaseRun", "CaseVerdict", "checked_repeats", "repeat_case", "verdict_of"]
 
 CaseOutcome: TypeAlias = Literal["pass", "fail", "undecided"]
 _MOST_REPEATS = 1_000
@@ -27,6 +28,7 @@ class CaseRun:
         reason: Why it did not pass, in a sentence.
         cost: USD of its calls to models, or None where unknown.
         trace_id: Its trace, or None.
+        result: The input, the output and the scores, or None.
     """
 
     passed: bool
@@ -34,6 +36,7 @@ class CaseRun:
     reason: str = ""
     cost: float | None = None
     trace_id: str | None = None
+    result: ItemResult | None = None
 
 
 @public("llmops_sdk.evals")
@@ -67,21 +70,21 @@ class CaseVerdict:
         return ". ".join(part for part in (rate, values, reason) if part)
 
 
-def checked_repeats(repeats: int) -> int:
+def checked_repeats(repeats: object) -> int:
     """Return a number of repeats.
 
     Raises:
-        ConfigError: It is not from 1 to 1,000.
+        ConfigError: It is no whole number from 1 to 1,000.
     """
-    if not 1 <= repeats <= _MOST_REPEATS:
+    if not isinstance(repeats, int) or isinstance(repeats, bool) or not 1 <= repeats <= _MOST_REPEATS:
         raise ConfigError(
-            f"repeats is {repeats}: give a number from 1 to {_MOST_REPEATS}", key="repeats", value=repeats
+            f"repeats is {repeats!r:.50}: give a number from 1 to {_MOST_REPEATS}", key="repeats", value=repeats
         )
     return repeats
 
 
-async def repeat_case(
-    run: Callable[[int], Awaitable[CaseRun]], *, repeats: int, known: bool | None = None
+def repeat_case(
+    run: Callable[[int], CaseRun], *, repeats: int, known: bool | None = None, thorough: bool = False
 ) -> CaseVerdict:
     """Run a case until its verdict is clear.
 
@@ -93,12 +96,26 @@ async def repeat_case(
         run: Runs the case; it gets the number of the run, from 0.
         repeats: The most runs, at least 1.
         known: The outcome of all earlier executions of the case, or None.
+        thorough: Whether to run all repeats even if the first ones agree, as for a case that has flickered before.
     """
-    runs = [await run(0)]
-    stable = runs[0].passed == known if known is not None else False
-    while len(runs) < repeats and not stable:
-        runs.append(await run(len(runs)))
-        stable = known is None and len(runs) == 2 and runs[0].passed == runs[1].passed
+    runs = [run(0)]
+    while len(runs) < repeats and (thorough or not _is_clear(runs, known)):
+        runs.append(run(len(runs)))
+    return verdict_of(runs)
+
+
+def _is_clear(runs: Sequence[CaseRun], known: bool | None) -> bool:
+    if known is None:
+        return len(runs) == 2 and runs[0].passed == runs[1].passed
+    return len(runs) == 1 and runs[0].passed == known
+
+
+def verdict_of(runs: Sequence[CaseRun]) -> CaseVerdict:
+    """Return what runs of one case say together.
+
+    Args:
+        runs: At least one run.
+    """
     passed = sum(one.passed for one in runs)
     outcome: CaseOutcome = "pass" if passed == len(runs) else "undecided" if passed else "fail"
     return CaseVerdict(

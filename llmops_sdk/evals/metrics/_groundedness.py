@@ -61,8 +61,9 @@ def groundedness(
     do not have, pairs of known words that stand near each other nowhere, and negations that are not in the three
     sentences nearest in words. Its weights come from SummEval and BEGIN. The guard `grounded` uses the same model.
 
-    Limits, measured on sets that it was not trained on: AUC .82 for summaries of news that mostly copy (QAGS-CNN), .67
-    for one free sentence (QAGS-XSum), .66 for summaries by large models (FaithBench, whose easy cases were taken out).
+    Limits: AUC .82 for summaries of news that mostly copy (QAGS-CNN), .67 for one free sentence (QAGS-XSum), .66 for
+    summaries by large models (FaithBench, whose easy cases were taken out). The model was trained on none of these
+    sets, but its features were chosen with their results in view, so expect less on others.
     It knows no meaning: it misses a sentence that puts the words of one passage together in another way, or a small
     change of a long copied text, and takes a good paraphrase or a translation for unsupported. So compare means of many
     answers, or set `threshold` on your own; for single answers in free words ask a judge.

@@ -9,11 +9,12 @@ from llmops_sdk.evals.comparing._comparison import Comparison
 from llmops_sdk.evals.comparing._gate import GateResult
 from llmops_sdk.evals.reports._numbers import MARKS, change_text, interval_text, number, p_text, title
 
-__all__ = ["comparison_markdown", "summary_markdown"]
+__all__ = ["cases_markdown", "comparison_markdown", "summary_markdown"]
 
 _SPECIAL = str.maketrans({char: f"\\{char}" for char in "\\`*_{}[]<>#|~@!$&"} | {"\n": " ", "\r": " "})
 _LONGEST_CELL = 200  # characters
 _MOST_IDS = 10
+_MOST_CASES = 100
 _OUTCOMES = {"pass": "passed", "fail": "FAILED", "undecided": "undecided"}
 
 
@@ -40,6 +41,25 @@ def summary_markdown(name: str, rows: Iterable[Mapping[str, Any]]) -> str:
         ],
     )
     return "\n".join(lines) + "\n"
+
+
+def cases_markdown(records: Iterable[Mapping[str, Any]]) -> str:
+    """Return the list of cases that did not pass, or an empty text if all did.
+
+    Args:
+        records: Of each case `test`, `outcome`, `summary`, and whether it is `quarantined`.
+    """
+    left = [one for one in records if one["outcome"] != "pass"]
+    if not left:
+        return ""
+    words = {"fail": "FAILED", "undecided": "flaky"}
+    lines = [
+        f"- {'quarantined, ' if one['quarantined'] else ''}{words[one['outcome']]}: {_text(one['test'])}: "
+        f"{_text(one['summary'])}"
+        for one in left[:_MOST_CASES]
+    ]
+    more = len(left) - _MOST_CASES
+    return "\n".join([*lines, *([f"- and {more} more"] if more > 0 else [])]) + "\n"
 
 
 def comparison_markdown(comparison: Comparison, gate: GateResult | None = None) -> str:

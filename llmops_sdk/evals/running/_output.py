@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import orjson
 
+from llmops_sdk._util._guard import Caught
 from llmops_sdk.client._stream import AsyncStream, Stream
 from llmops_sdk.providers import Response
 
@@ -104,17 +105,18 @@ def _encoded(value: Any) -> bytes:
         pass
     import json
 
-    from pydantic_core import to_json
+    from pydantic import ConfigDict, TypeAdapter
 
-    try:
-        raw = to_json(value, inf_nan_mode="null", bytes_mode="base64", serialize_unknown=False)
+    # The serializers of models are the application's own code.
+    with Caught() as caught:
+        adapter: TypeAdapter[Any] = TypeAdapter(Any, config=ConfigDict(ser_json_bytes="base64"))
+        raw = adapter.dump_json(value)
         # Not by orjson, which would read a number beyond 64 bits as another one.
         return orjson.dumps(json.loads(raw))
-    except Exception as error:
-        raise NotJsonError(
-            f"the task returned {type(value).__qualname__}, which JSON cannot hold ({error}): return text, numbers, "
-            "lists, dicts, a dataclass or a pydantic model"
-        ) from error
+    raise NotJsonError(
+        f"the task returned {type(value).__qualname__}, which JSON cannot hold ({caught.error}): return text, numbers, "
+        "lists, dicts, a dataclass or a pydantic model"
+    ) from caught.error
 
 
 def shortened(raw: bytes) -> dict[str, Any]:

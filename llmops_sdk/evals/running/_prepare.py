@@ -6,7 +6,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from uuid import uuid4
 
 from llmops_sdk._util._callables import call_style_of
@@ -22,7 +22,7 @@ from llmops_sdk.evals.running._plan import Plan, PlannedScorer, Slot, scorer_key
 from llmops_sdk.evals.scorers._named import scorers_of
 from llmops_sdk.tracing.spans import _active
 
-__all__ = ["prepare"]
+__all__ = ["RunOptions", "planned_scorers", "prepare"]
 
 _MAX_CONCURRENCY = 1_000
 _MAX_REPEATS = 10_000
@@ -31,20 +31,22 @@ _MAX_METADATA = 64 * 1024  # bytes
 _MAX_NAME = 200  # characters
 
 
+class RunOptions(NamedTuple):
+    """The optional arguments of `evaluate`, in their order."""
+
+    name: str | None
+    repeats: int
+    concurrency: int
+    resume: bool
+    budget: float | None
+    timeout: float | None
+    scorer_timeout: float | None
+    metadata: Mapping[str, Any] | None
+    seed: int
+
+
 def prepare(
-    task: Callable[..., Any],
-    dataset: Dataset | Iterable[Any] | str,
-    scorers: Any,
-    *,
-    name: str | None,
-    repeats: int,
-    concurrency: int,
-    resume: bool,
-    budget: float | None,
-    timeout: float | None,
-    scorer_timeout: float | None,
-    metadata: Mapping[str, Any] | None,
-    seed: int,
+    task: Callable[..., Any], dataset: Dataset | Iterable[Any] | str, scorers: Any, options: RunOptions
 ) -> Plan:
     """Return the plan of a run; see `evaluate` for the arguments.
 
@@ -53,26 +55,20 @@ def prepare(
         DatasetError: The data set cannot be read.
         StoreError: The store cannot be read.
     """
-    if not callable(cast("object", task)):
-        raise _invalid("task", task, "a function of an item's input")
-    _check_count("repeats", repeats, _MAX_REPEATS)
-    _check_count("concurrency", concurrency, _MAX_CONCURRENCY)
-    for key, value in {"budget": budget, "timeout": timeout, "scorer_timeout": scorer_timeout}.items():
-        _check_amount(key, value)
-    noted = _checked_metadata(metadata)
+    noted = _checked(task, options)
     settings = current()
     data = _dataset(dataset)
+    repeats = options.repeats
     if len(data.items) * repeats > _MAX_RESULTS:
         raise _invalid("repeats", repeats, f"at most {_MAX_RESULTS:,} results in all; take a sample of the data set")
     task_name = callable_name(task)
     version = digest([callable_digest(task), settings.model, _prompt_stamp()])
-    planned = _planned_scorers(scorers, settings)
-    slots = _slots(data.items, repeats, version, seed)
-    series = _checked_name(name, task_name, data.name)
+    planned = planned_scorers(scorers, settings)
     spec = digest([data.version, version, repeats, [[one.name, one.digest] for one in planned], noted])
+    ran_with = ("concurrency", "budget", "timeout", "scorer_timeout", "seed")
     plan = Plan(
         experiment_id=uuid4().hex,
-        name=series,
+        name=_checked_name(options.name, task_name, data.name),
         start_ns=time.time_ns(),
         task=task,
         arguments=TaskArguments(task),
@@ -83,30 +79,33 @@ def prepare(
         dataset_version=data.version,
         items=len(data.items),
         repeats=repeats,
-        slots=slots,
+        slots=_slots(data.items, repeats, version, options.seed),
         scorers=planned,
         settings=settings,
-        concurrency=concurrency,
-        budget=budget,
-        timeout=timeout,
-        scorer_timeout=scorer_timeout,
+        concurrency=options.concurrency,
+        budget=options.budget,
+        timeout=options.timeout,
+        scorer_timeout=options.scorer_timeout,
         metadata=noted,
-        recorded={
-            "spec": spec,
-            "model": settings.model,
-            "concurrency": concurrency,
-            "budget": budget,
-            "timeout": timeout,
-            "scorer_timeout": scorer_timeout,
-            "seed": seed,
-        },
+        recorded={"spec": spec, "model": settings.model, **{name: getattr(options, name) for name in ran_with}},
     )
-    if resume:
+    if options.resume:
         _find_stored(plan, spec)
     return plan
 
 
 # --- checks -----------------------------------------------------------------------------------------------------------
+
+
+def _checked(task: object, options: RunOptions) -> dict[str, Any]:
+    """Check the arguments, and return the metadata as JSON values."""
+    if not callable(task):
+        raise _invalid("task", task, "a function of an item's input")
+    _check_count("repeats", options.repeats, _MAX_REPEATS)
+    _check_count("concurrency", options.concurrency, _MAX_CONCURRENCY)
+    for key in ("budget", "timeout", "scorer_timeout"):
+        _check_amount(key, getattr(options, key))
+    return _checked_metadata(options.metadata)
 
 
 def _invalid(key: str, value: object, wanted: str) -> ConfigError:
@@ -158,7 +157,16 @@ def _dataset(dataset: Dataset | Iterable[Any] | str) -> Dataset:
     return Dataset.from_rows(dataset)
 
 
-def _planned_scorers(scorers: Any, settings: Settings) -> list[PlannedScorer]:
+def planned_scorers(scorers: Any, settings: Settings) -> list[PlannedScorer]:
+    """Return scorers with what does not change during a run.
+
+    Args:
+        scorers: A scorer, function or name, or several.
+        settings: The settings in force; judges without a model ask the default one.
+
+    Raises:
+        ConfigError: One is no scorer, or two have the same name.
+    """
     planned: list[PlannedScorer] = []
     for one in scorers_of(scorers):
         identity = dict(one.identity)

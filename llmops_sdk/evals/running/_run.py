@@ -124,15 +124,17 @@ class Run:
             if not await self._may_start(slot):
                 return
             cost = None
+            ended = False
             self._spending.start()
             try:
                 cost = await self._process(slot)
+                ended = True
             except TooManyLeftError:
                 self._stop("hung")
-            except Exception:
-                self._stop("error")
-                raise
+                ended = True
             finally:
+                if not ended:
+                    self._stop("error")
                 self._spending.end(cost)
                 self._changed.set()
 

@@ -6,7 +6,8 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal
 
-from llmops_sdk.client._watched_calls import WATCHED, WatchedCall
+from llmops_sdk._util._guard import Caught
+from llmops_sdk.client.serving._watched_calls import WATCHED, WatchedCall
 from llmops_sdk.errors import BudgetExceededError
 from llmops_sdk.tracing import Span, start_span
 from llmops_sdk.tracing.spans import _active
@@ -54,20 +55,28 @@ class Scope:
 
     def run(self, function: Callable[[], Any]) -> Scope:
         """Run a function to its end, and return the scope."""
-        try:
-            self._enter()
-            self._finish(function())
-        except BaseException as error:  # noqa: BLE001 - also SystemExit: it is the item's failure, not ours
-            self._fail(error)
+        # Also SystemExit and the like: they are the item's failure.
+        with Caught(BaseException) as caught:
+            try:
+                self._enter()
+                self._finish(function())
+            except GeneratorExit as error:
+                self._fail(error)
+        if caught.error is not None:
+            self._fail(caught.error)
         return self
 
     async def arun(self, function: Callable[[], Awaitable[Any]]) -> Scope:
         """Await a function's result, and return the scope."""
-        try:
-            self._enter()
-            self._finish(await function())
-        except BaseException as error:  # noqa: BLE001 - as above; a cancelled run has nobody who reads its outcome
-            self._fail(error)
+        # A cancelled run has nobody who reads its outcome.
+        with Caught(BaseException) as caught:
+            try:
+                self._enter()
+                self._finish(await function())
+            except GeneratorExit as error:
+                self._fail(error)
+        if caught.error is not None:
+            self._fail(caught.error)
         return self
 
     def expire(self) -> None:
@@ -117,8 +126,7 @@ def describe_error(error: BaseException) -> tuple[str, str]:
     Args:
         error: The error; its `__str__` may fail.
     """
-    try:
+    message = "(its message cannot be shown)"
+    with Caught():
         message = str(error)
-    except Exception:  # noqa: BLE001 - the application's own code
-        message = "(its message cannot be shown)"
     return type(error).__qualname__, message[:_MAX_ERROR]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from llmops_sdk.client._watched_calls import WatchedCall
+from llmops_sdk.client.serving._watched_calls import WatchedCall
 from llmops_sdk.config import Settings, resolve_model
 from llmops_sdk.errors import ConfigError
 from llmops_sdk.evals.identity._digest import digest

@@ -6,7 +6,7 @@ import hashlib
 import re
 import unicodedata
 from bisect import bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from html.entities import html5
 
 from llmops_sdk.guardrails._protocol import Finding
@@ -50,28 +50,30 @@ class Mapped:
         self._here: list[int] = []
         self._starts: list[int] = []
         self._ends: list[int] = []
+        here, starts, ends = self._here, self._starts, self._ends
         parts: list[str] = []
         done = length = 0
         for start, end, new in changes:
             if start > done:
-                self._add(length, done, start)
+                here.append(length)
+                starts.append(done)
+                ends.append(start)
                 parts.append(source[done:start])
                 length += start - done
             if new:
-                self._add(length, start, end)
+                here.append(length)
+                starts.append(start)
+                ends.append(end)
                 parts.append(new)
                 length += len(new)
             done = end
         if done < len(source):
-            self._add(length, done, len(source))
+            here.append(length)
+            starts.append(done)
+            ends.append(len(source))
             parts.append(source[done:])
         self.is_changed = done > 0
         self.text = "".join(parts)
-
-    def _add(self, here: int, start: int, end: int) -> None:
-        self._here.append(here)
-        self._starts.append(start)
-        self._ends.append(end)
 
     def original(self, start: int, end: int) -> tuple[int, int]:
         """Return the smallest range of the source that holds a range of this text, which must not be empty."""
@@ -87,9 +89,21 @@ class Mapped:
 
 
 def rewritten(text: str, pattern: re.Pattern[str], new: Callable[[re.Match[str]], str | None]) -> Mapped:
-    """Return the text with each match replaced; None leaves a match alone."""
-    found = ((match, new(match)) for match in pattern.finditer(text))
-    return Mapped(text, ((match.start(), match.end(), part) for match, part in found if part is not None))
+    """Return the text with each match replaced, equal ones alike; None leaves a match alone."""
+    return Mapped(text, _changes(text, pattern, new))
+
+
+def _changes(
+    text: str, pattern: re.Pattern[str], new: Callable[[re.Match[str]], str | None]
+) -> Iterator[tuple[int, int, str]]:
+    known: dict[str, str | None] = {}
+    for match in pattern.finditer(text):
+        whole = match[0]
+        if whole not in known:
+            known[whole] = new(match)
+        part = known[whole]
+        if part is not None:
+            yield *match.span(), part
 
 
 def plain(text: str) -> Mapped:

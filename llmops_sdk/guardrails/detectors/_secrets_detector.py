@@ -50,7 +50,7 @@ class SecretsDetector:
     """
 
     name = "secrets"
-    version = "3"
+    version = "4"
 
     def detect(self, text: str, context: GuardContext) -> Detection:  # noqa: ARG002 - it treats all rails alike
         """Return the secrets in a text."""

@@ -10,7 +10,7 @@ from itertools import islice
 
 from llmops_sdk.guardrails.normalise._view import View, replaced
 
-__all__ = ["NOT_ASCII", "match_escape", "not_ascii", "plain_view"]
+__all__ = ["match_escape", "not_ascii", "other_runs", "plain_view"]
 
 _MAX_ROUNDS = 3
 """How many escapes may be nested, as in HTML in a URL in JSON."""
@@ -43,12 +43,28 @@ _ESCAPE = re.compile(
     r"|(?<=\\)(?<!\\\\)\\*+(?:u([Dd][89ABab][0-9A-Fa-f]{2})\\++u([Dd][C-Fc-f][0-9A-Fa-f]{2})"
     r"|u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|U([0-9A-Fa-f]{8})|([nrt/\"'])))"
 )
+_DECIMAL, _NAME, _LOW_HALF, _SIGN = 1, 3, 5, 9
+"""The groups of that, by number; the others are hexadecimal."""
 NOT_ASCII = re.compile(r"[^\x00-\x7f][^\x00-\x7f]*+")
 _PERCENT = re.compile(r"%(?:25){0,3}([0-9A-Fa-f]{2})")
 _SIMPLE = {"n": "\n", "r": "\r", "t": "\t"}
 
 
 _ALL_ASCII = bytes(range(0x80))
+_IS_OTHER = bytes(code >= 0x80 for code in range(256))
+_FEW_CHARACTERS = 16
+"""So few different characters are replaced one by one, which is faster than a translation of the text."""
+
+
+def other_runs(data: bytes) -> int:
+    """Return the number of runs of characters that are not ASCII, in a text in UTF-8.
+
+    Example:
+        >>> other_runs("caf\u00e9 \u2013\u2013".encode())
+        2
+    """
+    marks = data.translate(_IS_OTHER)
+    return marks.count(b"\0\1") + (marks[:1] == b"\1")
 
 
 def not_ascii(text: str) -> str:
@@ -86,10 +102,9 @@ def _plain_characters(view: View) -> tuple[View, bool]:
     has_looks = not _DIGIT_LOOKS.keys().isdisjoint(map(ord, others))
     if not has_looks and all(_PLAIN[ord(one)] == one for one in others):
         return view, True
-    few = list(islice(NOT_ASCII.finditer(text), _MOST_KEPT))
-    runs = [match[0] for match in few] if len(few) < _MOST_KEPT else NOT_ASCII.findall(text)
-    different = set(runs)
-    if has_looks or len(runs) * _DENSE < len(text):
+    if has_looks or other_runs(text.encode("utf-8", "replace")) * _DENSE < len(text):
+        few = list(islice(NOT_ASCII.finditer(text), _MOST_KEPT))
+        different = {match[0] for match in few} if len(few) < _MOST_KEPT else set(NOT_ASCII.findall(text))
         plain = {run for run in different if run.translate(_PLAIN) == run}
         if has_looks:
             plain = {run for run in plain if run.translate(_DIGIT_LOOKS) == run}
@@ -100,8 +115,17 @@ def _plain_characters(view: View) -> tuple[View, bool]:
         is_final = not has_looks and all(run.translate(_PLAIN).isascii() for run in different - plain)
         return changed, is_final
     # The same in one call; where each character comes from is found out only if it is asked for.
-    new = text.translate(_PLAIN)
+    new = _translated(text, others)
     return (view, True) if new == text else (View(new, view, table=_PLAIN), new.isascii())
+
+
+def _translated(text: str, others: set[str]) -> str:
+    """Return a text in plain characters; `others` has those of it that are not ASCII."""
+    if len(others) > _FEW_CHARACTERS or not all(_PLAIN[ord(one)].isascii() for one in others):
+        return text.translate(_PLAIN)
+    for one in others:
+        text = text.replace(one, _PLAIN[ord(one)])
+    return text
 
 
 def _plain_runs(text: str, matches: Iterable[re.Match[str]], plain: set[str]) -> Iterator[tuple[int, int, str]]:
@@ -112,36 +136,45 @@ def _plain_runs(text: str, matches: Iterable[re.Match[str]], plain: set[str]) ->
 
 
 def _without_escapes(text: str) -> Iterator[tuple[int, int, str]]:
+    known: dict[str, str | None] = {}
     for match in _ESCAPE.finditer(text):
-        if match[0][0] == "%":
+        kind = match.lastindex
+        if kind is None:
             yield from _percent_parts(match)
-        else:
-            new = _unescaped(match)
-            if new is not None:
-                yield match.start(), match.end(), new
+            continue
+        escape = match[0]
+        if escape not in known:
+            known[escape] = _unescaped(kind, match[kind], match)
+        new = known[escape]
+        if new is not None:
+            yield *match.span(), new
 
 
-def _unescaped(match: re.Match[str]) -> str | None:
-    decimal, hexadecimal, name, high, low, four, two, eight, simple = match.groups()
-    if name:
-        return html5.get(f"{name};")
-    if simple:
-        return _SIMPLE.get(simple, simple)
-    if high:
-        return chr(0x10000 + ((int(high, 16) & 0x3FF) << 10) + (int(low, 16) & 0x3FF))
-    code = int(decimal) if decimal else int(hexadecimal or four or two or eight, 16)
+def _unescaped(kind: int, value: str, match: re.Match[str]) -> str | None:
+    """Return what an escape stands for; `kind` is the number of its last group, which matched `value`."""
+    if kind == _NAME:
+        return html5.get(f"{value};")
+    if kind == _SIGN:
+        return _SIMPLE.get(value, value)
+    if kind == _LOW_HALF:
+        return chr(0x10000 + ((int(match[_LOW_HALF - 1], 16) & 0x3FF) << 10) + (int(value, 16) & 0x3FF))
+    code = int(value) if kind == _DECIMAL else int(value, 16)
     return chr(code) if 0 < code < 0x110000 else None
 
 
 def _percent_parts(match: re.Match[str]) -> Iterator[tuple[int, int, str]]:
     start = match.start()
-    escapes = [(one.start() + start, one.end() + start, int(one[1], 16)) for one in _PERCENT.finditer(match[0])]
+    if len(match[0]) % 3 == 0 and match[0].count("%") * 3 == len(match[0]) and "%25" not in match[0]:
+        codes = bytes.fromhex(match[0].replace("%", ""))
+        escapes = [(at, at + 3, code) for at, code in zip(range(start, match.end(), 3), codes, strict=True)]
+    else:
+        escapes = [(one.start() + start, one.end() + start, int(one[1], 16)) for one in _PERCENT.finditer(match[0])]
     try:
         text = bytes(code for _, _, code in escapes).decode()
     except UnicodeDecodeError:
         text = ""
     if not text or text.isascii():
-        yield from ((first, last, chr(code)) for first, last, code in escapes if 0 < code < 0x80)
+        yield from [(first, last, chr(code)) for first, last, code in escapes if 0 < code < 0x80]
         return
     at = 0
     for character in text:

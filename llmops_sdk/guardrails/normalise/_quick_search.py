@@ -15,7 +15,7 @@ from functools import partial
 from typing import NamedTuple, TypeAlias
 
 from llmops_sdk.guardrails.normalise._base64_runs import UNLIKELY_BASE64, UNPRINTABLE, text_of
-from llmops_sdk.guardrails.normalise._plain import NOT_ASCII, plain_view
+from llmops_sdk.guardrails.normalise._plain import other_runs, plain_view
 from llmops_sdk.guardrails.normalise._torn import compiled, joined, may_be_torn
 from llmops_sdk.guardrails.normalise._view import View
 from llmops_sdk.guardrails.normalise._views import MAX_DEPTH, Decoding, views
@@ -102,6 +102,11 @@ class QuickRead:
     def __call__(self, text: str) -> Iterator[View]:
         return self._read(text)
 
+    def is_only_view(self, text: str) -> bool:
+        """Tell whether a stretch, as written, is its only view."""
+        view = View(text)
+        return self._read is _plain_views and plain_view(view) is view
+
 
 def _plain_views(text: str) -> Iterator[View]:
     view = View(text)
@@ -168,7 +173,7 @@ def _has_many_changes(text: str, data: bytes) -> bool:
     most = len(text) // _FEW
     signs = sum(data.count(sign) for sign in (b"%", b"&", b"\\") if sign in data)
     # The rest is counted only if the number of bytes does not tell.
-    return signs + len(data) - len(text) > most and signs + len(NOT_ASCII.findall(text)) > most
+    return signs + len(data) - len(text) > most and signs + other_runs(data) > most
 
 
 def _decoded(readings: list[bytes], runs: list[int], *, is_nested: bool) -> Iterator[tuple[bytes, str | None]]:

@@ -93,6 +93,11 @@ class View:
             return first + position - start + is_end
         return last if is_end else first
 
+    @property
+    def pieces(self) -> tuple[list[int], list[int], list[int]]:
+        """Of each piece, in order: where it starts here, and its start and its end in the parent."""
+        return self._starts, self._source_starts, self._source_ends
+
     def add(self, start: int, first: int, last: int) -> None:
         """Append a piece: where it starts here, and its start and end in the parent."""
         self._starts.append(start)
@@ -103,16 +108,21 @@ class View:
 def replaced(source: View, changes: Iterable[tuple[int, int, str]], *, is_guess: bool = False) -> View:
     """Return a view with parts of another one replaced, or that one if nothing is."""
     view = View("", source, is_guess=is_guess)
+    starts, firsts, lasts = view.pieces
     text = source.text
     parts: list[str] = []
     done = length = 0
     for start, end, new in changes:
         if start > done:
-            view.add(length, done, start)
+            starts.append(length)
+            firsts.append(done)
+            lasts.append(start)
             parts.append(text[done:start])
             length += start - done
         if new:
-            view.add(length, start, end)
+            starts.append(length)
+            firsts.append(start)
+            lasts.append(end)
             parts.append(new)
             length += len(new)
         done = end

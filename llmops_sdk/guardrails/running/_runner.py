@@ -6,8 +6,7 @@ import asyncio
 import random
 import time
 import traceback
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Self, cast
@@ -17,7 +16,7 @@ import orjson
 from llmops_sdk._util._guard import Caught, guarded
 from llmops_sdk._util._unchecked import note_unchecked
 from llmops_sdk.errors import GuardrailViolation
-from llmops_sdk.guardrails._protocol import ACTIONS, Guard, GuardContext, OnError, Verdict
+from llmops_sdk.guardrails._protocol import ACTIONS, Finding, Guard, GuardContext, OnError, Verdict
 from llmops_sdk.guardrails.running._options import NO_OPTIONS, GuardOptions, options_of
 from llmops_sdk.guardrails.running._order import is_slow
 from llmops_sdk.guardrails.running._pool import CHECKS, GuardTimeoutError
@@ -59,8 +58,8 @@ class GuardRun:
     score: float | None = None
     threshold: float | None = None
     truncated: bool = False
-    found: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
-    """The places of the findings, with the number of the text."""
+    found: list[tuple[int, Sequence[Finding]]] = field(default_factory=list[tuple[int, Sequence[Finding]]])
+    """The number of each text with findings, and these; together at most `_MOST_FINDINGS`."""
     failed: bool = False
     """Whether it failed at a text, which passed."""
     _latest: float = 0.0
@@ -109,11 +108,13 @@ class GuardRun:
         if self.skipped:
             return text
         verdict = None
-        with Caught() as caught, self._measured():
+        began = self._begin()
+        with Caught() as caught:
             if self.options.timeout is None:
                 verdict = self.guard.check(text, self.context)
             else:
                 verdict = CHECKS.run(self._left(), self.guard.check, text, self.context)
+        self._end(began)
         return self.apply(text, verdict, caught.error)
 
     async def acheck(self, text: str) -> str:
@@ -121,8 +122,10 @@ class GuardRun:
         if self.skipped:
             return text
         verdict = None
-        with Caught() as caught, self._measured():
+        began = self._begin()
+        with Caught() as caught:
             verdict = await self._acheck(text)
+        self._end(began)
         return self.apply(text, verdict, caught.error)
 
     async def _acheck(self, text: str) -> Any:
@@ -152,15 +155,13 @@ class GuardRun:
             raise GuardTimeoutError
         return left
 
-    @contextmanager
-    def _measured(self) -> Generator[None]:
+    def _begin(self) -> float:
         self.checks += 1
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            self._latest = time.perf_counter() - began
-            self.seconds += self._latest
+        return time.perf_counter()
+
+    def _end(self, began: float) -> None:
+        self._latest = time.perf_counter() - began
+        self.seconds += self._latest
 
     def _record(self) -> None:
         current = current_span()
@@ -176,7 +177,7 @@ class GuardRun:
             "version": self.guard.version,
             "score": self.score,
             "threshold": self.threshold,
-            "findings": orjson.dumps(self.found).decode() if self.found else None,
+            "findings": orjson.dumps(self._places()).decode() if self.found else None,
             "truncated": self.truncated or None,
         }
         kept = {key: value for key, value in fields.items() if value is not None}
@@ -185,6 +186,13 @@ class GuardRun:
                 own.add_event(EVENT_GUARD_VERDICT, kept)
         else:
             current.add_event(EVENT_GUARD_VERDICT, kept)
+
+    def _places(self) -> list[dict[str, Any]]:
+        return [
+            {"text": number, "kind": one.kind, "start": one.start, "end": one.end}
+            for number, findings in self.found
+            for one in findings
+        ]
 
     def apply(self, text: str, verdict: object, error: BaseException | None) -> str:
         """Return the text as the verdict, or the error raised instead, leaves it.
@@ -210,9 +218,9 @@ class GuardRun:
         if verdict.score is not None and (self.score is None or verdict.score > self.score):
             self.score, self.threshold = verdict.score, verdict.threshold
         self.truncated = self.truncated or verdict.truncated
-        left = _MOST_FINDINGS - len(self.found)
-        for one in verdict.findings[:left]:
-            self.found.append({"text": self.checks - 1, "kind": one.kind, "start": one.start, "end": one.end})
+        left = _MOST_FINDINGS - sum(len(findings) for _, findings in self.found)
+        if verdict.findings and left:
+            self.found.append((self.checks - 1, verdict.findings[:left]))
         if self.verdicts is not None:
             guard, rail = self.guard, self.context.rail
             took = self._latest * 1000

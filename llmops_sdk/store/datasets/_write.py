@@ -56,7 +56,7 @@ def write_version(
         version: The digest of the items.
         lines: The items, one a line, without line breaks.
         items: Their number.
-        erased: The number of items that are missing from them because `prune` erased them.
+        erased: The number of items that `prune` erased from them.
         source: Where they come from.
         detail: The name of a file, the SQL, or the version that was split.
 
@@ -66,14 +66,10 @@ def write_version(
     """
     create_store(store)
     with changing(store) as root:
-        _refuse_other_case(root, name)
-        folder = root / name
-        _make_folder(store, folder)
-        remove_half_written(folder)
+        folder = _own_folder(store, root, name)
         saved = [info for file in version_files(folder, ".json") if (info := read_info(file)) is not None]
-        latest = max((info.time_ns for info in saved), default=0)
         # A clock that was set back must not make an older version the latest.
-        now = max(time.time_ns(), latest + 1)
+        now = max(time.time_ns(), *(info.time_ns + 1 for info in saved), 0)
         found = next((info for info in saved if info.version == version), None)
         if found is not None and found.erased > erased:
             raise DatasetError(
@@ -81,10 +77,10 @@ def write_version(
                 "bring them back: load the version and use what it has",
                 name=name,
             )
-        file = folder / f"{version}.jsonl"
         if found is not None and _is_intact(found):
             kept = replace(found, time_ns=now)
         else:
+            file = folder / f"{version}.jsonl"
             size = new_file(file, chain(lines, repeat(ERASED, erased)))
             kept = StoredVersion(
                 name=name,
@@ -98,7 +94,7 @@ def write_version(
                 path=file,
             )
         describe(kept)
-        return kept
+    return kept
 
 
 def remove_version(store: Path, stored: StoredVersion) -> None:
@@ -140,11 +136,15 @@ def changing(store: Path) -> Generator[Path]:
         ) from error
 
 
-def _make_folder(store: Path, folder: Path) -> None:
+def _own_folder(store: Path, root: Path, name: str) -> Path:
+    _refuse_other_case(root, name)
+    folder = root / name
     folder.mkdir(mode=0o700, exist_ok=True)
     problem = folder_problem(folder)
     if problem is not None:
         raise StoreError(f"{folder}, a part of the store {store}, {problem}", path=str(folder))
+    remove_half_written(folder)
+    return folder
 
 
 def _refuse_other_case(root: Path, name: str) -> None:

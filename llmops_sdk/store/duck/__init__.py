@@ -1,4 +1,4 @@
 """Everything that imports DuckDB below the reader: connections, SQL text, Parquet files, rebuilding the manifest.
 
-Doors for other packages: `_dataset_tables`, `_import_table`, `_sql`, `_text_tables`.
+Doors for other packages: `_import_table`, `_sql`, `_text_tables`.
 """

@@ -198,11 +198,12 @@ def _suggestion(message: str) -> str:
 def _views_with(column: str) -> str:
     """Return a hint: the views that have the column, or columns with similar names."""
     views = [view.name for view in current_views() if column.lower() in {c.name for c in view.columns}]
-    if views:
-        return f"A column {column.lower()} is in {', '.join(views)}. "
     usual = _USUAL_NAMES.get(column.lower().replace("-", "_"))
-    if usual:
-        return f"Did you mean {usual}? "
+    meant = f"Did you mean {usual}? " if usual else ""
+    if views:
+        return f"A column {column.lower()} is in {', '.join(views)}. {meant}"
+    if meant:
+        return meant
     return _nearest(column, sorted({c.name for view in current_views() for c in view.columns}))
 
 

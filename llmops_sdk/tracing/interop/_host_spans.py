@@ -17,8 +17,8 @@ from opentelemetry.trace import INVALID_SPAN_CONTEXT, NonRecordingSpan, SpanCont
 from opentelemetry.trace import Span as OtelSpan
 
 from llmops_sdk._util._guard import guarded
-from llmops_sdk._util._ids import new_span_id, new_trace_id
 from llmops_sdk._version import __version__
+from llmops_sdk.tracing.records._ids import new_span_id, new_trace_id
 from llmops_sdk.tracing.records._records import SCOPE
 from llmops_sdk.tracing.spans import _active
 from llmops_sdk.tracing.spans._remote import note_remote, samples_below

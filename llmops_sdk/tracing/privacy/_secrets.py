@@ -14,7 +14,7 @@ from itertools import zip_longest
 from llmops_sdk.tracing.privacy._more_formats import MORE_FORMATS
 from llmops_sdk.tracing.privacy._secret_names import NAME_CANDIDATES, NAME_LITERALS, NAMED
 
-__all__ = ["COMMON", "CUT", "NAMED_LABEL", "PATTERNS", "SHORT", "SecretPattern"]
+__all__ = ["COMMON", "CUT", "DOTTED", "NAMED_LABEL", "PATTERNS", "SHORT", "SecretPattern"]
 
 CUT = "…"
 """The mark where the capture cut a text. The patterns also match the beginning of a secret right before it."""
@@ -110,6 +110,14 @@ def _token(
     )
 
 
+DOTTED = r"[A-Za-z0-9_-]{3}\.[A-Za-z0-9_-]{20}"
+"""The candidate of keys in parts, which have no literal; what comes before the point is at least this long."""
+# A part with a digit and with letters of both cases.
+_RANDOM_PART = (
+    rf"(?={_WORD_OR_HYPHEN}{{0,64}}?\d)(?={_WORD_OR_HYPHEN}{{0,64}}?[A-Z])(?={_WORD_OR_HYPHEN}{{0,64}}?[a-z])"
+)
+_ALONE = r"(?<![A-Za-z0-9+/_.\\-])"
+_ENDS_ALONE = r"(?![A-Za-z0-9+/=_-]|\.[A-Za-z0-9])"
 _KEY_BEGIN = "-----BEGIN (?:[A-Z0-9]{1,12} ){0,3}PRIVATE KEY(?: BLOCK)?-----"
 _KEY_END = "-----END (?:[A-Z0-9]{1,12} ){0,3}PRIVATE KEY(?: BLOCK)?-----"
 _AWS_NAME = r"(?i:aws[_.\s-]?secret(?:[_.\s-]?access)?(?:[_.\s-]?key)?|secret[_.\s-]?access[_.\s-]?key)"
@@ -313,6 +321,18 @@ PATTERNS: tuple[SecretPattern, ...] = (
         literals=(".atlasv1.",),
         candidate=r"[A-Za-z0-9]\.atlasv1\.",
         pattern=rf"{_NOT_AFTER_WORD}[A-Za-z0-9]{{14}}\.atlasv1\.[A-Za-z0-9_=-]{{40,}}+",
+    ),
+    SecretPattern(
+        label="dotted_key",
+        literals=(".",),
+        candidate=DOTTED,
+        # A name or a short prefix and random letters, and then long random parts. A digest in the name of a file has an
+        # ending, and a domain or a path in code is not random.
+        pattern=(
+            rf"{_ALONE}(?:[a-z][A-Za-z0-9_]{{2,23}}+(?:\.{_RANDOM_PART}{_WORD_OR_HYPHEN}{{20,}}+){{2,3}}+"
+            rf"|[a-z]{{2,5}}(?=[A-Za-z0-9]{{0,24}}\d)(?=[A-Za-z0-9]{{0,24}}[A-Z])[A-Za-z0-9]{{12,24}}\.{_WORD_OR_HYPHEN}{{40,}}+)"
+            rf"{_ENDS_ALONE}"
+        ),
     ),
     *(
         SecretPattern(

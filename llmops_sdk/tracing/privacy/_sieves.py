@@ -15,7 +15,7 @@ from typing import Annotated
 from pydantic import ConfigDict, StringConstraints, TypeAdapter
 
 from llmops_sdk.tracing.privacy._more_formats import MORE_LITERALS
-from llmops_sdk.tracing.privacy._secrets import COMMON, PATTERNS, SHORT, SecretPattern
+from llmops_sdk.tracing.privacy._secrets import COMMON, DOTTED, PATTERNS, SHORT, SecretPattern
 
 __all__ = ["MORE_SIEVE", "VENDOR_LITERALS", "WORD_LITERALS", "may_hold_name", "may_hold_secret", "patterns_for"]
 
@@ -79,9 +79,16 @@ _has_more_last = _sieve(_any_of(_LONGER[len(_LONGER) // 2 :]))
 _has_word_literal = _sieve(_any_of(WORD_LITERALS))
 # In three: the engine searches each from a literal inside it, and their alternation byte by byte.
 _has_common = tuple(map(_sieve, (SHORT, *COMMON)))
+# Its literal, a point, is in most texts.
+_has_dotted = _sieve(DOTTED)
 # `\u00` only for printable characters, because control characters are often escaped.
 _has_rare = _sieve(
-    _any_of((*(one.candidate for one in PATTERNS if one.candidate not in {SHORT, *COMMON}), r"\\u00[2-7][0-9A-Fa-f]"))
+    _any_of(
+        (
+            *(one.candidate for one in PATTERNS if one.candidate not in {SHORT, DOTTED, *COMMON}),
+            r"\\u00[2-7][0-9A-Fa-f]",
+        )
+    )
 )
 
 # One scan rules out most groups of patterns.
@@ -125,7 +132,7 @@ def may_hold_secret(text: str) -> bool:
         or _has_more_last(text)
         or (has_vendor_literal and _has_rare_vendor_literal(text))
     )
-    return may and _has_rare(text)
+    return (may and _has_rare(text)) or _has_dotted(text)
 
 
 def may_hold_name(text: str) -> bool:

@@ -14,11 +14,11 @@ import orjson
 from opentelemetry.trace import SpanContext, Status, StatusCode, TraceFlags
 
 from llmops_sdk._util._guard import guarded
-from llmops_sdk._util._ids import new_span_id, new_trace_id
 from llmops_sdk._util._public import public
 from llmops_sdk._util._static_reads import class_of, qualname_of
 from llmops_sdk.tracing.capture._encode import encode
 from llmops_sdk.tracing.records import _semconv
+from llmops_sdk.tracing.records._ids import new_span_id, new_trace_id
 from llmops_sdk.tracing.spans import _active
 from llmops_sdk.tracing.spans._attributes import (
     attribute_value,

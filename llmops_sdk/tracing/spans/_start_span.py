@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry.trace import Span as OtelSpan
 
-from llmops_sdk._util._ids import new_trace_id
+from llmops_sdk.tracing.records._ids import new_trace_id
 from llmops_sdk.tracing.spans import _active, _runtime
 from llmops_sdk.tracing.spans._remote import note_remote, samples_below
 from llmops_sdk.tracing.spans._span import SILENT, Span, new_span

@@ -7,6 +7,7 @@ import random
 import pytest
 
 from llmops_sdk.caching.semantic._bound import THRESHOLDS, ErrorBound, JudgeError
+from llmops_sdk.caching.semantic._drift import CHANGED, audit_share
 from llmops_sdk.errors import ConfigError
 
 
@@ -56,6 +57,65 @@ def test_wrong_audits_end_the_certificate_and_raise_what_the_next_needs() -> Non
     needed = next(n for n in range(3_000) if fed(ErrorBound(0.02), right=n, wrong=0).threshold)
     assert fed(bound, right=needed, wrong=0).threshold is None
     assert fed(bound, right=needed, wrong=0).threshold is not None
+
+
+def learned() -> ErrorBound:
+    """Return a bound that serves scores from .96 on, and knows how often lower ones are wrong."""
+    bound = ErrorBound(0.02)
+    for number in range(900):
+        bound.observe(0.8, right=number % 10 > 0)
+        bound.observe(0.99, right=True)
+    assert bound.threshold is not None
+    return bound
+
+
+def test_misses_that_turn_wrong_stop_serving_before_any_hit_is_audited() -> None:
+    bound = learned()
+    labels = 0
+    while bound.threshold is not None:
+        bound.observe(0.8, right=labels % 2 == 0)
+        labels += 1
+    assert labels <= 20
+    assert bound.is_paused_for(0.99)
+    assert not bound.is_paused_for(0.8)
+    assert bound.counts.epoch == 0
+
+
+def test_serving_goes_on_when_the_answers_are_as_right_as_before() -> None:
+    bound = learned()
+    for number in range(30):
+        bound.observe(0.8, right=number % 2 == 0)
+    assert bound.threshold is None
+    for number in range(80):
+        bound.observe(0.8, right=number % 10 > 0)
+        bound.observe(0.99, right=True)
+    assert bound.threshold is not None
+
+
+def test_wrong_answers_of_certified_scores_discard_the_labels_while_serving_rests() -> None:
+    bound = learned()
+    for number in range(60):
+        bound.observe(0.8, right=number % 2 == 0)
+        bound.observe(0.99, right=number % 5 > 0)
+    assert bound.counts.epoch == 1
+    assert bound.threshold is None
+
+
+def test_labels_without_a_change_seldom_stop_serving() -> None:
+    bound, chance, rested = learned(), random.Random(1), 0
+    for _ in range(2_000):
+        bound.observe(0.8, right=chance.random() >= 0.1)
+        rested += bound.threshold is None
+    assert rested < 100
+    assert bound.counts.epoch == 0
+
+
+@pytest.mark.parametrize(
+    ("share", "evidence", "audited"),
+    [(0.02, 0.0, 0.02), (0.02, CHANGED / 2, 0.02**0.5), (0.02, 99.0, 0.5), (0.8, 99.0, 0.8), (0.0, 99.0, 0.0)],
+)
+def test_more_hits_are_audited_the_more_a_change_is_likely(share: float, evidence: float, audited: float) -> None:
+    assert audit_share(share, evidence) == pytest.approx(audited)
 
 
 def test_judge_that_calls_wrong_answers_right_needs_more_evidence() -> None:

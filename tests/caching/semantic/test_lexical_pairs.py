@@ -33,6 +33,13 @@ DIFFERENT = [
     ("How do I start the service?", "How do I restart the service?", "affix"),
     ("How do I buy a gift?", "How do I buy a gift card?", "modifier"),
     ("Where is my warranty?", "Where is my extended warranty?", "modifier"),
+    ("How many people live there, roughly?", "How many people live there, exactly?", "modifier"),
+    ("How many people live there?", "Exactly how many people live there?", "modifier"),
+    ("Give me approximately 100 words", "Give me exactly 100 words", "modifier"),
+    ("What do you usually charge?", "What do you currently charge?", "modifier"),
+    ("Is the shop still open?", "Is the shop open yet?", "modifier"),
+    ("Is the water too hot?", "Is the water hot?", "modifier"),
+    ("What is the sum of the even numbers?", "What is the sum of the numbers?", "modifier"),
     ("Turn on dark mode", "Turn off dark mode", "antonym"),
     ("How do I increase my limit?", "How do I lower my limit?", "antonym"),
     ("Should I commit the file?", "Should I not commit the file?", "negation"),
@@ -64,6 +71,9 @@ DIFFERENT = [
     ("Is it true that if a then b?", "Is it true that if b then a?", "code"),
 ]  # fmt: skip
 SAME = [
+    ("Roughly how long does delivery take?", "How long does delivery take?"),
+    ("What exactly is the deposit?", "What is the deposit?"),
+    ("Is the bank open for me, too?", "Is the bank open for me?"),
     ("What is three plus 4?", "what's 3 plus four"),
     ("Cancel my order", "Could you please cancel my order? Thanks!"),
     ("How do I reset my password?", "hi, can you tell me how to reset my password"),

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 
@@ -75,8 +76,25 @@ def certify(cache) -> None:
 
 
 def add_one(tier, identity: str) -> None:
-    tier.backend.add_label(identity, 10, right=True, audit=False)
+    tier.backend.add_label(identity, 10, right=True, audit=False, pair=os.urandom(16))
     tier._bound = None
+
+
+def test_answers_that_turned_wrong_are_not_served_in_any_process(make_cache) -> None:
+    cache, other = make_cache(max_error=0.4), make_cache(max_error=0.4)
+    cache.put("How long does a transfer abroad take?", "Two days.")
+    certify(cache)
+    assert cache.get(PARAPHRASE) is not None
+    identity = cache._store._embedder.identity
+
+    def turn(tier) -> None:
+        for _ in range(10):
+            tier.backend.add_label(identity, 10, right=False, audit=False, pair=os.urandom(16))
+
+    cache._store._worker.run("test", None, turn)
+    assert (other.stats().paused, other.stats().threshold) == (True, None)
+    assert other.get(PARAPHRASE) is None
+    assert [one.decision for one in other.explain(PARAPHRASE)] == ["unsure"]
 
 
 def test_labels_from_misses_let_a_paraphrase_be_served(make_cache) -> None:
@@ -431,7 +449,8 @@ def test_without_wording_nothing_is_served_before_labels_certify_it(make_cache) 
     assert cache.get(QUESTION) is None
     assert [one.decision for one in cache.explain(QUESTION)] == ["unsure"]
     for number in range(60):
-        cache.put(QUESTION, ANSWER, scope=f"labels {number % 3}")
+        cache.put(f"Where is parcel {number}?", "On its way.", scope="labels")
+        cache.put(f"where is parcel {number}", "On its way.", scope="labels")
     assert cache.stats().threshold is not None
     assert cache.get(QUESTION).value == ANSWER
 
@@ -449,6 +468,16 @@ def test_ratings_of_one_pair_of_questions_count_once(make_cache, same_hit: bool)
     for _ in range(20):
         cache.feedback(hit if same_hit else cache.get(PARAPHRASE), correct=True)
     assert (cache.stats().labels - labels, cache.stats().audited) == (1, 1)
+
+
+def test_pair_of_questions_counts_once_for_all_processes_and_after_its_value_is_replaced(make_cache) -> None:
+    one, other = make_cache(max_error=0.4), make_cache(max_error=0.4)
+    for number in range(10):
+        for cache in (one, other):
+            cache.put("How long does a transfer abroad take?", f"{number} days.")
+            cache.put(PARAPHRASE, f"{number} days.", scope="")
+            cache.invalidate(scope="")
+    assert make_cache(max_error=0.4).stats().labels == 1
 
 
 def test_ratings_of_answers_in_other_wording_certify_no_scores(make_cache) -> None:
@@ -591,3 +620,43 @@ def test_texts_without_a_word_serve_only_themselves(make_cache, stored: str, ask
     cache.put(stored, ANSWER)
     assert cache.get(asked) is None
     assert cache.get(stored).value == ANSWER
+
+
+@pytest.mark.parametrize("top", ["5", None, 2.5, True])
+def test_explain_takes_a_whole_number_of_candidates(make_cache, top) -> None:
+    with pytest.raises(TypeError, match="top must be a whole number"):
+        make_cache().explain(QUESTION, top=top)
+
+
+def test_explain_needs_at_least_one_candidate(make_cache) -> None:
+    with pytest.raises(ValueError, match="top=0: give at least 1"):
+        make_cache().explain(QUESTION, top=0)
+
+
+def make_foreign(folder, columns: str) -> bytes:
+    """Make a database of another program where the cache has its own, and return its bytes."""
+    (folder / "semantic").mkdir(parents=True, mode=0o700)
+    database = folder / "semantic" / "cache.db"
+    with closing(sqlite3.connect(database)) as db:
+        db.execute(f"CREATE TABLE {columns}")
+        db.commit()
+    return database.read_bytes()
+
+
+@pytest.mark.parametrize("columns", ["Cache (id INTEGER, name TEXT)", "invoices (id INTEGER)"])
+def test_database_of_another_program_is_refused_and_left_as_it_is(make_cache, folder, columns: str) -> None:
+    before = make_foreign(folder, columns)
+    with pytest.raises(StoreError, match=r"is a database of another program .*give the cache another folder"):
+        make_cache()
+    assert (folder / "semantic" / "cache.db").read_bytes() == before
+
+
+def test_database_of_another_program_that_came_later_is_refused_too(make_cache, folder) -> None:
+    cache = make_cache()
+    cache.put(QUESTION, ANSWER)
+    shutil.rmtree(folder)
+    before = make_foreign(folder, "Cache (id INTEGER)")
+    for use in (lambda: cache.get(QUESTION), cache.clear):
+        with pytest.raises(StoreError, match="is a database of another program"):
+            use()
+    assert (folder / "semantic" / "cache.db").read_bytes() == before

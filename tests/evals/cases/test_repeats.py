@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 
 import pytest
@@ -14,12 +13,12 @@ from llmops_sdk.evals.cases._repeats import CaseRun, CaseVerdict, checked_repeat
 
 
 def _verdict(values: Sequence[float], *, repeats: int = 3, known: bool | None = None) -> CaseVerdict:
-    async def run(number: int) -> CaseRun:
+    def run(number: int) -> CaseRun:
         value = values[number]
         reason = "" if value >= 0.6 else f"score {value} is below 0.6"
         return CaseRun(passed=value >= 0.6, values={"score": value}, reason=reason)
 
-    return asyncio.run(repeat_case(run, repeats=repeats, known=known))
+    return repeat_case(run, repeats=repeats, known=known)
 
 
 def test_scores_on_both_sides_of_the_threshold_are_undecided() -> None:

@@ -8,6 +8,7 @@ import functools
 import sys
 import threading
 import time
+from types import MappingProxyType
 
 import pydantic
 import pytest
@@ -144,14 +145,14 @@ def raising(error):
     return task
 
 
-class Unprintable(Exception):
+class UnprintableError(Exception):
     def __str__(self):
         raise RuntimeError("no")
 
 
 @pytest.mark.parametrize(
     "error", [ValueError("x" * 10_000), SystemExit(3), KeyboardInterrupt(), GeneratorExit(), BaseException("b"),
-              Unprintable(), StopIteration(), asyncio.CancelledError()],
+              UnprintableError(), StopIteration(), asyncio.CancelledError()],
     ids=lambda error: type(error).__name__,
 )  # fmt: skip
 @pytest.mark.parametrize("style", ["sync", "async"])
@@ -204,7 +205,7 @@ def test_failures_of_scorers_are_theirs_alone():
 def test_threads_and_a_sync_scorer_that_returns_an_awaitable():
     class Odd:
         name = "odd"
-        identity = {"version": 1}
+        identity = MappingProxyType({"version": 1})
         higher_is_better = True
 
         def score(self, case):

@@ -9,6 +9,7 @@ from typing import Final
 
 from llmops_sdk._util._public import public
 from llmops_sdk.caching.semantic.lexical._antonyms import JOINED_AFFIXES
+from llmops_sdk.caching.semantic.lexical._degrees import Degree, degrees_of, keep_degrees
 from llmops_sdk.caching.semantic.lexical._frames import ENGLISH, FRAMES, LIGHT, PRONOUNS, TENSES
 from llmops_sdk.caching.semantic.lexical._marks import NO_MARKS, Marks, marks_of
 from llmops_sdk.caching.semantic.lexical._stems import is_known, key_of, stem
@@ -80,6 +81,7 @@ class Analysed:
         chunks: The keys that count, in parts: a part begins at a preposition, a way of asking, or punctuation.
         negations: How many negations the text has.
         past: Whether it asks about the past.
+        degrees: How exactly, how usually or since when: "roughly", "usually", "still".
         english: Whether the rules of English apply.
         cut: Whether the text is longer than what is analysed.
         marks: What counts as it is written: signs, code, capitals, quotations.
@@ -94,6 +96,7 @@ class Analysed:
     english: bool
     cut: bool
     marks: Marks
+    degrees: frozenset[Degree] = frozenset()
 
 
 def analyse(text: str, *, vocabulary: Container[str] = NO_WORDS) -> Analysed:
@@ -127,7 +130,7 @@ def analyse(text: str, *, vocabulary: Container[str] = NO_WORDS) -> Analysed:
         joined = plain.lower().strip(" .?!¿¡。？！،؟")
         negations = sum(word.text in _NEGATIONS for word in raw)
         return Analysed(digest, joined, found, (), negations, past=False, english=False, cut=cut, marks=marks)
-    words = rewrite(rewrite(_capitals(raw), PHRASES), FRAMES)
+    words = rewrite(rewrite(keep_degrees(_capitals(raw)), PHRASES), FRAMES)
     words = _split_affixes(words, vocabulary)
     terms: list[Term] = []
     breaks: list[int] = []
@@ -147,6 +150,7 @@ def analyse(text: str, *, vocabulary: Container[str] = NO_WORDS) -> Analysed:
         english=True,
         cut=cut,
         marks=marks,
+        degrees=degrees_of(raw),
     )
 
 

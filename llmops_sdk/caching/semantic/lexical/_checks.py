@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 from llmops_sdk._util._public import public
 from llmops_sdk.caching.semantic.lexical._analyse import Analysed, Term
 from llmops_sdk.caching.semantic.lexical._antonyms import AFFIXES, are_opposites
+from llmops_sdk.caching.semantic.lexical._degrees import opposed_degrees
 from llmops_sdk.caching.semantic.lexical._frames import PRONOUNS
 from llmops_sdk.caching.semantic.lexical._order import Order, order_of
 from llmops_sdk.caching.semantic.lexical._stems import is_misspelling, stem
@@ -48,6 +49,7 @@ _ROLE_PAIRS = pairs("""
 """)
 
 
+_WAYS = words("frame value")
 _DUTIES = words("should must ought shall")
 # After these words it makes no difference whether one can, should or does: "who can I ask", "who should I ask".
 _ASKED = words("<how> <who> <where> <what> <whatis> <howmuch> <howlong> <when>")
@@ -112,12 +114,20 @@ def find_difference(asked: Analysed, stored: Analysed, vocabulary: Container[str
     _check_frames(_of(left, "frame"), _of(right, "frame"), found)
     if asked.past != stored.past:
         found.doubts.append(Finding("tense", "past" if asked.past else "", "past" if stored.past else ""))
+    if asked.degrees != stored.degrees:
+        opposed = opposed_degrees(asked.degrees, stored.degrees, _ways(asked), _ways(stored))
+        found.findings += [Finding("modifier", *opposed)] if opposed is not None else []
     found.order = order_of(asked.chunks, stored.chunks, renamed)
     if found.order == "differs":
         found.findings.append(Finding("order", _flat(asked), _flat(stored)))
     elif found.order == "crossed":
         found.doubts.append(Finding("order", _flat(asked), _flat(stored)))
     return found
+
+
+def _ways(text: Analysed) -> frozenset[str]:
+    """Return a text's ways of asking, with "<value>" if it has a number."""
+    return frozenset("<value>" if term.role == "value" else term.key for term in text.terms if term.role in _WAYS)
 
 
 def _flat(text: Analysed) -> str:

@@ -66,9 +66,9 @@ _FILLERS = """
     any chance you know, i would like to know, i want to know, i need to know, i would like to ask, i want to ask,
     may i ask, can i ask, could i ask, i need help with, i need some help with, help me with, i am trying to find out,
     i am trying to understand, do you happen to know, does anyone know, for me, if possible, if you do not mind,
-    at the moment, at all, exactly, actually, basically, currently, usually, normally, generally, typically, really,
-    just, simply, even, ever, also, still, then, so, anyway, roughly, approximately, approx, specifically, lol, mate,
-    guys, folks
+    at the moment, at all, exactly, precisely, basically, currently, usually, normally, generally, typically, really,
+    actually, just, simply, ever, also, still, then, so, anyway, roughly, approximately, approx, specifically, lol,
+    mate, guys, folks
 """
 FILLERS: tuple[tuple[str, ...], ...] = tuple(tuple(line.split()) for line in _FILLERS.split(","))
 

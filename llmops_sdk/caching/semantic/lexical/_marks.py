@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from itertools import zip_longest
+from itertools import pairwise, zip_longest
 from typing import Literal, NamedTuple
 
 from llmops_sdk.caching.semantic.lexical._words import words
@@ -43,6 +43,8 @@ class Marks(NamedTuple):
         quoted: What stands between quotation marks.
         acronyms: Words in capitals that mean something else in small letters, such as "IT".
         nouns: Words in capitals that may mean something else in small letters, such as "PET".
+        names: Words with a capital letter inside a sentence that in small letters are everyday words, such as "Polish".
+        plain: The same words in small letters, such as "polish".
         cased: Whether capitals and small letters are told apart: a text in small letters alone says nothing about them.
         literal: Whether the text asks about its own letters.
         shown: The whole text.
@@ -53,6 +55,8 @@ class Marks(NamedTuple):
     quoted: tuple[str, ...] = ()
     acronyms: tuple[str, ...] = ()
     nouns: tuple[str, ...] = ()
+    names: frozenset[str] = frozenset()
+    plain: frozenset[str] = frozenset()
     cased: bool = False
     literal: bool = False
     shown: str = ""
@@ -103,6 +107,17 @@ _NOUNS = words("""
     sin sip sir sit ski sky smart son spa spy star sue sum sun swift tag tan tap tar tax tea tie tin tip toe ton top
     toy tub van vat via war wax way web wed wet win wit zip zoo
 """)
+# Everyday words that with a capital letter are names: of people, places, languages, months, companies, programs.
+_NAMES = words("""
+    access amber august bath bill buffalo carol chad chase chef china chip christian cork crystal daisy dawn dean
+    discover dove drew earl earth edge eve excel express faith flask frank gap ginger go grace grant guess guy hazel
+    hive hope iris jack jade job jordan joy lent lily march mark may meet mercury meta miles mobile nice olive orange
+    outlook paint pearl penny polish python rails ray react reading rob rose ruby rust scratch shell signal slack
+    spark spring square stripe subway sue summer swift target teams threads tide turkey victor violet visa wade will
+    windows word zoom
+""")
+_SENTENCE_END = tuple(".?!:;\"'(")
+_TITLED = 0.6  # a text with so large a share of capital letters among its longer words is a title: they say nothing
 _RAISED = str.maketrans({
     **{raised: f"^{plain}" for raised, plain in zip("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789", strict=True)},
     **{one: f" {unicodedata.normalize('NFKC', one)}" for one in "¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"},
@@ -170,6 +185,12 @@ def prose_difference_of(asked: Marks, stored: Marks) -> tuple[Mark, Mark] | None
             if quoted not in theirs.shown:
                 mark, none = Mark("code", quoted), Mark("code", "")
                 return (none, mark) if swap else (mark, none)
+    if asked.cased and stored.cased:
+        for name in sorted((asked.names & stored.plain) - stored.names | (stored.names & asked.plain) - asked.names):
+            one, other = name.capitalize(), name
+            return Mark("entity", one if name in asked.names else other), Mark(
+                "entity", one if name in stored.names else other
+            )
     for name in ("acronyms", "nouns"):
         one, other = getattr(asked, name), getattr(stored, name)
         if one != other and (name == "acronyms" or (asked.cased and stored.cased)):
@@ -285,10 +306,33 @@ def _with_case(marks: Marks, unified: str) -> Marks:
     # "USA" says what "US" says.
     acronyms = ["us" if word == "usa" else word for word in capitals if word in _ACRONYMS or word == "usa"]
     acronyms += ["us" for word in spoken if word in {"usa", "Usa"}]
+    names, plain = _names(shown)
     return marks._replace(
+        names=names,
+        plain=plain,
         acronyms=tuple(sorted(acronyms)),
         nouns=tuple(sorted(word for word in capitals if word in _NOUNS)),
         cased=small and any(map(str.isupper, shown)),
         literal=_LITERAL.search(shown) is not None,
         shown=shown,
     )
+
+
+def _names(shown: str) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the words that a capital letter makes a name: those written so inside a sentence, and in small letters."""
+    tokens = shown.split()
+    if _NAMES.isdisjoint(token.strip(".,;:!?\"'()").removesuffix("'s").lower() for token in tokens):
+        return frozenset(), frozenset()
+    names: set[str] = set()
+    plain: set[str] = set()
+    longer = [token for at, token in enumerate(tokens) if at and len(token) > 3 and token[0].isalpha()]
+    is_title = len(longer) > 2 and sum(map(str.isupper, (token[0] for token in longer))) >= _TITLED * len(longer)
+    for before, token in pairwise(tokens):
+        word = token.strip(".,;:!?\"'()").removesuffix("'s")
+        if word.lower() not in _NAMES or before.endswith(_SENTENCE_END) or is_title:
+            continue
+        if word.islower():
+            plain.add(word)
+        elif word[0].isupper() and word[1:].islower():
+            names.add(word.lower())
+    return frozenset(names), frozenset(plain)

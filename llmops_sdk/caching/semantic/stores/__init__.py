@@ -1,1 +1,1 @@
-"""Stores of the semantic tier on servers. Its names serve `caching.semantic`."""
+"""Stores of the semantic tier: on this disk and on a server. Its names serve `caching.semantic`."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from llmops_sdk.caching.semantic._entries import LabelCounts, NewEntry, Removed, StoredEntry
+from llmops_sdk.caching.semantic._entries import LabelCounts, NewEntry, RecentLabel, Removed, StoredEntry
 from llmops_sdk.shared._postgres_server import PostgresServer
 from llmops_sdk.shared._server import SharedServer, tag_id
 
@@ -24,6 +24,7 @@ _ORDER = 7_027_355_002  # the key of the lock that orders the numbers
 _PAGE = 1_000  # entries of one query, which has to end in its time
 _SWEEP = 64  # an insertion removes so many expired entries at most; each 64th removes what is beyond the limit
 _REMOVED = 10_000  # how many removals are remembered; who has missed more loads the entries anew
+_RATED = 65_536  # how many labels are remembered one by one
 _USED_EVERY = 60.0  # seconds between notes of an entry's use
 _MOST_TEXT = 128_000  # bytes of a question
 _MOST_EARLIER = 1024 * 1024
@@ -34,21 +35,26 @@ _MOST_VALUE = 64 * 1024 * 1024
 _DRAWN_BITS = 20
 
 _TABLES = """
-CREATE SEQUENCE {schema}.semantic_ids_1;
-CREATE TABLE {schema}.semantic_labels_1 (
+CREATE SEQUENCE IF NOT EXISTS {schema}.semantic_ids_1;
+CREATE TABLE IF NOT EXISTS {schema}.semantic_labels_1 (
   kind text NOT NULL, epoch bigint NOT NULL, band bigint NOT NULL, correct bigint NOT NULL, wrong bigint NOT NULL,
   audited_correct bigint NOT NULL, audited_wrong bigint NOT NULL, PRIMARY KEY (kind, epoch, band)
 );
-CREATE TABLE {schema}.semantic_removed_1 (number bigserial PRIMARY KEY, entry bigint NOT NULL);
-CREATE TABLE {schema}.semantic_entries_1 (
+CREATE TABLE IF NOT EXISTS {schema}.semantic_removed_1 (number bigserial PRIMARY KEY, entry bigint NOT NULL);
+CREATE TABLE IF NOT EXISTS {schema}.semantic_entries_1 (
   id bigint PRIMARY KEY, scope text NOT NULL, grp bigint NOT NULL, question bytea NOT NULL, earlier bytea NOT NULL,
   vector bytea NOT NULL, value bytea NOT NULL, tags text[] NOT NULL, stored_at float8 NOT NULL, expires_at float8,
   used_at float8 NOT NULL
 );
-CREATE INDEX semantic_entries_1_scope ON {schema}.semantic_entries_1 (scope, id);
-CREATE INDEX semantic_entries_1_tags ON {schema}.semantic_entries_1 USING gin (tags);
-CREATE INDEX semantic_entries_1_expires ON {schema}.semantic_entries_1 (expires_at) WHERE expires_at IS NOT NULL;
-CREATE INDEX semantic_entries_1_used ON {schema}.semantic_entries_1 (used_at)
+CREATE INDEX IF NOT EXISTS semantic_entries_1_scope ON {schema}.semantic_entries_1 (scope, id);
+CREATE INDEX IF NOT EXISTS semantic_entries_1_tags ON {schema}.semantic_entries_1 USING gin (tags);
+CREATE INDEX IF NOT EXISTS semantic_entries_1_expires
+  ON {schema}.semantic_entries_1 (expires_at) WHERE expires_at IS NOT NULL;
+CREATE INDEX IF NOT EXISTS semantic_entries_1_used ON {schema}.semantic_entries_1 (used_at);
+CREATE TABLE IF NOT EXISTS {schema}.semantic_rated_1 (
+  number bigserial PRIMARY KEY, kind text NOT NULL, epoch bigint NOT NULL, pair bytea NOT NULL, band bigint NOT NULL,
+  correct boolean NOT NULL, audit boolean NOT NULL, UNIQUE (kind, epoch, pair, correct)
+)
 """
 
 
@@ -66,7 +72,7 @@ class PostgresSemanticBackend:
         self.place = f"{server.place} semantic"
         self._max_entries = max_entries
         # A lost write would give its number to another entry.
-        self._server = PostgresServer(server, (_TABLES, "semantic_entries_1"), loses_writes=False)
+        self._server = PostgresServer(server, (_TABLES, "semantic_rated_1"), loses_writes=False)
 
     def removed(self, after: int | None) -> Removed:
         sql = "SELECT coalesce(max(number), 0) FROM {schema}.semantic_removed_1"
@@ -121,6 +127,7 @@ class PostgresSemanticBackend:
 
     def clear(self) -> int:
         self._server.rows("DELETE FROM {schema}.semantic_labels_1")
+        self._server.rows("DELETE FROM {schema}.semantic_rated_1")
         return self._delete("true")
 
     def size(self) -> tuple[int, int]:
@@ -137,17 +144,18 @@ class PostgresSemanticBackend:
         rows = self._server.rows(sql, tag_id(kind), tag_id(kind))
         return [LabelCounts(*row) for row in rows if all(type(value) is int and value >= 0 for value in row)]
 
-    def add_label(self, kind: str, band: int, *, right: bool, audit: bool) -> None:
+    def add_label(self, kind: str, band: int, *, right: bool, audit: bool, pair: bytes) -> bool:
+        label = RecentLabel(band, right, audit)
+        return self._in_order(lambda connection: self._add_label(connection, tag_id(kind), label, pair))
+
+    def recent_labels(self, kind: str, limit: int) -> list[RecentLabel]:
         sql = (
-            "INSERT INTO {schema}.semantic_labels_1 AS old SELECT %s, coalesce((SELECT max(epoch) "
-            "FROM {schema}.semantic_labels_1 WHERE kind = %s), 0), %s, %s, %s, %s, %s "
-            "ON CONFLICT (kind, epoch, band) DO UPDATE SET correct = old.correct + excluded.correct, "
-            "wrong = old.wrong + excluded.wrong, audited_correct = old.audited_correct + excluded.audited_correct, "
-            "audited_wrong = old.audited_wrong + excluded.audited_wrong"
+            "SELECT band, correct, audit FROM {schema}.semantic_rated_1 WHERE kind = %s "
+            "AND epoch = coalesce((SELECT max(epoch) FROM {schema}.semantic_labels_1 WHERE kind = %s), 0) "
+            "ORDER BY number DESC LIMIT %s"
         )
-        name = tag_id(kind)
-        values = (name, name, band, int(right), int(not right), int(audit and right), int(audit and not right))
-        self._in_order(lambda connection: self._server.read(connection, sql, *values))
+        rows = self._server.rows(sql, tag_id(kind), tag_id(kind), limit)
+        return [RecentLabel(*row) for row in reversed(rows) if type(row[0]) is int]
 
     def end_epoch(self, kind: str, epoch: int) -> None:
         sql = (
@@ -170,6 +178,30 @@ class PostgresSemanticBackend:
                 return work(connection)
 
         return self._server.run(run)
+
+    def _add_label(self, connection: Any, kind: str, label: RecentLabel, pair: bytes) -> bool:
+        sql = "SELECT coalesce(max(epoch), 0) FROM {schema}.semantic_labels_1 WHERE kind = %s"
+        ((epoch,),) = self._server.read(connection, sql, kind)
+        sql = (
+            "INSERT INTO {schema}.semantic_rated_1 (kind, epoch, pair, band, correct, audit) "
+            "VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING RETURNING number"
+        )
+        added = self._server.read(connection, sql, kind, epoch, pair, label.band, label.right, label.audit)
+        if not added:
+            return False
+        sql = (
+            "INSERT INTO {schema}.semantic_labels_1 AS old VALUES (%s, %s, %s, %s, %s, %s, %s) "
+            "ON CONFLICT (kind, epoch, band) DO UPDATE SET correct = old.correct + excluded.correct, "
+            "wrong = old.wrong + excluded.wrong, audited_correct = old.audited_correct + excluded.audited_correct, "
+            "audited_wrong = old.audited_wrong + excluded.audited_wrong"
+        )
+        right, wrong = int(label.right), int(not label.right)
+        audited = (right, wrong) if label.audit else (0, 0)
+        self._server.read(connection, sql, kind, epoch, label.band, right, wrong, *audited)
+        number = int(added[0][0])
+        if number % _SWEEP == 0:
+            self._server.read(connection, "DELETE FROM {schema}.semantic_rated_1 WHERE number <= %s", number - _RATED)
+        return True
 
     def _insert(self, connection: Any, entry: NewEntry) -> int:
         sql = (

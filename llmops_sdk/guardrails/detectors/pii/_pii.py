@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
+from operator import attrgetter
 from typing import Any
 
 from llmops_sdk._util._optional import require
@@ -25,7 +26,7 @@ from llmops_sdk.guardrails.detectors.pii._pii_numbers import (
     us_ssn,
 )
 from llmops_sdk.guardrails.detectors.pii._pii_words import ADDRESS_SIGNS, address, date_of_birth, email, ip, url
-from llmops_sdk.guardrails.normalise import Decoding, Read, reading, views
+from llmops_sdk.guardrails.normalise import Decoding, QuickRead, Read, reading, views
 
 __all__ = ["DEFAULT_KINDS", "KINDS", "PiiDetector"]
 
@@ -58,6 +59,11 @@ _SPACED_KINDS = frozenset({"ADDRESS"})
 """What is found only in a text with a space. Its many states make a sieve of all kinds slow on random letters."""
 _WORD_KINDS = frozenset({"IBAN", "URL", "DATE_OF_BIRTH", "ADDRESS"})
 """What has words or letters that random text has, too."""
+_AT_ONCE = 1 << 15
+"""So many characters of stretches are searched at once, to bound the memory."""
+_BETWEEN = "\n" * 64
+"""What stands between them: no finding holds a line break, and no word tells anything about one so far behind it."""
+_BY_START = attrgetter("start")
 _GUESS = 0.75
 """The factor of the score in a text whose words were joined."""
 
@@ -121,17 +127,45 @@ class PiiDetector:
     def detect(self, text: str, context: GuardContext) -> Detection:  # noqa: ARG002 - it treats all rails alike
         """Return the personal data in a text."""
         decoding = Decoding()
-        findings = tuple(
-            Finding(one.kind, start + one.start, start + one.end, one.score)
-            for start, end, read in _STRETCHES.find(text, self._spans, self._reading, decoding, self._signs)
-            for one in self._in_stretch(text[start:end], read)
-        )
+        findings = tuple(sorted(self._findings(text, decoding), key=_BY_START))
         if not findings:
             return Detection(truncated=decoding.is_cut)
         counts = Counter(one.kind for one in findings)
         reason = ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items()))
         score = max(one.score or 0 for one in findings)
         return Detection(found=True, findings=findings, score=score, reason=reason, truncated=decoding.is_cut)
+
+    def _findings(self, text: str, decoding: Decoding) -> Iterator[Finding]:
+        """Yield the personal data in a text, in no order; stretches that are plain are searched together."""
+        ascii_only: list[tuple[int, int]] = []
+        others: list[tuple[int, int]] = []
+        size = 0
+        for start, end, read in _STRETCHES.find(text, self._spans, self._reading, decoding, self._signs):
+            stretch = text[start:end]
+            if isinstance(read, QuickRead) and read.is_only_view(stretch):
+                (ascii_only if stretch.isascii() else others).append((start, end))
+                size += end - start
+            else:
+                for one in self._in_stretch(stretch, read):
+                    yield Finding(one.kind, start + one.start, start + one.end, one.score)
+            if size > _AT_ONCE:
+                yield from self._in_plain(text, ascii_only, others)
+                ascii_only, others, size = [], [], 0
+        yield from self._in_plain(text, ascii_only, others)
+
+    def _in_plain(self, text: str, *groups: Sequence[tuple[int, int]]) -> Iterator[Finding]:
+        """Yield the personal data in the stretches of each group, which have no other view."""
+        for stretches in filter(None, groups):
+            joined = _BETWEEN.join([text[start:end] for start, end in stretches])
+            following = iter(stretches)
+            shift = stop = -1
+            length = 0
+            for one in without_overlaps(self._in_view(joined)):
+                while one.start >= stop:
+                    start, end = next(following)
+                    shift, stop = start - length, length + end - start
+                    length = stop + len(_BETWEEN)
+                yield Finding(one.kind, one.start + shift, one.end + shift, one.score)
 
     def settled(self, text: str) -> int:
         """Return the length of the beginning of an unfinished text that the rest cannot affect."""

@@ -30,6 +30,8 @@ _PHONE = re.compile(
 # More digits than a number has: another number follows it.
 _PHONE_AND_MORE = re.compile(rf"\+(?<![{_NOT_BEFORE}]\+) ?[0-9]{_MORE_DIGITS}{{15,17}}+")
 _DIGITS = re.compile("[0-9]+")
+_NO_DIGITS = dict.fromkeys(map(ord, "+ ()/.-"))
+"""Takes everything but the digits out of a number."""
 _PHONE_WORD = re.compile(
     r"(?i:phone|tel\b|tel[.:]|call|mobile|\bcell\b|\bfax\b|dial|whatsapp|\bsms\b|\bdesk\b|\boffice\b|contact"
     r"|\breach\b|messages? to|answering|handy|t[eé]l[eé]fono?|portable|\bmob\b)"
@@ -60,18 +62,20 @@ def phone(text: str, regions: Sequence[str]) -> Iterator[Found]:
     for match in _PHONE.finditer(text):
         start, end = match.span()
         number = match[1]
-        groups = _DIGITS.findall(number)
-        digits = "".join(groups)
-        if not 7 <= len(digits) <= 15 or _NO_PHONE.match(match[0]):
+        digits = number.translate(_NO_DIGITS)
+        if not 7 <= len(digits) <= 15:
             continue
-        if number[0] == "+" or digits.startswith("00"):
-            if _is_international(digits if number[0] == "+" else digits.lstrip("0"), "(0)" in number):
+        is_international = number[0] == "+"
+        if not is_international and _NO_PHONE.match(match[0]):
+            continue
+        if is_international or digits.startswith("00"):
+            if _is_international(digits if is_international else digits.lstrip("0"), "(0)" in number):
                 yield Found(0.95, start, end, "PHONE")
                 continue
             score = 0.0
         else:
-            score = _national_score(number, groups, regions)
-        if score == 0.0 and len(groups) == 1 and len(digits) < 8 and number[0] != "+":
+            score = _national_score(number, digits, regions)
+        if score == 0.0 and len(digits) < 8 and len(_DIGITS.findall(number)) == 1 and not is_international:
             continue
         if (may_have_words and _has_phone_word(text, start)) or _WORD_AFTER_PHONE.match(text, end, end + _AFTER):
             yield Found(0.9 if score else 0.6, start, end, "PHONE")
@@ -83,10 +87,10 @@ _USUAL, _BARE = 0.7, 0.1
 """The scores of a valid number: one in a usual form needs no word."""
 
 
-def _national_score(number: str, groups: list[str], regions: Sequence[str]) -> float:
-    digits = "".join(groups)
+def _national_score(number: str, digits: str, regions: Sequence[str]) -> float:
     if not _national_numbers(tuple(regions)).fullmatch(digits):
         return 0.0
+    groups = _DIGITS.findall(number)
     is_usual = len(groups) > 1 and (
         number[0] in "(0" or (len(groups) >= 3 and len(digits) >= 9 and max(map(len, groups)) <= 4)
     )

@@ -130,17 +130,24 @@ def _is_ipv6(text: str) -> bool:
 
 # --- Date of birth
 
-_MONTH_NAME = (
-    r"(?i:jan(?:uary|uar)?|feb(?:ruary|ruar)?|mar(?:ch|s|zo)?|apr(?:il)?|may|mai|june?|juni|july?|juli|aug(?:ust)?"
-    r"|sept?(?:ember)?|o[ck]t(?:ober)?|nov(?:ember)?|de[cz](?:ember)?)\.?"
-)
+_MONTHS = {
+    "j": "an(?:uary|uar)?|une?|uni|uly?|uli", "f": "eb(?:ruary|ruar)?", "m": "ar(?:ch|s|zo)?|ay|ai",
+    "a": "pr(?:il)?|ug(?:ust)?", "s": "ept?(?:ember)?", "o": "[ck]t(?:ober)?", "n": "ov(?:ember)?",
+    "d": "e[cz](?:ember)?",
+}  # fmt: skip
+"""The rest of the names of months, by their first letter."""
+_MONTH_NAME = rf"(?i:{'|'.join(f'{first}(?:{rest})' for first, rest in _MONTHS.items())})\.?"
+_BEHIND_FIRST = rf"(?i:{'|'.join(f'(?<={first})(?:{rest})' for first, rest in _MONTHS.items())})\.?"
+# The first character stands in a set, which the engine finds much faster than a choice of patterns.
 _DATE = re.compile(
-    r"(?<![\w.-])(?:[0-9]{1,2}([/.-])[0-9]{1,2}\1(?:[0-9]{4}|[0-9]{2})|[0-9]{4}([/.-])[0-9]{1,2}\2[0-9]{1,2}"
-    rf"|[0-9]{{1,2}}(?:st|nd|rd|th|\.)?[ -](?:of )?{_MONTH_NAME},?[ -][0-9]{{4}}"
-    rf"|{_MONTH_NAME} [0-9]{{1,2}}(?:st|nd|rd|th)?,? [0-9]{{4}})(?![\w-])"
+    rf"[0-9{''.join(_MONTHS)}{''.join(_MONTHS).upper()}](?<![\w.-].)"
+    r"(?:(?<=[0-9])(?:[0-9]?([/.-])[0-9]{1,2}\1(?:[0-9]{4}|[0-9]{2})|[0-9]{3}([/.-])[0-9]{1,2}\2[0-9]{1,2}"
+    rf"|[0-9]?(?:st|nd|rd|th|\.)?[ -](?:of )?{_MONTH_NAME},?[ -][0-9]{{4}})"
+    rf"|{_BEHIND_FIRST} [0-9]{{1,2}}(?:st|nd|rd|th)?,? [0-9]{{4}})(?![\w-])"
 )
 _BIRTH = re.compile(
-    r"(?i:\bborn\b|birth|\bdob\b|\bd\.o\.b|geboren|geburt|naissance|\bn[ée]e? le\b|nacid|nacimiento|nascit)"
+    r"[bdgnBDGN](?i:(?<=b)(?:(?<!\w.)orn\b|irth)|(?<=d)(?<!\w.)(?:ob\b|\.o\.b)|(?<=g)(?:eboren|eburt)"
+    r"|(?<=n)(?:aissance|(?<!\w.)[ée]e? le\b|acid|acimiento|ascit))"
 )
 _BIRTH_AFTER = re.compile(r"[^.\n]{0,24}(?i:birthday|date of birth|\bdob\b)")
 _BIRTH_BEFORE = 64

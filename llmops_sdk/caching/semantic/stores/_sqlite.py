@@ -12,17 +12,25 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from llmops_sdk.caching.backends._disk import DATABASE, WITH_TAG, file_identity, prepare_folder, set_aside
+from llmops_sdk.caching.backends._disk import (
+    DATABASE,
+    WITH_TAG,
+    check_database,
+    file_identity,
+    prepare_folder,
+    set_aside,
+)
 from llmops_sdk.caching.backends._protocol import BackendError, DamagedError
-from llmops_sdk.caching.semantic._entries import LabelCounts, NewEntry, Removed, StoredEntry
+from llmops_sdk.caching.semantic._entries import LabelCounts, NewEntry, RecentLabel, Removed, StoredEntry
 
-__all__ = ["SqliteBackend"]
+__all__ = ["SqliteBackend", "check_semantic"]
 
 _T = TypeVar("_T")
 
 _BUSY = 1.0  # seconds that a statement waits for another process
 _SWEEP = 64  # an insertion removes so many expired entries at most; each 64th removes what is beyond the limit
 _REMOVED = 10_000  # how many removals are remembered; who has missed more loads the entries anew
+_RATED = 65_536  # how many labels are remembered one by one
 _USED_EVERY = 60.0  # seconds between notes of an entry's use
 
 _SCHEMA = """
@@ -40,12 +48,20 @@ CREATE TABLE IF NOT EXISTS Labels (
   kind TEXT NOT NULL, epoch INTEGER NOT NULL, band INTEGER NOT NULL, right INTEGER NOT NULL, wrong INTEGER NOT NULL,
   audited_right INTEGER NOT NULL, audited_wrong INTEGER NOT NULL, PRIMARY KEY (kind, epoch, band)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS Rated (
+  number INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, epoch INTEGER NOT NULL, pair BLOB NOT NULL,
+  band INTEGER NOT NULL, right INTEGER NOT NULL, audit INTEGER NOT NULL, UNIQUE (kind, epoch, pair, right)
+);
 CREATE TABLE IF NOT EXISTS Removed (number INTEGER PRIMARY KEY AUTOINCREMENT, entry INTEGER NOT NULL);
 CREATE TRIGGER IF NOT EXISTS Cache_deleted AFTER DELETE ON Cache FOR EACH ROW BEGIN
   DELETE FROM Tags WHERE key = OLD.key;
   INSERT INTO Removed (entry) VALUES (OLD.key);
 END;
 """
+
+_COLUMNS = frozenset(
+    {"key", "scope", "grp", "text", "earlier", "vector", "value", "stored_at", "expires_at", "used_at"}
+)
 
 
 class SqliteBackend:
@@ -100,7 +116,7 @@ class SqliteBackend:
         return self._delete(WITH_TAG, tag)
 
     def clear(self) -> int:
-        self._use(lambda db: db.execute("DELETE FROM Labels"))
+        self._use(lambda db: db.executescript("BEGIN IMMEDIATE; DELETE FROM Labels; DELETE FROM Rated; COMMIT;"))
         return self._delete("true")
 
     def size(self) -> tuple[int, int]:
@@ -119,14 +135,17 @@ class SqliteBackend:
         rows = self._use(lambda db: db.execute(sql, (kind,)).fetchall())
         return [LabelCounts(*row) for row in rows if all(type(value) is int for value in row)]
 
-    def add_label(self, kind: str, band: int, *, right: bool, audit: bool) -> None:
+    def add_label(self, kind: str, band: int, *, right: bool, audit: bool, pair: bytes) -> bool:
+        return self._use(lambda db: _add_label(db, kind, RecentLabel(band, right, audit), pair))
+
+    def recent_labels(self, kind: str, limit: int) -> list[RecentLabel]:
         sql = (
-            "INSERT INTO Labels SELECT ?1, coalesce((SELECT max(epoch) FROM Labels WHERE kind = ?1), 0), "
-            "?2, ?3, ?4, ?5, ?6 WHERE true ON CONFLICT DO UPDATE SET right = right + ?3, wrong = wrong + ?4, "
-            "audited_right = audited_right + ?5, audited_wrong = audited_wrong + ?6"
+            "SELECT band, right, audit FROM Rated WHERE kind = ?1 "
+            "AND epoch = coalesce((SELECT max(epoch) FROM Labels WHERE kind = ?1), 0) ORDER BY number DESC LIMIT ?2"
         )
-        values = (kind, band, int(right), int(not right), int(audit and right), int(audit and not right))
-        self._use(lambda db: db.execute(sql, values))
+        rows = self._use(lambda db: db.execute(sql, (kind, limit)).fetchall())
+        known = (row for row in reversed(rows) if all(type(value) is int for value in row))
+        return [RecentLabel(band, bool(right), bool(audit)) for band, right, audit in known]
 
     def end_epoch(self, kind: str, epoch: int) -> None:
         sql = (
@@ -191,13 +210,27 @@ class SqliteBackend:
 
     def _open(self) -> sqlite3.Connection:
         prepare_folder(self._folder)
+        check_semantic(self._folder)
         connection = sqlite3.connect(self._folder / DATABASE, timeout=_BUSY, isolation_level=None)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute("PRAGMA mmap_size = 0")  # another process that truncates the file would kill this one
-        connection.execute("PRAGMA trusted_schema = OFF")
-        connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
+        try:
+            connection.execute("PRAGMA trusted_schema = OFF")
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute("PRAGMA mmap_size = 0")  # another process that truncates the file would kill this one
+            connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
+        except BaseException:
+            connection.close()  # a failed script leaves its transaction open, which would lock out everybody
+            raise
         return connection
+
+
+def check_semantic(folder: Path) -> None:
+    """Check that the database in a folder, if there is one, is a semantic cache's.
+
+    Raises:
+        StoreError: It is a database of another program.
+    """
+    check_database(folder / DATABASE, _COLUMNS)
 
 
 @contextmanager
@@ -217,6 +250,25 @@ def _removed(db: sqlite3.Connection, after: int | None) -> Removed:
         return Removed(int(last), None)
     rows = db.execute("SELECT entry FROM Removed WHERE number > ?", (after,)).fetchall() if last > after else []
     return Removed(int(last), [int(entry) for (entry,) in rows])
+
+
+def _add_label(db: sqlite3.Connection, kind: str, label: RecentLabel, pair: bytes) -> bool:
+    with _transaction(db):
+        (epoch,) = db.execute("SELECT coalesce(max(epoch), 0) FROM Labels WHERE kind = ?", (kind,)).fetchone()
+        sql = "INSERT OR IGNORE INTO Rated (kind, epoch, pair, band, right, audit) VALUES (?, ?, ?, ?, ?, ?)"
+        added = db.execute(sql, (kind, epoch, pair, label.band, int(label.right), int(label.audit)))
+        if not added.rowcount:
+            return False
+        sql = (
+            "INSERT INTO Labels VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO UPDATE SET right = right + ?4, "
+            "wrong = wrong + ?5, audited_right = audited_right + ?6, audited_wrong = audited_wrong + ?7"
+        )
+        right, wrong = int(label.right), int(not label.right)
+        audited = (right, wrong) if label.audit else (0, 0)
+        db.execute(sql, (kind, epoch, label.band, right, wrong, *audited))
+        if (added.lastrowid or 0) % _SWEEP == 0:
+            db.execute("DELETE FROM Rated WHERE number <= ?", ((added.lastrowid or 0) - _RATED,))
+    return True
 
 
 def _value(db: sqlite3.Connection, entry: int, now: float) -> tuple[bytes, float] | None:
