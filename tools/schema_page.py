@@ -57,6 +57,14 @@ _EXAMPLES = {
     "start_time": "FROM {view} WHERE start_time >= now() - INTERVAL 1 DAY",
     "time": "FROM {view} WHERE time >= '2026-11-01' OR time IS NULL",
 }
+# Where a view has other columns beside one of these.
+_EXAMPLES_OF = {
+    ("experiments", "start_ns"): "SELECT name, time - make_timestamp(start_ns // 1000) AS took FROM {view}",
+    ("experiment_items", "output"): "SELECT item_id, output FROM {view} WHERE output IS NULL",
+    ("experiment_items", "position"): "SELECT item_id, output FROM {view} ORDER BY position, repeat",
+    ("experiment_scores", "comment"): "SELECT scorer, value, comment FROM {view} WHERE comment IS NOT NULL",
+    ("experiment_scores", "label"): "SELECT scorer, label, count(*) FROM {view} WHERE label IS NOT NULL GROUP BY ALL",
+}
 _BY_TYPE = {
     "BOOLEAN": "SELECT avg({column}::INT) AS share FROM {view}",
     "BIGINT": "SELECT sum({column}), max({column}) FROM {view}",
@@ -66,7 +74,8 @@ _BY_TYPE = {
 
 def example(view: View, column: Column) -> str:
     """Return an example query of the column."""
-    text = _EXAMPLES.get(column.name) or _BY_TYPE.get(column.type, "SELECT {column}, count(*) FROM {view} GROUP BY ALL")
+    text = _EXAMPLES_OF.get((view.name, column.name)) or _EXAMPLES.get(column.name)
+    text = text or _BY_TYPE.get(column.type, "SELECT {column}, count(*) FROM {view} GROUP BY ALL")
     return text.format(view=view.name, column=column.name)
 
 

@@ -71,7 +71,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "dataset delete": ("llmops dataset delete support --yes",),
     "eval run": (
         "llmops eval run support.eval.yaml",
-        "llmops eval run str:upper --dataset support.jsonl --scorers equals --save baseline.json",
+        "llmops eval run app:answer --dataset support.jsonl --scorers equals --save baseline.json",
         "llmops eval run support.eval.yaml --gate baseline.json --junit eval.xml --markdown eval.md",
     ),
     "eval compare": (

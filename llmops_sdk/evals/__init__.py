@@ -2,7 +2,7 @@
 
 Importing this package imports neither numpy nor the client: each name loads its own module.
 
-Doors for other packages: `_experiment_files`.
+Doors for other packages: `_display`, `_experiment_files`.
 """
 
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from llmops_sdk.evals import metrics, stats
     from llmops_sdk.evals._experiment import Experiment
     from llmops_sdk.evals._types import Case, ItemResult, Score, Scorer, ScoreResult
+    from llmops_sdk.evals.cases._repeats import CaseRun, CaseVerdict
     from llmops_sdk.evals.comparing._comparison import Comparison, ComparisonRow, compare
     from llmops_sdk.evals.comparing._gate import GateResult, GateRow, gate
     from llmops_sdk.evals.judges._calibration import CorrectedMean, JudgeReport, calibrate, corrected_mean, human_scores
@@ -29,6 +30,7 @@ __getattr__, __dir__ = lazy_names(
     {
         "_experiment": "Experiment",
         "_types": "Case ItemResult Score ScoreResult Scorer",
+        "cases._repeats": "CaseRun CaseVerdict",
         "comparing._comparison": "Comparison ComparisonRow compare",
         "comparing._gate": "GateResult GateRow gate",
         "judges._calibration": "CorrectedMean JudgeReport calibrate corrected_mean human_scores",
@@ -45,6 +47,8 @@ __getattr__, __dir__ = lazy_names(
 
 __all__ = [
     "Case",
+    "CaseRun",
+    "CaseVerdict",
     "Comparison",
     "ComparisonRow",
     "CorrectedMean",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 
 from llmops_sdk.errors import StoreError
 from llmops_sdk.store import StoreSink, connect, query
+from llmops_sdk.store._record_writer import ExperimentItemRecord, ExperimentRecord, ExperimentScoreRecord
 from llmops_sdk.store.files._layout import create_store, list_segments
 from llmops_sdk.store.files._locks import exclusive_lock
 from llmops_sdk.store.files._manifest import Manifest, read_manifest
@@ -44,9 +46,14 @@ def ids(store: Path) -> list[str]:
     return [name for (name,) in query("SELECT span_id FROM spans ORDER BY ALL", path=store).rows()]
 
 
+def blank(record_type, **values):
+    """Return a record whose other columns are empty."""
+    return record_type(**{**dict.fromkeys(field.name for field in dataclasses.fields(record_type)), **values})
+
+
 @pytest.fixture
 def everything(make_span):
-    """Something for each view."""
+    """Something for each view of traces and experiments."""
     events = [
         ("llmops.attempt", 5_000, {"attempt": 1, "provider": "p", "status": "error", "status_code": 503, "cost": 0.5}),
         ("llmops.attempt", 6_000, {"attempt": 2, "provider": "p", "status": "ok", "retry_after": 1.5}),
@@ -73,6 +80,9 @@ def everything(make_span):
             trace_id="1" * 32, span_id=None, name="good", value=1.0, label="l", comment="c", source="me", time_ns=1
         ),
         LossRecord(time_ns=5, what="input", reason="too_large", count=3, bytes=9),
+        blank(ExperimentRecord, experiment_id="e", name="n", status="completed", time_ns=1),
+        blank(ExperimentItemRecord, experiment_id="e", item_id="i", output=b'{"a":1}', models=["m"], time_ns=1),
+        blank(ExperimentScoreRecord, experiment_id="e", item_id="i", scorer="s", value=0.5, passed=True, time_ns=1),
     ]
 
 
@@ -83,7 +93,7 @@ def test_every_view_gives_the_same_rows_from_parquet_as_from_lines(store, everyt
     before = {view.name: query(f"FROM {view.name} ORDER BY ALL", path=store).rows() for view in VIEWS}
     types = {view.name: query(f"DESCRIBE {view.name}", path=store).rows() for view in VIEWS}
     done = compact_store(store, **AT_ONCE)
-    assert (done.segments, done.skipped, done.busy) == (3, 0, False)
+    assert (done.segments, done.skipped, done.busy) == (6, 0, False)
     assert done.rows == len(everything)
     compact_store(store, **AT_ONCE)
     assert list_segments(store) == []

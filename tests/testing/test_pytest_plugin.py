@@ -64,11 +64,11 @@ def test_imports():
 
 def test_a_run_that_does_not_use_it_imports_nothing_for_it(tmp_path: Path):
     (tmp_path / "test_imports.py").write_text(IMPORTS, "utf-8")
-    done = run("-q", folder=tmp_path)
+    done = run("-q", folder=tmp_path, **OF_THIS_CODE)
 
     assert done.returncode == 0, done.stdout + done.stderr
     ours, heavy = json.loads((tmp_path / "imports.json").read_text("utf-8"))
-    errors = (f"errors.{family}" for family in ("_base", "_checks", "_data", "_provider", "_traffic"))
+    errors = (f"errors.{family}" for family in ("_base", "_checks", "_data", "_evaluation", "_provider", "_traffic"))
     light = ["_exit", "_lazy", "_version", "errors", *errors, "testing", "testing._plugin"]
     assert ours == ["llmops_sdk", *(f"llmops_sdk.{name}" for name in light)]
     assert heavy == []

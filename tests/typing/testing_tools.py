@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import assert_type
 
 import llmops_sdk as llmops
+from llmops_sdk.evals import CaseVerdict
 from llmops_sdk.providers import Provider
 from llmops_sdk.testing import (
     FailingProvider,
@@ -37,3 +38,17 @@ def traces(llmops_traces: Traces) -> None:
     assert_type(llmops_traces.spans, list[TracedSpan])
     assert_type(llmops_traces.one("x").parent, TracedSpan | None)
     assert_type(llmops_traces.sql("SELECT 1"), llmops.Result)
+
+
+@llmops.eval_case(cases=["Where is my card?"], scorers=["not_empty"], threshold={"not_empty": 1}, repeats=3)
+def case(question: str) -> str:
+    """A case keeps its signature, and gives its verdicts."""
+    return question
+
+
+def cases() -> None:
+    """A case is called as the function, and run as a suite."""
+    assert_type(case("Where?"), str)
+    assert_type(case.run(), dict[str, CaseVerdict])
+    case(3)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - a number is no question
+    llmops.eval_case(case=[])  # type: ignore[call-arg] # pyright: ignore[reportCallIssue] - a misspelled option

@@ -40,7 +40,10 @@ def compare(
     form: Form = Format.TABLE,
     store: Store = None,
 ) -> None:
-    """Compare two experiments item by item: better, worse or undecided for each score."""
+    """Compare two experiments item by item.
+
+    Each score is better, worse or undecided.
+    """
     found = _compared(baseline, change, by, slices, alpha, store)
     _write(found, form)
 
@@ -68,7 +71,10 @@ def gate(
     form: Form = Format.TABLE,
     store: Store = None,
 ) -> None:
-    """Decide about a change: exit status 0 passes, 1 fails, 2 is undecided."""
+    """Decide about a change by its scores.
+
+    The exit status is 0 if it passes, 1 if it fails, and 2 if it is undecided.
+    """
     from llmops_sdk.evals import gate as decide
     from llmops_sdk.evals.reports._junit import gate_cases, junit_xml
     from llmops_sdk.evals.reports._markdown import comparison_markdown
@@ -118,7 +124,7 @@ def report(
     form: Form = Format.TABLE,
     store: Store = None,
 ) -> None:
-    """Show the scores of an experiment, and write them as HTML or Markdown."""
+    """Show and write the scores of an experiment."""
     from llmops_sdk.evals import gate as decide
     from llmops_sdk.evals.reports._html import html_report
     from llmops_sdk.evals.reports._markdown import comparison_markdown, summary_markdown

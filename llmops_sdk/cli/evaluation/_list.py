@@ -31,6 +31,6 @@ def list_(
     form: Form = Format.TABLE,
     store: Store = None,
 ) -> None:
-    """List the experiments in the store, the latest first."""
+    """List stored experiments, the latest first."""
     found = query(_SQL, {"name": name}, store=store)
     show(form, found.columns, found.rows(), limit)

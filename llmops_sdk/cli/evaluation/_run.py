@@ -28,46 +28,59 @@ __all__ = ["run_"]
 _MOST_SHOWN = 20
 
 
+Target = Annotated[
+    str, typer.Argument(metavar="TARGET", help="A case file, or a task as module:function.", show_default=False)
+]
+DatasetName = Annotated[
+    str | None, typer.Option("--dataset", metavar="DATASET", help="A saved data set, or a file of items.")
+]
+Scorers = Annotated[
+    list[str] | None,
+    typer.Option("--scorers", metavar="NAMES", help="E.g. exact_match,token_f1 or module:function. Repeatable."),
+]
+Threshold = Annotated[float | None, typer.Option("--threshold", help="The value from which on a score passes.")]
+Repeats = Annotated[int | None, typer.Option("--repeats", help="How often each item runs.")]
+Concurrency = Annotated[int, typer.Option("--concurrency", help="How many items run at one time.")]
+Budget = Annotated[float | None, typer.Option("--budget", metavar="USD", help="Stop at this cost.")]
+Timeout = Annotated[float | None, typer.Option("--timeout", metavar="SECONDS", help="For the task on one item.")]
+Name = Annotated[str | None, typer.Option("--name", help="The series that the experiment belongs to.")]
+Save = Annotated[Path | None, typer.Option("--save", metavar="FILE", help="Write the results as JSON.")]
+Gate = Annotated[
+    str | None, typer.Option("--gate", metavar="BASELINE", help="Compare with this experiment or JSON file.")
+]
+JUnit = Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML.")]
+Markdown = Annotated[
+    Path | None, typer.Option("--markdown", metavar="FILE", help="Write a summary for a pull request.")
+]
+Resume = Annotated[bool, typer.Option("--resume/--no-resume", help="Whether to use results of earlier runs again.")]
+
+
 def run_(
-    target: Annotated[
-        str,
-        typer.Argument(metavar="TARGET", help="A case file, or a task as module:function.", show_default=False),
-    ],
-    dataset: Annotated[
-        str | None, typer.Option("--dataset", metavar="DATASET", help="A saved data set, or a file of items.")
-    ] = None,
-    scorers: Annotated[
-        list[str] | None,
-        typer.Option("--scorers", metavar="NAMES", help="E.g. exact_match,token_f1 or module:function. Repeatable."),
-    ] = None,
-    threshold: Annotated[
-        float | None, typer.Option("--threshold", help="The value from which on a score passes.")
-    ] = None,
-    repeats: Annotated[int | None, typer.Option("--repeats", help="How often each item runs.")] = None,
-    concurrency: Annotated[int, typer.Option("--concurrency", help="How many items run at one time.")] = 8,
-    budget: Annotated[float | None, typer.Option("--budget", metavar="USD", help="Stop at this cost.")] = None,
-    timeout: Annotated[
-        float | None, typer.Option("--timeout", metavar="SECONDS", help="For the task on one item.")
-    ] = None,
-    name: Annotated[str | None, typer.Option("--name", help="The series that the experiment belongs to.")] = None,
-    save: Annotated[Path | None, typer.Option("--save", metavar="FILE", help="Write the results as JSON.")] = None,
-    gate: Annotated[
-        str | None, typer.Option("--gate", metavar="BASELINE", help="Compare with this experiment or JSON file.")
-    ] = None,
-    junit: Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML.")] = None,
-    markdown: Annotated[
-        Path | None, typer.Option("--markdown", metavar="FILE", help="Write a summary for a pull request.")
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume/--no-resume", help="Whether to use results of earlier runs again.")
-    ] = True,
+    target: Target,
+    dataset: DatasetName = None,
+    scorers: Scorers = None,
+    threshold: Threshold = None,
+    repeats: Repeats = None,
+    concurrency: Concurrency = 8,
+    budget: Budget = None,
+    timeout: Timeout = None,
+    name: Name = None,
+    save: Save = None,
+    gate: Gate = None,
+    junit: JUnit = None,
+    markdown: Markdown = None,
+    resume: Resume = True,
     form: Form = Format.TABLE,
     store: Store = None,
 ) -> None:
-    """Run a task over items: exit status 0 passes, 1 fails, 2 is undecided."""
+    """Run a task or a case file, and judge the outputs.
+
+    The exit status is 0 if everything passes, 1 if something fails, and 2 if it is undecided or the run is partial.
+    """
     from llmops_sdk.evals import evaluate
     from llmops_sdk.evals.cases._import_names import import_from
 
+    _check_folders(save, junit, markdown)
     _use_store(store)
     baseline = None if gate is None else load_experiment(gate, store)
     folders = [Path(target).absolute().parent, Path.cwd()] if _is_file(target) else [Path.cwd()]
@@ -97,6 +110,12 @@ def run_(
     done.tell()
     if done.exit_code:
         raise typer.Exit(done.exit_code)
+
+
+def _check_folders(*files: Path | None) -> None:
+    for file in files:
+        if file is not None and not file.parent.is_dir():
+            raise UsageError(f"there is no folder {file.parent} for {file.name}")
 
 
 def _use_store(store: Path | None) -> None:
@@ -142,7 +161,10 @@ class _Plan:
 def _plan(target: str, dataset: str | None, scorers: list[str], threshold: float | None) -> _Plan:
     from llmops_sdk.evals.cases._case_file import read_case_file, scorers_named
     from llmops_sdk.evals.cases._import_names import import_name
+    from llmops_sdk.evals.cases._rule import checked_threshold
     from llmops_sdk.evals.cases._suite import items_of
+
+    checked_threshold(threshold)
 
     if _is_file(target):
         if dataset is not None or scorers:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import re
 import sys
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
@@ -15,12 +14,11 @@ from llmops_sdk.errors import ConfigError
 
 __all__ = ["import_from", "import_name", "is_import_name"]
 
-_NAME = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*(?:\.[^\W\d]\w*)*")
-
 
 def is_import_name(text: str) -> bool:
     """Return whether a text has the form `module:function`."""
-    return _NAME.fullmatch(text) is not None
+    module, colon, path = text.partition(":")
+    return bool(colon) and all(part.isidentifier() for part in [*module.split("."), *path.split(".")])
 
 
 def import_name(text: str, *, key: str, source: str | None = None) -> Any:

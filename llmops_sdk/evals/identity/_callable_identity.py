@@ -102,7 +102,7 @@ class _Walk:
             items = [self.describe(one, use, depth) for one in cast("Iterable[Any]", value)]
             ordered = isinstance(value, tuple | list)
             return [value_name, items if ordered else sorted(items, key=digest)]
-        if type(value) is dict or isinstance(value, types.MappingProxyType):
+        if cast("type[Any]", type(value)) is dict or isinstance(value, types.MappingProxyType):
             if use.mutates and type(cast("object", value)) is dict:
                 return "dict"
             pairs = cast("Mapping[Any, Any]", value).items()
@@ -117,7 +117,7 @@ class _Walk:
             inner = cast("functools.partial[Any]", value)
             parts = (inner.func, inner.args, dict(inner.keywords))
             return ["partial", *(self.describe(one, _NO_USE, depth) for one in parts)]
-        if _has_identity(type(value)):
+        if _has_identity(cast("type[Any]", type(value))):
             return ["identity", self.describe(dict(value.identity), _NO_USE, depth)]
         options = prompt_options(value)
         if options is not None:
