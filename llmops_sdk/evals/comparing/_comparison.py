@@ -20,6 +20,7 @@ Correction: TypeAlias = Literal["holm", "bh", "none"]
 Method: TypeAlias = Literal["auto", "mcnemar", "t", "bootstrap", "permutation"]
 
 _FEWEST = 2  # pairs, for an interval
+_MOST_IDS = 10  # that a warning lists
 
 
 @public("llmops_sdk.evals")
@@ -231,7 +232,7 @@ def compare(
         rows=tuple(_adjusted(rows, correction, alpha)),
         only_in_a=tuple(item for item in old_ids if item not in new_ids),
         only_in_b=tuple(item for item in new_ids if item not in old_ids),
-        warnings=tuple(_warnings(a, b, shared, paired[0][2], clustered=cluster is not None)),
+        warnings=tuple(_warnings(a, b, shared, other, paired[0][2], clustered=cluster is not None)),
         alpha=alpha,
         correction=correction,
         judges=tuple(name for name in chosen if b.scorers.get(name, {}).get("kind") == "judge"),
@@ -324,13 +325,20 @@ def _adjusted(rows: Sequence[ComparisonRow], correction: Correction, alpha: floa
 
 
 def _warnings(
-    a: ComparableRun, b: ComparableRun, shared: Sequence[ItemResult], whole: Pairs, *, clustered: bool
+    a: ComparableRun,
+    b: ComparableRun,
+    shared: Sequence[ItemResult],
+    other: Sequence[ItemResult],
+    whole: Pairs,
+    *,
+    clustered: bool,
 ) -> list[str]:
     found: list[str] = []
     if not shared:
         found.append("the experiments have no item in common: items are the same if their ids are")
     elif a.dataset_version != b.dataset_version:
         found.append("the data sets differ: only the items that both have are compared")
+    found += _edited(shared, other)
     found += [
         f"{each.name}/{each.id[:8]} is {each.status} ({each.reason}): it lacks items"
         for each in (a, b)
@@ -344,3 +352,19 @@ def _warnings(
         differences = [new - old for old, new in zip(whole.a, whole.b, strict=True)]
         found += order_warnings(list(first.values()), differences)
     return found
+
+
+def _edited(shared: Sequence[ItemResult], other: Sequence[ItemResult]) -> list[str]:
+    """Return a warning of the items whose content is another one in the second experiment."""
+    # A run that was stored without content has None.
+    content = {result.item_id: (result.input, result.expected) for result in shared if result.input is not None}
+    ids = [
+        one.item_id
+        for one in {result.item_id: result for result in other if result.input is not None}.values()
+        if one.item_id in content and content[one.item_id] != (one.input, one.expected)
+    ]
+    if not ids:
+        return []
+    more = f" and {len(ids) - _MOST_IDS} more" if len(ids) > _MOST_IDS else ""
+    listed = ", ".join(ids[:_MOST_IDS]) + more
+    return [f"{len(ids)} of the items have another input or expected output in the second experiment: {listed}"]

@@ -55,11 +55,17 @@ def _only(found: Iterable[str | None]) -> str | None:
 
 def _from_json(text: str) -> str:
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=_single_keys)
     except (ValueError, RecursionError):
         return ""
     verdict = value.get("verdict") if isinstance(value, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
     return str(verdict) if isinstance(verdict, (str, int, float)) else ""
+
+
+def _single_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Return the object, or an empty one where a key is there twice: two verdicts are none."""
+    found = dict(pairs)
+    return found if len(found) == len(pairs) else {}
 
 
 def _plain(text: str) -> str:
