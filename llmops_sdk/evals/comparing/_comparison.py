@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
@@ -13,13 +14,16 @@ from llmops_sdk.evals.comparing._order import order_warnings
 from llmops_sdk.evals.comparing._pairing import TASK_FAILED, ClusterBy, Pairs, cluster_function, pair_scores
 from llmops_sdk.stats import Interval, benjamini_hochberg, holm, minimum_detectable_effect, paired_difference
 
-__all__ = ["Comparison", "ComparisonRow", "Correction", "compare"]
+__all__ = ["Comparison", "ComparisonRow", "Correction", "beyond_margin", "compare"]
 
 Verdict: TypeAlias = Literal["better", "worse", "undecided"]
 Correction: TypeAlias = Literal["holm", "bh", "none"]
 Method: TypeAlias = Literal["auto", "mcnemar", "t", "bootstrap", "permutation"]
 
 _FEWEST = 2  # pairs, for an interval
+_MOST_ROWS = 10_000
+_LONGEST_TITLE = 200  # characters
+_ADJUST = {"holm": holm, "bh": benjamini_hochberg}
 
 
 @public("llmops_sdk.evals")
@@ -134,12 +138,9 @@ class Comparison:
         Args:
             margin: The loss that is acceptable, in the score's unit; at least 0.
         """
-        if margin < 0:
+        if not 0 <= margin < math.inf:
             raise ConfigError(f"margin is {margin}: give 0 or more", key="margin", value=margin)
-        worse = [row for row in self.rows if row.verdict == "worse"]
-        return [
-            row for row in worse if margin == 0 or (row.loss_interval is not None and row.loss_interval.low > margin)
-        ]
+        return [row for row, beyond in zip(self.rows, beyond_margin(self, margin), strict=True) if beyond]
 
     def assert_no_regression(self, margin: float = 0.0) -> None:
         """Raise if a score became worse by more than the margin, beyond chance.
@@ -171,6 +172,37 @@ class Comparison:
             + "\n  ".join(lines),
             scorers=tuple(dict.fromkeys(row.scorer for row in found)),
         )  # fmt: skip
+
+
+def beyond_margin(comparison: Comparison, margin: float) -> list[bool]:
+    """Return for each row whether it became worse by more than the margin, beyond chance.
+
+    The p-values against a loss of the margin are adjusted for the number of rows, as those against no loss are: else
+    one of many scores that lost just what is acceptable would soon be found worse.
+
+    Args:
+        comparison: The comparison.
+        margin: The loss that is acceptable, at least 0.
+    """
+    found = [
+        row.verdict == "worse" and (not margin or (row.loss_interval is not None and row.loss_interval.low > margin))
+        for row in comparison.rows
+    ]
+    if not margin or not any(found) or not comparison.pairs:
+        return found
+    p_values = [
+        1.0 if row.p_value is None else _margin_p_value(row, pairs, margin)
+        for row, pairs in zip(comparison.rows, comparison.pairs, strict=True)
+    ]
+    adjust = _ADJUST.get(comparison.correction)
+    adjusted = p_values if adjust is None else adjust(p_values)
+    return [one and p_value <= comparison.alpha for one, p_value in zip(found, adjusted, strict=True)]
+
+
+def _margin_p_value(row: ComparisonRow, pairs: Pairs, margin: float) -> float:
+    shift = -margin if row.higher_is_better else margin
+    p_value = paired_difference([value + shift for value in pairs.a], pairs.b, pairs.clusters).p_value
+    return p_value if row.loss is not None and row.loss > margin else 1.0
 
 
 def _title(row: ComparisonRow) -> str:
@@ -209,6 +241,8 @@ def compare(
     Raises:
         ConfigError: The experiments have no scorer in common, an item lacks a key, or an argument is not valid.
     """
+    if not 0 < alpha < 1:
+        raise ConfigError(f"alpha is {alpha}: give a number above 0 and below 1", key="alpha", value=alpha)
     chosen = _scorers(a, b, scorers)
     old_ids, new_ids = ({result.item_id: None for result in each.results} for each in (a, b))
     shared = [result for result in a.results if result.item_id in new_ids]
@@ -216,11 +250,14 @@ def compare(
     cluster = cluster_function(by, shared)
     if scorers is None and any(result.status in ("error", "timeout") for result in (*shared, *other)):
         chosen.append(TASK_FAILED)
-    paired = [
-        (scorer, title, pair_scores(scorer, _within(shared, ids), _within(other, ids), cluster))
-        for title, ids in _slices(shared, slices)
-        for scorer in chosen
-    ]
+    parts = _slices(shared, other, slices)
+    if len(parts) * len(chosen) > _MOST_ROWS:
+        raise ConfigError(
+            f"slices give {len(parts) * len(chosen):,} rows, and at most {_MOST_ROWS:,} can be compared: name keys of "
+            "few values",
+            key="slices",
+        )
+    paired = [(scorer, title, pair_scores(scorer, old, new, cluster)) for title, old, new in parts for scorer in chosen]
     rows = [
         _row(scorer, title, pairs, higher=_higher(scorer, b), alpha=alpha, method=method, seed=seed)
         for scorer, title, pairs in paired
@@ -237,10 +274,6 @@ def compare(
         judges=tuple(name for name in chosen if b.scorers.get(name, {}).get("kind") == "judge"),
         pairs=tuple(pairs for _, _, pairs in paired),
     )
-
-
-def _within(results: Sequence[ItemResult], ids: set[str]) -> list[ItemResult]:
-    return [result for result in results if result.item_id in ids]
 
 
 def _higher(scorer: str, run: ComparableRun) -> bool:
@@ -260,19 +293,28 @@ def _scorers(a: ComparableRun, b: ComparableRun, asked: Iterable[str] | None) ->
     return chosen
 
 
-def _slices(results: Sequence[ItemResult], keys: Iterable[str]) -> list[tuple[str, set[str]]]:
-    """Return the whole and each part of the data: its title and the ids of its items."""
+_Part: TypeAlias = "tuple[str, list[ItemResult], list[ItemResult]]"
+
+
+def _slices(a: list[ItemResult], b: list[ItemResult], keys: Iterable[str]) -> list[_Part]:
+    """Return the whole and each part of the data: its title, and its results in both experiments."""
     if isinstance(keys, str):
         raise ConfigError(f"slices is {keys!r}: give a list of metadata keys", key="slices", value=keys)
-    found = [("", {result.item_id for result in results})]
+    found: list[_Part] = [("", a, b)]
     for key in keys:
-        parts: dict[str, set[str]] = {}
-        for result in results:
+        titles: dict[str, dict[str, None]] = {}  # of each item
+        for result in a:
             if key in result.metadata:
-                parts.setdefault(f"{key}={result.metadata[key]}", set()).add(result.item_id)
-        if not parts:
+                title = f"{key}={result.metadata[key]}"
+                titles.setdefault(result.item_id, {})[title[:_LONGEST_TITLE]] = None
+        if not titles:
             raise ConfigError(f"slices: no item has the key {key!r} in its metadata", key="slices", value=key)
-        found += sorted(parts.items())
+        parts: dict[str, tuple[list[ItemResult], list[ItemResult]]] = {}
+        for place, results in enumerate((a, b)):
+            for result in results:
+                for title in titles.get(result.item_id, ()):
+                    parts.setdefault(title, ([], []))[place].append(result)
+        found += [(title, *both) for title, both in sorted(parts.items())]
     return found
 
 
@@ -308,7 +350,7 @@ def _adjusted(rows: Sequence[ComparisonRow], correction: Correction, alpha: floa
     if correction not in ("holm", "bh", "none"):
         raise ConfigError(f"correction is {correction!r}: give 'holm', 'bh' or 'none'", key="correction")
     p_values = [row.p_value for row in rows if row.p_value is not None]
-    adjust = {"holm": holm, "bh": benjamini_hochberg}.get(correction)
+    adjust = _ADJUST.get(correction)
     adjusted = iter(adjust(p_values) if adjust is not None and p_values else p_values)
     found: list[ComparisonRow] = []
     for row in rows:

@@ -162,6 +162,8 @@ def test_what_does_not_change_a_verdict_leaves_the_identity() -> None:
     [
         (lambda: Judge(labels={"yes": 1}), "two or more labels"),
         (lambda: Judge(labels={"Yes": 1, "yes ": 0}), "two or more labels"),
+        (lambda: Judge(labels={"partly right": 1, "partly-right": 0}), "two or more labels"),
+        (lambda: Judge(labels={"yes": 1, "no": float("nan")}), "two or more labels"),
         (lambda: Judge(include=["input"]), "give a list with 'output'"),
         (lambda: Judge(include="output"), "give a list"),
         (lambda: Judge(examples=[({"output": "x"}, "good")]), "give one of correct, incorrect"),
