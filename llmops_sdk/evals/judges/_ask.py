@@ -90,6 +90,13 @@ class JudgeModel:
 
     def _of_vote(self, vote: int) -> dict[str, Any]:
         cache: Any = self._options["cache"]
-        if not vote or not isinstance(cache, dict):
+        if not vote or not cache:
             return {}
-        return {"cache": {**cache, "namespace": f"{cache.get('namespace', '')}vote {vote}"}}  # pyright: ignore[reportUnknownMemberType]
+        given: dict[str, Any] = (
+            {"exact": True}
+            if cache is True
+            else cache
+            if isinstance(cache, dict)
+            else cache.model_dump(exclude_unset=True)
+        )
+        return {"cache": {**given, "namespace": f"{given.get('namespace') or ''}vote {vote}"}}

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import llmops_sdk as llmops
+from llmops_sdk.config import CacheSettings
 from llmops_sdk.errors import ConfigError, ProviderError, VerdictError
 from llmops_sdk.evals import Case, Judge, PairJudge, Preference, Score, Scorer
 from llmops_sdk.providers import Request
@@ -111,6 +112,15 @@ def test_hostile_texts_reach_the_model_bounded_and_encodable() -> None:
     content = str(provider.requests[0].messages[-1]["content"])
     assert len(content.encode()) < 60_000
     assert "950000 more characters" in content
+
+
+@pytest.mark.parametrize("cache", [True, {"exact": True, "namespace": "n"}, CacheSettings(exact=True)])
+def test_votes_are_never_answered_by_the_cache_of_another_vote(cache: Any) -> None:
+    provider = ScriptedProvider([f"Verdict: {label}" for label in ("correct", "incorrect", "correct")])
+    with use_provider(provider):
+        score = asyncio.run(Judge(votes=3, options={"cache": cache}).score(CASE))
+    assert score.metadata["votes"] == {"correct": 2, "incorrect": 1}
+    assert provider.remaining == 0
 
 
 def test_an_equal_question_is_answered_by_the_cache_but_a_repeat_is_asked() -> None:
