@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llmops_sdk.client import LLM
+from llmops_sdk.config import CacheSettings
 from llmops_sdk.errors import ConfigError, VerdictError
 from llmops_sdk.evals.judges._verdict import parse_verdict
 from llmops_sdk.tracing import span
@@ -92,11 +93,9 @@ class JudgeModel:
         cache: Any = self._options["cache"]
         if not vote or not cache:
             return {}
-        given: dict[str, Any] = (
-            {"exact": True}
-            if cache is True
-            else cache
-            if isinstance(cache, dict)
-            else cache.model_dump(exclude_unset=True)
-        )
+        given: Any = cache
+        if cache is True:
+            given = {"exact": True}
+        elif isinstance(cache, CacheSettings):
+            given = cache.model_dump(exclude_unset=True)
         return {"cache": {**given, "namespace": f"{given.get('namespace') or ''}vote {vote}"}}
