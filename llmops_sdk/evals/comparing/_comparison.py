@@ -12,6 +12,7 @@ from llmops_sdk.errors import ConfigError, RegressionError
 from llmops_sdk.evals._types import ComparableRun, ItemResult
 from llmops_sdk.evals.comparing._order import order_warnings
 from llmops_sdk.evals.comparing._pairing import TASK_FAILED, ClusterBy, Pairs, cluster_function, pair_scores
+from llmops_sdk.evals.comparing._slicing import slice_results
 from llmops_sdk.stats import Interval, benjamini_hochberg, holm, minimum_detectable_effect, paired_difference
 
 __all__ = ["Comparison", "ComparisonRow", "Correction", "beyond_margin", "compare"]
@@ -21,8 +22,7 @@ Correction: TypeAlias = Literal["holm", "bh", "none"]
 Method: TypeAlias = Literal["auto", "mcnemar", "t", "bootstrap", "permutation"]
 
 _FEWEST = 2  # pairs, for an interval
-_MOST_ROWS = 10_000
-_LONGEST_TITLE = 200  # characters
+_MOST_IDS = 10  # that a warning lists
 _ADJUST = {"holm": holm, "bh": benjamini_hochberg}
 
 
@@ -250,13 +250,7 @@ def compare(
     cluster = cluster_function(by, shared)
     if scorers is None and any(result.status in ("error", "timeout") for result in (*shared, *other)):
         chosen.append(TASK_FAILED)
-    parts = _slices(shared, other, slices)
-    if len(parts) * len(chosen) > _MOST_ROWS:
-        raise ConfigError(
-            f"slices give {len(parts) * len(chosen):,} rows, and at most {_MOST_ROWS:,} can be compared: name keys of "
-            "few values",
-            key="slices",
-        )
+    parts = slice_results(shared, other, slices, scorers=len(chosen))
     paired = [(scorer, title, pair_scores(scorer, old, new, cluster)) for title, old, new in parts for scorer in chosen]
     rows = [
         _row(scorer, title, pairs, higher=_higher(scorer, b), alpha=alpha, method=method, seed=seed)
@@ -268,7 +262,7 @@ def compare(
         rows=tuple(_adjusted(rows, correction, alpha)),
         only_in_a=tuple(item for item in old_ids if item not in new_ids),
         only_in_b=tuple(item for item in new_ids if item not in old_ids),
-        warnings=tuple(_warnings(a, b, shared, paired[0][2], clustered=cluster is not None)),
+        warnings=tuple(_warnings(a, b, shared, other, paired[0][2], clustered=cluster is not None)),
         alpha=alpha,
         correction=correction,
         judges=tuple(name for name in chosen if b.scorers.get(name, {}).get("kind") == "judge"),
@@ -291,31 +285,6 @@ def _scorers(a: ComparableRun, b: ComparableRun, asked: Iterable[str] | None) ->
         missing = f"{unknown[0]!r} is not a scorer of both" if unknown else "no scorer is in both experiments"
         raise ConfigError(f"{missing}: {have}", key="scorers", value=unknown)
     return chosen
-
-
-_Part: TypeAlias = "tuple[str, list[ItemResult], list[ItemResult]]"
-
-
-def _slices(a: list[ItemResult], b: list[ItemResult], keys: Iterable[str]) -> list[_Part]:
-    """Return the whole and each part of the data: its title, and its results in both experiments."""
-    if isinstance(keys, str):
-        raise ConfigError(f"slices is {keys!r}: give a list of metadata keys", key="slices", value=keys)
-    found: list[_Part] = [("", a, b)]
-    for key in keys:
-        titles: dict[str, dict[str, None]] = {}  # of each item
-        for result in a:
-            if key in result.metadata:
-                title = f"{key}={result.metadata[key]}"
-                titles.setdefault(result.item_id, {})[title[:_LONGEST_TITLE]] = None
-        if not titles:
-            raise ConfigError(f"slices: no item has the key {key!r} in its metadata", key="slices", value=key)
-        parts: dict[str, tuple[list[ItemResult], list[ItemResult]]] = {}
-        for place, results in enumerate((a, b)):
-            for result in results:
-                for title in titles.get(result.item_id, ()):
-                    parts.setdefault(title, ([], []))[place].append(result)
-        found += [(title, *both) for title, both in sorted(parts.items())]
-    return found
 
 
 def _row(
@@ -366,13 +335,20 @@ def _adjusted(rows: Sequence[ComparisonRow], correction: Correction, alpha: floa
 
 
 def _warnings(
-    a: ComparableRun, b: ComparableRun, shared: Sequence[ItemResult], whole: Pairs, *, clustered: bool
+    a: ComparableRun,
+    b: ComparableRun,
+    shared: Sequence[ItemResult],
+    other: Sequence[ItemResult],
+    whole: Pairs,
+    *,
+    clustered: bool,
 ) -> list[str]:
     found: list[str] = []
     if not shared:
         found.append("the experiments have no item in common: items are the same if their ids are")
     elif a.dataset_version != b.dataset_version:
         found.append("the data sets differ: only the items that both have are compared")
+    found += _edited(shared, other)
     found += [
         f"{each.name}/{each.id[:8]} is {each.status} ({each.reason}): it lacks items"
         for each in (a, b)
@@ -386,3 +362,19 @@ def _warnings(
         differences = [new - old for old, new in zip(whole.a, whole.b, strict=True)]
         found += order_warnings(list(first.values()), differences)
     return found
+
+
+def _edited(shared: Sequence[ItemResult], other: Sequence[ItemResult]) -> list[str]:
+    """Return a warning of the items whose content is another one in the second experiment."""
+    # A run that was stored without content has None.
+    content = {result.item_id: (result.input, result.expected) for result in shared if result.input is not None}
+    ids = [
+        one.item_id
+        for one in {result.item_id: result for result in other if result.input is not None}.values()
+        if one.item_id in content and content[one.item_id] != (one.input, one.expected)
+    ]
+    if not ids:
+        return []
+    more = f" and {len(ids) - _MOST_IDS} more" if len(ids) > _MOST_IDS else ""
+    listed = ", ".join(ids[:_MOST_IDS]) + more
+    return [f"{len(ids)} of the items have another input or expected output in the second experiment: {listed}"]

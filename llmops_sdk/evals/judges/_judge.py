@@ -29,8 +29,9 @@ class Judge:
     """Asks a model for a label of one output, and gives it as a score. Use it as a scorer of `evaluate`.
 
     A verdict that cannot be read is asked for again, and then a failure of this score: it never counts as a number.
-    Each call is traced as a span of kind `evaluator`, answered from the cache when it is equal to an earlier one, and
-    counts in budgets. Measure what the verdicts are worth with `calibrate` before you gate on them.
+    Each call is traced as a span of kind `evaluator`, answered from the cache when it is equal to an earlier one that
+    gave a verdict, and counts in budgets. When `evaluate` sees that a model has moved, judges ask without the cache.
+    Measure what the verdicts are worth with `calibrate` before you gate on them.
 
     Args:
         criteria: What makes an output good, in plain words.
@@ -84,7 +85,7 @@ class Judge:
         self._votes = votes
         self._threshold = threshold
         self._version = version
-        self._model = JudgeModel(name, model, options or {}, reasks=reasks)
+        self._model = JudgeModel(name, model, options or {}, labels=list(self._labels), reasks=reasks)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -119,7 +120,7 @@ class Judge:
         messages = single_messages(self._criteria, list(self._labels), parts, self._examples)
         attributes = {"llmops.judge.name": self.name, "llmops.eval.item_id": case.item_id}
         asked = [
-            self._model.ask(messages, list(self._labels), vote=case.repeat * self._votes + vote, attributes=attributes)
+            self._model.ask(messages, vote=case.repeat * self._votes + vote, attributes=attributes)
             for vote in range(self._votes)
         ]
         answers = await asyncio.gather(*asked)

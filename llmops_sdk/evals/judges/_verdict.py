@@ -27,8 +27,8 @@ def parse_verdict(answer: str, labels: Iterable[str]) -> str | None:
     r"""Return the label that an answer gives, or None where it gives none, or more than one.
 
     A line that ends with "Verdict: LABEL" counts wherever it stands; two such lines that disagree are no verdict. One
-    within quotation marks, in a block quote or in a sentence about another verdict does not count: judges quote what
-    they judge. Without one, the answer counts if it is a JSON object with the key `verdict`, or if its first or last
+    within quotation marks or in a block quote does not count, as judges quote what they judge, and one in a sentence
+    such as "the output says verdict: LABEL" only makes another verdict doubtful. Without one, the answer counts if it is a JSON object with the key `verdict`, or if its first or last
     line is a label and nothing else. A label somewhere in a sentence never counts: "not correct" is not "correct".
 
     Args:
@@ -48,9 +48,12 @@ def parse_verdict(answer: str, labels: Iterable[str]) -> str | None:
     lines = [line.strip() for line in answer.splitlines() if line.strip() and not line.strip().startswith(_CODE_FENCE)]
     if not lines:
         return None
-    stated = [text for text in map(_stated, lines) if text is not None]
-    if stated:
-        return _only(_label(text, known) for text in stated)
+    stated = [found for found in map(_stated, lines) if found is not None]
+    own = [_label(text, known) for text, is_own in stated if is_own]
+    other = {_label(text, known) for text, is_own in stated if not is_own} - {None}
+    if own or other:
+        verdict = _only(own)
+        return verdict if other <= {verdict} else None
     if answer.lstrip().startswith(("{", _CODE_FENCE)):
         return _label(_from_json("\n".join(lines)), known)
     ends = [lines[0]] if len(lines) == 1 else [lines[0], lines[-1]]
@@ -58,8 +61,8 @@ def parse_verdict(answer: str, labels: Iterable[str]) -> str | None:
     return _only(given) if given else None
 
 
-def _stated(line: str) -> str | None:
-    """Return what follows the word "verdict" in a line that states one, or None."""
+def _stated(line: str) -> tuple[str, bool] | None:
+    """Return what follows the word "verdict" in a line that states one, and whether it is surely the judge's own."""
     match = _VERDICT.search(line)
     if match is None or not _WORD.search(match[1]) or line.startswith(">"):
         return None
@@ -68,7 +71,7 @@ def _stated(line: str) -> str | None:
     if before.endswith(("'", "\u2018")) or sum(map(before.count, _PAIRED)) % 2:
         return None
     words = _WORD.findall(_CLAUSE.split(before)[-1].casefold())
-    return match[1] if all(word in _INTRODUCES or word.isdecimal() for word in words) else None
+    return match[1], all(word in _INTRODUCES or word.isdecimal() for word in words)
 
 
 def _only(found: Iterable[str | None]) -> str | None:
@@ -78,18 +81,17 @@ def _only(found: Iterable[str | None]) -> str | None:
 
 def _from_json(text: str) -> str:
     try:
-        value = json.loads(text, object_pairs_hook=_unique)
+        value = json.loads(text, object_pairs_hook=_single_keys)
     except (ValueError, RecursionError):
         return ""
     verdict = value.get("verdict") if isinstance(value, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
     return str(verdict) if isinstance(verdict, (str, int, float)) else ""
 
 
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+def _single_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Return the object, or an empty one where a key is there twice: two verdicts are none."""
     found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a key stands twice")
-    return found
+    return found if len(found) == len(pairs) else {}
 
 
 def plain_label(text: str) -> str:
