@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
@@ -11,9 +12,10 @@ from llmops_sdk.errors import ConfigError, RegressionError
 from llmops_sdk.evals._types import ComparableRun, ItemResult
 from llmops_sdk.evals.comparing._order import order_warnings
 from llmops_sdk.evals.comparing._pairing import TASK_FAILED, ClusterBy, Pairs, cluster_function, pair_scores
+from llmops_sdk.evals.comparing._slicing import slice_results
 from llmops_sdk.stats import Interval, benjamini_hochberg, holm, minimum_detectable_effect, paired_difference
 
-__all__ = ["Comparison", "ComparisonRow", "Correction", "compare"]
+__all__ = ["Comparison", "ComparisonRow", "Correction", "beyond_margin", "compare"]
 
 Verdict: TypeAlias = Literal["better", "worse", "undecided"]
 Correction: TypeAlias = Literal["holm", "bh", "none"]
@@ -21,6 +23,7 @@ Method: TypeAlias = Literal["auto", "mcnemar", "t", "bootstrap", "permutation"]
 
 _FEWEST = 2  # pairs, for an interval
 _MOST_IDS = 10  # that a warning lists
+_ADJUST = {"holm": holm, "bh": benjamini_hochberg}
 
 
 @public("llmops_sdk.evals")
@@ -135,12 +138,9 @@ class Comparison:
         Args:
             margin: The loss that is acceptable, in the score's unit; at least 0.
         """
-        if margin < 0:
+        if not 0 <= margin < math.inf:
             raise ConfigError(f"margin is {margin}: give 0 or more", key="margin", value=margin)
-        worse = [row for row in self.rows if row.verdict == "worse"]
-        return [
-            row for row in worse if margin == 0 or (row.loss_interval is not None and row.loss_interval.low > margin)
-        ]
+        return [row for row, beyond in zip(self.rows, beyond_margin(self, margin), strict=True) if beyond]
 
     def assert_no_regression(self, margin: float = 0.0) -> None:
         """Raise if a score became worse by more than the margin, beyond chance.
@@ -172,6 +172,37 @@ class Comparison:
             + "\n  ".join(lines),
             scorers=tuple(dict.fromkeys(row.scorer for row in found)),
         )  # fmt: skip
+
+
+def beyond_margin(comparison: Comparison, margin: float) -> list[bool]:
+    """Return for each row whether it became worse by more than the margin, beyond chance.
+
+    The p-values against a loss of the margin are adjusted for the number of rows, as those against no loss are: else
+    one of many scores that lost just what is acceptable would soon be found worse.
+
+    Args:
+        comparison: The comparison.
+        margin: The loss that is acceptable, at least 0.
+    """
+    found = [
+        row.verdict == "worse" and (not margin or (row.loss_interval is not None and row.loss_interval.low > margin))
+        for row in comparison.rows
+    ]
+    if not margin or not any(found) or not comparison.pairs:
+        return found
+    p_values = [
+        1.0 if row.p_value is None else _margin_p_value(row, pairs, margin)
+        for row, pairs in zip(comparison.rows, comparison.pairs, strict=True)
+    ]
+    adjust = _ADJUST.get(comparison.correction)
+    adjusted = p_values if adjust is None else adjust(p_values)
+    return [one and p_value <= comparison.alpha for one, p_value in zip(found, adjusted, strict=True)]
+
+
+def _margin_p_value(row: ComparisonRow, pairs: Pairs, margin: float) -> float:
+    shift = -margin if row.higher_is_better else margin
+    p_value = paired_difference([value + shift for value in pairs.a], pairs.b, pairs.clusters).p_value
+    return p_value if row.loss is not None and row.loss > margin else 1.0
 
 
 def _title(row: ComparisonRow) -> str:
@@ -210,6 +241,8 @@ def compare(
     Raises:
         ConfigError: The experiments have no scorer in common, an item lacks a key, or an argument is not valid.
     """
+    if not 0 < alpha < 1:
+        raise ConfigError(f"alpha is {alpha}: give a number above 0 and below 1", key="alpha", value=alpha)
     chosen = _scorers(a, b, scorers)
     old_ids, new_ids = ({result.item_id: None for result in each.results} for each in (a, b))
     shared = [result for result in a.results if result.item_id in new_ids]
@@ -217,11 +250,8 @@ def compare(
     cluster = cluster_function(by, shared)
     if scorers is None and any(result.status in ("error", "timeout") for result in (*shared, *other)):
         chosen.append(TASK_FAILED)
-    paired = [
-        (scorer, title, pair_scores(scorer, _within(shared, ids), _within(other, ids), cluster))
-        for title, ids in _slices(shared, slices)
-        for scorer in chosen
-    ]
+    parts = slice_results(shared, other, slices, scorers=len(chosen))
+    paired = [(scorer, title, pair_scores(scorer, old, new, cluster)) for title, old, new in parts for scorer in chosen]
     rows = [
         _row(scorer, title, pairs, higher=_higher(scorer, b), alpha=alpha, method=method, seed=seed)
         for scorer, title, pairs in paired
@@ -240,10 +270,6 @@ def compare(
     )
 
 
-def _within(results: Sequence[ItemResult], ids: set[str]) -> list[ItemResult]:
-    return [result for result in results if result.item_id in ids]
-
-
 def _higher(scorer: str, run: ComparableRun) -> bool:
     return scorer != TASK_FAILED and bool(run.scorers.get(scorer, {}).get("higher_is_better", True))
 
@@ -259,22 +285,6 @@ def _scorers(a: ComparableRun, b: ComparableRun, asked: Iterable[str] | None) ->
         missing = f"{unknown[0]!r} is not a scorer of both" if unknown else "no scorer is in both experiments"
         raise ConfigError(f"{missing}: {have}", key="scorers", value=unknown)
     return chosen
-
-
-def _slices(results: Sequence[ItemResult], keys: Iterable[str]) -> list[tuple[str, set[str]]]:
-    """Return the whole and each part of the data: its title and the ids of its items."""
-    if isinstance(keys, str):
-        raise ConfigError(f"slices is {keys!r}: give a list of metadata keys", key="slices", value=keys)
-    found = [("", {result.item_id for result in results})]
-    for key in keys:
-        parts: dict[str, set[str]] = {}
-        for result in results:
-            if key in result.metadata:
-                parts.setdefault(f"{key}={result.metadata[key]}", set()).add(result.item_id)
-        if not parts:
-            raise ConfigError(f"slices: no item has the key {key!r} in its metadata", key="slices", value=key)
-        found += sorted(parts.items())
-    return found
 
 
 def _row(
@@ -309,7 +319,7 @@ def _adjusted(rows: Sequence[ComparisonRow], correction: Correction, alpha: floa
     if correction not in ("holm", "bh", "none"):
         raise ConfigError(f"correction is {correction!r}: give 'holm', 'bh' or 'none'", key="correction")
     p_values = [row.p_value for row in rows if row.p_value is not None]
-    adjust = {"holm": holm, "bh": benjamini_hochberg}.get(correction)
+    adjust = _ADJUST.get(correction)
     adjusted = iter(adjust(p_values) if adjust is not None and p_values else p_values)
     found: list[ComparisonRow] = []
     for row in rows:

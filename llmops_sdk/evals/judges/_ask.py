@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llmops_sdk.client import LLM
+from llmops_sdk.config import CacheSettings
 from llmops_sdk.errors import ConfigError, VerdictError
 from llmops_sdk.evals.judges._verdict import parse_verdict
 from llmops_sdk.providers import Response
@@ -51,6 +52,7 @@ class JudgeModel:
         self._model = model
         self._labels = tuple(labels)
         self._options: dict[str, Any] = {"temperature": 0.0, "cache": {"exact": True}, **options}
+        self._options["cache"] = _cache_option(self._options["cache"])
         if isinstance(self._options["cache"], dict):
             # A later run asks again about a case without a verdict, so the cache must not answer it.
             self._options["cache"] = {"admit": self._has_verdict, **self._options["cache"]}
@@ -106,4 +108,11 @@ class JudgeModel:
         cache: Any = self._options["cache"]
         if not vote or not isinstance(cache, dict):
             return {}
-        return {"cache": {**cache, "namespace": f"{cache.get('namespace', '')}vote {vote}"}}  # pyright: ignore[reportUnknownMemberType]
+        return {"cache": {**cache, "namespace": f"{cache.get('namespace') or ''}vote {vote}"}}  # pyright: ignore[reportUnknownMemberType]
+
+
+def _cache_option(cache: Any) -> Any:
+    """Return the option `cache` in the form of a mapping, to which a judge adds its own keys; or what it is."""
+    if cache is True:
+        return {"exact": True}
+    return cache.model_dump(exclude_unset=True) if isinstance(cache, CacheSettings) else cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,6 +13,7 @@ from llmops_sdk.errors import ConfigError, VerdictError
 from llmops_sdk.evals._types import Case, Score
 from llmops_sdk.evals.judges._ask import Answered, JudgeModel
 from llmops_sdk.evals.judges._prompt import TEMPLATE_VERSION, single_messages
+from llmops_sdk.evals.judges._verdict import plain_label
 
 __all__ = ["Judge", "checked_name"]
 
@@ -159,10 +161,12 @@ def checked_name(name: str) -> str:
 
 
 def _checked_labels(labels: Mapping[str, float]) -> dict[str, float]:
-    plain = {label.strip().casefold() for label in labels}
-    if len(plain) < 2 or len(plain) != len(labels) or "" in plain:
+    plain = {plain_label(label) for label in labels}
+    finite = all(math.isfinite(value) for value in labels.values())
+    if len(plain) < 2 or len(plain) != len(labels) or "" in plain or not finite:
         raise ConfigError(
-            f"labels is {dict(labels)!r}: give two or more labels that differ in more than letter case, with values",
+            f"labels is {dict(labels)!r}: give two or more labels with finite values, which differ in more than letter "
+            "case and punctuation",
             key="labels",
             value=dict(labels),
         )
