@@ -123,16 +123,16 @@ def gate(
         refused = _refusal(row.scorer, comparison, judges or {}, allowed=uncalibrated == "allow")
         if refused is not None:
             rows.append(_said(row, "undecided", f"the judge is refused as a gate: {refused}"))
+        elif rule == "sequential" and row.n:
+            rows.append(_sequential(row, pairs, margin, alpha, seed))
         else:
-            sequential = rule == "sequential" and row.n > 0
-            rows.append(
-                _sequential(row, pairs, margin, alpha, seed)
-                if sequential
-                else _decide(row, rule, margin, fails=beyond[id(row)])
-            )
+            rows.append(_decide(row, rule, margin, fails=beyond[id(row)]))
+    return GateResult(outcome=_worst(rows), rows=tuple(rows), rule=rule, margin=margin, alpha=comparison.alpha)
+
+
+def _worst(rows: Iterable[GateRow]) -> Outcome:
     outcomes = {row.outcome for row in rows}
-    outcome: Outcome = "fail" if "fail" in outcomes else "undecided" if "undecided" in outcomes else "pass"
-    return GateResult(outcome=outcome, rows=tuple(rows), rule=rule, margin=margin, alpha=comparison.alpha)
+    return "fail" if "fail" in outcomes else "undecided" if "undecided" in outcomes else "pass"
 
 
 def _check(rule: str, margin: float) -> None:

@@ -10,15 +10,15 @@ __all__ = ["parse_verdict", "plain_label"]
 
 _LONGEST_ANSWER = 20_000  # characters; the verdict is the first or the last line, so the middle does not count
 _VERDICT = re.compile(r"(?:^|(?<=[\W_]))verdict[*_\s]*(?:[:=]|is\b)(.*)$", re.IGNORECASE)
-_WORD = re.compile(r"(?:(?<!\w)[+\-\u2212\u00b1](?=\d))?[^\W_]+(?:[+#%\-\u2212]+(?!\w))?")
+_WORD = re.compile(r"(?:(?<!\w)[+\-\u2212\u00b1](?=\d))?[^\W_]++(?:[+#%\-\u2212]++(?!\w))?")
 _CLAUSE = re.compile(r"[.!?;,|)\]\u3002\u2013\u2014\u2192]")
 _INTRODUCES = frozenset({
     "my", "our", "the", "a", "final", "overall", "own", "so", "thus", "therefore", "hence", "and", "in", "to", "sum",
     "conclusion", "summary", "result", "answer", "step",
 })  # fmt: skip
 _PAIRED = '"\u201c\u201d\u201e\u00ab\u00bb`'
-_DENIED = re.compile(r"^[\W_]*[!\u00ac\u2260\u2717\u2718\u274c]|~~|\?[\W_]*$")
-"""Marks that turn a label around, or doubt it: `!correct`, a struck-out label, `correct?`."""
+_DENIES = frozenset("!\u00ac\u2260\u2717\u2718\u274c")
+"""Marks before a label that turn it around."""
 _LEAD = frozenset({"response", "answer", "output", "assistant", "option", "label", "the", "is"})
 _CODE_FENCE = "```"
 
@@ -28,8 +28,9 @@ def parse_verdict(answer: str, labels: Iterable[str]) -> str | None:
 
     A line that ends with "Verdict: LABEL" counts wherever it stands; two such lines that disagree are no verdict. One
     within quotation marks or in a block quote does not count, as judges quote what they judge, and one in a sentence
-    such as "the output says verdict: LABEL" only makes another verdict doubtful. Without one, the answer counts if it is a JSON object with the key `verdict`, or if its first or last
-    line is a label and nothing else. A label somewhere in a sentence never counts: "not correct" is not "correct".
+    such as "the output says verdict: LABEL" only makes another verdict doubtful. Without such a line, the answer counts
+    if it is a JSON object with the key `verdict`, or if its first or last line is a label and nothing else. A label
+    somewhere in a sentence never counts: "not correct" is not "correct".
 
     Args:
         answer: What the judge wrote. Of more than 20,000 characters the first and the last 10,000 count.
@@ -103,9 +104,17 @@ def plain_label(text: str) -> str:
     return " ".join(_WORD.findall(text.casefold()))
 
 
+def _is_denied(text: str) -> bool:
+    """Return whether marks turn a label around or doubt it, as in `!correct`, `correct?` and a struck-out one."""
+    words = list(_WORD.finditer(text))
+    if not words or "~~" in text:
+        return True
+    return not _DENIES.isdisjoint(text[: words[0].start()]) or "?" in text[words[-1].end() :]
+
+
 def _label(text: str, known: Mapping[str, str]) -> str | None:
     """Return the label that a text is, with at most a word such as "Response" before it."""
-    if _DENIED.search(text):
+    if _is_denied(text):
         return None
     plain = plain_label(text)
     if plain in known:

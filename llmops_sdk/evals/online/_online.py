@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import os
 import time
-from collections.abc import Generator, Iterable
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ import orjson
 
 from llmops_sdk._util._public import public
 from llmops_sdk.config import EvaluatorSettings, Settings, current
-from llmops_sdk.errors import ConfigError, StoreError
+from llmops_sdk.errors import ConfigError
 from llmops_sdk.evals._blocking import run_blocking
 from llmops_sdk.evals._types import Case, ScoreResult
 from llmops_sdk.evals.identity._digest import canonical
@@ -28,14 +26,11 @@ from llmops_sdk.evals.running._spending import Spending
 from llmops_sdk.evals.running._threads import ThreadCalls
 from llmops_sdk.resilience.budgets import budget as budget_of
 from llmops_sdk.resilience.budgets._scopes import enter_scope
+from llmops_sdk.store._online_lock import online_lock
 from llmops_sdk.store._record_writer import ExperimentScoreRecord, RecordWriter, open_record_writer
-from llmops_sdk.store.files._folders import open_file
-from llmops_sdk.store.files._locks import try_lock, unlock
 from llmops_sdk.tracing import score as put_score
 
 __all__ = ["OnlineResult", "aevaluate_online", "evaluate_online"]
-
-_LOCK = "online.lock"
 
 
 @public("llmops_sdk.evals")
@@ -105,7 +100,7 @@ async def aevaluate_online(
         raise ConfigError("the store is off: online evaluation reads and writes it", key="store.enabled")
     since_ns = None if since is None else int(since * 1e9)
     try:
-        with _only_one(settings.store.path.absolute()) as alone:
+        with online_lock(settings.store.path.absolute()) as alone:
             if not alone:
                 # It would score, and pay for, the same spans.
                 return [_result(one.name, stopped="running") for one in chosen]
@@ -115,23 +110,6 @@ async def aevaluate_online(
             ]
     finally:
         writer.close()
-
-
-@contextmanager
-def _only_one(store: Path) -> Generator[bool]:
-    """Hold the lock of online evaluation in a store; yield whether it was free. It ends with its process."""
-    try:
-        descriptor = open_file(store / _LOCK, os.O_RDWR | os.O_CREAT)
-    except OSError as error:
-        raise StoreError(f"the store {store} cannot be changed: {error.strerror}", path=str(store)) from error
-    taken = False
-    try:
-        taken = try_lock(descriptor)
-        yield taken
-    finally:
-        if taken:
-            unlock(descriptor)
-        os.close(descriptor)
 
 
 def _result(evaluator: str, *, stopped: str | None) -> OnlineResult:
