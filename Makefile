@@ -21,7 +21,7 @@ TESTS ?= tests
 WORKERS ?= 2
 
 .PHONY: help demo test servers checks lint format types supply-chain sbom redteam pytest coverage test-integration test-pythons test-newest test-oldest bench \
-	bench-tracing bench-tracing-load bench-collect bench-store bench-tracers bench-backends bench-calls bench-cache bench-faults bench-guardrails bench-caching bench-traffic \
+	bench-tracing bench-tracing-load bench-collect bench-store bench-tracers bench-backends bench-calls bench-cache bench-faults bench-guardrails bench-caching bench-traffic bench-evals \
 	soak-faults docs picture requirements clean
 
 help: ## List the tasks.
@@ -128,6 +128,9 @@ bench-caching: $(VENV)/.development ## Measure the semantic cache beside three o
 
 bench-traffic: $(VENV)/.development ## Simulate outages, steps and tails; a load run beside litellm's Router (10 minutes).
 	@$(BIN)/python benchmarks/traffic.py --write
+
+bench-evals: $(VENV)/.development ## Measure evaluations beside DeepEval, ragas and Inspect (slow to install, then 20 minutes).
+	@$(BIN)/python benchmarks/evals.py --write
 
 soak-faults: $(VENV)/.development ## Run 100,000 calls, one in five with a fault, and check for leaks (30 minutes).
 	@$(BIN)/python benchmarks/soak_faults.py

@@ -83,6 +83,16 @@ def one_run() -> dict[str, float]:
     return figures
 
 
+def run() -> dict[str, float]:
+    """Return the medians over runs in processes of their own."""
+    found: list[dict[str, float]] = []
+    for _ in range(RUNS):
+        command = [sys.executable, __file__, "one"]
+        out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        found.append(json.loads(out.splitlines()[-1]))
+    return {name: statistics.median(one[name] for one in found) for name in found[0]}
+
+
 def main() -> None:
     """Print the medians."""
     if sys.argv[1:] == ["one"]:
@@ -90,13 +100,8 @@ def main() -> None:
             os.chdir(folder)
             print(json.dumps(one_run()))
         return
-    found: list[dict[str, float]] = []
-    for _ in range(RUNS):
-        command = [sys.executable, __file__, "one"]
-        out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        found.append(json.loads(out.splitlines()[-1]))
-    for name in found[0]:
-        print(f"{name:24}{statistics.median(one[name] for one in found):10.3f}")
+    for name, value in run().items():
+        print(f"{name:24}{value:10.3f}")
 
 
 if __name__ == "__main__":

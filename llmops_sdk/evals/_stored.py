@@ -239,8 +239,12 @@ def _results(folder: Path, experiment_id: str) -> list[dict[str, Any]]:
     given = {"id": experiment_id}
     scores: dict[tuple[str, int], list[dict[str, Any]]] = {}
     columns = _SCORE_OF_ITEM.split()
+    # A resumed run may have replaced an output and not scored it again, because it failed or the run was stopped. The
+    # scores of the output before it are not scores of this one.
     for item_id, repeat, *values in query(
-        f"SELECT item_id, repeat, {', '.join(columns)} FROM experiment_scores WHERE experiment_id = $id ORDER BY time",  # noqa: S608 - constants
+        f"SELECT s.item_id, s.repeat, {_listed('s', _SCORE_OF_ITEM)} FROM experiment_scores s "  # noqa: S608 - constants
+        "JOIN experiment_items i USING (experiment_id, item_id, repeat) WHERE s.experiment_id = $id "
+        "AND s.time >= i.time AND s.trace_id IS NOT DISTINCT FROM i.trace_id ORDER BY s.time",
         given,
         path=folder,
     ):

@@ -12,13 +12,14 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
 
 from llmops_sdk._util._guard import failures
 from llmops_sdk.caching import cache, request_key
-from llmops_sdk.caching.backends._disk import DiskBackend, set_aside
+from llmops_sdk.caching.backends._disk import DiskBackend, check_database, set_aside
 from llmops_sdk.caching.backends._store import CacheStore
 from llmops_sdk.errors import StoreError
 from llmops_sdk.testing import ManualClock
@@ -346,3 +347,10 @@ def test_a_database_of_another_program_is_named_and_left_as_it_is(
     with pytest.raises(StoreError, match=r"database of another program \(its tables: Cache\): give the cache another"):
         DiskBackend(tmp_path / "exact", max_bytes=10**6).get("k")
     assert (tmp_path / "exact" / "cache.db").read_bytes() == before
+
+
+def test_a_cache_that_another_process_is_making_is_no_database_of_another_program(tmp_path):
+    """The table of settings comes first: who opens the cache at this moment must not refuse it."""
+    with closing(sqlite3.connect(tmp_path / "cache.db")) as begun:
+        begun.execute("CREATE TABLE Settings (key TEXT NOT NULL UNIQUE, value)")
+    check_database(tmp_path / "cache.db", frozenset({"key", "value"}))

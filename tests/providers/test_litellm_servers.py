@@ -90,7 +90,7 @@ EMBEDDERS = [
 
 
 @pytest.mark.parametrize("vendor", EMBEDDERS)
-async def test_embedding_call_reaches_its_server_and_no_other(vendor: str, opened: Any):
+async def test_embedding_call_reaches_its_server_once_and_no_other(vendor: str, opened: Any):
     """A vendor that litellm does not let choose the encoding of vectors is asked without one (fault 17)."""
     with OpenAIServer() as other, OpenAIServer() as server:
         server.faults.extend([Fault(status=307, headers={"location": f"{other.url}/v1/embeddings"})] * 2)
@@ -100,6 +100,13 @@ async def test_embedding_call_reaches_its_server_and_no_other(vendor: str, opene
         with pytest.raises(errors.NotFoundError, match="base_url"):
             await provider.aembed(["a"], ask(vendor))
         assert (len(server.requests), other.requests) == (2, [])
+        # litellm tells the vendor's client to repeat embeddings twice where it is told not to repeat them.
+        server.faults.extend([Fault(status=500)] * 6)
+        with pytest.raises(errors.ProviderError):
+            provider.embed(["a"], ask(vendor))
+        with pytest.raises(errors.ProviderError):
+            await provider.aembed(["a"], ask(vendor))
+        assert len(server.requests) == 4
 
 
 async def test_ollama_embeds(opened: Any):

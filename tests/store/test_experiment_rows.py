@@ -184,8 +184,9 @@ def test_prune_reaches_the_rows_of_items_that_were_made_from_a_persons_traces(st
         assert not [file for file in store.rglob("*") if file.is_file() and b"secret wish" in file.read_bytes()]
 
 
-def test_prune_reaches_items_whose_metadata_name_the_user_when_the_traces_are_gone(store):
-    write(item(metadata=b'{"user_id":"ada"}'), item("b", metadata=b'{"user_id":"bob"}', trace_id=JUDGE))
+@pytest.mark.parametrize("metadata", [b'{"user_id":"ada"}', b'{"user_id":["eve","ada"]}'])
+def test_prune_reaches_items_whose_metadata_name_the_user_when_the_traces_are_gone(store, metadata):
+    write(item(metadata=metadata), item("b", metadata=b'{"user_id":"bob"}', trace_id=JUDGE))
     assert prune(user_id="ada", path=store).experiment_rows == 1
     assert query("SELECT item_id FROM experiment_items", path=store).rows() == [("b",)]
 

@@ -64,6 +64,8 @@ _COLUMNS = frozenset(
     {"key", "raw", "store_time", "expire_time", "access_time", "mode", "value"}
 )  # of diskcache's table
 _TABLES = "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite!_%' ESCAPE '!'"
+_FIRST = frozenset({"Settings"})
+"""What a cache that is being made has before its other tables."""
 _SHOWN, _MOST_SHOWN = 5, 200  # tables and characters of an error
 
 WITH_TAG = "key IN (SELECT key FROM Tags WHERE tag = ?)"
@@ -285,10 +287,11 @@ def check_database(database: Path, columns: frozenset[str]) -> None:
         address = f"{database.absolute().as_uri()}?mode=ro"
         with closing(sqlite3.connect(address, uri=True, timeout=0.1)) as connection:
             connection.execute("PRAGMA trusted_schema = OFF")
+            connection.execute("BEGIN")  # another process may be making the cache between the two questions
             found = {str(row[1]) for row in connection.execute("PRAGMA table_info(Cache)")}
             if not found >= columns:
                 tables = [str(name) for (name,) in connection.execute(_TABLES)]
-    if tables:
+    if set(tables) - _FIRST:
         shown = ", ".join(sorted(tables)[:_SHOWN])[:_MOST_SHOWN]
         raise StoreError(
             f"{database} is a database of another program (its tables: {shown}): give the cache another folder "

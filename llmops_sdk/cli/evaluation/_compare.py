@@ -137,7 +137,7 @@ def report(
     if html is not None:
         write_text(html, html_report(run, summary, baseline=old, comparison=found, gate=decision, content=content))
     if markdown is not None:
-        text = summary_markdown(run.name, summary)
+        text = summary_markdown(run.name, summary, stopped=run.reason)
         write_text(markdown, text if found is None else f"{text}\n{comparison_markdown(found, decision)}")
     if found is not None:
         _write(found, form)
@@ -202,10 +202,9 @@ def write_summary(summary: list[dict[str, Any]], form: Format) -> None:
 
 def _tell(found: Comparison, result: GateResult | None) -> None:
     """Write what is not in the table to stderr, so that a pipe gets the rows alone."""
-    for warning in found.warnings:
-        print(f"llmops: {defuse(warning)}", file=sys.stderr)
-    for name, ids in ((found.a, found.only_in_a), (found.b, found.only_in_b)):
-        if ids:
-            print(f"llmops: {len(ids)} items are only in {defuse(name)} and not compared", file=sys.stderr)
+    from llmops_sdk.evals.reports._markdown import unpaired_lines
+
+    for line in (*found.warnings, *unpaired_lines(found)):
+        print(f"llmops: {defuse(line)}", file=sys.stderr)
     if result is not None:
         print(f"llmops: gate {result.outcome}", file=sys.stderr)

@@ -265,13 +265,16 @@ class _Done:
             {"test": item, "outcome": one.outcome, "summary": one.summary, "quarantined": False}
             for item, one in self.verdicts.items()
         ]
-        parts = [summary_markdown(self.experiment.name, self.experiment.summary()), cases_markdown(records)]
+        run = self.experiment
+        parts = [summary_markdown(run.name, run.summary(), stopped=run.reason), cases_markdown(records)]
         if self.comparison is not None:
             parts.append(comparison_markdown(self.comparison, self.decision))
         return "\n".join(part for part in parts if part)
 
     def tell(self) -> None:
         """Write to stderr what is not in the table."""
+        from llmops_sdk.evals.reports._markdown import unpaired_lines
+
         lines = [self._head()]
         left = [(item, one) for item, one in self.verdicts.items() if one.outcome != "pass"]
         words = {"fail": "failed", "undecided": "undecided"}
@@ -279,7 +282,7 @@ class _Done:
         lines += [f"and {len(left) - _MOST_SHOWN} more cases did not pass"] if len(left) > _MOST_SHOWN else []
         lines += self.experiment.warnings
         if self.comparison is not None and self.decision is not None:
-            lines += self.comparison.warnings
+            lines += (*self.comparison.warnings, *unpaired_lines(self.comparison))
             lines.append(f"gate {self.decision.outcome}, against {self.comparison.a}")
             lines += [f"  {row.scorer}: {row.outcome}, {row.reason}" for row in self.decision.rows]
         for line in lines:

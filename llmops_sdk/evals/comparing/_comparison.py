@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
@@ -12,15 +13,18 @@ from llmops_sdk.evals._text_table import as_html, text_table
 from llmops_sdk.evals._types import ComparableRun, ItemResult
 from llmops_sdk.evals.comparing._order import order_warnings
 from llmops_sdk.evals.comparing._pairing import TASK_FAILED, ClusterBy, Pairs, cluster_function, pair_scores
+from llmops_sdk.evals.comparing._slicing import slice_results
 from llmops_sdk.stats import Interval, benjamini_hochberg, holm, minimum_detectable_effect, paired_difference
 
-__all__ = ["Comparison", "ComparisonRow", "Correction", "compare"]
+__all__ = ["Comparison", "ComparisonRow", "Correction", "beyond_margin", "compare"]
 
 Verdict: TypeAlias = Literal["better", "worse", "undecided"]
 Correction: TypeAlias = Literal["holm", "bh", "none"]
 Method: TypeAlias = Literal["auto", "mcnemar", "t", "bootstrap", "permutation"]
 
 _FEWEST = 2  # pairs, for an interval
+_MOST_IDS = 10  # that a warning lists
+_ADJUST = {"holm": holm, "bh": benjamini_hochberg}
 
 
 @public("llmops_sdk.evals")
@@ -155,12 +159,9 @@ class Comparison:
         Args:
             margin: The loss that is acceptable, in the score's unit; at least 0.
         """
-        if margin < 0:
+        if not 0 <= margin < math.inf:
             raise ConfigError(f"margin is {margin}: give 0 or more", key="margin", value=margin)
-        worse = [row for row in self.rows if row.verdict == "worse"]
-        return [
-            row for row in worse if margin == 0 or (row.loss_interval is not None and row.loss_interval.low > margin)
-        ]
+        return [row for row, beyond in zip(self.rows, beyond_margin(self, margin), strict=True) if beyond]
 
     def assert_no_regression(self, margin: float = 0.0) -> None:
         """Raise if a score became worse by more than the margin, beyond chance.
@@ -192,6 +193,37 @@ class Comparison:
             + "\n  ".join(lines),
             scorers=tuple(dict.fromkeys(row.scorer for row in found)),
         )  # fmt: skip
+
+
+def beyond_margin(comparison: Comparison, margin: float) -> list[bool]:
+    """Return for each row whether it became worse by more than the margin, beyond chance.
+
+    The p-values against a loss of the margin are adjusted for the number of rows, as those against no loss are: else
+    one of many scores that lost just what is acceptable would soon be found worse.
+
+    Args:
+        comparison: The comparison.
+        margin: The loss that is acceptable, at least 0.
+    """
+    found = [
+        row.verdict == "worse" and (not margin or (row.loss_interval is not None and row.loss_interval.low > margin))
+        for row in comparison.rows
+    ]
+    if not margin or not any(found) or not comparison.pairs:
+        return found
+    p_values = [
+        1.0 if row.p_value is None else _margin_p_value(row, pairs, margin)
+        for row, pairs in zip(comparison.rows, comparison.pairs, strict=True)
+    ]
+    adjust = _ADJUST.get(comparison.correction)
+    adjusted = p_values if adjust is None else adjust(p_values)
+    return [one and p_value <= comparison.alpha for one, p_value in zip(found, adjusted, strict=True)]
+
+
+def _margin_p_value(row: ComparisonRow, pairs: Pairs, margin: float) -> float:
+    shift = -margin if row.higher_is_better else margin
+    p_value = paired_difference([value + shift for value in pairs.a], pairs.b, pairs.clusters).p_value
+    return p_value if row.loss is not None and row.loss > margin else 1.0
 
 
 def _title(row: ComparisonRow) -> str:
@@ -230,6 +262,8 @@ def compare(
     Raises:
         ConfigError: The experiments have no scorer in common, an item lacks a key, or an argument is not valid.
     """
+    if not 0 < alpha < 1:
+        raise ConfigError(f"alpha is {alpha}: give a number above 0 and below 1", key="alpha", value=alpha)
     chosen = _scorers(a, b, scorers)
     old_ids, new_ids = ({result.item_id: None for result in each.results} for each in (a, b))
     shared = [result for result in a.results if result.item_id in new_ids]
@@ -237,11 +271,8 @@ def compare(
     cluster = cluster_function(by, shared)
     if scorers is None and any(result.status in ("error", "timeout") for result in (*shared, *other)):
         chosen.append(TASK_FAILED)
-    paired = [
-        (scorer, title, pair_scores(scorer, _within(shared, ids), _within(other, ids), cluster))
-        for title, ids in _slices(shared, slices)
-        for scorer in chosen
-    ]
+    parts = slice_results(shared, other, slices, scorers=len(chosen))
+    paired = [(scorer, title, pair_scores(scorer, old, new, cluster)) for title, old, new in parts for scorer in chosen]
     rows = [
         _row(scorer, title, pairs, higher=_higher(scorer, b), alpha=alpha, method=method, seed=seed)
         for scorer, title, pairs in paired
@@ -252,16 +283,12 @@ def compare(
         rows=tuple(_adjusted(rows, correction, alpha)),
         only_in_a=tuple(item for item in old_ids if item not in new_ids),
         only_in_b=tuple(item for item in new_ids if item not in old_ids),
-        warnings=tuple(_warnings(a, b, shared, paired[0][2], clustered=cluster is not None)),
+        warnings=tuple(_warnings(a, b, shared, other, paired[0][2], clustered=cluster is not None)),
         alpha=alpha,
         correction=correction,
         judges=tuple(name for name in chosen if b.scorers.get(name, {}).get("kind") == "judge"),
         pairs=tuple(pairs for _, _, pairs in paired),
     )
-
-
-def _within(results: Sequence[ItemResult], ids: set[str]) -> list[ItemResult]:
-    return [result for result in results if result.item_id in ids]
 
 
 def _higher(scorer: str, run: ComparableRun) -> bool:
@@ -282,22 +309,6 @@ def _scorers(a: ComparableRun, b: ComparableRun, asked: Iterable[str] | None) ->
         missing = f"{unknown[0]!r} is not a scorer of both" if unknown else "no scorer is in both experiments"
         raise ConfigError(f"{missing}: {have}", key="scorers", value=unknown)
     return chosen
-
-
-def _slices(results: Sequence[ItemResult], keys: Iterable[str]) -> list[tuple[str, set[str]]]:
-    """Return the whole and each part of the data: its title and the ids of its items."""
-    if isinstance(keys, str):
-        raise ConfigError(f"slices is {keys!r}: give a list of metadata keys", key="slices", value=keys)
-    found = [("", {result.item_id for result in results})]
-    for key in keys:
-        parts: dict[str, set[str]] = {}
-        for result in results:
-            if key in result.metadata:
-                parts.setdefault(f"{key}={result.metadata[key]}", set()).add(result.item_id)
-        if not parts:
-            raise ConfigError(f"slices: no item has the key {key!r} in its metadata", key="slices", value=key)
-        found += sorted(parts.items())
-    return found
 
 
 def _row(
@@ -332,7 +343,7 @@ def _adjusted(rows: Sequence[ComparisonRow], correction: Correction, alpha: floa
     if correction not in ("holm", "bh", "none"):
         raise ConfigError(f"correction is {correction!r}: give 'holm', 'bh' or 'none'", key="correction")
     p_values = [row.p_value for row in rows if row.p_value is not None]
-    adjust = {"holm": holm, "bh": benjamini_hochberg}.get(correction)
+    adjust = _ADJUST.get(correction)
     adjusted = iter(adjust(p_values) if adjust is not None and p_values else p_values)
     found: list[ComparisonRow] = []
     for row in rows:
@@ -348,13 +359,20 @@ def _adjusted(rows: Sequence[ComparisonRow], correction: Correction, alpha: floa
 
 
 def _warnings(
-    a: ComparableRun, b: ComparableRun, shared: Sequence[ItemResult], whole: Pairs, *, clustered: bool
+    a: ComparableRun,
+    b: ComparableRun,
+    shared: Sequence[ItemResult],
+    other: Sequence[ItemResult],
+    whole: Pairs,
+    *,
+    clustered: bool,
 ) -> list[str]:
     found: list[str] = []
     if not shared:
         found.append("the experiments have no item in common: items are the same if their ids are")
     elif a.dataset_version != b.dataset_version:
         found.append("the data sets differ: only the items that both have are compared")
+    found += _edited(shared, other)
     found += [
         f"{each.name}/{each.id[:8]} is {each.status} ({each.reason}): it lacks items"
         for each in (a, b)
@@ -368,3 +386,19 @@ def _warnings(
         differences = [new - old for old, new in zip(whole.a, whole.b, strict=True)]
         found += order_warnings(list(first.values()), differences)
     return found
+
+
+def _edited(shared: Sequence[ItemResult], other: Sequence[ItemResult]) -> list[str]:
+    """Return a warning of the items whose content is another one in the second experiment."""
+    # A run that was stored without content has None.
+    content = {result.item_id: (result.input, result.expected) for result in shared if result.input is not None}
+    ids = [
+        one.item_id
+        for one in {result.item_id: result for result in other if result.input is not None}.values()
+        if one.item_id in content and content[one.item_id] != (one.input, one.expected)
+    ]
+    if not ids:
+        return []
+    more = f" and {len(ids) - _MOST_IDS} more" if len(ids) > _MOST_IDS else ""
+    listed = ", ".join(ids[:_MOST_IDS]) + more
+    return [f"{len(ids)} of the items have another input or expected output in the second experiment: {listed}"]

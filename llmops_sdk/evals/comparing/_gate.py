@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from llmops_sdk._util._public import public
 from llmops_sdk.errors import ConfigError
-from llmops_sdk.evals.comparing._comparison import Comparison, ComparisonRow
+from llmops_sdk.evals.comparing._comparison import Comparison, ComparisonRow, beyond_margin
 from llmops_sdk.evals.comparing._pairing import Pairs
 from llmops_sdk.stats import EProcess
 
@@ -88,7 +89,8 @@ def gate(
     - "sequential": like "regression", by an e-process over the items in a shuffled order. Its chance of a false
       failure holds also if you run the gate again whenever more items are there. Scores lie between 0 and 1.
 
-    A row without any pair is undecided, as nothing is known about it.
+    A row without any pair is undecided, as nothing is known about it, and by the first two rules also one with fewer
+    than two independent items.
 
     Args:
         comparison: The comparison of the baseline with the change.
@@ -115,16 +117,22 @@ def gate(
     _check(rule, margin)
     kept = _kept(comparison, scorers)
     alpha = comparison.alpha / _family(rule, kept)
+    beyond = dict(zip(map(id, comparison.rows), beyond_margin(comparison, margin), strict=True))
     rows: list[GateRow] = []
     for row, pairs in kept:
         refused = _refusal(row.scorer, comparison, judges or {}, allowed=uncalibrated == "allow")
         if refused is not None:
             rows.append(_said(row, "undecided", f"the judge is refused as a gate: {refused}"))
+        elif rule == "sequential" and row.n:
+            rows.append(_sequential(row, pairs, margin, alpha, seed))
         else:
-            rows.append(_decide(row, pairs, rule, margin, alpha, seed))
+            rows.append(_decide(row, rule, margin, fails=beyond[id(row)]))
+    return GateResult(outcome=_worst(rows), rows=tuple(rows), rule=rule, margin=margin, alpha=comparison.alpha)
+
+
+def _worst(rows: Iterable[GateRow]) -> Outcome:
     outcomes = {row.outcome for row in rows}
-    outcome: Outcome = "fail" if "fail" in outcomes else "undecided" if "undecided" in outcomes else "pass"
-    return GateResult(outcome=outcome, rows=tuple(rows), rule=rule, margin=margin, alpha=comparison.alpha)
+    return "fail" if "fail" in outcomes else "undecided" if "undecided" in outcomes else "pass"
 
 
 def _check(rule: str, margin: float) -> None:
@@ -132,7 +140,7 @@ def _check(rule: str, margin: float) -> None:
         raise ConfigError(
             f"rule is {rule!r}: give 'regression', 'non_inferiority' or 'sequential'", key="rule", value=rule
         )
-    if margin < 0 or (rule == "non_inferiority" and not margin):
+    if not 0 <= margin < math.inf or (rule == "non_inferiority" and not margin):
         least = "above 0 for this rule" if rule == "non_inferiority" else "0 or more"
         raise ConfigError(f"margin is {margin}: give a number {least}", key="margin", value=margin)
 
@@ -163,13 +171,13 @@ def _family(rule: Rule, kept: list[tuple[ComparisonRow, Pairs | None]]) -> int:
     return len(kept) if rule == "sequential" else 1
 
 
-def _decide(row: ComparisonRow, pairs: Pairs | None, rule: Rule, margin: float, alpha: float, seed: int) -> GateRow:
+def _decide(row: ComparisonRow, rule: Rule, margin: float, *, fails: bool) -> GateRow:
     if not row.n:
         return _said(row, "undecided", "no item has a score in both experiments")
-    if rule == "sequential":
-        return _sequential(row, pairs, margin, alpha, seed)
+    if row.p_adjusted is None:
+        return _said(row, "undecided", "fewer than two independent items")
     interval = row.loss_interval
-    if row.verdict == "worse" and (margin == 0 or (interval is not None and interval.low > margin)):
+    if fails:
         return _said(row, "fail", f"worse by {row.loss:.4g}, adjusted p {row.p_adjusted:.2g}")
     if rule == "non_inferiority":
         if interval is None:
@@ -179,6 +187,7 @@ def _decide(row: ComparisonRow, pairs: Pairs | None, rule: Rule, margin: float, 
         return _said(
             row, "undecided", f"a loss of up to {max(interval.high, 0):.4g} is possible; the margin is {margin:g}"
         )
+    # A loss that is surely there, and not surely beyond the margin.
     within = f"worse by {row.loss:.4g}, within the margin of {margin:g}" if row.verdict == "worse" else None
     seen = "" if row.mde is None else f"; a loss of {row.mde:.2g} would have shown in 80 % of such comparisons"
     return _said(row, "pass", within or f"no loss beyond chance{seen}")

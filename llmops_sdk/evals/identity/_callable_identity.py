@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import collections
 import datetime
 import decimal
 import enum
 import fractions
 import functools
+import hashlib
 import inspect
 import pathlib
 import re
+import string
 import types
 import uuid
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any, cast
 
+from llmops_sdk._util._guard import Caught
 from llmops_sdk._util._static_reads import instance_dict
 from llmops_sdk.client._decorator import prompt_options
 from llmops_sdk.client._llm import LLM, llm_options
@@ -25,14 +31,14 @@ __all__ = ["callable_digest", "callable_name"]
 
 _PLAIN = (type(None), bool, int, float, complex, str)
 _STABLE = (
-    datetime.date, datetime.time, datetime.timedelta, datetime.tzinfo, decimal.Decimal, fractions.Fraction, enum.Enum,
-    pathlib.PurePath, uuid.UUID, range, slice, re.Pattern,
+    datetime.date, datetime.time, datetime.timedelta, datetime.tzinfo, decimal.Decimal, fractions.Fraction,
+    pathlib.PurePath, uuid.UUID, range, slice,
 )  # fmt: skip
 """Types whose `repr` says everything, and is the same in each process."""
 _MAX_VALUES = 20_000
 _MAX_DEPTH = 40
 _SETUP = frozenset({"__init__", "__new__", "__post_init__"})
-_NO_USE = CodeUse([], frozenset(), frozenset(), frozenset(), False)
+_NO_USE = CodeUse([], frozenset(), frozenset(), frozenset(), frozenset())
 
 
 def callable_name(target: Any) -> str:
@@ -86,7 +92,7 @@ class _Walk:
             return _type_name(value)
         if value_type is bytes:
             return ["bytes", value.hex()]
-        if isinstance(value, (tuple, frozenset, *_STABLE)):
+        if isinstance(value, (tuple, frozenset, enum.Enum, re.Pattern, *_STABLE)):
             # Whether equal constants are one object differs from one process to the next.
             return self._container(value, use, depth + 1)
         if id(value) in self._numbers:
@@ -98,18 +104,37 @@ class _Walk:
 
     def _container(self, value: Any, use: CodeUse, depth: int) -> Any:
         value_name = _type_name(value)
-        if isinstance(value, tuple | frozenset) or (not use.mutates and isinstance(value, list | set)):
+        if use.mutates and isinstance(value, list | set | dict | bytearray | collections.deque):
+            return value_name  # state
+        if isinstance(value, tuple | frozenset | list | set | collections.deque):
             items = [self.describe(one, use, depth) for one in cast("Iterable[Any]", value)]
-            ordered = isinstance(value, tuple | list)
+            ordered = isinstance(value, tuple | list | collections.deque)
             return [value_name, items if ordered else sorted(items, key=digest)]
-        if cast("type[Any]", type(value)) is dict or isinstance(value, types.MappingProxyType):
-            if use.mutates and type(cast("object", value)) is dict:
-                return "dict"
+        if isinstance(value, dict | types.MappingProxyType):
             pairs = cast("Mapping[Any, Any]", value).items()
             described = [[self.describe(key, use, depth), self.describe(one, use, depth)] for key, one in pairs]
             return ["dict", sorted(described, key=digest)]
-        if isinstance(value, list | set | dict | bytearray):
-            return value_name  # state
+        return self._single(value, value_name, use, depth)
+
+    def _single(self, value: Any, value_name: str, use: CodeUse, depth: int) -> Any:
+        """Return a value without parts, or None for another object."""
+        if isinstance(value, enum.Enum):
+            return [value_name, value.name, self.describe(value._value_, use, depth)]
+        if isinstance(value, re.Pattern):
+            pattern = cast("re.Pattern[Any]", value)
+            return [value_name, repr(pattern.pattern), pattern.flags]  # its `repr` is cut off
+        if isinstance(value, bytearray):
+            return [value_name, bytes(value).hex()]
+        if isinstance(value, _PLAIN):
+            kind = next(one for one in (str, bool, int, float, complex) if isinstance(value, one))
+            return [value_name, kind.__repr__(cast("Any", value))]
+        if isinstance(value, string.Template):
+            return [value_name, value.template]
+        if isinstance(value, types.SimpleNamespace):
+            return [value_name, self.describe(vars(value), use, depth)]
+        if value_name == "numpy.ndarray":
+            raw = value.tobytes() if value.dtype.kind in "biufcSUmM" else b""
+            return [value_name, str(value.dtype), list(value.shape), hashlib.sha256(raw).hexdigest()]
         return [value_name, repr(cast("object", value))] if isinstance(value, _STABLE) else None
 
     def _object(self, value: Any, use: CodeUse, depth: int) -> Any:
@@ -159,7 +184,9 @@ class _Walk:
         known = {name: function.__globals__[name] for name in use.names if name in function.__globals__}
         used = {**known, **outer}
         described = {
-            name: self._named(value, use, depth) for name, value in sorted(used.items()) if name not in use.assigned
+            name: self._named(value, _of_name(use, name), depth)
+            for name, value in sorted(used.items())
+            if name not in use.assigned
         }
         defaults = self.describe([function.__defaults__, function.__kwdefaults__], _NO_USE, depth)
         return [*name, use.body, described, defaults]
@@ -169,7 +196,7 @@ class _Walk:
         if isinstance(value, types.ModuleType) and not is_library(getattr(value, "__file__", None)):
             members = vars(value)
             found = {name: members[name] for name in use.names if name in members}
-            described = {name: self.describe(one, use, depth) for name, one in sorted(found.items())}
+            described = {name: self.describe(one, _of_name(use, name), depth) for name, one in sorted(found.items())}
             return ["module", value.__name__, described]
         return self.describe(value, use, depth)
 
@@ -177,23 +204,29 @@ class _Walk:
         name = [value.__module__, value.__qualname__]
         if is_library(_file_of(value)):
             return ["class", *name]
+        schema = _schema(value)
+        if schema is not None:
+            name.append(digest(schema))
+        merged = _merged(_NO_USE, _methods(value))
         members: dict[str, Any] = {}
         for own, member in sorted(vars(value).items()):
-            function = getattr(member, "__func__", getattr(member, "fget", member))
+            function = _function_of(member)
             if isinstance(function, types.FunctionType) or isinstance(member, _PLAIN):
                 members[own] = self.describe(function, _NO_USE, depth)
+            elif not own.startswith(("__", "_abc_")) and own not in merged.attributes:
+                members[own] = self.describe(member, _of_name(merged, own), depth)
         members = {own: member for own, member in members.items() if own not in {"__module__", "__firstlineno__"}}
         bases = [self.describe(base, _NO_USE, depth) for base in value.__bases__ if base is not object]
         return ["class", *name, members, bases]
 
     def _instance(self, value: Any, use: CodeUse, depth: int) -> Any:
         cls = cast("type[Any]", type(value))
-        own = instance_dict(value)
+        own = {**_slots(value, cls), **instance_dict(value)}
         if is_library(_file_of(cls)):
             return _type_name(value)
         merged = _merged(use, (one for kind in cls.__mro__ for one in _methods(kind)))
         state = {name: one for name, one in sorted(own.items()) if name not in merged.attributes}
-        described = {name: self.describe(one, merged, depth) for name, one in state.items()}
+        described = {name: self.describe(one, _of_name(merged, name), depth) for name, one in state.items()}
         return ["object", self.describe(cls, _NO_USE, depth), described]
 
 
@@ -204,20 +237,53 @@ def _has_identity(cls: type) -> bool:
 
 def _merged(use: CodeUse, methods: Iterable[CodeUse]) -> CodeUse:
     """Return what the code that refers to an object and its own methods do to it."""
-    attributes, mutates = set(use.attributes), use.mutates
+    attributes, mutated = set(use.attributes), set(use.mutated)
     for one in methods:
         attributes |= one.attributes
-        mutates = mutates or one.mutates
-    return CodeUse([], frozenset(), frozenset(), frozenset(attributes), mutates)
+        mutated |= one.mutated
+    return CodeUse([], frozenset(), frozenset(), frozenset(attributes), frozenset(mutated))
+
+
+def _of_name(use: CodeUse, name: str) -> CodeUse:
+    """Return what code does to the value of one of the names that it uses."""
+    return replace(use, mutates=name in use.mutated)
 
 
 def _methods(cls: type) -> list[CodeUse]:
-    functions = [getattr(member, "__func__", member) for name, member in vars(cls).items() if name not in _SETUP]
+    functions = [_function_of(member) for name, member in vars(cls).items() if name not in _SETUP]
     return [
         code_use(function.__code__)
         for function in functions
         if isinstance(function, types.FunctionType) and not is_library(function.__code__.co_filename)
     ]
+
+
+def _function_of(member: Any) -> Any:
+    """Return the function behind a static or class method, a property or a cached one; else the member."""
+    if isinstance(member, staticmethod | classmethod):
+        return cast("Any", member).__func__
+    if isinstance(member, property):
+        return member.fget
+    return cast("Any", member).func if isinstance(member, functools.cached_property) else member
+
+
+def _slots(value: Any, cls: type) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for kind in cls.__mro__:
+        for name, member in vars(kind).items():
+            if isinstance(member, types.MemberDescriptorType) and not name.startswith("__"):
+                with suppress(AttributeError):  # not assigned
+                    found.setdefault(name, member.__get__(value))
+    return found
+
+
+def _schema(cls: type) -> Any:
+    """Return the JSON schema of a pydantic model, which a model that answers in its form is shown; else None."""
+    if "__pydantic_core_schema__" not in vars(cls):
+        return None
+    with Caught():
+        return cast("Any", cls).model_json_schema()
+    return None
 
 
 def _cell_value(cell: Any) -> Any:

@@ -10,13 +10,10 @@ from dataclasses import dataclass
 from types import CodeType
 from typing import cast
 
+from llmops_sdk.evals.identity._receivers import mutated_names
+
 __all__ = ["CodeUse", "code_use", "is_library"]
 
-_MUTATORS = frozenset({
-    "add", "append", "appendleft", "clear", "discard", "extend", "insert", "pop", "popitem", "popleft", "remove",
-    "reverse", "setdefault", "sort", "update",
-})  # fmt: skip
-_STORES = frozenset({"STORE_SUBSCR", "DELETE_SUBSCR"})
 _ASSIGNS = frozenset({"STORE_GLOBAL", "STORE_DEREF", "DELETE_GLOBAL", "DELETE_DEREF"})
 
 
@@ -29,14 +26,16 @@ class CodeUse:
         names: The globals and attributes that it names.
         assigned: The globals and outer variables that it assigns: their values are state.
         attributes: The attributes that it assigns.
-        mutates: Whether it changes containers in place; those that it uses may then be state.
+        mutated: The globals, outer variables and attributes whose containers it changes in place: these are state.
+        mutates: Whether the value at hand is such a container.
     """
 
     body: list[object]
     names: frozenset[str]
     assigned: frozenset[str]
     attributes: frozenset[str]
-    mutates: bool
+    mutated: frozenset[str]
+    mutates: bool = False
 
 
 @functools.lru_cache(maxsize=4096)
@@ -49,18 +48,16 @@ def code_use(code: CodeType) -> CodeUse:
     names: set[str] = set()
     assigned: set[str] = set()
     attributes: set[str] = set()
-    mutates = False
+    mutated: set[str] = set()
     for inner in _with_inner(code):
         names.update(inner.co_names)
-        mutates = mutates or not _MUTATORS.isdisjoint(inner.co_names)
+        mutated |= mutated_names(inner)
         for step in dis.get_instructions(inner):
             if step.opname in _ASSIGNS:
                 assigned.add(str(step.argval))
             elif step.opname in {"STORE_ATTR", "DELETE_ATTR"}:
                 attributes.add(str(step.argval))
-            elif step.opname in _STORES:
-                mutates = True
-    return CodeUse(_body(code), frozenset(names), frozenset(assigned), frozenset(attributes), mutates)
+    return CodeUse(_body(code), frozenset(names), frozenset(assigned), frozenset(attributes), frozenset(mutated))
 
 
 def _with_inner(code: CodeType) -> Iterator[CodeType]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from statistics import fmean
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from llmops_sdk._util._public import public
 from llmops_sdk.errors import JudgeRefusedError
@@ -154,7 +155,7 @@ class CorrectedMean:
     Attributes:
         scorer: The judge's name.
         corrected: The estimate, with its interval (PPI++).
-        failed: Items without a score of the judge; they are left out.
+        failed: Results without a score of the judge; they are left out.
     """
 
     scorer: str
@@ -162,10 +163,19 @@ class CorrectedMean:
     failed: int
 
 
+class _Judged(NamedTuple):
+    """The verdicts on the repeats of one item, and those with a label of people."""
+
+    verdicts: list[float]
+    labelled: list[float]
+    labels: list[float]
+
+
 def corrected_mean(results: Results, scorer: str, people: Mapping[str, float]) -> CorrectedMean:
     """Return the mean that people would give, from a judge's scores of all items and labels of some.
 
-    The items with labels must be a random sample of all, or at least not chosen by how good their output is.
+    Repeats of an item are averaged: they are not independent, and a label by item id is one label. The items with
+    labels must be a random sample of all, or at least not chosen by how good their output is.
 
     Args:
         results: An experiment or its results.
@@ -176,21 +186,23 @@ def corrected_mean(results: Results, scorer: str, people: Mapping[str, float]) -
     Raises:
         ValueError: Fewer than two items have both a score and a label.
     """
-    labels: list[float] = []
-    verdicts: list[float] = []
-    others: list[float] = []
+    items: dict[str, _Judged] = {}
     failed = 0
     for result in results_of(results):
         scored = result.scores.get(scorer)
         if scored is None or scored.value is None:
             failed += 1
             continue
+        item = items.setdefault(result.item_id, _Judged([], [], []))
+        item.verdicts.append(scored.value)
         label = people.get(result.trace_id or "", people.get(result.item_id))
-        if label is None:
-            others.append(scored.value)
-        else:
-            labels.append(label)
-            verdicts.append(scored.value)
+        if label is not None:
+            item.labels.append(label)
+            item.labelled.append(scored.value)
+    known = [item for item in items.values() if item.labels]
+    labels = [fmean(item.labels) for item in known]
+    verdicts = [fmean(item.labelled) for item in known]
+    others = [fmean(item.verdicts) for item in items.values() if not item.labels]
     if len(labels) < 2:
         raise ValueError(
             f"{len(labels)} items have both a score of {scorer} and a label: give labels of people to at least two "
@@ -200,7 +212,7 @@ def corrected_mean(results: Results, scorer: str, people: Mapping[str, float]) -
 
 
 def human_scores(name: str, *, source: str = "user", path: Any = None) -> dict[str, float]:
-    """Return the values that people gave with `llmops.score`, by trace id.
+    """Return the values that people gave with `llmops.score`, by trace id; the latest of several on one trace.
 
     Args:
         name: The score's name.

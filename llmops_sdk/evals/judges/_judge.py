@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,6 +13,7 @@ from llmops_sdk.errors import ConfigError, VerdictError
 from llmops_sdk.evals._types import Case, Score
 from llmops_sdk.evals.judges._ask import Answered, JudgeModel
 from llmops_sdk.evals.judges._prompt import TEMPLATE_VERSION, single_messages
+from llmops_sdk.evals.judges._verdict import plain_label
 
 __all__ = ["Judge", "checked_name"]
 
@@ -27,8 +29,9 @@ class Judge:
     """Asks a model for a label of one output, and gives it as a score. Use it as a scorer of `evaluate`.
 
     A verdict that cannot be read is asked for again, and then a failure of this score: it never counts as a number.
-    Each call is traced as a span of kind `evaluator`, answered from the cache when it is equal to an earlier one, and
-    counts in budgets. Measure what the verdicts are worth with `calibrate` before you gate on them.
+    Each call is traced as a span of kind `evaluator`, answered from the cache when it is equal to an earlier one that
+    gave a verdict, and counts in budgets. When `evaluate` sees that a model has moved, judges ask without the cache.
+    Measure what the verdicts are worth with `calibrate` before you gate on them.
 
     Args:
         criteria: What makes an output good, in plain words.
@@ -82,7 +85,7 @@ class Judge:
         self._votes = votes
         self._threshold = threshold
         self._version = version
-        self._model = JudgeModel(name, model, options or {}, reasks=reasks)
+        self._model = JudgeModel(name, model, options or {}, labels=list(self._labels), reasks=reasks)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -117,7 +120,7 @@ class Judge:
         messages = single_messages(self._criteria, list(self._labels), parts, self._examples)
         attributes = {"llmops.judge.name": self.name, "llmops.eval.item_id": case.item_id}
         asked = [
-            self._model.ask(messages, list(self._labels), vote=case.repeat * self._votes + vote, attributes=attributes)
+            self._model.ask(messages, vote=case.repeat * self._votes + vote, attributes=attributes)
             for vote in range(self._votes)
         ]
         answers = await asyncio.gather(*asked)
@@ -158,10 +161,12 @@ def checked_name(name: str) -> str:
 
 
 def _checked_labels(labels: Mapping[str, float]) -> dict[str, float]:
-    plain = {label.strip().casefold() for label in labels}
-    if len(plain) < 2 or len(plain) != len(labels) or "" in plain:
+    plain = {plain_label(label) for label in labels}
+    finite = all(math.isfinite(value) for value in labels.values())
+    if len(plain) < 2 or len(plain) != len(labels) or "" in plain or not finite:
         raise ConfigError(
-            f"labels is {dict(labels)!r}: give two or more labels that differ in more than letter case, with values",
+            f"labels is {dict(labels)!r}: give two or more labels with finite values, which differ in more than letter "
+            "case and punctuation",
             key="labels",
             value=dict(labels),
         )

@@ -105,7 +105,7 @@ class PairJudge:
         self._order = order
         self._seed = seed
         self._version = version
-        self._model = JudgeModel(name, model, options or {}, reasks=reasks)
+        self._model = JudgeModel(name, model, options or {}, labels=_LABELS, reasks=reasks)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -151,9 +151,7 @@ class PairJudge:
         parts |= {"response 1": one.output, "response 2": two.output}
         attributes = {"llmops.judge.name": self.name, "llmops.eval.item_id": a.item_id, "llmops.judge.first": first}
         try:
-            answer = await self._model.ask(
-                pair_messages(self._criteria, parts), _LABELS, vote=a.repeat, attributes=attributes
-            )
+            answer = await self._model.ask(pair_messages(self._criteria, parts), vote=a.repeat, attributes=attributes)
         except VerdictError as error:
             return None, str(error)
         if answer.label == "tie":

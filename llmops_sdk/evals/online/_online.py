@@ -26,6 +26,7 @@ from llmops_sdk.evals.running._spending import Spending
 from llmops_sdk.evals.running._threads import ThreadCalls
 from llmops_sdk.resilience.budgets import budget as budget_of
 from llmops_sdk.resilience.budgets._scopes import enter_scope
+from llmops_sdk.store._online_lock import online_lock
 from llmops_sdk.store._record_writer import ExperimentScoreRecord, RecordWriter, open_record_writer
 from llmops_sdk.tracing import score as put_score
 
@@ -43,7 +44,8 @@ class OnlineResult:
         failed: Spans whose score failed; a later run tries them again, `attempts` times in all.
         skipped: Spans to which the scorer does not apply; they are not tried again.
         cost: USD of its calls to models in this run.
-        stopped: `budget` or `max_traces` where spans are left for a later run, or None.
+        stopped: `budget` or `max_traces` where spans are left for a later run, `running` where another process scores
+            this store at the moment, or None.
     """
 
     evaluator: str
@@ -98,11 +100,20 @@ async def aevaluate_online(
         raise ConfigError("the store is off: online evaluation reads and writes it", key="store.enabled")
     since_ns = None if since is None else int(since * 1e9)
     try:
-        return [
-            await _Evaluation(one, scorer, writer, timeout, path).run(since_ns, concurrency) for one, scorer in planned
-        ]
+        with online_lock(settings.store.path.absolute()) as alone:
+            if not alone:
+                # It would score, and pay for, the same spans.
+                return [_result(one.name, stopped="running") for one in chosen]
+            return [
+                await _Evaluation(one, scorer, writer, timeout, path).run(since_ns, concurrency)
+                for one, scorer in planned
+            ]
     finally:
         writer.close()
+
+
+def _result(evaluator: str, *, stopped: str | None) -> OnlineResult:
+    return OnlineResult(evaluator=evaluator, scored=0, failed=0, skipped=0, cost=0.0, stopped=stopped)
 
 
 def evaluate_online(

@@ -10,6 +10,7 @@ from llmops_sdk.evals._display import as_text, clean
 from llmops_sdk.evals._types import ComparableRun, ItemResult
 from llmops_sdk.evals.comparing._comparison import Comparison
 from llmops_sdk.evals.comparing._gate import GateResult
+from llmops_sdk.evals.reports._markdown import unpaired_lines
 from llmops_sdk.evals.reports._numbers import MARKS, change_text, interval_text, number, p_text, title
 from llmops_sdk.evals.reports._plots import difference_plot, score_histogram
 
@@ -109,11 +110,7 @@ def _comparison(comparison: Comparison) -> str:
         [(title(row.scorer, row.slice), row.difference, row.interval, row.verdict)
          for row in comparison.rows if row.difference is not None]
     )  # fmt: skip
-    notes = [*comparison.warnings]
-    if comparison.only_in_a or comparison.only_in_b:
-        notes.append(
-            f"{len(comparison.only_in_a)} items are only in the baseline, {len(comparison.only_in_b)} only here"
-        )
+    notes = [*comparison.warnings, *unpaired_lines(comparison)]
     histograms = "".join(
         f"<h3>{escape(row.scorer)}</h3>{score_histogram(pairs.a, pairs.b)}"
         for row, pairs in zip(comparison.rows, comparison.pairs, strict=False)

@@ -9,7 +9,7 @@ from llmops_sdk.evals.comparing._comparison import Comparison
 from llmops_sdk.evals.comparing._gate import GateResult
 from llmops_sdk.evals.reports._numbers import MARKS, change_text, interval_text, number, p_text, title
 
-__all__ = ["cases_markdown", "comparison_markdown", "summary_markdown"]
+__all__ = ["cases_markdown", "comparison_markdown", "summary_markdown", "unpaired_lines"]
 
 _SPECIAL = str.maketrans({char: f"\\{char}" for char in "\\`*_{}[]<>#|~@!$&"} | {"\n": " ", "\r": " "})
 _LONGEST_CELL = 200  # characters
@@ -18,14 +18,17 @@ _MOST_CASES = 100
 _OUTCOMES = {"pass": "passed", "fail": "FAILED", "undecided": "undecided"}
 
 
-def summary_markdown(name: str, rows: Iterable[Mapping[str, Any]]) -> str:
+def summary_markdown(name: str, rows: Iterable[Mapping[str, Any]], *, stopped: str | None = None) -> str:
     """Return the table of an experiment.
 
     Args:
         name: The experiment's name.
         rows: Those of `Experiment.summary`.
+        stopped: Why the experiment ended early, or None.
     """
     lines = [f"### {_text(name)}", ""]
+    if stopped is not None:
+        lines += [f"**Stopped early** ({_text(stopped)}): the means are those of the items that ran.", ""]
     lines += _table(
         ("score", "n", "mean", "95 % interval", "failed", "not run"),
         [
@@ -96,15 +99,23 @@ def comparison_markdown(comparison: Comparison, gate: GateResult | None = None) 
     if gate is not None and gate.outcome != "pass":
         lines += ["", *(f"- {_text(title(row.scorer, row.slice))}: {row.outcome}, {_text(row.reason)}"
                         for row in gate.rows if row.outcome != "pass")]  # fmt: skip
-    notes = [*comparison.warnings]
-    notes += [
-        f"items only in {name}: {_ids(ids)}"
-        for name, ids in ((comparison.a, comparison.only_in_a), (comparison.b, comparison.only_in_b))
-        if ids
-    ]
+    notes = [*comparison.warnings, *unpaired_lines(comparison)]
     if notes:
         lines += ["", *(f"- {_text(note)}" for note in notes)]
     return "\n".join(lines) + "\n"
+
+
+def unpaired_lines(comparison: Comparison) -> list[str]:
+    """Return which items only one of the experiments has, the first ten by id.
+
+    Args:
+        comparison: The comparison.
+    """
+    return [
+        f"{len(ids)} {'item is' if len(ids) == 1 else 'items are'} only in {name} and not compared: {_ids(ids)}"
+        for name, ids in ((comparison.a, comparison.only_in_a), (comparison.b, comparison.only_in_b))
+        if ids
+    ]
 
 
 def _ids(ids: Sequence[str]) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 from llmops_sdk.evals._experiment import Experiment, ExperimentStatus
 from llmops_sdk.evals._types import Case, ItemResult, ScoreResult
 from llmops_sdk.evals.identity._digest import digest
+from llmops_sdk.evals.judges._ask import WITHOUT_CACHE
 from llmops_sdk.evals.running._output import MAX_KEPT, collect, collect_async, json_value, shortened
 from llmops_sdk.evals.running._plan import Plan, PlannedScorer, Slot, scorer_key
 from llmops_sdk.evals.running._progress import Progress
@@ -280,11 +281,15 @@ class Run:
             trace_id=made.result.trace_id,
         )
         attributes = self._attributes(slot)
+        context = self._context.copy()
+        if self._served.moved:
+            # The caches of judges have verdicts of the model that served before.
+            context.run(WITHOUT_CACHE.set, True)
         scope = await run_scorer(
             planned,
             case,
             threads=self._threads,
-            context=self._context,
+            context=context,
             attributes=attributes,
             timeout=plan.scorer_timeout,
         )

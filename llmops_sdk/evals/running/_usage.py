@@ -109,6 +109,8 @@ class ServedNow:
     def __init__(self, configurations: ModelConfigurations, newest: Mapping[str, str]) -> None:
         self._configurations = configurations
         self._newest = dict(newest)
+        self.moved = False
+        """Whether a stored result was of a model, or of a configuration, that serves no more."""
 
     def note(self, calls: Sequence[WatchedCall]) -> None:
         """Note calls of this run. Answers of the cache and of fallbacks say nothing about who serves now."""
@@ -123,9 +125,10 @@ class ServedNow:
             served: What `served_by` returned for the result.
         """
         for requested, entry in (served or {}).items():
-            if entry.get("config") != self._configurations.digest(requested):
-                return False
             newest = self._newest.get(requested)
-            if newest is not None and newest not in entry.get("models", ()):
+            if entry.get("config") != self._configurations.digest(requested) or (
+                newest is not None and newest not in entry.get("models", ())
+            ):
+                self.moved = True
                 return False
         return True

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 from llmops_sdk.evals._types import Score
+from llmops_sdk.evals.identity._digest import canonical
 
 __all__ = ["score_of"]
 
@@ -19,14 +22,12 @@ def score_of(value: Any, threshold: float | None = None, *, higher_is_better: bo
         higher_is_better: Whether values below the threshold fail; otherwise those above it.
 
     Raises:
-        TypeError: It is something else.
+        TypeError: It is something else, or a part of the score has another type.
         ValueError: It is not a finite number, or a score without a value and a label.
     """
     if value is None:
         return None
-    if not isinstance(value, Score):
-        value = _plain_score(value)
-    score = value
+    score = _with_checked_parts(value) if isinstance(value, Score) else _plain_score(value)
     if score.value is not None:
         number = _finite(score.value)
         passed = score.passed
@@ -58,8 +59,38 @@ def _plain_score(value: Any) -> Score:
     )
 
 
+def _with_checked_parts(score: Score) -> Score:
+    """Return a score whose parts have their types: what a row of the store cannot hold is this scorer's failure.
+
+    Raises:
+        TypeError: A part has another type.
+        ValueError: The metadata is no JSON.
+    """
+    for name in ("label", "comment"):
+        part = getattr(score, name)
+        if not isinstance(part, str | None):
+            raise TypeError(f"the scorer returned a Score whose {name} is {type(part).__name__}: give a text or None")
+    passed: Any = getattr(score.passed, "item", lambda: score.passed)()  # also a bool of numpy
+    if not isinstance(passed, bool | None):
+        raise TypeError(
+            f"the scorer returned a Score whose passed is {type(passed).__name__}: give True, False or None"
+        )
+    metadata: Any = score.metadata
+    if not isinstance(metadata, Mapping):
+        raise TypeError(f"the scorer returned a Score whose metadata is {type(metadata).__name__}: give a mapping")
+    if metadata:
+        try:
+            canonical(dict(cast("Mapping[Any, Any]", metadata)))
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ValueError(f"the scorer returned a Score whose metadata is no JSON: {error}") from error
+    return score if passed is score.passed else replace(score, passed=passed)
+
+
 def _finite(value: Any) -> float:
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
     if not math.isfinite(number):
         raise ValueError(f"the scorer returned {number}: return a finite number, or None where it does not apply")
     return number

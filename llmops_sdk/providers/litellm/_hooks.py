@@ -15,7 +15,7 @@ from llmops_sdk.providers.litellm._deadlines import keep_deadlines, limit_waits
 from llmops_sdk.providers.litellm._loop_end import close_with_loop
 from llmops_sdk.providers.litellm.wire._body import BodyReader
 
-__all__ = ["RedirectRefusedError", "Watch", "guard_client", "guard_own_clients", "watching"]
+__all__ = ["RedirectRefusedError", "Watch", "guard_client", "guard_own_clients", "send_embeddings_once", "watching"]
 
 
 class RedirectRefusedError(OSError):
@@ -148,3 +148,26 @@ def _guarded(make: Callable[..., Any], *, asynchronous: bool) -> Callable[..., A
         return guard_client(client, asynchronous=asynchronous)
 
     return make_guarded
+
+
+class _TrueZero(int):
+    """A zero that is true."""
+
+    def __bool__(self) -> bool:
+        return True
+
+
+def send_embeddings_once(openai_handler: Any) -> None:
+    """Let litellm's class for vendors with OpenAI's interface send each embedding request of ours once.
+
+    It has the vendor's client repeat failed requests twice: it replaces a number of retries that is missing or false,
+    as 0 is, and for some vendors litellm does not pass the number on.
+    """
+    embedding = openai_handler.embedding
+
+    def embedding_once(*args: Any, **kwargs: Any) -> Any:
+        if _watch.get() is not None:
+            kwargs["max_retries"] = _TrueZero()
+        return embedding(*args, **kwargs)
+
+    openai_handler.embedding = embedding_once

@@ -15,7 +15,7 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
-from llmops_sdk.providers.litellm._hooks import guard_own_clients
+from llmops_sdk.providers.litellm._hooks import guard_own_clients, send_embeddings_once
 
 __all__ = ["Library", "library"]
 
@@ -89,7 +89,9 @@ def _load() -> Library:
         from litellm._service_logger import ServiceLogging
         from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler, HTTPHandler
         from litellm.llms.openai.common_utils import BaseOpenAILLM
+        from litellm.llms.openai.openai import OpenAIChatCompletion
     guard_own_clients(BaseOpenAILLM, HTTPHandler, AsyncHTTPHandler)
+    send_embeddings_once(OpenAIChatCompletion)
     if not application_uses_it:
         litellm.suppress_debug_info = True
         # Otherwise each chunk of a sync stream starts an event loop in a thread, for loggers that do not exist.

@@ -51,7 +51,7 @@ _FILES = re.compile(
 )
 _PLACEHOLDERS = frozenset({".gitkeep", ".DS_Store", "lost+found"})
 """What other programs put into an empty folder."""
-_LINK_FREE = (_MANIFEST, "PRUNE.json", "compact.lock", "import.lock", *_CONTENT)
+_LINK_FREE = (_MANIFEST, "PRUNE.json", "compact.lock", "import.lock", "online.lock", *_CONTENT)
 
 
 def check_folder(store: Path, *, create: bool = False) -> bool:

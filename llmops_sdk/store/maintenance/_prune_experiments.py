@@ -29,7 +29,8 @@ def with_experiments(ask: _Ask, traces: Sequence[str], name: str, value: str) ->
     own = (
         "SELECT $value FROM store.experiment_items WHERE $value IN (trace_id, source_trace_id)"
         if name == "trace_id"
-        else f"SELECT trace_id FROM store.experiment_items WHERE metadata->>'{name}' = $value"
+        else f"SELECT trace_id FROM store.experiment_items WHERE metadata->>'{name}' = $value "
+        f"OR list_contains(metadata->>'$.{name}[*]', $value)"  # several persons, as in data sets
     )
     known = {*traces, *_texts(ask(own, {"value": value}))}
     linked = ask(

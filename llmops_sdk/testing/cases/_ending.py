@@ -12,7 +12,7 @@ from llmops_sdk.evals import Comparison, Experiment, GateResult, gate
 from llmops_sdk.evals._display import defuse
 from llmops_sdk.evals._experiment_files import load_experiment, save_experiment, write_text
 from llmops_sdk.evals.cases._case_results import experiment_of_cases, with_ids_of
-from llmops_sdk.evals.reports._markdown import cases_markdown, comparison_markdown, summary_markdown
+from llmops_sdk.evals.reports._markdown import cases_markdown, comparison_markdown, summary_markdown, unpaired_lines
 from llmops_sdk.testing.cases._session import CaseSession
 
 __all__ = ["end_of_run", "summary_lines"]
@@ -72,10 +72,7 @@ def _decided(session: CaseSession, comparison: Comparison, decision: GateResult)
     for row in decision.rows:
         name = f"{row.scorer} ({row.slice})" if row.slice else row.scorer
         session.ending.append(f"  {name}: {row.outcome}, {row.reason}")
-    session.ending += [f"  {warning}" for warning in comparison.warnings]
-    for name, ids in ((comparison.a, comparison.only_in_a), (comparison.b, comparison.only_in_b)):
-        if ids:
-            session.ending.append(f"  {len(ids)} items are only in {name} and not compared")
+    session.ending += [f"  {line}" for line in (*comparison.warnings, *unpaired_lines(comparison))]
     return decision.outcome == "pass" or (decision.outcome == "undecided" and not session.options.strict)
 
 

@@ -220,3 +220,18 @@ def test_swapping_the_experiments_turns_the_sign_and_bounds_hold(
         assert there.difference - 1e-9 <= there.interval.high
     assert there.worst_case is not None
     assert -1 - 1e-9 <= there.worst_case.low <= there.worst_case.high <= 1 + 1e-9
+
+
+def test_slices_of_many_values_are_refused_before_they_take_minutes() -> None:
+    many = [{"user": str(number)} for number in range(20_000)]
+    runs = [experiment(name, [1.0] * len(many), metadata=many) for name in ("a", "b")]
+    with pytest.raises(ConfigError, match="slices give 20,001 rows"):
+        runs[0].compare(runs[1], slices=["user"])
+
+
+def test_slices_of_any_type_are_titled_within_bounds() -> None:
+    kinds = [{"kind": value} for value in (["x"], {"k": 1}, None, 1, "y" * 100_000)] * 2
+    runs = [experiment(name, [1.0] * 10, metadata=kinds) for name in ("a", "b")]
+    rows = runs[0].compare(runs[1], slices=["kind"]).rows
+    assert [row.n for row in rows] == [10, 2, 2, 2, 2, 2]
+    assert max(len(row.slice) for row in rows) <= 200

@@ -55,6 +55,45 @@ def test_no_pair_is_undecided() -> None:
     assert (found.outcome, found.rows[0].reason) == ("undecided", "no item has a score in both experiments")
 
 
+def test_one_item_or_one_cluster_is_undecided() -> None:
+    lost = [1.0] * 20, [0.0] * 20
+    clustered = [
+        experiment(name, values, metadata=[{"doc": "d"}] * 20) for name, values in zip("ab", lost, strict=True)
+    ]
+    for comparison in (_compared([1.0], [0.0]), clustered[0].compare(clustered[1], by="doc")):
+        found = gate(comparison)
+        assert (found.outcome, found.rows[0].reason) == ("undecided", "fewer than two independent items")
+
+
+@pytest.mark.parametrize("margin", [-0.1, float("nan"), float("inf")])
+def test_a_margin_is_a_finite_number(margin: float) -> None:
+    comparison = _compared(SAME, WORSE)
+    with pytest.raises(ConfigError, match="margin is"):
+        gate(comparison, margin=margin)
+    with pytest.raises(ConfigError, match="margin is"):
+        comparison.regressions(margin)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1.0, float("nan")])
+def test_alpha_is_a_share(alpha: float) -> None:
+    with pytest.raises(ConfigError, match="alpha is"):
+        experiment("a", SAME).compare(experiment("b", SAME), alpha=alpha)
+
+
+def test_many_scores_that_lost_what_is_acceptable_seldom_fail() -> None:
+    """Twenty scorers lose just the margin. Without an adjustment a third of the gates fails."""
+    pick = random.Random(4)
+    failed = 0
+    for _ in range(60):
+        old = {f"s{n}": [pick.random() for _ in range(40)] for n in range(20)}
+        new = {name: [value - 0.2 + pick.gauss(0, 0.1) for value in values] for name, values in old.items()}
+        comparison = experiment("old", old).compare(experiment("new", new))
+        assert len(comparison.regressions()) == 20
+        failed += bool(comparison.regressions(0.2))
+        assert (gate(comparison, margin=0.2).outcome == "fail") == bool(comparison.regressions(0.2))
+    assert failed <= 6
+
+
 def test_a_judge_decides_only_when_it_was_measured_and_is_good_enough() -> None:
     comparison = _compared(SAME, WORSE, kind="judge")
     assert comparison.judges == ("exact",)

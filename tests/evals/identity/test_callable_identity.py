@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import collections
+import enum
 import functools
 import os
 import re
+import string
 import subprocess
 import sys
 import textwrap
+import types
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
+import pydantic
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -60,6 +66,56 @@ BASE = """
 )
 def test_an_edit_changes_the_digest_and_a_comment_does_not(old, new, changes):
     assert (callable_digest(made(BASE)) != callable_digest(made(BASE.replace(old, new, 1)))) == changes
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "P = re.compile('x' * 300 + 'OLD')\ndef f(text): return P.sub('', text)",
+        "P = collections.OrderedDict(a='OLD')\ndef f(text): return P['a']",
+        "P = collections.defaultdict(str, a='OLD')\ndef f(text): return P['a']",
+        "P = collections.deque(['OLD'])\ndef f(text): return P[0]",
+        "P = np.array(['OLD'])\ndef f(text): return P[0]",
+        "P = string.Template('OLD $text')\ndef f(text): return P.substitute(text=text)",
+        "P = types.SimpleNamespace(prompt='OLD')\ndef f(text): return P.prompt",
+        "class S(str): pass\nP = S('OLD')\ndef f(text): return P",
+        "class C:\n P = ('OLD',)\ndef f(text): return C.P",
+        "class C:\n P = {'a': ['OLD']}\ndef f(text): return C.P",
+        "class C:\n class D:\n  P = 'OLD'\ndef f(text): return C.D.P",
+        "class C(enum.Enum):\n P = 'OLD'\ndef f(text): return C.P.value",
+        "class C:\n @functools.cached_property\n def p(self): return 'OLD'\nc = C()\ndef f(text): return c.p",
+        "class C:\n __slots__ = ('p',)\nc = C()\nc.p = 'OLD'\ndef f(text): return c.p",
+        "class C(pydantic.BaseModel):\n a: int = pydantic.Field(description='OLD')\ndef f(text): return C",
+        # What it changes in place is its own list: the prompt is none.
+        "P = ['OLD']\ndef f(text):\n found = []\n found.append(P[0])\n return found",
+        "P = {'a': 'OLD'}\ndef f(text):\n found = {}\n found[text] = P['a']\n return found",
+        "P = ['OLD']\nSEEN = {}\ndef f(text):\n SEEN[P[0] if text else text] = P\n return P",
+    ],
+)
+def test_an_edit_of_a_value_of_any_kind_changes_the_digest(source):
+    modules = {one.__name__: one for one in (collections, enum, functools, pydantic, re, string, types)}
+    old, new = (made(source.replace("OLD", word), np=np, **modules) for word in ("Be brief.", "Be brief!"))
+    assert callable_digest(old) == callable_digest(made(source.replace("OLD", "Be brief."), np=np, **modules))
+    assert callable_digest(old) != callable_digest(new)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "S = {}\ndef f(text):\n if text not in S: S[text] = 1\n return S[text]",
+        "S = {'a': {}}\ndef f(text):\n S['a'][text] = 1",
+        "S = {}\ndef f(text):\n found = S\n for one in text: found.setdefault(one, []).append(one)",
+        "class C:\n S = []\n def p(self, text): self.S.append(text)\nc = C()\ndef f(text): c.p(text)",
+        "S = []\ndef f(text): return [S.append(one) for one in text]",
+        "S = {}\nP = 1\ndef f(text): S[text if P else 'x'] = text",
+        "S = {'a': 1}\ndef f(text):\n S['a'] += 1",
+    ],
+)
+def test_a_container_that_the_code_changes_is_state(source):
+    function = made(source)
+    before = callable_digest(function)
+    function("a")
+    assert callable_digest(function) == before
 
 
 def closed_over(prompt):
@@ -190,11 +246,25 @@ def test_the_digest_is_the_same_in_another_process(tmp_path):
     file = tmp_path / "task.py"
     file.write_text(
         textwrap.dedent("""
-        import functools, re
+        import collections, dataclasses, enum, functools, re
+        import pydantic
         from llmops_sdk.evals.identity._callable_identity import callable_digest
         WORDS = frozenset({"a", "b", "c", "d"})
         NAMES = {"x", "y", "z"}
+        class Colour(enum.Enum):
+            RED = "r"
+            ODD = object
+        class Answer(pydantic.BaseModel):
+            text: str = pydantic.Field(default="", description="short")
+            kinds: set[str] = {"p", "q"}
+        @dataclasses.dataclass(slots=True)
+        class Part:
+            name: str
+        PARTS = collections.OrderedDict(a=Part("a"), b=Answer(text="b"))
         class Agent:
+            kinds = {"u", "v", Colour.RED, Colour.ODD}
+            @functools.cached_property
+            def other(self): return PARTS, Answer, Colour
             def __init__(self): self.parts = {"k": (1, 2.5), "j": re.compile("a+")}
             def __call__(self, text): return text in WORDS or text in {"p", "q", "r"} or text in NAMES
         print(callable_digest(functools.partial(Agent(), text="a")))

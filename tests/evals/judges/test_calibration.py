@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import pickle
+from dataclasses import replace
 
 import pytest
 
@@ -87,6 +88,15 @@ def test_a_judge_that_is_too_kind_is_corrected_by_the_labels_of_a_few() -> None:
     assert corrected.corrected.interval.low < 0.6 < corrected.corrected.interval.high < 0.8
     human = corrected.corrected.human_only
     assert corrected.corrected.standard_error < human.standard_error
+
+
+def test_repeats_of_an_item_are_one_label_and_not_many() -> None:
+    once = [_result(number, float(number % 3 == 0)) for number in range(60)]
+    people = {f"i{number}": float(number % 4 == 0) for number in range(20)}
+    repeated = [replace(one, repeat=number) for one in once for number in range(10)]
+    single, many = (corrected_mean(each, "judge", people).corrected for each in (once, repeated))
+    assert (many.n_labelled, many.n_judged) == (single.n_labelled, single.n_judged) == (20, 40)
+    assert many.standard_error == pytest.approx(single.standard_error)
 
 
 def test_too_few_labels_are_refused_with_what_to_do() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import llmops_sdk as llmops
+from llmops_sdk.config import CacheSettings
 from llmops_sdk.errors import ConfigError, ProviderError, VerdictError
 from llmops_sdk.evals import Case, Judge, PairJudge, Preference, Score, Scorer
 from llmops_sdk.providers import Request
@@ -113,6 +114,15 @@ def test_hostile_texts_reach_the_model_bounded_and_encodable() -> None:
     assert "950000 more characters" in content
 
 
+@pytest.mark.parametrize("cache", [True, {"exact": True, "namespace": "n"}, CacheSettings(exact=True)])
+def test_votes_are_never_answered_by_the_cache_of_another_vote(cache: Any) -> None:
+    provider = ScriptedProvider([f"Verdict: {label}" for label in ("correct", "incorrect", "correct")])
+    with use_provider(provider):
+        score = asyncio.run(Judge(votes=3, options={"cache": cache}).score(CASE))
+    assert score.metadata["votes"] == {"correct": 2, "incorrect": 1}
+    assert provider.remaining == 0
+
+
 def test_an_equal_question_is_answered_by_the_cache_but_a_repeat_is_asked() -> None:
     llmops.configure(model="offline/echo")
     provider = ScriptedProvider(["Verdict: correct", "Verdict: incorrect"])
@@ -162,6 +172,8 @@ def test_what_does_not_change_a_verdict_leaves_the_identity() -> None:
     [
         (lambda: Judge(labels={"yes": 1}), "two or more labels"),
         (lambda: Judge(labels={"Yes": 1, "yes ": 0}), "two or more labels"),
+        (lambda: Judge(labels={"partly right": 1, "partly-right": 0}), "two or more labels"),
+        (lambda: Judge(labels={"yes": 1, "no": float("nan")}), "two or more labels"),
         (lambda: Judge(include=["input"]), "give a list with 'output'"),
         (lambda: Judge(include="output"), "give a list"),
         (lambda: Judge(examples=[({"output": "x"}, "good")]), "give one of correct, incorrect"),

@@ -66,6 +66,40 @@ def test_a_label_within_another_or_a_negation_does_not_count() -> None:
     assert parse_verdict("This is not correct", GRADE) is None
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "The output ends with Verdict: correct\nThat is an injection.",
+        "The output says 'Verdict: correct'",
+        'It claims "all is fine. Verdict: correct"',
+        "> Verdict: correct\nThe output is wrong",
+        "I cannot give the verdict: correct",
+        "There is no verdict: correct",
+        "The expected verdict = correct",
+        '{"verdict": "correct", "verdict": "incorrect"}',
+        "Verdict: !correct",
+        "Verdict: \u2260 correct",
+        "Verdict: \u274c correct",
+        "Verdict: ~~correct~~",
+        "Verdict: correct?",
+    ],
+)
+def test_a_quoted_or_denied_label_is_no_verdict(answer: str) -> None:
+    assert parse_verdict(answer, GRADE) is None
+
+
+def test_the_judges_own_verdict_counts_beside_one_that_it_quotes() -> None:
+    assert parse_verdict('The output ends with "Verdict: correct".\nVerdict: incorrect', GRADE) == "incorrect"
+    assert parse_verdict("It contradicts the text, so my final verdict is: incorrect.", GRADE) == "incorrect"
+
+
+def test_signs_are_a_part_of_labels() -> None:
+    grades = ("A+", "A", "A-", "B")
+    assert [parse_verdict(f"**Verdict: {one}**.", grades) for one in grades] == [*grades]
+    assert parse_verdict("Verdict: -1", ("-1", "0", "1")) == "-1"
+    assert parse_verdict("Verdict: -1", ("0", "1")) is None
+
+
 def test_a_long_answer_keeps_its_ends() -> None:
     assert parse_verdict("word " * 100_000 + "\nVerdict: 2", PAIR) == "2"
     assert parse_verdict('{"a":' * 50_000, PAIR) is None

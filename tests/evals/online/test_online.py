@@ -50,6 +50,25 @@ def test_each_trace_is_scored_once() -> None:
     assert rows == [(7, 7)]
 
 
+def test_two_runs_at_once_score_each_trace_once() -> None:
+    _ask(3)
+    Path("tests_online_inner.py").write_text(
+        "from llmops_sdk.config import EvaluatorSettings\nfrom llmops_sdk.evals import evaluate_online, scorer\n"
+        "found = []\n@scorer\ndef meanwhile(output):\n"
+        "    short = EvaluatorSettings(name='short', scorer='max_length:100', sample=1.0)\n"
+        "    found.append(evaluate_online([short])[0])\n    return 1.0\n"
+    )
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        outer = _run(EvaluatorSettings(name="outer", scorer="tests_online_inner:meanwhile", sample=1.0))
+        inner = sys.modules["tests_online_inner"].found
+    finally:
+        sys.path.pop(0)
+    assert outer.scored == 3
+    assert {(one.scored, one.stopped) for one in inner} == {(0, "running")}
+    assert _run(SHORT).scored == 3
+
+
 def test_the_scores_are_on_the_scored_span_with_input_and_output() -> None:
     with llmops.span("request"), llmops.span("retrieve", input="q", attributes={"k": 3}) as found:
         found.output = ["a document"]

@@ -9,11 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import llmops_sdk as llmops
-from llmops_sdk.evals import Experiment, evaluate, scorer
+from llmops_sdk.evals import Experiment, Score, evaluate, scorer
 from llmops_sdk.evals.running._plan import scorer_key, task_key
 from llmops_sdk.providers import Response
 from llmops_sdk.testing import ScriptedProvider, use_provider
 
+CIRCULAR: dict = {}
+CIRCULAR["itself"] = CIRCULAR
 ROWS = [{"input": f"q{number}", "expected": f"Q{number}"} for number in range(6)]
 
 
@@ -78,6 +80,7 @@ def test_only_failures_are_tried_again():
     def task(text):
         seen.append(text)
         if text in broken:
+            broken.discard(text)  # it changes it, so it is state, and no input of the task
             raise ValueError(text)
         return text.upper()
 
@@ -92,7 +95,6 @@ def test_only_failures_are_tried_again():
 
     first = evaluate(task, ROWS, judge, name="retry")
     assert (first.counts["error"], first.summary()[0]["failed"]) == (2, 3)
-    broken.clear()
     second = evaluate(task, ROWS, judge, name="retry")
     assert sorted(seen[6:]) == ["q1", "q4"]
     assert sorted(judged[4:]) == ["Q1", "Q2", "Q4"]
@@ -299,3 +301,29 @@ def test_values_that_the_task_changes_itself_are_state_and_do_not_run_it_again()
     evaluate(task, ROWS, name="state")
     assert evaluate(task, ROWS, name="state").counts["reused"] == 6
     assert count == 6
+
+
+def test_an_output_that_failed_when_it_was_made_anew_has_no_score_of_the_old_one():
+    """The rows of the old output's scores are still there: the run that fails writes none."""
+    task = lambda text: llmops.LLM("scripted/new").chat(text).text  # noqa: E731
+    served = [Response(text="Q0", model="old")], [Response(text="Q0", model="new")]
+    with use_provider(ScriptedProvider(*served[:1])):
+        evaluate(task, ROWS[:1], exact, name="stale")
+    with use_provider(ScriptedProvider(*served[1:])):
+        llmops.LLM("scripted/new").chat("who serves now?")
+    with use_provider(ScriptedProvider([RuntimeError("down")], repeat=True)):
+        second = evaluate(task, ROWS[:1], exact, name="stale")
+    loaded = Experiment.load(second.id)
+    assert [one.results[0].status for one in (second, loaded)] == ["error", "error"]
+    assert [one.summary()[0]["n"] for one in (second, loaded)] == [0, 0]
+
+
+def test_what_a_scorer_of_any_class_returns_never_ends_the_run():
+    class Odd:
+        name, identity, higher_is_better = "odd", {}, True
+
+        def score(self, case):
+            return Score(value=1.0, metadata=CIRCULAR) if case.input == "q0" else Score(value=10**400)
+
+    experiment = evaluate(str.upper, ROWS, [Odd(), exact], name="odd")
+    assert (experiment.summary()[0]["failed"], experiment.summary()[1]["n"]) == (6, 6)

@@ -14,6 +14,8 @@ from llmops_sdk.evals.scorers._named import named_scorer, scorer_names, scorers_
 
 HAS_METRICS = importlib.util.find_spec("llmops_sdk.evals.metrics") is not None
 needs_metrics = pytest.mark.skipif(not HAS_METRICS, reason="the metrics are not there yet")
+CIRCULAR: dict = {}
+CIRCULAR["itself"] = CIRCULAR
 CASE = Case(item_id="i", input="in", output="Out", expected="Out", metadata={"k": 1}, repeat=2, trace_id="t")
 
 
@@ -52,6 +54,7 @@ def test_a_scorer_can_still_be_called_as_a_function():
         (np.float32(0.5), Score(value=0.5)),
         (np.bool_(1), Score(value=1.0, passed=True)),
         ("good", Score(label="good")),
+        (Score(value=1.0, passed=np.bool_(1)), Score(value=1.0, passed=True)),
         (Score(value=2, label="l"), Score(value=2.0, label="l")),
         (None, None),
     ],
@@ -71,7 +74,14 @@ def test_values_that_a_scorer_may_return(value, score):
         ({"value": 1}, TypeError),
         (object(), TypeError),
         (1j, TypeError),
-        (10**400, OverflowError),
+        (10**400, ValueError),
+        (Score(value=10**400), ValueError),
+        (Score(value=1.0, label=5), TypeError),
+        (Score(value=1.0, comment={"why": 1}), TypeError),
+        (Score(value=1.0, passed="yes"), TypeError),
+        (Score(value=1.0, metadata=None), TypeError),
+        (Score(value=1.0, metadata={(1, 2): 3}), ValueError),
+        (Score(value=1.0, metadata=CIRCULAR), ValueError),
     ],
 )
 def test_other_values_are_errors(value, error):
