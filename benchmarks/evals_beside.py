@@ -53,11 +53,14 @@ LIGHT = {
     "inspect-ai": "`log_samples=False, log_realtime=False`",
 }
 PLAIN = {
-    OURS: "by itself: rows and traces in the store",
+    OURS: "by itself: rows and traces in an empty store",
     "deepeval": "by itself: its cache of results",
     "ragas": "`experiment`, a file of results at the end",
     "inspect-ai": "by itself: its log",
 }
+USED = {OURS: "the same, in a store that has rows: it looks for results to use again"}
+LEGACY = {"ragas": "`evaluate`, nothing on disk"}
+MORE = {OURS: ("used",), "ragas": ("legacy",)}
 FAILING = (
     (OURS, "plain", "by itself"),
     ("deepeval", "light", "by itself (`ignore_errors=False`)"),
@@ -159,15 +162,15 @@ def _speed(beside: Beside) -> str:
     found: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for turn in range(ROUNDS):
         for library in beside.pythons:
-            for way in ("plain", "light", *(["legacy"] if library == "ragas" else [])):
+            for way in ("plain", "light", *MORE.get(library, ())):
                 runs = found.setdefault((library, way), [])
                 if turn and (runs[0].get("raised") or runs[0]["seconds"] > LONG):
                     continue
                 runs.append(beside.report(library, way))
                 _progress(f"speed: {library} {way}")
     rows: list[tuple[str, ...]] = []
-    for way, settings in (("plain", PLAIN), ("light", LIGHT), ("legacy", {"ragas": "`evaluate`, nothing on disk"})):
-        ours = _medians(found[OURS, "plain" if way == "plain" else "light"])
+    for way, settings in (("plain", PLAIN), ("used", USED), ("light", LIGHT), ("legacy", LEGACY)):
+        ours = _medians(found[OURS, "plain" if way in ("plain", "used") else "light"])
         for library in filter(settings.__contains__, beside.pythons):
             runs = found[library, way]
             if runs[0].get("raised"):

@@ -4,7 +4,7 @@
 own: `evals_peers.py LIBRARY WAY`. It prints one JSON object: the time, the memory, and what the library reports.
 The ways are `plain` (the settings that the library has by itself), `light` (nothing on disk, as far as the library can
 do that), `tolerant` (as `light`, and failing scorers do not end the run), `again` (its own way to pay nothing twice),
-and, for ragas, `legacy` (its older function `evaluate`).
+for this library `used` (as `plain`, in a store that has rows), and for ragas `legacy` (its older function `evaluate`).
 
 Environment variables tell the model and the judge what to do, because a library may look at their code to see whether
 they changed: `BENCH_CALLS` names a file that gets a byte a call, `BENCH_KILL_AT` is the number of the judge's call at
@@ -104,6 +104,8 @@ def ours(way: str) -> Callable[[], Report]:
         llmops.configure(store={"enabled": False})
     rows = [{"input": {"question": row["question"]}, "expected": row["answer"]} for row in ROWS]
     scorers = [scorer(name=name)(function) for name, function in FUNCTIONS.items()]
+    if way == "used":
+        evaluate(model, rows[:10], scorers, name="earlier", progress=False)
 
     def run() -> Report:
         found = evaluate(model, rows, scorers, name="bench", progress=False)
