@@ -37,6 +37,7 @@ _ALWAYS: tuple[str, ...] = (
         "(kind = 'evaluator' OR attributes->>'llmops.eval.experiment_id' IS NOT NULL))"
     ),
 )
+_ALONE = "SELECT span_id FROM spans WHERE (\n{where}\n) LIMIT 0"
 _SPENT = "SELECT coalesce(sum(cost), 0) FROM experiment_scores WHERE experiment_id = $id AND time >= $midnight"
 
 
@@ -107,6 +108,9 @@ def candidates(evaluator: EvaluatorSettings, *, since_ns: int | None, limit: int
         "id": experiment_id(evaluator), "sample": evaluator.sample, "attempts": evaluator.attempts, "limit": limit,
     }  # fmt: skip
     try:
+        if evaluator.where is not None:
+            # By itself first: one with its own closing brackets must not get out of the others' AND.
+            query(_ALONE.format(where=evaluator.where), path=path)
         rows = query(_CANDIDATES.format(conditions=conditions, draw=_DRAW), values, path=path)
     except QueryError as error:
         raise QueryError(f"evaluators.{evaluator.name}.where: {error}", sql=error.sql) from error

@@ -158,6 +158,13 @@ def test_a_condition_chooses_and_a_wrong_one_is_told() -> None:
         _run(EvaluatorSettings(name="bad", scorer="max_length:100", where="1 = 1) OR (read_text('/etc/passwd') <> ''"))
 
 
+def test_a_condition_with_brackets_of_its_own_does_not_reach_the_other_conditions() -> None:
+    _ask(2)
+    none = EvaluatorSettings(name="none", scorer="max_length:100", sample=1.0, where="1 = 0)) OR ((1 = 1")
+    with pytest.raises(QueryError, match=r"^evaluators\.none\.where: "):
+        _run(none)
+
+
 def test_the_configuration_names_the_evaluators(tmp_path: Path) -> None:
     (tmp_path / "llmops.toml").write_text('[[evaluators]]\nname = "a"\nscorer = "not_empty"\nsample = 1.0\n')
     llmops.configure(tmp_path / "llmops.toml")
