@@ -43,12 +43,17 @@ _SUBPACKAGES = (
     "collect",
     "testing",
     "datasets",
+    "evals",
+    "evals.metrics",
+    "evals.stats",
 )
+# Of these the page has the functions too: they are imported from the subpackage.
+_WITH_FUNCTIONS = frozenset({"evals", "evals.metrics", "evals.stats"})
 _WIDTH = 100
 _INTRODUCTION = """# The public names
 
 Import these names from `llmops_sdk` itself, by convention as `llmops`. [stability.md](stability.md) says which changes
-to expect. The last section has the types that you import from a subpackage. `make docs` generates this page from the
+to expect. The last section has what you import from a subpackage. `make docs` generates this page from the
 code.
 """
 
@@ -104,7 +109,7 @@ def _block(lines: list[str]) -> str:
     return "```text\n" + "\n".join(lines) + "\n```\n"
 
 
-_ATTRIBUTE = re.compile(r"(\w+): (.*)")
+_ATTRIBUTE = re.compile(r"(\w+(?:, \w+)*): (.+)")
 
 
 def documented_attributes(cls: type) -> dict[str, str]:
@@ -116,7 +121,7 @@ def documented_attributes(cls: type) -> dict[str, str]:
         section = re.search(r"^Attributes:\n((?: +.*\n?|\n)*)", doc, re.MULTILINE)
         for line in re.sub(r"\n {5,}", " ", section[1]).splitlines() if section else ():
             if entry := _ATTRIBUTE.fullmatch(line.strip()):
-                found[entry[1]] = entry[2]
+                found |= dict.fromkeys(entry[1].split(", "), entry[2])
     return found | _docstrings_of_fields(cls)
 
 
@@ -210,11 +215,17 @@ def _own_fields(error: type) -> Iterator[str]:
 
 def subpackage_types() -> Iterator[tuple[str, type]]:
     """Yield the dotted names and classes that are public in a subpackage only."""
+    yield from ((name, value) for name, value in _subpackage_names() if inspect.isclass(value))
+
+
+def _subpackage_names() -> Iterator[tuple[str, Any]]:
     for package in _SUBPACKAGES:
         module = import_module(f"llmops_sdk.{package}")
         for name in sorted(module.__all__, key=str.lower):
             value = getattr(module, name)
-            if inspect.isclass(value) and name not in llmops_sdk.__all__ and value.__module__ == module.__name__:
+            own_class = inspect.isclass(value) and value.__module__ == module.__name__
+            own_function = inspect.isfunction(value) and package in _WITH_FUNCTIONS
+            if name not in llmops_sdk.__all__ and (own_class or own_function):
                 yield f"llmops_sdk.{package}.{name}", value
 
 
@@ -237,8 +248,8 @@ def page() -> str:
             continue
         for name in homes[section]:
             parts.extend(_entry(name, getattr(llmops_sdk, name)))
-    parts.append("## Types of subpackages\n")
-    for dotted, value in subpackage_types():
+    parts.append("## Names of subpackages\n")
+    for dotted, value in _subpackage_names():
         parts.extend(_entry(dotted, value))
     return "\n".join(parts)
 

@@ -34,7 +34,7 @@ ScoreStatus: TypeAlias = Literal["ok", "error", "timeout", "skipped", "not_run"]
 class Score:
     """What a scorer says about one output.
 
-    Args:
+    Attributes:
         value: A finite number, and by default the higher the better; None for a label alone.
         label: A category, such as `correct`.
         comment: The reason, for people.
@@ -111,7 +111,7 @@ class ScoreResult:
     Attributes:
         scorer: The scorer's name.
         status: How it ended.
-        value, label, comment, passed, metadata: The score, where the status is `ok`.
+        value, label, comment, passed, metadata: As in `Score`, where the status is `ok`.
         error_type: The class of what it raised.
         error: Its message.
         cost: USD of the scorer's own calls to models, or None where unknown.
@@ -142,7 +142,8 @@ class ItemResult:
         item_id: The item's id in its data set.
         repeat: Which run of the item, from 0.
         status: How the task ended.
-        input, output, expected, metadata: As in `Case`; the output is None unless the status is `ok`.
+        input, expected, metadata: As in `Case`.
+        output: What the task returned, or None unless the status is `ok`.
         error_type: The class of what the task raised.
         error: Its message.
         trace_id: The trace of the run, or None.

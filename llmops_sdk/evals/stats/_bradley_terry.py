@@ -37,10 +37,13 @@ class Ranking:
     """The ratings of all names, from the best to the worst."""
 
     ratings: Mapping[Hashable, Rating]
+    """The rating of each name, the best first."""
     comparisons: int
+    """How many comparisons there were."""
     clusters: int
     """How many clusters there were; without cluster labels this is `comparisons`."""
     confidence: float
+    """Of the intervals."""
     _places: dict[Hashable, int] = field(repr=False)
     _covariance: list[list[float]] = field(repr=False)
 
