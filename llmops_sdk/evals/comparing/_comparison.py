@@ -123,14 +123,9 @@ class Comparison:
 
     def __str__(self) -> str:
         """Return the rows as a table, with the warnings."""
-        columns = ("scorer", "n", "before", "after", "difference", "interval", "p_adjusted", "verdict", "mde")
-        rows = [
-            (
-                _title(row), row.n, row.mean_a, row.mean_b, row.difference, row.interval, row.p_adjusted, row.verdict,
-                row.mde,
-            )
-            for row in self.rows
-        ]  # fmt: skip
+        names = ("n", "mean_a", "mean_b", "difference", "interval", "p_adjusted", "verdict", "mde")
+        columns = ("scorer", *names)
+        rows = [(_title(row), *(getattr(row, name) for name in names)) for row in self.rows]
         return f"{self.a} -> {self.b}\n{text_table(columns, rows, self.warnings)}"
 
     def _repr_html_(self) -> str:
