@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
@@ -82,8 +83,13 @@ def named_scorer(text: str) -> Scorer:
         return _made(name, _PLAIN[name], threshold)
     if name in _METRICS:
         return _made(name, _metric(name), threshold)
+    close = difflib.get_close_matches(name[:100], scorer_names(), 1)
+    hint = f'; did you mean "{close[0]}"?' if close else "."
     raise ConfigError(
-        f'there is no scorer "{name[:100]}": the names are {", ".join(scorer_names())}', key="scorers", value=text
+        f'there is no scorer "{name[:100]}"{hint} The names are {", ".join(scorer_names())}',
+        key="scorers",
+        value=text,
+        nearest=close[0] if close else None,
     )
 
 
