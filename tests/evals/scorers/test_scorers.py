@@ -197,9 +197,9 @@ def test_a_wrong_name_is_refused_with_what_to_do(text, says):
 
 def test_a_misspelt_name_gets_the_nearest() -> None:
     with pytest.raises(
-        ConfigError, match=r'no scorer "exact_macth"; did you mean "exact_match"\? The names are '
+        llmops.ConfigError, match=r'no scorer "exact_macth"; did you mean "exact_match"\? The names are '
     ) as caught:
         named_scorer("exact_macth")
     assert caught.value.nearest == "exact_match"
-    with pytest.raises(ConfigError, match=r'no scorer "zzz"\. The names are '):
+    with pytest.raises(llmops.ConfigError, match=r'no scorer "zzz"\. The names are '):
         named_scorer("zzz")
