@@ -78,6 +78,12 @@ def traffic() -> None:
         assert asyncio.run(decorator(adouble)(2)) == 4
 
 
+def evaluated() -> None:
+    case = llmops.eval_case(cases=[{"input": 2, "expected": 4}], scorers=["equals"])(double)
+    assert case(2) == 4
+    assert [verdict.outcome for verdict in case.run().values()] == ["pass"]
+
+
 def executors() -> None:
     with llmops.Executor(max_workers=1) as pool:
         assert pool.submit(double, 2).result() == 4
@@ -112,6 +118,7 @@ CALLS: dict[str, Callable[[], Any]] = {
     "LLM llm embed aembed achat": models,
     "retry cache guard fallback": decorators,
     "breaker budget hedge limit": traffic,
+    "eval_case": evaluated,
     "Executor": executors,
     "flush aflush shutdown FlushReport": ends,
     "query aquery connect Result": queries,
