@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from llmops_sdk._util._public import public
+from llmops_sdk.stats._evidence import Evidence
 from llmops_sdk.stats._inputs import finite, probability, score
 from llmops_sdk.stats._intervals import Interval
 
@@ -19,12 +20,11 @@ _BETS = (0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
 _ALTERNATIVES = ("two-sided", "greater", "less")
 # The interval counts the values on a grid of this many steps, so that a long stream needs bounded memory.
 _STEPS = 2_000
-_LARGEST_LOG = math.log(1.7976931348623157e308)
 
 
 @public("llmops_sdk.stats")
 @dataclass(slots=True)
-class EProcess:
+class EProcess(Evidence):
     """Test the mean of bounded values, with any number of looks.
 
     Give `update` one value an item: a paired difference of scores, from -1 to 1, or a binary outcome with `low=0`.
@@ -112,27 +112,6 @@ class EProcess:
     def log_e(self) -> float:
         """Return the natural logarithm of the e-value now."""
         return _log_mean(self._logs)
-
-    @property
-    def e_value(self) -> float:
-        """Return the evidence against the null now; infinity beyond the largest float."""
-        return math.exp(log_e) if (log_e := self.log_e) < _LARGEST_LOG else math.inf
-
-    @property
-    def p_value(self) -> float:
-        """Return a p-value that is valid at any time: 1 / the largest e-value so far."""
-        return math.exp(-self.peak_log_e)
-
-    def rejects(self, alpha: float = 0.05) -> bool:
-        """Return whether the e-value has reached 1 / alpha at any time.
-
-        Args:
-            alpha: The chance of a false rejection, above 0 and below 1.
-
-        Raises:
-            ValueError: `alpha` is not above 0 and below 1.
-        """
-        return self.peak_log_e >= -math.log(probability(alpha, "alpha"))
 
     def interval(self, alpha: float = 0.05) -> Interval:
         """Return an interval of the mean that holds at all times together with a chance of at least 1 - alpha.

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 from llmops_sdk._util._public import public
 from llmops_sdk.stats._binomial import log_tail
+from llmops_sdk.stats._evidence import Evidence
 from llmops_sdk.stats._inputs import count, probability
 
 __all__ = ["RateEProcess", "log_rate_e_value"]
-
-_LARGEST_LOG = math.log(1.7976931348623157e308)
 
 
 def log_rate_e_value(events: int, trials: int, *, null_rate: float) -> float:
@@ -58,7 +57,7 @@ def _counts(events: int, trials: int) -> tuple[int, int]:
 
 @public("llmops_sdk.stats")
 @dataclass(slots=True)
-class RateEProcess:
+class RateEProcess(Evidence):
     """Test whether events are more frequent than a rate, with any number of looks.
 
     Stop when `log_e` reaches `log(1 / alpha)`. While the rate is at most `null_rate`, the chance to stop is at most
@@ -96,16 +95,6 @@ class RateEProcess:
     def log_e(self) -> float:
         """Return the natural logarithm of the evidence now."""
         return log_rate_e_value(self.events, self.trials, null_rate=self.null_rate)
-
-    @property
-    def e_value(self) -> float:
-        """Return the evidence now; infinity beyond the largest float."""
-        return math.exp(log_e) if (log_e := self.log_e) < _LARGEST_LOG else math.inf
-
-    @property
-    def p_value(self) -> float:
-        """Return a p-value that is valid at any time: 1 / the largest evidence so far."""
-        return math.exp(-self.peak_log_e)
 
     def update(self, events: int, trials: int = 1) -> float:
         """Add trials and return `log_e` after them.

@@ -14,8 +14,7 @@ from llmops_sdk.evals._types import Case, ItemResult, Scorer, ScoreResult
 from llmops_sdk.evals.running._output import MAX_KEPT, NotJsonError, collect, collect_async, json_value, shortened
 from llmops_sdk.evals.running._plan import PlannedScorer
 from llmops_sdk.evals.running._scope import Scope
-from llmops_sdk.evals.running._scoring import put_on_trace, score_result
-from llmops_sdk.evals.running._usage import usage_of
+from llmops_sdk.evals.running._scoring import outcome_fields, put_on_trace, score_result
 
 __all__ = ["SingleRuns", "planned_scorer"]
 
@@ -72,7 +71,6 @@ class SingleRuns:
         error = self.errors.get(repeat)
         if error is not None and not self._is_failure(error):
             raise error
-        usage = usage_of(scope.calls)
         value, raw = made if made is not None else (None, b"")
         result = ItemResult(
             item_id=item.id,
@@ -82,14 +80,7 @@ class SingleRuns:
             output=value if len(raw) <= MAX_KEPT else shortened(raw),
             expected=item.expected,
             metadata=item.metadata,
-            error_type=scope.error_type,
-            error=scope.error,
-            trace_id=scope.trace_id,
-            duration_ms=scope.duration_ms,
-            cost=usage.cost,
-            input_tokens=usage.input_tokens,
-            output_tokens=usage.output_tokens,
-            models=usage.models,
+            **outcome_fields(scope),
         )
         if result.status != "ok":
             return replace(result, scores=self._not_scored())

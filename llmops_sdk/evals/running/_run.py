@@ -20,7 +20,7 @@ from llmops_sdk.evals.running._plan import Plan, PlannedScorer, Slot, scorer_key
 from llmops_sdk.evals.running._progress import Progress
 from llmops_sdk.evals.running._rows import experiment_row, item_row, score_row
 from llmops_sdk.evals.running._scope import Scope
-from llmops_sdk.evals.running._scoring import put_on_trace, run_async, run_scorer, score_result
+from llmops_sdk.evals.running._scoring import outcome_fields, put_on_trace, run_async, run_scorer, score_result
 from llmops_sdk.evals.running._spending import Spending
 from llmops_sdk.evals.running._threads import ThreadCalls, TooManyLeftError
 from llmops_sdk.evals.running._usage import ModelConfigurations, ServedNow, served_by, usage_of
@@ -225,8 +225,7 @@ class Run:
             except TimeoutError:
                 scope.expire()
         self._served.note(scope.calls)
-        usage = usage_of(scope.calls)
-        self._spending.add(usage.cost)
+        self._spending.add(usage_of(scope.calls).cost)
         if scope.status == "budget":
             self._stop("budget")
             return None
@@ -237,14 +236,7 @@ class Run:
             self._not_run(slot),
             status=scope.status,
             output=value if is_whole else shortened(raw),
-            error_type=scope.error_type,
-            error=scope.error,
-            trace_id=scope.trace_id,
-            duration_ms=scope.duration_ms,
-            cost=usage.cost,
-            input_tokens=usage.input_tokens,
-            output_tokens=usage.output_tokens,
-            models=usage.models,
+            **outcome_fields(scope),
         )
         content = digest(value) if scope.status == "ok" else None
         served = served_by(scope.calls, self._configurations)

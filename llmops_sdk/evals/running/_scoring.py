@@ -16,7 +16,7 @@ from llmops_sdk.evals.running._usage import usage_of
 from llmops_sdk.evals.scorers._values import score_of
 from llmops_sdk.tracing import score as put_score
 
-__all__ = ["SOURCE", "put_on_trace", "run_async", "run_scorer", "score_result"]
+__all__ = ["SOURCE", "outcome_fields", "put_on_trace", "run_async", "run_scorer", "score_result"]
 
 SOURCE = "evaluator"
 """The source of scores on the traces of items."""
@@ -117,6 +117,25 @@ def score_result(planned: PlannedScorer, scope: Scope) -> ScoreResult:
         metadata=dict(score.metadata),
         **common,
     )
+
+
+def outcome_fields(scope: Scope) -> dict[str, Any]:
+    """Return what an `ItemResult` says about the run of a task: its error, trace, time and use of models.
+
+    Args:
+        scope: The run.
+    """
+    usage = usage_of(scope.calls)
+    return {
+        "error_type": scope.error_type,
+        "error": scope.error,
+        "trace_id": scope.trace_id,
+        "duration_ms": scope.duration_ms,
+        "cost": usage.cost,
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "models": usage.models,
+    }
 
 
 def put_on_trace(result: ScoreResult, trace_id: str | None) -> None:

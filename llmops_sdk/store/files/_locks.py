@@ -76,18 +76,19 @@ def is_unlocked(path: Path) -> bool:
 
 
 @contextmanager
-def exclusive_lock(store: Path, wait: float = 0.0) -> Generator[bool]:
-    """Hold the lock for changing the manifest and removing files; yield whether it was acquired.
+def exclusive_lock(store: Path, wait: float = 0.0, *, name: str = _LOCK) -> Generator[bool]:
+    """Hold a lock of the store; yield whether it was acquired. It ends with its process, also by kill -9.
 
     Args:
         store: The store's folder.
         wait: Seconds to wait for another holder.
+        name: The lock's file. The default one is for changing the manifest and removing files.
 
     Raises:
         StoreError: The folder cannot be written.
     """
     try:
-        descriptor = open_file(store / _LOCK, os.O_RDWR | os.O_CREAT)
+        descriptor = open_file(store / name, os.O_RDWR | os.O_CREAT)
     except OSError as error:
         raise StoreError(
             f"the store {store} cannot be changed: {error.strerror}; make it writable for this user", path=str(store)
