@@ -17,6 +17,15 @@ SETTINGS input_format_parquet_enable_json_parsing = 0;
 CREATE OR REPLACE VIEW llmops.store_experiments AS SELECT * FROM file('experiments*.parquet', Parquet)
 SETTINGS input_format_parquet_enable_json_parsing = 0;
 
+CREATE OR REPLACE VIEW llmops.store_drift_checks AS SELECT * FROM file('drift_checks*.parquet', Parquet)
+SETTINGS input_format_parquet_enable_json_parsing = 0;
+
+CREATE OR REPLACE VIEW llmops.store_canary_runs AS SELECT * FROM file('canary_runs*.parquet', Parquet)
+SETTINGS input_format_parquet_enable_json_parsing = 0;
+
+CREATE OR REPLACE VIEW llmops.store_alerts AS SELECT * FROM file('alerts*.parquet', Parquet)
+SETTINGS input_format_parquet_enable_json_parsing = 0;
+
 CREATE OR REPLACE VIEW llmops.store_spans AS SELECT * FROM file('spans*.parquet', Parquet)
 SETTINGS input_format_parquet_enable_json_parsing = 0;
 
@@ -355,6 +364,74 @@ SELECT s.experiment_id AS experiment_id,
     s.end_time AS end_time
 FROM llmops.store_experiments AS s
 QUALIFY row_number() OVER (PARTITION BY s.experiment_id ORDER BY s.time DESC) = 1;
+
+CREATE OR REPLACE VIEW llmops.drift_checks AS
+SELECT s.check_id AS check_id,
+    s.kind AS kind,
+    s.name AS name,
+    s.signal AS signal,
+    s.slice AS slice,
+    s.status AS status,
+    s.cause AS cause,
+    s.effect AS effect,
+    s.effect_low AS effect_low,
+    s.effect_high AS effect_high,
+    s.p_value AS p_value,
+    s.adjusted_p_value AS adjusted_p_value,
+    s.e_value AS e_value,
+    s.reference_n AS reference_n,
+    s.current_n AS current_n,
+    s.effective_n AS effective_n,
+    s.reason AS reason,
+    s.example_trace_ids AS example_trace_ids,
+    s.details AS details,
+    s.reference_start AS reference_start,
+    s.reference_end AS reference_end,
+    s.current_start AS current_start,
+    s.current_end AS current_end,
+    s.time AS time
+FROM llmops.store_drift_checks AS s
+QUALIFY row_number() OVER (PARTITION BY s.check_id, s.signal ORDER BY s.time DESC) = 1;
+
+CREATE OR REPLACE VIEW llmops.canary_runs AS
+SELECT s.canary AS canary,
+    s.kind AS kind,
+    s.run_id AS run_id,
+    s.item_id AS item_id,
+    s.repeat AS repeat,
+    s.request_model AS request_model,
+    s.model AS model,
+    s.fingerprint AS fingerprint,
+    s.answer AS answer,
+    s.score AS score,
+    s.status AS status,
+    s.error_type AS error_type,
+    s.cost AS cost,
+    s.duration_ms AS duration_ms,
+    s.trace_id AS trace_id,
+    s.time AS time
+FROM llmops.store_canary_runs AS s
+QUALIFY row_number() OVER (PARTITION BY s.canary, s.run_id, s.item_id, s.repeat ORDER BY s.time DESC) = 1;
+
+CREATE OR REPLACE VIEW llmops.alerts AS
+SELECT s.alert_id AS alert_id,
+    s.rule AS rule,
+    s.kind AS kind,
+    s.state AS state,
+    s.previous AS previous,
+    s.severity AS severity,
+    s.labels AS labels,
+    s.value AS value,
+    s.threshold AS threshold,
+    s.events AS events,
+    s.bad AS bad,
+    s.reason AS reason,
+    s.example_trace_ids AS example_trace_ids,
+    s.details AS details,
+    s.firing_since AS firing_since,
+    s.time AS time
+FROM llmops.store_alerts AS s
+QUALIFY row_number() OVER (PARTITION BY s.rule, s.alert_id ORDER BY s.time DESC) = 1;
 
 CREATE OR REPLACE VIEW llmops.losses AS
 SELECT s.time AS time,

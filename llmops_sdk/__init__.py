@@ -46,7 +46,9 @@ if TYPE_CHECKING:
         LLMOpsError,
         MissingDependencyError,
         MissingScoreError,
+        NotComparableError,
         NotFoundError,
+        NotifierError,
         OtlpDecodeError,
         PermissionDeniedError,
         ProviderConnectionError,
@@ -104,7 +106,7 @@ __getattr__, __dir__ = lazy_names(
             AuthenticationError BadRequestError BudgetExceededError CassetteError CircuitOpenError ConfigError
             ContentFilterError ContextWindowError DatasetError EmbeddingError GuardrailViolation
             IncompleteResponseError JudgeRefusedError LLMOpsError LimitExceededError MissingDependencyError
-            MissingScoreError NotFoundError OtlpDecodeError
+            MissingScoreError NotComparableError NotFoundError NotifierError OtlpDecodeError
             PermissionDeniedError ProviderConnectionError ProviderError ProviderTimeoutError QueryError RateLimitError
             RealCallBlockedError RegressionError ScriptError ServerError StoreError StreamInterruptedError ToolCallError
             ValidationFailedError VerdictError
@@ -153,7 +155,9 @@ __all__ = [
     "LimitExceededError",
     "MissingDependencyError",
     "MissingScoreError",
+    "NotComparableError",
     "NotFoundError",
+    "NotifierError",
     "OtlpDecodeError",
     "PermissionDeniedError",
     "ProviderConnectionError",

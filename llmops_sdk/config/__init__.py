@@ -13,7 +13,6 @@ from llmops_sdk.config.loading._settings import DescribedValue, Settings, descri
 from llmops_sdk.config.loading.models._resolve_model import ResolvedModel, resolve_deployments, resolve_model
 from llmops_sdk.config.sections._caching import CacheSettings, CassetteSettings, SemanticSettings
 from llmops_sdk.config.sections._calls import FallbackSettings, RetrySettings, Timeout
-from llmops_sdk.config.sections._evaluation import EvaluatorSettings
 from llmops_sdk.config.sections._export import DestinationSettings, ExportFilter, ExportSettings
 from llmops_sdk.config.sections._guardrails import ArgumentRule, GuardrailSettings, ToolRule
 from llmops_sdk.config.sections._models import ModelSettings, PriceSettings, ProviderSettings
@@ -21,17 +20,23 @@ from llmops_sdk.config.sections._shared import SharedSettings
 from llmops_sdk.config.sections._store import ColumnSettings, StoreSettings, ThinningSettings
 from llmops_sdk.config.sections._tracing import CaptureSettings, RedactionSettings, TracingSettings
 from llmops_sdk.config.sections._traffic import BreakerSettings, BudgetSettings, HedgeSettings, LimitSettings
+from llmops_sdk.config.sections.analysis._drift import CanarySettings, DriftSettings
+from llmops_sdk.config.sections.analysis._evaluation import EvaluatorSettings
+from llmops_sdk.config.sections.analysis._monitoring import AlertSettings, NotifierSettings, SloSettings, WatchSettings
 
 __all__ = [
+    "AlertSettings",
     "ArgumentRule",
     "BreakerSettings",
     "BudgetSettings",
     "CacheSettings",
+    "CanarySettings",
     "CaptureSettings",
     "CassetteSettings",
     "ColumnSettings",
     "DescribedValue",
     "DestinationSettings",
+    "DriftSettings",
     "EvaluatorSettings",
     "ExportFilter",
     "ExportSettings",
@@ -41,6 +46,7 @@ __all__ = [
     "Key",
     "LimitSettings",
     "ModelSettings",
+    "NotifierSettings",
     "PriceSettings",
     "ProviderSettings",
     "RedactionSettings",
@@ -49,11 +55,13 @@ __all__ = [
     "SemanticSettings",
     "Settings",
     "SharedSettings",
+    "SloSettings",
     "StoreSettings",
     "ThinningSettings",
     "Timeout",
     "ToolRule",
     "TracingSettings",
+    "WatchSettings",
     "configure",
     "current",
     "describe_settings",

@@ -70,6 +70,9 @@ PLAIN_OPTIONS = frozenset({
 })  # fmt: skip
 """Options of a model that are neither a secret nor an address. A vendor may name its secrets in any way."""
 
+_TABLES = {(name,) for name in ("alerts", "budgets", "canaries", "evaluators", "notify", "slo")}
+"""Tables whose names are the user's choice."""
+
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
 _CREDENTIALS_IN_URL = re.compile(r"(://)[^/@\s]*@")
 _QUERY_IN_URL = re.compile(r"(://[^\s?'\"#]*)\?[^\s'\"#]+")
@@ -87,7 +90,7 @@ def is_secret(path: tuple[str, ...]) -> bool:
     if path == ("shared", "url"):
         return True  # it may hold a password in any form
     # The name of a model, a price or a table of a list is the user's choice; it says nothing about the values below it.
-    is_named = path[:1] in {("models",), ("prices",)} or (path[:1] in {("budgets",), ("evaluators",)} and len(path) > 2)
+    is_named = path[:1] in {("models",), ("prices",)} or (path[:1] in _TABLES and len(path) > 2)
     names = path[2:] if is_named else path
     if names[:1] == ("options",) and len(names) > 1:
         options = names[2:] if names[1] == "extra" else names[1:]

@@ -29,6 +29,8 @@ The tree::
     ├── JudgeRefusedError                a judge is not good enough to decide about a change
     ├── RegressionError                  (also an AssertionError) a change made a score worse
     ├── MissingScoreError                (also a ValueError) a statistic got a missing score
+    ├── NotComparableError               two windows were measured in different ways, or have too few samples
+    ├── NotifierError                    a notification of an alert could not be sent
     ├── StoreError                       the local store cannot be read or written
     ├── QueryError                       the SQL of a query is not valid or not allowed
     ├── OtlpDecodeError                  a request or a file is not valid OTLP
@@ -63,6 +65,7 @@ from llmops_sdk.errors._data import (
     StoreError,
 )
 from llmops_sdk.errors._evaluation import JudgeRefusedError, RegressionError, VerdictError
+from llmops_sdk.errors._monitoring import NotComparableError, NotifierError
 from llmops_sdk.errors._provider import (
     AuthenticationError,
     BadRequestError,
@@ -98,7 +101,9 @@ __all__ = [
     "LimitExceededError",
     "MissingDependencyError",
     "MissingScoreError",
+    "NotComparableError",
     "NotFoundError",
+    "NotifierError",
     "OtlpDecodeError",
     "PermissionDeniedError",
     "ProviderConnectionError",

@@ -1,4 +1,4 @@
-"""Write rows of experiments at once and durably, beside the pipeline of spans."""
+"""Write rows of experiments, drift and alerts at once and durably, beside the pipeline of spans."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ from llmops_sdk.store.schema.evaluation._experiments import (
     ExperimentRecord,
     ExperimentScoreRecord,
 )
+from llmops_sdk.store.schema.monitoring._alerts import ALERTS, AlertRecord
+from llmops_sdk.store.schema.monitoring._drift import DRIFT_STREAMS, CanaryRunRecord, DriftCheckRecord
 from llmops_sdk.tracing.privacy._hash_key import hash_key
 from llmops_sdk.tracing.privacy._redactors import redaction_label, registered_redactors
 from llmops_sdk.tracing.privacy._text_redactor import CustomRedactor, TextRedactor
@@ -32,26 +34,40 @@ from llmops_sdk.tracing.records._records import LossRecord
 if TYPE_CHECKING:
     from llmops_sdk.config import Settings
 
-__all__ = ["ExperimentItemRecord", "ExperimentRecord", "ExperimentScoreRecord", "RecordWriter", "open_record_writer"]
+__all__ = [
+    "AlertRecord",
+    "CanaryRunRecord",
+    "DriftCheckRecord",
+    "ExperimentItemRecord",
+    "ExperimentRecord",
+    "ExperimentScoreRecord",
+    "RecordWriter",
+    "open_record_writer",
+]
 
-_AnyRecord: TypeAlias = "ExperimentRecord | ExperimentItemRecord | ExperimentScoreRecord"
+_AnyRecord: TypeAlias = (
+    "ExperimentRecord | ExperimentItemRecord | ExperimentScoreRecord | AlertRecord | DriftCheckRecord | CanaryRunRecord"
+)
 
-_NAMES = {stream.record_type: stream.name for stream in EXPERIMENT_STREAMS}
+_NAMES = {stream.record_type: stream.name for stream in (*EXPERIMENT_STREAMS, *DRIFT_STREAMS, ALERTS)}
 _PLAIN = frozenset({
     "experiment_id", "item_digest", "task_key", "scorer_key", "output_digest", "status", "trace_id", "source_trace_id",
-    "scorer_trace_id",
+    "scorer_trace_id", "alert_id", "check_id", "run_id", "kind", "state", "previous", "severity", "example_trace_ids",
 })  # fmt: skip
 """Columns that the SDK makes."""
 _CONTENT: Mapping[type, frozenset[str]] = {
     ExperimentRecord: frozenset(),
     ExperimentItemRecord: frozenset({"input", "output", "expected", "metadata", "error"}),
     ExperimentScoreRecord: frozenset({"comment", "metadata", "error"}),
+    AlertRecord: frozenset(),
+    DriftCheckRecord: frozenset(),
+    CanaryRunRecord: frozenset({"answer"}),
 }
 """Columns that `[capture] content = false` leaves out."""
 
 
 class RecordWriter:
-    """Writes rows of experiments. A row survives kill -9 once `write` returns. Threads may share it.
+    """Writes rows of experiments, drift and alerts. A row survives kill -9 once `write` returns. Threads may share it.
 
     Args:
         settings: The store's folder and bounds, `[redaction]`, and `[capture] content`.
@@ -172,7 +188,7 @@ class RecordWriter:
 
 
 def open_record_writer(settings: Settings) -> RecordWriter | None:
-    """Return a writer of rows of experiments, or None if the store is off.
+    """Return a writer of rows of experiments, drift and alerts, or None if the store is off.
 
     Args:
         settings: The settings in force.

@@ -37,7 +37,7 @@ class Requests:
         """Set it to let go whatever still waits."""
 
     def _begin(self, request: Request) -> int:
-        if request.route is not None and request.route.leg.reason == "hedge":
+        if len(self._answers) > 1 and request.route is not None and request.route.leg.reason == "hedge":
             # Both requests have threads of their own: the hedge's may be the one that runs first.
             waits_for(self.began[0])
         with self._lock:

@@ -26,7 +26,12 @@ def export(
         typer.Argument(metavar="FILE", help="The .parquet, .jsonl, .csv or .json (OTLP) file.", show_default=False),
     ] = None,
     what: Annotated[
-        str, typer.Option("--what", help="spans, scores, losses, experiments, experiment_items or experiment_scores.")
+        str,
+        typer.Option(
+            "--what",
+            help="spans, scores, losses, experiments, experiment_items, experiment_scores, alerts, drift_checks or "
+            "canary_runs.",
+        ),
     ] = "spans",
     form: FileFormat = None,
     where: WhereSql = None,

@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 from llmops_sdk._util._public import public
 from llmops_sdk.config.sections._base import SettingsSection, field_docs
 from llmops_sdk.config.sections._fields import SettingsFields
-from llmops_sdk.config.sections._value_types import Regex
+from llmops_sdk.config.sections._value_types import DURATION, Regex
 
 __all__ = ["Key", "KeyPath", "dotted", "known_keys", "lookup", "nearest_key"]
 
@@ -64,7 +64,8 @@ class Key:
     @property
     def doc(self) -> str:
         """Return the meaning."""
-        text = field_docs(self.owner).get(self.path[-1]) or (self.section.__doc__ if self.section else None) or ""
+        docs, name = field_docs(self.owner), self.path[-1]
+        text = docs.get(name) or docs.get(f"{name}_") or (self.section.__doc__ if self.section else None) or ""
         return " ".join(text.partition("\n\n")[0].split())
 
 
@@ -142,7 +143,7 @@ def _table() -> Mapping[KeyPath, Key]:
 
 def _walk(model: type[SettingsSection], prefix: KeyPath) -> Iterator[Key]:
     for name, field in model.model_fields.items():
-        path = (*prefix, name)
+        path = (*prefix, field.alias or name)
         section = _section_of(field.annotation)
         if section is not None:
             yield _key(model, path, "section", "a table of keys", field)
@@ -219,6 +220,8 @@ def _value_type(annotation: Any) -> Any:
 
 def _expected(annotation: Any, metadata: list[Any] | tuple[Any, ...]) -> str:
     bare, more, optional = _parts(annotation)
+    if DURATION in [*metadata, *more]:
+        return 'seconds, or a duration such as "5m" or "30d"' + (', or "none"' if optional else "")
     return _words(bare) + _bounds([*metadata, *more]) + (' or "none"' if optional else "")
 
 

@@ -148,7 +148,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, SettingsSection):
         # Take only the keys that the caller set; other sources decide the rest.
         return {
-            name: _plain(getattr(value, name)) for name in type(value).model_fields if name in value.model_fields_set
+            field.alias or name: _plain(getattr(value, name))
+            for name, field in type(value).model_fields.items()
+            if name in value.model_fields_set
         }
     if isinstance(value, Mapping):
         entries = cast("Mapping[object, Any]", value)

@@ -90,7 +90,9 @@ def setting_values(settings: SettingsFields) -> dict[KeyPath, Any]:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, SettingsSection):
-        return value.model_dump(exclude_unset=isinstance(value, ModelSettings | PriceSettings | NamedTable))
+        return value.model_dump(
+            by_alias=True, exclude_unset=isinstance(value, ModelSettings | PriceSettings | NamedTable)
+        )
     if isinstance(value, dict):
         named = cast("dict[str, Any]", value)
         return {name: _plain(item) for name, item in named.items()}

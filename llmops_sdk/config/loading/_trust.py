@@ -61,6 +61,12 @@ REFUSED: Mapping[str, str] = {
     "shared.url": _AWAY,
     "shared.namespace": "decides which programs share",
     "evaluators": "decides which code and which SQL run",
+    "alerts": "decides which SQL runs, and who is told",
+    "slo": "decides which SQL runs, and who is told",
+    "notify": "decides what runs and what leaves the machine",
+    "watch": "opens a port and pings a server",
+    "drift": "decides which SQL and which model run",
+    "canaries": "decides which models are called, and which code runs",
     "redaction.hash_key_env": "decides which key hides redacted values",
 }
 """Keys that only a trusted file may set, and why."""

@@ -7,7 +7,6 @@ from typing import Any
 from llmops_sdk.config.sections._base import Names, OptionalText, SettingsSection
 from llmops_sdk.config.sections._caching import CacheSettings, CassetteSettings
 from llmops_sdk.config.sections._calls import FallbackSettings, RetrySettings, Timeout
-from llmops_sdk.config.sections._evaluation import EvaluatorTables
 from llmops_sdk.config.sections._export import ExportSettings
 from llmops_sdk.config.sections._guardrails import GuardrailSettings
 from llmops_sdk.config.sections._models import ModelSettings, PriceSettings, ProviderSettings
@@ -15,6 +14,9 @@ from llmops_sdk.config.sections._shared import SharedSettings
 from llmops_sdk.config.sections._store import StoreSettings
 from llmops_sdk.config.sections._tracing import CaptureSettings, RedactionSettings, TracingSettings
 from llmops_sdk.config.sections._traffic import BreakerSettings, BudgetTables, HedgeSettings, LimitSettings
+from llmops_sdk.config.sections.analysis._drift import CanaryTables, DriftSettings
+from llmops_sdk.config.sections.analysis._evaluation import EvaluatorTables
+from llmops_sdk.config.sections.analysis._monitoring import AlertTables, NotifierSettings, SloSettings, WatchSettings
 
 __all__ = ["SettingsFields"]
 
@@ -46,6 +48,16 @@ class SettingsFields(SettingsSection):
     """Budgets of money or tokens, each with its own name."""
     evaluators: EvaluatorTables = ()
     """Scorers of stored traces, each with its own name; `llmops eval online` runs them."""
+    drift: DriftSettings = DriftSettings()
+    canaries: CanaryTables = ()
+    """Prompts that are sent again and again to see whether the provider's model changed, each with its own name."""
+    alerts: AlertTables = ()
+    """Rules on metrics and SQL, each with its own name; `llmops watch` evaluates them."""
+    slo: dict[str, SloSettings] = {}
+    """Service-level objectives by name."""
+    notify: dict[str, NotifierSettings] = {}
+    """Where alerts go, by name."""
+    watch: WatchSettings = WatchSettings()
     cache: CacheSettings = CacheSettings()
     shared: SharedSettings = SharedSettings()
     guardrails: GuardrailSettings = GuardrailSettings()

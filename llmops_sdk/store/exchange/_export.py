@@ -29,7 +29,17 @@ if TYPE_CHECKING:
 __all__ = ["ExportForm", "ExportWhat", "Exported", "export"]
 
 ExportForm: TypeAlias = Literal["parquet", "jsonl", "csv", "otlp"]
-ExportWhat: TypeAlias = Literal["spans", "scores", "losses", "experiments", "experiment_items", "experiment_scores"]
+ExportWhat: TypeAlias = Literal[
+    "spans",
+    "scores",
+    "losses",
+    "experiments",
+    "experiment_items",
+    "experiment_scores",
+    "alerts",
+    "drift_checks",
+    "canary_runs",
+]
 
 _SUFFIXES: dict[str, ExportForm] = {".parquet": "parquet", ".jsonl": "jsonl", ".csv": "csv", ".json": "otlp"}
 _BATCH = 512  # rows: usually 2 MB, and at most 4 GB if each is as large as a line may be
@@ -73,7 +83,8 @@ def export(
 
     Args:
         file: The new file.
-        what: "spans", "scores", "losses", "experiments", "experiment_items" or "experiment_scores". Only spans can be
+        what: "spans", "scores", "losses", "experiments", "experiment_items", "experiment_scores", "alerts",
+            "drift_checks" or "canary_runs". Only spans can be
             "otlp".
         form: "parquet", "jsonl", "csv" or "otlp"; by default as the file name ends, with .json for OTLP.
         where: An SQL condition on the columns of the view `llm_calls`, `scores` or `losses`; it may ask other views.

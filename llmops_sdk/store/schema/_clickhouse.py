@@ -123,6 +123,9 @@ _EVENTS_OF = {
 _LATEST_OF = {
     "scores": "coalesce(s.span_id, s.trace_id), s.session_id, s.document_id, s.name, s.source",
     "experiments": "s.experiment_id",
+    "alerts": "s.rule, s.alert_id",
+    "drift_checks": "s.check_id, s.signal",
+    "canary_runs": "s.canary, s.run_id, s.item_id, s.repeat",
     "experiment_items": "s.experiment_id, s.item_id, s.repeat",
     "experiment_scores": "s.experiment_id, s.item_id, s.repeat, s.scorer",
 }

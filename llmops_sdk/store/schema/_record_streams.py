@@ -12,11 +12,13 @@ from llmops_sdk.store.schema._scores import SCORES
 from llmops_sdk.store.schema._span_views import SPANS
 from llmops_sdk.store.schema._types import RecordStream, StoredColumn
 from llmops_sdk.store.schema.evaluation._experiments import EXPERIMENT_STREAMS
+from llmops_sdk.store.schema.monitoring._alerts import ALERTS
+from llmops_sdk.store.schema.monitoring._drift import DRIFT_STREAMS
 
 __all__ = ["RECORD_STREAMS", "SEAL", "stream_name"]
 
 RECORD_STREAMS: dict[str, RecordStream] = {
-    stream.name: stream for stream in (SCORES, DETAILS, *EXPERIMENT_STREAMS, SPANS, LOSSES)
+    stream.name: stream for stream in (SCORES, DETAILS, *EXPERIMENT_STREAMS, *DRIFT_STREAMS, ALERTS, SPANS, LOSSES)
 }
 """By name, in the order in which an import moves them into the store: a cut-off import can be repeated if records that
 refer to spans come before the spans, and losses last."""

@@ -28,7 +28,7 @@ __all__ = [
     "stream_name",
 ]
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 VIEWS: list[View] = [
     SPANS_VIEW,

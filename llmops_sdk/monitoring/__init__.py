@@ -1,0 +1,12 @@
+"""Monitor: evaluate rules and objectives over the stored traces, tell people once, and report."""
+
+from typing import TYPE_CHECKING
+
+from llmops_sdk._lazy import lazy_names
+
+if TYPE_CHECKING:
+    from llmops_sdk.monitoring._notification import Culprit, Notification
+
+__getattr__, __dir__ = lazy_names(__name__, {"_notification": "Culprit Notification"})
+
+__all__ = ["Culprit", "Notification"]
