@@ -2,7 +2,7 @@
 
 Importing this package imports neither numpy nor the client: each name loads its own module.
 
-Doors for other packages: `_display`, `_experiment_files`.
+Doors for other packages: `_experiment_files`.
 """
 
 from typing import TYPE_CHECKING

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
-from llmops_sdk.evals._display import defuse
+from llmops_sdk._documents import defuse
 from llmops_sdk.stats import Interval
 
 __all__ = ["as_html", "text_table"]

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, cast
 
-from llmops_sdk.evals._display import defuse
+from llmops_sdk._documents import defuse
 
 __all__ = ["cell", "csv_cell", "cut", "defuse", "is_numeric", "json_text", "plain"]
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from llmops_sdk.evals._display import defuse
+from llmops_sdk._documents import defuse
 from llmops_sdk.evals._types import ScoreResult
 from llmops_sdk.evals.cases._repeats import CaseRun, CaseVerdict
 from llmops_sdk.evals.cases._rule import PassRule

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
-from llmops_sdk.evals._display import as_text, clean
+from llmops_sdk._documents import Cell, page, table
+from llmops_sdk.evals._display import as_text
 from llmops_sdk.evals._types import ComparableRun, ItemResult
 from llmops_sdk.evals.comparing._comparison import Comparison
 from llmops_sdk.evals.comparing._gate import GateResult
@@ -18,7 +19,6 @@ __all__ = ["html_report"]
 
 _MOST_ITEMS = 20
 _LONGEST = 2_000  # characters of a text
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 _STYLE = """
 :root{color-scheme:light dark;--good:#1a7f37;--bad:#cf222e;--dim:#6e7781;--line:#d0d7de;--old:#8c959f;--new:#0969da}
 body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem}
@@ -62,12 +62,7 @@ def html_report(
         if baseline is not None:
             parts.append(_changed(baseline, run, comparison, content=content))
     parts.append(_failures(run.results))
-    return clean(
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(name)}</title>'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
-        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head>'
-        f"<body>{''.join(parts)}</body></html>\n"
-    )
+    return page(name, _STYLE, "".join(parts))
 
 
 def _state(run: ComparableRun) -> str:
@@ -81,28 +76,28 @@ def _state(run: ComparableRun) -> str:
 
 
 def _gate(gate: GateResult) -> str:
-    rows = [[title(row.scorer, row.slice), _Marked(row.outcome, row.outcome), row.reason] for row in gate.rows]
+    rows = [[title(row.scorer, row.slice), Cell(row.outcome, row.outcome), row.reason] for row in gate.rows]
     head = f'<h2>Gate: <span class="{gate.outcome}">{gate.outcome}</span></h2>'
     rule = f"<p>Rule {gate.rule}, margin {gate.margin:g}, alpha {gate.alpha:g}.</p>"
-    return head + rule + _table(("score", "outcome", "reason"), rows)
+    return head + rule + table(("score", "outcome", "reason"), rows)
 
 
 def _summary(summary: Iterable[dict[str, Any]]) -> str:
     rows = [
-        [row["scorer"], _Number(row["n"]), _Number(row["mean"]), _Number(interval_text(row["interval"])),
-         _Number(row["failed"]), _Number(row["skipped"]), _Number(row["not_run"]),
-         _Number(interval_text(row["worst_case"]))]
+        [row["scorer"], _number(row["n"]), _number(row["mean"]), _number(interval_text(row["interval"])),
+         _number(row["failed"]), _number(row["skipped"]), _number(row["not_run"]),
+         _number(interval_text(row["worst_case"]))]
         for row in summary
     ]  # fmt: skip
     header = ("score", "n", "mean", "95 % interval", "failed", "skipped", "not run", "if failures were worst or best")
-    return "<h2>Scores</h2>" + _table(header, rows)
+    return "<h2>Scores</h2>" + table(header, rows)
 
 
 def _comparison(comparison: Comparison) -> str:
     rows = [
-        [title(row.scorer, row.slice), _Number(row.n), _Number(row.mean_a), _Number(row.mean_b),
-         _Number(change_text(row.difference, row.interval)), _Number(p_text(row.p_adjusted)),
-         _Marked(MARKS[row.verdict], row.verdict), _Number(row.mde), f"{row.failed_a} / {row.failed_b}"]
+        [title(row.scorer, row.slice), _number(row.n), _number(row.mean_a), _number(row.mean_b),
+         _number(change_text(row.difference, row.interval)), _number(p_text(row.p_adjusted)),
+         Cell(MARKS[row.verdict], row.verdict), _number(row.mde), f"{row.failed_a} / {row.failed_b}"]
         for row in comparison.rows
     ]  # fmt: skip
     header = ("score", "n", "before", "after", "difference", "adjusted p", "verdict", "visible from", "failed")
@@ -118,7 +113,7 @@ def _comparison(comparison: Comparison) -> str:
     )
     listed = "".join(f"<li>{escape(note)}</li>" for note in notes)
     return (
-        f"<h2>Against {escape(comparison.a)}</h2>{_table(header, rows)}{plot}"
+        f"<h2>Against {escape(comparison.a)}</h2>{table(header, rows)}{plot}"
         + (f"<ul>{listed}</ul>" if notes else "")
         + histograms
     )
@@ -140,9 +135,13 @@ def _changed(baseline: ComparableRun, run: ComparableRun, comparison: Comparison
     header = ["item", "score", "before", "after"] + (["input", "output before", "output after"] if content else [])
     rows: list[list[Any]] = []
     for _, item, scorer, old, new in shown:
-        texts = [_Text(before[item].input), _Text(before[item].output), _Text(after[item].output)] if content else []
-        rows.append([item, scorer, _Number(old), _Number(new), *texts])
-    return f"<h2>Items that changed most, the largest losses first ({len(shown)} of {len(found)})</h2>" + _table(
+        texts = (
+            [_content(before[item].input), _content(before[item].output), _content(after[item].output)]
+            if content
+            else []
+        )
+        rows.append([item, scorer, _number(old), _number(new), *map(_content, texts)])
+    return f"<h2>Items that changed most, the largest losses first ({len(shown)} of {len(found)})</h2>" + table(
         header, rows
     )
 
@@ -151,50 +150,27 @@ def _failures(results: Sequence[ItemResult]) -> str:
     rows: list[list[Any]] = []
     for result in results:
         if result.status in ("error", "timeout"):
-            rows.append([result.item_id, "task", result.status, result.error_type or "", _Text(result.error)])
+            rows.append([result.item_id, "task", result.status, result.error_type or "", _content(result.error)])
         rows += [
-            [result.item_id, name, score.status, score.error_type or "", _Text(score.error)]
+            [result.item_id, name, score.status, score.error_type or "", _content(score.error)]
             for name, score in result.scores.items()
             if score.status in ("error", "timeout")
         ]
     if not rows:
         return ""
     shown = rows[:_MOST_ITEMS]
-    return f"<h2>Failures ({len(shown)} of {len(rows)})</h2>" + _table(
+    return f"<h2>Failures ({len(shown)} of {len(rows)})</h2>" + table(
         ("item", "of", "status", "error", "message"), shown
     )
 
 
-class _Number:
-    """A cell with a number, or with text that lines up like one."""
-
-    def __init__(self, value: float | str | None) -> None:
-        text = value if isinstance(value, str) else str(value) if isinstance(value, int) else number(value)
-        self.html = f'<td class="n">{escape(text)}</td>'
+def _number(value: float | str | None) -> Cell:
+    """Return a cell with a number, or with text that lines up like one."""
+    return Cell(value if isinstance(value, str) else str(value) if isinstance(value, int) else number(value), "n")
 
 
-class _Marked:
-    """A cell in the colour of a verdict."""
-
-    def __init__(self, text: str, kind: str) -> None:
-        self.html = f'<td class="{kind}">{escape(text)}</td>'
-
-
-class _Text:
-    """A cell with content of the application."""
-
-    def __init__(self, value: Any) -> None:
-        text = as_text(value)
-        cut = text[:_LONGEST] + (f"\n[{len(text) - _LONGEST} more characters]" if len(text) > _LONGEST else "")
-        self.html = f"<td><pre>{escape(cut)}</pre></td>"
-
-
-def _table(header: Iterable[str], rows: Iterable[Sequence[Any]]) -> str:
-    head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
-    body = "".join(
-        "<tr>"
-        + "".join(cell.html if hasattr(cell, "html") else f"<td>{escape(str(cell))}</td>" for cell in row)
-        + "</tr>"
-        for row in rows
-    )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+def _content(value: Any) -> Cell:
+    """Return a cell with content of the application."""
+    text = as_text(value)
+    cut = text[:_LONGEST] + (f"\n[{len(text) - _LONGEST} more characters]" if len(text) > _LONGEST else "")
+    return Cell(cut, lines=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 from xml.sax.saxutils import escape, quoteattr
 
-from llmops_sdk.evals._display import clean
+from llmops_sdk._documents import clean
 from llmops_sdk.evals.comparing._gate import GateResult
 from llmops_sdk.evals.reports._numbers import title
 

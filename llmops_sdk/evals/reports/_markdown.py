@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from llmops_sdk._documents import markdown_table, markdown_text
 from llmops_sdk.evals.comparing._comparison import Comparison
 from llmops_sdk.evals.comparing._gate import GateResult
 from llmops_sdk.evals.reports._numbers import MARKS, change_text, interval_text, number, p_text, title
 
 __all__ = ["cases_markdown", "comparison_markdown", "summary_markdown", "unpaired_lines"]
 
-_SPECIAL = str.maketrans({char: f"\\{char}" for char in "\\`*_{}[]<>#|~@!$&"} | {"\n": " ", "\r": " "})
-_LONGEST_CELL = 200  # characters
 _MOST_IDS = 10
 _MOST_CASES = 100
 _OUTCOMES = {"pass": "passed", "fail": "FAILED", "undecided": "undecided"}
@@ -26,10 +25,10 @@ def summary_markdown(name: str, rows: Iterable[Mapping[str, Any]], *, stopped: s
         rows: Those of `Experiment.summary`.
         stopped: Why the experiment ended early, or None.
     """
-    lines = [f"### {_text(name)}", ""]
+    lines = [f"### {markdown_text(name)}", ""]
     if stopped is not None:
-        lines += [f"**Stopped early** ({_text(stopped)}): the means are those of the items that ran.", ""]
-    lines += _table(
+        lines += [f"**Stopped early** ({markdown_text(stopped)}): the means are those of the items that ran.", ""]
+    lines += markdown_table(
         ("score", "n", "mean", "95 % interval", "failed", "not run"),
         [
             (
@@ -57,8 +56,8 @@ def cases_markdown(records: Iterable[Mapping[str, Any]]) -> str:
         return ""
     words = {"fail": "FAILED", "undecided": "flaky"}
     lines = [
-        f"- {'quarantined, ' if one['quarantined'] else ''}{words[one['outcome']]}: {_text(one['test'])}: "
-        f"{_text(one['summary'])}"
+        f"- {'quarantined, ' if one['quarantined'] else ''}{words[one['outcome']]}: {markdown_text(one['test'])}: "
+        f"{markdown_text(one['summary'])}"
         for one in left[:_MOST_CASES]
     ]
     more = len(left) - _MOST_CASES
@@ -74,13 +73,13 @@ def comparison_markdown(comparison: Comparison, gate: GateResult | None = None) 
         comparison: The comparison.
         gate: What the gate says, or None.
     """
-    lines = [f"### {_text(comparison.b)} against {_text(comparison.a)}", ""]
+    lines = [f"### {markdown_text(comparison.b)} against {markdown_text(comparison.a)}", ""]
     if gate is not None:
         lines += [
             f"**Gate {_OUTCOMES[gate.outcome]}** (rule {gate.rule}, margin {gate.margin:g}, alpha {gate.alpha:g})",
             "",
         ]
-    lines += _table(
+    lines += markdown_table(
         ("score", "n", "before", "after", "difference", "adjusted p", "verdict", "failed"),
         [
             (
@@ -97,11 +96,11 @@ def comparison_markdown(comparison: Comparison, gate: GateResult | None = None) 
         ],
     )
     if gate is not None and gate.outcome != "pass":
-        lines += ["", *(f"- {_text(title(row.scorer, row.slice))}: {row.outcome}, {_text(row.reason)}"
+        lines += ["", *(f"- {markdown_text(title(row.scorer, row.slice))}: {row.outcome}, {markdown_text(row.reason)}"
                         for row in gate.rows if row.outcome != "pass")]  # fmt: skip
     notes = [*comparison.warnings, *unpaired_lines(comparison)]
     if notes:
-        lines += ["", *(f"- {_text(note)}" for note in notes)]
+        lines += ["", *(f"- {markdown_text(note)}" for note in notes)]
     return "\n".join(lines) + "\n"
 
 
@@ -121,14 +120,3 @@ def unpaired_lines(comparison: Comparison) -> list[str]:
 def _ids(ids: Sequence[str]) -> str:
     more = len(ids) - _MOST_IDS
     return ", ".join(ids[:_MOST_IDS]) + (f" and {more} more" if more > 0 else "")
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
-    lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
-    return lines + ["| " + " | ".join(_text(str(cell)) for cell in row) + " |" for row in rows]
-
-
-def _text(text: str) -> str:
-    cut = text if len(text) <= _LONGEST_CELL * 4 else text[: _LONGEST_CELL * 4] + "…"
-    shown = "".join(char if char.isprintable() else " " for char in cut)
-    return shown.translate(_SPECIAL)

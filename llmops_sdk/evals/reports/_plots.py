@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 
+from llmops_sdk._documents import svg, svg_line, svg_rect, svg_text
 from llmops_sdk.evals.reports._numbers import change_text, number
 from llmops_sdk.stats import Interval
 
@@ -27,16 +27,16 @@ def difference_plot(rows: Sequence[tuple[str, float, Interval | None, str]]) -> 
     middle = _LABELS + (_WIDTH - _LABELS - _RIGHT) / 2
     scale = (_WIDTH - _LABELS - _RIGHT) / 2 / reach * 0.95
     height = _ROW * len(rows) + 30
-    parts = [_open(height, "Differences with their intervals"), _line(middle, 4, middle, height - 24, "zero")]
+    parts = [svg_line(middle, 4, middle, height - 24, "zero")]
     for place, (title, value, interval, verdict) in enumerate(rows):
         y = _ROW * place + 18
-        parts.append(_text(_LABELS - 10, y + 4, title[:44], "end"))
+        parts.append(svg_text(_LABELS - 10, y + 4, title[:44], "end"))
         if interval is not None:
-            parts.append(_line(middle + interval.low * scale, y, middle + interval.high * scale, y, verdict))
+            parts.append(svg_line(middle + interval.low * scale, y, middle + interval.high * scale, y, verdict))
         parts.append(f'<circle cx="{middle + value * scale:.1f}" cy="{y}" r="4.5" class="{verdict}"/>')
-        parts.append(_text(_WIDTH - _RIGHT + 10, y + 4, change_text(value, None), "start"))
-    parts += [_text(middle + end * scale, height - 8, number(end), "middle") for end in (-reach, 0.0, reach)]
-    return "".join([*parts, "</svg>"])
+        parts.append(svg_text(_WIDTH - _RIGHT + 10, y + 4, change_text(value, None), "start"))
+    parts += [svg_text(middle + end * scale, height - 8, number(end), "middle") for end in (-reach, 0.0, reach)]
+    return svg(_WIDTH, height, "Differences with their intervals", "".join(parts))
 
 
 def score_histogram(old: Sequence[float], new: Sequence[float]) -> str:
@@ -55,17 +55,14 @@ def score_histogram(old: Sequence[float], new: Sequence[float]) -> str:
     counts = [_counted(each, low, high) for each in (old, new)]
     most = max(max(each) for each in counts) or 1
     width = (_WIDTH - 40) / _BINS
-    parts = [_open(150, "Scores before and after")]
+    parts: list[str] = []
     for each, base, name in zip(counts, (60, 130), ("before", "after"), strict=True):
         for place, count in enumerate(each):
             tall = 48 * count / most
-            parts.append(
-                f'<rect x="{20 + place * width:.1f}" y="{base - tall:.1f}" width="{width - 2:.1f}" height="{tall:.1f}" '
-                f'class="{name}"><title>{count}</title></rect>'
-            )
-        parts.append(_text(20, base - 52, name, "start"))
-    parts += [_text(20, 146, number(low), "start"), _text(_WIDTH - 20, 146, number(high), "end"), "</svg>"]
-    return "".join(parts)
+            parts.append(svg_rect(20 + place * width, base - tall, width - 2, tall, name, str(count)))
+        parts.append(svg_text(20, base - 52, name, "start"))
+    parts += [svg_text(20, 146, number(low), "start"), svg_text(_WIDTH - 20, 146, number(high), "end")]
+    return svg(_WIDTH, 150, "Scores before and after", "".join(parts))
 
 
 def _counted(values: Sequence[float], low: float, high: float) -> list[int]:
@@ -73,15 +70,3 @@ def _counted(values: Sequence[float], low: float, high: float) -> list[int]:
     for value in values:
         counts[min(_BINS - 1, int((value - low) / (high - low) * _BINS))] += 1
     return counts
-
-
-def _open(height: int, title: str) -> str:
-    return f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{title}">'
-
-
-def _text(x: float, y: float, text: str, anchor: str) -> str:
-    return f'<text x="{x:.1f}" y="{y}" text-anchor="{anchor}">{escape(text)}</text>'
-
-
-def _line(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:
-    return f'<line x1="{x1:.1f}" y1="{y1}" x2="{x2:.1f}" y2="{y2}" class="{kind}"/>'

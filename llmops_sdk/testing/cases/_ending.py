@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from llmops_sdk._documents import defuse
 from llmops_sdk.errors import LLMOpsError
 from llmops_sdk.evals import Comparison, Experiment, GateResult, gate
-from llmops_sdk.evals._display import defuse
 from llmops_sdk.evals._experiment_files import load_experiment, save_experiment, write_text
 from llmops_sdk.evals.cases._case_results import experiment_of_cases, with_ids_of
 from llmops_sdk.evals.reports._markdown import cases_markdown, comparison_markdown, summary_markdown, unpaired_lines
