@@ -24,6 +24,7 @@ from llmops_sdk.cli.inspect._schema import schema
 from llmops_sdk.cli.inspect._show import show
 from llmops_sdk.cli.inspect._sql import sql
 from llmops_sdk.cli.inspect._stats import stats
+from llmops_sdk.cli.monitoring._report import report
 from llmops_sdk.cli.output._formats import Format
 from llmops_sdk.cli.storage._collect import collect
 from llmops_sdk.cli.storage._compact import compact, snapshot
@@ -120,7 +121,7 @@ def doctor(
 
 # Heavy imports stay inside the functions: every command pays for what this module imports.
 _COMMANDS = (
-    sql, traces, show, stats, tail, schema, doctor, collect, compact, export, import_, prune, replay, reprice,
+    sql, traces, show, stats, report, tail, schema, doctor, collect, compact, export, import_, prune, replay, reprice,
     snapshot, trust,
 )  # fmt: skip
 _GROUPS: dict[str, tuple[str, tuple[Callable[..., bool | None], ...]]] = {

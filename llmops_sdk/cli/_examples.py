@@ -30,6 +30,11 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
         "llmops tail --spans --kind tool --user ada",
         "llmops tail --no-follow -n 50 --since 1h",
     ),
+    "report": (
+        "llmops report -o report.html",
+        "llmops report --since 1d --compare none --format json",
+        "llmops report --since 30d --where \"prompt_name = 'support'\" --content",
+    ),
     "export": (
         "llmops export week.parquet --since 7d",
         "llmops export calls.jsonl --where \"kind = 'llm'\"",

@@ -128,10 +128,13 @@ def call_parts(period: Period, *, simulated: bool) -> dict[str, str]:
         "slowest": f"""SELECT trace_id, span_id, epoch_us(start_time) AS start_us, model, duration_ms, failed FROM calls
             WHERE period = 1 AND duration_ms IS NOT NULL
             ORDER BY duration_ms DESC, trace_id, span_id LIMIT {_MOST_EXAMPLES}""",
-        "costliest": f"""SELECT trace_id, sum(cost) AS cost, count(*) AS calls,
-            arg_max(span_id, (cost, span_id)) AS span_id, arg_max(epoch_us(start_time), (cost, span_id)) AS start_us FROM calls
-            WHERE period = 1 GROUP BY trace_id HAVING sum(cost) > 0
-            ORDER BY sum(cost) DESC, trace_id LIMIT {_MOST_EXAMPLES}""",
+        "costliest": f"""SELECT trace_id, found.cost, found.calls, arg_max(span_id, (calls.cost, span_id)) AS span_id,
+                arg_max(epoch_us(start_time), (calls.cost, span_id)) AS start_us
+            FROM (SELECT trace_id, sum(cost) AS cost, count(*) AS calls FROM calls
+                WHERE period = 1 GROUP BY trace_id HAVING sum(cost) > 0
+                ORDER BY sum(cost) DESC, trace_id LIMIT {_MOST_EXAMPLES}) AS found JOIN calls USING (trace_id)
+            WHERE calls.cost IS NOT NULL GROUP BY trace_id, found.cost, found.calls
+            ORDER BY found.cost DESC, trace_id""",
         "left_out": f"""SELECT count(*) AS simulated FROM llm_calls
             WHERE {"false" if simulated else "simulated"} AND {current}""",
         "scores": _scores(),

@@ -211,4 +211,4 @@ def _add_content(reader: Reader, figures: Figures) -> None:
             FROM llm_calls WHERE start_time = make_timestamp({int(row["start_us"])})
                 AND span_id = '{row["span_id"].replace("'", "''")}' ORDER BY ALL LIMIT 1"""
         )
-        row |= found[0] if found else {"input": None, "output": None}
+        row.update(found[0] if found else {"input": None, "output": None})

@@ -17,6 +17,8 @@ __all__ = ["Reader", "Rows"]
 
 Rows: TypeAlias = list[dict[str, Any]]
 
+_LONGEST = 2_000  # characters
+
 
 class Reader:
     """A connection to a store that reads its views, and can make temporary tables in memory.
@@ -82,6 +84,9 @@ def _plain(value: Any) -> Any:
         return int(value) if value == value.to_integral_value() else float(value)
     if isinstance(value, datetime):
         return value.isoformat(timespec="seconds")
+    if isinstance(value, str):
+        # Names come from anywhere, and a report must stay small.
+        return value if len(value) <= _LONGEST else value[: _LONGEST - 1] + "…"
     if isinstance(value, list):
         return [_plain(one) for one in cast("list[Any]", value)]
     return value

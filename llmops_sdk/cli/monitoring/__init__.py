@@ -1,0 +1,1 @@
+"""`llmops watch`, `llmops alerts …` and `llmops report`: monitoring on the command line."""
