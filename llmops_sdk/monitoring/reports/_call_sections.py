@@ -19,6 +19,7 @@ from llmops_sdk.monitoring.reports._words import (
     points,
     relative,
     signed,
+    trace_ids,
     usd,
     verdict,
     verdict_cell,
@@ -137,7 +138,7 @@ def _movers(movers: Mapping[str, Any], *, users: bool, compared: bool) -> Sectio
                 cells.append(_number(text(row[figure])))
                 if compared:
                     cells.append(_number(text(row[f"{figure}_before"])))
-            shown.append([*cells, Cell(row["trace_id"], "id")])
+            shown.append([*cells, trace_ids([row["trace_id"]])])
         header = [key]
         for title in ("cost", "calls", "errors"):
             header += [title, f"{title} before"] if compared else [title]
@@ -158,7 +159,7 @@ def _errors(rows: Sequence[Mapping[str, Any]], *, compared: bool) -> Section:
         cells: list[object] = [name(row["error_type"]), new, _number(count(row["errors"]))]
         if compared:
             cells.append(_number(count(row["previous"] or 0)))
-        shown.append([*cells, name(row["first_time"]), Cell(row["trace_id"] or "–", "id")])
+        shown.append([*cells, name(row["first_time"]), trace_ids([row["trace_id"]])])
     header = ["type", "known", "calls"] + (["calls before"] if compared else []) + ["first in this period", "a trace"]
     notes = (
         ["A type is new if no call in the store failed with it before this period."] if rows else ["No call failed."]
@@ -219,12 +220,12 @@ def _cache(cache: Mapping[str, Any], totals: Mapping[str, Any], *, compared: boo
 def _traces(figures: Mapping[str, Any], *, content: bool) -> Section:
     more = ("prompt", "answer") if content else ()
     slow = [
-        [Cell(row["trace_id"], "id"), name(row["model"]), _number(ms(row["duration_ms"])),
+        [trace_ids([row["trace_id"]]), name(row["model"]), _number(ms(row["duration_ms"])),
          "error" if row["failed"] else "ok", *_content(row, content=content)]
         for row in figures["slowest"]
     ]  # fmt: skip
     costly = [
-        [Cell(row["trace_id"], "id"), _number(count(row["calls"])), _number(usd(row["cost"])),
+        [trace_ids([row["trace_id"]]), _number(count(row["calls"])), _number(usd(row["cost"])),
          *_content(row, content=content)]
         for row in figures["costliest"]
     ]  # fmt: skip

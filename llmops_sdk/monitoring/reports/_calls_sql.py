@@ -8,7 +8,7 @@ from datetime import datetime
 from llmops_sdk.monitoring.reports._estimates import MIN_CLUSTERS
 from llmops_sdk.monitoring.reports._period import Period
 
-__all__ = ["GRID", "MOST_MOVERS", "WEIGHT", "call_parts", "call_tables", "counted", "moment"]
+__all__ = ["GRID", "MOST_MOVERS", "WEIGHT", "call_parts", "call_tables", "calls_where", "counted", "moment"]
 
 MOST_MOVERS = 8
 _MOST_ERRORS = 20
@@ -57,6 +57,18 @@ def counted(begin: datetime, until: datetime, *, simulated: bool) -> tuple[str, 
     return left_out, condition if simulated else f"NOT simulated AND {condition}"
 
 
+def calls_where(where: str | None) -> str:
+    """Return `llm_calls`, or its rows that meet a condition of the user, to stand after FROM.
+
+    The condition is a query of its own, so that its brackets cannot reach the conditions around it, and the line breaks
+    keep a comment at its end from the rest.
+
+    Args:
+        where: The condition, or None.
+    """
+    return "llm_calls" if where is None else f"(SELECT * FROM llm_calls WHERE (\n{where}\n)) AS llm_calls"
+
+
 def _has(attribute: str) -> str:
     # Searching the text is cheaper than parsing it, and almost no call has the attribute.
     read = f"""attributes->>'$."{attribute}"' IS NOT NULL"""
@@ -73,9 +85,6 @@ def call_tables(period: Period, *, where: str | None, simulated: bool, slow_ms: 
         slow_ms: A call that takes longer is slow; None for the 95 % quantile of the period before.
     """
     left_out, condition = counted(period.begin, period.until, simulated=simulated)
-    if where is not None:
-        # The line breaks keep a comment at its end from the rest.
-        condition += f" AND (\n{where}\n)"
     slow = "(SELECT p95 FROM quantiles WHERE period = 0)" if slow_ms is None else repr(float(slow_ms))
     return {
         "left_out": left_out,
@@ -83,7 +92,7 @@ def call_tables(period: Period, *, where: str | None, simulated: bool, slow_ms: 
             user_id, session_id, model, prompt_name, prompt_version, status = 'error' AS failed, error_type,
             duration_ms, {_COST} AS cost, {WEIGHT} AS weight, cache,
             TRY_CAST(saved_cost * weight AS DECIMAL(18, 9)) AS saved_cost, input_tokens, output_tokens
-            FROM llm_calls WHERE {condition}""",
+            FROM {calls_where(where)} WHERE {condition}""",
         "unit": f"""SELECT CASE WHEN min(users) >= {MIN_CLUSTERS} THEN 'user' WHEN min(sessions) >= {MIN_CLUSTERS}
             THEN 'session' ELSE 'trace' END AS unit
             FROM (SELECT count(DISTINCT user_id) AS users, count(DISTINCT session_id) AS sessions

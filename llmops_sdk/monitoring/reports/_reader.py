@@ -43,9 +43,7 @@ class Reader:
         self._connection.close()
 
     def check(self, where: str, key: str) -> None:
-        """Refuse a condition that is not one expression over the columns of `llm_calls`.
-
-        By itself, before it joins other conditions: one with its own closing brackets must not get out of their AND.
+        """Refuse a condition that is not valid over the columns of `llm_calls`, with the place of its fault.
 
         Args:
             where: The condition.

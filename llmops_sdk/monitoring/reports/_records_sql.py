@@ -6,7 +6,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from llmops_sdk.config import SloSettings
-from llmops_sdk.monitoring.reports._calls_sql import WEIGHT, counted, moment
+from llmops_sdk.monitoring.reports._calls_sql import WEIGHT, calls_where, counted, moment
 from llmops_sdk.monitoring.reports._period import Period
 
 __all__ = ["record_parts", "slo_statement"]
@@ -86,11 +86,9 @@ def slo_statement(slo: SloSettings, period: Period, *, simulated: bool) -> str |
     if good is None:
         return None
     left_out, condition = counted(begin, period.until, simulated=simulated)
-    if slo.where is not None:
-        condition += f" AND (\n{slo.where}\n)"
     return f"""WITH left_out AS MATERIALIZED ({left_out})
         SELECT sum(weight) FILTER (good IS NOT NULL), sum(weight) FILTER (good), sum(weight)
-        FROM (SELECT {WEIGHT} AS weight, {good} AS good FROM llm_calls WHERE {condition})"""
+        FROM (SELECT {WEIGHT} AS weight, {good} AS good FROM {calls_where(slo.where)} WHERE {condition})"""
 
 
 def _good(slo: SloSettings) -> str | None:

@@ -8,12 +8,11 @@ from typing import Any
 from llmops_sdk._documents import Cell
 from llmops_sdk.monitoring.reports._plots import budget_plot
 from llmops_sdk.monitoring.reports._sections import Section, Table
-from llmops_sdk.monitoring.reports._words import count, name, percent, read_labels, usd
+from llmops_sdk.monitoring.reports._words import count, name, percent, read_labels, trace_ids, usd
 
 __all__ = ["loss_section", "state_sections"]
 
 _LONGEST_REASON = 300
-_MOST_TRACES = 3
 _STATES = {"drifted": "drifted", "ours": "changed by us", "steady": "steady", "not_enough_data": "not enough data"}
 
 
@@ -77,7 +76,7 @@ def _alerts(rows: Sequence[Mapping[str, Any]]) -> Section:
         labels, reason = _labels(row["labels"]), name(row["reason"], _LONGEST_REASON)
         state = Cell("fires", "bad") if row["resolved"] is None else f"resolved {row['resolved']}"
         shown.append([name(row["rule"]), name(row["severity"]), labels, name(row["firing_since"]), state, reason,
-                      _traces(row["trace_ids"])])  # fmt: skip
+                      trace_ids(row["trace_ids"])])  # fmt: skip
     header = ("rule", "severity", "about", "since", "state", "reason", "traces")
     notes = [f"{len(rows)} of {count(rows[0]['alerts'])} alerts."] if rows else ["No alert fired."]
     return Section(title="Alerts", notes=notes, tables=[Table(caption="Alerts", header=header, rows=shown)])
@@ -90,7 +89,7 @@ def _drift(rows: Sequence[Mapping[str, Any]], states: Sequence[Mapping[str, Any]
         kind = "bad" if row["status"] == "drifted" else ""
         shown.append([name(row["signal"]), name(row["kind"]), name(row["name"]), labels,
                       Cell(_STATES.get(row["status"], name(row["status"])), kind), name(row["cause"]), reason,
-                      _traces(row["trace_ids"])])  # fmt: skip
+                      trace_ids(row["trace_ids"])])  # fmt: skip
     summary = ", ".join(f"{_STATES.get(row['status'], name(row['status']))}: {count(row['signals'])}" for row in states)
     header = ("signal", "kind", "check", "slice", "state", "cause", "reason", "traces")
     notes = [f"Signals by their latest check in the period: {summary}."] if states else ["No check for drift ran."]
@@ -112,7 +111,3 @@ def _canaries(rows: Sequence[Mapping[str, Any]]) -> Section:
 
 def _labels(text: str | None) -> str:
     return name(", ".join(f"{key} = {value}" for key, value in read_labels(text).items()) or "everything")
-
-
-def _traces(ids: Sequence[str] | None) -> Cell:
-    return Cell(" ".join(list(ids or ())[:_MOST_TRACES]) or "–", "id")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, cast
 
 from llmops_sdk._documents import Cell, one_line
@@ -20,6 +20,7 @@ __all__ = [
     "read_labels",
     "relative",
     "signed",
+    "trace_ids",
     "usd",
     "verdict",
     "verdict_cell",
@@ -31,6 +32,7 @@ Verdict: TypeAlias = Literal["worse", "better", "more", "less", "no clear change
 
 _NONE = "–"
 _LONGEST_NAME = 80
+_MOST_TRACES = 3
 _CLASSES: Mapping[Verdict, str] = {"worse": "bad", "better": "good"}
 
 
@@ -121,6 +123,11 @@ def name(value: object, longest: int = _LONGEST_NAME) -> str:
         longest: The most characters.
     """
     return _NONE if value is None else one_line(str(value), longest)
+
+
+def trace_ids(ids: Sequence[str | None] | None) -> Cell:
+    """Return a cell with the first ids of traces."""
+    return Cell(" ".join(name(one) for one in list(ids or ())[:_MOST_TRACES] if one) or _NONE, "id")
 
 
 def read_labels(text: str | None) -> dict[str, str]:
