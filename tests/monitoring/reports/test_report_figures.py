@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from collections import defaultdict
@@ -39,8 +40,13 @@ NOW, BEFORE = (
 )
 
 
-def ask(weeks: Path, sql: str):
-    return llmops.query(sql, path=weeks).rows()
+@functools.cache
+def _connection(path: Path):
+    return llmops.connect(path=path)
+
+
+def ask(path: Path, sql: str):
+    return _connection(path).execute(sql).fetchall()
 
 
 @pytest.mark.parametrize(("period", "rows"), [("current", NOW), ("previous", BEFORE)])
