@@ -172,7 +172,7 @@ def _steps(period: Period) -> str:
 
 def _errors(period: Period) -> str:
     # Seen before is: by any call of the store, whatever the report is about.
-    return f"""SELECT seen.*, error_type NOT IN (
+    return f"""SELECT seen.*, error_type <> '(none)' AND error_type NOT IN (
             SELECT error_type FROM llm_calls
             WHERE status = 'error' AND error_type IS NOT NULL AND start_time < {moment(period.since)}) AS is_new
         FROM (SELECT coalesce(error_type, '(none)') AS error_type, sum(weight) FILTER (period = 1) AS errors,

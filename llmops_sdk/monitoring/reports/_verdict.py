@@ -14,6 +14,7 @@ from llmops_sdk.monitoring.reports._words import (
     percent,
     points,
     relative,
+    several,
     signed,
     usd,
     verdict,
@@ -35,8 +36,8 @@ def verdict_lines(figures: Mapping[str, Any], *, compared: bool) -> list[Verdict
         compared: Whether there is a period before.
     """
     totals = figures["totals"]["current"]
-    traffic = f"{count(totals['calls'])} calls in {count(totals['traces'])} traces"
-    traffic += f" of {count(totals['users'])} users" if totals["users"] else ""
+    traffic = f"{several(totals['calls'], 'call', 'calls')} in {several(totals['traces'], 'trace', 'traces')}"
+    traffic += f" of {several(totals['users'], 'user', 'users')}" if totals["users"] else ""
     if not totals["calls"]:
         note = _left_out(figures)
         return [("Traffic", f"There are no calls in this period.{note}", None), _attention(figures)]
@@ -91,15 +92,19 @@ def _line(
 def _attention(figures: Mapping[str, Any]) -> VerdictLine:
     alerts = figures["alerts"]
     firing = sum(row["resolved"] is None for row in alerts)
-    said = [f"{count(alerts[0]['alerts'])} alerts fired, {firing} of those shown still fire"] if alerts else []
+    said = (
+        [f"{several(alerts[0]['alerts'], 'alert', 'alerts')} fired, {firing} of those shown still firing"]
+        if alerts
+        else []
+    )
     said += [f"the error budget of {name(row['name'])} is used up ({percent(row['budget_used'])})"
              for row in _spent(figures)]  # fmt: skip
     drifted = _drifted(figures)
     if drifted:
-        said.append(f"{count(drifted)} signals drifted")
+        said.append(f"{several(drifted, 'signal', 'signals')} drifted")
     new = [row for row in figures["errors_seen"] if row["is_new"]]
     if new:
-        said.append(f"{count(len(new))} types of error are new")
+        said.append(several(len(new), "type of error is new", "types of error are new"))
     text = "; ".join(said) or "No alert fired, no error budget is used up, and no check found drift"
     return "Attention", f"{text[0].upper()}{text[1:]}.", "worse" if said else None
 

@@ -19,6 +19,7 @@ __all__ = [
     "points",
     "read_labels",
     "relative",
+    "several",
     "signed",
     "trace_ids",
     "usd",
@@ -41,11 +42,16 @@ def count(value: float | None) -> str:
     return _NONE if value is None else f"{value:,.0f}"
 
 
+def several(number: float, one: str, more: str) -> str:
+    """Return a number with the words for one thing, or for several."""
+    return f"{count(number)} {one if number == 1 else more}"
+
+
 def usd(value: float | None) -> str:
     """Return an amount of money, with enough digits for the cost of a call."""
     if value is None:
         return _NONE
-    digits = 2 if value == 0 or abs(value) >= 10 else min(3 - math.floor(math.log10(abs(value))), 12)
+    digits = 2 if value == 0 or abs(value) >= 1 else min(2 - math.floor(math.log10(abs(value))), 7)
     return f"{value:,.{digits}f} USD"
 
 

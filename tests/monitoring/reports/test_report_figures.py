@@ -117,7 +117,7 @@ def test_new_types_of_error_were_never_seen_before(weeks: Path) -> None:
     assert rows["QuotaError"]["is_new"]
     assert rows["QuotaError"]["errors"] == quota
     assert not rows["TimeoutError"]["is_new"]
-    assert "1 types of error are new" in plain_report(weeks).verdict[-1]
+    assert "1 type of error is new" in plain_report(weeks).verdict[-1]
 
 
 def test_scores_guards_losses_and_examples_equal_sql(weeks: Path) -> None:
@@ -226,7 +226,7 @@ def test_alerts_drift_and_canaries_of_the_period(tmp_path: Path) -> None:
     [canary] = figures["canaries"]
     assert (canary["runs"], canary["answers"], canary["served"], canary["cost"]) == (2, 2, 2, 0.5)
     assert found.status == "worse"
-    assert found.verdict[-1] == "Attention: 2 alerts fired, 1 of those shown still fire; 1 signals drifted."
+    assert found.verdict[-1] == "Attention: 2 alerts fired, 1 of those shown still firing; 1 signal drifted."
 
 
 def test_too_little_data_has_no_interval(tmp_path: Path) -> None:
