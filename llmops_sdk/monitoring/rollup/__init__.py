@@ -1,0 +1,1 @@
+"""Count events by the minute: from SQL over the store, kept in memory and in a small database of the watcher."""

@@ -1,0 +1,1 @@
+"""Service-level objectives: burn rates over several windows, rules for low traffic, and the budget that is left."""

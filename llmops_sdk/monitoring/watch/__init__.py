@@ -1,0 +1,1 @@
+"""The watcher: evaluate what the configuration asks for, keep states, tell people, and say what would have been."""
