@@ -6,7 +6,31 @@ from llmops_sdk._lazy import lazy_names
 
 if TYPE_CHECKING:
     from llmops_sdk.monitoring._notification import Culprit, Notification
+    from llmops_sdk.monitoring._queue import Notifications
+    from llmops_sdk.monitoring.slo._objective import Budget
+    from llmops_sdk.monitoring.watch._backtest import Backtest, BacktestChange, BacktestRule, backtest
+    from llmops_sdk.monitoring.watch._start import start, stop
 
-__getattr__, __dir__ = lazy_names(__name__, {"_notification": "Culprit Notification"})
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "_notification": "Culprit Notification",
+        "_queue": "Notifications",
+        "slo._objective": "Budget",
+        "watch._backtest": "Backtest BacktestChange BacktestRule backtest",
+        "watch._start": "start stop",
+    },
+)
 
-__all__ = ["Culprit", "Notification"]
+__all__ = [
+    "Backtest",
+    "BacktestChange",
+    "BacktestRule",
+    "Budget",
+    "Culprit",
+    "Notification",
+    "Notifications",
+    "backtest",
+    "start",
+    "stop",
+]

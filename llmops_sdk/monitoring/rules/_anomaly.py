@@ -60,13 +60,13 @@ class SeasonalRule(RuleBase):
         for labels, track in rollup.tracks(self._series).items():
             if not len(track):
                 continue
-            profile = self._profile(labels, track, fitted_at, first)
+            profile = self._profile(labels, track, fitted_at)
             outcome = self._outcome(labels, track, until, profile)
             if self._rule.no_data == "alert":
                 outcome.no_data = is_missing_buckets(track, until, self._interval)
             yield outcome
 
-    def _profile(self, labels: tuple[str, ...], track: Track, fitted_at: int, first: int) -> Profile | None:
+    def _profile(self, labels: tuple[str, ...], track: Track, fitted_at: int) -> Profile | None:
         known = self._profiles.get(labels)
         if known is not None and known[0] == fitted_at:
             return known[1]
@@ -219,9 +219,10 @@ class RateAnomalyRule(RuleBase):
     def describe(self, outcome: Outcome) -> str:
         if outcome.value is None or outcome.threshold is None:
             return f"{self._rule.metric} has no value, or too little history to say what is usual"
+        most = "most" if self._above else "least"
         return (
-            f"{share(outcome.value)} of {number(outcome.events)} calls in {self.span(outcome.window)} {self.metric.bad}; "
-            f"usual is at {'most' if self._above else 'least'} {share(outcome.threshold)}"
+            f"{share(outcome.value)} of {number(outcome.events)} calls in {self.span(outcome.window)} "
+            f"{self.metric.bad}; usual is at {most} {share(outcome.threshold)}"
         )
 
 

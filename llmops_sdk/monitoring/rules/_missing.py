@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+
 from llmops_sdk.monitoring.rollup._track import Track
 
 __all__ = ["is_missing"]
@@ -27,13 +29,13 @@ def is_missing(track: Track, until: int, interval: float) -> bool:
     at_least = max(-(-int(interval) * _INTERVALS // 60), _INTERVALS)
     if track.events(until - at_least, until):
         return False
-    last = next((bucket for bucket in reversed(track.buckets) if bucket < until), None)
-    if last is None:
+    index = bisect_left(track.buckets, until) - 1
+    if index < 0 or track.buckets[index] < until - 7 * _DAY:
         return False
-    silent = until - last - 1
-    days = min((until - track.buckets[0]) // _DAY, 7)
+    silent = until - track.buckets[index] - 1
+    days = (until - track.buckets[bisect_left(track.buckets, until - 7 * _DAY)]) // _DAY
     if silent < at_least or days < 1 or silent > _DAY:
         return silent > _DAY and days >= 1
     usual = [track.events(until - silent - day * _DAY, until - day * _DAY) for day in range(1, days + 1)]
     # The quietest of several days: a day off each week is usual.
-    return (min(usual) if days >= 7 else sum(usual) / days) >= _EXPECTED
+    return (min(usual) if days >= 6 else sum(usual) / days) >= _EXPECTED

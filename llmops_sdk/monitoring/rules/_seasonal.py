@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -71,8 +72,6 @@ def bucket_values(track: Track, shape: str, since: int, until: int) -> list[tupl
         since: The first bucket.
         until: The bucket after the last one.
     """
-    from bisect import bisect_left
-
     low, high = bisect_left(track.buckets, since), bisect_left(track.buckets, until)
     events, _, values, _ = track.columns
     known = {
@@ -86,7 +85,7 @@ def bucket_values(track: Track, shape: str, since: int, until: int) -> list[tupl
 
 
 def fit_profile(
-    track: Track, shape: str, until: int, *, counts: bool, above: bool, false_alarms: float, first: int
+    track: Track, shape: str, until: int, *, counts: bool, above: bool, false_alarms: float
 ) -> Profile | None:
     """Return what is usual, from the six weeks before a bucket; None without a day of history.
 
@@ -101,9 +100,12 @@ def fit_profile(
         counts: Whether the value is a number of things.
         above: Whether high values are bad; else low ones.
         false_alarms: The most false alarms in 30 days.
-        first: The first bucket that anybody knows of.
     """
-    since = max(until - HISTORY // BUCKET, first)
+    # The first event of these weeks, not of all time: a long history must not change what is usual.
+    index = bisect_left(track.buckets, until - HISTORY // BUCKET)
+    if index == len(track):
+        return None
+    since = track.buckets[index]
     length = until - since
     if length < _DAY:
         return None

@@ -75,7 +75,7 @@ def find_culprits(
         conditions.append(f'"{column}" IS NOT DISTINCT FROM $group_{number}')
     where = " AND ".join(conditions)
     sql = _SQL.format(amount=_amount(series, outcome, above), base=base_sql(series), where=where)
-    return _found(ask(sql, given), series, labels, where)
+    return _found(ask(sql, given), series, labels, _shown(series, outcome, end))
 
 
 def _amount(series: Series, outcome: Outcome, above: bool) -> str:
@@ -87,7 +87,21 @@ def _amount(series: Series, outcome: Outcome, above: bool) -> str:
     return f"weight * (({series.value}) {'>' if above else '<'} {float(outcome.threshold)!r})::INT"
 
 
-def _found(rows: Sequence[tuple[Any, ...]], series: Series, labels: Labels, where: str) -> Found:
+def _shown(series: Series, outcome: Outcome, end: int) -> str | None:
+    """Return SQL that shows the calls, for people: without the values of users, which only labels stand for."""
+    if series.source != "calls":
+        return None
+    since, until = (f"TIMESTAMP '{moment(one):%Y-%m-%d %H:%M:%S}'" for one in (end - outcome.window, end))
+    parts = [f"start_time >= {since}", f"start_time < {until}"]
+    parts += [f"({one})" for one in (series.where, series.bad) if one]
+    for column, value in zip(series.group_by, outcome.labels, strict=True):
+        if column not in ("user_id", "session_id"):
+            text = value.replace("'", "''")
+            parts.append(f"\"{column}\" = '{text}'" if value else f'"{column}" IS NULL')
+    return f"SELECT * FROM llm_calls WHERE {' AND '.join(parts)}"
+
+
+def _found(rows: Sequence[tuple[Any, ...]], series: Series, labels: Labels, sql: str | None) -> Found:
     everything = next((row for row in rows if row[0] == _ALL), None)
     if everything is None or not everything[5]:
         return Found()
@@ -101,12 +115,11 @@ def _found(rows: Sequence[tuple[Any, ...]], series: Series, labels: Labels, wher
             name = _DIMENSIONS[number]
             culprits.append(Culprit(dimension=name, value=labels.text(name, rest[number]), share=round(share, 4)))
     culprits.sort(key=lambda one: -one.share)
-    bad = f" AND ({series.bad})" if series.bad else ""
     return Found(
         culprits=tuple(culprits),
         traces=tuple(dict.fromkeys(everything[6] or ())),
         texts=tuple(dict.fromkeys(text[:_MOST_TEXT] for text in everything[7] or () if text)),
-        sql=f"SELECT * FROM llm_calls WHERE {where}{bad}" if series.source == "calls" else None,
+        sql=sql,
     )
 
 

@@ -92,6 +92,11 @@ class Engine:
         """Return the states of all alerts that are not inactive."""
         return [alert for active in self._active.values() for alert in active.alerts.values()]
 
+    @property
+    def has_states(self) -> bool:
+        """Return whether an alert is not inactive."""
+        return any(active.alerts for active in self._active.values())
+
     def step(self, end: int) -> list[Event]:
         """Evaluate every rule; return what changed.
 
@@ -182,7 +187,7 @@ class Engine:
         ]
 
     def messages(
-        self, events: Sequence[Event], end: int, is_silenced: Callable[[AlertState], bool] = lambda alert: False
+        self, events: Sequence[Event], end: int, is_silenced: Callable[[AlertState], bool] = lambda _: False
     ) -> list[Message]:  # fmt: skip
         """Return what to send after a step: new alerts, repeats, and ends of those that were told.
 

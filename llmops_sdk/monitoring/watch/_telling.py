@@ -1,4 +1,4 @@
-"""Tell of changes: a row in `alerts`, and a message in the queue. A kill in between loses nothing and doubles nothing."""
+"""Tell of changes: a row in `alerts`, and a message in the queue. A kill in between neither loses nor doubles one."""
 
 from __future__ import annotations
 
@@ -39,13 +39,15 @@ def change_json(event: Event, found: Found, message: Message | None) -> dict[str
     if message is None:
         row = {
             **shared, "alert_id": change.alert_id, "state": change.state, "previous": change.previous,
-            "labels": dict(alert.labels), "example_trace_ids": found.traces, "details": dict(details_of(outcome, found)),
+            "labels": dict(alert.labels), "example_trace_ids": found.traces,
+            "details": dict(details_of(outcome, found)),
             "firing_ns": None if firing is None else int(firing * 1e9), "time_ns": event.time * 10**9,
         }  # fmt: skip
         return {"row": row}
     culprits = [[one.dimension, one.value, one.share] for one in found.culprits]
     sent = {
-        **shared, "id": change.alert_id, "state": message.state, "time": event.time, "firing_since": firing or event.time,
+        **shared, "id": change.alert_id, "state": message.state, "time": event.time,
+        "firing_since": firing or event.time,
         "labels": dict(alert.labels), "window": outcome.window or None, "repeat": message.repeat, "culprits": culprits,
         "example_trace_ids": found.traces, "sql": found.sql, "runbook": event.evaluator.runbook, "texts": found.texts,
     }  # fmt: skip
@@ -93,13 +95,17 @@ class Telling:
 
 def _record(row: Mapping[str, Any]) -> AlertRecord:
     labels = row["labels"]
-    given = {**row, "labels": orjson.dumps(labels) if labels else None, "details": orjson.dumps(row["details"])}
+    given: dict[str, Any] = {
+        **row,
+        "labels": orjson.dumps(labels) if labels else None,
+        "details": orjson.dumps(row["details"]),
+    }
     return AlertRecord(**given)
 
 
 def _notification(message: Mapping[str, Any]) -> Notification:
     culprits = tuple(Culprit(dimension=name, value=value, share=share) for name, value, share in message["culprits"])
-    given = {
+    given: dict[str, Any] = {
         **message, "culprits": culprits, "example_trace_ids": tuple(message["example_trace_ids"]),
         "texts": tuple(message["texts"]),
     }  # fmt: skip

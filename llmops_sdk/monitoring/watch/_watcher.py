@@ -49,7 +49,7 @@ class Watcher:
 
     Args:
         settings: The settings.
-        queue: Makes the queue of messages, given the watcher's folder.
+        queue: Makes the queue of messages, given the store's folder.
         clock: The clock.
 
     Raises:
@@ -65,7 +65,6 @@ class Watcher:
         self.store = settings.store.path.absolute()
         self._clock = clock
         self._last = 0
-        self._future = 0
         self._lock = threading.Lock()
         with ExitStack() as opened:
             writer = open_record_writer(settings)
@@ -89,9 +88,9 @@ class Watcher:
             states = [AlertState(**state) for state in self.database.alerts().values()]
             self.engine = Engine(self._evaluators, self.rollup, states)
             self._stored = {name: orjson.dumps(state) for name, state in self.database.alerts().items()}
-            notifications = queue(self.folder)
-            opened.callback(notifications.close)
-            self._telling = Telling(self.database, writer, notifications, self._ask)
+            self.queue = queue(self.store)
+            opened.callback(self.queue.close)
+            self._telling = Telling(self.database, writer, self.queue, self._ask)
             self._telling.deliver(after_restart=True)
             self._opened = opened.pop_all()
 
@@ -165,18 +164,27 @@ class Watcher:
         wants_texts = any(self.settings.notify[name].content for name in event.evaluator.notify)
         return found if wants_texts else Found(culprits=found.culprits, traces=found.traces, sql=found.sql)
 
-    def put(self, change: Mapping[str, Any]) -> None:
-        """Store a change that a job found, and tell it.
+    def note(self, name: str) -> Any:
+        """Return what a job noted, or None."""
+        with self._lock:
+            return self.database.note(name)
+
+    def put_note(self, name: str, value: Any, changes: Sequence[Mapping[str, Any]] = ()) -> None:
+        """Store a job's note and what it found, together, and tell it.
 
         Args:
-            change: What `change_json` or a job made.
+            name: The note's name.
+            value: JSON values.
+            changes: Rows and messages, as `change_json` makes them.
 
         Raises:
-            StoreError: It cannot be written.
+            StoreError: They cannot be written.
         """
         with self._lock:
             with self.database.transaction():
-                self.database.add_change(change)
+                self.database.put_note(name, value)
+                for change in changes:
+                    self.database.add_change(change)
             self._telling.deliver()
 
     def budgets(self) -> list[Budget]:
@@ -199,11 +207,12 @@ class Watcher:
         except OSError as error:
             raise StoreError(f"the heartbeat cannot be written: {error.strerror}", path=str(self.folder)) from error
 
-    def run(self, stop: threading.Event) -> None:
+    def run(self, stop: threading.Event, after: Callable[[], None] | None = None) -> None:
         """Look again and again until `stop` is set. A look that fails is logged, and the next one tries again.
 
         Args:
             stop: Ends the loop within a second.
+            after: Called after each look that did not fail.
         """
         said = ""
         while not stop.is_set():
@@ -211,6 +220,8 @@ class Watcher:
             try:
                 self.tick()
                 said = ""
+                if after is not None:
+                    after()
             except LLMOpsError as error:
                 if str(error) != said:
                     _log.warning("llmops: the watcher failed to look: %s", error)
