@@ -84,3 +84,8 @@ class Track:
         """Return the events of the buckets from `since` to before `until`."""
         sums = self._sums[0]
         return sums[bisect_left(self.buckets, until)] - sums[bisect_left(self.buckets, since)]
+
+    def bad(self, since: int, until: int) -> float:
+        """Return the bad events of the buckets from `since` to before `until`."""
+        sums = self._sums[1]
+        return sums[bisect_left(self.buckets, until)] - sums[bisect_left(self.buckets, since)]

@@ -74,7 +74,7 @@ class SeasonalRule(RuleBase):
             self._profiles.clear()
         profile = fit_profile(
             track, self.metric.shape, fitted_at, counts=self.metric.counts, above=self._above,
-            false_alarms=self._rule.false_alarms_per_month, first=max(first, track.buckets[0]),
+            false_alarms=self._rule.false_alarms_per_month,
         )  # fmt: skip
         self._profiles[labels] = fitted_at, profile
         return profile

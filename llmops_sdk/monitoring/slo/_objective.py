@@ -22,6 +22,7 @@ __all__ = ["Budget", "Objective", "slo_series"]
 _DAY = 1_440
 _TRICKLE_BAD, _TRICKLE_EVENTS, _TRICKLE_FRESH = 10, 100, 360
 _REACH = 0.9
+_FEW = 100
 
 
 @public("llmops_sdk.monitoring")
@@ -126,6 +127,7 @@ class Objective:
             check_reachable(name, slo.objective, self.windows)
         self.series = slo_series(name, slo, simulated)
         self._allowed = 1 - slo.objective
+        self._longest_short = max(one.short for one in self.windows) // 60
 
     def wanted(self) -> Mapping[Series, float]:
         return {self.series: self.settings.period + 3_600}
@@ -134,59 +136,57 @@ class Objective:
         until = end // 60
         track = rollup.tracks(self.series).get((), _EMPTY)
         first = rollup.first(self.series)
-        by_severity: dict[str, Outcome] = {}
-        for one in self.windows:
-            outcome = self._window(track, one, until, first)
-            known = by_severity.get(one.severity)
-            if known is None or _rank(outcome) > _rank(known):
-                fired = [*known.details.get("fired", ())] if known is not None else []
-                outcome.details = {**outcome.details, "fired": [*fired, *outcome.details.get("fired", ())]}
-                by_severity[one.severity] = outcome
-            elif outcome.is_bad:
-                known.details = {**known.details, "fired": [*known.details["fired"], *outcome.details["fired"]]}
-        trickle = self._trickle(track, until)
-        if trickle is not None and not by_severity["page"].is_bad:
-            by_severity["page"] = trickle
-        yield from by_severity.values()
+        fired: dict[str, list[tuple[BurnWindow, Sums]]] = {}
+        if first is not None and track.bad(until - self._longest_short, until):
+            for one in self.windows:
+                sums = self._fires(track, one, until, first)
+                if sums is not None:
+                    fired.setdefault(one.severity, []).append((one, sums))
+        for severity in self.severities:
+            found = fired.get(severity)
+            if found:
+                yield self._fired(severity, found)
+            else:
+                trickle = self._trickle(track, until) if severity == "page" else None
+                yield trickle or Outcome(is_bad=False, severity=severity)
 
-    def _window(self, track: Track, window: BurnWindow, until: int, first: int | None) -> Outcome:
+    def _fired(self, severity: str, found: list[tuple[BurnWindow, Sums]]) -> Outcome:
+        window, sums = found[0]
+        share_bad = sums.bad / sums.events
+        return Outcome(
+            severity=severity, is_bad=True, window=window.long, threshold=round(self._burn(window) * self._allowed, 9),
+            events=round(sums.events, 6), bad=round(sums.bad, 6), value=round(share_bad, 9), unknown=sums.unknown,
+            details={
+                "fired": [duration(one.long) for one, _ in found], "burn": round(share_bad / self._allowed, 4),
+            },
+        )  # fmt: skip
+
+    def _fires(self, track: Track, window: BurnWindow, until: int, first: int) -> Sums | None:
+        """Return the sums of the long window if both windows burn too fast."""
         long, short = window.long // 60, window.short // 60
+        # Half of a window without history would make its share that of the other half.
+        if first > until - long / 2:
+            return None
+        bad_share = self._burn(window) * self._allowed
         near = track.window(until - short, until)
-        burn = self._burn(window)
-        result = Outcome(severity=window.severity, window=window.long, threshold=burn * self._allowed)
-        if first is None or first > until - long / 2:
-            # Half of a window without history would make its share that of the other half.
-            result.details = {"warming": True}
-            result.is_bad = False
-            return result
-        if not near.events or near.bad / near.events < burn * self._allowed:
-            result.is_bad = False
+        if not near.events or near.bad < bad_share * near.events:
+            return None
         sums = track.window(until - long, until)
-        result.events, result.bad, result.unknown = round(sums.events, 6), round(sums.bad, 6), sums.unknown
-        result.value = round(sums.bad / sums.events, 9) if sums.events else None
-        if result.is_bad is None:
-            result.is_bad = self._fires(track, window, sums, burn, until, first)
-        if result.is_bad:
-            result.details = {
-                "fired": [duration(window.long)],
-                "burn": round(sums.bad / sums.events / self._allowed, 4),
-            }
-        return result
-
-    def _burn(self, window: BurnWindow) -> float:
-        return window.burn if self.settings.basis == "time" else min(window.burn, _REACH / self._allowed)
-
-    def _fires(
-        self, track: Track, window: BurnWindow, sums: Sums, burn: float, until: int, first: int
-    ) -> bool:  # fmt: skip
-        if not sums.events or sums.bad / sums.events < burn * self._allowed:
-            return False
+        if sums.bad < bad_share * sums.events:
+            return None
         if self.settings.basis == "events":
             expected = self._expected(track, until, first)
             if expected is None or sums.bad < window.budget * expected * self._allowed:
-                return False
-        events = round(sums.events)
-        return binomial_tail(min(round(sums.bad), events), events, self._allowed) < window.alpha
+                return None
+        if sums.bad < _FEW:
+            # At low traffic a few failures are a large share.
+            events = round(sums.events)
+            if binomial_tail(min(round(sums.bad), events), events, self._allowed) >= window.alpha:
+                return None
+        return sums
+
+    def _burn(self, window: BurnWindow) -> float:
+        return window.burn if self.settings.basis == "time" else min(window.burn, _REACH / self._allowed)
 
     def _expected(self, track: Track, until: int, first: int) -> float | None:
         """Return the calls that a period usually has; None without a day of history."""
@@ -198,7 +198,7 @@ class Objective:
 
     def _trickle(self, track: Track, until: int) -> Outcome | None:
         """Return an outcome where few calls, too few for any window, fail day after day."""
-        if not track.window(until - _TRICKLE_FRESH, until).bad:
+        if not track.bad(until - _TRICKLE_FRESH, until):
             return None
         sums = track.window(until - _DAY, until)
         events, bad = round(sums.events), round(sums.bad)
@@ -233,10 +233,8 @@ class Objective:
 
     def describe(self, outcome: Outcome) -> str:
         details: Mapping[str, Any] = outcome.details
-        if details.get("warming"):
-            return f"less than half of {duration(outcome.window)} has history yet"
         if outcome.value is None:
-            return f"no events in {duration(outcome.window)}"
+            return "the budget is not used too fast any more"
         text = (
             f"{share(outcome.value)} of {number(outcome.events)} events in {duration(outcome.window)} were bad; the "
             f"objective {self.settings.objective:g} allows {share(self._allowed)}"
@@ -251,7 +249,3 @@ class Objective:
 
 
 _EMPTY = Track()
-
-
-def _rank(outcome: Outcome) -> tuple[bool, bool]:
-    return outcome.is_bad is True, outcome.value is not None
