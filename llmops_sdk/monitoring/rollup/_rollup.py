@@ -68,6 +68,8 @@ class Rollup:
         self._labels = labels
         self._database = database
         self._deep_at = self._tidy_at = -1
+        self.version = 0
+        """Changes with each refresh."""
         self._counted = {one: _Counted(one, int(horizon)) for one, horizon in wanted.items()}
         if database is not None:
             self._load(database)
@@ -98,6 +100,7 @@ class Rollup:
             QueryError: The configuration's SQL fails.
             StoreError: The store cannot be read, or the database cannot be written.
         """
+        self.version += 1
         deep = end // _DEEP_EVERY != self._deep_at
         new = [one.series for one in self._counted.values() if one.covered is None]
         known = [one.series for one in self._counted.values() if one.covered is not None]

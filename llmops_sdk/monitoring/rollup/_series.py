@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
+from functools import cached_property
 
 __all__ = ["GROUP_LIMIT", "Series", "base_sql", "counting_sql", "same_scan"]
 
@@ -43,7 +44,7 @@ WHERE t.policy = 'budget' AND t.time >= $since - INTERVAL 1 HOUR
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Series:
     """What to count.
 
@@ -75,7 +76,15 @@ class Series:
     simulated: bool = False
     sql: str = ""
 
-    @property
+    def __hash__(self) -> int:
+        # Every evaluation looks a series up; the hash of all fields takes longer than the rest of it.
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash(astuple(self))
+
+    @cached_property
     def key(self) -> str:
         """Return a digest: the rows of a changed series are counted anew."""
         return hashlib.blake2b(repr(astuple(self)).encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import NamedTuple, TypeAlias
 
 __all__ = ["Row", "Sums", "Track"]
@@ -49,15 +50,14 @@ class Track:
         cut = bisect_left(self.buckets, since)
         late = sum(row[1] for row in rows if row[0] < settled) - self.events(since, settled) if since < settled else 0.0
         del self.buckets[cut:]
-        self.buckets.extend(row[0] for row in rows)
-        for number, (column, sums) in enumerate(zip(self.columns, self._sums, strict=True), start=1):
+        buckets, *columns = zip(*rows, strict=True) if rows else ((), (), (), (), ())
+        self.buckets.extend(buckets)
+        for column, sums, values in zip(self.columns, self._sums, columns, strict=True):
             del column[cut:]
-            del sums[cut + 1 :]
-            total = sums[-1]
-            for row in rows:
-                column.append(row[number])
-                total += row[number]
-                sums.append(total)
+            column.extend(values)
+            total = sums[cut]
+            del sums[cut:]
+            sums.extend(accumulate(values, initial=total))
         return max(late, 0.0)
 
     def drop_before(self, bucket: int) -> None:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 
 from llmops_sdk.config import AlertSettings
 from llmops_sdk.monitoring.rollup._rollup import Rollup
 from llmops_sdk.monitoring.rollup._series import Series
-from llmops_sdk.monitoring.rollup._track import Track
+from llmops_sdk.monitoring.rollup._track import Sums, Track
 from llmops_sdk.monitoring.rules._figures import number, share
 from llmops_sdk.monitoring.rules._metrics import Metric
 from llmops_sdk.monitoring.rules._missing import is_missing
 from llmops_sdk.monitoring.rules._rule import RuleBase
 from llmops_sdk.monitoring.rules._seasonal import BUCKET, HISTORY, LOOKS, NEEDED, Profile, bucket_values, fit_profile
-from llmops_sdk.monitoring.states._outcome import Outcome
+from llmops_sdk.monitoring.states._outcome import EVERYTHING, Outcome
 from llmops_sdk.stats import clopper_pearson, log_rate_e_value
 
 __all__ = ["RateAnomalyRule", "SeasonalRule"]
@@ -45,15 +45,28 @@ class SeasonalRule(RuleBase):
         self._interval = interval
         self._above = rule.compare == "above"
         self._profiles: dict[tuple[str, ...], tuple[int, Profile | None]] = {}
+        # The results of the last bucket: five looks in a row have the same ones.
+        self._at = (-1, -1)
+        self._results: list[Outcome] = []
 
     def wanted(self) -> Mapping[Series, float]:
         return {self._series: HISTORY + 2 * _DAY}
 
-    def evaluate(self, rollup: Rollup, end: int) -> Iterator[Outcome]:
+    def evaluate(
+        self, rollup: Rollup, end: int, asked: Container[tuple[str, ...]] = EVERYTHING
+    ) -> Iterator[Outcome]:  # fmt: skip
         first = rollup.first(self._series)
         if first is None:
             return
         until = end // BUCKET
+        key = rollup.version, until
+        if key != self._at:
+            self._at, self._results = key, list(self._all(rollup, end, first, until))
+        for outcome in self._results:
+            if outcome.is_bad or outcome.no_data or outcome.labels in asked:
+                yield outcome
+
+    def _all(self, rollup: Rollup, end: int, first: int, until: int) -> Iterator[Outcome]:
         # One profile a day, so that a backtest and a live run use the same ones; hourly while the history is short.
         is_short = until - first < 8 * _DAY // BUCKET
         fitted_at = end // 3_600 * 3_600 // BUCKET if is_short else end // _DAY * _DAY // BUCKET
@@ -150,17 +163,19 @@ class RateAnomalyRule(RuleBase):
     def wanted(self) -> Mapping[Series, float]:
         return {self._series: HISTORY + 2 * _DAY}
 
-    def evaluate(self, rollup: Rollup, end: int) -> Iterator[Outcome]:
+    def evaluate(
+        self, rollup: Rollup, end: int, asked: Container[tuple[str, ...]] = EVERYTHING
+    ) -> Iterator[Outcome]:  # fmt: skip
         until = end // 60
         for labels, track in rollup.tracks(self._series).items():
             usual = self._rate(labels, track, end)
             begin = until // self._minutes * self._minutes
             if begin == until:
                 begin -= self._minutes
-            outcome = self._outcome(labels, track, begin, until, usual)
-            if self._rule.no_data == "alert":
-                outcome.no_data = is_missing(track, until, self._interval)
-            yield outcome
+            no_data = self._rule.no_data == "alert" and is_missing(track, until, self._interval)
+            log_e = 0.0 if usual is None else self._evidence(track, begin, until, usual)
+            if log_e >= self._log_needed or no_data or labels in asked:
+                yield self._outcome(labels, track.window(begin, until), until - begin, usual, log_e, no_data=no_data)
 
     def _rate(self, labels: tuple[str, ...], track: Track, end: int) -> float | None:
         day = end // _DAY
@@ -180,32 +195,34 @@ class RateAnomalyRule(RuleBase):
         return rate
 
     def _outcome(
-        self, labels: tuple[str, ...], track: Track, begin: int, until: int, usual: float | None
+        self, labels: tuple[str, ...], sums: Sums, minutes: int, usual: float | None, log_e: float, *, no_data: bool
     ) -> Outcome:  # fmt: skip
-        sums = track.window(begin, until)
         result = Outcome(
-            labels=labels, severity=self._rule.severity, window=(until - begin) * 60, events=round(sums.events, 6),
-            bad=round(sums.bad, 6),
+            labels=labels, severity=self._rule.severity, window=minutes * 60, events=round(sums.events, 6),
+            bad=round(sums.bad, 6), no_data=no_data,
         )  # fmt: skip
-        if usual is None or usual >= 1:
+        if usual is None:
             result.details = {"warming": True}
             return result
         result.threshold = usual if self._above else 1 - usual
-        log_e = self._log_e(track, begin, until, usual)
-        is_bad = log_e >= self._log_needed
-        if not is_bad:
-            # A new window begins without evidence. What the one before showed stands until the rate is usual again.
-            before = self._log_e(track, begin - self._minutes, begin, usual)
-            hits = sums.bad if self._above else sums.events - sums.bad
-            is_bad = before >= self._log_needed and hits > sums.events * usual
         result.value = round(sums.bad / sums.events, 9) if sums.events else None
-        result.is_bad = is_bad and (sums.events >= self._rule.min_events)
-        result.details = {
-            "usual": result.threshold,
-            "log_e": round(log_e, 3),
-            "log_e_needed": round(self._log_needed, 3),
-        }
+        result.is_bad = log_e >= self._log_needed and sums.events >= self._rule.min_events
+        result.details = {"log_e": round(log_e, 3), "log_e_needed": round(self._log_needed, 3)}
         return result
+
+    def _evidence(self, track: Track, begin: int, until: int, usual: float) -> float:
+        """Return the evidence of this window; or of the one before while the rate is still unusual.
+
+        A new window begins without evidence. What the one before showed stands until the rate is usual again.
+        """
+        sums = track.window(begin, until)
+        hits = sums.bad if self._above else sums.events - sums.bad
+        if hits <= sums.events * usual:
+            return 0.0
+        log_e = self._log_e(track, begin, until, usual)
+        return (
+            log_e if log_e >= self._log_needed else max(log_e, self._log_e(track, begin - self._minutes, begin, usual))
+        )
 
     def _log_e(self, track: Track, since: int, until: int, usual: float) -> float:
         sums = track.window(since, until)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from llmops_sdk.config import AlertSettings
@@ -14,7 +14,7 @@ from llmops_sdk.monitoring.rollup._rollup import Rollup, moment
 from llmops_sdk.monitoring.rollup._series import GROUP_LIMIT, Series
 from llmops_sdk.monitoring.rules._figures import number
 from llmops_sdk.monitoring.rules._rule import RuleBase
-from llmops_sdk.monitoring.states._outcome import Outcome
+from llmops_sdk.monitoring.states._outcome import EVERYTHING, Outcome
 
 __all__ = ["SqlRule", "Table"]
 
@@ -72,8 +72,10 @@ class SqlRule(RuleBase):
     def wanted(self) -> Mapping[Series, float]:
         return {}
 
-    def evaluate(self, rollup: Rollup, end: int) -> Iterator[Outcome]:
-        del rollup  # its SQL counts for itself
+    def evaluate(
+        self, rollup: Rollup, end: int, asked: Container[tuple[str, ...]] = EVERYTHING
+    ) -> Iterator[Outcome]:  # fmt: skip
+        del rollup, asked  # its SQL counts for itself, and returns what it returns
         given = {"since": moment(end - self._rule.window), "until": moment(end)}
         try:
             table = self._ask(self._sql, {name: given[name] for name in sorted(self._names)})

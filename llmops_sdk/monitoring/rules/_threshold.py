@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 
 from llmops_sdk.config import AlertSettings
 from llmops_sdk.monitoring.rollup._rollup import Rollup
@@ -12,7 +12,7 @@ from llmops_sdk.monitoring.rules._figures import number, share
 from llmops_sdk.monitoring.rules._metrics import METRICS, Metric
 from llmops_sdk.monitoring.rules._missing import is_missing
 from llmops_sdk.monitoring.rules._rule import RuleBase
-from llmops_sdk.monitoring.states._outcome import Outcome
+from llmops_sdk.monitoring.states._outcome import EVERYTHING, Outcome
 
 __all__ = ["ThresholdRule"]
 
@@ -42,42 +42,44 @@ class ThresholdRule(RuleBase):
         self._quantile = quantile
         self._limit = 1 - quantile if quantile is not None else self._threshold
         self._above = rule.compare == "above"
+        self._watches_data = rule.no_data == "alert"
 
     def wanted(self) -> Mapping[Series, float]:
         least = self._minutes * 60.0 * 2 + 3_600
-        return {self._series: max(least, _NO_DATA_HISTORY) if self._rule.no_data == "alert" else least}
+        return {self._series: max(least, _NO_DATA_HISTORY) if self._watches_data else least}
 
-    def evaluate(self, rollup: Rollup, end: int) -> Iterator[Outcome]:
+    def evaluate(
+        self, rollup: Rollup, end: int, asked: Container[tuple[str, ...]] = EVERYTHING
+    ) -> Iterator[Outcome]:  # fmt: skip
         until = end // 60
         since = until - self._minutes
         tracks = rollup.tracks(self._series)
         first = rollup.first(self._series)
-        if not tracks and not self.columns:
+        if not tracks and () in asked:
             yield Outcome(is_bad=False, window=self._minutes * 60, severity=self._rule.severity)
         for labels, track in tracks.items():
             sums = track.window(since, until)
-            outcome = self._outcome(labels, sums, first is not None and first <= since)
-            if self._rule.no_data == "alert":
-                outcome.no_data = is_missing(track, until, self._interval)
-            yield outcome
+            value = self._value(sums)
+            is_bad = self._decide(sums.events, value, first is not None and first <= since)
+            no_data = self._watches_data and is_missing(track, until, self._interval)
+            if is_bad or no_data or labels in asked:
+                yield self._outcome(labels, sums, value, is_bad, no_data=no_data)
 
-    def _outcome(self, labels: tuple[str, ...], sums: Sums, covered: bool) -> Outcome:
-        events = round(sums.events, 6)
-        value = self._value(sums)
-        decided: bool | None
-        if not events and self.metric.shape == "sum" and not self._above:
+    def _decide(self, events: float, value: float | None, covered: bool) -> bool | None:
+        if not events:
             # No call at all is a figure too, once there is a history to compare with.
-            decided = covered and value is not None and value < self._limit
-        elif not events:
-            decided = False
-        elif events < self._rule.min_events or value is None:
-            decided = None
-        else:
-            decided = value > self._limit if self._above else value < self._limit
+            return covered and self.metric.shape == "sum" and not self._above and (value or 0.0) < self._limit
+        if value is None or events < self._rule.min_events:
+            return None
+        return value > self._limit if self._above else value < self._limit
+
+    def _outcome(
+        self, labels: tuple[str, ...], sums: Sums, value: float | None, is_bad: bool | None, *, no_data: bool
+    ) -> Outcome:  # fmt: skip
         return Outcome(
-            labels=labels, is_bad=decided, value=value, threshold=self._threshold, events=events,
+            labels=labels, is_bad=is_bad, value=value, threshold=self._threshold, events=round(sums.events, 6),
             bad=round(sums.bad, 6) if self.metric.shape in ("share", "quantile") else None, unknown=sums.unknown,
-            severity=self._rule.severity, window=self._minutes * 60,
+            severity=self._rule.severity, window=self._minutes * 60, no_data=no_data,
         )  # fmt: skip
 
     def _value(self, sums: Sums) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from llmops_sdk.monitoring.rollup._series import Series
 from llmops_sdk.monitoring.rollup._track import Sums, Track
 from llmops_sdk.monitoring.rules._figures import duration, number, share
 from llmops_sdk.monitoring.slo._windows import BurnWindow, burn_windows, check_reachable, exhaustion
-from llmops_sdk.monitoring.states._outcome import Outcome
+from llmops_sdk.monitoring.states._outcome import EVERYTHING, Outcome
 from llmops_sdk.stats import binomial_tail
 
 __all__ = ["Budget", "Objective", "slo_series"]
@@ -132,7 +132,9 @@ class Objective:
     def wanted(self) -> Mapping[Series, float]:
         return {self.series: self.settings.period + 3_600}
 
-    def evaluate(self, rollup: Rollup, end: int) -> Iterator[Outcome]:
+    def evaluate(
+        self, rollup: Rollup, end: int, asked: Container[tuple[str, ...]] = EVERYTHING
+    ) -> Iterator[Outcome]:  # fmt: skip
         until = end // 60
         track = rollup.tracks(self.series).get((), _EMPTY)
         first = rollup.first(self.series)
@@ -148,7 +150,8 @@ class Objective:
                 yield self._fired(severity, found)
             else:
                 trickle = self._trickle(track, until) if severity == "page" else None
-                yield trickle or Outcome(is_bad=False, severity=severity)
+                if trickle is not None or () in asked:
+                    yield trickle or Outcome(is_bad=False, severity=severity)
 
     def _fired(self, severity: str, found: list[tuple[BurnWindow, Sums]]) -> Outcome:
         window, sums = found[0]

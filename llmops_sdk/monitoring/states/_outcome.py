@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from llmops_sdk.monitoring.rollup._rollup import Rollup
 from llmops_sdk.monitoring.rollup._series import Series
 
-__all__ = ["Evaluator", "Outcome"]
+__all__ = ["EVERYTHING", "Evaluator", "Outcome"]
+
+
+class _Everything:
+    def __contains__(self, labels: object) -> bool:
+        return True
+
+
+EVERYTHING: Container[tuple[str, ...]] = _Everything()
+"""Asks for every group."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -72,12 +81,15 @@ class Evaluator(Protocol):
         """Return the series that it reads, with the seconds of history that it needs of each."""
         ...
 
-    def evaluate(self, rollup: Rollup, end: int) -> Iterable[Outcome]:
-        """Return the result of each group with events, and of each severity.
+    def evaluate(
+        self, rollup: Rollup, end: int, asked: Container[tuple[str, ...]] = EVERYTHING
+    ) -> Iterable[Outcome]:  # fmt: skip
+        """Return the results that matter: of groups in a bad state, and of groups that are asked for.
 
         Args:
             rollup: The counts.
             end: The end of the last full minute, in seconds since the epoch.
+            asked: The labels of groups whose result is wanted in any case: they have an alert.
         """
         ...
 

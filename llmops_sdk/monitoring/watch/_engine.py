@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 
 from llmops_sdk.errors import ConfigError, QueryError
 from llmops_sdk.monitoring.rollup._rollup import Rollup
+from llmops_sdk.monitoring.rollup._series import Series
 from llmops_sdk.monitoring.rules._figures import number
 from llmops_sdk.monitoring.states._machine import AlertState, Change, step
-from llmops_sdk.monitoring.states._outcome import Evaluator, Outcome
+from llmops_sdk.monitoring.states._outcome import EVERYTHING, Evaluator, Outcome
 
 __all__ = ["Engine", "Event", "Message"]
 
@@ -66,6 +67,7 @@ class _Active:
     )
     last: dict[tuple[str, tuple[str, ...]], Event] = field(default_factory=dict[tuple[str, tuple[str, ...]], Event])
     late_at: int = 0
+    late_series: tuple[Series, ...] = ()
 
 
 class Engine:
@@ -82,7 +84,10 @@ class Engine:
         self.rollup = rollup
         self.problems: dict[str, str] = {}
         """Rules that could not be evaluated at the last step, with the reason."""
-        self._active = {one.name: _Active() for one in evaluators}
+        self._active = {
+            one.name: _Active(late_series=tuple(series for series in one.wanted() if series.is_late))
+            for one in evaluators
+        }
         for state in states:
             active = self._active.get(state.rule)
             if active is not None:
@@ -107,14 +112,17 @@ class Engine:
         events: list[Event] = []
         for evaluator in self.evaluators:
             active = self._active[evaluator.name]
+            late = sum(self.rollup.late(series) for series in active.late_series)
+            asked = EVERYTHING if late >= 1 else {labels for _, labels in active.alerts}
             try:
-                outcomes = list(evaluator.evaluate(self.rollup, end))
+                outcomes = list(evaluator.evaluate(self.rollup, end, asked))
             except (QueryError, ConfigError) as error:
                 # One broken rule must not silence the others.
                 self.problems[evaluator.name] = str(error)
                 continue
+            if not outcomes and not active.alerts:
+                continue
             found = self._step(evaluator, active, outcomes, end)
-            late = sum(self.rollup.late(series) for series in evaluator.wanted() if series.is_late)
             if late >= 1:
                 found = self._late(evaluator, active, outcomes, found, late, end)
             events += found
