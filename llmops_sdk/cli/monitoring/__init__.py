@@ -1,0 +1,1 @@
+"""`llmops watch` and `llmops alerts`: evaluate rules, list their states, silence them, and try them."""
