@@ -115,7 +115,7 @@ class Calls:
         self.flush()
         self._sink.write([
             ScoreRecord(
-                trace_id=int(trace_id, 16), span_id=None, name=name, value=value, label=None, comment=None,
+                trace_id=trace_id, span_id=None, name=name, value=value, label=None, comment=None,
                 source="user", time_ns=int(at * 1e9),
             )
         ])  # fmt: skip

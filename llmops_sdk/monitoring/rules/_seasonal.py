@@ -16,8 +16,8 @@ BUCKET = 300
 """Seconds of a bucket."""
 LOOKS, NEEDED = 5, 3
 """An anomaly: so many of so many buckets in a row are unusual."""
-FIRE_AT = 6.0
-"""The least score that is unusual."""
+FIRE_AT = 3.5
+"""The least score that is unusual, as Iglewicz and Hoaglin recommend; with 6, doubled costs take hours to be found."""
 HISTORY = 42 * 86_400
 """Seconds of history that say what is usual."""
 _HOUR = 3_600 // BUCKET
@@ -90,7 +90,7 @@ def fit_profile(
     """Return what is usual, from the six weeks before a bucket; None without a day of history.
 
     With three weeks the hours of the week are apart, with one week the hours of the day, else the last 24 hours are
-    one. The score that fires is at least 6. Where a group's own history had higher scores, it is so high that
+    one. The score that fires is at least 3.5. Where a group's own history had higher scores, it is so high that
     three of five buckets reach it by chance as rarely as asked for.
 
     Args:

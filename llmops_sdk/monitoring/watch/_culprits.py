@@ -21,7 +21,9 @@ _MOST_TEXT = 500
 _SQL = """
 SELECT grouping(model, prompt_name, user_id, error_type)::INT AS level, model, prompt_name, user_id, error_type,
   sum(x_amount) AS total, max_by(trace_id, x_amount, 3) AS traces, max_by(status_message, x_amount, 3) AS texts
-FROM (SELECT * FROM (SELECT *, ({amount})::DOUBLE AS x_amount FROM ({base}) WHERE {where}) WHERE x_amount > 0)
+FROM (
+  SELECT *, ({amount})::DOUBLE AS x_amount FROM (SELECT *, (\n{own}\n) AS x_own FROM ({base})) WHERE x_own AND {where}
+) WHERE x_amount > 0
 GROUP BY GROUPING SETS ((), (model), (prompt_name), (user_id), (error_type))
 QUALIFY row_number() OVER (PARTITION BY level ORDER BY total DESC) <= 2
 """
@@ -69,12 +71,14 @@ def find_culprits(
     if series.group_by and raw is None:
         return Found()
     given: dict[str, Any] = {"since": moment(end - max(outcome.window, 60.0)), "until": moment(end)}
-    conditions = ["true" if not series.where else f"(\n{series.where}\n)", f"({series.events})"]
+    conditions = [f"({series.events})"]
     for number, (column, value) in enumerate(zip(series.group_by, raw or (), strict=True)):
         given[f"group_{number}"] = value
         conditions.append(f'"{column}" IS NOT DISTINCT FROM $group_{number}')
     where = " AND ".join(conditions)
-    sql = _SQL.format(amount=_amount(series, outcome, above), base=base_sql(series), where=where)
+    sql = _SQL.format(
+        amount=_amount(series, outcome, above), base=base_sql(series), own=series.where or "true", where=where
+    )
     return _found(ask(sql, given), series, labels, _shown(series, outcome, end))
 
 

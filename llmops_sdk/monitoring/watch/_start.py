@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -15,6 +15,7 @@ from llmops_sdk._util._daemon import start_daemon
 from llmops_sdk._util._guard import Caught
 from llmops_sdk.config import Settings, current
 from llmops_sdk.errors import StoreError
+from llmops_sdk.monitoring._notification import Notification
 from llmops_sdk.monitoring._queue import Notifications
 from llmops_sdk.monitoring.watch._jobs import Jobs, jobs_of
 from llmops_sdk.monitoring.watch._ping import Ping
@@ -27,6 +28,16 @@ _STOP_SECONDS = 5.0
 _log = logging.getLogger("llmops_sdk")
 
 
+class _Nobody:
+    """The queue of a configuration without notifiers: the view `alerts` has everything."""
+
+    def put(self, notification: Notification, names: Sequence[str]) -> None:
+        del notification, names
+
+    def close(self) -> None:
+        pass
+
+
 def open_notifications(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> Callable[[Path], Notifications]:
     """Return what opens the queue of `[notify.*]` in a store's folder.
 
@@ -36,6 +47,8 @@ def open_notifications(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> Calla
     """
 
     def open_in(folder: Path) -> Notifications:
+        if not settings.notify:
+            return _Nobody()
         # By name: the packages are siblings, and the queue loads what it needs only here.
         home: Any = import_module("llmops_sdk.monitoring.notify._queue")
         return home.open_queue(settings, folder, clock)
