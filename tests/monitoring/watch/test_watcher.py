@@ -73,7 +73,7 @@ def test_an_alert_goes_through_its_states_and_tells_once(calls: Calls, watch: An
     watcher, clock, queue = watch(9, alerts=[rule])
 
     assert states(watcher, clock, range(9, 50, 3)) == [
-        (12, "errs", "pending"), (15, "errs", "firing"), (27, "errs", "resolved"),
+        (12, "errs", "pending"), (15, "errs", "firing"), (30, "errs", "resolved"),
     ]  # fmt: skip
     fired, resolved = queue.messages()
     assert (fired["state"], resolved["state"]) == ("firing", "resolved")
@@ -280,18 +280,18 @@ def test_a_damaged_database_is_set_aside(calls: Calls, watch: Any):
     assert (folder / "damaged-watch.sqlite3").exists()
 
 
-@pytest.mark.parametrize(("interval", "minutes"), [(600, 300), pytest.param(60, 1_500, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize(("interval", "minutes"), [(600, 200), pytest.param(60, 1_700, marks=pytest.mark.thorough)])
 def test_a_backtest_is_what_a_live_replay_decides(
     calls: Calls, watch: Any, store: Path, interval: int, minutes: int
 ):  # fmt: skip
     chance = random.Random(3)
-    begin = 1_500 - minutes
-    for minute in range(1_500):
-        is_fault = 1_300 <= minute < 1_345 or 1_200 <= minute < 1_210
+    begin = 1_700 - minutes
+    for minute in range(1_700):
+        is_fault = 1_520 <= minute < 1_565 or 1_200 <= minute < 1_210
         for number in range(2):
             calls.add(
                 START + minute * 60 + number * 19, error=chance.random() < (0.6 if is_fault else 0.01),
-                ms=chance.lognormvariate(6, 1), cost=0.01 * (9 if 1_400 <= minute < 1_460 else 1),
+                ms=chance.lognormvariate(6, 1), cost=0.01 * (9 if 1_600 <= minute < 1_660 else 1),
             )  # fmt: skip
     calls.flush()
     tables: dict[str, Any] = {
