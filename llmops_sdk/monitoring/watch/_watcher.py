@@ -32,16 +32,12 @@ from llmops_sdk.store import query
 from llmops_sdk.store._online_lock import watch_lock
 from llmops_sdk.store._record_writer import open_record_writer
 
-__all__ = ["AlreadyWatchedError", "Watcher"]
+__all__ = ["Watcher"]
 
 _HEARTBEAT = "heartbeat.json"
 _SQL_SECONDS = 10.0
 _SCAN_SECONDS = 300.0
 _log = logging.getLogger("llmops_sdk")
-
-
-class AlreadyWatchedError(StoreError):
-    """Another watcher works on this store."""
 
 
 class Watcher:
@@ -53,9 +49,8 @@ class Watcher:
         clock: The clock.
 
     Raises:
-        AlreadyWatchedError: Another process watches this store.
         ConfigError: A rule is not valid.
-        StoreError: The store is off, on a network file system, or cannot be written.
+        StoreError: Another process watches this store; or it is off, on a network file system, or cannot be written.
     """
 
     def __init__(
@@ -72,7 +67,7 @@ class Watcher:
                 raise StoreError("there is nothing to watch: the store is off ([store] enabled = false)")
             opened.callback(writer.close)
             if not opened.enter_context(watch_lock(self.store)):
-                raise AlreadyWatchedError(
+                raise StoreError(
                     f"another watcher works on {self.store}: two would send every alert twice", path=str(self.store)
                 )
             self.folder = watch_folder(self.store)

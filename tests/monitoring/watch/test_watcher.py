@@ -17,7 +17,7 @@ from watched_store import START, Calls, FileQueue, Turned, fill, settings_of
 from llmops_sdk.errors import ConfigError, StoreError
 from llmops_sdk.monitoring import backtest
 from llmops_sdk.monitoring.watch._silences import Silence, add_silence
-from llmops_sdk.monitoring.watch._watcher import AlreadyWatchedError, Watcher
+from llmops_sdk.monitoring.watch._watcher import Watcher
 from llmops_sdk.store import prune, query
 
 ERRORS = {"name": "errs", "metric": "errors", "threshold": 0.2, "window": "5m", "notify": ["ops"]}
@@ -182,7 +182,7 @@ def test_two_watchers_never_work_on_one_store(calls: Calls, watch: Any):
     calls.flush()
     first, _, _ = watch(3, alerts=[ERRORS])
 
-    with pytest.raises(AlreadyWatchedError, match="another watcher works on"):
+    with pytest.raises(StoreError, match="another watcher works on"):
         watch(3, alerts=[ERRORS])
     first.close()
     watch(3, alerts=[ERRORS])
