@@ -144,6 +144,7 @@ def start(settings: Settings | None = None) -> None:
         >>> from llmops_sdk import monitoring
         >>> monitoring.start()
         >>> monitoring.stop()
+        True
     """
     global _running
     given = current() if settings is None else settings
