@@ -24,7 +24,9 @@ from llmops_sdk.cli.inspect._schema import schema
 from llmops_sdk.cli.inspect._show import show
 from llmops_sdk.cli.inspect._sql import sql
 from llmops_sdk.cli.inspect._stats import stats
+from llmops_sdk.cli.monitoring import _alerts
 from llmops_sdk.cli.monitoring._report import report
+from llmops_sdk.cli.monitoring._watch import watch
 from llmops_sdk.cli.output._formats import Format
 from llmops_sdk.cli.storage._collect import collect
 from llmops_sdk.cli.storage._compact import compact, snapshot
@@ -122,7 +124,7 @@ def doctor(
 # Heavy imports stay inside the functions: every command pays for what this module imports.
 _COMMANDS = (
     sql, traces, show, stats, report, tail, schema, doctor, collect, compact, export, import_, prune, replay, reprice,
-    snapshot, trust,
+    snapshot, trust, watch,
 )  # fmt: skip
 _GROUPS: dict[str, tuple[str, tuple[Callable[..., bool | None], ...]]] = {
     "guard": ("Try, list and calibrate guards.", (check, list_, calibrate)),
@@ -138,6 +140,7 @@ _GROUPS: dict[str, tuple[str, tuple[Callable[..., bool | None], ...]]] = {
         (_datasets.create, _datasets.list_, _datasets.show, _datasets.diff, _datasets.split, _datasets.export,
          _datasets.delete),
     ),
+    "alerts": ("List, try and silence alerts.", (_alerts.list_, _alerts.test_, _alerts.silence)),
     "eval": (
         "Run, compare, gate and report experiments.",
         (_run.run_, _compare.compare, _compare.gate, _compare.report, _list.list_, _online.online),

@@ -99,6 +99,10 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "guard approvals approve": ("llmops guard approvals approve 3f9a01c2d4e5 --file state/approvals.json --ttl 600",),
     "guard approvals deny": ("llmops guard approvals deny 3f9a01c2d4e5 --file state/approvals.json",),
     "guard calibrate": ("llmops guard calibrate texts.jsonl --fpr 0.01",),
+    "watch": ("llmops watch --once", "llmops watch --interval 30"),
+    "alerts list": ("llmops alerts list", "llmops alerts list --history --format json"),
+    "alerts test": ("llmops alerts test --since 7d", "llmops alerts test --fix"),
+    "alerts silence": ("llmops alerts silence '*' --for 2h", "llmops alerts silence '*' --end"),
     "collect": (
         "llmops collect",
         "llmops collect --port 0 --store other_store",

@@ -41,6 +41,7 @@ _CONTENT: dict[str, re.Pattern[str]] = {
     OUTBOX_FOLDER: re.compile(r".+"),
     "datasets": re.compile(r"compact\.lock|-|[A-Za-z0-9][A-Za-z0-9._-]{0,99}"),
     "cache": re.compile(r".+"),
+    "monitoring": re.compile(r".+"),
 }
 """The names in each folder of a store."""
 _DATASET_FILE = re.compile(r"[0-9a-f]{64}\.jsonl?|none\.jsonl?|\.[0-9a-z]+\.jsonl?\.[0-9a-f]{32}")
@@ -51,7 +52,7 @@ _FILES = re.compile(
 )
 _PLACEHOLDERS = frozenset({".gitkeep", ".DS_Store", "lost+found"})
 """What other programs put into an empty folder."""
-_LINK_FREE = (_MANIFEST, "PRUNE.json", "compact.lock", "import.lock", "online.lock", *_CONTENT)
+_LINK_FREE = (_MANIFEST, "PRUNE.json", "compact.lock", "import.lock", "online.lock", "watch.lock", *_CONTENT)
 
 
 def check_folder(store: Path, *, create: bool = False) -> bool:

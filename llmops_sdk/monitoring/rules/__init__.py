@@ -1,0 +1,1 @@
+"""Rules of `[[alerts]]`: metrics, thresholds, anomalies and the configuration's own SQL."""

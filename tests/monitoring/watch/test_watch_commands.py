@@ -1,0 +1,177 @@
+"""`llmops watch` and `llmops alerts`, the watcher in this process, and the jobs beside the rules."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from watched_store import START, Calls, FileQueue, Turned, fill, settings_of
+
+from llmops_sdk import config, monitoring
+from llmops_sdk.cli._app import run
+from llmops_sdk.errors import StoreError
+from llmops_sdk.monitoring.watch._jobs import Job, Jobs
+from llmops_sdk.monitoring.watch._watcher import Watcher
+from llmops_sdk.store import query
+
+CONFIGURATION = """
+[store]
+path = "store"
+
+[[alerts]]
+name = "errs"
+metric = "errors"
+threshold = 0.2
+window = "10m"
+
+[slo.answers]
+objective = 0.9
+threshold = 5
+where = "model = 'gpt'"
+"""
+
+
+@pytest.fixture
+def project(own_surroundings: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    # A file that is named may decide which SQL runs; one that is only found may not.
+    monkeypatch.setenv("LLMOPS_CONFIG_FILE", str(own_surroundings / "llmops.toml"))
+    (own_surroundings / "llmops.toml").write_text(CONFIGURATION.replace("0.9\n", "0.99\n"))
+    return own_surroundings
+
+
+def watch_once(project: Path) -> int:
+    # A process of its own: the watcher lowers its priority.
+    command = [sys.executable, "-m", "llmops_sdk", "watch", "--once"]
+    return subprocess.run(command, cwd=project, check=False).returncode
+
+
+def recent(store: Path, *, error: bool) -> None:
+    calls = Calls(store)
+    now = time.time() // 60 * 60
+    for second in range(60, 540, 20):
+        calls.add(now - second, error=error)
+    calls.close()
+
+
+def test_once_says_by_its_status_whether_an_alert_fires(project: Path, capsys: pytest.CaptureFixture[str]):
+    recent(project / "store", error=False)
+    assert watch_once(project) == 0
+
+    assert (project / "store" / "monitoring" / "heartbeat.json").exists()
+    assert run(["alerts", "list", "--format", "json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert {(row["rule"], row["state"]) for row in rows} == {("errs", "inactive"), ("answers", "inactive")}
+    assert run(["watch", "--once", "--listen", "127.0.0.1:0"]) == 2
+
+
+def test_list_history_and_silence(project: Path, capsys: pytest.CaptureFixture[str]):
+    recent(project / "store", error=True)
+    assert watch_once(project) == 1
+    assert run(["alerts", "silence", "errs", "--for", "2h"]) == 0
+    assert capsys.readouterr().out.startswith("silenced errs until ")
+    run(["alerts", "list", "--format", "json"])
+    [errs] = [row for row in json.loads(capsys.readouterr().out) if row["rule"] == "errs"]
+    assert (errs["state"], errs["kind"], errs["value"]) == ("firing", "threshold", 1.0)
+    assert errs["silenced_until"] is not None
+
+    run(["alerts", "list", "--history", "--format", "json"])
+    history = json.loads(capsys.readouterr().out)
+    assert ("errs", "firing") in {(row["rule"], row["state"]) for row in history}
+    assert run(["alerts", "silence", "errs", "--end"]) == 0
+    assert capsys.readouterr().out == "ended 1\n"
+    assert run(["alerts", "silence", "nothing", "--for", "1h"]) == 1
+    assert "the configuration has errs, answers" in capsys.readouterr().err
+
+
+def test_a_backtest_and_proposals_for_unreachable_objectives(project: Path, capsys: pytest.CaptureFixture[str]):
+    recent(project / "store", error=True)
+    assert run(["alerts", "test", "errs", "--since", "1h", "--format", "json"]) == 0
+    [row] = json.loads(capsys.readouterr().out)
+    assert (row["rule"], row["alerts"]) == ("errs", 1)
+    assert run(["alerts", "test", "--since", "1h", "--changes", "--format", "json"]) == 0
+    changes = json.loads(capsys.readouterr().out)
+    assert ("errs", "firing") in {(one["rule"], one["state"]) for one in changes}
+    assert run(["alerts", "test", "nothing"]) == 1
+    capsys.readouterr()
+
+    (project / "llmops.toml").write_text(CONFIGURATION)
+    config.reset()
+    assert run(["alerts", "test"]) == 1
+    assert "can never fire" in capsys.readouterr().err
+    assert run(["alerts", "test", "--fix"]) == 0
+    proposed = capsys.readouterr().out
+    text = CONFIGURATION[: CONFIGURATION.index("[slo")] + proposed
+    (project / "llmops.toml").write_text(text)
+    config.reset()
+    assert run(["alerts", "test", "--since", "1h"]) == 0
+    assert "model = 'gpt'" in proposed
+
+
+def test_start_and_stop_run_the_watcher_in_this_process(tmp_path: Path):
+    recent(tmp_path / "store", error=True)
+    settings = settings_of(
+        tmp_path / "store", alerts=[{"name": "errs", "metric": "errors", "threshold": 0.2, "window": "10m"}], notify={}
+    )
+    monitoring.start(settings)
+    try:
+        monitoring.start(settings)  # a second one does nothing
+        with pytest.raises(StoreError, match="another watcher"):
+            Watcher(settings, FileQueue)
+        beat = tmp_path / "store" / "monitoring" / "heartbeat.json"
+        until = time.monotonic() + 60
+        while not beat.exists() and time.monotonic() < until:
+            threading.Event().wait(0.05)
+    finally:
+        assert monitoring.stop(30)
+    assert query("SELECT rule, state FROM alerts", path=tmp_path / "store").rows() == [("errs", "firing")]
+
+
+@dataclass
+class Found:
+    drifted: bool
+    status: str
+    reason: str
+    examples: tuple[str, ...] = ("0" * 32, "a text of a user")
+
+
+def test_jobs_run_beside_the_rules_and_tell_of_drift_once(tmp_path: Path):
+    store = tmp_path / "store"
+    calls = Calls(store)
+    fill(calls, range(3), 2)
+    calls.close()
+    clock = Turned(START + 300)
+    watcher = Watcher(settings_of(store), FileQueue, clock)
+    reports = [
+        Found(True, "drifted", "answers are shorter"), Found(True, "drifted", "answers are shorter"),
+        Found(False, "not_enough_data", "too few"), Found(False, "steady", "nothing drifted"),
+    ]  # fmt: skip
+    left = iter(reports)
+    go = threading.Event()
+    slow = Job(name="slow", kind="evaluators", every=60.0, run=lambda: go.wait(60) and None)
+    jobs = Jobs(
+        watcher, [Job(name="drift", kind="drift", every=3_600.0, run=lambda: next(left), notify=("ops",)), slow], clock
+    )
+    try:
+        for _ in reports:
+            for thread in jobs.start_due():
+                if thread.name == "llmops-drift":
+                    thread.join(60)
+            assert jobs.start_due() == []  # not due again, and the slow one still runs
+            clock.now += 3_601
+            watcher.tick()  # a slow job does not delay it
+        assert isinstance(watcher.queue, FileQueue)
+        told = watcher.queue.messages()
+        assert [(one["kind"], one["state"]) for one in told] == [("drift", "firing"), ("drift", "resolved")]
+        assert told[0]["example_trace_ids"] == ["0" * 32]
+        rows = query("SELECT rule, kind, state FROM alerts ORDER BY time", path=store).rows()
+        assert rows == [("drift", "drift", "firing"), ("drift", "drift", "resolved")]
+    finally:
+        go.set()
+        jobs.wait(60)
+        watcher.close()
