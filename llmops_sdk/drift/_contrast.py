@@ -35,7 +35,11 @@ class Moments(NamedTuple):
 
 
 def contrast(
-    values: Sequence[float], is_current: Sequence[bool], clusters: Sequence[Hashable] | None, *, confidence: float = 0.95
+    values: Sequence[float],
+    is_current: Sequence[bool],
+    clusters: Sequence[Hashable] | None,
+    *,
+    confidence: float = 0.95,
 ) -> Contrast | None:
     """Return the difference of two means with an interval and a p-value that hold for clustered values.
 

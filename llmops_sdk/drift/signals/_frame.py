@@ -187,7 +187,9 @@ def _cells(frame: Frame, rows: Any, flags: Any, *, within: bool) -> tuple[Any, i
     cells = hours
     for step in (1, 2, 3, 6, 12, 24):
         cells = hours // step
-        if step >= longest or min(int(flags.sum()), len(flags) - int(flags.sum())) >= _FEWEST_IN_CELL * (longest / step):
+        if step >= longest or min(int(flags.sum()), len(flags) - int(flags.sum())) >= _FEWEST_IN_CELL * (
+            longest / step
+        ):
             break
     if within:
         configs = frame.configs[rows]

@@ -16,7 +16,7 @@ from llmops_sdk.tracing.records import _semconv as sc
 if TYPE_CHECKING:
     from llmops_sdk.store.duck._sql import duckdb
 
-__all__ = ["PARAMETERS", "Loaded", "load"]
+__all__ = ["CALL_END", "PARAMETERS", "Loaded", "load"]
 
 _LONGEST_CALL = 24 * 3_600 * 1_000_000_000
 _CATEGORIES = 50
@@ -26,7 +26,7 @@ PARAMETERS = ("temperature", "top_p", "max_tokens", "reasoning.level", "frequenc
 """The parameters of a request that belong to its configuration."""
 
 _HASH = "CASE WHEN ({0}) IS NOT NULL THEN greatest((hash(({0})::VARCHAR) >> 32)::UINTEGER, 1) END"
-_END = "(start_ns + (duration_ms * 1e6)::BIGINT)"
+CALL_END = "(start_ns + (duration_ms * 1e6)::BIGINT)"
 # Evaluators' and experiments' own calls, and those of canaries, are not traffic.
 _OWN = """SELECT DISTINCT hash(trace_id) AS own FROM spans WHERE start_time >= make_timestamp($scan // 1000)
   AND start_time < make_timestamp($end // 1000) AND ((parent_span_id IS NULL AND kind = 'evaluator')
@@ -95,9 +95,9 @@ def load(connection: duckdb.DuckDBPyConnection, windows: Windows, by: Sequence[s
     texts = {**_CATEGORY, "config": _config(), **{f"by_{number}": f'"{name}"' for number, name in enumerate(by)}}
     source, parameters = _source(windows, where)
     selected = [
-        f"{_END} >= $start AS is_current",
+        f"{CALL_END} >= $start AS is_current",
         "hash(coalesce('u' || user_id, 's' || session_id, 't' || trace_id)) AS cluster",
-        f"(({_END} - $begin) // $block)::INTEGER AS block",
+        f"(({CALL_END} - $begin) // $block)::INTEGER AS block",
         "((start_ns // 3600000000000) % $hours)::INTEGER AS hour",
         "hash(span_id) AS span_key",
         "hash(trace_id) AS trace_key",
@@ -171,7 +171,7 @@ def _source(windows: Windows, where: str | None) -> tuple[str, dict[str, Any]]:
     # The scan prunes files by the start; a call belongs to the window in which it ended.
     return (
         f"""llm_calls WHERE kind = 'llm' AND start_time >= make_timestamp($scan // 1000)
-        AND start_time < make_timestamp($end // 1000) AND {_END} >= $begin AND {_END} < $end AND {condition}""",
+        AND start_time < make_timestamp($end // 1000) AND {CALL_END} >= $begin AND {CALL_END} < $end AND {condition}""",
         parameters,
     )
 

@@ -39,9 +39,7 @@ class Windows:
         end = int(now * 1e9)
         begin = end - int(window * 1e9)
         hours = 0 if period is None else max(1, min(round(period / 3_600), 24 * 62))
-        return cls(
-            reference_start=begin - int(reference * 1e9), current_start=begin, current_end=end, period=hours
-        )
+        return cls(reference_start=begin - int(reference * 1e9), current_start=begin, current_end=end, period=hours)
 
     @property
     def block(self) -> int:

@@ -88,9 +88,7 @@ class Comparison:
 
         order = sorted(range(len(new)), key=lambda row: (found.reference_mean - new[row]) * found.effect)
         said = f"a typical text had {before:.0f} characters and now has {after:.0f}"
-        shown = found._replace(
-            effect=characters(found.effect), interval=Interval(*map(characters, found.interval))
-        )
+        shown = found._replace(effect=characters(found.effect), interval=Interval(*map(characters, found.interval)))
         return self._row("length", shown, old, new, said, order)
 
     def _unknown_words(self) -> Feature:
@@ -157,9 +155,7 @@ class Comparison:
             f"{shares.current_mean:.1%} of the texts are farther from the reference than the farthest {TAIL:.0%} of it"
         )
         shares = shares._replace(p_value=found.p_value)
-        yield self._row(
-            "novelty", shares, novel[: len(old)], novel[len(old) :], said, order, threshold=found.threshold
-        )
+        yield self._row("novelty", shares, novel[: len(old)], novel[len(old) :], said, order, threshold=found.threshold)
 
         features = _shift.kernel_features(vectors, self._seed)
         p_value = _permutation.p_value(_permutation.scaled_shift(features, blocks, drawn))
@@ -254,6 +250,4 @@ def _is(values: Sequence[Any], category: Any) -> list[float | None]:
 
 
 def _missing(signal: str, reason: str, reference_n: int, current_n: int) -> Feature:
-    return Feature(
-        signal=signal, status="not_enough_data", reason=reason, reference_n=reference_n, current_n=current_n
-    )
+    return Feature(signal=signal, status="not_enough_data", reason=reason, reference_n=reference_n, current_n=current_n)

@@ -124,9 +124,7 @@ def _measured(
 
 def _too_few(reference: int, current: int) -> DriftReport:
     reason = f"there are {reference} texts in the reference and {current} in the current window"
-    row = Feature(
-        signal="length", status="not_enough_data", reason=reason, reference_n=reference, current_n=current
-    )
+    row = Feature(signal="length", status="not_enough_data", reason=reason, reference_n=reference, current_n=current)
     return DriftReport(kind="data", features=(row,))
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import numpy as np  # noqa: TID251 - for types only
     from numpy.typing import NDArray  # noqa: TID251 - for types only
 
-__all__ = ["Novelty", "novelty"]
+__all__ = ["TAIL", "Novelty", "novelty", "tail_weights"]
 
 TAIL = 0.05
 """The share of the reference that counts as novel, by definition."""
@@ -63,6 +63,21 @@ def novelty(
     is_reference = ~windows[0][blocks.of_row]
     threshold = float(np.quantile(first[is_reference], TAIL))
     return Novelty(first, first < threshold, threshold, p_value(values))
+
+
+def tail_weights(vectors: NDArray[np.float32], users: Sequence[Hashable], reference_n: int) -> NDArray[np.float64]:
+    """Return how far each text is in the tail of the reference: 0 for most, 1 on average for the most novel 5 %.
+
+    Args:
+        vectors: One row of unit length for each text, those of the reference first.
+        users: Who sent each text.
+        reference_n: How many texts are the reference.
+    """
+    np = numpy()
+    places, similarities = _nearest(vectors, users)
+    found = _to_bank(np.arange(len(vectors)) < reference_n, places, similarities)
+    share = (np.searchsorted(np.sort(found), found, side="right") - 0.5) / len(found)
+    return -np.log(np.minimum(share / TAIL, 1.0))
 
 
 def _nearest(vectors: NDArray[np.float32], users: Sequence[Hashable] | None) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -48,7 +48,9 @@ def make_blocks(is_current: Sequence[bool], users: Sequence[Hashable] | None) ->
         numbers.setdefault((bool(flag), user), len(numbers)) for flag, user in zip(is_current, users, strict=True)
     ]
     pairs = [
-        (number, numbers[True, user]) for (flag, user), number in numbers.items() if not flag and (True, user) in numbers
+        (number, numbers[True, user])
+        for (flag, user), number in numbers.items()
+        if not flag and (True, user) in numbers
     ]
     windows = np.array([flag for flag, _ in numbers], bool)
     return Blocks(

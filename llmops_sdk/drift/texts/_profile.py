@@ -247,5 +247,3 @@ def same_embedder(profile: TextProfile, embedder: str | Embedder) -> Embedder | 
     if opened is None or not profile.embedder:
         return None
     return opened
-
-
