@@ -91,8 +91,7 @@ def finish(
         if one.squares <= 0 or one.clusters < 2:
             exact = one.squares <= 0 and difference == 0 and one.clusters > 1
             half = 0.0 if exact else math.inf
-            found = worst._replace(interval=Interval(difference - half, difference + half), p_value=1.0)
-            return found
+            return worst._replace(interval=Interval(difference - half, difference + half), p_value=1.0)
         error = math.sqrt(one.squares * one.clusters / (one.clusters - 1))
         degrees = max(1.0, one.squares * one.squares / one.fourths) if one.fourths > 0 else 1.0
         p_value = min(1.0, 2.0 * student_tail(abs(difference) / error, degrees))

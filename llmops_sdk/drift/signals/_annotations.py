@@ -1,5 +1,5 @@
 """Add the verdicts of guards and the scores to the calls they are about."""
-# ruff: noqa: S608 - statements are put together from our own SQL
+
 
 from __future__ import annotations
 

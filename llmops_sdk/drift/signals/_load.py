@@ -25,7 +25,7 @@ _SEPARATOR = "\x1f"
 PARAMETERS = ("temperature", "top_p", "max_tokens", "reasoning.level", "frequency_penalty", "presence_penalty")
 """The parameters of a request that belong to its configuration."""
 
-_HASH = "CASE WHEN ({0}) IS NOT NULL THEN greatest((hash(({0})::VARCHAR) >> 32)::UINTEGER, 1) END"
+_HASH = "CASE WHEN ({0}) IS NULL THEN 0 ELSE greatest(hash(({0})::VARCHAR) >> 32, 1) END"
 CALL_END = "(start_ns + (duration_ms * 1e6)::BIGINT)"
 # Evaluators' and experiments' own calls, and those of canaries, are not traffic.
 _OWN = """SELECT DISTINCT hash(trace_id) AS own FROM spans WHERE start_time >= make_timestamp($scan // 1000)
@@ -102,7 +102,7 @@ def load(connection: duckdb.DuckDBPyConnection, windows: Windows, by: Sequence[s
         "hash(span_id) AS span_key",
         "hash(trace_id) AS trace_key",
         *(f"coalesce(({sql})::FLOAT, 'nan'::FLOAT) AS {name}" for name, (sql, *_) in _NUMBERS.items()),
-        *(f"coalesce({_HASH.format(sql)}, 0) AS h_{name}" for name, sql in texts.items()),
+        *(f"({_HASH.format(sql)})::UINTEGER AS h_{name}" for name, sql in texts.items()),
     ]
     asked = {"start": windows.current_start, "block": windows.block, "hours": windows.period or 1}
     found = connection.execute(f"SELECT {', '.join(selected)} FROM {source}", {**parameters, **asked}).fetchnumpy()
@@ -111,11 +111,9 @@ def load(connection: duckdb.DuckDBPyConnection, windows: Windows, by: Sequence[s
     if len(own):
         is_traffic = ~np.isin(arrays["trace_key"], own)
         arrays = {name: values[is_traffic] for name, values in arrays.items()}
-    categories = {
-        name: _names(connection, source, parameters, sql, _CONFIGS if name == "config" else _CATEGORIES)
-        for name, sql in texts.items()
-    }
-    places = {name: _places(arrays.pop(f"h_{name}"), categories[name]) for name in texts}
+    hashes = {name: arrays.pop(f"h_{name}") for name in texts}
+    categories = _names(connection, source, parameters, texts, hashes, arrays["span_key"])
+    places = {name: _places(hashes.pop(name), categories[name]) for name in texts}
     frame = Frame(
         is_current=arrays["is_current"].astype(bool),
         clusters=codes_of(arrays["cluster"]),
@@ -166,8 +164,9 @@ def _source(windows: Windows, where: str | None) -> tuple[str, dict[str, Any]]:
         "begin": windows.reference_start,
         "end": windows.current_end,
     }
-    # The line breaks keep a comment at the end of the condition from the rest.
-    condition = "NOT simulated" if where is None else f"(\n{where}\n)"
+    # `Drift` has checked the condition in one pair of brackets: what leaves that pair stays in the second. The line
+    # breaks keep a comment at its end from the rest.
+    condition = "NOT simulated" if where is None else f"((\n{where}\n))"
     # The scan prunes files by the start; a call belongs to the window in which it ended.
     return (
         f"""llm_calls WHERE kind = 'llm' AND start_time >= make_timestamp($scan // 1000)
@@ -177,12 +176,36 @@ def _source(windows: Windows, where: str | None) -> tuple[str, dict[str, Any]]:
 
 
 def _names(
-    connection: duckdb.DuckDBPyConnection, source: str, parameters: dict[str, Any], text: str, most: int
-) -> list[tuple[str, int]]:
-    """Return the most frequent values of a text and the number of each, the most frequent first."""
-    sql = f"""SELECT value, any_value(number) FROM (SELECT ({text})::VARCHAR AS value, {_HASH.format(text)} AS number
-        FROM {source}) WHERE value IS NOT NULL GROUP BY value ORDER BY count(*) DESC, value LIMIT {most}"""
-    return [(str(value), int(number)) for value, number in connection.execute(sql, parameters).fetchall()]
+    connection: duckdb.DuckDBPyConnection,
+    source: str,
+    parameters: dict[str, Any],
+    texts: dict[str, str],
+    hashes: dict[str, Any],
+    span_keys: Any,
+) -> dict[str, list[tuple[str, int]]]:
+    """Return, for each text column, its most frequent values and their hashes, the most frequent first.
+
+    One call stands for each value, so a single scan finds all of them.
+    """
+    np = numpy()
+    wanted: dict[str, list[int]] = {}
+    keys: set[int] = set()
+    for name, numbers in hashes.items():
+        values, first, counts = np.unique(numbers, return_index=True, return_counts=True)
+        order = [place for place in np.lexsort((values, -counts)).tolist() if values[place]]
+        order = order[: _CONFIGS if name == "config" else _CATEGORIES]
+        wanted[name] = [int(values[place]) for place in order]
+        keys.update(int(span_keys[first[place]]) for place in order)
+    if not keys:
+        return {name: [] for name in texts}
+    selected = ", ".join(f"({sql})::VARCHAR, {_HASH.format(sql)}" for sql in texts.values())
+    listed = ", ".join(f"{key}::UBIGINT" for key in sorted(keys))
+    rows = connection.execute(f"SELECT {selected} FROM {source} AND hash(span_id) IN ({listed})", parameters).fetchall()
+    found: dict[str, list[tuple[str, int]]] = {}
+    for column, name in enumerate(texts):
+        named = {int(row[2 * column + 1]): str(row[2 * column]) for row in rows}
+        found[name] = [(named[number], number) for number in wanted[name] if number in named]
+    return found
 
 
 def _places(numbers: Any, named: list[tuple[str, int]]) -> Any:

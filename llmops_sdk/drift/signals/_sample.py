@@ -1,12 +1,13 @@
 """Read the texts of a sample of the calls, and measure them."""
-# ruff: noqa: S608 - statements are put together from our own SQL and the source of `_load`
+
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
+
+import orjson
 
 from llmops_sdk.drift.signals._frame import Column, Frame, numpy
 from llmops_sdk.drift.signals._load import CALL_END, Loaded
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["Sample", "read_sample"]
 
 _CLUSTERS = 20
-_LONGEST = 32_768
-_MOST_READ = 40_000
+_LONGEST = 1_000  # characters that are turned into vectors, words and languages
+_MOST_READ = 20_000
 _SLICES = 4
 _REFUSALS = (
     "i'm sorry, but", "i am sorry, but", "i'm sorry, i can", "sorry, but i can", "i can't help", "i cannot help",
@@ -128,11 +129,11 @@ def _read(
 
 
 def last_text(messages: str | None, role: str | None) -> str | None:
-    """Return the text of the last message of a role, at most 32,768 characters; None where there is none."""
+    """Return the text of the last message of a role; None where there is none."""
     if not messages:
         return None
     try:
-        listed = json.loads(messages)
+        listed = orjson.loads(messages)
     except ValueError:
         return None
     if not isinstance(listed, list):
@@ -141,7 +142,7 @@ def last_text(messages: str | None, role: str | None) -> str | None:
         if isinstance(message, dict) and (role is None or cast("Mapping[str, Any]", message).get("role") == role):
             text = _text(cast("Mapping[str, Any]", message))
             if text is not None:
-                return text[:_LONGEST]
+                return text
     return None
 
 
@@ -162,7 +163,7 @@ def _measure_inputs(frame: Frame, texts: Sequence[str | None], embedder: Embedde
     np = numpy()
     skipped: dict[str, str] = {}
     known = [row for row, text in enumerate(texts) if text]
-    given = {row: texts[row] or "" for row in known}
+    given = {row: (texts[row] or "")[:_LONGEST] for row in known}
     users = frame.clusters.tolist()
     old = [row for row in known if not frame.is_current[row]]
     new = [row for row in known if frame.is_current[row]]
@@ -170,7 +171,7 @@ def _measure_inputs(frame: Frame, texts: Sequence[str | None], embedder: Embedde
     unknown = length.copy()
     vocabulary = Vocabulary.of([given[row] for row in old], [users[row] + 1 for row in old])
     for row in known:
-        length[row] = len(given[row])
+        length[row] = len(texts[row] or "")
         unknown[row] = vocabulary.unknown_share(given[row], users[row] + 1)
     frame.columns["input_length"] = Column(values=length, scale="log", unit="characters", is_input=True)
     frame.columns["oov"] = Column(values=unknown, is_input=True)
@@ -217,8 +218,8 @@ def _is_json(text: str) -> bool:
     if not bare.startswith(("{", "[")):
         return False
     try:
-        json.loads(bare)
-    except (ValueError, RecursionError):
+        orjson.loads(bare)
+    except ValueError:
         return False
     return True
 

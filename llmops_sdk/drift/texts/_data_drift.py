@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from llmops_sdk.drift._report import DriftReport, Feature
 from llmops_sdk.drift.texts._comparison import Comparison
-from llmops_sdk.drift.texts._profile import TextProfile, Traits, sampled, same_embedder, traits
+from llmops_sdk.drift.texts._profile import TextProfile, Traits, same_embedder, sampled, traits
 from llmops_sdk.drift.texts._sources import Window, from_query, from_texts
 from llmops_sdk.embeddings import Embedder
 from llmops_sdk.errors import NotComparableError

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Callable, Hashable, Iterator, Sequence
+import re
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 from llmops_sdk._util._optional import require
@@ -12,24 +13,15 @@ from llmops_sdk.errors import MissingDependencyError
 
 __all__ = ["Vocabulary", "digest", "language_finder", "words"]
 
-_MOST_READ = 20_000
-_LANGUAGE_READ = 1_000
+_MOST_READ = 4_000
+_LANGUAGE_READ = 300
 _FEWEST_LETTERS = 20
+_WORD = re.compile(r"[^\W\d_]+")
 
 
-def words(text: str) -> Iterator[str]:
-    """Yield the words of the first 20,000 characters: runs of letters in lower case, at most 64 characters each."""
-    begin = -1
-    text = text[:_MOST_READ].lower()
-    for place, char in enumerate(text):
-        if char.isalpha():
-            if begin < 0:
-                begin = place
-        elif begin >= 0:
-            yield text[begin : min(place, begin + 64)]
-            begin = -1
-    if begin >= 0:
-        yield text[begin : begin + 64]
+def words(text: str) -> set[str]:
+    """Return the different words of the first 4,000 characters: runs of letters in lower case."""
+    return set(_WORD.findall(text[:_MOST_READ].lower()))
 
 
 def digest(value: Hashable) -> int:
@@ -44,11 +36,13 @@ class Vocabulary:
     A word is known if somebody else has used it: a user's own words say nothing about the others.
 
     Args:
-        owners: For each word's digest that of its only user, or 0 where several have it.
+        owners: For each word its only user, or 0 where several have it.
+        by_digest: Whether the words are digests, as in a stored profile.
     """
 
-    def __init__(self, owners: dict[int, int] | None = None) -> None:
-        self.owners: dict[int, int] = {} if owners is None else owners
+    def __init__(self, owners: Mapping[Any, int], *, by_digest: bool = False) -> None:
+        self._owners = owners
+        self._by_digest = by_digest
 
     @classmethod
     def of(cls, texts: Sequence[str], users: Sequence[int]) -> Vocabulary:
@@ -56,20 +50,26 @@ class Vocabulary:
 
         Args:
             texts: The texts.
-            users: The digest of each text's user, or another number for each text.
+            users: The number of each text's user, never 0, or another number for each text.
         """
-        owners: dict[int, int] = {}
+        owners: dict[str, int] = {}
         for text, user in zip(texts, users, strict=True):
-            for word in set(words(text)):
-                key = digest(word)
-                if owners.setdefault(key, user) != user:
-                    owners[key] = 0
+            for word in words(text):
+                if owners.setdefault(word, user) != user:
+                    owners[word] = 0
         return cls(owners)
 
     def unknown_share(self, text: str, user: int) -> float:
         """Return the share of a text's words that nobody else has used; 0 for a text without words."""
-        found = [self.owners.get(digest(word), user) == user for word in words(text)]
-        return sum(found) / len(found) if found else 0.0
+        known = self._owners
+        found = {digest(word) for word in words(text)} if self._by_digest else words(text)
+        return sum(known.get(word, user) == user for word in found) / len(found) if found else 0.0
+
+    def digests(self) -> list[tuple[int, int]]:
+        """Return the digest of each word and its owner."""
+        if self._by_digest:
+            return list(self._owners.items())
+        return [(digest(word), owner) for word, owner in self._owners.items()]
 
 
 def language_finder() -> Callable[[str], str | None] | str:
@@ -86,7 +86,7 @@ def _finder() -> Callable[[str], str | None]:
     identifier = langid.LanguageIdentifier.from_model_file(langid.MODEL_FILE, norm_probs=True)
 
     def find(text: str) -> str | None:
-        prose = "".join(char for char in text[:_LANGUAGE_READ] if not 0xD800 <= ord(char) <= 0xDFFF)
+        prose = text[:_LANGUAGE_READ].encode("utf-8", "ignore").decode()
         if sum(map(str.isalpha, prose)) < _FEWEST_LETTERS:
             return None
         return str(identifier.classify(prose)[0])

@@ -23,10 +23,9 @@ __all__ = ["LANGUAGE_TEXTS", "MOST_VECTORS", "TextProfile", "Traits", "embed", "
 
 MOST_VECTORS = 2_000
 """The most texts of a window that are compared as vectors."""
-LANGUAGE_TEXTS = 1_000
+LANGUAGE_TEXTS = 500
 """The most texts of a window whose language is found."""
 _VERSION = 1
-_MOST_BYTES = 512 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +126,7 @@ class TextProfile:
                 lengths=np.array(self.traits.lengths, "int64"),
                 unknown=np.array(self.traits.unknown, "float64"),
                 languages=np.array(languages, "U8"),
-                words=np.array(list(self.vocabulary.owners.items()), "int64").reshape(-1, 2),
+                words=np.array(self.vocabulary.digests(), "int64").reshape(-1, 2),
                 vectors=np.empty((0, 0), "float32") if vectors is None else vectors,
             )
 
@@ -144,12 +143,8 @@ class TextProfile:
         """
         np = numpy()
         try:
-            if Path(path).stat().st_size > _MOST_BYTES:
-                raise ValueError("it is too large")
             with np.load(path, allow_pickle=False) as file:
                 head = json.loads(file["head"].tobytes())
-                if head["version"] != _VERSION:
-                    raise ValueError(f"its version is {head['version']}")
                 vectors: Any = file["vectors"]
                 measured = Traits(
                     users=file["users"].tolist(),
@@ -161,11 +156,13 @@ class TextProfile:
                 owners = dict(file["words"].tolist())
         except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
             raise NotComparableError(f"{path} is not a profile of texts: {error}; make it anew by fit()") from error
+        if head.get("version") != _VERSION:
+            raise NotComparableError(f"{path} has the version {head.get('version')} of a profile: make it anew by fit()")
         return cls(
             embedder=str(head["embedder"]),
             has_users=bool(head["users"]),
             traits=measured,
-            vocabulary=Vocabulary(owners),
+            vocabulary=Vocabulary(owners, by_digest=True),
         )
 
 
