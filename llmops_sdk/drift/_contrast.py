@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from llmops_sdk.stats import Interval, student_quantile, student_tail
 
-__all__ = ["Contrast", "Moments", "contrast", "effective_size", "finish"]
+__all__ = ["Contrast", "Moments", "Size", "contrast", "effective_size", "finish", "size_of"]
 
 _LEAST_CORRELATION = 0.05
 """Values of one user are at least this much alike, also where the estimate says less."""
@@ -101,7 +101,16 @@ def finish(
     return worst
 
 
-def effective_size(values: Sequence[float], clusters: Sequence[Hashable] | None) -> float:
+class Size(NamedTuple):
+    """How many independent values clustered values are worth."""
+
+    effective: float
+    """By the correlation that these values have within clusters."""
+    by_design: float
+    """By the sizes of the clusters alone, with a small correlation. What the values are does not change it."""
+
+
+def effective_size(values: Sequence[float], clusters: Sequence[Hashable] | None) -> Size:
     """Return the number of independent values that clustered values are worth.
 
     Args:
@@ -112,7 +121,7 @@ def effective_size(values: Sequence[float], clusters: Sequence[Hashable] | None)
     """
     count = len(values)
     if clusters is None or count < 2:
-        return float(count)
+        return Size(float(count), float(count))
     mean = math.fsum(values) / count
     sums: dict[Hashable, float] = {}
     sizes: dict[Hashable, int] = {}
@@ -122,10 +131,10 @@ def effective_size(values: Sequence[float], clusters: Sequence[Hashable] | None)
     size = sum(one * one for one in sizes.values()) / count
     alone = math.fsum((value - mean) ** 2 for value in values)
     together = math.fsum(one * one for one in sums.values())
-    return size_with_correlation(count, size, together / alone if alone > 0 else 1.0)
+    return size_of(count, size, together / alone if alone > 0 else 1.0)
 
 
-def size_with_correlation(count: float, size: float, inflation: float) -> float:
+def size_of(count: int, size: float, inflation: float) -> Size:
     """Return the effective size from the inflation of the variance.
 
     Args:
@@ -134,6 +143,6 @@ def size_with_correlation(count: float, size: float, inflation: float) -> float:
         inflation: The variance of the mean with clusters, divided by that without.
     """
     if size <= 1.0:
-        return float(count)
+        return Size(float(count), float(count))
     correlation = min(1.0, max(_LEAST_CORRELATION, (inflation - 1.0) / (size - 1.0)))
-    return count / (1.0 + (size - 1.0) * correlation)
+    return Size(*(count / (1.0 + (size - 1.0) * one) for one in (correlation, _LEAST_CORRELATION)))

@@ -235,9 +235,9 @@ class _Test:
         self._signal, self._column, self._part, self._rows, self._own = signal, column, part, rows, own
         self._of_sample = of_sample
         self._plain = plain
-        is_enough = plain is not None and min(plain.effective) >= min_n
+        is_enough = plain is not None and _is_enough(plain, min_n)
         self._tested = [plain] if plain is not None and is_enough else []
-        self._within = within if within is not None and min(within.effective) >= min_n else None
+        self._within = within if within is not None and _is_enough(within, min_n) else None
         if self._within is not None:
             self._tested.append(self._within)
 
@@ -264,6 +264,10 @@ class _Test:
             self._signal, self._column, self._part, chosen, status=status, cause=cause, adjusted=value, min_n=min_n
         )
         return _Row(feature=feature, compared=chosen, rows=self._rows, of_sample=self._of_sample)
+
+
+def _is_enough(compared: Compared, min_n: int) -> bool:
+    return min(one.by_design for one in compared.sizes) >= min_n
 
 
 def _adjusted(p_values: list[float]) -> list[float]:

@@ -59,7 +59,7 @@ def feature_of(
     reason = _reason(signal, column, shown, compared)
     if status == "not_enough_data":
         reason = (
-            f"the windows are worth {compared.effective[0]:.0f} and {compared.effective[1]:.0f} independent values, "
+            f"the windows are worth {compared.sizes[0].by_design:.0f} and {compared.sizes[1].by_design:.0f} independent values, "
             f"and {min_n} are needed"
         )
     elif status == "ours":
@@ -76,7 +76,7 @@ def feature_of(
         adjusted_p_value=adjusted,
         reference_n=compared.reference_n,
         current_n=compared.current_n,
-        effective_n=round(compared.effective[1], 1),
+        effective_n=round(compared.sizes[1].effective, 1),
         cause=cause,
         details=details,
     )

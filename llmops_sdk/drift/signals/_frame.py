@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llmops_sdk._util._optional import require
-from llmops_sdk.drift._contrast import Contrast, Moments, finish, size_with_correlation
+from llmops_sdk.drift._contrast import Contrast, Moments, Size, finish, size_of
 
 if TYPE_CHECKING:
     import numpy as np  # noqa: TID251 - for types only
@@ -76,7 +76,7 @@ class Compared(NamedTuple):
     found: Contrast
     reference_n: int
     current_n: int
-    effective: tuple[float, float]
+    sizes: tuple[Size, Size]
     """Independent values in the reference and in the current window."""
     category: str | None = None
     is_constant: bool = False
@@ -173,10 +173,8 @@ def _compare_numbers(frame: Frame, rows: Any, values: Any, *, within: bool) -> C
     if min(_distinct(blocks[flags]), _distinct(blocks[~flags])) >= _FEWEST_BLOCKS:
         moments.append(_moments(weighed, blocks, correction))
     found = finish(before, first, *moments, effect=first - before)
-    effective = tuple(_effective(steps[side], frame.clusters[rows[side]]) for side in (~flags, flags))
-    return Compared(
-        found, size_old, size_new, (effective[0], effective[1]), is_constant=bool(values.min() == values.max())
-    )
+    old_size, new_size = (_size(steps[side], frame.clusters[rows[side]]) for side in (~flags, flags))
+    return Compared(found, size_old, size_new, (old_size, new_size), is_constant=bool(values.min() == values.max()))
 
 
 def _cells(frame: Frame, rows: Any, flags: Any, *, within: bool) -> tuple[Any, int]:
@@ -209,11 +207,11 @@ def _distinct(labels: Any) -> int:
     return int(numpy().count_nonzero(numpy().bincount(labels))) if len(labels) else 0
 
 
-def _effective(steps: Any, labels: Any) -> float:
+def _size(steps: Any, labels: Any) -> Size:
     np = numpy()
     sizes = np.bincount(labels)
     size = float((sizes.astype(float) ** 2).sum()) / max(len(steps), 1)
     alone = float((steps.astype(float) ** 2).sum())
     centred = steps - steps.mean() if len(steps) else steps
     together = float((np.bincount(labels, centred) ** 2).sum())
-    return size_with_correlation(len(steps), size, together / alone if alone > 0 else 1.0)
+    return size_of(len(steps), size, together / alone if alone > 0 else 1.0)

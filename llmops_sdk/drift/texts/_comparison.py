@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
-from llmops_sdk.drift._contrast import Contrast, contrast, effective_size
+from llmops_sdk.drift._contrast import Contrast, Size, contrast, effective_size
 from llmops_sdk.drift._report import Feature
 from llmops_sdk.drift.texts._features import language_finder
 from llmops_sdk.drift.texts._profile import Traits
@@ -220,10 +220,10 @@ class Comparison:
         **details: Any,
     ) -> Feature:
         sizes = [self._effective(old, self._old.users), self._effective(new, self._new.users)]
-        enough = min(sizes) >= self._min_n
+        enough = min(one.by_design for one in sizes) >= self._min_n
         if not enough:
             said = (
-                f"the windows are worth {sizes[0]:.0f} and {sizes[1]:.0f} independent texts, and {self._min_n} are "
+                f"the windows are worth {sizes[0].by_design:.0f} and {sizes[1].by_design:.0f} independent texts, and {self._min_n} are "
                 "needed"
             )
         return Feature(
@@ -235,12 +235,12 @@ class Comparison:
             p_value=found.p_value,
             reference_n=sum(value is not None for value in old),
             current_n=sum(value is not None for value in new),
-            effective_n=round(sizes[1], 1),
+            effective_n=round(sizes[1].effective, 1),
             examples=tuple(self._examples[row] for row in order[:_EXAMPLES] if row < len(self._examples)),
             details=details,
         )
 
-    def _effective(self, values: Sequence[float | None], users: Sequence[int]) -> float:
+    def _effective(self, values: Sequence[float | None], users: Sequence[int]) -> Size:
         pairs = [(value, user) for value, user in zip(values, users, strict=False) if value is not None]
         return effective_size([value for value, _ in pairs], [user for _, user in pairs] if self._clustered else None)
 

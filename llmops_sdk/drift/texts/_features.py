@@ -82,6 +82,7 @@ def language_finder() -> Callable[[str], str | None] | str:
 
 @functools.cache
 def _finder() -> Callable[[str], str | None]:
+    require("numpy", extra="guards", purpose="the signal `language`")
     langid: Any = require("py3langid.langid", extra="guards", purpose="the signal `language`")
     identifier = langid.LanguageIdentifier.from_model_file(langid.MODEL_FILE, norm_probs=True)
 
