@@ -28,7 +28,7 @@ from llmops_sdk.store import connect, query
 if TYPE_CHECKING:
     from llmops_sdk.config import Settings
 
-__all__ = ["Drift"]
+__all__ = ["Drift", "compared_features"]
 
 _ALONE = "SELECT span_id FROM llm_calls WHERE (\n{where}\n) LIMIT 0"
 _PROVIDER = frozenset({"served_model", "fingerprint"})
@@ -137,6 +137,11 @@ class Drift:
             connection, loaded, sample, row.feature.signal, row.rows, row.compared, of_sample=row.of_sample
         )
         return replace(row, feature=replace(row.feature, examples=found))
+
+
+def compared_features(loaded: Loaded, sample: Sample, options: DriftSettings) -> list[Feature]:
+    """Return the rows of a check of calls that are in memory, without examples."""
+    return [one.feature for one in _Comparison(loaded, sample, options).features()]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
