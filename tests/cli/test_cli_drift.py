@@ -15,9 +15,7 @@ def _store(folder: Path, factor: float) -> None:
         call.latency *= factor
 
     now = time.time()
-    write_calls(
-        folder, [*traffic(28, 20, end=now - 7 * DAY), *traffic(7, 40, seed=1, end=now, change=slower)]
-    )
+    write_calls(folder, [*traffic(28, 20, end=now - 7 * DAY), *traffic(7, 40, seed=1, end=now, change=slower)])
 
 
 def test_drift_is_exit_status_1_and_a_row_with_its_interval(command: Any, tmp_path: Path):

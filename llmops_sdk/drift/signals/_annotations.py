@@ -1,6 +1,5 @@
 """Add the verdicts of guards and the scores to the calls they are about."""
 
-
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any

@@ -58,10 +58,8 @@ def feature_of(
         details["category"] = compared.category
     reason = _reason(signal, column, shown, compared)
     if status == "not_enough_data":
-        reason = (
-            f"the windows are worth {compared.sizes[0].by_design:.0f} and {compared.sizes[1].by_design:.0f} independent values, "
-            f"and {min_n} are needed"
-        )
+        before, after = (one.by_design for one in compared.sizes)
+        reason = f"the windows are worth {before:.0f} and {after:.0f} independent values, and {min_n} are needed"
     elif status == "ours":
         reason += f"; the {str(cause).replace('_', ' ')} changed, and calls that kept theirs do not show it"
     limits = shown.interval

@@ -132,7 +132,7 @@ def _compare_category(frame: Frame, column: Column, rows: Any, values: Any, *, w
     for code in used[np.argsort(-gap)][:_CANDIDATES]:
         one = _compare_numbers(frame, rows, (codes == code).astype("float32"), within=within)
         if one is not None and (best is None or one.found.p_value < best.found.p_value):
-            name = column.names[code] if code < len(column.names) else "others"
+            name = (*column.names, "others")[int(code)]
             best = one._replace(category=name)
     if best is None or len(used) < 2:
         return best
@@ -178,7 +178,7 @@ def _compare_numbers(frame: Frame, rows: Any, values: Any, *, within: bool) -> C
 
 
 def _cells(frame: Frame, rows: Any, flags: Any, *, within: bool) -> tuple[Any, int]:
-    """Return the cell of each call: its hour within the period, in steps that have enough calls, and its configuration."""
+    """Return the cell of each call: its hour in the period, in steps with enough calls, and its configuration."""
     np = numpy()
     hours = frame.hours[rows]
     longest = int(hours.max()) + 1 if len(hours) else 1

@@ -1,6 +1,5 @@
 """Read the texts of a sample of the calls, and measure them."""
 
-
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence

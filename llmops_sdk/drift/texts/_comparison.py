@@ -122,8 +122,7 @@ class Comparison:
         kept_old, kept_new = _is(old, value), _is(new, value)
         order = [row for row, one in enumerate(kept_new) if one is not None and (one > 0) == (found.effect > 0)]
         said = f"{name} {str(value)[:40]!r} had a share of {found.reference_mean:.1%}, now {found.current_mean:.1%}"
-        row = self._row(name, found, kept_old, kept_new, said, order)
-        return row
+        return self._row(name, found, kept_old, kept_new, said, order)
 
     def _vectors(self) -> Iterator[Feature]:
         old, new = self._old.vectors, self._new.vectors
@@ -222,10 +221,8 @@ class Comparison:
         sizes = [self._effective(old, self._old.users), self._effective(new, self._new.users)]
         enough = min(one.by_design for one in sizes) >= self._min_n
         if not enough:
-            said = (
-                f"the windows are worth {sizes[0].by_design:.0f} and {sizes[1].by_design:.0f} independent texts, and {self._min_n} are "
-                "needed"
-            )
+            before, after = (one.by_design for one in sizes)
+            said = f"the windows are worth {before:.0f} and {after:.0f} independent texts; {self._min_n} are needed"
         return Feature(
             signal=signal,
             status="steady" if enough else "not_enough_data",

@@ -157,7 +157,9 @@ class TextProfile:
         except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
             raise NotComparableError(f"{path} is not a profile of texts: {error}; make it anew by fit()") from error
         if head.get("version") != _VERSION:
-            raise NotComparableError(f"{path} has the version {head.get('version')} of a profile: make it anew by fit()")
+            raise NotComparableError(
+                f"{path} has the version {head.get('version')} of a profile: make it anew by fit()"
+            )
         return cls(
             embedder=str(head["embedder"]),
             has_users=bool(head["users"]),

@@ -95,7 +95,13 @@ def _messages(role: str, text: str) -> bytes:
 
 
 def traffic(
-    days: float, per_day: int, *, seed: int = 0, end: float = NOW, users: int = 400, change: Callable[[Call], None] | None = None,
+    days: float,
+    per_day: int,
+    *,
+    seed: int = 0,
+    end: float = NOW,
+    users: int = 400,
+    change: Callable[[Call], None] | None = None,
     at: Callable[[random.Random], float] | None = None,
 ) -> list[Call]:
     """Return calls of the days before `end`.

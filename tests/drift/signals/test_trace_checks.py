@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from drift_store import DAY, HOUR, NOW, Call, traffic, write_calls
 
 import llmops_sdk as llmops
-from drift_store import DAY, HOUR, NOW, Call, traffic, write_calls
 from llmops_sdk.drift import Drift, DriftReport, Feature
 from llmops_sdk.errors import ConfigError, QueryError
 
@@ -100,7 +100,7 @@ def test_refusals_and_broken_json_are_found(tmp_path: Path):
     assert {"json_output", "refusal"} <= _found(report)
 
 
-# --- Hard case 10 ------------------------------------------------------------------------------------------------------
+# --- Hard case 10 -------------------------------------------------------------------------------------------
 
 
 def test_a_new_prompt_version_of_ours_is_labelled_as_ours(tmp_path: Path):
@@ -146,7 +146,7 @@ def test_a_change_of_the_provider_beside_our_own_is_found(tmp_path: Path):
     assert report.changes
 
 
-# --- Hard cases 3, 8, 9 and 12 -----------------------------------------------------------------------------------------
+# --- Hard cases 3, 8, 9 and 12 ------------------------------------------------------------------------------
 
 
 def _week(call: Call) -> bool:
@@ -231,7 +231,7 @@ def test_few_calls_are_not_enough_data(tmp_path: Path):
     assert "needed" in report.reason
 
 
-# --- What is read, and what is written ---------------------------------------------------------------------------------
+# --- What is read, and what is written ----------------------------------------------------------------------
 
 
 def test_calls_that_are_no_traffic_do_not_count(tmp_path: Path):
@@ -247,7 +247,9 @@ def test_calls_that_are_no_traffic_do_not_count(tmp_path: Path):
     current = _current()
     calls = [*_reference(), *current]
     for number, change in enumerate((canary, experiment, simulated)):
-        calls += _current(seed=10 + number, change=lambda call, change=change: (change(call), setattr(call, "latency", 60.0)))
+        calls += _current(
+            seed=10 + number, change=lambda call, change=change: (change(call), setattr(call, "latency", 60.0))
+        )
 
     report = _check(tmp_path, calls)
 

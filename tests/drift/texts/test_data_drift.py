@@ -87,7 +87,7 @@ def test_case_7_psi_of_20_clusters_of_200_texts_is_no_threshold():
     assert not any(_row(report, "cluster_share").status == "drifted" for report in found)
 
 
-# --- Hard case 12: users -----------------------------------------------------------------------------------------------
+# --- Hard case 12: users ------------------------------------------------------------------------------------
 
 
 def test_a_heavy_user_makes_no_alarm():
@@ -118,9 +118,8 @@ def test_what_many_users_do_is_found_beside_a_heavy_user():
 def test_a_users_own_habit_is_no_novelty():
     """A user who always sends foreign texts, in both windows, changes nothing."""
     reference, current = asked(200, 1) + foreign(100, 3), asked(100, 2) + foreign(50, 4)
-    users = (
-        [f"u{number}" for number in range(200)] + ["poet"] * 100, [f"v{number}" for number in range(100)] + ["poet"] * 50,
-    )  # fmt: skip
+    before, now = ([f"{one}{number}" for number in range(size)] for one, size in (("u", 200), ("v", 100)))
+    users = (before + ["poet"] * 100, now + ["poet"] * 50)
 
     assert not data_drift(reference, current, users=users, resamples=399).drifted
 
@@ -147,7 +146,7 @@ def test_one_cluster_alone_never_gets_a_small_p_value():
     assert found.interval.low < 0 < found.interval.high
 
 
-# --- Hard case 11: profiles ------------------------------------------------------------------------------------------
+# --- Hard case 11: profiles ---------------------------------------------------------------------------------
 
 
 def test_a_stored_profile_gives_the_same_result(tmp_path: Path):
@@ -179,11 +178,12 @@ def test_a_file_that_is_no_profile_is_refused(tmp_path: Path):
         TextProfile.load(tmp_path / "profile.npz")
 
 
-# --- Input -----------------------------------------------------------------------------------------------------------
+# --- Input --------------------------------------------------------------------------------------------------
 
 
 def test_queries_give_texts_traces_users_and_further_signals(tmp_path: Path):
-    sql = "SELECT 'text ' || range AS text, printf('%032x', range) AS trace_id, 'u' || range AS user_id, {} FROM range({})"
+    ids = "printf('%032x', range) AS trace_id, 'u' || range AS user_id"
+    sql = f"SELECT 'text ' || range AS text, {ids}, {{}} FROM range({{}})"
     report = data_drift(
         sql.format("1.0 + range % 3 AS rating, 'a' AS tag", 200),
         sql.format("3.0 + range % 3 AS rating, CASE WHEN range % 2 = 0 THEN 'b' ELSE 'a' END AS tag", 150),
@@ -237,7 +237,7 @@ print([one.reason for one in report.features if one.signal == "mmd"])
     assert 'pip install "llmops-sdk[embeddings]"' in ran.stdout
 
 
-# --- Calibration -----------------------------------------------------------------------------------------------------
+# --- Calibration --------------------------------------------------------------------------------------------
 
 
 def test_permutations_of_users_hold_their_level_where_users_differ():
@@ -276,5 +276,3 @@ def test_clusters_are_the_same_for_the_same_seed_and_never_more_than_the_texts()
 
     assert (first.labels == second.labels).all()
     assert len(set(first.labels.tolist())) == 3
-
-
