@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from llmops_sdk.drift.signals._frame import Column, numpy
-from llmops_sdk.drift.signals._load import Loaded
+from llmops_sdk.drift.signals._load import Loaded, find_rows
 
 if TYPE_CHECKING:
     from llmops_sdk.store.duck._sql import duckdb
@@ -66,8 +66,8 @@ class _Finder:
         if self._orders is None:
             keys = self._loaded.span_keys, self._loaded.trace_keys
             self._orders = np.argsort(keys[0], kind="stable"), np.argsort(keys[1], kind="stable")
-        rows = _look_up(self._loaded.span_keys, self._orders[0], spans)
-        of_trace = _look_up(self._loaded.trace_keys, self._orders[1], traces)
+        rows = find_rows(self._loaded.span_keys, spans, self._orders[0])
+        of_trace = find_rows(self._loaded.trace_keys, traces, self._orders[1])
         rows = np.where(rows >= 0, rows, of_trace)
         kept = (rows >= 0) & np.isfinite(values)
         if not kept.any():
@@ -76,11 +76,3 @@ class _Finder:
         sums = np.bincount(rows[kept], values[kept], minlength=size)
         counts = np.bincount(rows[kept], minlength=size)
         return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan).astype("float32")
-
-
-def _look_up(keys: Any, order: Any, asked: Any) -> Any:
-    """Return the first row of each key, or -1."""
-    np = numpy()
-    at = np.minimum(np.searchsorted(keys, asked, sorter=order), len(keys) - 1)
-    rows = order[at]
-    return np.where(keys[rows] == asked, rows, -1)

@@ -16,7 +16,7 @@ from llmops_sdk.tracing.records import _semconv as sc
 if TYPE_CHECKING:
     from llmops_sdk.store.duck._sql import duckdb
 
-__all__ = ["CALL_END", "PARAMETERS", "Loaded", "load"]
+__all__ = ["CALL_END", "PARAMETERS", "Loaded", "find_rows", "load"]
 
 _LONGEST_CALL = 24 * 3_600 * 1_000_000_000
 _CATEGORIES = 50
@@ -219,3 +219,19 @@ def _places(numbers: Any, named: list[tuple[str, int]]) -> Any:
     found = np.where(known[at] == numbers, np.array(order)[at], len(named)).astype("float32")
     found[numbers == 0] = np.nan
     return found
+
+
+def find_rows(keys: Any, asked: Any, order: Any = None) -> Any:
+    """Return the first row of each key, or -1.
+
+    Args:
+        keys: The key of each row.
+        asked: The keys to find.
+        order: The rows in the order of their keys, where they are known.
+    """
+    np = numpy()
+    if not len(keys):
+        return np.full(len(asked), -1, np.intp)
+    order = np.argsort(keys, kind="stable") if order is None else order
+    rows = order[np.minimum(np.searchsorted(keys, asked, sorter=order), len(keys) - 1)]
+    return np.where(keys[rows] == asked, rows, -1)

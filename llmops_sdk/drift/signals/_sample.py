@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import orjson
 
 from llmops_sdk.drift.signals._frame import Column, Frame, numpy
-from llmops_sdk.drift.signals._load import CALL_END, Loaded
+from llmops_sdk.drift.signals._load import CALL_END, Loaded, find_rows
 from llmops_sdk.drift.signals._windows import Windows
 from llmops_sdk.drift.texts._features import Vocabulary, language_finder
 from llmops_sdk.drift.texts._novelty import tail_weights
@@ -24,9 +25,10 @@ if TYPE_CHECKING:
 __all__ = ["Sample", "read_sample"]
 
 _CLUSTERS = 20
-_LONGEST = 1_000  # characters that are turned into vectors, words and languages
+_LONGEST = 600  # characters that are turned into vectors, words and languages
 _MOST_READ = 20_000
 _SLICES = 4
+_AT_ONCE = 500
 _REFUSALS = (
     "i'm sorry, but", "i am sorry, but", "i'm sorry, i can", "sorry, but i can", "i can't help", "i cannot help",
     "i can't assist", "i cannot assist", "i'm unable to", "i am unable to", "i'm not able to", "i am not able to",
@@ -45,13 +47,11 @@ class Sample:
 
     Attributes:
         frame: The calls of the sample.
-        rows: Their places in the frame of all calls.
         trace_ids: Their traces.
         skipped: Signals that could not be measured, with the reason.
     """
 
     frame: Frame
-    rows: Any
     trace_ids: list[str]
     skipped: dict[str, str]
 
@@ -72,23 +72,13 @@ def read_sample(
         max_texts: The most calls of a window.
     """
     np = numpy()
-    order = np.argsort(loaded.span_keys, kind="stable")
-    rows: list[int] = []
-    traces: list[str] = []
-    asked: list[str | None] = []
-    answered: list[str | None] = []
-    reasons: list[str | None] = []
+    found: list[_Read] = []
     for is_current in (False, True):
         total = int(np.count_nonzero(loaded.frame.is_current == is_current))
-        for key, trace, reason, given, output, _ in _read(connection, loaded, windows, is_current, total, max_texts):
-            place = order[min(int(np.searchsorted(loaded.span_keys, np.uint64(key), sorter=order)), len(order) - 1)]
-            if int(loaded.span_keys[place]) == key:
-                rows.append(int(place))
-                traces.append(trace)
-                reasons.append(reason)
-                asked.append(last_text(given, "user"))
-                answered.append(last_text(output, None))
-    places = np.array(rows, np.intp)
+        found += _read(connection, loaded, windows, is_current, total, max_texts)
+    rows = find_rows(loaded.span_keys, np.array([one.span_key for one in found], "uint64"))
+    found = [one for one, row in zip(found, rows.tolist(), strict=True) if row >= 0]
+    places = rows[rows >= 0].astype(np.intp)
     whole = loaded.frame
     frame = Frame(
         is_current=whole.is_current[places],
@@ -98,33 +88,82 @@ def read_sample(
         configs=whole.configs[places],
         slices={name: values[places] for name, values in whole.slices.items()},
     )
-    skipped = _measure_inputs(frame, asked, embedder)
-    _measure_outputs(frame, answered, reasons)
-    return Sample(frame=frame, rows=places, trace_ids=traces, skipped=skipped)
+    skipped = _measure_inputs(frame, found, embedder)
+    for name, scale in (("output_length", "log"), ("refusal", "share"), ("json_output", "share")):
+        values = np.array([getattr(one, name) for one in found], "float32")
+        frame.columns[name] = Column(values=values, scale=scale, unit="characters" if scale == "log" else "")
+    return Sample(frame=frame, trace_ids=[one.trace_id for one in found], skipped=skipped)
+
+
+class _Read(NamedTuple):
+    """What is held of a call's texts."""
+
+    draw: int
+    trace_id: str
+    span_key: int
+    input_length: float
+    asked: str
+    """The begin of the user's last message."""
+    output_length: float
+    refusal: float
+    json_output: float
 
 
 def _read(
     connection: duckdb.DuckDBPyConnection, loaded: Loaded, windows: Windows, is_current: bool, total: int, most: int
-) -> list[tuple[Any, ...]]:
+) -> list[_Read]:
+    share = min(1.0, _MOST_READ / max(total, 1))
+    limit = int(min(1.0, 1.2 * most / max(total * share, 1)) * 2**32)
+    # The start prunes the files to read.
+    moment = "start_ns" if share < 1 else CALL_END
+    sql = _ROWS.format(source=loaded.source, places=f"{moment} >= $first AND {moment} < $last", limit=limit)
+    found: list[_Read] = []
+    for first, last in _spans(windows, share, is_current=is_current):
+        cursor = connection.execute(sql, {**loaded.parameters, "first": first, "last": last})
+        while rows := cursor.fetchmany(_AT_ONCE):
+            found += [_measured(*row) for row in rows]
+    # In the order of the draw: the first ones are a sample themselves.
+    return sorted(found)[:most]
+
+
+def _spans(windows: Windows, share: float, *, is_current: bool) -> list[tuple[int, int]]:
+    """Return the spans of time to read: the whole window, or a share of it in the middle of each of its quarters.
+
+    With a period, the reference is read at the same times of earlier periods.
+    """
     begin = windows.current_start if is_current else windows.reference_start
     end = windows.current_end if is_current else windows.current_start
-    share = min(1.0, _MOST_READ / max(total, 1))
+    if share >= 1:
+        return [(begin, end)]
     width = (end - begin) / _SLICES
-    # Each span of time lies in the middle of a quarter of the window.
-    spans = [
-        (int(begin + (number + 0.5 - share / 2) * width), int(begin + (number + 0.5 + share / 2) * width))
-        for number in range(_SLICES if share < 1 else 0)
-    ] or [(begin, end)]
-    found: list[tuple[Any, ...]] = []
-    limit = int(min(1.0, 1.2 * most / max(total * share, 1)) * 2**32)
-    for first, last in spans:
-        # The start prunes the files to read.
-        moment = "start_ns" if share < 1 else CALL_END
-        places = f"{moment} >= $first AND {moment} < $last"
-        sql = _ROWS.format(source=loaded.source, places=places, limit=limit)
-        found += connection.execute(sql, {**loaded.parameters, "first": first, "last": last}).fetchall()
-    # In the order of the draw: the first ones are a sample themselves.
-    return sorted(found, key=lambda row: (row[-1], row[1], row[0]))[:most]
+    middles = [begin + (number + 0.5) * width for number in range(_SLICES)]
+    period = windows.period * windows.hour
+    if period and not is_current and (windows.current_start - windows.reference_start) >= period:
+        current = (windows.current_end - windows.current_start) / _SLICES
+        ends = [windows.current_start + (number + 0.5) * current for number in range(_SLICES)]
+        middles = [one - ((one - at) // period + 1) * period for one, at in zip(ends, reversed(middles), strict=True)]
+        middles = [max(one, begin + share * width / 2) for one in middles]
+    return [(int(one - share * width / 2), int(one + share * width / 2)) for one in middles]
+
+
+def _measured(
+    span_key: int, trace_id: str, reason: str | None, given: str | None, output: str | None, draw: int
+) -> _Read:
+    asked, answered = last_text(given, "user"), last_text(output, None)
+    refused = math.nan
+    if answered is not None:
+        opening = answered.lstrip()[:_OPENING].lower().replace("’", "'")
+        refused = float(opening.startswith(_REFUSALS))
+    return _Read(
+        draw=draw,
+        trace_id=trace_id,
+        span_key=span_key,
+        input_length=float(len(asked)) if asked else math.nan,
+        asked=asked[:_LONGEST] if asked else "",
+        output_length=math.nan if answered is None else float(len(answered)),
+        refusal=1.0 if reason == "content_filter" else refused,
+        json_output=math.nan if answered is None else float(_is_json(answered)),
+    )
 
 
 def last_text(messages: str | None, role: str | None) -> str | None:
@@ -158,21 +197,19 @@ def _text(message: Mapping[str, Any]) -> str | None:
     return "\n".join(texts) if texts else None
 
 
-def _measure_inputs(frame: Frame, texts: Sequence[str | None], embedder: Embedder) -> dict[str, str]:
+def _measure_inputs(frame: Frame, found: Sequence[_Read], embedder: Embedder) -> dict[str, str]:
     np = numpy()
     skipped: dict[str, str] = {}
-    known = [row for row, text in enumerate(texts) if text]
-    given = {row: (texts[row] or "")[:_LONGEST] for row in known}
+    given = {row: one.asked for row, one in enumerate(found) if one.asked}
     users = frame.clusters.tolist()
-    old = [row for row in known if not frame.is_current[row]]
-    new = [row for row in known if frame.is_current[row]]
-    length = np.full(len(frame), np.nan, "float32")
-    unknown = length.copy()
+    old = [row for row in given if not frame.is_current[row]]
+    new = [row for row in given if frame.is_current[row]]
+    unknown = np.full(len(frame), np.nan, "float32")
     vocabulary = Vocabulary.of([given[row] for row in old], [users[row] + 1 for row in old])
-    for row in known:
-        length[row] = len(texts[row] or "")
-        unknown[row] = vocabulary.unknown_share(given[row], users[row] + 1)
-    frame.columns["input_length"] = Column(values=length, scale="log", unit="characters", is_input=True)
+    for row, text in given.items():
+        unknown[row] = vocabulary.unknown_share(text, users[row] + 1)
+    lengths = np.array([one.input_length for one in found], "float32")
+    frame.columns["input_length"] = Column(values=lengths, scale="log", unit="characters", is_input=True)
     frame.columns["oov"] = Column(values=unknown, is_input=True)
     find = language_finder()
     if isinstance(find, str):
@@ -193,23 +230,6 @@ def _measure_inputs(frame: Frame, texts: Sequence[str | None], embedder: Embedde
     labels = {int(row): f"topic {label}" for row, label in zip(both, groups.labels, strict=True)}
     frame.columns["cluster_share"] = _category(frame, labels, is_input=True)
     return skipped
-
-
-def _measure_outputs(frame: Frame, texts: Sequence[str | None], reasons: Sequence[str | None]) -> None:
-    np = numpy()
-    length, refused, is_json = (np.full(len(frame), np.nan, "float32") for _ in range(3))
-    for row, (text, reason) in enumerate(zip(texts, reasons, strict=True)):
-        if text is None:
-            if reason == "content_filter":
-                refused[row] = 1.0
-            continue
-        length[row] = len(text)
-        opening = text.lstrip()[:_OPENING].lower().replace("’", "'")
-        refused[row] = float(reason == "content_filter" or opening.startswith(_REFUSALS))
-        is_json[row] = float(_is_json(text))
-    frame.columns["output_length"] = Column(values=length, scale="log", unit="characters")
-    frame.columns["refusal"] = Column(values=refused, scale="share")
-    frame.columns["json_output"] = Column(values=is_json, scale="share")
 
 
 def _is_json(text: str) -> bool:

@@ -16,7 +16,7 @@ __all__ = ["TAIL", "Novelty", "novelty", "tail_weights"]
 TAIL = 0.05
 """The share of the reference that counts as novel, by definition."""
 _NEIGHBOURS = 48
-_ROWS = 1_024
+_ROWS = 512
 
 
 class Novelty(NamedTuple):

@@ -91,8 +91,11 @@ def scaled_shift(features: NDArray[Any], blocks: Blocks, windows: NDArray[np.boo
     """
     np = numpy()
     centred = features - features.mean(axis=0)
-    sums = np.zeros((len(blocks.sizes), features.shape[1]))
-    np.add.at(sums, blocks.of_row, centred)
+    sums = centred
+    if len(blocks.sizes) < len(features):
+        order = np.argsort(blocks.of_row, kind="stable")
+        begins = np.searchsorted(blocks.of_row[order], np.arange(len(blocks.sizes)))
+        sums = np.add.reduceat(centred[order], begins, axis=0)
     squares = (sums * sums).sum(axis=1)
     across = float((sums[blocks.pairs[:, 0]] * sums[blocks.pairs[:, 1]]).sum())
     flags = windows.astype("float32")

@@ -23,7 +23,7 @@ __all__ = ["LANGUAGE_TEXTS", "MOST_VECTORS", "TextProfile", "Traits", "embed", "
 
 MOST_VECTORS = 2_000
 """The most texts of a window that are compared as vectors."""
-LANGUAGE_TEXTS = 500
+LANGUAGE_TEXTS = 300
 """The most texts of a window whose language is found."""
 _VERSION = 1
 

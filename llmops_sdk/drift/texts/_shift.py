@@ -62,8 +62,7 @@ def cluster(vectors: NDArray[np.float32], count: int, seed: int = 0) -> Clusters
         distance = np.minimum(distance, np.maximum(0.0, 1.0 - vectors @ centres[-1]))
     labels = np.argmax(vectors @ centres.T, axis=1)
     for _ in range(_STEPS):
-        sums = np.zeros_like(centres)
-        np.add.at(sums, labels, vectors)
+        sums = (labels[None] == np.arange(len(centres))[:, None]).astype("float32") @ vectors
         lengths = np.sqrt((sums * sums).sum(axis=1, keepdims=True))
         centres = np.where(lengths > 1e-6, sums / np.maximum(lengths, 1e-6), centres)
         new = np.argmax(vectors @ centres.T, axis=1)

@@ -60,7 +60,7 @@ def _drifted(frame: Frame) -> int:
         frame=frame, configs=(("answer", "1", "m", ""),), values={"model": tuple(map(str, range(SLICES)))},
         span_keys=none, trace_keys=none, own_traces=none, source="", parameters={},
     )  # fmt: skip
-    sample = Sample(frame=empty, rows=none, trace_ids=[], skipped={})
+    sample = Sample(frame=empty, trace_ids=[], skipped={})
     rows = compared_features(loaded, sample, DriftSettings(max_slices=SLICES))
     assert len(rows) == 20 * (SLICES + 1)
     return sum(one.status == "drifted" for one in rows)
