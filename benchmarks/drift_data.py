@@ -177,8 +177,10 @@ def main() -> None:
     parts = set(asked.only.split(","))
     said = [
         "# Data drift",
-        f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}, Python {platform.python_version()}, {os.cpu_count()} cores, "
-        f"load {load()}. Made by `benchmarks/drift_data.py`, which says what is measured.",
+        (
+            f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}, Python {platform.python_version()}, "
+            f"{os.cpu_count()} cores, load {load()}. Made by `benchmarks/drift_data.py`, which says what is measured."
+        ),
     ]
     if "quality" in parts and data.is_dir():
         said += ["## Texts: the share of windows with an alarm", *quality(data, asked.runs)]

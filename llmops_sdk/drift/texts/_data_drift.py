@@ -34,19 +34,16 @@ def data_drift(
 ) -> DriftReport:
     """Say whether the texts of two windows differ, with a chance of a false alarm of at most `alpha`.
 
-    The signals are `length`, `oov` (the share of words that nobody else used in the reference), `language`, `novelty`
-    (texts far from all texts of others in the reference), `mmd` (the whole distribution of the vectors) and
-    `cluster_share` (topics). Holm's method corrects for their number. Without numpy, or without a library for
-    languages, the signals that need it are "not_enough_data" with the reason.
-
-    Texts of one user are not independent. With `users`, they move together, so one heavy user makes no alarm.
+    Signals: `length`, `oov` (words that nobody else used in the reference), `language`, `novelty` (texts far from all
+    texts of others in the reference), `mmd` (the distribution of the vectors) and `cluster_share` (topics). Holm's
+    method corrects for their number. Without numpy or a library for languages, signals are "not_enough_data" with the
+    reason. With `users`, the texts of a user move together in the permutations: one heavy user makes no alarm.
 
     Args:
         reference: Texts; a SELECT over the store that returns `text` and may return `trace_id`, `user_id` and further
             columns, each of which is a signal; or a stored profile.
         current: Texts or a SELECT, likewise.
-        users: Who sent each text: the list of the reference, or None with a profile, and the list of the current
-            window. Not with SELECTs.
+        users: Who sent each text of the reference (None with a profile) and of the current window; not with SELECTs.
         embedder: As for `llmops_sdk.embeddings.open_embedder`.
         alpha: The chance of any alarm where nothing has changed.
         min_n: Fewer independent texts than this in a window are "not_enough_data".
@@ -56,8 +53,7 @@ def data_drift(
         path: The store's folder for SELECTs; by default the configured one.
 
     Raises:
-        NotComparableError: A profile was made with another embedder or without users, the lists of users have other
-            lengths, or a query has no column `text`.
+        NotComparableError: A profile has another embedder, users do not match texts, or a query has no column `text`.
         QueryError: A SELECT is not valid.
         ValueError: A number is out of its range.
 
@@ -65,40 +61,44 @@ def data_drift(
         >>> from llmops_sdk.drift import data_drift
         >>> asked = [f"Where is my {thing} number {n}?" for n in range(40) for thing in ("card", "order", "parcel")]
         >>> now = asked[:60] + [f"Write a poem about the {n} moons of Jupiter" for n in range(60)]
-        >>> report = data_drift(asked, now)
-        >>> report.drifted
+        >>> data_drift(asked, now).drifted
         True
 
-    Source: S. Holm, Scand. J. Statist. 6 (1979); J. Janssen, Statist. Probab. Lett. 36 (1997), for permutations of
-    statistics that are scaled by their standard error.
+    Source: A. Janssen, Statist. Probab. Lett. 36 (1997), for permutations of statistics scaled by their error.
     """
-    if not 0 < alpha < 1 or resamples < 199 or max_texts < 2 or min_n < 2:
-        raise ValueError("give alpha between 0 and 1, resamples of at least 199, and max_texts and min_n of at least 2")
+    _check_numbers(alpha, min_n, max_texts, resamples)
     folder = None if path is None else Path(path)
     of_reference, of_current = (None, None) if users is None else users
     new = _window(current, of_current, max_texts, folder)
     old = None if isinstance(reference, TextProfile) else _window(reference, of_reference, max_texts, folder)
-    if isinstance(reference, TextProfile):
-        profile = reference
-    else:
-        assert old is not None
-        clustered = old.users is not None and new.users is not None
-        if len(old.texts) < 2:
-            return _too_few(len(old.texts), len(new.texts))
-        profile = TextProfile.fit(
-            old.texts, users=old.users if clustered else None, embedder=embedder, max_texts=max_texts
-        )
-    if profile.has_users and new.users is None:
-        raise NotComparableError("the reference has users and the current window has none: give users for both")
-    if not new.texts:
-        return _too_few(len(profile.traits.lengths), 0)
-    measured, texts, traces = _measured(profile, new, embedder, max_texts, len(profile.traits.lengths))
+    if not new.texts or (old is not None and len(old.texts) < 2):
+        return _too_few(0 if old is None else len(old.texts), len(new.texts))
+    profile = _profile(reference, old, new, embedder, max_texts)
+    measured, examples = _measured(profile, new, embedder, max_texts)
     comparison = Comparison(
-        profile.traits, measured, clustered=profile.has_users, examples=traces or texts, min_n=min_n, seed=0,
+        profile.traits, measured, clustered=profile.has_users, examples=examples, min_n=min_n, seed=0,
         resamples=resamples,
     )  # fmt: skip
     found = [*comparison.features(), *comparison.columns(old.columns if old else {}, new.columns)]
     return DriftReport(kind="data", features=tuple(_decided(found, alpha)))
+
+
+def _check_numbers(alpha: float, min_n: int, max_texts: int, resamples: int) -> None:
+    if not 0 < alpha < 1 or resamples < 199 or max_texts < 2 or min_n < 2:
+        raise ValueError("give alpha between 0 and 1, resamples of at least 199, and max_texts and min_n of at least 2")
+
+
+def _profile(
+    reference: Texts | TextProfile, old: Window | None, new: Window, embedder: str | Embedder, max_texts: int
+) -> TextProfile:
+    """Return the profile of the reference, with users only if both windows have them."""
+    if isinstance(reference, TextProfile):
+        if reference.has_users and new.users is None:
+            raise NotComparableError("the reference has users and the current window has none: give users for both")
+        return reference
+    assert old is not None
+    users = old.users if new.users is not None else None
+    return TextProfile.fit(old.texts, users=users, embedder=embedder, max_texts=max_texts)
 
 
 def _window(texts: Texts, users: Sequence[Hashable] | None, max_texts: int, path: Path | None) -> Window:
@@ -109,17 +109,13 @@ def _window(texts: Texts, users: Sequence[Hashable] | None, max_texts: int, path
     return from_texts(texts, users)
 
 
-def _measured(
-    profile: TextProfile, new: Window, embedder: str | Embedder, max_texts: int, first: int
-) -> tuple[Traits, list[str], list[str]]:
-    """Return what is measured of the current window, its texts and its trace ids in the same order."""
+def _measured(profile: TextProfile, new: Window, embedder: str | Embedder, max_texts: int) -> tuple[Traits, list[str]]:
+    """Return what is measured of the current window, and the trace or the text of each row."""
     opened = same_embedder(profile, embedder)
-    clustered = profile.has_users
-    texts, labels = sampled(new.texts, new.users if clustered else None, max_texts, first=first)
-    traces: list[str] = []
-    if new.trace_ids:
-        traces, _ = sampled(new.trace_ids, None, max_texts)
-    return traits(texts, labels, profile.vocabulary, opened), texts, traces
+    users = new.users if profile.has_users else None
+    texts, labels = sampled(new.texts, users, max_texts, first=len(profile.traits.lengths))
+    examples = sampled(new.trace_ids, None, max_texts)[0] if new.trace_ids else texts
+    return traits(texts, labels, profile.vocabulary, opened), examples
 
 
 def _too_few(reference: int, current: int) -> DriftReport:

@@ -66,10 +66,10 @@ def _drifted(frame: Frame) -> int:
     return sum(one.status == "drifted" for one in rows)
 
 
-def test_eight_weeks_without_a_change_give_no_alert():
+def test_three_weeks_without_a_change_give_no_alert():
     chance = np.random.default_rng(7)
 
-    assert [_drifted(_frame(chance)) for _ in range(8)].count(0) >= 7
+    assert [_drifted(_frame(chance)) for _ in range(3)] == [0, 0, 0]
 
 
 @pytest.mark.thorough
@@ -90,7 +90,7 @@ def test_a_year_without_a_change_gives_at_most_one_alert():
 )
 def test_a_p_value_of_one_signal_holds_its_level(kind: str, least: float, most: float):
     chance = np.random.default_rng(9)
-    runs = 200
+    runs = 100
     alarms = 0
     for _ in range(runs):
         frame = _frame(chance, reference=800, current=300, users=120)

@@ -11,12 +11,13 @@ import llmops_sdk as llmops
 from llmops_sdk.drift import Drift, DriftReport, Feature
 from llmops_sdk.errors import ConfigError, QueryError
 
-PER_DAY = 60
+PER_DAY = 30
 
 
 def _check(folder: Path, calls: list[Call], **options: object) -> DriftReport:
     write_calls(folder, calls)
-    return Drift(path=folder, **options).check(now=NOW, write=False)
+    # The rules of texts are tested elsewhere: few texts keep these tests fast.
+    return Drift(path=folder, **{"max_texts": 200, **options}).check(now=NOW, write=False)
 
 
 def _reference(seed: int = 0, days: float = 28, **more: object) -> list[Call]:
@@ -71,7 +72,7 @@ def test_foreign_questions_are_found_in_stored_calls(tmp_path: Path):
         if len(call.question) % 5 == 0:
             call.question = f"Write a poem about volcanoes and the {call.user} of Jupiter"
 
-    report = _check(tmp_path, [*_reference(), *_current(change=poems)])
+    report = _check(tmp_path, [*_reference(), *_current(change=poems)], max_texts=1_000)
 
     assert {"novelty", "oov"} & _found(report)
 
@@ -168,8 +169,10 @@ def test_a_mix_of_weekdays_and_weekends_is_no_drift_with_a_period(tmp_path: Path
         *traffic(3, 3 * PER_DAY, seed=4, end=end, change=_weekend),
     ]
     write_calls(tmp_path, calls)
-    plain = Drift(path=tmp_path, window="3d", reference="28d").check(now=end, write=False)
-    seasonal = Drift(path=tmp_path, window="3d", reference="28d", period="7d").check(now=end, write=False)
+    plain = Drift(path=tmp_path, window="3d", reference="28d", max_texts=200).check(now=end, write=False)
+    seasonal = Drift(path=tmp_path, window="3d", reference="28d", period="7d", max_texts=200).check(
+        now=end, write=False
+    )
 
     assert plain.drifted
     assert not seasonal.drifted, seasonal.reason
@@ -274,7 +277,7 @@ def test_scores_and_slices_are_compared(tmp_path: Path):
 
 def test_rows_are_written_to_drift_checks(tmp_path: Path):
     write_calls(tmp_path, [*_reference(), *_current(change=lambda call: setattr(call, "latency", call.latency * 3))])
-    report = Drift(path=tmp_path, name="weekly").check(now=NOW)
+    report = Drift(path=tmp_path, name="weekly", max_texts=200).check(now=NOW)
 
     rows = llmops.query("SELECT * FROM drift_checks ORDER BY signal", path=tmp_path).dicts()
     assert len(rows) == len(report.features)
