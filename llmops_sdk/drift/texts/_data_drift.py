@@ -41,16 +41,15 @@ def data_drift(
 
     Args:
         reference: Texts; a SELECT over the store that returns `text` and may return `trace_id`, `user_id` and further
-            columns, each of which is a signal; or a stored profile.
-        current: Texts or a SELECT, likewise.
+            columns, each a signal; or a stored profile.
+        current: Texts or a SELECT.
         users: Who sent each text of the reference (None with a profile) and of the current window; not with SELECTs.
         embedder: As for `llmops_sdk.embeddings.open_embedder`.
         alpha: The chance of any alarm where nothing has changed.
-        min_n: Fewer independent texts than this in a window are "not_enough_data".
-        max_texts: The most texts of a window that are used, taken at random, the same ones each time. Of these, at most
-            2,000 are compared as vectors.
+        min_n: Fewer independent texts in a window are "not_enough_data".
+        max_texts: The most texts of a window, taken at random; at most 2,000 of them are compared as vectors.
         resamples: Permutations of the windows, at least 199.
-        path: The store's folder for SELECTs; by default the configured one.
+        path: The store's folder for SELECTs, by default the configured one.
 
     Raises:
         NotComparableError: A profile has another embedder, users do not match texts, or a query has no column `text`.

@@ -85,12 +85,13 @@ def test_a_year_without_a_change_gives_at_most_one_alert():
     assert alarms / years <= 1.0
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("kind", "least", "most"), [("log 0", 0.005, 0.06), ("mean 13", 0.005, 0.06), ("share 9", 0.0, 0.06)]
 )
 def test_a_p_value_of_one_signal_holds_its_level(kind: str, least: float, most: float):
     chance = np.random.default_rng(9)
-    runs = 100
+    runs = 300
     alarms = 0
     for _ in range(runs):
         frame = _frame(chance, reference=800, current=300, users=120)
