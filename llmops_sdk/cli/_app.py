@@ -19,6 +19,7 @@ from llmops_sdk.cli._options import Form, Limit, Store
 from llmops_sdk.cli._trust import trust
 from llmops_sdk.cli._usage import UsageError
 from llmops_sdk.cli.datasets import _commands as _datasets
+from llmops_sdk.cli.drift._data import data
 from llmops_sdk.cli.evaluation import _compare, _list, _online, _run
 from llmops_sdk.cli.inspect._schema import schema
 from llmops_sdk.cli.inspect._show import show
@@ -145,6 +146,7 @@ _GROUPS: dict[str, tuple[str, tuple[Callable[..., bool | None], ...]]] = {
         "Run, compare, gate and report experiments.",
         (_run.run_, _compare.compare, _compare.gate, _compare.report, _list.list_, _online.online),
     ),
+    "drift": ("Check calls for drift.", (data,)),
 }  # fmt: skip
 """The groups of commands: the help and the commands of each. One within another follows it."""
 

@@ -40,6 +40,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
         "llmops export calls.jsonl --where \"kind = 'llm'\"",
         "llmops export --clickhouse-views",
     ),
+    "drift data": ("llmops drift data --window 7d --reference 28d --by model --by prompt_name",),
     "compact": ("llmops compact",),
     "prune": (
         "llmops prune --user ada --dry-run",
