@@ -6,7 +6,16 @@ from llmops_sdk._lazy import lazy_names
 
 if TYPE_CHECKING:
     from llmops_sdk.drift._report import DriftReport, Feature
+    from llmops_sdk.drift.streams._concept import concept_drift
+    from llmops_sdk.drift.streams._monitor import ConceptMonitor
 
-__getattr__, __dir__ = lazy_names(__name__, {"_report": "DriftReport Feature"})
+__all__ = ["ConceptMonitor", "DriftReport", "Feature", "concept_drift"]
 
-__all__ = ["DriftReport", "Feature"]
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "_report": "DriftReport Feature",
+        "streams._concept": "concept_drift",
+        "streams._monitor": "ConceptMonitor",
+    },
+)
