@@ -66,7 +66,7 @@ def concept_drift(
         >>> usual = [1, 1, 1, 1, 0] * 60
         >>> report = concept_drift(usual, usual[:100] + [1, 0] * 60, name="helpful")
         >>> report.drifted, report.reason
-        (True, 'the mean of helpful fell from 0.8 to 0.5 after 100 scores of the stream')
+        (True, 'the mean of helpful fell from 0.802 to 0.496 after 99 scores of the stream')
     """
     before = read_window(reference, "reference", trace_ids=None, path=path)
     after = read_window(current, "current", trace_ids=trace_ids, path=path)
