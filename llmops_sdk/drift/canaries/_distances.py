@@ -46,7 +46,9 @@ class Reference:
     """How often each answer to each prompt was given in the reference."""
 
     counts: dict[str, Counter[str]] = field(default_factory=dict[str, Counter[str]])
-    _chance: dict[tuple[str, int], tuple[float, float]] = field(default_factory=dict[tuple[str, int], tuple[float, float]])
+    _chance: dict[tuple[str, int], tuple[float, float]] = field(
+        default_factory=dict[tuple[str, int], tuple[float, float]]
+    )
 
     def add(self, answers: Mapping[str, Counter[str]]) -> None:
         """Add the answers of a day, by prompt."""

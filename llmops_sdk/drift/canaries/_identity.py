@@ -175,7 +175,7 @@ def refuse_single_answers(days: Days) -> None:
     if counts and median(counts) < 2:
         raise NotComparableError(
             "most prompts have one answer a day, and one answer says nothing of a distribution: ask each prompt at "
-            'least twice a day (samples in [[canaries]]; 10 is a good number), at temperature 1'
+            "least twice a day (samples in [[canaries]]; 10 is a good number), at temperature 1"
         )
 
 
@@ -219,7 +219,9 @@ def _reason(watch: IdentityWatch, status: Status, shown: list[dict[str, Any]]) -
     empty = len(shown) - max((index + 1 for index, one in enumerate(shown) if one["state"] != "no_data"), default=0)
     note = f"; no data on the last {empty} days" if empty else ""
     if status == "drifted":
-        return f"the answers have another distribution since {_text(watch.change)}, found on {_text(watch.detected)}{note}"
+        return (
+            f"the answers have another distribution since {_text(watch.change)}, found on {_text(watch.detected)}{note}"
+        )
     if status == "not_enough_data":
         return (
             f"{len(watch.baseline)} days after the reference have answers: {_BASELINE_DAYS} are needed to know how much "

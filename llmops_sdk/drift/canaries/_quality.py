@@ -193,9 +193,7 @@ def _examples(known: Sequence[tuple[float, float, str | None]]) -> tuple[str, ..
 
 def _distribution_feature(pairs: Sequence[tuple[Outcome, Outcome]], alpha: float, min_n: int) -> Feature:
     """Compare how often each answer is given: one paired test for each of the usual answers, and their mean e-value."""
-    known = [
-        (one.answer, other.answer) for one, other in pairs if one.answer is not None and other.answer is not None
-    ]
+    known = [(one.answer, other.answer) for one, other in pairs if one.answer is not None and other.answer is not None]
     n = len(known)
     # Of both sides together, so that the choice does not depend on which side is which.
     usual = {answer for answer, _ in Counter(one for pair in known for one in pair).most_common(_MOST_ANSWERS)}
