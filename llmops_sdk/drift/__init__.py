@@ -6,15 +6,19 @@ from llmops_sdk._lazy import lazy_names
 
 if TYPE_CHECKING:
     from llmops_sdk.drift._report import DriftReport, Feature
+    from llmops_sdk.drift.canaries._canary import Canary
+    from llmops_sdk.drift.canaries._runner import CanaryRun
     from llmops_sdk.drift.streams._concept import concept_drift
     from llmops_sdk.drift.streams._monitor import ConceptMonitor
 
-__all__ = ["ConceptMonitor", "DriftReport", "Feature", "concept_drift"]
+__all__ = ["Canary", "CanaryRun", "ConceptMonitor", "DriftReport", "Feature", "concept_drift"]
 
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "_report": "DriftReport Feature",
+        "canaries._canary": "Canary",
+        "canaries._runner": "CanaryRun",
         "streams._concept": "concept_drift",
         "streams._monitor": "ConceptMonitor",
     },

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import Any, TypeAlias, cast
 
 from llmops_sdk.errors import ConfigError, NotComparableError
@@ -114,7 +114,7 @@ def _parts(sample: Any) -> tuple[DayKey, str, list[Any], str | None]:
         )
     if day is None or prompt is None:
         raise ConfigError("a sample has no day (or time) or no prompt: give both", key="samples")
-    several = cast("list[Any]", list(answers)) if isinstance(answers, list | tuple) else [answers]
+    several = list(cast("Sequence[Any]", answers)) if isinstance(answers, list | tuple) else [answers]
     return as_day(day), str(prompt), several, None if trace_id is None else str(trace_id)
 
 
@@ -123,10 +123,10 @@ def _every_day(days: dict[DayKey, Day]) -> dict[DayKey, Day]:
         return {}
     if len({isinstance(key, int) for key in days}) > 1:
         raise NotComparableError("some days are dates and others are numbers: give all in the same way")
-    ordered = sorted(cast("list[Any]", list(days)))
-    first, last = ordered[0], ordered[-1]
-    span = last - first if isinstance(first, int) else (last - first).days
-    if span >= _MOST_DAYS:
-        raise ConfigError(f"the samples span {span:,} days: give {_MOST_DAYS:,} at most", key="samples")
-    step = (lambda n: first + n) if isinstance(first, int) else (lambda n: first + timedelta(days=n))
-    return {step(n): days.get(step(n), Day()) for n in range(span + 1)}
+    numbers = [key if isinstance(key, int) else key.toordinal() for key in days]
+    first, last = min(numbers), max(numbers)
+    if last - first >= _MOST_DAYS:
+        raise ConfigError(f"the samples span {last - first:,} days: give {_MOST_DAYS:,} at most", key="samples")
+    are_dates = not isinstance(next(iter(days)), int)
+    keys: list[DayKey] = [date.fromordinal(one) if are_dates else one for one in range(first, last + 1)]
+    return {key: days.get(key, Day()) for key in keys}

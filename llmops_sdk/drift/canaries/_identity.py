@@ -76,8 +76,8 @@ class IdentityWatch:
         distance = self.reference.distance(day.answers)
         if distance is None:
             raise NotComparableError(
-                "a day's answers and the reference have no prompt in common: the canary's prompts were changed, so give "
-                "only answers since then"
+                "a day's answers and the reference have no prompt in common: the canary's prompts were changed, so "
+                "give only answers since then"
             )
         if not self.usual:
             self.usual = float(n)
@@ -224,8 +224,8 @@ def _reason(watch: IdentityWatch, status: Status, shown: list[dict[str, Any]]) -
         )
     if status == "not_enough_data":
         return (
-            f"{len(watch.baseline)} days after the reference have answers: {_BASELINE_DAYS} are needed to know how much "
-            f"days differ{note}"
+            f"{len(watch.baseline)} days after the reference have answers: {_BASELINE_DAYS} are needed to know how "
+            f"much days differ{note}"
         )
     return f"the answers are distributed as in the reference{note}"
 

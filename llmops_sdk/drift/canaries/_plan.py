@@ -6,7 +6,7 @@ import hashlib
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import orjson
 
@@ -68,7 +68,8 @@ def make_plan(canary: CanarySettings, settings: Settings) -> Plan:
     model = resolve_model(settings, canary.model)
     # The values of options may be secrets: only the digest leaves this function.
     parts = [
-        model.model, model.base_url, list(model.fallbacks), sorted((key, repr(one)) for key, one in model.options.items()),
+        model.model, model.base_url, list(model.fallbacks),
+        sorted((key, repr(one)) for key, one in model.options.items()),
         model.guardrails.model_dump(mode="json"), [one.id for one in items], version, canary.scorer,
         sorted((key, repr(one)) for key, one in options.items()),
     ]  # fmt: skip
@@ -125,4 +126,4 @@ def named_scorer(name: str) -> Scorer:
     found = getattr(import_module(module), attribute, None)
     if not callable(found):
         raise ConfigError(f'scorer = "{name}": there is no function "{attribute}" in it', key="scorer", value=name)
-    return found
+    return cast("Scorer", found)

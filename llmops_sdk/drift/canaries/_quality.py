@@ -158,7 +158,8 @@ def _paired(
         log_e = process.update(new - old)
         if stopped_at is None and log_e >= -math.log(alpha):
             stopped_at, stopped_log_e = index, log_e
-    old_mean, new_mean = (fmean(one[place] for one in known) if n else 0.0 for place in (0, 1))
+    old_mean = fmean(old for old, _, _ in known) if n else 0.0
+    new_mean = fmean(new for _, new, _ in known) if n else 0.0
     status: Status = "drifted" if stopped_at is not None else "steady"
     if n < min_n:
         status = "not_enough_data"
@@ -217,7 +218,8 @@ def _distribution_feature(pairs: Sequence[tuple[Outcome, Outcome]], alpha: float
         reason = f"the answers {found} (total variation {distance:.3f} on {n} items)"
     details = {"stopped_at": stopped_at, "answers": len(answers), "alpha": alpha}
     return Feature(
-        signal="answer_distribution", status=status, reason=reason, effect=distance, e_value=math.exp(min(log_e, 700.0)),
+        signal="answer_distribution", status=status, reason=reason, effect=distance,
+        e_value=math.exp(min(log_e, 700.0)),
         p_value=None if status == "not_enough_data" else math.exp(-peak), reference_n=n, current_n=n,
         effective_n=float(n), cause="provider" if status == "drifted" else None,
         details=details | (_divergences(first, second, n) if n else {}),

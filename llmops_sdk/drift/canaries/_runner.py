@@ -44,7 +44,7 @@ class CanaryRun:
         failed: Calls that failed, after their retries.
         not_run: Calls that the budget did not allow.
         cost: USD of the calls with a known price.
-        stopped: "budget" where it stopped the run, "running" where another process runs the canary, or None.
+        stopped: "budget" where it stopped the run, or None.
     """
 
     canary: str
@@ -143,7 +143,10 @@ def _ask(
                 "model": f"{response.provider}/{response.model}", "cost": response.cost,
                 "fingerprint": _fingerprint(response.raw),
             }  # fmt: skip
-            if scorer is None:
+            if response.attempts and response.attempts[-1].reason == "fallback":
+                # Another model's answer says nothing about this one.
+                status, error_type = "error", "FallbackAnswered"
+            elif scorer is None:
                 found["answer"] = response.text[:_LONGEST_ANSWER]
             else:
                 found["score"] = float(scorer(response.text, item.expected))
