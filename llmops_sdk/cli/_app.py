@@ -19,6 +19,8 @@ from llmops_sdk.cli._options import Form, Limit, Store
 from llmops_sdk.cli._trust import trust
 from llmops_sdk.cli._usage import UsageError
 from llmops_sdk.cli.datasets import _commands as _datasets
+from llmops_sdk.cli.drift._canary import canary
+from llmops_sdk.cli.drift._concept import concept
 from llmops_sdk.cli.evaluation import _compare, _list, _online, _run
 from llmops_sdk.cli.inspect._schema import schema
 from llmops_sdk.cli.inspect._show import show
@@ -137,6 +139,7 @@ _GROUPS: dict[str, tuple[str, tuple[Callable[..., bool | None], ...]]] = {
         (_datasets.create, _datasets.list_, _datasets.show, _datasets.diff, _datasets.split, _datasets.export,
          _datasets.delete),
     ),
+    "drift": ("Find drift of scores and of models.", (concept, canary)),
     "eval": (
         "Run, compare, gate and report experiments.",
         (_run.run_, _compare.compare, _compare.gate, _compare.report, _list.list_, _online.online),

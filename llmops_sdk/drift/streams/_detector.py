@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from llmops_sdk.drift.streams._sums import Sums, signed_root
+from llmops_sdk.drift.streams._sums import Sums, entropy, scale_of, signed_root
 
 __all__ = ["Alternative", "Candidate", "Detector"]
 
@@ -34,6 +34,8 @@ class Candidate:
 
     start: int
     before: Sums
+    entropy: float
+    """The largest log-likelihood of the reference and these scores under one mean; 0 for no scores."""
     examples: list[str] = field(default_factory=list[str])
     """Up to five ids of what follows it."""
 
@@ -77,7 +79,10 @@ class Detector:
             example: The id of its trace, to be named as an example where it follows the change.
         """
         if self.stream.n % _BLOCK == 0:
-            self.candidates.append(Candidate(self.stream.n, Sums(**asdict(self.stream))))
+            before = self.reference.plus(self.stream)
+            likelihood = entropy(before.total, before.n) if before.n else 0.0
+            copy = Sums(self.stream.n, self.stream.total, self.stream.squares)
+            self.candidates.append(Candidate(self.stream.n, copy, likelihood))
         self.stream.add(score)
         latest = self.candidates[-1]
         if example is not None and len(latest.examples) < _BLOCK:
@@ -102,6 +107,9 @@ class Detector:
         """Return the time of the Brownian motion at the horizon."""
         return self.horizon / (self.horizon + self.reference.n)
 
+    def _is_wanted(self, rose: bool) -> bool:
+        return self.alternative == "two-sided" or rose is (self.alternative == "greater")
+
     def _sided(self, root: float) -> float:
         return abs(root) if self.alternative == "two-sided" else root if self.alternative == "greater" else -root
 
@@ -111,14 +119,15 @@ class Detector:
 
     def _scan(self) -> None:
         self.candidates = [one for one in self.candidates if one.start % _spacing(self.stream.n - one.start) == 0]
+        both = self.reference.plus(self.stream)
+        scale, together = scale_of(both), entropy(both.total, both.n)
         logs: list[float] = []
         for one in self.candidates:
-            before = self.reference.plus(one.before)
-            after = self.stream.minus(one.before)
-            root = self._sided(signed_root(before, after))
-            if root >= _LEAST_ROOT:
-                size = math.sqrt(before.n * after.n / (before.n + after.n))
-                logs.append(self._log_evidence(root, size) + math.log(_spacing(after.n)))
+            n, total = self.stream.n - one.start, self.stream.total - one.before.total
+            # As `signed_root`, with what all candidates have in common computed once.
+            root = math.sqrt(max(0.0, scale * (one.entropy + entropy(total, n) - together)))
+            if root >= _LEAST_ROOT and self._is_wanted(total * both.n >= both.total * n):
+                logs.append(self._log_evidence(root, math.sqrt((both.n - n) * n / both.n)) + math.log(_spacing(n)))
         if logs:
             self.log_e = max(self.log_e, min(_LARGEST, _log_sum(logs) - math.log(self.horizon)))
 
@@ -160,7 +169,7 @@ def _log_sum(logs: list[float]) -> float:
 
 
 def _candidate(state: Mapping[str, Any]) -> Candidate:
-    return Candidate(state["start"], Sums(**state["before"]), list(state["examples"]))
+    return Candidate(state["start"], Sums(**state["before"]), state["entropy"], list(state["examples"]))
 
 
 def _spacing(age: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-__all__ = ["Sums", "signed_root"]
+__all__ = ["Sums", "entropy", "scale_of", "signed_root"]
 
 _TINY = 1e-12
 
@@ -43,8 +43,8 @@ class Sums:
         return max(0.0, self.squares / self.n - self.mean**2) if self.n else 0.0
 
 
-def _entropy(total: float, n: int) -> float:
-    """Return the maximum of the Bernoulli log-likelihood of `total` out of `n`."""
+def entropy(total: float, n: int) -> float:
+    """Return the maximum of the Bernoulli log-likelihood of `total` out of `n`, at least 1."""
     rest = n - total
     return (total * math.log(total / n) if total > _TINY else 0.0) + (
         rest * math.log(rest / n) if rest > _TINY else 0.0
@@ -68,9 +68,16 @@ def signed_root(before: Sums, after: Sums) -> float:
     if not before.n or not after.n:
         return 0.0
     both = before.plus(after)
-    bernoulli, variance = both.mean * (1 - both.mean), both.variance
-    if variance <= _TINY or bernoulli <= _TINY:
-        return 0.0
-    ratio = _entropy(before.total, before.n) + _entropy(after.total, after.n) - _entropy(both.total, both.n)
-    root = math.sqrt(max(0.0, 2 * ratio * bernoulli / variance))
+    ratio = entropy(before.total, before.n) + entropy(after.total, after.n) - entropy(both.total, both.n)
+    root = math.sqrt(max(0.0, ratio * scale_of(both)))
     return root if after.mean >= before.mean else -root
+
+
+def scale_of(both: Sums) -> float:
+    """Return what a Bernoulli log-likelihood ratio is multiplied by to be a squared normal variable.
+
+    Args:
+        both: The scores before and after together.
+    """
+    bernoulli, variance = both.mean * (1 - both.mean), both.variance
+    return 0.0 if variance <= _TINY or bernoulli <= _TINY else 2 * bernoulli / variance
