@@ -44,7 +44,7 @@ def report_of(canary: CanarySettings, segments: Sequence[Segment], future: int) 
         )  # fmt: skip
         return DriftReport(kind=canary.kind, name=canary.name, features=(empty,))
     newest = segments[-1]
-    features = [*_within(canary, newest), _served_model(newest)]
+    features = [*_within(canary, newest), *_served_model(newest)]
     if len(segments) > 1:
         features += _across(canary, segments[-2], newest)
     if future:
@@ -88,31 +88,26 @@ def _rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
     return [row for run in runs for row in run.rows]
 
 
-def _served_model(segment: Segment) -> Feature:
-    """Compare the names of the models that served: a new one behind the name that we asked for is the provider's."""
+def _served_model(segment: Segment) -> list[Feature]:
+    """Return a feature where another model serves behind the name that we asked for; else none.
+
+    Alone, equal names say little: they must not make a canary without enough answers "steady".
+    """
     named = [(run, {row["model"] for row in run.rows if row["model"] is not None}) for run in segment.runs]
     named = [(run, names) for run, names in named if names]
-    count = sum(len(run.rows) for run, _ in named)
-    if len(named) < 2:
-        return Feature(
-            signal="served_model", status="not_enough_data", reason="there are fewer than two runs", current_n=count
-        )
-    known: set[str] = set().union(*(names for _, names in named[:-1]))
-    new = named[-1][1] - known
-    # The one that served at first, even where later runs have got used to another.
-    moved = named[-1][1].isdisjoint(named[0][1])
-    details: dict[str, Any] = {"first": sorted(named[0][1])[:10], "latest": sorted(named[-1][1])[:10]}
-    if not new and not moved:
-        return Feature(
-            signal="served_model", status="steady", reason="the same model serves", current_n=count, details=details
-        )
+    if not named or not named[-1][1].isdisjoint(named[0][1]):
+        return []
+    first, latest = sorted(named[0][1])[:10], sorted(named[-1][1])[:10]
     since = next(run.begun for run, names in named if names & named[-1][1])
-    examples = [row["trace_id"] for row in named[-1][0].rows if row["model"] in named[-1][1] and row["trace_id"]]
-    return Feature(
-        signal="served_model", status="drifted", cause="provider", current_n=count, examples=tuple(examples[:5]),
-        reason=f"another model serves: {', '.join(details['latest'])} instead of {', '.join(details['first'])}",
-        details={**details, "since": since.isoformat()},
-    )  # fmt: skip
+    examples = [row["trace_id"] for row in named[-1][0].rows if row["model"] and row["trace_id"]]
+    return [
+        Feature(
+            signal="served_model", status="drifted", cause="provider", examples=tuple(examples[:5]),
+            reference_n=len(named[0][0].rows), current_n=len(named[-1][0].rows),
+            reason=f"another model serves: {', '.join(latest)} instead of {', '.join(first)}",
+            details={"first": first, "latest": latest, "since": since.isoformat()},
+        )
+    ]  # fmt: skip
 
 
 def _cause(old: Segment, new: Segment) -> str:

@@ -17,7 +17,7 @@ from llmops_sdk._util._public import public
 from llmops_sdk.client import chat
 from llmops_sdk.config import CanarySettings
 from llmops_sdk.drift.canaries._plan import CanaryItem, Plan, Scorer
-from llmops_sdk.errors import BudgetExceededError, LLMOpsError
+from llmops_sdk.errors import BudgetExceededError, ConfigError, LLMOpsError
 from llmops_sdk.resilience.budgets import budget as budget_of
 from llmops_sdk.store import query
 from llmops_sdk.store._record_writer import CanaryRunRecord, RecordWriter
@@ -88,6 +88,9 @@ def run_plan(
         left: USD that the calls may cost, or None for no bound.
         scorer: Scores an output, for a quality canary.
         concurrency: How many calls are made at once.
+
+    Raises:
+        ConfigError: The model cannot be called as it is configured.
     """
     run_id, progress = uuid4().hex, _Progress()
     # All prompts once, then all again: a run that the budget stops has asked all of them about equally often.
@@ -136,6 +139,8 @@ def _ask(
             response = chat(_prompt(item.prompt), **plan.options)
         except BudgetExceededError:
             status = "not_run"
+        except ConfigError:
+            raise  # every call would fail in the same way
         except LLMOpsError as error:
             status, error_type = "error", type(error).__name__
         else:

@@ -118,7 +118,9 @@ def test_a_noisy_day_and_empty_days_are_no_drift():
 @pytest.mark.thorough
 @pytest.mark.timeout(900)
 def test_rates_over_reseeded_runs():
-    found = [Canary.identity(_days(seed, change=27)).features[0].details["detected_day"] for seed in range(1_000, 1_200)]
+    found = [
+        Canary.identity(_days(seed, change=27)).features[0].details["detected_day"] for seed in range(1_000, 1_200)
+    ]
     assert sum(one is not None and 27 <= one <= 30 for one in found) >= 0.97 * len(found)
     false = sum(Canary.identity(_days(seed, change=None)).drifted for seed in range(2_000, 2_200))
     assert false <= 0.02 * 200 + 2
