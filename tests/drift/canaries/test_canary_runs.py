@@ -11,10 +11,10 @@ import pytest
 
 import llmops_sdk as llmops
 from llmops_sdk.config import CanarySettings
+from llmops_sdk.datasets import Dataset
 from llmops_sdk.drift import Canary
 from llmops_sdk.drift.canaries._prompts import PROMPTS
 from llmops_sdk.errors import ConfigError, DatasetError, NotComparableError
-from llmops_sdk.datasets import Dataset
 from llmops_sdk.store._record_writer import CanaryRunRecord, open_record_writer
 from llmops_sdk.testing import ScriptedProvider, use_provider
 
@@ -60,8 +60,8 @@ def test_each_call_is_a_row_and_a_trace_that_others_can_leave_out():
         run = Canary(name="daily", model="offline/echo", prompts=["One?", "Two?"], samples=3).run()
 
     assert (run.answered, run.failed, run.not_run, run.stopped) == (6, 0, 0, None)
-    assert [request.options["temperature"] for request in provider.requests] == [1.0] * 6
-    assert [request.options["max_tokens"] for request in provider.requests] == [1] * 6
+    assert [request.params["temperature"] for request in provider.requests] == [1.0] * 6
+    assert [request.params["max_tokens"] for request in provider.requests] == [1] * 6
     rows = llmops.query("SELECT item_id, repeat, answer, status, configuration, trace_id FROM canary_runs").rows()
     assert len(rows) == 6
     assert {(repeat, answer, status) for _, repeat, answer, status, _, _ in rows} == {

@@ -197,7 +197,7 @@ def test_days_are_utc_also_on_the_days_when_clocks_change():
     ]
     samples += [
         {"time": datetime(2026, 3, 31, 0, 30, tzinfo=central).isoformat(), "prompt": "p", "answers": ["a", "a"]},
-        {"time": datetime(2026, 3, 30, 23, 59), "prompt": "p", "answers": ["a"]},
+        {"time": "2026-03-30T23:59", "prompt": "p", "answers": ["a"]},
     ]  # fmt: skip
     days = Canary.identity(samples).features[0].details["days"]
 
