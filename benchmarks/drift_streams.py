@@ -180,7 +180,8 @@ def identity_table(runs: int) -> str:
     early = sum(one is not None and one < 27 for one in changed) / runs
     file = Canary.identity(rows).features[0].details
     return (
-        f"| | found by day 30 | false alarm before | false alarm in 40 days | the file itself |\n|---|---|---|---|---|\n"
+        "| | found by day 30 | false alarm before | false alarm in 40 days | the file itself |\n"
+        "|---|---|---|---|---|\n"
         f"| {runs} runs each | {by_30:.3f} | {early:.3f} | {sum(one is not None for one in steady) / runs:.3f} | "
         f"day {file['detected_day']} |"
     )
@@ -210,11 +211,12 @@ def quality_table(shuffles: int) -> str:
             known = [math.inf if one is None else one for one in stops]
             whole = {one.signal: one for one in Canary.quality(rows[before], rows[after]).features}
             answered = whole["answered"]
+            share = sum(one < math.inf for one in known) / shuffles
+            note = f"{answered.effect:+.4f} ({answered.status})" if task == "opinion" else ""
             lines.append(
-                f"| {task} | {before} → {after} | {median(known):.0f} | {sum(one < math.inf for one in known) / shuffles:.2f}"
-                f" | {whole['score'].effect:+.4f} | "
-                + (f"{answered.effect:+.4f} ({answered.status})" if task == "opinion" else "") + " |"
-            )  # fmt: skip
+                f"| {task} | {before} → {after} | {median(known):.0f} | {share:.2f} | "
+                f"{whole['score'].effect:+.4f} | {note} |"
+            )
     rows = _paired_rows("prime")
     if rows:
         alarms = 0
@@ -243,8 +245,8 @@ def main() -> None:
         print(json.dumps(peers(given.streams)))
         return
     page = (
-        f"## Streams and canaries\n\nBernoulli scores; {given.streams} streams for false alarms in 2,000 scores, half as "
-        "many for delays (reference 1,000; found within 3,000). Alarms before a change are not counted as found.\n\n"
+        f"## Streams and canaries\n\nBernoulli scores; {given.streams} streams for false alarms in 2,000 scores, half "
+        "as many for delays (reference 1,000; found within 3,000). Alarms before a change are not counted as found.\n\n"
         f"{stream_table(given.streams)}\n\n### Identity canary: half of the traffic from day 27\n\n"
         f"{identity_table(given.streams)}\n\n### Quality canary: published answers\n\n{quality_table(given.streams)}\n"
     )
