@@ -146,7 +146,7 @@ _GROUPS: dict[str, tuple[str, tuple[Callable[..., bool | None], ...]]] = {
         "Run, compare, gate and report experiments.",
         (_run.run_, _compare.compare, _compare.gate, _compare.report, _list.list_, _online.online),
     ),
-    "drift": ("Check calls for drift.", (data,)),
+    "drift": ("Check calls, scores and models for drift.", (data, concept, canary)),
 }  # fmt: skip
 """The groups of commands: the help and the commands of each. One within another follows it."""
 

@@ -53,6 +53,7 @@ class CanaryRunRecord:
     item_id: str
     repeat: int
     request_model: str
+    configuration: str | None = None
     model: str | None
     fingerprint: str | None
     answer: str | None
@@ -104,6 +105,7 @@ _RUNS = (
     _stored("item_id", "VARCHAR", "A digest of the prompt, or the item's id in its data set.", default=""),
     _stored("repeat", "BIGINT", "Which answer to this prompt in this run, from 0.", default=0),
     _stored("request_model", "VARCHAR", "The model that was asked for.", default=""),
+    _stored("configuration", "VARCHAR", "The configured model, #, and a digest of its options, prompts and items."),
     _stored("model", "VARCHAR", "The model that served."),
     _stored("fingerprint", "VARCHAR", "The provider's fingerprint of its system, where it gives one."),
     _stored("answer", "VARCHAR", "The answer: one token for identity; NULL for quality, whose traces have it."),
