@@ -20,7 +20,6 @@ from bank_help import ARTICLES
 from rich.console import Console
 from rich.table import Table
 
-import llmops_sdk as llmops
 from llmops_sdk.drift import DriftReport, concept_drift, data_drift
 from llmops_sdk.monitoring import report
 from llmops_sdk.store import import_file
