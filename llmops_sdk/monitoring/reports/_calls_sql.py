@@ -25,6 +25,11 @@ WEIGHT = "coalesce(TRY_CAST(weight AS DECIMAL(18, 6)), 1)"
 _COST = "TRY_CAST(cost * weight AS DECIMAL(18, 9))"
 _CLUSTER = """hash(CASE (SELECT unit FROM unit) WHEN 'user' THEN coalesce(user_id, session_id, trace_id)
     WHEN 'session' THEN coalesce(session_id, trace_id) ELSE trace_id END)"""
+# Keys of the JSON object itself: within a text their quotes have backslashes.
+_OWN = "coalesce({}, false)".format(" OR ".join(
+    f"contains(attributes, '\"{name}\":')"
+    for name in ("llmops.canary", "llmops.eval.experiment_id", "llmops.evaluator")
+))  # fmt: skip
 _MOVERS = {
     "model": "coalesce(model, '(unknown)')",
     "prompt": "coalesce(prompt_name || coalesce(' ' || prompt_version, ''), '(none)')",
@@ -49,9 +54,9 @@ def counted(begin: datetime, until: datetime, *, simulated: bool) -> tuple[str, 
     """
     left_out = f"""SELECT trace_id FROM spans
     WHERE parent_span_id IS NULL AND start_time >= {moment(begin)} - INTERVAL 1 DAY AND start_time < {moment(until)}
-      AND (kind = 'evaluator' OR {_has("llmops.eval.experiment_id")})"""
+      AND (kind = 'evaluator' OR {_OWN})"""
     condition = (
-        f"start_time >= {moment(begin)} AND start_time < {moment(until)} AND NOT {_has('llmops.canary')} "
+        f"start_time >= {moment(begin)} AND start_time < {moment(until)} AND NOT {_OWN} "
         "AND trace_id NOT IN (SELECT trace_id FROM left_out)"
     )
     return left_out, condition if simulated else f"NOT simulated AND {condition}"
@@ -67,12 +72,6 @@ def calls_where(where: str | None) -> str:
         where: The condition, or None.
     """
     return "llm_calls" if where is None else f"(SELECT * FROM llm_calls WHERE (\n{where}\n)) AS llm_calls"
-
-
-def _has(attribute: str) -> str:
-    # Searching the text is cheaper than parsing it, and almost no call has the attribute.
-    read = f"""attributes->>'$."{attribute}"' IS NOT NULL"""
-    return f"CASE WHEN contains(coalesce(attributes::VARCHAR, ''), '{attribute}') THEN {read} ELSE false END"
 
 
 def call_tables(period: Period, *, where: str | None, simulated: bool, slow_ms: float | None) -> dict[str, str]:

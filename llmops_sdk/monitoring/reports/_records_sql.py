@@ -66,7 +66,8 @@ def record_parts(period: Period) -> dict[str, str]:
 def slo_statement(slo: SloSettings, period: Period, *, simulated: bool) -> str | None:
     """Return the statement for one objective, or None where its settings do not say what a good call is.
 
-    It gives one row: the calls whose goodness is known, the good ones, and all calls.
+    It gives one row: the events whose goodness is known, the good ones, and all events. An event is a call; for a
+    score, a score; for a guard, a verdict.
 
     Args:
         slo: The objective.
@@ -85,26 +86,35 @@ def slo_statement(slo: SloSettings, period: Period, *, simulated: bool) -> str |
     good = _good(slo)
     if good is None:
         return None
+    kind, _, name = slo.sli.partition(":")
     left_out, condition = counted(begin, period.until, simulated=simulated)
-    return f"""WITH left_out AS MATERIALIZED ({left_out})
-        SELECT sum(weight) FILTER (good IS NOT NULL), sum(weight) FILTER (good), sum(weight)
-        FROM (SELECT {WEIGHT} AS weight, {good} AS good FROM {calls_where(slo.where)} WHERE {condition})"""
+    head = f"""WITH left_out AS MATERIALIZED ({left_out}),
+        calls AS (SELECT *, {WEIGHT} AS counts FROM {calls_where(slo.where)} WHERE {condition})
+        SELECT sum(counts) FILTER (good IS NOT NULL), sum(counts) FILTER (good), sum(counts) FROM """
+    quoted = "'" + name.replace("'", "''") + "'"
+    # A score of a whole trace counts once, for the trace's first call.
+    sources = {
+        "score": f"""SELECT 1 AS counts, {good} AS good FROM (
+            SELECT coalesce(own.span_id, first.span_id) AS span_id, value FROM scores
+            LEFT JOIN (SELECT span_id FROM calls) AS own ON own.span_id = scores.span_id
+            LEFT JOIN (SELECT trace_id, arg_min(span_id, (start_ns, span_id)) AS span_id FROM calls GROUP BY trace_id)
+                AS first ON first.trace_id = scores.trace_id
+            WHERE name = {quoted} AND value IS NOT NULL) WHERE span_id IS NOT NULL""",
+        "guard": f"""SELECT 1 AS counts, {good} AS good FROM guard_verdicts
+            WHERE guard = {quoted} AND span_id IN (SELECT span_id FROM calls)""",
+    }
+    return head + f"({sources.get(kind, f'SELECT counts, {good} AS good FROM calls')})"
 
 
 def _good(slo: SloSettings) -> str | None:
-    """Return whether a call is good as SQL: NULL where it is unknown, and such calls do not count."""
+    """Return whether an event is good as SQL: NULL where that is unknown, and such calls do not count."""
     kind, _, name = slo.sli.partition(":")
-    quoted = "'" + name.replace("'", "''") + "'"
     limit = None if slo.threshold is None else repr(float(slo.threshold))
+    # A call that failed at once is not fast.
     columns = {"latency": "CASE WHEN status <> 'error' THEN duration_ms END", "ttft": "ttft_ms", "cost": "cost"}
     if kind in columns:
         return None if limit is None else f"{columns[kind]} <= {limit}"
-    if kind == "score":
-        best = f"(SELECT arg_max(value, time) FROM scores WHERE name = {quoted} AND "
-        found = f"coalesce({best} scores.span_id = llm_calls.span_id), {best} scores.trace_id = llm_calls.trace_id))"
-        return None if limit is None or not name else f"{found} >= {limit}"
-    if kind == "guard":
-        blocked = f"SELECT span_id FROM guard_verdicts WHERE guard = {quoted} AND action = 'block'"
-        checked = f"SELECT span_id FROM guard_verdicts WHERE guard = {quoted}"
-        return f"CASE WHEN span_id IN ({checked}) THEN span_id NOT IN ({blocked}) END" if name else None
+    if kind in ("score", "guard"):
+        good = {"score": f"value >= {limit or '0.5'}", "guard": "action <> 'block'"}
+        return good[kind] if name else None
     return {"errors": "status <> 'error'", "cache": "cache IS NOT NULL"}.get(kind)
