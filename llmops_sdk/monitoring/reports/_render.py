@@ -70,7 +70,7 @@ def as_markdown(title: str, about: Sequence[str], lines: Sequence[VerdictLine], 
     text = [f"# {markdown_text(title)}", "", *(markdown_text(one) + "  " for one in about), "", "## Verdict", ""]
     text += markdown_table(("about", "finding", "verdict"), [(what, said, found or "–") for what, said, found in lines])
     for section in sections:
-        text += ["", f"## {section.title}", ""]
+        text += [*([""] if text[-1] else []), f"## {section.title}", ""]
         text += [line for note in section.notes for line in (markdown_text(note), "")]
         for one in section.tables:
             if one.rows:

@@ -105,7 +105,9 @@ def _attention(figures: Mapping[str, Any]) -> VerdictLine:
     new = [row for row in figures["errors_seen"] if row["is_new"]]
     if new:
         said.append(several(len(new), "type of error is new", "types of error are new"))
-    text = "; ".join(said) or "No alert fired, no error budget is used up, and no check found drift"
+    budgets = "no error budget is used up" if figures["slos"] else "no objective is configured"
+    checks = "no check found drift" if figures["drift_states"] else "no check for drift ran"
+    text = "; ".join(said) or f"No alert fired, {budgets}, and {checks}"
     return "Attention", f"{text[0].upper()}{text[1:]}.", "worse" if said else None
 
 

@@ -67,6 +67,8 @@ def percent(value: float | None) -> str:
     if value is None:
         return _NONE
     hundred = 100 * value
+    if abs(hundred) >= 1_000:
+        return f"{hundred:,.0f} %"
     return f"{hundred:.2f} %" if 0 < abs(hundred) < 1 else f"{hundred:.1f} %"
 
 

@@ -258,7 +258,10 @@ def test_one_heavy_user_makes_the_interval_of_traffic_wide(tmp_path: Path) -> No
 def test_without_calls_or_a_store_the_report_says_so(tmp_path: Path) -> None:
     found = week_report(tmp_path / "none", compare="none")
 
-    assert found.verdict[0] == "Traffic: There are no calls in this period."
+    assert found.verdict == (
+        "Traffic: There are no calls in this period.",
+        "Attention: No alert fired, no objective is configured, and no check for drift ran.",
+    )
     assert found.status == "not_enough_data"
     assert found.previous is None
     assert "<h2>Traffic</h2>" in found.html()
