@@ -16,7 +16,7 @@ _MOST_SCORES = 50
 _MOST_GUARDS = 50
 _MOST_EXAMPLES = 5
 # Finer where the tail is.
-GRID = tuple(part / 200 for part in range(180)) + tuple(0.9 + part / 1000 for part in range(101))
+GRID = tuple(part / 200 for part in range(180)) + tuple(part / 1000 for part in range(900, 1_001))
 """The shares at which the distribution of the latency is read."""
 
 # Exact sums, whatever the order of the threads: a report of the same data has the same bytes.
@@ -96,8 +96,9 @@ def call_tables(period: Period, *, where: str | None, simulated: bool, slow_ms: 
             THEN 'session' ELSE 'trace' END AS unit
             FROM (SELECT count(DISTINCT user_id) AS users, count(DISTINCT session_id) AS sessions
                   FROM calls GROUP BY period)""",
-        "quantiles": f"""SELECT period, quantile_cont(duration_ms, 0.5) AS p50, quantile_cont(duration_ms, 0.95) AS p95,
-            quantile_cont(duration_ms, {list(GRID)}) AS grid FROM calls GROUP BY period""",
+        # Lists in SQL count from 1.
+        "quantiles": f"""SELECT *, grid[{GRID.index(0.5) + 1}] AS p50, grid[{GRID.index(0.95) + 1}] AS p95 FROM (
+            SELECT period, quantile_cont(duration_ms, {list(GRID)}) AS grid FROM calls GROUP BY period)""",
         "clusters": f"""SELECT calls.period, {_CLUSTER} AS cluster, sum(weight) AS n, count(*) AS stored,
             coalesce(sum(weight) FILTER (failed), 0) AS failed, coalesce(sum(cost), 0) AS cost,
             coalesce(sum(weight) FILTER (cost IS NOT NULL), 0) AS priced,
@@ -105,7 +106,8 @@ def call_tables(period: Period, *, where: str | None, simulated: bool, slow_ms: 
             count(*) FILTER (duration_ms <= p50) AS below_p50, count(*) FILTER (duration_ms <= p95) AS below_p95,
             count(*) FILTER (duration_ms > {slow}) AS slow
             FROM calls JOIN quantiles ON quantiles.period = calls.period GROUP BY ALL""",
-        "judged": f"SELECT trace_id, max(period) AS period, min({_CLUSTER}) AS cluster FROM calls GROUP BY trace_id",
+        "judged": f"""SELECT trace_id, max(period) AS period, min({_CLUSTER}) AS cluster FROM calls
+            WHERE EXISTS (FROM scores) GROUP BY trace_id""",
     }
 
 
