@@ -173,8 +173,14 @@ def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> int
     parser.add_argument("--limit", type=int, metavar="N", help="number of questions (default: all of FILE.csv, or 200)")
     parser.add_argument("--concurrency", type=int, default=16, metavar="N", help="parallel calls (default: 16)")
     parser.add_argument("--model", help='a real model, such as "openai/gpt-4.1-mini" or "ollama/llama3.2"')
-    parser.add_argument("--store", type=Path, default=".llmops-demo", help="the store's folder (default: %(default)s)")
+    parser.add_argument("--store", type=Path, help="the store's folder (default: .llmops-demo)")
+    parser.add_argument("--drift", action="store_true", help="find drift in five simulated weeks instead")
     args = parser.parse_args(arguments)
+    if args.drift:
+        from support_drift import main as find_drift
+
+        return find_drift(args.store or Path(".llmops-drift"))
+    args.store = args.store or Path(".llmops-demo")
     limit = args.limit if args.limit is not None else None if args.questions else 200
     if args.concurrency < 1 or (limit is not None and limit < 0):
         parser.error("--concurrency is at least 1, --limit at least 0")
