@@ -19,6 +19,8 @@ from llmops_sdk.cli._options import Form, Limit, Store
 from llmops_sdk.cli._trust import trust
 from llmops_sdk.cli._usage import UsageError
 from llmops_sdk.cli.datasets import _commands as _datasets
+from llmops_sdk.cli.drift._canary import canary
+from llmops_sdk.cli.drift._concept import concept
 from llmops_sdk.cli.drift._data import data
 from llmops_sdk.cli.evaluation import _compare, _list, _online, _run
 from llmops_sdk.cli.inspect._schema import schema

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk._util._daemon import start_daemon
 from llmops_sdk._util._guard import guarded
-from llmops_sdk.config import Settings
+from llmops_sdk.config import CanarySettings, Settings
 from llmops_sdk.monitoring.states._machine import AlertState, Change, step
 from llmops_sdk.monitoring.states._outcome import Outcome
 from llmops_sdk.monitoring.watch._watcher import Watcher
@@ -81,30 +81,25 @@ def jobs_of(settings: Settings) -> list[Job]:
         found.append(Job(name="evaluators", kind="evaluators", every=settings.watch.interval, run=evaluate))
     if settings.drift.every is not None:
         every = settings.drift.every
-        found.append(Job(name="drift", kind="drift", every=every, run=_check_drift, notify=settings.drift.notify))
+
+        def check_drift() -> Report:
+            from llmops_sdk.drift import Drift
+
+            return Drift(settings=settings, path=path).check()
+
+        found.append(Job(name="drift", kind="drift", every=every, run=check_drift, notify=settings.drift.notify))
     for canary in settings.canaries:
         if canary.every is not None:
 
-            def check(own: Any = canary) -> Report:
-                return _check_canary(own)
+            def check(own: CanarySettings = canary) -> Report:
+                from llmops_sdk.drift import Canary
+
+                asked = Canary(own, path=path)
+                asked.run()
+                return asked.check()
 
             found.append(Job(name=canary.name, kind="canary", every=canary.every, run=check, notify=canary.notify))
     return found
-
-
-def _check_drift() -> Report:
-    from llmops_sdk import drift
-
-    make: Any = drift.Drift
-    return make().check()
-
-
-def _check_canary(settings: Any) -> Report:
-    from llmops_sdk import drift
-
-    canary: Any = drift.Canary(settings)
-    canary.run()
-    return canary.check()
 
 
 class Jobs:
