@@ -81,5 +81,5 @@ def _write(report: DriftReport, form: Format) -> None:
     # What is not in the table goes to stderr, so that a pipe gets the rows alone.
     for line in report.changes:
         print(f"llmops: {defuse(line)}", file=sys.stderr)
-    examples = ", ".join(report.examples)
-    print(f"llmops: {report.status}{f'; look at {examples}' if examples else ''}", file=sys.stderr)
+    if report.examples:
+        print(f"llmops: {report.status}; look at {', '.join(report.examples)}", file=sys.stderr)

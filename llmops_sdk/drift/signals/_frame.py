@@ -34,6 +34,7 @@ class Column:
         names: The categories, the most frequent first.
         unit: For the reason.
         is_input: Whether users or we decide about it, so that the provider cannot change it.
+        inflation: What the variance is multiplied with, where values of different users depend on each other.
     """
 
     values: NDArray[Any]
@@ -41,6 +42,7 @@ class Column:
     names: tuple[str, ...] = ()
     unit: str = ""
     is_input: bool = False
+    inflation: float = 1.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -106,7 +108,7 @@ def compare(frame: Frame, column: Column, rows: NDArray[np.intp], *, within: boo
     rows, values = _finite(rows, values)
     if column.scale == "log":
         rows, values = rows[values > 0], np.log(values[values > 0])
-    return _compare_numbers(frame, rows, values, within=within)
+    return _compare_numbers(frame, rows, values, within=within, inflation=column.inflation)
 
 
 def _finite(rows: Any, values: Any) -> tuple[Any, Any]:
@@ -139,7 +141,7 @@ def _compare_category(frame: Frame, column: Column, rows: Any, values: Any, *, w
     return best._replace(found=best.found._replace(p_value=min(1.0, best.found.p_value * (len(used) - 1))))
 
 
-def _compare_numbers(frame: Frame, rows: Any, values: Any, *, within: bool) -> Compared | None:
+def _compare_numbers(frame: Frame, rows: Any, values: Any, *, within: bool, inflation: float = 1.0) -> Compared | None:
     np = numpy()
     flags = frame.is_current[rows]
     cells, count = _cells(frame, rows, flags, within=within)
@@ -167,7 +169,7 @@ def _compare_numbers(frame: Frame, rows: Any, values: Any, *, within: bool) -> C
         first = float(values[flags].mean(dtype="float64"))
         before = first - float(weighed.sum(dtype="float64"))
     used = int(both.sum())
-    correction = len(rows) / max(len(rows) - used, 1)
+    correction = inflation * len(rows) / max(len(rows) - used, 1)
     moments = [_moments(weighed, frame.clusters[rows], correction)]
     blocks = frame.blocks[rows]
     if min(_distinct(blocks[flags]), _distinct(blocks[~flags])) >= _FEWEST_BLOCKS:

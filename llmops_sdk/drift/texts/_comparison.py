@@ -9,7 +9,7 @@ from typing import Any
 
 from llmops_sdk.drift._contrast import Contrast, Size, contrast, effective_size
 from llmops_sdk.drift._report import Feature
-from llmops_sdk.drift.texts._features import language_finder
+from llmops_sdk.drift.texts._features import Vocabulary, language_finder
 from llmops_sdk.drift.texts._profile import Traits
 from llmops_sdk.stats import Interval
 
@@ -18,6 +18,7 @@ __all__ = ["Comparison"]
 _CLUSTERS = 20
 _EXAMPLES = 5
 _CATEGORIES = 20
+_PERMUTED = 2_000
 _NO_VECTORS = 'vectors need numpy: pip install "llmops-sdk[embeddings]"'
 
 
@@ -92,12 +93,28 @@ class Comparison:
         return self._row("length", shown, old, new, said, order)
 
     def _unknown_words(self) -> Feature:
-        old, new = self._old.unknown, self._new.unknown
+        vocabulary = Vocabulary(self._old.words, self._old.users)
+        old, new = (
+            [vocabulary.unknown_share(found, user) for found, user in zip(side.words, side.users, strict=True)]
+            for side in (self._old, self._new)
+        )
         found = self._contrast(old, new)
         assert found is not None
+        if self._old.vectors is not None and self._new.vectors is not None:
+            found = found._replace(p_value=self._unknown_words_p_value())
         order = sorted(range(len(new)), key=lambda row: -new[row])
         said = f"{found.reference_mean:.1%} of a text's words were unknown, now {found.current_mean:.1%} are"
         return self._row("oov", found, old, new, said, order)
+
+    def _unknown_words_p_value(self) -> float:
+        from llmops_sdk.drift.texts._permutation import draw_windows, make_blocks, unknown_words
+
+        # New words come in bursts, and rare words of the reference depend on each other: permutations are exact.
+        old, new = self._old.words[:_PERMUTED], self._new.words[:_PERMUTED]
+        windows = [False] * len(old) + [True] * len(new)
+        users = [*self._old.users[: len(old)], *self._new.users[: len(new)]] if self._clustered else None
+        blocks = make_blocks(windows, users)
+        return unknown_words([*old, *new], blocks, draw_windows(blocks, self._resamples, self._seed))
 
     def _language(self) -> Feature:
         find = language_finder()

@@ -114,7 +114,7 @@ def _measured(profile: TextProfile, new: Window, embedder: str | Embedder, max_t
     users = new.users if profile.has_users else None
     texts, labels = sampled(new.texts, users, max_texts, first=len(profile.traits.lengths))
     examples = sampled(new.trace_ids, None, max_texts)[0] if new.trace_ids else texts
-    return traits(texts, labels, profile.vocabulary, opened), examples
+    return traits(texts, labels, opened), examples
 
 
 def _too_few(reference: int, current: int) -> DriftReport:

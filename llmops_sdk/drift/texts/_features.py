@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable
 from typing import Any
 
 from llmops_sdk._util._optional import require
@@ -36,40 +36,22 @@ class Vocabulary:
     A word is known if somebody else has used it: a user's own words say nothing about the others.
 
     Args:
-        owners: For each word its only user, or 0 where several have it.
-        by_digest: Whether the words are digests, as in a stored profile.
+        texts: The words of each text of the reference, or their digests.
+        users: The number of each text's user, never 0, or another number for each text.
     """
 
-    def __init__(self, owners: Mapping[Any, int], *, by_digest: bool = False) -> None:
-        self._owners = owners
-        self._by_digest = by_digest
-
-    @classmethod
-    def of(cls, texts: Sequence[str], users: Sequence[int]) -> Vocabulary:
-        """Return the vocabulary of texts.
-
-        Args:
-            texts: The texts.
-            users: The number of each text's user, never 0, or another number for each text.
-        """
-        owners: dict[str, int] = {}
-        for text, user in zip(texts, users, strict=True):
-            for word in words(text):
+    def __init__(self, texts: Iterable[Iterable[Hashable]], users: Iterable[int]) -> None:
+        owners: dict[Hashable, int] = {}
+        for found, user in zip(texts, users, strict=True):
+            for word in found:
                 if owners.setdefault(word, user) != user:
                     owners[word] = 0
-        return cls(owners)
+        self._owners = owners
 
-    def unknown_share(self, text: str, user: int) -> float:
+    def unknown_share(self, found: Collection[Hashable], user: int) -> float:
         """Return the share of a text's words that nobody else has used; 0 for a text without words."""
         known = self._owners
-        found = {digest(word) for word in words(text)} if self._by_digest else words(text)
         return sum(known.get(word, user) == user for word in found) / len(found) if found else 0.0
-
-    def digests(self) -> list[tuple[int, int]]:
-        """Return the digest of each word and its owner."""
-        if self._by_digest:
-            return list(self._owners.items())
-        return [(digest(word), owner) for word, owner in self._owners.items()]
 
 
 def language_finder() -> Callable[[str], str | None] | str:

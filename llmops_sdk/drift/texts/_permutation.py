@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import numpy as np  # noqa: TID251 - for types only
     from numpy.typing import NDArray  # noqa: TID251 - for types only
 
-__all__ = ["Blocks", "draw_windows", "make_blocks", "numpy", "p_value", "scaled_shift", "scaled_steps"]
+__all__ = ["Blocks", "draw_windows", "make_blocks", "numpy", "p_value", "scaled_shift", "scaled_steps", "unknown_words"]
 
 
 def numpy() -> Any:
@@ -129,3 +129,37 @@ def p_value(statistics: NDArray[np.float64]) -> float:
     """Return the share of assignments whose statistic is at least the first one's, which is the observed."""
     observed = float(statistics[0])
     return float((statistics >= observed - 1e-9 * abs(observed)).sum()) / len(statistics)
+
+
+def unknown_words(words: Sequence[Sequence[int]], blocks: Blocks, windows: NDArray[np.bool_]) -> float:
+    """Return the p-value of the share of words that nobody else uses in the reference, in either direction.
+
+    For each assignment of windows the words of its reference are counted anew.
+
+    Args:
+        words: The digests of each text's words.
+        blocks: The blocks of the texts.
+        windows: As by `draw_windows`.
+    """
+    np = numpy()
+    sizes = np.array([len(one) for one in words], np.intp)
+    if not sizes.sum():
+        return 1.0
+    of_text = np.repeat(np.arange(len(words)), sizes)
+    of_word = np.unique(np.array([word for one in words for word in one], "int64"), return_inverse=True)[1]
+    count = int(of_word.max()) + 1
+    of_block = blocks.of_row[of_text]
+    entries = np.unique(of_block * count + of_word)
+    entry_blocks, entry_words = entries // count, entries % count
+    # Whether the same user has the word in the other window.
+    other = np.full(len(blocks.sizes), -1, np.intp)
+    other[blocks.pairs[:, 0]], other[blocks.pairs[:, 1]] = blocks.pairs[:, 1], blocks.pairs[:, 0]
+    partner = other[of_block]
+    in_partner = (partner >= 0) & np.isin(partner * count + of_word, entries)
+    values = np.empty(len(windows))
+    for number, window in enumerate(windows):
+        users = np.bincount(entry_words, ~window[entry_blocks], minlength=count)
+        own = np.where(window[of_block], in_partner, True)
+        unknown = np.bincount(of_text, users[of_word] - own < 0.5, minlength=len(words)) / np.maximum(sizes, 1)
+        values[number] = abs(scaled_steps(unknown, blocks, window))
+    return p_value(values)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmops_sdk._util._public import public
-from llmops_sdk.drift.texts._features import Vocabulary, digest, language_finder
+from llmops_sdk.drift.texts._features import digest, language_finder, words
 from llmops_sdk.drift.texts._permutation import numpy
 from llmops_sdk.embeddings import Embedder, open_embedder
 from llmops_sdk.errors import MissingDependencyError, NotComparableError
@@ -35,14 +35,14 @@ class Traits:
     Attributes:
         users: The digest of each text's user; another number for each text where users are unknown.
         lengths: In characters.
-        unknown: The share of words that nobody else in the reference has used.
+        words: The digests of each text's words.
         languages: Of the first texts; None where a text is too short.
         vectors: One row of unit length for each of the first texts, or None.
     """
 
     users: list[int]
     lengths: list[int]
-    unknown: list[float]
+    words: list[list[int]]
     languages: list[str | None]
     vectors: NDArray[np.float32] | None
 
@@ -58,13 +58,11 @@ class TextProfile:
         embedder: The identity of the embedder; "" where numpy is not installed and there are no vectors.
         has_users: Whether the users are known.
         traits: What is measured of each text.
-        vocabulary: The words.
     """
 
     embedder: str
     has_users: bool
     traits: Traits
-    vocabulary: Vocabulary
 
     @classmethod
     def fit(
@@ -96,13 +94,11 @@ class TextProfile:
         given, labels = sampled(texts, users, max_texts)
         if len(given) < 2:
             raise NotComparableError(f"the reference has {len(given)} texts: give at least two")
-        vocabulary = Vocabulary.of(given, labels)
         opened = _opened(embedder)
         return cls(
             embedder="" if opened is None else opened.identity,
             has_users=users is not None,
-            traits=traits(given, labels, vocabulary, opened),
-            vocabulary=vocabulary,
+            traits=traits(given, labels, opened),
         )
 
     def save(self, path: str | Path) -> None:
@@ -124,9 +120,9 @@ class TextProfile:
                 head=np.frombuffer(json.dumps(head).encode(), "uint8"),
                 users=np.array(self.traits.users, "int64"),
                 lengths=np.array(self.traits.lengths, "int64"),
-                unknown=np.array(self.traits.unknown, "float64"),
+                words=np.array([word for one in self.traits.words for word in one], "int64"),
+                counts=np.array([len(one) for one in self.traits.words], "int64"),
                 languages=np.array(languages, "U8"),
-                words=np.array(self.vocabulary.digests(), "int64").reshape(-1, 2),
                 vectors=np.empty((0, 0), "float32") if vectors is None else vectors,
             )
 
@@ -149,11 +145,10 @@ class TextProfile:
                 measured = Traits(
                     users=file["users"].tolist(),
                     lengths=file["lengths"].tolist(),
-                    unknown=file["unknown"].tolist(),
+                    words=[one.tolist() for one in np.split(file["words"], np.cumsum(file["counts"])[:-1])],
                     languages=[one or None for one in file["languages"].tolist()],
                     vectors=vectors if vectors.shape[1] else None,
                 )
-                owners = dict(file["words"].tolist())
         except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
             raise NotComparableError(f"{path} is not a profile of texts: {error}; make it anew by fit()") from error
         if head.get("version") != _VERSION:
@@ -164,7 +159,6 @@ class TextProfile:
             embedder=str(head["embedder"]),
             has_users=bool(head["users"]),
             traits=measured,
-            vocabulary=Vocabulary(owners, by_digest=True),
         )
 
 
@@ -182,19 +176,18 @@ def find_languages(texts: Sequence[str]) -> list[str | None]:
     return [] if isinstance(find, str) else [find(text) for text in texts[:LANGUAGE_TEXTS]]
 
 
-def traits(texts: list[str], users: list[int], vocabulary: Vocabulary, embedder: Embedder | None) -> Traits:
+def traits(texts: list[str], users: list[int], embedder: Embedder | None) -> Traits:
     """Return what is measured of texts.
 
     Args:
         texts: The texts of one window.
         users: The digest of each text's user.
-        vocabulary: The words of the reference.
         embedder: What makes vectors, or None.
     """
     return Traits(
         users=users,
         lengths=[len(text) for text in texts],
-        unknown=[vocabulary.unknown_share(text, user) for text, user in zip(texts, users, strict=True)],
+        words=[sorted(map(digest, words(text))) for text in texts],
         languages=find_languages(texts),
         vectors=None if embedder is None else embed(texts, embedder),
     )
