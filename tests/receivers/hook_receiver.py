@@ -33,7 +33,7 @@ class Hook:
 class HookReceiver:
     """Notes requests, and answers them in turn with `answers`, then with 200."""
 
-    def __init__(self, answers: Sequence[Answer] = ()) -> None:
+    def __init__(self, answers: Sequence[Answer] = (), port: int = 0) -> None:
         self.requests: list[Hook] = []
         self.answers = list(answers)
         self.released = threading.Event()
@@ -62,7 +62,7 @@ class HookReceiver:
             def handle_error(self, *_: object) -> None:
                 """Say nothing: a client may time out before it has its answer."""
 
-        self._server = Server(("127.0.0.1", 0), Handler)
+        self._server = Server(("127.0.0.1", port), Handler)
         self.port = self._server.server_address[1]
         self.url = f"http://127.0.0.1:{self.port}"
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
@@ -85,9 +85,9 @@ class HookReceiver:
 
 
 @contextmanager
-def hook_receiver(answers: Sequence[Answer] = ()) -> Iterator[HookReceiver]:
+def hook_receiver(answers: Sequence[Answer] = (), port: int = 0) -> Iterator[HookReceiver]:
     """Serve until the end of the block."""
-    receiver = HookReceiver(answers)
+    receiver = HookReceiver(answers, port)
     try:
         yield receiver
     finally:

@@ -67,7 +67,7 @@ class EmailSender:
     def _connect(self) -> smtplib.SMTP:
         settings = self._settings
         host = settings.host or ""
-        context = ssl.create_default_context()
+        context = ssl.create_default_context() if settings.tls else None
         if settings.tls and settings.port == _IMPLICIT_TLS:
             return smtplib.SMTP_SSL(
                 host, settings.port, local_hostname=_LOCAL_NAME, timeout=self._timeout, context=context

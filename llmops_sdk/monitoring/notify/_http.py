@@ -82,16 +82,26 @@ def post(name: str, address: str, body: bytes, headers: Mapping[str, str]) -> No
         sent["Authorization"] = f"Basic {base64.b64encode(pair).decode()}"
     target = urlunsplit((parts.scheme, host, parts.path or "/", parts.query, ""))
     request = urllib.request.Request(target, data=body, headers=sent, method="POST")  # noqa: S310 - http(s), checked
-    # Proxies come from the environment, as for every other program.
-    opener = urllib.request.build_opener(_NoRedirect, urllib.request.HTTPSHandler(context=ssl.create_default_context()))
     try:
-        with uninstrumented(), opener.open(request, timeout=TIMEOUT):
+        with uninstrumented(), _opener(parts.scheme).open(request, timeout=TIMEOUT):
             return
     except urllib.error.HTTPError as error:
         raise _refusal(name, error) from None
     except (OSError, http.client.HTTPException, ValueError) as error:
         # None: the texts of these errors may hold the address.
         raise NotifierError(f"[notify.{name}] could not be reached: {_reason(error)}", notifier=name) from None
+
+
+def _opener(scheme: str) -> urllib.request.OpenerDirector:
+    opener = urllib.request.OpenerDirector()
+    # Proxies come from the environment, as for every other program.
+    for handler in (urllib.request.ProxyHandler, _NoRedirect, urllib.request.HTTPDefaultErrorHandler,
+                    urllib.request.HTTPErrorProcessor, urllib.request.HTTPHandler):  # fmt: skip
+        opener.add_handler(handler())
+    if scheme == "https":
+        # Only where it is needed: reading the certificates of the system takes a while.
+        opener.add_handler(urllib.request.HTTPSHandler(context=ssl.create_default_context()))
+    return opener
 
 
 def _refusal(name: str, error: urllib.error.HTTPError) -> NotifierError:

@@ -30,6 +30,8 @@ _BUSY = 5.0
 _MAX_WAITING = 10_000
 _MAX_DIGEST = 1_000
 _WARN_EVERY = 300.0
+_SLACK = 1.0
+"""Seconds by which sums of times may differ."""
 
 _log = logging.getLogger("llmops_sdk")
 
@@ -116,7 +118,7 @@ class Lane:
 
     def _due(self, now: float) -> float:
         """Return when the next try may be made."""
-        if self._not_before - now > self._longest_wait:
+        if self._not_before - now > self._longest_wait + _SLACK:
             self._not_before = now  # the clock was set back
         while self._sent and not 0 <= now - self._sent[0] < _MINUTE:
             self._sent.popleft()

@@ -57,7 +57,7 @@ class Spool:
 
     def __init__(self, store: Path, name: str) -> None:
         plain = name if _NAME.fullmatch(name) else f"-{blake2b(name.encode(), digest_size=12).hexdigest()}"
-        self.folder = store / FOLDER / plain
+        self.folder = store.absolute() / FOLDER / plain
         try:
             for folder in (store, self.folder.parent, self.folder):
                 folder.mkdir(mode=0o700, exist_ok=True)
