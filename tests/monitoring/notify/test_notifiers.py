@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from hook_receiver import Answer, hook_receiver
+from real_backends import eventually
 from smtp_receiver import certificate, smtp_receiver
 
 from llmops_sdk.config import NotifierSettings
@@ -333,7 +334,7 @@ def test_command_that_hangs_is_killed_with_its_children(message: MakeMessage, tm
 
     child = int((tmp_path / "pid").read_text())
     state = Path(f"/proc/{child}/stat")
-    assert not state.exists() or state.read_text().split()[2] in "ZX"
+    eventually(lambda: not state.exists() or state.read_text().split()[2] in "ZX", bool, "the end of the child")
 
 
 @pytest.mark.parametrize(
