@@ -19,9 +19,10 @@ from llmops_sdk._version import __version__
 from llmops_sdk.collect._access import AccessRules, is_loopback
 from llmops_sdk.collect._refusal import RefusedError
 from llmops_sdk.errors import ConfigError, StoreError
-from llmops_sdk.monitoring.prometheus._collector import MetricsText
+from llmops_sdk.monitoring.prometheus._metrics import MetricsText
 from llmops_sdk.monitoring.prometheus._reader import CallReader
 from llmops_sdk.monitoring.prometheus._source import MonitorState, NoState
+from llmops_sdk.monitoring.prometheus._text import CONTENT_TYPE
 
 if TYPE_CHECKING:
     from llmops_sdk.config import Settings
@@ -46,7 +47,6 @@ class MetricsServer:
 
     Raises:
         ConfigError: The address cannot be listened on.
-        MissingDependencyError: prometheus-client is not installed.
     """
 
     def __init__(
@@ -79,16 +79,15 @@ class MetricsServer:
         self._server.server_close()
         self._reader.close()
 
-    def answer(self, path: str, accept: str) -> tuple[int, bytes, str]:
+    def answer(self, path: str) -> tuple[int, bytes, str]:
         """Return status, body and content type of a request.
 
         Args:
             path: The path, without the query.
-            accept: The header `Accept`.
         """
         if path == "/metrics":
             try:
-                return 200, *self._text.render(accept)
+                return 200, self._text.render(), CONTENT_TYPE
             except StoreError as error:
                 report("answering /metrics", error)
                 return 503, b"the store cannot be read; see the log\n", "text/plain; charset=utf-8"
@@ -152,7 +151,7 @@ class _Handler(BaseHTTPRequestHandler):
         except RefusedError as error:
             self._send(error.status, b"this Host or Origin is not allowed\n", "text/plain; charset=utf-8")
             return
-        self._send(*server.metrics.answer(self.path.partition("?")[0], self.headers.get("Accept", "")))
+        self._send(*server.metrics.answer(self.path.partition("?")[0]))
 
     def _send(self, status: int, body: bytes, content_type: str) -> None:
         self.send_response(status)
@@ -186,7 +185,6 @@ def open_metrics(
     Raises:
         ConfigError: The address is not of the form host:port, or cannot be listened on.
         StoreError: The store cannot be read.
-        MissingDependencyError: prometheus-client is not installed.
     """
     listen = listen or settings.watch.listen
     if not listen:
