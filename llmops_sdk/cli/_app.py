@@ -24,6 +24,7 @@ from llmops_sdk.cli.inspect._schema import schema
 from llmops_sdk.cli.inspect._show import show
 from llmops_sdk.cli.inspect._sql import sql
 from llmops_sdk.cli.inspect._stats import stats
+from llmops_sdk.cli.monitoring import _export
 from llmops_sdk.cli.output._formats import Format
 from llmops_sdk.cli.storage._collect import collect
 from llmops_sdk.cli.storage._compact import compact, snapshot
@@ -128,6 +129,7 @@ _GROUPS: dict[str, tuple[str, tuple[Callable[..., bool | None], ...]]] = {
     "guard approvals": (
         "Approve calls of tools that wait for a person.", (_approvals.list_, _approvals.approve, _approvals.deny),
     ),
+    "alerts": ("Export the rules of alerts.", (_export.export,)),
     "cache": (
         "Inspect and empty the caches.",
         (_cache.stats_, _cache.clear, _cache.invalidate, _cache.inspect_, _cache.shadow),
