@@ -129,7 +129,7 @@ _GROUPS: dict[str, tuple[str, tuple[Callable[..., bool | None], ...]]] = {
     "guard approvals": (
         "Approve calls of tools that wait for a person.", (_approvals.list_, _approvals.approve, _approvals.deny),
     ),
-    "alerts": ("Export the rules of alerts.", (_export.export,)),
+    "alerts": ("Export the rules of alerts.", (_export.export_,)),
     "cache": (
         "Inspect and empty the caches.",
         (_cache.stats_, _cache.clear, _cache.invalidate, _cache.inspect_, _cache.shadow),

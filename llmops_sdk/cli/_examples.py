@@ -94,6 +94,11 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "guard approvals approve": ("llmops guard approvals approve 3f9a01c2d4e5 --file state/approvals.json --ttl 600",),
     "guard approvals deny": ("llmops guard approvals deny 3f9a01c2d4e5 --file state/approvals.json",),
     "guard calibrate": ("llmops guard calibrate texts.jsonl --fpr 0.01",),
+    "alerts export": (
+        "llmops alerts export prometheus -o llmops-rules.yml",
+        "llmops alerts export promtool -o tests.yml",
+        "llmops alerts export grafana -o dashboard.json",
+    ),
     "collect": (
         "llmops collect",
         "llmops collect --port 0 --store other_store",

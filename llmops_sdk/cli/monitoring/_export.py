@@ -8,10 +8,10 @@ from typing import Annotated, Literal
 
 import typer
 
-__all__ = ["export"]
+__all__ = ["export_"]
 
 
-def export(
+def export_(
     what: Annotated[
         Literal["prometheus", "promtool", "grafana"],
         typer.Argument(help="Rules, tests of the rules for promtool, or a dashboard."),

@@ -33,8 +33,9 @@ class _Panel:
     doc: str = ""
 
 
-def _quantile(metric: str, quantile: float) -> str:
-    return f"histogram_quantile({quantile}, sum by (le) (rate({metric}_bucket{{{_CHOSEN}}}{_RATE})))"
+def _quantiles(metric: str, *quantiles: float) -> tuple[tuple[str, str], ...]:
+    buckets = f"sum by (le) (rate({metric}_bucket{{{_CHOSEN}}}{_RATE}))"
+    return tuple((f"histogram_quantile({one}, {buckets})", f"p{one * 100:g}") for one in quantiles)
 
 
 _DURATION, _FIRST = "llmops_call_duration_seconds", "llmops_time_to_first_chunk_seconds"
@@ -46,8 +47,8 @@ _PANELS = (
     _Panel("Share of failed calls", "percentunit", (
         (f"(sum(rate({_ERRORS}{_RATE})) or vector(0)) / sum(rate({_CALLS}{_RATE}))", "failed"),
     )),
-    _Panel("Duration of calls", "s", tuple((_quantile(_DURATION, one), f"p{one * 100:g}") for one in (0.5, 0.95, 0.99))),
-    _Panel("Time to the first chunk", "s", tuple((_quantile(_FIRST, one), f"p{one * 100:g}") for one in (0.5, 0.95))),
+    _Panel("Duration of calls", "s", _quantiles(_DURATION, 0.5, 0.95, 0.99)),
+    _Panel("Time to the first chunk", "s", _quantiles(_FIRST, 0.5, 0.95)),
     _Panel("Cost an hour", "currencyUSD", ((f"sum by (model) (rate({_COST}{_RATE})) * 3600", "{{model}}"),)),
     _Panel("Share of calls without a known cost", "percentunit", (
         (f"sum(rate(llmops_cost_unknown_calls_total{{{_CHOSEN}}}{_RATE})) / sum(rate({_CALLS}{_RATE}))", "unknown"),
@@ -63,7 +64,9 @@ _PANELS = (
     _Panel("Burn rate", "short", (("llmops_slo_burn_rate", "{{slo}} {{window_seconds}} s"),),
            "1 uses up the budget of an objective within its period."),
     _Panel("Alerts that fire", "short", (("llmops_alert_firing", "{{rule}} {{severity}} {{group}}"),)),
-    _Panel("Losses", "short", ((f"sum by (what, reason) (increase(llmops_losses_total{_RATE}))", "{{what}} {{reason}}"),)),
+    _Panel("Losses", "short", (
+        (f"sum by (what, reason) (increase(llmops_losses_total{_RATE}))", "{{what}} {{reason}}"),
+    )),
     _Panel("Notifications that wait", "short", (("llmops_notifications_waiting", "{{notifier}}"),)),
     _Panel("Age of the last evaluation", "s", (("time() - llmops_watch_last_evaluation_timestamp_seconds", "age"),)),
 )  # fmt: skip
@@ -77,7 +80,7 @@ def grafana_dashboard() -> str:
         >>> json.loads(grafana_dashboard())["title"]
         'LLM calls'
     """
-    dashboard = {
+    dashboard: dict[str, Any] = {
         "title": "LLM calls",
         "uid": "llmops-sdk",
         "tags": ["llmops"],
@@ -88,7 +91,6 @@ def grafana_dashboard() -> str:
         "time": {"from": "now-6h", "to": "now"},
         "timezone": "browser",
         "templating": {"list": [_source(), *map(_variable, _VARIABLES)]},
-        "annotations": {"list": []},
         "panels": [_panel(number, panel) for number, panel in enumerate(_PANELS)],
     }
     return json.dumps(dashboard, indent=2) + "\n"

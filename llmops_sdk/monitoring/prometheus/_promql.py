@@ -69,6 +69,8 @@ def matchers(where: str | None) -> list[str]:
             if joined is None:
                 raise NotInMetrics("its condition is not a comparison of labels with texts")
             at = joined.end()
+            if at == len(text):
+                raise NotInMetrics("its condition is not a comparison of labels with texts")
     return found
 
 

@@ -33,14 +33,15 @@ _log = logging.getLogger("llmops_sdk")
 
 
 def bounds_of(settings: Settings) -> Bounds:
-    """Return the bounds of histograms, with the thresholds of `[slo.*]` among them.
+    """Return the bounds of histograms, with the thresholds of `[slo.*]` and `[[alerts]]` among them.
 
     Args:
         settings: The settings in force.
     """
 
     def thresholds(sli: str, unit: float) -> set[float]:
-        found = (one.threshold for one in settings.slo.values() if one.sli == sli)
+        found = [one.threshold for one in settings.slo.values() if one.sli == sli]
+        found += [one.threshold for one in settings.alerts if (one.metric or "").startswith(f"{sli}_p")]
         return {value / unit for value in found if value is not None and value > 0}
 
     return Bounds(
@@ -54,7 +55,7 @@ class CallReader:
     """Reads new lines of a store and counts them; the first time it begins with what is written from now on.
 
     Args:
-        settings: `[watch]` and `[slo.*]`.
+        settings: `[watch]`, `[slo.*]` and `[[alerts]]`.
         folder: The store's folder.
 
     Raises:
