@@ -21,8 +21,8 @@ pytestmark = pytest.mark.integration
 def alert(rule: str, state: str, **labels: str) -> Notification:
     now = SYSTEM_CLOCK.time()
     return Notification(
-        id=f"id-{rule}", rule=rule, kind="threshold", state=state, severity="page", reason='the cost is "high"', time=now,
-        firing_since=now - 60, labels=labels, value=7.5, threshold=5.0,
+        id=f"id-{rule}", rule=rule, kind="threshold", state=state, severity="page", reason='the cost is "high"',
+        time=now, firing_since=now - 60, labels=labels, value=7.5, threshold=5.0,
     )  # type: ignore[arg-type]  # fmt: skip
 
 

@@ -77,7 +77,8 @@ def alertmanager(folder: Path, hook: str) -> Iterator[Program]:
     """Send each alert to a webhook at once."""
     config = {
         "route": {
-            "receiver": "hook", "group_by": ["..."], "group_wait": "0s", "group_interval": "1s", "repeat_interval": "1h",
+            "receiver": "hook", "group_by": ["..."], "group_wait": "0s", "group_interval": "1s",
+            "repeat_interval": "1h",
         },
         "receivers": [{"name": "hook", "webhook_configs": [{"url": hook, "send_resolved": True}]}],
     }  # fmt: skip

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, cast
 
@@ -40,6 +40,7 @@ TOKENS = tuple(float(4**power) for power in range(14))
 """Upper bounds of numbers of tokens. Source: as above, `gen_ai.client.token.usage`."""
 _MAX_SERIES = 1_000
 _MAX_LOSSES = 200
+_EXPECTED = ("ok", "error")
 _MAX_LABEL = 100
 _KINDS = frozenset({"llm", "embedding"})
 _MARKS = tuple(f'"kind":"{kind}"'.encode() for kind in sorted(_KINDS))
@@ -183,16 +184,22 @@ class CallCounters:
 
     def _series_of(self, labels: Labels) -> Series:
         found = self.series.get(labels)
-        if found is None and len(self.series) >= _MAX_SERIES:
+        if found is not None:
+            return found
+        if len(self.series) >= _MAX_SERIES:
             # The share of errors stays right.
-            labels = tuple(value if name == "status" else OTHER for name, value in zip(LABELS, labels, strict=True))
-            found = self.series.get(labels)
-        if found is None:
-            bounds = self._bounds
-            found = self.series[labels] = Series(
-                Histogram(bounds.duration), Histogram(bounds.first_chunk), Histogram(bounds.cost)
-            )
+            labels = _with(labels, lambda name, value: value if name == "status" else OTHER)
+        found = self.series.setdefault(labels, self._new_series())
+        for status in _EXPECTED:
+            # Zero before the first error: Prometheus sees no increase where a series begins.
+            other = _with(labels, lambda name, value, status=status: status if name == "status" else value)
+            if len(self.series) < _MAX_SERIES and other not in self.series:
+                self.series[other] = self._new_series()
         return found
+
+    def _new_series(self) -> Series:
+        bounds = self._bounds
+        return Series(Histogram(bounds.duration), Histogram(bounds.first_chunk), Histogram(bounds.cost))
 
     def dump(self, position: str) -> bytes:
         """Return the counters and the position of their follower as JSON."""
@@ -239,6 +246,10 @@ class CallCounters:
             return str(found["position"])
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError("not a file of counters") from error
+
+
+def _with(labels: Labels, change: Callable[[str, str], str]) -> Labels:
+    return tuple(change(name, value) for name, value in zip(LABELS, labels, strict=True))
 
 
 def _loaded(line: bytes) -> Mapping[str, Any] | None:
