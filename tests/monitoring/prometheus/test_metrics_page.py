@@ -110,6 +110,19 @@ def test_calls_are_counted_with_their_labels_from_the_first_start_on():
     assert not any("ada" in text for _, pairs in found for _, text in pairs)
 
 
+def test_errors_are_zero_before_the_first_so_that_prometheus_sees_it_come():
+    writer = CallWriter(STORE)
+    with serving() as server:
+        writer.write(1)
+        before = scrape(server)
+        writer.write(1, status="error")
+        after = scrape(server)
+    writer.close()
+    [key] = [key for key in before if key[0] == "llmops_calls_total" and ("status", "error") in key[1]]
+
+    assert (before[key], after[key]) == (0, 1)
+
+
 def test_counters_go_on_after_a_restart_and_after_a_kill():
     writer = CallWriter(STORE)
     with serving() as server:
@@ -204,7 +217,7 @@ def test_number_of_series_is_bounded(monkeypatch: pytest.MonkeyPatch):
 
     assert len([key for key in found if key[0] == "llmops_calls_total"]) == 7
     assert value(found, "llmops_calls_total") == 10
-    assert value(found, "llmops_calls_total", model="other", status="error") == 3
+    assert value(found, "llmops_calls_total", model="other", status="error") == 4
 
 
 def test_thresholds_of_objectives_are_bounds_of_buckets_and_change_without_a_spike():
