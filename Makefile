@@ -74,10 +74,11 @@ test-integration: $(VENV)/.development servers ## Test with real backends, instr
 
 servers: # The programs of the shared caches' tests; each test starts its own, on a free port.
 	@{ command -v redis-server || command -v valkey-server; } >/dev/null && \
-		{ ls /usr/lib/postgresql/*/bin/postgres || command -v postgres; } >/dev/null 2>&1 || { \
+		{ ls /usr/lib/postgresql/*/bin/postgres || command -v postgres; } >/dev/null 2>&1 && \
+		command -v promtool >/dev/null && command -v amtool >/dev/null || { \
 		sudo=$$([ "$$(id -u)" = 0 ] || echo sudo); \
-		$$sudo apt-get update -qq && $$sudo apt-get install -qq --yes redis-server postgresql >/dev/null || { \
-			echo "Install a Redis (or Valkey) and a PostgreSQL." >&2; exit 1; }; }
+		$$sudo apt-get update -qq && $$sudo apt-get install -qq --yes redis-server postgresql prometheus prometheus-alertmanager \
+			>/dev/null || { echo "Install a Redis (or Valkey), a PostgreSQL, Prometheus and Alertmanager." >&2; exit 1; }; }
 
 test-pythons: $(VENV)/.development ## Install the wheel and run the fast tests on each other supported Python at hand (slow).
 	@$(BIN)/python .ci/test_versions.py pythons

@@ -27,7 +27,7 @@ from llmops_sdk.cli.inspect._schema import schema
 from llmops_sdk.cli.inspect._show import show
 from llmops_sdk.cli.inspect._sql import sql
 from llmops_sdk.cli.inspect._stats import stats
-from llmops_sdk.cli.monitoring import _alerts
+from llmops_sdk.cli.monitoring import _alerts, _export
 from llmops_sdk.cli.monitoring._report import report
 from llmops_sdk.cli.monitoring._watch import watch
 from llmops_sdk.cli.output._formats import Format
@@ -143,7 +143,9 @@ _GROUPS: dict[str, tuple[str, tuple[Callable[..., bool | None], ...]]] = {
         (_datasets.create, _datasets.list_, _datasets.show, _datasets.diff, _datasets.split, _datasets.export,
          _datasets.delete),
     ),
-    "alerts": ("List, try and silence alerts.", (_alerts.list_, _alerts.test_, _alerts.silence)),
+    "alerts": (
+        "List, try, silence and export alerts.", (_alerts.list_, _alerts.test_, _alerts.silence, _export.export_)
+    ),
     "eval": (
         "Run, compare, gate and report experiments.",
         (_run.run_, _compare.compare, _compare.gate, _compare.report, _list.list_, _online.online),

@@ -20,7 +20,7 @@ from llmops_sdk.errors import LLMOpsError
 
 __all__ = ["add_command", "exit_on_error"]
 
-_SENDING = frozenset({"canary", "data", "online", "replay", "run_", "watch"})
+_SENDING = frozenset({"canary", "data", "export_", "online", "replay", "run_", "watch"})
 _FILTER_OPTIONS = tuple(inspect.signature(parse_filter, eval_str=True).parameters.values())
 _DEBUG = inspect.Parameter(
     "debug",

@@ -104,6 +104,11 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "alerts list": ("llmops alerts list", "llmops alerts list --history --format json"),
     "alerts test": ("llmops alerts test --since 7d", "llmops alerts test --fix"),
     "alerts silence": ("llmops alerts silence '*' --for 2h", "llmops alerts silence '*' --end"),
+    "alerts export": (
+        "llmops alerts export prometheus -o llmops-rules.yml",
+        "llmops alerts export promtool -o tests.yml",
+        "llmops alerts export grafana -o dashboard.json",
+    ),
     "collect": (
         "llmops collect",
         "llmops collect --port 0 --store other_store",

@@ -1,4 +1,7 @@
-"""Receive OTLP over HTTP into the local store, for programs in any language: `llmops collect`."""
+"""Receive OTLP over HTTP into the local store, for programs in any language: `llmops collect`.
+
+Doors for other packages: `_access`, `_refusal`.
+"""
 
 from __future__ import annotations
 

@@ -42,6 +42,8 @@ _CONTENT: dict[str, re.Pattern[str]] = {
     "datasets": re.compile(r"compact\.lock|-|[A-Za-z0-9][A-Za-z0-9._-]{0,99}"),
     "cache": re.compile(r".+"),
     "monitoring": re.compile(r".+"),
+    "metrics": re.compile(r"counters\.json|\.counters\.json\.[0-9a-f]{32}"),
+    "notify": re.compile(r".+"),
 }
 """The names in each folder of a store."""
 _DATASET_FILE = re.compile(r"[0-9a-f]{64}\.jsonl?|none\.jsonl?|\.[0-9a-z]+\.jsonl?\.[0-9a-f]{32}")

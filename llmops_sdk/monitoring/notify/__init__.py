@@ -1,0 +1,1 @@
+"""Send notifications: a durable queue with one spool for each notifier, and the notifiers themselves."""

@@ -1,0 +1,4 @@
+"""Serve `/metrics` and `/healthz`, and export rules and dashboards for Prometheus and Grafana.
+
+Doors for other packages: `_dashboard`, `_rules_file`.
+"""
