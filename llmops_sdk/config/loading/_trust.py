@@ -187,9 +187,15 @@ class FileTrust:
         data = layer.data
         for path, _, _ in () if self.reason else self.refused:
             if rule_of(path) not in _LOCAL | _SENDS_NOTHING:
-                # A destination without its endpoint would be an error.
-                data = _without(data, path[:2] if path[:2] == ("export", "destinations") else path)
+                data = _without(data, _whole(path))
         return Layer(data, layer.source, layer.sources)
+
+
+def _whole(path: KeyPath) -> KeyPath:
+    """Return the path of the table to leave out with a key: without its required keys it would be an error."""
+    if path[:2] == ("export", "destinations"):
+        return path[:2]
+    return path[:1] if path[0] in ("slo", "notify") else path
 
 
 def _shown(path: KeyPath, value: Any, why: str) -> str:

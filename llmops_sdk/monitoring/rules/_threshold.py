@@ -109,7 +109,8 @@ class ThresholdRule(RuleBase):
                 f"{share(outcome.value)} of {number(outcome.events)} calls in {span} {self.metric.bad}, "
                 f"{sign}{side} {share(self._threshold)}"
             )
+        name = "" if self.metric.counts else f"{self._rule.metric} is "
         return (
-            f"{self._rule.metric} is {number(outcome.value)}{self.metric.unit} in {span}, {sign}{side} "
+            f"{name}{number(outcome.value)}{self.metric.unit} in {span}, {sign}{side} "
             f"{number(self._threshold)}{unknown}"
         )

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 from llmops_sdk._util._clock import SYSTEM_CLOCK, Clock
 from llmops_sdk._util._daemon import start_daemon
@@ -19,6 +18,7 @@ from llmops_sdk.monitoring._notification import Notification
 from llmops_sdk.monitoring._queue import Notifications
 from llmops_sdk.monitoring.watch._jobs import Jobs, jobs_of
 from llmops_sdk.monitoring.watch._ping import Ping
+from llmops_sdk.monitoring.watch._serving import LastLook
 from llmops_sdk.monitoring.watch._watcher import Watcher
 
 __all__ = ["look_once", "open_notifications", "run_until", "start", "stop"]
@@ -49,9 +49,9 @@ def open_notifications(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> Calla
     def open_in(folder: Path) -> Notifications:
         if not settings.notify:
             return _Nobody()
-        # By name: the packages are siblings, and the queue loads what it needs only here.
-        home: Any = import_module("llmops_sdk.monitoring.notify._queue")
-        return home.open_queue(settings, folder, clock)
+        from llmops_sdk.monitoring.notify._queue import open_queue
+
+        return open_queue(settings, folder, clock)
 
     return open_in
 
@@ -93,7 +93,7 @@ def run_until(
         settings: The settings.
         queue: Makes the queue.
         clock: The clock.
-        ready: Called with the watcher before the first look, e.g. to serve `/metrics`.
+        ready: Called with the watcher before the first look.
 
     Raises:
         ConfigError: A rule is not valid.
@@ -106,16 +106,39 @@ def run_until(
             begin()
         jobs = Jobs(watcher, jobs_of(settings), clock)
         ping = Ping(settings)
-        if ready is not None:
-            ready(watcher)
+        state = LastLook(watcher, clock)
+        with _served(settings, watcher, state, clock):
+            if ready is not None:
+                ready(watcher)
 
-        def after() -> None:
-            ping.send()
-            jobs.start_due()
+            def after() -> None:
+                state.refresh()
+                ping.send()
+                jobs.start_due()
 
-        watcher.run(stop, after)
+            watcher.run(stop, after)
     finally:
         watcher.close()
+
+
+@contextmanager
+def _served(settings: Settings, watcher: Watcher, state: LastLook, clock: Clock) -> Generator[None]:
+    """Serve `/metrics` and `/healthz` at the address of the settings, if there is one."""
+    if settings.watch.listen is None:
+        yield
+        return
+    from llmops_sdk.monitoring.prometheus._server import open_metrics
+
+    server = open_metrics(settings, watcher.store, state, clock=clock)
+    if server is None:
+        yield
+        return
+    server.start()
+    _log.info("llmops: /metrics and /healthz at http://%s:%s", *server.address)
+    try:
+        yield
+    finally:
+        server.close()
 
 
 @dataclass(slots=True)
