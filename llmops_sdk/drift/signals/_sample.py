@@ -210,7 +210,7 @@ def _measure_inputs(frame: Frame, found: Sequence[_Read], embedder: Embedder) ->
         unknown[row] = vocabulary.unknown_share(words(text), users[row] + 1)
     lengths = np.array([one.input_length for one in found], "float32")
     frame.columns["input_length"] = Column(values=lengths, scale="log", unit="characters", is_input=True)
-    # New words come in bursts: between windows of questions without a change, the variance was 1.4 times the robust one.
+    # New words come in bursts: between windows without a change, the variance was 1.4 times the robust one.
     frame.columns["oov"] = Column(values=unknown, is_input=True, inflation=2.0)
     find = language_finder()
     if isinstance(find, str):
