@@ -21,7 +21,7 @@ TESTS ?= tests
 WORKERS ?= 2
 
 .PHONY: help demo test servers checks lint format types supply-chain sbom redteam pytest coverage test-integration test-pythons test-newest test-oldest bench \
-	bench-tracing bench-tracing-load bench-collect bench-store bench-tracers bench-backends bench-calls bench-cache bench-faults bench-guardrails bench-caching bench-traffic bench-evals \
+	bench-tracing bench-tracing-load bench-collect bench-store bench-tracers bench-backends bench-calls bench-cache bench-faults bench-guardrails bench-caching bench-traffic bench-evals bench-drift-data \
 	soak-faults docs picture requirements clean
 
 help: ## List the tasks.
@@ -132,6 +132,9 @@ bench-traffic: $(VENV)/.development ## Simulate outages, steps and tails; a load
 
 bench-evals: $(VENV)/.development ## Measure evaluations beside DeepEval, ragas and Inspect (slow to install, then 20 minutes).
 	@$(BIN)/python benchmarks/evals.py --write
+
+bench-drift-data: $(VENV)/.development ## Measure data drift beside Evidently, and a check of 1M calls (slow to install, then hours).
+	@$(BIN)/python benchmarks/drift_data.py --write
 
 soak-faults: $(VENV)/.development ## Run 100,000 calls, one in five with a fault, and check for leaks (30 minutes).
 	@$(BIN)/python benchmarks/soak_faults.py

@@ -3,8 +3,8 @@
 The windows are those of `drift_windows.py`. Evidently runs as a process in its own environment, made at first use under
 `.venv/drift` from the pins in `requirements-drift/`; it cannot open a connection. It is measured in two ways: its
 content drift of a text column, and what its users do for vectors, a column for each dimension and the share of columns
-that drifted. Each is measured at its default threshold, and at the threshold that 5 % of the windows without a change
-exceed.
+that drifted, for the first three windows alone because it takes a minute for each. Each is measured at its default
+threshold, and at the threshold that 5 % of the windows without a change exceed.
 
 Run it with `make bench-drift-data`, or a part: `python benchmarks/drift_data.py --only quality,calls --runs 40`. With
 `--write`, a run of all parts writes `drift_data.md`.
@@ -60,7 +60,9 @@ def quality(data: Path, runs: int) -> Iterator[str]:
         found = other.get(kind.name, [])
         for way in ("content", "columns"):
             if not kind.changes:
-                quiet.setdefault(f"{way} {kind.name.split(';')[1]}", []).extend(one[way] for one in found)
+                quiet.setdefault(f"{way} {kind.name.split(';')[1]}", []).extend(
+                    one[way] for one in found if one[way] is not None
+                )
         lines.append((
             kind.name,
             f"{sum(report.drifted for report in reports) / runs:.2f}",
@@ -82,11 +84,12 @@ def quality(data: Path, runs: int) -> Iterator[str]:
 
 
 def _shares(found: Sequence[dict[str, Any]], way: str, quiet: Sequence[float]) -> str:
+    found = [one for one in found if one[way] is not None]
     if not found:
         return ""
     default = sum(one[f"{way}_drift"] for one in found) / len(found)
-    if not quiet:
-        return f"{default:.2f}; –"
+    if len(quiet) < 20:
+        return f"{default:.2f}; – (n {len(found)})"
     threshold = sorted(quiet)[min(int(len(quiet) * 0.95), len(quiet) - 1)]
     return f"{default:.2f}; {sum(one[way] > threshold for one in found) / len(found):.2f}"
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from llmops_sdk.stats import Interval, student_quantile, student_tail
 
-__all__ = ["Contrast", "Moments", "Size", "contrast", "effective_size", "finish", "size_of"]
+__all__ = ["Contrast", "Moments", "Size", "contrast", "effective_size", "finish", "moments_of", "size_of"]
 
 _LEAST_CORRELATION = 0.05
 """Values of one user are at least this much alike, also where the estimate says less."""
@@ -27,11 +27,11 @@ class Contrast(NamedTuple):
 
 
 class Moments(NamedTuple):
-    """Sums over clusters of what each contributes to the difference."""
+    """The variance of a difference."""
 
-    clusters: int
-    squares: float
-    fourths: float
+    variance: float
+    degrees: float
+    """Degrees of freedom; 0 where there are too few clusters."""
 
 
 def contrast(
@@ -69,8 +69,21 @@ def contrast(
         key: Hashable = row if clusters is None else clusters[row]
         sums[key] = sums.get(key, 0.0) + ((value - mean) / len(new) if flag else (mean - value) / len(old))
     squares = [one * one for one in sums.values()]
-    moments = Moments(len(sums), math.fsum(squares), math.fsum(one * one for one in squares))
+    moments = moments_of(len(sums), math.fsum(squares), math.fsum(one * one for one in squares))
     return finish(math.fsum(old) / len(old), math.fsum(new) / len(new), moments, confidence=confidence)
+
+
+def moments_of(clusters: int, squares: float, fourths: float) -> Moments:
+    """Return the variance of the sum of what clusters contribute.
+
+    Args:
+        clusters: How many there are.
+        squares: The sum of the squares of their contributions.
+        fourths: The sum of the fourth powers.
+    """
+    if clusters < 2:
+        return Moments(squares, 0.0)
+    return Moments(squares * clusters / (clusters - 1), max(1.0, squares**2 / fourths) if fourths > 0 else 1.0)
 
 
 def finish(
@@ -88,15 +101,14 @@ def finish(
     difference = current_mean - reference_mean if effect is None else effect
     worst = Contrast(difference, Interval(difference, difference), 0.0, reference_mean, current_mean)
     for one in moments:
-        if one.squares <= 0 or one.clusters < 2:
-            exact = one.squares <= 0 and difference == 0 and one.clusters > 1
+        if one.variance <= 0 or one.degrees <= 0:
+            exact = one.variance <= 0 and difference == 0 and one.degrees > 0
             half = 0.0 if exact else math.inf
             return worst._replace(interval=Interval(difference - half, difference + half), p_value=1.0)
-        error = math.sqrt(one.squares * one.clusters / (one.clusters - 1))
-        degrees = max(1.0, one.squares * one.squares / one.fourths) if one.fourths > 0 else 1.0
-        p_value = min(1.0, 2.0 * student_tail(abs(difference) / error, degrees))
+        error = math.sqrt(one.variance)
+        p_value = min(1.0, 2.0 * student_tail(abs(difference) / error, one.degrees))
         if p_value >= worst.p_value:
-            half = error * student_quantile((1 + confidence) / 2, degrees)
+            half = error * student_quantile((1 + confidence) / 2, one.degrees)
             worst = worst._replace(interval=Interval(difference - half, difference + half), p_value=p_value)
     return worst
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llmops_sdk._util._optional import require
-from llmops_sdk.drift._contrast import Contrast, Moments, Size, finish, size_of
+from llmops_sdk.drift._contrast import Contrast, Moments, Size, finish, moments_of, size_of
 
 if TYPE_CHECKING:
     import numpy as np  # noqa: TID251 - for types only
@@ -173,7 +173,8 @@ def _compare_numbers(frame: Frame, rows: Any, values: Any, *, within: bool, infl
     moments = [_moments(weighed, frame.clusters[rows], correction)]
     blocks = frame.blocks[rows]
     if min(_distinct(blocks[flags]), _distinct(blocks[~flags])) >= _FEWEST_BLOCKS:
-        moments.append(_moments(weighed, blocks, correction))
+        shocks = _shocks(weighed, flags, blocks, correction)
+        moments += [shocks] if shocks.variance > 0 else []
     found = finish(before, first, *moments, effect=first - before)
     old_size, new_size = (_size(steps[side], frame.clusters[rows[side]]) for side in (~flags, flags))
     return Compared(found, size_old, size_new, (old_size, new_size), is_constant=bool(values.min() == values.max()))
@@ -202,7 +203,27 @@ def _moments(weighed: Any, labels: Any, correction: float) -> Moments:
     np = numpy()
     sums = np.bincount(labels, weighed)
     squares = sums * sums * correction
-    return Moments(_distinct(labels), float(squares.sum()), float((squares * squares).sum()))
+    return moments_of(_distinct(labels), float(squares.sum()), float((squares * squares).sum()))
+
+
+def _shocks(weighed: Any, flags: Any, blocks: Any, correction: float) -> Moments:
+    """Return the variance between spans of time within each window.
+
+    A window has few of them, so each is compared with the mean of its own window: with the common mean, the difference
+    itself would count as a shock. Source: B. L. Welch, Biometrika 34 (1947).
+    """
+    np = numpy()
+    parts: list[tuple[float, int]] = []
+    for side in (flags, ~flags):
+        labels, values = blocks[side], weighed[side]
+        sums = np.bincount(labels, values)
+        sizes = np.bincount(labels)
+        steps = sums - sizes * (float(sums.sum()) / len(labels))
+        count = int(np.count_nonzero(sizes))
+        parts.append((float((steps * steps).sum()) * correction * count / (count - 1), count))
+    variance = sum(one for one, _ in parts)
+    spread = sum(one**2 / (count - 1) for one, count in parts)
+    return Moments(variance, variance**2 / spread if spread > 0 else 1.0)
 
 
 def _distinct(labels: Any) -> int:
