@@ -113,6 +113,11 @@ class ConceptMonitor:
         """Return whether there was an alarm. It lasts: make a new monitor, with a new reference, to begin again."""
         return self._detector.detected_at is not None
 
+    @property
+    def p_value(self) -> float:
+        """Return the smallest alpha at which there would have been an alarm by now; valid at any time."""
+        return self._detector.p_value
+
     def state(self) -> dict[str, Any]:
         """Return everything that the monitor knows, as values of JSON. It holds no scores, only their sums."""
         return {
