@@ -1,0 +1,269 @@
+"""The router: fitted on scored prompts, it chooses the cheapest model that is good enough for a prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from llmops_sdk._util._public import public
+from llmops_sdk.embeddings import Embedder, open_embedder
+from llmops_sdk.embeddings._vectors import numpy
+from llmops_sdk.routing._fitted import Fitted, cost_matrix, fit_all
+from llmops_sdk.routing._report import RouterReport, report_of
+from llmops_sdk.routing._route import Reason, Route
+from llmops_sdk.routing.decisions._curve import CurvePoint, choices, fitting_point, needed_prompts
+from llmops_sdk.routing.features._read import Prompt, read_features
+from llmops_sdk.routing.learning._quality import Prediction
+from llmops_sdk.routing.learning._scores import ScoreTable, score_table
+
+if TYPE_CHECKING:
+    import numpy as np  # noqa: TID251 - for types only
+    from numpy.typing import NDArray  # noqa: TID251 - for types only
+
+__all__ = ["Router"]
+
+_QUALITY = 0.95
+_NEIGHBOURS = 100.0
+_DOUBTFUL = 0.5
+
+
+@public("llmops_sdk.routing")
+class Router:
+    """Chooses a model for each prompt. Make one with `Router.fit`, `Router.from_traces` or `Router.load`.
+
+    A fitted router does not change, and threads may share it.
+
+    Args:
+        table: The scores that it was fitted on.
+        fitted: What the fit gave.
+        embedder: Turns prompts into vectors.
+        default: The model for prompts of which too little is known.
+        version: A digest of what it was fitted on.
+    """
+
+    def __init__(self, table: ScoreTable, fitted: Fitted, embedder: Embedder, default: str, version: str) -> None:
+        self._table, self._fitted, self._embedder = table, fitted, embedder
+        self._default, self._version = default, version
+        self._points: dict[tuple[float | None, float | None], CurvePoint | None] = {}
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Return the candidates, in the order that was given."""
+        return self._table.models
+
+    @property
+    def default(self) -> str:
+        """Return the model for prompts of which too little is known."""
+        return self._default
+
+    @property
+    def version(self) -> str:
+        """Return a digest of what the router was fitted on: equal routers decide equally."""
+        return self._version
+
+    @classmethod
+    def fit(
+        cls,
+        prompts: Sequence[Prompt],
+        scores: Mapping[str, Sequence[float | None]],
+        costs: Mapping[str, Sequence[float | None] | float | None] | None = None,
+        kinds: Sequence[str] | None = None,
+        *,
+        propensities: Mapping[str, Sequence[float]] | None = None,
+        default: str | None = None,
+        keep_suspicious: bool = False,
+        embedder: Embedder | str = "static",
+        seed: int = 0,
+    ) -> Router:
+        """Fit a router on prompts whose answers were scored.
+
+        Args:
+            prompts: Texts, or messages in the OpenAI chat shape.
+            scores: By model: a score for each prompt, from 0 to 1; None where the model did not answer it.
+            costs: By model: USD for each prompt, or one number for all; None where unknown. Without any costs, the
+                order of the models counts, the cheapest first.
+            kinds: The kind of each prompt, e.g. its task. They show where scores cannot be true.
+            propensities: By model: the probability with which each of its scores was observed, as `Route.propensity`
+                says. Default: the share of the prompts that have a score of the model.
+            default: The model for prompts of which too little is known. Default: the one with the best mean score.
+            keep_suspicious: True also fits on kinds whose scores are hardly true.
+            embedder: Turns texts into vectors: an embedder, or its name.
+            seed: Of the folds on which the router is measured.
+
+        Raises:
+            ValueError: The lengths differ, a number is out of range, or there are too few scores.
+            MissingDependencyError: numpy is not installed.
+
+        Example:
+            >>> from llmops_sdk.routing import Router
+            >>> prompts = [f"What is {n} plus {n}?" for n in range(60)] + [f"Prove theorem {n}." for n in range(60)]
+            >>> scores = {"small": [1.0] * 60 + [0.0] * 60, "large": [1.0] * 120}
+            >>> router = Router.fit(prompts, scores, costs={"small": 0.0001, "large": 0.01})
+            >>> router.choose("What is 7 plus 7?").model, router.choose("Prove theorem 7.").model
+            ('small', 'large')
+        """
+        np = numpy()
+        listed = list(prompts)
+        table = score_table(len(listed), scores, costs, kinds)
+        if default is not None and default not in table.models:
+            raise ValueError(f"default is {default!r}, which is none of the models {', '.join(table.models)}")
+        given = None
+        if propensities is not None:
+            given = np.stack([np.asarray(propensities[model], dtype=np.float64) for model in table.models], axis=1)
+            if given.shape != table.scores.shape or not ((given >= 0) & (given <= 1)).all():
+                raise ValueError("propensities must have a probability for each prompt and model, from 0 to 1")
+        used = open_embedder(embedder) if isinstance(embedder, str) else embedder
+        features = read_features(used, listed)
+        fitted = fit_all(features, table, given, keep_suspicious=keep_suspicious, seed=seed)
+        chosen = default or table.models[fitted.quality.strongest]
+        from llmops_sdk.routing._files import version_of
+
+        return cls(table, fitted, used, chosen, version_of(table, fitted, chosen))
+
+    def choose(
+        self,
+        prompt: Prompt,
+        *,
+        quality: float | None = None,
+        max_cost: float | None = None,
+        allowed: Collection[str] | None = None,
+    ) -> Route:
+        """Choose the model for a prompt.
+
+        Args:
+            prompt: A text, or messages in the OpenAI chat shape.
+            quality: The share of the strongest model's mean score to keep. Default: 0.95.
+            max_cost: Instead of `quality`: USD that a call may cost on average.
+            allowed: The models that can take the prompt. Default: all.
+
+        Raises:
+            ValueError: `quality` is not from 0 to 1, both bounds are given, or no model is allowed.
+
+        Example:
+            See `fit`.
+        """
+        if quality is not None and max_cost is not None:
+            raise ValueError("give quality or max_cost, not both")
+        if quality is not None and not 0 <= quality <= 1:
+            raise ValueError(f"quality is {quality}: give the share of the strongest model's quality, from 0 to 1")
+        usable = [model for model in self.models if allowed is None or model in allowed]
+        if not usable:
+            raise ValueError(f"none of the candidates is allowed: {', '.join(self.models)}")
+        found = self._fitted.quality.predict(read_features(self._embedder, [prompt]), self._fitted.believed)
+        point = self._point(quality, max_cost)
+        model, reason = self._decide(found, point, usable)
+        return self._route(model, reason, found)
+
+    def _decide(self, found: Prediction, point: CurvePoint | None, usable: Sequence[str]) -> tuple[str, Reason]:
+        np = numpy()
+        default = self._default if self._default in usable else self._best_of(usable)
+        if len(usable) == 1:
+            return usable[0], "incapable" if len(self.models) > 1 else "best"
+        if found.familiarity[0] < self._fitted.familiar:
+            return default, "unfamiliar"
+        if found.doubt[0] > _DOUBTFUL:
+            return default, "doubtful_scores"
+        if point is None:
+            return default, "unproven"
+        quality = found.quality.copy()
+        for at, model in enumerate(self.models):
+            if model not in usable:
+                quality[:, at] = np.nan
+        if np.isnan(quality).all():
+            return default, "unproven"
+        model = self.models[int(choices(quality, cost_matrix(self._fitted.costs, 1), point.price)[0])]
+        best = self.models[int(np.nanargmax(quality[0]))]
+        return model, "best" if model == best else "cheapest_good_enough"
+
+    def _best_of(self, usable: Sequence[str]) -> str:
+        means = dict(zip(self.models, numpy().nan_to_num(self._table.means, nan=-1.0), strict=True))
+        return max(usable, key=lambda model: means[model])
+
+    def _point(self, quality: float | None, max_cost: float | None) -> CurvePoint | None:
+        key = quality, max_cost
+        if key not in self._points:
+            if len(self._points) > 1_000:
+                self._points.clear()
+            self._points[key] = fitting_point(self._fitted.curve, margin=self.margin(quality), max_cost=max_cost)
+        return self._points[key]
+
+    def margin(self, quality: float | None = None) -> float:
+        """Return how much score the router may lose on average.
+
+        Args:
+            quality: The share of the strongest model's mean score to keep. Default: 0.95.
+        """
+        means = self._table.means
+        strongest = float(means[self._fitted.quality.strongest])
+        return (1 - (_QUALITY if quality is None else quality)) * strongest
+
+    def _route(self, model: str, reason: Reason, found: Prediction) -> Route:
+        np = numpy()
+        expected = {
+            name: float(min(max(value, 0.0), 1.0))
+            for name, value in zip(self.models, found.quality[0], strict=True)
+            if not np.isnan(value)
+        }
+        costs = {
+            name: None if np.isnan(value) else float(value)
+            for name, value in zip(self.models, self._fitted.costs, strict=True)
+        }
+        errors = {
+            name: float(self._fitted.spread[at] / np.sqrt(_NEIGHBOURS))
+            for at, name in enumerate(self.models)
+            if name in expected
+        }
+        return Route(
+            model=model,
+            reason=reason,
+            expected_quality=expected,
+            expected_cost=costs,
+            quality_error=errors,
+            familiarity=float(found.familiarity[0]),
+            version=self._version,
+        )
+
+    def report(self, *, quality: float | None = None) -> RouterReport:
+        """Return what the router would save and lose, by its measurement on folds that it was not fitted on.
+
+        Args:
+            quality: The share of the strongest model's mean score to keep. Default: 0.95.
+        """
+        margin = self.margin(quality)
+        point = self._point(quality, None)
+        n = len(self._table.scores)
+        last = self._fitted.curve[-1]
+        goal = next((one for one in self._fitted.curve if one.share > 0), last)
+        needed = None if point is not None and point.share > 0 else needed_prompts(goal, n, margin)
+        return report_of(self._table, self._fitted, margin, point, needed)
+
+    def save(self, path: str | Path) -> None:
+        """Write the router to one file. It has vectors and numbers, and no word of a prompt.
+
+        Args:
+            path: The file; its folder must exist.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
+        from llmops_sdk.routing._files import save
+
+        save(Path(path), self._table, self._fitted, self._default, self._embedder)
+
+    @classmethod
+    def load(cls, path: str | Path, *, embedder: Embedder | None = None) -> Router:
+        """Read a router that `save` wrote.
+
+        Args:
+            path: The file.
+            embedder: The embedder that it was fitted with, where that is not a named one.
+
+        Raises:
+            OSError: The file cannot be read.
+            ValueError: It is no router, a newer version wrote it, or it was fitted with another embedder.
+        """
+        from llmops_sdk.routing._files import load
+
+        table, fitted, default, version, used = load(Path(path), embedder)
+        return cls(table, fitted, used, default, version)
