@@ -24,7 +24,6 @@ from llmops_sdk.routing.learning._quality import Part, QualityModel
 from llmops_sdk.routing.learning._scores import ScoreTable
 
 if TYPE_CHECKING:
-    import numpy as np  # noqa: TID251 - for types only
     from numpy.typing import NDArray  # noqa: TID251 - for types only
 
 __all__ = ["load", "save", "version_of"]
@@ -128,7 +127,9 @@ def load(path: Path, embedder: Embedder | None) -> tuple[ScoreTable, Fitted, str
             arrays: dict[str, Any] = {name: file[name] for name in file.files}
         header = json.loads(arrays.pop("header").tobytes())
         if header["format"] != _FORMAT:
-            raise ValueError(f"{path} has format {header['format']}; this version reads {_FORMAT}: fit the router again")
+            raise ValueError(
+                f"{path} has format {header['format']}; this version reads {_FORMAT}: fit the router again"
+            )
         table = ScoreTable(
             tuple(header["models"]),
             arrays["scores"],

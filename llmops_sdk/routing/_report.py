@@ -133,8 +133,10 @@ def _dominated(rows: list[ModelRow]) -> tuple[str, ...]:
         for other in rows:
             if one is other or None in (one.quality, other.quality, one.cost, other.cost):
                 continue
-            assert one.quality is not None and other.quality is not None  # noqa: S101 - checked above
-            assert one.cost is not None and other.cost is not None  # noqa: S101 - checked above
+            assert one.quality is not None
+            assert other.quality is not None
+            assert one.cost is not None
+            assert other.cost is not None
             if other.quality > one.quality and other.cost < one.cost:
                 found.append(one.model)
                 break

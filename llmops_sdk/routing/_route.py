@@ -12,7 +12,7 @@ __all__ = ["Reason", "Route"]
 
 Reason: TypeAlias = Literal[
     "cheapest_good_enough", "best", "unfamiliar", "unproven", "doubtful_scores", "incapable", "pinned", "explored",
-    "escalated", "rule",
+    "cascade", "escalated", "rule", "default",
 ]  # fmt: skip
 
 
@@ -26,7 +26,9 @@ class Route:
         reason: "cheapest_good_enough": its expected quality is worth more than its cost; "best": no cheaper one is
             good enough for this prompt; "unfamiliar": no scored prompt is similar; "unproven": there are too few
             scores to prove that a cheaper model is good enough; "doubtful_scores": similar prompts were graded wrongly;
-            "incapable": the others cannot take the prompt; "pinned"; "explored"; "escalated"; "rule".
+            "incapable": the others cannot take the prompt; "pinned": the kill switch; "explored": chance, to learn;
+            "cascade": the first model of a cascade; "escalated": the answer before did not pass; "rule": a rule;
+            "default": no rule chose.
         expected_quality: By model: the expected score from 0 to 1; models of which too little is known are missing.
         expected_cost: By model: USD for the call, or None where unknown.
         quality_error: By model: the standard error of the expected difference to the strongest model.

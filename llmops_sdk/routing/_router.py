@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from llmops_sdk._util._public import public
 from llmops_sdk.embeddings import Embedder, open_embedder
@@ -16,10 +15,6 @@ from llmops_sdk.routing.decisions._curve import CurvePoint, choices, fitting_poi
 from llmops_sdk.routing.features._read import Prompt, read_features
 from llmops_sdk.routing.learning._quality import Prediction
 from llmops_sdk.routing.learning._scores import ScoreTable, score_table
-
-if TYPE_CHECKING:
-    import numpy as np  # noqa: TID251 - for types only
-    from numpy.typing import NDArray  # noqa: TID251 - for types only
 
 __all__ = ["Router"]
 

@@ -24,7 +24,7 @@ def asked_text(prompt: str | Sequence[Mapping[str, Any]]) -> str:
 
     Example:
         >>> from llmops_sdk.routing.features._asked import asked_text
-        >>> asked_text([{"role": "user", "content": "<system-reminder>Be brief.</system-reminder>\\nWhy is the sky blue?"}])
+        >>> asked_text("<system-reminder>Be brief.</system-reminder> Why is the sky blue?")
         'Why is the sky blue?'
     """
     if isinstance(prompt, str):

@@ -54,7 +54,9 @@ def read_features(embedder: Embedder, prompts: Sequence[Prompt]) -> Features:
         batch = texts[begin : begin + _BATCH]
         # An empty text has no vector; a word that says so has one.
         parts.append(
-            unit_rows(embedder.embed([one if one.strip() else "empty" for one in batch]), source="router", rows=len(batch))
+            unit_rows(
+                embedder.embed([one if one.strip() else "empty" for one in batch]), source="router", rows=len(batch)
+            )
         )
     return Features(
         np.concatenate(parts) if parts else np.zeros((0, 1), "float32"),

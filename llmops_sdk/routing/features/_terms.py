@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -28,7 +29,7 @@ def buckets_of(words: Sequence[str]) -> Counter[int]:
         words: The words of a text, in order.
     """
     found = Counter(crc32(word.encode()) % _BUCKETS for word in words)
-    found.update(crc32(f"{first} {second}".encode()) % _BUCKETS for first, second in zip(words, words[1:], strict=False))
+    found.update(crc32(f"{first} {second}".encode()) % _BUCKETS for first, second in itertools.pairwise(words))
     return found
 
 
@@ -55,7 +56,9 @@ class Terms:
         seen: Counter[int] = Counter()
         for buckets in texts:
             seen.update(buckets.keys())
-        chosen = sorted((one for one, times in seen.items() if times >= _LEAST_TEXTS), key=lambda one: (-seen[one], one))
+        chosen = sorted(
+            (one for one, times in seen.items() if times >= _LEAST_TEXTS), key=lambda one: (-seen[one], one)
+        )
         chosen = chosen[:_MOST_TERMS]
         weights = numpy().array([math.log((1 + count) / (1 + seen[one])) + 1 for one in chosen])
         return cls({bucket: column for column, bucket in enumerate(chosen)}, weights)

@@ -26,9 +26,7 @@ class Neighbours:
         rows: The projected vectors, one row a prompt.
     """
 
-    def __init__(
-        self, center: NDArray[np.float32], directions: NDArray[np.float32], rows: NDArray[np.float32]
-    ) -> None:
+    def __init__(self, center: NDArray[np.float32], directions: NDArray[np.float32], rows: NDArray[np.float32]) -> None:
         self.center, self.directions, self.rows = center, directions, rows
 
     @classmethod

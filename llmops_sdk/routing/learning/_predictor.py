@@ -81,9 +81,7 @@ class Predictor:
             mean=share @ targets / share.sum(),
         )
 
-    def predict(
-        self, features: Features
-    ) -> tuple[NDArray[np.float64], NDArray[np.intp], NDArray[np.float32]]:
+    def predict(self, features: Features) -> tuple[NDArray[np.float64], NDArray[np.intp], NDArray[np.float32]]:
         """Return the predictions (prompts x outputs), the neighbours of each prompt, and their cosines.
 
         Args:

@@ -128,7 +128,8 @@ class QualityModel:
             for column, model in enumerate(part.models):
                 quality[:, model] = found[:, column]
                 relative[model] = part.differences and model != self.strongest
-        assert near is not None and cosines is not None  # noqa: S101 - the strongest model has a part
+        assert near is not None
+        assert cosines is not None
         strong = quality[:, [self.strongest]]
         differences = np.where(relative, quality, quality - strong)
         order = np.argsort(-cosines, axis=1)[:, :_NEAREST_DOUBTS]
