@@ -43,6 +43,8 @@ def _arrays(table: ScoreTable, fitted: Fitted) -> dict[str, NDArray[Any]]:
         "spread": fitted.spread,
         "estimates": fitted.estimates,
     }
+    if table.propensities is not None:
+        arrays["propensities"] = table.propensities
     for at, part in enumerate(fitted.quality.parts):
         predictor = part.predictor
         arrays |= {f"{at}.{name}": getattr(predictor, name) for name in _PREDICTOR}
@@ -135,6 +137,7 @@ def load(path: Path, embedder: Embedder | None) -> tuple[ScoreTable, Fitted, str
             arrays["scores"],
             arrays["table_costs"],
             None if header["kinds"] is None else tuple(header["kinds"]),
+            arrays.get("propensities"),
         )
         fitted = _fitted(header, arrays)
         default, name = str(header["default"]), str(header["embedder"])

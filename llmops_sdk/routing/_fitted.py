@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -54,7 +53,6 @@ class Fitted:
 def fit_all(
     features: Features,
     table: ScoreTable,
-    propensities: NDArray[np.float64] | None,
     *,
     keep_suspicious: bool,
     seed: int,
@@ -64,13 +62,12 @@ def fit_all(
     Args:
         features: Of the prompts.
         table: Their scores.
-        propensities: The probability with which each score was observed (prompts x models). Default: the share of
-            prompts that have a score of the model.
         keep_suspicious: Whether scores of suspicious kinds count.
         seed: Of the folds.
     """
     np = numpy()
     known = ~np.isnan(table.scores)
+    propensities = table.propensities
     if propensities is None:
         propensities = np.broadcast_to(known.mean(axis=0), known.shape)
     suspicious = suspicious_kinds(table)
@@ -95,10 +92,20 @@ def fit_all(
         costs=costs,
         curve=points,
         familiar=familiar,
-        spread=np.nan_to_num(np.nanstd(left[usable], axis=0), nan=1.0),
+        spread=_spread(left[usable]),
         suspicious=suspicious,
         estimates=estimates,
     )
+
+
+def _spread(left: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the standard deviation of each column; 1 of one without numbers."""
+    np = numpy()
+    known = ~np.isnan(left)
+    counts = known.sum(axis=0)
+    mean = np.where(known, left, 0).sum(axis=0) / np.maximum(counts, 1)
+    squares = np.where(known, (left - mean) ** 2, 0).sum(axis=0)
+    return np.where(counts > 0, np.sqrt(squares / np.maximum(counts, 1)), 1.0)
 
 
 def cost_matrix(costs: NDArray[np.float64], rows: int) -> NDArray[np.float64]:
@@ -131,18 +138,14 @@ def _across_folds(
     predicted = np.full(table.scores.shape, np.nan)
     for one in range(_FOLDS):
         inside, outside = np.flatnonzero(fold == one), np.flatnonzero(fold != one)
-        part = ScoreTable(table.models, table.scores[outside], table.costs[outside], _take(table.kinds, outside))
         try:
-            model = QualityModel.fit(features.take(outside), part, believed[outside], propensities[outside])
+            known = believed[outside]
+            model = QualityModel.fit(features.take(outside), table.take(outside), known, propensities[outside])
         except ValueError:  # too few scores without this fold: nothing is known of its prompts
             continue
         if len(inside):
             predicted[inside] = model.predict(features.take(inside), believed[outside]).quality
     return predicted
-
-
-def _take(kinds: tuple[str, ...] | None, rows: Sequence[int]) -> tuple[str, ...] | None:
-    return None if kinds is None else tuple(kinds[row] for row in rows)
 
 
 def _estimates(

@@ -31,7 +31,7 @@ class ModelRow:
         kind: The kind; "" for all prompts whose scores are believed.
         model: The model.
         n: Its scores.
-        quality: Their mean; None where there are none.
+        quality: Their mean, weighted with the propensities where those are known; None where there are none.
         interval: The 95 % interval of the mean.
         cost: The mean cost in USD, or None where unknown.
     """
@@ -74,7 +74,7 @@ class RouterReport:
 
 
 def report_of(
-    table: ScoreTable, fitted: Fitted, margin: float, chosen: CurvePoint | None, needed: int | None
+    table: ScoreTable, fitted: Fitted, margin: float, chosen: CurvePoint | None, needed: int | None, *, is_open: bool
 ) -> RouterReport:
     """Return the report of a fitted router.
 
@@ -84,6 +84,7 @@ def report_of(
         margin: The mean score that may be lost.
         chosen: The point in force.
         needed: The scored prompts that are needed.
+        is_open: Whether nothing is proven about a model that is cheaper than the strongest one.
     """
     np = numpy()
     rows = [_row("", table, at, fitted.believed) for at in range(len(table.models))]
@@ -101,21 +102,24 @@ def report_of(
         curve=fitted.curve,
         needed=needed,
         suspicious=fitted.suspicious,
-        notes=tuple(_notes(table, fitted, chosen, needed, _dominated(overall))),
+        notes=tuple(_notes(table, fitted, needed, _dominated(overall), is_open=is_open)),
     )
 
 
 def _row(kind: str, table: ScoreTable, at: int, rows: NDArray[np.bool_]) -> ModelRow:
     np = numpy()
-    scores = table.scores[rows, at]
-    scores = scores[~np.isnan(scores)]
+    scores, weights = table.scores[rows, at], table.weights[rows, at]
+    weights, scores = weights[~np.isnan(scores)], scores[~np.isnan(scores)]
     costs = table.costs[rows, at]
     costs = costs[~np.isnan(costs)]
     n = len(scores)
-    mean = float(scores.mean()) if n else None
+    mean = float(weights @ scores / weights.sum()) if n else None
     interval = None
     if mean is not None and n > 1:
-        half = _TWO_SIDED * float(scores.std(ddof=1)) / n**0.5
+        # Scores with large weights count for few: the weighted variance over the effective number.
+        effective = float(weights.sum() ** 2 / (weights @ weights))
+        variance = float(weights @ (scores - mean) ** 2 / weights.sum()) * n / (n - 1)
+        half = _TWO_SIDED * (variance / effective) ** 0.5
         interval = Interval(max(mean - half, 0.0), min(mean + half, 1.0))
     return ModelRow(
         kind=kind,
@@ -144,7 +148,7 @@ def _dominated(rows: list[ModelRow]) -> tuple[str, ...]:
 
 
 def _notes(
-    table: ScoreTable, fitted: Fitted, chosen: CurvePoint | None, needed: int | None, dominated: tuple[str, ...]
+    table: ScoreTable, fitted: Fitted, needed: int | None, dominated: tuple[str, ...], *, is_open: bool
 ) -> list[str]:
     notes = [
         f"{one.model} scores {one.mean:.3f} on {one.kind} ({one.n} prompts) and {one.elsewhere:.3f} elsewhere: "
@@ -159,7 +163,7 @@ def _notes(
         for at, model in enumerate(table.models)
         if at not in known
     ]
-    if chosen is None or chosen.share == 0:
+    if is_open:
         more = "" if needed is None else f": about {needed} scored prompts are needed, there are {len(table.scores)}"
         notes.append(f"nothing is proven about cheaper models, so every prompt goes to the default model{more}")
     return notes

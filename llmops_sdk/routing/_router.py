@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 from llmops_sdk._util._public import public
@@ -103,18 +105,72 @@ class Router:
         table = score_table(len(listed), scores, costs, kinds)
         if default is not None and default not in table.models:
             raise ValueError(f"default is {default!r}, which is none of the models {', '.join(table.models)}")
-        given = None
         if propensities is not None:
             given = np.stack([np.asarray(propensities[model], dtype=np.float64) for model in table.models], axis=1)
             if given.shape != table.scores.shape or not ((given >= 0) & (given <= 1)).all():
                 raise ValueError("propensities must have a probability for each prompt and model, from 0 to 1")
+            table = replace(table, propensities=given)
         used = open_embedder(embedder) if isinstance(embedder, str) else embedder
         features = read_features(used, listed)
-        fitted = fit_all(features, table, given, keep_suspicious=keep_suspicious, seed=seed)
+        fitted = fit_all(features, table, keep_suspicious=keep_suspicious, seed=seed)
         chosen = default or table.models[fitted.quality.strongest]
         from llmops_sdk.routing._files import version_of
 
         return cls(table, fitted, used, chosen, version_of(table, fitted, chosen))
+
+    @classmethod
+    def from_traces(
+        cls,
+        *,
+        score: str,
+        route: Sequence[str],
+        since: datetime | None = None,
+        query: str | None = None,
+        source: str | None = None,
+        default: str | None = None,
+        keep_suspicious: bool = False,
+        seed: int = 0,
+    ) -> Router:
+        """Fit a router on the stored calls that have scores.
+
+        A score counts for the model that served the call, also after a fallback; of repeated scores the latest counts.
+        Answers of several models to one prompt are compared on that prompt. The propensities of stored decisions undo
+        the selection of an earlier router. The same store gives the same router.
+
+        Args:
+            score: The name of the scores, which must be from 0 to 1.
+            route: The models, the cheapest first, as `[models]` or calls name them.
+            since: Only calls that began at this time or later.
+            query: Instead of the stored calls: a SELECT over the views with the columns `prompt`, `model` and `score`,
+                and if known `cost` (USD), `kind` and `propensity`.
+            source: Only scores of this source, e.g. "user". Default: the mean over the sources.
+            default: The model for prompts of which too little is known. Default: the one with the best mean score.
+            keep_suspicious: True also fits on kinds whose scores are hardly true.
+            seed: Of the folds on which the router is measured.
+
+        Raises:
+            ValueError: There are too few scores, or one is not from 0 to 1.
+            ConfigError: A model of the route does not exist.
+            QueryError: The query is not valid.
+            MissingDependencyError: numpy is not installed.
+
+        Example:
+            >>> from llmops_sdk.routing import Router
+            >>> router = Router.from_traces(score="helpful", route=["small", "large"])  # doctest: +SKIP
+        """
+        from llmops_sdk.routing._stored import scored_prompts
+
+        found = scored_prompts(score, route, since=since, source=source, query=query)
+        return cls.fit(
+            found.prompts,
+            found.scores,
+            found.costs,
+            found.kinds,
+            propensities=found.propensities,
+            default=default,
+            keep_suspicious=keep_suspicious,
+            seed=seed,
+        )
 
     def choose(
         self,
@@ -159,17 +215,23 @@ class Router:
             return default, "unfamiliar"
         if found.doubt[0] > _DOUBTFUL:
             return default, "doubtful_scores"
-        if point is None:
+        if point is None or (point.share == 0 and self._has_cheaper):
             return default, "unproven"
         quality = found.quality.copy()
         for at, model in enumerate(self.models):
             if model not in usable:
                 quality[:, at] = np.nan
-        if np.isnan(quality).all():
+        if (~np.isnan(quality)).sum() < 2:
             return default, "unproven"
         model = self.models[int(choices(quality, cost_matrix(self._fitted.costs, 1), point.price)[0])]
         best = self.models[int(np.nanargmax(quality[0]))]
         return model, "best" if model == best else "cheapest_good_enough"
+
+    @property
+    def _has_cheaper(self) -> bool:
+        """Return whether a model is cheaper than the strongest one."""
+        costs = cost_matrix(self._fitted.costs, 1)[0]
+        return bool((costs < costs[self._fitted.quality.strongest]).any())
 
     def _best_of(self, usable: Sequence[str]) -> str:
         means = dict(zip(self.models, numpy().nan_to_num(self._table.means, nan=-1.0), strict=True))
@@ -230,8 +292,10 @@ class Router:
         n = len(self._table.scores)
         last = self._fitted.curve[-1]
         goal = next((one for one in self._fitted.curve if one.share > 0), last)
-        needed = None if point is not None and point.share > 0 else needed_prompts(goal, n, margin)
-        return report_of(self._table, self._fitted, margin, point, needed)
+        known = {at for part in self._fitted.quality.parts for at in part.models}
+        is_open = (point is None or point.share == 0) and self._has_cheaper
+        needed = needed_prompts(goal, n, margin) if is_open and len(known) > 1 else None
+        return report_of(self._table, self._fitted, margin, point, needed, is_open=is_open)
 
     def save(self, path: str | Path) -> None:
         """Write the router to one file. It has vectors and numbers, and no word of a prompt.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import inspect
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Sequence
 from contextlib import aclosing, closing
 from dataclasses import dataclass, replace
@@ -56,7 +57,7 @@ def import_verify(name: str) -> Verify:
             "and the response",
             value=name,
         ) from error
-    if not callable(found) or asyncio.iscoroutinefunction(found):
+    if not callable(found) or inspect.iscoroutinefunction(found):
         raise ConfigError(f"verify = {name!r} must be a plain function, not {type(found).__name__}", value=name)
     return cast("Verify", found)
 

@@ -101,7 +101,7 @@ class QualityModel:
         parts: list[Part] = []
         for model in range(known.shape[1]):
             both = known[:, model] & known[:, strongest]
-            paired = model != strongest and both.sum() >= _LEAST_SCORES
+            paired = model != strongest and int(both.sum()) >= _LEAST_SCORES
             rows = both if paired else known[:, model]
             if rows.sum() < _LEAST_SCORES:
                 continue

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ScoreTable", "score_table"]
 
+_LEAST_PROPENSITY = 0.02
+"""A score with a smaller probability weighs no more than one with this."""
+
 
 @dataclass(frozen=True, slots=True)
 class ScoreTable:
@@ -24,24 +27,56 @@ class ScoreTable:
         scores: From 0 to 1; NaN where there is none.
         costs: USD; NaN where unknown.
         kinds: The kind of each prompt, or None.
+        propensities: The probability with which each score was observed; None where it does not differ.
     """
 
     models: tuple[str, ...]
     scores: NDArray[np.float64]
     costs: NDArray[np.float64]
     kinds: tuple[str, ...] | None
+    propensities: NDArray[np.float64] | None = None
+
+    @property
+    def weights(self) -> NDArray[np.float64]:
+        """Return the weight of each score: 1 divided by its propensity, 0 where there is no score."""
+        np = numpy()
+        known = ~np.isnan(self.scores)
+        if self.propensities is None:
+            return known.astype("float64")
+        return np.where(known, 1 / np.clip(self.propensities, _LEAST_PROPENSITY, 1), 0.0)
 
     @property
     def means(self) -> NDArray[np.float64]:
-        """Return the mean score of each model on the prompts that all models answered, else on its own."""
+        """Return the mean score of each model: weighted with the propensities, else on the prompts that all answered.
+
+        A model that got the hard prompts has low scores: the weights make its prompts like all prompts. Without
+        propensities, only prompts that all models answered compare them; where there are too few, each model has the
+        mean of its own.
+
+        Source: J. Hájek, "Comment on an essay by D. Basu", 1971: the ratio of weighted sums.
+        """
         np = numpy()
         known = ~np.isnan(self.scores)
         shared = known.all(axis=1)
-        if shared.sum() >= len(self.models):
+        if self.propensities is None and shared.sum() >= len(self.models):
             return self.scores[shared].mean(axis=0)
-        totals = np.where(known, self.scores, 0).sum(axis=0)
-        counts = known.sum(axis=0)
-        return np.where(counts > 0, totals / np.maximum(counts, 1), np.nan)
+        weights = self.weights
+        total = weights.sum(axis=0)
+        return np.where(total > 0, (weights * np.nan_to_num(self.scores)).sum(axis=0) / np.maximum(total, 1e-9), np.nan)
+
+    def take(self, rows: NDArray[np.intp]) -> ScoreTable:
+        """Return the table of some of the prompts.
+
+        Args:
+            rows: Their numbers.
+        """
+        return ScoreTable(
+            self.models,
+            self.scores[rows],
+            self.costs[rows],
+            None if self.kinds is None else tuple(self.kinds[int(row)] for row in rows),
+            None if self.propensities is None else self.propensities[rows],
+        )
 
     @property
     def mean_costs(self) -> NDArray[np.float64]:
