@@ -30,12 +30,16 @@ __all__ = ["load", "save", "version_of"]
 
 _FORMAT = 1
 _MOST_BYTES = 2 * 1024**3
-_PREDICTOR = ("outputs", "row_weights", "form_scale", "form", "vector", "term", "mean")
+_PREDICTOR = ("outputs", "row_weights", "form_scale", "form", "vector", "term", "mean", "slope")
 
 
 def _arrays(table: ScoreTable, fitted: Fitted) -> dict[str, NDArray[Any]]:
     np = numpy()
+    neighbours = fitted.quality.neighbours
     arrays: dict[str, Any] = {
+        "center": neighbours.center,
+        "directions": neighbours.directions,
+        "rows": neighbours.rows,
         "scores": table.scores,
         "table_costs": table.costs,
         "believed": fitted.believed,
@@ -48,9 +52,6 @@ def _arrays(table: ScoreTable, fitted: Fitted) -> dict[str, NDArray[Any]]:
     for at, part in enumerate(fitted.quality.parts):
         predictor = part.predictor
         arrays |= {f"{at}.{name}": getattr(predictor, name) for name in _PREDICTOR}
-        arrays[f"{at}.center"] = predictor.neighbours.center
-        arrays[f"{at}.directions"] = predictor.neighbours.directions
-        arrays[f"{at}.rows"] = predictor.neighbours.rows
         arrays[f"{at}.buckets"] = np.array(list(predictor.terms.columns), dtype=np.int64)
         arrays[f"{at}.term_weights"] = predictor.terms.weights
     return arrays
@@ -156,13 +157,17 @@ def _fitted(header: Mapping[str, Any], arrays: Mapping[str, Any]) -> Fitted:
     for at, one in enumerate(cast("list[dict[str, Any]]", header["parts"])):
         buckets = arrays[f"{at}.buckets"].tolist()
         predictor = Predictor(
-            neighbours=Neighbours(arrays[f"{at}.center"], arrays[f"{at}.directions"], arrays[f"{at}.rows"]),
             terms=Terms({bucket: column for column, bucket in enumerate(buckets)}, arrays[f"{at}.term_weights"]),
             **{name: arrays[f"{at}.{name}"] for name in _PREDICTOR},
         )
         parts.append(Part(predictor, tuple(one["models"]), bool(one["differences"])))
     return Fitted(
-        quality=QualityModel(tuple(parts), int(header["strongest"]), len(header["models"])),
+        quality=QualityModel(
+            Neighbours(arrays["center"], arrays["directions"], arrays["rows"]),
+            tuple(parts),
+            int(header["strongest"]),
+            len(header["models"]),
+        ),
         believed=arrays["believed"],
         costs=arrays["costs"],
         curve=tuple(CurvePoint(**one) for one in header["curve"]),

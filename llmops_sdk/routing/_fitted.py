@@ -83,7 +83,7 @@ def fit_all(
     spent = np.where(np.isnan(table.costs), expected, table.costs)
     points = curve(predicted[usable], estimates[usable], expected[usable], spent[usable], quality.strongest)
     left = (estimates - estimates[:, [quality.strongest]]) - (predicted - predicted[:, [quality.strongest]])
-    first = quality.parts[0].predictor.neighbours
+    first = quality.neighbours
     rows = np.random.default_rng(seed).permutation(len(features))[:_SAMPLE]
     familiar = float(np.quantile(first.own_familiarity(rows), _UNFAMILIAR)) if len(rows) > 1 else 1.0
     return Fitted(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from math import isnan, sqrt
 from pathlib import Path
 
 from llmops_sdk._util._public import public
@@ -13,10 +14,10 @@ from llmops_sdk.embeddings._vectors import numpy
 from llmops_sdk.routing._fitted import Fitted, cost_matrix, fit_all
 from llmops_sdk.routing._report import RouterReport, report_of
 from llmops_sdk.routing._route import Reason, Route
-from llmops_sdk.routing.decisions._curve import CurvePoint, choices, fitting_point, needed_prompts
+from llmops_sdk.routing.decisions._curve import CurvePoint, fitting_point, needed_prompts
 from llmops_sdk.routing.features._read import Prompt, read_features
-from llmops_sdk.routing.learning._quality import Prediction
 from llmops_sdk.routing.learning._scores import ScoreTable, score_table
+from llmops_sdk.routing.learning._single import SinglePrediction, SinglePredictor
 
 __all__ = ["Router"]
 
@@ -43,6 +44,13 @@ class Router:
         self._table, self._fitted, self._embedder = table, fitted, embedder
         self._default, self._version = default, version
         self._points: dict[tuple[float | None, float | None], CurvePoint | None] = {}
+        self._single = SinglePredictor(fitted.quality, fitted.believed)
+        self._reckoned: list[float] = cost_matrix(fitted.costs, 1)[0].tolist()
+        self._has_cheaper = min(self._reckoned) < self._reckoned[fitted.quality.strongest]
+        costs: list[float] = fitted.costs.tolist()
+        self._costs = {model: None if isnan(cost) else cost for model, cost in zip(table.models, costs, strict=True)}
+        known = {at for part in fitted.quality.parts for at in part.models}
+        self._errors = {table.models[at]: float(fitted.spread[at]) / sqrt(_NEIGHBOURS) for at in sorted(known)}
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -201,37 +209,41 @@ class Router:
         usable = [model for model in self.models if allowed is None or model in allowed]
         if not usable:
             raise ValueError(f"none of the candidates is allowed: {', '.join(self.models)}")
-        found = self._fitted.quality.predict(read_features(self._embedder, [prompt]), self._fitted.believed)
-        point = self._point(quality, max_cost)
-        model, reason = self._decide(found, point, usable)
-        return self._route(model, reason, found)
+        found = self._single.predict(read_features(self._embedder, [prompt]))
+        model, reason = self._decide(found, self._point(quality, max_cost), usable)
+        return Route(
+            model=model,
+            reason=reason,
+            expected_quality={
+                name: min(max(value, 0.0), 1.0)
+                for name, value in zip(self.models, found.quality, strict=True)
+                if value is not None
+            },
+            expected_cost=self._costs,
+            quality_error=self._errors,
+            familiarity=found.familiarity,
+            version=self._version,
+        )
 
-    def _decide(self, found: Prediction, point: CurvePoint | None, usable: Sequence[str]) -> tuple[str, Reason]:
-        np = numpy()
+    def _decide(self, found: SinglePrediction, point: CurvePoint | None, usable: Sequence[str]) -> tuple[str, Reason]:
         default = self._default if self._default in usable else self._best_of(usable)
         if len(usable) == 1:
             return usable[0], "incapable" if len(self.models) > 1 else "best"
-        if found.familiarity[0] < self._fitted.familiar:
+        if found.familiarity < self._fitted.familiar:
             return default, "unfamiliar"
-        if found.doubt[0] > _DOUBTFUL:
+        if found.doubt > _DOUBTFUL:
             return default, "doubtful_scores"
         if point is None or (point.share == 0 and self._has_cheaper):
             return default, "unproven"
-        quality = found.quality.copy()
-        for at, model in enumerate(self.models):
-            if model not in usable:
-                quality[:, at] = np.nan
-        if (~np.isnan(quality)).sum() < 2:
+        known = [
+            (quality, quality - point.price * cost, model)
+            for model, quality, cost in zip(self.models, found.quality, self._reckoned, strict=True)
+            if quality is not None and model in usable
+        ]
+        if len(known) < 2:
             return default, "unproven"
-        model = self.models[int(choices(quality, cost_matrix(self._fitted.costs, 1), point.price)[0])]
-        best = self.models[int(np.nanargmax(quality[0]))]
-        return model, "best" if model == best else "cheapest_good_enough"
-
-    @property
-    def _has_cheaper(self) -> bool:
-        """Return whether a model is cheaper than the strongest one."""
-        costs = cost_matrix(self._fitted.costs, 1)[0]
-        return bool((costs < costs[self._fitted.quality.strongest]).any())
+        model = max(known, key=_worth)[2]
+        return model, "best" if model == max(known)[2] else "cheapest_good_enough"
 
     def _best_of(self, usable: Sequence[str]) -> str:
         means = dict(zip(self.models, numpy().nan_to_num(self._table.means, nan=-1.0), strict=True))
@@ -255,32 +267,6 @@ class Router:
         strongest = float(means[self._fitted.quality.strongest])
         return (1 - (_QUALITY if quality is None else quality)) * strongest
 
-    def _route(self, model: str, reason: Reason, found: Prediction) -> Route:
-        np = numpy()
-        expected = {
-            name: float(min(max(value, 0.0), 1.0))
-            for name, value in zip(self.models, found.quality[0], strict=True)
-            if not np.isnan(value)
-        }
-        costs = {
-            name: None if np.isnan(value) else float(value)
-            for name, value in zip(self.models, self._fitted.costs, strict=True)
-        }
-        errors = {
-            name: float(self._fitted.spread[at] / np.sqrt(_NEIGHBOURS))
-            for at, name in enumerate(self.models)
-            if name in expected
-        }
-        return Route(
-            model=model,
-            reason=reason,
-            expected_quality=expected,
-            expected_cost=costs,
-            quality_error=errors,
-            familiarity=float(found.familiarity[0]),
-            version=self._version,
-        )
-
     def report(self, *, quality: float | None = None) -> RouterReport:
         """Return what the router would save and lose, by its measurement on folds that it was not fitted on.
 
@@ -292,9 +278,8 @@ class Router:
         n = len(self._table.scores)
         last = self._fitted.curve[-1]
         goal = next((one for one in self._fitted.curve if one.share > 0), last)
-        known = {at for part in self._fitted.quality.parts for at in part.models}
         is_open = (point is None or point.share == 0) and self._has_cheaper
-        needed = needed_prompts(goal, n, margin) if is_open and len(known) > 1 else None
+        needed = needed_prompts(goal, n, margin) if is_open and len(self._errors) > 1 else None
         return report_of(self._table, self._fitted, margin, point, needed, is_open=is_open)
 
     def save(self, path: str | Path) -> None:
@@ -326,3 +311,7 @@ class Router:
 
         table, fitted, default, version, used = load(Path(path), embedder)
         return cls(table, fitted, used, default, version)
+
+
+def _worth(candidate: tuple[float, float, str]) -> float:
+    return candidate[1]

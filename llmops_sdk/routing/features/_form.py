@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 import re
+import string
 
 __all__ = ["FORM", "form_of", "words_of"]
 
 _WORD = re.compile(r"[^\W_]+")
 _NUMBER = re.compile(r"\d+")
 _NEGATIONS = frozenset(["not", "except", "never", "false", "incorrect", "without"])
+_DIGITS, _CAPITALS = string.digits.encode(), string.ascii_uppercase.encode()
+_NO_SYMBOLS = bytes(code for code in range(128) if chr(code).isalnum() or chr(code).isspace())
 
 FORM = (
     "log_characters", "log_words", "log_digits", "share_of_digits", "log_symbols", "share_of_symbols", "log_numbers",
@@ -32,9 +35,7 @@ def form_of(text: str, words: list[str]) -> list[float]:
         words: Its words, from `words_of`.
     """
     characters = len(text)
-    digits = sum(map(str.isdigit, text))
-    symbols = characters - sum(map(str.isalnum, text)) - sum(map(str.isspace, text))
-    capitals = sum(map(str.isupper, text))
+    digits, symbols, capitals = _counts(text)
     first, *others = text.split("\n")
     log = math.log1p
     return [
@@ -56,3 +57,18 @@ def form_of(text: str, words: list[str]) -> list[float]:
         float(not _NEGATIONS.isdisjoint(words)),
         float("\\" in text or "$" in text or "```" in text or "def " in text),
     ]
+
+
+def _counts(text: str) -> tuple[int, int, int]:
+    """Return the digits, the symbols and the capitals of a text."""
+    characters = len(text)
+    if not text.isascii():
+        symbols = characters - sum(map(str.isalnum, text)) - sum(map(str.isspace, text))
+        return sum(map(str.isdigit, text)), symbols, sum(map(str.isupper, text))
+    # The same in a tenth of the time.
+    encoded = text.encode()
+    return (
+        characters - len(encoded.translate(None, _DIGITS)),
+        len(encoded.translate(None, _NO_SYMBOLS)),
+        characters - len(encoded.translate(None, _CAPITALS)),
+    )

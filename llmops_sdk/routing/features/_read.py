@@ -21,6 +21,7 @@ __all__ = ["Features", "Prompt", "read_features"]
 
 Prompt: TypeAlias = "str | Sequence[Mapping[str, Any]]"
 _BATCH = 512
+_CLOSE = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +53,14 @@ def read_features(embedder: Embedder, prompts: Sequence[Prompt]) -> Features:
     parts: list[Any] = []
     for begin in range(0, len(texts), _BATCH):
         batch = texts[begin : begin + _BATCH]
-        # An empty text has no vector; a word that says so has one.
-        parts.append(
-            unit_rows(
-                embedder.embed([one if one.strip() else "empty" for one in batch]), source="router", rows=len(batch)
-            )
-        )
+        # An empty text says nothing, and not every embedder takes it: a word stands for it.
+        rows = embedder.embed([one if one.strip() else "empty" for one in batch])
+        # One row of unit length, as every embedder should give, needs no long check: that of a live call.
+        if len(rows) != 1 or len(batch) != 1 or not abs(float(rows[0] @ rows[0]) - 1) < _CLOSE:
+            rows = unit_rows(rows, source="router", rows=len(batch))
+        parts.append(rows)
     return Features(
-        np.concatenate(parts) if parts else np.zeros((0, 1), "float32"),
+        (parts[0] if len(parts) == 1 else np.concatenate(parts)) if parts else np.zeros((0, 1), "float32"),
         np.array([form_of(text, some) for text, some in zip(texts, words, strict=True)], dtype=np.float64),
         [buckets_of(some) for some in words],
     )

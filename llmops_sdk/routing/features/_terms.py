@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     import numpy as np  # noqa: TID251 - for types only
     from numpy.typing import NDArray  # noqa: TID251 - for types only
 
-__all__ = ["Terms", "buckets_of"]
+__all__ = ["BUCKETS", "Terms", "buckets_of"]
 
-_BUCKETS = 1 << 18
+BUCKETS = 1 << 18
+"""How many buckets there are."""
 _MOST_TERMS = 20_000
 _LEAST_TEXTS = 2
 
@@ -28,9 +29,12 @@ def buckets_of(words: Sequence[str]) -> Counter[int]:
     Args:
         words: The words of a text, in order.
     """
-    found = Counter(crc32(word.encode()) % _BUCKETS for word in words)
-    found.update(crc32(f"{first} {second}".encode()) % _BUCKETS for first, second in itertools.pairwise(words))
-    return found
+    if not words:
+        return Counter()
+    # Words have no spaces. Lone surrogates have no encoding. Lists are counted faster than generators.
+    encoded = " ".join(words).encode(errors="replace").split(b" ")
+    pairs = [crc32(first + b" " + second) % BUCKETS for first, second in itertools.pairwise(encoded)]
+    return Counter([crc32(word) % BUCKETS for word in encoded] + pairs)
 
 
 class Terms:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from llmops_sdk.embeddings._vectors import numpy
 from llmops_sdk.routing.features._read import Features
 from llmops_sdk.routing.features._terms import Terms
-from llmops_sdk.routing.learning._neighbours import Neighbours
 from llmops_sdk.routing.learning._ridge import SparseRows, fit_dense, fit_sparse
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ _FORM_PENALTY = 300.0
 _VECTOR_PENALTY = 20.0
 _TERM_PENALTY = 20.0
 _LENGTH_PRIOR = 0.08
-"""The share of the mean by which an output grows for a prompt whose log length is one standard deviation above the
+"""The share of the mean by which a difference grows for a prompt whose log length is one standard deviation above the
 mean: where nothing is known of a kind, longer prompts need the stronger model more often."""
 
 
@@ -31,8 +30,7 @@ class Predictor:
     """Four models of the same outputs: ridge on the form, on the vector and on the terms, and the nearest prompts.
 
     Attributes:
-        neighbours: The scored prompts.
-        outputs: Their outputs (prompts x outputs); rows that must not count have weight 0.
+        outputs: Of the scored prompts, their outputs (prompts x outputs); rows that must not count have weight 0.
         row_weights: The weight of each prompt.
         terms: The words that count.
         form_scale: Mean and standard deviation of each number of the form (2 x numbers).
@@ -40,9 +38,9 @@ class Predictor:
         vector: Likewise.
         term: Likewise.
         mean: The mean of each output.
+        slope: How much each output changes for a prompt whose log length is one standard deviation above the mean.
     """
 
-    neighbours: Neighbours
     outputs: NDArray[np.float64]
     row_weights: NDArray[np.float64]
     terms: Terms
@@ -51,15 +49,23 @@ class Predictor:
     vector: NDArray[np.float64]
     term: NDArray[np.float64]
     mean: NDArray[np.float64]
+    slope: NDArray[np.float64]
 
     @classmethod
-    def fit(cls, features: Features, outputs: NDArray[np.float64], weights: NDArray[np.float64]) -> Predictor:
+    def fit(
+        cls,
+        features: Features,
+        outputs: NDArray[np.float64],
+        weights: NDArray[np.float64],
+        baseline: NDArray[np.float64],
+    ) -> Predictor:
         """Fit the four models.
 
         Args:
             features: Of the prompts.
             outputs: Prompts x outputs.
             weights: The weight of each prompt; 0 keeps it among the neighbours, without its outputs.
+            baseline: The mean of each output for a model like the strongest one.
         """
         np = numpy()
         counted = np.flatnonzero(weights > 0)
@@ -69,8 +75,8 @@ class Predictor:
         form = fit_dense((part.forms - scale[0]) / scale[1], targets, _FORM_PENALTY, share)
         vector = fit_dense(part.vectors.astype("float64"), targets, _VECTOR_PENALTY, share)
         term = fit_sparse(_sparse(terms, part), targets, _TERM_PENALTY, share)
+        mean = share @ targets / share.sum()
         return cls(
-            neighbours=Neighbours.fit(features.vectors),
             outputs=outputs,
             row_weights=weights,
             terms=terms,
@@ -78,18 +84,19 @@ class Predictor:
             form=np.vstack(form),
             vector=np.vstack(vector),
             term=np.vstack(term),
-            mean=share @ targets / share.sum(),
+            mean=mean,
+            slope=_LENGTH_PRIOR * (mean - baseline),
         )
 
-    def predict(self, features: Features) -> tuple[NDArray[np.float64], NDArray[np.intp], NDArray[np.float32]]:
-        """Return the predictions (prompts x outputs), the neighbours of each prompt, and their cosines.
+    def predict(self, features: Features, near: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Return the predictions (prompts x outputs).
 
         Args:
             features: Of the prompts.
+            near: The nearest scored prompts of each.
         """
         np = numpy()
         scaled = (features.forms - self.form_scale[0]) / self.form_scale[1]
-        near, cosines = self.neighbours.nearest(features.vectors, NEIGHBOURS)
         weights = self.row_weights[near]
         total = weights.sum(axis=1, keepdims=True)
         from_neighbours = np.where(
@@ -103,8 +110,8 @@ class Predictor:
             columns, values = self.terms.row(buckets)
             found[row] += values @ self.term[columns] + self.term[-1]
         found = (found + from_neighbours) / 4
-        found += _LENGTH_PRIOR * self.mean * np.clip(scaled[:, :1], -3, 3)
-        return found, near, cosines
+        found += self.slope * np.clip(scaled[:, :1], -3, 3)
+        return found
 
 
 def _sparse(terms: Terms, features: Features) -> SparseRows:

@@ -7,19 +7,20 @@ from typing import TYPE_CHECKING
 
 from llmops_sdk.embeddings._vectors import numpy
 from llmops_sdk.routing.features._read import Features
-from llmops_sdk.routing.learning._predictor import Predictor
+from llmops_sdk.routing.learning._neighbours import Neighbours
+from llmops_sdk.routing.learning._predictor import NEIGHBOURS, Predictor
 from llmops_sdk.routing.learning._scores import ScoreTable
 
 if TYPE_CHECKING:
     import numpy as np  # noqa: TID251 - for types only
     from numpy.typing import NDArray  # noqa: TID251 - for types only
 
-__all__ = ["Part", "Prediction", "QualityModel"]
+__all__ = ["NEAREST_DOUBTS", "Part", "Prediction", "QualityModel"]
 
 _LEAST_SCORES = 30
 """Fewer scores than this say nothing about single prompts."""
 _LEAST_PROPENSITY = 0.02
-_NEAREST_DOUBTS = 30
+NEAREST_DOUBTS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +60,13 @@ class QualityModel:
     """Predictors of all models' scores.
 
     Attributes:
+        neighbours: The scored prompts.
         parts: The predictors; together they have every model of which enough is known.
         strongest: The number of the strongest model.
         models: How many models there are.
     """
 
+    neighbours: Neighbours
     parts: tuple[Part, ...]
     strongest: int
     models: int
@@ -92,13 +95,18 @@ class QualityModel:
                 f"{_LEAST_SCORES} or more of the model that it compares with"
             )
         weights = 1 / np.clip(propensities, _LEAST_PROPENSITY, 1)
+        neighbours = Neighbours.fit(features.vectors)
         complete = known.all(axis=1)
         if complete.sum() >= _LEAST_SCORES and complete.sum() == known.any(axis=1).sum():
             outputs = np.where(complete[:, None], table.scores, 0)
-            outputs = outputs - outputs[:, [strongest]] * (np.arange(known.shape[1]) != strongest)
-            part = Predictor.fit(features, outputs, complete.astype("float64"))
-            return cls((Part(part, tuple(range(known.shape[1])), differences=True),), strongest, known.shape[1])
-        parts: list[Part] = []
+            is_strongest = np.arange(known.shape[1]) == strongest
+            outputs = outputs - outputs[:, [strongest]] * ~is_strongest
+            baseline = np.where(is_strongest, table.scores[complete, strongest].mean(), 0)
+            part = Predictor.fit(features, outputs, complete.astype("float64"), baseline)
+            parts = (Part(part, tuple(range(known.shape[1])), differences=True),)
+            return cls(neighbours, parts, strongest, known.shape[1])
+        listed: list[Part] = []
+        means = table.means
         for model in range(known.shape[1]):
             both = known[:, model] & known[:, strongest]
             paired = model != strongest and int(both.sum()) >= _LEAST_SCORES
@@ -107,10 +115,10 @@ class QualityModel:
                 continue
             target = table.scores[:, model] - (table.scores[:, strongest] if paired else 0)
             share = np.where(rows, weights[:, model], 0.0)
-            parts.append(
-                Part(Predictor.fit(features, np.where(rows, target, 0)[:, None], share), (model,), differences=paired)
-            )
-        return cls(tuple(parts), strongest, known.shape[1])
+            baseline = np.array([0.0 if paired else means[strongest]])
+            part = Predictor.fit(features, np.where(rows, target, 0)[:, None], share, baseline)
+            listed.append(Part(part, (model,), differences=paired))
+        return cls(neighbours, tuple(listed), strongest, known.shape[1])
 
     def predict(self, features: Features, believed: NDArray[np.bool_]) -> Prediction:
         """Return the predictions for prompts.
@@ -122,17 +130,15 @@ class QualityModel:
         np = numpy()
         quality = np.full((len(features), self.models), np.nan)
         relative = np.zeros(self.models, dtype=bool)
-        near, cosines = None, None
+        near, cosines = self.neighbours.nearest(features.vectors, NEIGHBOURS)
         for part in self.parts:
-            found, near, cosines = part.predictor.predict(features)
+            found = part.predictor.predict(features, near)
             for column, model in enumerate(part.models):
                 quality[:, model] = found[:, column]
                 relative[model] = part.differences and model != self.strongest
-        assert near is not None
-        assert cosines is not None
         strong = quality[:, [self.strongest]]
         differences = np.where(relative, quality, quality - strong)
-        order = np.argsort(-cosines, axis=1)[:, :_NEAREST_DOUBTS]
+        order = np.argsort(-cosines, axis=1)[:, :NEAREST_DOUBTS]
         doubt = 1 - believed[np.take_along_axis(near, order, axis=1)].mean(axis=1)
         # Where scores are not believed, nothing is known of a difference.
         quality = strong + differences * (1 - doubt)[:, None]
