@@ -5,15 +5,18 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from llmops_sdk._util._private_files import replace_file
 from llmops_sdk.embeddings import Embedder, open_embedder
 from llmops_sdk.embeddings._vectors import numpy
+from llmops_sdk.routing._check_file import check_file
 from llmops_sdk.routing._fitted import Fitted
 from llmops_sdk.routing.decisions._artefacts import SuspiciousKind
 from llmops_sdk.routing.decisions._curve import CurvePoint
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["load", "save", "version_of"]
 
 _FORMAT = 1
-_MOST_BYTES = 2 * 1024**3
+_MOST_BYTES = 512 * 1024**2
 _PREDICTOR = ("outputs", "row_weights", "form_scale", "form", "vector", "term", "mean", "slope")
 
 
@@ -105,9 +108,7 @@ def save(path: Path, table: ScoreTable, fitted: Fitted, default: str, embedder: 
     np.savez_compressed(
         packed, header=np.frombuffer(json.dumps(header).encode(), dtype=np.uint8), **_arrays(table, fitted)
     )
-    new = path.with_name(f"{path.name}.{os.getpid()}.new")
-    new.write_bytes(packed.getvalue())
-    new.replace(path)
+    replace_file(path, packed.getvalue())
 
 
 def load(path: Path, embedder: Embedder | None) -> tuple[ScoreTable, Fitted, str, str, Embedder]:
@@ -121,18 +122,9 @@ def load(path: Path, embedder: Embedder | None) -> tuple[ScoreTable, Fitted, str
         OSError: The file cannot be read.
         ValueError: It is no router, or another embedder made its vectors.
     """
-    np = numpy()
     try:
-        with zipfile.ZipFile(path) as archive:
-            if sum(one.file_size for one in archive.infolist()) > _MOST_BYTES:
-                raise ValueError(f"{path} unpacks to more than {_MOST_BYTES} bytes: it is no router")
-        with np.load(path, allow_pickle=False) as file:
-            arrays: dict[str, Any] = {name: file[name] for name in file.files}
-        header = json.loads(arrays.pop("header").tobytes())
-        if header["format"] != _FORMAT:
-            raise ValueError(
-                f"{path} has format {header['format']}; this version reads {_FORMAT}: fit the router again"
-            )
+        header, arrays = _read(path)
+        check_file(header, arrays)
         table = ScoreTable(
             tuple(header["models"]),
             arrays["scores"],
@@ -142,14 +134,33 @@ def load(path: Path, embedder: Embedder | None) -> tuple[ScoreTable, Fitted, str
         )
         fitted = _fitted(header, arrays)
         default, name = str(header["default"]), str(header["embedder"])
-    except (KeyError, TypeError, zipfile.BadZipFile, AttributeError) as error:
-        raise ValueError(f"{path} is no router: {error}") from error
+    except _DAMAGED as error:
+        raise ValueError(f"{path} is no router: {type(error).__name__}: {error}") from error
     used = open_embedder(name.partition("@")[0]) if embedder is None else embedder
     if used.identity != name:
         raise ValueError(
             f"{path} was fitted with the embedder {name}, not {used.identity}: give that one, or fit it again"
         )
     return table, fitted, default, version_of(table, fitted, default), used
+
+
+_DAMAGED = (
+    AttributeError, EOFError, KeyError, MemoryError, NotImplementedError, OverflowError, RecursionError, RuntimeError,
+    TypeError, struct.error, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+"""What reading a damaged or hostile archive raises, beside ValueError."""
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    with zipfile.ZipFile(path) as archive:
+        if sum(one.file_size for one in archive.infolist()) > _MOST_BYTES:
+            raise ValueError(f"{path} unpacks to more than {_MOST_BYTES} bytes: it is no router")
+    with numpy().load(path, allow_pickle=False) as file:
+        arrays: dict[str, Any] = {name: file[name] for name in file.files}
+    header: Any = json.loads(arrays.pop("header").tobytes())
+    if header["format"] != _FORMAT:
+        raise ValueError(f"{path} has format {header['format']}, not {_FORMAT}: fit the router again")
+    return header, arrays
 
 
 def _fitted(header: Mapping[str, Any], arrays: Mapping[str, Any]) -> Fitted:
