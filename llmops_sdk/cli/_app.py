@@ -25,6 +25,9 @@ from llmops_sdk.cli.inspect._show import show
 from llmops_sdk.cli.inspect._sql import sql
 from llmops_sdk.cli.inspect._stats import stats
 from llmops_sdk.cli.output._formats import Format
+from llmops_sdk.cli.routing._explain import explain, simulate
+from llmops_sdk.cli.routing._train import report as route_report
+from llmops_sdk.cli.routing._train import train
 from llmops_sdk.cli.storage._collect import collect
 from llmops_sdk.cli.storage._compact import compact, snapshot
 from llmops_sdk.cli.storage._export import export
@@ -141,6 +144,7 @@ _GROUPS: dict[str, tuple[str, tuple[Callable[..., bool | None], ...]]] = {
         "Run, compare, gate and report experiments.",
         (_run.run_, _compare.compare, _compare.gate, _compare.report, _list.list_, _online.online),
     ),
+    "route": ("Train and report routers, and explain their decisions.", (train, route_report, simulate, explain)),
 }  # fmt: skip
 """The groups of commands: the help and the commands of each. One within another follows it."""
 

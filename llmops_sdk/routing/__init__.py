@@ -1,6 +1,8 @@
 """Choose the model of a call: the cheapest one that is good enough for the prompt, learned from scored prompts.
 
 Importing this package does not import numpy: each name loads its own module.
+
+Doors for other packages: `_picture`, `_stored`.
 """
 
 from typing import TYPE_CHECKING

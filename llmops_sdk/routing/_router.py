@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -138,6 +139,7 @@ class Router:
         default: str | None = None,
         keep_suspicious: bool = False,
         seed: int = 0,
+        path: str | os.PathLike[str] | None = None,
     ) -> Router:
         """Fit a router on the stored calls that have scores.
 
@@ -155,6 +157,7 @@ class Router:
             default: The model for prompts of which too little is known. Default: the one with the best mean score.
             keep_suspicious: True also fits on kinds whose scores are hardly true.
             seed: Of the folds on which the router is measured.
+            path: The store's folder. Default: the configured one.
 
         Raises:
             ValueError: There are too few scores, or one is not from 0 to 1.
@@ -168,7 +171,7 @@ class Router:
         """
         from llmops_sdk.routing._stored import scored_prompts
 
-        found = scored_prompts(score, route, since=since, source=source, query=query)
+        found = scored_prompts(score, route, since=since, source=source, query=query, path=path)
         return cls.fit(
             found.prompts,
             found.scores,

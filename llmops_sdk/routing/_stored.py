@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from llmops_sdk.providers._types import model_name
 from llmops_sdk.routing.features._asked import asked_text
 from llmops_sdk.store import query as run_query
 
-__all__ = ["ScoredPrompts", "scored_prompts"]
+__all__ = ["ScoredPrompts", "scored_prompts", "stored_prompts"]
 
 _MOST_ROWS = 100_000
 _CALLS = """
@@ -48,6 +49,13 @@ ORDER BY c.start_time DESC, c.span_id LIMIT $limit
 """
 """One row a scored call. A score of a whole trace counts for its call where there is only one. Answers of our cache are
 left out: who gave them is not known."""
+
+
+_PROMPTS = f"""
+SELECT c.input_messages AS input, c.deployment AS deployment, c.request_model AS model FROM llm_calls c
+WHERE c.operation = 'chat' AND c.input_messages IS NOT NULL AND ($since IS NULL OR c.start_time >= $since)
+ORDER BY c.start_time DESC, c.span_id LIMIT {_MOST_ROWS}
+"""  # noqa: S608 - a constant
 
 
 @dataclass(slots=True)
@@ -87,6 +95,7 @@ def scored_prompts(
     since: datetime | None,
     source: str | None,
     query: str | None,
+    path: str | os.PathLike[str] | None,
 ) -> ScoredPrompts:
     """Return the prompts of scored calls, paired by their text: a row has the scores of all models that answered it.
 
@@ -97,6 +106,7 @@ def scored_prompts(
         source: Only scores of this source. Default: the mean over the sources.
         query: Instead of the standard one: a SELECT over the views with the columns `prompt`, `model`, `score`, and if
             known `cost`, `kind` and `propensity`.
+        path: The store's folder. Default: the configured one.
 
     Raises:
         ValueError: A score is not from 0 to 1, or the query lacks a column.
@@ -106,7 +116,7 @@ def scored_prompts(
     prompts: dict[str, dict[str, _Cell]] = {}
     kinds: dict[str, str] = {}
     left_out = 0
-    rows = _own_rows(query, route) if query is not None else _stored_rows(score, since, source, names)
+    rows = _own_rows(query, route, path) if query is not None else _stored_rows(score, since, source, names, path)
     for row in rows:
         if row.model is None:
             left_out += 1
@@ -132,9 +142,15 @@ class _Row:
     propensity: float
 
 
-def _stored_rows(score: str, since: datetime | None, source: str | None, names: Mapping[str, str]) -> Iterable[_Row]:
-    moment = since.astimezone(UTC).replace(tzinfo=None) if since is not None and since.tzinfo else since
-    found = run_query(_CALLS, {"score": score, "since": moment, "source": source, "limit": _MOST_ROWS})
+def _stored_rows(
+    score: str,
+    since: datetime | None,
+    source: str | None,
+    names: Mapping[str, str],
+    path: str | os.PathLike[str] | None,
+) -> Iterable[_Row]:
+    values = {"score": score, "since": _naive(since), "source": source, "limit": _MOST_ROWS}
+    found = run_query(_CALLS, values, path=path)
     for row in found.dicts():
         prompt = asked_text(_messages(row["input"]))
         if prompt.strip():
@@ -142,8 +158,35 @@ def _stored_rows(score: str, since: datetime | None, source: str | None, names: 
             yield _Row(prompt, row["kind"], model, row["score"], row["cost"], _probability(row["propensity"]))
 
 
-def _own_rows(query: str, route: Sequence[str]) -> Iterable[_Row]:
-    found = run_query(query)
+def stored_prompts(
+    route: Sequence[str], *, since: datetime | None, limit: int, path: str | os.PathLike[str] | None
+) -> list[str]:
+    """Return what people asked in the latest calls that models of a route served.
+
+    Args:
+        route: The models.
+        since: Only calls that began at this time or later.
+        limit: The most prompts.
+        path: The store's folder. Default: the configured one.
+    """
+    names = _names_of(route)
+    found: list[str] = []
+    for row in run_query(_PROMPTS, {"since": _naive(since)}, path=path).dicts():
+        if names.get(f"deployment {row['deployment']}") or names.get(f"model {row['model']}"):
+            prompt = asked_text(_messages(row["input"]))
+            found += [prompt] if prompt.strip() else []
+        if len(found) >= limit:
+            break
+    return found
+
+
+def _naive(moment: datetime | None) -> datetime | None:
+    """Return a time as the store has it: UTC, without saying so."""
+    return moment.astimezone(UTC).replace(tzinfo=None) if moment is not None and moment.tzinfo else moment
+
+
+def _own_rows(query: str, route: Sequence[str], path: str | os.PathLike[str] | None) -> Iterable[_Row]:
+    found = run_query(query, path=path)
     missing = sorted({"prompt", "model", "score"} - set(found.columns))
     if missing:
         raise ValueError(f"the query has no column {missing[0]!r}: it needs prompt, model and score")

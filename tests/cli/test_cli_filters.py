@@ -177,7 +177,7 @@ ELSEWHERE = ("tail", "import", "collect", "replay", "schema", "trust")
     [
         line
         for name, lines in COMMANDS.items()
-        if name not in ELSEWHERE and not name.startswith(("guard ", "dataset ", "eval "))
+        if name not in ELSEWHERE and not name.startswith(("guard ", "dataset ", "eval ", "route "))
         for line in lines
     ],
 )
