@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -134,8 +135,8 @@ def load(path: Path, embedder: Embedder | None) -> tuple[ScoreTable, Fitted, str
         )
         fitted = _fitted(header, arrays)
         default, name = str(header["default"]), str(header["embedder"])
-    except _DAMAGED as error:
-        raise ValueError(f"{path} is no router: {type(error).__name__}: {error}") from error
+    except (*_DAMAGED, ValueError) as error:
+        raise ValueError(f"{path} is no router, or a damaged one: {type(error).__name__}: {error}") from error
     used = open_embedder(name.partition("@")[0]) if embedder is None else embedder
     if used.identity != name:
         raise ValueError(
@@ -146,7 +147,7 @@ def load(path: Path, embedder: Embedder | None) -> tuple[ScoreTable, Fitted, str
 
 _DAMAGED = (
     AttributeError, EOFError, KeyError, MemoryError, NotImplementedError, OverflowError, RecursionError, RuntimeError,
-    TypeError, struct.error, zipfile.BadZipFile, zlib.error,
+    SyntaxError, TypeError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 """What reading a damaged or hostile archive raises, beside ValueError."""
 
@@ -154,12 +155,12 @@ _DAMAGED = (
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     with zipfile.ZipFile(path) as archive:
         if sum(one.file_size for one in archive.infolist()) > _MOST_BYTES:
-            raise ValueError(f"{path} unpacks to more than {_MOST_BYTES} bytes: it is no router")
+            raise ValueError(f"it unpacks to more than {_MOST_BYTES} bytes")
     with numpy().load(path, allow_pickle=False) as file:
         arrays: dict[str, Any] = {name: file[name] for name in file.files}
     header: Any = json.loads(arrays.pop("header").tobytes())
     if header["format"] != _FORMAT:
-        raise ValueError(f"{path} has format {header['format']}, not {_FORMAT}: fit the router again")
+        raise ValueError(f"it has format {header['format']}, not {_FORMAT}: fit the router again")
     return header, arrays
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -15,7 +16,7 @@ from llmops_sdk.embeddings._vectors import numpy
 from llmops_sdk.routing._fitted import Fitted, cost_matrix, fit_all
 from llmops_sdk.routing._report import RouterReport, report_of
 from llmops_sdk.routing._route import Reason, Route
-from llmops_sdk.routing.decisions._curve import CurvePoint, fitting_point, needed_prompts
+from llmops_sdk.routing.decisions._curve import CurvePoint, fitting_point, needed_prompts, point_against
 from llmops_sdk.routing.features._read import Prompt, read_features
 from llmops_sdk.routing.learning._scores import ScoreTable, score_table
 from llmops_sdk.routing.learning._single import SinglePrediction, SinglePredictor
@@ -92,7 +93,8 @@ class Router:
             kinds: The kind of each prompt, e.g. its task. They show where scores cannot be true.
             propensities: By model: the probability with which each of its scores was observed, as `Route.propensity`
                 says. Default: the share of the prompts that have a score of the model.
-            default: The model for prompts of which too little is known. Default: the one with the best mean score.
+            default: The model for prompts of which too little is known; others must be proven to be not worse. Default:
+                the one with the best mean score.
             keep_suspicious: True also fits on kinds whose scores are hardly true.
             embedder: Turns texts into vectors: an embedder, or its name.
             seed: Of the folds on which the router is measured.
@@ -154,7 +156,7 @@ class Router:
             query: Instead of the stored calls: a SELECT over the views with the columns `prompt`, `model` and `score`,
                 and if known `cost` (USD), `kind` and `propensity`.
             source: Only scores of this source, e.g. "user". Default: the mean over the sources.
-            default: The model for prompts of which too little is known. Default: the one with the best mean score.
+            default: The model for prompts of which too little is known. Default: the last one of the route.
             keep_suspicious: True also fits on kinds whose scores are hardly true.
             seed: Of the folds on which the router is measured.
             path: The store's folder. Default: the configured one.
@@ -178,7 +180,7 @@ class Router:
             found.costs,
             found.kinds,
             propensities=found.propensities,
-            default=default,
+            default=default or route[-1],
             keep_suspicious=keep_suspicious,
             seed=seed,
         )
@@ -229,7 +231,7 @@ class Router:
         )
 
     def _decide(self, found: SinglePrediction, point: CurvePoint | None, usable: Sequence[str]) -> tuple[str, Reason]:
-        default = self._default if self._default in usable else self._best_of(usable)
+        default = self._safe if self._safe in usable else self._best_of(usable)
         if len(usable) == 1:
             return usable[0], "incapable" if len(self.models) > 1 else "best"
         if found.familiarity < self._fitted.familiar:
@@ -257,8 +259,31 @@ class Router:
         if key not in self._points:
             if len(self._points) > 1_000:
                 self._points.clear()
-            self._points[key] = fitting_point(self._fitted.curve, margin=self.margin(quality), max_cost=max_cost)
+            margin = self.margin(quality)
+            point = fitting_point(self._fitted.curve, margin=margin, max_cost=max_cost)
+            against = self._against_default
+            if max_cost is None and self._default != self._strongest and (against is None or against.lower < -margin):
+                point = None  # the curve is about the strongest model, which may seem so by luck
+            self._points[key] = point
         return self._points[key]
+
+    @property
+    def _strongest(self) -> str:
+        return self.models[self._fitted.quality.strongest]
+
+    @functools.cached_property
+    def _safe(self) -> str:
+        """Return the model for prompts of which nothing is known: the default, or the one that is proven better."""
+        against = self._against_default
+        return self._strongest if against is not None and against.lower > 0 else self._default
+
+    @functools.cached_property
+    def _against_default(self) -> CurvePoint | None:
+        """Return what the strongest model is worth against the default; None where that is unknown."""
+        fitted = self._fitted
+        default = self.models.index(self._default)
+        estimates = fitted.estimates[fitted.believed]
+        return point_against(estimates, cost_matrix(fitted.costs, 1)[0], fitted.quality.strongest, default)
 
     def margin(self, quality: float | None = None) -> float:
         """Return how much score the router may lose on average.
@@ -281,8 +306,10 @@ class Router:
         n = len(self._table.scores)
         last = self._fitted.curve[-1]
         goal = next((one for one in self._fitted.curve if one.share > 0), last)
-        is_open = (point is None or point.share == 0) and self._has_cheaper
-        needed = needed_prompts(goal, n, margin) if is_open and len(self._errors) > 1 else None
+        if point is None and self._default != self._strongest:
+            goal = self._against_default
+        is_open = point is None or (point.share == 0 and self._has_cheaper)
+        needed = needed_prompts(goal, n, margin) if is_open and goal is not None and len(self._errors) > 1 else None
         return report_of(self._table, self._fitted, margin, point, needed, is_open=is_open)
 
     def save(self, path: str | Path) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 import llmops_sdk as llmops
+
+# Before numpy: on small matrices the threads of BLAS only wait for each other, which takes ten times the work.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 Rows = Callable[[str], list[dict[str, Any]]]
 Configure = Callable[..., Any]

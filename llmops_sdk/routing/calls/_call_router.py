@@ -120,8 +120,8 @@ class CallRouter:
         if found is None:
             return _plain(default, "unproven")
         router, route = found
-        if route.reason in {"unfamiliar", "doubtful_scores", "unproven"} and default != route.model:
-            route = replace(route, model=default)  # the file's default may be another one
+        if route.reason in {"unfamiliar", "doubtful_scores", "unproven"} and router.default != self._default:
+            route = replace(route, model=default)  # the default was another one when it was trained
         if not self._router.explore or self._router.mode == "shadow":
             return route
         trained = [one for one in left if one in router.models]

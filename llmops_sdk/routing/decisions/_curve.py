@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np  # noqa: TID251 - for types only
     from numpy.typing import NDArray  # noqa: TID251 - for types only
 
-__all__ = ["CurvePoint", "choices", "curve", "fitting_point", "needed_prompts"]
+__all__ = ["CurvePoint", "choices", "curve", "fitting_point", "needed_prompts", "point_against"]
 
 _POINTS = 64
 _ONE_SIDED = 1.6448536269514722
@@ -95,6 +95,30 @@ def curve(
             )
         )
     return tuple(points)
+
+
+def point_against(scores: NDArray[np.float64], costs: NDArray[np.float64], model: int, other: int) -> CurvePoint | None:
+    """Return what one model for all prompts is worth against another one; None where that is unknown.
+
+    Args:
+        scores: Of prompts (prompts x models).
+        costs: The mean cost of each model.
+        model: The number of the model.
+        other: The number of the other one.
+    """
+    np = numpy()
+    change = scores[:, model] - scores[:, other]
+    change = change[~np.isnan(change)]
+    if not len(change):
+        return None
+    return CurvePoint(
+        price=0.0,
+        quality=float(np.nanmean(scores[:, model])),
+        cost=float(costs[model]),
+        difference=float(change.mean()),
+        error=_error(change),
+        share=0.0,
+    )
 
 
 def _error(change: NDArray[np.float64]) -> float:

@@ -88,6 +88,8 @@ class QualityModel:
         """
         np = numpy()
         known = ~np.isnan(table.scores) & believed[:, None]
+        if not known.any():
+            raise ValueError(f"there are no scores: a router needs {_LEAST_SCORES} or more of the strongest model")
         strongest = strongest_of(table)
         if known[:, strongest].sum() < _LEAST_SCORES:
             raise ValueError(

@@ -158,7 +158,11 @@ class _Nearest:
     """Finds the nearest prompts of one vector."""
 
     def __init__(self, neighbours: Neighbours) -> None:
-        self._rows, self._directions = neighbours.rows, neighbours.directions
+        np = numpy()
+        # Sums over the columns instead of BLAS: its threads wait for each other whenever the machine is busy, for
+        # milliseconds, and a single core takes no longer than this.
+        self._columns: Any = np.ascontiguousarray(neighbours.rows.T)
+        self._directions = neighbours.directions
         self._center: Any = neighbours.center @ neighbours.directions
         self._count = min(NEIGHBOURS, len(neighbours.rows))
         # The sample is expected to have this many of the nearest ones, with a margin.
@@ -171,9 +175,9 @@ class _Nearest:
             vector: Of the prompt.
         """
         np = numpy()
-        asked = vector @ self._directions - self._center
+        asked = np.einsum("i,ij->j", vector, self._directions) - self._center
         length = np.float32(max(math.sqrt(float(asked @ asked)), 1e-9))
-        cosines = self._rows @ (asked / length)
+        cosines = np.einsum("ji,j->i", self._columns, asked / length)
         among: Any = None
         if len(cosines) >= _ENOUGH_ROWS:
             # A bound from a sample leaves a few hundred rows, almost always the nearest ones with them.
