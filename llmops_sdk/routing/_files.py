@@ -117,14 +117,17 @@ def load(path: Path, embedder: Embedder | None) -> tuple[ScoreTable, Fitted, str
 
     Args:
         path: The file.
-        embedder: The embedder, or None for the named one.
+        embedder: The embedder, or None for the static one.
 
     Raises:
         OSError: The file cannot be read.
         ValueError: It is no router, or another embedder made its vectors.
     """
+    if path.stat().st_size > _MOST_BYTES:
+        raise ValueError(f"{path} has more than {_MOST_BYTES} bytes: it is no router")
+    content = path.read_bytes()
     try:
-        header, arrays = _read(path)
+        header, arrays = _read(io.BytesIO(content))
         check_file(header, arrays)
         table = ScoreTable(
             tuple(header["models"]),
@@ -137,7 +140,10 @@ def load(path: Path, embedder: Embedder | None) -> tuple[ScoreTable, Fitted, str
         default, name = str(header["default"]), str(header["embedder"])
     except (*_DAMAGED, ValueError) as error:
         raise ValueError(f"{path} is no router, or a damaged one: {type(error).__name__}: {error}") from error
-    used = open_embedder(name.partition("@")[0]) if embedder is None else embedder
+    if embedder is None and not name.startswith("static@"):
+        # A file must not decide which model is loaded, or who gets the prompts.
+        raise ValueError(f"{path} was fitted with the embedder {name}: give it with embedder=")
+    used = open_embedder("static") if embedder is None else embedder
     if used.identity != name:
         raise ValueError(
             f"{path} was fitted with the embedder {name}, not {used.identity}: give that one, or fit it again"
@@ -152,11 +158,11 @@ _DAMAGED = (
 """What reading a damaged or hostile archive raises, beside ValueError."""
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    with zipfile.ZipFile(path) as archive:
+def _read(content: io.BytesIO) -> tuple[dict[str, Any], dict[str, Any]]:
+    with zipfile.ZipFile(content) as archive:
         if sum(one.file_size for one in archive.infolist()) > _MOST_BYTES:
             raise ValueError(f"it unpacks to more than {_MOST_BYTES} bytes")
-    with numpy().load(path, allow_pickle=False) as file:
+    with numpy().load(content, allow_pickle=False) as file:
         arrays: dict[str, Any] = {name: file[name] for name in file.files}
     header: Any = json.loads(arrays.pop("header").tobytes())
     if header["format"] != _FORMAT:

@@ -331,7 +331,7 @@ class Router:
 
         Args:
             path: The file.
-            embedder: The embedder that it was fitted with, where that is not a named one.
+            embedder: The embedder that it was fitted with, where that is not the static one.
 
         Raises:
             OSError: The file cannot be read.
