@@ -12,6 +12,7 @@ import pytest
 
 import llmops_sdk as llmops
 from llmops_sdk.errors import ConfigError, ValidationFailedError
+from llmops_sdk.tracing.privacy._content import event_without_content
 
 Rows = Callable[[str], list[dict[str, Any]]]
 Configure = Callable[..., Any]
@@ -191,6 +192,15 @@ def test_missing_or_broken_router_breaks_no_call_and_warns_once(
     assert [record.getMessage() for record in caplog.records if str(file) in record.getMessage()] != []
     assert len(caplog.records) == 1
     assert rows("SELECT DISTINCT reason, model FROM routes") == [{"reason": "unproven", "model": "large"}]
+
+
+def test_decisions_leave_the_machine_without_content(configured: Configure, rows: Rows) -> None:
+    configured({**RULES, "rules": {"special": {"model": "large"}}})
+    llmops.chat("a secret word", model="auto")
+    [event] = rows("SELECT attributes FROM events WHERE name = 'llmops.route'")
+    attributes = json.loads(event["attributes"])
+    assert "secret" not in event["attributes"]
+    assert event_without_content("llmops.route", attributes) == attributes
 
 
 def test_unknown_cost_is_no_number(configured: Configure, rows: Rows) -> None:
