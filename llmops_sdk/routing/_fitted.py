@@ -78,6 +78,12 @@ def fit_all(
     predicted = _across_folds(features, table, believed, propensities, seed)
     estimates = _estimates(table.scores, predicted, propensities)
     usable = believed & ~np.isnan(predicted).all(axis=1)
+    if not usable.any():
+        counted = int((known & believed[:, None])[:, quality.strongest].sum())
+        raise ValueError(
+            f"there are {counted} scores of {table.models[quality.strongest]}: four fifths of them are too few to fit "
+            "the router that measures the rest; score about 40 or more"
+        )
     costs = table.mean_costs
     expected = cost_matrix(costs, len(features))
     spent = np.where(np.isnan(table.costs), expected, table.costs)
