@@ -31,6 +31,9 @@ from llmops_sdk.cli.monitoring import _alerts, _export
 from llmops_sdk.cli.monitoring._report import report
 from llmops_sdk.cli.monitoring._watch import watch
 from llmops_sdk.cli.output._formats import Format
+from llmops_sdk.cli.routing._explain import explain, simulate
+from llmops_sdk.cli.routing._train import report as route_report
+from llmops_sdk.cli.routing._train import train
 from llmops_sdk.cli.storage._collect import collect
 from llmops_sdk.cli.storage._compact import compact, snapshot
 from llmops_sdk.cli.storage._export import export
@@ -151,6 +154,7 @@ _GROUPS: dict[str, tuple[str, tuple[Callable[..., bool | None], ...]]] = {
         (_run.run_, _compare.compare, _compare.gate, _compare.report, _list.list_, _online.online),
     ),
     "drift": ("Check calls, scores and models for drift.", (data, concept, canary)),
+    "route": ("Train and report routers, and explain their decisions.", (train, route_report, simulate, explain)),
 }  # fmt: skip
 """The groups of commands: the help and the commands of each. One within another follows it."""
 

@@ -91,6 +91,10 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     ),
     "eval list": ("llmops eval list", "llmops eval list shouting --format json"),
     "eval online": ("llmops eval online --since 1d",),
+    "route train": ("llmops route train auto --score helpful", "llmops route train auto --score helpful --since 30d"),
+    "route report": ("llmops route report auto", "llmops route report auto --quality 0.98 -o curve.svg"),
+    "route simulate": ("llmops route simulate auto --since 7d",),
+    "route explain": ("llmops route explain 019ab3", "llmops route explain 019ab3 --format json"),
     "guard check": (
         'llmops guard check "good day to you" --guards cards',
         "llmops guard check README.md --guards cards --rail documents --format json",

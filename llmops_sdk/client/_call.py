@@ -19,7 +19,7 @@ from llmops_sdk.client.planning._policies import retry_policy, timeout_policy
 from llmops_sdk.client.structured._answer import AnswerType, InvalidAnswerError
 from llmops_sdk.client.structured._reask import parse_answer, require_answer
 from llmops_sdk.config import GuardrailSettings
-from llmops_sdk.errors import ValidationFailedError
+from llmops_sdk.errors import ConfigError, ValidationFailedError
 from llmops_sdk.guardrails import Guard, InputGuardProvider, Masks, policy_version
 from llmops_sdk.guardrails._protocol import CALL_RAILS, Rail
 from llmops_sdk.guardrails.masking._masks import masks_of_call
@@ -144,7 +144,12 @@ def prepare(
         ValueError: A message lacks a required key.
         ConfigError: The model, a policy or a guard is unknown or not valid.
     """
-    plan = plan_of(stages, options)
+    plan, route = plan_of(stages, options), None
+    if plan.resolved.route:
+        # Imported here: only routed calls need it.
+        from llmops_sdk.client.planning._routing import routed
+
+        plan, route = routed(stages, plan, prompt, options, source and source.name)
     resolved = plan.resolved
     request = _request(plan, prompt, options)
     masks, chain, open_model = None, plan.chain, None
@@ -171,6 +176,7 @@ def prepare(
         content=stages.settings.capture.content,
         prompt_name=source.name if source else None,
         prompt_span=source.span if source and not source.has_arguments else None,
+        route=route,
     )
     return Call(
         info=info,
@@ -227,6 +233,12 @@ def _params(options: Mapping[str, Any], tools: Sequence[Mapping[str, Any]]) -> d
 def embedding_call(stages: Stages, options: Mapping[str, Any]) -> Call:
     """Return the call for vectors, without fallbacks: vectors of different models cannot be compared."""
     resolved = stages.model(options.get("model"))
+    if resolved.route:
+        raise ConfigError(
+            f"{resolved.name!r} is a route: vectors of different models cannot be compared. Name one of its models",
+            key="model",
+            value=resolved.name,
+        )
     on_error = resolved.guardrails.on_error
     guards: dict[Rail, tuple[Guard, ...]] = dict.fromkeys(CALL_RAILS, ())
     guards["input"] = input_guards(stages, options)

@@ -54,6 +54,7 @@ class CallInfo:
         configured: The model as the caller or the configuration wrote it, such as a name of `[models]`.
         fixed: The attributes of `fixed_attributes`, where they are known already.
         prompt_span: The span of that function, when it records the checked prompt in place of the arguments, or None.
+        route: The attributes of the event that records a router's decision, or None.
     """
 
     operation: str
@@ -70,6 +71,7 @@ class CallInfo:
     configured: str = ""
     prompt_name: str | None = None
     prompt_span: Span | None = None
+    route: Mapping[str, Any] | None = None
 
     def start(self) -> Span:
         """Start and return the span, a child of the current one."""
@@ -92,6 +94,8 @@ class CallInfo:
             otel_kind="internal" if self.provider in _IN_PROCESS else "client",
         )
         _put(span, attributes)
+        if self.route is not None:
+            guarded("recording a route", None, span.add_event, _semconv.EVENT_ROUTE, self.route)
         return span
 
 

@@ -16,6 +16,7 @@ from llmops_sdk.config.sections._calls import FallbackSettings, RetrySettings, T
 from llmops_sdk.config.sections._export import DestinationSettings, ExportFilter, ExportSettings
 from llmops_sdk.config.sections._guardrails import ArgumentRule, GuardrailSettings, ToolRule
 from llmops_sdk.config.sections._models import ModelSettings, PriceSettings, ProviderSettings
+from llmops_sdk.config.sections._routing import RouterSettings, RouteRule
 from llmops_sdk.config.sections._shared import SharedSettings
 from llmops_sdk.config.sections._store import ColumnSettings, StoreSettings, ThinningSettings
 from llmops_sdk.config.sections._tracing import CaptureSettings, RedactionSettings, TracingSettings
@@ -52,6 +53,8 @@ __all__ = [
     "RedactionSettings",
     "ResolvedModel",
     "RetrySettings",
+    "RouteRule",
+    "RouterSettings",
     "SemanticSettings",
     "Settings",
     "SharedSettings",

@@ -1,4 +1,4 @@
-"""Read the table of prices that litellm brings along, without importing litellm, which takes seconds."""
+"""Read the table of models that litellm brings along, without importing litellm: prices, and what models can take."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import functools
 import importlib.util
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,7 +16,7 @@ from pydantic import ValidationError
 from llmops_sdk.config import PriceSettings
 from llmops_sdk.pricing._cost import ModelPrice
 
-__all__ = ["builtin_price", "builtin_vendor"]
+__all__ = ["Abilities", "builtin_abilities", "builtin_price", "builtin_vendor"]
 
 _FILE = "model_prices_and_context_window_backup.json"
 _TIER = re.compile(r"input_cost_per_token_above_(\d+)k_tokens")
@@ -25,7 +26,47 @@ _KEYS = {
     "cache_read": "cache_read_input_token_cost",
     "cache_write": "cache_creation_input_token_cost",
 }
-_ENTRY = re.compile(f"litellm_provider|(?:{'|'.join(_KEYS.values())})(?:_above_\\d+k_tokens)?")
+_ABILITIES = {"tools": "supports_function_calling", "images": "supports_vision", "schema": "supports_response_schema"}
+_WINDOW = ("max_input_tokens", "max_tokens")
+_ENTRY = re.compile(
+    f"litellm_provider|{'|'.join([*_ABILITIES.values(), *_WINDOW])}"
+    f"|(?:{'|'.join(_KEYS.values())})(?:_above_\\d+k_tokens)?"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Abilities:
+    """What a model can take; None where nobody knows.
+
+    Attributes:
+        context_window: The most tokens of a prompt and its answer.
+        tools: Whether it calls tools.
+        images: Whether it sees images.
+        schema: Whether its answers follow a JSON schema.
+    """
+
+    context_window: int | None = None
+    tools: bool | None = None
+    images: bool | None = None
+    schema: bool | None = None
+
+
+def builtin_abilities(name: str) -> Abilities:
+    """Return what the table says about a model.
+
+    The table names what models can do, seldom what they cannot: one that it knows for something else sees no images.
+
+    Args:
+        name: Provider and model, e.g. "openai/gpt-4.1-mini", or a name of the table.
+    """
+    table = _table()
+    provider, _, bare = name.partition("/")
+    entry = table.get(name) or (table.get(bare) if bare and builtin_vendor(bare).startswith(provider) else None) or {}
+    window = next((entry[key] for key in _WINDOW if isinstance(entry.get(key), int)), None)
+    said = {field: entry[key] for field, key in _ABILITIES.items() if isinstance(entry.get(key), bool)}
+    if said:
+        said.setdefault("images", False)
+    return Abilities(context_window=window, **said)
 
 
 def builtin_price(name: str) -> ModelPrice | None:

@@ -177,7 +177,7 @@ ELSEWHERE = ("tail", "import", "collect", "replay", "schema", "trust", "watch")
     [
         line
         for name, lines in COMMANDS.items()
-        if name not in ELSEWHERE and not name.startswith(("guard ", "dataset ", "eval ", "alerts "))
+        if name not in ELSEWHERE and not name.startswith(("guard ", "dataset ", "eval ", "alerts ", "route "))
         for line in lines
     ],
 )

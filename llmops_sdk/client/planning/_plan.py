@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from llmops_sdk.client._chain_policies import Fallbacks, Policies
@@ -69,8 +69,13 @@ class CallPlan:
     checks_output: bool
 
 
-def plan_of(stages: Stages, options: Mapping[str, Any]) -> CallPlan:
+def plan_of(stages: Stages, options: Mapping[str, Any], fallbacks: tuple[str, ...] | None = None) -> CallPlan:
     """Return the plan of a call with checked options.
+
+    Args:
+        stages: The stages of the settings in force.
+        options: The options.
+        fallbacks: The models to fall back to, in place of the configured ones.
 
     Raises:
         TypeError: An option has the wrong type.
@@ -78,10 +83,12 @@ def plan_of(stages: Stages, options: Mapping[str, Any]) -> CallPlan:
     """
     key = _key(options)
     if key is None:
-        return _make(stages, options)
+        return _make(stages, options, fallbacks)
+    if fallbacks is not None:
+        key = (key, fallbacks)
     plan = stages.plans.get(key)
     if not isinstance(plan, CallPlan):
-        plan = _make(stages, options)
+        plan = _make(stages, options, fallbacks)
         # A test's stand-in has its own name and server.
         if stages.keeps_plans:
             stages.keep_plan(key, plan)
@@ -100,8 +107,10 @@ def _key(options: Mapping[str, Any]) -> Hashable | None:
     return tuple(parts)
 
 
-def _make(stages: Stages, options: Mapping[str, Any]) -> CallPlan:
+def _make(stages: Stages, options: Mapping[str, Any], fallbacks: tuple[str, ...] | None) -> CallPlan:
     resolved = stages.model(model_option(options))
+    if fallbacks is not None:
+        resolved = replace(resolved, fallbacks=fallbacks)
     answer = answer_type(options["response_model"]) if "response_model" in options else None
     guards = guards_of(stages, resolved, options)
     policies = Policies(

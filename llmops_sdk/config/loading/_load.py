@@ -25,6 +25,7 @@ from llmops_sdk.config.loading._settings import Settings, describe_settings, set
 from llmops_sdk.config.loading._trust import FileTrust, trust_of
 from llmops_sdk.config.loading.models._deployments import deployment_problems
 from llmops_sdk.config.loading.models._model_names import circle_problem, fallback_circle, is_target, model_problem
+from llmops_sdk.config.loading.models._routes import route_problems, routes_named
 from llmops_sdk.config.sections._caching import CassetteSettings
 from llmops_sdk.config.sections._fields import SettingsFields
 from llmops_sdk.config.sections._store import StoreSettings
@@ -132,7 +133,14 @@ def load_from(
         items = problem_items(error, _lists(layers))
         raise_if_any([from_pydantic(item, source_of(layers, key_path(item)[:-1]).location) for item in items])
         raise
-    found_problems = (_name_problems, _model_problems, _fallback_problems, _deployment_problems, _budget_problems)
+    found_problems = (
+        _name_problems,
+        _model_problems,
+        _fallback_problems,
+        _deployment_problems,
+        _route_problems,
+        _budget_problems,
+    )
     raise_if_any([problem for find in found_problems for problem in find(merged, layers)])
     sources = {dotted(path): source_of(layers, path).label for path in setting_values(merged)}
     settings = Settings.from_sources(merged, sources)
@@ -257,6 +265,15 @@ def _deployment_problems(merged: SettingsFields, layers: Sequence[Layer]) -> Ite
     for name, entry in merged.models.items():
         key = "deployments" if entry.deployments else "weights"
         yield from deployment_problems(merged, name, source_of(layers, ("models", name, key)).location)
+
+
+def _route_problems(merged: SettingsFields, layers: Sequence[Layer]) -> Iterator[Problem]:
+    for name in merged.models:
+        yield from route_problems(merged, name, source_of(layers, ("models", name)).location)
+    for name in routes_named(merged, merged.fallbacks):
+        source = source_of(layers, ("fallbacks",)).location
+        text = f"{source}: fallbacks: {name!r} is a route. Name one of its models instead."
+        yield Problem(message=text, source=source, key="fallbacks", value=name)
 
 
 def _budget_problems(merged: SettingsFields, layers: Sequence[Layer]) -> Iterator[Problem]:

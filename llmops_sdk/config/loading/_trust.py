@@ -32,7 +32,7 @@ _OPTION = "is not a plain option of a model"
 
 ALLOWED = frozenset({
     "enabled", "service", "prices", "retry", "fallback", "timeout", "limits", "breaker", "hedge", "budgets", "weights",
-    "balance", "guardrails", "capture",
+    "balance", "guardrails", "capture", "router", "context_window", "tools", "images", "schema",
     "cache.exact", "cache.ttl", "cache.max_bytes", "cache.namespace", "cache.sampled", "cache.tool_calls",
     "cache.tags", "cache.stale_while_revalidate", "cache.negative_ttl", "cache.semantic",
     "store.enabled", "store.max_bytes", "store.retention_days", "store.segment_bytes", "store.segment_seconds",
@@ -97,6 +97,10 @@ CHECKED: Mapping[str, tuple[str, _Check]] = {
     "model": (_AWAY, _names_no_url),
     "fallbacks": (_AWAY, _names_no_url),
     "deployments": (_AWAY, _names_no_url),
+    "route": (_AWAY, _names_no_url),
+    "router.pin": (_AWAY, _names_no_url),
+    "router.path": ("reads a file outside the project", _is_inside),
+    "router.verify": ("names code that runs", lambda value, _root: value == "none"),
     "cache.semantic.embedder": ("loads files of a model, or decides where data goes", _is_plain_embedder),
     "cassettes.records": (_AWAY, _names_no_url),
     "cassettes.mode": ("records prompts and answers into a file", lambda value, _root: value == "replay"),
@@ -116,7 +120,7 @@ CHECKED: Mapping[str, tuple[str, _Check]] = {
 _GUARD_MODELS = frozenset({"model", "fallback_model"})
 """The options of guards that name a model."""
 _LOCAL = frozenset({"store.path", "cache.path", "cassettes.folder"})
-_SENDS_NOTHING = frozenset({"model", "fallbacks", "deployments", "cassettes.records"})
+_SENDS_NOTHING = frozenset({"model", "fallbacks", "deployments", "route", "router.pin", "cassettes.records"})
 
 
 def rule_of(path: KeyPath) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field, NonNegativeFloat, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
 
 from llmops_sdk._util._public import public
 from llmops_sdk.config.sections._base import MissingKeyError, Names, OptionalText, OrNone, SettingsSection
 from llmops_sdk.config.sections._caching import CacheSettings
 from llmops_sdk.config.sections._calls import FallbackSettings, RetrySettings, Timeout
 from llmops_sdk.config.sections._guardrails import GuardrailSettings
+from llmops_sdk.config.sections._routing import RouterSettings
 from llmops_sdk.config.sections._traffic import BalanceMode, BreakerSettings, HedgeSettings, LimitSettings
 
 __all__ = ["ModelSettings", "PriceSettings", "ProviderSettings"]
@@ -45,7 +46,8 @@ class ModelSettings(SettingsSection):
     """A named model, for calls with `model="smart"`."""
 
     model: str = ""
-    """Provider and model, e.g. "anthropic/claude-sonnet-4-5". Required unless there are `deployments`."""
+    """Provider and model, e.g. "anthropic/claude-sonnet-4-5". Required unless there are `deployments` or a
+    `route`."""
     base_url: OptionalText = None
     """The base URL of a compatible server."""
     api_key_env: OptionalText = None
@@ -59,6 +61,19 @@ class ModelSettings(SettingsSection):
     balance: Annotated[BalanceMode | None, OrNone] = None
     """How to choose a deployment: by the weights alone, the one with the fewest calls in flight for its weight, or the
     fastest one. Default: "least_busy"."""
+    route: Names = ()
+    """The models that calls are routed among, the cheapest first: names from `[models]` or "provider/model"."""
+    router: RouterSettings | None = None
+    """How a model of `route` is chosen."""
+    context_window: Annotated[PositiveInt | None, OrNone] = None
+    """The most tokens of a prompt and its answer. Default: as the built-in table says. Routes leave out models that
+    cannot take a call."""
+    tools: Annotated[bool | None, OrNone] = None
+    """Whether the model calls tools. Default: as the built-in table says."""
+    images: Annotated[bool | None, OrNone] = None
+    """Whether the model sees images. Default: as the built-in table says."""
+    schema_: Annotated[bool | None, OrNone] = Field(default=None, alias="schema")
+    """Whether the model's answers follow a JSON schema. Default: as the built-in table says."""
     fallback: FallbackSettings | None = None
     """Overrides keys of `[fallback]`."""
     retry: RetrySettings | None = None
@@ -80,6 +95,6 @@ class ModelSettings(SettingsSection):
 
     @model_validator(mode="after")
     def _check_model(self) -> ModelSettings:
-        if not self.model and not self.deployments:
+        if not self.model and not self.deployments and not self.route:
             raise MissingKeyError("model")
         return self

@@ -29,6 +29,7 @@ _EVENT_COUNTS = {
     sc.EVENT_CACHE_LOOKUP: "lookup_events",
     sc.EVENT_GUARD_VERDICT: "verdict_events",
     sc.EVENT_TRAFFIC: "traffic_events",
+    sc.EVENT_ROUTE: "route_events",
 }
 _OTHER_RECORDS = frozenset(stream.record_type for stream in RECORD_STREAMS.values())
 _NEWLINE = orjson.OPT_APPEND_NEWLINE

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from llmops_sdk.store.schema._view_traffic import TRAFFIC_ATTRIBUTES
+from llmops_sdk.store.schema._view_traffic import EVENT_ATTRIBUTES
 from llmops_sdk.store.schema._views import RECORD_STREAMS, VIEWS, View
 from llmops_sdk.tracing.records import _semconv as sc
 
@@ -119,6 +119,7 @@ _EVENTS_OF = {
     "cache_lookups": (sc.EVENT_CACHE_LOOKUP, "lookup_events"),
     "guard_verdicts": (sc.EVENT_GUARD_VERDICT, "verdict_events"),
     "traffic": (sc.EVENT_TRAFFIC, "traffic_events"),
+    "routes": (sc.EVENT_ROUTE, "route_events"),
 }
 _LATEST_OF = {
     "scores": "coalesce(s.span_id, s.trace_id), s.session_id, s.document_id, s.name, s.source",
@@ -166,12 +167,14 @@ def _select(view: View) -> str:
     if view.name in _EVENTS_OF:
         event, flag = _EVENTS_OF[view.name]
         own = {
-            column.name: f"JSONExtract(e, 'attributes', '{TRAFFIC_ATTRIBUTES.get(column.name, column.name)}', "
+            column.name: f"JSONExtract(e, 'attributes', '{EVENT_ATTRIBUTES.get(column.name, column.name)}', "
             f"'{_TYPES[column.type]}')"
             for column in view.columns
             if column.type in _TYPES and column.name not in {"trace_id", "span_id"}
         }
-        listed = _listed(names, {**own, **_EVENT})
+        of_span = {"served_model": _COMPUTED["model"], "deployment": "s.deployment", "cost": "s.cost"}
+        of_span = of_span if view.name == "routes" else {}
+        listed = _listed(names, {**own, **_EVENT, **of_span})
         return f"SELECT {listed}\n{_each_event(flag)} AND JSONExtractString(e, 'name') = '{event}'"
     if view.name == "messages":
         return " UNION ALL\n".join(_messages(names, direction) for direction in ("input", "output"))

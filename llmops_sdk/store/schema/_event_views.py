@@ -26,7 +26,7 @@ _ATTEMPT = IDS + (
     Column("status_code", "BIGINT", "The HTTP status of an error."),
     Column("error_type", "VARCHAR", "The error's class."),
     Column("retry_after", "DOUBLE", "How long the provider asked to wait.", "s"),
-    Column("reason", "VARCHAR", "Why it was made: first, retry, hedge, fallback or reask."),
+    Column("reason", "VARCHAR", "Why it was made: first, retry, hedge, fallback, reask or escalation."),
     Column("cost", "DOUBLE", "What it cost; NULL when unknown.", "USD"),
     Column("deployment", "VARCHAR", "The deployment tried; NULL for a model without a name."),
 )
@@ -63,7 +63,11 @@ _VERDICT = IDS + (
 
 
 def event_view_sql(
-    event: str, flag: str, columns: tuple[Column, ...], attributes: Mapping[str, str] | None = None
+    event: str,
+    flag: str,
+    columns: tuple[Column, ...],
+    attributes: Mapping[str, str] | None = None,
+    of_span: Mapping[str, str] | None = None,
 ) -> str:
     """Return the SQL of a view with a row for each event of one name.
 
@@ -72,13 +76,15 @@ def event_view_sql(
         flag: The stored column that counts such events of a span.
         columns: The view's columns.
         attributes: The attribute of each column whose attribute has another name.
+        of_span: Columns of the span, each with its SQL over `store.spans`; they come last.
     """
     # Only the rows that have such an event are parsed: the flag was written beside it.
     times = {
         START_TIME: "make_timestamp(coalesce(e.attributes.start_ns, e.time_ns) // 1000)",
         TIME: "make_timestamp(e.time_ns // 1000)",
     }
-    own = [column for column in columns if column not in IDS]
+    of_span = of_span or {}
+    own = [column for column in columns if column not in IDS and column.name not in of_span]
     # Attributes of events are plain values: JSON is text there.
     texts = {column: f"TRY_CAST(e.attributes.{column.name} AS JSON)" for column in own if column.type == "JSON"}
     keys = {column: (attributes or {}).get(column.name, column.name) for column in own}
@@ -88,9 +94,11 @@ def event_view_sql(
     fields = [f'"{keys[one]}":"{"VARCHAR" if one in texts else one.type}"' for one in own if one not in times]
     fields += ['"start_ns":"BIGINT"'] if START_TIME in columns else []
     shape = '[{"name":"VARCHAR","time_ns":"BIGINT","attributes":{' + ",".join(fields) + "}}]"
+    shown = "".join(f", {name}" for name in of_span)
+    read = "".join(f"{sql} AS {name}, " for name, sql in of_span.items())
     return (
-        f"SELECT trace_id, span_id, {picked} FROM (SELECT trace_id, span_id, unnest(from_json(events, '{shape}')) AS e "
-        f"FROM store.spans WHERE {flag} > 0) WHERE e.name = '{event}'"
+        f"SELECT trace_id, span_id, {picked}{shown} FROM (SELECT trace_id, span_id, {read}"
+        f"unnest(from_json(events, '{shape}')) AS e FROM store.spans WHERE {flag} > 0) WHERE e.name = '{event}'"
     )
 
 

@@ -217,6 +217,7 @@ SPAN_COLUMNS: tuple[StoredColumn, ...] = (
     StoredColumn("lookup_events", "INTEGER", f"How many of them are `{sc.EVENT_CACHE_LOOKUP}`."),
     StoredColumn("verdict_events", "INTEGER", f"How many of them are `{sc.EVENT_GUARD_VERDICT}`."),
     StoredColumn("traffic_events", "INTEGER", f"How many of them are `{sc.EVENT_TRAFFIC}`.", since=4),
+    StoredColumn("route_events", "INTEGER", f"How many of them are `{sc.EVENT_ROUTE}`.", since=7),
     StoredColumn("otel_kind", "VARCHAR", "internal, client, server, producer or consumer."),
     StoredColumn("scope", "VARCHAR", "The library that made the span."),
     StoredColumn("resource", "JSON", "The attributes of the process that made it."),

@@ -1,4 +1,4 @@
-"""The view `traffic`: who waited how long for what, what was refused, each change of a breaker, each hedge."""
+"""The view `traffic`: who waited for what, what was refused, changes of breakers, hedges; and the view `routes`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from llmops_sdk.store.schema._shared_columns import IDS, TIME
 from llmops_sdk.store.schema._types import Column, View
 from llmops_sdk.tracing.records import _semconv as sc
 
-__all__ = ["TRAFFIC_ATTRIBUTES", "TRAFFIC_VIEW"]
+__all__ = ["EVENT_ATTRIBUTES", "ROUTES_VIEW", "TRAFFIC_VIEW"]
 
 _COLUMNS = IDS + (
     TIME,
@@ -31,14 +31,50 @@ _COLUMNS = IDS + (
     Column("limit_value", "DOUBLE", "Its limit, in the same unit."),
     Column("cost", "DOUBLE", "What the decision cost, as of a hedge that lost.", "USD"),
 )
-TRAFFIC_ATTRIBUTES = {"limit_value": "limit"}
-"""The attribute of each column whose attribute has another name: LIMIT is a keyword of SQL."""
+EVENT_ATTRIBUTES = {"limit_value": "limit", "default_model": "default"}
+"""The attribute of each column whose attribute has another name: LIMIT and DEFAULT are keywords of SQL."""
 
 TRAFFIC_VIEW = View(
     "traffic",
     "Every decision of traffic control.",
     _COLUMNS,
-    event_view_sql(sc.EVENT_TRAFFIC, "traffic_events", _COLUMNS, TRAFFIC_ATTRIBUTES),
+    event_view_sql(sc.EVENT_TRAFFIC, "traffic_events", _COLUMNS, EVENT_ATTRIBUTES),
     "SELECT policy, decision, deployment, count(*), avg(wait_ms) FROM traffic GROUP BY ALL",
     "trace_id span_id time policy decision deployment subject reason wait_ms cost",
+)
+
+_ROUTE = IDS + (
+    TIME,
+    Column("router", "VARCHAR", "The routed model, by its name in `[models]`."),
+    Column("model", "VARCHAR", "The model that was chosen, as the route names it."),
+    Column("serves", "VARCHAR", "The model that got the call: in shadow mode the default."),
+    Column("default_model", "VARCHAR", "The model for calls of which too little is known."),
+    Column("policy", "VARCHAR", "rules, cascade or learned."),
+    Column("mode", "VARCHAR", "serve or shadow."),
+    Column(
+        "reason",
+        "VARCHAR",
+        "Why: cheapest_good_enough, best, unfamiliar, unproven, doubtful_scores, incapable, pinned, rule, default, "
+        "explored, cascade or escalated.",
+    ),
+    Column("rule", "VARCHAR", "The rule that chose; NULL without one."),
+    Column("candidates", "JSON", "The models of the route: a list of {model, quality, error, cost, able}."),
+    Column("propensity", "DOUBLE", "The probability with which the model that got the call was chosen."),
+    Column("explored", "BOOLEAN", "Whether chance decided, to learn."),
+    Column("familiarity", "DOUBLE", "How similar the nearest scored prompt is, at most 1; NULL without a router."),
+    Column("version", "VARCHAR", "The version of the trained router; NULL without one."),
+    Column("served_model", "VARCHAR", "The model that answered, by its own name: after a fallback another one."),
+    Column("deployment", "VARCHAR", "The deployment that answered, as in `llm_calls`."),
+    Column("cost", "DOUBLE", "What the call cost, all attempts together; NULL when unknown.", "USD"),
+)
+_OF_SPAN = {"served_model": "coalesce(model, request_model)", "deployment": "deployment", "cost": "cost"}
+"""The columns of `routes` that the span has, with their SQL."""
+
+ROUTES_VIEW = View(
+    "routes",
+    "Every decision of a router: a row for each call of a routed model, and one for each step of a cascade.",
+    _ROUTE,
+    event_view_sql(sc.EVENT_ROUTE, "route_events", _ROUTE, EVENT_ATTRIBUTES, _OF_SPAN),
+    "SELECT model, reason, count(*), avg(cost) FROM routes GROUP BY ALL",
+    "trace_id span_id time router model default_model policy mode reason candidates propensity explored version",
 )

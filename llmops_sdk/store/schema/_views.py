@@ -11,7 +11,7 @@ from llmops_sdk.store.schema._record_streams import RECORD_STREAMS, SEAL, stream
 from llmops_sdk.store.schema._span_columns import SPAN_COLUMNS
 from llmops_sdk.store.schema._span_views import CALLS_VIEW, SESSIONS_VIEW, SHOWN, SPANS_VIEW, TRACES_VIEW
 from llmops_sdk.store.schema._types import Column, RecordStream, StoredColumn, View
-from llmops_sdk.store.schema._view_traffic import TRAFFIC_VIEW
+from llmops_sdk.store.schema._view_traffic import ROUTES_VIEW, TRAFFIC_VIEW
 from llmops_sdk.store.schema.evaluation._datasets import DATASET_VIEWS
 
 __all__ = [
@@ -28,7 +28,7 @@ __all__ = [
     "stream_name",
 ]
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 
 VIEWS: list[View] = [
     SPANS_VIEW,
@@ -37,6 +37,7 @@ VIEWS: list[View] = [
     CALLS_VIEW,
     *EVENT_VIEWS,
     TRAFFIC_VIEW,
+    ROUTES_VIEW,
     MESSAGES_VIEW,
     *(stream.view for stream in RECORD_STREAMS.values() if stream.view is not None),
     *DATASET_VIEWS,

@@ -139,7 +139,9 @@ _SAFE_KEYS = frozenset(
 
 # The names that this SDK gives, which collected spans of it have.
 _OWN_KEYS = frozenset({names.CACHE, names.KIND, names.SCORE_DOCUMENT, names.SCORE_SOURCE, names.STATUS})
-_OWN_EVENTS = frozenset({names.EVENT_ATTEMPT, names.EVENT_CACHE_LOOKUP, names.EVENT_GUARD_VERDICT, names.EVENT_TRAFFIC})
+_OWN_EVENTS = frozenset(
+    {names.EVENT_ATTEMPT, names.EVENT_CACHE_LOOKUP, names.EVENT_GUARD_VERDICT, names.EVENT_ROUTE, names.EVENT_TRAFFIC}
+)
 
 
 def is_content(key: str, value: Any) -> bool:

@@ -89,12 +89,13 @@ SERVER_ADDRESS = "server.address"
 SERVER_PORT = "server.port"
 
 # Events of a span. Their attributes are named like the columns of the views `attempts`, `cache_lookups`,
-# `guard_verdicts` and `traffic`.
+# `guard_verdicts`, `traffic` and `routes`.
 EVENT_ATTEMPT = "llmops.attempt"
 EVENT_FALLBACK = "llmops.fallback"
 EVENT_CACHE_LOOKUP = "llmops.cache.lookup"
 EVENT_GUARD_VERDICT = "llmops.guard.verdict"
 EVENT_TRAFFIC = "llmops.traffic"
+EVENT_ROUTE = "llmops.route"
 EVENT_GUARDRAIL_RESULT = "gen_ai.guardrail.result"  # its name in the conventions, for export
 EVENT_EXCEPTION = "exception"
 GUARD_STREAM_DELAY = "llmops.guard.stream_delay_ms"

@@ -104,7 +104,7 @@ def model_chain(settings: SettingsFields, wanted: str, source: str, key: str) ->
             return chain, Problem(message=text, source=source, key=key, value=wanted)
         chain.append(target)
         if not entry.model:
-            return chain, None  # its deployments serve the calls
+            return chain, None  # its deployments or the models of its route serve the calls
         if entry.model == target and "/" in target:
             # An entry [models."openai/gpt-4.1"] may configure the model of the same name.
             break

@@ -19,11 +19,13 @@ from llmops_sdk.config.loading.models._model_names import (
     model_chain,
     target_parts,
 )
+from llmops_sdk.config.loading.models._routes import route_of, route_problems
 from llmops_sdk.config.sections._base import SettingsSection
 from llmops_sdk.config.sections._caching import CacheSettings
 from llmops_sdk.config.sections._calls import FallbackSettings, RetrySettings, Timeout
 from llmops_sdk.config.sections._guardrails import GuardrailSettings
 from llmops_sdk.config.sections._models import PriceSettings
+from llmops_sdk.config.sections._routing import RouterSettings
 from llmops_sdk.config.sections._traffic import BalanceMode, BreakerSettings, HedgeSettings, LimitSettings
 
 __all__ = ["ResolvedModel", "resolve_deployments", "resolve_model"]
@@ -60,6 +62,9 @@ class ResolvedModel:
         deployment: The name under which the calls to it share limits, a breaker and records: that of `[models]`, else
             provider and model, with host and port for a URL.
         caller: The model whose deployment this is, as the caller wrote it, or None.
+        route: The models that its calls are routed among, the cheapest first; empty for a model that is not routed.
+        router: How one of them is chosen.
+        routed_by: The name of `[models]` that has the route, or "".
     """
 
     name: str
@@ -84,6 +89,9 @@ class ResolvedModel:
     balance: BalanceMode = "least_busy"
     deployment: str = ""
     caller: str | None = None
+    route: tuple[str, ...] = ()
+    router: RouterSettings = field(default_factory=RouterSettings)
+    routed_by: str = ""
 
 
 def resolve_model(settings: Settings, name: str | None = None) -> ResolvedModel:
@@ -94,7 +102,8 @@ def resolve_model(settings: Settings, name: str | None = None) -> ResolvedModel:
         name: A name from `[models]`, "provider/model", or "https://server/v1#model"; None means `settings.model`.
 
     Raises:
-        ConfigError: `name` is not a model, its deployments are not valid, or named models or fallbacks form a circle.
+        ConfigError: `name` is not a model, its deployments or its route are not valid, or named models or fallbacks
+            form a circle.
 
     Example:
         >>> from llmops_sdk.config import Settings, resolve_model
@@ -108,8 +117,15 @@ def resolve_model(settings: Settings, name: str | None = None) -> ResolvedModel:
     raise_if_any([circle_problem(circle, ARGUMENTS.location, "fallbacks")] if circle else [])
     for link in chain:
         raise_if_any(list(deployment_problems(settings, link, ARGUMENTS.location)))
+        raise_if_any(list(route_problems(settings, link, ARGUMENTS.location)))
     sharing = sharing_of(settings, chain)
+    routing = route_of(settings, chain)
     found = _resolved(settings, wanted, chain)
+    if routing is not None:
+        # It has no server of its own; what only asks for one gets the default's.
+        default = resolve_model(settings, routing.default)
+        at_default: dict[str, Any] = {name: getattr(default, name) for name in _OF_SERVER}
+        found = replace(found, route=routing.route, router=routing.router, routed_by=routing.name, **at_default)
     if sharing.deployments and not settings.models[chain[-1]].model:
         first = _deployment(settings, sharing.deployments[0], found)
         server: dict[str, Any] = {name: getattr(first, name) for name in _OF_SERVER}

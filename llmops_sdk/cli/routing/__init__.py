@@ -1,0 +1,1 @@
+"""`llmops route …`: train, report and simulate routers, and explain their decisions."""

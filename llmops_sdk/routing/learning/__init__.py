@@ -1,0 +1,1 @@
+"""Learn from scored prompts how good each model is on a prompt."""

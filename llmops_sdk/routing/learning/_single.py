@@ -1,0 +1,193 @@
+"""Predict for one prompt, fast: the numbers of `QualityModel.predict`, from weights that are folded together once."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from llmops_sdk.embeddings._vectors import numpy
+from llmops_sdk.routing.features._read import Features
+from llmops_sdk.routing.features._terms import BUCKETS
+from llmops_sdk.routing.learning._neighbours import Neighbours
+from llmops_sdk.routing.learning._predictor import NEIGHBOURS
+from llmops_sdk.routing.learning._quality import NEAREST_DOUBTS, Part, QualityModel
+
+if TYPE_CHECKING:
+    import numpy as np  # noqa: TID251 - for types only
+    from numpy.typing import NDArray  # noqa: TID251 - for types only
+
+__all__ = ["SinglePrediction", "SinglePredictor"]
+
+_SAMPLE_STEP = 8
+_ENOUGH_ROWS = 4_000
+_MARGIN = 2.0
+
+
+class SinglePrediction:
+    """The prediction for one prompt.
+
+    Args:
+        quality: The score of each model; None for one of which too little is known.
+        familiarity: The cosine to the most similar scored prompt.
+        doubt: The share of the nearest prompts whose scores are not believed.
+    """
+
+    __slots__ = ("doubt", "familiarity", "quality")
+
+    def __init__(self, quality: list[float | None], familiarity: float, doubt: float) -> None:
+        self.quality, self.familiarity, self.doubt = quality, familiarity, doubt
+
+
+class SinglePredictor:
+    """Predicts for one prompt.
+
+    Args:
+        model: The fitted predictors.
+        believed: Which scored prompts count.
+    """
+
+    def __init__(self, model: QualityModel, believed: NDArray[np.bool_]) -> None:
+        np = numpy()
+        self._model = model
+        self._parts = [_FoldedPart(part) for part in model.parts]
+        self._neighbours = _Nearest(model.neighbours)
+        self._believed = None if bool(believed.all()) else believed
+        # The linear models of all parts in one matrix, in the order of the parts.
+        self._weights: Any = np.concatenate([part.linear for part in self._parts], axis=1)
+        self._offsets: Any = np.concatenate([part.offsets for part in self._parts])
+
+    def predict(self, features: Features) -> SinglePrediction:
+        """Return the prediction.
+
+        Args:
+            features: Of one prompt.
+        """
+        np = numpy()
+        near, cosines, largest = self._neighbours.find(features.vectors[0])
+        row = np.concatenate([features.forms[0], features.vectors[0]])
+        linear = (row @ self._weights + self._offsets).tolist()
+        length = float(features.forms[0, 0])
+        found: list[float | None] = [None] * self._model.models
+        relative: set[int] = set()
+        at = 0
+        for part in self._parts:
+            values = part.add(linear[at : at + part.count], features, near, length)
+            at += part.count
+            for model, value in zip(part.models, values, strict=True):
+                found[model] = value
+                if part.differences and model != self._model.strongest:
+                    relative.add(model)
+        doubt = self._doubt(near, cosines)
+        strong = found[self._model.strongest]
+        assert strong is not None  # the strongest model has a part
+        for model, value in enumerate(found):
+            if value is not None:
+                found[model] = strong + (value if model in relative else value - strong) * (1 - doubt)
+        return SinglePrediction(found, largest, doubt)
+
+    def _doubt(self, near: NDArray[np.intp], cosines: NDArray[np.float32]) -> float:
+        if self._believed is None:
+            return 0.0
+        order = numpy().argsort(-cosines)[:NEAREST_DOUBTS]
+        return 1 - float(self._believed[near[order]].mean())
+
+
+class _FoldedPart:
+    """One part with its scales and offsets folded into few arrays."""
+
+    def __init__(self, part: Part) -> None:
+        np = numpy()
+        predictor = part.predictor
+        mean, scale = predictor.form_scale
+        form = predictor.form[:-1] / scale[:, None]
+        self.models, self.differences, self.count = part.models, part.differences, predictor.outputs.shape[1]
+        self.linear: Any = np.concatenate([form, predictor.vector[:-1]]) / 4
+        self.offsets: Any = (
+            predictor.form[-1] - (mean / scale) @ predictor.form[:-1] + predictor.vector[-1] + predictor.term[-1]
+        ) / 4
+        # An array is faster than the dictionary for all the buckets of a prompt at once.
+        self._columns: Any = np.full(BUCKETS, -1, dtype=np.int32)
+        self._columns[list(predictor.terms.columns)] = list(predictor.terms.columns.values())
+        self._term_weights: Any = predictor.terms.weights
+        self._terms: Any = predictor.terms.weights[:, None] * predictor.term[:-1] / 4
+        weights = predictor.row_weights[:, None]
+        self._outputs: Any = np.concatenate([predictor.outputs * weights, weights], axis=1)
+        self._mean: list[float] = predictor.mean.tolist()
+        self._slope: list[float] = predictor.slope.tolist()
+        self._length = float(mean[0]), float(scale[0])
+
+    def add(self, linear: list[float], features: Features, near: NDArray[np.intp], length: float) -> list[float]:
+        """Return the outputs.
+
+        Args:
+            linear: What the linear models of form and vector give.
+            features: Of the prompt.
+            near: Its nearest scored prompts.
+            length: Its logarithmic length.
+        """
+        np = numpy()
+        *outputs, total = np.add.reduce(self._outputs.take(near, axis=0)).tolist()
+        terms = self._of_terms(features.buckets[0], len(linear))
+        mean, scale = self._length
+        longer = min(max((length - mean) / scale, -3.0), 3.0)
+        return [
+            value + term + (output / total if total > 0 else middle) / 4 + slope * longer
+            for value, term, output, middle, slope in zip(linear, terms, outputs, self._mean, self._slope, strict=True)
+        ]
+
+    def _of_terms(self, buckets: Counter[int], count: int) -> list[float]:
+        np = numpy()
+        columns = self._columns[np.fromiter(buckets, dtype=np.intp, count=len(buckets))]
+        known = columns >= 0
+        places = columns[known]
+        if not len(places):
+            return [0.0] * count
+        sizes = self._term_weights.take(places)
+        if buckets.total() == len(buckets):  # no word comes twice, as in most short prompts
+            found, norm = np.add.reduce(self._terms.take(places, axis=0)), math.sqrt(float(sizes @ sizes))
+        else:
+            times = np.fromiter(buckets.values(), dtype=np.float64, count=len(buckets))[known]
+            times = 1 + np.log(times)
+            sizes = sizes * times
+            found, norm = times @ self._terms.take(places, axis=0), math.sqrt(float(sizes @ sizes))
+        return (found / (norm or 1.0)).tolist()
+
+
+class _Nearest:
+    """Finds the nearest prompts of one vector."""
+
+    def __init__(self, neighbours: Neighbours) -> None:
+        np = numpy()
+        # Sums over the columns instead of BLAS: its threads wait for each other whenever the machine is busy, for
+        # milliseconds, and a single core takes no longer than this.
+        self._columns: Any = np.ascontiguousarray(neighbours.rows.T)
+        self._directions = neighbours.directions
+        self._center: Any = neighbours.center @ neighbours.directions
+        self._count = min(NEIGHBOURS, len(neighbours.rows))
+        # The sample is expected to have this many of the nearest ones, with a margin.
+        self._rank = int(self._count / _SAMPLE_STEP * _MARGIN) + 8
+
+    def find(self, vector: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[np.float32], float]:
+        """Return the numbers of the nearest prompts in no order, their cosines, and the largest cosine.
+
+        Args:
+            vector: Of the prompt.
+        """
+        np = numpy()
+        asked = np.einsum("i,ij->j", vector, self._directions) - self._center
+        length = np.float32(max(math.sqrt(float(asked @ asked)), 1e-9))
+        cosines = np.einsum("ji,j->i", self._columns, asked / length)
+        among: Any = None
+        if len(cosines) >= _ENOUGH_ROWS:
+            # A bound from a sample leaves a few hundred rows, almost always the nearest ones with them.
+            sample = cosines[::_SAMPLE_STEP]
+            bound = np.partition(sample, len(sample) - self._rank)[len(sample) - self._rank]
+            among = np.flatnonzero(cosines >= bound)
+        if among is None or len(among) < self._count:
+            chosen = np.argpartition(cosines, -self._count)[-self._count :]
+        else:
+            some = cosines[among]
+            chosen = among[np.argpartition(some, -self._count)[-self._count :]]
+        nearest = cosines[chosen]
+        return chosen, nearest, float(nearest.max())
