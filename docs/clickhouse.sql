@@ -246,6 +246,29 @@ SELECT s.trace_id AS trace_id,
 FROM llmops.store_spans AS s ARRAY JOIN JSONExtractArrayRaw(coalesce(s.events, '[]')) AS e
 WHERE s.traffic_events > 0 AND JSONExtractString(e, 'name') = 'llmops.traffic';
 
+CREATE OR REPLACE VIEW llmops.routes AS
+SELECT s.trace_id AS trace_id,
+    s.span_id AS span_id,
+    fromUnixTimestamp64Micro(intDiv(JSONExtract(e, 'time_ns', 'Nullable(Int64)'), 1000), 'UTC') AS time,
+    JSONExtract(e, 'attributes', 'router', 'Nullable(String)') AS router,
+    JSONExtract(e, 'attributes', 'model', 'Nullable(String)') AS model,
+    JSONExtract(e, 'attributes', 'serves', 'Nullable(String)') AS serves,
+    JSONExtract(e, 'attributes', 'default', 'Nullable(String)') AS default_model,
+    JSONExtract(e, 'attributes', 'policy', 'Nullable(String)') AS policy,
+    JSONExtract(e, 'attributes', 'mode', 'Nullable(String)') AS mode,
+    JSONExtract(e, 'attributes', 'reason', 'Nullable(String)') AS reason,
+    JSONExtract(e, 'attributes', 'rule', 'Nullable(String)') AS rule,
+    JSONExtract(e, 'attributes', 'candidates', 'Nullable(String)') AS candidates,
+    JSONExtract(e, 'attributes', 'propensity', 'Nullable(Float64)') AS propensity,
+    JSONExtract(e, 'attributes', 'explored', 'Nullable(Bool)') AS explored,
+    JSONExtract(e, 'attributes', 'familiarity', 'Nullable(Float64)') AS familiarity,
+    JSONExtract(e, 'attributes', 'version', 'Nullable(String)') AS version,
+    coalesce(s.model, s.request_model) AS served_model,
+    s.deployment AS deployment,
+    s.cost AS cost
+FROM llmops.store_spans AS s ARRAY JOIN JSONExtractArrayRaw(coalesce(s.events, '[]')) AS e
+WHERE s.route_events > 0 AND JSONExtractString(e, 'name') = 'llmops.route';
+
 CREATE OR REPLACE VIEW llmops.messages AS
 SELECT s.trace_id AS trace_id,
     s.span_id AS span_id,
