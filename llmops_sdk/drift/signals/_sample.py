@@ -26,7 +26,7 @@ __all__ = ["Sample", "read_sample"]
 
 _CLUSTERS = 20
 _LONGEST = 600  # characters that are turned into vectors, words and languages
-_MOST_READ = 20_000
+_MOST_READ = 12_000
 _SLICES = 4
 _AT_ONCE = 500
 _REFUSALS = (
