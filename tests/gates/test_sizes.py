@@ -5,17 +5,35 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 
+import pytest
+
+pytestmark = pytest.mark.xdist_group("sizes")
 MODULE_LINES = 400
 FUNCTION_LINES = 60
 GUARD = "llmops_sdk/_util/_guard.py"
+_Node = TypeVar("_Node", bound=ast.stmt | ast.expr | ast.excepthandler)
 
 
-def _nodes(sources: list[Path], root: Path) -> Iterator[tuple[str, ast.AST]]:
-    for path in sources:
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            yield f"{path.relative_to(root).as_posix()}:{getattr(node, 'lineno', 0)}", node
+@lru_cache(maxsize=1)
+def _checked_nodes(sources: tuple[Path, ...], root: Path) -> list[tuple[str, ast.stmt | ast.expr | ast.excepthandler]]:
+    """Return the nodes that the tests below look at, each with its place: to parse the package takes seconds."""
+    checked = ast.FunctionDef | ast.AsyncFunctionDef | ast.ExceptHandler | ast.Call | ast.Raise
+    return [
+        (f"{path.relative_to(root).as_posix()}:{node.lineno}", node)
+        for path in sources
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, checked)
+    ]
+
+
+def _nodes(sources: list[Path], root: Path, *types: type[_Node]) -> Iterator[tuple[str, _Node]]:
+    for where, node in _checked_nodes(tuple(sources), root):
+        if isinstance(node, types):
+            yield where, node
 
 
 def test_modules_have_at_most_400_lines(sources: list[Path], root: Path):
@@ -28,8 +46,7 @@ def test_modules_have_at_most_400_lines(sources: list[Path], root: Path):
 def test_functions_have_at_most_60_lines(sources: list[Path], root: Path):
     sizes = {
         f"{where} {node.name}": (node.end_lineno or 0) - node.lineno + 1
-        for where, node in _nodes(sources, root)
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        for where, node in _nodes(sources, root, ast.FunctionDef, ast.AsyncFunctionDef)
     }
 
     assert {name: size for name, size in sizes.items() if size > FUNCTION_LINES} == {}
@@ -64,7 +81,7 @@ def _raises_again(handler: ast.ExceptHandler) -> bool:
 def test_only_the_telemetry_guard_catches_all_exceptions(sources: list[Path], root: Path):
     broad = [
         where
-        for where, node in _nodes(sources, root)
+        for where, node in _nodes(sources, root, ast.ExceptHandler, ast.Call)
         if (isinstance(node, ast.ExceptHandler) and _is_broad(node.type) and not _raises_again(node))
         or _suppresses_all(node)
     ]
@@ -76,8 +93,8 @@ def test_only_the_telemetry_guard_catches_all_exceptions(sources: list[Path], ro
 def test_no_code_is_unfinished(sources: list[Path], root: Path):
     raised = [
         where
-        for where, node in _nodes(sources, root)
-        if isinstance(node, ast.Raise) and node.exc is not None and "NotImplementedError" in ast.dump(node.exc)
+        for where, node in _nodes(sources, root, ast.Raise)
+        if node.exc is not None and "NotImplementedError" in ast.dump(node.exc)
     ]
     marked = [
         f"{path.relative_to(root)}:{number}"
