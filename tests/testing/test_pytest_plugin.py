@@ -68,7 +68,8 @@ def test_a_run_that_does_not_use_it_imports_nothing_for_it(tmp_path: Path):
 
     assert done.returncode == 0, done.stdout + done.stderr
     ours, heavy = json.loads((tmp_path / "imports.json").read_text("utf-8"))
-    errors = (f"errors.{family}" for family in ("_base", "_checks", "_data", "_evaluation", "_provider", "_traffic"))
+    families = ("_base", "_checks", "_data", "_evaluation", "_monitoring", "_provider", "_traffic")
+    errors = (f"errors.{family}" for family in families)
     light = ["_exit", "_lazy", "_version", "errors", *errors, "testing", "testing._plugin"]
     assert ours == ["llmops_sdk", *(f"llmops_sdk.{name}" for name in light)]
     assert heavy == []
