@@ -143,6 +143,7 @@ def test_counters_go_on_after_a_restart_and_after_a_kill():
     assert [value(one, "llmops_calls_total") for one in (before, after, last, again)] == [3, 7, 12, 12]
 
 
+@pytest.mark.thorough
 def test_no_counter_falls_while_the_store_is_pruned_compacted_and_thinned():
     thinning = ThinningPolicy.from_settings(ThinningSettings(share=0.01, after_days=1))
     found: list[Samples] = []
