@@ -59,6 +59,7 @@ _EXAMPLES = {
 }
 # Where a view has other columns beside one of these.
 _EXAMPLES_OF = {
+    ("alerts", "events"): "SELECT rule, events, bad FROM {view} WHERE events IS NOT NULL",
     ("experiments", "start_ns"): "SELECT name, time - make_timestamp(start_ns // 1000) AS took FROM {view}",
     ("experiment_items", "output"): "SELECT item_id, output FROM {view} WHERE output IS NULL",
     ("experiment_items", "position"): "SELECT item_id, output FROM {view} ORDER BY position, repeat",
