@@ -13,7 +13,14 @@ import pytest
 
 from llmops_sdk.errors import StoreError
 from llmops_sdk.store import StoreSink, connect, query
-from llmops_sdk.store._record_writer import ExperimentItemRecord, ExperimentRecord, ExperimentScoreRecord
+from llmops_sdk.store._record_writer import (
+    AlertRecord,
+    CanaryRunRecord,
+    DriftCheckRecord,
+    ExperimentItemRecord,
+    ExperimentRecord,
+    ExperimentScoreRecord,
+)
 from llmops_sdk.store.files._layout import create_store, list_segments
 from llmops_sdk.store.files._locks import exclusive_lock
 from llmops_sdk.store.files._manifest import Manifest, read_manifest
@@ -53,13 +60,14 @@ def blank(record_type, **values):
 
 @pytest.fixture
 def everything(make_span):
-    """Something for each view of traces and experiments."""
+    """Something for each view of traces, experiments and monitoring."""
     events = [
         ("llmops.attempt", 5_000, {"attempt": 1, "provider": "p", "status": "error", "status_code": 503, "cost": 0.5}),
         ("llmops.attempt", 6_000, {"attempt": 2, "provider": "p", "status": "ok", "retry_after": 1.5}),
         ("llmops.cache.lookup", 7_000, {"tier": "exact", "hit": False, "decision": "miss"}),
         ("llmops.guard.verdict", 8_000, {"guard": "cards", "rail": "input", "action": "redact", "duration_ms": 0.5}),
         ("llmops.traffic", 9_000, {"policy": "limit", "decision": "waited", "wait_ms": 2.5, "limit": 8.0}),
+        ("llmops.route", 4_000, {"router": "auto", "model": "m", "reason": "rule", "propensity": 1.0}),
     ]
     messages = {
         "gen_ai.input.messages": b'[{"role":"user","parts":[{"type":"text","content":"\\u00fc \\"x\\""}]}]',
@@ -83,6 +91,9 @@ def everything(make_span):
         blank(ExperimentRecord, experiment_id="e", name="n", status="completed", time_ns=1),
         blank(ExperimentItemRecord, experiment_id="e", item_id="i", output=b'{"a":1}', models=["m"], time_ns=1),
         blank(ExperimentScoreRecord, experiment_id="e", item_id="i", scorer="s", value=0.5, passed=True, time_ns=1),
+        blank(AlertRecord, alert_id="a", rule="r", state="firing", value=2.0, example_trace_ids=["1" * 32], time_ns=1),
+        blank(DriftCheckRecord, check_id="c", signal="length", effect=0.5, example_trace_ids=[], time_ns=1),
+        blank(CanaryRunRecord, run_id="r", canary="c", item_id="i", answer="yes", time_ns=1),
     ]
 
 
@@ -93,7 +104,7 @@ def test_every_view_gives_the_same_rows_from_parquet_as_from_lines(store, everyt
     before = {view.name: query(f"FROM {view.name} ORDER BY ALL", path=store).rows() for view in VIEWS}
     types = {view.name: query(f"DESCRIBE {view.name}", path=store).rows() for view in VIEWS}
     done = compact_store(store, **AT_ONCE)
-    assert (done.segments, done.skipped, done.busy) == (6, 0, False)
+    assert (done.segments, done.skipped, done.busy) == (9, 0, False)
     assert done.rows == len(everything)
     compact_store(store, **AT_ONCE)
     assert list_segments(store) == []
