@@ -1,6 +1,6 @@
 """The local store: write records as lines, compact them to Parquet, read them with SQL.
 
-Doors for other packages: `_online_lock`, `_record_writer`, `_sink`.
+Doors for other packages: `_online_lock`, `_own_traces`, `_record_writer`, `_sink`.
 """
 
 from __future__ import annotations

@@ -41,6 +41,7 @@ class CallWriter:
         start_ns: int = 1_795_000_000_000_000_000,
         kind: str = "llm",
         attributes: Mapping[str, Any] | None = None,
+        tags: tuple[str, ...] = (),
     ) -> None:
         """Write calls with equal values."""
         own: dict[str, Any] = {
@@ -58,8 +59,8 @@ class CallWriter:
         self._sink.write([
             RecordedSpan(
                 name="chat", kind=kind, trace_id=number, span_id=number, start_ns=start_ns, status=status,
-                duration_ns=int(seconds * 1e9), attributes=own, stamp=Stamp(user_id=user, prompt_name=prompt),
-                resource={"service.name": service},
+                duration_ns=int(seconds * 1e9), attributes=own,
+                stamp=Stamp(user_id=user, prompt_name=prompt, tags=tags), resource={"service.name": service},
             )
             for number in itertools.islice(_IDS, count)
         ])  # fmt: skip

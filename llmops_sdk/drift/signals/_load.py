@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from llmops_sdk.drift.signals._frame import Column, Frame, codes_of, numpy
 from llmops_sdk.drift.signals._windows import Windows
 from llmops_sdk.errors import ConfigError
+from llmops_sdk.store._own_traces import OWN_ROOT
 from llmops_sdk.tracing.records import _semconv as sc
 
 if TYPE_CHECKING:
@@ -27,12 +28,8 @@ PARAMETERS = ("temperature", "top_p", "max_tokens", "reasoning.level", "frequenc
 
 _HASH = "CASE WHEN ({0}) IS NULL THEN 0 ELSE greatest(hash(({0})::VARCHAR) >> 32, 1) END"
 CALL_END = "(start_ns + (duration_ms * 1e6)::BIGINT)"
-# Evaluators' and experiments' own calls, and those of canaries, are not traffic.
-_OWN = """SELECT DISTINCT hash(trace_id) AS own FROM spans WHERE start_time >= make_timestamp($scan // 1000)
-  AND start_time < make_timestamp($end // 1000) AND ((parent_span_id IS NULL AND kind = 'evaluator')
-  OR (contains(attributes::VARCHAR, '"llmops.canary"') AND attributes->>'llmops.canary' IS NOT NULL)
-  OR (parent_span_id IS NULL AND contains(attributes::VARCHAR, '"llmops.eval.experiment_id"')
-      AND attributes->>'llmops.eval.experiment_id' IS NOT NULL))"""
+_OWN = f"""SELECT DISTINCT hash(trace_id) AS own FROM spans WHERE start_time >= make_timestamp($scan // 1000)
+  AND start_time < make_timestamp($end // 1000) AND {OWN_ROOT}"""
 _CATEGORY = {
     "finish_reason": "finish_reason",
     "served_model": "CASE WHEN model IS NULL THEN NULL ELSE coalesce(request_model, '') || ' > ' || model END",

@@ -10,6 +10,7 @@ from typing import Any
 from llmops_sdk.config import EvaluatorSettings
 from llmops_sdk.errors import QueryError
 from llmops_sdk.store import query
+from llmops_sdk.store._own_traces import OWN_ROOT
 
 __all__ = ["Candidate", "candidates", "experiment_id", "spent_today", "where_clause"]
 
@@ -27,15 +28,12 @@ FROM spans s LEFT JOIN tried t ON t.item_id = s.trace_id || '/' || s.span_id
 WHERE {conditions} AND {draw} AND NOT coalesce(t.done, false) AND coalesce(t.attempts, 0) < $attempts
 ORDER BY s.start_time, s.span_id LIMIT $limit
 """
-# The outputs of experiments have their scores already, and an evaluator's own spans must not be scored in turn.
+# The outputs of experiments and canaries have their scores already, and an evaluator must not score itself.
 _ALWAYS: tuple[str, ...] = (
     "s.status = 'ok'",
     "s.output IS NOT NULL",
     "s.kind <> 'evaluator'",
-    (
-        "s.trace_id NOT IN (SELECT trace_id FROM spans WHERE parent_span_id IS NULL AND "
-        "(kind = 'evaluator' OR attributes->>'llmops.eval.experiment_id' IS NOT NULL))"
-    ),
+    f"s.trace_id NOT IN (SELECT trace_id FROM spans WHERE {OWN_ROOT})",  # noqa: S608 - constants
 )
 _ALONE = "SELECT span_id FROM spans WHERE (\n{where}\n) LIMIT 0"
 _SPENT = "SELECT coalesce(sum(cost), 0) FROM experiment_scores WHERE experiment_id = $id AND time >= $midnight"

@@ -140,7 +140,7 @@ def _changed(baseline: ComparableRun, run: ComparableRun, comparison: Comparison
             if content
             else []
         )
-        rows.append([item, scorer, _number(old), _number(new), *map(_content, texts)])
+        rows.append([item, scorer, _number(old), _number(new), *texts])
     return f"<h2>Items that changed most, the largest losses first ({len(shown)} of {len(found)})</h2>" + table(
         header, rows
     )

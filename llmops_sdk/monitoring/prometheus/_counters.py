@@ -45,7 +45,7 @@ _MAX_LABEL = 100
 _KINDS = frozenset({"llm", "embedding"})
 _MARKS = tuple(f'"kind":"{kind}"'.encode() for kind in sorted(_KINDS))
 _NOT_TRAFFIC = ("llmops.canary", "llmops.evaluator", "llmops.eval.trace_id")
-"""Attributes of calls that no user of the application has caused."""
+"""Attributes of calls that no user of the application has caused; the first is also a tag of all spans of a canary."""
 
 Labels: TypeAlias = tuple[str, ...]
 
@@ -144,6 +144,8 @@ class CallCounters:
             return
         attributes = span.get("attributes")
         if isinstance(attributes, dict) and any(name in attributes for name in _NOT_TRAFFIC):
+            return
+        if _NOT_TRAFFIC[0] in (span.get("tags") or ()):
             return
         values = [span.get(name) for name in LABELS]
         values[LABELS.index("model")] = span.get("model") or span.get("request_model")

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
 from llmops_sdk.config import AlertSettings, SloSettings
-from llmops_sdk.monitoring.prometheus._burn_windows import BurnWindow, burn_windows
 from llmops_sdk.monitoring.prometheus._promql import NotInMetrics, alert_terms, duration_text, matchers, sli_terms
+from llmops_sdk.monitoring.slo._windows import BurnWindow, burn_windows
 
 if TYPE_CHECKING:
     from llmops_sdk.config import Settings

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from llmops_sdk.monitoring.reports._estimates import MIN_CLUSTERS
 from llmops_sdk.monitoring.reports._period import Period
+from llmops_sdk.store._own_traces import OWN_ROOT, OWN_SPAN
 
 __all__ = ["GRID", "MOST_MOVERS", "WEIGHT", "call_parts", "call_tables", "calls_where", "counted", "moment"]
 
@@ -25,11 +26,6 @@ WEIGHT = "coalesce(TRY_CAST(weight AS DECIMAL(18, 6)), 1)"
 _COST = "TRY_CAST(cost * weight AS DECIMAL(18, 9))"
 _CLUSTER = """hash(CASE (SELECT unit FROM unit) WHEN 'user' THEN coalesce(user_id, session_id, trace_id)
     WHEN 'session' THEN coalesce(session_id, trace_id) ELSE trace_id END)"""
-# Keys of the JSON object itself: within a text their quotes have backslashes.
-_OWN = "coalesce({}, false)".format(" OR ".join(
-    f"contains(attributes, '\"{name}\":')"
-    for name in ("llmops.canary", "llmops.eval.experiment_id", "llmops.evaluator")
-))  # fmt: skip
 _MOVERS = {
     "model": "coalesce(model, '(unknown)')",
     "prompt": "coalesce(prompt_name || coalesce(' ' || prompt_version, ''), '(none)')",
@@ -53,10 +49,9 @@ def counted(begin: datetime, until: datetime, *, simulated: bool) -> tuple[str, 
         simulated: Whether simulated calls count.
     """
     left_out = f"""SELECT trace_id FROM spans
-    WHERE parent_span_id IS NULL AND start_time >= {moment(begin)} - INTERVAL 1 DAY AND start_time < {moment(until)}
-      AND (kind = 'evaluator' OR {_OWN})"""
+    WHERE start_time >= {moment(begin)} - INTERVAL 1 DAY AND start_time < {moment(until)} AND {OWN_ROOT}"""
     condition = (
-        f"start_time >= {moment(begin)} AND start_time < {moment(until)} AND NOT {_OWN} "
+        f"start_time >= {moment(begin)} AND start_time < {moment(until)} AND NOT {OWN_SPAN} "
         "AND trace_id NOT IN (SELECT trace_id FROM left_out)"
     )
     return left_out, condition if simulated else f"NOT simulated AND {condition}"

@@ -8,19 +8,18 @@ from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from functools import cached_property
 
+from llmops_sdk.store._own_traces import OWN_ROOT, OWN_SPAN
+
 __all__ = ["GROUP_LIMIT", "Series", "base_sql", "counting_sql", "same_scan"]
 
 GROUP_LIMIT = 10_000
 """The most groups of a series in one look: those with most events."""
 
-# A key of the JSON object itself: in a text its quotes have backslashes.
-_OURS = "'\"llmops.canary\":'", "'\"llmops.eval.experiment_id\":'", "'\"llmops.evaluator\":'"
-_OWN = " OR ".join(f"contains(attributes, {key})" for key in _OURS)
 _CALLS = f"""
 SELECT * FROM llm_calls WHERE start_time >= $since AND start_time < $until {{real}}
-AND NOT coalesce({_OWN}, false) AND trace_id NOT IN (
+AND NOT {OWN_SPAN} AND trace_id NOT IN (
   SELECT trace_id FROM spans WHERE start_time >= $since - INTERVAL 1 HOUR AND start_time < $until
-  AND parent_span_id IS NULL AND (kind = 'evaluator' OR coalesce({_OWN}, false)))
+  AND {OWN_ROOT})
 """
 _SOURCES = {
     "calls": "SELECT *, NULL::DOUBLE AS x_score, NULL::VARCHAR AS x_action FROM calls",

@@ -13,7 +13,7 @@ from llmops_sdk.monitoring.rollup._track import Sums, Track
 from llmops_sdk.monitoring.rules._figures import number, share
 from llmops_sdk.monitoring.rules._metrics import Metric
 from llmops_sdk.monitoring.rules._missing import is_missing
-from llmops_sdk.monitoring.rules._rule import RuleBase
+from llmops_sdk.monitoring.rules._rule import MetricRule
 from llmops_sdk.monitoring.rules._seasonal import BUCKET, HISTORY, LOOKS, NEEDED, Profile, bucket_values, fit_profile
 from llmops_sdk.monitoring.states._outcome import EVERYTHING, Outcome
 from llmops_sdk.stats import clopper_pearson, log_rate_e_value
@@ -27,7 +27,7 @@ _CONFIDENCE = 0.98
 _MOST_PROFILES = 20_000
 
 
-class SeasonalRule(RuleBase):
+class SeasonalRule(MetricRule):
     """Volume, cost, latency or a score against what is usual at this hour: 3 of 5 buckets of 5 minutes are unusual.
 
     Args:
@@ -39,11 +39,7 @@ class SeasonalRule(RuleBase):
     kind = "anomaly"
 
     def __init__(self, rule: AlertSettings, metric: Metric, interval: float) -> None:
-        super().__init__(rule)
-        self.metric = metric
-        self._series = metric.series
-        self._interval = interval
-        self._above = rule.compare == "above"
+        super().__init__(rule, metric, interval)
         self._profiles: dict[tuple[str, ...], tuple[int, Profile | None]] = {}
         # The results of the last bucket: five looks in a row have the same ones.
         self._at = (-1, -1)
@@ -132,7 +128,7 @@ class _Usual:
     rate: float | None
 
 
-class RateAnomalyRule(RuleBase):
+class RateAnomalyRule(MetricRule):
     """A share of calls against its usual rate, by evidence that may be looked at every minute.
 
     Within each window of the rule the e-value of "the rate is at most the usual one" must reach 1 / alpha. By Ville's
@@ -149,12 +145,7 @@ class RateAnomalyRule(RuleBase):
     kind = "anomaly"
 
     def __init__(self, rule: AlertSettings, metric: Metric, interval: float) -> None:
-        super().__init__(rule)
-        self.metric = metric
-        self._series = metric.series
-        self._interval = interval
-        self._minutes = max(-(-int(rule.window) // 60), 1)
-        self._above = rule.compare == "above"
+        super().__init__(rule, metric, interval)
         # An alert is counted in the window where it begins.
         alpha = min(rule.false_alarms_per_month * self._minutes * 60 / _MONTH, 0.5)
         self._log_needed = -math.log(alpha)

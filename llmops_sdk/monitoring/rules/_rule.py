@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from llmops_sdk.config import AlertSettings
 from llmops_sdk.monitoring.rules._figures import duration, share
+from llmops_sdk.monitoring.rules._metrics import Metric
 
-__all__ = ["RuleBase"]
+__all__ = ["MetricRule", "RuleBase"]
 
 
 class RuleBase:
@@ -42,3 +43,21 @@ class RuleBase:
         if unknown <= 0:
             return ""
         return f"; the figure of {share(unknown / max(calls, unknown))} of the calls is unknown and not in it"
+
+
+class MetricRule(RuleBase):
+    """A rule on a metric.
+
+    Args:
+        rule: The rule's settings.
+        metric: Its metric, by `metric_of`.
+        interval: Seconds between two looks.
+    """
+
+    def __init__(self, rule: AlertSettings, metric: Metric, interval: float) -> None:
+        super().__init__(rule)
+        self.metric = metric
+        self._series = metric.series
+        self._interval = interval
+        self._minutes = max(-(-int(rule.window) // 60), 1)
+        self._above = rule.compare == "above"

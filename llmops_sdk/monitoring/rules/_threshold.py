@@ -11,7 +11,7 @@ from llmops_sdk.monitoring.rollup._track import Sums
 from llmops_sdk.monitoring.rules._figures import number, share
 from llmops_sdk.monitoring.rules._metrics import METRICS, Metric
 from llmops_sdk.monitoring.rules._missing import is_missing
-from llmops_sdk.monitoring.rules._rule import RuleBase
+from llmops_sdk.monitoring.rules._rule import MetricRule
 from llmops_sdk.monitoring.states._outcome import EVERYTHING, Outcome
 
 __all__ = ["ThresholdRule"]
@@ -19,7 +19,7 @@ __all__ = ["ThresholdRule"]
 _NO_DATA_HISTORY = 8 * 86_400.0
 
 
-class ThresholdRule(RuleBase):
+class ThresholdRule(MetricRule):
     """A rule with a metric and a threshold.
 
     Args:
@@ -31,17 +31,12 @@ class ThresholdRule(RuleBase):
     kind = "threshold"
 
     def __init__(self, rule: AlertSettings, metric: Metric, interval: float) -> None:
-        super().__init__(rule)
-        self.metric = metric
-        self._series = metric.series
-        self._minutes = max(-(-int(rule.window) // 60), 1)
-        self._interval = interval
+        super().__init__(rule, metric, interval)
         assert rule.threshold is not None
         self._threshold = rule.threshold
         quantile = METRICS[rule.metric].series.quantile if rule.metric in METRICS else None
         self._quantile = quantile
         self._limit = 1 - quantile if quantile is not None else self._threshold
-        self._above = rule.compare == "above"
         self._watches_data = rule.no_data == "alert"
 
     def wanted(self) -> Mapping[Series, float]:

@@ -9,6 +9,7 @@ import pytest
 
 import llmops_sdk as llmops
 from llmops_sdk.config import EvaluatorSettings
+from llmops_sdk.drift import Canary
 from llmops_sdk.errors import ConfigError, QueryError
 from llmops_sdk.evals import OnlineResult, evaluate, evaluate_online
 from llmops_sdk.testing import ScriptedProvider, use_provider
@@ -48,6 +49,13 @@ def test_each_trace_is_scored_once() -> None:
         "SELECT count(*), count(DISTINCT item_id) FROM experiment_scores WHERE experiment_id = 'online/short'"
     ).rows()
     assert rows == [(7, 7)]
+
+
+def test_calls_of_a_canary_are_not_scored() -> None:
+    llmops.chat("Hello", model="offline/echo")
+    Canary(name="echo", model="offline/echo", prompts=["Say yes."], samples=2).run()
+    calls = EvaluatorSettings(name="calls", scorer="max_length:100", sample=1.0, span="chat echo")
+    assert _run(calls).scored == 1
 
 
 def test_two_runs_at_once_score_each_trace_once() -> None:

@@ -125,6 +125,24 @@ def test_html_shows_scores_gate_plots_and_the_largest_losses() -> None:
     assert "<td>i40</td>" in html
 
 
+def test_content_stands_in_its_cells_as_it_is() -> None:
+    old, new = (
+        Experiment(
+            id=name, name=name, scorers=OLD.scorers, results=tuple(
+                ItemResult(
+                    item_id=f"i{n}", status="ok", input="What?\nWhy?", output=f"{name} <b>", scores={
+                        "exact": ScoreResult(scorer="exact", status="ok", value=value)
+                    },
+                ) for n in range(20)
+            ),
+        )
+        for name, value in (("old", 1.0), ("new", 0.0))
+    )  # fmt: skip
+    html = html_report(new, new.summary(), baseline=old, comparison=old.compare(new), content=True)
+    cells = ("What?\nWhy?", "old &lt;b&gt;", "new &lt;b&gt;")
+    assert "".join(f"<td><pre>{text}</pre></td>" for text in cells) in html
+
+
 def test_content_can_be_left_out_and_failures_are_listed() -> None:
     old, new = _hostile("old", 1.0), _hostile("new", 0.0)
     html = html_report(new, new.summary(), baseline=old, comparison=old.compare(new), content=False)

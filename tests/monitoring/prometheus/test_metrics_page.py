@@ -91,6 +91,7 @@ def test_calls_are_counted_with_their_labels_from_the_first_start_on():
         writer.write(5, kind="chain")
         writer.write(4, attributes={"llmops.simulated": True})
         writer.write(4, attributes={"llmops.canary": "c"})
+        writer.write(4, tags=("llmops.canary",))
         found = scrape(server)
     writer.close()
 

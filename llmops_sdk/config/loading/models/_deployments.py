@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from llmops_sdk.config.loading._keys import KeyPath, dotted
 from llmops_sdk.config.loading._problems import Problem
-from llmops_sdk.config.loading.models._model_names import model_chain, model_problem
+from llmops_sdk.config.loading.models._model_names import model_chain
+from llmops_sdk.config.loading.models._targets import problem_of_value, target_problem
 from llmops_sdk.config.sections._fields import SettingsFields
 from llmops_sdk.config.sections._traffic import BalanceMode
 
@@ -83,20 +84,11 @@ def deployment_problems(settings: SettingsFields, name: str, source: str) -> Ite
     entry = settings.models[name]
     for one in entry.deployments:
         if entry.deployments.count(one) > 1:
-            yield _problem(source, path, one, "is there more than once. Give it a larger weight instead")
+            yield problem_of_value(source, path, one, "is there more than once. Give it a larger weight instead")
             return
-        if one not in settings.models:
-            problem = model_problem(settings, one, source, dotted(path))
-            if problem is not None:
-                yield problem
-            continue
-        chain = model_chain(settings, one, source, dotted(path))[0]
-        if name in chain:
-            circle = " -> ".join([name, *chain[: chain.index(name)], name])
-            yield _problem(source, path, one, f"leads back to this model ({circle}). Name a provider's model")
-        elif deeper := next((link for link in chain if settings.models[link].deployments), None):
-            why = f"leads to [models.{deeper}], which has deployments of its own. List those here"
-            yield _problem(source, path, one, why)
+        problem = target_problem(settings, name, "deployments", one, source)
+        if problem is not None:
+            yield problem
     if entry.weights:
         shared = sharing_of(settings, model_chain(settings, name, source, "")[0]).deployments
         if len(shared) != len(entry.weights):
@@ -105,8 +97,3 @@ def deployment_problems(settings: SettingsFields, name: str, source: str) -> Ite
                 "deployments. Give each deployment one weight, in the same order."
             )
             yield Problem(message=text, source=source, key=dotted((*path[:2], "weights")), value=list(entry.weights))
-
-
-def _problem(source: str, path: KeyPath, value: str, why: str) -> Problem:
-    key = dotted(path)
-    return Problem(message=f"{source}: {key}: {value!r} {why}.", source=source, key=key, value=value)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from llmops_sdk.config.loading._keys import KeyPath, dotted
 from llmops_sdk.config.loading._problems import Problem
 from llmops_sdk.config.loading.models._model_names import model_chain, model_problem
+from llmops_sdk.config.loading.models._targets import problem_of_value, target_problem
 from llmops_sdk.config.sections._fields import SettingsFields
 from llmops_sdk.config.sections._models import ModelSettings
 from llmops_sdk.config.sections._routing import RouterSettings
@@ -72,14 +73,14 @@ def route_problems(settings: SettingsFields, name: str, source: str) -> Iterator
     entry = settings.models[name]
     for key in ("fallbacks", "deployments"):
         for one in routes_named(settings, getattr(entry, key)):
-            yield _problem(source, ("models", name, key), one, "is a route. Name one of its models instead")
+            yield problem_of_value(source, ("models", name, key), one, "is a route. Name one of its models instead")
             return
     if entry.route:
         yield from _own_problems(settings, name, entry, source)
         return
     if entry.router is not None:
         path = ("models", name, "router")
-        yield _problem(source, path, name, 'has no route to choose from. Add route = ["cheap", "strong"]')
+        yield problem_of_value(source, path, name, 'has no route to choose from. Add route = ["cheap", "strong"]')
         return
     if not entry.model:
         return
@@ -95,21 +96,12 @@ def _own_problems(settings: SettingsFields, name: str, entry: ModelSettings, sou
         yield _without_effect(source, name, more[0].rstrip("_"))
         return
     if len(set(entry.route)) < len(entry.route) or len(entry.route) < 2:
-        yield _problem(source, path, list(entry.route), "needs two or more different models")
+        yield problem_of_value(source, path, list(entry.route), "needs two or more different models")
         return
     for one in entry.route:
-        if one not in settings.models:
-            problem = model_problem(settings, one, source, dotted(path))
-            if problem is not None:
-                yield problem
-            continue
-        chain = model_chain(settings, one, source, dotted(path))[0]
-        if name in chain:
-            circle = " -> ".join([name, *chain[: chain.index(name)], name])
-            yield _problem(source, path, one, f"leads back to this model ({circle}). Name another model")
-        elif deeper := next((link for link in chain if settings.models[link].route), None):
-            why = f"leads to [models.{deeper}], which has a route of its own. List its models here"
-            yield _problem(source, path, one, why)
+        problem = target_problem(settings, name, "route", one, source)
+        if problem is not None:
+            yield problem
     if entry.router is not None:
         yield from _router_problems(settings, name, entry.route, entry.router, source)
 
@@ -125,14 +117,14 @@ def _router_problems(
         candidates += [((*rule_path, "only"), one) for one in rule.only]
     for key, one in candidates:
         if one not in route:
-            yield _problem(source, key, one, f"is not in the route. Its models are {', '.join(route)}")
+            yield problem_of_value(source, key, one, f"is not in the route. Its models are {', '.join(route)}")
     pin = router.pin
     if pin is not None and pin not in route:
         problem = model_problem(settings, pin, source, dotted((*path, "pin")))
         if problem is not None:
             yield problem
         elif any(routes_named(settings, [pin])):
-            yield _problem(source, (*path, "pin"), pin, "is a route. Name the model that gets all calls")
+            yield problem_of_value(source, (*path, "pin"), pin, "is a route. Name the model that gets all calls")
 
 
 def _without_effect(source: str, name: str, key: str) -> Problem:
@@ -142,8 +134,3 @@ def _without_effect(source: str, name: str, key: str) -> Problem:
         "effect. Set it for the models of the route, or for all models."
     )
     return Problem(message=text, source=source, key=dotted(path))
-
-
-def _problem(source: str, path: KeyPath, value: object, why: str) -> Problem:
-    key = dotted(path)
-    return Problem(message=f"{source}: {key}: {value!r} {why}.", source=source, key=key, value=value)
