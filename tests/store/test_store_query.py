@@ -134,7 +134,7 @@ def test_an_error_shows_the_place_and_the_nearest_names(ask):
     with pytest.raises(QueryError) as caught:
         ask("SELECT\n  modle\nFROM llm_calls")
     message = str(caught.value)
-    assert "Did you mean model" in message
+    assert "Did you mean model? " in message  # not `mode`, which is in another view
     shown, caret = message.splitlines()[-2:]
     assert shown == "LINE 2:   modle"
     assert caret == "          ^^^^^"

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -69,8 +69,7 @@ class Statement:
         """Return the views that the statement may read: those it names, or all when it reads the catalog."""
         if _CATALOG.search(self.sql):
             return list(current_views())
-        words = set(re.findall(r"\w+", self.sql.lower()))
-        return [view for view in current_views() if view.name in words]
+        return _named_views(self.sql)
 
     @property
     def names_tables(self) -> bool:
@@ -169,9 +168,9 @@ def query_error(error: duckdb.Error, sql: str, shift: int = 1) -> QueryError:
     text = str(error)
     place = _PLACE.search(text)
     if place is None:
-        return QueryError(f"{text.strip()}{_suggestion(text)}\n\n{sql}", sql=sql)
+        return QueryError(f"{text.strip()}{_suggestion(text, sql)}\n\n{sql}", sql=sql)
     what = text[: place.start()]
-    meant = _suggestion(what)
+    meant = _suggestion(what, sql)
     if meant:
         what = _DID_YOU_MEAN.sub("", what)
     # DuckDB's line number may have one digit more than ours, which moves the caret.
@@ -180,7 +179,7 @@ def query_error(error: duckdb.Error, sql: str, shift: int = 1) -> QueryError:
     return QueryError(f"{what.strip()}{meant}\n\n{label}{place[2]}\n{caret}", sql=sql)
 
 
-def _suggestion(message: str) -> str:
+def _suggestion(message: str, sql: str) -> str:
     table = _TABLE.search(message)
     if table:
         views = [view.name for view in current_views()]
@@ -190,13 +189,13 @@ def _suggestion(message: str) -> str:
         return f"\nThe FROM clause has no {alias[1]}: use the names (or the aliases) that it gives."
     column = _COLUMN.search(message)
     if column:
-        nearest = _views_with(column[column.lastindex or 1])
+        nearest = _views_with(column[column.lastindex or 1], sql)
         return f"\n{nearest}`llmops schema VIEW` and DESCRIBE list every column, as in: DESCRIBE llm_calls"
     return ""
 
 
-def _views_with(column: str) -> str:
-    """Return a hint: the views that have the column, or columns with similar names."""
+def _views_with(column: str, sql: str) -> str:
+    """Return a hint: the views that have the column, or columns with similar names, of the views that the SQL names."""
     views = [view.name for view in current_views() if column.lower() in {c.name for c in view.columns}]
     usual = _USUAL_NAMES.get(column.lower().replace("-", "_"))
     meant = f"Did you mean {usual}? " if usual else ""
@@ -204,7 +203,17 @@ def _views_with(column: str) -> str:
         return f"A column {column.lower()} is in {', '.join(views)}. {meant}"
     if meant:
         return meant
-    return _nearest(column, sorted({c.name for view in current_views() for c in view.columns}))
+    near = _nearest(column, _columns_of(_named_views(sql)))
+    return near or _nearest(column, _columns_of(current_views()))
+
+
+def _named_views(sql: str) -> list[View]:
+    words = set(re.findall(r"\w+", sql.lower()))
+    return [view for view in current_views() if view.name in words]
+
+
+def _columns_of(views: Iterable[View]) -> list[str]:
+    return sorted({column.name for view in views for column in view.columns})
 
 
 def _nearest(name: str, known: list[str]) -> str:
