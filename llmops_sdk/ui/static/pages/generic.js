@@ -1,0 +1,43 @@
+// Every page without a component of its own: facts, charts and tables, in the one shape that the server sends.
+import { html } from "../parts/html.js";
+import { useApi } from "../parts/api.js";
+import { Chart } from "../parts/chart.js";
+import { visible } from "../parts/escape.js";
+import { FilterBar } from "../parts/filters.js";
+import { Empty, Failure, Heading, Loading, Notes, Source } from "../parts/frame.js";
+import { href, setQuery } from "../parts/router.js";
+import { Facts, Table } from "../parts/table.js";
+
+const hasPoints = (chart) => chart.x?.length > 0 && chart.series?.some((one) => one.values.some((value) => value !== null));
+const own = (query) => [...query].filter(([name]) => name !== "cursor");
+
+/** Facts, charts, tables and links of an answer. */
+export function Shape({ data }) {
+  const charts = (data.charts ?? []).filter(hasPoints);
+  const nothing = !data.facts?.length && !charts.length && !data.tables?.length;
+  return html`
+    <${Facts} facts=${data.facts} />
+    ${charts.length > 0 && html`<div class="charts">${charts.map((chart) => html`<${Chart} key=${chart.title} ...${chart} />`)}</div>`}
+    ${(data.tables ?? []).map((table) => html`<${Table} key=${table.title} ...${table} />`)}
+    ${data.links?.length > 0 && html`<ul class="links">${data.links.map((link) => html`<li><a href=${href(link.path ?? link.href ?? "/", link.query)}>${visible(link.label ?? link.title ?? link.path)}</a></li>`)}</ul>`}
+    ${nothing && html`<${Empty} title="Nothing to show yet." />`}`;
+}
+
+export default function Generic({ route, server, page }) {
+  const name = page?.name ?? route.parts[0];
+  const parts = [name, ...route.parts.slice(1)].map(encodeURIComponent).join("/");
+  // Filters have the names of the command line; other parameters of a page go to the server too.
+  const query = new URLSearchParams(own(route.query));
+  const loaded = useApi(parts, query);
+  const title = page?.title ?? (server.loading ? "…" : name);
+  const filtered = page?.filters !== false;
+  return html`
+    <${Heading} title=${loaded.data?.title ?? title} subtitle=${loaded.data?.subtitle && visible(loaded.data.subtitle)} />
+    ${filtered && html`<${FilterBar} search=${false} />`}
+    <${Source} sql=${loaded.sql} command=${loaded.command} />
+    <${Failure} error=${loaded.error} retry=${loaded.reload} />
+    <${Notes} notes=${loaded.notes} />
+    <div aria-busy=${loaded.loading}>${loaded.data ? html`<${Shape} data=${loaded.data} />` : !loaded.error && html`<${Loading} rows=${10} />`}</div>
+    ${loaded.next && html`<p class="more"><button type="button" onClick=${() => setQuery({ cursor: loaded.next })}>Next page</button></p>`}`;
+}
+

@@ -1,0 +1,113 @@
+// Annotation by keyboard: one item at a time, a key scores it, the next one comes, u takes the last score back.
+import { classes, html, useEffect, useRef, useState } from "../parts/html.js";
+import { useApi } from "../parts/api.js";
+import { Content, Conversation } from "../parts/conversation.js";
+import { visible } from "../parts/escape.js";
+import { FilterBar, filtersOf } from "../parts/filters.js";
+import { count, shortId, time, utc } from "../parts/format.js";
+import { Empty, Failure, Heading, Loading, Notes, Source, useKeys } from "../parts/frame.js";
+import { href, setQuery } from "../parts/router.js";
+import { Scores, sendScore, undoScore } from "../parts/score.js";
+
+const targetOf = (item) => ({ trace_id: item.target === "session" ? null : item.trace_id, span_id: item.span_id, session_id: item.target === "session" ? item.session_id : null });
+const keyOf = (item) => item.span_id ?? item.trace_id ?? item.session_id;
+
+function Item({ item, score }) {
+  const where = item.target === "session" ? href(`/session/${encodeURIComponent(item.session_id)}`) : href(`/trace/${encodeURIComponent(item.trace_id)}`, { span: item.span_id });
+  const source = { trace: item.trace_id, span: item.span_id };
+  return html`<article class="queue-item">
+    <header class="section-head"><h2><a href=${where}>${visible(item.name ?? item.target)}</a></h2>
+      <p class="muted">${visible(item.target ?? "span")} <span class="id" title=${visible(keyOf(item))}>${visible(shortId(keyOf(item)))}</span> · <time datetime=${item.start_time} title=${utc(item.start_time)}>${time(item.start_time)}</time></p></header>
+    ${score && html`<p class="said-score">${visible(score)}</p>`}
+    <${Scores} scores=${item.scores} />
+    ${item.messages?.length ? html`<${Conversation} title="Conversation" messages=${item.messages} source=${{ ...source, field: "input" }} />` : html`<${Content} title="Input" value=${item.input} source=${{ ...source, field: "input" }} />`}
+    <${Content} title="Output" value=${item.output} source=${{ ...source, field: "output" }} />
+  </article>`;
+}
+
+/** Send one score after the other: a quick hand loses none, and an undo comes after what it undoes. */
+function useSender() {
+  const chain = useRef(Promise.resolve());
+  const [waiting, setWaiting] = useState(0);
+  const [error, setError] = useState(null);
+  const send = (work) => {
+    setWaiting((value) => value + 1);
+    chain.current = chain.current.then(work).then(() => setError(null), setError).then(() => setWaiting((value) => value - 1));
+  };
+  return { send, waiting, error };
+}
+
+export default function Queue({ route, server }) {
+  const filters = filtersOf(route.query);
+  const name = route.query.get("score_name") || "quality";
+  const ask = new URLSearchParams(filters);
+  ask.set("score_name", name);
+  if (route.query.get("target")) ask.set("target", route.query.get("target"));
+  const loaded = useApi("queue", ask);
+  const items = loaded.data?.items ?? [];
+  const [at, setAt] = useState(0);
+  const [given, setGiven] = useState({});
+  const [said, setSaid] = useState("");
+  const done = useRef([]);
+  const sender = useSender();
+  useEffect(() => { setAt(0); setGiven({}); done.current = []; }, [ask.toString()]);
+  const item = items[at];
+  const move = (by) => setAt((now) => Math.max(0, Math.min(items.length, now + by)));
+  const give = (value, text) => {
+    if (!item || server.read_only) return;
+    const key = keyOf(item);
+    const entry = { key, at, target: targetOf(item), name, id: null };
+    done.current.push(entry);
+    setGiven((before) => ({ ...before, [key]: `${name}: ${text}` }));
+    setSaid(`${name} ${text} for item ${at + 1}`);
+    sender.send(async () => {
+      try {
+        entry.id = (await sendScore(entry.target, name, value)).data.id;
+      } catch (error) {
+        setGiven(({ [key]: _, ...others }) => others); // it is not stored: show the item as open again
+        throw error;
+      }
+    });
+    move(1);
+  };
+  const undo = () => {
+    const entry = done.current.pop();
+    if (!entry) return setSaid("Nothing to undo");
+    setGiven(({ [entry.key]: _, ...others }) => others);
+    setAt(entry.at);
+    setSaid(`Took back the score of item ${entry.at + 1}`);
+    return sender.send(async () => { if (entry.id) await undoScore(entry.target, entry.name, entry.id); });
+  };
+  const scores = Object.fromEntries([1, 2, 3, 4, 5].map((value) => [String(value), () => give(value, String(value))]));
+  useKeys({ ...scores, y: () => give(true, "yes"), n: () => give(false, "no"), j: () => move(1), k: () => move(-1), u: undo });
+  const scored = Object.keys(given).length;
+  return html`
+    <${Heading} title="Annotate" subtitle="A key scores an item and shows the next one." />
+    <${FilterBar}>
+      <label class="field"><span>Score name</span><input type="text" maxlength="100" value=${name} onChange=${(event) => setQuery({ score_name: event.target.value.trim() || null })} /></label>
+      <label class="field"><span>Items</span><select value=${route.query.get("target") ?? ""} onChange=${(event) => setQuery({ target: event.target.value })}>
+        <option value="">Traces</option><option value="span">Model calls</option><option value="session">Sessions</option></select></label>
+    <//>
+    <${Source} sql=${loaded.sql} command=${loaded.command} />
+    <${Failure} error=${loaded.error ?? sender.error} retry=${loaded.error ? loaded.reload : undefined} />
+    <${Notes} notes=${loaded.notes} />
+    ${server.read_only && !server.loading && html`<p class="notes">The server is read only: scores are not stored.</p>`}
+    ${!loaded.data ? !loaded.error && html`<${Loading} rows=${8} />` : items.length === 0 ? html`<${Empty} title="Nothing to annotate."><p>Every item of this range has a score “${visible(name)}”. Choose a longer time, or another score name.</p><//>` : html`
+      <div class="queue-bar">
+        <span class="queue-count" role="status">${at < items.length ? `${at + 1} of ${count(items.length)}` : `All ${count(items.length)} seen`} · ${scored} scored${sender.waiting ? ` · saving ${sender.waiting}` : ""}<span class="offscreen"> ${said}</span></span>
+        <progress max=${items.length} value=${scored} aria-label="Items scored"></progress>
+        <div class="buttons" role="group" aria-label=${`Score ${visible(name)}`}>
+          ${[1, 2, 3, 4, 5].map((value) => html`<button type="button" disabled=${server.read_only || !item} aria-label=${`Score ${value} of 5`} onClick=${() => give(value, String(value))}>${value}</button>`)}
+          <button type="button" disabled=${server.read_only || !item} onClick=${() => give(true, "yes")}><kbd>y</kbd> Yes</button>
+          <button type="button" disabled=${server.read_only || !item} onClick=${() => give(false, "no")}><kbd>n</kbd> No</button>
+        </div>
+        <div class="buttons">
+          <button type="button" disabled=${at === 0} onClick=${() => move(-1)}><kbd>k</kbd> Back</button>
+          <button type="button" disabled=${!item} onClick=${() => move(1)}><kbd>j</kbd> Skip</button>
+          <button type="button" disabled=${!scored} onClick=${undo}><kbd>u</kbd> Undo</button>
+        </div>
+      </div>
+      ${item ? html`<${Item} key=${keyOf(item)} item=${item} score=${given[keyOf(item)]} />` : html`<${Empty} title="That was the last item."><p>${scored} scored.</p>
+        <button type="button" onClick=${() => { setAt(0); setGiven({}); loaded.reload(); }}>Load more items</button><//>`}`}
+    <p class=${classes("muted", "hint")}>Keys: <kbd>1</kbd>–<kbd>5</kbd>, <kbd>y</kbd> yes, <kbd>n</kbd> no, <kbd>j</kbd> skip, <kbd>k</kbd> back, <kbd>u</kbd> undo.</p>`;
+}

@@ -1,0 +1,64 @@
+// A session as a conversation: of each turn only what is new.
+import { html, useState } from "../parts/html.js";
+import { get, useApi } from "../parts/api.js";
+import { Message } from "../parts/conversation.js";
+import { visible } from "../parts/escape.js";
+import { count, seconds, shortId, time, usd, utc } from "../parts/format.js";
+import { Badge, Empty, Failure, Heading, Loading, Notes, Source, Status } from "../parts/frame.js";
+import { href } from "../parts/router.js";
+import { ScoreForm, Scores } from "../parts/score.js";
+import { Facts } from "../parts/table.js";
+import { Line } from "../parts/text.js";
+
+function Turn({ turn, number }) {
+  const source = { trace: turn.trace_id, span: turn.span_id, field: "input" };
+  return html`<section class="turn" aria-label=${`Turn ${number}`}>
+    <header class="turn-head">
+      <a class="id" href=${href(`/trace/${encodeURIComponent(turn.trace_id)}`)} title=${visible(turn.trace_id)}>${visible(shortId(turn.trace_id))}</a>
+      <time class="muted" datetime=${turn.start_time} title=${utc(turn.start_time)}>${time(turn.start_time)}</time>
+      <${Status} status=${turn.status} error=${turn.error_type} />
+      <span class="muted num">${seconds(turn.duration_s)}</span><span class="muted num">${usd(turn.cost_usd)}</span>
+      ${turn.models?.length > 0 && html`<span class="muted models"><${Line} text=${turn.models.join(", ")} /></span>`}
+      ${turn.simulated && html`<${Badge} kind="note">simulated<//>`}
+      <${Scores} scores=${turn.scores} />
+    </header>
+    ${(turn.messages ?? []).map((message) => html`<${Message} message=${message} source=${source} />`)}
+    ${turn.error_message && html`<p class="bad failure-text">${visible(turn.error_message)}</p>`}
+    ${!turn.messages?.length && !turn.error_message && html`<p class="muted">This turn has no message in the store. Capture of content may be off.</p>`}
+  </section>`;
+}
+
+export default function Session({ route }) {
+  const id = route.parts[1] ?? "";
+  const loaded = useApi(`session/${encodeURIComponent(id)}`, "");
+  const [busy, setBusy] = useState(false);
+  const { data } = loaded;
+  const summary = data?.summary ?? {};
+  const more = async () => {
+    setBusy(true);
+    try {
+      const body = await get(`session/${encodeURIComponent(id)}`, { cursor: loaded.next });
+      loaded.set((last) => ({ ...last, data: { ...last.data, turns: [...last.data.turns, ...body.data.turns] }, next: body.next }));
+    } catch (error) {
+      loaded.set((last) => ({ ...last, error }));
+    }
+    setBusy(false);
+  };
+  return html`
+    <${Heading} title="Session" subtitle=${html`<span class="id"><${Line} text=${id} /></span>`} />
+    <${Source} sql=${loaded.sql} command=${loaded.command} />
+    <${Failure} error=${loaded.error} retry=${loaded.reload} />
+    <${Notes} notes=${loaded.notes} />
+    ${!data ? !loaded.error && html`<${Loading} rows=${10} />` : html`
+      <${Facts} facts=${[
+        { label: "Turns", value: summary.turns ?? data.turns.length, kind: "count" },
+        { label: "Cost", value: summary.cost_usd ?? null, kind: "usd" },
+        { label: "Tokens", value: summary.tokens ?? null, kind: "tokens" },
+        { label: "User", value: summary.user_id ?? null, kind: "text" },
+        { label: "First", value: summary.start_time ?? null, kind: "time" },
+      ]} />
+      <${Scores} scores=${data.scores} />
+      ${data.turns.length === 0 ? html`<${Empty} title="The store has no turn of this session." />` : data.turns.map((turn, at) => html`<${Turn} key=${turn.trace_id} turn=${turn} number=${at + 1} />`)}
+      ${loaded.next && html`<p class="more"><button type="button" disabled=${busy} onClick=${more}>More turns</button> <span class="muted">${count(data.turns.length)} shown</span></p>`}
+      <${ScoreForm} target=${{ session_id: id }} label="Score this session" onScored=${loaded.reload} />`}`;
+}

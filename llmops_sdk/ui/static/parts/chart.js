@@ -1,0 +1,106 @@
+// Charts over time with uPlot. The colours come from the style sheet, so that both themes have contrast.
+import { html, useEffect, useMemo, useRef, useState } from "./html.js";
+import { visible } from "./escape.js";
+import { axis, formatted } from "./format.js";
+import uPlot from "../vendor/uplot.js";
+
+const COLOURS = 6;
+const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+/** Count the changes of theme; a canvas must be drawn again. */
+export function useTheme() {
+  const [turn, set] = useState(0);
+  useEffect(() => {
+    const dark = matchMedia("(prefers-color-scheme: dark)");
+    const next = () => set((before) => before + 1);
+    const observer = new MutationObserver(next);
+    observer.observe(document.documentElement, { attributeFilter: ["data-theme"] });
+    dark.addEventListener("change", next);
+    return () => {
+      observer.disconnect();
+      dark.removeEventListener("change", next);
+    };
+  }, []);
+  return turn;
+}
+
+function axes(format) {
+  const common = { stroke: css("--muted"), grid: { stroke: css("--line"), width: 1 }, ticks: { show: false }, font: "11px system-ui, sans-serif" };
+  return [{ ...common, grid: { show: false }, space: 70 }, { ...common, size: 62, values: (_, values) => values.map((value) => (value === null ? "" : format(value))) }];
+}
+
+/** Draw on an element of the page, and keep the width of its container. */
+function usePlot(make, inputs) {
+  const host = useRef(null);
+  useEffect(() => {
+    const element = host.current;
+    const plot = make(Math.max(160, element.clientWidth), element);
+    const observer = new ResizeObserver(() => {
+      const width = Math.max(160, element.clientWidth);
+      if (width !== plot.width) plot.setSize({ width, height: plot.height });
+    });
+    observer.observe(element);
+    return () => {
+      observer.disconnect();
+      plot.destroy();
+    };
+  }, inputs);
+  return host;
+}
+
+function last(values) {
+  for (let at = values.length - 1; at >= 0; at -= 1) if (values[at] !== null) return values[at];
+  return null;
+}
+
+export function Chart({ title, kind, x, series }) {
+  const theme = useTheme();
+  const [at, setAt] = useState(null);
+  const format = (value) => (value === null || value === undefined ? "–" : kind ? formatted(kind, value) : String(value));
+  const drawn = series.slice(0, COLOURS);
+  const host = usePlot((width, element) => new uPlot(
+    {
+      width, height: 180, legend: { show: false }, cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 } },
+      scales: { y: { range: (_, low, high) => [Math.min(0, low ?? 0), high === null || high <= 0 ? 1 : high * 1.1] } },
+      axes: axes(axis(kind)),
+      series: [{}, ...drawn.map((one, index) => ({ stroke: css(`--series-${index + 1}`), width: 1.5, points: { show: x.length < 3, size: 5 }, spanGaps: false }))],
+      hooks: { setCursor: [(plot) => setAt(plot.cursor.idx ?? null)] },
+    },
+    [x, ...drawn.map((one) => one.values)], element), [x, series, kind, theme]);
+  const label = `${visible(title)} over time. ${drawn.map((one) => `${visible(one.name)}: last ${format(last(one.values))}`).join("; ")}`;
+  return html`<figure class="chart">
+    <figcaption>${visible(title)}</figcaption>
+    <div class="plot" role="img" aria-label=${label} ref=${host}></div>
+    <ul class="legend">${drawn.map((one, index) => html`<li><span class=${`swatch series-${index + 1}`} aria-hidden="true"></span>${visible(one.name)}
+      <span class="legend-value">${format(at === null ? last(one.values) : one.values[at])}</span></li>`)}
+      ${series.length > COLOURS && html`<li class="muted">${series.length - COLOURS} more are in the table</li>`}</ul>
+  </figure>`;
+}
+
+/** Traces over time, errors below; drag to select a range. `onRange` gets two times in seconds. */
+export function Histogram({ data, onRange }) {
+  const theme = useTheme();
+  const columns = useMemo(() => [data.x, data.ok.map((ok, at) => ok + data.error[at]), data.error], [data]);
+  const host = usePlot((width, element) => {
+    const bars = uPlot.paths.bars({ size: [0.8, 40], align: 1 });
+    const bar = (colour) => ({ stroke: css(colour), fill: css(colour), width: 0, paths: bars, points: { show: false } });
+    return new uPlot(
+      {
+        width, height: 96, legend: { show: false }, cursor: { y: false, points: { show: false }, drag: { x: true, y: false, setScale: false } },
+        scales: { x: { range: (_, low, high) => [low, (high ?? low ?? 0) + data.bucket_s] }, y: { range: (_, low, high) => [0, Math.max(1, high ?? 1)] } },
+        axes: axes((value) => (Number.isInteger(value) ? String(value) : "")).map((one, index) => (index ? { ...one, size: 42, space: 26 } : { ...one, size: 24 })),
+        series: [{}, bar("--bar"), bar("--bad")],
+        hooks: { setSelect: [(plot) => {
+          if (plot.select.width < 4) return;
+          const from = plot.posToVal(plot.select.left, "x");
+          const to = plot.posToVal(plot.select.left + plot.select.width, "x");
+          plot.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
+          onRange(from, to);
+        }] },
+      },
+      columns, element);
+  }, [columns, theme]);
+  const total = columns[1].reduce((sum, value) => sum + value, 0);
+  const errors = data.error.reduce((sum, value) => sum + value, 0);
+  return html`<div class="histogram" role="img" aria-label=${`${total} traces over time, ${errors} with an error. Drag to select a time range; the fields From and To do the same.`} ref=${host}></div>`;
+}

@@ -1,0 +1,54 @@
+// Scores that a person gives: a value for a trace, a span or a session, and the way to take it back.
+import { html, useState } from "./html.js";
+import { post } from "./api.js";
+import { visible } from "./escape.js";
+import { number } from "./format.js";
+import { useServer } from "./server.js";
+
+export const sendScore = (target, name, value, comment) =>
+  post("scores", { trace_id: target.trace_id ?? null, span_id: target.span_id ?? null, session_id: target.session_id ?? null, name, value, comment: comment || undefined });
+export const undoScore = (target, name, id) =>
+  post("scores", { undo: id, trace_id: target.trace_id ?? null, span_id: target.span_id ?? null, session_id: target.session_id ?? null, name });
+
+export const scoreText = (score) => {
+  const value = score.value ?? score.label;
+  return `${visible(score.name)} ${typeof value === "number" ? number(value) : visible(value)}`;
+};
+
+export function Scores({ scores }) {
+  if (!scores?.length) return null;
+  return html`<ul class="scores">${scores.map((score) => html`<li class="badge" title=${visible([score.source, score.comment].filter(Boolean).join(" · ") || "score")}>${scoreText(score)}</li>`)}</ul>`;
+}
+
+/** Buttons that score a target. `onScored` is called after the server has it. */
+export function ScoreForm({ target, label, onScored }) {
+  const server = useServer();
+  const [name, setName] = useState("quality");
+  const [comment, setComment] = useState("");
+  const [said, setSaid] = useState("");
+  const [last, setLast] = useState(null);
+  if (server.read_only) return null;
+  const run = async (work, done) => {
+    setSaid("Saving …");
+    try {
+      setLast(await work());
+      setSaid(done);
+      onScored?.();
+    } catch (error) {
+      setSaid(error.message);
+    }
+  };
+  const give = (value, text) => run(async () => (await sendScore(target, name, value, comment)).data, `${name}: ${text}`);
+  const undo = () => run(async () => { await undoScore(target, name, last.id); return null; }, "Taken back");
+  return html`<form class="score-form" onSubmit=${(event) => event.preventDefault()} aria-label=${label}>
+    <label class="field"><span>${label}</span><input type="text" maxlength="100" value=${name} onInput=${(event) => setName(event.target.value)} /></label>
+    <div class="buttons" role="group" aria-label="Value">
+      ${[1, 2, 3, 4, 5].map((value) => html`<button type="button" disabled=${!name.trim()} aria-label=${`Score ${value} of 5`} onClick=${() => give(value, String(value))}>${value}</button>`)}
+      <button type="button" disabled=${!name.trim()} onClick=${() => give(true, "yes")}>Yes</button>
+      <button type="button" disabled=${!name.trim()} onClick=${() => give(false, "no")}>No</button>
+    </div>
+    <label class="field grow"><span class="offscreen">Comment</span><input type="text" maxlength="1000" placeholder="Comment (optional)" value=${comment} onInput=${(event) => setComment(event.target.value)} /></label>
+    ${last && html`<button type="button" class="link" onClick=${undo}>Undo</button>`}
+    <span class="said" role="status">${visible(said)}</span>
+  </form>`;
+}
