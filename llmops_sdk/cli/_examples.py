@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
         "llmops tail --spans --kind tool --user ada",
         "llmops tail --no-follow -n 50 --since 1h",
     ),
+    "ui": ("llmops ui", "llmops ui --port 7771 --open", "llmops ui --read-only --token-file ~/.config/llmops-token"),
     "report": (
         "llmops report -o report.html",
         "llmops report --since 1d --compare none --format json",
