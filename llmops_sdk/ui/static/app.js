@@ -41,14 +41,15 @@ function ThemeButton() {
 function Navigation({ server, route }) {
   const [open, setOpen] = useState(false);
   useEffect(() => setOpen(false), [route.path]);
-  const groups = [...new Set(server.pages.map((page) => page.group))];
+  const listed = server.pages.filter((page) => page.group && !page.path.includes("{")); // others need an id: links lead there
+  const groups = [...new Set(listed.map((page) => page.group))];
   const here = route.parts[0] ?? "traces";
   const isHere = (page) => page.path === `/${here}` || (here === "trace" && page.name === "traces") || (here === "session" && page.name === "sessions");
   return html`<div class=${classes("side", open && "open")}>
-    <div class="brand"><a href=${href("/traces")}>llmops</a>
-      <button type="button" class="menu" aria-expanded=${open} aria-controls="navigation" onClick=${() => setOpen(!open)}>Menu</button></div>
+    <header class="brand"><a href=${href("/traces")}>llmops</a>
+      <button type="button" class="menu" aria-expanded=${open} aria-controls="navigation" onClick=${() => setOpen(!open)}>Menu</button></header>
     <nav id="navigation" aria-label="Pages">
-      ${groups.map((group) => html`<p class="group">${visible(group)}</p><ul>${server.pages.filter((page) => page.group === group).map((page) => html`<li>
+      ${groups.map((group) => html`<p class="group">${visible(group)}</p><ul>${listed.filter((page) => page.group === group).map((page) => html`<li>
         <a href=${href(page.path)} class=${classes(isHere(page) && "here")} aria-current=${isHere(page) ? "page" : undefined}>${visible(page.title)}</a></li>`)}</ul>`)}
       <div class="side-foot"><${ThemeButton} /><p class="muted line" title=${visible(server.store ?? "")}>${server.read_only && !server.loading ? "Read only · " : ""}${visible(server.version ?? "")}</p></div>
     </nav>
@@ -112,4 +113,6 @@ function App() {
     <${KeyHelp} open=${help} onClose=${() => setHelp(false)} />`;
 }
 
-render(html`<${App} />`, document.getElementById("app"));
+const place = document.getElementById("app");
+place.replaceChildren();
+render(html`<${App} />`, place);

@@ -4,12 +4,12 @@ import { useApi } from "../parts/api.js";
 import { Content, Conversation } from "../parts/conversation.js";
 import { CopyButton } from "../parts/copy.js";
 import { visible } from "../parts/escape.js";
-import { count, seconds, shortId, time, usd, utc } from "../parts/format.js";
+import { count, cut, shortId, time, utc } from "../parts/format.js";
 import { Badge, Empty, Failure, Heading, Loading, Notes, Source, Status } from "../parts/frame.js";
 import { href, setQuery } from "../parts/router.js";
 import { ScoreForm, Scores } from "../parts/score.js";
 import { Facts, Table } from "../parts/table.js";
-import { Json, Line, Text } from "../parts/text.js";
+import { Json, Text } from "../parts/text.js";
 import { prepare, Waterfall } from "../parts/waterfall.js";
 
 const SHOWS = [["all", "All spans"], ["critical", "Critical path"], ["errors", "Errors"], ["calls", "Model calls"]];
@@ -40,42 +40,61 @@ export function Records({ title, records }) {
   const list = Array.isArray(records) ? records : records ? [records] : [];
   if (!list.length) return null;
   const names = [...new Set(list.flatMap((one) => Object.keys(one)))].filter((name) => list.some((one) => one[name] !== null && one[name] !== undefined)).slice(0, 9);
-  const kindOf = (name) => (name.endsWith("_s") ? "seconds" : name.endsWith("_usd") ? "usd" : name.endsWith("tokens") ? "tokens" : name === "status" ? "status" : name === "time" || name.endsWith("_time") ? "time" : "text");
-  const label = (name) => name.replace(/_(s|usd)$/, "").replaceAll("_", " ").replace(/^./, (first) => first.toUpperCase());
+  const kindOf = (name) => (name.endsWith("_ms") ? "ms" : name.endsWith("_s") ? "seconds" : name.endsWith("_usd") || name === "cost" ? "usd" : name.endsWith("tokens") ? "tokens" : name === "status" ? "status" : name === "time" || name.endsWith("_time") ? "time" : "text");
+  const label = (name) => name.replace(/_(ms|s|usd)$/, "").replaceAll("_", " ").replace(/^./, (first) => first.toUpperCase());
   const flat = (value) => (value !== null && typeof value === "object" ? JSON.stringify(value) : value);
   return html`<${Table} title=${title} columns=${names.map((name) => ({ name, label: label(name), kind: kindOf(name) }))} rows=${list.map((one) => names.map((name) => flat(one[name])))} />`;
 }
 
 function More({ title, value, source, open = false }) {
-  if (value === null || value === undefined || (typeof value === "object" && !Object.keys(value).length)) return null;
+  if (!has(value)) return null;
   return html`<details class="part" open=${open}><summary>${title}</summary><${Json} value=${value} source=${source} label=${title} /></details>`;
 }
 
-const SHOWN = ["span", "input", "output", "messages", "output_messages", "tools", "attributes", "events", "resource", "scores", "losses", "attempts", "cache", "verdicts"];
+const LISTS = [["attempts", "Attempts"], ["cache_lookups", "Cache look-ups"], ["guard_verdicts", "Guard verdicts"], ["traffic", "Traffic control"], ["routes", "Routing"], ["losses", "Losses"]];
+const SHOWN = ["input", "output", "attributes", "events", "resource", "links", "scores", "call", "status_message", ...LISTS.map(([name]) => name)];
+const CALL = ["messages", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens", "cost", "model", "cache", "attempts"];
 
-function SpanFacts({ span, detail, traceId, row }) {
-  const tokens = typeof span.tokens === "object" && span.tokens ? Object.entries(span.tokens).map(([name, value]) => `${name} ${count(value)}`).join(", ") : span.tokens;
+const has = (value) => value !== null && value !== undefined && !(typeof value === "object" && !Object.keys(value).length);
+const part = (text, number) => (number ? `${text} ${count(number)}` : null);
+
+function factsOfSpan(row, call) {
+  const tokens = call && [part("in", call.input_tokens), part("out", call.output_tokens), part("cached", call.cache_read_tokens), part("reasoning", call.reasoning_tokens)].filter(Boolean).join(", ");
+  return [
+    { label: "Time", value: row.lasts / 1000, kind: "seconds" },
+    { label: "Own time", value: row.own_ns === undefined || row.own_ns === null ? null : Number(row.own_ns) / 1e9, kind: "seconds" },
+    ...(call ? [
+      { label: "First token", value: call.ttft_ms === null || call.ttft_ms === undefined ? null : call.ttft_ms / 1000, kind: "seconds" },
+      { label: "Tokens", value: tokens || null, kind: "text" },
+      { label: "Cost", value: call.cost ?? row.cost_usd ?? null, kind: "usd" },
+      { label: "Model", value: call.model ?? call.request_model ?? row.model ?? null, kind: "text" },
+    ] : []),
+  ];
+}
+
+function SpanFacts({ detail, traceId, row }) {
+  const message = detail.status_message ?? row.error_message;
+  const call = detail.call;
+  const others = call && Object.fromEntries(Object.entries(call).filter(([name, value]) => !CALL.includes(name) && has(value) && value !== 0));
   return html`
-    ${(span.error_message || span.error_type) && html`<div class="failure" role="group" aria-label="Error"><strong>${visible(span.error_type ?? "Error")}</strong><div class="failure-text"><${Text} value=${span.error_message ?? ""} source=${{ trace: traceId, span: span.span_id, field: "error_message" }} rendered=${false} /></div></div>`}
-    <${Facts} facts=${[
-      { label: "Time", value: row ? row.lasts / 1000 : Number(span.duration_ns) / 1e9, kind: "seconds" },
-      { label: "Own time", value: span.own_ns === undefined || span.own_ns === null ? null : Number(span.own_ns) / 1e9, kind: "seconds" },
-      { label: "Cost", value: span.cost_usd ?? null, kind: "usd" },
-      { label: "Tokens", value: tokens ?? null, kind: typeof tokens === "number" ? "tokens" : "text" },
-      { label: "Model", value: span.model ?? null, kind: "text" },
-    ]} />
-    <${Records} title="Attempts" records=${typeof detail.attempts === "object" ? detail.attempts : null} />
-    <${Records} title="Cache look-ups" records=${typeof detail.cache === "object" ? detail.cache : null} />
-    <${Records} title="Guard verdicts" records=${typeof detail.verdicts === "object" ? detail.verdicts : null} />
-    <${Records} title="Losses" records=${typeof detail.losses === "object" ? detail.losses : null} />`;
+    ${(message || row.error_type) && html`<div class="failure" role="group" aria-label="Error"><strong>${visible(row.error_type ?? "Error")}</strong><div class="failure-text"><${Text} value=${message ?? ""} source=${{ trace: traceId, span: row.span_id, field: "status_message" }} rendered=${false} /></div></div>`}
+    <${Facts} facts=${factsOfSpan(row, call)} />
+    ${LISTS.map(([name, title]) => html`<${Records} title=${title} records=${detail[name]} />`)}
+    <${More} title="Call" value=${others} source=${{ trace: traceId, span: row.span_id }} />`;
+}
+
+/** Input or output: the messages of a call to a model, else the value of the span. */
+function Side({ title, messages, value, source }) {
+  if (Array.isArray(messages) && messages.length) return html`<${Conversation} title=${title} messages=${messages} source=${source} />`;
+  return html`<${Content} title=${title} value=${has(messages) ? messages : value} source=${source} />`;
 }
 
 function SpanPanel({ traceId, row, server, onClose }) {
   const loaded = useApi(`span/${encodeURIComponent(traceId)}/${encodeURIComponent(row.span_id)}`, "");
   const detail = loaded.data ?? {};
-  const span = { ...row, ...detail.span };
+  const messages = detail.call?.messages ?? {};
   const source = { trace: traceId, span: row.span_id };
-  const others = Object.fromEntries(Object.entries(detail).filter(([name, value]) => !SHOWN.includes(name) && value !== null));
+  const others = Object.fromEntries(Object.entries(detail).filter(([name, value]) => !SHOWN.includes(name) && has(value)));
   const replay = server.replay && (row.kind === "llm" || row.model);
   return html`<section class="panel" aria-label="The selected span">
     <header class="panel-head">
@@ -85,15 +104,15 @@ function SpanPanel({ traceId, row, server, onClose }) {
     </header>
     <${Failure} error=${loaded.error} retry=${loaded.reload} />
     ${!loaded.data && loaded.loading ? html`<${Loading} rows=${6} />` : html`
-      <${SpanFacts} span=${span} detail=${detail} traceId=${traceId} row=${row} />
+      <${SpanFacts} detail=${detail} traceId=${traceId} row=${row} />
       <${Scores} scores=${detail.scores} />
-      ${detail.messages?.length ? html`<${Conversation} title="Input" messages=${detail.messages} source=${{ ...source, field: "input" }} />` : html`<${Content} title="Input" value=${detail.input} source=${{ ...source, field: "input" }} />`}
-      ${detail.output_messages?.length ? html`<${Conversation} title="Output" messages=${detail.output_messages} source=${{ ...source, field: "output" }} />` : html`<${Content} title="Output" value=${detail.output} source=${{ ...source, field: "output" }} />`}
-      <${More} title="Tools offered" value=${detail.tools} source=${{ ...source, field: "tools" }} />
+      <${Side} title="Input" messages=${messages.input} value=${detail.input} source=${{ ...source, field: has(messages.input) ? "input_messages" : "input" }} />
+      <${Side} title="Output" messages=${messages.output} value=${detail.output} source=${{ ...source, field: has(messages.output) ? "output_messages" : "output" }} />
       <${More} title="Attributes" value=${detail.attributes} source=${{ ...source, field: "attributes" }} />
       <${More} title="Events" value=${detail.events} source=${{ ...source, field: "events" }} />
       <${More} title="Resource" value=${detail.resource} source=${source} />
-      <${More} title="Other" value=${others} source=${source} />
+      <${More} title="Links" value=${detail.links} source=${{ ...source, field: "links" }} />
+      <${More} title="Columns" value=${others} source=${source} />
       <${ScoreForm} key=${row.span_id} target=${{ trace_id: traceId, span_id: row.span_id }} label="Score this span" onScored=${loaded.reload} />`}
   </section>`;
 }
@@ -131,7 +150,7 @@ export default function Trace({ route, server }) {
   return html`
     <${Heading} title=${summary.name ?? (data ? "(no name)" : "Trace")} subtitle=${html`<span class="id" title=${visible(traceId)}>${visible(traceId)}</span> <${CopyButton} text=${traceId} label="Copy trace id" small=${true} />
         ${summary.start_time && html` · <time datetime=${summary.start_time} title=${utc(summary.start_time)}>${time(summary.start_time)}</time> `}
-        ${summary.session_id && html` · session <a class="id" href=${href(`/session/${encodeURIComponent(summary.session_id)}`)}><${Line} text=${summary.session_id} /></a>`}`}>
+        ${summary.session_id && html` · session <a class="id" href=${href(`/session/${encodeURIComponent(summary.session_id)}`)} title=${visible(summary.session_id)}>${visible(cut(summary.session_id, 40))}</a>`}`}>
       ${summary.status && html`<${Status} status=${summary.status} error=${summary.error_type} />`}
       ${summary.simulated && html`<${Badge} kind="note">simulated<//>`}
     <//>
@@ -149,7 +168,7 @@ export default function Trace({ route, server }) {
       </div>
       <div class=${classes("trace-body", row && "with-panel")}>
         <div class="trace-main">${prepared.rows.length === 0 ? html`<${Empty} title="This trace has no spans." />`
-          : html`<${Waterfall} prepared=${prepared} selected=${row?.span_id} onSelect=${select} keep=${keep} />`}
+          : html`<${Waterfall} prepared=${prepared} simulated=${summary.simulated} selected=${row?.span_id} onSelect=${select} keep=${keep} />`}
           <${ScoreForm} target=${{ trace_id: traceId }} label="Score this trace" onScored=${loaded.reload} /></div>
         ${row && html`<${SpanPanel} traceId=${traceId} row=${opened} server=${server} onClose=${() => setQuery({ span: "none" }, { replace: true })} />`}
       </div>`}`;

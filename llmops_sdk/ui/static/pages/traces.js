@@ -108,12 +108,12 @@ function Row({ row, selected, onSelect, focused, query }) {
     <td class="pick"><input type="checkbox" checked=${selected} onChange=${() => onSelect(row.trace_id)} aria-label=${`Select trace ${visible(shortId(row.trace_id))}`} /></td>
     <td class="when"><time datetime=${row.start_time} title=${utc(row.start_time)}>${time(row.start_time)}</time></td>
     <td class="main-cell">
-      <a class="row-link" href=${to} title=${visible(row.name)}>${visible(row.name ?? "(no name)")}</a>
+      <div class="name-line"><a class="row-link" href=${to} title=${visible(row.name)}>${visible(row.name ?? "(no name)")}</a>
       ${row.simulated && html`<${Badge} kind="note" title="Made by a simulation, not by users">simulated<//>`}
       ${row.losses > 0 && html`<${Badge} kind="warn" title="Something of this trace was lost">${count(row.losses)} lost<//>`}
       ${row.weight && row.weight !== 1 && html`<${Badge} kind="note" title="A sample: this trace stands for so many">× ${count(row.weight)}<//>`}
+      <${Scores} scores=${row.scores} /></div>
       <span class="preview muted"><${Line} text=${row.input ?? ""} length=${160} /></span>
-      <${Scores} scores=${row.scores} />
     </td>
     <td class="status-cell"><${Status} status=${row.status} error=${row.error_type} /></td>
     <td class="models"><span class="line" title=${visible((row.models ?? []).join(", "))}>${visible((row.models ?? []).join(", ") || "–")}</span></td>

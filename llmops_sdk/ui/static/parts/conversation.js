@@ -8,9 +8,18 @@ const isText = (value) => typeof value === "string" || (value !== null && typeof
 function Part({ part, source, rendered }) {
   if (isText(part)) return html`<${Text} value=${part} source=${source} rendered=${rendered} />`;
   if (isText(part?.text)) return html`<${Text} value=${part.text} source=${source} rendered=${rendered} />`;
-  if (isText(part?.content) && Object.keys(part).every((key) => key === "type" || key === "content")) return html`<${Text} value=${part.content} source=${source} rendered=${rendered} />`;
+  if (isText(part?.content) && Object.keys(part).every((key) => key === "type" || key === "content") && (part.type ?? "text") === "text") return html`<${Text} value=${part.content} source=${source} rendered=${rendered} />`;
   const type = typeof part?.type === "string" ? part.type : "part";
+  if (type === "tool_call") return html`<${ToolCall} call=${part} source=${source} />`;
+  if (type === "tool_call_response" || type === "tool_result") return html`<${ToolResult} part=${part} source=${source} rendered=${rendered} />`;
+  if (type === "reasoning" && isText(part.content)) return html`<details class="part"><summary>reasoning</summary><${Text} value=${part.content} source=${source} rendered=${rendered} /></details>`;
   return html`<details class="part"><summary>${visible(type)}</summary><${Json} value=${part} source=${source} /></details>`;
+}
+
+function ToolResult({ part, source, rendered }) {
+  const value = part.response ?? part.result ?? part.content;
+  return html`<div class="tool-call"><p><span class="badge">tool result</span>${part.id && html` <span class="id muted" title=${visible(part.id)}>${visible(String(part.id).slice(0, 12))}</span>`}</p>
+    ${isText(value) ? html`<${Text} value=${value} source=${source} rendered=${rendered} />` : html`<${Json} value=${value} source=${source} label="result" />`}</div>`;
 }
 
 function ToolCall({ call, source }) {
@@ -61,6 +70,10 @@ export function Content({ value, title, source }) {
   const messages = looksLikeMessages(value) ? value : looksLikeMessages(value?.messages) ? value.messages : null;
   if (messages) return html`<${Conversation} messages=${messages} title=${title} source=${source} />`;
   if (value?.role) return html`<${Conversation} messages=${[value]} title=${title} source=${source} />`;
+  if (!isText(value) && isText(value.text) && value.text) {
+    return html`<section class="conversation"><h3>${title}</h3><div class="message"><${Text} value=${value.text} source=${source} /></div>
+      <details class="part"><summary>All fields</summary><${Json} value=${value} source=${source} label=${title} /></details></section>`;
+  }
   return html`<section class="conversation"><h3>${title}</h3>${isText(value)
     ? html`<div class="message"><${Text} value=${value} source=${source} /></div>`
     : html`<${Json} value=${value} source=${source} label=${title} />`}</section>`;

@@ -51,7 +51,7 @@ export const shortId = (id) => (id && id.length > 14 ? id.slice(0, 8) : (id ?? N
 export const cut = (text, length) => (text.length > length ? `${text.slice(0, length - 1)}…` : text);
 
 /** The format of each kind of value, and whether it is a number, which stands on the right. */
-const FORMATS = { usd, seconds, share, tokens: count, count, number };
+const FORMATS = { usd, seconds, ms: (value) => seconds(value / 1000), share, tokens: count, count, number };
 export const isNumeric = (kind) => kind in FORMATS;
 export const formatted = (kind, value) => (FORMATS[kind] ?? String)(value);
 export const axis = (kind) => (kind === "usd" || kind === "seconds" || kind === "share" ? FORMATS[kind] : brief);

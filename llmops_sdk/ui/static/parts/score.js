@@ -15,9 +15,13 @@ export const scoreText = (score) => {
   return `${visible(score.name)} ${typeof value === "number" ? number(value) : visible(value)}`;
 };
 
+/** Scores are records, or an object of values by name. */
+const listed = (scores) => (Array.isArray(scores) ? scores : Object.entries(scores ?? {}).map(([name, value]) => ({ name, value })));
+
 export function Scores({ scores }) {
-  if (!scores?.length) return null;
-  return html`<ul class="scores">${scores.map((score) => html`<li class="badge" title=${visible([score.source, score.comment].filter(Boolean).join(" · ") || "score")}>${scoreText(score)}</li>`)}</ul>`;
+  const all = listed(scores);
+  if (!all.length) return null;
+  return html`<ul class="scores" aria-label="Scores">${all.slice(0, 20).map((score) => html`<li class="badge" title=${visible([score.source, score.comment].filter(Boolean).join(" · ") || "score")}>${scoreText(score)}</li>`)}</ul>`;
 }
 
 /** Buttons that score a target. `onScored` is called after the server has it. */

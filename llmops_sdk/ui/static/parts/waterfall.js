@@ -42,7 +42,7 @@ function barClass(row) {
   return classes("bar", row.status === "error" ? "error" : kinds.includes(row.kind) ? row.kind : "other", row.on_critical_path && "critical");
 }
 
-function marks(row) {
+function marks(row, simulated) {
   const some = (value) => (typeof value === "number" ? value > 0 : Array.isArray(value) ? value.length > 0 : Boolean(value));
   const found = [];
   const attempts = Array.isArray(row.attempts) ? row.attempts.length : row.attempts;
@@ -54,13 +54,13 @@ function marks(row) {
     if (text !== "pass") found.push([visible(text), text === "block" ? "bad" : "warn", visible(typeof verdict === "string" ? verdict : (verdict.guard ?? "guard"))]);
   }
   if (typeof row.verdicts === "string") found.push([visible(row.verdicts), "warn", "Verdict of a guard"]);
-  if (row.simulated) found.push(["simulated", "note", "Made by a simulation"]);
+  if (row.simulated && !simulated) found.push(["simulated", "note", "Made by a simulation"]);
   if (row.orphan) found.push(["no parent", "warn", "The parent span is not in the store"]);
   if (some(row.losses)) found.push(["lost", "warn", "Something of this span was lost"]);
   return found;
 }
 
-function SpanRow({ row, top, scale, selected, closed, onSelect, onToggle }) {
+function SpanRow({ row, top, scale, selected, closed, simulated, onSelect, onToggle }) {
   const left = `${(row.at / scale) * 100}%`;
   const width = `${Math.max((row.lasts / scale) * 100, 0.15)}%`;
   const label = `${row.name}, ${row.kind ?? "span"}, ${seconds(row.lasts / 1000)}${row.status === "error" ? ", error" : ""}`;
@@ -71,7 +71,7 @@ function SpanRow({ row, top, scale, selected, closed, onSelect, onToggle }) {
       ${row.depth > 14 && html`<span class="muted">${row.depth} </span>`}
       <span class="line" title=${visible(row.name)}>${visible(row.name)}</span>
       ${row.model && html`<span class="line model muted" title=${visible(row.model)}>${visible(row.model)}</span>`}
-      ${marks(row).map(([text, kind, title]) => html`<span class=${`badge ${kind}`} title=${title}>${text}</span>`)}
+      ${marks(row, simulated).map(([text, kind, title]) => html`<span class=${`badge ${kind}`} title=${title}>${text}</span>`)}
     </div>
     <div class="span-time"><div class=${barClass(row)} style=${{ left, width }}></div></div>
     <div class="span-own num muted" title="Own time: without the time of its children">${row.own_ns === null || row.own_ns === undefined ? "" : seconds(Number(row.own_ns) / 1e9)}</div>
@@ -127,7 +127,7 @@ const Axis = ({ end }) => html`<div class="span-row head" aria-hidden="true"><di
   <div class="span-time axis">${[0, 0.25, 0.5, 0.75].map((part) => html`<span>${seconds((end * part) / 1000)}</span>`)}</div>
   <div class="span-own num">Own</div><div class="span-cost num">Cost</div><div class="span-lasts num">Time</div></div>`;
 
-export function Waterfall({ prepared, selected, onSelect, keep }) {
+export function Waterfall({ prepared, simulated, selected, onSelect, keep }) {
   const { rows, end } = prepared;
   const pane = useRef(null);
   const [closed, setClosed] = useState(new Set());
@@ -176,13 +176,13 @@ export function Waterfall({ prepared, selected, onSelect, keep }) {
   const to = Math.min(listed.length, Math.ceil((view.top + view.height) / ROW) + OVERSCAN);
   const active = at >= from && at < to && listed[at] ? `span-${listed[at].index}` : undefined;
   return html`<div class="waterfall">
-    <${Minimap} rows=${listed} scale=${end} top=${view.top} height=${view.height} onJump=${(top) => { pane.current.scrollTop = top; }} />
+    ${listed.length > 20 && html`<${Minimap} rows=${listed} scale=${end} top=${view.top} height=${view.height} onJump=${(top) => { pane.current.scrollTop = top; }} />`}
     <${Axis} end=${end} />
     <div class="span-pane" ref=${pane} data-scroll="spans" role="tree" tabindex="0" aria-label=${`${count(listed.length)} spans. Arrow keys move, left and right close and open.`}
         aria-activedescendant=${active} onScroll=${onScroll} onKeyDown=${onKeyDown}>
       <div class="span-rows" role="presentation" style=${{ height: `${listed.length * ROW}px` }}>
         ${listed.slice(from, to).map((row, index) => html`<${SpanRow} key=${row.index} row=${row} top=${(from + index) * ROW} scale=${end} selected=${row.span_id === selected}
-          closed=${closed.has(row.span_id)} onSelect=${onSelect} onToggle=${toggle} />`)}
+          closed=${closed.has(row.span_id)} simulated=${simulated} onSelect=${onSelect} onToggle=${toggle} />`)}
       </div>
     </div>
   </div>`;
